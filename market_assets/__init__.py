@@ -1,0 +1,1 @@
+"""Complete, provable market candles on your own machine: Dagster assets over DuckDB."""

@@ -1,0 +1,39 @@
+"""The errors that this package raises on purpose. Each message says what was wrong and what to do next."""
+
+
+class MarketAssetsError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class UniverseError(MarketAssetsError):
+    """The universe file cannot be used.
+
+    Attributes:
+        problems: One sentence a problem, each starting with its path in the file.
+    """
+
+    def __init__(self, path: object, problems: list[str]) -> None:
+        self.problems = problems
+        lines = "\n".join(f"  - {problem}" for problem in problems)
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        super().__init__(f"{path}: {count}\n{lines}")
+
+
+class CalendarError(MarketAssetsError):
+    """A calendar's name is unknown, or a window lies outside the years that the calendar knows."""
+
+
+class SourceError(MarketAssetsError):
+    """A source could not answer for a window.
+
+    Attributes:
+        permanent: True when asking the same again cannot help (unknown symbol, refused key).
+    """
+
+    def __init__(self, message: str, *, permanent: bool = False) -> None:
+        self.permanent = permanent
+        super().__init__(message)
+
+
+class StoreError(MarketAssetsError):
+    """The DuckDB store cannot be opened, read or written."""

@@ -1,0 +1,879 @@
+"""The universe file: what it gives, and that everything wrong with it is told at once, with its place and a remedy."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import subprocess
+import sys
+import textwrap
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import duckdb
+import pytest
+
+from market_assets.errors import UniverseError
+from market_assets.market_time.gaps import Priority
+from market_assets.market_time.partitions import Cadence
+from market_assets.market_time.timeframes import Timeframe, Window
+from market_assets.sources.practice import PracticeSettings
+from market_assets.universe import (
+    RESERVED_NAMES,
+    Kind,
+    PriceRules,
+    RepairSettings,
+    Severity,
+    SourceSymbol,
+    Universe,
+    home,
+    load_universe,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Load = Callable[..., Universe]
+    Problems = Callable[..., list[str]]
+
+HIDDEN = "hunter2'\"swordfish"
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Load:
+    """Writes a universe and loads it."""
+
+    def write_and_load(text: str, **environ: str) -> Universe:
+        path = tmp_path / "universe.yaml"
+        path.write_text(textwrap.dedent(text), encoding="utf-8")
+        return load_universe(path, environ=environ)
+
+    return write_and_load
+
+
+@pytest.fixture
+def problems(load: Load) -> Problems:
+    """Writes a universe that cannot be loaded; what is wrong with it."""
+
+    def write_and_fail(text: str, **environ: str) -> list[str]:
+        with pytest.raises(UniverseError) as caught:
+            load(text, **environ)
+        assert caught.value.__cause__ is None
+        assert caught.value.__context__ is None
+        return caught.value.problems
+
+    return write_and_fail
+
+
+def universe(
+    profile: str = "", *, symbols: str = "{BTCUSDT: {}}", top: str = "", sources: str = "{binance: {}}"
+) -> str:
+    """A sound universe of one profile on 8 lines, and what a test adds to it: `profile` has the lines from 8 on."""
+    lines = [
+        f"sources: {sources}",
+        top,
+        "profiles:",
+        "  crypto:",
+        "    kind: CRYPTO",
+        "" if "start:" in profile else "    start: 2024-01-01",
+        f"    symbols: {symbols}",
+        *(f"    {line}" for line in textwrap.dedent(profile).strip().splitlines()),
+    ]
+    return "\n".join([*lines, "" if "sources:" in profile else "    sources: [binance]", ""])
+
+
+# What a sound file gives
+
+
+def test_a_profile_of_few_words_has_the_presets_of_its_kind(load: Load) -> None:
+    loaded = load("""
+        sources: {binance: }
+        profiles:
+          coins: {kind: CRYPTO, start: 2024-01-01, sources: [binance], symbols: {BTCUSDT: }}
+          shares: {kind: EQUITY, start: 2024-01-01, sources: [binance], symbols: {SPY: {}}}
+          contracts: {kind: FUTURES, start: 2024-01-01, sources: [binance], symbols: {ES: {}}}
+          pairs: {kind: FOREX, start: 2024-01-01, sources: [binance], symbols: {EURUSD: {}}}
+        """)
+    assert {name: (each.kind, each.calendar, each.prices) for name, each in loaded.profiles.items()} == {
+        "coins": (Kind.CRYPTO, "24/7", PriceRules(positive=True, volume_optional=False, real_volume=True)),
+        "shares": (Kind.EQUITY, "XNYS", PriceRules(positive=True, volume_optional=False, real_volume=True)),
+        "contracts": (
+            Kind.FUTURES,
+            "CME Globex Equity",
+            PriceRules(positive=False, volume_optional=False, real_volume=True),
+        ),
+        "pairs": (Kind.FOREX, "FOREX", PriceRules(positive=True, volume_optional=True, real_volume=False)),
+    }
+    coins = loaded.profiles["coins"]
+    assert coins.timeframes.fetch == (Timeframe.M1,)
+    assert coins.timeframes.derive == ()
+    assert coins.end is None
+    assert coins.repair == RepairSettings(
+        max_fills=50,
+        max_time="10m",
+        legacy_cutoff=date(2010, 1, 1),
+        max_attempts=5,
+        backoff=("1m", "1h"),
+    )
+    assert coins.checks.jitter == 0.1
+    assert coins.checks.severity == {
+        Priority.CRITICAL: Severity.ERROR,
+        Priority.HIGH: Severity.ERROR,
+        Priority.MEDIUM: Severity.WARN,
+        Priority.LOW: Severity.WARN,
+    }
+    assert coins.partitions.of(Timeframe.H4) is Cadence.DAY
+    assert coins.partitions.of(Timeframe.D1) is Cadence.MONTH
+
+
+def test_a_profile_overrides_the_presets_and_the_file_s_repair_key_by_key(load: Load) -> None:
+    loaded = load(
+        universe(
+            """
+            prices: {positive: false}
+            checks: {jitter: 0.25, severity: {LOW: ERROR}}
+            partitions: {intraday: month}
+            repair: {max_attempts: 9, backoff: [90s, 2h], legacy_cutoff: null}
+            timeframes: {fetch: [1d, 5m], derive: [1w, 1h]}
+            calendar: XNYS
+            """,
+            top="repair: {max_attempts: 3, max_time: 365d, max_fills: 7}",
+        )
+    )
+    profile = loaded.profiles["crypto"]
+    assert profile.calendar == "XNYS"
+    assert profile.prices == PriceRules(positive=False, volume_optional=False, real_volume=True)
+    assert profile.checks.jitter == 0.25
+    assert profile.checks.severity[Priority.LOW] is Severity.ERROR
+    assert profile.checks.severity[Priority.MEDIUM] is Severity.WARN
+    assert profile.partitions.of(Timeframe.M5) is Cadence.MONTH
+    assert profile.repair.max_attempts == 9
+    assert profile.repair.max_fills == 7
+    assert profile.repair.max_time == timedelta(days=365)
+    assert profile.repair.backoff == (timedelta(seconds=90), timedelta(hours=2))
+    assert profile.repair.legacy_cutoff is None
+    assert profile.base_timeframe is Timeframe.M5
+    assert profile.timeframes.derive == (Timeframe.H1, Timeframe.W1)
+    assert profile.input_of(Timeframe.H1) is Timeframe.M5
+    assert profile.input_of(Timeframe.W1) is Timeframe.D1
+    with pytest.raises(ValueError, match="crypto does not derive 1d"):
+        profile.input_of(Timeframe.D1)
+
+
+def test_a_symbol_inherits_what_it_does_not_say(load: Load) -> None:
+    symbols = (
+        load("""
+        sources: {binance: {}, other: {type: binance}}
+        profiles:
+          crypto:
+            kind: CRYPTO
+            start: 2024-01-01
+            end: 2025-06-01
+            sources: [binance, other]
+            symbols:
+              BTCUSDT: {}
+              LITUSDT: {end: 2025-01-31}
+              ETHUSDT: {start: 2024-02-01, sources: [other, {binance: tETHUST}, {binance: ETHUSDT}]}
+        """)
+        .profiles["crypto"]
+        .symbols
+    )
+    both = (SourceSymbol(source="binance", symbol="BTCUSDT"), SourceSymbol(source="other", symbol="BTCUSDT"))
+    assert symbols["BTCUSDT"].sources == both
+    assert (symbols["BTCUSDT"].start, symbols["BTCUSDT"].end) == (date(2024, 1, 1), date(2025, 6, 1))
+    assert (symbols["LITUSDT"].start, symbols["LITUSDT"].end) == (date(2024, 1, 1), date(2025, 1, 31))
+    assert (symbols["ETHUSDT"].start, symbols["ETHUSDT"].end) == (date(2024, 2, 1), date(2025, 6, 1))
+    assert [(each.source, each.symbol) for each in symbols["ETHUSDT"].sources] == [
+        ("other", "ETHUSDT"),
+        ("binance", "tETHUST"),
+        ("binance", "ETHUSDT"),
+    ]
+
+
+def test_a_window_ends_now_or_with_the_end_and_is_empty_before_the_start(load: Load) -> None:
+    profile = load(universe("end: 2024-03-01", symbols="{BTCUSDT: {start: 2024-02-01, end: 2024-02-15}}")).profiles[
+        "crypto"
+    ]
+    symbol = profile.symbols["BTCUSDT"]
+    now = datetime(2024, 2, 10, 12, 30, tzinfo=UTC)
+    assert profile.window(now) == Window(datetime(2024, 1, 1, tzinfo=UTC), now)
+    assert symbol.window(now) == Window(datetime(2024, 2, 1, tzinfo=UTC), now)
+    later = datetime(2025, 1, 1, tzinfo=UTC)
+    assert profile.window(later) == Window.of_days(date(2024, 1, 1), date(2024, 3, 1))
+    assert symbol.window(later) == Window.of_days(date(2024, 2, 1), date(2024, 2, 15))
+    assert profile.window(datetime(2023, 1, 1, tzinfo=UTC)) == Window.of_days(date(2024, 1, 1), date(2024, 1, 1))
+    endless = load(universe()).profiles["crypto"]
+    assert endless.window(later) == Window.of_days(date(2024, 1, 1), date(2025, 1, 1))
+
+
+def test_a_universe_cannot_be_changed_after_it_is_loaded(load: Load) -> None:
+    loaded = load(universe())
+    for part in (loaded, loaded.profiles["crypto"], loaded.profiles["crypto"].symbols["BTCUSDT"]):
+        with pytest.raises(ValueError, match="frozen"):
+            part.name = "other"
+
+
+def test_anchors_aliases_and_merges_are_followed(load: Load) -> None:
+    profiles = load("""
+        sources: {binance: {}}
+        profiles:
+          a: &a
+            kind: CRYPTO
+            start: 2024-01-01
+            sources: [binance]
+            symbols: {BTCUSDT: {}}
+          b:
+            <<: *a
+            start: 2025-01-01
+        """).profiles
+    assert profiles["b"].start == date(2025, 1, 1)
+    assert profiles["b"].symbols["BTCUSDT"].start == date(2025, 1, 1)
+
+
+def test_the_real_universe_loads(shared: Path) -> None:
+    loaded = load_universe(shared / "universe.real.yaml", environ={})
+    assert list(loaded.profiles) == ["crypto", "equity", "equity_daily", "futures", "forex"]
+    assert loaded.path == shared / "universe.real.yaml"
+    kraken = loaded.profiles["crypto"].symbols["BTCUSDC.KRAKEN"]
+    assert kraken.sources == (SourceSymbol(source="sparse_archive", symbol="kraken__BTCUSDC"),)
+    assert (kraken.start, kraken.end) == (date(2023, 3, 17), date(2023, 4, 1))
+    assert loaded.profiles["equity_daily"].input_of(Timeframe.W1) is Timeframe.D1
+    assert loaded.profiles["futures"].calendar == "CMEGlobex_FX"
+    assert loaded.sources["sparse_archive"]["quiet_minutes"] == "omitted"
+
+
+def test_the_packaged_universe_has_all_four_kinds() -> None:
+    loaded = load_universe(environ={})
+    assert {profile.kind for profile in loaded.profiles.values()} == set(Kind)
+    symbols = {name for profile in loaded.profiles.values() for name in profile.symbols}
+    practice = PracticeSettings.model_validate(loaded.sources["practice"])
+    assert set(practice.symbols) <= symbols
+    assert {name for fault in practice.faults for name in fault.symbols} <= symbols
+    assert loaded.path.name == "universe.yaml"
+
+
+def test_the_environment_names_the_universe_and_the_home(
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = load(universe()).path
+    assert load_universe(environ={"MARKET_ASSETS_UNIVERSE": str(path)}).path == path
+    monkeypatch.chdir(tmp_path)
+    assert load_universe(environ={"MARKET_ASSETS_UNIVERSE": path.name}).path == path
+    assert home({}) == tmp_path / "data"
+    assert home({"MARKET_ASSETS_HOME": "elsewhere"}) == tmp_path / "elsewhere"
+
+
+def test_loading_the_packaged_universe_imports_no_calendar_library_and_no_pandas() -> None:
+    program = (
+        "import sys; from market_assets.universe import load_universe; load_universe(environ={});"
+        "print(*{'pandas', 'exchange_calendars', 'pandas_market_calendars', 'dagster'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+# Secrets
+
+
+KEYED = """
+    sources: {binance: {base_url: "https://vendor.example/${TOKEN}/x"}}
+    profiles:
+      crypto: {kind: CRYPTO, start: 2024-01-01, symbols: {BTCUSDT: {sources: [{binance: "${TOKEN}"}]}}}
+    """
+
+
+def test_a_secret_is_filled_in_and_never_shown(load: Load) -> None:
+    loaded = load(KEYED, TOKEN=HIDDEN)
+    url = loaded.sources["binance"]["base_url"]
+    own_name = loaded.profiles["crypto"].symbols["BTCUSDT"].sources[0].symbol
+    assert url == f"https://vendor.example/{HIDDEN}/x"
+    assert own_name == HIDDEN
+    for copied in (loaded, copy.deepcopy(loaded), pickle.loads(pickle.dumps(loaded))):  # noqa: S301  # just dumped
+        assert copied == loaded
+        for text in (
+            repr(copied),
+            str(copied),
+            repr(copied.sources),
+            str(copied.profiles),
+            repr(copied.model_dump()["path"]),
+        ):
+            assert "swordfish" not in text
+        assert "https://vendor.example/${TOKEN}/x" in repr(copied)
+    assert not {"sources", "secrets"} & loaded.model_dump().keys()
+    assert loaded.redact(f"GET {url} failed: {HIDDEN!r}") == "GET https://vendor.example/${TOKEN}/x failed: '${TOKEN}'"
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        KEYED.replace("CRYPTO", "${TOKEN}"),
+        KEYED.replace("2024-01-01", '"${TOKEN}"'),
+        KEYED.replace("[{binance:", "[{binanse:"),
+        KEYED.replace('"${TOKEN}"', '["${TOKEN}"]'),
+        KEYED.replace("[{binance: ", "[{").replace('"${TOKEN}"}]', 'a: "${TOKEN}", b: "${TOKEN}"}]'),
+        KEYED.replace("https://vendor.example/", ""),
+        KEYED.replace("base_url:", "type:"),
+        KEYED.replace("base_url:", "timeout:"),
+        KEYED.replace("base_url:", "base_urls:"),
+        KEYED.replace("kind:", 'calendar: "${TOKEN}", kind:'),
+        KEYED.replace("kind:", 'repair: {max_time: "${TOKEN}", max_fills: "${TOKEN}"}, kind:'),
+        KEYED.replace("kind:", 'timeframes: {fetch: ["${TOKEN}"], derive: "${TOKEN}"}, kind:'),
+        KEYED.replace("kind:", 'repair: "${TOKEN}", kind:'),
+        KEYED.replace("kind:", f'repair: "{"long " * 12}${{TOKEN}}", kind:'),
+    ],
+)
+def test_no_problem_shows_a_secret(problems: Problems, spoilt: str) -> None:
+    found = problems(spoilt, TOKEN=HIDDEN)
+    assert found
+    text = "\n".join(found)
+    for part in ("hunter", "swordfish"):
+        assert part not in text
+
+
+def test_every_missing_environment_variable_is_named(problems: Problems) -> None:
+    assert problems(
+        universe(sources='{binance: {base_url: "https://${HOST}/${KEY}"}, more: {type: binance, base_url: "x${ }"}}'),
+        KEY="",
+    ) == [
+        "sources.binance.base_url: the environment variable HOST is not set (line 1)",
+        "sources.binance.base_url: the environment variable KEY is empty (line 1)",
+        "sources.more.base_url: `${` begins the name of an environment variable: write ${NAME} (line 1)",
+    ]
+
+
+# What is wrong with a file as a whole
+
+
+def test_a_file_that_does_not_exist_is_told_with_who_named_it(tmp_path: Path) -> None:
+    absent = tmp_path / "absent.yaml"
+    with pytest.raises(UniverseError, match="there is no such file; write one"):
+        load_universe(absent)
+    with pytest.raises(UniverseError, match=r"absent\.yaml.*\n.*MARKET_ASSETS_UNIVERSE names it"):
+        load_universe(environ={"MARKET_ASSETS_UNIVERSE": str(absent)})
+    with pytest.raises(UniverseError, match="there is no such file"):
+        load_universe(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "is empty: write `sources:` and `profiles:`"),
+        ("# nothing but a comment\n", "is empty: write `sources:`"),
+        ("- a\n- b\n", "must be a mapping: write `sources:`"),
+        ("just words\n", "must be a mapping"),
+        ("sources: {}\nprofiles: {crypto: [}\n", "line 2, column "),
+        ("a: 1\nb: c: d\n", "line 2, column 5: is not YAML"),
+        ("path: {profile}/{symbol}.parquet\n", "needs quotes"),
+        ("sources:\n\t- a\n", "line 2, column 1: is not YAML"),
+        ("a: 1\n---\nb: 2\n", "line 2, column 1: is not YAML: expected a single document"),
+        ("a: \x01\n", "is not YAML: "),
+    ],
+)
+def test_a_file_that_is_no_mapping_in_yaml_is_one_problem(problems: Problems, text: str, problem: str) -> None:
+    (found,) = problems(text)
+    assert problem in found
+
+
+def test_a_file_that_is_not_text_is_one_problem(tmp_path: Path) -> None:
+    path = tmp_path / "universe.yaml"
+    path.write_bytes(b"sources: \xff\xfe\x00")
+    with pytest.raises(UniverseError, match="is not a text file in UTF-8: invalid start byte at byte 9"):
+        load_universe(path)
+
+
+def test_a_file_with_neither_sources_nor_profiles_lacks_both(problems: Problems) -> None:
+    assert problems("repair: {}\n") == [
+        "sources: is missing; write where candles come from, such as `binance: {}`",
+        "profiles: is missing; write what to keep, as the packaged universe.yaml does",
+    ]
+
+
+# What is wrong with a key or a value
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            universe(top="profils: {}"),
+            "profils: is no key here; did you mean profiles? The keys are sources, profiles, repair (line 2)",
+        ),
+        (
+            universe("calender: 24/7"),
+            (
+                "profiles.crypto.calender: is no key here; did you mean calendar? The keys are kind, calendar, start, end,"
+                " timeframes, sources, symbols, prices, checks, repair, partitions (line 8)"
+            ),
+        ),
+        (
+            universe(symbols="{BTCUSDT: {strat: 2024-01-01}}"),
+            (
+                "profiles.crypto.symbols.BTCUSDT.strat: is no key here; did you mean start? The keys are start, end, sources"
+                " (line 7)"
+            ),
+        ),
+        (
+            universe("checks: {jiter: 0.1}"),
+            "profiles.crypto.checks.jiter: is no key here; did you mean jitter? The keys are jitter, severity (line 8)",
+        ),
+        (
+            universe(top="repair: {quickly: yes}"),
+            "repair.quickly: is no key here. The keys are max_fills, max_time, legacy_cutoff, max_attempts, backoff (line 2)",
+        ),
+        (
+            universe().replace("CRYPTO", "Cripto"),
+            "profiles.crypto.kind: Cripto is not one of CRYPTO, EQUITY, FUTURES, FOREX; did you mean CRYPTO? (line 5)",
+        ),
+        (
+            universe("timeframes: {fetch: [1m], derive: [5min]}"),
+            (
+                "profiles.crypto.timeframes.derive[0]: 5min is not one of 1m, 5m, 15m, 30m, 1h, 4h, 1d, 1w; did you mean 5m?"
+                " (line 8)"
+            ),
+        ),
+        (
+            universe("timeframes: {fetch: [1m, 3]}"),
+            "profiles.crypto.timeframes.fetch[1]: 3 is not one of 1m, 5m, 15m, 30m, 1h, 4h, 1d, 1w. (line 8)",
+        ),
+        (universe("timeframes: {fetch: 1m}"), "profiles.crypto.timeframes.fetch: must be a list: [1m] (line 8)"),
+        (
+            universe("timeframes: [1m]"),
+            "profiles.crypto.timeframes: must be a mapping of keys and values, not ['1m'] (line 8)",
+        ),
+        (
+            universe("calendar: xnys"),
+            (
+                "profiles.crypto.calendar: xnys is no calendar; did you mean XNYS? Any name of exchange_calendars or"
+                " pandas_market_calendars will do; the presets are 24/7, XNYS, CME Globex Equity, FOREX (line 8)"
+            ),
+        ),
+        (
+            universe("sources: [binanse]"),
+            "profiles.crypto.sources[0]: binanse is no source of this file; did you mean binance? It has binance (line 8)",
+        ),
+        (
+            universe(symbols="{BTCUSDT: {sources: [binance, {bnance: BTC}]}}"),
+            (
+                "profiles.crypto.symbols.BTCUSDT.sources[1]: bnance is no source of this file; did you mean binance? It has"
+                " binance (line 7)"
+            ),
+        ),
+        (
+            universe("sources: [{binance: XBT}]"),
+            "profiles.crypto.sources: a source's own name, here XBT, belongs to a symbol; write binance alone (line 8)",
+        ),
+        (
+            universe(symbols="{BTCUSDT: {sources: [{binance: A, other: B}]}}"),
+            (
+                "profiles.crypto.symbols.BTCUSDT.sources[0]: each item names one source: `- binance`, or `- binance: its own"
+                " name for the symbol` (line 7)"
+            ),
+        ),
+        (universe("sources: [binance, binance]"), "profiles.crypto.sources: binance is written 2 times (line 8)"),
+        (
+            universe(sources="{binance: {}, kraken: {}}"),
+            "sources.kraken: kraken is no type of source. Installed are archive, binance, practice (line 1)",
+        ),
+        (
+            universe(sources="{binance: {type: Binanse}}"),
+            (
+                "sources.binance.type: Binanse is no type of source; did you mean binance? Installed are archive, binance,"
+                " practice (line 1)"
+            ),
+        ),
+        (
+            universe(symbols="{}"),
+            "profiles.crypto.symbols: is missing; write at least one, such as `BTCUSDT: {}` (line 7)",
+        ),
+        (
+            universe(symbols="[BTCUSDT]"),
+            "profiles.crypto.symbols: must not be a list: write each symbol as a key, such as `BTCUSDT: {}` (line 7)",
+        ),
+        (
+            universe().replace("    sources: [binance]", ""),
+            (
+                "profiles.crypto.sources: is missing, and BTCUSDT has none of its own; write which to ask, such as [binance]"
+                " (line 4)"
+            ),
+        ),
+        (
+            universe().replace("    kind: CRYPTO", ""),
+            "profiles.crypto.kind: is missing; it is one of CRYPTO, EQUITY, FUTURES, FOREX (line 4)",
+        ),
+        (
+            universe().replace("    start: 2024-01-01", ""),
+            "profiles.crypto.start: is missing; write the first day to keep, such as 2024-01-01 (line 4)",
+        ),
+        (universe("prices: {positive: maybe}"), "profiles.crypto.prices.positive: should be a valid boolean"),
+        (universe("checks: {jitter: 0.5}"), "profiles.crypto.checks.jitter: should be less than 0.5, not 0.5 (line 8)"),
+        (
+            universe("checks: {severity: {CRITICL: ERROR}}"),
+            (
+                "profiles.crypto.checks.severity.CRITICL: CRITICL is not one of CRITICAL, HIGH, MEDIUM, LOW; did you mean"
+                " CRITICAL? (line 8)"
+            ),
+        ),
+        (
+            universe("checks: {severity: {LOW: off}}"),
+            "profiles.crypto.checks.severity.LOW: off is not one of ERROR, WARN. (line 8)",
+        ),
+        (
+            universe("partitions: {daily: year}"),
+            "profiles.crypto.partitions.daily: year is not one of day, month. (line 8)",
+        ),
+        (
+            universe("repair: {max_attempts: 0}"),
+            "profiles.crypto.repair.max_attempts: should be greater than or equal to 1",
+        ),
+    ],
+)
+def test_a_wrong_word_is_named_with_its_place_and_the_right_one(problems: Problems, text: str, problem: str) -> None:
+    (found,) = problems(text)
+    assert found.startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("duration", "problem"),
+    [
+        ("10", "10 is no duration; write a number and its unit: 90s, 10m, 1h, 365d (line 2)"),
+        ("10:00", "600 is no duration; write"),
+        ("10 min", "10 min is no duration; write"),
+        ("-1h", "-1h is no duration; write"),
+        ("9999999d", "9999999d is no duration; write"),
+        ("0s", "0s is no time at all; write a longer one, such as 1s (line 2)"),
+        ("[1h]", "['1h'] is no duration; write"),
+    ],
+)
+def test_a_duration_is_a_number_and_a_unit(problems: Problems, duration: str, problem: str) -> None:
+    (found,) = problems(universe(top=f"repair: {{max_time: {duration}}}"))
+    assert found.startswith(f"repair.max_time: {problem}")
+
+
+@pytest.mark.parametrize(
+    ("backoff", "problem"),
+    [
+        ("[1h, 1m]", "repair.backoff: the first wait must not be longer than the longest"),
+        ("[1m]", "repair.backoff[1]: is missing (line 2)"),
+        ("[soon, 1h]", "repair.backoff[0]: soon is no duration"),
+        ("[1m, 1h, 1d]", "repair.backoff: Tuple should have at most 2 items"),
+    ],
+)
+def test_a_backoff_is_two_rising_durations(problems: Problems, backoff: str, problem: str) -> None:
+    (found,) = problems(universe(top=f"repair: {{backoff: {backoff}}}"))
+    assert found.startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("day", "problem"),
+    [
+        ("2024-02-30", "'2024-02-30' is not in the calendar (line 6)"),
+        ('"2023-02-29"', "'2023-02-29' is not in the calendar (line 6)"),
+        ("2024-1-5", "2024-1-5 is no day; write it like 2024-01-31 (line 6)"),
+        ("20240105", "20240105 is no day; write it like 2024-01-31 (line 6)"),
+        ("2024-01-05 00:00:00", "2024-01-05 00:00:00 is no day; write it like 2024-01-31 (line 6)"),
+        ("yesterday", "yesterday is no day; write it like 2024-01-31 (line 6)"),
+    ],
+)
+def test_a_day_is_written_in_full(problems: Problems, day: str, problem: str) -> None:
+    (found,) = problems(universe().replace("start: 2024-01-01", f"start: {day}"))
+    assert found == f"profiles.crypto.start: {problem}"
+
+
+@pytest.mark.parametrize(
+    ("profile", "symbol", "problem"),
+    [
+        ("end: 2024-01-01", "", "end: 2024-01-01 is not after the start, 2024-01-01: no day is left (line 8)"),
+        ("end: 2023-12-31", "", "end: 2023-12-31 is not after the start, 2024-01-01: no day is left (line 8)"),
+        (
+            "",
+            "start: 2023-12-31",
+            (
+                "symbols.BTCUSDT.start: 2023-12-31 is before the profile's start, 2024-01-01; move that one, or leave this one out"
+                " (line 7)"
+            ),
+        ),
+        (
+            "end: 2024-06-01",
+            "start: 2024-06-01",
+            "symbols.BTCUSDT.start: 2024-06-01 is not before the profile's end, 2024-06-01: no day is left (line 7)",
+        ),
+        (
+            "end: 2024-06-01",
+            "end: 2024-06-02",
+            (
+                "symbols.BTCUSDT.end: 2024-06-02 is after the profile's end, 2024-06-01; move that one, or leave this one out"
+                " (line 7)"
+            ),
+        ),
+        (
+            "",
+            "start: 2024-03-01, end: 2024-02-01",
+            "symbols.BTCUSDT.end: 2024-02-01 is not after the start, 2024-03-01: no day is left (line 7)",
+        ),
+        (
+            "",
+            "end: 2023-02-01",
+            "symbols.BTCUSDT.end: 2023-02-01 is not after the profile's start, 2024-01-01: no day is left (line 7)",
+        ),
+    ],
+)
+def test_dates_leave_days_and_promise_none_that_the_profile_does_not_keep(
+    problems: Problems, profile: str, symbol: str, problem: str
+) -> None:
+    (found,) = problems(universe(profile, symbols=f"{{BTCUSDT: {{{symbol}}}}}"))
+    assert found == f"profiles.crypto.{problem}"
+
+
+@pytest.mark.parametrize(
+    ("timeframes", "problem"),
+    [
+        ("{fetch: []}", "fetch: is empty; name what the sources are asked for, such as [1m] (line 8)"),
+        ("{fetch: [1m, 1m]}", "fetch: 1m is written 2 times (line 8)"),
+        ("{derive: [5m, 5m]}", "derive: 5m is written 2 times (line 8)"),
+        ("{fetch: [1m, 1h], derive: [1h]}", "derive: 1h is fetched as well; keep it in one of the two lists (line 8)"),
+        (
+            "{fetch: [1h], derive: [5m]}",
+            "derive: 5m cannot be made of 1h, the shortest fetched one; fetch a shorter one (line 8)",
+        ),
+        (
+            "{fetch: [1m], derive: [1w]}",
+            "derive: 1w is made of 1d, which is neither fetched nor derived; add 1d (line 8)",
+        ),
+    ],
+)
+def test_timeframes_can_be_made_of_what_is_fetched(problems: Problems, timeframes: str, problem: str) -> None:
+    (found,) = problems(universe(f"timeframes: {timeframes}"))
+    assert found == f"profiles.crypto.timeframes.{problem}"
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        (
+            "Crypto",
+            "is no usable name: write a lower-case letter, then letters, digits and underscores, such as crypto (line 4)",
+        ),
+        (
+            "us-equity",
+            "is no usable name: write a lower-case letter, then letters, digits and underscores, such as us_equity (line 4)",
+        ),
+        ("2nd", "is no usable name: write a lower-case letter, then letters, digits and underscores (line 4)"),
+        (
+            "crypté",
+            "is no usable name: write a lower-case letter, then letters, digits and underscores, such as crypt_ (line 4)",
+        ),
+        ("ops", "is a name that DuckDB or this project keeps for itself; choose another (line 4)"),
+        ("main", "is a name that DuckDB or this project keeps for itself; choose another (line 4)"),
+        ("information_schema", "is a name that DuckDB or this project keeps for itself; choose another (line 4)"),
+        ("select", "is a name that DuckDB or this project keeps for itself; choose another (line 4)"),
+    ],
+)
+def test_a_profile_s_name_is_a_plain_identifier_of_its_own(problems: Problems, name: str, problem: str) -> None:
+    (found,) = problems(universe().replace("crypto:", f"{name}:"))
+    assert found == f"profiles.{name}: {problem}"
+
+
+def test_two_profiles_do_not_differ_in_case_alone(problems: Problems) -> None:
+    again = universe().partition("profiles:\n")[2].replace("crypto", "CRYPTO_")
+    (found,) = problems(universe() + again.replace("CRYPTO_:", "Crypto:"))
+    assert found == "profiles.Crypto: differs from crypto only in upper and lower case; choose another name (line 9)"
+
+
+def test_a_name_that_passes_is_a_schema_in_duckdb_without_quotes() -> None:
+    with duckdb.connect() as store:
+        words = store.sql("SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'").fetchall()
+        databases = store.sql("SELECT database_name FROM duckdb_databases()").fetchall()
+        schemas = store.sql("SELECT schema_name FROM duckdb_schemas()").fetchall()
+    assert {name for (name,) in words + databases + schemas} <= RESERVED_NAMES
+
+
+@pytest.mark.parametrize("name", ["BTC/USDT", '"A B"', '"A,B"', '"a\\\\b"', '""', '".."'])
+def test_a_symbol_s_name_has_nothing_that_separates_names_or_paths(problems: Problems, name: str) -> None:
+    (found,) = problems(universe(symbols=f"{{{name}: {{}}}}"))
+    assert found.startswith("profiles.crypto.symbols.")
+    assert "is no usable name: leave out slashes, commas and spaces (a source may have its own name for it" in found
+
+
+@pytest.mark.parametrize(
+    "name", ["BRK.B", "1INCH", "ES=F", "^GSPC", "Y", "6EH4", "BTCUSDC.KRAKEN", '"ON"', '"0700"', "C"]
+)
+def test_names_that_markets_have_are_symbols(load: Load, name: str) -> None:
+    assert list(load(universe(symbols=f"{{{name}: {{}}}}")).profiles["crypto"].symbols) == [name.strip('"')]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("ON", "true or false"),
+        ("NO", "true or false"),
+        ("0700", "a number"),
+        ("1e5", None),
+        ("2024-01-01", "a date"),
+        ("~", "nothing"),
+        ("1.5", "a number"),
+    ],
+)
+def test_a_symbol_that_yaml_takes_for_something_else_wants_quotes(
+    load: Load, problems: Problems, name: str, kind: str | None
+) -> None:
+    if kind is None:
+        assert name in load(universe(symbols=f"{{{name}: {{}}}}")).profiles["crypto"].symbols
+        return
+    (found,) = problems(universe(symbols=f"{{{name}: {{}}}}"))
+    assert (
+        found == f'profiles.crypto.symbols.{name}: YAML reads {name} as {kind}; write it in quotes: "{name}" (line 7)'
+    )
+
+
+def test_a_source_s_own_name_that_yaml_takes_for_something_else_wants_quotes(problems: Problems) -> None:
+    (found,) = problems(universe(symbols="{ON.US: {sources: [{binance: ON}]}}"))
+    assert found == (
+        'profiles.crypto.symbols.ON.US.sources[0].binance: YAML reads ON as true or false; write it in quotes: "ON" (line 7)'
+    )
+
+
+def test_a_symbol_twice_is_told_with_both_lines(problems: Problems) -> None:
+    text = universe(symbols="\n      BTCUSDT: {}\n      ETHUSDT: {}\n      BTCUSDT: {end: 2025-01-01}")
+    assert problems(text) == ["profiles.crypto.symbols.BTCUSDT: is written twice, on line 8 and 10 (line 10)"]
+
+
+def test_yaml_that_no_person_means_is_a_problem_too(problems: Problems) -> None:
+    assert "profiles.crypto.symbols: has a list or mapping for a key, on line 7 (line 7)" in problems(
+        universe(symbols="{[1, 2]: {}}")
+    )
+    assert problems(universe(symbols="{A: {sources: &own [*own]}}")) == [
+        "profiles.crypto.symbols.A.sources[0]: is an alias of something that it is part of, on line 7 (line 7)"
+    ]
+    assert problems(universe("calendar: !env X")) == [
+        "profiles.crypto.calendar: could not determine a constructor for the tag '!env' (line 8)"
+    ]
+
+
+# What is wrong with a source's settings
+
+
+def test_the_settings_of_a_source_are_those_of_its_type(problems: Problems) -> None:
+    found = problems(universe(sources="\n  binance: {base_ulr: x}\n  mirror: {type: binance, concurrency: many}"))
+    assert len(found) == 2
+    assert found[0].startswith("sources.binance.base_ulr: is no key here; did you mean base_url? The keys are type, ")
+    assert found[0].endswith("(line 2)")
+    assert found[1].startswith("sources.mirror.concurrency: should be a valid integer")
+    assert found[1].endswith("not many (line 3)")
+
+
+LIMITED = """
+from market_assets.market_time.timeframes import Timeframe
+from market_assets.sources.base import SourceSettings, Traits
+
+
+class DailyOnly:
+    Settings = SourceSettings
+    traits = Traits(frozenset({Timeframe.D1}), page_size=100, emits_empty_bars=True, earliest_probe=False)
+"""
+
+
+def test_a_source_of_another_package_is_refused_where_it_cannot_serve_or_not_even_load(
+    load: Load, tmp_path: Path
+) -> None:
+    package = tmp_path / "package"
+    (package / "daily-1.0.dist-info").mkdir(parents=True)
+    (package / "daily.py").write_text(LIMITED)
+    (package / "daily-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: daily\nVersion: 1.0\n")
+    (package / "daily-1.0.dist-info" / "entry_points.txt").write_text(
+        "[market_assets.sources]\ndaily = daily:DailyOnly\nbroken = daily:Absent\n"
+    )
+    path = load(universe()).path
+    path.write_text(
+        universe(
+            """
+            timeframes: {fetch: [1m, 1d]}
+            sources: [daily]
+            """,
+            sources="{binance: {}, daily: {}, broken: {}}",
+            symbols="{BTCUSDT: {}, ETHUSDT: {sources: [daily, binance]}}",
+        )
+    )
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[2]); from pathlib import Path;"
+        "from market_assets.universe import load_universe; load_universe(Path(sys.argv[1]), environ={})"
+    )
+    done = subprocess.run([sys.executable, "-c", program, path, package], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-2:] == [
+        (
+            "  - sources.broken: the source type broken cannot be loaded: AttributeError(\"module 'daily' has no attribute"
+            " 'Absent'\") (line 1)"
+        ),
+        "  - profiles.crypto.timeframes.fetch: 1m is served by no source of BTCUSDT; they have 1d (line 8)",
+    ]
+
+
+# All at once
+
+
+def test_several_problems_are_all_told_in_the_order_of_the_file(problems: Problems) -> None:
+    found = problems("""\
+        sources:
+          binance: {base_url: "https://${NOPE}"}
+          binanse: {}
+        repair: {max_tme: 10m, max_fills: -1}
+        profiles:
+          crypto:
+            kind: CRYPTO
+            calendar: 24/8
+            start: 2024-05-01
+            end: 2024-01-01
+            timeframes: {fetch: [1m, 5min], derive: [1m, 1H]}
+            sources: [binance, kraken]
+            symbols:
+              BTCUSDT: {strat: 2024-01-01}
+              BTCUSDT: {}
+              NO: {}
+              ETHUSDT: {start: 2023-01-01, sources: [{binace: ETH}, {binance: 5}, 7]}
+          ops: {kind: FOREX, start: soon, symbols: {EURUSD: }}
+        """)
+    places = [problem.split(": ")[0] for problem in found]
+    assert places == [
+        "sources.binance.base_url",
+        "sources.binanse",
+        "repair.max_tme",
+        "repair.max_fills",
+        "profiles.crypto.calendar",
+        "profiles.crypto.end",
+        "profiles.crypto.timeframes.fetch[1]",
+        "profiles.crypto.timeframes.derive",
+        "profiles.crypto.timeframes.derive[1]",
+        "profiles.crypto.sources[1]",
+        "profiles.crypto.symbols.BTCUSDT",
+        "profiles.crypto.symbols.NO",
+        "profiles.crypto.symbols.ETHUSDT.start",
+        "profiles.crypto.symbols.ETHUSDT.sources[0]",
+        "profiles.crypto.symbols.ETHUSDT.sources[1].binance",
+        "profiles.crypto.symbols.ETHUSDT.sources[2]",
+        "profiles.ops",
+        "profiles.ops.sources",
+        "profiles.ops.start",
+    ]
+
+
+def test_what_is_wrong_does_not_make_what_refers_to_it_wrong(problems: Problems) -> None:
+    assert problems(universe(sources="{binance: 5}")) == [
+        "sources.binance: must be a mapping of keys and values, not 5 (line 1)"
+    ]
+    assert problems(universe(sources="[binance]")) == [
+        "sources: must be a mapping of keys and values, not ['binance'] (line 1)"
+    ]
+    assert problems(universe("timeframes: {fetch: [1min], derive: [5m, 1w]}"))[1:] == []
+    assert problems(universe("timeframes: {fetch: [1m], derive: [1day, 1w]}"))[1:] == []
+    assert problems(universe("sources: binance")) == ["profiles.crypto.sources: must be a list: [binance] (line 8)"]
+
+
+def test_the_error_names_the_file_and_counts_its_problems(load: Load) -> None:
+    with pytest.raises(
+        UniverseError, match=r"universe\.yaml: 2 problems\n  - profiles\.crypto\.kind: .*\n  - profiles"
+    ) as caught:
+        load(universe("end: 2020-01-01").replace("CRYPTO", "STONKS"))
+    assert len(caught.value.problems) == 2

@@ -1,0 +1,176 @@
+"""A market's candles as Binance writes them: rendered a stretch at a time, and kept while there is room."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
+
+from market_assets.market_time.timeframes import Timeframe, Window, from_micros, to_micros
+from market_assets.practice.faults import Fault
+from market_assets.practice.simulate import Instrument, KindName, Simulation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
+    from numpy.typing import NDArray
+
+_CACHE_BYTES = 64 * 1024**2
+
+
+class Market(BaseModel):
+    """What a practice vendor trades.
+
+    Attributes:
+        seed: Another seed is another history, and other bars are struck by the faults.
+        symbols: The symbols that there are, and what is to be special about them.
+        kind: What a symbol is that is not named in `symbols`; None: then it does not exist.
+        data: A folder of `{symbol}__{timeframe}.parquet` or `.csv`; a symbol that is there is served from it alone.
+        faults: What goes wrong.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seed: int = 0
+    symbols: dict[str, Instrument] = Field(default_factory=dict)
+    kind: KindName | None = None
+    data: Path | None = None
+    faults: list[Fault] = Field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Rendered:
+    """Bars as they go over the wire: row k is text[starts[k]:starts[k + 1]] and ends with a comma."""
+
+    opens: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    text: bytes
+
+    def rows(self, first: int, last: int, limit: int) -> tuple[slice, bytes]:
+        """Give the places and the text of at most `limit` rows that open between two milliseconds, both included."""
+        begin = int(np.searchsorted(self.opens, first))
+        end = min(int(np.searchsorted(self.opens, last, side="right")), begin + limit)
+        return slice(begin, end), self.text[self.starts[begin] : self.starts[max(begin, end)]]
+
+
+class Book:
+    """All candles of a market, rendered a stretch at a time and kept while there is room."""
+
+    def __init__(self, market: Market, clock: Callable[[], datetime]) -> None:
+        self._market = market
+        self._clock = clock
+        self._files = _files(market.data)
+        self._simulations: dict[str, Simulation] = {}
+        self._kept: OrderedDict[tuple[object, ...], _Rendered] = OrderedDict()
+        self._kept_bytes = 0
+
+    def has(self, symbol: str) -> bool:
+        """Tell whether there is such a symbol."""
+        market = self._market
+        return symbol in market.symbols or market.kind is not None or any(name == symbol for name, _ in self._files)
+
+    def page(
+        self, symbol: str, timeframe: Timeframe, first: int, last: int, limit: int
+    ) -> tuple[NDArray[np.int64], bytes]:
+        """Give the opens and the text of the first `limit` bars that open between two milliseconds, both included."""
+        opens: list[NDArray[np.int64]] = []
+        texts: list[bytes] = []
+        for stretch in self._stretches(symbol, timeframe, first, last):
+            rows, text = stretch.rows(first, last, limit)
+            opens.append(stretch.opens[rows])
+            texts.append(text)
+            limit -= len(opens[-1])
+            if limit <= 0:
+                break
+        return np.concatenate([np.empty(0, np.int64), *opens]), b"".join(texts)
+
+    def _stretches(self, symbol: str, timeframe: Timeframe, first: int, last: int) -> Iterator[_Rendered]:
+        if any(name == symbol for name, _ in self._files):
+            if (symbol, timeframe) in self._files:
+                yield self._file(symbol, timeframe)
+            return
+        simulation = self._simulation(symbol)
+        now = to_micros(self._clock())
+        # Long bars are made of many minutes, short ones are asked for by the thousand.
+        span = min(max(2048 * timeframe.duration, timedelta(days=16)), timedelta(days=112)) // timedelta(microseconds=1)
+        begin = max(first * 1000, to_micros(simulation.instrument.genesis) - Timeframe.W1.micros)
+        # A session's day is dated up to a day after it opens.
+        end = min(last * 1000, now + Timeframe.W1.micros)
+        for number in range(begin // span, end // span + 1):
+            key = (symbol, timeframe, number)
+            found = self._kept.get(key)
+            if found is not None:
+                self._kept.move_to_end(key)
+                yield found
+                continue
+            window = Window.of_micros(number * span, (number + 1) * span)
+            found = _render(simulation.candles(timeframe, window, from_micros(now)))
+            if to_micros(window.end) + timeframe.micros <= now:
+                self._keep(key, found)
+            yield found
+
+    def _simulation(self, symbol: str) -> Simulation:
+        if symbol not in self._simulations:
+            instrument = self._market.symbols.get(symbol, Instrument())
+            whole = instrument.completed(self._market.kind or "crypto", symbol)
+            self._simulations[symbol] = Simulation(self._market.seed, symbol, whole)
+        return self._simulations[symbol]
+
+    def _file(self, symbol: str, timeframe: Timeframe) -> _Rendered:
+        key = (symbol, timeframe)
+        if key not in self._kept:
+            self._keep(key, _render(_read(self._files[key], timeframe)))
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+    def _keep(self, key: tuple[object, ...], rendered: _Rendered) -> None:
+        self._kept[key] = rendered
+        self._kept_bytes += len(rendered.text)
+        while self._kept_bytes > _CACHE_BYTES and len(self._kept) > 1:
+            _, dropped = self._kept.popitem(last=False)
+            self._kept_bytes -= len(dropped.text)
+
+
+def _render(candles: pl.DataFrame) -> _Rendered:
+    """Write each bar as Binance does: open time, four prices and volume as text, close time, and five fields that few read."""
+    rows = candles.select(
+        pl.format(
+            '[{},"{}","{}","{}","{}","{}",{},"{}",{},"{}","{}","0"],',
+            *("ts", "open", "high", "low", "close", "volume"),
+            pl.col("closes_at") - 1,
+            *("quote_volume", "trades", "taker_volume", "taker_quote"),
+        )
+    ).to_series()
+    starts = np.zeros(len(rows) + 1, np.int64)
+    np.cumsum(rows.str.len_bytes().to_numpy(), out=starts[1:])
+    return _Rendered(candles["ts"].to_numpy(), starts, (rows.str.join("").item() or "").encode())
+
+
+def _files(folder: Path | None) -> dict[tuple[str, str], Path]:
+    """Find the files of a data folder by symbol and timeframe."""
+    if folder is None:
+        return {}
+    paths = sorted(path for path in folder.iterdir() if path.suffix in {".parquet", ".csv"} and "__" in path.stem)
+    return {(symbol, timeframe): path for path in paths for symbol, _, timeframe in [path.stem.rpartition("__")]}
+
+
+def _read(path: Path, timeframe: Timeframe) -> pl.DataFrame:
+    """Read ts, open, high, low, close and volume into the columns of a simulation; what a file does not have is zero."""
+    frame = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path, try_parse_dates=True)
+    opens = pl.col("ts").dt.timestamp("ms")
+    return frame.sort("ts").select(
+        opens,
+        (opens + timeframe.micros // 1000).alias("closes_at"),
+        *(pl.col(name).cast(pl.String).fill_null("null") for name in ("open", "high", "low", "close", "volume")),
+        (pl.col("volume") * pl.col("close")).fill_null(0.0).alias("quote_volume"),
+        pl.lit(0).alias("trades"),
+        pl.lit(0.0).alias("taker_volume"),
+        pl.lit(0.0).alias("taker_quote"),
+    )

@@ -1,0 +1,172 @@
+"""What can go wrong at a vendor, on demand: declared in YAML or as models, and drawn by seed so that a run repeats."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import AwareDatetime, BaseModel, ByteSize, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveInt
+
+from market_assets.market_time.timeframes import to_micros
+from market_assets.practice.simulate import noise, seeded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
+    from numpy.typing import NDArray
+
+    from market_assets.market_time.timeframes import Timeframe
+
+    Row = list[Any]
+
+RowFault = Literal["hole", "revision", "off_grid", "duplicate", "nan", "null", "negative", "zero", "inverted"]
+RequestFault = Literal[
+    "error", "delay", "short", "unsorted", "outside", "repeat", "html", "truncated", "cut", "redirect", "huge", "drip"
+]
+
+
+class Fault(BaseModel):
+    """One fault. It strikes bars (hole to inverted) or whole requests (error to drip).
+
+    hole: the bars are left out. revision: they come with other values before they come right. off_grid: `seconds` late. duplicate:
+    twice. nan, null, negative, zero: their prices. inverted: high below low. error: an answer with `status`, `code` and
+    `message`. delay: `seconds` late. short: only the first `rows` of the page. unsorted: the page backwards. outside: `bars` more on
+    either side of the window. repeat: the page before. html, truncated: what their names say. cut: the connection breaks in the
+    body. redirect: 302. huge: a body of `size`. drip: a byte every `seconds`.
+
+    Attributes:
+        fault: Which one.
+        symbols: Whom it strikes; empty is everybody.
+        start: The first time that it strikes: of bars, their opens; of requests, any part of their window.
+        end: The first time that it no longer strikes.
+        every: Of requests every nth; of bars one block of `bars` in n, drawn by the seed.
+        times: After so many strikes (for bars: of the same block) it is over. None is never; a revision strikes once.
+        ends_at: When it is over, by the vendor's clock.
+        bars: Neighbouring bars that are struck together.
+        status: The HTTP status of an error; 200 hides the error in the body.
+        code: The vendor's code of an error.
+        message: The vendor's words for it.
+        retry_after: Seconds that an error asks the client to wait.
+        http_date: True to say so by a date.
+        seconds: Of delay, drip and off_grid.
+        rows: Of a short page.
+        size: Of a huge body.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fault: RowFault | RequestFault
+    symbols: frozenset[str] = frozenset()
+    start: AwareDatetime | None = None
+    end: AwareDatetime | None = None
+    every: PositiveInt = 1
+    times: PositiveInt | None = None
+    ends_at: AwareDatetime | None = None
+    bars: PositiveInt = 1
+    status: int = 503
+    code: int = -1000
+    message: str = "An unknown error occurred while processing the request."
+    retry_after: NonNegativeInt | None = None
+    http_date: bool = False
+    seconds: NonNegativeFloat = 1
+    rows: NonNegativeInt = 1
+    size: ByteSize = ByteSize(100_000_000)
+
+    @property
+    def strikes_bars(self) -> bool:
+        """True where it changes bars, False where it changes answers."""
+        return self.fault in _SPOILT
+
+
+class Faults:
+    """The faults of a running vendor, with what they have done so far.
+
+    Args:
+        faults: The faults, the first first.
+        seed: Draws the bars that are struck.
+        clock: Tells when a fault is over.
+    """
+
+    def __init__(self, faults: list[Fault], seed: int, clock: Callable[[], datetime]) -> None:
+        self._faults = list(enumerate(faults))
+        self._seed = seed
+        self._clock = clock
+        self._asked: Counter[int] = Counter()
+        self._struck: Counter[tuple[object, ...]] = Counter()
+
+    def of_request(self, symbol: str, first: int, last: int) -> Iterator[Fault]:
+        """Give the faults that strike a request for bars that open between two milliseconds, both included."""
+        for place, fault in self._faults:
+            if fault.strikes_bars or not self._concerns(fault, symbol):
+                continue
+            start, end = _bounds(fault)
+            if last < start or first >= end:
+                continue
+            self._asked[place] += 1
+            if self._asked[place] % fault.every == 0 and self._may(fault, place):
+                yield fault
+
+    def of_rows(
+        self, symbol: str, timeframe: Timeframe, opens: NDArray[np.int64]
+    ) -> Iterator[tuple[Fault, NDArray[np.bool_]]]:
+        """Give the faults that strike some of a page's bars, and which."""
+        for place, fault in self._faults:
+            if not fault.strikes_bars or not self._concerns(fault, symbol):
+                continue
+            start, end = _bounds(fault)
+            struck = (opens >= start) & (opens < end)
+            block = opens // (timeframe.micros // 1000 * fault.bars) if fault.every > 1 else np.zeros_like(opens)
+            if fault.every > 1:
+                struck &= noise(seeded(self._seed + place, symbol), block) < 2 / fault.every - 1
+            if fault.times is not None or fault.fault == "revision":
+                for one in np.unique(block[struck]):
+                    if not self._may(fault, place, symbol, timeframe, int(one)):
+                        struck &= block != one
+            if struck.any():
+                yield fault, struck
+
+    def _concerns(self, fault: Fault, symbol: str) -> bool:
+        return (not fault.symbols or symbol in fault.symbols) and (
+            fault.ends_at is None or self._clock() < fault.ends_at
+        )
+
+    def _may(self, fault: Fault, *where: object) -> bool:
+        """Count one strike, unless it was struck as often as it may be."""
+        times = 1 if fault.fault == "revision" and fault.times is None else fault.times
+        if times is not None and self._struck[where] >= times:
+            return False
+        self._struck[where] += 1
+        return True
+
+
+def spoil(fault: Fault, rows: list[Row], struck: NDArray[np.bool_]) -> list[Row]:
+    """Change the struck ones of a page's rows (in Binance's order of elements)."""
+    change = _SPOILT[fault.fault]
+    return [new for row, hit in zip(rows, struck, strict=True) for new in (change(row, fault) if hit else [row])]
+
+
+def _bounds(fault: Fault) -> tuple[float, float]:
+    """The stretch that the fault strikes, in milliseconds: the start belongs to it, the end does not."""
+    return (
+        -np.inf if fault.start is None else to_micros(fault.start) // 1000,
+        np.inf if fault.end is None else to_micros(fault.end) // 1000,
+    )
+
+
+def _prices(row: Row, change: Callable[[str], str | None]) -> list[Row]:
+    return [[row[0], *map(change, row[1:5]), *row[5:]]]
+
+
+_SPOILT: dict[str, Callable[[Row, Fault], list[Row]]] = {
+    "hole": lambda _row, _fault: [],
+    "revision": lambda row, _fault: [[*row[:4], row[1], "1", *row[6:]]],
+    "off_grid": lambda row, fault: [[row[0] + round(1000 * fault.seconds), *row[1:]]],
+    "duplicate": lambda row, _fault: [row, row],
+    "nan": lambda row, _fault: _prices(row, lambda _: "NaN"),
+    "null": lambda row, _fault: _prices(row, lambda _: None),
+    "negative": lambda row, _fault: _prices(row, lambda price: f"-{price}"),
+    "zero": lambda row, _fault: _prices(row, lambda _: "0"),
+    "inverted": lambda row, _fault: [[*row[:2], row[3], f"1{row[2]}", *row[4:]]],
+}

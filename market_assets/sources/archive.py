@@ -1,0 +1,336 @@
+"""Candles from local files: Parquet, CSV, gzipped CSV and zips of CSVs, one file or many a symbol, or many symbols a file."""
+
+from __future__ import annotations
+
+import asyncio
+import glob
+import re
+import zipfile
+import zlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from difflib import get_close_matches
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from zoneinfo import ZoneInfo
+
+import polars as pl
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
+
+from market_assets.errors import SourceError
+from market_assets.market_time.timeframes import TS, Timeframe, Window
+from market_assets.sources.base import CANDLE_SCHEMA, SourceSettings, Traits, Usage, epoch_to_us
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+ColumnName = Literal["ts", "open", "high", "low", "close", "volume", "symbol"]
+
+_PLACEHOLDERS = frozenset({"profile", "symbol", "timeframe", "date"})
+_FORMATS = (".parquet", ".csv", ".csv.gz", ".zip")
+_ORDER = ("ts", "open", "high", "low", "close", "volume")
+_HOUR = Timeframe.H1.micros
+_BROKEN = (
+    pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,  # a Parquet file with bytes changed inside it
+    OSError,
+    EOFError,
+    RuntimeError,  # a zip with a password
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What reading a file that is not what its name says can raise."""
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(f"{name!r} is no time zone of the IANA database, like America/New_York") from error
+    return name
+
+
+def _path(text: str) -> str:
+    unknown = set(re.findall(r"\{(\w*)\}", text)) - _PLACEHOLDERS
+    if unknown:
+        raise ValueError(f"{', '.join(sorted(unknown))} cannot stand in braces; {', '.join(sorted(_PLACEHOLDERS))} can")
+    if not text.endswith(_FORMATS):
+        raise ValueError(f"must end in one of {', '.join(_FORMATS)}")
+    return text
+
+
+class ArchiveSettings(SourceSettings):
+    """The keys of an `archive` source.
+
+    Attributes:
+        path: Where the files are, relative to the universe file; `*`, `?` and `**` may stand in it, and `{profile}` (the kind in lower
+            case), `{symbol}` (the source's own name), `{timeframe}` and `{date}` (any text). Ends in .parquet, .csv, .csv.gz or .zip.
+        columns: The file's name, or place from 0, of each of our columns; what is not named is called as we call it, or in a file
+            without a header stands in the order ts, open, high, low, close, volume. A `symbol` makes a file of many symbols: only the
+            rows with the source's own name are taken. A volume that is neither named nor there is null.
+        header: False for CSVs without a line of names.
+        timezone: The zone of stamps that do not tell theirs. In the hour that a change of clocks repeats, a stamp's first occurrence in
+            a file is taken for the earlier instant, its second for the later.
+        format: The stamps' format, as chrono's strftime has it; without it numbers are counts since 1970 (s, ms, us or ns by their
+            size) and text is taken as ISO 8601, or with the day before the month.
+        stamps: close where bars bear the time they end at.
+        quiet_minutes: omitted where a bar without a trade is left out, so that its absence says that nothing traded.
+        concurrency: Windows read at once.
+    """
+
+    path: Annotated[str, AfterValidator(_path)]
+    columns: dict[ColumnName, str | NonNegativeInt] = Field(default_factory=dict)
+    header: bool = True
+    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    format: str | None = None
+    stamps: Literal["open", "close"] = "open"
+    quiet_minutes: Literal["present", "omitted"] = "present"
+    concurrency: PositiveInt = 4
+
+    @model_validator(mode="after")
+    def _symbol_is_somewhere(self) -> Self:
+        if "{symbol}" not in self.path and "symbol" not in self.columns:
+            raise ValueError("path has no {symbol}: name the column that holds it (columns: {symbol: ...})")
+        if not self.header and any(isinstance(place, str) for place in self.columns.values()):
+            raise ValueError("columns of a file without a header are given by place, from 0")
+        return self
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file as it was when it was looked at; changed, it is another one."""
+
+    path: Path
+    changed: int
+    size: int
+
+    @classmethod
+    def at(cls, path: Path) -> _File:
+        stat = path.stat()
+        return cls(path, stat.st_mtime_ns, stat.st_size)
+
+
+class ArchiveSource:
+    """Candles of local files.
+
+    A file's first row is no proof of a listing, so there is no `earliest`; an archive answers for the hours between its first row and
+    its last and has nothing to say of others. Files are looked at again when they change.
+    """
+
+    Settings: ClassVar[type[SourceSettings]] = ArchiveSettings
+
+    def __init__(self, name: str, settings: ArchiveSettings, *, base: Path, kind: str) -> None:
+        self.name = name
+        self.usage = Usage()
+        self.concurrency = settings.concurrency
+        self.traits = Traits(
+            timeframes=frozenset(Timeframe),
+            page_size=100_000,
+            emits_empty_bars=settings.quiet_minutes == "present",
+            earliest_probe=False,
+        )
+        self._settings = settings
+        self._base = base
+        self._kind = kind
+        # A CSV has to be read whole for any window of it: the latest ones are kept, so that the windows of a symbol read it once.
+        self._table = lru_cache(maxsize=4)(self._read_table)
+        self._span = lru_cache(maxsize=None)(self._read_span)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._table.cache_clear()
+
+    async def fetch(self, symbol: str, timeframe: Timeframe, start: datetime, end: datetime) -> pl.DataFrame:
+        """Give the rows of the window in the order of the files' names: see `Source.fetch`."""
+        return await asyncio.to_thread(self._fetch, symbol, timeframe, Window(start, end))
+
+    async def earliest(self, symbol: str, timeframe: Timeframe) -> datetime | None:  # noqa: ARG002 - the protocol's arguments
+        """Say nothing: see `Source.earliest`."""
+        return None
+
+    def answers_for(self, symbol: str, timeframe: Timeframe) -> Window:
+        """Give the stretch from the hour of the first row to the end of the hour of the last; empty where there is no row.
+
+        Raises:
+            SourceError: There is no file for the symbol, or one cannot be read.
+        """
+        spans = [span for _, span in self._files(symbol, timeframe) if span is not None]
+        if not spans:
+            return Window.of_micros(0, 0)
+        first, last = min(span[0] for span in spans), max(span[1] for span in spans)
+        return Window.of_micros(first // _HOUR * _HOUR, (last // _HOUR + 1) * _HOUR)
+
+    def _fetch(self, symbol: str, timeframe: Timeframe, window: Window) -> pl.DataFrame:
+        start, end = window.micros
+        frames = [
+            self._read(file, self._candles(file, symbol, timeframe).filter(window.holds()))
+            for file, span in self._files(symbol, timeframe)
+            if span is not None and span[0] < end and span[1] >= start
+        ]
+        frame = pl.concat(frames) if frames else CANDLE_SCHEMA.to_frame()
+        self.usage.requests += 1
+        self.usage.bytes += int(frame.estimated_size())
+        return frame
+
+    def _files(self, symbol: str, timeframe: Timeframe) -> list[tuple[_File, tuple[int, int] | None]]:
+        """Find the symbol's files, each with the first and the last open in it (microseconds), None where it has no row."""
+        paths = self._matches(glob.escape(symbol), timeframe)
+        if not paths:
+            others = [path.name for path in self._matches("*", timeframe)]
+            raise self._nothing_found(
+                symbol, timeframe, f"no file matches {self._settings.path} in {self._base}", others
+            )
+        try:
+            files = [_File.at(path) for path in paths]
+        except OSError as error:
+            raise SourceError(
+                f"source {self.name}: {symbol} {timeframe}: a file has gone meanwhile: {error}"
+            ) from error
+        spans = [self._span(file, symbol, timeframe) for file in files]
+        if "symbol" in self._settings.columns and not any(spans):
+            others = sorted({other for file in files for other in self._symbols(file)})
+            raise self._nothing_found(
+                symbol, timeframe, f"no row of {self._settings.path} in {self._base} is of it", others
+            )
+        return list(zip(files, spans, strict=True))
+
+    def _matches(self, symbol: str, timeframe: Timeframe) -> list[Path]:
+        words = {"{profile}": self._kind, "{symbol}": symbol, "{timeframe}": timeframe.value, "{date}": "*"}
+        given = re.sub(r"\{\w+\}", lambda found: words[found.group()], self._settings.path)
+        pattern = str(Path(glob.escape(str(self._base))) / given)
+        return [Path(path) for path in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207 - unlike Path.glob it takes a pattern that climbs or is absolute
+
+    def _nothing_found(self, symbol: str, timeframe: Timeframe, what: str, others: list[str]) -> SourceError:
+        near = get_close_matches(symbol, others, n=3, cutoff=0.3)
+        hint = f"near it are {', '.join(near)}" if near else f"{len(others)} others are there, none with a name like it"
+        return SourceError(
+            f"source {self.name}: {symbol} {timeframe}: {what} (profile is {self._kind}); {hint}. Correct the path, or the symbol's "
+            "name at this source",
+            permanent=True,
+        )
+
+    def _read_span(self, file: _File, symbol: str, timeframe: Timeframe) -> tuple[int, int] | None:
+        opens = self._candles(file, symbol, timeframe).select(pl.col("ts").to_physical())
+        first, last = self._read(file, opens.select(pl.col("ts").min(), pl.col("ts").max().alias("last"))).row(0)
+        return None if first is None else (first, last)
+
+    def _read(self, file: _File, rows: pl.LazyFrame) -> pl.DataFrame:
+        try:
+            return rows.collect()
+        except _BROKEN as error:
+            raise self._unreadable(file, error) from error
+
+    def _raw(self, file: _File) -> pl.LazyFrame:
+        """Open a file: a Parquet file is read no sooner than it is filtered, unless its stamps are text."""
+        try:
+            if file.path.suffix == ".parquet":
+                rows = pl.scan_parquet(file.path, glob=False)
+                schema = rows.collect_schema()
+                if schema[self._named(file, schema.names(), "ts")] != pl.String and self._settings.format is None:
+                    return rows
+            return self._table(file).lazy()
+        except _BROKEN as error:
+            raise self._unreadable(file, error) from error
+
+    def _read_table(self, file: _File) -> pl.DataFrame:
+        """Read a file whole, its stamps made numbers or times, all else but a symbol numbers or null."""
+        path = file.path
+        if path.suffix == ".parquet":
+            table = pl.read_parquet(path, glob=False)
+        elif path.suffix == ".zip":
+            with zipfile.ZipFile(path) as pack:
+                members = [name for name in sorted(pack.namelist()) if name.lower().endswith(".csv")]
+                if not members:
+                    raise zipfile.BadZipFile("there is no .csv in it")
+                table = pl.concat([self._read_csv(pack.read(name)) for name in members])
+        else:
+            table = self._read_csv(path)
+        stamp = self._named(file, table.columns, "ts")
+        words = {stamp, self._named(file, table.columns, "symbol")} if "symbol" in self._settings.columns else {stamp}
+        return table.with_columns(self._parsed(table[stamp]), pl.exclude(words).cast(pl.Float64, strict=False))
+
+    def _read_csv(self, source: Path | bytes) -> pl.DataFrame:
+        return pl.read_csv(source, has_header=self._settings.header, infer_schema=False, glob=False)
+
+    def _parsed(self, stamps: pl.Series) -> pl.Series:
+        if self._settings.format is not None:
+            return stamps.cast(pl.String).str.to_datetime(self._settings.format, time_unit="us")
+        if stamps.dtype != pl.String:
+            return stamps
+        if stamps.drop_nulls().head(1).str.contains(r"^-?\d+$").all():
+            return stamps.cast(pl.Int64)
+        return stamps.str.to_datetime(time_unit="us")
+
+    def _unreadable(self, file: _File, error: BaseException) -> SourceError:
+        reason = " ".join(str(error).split())[:200]
+        return SourceError(
+            f"source {self.name}: {file.path} cannot be read: {reason}. Replace the file, or correct the source's settings",
+            permanent=True,
+        )
+
+    def _symbols(self, file: _File) -> list[str]:
+        raw = self._raw(file)
+        name = self._named(file, raw.collect_schema().names(), "symbol")
+        return self._read(file, raw.select(pl.col(name).cast(pl.String).unique().drop_nulls())).to_series().to_list()
+
+    def _candles(self, file: _File, symbol: str, timeframe: Timeframe) -> pl.LazyFrame:
+        """Bring a file's columns into the shape of ours; nothing of a Parquet file is read before it is filtered."""
+        raw = self._raw(file)
+        schema = raw.collect_schema()
+        names = schema.names()
+        if "symbol" in self._settings.columns:
+            raw = raw.filter(pl.col(self._named(file, names, "symbol")).cast(pl.String) == symbol)
+        stamp = self._named(file, names, "ts")
+        without_volume = "volume" not in self._settings.columns and "volume" not in names and self._settings.header
+        numbers = {
+            ours: pl.lit(None) if ours == "volume" and without_volume else pl.col(self._named(file, names, ours))
+            for ours in ("open", "high", "low", "close", "volume")
+        }
+        return raw.select(
+            self._opens(pl.col(stamp), schema[stamp], timeframe).alias("ts"),
+            *(number.cast(pl.Float64, strict=False).alias(ours) for ours, number in numbers.items()),
+        )
+
+    def _named(self, file: _File, names: list[str], ours: ColumnName) -> str:
+        """Find what the file calls one of our columns."""
+        place = self._settings.columns.get(ours, ours if self._settings.header else _ORDER.index(ours))
+        if isinstance(place, int) and place < len(names):
+            return names[place]
+        if place in names:
+            return str(place)
+        raise SourceError(
+            f"source {self.name}: {file.path} has no column {place!r} for {ours}; it has {', '.join(names)}. Name the right one under "
+            "columns",
+            permanent=True,
+        )
+
+    def _opens(self, stamp: pl.Expr, dtype: pl.DataType, timeframe: Timeframe) -> pl.Expr:
+        """Turn a column of stamps into opens in UTC; of a bar of a day or more, the date counts that its stamp has in its zone."""
+        zone, closes = self._settings.timezone, self._settings.stamps == "close"
+        if isinstance(dtype, pl.Datetime) and dtype.time_zone is None:
+            plain = stamp if dtype == TS else stamp.cast(TS)
+        elif dtype == pl.Date:
+            plain = stamp.cast(TS)
+        else:
+            utc = (
+                epoch_to_us(stamp)
+                if dtype.is_numeric()
+                else stamp.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+            )
+            if timeframe.intraday:
+                return utc.cast(TS) - timeframe.duration if closes else utc.cast(TS)
+            plain = utc.cast(TS).dt.replace_time_zone("UTC").dt.convert_time_zone(zone).dt.replace_time_zone(None)
+        if not timeframe.intraday:
+            # A close at midnight ends the day before.
+            return (plain - timedelta(microseconds=1) if closes else plain).dt.truncate("1d")
+        if zone != "UTC":
+            twice = pl.when(plain.is_first_distinct()).then(pl.lit("earliest")).otherwise(pl.lit("latest"))
+            plain = (
+                plain.dt.replace_time_zone(zone, ambiguous=twice).dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+            )
+        return plain - timeframe.duration if closes else plain

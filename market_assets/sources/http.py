@@ -1,0 +1,334 @@
+"""The HTTP client that all sources share: one connection pool, rate limit, retries, deadlines and a bounded body.
+
+A request can end in three ways only: with the parsed answer, with a SourceError, or cancelled. Neither headers nor the query ever
+reach a message, and secrets that a vendor echoes are blotted out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sqlite3
+from pathlib import Path  # noqa: TC003 - pydantic reads the annotations of HttpSettings at runtime
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated, Self, TypeVar
+
+import httpx
+from httpx_retries import Retry
+from pydantic import (
+    AfterValidator,
+    ByteSize,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+)
+from pyrate_limiter import AbstractBucket, InMemoryBucket, Limiter, Rate, SQLiteBucket
+
+from market_assets.errors import SourceError
+from market_assets.sources.base import SourceSettings, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+T = TypeVar("T")
+
+# httpx writes every URL with its query at INFO, where a key may stand; who wants it can still set the logger's level.
+if logging.getLogger("httpx").level == logging.NOTSET:
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+_RETRIED = frozenset({429, 500, 502, 503, 504})
+_BANNED = 418  # Binance's answer to who goes on after a 429; with a Retry-After it is one more kind of "wait"
+_PERIODS = {"s": 1_000, "m": 60_000, "h": 3_600_000}
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_EXCERPT = 200
+_ERROR_BODY = 64 * 1024
+
+
+def _web_address(text: str) -> str:
+    url = httpx.URL(text)
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise ValueError("must be an address like https://api.example.com")
+    return text
+
+
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+"""An http or https address with a host."""
+
+RateText = Annotated[str, Field(pattern=r"^[1-9][0-9]*/[smh]$")]
+"""Requests per second, minute or hour, like "50/s"."""
+
+
+def _header_text(secret: SecretStr) -> SecretStr:
+    if not secret.get_secret_value().isprintable():
+        raise ValueError("must be printable text on one line")
+    return secret
+
+
+class HttpSettings(SourceSettings):
+    """The keys of every source that speaks HTTP.
+
+    Attributes:
+        base_url: Where the vendor is; paths are appended to it.
+        timeout: Seconds without a connection, or without a byte, after which a request is given up.
+        total_timeout: Seconds that one request may take, body included: a server that drips is cut here.
+        retries: How often a request is sent again after 429, 5xx, a timeout or a broken connection.
+        backoff: Seconds before the first retry, about; doubled with each one, with jitter.
+        backoff_cap: The longest wait between two attempts, Retry-After aside.
+        max_elapsed: Seconds for one answer over all its attempts; time in the queue of the rate limit does not count.
+        rate: The most requests per second, minute or hour, like "50/s" or "2900/m"; None is unlimited.
+        limiter_path: A file that makes the rate hold between processes; without it, it holds in this source alone.
+        concurrency: Requests in flight at once.
+        max_body: Bytes that an answer may have, after decompression.
+        headers: Headers sent with every request: where keys go.
+    """
+
+    base_url: WebAddress
+    timeout: PositiveFloat = 10
+    total_timeout: PositiveFloat = 30
+    retries: NonNegativeInt = 5
+    backoff: NonNegativeFloat = 0.5
+    backoff_cap: PositiveFloat = 30
+    max_elapsed: PositiveFloat = 120
+    rate: RateText | None = None
+    limiter_path: Path | None = None
+    concurrency: PositiveInt = 8
+    max_body: ByteSize = ByteSize(32 * 1024**2)
+    headers: dict[str, Annotated[SecretStr, AfterValidator(_header_text)]] = Field(default_factory=dict)
+
+
+class _FailureError(Exception):
+    """One attempt came to nothing.
+
+    Attributes:
+        reason: Why, in words that may be shown.
+        permanent: True when another attempt cannot help.
+        retry_after: Seconds that the server asked to be left alone for, None where it said nothing.
+    """
+
+    def __init__(self, reason: str, *, permanent: bool = False, retry_after: float | None = None) -> None:
+        self.reason = reason
+        self.permanent = permanent
+        self.retry_after = retry_after
+        super().__init__(reason)
+
+
+class HttpClient:
+    """GET requests to one vendor, as many at once as the settings allow.
+
+    Enter it inside the running event loop; after leaving it may be entered again, by another loop too.
+
+    httpx-retries gives the policy here (exponential backoff with jitter, the reading of Retry-After) but not its transport: that
+    one returns before the body is read, so that a connection cut in the body would not be retried, it cuts a long Retry-After
+    down to its own cap, which is disobedience, and it lets one request wait where all of them have to.
+    """
+
+    def __init__(self, name: str, settings: HttpSettings, usage: Usage, *, base: Path) -> None:
+        self.name = name
+        self.usage = usage
+        self._settings = settings
+        self._base = base
+        self._memory: AbstractBucket | None = None
+        self._limiter: Limiter | None = None
+        self._client: httpx.AsyncClient | None = None
+        self._slots = asyncio.Semaphore(settings.concurrency)
+        self._held_until = 0.0
+
+    async def __aenter__(self) -> Self:
+        settings = self._settings
+        url = httpx.URL(settings.base_url)
+        self._client = httpx.AsyncClient(
+            base_url=url,
+            headers={"user-agent": "market-assets"}
+            | {name: secret.get_secret_value() for name, secret in settings.headers.items()},
+            timeout=httpx.Timeout(settings.timeout, pool=None),
+            limits=httpx.Limits(max_connections=settings.concurrency),
+            verify=url.scheme == "https",  # reading the list of authorities takes 20 ms, for nothing without TLS
+            trust_env=url.host not in _LOOPBACK,  # a proxy cannot reach this machine's loopback
+        )
+        self._slots = asyncio.Semaphore(settings.concurrency)  # one that has waited belongs to the loop it waited in
+        self._limiter = self._open_limiter()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+        if self._limiter is not None:
+            self._limiter.close()
+        self._client = self._limiter = None
+
+    async def get(self, path: str, params: Mapping[str, str | int], *, about: str, parse: Callable[[bytes], T]) -> T:
+        """Ask until there is an answer that `parse` accepts, or until it is clear that there will be none.
+
+        Args:
+            path: Appended to the base URL.
+            params: The query; never shown.
+            about: What is asked for, in words for the error: symbol, timeframe and window.
+            parse: Turns a body into the answer. Its SourceErrors count as a failed attempt, retried unless permanent.
+
+        Raises:
+            SourceError: There is no answer: permanent where asking again cannot help.
+        """
+        async with self._slots:
+            return await self._get(path, params, f"source {self.name}: {about}", parse)
+
+    async def _get(self, path: str, params: Mapping[str, str | int], about: str, parse: Callable[[bytes], T]) -> T:
+        settings = self._settings
+        deadline = monotonic() + settings.max_elapsed
+        retry = Retry(
+            total=settings.retries,
+            backoff_factor=settings.backoff / 2,  # the library doubles it before the first wait
+            max_backoff_wait=settings.backoff_cap,
+            backoff_jitter=0.5,
+        )
+        while True:
+            deadline += await self._permit()
+            await self._hold(deadline, about)
+            try:
+                return await self._attempt(path, params, min(deadline - monotonic(), settings.total_timeout), parse)
+            except _FailureError as failure:
+                if failure.permanent:
+                    raise SourceError(f"{about}: {failure.reason}", permanent=True) from failure
+                if failure.retry_after is not None:
+                    # The server speaks to the whole client: every request waits, this one included, at its next `_hold`.
+                    self._held_until = max(self._held_until, monotonic() + failure.retry_after)
+                if retry.is_exhausted():
+                    attempts = retry.attempts_made + 1
+                    raise SourceError(f"{about}: no answer after {attempts} attempts: {failure.reason}") from failure
+                retry = retry.increment()
+                wait = retry.backoff_strategy() if failure.retry_after is None else 0.0
+                if monotonic() + wait >= deadline:
+                    limit = f"{settings.max_elapsed:g} s"
+                    raise SourceError(f"{about}: no answer within {limit}: {failure.reason}") from failure
+                await self._sleep(wait)
+                self.usage.retries += 1
+
+    async def _attempt(
+        self, path: str, params: Mapping[str, str | int], seconds: float, parse: Callable[[bytes], T]
+    ) -> T:
+        if self._client is None:
+            raise RuntimeError(f"source {self.name} is not open: use `async with`")
+        self.usage.requests += 1
+        try:
+            async with asyncio.timeout(seconds), self._client.stream("GET", path, params=dict(params)) as response:
+                if response.status_code != httpx.codes.OK:
+                    raise await self._refusal(response)
+                body = await self._read(response)
+            self.usage.bytes += len(body)
+            return parse(body)
+        except SourceError as error:
+            raise _FailureError(self._blot(str(error)), permanent=error.permanent) from error
+        except TimeoutError as error:
+            raise _FailureError(f"the answer was not complete after {seconds:.3g} s") from error
+        except httpx.TimeoutException as error:
+            raise _FailureError(f"silent for {self._settings.timeout:g} s ({type(error).__name__})") from error
+        except (httpx.NetworkError, httpx.RemoteProtocolError, httpx.DecodingError, httpx.ProxyError) as error:
+            raise _FailureError(f"broken connection: {self._blot(str(error) or type(error).__name__)}") from error
+        except httpx.HTTPError as error:
+            # What is left is a fault on our side, and its text can hold the request.
+            raise _FailureError(f"the request could not be sent ({type(error).__name__})", permanent=True) from error
+
+    async def _refusal(self, response: httpx.Response) -> _FailureError:
+        status = response.status_code
+        if response.is_redirect:
+            target = self._blot(response.headers.get("location", "nowhere").partition("?")[0][:_EXCERPT])
+            return _FailureError(
+                f"HTTP {status}, redirected to {target}: redirects are not followed, correct base_url",
+                permanent=True,
+            )
+        waits = self._retry_after(response)
+        message = self._blot(excerpt(await self._read(response, keep=_ERROR_BODY)))
+        reason = f"HTTP {status}: {message}" if message else f"HTTP {status}"
+        if status in _RETRIED or (status == _BANNED and waits is not None):
+            return _FailureError(reason, retry_after=waits)
+        return _FailureError(reason, permanent=True)
+
+    async def _read(self, response: httpx.Response, *, keep: int | None = None) -> bytes:
+        """Take the body while it comes; stop at `keep` bytes, or refuse what exceeds max_body."""
+        limit = self._settings.max_body
+        declared = response.headers.get("content-length", "")
+        if keep is None and declared.isdecimal() and int(declared) > limit:
+            raise _FailureError(f"a body of {declared} bytes is more than max_body ({limit})", permanent=True)
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in response.aiter_bytes():
+            chunks.append(chunk)
+            size += len(chunk)
+            if keep is not None and size >= keep:
+                break
+            if size > limit:
+                raise _FailureError(f"the body is more than max_body ({limit} bytes)", permanent=True)
+        return b"".join(chunks)
+
+    def _retry_after(self, response: httpx.Response) -> float | None:
+        text = response.headers.get("retry-after", "")
+        try:
+            return Retry().parse_retry_after(text) if text else None
+        except ValueError:
+            return None
+
+    async def _hold(self, deadline: float, about: str) -> None:
+        while (wait := self._held_until - monotonic()) > 0:
+            if self._held_until > deadline:
+                raise SourceError(
+                    f"{about}: the server asks to be left alone for another {wait:.0f} s (Retry-After), "
+                    f"longer than max_elapsed ({self._settings.max_elapsed:g} s) allows; fill again after that"
+                )
+            await self._sleep(wait)
+
+    async def _permit(self) -> float:
+        """Wait for the rate limit; gives the seconds that it took."""
+        if self._limiter is None:
+            return 0.0
+        began = monotonic()
+        await self._limiter.try_acquire_async(self.name)
+        waited = monotonic() - began
+        self.usage.waits += waited
+        return waited
+
+    async def _sleep(self, seconds: float) -> None:
+        self.usage.waits += seconds
+        await asyncio.sleep(seconds)
+
+    def _open_limiter(self) -> Limiter | None:
+        if self._settings.rate is None:
+            return None
+        count, period = self._settings.rate.split("/")
+        rates = [Rate(int(count), _PERIODS[period])]
+        if self._settings.limiter_path is None:
+            self._memory = self._memory or InMemoryBucket(rates)
+            return Limiter(self._memory, buffer_ms=1)
+        path = self._base / self._settings.limiter_path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            bucket = SQLiteBucket.init_from_file(rates, db_path=str(path), use_file_lock=True)
+        except (OSError, sqlite3.Error) as error:
+            raise SourceError(
+                f"source {self.name}: the rate limit's file {path} cannot be used: {error}", permanent=True
+            ) from error
+        return Limiter(bucket, buffer_ms=1)
+
+    def _blot(self, text: str) -> str:
+        for secret in self._settings.headers.values():
+            if plain := secret.get_secret_value():
+                text = text.replace(plain, "***")
+        return text
+
+
+def excerpt(body: bytes) -> str:
+    """Find the vendor's own words in a body, at most 200 characters on one line: code and message of an error, else the start."""
+    text = body.decode("utf-8", "replace")
+    try:
+        answer = json.loads(text)
+    except (ValueError, RecursionError):
+        answer = None
+    if isinstance(answer, dict) and "msg" in answer:
+        text = f"{answer.get('code', '')} {answer['msg']}"
+    text = " ".join(text[: 8 * _EXCERPT].split())
+    return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}..."

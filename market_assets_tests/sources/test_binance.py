@@ -1,0 +1,304 @@
+"""Binance's klines: what is asked for, what comes back, and what a vendor can do wrong inside a well-formed HTTP answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from market_assets.errors import SourceError
+from market_assets.market_time.timeframes import Timeframe, from_micros
+from market_assets.practice.faults import Fault
+from market_assets.sources.base import CANDLE_SCHEMA
+from market_assets.sources.binance import BinanceSettings, parse_klines
+
+if TYPE_CHECKING:
+    import polars as pl
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+def opens(frame: pl.DataFrame) -> list[datetime]:
+    return [from_micros(micros) for micros in frame["ts"].to_physical()]
+
+
+def minutes(start: datetime, count: int) -> list[datetime]:
+    return [start + MINUTE * place for place in range(count)]
+
+
+def bits(numbers: list[float]) -> list[str]:
+    return [number.hex() for number in numbers]
+
+
+class TestParsing:
+    def test_recorded_answers_are_read_to_the_last_bit(self, shared):
+        read = 0
+        for path in sorted((shared / "wire" / "binance").glob("*klines*.json")):
+            rows = json.loads(path.read_bytes())
+            if not isinstance(rows, list) or "Price" in path.name:
+                continue
+            frame = parse_klines(path.read_bytes())
+
+            assert frame.schema == CANDLE_SCHEMA
+            assert [micros // 1000 for micros in frame["ts"].to_physical()] == [row[0] for row in rows]
+            for place, name in enumerate(CANDLE_SCHEMA.names()[1:], start=1):
+                assert bits(frame[name].to_list()) == bits([float(row[place]) for row in rows])
+            read += 1
+        assert read >= 20
+
+    def test_whitespace_makes_no_difference(self, shared):
+        pretty = (shared / "wire" / "binance" / "api_v3_klines__BTCUSDT_1m_02.json").read_bytes()
+        compact = json.dumps(json.loads(pretty), separators=(",", ":")).encode()
+
+        assert pretty != compact
+        assert parse_klines(pretty).equals(parse_klines(compact))
+
+    def test_a_recorded_refusal_is_an_error_with_the_vendors_words(self, shared):
+        body = (shared / "wire" / "binance" / "dapi_v1_klines__BTCUSD_PERP_1d_18.json").read_bytes()
+
+        with pytest.raises(SourceError, match="-4088 Maximum time interval is 200 days"):
+            parse_klines(body)
+
+    @settings(deadline=None)
+    @given(
+        st.lists(
+            st.one_of(
+                st.decimals(0, 10**9, places=8).map(str),
+                st.floats(0, allow_nan=False, allow_infinity=False).map(repr),
+                st.from_regex(r"[1-9][0-9]{0,20}\.[0-9]{1,25}", fullmatch=True),
+            ),
+            min_size=5,
+            max_size=5,
+        )
+    )
+    def test_every_number_is_the_double_nearest_to_its_text(self, texts):
+        frame = parse_klines(json.dumps([[1704067200000, *texts, 0, "0", 0, "0", "0", "0"]]).encode())
+
+        assert bits(list(frame.row(0)[1:])) == bits([float(text) for text in texts])
+
+    @pytest.mark.parametrize("cell", ['"NaN"', "NaN", "null", '"null"', '""', '"abc"', "[]", '"1e999"', "true"])
+    def test_a_cell_that_is_no_number_does_not_cost_the_page(self, cell):
+        good = '[1704067200000,"1","2","0.5","1.5","10"]'
+        frame = parse_klines(f'[{good},[1704067260000,{cell},"2","0.5","1.5","10"],{good}]'.encode())
+
+        assert frame.height == 3
+        assert frame["high"].to_list() == [2.0, 2.0, 2.0]
+        assert frame["open"][0] == frame["open"][2] == 1.0
+        odd = frame["open"][1]
+        assert odd is None or math.isnan(odd) or math.isinf(odd) or cell == "true"
+
+    def test_a_time_that_is_no_number_is_null(self):
+        assert parse_klines(b'[["soon","1","2","0.5","1.5","10"]]')["ts"].to_list() == [None]
+
+    def test_an_empty_page_is_an_empty_frame(self):
+        assert parse_klines(b"[]").equals(CANDLE_SCHEMA.to_frame())
+
+    @pytest.mark.parametrize(
+        ("body", "words"),
+        [
+            (b"", "not JSON"),
+            (b"<html><body>Maintenance</body></html>", "not JSON"),
+            (b'[[1704067200000,"1","2"', "not JSON"),
+            (b'[[1704067200000,"1","2"]]', "not a list of klines"),
+            (b'["a"]', "not a list of klines"),
+            (b'{"rows":[]}', "not a list of klines"),
+            (b"17", "not a list of klines"),
+            (b"[" * 100_000, "not JSON"),
+            (b"\xff\xfe", "not JSON"),
+        ],
+    )
+    def test_what_is_no_list_of_rows_is_an_error_that_may_pass(self, body, words):
+        with pytest.raises(SourceError, match=words) as caught:
+            parse_klines(body)
+
+        assert not caught.value.permanent
+        assert len(str(caught.value)) < 400
+
+    @pytest.mark.parametrize(("code", "permanent"), [(-1121, True), (-1003, False), (-1001, False), ("odd", True)])
+    def test_an_error_in_a_200_body_is_permanent_by_its_code(self, code, permanent):
+        with pytest.raises(SourceError, match=f"the answer is an error: {code} words") as caught:
+            parse_klines(json.dumps({"code": code, "msg": "words"}).encode())
+
+        assert caught.value.permanent == permanent
+
+
+class TestFetching:
+    def test_a_page_is_one_request_for_exactly_the_window(self, vendor, ask):
+        answer = ask(vendor.url, bars=1000)
+
+        assert opens(answer.frame) == minutes(START, 1000)
+        (request,) = vendor.log
+        assert (request["symbol"], request["interval"], request["limit"]) == ("BTCUSDT", "1m", "1000")
+        assert int(request["startTime"]) == START.timestamp() * 1000
+        assert int(request["endTime"]) == (START + 999 * MINUTE).timestamp() * 1000 + 59_999
+
+    @pytest.mark.parametrize("timeframe", list(Timeframe))
+    def test_every_timeframe_is_had(self, vendor, ask, timeframe):
+        frame = ask(vendor.url, timeframe=timeframe, bars=10).frame
+
+        assert opens(frame) == [START + place * timeframe.duration for place in range(10)]
+
+    def test_a_page_shorter_than_the_window_is_gone_on_with(self, vendor, ask):
+        vendor.set_faults([Fault(fault="short", rows=400)])
+
+        answer = ask(vendor.url, bars=1000)
+
+        assert opens(answer.frame) == minutes(START, 1000)
+        assert answer.usage.requests == 3
+
+    def test_a_hole_at_the_tail_costs_one_more_request_and_nothing_else(self, vendor, ask):
+        vendor.set_faults([Fault(fault="hole", start=START + 60 * MINUTE)])
+
+        answer = ask(vendor.url, bars=100)
+
+        assert opens(answer.frame) == minutes(START, 60)
+        assert answer.usage.requests == 2
+
+    def test_a_hole_in_the_middle_costs_no_request(self, vendor, ask):
+        vendor.set_faults([Fault(fault="hole", start=START + 10 * MINUTE, end=START + 20 * MINUTE)])
+
+        answer = ask(vendor.url, bars=100)
+
+        assert opens(answer.frame) == minutes(START, 10) + minutes(START + 20 * MINUTE, 80)
+        assert answer.usage.requests == 1
+
+    def test_an_empty_page_is_an_empty_frame(self, vendor, ask):
+        vendor.set_faults([Fault(fault="hole")])
+
+        assert ask(vendor.url).frame.equals(CANDLE_SCHEMA.to_frame())
+
+    def test_an_empty_window_asks_nothing(self, vendor, ask):
+        assert ask(vendor.url, bars=0).frame.is_empty()
+        assert not vendor.log
+
+    def test_a_page_that_is_the_one_before_is_an_error(self, vendor, build):
+        async def two_pages():
+            source = build(vendor.url)
+            async with source:
+                await source.fetch("BTCUSDT", Timeframe.M1, START, START + 100 * MINUTE)
+                vendor.set_faults([Fault(fault="repeat")])
+                await source.fetch("BTCUSDT", Timeframe.M1, START + 100 * MINUTE, START + 200 * MINUTE)
+
+        with pytest.raises(
+            SourceError, match=r"BTCUSDT 1m 2024-01-01 01:40\.\..*the pages do not move forward"
+        ) as caught:
+            asyncio.run(two_pages())
+
+        assert not caught.value.permanent
+
+    def test_a_server_that_ignores_the_start_does_not_loop_for_ever(self, serve, reply, ask):
+        page = json.dumps(
+            [[1704067200000 + 60_000 * place, "1", "2", "0.5", "1.5", "10"] for place in range(10)]
+        ).encode()
+        server = serve(reply((200, {}, page)))
+
+        with pytest.raises(SourceError, match="do not move forward"):
+            ask(server.url)
+
+        assert len(server.requests) == 2
+
+    def test_rows_outside_the_window_are_handed_on(self, vendor, ask):
+        vendor.set_faults([Fault(fault="outside", bars=2)])
+
+        frame = ask(vendor.url, start=START + 10 * MINUTE, bars=5).frame
+
+        assert opens(frame) == minutes(START + 8 * MINUTE, 9)
+
+    def test_rows_beyond_the_window_alone_are_as_good_as_none_in_it(self, serve, reply, ask):
+        page = json.dumps([[1704070800000, "1", "2", "0.5", "1.5", "10"]]).encode()
+        server = serve(reply((200, {}, page)))
+
+        assert ask(server.url, bars=10).frame.height == 1
+        assert len(server.requests) == 1
+
+    @pytest.mark.parametrize(
+        "fault", ["unsorted", "duplicate", "inverted", "nan", "null", "negative", "zero", "off_grid"]
+    )
+    def test_odd_rows_are_handed_on_as_they_came(self, vendor, ask, fault):
+        vendor.set_faults([Fault(fault=fault, start=START + 10 * MINUTE, end=START + 12 * MINUTE)])
+
+        answer = ask(vendor.url, bars=100)
+
+        assert answer.frame.height == (102 if fault == "duplicate" else 100)
+        assert answer.usage.requests == 1
+
+    def test_microseconds_are_recognised(self, serve, reply, ask):
+        page = json.dumps([[1735689600000000, "1", "2", "0.5", "1.5", "10"]]).encode()
+        start = datetime(2025, 1, 1, tzinfo=UTC)
+
+        assert opens(ask(serve(reply((200, {}, page))).url, start=start, bars=1).frame) == [start]
+
+    @pytest.mark.parametrize("fault", ["html", "truncated"])
+    def test_an_answer_that_is_no_page_is_tried_again_and_then_an_error(self, vendor, ask, fault):
+        vendor.set_faults([Fault(fault=fault)])
+
+        with pytest.raises(SourceError, match="no answer after 3 attempts: the answer is not JSON") as caught:
+            ask(vendor.url)
+
+        assert not caught.value.permanent
+
+    def test_an_error_in_a_200_body_is_not_an_empty_page(self, vendor, ask):
+        vendor.set_faults([Fault(fault="error", status=200, code=-1121, message="Invalid symbol.")])
+
+        with pytest.raises(SourceError, match="-1121 Invalid symbol") as caught:
+            ask(vendor.url)
+
+        assert caught.value.permanent
+        assert len(vendor.log) == 1
+
+    def test_a_hidden_too_many_requests_is_tried_again(self, vendor, ask):
+        vendor.set_faults([Fault(fault="error", status=200, code=-1003, times=1)])
+
+        assert ask(vendor.url).frame.height == 100
+
+    def test_several_symbols_are_in_flight_at_once(self, vendor, build):
+        async def both():
+            source = build(vendor.url)
+            async with source:
+                window = (START + timedelta(days=10), START + timedelta(days=10) + 500 * MINUTE)
+                return await asyncio.gather(
+                    *(source.fetch(symbol, Timeframe.M1, *window) for symbol in ("BTCUSDT", "ETHUSDT"))
+                )
+
+        bitcoin, ether = asyncio.run(both())
+
+        assert bitcoin.height == ether.height == 500
+        assert not bitcoin["close"].equals(ether["close"])
+
+
+class TestGenesis:
+    def test_the_first_bar_is_found_with_one_request(self, vendor, build):
+        async def probe(symbol, timeframe):
+            source = build(vendor.url)
+            async with source:
+                return await source.earliest(symbol, timeframe), source.usage.requests
+
+        assert asyncio.run(probe("ETHUSDT", Timeframe.M1)) == (datetime(2024, 1, 5, 7, 30, tzinfo=UTC), 1)
+        assert asyncio.run(probe("ETHUSDT", Timeframe.D1)) == (datetime(2024, 1, 6, tzinfo=UTC), 1)
+
+    def test_a_symbol_without_a_bar_has_none(self, serve, reply, build):
+        server = serve(reply((200, {}, b"[]")))
+
+        async def probe():
+            source = build(server.url)
+            async with source:
+                return await source.earliest("NEW", Timeframe.M1)
+
+        assert asyncio.run(probe()) is None
+
+    def test_it_speaks_for_any_window(self, build):
+        assert build("http://127.0.0.1:9").answers_for("BTCUSDT", Timeframe.M1) is None
+
+
+def test_the_default_rate_stays_below_what_the_vendor_allows():
+    count, period = (BinanceSettings().rate or "").split("/")
+
+    assert period == "m"
+    assert 2 * int(count) < 6000

@@ -1,0 +1,439 @@
+"""The shared HTTP client against servers that refuse, stall, lie and break off."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import socket
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from pydantic import ValidationError
+
+from market_assets.errors import SourceError
+from market_assets.market_time.timeframes import Timeframe
+from market_assets.practice.faults import Fault
+from market_assets.sources.base import Usage
+from market_assets.sources.binance import BinanceSettings
+from market_assets.sources.http import HttpClient, HttpSettings
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+KLINE = [1704067200000, "1", "2", "0.5", "1.5", "10", 1704067259999, "15", 3, "5", "7", "0"]
+PAGE = json.dumps([KLINE]).encode()
+
+
+class TestWaitingAsToldTo:
+    @pytest.mark.parametrize("status", [429, 418])
+    def test_a_refusal_with_retry_after_is_waited_out_and_the_page_then_had(self, vendor, ask, status):
+        vendor.set_faults([Fault(fault="error", status=status, code=-1003, retry_after=0, times=1)])
+
+        answer = ask(vendor.url)
+
+        assert answer.frame.height == 100
+        assert answer.usage.retries == 1
+        assert [entry["status"] for entry in vendor.log] == [status, 200]
+
+    def test_a_retry_after_of_a_second_holds_every_request_of_the_client(self, serve, build):
+        count = 0
+
+        async def refuse_the_first_and_be_slow_with_the_second(_request, writer):
+            nonlocal count
+            count += 1
+            if count == 1:
+                writer.write(b"HTTP/1.1 429 X\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+                return
+            if count == 2:
+                await asyncio.sleep(0.1)
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(PAGE) + PAGE)
+
+        server = serve(refuse_the_first_and_be_slow_with_the_second)
+
+        async def five_at_once():
+            source = build(server.url, concurrency=2)
+            async with source:
+                minute = timedelta(minutes=1)
+                await asyncio.gather(*(source.fetch("A", Timeframe.M1, START, START + minute) for _ in range(5)))
+            return source.usage
+
+        usage = asyncio.run(five_at_once())
+
+        # Two were under way when the server spoke; the four that follow, three of them never refused, wait for it.
+        assert usage.requests == 6
+        assert min(server.times[2:]) - server.times[0] >= 0.99
+
+    def test_a_retry_after_as_an_http_date_is_obeyed(self, serve, reply, ask):
+        date = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
+        server = serve(reply((429, {"retry-after": date}, b'{"code":-1003,"msg":"Too much request weight used"}')))
+
+        with pytest.raises(SourceError, match=r"left alone for another (9\d|100) s") as caught:
+            ask(server.url)
+
+        assert not caught.value.permanent
+        assert len(server.requests) == 1
+
+    def test_an_http_date_that_has_passed_means_now(self, serve, reply, ask):
+        date = format_datetime(datetime.now(UTC) - timedelta(hours=1), usegmt=True)
+        server = serve(reply((503, {"retry-after": date}, b""), (200, {}, PAGE)))
+
+        assert ask(server.url, bars=1).frame.height == 1
+
+    def test_a_wait_longer_than_the_deadline_is_an_error_at_once_and_for_the_requests_after_it(
+        self, serve, reply, build
+    ):
+        server = serve(reply((418, {"retry-after": "259200"}, b'{"code":-1003,"msg":"IP banned"}')))
+
+        async def twice():
+            source = build(server.url)
+            async with source:
+                for _ in range(2):
+                    with pytest.raises(SourceError, match="Retry-After"):
+                        await source.fetch("A", Timeframe.M1, START, START + timedelta(minutes=1))
+
+        asyncio.run(twice())
+
+        assert len(server.requests) == 1
+
+    def test_a_wait_is_kept_when_the_source_is_opened_again(self, serve, reply, build):
+        server = serve(reply((429, {"retry-after": "100"}, b"")))
+        source = build(server.url, retries=0)
+
+        async def once():
+            async with source:
+                await source.fetch("A", Timeframe.M1, START, START + timedelta(minutes=1))
+
+        for _ in range(2):
+            with pytest.raises(SourceError):
+                asyncio.run(once())
+
+        assert len(server.requests) == 1
+
+    def test_a_retry_after_that_is_nonsense_falls_back_to_the_backoff(self, serve, reply, ask):
+        server = serve(reply((429, {"retry-after": "soon"}, b""), (200, {}, PAGE)))
+
+        assert ask(server.url, bars=1).usage.retries == 1
+
+    def test_418_without_a_retry_after_is_final(self, vendor, ask):
+        vendor.set_faults([Fault(fault="error", status=418, code=-1003)])
+
+        with pytest.raises(SourceError) as caught:
+            ask(vendor.url)
+
+        assert caught.value.permanent
+        assert len(vendor.log) == 1
+
+
+class TestRetries:
+    @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+    def test_passing_refusals_are_tried_again(self, vendor, ask, status):
+        vendor.set_faults([Fault(fault="error", status=status, times=2)])
+
+        answer = ask(vendor.url)
+
+        assert answer.frame.height == 100
+        assert answer.usage.requests == 3
+        assert answer.usage.retries == 2
+
+    def test_a_refusal_that_does_not_pass_is_an_error_after_the_last_attempt(self, vendor, ask):
+        vendor.set_faults([Fault(fault="error", status=503)])
+
+        with pytest.raises(
+            SourceError, match=r"no answer after 3 attempts: HTTP 503: -1000 An unknown error"
+        ) as caught:
+            ask(vendor.url)
+
+        assert not caught.value.permanent
+        assert len(vendor.log) == 3
+
+    @pytest.mark.parametrize("fault", ["cut", "truncated"])
+    def test_an_answer_that_breaks_off_is_asked_for_again(self, vendor, ask, fault):
+        vendor.set_faults([Fault(fault=fault, times=1)])
+
+        answer = ask(vendor.url)
+
+        assert answer.frame.height == 100
+        assert answer.usage.retries == 1
+
+    def test_a_connection_that_always_breaks_in_the_body_is_an_error(self, vendor, ask):
+        vendor.set_faults([Fault(fault="cut")])
+
+        with pytest.raises(SourceError, match="broken connection"):
+            ask(vendor.url)
+
+    def test_a_closed_port_is_an_error(self, ask):
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            port = listening.getsockname()[1]
+
+        with pytest.raises(SourceError, match="no answer after 3 attempts: broken connection"):
+            ask(f"http://127.0.0.1:{port}")
+
+    def test_the_deadline_ends_the_retries(self, vendor, ask):
+        vendor.set_faults([Fault(fault="error", status=500)])
+
+        with pytest.raises(SourceError, match=r"no answer within 0\.2 s: HTTP 500"):
+            ask(vendor.url, backoff=1, retries=100, max_elapsed=0.2)
+
+
+class TestHostileServers:
+    def test_a_redirect_is_not_followed(self, vendor, ask):
+        vendor.set_faults([Fault(fault="redirect")])
+
+        with pytest.raises(
+            SourceError, match=r"redirected to https://elsewhere\.invalid/klines: .* correct base_url"
+        ) as caught:
+            ask(vendor.url)
+
+        assert caught.value.permanent
+        assert len(vendor.log) == 1
+
+    @pytest.mark.parametrize("declared", [True, False])
+    def test_a_body_of_100_megabytes_is_refused_before_it_is_read(self, serve, ask, declared):
+        sent = 0
+
+        async def pour(_request, writer):
+            nonlocal sent
+            length = b"content-length: 100000000\r\n" if declared else b""
+            writer.write(b"HTTP/1.1 200 OK\r\n" + length + b"connection: close\r\n\r\n")
+            for _ in range(100):
+                writer.write(b" " * 1_000_000)
+                await writer.drain()
+                sent += 1_000_000
+
+        server = serve(pour)
+
+        with pytest.raises(SourceError, match="max_body") as caught:
+            ask(server.url, max_body="1MiB")
+
+        assert caught.value.permanent
+        assert len(server.requests) == 1
+        assert sent < 20_000_000  # what the two sockets hold
+
+    def test_a_small_body_that_unpacks_to_a_huge_one_is_refused(self, serve, reply, ask):
+        bomb = gzip.compress(b" " * 20_000_000)
+        server = serve(reply((200, {"content-encoding": "gzip"}, bomb)))
+
+        with pytest.raises(SourceError, match="max_body"):
+            ask(server.url, max_body="1MiB")
+
+    def test_a_body_that_is_not_the_gzip_it_says_is_an_error(self, serve, reply, ask):
+        server = serve(reply((200, {"content-encoding": "gzip"}, PAGE)))
+
+        with pytest.raises(SourceError, match="broken connection"):
+            ask(server.url)
+
+    def test_a_gzipped_page_is_a_page(self, serve, reply, ask):
+        server = serve(reply((200, {"content-encoding": "gzip"}, gzip.compress(PAGE))))
+
+        assert ask(server.url, bars=1).frame.height == 1
+
+    def test_a_byte_now_and_then_is_cut_at_the_total_timeout(self, vendor, ask):
+        vendor.set_faults([Fault(fault="drip", seconds=0.02)])
+        began = time.monotonic()
+
+        with pytest.raises(SourceError, match=r"not complete after 0\.2 s"):
+            ask(vendor.url, total_timeout=0.2, retries=1)
+
+        assert time.monotonic() - began < 1.5
+
+    def test_silence_is_cut_at_the_timeout(self, serve, ask):
+        async def say_nothing(_request, _writer):
+            await asyncio.Event().wait()
+
+        server = serve(say_nothing)
+
+        with pytest.raises(SourceError, match=r"silent for 0\.1 s"):
+            ask(server.url, timeout=0.1, retries=1)
+
+        assert len(server.requests) == 2
+
+    @pytest.mark.parametrize("answer", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n"])
+    def test_what_is_no_http_is_an_error(self, serve, ask, answer):
+        async def babble(_request, writer):
+            writer.write(answer)
+
+        with pytest.raises(SourceError, match="broken connection"):
+            ask(serve(babble).url)
+
+    def test_an_endless_error_page_is_not_read_to_its_end(self, serve, ask):
+        async def rant(_request, writer):
+            writer.write(b"HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n")
+            while True:
+                writer.write(b"blah " * 10_000)
+                await writer.drain()
+
+        with pytest.raises(SourceError, match="HTTP 404: blah blah") as caught:
+            ask(serve(rant).url)
+
+        assert len(str(caught.value)) < 500
+
+
+class TestWhatAnErrorSays:
+    def test_it_names_source_symbol_window_status_and_the_vendors_words(self, vendor, ask):
+        with pytest.raises(SourceError) as caught:
+            ask(vendor.url, symbol="NOPE")
+
+        assert caught.value.permanent
+        assert (
+            str(caught.value)
+            == "source mine: NOPE 1m 2024-01-01 00:00..2024-01-01 01:40 UTC: HTTP 400: -1121 Invalid symbol."
+        )
+
+    @pytest.mark.parametrize("status", [302, 401, 500])
+    def test_it_never_shows_a_header_or_the_query_even_when_the_vendor_echoes_them(self, serve, ask, status):
+        async def echo(request, writer):
+            words = request.replace(b"\r\n", b" ")
+            target = (
+                b"location: https://example.com/"
+                + request.split(b"X-Key: ")[1].split(b"\r\n")[0]
+                + b"?"
+                + b"q=limit\r\n"
+            )
+            writer.write(
+                b"HTTP/1.1 %d X\r\n%sconnection: close\r\n\r\n" % (status, target) + words[words.index(b"X-Key") :]
+            )
+
+        server = serve(echo)
+
+        with pytest.raises(SourceError) as caught:
+            ask(server.url, headers={"X-Key": "s3cr3t-value"}, retries=0)
+
+        assert b"X-Key: s3cr3t-value" in server.requests[0]
+        chain = [caught.value, caught.value.__cause__, caught.value.__context__]
+        assert not any("s3cr3t" in str(error) or "limit" in str(error) for error in chain)
+
+    def test_settings_do_not_show_their_headers(self):
+        settings = BinanceSettings.model_validate({"headers": {"X-Key": "s3cr3t-value"}})
+
+        assert "s3cr3t" not in repr(settings) + str(settings.model_dump())
+
+    def test_a_header_that_cannot_be_sent_is_refused_without_being_shown(self):
+        with pytest.raises(ValidationError) as caught:
+            BinanceSettings.model_validate({"headers": {"X-Key": "s3cr3t\r\nvalue"}})
+
+        assert "s3cr3t" not in str(caught.value)
+
+
+class TestRate:
+    @pytest.mark.parametrize("shared", [False, True])
+    def test_no_more_requests_a_second_than_the_rate_allows(self, serve, reply, build, tmp_path, shared):
+        server = serve(reply((200, {}, PAGE)))
+        settings = {"rate": "3/s"} | ({"limiter_path": "limits/vendor.sqlite"} if shared else {})
+
+        async def ask_five_times():
+            # Through the file the limit holds for two sources as for two processes, without it for each alone.
+            one = build(server.url, **settings)
+            other = build(server.url, **settings) if shared else one
+            async with one:
+                for _ in range(2):
+                    await one.fetch("A", Timeframe.M1, START, START + timedelta(minutes=1))
+            async with other:
+                for _ in range(3):
+                    await other.fetch("A", Timeframe.M1, START, START + timedelta(minutes=1))
+            return other.usage.waits
+
+        waits = asyncio.run(ask_five_times())
+
+        assert all(later - earlier >= 0.99 for earlier, later in zip(server.times, server.times[3:], strict=False))
+        assert waits > 0.5
+        assert (tmp_path / "limits" / "vendor.sqlite").exists() == shared
+
+    def test_time_in_the_queue_of_the_rate_does_not_count_against_the_deadline(self, serve, reply, build):
+        server = serve(reply((200, {}, PAGE)))
+
+        async def ask_twice():
+            source = build(server.url, rate="1/s", max_elapsed=0.5)
+            async with source:
+                for _ in range(2):
+                    await source.fetch("A", Timeframe.M1, START, START + timedelta(minutes=1))
+
+        asyncio.run(ask_twice())
+
+        assert len(server.requests) == 2
+
+    def test_a_limiter_file_that_cannot_be_made_is_an_error(self, ask, tmp_path):
+        (tmp_path / "file").write_text("")
+
+        with pytest.raises(SourceError, match="rate limit's file") as caught:
+            ask("http://127.0.0.1:9", rate="1/s", limiter_path="file/limits.sqlite")
+
+        assert caught.value.permanent
+
+
+class TestClient:
+    def test_it_can_be_entered_again_by_another_loop(self, vendor, build):
+        source = build(vendor.url, rate="100/s")
+
+        async def once():
+            async with source:
+                return await source.fetch("BTCUSDT", Timeframe.M1, START, START + timedelta(minutes=5))
+
+        assert asyncio.run(once()).equals(asyncio.run(once()))
+        assert source.usage.requests == 2
+
+    def test_one_connection_serves_many_requests(self, vendor, build):
+        async def ask_ten_times():
+            source = build(vendor.url, concurrency=1)
+            async with source:
+                for _ in range(10):
+                    await source.fetch("BTCUSDT", Timeframe.M1, START, START + timedelta(minutes=5))
+                return len(source._http._client._transport._pool.connections)
+
+        assert asyncio.run(ask_ten_times()) == 1
+
+    def test_no_more_requests_are_in_flight_than_allowed(self, serve, build):
+        flying = most = 0
+
+        async def slowly(_request, writer):
+            nonlocal flying, most
+            flying += 1
+            most = max(most, flying)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            flying -= 1
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(PAGE) + PAGE)
+
+        server = serve(slowly)
+
+        async def many():
+            source = build(server.url, concurrency=3)
+            async with source:
+                minute = timedelta(minutes=1)
+                await asyncio.gather(*(source.fetch("A", Timeframe.M1, START, START + minute) for _ in range(20)))
+
+        asyncio.run(many())
+
+        assert most <= 3
+        assert len(server.requests) == 20
+
+    def test_without_being_opened_it_says_so(self, build):
+        source = build("http://127.0.0.1:9")
+
+        with pytest.raises(RuntimeError, match="not open"):
+            asyncio.run(source.fetch("A", Timeframe.M1, START, START + timedelta(minutes=1)))
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"base_url": "ftp://example.com"},
+            {"base_url": "example.com"},
+            {"rate": "fast"},
+            {"rate": "0/s"},
+            {"timeout": 0},
+            {"retries": -1},
+            {"concurrency": 0},
+            {"keys": "x"},
+        ],
+    )
+    def test_settings_that_make_no_sense_are_refused(self, wrong):
+        with pytest.raises(ValidationError):
+            HttpSettings.model_validate({"base_url": "http://example.com"} | wrong)
+
+    def test_a_source_of_anothers_own_can_use_it(self, vendor, tmp_path):
+        async def ping():
+            settings = HttpSettings(base_url=vendor.url)
+            async with HttpClient("theirs", settings, Usage(), base=tmp_path) as client:
+                return await client.get("/api/v3/ping", {}, about="ping", parse=bytes)
+
+        assert asyncio.run(ping()) == b"{}"

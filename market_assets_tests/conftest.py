@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import textwrap
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+from market_assets.store import Store
+from market_assets.universe import load_universe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from market_assets.universe import Profile
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -15,3 +27,37 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"needs the folder of real records at {SHARED.name}/ beside the repository")
     return SHARED
+
+
+@dataclass
+class Clock:
+    """A clock that stands still until a test moves it."""
+
+    now: datetime = datetime(2025, 3, 1, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: Clock) -> Store:
+    """An empty store on disk."""
+    return Store(tmp_path / "home", clock=clock, patience=timedelta(seconds=30))
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> Callable[[str], Profile]:
+    """Makes a profile out of the keys that it has in a universe file; its source is never asked."""
+
+    def load(keys: str) -> Profile:
+        path = tmp_path / "universe.yaml"
+        body = textwrap.indent(textwrap.dedent(keys).strip(), "    ")
+        path.write_text(f"sources: {{binance: {{}}}}\nprofiles:\n  kept:\n    sources: [binance]\n{body}\n")
+        return load_universe(path, environ={}).profiles["kept"]
+
+    return load

@@ -59,7 +59,7 @@ def partitions_in(calendar: SessionCalendar, timeframe: Timeframe, cadence: Cade
         whole = Window(_floor_day(window.start), _ceil_day(window.end))
         days = calendar.trading_days(whole) if timeframe.intraday else calendar.bars(timeframe, whole)["ts"].dt.date()
         return [Partition.holding(day, cadence) for day in days]
-    partitions = [Partition.holding(window.start.date(), cadence)]
+    partitions = [Partition.holding(window.start.astimezone(UTC).date(), cadence)]
     while partitions[-1].window.end < window.end:
         partitions.append(Partition.holding(partitions[-1].window.end.date(), cadence))
     return partitions

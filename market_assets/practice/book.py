@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ByteSize, ConfigDict, Field
 
 from market_assets.market_time.timeframes import Timeframe, Window, from_micros, to_micros
 from market_assets.practice.faults import Fault
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_CACHE_BYTES = 64 * 1024**2
-
 
 class Market(BaseModel):
     """What a practice vendor trades.
@@ -34,6 +32,7 @@ class Market(BaseModel):
         kind: What a symbol is that is not named in `symbols`; None: then it does not exist.
         data: A folder of `{symbol}__{timeframe}.parquet` or `.csv`; a symbol that is there is served from it alone.
         faults: What goes wrong.
+        cache: How many bytes of rendered pages are kept, so that what is asked for twice is rendered once.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,6 +42,7 @@ class Market(BaseModel):
     kind: KindName | None = None
     data: Path | None = None
     faults: list[Fault] = Field(default_factory=list)
+    cache: ByteSize = ByteSize(64 * 1024**2)
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Book:
     def _keep(self, key: tuple[object, ...], rendered: _Rendered) -> None:
         self._kept[key] = rendered
         self._kept_bytes += len(rendered.text)
-        while self._kept_bytes > _CACHE_BYTES and len(self._kept) > 1:
+        while self._kept_bytes > self._market.cache and len(self._kept) > 1:
             _, dropped = self._kept.popitem(last=False)
             self._kept_bytes -= len(dropped.text)
 

@@ -1,0 +1,281 @@
+"""Keeps a derived timeframe's candles equal to what its input's candles make."""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import closing
+from datetime import UTC
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from market_assets.enrich.resample import resample
+from market_assets.fill.job import Job
+from market_assets.fill.judge import count_frame, partition_key
+from market_assets.fill.outcome import PartitionOutcome
+from market_assets.fill.series import base_of, calendar_of, count_profile, prepare, series_of, touched
+from market_assets.market_time.partitions import Partition, partitions_in
+from market_assets.market_time.timeframes import TS, Timeframe, Window
+from market_assets.quality.evidence import State
+from market_assets.quality.verdicts import SymbolCounts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from datetime import datetime
+
+    from market_assets.fill.series import Series
+    from market_assets.store import Snapshot, Store, Transaction
+    from market_assets.universe import Profile
+
+_BATCH_BARS = 200_000
+"""Input bars of all symbols that one transaction reads at the most."""
+
+
+class Derive:
+    """One derivation of a profile's timeframe over a window, to be iterated once, oldest partition first.
+
+    It makes again every bar that shares an instant with its partitions, also those that belong to a neighbour (a week that
+    began in the month before), so that candles that arrive in any order lead to the same bars.
+
+    Args:
+        store: Where candles and ledgers are kept.
+        profile: The profile.
+        timeframe: A derived timeframe of it.
+        window: Which partitions: all that overlap it, as far as the profile and the present reach.
+        clock: Gives the present instant; asked once.
+        run_id: Names the caller's run in `ops.jobs`.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        profile: Profile,
+        timeframe: Timeframe,
+        window: Window,
+        *,
+        clock: Callable[[], datetime],
+        run_id: str | None = None,
+    ) -> None:
+        self._store = store
+        self._profile = profile
+        self._timeframe = timeframe
+        self._input = profile.input_of(timeframe)
+        self._base = base_of(profile, timeframe)
+        self._now = clock()
+        self._calendar = calendar_of(profile)
+        self._cadence = profile.partitions.of(timeframe)
+        self._series = series_of(profile, self._now)
+        self._run_id = run_id
+        whole = Window(min(one.window.start for one in self._series), max(one.window.end for one in self._series))
+        inside = window.intersect(whole)
+        self.partitions: list[Partition] = (
+            [] if inside is None else partitions_in(self._calendar, timeframe, self._cadence, inside)
+        )
+
+    def __iter__(self) -> Generator[PartitionOutcome]:
+        with closing(self.batches()) as batches:
+            for batch in batches:
+                yield from batch
+
+    def batches(self) -> Generator[list[PartitionOutcome]]:
+        """The outcomes of each commit together."""
+        if not self.partitions:
+            return
+        job = Job(
+            self._store,
+            kind="derive",
+            profile=self._profile.name,
+            timeframe=self._timeframe,
+            symbols=[one.symbol for one in self._series],
+            window=Window(self.partitions[0].window.start, self.partitions[-1].window.end),
+            partitions=len(self.partitions),
+            run_id=self._run_id,
+        )
+        job.start()
+        status = "FAILED"
+        try:
+            with closing(self._run(job)) as batches:
+                yield from batches
+            count_profile(self._store, self._profile, self._now)
+            status = "SUCCEEDED" if job.complete else "INCOMPLETE"
+        except GeneratorExit:
+            status = "CANCELLED"
+            raise
+        finally:
+            job.end(status, {})
+
+    def _run(self, job: Job) -> Generator[list[PartitionOutcome]]:
+        with self._store.writing(f"preparing {self._profile.name} {self._timeframe}") as transaction:
+            prepare(transaction, self._profile)
+            genesis = transaction.genesis(self._profile.name, self._base)
+        series = [one.since(genesis.get(one.symbol)) for one in self._series]
+        todo = deque(self.partitions)
+        while todo:
+            batch = [todo.popleft()]
+            size = self._input_bars(batch[0])
+            while todo and size + self._input_bars(todo[0]) <= _BATCH_BARS:
+                batch.append(todo.popleft())
+                size += self._input_bars(batch[-1])
+            window = Window(batch[0].window.start, batch[-1].window.end)
+            purpose = f"deriving {self._profile.name} {self._timeframe} {window}"
+            with self._store.writing(purpose) as transaction:
+                outcomes = self._derive(transaction, batch, window, series)
+                job.count(outcomes, transaction)
+            yield outcomes
+
+    def _input_bars(self, partition: Partition) -> int:
+        return len(self._series) * int((partition.window.end - partition.window.start) / self._input.duration)
+
+    def _derive(
+        self, transaction: Transaction, partitions: list[Partition], window: Window, series: list[Series]
+    ) -> list[PartitionOutcome]:
+        profile = self._profile
+        bars = self._bars(window)
+        if bars.is_empty():
+            return [PartitionOutcome(partition, counts=()) for partition in partitions]
+        symbols = [one.symbol for one in series]
+        # A day's or a week's `ts` may lie after its first instant, so that the input is looked up by its `ts`.
+        inputs = self._calendar.bars_touching(self._input, Window.spanning(bars["opens_at"], bars["closes_at"]))
+        read = Window.spanning(inputs["ts"], inputs["closes_at"])
+        candles = transaction.candles(profile.name, self._input, symbols, read)
+        if not self._input.intraday:
+            candles = candles.join(inputs.select("ts", "opens_at"), on="ts").drop("ts").rename({"opens_at": "ts"})
+        rows = resample(candles, bars, quiet_bars_are_flat=profile.prices.real_volume)
+        expected = self._expected(bars, inputs, series)
+        rows = rows.join(expected, on=["symbol", "ts"]).with_columns(source=pl.lit(f"candles_{self._input}"))
+        changed = transaction.replace_derived(profile.name, self._timeframe, expected, rows)
+        states = self._states(transaction, expected, inputs, rows).filter(window.holds())
+        counts = self._counts(states)
+        transaction.put_judged(profile.name, self._timeframe, count_frame(counts))
+
+        part = partition_key(self._cadence)
+        extents = rows.group_by(part).agg(pl.len(), first=pl.min("ts"), last=pl.max("ts"))
+        stored = {key.isoformat(): extent for key, *extent in extents.iter_rows()}
+        renewed = {key.isoformat(): count for key, count in changed.group_by(part).agg(pl.len()).iter_rows()}
+        outcomes = []
+        for partition in partitions:
+            count, first, last = stored.get(partition.key, (0, None, None))
+            own = counts.get(partition.key, ())
+            outcomes.append(
+                PartitionOutcome(
+                    partition,
+                    counts=own,
+                    failures=self._failures(own, count),
+                    new=renewed.get(partition.key, 0),
+                    rows=count,
+                    first_ts=first and first.replace(tzinfo=UTC),
+                    last_ts=last and last.replace(tzinfo=UTC),
+                )
+            )
+        return outcomes
+
+    def _bars(self, window: Window) -> pl.DataFrame:
+        """The closed bars that touch a window or open in it by their `ts`: ts, opens_at, closes_at."""
+        columns = ["ts", "opens_at", "closes_at"]
+        touching = touched(self._timeframe, self._calendar, window, self._now).select(columns)
+        own = self._calendar.bars(self._timeframe, window).select(columns)
+        closed = own.filter(pl.col("closes_at") <= pl.lit(self._now.replace(tzinfo=None)).cast(TS))
+        return pl.concat([touching, closed]).unique().sort("ts")
+
+    def _expected(self, bars: pl.DataFrame, inputs: pl.DataFrame, series: list[Series]) -> pl.DataFrame:
+        """The bars that each series must have and what they are made of if nothing is absent.
+
+        Returns:
+            symbol, ts, bars_expected, first_input, last_input: the `ts` of the first and the last of these input bars.
+        """
+        frames = []
+        for one in series:
+            own = inputs.filter(self._belongs(one.window))
+            counted = bars.select(
+                pl.lit(one.symbol).alias("symbol"),
+                "ts",
+                first=own["opens_at"].search_sorted(bars["opens_at"]),
+                after=own["opens_at"].search_sorted(bars["closes_at"]),
+            ).filter(pl.col("after") > pl.col("first"))
+            frames.append(
+                counted.select(
+                    "symbol",
+                    "ts",
+                    bars_expected=(pl.col("after") - pl.col("first")).cast(pl.Int32),
+                    first_input=own["ts"].gather(counted["first"]),
+                    last_input=own["ts"].gather(counted["after"] - 1),
+                )
+            )
+        return pl.concat(frames)
+
+    def _belongs(self, window: Window) -> pl.Expr:
+        """Whether an input bar is one of a series: a fetched one by its `ts`, a derived one if they share an instant."""
+        if self._input in self._profile.timeframes.fetch:
+            return window.holds()
+        start, end = (pl.lit(edge.replace(tzinfo=None)).cast(TS) for edge in (window.start, window.end))
+        return (pl.col("closes_at") > start) & (pl.col("opens_at") < end)
+
+    def _states(self, view: Snapshot, expected: pl.DataFrame, inputs: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+        """What is known of each derived bar: symbol, ts, state.
+
+        A bar without any input is open while an input bar of it is, or lies in a partition that was never judged; else its
+        input explains it.
+        """
+        key = ["symbol", "ts"]
+        stored = expected.join(rows, on=key, how="semi").select(*key, state=pl.lit(State.STORED.value))
+        absent = expected.join(rows, on=key, how="anti")
+        if absent.is_empty():
+            return stored
+        missing = self._missing(view, absent, inputs)
+        return pl.concat(
+            [
+                stored,
+                absent.join(missing, on=key, how="semi").select(*key, state=pl.lit(State.OPEN.value)),
+                absent.join(missing, on=key, how="anti").select(*key, state=pl.lit(State.NO_TRADE.value)),
+            ]
+        )
+
+    def _missing(self, view: Snapshot, absent: pl.DataFrame, inputs: pl.DataFrame) -> pl.DataFrame:
+        """Those of the absent bars that nothing explains: symbol, ts."""
+        name, cadence = self._profile.name, self._profile.partitions.of(self._input)
+        reach = Window.spanning(absent["first_input"], absent["last_input"])
+        first, last = (Partition.holding(edge.date(), cadence).window for edge in (reach.start, reach.end))
+        gaps = view.gaps(name, self._input, window=Window(first.start, last.end)).filter(pl.col("status") == State.OPEN)
+        in_gaps = (
+            absent.sort("last_input")
+            .join_asof(
+                gaps.select("symbol", "first_ts", "last_ts").sort("first_ts"),
+                left_on="last_input",
+                right_on="first_ts",
+                by="symbol",
+                check_sortedness=False,
+            )
+            .filter(pl.col("last_ts") >= pl.col("first_input"))
+        )
+        # A derived input has no ledger of gaps: where any bar of its partition is missing, this one may be as well.
+        judged = view.judged(name, self._input).select(
+            "symbol",
+            part=pl.col("partition").str.to_date(),
+            known=(pl.col("missing") == 0) | (self._input in self._profile.timeframes.fetch),
+        )
+        days = pl.date_ranges(pl.col("first_input").cast(pl.Date), pl.col("last_input").cast(pl.Date))
+        unknown = (
+            absent.select("symbol", bar="ts", ts=days)
+            .explode("ts")
+            .select("symbol", "bar", partition_key(cadence))
+            .join(inputs.select(partition_key(cadence)), on="part", how="semi")
+            .join(judged, on=["symbol", "part"], how="left")
+            .filter(~pl.col("known").fill_null(value=False))
+        )
+        return pl.concat([in_gaps.select("symbol", "ts"), unknown.select("symbol", ts="bar")]).unique()
+
+    def _counts(self, states: pl.DataFrame) -> dict[str, tuple[SymbolCounts, ...]]:
+        table = states.group_by(partition_key(self._cadence), "symbol").agg(
+            pl.len(),
+            *((pl.col("state") == state).sum().alias(state) for state in (State.STORED, State.NO_TRADE, State.OPEN)),
+        )
+        counts: dict[str, tuple[SymbolCounts, ...]] = {}
+        for key, symbol, expected, stored, explained, missing in table.sort("part", "symbol").iter_rows():
+            own = SymbolCounts(symbol, expected, stored, explained, missing)
+            counts[key.isoformat()] = (*counts.get(key.isoformat(), ()), own)
+        return counts
+
+    def _failures(self, counts: tuple[SymbolCounts, ...], rows: int) -> tuple[str, ...]:
+        if rows or not any(own.missing for own in counts):
+            return ()
+        return (f"candles_{self._input} has nothing here yet to derive from; backfill it first",)

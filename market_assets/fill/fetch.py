@@ -1,0 +1,439 @@
+"""Asks the sources for planned pages, many at once, in a thread of its own; whoever commits takes the answers in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import defaultdict
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
+
+import numpy as np
+import polars as pl
+
+from market_assets.errors import MarketAssetsError, SourceError
+from market_assets.market_time.gaps import plan_requests, runs
+from market_assets.market_time.timeframes import TS, Timeframe, Window, from_micros
+from market_assets.quality.clean import CANDLE, REJECT_SCHEMA, Reason, clean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from concurrent.futures import Future
+    from datetime import datetime
+
+    from market_assets.sources.base import Source
+    from market_assets.universe import PriceRules, SourceSymbol
+
+log = logging.getLogger("market_assets.fill")
+T = TypeVar("T")
+
+_NO_CANDLES = pl.DataFrame(
+    schema={"symbol": pl.String, "ts": TS, **dict.fromkeys(CANDLE[1:], pl.Float64), "source": pl.String}
+)
+
+_TRIPPED_AFTER = 3
+"""A source that fails so often in a row is not asked again in the same fill: it is down, and each try costs minutes.
+Neither is it asked again for a symbol of which it has refused so many windows in a row."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One stretch of one symbol that is to be asked for.
+
+    Attributes:
+        symbol: The symbol as the universe calls it.
+        sources: Whom to ask, in order of preference.
+        window: What to ask for.
+        wanted: ts of the bars that are absent and not explained, sorted.
+        bars: ts of every closed bar of the calendar in the window, sorted.
+        unfinished: Opens of bars in the window that have not closed yet.
+    """
+
+    symbol: str
+    sources: Sequence[SourceSymbol]
+    window: Window
+    wanted: pl.Series
+    bars: pl.DataFrame
+    unfinished: pl.Series
+
+
+@dataclass
+class Answer:
+    """What came of one page.
+
+    Attributes:
+        page: What was asked.
+        candles: Pairs of a source's name and its candles that may be stored: ts, open, high, low, close, volume.
+        rejects: Rows that may not (REJECT_SCHEMA).
+        coverage: symbol, source, start_ts, end_ts, bars, omits_quiet: a row a source that answered.
+        errors: A sentence for each source that did not.
+        conclusive: Every source that can speak for the window has answered.
+        spoken: The part of the window that the answers speak for.
+        quiet: The last source that answered leaves quiet bars out.
+    """
+
+    page: Page
+    candles: list[tuple[str, pl.DataFrame]] = field(default_factory=list)
+    rejects: list[pl.DataFrame] = field(default_factory=list)
+    coverage: list[tuple[str, str, datetime, datetime, int, bool]] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    conclusive: bool = False
+    spoken: Window | None = None
+    quiet: bool = False
+
+    @property
+    def reason(self) -> str:
+        """Why bars of this page are absent, in the sources' words."""
+        if self.errors:
+            return "; ".join(self.errors)
+        names = dict.fromkeys(source for _, source, *_ in self.coverage)
+        if not names:
+            return "no source reaches this far"
+        refused = f"; {sum(map(len, self.rejects)):,} of the rows were refused" if self.rejects else ""
+        return f"{' and '.join(names)} answered without it{refused}"
+
+
+class Fetcher:
+    """Runs pages against the sources until it is closed; use it as a context manager.
+
+    Args:
+        sources: The profile's sources by name.
+        timeframe: The candles' timeframe.
+        rules: What prices and volumes may be.
+        jitter: The share of the timeframe within which a time is moved onto the grid.
+        quiet_bars: The longest silence that a source which leaves quiet bars out explains by itself.
+        budget: Seconds after which nothing more is asked; what was had until then is kept. None for no limit.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[str, Source],
+        *,
+        timeframe: Timeframe,
+        rules: PriceRules,
+        jitter: float,
+        quiet_bars: int,
+        budget: float | None = None,
+    ) -> None:
+        self._sources = sources
+        self._timeframe = timeframe
+        self._rules = rules
+        self._jitter = jitter
+        self._quiet_bars = quiet_bars
+        self._budget = budget
+        self._failures: dict[tuple[str, bool], list[SourceError]] = defaultdict(list)
+        self._rebuffs: dict[tuple[str, str], int] = defaultdict(int)
+        self._refusals: dict[tuple[str, str], SourceError] = {}
+        self._reaches: dict[tuple[str, str], asyncio.Task[Window | None]] = {}
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="market-assets-fetch", daemon=True)
+        self._exit = AsyncExitStack()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        try:
+            self._call(self._open())
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._call(self._close())
+        finally:
+            self._stop()
+
+    def submit(self, pages: Sequence[Page]) -> SimpleQueue[Answer | BaseException]:
+        """Start asking for pages in their order; each answer is put on the queue as soon as it is complete.
+
+        A fault of this program, in contrast to one of a source, is put on the queue too.
+        """
+        answers: SimpleQueue[Answer | BaseException] = SimpleQueue()
+        self._loop.call_soon_threadsafe(self._start, pages, answers)
+        return answers
+
+    def earliest(self, symbols: Mapping[str, Sequence[SourceSymbol]]) -> dict[str, tuple[datetime, str]]:
+        """The oldest bar's open of each symbol, with the source that has it, where one of its sources can name it.
+
+        A symbol of which a source should be asked again is left out: that source's bar may be older than all others.
+        """
+        return self._call(self._earliest(symbols))
+
+    def _call(self, coroutine: Coroutine[object, object, T]) -> T:
+        future: Future[T] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        return future.result()
+
+    def _stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _open(self) -> None:
+        self._deadline = None if self._budget is None else self._loop.time() + self._budget
+        self._gates = {source.name: asyncio.Semaphore(source.concurrency) for source in self._sources.values()}
+        for source in self._sources.values():
+            await self._exit.enter_async_context(source)
+
+    async def _close(self) -> None:
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await self._exit.aclose()
+
+    def _start(self, pages: Sequence[Page], answers: SimpleQueue[Answer | BaseException]) -> None:
+        async def run(page: Page) -> None:
+            try:
+                answers.put(await self._ask(page))
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:  # noqa: BLE001 - handed to the thread that waits, which raises it
+                answers.put(error)
+
+        for page in pages:
+            task = self._loop.create_task(run(page))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _ask(self, page: Page) -> Answer:
+        answer = Answer(page)
+        remaining = page.wanted
+        spoke = failed = False
+        for number, reference in enumerate(page.sources):
+            source = self._sources[reference.source]
+            try:
+                reach = await self._reach(source, reference)
+            except SourceError as error:
+                answer.errors.append(str(error))
+                failed = True
+                continue
+            windows = [page.window] if number == 0 else self._windows(remaining, source)
+            for whole in windows:
+                window = whole if reach is None else whole.intersect(reach)
+                if window is None:
+                    continue
+                try:
+                    frame = await self._fetch(source, reference.symbol, window)
+                    remaining = self._take(answer, reference, window, frame, remaining, fallback=number > 0)
+                except SourceError as error:
+                    answer.errors.append(str(error))
+                    failed = True
+                    break
+                spoke = True
+                spoken = answer.spoken or window
+                answer.spoken = Window(min(spoken.start, window.start), max(spoken.end, window.end))
+                answer.quiet = not source.traits.emits_empty_bars
+            if remaining.is_empty() or (spoke and answer.quiet and self._plausibly_quiet(page, remaining)):
+                break
+        answer.conclusive = spoke and not failed
+        return answer
+
+    def _windows(self, remaining: pl.Series, source: Source) -> list[Window]:
+        return plan_requests(remaining, self._timeframe, source.traits.page_size)
+
+    def _plausibly_quiet(self, page: Page, remaining: pl.Series) -> bool:
+        longest = runs(page.bars["ts"], remaining)["bars"].max()
+        return isinstance(longest, int) and longest <= self._quiet_bars
+
+    def _take(
+        self,
+        answer: Answer,
+        reference: SourceSymbol,
+        window: Window,
+        frame: pl.DataFrame,
+        remaining: pl.Series,
+        *,
+        fallback: bool,
+    ) -> pl.Series:
+        """Clean a frame, keep what may be stored, and return what is still absent.
+
+        Raises:
+            SourceError: There are bars in it, but none that was asked for.
+        """
+        page, source = answer.page, self._sources[reference.source]
+        cleaned = clean(
+            frame,
+            symbol=page.symbol,
+            own_name=reference.symbol,
+            timeframe=self._timeframe,
+            window=window,
+            bars=page.bars,
+            unfinished=page.unfinished,
+            rules=self._rules,
+            jitter=self._jitter,
+            open_outside_range=source.traits.open_outside_range,
+        )
+        candles = cleaned.candles
+        if fallback:
+            # A less preferred source gives only what the others lack.
+            candles = candles.filter(pl.col("ts").is_in(remaining.implode()))
+        if not candles.is_empty():
+            answer.candles.append((reference.source, candles))
+        if not cleaned.rejects.is_empty():
+            answer.rejects.append(cleaned.rejects)
+            if len(frame) == (cleaned.rejects["reason"] == Reason.OUTSIDE_WINDOW).sum():
+                # An answer to another question, such as the page before once more, is no evidence that there is nothing.
+                raise SourceError(
+                    f"source {reference.source}: {reference.symbol} {self._timeframe} {window}: not one of the {len(frame):,} bars in the "
+                    "answer lies in the window asked for; run it again, or ask another source for it"
+                )
+        # A source cannot have answered for bars that have not closed yet.
+        end = window.end if page.unfinished.is_empty() else min(window.end, _instant(page.unfinished))
+        if end > window.start:
+            omits = not source.traits.emits_empty_bars
+            answer.coverage.append((page.symbol, reference.source, window.start, end, len(candles), omits))
+        # On a page's few rows numpy is faster than a polars query.
+        absent, came = remaining.to_physical().to_numpy(), candles["ts"].to_physical().to_numpy()
+        if np.array_equal(absent, came):
+            return remaining.clear()
+        return remaining.filter(pl.Series(~np.isin(absent, came, assume_unique=True)))
+
+    async def _fetch(self, source: Source, symbol: str, window: Window) -> pl.DataFrame:
+        def fetch() -> Coroutine[object, object, pl.DataFrame]:
+            return source.fetch(symbol, self._timeframe, window.start, window.end)
+
+        return await self._request(source, symbol, f"{window}", fetch)
+
+    async def _request(
+        self,
+        source: Source,
+        symbol: str,
+        what: str,
+        request: Callable[[], Coroutine[object, object, T]],
+        *,
+        probe: bool = False,
+    ) -> T:
+        """Send a request in its turn, unless it is already clear that nothing would come of it.
+
+        Args:
+            source: Whom to ask.
+            symbol: The source's own name for the symbol.
+            what: What is asked for, in words.
+            request: Sends it.
+            probe: It asks for nothing but the symbol's first bar, so that a refusal is one of the symbol.
+        """
+        about = f"source {source.name}: {symbol} {self._timeframe} {what}"
+        key, failures = (source.name, symbol), self._failures[source.name, probe]
+        async with self._gates[source.name]:
+            if key in self._refusals:
+                raise self._refusals[key]
+            if len(failures) >= _TRIPPED_AFTER:
+                raise SourceError(
+                    f"source {source.name}: failed {_TRIPPED_AFTER} times in a row and was not asked again in this fill; "
+                    f"run it again once this is mended: {failures[-1]}"
+                )
+            if self._deadline is not None and self._loop.time() >= self._deadline:
+                raise self._late(about)
+            try:
+                async with asyncio.timeout_at(self._deadline) as budget:
+                    answer = await request()
+            except TimeoutError as error:
+                if budget.expired():
+                    raise self._late(about) from error
+                failures.append(SourceError(f"{about}: no answer in the time that the source allows itself"))
+                raise failures[-1] from error
+            except SourceError as error:
+                if not error.permanent:
+                    failures.append(error)
+                    raise
+                self._rebuffs[key] += 1
+                if probe or self._rebuffs[key] >= _TRIPPED_AFTER:
+                    self._refusals[key] = error
+                raise
+            failures.clear()
+            self._rebuffs[key] = 0
+            return answer
+
+    def _late(self, about: str) -> SourceError:
+        return SourceError(
+            f"{about}: the time budget of {self._budget:g} s is spent; what came before is kept, run it again for the rest"
+        )
+
+    async def _reach(self, source: Source, reference: SourceSymbol) -> Window | None:
+        key = (source.name, reference.symbol)
+        if key in self._refusals:
+            raise self._refusals[key]
+        if key not in self._reaches:
+            # One look for all pages of a symbol: an archive reads its files for it.
+            look = asyncio.to_thread(source.answers_for, reference.symbol, self._timeframe)
+            self._reaches[key] = self._loop.create_task(look)
+        try:
+            return await self._reaches[key]
+        except SourceError as error:
+            self._refusals[key] = error
+            raise
+
+    async def _earliest(self, symbols: Mapping[str, Sequence[SourceSymbol]]) -> dict[str, tuple[datetime, str]]:
+        async def probe(references: Sequence[SourceSymbol]) -> tuple[datetime, str] | None:
+            named: list[tuple[datetime, str]] = []
+            reached: list[tuple[datetime, str]] = []
+            for reference in references:
+                source = self._sources[reference.source]
+                try:
+                    if source.traits.earliest_probe:
+                        first = await self._first(source, reference)
+                        named += [] if first is None else [(first, reference.source)]
+                    elif (reach := await self._reach(source, reference)) is not None and not reach.empty:
+                        reached.append((reach.start, reference.source))
+                except SourceError as error:
+                    # The fill itself meets the same error and reports it for the partitions that it concerns.
+                    log.warning("%s could not name the first bar of %s: %s", source.name, reference.symbol, error)
+                    if not error.permanent:
+                        return None
+            if not named:
+                return None
+            # A reach, told in whole hours, names no first bar; but where it goes back behind one, that is not the first.
+            hour = min(named)[0].replace(minute=0, second=0, microsecond=0)
+            return min([*named, *(each for each in reached if each[0] < hour)])
+
+        names = list(symbols)
+        found = await asyncio.gather(*(probe(symbols[name]) for name in names))
+        return {name: result for name, result in zip(names, found, strict=True) if result is not None}
+
+    async def _first(self, source: Source, reference: SourceSymbol) -> datetime | None:
+        def earliest() -> Coroutine[object, object, datetime | None]:
+            return source.earliest(reference.symbol, self._timeframe)
+
+        return await self._request(source, reference.symbol, "first bar", earliest, probe=True)
+
+
+def _instant(opens: pl.Series) -> datetime:
+    return from_micros(int(opens.to_physical()[0]))
+
+
+def candles_of(answers: Sequence[Answer]) -> pl.DataFrame:
+    """The candles of some answers: symbol, ts, open, high, low, close, volume, source."""
+    frames: dict[tuple[str, str], list[pl.DataFrame]] = defaultdict(list)
+    for answer in answers:
+        for source, candles in answer.candles:
+            frames[answer.page.symbol, source].append(candles)
+    named = [
+        pl.concat(parts)
+        .with_columns(symbol=pl.lit(symbol), source=pl.lit(source))
+        .select(_NO_CANDLES.columns)
+        .cast(_NO_CANDLES.schema)
+        for (symbol, source), parts in frames.items()
+    ]
+    return pl.concat([_NO_CANDLES, *named])
+
+
+def rejects_of(answers: Sequence[Answer]) -> pl.DataFrame:
+    """The rejected rows of some answers: REJECT_SCHEMA, and `asked`, the time in the page that comes nearest to theirs."""
+    frames = [REJECT_SCHEMA.to_frame().with_columns(asked="ts")]
+    for answer in answers:
+        first, after = (pl.lit(bound).cast(TS) for bound in answer.page.window.micros)
+        asked = pl.col("ts").fill_null(first).clip(first, after - pl.duration(microseconds=1))
+        frames += [rows.with_columns(asked=asked) for rows in answer.rejects]
+    return pl.concat(frames)
+
+
+def raise_fault(fault: BaseException) -> NoReturn:
+    """Raise in this thread what went wrong in the fetching one."""
+    if isinstance(fault, MarketAssetsError):
+        raise fault
+    raise RuntimeError("a fault of this program stopped the fetch; please report it with this traceback") from fault

@@ -1,0 +1,325 @@
+"""The one operation that brings candles in: ask the store what is absent, ask the sources for just that, commit, judge."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from queue import Empty
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from market_assets.fill.fetch import Answer, Fetcher, Page, raise_fault
+from market_assets.fill.job import Job
+from market_assets.fill.judge import Judge
+from market_assets.fill.series import Series, calendar_of, count_profile, prepare, series_of
+from market_assets.market_time.gaps import plan_requests
+from market_assets.market_time.partitions import Partition, partitions_in
+from market_assets.market_time.timeframes import TS, Timeframe, Window
+from market_assets.quality.evidence import LEDGER_SCHEMA, EvidenceRules, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from datetime import datetime
+    from queue import SimpleQueue
+
+    from market_assets.fill.outcome import PartitionOutcome
+    from market_assets.market_time.calendars import SessionCalendar
+    from market_assets.sources.base import Source
+    from market_assets.store import Snapshot, Store, Transaction
+    from market_assets.universe import Profile
+
+log = logging.getLogger("market_assets.fill")
+
+_CHUNK_BARS = 250_000
+"""Bars of all symbols that are planned at once; two such chunks are in memory whatever the window's length."""
+
+_COMMIT_EVERY = 2.0
+"""Seconds after which partitions that are whole are committed although more of their chunk is under way. DuckDB rewrites what it
+has of a row group at each commit, so that many small commits cost more time and room than the candles."""
+
+_COMMIT_BARS = 250_000
+"""Bars of all symbols that one transaction takes at the most, so that a reader waits for tenths of a second."""
+
+
+_AROUND = timedelta(days=7)
+"""Further than any market stays closed: in so much time after a series' start there is a bar."""
+
+
+@dataclass
+class _Chunk:
+    """Some partitions, the pages that they need, and where the answers arrive."""
+
+    partitions: list[Partition]
+    pages: list[Page]
+    answers: SimpleQueue[Answer | BaseException]
+
+
+class Fill:
+    """One fill of a profile's timeframe over a window, to be iterated once.
+
+    It yields a PartitionOutcome as soon as that partition is committed, oldest first unless `newest_first`. Closing the
+    iterator early keeps what was committed; the next fill does the rest. Two fills may run at once.
+
+    Args:
+        store: Where candles and ledgers are kept.
+        sources: The sources that the profile names, by name.
+        profile: What to keep.
+        timeframe: A fetched timeframe of the profile.
+        window: Which partitions: all that overlap it, as far as the profile and the present reach.
+        clock: Gives the present instant; asked once, so that one fill has one present.
+        symbols: Only these; None for all.
+        newest_first: Newest partition first.
+        refetch: Ask also for what is stored or explained, to find revisions and a moved genesis.
+        rules: When an absence counts as explained.
+        max_time: After this nothing more is asked; what was had until then is kept.
+        run_id: Names the caller's run in `ops.jobs`.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        sources: Mapping[str, Source],
+        profile: Profile,
+        timeframe: Timeframe,
+        window: Window,
+        *,
+        clock: Callable[[], datetime],
+        symbols: Sequence[str] | None = None,
+        newest_first: bool = False,
+        refetch: bool = False,
+        rules: EvidenceRules | None = None,
+        max_time: timedelta | None = None,
+        run_id: str | None = None,
+    ) -> None:
+        self._store = store
+        self._profile = profile
+        self._timeframe = timeframe
+        self._now = clock()
+        self._series = series_of(profile, self._now, symbols)
+        names = {reference.source for one in self._series for reference in one.sources}
+        self._sources = {name: sources[name] for name in names}
+        self._newest_first = newest_first
+        self._refetch = refetch
+        self._rules = rules or EvidenceRules()
+        self._max_time = max_time
+        self._run_id = run_id
+        self._calendar: SessionCalendar = calendar_of(profile)
+        whole = Window(min(one.window.start for one in self._series), max(one.window.end for one in self._series))
+        self.window = window.intersect(whole)
+        self.partitions: list[Partition] = []
+        if self.window is not None:
+            cadence = profile.partitions.of(timeframe)
+            self.partitions = partitions_in(self._calendar, timeframe, cadence, self.window)
+            if newest_first:
+                self.partitions.reverse()
+
+    def __iter__(self) -> Generator[PartitionOutcome]:
+        with closing(self.batches()) as batches:
+            for batch in batches:
+                yield from batch
+
+    def batches(self) -> Generator[list[PartitionOutcome]]:
+        """The outcomes of each commit together: for a caller who has work of its own to do once a commit."""
+        if not self.partitions:
+            return
+        job = Job(
+            self._store,
+            kind="fill",
+            profile=self._profile.name,
+            timeframe=self._timeframe,
+            symbols=[one.symbol for one in self._series],
+            window=Window(min(p.window.start for p in self.partitions), max(p.window.end for p in self.partitions)),
+            partitions=len(self.partitions),
+            run_id=self._run_id,
+        )
+        job.start()
+        asked_before = self._usage()
+        status = "FAILED"
+        try:
+            with (
+                Fetcher(
+                    self._sources,
+                    timeframe=self._timeframe,
+                    rules=self._profile.prices,
+                    jitter=self._profile.checks.jitter,
+                    quiet_bars=self._rules.quiet_bars(self._timeframe),
+                    budget=self._max_time.total_seconds() if self._max_time else None,
+                ) as fetcher,
+                closing(self._run(fetcher, job)) as outcomes,
+            ):
+                yield from outcomes
+            status = "SUCCEEDED" if job.complete else "INCOMPLETE"
+        except GeneratorExit:
+            status = "CANCELLED"
+            raise
+        finally:
+            usage = self._usage()
+            job.end(
+                status, {name: {k: v - asked_before[name][k] for k, v in own.items()} for name, own in usage.items()}
+            )
+
+    def _run(self, fetcher: Fetcher, job: Job) -> Generator[list[PartitionOutcome]]:
+        known = self._find_genesis(fetcher)
+        judge = Judge(
+            self._profile,
+            self._timeframe,
+            self._profile.partitions.of(self._timeframe),
+            self._calendar,
+            self._series,
+            known_genesis=known,
+            rules=self._rules,
+            quiet=any(not source.traits.emits_empty_bars for source in self._sources.values()),
+            refetch=self._refetch,
+            now=self._now,
+        )
+        series = {one.symbol: one.since(known.get(one.symbol)) for one in self._series}
+        waiting = deque(self._chunks())
+        planned: deque[_Chunk] = deque()
+        counted = False
+        while waiting or planned:
+            # One chunk is asked for while the one before it is committed.
+            while waiting and len(planned) < 2:
+                planned.append(self._plan(fetcher, judge, series, waiting.popleft(), job))
+            if not counted:
+                # While the first answers are on their way, so that the completeness view is right however the fill ends.
+                count_profile(self._store, self._profile, self._now)
+                counted = True
+            yield from self._finish(planned.popleft(), judge, job)
+
+    def _usage(self) -> dict[str, dict[str, float]]:
+        return {name: asdict(source.usage) for name, source in self._sources.items()}
+
+    def _chunks(self) -> list[list[Partition]]:
+        """The partitions in pieces of about _CHUNK_BARS bars."""
+        # Of a week, because a Sunday's evening or half a day would pass for little.
+        most = max(len(self._calendar.bars(self._timeframe, each.window)) for each in self.partitions[:7])
+        size = max(1, _CHUNK_BARS // max(1, most * len(self._series)))
+        return [self.partitions[at : at + size] for at in range(0, len(self.partitions), size)]
+
+    def _find_genesis(self, fetcher: Fetcher) -> dict[str, datetime]:
+        """The recorded genesis of each symbol; a source is asked once for one that is not known."""
+        profile, timeframe = self._profile.name, self._timeframe
+        with self._store.writing(f"preparing {profile} {timeframe}") as transaction:
+            prepare(transaction, self._profile)
+            known = transaction.genesis(profile, timeframe)
+            stored = transaction.symbols_stored(profile, timeframe)
+            unknown = {
+                one.symbol: one.sources
+                for one in self._series
+                if self._refetch
+                or (one.symbol not in known and (one.symbol not in stored or self._headless(transaction, one)))
+            }
+        found = fetcher.earliest(unknown) if unknown else {}
+        changed = {symbol: one for symbol, one in found.items() if known.get(symbol) != one[0]}
+        if changed:
+            with self._store.writing(f"recording the genesis of {', '.join(changed)}") as transaction:
+                for symbol, (ts, source) in changed.items():
+                    transaction.put_genesis(profile, timeframe, symbol, ts, source)
+                    self._forget_before(transaction, symbol, ts)
+                    known[symbol] = ts
+        return known
+
+    def _headless(self, view: Snapshot, one: Series) -> bool:
+        """Whether the first bar of a series is an open gap, and a source could name the first bar but did not."""
+        if not any(self._sources[each.source].traits.earliest_probe for each in one.sources):
+            return False
+        head = Window(one.window.start, one.window.start + _AROUND)
+        first = self._calendar.bars(self._timeframe, head)["ts"].head(1)
+        gaps = view.gaps(self._profile.name, self._timeframe, symbols=[one.symbol], window=head)
+        return gaps.filter(pl.col("status") == State.OPEN)["first_ts"].is_in(first.implode()).any()
+
+    def _forget_before(self, transaction: Transaction, symbol: str, genesis: datetime) -> None:
+        """What was open or explained before a genesis counts no more: nothing is expected there."""
+        profile, timeframe = self._profile.name, self._timeframe
+        before = Window(min(genesis, *(one.window.start for one in self._series)), genesis)
+        transaction.put_gaps(profile, timeframe, [symbol], before, LEDGER_SCHEMA.to_frame())
+        older = (pl.col("symbol") == symbol) & (pl.col("partition") <= genesis.date().isoformat())
+        counts = transaction.judged(profile, timeframe).filter(older)
+        nothing = (pl.lit(0).alias(name) for name in ("expected", "stored", "explained", "missing"))
+        transaction.put_judged(profile, timeframe, counts.with_columns(*nothing))
+
+    def _plan(
+        self, fetcher: Fetcher, judge: Judge, series: Mapping[str, Series], partitions: list[Partition], job: Job
+    ) -> _Chunk:
+        """Find what is absent from a chunk and start asking for it."""
+        window = Window(min(p.window.start for p in partitions), max(p.window.end for p in partitions))
+        with self._store.reading(f"planning {self._profile.name} {self._timeframe} {window}") as view:
+            states = judge.classified(view, window)
+        job.missing_before += states.filter(pl.col("state") == State.OPEN).height
+        grid = self._calendar.bars(self._timeframe, window)
+        is_closed = grid["closes_at"] <= pl.Series([self._now.replace(tzinfo=None)]).cast(TS)[0]
+        closed, unfinished = grid["ts"].filter(is_closed), grid["ts"].filter(~is_closed)
+        pages: list[Page] = []
+        for (symbol,), own in states.partition_by("symbol", as_dict=True).items():
+            wanted = own["ts"] if self._refetch else own["ts"].filter(own["state"] == State.OPEN)
+            if wanted.is_empty():
+                continue
+            one = series[str(symbol)]
+            page_size = self._sources[one.sources[0].source].traits.page_size
+            stretches = plan_requests(wanted, self._timeframe, page_size)
+            parts = (_cut(opens, stretches) for opens in (wanted, closed, unfinished))
+            pages += [
+                Page(one.symbol, one.sources, stretch, wanted=own_wanted, bars=bars.to_frame(), unfinished=still_open)
+                for stretch, own_wanted, bars, still_open in zip(stretches, *parts, strict=True)
+            ]
+        pages.sort(key=lambda page: page.window.start, reverse=self._newest_first)
+        return _Chunk(partitions, pages, fetcher.submit(pages))
+
+    def _finish(self, chunk: _Chunk, judge: Judge, job: Job) -> Iterator[list[PartitionOutcome]]:
+        """Commit the partitions of a chunk, each as soon as the pages that touch it are answered."""
+        touching = {p.key: sum(1 for page in chunk.pages if page.window.intersect(p.window)) for p in chunk.partitions}
+        answered: list[Answer] = []
+        outstanding = len(chunk.pages)
+        todo = deque(chunk.partitions)
+        while todo:
+            due = time.monotonic() + _COMMIT_EVERY
+            while outstanding:
+                waits = None if touching[todo[0].key] else max(0.0, due - time.monotonic())
+                try:
+                    answer = chunk.answers.get(timeout=waits)
+                except Empty:
+                    break
+                if isinstance(answer, BaseException):
+                    raise_fault(answer)
+                answered.append(answer)
+                outstanding -= 1
+                for partition in chunk.partitions:
+                    if answer.page.window.intersect(partition.window):
+                        touching[partition.key] -= 1
+            batch = [todo.popleft()]
+            bars = self._bars_in(batch[0])
+            while todo and not touching[todo[0].key] and bars + self._bars_in(todo[0]) <= _COMMIT_BARS:
+                batch.append(todo.popleft())
+                bars += self._bars_in(batch[-1])
+            yield self._commit(batch, answered, judge, job)
+            left = todo[0].window if todo else None
+            if left is not None:
+                answered = [a for a in answered if self._still_needed(a.page.window, left)]
+
+    def _bars_in(self, partition: Partition) -> int:
+        return len(self._series) * int((partition.window.end - partition.window.start) / self._timeframe.duration)
+
+    def _still_needed(self, page: Window, next_partition: Window) -> bool:
+        return page.start < next_partition.end if self._newest_first else page.end > next_partition.start
+
+    def _commit(
+        self, batch: list[Partition], answered: Sequence[Answer], judge: Judge, job: Job
+    ) -> list[PartitionOutcome]:
+        window = Window(min(p.window.start for p in batch), max(p.window.end for p in batch))
+        answers = [answer for answer in answered if answer.page.window.intersect(window)]
+        with self._store.writing(f"filling {self._profile.name} {self._timeframe} {window}") as transaction:
+            outcomes = judge.commit(transaction, batch, answers)
+            job.count(outcomes, transaction)
+        return outcomes
+
+
+def _cut(opens: pl.Series, windows: Sequence[Window]) -> list[pl.Series]:
+    """The parts of a sorted series of opens that lie in some windows."""
+    edges = np.searchsorted(opens.to_physical().to_numpy(), [window.micros for window in windows])
+    return [opens.slice(int(first), int(after - first)) for first, after in edges]

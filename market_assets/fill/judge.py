@@ -1,0 +1,430 @@
+"""Commits answers and judges the partitions that they complete, in one transaction."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from market_assets.fill.fetch import Answer, candles_of, rejects_of
+from market_assets.fill.outcome import PartitionOutcome
+from market_assets.fill.series import Series, bars_of
+from market_assets.market_time.partitions import Cadence, Partition
+from market_assets.market_time.timeframes import TS, Timeframe, Window
+from market_assets.quality.clean import CANDLE, FAULTS, price_faults
+from market_assets.quality.evidence import ASKED_SCHEMA, EXPLAINED, EvidenceRules, State, advance, classify, to_ledger
+from market_assets.quality.verdicts import (
+    SAMPLE,
+    Gap,
+    Head,
+    Reject,
+    SymbolCounts,
+    Verdict,
+    continuity,
+    genesis,
+    validity,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from market_assets.market_time.calendars import SessionCalendar
+    from market_assets.store import Snapshot, Transaction
+    from market_assets.universe import Profile
+
+_COVERAGE_SCHEMA = pl.Schema(
+    {
+        "symbol": pl.String(),
+        "source": pl.String(),
+        "start_ts": TS,
+        "end_ts": TS,
+        "bars": pl.Int64(),
+        "omits_quiet": pl.Boolean(),
+    }
+)
+_AROUND = timedelta(days=7)
+"""How far to look for the neighbours of a partition: further than any market stays closed."""
+
+
+def partition_key(cadence: Cadence, column: str = "ts") -> pl.Expr:
+    """The day on which the partition of a time begins, as a Date named part."""
+    day = pl.col(column).dt.date()
+    return (day if cadence is Cadence.DAY else day.dt.month_start()).alias("part")
+
+
+class Judge:
+    """Commits and judges the partitions of one profile and timeframe.
+
+    Args:
+        profile: The profile.
+        timeframe: The fetched timeframe.
+        cadence: How long its partitions are.
+        calendar: The profile's calendar.
+        series: The series that are filled, from their start in the universe on.
+        known_genesis: The recorded genesis of each symbol.
+        rules: When an absence counts as explained.
+        quiet: Whether any source of the series leaves quiet bars out.
+        refetch: Whether the fill asks also for what is stored.
+        now: The instant as of which is judged.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        timeframe: Timeframe,
+        cadence: Cadence,
+        calendar: SessionCalendar,
+        series: Sequence[Series],
+        *,
+        known_genesis: Mapping[str, datetime],
+        rules: EvidenceRules,
+        quiet: bool,
+        refetch: bool,
+        now: datetime,
+    ) -> None:
+        self._profile = profile
+        self._timeframe = timeframe
+        self._cadence = cadence
+        self._calendar = calendar
+        self._whole = {one.symbol: one for one in series}
+        self._series = [one.since(known_genesis.get(one.symbol)) for one in series]
+        self._symbols = list(self._whole)
+        self._genesis = known_genesis
+        self._rules = rules
+        self._quiet = quiet
+        self._refetch = refetch
+        self._now = now
+
+    def classified(self, view: Snapshot, window: Window) -> pl.DataFrame:
+        """Say of every bar of a window what the store knows of it: symbol, ts, state."""
+        profile, timeframe, symbols = self._profile.name, self._timeframe, self._symbols
+        outer = self._padded(window) if self._quiet else window
+        states = classify(
+            bars_of(self._calendar, timeframe, outer, self._series, self._now),
+            view.stored(profile, timeframe, symbols, outer),
+            coverage=view.coverage(profile, timeframe, symbols, outer),
+            ledger=view.gaps(profile, timeframe, symbols=symbols, window=window),
+            timeframe=timeframe,
+            rules=self._rules,
+        )
+        return states.filter(window.holds()) if self._quiet else states
+
+    def commit(
+        self, transaction: Transaction, partitions: Sequence[Partition], answers: Sequence[Answer]
+    ) -> list[PartitionOutcome]:
+        """Store what the answers hold of some neighbouring partitions, and judge each of these.
+
+        Args:
+            transaction: Everything is written here, or nothing.
+            partitions: Neighbours in time; every page that touches them is answered.
+            answers: All answers that touch the partitions; what lies outside of these is not stored.
+        """
+        profile, timeframe, symbols = self._profile.name, self._timeframe, self._symbols
+        window = Window(min(p.window.start for p in partitions), max(p.window.end for p in partitions))
+        incoming = self._in_preference(transaction, window, candles_of(answers).filter(window.holds()))
+        merged = transaction.merge(profile, timeframe, symbols, window, incoming)
+        transaction.put_coverage(profile, timeframe, _coverage(answers, window))
+        ledger = gaps = transaction.gaps(profile, timeframe, symbols=symbols, window=window)
+        rows = merged.rows.sort("symbol", "ts")
+        bars = bars_of(self._calendar, timeframe, window, self._series, self._now)
+        complete = rows.select("symbol", "ts").equals(bars.select("symbol", "ts"))
+        if complete and ledger.is_empty():
+            states = bars.select("symbol", "ts", state=pl.lit(State.STORED.value))
+        else:
+            states = self.classified(transaction, window)
+            remembered = advance(states, ledger=ledger, asked=_asked(answers), now=self._now, rules=self._rules)
+            states = states.update(remembered.select("symbol", "ts", "state"), on=["symbol", "ts"])
+            gaps = to_ledger(states, remembered, partition_key(self._cadence))
+            transaction.put_gaps(profile, timeframe, symbols, window, gaps)
+        counts = self._counts(states)
+        transaction.put_judged(profile, timeframe, count_frame(counts))
+        heads = self._open_heads(transaction, states)
+
+        new = rows if len(merged.new) == len(rows) else merged.new.join(rows, on=["symbol", "ts"])
+        part = partition_key(self._cadence)
+        extents = rows.group_by(part).agg(pl.len(), first=pl.min("ts"), last=pl.max("ts"))
+        stored = {key.isoformat(): extent for key, *extent in extents.iter_rows()}
+        sources = self._tally(new, "source")
+        revised = self._tally(merged.revised, "symbol")
+        early = self._tally(self._before_genesis(rows), "symbol")
+        rejects = self._by_partition(rejects_of(answers), "asked")
+        violations = self._by_partition(self._violations(rows, window, complete=complete))
+        gaps_of = self._by_partition(gaps, "first_ts")
+        outcomes = []
+        for partition in partitions:
+            key, own = partition.key, counts.get(partition.key, ())
+            count, first, last = stored.get(key, (0, None, None))
+            refused = _as_rejects(rejects.get(key))
+            outcomes.append(
+                PartitionOutcome(
+                    partition,
+                    counts=own,
+                    failures=tuple(self._failures(own, partition, answers)),
+                    verdicts=(
+                        continuity(
+                            own,
+                            _as_gaps(gaps_of.get(key)),
+                            now=self._now,
+                            severities=self._profile.checks.severity,
+                            bar=self._timeframe.duration,
+                        ),
+                        self._judge_genesis(partition, own, heads, early.get(key, {})),
+                        _judge_validity(_as_rejects(violations.get(key)), refused),
+                    ),
+                    new=sum(sources.get(key, {}).values()),
+                    revised=sum(revised.get(key, {}).values()),
+                    rejected=sum(reject.reason in FAULTS for reject in refused),
+                    rows=count,
+                    first_ts=first and first.replace(tzinfo=UTC),
+                    last_ts=last and last.replace(tzinfo=UTC),
+                    sources=sources.get(key, {}),
+                )
+            )
+        return outcomes
+
+    def _in_preference(self, transaction: Transaction, window: Window, incoming: pl.DataFrame) -> pl.DataFrame:
+        """The candles without those whose bar is stored from a source that is preferred to theirs."""
+        ranks = pl.DataFrame(
+            [(one.symbol, own.source, at) for one in self._series for at, own in enumerate(one.sources)],
+            schema={"symbol": pl.String, "source": pl.String, "rank": pl.Int64},
+            orient="row",
+        )
+        fallen_back = ranks.filter(pl.col("rank") > 0)
+        if incoming.join(fallen_back, on=["symbol", "source"], how="semi").is_empty():
+            return incoming
+        stored = transaction.candles(self._profile.name, self._timeframe, self._symbols, window)
+        better = (
+            stored.select("symbol", "ts", "source")
+            .join(ranks, on=["symbol", "source"])
+            .join(incoming.join(fallen_back, on=["symbol", "source"]), on=["symbol", "ts"], suffix="_new")
+            .filter(pl.col("rank") < pl.col("rank_new"))
+        )
+        return incoming.join(better, on=["symbol", "ts"], how="anti")
+
+    def _padded(self, window: Window) -> Window:
+        """The window and, on both sides, the quiet limit's number of bars.
+
+        Whether a silence is short enough to be quiet minutes shows only with the bars on both sides of a border.
+        """
+        count = self._rules.quiet_bars(self._timeframe)
+        before = self._calendar.bars(self._timeframe, Window(window.start - _AROUND, window.start))["ts"].tail(count)
+        after = self._calendar.bars(self._timeframe, Window(window.end, window.end + _AROUND))["ts"].head(count)
+        start = window.start if before.is_empty() else before[0].replace(tzinfo=UTC)
+        end = window.end if after.is_empty() else after[-1].replace(tzinfo=UTC) + timedelta(microseconds=1)
+        return Window(start, end)
+
+    def _counts(self, states: pl.DataFrame) -> dict[str, tuple[SymbolCounts, ...]]:
+        table = states.group_by(partition_key(self._cadence), "symbol").agg(
+            pl.len().alias("expected"), *((pl.col("state") == state).sum().alias(state.value) for state in State)
+        )
+        counts: dict[str, list[SymbolCounts]] = {}
+        for row in table.sort("part", "symbol").iter_rows(named=True):
+            explained = {state.value: row[state] for state in EXPLAINED}
+            counts.setdefault(row["part"].isoformat(), []).append(
+                SymbolCounts(
+                    row["symbol"],
+                    expected=row["expected"],
+                    stored=row[State.STORED],
+                    explained=sum(explained.values()),
+                    missing=row[State.OPEN],
+                    **explained,
+                )
+            )
+        return {key: tuple(value) for key, value in counts.items()}
+
+    def _violations(self, rows: pl.DataFrame, window: Window, *, complete: bool) -> pl.DataFrame:
+        """Stored candles that cannot be: impossible numbers, a time that is no bar of the series, two for one bar.
+
+        Where the rows are `complete`, one for each bar of the calendar, only the numbers can be wrong.
+        """
+        # A source's own rule about the open was applied when the row came in; what is stored does not tell of it.
+        faults = pl.any_horizontal(fault for _, fault in price_faults(self._profile.prices, open_outside_range=True))
+        key = ["symbol", "ts"]
+        wrong = [rows.filter(faults).with_columns(reason=pl.lit("impossible prices or volume"))]
+        if not complete:
+            allowed = bars_of(self._calendar, self._timeframe, window, self._whole.values(), self._now)
+            wrong += [
+                rows.filter(pl.struct(key).is_duplicated()).with_columns(reason=pl.lit("two candles for one bar")),
+                rows.join(allowed, on=key, how="anti").with_columns(reason=pl.lit("not a bar of this series")),
+            ]
+        values = pl.format("o={} h={} l={} c={} v={}", *CANDLE[1:])
+        return pl.concat(wrong).select(*key, "reason", values=values)
+
+    def _before_genesis(self, rows: pl.DataFrame) -> pl.DataFrame:
+        if not self._genesis:
+            return rows.clear()
+        older = [
+            (pl.col("symbol") == symbol) & (pl.col("ts") < pl.lit(ts.replace(tzinfo=None)).cast(TS))
+            for symbol, ts in self._genesis.items()
+        ]
+        return rows.filter(pl.any_horizontal(older))
+
+    def _open_heads(self, transaction: Transaction, states: pl.DataFrame) -> dict[str, datetime]:
+        """The last bar of each series' open head, for the series of which nothing older is stored.
+
+        A series whose older partitions were never judged has no open head here: nobody has looked for it yet.
+        """
+        heads: dict[str, datetime] = {}
+        firsts = states.group_by("symbol", maintain_order=True).agg(pl.first("state"), pl.first("ts"))
+        for symbol, ts in firsts.filter(pl.col("state") == State.OPEN).select("symbol", "ts").iter_rows():
+            whole = next(one.window for one in self._series if one.symbol == symbol)
+            older = Window(min(whole.start, first := ts.replace(tzinfo=UTC)), first)
+            expected = bars_of(self._calendar, self._timeframe, older, [self._whole[symbol]], self._now)
+            if not expected.is_empty() and (
+                not transaction.stored(self._profile.name, self._timeframe, [symbol], older).is_empty()
+                or transaction.gaps(self._profile.name, self._timeframe, symbols=[symbol], window=older).is_empty()
+            ):
+                continue
+            own = states.filter(pl.col("symbol") == symbol)
+            heads[symbol] = own.filter((pl.col("state") != State.OPEN).cum_sum() == 0)["ts"][-1].replace(tzinfo=UTC)
+        return heads
+
+    def _judge_genesis(
+        self,
+        partition: Partition,
+        counts: Sequence[SymbolCounts],
+        open_heads: Mapping[str, datetime],
+        early: Mapping[str, int],
+    ) -> Verdict:
+        heads = []
+        for own in counts:
+            last = open_heads.get(own.symbol)
+            heads.append(
+                Head(
+                    own.symbol,
+                    expected=self._whole[own.symbol].window.start,
+                    absent=own.missing if last is not None and last >= partition.window.start else 0,
+                    genesis=self._genesis.get(own.symbol),
+                    before_genesis=early.get(own.symbol, 0),
+                )
+            )
+        seen = {own.symbol for own in counts}
+        heads += [
+            Head(symbol, self._whole[symbol].window.start, 0, self._genesis.get(symbol), bars)
+            for symbol, bars in early.items()
+            if symbol not in seen
+        ]
+        return genesis(heads)
+
+    def _failures(self, counts: Sequence[SymbolCounts], partition: Partition, answers: Sequence[Answer]) -> list[str]:
+        """Why a partition does not count as filled: an error on bars that are still absent, or an answer without a bar.
+
+        Of a refetch that nobody answered, too: nobody knows whether what is stored has been revised.
+        """
+        lacking = {own.symbol: own for own in counts if own.missing}
+        failures: dict[str, None] = {}
+        for answer in answers:
+            page = answer.page
+            in_vain = page.symbol in lacking or (self._refetch and answer.spoken is None)
+            if answer.errors and in_vain and page.window.intersect(partition.window):
+                failures |= dict.fromkeys(answer.errors)
+        failures |= dict.fromkeys(
+            f"{own.symbol}: not one of {own.expected:,} expected bars came, and nothing explains why"
+            for own in lacking.values()
+            if own.missing == own.expected
+        )
+        return list(failures)
+
+    def _tally(self, rows: pl.DataFrame, column: str) -> dict[str, dict[str, int]]:
+        """How many rows there are by partition and by a column's value."""
+        tally: dict[str, dict[str, int]] = {}
+        for key, value, count in rows.group_by(partition_key(self._cadence), column).agg(pl.len()).iter_rows():
+            tally.setdefault(key.isoformat(), {})[value] = count
+        return tally
+
+    def _by_partition(self, rows: pl.DataFrame, column: str = "ts") -> dict[str, pl.DataFrame]:
+        """Some rows, few in most fills, apart by partition."""
+        parts = rows.with_columns(partition_key(self._cadence, column)).partition_by("part", as_dict=True)
+        return {key.isoformat(): frame for (key,), frame in parts.items()}
+
+
+def _coverage(answers: Sequence[Answer], window: Window) -> pl.DataFrame:
+    """What the answers cover of the window, neighbouring pages of one source and symbol as one stretch."""
+    covered = pl.DataFrame(
+        [
+            (symbol, source, start.replace(tzinfo=None), end.replace(tzinfo=None), bars, omits)
+            for answer in answers
+            for symbol, source, start, end, bars, omits in answer.coverage
+        ],
+        schema=_COVERAGE_SCHEMA,
+        orient="row",
+    ).sort("symbol", "source", "start_ts")
+    same = ["symbol", "source", "omits_quiet"]
+    # An answer without a row is no evidence, so it must not become part of a stretch that is.
+    empty = pl.col("bars") == 0
+    breaks = pl.any_horizontal(pl.col(c).ne_missing(pl.col(c).shift()) for c in same) | (
+        (pl.col("start_ts") > pl.col("end_ts").shift()) | empty | empty.shift()
+    ).fill_null(value=True)
+    joined = (
+        covered.with_columns(stretch=breaks.cum_sum())
+        .group_by("stretch", maintain_order=True)
+        .agg(*(pl.first(c) for c in same), pl.min("start_ts"), pl.max("end_ts"), pl.sum("bars"))
+    )
+    start, end = (pl.lit(instant.replace(tzinfo=None)).cast(TS) for instant in (window.start, window.end))
+    return (
+        joined.with_columns(start_ts=pl.max_horizontal("start_ts", start), end_ts=pl.min_horizontal("end_ts", end))
+        .filter(pl.col("start_ts") < pl.col("end_ts"))
+        .select(_COVERAGE_SCHEMA.keys())
+    )
+
+
+def _asked(answers: Sequence[Answer]) -> pl.DataFrame:
+    """What was asked for; where no source reaches, the asking concludes nothing."""
+    rows = []
+    for answer in answers:
+        page, spoken = answer.page, answer.spoken
+        parts = [(page.window, False, answer.reason)]
+        if spoken is not None:
+            unreached = "no source reaches this far"
+            before, after = Window(page.window.start, spoken.start), Window(spoken.end, page.window.end)
+            parts = [(before, False, unreached), (spoken, answer.conclusive, answer.reason), (after, False, unreached)]
+        rows += [
+            (
+                page.symbol,
+                *(edge.replace(tzinfo=None) for edge in (part.start, part.end)),
+                conclusive,
+                answer.quiet,
+                why,
+            )
+            for part, conclusive, why in parts
+            if not part.empty
+        ]
+    return pl.DataFrame(rows, schema=ASKED_SCHEMA, orient="row")
+
+
+def count_frame(counts: Mapping[str, Sequence[SymbolCounts]]) -> pl.DataFrame:
+    """Counts by partition key as the frame that `Transaction.put_judged` takes."""
+    return pl.DataFrame(
+        [(key, c.symbol, c.expected, c.stored, c.explained, c.missing) for key, own in counts.items() for c in own],
+        schema={"partition": pl.String, "symbol": pl.String}
+        | dict.fromkeys(("expected", "stored", "explained", "missing"), pl.Int64),
+        orient="row",
+    )
+
+
+def _judge_validity(violations: Sequence[Reject], refused: Sequence[Reject]) -> Verdict:
+    faults: dict[str, int] = {}
+    notes: dict[str, int] = {}
+    for reject in refused:
+        tally = faults if reject.reason in FAULTS else notes
+        tally[reject.reason] = tally.get(reject.reason, 0) + 1
+    sample = [reject for reject in refused if reject.reason in FAULTS][:SAMPLE]
+    return validity(violations, faults, sample, notes=notes)
+
+
+def _as_rejects(rows: pl.DataFrame | None) -> list[Reject]:
+    if rows is None:
+        return []
+    fields = rows.select("symbol", "ts", "reason", "values").iter_rows()
+    return [Reject(symbol, ts and ts.replace(tzinfo=UTC), reason, values) for symbol, ts, reason, values in fields]
+
+
+def _as_gaps(rows: pl.DataFrame | None) -> list[Gap]:
+    if rows is None:
+        return []
+    fields = rows.select("symbol", "first_ts", "last_ts", "bars", "status", "attempts", "reason").iter_rows()
+    return [
+        Gap(symbol, first.replace(tzinfo=UTC), last.replace(tzinfo=UTC), bars, status, attempts, reason)
+        for symbol, first, last, bars, status, attempts, reason in fields
+    ]

@@ -1,0 +1,95 @@
+"""The gap ledger as a person reads it."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from market_assets.fill.series import calendar_of
+from market_assets.market_time.gaps import priority
+from market_assets.market_time.timeframes import TS, Window
+from market_assets.quality.evidence import State
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from market_assets.store import Store
+    from market_assets.universe import Profile
+
+GAP_SCHEMA = pl.Schema(
+    {
+        "profile": pl.String(),
+        "symbol": pl.String(),
+        "timeframe": pl.String(),
+        "first_ts": TS,
+        "last_ts": TS,
+        "bars": pl.Int64(),
+        "priority": pl.String(),
+        "status": pl.String(),
+        "attempts": pl.Int32(),
+        "asked_at": TS,
+        "reason": pl.String(),
+    }
+)
+"""A gap as `listed_gaps` gives it."""
+
+
+def listed_gaps(
+    store: Store, profiles: Sequence[Profile], *, symbols: Sequence[str] | None, now: datetime, explained: bool
+) -> pl.DataFrame:
+    """The ledger's gaps as a person reads them: whole, though the ledger cuts them at partitions; newest first.
+
+    Args:
+        store: Where the ledger is.
+        profiles: Whose gaps.
+        symbols: Only these; None for all.
+        now: A gap's priority falls with its age.
+        explained: Also those that nobody asks for any more.
+
+    Returns:
+        profile, symbol, timeframe, first_ts, last_ts (opens), bars, priority, status, attempts, asked_at, reason.
+    """
+    with store.reading("listing gaps") as view:
+        ledger = view.gaps(symbols=symbols)
+    found = [pl.DataFrame(schema=GAP_SCHEMA)]
+    for profile in profiles:
+        for timeframe in profile.timeframes.fetch:
+            rows = ledger.filter(pl.col("profile") == profile.name, pl.col("timeframe") == timeframe)
+            rows = rows if explained else rows.filter(pl.col("status") == State.OPEN)
+            if rows.is_empty():
+                continue
+            end = rows["last_ts"] + timeframe.duration
+            grid = calendar_of(profile).bars(timeframe, Window.spanning(rows["first_ts"], end))["ts"]
+            whole = join_neighbours(rows, grid)
+            ages = [now - (last.replace(tzinfo=UTC) + timeframe.duration) for last in whole["last_ts"]]
+            named = whole.with_columns(
+                pl.Series("priority", [priority(age) for age in ages], pl.String),
+                profile=pl.lit(profile.name), timeframe=pl.lit(str(timeframe)),
+            )  # fmt: skip
+            found.append(named.select(GAP_SCHEMA.names()))
+    return pl.concat(found).sort("last_ts", "profile", "symbol", descending=[True, False, False])
+
+
+def join_neighbours(gaps: pl.DataFrame, grid: pl.Series) -> pl.DataFrame:
+    """Join rows of the ledger that follow each other on the calendar with the same status and reason.
+
+    Args:
+        gaps: symbol, first_ts, last_ts, bars, status, attempts, asked_at, reason.
+        grid: The opens of every bar of the calendar between the first and the last, sorted.
+    """
+    alike = ["symbol", "status", "reason"]
+    placed = gaps.with_columns(
+        first_place=grid.search_sorted(gaps["first_ts"]).cast(pl.Int64), last_place=grid.search_sorted(gaps["last_ts"]).cast(pl.Int64)
+    ).sort("symbol", "first_ts")  # fmt: skip
+    breaks = (pl.col("first_place") != pl.col("last_place").shift() + 1) | pl.any_horizontal(
+        pl.col(name).ne_missing(pl.col(name).shift()) for name in alike
+    )
+    return (
+        placed.with_columns(whole=breaks.fill_null(value=True).cum_sum())
+        .group_by("whole", maintain_order=True)
+        .agg(pl.first(*alike), pl.min("first_ts"), pl.max("last_ts", "attempts", "asked_at"), pl.sum("bars"))
+        .drop("whole")
+    )

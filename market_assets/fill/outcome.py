@@ -1,0 +1,51 @@
+"""What a fill tells of each partition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from market_assets.market_time.partitions import Partition
+    from market_assets.quality.verdicts import SymbolCounts, Verdict
+
+
+@dataclass(frozen=True)
+class PartitionOutcome:
+    """One partition after its commit.
+
+    Attributes:
+        partition: Which one.
+        failures: Why it does not count as filled, a sentence a cause: a source's error on bars that are still absent or in
+            a refetch that nobody answered, or a symbol of which not one expected bar is stored or explained. Empty where
+            it is filled.
+        counts: What each symbol has.
+        verdicts: The judgement; empty for derived candles, which are as good as their input.
+        new: Rows that were not there before.
+        revised: Rows whose values changed.
+        rejected: Rows that were refused.
+        rows: Rows stored in it, of all symbols.
+        first_ts: Open of the oldest stored bar, None where there is none.
+        last_ts: Open of the newest stored bar.
+        sources: Rows by source that this fill took from it.
+    """
+
+    partition: Partition
+    counts: tuple[SymbolCounts, ...]
+    failures: tuple[str, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    new: int = 0
+    revised: int = 0
+    rejected: int = 0
+    rows: int = 0
+    first_ts: datetime | None = None
+    last_ts: datetime | None = None
+    sources: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def filled(self) -> bool:
+        """True when the partition may be shown as materialized."""
+        return not self.failures

@@ -1,0 +1,173 @@
+"""What is to be kept of each symbol, and which bars that makes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from market_assets.errors import UniverseError
+from market_assets.market_time.calendars import load_calendar
+from market_assets.market_time.timeframes import TS, Timeframe, Window, from_micros
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from market_assets.market_time.calendars import SessionCalendar
+    from market_assets.store import Store, Transaction
+    from market_assets.universe import Profile, SourceSymbol, Universe
+
+
+@dataclass(frozen=True)
+class Series:
+    """One symbol's candles of one timeframe.
+
+    Attributes:
+        symbol: The symbol as the universe calls it.
+        window: From the symbol's start or its genesis, whichever is later, to its end or the present.
+        sources: Whom to ask, in order of preference.
+    """
+
+    symbol: str
+    window: Window
+    sources: tuple[SourceSymbol, ...]
+
+    def since(self, genesis: datetime | None) -> Series:
+        """The same series from its genesis on, where that is known and later."""
+        if genesis is None or genesis <= self.window.start:
+            return self
+        return replace(self, window=Window(min(genesis, self.window.end), self.window.end))
+
+
+def series_of(profile: Profile, now: datetime, symbols: Sequence[str] | None = None) -> list[Series]:
+    """The series of a profile, or of some of its symbols, up to the present.
+
+    Raises:
+        UniverseError: A symbol is not in the profile.
+    """
+    unknown = sorted(set(symbols or ()) - set(profile.symbols))
+    if unknown:
+        known = ", ".join(sorted(profile.symbols))
+        raise UniverseError(f"profile {profile.name}", [f"{name}: no such symbol; it has {known}" for name in unknown])
+    chosen = [profile.symbols[name] for name in dict.fromkeys(symbols or profile.symbols)]
+    return [Series(symbol.name, symbol.window(now), symbol.sources) for symbol in chosen]
+
+
+def calendar_of(profile: Profile) -> SessionCalendar:
+    """The profile's calendar, loaded once a process."""
+    return load_calendar(profile.calendar)
+
+
+def bars_of(
+    calendar: SessionCalendar, timeframe: Timeframe, window: Window, series: Iterable[Series], now: datetime
+) -> pl.DataFrame:
+    """Every closed bar of the calendar in a window that belongs to a series: symbol, ts, halted; sorted by both."""
+    closed = calendar.bars(timeframe, window).filter(pl.col("closes_at") <= pl.lit(now.replace(tzinfo=None)).cast(TS))
+    closed = closed.select("ts", "halted")
+    frames = [
+        closed.filter(one.window.holds()).select(pl.lit(one.symbol).alias("symbol"), "ts", "halted")
+        for one in sorted(series, key=lambda one: one.symbol)
+    ]
+    return pl.concat(frames) if frames else pl.DataFrame(schema={"symbol": pl.String, "ts": TS, "halted": pl.Boolean})
+
+
+def touched(timeframe: Timeframe, calendar: SessionCalendar, window: Window, now: datetime) -> pl.DataFrame:
+    """The closed bars that share an instant with a window: ts, opens_at, closes_at."""
+    bars = calendar.bars_touching(timeframe, window)
+    return bars.filter(pl.col("closes_at") <= pl.lit(now.replace(tzinfo=None)).cast(TS))
+
+
+def count_series(profile: Profile, genesis: dict[Timeframe, dict[str, datetime]], now: datetime) -> pl.DataFrame:
+    """How many bars each series of a profile must have by now.
+
+    Returns:
+        profile, symbol, timeframe, derived, expected, counted_until: the frame that `Transaction.put_series` takes.
+    """
+    calendar = calendar_of(profile)
+    rows = []
+    for timeframe in (*profile.timeframes.fetch, *profile.timeframes.derive):
+        derived = timeframe in profile.timeframes.derive
+        base = base_of(profile, timeframe)
+        series = [one.since(genesis.get(base, {}).get(one.symbol)) for one in series_of(profile, now)]
+        counts = dict.fromkeys((one.symbol for one in series), 0)
+        start = min(one.window.start for one in series)
+        for year in _years(Window(start, max(now, start))):
+            if derived:
+                bars = touched(timeframe, calendar, year, now)
+                # A bar that two years touch is counted in the one in which it opens, and one that was open at the start in the first.
+                opens = pl.max_horizontal("opens_at", _lit(start))
+                bars = bars.filter(opens >= _lit(year.start), opens < _lit(year.end))
+            else:
+                bars = calendar.bars(timeframe, year).filter(pl.col("closes_at") <= _lit(now))
+            for one in series:
+                counts[one.symbol] += bars.filter(_belongs(one.window, derived=derived)).height
+        rows += [
+            (profile.name, symbol, str(timeframe), derived, expected, now.replace(tzinfo=None))
+            for symbol, expected in counts.items()
+        ]
+    return pl.DataFrame(
+        rows,
+        schema={
+            "profile": pl.String,
+            "symbol": pl.String,
+            "timeframe": pl.String,
+            "derived": pl.Boolean,
+            "expected": pl.Int64,
+            "counted_until": TS,
+        },
+        orient="row",
+    )
+
+
+def count_profile(store: Store, profile: Profile, now: datetime) -> None:
+    """Write down in `ops.series` how many bars each series of a profile must have by now."""
+    with store.reading(f"counting {profile.name}") as view:
+        genesis = {timeframe: view.genesis(profile.name, timeframe) for timeframe in profile.timeframes.fetch}
+    counted = count_series(profile, genesis, now)
+    with store.writing(f"counting {profile.name}") as transaction:
+        prepare(transaction, profile)
+        transaction.put_series(counted)
+
+
+def prepare(transaction: Transaction, profile: Profile) -> None:
+    """Make the candle tables of a profile that do not exist yet."""
+    for timeframe in profile.timeframes.fetch:
+        transaction.create_candles(profile.name, timeframe, derived=False)
+    for timeframe in profile.timeframes.derive:
+        transaction.create_candles(profile.name, timeframe, derived=True)
+
+
+def base_of(profile: Profile, timeframe: Timeframe) -> Timeframe:
+    """The fetched timeframe that a derived one is made of in the end; a fetched one itself."""
+    while timeframe in profile.timeframes.derive:
+        timeframe = profile.input_of(timeframe)
+    return timeframe
+
+
+def profile_of(universe: Universe, name: str) -> Profile:
+    """A profile by name; UniverseError names those that there are."""
+    if name not in universe.profiles:
+        raise UniverseError(
+            universe.path, [f"profiles.{name}: no such profile; there are {', '.join(universe.profiles)}"]
+        )
+    return universe.profiles[name]
+
+
+def _belongs(window: Window, *, derived: bool) -> pl.Expr:
+    """Whether a bar belongs to a series: a fetched one by its `ts`, a derived one as soon as a part of it does."""
+    if not derived:
+        return window.holds()
+    return (pl.col("closes_at") > _lit(window.start)) & (pl.col("opens_at") < _lit(window.end))
+
+
+def _years(window: Window) -> list[Window]:
+    """The window in pieces of about a year, so that counting ten years takes the memory of one."""
+    start, end = window.micros
+    step = 366 * 86_400_000_000
+    return [Window(from_micros(at), from_micros(min(at + step, end))) for at in range(start, end, step)]
+
+
+def _lit(instant: datetime) -> pl.Expr:
+    return pl.lit(instant.replace(tzinfo=None)).cast(TS)

@@ -1,0 +1,1 @@
+"""Pure judgement: frames in, verdicts out. Nothing here reads a clock, a file or a network."""

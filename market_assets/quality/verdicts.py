@@ -1,0 +1,274 @@
+"""The verdicts on one partition: continuity, genesis, validity. Counts in, a sentence and bounded tables out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from market_assets.market_time.gaps import Priority, priority
+from market_assets.universe import Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime, timedelta
+
+SAMPLE = 20
+"""How many rows a table in a verdict has at the most; the verdict says how many there were."""
+
+
+@dataclass(frozen=True)
+class SymbolCounts:
+    """What one symbol has in one partition, in bars: expected = stored + explained + missing."""
+
+    symbol: str
+    expected: int
+    stored: int
+    explained: int
+    missing: int
+    halted: int = 0
+    no_trade: int = 0
+    outage: int = 0
+    abandoned: int = 0
+
+    @property
+    def completeness(self) -> float:
+        """The share of the expected bars that are stored or explained, 0 to 1."""
+        return 1.0 if self.expected == 0 else 1 - self.missing / self.expected
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Neighbouring absent bars of one symbol that share one story; `first` and `last` are opens (UTC)."""
+
+    symbol: str
+    first: datetime
+    last: datetime
+    bars: int
+    status: str
+    attempts: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A row that a source gave and that was not stored."""
+
+    symbol: str
+    at: datetime | None
+    reason: str
+    values: str
+
+
+@dataclass(frozen=True)
+class Head:
+    """Where one symbol's series should begin and does, as far as this partition can tell.
+
+    Attributes:
+        symbol: The symbol.
+        expected: The first bar that must exist.
+        absent: How many bars at the start of the series are open in this partition; 0 if the series began before.
+        genesis: The first bar as a source has named it, if one has.
+        before_genesis: Stored bars that are older than the genesis.
+    """
+
+    symbol: str
+    expected: datetime
+    absent: int
+    genesis: datetime | None
+    before_genesis: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A judgement on one partition.
+
+    Attributes:
+        check: continuity, genesis or validity.
+        passed: Whether all is as it must be.
+        severity: How bad it is if not.
+        summary: One sentence: what is so and what happens next.
+        facts: Single values.
+        tables: Bounded tables, worst first.
+    """
+
+    check: str
+    passed: bool
+    severity: Severity
+    summary: str
+    facts: Mapping[str, int | float | str] = field(default_factory=dict)
+    tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+
+
+def continuity(
+    counts: Sequence[SymbolCounts],
+    gaps: Sequence[Gap],
+    *,
+    now: datetime,
+    severities: Mapping[Priority, Severity],
+    bar: timedelta,
+) -> Verdict:
+    """Judge whether every bar that must exist is stored or explained.
+
+    Args:
+        counts: Every symbol's bars in the partition.
+        gaps: The partition's rows of the gap ledger, explained ones too.
+        now: The present instant; a gap's priority falls with its age.
+        severities: How bad an open gap of each priority is.
+        bar: The timeframe's length, to tell when a gap ends.
+    """
+    expected, stored = sum(c.expected for c in counts), sum(c.stored for c in counts)
+    missing = sum(c.missing for c in counts)
+    facts: dict[str, int | float | str] = {
+        "expected": expected,
+        "stored": stored,
+        "missing": missing,
+        "completeness": _share(expected - missing, expected),
+    }
+    for kind in ("no_trade", "outage", "halted", "abandoned"):
+        if share := sum(getattr(c, kind) for c in counts):
+            facts[f"explained_{kind}"] = share
+    opened = sorted((g for g in gaps if g.status == "open"), key=lambda g: g.last, reverse=True)
+    ranks = [priority(now - (gap.last + bar)) for gap in opened]
+    severity = Severity.ERROR if any(severities[rank] is Severity.ERROR for rank in ranks) else Severity.WARN
+    worst = sorted((c for c in counts if c.missing), key=lambda c: (-c.missing, c.symbol))
+    tables: dict[str, list[dict[str, Any]]] = {}
+    if worst:
+        facts |= {"open_gaps": len(opened), "symbols_with_gaps": len(worst)}
+        facts |= {f"{rank.value.lower()}_gaps": count for rank, count in Counter(ranks).items()}
+        tables["worst_symbols"] = [
+            {
+                "symbol": c.symbol,
+                "missing": c.missing,
+                "expected": c.expected,
+                "completeness": _share(c.expected - c.missing, c.expected),
+            }
+            for c in worst[:SAMPLE]
+        ]
+        tables["open_gaps"] = [
+            {
+                "symbol": gap.symbol,
+                "first_bar": _utc(gap.first),
+                "last_bar": _utc(gap.last),
+                "bars": gap.bars,
+                "priority": rank.value,
+                "attempts": gap.attempts,
+                "why": gap.reason,
+            }
+            for gap, rank in list(zip(opened, ranks, strict=True))[:SAMPLE]
+        ]
+    return Verdict("continuity", missing == 0, severity, _continuity_sentence(facts, worst, opened), facts, tables)
+
+
+def _continuity_sentence(
+    facts: Mapping[str, int | float | str], worst: Sequence[SymbolCounts], opened: Sequence[Gap]
+) -> str:
+    expected, missing = int(facts["expected"]), int(facts["missing"])
+    if expected == 0:
+        return "No bar is expected here: the market is closed, or no symbol was listed yet."
+    if not missing:
+        explained = expected - int(facts["stored"])
+        tail = f" {explained:,} {_are(explained)} absent for a known reason." if explained else ""
+        return f"{'The one bar is' if expected == 1 else f'All {expected:,} bars are'} accounted for.{tail}"
+    names = ", ".join(c.symbol for c in worst[:3]) + (" and others" if len(worst) > 3 else "")
+    return (
+        f"{missing:,} of {_many(expected, 'bar')} {_are(missing)} missing in {_many(len(opened), 'gap')} ({names}). "
+        "The next backfill of this partition asks the sources for just these."
+    )
+
+
+def genesis(heads: Sequence[Head]) -> Verdict:
+    """Judge whether each series begins where it should: at its start, or at a genesis that a source has named."""
+    early = [h for h in heads if h.before_genesis]
+    late = [h for h in heads if h.absent]
+    known = {h.symbol: _utc(h.genesis) for h in heads if h.genesis}
+    facts: dict[str, int | float | str] = {"symbols": len(heads), "known_genesis": len(known)}
+    tables = {
+        "heads": [
+            {
+                "symbol": h.symbol,
+                "first_expected": _utc(h.expected),
+                "genesis": known.get(h.symbol, "not named by any source"),
+                "absent_bars": h.absent,
+                "bars_before_genesis": h.before_genesis,
+            }
+            for h in list(dict.fromkeys(early + late))[:SAMPLE]
+        ]
+    }
+    if early:
+        summary = (
+            f"{early[0].symbol} has {_many(early[0].before_genesis, 'bar')} before its genesis {known[early[0].symbol]}. "
+            "Backfill with --refetch to have the sources name the genesis again."
+        )
+    elif late:
+        summary = (
+            f"{late[0].symbol} should begin at {_utc(late[0].expected)}: {_many(late[0].absent, 'bar')} at its head "
+            f"{_are(late[0].absent)} absent here and no source has named its genesis. Give the symbol a start in the universe, or a "
+            "source that has those bars."
+        )
+    else:
+        summary = "No series has a bar before its genesis, and none lacks its head without a reason."
+    failed = bool(early or late)
+    return Verdict("genesis", not failed, Severity.ERROR, summary, facts, tables if failed else {})
+
+
+def validity(
+    violations: Sequence[Reject], rejects: Mapping[str, int], sample: Sequence[Reject], *, notes: Mapping[str, int]
+) -> Verdict:
+    """Judge whether the stored candles are possible ones, and tell which rows of the source were not.
+
+    Args:
+        violations: Stored candles that break a rule; there should be none.
+        rejects: How many rows were refused in this fill, by reason: faults of the source.
+        sample: Some of the refused rows.
+        notes: Rows that were left out without fault (outside the sessions, not closed yet).
+    """
+    refused = sum(rejects.values())
+    facts: dict[str, int | float | str] = {"stored_but_invalid": len(violations), "rejected": refused}
+    facts |= {f"rejected: {reason}": count for reason, count in rejects.items()}
+    facts |= {f"left out: {reason}": count for reason, count in notes.items()}
+    tables: dict[str, list[dict[str, Any]]] = {}
+    for name, rows in (("invalid", violations), ("rejected", sample)):
+        if rows:
+            tables[name] = [
+                {"symbol": r.symbol, "at": _utc(r.at) if r.at else "none", "reason": r.reason, "values": r.values}
+                for r in rows[:SAMPLE]
+            ]
+    if violations:
+        first = violations[0]
+        summary = (
+            f"{_many(len(violations), 'stored candle')} {_are(len(violations))} impossible, the first is {first.symbol} at {facts_at(first)}: "
+            f"{first.reason}. Backfill this partition with --refetch to replace them."
+        )
+    elif refused:
+        top = max(rejects, key=lambda reason: rejects[reason])
+        summary = (
+            f"{_many(refused, 'row')} of the source {'was' if refused == 1 else 'were'} refused and not stored, most for: {top}. "
+            "A bar without a good row counts as missing until a source gives one."
+        )
+    else:
+        summary = "Every candle is on the grid, in order, unique and possible."
+    severity = Severity.ERROR if violations else Severity.WARN
+    return Verdict("validity", not violations and not refused, severity, summary, facts, tables)
+
+
+def facts_at(reject: Reject) -> str:
+    """The time of a row in words."""
+    return _utc(reject.at) if reject.at else "no time"
+
+
+def _share(part: int, whole: int) -> float:
+    """A share to six digits, cut and not rounded: it is 1 only where nothing is missing."""
+    return part * 1_000_000 // whole / 1_000_000 if whole else 1.0
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _utc(instant: datetime) -> str:
+    return f"{instant:%Y-%m-%d %H:%M}Z" if instant.second == 0 else f"{instant:%Y-%m-%d %H:%M:%S}Z"

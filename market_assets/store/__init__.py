@@ -1,0 +1,5 @@
+"""Everything that knows SQL or where the data lies."""
+
+from market_assets.store.store import Merged, Snapshot, Store, Transaction
+
+__all__ = ["Merged", "Snapshot", "Store", "Transaction"]

@@ -1,0 +1,120 @@
+"""The lock that every process takes before it opens the DuckDB file, with a note of who holds it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import sys
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from market_assets.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime, timedelta
+    from pathlib import Path
+
+    from filelock import BaseFileLock
+
+log = logging.getLogger("market_assets.store")
+
+TELL_AFTER = 1.0
+"""Seconds of waiting after which a wait is worth a line in the log."""
+
+_POLL = 0.01
+
+
+class StoreLock:
+    """Mutual exclusion between threads and processes over one file.
+
+    Beside the lock lies a small JSON note with the holder's process, host, command, purpose and start (UTC), so
+    that whoever waits can say for whom. A second lock is the turn: it is held while waiting for the first, so that a
+    process that commits without a pause cannot come again before one that waits.
+    """
+
+    def __init__(self, path: Path, *, timeout: timedelta, clock: Callable[[], datetime]) -> None:
+        # Each thread has a lock of its own on the file, so that threads exclude each other just as processes do.
+        self._file = FileLock(path, poll_interval=_POLL)
+        self._turn = FileLock(path.with_suffix(".turn"), poll_interval=_POLL)
+        self._note = path.with_suffix(".holder.json")
+        self._timeout = timeout.total_seconds()
+        self._clock = clock
+
+    @contextmanager
+    def held(self, purpose: str) -> Iterator[None]:
+        """Hold the lock while the block runs.
+
+        Raises:
+            StoreError: Somebody else has held it for longer than the timeout; the message names them. Or the lock's file
+                cannot be opened.
+        """
+        waited = self._acquire(purpose)
+        try:
+            self._write_note(purpose)
+            if waited > TELL_AFTER:
+                log.info("%s: got the store after %.1f s", purpose, waited)
+            yield
+        finally:
+            with suppress(OSError):
+                self._note.unlink()
+            self._file.release()
+
+    def holder(self) -> str:
+        """Who holds the lock now, in words."""
+        try:
+            note = json.loads(self._note.read_text())
+            return "{command} (process {pid} on {host}) {purpose} since {since}".format(**note)
+        except (OSError, ValueError, LookupError, TypeError):
+            return "a process that left no note"
+
+    def _acquire(self, purpose: str) -> float:
+        start, told = time.monotonic(), False
+
+        def wait_for(lock: BaseFileLock) -> None:
+            nonlocal told
+            while True:
+                left = self._timeout - (time.monotonic() - start)
+                try:
+                    lock.acquire(timeout=max(min(TELL_AFTER, left), 0.0))
+                except Timeout:
+                    waited = time.monotonic() - start
+                    if waited >= self._timeout:
+                        raise StoreError(
+                            f"{purpose}: gave up after {waited:.0f} s, the store is held by {self.holder()}. "
+                            "Wait for it to end, or stop it, and run this again: what was committed is kept."
+                        ) from None
+                    if not told:
+                        log.warning("%s: waiting for the store, held by %s", purpose, self.holder())
+                        told = True
+                except OSError as error:
+                    raise StoreError(
+                        f"{purpose}: {lock.lock_file} cannot be opened: {error.strerror}. Give this user write access to it, "
+                        "or set MARKET_ASSETS_HOME to a folder of yours."
+                    ) from error
+                else:
+                    return
+
+        wait_for(self._turn)
+        try:
+            wait_for(self._file)
+        finally:
+            self._turn.release()
+        return time.monotonic() - start
+
+    def _write_note(self, purpose: str) -> None:
+        note = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "command": os.path.basename(sys.argv[0]) or "python",  # noqa: PTH119 - argv[0] is a word, not a path to open
+            "purpose": purpose,
+            "since": f"{self._clock():%Y-%m-%d %H:%M:%S} UTC",
+        }
+        # Without room for a note the work goes on; whether there is room for candles, DuckDB says.
+        with suppress(OSError):
+            self._note.write_text(json.dumps(note))

@@ -1,0 +1,113 @@
+"""Every table of the store, as numbered migrations: a store of version N has had the first N applied."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from market_assets.market_time.timeframes import Timeframe
+
+MIGRATIONS = (
+    """
+    CREATE SCHEMA ops;
+    CREATE TABLE ops.store (version INTEGER NOT NULL, changed_at TIMESTAMP NOT NULL);
+    CREATE TABLE ops.series (
+        profile VARCHAR NOT NULL, symbol VARCHAR NOT NULL, timeframe VARCHAR NOT NULL, derived BOOLEAN NOT NULL,
+        expected BIGINT NOT NULL, counted_until TIMESTAMP NOT NULL
+    );
+    CREATE TABLE ops.partitions (
+        profile VARCHAR NOT NULL, timeframe VARCHAR NOT NULL, partition VARCHAR NOT NULL, symbol VARCHAR NOT NULL,
+        expected BIGINT NOT NULL, stored BIGINT NOT NULL, explained BIGINT NOT NULL, missing BIGINT NOT NULL,
+        judged_at TIMESTAMP NOT NULL
+    );
+    CREATE TABLE ops.gaps (
+        profile VARCHAR NOT NULL, symbol VARCHAR NOT NULL, timeframe VARCHAR NOT NULL,
+        first_ts TIMESTAMP NOT NULL, last_ts TIMESTAMP NOT NULL, bars BIGINT NOT NULL, status VARCHAR NOT NULL,
+        attempts INTEGER NOT NULL, confirmations INTEGER NOT NULL, confirmed_at TIMESTAMP,
+        first_seen TIMESTAMP NOT NULL, asked_at TIMESTAMP, reason VARCHAR NOT NULL
+    );
+    CREATE TABLE ops.coverage (
+        profile VARCHAR NOT NULL, symbol VARCHAR NOT NULL, timeframe VARCHAR NOT NULL, source VARCHAR NOT NULL,
+        start_ts TIMESTAMP NOT NULL, end_ts TIMESTAMP NOT NULL, bars BIGINT NOT NULL,
+        omits_quiet BOOLEAN NOT NULL, answered_at TIMESTAMP NOT NULL
+    );
+    CREATE TABLE ops.genesis (
+        profile VARCHAR NOT NULL, symbol VARCHAR NOT NULL, timeframe VARCHAR NOT NULL,
+        ts TIMESTAMP NOT NULL, source VARCHAR NOT NULL, found_at TIMESTAMP NOT NULL
+    );
+    CREATE TABLE ops.revisions (
+        profile VARCHAR NOT NULL, symbol VARCHAR NOT NULL, timeframe VARCHAR NOT NULL, ts TIMESTAMP NOT NULL,
+        open DOUBLE, high DOUBLE, low DOUBLE, close DOUBLE, volume DOUBLE, source VARCHAR, revised_at TIMESTAMP NOT NULL
+    );
+    CREATE TABLE ops.jobs (
+        job_id VARCHAR NOT NULL, run_id VARCHAR, kind VARCHAR NOT NULL, profile VARCHAR NOT NULL, timeframe VARCHAR NOT NULL,
+        symbols VARCHAR[] NOT NULL, start_ts TIMESTAMP NOT NULL, end_ts TIMESTAMP NOT NULL,
+        status VARCHAR NOT NULL, progress DOUBLE NOT NULL, started_at TIMESTAMP NOT NULL, ended_at TIMESTAMP, detail JSON
+    );
+    """,
+)
+"""Version N of the store is what the first N scripts make."""
+
+VERSION = len(MIGRATIONS)
+
+CANDLE_COLUMNS = ("symbol", "ts", "open", "high", "low", "close", "volume", "source")
+DERIVED_COLUMNS = (*CANDLE_COLUMNS, "bars", "bars_expected")
+
+
+def identifier(name: str) -> str:
+    """A name as DuckDB reads it whatever characters it holds."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def candle_table(profile: str, timeframe: Timeframe) -> str:
+    """The qualified name of a profile's candle table."""
+    return f"{identifier(profile)}.candles_{timeframe}"
+
+
+def create_candle_table(profile: str, timeframe: Timeframe, *, derived: bool) -> str:
+    """DDL of one candle table; it has no index, which would cost nine times the bytes and the time."""
+    made_of = ", bars INTEGER NOT NULL, bars_expected INTEGER NOT NULL" if derived else ""
+    return (
+        f"CREATE SCHEMA IF NOT EXISTS {identifier(profile)};"
+        f"CREATE TABLE IF NOT EXISTS {candle_table(profile, timeframe)} ("
+        "symbol VARCHAR NOT NULL, ts TIMESTAMP NOT NULL, open DOUBLE NOT NULL, high DOUBLE NOT NULL, "
+        f"low DOUBLE NOT NULL, close DOUBLE NOT NULL, volume DOUBLE, source VARCHAR NOT NULL{made_of});"
+    )
+
+
+def create_completeness_view(tables: list[tuple[str, str]]) -> str:
+    """DDL of `ops.completeness` over every candle table.
+
+    What is stored is counted in the candle tables themselves, not taken from a ledger, so that a row deleted by hand
+    shows as missing at once.
+
+    Args:
+        tables: Pairs of a profile and a timeframe whose candle table exists.
+    """
+
+    def literal(text: str) -> str:
+        return "'" + text.replace("'", "''") + "'"
+
+    counts = " UNION ALL ".join(
+        f"SELECT {literal(profile)} AS profile, symbol, {literal(timeframe)} AS timeframe, count(*) AS stored, "
+        f"min(ts) AS first_ts, max(ts) AS last_ts FROM {identifier(profile)}.{identifier('candles_' + timeframe)} GROUP BY symbol"
+        for profile, timeframe in tables
+    )
+    return f"""
+    CREATE OR REPLACE VIEW ops.completeness AS
+    WITH counted AS ({counts}),
+    judged AS (
+        SELECT profile, symbol, timeframe, sum(explained)::BIGINT AS explained FROM ops.partitions GROUP BY ALL
+    ),
+    matrix AS (
+        SELECT profile, symbol, timeframe, expected, coalesce(stored, 0) AS stored, coalesce(explained, 0) AS explained,
+            greatest(expected - coalesce(stored, 0) - coalesce(explained, 0), 0) AS missing, first_ts, last_ts
+        FROM ops.series
+            LEFT JOIN counted USING (profile, symbol, timeframe)
+            LEFT JOIN judged USING (profile, symbol, timeframe)
+    )
+    SELECT profile, symbol, timeframe, expected, stored, explained, missing,
+        CASE WHEN expected = 0 THEN 1.0 ELSE 1.0 - missing / expected END AS completeness, first_ts, last_ts,
+        CASE WHEN expected > 0 AND stored = 0 THEN 'MISSING' WHEN missing > 0 THEN 'DEGRADED' ELSE 'HEALTHY' END AS health
+    FROM matrix
+    """

@@ -1,0 +1,556 @@
+"""The DuckDB store: short transactions behind a lock, never a file held open between two of them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import duckdb
+import polars as pl
+
+from market_assets.errors import StoreError
+from market_assets.market_time.timeframes import Timeframe
+from market_assets.store.lock import TELL_AFTER, StoreLock
+from market_assets.store.schema import (
+    CANDLE_COLUMNS,
+    DERIVED_COLUMNS,
+    MIGRATIONS,
+    VERSION,
+    candle_table,
+    create_candle_table,
+    create_completeness_view,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from market_assets.market_time.timeframes import Window
+
+log = logging.getLogger("market_assets.store")
+
+_VALUES = ("open", "high", "low", "close", "volume")
+_POLL = 0.02
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What a merge did.
+
+    Attributes:
+        new: symbol, ts of the rows that were not there before.
+        revised: symbol, ts of the rows whose values changed; their old values are in ops.revisions.
+        rows: All rows of the window after the merge: the candle columns.
+    """
+
+    new: pl.DataFrame
+    revised: pl.DataFrame
+    rows: pl.DataFrame
+
+
+class Snapshot:
+    """Read access to the store while it is open; every frame's time columns are UTC without a zone."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._db = connection
+
+    def _frame(self, sql: str, *parameters: object) -> pl.DataFrame:
+        return self._db.sql(sql, params=list(parameters)).pl()
+
+    def has_candles(self, profile: str, timeframe: Timeframe) -> bool:
+        """True when the series' table exists."""
+        # Always fetchall: since duckdb 2.0 a result that is not read to its end blocks its connection.
+        found = self._db.execute(
+            "SELECT 1 FROM duckdb_tables() WHERE schema_name = ? AND table_name = ?", [profile, f"candles_{timeframe}"]
+        ).fetchall()
+        return bool(found)
+
+    def candles(self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window) -> pl.DataFrame:
+        """The stored candles of some symbols in a window, in no particular order: all columns of the table."""
+        start, end = _bounds(window)
+        return self._frame(
+            f"SELECT * FROM {candle_table(profile, timeframe)} WHERE ts >= ? AND ts < ? AND list_contains(?, symbol)",
+            start,
+            end,
+            list(symbols),
+        )
+
+    def stored(self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window) -> pl.DataFrame:
+        """The opens of the stored candles: symbol, ts."""
+        start, end = _bounds(window)
+        return self._frame(
+            f"SELECT symbol, ts FROM {candle_table(profile, timeframe)} "
+            "WHERE ts >= ? AND ts < ? AND list_contains(?, symbol)",
+            start,
+            end,
+            list(symbols),
+        )
+
+    def coverage(self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window) -> pl.DataFrame:
+        """Which source has answered for which stretch that touches the window, and when."""
+        start, end = _bounds(window)
+        return self._frame(
+            "SELECT symbol, source, start_ts, end_ts, bars, omits_quiet, answered_at FROM ops.coverage "
+            "WHERE profile = ? AND timeframe = ? AND end_ts > ? AND start_ts < ? AND list_contains(?, symbol)",
+            profile,
+            timeframe,
+            start,
+            end,
+            list(symbols),
+        )
+
+    def gaps(
+        self,
+        profile: str | None = None,
+        timeframe: Timeframe | None = None,
+        *,
+        symbols: Sequence[str] | None = None,
+        window: Window | None = None,
+    ) -> pl.DataFrame:
+        """The ledger of absences that were seen, oldest first; a row never reaches over a partition's border."""
+        start, end = _bounds(window) if window else (None, None)
+        return self._frame(
+            "SELECT * FROM ops.gaps WHERE (? IS NULL OR profile = ?) AND (? IS NULL OR timeframe = ?) "
+            "AND (? IS NULL OR list_contains(?, symbol)) AND (? IS NULL OR (first_ts >= ? AND first_ts < ?)) "
+            "ORDER BY profile, timeframe, symbol, first_ts",
+            *(profile, profile, timeframe, timeframe, symbols, symbols, start, start, end),
+        )
+
+    def symbols_stored(self, profile: str, timeframe: Timeframe) -> set[str]:
+        """The symbols of which at least one candle is stored."""
+        rows = self._db.execute(f"SELECT DISTINCT symbol FROM {candle_table(profile, timeframe)}").fetchall()
+        return {symbol for (symbol,) in rows}
+
+    def genesis(self, profile: str, timeframe: Timeframe) -> dict[str, datetime]:
+        """The first bar's open of each symbol as a source has named it last."""
+        rows = self._db.execute(
+            "SELECT symbol, last(ts ORDER BY found_at, rowid) FROM ops.genesis WHERE profile = ? AND timeframe = ? GROUP BY symbol",
+            [profile, timeframe],
+        ).fetchall()
+        return {symbol: ts.replace(tzinfo=UTC) for symbol, ts in rows}
+
+    def judged(self, profile: str, timeframe: Timeframe) -> pl.DataFrame:
+        """The counts of every partition that was judged: partition, symbol, expected, stored, explained, missing, judged_at."""
+        return self._frame(
+            "SELECT partition, symbol, expected, stored, explained, missing, judged_at FROM ops.partitions "
+            "WHERE profile = ? AND timeframe = ? ORDER BY partition, symbol",
+            profile,
+            timeframe,
+        )
+
+    def completeness(self) -> pl.DataFrame:
+        """The completeness matrix, a row a profile, symbol and timeframe; empty before the first fill."""
+        if not self._db.execute("SELECT 1 FROM duckdb_views() WHERE view_name = 'completeness'").fetchall():
+            return pl.DataFrame()
+        return self._frame("SELECT * FROM ops.completeness ORDER BY profile, symbol, timeframe")
+
+    def jobs(self, limit: int) -> pl.DataFrame:
+        """The newest jobs, newest first."""
+        return self._frame("SELECT * FROM ops.jobs ORDER BY started_at DESC, job_id LIMIT ?", limit)
+
+
+class Transaction(Snapshot):
+    """Write access: all or nothing is committed when the block that opened it ends.
+
+    Attributes:
+        connection: The open connection, for statements that this class has no method for.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, now: datetime) -> None:
+        super().__init__(connection)
+        self.connection = connection
+        self._now = _naive(now)
+
+    def merge(
+        self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window, incoming: pl.DataFrame
+    ) -> Merged:
+        """Take candles into a window: new ones are inserted, changed ones replaced and their old values kept.
+
+        Args:
+            profile: The profile's name.
+            timeframe: The candles' timeframe.
+            symbols: The symbols that the window is merged for.
+            window: Holds every incoming row.
+            incoming: symbol, ts, open, high, low, close, volume, source; unique by symbol and ts.
+        """
+        table = candle_table(profile, timeframe)
+        before = self.candles(profile, timeframe, symbols, window)
+        key = ["symbol", "ts"]
+        incoming = incoming.select(CANDLE_COLUMNS).sort(key)
+        if before.is_empty():
+            new, revised = incoming, before
+        else:
+            new = incoming.join(before, on=key, how="anti")
+            matched = before.join(incoming, on=key, how="inner", suffix="_new")
+            revised = matched.filter(pl.any_horizontal(pl.col(v).ne_missing(pl.col(f"{v}_new")) for v in _VALUES))
+        if not revised.is_empty():
+            self._keep_revisions(profile, timeframe, revised)
+            self._delete_keys(table, revised.select(key))
+            changed = incoming.join(revised, on=key, how="semi")
+        else:
+            changed = incoming.clear()
+        self._insert(table, pl.concat([new, changed]))
+        kept = before.join(revised, on=key, how="anti") if len(revised) else before
+        return Merged(
+            new=new.select(key),
+            revised=revised.select(key),
+            rows=pl.concat([kept.select(CANDLE_COLUMNS), new, changed]),
+        )
+
+    def replace_derived(
+        self, profile: str, timeframe: Timeframe, bars: pl.DataFrame, rows: pl.DataFrame
+    ) -> pl.DataFrame:
+        """Put derived candles in the place of those that opened at the same times.
+
+        Args:
+            profile: The profile's name.
+            timeframe: The derived timeframe.
+            bars: symbol, ts of every bar that was derived again, also of those that came out with no row.
+            rows: symbol, ts, open, high, low, close, volume, source, bars, bars_expected.
+
+        Returns:
+            symbol, ts of the bars that differ from what was stored.
+        """
+        table = candle_table(profile, timeframe)
+        key = ["symbol", "ts"]
+        self._db.register("derived_bars", bars.select(key).to_arrow())
+        before = self._frame(f"SELECT t.* FROM {table} t SEMI JOIN derived_bars USING (symbol, ts)")
+        rows = rows.select(DERIVED_COLUMNS).with_columns(pl.col("bars", "bars_expected").cast(pl.Int32)).sort(key)
+        added = rows.join(before, on=list(DERIVED_COLUMNS), how="anti", nulls_equal=True)
+        gone = before.join(rows, on=list(DERIVED_COLUMNS), how="anti", nulls_equal=True)
+        self._delete_keys(table, gone.select(key))
+        self._insert(table, added, DERIVED_COLUMNS)
+        self._db.unregister("derived_bars")
+        return pl.concat([added.select(key), gone.select(key)]).unique()
+
+    def put_coverage(self, profile: str, timeframe: Timeframe, answers: pl.DataFrame) -> None:
+        """Note what the sources have answered for; an older answer of the same source inside a new one is dropped.
+
+        An answer without a bar proves nothing, so it leaves an older one that had bars in its place.
+
+        Args:
+            profile: The profile's name.
+            timeframe: The candles' timeframe.
+            answers: symbol, source, start_ts, end_ts, bars, omits_quiet.
+        """
+        if answers.is_empty():
+            return
+        self._db.register("answers", answers.to_arrow())
+        self._db.execute(
+            "DELETE FROM ops.coverage c USING answers a WHERE c.profile = ? AND c.timeframe = ? AND c.symbol = a.symbol "
+            "AND c.source = a.source AND c.start_ts >= a.start_ts AND c.end_ts <= a.end_ts AND (a.bars > 0 OR c.bars = 0)",
+            [profile, timeframe],
+        )
+        self._db.execute(
+            "INSERT INTO ops.coverage SELECT ?, symbol, ?, source, start_ts, end_ts, bars, omits_quiet, ? FROM answers",
+            [profile, timeframe, self._now],
+        )
+        self._db.unregister("answers")
+
+    def put_gaps(
+        self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window, gaps: pl.DataFrame
+    ) -> None:
+        """Replace the ledger of absences of some symbols in a window.
+
+        Args:
+            profile: The profile's name.
+            timeframe: The candles' timeframe.
+            symbols: Whose absences are replaced.
+            window: Where they are replaced.
+            gaps: symbol, first_ts, last_ts, bars, status, attempts, confirmations, confirmed_at, first_seen, asked_at, reason.
+        """
+        start, end = _bounds(window)
+        self._db.execute(
+            "DELETE FROM ops.gaps WHERE profile = ? AND timeframe = ? AND first_ts >= ? AND first_ts < ? "
+            "AND list_contains(?, symbol)",
+            [profile, timeframe, start, end, list(symbols)],
+        )
+        if not gaps.is_empty():
+            self._db.register("new_gaps", gaps.to_arrow())
+            self._db.execute(
+                "INSERT INTO ops.gaps SELECT ?, symbol, ?, first_ts, last_ts, bars, status, attempts, confirmations, "
+                "confirmed_at, first_seen, asked_at, reason FROM new_gaps",
+                [profile, timeframe],
+            )
+            self._db.unregister("new_gaps")
+
+    def put_judged(self, profile: str, timeframe: Timeframe, counts: pl.DataFrame) -> None:
+        """Replace the counts of partitions: partition, symbol, expected, stored, explained, missing."""
+        if counts.is_empty():
+            return
+        self._db.register("counts", counts.to_arrow())
+        self._db.execute(
+            "DELETE FROM ops.partitions p USING counts c WHERE p.profile = ? AND p.timeframe = ? "
+            "AND p.partition = c.partition AND p.symbol = c.symbol",
+            [profile, timeframe],
+        )
+        self._db.execute(
+            "INSERT INTO ops.partitions SELECT ?, ?, partition, symbol, expected, stored, explained, missing, ? FROM counts",
+            [profile, timeframe, self._now],
+        )
+        self._db.unregister("counts")
+
+    def put_genesis(self, profile: str, timeframe: Timeframe, symbol: str, ts: datetime, source: str) -> None:
+        """Record the open of a symbol's first bar as a source named it; the earlier records stay."""
+        self._db.execute(
+            "INSERT INTO ops.genesis VALUES (?, ?, ?, ?, ?, ?)",
+            [profile, symbol, timeframe, _naive(ts), source, self._now],
+        )
+
+    def put_series(self, series: pl.DataFrame) -> None:
+        """Say what is to be kept: profile, symbol, timeframe, derived, expected, counted_until; whatever else was kept goes.
+
+        Only the profiles that are named in the frame are touched.
+        """
+        self._db.register("series", series.to_arrow())
+        self._db.execute("DELETE FROM ops.series WHERE profile IN (SELECT profile FROM series)")
+        self._db.execute(
+            "INSERT INTO ops.series SELECT profile, symbol, timeframe, derived, expected, counted_until FROM series"
+        )
+        self._db.unregister("series")
+
+    def create_candles(self, profile: str, timeframe: Timeframe, *, derived: bool) -> None:
+        """Create a series' table where it does not exist, and take it into the completeness view."""
+        if self.has_candles(profile, timeframe):
+            return
+        self._db.execute(create_candle_table(profile, timeframe, derived=derived))
+        # Whatever else somebody keeps in this file, under a name such as candles_mine, is no business of the view's.
+        tables = self._db.execute(
+            "SELECT schema_name, table_name[9:] FROM duckdb_tables() WHERE list_contains(?, table_name) "
+            "AND schema_name NOT IN ('ops', 'main') ORDER BY ALL",
+            [[f"candles_{each}" for each in Timeframe]],
+        ).fetchall()
+        self._db.execute(create_completeness_view(tables))
+
+    def start_job(self, job: Mapping[str, object]) -> None:
+        """Record a job that begins: job_id, run_id, kind, profile, timeframe, symbols, start_ts, end_ts."""
+        self._db.execute(
+            "INSERT INTO ops.jobs VALUES ($job_id, $run_id, $kind, $profile, $timeframe, $symbols, $start_ts, $end_ts, "
+            "'RUNNING', 0.0, $now, NULL, NULL)",
+            {**job, "now": self._now},
+        )
+
+    def update_job(self, job_id: str, *, progress: float, status: str, detail: Mapping[str, object]) -> None:
+        """Record how far a job is (0 to 1), or that it ended (SUCCEEDED, INCOMPLETE, FAILED)."""
+        self._db.execute(
+            "UPDATE ops.jobs SET progress = ?, status = ?, detail = ?, ended_at = CASE WHEN ? = 'RUNNING' THEN NULL ELSE ? END "
+            "WHERE job_id = ?",
+            [progress, status, json.dumps(detail, default=str), status, self._now, job_id],
+        )
+
+    def _insert(self, table: str, rows: pl.DataFrame, columns: Sequence[str] = CANDLE_COLUMNS) -> None:
+        if rows.is_empty():
+            return
+        self._db.register("rows", rows.to_arrow())
+        names = ", ".join(columns)
+        self._db.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM rows")
+        self._db.unregister("rows")
+
+    def _delete_keys(self, table: str, keys: pl.DataFrame) -> None:
+        if keys.is_empty():
+            return
+        self._db.register("keys", keys.to_arrow())
+        self._db.execute(f"DELETE FROM {table} t USING keys k WHERE t.symbol = k.symbol AND t.ts = k.ts")
+        self._db.unregister("keys")
+
+    def _keep_revisions(self, profile: str, timeframe: Timeframe, old: pl.DataFrame) -> None:
+        self._db.register("old", old.to_arrow())
+        self._db.execute(
+            "INSERT INTO ops.revisions SELECT ?, symbol, ?, ts, open, high, low, close, volume, source, ? FROM old",
+            [profile, timeframe, self._now],
+        )
+        self._db.unregister("old")
+
+
+class Store:
+    """One DuckDB file in the home folder.
+
+    The file is opened for one block at a time and closed at its end: `with store.reading("...") as view` or
+    `with store.writing("...") as transaction`. Blocks of all threads and processes come one after the other; the words
+    given say for what, and are shown to whoever waits.
+
+    Args:
+        home: The folder that holds `market.duckdb`; made if it is absent.
+        clock: Gives the present instant (aware).
+        patience: How long a block waits for its turn before it raises StoreError.
+    """
+
+    def __init__(
+        self, home: Path, *, clock: Callable[[], datetime], patience: timedelta = timedelta(minutes=10)
+    ) -> None:
+        self.path = home / "market.duckdb"
+        self._clock = clock
+        self._patience = patience
+        self._verified = False
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"{home} cannot be made: {error.strerror}. Set MARKET_ASSETS_HOME to a folder of yours."
+            ) from error
+        if not os.access(home, os.W_OK | os.X_OK):
+            raise StoreError(
+                f"{home} cannot be written to. Give this user write access, or set MARKET_ASSETS_HOME to a folder of yours."
+            )
+        self._lock = StoreLock(home / "market.duckdb.lock", timeout=patience, clock=clock)
+
+    @contextmanager
+    def reading(self, purpose: str) -> Iterator[Snapshot]:
+        """Open the store to read. A store that does not exist yet is made, so that a reader always finds its tables.
+
+        Raises:
+            StoreError: The file is no store of ours, is newer than this program, or stayed busy.
+        """
+        with self._lock.held(purpose):
+            self._prepare(purpose)
+            connection = self._connect(self.path, purpose, read_only=True)
+            try:
+                yield Snapshot(connection)
+            except duckdb.Error as error:
+                raise StoreError(f"{purpose}: {self.path} could not be read: {_first_line(error)}") from error
+            finally:
+                connection.close()
+
+    @contextmanager
+    def writing(self, purpose: str) -> Iterator[Transaction]:
+        """Open the store for one transaction; an exception inside the block leaves the store as it was.
+
+        Raises:
+            StoreError: The file is no store of ours, is newer than this program, stayed busy, or could not be written.
+        """
+        with self._lock.held(purpose):
+            self._prepare(purpose)
+            connection = self._connect(self.path, purpose, read_only=False)
+            try:
+                connection.begin()
+                yield Transaction(connection, self._clock())
+                connection.commit()
+            except duckdb.Error as error:
+                raise StoreError(
+                    f"{purpose}: {self.path} could not be written: {_first_line(error)}. Nothing of this step was stored; "
+                    "mend the cause and run it again."
+                ) from error
+            finally:
+                # Closing without a commit rolls back.
+                connection.close()
+
+    def _connect(self, path: Path, purpose: str, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+        """Connect, and wait while a program that does not know our lock has the file open."""
+        start = time.monotonic()
+        told = False
+        while True:
+            try:
+                connection = duckdb.connect(path, read_only=read_only)
+            except duckdb.Error as error:
+                if "Could not set lock on file" not in str(error):
+                    raise StoreError(
+                        f"{path} cannot be opened: {_first_line(error)}. Give this user access to it, make room on its disk or "
+                        "move it away, or set MARKET_ASSETS_HOME to another folder. Nothing was changed."
+                    ) from error
+                waited = time.monotonic() - start
+                if waited > self._patience.total_seconds():
+                    raise StoreError(
+                        f"{purpose}: gave up after {waited:.0f} s, another program has {path} open ({_holder(error)}). "
+                        "Close it there and run this again: what was committed is kept."
+                    ) from error
+                if not told and waited > TELL_AFTER:
+                    log.warning("%s: waiting, another program has %s open (%s)", purpose, path, _holder(error))
+                    told = True
+                time.sleep(_POLL)
+            else:
+                if told:
+                    log.info("%s: got the store after %.1f s", purpose, time.monotonic() - start)
+                return connection
+
+    def _prepare(self, purpose: str) -> None:
+        """Check once per process, before anything is touched, that the file is ours; make or upgrade it if it is older."""
+        if self._verified and self.path.exists():
+            return
+        if self.path.exists():
+            version = self._version(purpose)
+            if version > VERSION:
+                raise StoreError(
+                    f"{self.path} was written by a newer market_assets (store version {version}, this one knows {VERSION}). "
+                    "Upgrade market_assets, or set MARKET_ASSETS_HOME to another folder. Nothing was changed."
+                )
+            if version < VERSION:
+                self._migrate(self.path, purpose, version)
+        else:
+            self._make(purpose)
+        self._verified = True
+
+    def _make(self, purpose: str) -> None:
+        """Make an empty store beside its place and move it there whole: whoever dies meanwhile leaves no half a store."""
+        if (log_ahead := _log_of(self.path)).exists():
+            raise StoreError(
+                f"{log_ahead} holds the last changes of a {self.path.name} that is gone. Put that file back beside it, or "
+                f"remove {log_ahead.name} to begin with an empty store."
+            )
+        draft = self.path.with_name(f"{self.path.name}.new")
+        for leftover in (draft, _log_of(draft)):
+            leftover.unlink(missing_ok=True)
+        self._migrate(draft, purpose, 0)
+        draft.replace(self.path)
+
+    def _migrate(self, path: Path, purpose: str, version: int) -> None:
+        connection = self._connect(path, purpose, read_only=False)
+        try:
+            connection.begin()
+            for script in MIGRATIONS[version:]:
+                connection.execute(script)
+            connection.execute("DELETE FROM ops.store")
+            connection.execute("INSERT INTO ops.store VALUES (?, ?)", [VERSION, _naive(self._clock())])
+            connection.commit()
+        except duckdb.Error as error:
+            raise StoreError(
+                f"{purpose}: {path} could not be brought to store version {VERSION}: {_first_line(error)}. "
+                "Nothing was changed; mend the cause and run it again."
+            ) from error
+        finally:
+            connection.close()
+
+    def _version(self, purpose: str) -> int:
+        connection = self._connect(self.path, purpose, read_only=True)
+        try:
+            tables = connection.execute("SELECT schema_name || '.' || table_name FROM duckdb_tables()").fetchall()
+            if ("ops.store",) in tables:
+                ((version,),) = connection.execute("SELECT max(version) FROM ops.store").fetchall()
+                return int(version or 0)
+        finally:
+            connection.close()
+        if tables:
+            raise StoreError(
+                f"{self.path} is a DuckDB file of another program (it has {tables[0][0]} and no ops.store). "
+                "Move it away, or set MARKET_ASSETS_HOME to another folder. Nothing was changed."
+            )
+        return 0
+
+
+def _bounds(window: Window) -> tuple[datetime, datetime]:
+    return _naive(window.start), _naive(window.end)
+
+
+def _naive(instant: datetime) -> datetime:
+    """An aware instant as DuckDB's TIMESTAMP holds it: UTC without a zone."""
+    return instant.astimezone(UTC).replace(tzinfo=None)
+
+
+def _log_of(path: Path) -> Path:
+    """DuckDB's write-ahead log beside a file: there after a crash, replayed by whoever opens the file next."""
+    return path.with_name(f"{path.name}.wal")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
+
+
+def _holder(error: Exception) -> str:
+    found = re.search(r"held in (.*? \(PID \d+\))", str(error))
+    return found.group(1) if found else _first_line(error)

@@ -1,0 +1,91 @@
+"""The practice ground of each test, and the vendors that it can ask."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from market_assets.practice.book import Market
+from market_assets.practice.vendor import PracticeVendor
+from market_assets_tests.fill.ground import SYMBOLS, Ground
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from market_assets.practice.faults import Fault
+    from market_assets.practice.simulate import Instrument
+    from market_assets.store import Store
+    from market_assets_tests.conftest import Clock
+
+
+class _VendorClock:
+    """The time of the vendors that serve the whole test session: that of the test that runs."""
+
+    of_test: Callable[[], datetime] = staticmethod(lambda: datetime(2025, 3, 1, 12, tzinfo=UTC))
+
+    def __call__(self) -> datetime:
+        return self.of_test()
+
+
+@pytest.fixture(scope="session")
+def _vendor_clock() -> _VendorClock:
+    return _VendorClock()
+
+
+@pytest.fixture(scope="session")
+def _running(_vendor_clock: _VendorClock) -> Iterator[tuple[PracticeVendor, PracticeVendor]]:
+    with (
+        PracticeVendor(Market(symbols=SYMBOLS, kind="crypto"), _vendor_clock) as one,
+        PracticeVendor(Market(seed=1, symbols=SYMBOLS, kind="crypto"), _vendor_clock) as other,
+    ):
+        yield one, other
+
+
+@pytest.fixture
+def vendor(_running: tuple[PracticeVendor, PracticeVendor]) -> PracticeVendor:
+    """A vendor without faults and with an empty log, that trades whatever it is asked for."""
+    return _fresh(_running[0])
+
+
+@pytest.fixture
+def second_vendor(_running: tuple[PracticeVendor, PracticeVendor]) -> PracticeVendor:
+    """Another vendor of the same symbols, with other candles of each."""
+    return _fresh(_running[1])
+
+
+def _fresh(vendor: PracticeVendor) -> PracticeVendor:
+    vendor.set_faults([])
+    vendor.log.clear()
+    return vendor
+
+
+@pytest.fixture
+def own_vendor(clock: Clock) -> Iterator[Callable[..., PracticeVendor]]:
+    """Start a vendor of SYMBOLS for one test: for faults that outlast it, or that need a vendor without a past."""
+    running: list[PracticeVendor] = []
+
+    def start(*faults: Fault, symbols: Mapping[str, Instrument] | None = None, seed: int = 0) -> PracticeVendor:
+        market = Market(seed=seed, symbols=dict(symbols or SYMBOLS), faults=list(faults))
+        running.append(PracticeVendor(market, clock).start())
+        return running[-1]
+
+    yield start
+    for each in running:
+        each.stop()
+
+
+@pytest.fixture
+def empty_ground(tmp_path: Path, store: Store, clock: Clock, _vendor_clock: _VendorClock) -> Ground:
+    """A ground without a source."""
+    _vendor_clock.of_test = clock
+    return Ground(tmp_path, store, clock)
+
+
+@pytest.fixture
+def ground(empty_ground: Ground, vendor: PracticeVendor) -> Ground:
+    """A ground with one source, the vendor."""
+    empty_ground.add_vendor("vendor", vendor)
+    return empty_ground

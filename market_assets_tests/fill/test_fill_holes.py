@@ -1,0 +1,327 @@
+"""Holes of every shape: found, asked for again and no wider than they are, and explained once there is evidence."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+
+import polars as pl
+import pytest
+
+from market_assets.market_time.timeframes import Window
+from market_assets.practice.faults import Fault
+from market_assets_tests.fill.ground import asked, at, candles, counts, every, plain, verdict
+
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+MINUTES = "timeframes: {fetch: [1m]}\n"
+START = at("2025-02-26T00:00")
+
+
+def hole(first: datetime, after: datetime, **more) -> Fault:
+    return Fault(fault="hole", start=first, end=after, **more)
+
+
+def covered(windows: list[Window], step: timedelta) -> list[datetime]:
+    """The bars that some windows ask for."""
+    return sorted(ts for window in windows for ts in every(step, window.start, window.end))
+
+
+class TestOutages:
+    def test_an_outage_that_was_confirmed_twice_an_hour_apart_is_explained_and_not_asked_for_again(
+        self, ground, vendor
+    ):
+        outage = Window(at("2025-02-27T10:00"), at("2025-02-27T14:00"))
+        vendor.set_faults([hole(outage.start, outage.end)])
+        ground.keep("symbols: {BTC: {}}")
+        first = ground.fill()[1]
+        assert (first.filled, verdict(first, "continuity").passed) == (True, False)
+
+        for minutes, attempts in ((0, 2), (59, 3)):
+            ground.wait(minutes=minutes)
+            vendor.log.clear()
+            outcome = ground.fill()[1]
+            assert asked(vendor) == [outage]
+            assert ground.gaps().select("bars", "status", "attempts").rows() == [(4, "open", attempts)]
+            assert not verdict(outcome, "continuity").passed
+        ground.wait(minutes=1)
+        explained = ground.fill()[1]
+        vendor.log.clear()
+        ground.wait(days=1)
+        again = ground.fill()[1]
+
+        assert list(vendor.log) == []
+        for outcome in (explained, again):
+            own = counts(outcome)["BTC"]
+            assert (own.expected, own.stored, own.outage, own.missing) == (24, 20, 4, 0)
+            assert "4 are absent for a known reason" in verdict(outcome, "continuity").summary
+        gap = ground.gaps().row(0, named=True)
+        assert (gap["status"], gap["bars"], gap["reason"]) == ("outage", 4, "vendor answered without it")
+        completeness = ground.table("SELECT expected, stored, explained, missing, health FROM ops.completeness").row(0)
+        assert completeness == (72, 68, 4, 0, "HEALTHY")
+
+    def test_an_answer_that_failed_confirms_nothing(self, ground, vendor):
+        outage = hole(at("2025-02-27T10:00"), at("2025-02-27T14:00"))
+        vendor.set_faults([outage])
+        ground.keep("symbols: {BTC: {}}")
+        ground.fill()
+        vendor.set_faults([Fault(fault="error"), outage])
+        ground.wait(hours=2)
+
+        failed = ground.fill()[1]
+
+        assert not failed.filled
+        gap = ground.gaps().row(0, named=True)
+        assert (gap["status"], gap["attempts"]) == ("open", 2)
+        assert "HTTP 503" in gap["reason"]
+        vendor.set_faults([outage])
+        assert counts(ground.fill()[1])["BTC"].outage == 4
+
+    def test_an_outage_that_was_explained_is_found_again_by_a_refetch_once_the_vendor_has_it(self, ground, vendor):
+        vendor.set_faults([hole(at("2025-02-27T10:00"), at("2025-02-27T14:00"))])
+        ground.keep("symbols: {BTC: {}}")
+        ground.fill()
+        ground.wait(hours=1)
+        ground.fill()
+        vendor.set_faults([])
+        ground.fill()
+        assert len(ground.absent("BTC")) == 4
+
+        outcome = ground.fill(refetch=True)[1]
+
+        assert (outcome.new, outcome.revised) == (4, 0)
+        assert ground.gaps().is_empty()
+        assert ground.absent("BTC") == []
+
+    @pytest.mark.parametrize("newest_first", [False, True])
+    def test_empty_pages_in_the_middle_do_not_end_a_backfill(self, ground, vendor, newest_first):
+        outage = Window(at("2025-02-26T14:00"), at("2025-02-28T05:00"))
+        vendor.set_faults([hole(outage.start, outage.end)])
+        ground.keep(MINUTES + "symbols: {BTC: {}}")
+
+        outcomes = ground.fill(newest_first=newest_first)
+
+        assert ground.absent("BTC") == every(MINUTE, outage.start, outage.end)
+        assert {outcome.partition.key: outcome.filled for outcome in outcomes} == {
+            "2025-02-26": True,
+            "2025-02-27": False,
+            "2025-02-28": True,
+        }
+
+
+class TestEveryShape:
+    shapes = MappingProxyType(
+        {
+            "HEAD": (0, 61),
+            "TAIL": (4259, 4320),
+            "LONG": (500, 2700),
+            "PAGE": (1000, 2000),
+            "PAGES": (999, 1001),
+            "DAYS": (1439, 1441),
+            "ONE": (1234, 1235),
+            "ALL": (0, 4320),
+        }
+    )
+    """Of three days' minutes, the first that is absent and the first that is there again; a page has a thousand."""
+
+    def test_holes_are_found_then_asked_for_alone_and_filled_once_the_vendor_has_them(self, ground, vendor):
+        absent = {
+            symbol: every(MINUTE, START + first * MINUTE, START + after * MINUTE)
+            for symbol, (first, after) in self.shapes.items()
+        }
+        vendor.set_faults([hole(bars[0], bars[-1] + MINUTE, symbols=[symbol]) for symbol, bars in absent.items()])
+        ground.keep(MINUTES + f"symbols: {plain(absent)}")
+
+        outcomes = ground.fill()
+
+        for symbol, bars in absent.items():
+            assert ground.absent(symbol) == bars
+            assert sum(counts(outcome)[symbol].missing for outcome in outcomes) == len(bars)
+            assert ground.gaps().filter(pl.col("symbol") == symbol)["bars"].sum() == len(bars)
+        for outcome in outcomes:
+            empty = [own.symbol for own in outcome.counts if own.missing == 1440]
+            assert [failure.partition(":")[0] for failure in outcome.failures] == empty
+            assert not verdict(outcome, "continuity").passed
+        heads = {row["symbol"] for row in verdict(outcomes[0], "genesis").tables["heads"]}
+        assert heads == {"HEAD", "ALL"}
+
+        vendor.set_faults([])
+        vendor.log.clear()
+        assert all(outcome.filled for outcome in ground.fill())
+
+        for symbol, bars in absent.items():
+            assert covered(asked(vendor, symbol), MINUTE) == bars
+            assert len(asked(vendor, symbol)) == -(-len(bars) // 1000)
+            assert ground.absent(symbol) == []
+        assert ground.gaps().is_empty()
+
+    def test_a_hole_over_closed_days_is_one_gap_of_as_many_bars_as_the_calendar_has(self, ground, vendor):
+        # From Friday's last hour to Monday's first.
+        vendor.set_faults([hole(at("2025-02-21T20:00"), at("2025-02-24T15:30"))])
+        ground.keep(MINUTES + "kind: EQUITY\nstart: 2025-02-20\nend: 2025-02-26\nsymbols: {SPY: {}}")
+
+        outcomes = ground.fill()
+
+        assert [counts(outcome)["SPY"].missing for outcome in outcomes] == [0, 60, 60, 0]
+        assert ground.gaps()["bars"].to_list() == [60, 60]
+        assert len(ground.absent("SPY")) == 120
+
+
+class TestWhatTheVerdictsSay:
+    @pytest.mark.parametrize("seed", range(3))
+    def test_holes_drawn_at_random_are_what_verdicts_ledger_and_view_say_and_what_is_asked_for_next(
+        self, ground, vendor, seed
+    ):
+        # Two sizes of holes; one symbol begins late, and its first bar is there to be named.
+        genesis = datetime(2025, 2, 27, 8, 30, tzinfo=UTC)
+        vendor.set_faults(
+            [
+                Fault(fault="hole", every=3 + seed, bars=1 + 15 * seed, symbols=["LATE"], start=genesis + MINUTE),
+                Fault(fault="hole", every=3 + seed, bars=1 + 15 * seed, symbols=["BTC"]),
+                Fault(fault="hole", every=9, bars=200 - 60 * seed, symbols=["BTC"]),
+            ]
+        )
+        ground.keep(MINUTES + "symbols: {BTC: {}, LATE: {}}\nstart: 2025-02-27")
+
+        outcomes = ground.fill()
+
+        absent = {
+            "BTC": ground.absent("BTC"),
+            "LATE": [ts for ts in ground.absent("LATE") if ts >= genesis],
+        }
+        assert all(absent.values())
+        ledger = ground.gaps()
+        for symbol, bars in absent.items():
+            for outcome in outcomes:
+                own = counts(outcome)[symbol]
+                inside = [ts for ts in bars if outcome.partition.window.start <= ts < outcome.partition.window.end]
+                assert own.missing == len(inside)
+                assert own.expected == own.stored + own.missing
+            gaps = ledger.filter(pl.col("symbol") == symbol)
+            stretches = [
+                Window(first.replace(tzinfo=UTC), last.replace(tzinfo=UTC) + MINUTE)
+                for first, last in gaps.select("first_ts", "last_ts").iter_rows()
+            ]
+            assert covered(stretches, MINUTE) == bars
+        for outcome in outcomes:
+            facts = verdict(outcome, "continuity").facts
+            assert facts["stored"] == outcome.rows
+            assert facts["missing"] == sum(own.missing for own in outcome.counts)
+            assert facts["expected"] == facts["stored"] + facts["missing"]
+            assert facts["completeness"] == pytest.approx(1 - facts["missing"] / facts["expected"], abs=1e-6)
+            assert facts["open_gaps"] == ledger.filter(outcome.partition.window.holds("first_ts")).height
+            assert verdict(outcome, "validity").passed
+        assert verdict(outcomes[0], "genesis").passed == (absent["BTC"][0] > at("2025-02-27T00:00"))
+        view = ground.table("SELECT symbol, missing, stored FROM ops.completeness ORDER BY symbol")
+        assert view.rows() == [
+            (symbol, len(absent[symbol]), sum(counts(outcome)[symbol].stored for outcome in outcomes))
+            for symbol in ("BTC", "LATE")
+        ]
+
+        vendor.log.clear()
+        ground.fill()
+
+        for symbol, bars in absent.items():
+            # The vendor's client asks on behind the last row of a page that is short.
+            windows = asked(vendor, symbol)
+            assert set(bars) <= set(covered(windows, MINUTE))
+            assert all(window.end - window.start <= 1000 * MINUTE for window in windows)
+            assert min(windows).start == bars[0]
+            assert max(window.end for window in windows) == bars[-1] + MINUTE
+
+
+class TestQuietMinutes:
+    """A source that leaves out the minutes in which nothing traded."""
+
+    def quiet(self, *silences: tuple[str, str], end: str = "2025-02-28T00:00") -> pl.DataFrame:
+        """Two days of minutes, every third left out, and longer silences."""
+        silent = {ts for first, after in silences for ts in every(MINUTE, at(first), at(after))}
+        return candles([ts for ts in every(MINUTE, START, at(end)) if ts not in silent and ts.minute % 3 != 1])
+
+    def test_a_minute_without_a_trade_is_no_gap_where_the_source_has_answered_for_it(self, empty_ground):
+        ground = empty_ground
+        # Exactly an hour of silence between 14:59 and 16:00; the last one is of 42 minutes over the border of two days.
+        ground.add_archive(
+            "files",
+            {"BTC": self.quiet(("2025-02-26T15:00", "2025-02-26T16:00"), ("2025-02-26T23:40", "2025-02-27T00:20"))},
+            quiet_minutes="omitted",
+        )
+        ground.keep(MINUTES + "symbols: {BTC: {}}\nend: 2025-02-28")
+
+        outcomes = ground.fill()
+
+        for outcome in outcomes:
+            own = counts(outcome)["BTC"]
+            assert (own.missing, own.no_trade, own.stored) == (0, 1440 - outcome.rows, outcome.rows)
+            assert outcome.rows < 960
+            assert verdict(outcome, "continuity").passed
+            assert outcome.filled
+        assert ground.gaps().is_empty()
+        ground.fill()
+        assert ground.requests() == 0
+        view = ground.table("SELECT expected, stored + explained, missing, health FROM ops.completeness").row(0)
+        assert view == (2880, 2880, 0, "HEALTHY")
+
+    def test_a_silence_longer_than_an_hour_is_asked_for_again_and_then_taken_for_quiet(self, empty_ground):
+        ground = empty_ground
+        # 1 to 100 minutes past ten, and 80 minutes over midnight.
+        silences = ("2025-02-26T10:00", "2025-02-26T11:40"), ("2025-02-26T23:20", "2025-02-27T00:40")
+        ground.add_archive("files", {"BTC": self.quiet(*silences)}, quiet_minutes="omitted")
+        ground.keep(MINUTES + "symbols: {BTC: {}}\nend: 2025-02-28")
+
+        first = ground.fill()
+
+        assert [counts(outcome)["BTC"].missing > 0 for outcome in first] == [True, True]
+        missing = sum(counts(outcome)["BTC"].missing for outcome in first)
+        assert missing == ground.gaps()["bars"].sum() >= 180
+        assert set(ground.gaps()["status"]) == {"open"}
+        ground.wait(hours=1)
+        second = ground.fill()
+        assert ground.requests() > 0
+        assert [counts(outcome)["BTC"].missing for outcome in second] == [0, 0]
+        assert set(ground.gaps()["status"]) == {"no_trade"}
+        ground.fill()
+        assert ground.requests() == 0
+
+    def test_the_same_minutes_are_gaps_of_a_source_that_has_every_minute(self, empty_ground):
+        ground = empty_ground
+        ground.add_archive("files", {"BTC": self.quiet()})
+        ground.keep(MINUTES + "symbols: {BTC: {}}\nend: 2025-02-28")
+
+        outcomes = ground.fill()
+
+        assert [counts(outcome)["BTC"].missing for outcome in outcomes] == [480, 480]
+        assert not verdict(outcomes[0], "continuity").passed
+
+    def test_bars_that_no_file_reaches_stay_open_however_often_they_were_asked_for(self, empty_ground):
+        ground = empty_ground
+        # A hole within the file, and beyond its end half a day, both in one page of the archive.
+        ground.add_archive(
+            "files", {"BTC": candles([ts for ts in every(HOUR, START, at("2025-02-28T12:00")) if ts.hour != 5])}
+        )
+        ground.keep("symbols: {BTC: {}}")
+        for _ in range(3):
+            outcomes = ground.fill()
+            ground.wait(hours=2)
+
+        own = counts(outcomes[2])["BTC"]
+        assert (own.outage, own.missing) == (1, 12)
+        assert counts(outcomes[0])["BTC"].outage == 1
+        open_gap = ground.gaps().filter(pl.col("status") == "open").row(0, named=True)
+        assert (open_gap["bars"], open_gap["reason"]) == (12, "no source reaches this far")
+        ground.add_archive("files", {"BTC": candles(every(HOUR, START, at("2025-03-01T00:00")))})
+        assert ground.fill()[2].rows == 23
+
+    def test_a_silence_that_was_quiet_is_judged_the_same_by_a_fill_of_one_day(self, empty_ground):
+        ground = empty_ground
+        ground.add_archive(
+            "files", {"BTC": self.quiet(("2025-02-26T23:20", "2025-02-27T00:40"))}, quiet_minutes="omitted"
+        )
+        ground.keep(MINUTES + "symbols: {BTC: {}}\nend: 2025-02-28")
+        whole = [counts(outcome)["BTC"] for outcome in ground.fill()]
+
+        days = [
+            counts(ground.fill(window=Window(at(f"2025-02-{day}T00:00"), at(f"2025-02-{day + 1}T00:00")))[0])["BTC"]
+            for day in (26, 27)
+        ]
+
+        assert days == whole

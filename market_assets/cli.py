@@ -1,0 +1,444 @@
+"""The terminal: the same operations as in the UI, with progress, `--json` and exit codes for scripts."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from market_assets.errors import MarketAssetsError, UniverseError
+from market_assets.market_time.timeframes import Timeframe, Window, midnight
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from market_assets.store import Store
+    from market_assets.universe import Profile, Universe
+
+INCOMPLETE = 3
+"""Exit code of a command that did its work and found something missing; 1 is an error, 2 a wrong use."""
+
+app = typer.Typer(
+    help="Keeps market candles complete, and proves it.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+# A table that goes to a file or a pipe is not squeezed into 80 columns.
+_out = Console(width=None if sys.stdout.isatty() else 140)
+_err = Console(stderr=True)
+
+ProfileNames = Annotated[
+    list[str] | None, typer.Argument(help="Profiles of the universe; all of them if none is named.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")]
+Symbols = Annotated[str | None, typer.Option(help="Only these symbols, separated by commas.")]
+
+
+def main() -> NoReturn:
+    """Run the terminal; errors that were raised on purpose are printed without a traceback."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    logging.getLogger("market_assets").setLevel(logging.INFO)
+    try:
+        app()
+    except MarketAssetsError as error:
+        _err.print(f"[bold red]error[/] {error}", highlight=False)
+        sys.exit(1)
+    sys.exit(0)
+
+
+@app.command()
+def up(
+    port: Annotated[int, typer.Option(help="Where the UI listens.")] = 3000,
+    host: Annotated[str, typer.Option(help="The address it listens on.")] = "127.0.0.1",
+    as_json: AsJson = False,
+) -> None:
+    """Start the Dagster UI and the daemon over this home folder, until Ctrl-C."""
+    from market_assets.defs.runs import instance_at  # noqa: PLC0415 - Dagster takes seconds to import
+    from market_assets.universe import UNIVERSE_VARIABLE, home, load_universe  # noqa: PLC0415
+
+    universe = load_universe()
+    folder = home()
+    with _store().reading("starting up"), instance_at(folder):
+        pass
+    os.environ["MARKET_ASSETS_HOME"] = str(folder)
+    if os.environ.get(UNIVERSE_VARIABLE):
+        os.environ[UNIVERSE_VARIABLE] = str(universe.path)
+    url = f"http://{host}:{port}"
+    if as_json:
+        print(json.dumps({"url": url, "home": str(folder), "universe": str(universe.path)}), flush=True)  # noqa: T201 - the answer
+    else:
+        _out.print(
+            f"The UI will be at [bold]{url}[/] in some seconds; its data is in {folder}. Ctrl-C stops it.",
+            highlight=False,
+        )
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "dagster",
+        "dev",
+        "-m",
+        "market_assets.definitions",
+        "-h",
+        host,
+        "-p",
+        str(port),
+    ]
+    os.execv(sys.executable, command)  # noqa: S606 - no shell, fixed words
+
+
+@app.command()
+def backfill(
+    profiles: ProfileNames = None,
+    symbols: Symbols = None,
+    first: Annotated[
+        str | None, typer.Option("--from", help="The first day; the profile's start if not given.")
+    ] = None,
+    after: Annotated[
+        str | None, typer.Option("--to", help="The first day no longer filled; the profile's end, or now.")
+    ] = None,
+    refetch: Annotated[bool, typer.Option(help="Ask also for what is stored or explained, to find revisions.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fill every gap of a window and derive all that is made of it; what is there is not asked for again."""
+    from market_assets.definitions import build_definitions  # noqa: PLC0415 - Dagster takes seconds to import
+    from market_assets.defs.runs import execute, instance_at, plan_backfill  # noqa: PLC0415
+    from market_assets.universe import home, load_universe  # noqa: PLC0415
+
+    universe = load_universe()
+    chosen = _profiles(universe, profiles)
+    now = datetime.now(UTC)
+    config = {"symbols": _symbols(chosen, symbols), "refetch": refetch}
+    with instance_at(home()) as instance, _progress(quiet=as_json) as progress:
+        definitions = build_definitions(universe)
+        plans = [
+            (profile, run)
+            for profile in chosen
+            for run in plan_backfill(profile, _window(profile, first, after, now), now)
+        ]
+        failed: list[str] = []
+        for profile, run in plans:
+            fetched = run.timeframes[0] in profile.timeframes.fetch
+            words = f"{profile.name} {' '.join(run.timeframes)}"
+            bar = progress.add_task(words, total=len(run.partitions) * len(run.timeframes))
+            run_id, success = execute(
+                definitions,
+                instance,
+                run,
+                config=_only_own_symbols(config, profile) if fetched else {},
+                done=partial(progress.advance, bar),
+            )
+            if not success:
+                failed.append(run_id)
+    _finish_backfill(chosen, failed, as_json=as_json)
+
+
+@app.command()
+def status(profiles: ProfileNames = None, as_json: AsJson = False) -> None:
+    """Show the completeness matrix: what must exist, what is stored, what is explained, what is missing."""
+    from market_assets.universe import load_universe  # noqa: PLC0415 - a help text needs no pydantic
+
+    chosen = _profiles(load_universe(), profiles)
+    matrix = _matrix(chosen)
+    if as_json:
+        _print_json(matrix)
+    else:
+        _print_matrix(matrix)
+    raise typer.Exit(0 if _healthy(matrix) else INCOMPLETE)
+
+
+@app.command()
+def gaps(
+    profiles: ProfileNames = None,
+    symbols: Symbols = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also those that are explained.")] = False,
+    limit: Annotated[int, typer.Option(help="How many to print; JSON has them all.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List the gaps that were found, newest first, with what is known of each."""
+    from market_assets.fill.listing import listed_gaps  # noqa: PLC0415 - a help text needs no polars
+    from market_assets.universe import load_universe  # noqa: PLC0415
+
+    chosen = _profiles(load_universe(), profiles)
+    found = listed_gaps(
+        _store(), chosen, symbols=_symbols(chosen, symbols) or None, now=datetime.now(UTC), explained=everything
+    )
+    if as_json:
+        _print_json(found)
+    else:
+        _print_gaps(found, limit)
+    raise typer.Exit(INCOMPLETE if "open" in found["status"].to_list() else 0)
+
+
+@app.command()
+def jobs(
+    limit: Annotated[int, typer.Option(help="How many of the newest.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List what was done: each fill and derivation with its window, rows, requests and failures."""
+    with _store().reading("listing jobs") as view:
+        found = view.jobs(limit)
+    rows = [{**row, "detail": json.loads(row["detail"] or "{}")} for row in found.iter_rows(named=True)]
+    if as_json:
+        print(json.dumps(rows, default=_plain, indent=1))  # noqa: T201 - the answer
+    else:
+        _print_jobs(rows)
+    raise typer.Exit(0 if all(row["status"] in {"SUCCEEDED", "RUNNING"} for row in rows) else INCOMPLETE)
+
+
+@app.command("practice-vendor")
+def practice_vendor(
+    port: Annotated[int, typer.Option(help="Where it listens on this machine; 0 for any free port.")] = 8765,
+    market: Annotated[Path | None, typer.Option(help="A YAML file: seed, symbols, data, faults.")] = None,
+) -> None:
+    """Serve simulated candles in Binance's format on this machine, for tests and rehearsals."""
+    import yaml  # noqa: PLC0415
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    from market_assets.practice.book import Market  # noqa: PLC0415 - a web server that no other command needs
+    from market_assets.practice.vendor import serve  # noqa: PLC0415
+
+    try:
+        served = Market.model_validate(yaml.safe_load(market.read_text()) if market else {})
+    except (OSError, yaml.YAMLError, ValidationError) as error:
+        raise typer.BadParameter(f"{market} describes no market: {error}") from error
+    serve(served, port=port, announce=lambda url: print(url, flush=True))  # noqa: T201 - the answer
+
+
+def _store() -> Store:
+    from market_assets.store import Store  # noqa: PLC0415 - DuckDB is not needed for a help text
+    from market_assets.universe import home  # noqa: PLC0415
+
+    return Store(home(), clock=lambda: datetime.now(UTC))
+
+
+def _profiles(universe: Universe, names: list[str] | None) -> list[Profile]:
+    unknown = [name for name in names or [] if name not in universe.profiles]
+    if unknown:
+        there = ", ".join(universe.profiles)
+        raise UniverseError(universe.path, [f"profiles.{name}: no such profile; there are {there}" for name in unknown])
+    return [universe.profiles[name] for name in names or universe.profiles]
+
+
+def _symbols(profiles: list[Profile], given: str | None) -> list[str]:
+    names = [name.strip() for name in given.split(",") if name.strip()] if given else []
+    known = {name for profile in profiles for name in profile.symbols}
+    if unknown := [name for name in names if name not in known]:
+        raise typer.BadParameter(f"{', '.join(unknown)}: no such symbol; there are {', '.join(sorted(known))}")
+    return names
+
+
+def _only_own_symbols(config: dict[str, Any], profile: Profile) -> dict[str, object]:
+    return {**config, "symbols": [name for name in config["symbols"] if name in profile.symbols]}
+
+
+def _window(profile: Profile, first: str | None, after: str | None, now: datetime) -> Window:
+    whole = profile.window(now)
+    start = midnight(_day("--from", first)) if first else whole.start
+    end = midnight(_day("--to", after)) if after else whole.end
+    if end < start:
+        raise typer.BadParameter(f"--to {after} lies before --from {first}")
+    return Window(start, end)
+
+
+def _day(option: str, text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{option} {text}: write a day like 2024-01-31") from None
+
+
+def _matrix(profiles: list[Profile]) -> pl.DataFrame:
+    """The completeness matrix of some profiles, counted up to now, also for what was never filled."""
+    import polars as pl  # noqa: PLC0415 - a help text needs no polars
+
+    from market_assets.fill.series import count_profile  # noqa: PLC0415
+
+    store = _store()
+    now = datetime.now(UTC)
+    for profile in profiles:
+        count_profile(store, profile, now)
+    with store.reading("reading the completeness matrix") as view:
+        matrix = view.completeness()
+    return matrix.filter(pl.col("profile").is_in([profile.name for profile in profiles]))
+
+
+def _healthy(matrix: pl.DataFrame) -> bool:
+    return bool((matrix["health"] == "HEALTHY").all())
+
+
+def _finish_backfill(profiles: list[Profile], failed: list[str], *, as_json: bool) -> NoReturn:
+    matrix = _matrix(profiles)
+    with _store().reading("reading what failed") as view:
+        done = [
+            row for row in view.jobs(1000).iter_rows(named=True) if row["run_id"] in failed and row["kind"] == "fill"
+        ]
+    failures = [
+        {"profile": row["profile"], "timeframe": row["timeframe"], "partition": key, "why": why}
+        for row in done
+        for key, whys in json.loads(row["detail"])["failures"].items()
+        for why in whys
+    ]
+    complete = not failed and _healthy(matrix)
+    if as_json:
+        answer = {"complete": complete, "failed_runs": failed, "failures": failures, "completeness": matrix.to_dicts()}
+        print(json.dumps(answer, default=_plain, indent=1))  # noqa: T201 - the answer
+    else:
+        _print_matrix(matrix)
+        _print_failures(failures)
+        if failed and not failures:
+            _err.print(f"[red]{len(failed)} runs failed[/]; open the UI to read their logs: {', '.join(failed)}")
+        if not complete:
+            _out.print(
+                "What is missing: [bold]market-assets gaps[/]. Asking for it again: the same backfill; it asks for nothing else."
+            )
+        _out.print("The UI: [bold]market-assets up[/]", highlight=False)
+    raise typer.Exit(0 if complete else INCOMPLETE)
+
+
+def _print_matrix(matrix: pl.DataFrame) -> None:
+    import polars as pl  # noqa: PLC0415 - a help text needs no polars
+
+    if matrix.is_empty():
+        _out.print("Nothing is kept yet.")
+        return
+    order = sorted(matrix["timeframe"].unique(), key=_length)
+    table = Table(
+        "profile",
+        "symbol",
+        *order,
+        "missing",
+        "from",
+        "to",
+        title="completeness, % of the bars that must exist",
+        title_justify="left",
+    )
+    for heading in (*order, "missing"):
+        table.columns[[column.header for column in table.columns].index(heading)].justify = "right"
+    colour = {"HEALTHY": "green", "DEGRADED": "yellow", "MISSING": "red"}
+    for (profile, symbol), rows in matrix.group_by("profile", "symbol", maintain_order=True):
+        cells = {row["timeframe"]: f"[{colour[row['health']]}]{_percent(row)}[/]" for row in rows.iter_rows(named=True)}
+        longest = rows.sort("expected", descending=True).row(0, named=True)
+        days = (f"{longest[end]:%Y-%m-%d}" if longest[end] else "-" for end in ("first_ts", "last_ts"))
+        table.add_row(
+            str(profile), str(symbol), *(cells.get(one, "") for one in order), f"{longest['missing']:,}", *days
+        )
+    _out.print(table)
+    base = matrix.filter(pl.col("expected") == pl.col("expected").max().over("profile", "symbol"))
+    expected, stored, explained, missing = base.select("expected", "stored", "explained", "missing").sum().row(0)
+    _out.print(
+        f"{expected:,} bars must exist: {stored:,} are stored, {explained:,} are absent for a known reason, {missing:,} are missing. "
+        "(Times are UTC; the shortest timeframe of each symbol is counted.)",
+        highlight=False,
+    )
+
+
+def _percent(row: dict[str, Any]) -> str:
+    # Rounded down, so that 100 % means that not one bar is missing.
+    return f"{int(row['completeness'] * 10_000) / 100:.2f}" if row["missing"] else "100"
+
+
+def _print_gaps(found: pl.DataFrame, limit: int) -> None:
+    if found.is_empty():
+        _out.print("No gaps.")
+        return
+    table = Table(
+        "profile",
+        "symbol",
+        "timeframe",
+        "first bar",
+        "last bar",
+        "bars",
+        "priority",
+        "status",
+        "tries",
+        "what is known",
+    )
+    for row in found.head(limit).iter_rows(named=True):
+        table.add_row(
+            row["profile"], row["symbol"], row["timeframe"], _minute(row["first_ts"]), _minute(row["last_ts"]), f"{row['bars']:,}",
+            row["priority"], row["status"], str(row["attempts"]), row["reason"],
+        )  # fmt: skip
+    _out.print(table)
+    if len(found) > limit:
+        _out.print(f"{len(found) - limit:,} more; --limit or --json shows them.")
+
+
+def _print_jobs(rows: list[dict[str, Any]]) -> None:
+    table = Table(
+        "started",
+        "kind",
+        "profile",
+        "timeframe",
+        "window",
+        "status",
+        "done",
+        "new",
+        "revised",
+        "refused",
+        "missing",
+        "seconds",
+    )
+    for row in rows:
+        detail, counts = row["detail"], row["detail"].get("rows", {})
+        table.add_row(
+            f"{row['started_at']:%Y-%m-%d %H:%M:%S}", row["kind"], row["profile"], row["timeframe"],
+            f"{row['start_ts']:%Y-%m-%d}..{row['end_ts']:%Y-%m-%d}", row["status"], f"{row['progress']:.0%}",
+            *(f"{counts.get(name, 0):,}" for name in ("new", "revised", "rejected")),
+            f"{detail.get('missing_before', 0):,} to {detail.get('missing_after', 0):,}", f"{detail.get('seconds', 0):.1f}",
+        )  # fmt: skip
+    _out.print(table)
+
+
+def _print_failures(failures: list[dict[str, Any]]) -> None:
+    if not failures:
+        return
+    table = Table(
+        "profile", "timeframe", "partition", "why it is not filled", title="failed partitions", title_justify="left"
+    )
+    for row in failures[:20]:
+        table.add_row(row["profile"], row["timeframe"], row["partition"], row["why"])
+    _err.print(table)
+    if len(failures) > 20:
+        _err.print(f"{len(failures) - 20:,} more; --json lists them.")
+
+
+def _progress(*, quiet: bool) -> Progress:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("partitions"),
+        TimeElapsedColumn(),
+    )
+    return Progress(*columns, console=_err, disable=quiet)
+
+
+def _print_json(frame: pl.DataFrame) -> None:
+    print(json.dumps(frame.to_dicts(), default=_plain, indent=1))  # noqa: T201 - the answer
+
+
+def _plain(value: object) -> object:
+    """A time of the store (UTC without a zone) as ISO text with its zone."""
+    return f"{value.isoformat()}Z" if isinstance(value, datetime) else str(value)
+
+
+def _minute(ts: datetime | None) -> str:
+    return f"{ts:%Y-%m-%d %H:%M}" if ts else "-"
+
+
+def _length(timeframe: str) -> timedelta:
+    return Timeframe(timeframe).duration
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""The Dagster definitions of a universe; `defs` is what `dagster dev -m market_assets.definitions` loads."""
+
+from __future__ import annotations
+
+import warnings
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from market_assets.defs.candles import derived_candles, fetched_candles
+from market_assets.defs.resources import Clock, Sources, StoreResource
+from market_assets.universe import Universe, home, load_universe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def build_definitions(universe: Universe, *, overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """The assets, checks and resources of a universe.
+
+    Args:
+        universe: What to keep.
+        overrides: Resources to use in place of the usual ones: store, sources, clock.
+    """
+    resources: dict[str, Any] = {
+        "store": StoreResource(database=str(home() / "market.duckdb")),
+        "sources": Sources(universe),
+        "clock": Clock(),
+        **(overrides or {}),
+    }
+    clock = resources["clock"]
+    now = clock.now() if isinstance(clock, Clock) else datetime.now(UTC)
+    assets: list[dg.AssetsDefinition] = []
+    with warnings.catch_warnings():
+        # Partitioned checks are in preview and backfill policies in beta: Dagster is pinned, and the contract tests watch them.
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        for profile in universe.profiles.values():
+            assets += [fetched_candles(profile, timeframe, now) for timeframe in profile.timeframes.fetch]
+            assets += [derived_candles(profile, timeframe, now) for timeframe in profile.timeframes.derive]
+    return dg.Definitions(
+        assets=assets,
+        resources=resources,
+        # One process a run: a fill has its own concurrency, and a process a step costs seconds each.
+        executor=dg.in_process_executor,
+        sensors=[
+            dg.AutomationConditionSensorDefinition(
+                "derive_when_input_changes",
+                target=dg.AssetSelection.all(),
+                default_status=dg.DefaultSensorStatus.RUNNING,
+                minimum_interval_seconds=30,
+            )
+        ],
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The definitions of the universe that `MARKET_ASSETS_UNIVERSE` names, or of the packaged one."""
+    return build_definitions(load_universe())

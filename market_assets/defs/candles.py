@@ -1,0 +1,190 @@
+"""The candle assets: fetched ones with their verdicts, and the longer ones that are made of them.
+
+Dagster reads the annotations of a config parameter at run time, so that this module does without postponed ones.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from datetime import datetime, timedelta
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from market_assets.defs.events import CHECKS, Reporter
+from market_assets.defs.partitions import partitions_of
+from market_assets.defs.resources import Clock, Sources, StoreResource
+from market_assets.enrich.derive import Derive
+from market_assets.fill import Fill
+from market_assets.market_time.partitions import Cadence, Partition
+from market_assets.market_time.timeframes import Timeframe, Window
+from market_assets.universe import Profile
+
+_FETCHED_PER_RUN = 100
+"""Fetched partitions in one run of a backfill: few enough that a killed run is soon made good, enough to cost seconds, not hours."""
+
+_CHECK_WORDS = {
+    "continuity": "Every bar that the calendar, the genesis and the end call for is stored, or explained by evidence.",
+    "genesis": "Nothing is stored before the symbol's first bar, and a series whose head is absent has a recorded genesis.",
+    "validity": "Candles are possible, unique and on the grid; rows that a source gave and that were refused are listed.",
+}
+
+_PRICE_COLUMNS = [
+    dg.TableColumn("symbol", "string", "The symbol as the universe calls it"),
+    dg.TableColumn("ts", "timestamp", "The bar's open, UTC; of a day its session's date, of a week its Monday"),
+    dg.TableColumn("open", "double", "First price"),
+    dg.TableColumn("high", "double", "Highest price"),
+    dg.TableColumn("low", "double", "Lowest price"),
+    dg.TableColumn("close", "double", "Last price"),
+    dg.TableColumn("volume", "double", "As the source counts it; null where the market has none"),
+    dg.TableColumn("source", "string", "Where the row came from"),
+]
+_DERIVED_COLUMNS = [
+    *_PRICE_COLUMNS,
+    dg.TableColumn("bars", "integer", "How many bars of its input it is made of"),
+    dg.TableColumn("bars_expected", "integer", "How many it would be made of if none were absent"),
+]
+
+
+class FillConfig(dg.Config):
+    """What a run may be told in the launchpad.
+
+    Attributes:
+        symbols: Fill only these; empty for all of the profile.
+        refetch: Ask also for bars that are stored or explained, to find revisions.
+        newest_first: Fill the newest partition first.
+        max_minutes: Stop asking after so many minutes and keep what was had; 0 for no limit.
+    """
+
+    symbols: list[str] = Field(default_factory=list)
+    refetch: bool = False
+    newest_first: bool = False
+    max_minutes: float = 0.0
+
+
+def fetched_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg.AssetsDefinition:
+    """The asset of a timeframe that sources are asked for, with its three checks, partitioned alike."""
+    key = candles_key(profile.name, timeframe)
+    partitions = partitions_of(profile, timeframe, now)
+
+    @dg.asset(
+        key=key,
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=_FETCHED_PER_RUN),
+        check_specs=[
+            dg.AssetCheckSpec(check, asset=key, partitions_def=partitions, description=_CHECK_WORDS[check])
+            for check in CHECKS
+        ],
+        # The events are yielded by hand, partition by partition: see Reporter.
+        output_required=False,
+        description=_describe_fetched(profile, timeframe),
+        metadata=_static_metadata(profile, timeframe, _PRICE_COLUMNS),
+        kinds={"duckdb", "polars", "candles"},
+        group_name=profile.name,
+        owners=["team:market-data"],
+        pool=f"{profile.name}_fill",
+    )
+    def candles(
+        context: dg.AssetExecutionContext,
+        config: FillConfig,
+        store: StoreResource,
+        sources: dg.ResourceParam[Sources],
+        clock: Clock,
+    ) -> Iterator[Any]:
+        keys = list(context.partition_keys)
+        fill = Fill(
+            store.store(clock),
+            sources.build(profile),
+            profile,
+            timeframe,
+            _window(keys, profile.partitions.of(timeframe)),
+            clock=clock.now,
+            symbols=config.symbols or None,
+            newest_first=config.newest_first,
+            refetch=config.refetch,
+            max_time=timedelta(minutes=config.max_minutes) if config.max_minutes else None,
+            run_id=context.run.run_id,
+        )
+        reporter = Reporter(context, key, CHECKS)
+        with closing(fill.batches()) as batches:
+            for batch in batches:
+                yield from reporter.report(batch)
+        yield from reporter.close(keys)
+
+    return candles
+
+
+def derived_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg.AssetsDefinition:
+    """The asset of a timeframe that is made of a shorter one, renewed when a partition of that one is."""
+    key = candles_key(profile.name, timeframe)
+    source = profile.input_of(timeframe)
+
+    @dg.asset(
+        key=key,
+        deps=[dg.AssetDep(candles_key(profile.name, source), partition_mapping=dg.TimeWindowPartitionMapping())],
+        partitions_def=partitions_of(profile, timeframe, now),
+        # Another policy than the fetched asset's keeps them in runs of their own: a day that cannot be fetched must not
+        # keep the other days from being derived.
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        automation_condition=_when_input_changes(),
+        output_required=False,
+        description=_describe_derived(profile, timeframe, source),
+        metadata=_static_metadata(profile, timeframe, _DERIVED_COLUMNS),
+        kinds={"duckdb", "polars", "candles"},
+        group_name=profile.name,
+        owners=["team:market-data"],
+    )
+    def candles(context: dg.AssetExecutionContext, store: StoreResource, clock: Clock) -> Iterator[Any]:
+        keys = list(context.partition_keys)
+        window = _window(keys, profile.partitions.of(timeframe))
+        derive = Derive(store.store(clock), profile, timeframe, window, clock=clock.now, run_id=context.run.run_id)
+        reporter = Reporter(context, key)
+        with closing(derive.batches()) as batches:
+            for batch in batches:
+                yield from reporter.report(batch)
+        yield from reporter.close(keys)
+
+    return candles
+
+
+def candles_key(profile: str, timeframe: Timeframe) -> dg.AssetKey:
+    """The asset key of a profile's candles."""
+    return dg.AssetKey([profile, f"candles_{timeframe}"])
+
+
+def _when_input_changes() -> dg.AutomationCondition[Any]:
+    """Once after each materialization of an input partition, whatever else is missing around it."""
+    updated = dg.AutomationCondition.any_deps_updated()
+    handled = dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated()
+    waiting = dg.AutomationCondition.any_deps_in_progress() | dg.AutomationCondition.in_progress()
+    return (updated.since(handled) & ~waiting).with_label("input candles changed")
+
+
+def _window(keys: Sequence[str], cadence: Cadence) -> Window:
+    partitions = [Partition.of_key(key, cadence).window for key in (min(keys), max(keys))]
+    return Window(partitions[0].start, partitions[-1].end)
+
+
+def _static_metadata(profile: Profile, timeframe: Timeframe, columns: list[dg.TableColumn]) -> dict[str, Any]:
+    return {
+        "dagster/column_schema": dg.TableSchema(columns),
+        "dagster/table_name": f"{profile.name}.candles_{timeframe}",
+        "calendar": profile.calendar,
+        "symbols": dg.MetadataValue.json(sorted(profile.symbols)),
+    }
+
+
+def _describe_fetched(profile: Profile, timeframe: Timeframe) -> str:
+    sources = sorted({choice.source for symbol in profile.symbols.values() for choice in symbol.sources})
+    return (
+        f"{timeframe} candles of {len(profile.symbols)} {profile.kind} symbols from {', '.join(sources)}, on the calendar "
+        f"{profile.calendar}.\n\nA partition is one UTC {profile.partitions.of(timeframe)}. Materializing it asks the sources only "
+        "for bars that are missing; it is green when every symbol has an answer, and its checks say what is still absent and why."
+    )
+
+
+def _describe_derived(profile: Profile, timeframe: Timeframe, source: Timeframe) -> str:
+    return (
+        f"{timeframe} candles rolled up from {profile.name}/candles_{source}, session by session on the calendar {profile.calendar}."
+        "\n\nEach bar says of how many bars it is made, and of how many it would be if none were absent."
+    )

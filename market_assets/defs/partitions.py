@@ -1,0 +1,73 @@
+"""Dagster partitions that are exactly the days or months for which a calendar has candles."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from market_assets.fill.series import calendar_of
+from market_assets.market_time.partitions import Cadence, Partition, partitions_in
+from market_assets.market_time.timeframes import Timeframe, Window, midnight
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from market_assets.universe import Profile
+
+_AHEAD = timedelta(days=400)
+"""How far to look for days without trading; the definitions are loaded again long before."""
+
+
+def partitions_of(profile: Profile, timeframe: Timeframe, now: datetime) -> dg.TimeWindowPartitionsDefinition:
+    """The partitions of a profile's timeframe: days on which a bar opens, or months.
+
+    A profile that has not ended also has the partition that runs now.
+
+    Args:
+        profile: The profile.
+        timeframe: One of its timeframes.
+        now: Decides whether the profile has ended.
+    """
+    cadence = profile.partitions.of(timeframe)
+    first = Partition.holding(profile.start, cadence).window.start
+    end = None if profile.end is None else _ceil(profile.end, cadence)
+    running = 0 if end is not None and end <= now else 1
+    if cadence is Cadence.MONTH:
+        return dg.MonthlyPartitionsDefinition(start_date=first, end_date=end, end_offset=running)
+    return dg.DailyPartitionsDefinition(
+        start_date=first,
+        end_date=end,
+        end_offset=running,
+        exclusions=_closed_days(profile, timeframe, end, now) or None,
+    )
+
+
+def _closed_days(profile: Profile, timeframe: Timeframe, end: datetime | None, now: datetime) -> list[str | datetime]:
+    """The days that are no partition: a cron line for the weekdays that never trade, and each other day by itself."""
+    calendar = calendar_of(profile)
+    # An exchange is known for about a year ahead, and that moves on every day; a whole month's border moves, and with it
+    # Dagster's cache of the partitions, only once a month.
+    ahead = min(calendar.known.end, now + _AHEAD) - timedelta(days=31)
+    known = midnight(ahead.date().replace(day=1))
+    start = midnight(profile.start)
+    window = Window(start, max(start, min(known, end) if end else known))
+    trading = {partition.key for partition in partitions_in(calendar, timeframe, Cadence.DAY, window)}
+    days = [window.start + timedelta(days=n) for n in range((window.end - window.start).days)]
+    closed = [day for day in days if day.date().isoformat() not in trading]
+    traded = {_weekday(datetime.fromisoformat(key)) for key in trading}
+    never = sorted({_weekday(day) for day in closed} - traded)
+    cron: list[str | datetime] = [f"0 0 * * {','.join(map(str, never))}"] if never else []
+    return [*cron, *(day for day in closed if _weekday(day) not in never)]
+
+
+def _weekday(day: datetime) -> int:
+    """The day of the week as cron counts it: Sunday is 0."""
+    return day.isoweekday() % 7
+
+
+def _ceil(day: date, cadence: Cadence) -> datetime:
+    """The first partition border that is not before a day."""
+    holding = Partition.holding(day, cadence).window
+    return holding.start if holding.start.date() == day else holding.end

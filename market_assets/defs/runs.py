@@ -1,0 +1,150 @@
+"""Starts runs from this process: what a terminal does in place of the daemon."""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from market_assets.defs.adapter import range_tags
+from market_assets.defs.candles import candles_key
+from market_assets.fill.series import calendar_of
+from market_assets.market_time.partitions import partitions_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from market_assets.market_time.timeframes import Timeframe, Window
+    from market_assets.universe import Profile
+
+_PARTITIONS_PER_RUN = 400
+# Tags with this prefix are not shown in the UI.
+_HOST_TAG, _PROCESS_TAG = ".dagster/market_assets_host", ".dagster/market_assets_process"
+_SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True)
+class RangeRun:
+    """Assets of one profile that one run materializes over one range of partitions.
+
+    Attributes:
+        profile: The profile's name.
+        timeframes: The candle assets; more than one only where none is made of another and all have the same partitions.
+        partitions: The keys, oldest first.
+    """
+
+    profile: str
+    timeframes: tuple[Timeframe, ...]
+    partitions: tuple[str, ...]
+
+
+def plan_backfill(profile: Profile, window: Window, now: datetime) -> list[RangeRun]:
+    """The runs, in their order, that fill a profile's window and derive all that is made of it."""
+    frames = profile.timeframes
+    groups: list[tuple[Timeframe, ...]] = [(timeframe,) for timeframe in frames.fetch]
+    siblings = tuple(timeframe for timeframe in frames.derive if timeframe.intraday)
+    groups += [siblings] if siblings else []
+    groups += [(timeframe,) for timeframe in frames.derive if not timeframe.intraday]
+    runs = []
+    inside = window.intersect(profile.window(now))
+    for timeframes in groups if inside else []:
+        assert inside is not None  # noqa: S101 - for the type checker: the loop is empty without it
+        cadence = profile.partitions.of(timeframes[0])
+        keys = [part.key for part in partitions_in(calendar_of(profile), timeframes[0], cadence, inside)]
+        pieces = [keys[at : at + _PARTITIONS_PER_RUN] for at in range(0, len(keys), _PARTITIONS_PER_RUN)]
+        runs += [RangeRun(profile.name, timeframes, tuple(piece)) for piece in pieces]
+    return runs
+
+
+def execute(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    run: RangeRun,
+    *,
+    config: dict[str, object],
+    done: Callable[[], None],
+) -> tuple[str, bool]:
+    """Execute a run in this process; the UI shows it like any other.
+
+    Args:
+        definitions: The definitions that hold its assets.
+        instance: The Dagster instance that keeps its events.
+        run: What to materialize.
+        config: The fetched asset's config, empty for derived ones.
+        done: Called for each partition that was materialized.
+
+    Returns:
+        The run's id, and whether all of it succeeded.
+    """
+    job = definitions.resolve_implicit_global_asset_job_def()
+    keys = [candles_key(run.profile, timeframe) for timeframe in run.timeframes]
+    run_id = str(uuid.uuid4())
+
+    def on_event(entry: dg.EventLogEntry) -> None:
+        event = entry.dagster_event
+        if event is not None and event.is_step_materialization and event.asset_key in keys:
+            done()
+
+    instance.add_event_listener(run_id, on_event)
+    ops = {key.to_python_identifier(): {"config": config} for key in keys} if config else {}
+    result = job.execute_in_process(
+        instance=instance,
+        run_id=run_id,
+        asset_selection=keys,
+        tags={
+            **range_tags(run.partitions[0], run.partitions[-1]),
+            _HOST_TAG: socket.gethostname(),
+            _PROCESS_TAG: str(os.getpid()),
+        },
+        run_config={**_SILENT, **({"ops": ops} if ops else {})},
+        raise_on_error=False,
+    )
+    return run_id, result.success
+
+
+@contextmanager
+def instance_at(home: Path) -> Iterator[dg.DagsterInstance]:
+    """The Dagster instance of a home folder, with our dagster.yaml where it has none yet."""
+    prepare_home(home)
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        fail_orphans(instance)
+        yield instance
+
+
+def prepare_home(home: Path) -> None:
+    """Make a folder a Dagster home, and point this process and its children to it."""
+    home.mkdir(parents=True, exist_ok=True)
+    target = home / "dagster.yaml"
+    if not target.exists():
+        target.write_text(files("market_assets").joinpath("dagster.yaml").read_text())
+    os.environ["DAGSTER_HOME"] = str(home)
+
+
+def fail_orphans(instance: dg.DagsterInstance) -> Sequence[str]:
+    """Mark the terminal's runs whose process is gone as failed, so that their partitions do not look busy for ever."""
+    running = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING]))
+    failed = []
+    for run in running:
+        process = run.tags.get(_PROCESS_TAG)
+        if process and run.tags.get(_HOST_TAG) == socket.gethostname() and not _alive(int(process)):
+            instance.report_run_failed(run, "The terminal that ran this was stopped; what it had committed is kept.")
+            failed.append(run.run_id)
+    return failed
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -81,28 +81,21 @@ class Derive:
         """The outcomes of each commit together."""
         if not self.partitions:
             return
-        job = Job(
-            self._store,
-            kind="derive",
-            profile=self._profile.name,
-            timeframe=self._timeframe,
-            symbols=[one.symbol for one in self._series],
-            window=Window(self.partitions[0].window.start, self.partitions[-1].window.end),
-            partitions=len(self.partitions),
-            run_id=self._run_id,
-        )
-        job.start()
-        status = "FAILED"
-        try:
-            with closing(self._run(job)) as batches:
-                yield from batches
+        with (
+            Job(
+                self._store,
+                kind="derive",
+                profile=self._profile.name,
+                timeframe=self._timeframe,
+                symbols=[one.symbol for one in self._series],
+                partitions=self.partitions,
+                sources={},
+                run_id=self._run_id,
+            ) as job,
+            closing(self._run(job)) as batches,
+        ):
+            yield from batches
             count_profile(self._store, self._profile, self._now)
-            status = "SUCCEEDED" if job.complete else "INCOMPLETE"
-        except GeneratorExit:
-            status = "CANCELLED"
-            raise
-        finally:
-            job.end(status, {})
 
     def _run(self, job: Job) -> Generator[list[PartitionOutcome]]:
         with self._store.writing(f"preparing {self._profile.name} {self._timeframe}") as transaction:

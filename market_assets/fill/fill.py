@@ -6,7 +6,7 @@ import logging
 import time
 from collections import deque
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import timedelta
 from queue import Empty
 from typing import TYPE_CHECKING
@@ -128,41 +128,28 @@ class Fill:
         """The outcomes of each commit together: for a caller who has work of its own to do once a commit."""
         if not self.partitions:
             return
-        job = Job(
-            self._store,
-            kind="fill",
-            profile=self._profile.name,
-            timeframe=self._timeframe,
-            symbols=[one.symbol for one in self._series],
-            window=Window(min(p.window.start for p in self.partitions), max(p.window.end for p in self.partitions)),
-            partitions=len(self.partitions),
-            run_id=self._run_id,
-        )
-        job.start()
-        asked_before = self._usage()
-        status = "FAILED"
-        try:
-            with (
-                Fetcher(
-                    self._sources,
-                    timeframe=self._timeframe,
-                    rules=self._profile.prices,
-                    jitter=self._profile.checks.jitter,
-                    quiet_bars=self._rules.quiet_bars(self._timeframe),
-                    budget=self._max_time.total_seconds() if self._max_time else None,
-                ) as fetcher,
-                closing(self._run(fetcher, job)) as outcomes,
-            ):
-                yield from outcomes
-            status = "SUCCEEDED" if job.complete else "INCOMPLETE"
-        except GeneratorExit:
-            status = "CANCELLED"
-            raise
-        finally:
-            usage = self._usage()
-            job.end(
-                status, {name: {k: v - asked_before[name][k] for k, v in own.items()} for name, own in usage.items()}
-            )
+        with (
+            Job(
+                self._store,
+                kind="fill",
+                profile=self._profile.name,
+                timeframe=self._timeframe,
+                symbols=[one.symbol for one in self._series],
+                partitions=self.partitions,
+                sources=self._sources,
+                run_id=self._run_id,
+            ) as job,
+            Fetcher(
+                self._sources,
+                timeframe=self._timeframe,
+                rules=self._profile.prices,
+                jitter=self._profile.checks.jitter,
+                quiet_bars=self._rules.quiet_bars(self._timeframe),
+                budget=self._max_time.total_seconds() if self._max_time else None,
+            ) as fetcher,
+            closing(self._run(fetcher, job)) as outcomes,
+        ):
+            yield from outcomes
 
     def _run(self, fetcher: Fetcher, job: Job) -> Generator[list[PartitionOutcome]]:
         known = self._find_genesis(fetcher)
@@ -191,9 +178,6 @@ class Fill:
                 count_profile(self._store, self._profile, self._now)
                 counted = True
             yield from self._finish(planned.popleft(), judge, job)
-
-    def _usage(self) -> dict[str, dict[str, float]]:
-        return {name: asdict(source.usage) for name, source in self._sources.items()}
 
     def _chunks(self) -> list[list[Partition]]:
         """The partitions in pieces of about _CHUNK_BARS bars."""

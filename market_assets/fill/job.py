@@ -1,16 +1,19 @@
-"""The row of `ops.jobs` that tells what one fill did."""
+"""The row of `ops.jobs` that tells what one fill or derivation did."""
 
 from __future__ import annotations
 
 import time
 import uuid
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from market_assets.fill.outcome import PartitionOutcome
-    from market_assets.market_time.timeframes import Timeframe, Window
+    from market_assets.market_time.partitions import Partition
+    from market_assets.market_time.timeframes import Timeframe
+    from market_assets.sources.base import Source
     from market_assets.store import Store, Transaction
 
 _FAILURES = 50
@@ -18,7 +21,9 @@ _FAILURES = 50
 
 
 class Job:
-    """Counts outcomes and keeps the job's row up to date.
+    """Counts outcomes and keeps the job's row up to date; a context manager around all the work.
+
+    Its status ends as SUCCEEDED, INCOMPLETE (some partitions were not filled), CANCELLED (nobody took the next outcome) or FAILED.
 
     Args:
         store: Where the row is.
@@ -26,8 +31,8 @@ class Job:
         profile: The profile's name.
         timeframe: The timeframe that is filled.
         symbols: The symbols that are filled.
-        window: From the first partition's start to the last one's end.
-        partitions: How many partitions there are to do.
+        partitions: What there is to do.
+        sources: Who is asked; what that costs is counted from here on.
         run_id: The Dagster run, if there is one.
     """
 
@@ -39,8 +44,8 @@ class Job:
         profile: str,
         timeframe: Timeframe,
         symbols: Sequence[str],
-        window: Window,
-        partitions: int,
+        partitions: Sequence[Partition],
+        sources: Mapping[str, Source],
         run_id: str | None,
     ) -> None:
         self._store = store
@@ -52,10 +57,12 @@ class Job:
             "profile": profile,
             "timeframe": str(timeframe),
             "symbols": list(symbols),
-            "start_ts": window.start.replace(tzinfo=None),
-            "end_ts": window.end.replace(tzinfo=None),
+            "start_ts": min(one.window.start for one in partitions).replace(tzinfo=None),
+            "end_ts": max(one.window.end for one in partitions).replace(tzinfo=None),
         }
-        self._partitions = partitions
+        self._partitions = len(partitions)
+        self._sources = sources
+        self._asked_before = self._usage()
         self._done = 0
         self._began = time.monotonic()
         self._rows = dict.fromkeys(("new", "revised", "rejected"), 0)
@@ -63,15 +70,18 @@ class Job:
         self._failures: dict[str, Sequence[str]] = {}
         self.missing_before = 0
 
-    @property
-    def complete(self) -> bool:
-        """True while every partition so far is filled."""
-        return not self._failures
-
-    def start(self) -> None:
-        """Write the row."""
+    def __enter__(self) -> Self:
         with self._store.writing(f"starting {self._words()}") as transaction:
             transaction.start_job(self._row)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if kind is None:
+            status = "INCOMPLETE" if self._failures else "SUCCEEDED"
+        else:
+            status = "CANCELLED" if kind is GeneratorExit else "FAILED"
+        with self._store.writing(f"ending {self._words()}") as transaction:
+            self._update(transaction, status)
 
     def count(self, outcomes: Sequence[PartitionOutcome], transaction: Transaction) -> None:
         """Add what some partitions came to, in the transaction that commits them."""
@@ -83,19 +93,20 @@ class Job:
                 self._missing[own.symbol] = self._missing.get(own.symbol, 0) + own.missing
             if outcome.failures:
                 self._failures[outcome.partition.key] = outcome.failures
-        progress = self._done / self._partitions
-        transaction.update_job(self._id, progress=progress, status="RUNNING", detail=self._detail({}))
+        self._update(transaction, "RUNNING")
 
-    def end(self, status: str, usage: Mapping[str, Mapping[str, Any]]) -> None:
-        """Write how it ended, with what each source was asked."""
-        with self._store.writing(f"ending {self._words()}") as transaction:
-            progress = self._done / self._partitions
-            transaction.update_job(self._id, progress=progress, status=status, detail=self._detail(usage))
+    def _update(self, transaction: Transaction, status: str) -> None:
+        progress = self._done / self._partitions
+        transaction.update_job(self._id, progress=progress, status=status, detail=self._detail())
+
+    def _usage(self) -> dict[str, dict[str, float]]:
+        return {name: asdict(source.usage) for name, source in self._sources.items()}
 
     def _words(self) -> str:
         return "the {kind} of {profile} {timeframe}".format(**self._row)
 
-    def _detail(self, usage: Mapping[str, Mapping[str, Any]]) -> dict[str, object]:
+    def _detail(self) -> dict[str, object]:
+        before = self._asked_before
         return {
             "partitions": self._partitions,
             "partitions_done": self._done,
@@ -105,6 +116,9 @@ class Job:
             "missing_before": self.missing_before,
             "missing_after": sum(self._missing.values()),
             "missing_by_symbol": {symbol: bars for symbol, bars in self._missing.items() if bars},
-            "requests": usage,
+            "requests": {
+                name: {key: value - before[name][key] for key, value in own.items()}
+                for name, own in self._usage().items()
+            },
             "seconds": round(time.monotonic() - self._began, 3),
         }

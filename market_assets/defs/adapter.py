@@ -12,12 +12,17 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluation,
     AssetCheckEvaluationTargetMaterializationData,
 )
+from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+from dagster._core.types.dagster_type import Nothing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from dagster import DagsterInstance
+
+NO_VALUE: dg.DagsterType = Nothing
+"""The type of an asset whose rows are in the store when its step ends, so that Dagster has nothing to keep of it."""
 
 
 def range_tags(first: str, last: str) -> dict[str, str]:
@@ -81,3 +86,12 @@ def check_evaluation(
 def check_output(asset_key: dg.AssetKey, check: str) -> dg.Output[None]:
     """The output that a step owes for a check whose evaluations it has yielded itself."""
     return dg.Output(None, output_name=f"{asset_key.to_python_identifier()}_{check}")
+
+
+def asset_output() -> dg.Output[None]:
+    """The output of a step that has materialized its partitions itself; its asset must be of the type NO_VALUE.
+
+    Without one, Dagster skips the assets downstream in the same run. An ordinary one would materialize every partition of the
+    run, also those that have no bar yet: this mark, which Dagster has for steps that report their own events, prevents that.
+    """
+    return dg.Output(None, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})

@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from market_assets.defs.adapter import NO_VALUE
 from market_assets.defs.events import CHECKS, Reporter
 from market_assets.defs.partitions import partitions_of
 from market_assets.defs.resources import Clock, Sources, StoreResource
@@ -76,6 +77,7 @@ def fetched_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg
             for check in CHECKS
         ],
         # The events are yielded by hand, partition by partition: see Reporter.
+        dagster_type=NO_VALUE,
         output_required=False,
         description=_describe_fetched(profile, timeframe),
         metadata=_static_metadata(profile, timeframe, _PRICE_COLUMNS),
@@ -127,6 +129,7 @@ def derived_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg
         # keep the other days from being derived.
         backfill_policy=dg.BackfillPolicy.single_run(),
         automation_condition=_when_input_changes(),
+        dagster_type=NO_VALUE,
         output_required=False,
         description=_describe_derived(profile, timeframe, source),
         metadata=_static_metadata(profile, timeframe, _DERIVED_COLUMNS),
@@ -154,10 +157,14 @@ def candles_key(profile: str, timeframe: Timeframe) -> dg.AssetKey:
 
 def _when_input_changes() -> dg.AutomationCondition[Any]:
     """Once after each materialization of an input partition, whatever else is missing around it."""
-    updated = dg.AutomationCondition.any_deps_updated()
-    handled = dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated()
+    # `any_deps_updated` would not see an input that a run materialized which was to make both and failed in between.
+    changed = dg.AutomationCondition.any_deps_match(dg.AutomationCondition.newly_updated())
+    # Two conditions and not one for either, because only so does Dagster compare the times of two events of one tick.
+    newer = changed.since(dg.AutomationCondition.newly_updated())
+    unasked = changed.since(dg.AutomationCondition.newly_requested())
+    along = dg.AutomationCondition.any_deps_match(dg.AutomationCondition.will_be_requested())
     waiting = dg.AutomationCondition.any_deps_in_progress() | dg.AutomationCondition.in_progress()
-    return (updated.since(handled) & ~waiting).with_label("input candles changed")
+    return ((newer & unasked | along) & ~waiting).with_label("input candles changed")
 
 
 def _window(keys: Sequence[str], cadence: Cadence) -> Window:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from market_assets.defs.adapter import check_evaluation, check_output, latest_materializations
+from market_assets.defs.adapter import asset_output, check_evaluation, check_output, latest_materializations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -70,7 +70,7 @@ class Reporter:
                 )
 
     def close(self, wanted: Sequence[str]) -> Iterator[dg.Output[None]]:
-        """Yield what the step owes for its checks, and fail the run if a partition that is due was not filled.
+        """Yield the outputs that the step owes, and fail it if a partition that is due was not filled.
 
         Args:
             wanted: The partitions of the run.
@@ -80,14 +80,14 @@ class Reporter:
         """
         not_due = [key for key in wanted if key not in self.reported]
         if not_due:
-            self.context.log.info("%d partitions have no bar that has closed yet, from %s on", len(not_due), not_due[0])
+            self.context.log.info("nothing is due in %d partitions, %s to %s", len(not_due), not_due[0], not_due[-1])
         for check in self.checks:
             yield check_output(self.asset_key, check)
         if self.failures:
             raise dg.Failure(
                 description=(
-                    f"{len(self.failures)} of {len(wanted)} partitions could not be filled; the others are stored and stay "
-                    "materialized. Mend the cause that the table names, then backfill the failed partitions again: only what is missing is asked for."
+                    f"{len(self.failures)} of {len(wanted)} partitions could not be filled ({_first_of(self.failures)}); the others "
+                    "are stored and stay materialized. Mend the cause that the table names, then backfill the failed partitions again: only what is missing is asked for."
                 ),
                 metadata={
                     "failed_partitions": _table(
@@ -100,6 +100,7 @@ class Reporter:
                 # The same window again at once would meet the same trouble; what could be had is stored.
                 allow_retries=False,
             )
+        yield asset_output()
 
 
 def materialization_metadata(outcome: PartitionOutcome) -> dict[str, Any]:
@@ -148,7 +149,15 @@ def verdict_metadata(verdict: Verdict) -> dict[str, dg.MetadataValue]:
             metadata[name] = dg.MetadataValue.int(value)
         else:
             metadata[name] = dg.MetadataValue.float(value)
-    return metadata | {name: _table(rows) for name, rows in verdict.tables.items()}
+    # A table may list the first of what a fact counts, and both are to be seen.
+    return metadata | {
+        f"{name}_listed" if name in metadata else name: _table(rows) for name, rows in verdict.tables.items()
+    }
+
+
+def _first_of(partitions: Iterable[str]) -> str:
+    keys = sorted(partitions)
+    return ", ".join(keys[:3]) + (f" and {len(keys) - 3:,} more" if len(keys) > 3 else "")
 
 
 def _table(rows: Iterable[Mapping[str, Any]]) -> dg.TableMetadataValue:

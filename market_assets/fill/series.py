@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from market_assets.market_time.calendars import SessionCalendar
     from market_assets.store import Store, Transaction
-    from market_assets.universe import Profile, SourceSymbol, Universe
+    from market_assets.universe import Profile, SourceSymbol
 
 
 @dataclass(frozen=True)
@@ -144,15 +144,6 @@ def base_of(profile: Profile, timeframe: Timeframe) -> Timeframe:
     while timeframe in profile.timeframes.derive:
         timeframe = profile.input_of(timeframe)
     return timeframe
-
-
-def profile_of(universe: Universe, name: str) -> Profile:
-    """A profile by name; UniverseError names those that there are."""
-    if name not in universe.profiles:
-        raise UniverseError(
-            universe.path, [f"profiles.{name}: no such profile; there are {', '.join(universe.profiles)}"]
-        )
-    return universe.profiles[name]
 
 
 def _belongs(window: Window, *, derived: bool) -> pl.Expr:

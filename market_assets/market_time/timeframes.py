@@ -85,6 +85,9 @@ class Window:
     def __post_init__(self) -> None:
         if to_micros(self.end) < to_micros(self.start):
             raise ValueError(f"a window cannot end ({self.end}) before it starts ({self.start})")
+        # Whatever zone the bounds came in, what reads them may take their day and hour for UTC's.
+        object.__setattr__(self, "start", self.start.astimezone(UTC))
+        object.__setattr__(self, "end", self.end.astimezone(UTC))
 
     @classmethod
     def of_days(cls, first: date, after: date) -> Window:

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from market_assets.errors import MarketAssetsError, UniverseError
-from market_assets.market_time.timeframes import Timeframe, Window, midnight
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from market_assets.market_time.timeframes import Window
     from market_assets.store import Store
     from market_assets.universe import Profile, Universe
 
@@ -32,7 +33,7 @@ app = typer.Typer(
     help="Keeps market candles complete, and proves it.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 # A table that goes to a file or a pipe is not squeezed into 80 columns.
-_out = Console(width=None if sys.stdout.isatty() else 140)
+_out = Console(width=None if sys.stdout.isatty() else 200)
 _err = Console(stderr=True)
 
 ProfileNames = Annotated[
@@ -45,11 +46,15 @@ Symbols = Annotated[str | None, typer.Option(help="Only these symbols, separated
 def main() -> NoReturn:
     """Run the terminal; errors that were raised on purpose are printed without a traceback."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
-    logging.getLogger("market_assets").setLevel(logging.INFO)
+    # Dagster's handler, which a run adds to this logger, writes the run's id before every message that comes after it.
+    ours = logging.getLogger("market_assets")
+    ours.addHandler(logging.getLogger().handlers[0])
+    ours.propagate = False
+    ours.setLevel(logging.INFO)
     try:
         app()
     except MarketAssetsError as error:
-        _err.print(f"[bold red]error[/] {error}", highlight=False)
+        _err.print(f"[bold red]error[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)
     sys.exit(0)
 
@@ -110,35 +115,42 @@ def backfill(
     as_json: AsJson = False,
 ) -> None:
     """Fill every gap of a window and derive all that is made of it; what is there is not asked for again."""
-    from market_assets.definitions import build_definitions  # noqa: PLC0415 - Dagster takes seconds to import
-    from market_assets.defs.runs import execute, instance_at, plan_backfill  # noqa: PLC0415
-    from market_assets.universe import home, load_universe  # noqa: PLC0415
+    from market_assets.universe import home, load_universe  # noqa: PLC0415 - a help text needs no pydantic
 
     universe = load_universe()
-    chosen = _profiles(universe, profiles)
     now = datetime.now(UTC)
-    config = {"symbols": _symbols(chosen, symbols), "refetch": refetch}
+    named = _profiles(universe, profiles)
+    names = _symbols(named, symbols)
+    # No symbols at all would mean all of them.
+    chosen = [profile for profile in named if not names or set(names) & set(profile.symbols)]
+    windows = {profile.name: _window(profile, *_days(first, after), now) for profile in chosen}
+
+    from market_assets.definitions import build_definitions  # noqa: PLC0415 - Dagster takes seconds to import
+    from market_assets.defs.runs import execute, instance_at, plan_backfill  # noqa: PLC0415
+
     with instance_at(home()) as instance, _progress(quiet=as_json) as progress:
         definitions = build_definitions(universe)
-        plans = [
-            (profile, run)
-            for profile in chosen
-            for run in plan_backfill(profile, _window(profile, first, after, now), now)
-        ]
+        plans = [(profile, run) for profile in chosen for run in plan_backfill(profile, windows[profile.name], now)]
+        if not plans:
+            _err.print("No partition lies between these days.")
         failed: list[str] = []
-        for profile, run in plans:
-            fetched = run.timeframes[0] in profile.timeframes.fetch
-            words = f"{profile.name} {' '.join(run.timeframes)}"
-            bar = progress.add_task(words, total=len(run.partitions) * len(run.timeframes))
-            run_id, success = execute(
-                definitions,
-                instance,
-                run,
-                config=_only_own_symbols(config, profile) if fetched else {},
-                done=partial(progress.advance, bar),
-            )
-            if not success:
-                failed.append(run_id)
+        try:
+            for profile, run in plans:
+                words = f"{profile.name} {' '.join(run.timeframes)}"
+                bar = progress.add_task(words, total=len(run.partitions) * len(run.timeframes))
+                own = {"symbols": [name for name in names if name in profile.symbols], "refetch": refetch}
+                run_id, success = execute(
+                    definitions,
+                    instance,
+                    run,
+                    config=own if run.timeframes[0] in profile.timeframes.fetch else {},
+                    done=partial(progress.advance, bar),
+                )
+                if not success:
+                    failed.append(run_id)
+        except KeyboardInterrupt:
+            _err.print("Stopped. What was committed is kept, and the same backfill goes on from there.")
+            raise
     _finish_backfill(chosen, failed, as_json=as_json)
 
 
@@ -237,22 +249,25 @@ def _symbols(profiles: list[Profile], given: str | None) -> list[str]:
     return names
 
 
-def _only_own_symbols(config: dict[str, Any], profile: Profile) -> dict[str, object]:
-    return {**config, "symbols": [name for name in config["symbols"] if name in profile.symbols]}
-
-
-def _window(profile: Profile, first: str | None, after: str | None, now: datetime) -> Window:
-    whole = profile.window(now)
-    start = midnight(_day("--from", first)) if first else whole.start
-    end = midnight(_day("--to", after)) if after else whole.end
-    if end < start:
+def _days(first: str | None, after: str | None) -> tuple[date | None, date | None]:
+    days = _day("--from", first), _day("--to", after)
+    if days[0] and days[1] and days[1] < days[0]:
         raise typer.BadParameter(f"--to {after} lies before --from {first}")
-    return Window(start, end)
+    return days
 
 
-def _day(option: str, text: str) -> date:
+def _window(profile: Profile, first: date | None, after: date | None, now: datetime) -> Window:
+    """The window of a profile from a first day to one that no longer belongs to it; empty where the profile has none of it."""
+    from market_assets.market_time.timeframes import Window, midnight  # noqa: PLC0415 - a help text needs no polars
+
+    whole = profile.window(now)
+    start = midnight(first) if first else whole.start
+    return Window(start, max(start, midnight(after) if after else whole.end))
+
+
+def _day(option: str, text: str | None) -> date | None:
     try:
-        return date.fromisoformat(text)
+        return date.fromisoformat(text) if text else None
     except ValueError:
         raise typer.BadParameter(f"{option} {text}: write a day like 2024-01-31") from None
 
@@ -279,24 +294,35 @@ def _healthy(matrix: pl.DataFrame) -> bool:
 def _finish_backfill(profiles: list[Profile], failed: list[str], *, as_json: bool) -> NoReturn:
     matrix = _matrix(profiles)
     with _store().reading("reading what failed") as view:
-        done = [
-            row for row in view.jobs(1000).iter_rows(named=True) if row["run_id"] in failed and row["kind"] == "fill"
-        ]
+        done = {row["run_id"]: row for row in view.jobs(1000).iter_rows(named=True) if row["run_id"] in failed}
+    details = {run_id: json.loads(row["detail"] or "{}") for run_id, row in done.items()}
+    fills = [run_id for run_id, row in done.items() if row["kind"] == "fill"]
     failures = [
-        {"profile": row["profile"], "timeframe": row["timeframe"], "partition": key, "why": why}
-        for row in done
-        for key, whys in json.loads(row["detail"])["failures"].items()
+        {"profile": done[run_id]["profile"], "timeframe": done[run_id]["timeframe"], "partition": key, "why": why}
+        for run_id in fills
+        for key, whys in details[run_id].get("failures", {}).items()
         for why in whys
     ]
+    count = sum(details[run_id].get("partitions_failed", 0) for run_id in fills)
+    broken = [run_id for run_id in failed if not details.get(run_id, {}).get("partitions_failed")]
     complete = not failed and _healthy(matrix)
     if as_json:
-        answer = {"complete": complete, "failed_runs": failed, "failures": failures, "completeness": matrix.to_dicts()}
+        answer = {
+            "complete": complete,
+            "failed_runs": failed,
+            "failed_partitions": count,
+            "failures": failures,
+            "completeness": matrix.to_dicts(),
+        }
         print(json.dumps(answer, default=_plain, indent=1))  # noqa: T201 - the answer
     else:
         _print_matrix(matrix)
-        _print_failures(failures)
-        if failed and not failures:
-            _err.print(f"[red]{len(failed)} runs failed[/]; open the UI to read their logs: {', '.join(failed)}")
+        _print_failures(failures, count)
+        if broken:
+            _err.print(
+                f"[red]{len(broken)} runs broke off[/]; market-assets up shows their logs: {', '.join(broken)}",
+                soft_wrap=True,
+            )
         if not complete:
             _out.print(
                 "What is missing: [bold]market-assets gaps[/]. Asking for it again: the same backfill; it asks for nothing else."
@@ -330,7 +356,11 @@ def _print_matrix(matrix: pl.DataFrame) -> None:
         longest = rows.sort("expected", descending=True).row(0, named=True)
         days = (f"{longest[end]:%Y-%m-%d}" if longest[end] else "-" for end in ("first_ts", "last_ts"))
         table.add_row(
-            str(profile), str(symbol), *(cells.get(one, "") for one in order), f"{longest['missing']:,}", *days
+            escape(str(profile)),
+            escape(str(symbol)),
+            *(cells.get(one, "") for one in order),
+            f"{longest['missing']:,}",
+            *days,
         )
     _out.print(table)
     base = matrix.filter(pl.col("expected") == pl.col("expected").max().over("profile", "symbol"))
@@ -364,8 +394,8 @@ def _print_gaps(found: pl.DataFrame, limit: int) -> None:
         "what is known",
     )
     for row in found.head(limit).iter_rows(named=True):
-        table.add_row(
-            row["profile"], row["symbol"], row["timeframe"], _minute(row["first_ts"]), _minute(row["last_ts"]), f"{row['bars']:,}",
+        _add_row(
+            table, row["profile"], row["symbol"], row["timeframe"], _minute(row["first_ts"]), _minute(row["last_ts"]), f"{row['bars']:,}",
             row["priority"], row["status"], str(row["attempts"]), row["reason"],
         )  # fmt: skip
     _out.print(table)
@@ -390,8 +420,8 @@ def _print_jobs(rows: list[dict[str, Any]]) -> None:
     )
     for row in rows:
         detail, counts = row["detail"], row["detail"].get("rows", {})
-        table.add_row(
-            f"{row['started_at']:%Y-%m-%d %H:%M:%S}", row["kind"], row["profile"], row["timeframe"],
+        _add_row(
+            table, f"{row['started_at']:%Y-%m-%d %H:%M:%S}", row["kind"], row["profile"], row["timeframe"],
             f"{row['start_ts']:%Y-%m-%d}..{row['end_ts']:%Y-%m-%d}", row["status"], f"{row['progress']:.0%}",
             *(f"{counts.get(name, 0):,}" for name in ("new", "revised", "rejected")),
             f"{detail.get('missing_before', 0):,} to {detail.get('missing_after', 0):,}", f"{detail.get('seconds', 0):.1f}",
@@ -399,17 +429,22 @@ def _print_jobs(rows: list[dict[str, Any]]) -> None:
     _out.print(table)
 
 
-def _print_failures(failures: list[dict[str, Any]]) -> None:
+def _print_failures(failures: list[dict[str, Any]], count: int) -> None:
     if not failures:
         return
     table = Table(
         "profile", "timeframe", "partition", "why it is not filled", title="failed partitions", title_justify="left"
     )
     for row in failures[:20]:
-        table.add_row(row["profile"], row["timeframe"], row["partition"], row["why"])
+        _add_row(table, row["profile"], row["timeframe"], row["partition"], row["why"])
     _err.print(table)
-    if len(failures) > 20:
-        _err.print(f"{len(failures) - 20:,} more; --json lists them.")
+    if more := count - len({(row["profile"], row["timeframe"], row["partition"]) for row in failures[:20]}):
+        _err.print(f"{more:,} more partitions failed; the UI shows them all.")
+
+
+def _add_row(table: Table, *cells: str) -> None:
+    """Add a row as it is written: what a source says may look like rich's markup."""
+    table.add_row(*map(escape, cells))
 
 
 def _progress(*, quiet: bool) -> Progress:
@@ -437,6 +472,8 @@ def _minute(ts: datetime | None) -> str:
 
 
 def _length(timeframe: str) -> timedelta:
+    from market_assets.market_time.timeframes import Timeframe  # noqa: PLC0415 - a help text needs no polars
+
     return Timeframe(timeframe).duration
 
 

@@ -13,13 +13,14 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
 )
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
+from dagster._core.events import RunFailureReason
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 from dagster._core.types.dagster_type import Nothing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from dagster import DagsterInstance
+    from dagster import DagsterInstance, ExecuteInProcessResult
 
 NO_VALUE: dg.DagsterType = Nothing
 """The type of an asset whose rows are in the store when its step ends, so that Dagster has nothing to keep of it."""
@@ -95,3 +96,9 @@ def asset_output() -> dg.Output[None]:
     run, also those that have no bar yet: this mark, which Dagster has for steps that report their own events, prevents that.
     """
     return dg.Output(None, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
+
+
+def was_interrupted(result: ExecuteInProcessResult) -> bool:
+    """True when a run in this process was ended by Ctrl-C, which Dagster takes for a failure like any other."""
+    failures = [event.job_failure_data for event in result.all_events if event.is_job_failure]
+    return any(failure.failure_reason is RunFailureReason.UNEXPECTED_TERMINATION for failure in failures)

@@ -21,7 +21,7 @@ from market_assets.market_time.partitions import Cadence, Partition
 from market_assets.market_time.timeframes import Timeframe, Window
 from market_assets.universe import Profile
 
-_FETCHED_PER_RUN = 100
+_FETCHED_PER_RUN = 200
 """Fetched partitions in one run of a backfill: few enough that a killed run is soon made good, enough to cost seconds, not hours."""
 
 _CHECK_WORDS = {

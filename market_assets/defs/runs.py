@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from market_assets.defs.adapter import range_tags
+from market_assets.defs.adapter import range_tags, was_interrupted
 from market_assets.defs.candles import candles_key
 from market_assets.fill.series import calendar_of
 from market_assets.market_time.partitions import partitions_in
@@ -83,6 +83,9 @@ def execute(
 
     Returns:
         The run's id, and whether all of it succeeded.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed; the run has ended as a failed one.
     """
     job = definitions.resolve_implicit_global_asset_job_def()
     keys = [candles_key(run.profile, timeframe) for timeframe in run.timeframes]
@@ -107,6 +110,8 @@ def execute(
         run_config={**_SILENT, **({"ops": ops} if ops else {})},
         raise_on_error=False,
     )
+    if was_interrupted(result):
+        raise KeyboardInterrupt
     return run_id, result.success
 
 

@@ -36,7 +36,7 @@ profiles:
     kind: CRYPTO
     start: 2024-01-01
     end: 2025-01-01
-    timeframes: {{fetch: [1h], derive: [1d]}}
+    timeframes: {{fetch: [1h]}}
     sources: [vendor]
     symbols: {{BTCUSDT: {{}}, ETHUSDT: {{}}}}
   stalled:
@@ -196,9 +196,7 @@ def platform(environment: dict[str, str], home: Path) -> Iterator[Platform]:
 @pytest.fixture(scope="module")
 def backfills(platform: Platform) -> dict[str, str]:
     """Both profiles' backfills, launched together, so that the daemon's rounds are waited for once."""
-    year = platform.backfill(
-        ["year", "candles_1h"], ["year", "candles_1d"], partitions=platform.partitions("year", "candles_1h")
-    )
+    year = platform.backfill(["year", "candles_1h"], partitions=platform.partitions("year", "candles_1h"))
     stalled = platform.backfill(["stalled", "candles_1m"], partitions=platform.partitions("stalled", "candles_1m"))
     return {"year": year, "stalled": stalled}
 
@@ -246,8 +244,6 @@ def test_a_year_launched_over_graphql_shows_the_truth_of_every_partition(
     assert "FAILED" in colours.values()
     assert colours["2024-06-01"] == "FAILED"
     assert set(platform.check("validity", "year", "candles_1h").values()) == {"SUCCEEDED"}
-    # Days that could be had are derived although other days of the backfill failed.
-    assert platform.colours("year", "candles_1d")["2024-01-01"] == "MATERIALIZED"
 
 
 def test_a_killed_run_keeps_what_it_finished_and_a_second_backfill_does_only_the_rest(

@@ -414,7 +414,7 @@ def test_a_week_that_a_symbols_end_cuts_is_made_of_every_day_that_there_is(marke
     for timeframe in (D1, W1):
         futures.derive(timeframe, days("2025-03-10", "2025-03-17"))
     assert futures.made(D1) == [
-        (at("2025-03-10"), 1320, 1380),  # Sunday evening was not filled
+        (at("2025-03-10"), 1260, 1380),  # the two hours of Sunday were not filled
         (at("2025-03-11"), 1380, 1380),
         (at("2025-03-12"), 120, 120),
     ]

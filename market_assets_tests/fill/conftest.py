@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -9,15 +10,13 @@ import pytest
 
 from market_assets.practice.book import Market
 from market_assets.practice.vendor import PracticeVendor
+from market_assets.store import Store
 from market_assets_tests.fill.ground import SYMBOLS, Ground
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from market_assets.practice.faults import Fault
-    from market_assets.practice.simulate import Instrument
-    from market_assets.store import Store
     from market_assets_tests.conftest import Clock
 
 
@@ -63,18 +62,24 @@ def _fresh(vendor: PracticeVendor) -> PracticeVendor:
 
 
 @pytest.fixture
-def own_vendor(clock: Clock) -> Iterator[Callable[..., PracticeVendor]]:
-    """Start a vendor of SYMBOLS for one test: for faults that outlast it, or that need a vendor without a past."""
-    running: list[PracticeVendor] = []
+def slow_vendor(clock: Clock) -> Iterator[PracticeVendor]:
+    """A vendor of this test's own, for faults that are still at work when it ends: delays and drips."""
+    with PracticeVendor(Market(kind="crypto"), clock) as vendor:
+        yield vendor
 
-    def start(*faults: Fault, symbols: Mapping[str, Instrument] | None = None, seed: int = 0) -> PracticeVendor:
-        market = Market(seed=seed, symbols=dict(symbols or SYMBOLS), faults=list(faults))
-        running.append(PracticeVendor(market, clock).start())
-        return running[-1]
 
-    yield start
-    for each in running:
-        each.stop()
+@pytest.fixture(scope="session")
+def _empty_home(tmp_path_factory: pytest.TempPathFactory, _vendor_clock: _VendorClock) -> Path:
+    home = tmp_path_factory.mktemp("empty")
+    with Store(home, clock=_vendor_clock).reading("making an empty store"):
+        return home
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: Clock, _empty_home: Path) -> Store:
+    """An empty store on disk: a copy of one, because to make one takes longer than most of these tests."""
+    shutil.copytree(_empty_home, tmp_path / "home")
+    return Store(tmp_path / "home", clock=clock)
 
 
 @pytest.fixture

@@ -33,12 +33,16 @@ if TYPE_CHECKING:
 QUICK = {"retries": 0, "backoff": 0, "timeout": 5, "total_timeout": 5, "max_elapsed": 5}
 """A source that gives up at once, so that what a fill makes of it can be seen."""
 
+EARLY_GENESIS = datetime(2025, 2, 26, 20, tzinfo=UTC)
 LATE_GENESIS = datetime(2025, 2, 27, 8, 30, tzinfo=UTC)
+LAST_GENESIS = datetime(2025, 2, 28, tzinfo=UTC)
 
 SYMBOLS = {
     "BTC": Instrument(),
     "ETH": Instrument(price=3000),
+    "EARLY": Instrument(genesis=EARLY_GENESIS),
     "LATE": Instrument(genesis=LATE_GENESIS),
+    "LAST": Instrument(genesis=LAST_GENESIS),
     "SPY": Instrument(kind="equity"),
     "ES": Instrument(kind="futures"),
     "EURUSD": Instrument(kind="forex"),
@@ -140,6 +144,17 @@ class Ground:
         expected = self.calendar().expected(self.profile.base_timeframe, window, until=self.clock())
         stored = set(self.rows(symbol)["ts"])
         return [ts.replace(tzinfo=UTC) for ts in expected if ts not in stored]
+
+    def complete(self) -> bool:
+        """Whether every bar of every symbol is stored, and none twice."""
+        stored = self.rows().select("symbol", "ts")
+        expected = {
+            symbol: len(
+                self.calendar().expected(self.profile.base_timeframe, one.window(self.clock()), until=self.clock())
+            )
+            for symbol, one in self.profile.symbols.items()
+        }
+        return dict(stored.unique().group_by("symbol").len().iter_rows()) == expected and stored.is_unique().all()
 
     def table(self, sql: str) -> pl.DataFrame:
         """The rows of a query; the columns of time are UTC without a zone."""

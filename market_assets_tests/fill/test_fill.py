@@ -14,17 +14,27 @@ import pytest
 from market_assets.errors import UniverseError
 from market_assets.market_time.timeframes import Timeframe, Window
 from market_assets.practice.faults import Fault
-from market_assets.practice.simulate import Instrument
 from market_assets.store import Store
-from market_assets_tests.fill.ground import LATE_GENESIS, asked, at, candles, counts, every, keys, verdict
+from market_assets_tests.fill.ground import (
+    EARLY_GENESIS,
+    LAST_GENESIS,
+    LATE_GENESIS,
+    asked,
+    at,
+    candles,
+    counts,
+    every,
+    keys,
+    verdict,
+)
 
 THREE_DAYS = ["2025-02-26", "2025-02-27", "2025-02-28"]
 MINUTES = "timeframes: {fetch: [1m]}\n"
 
 
 class TestAskingForJustWhatIsAbsent:
-    def test_a_first_fill_stores_every_bar_that_must_exist_and_every_verdict_passes(self, ground):
-        ground.keep("symbols: {BTC: {}, ETH: {}}")
+    def test_a_first_fill_stores_every_bar_that_must_exist_and_a_second_one_asks_for_nothing(self, ground, vendor):
+        ground.keep(MINUTES + "symbols: {BTC: {}, ETH: {}}")
 
         outcomes = ground.fill()
 
@@ -32,36 +42,38 @@ class TestAskingForJustWhatIsAbsent:
         assert all(outcome.filled for outcome in outcomes)
         assert all(verdict.passed for outcome in outcomes for verdict in outcome.verdicts)
         assert [verdict.check for verdict in outcomes[0].verdicts] == ["continuity", "genesis", "validity"]
-        assert [(outcome.new, outcome.rows) for outcome in outcomes] == [(48, 48)] * 3
-        assert outcomes[0].sources == {"vendor": 48}
-        assert (outcomes[0].first_ts, outcomes[0].last_ts) == (at("2025-02-26T00:00"), at("2025-02-26T23:00"))
-        assert ground.absent("BTC") == ground.absent("ETH") == []
+        assert [(outcome.new, outcome.rows) for outcome in outcomes] == [(2880, 2880)] * 3
+        assert outcomes[0].sources == {"vendor": 2880}
+        assert (outcomes[0].first_ts, outcomes[0].last_ts) == (at("2025-02-26T00:00"), at("2025-02-26T23:59"))
+        assert ground.complete()
+        # Pages cross the borders of partitions.
+        assert len(asked(vendor)) == 2 * -(-3 * 1440 // 1000)
 
-    def test_a_second_fill_asks_for_nothing_and_changes_no_row(self, ground, vendor):
-        ground.keep(MINUTES + "symbols: {BTC: {}, ETH: {}}")
-        ground.fill()
         rows, coverage = ground.rows(), ground.table("SELECT * FROM ops.coverage")
         vendor.log.clear()
-
         outcomes = ground.fill()
 
         assert list(vendor.log) == []
         assert ground.rows().equals(rows)
         assert ground.table("SELECT * FROM ops.coverage").equals(coverage)
         assert all(outcome.filled and outcome.new == outcome.revised == 0 for outcome in outcomes)
+        assert all(verdict.passed for outcome in outcomes for verdict in outcome.verdicts)
         assert [outcome.rows for outcome in outcomes] == [2880] * 3
 
-    def test_a_fill_after_a_week_off_asks_only_for_the_week(self, ground, vendor):
-        ground.keep(MINUTES + "symbols: {BTC: {}}\nend: 2026-01-01")
-        ground.fill()
+    def test_the_present_day_is_filled_as_far_as_it_has_come_and_a_week_later_only_the_week_is_asked_for(
+        self, ground, vendor
+    ):
+        ground.keep("symbols: {BTC: {}}\nend: 2026-01-01")
+        today = ground.fill()[-1]
+        assert (today.partition.key, today.rows, today.filled) == ("2025-03-01", 12, True)
         vendor.log.clear()
         ground.wait(days=7)
 
-        ground.fill()
+        outcomes = ground.fill()
 
-        assert min(window.start for window in asked(vendor)) == at("2025-03-01T12:00")
-        assert len(asked(vendor)) == -(-7 * 1440 // 1000)
-        assert ground.absent("BTC") == []
+        assert asked(vendor) == [Window(at("2025-03-01T12:00"), at("2025-03-08T12:00"))]
+        assert [outcome.rows for outcome in outcomes] == [24] * 10 + [12]
+        assert ground.complete()
 
     def test_a_row_deleted_by_hand_is_asked_for_again_alone(self, ground, vendor):
         ground.keep("symbols: {BTC: {}}")
@@ -70,24 +82,22 @@ class TestAskingForJustWhatIsAbsent:
         ground.lose("ts = '2025-02-27 05:00'")
         vendor.log.clear()
 
-        ground.fill()
+        outcomes = ground.fill()
 
         assert asked(vendor) == [Window(at("2025-02-27T05:00"), at("2025-02-27T06:00"))]
+        assert [(outcome.new, outcome.rows, outcome.filled) for outcome in outcomes] == [
+            (0, 24, True),
+            (1, 24, True),
+            (0, 24, True),
+        ]
         assert ground.rows().equals(rows)
 
-    def test_symbols_that_were_not_named_are_left_alone(self, ground, vendor):
-        ground.keep("symbols: {BTC: {}, ETH: {}}")
-
-        outcomes = ground.fill(symbols=["ETH"])
-
-        assert {entry["symbol"] for entry in vendor.log} == {"ETH"}
-        assert all(set(counts(outcome)) == {"ETH"} for outcome in outcomes)
-
-    def test_a_symbol_that_was_named_twice_is_filled_once(self, ground, vendor):
+    def test_a_symbol_that_was_named_twice_is_filled_once_and_one_that_was_not_is_left_alone(self, ground, vendor):
         ground.keep("symbols: {BTC: {}, ETH: {}}")
 
         outcomes = ground.fill(symbols=["ETH", "ETH"])
 
+        assert {entry["symbol"] for entry in vendor.log} == {"ETH"}
         assert len(asked(vendor)) == 1
         assert all(outcome.filled and outcome.rows == 24 for outcome in outcomes)
         assert [[own.expected for own in outcome.counts] for outcome in outcomes] == [[24], [24], [24]]
@@ -107,51 +117,32 @@ class TestAskingForJustWhatIsAbsent:
         assert before == after == []
         assert list(vendor.log) == []
 
-    def test_pages_cross_the_borders_of_partitions(self, ground, vendor):
-        ground.keep(MINUTES + "symbols: {BTC: {}}")
-
-        ground.fill()
-
-        assert len(asked(vendor)) == -(-3 * 1440 // 1000)
-
 
 class TestOneOutcomeAPartition:
-    def test_outcomes_come_oldest_first_or_newest_first_as_the_caller_asks(self, ground):
-        ground.keep("symbols: {BTC: {}}")
-        assert keys(ground.begin(newest_first=True)) == THREE_DAYS[::-1]
-        ground.lose("true")
-        assert keys(ground.begin()) == THREE_DAYS
-
-    def test_newest_first_asks_for_the_newest_page_first(self, empty_ground, own_vendor):
-        vendor = own_vendor()
-        empty_ground.add_vendor("vendor", vendor, concurrency=1)
-        empty_ground.keep(MINUTES + "symbols: {BTC: {}}")
-
-        empty_ground.fill(newest_first=True)
-
-        starts = [window.start for window in asked(vendor)]
-        assert len(starts) == 5
-        assert starts == sorted(starts, reverse=True)
-        assert empty_ground.absent("BTC") == []
-
-    @pytest.mark.parametrize(
-        ("newest_first", "slow"),
-        [
-            (False, Window(at("2025-02-28T23:00"), at("2025-03-01T00:00"))),
-            (True, Window(at("2025-02-26T00:00"), at("2025-02-26T01:00"))),
-        ],
-    )
-    def test_an_outcome_is_there_as_soon_as_its_partition_is_committed_and_closing_keeps_it(
-        self, empty_ground, own_vendor, newest_first, slow
+    @pytest.mark.parametrize("newest_first", [False, True])
+    def test_pages_are_asked_for_and_outcomes_come_in_the_order_that_the_caller_asks(
+        self, ground, vendor, newest_first
     ):
-        ground = empty_ground
-        vendor = own_vendor()
+        ground.add_vendor("vendor", vendor, concurrency=1)
+        ground.keep(MINUTES + "symbols: {BTC: {}}")
+
+        outcomes = ground.fill(newest_first=newest_first)
+
+        assert keys(outcomes) == sorted(THREE_DAYS, reverse=newest_first)
+        assert asked(vendor) == sorted(asked(vendor), reverse=newest_first)
+        assert ground.absent("BTC") == []
+
+    def test_an_outcome_is_there_as_soon_as_its_partition_is_committed_and_closing_keeps_it(
+        self, empty_ground, slow_vendor, monkeypatch
+    ):
+        monkeypatch.setattr("market_assets.fill.fill._COMMIT_EVERY", 0.0)
+        ground, vendor = empty_ground, slow_vendor
         ground.add_vendor("vendor", vendor, total_timeout=60, timeout=60, max_elapsed=60)
         ground.keep(MINUTES + "symbols: {BTC: {}, ETH: {}}")
         ground.fill(window=Window(at("2025-02-27T00:00"), at("2025-02-28T00:00")))
-        vendor.set_faults([Fault(fault="delay", seconds=60, start=slow.start, end=slow.end)])
+        vendor.set_faults([Fault(fault="delay", seconds=60, start=at("2025-02-28T23:00"), end=at("2025-03-01T00:00"))])
 
-        outcomes = iter(ground.begin(newest_first=newest_first))
+        outcomes = iter(ground.begin())
         first = next(outcomes)
         outcomes.close()
 
@@ -160,7 +151,7 @@ class TestOneOutcomeAPartition:
         assert first.filled
         assert days[first.partition.key] == first.rows == 2880
         assert set(days.values()) == {2880}
-        assert slow.start.date().isoformat() not in days
+        assert "2025-02-28" not in days
         assert ground.job()["status"] == "CANCELLED"
 
         vendor.set_faults([])
@@ -168,53 +159,43 @@ class TestOneOutcomeAPartition:
         assert all(outcome.filled for outcome in ground.fill())
         assert {window.start.date().isoformat() for window in asked(vendor)}.isdisjoint(days)
         assert ground.rows().join(committed, on=["symbol", "ts"], how="semi").equals(committed)
-        assert ground.absent("BTC") == ground.absent("ETH") == []
+        assert ground.complete()
 
     @pytest.mark.parametrize("newest_first", [False, True])
     def test_a_long_window_is_filled_in_pieces_of_so_many_bars(self, ground, monkeypatch, newest_first):
-        monkeypatch.setattr("market_assets.fill.fill._CHUNK_BARS", 9000)
-        monkeypatch.setattr("market_assets.fill.fill._COMMIT_BARS", 6000)
-        ground.keep(MINUTES + "symbols: {BTC: {}, ETH: {}}\nstart: 2025-02-18\nend: 2025-03-01")
+        monkeypatch.setattr("market_assets.fill.fill._CHUNK_BARS", 6000)
+        monkeypatch.setattr("market_assets.fill.fill._COMMIT_BARS", 3000)
+        ground.keep(MINUTES + "symbols: {BTC: {}, ETH: {}}\nstart: 2025-02-22\nend: 2025-03-01")
 
         batches = list(ground.begin(newest_first=newest_first).batches())
 
         days = [outcome.partition.key for batch in batches for outcome in batch]
         assert days == sorted(days, reverse=newest_first)
-        assert len(days) == 11
-        assert max(map(len, batches)) <= 2
-        assert ground.absent("BTC") == ground.absent("ETH") == []
-
-    def test_an_outcome_tells_of_a_day_that_was_not_asked_for_because_nothing_was_absent(self, ground):
-        ground.keep("symbols: {BTC: {}}")
-        ground.fill(window=Window(at("2025-02-27T00:00"), at("2025-02-28T00:00")))
-
-        outcomes = ground.fill()
-
-        assert [(outcome.new, outcome.rows) for outcome in outcomes] == [(24, 24), (0, 24), (24, 24)]
-        assert outcomes[1].filled
-        assert verdict(outcomes[1], "continuity").passed
+        assert len(days) == 7
+        assert len(batches) == 7
+        assert ground.complete()
 
 
 class TestTwoFillsAtOnce:
     def test_overlapping_windows_in_two_threads_both_finish_and_no_row_is_double(self, ground):
-        ground.keep(MINUTES + "symbols: {BTC: {}, ETH: {}}\nstart: 2025-02-20")
+        ground.keep(MINUTES + "symbols: {BTC: {}, ETH: {}}\nstart: 2025-02-24")
         begun = [
             ground.begin(window=Window(at(start), at(end)))
-            for start, end in (("2025-02-20T00:00", "2025-02-26T00:00"), ("2025-02-23T00:00", "2025-03-01T00:00"))
+            for start, end in (("2025-02-24T00:00", "2025-02-28T00:00"), ("2025-02-25T00:00", "2025-03-01T00:00"))
         ]
 
         with ThreadPoolExecutor() as pool:
             one, other = pool.map(list, begun)
 
         assert all(outcome.filled for outcome in one + other)
-        assert (len(one), len(other)) == (6, 6)
+        assert (len(one), len(other)) == (4, 4)
         rows = ground.rows()
         assert rows.select("symbol", "ts").is_duplicated().sum() == 0
-        assert rows.height == 2 * 9 * 1440
+        assert rows.height == 2 * 5 * 1440
         assert ground.table("SELECT status FROM ops.jobs")["status"].to_list() == ["SUCCEEDED", "SUCCEEDED"]
 
     def test_overlapping_windows_in_two_processes_both_finish_and_no_row_is_double(self, ground, vendor):
-        ground.keep(MINUTES + "symbols: {BTC: {}, ETH: {}}\nstart: 2025-02-20")
+        ground.keep(MINUTES + "symbols: {BTC: {}, ETH: {}}\nstart: 2025-02-24")
         script = """
 import sys
 from datetime import datetime
@@ -232,7 +213,7 @@ store = Store(folder / "home", clock=lambda: now)
 fill = Fill(store, {"vendor": source}, universe.profiles["kept"], Timeframe.M1, Window(start, end), clock=lambda: now)
 print(*(outcome.partition.key for outcome in fill if outcome.filled))
 """
-        windows = (("2025-02-20T00:00Z", "2025-02-26T00:00Z"), ("2025-02-23T00:00Z", "2025-03-01T00:00Z"))
+        windows = (("2025-02-24T00:00Z", "2025-02-28T00:00Z"), ("2025-02-25T00:00Z", "2025-03-01T00:00Z"))
         running = [
             subprocess.Popen(
                 [sys.executable, "-c", script, str(ground.folder), ground.clock().isoformat(), *window],
@@ -244,17 +225,17 @@ print(*(outcome.partition.key for outcome in fill if outcome.filled))
         ]
         said = [process.communicate(timeout=60) for process in running]
 
-        assert [len(out.split()) for out, _ in said] == [6, 6], said
+        assert [len(out.split()) for out, _ in said] == [4, 4], said
         rows = ground.rows()
         assert rows.select("symbol", "ts").is_duplicated().sum() == 0
-        assert ground.absent("BTC") == ground.absent("ETH") == []
+        assert ground.complete()
         vendor.log.clear()
         assert all(outcome.filled for outcome in ground.fill())
         assert list(vendor.log) == []
 
     def test_a_reader_beside_a_fill_sees_whole_days_only(self, ground, monkeypatch):
         monkeypatch.setattr("market_assets.fill.fill._COMMIT_BARS", 3000)
-        ground.keep(MINUTES + "symbols: {BTC: {}}\nstart: 2025-02-14\nend: 2025-03-01")
+        ground.keep(MINUTES + "symbols: {BTC: {}}\nstart: 2025-02-19\nend: 2025-03-01")
         fill = ground.begin()
         done = threading.Event()
         seen: list[set[int]] = []
@@ -274,7 +255,7 @@ print(*(outcome.partition.key for outcome in fill if outcome.filled))
         done.set()
         reader.join()
 
-        assert len(outcomes) == 15
+        assert len(outcomes) == 10
         assert seen
         assert all(days <= {1440} for days in seen)
 
@@ -294,7 +275,7 @@ class TestCalendars:
         }
         assert all(verdict.passed for outcome in outcomes for verdict in outcome.verdicts)
 
-    def test_a_market_wide_halt_is_explained_and_not_asked_for_again(self, ground, vendor):
+    def test_a_market_wide_halt_is_explained(self, ground):
         ground.clock.now = datetime(2020, 4, 1, tzinfo=UTC)
         ground.keep("kind: EQUITY\nstart: 2020-03-09\nend: 2020-03-10\nsymbols: {SPY: {}}\n" + MINUTES)
 
@@ -304,9 +285,6 @@ class TestCalendars:
         assert 13 <= halted <= 15
         assert (outcome.rows, counts(outcome)["SPY"].explained) == (390 - halted, halted)
         assert verdict(outcome, "continuity").passed
-        vendor.log.clear()
-        ground.fill()
-        assert asked(vendor) == []
 
     @pytest.mark.parametrize(
         ("kind", "symbol", "rows"),
@@ -316,7 +294,7 @@ class TestCalendars:
             ("FOREX", "EURUSD", {"2025-03-07": 1320, "2025-03-09": 180, "2025-03-10": 1440}),
         ],
     )
-    def test_sessions_over_midnight_are_cut_into_utc_days(self, ground, vendor, kind, symbol, rows):
+    def test_sessions_over_midnight_are_cut_into_utc_days(self, ground, kind, symbol, rows):
         ground.clock.now = datetime(2025, 4, 1, tzinfo=UTC)
         ground.keep(f"kind: {kind}\nstart: 2025-03-07\nend: 2025-03-11\nsymbols: {{{symbol}: {{}}}}\n" + MINUTES)
 
@@ -324,13 +302,10 @@ class TestCalendars:
 
         assert {outcome.partition.key: outcome.rows for outcome in outcomes} == rows
         assert all(verdict.passed for outcome in outcomes for verdict in outcome.verdicts)
-        assert ground.absent(symbol) == []
-        vendor.log.clear()
-        ground.fill()
-        assert asked(vendor) == []
+        assert ground.complete()
 
     @pytest.mark.parametrize(("kind", "symbol"), [("CRYPTO", "BTC"), ("FUTURES", "ES")])
-    def test_days_and_weeks_that_are_fetched_have_monthly_partitions(self, ground, vendor, kind, symbol):
+    def test_days_and_weeks_that_are_fetched_have_monthly_partitions(self, ground, kind, symbol):
         # The 15th is a Wednesday: the profile starts and ends within a week.
         ground.keep(
             f"kind: {kind}\nstart: 2025-01-15\nend: 2025-02-20\nsymbols: {{{symbol}: {{}}}}\ntimeframes: {{fetch: [1d, 1w]}}"
@@ -344,98 +319,62 @@ class TestCalendars:
             expected = ground.calendar().expected(timeframe, window, until=ground.clock())
             assert ground.rows(timeframe=timeframe)["ts"].to_list() == expected.to_list()
             assert sum(outcome.rows for outcome in outcomes) == len(expected)
-            vendor.log.clear()
-            ground.fill(timeframe=timeframe)
-            assert list(vendor.log) == []
         completeness = ground.table("SELECT timeframe, expected, stored, missing, health FROM ops.completeness")
         for timeframe, expected, stored, missing, health in completeness.iter_rows():
             assert (timeframe, stored, missing, health) == (timeframe, expected, 0, "HEALTHY")
 
-    def test_the_present_day_is_filled_as_far_as_it_has_come_and_the_rest_later(self, ground, vendor):
-        ground.keep("symbols: {BTC: {}}\nend: 2026-01-01")
-        today = ground.fill()[-1]
-        assert (today.partition.key, today.rows, today.filled) == ("2025-03-01", 12, True)
-        vendor.log.clear()
-        ground.wait(hours=12)
-
-        outcomes = ground.fill()
-
-        assert asked(vendor) == [Window(at("2025-03-01T12:00"), at("2025-03-02T00:00"))]
-        assert (outcomes[-1].partition.key, outcomes[-1].rows) == ("2025-03-01", 24)
-
 
 class TestStartsAndEndsOfSymbols:
-    def test_nothing_is_expected_or_asked_for_after_a_symbols_end_and_before_its_start(self, ground, vendor):
-        ground.keep("symbols: {BTC: {end: 2025-02-28}, ETH: {start: 2025-02-27}}")
-
-        outcomes = ground.fill()
-
-        assert [set(counts(outcome)) for outcome in outcomes] == [{"BTC"}, {"BTC", "ETH"}, {"ETH"}]
-        assert all(verdict.passed for outcome in outcomes for verdict in outcome.verdicts)
-        assert asked(vendor, "BTC") == [Window(at("2025-02-26T00:00"), at("2025-02-28T00:00"))]
-        assert asked(vendor, "ETH") == [Window(at("2025-02-27T00:00"), at("2025-03-01T00:00"))]
-        completeness = ground.table("SELECT symbol, expected, stored, health FROM ops.completeness ORDER BY symbol")
-        assert completeness.rows() == [("BTC", 48, 48, "HEALTHY"), ("ETH", 48, 48, "HEALTHY")]
-
-    def test_a_ticker_given_to_another_instrument_is_two_instruments(self, ground, vendor):
+    def test_nothing_is_expected_or_asked_for_before_a_symbols_start_and_after_its_end(self, ground, vendor):
+        # OLD and NEW are two instruments that the vendor has called by one ticker, one after the other.
         ground.keep("""
             symbols:
-              OLD: {end: 2025-02-27, sources: [{vendor: BTC}]}
-              NEW: {start: 2025-02-28, sources: [{vendor: BTC}]}
+              BTC: {end: 2025-02-28}
+              ETH: {start: 2025-02-27}
+              OLD: {end: 2025-02-27, sources: [{vendor: TICKER}]}
+              NEW: {start: 2025-02-28, sources: [{vendor: TICKER}]}
         """)
 
         outcomes = ground.fill()
 
-        assert [outcome.rows for outcome in outcomes] == [24, 0, 24]
-        assert {day: symbol for symbol, day in ground.rows().select("symbol", pl.col("ts").dt.day()).iter_rows()} == {
-            26: "OLD",
-            28: "NEW",
-        }
-        assert all(outcome.filled for outcome in outcomes)
-        assert sorted(asked(vendor, "BTC")) == [
+        assert [set(counts(outcome)) for outcome in outcomes] == [{"BTC", "OLD"}, {"BTC", "ETH"}, {"ETH", "NEW"}]
+        assert all(verdict.passed for outcome in outcomes for verdict in outcome.verdicts)
+        assert asked(vendor, "BTC") == [Window(at("2025-02-26T00:00"), at("2025-02-28T00:00"))]
+        assert asked(vendor, "ETH") == [Window(at("2025-02-27T00:00"), at("2025-03-01T00:00"))]
+        assert sorted(asked(vendor, "TICKER")) == [
             Window(at("2025-02-26T00:00"), at("2025-02-27T00:00")),
             Window(at("2025-02-28T00:00"), at("2025-03-01T00:00")),
         ]
-
-    def test_a_delisted_symbol_is_not_asked_for_as_time_goes_by(self, ground, vendor):
-        ground.keep("symbols: {BTC: {end: 2025-02-27}, ETH: {}}\nend: 2026-01-01")
-        ground.fill()
-        vendor.log.clear()
-        ground.wait(days=1)
-
-        outcomes = ground.fill()
-
-        assert asked(vendor, "BTC") == []
-        assert set(counts(outcomes[-1])) == {"ETH"}
+        assert ground.complete()
+        completeness = ground.table("SELECT symbol, expected, stored, health FROM ops.completeness ORDER BY symbol")
+        assert completeness.rows() == [
+            (symbol, bars, bars, "HEALTHY") for symbol, bars in (("BTC", 48), ("ETH", 48), ("NEW", 24), ("OLD", 24))
+        ]
 
 
 class TestGenesis:
-    def test_a_late_genesis_is_recorded_and_nothing_is_expected_or_asked_for_before_it(self, ground, vendor):
-        ground.keep(MINUTES + "symbols: {BTC: {}, LATE: {}}")
+    def test_a_late_genesis_is_asked_for_once_and_nothing_is_expected_or_asked_for_before_it(self, ground, vendor):
+        ground.keep(MINUTES + "symbols: {BTC: {}, LATE: {}}\nend: 2026-01-01")
 
         outcomes = ground.fill()
 
+        assert sum(entry["endTime"] is None for entry in vendor.log) == 2
         assert ground.table("SELECT symbol, ts, source FROM ops.genesis WHERE symbol = 'LATE'").rows() == [
             ("LATE", LATE_GENESIS.replace(tzinfo=None), "vendor")
         ]
         assert min(window.start for window in asked(vendor, "LATE")) == LATE_GENESIS
-        assert [counts(outcome)["LATE"].expected for outcome in outcomes[1:]] == [1440 - 510, 1440]
+        assert [counts(outcome)["LATE"].expected for outcome in outcomes[1:]] == [1440 - 510, 1440, 720]
         assert "LATE" not in counts(outcomes[0])
         assert all(verdict.passed for outcome in outcomes for verdict in outcome.verdicts)
         completeness = ground.table("SELECT expected, missing, health FROM ops.completeness WHERE symbol = 'LATE'")
-        assert completeness.rows() == [(2 * 1440 - 510, 0, "HEALTHY")]
+        assert completeness.rows() == [(2 * 1440 - 510 + 720, 0, "HEALTHY")]
 
-    def test_the_first_bar_is_asked_for_once(self, ground, vendor):
-        ground.keep("symbols: {BTC: {}, LATE: {}}")
-        ground.fill()
-        assert sum(entry["endTime"] is None for entry in vendor.log) == 2
         vendor.log.clear()
-        ground.wait(days=1)
-        ground.keep("symbols: {BTC: {}, LATE: {}}\nend: 2026-01-01")
-
+        ground.wait(minutes=5)
         ground.fill()
 
-        assert sum(entry["endTime"] is None for entry in vendor.log) == 0
+        assert sorted(asked(vendor)) == [Window(at("2025-03-01T12:00"), at("2025-03-01T12:05"))] * 2
+        assert len(vendor.log) == 2
 
     def test_a_source_that_cannot_name_a_first_bar_leaves_the_head_open_and_the_genesis_verdict_fails(
         self, empty_ground
@@ -454,58 +393,42 @@ class TestGenesis:
         assert [counts(outcome)["BTC"].missing for outcome in outcomes] == [24, 8, 0]
         assert len(ground.absent("BTC")) == 32
 
-    def test_refetch_moves_a_genesis_back_and_both_are_on_record(self, empty_ground, own_vendor):
-        ground = empty_ground
-        ground.add_vendor("vendor", own_vendor())
-        ground.keep("symbols: {LATE: {}}")
+    def test_refetch_moves_a_genesis_back_and_both_are_on_record(self, ground, vendor):
+        ground.keep("symbols: {NEW: {sources: [{vendor: LATE}]}}")
         ground.fill()
-        older = own_vendor(symbols={"LATE": Instrument(genesis=at("2025-02-26T20:00"))})
-        ground.add_vendor("vendor", older)
-        ground.keep("symbols: {LATE: {}}")
-
+        ground.keep("symbols: {NEW: {sources: [{vendor: EARLY}]}}")
         ground.fill()
-        assert asked(older) == []
+        assert asked(vendor, "EARLY") == []
         ground.wait(hours=1)
+
         outcomes = ground.fill(refetch=True)
 
-        assert ground.opens("LATE")[0] == at("2025-02-26T20:00")
+        assert ground.opens("NEW")[0] == EARLY_GENESIS
         assert outcomes[0].new == 4
         assert all(verdict.passed for outcome in outcomes for verdict in outcome.verdicts)
         assert ground.table("SELECT ts FROM ops.genesis ORDER BY found_at")["ts"].dt.hour().to_list() == [9, 20]
-        assert ground.absent("LATE") == every(timedelta(hours=1), at("2025-02-26T00:00"), at("2025-02-26T20:00"))
+        assert ground.absent("NEW") == every(timedelta(hours=1), at("2025-02-26T00:00"), EARLY_GENESIS)
 
-    def test_a_genesis_that_moves_on_leaves_older_rows_and_the_verdict_says_so(self, empty_ground, own_vendor):
-        ground = empty_ground
-        ground.add_vendor("vendor", own_vendor(symbols={"LATE": Instrument(genesis=at("2025-02-26T20:00"))}))
-        ground.keep("symbols: {LATE: {}}")
-        ground.fill()
-        ground.add_vendor("vendor", own_vendor())
-        ground.keep("symbols: {LATE: {}}")
-
-        outcomes = ground.fill(refetch=True)
-
-        assert [verdict(outcome, "genesis").passed for outcome in outcomes] == [False, False, True]
-        assert "LATE has 4 bars before its genesis 2025-02-27 09:00Z" in verdict(outcomes[0], "genesis").summary
-
-    def test_a_genesis_that_moves_on_takes_what_was_explained_before_it_along(self, empty_ground, own_vendor):
-        ground = empty_ground
-        hole = Fault(fault="hole", start=at("2025-02-26T21:00"), end=at("2025-02-27T00:00"))
-        ground.add_vendor("vendor", own_vendor(hole, symbols={"LATE": Instrument(genesis=at("2025-02-26T20:00"))}))
-        ground.keep("symbols: {LATE: {}}")
+    def test_a_genesis_that_moves_on_leaves_older_rows_and_the_verdict_says_so(self, ground, vendor):
+        vendor.set_faults([Fault(fault="hole", start=at("2025-02-26T21:00"), end=at("2025-02-27T00:00"))])
+        ground.keep("symbols: {NEW: {sources: [{vendor: EARLY}]}}")
         ground.fill()
         ground.wait(hours=2)
-        ground.fill()
-        later = own_vendor(symbols={"LATE": Instrument(genesis=at("2025-02-28T00:00"))})
-        ground.add_vendor("vendor", later)
-        ground.keep("symbols: {LATE: {}}")
-        ground.fill(refetch=True)
+        assert counts(ground.fill()[0])["NEW"].outage == 3
+        ground.keep("symbols: {NEW: {sources: [{vendor: LAST}]}}")
+
+        last = Window(LAST_GENESIS, LAST_GENESIS + timedelta(days=1))
+        (refetched,) = ground.fill(refetch=True, window=last)
+        first, *_ = ground.fill()
+
+        assert verdict(refetched, "genesis").passed
+        assert not verdict(first, "genesis").passed
+        assert "NEW has 1 bar before its genesis 2025-02-28 00:00Z" in verdict(first, "genesis").summary
+        # What was explained before it counts no more.
+        assert ground.gaps().is_empty()
         ground.lose("ts < '2025-02-28' OR ts >= '2025-02-28 20:00'")
-
-        expected, stored, explained, missing = ground.table(
-            "SELECT expected, stored, explained, missing FROM ops.completeness"
-        ).row(0)
-
-        assert (expected, stored, explained, missing) == (24, 20, 0, 4)
+        completeness = ground.table("SELECT expected, stored, explained, missing FROM ops.completeness").row(0)
+        assert completeness == (24, 20, 0, 4)
 
 
 class TestTheOpenBar:
@@ -522,10 +445,9 @@ class TestTheOpenBar:
         assert ground.opens("BTC")[-1] == at("2025-03-01T12:00")
         assert asked(vendor) == [Window(at("2025-03-01T12:00"), at("2025-03-01T12:01"))]
 
-    def test_the_open_bar_is_not_stored_when_the_vendor_gives_it_unasked(self, empty_ground, own_vendor):
-        ground = empty_ground
+    def test_the_open_bar_is_not_stored_when_the_vendor_gives_it_unasked(self, ground, vendor):
         ground.clock.now = at("2025-03-01T12:00") + timedelta(seconds=30)
-        ground.add_vendor("vendor", own_vendor(Fault(fault="outside", bars=3)))
+        vendor.set_faults([Fault(fault="outside", bars=3)])
         ground.keep(MINUTES + "start: 2025-03-01\nend: 2026-01-01\nsymbols: {BTC: {}}")
 
         (outcome,) = ground.fill()
@@ -566,19 +488,6 @@ class TestRevisions:
         assert (new["close"] != old["close"]).all()
         assert ground.rows().height == 72
 
-    def test_refetch_without_a_revision_changes_nothing(self, ground, vendor):
-        ground.keep("symbols: {BTC: {}}")
-        ground.fill()
-        rows = ground.rows()
-        vendor.log.clear()
-
-        outcomes = ground.fill(refetch=True)
-
-        assert asked(vendor) == [Window(at("2025-02-26T00:00"), at("2025-03-01T00:00"))]
-        assert all(outcome.new == outcome.revised == 0 for outcome in outcomes)
-        assert ground.rows().equals(rows)
-        assert ground.table("SELECT * FROM ops.revisions").is_empty()
-
 
 class TestJobs:
     def test_a_job_tells_what_was_asked_and_what_came_of_it(self, ground, vendor):
@@ -598,13 +507,10 @@ class TestJobs:
         assert detail["requests"]["vendor"]["requests"] == len(vendor.log)
         assert detail["requests"]["vendor"]["bytes"] > 0
 
-    def test_a_job_counts_its_own_requests_where_sources_serve_several_fills(self, ground):
-        ground.keep("symbols: {BTC: {}}")
-        ground.fill()
-
+        # The same sources serve another fill: a job counts its own requests.
+        vendor.log.clear()
         ground.fill(sources=ground.sources)
-
-        assert ground.job()["detail"]["requests"]["vendor"]["requests"] == 0
+        assert ground.job()["detail"]["requests"]["vendor"]["requests"] == len(vendor.log)
 
     def test_a_job_with_a_partition_that_failed_is_incomplete_and_names_it(self, ground, vendor):
         vendor.set_faults([Fault(fault="error", start=at("2025-02-26T00:00"), end=at("2025-02-26T01:00"))])

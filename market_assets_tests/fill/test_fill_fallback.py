@@ -9,8 +9,7 @@ import pytest
 
 from market_assets.market_time.timeframes import Window
 from market_assets.practice.faults import Fault
-from market_assets.practice.simulate import Instrument
-from market_assets_tests.fill.ground import LATE_GENESIS, asked, at, candles, counts, every, verdict
+from market_assets_tests.fill.ground import EARLY_GENESIS, LATE_GENESIS, asked, at, candles, counts, every, verdict
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 MINUTES = "timeframes: {fetch: [1m]}\n"
@@ -29,13 +28,6 @@ def from_second(ground) -> list:
 
 
 class TestWhatTheSecondSourceIsAskedFor:
-    def test_the_second_is_not_asked_where_the_first_has_everything(self, pair, second_vendor):
-        pair.keep("symbols: {BTC: {}}")
-
-        assert all(outcome.sources == {"vendor": 24} for outcome in pair.fill())
-
-        assert asked(second_vendor) == []
-
     def test_the_second_is_asked_for_exactly_what_the_first_lacks_and_rows_say_whose_they_are(
         self, pair, vendor, second_vendor
     ):
@@ -105,11 +97,14 @@ class TestWhatTheSecondSourceIsAskedFor:
         assert [counts(outcome)["BTC"].missing for outcome in outcomes] == [8, 8, 0]
 
     def test_a_symbol_has_sources_and_names_of_its_own(self, pair, vendor, second_vendor):
-        pair.keep("symbols: {BTC: {sources: [{second: OTHER}, vendor]}, ETH: {sources: [vendor]}}")
+        pair.keep("symbols: {BTC: {sources: [{second: OTHER}, vendor]}, ETH: {}}")
 
         pair.fill()
 
-        assert {entry["symbol"] for entry in second_vendor.log} == {"OTHER"}
+        # Neither second choice is asked for more than the first bar, where the first choice has everything.
+        assert asked(second_vendor, "ETH") == asked(vendor, "BTC") == []
+
+        assert {entry["symbol"] for entry in second_vendor.log} == {"OTHER", "ETH"}
         assert {entry["symbol"] for entry in vendor.log} == {"BTC", "ETH"}
         assert dict(pair.rows().select("symbol", "source").unique().iter_rows()) == {"BTC": "second", "ETH": "vendor"}
 
@@ -160,41 +155,36 @@ class TestPreference:
 
 
 class TestWhoNamesTheGenesis:
-    def test_the_oldest_bar_that_any_source_names_is_the_genesis(self, empty_ground, own_vendor):
-        ground = empty_ground
-        older = Instrument(genesis=at("2025-02-26T20:00"))
-        ground.add_vendor("vendor", own_vendor())
-        ground.add_vendor("older", own_vendor(symbols={"LATE": older}, seed=1))
-        ground.keep("symbols: {LATE: {}}")
+    new = "symbols: {NEW: {sources: [{second: LATE}, {vendor: EARLY}]}}"
+    """The preferred source begins later than the other one."""
 
-        outcomes = ground.fill()
+    def test_the_oldest_bar_that_any_source_names_is_the_genesis(self, pair):
+        pair.keep(self.new)
 
-        assert ground.table("SELECT ts, source FROM ops.genesis").rows() == [
-            (older.genesis.replace(tzinfo=None), "older")
-        ]
-        assert [outcome.sources for outcome in outcomes] == [{"older": 4}, {"older": 9, "vendor": 15}, {"vendor": 24}]
+        outcomes = pair.fill()
+
+        genesis = pair.table("SELECT ts, source FROM ops.genesis").row(0)
+        assert genesis == (EARLY_GENESIS.replace(tzinfo=None), "vendor")
+        assert [outcome.sources for outcome in outcomes] == [{"vendor": 4}, {"vendor": 9, "second": 15}, {"second": 24}]
         assert all(verdict.passed for outcome in outcomes for verdict in outcome.verdicts)
 
-    def test_no_genesis_is_recorded_while_a_source_that_may_know_an_older_bar_is_down(self, empty_ground, own_vendor):
-        ground = empty_ground
-        older = own_vendor(Fault(fault="error"), symbols={"LATE": Instrument(genesis=at("2025-02-26T20:00"))}, seed=1)
-        ground.add_vendor("older", older)
-        ground.add_vendor("vendor", own_vendor())
-        ground.keep("symbols: {LATE: {}}")
-        down = ground.fill()
-        assert ground.table("SELECT * FROM ops.genesis").is_empty()
-        assert [outcome.sources for outcome in down] == [{}, {"vendor": 15}, {"vendor": 24}]
+    def test_no_genesis_is_recorded_while_a_source_that_may_know_an_older_bar_is_down(self, pair, vendor):
+        vendor.set_faults([Fault(fault="error")])
+        pair.keep(self.new)
+        down = pair.fill()
+        assert pair.table("SELECT * FROM ops.genesis").is_empty()
+        assert [outcome.sources for outcome in down] == [{}, {"second": 15}, {"second": 24}]
         assert not verdict(down[0], "genesis").passed
 
-        older.set_faults([])
-        outcomes = ground.fill()
+        vendor.set_faults([])
+        outcomes = pair.fill()
 
-        assert ground.table("SELECT ts FROM ops.genesis")["ts"].dt.hour().to_list() == [20]
-        assert [outcome.sources for outcome in outcomes] == [{"older": 4}, {"older": 9}, {}]
+        assert pair.table("SELECT ts FROM ops.genesis")["ts"].to_list() == [EARLY_GENESIS.replace(tzinfo=None)]
+        assert [outcome.sources for outcome in outcomes] == [{"vendor": 4}, {"vendor": 9}, {}]
         assert all(verdict.passed for outcome in outcomes for verdict in outcome.verdicts)
 
     @pytest.mark.parametrize(
-        ("first", "genesis"), [("2025-02-26T20:00", at("2025-02-26T20:00")), ("2025-02-27T08:30", LATE_GENESIS)]
+        ("first", "genesis"), [("2025-02-26T20:00", EARLY_GENESIS), ("2025-02-27T08:30", LATE_GENESIS)]
     )
     def test_a_file_that_reaches_back_behind_the_bar_that_a_vendor_names_is_not_cut_off(self, ground, first, genesis):
         ground.add_archive("files", {"LATE": candles(every(MINUTE, at(first), at("2025-02-27T10:00")))})

@@ -349,7 +349,9 @@ class TestTrouble:
 
     @pytest.mark.parametrize("suffix", ["parquet", "csv", "csv.gz", "zip"])
     @pytest.mark.parametrize(
-        "content", [b"", b"\xff\xfe\x00garbage" * 20, b"PK\x03\x04 not a zip", gzip.compress(b"a,b\n" * 9999)[:-30]]
+        "content",
+        [b"", b"\xff\xfe\x00garbage" * 20, b"PK\x03\x04 not a zip", gzip.compress(b"a,b\n" * 9999)[:-30]],
+        ids=["empty", "garbage", "not a zip", "cut gzip"],
     )
     def test_a_file_that_is_not_what_its_name_says_is_an_error_that_names_it(self, tmp_path, suffix, content):
         (tmp_path / f"SPY.{suffix}").write_bytes(content)

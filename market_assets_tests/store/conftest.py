@@ -67,6 +67,10 @@ class Child:
     def go_on(self) -> None:
         self.process.stdin.close()
 
+    def do_one(self) -> None:
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()

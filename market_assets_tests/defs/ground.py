@@ -1,0 +1,135 @@
+"""A practice ground for the Dagster side: a home, a small universe, its definitions, and what can be seen of its runs."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import duckdb
+import yaml
+
+from market_assets.definitions import build_definitions
+from market_assets.defs.candles import candles_key
+from market_assets.defs.events import CHECKS
+from market_assets.defs.resources import Clock, StoreResource
+from market_assets.defs.runs import RangeRun, execute
+from market_assets.market_time.timeframes import Timeframe
+from market_assets.universe import load_universe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import polars as pl
+
+    from market_assets.practice.vendor import PracticeVendor
+    from market_assets.universe import Profile
+
+NOW = "2025-03-01T12:00:00+00:00"
+
+
+class Ground:
+    """A home with one profile, `kept`: days of hours from 2025-02-03 (a Monday) to 2025-02-10, two symbols."""
+
+    def __init__(self, home: Path, instance: dg.DagsterInstance) -> None:
+        self.home = home
+        self.instance = instance
+        self.definitions = dg.Definitions()
+
+    def keep(self, vendor: PracticeVendor | None = None, keys: str = "", now: str = NOW) -> Profile:
+        """Write the universe and build its definitions; `keys` take the place of the profile's usual ones."""
+        self.clock = Clock(fixed=now)
+        address = {} if vendor is None else {"base_url": vendor.url}
+        universe = {
+            "sources": {"practice": {**address, "retries": 0, "backoff": 0}},
+            "profiles": {
+                "kept": {
+                    "kind": "CRYPTO",
+                    "start": "2025-02-03",
+                    "end": "2025-02-10",
+                    "timeframes": {"fetch": ["1h"]},
+                    "sources": ["practice"],
+                    "symbols": {"BTC": {}, "ETH": {}},
+                    **(yaml.safe_load(textwrap.dedent(keys)) or {}),
+                }
+            },
+        }
+        path = self.home / "universe.yaml"
+        path.write_text(yaml.safe_dump(universe))
+        self.universe = load_universe(path, environ={})
+        self.profile = self.universe.profiles["kept"]
+        resources = {"store": StoreResource(database=str(self.home / "market.duckdb")), "clock": self.clock}
+        self.definitions = build_definitions(self.universe, overrides=resources)
+        return self.profile
+
+    def key(self, timeframe: str = "1h") -> dg.AssetKey:
+        return candles_key("kept", Timeframe(timeframe))
+
+    def partitions(self, timeframe: str = "1h") -> dg.PartitionsDefinition[str]:
+        found = self.definitions.resolve_asset_graph().get(self.key(timeframe)).partitions_def
+        assert found is not None
+        return found
+
+    def keys(self, timeframe: str = "1h") -> list[str]:
+        return list(self.partitions(timeframe).get_partition_keys())
+
+    def fill(self, *partitions: str, **config: object) -> dg.DagsterRun:
+        """Fill from the first to the last of some partitions, or all of them."""
+        return self.run("1h", *partitions, config=config)
+
+    def run(self, timeframe: str, *partitions: str, config: Mapping[str, object] | None = None) -> dg.DagsterRun:
+        ranged = RangeRun("kept", (Timeframe(timeframe),), partitions or tuple(self.keys(timeframe)))
+        self.done = 0
+        run_id, _ = execute(self.definitions, self.instance, ranged, config=dict(config or {}), done=self._count)
+        run = self.instance.get_run_by_id(run_id)
+        assert run is not None
+        return run
+
+    def _count(self) -> None:
+        self.done += 1
+
+    def colours(self, timeframe: str = "1h") -> dict[str, str]:
+        """Each partition with the colour of its square in the UI."""
+        return colours(self.instance, self.key(timeframe), self.partitions(timeframe))
+
+    def verdicts(self, timeframe: str = "1h") -> dict[str, tuple[str, ...]]:
+        """Each judged partition with its verdicts in the order of CHECKS; one that is not current is marked."""
+        found: dict[str, dict[str, str]] = {}
+        keys = [dg.AssetCheckKey(self.key(timeframe), check) for check in CHECKS]
+        for info in self.instance.event_log_storage.get_asset_check_partition_info(keys):
+            word = info.latest_execution_status.value + ("" if info.is_current else " BEFORE")
+            found.setdefault(str(info.partition_key), {})[info.check_key.name] = word
+        return {key: tuple(verdicts.get(check, "NONE") for check in CHECKS) for key, verdicts in found.items()}
+
+    def evaluations(self, run: dg.DagsterRun) -> dict[tuple[str, str], Any]:
+        """What a run said of each partition and check."""
+        found = {}
+        for entry in self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
+            data: Any = entry.get_dagster_event().event_specific_data
+            found[data.partition, data.check_name] = data
+        return found
+
+    def materializations(self, run: dg.DagsterRun) -> dict[str, dg.AssetMaterialization]:
+        entries = self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+        found = [entry.asset_materialization for entry in entries]
+        return {str(one.partition): one for one in found if one is not None}
+
+    def failure(self, run: dg.DagsterRun) -> Any:
+        """What a run's failed step left for a person to read: the dg.Failure's own data."""
+        (entry,) = self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+        data: Any = entry.get_dagster_event().event_specific_data
+        return data.user_failure_data
+
+    def messages(self, run: dg.DagsterRun) -> list[str]:
+        return [entry.user_message for entry in self.instance.all_logs(run.run_id)]
+
+    def table(self, sql: str) -> pl.DataFrame:
+        with duckdb.connect(self.home / "market.duckdb", read_only=True) as db:
+            return db.sql(sql).pl()
+
+
+def colours(instance: dg.DagsterInstance, key: dg.AssetKey, partitions: dg.PartitionsDefinition[str]) -> dict[str, str]:
+    """Each partition of an asset with the colour of its square in the UI."""
+    found = instance.get_status_by_partition(key, partitions.get_partition_keys(), partitions)
+    return {name: status.value if status else "MISSING" for name, status in (found or {}).items()}

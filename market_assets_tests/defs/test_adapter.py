@@ -1,0 +1,294 @@
+"""What this project relies on in Dagster, most of it private: a test that fails here says what an upgrade has moved."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import pytest
+import sqlalchemy as db
+from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView, TemporalContext
+from dagster._core.definitions.assets.graph.remote_asset_graph import RemoteWorkspaceAssetGraph
+from dagster._core.execution.asset_backfill import AssetBackfillData, execute_asset_backfill_iteration_inner
+from dagster._core.remote_representation.external import RemoteRepository
+from dagster._core.remote_representation.external_data import RepositorySnap
+from dagster._core.remote_representation.handle import RepositoryHandle
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
+from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS, create_db_conn_string
+from dagster._core.storage.tags import HIDDEN_TAG_PREFIX
+
+from market_assets.defs.adapter import NO_VALUE, asset_output, check_output, latest_materializations, range_tags
+from market_assets_tests.defs.ground import colours
+from market_assets_tests.defs.toy import CHECK, DAYS, KEY, KEYS, evaluation, fills, run, toy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.filterwarnings("ignore::dagster.PreviewWarning", "ignore::dagster.BetaWarning")
+
+
+def verdicts(instance: dg.DagsterInstance) -> dict[str | None, tuple[str, bool]]:
+    infos = instance.event_log_storage.get_asset_check_partition_info([CHECK])
+    return {info.partition_key: (info.latest_execution_status.value, info.is_current) for info in infos}
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """Every SQL statement that any engine executes meanwhile."""
+    seen: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        seen.append(statement)
+
+    db.event.listen(db.Engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        db.event.remove(db.Engine, "before_cursor_execute", note)
+
+
+def test_range_tags_make_a_run_of_every_partition_from_first_to_last_and_of_no_excluded_day(
+    instance: dg.DagsterInstance,
+) -> None:
+    seen: list[str] = []
+
+    def body(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        seen.extend(context.partition_keys)
+        yield check_output(KEY, CHECK.name)
+
+    run(instance, body, "2025-01-07", "2025-01-13")
+    assert seen == ["2025-01-07", "2025-01-08", "2025-01-10", "2025-01-13"]
+
+
+def test_a_run_of_one_partition_gives_its_key_the_same_way(instance: dg.DagsterInstance) -> None:
+    seen: list[str] = []
+
+    def body(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        seen.extend(context.partition_keys)
+        yield check_output(KEY, CHECK.name)
+
+    assert dg.materialize([toy(body)], instance=instance, partition_key=KEYS[1]).success
+    assert seen == [KEYS[1]]
+
+
+def test_an_evaluation_is_stored_for_its_partition_and_is_current(instance: dg.DagsterInstance) -> None:
+    run(instance, fills(*KEYS))
+    assert verdicts(instance) == dict.fromkeys(KEYS, ("SUCCEEDED", True))
+    newest = latest_materializations(instance, KEY, KEYS)
+    for info in instance.event_log_storage.get_asset_check_partition_info([CHECK]):
+        assert info.latest_target_materialization_storage_id == newest[str(info.partition_key)]
+
+
+def test_an_evaluation_keeps_its_words_its_severity_and_its_numbers(instance: dg.DagsterInstance) -> None:
+    run_id = run(instance, fills(KEYS[0], red=(KEYS[1],)))
+    entries = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    data: Any = entries[1].get_dagster_event().event_specific_data
+    assert (data.partition, data.passed, data.severity.value) == (KEYS[1], False, "WARN")
+    assert data.description == "A sentence."
+    assert data.metadata == {"missing": dg.MetadataValue.int(3)}
+
+
+def test_an_evaluation_without_the_materialization_that_it_is_about_would_not_be_current(
+    instance: dg.DagsterInstance,
+) -> None:
+    def body(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        early = evaluation(context, KEYS[0])
+        yield dg.AssetMaterialization(KEY, partition=KEYS[0])
+        yield early
+        yield check_output(KEY, CHECK.name)
+
+    run(instance, body, KEYS[0], KEYS[0])
+    assert verdicts(instance) == {KEYS[0]: ("SUCCEEDED", False)}
+
+
+def test_a_later_materialization_outdates_a_verdict_until_the_next_one(instance: dg.DagsterInstance) -> None:
+    run(instance, fills(KEYS[0]), KEYS[0], KEYS[0])
+    instance.report_runless_asset_event(dg.AssetMaterialization(KEY, partition=KEYS[0]))
+    assert verdicts(instance)[KEYS[0]] == ("SUCCEEDED", False)
+    run(instance, fills(KEYS[0]), KEYS[0], KEYS[0])
+    assert verdicts(instance)[KEYS[0]] == ("SUCCEEDED", True)
+
+
+def test_a_partition_that_was_not_filled_has_a_verdict_too(instance: dg.DagsterInstance) -> None:
+    run(instance, fills(*KEYS[:2], red=(KEYS[2],), then=dg.Failure("one is not filled")), KEYS[0], KEYS[2])
+    assert verdicts(instance)[KEYS[2]] == ("FAILED", True)
+    # A day that was green and fails now is judged against the rows that it still has.
+    run(instance, fills(red=(KEYS[0],), then=dg.Failure("not filled again")), KEYS[0], KEYS[0])
+    assert verdicts(instance)[KEYS[0]] == ("FAILED", True)
+    assert colours(instance, KEY, DAYS)[KEYS[0]] == "FAILED"
+
+
+def test_partitions_that_a_failing_step_did_not_yield_are_failed_and_the_others_stay_materialized(
+    instance: dg.DagsterInstance,
+) -> None:
+    run(instance, fills(*KEYS[1:3], then=dg.Failure("the rest is not filled")), KEYS[0], KEYS[3])
+    expected = ["FAILED", "MATERIALIZED", "MATERIALIZED", "FAILED", "MISSING", "MISSING"]
+    assert list(colours(instance, KEY, DAYS).values()) == expected
+    cache = get_and_update_asset_status_cache_value(instance, KEY, DAYS)
+    assert cache is not None
+    assert cache.deserialize_materialized_partition_subsets(DAYS).get_partition_keys() == KEYS[1:3]
+    assert set(cache.deserialize_failed_partition_subsets(DAYS).get_partition_keys()) == {KEYS[0], KEYS[3]}
+
+
+def test_partitions_that_a_successful_step_did_not_yield_are_neither_filled_nor_failed(
+    instance: dg.DagsterInstance,
+) -> None:
+    run(instance, fills(*KEYS[:2]), KEYS[0], KEYS[3])
+    assert list(colours(instance, KEY, DAYS).values()) == ["MATERIALIZED"] * 2 + ["MISSING"] * 4
+    # The UI shows these as skipped: planned by a run that has ended well.
+    assert verdicts(instance)[KEYS[3]] == ("PLANNED", True)
+
+
+def test_the_newest_materialization_of_many_partitions_is_found_by_one_query(instance: dg.DagsterInstance) -> None:
+    run(instance, fills(*KEYS[:4]))
+    run(instance, fills(KEYS[0]), KEYS[0], KEYS[0])
+    with statements() as seen:
+        newest = latest_materializations(instance, KEY, KEYS)
+    assert len([one for one in seen if "FROM event_logs" in one]) == 1
+    assert set(newest) == set(KEYS[:4])
+    assert max(newest, key=lambda partition: newest[partition]) == KEYS[0]
+
+
+def test_a_step_owes_an_output_for_each_check_and_we_know_its_name(instance: dg.DagsterInstance) -> None:
+    def silent(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        yield dg.AssetMaterialization(KEY, partition=KEYS[0])
+        yield evaluation(context, KEYS[0])
+
+    names = set(toy(silent).op.output_dict)
+    assert check_output(KEY, CHECK.name).output_name in names
+    failed = instance.get_run_by_id(run(instance, silent, KEYS[0], KEYS[0]))
+    paid = instance.get_run_by_id(run(instance, fills(KEYS[0]), KEYS[0], KEYS[0]))
+    assert failed is not None
+    assert paid is not None
+    assert (failed.status.value, paid.status.value) == ("FAILURE", "SUCCESS")
+
+
+@pytest.mark.parametrize("with_output", [True, False])
+def test_what_is_downstream_in_the_same_run_goes_on_after_an_output_that_materializes_nothing(
+    instance: dg.DagsterInstance, *, with_output: bool
+) -> None:
+    @dg.asset(key=KEY, partitions_def=DAYS, dagster_type=NO_VALUE, output_required=False)
+    def upstream():
+        yield dg.AssetMaterialization(KEY, partition=KEYS[0])
+        if with_output:
+            yield asset_output()
+
+    @dg.asset(partitions_def=DAYS, deps=[upstream], dagster_type=NO_VALUE, output_required=False)
+    def downstream(context):
+        yield dg.AssetMaterialization(context.asset_key, partition=KEYS[0])
+
+    tags = range_tags(KEYS[0], KEYS[2])
+    assert dg.materialize([upstream, downstream], instance=instance, tags=tags).success
+    # Of the three partitions only the one that was yielded, and only once.
+    assert [one.partition_key for one in instance.fetch_materializations(KEY, limit=10).records] == KEYS[:1]
+    # This is why there is an output: without it the step downstream is skipped, and the run is a success.
+    assert instance.get_materialized_partitions(downstream.key) == ({KEYS[0]} if with_output else set())
+
+
+def test_a_listener_hears_of_every_materialization_while_the_run_goes_on(instance: dg.DagsterInstance) -> None:
+    heard: list[str | None] = []
+    during: list[int] = []
+    run_id = "00000000-0000-4000-8000-000000000001"
+
+    def body(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        for partition in context.partition_keys:
+            yield dg.AssetMaterialization(KEY, partition=partition)
+            during.append(len(heard))
+        yield check_output(KEY, CHECK.name)
+
+    def listen(entry: dg.EventLogEntry) -> None:
+        event = entry.dagster_event
+        if event is not None and event.is_step_materialization and event.asset_key == KEY:
+            heard.append(event.partition)
+
+    instance.add_event_listener(run_id, listen)
+    job = dg.Definitions([toy(body)]).resolve_implicit_global_asset_job_def()
+    job.execute_in_process(instance=instance, run_id=run_id, tags=range_tags(KEYS[0], KEYS[-1]), asset_selection=[KEY])
+    assert heard == KEYS
+    assert during == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_sqlite_event_log_opens_every_file_by_the_method_that_ours_replaces(tmp_path: Path) -> None:
+    opened: Counter[str] = Counter()
+
+    class Watched(SqliteEventLogStorage):
+        @contextmanager
+        def _connect(self, shard: str) -> Iterator[db.Connection]:
+            opened[shard] += 1
+            with super()._connect(shard) as connection:
+                yield connection
+
+    storage = Watched(str(tmp_path))
+    with storage.run_connection("one") as connection:
+        assert db.inspect(connection).has_table("event_logs")
+    with storage.index_connection() as connection:
+        assert db.inspect(connection).has_table("asset_keys")
+    assert opened["one"] == 1
+    assert opened[INDEX_SHARD_NAME] >= 1
+    assert storage.conn_string_for_shard("one") == create_db_conn_string(str(tmp_path), "one")
+    assert storage.path_for_shard("one") == str(tmp_path / "one.db")
+    # What ours uses of it.
+    assert isinstance(storage._db_lock, type(threading.Lock()))
+    assert storage._initialized_dbs == {"one", INDEX_SHARD_NAME}
+    assert SQLITE_BUSY_TIMEOUT_SECONDS >= 30
+    fresh = db.create_engine(create_db_conn_string(str(tmp_path), "two"))
+    storage._initdb(fresh)
+    assert db.inspect(fresh).has_table("event_logs")
+    fresh.dispose()
+
+
+def first_runs_of_a_backfill(defs: dg.Definitions, instance: dg.DagsterInstance) -> list[set[dg.AssetKey]]:
+    """The assets of each run that the daemon starts first for a backfill of every partition of all assets."""
+    repository = RemoteRepository(
+        RepositorySnap.from_def(defs.get_repository_def()),
+        RepositoryHandle.for_test(),
+        auto_materialize_use_sensors=True,
+    )
+    location = SimpleNamespace(name="here", get_repositories=lambda: {"here": repository})
+    workspace: Any = SimpleNamespace(code_location_entries={"here": SimpleNamespace(code_location=location)})
+    graph = RemoteWorkspaceAssetGraph.build(workspace)
+    now = datetime.now(UTC)
+    backfill = AssetBackfillData.from_asset_partitions(
+        asset_graph=graph,
+        partition_names=DAYS.get_partition_keys(),
+        asset_selection=list(graph.get_all_asset_keys()),
+        dynamic_partitions_store=instance,
+        all_partitions=False,
+        backfill_start_timestamp=now.timestamp(),
+    )
+    view = AssetGraphView(
+        temporal_context=TemporalContext(effective_dt=now, last_event_id=None), instance=instance, asset_graph=graph
+    )
+    result = execute_asset_backfill_iteration_inner(
+        "backfill", backfill, view, now.timestamp(), logging.getLogger("backfill"), run_config=None
+    )
+    return [set(request.asset_selection or ()) for request in result.run_requests]
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_a_backfill_puts_assets_of_different_backfill_policies_in_runs_of_their_own(
+    instance: dg.DagsterInstance, *, alike: bool
+) -> None:
+    fetched_policy = dg.BackfillPolicy.multi_run(max_partitions_per_run=100)
+    derived_policy = fetched_policy if alike else dg.BackfillPolicy.single_run()
+
+    @dg.asset(partitions_def=DAYS, backfill_policy=fetched_policy)
+    def fetched() -> None: ...
+
+    @dg.asset(partitions_def=DAYS, backfill_policy=derived_policy, deps=[fetched])
+    def derived() -> None: ...
+
+    first = first_runs_of_a_backfill(dg.Definitions([fetched, derived]), instance)
+    assert first == [{fetched.key, derived.key} if alike else {fetched.key}]
+
+
+def test_tags_with_this_prefix_are_not_shown_in_the_ui() -> None:
+    assert HIDDEN_TAG_PREFIX == ".dagster/"

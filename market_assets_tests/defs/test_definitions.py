@@ -1,0 +1,275 @@
+"""The definitions that a universe makes: what they are, what they cost to load, and what they never tell."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import pytest
+from dagster._core.remote_representation.external_data import RepositorySnap
+from dagster._serdes import serialize_value
+
+from market_assets.definitions import build_definitions
+from market_assets.defs.resources import Clock, Sources, StoreResource
+from market_assets.defs.runs import RangeRun, execute
+from market_assets.market_time.timeframes import Timeframe
+from market_assets.universe import load_universe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import timedelta
+
+    from market_assets.practice.vendor import PracticeVendor
+    from market_assets_tests.defs.ground import Ground
+
+GOLDEN = Path(__file__).parent / "golden" / "definitions.txt"
+CLOCK = Clock(fixed="2026-01-01T00:00:00+00:00")
+
+
+def packaged() -> dg.Definitions:
+    return build_definitions(load_universe(environ={}), overrides={"clock": CLOCK})
+
+
+def described(definitions: dg.Definitions) -> str:
+    """What the definitions hold, a paragraph for all assets that are alike, in words that a change can be read from."""
+    graph = definitions.resolve_asset_graph()
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for key in sorted(graph.get_all_asset_keys(), key=_shortest_first):
+        node = graph.get(key)
+        policy, partitions = node.backfill_policy, node.partitions_def
+        assert policy is not None
+        assert isinstance(partitions, dg.TimeWindowPartitionsDefinition)
+        keys = partitions.get_partition_keys()
+        columns = node.metadata["dagster/column_schema"].columns
+        paragraph = (
+            f"    group {node.group_name}; kinds {', '.join(sorted(node.kinds))}; owners {', '.join(node.owners)}",
+            f"    partitions {keys[0]} to {keys[-1]}, {len(keys)} by {partitions.cron_schedule}",
+            f"    backfill {policy.policy_type.value}, at most {policy.max_partitions_per_run} a run; pool {node.assets_def.op.pool}",
+            f"    made of {', '.join(sorted(parent.to_user_string() for parent in node.parent_keys)) or 'no other asset'}",
+            f"    automation {node.automation_condition.get_label() if node.automation_condition else 'none'}",
+            f"    checks {', '.join(sorted(check.name for check in node.check_keys)) or 'none'}",
+            f"    columns {', '.join(f'{column.name} {column.type}' for column in columns)}",
+        )
+        alike.setdefault(paragraph, []).append(key.to_user_string())
+    lines = [line for paragraph, names in alike.items() for line in (" ".join(names), *paragraph, "")]
+    repository = definitions.get_repository_def()
+    lines += [
+        f"sensor {sensor.name}: {sensor.default_status.value}, every {sensor.minimum_interval_seconds} s"
+        for sensor in repository.sensor_defs
+    ]
+    lines.append(f"resources {', '.join(sorted(repository.get_top_level_resources()))}")
+    lines.append(f"jobs {', '.join(sorted(repository.job_names))}; executor {definitions.executor.name}")
+    return "\n".join(lines) + "\n"
+
+
+def _shortest_first(key: dg.AssetKey) -> tuple[str, timedelta]:
+    profile, _, timeframe = key.to_user_string().partition("/candles_")
+    return profile, Timeframe(timeframe).duration
+
+
+def test_the_packaged_universe_makes_these_assets() -> None:
+    found = described(packaged())
+    told = "if this change is meant: python -m market_assets_tests.defs.test_definitions writes the golden file again"
+    assert found.splitlines() == GOLDEN.read_text().splitlines(), told
+
+
+def test_every_asset_says_what_it_is_and_what_its_columns_mean() -> None:
+    definitions = packaged()
+    graph = definitions.resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.description
+        assert len(node.description) > 100, key
+        assert node.metadata["dagster/table_name"] == ".".join(key.path)
+        columns = node.metadata["dagster/column_schema"].columns
+        assert all(column.description for column in columns), key
+        assert node.owners, key
+        for check in node.check_keys:
+            spec = graph.get_check_spec(check)
+            assert spec.description, check
+            assert spec.partitions_def == node.partitions_def, check
+    assert "1m candles of 3 CRYPTO symbols from practice, on the calendar 24/7" in str(
+        graph.get(dg.AssetKey(["crypto", "candles_1m"])).description
+    )
+
+
+def test_definitions_load_without_network_and_without_making_or_opening_a_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the network was used")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    monkeypatch.setenv("MARKET_ASSETS_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("MARKET_ASSETS_UNIVERSE", raising=False)
+    from market_assets.definitions import defs  # noqa: PLC0415 - it reads the environment
+
+    loaded = defs()
+    loaded.resolve_all_job_defs()
+    RepositorySnap.from_def(loaded.get_repository_def())
+    assert dg.AssetKey(["crypto", "candles_1w"]) in loaded.resolve_asset_graph().get_all_asset_keys()
+    assert not (tmp_path / "home").exists()
+
+
+def test_the_universe_that_the_environment_names_is_the_one_that_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "sources: {binance: {}}\nprofiles:\n  mine: {kind: CRYPTO, start: 2025-01-01, sources: [binance], symbols: {A: {}}}\n"
+    )
+    monkeypatch.setenv("MARKET_ASSETS_UNIVERSE", str(path))
+    from market_assets.definitions import defs  # noqa: PLC0415 - it reads the environment
+
+    assert list(defs().resolve_asset_graph().get_all_asset_keys()) == [dg.AssetKey(["mine", "candles_1m"])]
+
+
+def test_resources_can_be_replaced(ground: Ground, vendor: Callable[..., PracticeVendor]) -> None:
+    # The universe names a vendor that is not there; the one that is there comes by the override, with its clock and store.
+    ground.keep(vendor())
+    living = ground.universe
+    path = ground.home / "dead.yaml"
+    path.write_text(living.path.read_text().replace("http://127.0.0.1:", "http://127.0.0.2:1/"))
+    other = ground.home / "elsewhere" / "market.duckdb"
+    ground.definitions = build_definitions(
+        load_universe(path, environ={}),
+        overrides={
+            "sources": Sources(living),
+            "clock": Clock(fixed="2025-02-05T00:00:00+00:00"),
+            "store": StoreResource(database=str(other)),
+        },
+    )
+    assert ground.fill("2025-02-03", "2025-02-05").is_success
+    assert other.exists()
+    assert not (ground.home / "market.duckdb").exists()
+    # By the other clock the third day has not begun.
+    assert list(ground.colours().values())[:3] == ["MATERIALIZED", "MATERIALIZED", "MISSING"]
+
+
+def test_secrets_are_nowhere_in_what_dagster_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "universe.yaml"
+    path.write_text(
+        "sources:\n  binance: {base_url: 'https://${HOST_PART}.example', headers: {X-Key: 'Bearer ${VENDOR_KEY}'}}\n"
+        "profiles:\n  kept: {kind: CRYPTO, start: 2025-01-01, sources: [binance], symbols: {A: {}}}\n"
+    )
+    secrets = {"VENDOR_KEY": "tell-nobody-4711", "HOST_PART": "hidden-host"}
+    universe = load_universe(path, environ=secrets)
+    definitions = build_definitions(universe)
+    repository = definitions.get_repository_def()
+    told = serialize_value(RepositorySnap.from_def(repository))
+    told += "".join(serialize_value(job.get_job_snapshot()) for job in repository.get_all_jobs())
+    told += repr(definitions) + repr(repository.get_top_level_resources()) + repr(universe)
+    assert len(told) > 10_000
+    for secret in secrets.values():
+        assert secret not in told
+    # The sources themselves have them.
+    assert universe.sources["binance"]["headers"] == {"X-Key": "Bearer tell-nobody-4711"}
+
+
+class Daemon:
+    """The automation condition sensor's tick, with what it remembers from the one before."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self._cursor = None
+
+    def tick(self) -> dict[str, set[str | None]]:
+        """What is requested: partitions by timeframe."""
+        graph = self._ground.definitions
+        result = dg.evaluate_automation_conditions(graph, self._ground.instance, cursor=self._cursor)
+        self._cursor = result.cursor
+        timeframes = (*self._ground.profile.timeframes.fetch, *self._ground.profile.timeframes.derive)
+        requested = {str(one): set(result.get_requested_partitions(self._ground.key(str(one)))) for one in timeframes}
+        return {timeframe: keys for timeframe, keys in requested.items() if keys}
+
+
+@pytest.fixture
+def derived(ground: Ground) -> Ground:
+    """Two months of hours, and what is made of them; nothing is filled yet."""
+    ground.keep(
+        keys="{end: 2025-04-10, timeframes: {fetch: [1h], derive: [4h, 1d, 1w]}}", now="2025-05-01T00:00:00+00:00"
+    )
+    return ground
+
+
+def derive(ground: Ground, partitions: tuple[str, ...], *timeframes: Timeframe) -> None:
+    ranged = RangeRun("kept", timeframes, partitions)
+    assert execute(ground.definitions, ground.instance, ranged, config={}, done=lambda: None)[1]
+
+
+def test_a_filled_partition_requests_exactly_what_is_made_of_it_and_once(derived: Ground) -> None:
+    daemon = Daemon(derived)
+    assert daemon.tick() == {}
+    # All days around these two are missing, and stay so.
+    derived.fill("2025-02-05")
+    derived.fill("2025-03-10")
+    assert daemon.tick() == {
+        "4h": {"2025-02-05", "2025-03-10"},
+        "1d": {"2025-02-01", "2025-03-01"},
+        "1w": {"2025-02-01", "2025-03-01"},
+    }
+    assert daemon.tick() == {}
+    derive(derived, ("2025-02-05",), Timeframe.H4)
+    derive(derived, ("2025-03-10",), Timeframe.H4)
+    derive(derived, ("2025-02-01", "2025-03-01"), Timeframe.D1, Timeframe.W1)
+    assert daemon.tick() == {}
+    assert daemon.tick() == {}
+    derived.fill("2025-03-10", refetch=True)
+    assert daemon.tick() == {"4h": {"2025-03-10"}, "1d": {"2025-03-01"}, "1w": {"2025-03-01"}}
+    assert daemon.tick() == {}
+
+
+def test_what_the_terminal_has_derived_is_not_requested_again(derived: Ground) -> None:
+    daemon = Daemon(derived)
+    assert daemon.tick() == {}
+    derived.fill("2025-02-05", "2025-02-07")
+    derive(derived, ("2025-02-05", "2025-02-06", "2025-02-07"), Timeframe.H4)
+    derive(derived, ("2025-02-01",), Timeframe.D1)
+    derive(derived, ("2025-02-01",), Timeframe.W1)
+    assert daemon.tick() == {}
+    assert daemon.tick() == {}
+
+
+def test_an_input_that_changed_again_after_it_was_derived_is_seen_though_nobody_looked_in_between(
+    derived: Ground,
+) -> None:
+    daemon = Daemon(derived)
+    assert daemon.tick() == {}
+    derived.fill("2025-02-05", "2025-02-06")
+    derive(derived, ("2025-02-05", "2025-02-06"), Timeframe.H4)
+    derive(derived, ("2025-02-01",), Timeframe.D1, Timeframe.W1)
+    derived.fill("2025-02-06", refetch=True)
+    assert daemon.tick() == {"4h": {"2025-02-06"}, "1d": {"2025-02-01"}, "1w": {"2025-02-01"}}
+    assert daemon.tick() == {}
+
+
+def test_a_run_that_was_to_make_both_and_filled_some_days_alone_leaves_these_to_be_derived(
+    ground: Ground, vendor: Callable[..., PracticeVendor]
+) -> None:
+    hole = {"fault": "hole", "start": "2025-02-05T00:00Z", "end": "2025-02-06T00:00Z"}
+    ground.keep(vendor(hole), "{timeframes: {fetch: [1h], derive: [4h]}}")
+    daemon = Daemon(ground)
+    assert daemon.tick() == {}
+    both = RangeRun("kept", (Timeframe.H1, Timeframe.H4), ("2025-02-04", "2025-02-05", "2025-02-06"))
+    assert not execute(ground.definitions, ground.instance, both, config={}, done=lambda: None)[1]
+    assert set(list(ground.colours("4h").values())[1:4]) == {"FAILED"}
+    assert daemon.tick() == {"4h": {"2025-02-04", "2025-02-06"}}
+    assert daemon.tick() == {}
+
+
+def test_a_partition_that_could_not_be_filled_requests_nothing(
+    ground: Ground, vendor: Callable[..., PracticeVendor]
+) -> None:
+    hole = {"fault": "hole", "start": "2025-02-05T00:00Z", "end": "2025-02-06T00:00Z"}
+    ground.keep(vendor(hole), "{timeframes: {fetch: [1h], derive: [4h]}}")
+    daemon = Daemon(ground)
+    assert daemon.tick() == {}
+    assert not ground.fill("2025-02-04", "2025-02-06").is_success
+    assert daemon.tick() == {"4h": {"2025-02-04", "2025-02-06"}}
+
+
+if __name__ == "__main__":
+    GOLDEN.write_text(described(packaged()))

@@ -1,0 +1,373 @@
+"""The terminal as a user and a script have it: real processes, their output and their exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from market_assets.practice.book import Market
+from market_assets.practice.vendor import PracticeVendor
+from market_assets.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+KEY = "tell-nobody-4711"
+
+UNIVERSE = """
+sources:
+  vendor: {{type: practice, base_url: "{url}", retries: 0, backoff: 0, headers: {{X-Key: "${{VENDOR_KEY}}"}}}}
+  quiet: {{type: archive, path: "{{symbol}}.csv", quiet_minutes: omitted}}
+profiles:
+  crypto:
+    kind: CRYPTO
+    start: 2025-02-03
+    end: 2025-02-10
+    timeframes: {{fetch: [1h], derive: [4h, 1d]}}
+    sources: [vendor]
+    symbols: {{BTC: {{}}, ETH: {{}}}}
+  equity:
+    kind: EQUITY
+    start: 2025-02-03
+    end: 2025-02-08
+    timeframes: {{fetch: [1h]}}
+    sources: [vendor]
+    symbols: {{SPY: {{}}, THIN: {{start: 2025-02-04, end: 2025-02-06, sources: [quiet]}}}}
+"""
+
+# Six bars of New York's hours a day and half an hour; nothing traded in the first hour of the second day.
+THIN = "ts,open,high,low,close,volume\n" + "".join(
+    f"2025-02-0{day}T{14 + hour}:30:00,10,11,9,10,{hour}\n"
+    for day in (4, 5)
+    for hour in range(7)
+    if (day, hour) != (5, 1)
+)
+
+FAULTS: list[dict[str, Any]] = [
+    # A gap over midnight, and a vendor who says what looks like markup and repeats the key that it was sent.
+    {"fault": "hole", "symbols": ["BTC"], "start": "2025-02-05T20:00Z", "end": "2025-02-06T03:00Z"},
+    {"fault": "error", "symbols": ["ETH"], "status": 403, "message": f"[/closed] [bold]no[/bold] {KEY}"},
+]
+
+
+@dataclass
+class Done:
+    """A process that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """All of its standard output, which must be strict JSON."""
+        return json.loads(self.out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+
+
+class Shell:
+    """A terminal with a home folder, a universe and a secret in its environment."""
+
+    def __init__(self, folder: Path, vendor: PracticeVendor) -> None:
+        self.home = folder / "home"
+        self.vendor = vendor
+        self.universe = folder / "universe.yaml"
+        self.universe.write_text(UNIVERSE.format(url=vendor.url))
+        (folder / "THIN.csv").write_text(THIN)
+        self.environment = {
+            **os.environ,
+            "MARKET_ASSETS_HOME": str(self.home),
+            "MARKET_ASSETS_UNIVERSE": str(self.universe),
+            "VENDOR_KEY": KEY,
+        }
+        self.environment.pop("DAGSTER_HOME", None)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        # A shell may have told its children to ignore Ctrl-C.
+        code = (
+            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+            "import sys; from market_assets.cli import main; main()"
+        )
+        return subprocess.Popen(
+            [sys.executable, "-c", code, *arguments],
+            env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def run(self, *arguments: str) -> Done:
+        done = subprocess.run(
+            [sys.executable, "-m", "market_assets.cli", *arguments],
+            env=self.environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        return self.checked(Done(done.returncode, done.stdout, done.stderr))
+
+    def checked(self, done: Done) -> Done:
+        """What holds of every command: no traceback, no secret, no warning of another package."""
+        for text in (done.out, done.err):
+            assert "Traceback" not in text
+            assert "Warning" not in text
+            assert KEY not in text
+        return done
+
+    def store(self) -> Store:
+        return Store(self.home, clock=lambda: datetime.now(UTC))
+
+    def jobs(self) -> list[dict[str, Any]]:
+        with self.store().reading("testing") as view:
+            return view.jobs(100).to_dicts()
+
+    def asked(self) -> list[dict[str, Any]]:
+        """What the vendor was asked for since its log was cleared, without the probes for a first bar."""
+        return [entry for entry in self.vendor.log if entry["endTime"] is not None]
+
+
+MARKET = {"kind": "crypto", "symbols": {"SPY": {"kind": "equity"}}}
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    """A terminal of one test's own, and a vendor without faults."""
+    with PracticeVendor(Market.model_validate(MARKET)) as vendor:
+        yield Shell(tmp_path, vendor)
+
+
+@pytest.fixture(scope="module")
+def holed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shell, Done]]:
+    """A terminal after a backfill that met some faults, which no test changes, and what that backfill said."""
+    with PracticeVendor(Market.model_validate({**MARKET, "faults": FAULTS})) as vendor:
+        shell = Shell(tmp_path_factory.mktemp("holed"), vendor)
+        yield shell, shell.run("backfill")
+
+
+def test_a_backfill_with_holes_ends_with_3_and_says_what_is_missing_and_why(holed: tuple[Shell, Done]) -> None:
+    _, done = holed
+    assert done.code == 3
+    rows = [line.split("│") for line in done.out.splitlines() if line.startswith("│")]
+    cells = {row[2].strip(): [cell.strip() for cell in row[3:-1]] for row in rows}
+    assert cells["BTC"][0] == "95.83"
+    assert cells["SPY"][0] == "100"
+    assert cells["ETH"][0] == "0.00"
+    assert "385 bars must exist: 209 are stored, 1 are absent for a known reason, 175 are missing." in done.out
+    assert "market-assets gaps" in done.out
+    said = " ".join(done.err.split())
+    assert "why it is not filled" in said
+    assert "2025-02-03" in said
+    # The vendor's words as they came, but for the key.
+    assert "[/closed] [bold]no[/bold] ***" in said
+    assert "ETH: not one of 24 expected bars came" in said.replace(" │ │ │ │ ", " ")
+    # A line of a log that was written in a run is as it is elsewhere.
+    assert done.err.startswith("vendor could not name the first bar of ETH")
+
+
+def test_status_is_the_matrix_that_the_backfill_showed(holed: tuple[Shell, Done]) -> None:
+    shell, backfill = holed
+    table = shell.run("status")
+    assert table.code == 3
+    assert table.out.strip() in backfill.out
+    assert table.err == ""
+    done = shell.run("status", "equity", "--json")
+    assert done.code == 0
+    rows = {row["symbol"]: row for row in done.json}
+    assert set(rows) == {"SPY", "THIN"}
+    assert rows["THIN"] == {
+        "profile": "equity",
+        "symbol": "THIN",
+        "timeframe": "1h",
+        "expected": 14,
+        "stored": 13,
+        "explained": 1,
+        "missing": 0,
+        "completeness": 1.0,
+        "first_ts": "2025-02-04T14:30:00Z",
+        "last_ts": "2025-02-05T20:30:00Z",
+        "health": "HEALTHY",
+    }
+
+
+def test_gaps_are_whole_though_they_reach_over_partitions(holed: tuple[Shell, Done]) -> None:
+    shell, _ = holed
+    done = shell.run("gaps", "--json")
+    assert done.code == 3
+    found = {gap["symbol"]: gap for gap in done.json}
+    assert set(found) == {"BTC", "ETH"}
+    gap = found["BTC"]
+    assert (gap["first_ts"], gap["last_ts"], gap["bars"]) == ("2025-02-05T20:00:00Z", "2025-02-06T02:00:00Z", 7)
+    assert (gap["profile"], gap["timeframe"], gap["status"], gap["attempts"]) == ("crypto", "1h", "open", 1)
+    assert gap["priority"] == "LOW"
+    assert found["ETH"]["bars"] == 168
+
+    table = shell.run("gaps", "--limit", "1")
+    assert table.code == 3
+    assert "[/closed] [bold]no[/bold] ***" in table.out
+    assert "1 more; --limit or --json shows them." in table.out
+
+
+def test_gaps_that_are_explained_are_listed_when_they_are_asked_for(holed: tuple[Shell, Done], tmp_path: Path) -> None:
+    source, _ = holed
+    shell = Shell(tmp_path, source.vendor)
+    shutil.copytree(source.home, shell.home)
+    # As two answers an hour apart would have left it.
+    with shell.store().writing("testing") as transaction:
+        transaction.connection.execute("UPDATE ops.gaps SET status = 'outage' WHERE symbol = 'BTC'")
+    assert {gap["symbol"] for gap in shell.run("gaps", "--json").json} == {"ETH"}
+    done = shell.run("gaps", "--all", "--symbols", "BTC", "--json")
+    assert done.code == 0
+    assert [(gap["symbol"], gap["bars"], gap["status"]) for gap in done.json] == [("BTC", 7, "outage")]
+    # What a source leaves out because nothing was traded was never a gap.
+    assert shell.run("gaps", "equity", "--all").out.strip() == "No gaps."
+
+
+def test_jobs_tell_what_was_done_newest_first(holed: tuple[Shell, Done]) -> None:
+    shell, _ = holed
+    done = shell.run("jobs", "--json")
+    assert done.code == 3
+    kinds = [(job["kind"], job["profile"], job["timeframe"], job["status"]) for job in done.json]
+    assert kinds == [
+        ("fill", "equity", "1h", "SUCCEEDED"),
+        ("derive", "crypto", "1d", "SUCCEEDED"),
+        ("derive", "crypto", "4h", "SUCCEEDED"),
+        ("fill", "crypto", "1h", "INCOMPLETE"),
+    ]
+    detail = done.json[-1]["detail"]
+    assert (detail["partitions_failed"], detail["missing_after"]) == (7, 175)
+    assert done.json[0]["started_at"].endswith("Z")
+    newest = shell.run("jobs", "--limit", "1")
+    assert newest.code == 0
+    assert "2025-02-03..2025-02-08" in newest.out
+
+
+def test_a_backfill_of_some_symbols_and_days_asks_for_these_alone(shell: Shell) -> None:
+    done = shell.run("backfill", "--symbols", "SPY", "--from", "2025-02-04", "--to", "2025-02-06", "--json")
+    assert {row["profile"] for row in done.json["completeness"]} == {"equity"}
+    (entry,) = shell.asked()
+    assert entry["symbol"] == "SPY"
+    # From half past nine of the first day to the end of the second day's last bar, in milliseconds.
+    assert (int(entry["startTime"]), int(entry["endTime"])) == (1738679400000, 1738790999999)
+
+
+def test_ctrl_c_stops_a_backfill_the_next_one_ends_with_0_and_a_third_asks_for_nothing(shell: Shell) -> None:
+    delay = {"fault": "delay", "symbols": ["ETH"], "seconds": 600}
+    shell.vendor.set_faults(Market.model_validate({"faults": [delay]}).faults)
+    process = shell.start("backfill")
+    pause, end = threading.Event(), time.monotonic() + 60
+    while not shell.asked() and process.poll() is None and time.monotonic() < end:
+        pause.wait(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    stopped = shell.checked(Done(process.returncode, out, err))
+    assert stopped.code == 130
+    assert "Stopped. What was committed is kept" in stopped.err
+    assert "crypto 4h" not in stopped.err
+    assert [job["status"] for job in shell.jobs()] == ["CANCELLED"]
+
+    shell.vendor.set_faults([])
+    done = shell.run("backfill", "--json")
+    assert (done.code, done.err) == (0, "")
+    assert done.json["complete"] is True
+    assert (done.json["failed_runs"], done.json["failures"], done.json["failed_partitions"]) == ([], [], 0)
+    matrix = {(row["symbol"], row["timeframe"]): row for row in done.json["completeness"]}
+    assert {row["health"] for row in matrix.values()} == {"HEALTHY"}
+    assert matrix["ETH", "4h"]["stored"] == 42
+    assert {entry["symbol"] for entry in shell.asked()} == {"BTC", "ETH", "SPY"}
+
+    shell.vendor.log.clear()
+    again = shell.run("backfill")
+    assert again.code == 0
+    assert shell.asked() == []
+    # Progress is told where it does not disturb what is piped.
+    assert "crypto 1h" in again.err
+    assert "7/7 partitions" in again.err
+    assert "crypto 1h" not in again.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["backfill", "cryptoo"], 1, "profiles.cryptoo: no such profile; there are crypto, equity"),
+        (["backfill", "--symbols", "BTC,XRP"], 2, "XRP: no such symbol; there are BTC, ETH, SPY, THIN"),
+        (["backfill", "--from", "yesterday"], 2, "--from yesterday: write a day like 2024-01-31"),
+        (["backfill", "--from", "2025-02-05", "--to", "2025-02-04"], 2, "--to 2025-02-04 lies before --from 2025-02-05"),
+    ],
+)  # fmt: skip
+def test_a_wrong_use_is_told_at_once_and_nothing_is_made(
+    shell: Shell, arguments: list[str], code: int, said: str
+) -> None:
+    done = shell.run(*arguments)
+    assert done.code == code
+    assert said in " ".join(done.err.replace("│", " ").split())
+    assert done.out == ""
+    assert not shell.home.exists()
+
+
+def test_a_broken_universe_is_told_as_it_is_written(shell: Shell) -> None:
+    text = shell.universe.read_text().replace("sources: [vendor]\n    symbols: {BTC", "symbols: {BTC")
+    shell.universe.write_text(text.replace("kind: EQUITY", "kind: EQUITIES"))
+    done = shell.run("status")
+    assert done.code == 1
+    assert done.out == ""
+    assert "2 problems" in done.err
+    assert "write which to ask, such as [vendor]" in done.err
+    assert "did you mean EQUITY?" in done.err.replace("'", "")
+    assert not shell.home.exists()
+
+
+def test_a_file_that_is_no_store_is_left_as_it_is(shell: Shell) -> None:
+    shell.home.mkdir()
+    (shell.home / "market.duckdb").write_text("my notes, not a database")
+    done = shell.run("gaps", "--json")
+    assert (done.code, done.out) == (1, "")
+    assert "market.duckdb cannot be opened" in done.err
+    assert (shell.home / "market.duckdb").read_text() == "my notes, not a database"
+
+
+def test_help_comes_without_loading_what_only_the_work_needs() -> None:
+    code = (
+        "import sys; sys.argv = ['market-assets', *sys.argv[1:]]\n"
+        "from market_assets.cli import main\n"
+        "try: main()\n"
+        "finally: print(sorted({'dagster', 'duckdb', 'httpx', 'pandas', 'polars'} & set(sys.modules)))"
+    )
+    for arguments in (["--help"], ["backfill", "--help"]):
+        done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == "[]"
+        assert "--from" in done.stdout or "practice-vendor" in done.stdout
+
+
+def test_the_practice_vendor_serves_until_it_is_stopped(
+    shell: Shell, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    market = tmp_path / "market.yaml"
+    market.write_text("symbols: {MINE: {price: 5}}\n")
+    process = shell.start("practice-vendor", "--port", "0", "--market", str(market))
+    request.addfinalizer(process.kill)
+    assert process.stdout is not None
+    url = process.stdout.readline().strip()
+    answer = httpx.get(f"{url}/api/v3/klines", params={"symbol": "MINE", "interval": "1h", "limit": 3})
+    assert len(answer.json()) == 3
+    assert answer.headers["X-Simulated"] == "true"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert "Traceback" not in out + err
+
+    market.write_text("symbols: [MINE]\n")
+    refused = shell.run("practice-vendor", "--market", str(market))
+    assert refused.code == 2
+    assert "describes no market" in refused.err
+
+
+def test_every_command_is_listed_with_what_it_does(shell: Shell) -> None:
+    done = shell.run("--help")
+    assert done.code == 0
+    for command in ("up", "backfill", "status", "gaps", "jobs", "practice-vendor"):
+        assert f"{command} " in done.out

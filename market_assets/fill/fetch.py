@@ -8,6 +8,7 @@ import threading
 from collections import defaultdict
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
 
@@ -286,7 +287,9 @@ class Fetcher:
         end = window.end if page.unfinished.is_empty() else min(window.end, _instant(page.unfinished))
         if end > window.start:
             omits = not source.traits.emits_empty_bars
-            answer.coverage.append((page.symbol, reference.source, window.start, end, len(candles), omits))
+            # Also by rows that are not needed the source shows that it knows the symbol.
+            given = len(cleaned.candles)
+            answer.coverage.append((page.symbol, reference.source, window.start, end, given, omits))
         # On a page's few rows numpy is faster than a polars query.
         absent, came = remaining.to_physical().to_numpy(), candles["ts"].to_physical().to_numpy()
         if np.array_equal(absent, came):
@@ -294,10 +297,8 @@ class Fetcher:
         return remaining.filter(pl.Series(~np.isin(absent, came, assume_unique=True)))
 
     async def _fetch(self, source: Source, symbol: str, window: Window) -> pl.DataFrame:
-        def fetch() -> Coroutine[object, object, pl.DataFrame]:
-            return source.fetch(symbol, self._timeframe, window.start, window.end)
-
-        return await self._request(source, symbol, f"{window}", fetch)
+        request = partial(source.fetch, symbol, self._timeframe, window.start, window.end)
+        return await self._request(source, symbol, f"{window}", request)
 
     async def _request(
         self,
@@ -396,10 +397,8 @@ class Fetcher:
         return {name: result for name, result in zip(names, found, strict=True) if result is not None}
 
     async def _first(self, source: Source, reference: SourceSymbol) -> datetime | None:
-        def earliest() -> Coroutine[object, object, datetime | None]:
-            return source.earliest(reference.symbol, self._timeframe)
-
-        return await self._request(source, reference.symbol, "first bar", earliest, probe=True)
+        request = partial(source.earliest, reference.symbol, self._timeframe)
+        return await self._request(source, reference.symbol, "first bar", request, probe=True)
 
 
 def _instant(opens: pl.Series) -> datetime:

@@ -145,7 +145,7 @@ class Fill:
                 rules=self._profile.prices,
                 jitter=self._profile.checks.jitter,
                 quiet_bars=self._rules.quiet_bars(self._timeframe),
-                budget=self._max_time.total_seconds() if self._max_time else None,
+                budget=None if self._max_time is None else self._max_time.total_seconds(),
             ) as fetcher,
             closing(self._run(fetcher, job)) as outcomes,
         ):

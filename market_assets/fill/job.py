@@ -23,7 +23,7 @@ _FAILURES = 50
 class Job:
     """Counts outcomes and keeps the job's row up to date; a context manager around all the work.
 
-    Its status ends as SUCCEEDED, INCOMPLETE (some partitions were not filled), CANCELLED (nobody took the next outcome) or FAILED.
+    Its status ends as SUCCEEDED, INCOMPLETE (some partitions were not filled), CANCELLED (from outside) or FAILED.
 
     Args:
         store: Where the row is.
@@ -79,7 +79,8 @@ class Job:
         if kind is None:
             status = "INCOMPLETE" if self._failures else "SUCCEEDED"
         else:
-            status = "CANCELLED" if kind is GeneratorExit else "FAILED"
+            # Not an error but an end from outside: nobody takes the next outcome, Ctrl-C, a run that is terminated.
+            status = "FAILED" if issubclass(kind, Exception) else "CANCELLED"
         with self._store.writing(f"ending {self._words()}") as transaction:
             self._update(transaction, status)
 

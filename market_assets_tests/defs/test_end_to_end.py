@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-_PATIENCE = 150.0
+_PATIENCE = 240.0
 
 UNIVERSE = """
 sources:

@@ -270,7 +270,8 @@ def test_a_killed_writer_loses_at_most_the_event_that_it_had_not_finished(afterm
         kept = instance.get_materialized_partitions(key)
         said = {str(number) for number in aftermath.killed}
         assert said <= kept
-        assert len(kept - said) <= 1
+        # It may have written more before the signal came than it was heard to say, but none is lost in between.
+        assert kept == {str(number) for number in range(len(kept))}
         instance.report_runless_asset_event(dg.AssetMaterialization(key, partition="after"))
         assert "after" in instance.get_materialized_partitions(key)
     for file in (aftermath.home / "history" / "runs").glob("*.db"):

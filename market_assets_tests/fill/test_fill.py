@@ -146,6 +146,8 @@ class TestOneOutcomeAPartition:
         first = next(outcomes)
         outcomes.close()
 
+        # What was under way was broken off, and the thread that it was in has ended.
+        assert "market-assets-fetch" not in {thread.name for thread in threading.enumerate()}
         committed = ground.rows()
         days = dict(committed.group_by(pl.col("ts").dt.date().cast(pl.String)).len().iter_rows())
         assert first.filled

@@ -86,6 +86,19 @@ class TestWhatTheSecondSourceIsAskedFor:
         pair.fill()
         assert asked(vendor) == asked(second_vendor) == []
 
+    def test_a_second_that_leaves_out_quiet_minutes_explains_what_neither_has(self, ground, vendor):
+        quiet = [at("2025-02-26T10:03"), at("2025-02-26T10:07")]
+        vendor.set_faults([Fault(fault="hole", start=ts, end=ts + MINUTE) for ts in quiet])
+        minutes = [ts for ts in every(MINUTE, at("2025-02-26T09:00"), at("2025-02-26T12:00")) if ts not in quiet]
+        ground.add_archive("files", {"BTC": candles(minutes)}, quiet_minutes="omitted")
+        ground.keep(MINUTES + "end: 2025-02-27\nsymbols: {BTC: {}}")
+
+        (outcome,) = ground.fill()
+
+        own = counts(outcome)["BTC"]
+        assert (own.stored, own.no_trade, own.missing) == (1438, 2, 0)
+        assert outcome.sources == {"vendor": 1438}
+
     def test_an_archive_is_asked_only_as_far_as_it_reaches(self, ground, vendor):
         vendor.set_faults([Fault(fault="hole", start=at("2025-02-26T12:00"), end=at("2025-02-27T12:00"))])
         ground.add_archive("files", {"BTC": candles(every(HOUR, at("2025-02-26T20:00"), at("2025-02-27T04:00")))})

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import polars as pl
 import pytest
 
 from market_assets.practice.book import Market
@@ -22,7 +23,7 @@ from market_assets.practice.vendor import PracticeVendor
 from market_assets.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 KEY = "tell-nobody-4711"
@@ -127,9 +128,21 @@ class Shell:
         with self.store().reading("testing") as view:
             return view.jobs(100).to_dicts()
 
+    def counted(self, profile: str) -> bool:
+        """True once a fill has planned what it asks for, counted what there must be, and waits for answers."""
+        with self.store().reading("testing") as view:
+            return not view.completeness().filter(pl.col("profile") == profile).is_empty()
+
     def asked(self) -> list[dict[str, Any]]:
         """What the vendor was asked for since its log was cleared, without the probes for a first bar."""
         return [entry for entry in self.vendor.log if entry["endTime"] is not None]
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Ask again, a few times a second, until a process has got that far."""
+    pause, end = threading.Event(), time.monotonic() + 60
+    while not condition() and time.monotonic() < end:
+        pause.wait(0.1)
 
 
 MARKET = {"kind": "crypto", "symbols": {"SPY": {"kind": "equity"}}}
@@ -257,12 +270,11 @@ def test_a_backfill_of_some_symbols_and_days_asks_for_these_alone(shell: Shell) 
 
 
 def test_ctrl_c_stops_a_backfill_the_next_one_ends_with_0_and_a_third_asks_for_nothing(shell: Shell) -> None:
-    delay = {"fault": "delay", "symbols": ["ETH"], "seconds": 600}
+    # The first request of a symbol is a probe for its first bar; the vendor hangs on the second.
+    delay = {"fault": "delay", "symbols": ["ETH"], "seconds": 600, "every": 2}
     shell.vendor.set_faults(Market.model_validate({"faults": [delay]}).faults)
     process = shell.start("backfill")
-    pause, end = threading.Event(), time.monotonic() + 60
-    while not shell.asked() and process.poll() is None and time.monotonic() < end:
-        pause.wait(0.05)
+    until(lambda: process.poll() is not None or (shell.asked() and shell.counted("crypto")))
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     stopped = shell.checked(Done(process.returncode, out, err))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from market_assets.defs.adapter import asset_output, check_evaluation, check_output, latest_materializations
+from market_assets.quality.verdicts import share
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -111,7 +112,7 @@ def materialization_metadata(outcome: PartitionOutcome) -> dict[str, Any]:
         "dagster/partition_row_count": outcome.rows,
         "expected": expected,
         "missing": missing,
-        "completeness": 1.0 if expected == 0 else round(1 - missing / expected, 6),
+        "completeness": share(expected - missing, expected),
         "new_rows": outcome.new,
     }
     if outcome.revised:

@@ -48,15 +48,16 @@ class RangeRun:
 
 def plan_backfill(profile: Profile, window: Window, now: datetime) -> list[RangeRun]:
     """The runs, in their order, that fill a profile's window and derive all that is made of it."""
+    inside = window.intersect(profile.window(now))
+    if inside is None:
+        return []
     frames = profile.timeframes
     groups: list[tuple[Timeframe, ...]] = [(timeframe,) for timeframe in frames.fetch]
     siblings = tuple(timeframe for timeframe in frames.derive if timeframe.intraday)
     groups += [siblings] if siblings else []
     groups += [(timeframe,) for timeframe in frames.derive if not timeframe.intraday]
     runs = []
-    inside = window.intersect(profile.window(now))
-    for timeframes in groups if inside else []:
-        assert inside is not None  # noqa: S101 - for the type checker: the loop is empty without it
+    for timeframes in groups:
         cadence = profile.partitions.of(timeframes[0])
         keys = [part.key for part in partitions_in(calendar_of(profile), timeframes[0], cadence, inside)]
         pieces = [keys[at : at + _PARTITIONS_PER_RUN] for at in range(0, len(keys), _PARTITIONS_PER_RUN)]

@@ -13,9 +13,18 @@ from market_assets.enrich.resample import resample
 from market_assets.fill.job import Job
 from market_assets.fill.judge import count_frame, partition_key
 from market_assets.fill.outcome import PartitionOutcome
-from market_assets.fill.series import base_of, calendar_of, count_profile, prepare, series_of, touched
-from market_assets.market_time.partitions import Partition, partitions_in
-from market_assets.market_time.timeframes import TS, Timeframe, Window
+from market_assets.fill.series import (
+    base_of,
+    belongs,
+    calendar_of,
+    count_profile,
+    partitions_of,
+    prepare,
+    series_of,
+    touched,
+)
+from market_assets.market_time.partitions import Partition, hull
+from market_assets.market_time.timeframes import Timeframe, Window, literal
 from market_assets.quality.evidence import State
 from market_assets.quality.verdicts import SymbolCounts
 
@@ -66,11 +75,7 @@ class Derive:
         self._cadence = profile.partitions.of(timeframe)
         self._series = series_of(profile, self._now)
         self._run_id = run_id
-        whole = Window(min(one.window.start for one in self._series), max(one.window.end for one in self._series))
-        inside = window.intersect(whole)
-        self.partitions: list[Partition] = (
-            [] if inside is None else partitions_in(self._calendar, timeframe, self._cadence, inside)
-        )
+        self.partitions = partitions_of(profile, timeframe, self._series, window)
 
     def __iter__(self) -> Generator[PartitionOutcome]:
         with closing(self.batches()) as batches:
@@ -109,7 +114,7 @@ class Derive:
             while todo and size + self._input_bars(todo[0]) <= _BATCH_BARS:
                 batch.append(todo.popleft())
                 size += self._input_bars(batch[-1])
-            window = Window(batch[0].window.start, batch[-1].window.end)
+            window = hull(batch)
             purpose = f"deriving {self._profile.name} {self._timeframe} {window}"
             with self._store.writing(purpose) as transaction:
                 outcomes = self._derive(transaction, batch, window, series)
@@ -167,7 +172,7 @@ class Derive:
         columns = ["ts", "opens_at", "closes_at"]
         touching = touched(self._timeframe, self._calendar, window, self._now).select(columns)
         own = self._calendar.bars(self._timeframe, window).select(columns)
-        closed = own.filter(pl.col("closes_at") <= pl.lit(self._now.replace(tzinfo=None)).cast(TS))
+        closed = own.filter(pl.col("closes_at") <= literal(self._now))
         return pl.concat([touching, closed]).unique().sort("ts")
 
     def _expected(self, bars: pl.DataFrame, inputs: pl.DataFrame, series: list[Series]) -> pl.DataFrame:
@@ -178,7 +183,7 @@ class Derive:
         """
         frames = []
         for one in series:
-            own = inputs.filter(self._belongs(one.window))
+            own = inputs.filter(belongs(one.window, derived=self._input in self._profile.timeframes.derive))
             counted = bars.select(
                 pl.lit(one.symbol).alias("symbol"),
                 "ts",
@@ -195,13 +200,6 @@ class Derive:
                 )
             )
         return pl.concat(frames)
-
-    def _belongs(self, window: Window) -> pl.Expr:
-        """Whether an input bar is one of a series: a fetched one by its `ts`, a derived one if they share an instant."""
-        if self._input in self._profile.timeframes.fetch:
-            return window.holds()
-        start, end = (pl.lit(edge.replace(tzinfo=None)).cast(TS) for edge in (window.start, window.end))
-        return (pl.col("closes_at") > start) & (pl.col("opens_at") < end)
 
     def _states(self, view: Snapshot, expected: pl.DataFrame, inputs: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
         """What is known of each derived bar: symbol, ts, state.

@@ -17,10 +17,10 @@ import polars as pl
 from market_assets.fill.fetch import Answer, Fetcher, Page, raise_fault
 from market_assets.fill.job import Job
 from market_assets.fill.judge import Judge
-from market_assets.fill.series import Series, calendar_of, count_profile, prepare, series_of
+from market_assets.fill.series import Series, calendar_of, count_profile, partitions_of, prepare, series_of
 from market_assets.market_time.gaps import plan_requests
-from market_assets.market_time.partitions import Partition, partitions_in
-from market_assets.market_time.timeframes import TS, Timeframe, Window
+from market_assets.market_time.partitions import Partition, hull
+from market_assets.market_time.timeframes import Timeframe, Window, literal
 from market_assets.quality.evidence import LEDGER_SCHEMA, EvidenceRules, State
 
 if TYPE_CHECKING:
@@ -110,14 +110,9 @@ class Fill:
         self._max_time = max_time
         self._run_id = run_id
         self._calendar: SessionCalendar = calendar_of(profile)
-        whole = Window(min(one.window.start for one in self._series), max(one.window.end for one in self._series))
-        self.window = window.intersect(whole)
-        self.partitions: list[Partition] = []
-        if self.window is not None:
-            cadence = profile.partitions.of(timeframe)
-            self.partitions = partitions_in(self._calendar, timeframe, cadence, self.window)
-            if newest_first:
-                self.partitions.reverse()
+        self.partitions = partitions_of(profile, timeframe, self._series, window)
+        if newest_first:
+            self.partitions.reverse()
 
     def __iter__(self) -> Generator[PartitionOutcome]:
         with closing(self.batches()) as batches:
@@ -232,13 +227,13 @@ class Fill:
         self, fetcher: Fetcher, judge: Judge, series: Mapping[str, Series], partitions: list[Partition], job: Job
     ) -> _Chunk:
         """Find what is absent from a chunk and start asking for it."""
-        window = Window(min(p.window.start for p in partitions), max(p.window.end for p in partitions))
+        window = hull(partitions)
         with self._store.reading(f"planning {self._profile.name} {self._timeframe} {window}") as view:
             states = judge.classified(view, window)
         job.missing_before += states.filter(pl.col("state") == State.OPEN).height
         grid = self._calendar.bars(self._timeframe, window)
-        is_closed = grid["closes_at"] <= pl.Series([self._now.replace(tzinfo=None)]).cast(TS)[0]
-        closed, unfinished = grid["ts"].filter(is_closed), grid["ts"].filter(~is_closed)
+        is_closed = pl.col("closes_at") <= literal(self._now)
+        closed, unfinished = grid.filter(is_closed)["ts"], grid.filter(~is_closed)["ts"]
         pages: list[Page] = []
         for (symbol,), own in states.partition_by("symbol", as_dict=True).items():
             wanted = own["ts"] if self._refetch else own["ts"].filter(own["state"] == State.OPEN)
@@ -295,7 +290,7 @@ class Fill:
     def _commit(
         self, batch: list[Partition], answered: Sequence[Answer], judge: Judge, job: Job
     ) -> list[PartitionOutcome]:
-        window = Window(min(p.window.start for p in batch), max(p.window.end for p in batch))
+        window = hull(batch)
         answers = [answer for answer in answered if answer.page.window.intersect(window)]
         with self._store.writing(f"filling {self._profile.name} {self._timeframe} {window}") as transaction:
             outcomes = judge.commit(transaction, batch, answers)

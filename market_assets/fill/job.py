@@ -7,6 +7,8 @@ import uuid
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Self
 
+from market_assets.market_time.partitions import hull
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -50,6 +52,7 @@ class Job:
     ) -> None:
         self._store = store
         self._id = uuid.uuid4().hex
+        whole = hull(partitions)
         self._row: dict[str, object] = {
             "job_id": self._id,
             "run_id": run_id,
@@ -57,8 +60,8 @@ class Job:
             "profile": profile,
             "timeframe": str(timeframe),
             "symbols": list(symbols),
-            "start_ts": min(one.window.start for one in partitions).replace(tzinfo=None),
-            "end_ts": max(one.window.end for one in partitions).replace(tzinfo=None),
+            "start_ts": whole.start.replace(tzinfo=None),
+            "end_ts": whole.end.replace(tzinfo=None),
         }
         self._partitions = len(partitions)
         self._sources = sources

@@ -10,8 +10,8 @@ import polars as pl
 from market_assets.fill.fetch import Answer, candles_of, rejects_of
 from market_assets.fill.outcome import PartitionOutcome
 from market_assets.fill.series import Series, bars_of
-from market_assets.market_time.partitions import Cadence, Partition
-from market_assets.market_time.timeframes import TS, Timeframe, Window
+from market_assets.market_time.partitions import Cadence, Partition, hull
+from market_assets.market_time.timeframes import TS, Timeframe, Window, literal
 from market_assets.quality.clean import CANDLE, FAULTS, price_faults
 from market_assets.quality.evidence import ASKED_SCHEMA, EXPLAINED, EvidenceRules, State, advance, classify, to_ledger
 from market_assets.quality.verdicts import (
@@ -121,7 +121,7 @@ class Judge:
             answers: All answers that touch the partitions; what lies outside of these is not stored.
         """
         profile, timeframe, symbols = self._profile.name, self._timeframe, self._symbols
-        window = Window(min(p.window.start for p in partitions), max(p.window.end for p in partitions))
+        window = hull(partitions)
         incoming = self._in_preference(transaction, window, candles_of(answers).filter(window.holds()))
         merged = transaction.merge(profile, timeframe, symbols, window, incoming)
         transaction.put_coverage(profile, timeframe, _coverage(answers, window))
@@ -254,10 +254,7 @@ class Judge:
     def _before_genesis(self, rows: pl.DataFrame) -> pl.DataFrame:
         if not self._genesis:
             return rows.clear()
-        older = [
-            (pl.col("symbol") == symbol) & (pl.col("ts") < pl.lit(ts.replace(tzinfo=None)).cast(TS))
-            for symbol, ts in self._genesis.items()
-        ]
+        older = [(pl.col("symbol") == symbol) & (pl.col("ts") < literal(ts)) for symbol, ts in self._genesis.items()]
         return rows.filter(pl.any_horizontal(older))
 
     def _open_heads(self, transaction: Transaction, states: pl.DataFrame) -> dict[str, datetime]:
@@ -361,9 +358,11 @@ def _coverage(answers: Sequence[Answer], window: Window) -> pl.DataFrame:
         .group_by("stretch", maintain_order=True)
         .agg(*(pl.first(c) for c in same), pl.min("start_ts"), pl.max("end_ts"), pl.sum("bars"))
     )
-    start, end = (pl.lit(instant.replace(tzinfo=None)).cast(TS) for instant in (window.start, window.end))
     return (
-        joined.with_columns(start_ts=pl.max_horizontal("start_ts", start), end_ts=pl.min_horizontal("end_ts", end))
+        joined.with_columns(
+            start_ts=pl.max_horizontal("start_ts", literal(window.start)),
+            end_ts=pl.min_horizontal("end_ts", literal(window.end)),
+        )
         .filter(pl.col("start_ts") < pl.col("end_ts"))
         .select(_COVERAGE_SCHEMA.keys())
     )

@@ -9,13 +9,15 @@ import polars as pl
 
 from market_assets.errors import UniverseError
 from market_assets.market_time.calendars import load_calendar
-from market_assets.market_time.timeframes import TS, Timeframe, Window, from_micros
+from market_assets.market_time.partitions import partitions_in
+from market_assets.market_time.timeframes import TS, Timeframe, Window, from_micros, literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from market_assets.market_time.calendars import SessionCalendar
+    from market_assets.market_time.partitions import Partition
     from market_assets.store import Store, Transaction
     from market_assets.universe import Profile, SourceSymbol
 
@@ -55,6 +57,15 @@ def series_of(profile: Profile, now: datetime, symbols: Sequence[str] | None = N
     return [Series(symbol.name, symbol.window(now), symbol.sources) for symbol in chosen]
 
 
+def partitions_of(profile: Profile, timeframe: Timeframe, series: Sequence[Series], window: Window) -> list[Partition]:
+    """The partitions that overlap a window, as far as the series reach; oldest first."""
+    whole = Window(min(one.window.start for one in series), max(one.window.end for one in series))
+    inside = window.intersect(whole)
+    if inside is None:
+        return []
+    return partitions_in(calendar_of(profile), timeframe, profile.partitions.of(timeframe), inside)
+
+
 def calendar_of(profile: Profile) -> SessionCalendar:
     """The profile's calendar, loaded once a process."""
     return load_calendar(profile.calendar)
@@ -64,8 +75,7 @@ def bars_of(
     calendar: SessionCalendar, timeframe: Timeframe, window: Window, series: Iterable[Series], now: datetime
 ) -> pl.DataFrame:
     """Every closed bar of the calendar in a window that belongs to a series: symbol, ts, halted; sorted by both."""
-    closed = calendar.bars(timeframe, window).filter(pl.col("closes_at") <= pl.lit(now.replace(tzinfo=None)).cast(TS))
-    closed = closed.select("ts", "halted")
+    closed = calendar.bars(timeframe, window).filter(pl.col("closes_at") <= literal(now)).select("ts", "halted")
     frames = [
         closed.filter(one.window.holds()).select(pl.lit(one.symbol).alias("symbol"), "ts", "halted")
         for one in sorted(series, key=lambda one: one.symbol)
@@ -76,7 +86,7 @@ def bars_of(
 def touched(timeframe: Timeframe, calendar: SessionCalendar, window: Window, now: datetime) -> pl.DataFrame:
     """The closed bars that share an instant with a window: ts, opens_at, closes_at."""
     bars = calendar.bars_touching(timeframe, window)
-    return bars.filter(pl.col("closes_at") <= pl.lit(now.replace(tzinfo=None)).cast(TS))
+    return bars.filter(pl.col("closes_at") <= literal(now))
 
 
 def count_series(profile: Profile, genesis: dict[Timeframe, dict[str, datetime]], now: datetime) -> pl.DataFrame:
@@ -97,12 +107,12 @@ def count_series(profile: Profile, genesis: dict[Timeframe, dict[str, datetime]]
             if derived:
                 bars = touched(timeframe, calendar, year, now)
                 # A bar that two years touch is counted in the one in which it opens, and one that was open at the start in the first.
-                opens = pl.max_horizontal("opens_at", _lit(start))
-                bars = bars.filter(opens >= _lit(year.start), opens < _lit(year.end))
+                opens = pl.max_horizontal("opens_at", literal(start))
+                bars = bars.filter(opens >= literal(year.start), opens < literal(year.end))
             else:
-                bars = calendar.bars(timeframe, year).filter(pl.col("closes_at") <= _lit(now))
+                bars = calendar.bars(timeframe, year).filter(pl.col("closes_at") <= literal(now))
             for one in series:
-                counts[one.symbol] += bars.filter(_belongs(one.window, derived=derived)).height
+                counts[one.symbol] += bars.filter(belongs(one.window, derived=derived)).height
         rows += [
             (profile.name, symbol, str(timeframe), derived, expected, now.replace(tzinfo=None))
             for symbol, expected in counts.items()
@@ -146,11 +156,11 @@ def base_of(profile: Profile, timeframe: Timeframe) -> Timeframe:
     return timeframe
 
 
-def _belongs(window: Window, *, derived: bool) -> pl.Expr:
-    """Whether a bar belongs to a series: a fetched one by its `ts`, a derived one as soon as a part of it does."""
+def belongs(window: Window, *, derived: bool) -> pl.Expr:
+    """Whether a bar (ts, opens_at, closes_at) is one of a series: a fetched one by its `ts`, a derived one if they share an instant."""
     if not derived:
         return window.holds()
-    return (pl.col("closes_at") > _lit(window.start)) & (pl.col("opens_at") < _lit(window.end))
+    return (pl.col("closes_at") > literal(window.start)) & (pl.col("opens_at") < literal(window.end))
 
 
 def _years(window: Window) -> list[Window]:
@@ -158,7 +168,3 @@ def _years(window: Window) -> list[Window]:
     start, end = window.micros
     step = 366 * 86_400_000_000
     return [Window(from_micros(at), from_micros(min(at + step, end))) for at in range(start, end, step)]
-
-
-def _lit(instant: datetime) -> pl.Expr:
-    return pl.lit(instant.replace(tzinfo=None)).cast(TS)

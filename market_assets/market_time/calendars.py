@@ -14,7 +14,7 @@ import polars as pl
 
 from market_assets.errors import CalendarError
 from market_assets.market_time.schedules import always_open
-from market_assets.market_time.timeframes import TS, Timeframe, Window, to_micros
+from market_assets.market_time.timeframes import TS, Timeframe, Window, literal
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -114,7 +114,7 @@ class SessionCalendar:
         """
         bars = self.bars(timeframe, window).filter(~pl.col("halted"))
         if until is not None:
-            bars = bars.filter(pl.col("closes_at") <= _literal(to_micros(until)))
+            bars = bars.filter(pl.col("closes_at") <= literal(until))
         return bars["ts"]
 
     def trading_days(self, window: Window) -> pl.Series:
@@ -158,8 +158,8 @@ class SessionCalendar:
         return pl.any_horizontal(
             pl.lit(value=False),
             *(
-                (pl.col("opens_at") >= _literal(start)) & (pl.col("closes_at") <= _literal(end))
-                for start, end in (halt.micros for halt in self._halts)
+                (pl.col("opens_at") >= literal(halt.start)) & (pl.col("closes_at") <= literal(halt.end))
+                for halt in self._halts
             ),
         )
 
@@ -232,7 +232,3 @@ def _touching(frame: pl.DataFrame, opens: str, closes: str, window: Window) -> p
 
 def _ceil_div(dividend: pl.Expr, divisor: int) -> pl.Expr:
     return -(-dividend // divisor)
-
-
-def _literal(micros: int) -> pl.Expr:
-    return pl.lit(micros).cast(TS)

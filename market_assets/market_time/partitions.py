@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from market_assets.market_time.timeframes import Timeframe, Window, midnight
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from market_assets.market_time.calendars import SessionCalendar
 
 
@@ -46,6 +48,11 @@ def _after(first: date, cadence: Cadence) -> date:
     if cadence is Cadence.DAY:
         return first + timedelta(days=1)
     return (first.replace(day=28) + timedelta(days=4)).replace(day=1)
+
+
+def hull(partitions: Sequence[Partition]) -> Window:
+    """From the start of the oldest of some partitions to the end of the newest, in whatever order they come."""
+    return Window(min(one.window.start for one in partitions), max(one.window.end for one in partitions))
 
 
 def partitions_in(calendar: SessionCalendar, timeframe: Timeframe, cadence: Cadence, window: Window) -> list[Partition]:

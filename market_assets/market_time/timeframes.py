@@ -66,6 +66,11 @@ def from_micros(micros: int) -> datetime:
     return _EPOCH + timedelta(microseconds=micros)
 
 
+def literal(instant: datetime) -> pl.Expr:
+    """An aware instant as a value to compare a `ts` column with."""
+    return pl.lit(to_micros(instant)).cast(TS)
+
+
 def midnight(day: date) -> datetime:
     """00:00 UTC of a day."""
     return datetime.combine(day, time(), UTC)
@@ -124,8 +129,7 @@ class Window:
 
     def holds(self, column: str = "ts") -> pl.Expr:
         """A polars predicate: the UTC time in `column` lies in this window."""
-        start, end = self.micros
-        return pl.col(column).is_between(pl.lit(start).cast(TS), pl.lit(end).cast(TS), closed="left")
+        return pl.col(column).is_between(literal(self.start), literal(self.end), closed="left")
 
     def __str__(self) -> str:
         return f"{self.start:%Y-%m-%d %H:%M}..{self.end:%Y-%m-%d %H:%M} UTC"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from market_assets.market_time.timeframes import TS
+from market_assets.market_time.timeframes import TS, literal
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -120,13 +120,13 @@ def classify(
         framed = framed.unique(maintain_order=True)
     if framed["stored"].all():
         return framed.select("symbol", "ts", state=pl.lit(State.STORED.value))
-    framed = _within(framed, _quiet_stretches(coverage), "covered")
+    framed = _within(framed, _quiet_stretches(coverage))
     settled = ledger.filter(pl.col("status") != State.OPEN).with_columns(
         end_ts=pl.col("last_ts") + pl.duration(microseconds=1)
     )
-    framed = _within(framed, settled.select("symbol", start_ts="first_ts", end_ts="end_ts", status="status"), "status")
+    framed = _within(framed, settled.select("symbol", start_ts="first_ts", end_ts="end_ts", status="status"))
     # A silence is measured in bars of the calendar, so that a weekend within it does not count.
-    silent = pl.col("covered") & ~pl.col("stored") & ~pl.col("halted")
+    silent = pl.col("covered").fill_null(value=False) & ~pl.col("stored") & ~pl.col("halted")
     framed = framed.with_columns(run=silent.rle_id().over("symbol")).with_columns(
         silence=pl.len().over("symbol", "run"), silent=silent
     )
@@ -164,16 +164,16 @@ def advance(
         a row a bar that belongs in the ledger: open, or settled by confirmation. What the calendar or a quiet source
         explains by itself needs no row.
     """
-    at = pl.lit(now.replace(tzinfo=None)).cast(TS)
+    at = literal(now)
     absent = states.filter(pl.col("state").is_in([State.OPEN, State.OUTAGE, State.ABANDONED, State.NO_TRADE]))
     memory = ledger.select(
         "symbol", "status", "attempts", "confirmations", "confirmed_at", "first_seen", "asked_at", "reason",
         start_ts="first_ts", end_ts=pl.col("last_ts") + pl.duration(microseconds=1),
     )  # fmt: skip
-    absent = _within(absent, memory, "status")
+    absent = _within(absent, memory)
     # A quiet bar that was never in the ledger is explained by coverage alone.
     absent = absent.filter((pl.col("state") != State.NO_TRADE) | (pl.col("status") == State.NO_TRADE))
-    absent = _within(absent, asked.rename({"reason": "answer"}), "conclusive")
+    absent = _within(absent, asked.rename({"reason": "answer"}))
     was_asked = pl.col("conclusive").is_not_null() & (pl.col("state") == State.OPEN)
     far_enough = pl.col("confirmed_at").is_null() | (at - pl.col("confirmed_at") >= rules.apart)
     counts = was_asked & pl.col("conclusive") & far_enough
@@ -244,11 +244,8 @@ def _quiet_stretches(coverage: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _within(bars: pl.DataFrame, stretches: pl.DataFrame, marker: str) -> pl.DataFrame:
-    """Give each bar the columns of the stretch that it lies in; stretches of a symbol are disjoint.
-
-    The column `marker` is null (False where it is boolean) for a bar in no stretch, and so are the others.
-    """
+def _within(bars: pl.DataFrame, stretches: pl.DataFrame) -> pl.DataFrame:
+    """Give each bar the columns of the stretch that it lies in, null for a bar in none; stretches of a symbol are disjoint."""
     columns = [name for name in stretches.columns if name not in {"symbol", "start_ts", "end_ts"}]
     joined = bars.sort("symbol", "ts").join_asof(
         stretches.sort("symbol", "start_ts").with_columns(begins=pl.col("start_ts")),
@@ -259,6 +256,4 @@ def _within(bars: pl.DataFrame, stretches: pl.DataFrame, marker: str) -> pl.Data
     )
     inside = (pl.col("ts") < pl.col("end_ts")).fill_null(value=False)
     joined = joined.with_columns(pl.when(inside).then(pl.col(name)).otherwise(None).alias(name) for name in columns)
-    if marker == "covered":
-        joined = joined.with_columns(pl.col(marker).fill_null(value=False))
     return joined.drop("start_ts", "end_ts", "begins", strict=False)

@@ -123,11 +123,11 @@ def continuity(
         "expected": expected,
         "stored": stored,
         "missing": missing,
-        "completeness": _share(expected - missing, expected),
+        "completeness": share(expected - missing, expected),
     }
     for kind in ("no_trade", "outage", "halted", "abandoned"):
-        if share := sum(getattr(c, kind) for c in counts):
-            facts[f"explained_{kind}"] = share
+        if explained := sum(getattr(c, kind) for c in counts):
+            facts[f"explained_{kind}"] = explained
     opened = sorted((g for g in gaps if g.status == "open"), key=lambda g: g.last, reverse=True)
     ranks = [priority(now - (gap.last + bar)) for gap in opened]
     severity = Severity.ERROR if any(severities[rank] is Severity.ERROR for rank in ranks) else Severity.WARN
@@ -141,7 +141,7 @@ def continuity(
                 "symbol": c.symbol,
                 "missing": c.missing,
                 "expected": c.expected,
-                "completeness": _share(c.expected - c.missing, c.expected),
+                "completeness": share(c.expected - c.missing, c.expected),
             }
             for c in worst[:SAMPLE]
         ]
@@ -257,7 +257,7 @@ def facts_at(reject: Reject) -> str:
     return _utc(reject.at) if reject.at else "no time"
 
 
-def _share(part: int, whole: int) -> float:
+def share(part: int, whole: int) -> float:
     """A share to six digits, cut and not rounded: it is 1 only where nothing is missing."""
     return part * 1_000_000 // whole / 1_000_000 if whole else 1.0
 

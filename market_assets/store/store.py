@@ -220,14 +220,13 @@ class Transaction(Snapshot):
         """
         table = candle_table(profile, timeframe)
         key = ["symbol", "ts"]
-        self._db.register("derived_bars", bars.select(key).to_arrow())
-        before = self._frame(f"SELECT t.* FROM {table} t SEMI JOIN derived_bars USING (symbol, ts)")
+        with self._lent("derived_bars", bars.select(key)):
+            before = self._frame(f"SELECT t.* FROM {table} t SEMI JOIN derived_bars USING (symbol, ts)")
         rows = rows.select(DERIVED_COLUMNS).with_columns(pl.col("bars", "bars_expected").cast(pl.Int32)).sort(key)
         added = rows.join(before, on=list(DERIVED_COLUMNS), how="anti", nulls_equal=True)
         gone = before.join(rows, on=list(DERIVED_COLUMNS), how="anti", nulls_equal=True)
         self._delete_keys(table, gone.select(key))
         self._insert(table, added, DERIVED_COLUMNS)
-        self._db.unregister("derived_bars")
         return pl.concat([added.select(key), gone.select(key)]).unique()
 
     def put_coverage(self, profile: str, timeframe: Timeframe, answers: pl.DataFrame) -> None:
@@ -242,17 +241,16 @@ class Transaction(Snapshot):
         """
         if answers.is_empty():
             return
-        self._db.register("answers", answers.to_arrow())
-        self._db.execute(
-            "DELETE FROM ops.coverage c USING answers a WHERE c.profile = ? AND c.timeframe = ? AND c.symbol = a.symbol "
-            "AND c.source = a.source AND c.start_ts >= a.start_ts AND c.end_ts <= a.end_ts AND (a.bars > 0 OR c.bars = 0)",
-            [profile, timeframe],
-        )
-        self._db.execute(
-            "INSERT INTO ops.coverage SELECT ?, symbol, ?, source, start_ts, end_ts, bars, omits_quiet, ? FROM answers",
-            [profile, timeframe, self._now],
-        )
-        self._db.unregister("answers")
+        with self._lent("answers", answers):
+            self._db.execute(
+                "DELETE FROM ops.coverage c USING answers a WHERE c.profile = ? AND c.timeframe = ? AND c.symbol = a.symbol "
+                "AND c.source = a.source AND c.start_ts >= a.start_ts AND c.end_ts <= a.end_ts AND (a.bars > 0 OR c.bars = 0)",
+                [profile, timeframe],
+            )
+            self._db.execute(
+                "INSERT INTO ops.coverage SELECT ?, symbol, ?, source, start_ts, end_ts, bars, omits_quiet, ? FROM answers",
+                [profile, timeframe, self._now],
+            )
 
     def put_gaps(
         self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window, gaps: pl.DataFrame
@@ -273,29 +271,27 @@ class Transaction(Snapshot):
             [profile, timeframe, start, end, list(symbols)],
         )
         if not gaps.is_empty():
-            self._db.register("new_gaps", gaps.to_arrow())
-            self._db.execute(
-                "INSERT INTO ops.gaps SELECT ?, symbol, ?, first_ts, last_ts, bars, status, attempts, confirmations, "
-                "confirmed_at, first_seen, asked_at, reason FROM new_gaps",
-                [profile, timeframe],
-            )
-            self._db.unregister("new_gaps")
+            with self._lent("new_gaps", gaps):
+                self._db.execute(
+                    "INSERT INTO ops.gaps SELECT ?, symbol, ?, first_ts, last_ts, bars, status, attempts, confirmations, "
+                    "confirmed_at, first_seen, asked_at, reason FROM new_gaps",
+                    [profile, timeframe],
+                )
 
     def put_judged(self, profile: str, timeframe: Timeframe, counts: pl.DataFrame) -> None:
         """Replace the counts of partitions: partition, symbol, expected, stored, explained, missing."""
         if counts.is_empty():
             return
-        self._db.register("counts", counts.to_arrow())
-        self._db.execute(
-            "DELETE FROM ops.partitions p USING counts c WHERE p.profile = ? AND p.timeframe = ? "
-            "AND p.partition = c.partition AND p.symbol = c.symbol",
-            [profile, timeframe],
-        )
-        self._db.execute(
-            "INSERT INTO ops.partitions SELECT ?, ?, partition, symbol, expected, stored, explained, missing, ? FROM counts",
-            [profile, timeframe, self._now],
-        )
-        self._db.unregister("counts")
+        with self._lent("counts", counts):
+            self._db.execute(
+                "DELETE FROM ops.partitions p USING counts c WHERE p.profile = ? AND p.timeframe = ? "
+                "AND p.partition = c.partition AND p.symbol = c.symbol",
+                [profile, timeframe],
+            )
+            self._db.execute(
+                "INSERT INTO ops.partitions SELECT ?, ?, partition, symbol, expected, stored, explained, missing, ? FROM counts",
+                [profile, timeframe, self._now],
+            )
 
     def put_genesis(self, profile: str, timeframe: Timeframe, symbol: str, ts: datetime, source: str) -> None:
         """Record the open of a symbol's first bar as a source named it; the earlier records stay."""
@@ -309,12 +305,11 @@ class Transaction(Snapshot):
 
         Only the profiles that are named in the frame are touched.
         """
-        self._db.register("series", series.to_arrow())
-        self._db.execute("DELETE FROM ops.series WHERE profile IN (SELECT profile FROM series)")
-        self._db.execute(
-            "INSERT INTO ops.series SELECT profile, symbol, timeframe, derived, expected, counted_until FROM series"
-        )
-        self._db.unregister("series")
+        with self._lent("series", series):
+            self._db.execute("DELETE FROM ops.series WHERE profile IN (SELECT profile FROM series)")
+            self._db.execute(
+                "INSERT INTO ops.series SELECT profile, symbol, timeframe, derived, expected, counted_until FROM series"
+            )
 
     def create_candles(self, profile: str, timeframe: Timeframe, *, derived: bool) -> None:
         """Create a series' table where it does not exist, and take it into the completeness view."""
@@ -345,28 +340,33 @@ class Transaction(Snapshot):
             [progress, status, json.dumps(detail, default=str), status, self._now, job_id],
         )
 
+    @contextmanager
+    def _lent(self, name: str, frame: pl.DataFrame) -> Iterator[None]:
+        """Let statements read a frame as a table of that name."""
+        self._db.register(name, frame.to_arrow())
+        yield
+        # Not when a statement failed: the connection is closed then, and what it said is what counts.
+        self._db.unregister(name)
+
     def _insert(self, table: str, rows: pl.DataFrame, columns: Sequence[str] = CANDLE_COLUMNS) -> None:
         if rows.is_empty():
             return
-        self._db.register("rows", rows.to_arrow())
-        names = ", ".join(columns)
-        self._db.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM rows")
-        self._db.unregister("rows")
+        with self._lent("rows", rows):
+            names = ", ".join(columns)
+            self._db.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM rows")
 
     def _delete_keys(self, table: str, keys: pl.DataFrame) -> None:
         if keys.is_empty():
             return
-        self._db.register("keys", keys.to_arrow())
-        self._db.execute(f"DELETE FROM {table} t USING keys k WHERE t.symbol = k.symbol AND t.ts = k.ts")
-        self._db.unregister("keys")
+        with self._lent("keys", keys):
+            self._db.execute(f"DELETE FROM {table} t USING keys k WHERE t.symbol = k.symbol AND t.ts = k.ts")
 
     def _keep_revisions(self, profile: str, timeframe: Timeframe, old: pl.DataFrame) -> None:
-        self._db.register("old", old.to_arrow())
-        self._db.execute(
-            "INSERT INTO ops.revisions SELECT ?, symbol, ?, ts, open, high, low, close, volume, source, ? FROM old",
-            [profile, timeframe, self._now],
-        )
-        self._db.unregister("old")
+        with self._lent("old", old):
+            self._db.execute(
+                "INSERT INTO ops.revisions SELECT ?, symbol, ?, ts, open, high, low, close, volume, source, ? FROM old",
+                [profile, timeframe, self._now],
+            )
 
 
 class Store:

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from market_assets.errors import UniverseError
+from market_assets.market_time.partitions import hull
 from market_assets.market_time.timeframes import Timeframe, Window
 from market_assets.practice.faults import Fault
 from market_assets.store import Store
@@ -248,7 +249,7 @@ print(*(outcome.partition.key for outcome in fill if outcome.filled))
                 with store.reading("looking on") as view:
                     if not view.has_candles("kept", Timeframe.M1):
                         continue
-                    stored = view.stored("kept", Timeframe.M1, ["BTC"], fill.window)
+                    stored = view.stored("kept", Timeframe.M1, ["BTC"], hull(fill.partitions))
                 seen.append(set(stored.group_by(pl.col("ts").dt.date()).len()["len"]))
 
         reader = threading.Thread(target=read)

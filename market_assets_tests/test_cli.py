@@ -178,7 +178,7 @@ def test_a_backfill_with_holes_ends_with_3_and_says_what_is_missing_and_why(hole
     assert "2025-02-03" in said
     # The vendor's words as they came, but for the key.
     assert "[/closed] [bold]no[/bold] ***" in said
-    assert "ETH: not one of 24 expected bars came" in said.replace(" │ │ │ │ ", " ")
+    assert "ETH: not one of 24 expected bars is" in said.replace(" │ │ │ │ ", " ")
     # A line of a log that was written in a run is as it is elsewhere.
     assert done.err.startswith("vendor could not name the first bar of ETH")
 

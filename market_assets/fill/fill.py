@@ -73,7 +73,7 @@ class Fill:
         timeframe: A fetched timeframe of the profile.
         window: Which partitions: all that overlap it, as far as the profile and the present reach.
         clock: Gives the present instant; asked once, so that one fill has one present.
-        symbols: Only these; None for all.
+        symbols: Ask only for these; None for all. Every symbol of the profile is judged all the same.
         newest_first: Newest partition first.
         refetch: Ask also for what is stored or explained, to find revisions and a moved genesis.
         rules: When an absence counts as explained.
@@ -101,16 +101,18 @@ class Fill:
         self._profile = profile
         self._timeframe = timeframe
         self._now = clock()
-        self._series = series_of(profile, self._now, symbols)
-        names = {reference.source for one in self._series for reference in one.sources}
+        self._series = series_of(profile, self._now)
+        self._asked = series_of(profile, self._now, symbols)
+        names = {reference.source for one in self._asked for reference in one.sources}
         self._sources = {name: sources[name] for name in names}
+        self._quiet = any(not source.traits.emits_empty_bars for source in sources.values())
         self._newest_first = newest_first
         self._refetch = refetch
         self._rules = rules or EvidenceRules()
         self._max_time = max_time
         self._run_id = run_id
         self._calendar: SessionCalendar = calendar_of(profile)
-        self.partitions = partitions_of(profile, timeframe, self._series, window)
+        self.partitions = partitions_of(profile, timeframe, self._asked, window)
         if newest_first:
             self.partitions.reverse()
 
@@ -129,7 +131,7 @@ class Fill:
                 kind="fill",
                 profile=self._profile.name,
                 timeframe=self._timeframe,
-                symbols=[one.symbol for one in self._series],
+                symbols=[one.symbol for one in self._asked],
                 partitions=self.partitions,
                 sources=self._sources,
                 run_id=self._run_id,
@@ -156,11 +158,11 @@ class Fill:
             self._series,
             known_genesis=known,
             rules=self._rules,
-            quiet=any(not source.traits.emits_empty_bars for source in self._sources.values()),
+            quiet=self._quiet,
             refetch=self._refetch,
             now=self._now,
         )
-        series = {one.symbol: one.since(known.get(one.symbol)) for one in self._series}
+        series = {one.symbol: one.since(known.get(one.symbol)) for one in self._asked}
         waiting = deque(self._chunks())
         planned: deque[_Chunk] = deque()
         counted = False
@@ -190,7 +192,7 @@ class Fill:
             stored = transaction.symbols_stored(profile, timeframe)
             unknown = {
                 one.symbol: one.sources
-                for one in self._series
+                for one in self._asked
                 if self._refetch
                 or (one.symbol not in known and (one.symbol not in stored or self._headless(transaction, one)))
             }
@@ -236,10 +238,12 @@ class Fill:
         closed, unfinished = grid.filter(is_closed)["ts"], grid.filter(~is_closed)["ts"]
         pages: list[Page] = []
         for (symbol,), own in states.partition_by("symbol", as_dict=True).items():
+            one = series.get(str(symbol))
+            if one is None:
+                continue
             wanted = own["ts"] if self._refetch else own["ts"].filter(own["state"] == State.OPEN)
             if wanted.is_empty():
                 continue
-            one = series[str(symbol)]
             page_size = self._sources[one.sources[0].source].traits.page_size
             stretches = plan_requests(wanted, self._timeframe, page_size)
             parts = (_cut(opens, stretches) for opens in (wanted, closed, unfinished))

@@ -61,7 +61,7 @@ class Judge:
         timeframe: The fetched timeframe.
         cadence: How long its partitions are.
         calendar: The profile's calendar.
-        series: The series that are filled, from their start in the universe on.
+        series: All series of the profile, from their start in the universe on.
         known_genesis: The recorded genesis of each symbol.
         rules: When an absence counts as explained.
         quiet: Whether any source of the series leaves quiet bars out.
@@ -317,7 +317,7 @@ class Judge:
             if answer.errors and in_vain and page.window.intersect(partition.window):
                 failures |= dict.fromkeys(answer.errors)
         failures |= dict.fromkeys(
-            f"{own.symbol}: not one of {own.expected:,} expected bars came, and nothing explains why"
+            f"{own.symbol}: not one of {own.expected:,} expected bars is stored, and nothing explains why"
             for own in lacking.values()
             if own.missing == own.expected
         )

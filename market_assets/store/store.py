@@ -27,6 +27,7 @@ from market_assets.store.schema import (
     create_candle_table,
     create_completeness_view,
 )
+from market_assets.store.signals import HeldBack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -400,6 +401,7 @@ class Store:
                 f"{home} cannot be written to. Give this user write access, or set MARKET_ASSETS_HOME to a folder of yours."
             )
         self._lock = StoreLock(home / "market.duckdb.lock", timeout=patience, clock=clock)
+        self._signals = HeldBack()
 
     @contextmanager
     def reading(self, purpose: str) -> Iterator[Snapshot]:
@@ -408,7 +410,7 @@ class Store:
         Raises:
             StoreError: The file is no store of ours, is newer than this program, or stayed busy.
         """
-        with self._lock.held(purpose):
+        with self._lock.held(purpose), self._signals:
             self._prepare(purpose)
             connection = self._connect(self.path, purpose, read_only=True)
             try:
@@ -425,7 +427,7 @@ class Store:
         Raises:
             StoreError: The file is no store of ours, is newer than this program, stayed busy, or could not be written.
         """
-        with self._lock.held(purpose):
+        with self._lock.held(purpose), self._signals:
             self._prepare(purpose)
             connection = self._connect(self.path, purpose, read_only=False)
             try:
@@ -463,6 +465,7 @@ class Store:
                 if not told and waited > TELL_AFTER:
                     log.warning("%s: waiting, another program has %s open (%s)", purpose, path, _holder(error))
                     told = True
+                self._signals.deliver()
                 time.sleep(_POLL)
             else:
                 if told:

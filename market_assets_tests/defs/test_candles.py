@@ -119,7 +119,7 @@ def test_the_failure_names_the_partitions_the_causes_and_what_to_do(filled: Fill
     assert "backfill the failed partitions again" in failure.description
     shown = plain(failure.metadata)
     assert shown["failed"] == 2
-    why = "not one of 24 expected bars came, and nothing explains why"
+    why = "not one of 24 expected bars is stored, and nothing explains why"
     assert shown["failed_partitions"] == [
         {"partition": "2025-02-05", "why": f"BTC: {why}"},
         {"partition": "2025-02-05", "why": f"ETH: {why}"},
@@ -187,12 +187,19 @@ def test_a_run_of_one_partition_is_like_a_range_of_one(ground: Ground, vendor: V
     assert ground.verdicts() == {DAYS[4]: ("FAILED", "SUCCEEDED", "SUCCEEDED"), DAYS[2]: ("FAILED", "SUCCEEDED", "SUCCEEDED")}  # fmt: skip
 
 
-def test_a_run_may_be_for_some_symbols_alone(ground: Ground, vendor: Vendor) -> None:
+def test_a_run_may_ask_for_some_symbols_alone_and_no_partition_is_green_before_the_others_are_there(
+    ground: Ground, vendor: Vendor
+) -> None:
     source = vendor()
     ground.keep(source)
     ground.fill(symbols=["ETH"])
     assert set(asked(source)) == {"ETH"}
     assert ground.table("SELECT DISTINCT symbol FROM kept.candles_1h")["symbol"].to_list() == ["ETH"]
+    assert set(ground.colours().values()) == {"FAILED"}
+    assert {continuity for continuity, *_ in ground.verdicts().values()} == {"FAILED"}
+    ground.fill(symbols=["BTC"])
+    assert set(ground.colours().values()) == {"MATERIALIZED"}
+    assert {continuity for continuity, *_ in ground.verdicts().values()} == {"SUCCEEDED"}
 
 
 def test_a_symbol_that_the_profile_does_not_have_is_refused_by_name(ground: Ground, vendor: Vendor) -> None:

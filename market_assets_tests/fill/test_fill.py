@@ -93,15 +93,30 @@ class TestAskingForJustWhatIsAbsent:
         ]
         assert ground.rows().equals(rows)
 
-    def test_a_symbol_that_was_named_twice_is_filled_once_and_one_that_was_not_is_left_alone(self, ground, vendor):
+    def test_a_symbol_that_was_named_twice_is_asked_for_once_and_one_that_was_not_is_not(self, ground, vendor):
         ground.keep("symbols: {BTC: {}, ETH: {}}")
 
         outcomes = ground.fill(symbols=["ETH", "ETH"])
 
         assert {entry["symbol"] for entry in vendor.log} == {"ETH"}
         assert len(asked(vendor)) == 1
-        assert all(outcome.filled and outcome.rows == 24 for outcome in outcomes)
-        assert [[own.expected for own in outcome.counts] for outcome in outcomes] == [[24], [24], [24]]
+        assert [outcome.rows for outcome in outcomes] == [24] * 3
+
+    def test_a_partition_is_judged_by_all_symbols_whatever_was_asked_for(self, ground):
+        ground.keep("symbols: {BTC: {}, ETH: {}}")
+
+        part = ground.fill(symbols=["ETH"])
+
+        assert [[(own.symbol, own.missing) for own in outcome.counts] for outcome in part] == [
+            [("BTC", 24), ("ETH", 0)]
+        ] * 3
+        assert not any(outcome.filled for outcome in part)
+        assert part[0].failures == ("BTC: not one of 24 expected bars is stored, and nothing explains why",)
+        assert not any(
+            verdict.passed for outcome in part for verdict in outcome.verdicts if verdict.check == "continuity"
+        )
+        rest = ground.fill(symbols=["BTC"])
+        assert all(outcome.filled and verdict.passed for outcome in rest for verdict in outcome.verdicts)
 
     def test_a_symbol_that_is_not_kept_is_refused_with_the_names_that_are(self, ground):
         ground.keep("symbols: {BTC: {}, ETH: {}}")

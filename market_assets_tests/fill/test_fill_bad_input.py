@@ -298,7 +298,7 @@ class TestAnswersThatAreNone:
 
         assert [outcome.filled for outcome in outcomes] == [False, False, False]
         assert outcomes[0].failures == tuple(
-            f"{symbol}: not one of 24 expected bars came, and nothing explains why" for symbol in ("BTC", "ETH")
+            f"{symbol}: not one of 24 expected bars is stored, and nothing explains why" for symbol in ("BTC", "ETH")
         )
         assert ground.job()["status"] == "INCOMPLETE"
 

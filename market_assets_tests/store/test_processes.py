@@ -86,6 +86,60 @@ FILLS_DAYS_ON_COMMAND = FILLS_DAYS.replace("    with store", "    sys.stdin.read
 
 WAITS_THEN_FILLS_DAYS = f"say('ready')\nwait()\n{FILLS_DAYS}"
 
+IS_STOPPED_IN_A_COMMIT = """
+import signal
+
+def stop(number, frame):
+    raise SystemExit(7)
+
+signal.signal(signal.SIGTERM, stop)
+try:
+    with store.writing("filling") as transaction:
+        signal.raise_signal(getattr(signal, sys.argv[2]))
+        merge(transaction, 0)
+        say("went on")
+except (KeyboardInterrupt, SystemExit) as stopped:
+    say(type(stopped).__name__)
+with store.writing("filling again") as transaction:
+    merge(transaction, 1)
+say(signal.getsignal(signal.SIGTERM) is stop, signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+"""
+
+IS_STOPPED_AT_ANY_MOMENT = """
+import signal
+
+signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+day(0, 1.0)
+stopped = number = 0
+while number < 30:
+    signal.setitimer(signal.ITIMER_REAL, 0.002 + number * 0.001)
+    try:
+        with store.writing("filling") as transaction:
+            merge(transaction, number)
+        number += 1
+    except KeyboardInterrupt:
+        stopped += 1
+        number += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+with store.writing("filling the rest") as transaction:
+    for number in range(30):
+        merge(transaction, number)
+say("stopped" if stopped else "never stopped")
+"""
+
+WAITS_FOR_A_FOREIGN_PROGRAM = """
+import signal
+
+signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+signal.setitimer(signal.ITIMER_REAL, 0.3)
+try:
+    with store.writing("filling"):
+        say("got it")
+except KeyboardInterrupt:
+    say("stopped while it waited")
+"""
+
 OPENS_THE_FILE = """
 import sys
 import duckdb
@@ -184,6 +238,30 @@ def test_killed_at_any_moment_and_started_again_until_all_is_there(child, home, 
         assert days() in (whole(*range(done)), whole(*range(done + 1)))
     child(COMMON + FILLS_DAYS, home, 0, 10, 1.0).ends()
     assert days() == whole(*range(10))
+
+
+# Stopped by a signal
+
+
+@pytest.mark.parametrize(("name", "raised"), [("SIGINT", "KeyboardInterrupt"), ("SIGTERM", "SystemExit")])
+def test_a_signal_in_a_transaction_waits_for_its_commit_and_the_store_opens_again(name, raised, *, child, home, days):
+    writer = child(COMMON + IS_STOPPED_IN_A_COMMIT, home, name)
+    assert [writer.says() for _ in range(3)] == ["went on", raised, "True True"]
+    writer.ends()
+    assert days() == whole(0, 1)
+
+
+def test_ctrl_c_at_any_moment_of_a_commit_leaves_a_store_that_the_same_process_goes_on_with(child, home, days):
+    writer = child(COMMON + IS_STOPPED_AT_ANY_MOMENT, home)
+    assert writer.says() == "stopped"
+    writer.ends()
+    assert days() == whole(*range(30))
+
+
+def test_ctrl_c_ends_a_wait_for_a_foreign_program(child, home, store):
+    foreign = child(OPENS_THE_FILE, store.path, "to write")
+    assert foreign.says() == "open"
+    assert child(COMMON + WAITS_FOR_A_FOREIGN_PROGRAM, home).says() == "stopped while it waited"
 
 
 # At once

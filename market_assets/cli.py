@@ -21,7 +21,10 @@ from market_assets.errors import MarketAssetsError, UniverseError
 
 if TYPE_CHECKING:
     import polars as pl
+    from dagster import DagsterInstance, Definitions
 
+    from market_assets.defs.runs import RangeRun
+    from market_assets.fill.story import Story
     from market_assets.market_time.timeframes import Window
     from market_assets.store import Store
     from market_assets.universe import Profile, Universe
@@ -126,31 +129,62 @@ def backfill(
     windows = {profile.name: _window(profile, *_days(first, after), now) for profile in chosen}
 
     from market_assets.definitions import build_definitions  # noqa: PLC0415 - Dagster takes seconds to import
-    from market_assets.defs.runs import execute, instance_at, plan_backfill  # noqa: PLC0415
+    from market_assets.defs.keys import BACKFILL  # noqa: PLC0415
+    from market_assets.defs.runs import instance_at, plan_backfill  # noqa: PLC0415
 
-    with instance_at(home()) as instance, _progress(quiet=as_json) as progress:
-        definitions = build_definitions(universe)
-        plans = [(profile, run) for profile in chosen for run in plan_backfill(profile, windows[profile.name], now)]
-        if not plans:
-            _err.print("No partition lies between these days.")
-        failed: list[str] = []
-        try:
-            for profile, run in plans:
-                words = f"{profile.name} {' '.join(run.timeframes)}"
-                bar = progress.add_task(words, total=len(run.partitions) * len(run.timeframes))
-                own = {"symbols": [name for name in names if name in profile.symbols], "refetch": refetch}
-                run_id, success = execute(
-                    definitions,
-                    instance,
-                    run,
-                    config=own if run.timeframes[0] in profile.timeframes.fetch else {},
-                    done=partial(progress.advance, bar),
-                )
-                if not success:
-                    failed.append(run_id)
-        except KeyboardInterrupt:
-            _err.print("Stopped. What was committed is kept, and the same backfill goes on from there.")
-            raise
+    plans = []
+    for profile in chosen:
+        own = {"symbols": [name for name in names if name in profile.symbols], "refetch": refetch}
+        runs = plan_backfill(profile, windows[profile.name], now)
+        plans += [(profile, run, own if run.timeframes[0] in profile.timeframes.fetch else {}) for run in runs]
+    if not plans:
+        _err.print("No partition lies between these days.")
+    with instance_at(home()) as instance:
+        failed = _execute(build_definitions(universe), instance, plans, trigger=BACKFILL, quiet=as_json)
+    _finish_backfill(chosen, failed, as_json=as_json)
+
+
+@app.command()
+def repair(
+    profiles: ProfileNames = None,
+    abandoned: Annotated[bool, typer.Option(help="Ask once more for gaps that were abandoned.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fill what failed, was never filled or has a gap that is due, newest first, as the repair sensors do; then derive."""
+    from market_assets.universe import home, load_universe  # noqa: PLC0415 - a help text needs no pydantic
+
+    universe = load_universe()
+    now = datetime.now(UTC)
+    chosen = _profiles(universe, profiles)
+
+    from market_assets.definitions import build_definitions  # noqa: PLC0415 - Dagster takes seconds to import
+    from market_assets.defs.keys import REPAIR  # noqa: PLC0415
+    from market_assets.defs.repair import describe, look_everywhere, reopen, runs_of  # noqa: PLC0415
+    from market_assets.defs.resources import sources_of  # noqa: PLC0415
+    from market_assets.defs.runs import instance_at  # noqa: PLC0415
+
+    store = _store()
+    with instance_at(home()) as instance:
+        if abandoned and not dry_run:
+            for profile in chosen:
+                reopen(store, profile)
+        plans = []
+        told: dict[str, str] = {}
+        for profile in chosen:
+            looks = look_everywhere(
+                profile, instance=instance, store=store, sources=sources_of(universe, profile), now=now
+            )
+            told |= {f"{profile.name} {timeframe}": describe(look) for timeframe, look in looks.items()}
+            plans += [(profile, *planned) for planned in runs_of(profile, looks, now)]
+        if not as_json:
+            for name, words in told.items():
+                _out.print(f"[bold]{name}[/] {escape(words)}", highlight=False, soft_wrap=True)
+        if dry_run:
+            if as_json:
+                print(json.dumps({"repairs": len(plans), "found": told}, indent=1))  # noqa: T201 - the answer
+            raise typer.Exit(INCOMPLETE if plans else 0)
+        failed = _execute(build_definitions(universe), instance, plans, trigger=REPAIR, quiet=as_json)
     _finish_backfill(chosen, failed, as_json=as_json)
 
 
@@ -174,13 +208,20 @@ def gaps(
     symbols: Symbols = None,
     everything: Annotated[bool, typer.Option("--all", help="Also those that are explained.")] = False,
     limit: Annotated[int, typer.Option(help="How many to print; JSON has them all.")] = 50,
+    explain: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="SYMBOL TS", help="Tell the story of the bar at an instant (ISO, UTC without a zone)."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the gaps that were found, newest first, with what is known of each."""
+    """List the gaps that were found, newest first, with what is known of each; or explain one bar."""
     from market_assets.fill.listing import listed_gaps  # noqa: PLC0415 - a help text needs no polars
+    from market_assets.quality.evidence import MISSING  # noqa: PLC0415
     from market_assets.universe import load_universe  # noqa: PLC0415
 
     chosen = _profiles(load_universe(), profiles)
+    if explain is not None:
+        _explain(chosen, *explain, as_json=as_json)
     found = listed_gaps(
         _store(), chosen, symbols=_symbols(chosen, symbols) or None, now=datetime.now(UTC), explained=everything
     )
@@ -188,23 +229,110 @@ def gaps(
         _print_json(found)
     else:
         _print_gaps(found, limit)
-    raise typer.Exit(INCOMPLETE if "open" in found["status"].to_list() else 0)
+    raise typer.Exit(INCOMPLETE if found["status"].is_in(MISSING).any() else 0)
 
 
 @app.command()
 def jobs(
-    limit: Annotated[int, typer.Option(help="How many of the newest.")] = 20,
+    limit: Annotated[
+        int | None, typer.Option(help="How many of the newest; 20 if no day is given either.", min=1)
+    ] = None,
+    since: Annotated[str | None, typer.Option(help="Only those that started on this day (UTC) or later.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what was done: each fill and derivation with its window, rows, requests and failures."""
-    with _store().reading("listing jobs") as view:
-        found = view.jobs(limit)
-    rows = [{**row, "detail": json.loads(row["detail"] or "{}")} for row in found.iter_rows(named=True)]
+    """List what was done: each fill and derivation with its rows, repairs, requests and what is still missing.
+
+    JSON is the audit document: timestamp, symbols_processed, gaps_detected, retry_results, summary, jobs.
+    """
+    from market_assets.fill.audit import audit  # noqa: PLC0415 - a help text needs no polars
+    from market_assets.market_time.timeframes import midnight  # noqa: PLC0415
+
+    day = _day("--since", since)
+    document = audit(
+        _store(),
+        limit=limit or (None if day else 20),
+        since=midnight(day) if day else None,
+        now=datetime.now(UTC),
+    )
     if as_json:
-        print(json.dumps(rows, default=_plain, indent=1))  # noqa: T201 - the answer
+        print(json.dumps(document, indent=1))  # noqa: T201 - the answer
     else:
-        _print_jobs(rows)
-    raise typer.Exit(0 if all(row["status"] in {"SUCCEEDED", "RUNNING"} for row in rows) else INCOMPLETE)
+        _print_jobs(document)
+    ended_well = all(job["status"] in {"SUCCEEDED", "RUNNING"} for job in document["jobs"])
+    raise typer.Exit(0 if ended_well else INCOMPLETE)
+
+
+@app.command()
+def genesis(
+    profiles: ProfileNames = None,
+    reset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SYMBOLS",
+            help="Forget those of these symbols, separated by commas, so that they are looked for again.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List where series begin that begin later than the universe says, or forget it."""
+    import polars as pl  # noqa: PLC0415 - a help text needs no polars
+
+    from market_assets.fill.series import count_profile  # noqa: PLC0415
+    from market_assets.universe import load_universe  # noqa: PLC0415
+
+    named = _profiles(load_universe(), profiles)
+    names = _symbols(named, reset)
+    chosen = [profile for profile in named if not names or set(names) & set(profile.symbols)]
+    store = _store()
+    with store.reading("listing where series begin") as view:
+        found = view.geneses().filter(pl.col("profile").is_in([profile.name for profile in chosen]))
+    if names:
+        found = found.filter(pl.col("symbol").is_in(names))
+        with store.writing(f"forgetting where {', '.join(names)} begins") as transaction:
+            for profile in chosen:
+                transaction.forget_genesis(profile.name, names)
+        for profile in chosen:
+            count_profile(store, profile, datetime.now(UTC))
+    if as_json:
+        _print_json(found)
+        return
+    _print_genesis(found)
+    if names and not found.is_empty():
+        again = f"{' '.join(found['profile'].unique().sort())} --symbols {','.join(found['symbol'].unique().sort())}"
+        _out.print(
+            f"Forgotten: what is older than the oldest stored bar is expected again. To look for it: [bold]market-assets backfill {escape(again)}[/]"
+        )
+
+
+@app.command()
+def alerts(
+    everything: Annotated[bool, typer.Option("--all", help="Also those that are over.")] = False,
+    test: Annotated[bool, typer.Option("--test", help="Send a test message through each channel instead.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the troubles that the alerts sensor saw at its last look, and whether somebody was told."""
+    from market_assets.alerts import try_channels  # noqa: PLC0415 - a help text needs no polars
+    from market_assets.universe import load_universe  # noqa: PLC0415
+
+    universe = load_universe()
+    if test:
+        tried = try_channels(universe)
+        if as_json:
+            print(json.dumps(tried, indent=1))  # noqa: T201 - the answer
+        for name, error in {} if as_json else tried.items():
+            _out.print(f"{name}: {escape(error) or 'took the message'}", highlight=False, soft_wrap=True)
+        if not tried:
+            _err.print("The universe names no channel: write their URLs under alerts: channels:.")
+        raise typer.Exit(0 if tried and not any(tried.values()) else INCOMPLETE)
+    with _store().reading("listing alerts") as view:
+        found = view.alerts(everything=True)
+    present = found["over_at"].is_null()
+    shown = found if everything else found.filter(present)
+    if as_json:
+        print(universe.redact(json.dumps(shown.to_dicts(), default=_plain, indent=1)))  # noqa: T201 - the answer
+    else:
+        _print_alerts(shown, universe)
+    raise typer.Exit(INCOMPLETE if present.any() else 0)
 
 
 @app.command("practice-vendor")
@@ -272,23 +400,72 @@ def _day(option: str, text: str | None) -> date | None:
         raise typer.BadParameter(f"{option} {text}: write a day like 2024-01-31") from None
 
 
+def _explain(profiles: list[Profile], name: str, instant: str, *, as_json: bool) -> NoReturn:
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from market_assets.fill.story import story_of  # noqa: PLC0415 - a help text needs no polars
+
+    (symbol,) = _symbols(profiles, name) or [name]
+    ts, now = _instant("--explain", instant), datetime.now(UTC)
+    with _store().reading(f"explaining {symbol}") as view:
+        stories = [
+            story_of(view, profile, timeframe, symbol, ts, now=now)
+            for profile in profiles
+            if symbol in profile.symbols
+            for timeframe in profile.timeframes.fetch
+        ]
+    if as_json:
+        print(json.dumps([asdict(story) for story in stories], default=_plain, indent=1))  # noqa: T201 - the answer
+    else:
+        for story in stories:
+            _print_story(story)
+    raise typer.Exit(INCOMPLETE if any(story.missing for story in stories) else 0)
+
+
+def _instant(option: str, text: str) -> datetime:
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{option} {text}: write an instant like 2024-01-31T15:30Z") from None
+    return given.astimezone(UTC) if given.tzinfo else given.replace(tzinfo=UTC)
+
+
 def _matrix(profiles: list[Profile]) -> pl.DataFrame:
     """The completeness matrix of some profiles, counted up to now, also for what was never filled."""
-    import polars as pl  # noqa: PLC0415 - a help text needs no polars
+    from market_assets.fill.matrix import matrix_of  # noqa: PLC0415 - a help text needs no polars
 
-    from market_assets.fill.series import count_profile  # noqa: PLC0415
-
-    store = _store()
-    now = datetime.now(UTC)
-    for profile in profiles:
-        count_profile(store, profile, now)
-    with store.reading("reading the completeness matrix") as view:
-        matrix = view.completeness()
-    return matrix.filter(pl.col("profile").is_in([profile.name for profile in profiles]))
+    return matrix_of(_store(), profiles, datetime.now(UTC))
 
 
 def _healthy(matrix: pl.DataFrame) -> bool:
     return bool((matrix["health"] == "HEALTHY").all())
+
+
+def _execute(
+    definitions: Definitions,
+    instance: DagsterInstance,
+    plans: list[tuple[Profile, RangeRun, dict[str, Any]]],
+    *,
+    trigger: str,
+    quiet: bool,
+) -> list[str]:
+    """Execute runs one after the other, and give the ids of those that failed."""
+    from market_assets.defs.runs import execute  # noqa: PLC0415 - Dagster takes seconds to import
+
+    failed: list[str] = []
+    with _progress(quiet=quiet) as progress:
+        try:
+            for profile, run, config in plans:
+                words = f"{profile.name} {' '.join(run.timeframes)}"
+                bar = progress.add_task(words, total=len(run.partitions) * len(run.timeframes))
+                done = partial(progress.advance, bar)
+                run_id, success = execute(definitions, instance, run, trigger=trigger, config=config, done=done)
+                if not success:
+                    failed.append(run_id)
+        except KeyboardInterrupt:
+            _err.print("Stopped. What was committed is kept, and the same command goes on from there.")
+            raise
+    return failed
 
 
 def _finish_backfill(profiles: list[Profile], failed: list[str], *, as_json: bool) -> NoReturn:
@@ -342,9 +519,10 @@ def _print_matrix(matrix: pl.DataFrame) -> None:
         "profile",
         "symbol",
         *order,
+        "health",
         "missing",
-        "from",
-        "to",
+        "first bar",
+        "last bar",
         title="completeness, % of the bars that must exist",
         title_justify="left",
     )
@@ -354,20 +532,25 @@ def _print_matrix(matrix: pl.DataFrame) -> None:
     for (profile, symbol), rows in matrix.group_by("profile", "symbol", maintain_order=True):
         cells = {row["timeframe"]: f"[{colour[row['health']]}]{_percent(row)}[/]" for row in rows.iter_rows(named=True)}
         longest = rows.sort("expected", descending=True).row(0, named=True)
-        days = (f"{longest[end]:%Y-%m-%d}" if longest[end] else "-" for end in ("first_ts", "last_ts"))
+        worst = next(word for word in reversed(colour) if word in rows["health"])
+        abandoned = f" ({longest['abandoned']:,} abandoned)" if longest["abandoned"] else ""
         table.add_row(
             escape(str(profile)),
             escape(str(symbol)),
             *(cells.get(one, "") for one in order),
-            f"{longest['missing']:,}",
-            *days,
+            f"[{colour[worst]}]{worst}[/]",
+            f"{longest['missing']:,}{abandoned}",
+            _minute(longest["first_ts"]),
+            _minute(longest["last_ts"]),
         )
     _out.print(table)
     base = matrix.filter(pl.col("expected") == pl.col("expected").max().over("profile", "symbol"))
-    expected, stored, explained, missing = base.select("expected", "stored", "explained", "missing").sum().row(0)
+    counts = ("expected", "stored", "explained", "missing", "abandoned")
+    expected, stored, explained, missing, abandoned = base.select(counts).sum().row(0)
+    given_up = f", {abandoned:,} of them abandoned" if abandoned else ""
     _out.print(
-        f"{expected:,} bars must exist: {stored:,} are stored, {explained:,} are absent for a known reason, {missing:,} are missing. "
-        "(Times are UTC; the shortest timeframe of each symbol is counted.)",
+        f"{expected:,} bars must exist: {stored:,} are stored, {explained:,} are absent for a known reason, {missing:,} are missing"
+        f"{given_up}. (Times are UTC; the shortest timeframe of each symbol is counted.)",
         highlight=False,
     )
 
@@ -403,30 +586,59 @@ def _print_gaps(found: pl.DataFrame, limit: int) -> None:
         _out.print(f"{len(found) - limit:,} more; --limit or --json shows them.")
 
 
-def _print_jobs(rows: list[dict[str, Any]]) -> None:
+def _print_genesis(found: pl.DataFrame) -> None:
+    if found.is_empty():
+        _out.print("No first bar is recorded.")
+        return
+    table = Table("profile", "symbol", "timeframe", "first bar", "named by", "found")
+    for row in found.iter_rows(named=True):
+        own = (row[name] for name in ("profile", "symbol", "timeframe"))
+        _add_row(table, *own, _minute(row["ts"]), row["source"], _minute(row["found_at"]))
+    _out.print(table)
+
+
+def _print_story(story: Story) -> None:
+    colour = "red" if story.missing else "green"
+    bar = story.bar and f"{_minute(story.bar.opens_at)} to {_minute(story.bar.closes_at)} UTC"
+    heading = f"{story.profile} {story.symbol} {story.timeframe}, {bar or f'{_minute(story.asked)} UTC'}"
+    _out.print(f"[bold]{escape(heading)}[/]: [{colour}]{story.state}[/]", highlight=False)
+    _out.print(escape(story.verdict), highlight=False)
+    for event in story.events:
+        _out.print(f"  {event.at:%Y-%m-%d %H:%M:%S}  {escape(event.what)}", highlight=False)
+    _out.print(f"{escape(story.coming)}\n", highlight=False)
+
+
+def _print_jobs(document: dict[str, Any]) -> None:
+    jobs, total = document["jobs"], document["summary"]
+    if not jobs:
+        _out.print("No jobs.")
+        return
     table = Table(
-        "started",
-        "kind",
-        "profile",
-        "timeframe",
-        "window",
-        "status",
-        "done",
-        "new",
-        "revised",
-        "refused",
-        "missing",
-        "seconds",
+        "started", "trigger", "job", "window", "status", "done", "rows", "repaired", "missing", "requests", "took"
     )
-    for row in rows:
-        detail, counts = row["detail"], row["detail"].get("rows", {})
+    for heading in ("done", "rows", "repaired", "missing", "requests", "took"):
+        table.columns[[column.header for column in table.columns].index(heading)].justify = "right"
+    for job in jobs:
+        detail, rows = job["detail"], job["detail"]["rows"]
+        asked = (int(sum(own[name] for own in detail["requests"].values())) for name in ("requests", "retries"))
         _add_row(
-            table, f"{row['started_at']:%Y-%m-%d %H:%M:%S}", row["kind"], row["profile"], row["timeframe"],
-            f"{row['start_ts']:%Y-%m-%d}..{row['end_ts']:%Y-%m-%d}", row["status"], f"{row['progress']:.0%}",
-            *(f"{counts.get(name, 0):,}" for name in ("new", "revised", "rejected")),
-            f"{detail.get('missing_before', 0):,} to {detail.get('missing_after', 0):,}", f"{detail.get('seconds', 0):.1f}",
+            table, job["started_at"][:19].replace("T", " "), job["trigger"] or "-", f"{job['kind']} {job['profile']} {job['timeframe']}",
+            f"{job['start_ts'][:10]}..{job['end_ts'][:10]}", job["status"], f"{job['progress']:.0%}",
+            _and(rows["new"], revised=rows["revised"], refused=rows["rejected"]), f"{detail['repaired']:,}",
+            f"{detail['missing_before']:,} to {detail['missing_after']:,}", _and(next(asked), again=next(asked)),
+            str(timedelta(seconds=round(detail["seconds"]))),
         )  # fmt: skip
     _out.print(table)
+    _out.print(
+        f"{total['jobs']} {'job' if total['jobs'] == 1 else 'jobs'}: {total['rows_new']:,} new rows, {total['bars_repaired']:,} bars repaired, {total['requests']:,} requests "
+        f"({total['retries']:,} sent again, {total['waits_seconds']:,.0f} s waited). (Times are UTC; --json tells it symbol by symbol.)",
+        highlight=False,
+    )
+
+
+def _and(count: int, **others: int) -> str:
+    """A count, and those of the others that are not 0 with their names."""
+    return ", ".join([f"{count:,}", *(f"{number:,} {name}" for name, number in others.items() if number)])
 
 
 def _print_failures(failures: list[dict[str, Any]], count: int) -> None:
@@ -440,6 +652,21 @@ def _print_failures(failures: list[dict[str, Any]], count: int) -> None:
     _err.print(table)
     if more := count - len({(row["profile"], row["timeframe"], row["partition"]) for row in failures[:20]}):
         _err.print(f"{more:,} more partitions failed; the UI shows them all.")
+
+
+def _print_alerts(found: pl.DataFrame, universe: Universe) -> None:
+    if found.is_empty():
+        _out.print("No trouble.")
+        return
+    table = Table("since", "level", "where", "what", "told", "over")
+    for row in found.iter_rows(named=True):
+        words = universe.redact("\n".join([row["summary"], *(f"  {line}" for line in row["details"][:3])]))
+        told = row["error"] if row["error"] and not row["told_at"] else _minute(row["told_at"])
+        where = " ".join(part for part in (row["profile"], row["kind"], row["subject"]) if part)
+        _add_row(table, _minute(row["opened_at"]), row["level"], where, words, told, _minute(row["over_at"]))
+    _out.print(table)
+    if not universe.alerts.channels:
+        _out.print("Nobody is told: the universe names no channel under alerts: channels:.")
 
 
 def _add_row(table: Table, *cells: str) -> None:
@@ -463,8 +690,8 @@ def _print_json(frame: pl.DataFrame) -> None:
 
 
 def _plain(value: object) -> object:
-    """A time of the store (UTC without a zone) as ISO text with its zone."""
-    return f"{value.isoformat()}Z" if isinstance(value, datetime) else str(value)
+    """A time of the store (UTC, with or without its zone) as ISO text with its zone."""
+    return f"{value.replace(tzinfo=None).isoformat()}Z" if isinstance(value, datetime) else str(value)
 
 
 def _minute(ts: datetime | None) -> str:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from market_assets.defs.alerts import alert_sensor
 from market_assets.defs.candles import derived_candles, fetched_candles
+from market_assets.defs.completeness import completeness_asset
+from market_assets.defs.repair import repair_sensor
 from market_assets.defs.resources import Clock, Sources, StoreResource
+from market_assets.defs.updates import update_schedule
+from market_assets.market_time.timeframes import midnight
 from market_assets.universe import Universe, home, load_universe
 
 if TYPE_CHECKING:
@@ -31,27 +36,36 @@ def build_definitions(universe: Universe, *, overrides: Mapping[str, Any] | None
     }
     clock = resources["clock"]
     now = clock.now() if isinstance(clock, Clock) else datetime.now(UTC)
+    profiles = universe.profiles.values()
     assets: list[dg.AssetsDefinition] = []
     with warnings.catch_warnings():
         # Partitioned checks are in preview and backfill policies in beta: Dagster is pinned, and the contract tests watch them.
         warnings.simplefilter("ignore", dg.PreviewWarning)
         warnings.simplefilter("ignore", dg.BetaWarning)
-        for profile in universe.profiles.values():
+        for profile in profiles:
             assets += [fetched_candles(profile, timeframe, now) for timeframe in profile.timeframes.fetch]
             assets += [derived_candles(profile, timeframe, now) for timeframe in profile.timeframes.derive]
+            assets.append(completeness_asset(profile))
+        sensors: list[dg.SensorDefinition] = [repair_sensor(profile, now) for profile in profiles]
+    sensors.append(
+        dg.AutomationConditionSensorDefinition(
+            "derive_when_input_changes",
+            target=dg.AssetSelection.all(),
+            default_status=dg.DefaultSensorStatus.RUNNING,
+            minimum_interval_seconds=30,
+        )
+    )
+    running = [profile for profile in profiles if profile.end is None or midnight(profile.end) > now]
+    schedules = [(profile, update_schedule(profile)) for profile in running]
+    watched = {sensor.name: timedelta(seconds=sensor.minimum_interval_seconds or 30) for sensor in sensors}
+    watched |= {schedule.name: profile.update.every for profile, schedule in schedules}
     return dg.Definitions(
         assets=assets,
         resources=resources,
         # One process a run: a fill has its own concurrency, and a process a step costs seconds each.
         executor=dg.in_process_executor,
-        sensors=[
-            dg.AutomationConditionSensorDefinition(
-                "derive_when_input_changes",
-                target=dg.AssetSelection.all(),
-                default_status=dg.DefaultSensorStatus.RUNNING,
-                minimum_interval_seconds=30,
-            )
-        ],
+        schedules=[schedule for _, schedule in schedules],
+        sensors=[*sensors, alert_sensor(universe, watched)],
     )
 
 

@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
+import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 UNIVERSE_VARIABLE = "MARKET_ASSETS_UNIVERSE"
 HOME_VARIABLE = "MARKET_ASSETS_HOME"
+REPAIR_VARIABLE = "MARKET_ASSETS_REPAIR_"
 
 
 _SQL_WORDS = """
@@ -105,6 +107,15 @@ def _rising(bounds: tuple[timedelta, timedelta]) -> tuple[timedelta, timedelta]:
     if bounds[0] > bounds[1]:
         raise ValueError("the first wait must not be longer than the longest; write [first, longest], such as [1m, 1h]")
     return bounds
+
+
+def _cadence(every: timedelta) -> timedelta:
+    minutes = every / timedelta(minutes=1)
+    if not (minutes.is_integer() and (60 % minutes == 0 or (minutes % 60 == 0 and 1440 % minutes == 0))):
+        raise ValueError(
+            "divides neither an hour into whole minutes nor a day into whole hours; write 1m, 5m, 15m, 1h or 4h"
+        )
+    return every
 
 
 def _shortest_first(timeframes: tuple[Timeframe, ...]) -> tuple[Timeframe, ...]:
@@ -185,21 +196,83 @@ class CheckSettings(_Model):
 
 
 class RepairSettings(_Model):
-    """The budgets of a repair.
+    """When and how hard gaps are repaired. Each key can be set for this machine by `MARKET_ASSETS_REPAIR_<KEY>`.
 
     Attributes:
-        max_fills: Fetches in one repair run.
+        every: How often failed, faulty and absent partitions are looked for.
+        max_fills: Requests in one repair run.
         max_time: How long one repair run may take.
-        legacy_cutoff: Gaps before this day are not repaired; None repairs them all.
-        max_attempts: Tries for one gap before it is abandoned.
+        legacy_cutoff: Gaps before this day are asked for once and then abandoned; None treats them like any other.
+        max_attempts: Tries for one gap, answered without it, before it is abandoned.
         backoff: The wait after a gap's first failed try, and the longest wait that doubling it leads to.
+        give_up: A gap that could not be asked for in all this time and `max_attempts` tries, because its sources failed, is
+            abandoned.
+        backlog: With so many repair runs waiting or under way, no more gaps are looked for.
     """
 
-    max_fills: int = Field(default=50, ge=0)
+    every: Duration = timedelta(hours=1)
+    max_fills: int = Field(default=50, ge=1)
     max_time: Duration = timedelta(minutes=10)
     legacy_cutoff: Day | None = date(2010, 1, 1)
     max_attempts: int = Field(default=5, ge=1)
     backoff: Annotated[tuple[Duration, Duration], AfterValidator(_rising)] = (timedelta(minutes=1), timedelta(hours=1))
+    give_up: Duration = timedelta(days=30)
+    backlog: int = Field(default=50, ge=1)
+
+
+class EvidenceSettings(_Model):
+    """When an absence counts as explained.
+
+    Attributes:
+        confirmations: How often all sources must have answered without the bar.
+        apart: How far apart in time two answers must lie to count as two.
+        quiet_limit: The longest silence that a source which leaves quiet bars out can explain by itself. A longer one is
+            as likely a recorder that was off, and has to be confirmed like any other hole.
+    """
+
+    confirmations: int = Field(default=2, ge=1)
+    apart: Duration = timedelta(hours=1)
+    quiet_limit: Duration = timedelta(hours=1)
+
+    def quiet_bars(self, timeframe: Timeframe) -> int:
+        """The quiet limit as a number of bars, at least one."""
+        return max(1, self.quiet_limit // timeframe.duration)
+
+
+class UpdateSettings(_Model):
+    """How the newest candles are kept up to date.
+
+    Attributes:
+        every: How often the running session is filled; whole minutes that divide an hour, or whole hours that divide a day.
+        first_backfill: How far back partitions that were never filled are filled without being asked to.
+        recheck: How many of the newest closed bars are asked for again, to catch late revisions.
+        settle: How long a bar must have been closed before it is expected.
+    """
+
+    every: Annotated[Duration, AfterValidator(_cadence)] = timedelta(minutes=1)
+    first_backfill: Duration = timedelta(days=365)
+    recheck: int = Field(default=5, ge=0)
+    settle: Duration = timedelta(seconds=10)
+
+
+class AlertSettings(_Model):
+    """Who is told of troubles, and when.
+
+    Attributes:
+        channels: Apprise URLs, such as `mailto://...`, `slack://...`, `tgram://...` or `json://...`.
+        every: How often troubles are looked for.
+        gap_warning: A gap that long, or open for that long, is worth a warning.
+        gap_error: A gap that long, or open for that long, is an error.
+        failed_days: Days in a row on which a backfill failed that make a trouble.
+        stale_after: How long after its close the newest session may be without a bar.
+    """
+
+    channels: tuple[SkipValidation[str], ...] = Field(default=(), repr=False, exclude=True)
+    every: Duration = timedelta(minutes=1)
+    gap_warning: Duration = timedelta(days=1)
+    gap_error: Duration = timedelta(days=7)
+    failed_days: int = Field(default=3, ge=1)
+    stale_after: Duration = timedelta(hours=2)
 
 
 class PartitionSettings(_Model):
@@ -253,6 +326,8 @@ class Profile(_Model):
     prices: PriceRules
     checks: CheckSettings
     repair: RepairSettings
+    evidence: EvidenceSettings
+    update: UpdateSettings
     partitions: PartitionSettings
 
     @property
@@ -287,12 +362,14 @@ class Universe(_Model):
         path: The file it was read from; the paths in a source's settings are relative to its folder.
         sources: The settings of each source, secrets filled in: shown with their `${NAME}` and left out of dumps.
         profiles: By name, in the order of the file.
+        alerts: Who is told of troubles.
         secrets: The `${NAME}` that each filled-in value stands for; neither shown nor dumped.
     """
 
     path: Path
     sources: dict[str, dict[str, object]] = Field(exclude=True)
     profiles: dict[str, Profile]
+    alerts: AlertSettings
     secrets: dict[str, str] = Field(exclude=True, repr=False)
 
     def redact(self, text: str) -> str:
@@ -314,13 +391,15 @@ def load_universe(path: Path | None = None, *, environ: Mapping[str, str] = os.e
     document = read_yaml(path, environ)
     entries = _read_entries(document)
     _check_all(entries, document)
-    if problems := document.problems():
+    here, misset = _repair_here(environ)
+    if problems := [*document.problems(), *misset]:
         raise UniverseError(path, problems)
-    profiles = [_resolve_profile(name, entry, entries) for name, entry in entries.profiles.items()]
+    profiles = [_resolve_profile(name, entry, entries, here) for name, entry in entries.profiles.items()]
     return Universe(
         path=path,
         sources=entries.sources,
         profiles={profile.name: profile for profile in profiles if profile},
+        alerts=entries.alerts,
         secrets=document.secrets,
     )
 
@@ -403,6 +482,8 @@ class _ProfileEntry(_Model):
     prices: PriceRules = PriceRules()
     checks: CheckSettings = CheckSettings()
     repair: RepairSettings = RepairSettings()
+    evidence: EvidenceSettings = EvidenceSettings()
+    update: UpdateSettings = UpdateSettings()
     partitions: PartitionSettings = PartitionSettings()
 
 
@@ -414,6 +495,9 @@ class _Entries(_Model):
     ] = {}
     profiles: Annotated[dict[str, _ProfileEntry], BeforeValidator(_empty_if_none)] = {}
     repair: RepairSettings = RepairSettings()
+    evidence: EvidenceSettings = EvidenceSettings()
+    update: UpdateSettings = UpdateSettings()
+    alerts: AlertSettings = AlertSettings()
 
 
 def _read_entries(document: Document) -> _Entries:
@@ -489,8 +573,8 @@ def _check_sources(entries: _Entries, document: Document) -> dict[str, frozenset
     return served
 
 
-def _resolve_profile(name: str, entry: _ProfileEntry, entries: _Entries) -> Profile | None:
-    """The profile with everything inherited and preset; None without the keys that nothing can be made of."""
+def _resolve_profile(name: str, entry: _ProfileEntry, entries: _Entries, here: RepairSettings) -> Profile | None:
+    """The profile with everything inherited and preset, and what is set for this machine; None without the keys that nothing can be made of."""
     if entry.kind is None or entry.start is None:
         return None
     symbols = {}
@@ -511,7 +595,9 @@ def _resolve_profile(name: str, entry: _ProfileEntry, entries: _Entries) -> Prof
         symbols=symbols,
         prices=_overlay(entry.kind.prices, entry.prices),
         checks=entry.checks,
-        repair=_overlay(entries.repair, entry.repair),
+        repair=_overlay(_overlay(entries.repair, entry.repair), here),
+        evidence=_overlay(entries.evidence, entry.evidence),
+        update=_overlay(entries.update, entry.update),
         partitions=entry.partitions,
     )
 
@@ -522,6 +608,25 @@ Part = TypeVar("Part", bound=_Model)
 def _overlay(below: Part, above: Part) -> Part:
     """One part of the universe with the keys that were written in another."""
     return below.model_copy(update={key: getattr(above, key) for key in above.model_fields_set})
+
+
+def _repair_here(environ: Mapping[str, str]) -> tuple[RepairSettings, list[str]]:
+    """The repair settings that the environment sets, written as in the file, and what is wrong with them."""
+    names = {REPAIR_VARIABLE + key.upper(): key for key in RepairSettings.model_fields}
+    given = {key: environ[name] for name, key in names.items() if environ.get(name)}
+    strange = sorted(name for name in environ if name.startswith(REPAIR_VARIABLE) and name not in names)
+    problems = [f"{name}: is no setting{hint(name, names)} There are {listed(names)}" for name in strange]
+    try:
+        return RepairSettings.model_validate({key: yaml.safe_load(text) for key, text in given.items()}), problems
+    except yaml.YAMLError as error:
+        return RepairSettings(), [*problems, f"{REPAIR_VARIABLE}...: cannot be read: {error}"]
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)
+        named = [
+            f"{REPAIR_VARIABLE}{str(fault['loc'][0]).upper()}: {fault['msg'].removeprefix('Value error, ')}"
+            for fault in wrong
+        ]
+        return RepairSettings(), [*problems, *named]
 
 
 def _check_all(entries: _Entries, document: Document) -> None:

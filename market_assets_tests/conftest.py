@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that wait for real processes, so that the others run while they wait."""
+    items.sort(key=lambda item: "end_to_end" not in item.path.name)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real candles and real vendor answers beside the repository; a test that needs it skips without it."""

@@ -11,13 +11,14 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import polars as pl
 import pytest
 
+from market_assets.market_time.timeframes import Timeframe
 from market_assets.practice.book import Market
 from market_assets.practice.vendor import PracticeVendor
 from market_assets.store import Store
@@ -205,6 +206,7 @@ def test_status_is_the_matrix_that_the_backfill_showed(holed: tuple[Shell, Done]
         "first_ts": "2025-02-04T14:30:00Z",
         "last_ts": "2025-02-05T20:30:00Z",
         "health": "HEALTHY",
+        "abandoned": 0,
     }
 
 
@@ -245,19 +247,77 @@ def test_jobs_tell_what_was_done_newest_first(holed: tuple[Shell, Done]) -> None
     shell, _ = holed
     done = shell.run("jobs", "--json")
     assert done.code == 3
-    kinds = [(job["kind"], job["profile"], job["timeframe"], job["status"]) for job in done.json]
-    assert kinds == [
-        ("fill", "equity", "1h", "SUCCEEDED"),
-        ("derive", "crypto", "1d", "SUCCEEDED"),
-        ("derive", "crypto", "4h", "SUCCEEDED"),
-        ("fill", "crypto", "1h", "INCOMPLETE"),
+    audit = done.json
+    assert datetime.fromisoformat(audit["timestamp"]) <= datetime.now(UTC)
+    assert audit["symbols_processed"] == ["BTC", "ETH", "SPY", "THIN"]
+    found = {(gap["symbol"], gap["status"]): (gap["gaps"], gap["bars"]) for gap in audit["gaps_detected"]}
+    # The ledger's rows end where a partition does: two days of BTC's hole, seven of ETH.
+    assert found == {("BTC", "open"): (2, 7), ("ETH", "open"): (7, 168)}
+    summary = audit["summary"]
+    assert (summary["jobs"], summary["succeeded"], summary["incomplete"], summary["running"]) == (4, 3, 1, 0)
+    assert (summary["rows_new"], summary["missing_after"], summary["gaps_after"]) == (209, 175, 9)
+    # The archive's reads of a file count among them.
+    assert summary["requests"] >= len(shell.vendor.log)
+    assert audit["retry_results"]["by_source"]["vendor"]["requests"] == len(shell.vendor.log)
+
+    jobs = audit["jobs"]
+    assert [(job["kind"], job["profile"], job["timeframe"], job["status"], job["trigger"]) for job in jobs] == [
+        ("fill", "equity", "1h", "SUCCEEDED", "backfill"),
+        ("derive", "crypto", "1d", "SUCCEEDED", "backfill"),
+        ("derive", "crypto", "4h", "SUCCEEDED", "backfill"),
+        ("fill", "crypto", "1h", "INCOMPLETE", "backfill"),
     ]
-    detail = done.json[-1]["detail"]
-    assert (detail["partitions_failed"], detail["missing_after"]) == (7, 175)
-    assert done.json[0]["started_at"].endswith("Z")
+    detail = jobs[-1]["detail"]
+    assert (detail["partitions_failed"], detail["missing_before"], detail["missing_after"]) == (7, 336, 175)
+    assert (detail["by_symbol"]["ETH"]["missing"], detail["by_symbol"]["BTC"]["new"]) == (168, 161)
+    assert jobs[0]["started_at"].endswith("Z")
+
+
+def test_jobs_are_a_table_for_people_and_may_be_fewer(holed: tuple[Shell, Done]) -> None:
+    shell, _ = holed
     newest = shell.run("jobs", "--limit", "1")
     assert newest.code == 0
     assert "2025-02-03..2025-02-08" in newest.out
+    assert newest.out.splitlines()[-1].startswith("1 job: 48 new rows, 0 bars repaired, ")
+    (row,) = (line.split("│") for line in shell.run("jobs").out.splitlines() if "fill crypto 1h" in line)
+    cells = [cell.strip() for cell in row[2:-1]]
+    assert cells[:7] == ["backfill", "fill crypto 1h", "2025-02-03..2025-02-10", "INCOMPLETE", "100%", "161", "0"]
+    assert cells[7] == "336 to 175"
+    tomorrow = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d}"
+    nothing = shell.run("jobs", "--since", tomorrow)
+    assert (nothing.code, nothing.out.strip()) == (0, "No jobs.")
+    assert (
+        len(shell.run("jobs", "--since", f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}", "--json").json["jobs"])
+        == 4
+    )
+
+
+def test_where_series_begin_is_listed_and_forgotten(shell: Shell) -> None:
+    began = datetime(2025, 2, 4, 9, tzinfo=UTC)
+    with shell.store().writing("testing") as transaction:
+        for profile, symbol in (("crypto", "BTC"), ("crypto", "ETH"), ("equity", "SPY"), ("gone", "BTC")):
+            transaction.put_genesis(profile, Timeframe.H1, symbol, began, "[vendor]")
+    done = shell.run("genesis", "--json")
+    assert done.code == 0
+    assert [(row["profile"], row["symbol"]) for row in done.json] == [
+        ("crypto", "BTC"),
+        ("crypto", "ETH"),
+        ("equity", "SPY"),
+    ]
+    assert (done.json[0]["ts"], done.json[0]["source"]) == ("2025-02-04T09:00:00Z", "[vendor]")
+    table = shell.run("genesis", "crypto")
+    assert "2025-02-04 09:00 │ [vendor]" in table.out
+    assert "SPY" not in table.out
+
+    forgotten = shell.run("genesis", "--reset", "BTC")
+    assert forgotten.code == 0
+    assert "market-assets backfill crypto --symbols BTC" in forgotten.out
+    assert [row["symbol"] for row in shell.run("genesis", "--json").json] == ["ETH", "SPY"]
+    # A week of hours, where a moment before only six days and a half were expected.
+    with shell.store().reading("testing") as view:
+        expected = dict(view.completeness().filter(timeframe="1h").select("symbol", "expected").iter_rows())
+    assert (expected["BTC"], expected["ETH"]) == (168, 135)
+    assert shell.run("genesis", "--reset", "BTC").out.strip() == "No first bar is recorded."
 
 
 def test_a_backfill_of_some_symbols_and_days_asks_for_these_alone(shell: Shell) -> None:
@@ -267,6 +327,47 @@ def test_a_backfill_of_some_symbols_and_days_asks_for_these_alone(shell: Shell) 
     assert entry["symbol"] == "SPY"
     # From half past nine of the first day to the end of the second day's last bar, in milliseconds.
     assert (int(entry["startTime"]), int(entry["endTime"])) == (1738679400000, 1738790999999)
+
+
+def test_repair_says_what_it_would_do_does_it_and_derives_and_then_asks_for_nothing(shell: Shell) -> None:
+    """A vendor that fails for one symbol, comes back, and has a hole of its own."""
+    hole = {"fault": "hole", "symbols": ["BTC"], "start": "2025-02-05T20:00Z", "end": "2025-02-06T03:00Z"}
+    down = {"fault": "error", "symbols": ["ETH"], "status": 503}
+    shell.environment["MARKET_ASSETS_REPAIR_BACKOFF"] = "[1s, 1s]"
+    shell.vendor.set_faults(Market.model_validate({"faults": [hole, down]}).faults)
+    first = shell.run("repair", "crypto")
+    assert first.code == 3
+    assert "crypto 1h 7 of 7 partitions are in trouble; 2025-02-03..2025-02-09 is repaired (attempt 1)" in first.out
+    shell.vendor.set_faults(Market.model_validate({"faults": [hole]}).faults)
+    until(lambda: "2025-02-03..2025-02-09" in shell.run("repair", "crypto", "--dry-run").out)
+    shell.vendor.log.clear()
+    planned = shell.run("repair", "crypto", "--dry-run", "--json")
+    assert (planned.code, planned.json["repairs"] > 0, shell.asked()) == (3, True, [])
+
+    second = shell.run("repair", "crypto", "--json")
+
+    assert second.code == 3
+    rows = {(row["symbol"], row["timeframe"]): row for row in second.json["completeness"]}
+    assert [rows[symbol, "1h"]["missing"] for symbol in ("BTC", "ETH")] == [7, 0]
+    assert rows["ETH", "4h"]["stored"] == 42
+    # The hole was answered without the bars a moment ago, and is asked for again an hour later.
+    assert {entry["symbol"] for entry in shell.asked()} == {"ETH"}
+    assert {row["trigger"] for row in shell.jobs()} == {"repair"}
+
+
+def test_what_was_abandoned_is_asked_for_once_more_on_request(shell: Shell) -> None:
+    gone = {"fault": "error", "symbols": ["ETH"], "status": 400, "code": -1121, "message": "Invalid symbol."}
+    shell.environment["MARKET_ASSETS_REPAIR_MAX_ATTEMPTS"] = "1"
+    shell.vendor.set_faults(Market.model_validate({"faults": [gone]}).faults)
+    shell.run("backfill", "crypto")
+    shell.vendor.set_faults([])
+    shell.vendor.log.clear()
+    idle = shell.run("repair", "crypto")
+    assert (idle.code, shell.asked()) == (3, [])
+    assert "7 left alone, abandoned" in idle.out
+    done = shell.run("repair", "crypto", "--abandoned")
+    assert done.code == 0
+    assert {entry["symbol"] for entry in shell.asked()} == {"ETH"}
 
 
 def test_ctrl_c_stops_a_backfill_the_next_one_ends_with_0_and_a_third_asks_for_nothing(shell: Shell) -> None:
@@ -308,6 +409,7 @@ def test_ctrl_c_stops_a_backfill_the_next_one_ends_with_0_and_a_third_asks_for_n
     [
         (["backfill", "cryptoo"], 1, "profiles.cryptoo: no such profile; there are crypto, equity"),
         (["backfill", "--symbols", "BTC,XRP"], 2, "XRP: no such symbol; there are BTC, ETH, SPY, THIN"),
+        (["genesis", "--reset", "XRP"], 2, "XRP: no such symbol"),
         (["backfill", "--from", "yesterday"], 2, "--from yesterday: write a day like 2024-01-31"),
         (["backfill", "--from", "2025-02-05", "--to", "2025-02-04"], 2, "--to 2025-02-04 lies before --from 2025-02-05"),
     ],

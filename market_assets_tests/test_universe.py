@@ -397,13 +397,13 @@ def test_a_file_with_neither_sources_nor_profiles_lacks_both(problems: Problems)
     [
         (
             universe(top="profils: {}"),
-            "profils: is no key here; did you mean profiles? The keys are sources, profiles, repair (line 2)",
+            "profils: is no key here; did you mean profiles? The keys are sources, profiles, repair, evidence, update, alerts (line 2)",
         ),
         (
             universe("calender: 24/7"),
             (
                 "profiles.crypto.calender: is no key here; did you mean calendar? The keys are kind, calendar, start, end,"
-                " timeframes, sources, symbols, prices, checks, repair, partitions (line 8)"
+                " timeframes, sources, symbols, prices, checks, repair, evidence, update, partitions (line 8)"
             ),
         ),
         (
@@ -419,7 +419,7 @@ def test_a_file_with_neither_sources_nor_profiles_lacks_both(problems: Problems)
         ),
         (
             universe(top="repair: {quickly: yes}"),
-            "repair.quickly: is no key here. The keys are max_fills, max_time, legacy_cutoff, max_attempts, backoff (line 2)",
+            "repair.quickly: is no key here. The keys are every, max_fills, max_time, legacy_cutoff, max_attempts, backoff, give_up, backlog (line 2)",
         ),
         (
             universe().replace("CRYPTO", "Cripto"),
@@ -877,3 +877,62 @@ def test_the_error_names_the_file_and_counts_its_problems(load: Load) -> None:
     ) as caught:
         load(universe("end: 2020-01-01").replace("CRYPTO", "STONKS"))
     assert len(caught.value.problems) == 2
+
+
+# Evidence, repair, updates, alerts
+
+
+def test_budgets_come_from_the_file_then_the_profile_then_the_environment(load: Load):
+    text = universe(
+        "repair: {max_fills: 7, backoff: [2m, 3h]}", top="repair: {max_fills: 3, max_attempts: 4, every: 5m}"
+    )
+    ours = load(text).profiles["crypto"].repair
+    assert (ours.max_fills, ours.max_attempts, ours.every) == (7, 4, timedelta(minutes=5))
+    here = (
+        load(
+            text,
+            MARKET_ASSETS_REPAIR_MAX_FILLS="11",
+            MARKET_ASSETS_REPAIR_BACKOFF="[10s, 20s]",
+            MARKET_ASSETS_REPAIR_LEGACY_CUTOFF="2015-06-01",
+            MARKET_ASSETS_REPAIR_MAX_TIME="90s",
+        )
+        .profiles["crypto"]
+        .repair
+    )
+    assert (here.max_fills, here.max_attempts, here.max_time) == (11, 4, timedelta(seconds=90))
+    assert here.backoff == (timedelta(seconds=10), timedelta(seconds=20))
+    assert here.legacy_cutoff == date(2015, 6, 1)
+
+
+def test_a_budget_that_the_environment_sets_wrongly_is_named_with_its_variable(problems: Problems):
+    found = problems(universe(), MARKET_ASSETS_REPAIR_MAX_FILLS="many", MARKET_ASSETS_REPAIR_MAXTIME="1h")
+    assert found[0].startswith(
+        "MARKET_ASSETS_REPAIR_MAXTIME: is no setting; did you mean MARKET_ASSETS_REPAIR_MAX_TIME?"
+    )
+    assert found[1].startswith("MARKET_ASSETS_REPAIR_MAX_FILLS: ")
+    assert "integer" in found[1]
+
+
+def test_evidence_and_updates_have_their_defaults_and_are_set_for_all_or_one(load: Load):
+    usual = load(universe()).profiles["crypto"]
+    assert (usual.evidence.confirmations, usual.evidence.apart) == (2, timedelta(hours=1))
+    assert (usual.update.every, usual.update.first_backfill) == (timedelta(minutes=1), timedelta(days=365))
+    assert usual.repair.every == timedelta(hours=1)
+    text = universe("evidence: {apart: 1d}\nupdate: {every: 15m}", top="evidence: {confirmations: 3, apart: 2h}")
+    own = load(text).profiles["crypto"]
+    assert (own.evidence.confirmations, own.evidence.apart) == (3, timedelta(days=1))
+    assert own.update.every == timedelta(minutes=15)
+
+
+@pytest.mark.parametrize("every", ["7m", "90s", "5h", "2d", "30s"])
+def test_a_cadence_that_no_clock_face_has_is_refused(problems: Problems, every: str):
+    (found,) = problems(universe(f"update: {{every: {every}}}"))
+    assert found.startswith("profiles.crypto.update.every: divides neither an hour into whole minutes")
+
+
+def test_alert_channels_may_hold_secrets_and_are_not_shown(load: Load):
+    loaded = load(universe(top='alerts: {channels: ["tgram://${BOT}/123"], gap_error: 3d}'), BOT="4711:very-secret")
+    assert [str(one) for one in loaded.alerts.channels] == ["tgram://4711:very-secret/123"]
+    assert loaded.alerts.gap_error == timedelta(days=3)
+    assert "very-secret" not in repr(loaded)
+    assert loaded.redact("cannot reach tgram://4711:very-secret/123") == "cannot reach tgram://${BOT}/123"

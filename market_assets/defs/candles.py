@@ -13,6 +13,7 @@ from pydantic import Field
 
 from market_assets.defs.adapter import NO_VALUE
 from market_assets.defs.events import CHECKS, Reporter
+from market_assets.defs.keys import candles_key, trigger_of
 from market_assets.defs.partitions import partitions_of
 from market_assets.defs.resources import Clock, Sources, StoreResource
 from market_assets.enrich.derive import Derive
@@ -54,13 +55,19 @@ class FillConfig(dg.Config):
         symbols: Fill only these; empty for all of the profile.
         refetch: Ask also for bars that are stored or explained, to find revisions.
         newest_first: Fill the newest partition first.
+        only_due: Leave out gaps that were asked for a short while ago, as repairs do.
+        recheck: Ask also for so many of the newest stored bars, to find late revisions.
+        max_fills: Send so many requests at the most; 0 for no limit.
         max_minutes: Stop asking after so many minutes and keep what was had; 0 for no limit.
     """
 
     symbols: list[str] = Field(default_factory=list)
     refetch: bool = False
     newest_first: bool = False
-    max_minutes: float = 0.0
+    only_due: bool = False
+    recheck: int = Field(default=0, ge=0)
+    max_fills: int = Field(default=0, ge=0)
+    max_minutes: float = Field(default=0.0, ge=0)
 
 
 def fetched_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg.AssetsDefinition:
@@ -94,24 +101,30 @@ def fetched_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg
         clock: Clock,
     ) -> Iterator[Any]:
         keys = list(context.partition_keys)
+        # A run that nobody started by hand does not take a bar for missing that has closed this moment.
+        settle = profile.update.settle if config.only_due else timedelta()
         fill = Fill(
             store.store(clock),
             sources.build(profile),
             profile,
             timeframe,
             _window(keys, profile.partitions.of(timeframe)),
-            clock=clock.now,
+            clock=lambda: clock.now() - settle,
             symbols=config.symbols or None,
             newest_first=config.newest_first,
             refetch=config.refetch,
+            only_due=config.only_due,
+            recheck=config.recheck,
+            max_fills=config.max_fills or None,
+            trigger=trigger_of(context.run.tags),
             max_time=timedelta(minutes=config.max_minutes) if config.max_minutes else None,
             run_id=context.run.run_id,
         )
-        reporter = Reporter(context, key, CHECKS)
+        reporter = Reporter(context, key, CHECKS, due=len(fill.partitions))
         with closing(fill.batches()) as batches:
             for batch in batches:
                 yield from reporter.report(batch)
-        yield from reporter.close(keys)
+        yield from reporter.close(keys, fill.audit)
 
     return candles
 
@@ -123,12 +136,18 @@ def derived_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg
 
     @dg.asset(
         key=key,
-        deps=[dg.AssetDep(candles_key(profile.name, source), partition_mapping=dg.TimeWindowPartitionMapping())],
+        # A profile may begin in the middle of a month, and its first month is made of the days that it has.
+        deps=[
+            dg.AssetDep(
+                candles_key(profile.name, source),
+                partition_mapping=dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True),
+            )
+        ],
         partitions_def=partitions_of(profile, timeframe, now),
         # Another policy than the fetched asset's keeps them in runs of their own: a day that cannot be fetched must not
         # keep the other days from being derived.
         backfill_policy=dg.BackfillPolicy.single_run(),
-        automation_condition=_when_input_changes(),
+        automation_condition=when_input_changes(),
         dagster_type=NO_VALUE,
         output_required=False,
         description=_describe_derived(profile, timeframe, source),
@@ -140,22 +159,25 @@ def derived_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg
     def candles(context: dg.AssetExecutionContext, store: StoreResource, clock: Clock) -> Iterator[Any]:
         keys = list(context.partition_keys)
         window = _window(keys, profile.partitions.of(timeframe))
-        derive = Derive(store.store(clock), profile, timeframe, window, clock=clock.now, run_id=context.run.run_id)
-        reporter = Reporter(context, key)
+        derive = Derive(
+            store.store(clock),
+            profile,
+            timeframe,
+            window,
+            clock=clock.now,
+            trigger=trigger_of(context.run.tags),
+            run_id=context.run.run_id,
+        )
+        reporter = Reporter(context, key, due=len(derive.partitions))
         with closing(derive.batches()) as batches:
             for batch in batches:
                 yield from reporter.report(batch)
-        yield from reporter.close(keys)
+        yield from reporter.close(keys, derive.audit)
 
     return candles
 
 
-def candles_key(profile: str, timeframe: Timeframe) -> dg.AssetKey:
-    """The asset key of a profile's candles."""
-    return dg.AssetKey([profile, f"candles_{timeframe}"])
-
-
-def _when_input_changes() -> dg.AutomationCondition[Any]:
+def when_input_changes() -> dg.AutomationCondition[Any]:
     """Once after each materialization of an input partition, whatever else is missing around it."""
     # `any_deps_updated` would not see an input that a run materialized which was to make both and failed in between.
     changed = dg.AutomationCondition.any_deps_match(dg.AutomationCondition.newly_updated())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from market_assets.defs.adapter import asset_output, check_evaluation, check_output, latest_materializations
+from market_assets.fill.job import BY_SYMBOL
 from market_assets.quality.verdicts import share
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 CHECKS = ("continuity", "genesis", "validity")
 _WORST = 20
+_LINES = 20
+"""How many lines about its progress a run has at the most."""
 
 
 @dataclass
@@ -31,17 +34,22 @@ class Reporter:
         context: The step's context.
         asset_key: The asset that is materialized.
         checks: The checks that the step owes; none for derived candles.
+        due: How many partitions will be reported.
     """
 
     context: dg.AssetExecutionContext
     asset_key: dg.AssetKey
     checks: Sequence[str] = ()
+    due: int = 0
     failures: dict[str, Sequence[str]] = field(default_factory=dict)
     reported: set[str] = field(default_factory=set)
+    new: int = 0
+    told: int = 0
 
     def report(self, outcomes: Sequence[PartitionOutcome]) -> Iterator[Any]:
         """Materialize the filled ones, then give every one its verdicts."""
         self.reported |= {outcome.partition.key for outcome in outcomes}
+        self.new += sum(outcome.new for outcome in outcomes)
         for outcome in outcomes:
             if outcome.filled:
                 yield dg.AssetMaterialization(
@@ -49,8 +57,11 @@ class Reporter:
                 )
             else:
                 self.failures[outcome.partition.key] = outcome.failures
-        if not self.checks:
-            return
+        if self.checks:
+            yield from self._judge(outcomes)
+        self._tell_progress()
+
+    def _judge(self, outcomes: Sequence[PartitionOutcome]) -> Iterator[Any]:
         newest = latest_materializations(
             self.context.instance, self.asset_key, [outcome.partition.key for outcome in outcomes]
         )
@@ -70,11 +81,26 @@ class Reporter:
                     timestamp=time.time(),
                 )
 
-    def close(self, wanted: Sequence[str]) -> Iterator[dg.Output[None]]:
-        """Yield the outputs that the step owes, and fail it if a partition that is due was not filled.
+    def _tell_progress(self) -> None:
+        done = len(self.reported)
+        step = _LINES * done // max(self.due, done, 1)
+        if step > self.told:
+            self.told = step
+            self.context.log.info(
+                "progress %d %%: %d of %d partitions, %d not filled; %s new rows",
+                100 * done // max(self.due, done),
+                done,
+                self.due,
+                len(self.failures),
+                f"{self.new:,}",
+            )
+
+    def close(self, wanted: Sequence[str], audit: Mapping[str, Any]) -> Iterator[Any]:
+        """Yield what the step did as a whole and the outputs that it owes, and fail it if a partition that is due was not filled.
 
         Args:
             wanted: The partitions of the run.
+            audit: What the fill or derivation says of itself; empty where nothing was due.
 
         Raises:
             dagster.Failure: Some were not filled; it names them and says what to do.
@@ -82,6 +108,9 @@ class Reporter:
         not_due = [key for key in wanted if key not in self.reported]
         if not_due:
             self.context.log.info("nothing is due in %d partitions, %s to %s", len(not_due), not_due[0], not_due[-1])
+        if audit:
+            # Of no partition: what it tells is of the run.
+            yield dg.AssetObservation(self.asset_key, description=_sentence(audit), metadata=audit_metadata(audit))
         for check in self.checks:
             yield check_output(self.asset_key, check)
         if self.failures:
@@ -140,6 +169,48 @@ def materialization_metadata(outcome: PartitionOutcome) -> dict[str, Any]:
     return metadata
 
 
+def audit_metadata(audit: Mapping[str, Any]) -> dict[str, Any]:
+    """What the UI shows of one run: its job's record, the numbers apart so that Dagster plots them over the runs.
+
+    Args:
+        audit: A job's record: the columns of `ops.jobs`, its detail unpacked.
+    """
+    detail, sources = audit["detail"], audit["detail"]["requests"]
+    metadata: dict[str, Any] = {
+        "window": f"{audit['start_ts']:%Y-%m-%d %H:%M}Z to {audit['end_ts']:%Y-%m-%d %H:%M}Z",
+        "trigger": audit["trigger"],
+        "status": audit["status"],
+        "progress_percent": round(100 * audit["progress"], 1),
+        "symbols": len(audit["symbols"]),
+        "requests": sum(int(own["requests"]) for own in sources.values()),
+        "retries": sum(int(own["retries"]) for own in sources.values()),
+        "waits_seconds": round(float(sum(own["waits"] for own in sources.values())), 3),
+        "new_rows": detail["rows"]["new"],
+        "revised_rows": detail["rows"]["revised"],
+        "rejected_rows": detail["rows"]["rejected"],
+        **{
+            name: detail[name]
+            for name in ("repaired", "gaps_before", "gaps_after", "missing_before", "missing_after", "abandoned")
+        },
+        "partitions": detail["partitions"],
+        "failed_partitions": detail["partitions_failed"],
+        "seconds": float(detail["seconds"]),
+        "job": audit["job_id"],
+    }
+    if sources:
+        metadata["by_source"] = _table(
+            {"source": name, **{key: round(value, 3) for key, value in own.items()}} for name, own in sources.items()
+        )
+    # The job has them worst first, and leaves out what is 0.
+    by_symbol = list(detail["by_symbol"].items())
+    metadata["by_symbol"] = _table(
+        {"symbol": symbol, **{name: own.get(name, 0) for name in BY_SYMBOL}} for symbol, own in by_symbol[:_WORST]
+    )
+    if more := len(by_symbol[_WORST:]) + detail["symbols_not_shown"]:
+        metadata["symbols_not_shown"] = more
+    return metadata
+
+
 def verdict_metadata(verdict: Verdict) -> dict[str, dg.MetadataValue]:
     """A verdict's facts and tables as metadata."""
     metadata: dict[str, dg.MetadataValue] = {}
@@ -154,6 +225,14 @@ def verdict_metadata(verdict: Verdict) -> dict[str, dg.MetadataValue]:
     return metadata | {
         f"{name}_listed" if name in metadata else name: _table(rows) for name, rows in verdict.tables.items()
     }
+
+
+def _sentence(audit: Mapping[str, Any]) -> str:
+    detail = audit["detail"]
+    return (
+        f"{audit['kind']} by {audit['trigger']}: {detail['partitions_done']:,} of {detail['partitions']:,} partitions, "
+        f"{detail['rows']['new']:,} new rows, {detail['missing_before']:,} bars missing before and {detail['missing_after']:,} after"
+    )
 
 
 def _first_of(partitions: Iterable[str]) -> str:

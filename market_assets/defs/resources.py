@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,9 +48,9 @@ class StoreResource(DuckDBResource):
         """The folder that the file lies in."""
         return Path(self.database).parent
 
-    def store(self, clock: Clock) -> Store:
-        """The store over this file."""
-        return Store(self.home, clock=clock.now)
+    def store(self, clock: Clock, patience: timedelta = timedelta(minutes=10)) -> Store:
+        """The store over this file; `patience` is how long it waits for its turn."""
+        return Store(self.home, clock=clock.now, patience=patience)
 
     @contextmanager
     def get_connection(self) -> Iterator[DuckDBPyConnection]:

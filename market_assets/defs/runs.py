@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from market_assets.defs.adapter import range_tags, was_interrupted
-from market_assets.defs.candles import candles_key
+from market_assets.defs.keys import MANUAL, TRIGGER_TAG, candles_key, op_config
 from market_assets.fill.series import calendar_of
 from market_assets.market_time.partitions import partitions_in
+from market_assets.store.process import is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -70,6 +71,7 @@ def execute(
     instance: dg.DagsterInstance,
     run: RangeRun,
     *,
+    trigger: str = MANUAL,
     config: dict[str, object],
     done: Callable[[], None],
 ) -> tuple[str, bool]:
@@ -79,6 +81,7 @@ def execute(
         definitions: The definitions that hold its assets.
         instance: The Dagster instance that keeps its events.
         run: What to materialize.
+        trigger: How it came about, for the audit.
         config: The fetched asset's config, empty for derived ones.
         done: Called for each partition that was materialized.
 
@@ -98,17 +101,17 @@ def execute(
             done()
 
     instance.add_event_listener(run_id, on_event)
-    ops = {key.to_python_identifier(): {"config": config} for key in keys} if config else {}
     result = job.execute_in_process(
         instance=instance,
         run_id=run_id,
         asset_selection=keys,
         tags={
             **range_tags(run.partitions[0], run.partitions[-1]),
+            TRIGGER_TAG: trigger,
             _HOST_TAG: socket.gethostname(),
             _PROCESS_TAG: str(os.getpid()),
         },
-        run_config={**_SILENT, **({"ops": ops} if ops else {})},
+        run_config={**_SILENT, **(op_config(keys, config) if config else {})},
         raise_on_error=False,
     )
     if was_interrupted(result):
@@ -140,17 +143,7 @@ def fail_orphans(instance: dg.DagsterInstance) -> Sequence[str]:
     failed = []
     for run in running:
         process = run.tags.get(_PROCESS_TAG)
-        if process and run.tags.get(_HOST_TAG) == socket.gethostname() and not _alive(int(process)):
+        if process and run.tags.get(_HOST_TAG) == socket.gethostname() and not is_alive(int(process)):
             instance.report_run_failed(run, "The terminal that ran this was stopped; what it had committed is kept.")
             failed.append(run.run_id)
     return failed
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

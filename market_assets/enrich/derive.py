@@ -25,11 +25,11 @@ from market_assets.fill.series import (
 )
 from market_assets.market_time.partitions import Partition, hull
 from market_assets.market_time.timeframes import Timeframe, Window, literal
-from market_assets.quality.evidence import State
+from market_assets.quality.evidence import MISSING, State
 from market_assets.quality.verdicts import SymbolCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Mapping, Sequence
     from datetime import datetime
 
     from market_assets.fill.series import Series
@@ -53,6 +53,7 @@ class Derive:
         window: Which partitions: all that overlap it, as far as the profile and the present reach.
         clock: Gives the present instant; asked once.
         run_id: Names the caller's run in `ops.jobs`.
+        trigger: How it came about: manual, backfill, update, repair, automation.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Derive:
         *,
         clock: Callable[[], datetime],
         run_id: str | None = None,
+        trigger: str = "manual",
     ) -> None:
         self._store = store
         self._profile = profile
@@ -75,12 +77,19 @@ class Derive:
         self._cadence = profile.partitions.of(timeframe)
         self._series = series_of(profile, self._now)
         self._run_id = run_id
+        self._trigger = trigger
+        self._job: Job | None = None
         self.partitions = partitions_of(profile, timeframe, self._series, window)
 
     def __iter__(self) -> Generator[PartitionOutcome]:
         with closing(self.batches()) as batches:
             for batch in batches:
                 yield from batch
+
+    @property
+    def audit(self) -> Mapping[str, object]:
+        """What the derivation did so far, as its row of `ops.jobs` tells it; empty where nothing was due."""
+        return {} if self._job is None else self._job.record
 
     def batches(self) -> Generator[list[PartitionOutcome]]:
         """The outcomes of each commit together."""
@@ -96,8 +105,9 @@ class Derive:
                 partitions=self.partitions,
                 sources={},
                 run_id=self._run_id,
-            ) as job,
-            closing(self._run(job)) as batches,
+                trigger=self._trigger,
+            ) as self._job,
+            closing(self._run(self._job)) as batches,
         ):
             yield from batches
             count_profile(self._store, self._profile, self._now)
@@ -117,7 +127,9 @@ class Derive:
             window = hull(batch)
             purpose = f"deriving {self._profile.name} {self._timeframe} {window}"
             with self._store.writing(purpose) as transaction:
+                before = transaction.judged(self._profile.name, self._timeframe, [partition.key for partition in batch])
                 outcomes = self._derive(transaction, batch, window, series)
+                job.missing_before |= _missing_before(before, outcomes)
                 job.count(outcomes, transaction)
             yield outcomes
 
@@ -149,7 +161,9 @@ class Derive:
         part = partition_key(self._cadence)
         extents = rows.group_by(part).agg(pl.len(), first=pl.min("ts"), last=pl.max("ts"))
         stored = {key.isoformat(): extent for key, *extent in extents.iter_rows()}
-        renewed = {key.isoformat(): count for key, count in changed.group_by(part).agg(pl.len()).iter_rows()}
+        renewed: dict[str, dict[str, int]] = {}
+        for key, symbol, number in changed.group_by(part, "symbol").agg(pl.len()).iter_rows():
+            renewed.setdefault(key.isoformat(), {})[symbol] = number
         outcomes = []
         for partition in partitions:
             count, first, last = stored.get(partition.key, (0, None, None))
@@ -159,7 +173,8 @@ class Derive:
                     partition,
                     counts=own,
                     failures=self._failures(own, count),
-                    new=renewed.get(partition.key, 0),
+                    new=sum(renewed.get(partition.key, {}).values()),
+                    by_symbol={"new": renewed.get(partition.key, {})},
                     rows=count,
                     first_ts=first and first.replace(tzinfo=UTC),
                     last_ts=last and last.replace(tzinfo=UTC),
@@ -226,7 +241,9 @@ class Derive:
         name, cadence = self._profile.name, self._profile.partitions.of(self._input)
         reach = Window.spanning(absent["first_input"], absent["last_input"])
         first, last = (Partition.holding(edge.date(), cadence).window for edge in (reach.start, reach.end))
-        gaps = view.gaps(name, self._input, window=Window(first.start, last.end)).filter(pl.col("status") == State.OPEN)
+        gaps = view.gaps(name, self._input, window=Window(first.start, last.end)).filter(
+            pl.col("status").is_in(MISSING)
+        )
         in_gaps = (
             absent.sort("last_input")
             .join_asof(
@@ -270,3 +287,12 @@ class Derive:
         if rows or not any(own.missing for own in counts):
             return ()
         return (f"candles_{self._input} has nothing here yet to derive from; backfill it first",)
+
+
+def _missing_before(judged: pl.DataFrame, outcomes: Sequence[PartitionOutcome]) -> dict[str, dict[str, int]]:
+    """How many bars were missing by partition and symbol before these outcomes: all of them where nobody had judged it."""
+    known = {(key, symbol): missing for key, symbol, missing in judged.select("partition", "symbol", "missing").rows()}
+    return {
+        one.partition.key: {own.symbol: known.get((one.partition.key, own.symbol), own.expected) for own in one.counts}
+        for one in outcomes
+    }

@@ -8,6 +8,7 @@ import threading
 from collections import defaultdict
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
@@ -16,8 +17,9 @@ import numpy as np
 import polars as pl
 
 from market_assets.errors import MarketAssetsError, SourceError
+from market_assets.fill.genesis import most_requests, next_page, page_before, pages_of
 from market_assets.market_time.gaps import plan_requests, runs
-from market_assets.market_time.timeframes import TS, Timeframe, Window, from_micros
+from market_assets.market_time.timeframes import TS, Timeframe, Window, from_micros, literal
 from market_assets.quality.clean import CANDLE, REJECT_SCHEMA, Reason, clean
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from datetime import datetime
 
+    from market_assets.fill.series import Series
+    from market_assets.market_time.calendars import SessionCalendar
     from market_assets.sources.base import Source
     from market_assets.universe import PriceRules, SourceSymbol
 
@@ -71,6 +75,8 @@ class Answer:
         rejects: Rows that may not (REJECT_SCHEMA).
         coverage: symbol, source, start_ts, end_ts, bars, omits_quiet: a row a source that answered.
         errors: A sentence for each source that did not.
+        failed: One of these may answer the same question another time.
+        unasked: No source was asked, because the time was spent.
         conclusive: Every source that can speak for the window has answered.
         spoken: The part of the window that the answers speak for.
         quiet: The last source that answered leaves quiet bars out.
@@ -81,9 +87,20 @@ class Answer:
     rejects: list[pl.DataFrame] = field(default_factory=list)
     coverage: list[tuple[str, str, datetime, datetime, int, bool]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    failed: bool = False
+    unasked: bool = False
     conclusive: bool = False
     spoken: Window | None = None
     quiet: bool = False
+
+    def note(self, error: SourceError) -> None:
+        """Add why a source did not answer."""
+        self.errors.append(str(error))
+        if isinstance(error, _UnaskedError):
+            self.unasked = self.spoken is None and not self.failed
+        else:
+            self.failed |= not error.permanent
+            self.unasked = False
 
     @property
     def reason(self) -> str:
@@ -97,6 +114,10 @@ class Answer:
         return f"{' and '.join(names)} answered without it{refused}"
 
 
+class _UnaskedError(SourceError):
+    """The time was spent before a request was sent."""
+
+
 class Fetcher:
     """Runs pages against the sources until it is closed; use it as a context manager.
 
@@ -106,6 +127,8 @@ class Fetcher:
         rules: What prices and volumes may be.
         jitter: The share of the timeframe within which a time is moved onto the grid.
         quiet_bars: The longest silence that a source which leaves quiet bars out explains by itself.
+        calendar: Says which bars there can be, for what no plan has listed.
+        now: The instant up to which bars have closed.
         budget: Seconds after which nothing more is asked; what was had until then is kept. None for no limit.
     """
 
@@ -117,6 +140,8 @@ class Fetcher:
         rules: PriceRules,
         jitter: float,
         quiet_bars: int,
+        calendar: SessionCalendar,
+        now: datetime,
         budget: float | None = None,
     ) -> None:
         self._sources = sources
@@ -124,6 +149,8 @@ class Fetcher:
         self._rules = rules
         self._jitter = jitter
         self._quiet_bars = quiet_bars
+        self._calendar = calendar
+        self._now = now
         self._budget = budget
         self._failures: dict[tuple[str, bool], list[SourceError]] = defaultdict(list)
         self._rebuffs: dict[tuple[str, str], int] = defaultdict(int)
@@ -158,12 +185,13 @@ class Fetcher:
         self._loop.call_soon_threadsafe(self._start, pages, answers)
         return answers
 
-    def earliest(self, symbols: Mapping[str, Sequence[SourceSymbol]]) -> dict[str, tuple[datetime, str]]:
+    def earliest(self, series: Sequence[Series]) -> dict[str, tuple[datetime, str]]:
         """The oldest bar's open of each symbol, with the source that has it, where one of its sources can name it.
 
-        A symbol of which a source should be asked again is left out: that source's bar may be older than all others.
+        A source without a probe of its own is searched no further back than the series begins: the start of the series then means
+        that or any time before. A symbol of which a source should be asked again is left out: that source's bar may be older than all others.
         """
-        return self._call(self._earliest(symbols))
+        return self._call(self._earliest(series))
 
     def _call(self, coroutine: Coroutine[object, object, T]) -> T:
         future: Future[T] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
@@ -204,14 +232,13 @@ class Fetcher:
     async def _ask(self, page: Page) -> Answer:
         answer = Answer(page)
         remaining = page.wanted
-        spoke = failed = False
+        spoke = False
         for number, reference in enumerate(page.sources):
             source = self._sources[reference.source]
             try:
                 reach = await self._reach(source, reference)
             except SourceError as error:
-                answer.errors.append(str(error))
-                failed = True
+                answer.note(error)
                 continue
             windows = [page.window] if number == 0 else self._windows(remaining, source)
             for whole in windows:
@@ -222,8 +249,7 @@ class Fetcher:
                     frame = await self._fetch(source, reference.symbol, window)
                     remaining = self._take(answer, reference, window, frame, remaining, fallback=number > 0)
                 except SourceError as error:
-                    answer.errors.append(str(error))
-                    failed = True
+                    answer.note(error)
                     break
                 spoke = True
                 spoken = answer.spoken or window
@@ -231,7 +257,7 @@ class Fetcher:
                 answer.quiet = not source.traits.emits_empty_bars
             if remaining.is_empty() or (spoke and answer.quiet and self._plausibly_quiet(page, remaining)):
                 break
-        answer.conclusive = spoke and not failed
+        answer.conclusive = spoke and not answer.errors
         return answer
 
     def _windows(self, remaining: pl.Series, source: Source) -> list[Window]:
@@ -329,13 +355,13 @@ class Fetcher:
                     f"run it again once this is mended: {failures[-1]}"
                 )
             if self._deadline is not None and self._loop.time() >= self._deadline:
-                raise self._late(about)
+                raise _UnaskedError(self._late(about))
             try:
                 async with asyncio.timeout_at(self._deadline) as budget:
                     answer = await request()
             except TimeoutError as error:
                 if budget.expired():
-                    raise self._late(about) from error
+                    raise SourceError(self._late(about)) from error
                 failures.append(SourceError(f"{about}: no answer in the time that the source allows itself"))
                 raise failures[-1] from error
             except SourceError as error:
@@ -350,10 +376,8 @@ class Fetcher:
             self._rebuffs[key] = 0
             return answer
 
-    def _late(self, about: str) -> SourceError:
-        return SourceError(
-            f"{about}: the time budget of {self._budget:g} s is spent; what came before is kept, run it again for the rest"
-        )
+    def _late(self, about: str) -> str:
+        return f"{about}: the time budget of {self._budget:g} s is spent; what came before is kept, run it again for the rest"
 
     async def _reach(self, source: Source, reference: SourceSymbol) -> Window | None:
         key = (source.name, reference.symbol)
@@ -361,7 +385,7 @@ class Fetcher:
             raise self._refusals[key]
         if key not in self._reaches:
             # One look for all pages of a symbol: an archive reads its files for it.
-            look = asyncio.to_thread(source.answers_for, reference.symbol, self._timeframe)
+            look = asyncio.to_thread(self._spoken_for, source, reference.symbol)
             self._reaches[key] = self._loop.create_task(look)
         try:
             return await self._reaches[key]
@@ -369,32 +393,90 @@ class Fetcher:
             self._refusals[key] = error
             raise
 
-    async def _earliest(self, symbols: Mapping[str, Sequence[SourceSymbol]]) -> dict[str, tuple[datetime, str]]:
-        async def probe(references: Sequence[SourceSymbol]) -> tuple[datetime, str] | None:
+    def _spoken_for(self, source: Source, symbol: str) -> Window | None:
+        """The stretch that a source can speak for: of one that serves its latest bars alone, these."""
+        reach = source.answers_for(symbol, self._timeframe)
+        count = source.traits.latest_only
+        if count is None:
+            return reach
+        # In six times as long, weeks apart, any market has had so many bars.
+        around = timedelta(days=7) + 6 * count * self._timeframe.duration
+        bars = self._calendar.bars(
+            self._timeframe, Window(max(self._now - around, self._calendar.known.start), self._now)
+        )
+        # The bar that is still open is one of them.
+        closed = bars.filter(pl.col("closes_at") <= literal(self._now))["ts"].tail(max(0, count - 1))
+        if closed.is_empty():
+            return Window(self._now, self._now)
+        latest = Window(_instant(closed), self._now)
+        return latest if reach is None else reach.intersect(latest) or Window(self._now, self._now)
+
+    async def _earliest(self, series: Sequence[Series]) -> dict[str, tuple[datetime, str]]:
+        async def probe(one: Series) -> tuple[datetime, str] | None:
             named: list[tuple[datetime, str]] = []
             reached: list[tuple[datetime, str]] = []
-            for reference in references:
+            for reference in one.sources:
                 source = self._sources[reference.source]
+                if source.traits.latest_only is not None:
+                    continue
                 try:
                     if source.traits.earliest_probe:
                         first = await self._first(source, reference)
-                        named += [] if first is None else [(first, reference.source)]
-                    elif (reach := await self._reach(source, reference)) is not None and not reach.empty:
-                        reached.append((reach.start, reference.source))
+                    elif (reach := await self._reach(source, reference)) is not None:
+                        reached += [] if reach.empty else [(reach.start, reference.source)]
+                        continue
+                    else:
+                        first = await self._search(source, reference, one)
                 except SourceError as error:
                     # The fill itself meets the same error and reports it for the partitions that it concerns.
                     log.warning("%s could not name the first bar of %s: %s", source.name, reference.symbol, error)
                     if not error.permanent:
                         return None
+                else:
+                    named += [] if first is None else [(first, reference.source)]
             if not named:
                 return None
             # A reach, told in whole hours, names no first bar; but where it goes back behind one, that is not the first.
             hour = min(named)[0].replace(minute=0, second=0, microsecond=0)
             return min([*named, *(each for each in reached if each[0] < hour)])
 
-        names = list(symbols)
-        found = await asyncio.gather(*(probe(symbols[name]) for name in names))
-        return {name: result for name, result in zip(names, found, strict=True) if result is not None}
+        found = await asyncio.gather(*(probe(one) for one in series))
+        return {one.symbol: result for one, result in zip(series, found, strict=True) if result is not None}
+
+    async def _search(self, source: Source, reference: SourceSymbol, one: Series) -> datetime | None:
+        """Search a source for the first bar of a series: None where it has none, the start of the series where it has had it since."""
+        size = source.traits.page_size
+        pages = pages_of(self._calendar, self._timeframe, one.window, size)
+        answers: dict[int, datetime | None] = {}
+        while (number := next_page(len(pages), answers)) is not None:
+            if len(answers) >= most_requests(len(pages)):
+                raise SourceError(
+                    f"source {source.name}: {reference.symbol} {self._timeframe} {one.window}: so many pages are empty that its first bar "
+                    f"was not found with {len(answers)} requests; give the symbol a start in the universe"
+                )
+            answers[number] = await self._oldest(source, reference, one.symbol, pages[number])
+        first = min((bar for bar in answers.values() if bar is not None), default=None)
+        if first is None:
+            return None
+        grid = self._calendar.bars(self._timeframe, pages[0])["ts"]
+        if first <= _instant(grid):
+            return one.window.start
+        # A hole at the start of the series looks like this too, but for the bars before it.
+        before = page_before(self._calendar, self._timeframe, one.window, size)
+        older = None if before is None else await self._oldest(source, reference, one.symbol, before)
+        return first if older is None else one.window.start
+
+    async def _oldest(self, source: Source, reference: SourceSymbol, symbol: str, window: Window) -> datetime | None:
+        """The open of the first bar that a source has in a window of a page and that could be stored."""
+        bars = self._calendar.bars(self._timeframe, window)
+        is_closed = pl.col("closes_at") <= literal(self._now)
+        closed, unfinished = bars.filter(is_closed).select("ts"), bars.filter(~is_closed)["ts"]
+        if closed.is_empty():
+            return None
+        answer = Answer(Page(symbol, (reference,), window, wanted=closed["ts"], bars=closed, unfinished=unfinished))
+        frame = await self._fetch(source, reference.symbol, window)
+        self._take(answer, reference, window, frame, closed["ts"], fallback=False)
+        return _instant(answer.candles[0][1]["ts"]) if answer.candles else None
 
     async def _first(self, source: Source, reference: SourceSymbol) -> datetime | None:
         request = partial(source.earliest, reference.symbol, self._timeframe)

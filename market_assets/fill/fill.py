@@ -7,7 +7,7 @@ import time
 from collections import deque
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, timedelta
 from queue import Empty
 from typing import TYPE_CHECKING
 
@@ -17,11 +17,12 @@ import polars as pl
 from market_assets.fill.fetch import Answer, Fetcher, Page, raise_fault
 from market_assets.fill.job import Job
 from market_assets.fill.judge import Judge
+from market_assets.fill.repair import resting
 from market_assets.fill.series import Series, calendar_of, count_profile, partitions_of, prepare, series_of
 from market_assets.market_time.gaps import plan_requests
 from market_assets.market_time.partitions import Partition, hull
 from market_assets.market_time.timeframes import Timeframe, Window, literal
-from market_assets.quality.evidence import LEDGER_SCHEMA, EvidenceRules, State
+from market_assets.quality.evidence import LEDGER_SCHEMA, State, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -76,9 +77,12 @@ class Fill:
         symbols: Ask only for these; None for all. Every symbol of the profile is judged all the same.
         newest_first: Newest partition first.
         refetch: Ask also for what is stored or explained, to find revisions and a moved genesis.
-        rules: When an absence counts as explained.
+        only_due: Leave out gaps that were asked for and whose waiting time is not over, and symbols that no source has ever had.
+        recheck: Ask also for so many of the newest closed bars where they are stored, to find late revisions.
+        max_fills: So many requests at the most, of each chunk's pages the newest; None for no limit.
         max_time: After this nothing more is asked; what was had until then is kept.
         run_id: Names the caller's run in `ops.jobs`.
+        trigger: How it came about: manual, backfill, update, repair, automation.
     """
 
     def __init__(
@@ -93,9 +97,12 @@ class Fill:
         symbols: Sequence[str] | None = None,
         newest_first: bool = False,
         refetch: bool = False,
-        rules: EvidenceRules | None = None,
+        only_due: bool = False,
+        recheck: int = 0,
+        max_fills: int | None = None,
         max_time: timedelta | None = None,
         run_id: str | None = None,
+        trigger: str = "manual",
     ) -> None:
         self._store = store
         self._profile = profile
@@ -108,9 +115,13 @@ class Fill:
         self._quiet = any(not source.traits.emits_empty_bars for source in sources.values())
         self._newest_first = newest_first
         self._refetch = refetch
-        self._rules = rules or EvidenceRules()
+        self._only_due = only_due
+        self._recheck = recheck
+        self._fills_left = max_fills
         self._max_time = max_time
         self._run_id = run_id
+        self._trigger = trigger
+        self._job: Job | None = None
         self._calendar: SessionCalendar = calendar_of(profile)
         self.partitions = partitions_of(profile, timeframe, self._asked, window)
         if newest_first:
@@ -120,6 +131,11 @@ class Fill:
         with closing(self.batches()) as batches:
             for batch in batches:
                 yield from batch
+
+    @property
+    def audit(self) -> Mapping[str, object]:
+        """What the fill did so far, as its row of `ops.jobs` tells it; empty where nothing was due."""
+        return {} if self._job is None else self._job.record
 
     def batches(self) -> Generator[list[PartitionOutcome]]:
         """The outcomes of each commit together: for a caller who has work of its own to do once a commit."""
@@ -135,16 +151,19 @@ class Fill:
                 partitions=self.partitions,
                 sources=self._sources,
                 run_id=self._run_id,
-            ) as job,
+                trigger=self._trigger,
+            ) as self._job,
             Fetcher(
                 self._sources,
                 timeframe=self._timeframe,
                 rules=self._profile.prices,
                 jitter=self._profile.checks.jitter,
-                quiet_bars=self._rules.quiet_bars(self._timeframe),
+                quiet_bars=self._profile.evidence.quiet_bars(self._timeframe),
+                calendar=self._calendar,
+                now=self._now,
                 budget=None if self._max_time is None else self._max_time.total_seconds(),
             ) as fetcher,
-            closing(self._run(fetcher, job)) as outcomes,
+            closing(self._run(fetcher, self._job)) as outcomes,
         ):
             yield from outcomes
 
@@ -157,12 +176,12 @@ class Fill:
             self._calendar,
             self._series,
             known_genesis=known,
-            rules=self._rules,
             quiet=self._quiet,
             refetch=self._refetch,
             now=self._now,
         )
-        series = {one.symbol: one.since(known.get(one.symbol)) for one in self._asked}
+        dead = self._dead_symbols() if self._only_due else frozenset()
+        series = {one.symbol: one.since(known.get(one.symbol)) for one in self._asked if one.symbol not in dead}
         waiting = deque(self._chunks())
         planned: deque[_Chunk] = deque()
         counted = False
@@ -184,20 +203,24 @@ class Fill:
         return [self.partitions[at : at + size] for at in range(0, len(self.partitions), size)]
 
     def _find_genesis(self, fetcher: Fetcher) -> dict[str, datetime]:
-        """The recorded genesis of each symbol; a source is asked once for one that is not known."""
+        """The recorded genesis of each symbol; the sources are asked where a series begins that seems to begin late."""
         profile, timeframe = self._profile.name, self._timeframe
         with self._store.writing(f"preparing {profile} {timeframe}") as transaction:
             prepare(transaction, self._profile)
             known = transaction.genesis(profile, timeframe)
-            stored = transaction.symbols_stored(profile, timeframe)
-            unknown = {
-                one.symbol: one.sources
-                for one in self._asked
-                if self._refetch
-                or (one.symbol not in known and (one.symbol not in stored or self._headless(transaction, one)))
-            }
-        found = fetcher.earliest(unknown) if unknown else {}
-        changed = {symbol: one for symbol, one in found.items() if known.get(symbol) != one[0]}
+            series = self._asked if self._refetch else [one for one in self._asked if one.symbol not in known]
+            stored = transaction.first_bars(profile, timeframe, [one.symbol for one in series]) if series else {}
+            looked_for = series if self._refetch else self._headless(transaction, series, stored)
+        found = fetcher.earliest(looked_for) if looked_for else {}
+        starts = {one.symbol: one.window.start for one in looked_for}
+        changed = {
+            symbol: (ts, source)
+            for symbol, (ts, source) in found.items()
+            # A symbol that has been there since its series starts needs no record, unless it is to correct one.
+            if ts != known.get(symbol, starts[symbol])
+            # What is stored tells more than a search, which looks at few pages; a source that names its first bar knows.
+            and (self._sources[source].traits.earliest_probe or ts <= stored.get(symbol, ts))
+        }
         if changed:
             with self._store.writing(f"recording the genesis of {', '.join(changed)}") as transaction:
                 for symbol, (ts, source) in changed.items():
@@ -206,14 +229,49 @@ class Fill:
                     known[symbol] = ts
         return known
 
-    def _headless(self, view: Snapshot, one: Series) -> bool:
-        """Whether the first bar of a series is an open gap, and a source could name the first bar but did not."""
-        if not any(self._sources[each.source].traits.earliest_probe for each in one.sources):
-            return False
-        head = Window(one.window.start, one.window.start + _AROUND)
-        first = self._calendar.bars(self._timeframe, head)["ts"].head(1)
-        gaps = view.gaps(self._profile.name, self._timeframe, symbols=[one.symbol], window=head)
-        return gaps.filter(pl.col("status") == State.OPEN)["first_ts"].is_in(first.implode()).any()
+    def _headless(self, view: Snapshot, series: Sequence[Series], stored: Mapping[str, datetime]) -> list[Series]:
+        """Those of some series without a genesis whose sources are to be asked where they begin.
+
+        These are series without their first bar, as long as nothing says why it is absent and it is due to be asked for. Of a
+        symbol that no source has, nobody asks any more once one of its bars was given up or explained.
+
+        Args:
+            view: The store.
+            series: Of which no genesis is recorded.
+            stored: The open of the oldest stored bar of each symbol that has one.
+        """
+        profile, timeframe = self._profile, self._timeframe
+        late = [one for one in series if not self._has_head(one, stored.get(one.symbol))]
+        if not late:
+            return []
+        ledger = view.gaps(profile.name, timeframe, symbols=[one.symbol for one in late])
+        settled = set(ledger.filter(pl.col("status") != State.OPEN)["symbol"])
+        oldest = ledger.unique("symbol", keep="first", maintain_order=True)
+        rests = set(resting(oldest, profile.evidence, profile.repair, self._now)["symbol"]) if self._only_due else set()
+        heads = {gap["symbol"]: gap for gap in oldest.iter_rows(named=True)}
+        reach = min(partition.window.start for partition in self.partitions)
+
+        def is_due(symbol: str) -> bool:
+            first, head = stored.get(symbol), heads.get(symbol)
+            if first is None:
+                return symbol not in settled | rests
+            if head is None or head["first_ts"].replace(tzinfo=UTC) > first:
+                # Nobody has asked for the head yet.
+                return reach < first
+            if head["status"] == State.OPEN:
+                return symbol not in rests
+            # A bar younger than the last question about a settled head is one of a new listing.
+            asked_at: datetime | None = head["asked_at"]
+            return asked_at is None or asked_at.replace(tzinfo=UTC) < first + timeframe.duration
+
+        return [one for one in late if is_due(one.symbol)]
+
+    def _has_head(self, one: Series, first: datetime | None) -> bool:
+        """Whether no bar of a series is expected before its oldest stored one."""
+        if first is None or first <= one.window.start:
+            return first is not None or one.window.empty
+        week = Window(one.window.start, min(first, one.window.start + _AROUND))
+        return self._calendar.bars(self._timeframe, week).is_empty()
 
     def _forget_before(self, transaction: Transaction, symbol: str, genesis: datetime) -> None:
         """What was open or explained before a genesis counts no more: nothing is expected there."""
@@ -225,14 +283,21 @@ class Fill:
         nothing = (pl.lit(0).alias(name) for name in ("expected", "stored", "explained", "missing"))
         transaction.put_judged(profile, timeframe, counts.with_columns(*nothing))
 
+    def _dead_symbols(self) -> frozenset[str]:
+        """The symbols of which nothing is stored and something was given up: asking for each new bar of them would never end."""
+        profile, timeframe = self._profile.name, self._timeframe
+        with self._store.reading(f"looking for dead symbols of {profile} {timeframe}") as view:
+            gaps = view.gaps(profile, timeframe).filter(pl.col("status") != State.OPEN)
+            return frozenset(gaps["symbol"]) - view.symbols_stored(profile, timeframe)
+
     def _plan(
         self, fetcher: Fetcher, judge: Judge, series: Mapping[str, Series], partitions: list[Partition], job: Job
     ) -> _Chunk:
         """Find what is absent from a chunk and start asking for it."""
         window = hull(partitions)
         with self._store.reading(f"planning {self._profile.name} {self._timeframe} {window}") as view:
-            states = judge.classified(view, window)
-        job.missing_before += states.filter(pl.col("state") == State.OPEN).height
+            states = self._marked(judge.classified(view, window), view, window)
+        job.missing_before |= judge.missing(states)
         grid = self._calendar.bars(self._timeframe, window)
         is_closed = pl.col("closes_at") <= literal(self._now)
         closed, unfinished = grid.filter(is_closed)["ts"], grid.filter(~is_closed)["ts"]
@@ -241,18 +306,47 @@ class Fill:
             one = series.get(str(symbol))
             if one is None:
                 continue
-            wanted = own["ts"] if self._refetch else own["ts"].filter(own["state"] == State.OPEN)
+            wanted = own["ts"].filter(own["wanted"])
             if wanted.is_empty():
                 continue
             page_size = self._sources[one.sources[0].source].traits.page_size
-            stretches = plan_requests(wanted, self._timeframe, page_size)
+            stretches = plan_requests(wanted, self._timeframe, page_size, newest_first=self._newest_first)
             parts = (_cut(opens, stretches) for opens in (wanted, closed, unfinished))
             pages += [
                 Page(one.symbol, one.sources, stretch, wanted=own_wanted, bars=bars.to_frame(), unfinished=still_open)
                 for stretch, own_wanted, bars, still_open in zip(stretches, *parts, strict=True)
             ]
         pages.sort(key=lambda page: page.window.start, reverse=self._newest_first)
+        if self._fills_left is not None:
+            pages = pages[: self._fills_left]
+            self._fills_left -= len(pages)
         return _Chunk(partitions, pages, fetcher.submit(pages))
+
+    def _marked(self, states: pl.DataFrame, view: Snapshot, window: Window) -> pl.DataFrame:
+        """The states of a window's bars with the mark `wanted`: which of them are to be asked for."""
+        if self._refetch:
+            return states.with_columns(wanted=pl.lit(value=True))
+        wanted = pl.col("state") == State.OPEN
+        if self._only_due:
+            profile = self._profile
+            ledger = view.gaps(profile.name, self._timeframe, window=window)
+            rests = resting(ledger, profile.evidence, profile.repair, self._now)
+            stretch = rests.select(
+                "symbol", start_ts="first_ts", end_ts=pl.col("last_ts") + pl.duration(microseconds=1), due_at="due_at"
+            )
+            states = within(states, stretch)
+            wanted &= pl.col("due_at").is_null()
+        if self._recheck:
+            newest = self._calendar.bars(self._timeframe, self._since(self._recheck)).filter(
+                pl.col("closes_at") <= literal(self._now)
+            )
+            recent = newest["ts"].tail(self._recheck)
+            wanted |= (pl.col("state") == State.STORED) & pl.col("ts").is_in(recent.implode())
+        return states.with_columns(wanted=wanted)
+
+    def _since(self, bars: int) -> Window:
+        """A stretch up to the present that holds so many bars."""
+        return Window(self._now - bars * self._timeframe.duration * 2 - _AROUND, self._now)
 
     def _finish(self, chunk: _Chunk, judge: Judge, job: Job) -> Iterator[list[PartitionOutcome]]:
         """Commit the partitions of a chunk, each as soon as the pages that touch it are answered."""

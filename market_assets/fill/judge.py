@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,16 @@ from market_assets.fill.series import Series, bars_of
 from market_assets.market_time.partitions import Cadence, Partition, hull
 from market_assets.market_time.timeframes import TS, Timeframe, Window, literal
 from market_assets.quality.clean import CANDLE, FAULTS, price_faults
-from market_assets.quality.evidence import ASKED_SCHEMA, EXPLAINED, EvidenceRules, State, advance, classify, to_ledger
+from market_assets.quality.evidence import (
+    ASKED_SCHEMA,
+    EXPLAINED,
+    MISSING,
+    State,
+    advance,
+    classify,
+    repaired,
+    to_ledger,
+)
 from market_assets.quality.verdicts import (
     SAMPLE,
     Gap,
@@ -27,11 +38,14 @@ from market_assets.quality.verdicts import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from market_assets.market_time.calendars import SessionCalendar
     from market_assets.store import Snapshot, Transaction
+    from market_assets.store.store import Merged
     from market_assets.universe import Profile
+
+log = logging.getLogger("market_assets.fill")
 
 _COVERAGE_SCHEMA = pl.Schema(
     {
@@ -63,7 +77,6 @@ class Judge:
         calendar: The profile's calendar.
         series: All series of the profile, from their start in the universe on.
         known_genesis: The recorded genesis of each symbol.
-        rules: When an absence counts as explained.
         quiet: Whether any source of the series leaves quiet bars out.
         refetch: Whether the fill asks also for what is stored.
         now: The instant as of which is judged.
@@ -78,7 +91,6 @@ class Judge:
         series: Sequence[Series],
         *,
         known_genesis: Mapping[str, datetime],
-        rules: EvidenceRules,
         quiet: bool,
         refetch: bool,
         now: datetime,
@@ -88,10 +100,9 @@ class Judge:
         self._cadence = cadence
         self._calendar = calendar
         self._whole = {one.symbol: one for one in series}
-        self._series = [one.since(known_genesis.get(one.symbol)) for one in series]
         self._symbols = list(self._whole)
-        self._genesis = known_genesis
-        self._rules = rules
+        self._know(known_genesis)
+        self._rules = profile.evidence
         self._quiet = quiet
         self._refetch = refetch
         self._now = now
@@ -110,6 +121,11 @@ class Judge:
         )
         return states.filter(window.holds()) if self._quiet else states
 
+    def missing(self, states: pl.DataFrame) -> dict[str, dict[str, int]]:
+        """How many classified bars nothing explains, by partition and symbol."""
+        (missing,) = self._tally(states.filter(pl.col("state").is_in(MISSING)), "symbol")
+        return missing
+
     def commit(
         self, transaction: Transaction, partitions: Sequence[Partition], answers: Sequence[Answer]
     ) -> list[PartitionOutcome]:
@@ -124,8 +140,18 @@ class Judge:
         window = hull(partitions)
         incoming = self._in_preference(transaction, window, candles_of(answers).filter(window.holds()))
         merged = transaction.merge(profile, timeframe, symbols, window, incoming)
+        self._move_genesis(transaction, merged)
         transaction.put_coverage(profile, timeframe, _coverage(answers, window))
         ledger = gaps = transaction.gaps(profile, timeframe, symbols=symbols, window=window)
+        mended: dict[str, dict[str, int]] = {}
+        if not ledger.is_empty():
+            repairs = repaired(merged.new, ledger)
+            transaction.put_repairs(profile, timeframe, repairs)
+            # A row of the ledger lies in one partition: its bars are tallied as if each had a row.
+            (mended,) = self._tally(
+                repairs.select("symbol", ts=pl.col("first_ts").repeat_by("bars")).explode("ts"), "symbol"
+            )
+        rejects = rejects_of(answers)
         rows = merged.rows.sort("symbol", "ts")
         bars = bars_of(self._calendar, timeframe, window, self._series, self._now)
         complete = rows.select("symbol", "ts").equals(bars.select("symbol", "ts"))
@@ -133,7 +159,15 @@ class Judge:
             states = bars.select("symbol", "ts", state=pl.lit(State.STORED.value))
         else:
             states = self.classified(transaction, window)
-            remembered = advance(states, ledger=ledger, asked=_asked(answers), now=self._now, rules=self._rules)
+            remembered = advance(
+                states,
+                ledger=ledger,
+                asked=_asked(answers, transaction.symbols_answered(profile, timeframe)),
+                refused=rejects.filter(pl.col("reason").is_in(FAULTS)),
+                now=self._now,
+                rules=self._rules,
+                budget=self._profile.repair,
+            )
             states = states.update(remembered.select("symbol", "ts", "state"), on=["symbol", "ts"])
             gaps = to_ledger(states, remembered, partition_key(self._cadence))
             transaction.put_gaps(profile, timeframe, symbols, window, gaps)
@@ -145,17 +179,18 @@ class Judge:
         part = partition_key(self._cadence)
         extents = rows.group_by(part).agg(pl.len(), first=pl.min("ts"), last=pl.max("ts"))
         stored = {key.isoformat(): extent for key, *extent in extents.iter_rows()}
-        sources = self._tally(new, "source")
-        revised = self._tally(merged.revised, "symbol")
-        early = self._tally(self._before_genesis(rows), "symbol")
-        rejects = self._by_partition(rejects_of(answers), "asked")
+        sources, taken = self._tally(new, "source", "symbol")
+        (revised,) = self._tally(merged.revised, "symbol")
+        (early,) = self._tally(_older(rows, self._genesis), "symbol")
+        rejects_by_partition = self._by_partition(rejects, "asked")
         violations = self._by_partition(self._violations(rows, window, complete=complete))
         gaps_of = self._by_partition(gaps, "first_ts")
         outcomes = []
         for partition in partitions:
             key, own = partition.key, counts.get(partition.key, ())
             count, first, last = stored.get(key, (0, None, None))
-            refused = _as_rejects(rejects.get(key))
+            refused = _as_rejects(rejects_by_partition.get(key))
+            rejected = Counter(reject.symbol for reject in refused if reject.reason in FAULTS)
             outcomes.append(
                 PartitionOutcome(
                     partition,
@@ -174,7 +209,14 @@ class Judge:
                     ),
                     new=sum(sources.get(key, {}).values()),
                     revised=sum(revised.get(key, {}).values()),
-                    rejected=sum(reject.reason in FAULTS for reject in refused),
+                    rejected=rejected.total(),
+                    repaired=sum(mended.get(key, {}).values()),
+                    by_symbol={
+                        "new": taken.get(key, {}),
+                        "revised": revised.get(key, {}),
+                        "rejected": rejected,
+                        "repaired": mended.get(key, {}),
+                    },
                     rows=count,
                     first_ts=first and first.replace(tzinfo=UTC),
                     last_ts=last and last.replace(tzinfo=UTC),
@@ -227,7 +269,8 @@ class Judge:
                     expected=row["expected"],
                     stored=row[State.STORED],
                     explained=sum(explained.values()),
-                    missing=row[State.OPEN],
+                    missing=sum(row[state] for state in MISSING),
+                    abandoned=row[State.ABANDONED],
                     **explained,
                 )
             )
@@ -251,11 +294,27 @@ class Judge:
         values = pl.format("o={} h={} l={} c={} v={}", *CANDLE[1:])
         return pl.concat(wrong).select(*key, "reason", values=values)
 
-    def _before_genesis(self, rows: pl.DataFrame) -> pl.DataFrame:
-        if not self._genesis:
-            return rows.clear()
-        older = [(pl.col("symbol") == symbol) & (pl.col("ts") < literal(ts)) for symbol, ts in self._genesis.items()]
-        return rows.filter(pl.any_horizontal(older))
+    def _know(self, genesis: Mapping[str, datetime]) -> None:
+        """Expect nothing of a symbol before its genesis."""
+        self._genesis = genesis
+        self._series = [one.since(genesis.get(symbol)) for symbol, one in self._whole.items()]
+
+    def _move_genesis(self, transaction: Transaction, merged: Merged) -> None:
+        """Record the oldest stored bar as the genesis of each symbol that has new rows before the recorded one.
+
+        What another fill has recorded since this one began counts from here on, too.
+        """
+        profile, timeframe = self._profile.name, self._timeframe
+        recorded = transaction.genesis(profile, timeframe)
+        moved = _older(merged.new, recorded)["symbol"].unique().to_list()
+        for symbol, ts in transaction.first_bars(profile, timeframe, moved).items() if moved else ():
+            bar = transaction.candles(profile, timeframe, [symbol], Window(ts, ts + timeframe.duration))
+            source = bar.sort("ts")["source"][0]
+            log.info("%s %s %s begins at %s, earlier than known: %s has it", profile, symbol, timeframe, ts, source)
+            transaction.put_genesis(profile, timeframe, symbol, ts, source)
+            recorded[symbol] = ts
+        if recorded != self._genesis:
+            self._know(recorded)
 
     def _open_heads(self, transaction: Transaction, states: pl.DataFrame) -> dict[str, datetime]:
         """The last bar of each series' open head, for the series of which nothing older is stored.
@@ -264,7 +323,7 @@ class Judge:
         """
         heads: dict[str, datetime] = {}
         firsts = states.group_by("symbol", maintain_order=True).agg(pl.first("state"), pl.first("ts"))
-        for symbol, ts in firsts.filter(pl.col("state") == State.OPEN).select("symbol", "ts").iter_rows():
+        for symbol, ts in firsts.filter(pl.col("state").is_in(MISSING)).select("symbol", "ts").iter_rows():
             whole = next(one.window for one in self._series if one.symbol == symbol)
             older = Window(min(whole.start, first := ts.replace(tzinfo=UTC)), first)
             expected = bars_of(self._calendar, self._timeframe, older, [self._whole[symbol]], self._now)
@@ -274,7 +333,7 @@ class Judge:
             ):
                 continue
             own = states.filter(pl.col("symbol") == symbol)
-            heads[symbol] = own.filter((pl.col("state") != State.OPEN).cum_sum() == 0)["ts"][-1].replace(tzinfo=UTC)
+            heads[symbol] = own.filter((~pl.col("state").is_in(MISSING)).cum_sum() == 0)["ts"][-1].replace(tzinfo=UTC)
         return heads
 
     def _judge_genesis(
@@ -323,17 +382,26 @@ class Judge:
         )
         return list(failures)
 
-    def _tally(self, rows: pl.DataFrame, column: str) -> dict[str, dict[str, int]]:
-        """How many rows there are by partition and by a column's value."""
-        tally: dict[str, dict[str, int]] = {}
-        for key, value, count in rows.group_by(partition_key(self._cadence), column).agg(pl.len()).iter_rows():
-            tally.setdefault(key.isoformat(), {})[value] = count
-        return tally
+    def _tally(self, rows: pl.DataFrame, *columns: str) -> list[dict[str, dict[str, int]]]:
+        """How many rows there are by partition and by a column's value: one such tally for each column."""
+        tallies: list[dict[str, dict[str, int]]] = [{} for _ in columns]
+        for key, *values, count in rows.group_by(partition_key(self._cadence), *columns).agg(pl.len()).iter_rows():
+            for tally, value in zip(tallies, values, strict=True):
+                own = tally.setdefault(key.isoformat(), {})
+                own[value] = own.get(value, 0) + count
+        return tallies
 
     def _by_partition(self, rows: pl.DataFrame, column: str = "ts") -> dict[str, pl.DataFrame]:
         """Some rows, few in most fills, apart by partition."""
         parts = rows.with_columns(partition_key(self._cadence, column)).partition_by("part", as_dict=True)
         return {key.isoformat(): frame for (key,), frame in parts.items()}
+
+
+def _older(rows: pl.DataFrame, genesis: Mapping[str, datetime]) -> pl.DataFrame:
+    """The rows (symbol, ts) that lie before the genesis of their symbol."""
+    known = [(symbol, ts.replace(tzinfo=None)) for symbol, ts in genesis.items()]
+    firsts = pl.DataFrame(known, schema={"symbol": pl.String, "genesis": TS}, orient="row")
+    return rows.join(firsts, on="symbol").filter(pl.col("ts") < pl.col("genesis")).drop("genesis")
 
 
 def _coverage(answers: Sequence[Answer], window: Window) -> pl.DataFrame:
@@ -368,22 +436,29 @@ def _coverage(answers: Sequence[Answer], window: Window) -> pl.DataFrame:
     )
 
 
-def _asked(answers: Sequence[Answer]) -> pl.DataFrame:
-    """What was asked for; where no source reaches, the asking concludes nothing."""
+def _asked(answers: Sequence[Answer], known: Collection[str]) -> pl.DataFrame:
+    """What was asked for; where no source reaches, the asking concludes nothing.
+
+    Neither does it for a symbol that is not known: some vendors have an empty answer for one that they have never heard of.
+    """
     rows = []
     for answer in answers:
         page, spoken = answer.page, answer.spoken
+        if answer.unasked:
+            continue
         parts = [(page.window, False, answer.reason)]
         if spoken is not None:
             unreached = "no source reaches this far"
             before, after = Window(page.window.start, spoken.start), Window(spoken.end, page.window.end)
-            parts = [(before, False, unreached), (spoken, answer.conclusive, answer.reason), (after, False, unreached)]
+            sure = answer.conclusive and page.symbol in known
+            parts = [(before, False, unreached), (spoken, sure, answer.reason), (after, False, unreached)]
         rows += [
             (
                 page.symbol,
                 *(edge.replace(tzinfo=None) for edge in (part.start, part.end)),
                 conclusive,
                 answer.quiet,
+                answer.failed,
                 why,
             )
             for part, conclusive, why in parts

@@ -10,12 +10,13 @@ import polars as pl
 from market_assets.fill.series import calendar_of
 from market_assets.market_time.gaps import priority
 from market_assets.market_time.timeframes import TS, Window
-from market_assets.quality.evidence import State
+from market_assets.quality.evidence import MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from market_assets.market_time.timeframes import Timeframe
     from market_assets.store import Store
     from market_assets.universe import Profile
 
@@ -47,7 +48,7 @@ def listed_gaps(
         profiles: Whose gaps.
         symbols: Only these; None for all.
         now: A gap's priority falls with its age.
-        explained: Also those that nobody asks for any more.
+        explained: Also those that are absent for a known reason.
 
     Returns:
         profile, symbol, timeframe, first_ts, last_ts (opens), bars, priority, status, attempts, asked_at, reason.
@@ -58,12 +59,10 @@ def listed_gaps(
     for profile in profiles:
         for timeframe in profile.timeframes.fetch:
             rows = ledger.filter(pl.col("profile") == profile.name, pl.col("timeframe") == timeframe)
-            rows = rows if explained else rows.filter(pl.col("status") == State.OPEN)
+            rows = rows if explained else rows.filter(pl.col("status").is_in(MISSING))
             if rows.is_empty():
                 continue
-            end = rows["last_ts"] + timeframe.duration
-            grid = calendar_of(profile).bars(timeframe, Window.spanning(rows["first_ts"], end))["ts"]
-            whole = join_neighbours(rows, grid)
+            whole = whole_gaps(rows, profile, timeframe)
             ages = [now - (last.replace(tzinfo=UTC) + timeframe.duration) for last in whole["last_ts"]]
             named = whole.with_columns(
                 pl.Series("priority", [priority(age) for age in ages], pl.String),
@@ -73,11 +72,26 @@ def listed_gaps(
     return pl.concat(found).sort("last_ts", "profile", "symbol", descending=[True, False, False])
 
 
+def whole_gaps(rows: pl.DataFrame, profile: Profile, timeframe: Timeframe) -> pl.DataFrame:
+    """Join what the ledger has cut at the partitions of one profile's timeframe.
+
+    Args:
+        rows: At least one; the columns that `join_neighbours` takes.
+        profile: Whose rows.
+        timeframe: Their timeframe.
+
+    Returns:
+        symbol, status, reason, first_ts, last_ts, attempts, asked_at, first_seen, bars.
+    """
+    span = Window.spanning(rows["first_ts"], rows["last_ts"] + timeframe.duration)
+    return join_neighbours(rows, calendar_of(profile).bars(timeframe, span)["ts"])
+
+
 def join_neighbours(gaps: pl.DataFrame, grid: pl.Series) -> pl.DataFrame:
     """Join rows of the ledger that follow each other on the calendar with the same status and reason.
 
     Args:
-        gaps: symbol, first_ts, last_ts, bars, status, attempts, asked_at, reason.
+        gaps: symbol, first_ts, last_ts, bars, status, attempts, first_seen, asked_at, reason.
         grid: The opens of every bar of the calendar between the first and the last, sorted.
     """
     alike = ["symbol", "status", "reason"]
@@ -90,6 +104,11 @@ def join_neighbours(gaps: pl.DataFrame, grid: pl.Series) -> pl.DataFrame:
     return (
         placed.with_columns(whole=breaks.fill_null(value=True).cum_sum())
         .group_by("whole", maintain_order=True)
-        .agg(pl.first(*alike), pl.min("first_ts"), pl.max("last_ts", "attempts", "asked_at"), pl.sum("bars"))
+        .agg(
+            pl.first(*alike),
+            pl.min("first_ts", "first_seen"),
+            pl.max("last_ts", "attempts", "asked_at"),
+            pl.sum("bars"),
+        )
         .drop("whole")
     )

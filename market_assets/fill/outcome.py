@@ -27,6 +27,8 @@ class PartitionOutcome:
         new: Rows that were not there before.
         revised: Rows whose values changed.
         rejected: Rows that were refused.
+        repaired: Bars among the new ones that had been seen absent before.
+        by_symbol: These figures apart: `new`, `revised`, `rejected`, `repaired`, each by symbol where it is not 0.
         rows: Rows stored in it, of all symbols.
         first_ts: Open of the oldest stored bar, None where there is none.
         last_ts: Open of the newest stored bar.
@@ -40,6 +42,8 @@ class PartitionOutcome:
     new: int = 0
     revised: int = 0
     rejected: int = 0
+    repaired: int = 0
+    by_symbol: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     rows: int = 0
     first_ts: datetime | None = None
     last_ts: datetime | None = None

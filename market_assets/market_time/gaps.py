@@ -67,7 +67,9 @@ def runs(expected: pl.Series, absent: pl.Series) -> pl.DataFrame:
     )
 
 
-def plan_requests(absent: pl.Series, timeframe: Timeframe, page_size: int) -> list[Window]:
+def plan_requests(
+    absent: pl.Series, timeframe: Timeframe, page_size: int, *, newest_first: bool = False
+) -> list[Window]:
     """The fewest windows, each at most `page_size` bars long by the clock, that cover every absent bar.
 
     A window starts at the first bar that is not covered yet and ends after the last one within a page of it. Starting it
@@ -78,9 +80,10 @@ def plan_requests(absent: pl.Series, timeframe: Timeframe, page_size: int) -> li
         absent: Sorted opens (TS) of the bars to ask for, none twice.
         timeframe: Their length.
         page_size: How many bars one request may span.
+        newest_first: Begin at the newest bar, so that the first n windows cover the newest bars that n windows can.
 
     Returns:
-        Half-open windows, ascending, none overlapping another.
+        Half-open windows, none overlapping another; ascending, or descending from the newest.
 
     Raises:
         ValueError: A page size below one.
@@ -88,11 +91,20 @@ def plan_requests(absent: pl.Series, timeframe: Timeframe, page_size: int) -> li
     if page_size < 1:
         raise ValueError(f"a page holds at least one bar, not {page_size}")
     opens = absent.to_physical().to_numpy()
+    page = page_size * timeframe.micros
     windows: list[Window] = []
+    if newest_first:
+        left, newer = len(opens), int(opens[-1]) + timeframe.micros if len(opens) else 0
+        while left:
+            # A bar that a break has cut is shorter than the others, and the next one opens before its full length.
+            end = min(int(opens[left - 1]) + timeframe.micros, newer)
+            left = int(opens.searchsorted(end - page))
+            newer = int(opens[left])
+            windows.append(Window.of_micros(newer, end))
+        return windows
     covered = 0
     while covered < len(opens):
         start = int(opens[covered])
-        reach = start + page_size * timeframe.micros
-        covered = int(opens.searchsorted(reach))
-        windows.append(Window.of_micros(start, min(int(opens[covered - 1]) + timeframe.micros, reach)))
+        covered = int(opens.searchsorted(start + page))
+        windows.append(Window.of_micros(start, min(int(opens[covered - 1]) + timeframe.micros, start + page)))
     return windows

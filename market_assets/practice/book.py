@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-from pydantic import BaseModel, ByteSize, ConfigDict, Field
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, PositiveInt
 
 from market_assets.market_time.timeframes import Timeframe, Window, from_micros, to_micros
 from market_assets.practice.faults import Fault
@@ -32,6 +32,7 @@ class Market(BaseModel):
         kind: What a symbol is that is not named in `symbols`; None: then it does not exist.
         data: A folder of `{symbol}__{timeframe}.parquet` or `.csv`; a symbol that is there is served from it alone.
         faults: What goes wrong.
+        latest_only: So many bars up to the present are served, by the clock, and no older ones, as Kraken does it.
         cache: How many bytes of rendered pages are kept, so that what is asked for twice is rendered once.
     """
 
@@ -42,6 +43,7 @@ class Market(BaseModel):
     kind: KindName | None = None
     data: Path | None = None
     faults: list[Fault] = Field(default_factory=list)
+    latest_only: PositiveInt | None = None
     cache: ByteSize = ByteSize(64 * 1024**2)
 
 

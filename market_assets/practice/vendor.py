@@ -139,6 +139,8 @@ class Vendor:
         limit = min(_number("limit", sent["limit"], 500), _PAGE)
         last = _number("endTime", sent["endTime"], to_micros(self._clock()) // 1000)
         first = _number("startTime", sent["startTime"], last - limit * timeframe.micros // 1000 + 1)
+        if self._market.latest_only is not None:
+            first = max(first, (to_micros(self._clock()) - self._market.latest_only * timeframe.micros) // 1000 + 1)
         return _Query(symbol, timeframe, first, last, limit)
 
     async def _page(self, query: _Query, struck: list[Fault]) -> Response:

@@ -6,19 +6,18 @@ for, sorted by symbol and ts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from market_assets.market_time.timeframes import TS, literal
+from market_assets.market_time.timeframes import TS, literal, midnight
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from market_assets.market_time.timeframes import Timeframe
+    from market_assets.universe import EvidenceSettings, RepairSettings
 
 
 class State(StrEnum):
@@ -32,28 +31,11 @@ class State(StrEnum):
     ABANDONED = "abandoned"
 
 
-EXPLAINED = (State.HALTED, State.NO_TRADE, State.OUTAGE, State.ABANDONED)
-"""The states of a bar that is absent and that nobody asks for any more."""
+EXPLAINED = (State.HALTED, State.NO_TRADE, State.OUTAGE)
+"""The states of a bar that is absent for a reason that somebody has confirmed."""
 
-
-@dataclass(frozen=True)
-class EvidenceRules:
-    """When an absence counts as explained.
-
-    Attributes:
-        confirmations: How often all sources must have answered without the bar.
-        apart: How far apart in time two answers must lie to count as two.
-        quiet_limit: The longest silence that a source which leaves quiet bars out can explain by itself. A longer one is
-            as likely a recorder that was off, and has to be confirmed like any other hole.
-    """
-
-    confirmations: int = 2
-    apart: timedelta = timedelta(hours=1)
-    quiet_limit: timedelta = timedelta(hours=1)
-
-    def quiet_bars(self, timeframe: Timeframe) -> int:
-        """The quiet limit as a number of bars, at least one."""
-        return max(1, self.quiet_limit // timeframe.duration)
+MISSING = (State.OPEN, State.ABANDONED)
+"""The states of a bar that nothing explains: one that is still asked for, and one whose budget is spent."""
 
 
 LEDGER_SCHEMA = pl.Schema(
@@ -64,6 +46,7 @@ LEDGER_SCHEMA = pl.Schema(
         "bars": pl.Int64(),
         "status": pl.String(),
         "attempts": pl.Int32(),
+        "failures": pl.Int32(),
         "confirmations": pl.Int32(),
         "confirmed_at": TS,
         "first_seen": TS,
@@ -71,7 +54,10 @@ LEDGER_SCHEMA = pl.Schema(
         "reason": pl.String(),
     }
 )
-"""Columns of `ops.gaps` without the profile and the timeframe."""
+"""Columns of `ops.gaps` without the profile and the timeframe.
+
+`attempts`: how often a source has answered without the bars, or refused them for good; `failures`: how often the sources could not
+be asked (no connection, an error of theirs, no time left)."""
 
 ASKED_SCHEMA = pl.Schema(
     {
@@ -80,11 +66,13 @@ ASKED_SCHEMA = pl.Schema(
         "end_ts": TS,
         "conclusive": pl.Boolean(),
         "quiet": pl.Boolean(),
+        "failed": pl.Boolean(),
         "reason": pl.String(),
     }
 )
 """What was asked in this fill: disjoint stretches a symbol. `conclusive`: every source that can speak for the stretch
-has answered; `quiet`: a source that leaves quiet bars out was the last to answer; `reason`: its words."""
+has answered; `quiet`: a source that leaves quiet bars out was the last to answer; `failed`: a source could not be asked, so that
+the same question may get an answer another time; `reason`: its words."""
 
 
 def classify(
@@ -94,7 +82,7 @@ def classify(
     coverage: pl.DataFrame,
     ledger: pl.DataFrame,
     timeframe: Timeframe,
-    rules: EvidenceRules,
+    rules: EvidenceSettings,
 ) -> pl.DataFrame:
     """Say of each bar what is known of it.
 
@@ -120,11 +108,11 @@ def classify(
         framed = framed.unique(maintain_order=True)
     if framed["stored"].all():
         return framed.select("symbol", "ts", state=pl.lit(State.STORED.value))
-    framed = _within(framed, _quiet_stretches(coverage))
+    framed = within(framed, _quiet_stretches(coverage))
     settled = ledger.filter(pl.col("status") != State.OPEN).with_columns(
         end_ts=pl.col("last_ts") + pl.duration(microseconds=1)
     )
-    framed = _within(framed, settled.select("symbol", start_ts="first_ts", end_ts="end_ts", status="status"))
+    framed = within(framed, settled.select("symbol", start_ts="first_ts", end_ts="end_ts", status="status"))
     # A silence is measured in bars of the calendar, so that a weekend within it does not count.
     silent = pl.col("covered").fill_null(value=False) & ~pl.col("stored") & ~pl.col("halted")
     framed = framed.with_columns(run=silent.rle_id().over("symbol")).with_columns(
@@ -147,50 +135,114 @@ def advance(
     *,
     ledger: pl.DataFrame,
     asked: pl.DataFrame,
+    refused: pl.DataFrame,
     now: datetime,
-    rules: EvidenceRules,
+    rules: EvidenceSettings,
+    budget: RepairSettings,
 ) -> pl.DataFrame:
-    """Count what this fill has learned of every absent bar, and say which of them are explained from now on.
+    """Count what this fill has learned of every absent bar, and say which of them are explained or abandoned from now on.
 
     Args:
         states: symbol, ts, state, as `classify` gives it after the answers were stored.
         ledger: The absences seen before (LEDGER_SCHEMA).
         asked: What was asked just now (ASKED_SCHEMA).
+        refused: symbol, ts of rows that came and could not be stored: the source has these bars, so that nothing confirms
+            that it has not.
         now: The present instant.
         rules: When an absence counts as explained.
+        budget: When one that is not explained is abandoned.
 
     Returns:
-        symbol, ts, state and the ledger's columns attempts, confirmations, confirmed_at, first_seen, asked_at, reason,
-        a row a bar that belongs in the ledger: open, or settled by confirmation. What the calendar or a quiet source
+        symbol, ts, state and the ledger's columns attempts, failures, confirmations, confirmed_at, first_seen, asked_at,
+        reason, a row a bar that belongs in the ledger: open, settled by confirmation, or abandoned. What the calendar or a quiet source
         explains by itself needs no row.
     """
     at = literal(now)
     absent = states.filter(pl.col("state").is_in([State.OPEN, State.OUTAGE, State.ABANDONED, State.NO_TRADE]))
     memory = ledger.select(
-        "symbol", "status", "attempts", "confirmations", "confirmed_at", "first_seen", "asked_at", "reason",
+        "symbol", "status", "attempts", "failures", "confirmations", "confirmed_at", "first_seen", "asked_at", "reason",
         start_ts="first_ts", end_ts=pl.col("last_ts") + pl.duration(microseconds=1),
     )  # fmt: skip
-    absent = _within(absent, memory)
+    absent = within(absent, memory)
     # A quiet bar that was never in the ledger is explained by coverage alone.
     absent = absent.filter((pl.col("state") != State.NO_TRADE) | (pl.col("status") == State.NO_TRADE))
-    absent = _within(absent, asked.rename({"reason": "answer"}))
+    absent = within(absent, asked.rename({"reason": "answer"}))
+    unfit = refused.select("symbol", "ts", refused=pl.lit(value=True)).unique()
+    absent = absent.join(unfit, on=["symbol", "ts"], how="left", maintain_order="left")
     was_asked = pl.col("conclusive").is_not_null() & (pl.col("state") == State.OPEN)
-    far_enough = pl.col("confirmed_at").is_null() | (at - pl.col("confirmed_at") >= rules.apart)
-    counts = was_asked & pl.col("conclusive") & far_enough
+    # A stamp of the future is one of a clock that was wrong.
+    since = at - pl.col("confirmed_at")
+    far_enough = pl.col("confirmed_at").is_null() | (since >= rules.apart) | (since < pl.duration(seconds=0))
+    counts = was_asked & pl.col("conclusive") & far_enough & pl.col("refused").is_null()
     absent = absent.with_columns(
-        attempts=pl.col("attempts").fill_null(0) + was_asked.fill_null(value=False).cast(pl.Int32),
+        attempts=pl.col("attempts").fill_null(0)
+        + (was_asked & ~pl.col("failed")).fill_null(value=False).cast(pl.Int32),
+        failures=pl.col("failures").fill_null(0) + (was_asked & pl.col("failed")).fill_null(value=False).cast(pl.Int32),
         confirmations=pl.col("confirmations").fill_null(0) + counts.fill_null(value=False).cast(pl.Int32),
         confirmed_at=pl.when(counts).then(at).otherwise("confirmed_at"),
         first_seen=pl.col("first_seen").fill_null(at),
         asked_at=pl.when(was_asked).then(at).otherwise("asked_at"),
         reason=pl.when(was_asked).then("answer").otherwise("reason").fill_null("not asked yet"),
     )
-    explained = (pl.col("state") == State.OPEN) & (pl.col("confirmations") >= rules.confirmations)
+    still_open = pl.col("state") == State.OPEN
+    explained = still_open & (pl.col("confirmations") >= rules.confirmations)
     settled = pl.when("quiet").then(pl.lit(State.NO_TRADE.value)).otherwise(pl.lit(State.OUTAGE.value))
+    spent = _spent(at, budget)
+    abandoned = still_open & ~explained & was_asked.fill_null(value=False) & spent.is_not_null()
     return absent.select(
-        "symbol", "ts", "attempts", "confirmations", "confirmed_at", "first_seen", "asked_at", "reason",
-        state=pl.when(explained).then(settled).otherwise("state"),
+        "symbol", "ts", "attempts", "failures", "confirmations", "confirmed_at", "first_seen", "asked_at",
+        reason=pl.when(abandoned).then(pl.format("{}; {}", spent, "reason")).otherwise("reason"),
+        state=pl.when(explained).then(settled).when(abandoned).then(pl.lit(State.ABANDONED.value)).otherwise("state"),
     )  # fmt: skip
+
+
+def _spent(at: pl.Expr, budget: RepairSettings) -> pl.Expr:
+    """Which budget of an open bar is spent, in words; null while none is."""
+    confirming = pl.col("conclusive") & pl.col("refused").is_null()
+    # Not after one try alone: the clock may have been ahead for a moment.
+    often = pl.col("failures") >= budget.max_attempts
+    tried_in_vain = often & (at - pl.col("first_seen") >= budget.give_up)
+    since = pl.col("first_seen").dt.strftime("%Y-%m-%d %H:%MZ")
+    old = (
+        pl.lit(value=False) if budget.legacy_cutoff is None else pl.col("ts") < literal(midnight(budget.legacy_cutoff))
+    )
+    return (
+        # A source that has none of it needs only be asked once more, late enough, to confirm it.
+        pl.when((pl.col("attempts") >= budget.max_attempts) & ~confirming)
+        .then(pl.format("attempts: asked {} times", "attempts"))
+        .when(tried_in_vain)
+        .then(pl.format("time: not one answer since {}", since))
+        .when(old)
+        .then(pl.lit(f"legacy cutoff: before {budget.legacy_cutoff}, and asked for once"))
+    )
+
+
+def repaired(new: pl.DataFrame, ledger: pl.DataFrame) -> pl.DataFrame:
+    """Which rows of the ledger some new candles have filled, whole or in part.
+
+    Args:
+        new: symbol, ts of candles that were not stored before.
+        ledger: The absences seen before (LEDGER_SCHEMA).
+
+    Returns:
+        symbol, first_ts, last_ts, bars, was (the state until now), attempts, first_seen.
+    """
+    stretches = ledger.select(
+        "symbol", "attempts", "first_seen", was="status", row=pl.int_range(pl.len()),
+        start_ts="first_ts", end_ts=pl.col("last_ts") + pl.duration(microseconds=1),
+    )  # fmt: skip
+    return (
+        within(new.select("symbol", "ts"), stretches)
+        .drop_nulls("row")
+        .group_by("row", maintain_order=True)
+        .agg(
+            pl.first("symbol", "was", "attempts", "first_seen"),
+            first_ts=pl.min("ts"),
+            last_ts=pl.max("ts"),
+            bars=pl.len().cast(pl.Int64),
+        )
+        .drop("row")
+    )
 
 
 def to_ledger(bars: pl.DataFrame, remembered: pl.DataFrame, partition_of: pl.Expr) -> pl.DataFrame:
@@ -204,7 +256,7 @@ def to_ledger(bars: pl.DataFrame, remembered: pl.DataFrame, partition_of: pl.Exp
     Returns:
         A frame of LEDGER_SCHEMA.
     """
-    story = ["status", "attempts", "confirmations", "confirmed_at", "first_seen", "asked_at", "reason"]
+    story = ["status", "attempts", "failures", "confirmations", "confirmed_at", "first_seen", "asked_at", "reason"]
     placed = (
         bars.select("symbol", "ts")
         .with_row_index("place")
@@ -244,8 +296,8 @@ def _quiet_stretches(coverage: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _within(bars: pl.DataFrame, stretches: pl.DataFrame) -> pl.DataFrame:
-    """Give each bar the columns of the stretch that it lies in, null for a bar in none; stretches of a symbol are disjoint."""
+def within(bars: pl.DataFrame, stretches: pl.DataFrame) -> pl.DataFrame:
+    """Give each bar (symbol, ts) the columns of the stretch that it lies in, null for a bar in none; stretches of a symbol are disjoint."""
     columns = [name for name in stretches.columns if name not in {"symbol", "start_ts", "end_ts"}]
     joined = bars.sort("symbol", "ts").join_asof(
         stretches.sort("symbol", "start_ts").with_columns(begins=pl.col("start_ts")),

@@ -19,7 +19,7 @@ SAMPLE = 20
 
 @dataclass(frozen=True)
 class SymbolCounts:
-    """What one symbol has in one partition, in bars: expected = stored + explained + missing."""
+    """What one symbol has in one partition, in bars: expected = stored + explained + missing; abandoned ones are missing."""
 
     symbol: str
     expected: int
@@ -125,14 +125,22 @@ def continuity(
         "missing": missing,
         "completeness": share(expected - missing, expected),
     }
-    for kind in ("no_trade", "outage", "halted", "abandoned"):
+    for kind in ("no_trade", "outage", "halted"):
         if explained := sum(getattr(c, kind) for c in counts):
             facts[f"explained_{kind}"] = explained
+    if abandoned := sum(c.abandoned for c in counts):
+        facts["abandoned"] = abandoned
     opened = sorted((g for g in gaps if g.status == "open"), key=lambda g: g.last, reverse=True)
     ranks = [priority(now - (gap.last + bar)) for gap in opened]
     severity = Severity.ERROR if any(severities[rank] is Severity.ERROR for rank in ranks) else Severity.WARN
     worst = sorted((c for c in counts if c.missing), key=lambda c: (-c.missing, c.symbol))
+    given_up = sorted((g for g in gaps if g.status == "abandoned"), key=lambda g: g.last, reverse=True)
     tables: dict[str, list[dict[str, Any]]] = {}
+    if given_up:
+        tables["abandoned_gaps"] = [
+            {"symbol": g.symbol, "first_bar": _utc(g.first), "last_bar": _utc(g.last), "bars": g.bars, "why": g.reason}
+            for g in given_up[:SAMPLE]
+        ]
     if worst:
         facts |= {"open_gaps": len(opened), "symbols_with_gaps": len(worst)}
         facts |= {f"{rank.value.lower()}_gaps": count for rank, count in Counter(ranks).items()}
@@ -171,10 +179,12 @@ def _continuity_sentence(
         tail = f" {explained:,} {_are(explained)} absent for a known reason." if explained else ""
         return f"{'The one bar is' if expected == 1 else f'All {expected:,} bars are'} accounted for.{tail}"
     names = ", ".join(c.symbol for c in worst[:3]) + (" and others" if len(worst) > 3 else "")
-    return (
-        f"{missing:,} of {_many(expected, 'bar')} {_are(missing)} missing in {_many(len(opened), 'gap')} ({names}). "
-        "The next backfill of this partition asks the sources for just these."
-    )
+    abandoned = int(facts.get("abandoned", 0))
+    found = f"{missing:,} of {_many(expected, 'bar')} {_are(missing)} missing"
+    if not abandoned:
+        return f"{found} in {_many(len(opened), 'gap')} ({names}). The next repair or backfill of this partition asks the sources for just these."
+    rest = "" if missing == abandoned else f" The other {missing - abandoned:,} are asked for again by the next repair."
+    return f"{found} ({names}); {abandoned:,} of them {_are(abandoned)} abandoned: market-assets repair --abandoned asks for them once more.{rest}"
 
 
 def genesis(heads: Sequence[Head]) -> Verdict:

@@ -36,8 +36,11 @@ class Traits:
         timeframes: The timeframes that the source has.
         page_size: Bars that one fetch may ask for.
         emits_empty_bars: False where a bar without a trade is left out, so that an answer that covers it is evidence of no trade.
-        earliest_probe: True where `earliest` gives the first bar's open with one cheap request.
+        earliest_probe: True where `earliest` gives the first bar's open with one cheap request. Where it is False, and the source speaks
+            for any window, the first bar is searched for with a few pages.
         open_outside_range: True where the open may lie outside high and low (BitMEX: it is the previous close).
+        latest_only: How many bars up to the present it serves and no more (Kraken: 720), None where it serves its whole history. The
+            oldest of them is nobody's first bar, and of older ones it is not asked.
     """
 
     timeframes: frozenset[Timeframe]
@@ -45,6 +48,7 @@ class Traits:
     emits_empty_bars: bool
     earliest_probe: bool
     open_outside_range: bool = False
+    latest_only: int | None = None
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path  # noqa: TC003 - pydantic reads the annotations of PracticeSettings at runtime
 from typing import TYPE_CHECKING, ClassVar, Self, cast
 
@@ -37,10 +38,12 @@ class PracticeSettings(HttpSettings, Market):
         base_url: A practice vendor that runs already; without it one is started inside this process, the same in every process.
         kind: What a symbol is that is not named in `symbols`; without it the kind of the profile.
         faults_file: A YAML file with a list of more faults.
+        earliest_probe: False for a source that cannot name a first bar.
     """
 
     base_url: WebAddress = ""
     faults_file: Path | None = None
+    earliest_probe: bool = True
 
 
 class PracticeSource(BinanceSource):
@@ -50,6 +53,7 @@ class PracticeSource(BinanceSource):
 
     def __init__(self, name: str, settings: PracticeSettings, *, base: Path, kind: str) -> None:
         super().__init__(name, settings, base=base, kind=kind)
+        self.traits = replace(self.traits, earliest_probe=settings.earliest_probe, latest_only=settings.latest_only)
         self._settings = settings
         self._base = base
         self._kind = cast("KindName", kind)
@@ -68,6 +72,7 @@ class PracticeSource(BinanceSource):
             kind=settings.kind or self._kind,
             data=None if settings.data is None else self._base / settings.data,
             faults=[*settings.faults, *self._more_faults()],
+            latest_only=settings.latest_only,
         )
 
     def _more_faults(self) -> list[Fault]:

@@ -45,6 +45,24 @@ MIGRATIONS = (
         status VARCHAR NOT NULL, progress DOUBLE NOT NULL, started_at TIMESTAMP NOT NULL, ended_at TIMESTAMP, detail JSON
     );
     """,
+    """
+    ALTER TABLE ops.gaps ADD COLUMN failures INTEGER DEFAULT 0;
+    CREATE TABLE ops.repairs (
+        profile VARCHAR NOT NULL, symbol VARCHAR NOT NULL, timeframe VARCHAR NOT NULL,
+        first_ts TIMESTAMP NOT NULL, last_ts TIMESTAMP NOT NULL, bars BIGINT NOT NULL, was VARCHAR NOT NULL,
+        attempts INTEGER NOT NULL, first_seen TIMESTAMP NOT NULL, repaired_at TIMESTAMP NOT NULL
+    );
+    CREATE TABLE ops.alerts (
+        alert_id VARCHAR NOT NULL, profile VARCHAR NOT NULL, kind VARCHAR NOT NULL, subject VARCHAR NOT NULL,
+        level VARCHAR NOT NULL, summary VARCHAR NOT NULL, count BIGINT NOT NULL, details VARCHAR[] NOT NULL,
+        symbols VARCHAR[] NOT NULL, opened_at TIMESTAMP NOT NULL,
+        told_at TIMESTAMP, told_level VARCHAR, over_at TIMESTAMP, over_told_at TIMESTAMP,
+        tries INTEGER NOT NULL, tried_at TIMESTAMP, error VARCHAR
+    );
+    ALTER TABLE ops.jobs ADD COLUMN trigger VARCHAR;
+    ALTER TABLE ops.jobs ADD COLUMN host VARCHAR;
+    ALTER TABLE ops.jobs ADD COLUMN process INTEGER;
+    """,
 )
 """Version N of the store is what the first N scripts make."""
 

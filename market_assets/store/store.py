@@ -65,6 +65,22 @@ class Snapshot:
     def _frame(self, sql: str, *parameters: object) -> pl.DataFrame:
         return self._db.sql(sql, params=list(parameters)).pl()
 
+    def put_alerts(self, alerts: pl.DataFrame) -> None:
+        """Add alerts, or replace those of the same alert_id: all columns of `ops.alerts`."""
+        if alerts.is_empty():
+            return
+        with self._lent("new_alerts", alerts):
+            self._db.execute("DELETE FROM ops.alerts a USING new_alerts n WHERE a.alert_id = n.alert_id")
+            self._db.execute("INSERT INTO ops.alerts BY NAME SELECT * FROM new_alerts")
+
+    @contextmanager
+    def _lent(self, name: str, frame: pl.DataFrame) -> Iterator[None]:
+        """Let statements read a frame as a table of that name."""
+        self._db.register(name, frame.to_arrow())
+        yield
+        # Not when a statement failed: the connection is closed then, and what it said is what counts.
+        self._db.unregister(name)
+
     def has_candles(self, profile: str, timeframe: Timeframe) -> bool:
         """True when the series' table exists."""
         # Always fetchall: since duckdb 2.0 a result that is not read to its end blocks its connection.
@@ -107,6 +123,14 @@ class Snapshot:
             list(symbols),
         )
 
+    def symbols_answered(self, profile: str, timeframe: Timeframe) -> set[str]:
+        """The symbols of which some source has given at least one candle."""
+        rows = self._db.execute(
+            "SELECT DISTINCT symbol FROM ops.coverage WHERE profile = ? AND timeframe = ? AND bars > 0",
+            [profile, timeframe],
+        ).fetchall()
+        return {symbol for (symbol,) in rows}
+
     def gaps(
         self,
         profile: str | None = None,
@@ -129,6 +153,14 @@ class Snapshot:
         rows = self._db.execute(f"SELECT DISTINCT symbol FROM {candle_table(profile, timeframe)}").fetchall()
         return {symbol for (symbol,) in rows}
 
+    def first_bars(self, profile: str, timeframe: Timeframe, symbols: Sequence[str]) -> dict[str, datetime]:
+        """The open of the oldest stored candle of each of some symbols that has one."""
+        rows = self._db.execute(
+            f"SELECT symbol, min(ts) FROM {candle_table(profile, timeframe)} WHERE list_contains(?, symbol) GROUP BY symbol",
+            [list(symbols)],
+        ).fetchall()
+        return {symbol: ts.replace(tzinfo=UTC) for symbol, ts in rows}
+
     def genesis(self, profile: str, timeframe: Timeframe) -> dict[str, datetime]:
         """The first bar's open of each symbol as a source has named it last."""
         rows = self._db.execute(
@@ -137,24 +169,205 @@ class Snapshot:
         ).fetchall()
         return {symbol: ts.replace(tzinfo=UTC) for symbol, ts in rows}
 
-    def judged(self, profile: str, timeframe: Timeframe) -> pl.DataFrame:
-        """The counts of every partition that was judged: partition, symbol, expected, stored, explained, missing, judged_at."""
+    def geneses(self) -> pl.DataFrame:
+        """The first bar of each series as a source has named it last: profile, symbol, timeframe, ts, source, found_at."""
+        return self._frame(
+            "SELECT * FROM ops.genesis QUALIFY row_number() OVER "
+            "(PARTITION BY profile, symbol, timeframe ORDER BY found_at DESC, rowid DESC) = 1 ORDER BY profile, symbol, timeframe"
+        )
+
+    def judged(self, profile: str, timeframe: Timeframe, partitions: Sequence[str] | None = None) -> pl.DataFrame:
+        """The counts of every partition that was judged, or of some: partition, symbol, expected, stored, explained, missing, judged_at."""
         return self._frame(
             "SELECT partition, symbol, expected, stored, explained, missing, judged_at FROM ops.partitions "
-            "WHERE profile = ? AND timeframe = ? ORDER BY partition, symbol",
+            "WHERE profile = ? AND timeframe = ? AND (? IS NULL OR list_contains(?, partition)) ORDER BY partition, symbol",
             profile,
             timeframe,
+            *(2 * [None if partitions is None else list(partitions)]),
         )
+
+    def judged_at(self, profile: str, timeframe: Timeframe, partitions: Sequence[str]) -> dict[str, datetime]:
+        """When each of some partitions was judged last; one that never was is left out."""
+        rows = self._db.execute(
+            "SELECT partition, max(judged_at) FROM ops.partitions "
+            "WHERE profile = ? AND timeframe = ? AND list_contains(?, partition) GROUP BY partition",
+            [profile, timeframe, list(partitions)],
+        ).fetchall()
+        return {partition: at.replace(tzinfo=UTC) for partition, at in rows}
 
     def completeness(self) -> pl.DataFrame:
         """The completeness matrix, a row a profile, symbol and timeframe; empty before the first fill."""
         if not self._db.execute("SELECT 1 FROM duckdb_views() WHERE view_name = 'completeness'").fetchall():
             return pl.DataFrame()
-        return self._frame("SELECT * FROM ops.completeness ORDER BY profile, symbol, timeframe")
+        return self._frame(
+            "SELECT c.*, coalesce(g.abandoned, 0)::BIGINT AS abandoned FROM ops.completeness c LEFT JOIN ("
+            "SELECT profile, symbol, timeframe, sum(bars) AS abandoned FROM ops.gaps WHERE status = 'abandoned' GROUP BY ALL"
+            ") g USING (profile, symbol, timeframe) ORDER BY profile, symbol, timeframe"
+        )
 
-    def jobs(self, limit: int) -> pl.DataFrame:
-        """The newest jobs, newest first."""
-        return self._frame("SELECT * FROM ops.jobs ORDER BY started_at DESC, job_id LIMIT ?", limit)
+    def worst_shares(self, profile: str, timeframe: Timeframe, due: pl.DataFrame) -> pl.DataFrame:
+        """How complete the worst partition is in each stretch of time: what a heat map shows.
+
+        Args:
+            profile: The profile's name.
+            timeframe: The candles' timeframe.
+            due: symbol, partition, bucket (the first day of its stretch), expected (null: as many bars as it was judged by);
+                a row a partition that must have a bar.
+
+        Returns:
+            symbol, bucket, share (0 to 1), never_filled: some partition of it was never judged, which makes the share 0.
+        """
+        with self._lent("due", due):
+            return self._frame(
+                "WITH counted AS ("
+                "SELECT d.symbol, d.bucket, coalesce(d.expected, p.expected) AS expected, p.expected - p.missing AS known "
+                # Of a partition that was judged before its symbol's first bar was known, nothing is known.
+                "FROM due d LEFT JOIN ops.partitions p ON p.profile = ? AND p.timeframe = ? AND p.expected > 0 "
+                "AND p.symbol = d.symbol AND p.partition = d.partition"
+                ") SELECT symbol, bucket, min(CASE WHEN known IS NULL THEN 0.0 ELSE least(known / expected, 1.0) END) AS share, "
+                "bool_or(known IS NULL) AS never_filled FROM counted GROUP BY symbol, bucket ORDER BY symbol, bucket",
+                profile,
+                timeframe,
+            )
+
+    def judged_early(self, profile: str, timeframe: Timeframe, length: timedelta) -> list[str]:
+        """The keys of the partitions whose counts are older than their end: than their first day and some length after it."""
+        rows = self._db.execute(
+            "SELECT DISTINCT partition FROM ops.partitions WHERE profile = ? AND timeframe = ? "
+            "AND judged_at < partition::TIMESTAMP + ? ORDER BY partition",
+            [profile, timeframe, length],
+        ).fetchall()
+        return [partition for (partition,) in rows]
+
+    def namings(self, profile: str, timeframe: Timeframe, symbol: str) -> pl.DataFrame:
+        """Each time that a source has named a symbol's first bar: ts, source, found_at; oldest first."""
+        return self._frame(
+            "SELECT ts, source, found_at FROM ops.genesis WHERE profile = ? AND timeframe = ? AND symbol = ? ORDER BY found_at, rowid",
+            profile,
+            timeframe,
+            symbol,
+        )
+
+    def revisions(self, profile: str, timeframe: Timeframe, symbol: str, ts: datetime) -> pl.DataFrame:
+        """What one bar was before its values changed: open, high, low, close, volume, source, revised_at; oldest first."""
+        return self._frame(
+            "SELECT open, high, low, close, volume, source, revised_at FROM ops.revisions "
+            "WHERE profile = ? AND timeframe = ? AND symbol = ? AND ts = ? ORDER BY revised_at",
+            profile,
+            timeframe,
+            symbol,
+            _naive(ts),
+        )
+
+    def repairs(self, profile: str, timeframe: Timeframe, symbol: str, ts: datetime) -> pl.DataFrame:
+        """The absences that were filled later and in which one bar lay: all columns of `ops.repairs`, oldest first."""
+        return self._frame(
+            "SELECT * FROM ops.repairs WHERE profile = ? AND timeframe = ? AND symbol = ? AND first_ts <= ? AND last_ts >= ? "
+            "ORDER BY repaired_at",
+            *(profile, timeframe, symbol, _naive(ts), _naive(ts)),
+        )
+
+    def jobs_over(self, profile: str, timeframe: Timeframe, symbol: str, ts: datetime) -> pl.DataFrame:
+        """The jobs whose window and symbols include one bar: all columns of `ops.jobs`, newest first."""
+        return self._frame(
+            "SELECT * FROM ops.jobs WHERE profile = ? AND timeframe = ? AND list_contains(symbols, ?) AND start_ts <= ? "
+            "AND end_ts > ? ORDER BY started_at DESC, job_id",
+            *(profile, timeframe, symbol, _naive(ts), _naive(ts)),
+        )
+
+    def jobs(self, limit: int | None, since: datetime | None = None) -> pl.DataFrame:
+        """The newest jobs, newest first: all columns of `ops.jobs`.
+
+        Args:
+            limit: How many at the most; None for all.
+            since: Only those that started at this instant or after it.
+        """
+        return self._frame(
+            "SELECT * FROM ops.jobs WHERE ? IS NULL OR started_at >= ? ORDER BY started_at DESC, job_id LIMIT ?",
+            *(2 * [since and _naive(since)]),
+            limit,
+        )
+
+    def running_jobs(self, host: str) -> list[tuple[str, int, float, dict[str, object]]]:
+        """The jobs of a host that have not ended: job_id, process, progress, detail."""
+        rows = self._db.execute(
+            "SELECT job_id, process, progress, detail FROM ops.jobs WHERE status = 'RUNNING' AND host = ? AND process IS NOT NULL",
+            [host],
+        ).fetchall()
+        return [(job_id, process, progress, json.loads(detail or "{}")) for job_id, process, progress, detail in rows]
+
+    def count_gaps(self, profile: str, timeframe: Timeframe, window: Window, statuses: Sequence[str]) -> int:
+        """How many rows of the ledger of absences begin in a window and have one of some statuses."""
+        ((rows,),) = self._db.execute(
+            "SELECT count(*) FROM ops.gaps WHERE profile = ? AND timeframe = ? AND first_ts >= ? AND first_ts < ? "
+            "AND list_contains(?, status)",
+            [profile, timeframe, *_bounds(window), list(statuses)],
+        ).fetchall()
+        return int(rows)
+
+    def repairs_since(self, instant: datetime) -> pl.DataFrame:
+        """The absences that were filled at an instant or after it: profile, symbol, timeframe, first_ts, bars, attempts, repaired_at."""
+        return self._frame(
+            "SELECT profile, symbol, timeframe, first_ts, bars, attempts, repaired_at FROM ops.repairs WHERE repaired_at >= ?",
+            _naive(instant),
+        )
+
+    def absences(self, statuses: Sequence[str]) -> pl.DataFrame:
+        """The rows of the ledger of absences with one of some statuses, of all profiles, in no particular order."""
+        return self._frame(
+            "SELECT profile, symbol, timeframe, first_ts, last_ts, bars, status, attempts, first_seen, asked_at, reason "
+            "FROM ops.gaps WHERE list_contains(?, status)",
+            list(statuses),
+        )
+
+    def symbols_without_bars(self) -> pl.DataFrame:
+        """The symbols of which no judged partition has a bar though sources have answered: profile, symbol, timeframe, expected."""
+        return self._frame(
+            "WITH bare AS (SELECT profile, symbol, timeframe, sum(expected)::BIGINT AS expected FROM ops.partitions "
+            "GROUP BY ALL HAVING sum(stored) = 0 AND sum(expected) > 0), "
+            "asked AS (SELECT profile, symbol, timeframe FROM ops.gaps WHERE attempts > 0 "
+            "UNION ALL SELECT profile, symbol, timeframe FROM ops.coverage) "
+            "SELECT * FROM bare SEMI JOIN asked USING (profile, symbol, timeframe) ORDER BY ALL"
+        )
+
+    def count_stored(
+        self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window
+    ) -> dict[str, int]:
+        """How many candles of some symbols are stored in a window; without the symbols that have none."""
+        rows = self._db.execute(
+            f"SELECT symbol, count(*) FROM {candle_table(profile, timeframe)} "
+            "WHERE ts >= ? AND ts < ? AND list_contains(?, symbol) GROUP BY symbol",
+            [*_bounds(window), list(symbols)],
+        ).fetchall()
+        return dict(rows)
+
+    def last_fills(self, since: datetime) -> pl.DataFrame:
+        """How the last fill of each UTC day has ended, but for those that were cancelled: profile, timeframe, day, status."""
+        return self._frame(
+            "SELECT profile, timeframe, started_at::DATE AS day, arg_max(status, started_at) AS status FROM ops.jobs "
+            "WHERE kind = 'fill' AND status NOT IN ('RUNNING', 'CANCELLED') AND started_at >= ? GROUP BY ALL",
+            _naive(since),
+        )
+
+    def last_derivations(self) -> pl.DataFrame:
+        """How the newest derivation has ended, but for those that were cancelled: profile, timeframe, status, started_at."""
+        return self._frame(
+            "SELECT profile, timeframe, arg_max(status, started_at) AS status, max(started_at) AS started_at FROM ops.jobs "
+            "WHERE kind = 'derive' AND status NOT IN ('RUNNING', 'CANCELLED') GROUP BY ALL"
+        )
+
+    def first_jobs(self) -> dict[str, datetime]:
+        """When the first job of each profile began."""
+        rows = self._db.execute("SELECT profile, min(started_at) FROM ops.jobs GROUP BY ALL").fetchall()
+        return {profile: started_at.replace(tzinfo=UTC) for profile, started_at in rows}
+
+    def alerts(self, *, everything: bool = False) -> pl.DataFrame:
+        """The alerts of troubles that go on or whose end is still to be told, or everything; newest first: all columns."""
+        return self._frame(
+            "SELECT * FROM ops.alerts WHERE ? OR over_at IS NULL OR (told_at IS NOT NULL AND over_told_at IS NULL) "
+            "ORDER BY opened_at DESC, profile, kind, subject",
+            everything,
+        )
 
 
 class Transaction(Snapshot):
@@ -263,7 +476,8 @@ class Transaction(Snapshot):
             timeframe: The candles' timeframe.
             symbols: Whose absences are replaced.
             window: Where they are replaced.
-            gaps: symbol, first_ts, last_ts, bars, status, attempts, confirmations, confirmed_at, first_seen, asked_at, reason.
+            gaps: symbol, first_ts, last_ts, bars, status, attempts, failures, confirmations, confirmed_at, first_seen,
+                asked_at, reason.
         """
         start, end = _bounds(window)
         self._db.execute(
@@ -274,10 +488,28 @@ class Transaction(Snapshot):
         if not gaps.is_empty():
             with self._lent("new_gaps", gaps):
                 self._db.execute(
-                    "INSERT INTO ops.gaps SELECT ?, symbol, ?, first_ts, last_ts, bars, status, attempts, confirmations, "
-                    "confirmed_at, first_seen, asked_at, reason FROM new_gaps",
+                    "INSERT INTO ops.gaps BY NAME SELECT ? AS profile, ? AS timeframe, * FROM new_gaps",
                     [profile, timeframe],
                 )
+
+    def reopen_gaps(self, profile: str, timeframe: Timeframe) -> int:
+        """Make every abandoned gap an open one that was never asked for; returns how many there were."""
+        rows = self._db.execute(
+            "UPDATE ops.gaps SET status = 'open', attempts = 0, failures = 0, confirmations = 0, confirmed_at = NULL, "
+            "first_seen = ?, asked_at = NULL WHERE profile = ? AND timeframe = ? AND status = 'abandoned'",
+            [self._now, profile, timeframe],
+        ).fetchall()
+        return int(rows[0][0])
+
+    def put_repairs(self, profile: str, timeframe: Timeframe, repairs: pl.DataFrame) -> None:
+        """Add absences that were filled: symbol, first_ts, last_ts, bars, was, attempts, first_seen."""
+        if repairs.is_empty():
+            return
+        with self._lent("filled", repairs):
+            self._db.execute(
+                "INSERT INTO ops.repairs BY NAME SELECT ? AS profile, ? AS timeframe, ? AS repaired_at, * FROM filled",
+                [profile, timeframe, self._now],
+            )
 
     def put_judged(self, profile: str, timeframe: Timeframe, counts: pl.DataFrame) -> None:
         """Replace the counts of partitions: partition, symbol, expected, stored, explained, missing."""
@@ -299,6 +531,12 @@ class Transaction(Snapshot):
         self._db.execute(
             "INSERT INTO ops.genesis VALUES (?, ?, ?, ?, ?, ?)",
             [profile, symbol, timeframe, _naive(ts), source, self._now],
+        )
+
+    def forget_genesis(self, profile: str, symbols: Sequence[str]) -> None:
+        """Remove what is recorded of where some symbols begin, of all their timeframes, so that it is looked for again."""
+        self._db.execute(
+            "DELETE FROM ops.genesis WHERE profile = ? AND list_contains(?, symbol)", [profile, list(symbols)]
         )
 
     def put_series(self, series: pl.DataFrame) -> None:
@@ -325,12 +563,18 @@ class Transaction(Snapshot):
         ).fetchall()
         self._db.execute(create_completeness_view(tables))
 
-    def start_job(self, job: Mapping[str, object]) -> None:
-        """Record a job that begins: job_id, run_id, kind, profile, timeframe, symbols, start_ts, end_ts."""
+    def start_job(self, job: Mapping[str, object], detail: Mapping[str, object]) -> None:
+        """Record a job that begins.
+
+        Args:
+            job: job_id, run_id, kind, profile, timeframe, symbols, start_ts, end_ts, trigger, host, process.
+            detail: What is known of it at once.
+        """
         self._db.execute(
-            "INSERT INTO ops.jobs VALUES ($job_id, $run_id, $kind, $profile, $timeframe, $symbols, $start_ts, $end_ts, "
-            "'RUNNING', 0.0, $now, NULL, NULL)",
-            {**job, "now": self._now},
+            "INSERT INTO ops.jobs BY NAME SELECT $job_id AS job_id, $run_id AS run_id, $kind AS kind, $profile AS profile, "
+            "$timeframe AS timeframe, $symbols AS symbols, $start_ts AS start_ts, $end_ts AS end_ts, $trigger AS trigger, "
+            "$host AS host, $process AS process, 'RUNNING' AS status, 0.0 AS progress, $now AS started_at, $detail AS detail",
+            {**job, "now": self._now, "detail": json.dumps(detail, default=str)},
         )
 
     def update_job(self, job_id: str, *, progress: float, status: str, detail: Mapping[str, object]) -> None:
@@ -340,14 +584,6 @@ class Transaction(Snapshot):
             "WHERE job_id = ?",
             [progress, status, json.dumps(detail, default=str), status, self._now, job_id],
         )
-
-    @contextmanager
-    def _lent(self, name: str, frame: pl.DataFrame) -> Iterator[None]:
-        """Let statements read a frame as a table of that name."""
-        self._db.register(name, frame.to_arrow())
-        yield
-        # Not when a statement failed: the connection is closed then, and what it said is what counts.
-        self._db.unregister(name)
 
     def _insert(self, table: str, rows: pl.DataFrame, columns: Sequence[str] = CANDLE_COLUMNS) -> None:
         if rows.is_empty():

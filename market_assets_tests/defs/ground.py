@@ -10,8 +10,8 @@ import duckdb
 import yaml
 
 from market_assets.definitions import build_definitions
-from market_assets.defs.candles import candles_key
 from market_assets.defs.events import CHECKS
+from market_assets.defs.keys import candles_key
 from market_assets.defs.resources import Clock, StoreResource
 from market_assets.defs.runs import RangeRun, execute
 from market_assets.market_time.timeframes import Timeframe
@@ -19,6 +19,7 @@ from market_assets.universe import load_universe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
     from pathlib import Path
 
     import polars as pl
@@ -59,9 +60,25 @@ class Ground:
         path.write_text(yaml.safe_dump(universe))
         self.universe = load_universe(path, environ={})
         self.profile = self.universe.profiles["kept"]
-        resources = {"store": StoreResource(database=str(self.home / "market.duckdb")), "clock": self.clock}
-        self.definitions = build_definitions(self.universe, overrides=resources)
+        self.store_resource = StoreResource(database=str(self.home / "market.duckdb"))
+        self._define()
         return self.profile
+
+    def move_clock(self, now: datetime) -> None:
+        """Let time pass, as a code location does that is loaded again."""
+        self.clock = Clock(fixed=now.isoformat())
+        self._define()
+
+    def _define(self) -> None:
+        resources = {"store": self.store_resource, "clock": self.clock}
+        self.definitions = build_definitions(self.universe, overrides=resources)
+
+    def schedule(self) -> Any:
+        # Not by Definitions.resolve_schedule_def: that makes a repository, and looks in an instance that an earlier test has closed.
+        return next(one for one in self.definitions.schedules or () if one.name == "update_kept")
+
+    def sensor(self, name: str) -> Any:
+        return next(one for one in self.definitions.sensors or () if one.name == name)
 
     def key(self, timeframe: str = "1h") -> dg.AssetKey:
         return candles_key("kept", Timeframe(timeframe))
@@ -81,7 +98,9 @@ class Ground:
     def run(self, timeframe: str, *partitions: str, config: Mapping[str, object] | None = None) -> dg.DagsterRun:
         ranged = RangeRun("kept", (Timeframe(timeframe),), partitions or tuple(self.keys(timeframe)))
         self.done = 0
-        run_id, _ = execute(self.definitions, self.instance, ranged, config=dict(config or {}), done=self._count)
+        run_id, _ = execute(
+            self.definitions, self.instance, ranged, trigger="manual", config=dict(config or {}), done=self._count
+        )
         run = self.instance.get_run_by_id(run_id)
         assert run is not None
         return run

@@ -16,21 +16,52 @@ import sqlalchemy as db
 from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView, TemporalContext
 from dagster._core.definitions.assets.graph.remote_asset_graph import RemoteWorkspaceAssetGraph
 from dagster._core.execution.asset_backfill import AssetBackfillData, execute_asset_backfill_iteration_inner
+from dagster._core.remote_origin import (
+    InProcessCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteRepositoryOrigin,
+)
 from dagster._core.remote_representation.external import RemoteRepository
 from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster._core.remote_representation.handle import RepositoryHandle
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorType,
+    SensorInstigatorData,
+    TickData,
+    TickStatus,
+)
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS, create_db_conn_string
 from dagster._core.storage.tags import HIDDEN_TAG_PREFIX
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._daemon.types import DaemonHeartbeat
+from dagster._utils.error import SerializableErrorInfo
 
-from market_assets.defs.adapter import NO_VALUE, asset_output, check_output, latest_materializations, range_tags
+from market_assets.defs.adapter import (
+    NO_VALUE,
+    Beat,
+    FailedCheck,
+    asset_output,
+    check_failures,
+    check_output,
+    daemon_beats,
+    failed_evaluations,
+    latest_materializations,
+    partition_states,
+    range_tags,
+    tick_beats,
+)
 from market_assets_tests.defs.ground import colours
 from market_assets_tests.defs.toy import CHECK, DAYS, KEY, KEYS, evaluation, fills, run, toy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from market_assets_tests.defs.toy import Body
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.PreviewWarning", "ignore::dagster.BetaWarning")
 
@@ -193,6 +224,26 @@ def test_what_is_downstream_in_the_same_run_goes_on_after_an_output_that_materia
     assert instance.get_materialized_partitions(downstream.key) == ({KEYS[0]} if with_output else set())
 
 
+@pytest.mark.parametrize("then", [None, dg.Failure("one is not filled")])
+def test_an_observation_of_no_partition_is_stored_and_changes_the_state_of_none(
+    instance: dg.DagsterInstance, then: Exception | None
+) -> None:
+    def body(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        for event in fills(KEYS[0])(context):
+            if isinstance(event, dg.Output):
+                yield dg.AssetObservation(KEY, metadata={"job": "x"})
+            yield event
+        if then is not None:
+            raise then
+
+    run(instance, body, KEYS[0], KEYS[1])
+    assert [one.partition_key for one in instance.fetch_observations(KEY, limit=10).records] == [None]
+    assert [one.partition_key for one in instance.fetch_materializations(KEY, limit=10).records] == KEYS[:1]
+    second = "MISSING" if then is None else "FAILED"
+    assert list(colours(instance, KEY, DAYS).values()) == ["MATERIALIZED", second, *["MISSING"] * 4]
+    assert verdicts(instance)[KEYS[0]] == ("SUCCEEDED", True)
+
+
 def test_a_listener_hears_of_every_materialization_while_the_run_goes_on(instance: dg.DagsterInstance) -> None:
     heard: list[str | None] = []
     during: list[int] = []
@@ -292,3 +343,114 @@ def test_a_backfill_puts_assets_of_different_backfill_policies_in_runs_of_their_
 
 def test_tags_with_this_prefix_are_not_shown_in_the_ui() -> None:
     assert HIDDEN_TAG_PREFIX == ".dagster/"
+
+
+def test_a_failed_check_is_found_by_its_partition_until_the_partition_passes(instance: dg.DagsterInstance) -> None:
+    run(instance, fills(*KEYS[:2], red=(KEYS[2],), then=dg.Failure("one is not filled")), KEYS[0], KEYS[2])
+    first = check_failures(instance, KEY, CHECK.name)
+    assert (set(first.failed), first.planned, first.settled) == ({KEYS[2]}, set(), set(KEYS[:2]))
+    assert check_failures(instance, KEY, CHECK.name, first.newest) == ({}, set(), set(), first.newest)
+    run(instance, fills(KEYS[2]), KEYS[2], KEYS[2])
+    later = check_failures(instance, KEY, CHECK.name, first.newest)
+    assert (later.failed, later.settled) == ({}, {KEYS[2]})
+    assert later.newest > first.newest
+
+
+def test_a_failed_check_is_not_current_once_its_partition_is_materialized_again(instance: dg.DagsterInstance) -> None:
+    run(instance, fills(KEYS[1], red=(KEYS[0],)), KEYS[0], KEYS[1])
+    before = check_failures(instance, KEY, CHECK.name)
+    instance.report_runless_asset_event(dg.AssetMaterialization(KEY, partition=KEYS[0]))
+    assert set(before.failed) == {KEYS[0]}
+    assert check_failures(instance, KEY, CHECK.name, before.newest).settled == {KEYS[0]}
+
+
+@pytest.mark.parametrize("read_before", [True, False])
+def test_a_partition_whose_run_goes_on_is_planned_and_in_progress_and_one_of_a_failed_run_stays_planned(
+    instance: dg.DagsterInstance, *, read_before: bool
+) -> None:
+    run(instance, fills(KEYS[1], red=(KEYS[0],), then=dg.Failure("one is not filled")), KEYS[0], KEYS[1])
+    if read_before:
+        assert partition_states(instance, KEY, DAYS) == ({KEYS[1]}, {KEYS[0]}, set())
+    during = []
+
+    def body(_context: dg.AssetExecutionContext) -> Iterator[Any]:
+        during.append((check_failures(instance, KEY, CHECK.name), partition_states(instance, KEY, DAYS)))
+        raise dg.Failure("nothing is filled")
+        yield
+
+    run(instance, body, KEYS[0], KEYS[0])
+    answers, states = during[0]
+    assert (answers.failed, answers.planned) == ({}, {KEYS[0]})
+    # Only who has seen it fail still knows while it runs again.
+    assert states == ({KEYS[1]}, {KEYS[0]} if read_before else set(), {KEYS[0]})
+    assert check_failures(instance, KEY, CHECK.name).planned == {KEYS[0]}
+    assert partition_states(instance, KEY, DAYS) == ({KEYS[1]}, {KEYS[0]}, set())
+
+
+def test_an_asset_that_was_never_planned_has_no_states(instance: dg.DagsterInstance) -> None:
+    assert partition_states(instance, KEY, DAYS) == (set(), set(), set())
+    assert check_failures(instance, KEY, CHECK.name) == ({}, set(), set(), 0)
+
+
+def test_the_words_of_a_failed_check_are_those_of_its_newest_failure(instance: dg.DagsterInstance) -> None:
+    def said(words: str) -> Body:
+        def body(context: dg.AssetExecutionContext) -> Iterator[Any]:
+            for partition in context.partition_keys:
+                yield evaluation(context, partition, passed=False, words=words)
+            yield check_output(KEY, CHECK.name)
+
+        return body
+
+    run(instance, said("first"), KEYS[0], KEYS[2])
+    run(instance, said("second"), KEYS[0], KEYS[0])
+    found = failed_evaluations(instance, KEY, CHECK.name, [KEYS[0], KEYS[1], KEYS[5]])
+    assert found == {KEYS[0]: FailedCheck("WARN", "second"), KEYS[1]: FailedCheck("WARN", "first")}
+
+
+def test_a_daemon_is_alive_as_of_its_last_heartbeat_and_says_what_went_wrong(instance: dg.DagsterInstance) -> None:
+    before = daemon_beats(instance)
+    assert {"SENSOR", "SCHEDULER", "BACKFILL", "ASSET", "QUEUED_RUN_COORDINATOR", "MONITORING"} <= set(before)
+    assert set(before.values()) == {None}
+    trouble = SerializableErrorInfo("disk full\nand more", [], "OSError")
+    instance.add_daemon_heartbeat(DaemonHeartbeat(1000.0, "SENSOR", "one", [trouble]))
+    instance.add_daemon_heartbeat(DaemonHeartbeat(2000.0, "SCHEDULER", "one", []))
+    beats = daemon_beats(instance)
+    assert (beats["SENSOR"], beats["SCHEDULER"]) == (Beat(1000.0, "disk full"), Beat(2000.0))
+
+
+def instigator(instance: dg.DagsterInstance, name: str, status: InstigatorStatus) -> InstigatorState:
+    location = InProcessCodeLocationOrigin(LoadableTargetOrigin(module_name="here"))
+    origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, "here"), name)
+    state = InstigatorState(origin, InstigatorType.SENSOR, status, SensorInstigatorData())
+    return instance.add_instigator_state(state)
+
+
+def tick(instance: dg.DagsterInstance, state: InstigatorState, at: float, status: TickStatus, error: str = "") -> None:
+    instance.create_tick(
+        TickData(
+            instigator_origin_id=state.instigator_origin_id,
+            instigator_name=state.name,
+            instigator_type=InstigatorType.SENSOR,
+            status=status,
+            timestamp=at,
+            selector_id=state.selector_id,
+            error=SerializableErrorInfo(error, [], "ValueError") if error else None,
+        )
+    )
+
+
+def test_a_sensor_is_alive_as_of_its_last_tick_and_the_last_one_that_ended_says_what_went_wrong(
+    instance: dg.DagsterInstance,
+) -> None:
+    running = instigator(instance, "repair", InstigatorStatus.DECLARED_IN_CODE)
+    stopped = instigator(instance, "stopped", InstigatorStatus.STOPPED)
+    instigator(instance, "fresh", InstigatorStatus.RUNNING)
+    names = ["repair", "stopped", "fresh", "unknown"]
+    assert tick_beats(instance, names) == {"stopped": Beat(0.0, stopped=True)}
+    tick(instance, stopped, 500.0, TickStatus.SKIPPED)
+    tick(instance, running, 1000.0, TickStatus.FAILURE, "ValueError: no\ntrace")
+    tick(instance, running, 2000.0, TickStatus.STARTED)
+    beats = {"repair": Beat(2000.0, "ValueError: no"), "stopped": Beat(500.0, stopped=True)}
+    assert tick_beats(instance, names) == beats
+    tick(instance, running, 3000.0, TickStatus.SKIPPED)
+    assert tick_beats(instance, ["repair"]) == {"repair": Beat(3000.0)}

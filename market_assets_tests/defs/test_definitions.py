@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,6 @@ from market_assets.universe import load_universe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import timedelta
 
     from market_assets.practice.vendor import PracticeVendor
     from market_assets_tests.defs.ground import Ground
@@ -39,14 +39,17 @@ def described(definitions: dg.Definitions) -> str:
     for key in sorted(graph.get_all_asset_keys(), key=_shortest_first):
         node = graph.get(key)
         policy, partitions = node.backfill_policy, node.partitions_def
-        assert policy is not None
-        assert isinstance(partitions, dg.TimeWindowPartitionsDefinition)
-        keys = partitions.get_partition_keys()
+        stretch = "no partitions"
+        if partitions is not None:
+            assert isinstance(partitions, dg.TimeWindowPartitionsDefinition)
+            keys = partitions.get_partition_keys()
+            stretch = f"partitions {keys[0]} to {keys[-1]}, {len(keys)} by {partitions.cron_schedule}"
+        runs = f"{policy.policy_type.value}, at most {policy.max_partitions_per_run} a run" if policy else "none"
         columns = node.metadata["dagster/column_schema"].columns
         paragraph = (
             f"    group {node.group_name}; kinds {', '.join(sorted(node.kinds))}; owners {', '.join(node.owners)}",
-            f"    partitions {keys[0]} to {keys[-1]}, {len(keys)} by {partitions.cron_schedule}",
-            f"    backfill {policy.policy_type.value}, at most {policy.max_partitions_per_run} a run; pool {node.assets_def.op.pool}",
+            f"    {stretch}",
+            f"    backfill {runs}; pool {node.assets_def.op.pool}",
             f"    made of {', '.join(sorted(parent.to_user_string() for parent in node.parent_keys)) or 'no other asset'}",
             f"    automation {node.automation_condition.get_label() if node.automation_condition else 'none'}",
             f"    checks {', '.join(sorted(check.name for check in node.check_keys)) or 'none'}",
@@ -66,7 +69,7 @@ def described(definitions: dg.Definitions) -> str:
 
 def _shortest_first(key: dg.AssetKey) -> tuple[str, timedelta]:
     profile, _, timeframe = key.to_user_string().partition("/candles_")
-    return profile, Timeframe(timeframe).duration
+    return profile, Timeframe(timeframe).duration if timeframe else timedelta.max
 
 
 def test_the_packaged_universe_makes_these_assets() -> None:
@@ -82,7 +85,8 @@ def test_every_asset_says_what_it_is_and_what_its_columns_mean() -> None:
         node = graph.get(key)
         assert node.description
         assert len(node.description) > 100, key
-        assert node.metadata["dagster/table_name"] == ".".join(key.path)
+        table = "ops.completeness" if key.path[1] == "completeness" else ".".join(key.path)
+        assert node.metadata["dagster/table_name"] == table
         columns = node.metadata["dagster/column_schema"].columns
         assert all(column.description for column in columns), key
         assert node.owners, key
@@ -124,7 +128,20 @@ def test_the_universe_that_the_environment_names_is_the_one_that_is_loaded(
     monkeypatch.setenv("MARKET_ASSETS_UNIVERSE", str(path))
     from market_assets.definitions import defs  # noqa: PLC0415 - it reads the environment
 
-    assert list(defs().resolve_asset_graph().get_all_asset_keys()) == [dg.AssetKey(["mine", "candles_1m"])]
+    found = {key.to_user_string() for key in defs().resolve_asset_graph().get_all_asset_keys()}
+    assert found == {"mine/candles_1m", "mine/completeness"}
+
+
+def test_a_month_that_begins_before_its_profile_is_made_of_the_days_that_there_are() -> None:
+    graph = packaged().resolve_asset_graph()
+    minutes, days = graph.get(dg.AssetKey(["crypto", "candles_1m"])), graph.get(dg.AssetKey(["crypto", "candles_1d"]))
+    assert days.partitions_def is not None
+    mapping = graph.get_partition_mapping(days.key, minutes.key)
+    result = mapping.get_upstream_mapped_partitions_result_for_partitions(
+        days.partitions_def.subset_with_partition_keys(["2025-10-01"]), days.partitions_def, minutes.partitions_def
+    )
+    assert list(result.partitions_subset.get_partition_keys()) == [f"2025-10-{day}" for day in range(27, 32)]
+    assert list(result.required_but_nonexistent_subset.get_partition_keys()) == []
 
 
 def test_resources_can_be_replaced(ground: Ground, vendor: Callable[..., PracticeVendor]) -> None:

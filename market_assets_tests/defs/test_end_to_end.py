@@ -4,33 +4,32 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
-import socket
 import subprocess
 import sys
-import threading
-import time
 from collections import Counter
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import duckdb
 import httpx
 import pytest
 
 from market_assets.practice.book import Market
 from market_assets.practice.vendor import PracticeVendor
+from market_assets_tests.defs.platform import look, running, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-_PATIENCE = 240.0
+    from market_assets_tests.defs.platform import Platform
 
 UNIVERSE = """
 sources:
   vendor: {{type: practice, base_url: "{url}", retries: 0, backoff: 0, timeout: 900, total_timeout: 900}}
+# Nothing is filled before it is asked for, and what fails stays as it is.
+update: {{first_backfill: 1s}}
+repair: {{every: 365d}}
 profiles:
   year:
     kind: CRYPTO
@@ -64,90 +63,6 @@ MARKET = Market.model_validate(
 )
 
 
-class Platform:
-    """A running `market-assets up` and its GraphQL API."""
-
-    def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=url, timeout=30)
-
-    def ask(self, query: str, **variables: Any) -> dict[str, Any]:
-        answer = self._http.post("/graphql", json={"query": query, "variables": variables}).json()
-        assert "errors" not in answer, answer["errors"]
-        return answer["data"]
-
-    def alive(self) -> bool:
-        try:
-            locations = self.ask("{ workspaceOrError { ... on Workspace { locationEntries { loadStatus } } } }")
-        except (httpx.HTTPError, ValueError):
-            return False
-        entries = locations["workspaceOrError"]["locationEntries"]
-        return bool(entries) and all(entry["loadStatus"] == "LOADED" for entry in entries)
-
-    def partitions(self, *path: str) -> list[str]:
-        query = (
-            "query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode { partitionKeys } } }"
-        )
-        return self.ask(query, key={"path": path})["assetNodeOrError"]["partitionKeys"]
-
-    def backfill(self, *assets: list[str], partitions: list[str]) -> str:
-        query = """mutation ($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
-            __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
-        params = {"assetSelection": [{"path": path} for path in assets], "partitionNames": partitions}
-        answer = self.ask(query, params=params)["launchPartitionBackfill"]
-        assert answer["__typename"] == "LaunchBackfillSuccess", answer
-        return answer["backfillId"]
-
-    def backfill_status(self, backfill: str) -> str:
-        query = (
-            "query ($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"
-        )
-        return self.ask(query, id=backfill)["partitionBackfillOrError"]["status"]
-
-    def colours(self, *path: str) -> dict[str, str]:
-        """Each partition of an asset with the colour of its square in the UI."""
-        query = """query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode { partitionKeys
-            assetPartitionStatuses { ... on TimePartitionStatuses { ranges { status startKey endKey } } } } } }"""
-        node = self.ask(query, key={"path": path})["assetNodeOrError"]
-        colours = dict.fromkeys(node["partitionKeys"], "MISSING")
-        for stretch in node["assetPartitionStatuses"]["ranges"]:
-            for key in colours:
-                if stretch["startKey"] <= key <= stretch["endKey"]:
-                    colours[key] = stretch["status"]
-        return colours
-
-    def check(self, name: str, *path: str) -> dict[str, str]:
-        """Each partition's latest verdict of one check."""
-        query = """query ($key: AssetKeyInput!, $name: String!, $partition: String!) {
-            assetCheckExecutions(assetKey: $key, checkName: $name, limit: 1, partition: $partition) { status } }"""
-        verdicts = {}
-        for key in self.partitions(*path):
-            found = self.ask(query, key={"path": path}, name=name, partition=key)["assetCheckExecutions"]
-            verdicts[key] = found[0]["status"] if found else "NONE"
-        return verdicts
-
-    def run_process(self, tag: str) -> int | None:
-        """The process of the running run of a backfill, as its log tells it."""
-        query = """query ($filter: RunsFilter!) { runsOrError(filter: $filter) { ... on Runs { results {
-            eventConnection { events { ... on EngineEvent { message } ... on MessageEvent { message } } } } } } }"""
-        found = self.ask(query, filter={"tags": [{"key": "dagster/backfill", "value": tag}], "statuses": ["STARTED"]})
-        for run in found["runsOrError"]["results"]:
-            for event in run["eventConnection"]["events"]:
-                if match := re.search(r"Started process for run \(pid: (\d+)\)", event.get("message") or ""):
-                    return int(match[1])
-        return None
-
-
-def until(condition: Callable[[], Any], what: str) -> Any:
-    """Ask again, a few times a second, until a real process has got that far."""
-    end = time.monotonic() + _PATIENCE
-    pause = threading.Event()
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        pause.wait(0.3)
-    raise AssertionError(f"{what} took longer than {_PATIENCE:.0f} s")
-
-
 @pytest.fixture(scope="module")
 def vendor() -> Iterator[PracticeVendor]:
     with PracticeVendor(MARKET) as running:
@@ -170,27 +85,8 @@ def environment(vendor: PracticeVendor, home: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def platform(environment: dict[str, str], home: Path) -> Iterator[Platform]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with (home / "up.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "market_assets.cli", "up", "--port", str(port), "--json"],
-            env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
-    platform = Platform(f"http://127.0.0.1:{port}")
-    try:
-        until(lambda: platform.alive() or process.poll() is not None, "the start")
-        assert process.poll() is None, (home / "up.log").read_text()
-        first = (home / "up.log").read_text().splitlines()[0]
-        assert json.loads(first)["url"] == f"http://127.0.0.1:{port}"
+    with running(home, environment) as platform:
         yield platform
-    finally:
-        os.killpg(process.pid, signal.SIGINT)
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -202,19 +98,9 @@ def backfills(platform: Platform) -> dict[str, str]:
 
 
 def stored_per_day(home: Path, table: str) -> dict[str, Counter[str]]:
-    """What the DuckDB file itself holds: rows by day and symbol."""
-
-    def read() -> list[tuple[str, str, int]] | None:
-        try:
-            with duckdb.connect(home / "market.duckdb", read_only=True) as db:
-                return db.execute(
-                    f"SELECT strftime(ts, '%Y-%m-%d'), symbol, count(*) FROM {table} GROUP BY ALL"
-                ).fetchall()
-        except duckdb.IOException:
-            return None
-
+    """Rows by day and symbol."""
     days: dict[str, Counter[str]] = {}
-    for day, symbol, rows in until(read, "a look into the store"):
+    for day, symbol, rows in look(home, f"SELECT strftime(ts, '%Y-%m-%d'), symbol, count(*) FROM {table} GROUP BY ALL"):
         days.setdefault(day, Counter())[symbol] = rows
     return days
 

@@ -44,14 +44,21 @@ def run(instance: dg.DagsterInstance, body: Body, first: str = KEYS[0], last: st
     return result.run_id
 
 
-def evaluation(context: dg.AssetExecutionContext, partition: str, *, passed: bool = True) -> Any:
+def evaluation(
+    context: dg.AssetExecutionContext,
+    partition: str,
+    *,
+    passed: bool = True,
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.WARN,
+    words: str = "A sentence.",
+) -> Any:
     return check_evaluation(
         asset_key=KEY,
         check=CHECK.name,
         partition=partition,
         passed=passed,
-        severity=dg.AssetCheckSeverity.WARN,
-        description="A sentence.",
+        severity=severity,
+        description=words,
         metadata={"missing": dg.MetadataValue.int(3)},
         materialization=latest_materializations(context.instance, KEY, [partition]).get(partition),
         run_id=context.run.run_id,

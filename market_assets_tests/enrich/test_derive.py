@@ -15,8 +15,9 @@ from market_assets.enrich.resample import resample
 from market_assets.fill.judge import partition_key
 from market_assets.fill.series import bars_of, calendar_of, prepare, series_of
 from market_assets.market_time.timeframes import Timeframe, Window
-from market_assets.quality.evidence import ASKED_SCHEMA, LEDGER_SCHEMA, EvidenceRules, advance, to_ledger
+from market_assets.quality.evidence import ASKED_SCHEMA, LEDGER_SCHEMA, advance, to_ledger
 from market_assets.store import Store
+from market_assets.universe import EvidenceSettings, RepairSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,7 +76,13 @@ class Market:
         states = bars.select("symbol", "ts", state=state)
         part = partition_key(self.profile.partitions.of(timeframe))
         remembered = advance(
-            states, ledger=LEDGER_SCHEMA.to_frame(), asked=ASKED_SCHEMA.to_frame(), now=now, rules=EvidenceRules()
+            states,
+            ledger=LEDGER_SCHEMA.to_frame(),
+            asked=ASKED_SCHEMA.to_frame(),
+            now=now,
+            refused=states.clear(),
+            rules=EvidenceSettings(),
+            budget=RepairSettings(),
         )
         counts = states.group_by(part, "symbol").agg(
             expected=pl.len(),

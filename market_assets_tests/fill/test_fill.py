@@ -521,7 +521,8 @@ class TestJobs:
         assert (detail["partitions"], detail["partitions_done"], detail["partitions_failed"]) == (3, 3, 0)
         assert detail["rows"] == {"new": 140, "revised": 0, "rejected": 0}
         assert (detail["missing_before"], detail["missing_after"]) == (144, 4)
-        assert detail["missing_by_symbol"] == {"BTC": 2, "ETH": 2}
+        of_each = {"missing_before": 72, "expected": 72, "stored": 70, "missing": 2, "new": 70}
+        assert detail["by_symbol"] == {"BTC": of_each, "ETH": of_each}
         assert detail["requests"]["vendor"]["requests"] == len(vendor.log)
         assert detail["requests"]["vendor"]["bytes"] > 0
 

@@ -78,7 +78,8 @@ class TestOutages:
 
         assert not failed.filled
         gap = ground.gaps().row(0, named=True)
-        assert (gap["status"], gap["attempts"]) == ("open", 2)
+        assert (gap["status"], gap["attempts"]) == ("open", 1)
+        assert ground.table("SELECT failures FROM ops.gaps").item() == 1
         assert "HTTP 503" in gap["reason"]
         vendor.set_faults([outage])
         assert counts(ground.fill()[1])["BTC"].outage == 4

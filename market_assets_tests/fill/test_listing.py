@@ -62,7 +62,7 @@ def test_joining_loses_no_bar_and_parts_only_what_differs(states, borders):
         run = [*run, place] if state else []
     rows += [(states[-1], run)] if run else []
     ledger = pl.DataFrame(
-        [("BTC", GRID[run[0]], GRID[run[-1]], len(run), state, 1, None, "why") for state, run in rows],
+        [("BTC", GRID[run[0]], GRID[run[-1]], len(run), state, 1, GRID[run[0]], None, "why") for state, run in rows],
         schema={
             "symbol": pl.String,
             "first_ts": TS,
@@ -70,6 +70,7 @@ def test_joining_loses_no_bar_and_parts_only_what_differs(states, borders):
             "bars": pl.Int64,
             "status": pl.String,
             "attempts": pl.Int32,
+            "first_seen": TS,
             "asked_at": TS,
             "reason": pl.String,
         },

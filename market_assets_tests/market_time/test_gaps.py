@@ -111,6 +111,22 @@ def test_a_plan_moves_with_its_bars(grid, page_size, shift):
     assert moved == [Window(window.start + by, window.end + by) for window in still]
 
 
+@settings(deadline=None)
+@given(grids, st.integers(1, 80))
+def test_a_plan_from_the_newest_on_is_the_mirror_image(grid, page_size):
+    mirrored = [-slot for slot in reversed(grid)]
+    windows = plan_requests(opens(grid), Timeframe.M1, page_size, newest_first=True)
+    image = plan_requests(opens(mirrored), Timeframe.M1, page_size)
+    zero, bar = opens([0])[0].replace(tzinfo=UTC), Timeframe.M1.duration
+    assert windows == [Window(zero + (zero + bar - w.end), zero + (zero + bar - w.start)) for w in image]
+
+
+def test_a_plan_from_the_newest_on_does_not_overlap_where_a_break_cuts_a_bar():
+    absent = pl.Series("ts", [at("2021-06-24 18:00"), at("2021-06-24 20:30")], dtype=TS)
+    newer, older = plan_requests(absent, Timeframe.H4, 1, newest_first=True)
+    assert (older.start.hour, older.end, newer.end.hour) == (18, newer.start, 0)
+
+
 def test_closed_hours_cost_no_request():
     calendar = load_calendar("XNYS")
     month = Window.of_days(date(2025, 3, 1), date(2025, 4, 1))

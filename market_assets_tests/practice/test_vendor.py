@@ -387,3 +387,13 @@ class TestRunning:
             process.wait(5)
 
         assert answer.json() == {}
+
+
+def test_a_vendor_of_its_latest_bars_serves_so_many_with_the_open_one_and_nothing_older():
+    with PracticeVendor(Market(kind="crypto", latest_only=720), lambda: NOW) as vendor:
+        page = {"symbol": "BTC", "interval": "1m", "limit": 1000}
+        with httpx.Client(base_url=vendor.url, trust_env=False) as client:
+            latest = client.get("/api/v3/klines", params=page).json()
+            older = client.get("/api/v3/klines", params=page | {"endTime": latest[0][0] - 1}).json()
+    assert (len(latest), older) == (720, [])
+    assert latest[-1][0] == int(NOW.timestamp() // 60) * 60_000

@@ -17,18 +17,19 @@ from market_assets.quality.evidence import (
     ASKED_SCHEMA,
     EXPLAINED,
     LEDGER_SCHEMA,
-    EvidenceRules,
+    MISSING,
     State,
     advance,
     classify,
     to_ledger,
 )
+from market_assets.universe import EvidenceSettings, RepairSettings
 
 at = datetime.fromisoformat  # an instant as frames hold it: UTC, without a zone
 
 START = datetime(2025, 3, 3, tzinfo=UTC)
 NOW = datetime(2025, 3, 5, tzinfo=UTC)
-RULES = EvidenceRules(quiet_limit=timedelta(minutes=3))
+RULES = EvidenceSettings(quiet_limit=timedelta(minutes=3))
 COVERAGE = {"symbol": pl.String, "start_ts": TS, "end_ts": TS, "bars": pl.Int64, "omits_quiet": pl.Boolean}
 DAY = pl.col("ts").dt.date()
 
@@ -58,7 +59,14 @@ def covered(*answers: tuple[int, int], bars: int = 5, omits: bool = True, symbol
 
 
 def gap(first: int, last: int, status: State, **story: object) -> dict[str, object]:
-    told = {"attempts": 1, "confirmations": 0, "confirmed_at": None, "asked_at": None, "reason": "it said so"}
+    told = {
+        "attempts": 1,
+        "failures": 0,
+        "confirmations": 0,
+        "confirmed_at": None,
+        "asked_at": None,
+        "reason": "it said so",
+    }
     return {
         "symbol": "A",
         "first_ts": naive(first),
@@ -75,9 +83,13 @@ def ledger(*gaps: dict[str, object]) -> pl.DataFrame:
 
 
 def asked(
-    *stretches: tuple[int, int], conclusive: bool = True, quiet: bool = False, reason: str = "answered"
+    *stretches: tuple[int, int],
+    conclusive: bool = True,
+    quiet: bool = False,
+    failed: bool = False,
+    reason: str = "answered",
 ) -> pl.DataFrame:
-    rows = [("A", naive(start), naive(end), conclusive, quiet, reason) for start, end in stretches]
+    rows = [("A", naive(start), naive(end), conclusive, quiet, failed, reason) for start, end in stretches]
     return pl.DataFrame(rows, schema=ASKED_SCHEMA, orient="row")
 
 
@@ -88,7 +100,7 @@ def states(
     coverage: pl.DataFrame | None = None,
     known: pl.DataFrame | None = None,
     timeframe: Timeframe = Timeframe.M1,
-    rules: EvidenceRules = RULES,
+    rules: EvidenceSettings = RULES,
 ) -> pl.DataFrame:
     return classify(
         grid() if bars is None else bars,
@@ -142,7 +154,7 @@ def test_a_silence_longer_than_the_limit_is_not_quiet():
 
 
 def test_the_limit_is_a_number_of_bars_and_at_least_one():
-    hours = EvidenceRules(quiet_limit=timedelta(hours=1))
+    hours = EvidenceSettings(quiet_limit=timedelta(hours=1))
     assert [hours.quiet_bars(timeframe) for timeframe in (Timeframe.M1, Timeframe.M15, Timeframe.H1, Timeframe.D1)] == [
         60,
         4,
@@ -235,13 +247,23 @@ def after(
     *,
     known: pl.DataFrame | None = None,
     now: datetime = NOW,
-    rules: EvidenceRules = RULES,
+    rules: EvidenceSettings = RULES,
     coverage: pl.DataFrame | None = None,
+    refused: pl.DataFrame | None = None,
+    **budget: object,
 ) -> pl.DataFrame:
     """The ledger after a fill that asked a question."""
     known = ledger() if known is None else known
     classified = states(stored, known=known, coverage=coverage)
-    remembered = advance(classified, ledger=known, asked=question, now=now, rules=rules)
+    remembered = advance(
+        classified,
+        ledger=known,
+        asked=question,
+        refused=present() if refused is None else refused,
+        now=now,
+        rules=rules,
+        budget=RepairSettings(**budget),
+    )
     return to_ledger(classified, remembered, DAY)
 
 
@@ -284,14 +306,67 @@ def test_answers_close_together_count_as_one():
     assert story(known) == [(3, 3, "outage", 5, 2)]
 
 
-def test_a_source_that_failed_has_confirmed_nothing():
+def test_a_source_that_failed_has_confirmed_nothing_and_spent_no_attempt():
+    known = ledger()
+    for hour in range(9):
+        question = asked((0, 10), conclusive=False, failed=True, reason="binance: 503")
+        known = after(but(3), question, known=known, now=NOW + timedelta(hours=hour))
+    assert story(known, "status", "attempts", "failures", "confirmations", "confirmed_at", "reason") == [
+        (3, 3, "open", 0, 9, 0, None, "binance: 503")
+    ]
+
+
+def test_a_clock_that_was_ahead_for_once_does_not_hold_an_outage_back():
+    ahead = after(but(3), asked((0, 10)), now=NOW + timedelta(days=3650))
+    assert story(after(but(3), asked((0, 10)), known=ahead)) == [(3, 3, "outage", 2, 2)]
+
+
+def test_a_row_that_was_refused_confirms_nothing_and_is_abandoned_in_the_end():
     known = ledger()
     for hour in range(5):
-        question = asked((0, 10), conclusive=False, reason="binance: 503")
-        known = after(but(3), question, known=known, now=NOW + timedelta(hours=hour))
-    assert story(known, "status", "attempts", "confirmations", "confirmed_at", "reason") == [
-        (3, 3, "open", 5, 0, None, "binance: 503")
+        known = after(but(3, 4), asked((0, 10)), known=known, now=NOW + timedelta(hours=hour), refused=present(3))
+    assert story(known, "status", "attempts", "confirmations", "reason") == [
+        (3, 3, "abandoned", 5, 0, "attempts: asked 5 times; answered"),
+        (4, 4, "outage", 2, 2, "answered"),
     ]
+
+
+def test_a_gap_that_no_source_can_speak_for_is_abandoned_after_its_attempts():
+    known = ledger()
+    for _ in range(3):
+        question = asked((0, 10), conclusive=False, reason="no source reaches this far")
+        known = after(but(3), question, known=known, max_attempts=3)
+    assert story(known, "status", "reason") == [
+        (3, 3, "abandoned", "attempts: asked 3 times; no source reaches this far")
+    ]
+    assert story(after(but(3), asked((0, 10)), known=known, max_attempts=3)) == [(3, 3, "abandoned", 3, 0)]
+
+
+def test_a_gap_that_is_being_confirmed_is_not_abandoned_however_often_it_was_asked_for():
+    known = ledger(gap(3, 3, State.OPEN, attempts=9, confirmations=1, confirmed_at=NOW.replace(tzinfo=None)))
+    known = after(but(3), asked((0, 10)), known=known, now=NOW + timedelta(minutes=10))
+    assert story(known) == [(3, 3, "open", 10, 1)]
+    assert story(after(but(3), asked((0, 10)), known=known, now=NOW + timedelta(hours=1))) == [(3, 3, "outage", 11, 2)]
+
+
+def test_a_gap_that_could_not_be_asked_for_in_all_the_time_is_abandoned():
+    known = ledger(gap(3, 3, State.OPEN, attempts=0, failures=3, first_seen=NOW.replace(tzinfo=None)))
+    question = asked((0, 10), conclusive=False, failed=True, reason="503")
+    early = after(but(3), question, known=known, now=NOW + timedelta(days=29))
+    assert story(early, "status", "failures") == [(3, 3, "open", 4)]
+    assert story(after(but(3), question, known=known, now=NOW + timedelta(days=30)), "status") == [(3, 3, "open")]
+    late = after(but(3), question, known=early, now=NOW + timedelta(days=30))
+    assert story(late, "status", "reason") == [(3, 3, "abandoned", "time: not one answer since 2025-03-05 00:00Z; 503")]
+
+
+def test_a_gap_before_the_legacy_cutoff_is_asked_for_once_and_one_that_was_not_asked_for_stays_open():
+    cutoff = {"legacy_cutoff": date(2025, 3, 4)}
+    known = after(but(3, 8), asked((0, 5)), **cutoff)
+    assert story(known, "status", "reason") == [
+        (3, 3, "abandoned", "legacy cutoff: before 2025-03-04, and asked for once; answered"),
+        (8, 8, "open", "not asked yet"),
+    ]
+    assert story(after(but(3), asked((0, 5)), legacy_cutoff=date(2025, 3, 3))) == [(3, 3, "open", 1, 1)]
 
 
 def test_bars_that_were_not_asked_for_keep_their_story():
@@ -334,14 +409,22 @@ def test_asking_again_for_what_is_settled_counts_nothing():
 
 
 def test_the_number_of_confirmations_is_a_setting():
-    once = EvidenceRules(confirmations=1)
+    once = EvidenceSettings(confirmations=1)
     assert story(after(but(3), asked((0, 10)), rules=once)) == [(3, 3, "outage", 1, 1)]
 
 
 def test_halted_bars_are_no_business_of_the_ledger():
     bars = grid(halted=range(4, 6))
     classified = states(but(3, 4, 5), bars=bars)
-    remembered = advance(classified, ledger=ledger(), asked=asked((0, 10)), now=NOW, rules=RULES)
+    remembered = advance(
+        classified,
+        ledger=ledger(),
+        asked=asked((0, 10)),
+        now=NOW,
+        rules=RULES,
+        refused=present(),
+        budget=RepairSettings(),
+    )
     assert story(to_ledger(bars, remembered, DAY)) == [(3, 3, "open", 1, 1)]
 
 
@@ -352,7 +435,15 @@ def test_a_row_never_reaches_over_a_partition():
     bars = grid(3000)
     stored = but(*range(1000, 2900), count=3000)
     classified = states(stored, bars=bars)
-    remembered = advance(classified, ledger=ledger(), asked=asked((0, 3000)), now=NOW, rules=RULES)
+    remembered = advance(
+        classified,
+        ledger=ledger(),
+        asked=asked((0, 3000)),
+        now=NOW,
+        rules=RULES,
+        refused=present(),
+        budget=RepairSettings(),
+    )
     assert story(to_ledger(bars, remembered, DAY), "bars") == [(1000, 1439, 440), (1440, 2879, 1440), (2880, 2899, 20)]
     assert story(to_ledger(bars, remembered, pl.lit(1)), "bars") == [(1000, 2899, 1900)]
 
@@ -361,20 +452,38 @@ def test_neighbours_on_the_calendar_make_one_row():
     week = Window.of_days(date(2025, 3, 6), date(2025, 3, 12))
     bars = load_calendar("XNYS").bars(Timeframe.D1, week).select(pl.lit("A").alias("symbol"), "ts", "halted")
     classified = states(present(), bars=bars, timeframe=Timeframe.D1)
-    remembered = advance(classified, ledger=ledger(), asked=asked(), now=NOW, rules=RULES)
+    remembered = advance(
+        classified, ledger=ledger(), asked=asked(), now=NOW, rules=RULES, refused=present(), budget=RepairSettings()
+    )
     rows = to_ledger(bars, remembered, pl.col("ts").dt.month_start())
     assert rows.select("first_ts", "last_ts", "bars").rows() == [(at("2025-03-06"), at("2025-03-11"), 4)]
 
 
 def test_symbols_do_not_share_a_row():
     bars = grid(4, "A", "B")
-    remembered = advance(states(present(), bars=bars), ledger=ledger(), asked=asked(), now=NOW, rules=RULES)
+    remembered = advance(
+        states(present(), bars=bars),
+        ledger=ledger(),
+        asked=asked(),
+        now=NOW,
+        rules=RULES,
+        refused=present(),
+        budget=RepairSettings(),
+    )
     rows = to_ledger(bars, remembered, DAY)
     assert rows.select("symbol", "bars").rows() == [("A", 4), ("B", 4)]
 
 
 def test_nothing_to_remember_is_an_empty_ledger():
-    remembered = advance(states(but()), ledger=ledger(), asked=asked((0, 10)), now=NOW, rules=RULES)
+    remembered = advance(
+        states(but()),
+        ledger=ledger(),
+        asked=asked((0, 10)),
+        now=NOW,
+        rules=RULES,
+        refused=present(),
+        budget=RepairSettings(),
+    )
     result = to_ledger(grid(), remembered, DAY)
     assert result.schema == LEDGER_SCHEMA
     assert result.is_empty()
@@ -418,7 +527,9 @@ def test_expected_is_stored_and_explained_and_open_after_any_fills(steps):
         question = pl.concat(
             [asked(), *(asked((start, end), conclusive=sure, quiet=quiet) for start, end, sure, quiet in asks)]
         )
-        remembered = advance(classified, ledger=known, asked=question, now=now, rules=RULES)
+        remembered = advance(
+            classified, ledger=known, asked=question, now=now, rules=RULES, refused=present(), budget=RepairSettings()
+        )
         known = to_ledger(bars, remembered, part)
 
         was_open = {minute for minute, state in enumerate(classified["state"]) if state == State.OPEN}
@@ -436,8 +547,8 @@ def test_expected_is_stored_and_explained_and_open_after_any_fills(steps):
         final = classified.update(remembered.select("symbol", "ts", "state"), on=["symbol", "ts"])
         tally = Counter(final["state"])
         assert tally[State.STORED] == len(stored)
-        assert tally[State.STORED] + sum(tally[state] for state in EXPLAINED) + tally[State.OPEN] == COUNT
-        assert tally[State.ABANDONED] == tally[State.HALTED] == 0
+        assert tally[State.STORED] + sum(tally[state] for state in (*EXPLAINED, *MISSING)) == COUNT
+        assert tally[State.HALTED] == 0
         for minute, state in enumerate(final["state"]):
             if state == State.OUTAGE:
                 assert len(told[minute]) >= RULES.confirmations

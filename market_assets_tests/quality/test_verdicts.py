@@ -22,7 +22,7 @@ SEVERITIES = CheckSettings().severity
 
 
 def counts(symbol: str = "BTC", stored: int = 1440, *, missing: int = 0, **explained: int) -> SymbolCounts:
-    known = sum(explained.values())
+    known = sum(explained.values()) - explained.get("abandoned", 0)
     return SymbolCounts(symbol, stored + missing + known, stored, known, missing, **explained)
 
 
@@ -65,17 +65,42 @@ def test_one_bar_in_many_millions_is_not_rounded_away():
 
 
 def test_explained_bars_pass_and_are_told_apart():
-    own = [counts(stored=1000, no_trade=400, outage=30), counts("ETH", stored=1425, halted=15, abandoned=1)]
+    own = [counts(stored=1000, no_trade=400, outage=30), counts("ETH", stored=1425, halted=15)]
     verdict = judged(own, [gap(status="outage", bars=30)])
     assert verdict.passed
-    assert verdict.summary == "All 2,871 bars are accounted for. 446 are absent for a known reason."
+    assert verdict.summary == "All 2,870 bars are accounted for. 445 are absent for a known reason."
     assert {name: value for name, value in verdict.facts.items() if name.startswith("explained")} == {
         "explained_no_trade": 400,
         "explained_outage": 30,
         "explained_halted": 15,
-        "explained_abandoned": 1,
     }
     assert verdict.tables == {}
+
+
+def test_abandoned_bars_are_missing_and_say_why_they_are_not_asked_for():
+    given_up = gap(status="abandoned", age=timedelta(days=3), reason="attempts: asked 5 times; binance: no such symbol")
+    alone = judged([counts(stored=1435, missing=5, abandoned=5)], [given_up])
+    assert (alone.passed, alone.severity, alone.facts["abandoned"], alone.facts["open_gaps"]) == (
+        False,
+        Severity.WARN,
+        5,
+        0,
+    )
+    assert alone.summary == (
+        "5 of 1,440 bars are missing (BTC); 5 of them are abandoned: market-assets repair --abandoned asks for them once more."
+    )
+    assert alone.tables["abandoned_gaps"] == [
+        {
+            "symbol": "BTC",
+            "first_bar": "2025-03-02 11:55Z",
+            "last_bar": "2025-03-02 11:59Z",
+            "bars": 5,
+            "why": given_up.reason,
+        }
+    ]
+    both = judged([counts(stored=1430, missing=10, abandoned=5)], [given_up, gap()])
+    assert both.severity is Severity.ERROR
+    assert both.summary.endswith("The other 5 are asked for again by the next repair.")
 
 
 def test_where_nothing_is_expected_nothing_is_missing():
@@ -90,7 +115,7 @@ def test_missing_bars_fail_with_their_bounds_and_what_happens_next():
     verdict = judged([counts(stored=1435, missing=5), counts("ETH")], [gap()])
     assert not verdict.passed
     assert verdict.summary == (
-        "5 of 2,880 bars are missing in 1 gap (BTC). The next backfill of this partition asks the sources for just these."
+        "5 of 2,880 bars are missing in 1 gap (BTC). The next repair or backfill of this partition asks the sources for just these."
     )
     assert verdict.facts["completeness"] == pytest.approx(1 - 5 / 2880)
     assert (verdict.facts["open_gaps"], verdict.facts["symbols_with_gaps"], verdict.facts["critical_gaps"]) == (1, 1, 1)

@@ -111,6 +111,12 @@ def test_it_has_binances_traits_and_finds_the_first_bar(tmp_path):
     assert first_day == datetime(2020, 1, 2, tzinfo=UTC)
 
 
+def test_it_can_be_told_to_name_no_first_bar_and_to_serve_its_latest_bars_alone(tmp_path):
+    source = build_source("practice", {"earliest_probe": False, "latest_only": 720}, base=tmp_path, kind="crypto")
+    assert (source.traits.earliest_probe, source.traits.latest_only) == (False, 720)
+    assert build_source("practice", {}, base=tmp_path, kind="crypto").traits.latest_only is None
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -118,6 +124,7 @@ def test_it_has_binances_traits_and_finds_the_first_bar(tmp_path):
         {"symbols": {"SPY": {"kind": "metal"}}},
         {"faults": [{"fault": "gremlins"}]},
         {"base_url": "here"},
+        {"latest_only": 0},
     ],
 )
 def test_settings_that_make_no_sense_are_refused(tmp_path, wrong):

@@ -174,7 +174,7 @@ def test_a_gap_is_read_as_it_was_written(write, read, minutes):
     bare = gap(minutes, "ETH", 3, 3)
     write("put_gaps", "crypto", M1, ["BTC", "ETH"], minutes.window(0, 10), gaps(full, bare))
     found = read("gaps", "crypto", M1)
-    assert_frame_equal(found.drop("profile", "timeframe"), gaps(full, bare))
+    assert_frame_equal(found.drop("profile", "timeframe"), gaps(full, bare), check_column_order=False)
     assert found.select("profile", "timeframe").unique().rows() == [("crypto", "1m")]
 
 
@@ -286,6 +286,29 @@ def test_the_genesis_is_the_one_that_was_found_last_and_all_are_kept(store, writ
         ]
 
 
+def test_the_geneses_are_listed_as_they_were_found_last_and_can_be_forgotten(write, read, minutes):
+    for timeframe, symbol, minute in ((M1, "BTC", 9), (M1, "BTC", 5), (H1, "BTC", 60), (M1, "ETH", 7)):
+        write("put_genesis", "crypto", timeframe, symbol, minutes.at(minute), "binance")
+    write("put_genesis", "other", M1, "BTC", minutes.at(1), "kraken")
+    listed = read("geneses")
+    assert listed.columns == ["profile", "symbol", "timeframe", "ts", "source", "found_at"]
+    assert listed.select("profile", "symbol", "timeframe", "ts").rows() == [
+        ("crypto", "BTC", "1h", minutes.naive(60)),
+        ("crypto", "BTC", "1m", minutes.naive(5)),
+        ("crypto", "ETH", "1m", minutes.naive(7)),
+        ("other", "BTC", "1m", minutes.naive(1)),
+    ]
+    write("forget_genesis", "crypto", ["BTC"])
+    assert read("geneses").select("profile", "symbol").rows() == [("crypto", "ETH"), ("other", "BTC")]
+
+
+def test_the_oldest_candle_of_each_symbol(write, read, minutes):
+    write("create_candles", "crypto", M1, derived=False)
+    rows = minutes.candles(("BTC", 3, 1.0, 1.0), ("BTC", 1, 1.0, 1.0), ("ETH", 0, 1.0, 1.0))
+    write("merge", "crypto", M1, ["BTC", "ETH"], minutes.window(0, 4), rows)
+    assert read("first_bars", "crypto", M1, ["BTC", "XRP"]) == {"BTC": minutes.at(1)}
+
+
 def test_which_symbols_have_candles(write, read, minutes):
     write("create_candles", "crypto", M1, derived=False)
     assert read("symbols_stored", "crypto", M1) == set()
@@ -338,18 +361,24 @@ def job(minutes, name: str) -> dict[str, object]:
         "symbols": ["BTC", "O'NEIL"],
         "start_ts": minutes.naive(0),
         "end_ts": minutes.naive(100),
+        "trigger": "repair",
+        "host": "here",
+        "process": 4711,
     }
 
 
 def test_a_job_is_followed_from_its_start_to_its_end(write, read, minutes, clock):
-    write("start_job", job(minutes, "a"))
+    write("start_job", job(minutes, "a"), {"partitions": 2})
     (started,) = read("jobs", 10).rows(named=True)
     assert (started["status"], started["progress"], started["ended_at"], started["detail"]) == (
         "RUNNING",
         0.0,
         None,
-        None,
+        '{"partitions": 2}',
     )
+    assert (started["trigger"], started["host"], started["process"]) == ("repair", "here", 4711)
+    assert read("running_jobs", "here") == [("a", 4711, 0.0, {"partitions": 2})]
+    assert read("running_jobs", "there") == []
     assert (started["symbols"], started["started_at"]) == (["BTC", "O'NEIL"], at("2025-03-01 12:00"))
     clock.now += timedelta(minutes=5)
     write("update_job", "a", progress=0.5, status="RUNNING", detail={"partitions_done": 1})
@@ -364,14 +393,17 @@ def test_a_job_is_followed_from_its_start_to_its_end(write, read, minutes, clock
     )
     (ended,) = read("jobs", 10).rows(named=True)
     assert (ended["status"], ended["ended_at"]) == ("SUCCEEDED", at("2025-03-01 12:05"))
+    assert read("running_jobs", "here") == []
     assert json.loads(ended["detail"]) == {"rows": {"new": 7}, "until": "2025-01-01 00:00:00+00:00"}
 
 
 def test_the_newest_jobs_come_first(write, read, minutes, clock):
     for name in "abc":
-        write("start_job", job(minutes, name))
+        write("start_job", job(minutes, name), {})
         clock.now += timedelta(seconds=1)
     assert read("jobs", 2)["job_id"].to_list() == ["c", "b"]
+    assert read("jobs", None, clock.now - timedelta(seconds=2))["job_id"].to_list() == ["c", "b"]
+    assert read("jobs", None)["job_id"].to_list() == ["c", "b", "a"]
 
 
 def test_a_reader_cannot_write(store):

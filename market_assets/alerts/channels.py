@@ -1,0 +1,137 @@
+"""Sends messages through apprise, each channel by itself, so that one that fails is known and hinders no other."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from market_assets.alerts.message import trial
+from market_assets.alerts.troubles import Level
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from market_assets.alerts.message import Message
+    from market_assets.universe import Universe
+
+DEADLINE = 15.0
+"""Seconds that one message may take through one channel."""
+
+_SHORTEST_SECRET = 5
+
+
+@dataclass(frozen=True)
+class Channel:
+    """Where messages go.
+
+    Attributes:
+        name: Its URL's scheme and its place among those of that scheme, such as "mailto #1": all that is ever shown of it.
+        url: What apprise takes.
+    """
+
+    name: str
+    url: str = field(repr=False)
+
+
+def channels_of(universe: Universe) -> list[Channel]:
+    """The channels that the universe's alerts name."""
+    places: Counter[str] = Counter()
+    found = []
+    for url in universe.alerts.channels:
+        scheme = url.partition("://")[0].lower()
+        scheme = scheme if re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme) else "channel"
+        places[scheme] += 1
+        found.append(Channel(f"{scheme} #{places[scheme]}", str(url)))
+    return found
+
+
+def send(wanted: Mapping[Channel, Sequence[Message]], universe: Universe) -> dict[str, list[str]]:
+    """Send messages through their channels, all channels at once, each channel's in their order.
+
+    Never raises for what a channel does, and is back in little more than DEADLINE seconds a message.
+
+    Args:
+        wanted: What to send through each.
+        universe: Whose secrets appear in no error.
+
+    Returns:
+        By channel's name, for each of its messages what went wrong; empty where nothing did.
+    """
+    if not wanted:
+        return {}
+    with ThreadPoolExecutor(max_workers=len(wanted)) as pool:
+        pending = {
+            channel.name: pool.submit(_send_all, channel, messages, universe) for channel, messages in wanted.items()
+        }
+        return {name: future.result() for name, future in pending.items()}
+
+
+def try_channels(universe: Universe) -> dict[str, str]:
+    """Send a test message through every channel: by its name what went wrong, empty where it arrived."""
+    sent = send({channel: [trial()] for channel in channels_of(universe)}, universe)
+    return {name: error for name, (error,) in sent.items()}
+
+
+def _send_all(channel: Channel, messages: Sequence[Message], universe: Universe) -> list[str]:
+    errors: list[str] = []
+    for message in messages:
+        # Who could not take the first one is not waited for again.
+        failed = errors and errors[-1]
+        errors.append(failed or _hide(_send(channel, message), channel, universe))
+    return errors
+
+
+def _send(channel: Channel, message: Message) -> str:
+    """Send one message; what went wrong in words, empty if nothing did."""
+    # apprise knows a hundred services; who has no news to send does not load them.
+    import apprise  # noqa: PLC0415
+
+    # What it logs is in its results; on the terminal or in a daemon's log it would be said twice.
+    logging.getLogger("apprise").propagate = False
+    kind = {
+        Level.ERROR: apprise.NotifyType.FAILURE,
+        Level.WARNING: apprise.NotifyType.WARNING,
+        None: apprise.NotifyType.SUCCESS,
+    }
+    try:
+        asset = apprise.AppriseAsset(app_id="market_assets", app_desc="market_assets alerts", secure_logging=True)
+        service = apprise.Apprise(asset=asset)
+        if not service.add(channel.url):
+            return "apprise does not understand its URL"
+        for one in service:
+            # A service with a limit refuses what is longer; the first lines are the worst ones.
+            if "overflow=" not in channel.url:
+                one.overflow_mode = apprise.OverflowMode.TRUNCATE
+        result = service.notify(
+            title=message.title,
+            body=message.body,
+            notify_type=kind[message.level],
+            body_format=apprise.NotifyFormat.TEXT,
+            timeout=DEADLINE,
+        )
+        if result:
+            return ""
+        said = [
+            *(entry.message for one in result for entry in one.logs()),
+            *(one.message for one in result.call_logs()),
+        ]
+        return said[0] if said else f"no answer within {DEADLINE:.0f} s"
+    except Exception as error:  # noqa: BLE001 - a service's plugin may raise anything, and a message is not worth a run
+        return f"{type(error).__name__}: {error}"
+
+
+def _hide(error: str, channel: Channel, universe: Universe) -> str:
+    """An error without the URL's parts: a token or a password may be any of them."""
+    error = universe.redact(" ".join(error.split()))
+    rest = channel.url.partition("://")[2]
+    parts = {part for text in (rest, unquote(rest)) for part in re.split(r"[/?&=:@,;]", text)}
+    hidden = [channel.url, rest, *sorted(parts, key=len, reverse=True)]
+    for part in hidden:
+        if len(part) >= _SHORTEST_SECRET:
+            error = error.replace(part, "...")
+    return error[:300]

@@ -1,0 +1,217 @@
+"""What has been told of each trouble and what is still to be told. Pure: rows in, rows out.
+
+An alert is one episode of one trouble. It is told when it begins, once more if a warning becomes an error, and when it is
+over if it was ever told. Before something is sent it is claimed, so that two watchers do not tell it twice; what could not be
+sent is tried again after a wait that doubles. A channel that failed has an alert of its own (Kind.CHANNEL), whose tries say when
+it is tried again.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from market_assets.alerts.troubles import Key, Kind, Level, Trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+FIRST_WAIT, LONGEST_WAIT = timedelta(minutes=1), timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Alert:
+    """A row of `ops.alerts`; every instant is aware UTC.
+
+    Attributes:
+        alert_id: Names this episode.
+        profile: As in Trouble, and so are kind, subject, summary, count, details and symbols: as they were seen last.
+        level: How bad it is now.
+        opened_at: When it was first seen.
+        told_at: When it was told last; None while it was not.
+        told_level: The worst level that was told.
+        over_at: When it was first seen no more.
+        over_told_at: When it was told that it is over, or decided that nobody has to hear it.
+        tries: How often it was tried to tell the next thing about it; of a channel: how often in a row it failed.
+        tried_at: When it was last tried.
+        error: Why that failed.
+    """
+
+    alert_id: str
+    profile: str
+    kind: Kind
+    subject: str
+    level: Level
+    summary: str
+    count: int
+    details: tuple[str, ...]
+    symbols: tuple[str, ...]
+    opened_at: datetime
+    told_at: datetime | None = None
+    told_level: Level | None = None
+    over_at: datetime | None = None
+    over_told_at: datetime | None = None
+    tries: int = 0
+    tried_at: datetime | None = None
+    error: str | None = None
+
+    @property
+    def key(self) -> Key:
+        """The trouble that this is an episode of."""
+        return self.profile, self.kind.value, self.subject
+
+    @property
+    def untold(self) -> bool:
+        """True where its present level is to be told."""
+        return self.over_at is None and self.told_level is not Level.ERROR and self.told_level is not self.level
+
+    @property
+    def over_untold(self) -> bool:
+        """True where its end is to be told."""
+        return self.over_at is not None and self.told_at is not None and self.over_told_at is None
+
+    def due(self, now: datetime) -> bool:
+        """Whether its next try may be made; a clock that was set back makes it due at once."""
+        if self.tried_at is None:
+            return True
+        wait = min(FIRST_WAIT * 2 ** min(max(self.tries - 1, 0), 10), LONGEST_WAIT)
+        return not self.tried_at <= now < self.tried_at + wait
+
+
+@dataclass(frozen=True)
+class Reckoning:
+    """What a look at the troubles makes of the ledger.
+
+    Attributes:
+        alerts: All rows as they should be now, those that changed and those that did not.
+        begun: Those whose beginning or worsening is to be told now.
+        over: Those whose end is to be told now.
+    """
+
+    alerts: tuple[Alert, ...]
+    begun: tuple[Alert, ...]
+    over: tuple[Alert, ...]
+
+
+def reconcile(
+    alerts: Sequence[Alert],
+    troubles: Iterable[Trouble],
+    now: datetime,
+    *,
+    held: Callable[[Key], bool] = lambda _: False,
+    kept: Callable[[Alert], bool] = lambda _: True,
+) -> Reckoning:
+    """Compare what is told with what is so.
+
+    Args:
+        alerts: The rows whose episode goes on, or whose end is still to be told.
+        troubles: What is wrong now; none of Kind.CHANNEL.
+        now: The present instant.
+        held: Of which troubles nothing could be learnt this time: their alerts stay as they are, unless they are present.
+        kept: Whether an alert is about anything that the universe still has; if not it ends unsaid.
+    """
+    present = {trouble.key: trouble for trouble in troubles}
+    found = []
+    for alert in alerts:
+        if alert.over_at is not None:
+            found.append(alert)
+        elif trouble := present.pop(alert.key, None):
+            found.append(_seen(alert, trouble))
+        elif not kept(alert):
+            found.append(replace(alert, over_at=now, over_told_at=now))
+        elif alert.kind is Kind.CHANNEL or held(alert.key):
+            found.append(alert)
+        else:
+            found.append(over(alert, now))
+    found += [_seen(begin(trouble, now), trouble) for trouble in present.values()]
+    return Reckoning(
+        tuple(found),
+        tuple(one for one in found if one.untold and one.due(now)),
+        tuple(one for one in found if one.over_untold and one.due(now)),
+    )
+
+
+def begin(trouble: Trouble, now: datetime) -> Alert:
+    """The first row of a new episode."""
+    return Alert(
+        uuid.uuid4().hex,
+        trouble.profile,
+        trouble.kind,
+        trouble.subject,
+        trouble.level,
+        trouble.summary,
+        trouble.count,
+        trouble.details,
+        trouble.symbols,
+        now,
+    )
+
+
+def over(alert: Alert, now: datetime) -> Alert:
+    """The row once its trouble is over; its end may be told at once."""
+    return replace(alert, over_at=now, tries=0, tried_at=None, error=None)
+
+
+def _seen(alert: Alert, trouble: Trouble) -> Alert:
+    seen = replace(
+        alert,
+        level=trouble.level,
+        summary=trouble.summary,
+        count=trouble.count,
+        details=trouble.details,
+        symbols=trouble.symbols,
+    )
+    # Nobody has tried to tell of the error yet, however often the warning was tried.
+    worse = alert.level is Level.WARNING and trouble.level is Level.ERROR
+    return replace(seen, tries=0, tried_at=None) if worse else seen
+
+
+def claim(alerts: Iterable[Alert], now: datetime) -> list[Alert]:
+    """The rows as they are while something about them is being sent."""
+    return [replace(alert, tries=alert.tries + 1, tried_at=now) for alert in alerts]
+
+
+def told(alert: Alert, sent: Alert, now: datetime) -> Alert:
+    """The row after something about it was delivered.
+
+    Args:
+        alert: The row as it is by now.
+        sent: The row as it was told.
+        now: The present instant.
+    """
+    if sent.over_at is not None:
+        return replace(alert, over_told_at=now, tries=0, tried_at=None, error=None)
+    worst = Level.ERROR if Level.ERROR in {alert.told_level, sent.level} else Level.WARNING
+    alert = replace(alert, told_at=now, told_level=worst)
+    # A channel's tries count its own failures, not the attempts to tell of them.
+    return alert if alert.kind is Kind.CHANNEL else replace(alert, tries=0, tried_at=None, error=None)
+
+
+def judge_channels(alerts: Iterable[Alert], outcomes: Mapping[str, str], now: datetime) -> list[Alert]:
+    """The rows of channels that were tried: those that changed, and new ones.
+
+    Args:
+        alerts: All rows.
+        outcomes: What went wrong with each channel that was tried; empty where nothing did.
+        now: The present instant.
+    """
+    failing = {one.subject: one for one in alerts if one.kind is Kind.CHANNEL and one.over_at is None}
+    found = []
+    for name, error in outcomes.items():
+        row = failing.get(name)
+        if not error:
+            found += [over(row, now)] if row else []
+            continue
+        summary = f"{name} took no message"
+        trouble = Trouble("", Kind.CHANNEL, name, Level.ERROR, summary, 1, (error,))
+        # The row was claimed before it was tried again; the first failure counts as the first try.
+        row = _seen(row, trouble) if row else replace(begin(trouble, now), tries=1, tried_at=now)
+        found.append(replace(row, error=error))
+    return found
+
+
+def failing_channels(alerts: Collection[Alert]) -> dict[str, Alert]:
+    """The channels that failed last, by name."""
+    return {one.subject: one for one in alerts if one.kind is Kind.CHANNEL and one.over_at is None}

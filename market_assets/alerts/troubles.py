@@ -1,0 +1,334 @@
+"""What is wrong now: facts in, the list of present troubles out. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from market_assets.market_time.timeframes import Timeframe, literal
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from market_assets.universe import AlertSettings
+
+Key = tuple[str, str, str]
+"""What tells one trouble from another: profile (empty for what concerns none), kind, subject."""
+
+LINES = 10
+"""How many lines of detail a trouble has at the most; its count says how many there would be."""
+
+_WIDTH = 240
+"""Letters of what somebody else says in one line."""
+
+_LATE = 3
+"""So many intervals without a sign of life, and a minute, make a sensor dead."""
+
+
+class Level(StrEnum):
+    """How bad a trouble is."""
+
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+
+
+class Kind(StrEnum):
+    """What sort of trouble it is."""
+
+    GAP = "gap"
+    ABANDONED = "abandoned"
+    MISSING_SYMBOL = "missing_symbol"
+    FAILED_CHECK = "failed_check"
+    FAILED_PARTITIONS = "failed_partitions"
+    FAILED_DAYS = "failed_days"
+    ENRICHMENT = "enrichment"
+    STALE = "stale"
+    DEAD = "dead"
+    CHANNEL = "channel"
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something that somebody should know of. Neither words nor numbers change while nothing happens: no ages in them.
+
+    Attributes:
+        profile: The profile's name; empty where it concerns none.
+        kind: What sort of trouble.
+        subject: What it is about: an asset, a symbol, a sensor, a channel.
+        level: How bad it is.
+        summary: One sentence without a full stop: what is so.
+        count: How many things it is about.
+        details: The first LINES of these, worst or newest first.
+        symbols: The symbols concerned, where it is about symbols: when the universe has none of them any more, it ends unsaid.
+    """
+
+    profile: str
+    kind: Kind
+    subject: str
+    level: Level
+    summary: str
+    count: int
+    details: tuple[str, ...] = ()
+    symbols: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> Key:
+        """What tells it from others."""
+        return self.profile, self.kind.value, self.subject
+
+
+@dataclass(frozen=True)
+class Life:
+    """The last sign of life of something that should run: a sensor, a schedule or a daemon.
+
+    Attributes:
+        name: What it is, such as "sensor repair_crypto" or "daemon SCHEDULER".
+        every: How often it should be heard of.
+        seen: When it was heard of last; None if it never was.
+        error: What went wrong then; empty if nothing did.
+        stopped: Somebody has switched it off on purpose.
+    """
+
+    name: str
+    every: timedelta
+    seen: datetime | None
+    error: str = ""
+    stopped: bool = False
+
+
+def asset_name(timeframe: Timeframe) -> str:
+    """The subject of a trouble with a timeframe: its asset's and its table's name."""
+    return f"candles_{timeframe}"
+
+
+def gap_troubles(
+    profile: str, timeframe: Timeframe, gaps: pl.DataFrame, settings: AlertSettings, now: datetime
+) -> list[Trouble]:
+    """Open gaps that are long, or open for long, and gaps that were given up.
+
+    Args:
+        profile: The profile's name.
+        timeframe: The candles' timeframe.
+        gaps: symbol, first_ts, last_ts (opens), bars, status, reason, first_seen; whole ones, not cut at partitions.
+        settings: From when on a gap is worth a word.
+        now: The present instant.
+    """
+    found = []
+    opened = gaps.filter(pl.col("status") == "open").with_columns(
+        weight=pl.max_horizontal(
+            pl.col("last_ts") - pl.col("first_ts") + timeframe.duration, literal(now) - pl.col("first_seen")
+        )
+    )
+    heavy = opened.filter(pl.col("weight") >= min(settings.gap_warning, settings.gap_error))
+    if not heavy.is_empty():
+        errors = heavy.filter(pl.col("weight") >= settings.gap_error).height
+        bars, symbols = int(heavy["bars"].sum()), _symbols(heavy)
+        summary = f"{many(heavy.height, 'gap')} in {of_symbols(symbols)}, {bars:,} bars missing"
+        found.append(
+            Trouble(
+                profile,
+                Kind.GAP,
+                asset_name(timeframe),
+                Level.ERROR if errors else Level.WARNING,
+                summary,
+                heavy.height,
+                _gap_lines(heavy.sort("weight", "symbol", descending=[True, False])),
+                symbols,
+            )
+        )
+    given_up = gaps.filter(pl.col("status") == "abandoned")
+    if not given_up.is_empty():
+        bars, symbols = int(given_up["bars"].sum()), _symbols(given_up)
+        summary = f"{many(given_up.height, 'gap')} in {of_symbols(symbols)} given up, {bars:,} bars missing for good"
+        newest = given_up.sort("last_ts", "symbol", descending=[True, False])
+        lines = _gap_lines(newest)
+        found.append(
+            Trouble(
+                profile,
+                Kind.ABANDONED,
+                asset_name(timeframe),
+                Level.WARNING,
+                summary,
+                given_up.height,
+                lines,
+                symbols,
+            )
+        )
+    return found
+
+
+def _gap_lines(gaps: pl.DataFrame) -> tuple[str, ...]:
+    return tuple(
+        f"{row['symbol']} {_span(row['first_ts'], row['last_ts'])}, {many(row['bars'], 'bar')}: {row['reason']}"[
+            :_WIDTH
+        ]
+        for row in gaps.head(LINES).iter_rows(named=True)
+    )
+
+
+def missing_symbols(profile: str, timeframe: Timeframe, empty: Mapping[str, int]) -> list[Trouble]:
+    """Symbols of which not one bar is stored though sources have answered.
+
+    Args:
+        profile: The profile's name.
+        timeframe: A fetched timeframe.
+        empty: How many bars are expected of each such symbol.
+    """
+    return [
+        Trouble(
+            profile,
+            Kind.MISSING_SYMBOL,
+            f"{symbol} {asset_name(timeframe)}",
+            Level.ERROR,
+            f"not one bar of {symbol} is stored, {expected:,} are expected, and its sources have none or refuse it",
+            1,
+            symbols=(symbol,),
+        )
+        for symbol, expected in sorted(empty.items())
+    ]
+
+
+def failed_partitions(profile: str, asset: str, partitions: Collection[str]) -> list[Trouble]:
+    """The partitions of an asset that Dagster shows in red."""
+    if not partitions:
+        return []
+    summary = f"{many(len(partitions), 'partition')} failed"
+    newest = tuple(sorted(partitions, reverse=True)[:LINES])
+    return [Trouble(profile, Kind.FAILED_PARTITIONS, asset, Level.ERROR, summary, len(partitions), newest)]
+
+
+def failed_checks(profile: str, asset: str, check: str, partitions: Mapping[str, str]) -> list[Trouble]:
+    """The partitions in which a check failed with the severity ERROR, and what it says of each."""
+    if not partitions:
+        return []
+    summary = f"the check {check} fails in {many(len(partitions), 'partition')}"
+    newest = tuple(f"{key}: {partitions[key]}"[:_WIDTH] for key in sorted(partitions, reverse=True)[:LINES])
+    subject = f"{asset} {check}"
+    return [Trouble(profile, Kind.FAILED_CHECK, subject, Level.ERROR, summary, len(partitions), newest)]
+
+
+def failed_days(
+    profile: str, timeframe: Timeframe, days: Mapping[date, str], settings: AlertSettings, today: date
+) -> list[Trouble]:
+    """A fill whose last job of the day has failed day after day, up to today or yesterday.
+
+    Args:
+        profile: The profile's name.
+        timeframe: A fetched timeframe.
+        days: How the last job of each UTC day ended: SUCCEEDED, INCOMPLETE or FAILED.
+        settings: How many days in a row make a trouble.
+        today: The present UTC day.
+    """
+    last = today if today in days else today - timedelta(days=1)
+    failed: list[date] = []
+    while days.get(day := last - timedelta(days=len(failed)), "SUCCEEDED") != "SUCCEEDED":
+        failed.append(day)
+    if len(failed) < settings.failed_days:
+        return []
+    summary = f"the last fill of the day has failed on {settings.failed_days} days in a row or more"
+    # Of as many days as it takes, so that the words stay as they are while it goes on.
+    lines = tuple(f"{day}: {days[day]}" for day in failed[:LINES])
+    return [
+        Trouble(profile, Kind.FAILED_DAYS, asset_name(timeframe), Level.ERROR, summary, settings.failed_days, lines)
+    ]
+
+
+def enrichment(profile: str, timeframe: Timeframe, status: str, when: datetime) -> list[Trouble]:
+    """The newest derivation of a timeframe that did not succeed.
+
+    Args:
+        profile: The profile's name.
+        timeframe: A derived timeframe.
+        status: How the newest job that has ended did so.
+        when: When that job began (UTC).
+    """
+    if status not in {"FAILED", "INCOMPLETE"}:
+        return []
+    what = "failed" if status == "FAILED" else "left partitions out"
+    lines = (f"it began {minute(when)}",)
+    return [
+        Trouble(
+            profile,
+            Kind.ENRICHMENT,
+            asset_name(timeframe),
+            Level.ERROR,
+            f"the newest derivation {what}",
+            1,
+            lines,
+        )
+    ]
+
+
+def stale(profile: str, timeframe: Timeframe, session: str, symbols: Sequence[str]) -> list[Trouble]:
+    """The symbols without a bar of the newest session, though some are expected and not explained.
+
+    Args:
+        profile: The profile's name.
+        timeframe: A fetched timeframe.
+        session: The session's day.
+        symbols: Those without a bar.
+    """
+    if not symbols:
+        return []
+    ordered = tuple(sorted(symbols))
+    summary = (
+        f"{of_symbols(ordered)} {'has' if len(ordered) == 1 else 'have'} no bar of the session {session}, which is over"
+    )
+    lines = (f"without a bar: {', '.join(ordered[:20])}{_more(len(ordered) - 20)}",)
+    return [
+        Trouble(profile, Kind.STALE, asset_name(timeframe), Level.ERROR, summary, len(ordered), lines, ordered),
+    ]
+
+
+def dead(lives: Iterable[Life], now: datetime, awake: datetime) -> list[Trouble]:
+    """Sensors, schedules and daemons that should have been heard of, or whose last tick failed.
+
+    Args:
+        lives: What should run.
+        now: The present instant.
+        awake: Since when somebody looks: before that everything may have been off, and nothing follows from silence.
+    """
+    found = []
+    for life in lives:
+        if life.stopped:
+            continue
+        if now - max(life.seen or awake, awake) > _LATE * life.every + timedelta(minutes=1):
+            summary = f"was last heard of at {minute(life.seen)}" if life.seen else "has never been heard of"
+        elif life.error:
+            summary = f"fails: {life.error[:_WIDTH]}"
+        else:
+            continue
+        found.append(Trouble("", Kind.DEAD, life.name, Level.ERROR, summary, 1))
+    return found
+
+
+def many(count: int, noun: str) -> str:
+    """A count with its noun."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def of_symbols(symbols: Sequence[str]) -> str:
+    """Symbols in words: the first few, and how many more."""
+    return ", ".join(symbols[:3]) + _more(len(symbols) - 3)
+
+
+def minute(when: datetime) -> str:
+    """An instant (UTC, aware or without a zone) to the minute."""
+    at = when if when.tzinfo is None else when.astimezone(UTC)
+    return f"{at:%Y-%m-%d %H:%M}Z"
+
+
+def _more(count: int) -> str:
+    return f" and {count:,} more" if count > 0 else ""
+
+
+def _span(first: Any, last: Any) -> str:  # noqa: ANN401 - what a frame's row holds
+    return minute(first) if first == last else f"{minute(first)} to {minute(last)}"
+
+
+def _symbols(frame: pl.DataFrame) -> tuple[str, ...]:
+    return tuple(frame["symbol"].unique().sort())

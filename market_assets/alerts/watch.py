@@ -1,0 +1,351 @@
+"""One look at everything that can be wrong: reads the store, keeps the ledger, sends what is to be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from market_assets.alerts import message
+from market_assets.alerts.channels import Channel, channels_of, send
+from market_assets.alerts.ledger import Alert, claim, failing_channels, judge_channels, reconcile, told
+from market_assets.alerts.troubles import (
+    Key,
+    Kind,
+    Level,
+    Trouble,
+    asset_name,
+    enrichment,
+    failed_days,
+    gap_troubles,
+    missing_symbols,
+    stale,
+)
+from market_assets.fill.listing import whole_gaps
+from market_assets.fill.series import calendar_of, series_of
+from market_assets.market_time.timeframes import TS, Timeframe, Window, literal
+from market_assets.quality.evidence import EXPLAINED, MISSING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from market_assets.alerts.message import Message
+    from market_assets.market_time.calendars import SessionCalendar
+    from market_assets.store import Snapshot, Store
+    from market_assets.universe import Profile, Universe
+
+_LOOK_BACK = timedelta(days=31)
+"""How far back the newest session is looked for: further than any exchange was ever closed."""
+
+_NOTICEABLE = timedelta(hours=1)
+"""A symbol has to lack this much of candles, all of it, before it counts as missing and not as new."""
+
+ALERT_SCHEMA = pl.Schema(
+    {
+        "alert_id": pl.String(),
+        "profile": pl.String(),
+        "kind": pl.String(),
+        "subject": pl.String(),
+        "level": pl.String(),
+        "summary": pl.String(),
+        "count": pl.Int64(),
+        "details": pl.List(pl.String()),
+        "symbols": pl.List(pl.String()),
+        "opened_at": TS,
+        "told_at": TS,
+        "told_level": pl.String(),
+        "over_at": TS,
+        "over_told_at": TS,
+        "tries": pl.Int32(),
+        "tried_at": TS,
+        "error": pl.String(),
+    }
+)
+"""The columns of `ops.alerts`."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What one look came to.
+
+    Attributes:
+        present: The alerts that go on.
+        begun: Those that were told to have begun or become worse.
+        over: Those that were told to be over.
+        failures: What went wrong with each channel that failed.
+    """
+
+    present: tuple[Alert, ...]
+    begun: tuple[Alert, ...] = ()
+    over: tuple[Alert, ...] = ()
+    failures: Mapping[str, str] | None = None
+
+    def __str__(self) -> str:
+        errors = sum(one.level is Level.ERROR for one in self.present)
+        words = [f"{len(self.present)} present ({errors} errors)" if self.present else "nothing is wrong"]
+        words += [f"told {len(self.begun)} new"] if self.begun else []
+        words += [f"told {len(self.over)} over"] if self.over else []
+        words += [f"{name}: {error}" for name, error in (self.failures or {}).items()]
+        return "; ".join(words)
+
+
+@dataclass(frozen=True)
+class _Errand:
+    """What is to be done after a look.
+
+    Attributes:
+        alerts: The rows as they should be before anything is sent: what is sent is claimed.
+        begun: The alerts whose beginning or worsening is told.
+        over: Those whose end is told.
+        letters: What goes through which channel.
+    """
+
+    alerts: Sequence[Alert]
+    begun: tuple[Alert, ...]
+    over: tuple[Alert, ...]
+    letters: Mapping[Channel, Sequence[Message]]
+
+
+class Watch:
+    """Looks again and again; the ledger in the store is all that it has to remember.
+
+    Args:
+        store: Where the facts and the ledger are; its patience is how long a look may wait for it.
+        universe: What is kept, who is told, and what is too little.
+        clock: Gives the present instant.
+    """
+
+    def __init__(self, store: Store, universe: Universe, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._universe = universe
+        self._clock = clock
+        self._channels = channels_of(universe)
+        self._delivered: tuple[_Errand, Mapping[str, str]] | None = None
+
+    def look(self, others: Sequence[Trouble] = (), *, held: Callable[[Key], bool] = lambda _: False) -> Told:
+        """Find what is wrong, keep the ledger, tell what is to be told.
+
+        Args:
+            others: Troubles that the store knows nothing of.
+            held: Of which troubles nothing could be learnt this time: they are neither new nor over.
+
+        Raises:
+            StoreError: The store cannot be read or written, or stayed busy. What was sent meanwhile is written down by the
+                next look.
+        """
+        now = self._clock()
+        self._write_down(now)
+        with self._store.reading("looking for troubles") as view:
+            rows = alerts_in(view.alerts())
+            troubles = [*store_troubles(view, self._universe, now), *others]
+        troubles = [trouble for trouble in troubles if not held(trouble.key)]
+        if self._plan(rows, troubles, now, held).alerts == rows:
+            return Told(_present(rows))
+        with self._store.writing("keeping the alerts") as transaction:
+            # Another watcher may have told it meanwhile: what counts is what the ledger says in this transaction.
+            rows = alerts_in(transaction.alerts())
+            errand = self._plan(rows, troubles, now, held)
+            transaction.put_alerts(_frame(one for one in errand.alerts if one not in rows))
+        if not errand.letters:
+            return Told(_present(errand.alerts))
+        errors = send(errand.letters, self._universe)
+        outcomes = {name: next((error for error in own if error), "") for name, own in errors.items()}
+        self._delivered = errand, outcomes
+        return Told(
+            _present(self._write_down(now)),
+            tuple(one for one in errand.begun if _arrived(one, outcomes)),
+            tuple(one for one in errand.over if _arrived(one, outcomes)),
+            {name: error for name, error in outcomes.items() if error},
+        )
+
+    def _plan(
+        self, rows: list[Alert], troubles: Sequence[Trouble], now: datetime, held: Callable[[Key], bool]
+    ) -> _Errand:
+        names = {channel.name for channel in self._channels}
+        reckoning = reconcile(rows, troubles, now, held=held, kept=lambda one: _kept(one, self._universe, names))
+        failing = failing_channels(reckoning.alerts)
+        healthy = [channel for channel in self._channels if channel.name not in failing]
+        again = [channel for channel in self._channels if channel.name in failing and failing[channel.name].due(now)]
+        begun, over = (reckoning.begun, reckoning.over) if healthy or again else ((), ())
+        redact = self._universe.redact
+        news = [message.begun(begun, redact)] if begun else []
+        news += [message.over(over, redact)] if over else []
+        letters: dict[Channel, Sequence[Message]] = {channel: news for channel in healthy if news}
+        for channel in again:
+            row = failing[channel.name]
+            present = [one for one in _present(reckoning.alerts) if (one in begun or not one.untold) and one != row]
+            letters[channel] = [message.digest(row.opened_at, present, over, redact)]
+        ids = {one.alert_id for one in (*begun, *over, *(failing[channel.name] for channel in again))}
+        claimed = {one.alert_id: one for one in claim((one for one in reckoning.alerts if one.alert_id in ids), now)}
+        return _Errand([claimed.get(one.alert_id, one) for one in reckoning.alerts], begun, over, letters)
+
+    def _write_down(self, now: datetime) -> list[Alert]:
+        """Note what came of the last errand, if that was not noted yet; gives the rows after it."""
+        if self._delivered is None:
+            return []
+        errand, outcomes = self._delivered
+        sent = {one.alert_id: one for one in (*errand.begun, *errand.over) if _arrived(one, outcomes)}
+        lost = {one.alert_id for one in (*errand.begun, *errand.over)} - set(sent)
+        why = "; ".join(f"{name}: {error}" for name, error in outcomes.items() if error)
+        with self._store.writing("noting what was told") as transaction:
+            rows = alerts_in(transaction.alerts())
+            after = [told(one, sent[one.alert_id], now) if one.alert_id in sent else one for one in rows]
+            after = [replace(one, error=why) if one.alert_id in lost else one for one in after]
+            changed = {one.alert_id: one for one in judge_channels(after, outcomes, now)}
+            after = [changed.pop(one.alert_id, one) for one in after]
+            after += changed.values()
+            transaction.put_alerts(_frame(one for one in after if one not in rows))
+        self._delivered = None
+        return after
+
+
+def store_troubles(view: Snapshot, universe: Universe, now: datetime) -> list[Trouble]:
+    """The troubles that the store knows of, of all that the universe still keeps."""
+    found = []
+    gaps = view.absences(MISSING)
+    bare = view.symbols_without_bars()
+    fills = view.last_fills(now - (universe.alerts.failed_days + 10) * timedelta(days=1))
+    derivations = view.last_derivations()
+    begun = view.first_jobs()
+    for profile in universe.profiles.values():
+        for timeframe in profile.timeframes.fetch:
+            own = _of(profile, timeframe)
+            rows = gaps.filter(own)
+            if not rows.is_empty():
+                found += gap_troubles(
+                    profile.name, timeframe, whole_gaps(rows, profile, timeframe), universe.alerts, now
+                )
+            expected = dict(bare.filter(own).select("symbol", "expected").iter_rows())
+            empty = {symbol: bars for symbol, bars in expected.items() if bars * timeframe.duration >= _NOTICEABLE}
+            found += missing_symbols(profile.name, timeframe, empty)
+            days = dict(fills.filter(_named(profile, timeframe)).select("day", "status").iter_rows())
+            found += failed_days(profile.name, timeframe, days, universe.alerts, now.astimezone(UTC).date())
+            # Until it has had its time, a profile that is new lacks its newest session like any other.
+            if (first := begun.get(profile.name)) and now - first >= universe.alerts.stale_after:
+                found += _stale(view, profile, timeframe, universe.alerts.stale_after, now)
+        for timeframe in profile.timeframes.derive:
+            for _, _, status, when in derivations.filter(_named(profile, timeframe)).iter_rows():
+                found += enrichment(profile.name, timeframe, status, when)
+    return found
+
+
+def alerts_in(frame: pl.DataFrame) -> list[Alert]:
+    """The rows of `ops.alerts` as they are reckoned with."""
+    return [_alert(row) for row in frame.iter_rows(named=True)]
+
+
+def _stale(view: Snapshot, profile: Profile, timeframe: Timeframe, grace: timedelta, now: datetime) -> list[Trouble]:
+    """Who has no bar of the newest session that has been over for some time."""
+    latest = now - grace
+    if profile.window(now).end < now:
+        return []
+    session = _newest_session(calendar_of(profile), Window(latest - _LOOK_BACK, latest))
+    if session is None:
+        return []
+    day, hours = session
+    bars = calendar_of(profile).bars_touching(timeframe, hours)
+    bars = bars.filter(pl.col("closes_at") <= literal(latest), ~pl.col("halted")).select("ts")
+    if bars.is_empty():
+        return []
+    span = Window.spanning(bars["ts"], bars["ts"] + timedelta(microseconds=1))
+    genesis = view.genesis(profile.name, timeframe)
+    due = {one.symbol: one.since(genesis.get(one.symbol)).window for one in series_of(profile, now)}
+    wanted = {symbol: bars.filter(window.holds()) for symbol, window in due.items()}
+    wanted = {symbol: own for symbol, own in wanted.items() if not own.is_empty()}
+    have = (
+        view.count_stored(profile.name, timeframe, list(wanted), span)
+        if view.has_candles(profile.name, timeframe)
+        else {}
+    )
+    without = [symbol for symbol in wanted if symbol not in have]
+    if not without:
+        return []
+    # The ledger's rows begin where their partition does, at the earliest.
+    around = Window(span.start - _LOOK_BACK, span.end)
+    known = view.gaps(profile.name, timeframe, symbols=without, window=around).filter(
+        pl.col("status").is_in(EXPLAINED), pl.col("last_ts") >= literal(span.start)
+    )
+    return stale(profile.name, timeframe, f"{day}", [one for one in without if not _explained(one, wanted[one], known)])
+
+
+def _newest_session(calendar: SessionCalendar, window: Window) -> tuple[date, Window] | None:
+    """The last session of a calendar that closed inside a window, and its hours from its first open to its last close."""
+    spans = calendar.spans(window)
+    sessions = spans.group_by("session").agg(pl.min("open"), pl.max("close"))
+    sessions = sessions.filter(pl.col("close") <= literal(window.end)).sort("session").tail(1)
+    for day, opened, closed in sessions.select("session", "open", "close").iter_rows():
+        return day, Window(opened.replace(tzinfo=UTC), closed.replace(tzinfo=UTC))
+    return None
+
+
+def _explained(symbol: str, bars: pl.DataFrame, known: pl.DataFrame) -> bool:
+    """True when every one of some bars lies in a row of the ledger."""
+    rows = known.filter(pl.col("symbol") == symbol).select("first_ts", "last_ts").iter_rows()
+    open_ = pl.lit(value=True)
+    for first, last in rows:
+        open_ &= ~pl.col("ts").is_between(first, last)
+    return bars.filter(open_).is_empty()
+
+
+def _named(profile: Profile, timeframe: Timeframe) -> pl.Expr:
+    return (pl.col("profile") == profile.name) & (pl.col("timeframe") == str(timeframe))
+
+
+def _of(profile: Profile, timeframe: Timeframe) -> pl.Expr:
+    return _named(profile, timeframe) & pl.col("symbol").is_in(list(profile.symbols))
+
+
+def _kept(alert: Alert, universe: Universe, channels: set[str]) -> bool:
+    """Whether an alert is about something that the universe still has."""
+    if alert.kind is Kind.CHANNEL:
+        return alert.subject in channels
+    if not alert.profile:
+        return True
+    profile = universe.profiles.get(alert.profile)
+    if profile is None:
+        return False
+    assets = {asset_name(timeframe) for timeframe in (*profile.timeframes.fetch, *profile.timeframes.derive)}
+    named = {word for word in alert.subject.split() if word.startswith("candles_")}
+    return named <= assets and (not alert.symbols or not profile.symbols.keys().isdisjoint(alert.symbols))
+
+
+def _arrived(alert: Alert, outcomes: Mapping[str, str]) -> bool:
+    """Whether somebody was told; that a channel failed is told by the others."""
+    heard = {name for name, error in outcomes.items() if not error}
+    return bool(heard - {alert.subject} if alert.kind is Kind.CHANNEL else heard)
+
+
+def _present(alerts: Iterable[Alert]) -> tuple[Alert, ...]:
+    return tuple(one for one in alerts if one.over_at is None)
+
+
+def _alert(row: Mapping[str, Any]) -> Alert:
+    values = {name: _aware(value) for name, value in row.items()}
+    told_level = row["told_level"]
+    return Alert(
+        **{
+            **values,
+            "kind": Kind(row["kind"]),
+            "level": Level(row["level"]),
+            "told_level": None if told_level is None else Level(told_level),
+            "details": tuple(row["details"]),
+            "symbols": tuple(row["symbols"]),
+        }
+    )
+
+
+def _frame(alerts: Iterable[Alert]) -> pl.DataFrame:
+    rows = [[_plain(getattr(alert, field.name)) for field in fields(Alert)] for alert in alerts]
+    return pl.DataFrame(rows, schema={field.name: ALERT_SCHEMA[field.name] for field in fields(Alert)}, orient="row")
+
+
+def _aware(value: Any) -> Any:  # noqa: ANN401 - any column's
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any column's
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).replace(tzinfo=None)
+    return list(value) if isinstance(value, tuple) else value

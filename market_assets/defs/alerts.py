@@ -1,0 +1,193 @@
+"""The sensor that looks for troubles and tells of them, in Dagster and in the store.
+
+Dagster reads the annotations of a sensor's parameters at run time, so that this module does without postponed ones.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from market_assets.alerts import Key, Kind, Trouble, Watch
+from market_assets.alerts.troubles import Life, dead, failed_checks, failed_partitions
+from market_assets.defs.adapter import (
+    Beat,
+    FailedCheck,
+    PartitionStates,
+    check_failures,
+    daemon_beats,
+    failed_evaluations,
+    partition_states,
+    tick_beats,
+)
+from market_assets.defs.resources import Clock, StoreResource
+from market_assets.errors import StoreError
+from market_assets.universe import Universe
+
+_PATIENCE = timedelta(seconds=10)
+"""A look that cannot have the store by then is left to the next tick."""
+
+_HEARTBEAT = timedelta(seconds=30)
+"""How often Dagster's daemons give a sign of life."""
+
+_CATCHING_UP = timedelta(minutes=10)
+"""After a start or a pause there is so much time for the newest session to be filled before its lack is told."""
+
+_AFRESH = timedelta(hours=1)
+"""So often the checks are read from the beginning: whoever deletes a run or an asset leaves no word of it."""
+
+_OVERLAP = 1000
+"""Ids may be committed out of their order: so far back from the newest one the next look begins."""
+
+
+@dataclass
+class _Check:
+    """What is known of one check: a partition that is judged again keeps its last verdict until the new one is there."""
+
+    failed: dict[str, FailedCheck] = field(default_factory=dict)
+    ids: dict[str, int] = field(default_factory=dict)
+    planned: set[str] = field(default_factory=set)
+    idle: set[str] = field(default_factory=set)
+    unsure: set[str] = field(default_factory=set)
+    newest: int = 0
+    read_at: datetime | None = None
+
+    def read(self, instance: dg.DagsterInstance, key: dg.AssetCheckKey, states: PartitionStates, now: datetime) -> None:
+        first = self.read_at is None
+        if self.read_at is None or not timedelta(0) <= now - self.read_at < _AFRESH:
+            self.newest, self.read_at = 0, now
+        after = self.newest - _OVERLAP if self.newest > _OVERLAP else None
+        answers = check_failures(instance, key.asset_key, key.name, after)
+        if after is None:
+            self.planned = set()
+            seen = answers.failed.keys() | answers.planned
+            self._forget(self.failed.keys() - seen)
+        self.newest = max(self.newest, answers.newest)
+        self._forget(answers.settled)
+        self.planned |= answers.planned
+        self.planned -= answers.settled
+        self.planned -= answers.failed.keys()
+        news = [partition for partition, id_ in answers.failed.items() if self.ids.get(partition) != id_]
+        if news:
+            self.failed |= failed_evaluations(instance, key.asset_key, key.name, news)
+            self.ids |= {partition: answers.failed[partition] for partition in news}
+        # A run that ended before it could judge a partition has left it red, or without anything to judge. It may also have
+        # ended between the two questions: two looks have to agree.
+        idle = self.planned - states.in_progress
+        self._forget(idle & self.idle)
+        self.idle = idle
+        # Nobody knows what these were before the run that goes on: they may have failed.
+        self.unsure = (set(answers.planned) if first else self.unsure) & self.planned & states.in_progress
+
+    def _forget(self, partitions: AbstractSet[str]) -> None:
+        for partition in partitions:
+            self.failed.pop(partition, None)
+            self.ids.pop(partition, None)
+
+
+class _Memory:
+    """What one process keeps from tick to tick; a new process begins without it, and nothing is told twice for that."""
+
+    def __init__(self, universe: Universe, store: StoreResource, clock: Clock) -> None:
+        self.now = self.awake = clock.now()
+        # Its clock is the tick's: all of one look happens at one instant.
+        self.watch = Watch(store.store(clock, _PATIENCE), universe, lambda: self.now)
+        self.red: dict[dg.AssetKey, set[str]] = {}
+        self.checks: dict[dg.AssetCheckKey, _Check] = {}
+
+    def begin_tick(self, now: datetime, every: timedelta) -> None:
+        """Note when it is, and whether nobody has looked for a while."""
+        if not timedelta(0) <= now - self.now <= 3 * every + timedelta(minutes=1):
+            self.awake = now
+        self.now = now
+
+
+def alert_sensor(universe: Universe, automations: Mapping[str, timedelta]) -> dg.SensorDefinition:
+    """The sensor `alerts`, which looks after all profiles.
+
+    Args:
+        universe: What is kept and who is told.
+        automations: The sensors and schedules that should tick, by name, and how often.
+    """
+    memories: dict[str, _Memory] = {}
+    every = universe.alerts.every
+
+    @dg.sensor(
+        name="alerts",
+        minimum_interval_seconds=max(1, round(every.total_seconds())),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=(
+            "Looks for gaps, failed checks and partitions, stale sessions and sensors that do not tick, and tells each once "
+            "through the universe's alert channels, and once more when it is over. market-assets alerts lists them."
+        ),
+    )
+    def alerts(context: dg.SensorEvaluationContext, store: StoreResource, clock: Clock) -> dg.SkipReason:
+        try:
+            if store.database not in memories:
+                memories[store.database] = _Memory(universe, store, clock)
+            memory = memories[store.database]
+            memory.begin_tick(clock.now(), every)
+            troubles, unsure = _look(context, universe, memory)
+            troubles += dead(_lives(context.instance, automations), memory.now, memory.awake)
+            settling = memory.now - memory.awake < _CATCHING_UP
+
+            def held(key: Key) -> bool:
+                return key in unsure or (settling and key[1] == Kind.STALE)
+
+            return dg.SkipReason(universe.redact(str(memory.watch.look(troubles, held=held))))
+        except StoreError as error:
+            return dg.SkipReason(universe.redact(f"not looked: {error}"))
+
+    return alerts
+
+
+def _look(context: dg.SensorEvaluationContext, universe: Universe, memory: _Memory) -> tuple[list[Trouble], set[Key]]:
+    """What is wrong in Dagster, and of what nothing can be said now."""
+    troubles: list[Trouble] = []
+    unsure: set[Key] = set()
+    if context.repository_def is None:
+        return troubles, unsure
+    graph = context.repository_def.asset_graph
+    for key in sorted(graph.materializable_asset_keys):
+        partitions = graph.get(key).partitions_def
+        profile, asset = key.path[0], key.path[-1]
+        if partitions is None or profile not in universe.profiles:
+            continue
+        states = partition_states(context.instance, key, partitions)
+        # One that runs again is red until it is filled.
+        red = memory.red[key] = set(states.failed) | (memory.red.get(key, set()) & states.in_progress)
+        troubles += failed_partitions(profile, asset, red)
+        known = states.materialized | states.failed | states.in_progress
+        for check in sorted(graph.get_check_keys_for_assets({key})):
+            own = memory.checks.setdefault(check, _Check())
+            own.read(context.instance, check, states, memory.now)
+            errors = {
+                partition: verdict.words
+                for partition, verdict in own.failed.items()
+                if verdict.severity == "ERROR" and partition in known
+            }
+            troubles += failed_checks(profile, asset, check.name, errors)
+            if own.unsure and not errors:
+                unsure.add((profile, Kind.FAILED_CHECK.value, f"{asset} {check.name}"))
+    return troubles, unsure
+
+
+def _lives(instance: dg.DagsterInstance, automations: Mapping[str, timedelta]) -> list[Life]:
+    """The last signs of life of what should run."""
+    beats: list[tuple[str, timedelta, Beat | None]] = [
+        (f"daemon {name}", _HEARTBEAT, beat) for name, beat in daemon_beats(instance).items()
+    ]
+    ticks = tick_beats(instance, automations)
+    beats += [(f"automation {name}", every, ticks.get(name)) for name, every in automations.items()]
+    return [
+        Life(
+            name,
+            every,
+            None if beat is None else datetime.fromtimestamp(beat.seen, UTC),
+            "" if beat is None else beat.error,
+            stopped=beat is not None and beat.stopped,
+        )
+        for name, every, beat in beats
+    ]

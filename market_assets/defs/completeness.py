@@ -1,0 +1,164 @@
+"""The completeness asset of a profile: symbol x timeframe as a table and symbol x time as a picture, made again after each run.
+
+Dagster reads the annotations of an asset's parameters at run time, so that this module does without postponed ones.
+"""
+
+from base64 import b64encode
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+import polars as pl
+from dagster import AutomationCondition
+
+from market_assets.defs.candles import when_input_changes
+from market_assets.defs.keys import candles_key
+from market_assets.defs.resources import Clock, StoreResource
+from market_assets.fill.matrix import heat_of, matrix_of
+from market_assets.quality.heatmap import heat_map
+from market_assets.quality.verdicts import share
+from market_assets.universe import Profile
+
+_WORST = 50
+_HEALTH = ("MISSING", "DEGRADED", "HEALTHY")
+
+# Short names, because the page shows the table in half of its width.
+_MATRIX_COLUMNS = [
+    dg.TableColumn("symbol", "string", "The symbol as the universe calls it"),
+    dg.TableColumn("tf", "string", "The candles' timeframe"),
+    dg.TableColumn("%", "float", "Of the bars that must exist, how many are stored or explained; rounded down"),
+    dg.TableColumn(
+        "health", "string", "HEALTHY: nothing is missing; DEGRADED: something is; MISSING: not one bar is stored"
+    ),
+    dg.TableColumn("missing", "integer", "Bars that are neither stored nor explained, abandoned ones too"),
+    dg.TableColumn("first", "string", "Open of the oldest stored bar, UTC"),
+    dg.TableColumn("last", "string", "Open of the newest stored bar, UTC"),
+]
+
+
+_VIEW_COLUMNS = [
+    dg.TableColumn("profile", "string", "The profile"),
+    dg.TableColumn("symbol", "string", "The symbol as the universe calls it"),
+    dg.TableColumn("timeframe", "string", "The candles' timeframe"),
+    dg.TableColumn(
+        "expected", "bigint", "Bars that must exist by the calendar, from the start or genesis on to the last count"
+    ),
+    dg.TableColumn("stored", "bigint", "Bars in the candle table"),
+    dg.TableColumn("explained", "bigint", "Bars that are absent for a known reason"),
+    dg.TableColumn("missing", "bigint", "Bars that are neither stored nor explained"),
+    dg.TableColumn("completeness", "double", "The share of the expected bars that are not missing, 0 to 1"),
+    dg.TableColumn("first_ts", "timestamp", "Open of the oldest stored bar, UTC"),
+    dg.TableColumn("last_ts", "timestamp", "Open of the newest stored bar, UTC"),
+    dg.TableColumn("health", "string", "HEALTHY, DEGRADED (something is missing) or MISSING (not one bar is stored)"),
+]
+
+
+def completeness_asset(profile: Profile) -> dg.AssetsDefinition:
+    """The asset that shows how complete a profile is; it has no partitions and keeps nothing but its metadata."""
+    timeframes = (*profile.timeframes.fetch, *profile.timeframes.derive)
+
+    @dg.asset(
+        key=completeness_key(profile.name),
+        deps=[
+            dg.AssetDep(candles_key(profile.name, timeframe), partition_mapping=dg.AllPartitionMapping())
+            for timeframe in timeframes
+        ],
+        automation_condition=_after_each_run(),
+        description=_describe(profile),
+        metadata={
+            "dagster/table_name": "ops.completeness",
+            "dagster/column_schema": dg.TableSchema(_VIEW_COLUMNS),
+        },
+        kinds={"duckdb", "polars"},
+        group_name=profile.name,
+        owners=["team:market-data"],
+    )
+    def completeness(store: StoreResource, clock: Clock) -> dg.MaterializeResult[None]:
+        now = clock.now()
+        opened = store.store(clock)
+        # This counts what there must be by now first, so that the picture and the table speak of one instant.
+        matrix = matrix_of(opened, [profile], now)
+        with opened.reading(f"drawing the heat map of {profile.name}") as view:
+            cells, bucket = heat_of(view, profile, now)
+        picture = heat_map(
+            cells,
+            list(profile.symbols),
+            bucket,
+            title=f"{profile.name} {profile.base_timeframe}: completeness by {bucket}",
+            caption=f"As of {now.astimezone(UTC):%Y-%m-%d %H:%M} UTC.",
+        )
+        return dg.MaterializeResult(metadata=completeness_metadata(profile, matrix, picture))
+
+    return completeness
+
+
+def completeness_key(profile: str) -> dg.AssetKey:
+    """The asset key of a profile's completeness."""
+    return dg.AssetKey([profile, "completeness"])
+
+
+def completeness_metadata(profile: Profile, matrix: pl.DataFrame, picture: bytes) -> dict[str, dg.MetadataValue]:
+    """What the UI shows of a profile's completeness; it plots the numbers over time.
+
+    Args:
+        profile: The profile.
+        matrix: Its rows of `matrix_of`.
+        picture: Its heat map, a PNG.
+    """
+    base = matrix.filter(pl.col("timeframe") == profile.base_timeframe)
+    expected, missing, abandoned = base.select("expected", "missing", "abandoned").sum().row(0)
+    health = dict(matrix["health"].value_counts().iter_rows())
+    worst = matrix.sort(pl.col("health").cast(pl.Enum(_HEALTH)), "completeness", "symbol", "timeframe").head(_WORST)
+    encoded = b64encode(picture).decode()
+    metadata: dict[str, dg.MetadataValue] = {
+        "completeness": dg.MetadataValue.float(share(expected - missing, expected)),
+        **{f"series_{word.lower()}": dg.MetadataValue.int(health.get(word, 0)) for word in reversed(_HEALTH)},
+        "bars_expected": dg.MetadataValue.int(expected),
+        "bars_missing": dg.MetadataValue.int(missing),
+        "bars_abandoned": dg.MetadataValue.int(abandoned),
+        "heat_map": dg.MetadataValue.md(f"![{profile.name} {profile.base_timeframe}](data:image/png;base64,{encoded})"),
+        "matrix": dg.MetadataValue.table(
+            [dg.TableRecord(_record(row)) for row in worst.iter_rows(named=True)], dg.TableSchema(_MATRIX_COLUMNS)
+        ),
+    }
+    if len(matrix) > _WORST:
+        metadata["series_not_shown"] = dg.MetadataValue.int(len(matrix) - _WORST)
+    return metadata
+
+
+def _record(row: dict[str, Any]) -> dict[str, str | int | float]:
+    return {
+        "symbol": row["symbol"],
+        "tf": row["timeframe"],
+        # Cut and not rounded: it is 100 only where nothing is missing.
+        "%": (row["expected"] - row["missing"]) * 10_000 // row["expected"] / 100 if row["expected"] else 100.0,
+        "health": row["health"],
+        "missing": row["missing"],
+        "first": _utc(row["first_ts"]),
+        "last": _utc(row["last_ts"]),
+    }
+
+
+def _utc(ts: datetime | None) -> str:
+    return f"{ts:%Y-%m-%d %H:%M}" if ts else "none"
+
+
+def _after_each_run() -> AutomationCondition[Any]:
+    """Once after candles of the profile were made, when none is being made or about to be; not where the same run did it."""
+    changed = AutomationCondition.any_deps_match(AutomationCondition.newly_updated())
+    # Two conditions and not one for either, because only so does Dagster compare the times of two events of one tick.
+    newer = changed.since(AutomationCondition.newly_updated())
+    unasked = changed.since(AutomationCondition.newly_requested())
+    busy = AutomationCondition.any_deps_in_progress() | AutomationCondition.in_progress()
+    # `will_be_requested` is blind to assets with other partitions, so that the derived candles' own condition is asked.
+    about_to_be = AutomationCondition.any_deps_match(when_input_changes())
+    return (newer & unasked & ~busy & ~about_to_be).with_label("candles changed")
+
+
+def _describe(profile: Profile) -> str:
+    return (
+        f"How complete {profile.name} is: a table of its {len(profile.symbols)} symbols by timeframe (the worst {_WORST} series) with "
+        "completeness, health, first and last bar, and a heat map of symbol by time (open heat_map below), as of the run that made it.\n\n"
+        "It is made again after each run that changed candles. HEALTHY: every bar is stored or explained; DEGRADED: some are missing; "
+        "MISSING: not one is stored. The same table: market-assets status."
+    )

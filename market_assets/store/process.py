@@ -1,0 +1,47 @@
+"""Whether a process of this host that has left its number somewhere is still there."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+
+def this_host() -> str:
+    """The name under which this host's processes leave their numbers."""
+    return socket.gethostname()
+
+
+def birth_of(process: int) -> str | None:
+    """When a process began, in words that only the same process has again; None where the system does not tell (it does on Linux)."""
+    fields = _state(process)
+    return fields[19] if fields else None
+
+
+def is_alive(process: int, birth: str | None = None) -> bool:
+    """True when the process is there.
+
+    Args:
+        process: Its number.
+        birth: What `birth_of` said of it, if it is known: the number of a process that has ended is given out again, in a container
+            most often to the same program.
+    """
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    fields = _state(process)
+    if not fields:
+        return True
+    # One that has ended stays in the table until its parent asks how.
+    return fields[0] not in {"Z", "X"} and birth in {None, fields[19]}
+
+
+def _state(process: int) -> list[str]:
+    """The fields of Linux's /proc/PID/stat after the command's name: the state first, the start in ticks since the boot as twentieth."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []

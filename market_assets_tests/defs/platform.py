@@ -1,0 +1,159 @@
+"""A running `market-assets up`: its processes, its GraphQL API, and looks into its store."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import httpx
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+_PATIENCE = 240.0
+
+
+class Platform:
+    """A running `market-assets up` and its GraphQL API."""
+
+    def __init__(self, url: str) -> None:
+        self._http = httpx.Client(base_url=url, timeout=30)
+
+    def ask(self, query: str, **variables: Any) -> dict[str, Any]:
+        answer = self._http.post("/graphql", json={"query": query, "variables": variables}).json()
+        assert "errors" not in answer, answer["errors"]
+        return answer["data"]
+
+    def alive(self) -> bool:
+        try:
+            locations = self.ask("{ workspaceOrError { ... on Workspace { locationEntries { loadStatus } } } }")
+        except (httpx.HTTPError, ValueError):
+            return False
+        entries = locations["workspaceOrError"]["locationEntries"]
+        return bool(entries) and all(entry["loadStatus"] == "LOADED" for entry in entries)
+
+    def partitions(self, *path: str) -> list[str]:
+        query = (
+            "query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode { partitionKeys } } }"
+        )
+        return self.ask(query, key={"path": path})["assetNodeOrError"]["partitionKeys"]
+
+    def backfill(self, *assets: list[str], partitions: list[str]) -> str:
+        query = """mutation ($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
+            __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
+        params = {"assetSelection": [{"path": path} for path in assets], "partitionNames": partitions}
+        answer = self.ask(query, params=params)["launchPartitionBackfill"]
+        assert answer["__typename"] == "LaunchBackfillSuccess", answer
+        return answer["backfillId"]
+
+    def backfill_status(self, backfill: str) -> str:
+        query = (
+            "query ($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"
+        )
+        return self.ask(query, id=backfill)["partitionBackfillOrError"]["status"]
+
+    def colours(self, *path: str) -> dict[str, str]:
+        """Each partition of an asset with the colour of its square in the UI."""
+        query = """query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode { partitionKeys
+            assetPartitionStatuses { ... on TimePartitionStatuses { ranges { status startKey endKey } } } } } }"""
+        node = self.ask(query, key={"path": path})["assetNodeOrError"]
+        colours = dict.fromkeys(node["partitionKeys"], "MISSING")
+        for stretch in node["assetPartitionStatuses"]["ranges"]:
+            for key in colours:
+                if stretch["startKey"] <= key <= stretch["endKey"]:
+                    colours[key] = stretch["status"]
+        return colours
+
+    def check(self, name: str, *path: str) -> dict[str, str]:
+        """Each partition's latest verdict of one check."""
+        query = """query ($key: AssetKeyInput!, $name: String!, $partition: String!) {
+            assetCheckExecutions(assetKey: $key, checkName: $name, limit: 1, partition: $partition) { status } }"""
+        verdicts = {}
+        for key in self.partitions(*path):
+            found = self.ask(query, key={"path": path}, name=name, partition=key)["assetCheckExecutions"]
+            verdicts[key] = found[0]["status"] if found else "NONE"
+        return verdicts
+
+    def ticks(self, sensor: str) -> int:
+        """How often a sensor has looked without anything to do since it was turned on."""
+        query = """query ($selector: SensorSelector!) { sensorOrError(sensorSelector: $selector) { __typename ... on Sensor {
+            sensorState { ticks(limit: 200) { status } } } } }"""
+        selector = {
+            "repositoryName": "__repository__",
+            "repositoryLocationName": "market_assets.definitions",
+            "sensorName": sensor,
+        }
+        found = self.ask(query, selector=selector)["sensorOrError"]
+        return sum(tick["status"] == "SKIPPED" for tick in found["sensorState"]["ticks"])
+
+    def run_process(self, tag: str) -> int | None:
+        """The process of the running run of a backfill, as its log tells it."""
+        query = """query ($filter: RunsFilter!) { runsOrError(filter: $filter) { ... on Runs { results {
+            eventConnection { events { ... on EngineEvent { message } ... on MessageEvent { message } } } } } } }"""
+        found = self.ask(query, filter={"tags": [{"key": "dagster/backfill", "value": tag}], "statuses": ["STARTED"]})
+        for run in found["runsOrError"]["results"]:
+            for event in run["eventConnection"]["events"]:
+                if match := re.search(r"Started process for run \(pid: (\d+)\)", event.get("message") or ""):
+                    return int(match[1])
+        return None
+
+
+def until(condition: Callable[[], Any], what: str) -> Any:
+    """Ask again, a few times a second, until a real process has got that far."""
+    end = time.monotonic() + _PATIENCE
+    pause = threading.Event()
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        pause.wait(0.3)
+    raise AssertionError(f"{what} took longer than {_PATIENCE:.0f} s")
+
+
+@contextmanager
+def running(home: Path, environment: Mapping[str, str]) -> Iterator[Platform]:
+    """Start `market-assets up`, wait until its definitions are loaded, and stop all its processes at the end."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with (home / "up.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "market_assets.cli", "up", "--port", str(port), "--json"],
+            env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+    platform = Platform(f"http://127.0.0.1:{port}")
+    try:
+        until(lambda: platform.alive() or process.poll() is not None, "the start")
+        assert process.poll() is None, (home / "up.log").read_text()
+        first = (home / "up.log").read_text().splitlines()[0]
+        assert json.loads(first)["url"] == f"http://127.0.0.1:{port}"
+        yield platform
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def look(home: Path, sql: str) -> list[tuple[Any, ...]]:
+    """What the DuckDB file itself holds."""
+
+    def read() -> list[tuple[Any, ...]] | None:
+        try:
+            with duckdb.connect(home / "market.duckdb", read_only=True) as db:
+                return [("rows",), *db.execute(sql).fetchall()]
+        except (duckdb.IOException, duckdb.CatalogException):
+            return None
+
+    return until(read, "a look into the store")[1:]

@@ -171,19 +171,21 @@ def repair(
                 reopen(store, profile)
         plans = []
         told: dict[str, str] = {}
+        troubled = 0
         for profile in chosen:
             looks = look_everywhere(
                 profile, instance=instance, store=store, sources=sources_of(universe, profile), now=now
             )
             told |= {f"{profile.name} {timeframe}": describe(look) for timeframe, look in looks.items()}
+            troubled += sum(len(look.troubled) for look in looks.values())
             plans += [(profile, *planned) for planned in runs_of(profile, looks, now)]
         if not as_json:
             for name, words in told.items():
                 _out.print(f"[bold]{name}[/] {escape(words)}", highlight=False, soft_wrap=True)
         if dry_run:
             if as_json:
-                print(json.dumps({"repairs": len(plans), "found": told}, indent=1))  # noqa: T201 - the answer
-            raise typer.Exit(INCOMPLETE if plans else 0)
+                print(json.dumps({"troubled": troubled, "repairs": len(plans), "found": told}, indent=1))  # noqa: T201 - the answer
+            raise typer.Exit(INCOMPLETE if troubled else 0)
         failed = _execute(build_definitions(universe), instance, plans, trigger=REPAIR, quiet=as_json)
     _finish_backfill(chosen, failed, as_json=as_json)
 

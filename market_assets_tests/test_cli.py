@@ -329,45 +329,32 @@ def test_a_backfill_of_some_symbols_and_days_asks_for_these_alone(shell: Shell) 
     assert (int(entry["startTime"]), int(entry["endTime"])) == (1738679400000, 1738790999999)
 
 
-def test_repair_says_what_it_would_do_does_it_and_derives_and_then_asks_for_nothing(shell: Shell) -> None:
-    """A vendor that fails for one symbol, comes back, and has a hole of its own."""
+def test_repair_says_what_it_would_do_does_it_and_derives_and_asks_once_more_for_what_was_abandoned(
+    shell: Shell,
+) -> None:
+    """A vendor that has a hole, and refuses one symbol at first."""
     hole = {"fault": "hole", "symbols": ["BTC"], "start": "2025-02-05T20:00Z", "end": "2025-02-06T03:00Z"}
-    down = {"fault": "error", "symbols": ["ETH"], "status": 503}
-    shell.environment["MARKET_ASSETS_REPAIR_BACKOFF"] = "[1s, 1s]"
-    shell.vendor.set_faults(Market.model_validate({"faults": [hole, down]}).faults)
+    refusal = {"fault": "error", "symbols": ["ETH"], "status": 400, "code": -1121, "message": "Invalid symbol."}
+    shell.environment["MARKET_ASSETS_REPAIR_MAX_ATTEMPTS"] = "1"
+    shell.vendor.set_faults(Market.model_validate({"faults": [hole, refusal]}).faults)
     first = shell.run("repair", "crypto")
     assert first.code == 3
     assert "crypto 1h 7 of 7 partitions are in trouble; 2025-02-03..2025-02-09 is repaired (attempt 1)" in first.out
+
     shell.vendor.set_faults(Market.model_validate({"faults": [hole]}).faults)
-    until(lambda: "2025-02-03..2025-02-09" in shell.run("repair", "crypto", "--dry-run").out)
     shell.vendor.log.clear()
-    planned = shell.run("repair", "crypto", "--dry-run", "--json")
-    assert (planned.code, planned.json["repairs"] > 0, shell.asked()) == (3, True, [])
+    idle = shell.run("repair", "crypto", "--dry-run", "--json")
+    assert (idle.code, idle.json["repairs"], shell.asked()) == (3, 0, [])
+    assert "5 left alone, abandoned" in idle.json["found"]["crypto 1h"]
 
-    second = shell.run("repair", "crypto", "--json")
-
-    assert second.code == 3
-    rows = {(row["symbol"], row["timeframe"]): row for row in second.json["completeness"]}
+    done = shell.run("repair", "crypto", "--abandoned", "--json")
+    assert done.code == 3
+    rows = {(row["symbol"], row["timeframe"]): row for row in done.json["completeness"]}
     assert [rows[symbol, "1h"]["missing"] for symbol in ("BTC", "ETH")] == [7, 0]
     assert rows["ETH", "4h"]["stored"] == 42
     # The hole was answered without the bars a moment ago, and is asked for again an hour later.
     assert {entry["symbol"] for entry in shell.asked()} == {"ETH"}
     assert {row["trigger"] for row in shell.jobs()} == {"repair"}
-
-
-def test_what_was_abandoned_is_asked_for_once_more_on_request(shell: Shell) -> None:
-    gone = {"fault": "error", "symbols": ["ETH"], "status": 400, "code": -1121, "message": "Invalid symbol."}
-    shell.environment["MARKET_ASSETS_REPAIR_MAX_ATTEMPTS"] = "1"
-    shell.vendor.set_faults(Market.model_validate({"faults": [gone]}).faults)
-    shell.run("backfill", "crypto")
-    shell.vendor.set_faults([])
-    shell.vendor.log.clear()
-    idle = shell.run("repair", "crypto")
-    assert (idle.code, shell.asked()) == (3, [])
-    assert "7 left alone, abandoned" in idle.out
-    done = shell.run("repair", "crypto", "--abandoned")
-    assert done.code == 0
-    assert {entry["symbol"] for entry in shell.asked()} == {"ETH"}
 
 
 def test_ctrl_c_stops_a_backfill_the_next_one_ends_with_0_and_a_third_asks_for_nothing(shell: Shell) -> None:

@@ -97,8 +97,12 @@ def behind(
     newest = dict(list(closes.items())[-_NEWEST:])
     with store.reading(f"looking for what {profile.name} {timeframe} lacks") as view:
         judged = view.judged_at(profile.name, timeframe, [partition.key for partition in newest])
+    # An update judges as of the moment until which bars have settled, and writes down when it did.
+    settle = profile.update.settle
     due = [
-        partition for partition, last in newest.items() if partition.key not in judged or judged[partition.key] < last
+        partition
+        for partition, last in newest.items()
+        if partition.key not in judged or judged[partition.key] - settle < last
     ]
     return due, max(closes.values(), default=None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -13,13 +14,16 @@ from market_assets.market_time.partitions import partitions_in
 from market_assets.market_time.timeframes import TS, Timeframe, Window, from_micros, literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from market_assets.market_time.calendars import SessionCalendar
     from market_assets.market_time.partitions import Partition
     from market_assets.store import Store, Transaction
     from market_assets.universe import Profile, SourceSymbol
+
+
+_A_RUN = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -89,8 +93,21 @@ def touched(timeframe: Timeframe, calendar: SessionCalendar, window: Window, now
     return bars.filter(pl.col("closes_at") <= literal(now))
 
 
-def count_series(profile: Profile, genesis: dict[Timeframe, dict[str, datetime]], now: datetime) -> pl.DataFrame:
+def count_series(
+    profile: Profile,
+    genesis: Mapping[Timeframe, Mapping[str, datetime]],
+    now: datetime,
+    *,
+    newest: Mapping[Timeframe, Mapping[str, datetime]] | None = None,
+) -> pl.DataFrame:
     """How many bars each series of a profile must have by now.
+
+    Args:
+        profile: The profile.
+        genesis: By fetched timeframe and symbol, where it is known.
+        now: The present instant.
+        newest: By timeframe and symbol, the newest stored bar's open. Where it is given, a bar that has closed so lately that
+            the next update is still to bring it is only called for if a younger one is there.
 
     Returns:
         profile, symbol, timeframe, derived, expected, counted_until: the frame that `Transaction.put_series` takes.
@@ -111,8 +128,13 @@ def count_series(profile: Profile, genesis: dict[Timeframe, dict[str, datetime]]
                 bars = bars.filter(opens >= literal(year.start), opens < literal(year.end))
             else:
                 bars = calendar.bars(timeframe, year).filter(pl.col("closes_at") <= literal(now))
+            late = bars if newest is None else bars.filter(pl.col("closes_at") > literal(now - lag_of(profile)))
             for one in series:
-                counts[one.symbol] += bars.filter(belongs(one.window, derived=derived)).height
+                own = belongs(one.window, derived=derived)
+                counts[one.symbol] += bars.filter(own).height
+                if newest is not None and not late.is_empty():
+                    last = newest.get(timeframe, {}).get(one.symbol, start)
+                    counts[one.symbol] -= late.filter(own, pl.col("ts") > literal(last)).height
         rows += [
             (profile.name, symbol, str(timeframe), derived, expected, now.replace(tzinfo=None))
             for symbol, expected in counts.items()
@@ -131,11 +153,21 @@ def count_series(profile: Profile, genesis: dict[Timeframe, dict[str, datetime]]
     )
 
 
+def lag_of(profile: Profile) -> timedelta:
+    """How long after its close a bar may take to be there: until it has settled, the next update has begun, and a run has ended."""
+    return profile.update.settle + profile.update.every + _A_RUN
+
+
 def count_profile(store: Store, profile: Profile, now: datetime) -> None:
     """Write down in `ops.series` how many bars each series of a profile must have by now."""
     with store.reading(f"counting {profile.name}") as view:
         genesis = {timeframe: view.genesis(profile.name, timeframe) for timeframe in profile.timeframes.fetch}
-    counted = count_series(profile, genesis, now)
+        newest = {
+            timeframe: view.last_bars(profile.name, timeframe, now - lag_of(profile) - 2 * timeframe.duration)
+            for timeframe in (*profile.timeframes.fetch, *profile.timeframes.derive)
+            if view.has_candles(profile.name, timeframe)
+        }
+    counted = count_series(profile, genesis, now, newest=newest)
     with store.writing(f"counting {profile.name}") as transaction:
         prepare(transaction, profile)
         transaction.put_series(counted)

@@ -161,6 +161,14 @@ class Snapshot:
         ).fetchall()
         return {symbol: ts.replace(tzinfo=UTC) for symbol, ts in rows}
 
+    def last_bars(self, profile: str, timeframe: Timeframe, since: datetime) -> dict[str, datetime]:
+        """The open of the newest stored candle of each symbol that has one since an instant."""
+        rows = self._db.execute(
+            f"SELECT symbol, max(ts) FROM {candle_table(profile, timeframe)} WHERE ts >= ? GROUP BY symbol",
+            [_naive(since)],
+        ).fetchall()
+        return {symbol: ts.replace(tzinfo=UTC) for symbol, ts in rows}
+
     def genesis(self, profile: str, timeframe: Timeframe) -> dict[str, datetime]:
         """The first bar's open of each symbol as a source has named it last."""
         rows = self._db.execute(

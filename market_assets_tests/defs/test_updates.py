@@ -83,6 +83,17 @@ def test_the_running_day_is_filled_bar_by_bar_and_only_when_one_has_closed(groun
     assert ground.table("SELECT max(ts)::VARCHAR FROM kept.candles_1h").item() == "2025-02-05 12:00:00"
 
 
+def test_a_bar_that_closes_while_an_update_settles_is_the_next_ones_business(ground: Ground, vendor: Vendor) -> None:
+    ground.keep(vendor(), LIVE, now="2025-02-05T12:00:05+00:00")
+    update(ground)
+    assert ground.table("SELECT max(ts)::VARCHAR FROM kept.candles_1h").item() == "2025-02-05 10:00:00"
+    wait(ground, seconds=10)
+    update(ground)
+    assert ground.table("SELECT max(ts)::VARCHAR FROM kept.candles_1h").item() == "2025-02-05 11:00:00"
+    wait(ground, seconds=10)
+    assert tick(ground) == "1h: nothing has closed since 2025-02-05 12:00Z"
+
+
 def test_a_late_revision_of_the_newest_bars_is_taken_and_the_old_values_are_kept(
     ground: Ground, vendor: Vendor
 ) -> None:

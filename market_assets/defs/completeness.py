@@ -15,6 +15,7 @@ from market_assets.defs.candles import when_input_changes
 from market_assets.defs.keys import candles_key
 from market_assets.defs.resources import Clock, StoreResource
 from market_assets.fill.matrix import heat_of, matrix_of
+from market_assets.fill.series import lag_of
 from market_assets.quality.heatmap import heat_map
 from market_assets.quality.verdicts import share
 from market_assets.universe import Profile
@@ -79,7 +80,8 @@ def completeness_asset(profile: Profile) -> dg.AssetsDefinition:
         # This counts what there must be by now first, so that the picture and the table speak of one instant.
         matrix = matrix_of(opened, [profile], now)
         with opened.reading(f"drawing the heat map of {profile.name}") as view:
-            cells, bucket = heat_of(view, profile, now)
+            # What the next update is still to bring is not missing yet.
+            cells, bucket = heat_of(view, profile, now - lag_of(profile))
         picture = heat_map(
             cells,
             list(profile.symbols),

@@ -219,8 +219,8 @@ class Snapshot:
         Args:
             profile: The profile's name.
             timeframe: The candles' timeframe.
-            due: symbol, partition, bucket (the first day of its stretch), expected (null: as many bars as it was judged by);
-                a row a partition that must have a bar.
+            due: symbol, partition, bucket (the first day of its stretch), expected (null, or fewer: as many bars as it was judged
+                by); a row a partition that must have a bar.
 
         Returns:
             symbol, bucket, share (0 to 1), never_filled: some partition of it was never judged, which makes the share 0.
@@ -228,7 +228,7 @@ class Snapshot:
         with self._lent("due", due):
             return self._frame(
                 "WITH counted AS ("
-                "SELECT d.symbol, d.bucket, coalesce(d.expected, p.expected) AS expected, p.expected - p.missing AS known "
+                "SELECT d.symbol, d.bucket, greatest(d.expected, p.expected) AS expected, p.expected - p.missing AS known "
                 # Of a partition that was judged before its symbol's first bar was known, nothing is known.
                 "FROM due d LEFT JOIN ops.partitions p ON p.profile = ? AND p.timeframe = ? AND p.expected > 0 "
                 "AND p.symbol = d.symbol AND p.partition = d.partition"

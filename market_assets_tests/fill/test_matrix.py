@@ -154,7 +154,7 @@ def test_the_matrix_counts_up_to_now_and_tells_what_is_abandoned(ground: Ground)
             "TIMESTAMP '2025-02-28' AS first_ts, TIMESTAMP '2025-02-28 02:00' AS last_ts, 3 AS bars, 'abandoned' AS status, "
             "5 AS attempts, 0 AS failures, 0 AS confirmations, TIMESTAMP '2025-03-01' AS first_seen, 'attempts: asked 5 times' AS reason"
         )
-    ground.wait(hours=2)
+    ground.wait(hours=2, minutes=30)
     found = {
         (row["symbol"], row["timeframe"]): row
         for row in matrix_of(ground.store, [ground.profile], ground.clock()).to_dicts()

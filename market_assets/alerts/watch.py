@@ -214,9 +214,8 @@ def store_troubles(view: Snapshot, universe: Universe, now: datetime) -> list[Tr
             own = _of(profile, timeframe)
             rows = gaps.filter(own)
             if not rows.is_empty():
-                found += gap_troubles(
-                    profile.name, timeframe, whole_gaps(rows, profile, timeframe), universe.alerts, now
-                )
+                whole = whole_gaps(rows, profile, timeframe, alike=("symbol", "status"))
+                found += gap_troubles(profile.name, timeframe, whole, universe.alerts, now)
             expected = dict(bare.filter(own).select("symbol", "expected").iter_rows())
             empty = {symbol: bars for symbol, bars in expected.items() if bars * timeframe.duration >= _NOTICEABLE}
             found += missing_symbols(profile.name, timeframe, empty)

@@ -14,7 +14,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 )
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 from dagster._core.events import RunFailureReason
-from dagster._core.scheduler.instigation import TickStatus
+from dagster._core.scheduler.instigation import InstigatorType, SensorInstigatorData, TickStatus
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 from dagster._core.storage.tags import (
@@ -278,3 +278,16 @@ def _last_tick(instance: DagsterInstance, state: InstigatorState) -> Beat | None
 
 def _first_line(messages: Sequence[str]) -> str:
     return next((line for message in messages for line in message.splitlines() if line), "")
+
+
+def wake_sensors(instance: DagsterInstance) -> None:
+    """Forget when each sensor ticked last, so that the daemon ticks them all as soon as it starts; their cursors stay.
+
+    Dagster keeps that moment over a restart: a sensor of an hour's interval would sleep on for the rest of it, and after a clock
+    that was ahead, until that time comes.
+    """
+    for state in instance.all_instigator_state(instigator_type=InstigatorType.SENSOR):
+        data = state.instigator_data
+        if isinstance(data, SensorInstigatorData):
+            rested = data._replace(last_tick_timestamp=None, last_tick_start_timestamp=None)
+            instance.update_instigator_state(state.with_data(rested))

@@ -12,7 +12,7 @@ import polars as pl
 from dagster import AutomationCondition
 
 from market_assets.defs.candles import when_input_changes
-from market_assets.defs.keys import candles_key
+from market_assets.defs.keys import candles_key, process_tags
 from market_assets.defs.resources import Clock, StoreResource
 from market_assets.fill.matrix import heat_of, matrix_of
 from market_assets.fill.series import lag_of
@@ -74,7 +74,10 @@ def completeness_asset(profile: Profile) -> dg.AssetsDefinition:
         group_name=profile.name,
         owners=["team:market-data"],
     )
-    def completeness(store: StoreResource, clock: Clock) -> dg.MaterializeResult[None]:
+    def completeness(
+        context: dg.AssetExecutionContext, store: StoreResource, clock: Clock
+    ) -> dg.MaterializeResult[None]:
+        context.instance.add_run_tags(context.run.run_id, process_tags())
         now = clock.now()
         opened = store.store(clock)
         # This counts what there must be by now first, so that the picture and the table speak of one instant.

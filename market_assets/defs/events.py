@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from market_assets.defs.adapter import asset_output, check_evaluation, check_output, latest_materializations
+from market_assets.defs.keys import process_tags
 from market_assets.fill.job import BY_SYMBOL
 from market_assets.quality.verdicts import share
 
@@ -45,6 +46,10 @@ class Reporter:
     reported: set[str] = field(default_factory=set)
     new: int = 0
     told: int = 0
+
+    def __post_init__(self) -> None:
+        # So that a run whose process dies with the machine can be told from one that goes on.
+        self.context.instance.add_run_tags(self.context.run.run_id, process_tags())
 
     def report(self, outcomes: Sequence[PartitionOutcome]) -> Iterator[Any]:
         """Materialize the filled ones, then give every one its verdicts."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+
+from market_assets.store.process import birth_of, is_alive, this_host
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,6 +21,10 @@ AUTOMATION, BACKFILL, MANUAL, REPAIR, UPDATE = "automation", "backfill", "manual
 
 PROFILE_TAG = "market_assets/profile"
 
+# Tags with this prefix are not shown in the UI.
+_HOST_TAG, _PROCESS_TAG = ".dagster/market_assets_host", ".dagster/market_assets_process"
+_BIRTH_TAG = ".dagster/market_assets_process_birth"
+
 
 def candles_key(profile: str, timeframe: Timeframe) -> dg.AssetKey:
     """The asset key of a profile's candles."""
@@ -29,6 +36,18 @@ def trigger_of(tags: Mapping[str, str]) -> str:
     if "dagster/from_automation_condition" in tags:
         return AUTOMATION
     return tags.get(TRIGGER_TAG) or (BACKFILL if "dagster/backfill" in tags else MANUAL)
+
+
+def process_tags() -> dict[str, str]:
+    """Tags that tell which process of which host executes a run."""
+    return {_HOST_TAG: this_host(), _PROCESS_TAG: str(os.getpid()), _BIRTH_TAG: birth_of(os.getpid()) or ""}
+
+
+def is_orphan(tags: Mapping[str, str]) -> bool:
+    """True for a run of this host whose process has ended; one of another host may be alive."""
+    process = tags.get(_PROCESS_TAG)
+    ours = process is not None and tags.get(_HOST_TAG) == this_host()
+    return ours and not is_alive(int(process or 0), tags.get(_BIRTH_TAG) or None)
 
 
 def op_config(keys: Sequence[dg.AssetKey], config: Mapping[str, object]) -> dict[str, Any]:

@@ -20,11 +20,12 @@ from market_assets.defs.runs import RangeRun, plan_backfill
 from market_assets.errors import MarketAssetsError
 from market_assets.fill.judge import partition_key
 from market_assets.fill.repair import Launches, Pause, RepairPlan, RepairRun, Trouble, plan_repairs
-from market_assets.fill.series import calendar_of
+from market_assets.fill.series import calendar_of, series_of, unfinished_partitions
+from market_assets.fill.series import partitions_of as partitions_with_bars
 from market_assets.market_time.gaps import Priority
-from market_assets.market_time.partitions import Partition, hull, partitions_in
+from market_assets.market_time.partitions import Partition, hull
 from market_assets.market_time.timeframes import Timeframe, Window, literal
-from market_assets.quality.evidence import MISSING
+from market_assets.quality.evidence import State
 from market_assets.sources.base import Source
 from market_assets.store import Store
 from market_assets.universe import Profile
@@ -126,7 +127,7 @@ def repair_sensor(profile: Profile, now: datetime) -> dg.SensorDefinition:
             return _tick(context, memory, profile, definitions, store=kept, sources=sources.build(profile), now=now)
         except MarketAssetsError as error:
             # A store that is busy or a source that is gone is no fault of the sensor: the next tick looks again.
-            return dg.SensorResult(skip_reason=f"nothing was looked at: {error}", cursor=memory.dump())
+            return dg.SensorResult(skip_reason=f"nothing was looked at: {error}", cursor=context.cursor)
 
     return repair
 
@@ -152,14 +153,27 @@ def look_at(
     states = partition_states(instance, key, definition)
     faulty = {partition for check in _CHECKS for partition in check_failures(instance, key, check).failed}
     with store.reading(f"looking for gaps in {profile.name} {timeframe}") as view:
-        ledger = view.gaps(profile.name, timeframe, symbols=list(profile.symbols))
-    gaps = ledger.filter(pl.col("status").is_in(MISSING)).with_columns(
-        partition_key(profile.partitions.of(timeframe), "first_ts").cast(pl.String).alias("partition")
+        ledger = view.unexplained(profile.name, timeframe, list(profile.symbols))
+        dead = view.dead_symbols(profile.name, timeframe)
+        judged = view.judged_partitions(profile.name, timeframe, list(profile.symbols))
+        genesis = view.genesis(profile.name, timeframe)
+    series = [one.since(genesis.get(one.symbol)) for one in series_of(profile, now) if one.symbol not in dead]
+    begun = states.materialized | set(judged["partition"])
+    filled = [one for one in partitions if one.key in begun]
+    unfinished = unfinished_partitions(
+        profile, timeframe, filled, series=series, judged=judged, until=now - profile.repair.every
+    )
+    # What a dead symbol lacks is asked for by nobody, whatever the ledger says.
+    status = pl.when(pl.col("symbol").is_in(list(dead))).then(pl.lit(State.ABANDONED.value)).otherwise("status")
+    gaps = ledger.with_columns(
+        partition_key(profile.partitions.of(timeframe), "first_ts").cast(pl.String).alias("partition"), status=status
     )
     known = set(gaps["partition"])
     troubled = {}
     for partition in partitions:
-        if partition.key in states.failed:
+        if partition.key in unfinished:
+            troubled[partition.key] = Trouble.UNFINISHED
+        elif partition.key in states.failed:
             troubled[partition.key] = Trouble.FAILED
         elif partition.key in faulty or partition.key in known:
             troubled[partition.key] = Trouble.FAULTY
@@ -331,10 +345,10 @@ def describe(look: Look) -> str:
 
 
 def _due(profile: Profile, timeframe: Timeframe, now: datetime) -> list[Partition]:
-    """The partitions in which a bar has closed, oldest first."""
+    """The partitions in which a bar of some series has closed, oldest first."""
     window = profile.window(now)
     calendar = calendar_of(profile)
-    partitions = partitions_in(calendar, timeframe, profile.partitions.of(timeframe), window)
+    partitions = partitions_with_bars(profile, timeframe, series_of(profile, now), window)
     while partitions:
         newest = partitions[-1].window.intersect(Window(window.start, max(window.start, now)))
         bars = calendar.bars(timeframe, partitions[-1].window) if newest else None

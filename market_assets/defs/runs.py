@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,10 +12,9 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from market_assets.defs.adapter import range_tags, was_interrupted
-from market_assets.defs.keys import MANUAL, TRIGGER_TAG, candles_key, op_config
+from market_assets.defs.keys import MANUAL, TRIGGER_TAG, candles_key, is_orphan, op_config, process_tags
 from market_assets.fill.series import calendar_of
 from market_assets.market_time.partitions import partitions_in
-from market_assets.store.process import is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -27,8 +25,6 @@ if TYPE_CHECKING:
     from market_assets.universe import Profile
 
 _PARTITIONS_PER_RUN = 400
-# Tags with this prefix are not shown in the UI.
-_HOST_TAG, _PROCESS_TAG = ".dagster/market_assets_host", ".dagster/market_assets_process"
 _SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -108,8 +104,7 @@ def execute(
         tags={
             **range_tags(run.partitions[0], run.partitions[-1]),
             TRIGGER_TAG: trigger,
-            _HOST_TAG: socket.gethostname(),
-            _PROCESS_TAG: str(os.getpid()),
+            **process_tags(),
         },
         run_config={**_SILENT, **(op_config(keys, config) if config else {})},
         raise_on_error=False,
@@ -138,12 +133,14 @@ def prepare_home(home: Path) -> None:
 
 
 def fail_orphans(instance: dg.DagsterInstance) -> Sequence[str]:
-    """Mark the terminal's runs whose process is gone as failed, so that their partitions do not look busy for ever."""
-    running = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING]))
+    """Mark the runs whose process is gone as failed, so that their partitions and pools do not look busy for ever.
+
+    Nobody else does after a power cut: Dagster's daemon asks a run's launcher, and that one is gone as well.
+    """
+    unfinished = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
     failed = []
-    for run in running:
-        process = run.tags.get(_PROCESS_TAG)
-        if process and run.tags.get(_HOST_TAG) == socket.gethostname() and not is_alive(int(process)):
-            instance.report_run_failed(run, "The terminal that ran this was stopped; what it had committed is kept.")
+    for run in instance.get_runs(dg.RunsFilter(statuses=unfinished)):
+        if is_orphan(run.tags):
+            instance.report_run_failed(run, "The process that ran this is gone; what it had committed is kept.")
             failed.append(run.run_id)
     return failed

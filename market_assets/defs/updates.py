@@ -14,14 +14,18 @@ from market_assets.defs.keys import PROFILE_TAG, TRIGGER_TAG, UPDATE, candles_ke
 from market_assets.defs.repair import PATIENCE, in_flight
 from market_assets.defs.resources import Clock, StoreResource
 from market_assets.errors import StoreError
-from market_assets.fill.series import calendar_of
-from market_assets.market_time.partitions import Partition, partitions_in
+from market_assets.fill.judge import partition_key
+from market_assets.fill.series import calendar_of, partitions_of, series_of
+from market_assets.market_time.partitions import Partition, hull
 from market_assets.market_time.timeframes import Timeframe, Window, literal
 from market_assets.store import Store
 from market_assets.universe import Profile
 
 _NEWEST = 3
 """So many of the newest partitions are an update's business; what is missing in older ones is a repair's."""
+
+_LOOKS_AGAIN = 10
+"""So many updates after a session's close its last bars are asked for again."""
 
 _FIRST_OF_ALL = "10"
 """The priority of an update among queued runs: above any repair and backfill."""
@@ -79,31 +83,39 @@ def behind(
 ) -> tuple[list[Partition], datetime | None]:
     """The newest partitions in which a bar has closed since they were judged, oldest first, and when the newest bar closed.
 
+    They reach back to the newest bars that are asked for again, also over a night or a weekend; and once more some time after a
+    session's close, for its last bars are those that are revised most often.
+
     Raises:
         StoreError: The store stayed busy, or cannot be read.
     """
     calendar, window = calendar_of(profile), profile.window(now)
-    cadence = profile.partitions.of(timeframe)
     # No market stays closed for a month.
     recent = window.intersect(Window(window.end - max(timedelta(days=31), 62 * timeframe.duration), window.end))
     if recent is None:
         return [], None
-    closes = {}
-    for partition in partitions_in(calendar, timeframe, cadence, recent):
-        bars = calendar.bars(timeframe, partition.window)
-        last = bars.filter(pl.col("closes_at") <= literal(now))["closes_at"].max()
-        if isinstance(last, datetime):
-            closes[partition] = last.replace(tzinfo=UTC)
-    newest = dict(list(closes.items())[-_NEWEST:])
+    partitions = partitions_of(profile, timeframe, series_of(profile, now), recent)
+    if not partitions:
+        return [], None
+    bars = calendar.bars(timeframe, hull(partitions)).filter(pl.col("closes_at") <= literal(now))
+    part = partition_key(profile.partitions.of(timeframe)).cast(pl.String)
+    last = dict(bars.group_by(part).agg(pl.max("closes_at")).iter_rows())
+    closes = {each: last[each.key].replace(tzinfo=UTC) for each in partitions if each.key in last}
+    newest = list(closes)[-_NEWEST:]
     with store.reading(f"looking for what {profile.name} {timeframe} lacks") as view:
         judged = view.judged_at(profile.name, timeframe, [partition.key for partition in newest])
-    # An update judges as of the moment until which bars have settled, and writes down when it did.
-    settle = profile.update.settle
-    due = [
-        partition
-        for partition, last in newest.items()
-        if partition.key not in judged or judged[partition.key] - settle < last
-    ]
+
+    def lacks(partition: Partition) -> bool:
+        if partition.key not in judged:
+            return True
+        again = closes[partition] + _LOOKS_AGAIN * profile.update.every
+        until = judged[partition.key]
+        return bool(until < closes[partition] or until < again <= now)
+
+    due = [partition for partition in newest if lacks(partition)]
+    if due and profile.update.recheck:
+        recheck = set(bars.tail(profile.update.recheck).select(part).to_series())
+        due = [partition for partition in newest if partition in due or partition.key in recheck]
     return due, max(closes.values(), default=None)
 
 
@@ -112,7 +124,6 @@ def _request(profile: Profile, timeframe: Timeframe, due: list[Partition], newes
     # What is made of these candles goes along, and saves a process each; what has other partitions follows by automation.
     along = [each for each in profile.timeframes.derive if each.intraday and profile.input_of(each) == timeframe]
     return dg.RunRequest(
-        # One run for one newest bar, whoever asks for it.
         run_key=f"{key.to_user_string()}/{newest:%Y-%m-%dT%H:%M}",
         asset_selection=[key, *(candles_key(profile.name, each) for each in along), completeness_key(profile.name)],
         run_config=op_config([key], {"newest_first": True, "only_due": True, "recheck": profile.update.recheck}),

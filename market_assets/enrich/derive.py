@@ -156,7 +156,7 @@ class Derive:
         changed = transaction.replace_derived(profile.name, self._timeframe, expected, rows)
         states = self._states(transaction, expected, inputs, rows).filter(window.holds())
         counts = self._counts(states)
-        transaction.put_judged(profile.name, self._timeframe, count_frame(counts))
+        transaction.put_judged(profile.name, self._timeframe, count_frame(counts), self._now)
 
         part = partition_key(self._cadence)
         extents = rows.group_by(part).agg(pl.len(), first=pl.min("ts"), last=pl.max("ts"))

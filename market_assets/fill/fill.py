@@ -78,7 +78,7 @@ class Fill:
         newest_first: Newest partition first.
         refetch: Ask also for what is stored or explained, to find revisions and a moved genesis.
         only_due: Leave out gaps that were asked for and whose waiting time is not over, and symbols that no source has ever had.
-        recheck: Ask also for so many of the newest closed bars where they are stored, to find late revisions.
+        recheck: Ask also for so many of the newest closed bars, whatever is known of them, to find late rows and revisions.
         max_fills: So many requests at the most, of each chunk's pages the newest; None for no limit.
         max_time: After this nothing more is asked; what was had until then is kept.
         run_id: Names the caller's run in `ops.jobs`.
@@ -284,11 +284,10 @@ class Fill:
         transaction.put_judged(profile, timeframe, counts.with_columns(*nothing))
 
     def _dead_symbols(self) -> frozenset[str]:
-        """The symbols of which nothing is stored and something was given up: asking for each new bar of them would never end."""
+        """The symbols that nobody has: asking for each new bar of them would never end."""
         profile, timeframe = self._profile.name, self._timeframe
         with self._store.reading(f"looking for dead symbols of {profile} {timeframe}") as view:
-            gaps = view.gaps(profile, timeframe).filter(pl.col("status") != State.OPEN)
-            return frozenset(gaps["symbol"]) - view.symbols_stored(profile, timeframe)
+            return frozenset(view.dead_symbols(profile, timeframe))
 
     def _plan(
         self, fetcher: Fetcher, judge: Judge, series: Mapping[str, Series], partitions: list[Partition], job: Job
@@ -341,7 +340,7 @@ class Fill:
                 pl.col("closes_at") <= literal(self._now)
             )
             recent = newest["ts"].tail(self._recheck)
-            wanted |= (pl.col("state") == State.STORED) & pl.col("ts").is_in(recent.implode())
+            wanted |= (pl.col("state") != State.HALTED) & pl.col("ts").is_in(recent.implode())
         return states.with_columns(wanted=wanted)
 
     def _since(self, bars: int) -> Window:

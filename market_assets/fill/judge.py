@@ -172,7 +172,7 @@ class Judge:
             gaps = to_ledger(states, remembered, partition_key(self._cadence))
             transaction.put_gaps(profile, timeframe, symbols, window, gaps)
         counts = self._counts(states)
-        transaction.put_judged(profile, timeframe, count_frame(counts))
+        transaction.put_judged(profile, timeframe, count_frame(counts), self._now)
         heads = self._open_heads(transaction, states)
 
         new = rows if len(merged.new) == len(rows) else merged.new.join(rows, on=["symbol", "ts"])
@@ -439,29 +439,35 @@ def _coverage(answers: Sequence[Answer], window: Window) -> pl.DataFrame:
 def _asked(answers: Sequence[Answer], known: Collection[str]) -> pl.DataFrame:
     """What was asked for; where no source reaches, the asking concludes nothing.
 
-    Neither does it for a symbol that is not known: some vendors have an empty answer for one that they have never heard of.
+    Neither does an empty answer for a symbol that is not known: some vendors have one for what they have never heard of. One that
+    is known and refused all the same is a matter of keys and addresses, and may be answered for another time.
     """
     rows = []
     for answer in answers:
         page, spoken = answer.page, answer.spoken
         if answer.unasked:
             continue
-        parts = [(page.window, False, answer.reason)]
+        is_known = page.symbol in known
+        failed = answer.failed or (is_known and bool(answer.errors))
+        parts = [(page.window, False, failed or not answer.errors, answer.reason)]
         if spoken is not None:
             unreached = "no source reaches this far"
             before, after = Window(page.window.start, spoken.start), Window(spoken.end, page.window.end)
-            sure = answer.conclusive and page.symbol in known
-            parts = [(before, False, unreached), (spoken, sure, answer.reason), (after, False, unreached)]
+            parts = [
+                (before, False, True, unreached),
+                (spoken, answer.conclusive and is_known, failed, answer.reason),
+                (after, False, True, unreached),
+            ]
         rows += [
             (
                 page.symbol,
                 *(edge.replace(tzinfo=None) for edge in (part.start, part.end)),
                 conclusive,
                 answer.quiet,
-                answer.failed,
+                out_of_reach,
                 why,
             )
-            for part, conclusive, why in parts
+            for part, conclusive, out_of_reach, why in parts
             if not part.empty
         ]
     return pl.DataFrame(rows, schema=ASKED_SCHEMA, orient="row")

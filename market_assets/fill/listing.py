@@ -37,6 +37,8 @@ GAP_SCHEMA = pl.Schema(
 )
 """A gap as `listed_gaps` gives it."""
 
+_ALIKE = ("symbol", "status", "reason")
+
 
 def listed_gaps(
     store: Store, profiles: Sequence[Profile], *, symbols: Sequence[str] | None, now: datetime, explained: bool
@@ -72,29 +74,32 @@ def listed_gaps(
     return pl.concat(found).sort("last_ts", "profile", "symbol", descending=[True, False, False])
 
 
-def whole_gaps(rows: pl.DataFrame, profile: Profile, timeframe: Timeframe) -> pl.DataFrame:
+def whole_gaps(
+    rows: pl.DataFrame, profile: Profile, timeframe: Timeframe, *, alike: Sequence[str] = _ALIKE
+) -> pl.DataFrame:
     """Join what the ledger has cut at the partitions of one profile's timeframe.
 
     Args:
         rows: At least one; the columns that `join_neighbours` takes.
         profile: Whose rows.
         timeframe: Their timeframe.
+        alike: What must be the same for two to be one; an error's words often name the page that was asked for.
 
     Returns:
         symbol, status, reason, first_ts, last_ts, attempts, asked_at, first_seen, bars.
     """
     span = Window.spanning(rows["first_ts"], rows["last_ts"] + timeframe.duration)
-    return join_neighbours(rows, calendar_of(profile).bars(timeframe, span)["ts"])
+    return join_neighbours(rows, calendar_of(profile).bars(timeframe, span)["ts"], alike)
 
 
-def join_neighbours(gaps: pl.DataFrame, grid: pl.Series) -> pl.DataFrame:
-    """Join rows of the ledger that follow each other on the calendar with the same status and reason.
+def join_neighbours(gaps: pl.DataFrame, grid: pl.Series, alike: Sequence[str] = _ALIKE) -> pl.DataFrame:
+    """Join rows of the ledger that follow each other on the calendar.
 
     Args:
         gaps: symbol, first_ts, last_ts, bars, status, attempts, first_seen, asked_at, reason.
         grid: The opens of every bar of the calendar between the first and the last, sorted.
+        alike: The columns that must be the same.
     """
-    alike = ["symbol", "status", "reason"]
     placed = gaps.with_columns(
         first_place=grid.search_sorted(gaps["first_ts"]).cast(pl.Int64), last_place=grid.search_sorted(gaps["last_ts"]).cast(pl.Int64)
     ).sort("symbol", "first_ts")  # fmt: skip
@@ -105,7 +110,7 @@ def join_neighbours(gaps: pl.DataFrame, grid: pl.Series) -> pl.DataFrame:
         placed.with_columns(whole=breaks.fill_null(value=True).cum_sum())
         .group_by("whole", maintain_order=True)
         .agg(
-            pl.first(*alike),
+            pl.first("symbol", "status", "reason"),
             pl.min("first_ts", "first_seen"),
             pl.max("last_ts", "attempts", "asked_at"),
             pl.sum("bars"),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from market_assets.universe import EvidenceSettings, RepairSettings
 
 _PARTITIONS_PER_RUN = 200
+_DAY = timedelta(days=1)
 _TAKEN_ALONG = 7
 """A run costs seconds and a partition that is whole costs hundredths of one: so many of these between two are taken along."""
 
@@ -112,6 +113,7 @@ class Trouble(StrEnum):
     ABSENT = "never filled"
     FAILED = "failed"
     FAULTY = "a check failed"
+    UNFINISHED = "not judged to its end, or not for every symbol"
 
 
 class Pause(StrEnum):
@@ -177,13 +179,14 @@ def plan_repairs(
     """Decide which troubled partitions are repaired now.
 
     A partition with open gaps in the ledger is repaired when one of them is due; one with none but abandoned gaps is not. One
-    of which the ledger knows no gap (never filled, or its run died) is filled, and after `max_attempts` runs left to a person.
+    of which the ledger knows no gap (never filled, or its run died) is filled, and after `max_attempts` runs once a day.
 
     Args:
         partitions: All that are due, oldest first.
         troubled: The keys of those in trouble.
         in_flight: The keys that an unfinished run is to materialize.
-        gaps: The ledger's open and abandoned rows with their partition's key: partition, LEDGER_SCHEMA.
+        gaps: The ledger's open and abandoned rows: partition (its key), symbol, first_ts, last_ts, status, attempts, failures,
+            confirmed_at, asked_at.
         launches: What was launched before for those in trouble.
         timeframe: Their timeframe.
         page_sizes: How many bars one request for a symbol may span.
@@ -201,8 +204,10 @@ def plan_repairs(
         key = partition.key
         if key not in troubled:
             continue
-        too_old = troubled[key] is Trouble.ABSENT and partition.window.end <= oldest_absent
-        pause, due = _pause_of(key, ledger, launches.get(key), budget, now, too_old=too_old)
+        too_old = troubled[key] in {Trouble.ABSENT, Trouble.UNFINISHED} and partition.window.end <= oldest_absent
+        pause, due = _pause_of(key, troubled[key], ledger, launches.get(key), budget=budget, now=now)
+        if pause is None and too_old and key not in ledger.due:
+            pause = Pause.BEFORE_FIRST_BACKFILL
         if key in in_flight:
             paused[Pause.IN_FLIGHT].append(key)
         elif pause is None:
@@ -255,19 +260,20 @@ class _Ledger:
 
 
 def _pause_of(
-    key: str, ledger: _Ledger, before: Launches | None, budget: RepairSettings, now: datetime, *, too_old: bool
+    key: str, trouble: Trouble, ledger: _Ledger, before: Launches | None, *, budget: RepairSettings, now: datetime
 ) -> tuple[Pause | None, datetime | None]:
     """Why a troubled partition is left alone, and until when; no reason if it is not."""
-    again = now
-    if before is not None and before.at <= now:
-        again = before.at + wait_after(before.count, budget)
-    if key in ledger.due or key in ledger.rests:
+    tried = before is not None and before.at <= now
+    wait = wait_after(before.count, budget) if before is not None else timedelta()
+    again = before.at + wait if before is not None and tried else now
+    if key in ledger.due or (key in ledger.rests and trouble is not Trouble.UNFINISHED):
         due = again if key in ledger.due else max(again, ledger.rests[key])
         return (Pause.BACKOFF, due) if due > now else (None, None)
-    if key in ledger.abandoned or (before is not None and before.count >= budget.max_attempts):
+    if key in ledger.abandoned and trouble is not Trouble.UNFINISHED:
         return Pause.ABANDONED, None
-    if too_old:
-        return Pause.BEFORE_FIRST_BACKFILL, None
+    if before is not None and tried and before.count >= budget.max_attempts:
+        # Whatever keeps its runs from so much as a word, it may be mended one day.
+        again = before.at + max(wait, _DAY)
     return (Pause.BACKOFF, again) if again > now else (None, None)
 
 

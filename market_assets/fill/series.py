@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from market_assets.errors import UniverseError
 from market_assets.market_time.calendars import load_calendar
 from market_assets.market_time.partitions import partitions_in
-from market_assets.market_time.timeframes import TS, Timeframe, Window, from_micros, literal
+from market_assets.market_time.timeframes import TS, Timeframe, Window, from_micros, literal, to_micros
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -70,6 +71,44 @@ def partitions_of(profile: Profile, timeframe: Timeframe, series: Sequence[Serie
     return partitions_in(calendar_of(profile), timeframe, profile.partitions.of(timeframe), inside)
 
 
+def unfinished_partitions(
+    profile: Profile,
+    timeframe: Timeframe,
+    partitions: Sequence[Partition],
+    *,
+    series: Sequence[Series],
+    judged: pl.DataFrame,
+    until: datetime,
+) -> set[str]:
+    """The keys of the partitions that were judged before their last bar closed, or not for every series that is in them.
+
+    Args:
+        profile: The profile.
+        timeframe: A fetched timeframe of it.
+        partitions: Those that were filled.
+        series: The series of the profile, from their genesis on.
+        judged: partition, judged_at, symbols: until when each was judged, and for how many of the series.
+        until: Bars that closed later need not have been judged yet.
+    """
+    known = {key: (at.replace(tzinfo=UTC), symbols) for key, at, symbols in judged.iter_rows()}
+    bounds = np.array([one.window.micros for one in series], dtype=np.int64).reshape(-1, 2)
+    after = to_micros(until)
+    found = set()
+    for partition in partitions:
+        at, symbols = known.get(partition.key, (until, 0))
+        first, end = partition.window.micros
+        # A series that begins or ends inside may have no bar here.
+        if symbols < int(((bounds[:, 0] <= first) & (bounds[:, 1] >= min(end, after))).sum()):
+            found.add(partition.key)
+        # Bars close after they open, so that a partition judged after its end lacks one bar at the most.
+        elif at < partition.window.end + timeframe.duration and at < until:
+            bars = calendar_of(profile).bars(timeframe, partition.window)
+            late = bars.filter(pl.col("closes_at") > literal(at), pl.col("closes_at") <= literal(until))
+            if not late.is_empty():
+                found.add(partition.key)
+    return found
+
+
 def calendar_of(profile: Profile) -> SessionCalendar:
     """The profile's calendar, loaded once a process."""
     return load_calendar(profile.calendar)
@@ -98,7 +137,7 @@ def count_series(
     genesis: Mapping[Timeframe, Mapping[str, datetime]],
     now: datetime,
     *,
-    newest: Mapping[Timeframe, Mapping[str, datetime]] | None = None,
+    judged: Mapping[Timeframe, datetime] | None = None,
 ) -> pl.DataFrame:
     """How many bars each series of a profile must have by now.
 
@@ -106,11 +145,11 @@ def count_series(
         profile: The profile.
         genesis: By fetched timeframe and symbol, where it is known.
         now: The present instant.
-        newest: By timeframe and symbol, the newest stored bar's open. Where it is given, a bar that has closed so lately that
-            the next update is still to bring it is only called for if a younger one is there.
+        judged: By timeframe, until when its newest partition has been judged. Where it is given, a bar that has closed since, so
+            lately that the next update is still to bring it, is not called for.
 
     Returns:
-        profile, symbol, timeframe, derived, expected, counted_until: the frame that `Transaction.put_series` takes.
+        The frame that `Transaction.put_series` takes.
     """
     calendar = calendar_of(profile)
     rows = []
@@ -118,26 +157,33 @@ def count_series(
         derived = timeframe in profile.timeframes.derive
         base = base_of(profile, timeframe)
         series = [one.since(genesis.get(base, {}).get(one.symbol)) for one in series_of(profile, now)]
+        until = now if judged is None else min(now, max(judged.get(timeframe, now), now - lag_of(profile)))
         counts = dict.fromkeys((one.symbol for one in series), 0)
         start = min(one.window.start for one in series)
         for year in _years(Window(start, max(now, start))):
             if derived:
-                bars = touched(timeframe, calendar, year, now)
+                bars = touched(timeframe, calendar, year, until)
                 # A bar that two years touch is counted in the one in which it opens, and one that was open at the start in the first.
                 opens = pl.max_horizontal("opens_at", literal(start))
                 bars = bars.filter(opens >= literal(year.start), opens < literal(year.end))
             else:
-                bars = calendar.bars(timeframe, year).filter(pl.col("closes_at") <= literal(now))
-            late = bars if newest is None else bars.filter(pl.col("closes_at") > literal(now - lag_of(profile)))
+                bars = calendar.bars(timeframe, year).filter(pl.col("closes_at") <= literal(until))
             for one in series:
-                own = belongs(one.window, derived=derived)
-                counts[one.symbol] += bars.filter(own).height
-                if newest is not None and not late.is_empty():
-                    last = newest.get(timeframe, {}).get(one.symbol, start)
-                    counts[one.symbol] -= late.filter(own, pl.col("ts") > literal(last)).height
+                counts[one.symbol] += bars.filter(belongs(one.window, derived=derived)).height
+        # A derived bar that a series begins or ends in may have a `ts` outside of it.
+        reach = timeframe.duration if derived else timedelta()
         rows += [
-            (profile.name, symbol, str(timeframe), derived, expected, now.replace(tzinfo=None))
-            for symbol, expected in counts.items()
+            (
+                profile.name,
+                one.symbol,
+                str(timeframe),
+                derived,
+                counts[one.symbol],
+                until.replace(tzinfo=None),
+                (one.window.start - reach).replace(tzinfo=None),
+                (one.window.end + reach).replace(tzinfo=None),
+            )
+            for one in series
         ]
     return pl.DataFrame(
         rows,
@@ -148,6 +194,8 @@ def count_series(
             "derived": pl.Boolean,
             "expected": pl.Int64,
             "counted_until": TS,
+            "start_ts": TS,
+            "end_ts": TS,
         },
         orient="row",
     )
@@ -162,12 +210,12 @@ def count_profile(store: Store, profile: Profile, now: datetime) -> None:
     """Write down in `ops.series` how many bars each series of a profile must have by now."""
     with store.reading(f"counting {profile.name}") as view:
         genesis = {timeframe: view.genesis(profile.name, timeframe) for timeframe in profile.timeframes.fetch}
-        newest = {
-            timeframe: view.last_bars(profile.name, timeframe, now - lag_of(profile) - 2 * timeframe.duration)
+        found = {
+            timeframe: view.newest_judged_at(profile.name, timeframe)
             for timeframe in (*profile.timeframes.fetch, *profile.timeframes.derive)
-            if view.has_candles(profile.name, timeframe)
         }
-    counted = count_series(profile, genesis, now, newest=newest)
+    judged = {timeframe: at for timeframe, at in found.items() if at is not None}
+    counted = count_series(profile, genesis, now, judged=judged)
     with store.writing(f"counting {profile.name}") as transaction:
         prepare(transaction, profile)
         transaction.put_series(counted)

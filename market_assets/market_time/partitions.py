@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from market_assets.market_time.timeframes import Timeframe, Window, midnight
@@ -63,13 +64,18 @@ def partitions_in(calendar: SessionCalendar, timeframe: Timeframe, cadence: Cade
     if window.empty:
         return []
     if cadence is Cadence.DAY:
-        whole = Window(_floor_day(window.start), _ceil_day(window.end))
-        days = calendar.trading_days(whole) if timeframe.intraday else calendar.bars(timeframe, whole)["ts"].dt.date()
-        return [Partition.holding(day, cadence) for day in days]
+        return list(_days_of(calendar, timeframe, Window(_floor_day(window.start), _ceil_day(window.end))))
     partitions = [Partition.holding(window.start.astimezone(UTC).date(), cadence)]
     while partitions[-1].window.end < window.end:
         partitions.append(Partition.holding(partitions[-1].window.end.date(), cadence))
     return partitions
+
+
+@lru_cache(maxsize=64)
+def _days_of(calendar: SessionCalendar, timeframe: Timeframe, window: Window) -> tuple[Partition, ...]:
+    """The days of a window of whole days; kept, because sensors ask for the same ten years every minute."""
+    days = calendar.trading_days(window) if timeframe.intraday else calendar.bars(timeframe, window)["ts"].dt.date()
+    return tuple(Partition.holding(day, Cadence.DAY) for day in days)
 
 
 def _floor_day(instant: datetime) -> datetime:

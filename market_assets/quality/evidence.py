@@ -56,8 +56,8 @@ LEDGER_SCHEMA = pl.Schema(
 )
 """Columns of `ops.gaps` without the profile and the timeframe.
 
-`attempts`: how often a source has answered without the bars, or refused them for good; `failures`: how often the sources could not
-be asked (no connection, an error of theirs, no time left)."""
+`attempts`: how often a source has answered without the bars, or refused a symbol of which nobody has ever had one; `failures`: how
+often the sources could not speak for them (no connection, an error, a key refused, out of their reach)."""
 
 ASKED_SCHEMA = pl.Schema(
     {
@@ -71,8 +71,8 @@ ASKED_SCHEMA = pl.Schema(
     }
 )
 """What was asked in this fill: disjoint stretches a symbol. `conclusive`: every source that can speak for the stretch
-has answered; `quiet`: a source that leaves quiet bars out was the last to answer; `failed`: a source could not be asked, so that
-the same question may get an answer another time; `reason`: its words."""
+has answered; `quiet`: a source that leaves quiet bars out was the last to answer; `failed`: a source could not speak for it,
+so that the same question may get an answer another time; `reason`: its words."""
 
 
 def classify(
@@ -212,7 +212,8 @@ def _spent(at: pl.Expr, budget: RepairSettings) -> pl.Expr:
         .then(pl.format("attempts: asked {} times", "attempts"))
         .when(tried_in_vain)
         .then(pl.format("time: not one answer since {}", since))
-        .when(old)
+        # Not what nobody has answered: a source that is down says nothing of its old bars.
+        .when(old & (pl.col("attempts") > 0))
         .then(pl.lit(f"legacy cutoff: before {budget.legacy_cutoff}, and asked for once"))
     )
 

@@ -59,6 +59,8 @@ MIGRATIONS = (
         told_at TIMESTAMP, told_level VARCHAR, over_at TIMESTAMP, over_told_at TIMESTAMP,
         tries INTEGER NOT NULL, tried_at TIMESTAMP, error VARCHAR
     );
+    ALTER TABLE ops.series ADD COLUMN start_ts TIMESTAMP;
+    ALTER TABLE ops.series ADD COLUMN end_ts TIMESTAMP;
     ALTER TABLE ops.jobs ADD COLUMN trigger VARCHAR;
     ALTER TABLE ops.jobs ADD COLUMN host VARCHAR;
     ALTER TABLE ops.jobs ADD COLUMN process INTEGER;
@@ -97,7 +99,7 @@ def create_completeness_view(tables: list[tuple[str, str]]) -> str:
     """DDL of `ops.completeness` over every candle table.
 
     What is stored is counted in the candle tables themselves, not taken from a ledger, so that a row deleted by hand
-    shows as missing at once.
+    shows as missing at once. What lies outside a series, because its start was moved, counts nowhere.
 
     Args:
         tables: Pairs of a profile and a timeframe whose candle table exists.
@@ -107,15 +109,22 @@ def create_completeness_view(tables: list[tuple[str, str]]) -> str:
         return "'" + text.replace("'", "''") + "'"
 
     counts = " UNION ALL ".join(
-        f"SELECT {literal(profile)} AS profile, symbol, {literal(timeframe)} AS timeframe, count(*) AS stored, "
-        f"min(ts) AS first_ts, max(ts) AS last_ts FROM {identifier(profile)}.{identifier('candles_' + timeframe)} GROUP BY symbol"
+        f"SELECT s.profile, c.symbol, s.timeframe, count(*) AS stored, min(ts) AS first_ts, max(ts) AS last_ts "
+        f"FROM {identifier(profile)}.{identifier('candles_' + timeframe)} c JOIN ops.series s ON s.symbol = c.symbol "
+        f"AND s.profile = {literal(profile)} AND s.timeframe = {literal(timeframe)} "
+        "AND ts >= coalesce(s.start_ts, ts) AND ts < coalesce(s.end_ts, 'infinity'::TIMESTAMP) GROUP BY ALL"
         for profile, timeframe in tables
     )
     return f"""
     CREATE OR REPLACE VIEW ops.completeness AS
     WITH counted AS ({counts}),
     judged AS (
-        SELECT profile, symbol, timeframe, sum(explained)::BIGINT AS explained FROM ops.partitions GROUP BY ALL
+        SELECT profile, symbol, timeframe, sum(explained)::BIGINT AS explained
+        FROM ops.partitions p JOIN ops.series s USING (profile, symbol, timeframe)
+        WHERE s.start_ts IS NULL OR p.partition::DATE >= date_trunc('month', s.start_ts)
+            AND (p.partition::DATE >= s.start_ts::DATE OR p.partition = strftime(date_trunc('month', s.start_ts), '%Y-%m-%d'))
+            AND p.partition::TIMESTAMP < coalesce(s.end_ts, 'infinity'::TIMESTAMP)
+        GROUP BY ALL
     ),
     matrix AS (
         SELECT profile, symbol, timeframe, expected, coalesce(stored, 0) AS stored, coalesce(explained, 0) AS explained,

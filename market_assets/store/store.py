@@ -148,24 +148,25 @@ class Snapshot:
             *(profile, profile, timeframe, timeframe, symbols, symbols, start, start, end),
         )
 
-    def symbols_stored(self, profile: str, timeframe: Timeframe) -> set[str]:
-        """The symbols of which at least one candle is stored."""
-        rows = self._db.execute(f"SELECT DISTINCT symbol FROM {candle_table(profile, timeframe)}").fetchall()
-        return {symbol for (symbol,) in rows}
+    def unexplained(self, profile: str, timeframe: Timeframe, symbols: Sequence[str]) -> pl.DataFrame:
+        """The gaps of some symbols that are open or abandoned, with what says when to ask again.
+
+        Returns:
+            symbol, first_ts, last_ts, status, attempts, failures, confirmed_at, asked_at.
+        """
+        return self._frame(
+            "SELECT symbol, first_ts, last_ts, status, attempts, failures, confirmed_at, asked_at FROM ops.gaps "
+            "WHERE profile = ? AND timeframe = ? AND status IN ('open', 'abandoned') AND list_contains(?, symbol)",
+            profile,
+            timeframe,
+            list(symbols),
+        )
 
     def first_bars(self, profile: str, timeframe: Timeframe, symbols: Sequence[str]) -> dict[str, datetime]:
         """The open of the oldest stored candle of each of some symbols that has one."""
         rows = self._db.execute(
             f"SELECT symbol, min(ts) FROM {candle_table(profile, timeframe)} WHERE list_contains(?, symbol) GROUP BY symbol",
             [list(symbols)],
-        ).fetchall()
-        return {symbol: ts.replace(tzinfo=UTC) for symbol, ts in rows}
-
-    def last_bars(self, profile: str, timeframe: Timeframe, since: datetime) -> dict[str, datetime]:
-        """The open of the newest stored candle of each symbol that has one since an instant."""
-        rows = self._db.execute(
-            f"SELECT symbol, max(ts) FROM {candle_table(profile, timeframe)} WHERE ts >= ? GROUP BY symbol",
-            [_naive(since)],
         ).fetchall()
         return {symbol: ts.replace(tzinfo=UTC) for symbol, ts in rows}
 
@@ -195,13 +196,40 @@ class Snapshot:
         )
 
     def judged_at(self, profile: str, timeframe: Timeframe, partitions: Sequence[str]) -> dict[str, datetime]:
-        """When each of some partitions was judged last; one that never was is left out."""
+        """Until when each of some partitions has been judged; one that never was is left out."""
         rows = self._db.execute(
             "SELECT partition, max(judged_at) FROM ops.partitions "
             "WHERE profile = ? AND timeframe = ? AND list_contains(?, partition) GROUP BY partition",
             [profile, timeframe, list(partitions)],
         ).fetchall()
         return {partition: at.replace(tzinfo=UTC) for partition, at in rows}
+
+    def judged_partitions(self, profile: str, timeframe: Timeframe, symbols: Sequence[str]) -> pl.DataFrame:
+        """Until when each partition has been judged, and for how many of some symbols: partition, judged_at, symbols."""
+        return self._frame(
+            "SELECT partition, min(judged_at) AS judged_at, count(*) AS symbols FROM ops.partitions "
+            "WHERE profile = ? AND timeframe = ? AND expected > 0 AND list_contains(?, symbol) GROUP BY partition",
+            profile,
+            timeframe,
+            list(symbols),
+        )
+
+    def newest_judged_at(self, profile: str, timeframe: Timeframe) -> datetime | None:
+        """Until when the newest partition has been judged; None before the first."""
+        ((found,),) = self._db.execute(
+            "SELECT max_by(judged_at, (partition, judged_at)) FROM ops.partitions WHERE profile = ? AND timeframe = ?",
+            [profile, timeframe],
+        ).fetchall()
+        return None if found is None else found.replace(tzinfo=UTC)
+
+    def dead_symbols(self, profile: str, timeframe: Timeframe) -> set[str]:
+        """The symbols of which no source has ever given a candle, and some gap is settled: nobody asks for them any more."""
+        rows = self._db.execute(
+            "SELECT DISTINCT symbol FROM ops.gaps WHERE profile = ? AND timeframe = ? AND status <> 'open' EXCEPT "
+            "SELECT symbol FROM ops.coverage WHERE profile = ? AND timeframe = ? AND bars > 0",
+            [profile, timeframe, profile, timeframe],
+        ).fetchall()
+        return {symbol for (symbol,) in rows}
 
     def completeness(self) -> pl.DataFrame:
         """The completeness matrix, a row a profile, symbol and timeframe; empty before the first fill."""
@@ -519,8 +547,17 @@ class Transaction(Snapshot):
                 [profile, timeframe, self._now],
             )
 
-    def put_judged(self, profile: str, timeframe: Timeframe, counts: pl.DataFrame) -> None:
-        """Replace the counts of partitions: partition, symbol, expected, stored, explained, missing."""
+    def put_judged(
+        self, profile: str, timeframe: Timeframe, counts: pl.DataFrame, as_of: datetime | None = None
+    ) -> None:
+        """Replace the counts of partitions.
+
+        Args:
+            profile: The profile's name.
+            timeframe: The candles' timeframe.
+            counts: partition, symbol, expected, stored, explained, missing.
+            as_of: Bars that closed later were not judged; the present instant if it is not given.
+        """
         if counts.is_empty():
             return
         with self._lent("counts", counts):
@@ -531,7 +568,7 @@ class Transaction(Snapshot):
             )
             self._db.execute(
                 "INSERT INTO ops.partitions SELECT ?, ?, partition, symbol, expected, stored, explained, missing, ? FROM counts",
-                [profile, timeframe, self._now],
+                [profile, timeframe, self._now if as_of is None else _naive(as_of)],
             )
 
     def put_genesis(self, profile: str, timeframe: Timeframe, symbol: str, ts: datetime, source: str) -> None:
@@ -548,15 +585,17 @@ class Transaction(Snapshot):
         )
 
     def put_series(self, series: pl.DataFrame) -> None:
-        """Say what is to be kept: profile, symbol, timeframe, derived, expected, counted_until; whatever else was kept goes.
+        """Say what is to be kept; whatever else was kept goes.
 
         Only the profiles that are named in the frame are touched.
+
+        Args:
+            series: profile, symbol, timeframe, derived, expected, counted_until, start_ts, end_ts: a bar counts whose `ts` lies
+                between the last two.
         """
         with self._lent("series", series):
             self._db.execute("DELETE FROM ops.series WHERE profile IN (SELECT profile FROM series)")
-            self._db.execute(
-                "INSERT INTO ops.series SELECT profile, symbol, timeframe, derived, expected, counted_until FROM series"
-            )
+            self._db.execute("INSERT INTO ops.series BY NAME SELECT * FROM series")
 
     def create_candles(self, profile: str, timeframe: Timeframe, *, derived: bool) -> None:
         """Create a series' table where it does not exist, and take it into the completeness view."""

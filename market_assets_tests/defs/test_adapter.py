@@ -18,6 +18,7 @@ from dagster._core.definitions.assets.graph.remote_asset_graph import RemoteWork
 from dagster._core.execution.asset_backfill import AssetBackfillData, execute_asset_backfill_iteration_inner
 from dagster._core.remote_origin import (
     InProcessCodeLocationOrigin,
+    RegisteredCodeLocationOrigin,
     RemoteInstigatorOrigin,
     RemoteRepositoryOrigin,
 )
@@ -37,6 +38,7 @@ from dagster._core.storage.partition_status_cache import get_and_update_asset_st
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS, create_db_conn_string
 from dagster._core.storage.tags import HIDDEN_TAG_PREFIX
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._daemon.sensor import get_elapsed
 from dagster._daemon.types import DaemonHeartbeat
 from dagster._utils.error import SerializableErrorInfo
 
@@ -53,6 +55,7 @@ from market_assets.defs.adapter import (
     partition_states,
     range_tags,
     tick_beats,
+    wake_sensors,
 )
 from market_assets_tests.defs.ground import colours
 from market_assets_tests.defs.toy import CHECK, DAYS, KEY, KEYS, evaluation, fills, run, toy
@@ -454,3 +457,20 @@ def test_a_sensor_is_alive_as_of_its_last_tick_and_the_last_one_that_ended_says_
     assert tick_beats(instance, names) == beats
     tick(instance, running, 3000.0, TickStatus.SKIPPED)
     assert tick_beats(instance, ["repair"]) == {"repair": Beat(3000.0)}
+
+
+def test_a_sensor_that_is_woken_has_no_last_tick_and_keeps_its_cursor(instance: dg.DagsterInstance) -> None:
+    location = RegisteredCodeLocationOrigin("here")
+    origin = RemoteRepositoryOrigin(location, "__repository__").get_instigator_origin("repair_kept")
+    data = SensorInstigatorData(
+        last_tick_timestamp=2e9, last_tick_start_timestamp=2e9, min_interval=3600, cursor="so far"
+    )
+    instance.add_instigator_state(
+        InstigatorState(origin, InstigatorType.SENSOR, InstigatorStatus.DECLARED_IN_CODE, data)
+    )
+    (state,) = instance.all_instigator_state()
+    assert get_elapsed(state) < 0
+    wake_sensors(instance)
+    (state,) = instance.all_instigator_state()
+    assert get_elapsed(state) is None
+    assert state.sensor_instigator_data.cursor == "so far"

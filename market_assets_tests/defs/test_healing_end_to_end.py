@@ -26,7 +26,7 @@ sources:
   vendor: {{type: practice, base_url: "{vendor}", retries: 2, backoff: 0.2, timeout: 10, total_timeout: 20}}
 # An hour of the real world is some seconds here.
 evidence: {{apart: 8s}}
-repair: {{every: 5s, backoff: [2s, 8s], max_attempts: 3}}
+repair: {{every: 5s, backoff: [5s, 30s], max_attempts: 3}}
 alerts: {{every: 5s, channels: ["{webhook}"]}}
 profiles:
   holed:

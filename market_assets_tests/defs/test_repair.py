@@ -117,10 +117,46 @@ def test_after_a_week_off_what_is_missing_is_filled_without_a_hand(
     source.log.clear()
     daemon.wait(days=7)
     (request,) = (result := daemon.tick()).run_requests or ()
-    assert ranges(result) == [("2025-02-06", "2025-02-12")]
+    # The day in whose middle it went off looked well at the time.
+    assert ranges(result) == [("2025-02-05", "2025-02-12")]
     assert request.tags["dagster/priority"] == "8"
     daemon.launch(result)
     assert asked(source) == {"BTC": 1, "ETH": 1}
+    assert len(ground.table("FROM kept.candles_1h")) == 2 * (9 * 24 + 11)
+    assert reason(daemon.tick()) == "1h: all 10 partitions are well"
+
+
+def test_a_symbol_that_is_added_later_is_filled_from_its_start_on(
+    ground: Ground, vendor: Vendor, daemon: Daemon
+) -> None:
+    source = vendor()
+    ground.keep(source, QUICK)
+    daemon.heal()
+    source.log.clear()
+    ground.keep(source, "{symbols: {BTC: {}, ETH: {}, SOL: {start: 2025-02-05}}, repair: {legacy_cutoff: null}}")
+    daemon.wait(minutes=2)
+    result = daemon.tick()
+    assert ranges(result) == [("2025-02-05", "2025-02-09")]
+    daemon.launch(result)
+    assert asked(source) == {"SOL": 1}
+    assert reason(daemon.tick()) == "1h: all 7 partitions are well"
+
+
+def test_a_dead_symbol_of_a_living_profile_starts_no_run_of_its_own(
+    ground: Ground, vendor: Vendor, daemon: Daemon
+) -> None:
+    none = {"fault": "error", "symbols": ["NONE"], "status": 400, "code": -1121, "message": "Invalid symbol."}
+    keys = "{end: 2025-04-01, symbols: {BTC: {}, NONE: {}}, repair: {max_attempts: 2, backoff: [1s, 1s], legacy_cutoff: null}}"
+    ground.keep(vendor(none), keys, now="2025-02-05T12:00:30+00:00")
+    for _ in range(3):
+        daemon.heal()
+        daemon.wait(minutes=1)
+    assert "abandoned" in reason(daemon.tick())
+    for _ in range(3):
+        # What an update brings of the other symbol; the new bars of this one were never asked for.
+        daemon.wait(hours=1)
+        ground.fill("2025-02-05", only_due=True)
+        assert "3 left alone, abandoned" in reason(daemon.tick())
 
 
 def test_a_hole_is_confirmed_as_an_outage_in_its_time_and_never_asked_for_again(
@@ -229,6 +265,10 @@ def test_a_run_under_way_holds_its_partitions_back(ground: Ground, vendor: Vendo
         tags=dict(request.tags),
         asset_selection=frozenset(request.asset_selection or ()),
     )
+    assert "7 left alone, a run is under way" in reason(daemon.tick())
+    # A new version is deployed in the middle of it: the definitions are loaded again, and the cursor has not moved.
+    ground.move_clock(ground.clock.now() + timedelta(minutes=5))
+    daemon.cursor = result.cursor
     assert "7 left alone, a run is under way" in reason(daemon.tick())
 
 

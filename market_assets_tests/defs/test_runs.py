@@ -109,7 +109,7 @@ def test_a_run_whose_process_is_gone_is_failed_and_its_partitions_are_no_longer_
     failed = instance.get_run_by_id(dead)
     assert failed is not None
     assert failed.status is dg.DagsterRunStatus.FAILURE
-    assert "was stopped; what it had committed is kept" in str(instance.all_logs(dead)[-1].get_dagster_event().message)
+    assert "is gone; what it had committed is kept" in str(instance.all_logs(dead)[-1].get_dagster_event().message)
     statuses = [found.status for run_id in alive if (found := instance.get_run_by_id(run_id))]
     assert statuses == [dg.DagsterRunStatus.STARTED] * 4
     assert fail_orphans(instance) == []

@@ -71,7 +71,12 @@ def test_the_running_day_is_filled_bar_by_bar_and_only_when_one_has_closed(groun
     assert (request.tags[TRIGGER_TAG], request.tags["dagster/priority"]) == ("update", "10")
     assert update(ground).is_success
     assert tick(ground) == "1h: nothing has closed since 2025-02-05 12:00Z"
-    wait(ground, minutes=59)
+    wait(ground, minutes=9)
+    assert tick(ground) == "1h: nothing has closed since 2025-02-05 12:00Z"
+    # A while after its close the newest bar is asked for once more: it is the one that is revised most often.
+    wait(ground, minutes=1)
+    assert update(ground).is_success
+    wait(ground, minutes=49)
     assert tick(ground) == "1h: nothing has closed since 2025-02-05 12:00Z"
     wait(ground, minutes=1)
     source.log.clear()
@@ -119,6 +124,31 @@ def test_over_midnight_the_old_day_is_filled_to_its_end(ground: Ground, vendor: 
     update(ground)
     assert ground.table("SELECT count(*) FROM kept.candles_1h WHERE ts::DATE = '2025-02-05'").item() == 48
     assert ground.colours()["2025-02-06"] == "MATERIALIZED"
+
+
+def test_the_last_bars_of_a_day_are_asked_for_again_in_the_next_one(ground: Ground, vendor: Vendor) -> None:
+    late = {"fault": "revision", "symbols": ["BTC"], "start": "2025-02-05T22:00Z", "end": "2025-02-06T00:00Z"}
+    ground.keep(vendor(late), LIVE, now="2025-02-06T00:00:30+00:00")
+    update(ground)
+    wait(ground, hours=1)
+    assert bounds(tick(ground)[0]) == ("2025-02-05", "2025-02-06")
+    update(ground)
+    assert ground.table("SELECT symbol, ts::VARCHAR FROM ops.revisions ORDER BY ts").rows() == [
+        ("BTC", "2025-02-05 22:00:00"),
+        ("BTC", "2025-02-05 23:00:00"),
+    ]
+
+
+def test_a_day_whose_end_an_update_missed_is_finished_by_the_next(ground: Ground, vendor: Vendor) -> None:
+    """Started before midnight and committed after it: what it judged ends where it began."""
+    ground.keep(
+        vendor(), "{end: null, update: {recheck: 0}, repair: {legacy_cutoff: null}}", now="2025-02-05T23:59:55+00:00"
+    )
+    update(ground)
+    ground.move_clock(datetime(2025, 2, 6, 0, 0, 20, tzinfo=UTC))
+    assert bounds(tick(ground)[0]) == ("2025-02-05", "2025-02-05")
+    update(ground)
+    assert ground.table("SELECT count(*) FROM kept.candles_1h WHERE ts::DATE = '2025-02-05'").item() == 48
 
 
 def test_a_dead_hole_in_the_running_day_is_not_asked_for_at_every_tick(ground: Ground, vendor: Vendor) -> None:

@@ -294,3 +294,53 @@ class TestQuietMinutes:
         ]
 
         assert days == whole
+
+
+class TestPatience:
+    """A source that says no for a while, or is not there yet, loses no bar."""
+
+    def every_hour(self, ground, hours: int) -> None:
+        for _ in range(hours):
+            ground.wait(hours=1)
+            ground.fill(only_due=True)
+
+    @pytest.mark.parametrize("status", [401, 403, 400])
+    def test_a_key_that_is_refused_for_a_night_abandons_nothing(self, ground, vendor, status):
+        ground.keep("symbols: {BTC: {}}\nend: 2025-04-01")
+        ground.fill()
+        vendor.set_faults([Fault(fault="error", status=status)])
+        self.every_hour(ground, 12)
+        assert set(ground.gaps()["status"]) == {"open"}
+        vendor.set_faults([])
+        self.every_hour(ground, 2)
+        assert ground.gaps().is_empty()
+        assert ground.complete()
+
+    def test_an_archive_that_comes_once_a_day_abandons_nothing(self, ground, shared_hours):
+        first, whole = shared_hours
+        ground.add_archive("archive", {"BTC": first})
+        ground.keep("symbols: {BTC: {}}\nend: 2025-04-01\nsources: [archive]")
+        ground.fill()
+        self.every_hour(ground, 12)
+        assert set(ground.gaps()["status"]) == {"open"}
+        ground.add_archive("archive", {"BTC": whole})
+        self.every_hour(ground, 2)
+        assert ground.gaps().is_empty()
+
+    def test_what_is_older_than_the_legacy_cutoff_is_not_abandoned_before_somebody_has_answered(self, ground, vendor):
+        vendor.set_faults([Fault(fault="error", status=503)])
+        ground.keep("symbols: {BTC: {}}\nrepair: {legacy_cutoff: 2026-01-01}")
+        ground.fill()
+        assert set(ground.gaps()["status"]) == {"open"}
+        vendor.set_faults([hole(at("2025-02-27T10:00"), at("2025-02-27T14:00"))])
+        ground.wait(hours=1)
+        ground.fill()
+        assert ground.gaps().select("bars", "status").rows() == [(4, "abandoned")]
+
+
+@pytest.fixture
+def shared_hours() -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Candles of hours as far as a morning's delivery has them, and as far as the next one."""
+    opens = every(timedelta(hours=1), at("2025-02-26T00:00"), at("2025-03-03T00:00"))
+    whole = candles(opens)
+    return whole.head(3 * 24), whole

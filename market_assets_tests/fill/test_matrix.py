@@ -96,7 +96,7 @@ def test_days_without_a_session_have_no_cell(ground: Ground) -> None:
 
 def test_a_week_and_a_month_show_their_worst_day(empty_ground: Ground) -> None:
     ground = empty_ground
-    ground.add_source("binance")
+    ground.add_source("practice")
     ground.keep("start: 2024-06-03\nend: 2025-01-06\nsymbols: {BTC: {}}")
     days = [date(2024, 6, 3) + timedelta(days=n) for n in range(217)]
     judge(ground, "BTC", days, expected=24)
@@ -117,7 +117,7 @@ def test_a_week_and_a_month_show_their_worst_day(empty_ground: Ground) -> None:
 
 def test_counts_from_before_the_first_bar_was_known_are_no_knowledge(empty_ground: Ground) -> None:
     ground = empty_ground
-    ground.add_source("binance")
+    ground.add_source("practice")
     ground.keep("symbols: {BTC: {}}")
     judge(ground, "BTC", [date(2025, 2, 27)], expected=0)
     assert heat(ground)["BTC", date(2025, 2, 27)] == "never filled"
@@ -125,7 +125,7 @@ def test_counts_from_before_the_first_bar_was_known_are_no_knowledge(empty_groun
 
 def test_months_of_days_have_a_cell_only_where_a_session_is(empty_ground: Ground) -> None:
     ground = empty_ground
-    ground.add_source("binance")
+    ground.add_source("practice")
     # The last of May 2025 is a Saturday, so that May has no bar of the symbol that starts there.
     ground.keep(
         "kind: EQUITY\nstart: 2025-04-01\nend: 2025-07-01\ntimeframes: {fetch: [1d]}\n"
@@ -139,7 +139,7 @@ def test_months_of_days_have_a_cell_only_where_a_session_is(empty_ground: Ground
 
 def test_a_profile_that_has_not_begun_has_no_cells(empty_ground: Ground) -> None:
     ground = empty_ground
-    ground.add_source("binance")
+    ground.add_source("practice")
     ground.keep("start: 2030-01-01\nend: null\nsymbols: {BTC: {}}")
     assert heat(ground) == {}
 
@@ -170,7 +170,7 @@ def test_the_matrix_counts_up_to_now_and_tells_what_is_abandoned(ground: Ground)
 
 def test_a_profile_that_was_never_filled_has_a_matrix(empty_ground: Ground) -> None:
     ground = empty_ground
-    ground.add_source("binance")
+    ground.add_source("practice")
     ground.keep("symbols: {BTC: {}}")
     (row,) = matrix_of(ground.store, [ground.profile], ground.clock()).to_dicts()
     assert (row["expected"], row["missing"], row["health"], row["first_ts"]) == (72, 72, "MISSING", None)
@@ -178,10 +178,19 @@ def test_a_profile_that_was_never_filled_has_a_matrix(empty_ground: Ground) -> N
 
 def test_partitions_that_were_judged_before_their_end_are_found_by_the_store(empty_ground: Ground) -> None:
     ground = empty_ground
-    ground.add_source("binance")
+    ground.add_source("practice")
     ground.keep("symbols: {BTC: {}}")
     judge(ground, "BTC", [date(2025, 2, 27), date(2025, 2, 28), date(2025, 3, 1)], expected=24)
     with ground.store.reading("testing") as view:
         # It is noon of the first of March.
         assert view.judged_early("kept", Timeframe.H1, timedelta(days=1)) == ["2025-03-01"]
         assert view.judged_early("kept", Timeframe.H1, timedelta(days=2)) == ["2025-02-28", "2025-03-01"]
+
+
+def test_what_was_stored_before_a_start_that_was_moved_hides_no_hole(ground: Ground) -> None:
+    ground.keep("symbols: {BTC: {}}")
+    ground.fill()
+    ground.lose("ts >= '2025-02-28' AND ts < '2025-02-28 04:00'")
+    ground.keep("symbols: {BTC: {}}\nstart: 2025-02-27")
+    (row,) = matrix_of(ground.store, [ground.profile], ground.clock()).to_dicts()
+    assert (row["expected"], row["stored"], row["missing"], row["health"]) == (48, 44, 4, "DEGRADED")

@@ -241,7 +241,7 @@ def test_what_was_never_filled_is_filled_as_far_back_as_the_first_backfill_goes(
     assert ranges(plan(troubled=[DAYS[0].key], trouble=Trouble.FAILED)) == [("01-01", "01-01")]
 
 
-def test_a_run_that_failed_without_a_word_is_tried_again_with_growing_waits_and_left_to_a_person_in_the_end():
+def test_a_run_that_failed_without_a_word_is_tried_again_with_growing_waits_and_once_a_day_in_the_end():
     key = "2025-02-27"
 
     def again(count: int, ago: timedelta) -> RepairPlan:
@@ -250,7 +250,8 @@ def test_a_run_that_failed_without_a_word_is_tried_again_with_growing_waits_and_
     assert again(1, timedelta(seconds=59)).next_due == NOW + timedelta(seconds=1)
     assert again(1, timedelta(seconds=60)).runs[0].attempt == 2
     assert again(2, timedelta(seconds=119)).paused == {Pause.BACKOFF: [key]}
-    assert again(3, timedelta(days=1)).paused == {Pause.ABANDONED: [key]}
+    assert again(3, timedelta(hours=23)).paused == {Pause.BACKOFF: [key]}
+    assert again(3, timedelta(hours=24)).runs[0].attempt == 4
     assert again(1, -timedelta(days=3650)).runs[0].attempt == 2  # launched by a clock that was ahead
 
 

@@ -103,20 +103,24 @@ class TestCounting:
         rows = counted.select("timeframe", "expected", "derived").rows()
         assert rows == [("1h", 14 * 24, False), ("1d", 14, True), ("1w", 3, True)]
 
-    def test_a_bar_that_the_next_update_is_still_to_bring_is_called_for_only_where_a_younger_one_is_there(
-        self, profile
-    ):
+    def test_a_bar_that_the_next_update_is_still_to_bring_is_not_called_for_before_it_was_judged(self, profile):
         kept = profile("""
             kind: CRYPTO
             start: 2025-02-28
             timeframes: {fetch: [1m]}
             update: {every: 5m, settle: 30s}
-            symbols: {FRESH: {}, BEHIND: {}, DEAD: {}}
+            symbols: {BTC: {}}
         """)
-        # Bars that closed in the last six and a half minutes may be on their way.
-        newest = {Timeframe.M1: {"FRESH": NOW - timedelta(minutes=2), "BEHIND": NOW - timedelta(minutes=20)}}
-        counted = count_series(kept, {}, NOW, newest=newest)
         whole = (NOW - at("2025-02-28T00:00")) // timedelta(minutes=1)
-        late = 6
-        expected = {"FRESH": whole - 1, "BEHIND": whole - late - 1, "DEAD": whole - late - 1}
-        assert dict(counted.select("symbol", "expected").iter_rows()) == expected
+
+        def expected(ago: timedelta) -> int:
+            return count_series(kept, {}, NOW, judged={Timeframe.M1: NOW - ago})["expected"].item()
+
+        # Bars that closed in the last six and a half minutes may be on their way.
+        assert [expected(timedelta(minutes=minutes)) for minutes in (0, 2, 6, 30)] == [
+            whole,
+            whole - 2,
+            whole - 6,
+            whole - 7,
+        ]
+        assert count_series(kept, {}, NOW)["expected"].item() == whole

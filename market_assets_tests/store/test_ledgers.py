@@ -309,12 +309,37 @@ def test_the_oldest_candle_of_each_symbol(write, read, minutes):
     assert read("first_bars", "crypto", M1, ["BTC", "XRP"]) == {"BTC": minutes.at(1)}
 
 
-def test_which_symbols_have_candles(write, read, minutes):
-    write("create_candles", "crypto", M1, derived=False)
-    assert read("symbols_stored", "crypto", M1) == set()
-    rows = minutes.candles(("BTC", 0, 1.0, 1.0), ("BTC", 1, 1.0, 1.0), ("ETH", 0, 1.0, 1.0))
-    write("merge", "crypto", M1, ["BTC", "ETH"], minutes.window(0, 2), rows)
-    assert read("symbols_stored", "crypto", M1) == {"BTC", "ETH"}
+def test_a_symbol_is_dead_when_nobody_has_ever_had_a_bar_of_it_and_a_gap_of_it_is_settled(write, read, minutes):
+    write("put_coverage", "crypto", M1, answers(minutes, ("BTC", "kraken", 0, 10, 5), ("NONE", "kraken", 0, 10, 0)))
+    assert read("symbols_answered", "crypto", M1) == {"BTC"}
+    assert read("dead_symbols", "crypto", M1) == set()
+    rows = gaps(*(gap(minutes, symbol, 0, 9) for symbol in ("BTC", "NONE", "NEW")))
+    settled = pl.when(pl.col("symbol") == "NEW").then(pl.lit("open")).otherwise(pl.lit("abandoned"))
+    write("put_gaps", "crypto", M1, ["BTC", "NONE", "NEW"], minutes.window(0, 10), rows.with_columns(status=settled))
+    assert read("dead_symbols", "crypto", M1) == {"NONE"}
+    assert read("unexplained", "crypto", M1, ["NEW", "NONE"]).sort("symbol")["status"].to_list() == [
+        "open",
+        "abandoned",
+    ]
+    assert read("unexplained", "equity", M1, ["NEW"]).is_empty()
+
+
+def test_until_when_partitions_were_judged_and_for_how_many_symbols(write, read):
+    assert read("newest_judged_at", "crypto", M1) is None
+    early = datetime(2025, 1, 1, 12, tzinfo=UTC)
+    first, second = ("2025-01-01", "BTC", 10, 9, 1, 0), ("2025-01-01", "ETH", 10, 0, 0, 10)
+    write("put_judged", "crypto", M1, counts(first), early)
+    write(
+        "put_judged",
+        "crypto",
+        M1,
+        counts(second, ("2025-01-02", "ETH", 10, 10, 0, 0), ("2025-01-02", "BTC", 0, 0, 0, 0)),
+    )
+    found = read("judged_partitions", "crypto", M1, ["BTC", "ETH"]).sort("partition").rows()
+    # A symbol of which nothing was expected counts as one that was not judged.
+    assert found == [("2025-01-01", at("2025-01-01 12:00"), 2), ("2025-01-02", at("2025-03-01 12:00"), 1)]
+    assert read("judged_partitions", "crypto", M1, ["BTC"]).rows() == [("2025-01-01", at("2025-01-01 12:00"), 1)]
+    assert read("newest_judged_at", "crypto", M1) == datetime(2025, 3, 1, 12, tzinfo=UTC)
 
 
 # Derived candles

@@ -111,8 +111,8 @@ import signal
 signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
 day(0, 1.0)
 stopped = number = 0
-while number < 30:
-    signal.setitimer(signal.ITIMER_REAL, 0.002 + number * 0.001)
+while number < 15:
+    signal.setitimer(signal.ITIMER_REAL, 0.002 + number * 0.002)
     try:
         with store.writing("filling") as transaction:
             merge(transaction, number)
@@ -123,7 +123,7 @@ while number < 30:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
 with store.writing("filling the rest") as transaction:
-    for number in range(30):
+    for number in range(15):
         merge(transaction, number)
 say("stopped" if stopped else "never stopped")
 """
@@ -255,7 +255,7 @@ def test_ctrl_c_at_any_moment_of_a_commit_leaves_a_store_that_the_same_process_g
     writer = child(COMMON + IS_STOPPED_AT_ANY_MOMENT, home)
     assert writer.says() == "stopped"
     writer.ends()
-    assert days() == whole(*range(30))
+    assert days() == whole(*range(15))
 
 
 def test_ctrl_c_ends_a_wait_for_a_foreign_program(child, home, store):

@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from market_assets.errors import MarketAssetsError, UniverseError
+from market_assets.errors import MarketAssetsError, SourceError, UniverseError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from market_assets.defs.runs import RangeRun
     from market_assets.fill.story import Story
     from market_assets.market_time.timeframes import Window
+    from market_assets.sources.probe import Probe
     from market_assets.store import Store
     from market_assets.universe import Profile, Universe
 
@@ -69,13 +70,14 @@ def up(
     as_json: AsJson = False,
 ) -> None:
     """Start the Dagster UI and the daemon over this home folder, until Ctrl-C."""
-    from market_assets.defs.runs import instance_at  # noqa: PLC0415 - Dagster takes seconds to import
+    from market_assets.defs.adapter import wake_sensors  # noqa: PLC0415 - Dagster takes seconds to import
+    from market_assets.defs.runs import instance_at  # noqa: PLC0415
     from market_assets.universe import UNIVERSE_VARIABLE, home, load_universe  # noqa: PLC0415
 
     universe = load_universe()
     folder = home()
-    with _store().reading("starting up"), instance_at(folder):
-        pass
+    with _store().reading("starting up"), instance_at(folder) as instance:
+        wake_sensors(instance)
     os.environ["MARKET_ASSETS_HOME"] = str(folder)
     if os.environ.get(UNIVERSE_VARIABLE):
         os.environ[UNIVERSE_VARIABLE] = str(universe.path)
@@ -161,8 +163,8 @@ def repair(
     from market_assets.definitions import build_definitions  # noqa: PLC0415 - Dagster takes seconds to import
     from market_assets.defs.keys import REPAIR  # noqa: PLC0415
     from market_assets.defs.repair import describe, look_everywhere, reopen, runs_of  # noqa: PLC0415
-    from market_assets.defs.resources import sources_of  # noqa: PLC0415
     from market_assets.defs.runs import instance_at  # noqa: PLC0415
+    from market_assets.sources.configured import sources_of  # noqa: PLC0415
 
     store = _store()
     with instance_at(home()) as instance:
@@ -335,6 +337,61 @@ def alerts(
     else:
         _print_alerts(shown, universe)
     raise typer.Exit(INCOMPLETE if present.any() else 0)
+
+
+@app.command()
+def sources(as_json: AsJson = False) -> None:
+    """List the installed types of sources and those of the universe: what each has, and whether its key is set."""
+    from market_assets.sources.probe import listed_sources, listed_types  # noqa: PLC0415 - a help text needs no polars
+
+    found = {"types": listed_types(), "sources": listed_sources()}
+    if as_json:
+        print(json.dumps(found, indent=1))  # noqa: T201 - the answer
+    else:
+        _print_sources(**found)
+    raise typer.Exit(0 if all(row["keys_set"] for row in found["sources"]) else INCOMPLETE)
+
+
+@app.command()
+def probe(
+    source: Annotated[str, typer.Argument(help="A source of the universe.")],
+    symbol: Annotated[str, typer.Argument(help="A symbol of a profile, or the source's own name for an instrument.")],
+    timeframe: Annotated[
+        str | None, typer.Option(help="How long a bar is; the source's shortest if not given.")
+    ] = None,
+    bars: Annotated[int, typer.Option(help="How many of the newest closed bars.", min=1, max=1000)] = 5,
+    profile: Annotated[
+        str | None, typer.Option(help="The profile to ask for; the first that uses the source if not given.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a source for a few bars: show them, the first bar it has, and what that cost. Nothing is stored."""
+    import asyncio  # noqa: PLC0415 - only here
+
+    from market_assets.sources.configured import source_of  # noqa: PLC0415 - a help text needs no polars
+    from market_assets.sources.probe import kind_for, own_name, probe  # noqa: PLC0415
+    from market_assets.universe import load_universe  # noqa: PLC0415
+
+    universe = load_universe()
+    if source not in universe.sources:
+        raise typer.BadParameter(f"{source}: no such source; there are {', '.join(universe.sources)}")
+    _profiles(universe, [profile] if profile else None)
+    asked = source_of(universe, source, kind=kind_for(universe, source, profile))
+    there = sorted(asked.traits.timeframes, key=lambda each: each.duration)
+    chosen = next((each for each in there if timeframe in {None, each.value}), None)
+    if chosen is None:
+        raise typer.BadParameter(f"--timeframe {timeframe}: {source} has {', '.join(there)}")
+    named = own_name(universe, source, symbol, profile)
+    try:
+        found = asyncio.run(probe(asked, named, chosen, count=bars, now=datetime.now(UTC)))
+    except SourceError as error:
+        raise SourceError(universe.redact(str(error))) from None
+    if as_json:
+        document = {"source": source, "symbol": named, "timeframe": chosen, **found.document()}
+        print(json.dumps(document, default=_plain, indent=1))  # noqa: T201 - the answer
+    else:
+        _print_probe(f"{source} {named} {chosen}", found, names_first=asked.traits.earliest_probe)
+    raise typer.Exit(INCOMPLETE if found.bars.is_empty() else 0)
 
 
 @app.command("practice-vendor")
@@ -669,6 +726,59 @@ def _print_alerts(found: pl.DataFrame, universe: Universe) -> None:
     _out.print(table)
     if not universe.alerts.channels:
         _out.print("Nobody is told: the universe names no channel under alerts: channels:.")
+
+
+def _print_sources(types: list[dict[str, Any]], sources: list[dict[str, Any]]) -> None:
+    table = Table("source", "type", "profiles", "key", *_TRAITS, title="the universe's sources", title_justify="left")
+    for row in sources:
+        missing = [name for name, is_set in row["keys"].items() if not is_set]
+        named = "set" if row["keys"] else "in the file" if row["traits"]["needs_key"] else "-"
+        key = f"{', '.join(missing)} not set" if missing else named
+        _add_row(table, row["source"], row["type"], ", ".join(row["profiles"]) or "-", key, *_traits(row["traits"]))
+    _out.print(table)
+    table = Table("type", "needs a key", *_TRAITS, title="installed types", title_justify="left")
+    for row in types:
+        traits = row["traits"]
+        key = "-" if traits is None else "yes" if traits["needs_key"] else "no"
+        _add_row(table, row["type"], key, *(_traits(traits) if traits else [row["error"] or "by its settings"]))
+    _out.print(table)
+
+
+_TRAITS = ("kinds", "timeframes", "page", "quiet minutes", "names a genesis", "latest only")
+
+
+def _traits(traits: dict[str, Any]) -> list[str]:
+    return [
+        " ".join(traits["kinds"]),
+        " ".join(traits["timeframes"]),
+        f"{traits['page_size']:,}",
+        traits["quiet_minutes"],
+        "yes" if traits["names_genesis"] else "no",
+        f"{traits['latest_only']:,}" if traits["latest_only"] else "-",
+    ]
+
+
+def _print_probe(heading: str, found: Probe, *, names_first: bool) -> None:
+    if found.bars.is_empty():
+        _out.print(f"{escape(heading)}: no closed bar was found.", highlight=False)
+    else:
+        table = Table(*found.bars.columns, title=escape(heading), title_justify="left")
+        for column in table.columns[1:]:
+            column.justify = "right"
+        for row in found.bars.iter_rows():
+            _add_row(table, _minute(row[0]), *("-" if cell is None else f"{cell:,.10g}" for cell in row[1:]))
+        _out.print(table)
+    if names_first:
+        first = found.first_bar and f"The first bar it has opens at {_minute(found.first_bar)} UTC."
+        _out.print(first or "It has no first bar.", highlight=False)
+    else:
+        _out.print("It cannot name its first bar.", highlight=False)
+    cost = found.usage
+    _out.print(
+        f"{cost.requests:,} {'request' if cost.requests == 1 else 'requests'} ({cost.retries:,} sent again), {cost.bytes:,} bytes, "
+        f"{found.seconds:.2f} s, {cost.waits:.2f} s of them waited. (Times are UTC.)",
+        highlight=False,
+    )
 
 
 def _add_row(table: Table, *cells: str) -> None:

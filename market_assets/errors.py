@@ -28,10 +28,12 @@ class SourceError(MarketAssetsError):
 
     Attributes:
         permanent: True when asking the same again cannot help (unknown symbol, refused key).
+        retry_after: Seconds for which the vendor, in its answer, asks to be left alone; None where it says nothing.
     """
 
-    def __init__(self, message: str, *, permanent: bool = False) -> None:
+    def __init__(self, message: str, *, permanent: bool = False, retry_after: float | None = None) -> None:
         self.permanent = permanent
+        self.retry_after = retry_after
         super().__init__(message)
 
 

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
+    from market_assets.sources.base import Traits
+
 UNIVERSE_VARIABLE = "MARKET_ASSETS_UNIVERSE"
 HOME_VARIABLE = "MARKET_ASSETS_HOME"
 REPAIR_VARIABLE = "MARKET_ASSETS_REPAIR_"
@@ -537,18 +539,18 @@ def _without(value: Any, places: set[Place], at: Place = ()) -> Any:  # noqa: AN
     return value
 
 
-def _check_sources(entries: _Entries, document: Document) -> dict[str, frozenset[Timeframe]]:
+def _check_sources(entries: _Entries, document: Document) -> dict[str, Traits]:
     """Check each source's settings against its type.
 
     Returns:
-        The timeframes of the sources whose type declares them.
+        The traits of the sources whose type declares them.
     """
     # Source types bring HTTP clients and other packages' code along, which a reader of `home` has no use for.
     from market_assets.sources.base import Traits, source_types  # noqa: PLC0415
 
     types = source_types()
     installed = list(types)
-    served = {}
+    declared = {}
     for name, settings in entries.sources.items():
         place = ("sources", name)
         _check_name(name, place, document)
@@ -569,8 +571,8 @@ def _check_sources(entries: _Entries, document: Document) -> dict[str, frozenset
         except ValidationError as error:
             add_faults(document, place, error.errors(include_url=False), source_type.Settings)
         if isinstance(traits := getattr(source_type, "traits", None), Traits):
-            served[name] = traits.timeframes
-    return served
+            declared[name] = traits
+    return declared
 
 
 def _resolve_profile(name: str, entry: _ProfileEntry, entries: _Entries, here: RepairSettings) -> Profile | None:
@@ -638,16 +640,16 @@ def _check_all(entries: _Entries, document: Document) -> None:
     ):
         if not found and not document.faulty_within((key,)):
             document.add((key,), advice)
-    served = _check_sources(entries, document)
+    traits = _check_sources(entries, document)
     for name, entry in entries.profiles.items():
-        _check_profile(name, entry, entries, served, document)
+        _check_profile(name, entry, entries, traits, document)
 
 
 def _check_profile(
     name: str,
     entry: _ProfileEntry,
     entries: _Entries,
-    served: Mapping[str, frozenset[Timeframe]],
+    traits: Mapping[str, Traits],
     document: Document,
 ) -> None:
     """Check what a profile's keys say together; each by itself is valid, and those that are not have been left out."""
@@ -673,7 +675,8 @@ def _check_profile(
         _check_name(each, at, document)
         _check_symbol_dates(at, symbol, entry, document)
         _check_repeats((*at, "sources"), symbol.sources, document)
-    _check_asked(place, entry, entries, served, document)
+    _check_asked(place, entry, entries, traits, document)
+    _check_kind(place, entry, traits, document)
 
 
 def _check_name(name: str, place: Place, document: Document) -> None:
@@ -755,7 +758,7 @@ def _check_asked(
     place: Place,
     profile: _ProfileEntry,
     entries: _Entries,
-    served: Mapping[str, frozenset[Timeframe]],
+    traits: Mapping[str, Traits],
     document: Document,
 ) -> None:
     """Every symbol has a source, and for each fetched timeframe one that serves it."""
@@ -769,6 +772,7 @@ def _check_asked(
     if orphans := [name for name, sources in asked.items() if not sources]:
         advice = f"is missing, and {listed(orphans)} has none of its own; write which to ask, such as [{next(iter(entries.sources))}]"
         document.add((*place, "sources"), advice)
+    served = {source: declared.timeframes for source, declared in traits.items()}
     every = frozenset(Timeframe)
     for timeframe in profile.timeframes.fetch:
         unserved = [
@@ -781,3 +785,15 @@ def _check_asked(
             offered = listed(timeframe for timeframe in Timeframe if timeframe in offers)
             advice = f"{timeframe} is served by no source of {listed(unserved)}; they have {offered}"
             document.add((*place, "timeframes", "fetch"), advice)
+
+
+def _check_kind(place: Place, profile: _ProfileEntry, traits: Mapping[str, Traits], document: Document) -> None:
+    """No source is asked for a kind of market that it does not have."""
+    lists = {(*place, "sources"): profile.sources}
+    lists |= {(*place, "symbols", name, "sources"): symbol.sources for name, symbol in profile.symbols.items()}
+    for at, choices in lists.items():
+        for source in dict.fromkeys(source for source, _ in choices):
+            declared = traits.get(source)
+            if declared and profile.kind and profile.kind.lower() not in declared.kinds:
+                kinds = listed(kind for kind in Kind if kind.lower() in declared.kinds)
+                document.add(at, f"{source} serves {kinds}, and this profile is {profile.kind}; choose another source")

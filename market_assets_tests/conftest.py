@@ -63,7 +63,7 @@ def profile(tmp_path: Path) -> Callable[[str], Profile]:
     def load(keys: str) -> Profile:
         path = tmp_path / "universe.yaml"
         body = textwrap.indent(textwrap.dedent(keys).strip(), "    ")
-        path.write_text(f"sources: {{binance: {{}}}}\nprofiles:\n  kept:\n    sources: [binance]\n{body}\n")
+        path.write_text(f"sources: {{practice: {{}}}}\nprofiles:\n  kept:\n    sources: [practice]\n{body}\n")
         return load_universe(path, environ={}).profiles["kept"]
 
     return load

@@ -17,6 +17,7 @@ from market_assets.errors import UniverseError
 from market_assets.market_time.gaps import Priority
 from market_assets.market_time.partitions import Cadence
 from market_assets.market_time.timeframes import Timeframe, Window
+from market_assets.sources.base import source_types
 from market_assets.sources.practice import PracticeSettings
 from market_assets.universe import (
     RESERVED_NAMES,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     Load = Callable[..., Universe]
     Problems = Callable[..., list[str]]
 
+INSTALLED = ", ".join(source_types())
 HIDDEN = "hunter2'\"swordfish"
 
 
@@ -88,12 +90,12 @@ def universe(
 
 def test_a_profile_of_few_words_has_the_presets_of_its_kind(load: Load) -> None:
     loaded = load("""
-        sources: {binance: }
+        sources: {practice: }
         profiles:
-          coins: {kind: CRYPTO, start: 2024-01-01, sources: [binance], symbols: {BTCUSDT: }}
-          shares: {kind: EQUITY, start: 2024-01-01, sources: [binance], symbols: {SPY: {}}}
-          contracts: {kind: FUTURES, start: 2024-01-01, sources: [binance], symbols: {ES: {}}}
-          pairs: {kind: FOREX, start: 2024-01-01, sources: [binance], symbols: {EURUSD: {}}}
+          coins: {kind: CRYPTO, start: 2024-01-01, sources: [practice], symbols: {BTCUSDT: }}
+          shares: {kind: EQUITY, start: 2024-01-01, sources: [practice], symbols: {SPY: {}}}
+          contracts: {kind: FUTURES, start: 2024-01-01, sources: [practice], symbols: {ES: {}}}
+          pairs: {kind: FOREX, start: 2024-01-01, sources: [practice], symbols: {EURUSD: {}}}
         """)
     assert {name: (each.kind, each.calendar, each.prices) for name, each in loaded.profiles.items()} == {
         "coins": (Kind.CRYPTO, "24/7", PriceRules(positive=True, volume_optional=False, real_volume=True)),
@@ -472,14 +474,14 @@ def test_a_file_with_neither_sources_nor_profiles_lacks_both(problems: Problems)
         ),
         (universe("sources: [binance, binance]"), "profiles.crypto.sources: binance is written 2 times (line 8)"),
         (
-            universe(sources="{binance: {}, kraken: {}}"),
-            "sources.kraken: kraken is no type of source. Installed are archive, binance, practice (line 1)",
+            universe(sources="{binance: {}, mtgox: {}}"),
+            f"sources.mtgox: mtgox is no type of source. Installed are {INSTALLED} (line 1)",
         ),
         (
             universe(sources="{binance: {type: Binanse}}"),
             (
-                "sources.binance.type: Binanse is no type of source; did you mean binance? Installed are archive, binance,"
-                " practice (line 1)"
+                "sources.binance.type: Binanse is no type of source; did you mean binance? Installed are"
+                f" {INSTALLED} (line 1)"
             ),
         ),
         (
@@ -763,6 +765,33 @@ def test_the_settings_of_a_source_are_those_of_its_type(problems: Problems) -> N
     assert found[0].endswith("(line 2)")
     assert found[1].startswith("sources.mirror.concurrency: should be a valid integer")
     assert found[1].endswith("not many (line 3)")
+
+
+def test_a_source_is_refused_for_a_kind_of_market_that_it_does_not_have(problems: Problems) -> None:
+    found = problems("""
+        sources: {binance: {}, bybit: {}, practice: {}}
+        profiles:
+          crypto: {kind: CRYPTO, start: 2024-01-01, sources: [binance, bybit, practice], symbols: {BTCUSDT: {}}}
+          equity:
+            kind: EQUITY
+            start: 2024-01-01
+            sources: [practice, binance]
+            symbols:
+              SPY: {}
+              AAPL: {sources: [practice, {bybit: AAPLX}]}
+        """)
+    assert found == [
+        "profiles.equity.sources: binance serves CRYPTO, and this profile is EQUITY; choose another source (line 8)",
+        "profiles.equity.symbols.AAPL.sources: bybit serves CRYPTO, and this profile is EQUITY; choose another source (line 11)",
+    ]
+
+
+def test_a_profile_without_a_kind_is_told_of_that_alone(problems: Problems) -> None:
+    found = problems("""
+        sources: {binance: {}}
+        profiles: {coins: {start: 2024-01-01, sources: [binance], symbols: {BTCUSDT: {}}}}
+        """)
+    assert [problem.split(": ")[0] for problem in found] == ["profiles.coins.kind"]
 
 
 LIMITED = """

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from dagster_duckdb import DuckDBResource
 
-from market_assets.sources.base import Source, build_source, source_types
+from market_assets.sources.configured import sources_of
 from market_assets.store import Store
-from market_assets.universe import home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from duckdb import DuckDBPyConnection
 
+    from market_assets.sources.base import Source
     from market_assets.universe import Profile, Universe
 
 
@@ -76,21 +76,3 @@ class Sources:
             SourceError: A source type is not installed any more.
         """
         return sources_of(self._universe, profile)
-
-
-def sources_of(universe: Universe, profile: Profile) -> dict[str, Source]:
-    """Build the sources that a profile's symbols name.
-
-    A source with a rate limit shares it with all processes of this home folder, by a file below it.
-
-    Raises:
-        SourceError: A source type is not installed any more.
-    """
-    names = {choice.source for symbol in profile.symbols.values() for choice in symbol.sources}
-    sources = {}
-    for name in sorted(names):
-        settings = universe.sources[name]
-        if "limiter_path" in source_types()[str(settings.get("type") or name)].Settings.model_fields:
-            settings = {"limiter_path": home() / "limits" / f"{name}.sqlite", **settings}
-        sources[name] = build_source(name, settings, base=universe.path.parent, kind=profile.kind.value.lower())
-    return sources

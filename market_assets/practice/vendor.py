@@ -1,6 +1,7 @@
-"""The practice vendor: Binance's klines over HTTP, with simulated candles or those of a folder, and with faults on demand.
+"""The practice vendor: candles over HTTP in the formats of several vendors, simulated or those of a folder, and with faults on demand.
 
     GET  /api/v3/klines     as Binance has it: twelve elements a row, at most 1000 rows, errors with its codes
+    GET  ...                as others have it: see `formats`
     GET  /api/v3/ping       {}
     GET  /practice/log      the latest requests, oldest first
     POST /practice/faults   a JSON list of faults takes the place of those before; their counts start afresh
@@ -19,6 +20,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
@@ -32,15 +34,15 @@ from starlette.routing import Route
 from market_assets.market_time.timeframes import Timeframe, to_micros
 from market_assets.practice.book import Book, Market
 from market_assets.practice.faults import Fault, Faults, spoil
+from market_assets.practice.formats import BINANCE, FORMATS, Format
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
     from types import TracebackType
 
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
-_PAGE = 1000
 _LOG_LENGTH = 50_000
 _HEADERS = {"X-Simulated": "true"}
 _JSON = "application/json"
@@ -49,13 +51,14 @@ _FAULT_LIST = TypeAdapter(list[Fault])
 
 @dataclass(frozen=True)
 class _Query:
-    """The first `limit` bars that open between two milliseconds, both included."""
+    """The first `limit` bars that open between two milliseconds, both included, and whether the newest of them comes first."""
 
     symbol: str
     timeframe: Timeframe
     first: int
     last: int
     limit: int
+    newest_first: bool
 
     def widened(self, bars: int) -> _Query:
         more = bars * self.timeframe.micros // 1000
@@ -63,9 +66,10 @@ class _Query:
 
 
 class _RefusedError(Exception):
-    """A request that the vendor answers with 400 and a code of Binance's."""
+    """A request that the vendor answers with an error."""
 
-    def __init__(self, code: int, message: str) -> None:
+    def __init__(self, status: int, code: int, message: str) -> None:
+        self.status = status
         self.code = code
         super().__init__(message)
 
@@ -79,7 +83,8 @@ class Vendor:
 
     Attributes:
         app: The application.
-        log: The latest requests for klines: symbol, interval, startTime, endTime and limit as they were sent, status and faults.
+        log: The latest requests for candles: symbol, interval, start, end and limit as they were sent, under the names that Binance
+            has for them; status and faults.
     """
 
     def __init__(self, market: Market, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
@@ -87,11 +92,11 @@ class Vendor:
         self._market = market
         self._clock = clock
         self._book = Book(market, clock)
-        self._last: dict[tuple[str, Timeframe], bytes] = {}
+        self._last: dict[tuple[str, str, Timeframe], bytes] = {}
         self.set_faults(market.faults)
         self.app = Starlette(
             routes=[
-                Route("/api/v3/klines", self._klines),
+                *(Route(spoken.path, partial(self._candles, spoken)) for spoken in FORMATS),
                 Route("/api/v3/ping", self._ping),
                 Route("/practice/log", self._show_log),
                 Route("/practice/faults", self._replace_faults, methods=["POST"]),
@@ -115,70 +120,83 @@ class Vendor:
             return _json(error.json().encode(), status=422)
         return _json(b"{}")
 
-    async def _klines(self, request: Request) -> Response:
-        sent = request.query_params
-        entry = {name: sent.get(name) for name in ("symbol", "interval", "startTime", "endTime", "limit")}
+    async def _candles(self, spoken: Format, request: Request) -> Response:
+        sent = {what: request.query_params.get(name) for what, name in spoken.names.items()} | request.path_params
+        entry = {name: sent.get(what) for what, name in BINANCE.names.items()}
+        ascending = spoken.oldest_first is not None and spoken.oldest_first in request.query_params.items()
         struck: list[Fault] = []
         try:
-            response = await self._page(self._understood(entry), struck)
+            query = self._understood(spoken, sent, newest_first=spoken.newest_first and not ascending)
+            response = await self._page(spoken, query, struck)
         except _RefusedError as refusal:
-            response = _error(400, refusal.code, str(refusal))
+            response = _error(spoken, refusal.status, refusal.code, str(refusal))
         self.log.append(entry | {"status": response.status_code, "faults": [fault.fault for fault in struck]})
         return response
 
-    def _understood(self, sent: dict[str, str | None]) -> _Query:
-        """Check a request as Binance does, and fill in what was not sent."""
-        symbol, interval = sent["symbol"], sent["interval"]
+    def _understood(self, spoken: Format, sent: Mapping[str, str | None], *, newest_first: bool) -> _Query:
+        """Check a request as the vendor does, and fill in what was not sent."""
+        symbol, interval = sent.get("symbol"), sent.get("interval")
         if not symbol:
-            raise _RefusedError(-1102, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.")
-        if interval not in frozenset(Timeframe):
-            raise _RefusedError(-1120, "Invalid interval.")
-        if not self._book.has(symbol):
-            raise _RefusedError(-1121, "Invalid symbol.")
-        timeframe = Timeframe(interval)
-        limit = min(_number("limit", sent["limit"], 500), _PAGE)
-        last = _number("endTime", sent["endTime"], to_micros(self._clock()) // 1000)
-        first = _number("startTime", sent["startTime"], last - limit * timeframe.micros // 1000 + 1)
-        if self._market.latest_only is not None:
-            first = max(first, (to_micros(self._clock()) - self._market.latest_only * timeframe.micros) // 1000 + 1)
-        return _Query(symbol, timeframe, first, last, limit)
+            words = "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed."
+            raise _RefusedError(*_wrong(spoken, -1102), words)
+        timeframe = spoken.timeframes.get(interval or "")
+        if timeframe is None:
+            raise _RefusedError(*_wrong(spoken, -1120), "Invalid interval.")
+        known = self._book.has(symbol)
+        if not known and spoken.unknown is not None:
+            raise _RefusedError(*spoken.unknown)
+        step = timeframe.micros // 1000
+        now = to_micros(self._clock()) // 1000
+        default, most = spoken.limit
+        limit = min(_count(spoken, sent.get("limit"), default), most) if known else 0
+        last = _time(spoken, "end", sent, now)
+        first = _time(spoken, "start", sent, last - limit * step + 1) + spoken.after
+        if newest_first:
+            first = max(first, last - limit * step + 1)
+        for latest in (spoken.latest, self._market.latest_only):
+            if latest is not None:
+                first = max(first, now - latest * step + 1)
+        return _Query(symbol, timeframe, first, last, limit, newest_first)
 
-    async def _page(self, query: _Query, struck: list[Fault]) -> Response:
+    async def _page(self, spoken: Format, query: _Query, struck: list[Fault]) -> Response:
         struck.extend(self._faults.of_request(query.symbol, query.first, query.last))
         for fault in struck:
             if fault.fault == "delay":
                 await asyncio.sleep(fault.seconds)
             elif fault.fault == "error":
-                return self._refuse(fault)
+                return self._refuse(spoken, fault)
             elif fault.fault == "outside":
                 query = query.widened(fault.bars)
-        body = self._body(query, struck)
+        body = self._body(spoken, query, struck)
+        key = (spoken.path, query.symbol, query.timeframe)
         if any(fault.fault == "repeat" for fault in struck):
-            body = self._last.get((query.symbol, query.timeframe), body)
-        self._last[query.symbol, query.timeframe] = body
+            body = self._last.get(key, body)
+        self._last[key] = body
         for fault in struck:
             if fault.fault in _INSTEAD:
                 return _INSTEAD[fault.fault](fault, body)
         return _json(body)
 
-    def _body(self, query: _Query, struck: list[Fault]) -> bytes:
+    def _body(self, spoken: Format, query: _Query, struck: list[Fault]) -> bytes:
         opens, text = self._book.page(query.symbol, query.timeframe, query.first, query.last, query.limit)
         body = b"[" + text[:-1] + b"]"
         spoilt_bars = list(self._faults.of_rows(query.symbol, query.timeframe, opens))
         spoilt_page = [fault for fault in struck if fault.fault in {"short", "unsorted"}]
-        if not spoilt_bars and not spoilt_page:
+        if spoken is BINANCE and not spoilt_bars and not spoilt_page:
             return body
         rows: list[list[Any]] = msgspec.json.decode(body)
         for fault, mask in spoilt_bars:
             # The fault before may have dropped or doubled rows, so the bars are found by their opens.
             hit = set(opens[mask].tolist())
             rows = spoil(fault, rows, np.array([row[0] in hit for row in rows], bool))
+        if query.newest_first:
+            rows.reverse()
         for fault in spoilt_page:
             rows = rows[: fault.rows] if fault.fault == "short" else rows[::-1]
-        return msgspec.json.encode(rows)
+        return msgspec.json.encode(spoken.answer(query.symbol, [spoken.row(row) for row in rows]))
 
-    def _refuse(self, fault: Fault) -> Response:
-        response = _error(fault.status, fault.code, fault.message)
+    def _refuse(self, spoken: Format, fault: Fault) -> Response:
+        response = _error(spoken, fault.status, fault.code, fault.message)
         if fault.retry_after is not None:
             moment = self._clock() + timedelta(seconds=fault.retry_after)
             text = format_datetime(moment, usegmt=True) if fault.http_date else str(fault.retry_after)
@@ -297,17 +315,36 @@ async def _drops(body: bytes, seconds: float) -> AsyncIterator[bytes]:
         await asyncio.sleep(seconds)
 
 
-def _number(name: str, text: str | None, default: int) -> int:
+def _wrong(spoken: Format, code: int) -> tuple[int, int]:
+    """Status and code for a request that is not understood; Binance alone has a code for each fault."""
+    status, own = spoken.wrong
+    return status, code if spoken is BINANCE else own
+
+
+def _time(spoken: Format, what: str, sent: Mapping[str, str | None], default: int) -> int:
+    text = sent.get(what)
+    try:
+        return default if text is None else spoken.read_time(text)
+    except ValueError:
+        raise _illegal(spoken, spoken.names[what]) from None
+
+
+def _count(spoken: Format, text: str | None, default: int) -> int:
     if text is None:
         return default
     if not (text.isascii() and text.isdecimal() and len(text) <= 15):
-        raise _RefusedError(-1100, f"Illegal characters found in parameter '{name}'; legal range is '^[0-9]{{1,15}}$'.")
+        raise _illegal(spoken, spoken.names["limit"])
     return int(text)
+
+
+def _illegal(spoken: Format, name: str) -> _RefusedError:
+    words = f"Illegal characters found in parameter '{name}'; legal range is '^[0-9]{{1,15}}$'."
+    return _RefusedError(*_wrong(spoken, -1100), words)
 
 
 def _json(body: bytes, status: int = 200) -> Response:
     return Response(body, status, media_type=_JSON, headers=_HEADERS)
 
 
-def _error(status: int, code: int, message: str) -> Response:
-    return _json(json.dumps({"code": code, "msg": message}).encode(), status)
+def _error(spoken: Format, status: int, code: int, message: str) -> Response:
+    return _json(json.dumps(spoken.error(code, message)).encode(), status)

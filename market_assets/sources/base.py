@@ -27,6 +27,9 @@ ENTRY_POINTS = "market_assets.sources"
 CANDLE_SCHEMA = pl.Schema({"ts": TS, **dict.fromkeys(("open", "high", "low", "close", "volume"), pl.Float64())})
 """The columns of every frame that a source gives; `symbol` (String) may follow where the vendor says whose bar it is."""
 
+KINDS = frozenset({"crypto", "equity", "futures", "forex"})
+"""Every kind of profile there is, as a source is told of it."""
+
 
 @dataclass(frozen=True)
 class Traits:
@@ -41,6 +44,8 @@ class Traits:
         open_outside_range: True where the open may lie outside high and low (BitMEX: it is the previous close).
         latest_only: How many bars up to the present it serves and no more (Kraken: 720), None where it serves its whole history. The
             oldest of them is nobody's first bar, and of older ones it is not asked.
+        kinds: The kinds of profile that it serves, in lower case.
+        needs_key: True where it answers nobody without a key.
     """
 
     timeframes: frozenset[Timeframe]
@@ -49,6 +54,8 @@ class Traits:
     earliest_probe: bool
     open_outside_range: bool = False
     latest_only: int | None = None
+    kinds: frozenset[str] = KINDS
+    needs_key: bool = False
 
 
 @dataclass

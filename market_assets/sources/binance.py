@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
-import numpy as np
 import polars as pl
 
-from market_assets.errors import SourceError
-from market_assets.market_time.timeframes import TS, Timeframe, Window, from_micros, to_micros
-from market_assets.sources.base import CANDLE_SCHEMA, SourceSettings, Traits, Usage, epoch_to_us
-from market_assets.sources.http import HttpClient, HttpSettings, RateText, WebAddress, excerpt
+from market_assets.market_time.timeframes import TS, Timeframe
+from market_assets.sources.base import CANDLE_SCHEMA, SourceSettings, Traits, epoch_to_us
+from market_assets.sources.http import HttpSettings, RateText, WebAddress
+from market_assets.sources.rest import PagedSource, candles, first_open, millis, refusal
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from pathlib import Path
-    from types import TracebackType
 
-    from numpy.typing import NDArray
+    from market_assets.market_time.timeframes import Window
 
 _KLINES = "/api/v3/klines"
 _PAGE = 1000
+_PLACES = {"ts": 0, "open": 1, "high": 2, "low": 3, "close": 4, "volume": 5}
 _RAW_SCHEMA = pl.Schema({**CANDLE_SCHEMA, "ts": pl.Int64()})
 _TIME = epoch_to_us(pl.col("ts"))
 _CURABLE = frozenset({-1000, -1001, -1003, -1006, -1007, -1008, -1015, -1016})
@@ -54,7 +51,7 @@ class _Kline(msgspec.Struct, array_like=True, gc=False):
 _decode = msgspec.json.Decoder(list[_Kline], strict=False).decode
 
 
-class BinanceSource:
+class BinanceSource(PagedSource):
     """Candles of Binance spot, without a key.
 
     A page has 1000 bars. Binance gives a flat bar for a minute without a trade, so a bar that is missing is an outage; its week
@@ -68,74 +65,28 @@ class BinanceSource:
         page_size=_PAGE,
         emits_empty_bars=True,
         earliest_probe=True,
+        kinds=frozenset({"crypto"}),
     )
-
-    def __init__(self, name: str, settings: HttpSettings, *, base: Path, kind: str) -> None:  # noqa: ARG002 - one vendor, one kind
-        self.name = name
-        self.usage = Usage()
-        self.concurrency = settings.concurrency
-        self._http = HttpClient(name, settings, self.usage, base=base)
-
-    async def __aenter__(self) -> Self:
-        await self._http.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._http.__aexit__(kind, error, trace)
-
-    async def fetch(self, symbol: str, timeframe: Timeframe, start: datetime, end: datetime) -> pl.DataFrame:
-        """Give what Binance has for the window: see `Source.fetch`.
-
-        A page shorter than the window is no proof that the rest is absent, so the fetch goes on behind its last row; only an
-        empty page is taken as absence.
-        """
-        pages: list[pl.DataFrame] = []
-        at, stop = to_micros(start), to_micros(end)
-        while at < stop:
-            page = await self._page(symbol, timeframe, at, stop)
-            pages.append(page)
-            opens = _opens(page)
-            inside = opens[opens < stop]
-            if not len(inside):
-                break
-            last = int(inside.max())
-            if last < at or len(pages) > self.traits.page_size:
-                raise SourceError(
-                    f"source {self.name}: {symbol} {timeframe} {Window(start, end)}: the pages do not move forward: asked for bars "
-                    f"from {from_micros(at):%Y-%m-%d %H:%M:%S} on, the last one given opens {from_micros(last):%Y-%m-%d %H:%M:%S}"
-                )
-            if last + timeframe.micros >= stop:
-                break
-            at = last + 1_000
-        return pl.concat(pages) if pages else CANDLE_SCHEMA.to_frame()
 
     async def earliest(self, symbol: str, timeframe: Timeframe) -> datetime | None:
         """Give the open of the first bar that Binance has: see `Source.earliest`."""
         params: dict[str, str | int] = {"symbol": symbol, "interval": timeframe, "startTime": 0, "limit": 1}
-        page = await self._http.get(_KLINES, params, about=f"{symbol} {timeframe} first bar", parse=parse_klines)
-        return None if page.is_empty() else from_micros(int(_opens(page).min()))
+        page = await self._http.get(_KLINES, params, about=f"{symbol} {timeframe} first bar", parse=self.parse)
+        return first_open(page)
 
-    def answers_for(self, symbol: str, timeframe: Timeframe) -> None:  # noqa: ARG002 - the protocol's arguments
-        """Speak for any window: see `Source.answers_for`."""
-        return
-
-    async def _page(self, symbol: str, timeframe: Timeframe, at: int, stop: int) -> pl.DataFrame:
-        params: dict[str, str | int] = {
+    def request(self, symbol: str, timeframe: Timeframe, window: Window) -> tuple[str, dict[str, str | int]]:
+        """See `PagedSource.request`."""
+        return _KLINES, {
             "symbol": symbol,
             "interval": timeframe,
-            "startTime": at // 1_000,
-            "endTime": stop // 1_000 - 1,  # inclusive
+            "startTime": millis(window.start),
+            "endTime": millis(window.end) - 1,  # inclusive
             "limit": _PAGE,
         }
-        about = f"{symbol} {timeframe} {Window.of_micros(at, stop)}"
-        return await self._http.get(_KLINES, params, about=about, parse=parse_klines)
 
-
-def _opens(page: pl.DataFrame) -> NDArray[np.int64]:
-    """Give the opens in microseconds; one that is null is numpy's least number, before anything that is asked for."""
-    return page["ts"].to_numpy().astype(np.int64)
+    def parse(self, body: bytes) -> pl.DataFrame:
+        """See `PagedSource.parse`."""
+        return parse_klines(body)
 
 
 def parse_klines(body: bytes) -> pl.DataFrame:
@@ -147,7 +98,8 @@ def parse_klines(body: bytes) -> pl.DataFrame:
     try:
         rows = _decode(body)
     except (msgspec.MsgspecError, RecursionError):
-        return _parse_patiently(body)
+        # An odd cell, an odd row, or an error in words: read slowly, to say what it is.
+        return candles(body, _rows, _PLACES)
     columns = {
         "ts": [row.ts for row in rows],
         "open": [row.open for row in rows],
@@ -164,28 +116,7 @@ def parse_klines(body: bytes) -> pl.DataFrame:
     return page.with_columns(_TIME)
 
 
-def _parse_patiently(body: bytes) -> pl.DataFrame:
-    """Read what the fast decoder refuses: an odd cell becomes null, an odd row or body is an error that says what it is."""
-    try:
-        answer = json.loads(body)  # unlike msgspec, it takes a bare NaN
-    except (ValueError, RecursionError) as error:
-        raise SourceError(f"the answer is not JSON, or was cut off: {excerpt(body)!r}") from error
-    if isinstance(answer, dict) and "code" in answer:
-        raise SourceError(f"the answer is an error: {excerpt(body)}", permanent=answer["code"] not in _CURABLE)
-    if not isinstance(answer, list) or not all(
-        isinstance(row, list) and len(row) >= len(_RAW_SCHEMA) for row in answer
-    ):
-        raise SourceError(f"the answer is not a list of klines: {excerpt(body)!r}")
-    rows = [(_whole(row[0]), *map(_number, row[1 : len(_RAW_SCHEMA)])) for row in answer]
-    return pl.DataFrame(rows, schema=_RAW_SCHEMA, orient="row").with_columns(_TIME)
-
-
-def _whole(cell: object) -> int | None:
-    return cell if isinstance(cell, int) and abs(cell) < 2**63 else None
-
-
-def _number(cell: object) -> float | None:
-    try:
-        return float(cell)  # type: ignore[arg-type]  # what is no number is caught
-    except (TypeError, ValueError, OverflowError):
-        return None
+def _rows(answer: Any) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(answer, dict):
+        raise refusal(f"{answer['code']} {answer.get('msg', '')}", permanent=answer["code"] not in _CURABLE)
+    return answer

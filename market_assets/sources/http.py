@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import sqlite3
+import re
+from hashlib import sha256
 from pathlib import Path  # noqa: TC003 - pydantic reads the annotations of HttpSettings at runtime
 from time import monotonic
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Self, TypeVar
 
 import httpx
@@ -26,14 +28,16 @@ from pydantic import (
     PositiveInt,
     SecretStr,
 )
-from pyrate_limiter import AbstractBucket, InMemoryBucket, Limiter, Rate, SQLiteBucket
 
 from market_assets.errors import SourceError
 from market_assets.sources.base import SourceSettings, Usage
+from market_assets.sources.limit import CAREFUL, Limit, RateText
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
+
+__all__ = ["CAREFUL", "HeaderSecret", "HttpClient", "HttpSettings", "RateText", "WebAddress", "excerpt", "limit_name"]
 
 T = TypeVar("T")
 
@@ -43,9 +47,12 @@ if logging.getLogger("httpx").level == logging.NOTSET:
 
 _RETRIED = frozenset({429, 500, 502, 503, 504})
 _BANNED = 418  # Binance's answer to who goes on after a 429; with a Retry-After it is one more kind of "wait"
-_PERIODS = {"s": 1_000, "m": 60_000, "h": 3_600_000}
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _EXCERPT = 200
+_TELLING = 4
+"""So many letters of a secret are too many to be shown."""
+
+_WORDS = ("msg", "message", "errorMessage", "error")  # under which vendors say what was wrong
 _ERROR_BODY = 64 * 1024
 
 
@@ -59,14 +66,16 @@ def _web_address(text: str) -> str:
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 """An http or https address with a host."""
 
-RateText = Annotated[str, Field(pattern=r"^[1-9][0-9]*/[smh]$")]
-"""Requests per second, minute or hour, like "50/s"."""
-
 
 def _header_text(secret: SecretStr) -> SecretStr:
-    if not secret.get_secret_value().isprintable():
-        raise ValueError("must be printable text on one line")
+    text = secret.get_secret_value()
+    if not (text.isprintable() and text.isascii()):
+        raise ValueError("must be printable ASCII text on one line")
     return secret
+
+
+HeaderSecret = Annotated[SecretStr, AfterValidator(_header_text)]
+"""A key, or anything else that can be sent in a header and is shown to nobody."""
 
 
 class HttpSettings(SourceSettings):
@@ -80,8 +89,11 @@ class HttpSettings(SourceSettings):
         backoff: Seconds before the first retry, about; doubled with each one, with jitter.
         backoff_cap: The longest wait between two attempts, Retry-After aside.
         max_elapsed: Seconds for one answer over all its attempts; time in the queue of the rate limit does not count.
-        rate: The most requests per second, minute or hour, like "50/s" or "2900/m"; None is unlimited.
-        limiter_path: A file that makes the rate hold between processes; without it, it holds in this source alone.
+        rate: The most requests per second, minute or hour, like "50/s" or "2900/m", in the vendor's weights where a request has
+            one; None is unlimited. A tenth of them may go at once (ten at least).
+        hold: Seconds to leave the vendor alone for after a 429 that does not say how long.
+        limiter_path: A file that makes the rate, and the time for which the vendor wants to be left alone, hold between processes;
+            without it, they hold in this source alone. A source of a universe has one by itself: `source_of`.
         concurrency: Requests in flight at once.
         max_body: Bytes that an answer may have, after decompression.
         headers: Headers sent with every request: where keys go.
@@ -95,10 +107,34 @@ class HttpSettings(SourceSettings):
     backoff_cap: PositiveFloat = 30
     max_elapsed: PositiveFloat = 120
     rate: RateText | None = None
+    hold: NonNegativeFloat = 0
     limiter_path: Path | None = None
     concurrency: PositiveInt = 8
     max_body: ByteSize = ByteSize(32 * 1024**2)
-    headers: dict[str, Annotated[SecretStr, AfterValidator(_header_text)]] = Field(default_factory=dict)
+    headers: dict[str, HeaderSecret] = Field(default_factory=dict)
+
+    def secrets(self) -> set[str]:
+        """Every value that must be shown to nobody: the headers, and the fields of a source's own that are secret."""
+        return {secret.get_secret_value() for _, value in self for secret in _secrets_in(value)} - {""}
+
+
+def _secrets_in(value: object) -> Iterator[SecretStr]:
+    if isinstance(value, SecretStr):
+        yield value
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from _secrets_in(part)
+
+
+def limit_name(settings: HttpSettings) -> str:
+    """Name what these settings share a vendor's limit with: all of the same address and the same keys.
+
+    The name is fit for a file. It has the host and, where there are keys, the beginning of their hash; it is empty without an address.
+    """
+    host = httpx.URL(settings.base_url).netloc.decode()
+    keys = sorted(settings.secrets())
+    digest = sha256(json.dumps(keys).encode()).hexdigest()[:12] if keys else ""
+    return re.sub(r"[^\w.-]+", "_", "-".join(filter(None, (host, digest)))) if host else ""
 
 
 class _FailureError(Exception):
@@ -125,21 +161,39 @@ class HttpClient:
     httpx-retries gives the policy here (exponential backoff with jitter, the reading of Retry-After) but not its transport: that
     one returns before the body is read, so that a connection cut in the body would not be retried, it cuts a long Retry-After
     down to its own cap, which is disobedience, and it lets one request wait where all of them have to.
+
+    Args:
+        name: The source's, for errors.
+        settings: Where and how it asks.
+        usage: Counts what it costs.
+        base: The folder that a relative `limiter_path` starts from.
+        holds: Seconds to leave the vendor alone for, by the status of a refusal that does not say how long itself; such a
+            refusal passes, and is tried again. For 429 the settings' `hold` comes before it, where it is set.
     """
 
-    def __init__(self, name: str, settings: HttpSettings, usage: Usage, *, base: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: HttpSettings,
+        usage: Usage,
+        *,
+        base: Path,
+        holds: Mapping[int, float] = MappingProxyType({}),
+    ) -> None:
         self.name = name
         self.usage = usage
         self._settings = settings
-        self._base = base
-        self._memory: AbstractBucket | None = None
-        self._limiter: Limiter | None = None
+        self._holds = {**holds, **({429: settings.hold} if settings.hold else {})}
+        # The longest first: one secret may be part of another.
+        self._secrets = sorted(settings.secrets(), key=len, reverse=True)
+        path = None if settings.limiter_path is None else base / settings.limiter_path
+        self._limit = Limit(name, settings.rate, path)
         self._client: httpx.AsyncClient | None = None
         self._slots = asyncio.Semaphore(settings.concurrency)
-        self._held_until = 0.0
 
     async def __aenter__(self) -> Self:
         settings = self._settings
+        self._limit.open()
         url = httpx.URL(settings.base_url)
         self._client = httpx.AsyncClient(
             base_url=url,
@@ -151,7 +205,6 @@ class HttpClient:
             trust_env=url.host not in _LOOPBACK,  # a proxy cannot reach this machine's loopback
         )
         self._slots = asyncio.Semaphore(settings.concurrency)  # one that has waited belongs to the loop it waited in
-        self._limiter = self._open_limiter()
         return self
 
     async def __aexit__(
@@ -159,26 +212,31 @@ class HttpClient:
     ) -> None:
         if self._client is not None:
             await self._client.aclose()
-        if self._limiter is not None:
-            self._limiter.close()
-        self._client = self._limiter = None
+        self._limit.close()
+        self._client = None
 
-    async def get(self, path: str, params: Mapping[str, str | int], *, about: str, parse: Callable[[bytes], T]) -> T:
+    async def get(
+        self, path: str, params: Mapping[str, str | int], *, about: str, parse: Callable[[bytes], T], weight: int = 1
+    ) -> T:
         """Ask until there is an answer that `parse` accepts, or until it is clear that there will be none.
 
         Args:
             path: Appended to the base URL.
             params: The query; never shown.
             about: What is asked for, in words for the error: symbol, timeframe and window.
-            parse: Turns a body into the answer. Its SourceErrors count as a failed attempt, retried unless permanent.
+            parse: Turns a body into the answer. Its SourceErrors count as a failed attempt, retried unless permanent; one with a
+                `retry_after` is obeyed like a Retry-After.
+            weight: What the vendor charges for the request, in the units of `rate`.
 
         Raises:
             SourceError: There is no answer: permanent where asking again cannot help.
         """
         async with self._slots:
-            return await self._get(path, params, f"source {self.name}: {about}", parse)
+            return await self._get(path, params, f"source {self.name}: {about}", parse, weight)
 
-    async def _get(self, path: str, params: Mapping[str, str | int], about: str, parse: Callable[[bytes], T]) -> T:
+    async def _get(
+        self, path: str, params: Mapping[str, str | int], about: str, parse: Callable[[bytes], T], weight: int
+    ) -> T:
         settings = self._settings
         deadline = monotonic() + settings.max_elapsed
         retry = Retry(
@@ -188,16 +246,15 @@ class HttpClient:
             backoff_jitter=0.5,
         )
         while True:
-            deadline += await self._permit()
-            await self._hold(deadline, about)
+            deadline = await self._turn(deadline, weight, about)
             try:
                 return await self._attempt(path, params, min(deadline - monotonic(), settings.total_timeout), parse)
             except _FailureError as failure:
                 if failure.permanent:
                     raise SourceError(f"{about}: {failure.reason}", permanent=True) from failure
                 if failure.retry_after is not None:
-                    # The server speaks to the whole client: every request waits, this one included, at its next `_hold`.
-                    self._held_until = max(self._held_until, monotonic() + failure.retry_after)
+                    # The server speaks to all who share its limit: every request waits, this one included, at its next `_turn`.
+                    self._limit.hold(failure.retry_after)
                 if retry.is_exhausted():
                     attempts = retry.attempts_made + 1
                     raise SourceError(f"{about}: no answer after {attempts} attempts: {failure.reason}") from failure
@@ -223,7 +280,9 @@ class HttpClient:
             self.usage.bytes += len(body)
             return parse(body)
         except SourceError as error:
-            raise _FailureError(self._blot(str(error)), permanent=error.permanent) from error
+            raise _FailureError(
+                self._blot(str(error)), permanent=error.permanent, retry_after=error.retry_after
+            ) from error
         except TimeoutError as error:
             raise _FailureError(f"the answer was not complete after {seconds:.3g} s") from error
         except httpx.TimeoutException as error:
@@ -243,9 +302,11 @@ class HttpClient:
                 permanent=True,
             )
         waits = self._retry_after(response)
+        if waits is None:
+            waits = self._holds.get(status)
         message = self._blot(excerpt(await self._read(response, keep=_ERROR_BODY)))
         reason = f"HTTP {status}: {message}" if message else f"HTTP {status}"
-        if status in _RETRIED or (status == _BANNED and waits is not None):
+        if status in _RETRIED or status in self._holds or (status == _BANNED and waits is not None):
             return _FailureError(reason, retry_after=waits)
         return _FailureError(reason, permanent=True)
 
@@ -273,51 +334,38 @@ class HttpClient:
         except ValueError:
             return None
 
+    async def _turn(self, deadline: float, weight: int, about: str) -> float:
+        """Wait until a request may be sent; gives the deadline, later by the time in the queue of the rate limit.
+
+        A permit is taken last, so that none lies about while a hold lasts: those would all be used at once at its end.
+        """
+        while True:
+            await self._hold(deadline, about)
+            waited = await self._limit.permit(weight)
+            self.usage.waits += waited
+            deadline += waited
+            if not self._limit.held():
+                return deadline
+
     async def _hold(self, deadline: float, about: str) -> None:
-        while (wait := self._held_until - monotonic()) > 0:
-            if self._held_until > deadline:
+        while (wait := self._limit.held()) > 0:
+            if monotonic() + wait > deadline:
                 raise SourceError(
-                    f"{about}: the server asks to be left alone for another {wait:.0f} s (Retry-After), "
+                    f"{about}: the server is to be left alone for another {wait:.0f} s (its Retry-After, or `hold`), "
                     f"longer than max_elapsed ({self._settings.max_elapsed:g} s) allows; fill again after that"
                 )
             await self._sleep(wait)
-
-    async def _permit(self) -> float:
-        """Wait for the rate limit; gives the seconds that it took."""
-        if self._limiter is None:
-            return 0.0
-        began = monotonic()
-        await self._limiter.try_acquire_async(self.name)
-        waited = monotonic() - began
-        self.usage.waits += waited
-        return waited
 
     async def _sleep(self, seconds: float) -> None:
         self.usage.waits += seconds
         await asyncio.sleep(seconds)
 
-    def _open_limiter(self) -> Limiter | None:
-        if self._settings.rate is None:
-            return None
-        count, period = self._settings.rate.split("/")
-        rates = [Rate(int(count), _PERIODS[period])]
-        if self._settings.limiter_path is None:
-            self._memory = self._memory or InMemoryBucket(rates)
-            return Limiter(self._memory, buffer_ms=1)
-        path = self._base / self._settings.limiter_path
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            bucket = SQLiteBucket.init_from_file(rates, db_path=str(path), use_file_lock=True)
-        except (OSError, sqlite3.Error) as error:
-            raise SourceError(
-                f"source {self.name}: the rate limit's file {path} cannot be used: {error}", permanent=True
-            ) from error
-        return Limiter(bucket, buffer_ms=1)
-
     def _blot(self, text: str) -> str:
-        for secret in self._settings.headers.values():
-            if plain := secret.get_secret_value():
-                text = text.replace(plain, "***")
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+            # What an excerpt has cut in its middle is a part of the secret all the same.
+            for size in range(len(secret) - 1, _TELLING - 1, -1):
+                text = text.replace(f"{secret[:size]}...", "***...")
         return text
 
 
@@ -328,7 +376,7 @@ def excerpt(body: bytes) -> str:
         answer = json.loads(text)
     except (ValueError, RecursionError):
         answer = None
-    if isinstance(answer, dict) and "msg" in answer:
-        text = f"{answer.get('code', '')} {answer['msg']}"
+    if isinstance(answer, dict) and (words := next((answer[key] for key in _WORDS if answer.get(key)), None)):
+        text = f"{answer.get('code', '')} {words}"
     text = " ".join(text[: 8 * _EXCERPT].split())
     return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}..."

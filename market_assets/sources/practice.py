@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from market_assets.errors import SourceError
 from market_assets.practice.book import Market
 from market_assets.practice.faults import Fault
+from market_assets.sources.base import KINDS
 from market_assets.sources.binance import BinanceSource
 from market_assets.sources.http import HttpClient, HttpSettings, WebAddress
 
@@ -50,6 +51,8 @@ class PracticeSource(BinanceSource):
     """Candles of a practice vendor. No market ever traded them."""
 
     Settings: ClassVar[type[SourceSettings]] = PracticeSettings
+
+    traits = replace(BinanceSource.traits, kinds=KINDS)
 
     def __init__(self, name: str, settings: PracticeSettings, *, base: Path, kind: str) -> None:
         super().__init__(name, settings, base=base, kind=kind)

@@ -104,11 +104,11 @@ def universe_of(folder: Path, *channels: str, secrets: dict[str, str] | None = N
         "kind": "CRYPTO",
         "start": "2025-02-01",
         "timeframes": {"fetch": ["1h"], "derive": ["1d"]},
-        "sources": ["binance"],
+        "sources": ["practice"],
         "symbols": {"BTC": {}, "ETH": {}},
         **profile,
     }
     path = folder / "universe.yaml"
-    written = {"sources": {"binance": {}}, "profiles": {"kept": kept}, "alerts": {"channels": list(channels)}}
+    written = {"sources": {"practice": {}}, "profiles": {"kept": kept}, "alerts": {"channels": list(channels)}}
     path.write_text(yaml.safe_dump(written))
     return load_universe(path, environ=secrets or {})

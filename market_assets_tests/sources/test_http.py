@@ -11,14 +11,14 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from market_assets.errors import SourceError
 from market_assets.market_time.timeframes import Timeframe
 from market_assets.practice.faults import Fault
 from market_assets.sources.base import Usage
 from market_assets.sources.binance import BinanceSettings
-from market_assets.sources.http import HttpClient, HttpSettings
+from market_assets.sources.http import HttpClient, HttpSettings, excerpt
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 KLINE = [1704067200000, "1", "2", "0.5", "1.5", "10", 1704067259999, "15", 3, "5", "7", "0"]
@@ -123,6 +123,44 @@ class TestWaitingAsToldTo:
 
         assert caught.value.permanent
         assert len(vendor.log) == 1
+
+    def test_a_429_that_does_not_say_how_long_holds_for_as_long_as_the_settings_say(self, serve, reply, ask):
+        server = serve(reply((429, {}, b""), (200, {}, PAGE)))
+
+        usage = ask(server.url, bars=1, hold=0.5).usage
+
+        assert usage.waits >= 0.45
+        assert server.times[1] - server.times[0] >= 0.45
+
+    def test_a_retry_after_comes_before_the_settings(self, serve, reply, ask):
+        server = serve(reply((429, {"retry-after": "0"}, b""), (200, {}, PAGE)))
+
+        assert ask(server.url, bars=1, hold=60).usage.waits < 5
+
+    def test_a_vendor_can_have_refusals_of_its_own_that_pass(self, serve, reply, tmp_path):
+        server = serve(reply((403, {}, b""), (200, {}, b"{}")))
+
+        assert asyncio.run(_get(server.url, tmp_path, holds={403: 0.3})) >= 0.25
+        assert len(server.requests) == 2
+
+    def test_an_answer_that_says_in_its_body_how_long_to_wait_is_obeyed_by_all_requests(self, serve, reply, tmp_path):
+        server = serve(reply((200, {}, b"busy"), (200, {}, b"{}")))
+
+        def parse(body):
+            if body == b"busy":
+                raise SourceError("the answer is an error: too many visits", retry_after=0.3)
+            return body
+
+        assert asyncio.run(_get(server.url, tmp_path, parse=parse)) >= 0.25
+        assert len(server.requests) == 2
+
+
+async def _get(url, folder, parse=bytes, **options):
+    """Ask once, by a client of its own; gives the seconds that it waited."""
+    usage = Usage()
+    async with HttpClient("theirs", HttpSettings(base_url=url, backoff=0), usage, base=folder, **options) as client:
+        await client.get("/", {}, about="a page", parse=parse)
+    return usage.waits
 
 
 class TestRetries:
@@ -280,6 +318,17 @@ class TestWhatAnErrorSays:
             == "source mine: NOPE 1m 2024-01-01 00:00..2024-01-01 01:40 UTC: HTTP 400: -1121 Invalid symbol."
         )
 
+    def test_a_secret_that_an_excerpt_cuts_in_its_middle_is_blotted_too(self, serve, ask):
+        async def echo(_request, writer):
+            body = b"x" * 190 + b" s3cr3t-value-that-is-long"
+            writer.write(b"HTTP/1.1 403 X\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+
+        server = serve(echo)
+        with pytest.raises(SourceError) as caught:
+            ask(server.url, headers={"X-Key": "s3cr3t-value-that-is-long"}, retries=0)
+        assert "s3cr" not in str(caught.value)
+        assert "***..." in str(caught.value)
+
     @pytest.mark.parametrize("status", [302, 401, 500])
     def test_it_never_shows_a_header_or_the_query_even_when_the_vendor_echoes_them(self, serve, ask, status):
         async def echo(request, writer):
@@ -303,16 +352,50 @@ class TestWhatAnErrorSays:
         chain = [caught.value, caught.value.__cause__, caught.value.__context__]
         assert not any("s3cr3t" in str(error) or "limit" in str(error) for error in chain)
 
+    def test_a_key_that_an_adapter_keeps_in_a_field_of_its_own_is_blotted_out_too(self, serve, reply, tmp_path):
+        class Settings(HttpSettings):
+            key: SecretStr
+
+        server = serve(reply((403, {}, b'{"error": "no such key: s3cr3t-value"}')))
+        settings = Settings.model_validate(
+            {"base_url": server.url, "key": "s3cr3t-value", "headers": {"Authorization": "Bearer s3cr3t-value"}}
+        )
+
+        async def get():
+            async with HttpClient("theirs", settings, Usage(), base=tmp_path) as client:
+                await client.get("/", {"key": "s3cr3t-value"}, about="a page", parse=bytes)
+
+        with pytest.raises(SourceError, match=r"HTTP 403: no such key: \*\*\*$"):
+            asyncio.run(get())
+
+    @pytest.mark.parametrize(
+        ("body", "words"),
+        [
+            (b'{"code":-1121,"msg":"Invalid symbol."}', "-1121 Invalid symbol."),
+            (b'{"code":42210000,"message":"invalid start"}', "42210000 invalid start"),
+            (b'{"status":"ERROR","request_id":"6a7e","error":"Unknown API Key"}', "Unknown API Key"),
+            (
+                b'{"errorMessage":"Insufficient authorization to perform request."}',
+                "Insufficient authorization to perform request.",
+            ),
+            (b'["error",10020,"limit: invalid"]', '["error",10020,"limit: invalid"]'),
+            (b"<html>\n  <body>Bad   Gateway", "<html> <body>Bad Gateway"),
+        ],
+    )
+    def test_it_has_the_vendors_own_words_wherever_they_stand(self, body, words):
+        assert excerpt(body) == words
+
     def test_settings_do_not_show_their_headers(self):
         settings = BinanceSettings.model_validate({"headers": {"X-Key": "s3cr3t-value"}})
 
         assert "s3cr3t" not in repr(settings) + str(settings.model_dump())
 
     def test_a_header_that_cannot_be_sent_is_refused_without_being_shown(self):
-        with pytest.raises(ValidationError) as caught:
-            BinanceSettings.model_validate({"headers": {"X-Key": "s3cr3t\r\nvalue"}})
+        for wrong in ("s3cr3t\r\nvalue", "s3cr3t\u2713"):
+            with pytest.raises(ValidationError) as caught:
+                BinanceSettings.model_validate({"headers": {"X-Key": wrong}})
 
-        assert "s3cr3t" not in str(caught.value)
+            assert "s3cr3t" not in str(caught.value)
 
 
 class TestRate:

@@ -1,0 +1,183 @@
+"""A try of one source: a few of its newest bars, its first one, and what they cost; and what there is to try."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import asdict, dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from market_assets.market_time.timeframes import literal
+from market_assets.sources.base import CANDLE_SCHEMA, Traits, source_types
+from market_assets.sources.configured import source_of
+from market_assets.universe import load_universe
+from market_assets.yaml_file import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from market_assets.market_time.timeframes import Timeframe
+    from market_assets.sources.base import Source, Usage
+    from market_assets.universe import Universe
+
+_LOOKS = 10  # a page of 1000 minutes reaches back over 16 hours, and markets close for four days at a time
+_REFERENCE = re.compile(r"\$\{(\w+)\}")
+_OURS = "MARKET_ASSETS_"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a source gave.
+
+    Attributes:
+        bars: The newest closed bars that it has, oldest first: a frame of CANDLE_SCHEMA.
+        first_bar: The open of its first bar of all, aware; None where there is none, or where it cannot name it.
+        usage: What it cost.
+        seconds: How long it took.
+    """
+
+    bars: pl.DataFrame
+    first_bar: datetime | None
+    usage: Usage
+    seconds: float
+
+    def document(self) -> dict[str, Any]:
+        """All of it in plain values: bars, first_bar and cost. What is no finite number is None."""
+        numbers = pl.col(pl.Float64)
+        return {
+            "bars": self.bars.with_columns(pl.when(numbers.is_finite()).then(numbers)).to_dicts(),
+            "first_bar": self.first_bar,
+            "cost": {**asdict(self.usage), "seconds": self.seconds},
+        }
+
+
+async def probe(source: Source, symbol: str, timeframe: Timeframe, *, count: int, now: datetime) -> Probe:
+    """Ask a source for its newest closed bars and its first one.
+
+    It looks back over some pages, so that bars are found behind a weekend or a holiday too.
+
+    Args:
+        source: Not entered yet.
+        symbol: The source's own name for the instrument.
+        timeframe: One of its timeframes.
+        count: How many bars, at most.
+        now: The present, aware: a bar is closed when it has lasted its whole length.
+
+    Raises:
+        SourceError: The source does not answer.
+    """
+    began = monotonic()
+    async with source:
+        bars = await _newest(source, symbol, timeframe, count, now)
+        first = await source.earliest(symbol, timeframe) if source.traits.earliest_probe else None
+    return Probe(bars, first, source.usage, monotonic() - began)
+
+
+async def _newest(source: Source, symbol: str, timeframe: Timeframe, count: int, now: datetime) -> pl.DataFrame:
+    traits, spoken = source.traits, source.answers_for(symbol, timeframe)
+    end = now if spoken is None else min(now, spoken.end)
+    found, width, seen = CANDLE_SCHEMA.to_frame(), min(count + 1, traits.page_size), 0
+    for _ in range(_LOOKS):
+        start = end - width * timeframe.duration
+        page = await source.fetch(symbol, timeframe, start, end)
+        closed = page.select(CANDLE_SCHEMA.names()).filter(pl.col("ts") <= literal(now - timeframe.duration))
+        found = pl.concat([closed, found]).unique("ts").sort("ts").tail(count)
+        seen += width
+        at_the_first = spoken is not None and start <= spoken.start
+        at_the_last = traits.latest_only is not None and seen >= traits.latest_only
+        if len(found) == count or at_the_first or at_the_last:
+            break
+        end, width = start, traits.page_size
+    return found
+
+
+def listed_types() -> list[dict[str, Any]]:
+    """The installed source types with their traits; None where these follow from the settings, and `error` where one cannot be loaded."""
+    return [{"type": name, **_described(name)} for name in source_types()]
+
+
+def _described(name: str) -> dict[str, Any]:
+    try:
+        traits = getattr(source_types()[name], "traits", None)
+    except Exception as error:  # noqa: BLE001  # another package's code runs here: its bug does not hide the others
+        return {"traits": None, "error": repr(error)}
+    return {"traits": _traits(traits) if isinstance(traits, Traits) else None, "error": None}
+
+
+def listed_sources(environ: Mapping[str, str] = os.environ) -> list[dict[str, Any]]:
+    """The sources of the universe with their traits and with their keys: for each `${NAME}` in its settings, whether it is set.
+
+    Raises:
+        UniverseError: The universe cannot be used, for another reason than a key that is not set.
+    """
+    universe = load_universe(environ=_AsIfSet(environ))
+    rows = []
+    for name, settings in universe.sources.items():
+        names = sorted({reference for text in _secrets(settings) for reference in _REFERENCE.findall(text.written)})
+        keys = {each: bool(environ.get(each)) for each in names}
+        rows.append(
+            {
+                "source": name,
+                "type": str(settings.get("type") or name),
+                "profiles": users_of(universe, name),
+                "keys": keys,
+                "keys_set": all(keys.values()),
+                "traits": _traits(source_of(universe, name, kind=kind_for(universe, name)).traits),
+            }
+        )
+    return rows
+
+
+def users_of(universe: Universe, source: str) -> list[str]:
+    """The profiles with a symbol that the source is asked for."""
+    return [
+        profile.name
+        for profile in universe.profiles.values()
+        if any(source == choice.source for symbol in profile.symbols.values() for choice in symbol.sources)
+    ]
+
+
+def kind_for(universe: Universe, source: str, profile: str | None = None) -> str:
+    """The kind that a source is built for, in lower case: a profile's, by default that of the first that uses it."""
+    named = profile or next(iter(users_of(universe, source)), None)
+    return universe.profiles[named].kind.value.lower() if named else "crypto"
+
+
+def own_name(universe: Universe, source: str, symbol: str, profile: str | None = None) -> str:
+    """What the source calls a symbol of the universe; what is no symbol of a profile (by default, of any) is taken for its own name."""
+    for each in [universe.profiles[profile]] if profile else universe.profiles.values():
+        for choice in each.symbols[symbol].sources if symbol in each.symbols else ():
+            if choice.source == source:
+                return choice.symbol
+    return symbol
+
+
+class _AsIfSet(dict[str, str]):
+    """An environment in which every variable is set that a file of sources may name."""
+
+    def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]  # dict's own takes any default
+        return super().get(name) or (default if name.startswith(_OURS) else "not set")
+
+
+def _secrets(value: object) -> Iterator[Secret]:
+    if isinstance(value, Secret):
+        yield value
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _secrets(part)
+
+
+def _traits(traits: Traits) -> dict[str, Any]:
+    return {
+        "timeframes": sorted(traits.timeframes, key=lambda timeframe: timeframe.duration),
+        "page_size": traits.page_size,
+        "quiet_minutes": "present" if traits.emits_empty_bars else "omitted",
+        "names_genesis": traits.earliest_probe,
+        "latest_only": traits.latest_only,
+        "kinds": sorted(traits.kinds),
+        "needs_key": traits.needs_key,
+    }

@@ -1,0 +1,63 @@
+"""A vendor on the loopback that wants a key, for one test: it answers with what a function makes of a request."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from market_assets.market_time.timeframes import from_micros
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    import polars as pl
+
+KEY = "kEy-0f-a-Test-4711"
+SECRET = "sEcret-0f-a-Test-1147"  # noqa: S105 - it opens nothing
+QUICK = {"rate": None, "backoff": 0, "retries": 1, "timeout": 2, "total_timeout": 2, "max_elapsed": 5, "hold": 0}
+MINUTE = timedelta(minutes=1)
+START = datetime(2024, 1, 3, 15, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request as the vendor sees it."""
+
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    line: str = field(repr=False)
+
+
+@dataclass
+class KeyedVendor:
+    """Remembers what it was asked, and answers with `respond`: a status and what becomes JSON (or bytes as they are)."""
+
+    respond: Callable[[Asked], tuple[int, Any]]
+    log: list[Asked] = field(default_factory=list)
+
+    async def __call__(self, request: bytes, writer: asyncio.StreamWriter) -> None:
+        first, *lines = request.decode().split("\r\n")
+        url = urlsplit(first.split()[1])
+        headers = {name.lower(): text for name, _, text in (line.partition(": ") for line in lines if line)}
+        asked = Asked(unquote(url.path), dict(parse_qsl(url.query)), headers, first)
+        self.log.append(asked)
+        status, answer = self.respond(asked)
+        body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        writer.write(f"HTTP/1.1 {status} X\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body)
+
+
+def opens(frame: pl.DataFrame) -> list[datetime]:
+    return [from_micros(micros) for micros in frame["ts"].to_physical()]
+
+
+def minutes(start: datetime, count: int) -> list[datetime]:
+    return [start + MINUTE * place for place in range(count)]
+
+
+def days(*texts: str) -> list[datetime]:
+    return [datetime.fromisoformat(text).replace(tzinfo=UTC) for text in texts]

@@ -1,0 +1,155 @@
+"""A server that speaks the format of whichever vendor it is given, and gives exactly the bars that a test wants it to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from market_assets.market_time.timeframes import Timeframe, from_micros
+from market_assets.practice import formats
+from market_assets.sources.bitfinex import BitfinexSource
+from market_assets.sources.bybit import BybitSource
+from market_assets.sources.coinbase import CoinbaseSource
+from market_assets.sources.kraken import KrakenSource
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import polars as pl
+
+    from market_assets.practice.formats import Format
+    from market_assets.sources.rest import PagedSource
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+QUICK = {"rate": None, "backoff": 0, "retries": 2, "timeout": 2, "total_timeout": 2, "max_elapsed": 5}
+
+
+@dataclass(frozen=True)
+class Wire:
+    """One vendor: its adapter, a symbol that it has, and its format."""
+
+    source: type[PagedSource]
+    symbol: str
+    spoken: Format
+
+    def row(self, ts: int) -> Any:
+        """The bar that opens at a second, as the vendor writes it."""
+        _, *numbers = candle(ts)
+        return self.spoken.row([ts * 1000, *map(str, numbers), ts * 1000 + 59_999, "1", 3])
+
+    def answer(self, opens: list[int]) -> Any:
+        """These bars, as the vendor answers with them."""
+        return self.spoken.answer("XXBTZUSD", [self.row(ts) for ts in opens])
+
+
+BYBIT = Wire(BybitSource, "BTCUSDT", formats.BYBIT)
+BITFINEX = Wire(BitfinexSource, "tTESTBTC:TESTUSD", formats.BITFINEX)
+COINBASE = Wire(CoinbaseSource, "BTC-USD", formats.COINBASE)
+KRAKEN = Wire(KrakenSource, "XBTUSD", formats.KRAKEN)
+WIRES = {"bybit": BYBIT, "bitfinex": BITFINEX, "coinbase": COINBASE, "kraken": KRAKEN}
+
+
+def candle(ts: int) -> tuple[int, float, float, float, float, float]:
+    """The bar that opens at a second, each of its numbers another one."""
+    low = 100 + ts // 60 % 1000
+    return ts, low + 1.5, low + 3.25, low, low + 2.75, low / 8
+
+
+@dataclass
+class Exchange:
+    """What a vendor has and how it behaves; an instance is a handler of the server.
+
+    Attributes:
+        bars: The opens that it has of its symbol, in seconds, sorted.
+        cap: Rows in an answer at most, where that is less than the vendor says.
+        wider: So many bars more on either side than were asked for.
+        fixed: It gives all its bars whatever is asked for.
+        log: The queries, decoded.
+    """
+
+    wire: Wire
+    bars: list[int]
+    cap: int = 10**9
+    wider: int = 0
+    fixed: bool = False
+    log: list[dict[str, str]] = field(default_factory=list)
+
+    async def __call__(self, request: bytes, writer: asyncio.StreamWriter) -> None:
+        status, answer = self.answer(request.split()[1].decode())
+        body = json.dumps(answer).encode()
+        head = f"HTTP/1.1 {status} X\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        writer.write(head.encode() + body)
+
+    def answer(self, target: str) -> tuple[int, Any]:
+        spoken = self.wire.spoken
+        url = urlsplit(target)
+        query = {name: values[0] for name, values in parse_qs(url.query).items()}
+        self.log.append(query)
+        path = (
+            re.escape(spoken.path)
+            .replace(r"\{symbol\}", "(?P<symbol>.+)")
+            .replace(r"\{interval\}", r"(?P<interval>\w+)")
+        )
+        match = re.fullmatch(path, unquote(url.path))
+        assert match, target
+        asked = {what: query[name] for what, name in spoken.names.items() if name in query} | match.groupdict()
+        if asked["symbol"] != self.wire.symbol:
+            status, code, words = spoken.unknown or (200, None, "")
+            return status, [] if code is None else spoken.error(code, words)
+        step = spoken.timeframes[asked["interval"]].micros // 1_000_000
+        start = spoken.read_time(asked["start"]) // 1000 + spoken.after
+        end = spoken.read_time(asked["end"]) / 1000 if "end" in asked else 10**12
+        if spoken is formats.COINBASE and (end - start) / step + 1 > 300:
+            return 400, {"message": "Count of aggregations requested exceeds 300"}
+        bars = [ts for ts in self.bars if start - self.wider * step <= ts <= end + self.wider * step]
+        bars = self.bars if self.fixed else bars
+        most = min(int(asked.get("limit", spoken.limit[0])), spoken.limit[1], self.cap)
+        if spoken.latest is not None:
+            return 200, self.wire.answer(bars[-most:])
+        ascending = spoken.oldest_first is not None and spoken.oldest_first in query.items()
+        newest_first = spoken.newest_first and not ascending
+        return 200, self.wire.answer(bars[-most:][::-1] if newest_first else bars[:most])
+
+
+def every(count: int, *, start: datetime = START, step: timedelta = MINUTE) -> list[int]:
+    """The opens of so many bars in a row, in seconds."""
+    return [int((start + step * place).timestamp()) for place in range(count)]
+
+
+def ask(
+    source: PagedSource, symbol: str, *, bars: int, start: datetime = START, timeframe: Timeframe = Timeframe.M1
+) -> pl.DataFrame:
+    """Fetch so many bars from a start on."""
+
+    async def fetch() -> pl.DataFrame:
+        async with source:
+            return await source.fetch(symbol, timeframe, start, start + bars * timeframe.duration)
+
+    return asyncio.run(fetch())
+
+
+def build(wire: Wire, url: str, base: Path, **settings: object) -> PagedSource:
+    """Build a source that asks the given address and is quick to give up."""
+    model = wire.source.Settings.model_validate(QUICK | {"base_url": url} | settings)
+    return wire.source("mine", model, base=base, kind="crypto")  # type: ignore[arg-type]
+
+
+def opens(frame: pl.DataFrame) -> list[int]:
+    """The opens of a frame in seconds, in the order of its rows."""
+    return [int(from_micros(micros).timestamp()) for micros in frame["ts"].to_physical()]
+
+
+def rows(frame: pl.DataFrame) -> list[tuple[float, ...]]:
+    """The rows of a frame, times in seconds, sorted."""
+    return sorted((ts, *numbers) for ts, numbers in zip(opens(frame), frame.drop("ts").iter_rows(), strict=True))
+
+
+def tell(wire: Wire, *opens: int) -> bytes:
+    """An answer with the bars that open at these seconds."""
+    return json.dumps(wire.answer([*opens])).encode()

@@ -30,6 +30,9 @@ class Platform:
     def __init__(self, url: str) -> None:
         self._http = httpx.Client(base_url=url, timeout=30)
 
+    def close(self) -> None:
+        self._http.close()
+
     def ask(self, query: str, **variables: Any) -> dict[str, Any]:
         answer = self._http.post("/graphql", json={"query": query, "variables": variables}).json()
         assert "errors" not in answer, answer["errors"]
@@ -145,6 +148,7 @@ def running(home: Path, environment: Mapping[str, str]) -> Iterator[Platform]:
         assert json.loads(first)["url"] == f"http://127.0.0.1:{port}"
         yield platform
     finally:
+        platform.close()
         os.killpg(process.pid, signal.SIGINT)
         try:
             process.wait(timeout=20)

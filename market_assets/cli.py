@@ -143,7 +143,7 @@ def backfill(
         _err.print("No partition lies between these days.")
     with instance_at(home()) as instance:
         failed = _execute(build_definitions(universe), instance, plans, trigger=BACKFILL, quiet=as_json)
-    _finish_backfill(chosen, failed, as_json=as_json)
+    _finish(chosen, failed, as_json=as_json)
 
 
 @app.command()
@@ -189,7 +189,7 @@ def repair(
                 print(json.dumps({"troubled": troubled, "repairs": len(plans), "found": told}, indent=1))  # noqa: T201 - the answer
             raise typer.Exit(INCOMPLETE if troubled else 0)
         failed = _execute(build_definitions(universe), instance, plans, trigger=REPAIR, quiet=as_json)
-    _finish_backfill(chosen, failed, as_json=as_json)
+    _finish(chosen, failed, as_json=as_json)
 
 
 @app.command()
@@ -527,7 +527,7 @@ def _execute(
     return failed
 
 
-def _finish_backfill(profiles: list[Profile], failed: list[str], *, as_json: bool) -> NoReturn:
+def _finish(profiles: list[Profile], failed: list[str], *, as_json: bool) -> NoReturn:
     matrix = _matrix(profiles)
     with _store().reading("reading what failed") as view:
         done = {row["run_id"]: row for row in view.jobs(1000).iter_rows(named=True) if row["run_id"] in failed}

@@ -22,7 +22,7 @@ from market_assets.fill.series import Series, calendar_of, count_profile, partit
 from market_assets.market_time.gaps import plan_requests
 from market_assets.market_time.partitions import Partition, hull
 from market_assets.market_time.timeframes import Timeframe, Window, literal
-from market_assets.quality.evidence import LEDGER_SCHEMA, State, within
+from market_assets.quality.evidence import LEDGER_SCHEMA, State, as_stretches, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -330,10 +330,7 @@ class Fill:
             profile = self._profile
             ledger = view.gaps(profile.name, self._timeframe, window=window)
             rests = resting(ledger, profile.evidence, profile.repair, self._now)
-            stretch = rests.select(
-                "symbol", start_ts="first_ts", end_ts=pl.col("last_ts") + pl.duration(microseconds=1), due_at="due_at"
-            )
-            states = within(states, stretch)
+            states = within(states, as_stretches(rests, "due_at"))
             wanted &= pl.col("due_at").is_null()
         if self._recheck:
             newest = self._calendar.bars(self._timeframe, self._since(self._recheck)).filter(

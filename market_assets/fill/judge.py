@@ -464,10 +464,10 @@ def _asked(answers: Sequence[Answer], known: Collection[str]) -> pl.DataFrame:
                 *(edge.replace(tzinfo=None) for edge in (part.start, part.end)),
                 conclusive,
                 answer.quiet,
-                out_of_reach,
+                failing,
                 why,
             )
-            for part, conclusive, out_of_reach, why in parts
+            for part, conclusive, failing, why in parts
             if not part.empty
         ]
     return pl.DataFrame(rows, schema=ASKED_SCHEMA, orient="row")

@@ -109,10 +109,8 @@ def classify(
     if framed["stored"].all():
         return framed.select("symbol", "ts", state=pl.lit(State.STORED.value))
     framed = within(framed, _quiet_stretches(coverage))
-    settled = ledger.filter(pl.col("status") != State.OPEN).with_columns(
-        end_ts=pl.col("last_ts") + pl.duration(microseconds=1)
-    )
-    framed = within(framed, settled.select("symbol", start_ts="first_ts", end_ts="end_ts", status="status"))
+    settled = ledger.filter(pl.col("status") != State.OPEN)
+    framed = within(framed, as_stretches(settled, "status"))
     # A silence is measured in bars of the calendar, so that a weekend within it does not count.
     silent = pl.col("covered").fill_null(value=False) & ~pl.col("stored") & ~pl.col("halted")
     framed = framed.with_columns(run=silent.rle_id().over("symbol")).with_columns(
@@ -159,10 +157,9 @@ def advance(
     """
     at = literal(now)
     absent = states.filter(pl.col("state").is_in([State.OPEN, State.OUTAGE, State.ABANDONED, State.NO_TRADE]))
-    memory = ledger.select(
-        "symbol", "status", "attempts", "failures", "confirmations", "confirmed_at", "first_seen", "asked_at", "reason",
-        start_ts="first_ts", end_ts=pl.col("last_ts") + pl.duration(microseconds=1),
-    )  # fmt: skip
+    memory = as_stretches(
+        ledger, "status", "attempts", "failures", "confirmations", "confirmed_at", "first_seen", "asked_at", "reason"
+    )
     absent = within(absent, memory)
     # A quiet bar that was never in the ledger is explained by coverage alone.
     absent = absent.filter((pl.col("state") != State.NO_TRADE) | (pl.col("status") == State.NO_TRADE))
@@ -228,10 +225,7 @@ def repaired(new: pl.DataFrame, ledger: pl.DataFrame) -> pl.DataFrame:
     Returns:
         symbol, first_ts, last_ts, bars, was (the state until now), attempts, first_seen.
     """
-    stretches = ledger.select(
-        "symbol", "attempts", "first_seen", was="status", row=pl.int_range(pl.len()),
-        start_ts="first_ts", end_ts=pl.col("last_ts") + pl.duration(microseconds=1),
-    )  # fmt: skip
+    stretches = as_stretches(ledger, "attempts", "first_seen", was="status", row=pl.int_range(pl.len()))
     return (
         within(new.select("symbol", "ts"), stretches)
         .drop_nulls("row")
@@ -295,6 +289,12 @@ def _quiet_stretches(coverage: pl.DataFrame) -> pl.DataFrame:
         .agg(pl.first("symbol"), pl.min("start_ts"), pl.max("end_ts"))
         .select("symbol", "start_ts", "end_ts", covered=pl.lit(value=True))
     )
+
+
+def as_stretches(ledger: pl.DataFrame, *columns: str, **named: str | pl.Expr) -> pl.DataFrame:
+    """Rows of the ledger as the stretches that `within` takes: symbol, start_ts, end_ts and some columns of theirs."""
+    bounds = {"start_ts": pl.col("first_ts"), "end_ts": pl.col("last_ts") + pl.duration(microseconds=1)}
+    return ledger.select("symbol", *columns, **bounds, **named)
 
 
 def within(bars: pl.DataFrame, stretches: pl.DataFrame) -> pl.DataFrame:

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from market_assets.errors import MarketAssetsError, SourceError, UniverseError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance, Definitions
 
     from market_assets.defs.runs import RangeRun
+    from market_assets.export import Exported
     from market_assets.fill.story import Story
     from market_assets.market_time.timeframes import Window
     from market_assets.sources.probe import Probe
@@ -132,17 +134,20 @@ def backfill(
 
     from market_assets.definitions import build_definitions  # noqa: PLC0415 - Dagster takes seconds to import
     from market_assets.defs.keys import BACKFILL  # noqa: PLC0415
-    from market_assets.defs.runs import instance_at, plan_backfill  # noqa: PLC0415
+    from market_assets.defs.runs import instance_at, plan_backfill, plan_markets  # noqa: PLC0415
 
     plans = []
     for profile in chosen:
         own = {"symbols": [name for name in names if name in profile.symbols], "refetch": refetch}
         runs = plan_backfill(profile, windows[profile.name], now)
-        plans += [(profile, run, own if run.timeframes[0] in profile.timeframes.fetch else {}) for run in runs]
+        plans += [(run, own if run.fetches(profile) else {}) for run in runs]
+    plans += [(run, {}) for run in plan_markets(universe, windows, now)]
     if not plans:
         _err.print("No partition lies between these days.")
     with instance_at(home()) as instance:
-        failed = _execute(build_definitions(universe), instance, plans, trigger=BACKFILL, quiet=as_json)
+        definitions = build_definitions(universe)
+        failed = _execute(definitions, instance, plans, trigger=BACKFILL, quiet=as_json)
+        failed += _record_actions(definitions, instance, chosen, names, quiet=as_json)
     _finish(chosen, failed, as_json=as_json)
 
 
@@ -163,7 +168,8 @@ def repair(
     from market_assets.definitions import build_definitions  # noqa: PLC0415 - Dagster takes seconds to import
     from market_assets.defs.keys import REPAIR  # noqa: PLC0415
     from market_assets.defs.repair import describe, look_everywhere, reopen, runs_of  # noqa: PLC0415
-    from market_assets.defs.runs import instance_at  # noqa: PLC0415
+    from market_assets.defs.runs import instance_at, plan_markets  # noqa: PLC0415
+    from market_assets.market_time.partitions import hull  # noqa: PLC0415
     from market_assets.sources.configured import sources_of  # noqa: PLC0415
 
     store = _store()
@@ -171,7 +177,8 @@ def repair(
         if abandoned and not dry_run:
             for profile in chosen:
                 reopen(store, profile)
-        plans = []
+        plans: list[tuple[RangeRun, dict[str, Any]]] = []
+        repaired: dict[str, Window] = {}
         told: dict[str, str] = {}
         troubled = 0
         for profile in chosen:
@@ -180,7 +187,11 @@ def repair(
             )
             told |= {f"{profile.name} {timeframe}": describe(look) for timeframe, look in looks.items()}
             troubled += sum(len(look.troubled) for look in looks.values())
-            plans += [(profile, *planned) for planned in runs_of(profile, looks, now)]
+            planned = runs_of(profile, looks, now)
+            plans += planned
+            if planned:
+                repaired[profile.name] = hull([part for run, _ in planned for part in run.ends(profile)])
+        plans += [(run, {}) for run in plan_markets(universe, repaired, now)]
         if not as_json:
             for name, words in told.items():
                 _out.print(f"[bold]{name}[/] {escape(words)}", highlight=False, soft_wrap=True)
@@ -340,6 +351,98 @@ def alerts(
 
 
 @app.command()
+def returns(
+    name: Annotated[str, typer.Argument(help="A profile, or the matrix across profiles.")],
+    timeframe: Annotated[
+        str | None, typer.Option(help="Of which candles; the longest that has returns by default.")
+    ] = None,
+    symbols: Symbols = None,
+    first: Annotated[str | None, typer.Option("--from", help="The first day.")] = None,
+    after: Annotated[str | None, typer.Option("--to", help="The first day no longer wanted.")] = None,
+    wide: Annotated[
+        bool, typer.Option("--wide", help="Write the matrix to Parquet, a column a symbol, and its mask beside it.")
+    ] = False,
+    value: Annotated[str, typer.Option(help="What the matrix holds: log_return or simple_return.")] = "log_return",
+    out: Annotated[Path | None, typer.Option(help="The Parquet file; NAME_returns_TF.parquet here by default.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how much of each symbol's aligned returns is neutral, and why; or write them as a matrix."""
+    from market_assets.enrich.align import neutral_shares  # noqa: PLC0415 - a help text needs no polars
+    from market_assets.reading import read, returns_timeframe, write_matrix  # noqa: PLC0415
+    from market_assets.universe import load_universe  # noqa: PLC0415
+
+    universe = load_universe()
+    frame = returns_timeframe(universe, name, timeframe)
+    start, end = _days(first, after)
+    found = read(
+        name,
+        f"returns_{frame}",
+        symbols=symbols.split(",") if symbols else None,
+        start=start,
+        end=end,
+        universe=universe,
+    )
+    limit = (universe.profiles[name].returns if name in universe.profiles else universe.markets).neutral_limit
+    shares = neutral_shares(found)
+    written = write_matrix(found, value, out or Path(f"{name}_returns_{frame}.parquet")) if wide or out else ()
+    if as_json:
+        answer = {"symbols": shares.to_dicts(), "neutral_limit": limit, "written": [str(path) for path in written]}
+        print(json.dumps(answer, default=_plain, indent=1))  # noqa: T201 - the answer
+    else:
+        _print_shares(shares, limit)
+        for path in written:
+            _out.print(f"Written: [bold]{escape(str(path))}[/]", highlight=False, soft_wrap=True)
+    raise typer.Exit(INCOMPLETE if (shares["share"] > limit).any() else 0)
+
+
+@app.command()
+def export(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PROFILE", help="Profiles, or the matrix across profiles; all if none is named."),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="The folder; the universe's, or lake in the home folder, if not given.")
+    ] = None,
+    timeframes: Annotated[
+        str | None, typer.Option(help="Only these, separated by commas; the universe's, or all, if not given.")
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every file and compare its checksum, not its length alone.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write what is stored as Parquet files, or what has changed since; a damaged or missing file is written again."""
+    from market_assets.export import Lake, tables_of  # noqa: PLC0415 - a help text needs no polars
+    from market_assets.market_time.timeframes import Timeframe  # noqa: PLC0415
+    from market_assets.universe import ExportSettings, home, load_universe  # noqa: PLC0415
+
+    universe = load_universe()
+    settings = universe.export or ExportSettings()
+    wanted = [name.strip() for name in timeframes.split(",")] if timeframes else settings.timeframes
+    if unknown := [name for name in wanted if name not in list(Timeframe)]:
+        raise typer.BadParameter(f"--timeframes {unknown[0]}: no such timeframe; there are {', '.join(Timeframe)}")
+    tables = tables_of(universe, names, wanted)
+    lake = Lake(
+        _store(), to.expanduser().absolute() if to else settings.folder_in(home()), clock=lambda: datetime.now(UTC)
+    )
+    done = []
+    with _progress(quiet=as_json, what="files") as progress:
+        for table in tables:
+            bar = progress.add_task(str(table), total=None)
+            exported = lake.export(table, verify=verify, told=partial(_show, progress, bar))
+            progress.update(bar, visible=False)
+            if exported is not None:
+                done.append(exported)
+    if as_json:
+        rows = [asdict(one) for one in done]
+        print(json.dumps({"folder": str(lake.folder), "tables": rows}, default=_plain, indent=1))  # noqa: T201 - the answer
+    else:
+        _print_exported(done, lake.folder)
+    raise typer.Exit(0 if done else INCOMPLETE)
+
+
+@app.command()
 def sources(as_json: AsJson = False) -> None:
     """List the installed types of sources and those of the universe: what each has, and whether its key is set."""
     from market_assets.sources.probe import listed_sources, listed_types  # noqa: PLC0415 - a help text needs no polars
@@ -376,8 +479,9 @@ def probe(
     if source not in universe.sources:
         raise typer.BadParameter(f"{source}: no such source; there are {', '.join(universe.sources)}")
     _profiles(universe, [profile] if profile else None)
-    asked = source_of(universe, source, kind=kind_for(universe, source, profile))
-    there = sorted(asked.traits.timeframes, key=lambda each: each.duration)
+    kind = kind_for(universe, source, profile)
+    asked = source_of(universe, source, kind=kind)
+    there = sorted(asked.traits.timeframes_for(kind), key=lambda each: each.duration)
     chosen = next((each for each in there if timeframe in {None, each.value}), None)
     if chosen is None:
         raise typer.BadParameter(f"--timeframe {timeframe}: {source} has {', '.join(there)}")
@@ -460,8 +564,6 @@ def _day(option: str, text: str | None) -> date | None:
 
 
 def _explain(profiles: list[Profile], name: str, instant: str, *, as_json: bool) -> NoReturn:
-    from dataclasses import asdict  # noqa: PLC0415
-
     from market_assets.fill.story import story_of  # noqa: PLC0415 - a help text needs no polars
 
     (symbol,) = _symbols(profiles, name) or [name]
@@ -503,7 +605,7 @@ def _healthy(matrix: pl.DataFrame) -> bool:
 def _execute(
     definitions: Definitions,
     instance: DagsterInstance,
-    plans: list[tuple[Profile, RangeRun, dict[str, Any]]],
+    plans: list[tuple[RangeRun, dict[str, Any]]],
     *,
     trigger: str,
     quiet: bool,
@@ -514,8 +616,8 @@ def _execute(
     failed: list[str] = []
     with _progress(quiet=quiet) as progress:
         try:
-            for profile, run, config in plans:
-                words = f"{profile.name} {' '.join(run.timeframes)}"
+            for run, config in plans:
+                words = f"{run.profile} {'' if run.family == 'candles' else run.family + ' '}{' '.join(run.timeframes)}"
                 bar = progress.add_task(words, total=len(run.partitions) * len(run.timeframes))
                 done = partial(progress.advance, bar)
                 run_id, success = execute(definitions, instance, run, trigger=trigger, config=config, done=done)
@@ -524,6 +626,28 @@ def _execute(
         except KeyboardInterrupt:
             _err.print("Stopped. What was committed is kept, and the same command goes on from there.")
             raise
+    return failed
+
+
+def _record_actions(
+    definitions: Definitions, instance: DagsterInstance, profiles: list[Profile], symbols: list[str], *, quiet: bool
+) -> list[str]:
+    """Ask for the corporate actions of the profiles that keep them, and give the ids of the runs that failed."""
+    from market_assets.defs.actions import actions_key  # noqa: PLC0415 - Dagster takes seconds to import
+    from market_assets.defs.keys import BACKFILL  # noqa: PLC0415
+    from market_assets.defs.runs import execute_asset  # noqa: PLC0415
+
+    failed = []
+    with _progress(quiet=quiet) as progress:
+        for profile in (one for one in profiles if one.has_actions):
+            bar = progress.add_task(f"{profile.name} corporate actions", total=1)
+            config = {"symbols": [name for name in symbols if name in profile.symbols]}
+            run_id, success = execute_asset(
+                definitions, instance, actions_key(profile.name), trigger=BACKFILL, config=config
+            )
+            progress.advance(bar)
+            if not success:
+                failed.append(run_id)
     return failed
 
 
@@ -617,6 +741,32 @@ def _print_matrix(matrix: pl.DataFrame) -> None:
 def _percent(row: dict[str, Any]) -> str:
     # Rounded down, so that 100 % means that not one bar is missing.
     return f"{int(row['completeness'] * 10_000) / 100:.2f}" if row["missing"] else "100"
+
+
+def _print_shares(shares: pl.DataFrame, limit: float) -> None:
+    if shares.is_empty():
+        _out.print("No returns are stored in this window.")
+        return
+    reasons = [name for name in shares.columns[4:] if shares[name].sum()]
+    headings = ("symbol", "bars", "neutral", "share", *(name.replace("_", " ") for name in reasons), "health")
+    table = Table(*headings, title="aligned returns: how many are neutral, and why", title_justify="left")
+    for column in table.columns[1:-1]:
+        column.justify = "right"
+    for row in shares.iter_rows(named=True):
+        degraded = row["share"] > limit
+        table.add_row(
+            escape(row["symbol"]),
+            f"{row['bars']:,}",
+            f"{row['neutral']:,}",
+            f"{row['share']:.2%}",
+            *(f"{row[name]:,}" for name in reasons),
+            "[yellow]DEGRADED[/]" if degraded else "[green]HEALTHY[/]",
+        )
+    _out.print(table)
+    _out.print(
+        f"Bars are those to which a symbol's own calendar calls for a return; above {limit:.0%} of them neutral it is DEGRADED.",
+        highlight=False,
+    )
 
 
 def _print_gaps(found: pl.DataFrame, limit: int) -> None:
@@ -728,13 +878,36 @@ def _print_alerts(found: pl.DataFrame, universe: Universe) -> None:
         _out.print("Nobody is told: the universe names no channel under alerts: channels:.")
 
 
+def _print_exported(done: list[Exported], folder: Path) -> None:
+    if not done:
+        _out.print("Nothing of this is stored yet: [bold]market-assets backfill[/] fills it.")
+        return
+    table = Table("table", "files", "rows", "MB", "written", "removed")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for one in done:
+        counts = (f"{count:,}" for count in (one.written, one.removed))
+        _add_row(table, one.table, f"{one.files:,}", f"{one.rows:,}", f"{one.bytes / 1e6:,.1f}", *counts)
+    _out.print(table)
+    for one in done:
+        for name in one.damaged:
+            _out.print(
+                f"[yellow]was missing or damaged[/]: {escape(str(one.folder / name))}", highlight=False, soft_wrap=True
+            )
+    _out.print(f"The files are in [bold]{escape(str(folder))}[/].", highlight=False, soft_wrap=True)
+
+
 def _print_sources(types: list[dict[str, Any]], sources: list[dict[str, Any]]) -> None:
-    table = Table("source", "type", "profiles", "key", *_TRAITS, title="the universe's sources", title_justify="left")
+    table = Table(
+        "source", "type", "profiles", "key", "venue", *_TRAITS, title="the universe's sources", title_justify="left"
+    )
     for row in sources:
         missing = [name for name, is_set in row["keys"].items() if not is_set]
         named = "set" if row["keys"] else "in the file" if row["traits"]["needs_key"] else "-"
         key = f"{', '.join(missing)} not set" if missing else named
-        _add_row(table, row["source"], row["type"], ", ".join(row["profiles"]) or "-", key, *_traits(row["traits"]))
+        users = [name + (" (another venue)" if name in row["other_venue"] else "") for name in row["profiles"]]
+        profiles, venue = ", ".join(users) or "-", row["venue"] or "-"
+        _add_row(table, row["source"], row["type"], profiles, key, venue, *_traits(row["traits"]))
     _out.print(table)
     table = Table("type", "needs a key", *_TRAITS, title="installed types", title_justify="left")
     for row in types:
@@ -750,7 +923,8 @@ _TRAITS = ("kinds", "timeframes", "page", "quiet minutes", "names a genesis", "l
 def _traits(traits: dict[str, Any]) -> list[str]:
     return [
         " ".join(traits["kinds"]),
-        " ".join(traits["timeframes"]),
+        " ".join(traits["timeframes"])
+        + "".join(f"; {kind} without {' '.join(absent)}" for kind, absent in traits["lacks"].items()),
         f"{traits['page_size']:,}",
         traits["quiet_minutes"],
         "yes" if traits["names_genesis"] else "no",
@@ -786,15 +960,19 @@ def _add_row(table: Table, *cells: str) -> None:
     table.add_row(*map(escape, cells))
 
 
-def _progress(*, quiet: bool) -> Progress:
+def _progress(*, quiet: bool, what: str = "partitions") -> Progress:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("partitions"),
+        TextColumn(what),
         TimeElapsedColumn(),
     )
     return Progress(*columns, console=_err, disable=quiet)
+
+
+def _show(progress: Progress, bar: TaskID, done: int, due: int) -> None:
+    progress.update(bar, completed=done, total=due)
 
 
 def _print_json(frame: pl.DataFrame) -> None:

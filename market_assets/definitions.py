@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from market_assets.defs.actions import EVERY, actions_asset, actions_schedule
 from market_assets.defs.alerts import alert_sensor
 from market_assets.defs.candles import derived_candles, fetched_candles
 from market_assets.defs.completeness import completeness_asset
+from market_assets.defs.export import export_assets
+from market_assets.defs.features import features
 from market_assets.defs.repair import repair_sensor
 from market_assets.defs.resources import Clock, Sources, StoreResource
+from market_assets.defs.returns import markets_returns, profile_returns
 from market_assets.defs.updates import update_schedule
 from market_assets.market_time.timeframes import midnight
 from market_assets.universe import Universe, home, load_universe
@@ -45,7 +49,12 @@ def build_definitions(universe: Universe, *, overrides: Mapping[str, Any] | None
         for profile in profiles:
             assets += [fetched_candles(profile, timeframe, now) for timeframe in profile.timeframes.fetch]
             assets += [derived_candles(profile, timeframe, now) for timeframe in profile.timeframes.derive]
+            assets += [features(profile, timeframe, now) for timeframe in profile.timeframes.features]
+            assets += [profile_returns(profile, timeframe, now) for timeframe in profile.timeframes.returns]
             assets.append(completeness_asset(profile))
+            assets += [actions_asset(profile)] if profile.has_actions else []
+        assets += [markets_returns(universe, timeframe, now) for timeframe in universe.markets.timeframes]
+        assets += export_assets(universe)
         sensors: list[dg.SensorDefinition] = [repair_sensor(profile, now) for profile in profiles]
     sensors.append(
         dg.AutomationConditionSensorDefinition(
@@ -59,12 +68,14 @@ def build_definitions(universe: Universe, *, overrides: Mapping[str, Any] | None
     schedules = [(profile, update_schedule(profile)) for profile in running]
     watched = {sensor.name: timedelta(seconds=sensor.minimum_interval_seconds or 30) for sensor in sensors}
     watched |= {schedule.name: profile.update.every for profile, schedule in schedules}
+    daily = [actions_schedule(profile) for profile in running if profile.has_actions]
+    watched |= {schedule.name: EVERY for schedule in daily}
     return dg.Definitions(
         assets=assets,
         resources=resources,
         # One process a run: a fill has its own concurrency, and a process a step costs seconds each.
         executor=dg.in_process_executor,
-        schedules=[schedule for _, schedule in schedules],
+        schedules=[*(schedule for _, schedule in schedules), *daily],
         sensors=[*sensors, alert_sensor(universe, watched)],
     )
 

@@ -37,5 +37,13 @@ class SourceError(MarketAssetsError):
         super().__init__(message)
 
 
+class ReadError(MarketAssetsError):
+    """What a reader asks for does not exist."""
+
+
+class ExportError(MarketAssetsError):
+    """The lake's folder cannot be written, is in use, or is not this store's."""
+
+
 class StoreError(MarketAssetsError):
     """The DuckDB store cannot be opened, read or written."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import (
@@ -29,7 +30,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticKnownError
 
-from market_assets.errors import UniverseError
+from market_assets.errors import SourceError, UniverseError
 from market_assets.market_time.gaps import Priority
 from market_assets.market_time.partitions import Cadence
 from market_assets.market_time.timeframes import Timeframe, Window, midnight
@@ -120,12 +121,20 @@ def _cadence(every: timedelta) -> timedelta:
     return every
 
 
+def _share(value: object) -> object:
+    match = re.fullmatch(r"(\d{1,6}(?:\.\d+)?) ?%", value) if isinstance(value, str) else None
+    if isinstance(value, str) and match is None:
+        raise ValueError(f"{shown(value)} is no share; write it like 0.1% or 0.001")
+    return float(match[1]) / 100 if match else value
+
+
 def _shortest_first(timeframes: tuple[Timeframe, ...]) -> tuple[Timeframe, ...]:
     return tuple(sorted(timeframes, key=lambda timeframe: timeframe.duration))
 
 
 Day = Annotated[date, BeforeValidator(_day)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Share = Annotated[float, BeforeValidator(_share)]
 
 
 class PriceRules(_Model):
@@ -277,6 +286,142 @@ class AlertSettings(_Model):
     stale_after: Duration = timedelta(hours=2)
 
 
+class AgreementSettings(_Model):
+    """How many of a symbol's partitions are compared with its other sources, and what counts as agreement.
+
+    Attributes:
+        sample: The share of the partitions of each symbol and timeframe that are compared, always the same ones; 0 compares none.
+        close: How far two closes may lie apart, as a share of ours.
+        volume: How far two volumes of one venue may lie apart, as a share of the larger one; null compares none. Those of two venues
+            never are: they count different trades.
+        every: How often a partition is compared while its bars are still coming, and how soon a comparison that failed is tried again.
+    """
+
+    sample: Share = Field(default=0.0, ge=0, le=1)
+    close: Share = Field(default=0.001, gt=0, lt=1)
+    volume: Share | None = Field(default=0.01, gt=0, lt=1)
+    every: Duration = timedelta(hours=1)
+
+
+def _unequal(windows: tuple[object, ...]) -> tuple[object, ...]:
+    for window, times in Counter(windows).items():
+        if times > 1:
+            text = list(window) if isinstance(window, tuple) else window
+            raise ValueError(f"{text} is written {times} times")
+    return windows
+
+
+def _fast_first(windows: tuple[int, int, int]) -> tuple[int, int, int]:
+    if windows[0] >= windows[1]:
+        raise ValueError(
+            "the first window must be shorter than the second; write [fast, slow, signal], such as [12, 26, 9]"
+        )
+    return windows
+
+
+_Bars = Annotated[int, Field(ge=2, le=5000)]
+_Windows = Annotated[tuple[_Bars, ...], AfterValidator(_unequal)]
+_Steps = Annotated[tuple[Annotated[int, Field(ge=1, le=5000)], ...], AfterValidator(_unequal)]
+_Bands = Annotated[tuple[tuple[_Bars, Annotated[float, Field(gt=0, le=100)]], ...], AfterValidator(_unequal)]
+_Crossings = Annotated[
+    tuple[Annotated[tuple[_Bars, _Bars, _Bars], AfterValidator(_fast_first)], ...], AfterValidator(_unequal)
+]
+
+
+class FeatureSettings(_Model):
+    """Which features are made of candles, and over how many bars; an empty list or `false` leaves one out.
+
+    The columns are called after them: `ema: [12]` is `ema_12`, `macd: [[12, 26, 9]]` is `macd_12_26_9`.
+
+    Attributes:
+        simple_return: Close over the close n bars before, less 1.
+        log_return: The logarithm of that ratio.
+        overnight_return: A session's first open over the last session's close, less 1.
+        intraday_return: What is left of the one-bar return without that.
+        volatility: Root of the mean square of the last n log returns, per bar.
+        parkinson: Volatility per bar by the range of high and low.
+        garman_klass: Volatility per bar by range, open and close.
+        atr: Average true range.
+        rsi: Relative strength index.
+        macd: Difference of two EMAs, its own EMA (signal) and what lies between: [fast, slow, signal].
+        bb: Bollinger bands: [window, deviations].
+        sma: Simple moving average of the close.
+        ema: Exponential moving average of the close.
+        adx: Average directional index.
+        obv: Change of the on-balance volume over n bars.
+        mfi: Money flow index.
+        vwap: Average price weighted by volume since the session's first bar; none from 1d on.
+        zscore: Close less its mean over n bars, in standard deviations.
+        volume_ratio: Volume over its mean of n bars.
+        drawdown: Close over the highest close of n bars, less 1.
+    """
+
+    simple_return: _Steps = (1,)
+    log_return: _Steps = (1,)
+    overnight_return: bool = True
+    intraday_return: bool = True
+    volatility: _Windows = (10, 20, 60)
+    parkinson: _Windows = (20,)
+    garman_klass: _Windows = (20,)
+    atr: _Windows = (14,)
+    rsi: _Windows = (14,)
+    macd: _Crossings = ((12, 26, 9),)
+    bb: _Bands = ((20, 2.0),)
+    sma: _Windows = (10, 20, 50)
+    ema: _Windows = (12, 26, 50)
+    adx: _Windows = (14,)
+    obv: _Windows = (20,)
+    mfi: _Windows = (14,)
+    vwap: bool = True
+    zscore: _Windows = (20,)
+    volume_ratio: _Windows = (20,)
+    drawdown: _Windows = (60,)
+
+
+class ReturnSettings(_Model):
+    """What is asked of aligned returns.
+
+    Attributes:
+        neutral_limit: The share of a symbol's bars in a partition that may be neutral, because nothing traded or something is missing.
+    """
+
+    neutral_limit: Share = Field(default=0.2, ge=0, le=1)
+
+
+class MarketsSettings(ReturnSettings):
+    """One matrix of returns across profiles.
+
+    Attributes:
+        name: Its asset key prefix and DuckDB schema.
+        profiles: Whose symbols are in it; empty for all that keep the timeframe.
+        timeframes: Of which there is one; none by default.
+        calendar: Which times it has: those of any profile's calendar, or those that all have.
+    """
+
+    name: str = "markets"
+    profiles: tuple[str, ...] = ()
+    timeframes: Annotated[tuple[Timeframe, ...], AfterValidator(_shortest_first)] = ()
+    calendar: Literal["union", "intersection"] = "union"
+
+
+class ExportSettings(_Model):
+    """What is kept as Parquet files besides, for other programs.
+
+    Attributes:
+        folder: Where; a path that is not absolute begins in the home folder.
+        timeframes: Of which timeframes; empty for all that are kept.
+        every: How often changes are exported; whole minutes that divide an hour, or whole hours that divide a day.
+    """
+
+    folder: str = Field(default="lake", min_length=1)
+    timeframes: Annotated[tuple[Timeframe, ...], AfterValidator(_shortest_first)] = ()
+    every: Annotated[Duration, AfterValidator(_cadence)] = timedelta(minutes=15)
+
+    def folder_in(self, home: Path) -> Path:
+        """The folder of a home."""
+        return home / Path(self.folder).expanduser()
+
+
 class PartitionSettings(_Model):
     """How long the partitions of a profile are, below one day and from one day on."""
 
@@ -289,10 +434,24 @@ class PartitionSettings(_Model):
 
 
 class Timeframes(_Model):
-    """The timeframes a profile keeps, shortest first: those asked of a source, and those made from them."""
+    """The timeframes a profile keeps, shortest first: those asked of a source, and those made from them.
+
+    Attributes:
+        fetch: Asked of a source.
+        derive: Made of the shortest fetched one.
+        features: Those of the two with features.
+        returns: Those of the two with aligned returns.
+    """
 
     fetch: Annotated[tuple[Timeframe, ...], AfterValidator(_shortest_first)] = (Timeframe.M1,)
     derive: Annotated[tuple[Timeframe, ...], AfterValidator(_shortest_first)] = ()
+    features: Annotated[tuple[Timeframe, ...], AfterValidator(_shortest_first)] = ()
+    returns: Annotated[tuple[Timeframe, ...], AfterValidator(_shortest_first)] = ()
+
+    @property
+    def kept(self) -> tuple[Timeframe, ...]:
+        """Those of which there are candles."""
+        return (*self.fetch, *self.derive)
 
 
 class SourceSymbol(_Model):
@@ -303,12 +462,36 @@ class SourceSymbol(_Model):
 
 
 class Symbol(_Model):
-    """One instrument of a profile: from 00:00 UTC of `start` to 00:00 UTC of `end`, which no longer belongs to it."""
+    """One instrument of a profile: from 00:00 UTC of `start` to 00:00 UTC of `end`, which no longer belongs to it.
+
+    Attributes:
+        name: What the universe calls it.
+        start: Its first day.
+        end: The day after its last, if there is one.
+        sources: Whom to ask for its candles, in order of preference.
+        compared: Sources of another venue: they give no candles, but what they have can be compared with what is stored.
+        apart: Why these give none, and what would let them, as the end of a sentence; empty where there are none.
+        venues: Whose prices its sources give, of those of which that is known.
+        actions: Whom to ask for its corporate actions, in order of preference.
+    """
 
     name: str
     start: date
     end: date | None
     sources: tuple[SourceSymbol, ...]
+    compared: tuple[SourceSymbol, ...] = ()
+    apart: str = ""
+    venues: dict[str, str] = {}
+    actions: tuple[SourceSymbol, ...] = ()
+
+    @property
+    def choices(self) -> tuple[SourceSymbol, ...]:
+        """All its sources: those that give its candles, then those that are only compared."""
+        return (*self.sources, *self.compared)
+
+    def is_one_venue(self, source: str, other: str) -> bool:
+        """Whether nothing says that two of its sources are different venues."""
+        return len({self.venues[name] for name in (source, other) if name in self.venues}) < 2
 
     def window(self, now: datetime) -> Window:
         """The stretch of time up to `now` in which its candles are kept; empty before it starts."""
@@ -330,7 +513,20 @@ class Profile(_Model):
     repair: RepairSettings
     evidence: EvidenceSettings
     update: UpdateSettings
+    agreement: AgreementSettings
     partitions: PartitionSettings
+    features: FeatureSettings
+    returns: ReturnSettings
+
+    @property
+    def compares(self) -> bool:
+        """Whether some partitions are compared with another source."""
+        return self.agreement.sample > 0 and any(len(symbol.choices) > 1 for symbol in self.symbols.values())
+
+    @property
+    def has_actions(self) -> bool:
+        """Whether corporate actions are kept; then each symbol has a source of them."""
+        return any(symbol.actions for symbol in self.symbols.values())
 
     @property
     def base_timeframe(self) -> Timeframe:
@@ -365,6 +561,10 @@ class Universe(_Model):
         sources: The settings of each source, secrets filled in: shown with their `${NAME}` and left out of dumps.
         profiles: By name, in the order of the file.
         alerts: Who is told of troubles.
+        markets: The matrix of returns across profiles.
+        export: What is kept as Parquet files besides; None where nothing is.
+        limits: The server that the sources' limits are kept on for all machines that use it; neither shown nor dumped. Without one, a file
+            is used by the processes of this one.
         secrets: The `${NAME}` that each filled-in value stands for; neither shown nor dumped.
     """
 
@@ -372,7 +572,15 @@ class Universe(_Model):
     sources: dict[str, dict[str, object]] = Field(exclude=True)
     profiles: dict[str, Profile]
     alerts: AlertSettings
+    markets: MarketsSettings = MarketsSettings()
+    export: ExportSettings | None = None
+    limits: SkipValidation[str] | None = Field(default=None, exclude=True, repr=False)
     secrets: dict[str, str] = Field(exclude=True, repr=False)
+
+    def in_markets(self, timeframe: Timeframe) -> list[Profile]:
+        """The profiles whose symbols are in the matrix of returns across profiles."""
+        names = self.markets.profiles or self.profiles
+        return [self.profiles[name] for name in names if timeframe in self.profiles[name].timeframes.kept]
 
     def redact(self, text: str) -> str:
         """The text with every secret of the universe replaced by its `${NAME}`: for logs, errors and metadata."""
@@ -392,16 +600,19 @@ def load_universe(path: Path | None = None, *, environ: Mapping[str, str] = os.e
     path = _universe_path(path, environ)
     document = read_yaml(path, environ)
     entries = _read_entries(document)
-    _check_all(entries, document)
+    declared = _check_all(entries, document)
     here, misset = _repair_here(environ)
     if problems := [*document.problems(), *misset]:
         raise UniverseError(path, problems)
-    profiles = [_resolve_profile(name, entry, entries, here) for name, entry in entries.profiles.items()]
+    profiles = [_resolve_profile(name, entry, entries, declared, here) for name, entry in entries.profiles.items()]
     return Universe(
         path=path,
         sources=entries.sources,
         profiles={profile.name: profile for profile in profiles if profile},
         alerts=entries.alerts,
+        markets=entries.markets,
+        export=entries.export,
+        limits=entries.limits,
         secrets=document.secrets,
     )
 
@@ -471,6 +682,8 @@ class _SymbolEntry(_Model):
     start: Day | None = None
     end: Day | None = None
     sources: tuple[Choice, ...] = ()
+    mix_venues: bool | None = None
+    actions: tuple[Choice, ...] = ()
 
 
 class _ProfileEntry(_Model):
@@ -480,13 +693,18 @@ class _ProfileEntry(_Model):
     end: Day | None = None
     timeframes: Timeframes = Timeframes()
     sources: tuple[Choice, ...] = ()
+    mix_venues: bool = False
+    actions: tuple[Choice, ...] = ()
     symbols: Annotated[dict[str, _SymbolEntry], BeforeValidator(_no_list)] = {}
     prices: PriceRules = PriceRules()
     checks: CheckSettings = CheckSettings()
     repair: RepairSettings = RepairSettings()
     evidence: EvidenceSettings = EvidenceSettings()
     update: UpdateSettings = UpdateSettings()
+    agreement: AgreementSettings = AgreementSettings()
     partitions: PartitionSettings = PartitionSettings()
+    features: FeatureSettings = FeatureSettings()
+    returns: ReturnSettings = ReturnSettings()
 
 
 class _Entries(_Model):
@@ -499,7 +717,13 @@ class _Entries(_Model):
     repair: RepairSettings = RepairSettings()
     evidence: EvidenceSettings = EvidenceSettings()
     update: UpdateSettings = UpdateSettings()
+    features: FeatureSettings = FeatureSettings()
+    returns: ReturnSettings = ReturnSettings()
+    markets: MarketsSettings = MarketsSettings()
+    agreement: AgreementSettings = AgreementSettings()
     alerts: AlertSettings = AlertSettings()
+    export: Annotated[ExportSettings | None, BeforeValidator(_empty_if_none)] = None
+    limits: Annotated[str, PlainValidator(_text)] | None = None
 
 
 def _read_entries(document: Document) -> _Entries:
@@ -539,18 +763,54 @@ def _without(value: Any, places: set[Place], at: Place = ()) -> Any:  # noqa: AN
     return value
 
 
-def _check_sources(entries: _Entries, document: Document) -> dict[str, Traits]:
-    """Check each source's settings against its type.
+Choices = tuple[tuple[str, str], ...]
 
-    Returns:
-        The traits of the sources whose type declares them.
+
+@dataclass(frozen=True)
+class _Declared:
+    """What the types of the sources say of them, by source.
+
+    Attributes:
+        traits: Of the sources whose type declares them.
+        venues: By kind of profile whose prices a source gives, None where nobody knows.
+        telling: The sources that can be asked for corporate actions.
     """
+
+    telling: set[str] = field(default_factory=set)
+    traits: dict[str, Traits] = field(default_factory=dict)
+    venues: dict[str, dict[str, str | None]] = field(default_factory=dict)
+
+    def venues_of(self, profile: _ProfileEntry, symbol: _SymbolEntry) -> dict[str, str]:
+        """The venues of a symbol's sources, in the sources' order, of those that are known."""
+        kind = (profile.kind or "").lower()
+        venues = {source: self.venues.get(source, {}).get(kind) for source, _ in symbol.sources or profile.sources}
+        return {source: venue for source, venue in venues.items() if venue is not None}
+
+    def parted(self, profile: _ProfileEntry, symbol: _SymbolEntry) -> tuple[Choices, Choices, str]:
+        """The sources of a symbol that give its candles, those that are another venue, and why these give none."""
+        choices = tuple((source, own) for source, own in symbol.sources or profile.sources)
+        if profile.mix_venues if symbol.mix_venues is None else symbol.mix_venues:
+            return choices, (), ""
+        venues = self.venues_of(profile, symbol)
+        first = next(iter(venues.values()), None)
+        others = tuple(choice for choice in choices if venues.get(choice[0], first) != first)
+        if not others:
+            return choices, (), ""
+        names = [source if venues[source] == source else f"{source} ({venues[source]})" for source, _ in others]
+        are, is_, it = ("are other venues", "are", "them") if others[1:] else ("is another venue", "is", "it")
+        apart = f"{listed(names)} {are} than {first} and {is_} not asked: mix_venues: true would let {it} fill"
+        return tuple(choice for choice in choices if choice not in others), others, apart
+
+
+def _check_sources(entries: _Entries, document: Document) -> _Declared:
+    """Check each source's settings against its type, and say what the types declare."""
     # Source types bring HTTP clients and other packages' code along, which a reader of `home` has no use for.
-    from market_assets.sources.base import Traits, source_types  # noqa: PLC0415
+    from market_assets.sources.actions import gives_actions  # noqa: PLC0415
+    from market_assets.sources.base import KINDS, source_types, traits_of, venue_of  # noqa: PLC0415
 
     types = source_types()
     installed = list(types)
-    declared = {}
+    declared = _Declared()
     for name, settings in entries.sources.items():
         place = ("sources", name)
         _check_name(name, place, document)
@@ -567,25 +827,49 @@ def _check_sources(entries: _Entries, document: Document) -> dict[str, Traits]:
             document.add(place, f"the source type {wanted} cannot be loaded: {error!r}")
             continue
         try:
-            source_type.Settings.model_validate(settings)
+            checked = source_type.Settings.model_validate(settings)
+            declared.venues[name] = {kind: venue_of(source_type, checked, kind) for kind in KINDS}
+            if (traits := traits_of(source_type, checked)) is not None:
+                declared.traits[name] = traits
         except ValidationError as error:
             add_faults(document, place, error.errors(include_url=False), source_type.Settings)
-        if isinstance(traits := getattr(source_type, "traits", None), Traits):
-            declared[name] = traits
+        except SourceError as error:
+            document.add(place, str(error))
+        except Exception as error:  # noqa: BLE001  # as above
+            document.add(place, f"the source type {wanted} cannot say what it has: {error!r}")
+        if gives_actions(source_type):
+            declared.telling.add(name)
     return declared
 
 
-def _resolve_profile(name: str, entry: _ProfileEntry, entries: _Entries, here: RepairSettings) -> Profile | None:
+def _check_limits(url: str | None, document: Document) -> None:
+    if url is not None and not document.faulty(("limits",)):
+        from market_assets.sources.shared_limit import check_limits_url  # noqa: PLC0415 - few have one
+
+        try:
+            check_limits_url(url)
+        except ValueError as error:
+            document.add(("limits",), str(error))
+
+
+def _resolve_profile(
+    name: str, entry: _ProfileEntry, entries: _Entries, declared: _Declared, here: RepairSettings
+) -> Profile | None:
     """The profile with everything inherited and preset, and what is set for this machine; None without the keys that nothing can be made of."""
     if entry.kind is None or entry.start is None:
         return None
     symbols = {}
     for each, symbol in entry.symbols.items():
-        sources = tuple(
-            SourceSymbol(source=source, symbol=own or each) for source, own in symbol.sources or entry.sources
-        )
+        asked, others, apart = declared.parted(entry, symbol)
         symbols[each] = Symbol(
-            name=each, start=symbol.start or entry.start, end=symbol.end or entry.end, sources=sources
+            name=each,
+            start=symbol.start or entry.start,
+            end=symbol.end or entry.end,
+            sources=tuple(SourceSymbol(source=source, symbol=own or each) for source, own in asked),
+            compared=tuple(SourceSymbol(source=source, symbol=own or each) for source, own in others),
+            apart=apart,
+            venues=declared.venues_of(entry, symbol),
+            actions=_actions_of(each, symbol, entry),
         )
     return Profile(
         name=name,
@@ -600,7 +884,19 @@ def _resolve_profile(name: str, entry: _ProfileEntry, entries: _Entries, here: R
         repair=_overlay(_overlay(entries.repair, entry.repair), here),
         evidence=_overlay(entries.evidence, entry.evidence),
         update=_overlay(entries.update, entry.update),
+        agreement=_overlay(entries.agreement, entry.agreement),
         partitions=entry.partitions,
+        features=_overlay(entries.features, entry.features),
+        returns=_overlay(entries.returns, entry.returns),
+    )
+
+
+def _actions_of(name: str, symbol: _SymbolEntry, profile: _ProfileEntry) -> tuple[SourceSymbol, ...]:
+    """Whom to ask for a symbol's corporate actions: a source knows it by the name under which it gives candles."""
+    names = {source: own or name for source, own in symbol.sources or profile.sources}
+    return tuple(
+        SourceSymbol(source=source, symbol=own or names.get(source, name))
+        for source, own in symbol.actions or profile.actions
     )
 
 
@@ -631,25 +927,30 @@ def _repair_here(environ: Mapping[str, str]) -> tuple[RepairSettings, list[str]]
         return RepairSettings(), [*problems, *named]
 
 
-def _check_all(entries: _Entries, document: Document) -> None:
+def _check_all(entries: _Entries, document: Document) -> _Declared:
+    """Check what the parts say together, and give what the sources declare."""
     if document.faulty(()):
-        return
+        return _Declared()
     for key, found, advice in (
         ("sources", entries.sources, "is missing; write where candles come from, such as `binance: {}`"),
         ("profiles", entries.profiles, "is missing; write what to keep, as the packaged universe.yaml does"),
     ):
         if not found and not document.faulty_within((key,)):
             document.add((key,), advice)
-    traits = _check_sources(entries, document)
+    declared = _check_sources(entries, document)
+    _check_limits(entries.limits, document)
+    _check_markets(entries, document)
+    _check_export(entries, document)
     for name, entry in entries.profiles.items():
-        _check_profile(name, entry, entries, traits, document)
+        _check_profile(name, entry, entries, declared, document)
+    return declared
 
 
 def _check_profile(
     name: str,
     entry: _ProfileEntry,
     entries: _Entries,
-    traits: Mapping[str, Traits],
+    declared: _Declared,
     document: Document,
 ) -> None:
     """Check what a profile's keys say together; each by itself is valid, and those that are not have been left out."""
@@ -675,8 +976,9 @@ def _check_profile(
         _check_name(each, at, document)
         _check_symbol_dates(at, symbol, entry, document)
         _check_repeats((*at, "sources"), symbol.sources, document)
-    _check_asked(place, entry, entries, traits, document)
-    _check_kind(place, entry, traits, document)
+    _check_asked(place, entry, entries, declared, document)
+    _check_kind(place, entry, declared.traits, document)
+    _check_actions(place, entry, declared, document)
 
 
 def _check_name(name: str, place: Place, document: Document) -> None:
@@ -702,6 +1004,40 @@ def _check_profile_name(name: str, entries: _Entries, document: Document) -> Non
             )
     elif name in RESERVED_NAMES:
         document.add(place, "is a name that DuckDB or this project keeps for itself; choose another")
+
+
+def _check_markets(entries: _Entries, document: Document) -> None:
+    """The matrix across profiles has a name of its own, and each profile that it names keeps its timeframes."""
+    markets, place = entries.markets, ("markets",)
+    if markets.name in entries.profiles or not re.fullmatch(r"[a-z][a-z0-9_]*", markets.name):
+        document.add(
+            (*place, "name"), f"{shown(markets.name)} is no free name: write lower-case letters, and no profile's name"
+        )
+    elif markets.name in RESERVED_NAMES:
+        document.add((*place, "name"), "is a name that DuckDB or this project keeps for itself; choose another")
+    _check_repeats((*place, "profiles"), markets.profiles, document)
+    _check_repeats((*place, "timeframes"), markets.timeframes, document)
+    for name in markets.profiles:
+        if name not in entries.profiles:
+            advice = f"{shown(name)} is no profile{hint(name, entries.profiles)} There are {listed(entries.profiles)}"
+            document.add((*place, "profiles"), advice)
+    for timeframe in markets.timeframes:
+        keepers = [name for name, profile in entries.profiles.items() if timeframe in profile.timeframes.kept]
+        lacking = [name for name in markets.profiles if name in entries.profiles and name not in keepers]
+        if lacking or not keepers:
+            advice = f"{timeframe} is not kept by {listed(lacking or entries.profiles)}; add it to its fetched or derived timeframes"
+            document.add((*place, "timeframes"), advice)
+
+
+def _check_export(entries: _Entries, document: Document) -> None:
+    place = ("export", "timeframes")
+    wanted = entries.export.timeframes if entries.export else ()
+    _check_repeats(place, wanted, document)
+    for timeframe in wanted:
+        if not any(timeframe in profile.timeframes.kept for profile in entries.profiles.values()):
+            document.add(
+                place, f"{timeframe} is kept by no profile; add it to the fetched or derived timeframes of one"
+            )
 
 
 def _check_symbol_dates(place: Place, symbol: _SymbolEntry, profile: _ProfileEntry, document: Document) -> None:
@@ -745,6 +1081,14 @@ def _check_timeframes(place: Place, timeframes: Timeframes, document: Document) 
     days = {*timeframes.fetch, *timeframes.derive}
     if Timeframe.W1 in timeframes.derive and Timeframe.D1 not in days and not unclear:
         document.add(derive, "1w is made of 1d, which is neither fetched nor derived; add 1d")
+    for key in ("features", "returns"):
+        wanted = getattr(timeframes, key)
+        _check_repeats((*place, key), wanted, document)
+        for timeframe in wanted if not unclear else ():
+            if timeframe not in days:
+                document.add(
+                    (*place, key), f"{timeframe} is neither fetched nor derived; add it to one of the two lists"
+                )
 
 
 def _check_repeats(place: Place, values: Iterable[object], document: Document) -> None:
@@ -758,21 +1102,23 @@ def _check_asked(
     place: Place,
     profile: _ProfileEntry,
     entries: _Entries,
-    traits: Mapping[str, Traits],
+    declared: _Declared,
     document: Document,
 ) -> None:
     """Every symbol has a source, and for each fetched timeframe one that serves it."""
-    asked = {
-        name: [source for source, _ in symbol.sources or profile.sources]
+    parted = {
+        name: declared.parted(profile, symbol)
         for name, symbol in profile.symbols.items()
         if not document.faulty_within((*place, "symbols", name, "sources"))
     }
     if document.faulty_within((*place, "sources")) or not entries.sources:
         return
+    asked = {name: [source for source, _ in own] for name, (own, _, _) in parted.items()}
     if orphans := [name for name, sources in asked.items() if not sources]:
         advice = f"is missing, and {listed(orphans)} has none of its own; write which to ask, such as [{next(iter(entries.sources))}]"
         document.add((*place, "sources"), advice)
-    served = {source: declared.timeframes for source, declared in traits.items()}
+    kind = (profile.kind or "").lower()
+    served = {source: traits.timeframes_for(kind) for source, traits in declared.traits.items()}
     every = frozenset(Timeframe)
     for timeframe in profile.timeframes.fetch:
         unserved = [
@@ -783,7 +1129,10 @@ def _check_asked(
         if unserved:
             offers = {each for name in unserved for source in asked[name] for each in served[source]}
             offered = listed(timeframe for timeframe in Timeframe if timeframe in offers)
-            advice = f"{timeframe} is served by no source of {listed(unserved)}; they have {offered}"
+            apart = dict.fromkeys(why for name in unserved if (why := parted[name][2]))
+            advice = "; ".join(
+                [f"{timeframe} is served by no source of {listed(unserved)}; they have {offered}", *apart]
+            )
             document.add((*place, "timeframes", "fetch"), advice)
 
 
@@ -797,3 +1146,41 @@ def _check_kind(place: Place, profile: _ProfileEntry, traits: Mapping[str, Trait
             if declared and profile.kind and profile.kind.lower() not in declared.kinds:
                 kinds = listed(kind for kind in Kind if kind.lower() in declared.kinds)
                 document.add(at, f"{source} serves {kinds}, and this profile is {profile.kind}; choose another source")
+
+
+def _check_actions(place: Place, profile: _ProfileEntry, declared: _Declared, document: Document) -> None:
+    """Where corporate actions are kept, every symbol has a source of them, and raw candles that they can be applied to."""
+    lists = {(*place, "actions"): profile.actions}
+    lists |= {(*place, "symbols", name, "actions"): symbol.actions for name, symbol in profile.symbols.items()}
+    if not any(lists.values()) or document.faulty_within((*place, "actions")):
+        return
+    if profile.kind is not Kind.EQUITY:
+        document.add(
+            (*place, "actions"),
+            f"corporate actions are kept of EQUITY, and this profile is {profile.kind}; leave them out",
+        )
+        return
+    for at, choices in lists.items():
+        _check_repeats(at, choices, document)
+        for source, _ in choices:
+            if source in declared.venues and source not in declared.telling:
+                able = (
+                    f"of this file, {listed(sorted(declared.telling))} can"
+                    if declared.telling
+                    else "polygon, yahoo and action_files can"
+                )
+                document.add(at, f"{source} cannot be asked for corporate actions; {able}")
+    if Timeframe.D1 not in profile.timeframes.kept:
+        document.add(
+            (*place, "timeframes"),
+            "1d is missing: a dividend is measured by the close of the day before; fetch or derive it",
+        )
+    if orphans := [name for name, symbol in profile.symbols.items() if not (symbol.actions or profile.actions)]:
+        document.add(
+            (*place, "actions"),
+            f"is missing, and {listed(orphans)} has none of its own; write which to ask, such as [polygon]",
+        )
+    asked = {source for symbol in profile.symbols.values() for source, _ in symbol.sources or profile.sources}
+    for source in sorted(asked & {name for name, traits in declared.traits.items() if traits.split_adjusted}):
+        advice = f"the candles of {source} are divided by every split already; take them from another source, or leave actions out"
+        document.add((*place, "actions"), advice)

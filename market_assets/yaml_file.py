@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self, Union, get_args, get_ori
 import yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from pydantic import BaseModel
@@ -92,6 +92,15 @@ class Document:
         while place and place not in self.marks:
             place = place[:-1]
         return self.marks.get(place, (0, 0))
+
+
+def secrets_in(value: object) -> Iterator[Secret]:
+    """Every string with a variable filled in that a part of a file holds."""
+    if isinstance(value, Secret):
+        yield value
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from secrets_in(part)
 
 
 def redact(text: str, secrets: Mapping[str, str]) -> str:

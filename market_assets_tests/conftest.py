@@ -9,14 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from market_assets.store import Store
 from market_assets.universe import load_universe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from market_assets.universe import Profile
+
+# How long an example takes is measured in benchmarks/, and a loaded machine fails no test.
+settings.register_profile("suite", deadline=None, max_examples=60)
+settings.load_profile("suite")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -25,6 +30,14 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that wait for real processes, so that the others run while they wait."""
     items.sort(key=lambda item: "end_to_end" not in item.path.name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test writes limits, cookies or archives below the folder that it is started in."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MARKET_ASSETS_HOME", str(tmp_path_factory.mktemp("everybodys_home")))
+        yield
 
 
 @pytest.fixture(scope="session")

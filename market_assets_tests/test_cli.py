@@ -1,142 +1,27 @@
-"""The terminal as a user and a script have it: real processes, their output and their exit codes."""
+"""The terminal as a user and a script have it: its commands, their output and their exit codes."""
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
-import polars as pl
 import pytest
 
 from market_assets.market_time.timeframes import Timeframe
 from market_assets.practice.book import Market
 from market_assets.practice.vendor import PracticeVendor
-from market_assets.store import Store
+from market_assets_tests.shell import FAULTS, Done, Shell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-KEY = "tell-nobody-4711"
-
-UNIVERSE = """
-sources:
-  vendor: {{type: practice, base_url: "{url}", retries: 0, backoff: 0, headers: {{X-Key: "${{VENDOR_KEY}}"}}}}
-  quiet: {{type: archive, path: "{{symbol}}.csv", quiet_minutes: omitted}}
-profiles:
-  crypto:
-    kind: CRYPTO
-    start: 2025-02-03
-    end: 2025-02-10
-    timeframes: {{fetch: [1h], derive: [4h, 1d]}}
-    sources: [vendor]
-    symbols: {{BTC: {{}}, ETH: {{}}}}
-  equity:
-    kind: EQUITY
-    start: 2025-02-03
-    end: 2025-02-08
-    timeframes: {{fetch: [1h]}}
-    sources: [vendor]
-    symbols: {{SPY: {{}}, THIN: {{start: 2025-02-04, end: 2025-02-06, sources: [quiet]}}}}
-"""
-
-# Six bars of New York's hours a day and half an hour; nothing traded in the first hour of the second day.
-THIN = "ts,open,high,low,close,volume\n" + "".join(
-    f"2025-02-0{day}T{14 + hour}:30:00,10,11,9,10,{hour}\n"
-    for day in (4, 5)
-    for hour in range(7)
-    if (day, hour) != (5, 1)
-)
-
-FAULTS: list[dict[str, Any]] = [
-    # A gap over midnight, and a vendor who says what looks like markup and repeats the key that it was sent.
-    {"fault": "hole", "symbols": ["BTC"], "start": "2025-02-05T20:00Z", "end": "2025-02-06T03:00Z"},
-    {"fault": "error", "symbols": ["ETH"], "status": 403, "message": f"[/closed] [bold]no[/bold] {KEY}"},
-]
-
-
-@dataclass
-class Done:
-    """A process that has ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """All of its standard output, which must be strict JSON."""
-        return json.loads(self.out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
-
-
-class Shell:
-    """A terminal with a home folder, a universe and a secret in its environment."""
-
-    def __init__(self, folder: Path, vendor: PracticeVendor) -> None:
-        self.home = folder / "home"
-        self.vendor = vendor
-        self.universe = folder / "universe.yaml"
-        self.universe.write_text(UNIVERSE.format(url=vendor.url))
-        (folder / "THIN.csv").write_text(THIN)
-        self.environment = {
-            **os.environ,
-            "MARKET_ASSETS_HOME": str(self.home),
-            "MARKET_ASSETS_UNIVERSE": str(self.universe),
-            "VENDOR_KEY": KEY,
-        }
-        self.environment.pop("DAGSTER_HOME", None)
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        # A shell may have told its children to ignore Ctrl-C.
-        code = (
-            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-            "import sys; from market_assets.cli import main; main()"
-        )
-        return subprocess.Popen(
-            [sys.executable, "-c", code, *arguments],
-            env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-
-    def run(self, *arguments: str) -> Done:
-        done = subprocess.run(
-            [sys.executable, "-m", "market_assets.cli", *arguments],
-            env=self.environment, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        return self.checked(Done(done.returncode, done.stdout, done.stderr))
-
-    def checked(self, done: Done) -> Done:
-        """What holds of every command: no traceback, no secret, no warning of another package."""
-        for text in (done.out, done.err):
-            assert "Traceback" not in text
-            assert "Warning" not in text
-            assert KEY not in text
-        return done
-
-    def store(self) -> Store:
-        return Store(self.home, clock=lambda: datetime.now(UTC))
-
-    def jobs(self) -> list[dict[str, Any]]:
-        with self.store().reading("testing") as view:
-            return view.jobs(100).to_dicts()
-
-    def counted(self, profile: str) -> bool:
-        """True once a fill has planned what it asks for, counted what there must be, and waits for answers."""
-        with self.store().reading("testing") as view:
-            return not view.completeness().filter(pl.col("profile") == profile).is_empty()
-
-    def asked(self) -> list[dict[str, Any]]:
-        """What the vendor was asked for since its log was cleared, without the probes for a first bar."""
-        return [entry for entry in self.vendor.log if entry["endTime"] is not None]
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -161,7 +46,7 @@ def holed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shell, Don
     """A terminal after a backfill that met some faults, which no test changes, and what that backfill said."""
     with PracticeVendor(Market.model_validate({**MARKET, "faults": FAULTS})) as vendor:
         shell = Shell(tmp_path_factory.mktemp("holed"), vendor)
-        yield shell, shell.run("backfill")
+        yield shell, shell.process("backfill")
 
 
 def test_a_backfill_with_holes_ends_with_3_and_says_what_is_missing_and_why(holed: tuple[Shell, Done]) -> None:
@@ -186,7 +71,7 @@ def test_a_backfill_with_holes_ends_with_3_and_says_what_is_missing_and_why(hole
 
 def test_status_is_the_matrix_that_the_backfill_showed(holed: tuple[Shell, Done]) -> None:
     shell, backfill = holed
-    table = shell.run("status")
+    table = shell.process("status")
     assert table.code == 3
     assert table.out.strip() in backfill.out
     assert table.err == ""
@@ -212,7 +97,7 @@ def test_status_is_the_matrix_that_the_backfill_showed(holed: tuple[Shell, Done]
 
 def test_gaps_are_whole_though_they_reach_over_partitions(holed: tuple[Shell, Done]) -> None:
     shell, _ = holed
-    done = shell.run("gaps", "--json")
+    done = shell.process("gaps", "--json")
     assert done.code == 3
     found = {gap["symbol"]: gap for gap in done.json}
     assert set(found) == {"BTC", "ETH"}
@@ -245,7 +130,7 @@ def test_gaps_that_are_explained_are_listed_when_they_are_asked_for(holed: tuple
 
 def test_jobs_tell_what_was_done_newest_first(holed: tuple[Shell, Done]) -> None:
     shell, _ = holed
-    done = shell.run("jobs", "--json")
+    done = shell.process("jobs", "--json")
     assert done.code == 3
     audit = done.json
     assert datetime.fromisoformat(audit["timestamp"]) <= datetime.now(UTC)
@@ -297,7 +182,7 @@ def test_where_series_begin_is_listed_and_forgotten(shell: Shell) -> None:
     with shell.store().writing("testing") as transaction:
         for profile, symbol in (("crypto", "BTC"), ("crypto", "ETH"), ("equity", "SPY"), ("gone", "BTC")):
             transaction.put_genesis(profile, Timeframe.H1, symbol, began, "[vendor]")
-    done = shell.run("genesis", "--json")
+    done = shell.process("genesis", "--json")
     assert done.code == 0
     assert [(row["profile"], row["symbol"]) for row in done.json] == [
         ("crypto", "BTC"),
@@ -343,7 +228,7 @@ def test_repair_says_what_it_would_do_does_it_and_derives_and_asks_once_more_for
 
     shell.vendor.set_faults(Market.model_validate({"faults": [hole]}).faults)
     shell.vendor.log.clear()
-    idle = shell.run("repair", "crypto", "--dry-run", "--json")
+    idle = shell.process("repair", "crypto", "--dry-run", "--json")
     assert (idle.code, idle.json["repairs"], shell.asked()) == (3, 0, [])
     assert "5 left alone, abandoned" in idle.json["found"]["crypto 1h"]
 
@@ -372,7 +257,7 @@ def test_ctrl_c_stops_a_backfill_the_next_one_ends_with_0_and_a_third_asks_for_n
     assert [job["status"] for job in shell.jobs()] == ["CANCELLED"]
 
     shell.vendor.set_faults([])
-    done = shell.run("backfill", "--json")
+    done = shell.process("backfill", "--json")
     assert (done.code, done.err) == (0, "")
     assert done.json["complete"] is True
     assert (done.json["failed_runs"], done.json["failures"], done.json["failed_partitions"]) == ([], [], 0)
@@ -414,7 +299,7 @@ def test_a_wrong_use_is_told_at_once_and_nothing_is_made(
 def test_a_broken_universe_is_told_as_it_is_written(shell: Shell) -> None:
     text = shell.universe.read_text().replace("sources: [vendor]\n    symbols: {BTC", "symbols: {BTC")
     shell.universe.write_text(text.replace("kind: EQUITY", "kind: EQUITIES"))
-    done = shell.run("status")
+    done = shell.process("status")
     assert done.code == 1
     assert done.out == ""
     assert "2 problems" in done.err
@@ -468,7 +353,7 @@ def test_the_practice_vendor_serves_until_it_is_stopped(
 
 
 def test_every_command_is_listed_with_what_it_does(shell: Shell) -> None:
-    done = shell.run("--help")
+    done = shell.process("--help")
     assert done.code == 0
     for command in ("up", "backfill", "status", "gaps", "jobs", "practice-vendor"):
         assert f"{command} " in done.out

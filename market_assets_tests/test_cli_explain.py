@@ -1,4 +1,4 @@
-"""`market-assets gaps --explain` and what `status` says of abandoned bars: real processes over a real home."""
+"""`market-assets gaps --explain` and what `status` says of abandoned bars, over a real home."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from market_assets.practice.book import Market
 from market_assets.practice.vendor import PracticeVendor
 from market_assets.sources.base import build_source
 from market_assets.universe import load_universe
-from market_assets_tests.test_cli import FAULTS, KEY, Shell
+from market_assets_tests.shell import FAULTS, KEY, Shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,7 @@ def holed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
 
 
 def test_a_stored_bar_ends_with_0_and_tells_its_values(holed: Shell) -> None:
-    done = holed.run("gaps", "--explain", "BTC", "2025-02-05T12:34")
+    done = holed.process("gaps", "--explain", "BTC", "2025-02-05T12:34")
     assert (done.code, done.err) == (0, "")
     first, verdict, *_ = done.out.splitlines()
     assert first == "crypto BTC 1h, 2025-02-05 12:00 to 2025-02-05 13:00 UTC: stored"

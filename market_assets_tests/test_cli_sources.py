@@ -1,4 +1,4 @@
-"""`market-assets sources` and `market-assets probe`: real processes, their output and their exit codes."""
+"""`market-assets sources` and `market-assets probe`: their output and their exit codes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from market_assets.practice.book import Market
 from market_assets.practice.faults import Fault
 from market_assets.practice.vendor import PracticeVendor
-from market_assets_tests.test_cli import KEY, Shell
+from market_assets_tests.shell import KEY, Shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
 
 
 def test_sources_lists_the_universes_and_the_installed_ones_with_their_traits(shell: Shell) -> None:
-    done = shell.run("sources", "--json")
+    done = shell.process("sources", "--json")
 
     assert (done.code, done.err) == (0, "")
     types = {row["type"]: row for row in done.json["types"]}
@@ -46,12 +46,14 @@ def test_sources_lists_the_universes_and_the_installed_ones_with_their_traits(sh
             "latest_only": None,
             "kinds": ["crypto"],
             "needs_key": False,
+            "lacks": {},
         },
     }
     assert types["archive"]["traits"] is None  # its settings say what it leaves out
+    assert types["polygon"]["traits"]["lacks"] == {"equity": ["1h"], "forex": ["1d"]}
     vendor, quiet = done.json["sources"]
     assert (vendor["source"], vendor["type"], vendor["profiles"]) == ("vendor", "practice", ["crypto", "equity"])
-    assert (vendor["keys"], vendor["keys_set"]) == ({"VENDOR_KEY": True}, True)
+    assert (vendor["keys"], vendor["keys_set"], vendor["venue"]) == ({"VENDOR_KEY": True}, True, None)
     assert (quiet["source"], quiet["keys"], quiet["traits"]["quiet_minutes"]) == ("quiet", {}, "omitted")
 
 
@@ -68,11 +70,30 @@ def test_sources_names_the_key_that_is_not_set_and_ends_with_3(shell: Shell, tmp
     assert [cell.strip() for cell in row.split("│")[2:5]] == ["archive", "equity", "-"]
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("limits: ${LIMITS_URL}\nsources: {binance: {}}", "LIMITS_URL"), ("sources: {binance: {base_url: '${ADDRESS}'}}", "ADDRESS")],
+)  # fmt: skip
+def test_sources_says_of_an_address_that_is_not_set_just_that(shell: Shell, tmp_path, text: str, name: str) -> None:
+    other = Shell(tmp_path, shell.vendor)
+    path = tmp_path / "addresses.yaml"
+    path.write_text(
+        f"{text}\nprofiles: {{crypto: {{kind: CRYPTO, start: 2025-01-01, sources: [binance], symbols: {{BTC: {{}}}}}}}}"
+    )
+    other.environment["MARKET_ASSETS_UNIVERSE"] = str(path)
+
+    done = other.run("sources")
+
+    assert done.code == 1
+    assert f"the environment variable {name} is not set" in " ".join(done.err.split())
+    assert "address" not in done.err.lower().replace(name.lower(), "").replace(str(path), "")
+
+
 def test_probe_shows_the_newest_closed_bars_the_first_one_and_what_they_cost(shell: Shell) -> None:
     shell.vendor.log.clear()
     before = datetime.now(UTC)
 
-    done = shell.run("probe", "vendor", "BTC", "--timeframe", "1h", "--bars", "3", "--json")
+    done = shell.process("probe", "vendor", "BTC", "--timeframe", "1h", "--bars", "3", "--json")
 
     after = datetime.now(UTC)
     assert (done.code, done.err) == (0, "")
@@ -137,9 +158,9 @@ def test_a_hold_that_one_command_was_told_of_holds_the_next_one(shell: Shell, tm
     other = Shell(tmp_path, shell.vendor)
     shell.vendor.set_faults([Fault(fault="error", symbols=["BTC"], status=429, code=-1003, retry_after=3000)])
     try:
-        refused = other.run("probe", "vendor", "BTC")
+        refused = other.process("probe", "vendor", "BTC")
         shell.vendor.log.clear()
-        held = other.run("probe", "vendor", "BTC")
+        held = other.process("probe", "vendor", "BTC")
     finally:
         shell.vendor.set_faults(Market.model_validate(MARKET).faults)
 

@@ -17,10 +17,12 @@ from market_assets.errors import UniverseError
 from market_assets.market_time.gaps import Priority
 from market_assets.market_time.partitions import Cadence
 from market_assets.market_time.timeframes import Timeframe, Window
-from market_assets.sources.base import source_types
+from market_assets.sources.base import source_types, venue_of
 from market_assets.sources.practice import PracticeSettings
+from market_assets.sources.probe import listed_sources
 from market_assets.universe import (
     RESERVED_NAMES,
+    AgreementSettings,
     Kind,
     PriceRules,
     RepairSettings,
@@ -191,6 +193,126 @@ def test_a_symbol_inherits_what_it_does_not_say(load: Load) -> None:
         ("binance", "tETHUST"),
         ("binance", "ETHUSDT"),
     ]
+
+
+TWO_VENUES = """
+    sources:
+      binance: {}
+      one: {type: practice, venue: binance}
+      two: {type: practice, venue: elsewhere}
+      files: {type: archive, path: "{symbol}.parquet"}
+    profiles:
+      crypto:
+        kind: CRYPTO
+        start: 2024-01-01
+        sources: [files, one, two]
+        symbols:
+          BTCUSDT: {}
+          ETHUSDT: {mix_venues: true}
+          LTCUSDT: {sources: [two, files, {one: LTC}]}
+"""
+
+
+def test_sources_of_another_venue_than_the_first_known_one_are_only_compared(load: Load) -> None:
+    symbols = load(TWO_VENUES).profiles["crypto"].symbols
+
+    def of(name: str) -> tuple[list[str], list[str]]:
+        own = symbols[name]
+        return [each.source for each in own.sources], [each.source for each in own.compared]
+
+    assert of("BTCUSDT") == (["files", "one"], ["two"])
+    assert of("ETHUSDT") == (["files", "one", "two"], [])
+    assert of("LTCUSDT") == (["two", "files"], ["one"])
+    assert symbols["BTCUSDT"].apart == (
+        "two (elsewhere) is another venue than binance and is not asked: mix_venues: true would let it fill"
+    )
+    assert symbols["ETHUSDT"].apart == ""
+    assert symbols["LTCUSDT"].choices[-1] == SourceSymbol(source="one", symbol="LTC")
+    own = symbols["ETHUSDT"]
+    assert [own.is_one_venue("one", other) for other in ("files", "one", "two")] == [True, True, False]
+
+
+def test_the_listed_sources_say_which_are_another_venue_and_where(tmp_path: Path) -> None:
+    path = tmp_path / "universe.yaml"
+    path.write_text(textwrap.dedent(TWO_VENUES))
+    rows = listed_sources({"MARKET_ASSETS_UNIVERSE": str(path)})
+    assert [(row["source"], row["venue"], row["profiles"], row["other_venue"]) for row in rows] == [
+        ("binance", "binance", [], []),
+        ("one", "binance", ["crypto"], ["crypto"]),
+        ("two", "elsewhere", ["crypto"], ["crypto"]),
+        ("files", None, ["crypto"], []),
+    ]
+
+
+def test_venues_are_mixed_where_the_profile_says_so_unless_the_symbol_does_not(load: Load) -> None:
+    text = TWO_VENUES.replace("start:", "mix_venues: true\n        start:").replace(
+        "{mix_venues: true}", "{mix_venues: false}"
+    )
+    symbols = load(text).profiles["crypto"].symbols
+    assert [len(symbols[name].sources) for name in ("BTCUSDT", "ETHUSDT", "LTCUSDT")] == [3, 2, 3]
+
+
+def test_a_timeframe_that_only_another_venue_has_is_missing(problems: Problems) -> None:
+    sources = "{coinbase: {}, two: {type: practice, venue: elsewhere}}"
+    (found,) = problems(universe("sources: [coinbase, two]\ntimeframes: {fetch: [4h]}", sources=sources))
+    assert "4h is served by no source of BTCUSDT" in found
+    assert (
+        "two (elsewhere) is another venue than coinbase and is not asked: mix_venues: true would let it fill" in found
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "settings", "kind", "venue"),
+    [
+        ("binance", {}, "crypto", "binance"),
+        ("binance", {"market": "usdm"}, "crypto", "binance-usdm"),
+        ("binance_archive", {}, "crypto", "binance"),
+        ("bitfinex", {}, "crypto", "bitfinex"),
+        ("coinbase", {}, "crypto", "coinbase"),
+        ("kraken", {}, "crypto", "kraken"),
+        ("bybit", {}, "crypto", "bybit"),
+        ("bybit", {"category": "linear"}, "crypto", "bybit-linear"),
+        ("polygon", {"key": "k"}, "equity", "us-consolidated"),
+        ("polygon", {"key": "k"}, "crypto", "polygon"),
+        ("alpaca", {"key": "k", "secret": "s"}, "equity", "us-consolidated"),
+        ("alpaca", {"key": "k", "secret": "s", "feed": "iex"}, "equity", "iex"),
+        ("oanda", {"key": "k"}, "forex", "oanda"),
+        ("oanda", {"key": "k", "price": "bid"}, "forex", "oanda-bid"),
+        ("practice", {}, "crypto", None),
+        ("archive", {"path": "{symbol}.csv"}, "forex", None),
+        ("archive", {"path": "{symbol}.csv", "venue": "mine"}, "forex", "mine"),
+        ("kraken", {"venue": "mine"}, "crypto", "mine"),
+    ],
+)
+def test_a_source_gives_the_prices_of_its_market_or_of_what_the_universe_says(
+    source: str, settings: dict[str, object], kind: str, venue: str | None
+) -> None:
+    source_type = source_types()[source]
+    assert venue_of(source_type, source_type.Settings.model_validate(settings), kind) == venue
+
+
+def test_agreement_is_off_unless_a_sample_is_set_and_takes_shares_both_ways(load: Load) -> None:
+    profile = load(TWO_VENUES).profiles["crypto"]
+    assert (profile.agreement.sample, profile.compares) == (0, False)
+    text = "agreement: {sample: 5%, close: 0.2%, volume: null}\n" + textwrap.dedent(TWO_VENUES)
+    profile = load(text.replace("    start:", "    agreement: {close: 0.01, every: 30m}\n    start:")).profiles[
+        "crypto"
+    ]
+    assert profile.agreement == AgreementSettings(sample=0.05, close=0.01, volume=None, every=timedelta(minutes=30))
+    assert profile.compares
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("agreement: {sample: 5 percent}", "agreement.sample: 5 percent is no share; write it like 0.1% or 0.001"),
+        ("agreement: {sample: 200%}", "agreement.sample: "),
+        ("agreement: {close: 0}", "agreement.close: "),
+    ],
+)
+def test_a_share_that_is_none_is_refused(problems: Problems, text: str, problem: str) -> None:
+    (found,) = problems(universe(top=text))
+    assert found.startswith(problem)
 
 
 def test_a_window_ends_now_or_with_the_end_and_is_empty_before_the_start(load: Load) -> None:
@@ -399,20 +521,21 @@ def test_a_file_with_neither_sources_nor_profiles_lacks_both(problems: Problems)
     [
         (
             universe(top="profils: {}"),
-            "profils: is no key here; did you mean profiles? The keys are sources, profiles, repair, evidence, update, alerts (line 2)",
+            "profils: is no key here; did you mean profiles? The keys are sources, profiles, repair, evidence, update, features, returns, markets, agreement, alerts, export, limits (line 2)",
         ),
         (
             universe("calender: 24/7"),
             (
                 "profiles.crypto.calender: is no key here; did you mean calendar? The keys are kind, calendar, start, end,"
-                " timeframes, sources, symbols, prices, checks, repair, evidence, update, partitions (line 8)"
+                " timeframes, sources, mix_venues, actions, symbols, prices, checks, repair, evidence, update, agreement, partitions,"
+                " features, returns (line 8)"
             ),
         ),
         (
             universe(symbols="{BTCUSDT: {strat: 2024-01-01}}"),
             (
-                "profiles.crypto.symbols.BTCUSDT.strat: is no key here; did you mean start? The keys are start, end, sources"
-                " (line 7)"
+                "profiles.crypto.symbols.BTCUSDT.strat: is no key here; did you mean start? The keys are start, end, sources,"
+                " mix_venues, actions (line 7)"
             ),
         ),
         (
@@ -802,6 +925,12 @@ from market_assets.sources.base import SourceSettings, Traits
 class DailyOnly:
     Settings = SourceSettings
     traits = Traits(frozenset({Timeframe.D1}), page_size=100, emits_empty_bars=True, earliest_probe=False)
+
+
+class Puzzled(DailyOnly):
+    @staticmethod
+    def venue_of(settings, kind):
+        raise KeyError("its own bug")
 """
 
 
@@ -813,7 +942,7 @@ def test_a_source_of_another_package_is_refused_where_it_cannot_serve_or_not_eve
     (package / "daily.py").write_text(LIMITED)
     (package / "daily-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: daily\nVersion: 1.0\n")
     (package / "daily-1.0.dist-info" / "entry_points.txt").write_text(
-        "[market_assets.sources]\ndaily = daily:DailyOnly\nbroken = daily:Absent\n"
+        "[market_assets.sources]\ndaily = daily:DailyOnly\nbroken = daily:Absent\npuzzled = daily:Puzzled\n"
     )
     path = load(universe()).path
     path.write_text(
@@ -822,7 +951,7 @@ def test_a_source_of_another_package_is_refused_where_it_cannot_serve_or_not_eve
             timeframes: {fetch: [1m, 1d]}
             sources: [daily]
             """,
-            sources="{binance: {}, daily: {}, broken: {}}",
+            sources="{binance: {}, daily: {}, broken: {}, puzzled: {}}",
             symbols="{BTCUSDT: {}, ETHUSDT: {sources: [daily, binance]}}",
         )
     )
@@ -831,11 +960,12 @@ def test_a_source_of_another_package_is_refused_where_it_cannot_serve_or_not_eve
         "from market_assets.universe import load_universe; load_universe(Path(sys.argv[1]), environ={})"
     )
     done = subprocess.run([sys.executable, "-c", program, path, package], capture_output=True, text=True, check=False)
-    assert done.stderr.splitlines()[-2:] == [
+    assert done.stderr.splitlines()[-3:] == [
         (
             "  - sources.broken: the source type broken cannot be loaded: AttributeError(\"module 'daily' has no attribute"
             " 'Absent'\") (line 1)"
         ),
+        "  - sources.puzzled: the source type puzzled cannot say what it has: KeyError('its own bug') (line 1)",
         "  - profiles.crypto.timeframes.fetch: 1m is served by no source of BTCUSDT; they have 1d (line 8)",
     ]
 
@@ -965,3 +1095,36 @@ def test_alert_channels_may_hold_secrets_and_are_not_shown(load: Load):
     assert loaded.alerts.gap_error == timedelta(days=3)
     assert "very-secret" not in repr(loaded)
     assert loaded.redact("cannot reach tgram://4711:very-secret/123") == "cannot reach tgram://${BOT}/123"
+
+
+def test_features_are_set_for_all_and_changed_key_by_key_for_one(load: Load):
+    usual = load(universe()).profiles["crypto"]
+    assert (usual.timeframes.features, usual.features.ema, usual.features.vwap) == ((), (12, 26, 50), True)
+    text = universe(
+        "timeframes: {fetch: [1m], derive: [1h, 1d], features: [1d, 1h]}\nfeatures: {rsi: [7, 14], vwap: false, sma: []}",
+        top="features: {ema: [200], rsi: [21], bb: [[20, 2.5], [20, 3]]}",
+    )
+    own = load(text).profiles["crypto"]
+    assert own.timeframes.features == (Timeframe.H1, Timeframe.D1)
+    assert (own.features.ema, own.features.rsi, own.features.sma) == ((200,), (7, 14), ())
+    assert own.features.bb == ((20, 2.5), (20, 3.0))
+    assert own.features.vwap is False
+    assert own.features.macd == ((12, 26, 9),)
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        ("timeframes: {fetch: [1m], features: [1h]}", "timeframes.features: 1h is neither fetched nor derived"),
+        ("timeframes: {fetch: [1m], features: [1m, 1m]}", "timeframes.features: 1m is written 2 times"),
+        ("features: {mcad: []}", "features.mcad: is no key here; did you mean macd?"),
+        ("features: {rsi: 14}", "features.rsi: must be a list: [14]"),
+        ("features: {rsi: [1]}", "features.rsi[0]: should be greater than or equal to 2, not 1"),
+        ("features: {sma: [5, 5]}", "features.sma: 5 is written 2 times"),
+        ("features: {macd: [[26, 12, 9]]}", "features.macd[0]: the first window must be shorter than the second"),
+        ("features: {bb: [[20, 0]]}", "features.bb[0][1]: should be greater than 0, not 0"),
+    ],
+)
+def test_a_feature_that_cannot_be_made_is_refused_with_its_place(problems: Problems, keys: str, problem: str):
+    (found,) = problems(universe(keys))
+    assert found.startswith(f"profiles.crypto.{problem}")

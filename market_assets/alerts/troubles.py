@@ -43,6 +43,7 @@ class Kind(StrEnum):
     ABANDONED = "abandoned"
     MISSING_SYMBOL = "missing_symbol"
     FAILED_CHECK = "failed_check"
+    DISAGREEMENT = "disagreement"
     FAILED_PARTITIONS = "failed_partitions"
     FAILED_DAYS = "failed_days"
     ENRICHMENT = "enrichment"
@@ -202,13 +203,47 @@ def failed_partitions(profile: str, asset: str, partitions: Collection[str]) -> 
 
 
 def failed_checks(profile: str, asset: str, check: str, partitions: Mapping[str, str]) -> list[Trouble]:
-    """The partitions in which a check failed with the severity ERROR, and what it says of each."""
+    """The partitions in which a check failed with the severity ERROR, and what it says of each; that of a whole asset has no name."""
     if not partitions:
         return []
-    summary = f"the check {check} fails in {many(len(partitions), 'partition')}"
-    newest = tuple(f"{key}: {partitions[key]}"[:_WIDTH] for key in sorted(partitions, reverse=True)[:LINES])
+    whole = partitions.keys() == {""}
+    summary = f"the check {check} fails" + ("" if whole else f" in {many(len(partitions), 'partition')}")
+    newest = tuple(
+        (f"{key}: " * (not whole) + partitions[key])[:_WIDTH] for key in sorted(partitions, reverse=True)[:LINES]
+    )
     subject = f"{asset} {check}"
     return [Trouble(profile, Kind.FAILED_CHECK, subject, Level.ERROR, summary, len(partitions), newest)]
+
+
+def disagreements(profile: str, timeframe: Timeframe, found: pl.DataFrame) -> list[Trouble]:
+    """Partitions of which two sources do not tell the same.
+
+    Args:
+        profile: The profile's name.
+        timeframe: A fetched timeframe.
+        found: partition, symbol, source, other, words; newest first.
+    """
+    if found.is_empty():
+        return []
+    symbols = _symbols(found)
+    partitions = found.select("partition", "symbol").n_unique()
+    summary = f"sources disagree on {of_symbols(symbols)} in {many(partitions, 'partition')} of a symbol"
+    lines = tuple(
+        f"{row['symbol']} {row['partition']}, {row['source']} and {row['other']}: {row['words']}"[:_WIDTH]
+        for row in found.head(LINES).iter_rows(named=True)
+    )
+    return [
+        Trouble(
+            profile,
+            Kind.DISAGREEMENT,
+            asset_name(timeframe),
+            Level.WARNING,
+            summary,
+            partitions,
+            lines,
+            symbols,
+        )
+    ]
 
 
 def failed_days(
@@ -237,30 +272,44 @@ def failed_days(
     ]
 
 
-def enrichment(profile: str, timeframe: Timeframe, status: str, when: datetime) -> list[Trouble]:
-    """The newest derivation of a timeframe that did not succeed.
+def enrichment(
+    profile: str, asset: str, status: str, when: datetime, failures: Mapping[str, Sequence[str]]
+) -> list[Trouble]:
+    """The newest making of something that is made of candles that did not succeed.
 
     Args:
         profile: The profile's name.
-        timeframe: A derived timeframe.
+        asset: What is made: derived candles, features, returns of a timeframe.
         status: How the newest job that has ended did so.
         when: When that job began (UTC).
+        failures: Why, by partition.
     """
     if status not in {"FAILED", "INCOMPLETE"}:
         return []
     what = "failed" if status == "FAILED" else "left partitions out"
-    lines = (f"it began {minute(when)}",)
+    reasons = [f"{partition}: {why}"[:_WIDTH] for partition, whys in failures.items() for why in whys]
+    lines = (f"it began {minute(when)}", *reasons[: LINES - 1])
     return [
         Trouble(
             profile,
             Kind.ENRICHMENT,
-            asset_name(timeframe),
+            asset,
             Level.ERROR,
             f"the newest derivation {what}",
             1,
             lines,
         )
     ]
+
+
+def silent_actions(profile: str, symbols: Sequence[str]) -> list[Trouble]:
+    """The symbols of whose corporate actions no source has told for days."""
+    if not symbols:
+        return []
+    ordered = tuple(sorted(symbols))
+    summary = f"no source has told of the corporate actions of {of_symbols(ordered)} for days"
+    lines = (f"unheard of: {', '.join(ordered[:20])}{_more(len(ordered) - 20)}",)
+    return [Trouble(profile, Kind.STALE, "corporate_actions", Level.WARNING, summary, len(ordered), lines, ordered)]
 
 
 def stale(profile: str, timeframe: Timeframe, session: str, symbols: Sequence[str]) -> list[Trouble]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -17,12 +18,15 @@ from market_assets.alerts.troubles import (
     Level,
     Trouble,
     asset_name,
+    disagreements,
     enrichment,
     failed_days,
     gap_troubles,
     missing_symbols,
+    silent_actions,
     stale,
 )
+from market_assets.enrich.actions import unheard
 from market_assets.fill.listing import whole_gaps
 from market_assets.fill.series import calendar_of, series_of
 from market_assets.market_time.timeframes import TS, Timeframe, Window, literal
@@ -41,6 +45,9 @@ _LOOK_BACK = timedelta(days=31)
 
 _NOTICEABLE = timedelta(hours=1)
 """A symbol has to lack this much of candles, all of it, before it counts as missing and not as new."""
+
+_SILENCE = timedelta(days=2)
+"""Corporate actions are asked for every day: of a symbol that nobody has told of for so long, they are out of date."""
 
 ALERT_SCHEMA = pl.Schema(
     {
@@ -209,6 +216,7 @@ def store_troubles(view: Snapshot, universe: Universe, now: datetime) -> list[Tr
     fills = view.last_fills(now - (universe.alerts.failed_days + 10) * timedelta(days=1))
     derivations = view.last_derivations()
     begun = view.first_jobs()
+    apart = view.disagreements() if any(profile.compares for profile in universe.profiles.values()) else None
     for profile in universe.profiles.values():
         for timeframe in profile.timeframes.fetch:
             own = _of(profile, timeframe)
@@ -219,15 +227,28 @@ def store_troubles(view: Snapshot, universe: Universe, now: datetime) -> list[Tr
             expected = dict(bare.filter(own).select("symbol", "expected").iter_rows())
             empty = {symbol: bars for symbol, bars in expected.items() if bars * timeframe.duration >= _NOTICEABLE}
             found += missing_symbols(profile.name, timeframe, empty)
+            if apart is not None and profile.compares:
+                found += disagreements(
+                    profile.name, timeframe, apart.filter(own).join(_pairs(profile), on=["symbol", "other"], how="semi")
+                )
             days = dict(fills.filter(_named(profile, timeframe)).select("day", "status").iter_rows())
             found += failed_days(profile.name, timeframe, days, universe.alerts, now.astimezone(UTC).date())
             # Until it has had its time, a profile that is new lacks its newest session like any other.
             if (first := begun.get(profile.name)) and now - first >= universe.alerts.stale_after:
                 found += _stale(view, profile, timeframe, universe.alerts.stale_after, now)
-        for timeframe in profile.timeframes.derive:
-            for _, _, status, when in derivations.filter(_named(profile, timeframe)).iter_rows():
-                found += enrichment(profile.name, timeframe, status, when)
+        if profile.has_actions and (first := begun.get(profile.name)) and now - first >= _SILENCE:
+            found += silent_actions(profile.name, unheard(view.action_answers(profile.name), profile, now - _SILENCE))
+        of_profile = pl.col("profile") == profile.name
+        newest = derivations.filter(of_profile, pl.col("asset").is_in(_made(profile)))
+        for _, asset, status, when, failures in newest.iter_rows():
+            found += enrichment(profile.name, asset, status, when, json.loads(failures))
     return found
+
+
+def _pairs(profile: Profile) -> pl.DataFrame:
+    """The symbols of a profile with each of their sources: symbol, other."""
+    pairs = [(symbol.name, choice.source) for symbol in profile.symbols.values() for choice in symbol.choices]
+    return pl.DataFrame(pairs, schema={"symbol": pl.String, "other": pl.String}, orient="row")
 
 
 def alerts_in(frame: pl.DataFrame) -> list[Alert]:
@@ -288,6 +309,13 @@ def _explained(symbol: str, bars: pl.DataFrame, known: pl.DataFrame) -> bool:
     return bars.filter(open_).is_empty()
 
 
+def _made(profile: Profile) -> list[str]:
+    """The names of the assets that are made of candles."""
+    frames = profile.timeframes
+    families = {"candles": frames.derive, "features": frames.features, "returns": frames.returns}
+    return [f"{family}_{timeframe}" for family, timeframes in families.items() for timeframe in timeframes]
+
+
 def _named(profile: Profile, timeframe: Timeframe) -> pl.Expr:
     return (pl.col("profile") == profile.name) & (pl.col("timeframe") == str(timeframe))
 
@@ -305,8 +333,8 @@ def _kept(alert: Alert, universe: Universe, channels: set[str]) -> bool:
     profile = universe.profiles.get(alert.profile)
     if profile is None:
         return False
-    assets = {asset_name(timeframe) for timeframe in (*profile.timeframes.fetch, *profile.timeframes.derive)}
-    named = {word for word in alert.subject.split() if word.startswith("candles_")}
+    assets = {*(asset_name(timeframe) for timeframe in profile.timeframes.fetch), *_made(profile)}
+    named = {word for word in alert.subject.split() if word.startswith(("candles_", "features_", "returns_"))}
     return named <= assets and (not alert.symbols or not profile.symbols.keys().isdisjoint(alert.symbols))
 
 

@@ -197,6 +197,19 @@ def failed_evaluations(
     return found
 
 
+def failed_evaluation(instance: DagsterInstance, asset_key: dg.AssetKey, check: str) -> FailedCheck | None:
+    """What the newest evaluation of a check without partitions says, if it failed."""
+    history = instance.event_log_storage.get_asset_check_execution_history(
+        dg.AssetCheckKey(asset_key, check), limit=_HISTORY_PAGE
+    )
+    # One that is planned has not been judged, or never will be, because its run ended before.
+    done = (record for record in history if record.status is not AssetCheckExecutionRecordStatus.PLANNED)
+    newest = next(done, None)
+    if newest is None or newest.status is not AssetCheckExecutionRecordStatus.FAILED or newest.evaluation is None:
+        return None
+    return FailedCheck(newest.evaluation.severity.value, newest.evaluation.description or "")
+
+
 class PartitionStates(NamedTuple):
     """The partitions of an asset by their state in the UI.
 

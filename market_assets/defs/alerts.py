@@ -18,6 +18,7 @@ from market_assets.defs.adapter import (
     PartitionStates,
     check_failures,
     daemon_beats,
+    failed_evaluation,
     failed_evaluations,
     partition_states,
     tick_beats,
@@ -153,7 +154,13 @@ def _look(context: dg.SensorEvaluationContext, universe: Universe, memory: _Memo
     for key in sorted(graph.materializable_asset_keys):
         partitions = graph.get(key).partitions_def
         profile, asset = key.path[0], key.path[-1]
-        if partitions is None or profile not in universe.profiles:
+        if profile not in universe.profiles:
+            continue
+        if partitions is None:
+            for check in sorted(graph.get_check_keys_for_assets({key})):
+                verdict = failed_evaluation(context.instance, key, check.name)
+                if verdict is not None and verdict.severity == "ERROR":
+                    troubles += failed_checks(profile, asset, check.name, {"": verdict.words})
             continue
         states = partition_states(context.instance, key, partitions)
         # One that runs again is red until it is filled.

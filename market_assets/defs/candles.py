@@ -15,6 +15,7 @@ from market_assets.defs.adapter import NO_VALUE
 from market_assets.defs.events import CHECKS, Reporter
 from market_assets.defs.keys import candles_key, trigger_of
 from market_assets.defs.partitions import partitions_of
+from market_assets.defs.pictures import Pictures, candles_drawn
 from market_assets.defs.resources import Clock, Sources, StoreResource
 from market_assets.enrich.derive import Derive
 from market_assets.fill import Fill
@@ -29,6 +30,9 @@ _CHECK_WORDS = {
     "continuity": "Every bar that the calendar, the genesis and the end call for is stored, or explained by evidence.",
     "genesis": "Nothing is stored before the symbol's first bar, and a series whose head is absent has a recorded genesis.",
     "validity": "Candles are possible, unique and on the grid; rows that a source gave and that were refused are listed.",
+    "agreement": (
+        "Another source has the same closes, volumes and times. Only a sample of the partitions is compared, and only these have a verdict."
+    ),
 }
 
 _PRICE_COLUMNS = [
@@ -71,9 +75,10 @@ class FillConfig(dg.Config):
 
 
 def fetched_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg.AssetsDefinition:
-    """The asset of a timeframe that sources are asked for, with its three checks, partitioned alike."""
+    """The asset of a timeframe that sources are asked for, with its checks, partitioned alike."""
     key = candles_key(profile.name, timeframe)
     partitions = partitions_of(profile, timeframe, now)
+    checks = (*CHECKS, "agreement") if profile.compares else CHECKS
 
     @dg.asset(
         key=key,
@@ -81,7 +86,7 @@ def fetched_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=_FETCHED_PER_RUN),
         check_specs=[
             dg.AssetCheckSpec(check, asset=key, partitions_def=partitions, description=_CHECK_WORDS[check])
-            for check in CHECKS
+            for check in checks
         ],
         # The events are yielded by hand, partition by partition: see Reporter.
         dagster_type=NO_VALUE,
@@ -100,27 +105,30 @@ def fetched_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg
         sources: dg.ResourceParam[Sources],
         clock: Clock,
     ) -> Iterator[Any]:
-        keys = list(context.partition_keys)
+        keys, trigger = list(context.partition_keys), trigger_of(context.run.tags)
         # A run that nobody started by hand does not take a bar for missing that has closed this moment.
-        settle = profile.update.settle if config.only_due else timedelta()
+        present = clock.now() - (profile.update.settle if config.only_due else timedelta())
+        opened = store.store(clock)
         fill = Fill(
-            store.store(clock),
+            opened,
             sources.build(profile),
             profile,
             timeframe,
-            _window(keys, profile.partitions.of(timeframe)),
-            clock=lambda: clock.now() - settle,
+            window_of(keys, profile.partitions.of(timeframe)),
+            clock=lambda: present,
             symbols=config.symbols or None,
             newest_first=config.newest_first,
             refetch=config.refetch,
             only_due=config.only_due,
             recheck=config.recheck,
             max_fills=config.max_fills or None,
-            trigger=trigger_of(context.run.tags),
+            trigger=trigger,
             max_time=timedelta(minutes=config.max_minutes) if config.max_minutes else None,
             run_id=context.run.run_id,
         )
-        reporter = Reporter(context, key, CHECKS, due=len(fill.partitions))
+        drawn = candles_drawn(profile, timeframe, present)
+        pictures = Pictures(opened, fill.partitions, drawn, now=present, trigger=trigger, log=context.log)
+        reporter = Reporter(context, key, checks, due=len(fill.partitions), pictures=pictures)
         with closing(fill.batches()) as batches:
             for batch in batches:
                 yield from reporter.report(batch)
@@ -157,18 +165,22 @@ def derived_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg
         owners=["team:market-data"],
     )
     def candles(context: dg.AssetExecutionContext, store: StoreResource, clock: Clock) -> Iterator[Any]:
-        keys = list(context.partition_keys)
-        window = _window(keys, profile.partitions.of(timeframe))
+        keys, trigger = list(context.partition_keys), trigger_of(context.run.tags)
+        window = window_of(keys, profile.partitions.of(timeframe))
+        present = clock.now()
+        opened = store.store(clock)
         derive = Derive(
-            store.store(clock),
+            opened,
             profile,
             timeframe,
             window,
-            clock=clock.now,
-            trigger=trigger_of(context.run.tags),
+            clock=lambda: present,
+            trigger=trigger,
             run_id=context.run.run_id,
         )
-        reporter = Reporter(context, key, due=len(derive.partitions))
+        drawn = candles_drawn(profile, timeframe, present)
+        pictures = Pictures(opened, derive.partitions, drawn, now=present, trigger=trigger, log=context.log)
+        reporter = Reporter(context, key, due=len(derive.partitions), pictures=pictures)
         with closing(derive.batches()) as batches:
             for batch in batches:
                 yield from reporter.report(batch)
@@ -178,9 +190,11 @@ def derived_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg
 
 
 def when_input_changes() -> dg.AutomationCondition[Any]:
-    """Once after each materialization of an input partition, whatever else is missing around it."""
+    """Once after each materialization of an input partition that has changed it, whatever else is missing around it."""
+    # Both at once; `&` says the same, but loses the times of the events, of which more below.
+    updated = dg.AutomationCondition.newly_updated().since(~dg.AutomationCondition.data_version_changed())
     # `any_deps_updated` would not see an input that a run materialized which was to make both and failed in between.
-    changed = dg.AutomationCondition.any_deps_match(dg.AutomationCondition.newly_updated())
+    changed = dg.AutomationCondition.any_deps_match(updated)
     # Two conditions and not one for either, because only so does Dagster compare the times of two events of one tick.
     newer = changed.since(dg.AutomationCondition.newly_updated())
     unasked = changed.since(dg.AutomationCondition.newly_requested())
@@ -189,7 +203,8 @@ def when_input_changes() -> dg.AutomationCondition[Any]:
     return ((newer & unasked | along) & ~waiting).with_label("input candles changed")
 
 
-def _window(keys: Sequence[str], cadence: Cadence) -> Window:
+def window_of(keys: Sequence[str], cadence: Cadence) -> Window:
+    """From the start of the oldest of some partitions to the end of the newest."""
     partitions = [Partition.of_key(key, cadence).window for key in (min(keys), max(keys))]
     return Window(partitions[0].start, partitions[-1].end)
 
@@ -204,11 +219,16 @@ def _static_metadata(profile: Profile, timeframe: Timeframe, columns: list[dg.Ta
 
 
 def _describe_fetched(profile: Profile, timeframe: Timeframe) -> str:
-    sources = sorted({choice.source for symbol in profile.symbols.values() for choice in symbol.sources})
+    symbols = profile.symbols.values()
+    sources = sorted({choice.source for symbol in symbols for choice in symbol.sources})
+    apart = "".join(f" {why}." for why in dict.fromkeys(symbol.apart for symbol in symbols) if why)
+    sample = profile.agreement.sample
+    compared = f" {100 * sample:.4g} % of them are compared with another source." if profile.compares else ""
     return (
         f"{timeframe} candles of {len(profile.symbols)} {profile.kind} symbols from {', '.join(sources)}, on the calendar "
-        f"{profile.calendar}.\n\nA partition is one UTC {profile.partitions.of(timeframe)}. Materializing it asks the sources only "
+        f"{profile.calendar}.{apart}\n\nA partition is one UTC {profile.partitions.of(timeframe)}. Materializing it asks the sources only "
         "for bars that are missing; it is green when every symbol has an answer, and its checks say what is still absent and why."
+        f"{compared}"
     )
 
 

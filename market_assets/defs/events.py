@@ -16,10 +16,12 @@ from market_assets.quality.verdicts import share
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from market_assets.defs.pictures import Pictures
     from market_assets.fill import PartitionOutcome
     from market_assets.quality.verdicts import Verdict
 
 CHECKS = ("continuity", "genesis", "validity")
+"""The checks of every fetched candle asset."""
 _WORST = 20
 _LINES = 20
 """How many lines about its progress a run has at the most."""
@@ -36,12 +38,14 @@ class Reporter:
         asset_key: The asset that is materialized.
         checks: The checks that the step owes; none for derived candles.
         due: How many partitions will be reported.
+        pictures: Draws some of them.
     """
 
     context: dg.AssetExecutionContext
     asset_key: dg.AssetKey
     checks: Sequence[str] = ()
     due: int = 0
+    pictures: Pictures | None = None
     failures: dict[str, Sequence[str]] = field(default_factory=dict)
     reported: set[str] = field(default_factory=set)
     new: int = 0
@@ -55,10 +59,14 @@ class Reporter:
         """Materialize the filled ones, then give every one its verdicts."""
         self.reported |= {outcome.partition.key for outcome in outcomes}
         self.new += sum(outcome.new for outcome in outcomes)
+        pictures = {} if self.pictures is None else self.pictures.of(outcomes)
         for outcome in outcomes:
             if outcome.filled:
                 yield dg.AssetMaterialization(
-                    self.asset_key, partition=outcome.partition.key, metadata=materialization_metadata(outcome)
+                    self.asset_key,
+                    partition=outcome.partition.key,
+                    metadata=materialization_metadata(outcome) | pictures.get(outcome.partition.key, {}),
+                    tags=version_tags(outcome.version),
                 )
             else:
                 self.failures[outcome.partition.key] = outcome.failures
@@ -136,6 +144,11 @@ class Reporter:
                 allow_retries=False,
             )
         yield asset_output()
+
+
+def version_tags(version: str | None) -> dict[str, str]:
+    """The tags by which Dagster sees whether a materialization has changed anything."""
+    return {} if version is None else {"dagster/data_version": version}
 
 
 def materialization_metadata(outcome: PartitionOutcome) -> dict[str, Any]:

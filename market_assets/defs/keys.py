@@ -31,6 +31,16 @@ def candles_key(profile: str, timeframe: Timeframe) -> dg.AssetKey:
     return dg.AssetKey([profile, f"candles_{timeframe}"])
 
 
+def features_key(profile: str, timeframe: Timeframe) -> dg.AssetKey:
+    """The asset key of the features of a profile's candles."""
+    return dg.AssetKey([profile, f"features_{timeframe}"])
+
+
+def returns_key(name: str, timeframe: Timeframe) -> dg.AssetKey:
+    """The asset key of the aligned returns of a profile, or across profiles."""
+    return dg.AssetKey([name, f"returns_{timeframe}"])
+
+
 def trigger_of(tags: Mapping[str, str]) -> str:
     """How a run came about, by its tags: a person in the UI sets none."""
     if "dagster/from_automation_condition" in tags:

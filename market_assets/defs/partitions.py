@@ -12,6 +12,7 @@ from market_assets.market_time.partitions import Cadence, Partition, partitions_
 from market_assets.market_time.timeframes import Timeframe, Window, midnight
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import date
 
     from market_assets.universe import Profile
@@ -31,27 +32,40 @@ def partitions_of(profile: Profile, timeframe: Timeframe, now: datetime) -> dg.T
         now: Decides whether the profile has ended.
     """
     cadence = profile.partitions.of(timeframe)
-    first = Partition.holding(profile.start, cadence).window.start
-    end = None if profile.end is None else _ceil(profile.end, cadence)
-    running = 0 if end is not None and end <= now else 1
+    closed = [] if cadence is Cadence.MONTH else _closed_days(profile, timeframe, now)
+    return days_or_months(cadence, profile.start, profile.end, now, without=closed)
+
+
+def days_or_months(
+    cadence: Cadence, start: date, end: date | None, now: datetime, *, without: Sequence[str | datetime] = ()
+) -> dg.TimeWindowPartitionsDefinition:
+    """The partitions from a day on, up to the one that runs now where it has no end.
+
+    Args:
+        cadence: How long they are.
+        start: The first day.
+        end: The first day that is in none of them, if there is one.
+        now: Decides whether it has ended.
+        without: Days that are no partition, as `exclusions` takes them.
+    """
+    first = Partition.holding(start, cadence).window.start
+    after = None if end is None else _ceil(end, cadence)
+    running = 0 if after is not None and after <= now else 1
     if cadence is Cadence.MONTH:
-        return dg.MonthlyPartitionsDefinition(start_date=first, end_date=end, end_offset=running)
+        return dg.MonthlyPartitionsDefinition(start_date=first, end_date=after, end_offset=running)
     return dg.DailyPartitionsDefinition(
-        start_date=first,
-        end_date=end,
-        end_offset=running,
-        exclusions=_closed_days(profile, timeframe, end, now) or None,
+        start_date=first, end_date=after, end_offset=running, exclusions=list(without) or None
     )
 
 
-def _closed_days(profile: Profile, timeframe: Timeframe, end: datetime | None, now: datetime) -> list[str | datetime]:
+def _closed_days(profile: Profile, timeframe: Timeframe, now: datetime) -> list[str | datetime]:
     """The days that are no partition: a cron line for the weekdays that never trade, and each other day by itself."""
     calendar = calendar_of(profile)
     # An exchange is known for about a year ahead, and that moves on every day; a whole month's border moves, and with it
     # Dagster's cache of the partitions, only once a month.
     ahead = min(calendar.known.end, now + _AHEAD) - timedelta(days=31)
     known = midnight(ahead.date().replace(day=1))
-    start = midnight(profile.start)
+    start, end = midnight(profile.start), None if profile.end is None else midnight(profile.end)
     window = Window(start, max(start, min(known, end) if end else known))
     trading = {partition.key for partition in partitions_in(calendar, timeframe, Cadence.DAY, window)}
     days = [window.start + timedelta(days=n) for n in range((window.end - window.start).days)]

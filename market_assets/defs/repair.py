@@ -231,10 +231,7 @@ def runs_of(profile: Profile, looks: Mapping[Timeframe, Look], now: datetime) ->
             planned.append((RangeRun(profile.name, (timeframe,), run.partitions), repair_config(profile, run)))
             repaired += [Partition.of_key(key, cadence) for key in (run.partitions[0], run.partitions[-1])]
     if repaired:
-        derived = [
-            run for run in plan_backfill(profile, hull(repaired), now) if run.timeframes[0] in profile.timeframes.derive
-        ]
-        planned += [(run, {}) for run in derived]
+        planned += [(run, {}) for run in plan_backfill(profile, hull(repaired), now) if not run.fetches(profile)]
     return planned
 
 

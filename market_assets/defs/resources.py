@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from dagster_duckdb import DuckDBResource
 
-from market_assets.sources.configured import sources_of
+from market_assets.sources.configured import action_sources_of, sources_of
 from market_assets.store import Store
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
+    from market_assets.sources.actions import ActionSource
     from market_assets.sources.base import Source
     from market_assets.universe import Profile, Universe
 
@@ -76,3 +77,11 @@ class Sources:
             SourceError: A source type is not installed any more.
         """
         return sources_of(self._universe, profile)
+
+    def build_actions(self, profile: Profile) -> Mapping[str, ActionSource]:
+        """The sources of a profile's corporate actions, by name.
+
+        Raises:
+            SourceError: A source type is not installed any more.
+        """
+        return action_sources_of(self._universe, profile)

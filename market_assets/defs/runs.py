@@ -6,41 +6,65 @@ import os
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from market_assets.defs.adapter import range_tags, was_interrupted
-from market_assets.defs.keys import MANUAL, TRIGGER_TAG, candles_key, is_orphan, op_config, process_tags
+from market_assets.defs.keys import MANUAL, TRIGGER_TAG, is_orphan, op_config, process_tags
+from market_assets.enrich.featurize import partitions_reached
+from market_assets.enrich.returns import REACH_DAYS, markets_cadence
 from market_assets.fill.series import calendar_of
-from market_assets.market_time.partitions import partitions_in
+from market_assets.market_time.calendars import ALWAYS_OPEN, load_calendar
+from market_assets.market_time.partitions import Partition, partitions_in
+from market_assets.market_time.timeframes import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
-    from market_assets.market_time.timeframes import Timeframe, Window
-    from market_assets.universe import Profile
+    from market_assets.market_time.timeframes import Timeframe
+    from market_assets.universe import Profile, Universe
 
 _PARTITIONS_PER_RUN = 400
+_BEHIND = timedelta(days=31)
+"""How far behind a window the next partition begins at the most."""
+
 _SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass(frozen=True)
 class RangeRun:
-    """Assets of one profile that one run materializes over one range of partitions.
+    """Assets of one family and profile that one run materializes over one range of partitions.
 
     Attributes:
-        profile: The profile's name.
-        timeframes: The candle assets; more than one only where none is made of another and all have the same partitions.
+        profile: The profile's name, or that of the matrix across profiles.
+        timeframes: Of which assets; more than one only where none is made of another and all have the same partitions.
         partitions: The keys, oldest first.
+        family: What the assets hold: candles, features, returns.
     """
 
     profile: str
     timeframes: tuple[Timeframe, ...]
     partitions: tuple[str, ...]
+    family: str = "candles"
+
+    @property
+    def keys(self) -> list[dg.AssetKey]:
+        """The keys of its assets."""
+        return [dg.AssetKey([self.profile, f"{self.family}_{timeframe}"]) for timeframe in self.timeframes]
+
+    def ends(self, profile: Profile) -> list[Partition]:
+        """Its first and its last partition, if it is one of a profile."""
+        cadence = profile.partitions.of(self.timeframes[0])
+        return [Partition.of_key(key, cadence) for key in (self.partitions[0], self.partitions[-1])]
+
+    def fetches(self, profile: Profile) -> bool:
+        """Whether it asks sources; else it makes something of what is stored."""
+        return self.family == "candles" and self.timeframes[0] in profile.timeframes.fetch
 
 
 def plan_backfill(profile: Profile, window: Window, now: datetime) -> list[RangeRun]:
@@ -49,17 +73,52 @@ def plan_backfill(profile: Profile, window: Window, now: datetime) -> list[Range
     if inside is None:
         return []
     frames = profile.timeframes
-    groups: list[tuple[Timeframe, ...]] = [(timeframe,) for timeframe in frames.fetch]
-    siblings = tuple(timeframe for timeframe in frames.derive if timeframe.intraday)
-    groups += [siblings] if siblings else []
-    groups += [(timeframe,) for timeframe in frames.derive if not timeframe.intraday]
+    groups: list[tuple[str, tuple[Timeframe, ...], int]] = [("candles", (timeframe,), 0) for timeframe in frames.fetch]
+    groups += [("candles", timeframes, 0) for timeframes in _siblings(frames.derive)]
+    groups += [
+        ("features", timeframes, max(partitions_reached(profile, timeframe, now) for timeframe in timeframes))
+        for timeframes in _siblings(frames.features)
+    ]
+    groups += [("returns", timeframes, 1) for timeframes in _siblings(frames.returns)]
     runs = []
-    for timeframes in groups:
+    for family, timeframes, reach in groups:
         cadence = profile.partitions.of(timeframes[0])
         keys = [part.key for part in partitions_in(calendar_of(profile), timeframes[0], cadence, inside)]
-        pieces = [keys[at : at + _PARTITIONS_PER_RUN] for at in range(0, len(keys), _PARTITIONS_PER_RUN)]
-        runs += [RangeRun(profile.name, timeframes, tuple(piece)) for piece in pieces]
+        # What lies behind the window may have been made of less.
+        after = Window(inside.end, profile.window(now).end)
+        keys += [part.key for part in partitions_in(calendar_of(profile), timeframes[0], cadence, after)[:reach]]
+        runs += _pieces(profile.name, family, timeframes, list(dict.fromkeys(keys)))
     return runs
+
+
+def plan_markets(universe: Universe, windows: Mapping[str, Window], now: datetime) -> list[RangeRun]:
+    """The runs that align the returns across profiles once all candles are there, over the windows of those that were filled."""
+    runs = []
+    for timeframe in universe.markets.timeframes:
+        members = universe.in_markets(timeframe)
+        filled = [windows[one.name] for one in members if one.name in windows]
+        if not filled:
+            continue
+        whole = Window(min(one.window(now).start for one in members), max(one.window(now).end for one in members))
+        after = timedelta(days=REACH_DAYS) if timeframe.intraday else _BEHIND
+        inside = Window(min(one.start for one in filled), max(one.end for one in filled) + after).intersect(whole)
+        if inside is not None:
+            found = partitions_in(load_calendar(ALWAYS_OPEN), timeframe, markets_cadence(timeframe), inside)
+            runs += _pieces(universe.markets.name, "returns", (timeframe,), [part.key for part in found])
+    return runs
+
+
+def _siblings(timeframes: Sequence[Timeframe]) -> list[tuple[Timeframe, ...]]:
+    """The timeframes in groups that can be made in one run: those below a day together, each other one alone."""
+    intraday = tuple(timeframe for timeframe in timeframes if timeframe.intraday)
+    return [*([intraday] if intraday else []), *((each,) for each in timeframes if not each.intraday)]
+
+
+def _pieces(profile: str, family: str, timeframes: tuple[Timeframe, ...], keys: Sequence[str]) -> list[RangeRun]:
+    return [
+        RangeRun(profile, timeframes, tuple(keys[at : at + _PARTITIONS_PER_RUN]), family)
+        for at in range(0, len(keys), _PARTITIONS_PER_RUN)
+    ]
 
 
 def execute(
@@ -87,8 +146,7 @@ def execute(
     Raises:
         KeyboardInterrupt: Ctrl-C was pressed; the run has ended as a failed one.
     """
-    job = definitions.resolve_implicit_global_asset_job_def()
-    keys = [candles_key(run.profile, timeframe) for timeframe in run.timeframes]
+    keys = run.keys
     run_id = str(uuid.uuid4())
 
     def on_event(entry: dg.EventLogEntry) -> None:
@@ -97,21 +155,50 @@ def execute(
             done()
 
     instance.add_event_listener(run_id, on_event)
-    result = job.execute_in_process(
+    tags = {**range_tags(run.partitions[0], run.partitions[-1]), TRIGGER_TAG: trigger}
+    return run_id, _execute(definitions, instance, run_id, keys, tags=tags, config=config)
+
+
+def execute_asset(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    key: dg.AssetKey,
+    *,
+    trigger: str = MANUAL,
+    config: Mapping[str, object],
+) -> tuple[str, bool]:
+    """Execute a run of an asset without partitions in this process: see `execute`.
+
+    Returns:
+        The run's id, and whether it succeeded.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed; the run has ended as a failed one.
+    """
+    run_id = str(uuid.uuid4())
+    return run_id, _execute(definitions, instance, run_id, [key], tags={TRIGGER_TAG: trigger}, config=config)
+
+
+def _execute(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    run_id: str,
+    keys: Sequence[dg.AssetKey],
+    *,
+    tags: Mapping[str, str],
+    config: Mapping[str, object],
+) -> bool:
+    result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
         instance=instance,
         run_id=run_id,
-        asset_selection=keys,
-        tags={
-            **range_tags(run.partitions[0], run.partitions[-1]),
-            TRIGGER_TAG: trigger,
-            **process_tags(),
-        },
+        asset_selection=list(keys),
+        tags={**tags, **process_tags()},
         run_config={**_SILENT, **(op_config(keys, config) if config else {})},
         raise_on_error=False,
     )
     if was_interrupted(result):
         raise KeyboardInterrupt
-    return run_id, result.success
+    return result.success
 
 
 @contextmanager

@@ -43,7 +43,7 @@ def update_schedule(profile: Profile) -> dg.ScheduleDefinition:
 
     @dg.schedule(
         name=f"update_{profile.name}",
-        cron_schedule=_cron(profile.update.every),
+        cron_schedule=cron_of(profile.update.every),
         execution_timezone="UTC",
         target=dg.AssetSelection.assets(*(candles_key(profile.name, each) for each in profile.timeframes.fetch)),
         default_status=dg.DefaultScheduleStatus.RUNNING,
@@ -136,7 +136,8 @@ def _request(profile: Profile, timeframe: Timeframe, due: list[Partition], newes
     )
 
 
-def _cron(every: timedelta) -> str:
+def cron_of(every: timedelta) -> str:
+    """The cron line of a setting such as `update.every`: whole minutes that divide an hour, or whole hours that divide a day."""
     minutes = int(every / timedelta(minutes=1))
     if minutes < 60:
         return f"*/{minutes} * * * *"

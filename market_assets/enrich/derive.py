@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
-from contextlib import closing
 from datetime import UTC
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from market_assets.enrich.grid import Grid
 from market_assets.enrich.resample import resample
-from market_assets.fill.job import Job
-from market_assets.fill.judge import count_frame, partition_key
+from market_assets.enrich.work import Work, missing_before
+from market_assets.fill.judge import count_frame, evidence_of, partition_key
 from market_assets.fill.outcome import PartitionOutcome
 from market_assets.fill.series import (
     base_of,
@@ -23,24 +22,22 @@ from market_assets.fill.series import (
     series_of,
     touched,
 )
-from market_assets.market_time.partitions import Partition, hull
+from market_assets.market_time.partitions import Partition
 from market_assets.market_time.timeframes import Timeframe, Window, literal
 from market_assets.quality.evidence import MISSING, State
 from market_assets.quality.verdicts import SymbolCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from market_assets.fill.job import Job
     from market_assets.fill.series import Series
     from market_assets.store import Snapshot, Store, Transaction
     from market_assets.universe import Profile
 
-_BATCH_BARS = 200_000
-"""Input bars of all symbols that one transaction reads at the most."""
 
-
-class Derive:
+class Derive(Work):
     """One derivation of a profile's timeframe over a window, to be iterated once, oldest partition first.
 
     It makes again every bar that shares an instant with its partitions, also those that belong to a neighbour (a week that
@@ -56,6 +53,8 @@ class Derive:
         trigger: How it came about: manual, backfill, update, repair, automation.
     """
 
+    kind = "derive"
+
     def __init__(
         self,
         store: Store,
@@ -67,79 +66,50 @@ class Derive:
         run_id: str | None = None,
         trigger: str = "manual",
     ) -> None:
-        self._store = store
         self._profile = profile
-        self._timeframe = timeframe
         self._input = profile.input_of(timeframe)
         self._base = base_of(profile, timeframe)
         self._now = clock()
         self._calendar = calendar_of(profile)
         self._cadence = profile.partitions.of(timeframe)
         self._series = series_of(profile, self._now)
-        self._run_id = run_id
-        self._trigger = trigger
-        self._job: Job | None = None
-        self.partitions = partitions_of(profile, timeframe, self._series, window)
+        super().__init__(
+            store,
+            profile.name,
+            timeframe,
+            partitions_of(profile, timeframe, self._series, window),
+            symbols=[one.symbol for one in self._series],
+            run_id=run_id,
+            trigger=trigger,
+        )
 
-    def __iter__(self) -> Generator[PartitionOutcome]:
-        with closing(self.batches()) as batches:
-            for batch in batches:
-                yield from batch
+    def prepare(self, transaction: Transaction) -> None:
+        """See `Work.prepare`."""
+        prepare(transaction, self._profile)
+        genesis = transaction.genesis(self._profile.name, self._base)
+        self._series = [one.since(genesis.get(one.symbol)) for one in self._series]
 
-    @property
-    def audit(self) -> Mapping[str, object]:
-        """What the derivation did so far, as its row of `ops.jobs` tells it; empty where nothing was due."""
-        return {} if self._job is None else self._job.record
-
-    def batches(self) -> Generator[list[PartitionOutcome]]:
-        """The outcomes of each commit together."""
-        if not self.partitions:
-            return
-        with (
-            Job(
-                self._store,
-                kind="derive",
-                profile=self._profile.name,
-                timeframe=self._timeframe,
-                symbols=[one.symbol for one in self._series],
-                partitions=self.partitions,
-                sources={},
-                run_id=self._run_id,
-                trigger=self._trigger,
-            ) as self._job,
-            closing(self._run(self._job)) as batches,
-        ):
-            yield from batches
-            count_profile(self._store, self._profile, self._now)
-
-    def _run(self, job: Job) -> Generator[list[PartitionOutcome]]:
-        with self._store.writing(f"preparing {self._profile.name} {self._timeframe}") as transaction:
-            prepare(transaction, self._profile)
-            genesis = transaction.genesis(self._profile.name, self._base)
-        series = [one.since(genesis.get(one.symbol)) for one in self._series]
-        todo = deque(self.partitions)
-        while todo:
-            batch = [todo.popleft()]
-            size = self._input_bars(batch[0])
-            while todo and size + self._input_bars(todo[0]) <= _BATCH_BARS:
-                batch.append(todo.popleft())
-                size += self._input_bars(batch[-1])
-            window = hull(batch)
-            purpose = f"deriving {self._profile.name} {self._timeframe} {window}"
-            with self._store.writing(purpose) as transaction:
-                before = transaction.judged(self._profile.name, self._timeframe, [partition.key for partition in batch])
-                outcomes = self._derive(transaction, batch, window, series)
-                job.missing_before |= _missing_before(before, outcomes)
-                job.count(outcomes, transaction)
-            yield outcomes
-
-    def _input_bars(self, partition: Partition) -> int:
+    def size(self, partition: Partition) -> int:
+        """See `Work.size`."""
         return len(self._series) * int((partition.window.end - partition.window.start) / self._input.duration)
 
-    def _derive(
-        self, transaction: Transaction, partitions: list[Partition], window: Window, series: list[Series]
+    def finish(self) -> None:
+        """See `Work.finish`."""
+        count_profile(self._store, self._profile, self._now)
+
+    def make(
+        self, transaction: Transaction, batch: Sequence[Partition], window: Window, job: Job
     ) -> list[PartitionOutcome]:
-        profile = self._profile
+        """See `Work.make`."""
+        before = transaction.judged(self._profile.name, self._timeframe, [partition.key for partition in batch])
+        outcomes = self._derive(transaction, batch, window)
+        job.missing_before |= missing_before(before, outcomes)
+        return outcomes
+
+    def _derive(
+        self, transaction: Transaction, partitions: Sequence[Partition], window: Window
+    ) -> list[PartitionOutcome]:
+        profile, series = self._profile, self._series
         bars = self._bars(window)
         if bars.is_empty():
             return [PartitionOutcome(partition, counts=()) for partition in partitions]
@@ -156,9 +126,14 @@ class Derive:
         changed = transaction.replace_derived(profile.name, self._timeframe, expected, rows)
         states = self._states(transaction, expected, inputs, rows).filter(window.holds())
         counts = self._counts(states)
-        transaction.put_judged(profile.name, self._timeframe, count_frame(counts), self._now)
-
         part = partition_key(self._cadence)
+        renewed_keys = changed.select(part).unique()["part"].dt.to_string().to_list()
+        whole = len(rows) == len(expected) and (rows["bars"] == rows["bars_expected"]).all()
+        evidence = {} if whole else self._evidence(transaction, window)
+        judged = count_frame(counts, evidence)
+        transaction.put_judged(profile.name, self._timeframe, judged, self._now, changed=renewed_keys)
+        versions = transaction.versions(profile.name, self._timeframe, list(counts))
+
         extents = rows.group_by(part).agg(pl.len(), first=pl.min("ts"), last=pl.max("ts"))
         stored = {key.isoformat(): extent for key, *extent in extents.iter_rows()}
         renewed: dict[str, dict[str, int]] = {}
@@ -178,9 +153,17 @@ class Derive:
                     rows=count,
                     first_ts=first and first.replace(tzinfo=UTC),
                     last_ts=last and last.replace(tzinfo=UTC),
+                    version=versions.get(partition.key),
                 )
             )
         return outcomes
+
+    def _evidence(self, view: Snapshot, window: Window) -> dict[tuple[str, str], str]:
+        """What is known of bars that are absent, or made of less than they should be: what hangs on them asks for it."""
+        bars = Grid(view, self._profile, self._timeframe, self._now).bars(window)
+        stored = pl.col("state") == State.STORED
+        state = pl.when(stored & pl.col("broken")).then(pl.lit(State.OPEN.value)).otherwise("state")
+        return evidence_of(bars.select("symbol", "ts", state=state), self._cadence)
 
     def _bars(self, window: Window) -> pl.DataFrame:
         """The closed bars that touch a window or open in it by their `ts`: ts, opens_at, closes_at."""
@@ -287,12 +270,3 @@ class Derive:
         if rows or not any(own.missing for own in counts):
             return ()
         return (f"candles_{self._input} has nothing here yet to derive from; backfill it first",)
-
-
-def _missing_before(judged: pl.DataFrame, outcomes: Sequence[PartitionOutcome]) -> dict[str, dict[str, int]]:
-    """How many bars were missing by partition and symbol before these outcomes: all of them where nobody had judged it."""
-    known = {(key, symbol): missing for key, symbol, missing in judged.select("partition", "symbol", "missing").rows()}
-    return {
-        one.partition.key: {own.symbol: known.get((one.partition.key, own.symbol), own.expected) for own in one.counts}
-        for one in outcomes
-    }

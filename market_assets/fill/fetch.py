@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from itertools import pairwise
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
 
@@ -23,7 +24,7 @@ from market_assets.market_time.timeframes import TS, Timeframe, Window, from_mic
 from market_assets.quality.clean import CANDLE, REJECT_SCHEMA, Reason, clean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
     from concurrent.futures import Future
     from datetime import datetime
 
@@ -55,6 +56,7 @@ class Page:
         wanted: ts of the bars that are absent and not explained, sorted.
         bars: ts of every closed bar of the calendar in the window, sorted.
         unfinished: Opens of bars in the window that have not closed yet.
+        apart: Why other sources of the symbol are not asked; empty where all are.
     """
 
     symbol: str
@@ -63,6 +65,7 @@ class Page:
     wanted: pl.Series
     bars: pl.DataFrame
     unfinished: pl.Series
+    apart: str = ""
 
 
 @dataclass
@@ -76,10 +79,10 @@ class Answer:
         coverage: symbol, source, start_ts, end_ts, bars, omits_quiet: a row a source that answered.
         errors: A sentence for each source that did not.
         failed: One of these may answer the same question another time.
+        late: A source did not answer, or was not asked, because the time was spent.
         unasked: No source was asked, because the time was spent.
-        conclusive: Every source that can speak for the window has answered.
-        spoken: The part of the window that the answers speak for.
-        quiet: The last source that answered leaves quiet bars out.
+        spared: A silence at the page's edge, which may be longer than it looks, was taken for a quiet one, and further sources were not asked.
+        spoken: What the answers speak for: a window an answer, and whether its source leaves quiet bars out.
     """
 
     page: Page
@@ -88,33 +91,55 @@ class Answer:
     coverage: list[tuple[str, str, datetime, datetime, int, bool]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     failed: bool = False
+    late: bool = False
     unasked: bool = False
-    conclusive: bool = False
-    spoken: Window | None = None
-    quiet: bool = False
+    spared: bool = False
+    spoken: list[tuple[Window, bool]] = field(default_factory=list)
 
     def note(self, error: SourceError) -> None:
         """Add why a source did not answer."""
         self.errors.append(str(error))
+        self.late |= isinstance(error, _LateError)
         if isinstance(error, _UnaskedError):
-            self.unasked = self.spoken is None and not self.failed
+            self.unasked = not self.spoken and not self.failed
         else:
             self.failed |= not error.permanent
             self.unasked = False
 
     @property
-    def reason(self) -> str:
-        """Why bars of this page are absent, in the sources' words."""
+    def conclusive(self) -> bool:
+        """Every source that can speak for the page has answered."""
+        return bool(self.spoken) and not self.errors and not self.spared
+
+    def parts(self) -> Iterator[tuple[Window, bool | None]]:
+        """The page's window in parts: None where no answer speaks for one, else whether the last that does leaves quiet bars out."""
+        page = self.page.window
+        edges = sorted(
+            {page.start, page.end, *(edge for window, _ in self.spoken for edge in (window.start, window.end))}
+        )
+        for start, end in pairwise(edges):
+            said = [quiet for window, quiet in self.spoken if window.start <= start < window.end]
+            yield Window(start, end), said[-1] if said else None
+
+    def reason(self, *, spoken: bool) -> str:
+        """Why bars are absent from the part of the page that the answers speak for, or from the other, in the sources' words."""
+        return "; ".join([*self._reasons(spoken=spoken), *filter(None, [self.page.apart])])
+
+    def _reasons(self, *, spoken: bool) -> list[str]:
         if self.errors:
-            return "; ".join(self.errors)
+            return self.errors
         names = dict.fromkeys(source for _, source, *_ in self.coverage)
-        if not names:
-            return "no source reaches this far"
-        refused = f"; {sum(map(len, self.rejects)):,} of the rows were refused" if self.rejects else ""
-        return f"{' and '.join(names)} answered without it{refused}"
+        if not (names and spoken):
+            return ["no source reaches this far"]
+        refused = [f"{sum(map(len, self.rejects)):,} of the rows were refused"] if self.rejects else []
+        return [f"{' and '.join(names)} answered without it", *refused]
 
 
-class _UnaskedError(SourceError):
+class _LateError(SourceError):
+    """The time was spent before an answer came."""
+
+
+class _UnaskedError(_LateError):
     """The time was spent before a request was sent."""
 
 
@@ -232,7 +257,6 @@ class Fetcher:
     async def _ask(self, page: Page) -> Answer:
         answer = Answer(page)
         remaining = page.wanted
-        spoke = False
         for number, reference in enumerate(page.sources):
             source = self._sources[reference.source]
             try:
@@ -251,21 +275,35 @@ class Fetcher:
                 except SourceError as error:
                     answer.note(error)
                     break
-                spoke = True
-                spoken = answer.spoken or window
-                answer.spoken = Window(min(spoken.start, window.start), max(spoken.end, window.end))
-                answer.quiet = not source.traits.emits_empty_bars
-            if remaining.is_empty() or (spoke and answer.quiet and self._plausibly_quiet(page, remaining)):
+                answer.spoken.append((window, not source.traits.emits_empty_bars))
+            if number + 1 < len(page.sources):
+                remaining = self._unexplained(answer, remaining)
+            if remaining.is_empty():
                 break
-        answer.conclusive = spoke and not answer.errors
         return answer
 
     def _windows(self, remaining: pl.Series, source: Source) -> list[Window]:
         return plan_requests(remaining, self._timeframe, source.traits.page_size)
 
-    def _plausibly_quiet(self, page: Page, remaining: pl.Series) -> bool:
-        longest = runs(page.bars["ts"], remaining)["bars"].max()
-        return isinstance(longest, int) and longest <= self._quiet_bars
+    def _unexplained(self, answer: Answer, remaining: pl.Series) -> pl.Series:
+        """The absent bars without those of short silences of which a source that leaves quiet bars out has spoken.
+
+        As in the evidence that is drawn from it later, it has spoken of nothing where it has given nothing.
+        """
+        spoken = [Window(start, end) for *_, start, end, bars, omits in answer.coverage if omits and bars]
+        if not spoken or remaining.is_empty():
+            return remaining
+        silences = runs(answer.page.bars["ts"], remaining).filter(
+            pl.col("bars") <= self._quiet_bars,
+            pl.any_horizontal(window.holds("first") & window.holds("last") for window in spoken),
+        )
+        edges = answer.page.bars["ts"].gather([0, -1]).implode()
+        answer.spared |= silences.select(pl.any_horizontal(pl.col("first", "last").is_in(edges)).any()).item()
+        opens = remaining.to_physical().to_numpy()
+        firsts, lasts = (silences[edge].to_physical().to_numpy() for edge in ("first", "last"))
+        # One before the first silence stands for no silence.
+        at = np.searchsorted(firsts, opens, side="right")
+        return remaining.filter(pl.Series(opens > np.concatenate(([opens[0] - 1], lasts))[at]))
 
     def _take(
         self,
@@ -361,7 +399,7 @@ class Fetcher:
                     answer = await request()
             except TimeoutError as error:
                 if budget.expired():
-                    raise SourceError(self._late(about)) from error
+                    raise _LateError(self._late(about)) from error
                 failures.append(SourceError(f"{about}: no answer in the time that the source allows itself"))
                 raise failures[-1] from error
             except SourceError as error:

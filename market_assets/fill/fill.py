@@ -6,7 +6,7 @@ import logging
 import time
 from collections import deque
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, timedelta
 from queue import Empty
 from typing import TYPE_CHECKING
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from market_assets.errors import SourceError
+from market_assets.fill.compare import Comparer
 from market_assets.fill.fetch import Answer, Fetcher, Page, raise_fault
 from market_assets.fill.job import Job
 from market_assets.fill.judge import Judge
@@ -109,8 +111,10 @@ class Fill:
         self._timeframe = timeframe
         self._now = clock()
         self._series = series_of(profile, self._now)
-        self._asked = series_of(profile, self._now, symbols)
+        self._asked = [self._served(one, sources) for one in series_of(profile, self._now, symbols)]
         names = {reference.source for one in self._asked for reference in one.sources}
+        if profile.compares:
+            names |= {choice.source for one in self._asked for choice in profile.symbols[one.symbol].compared}
         self._sources = {name: sources[name] for name in names}
         self._quiet = any(not source.traits.emits_empty_bars for source in sources.values())
         self._newest_first = newest_first
@@ -126,6 +130,19 @@ class Fill:
         self.partitions = partitions_of(profile, timeframe, self._asked, window)
         if newest_first:
             self.partitions.reverse()
+
+    def _served(self, one: Series, sources: Mapping[str, Source]) -> Series:
+        """A series with those of its sources that have the timeframe."""
+        kind = self._profile.kind.value.lower()
+        served = [each for each in one.sources if self._timeframe in sources[each.source].traits.timeframes_for(kind)]
+        if not served:
+            names = ", ".join(each.source for each in one.sources)
+            raise SourceError(
+                f"{self._profile.name} {one.symbol}: none of its sources ({names}) has {self._timeframe}; name one that has, or fetch another "
+                "timeframe",
+                permanent=True,
+            )
+        return replace(one, sources=tuple(served))
 
     def __iter__(self) -> Generator[PartitionOutcome]:
         with closing(self.batches()) as batches:
@@ -180,6 +197,19 @@ class Fill:
             refetch=self._refetch,
             now=self._now,
         )
+        comparer = None
+        if self._profile.compares:
+            comparer = Comparer(
+                self._store,
+                self._sources,
+                fetcher,
+                profile=self._profile,
+                timeframe=self._timeframe,
+                calendar=self._calendar,
+                series=[one.since(known.get(one.symbol)) for one in self._asked],
+                refetch=self._refetch,
+                now=self._now,
+            )
         dead = self._dead_symbols() if self._only_due else frozenset()
         series = {one.symbol: one.since(known.get(one.symbol)) for one in self._asked if one.symbol not in dead}
         waiting = deque(self._chunks())
@@ -193,7 +223,8 @@ class Fill:
                 # While the first answers are on their way, so that the completeness view is right however the fill ends.
                 count_profile(self._store, self._profile, self._now)
                 counted = True
-            yield from self._finish(planned.popleft(), judge, job)
+            for outcomes in self._finish(planned.popleft(), judge, job):
+                yield outcomes if comparer is None else comparer.judged(outcomes)
 
     def _chunks(self) -> list[list[Partition]]:
         """The partitions in pieces of about _CHUNK_BARS bars."""
@@ -281,7 +312,7 @@ class Fill:
         older = (pl.col("symbol") == symbol) & (pl.col("partition") <= genesis.date().isoformat())
         counts = transaction.judged(profile, timeframe).filter(older)
         nothing = (pl.lit(0).alias(name) for name in ("expected", "stored", "explained", "missing"))
-        transaction.put_judged(profile, timeframe, counts.with_columns(*nothing))
+        transaction.put_judged(profile, timeframe, counts.drop("judged_at").with_columns(*nothing))
 
     def _dead_symbols(self) -> frozenset[str]:
         """The symbols that nobody has: asking for each new bar of them would never end."""
@@ -312,7 +343,15 @@ class Fill:
             stretches = plan_requests(wanted, self._timeframe, page_size, newest_first=self._newest_first)
             parts = (_cut(opens, stretches) for opens in (wanted, closed, unfinished))
             pages += [
-                Page(one.symbol, one.sources, stretch, wanted=own_wanted, bars=bars.to_frame(), unfinished=still_open)
+                Page(
+                    one.symbol,
+                    one.sources,
+                    stretch,
+                    wanted=own_wanted,
+                    bars=bars.to_frame(),
+                    unfinished=still_open,
+                    apart=one.apart,
+                )
                 for stretch, own_wanted, bars, still_open in zip(stretches, *parts, strict=True)
             ]
         pages.sort(key=lambda page: page.window.start, reverse=self._newest_first)

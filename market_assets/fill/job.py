@@ -41,7 +41,7 @@ class Job:
 
     Args:
         store: Where the row is.
-        kind: fill or derive.
+        kind: fill, derive, features or returns.
         profile: The profile's name.
         timeframe: The timeframe that is filled.
         symbols: The symbols that are filled.

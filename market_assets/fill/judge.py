@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -172,11 +173,14 @@ class Judge:
             gaps = to_ledger(states, remembered, partition_key(self._cadence))
             transaction.put_gaps(profile, timeframe, symbols, window, gaps)
         counts = self._counts(states)
-        transaction.put_judged(profile, timeframe, count_frame(counts), self._now)
+        part = partition_key(self._cadence)
+        changed = pl.concat([merged.new, merged.revised]).select(part).unique()["part"].dt.to_string().to_list()
+        judged = count_frame(counts, evidence_of(states, self._cadence))
+        transaction.put_judged(profile, timeframe, judged, self._now, changed=changed)
+        versions = transaction.versions(profile, timeframe, list(counts))
         heads = self._open_heads(transaction, states)
 
         new = rows if len(merged.new) == len(rows) else merged.new.join(rows, on=["symbol", "ts"])
-        part = partition_key(self._cadence)
         extents = rows.group_by(part).agg(pl.len(), first=pl.min("ts"), last=pl.max("ts"))
         stored = {key.isoformat(): extent for key, *extent in extents.iter_rows()}
         sources, taken = self._tally(new, "source", "symbol")
@@ -221,6 +225,7 @@ class Judge:
                     first_ts=first and first.replace(tzinfo=UTC),
                     last_ts=last and last.replace(tzinfo=UTC),
                     sources=sources.get(key, {}),
+                    version=versions.get(key),
                 )
             )
         return outcomes
@@ -372,7 +377,7 @@ class Judge:
         failures: dict[str, None] = {}
         for answer in answers:
             page = answer.page
-            in_vain = page.symbol in lacking or (self._refetch and answer.spoken is None)
+            in_vain = page.symbol in lacking or (self._refetch and not answer.spoken)
             if answer.errors and in_vain and page.window.intersect(partition.window):
                 failures |= dict.fromkeys(answer.errors)
         failures |= dict.fromkeys(
@@ -444,41 +449,65 @@ def _asked(answers: Sequence[Answer], known: Collection[str]) -> pl.DataFrame:
     """
     rows = []
     for answer in answers:
-        page, spoken = answer.page, answer.spoken
+        symbol = answer.page.symbol
         if answer.unasked:
             continue
-        is_known = page.symbol in known
+        is_known = symbol in known
         failed = answer.failed or (is_known and bool(answer.errors))
-        parts = [(page.window, False, failed or not answer.errors, answer.reason)]
-        if spoken is not None:
-            unreached = "no source reaches this far"
-            before, after = Window(page.window.start, spoken.start), Window(spoken.end, page.window.end)
-            parts = [
-                (before, False, True, unreached),
-                (spoken, answer.conclusive and is_known, failed, answer.reason),
-                (after, False, True, unreached),
-            ]
         rows += [
             (
-                page.symbol,
+                symbol,
                 *(edge.replace(tzinfo=None) for edge in (part.start, part.end)),
-                conclusive,
-                answer.quiet,
-                failing,
-                why,
+                quiet is not None and answer.conclusive and is_known,
+                bool(quiet),
+                failed or (quiet is None and not answer.errors),
+                answer.reason(spoken=quiet is not None),
             )
-            for part, conclusive, failing, why in parts
-            if not part.empty
+            for part, quiet in answer.parts()
         ]
     return pl.DataFrame(rows, schema=ASKED_SCHEMA, orient="row")
 
 
-def count_frame(counts: Mapping[str, Sequence[SymbolCounts]]) -> pl.DataFrame:
-    """Counts by partition key as the frame that `Transaction.put_judged` takes."""
+def evidence_of(states: pl.DataFrame, cadence: Cadence) -> dict[tuple[str, str], str]:
+    """A digest of what is known of the bars of each partition and symbol: another one as soon as that of an absent bar is another.
+
+    Args:
+        states: symbol, ts, state; sorted by symbol and ts.
+        cadence: How long partitions are.
+
+    Returns:
+        The digests by partition key and symbol; none where all is stored.
+    """
+    # Whether an unexplained bar is still asked for makes no difference to what is made of the candles.
+    state = pl.when(pl.col("state").is_in(MISSING)).then(pl.lit(State.OPEN.value)).otherwise("state")
+    states = states.select("symbol", "ts", partition_key(cadence), state=state)
+    before = pl.col("state").shift().over("part", "symbol").fill_null(State.STORED.value)
+    told = states.filter(pl.col("state") != before).group_by("part", "symbol", maintain_order=True)
+    texts = told.agg(pl.format("{} {}", "ts", "state").str.join("\n"))
+    return {(f"{part}", symbol): sha256(text.encode()).hexdigest()[:16] for part, symbol, text in texts.iter_rows()}
+
+
+def count_frame(
+    counts: Mapping[str, Sequence[SymbolCounts]], evidence: Mapping[tuple[str, str], str] | None = None
+) -> pl.DataFrame:
+    """Counts by partition key as the frame that `Transaction.put_judged` takes, with the evidence where there is any."""
     return pl.DataFrame(
-        [(key, c.symbol, c.expected, c.stored, c.explained, c.missing) for key, own in counts.items() for c in own],
+        [
+            (
+                key,
+                c.symbol,
+                c.expected,
+                c.stored,
+                c.explained,
+                c.missing,
+                None if evidence is None else evidence.get((key, c.symbol), ""),
+            )
+            for key, own in counts.items()
+            for c in own
+        ],
         schema={"partition": pl.String, "symbol": pl.String}
-        | dict.fromkeys(("expected", "stored", "explained", "missing"), pl.Int64),
+        | dict.fromkeys(("expected", "stored", "explained", "missing"), pl.Int64)
+        | {"evidence": pl.String},
         orient="row",
     )
 

@@ -23,7 +23,8 @@ class PartitionOutcome:
             a refetch that nobody answered, or a symbol of which not one expected bar is stored or explained. Empty where
             it is filled.
         counts: What each symbol has.
-        verdicts: The judgement; empty for derived candles, which are as good as their input.
+        verdicts: The judgement, `agreement` too where the partition was compared; empty for derived candles, which are as good as
+            their input.
         new: Rows that were not there before.
         revised: Rows whose values changed.
         rejected: Rows that were refused.
@@ -33,6 +34,7 @@ class PartitionOutcome:
         first_ts: Open of the oldest stored bar, None where there is none.
         last_ts: Open of the newest stored bar.
         sources: Rows by source that this fill took from it.
+        version: Another one as soon as its candles or its counts are not what they were.
     """
 
     partition: Partition
@@ -48,6 +50,7 @@ class PartitionOutcome:
     first_ts: datetime | None = None
     last_ts: datetime | None = None
     sources: Mapping[str, int] = field(default_factory=dict)
+    version: str | None = None
 
     @property
     def filled(self) -> bool:

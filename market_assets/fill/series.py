@@ -35,11 +35,13 @@ class Series:
         symbol: The symbol as the universe calls it.
         window: From the symbol's start or its genesis, whichever is later, to its end or the present.
         sources: Whom to ask, in order of preference.
+        apart: Why other sources of the symbol are not asked; empty where all are.
     """
 
     symbol: str
     window: Window
     sources: tuple[SourceSymbol, ...]
+    apart: str = ""
 
     def since(self, genesis: datetime | None) -> Series:
         """The same series from its genesis on, where that is known and later."""
@@ -59,7 +61,7 @@ def series_of(profile: Profile, now: datetime, symbols: Sequence[str] | None = N
         known = ", ".join(sorted(profile.symbols))
         raise UniverseError(f"profile {profile.name}", [f"{name}: no such symbol; it has {known}" for name in unknown])
     chosen = [profile.symbols[name] for name in dict.fromkeys(symbols or profile.symbols)]
-    return [Series(symbol.name, symbol.window(now), symbol.sources) for symbol in chosen]
+    return [Series(symbol.name, symbol.window(now), symbol.sources, symbol.apart) for symbol in chosen]
 
 
 def partitions_of(profile: Profile, timeframe: Timeframe, series: Sequence[Series], window: Window) -> list[Partition]:

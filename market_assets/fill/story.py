@@ -14,6 +14,7 @@ from market_assets.fill.repair import due_at
 from market_assets.fill.series import calendar_of, series_of
 from market_assets.market_time.partitions import Partition
 from market_assets.market_time.timeframes import Timeframe, Window, midnight
+from market_assets.quality.agreement import AGREES, NOT_COMPARED
 from market_assets.quality.evidence import EXPLAINED, MISSING, State
 
 if TYPE_CHECKING:
@@ -229,7 +230,13 @@ class _Teller:
             verdict,
             "Only a backfill --refetch, or an update while it is among the newest bars, asks for it again.",
             values=values,
-            events=[*self._jobs(bar), *self._coverage(bar), *self._repairs(bar), *revisions],
+            events=[
+                *self._jobs(bar),
+                *self._coverage(bar),
+                *self._repairs(bar),
+                *revisions,
+                *self._comparisons(bar),
+            ],
         )
 
     def _of_absent(self, bar: Bar) -> _Told:
@@ -238,6 +245,8 @@ class _Teller:
         gap = row.row(0, named=True) if len(row) else None
         if gap is None:
             told = self._unseen(state, bar, partition)
+            if self._series.apart:
+                told = replace(told, verdict=f"{told.verdict} {self._series.apart}.")
         else:
             told = _Told(
                 state, self._why(state, gap), self._next(state, row), gap={name: _in_utc(gap[name]) for name in gap}
@@ -365,6 +374,19 @@ class _Teller:
                 f"asked for {_times(row['attempts'])}",
             )
             for row in rows.iter_rows(named=True)
+        ]
+
+    def _comparisons(self, bar: Bar) -> list[Event]:
+        key = Partition.holding(bar.ts.date(), self._profile.partitions.of(self._timeframe)).key
+        rows = self._view.agreement(self._profile.name, self._timeframe, [key])
+        words = {
+            AGREES: "was compared with {other}: both have the same in {compared:,} bars",
+            NOT_COMPARED: "was not compared with {other}: {words}",
+        }
+        apart = "was compared with {other}: {words}"
+        return [
+            Event(_aware(row["checked_at"]), f"partition {key} {words.get(row['kind'], apart).format(**row)}")
+            for row in rows.filter(pl.col("symbol") == self._symbol).iter_rows(named=True)
         ]
 
     def _of_gap(self, gap: Mapping[str, Any]) -> list[Event]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +83,7 @@ BINANCE = Format(
     wrong=(400, -1100),
     limit=(500, 1000),
 )
+BINANCE_USDM = replace(BINANCE, path="/fapi/v1/klines", limit=(500, 1500))
 BITFINEX = Format(
     path="/v2/candles/trade:{interval}:{symbol}/hist",
     names={"start": "start", "end": "end", "limit": "limit"},
@@ -138,7 +139,7 @@ KRAKEN = Format(
     after=True,
     latest=720,
 )
-FORMATS = (BINANCE, BITFINEX, BYBIT, COINBASE, KRAKEN)
+FORMATS = (BINANCE, BINANCE_USDM, BITFINEX, BYBIT, COINBASE, KRAKEN)
 
 
 def _number(cell: Any) -> Any:  # noqa: ANN401 - a spoilt cell is handed on

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 from datetime import date
 from enum import StrEnum
-from io import BytesIO
 from typing import TYPE_CHECKING
 
 import polars as pl
+
+from market_assets.quality.drawing import (
+    INK,
+    MARGIN,
+    SOFT_INK,
+    WIDTH,
+    draw_heading,
+    draw_legend,
+    font,
+    heading_height,
+    legend_width,
+    length,
+    png,
+    sheet,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from PIL.Image import Image
     from PIL.ImageDraw import ImageDraw
-    from PIL.ImageFont import FreeTypeFont
 
-    Colour = tuple[int, int, int]
+    from market_assets.quality.drawing import Colour, Entry
 
 MOST_ROWS = 120
 """How many symbols a picture shows at the most; of more, those with the worst cells."""
@@ -70,14 +83,7 @@ BANDS: Sequence[tuple[float, Colour, str]] = (
 NEVER_FILLED: Colour = (94, 79, 162)
 NOT_EXPECTED: Colour = (222, 222, 222)
 
-_PAPER: Colour = (255, 255, 255)
-_INK: Colour = (38, 38, 38)
-_SOFT_INK: Colour = (100, 100, 100)
-# With these the palette has 16 colours at the most, so that a pixel is half a byte.
-_GREYS = [(level, level, level) for level in (38, 70, 100, 140, 180, 205, 235, 255)]
-_MARGIN, _HEIGHT = 16, 1500
-_WIDTH = 980
-"""As wide as Dagster's dialog shows a picture without making it smaller."""
+_HEIGHT = 1500
 
 
 def heat_map(cells: pl.DataFrame, symbols: Sequence[str], bucket: Bucket, *, title: str, caption: str = "") -> bytes:
@@ -98,7 +104,8 @@ def heat_map(cells: pl.DataFrame, symbols: Sequence[str], bucket: Bucket, *, tit
     columns = _columns(cells, bucket)
     words = [_how_to_read(bucket) if columns else "Nothing is expected yet."]
     words += [f"Shown are the {len(rows)} worst of {len(symbols)} symbols."] if left_out else []
-    return _png(_Sheet(rows, columns, bucket).draw(cells, title, " ".join([*words, caption])))
+    drawn = _Sheet(rows, columns, bucket).draw(cells, title, " ".join([*words, caption]))
+    return png(drawn, (colour for colour, _ in _legend()))
 
 
 def colour_of(share: float, state: str) -> Colour:
@@ -137,37 +144,22 @@ class _Sheet:
     """Where everything lies, in pixels; cells are whole pixels, so that none is blurred."""
 
     def __init__(self, rows: Sequence[str], columns: Sequence[date], bucket: Bucket) -> None:
-        from PIL import ImageFont  # noqa: PLC0415 - only who draws needs it
-
-        def font(size: int) -> FreeTypeFont:
-            chosen = ImageFont.load_default(size)
-            assert isinstance(chosen, ImageFont.FreeTypeFont)  # noqa: S101 - every wheel of Pillow has FreeType
-            return chosen
-
         self.rows, self.columns, self.bucket = rows, columns, bucket
         self.cell_height = min(30, max(13, _HEIGHT // max(1, len(rows))))
-        self.title_font, self.font = font(18), font(13)
-        self.label_font = font(min(13, self.cell_height - 2))
-        self.left = _MARGIN + 8 + max((_length(self.label_font, row) for row in rows), default=0)
-        self.cell_width = min(26, max(1, (_WIDTH - self.left - _MARGIN) // max(1, len(columns))))
-        legend = _MARGIN + sum(self._swatch_length(words) for _, words in _legend())
-        self.width = max(self.left + len(columns) * self.cell_width + _MARGIN, self.left + 460, legend)
+        self.font, self.label_font = font(13), font(min(13, self.cell_height - 2))
+        self.left = MARGIN + 8 + max((length(self.label_font, row) for row in rows), default=0)
+        self.cell_width = min(26, max(1, (WIDTH - self.left - MARGIN) // max(1, len(columns))))
+        self.width = max(self.left + len(columns) * self.cell_width + MARGIN, self.left + 460, legend_width(_legend()))
 
     def draw(self, cells: pl.DataFrame, title: str, caption: str) -> Image:
-        from PIL import Image, ImageDraw  # noqa: PLC0415 - only who draws needs it
-
-        lines = _wrapped(caption, self.font, self.width - 2 * _MARGIN)
-        top = _MARGIN + 26 + 18 * len(lines) + 26
+        top = heading_height(caption, self.width) + 26
         bottom = top + len(self.rows) * self.cell_height
-        image = Image.new("RGB", (self.width, bottom + 62), _PAPER)
-        pen = ImageDraw.Draw(image)
-        pen.text((_MARGIN, _MARGIN), title, fill=_INK, font=self.title_font)
-        for number, line in enumerate(lines):
-            pen.text((_MARGIN, _MARGIN + 26 + 18 * number), line, fill=_SOFT_INK, font=self.font)
+        image, pen = sheet(self.width, bottom + 62)
+        draw_heading(pen, title, caption, self.width)
         self._draw_cells(pen, cells, top)
         self._draw_days(pen, top - 4, below=False)
         self._draw_days(pen, bottom + 4, below=True)
-        self._draw_legend(pen, bottom + 38)
+        draw_legend(pen, bottom + 38, _legend(), self.width)
         return image
 
     def _draw_cells(self, pen: ImageDraw, cells: pl.DataFrame, top: int) -> None:
@@ -180,7 +172,7 @@ class _Sheet:
         for row, symbol in enumerate(self.rows):
             y = top + row * self.cell_height
             middle = (self.left - 8, y + self.cell_height / 2)
-            pen.text(middle, symbol, fill=_INK, font=self.label_font, anchor="rm")
+            pen.text(middle, symbol, fill=INK, font=self.label_font, anchor="rm")
             for column, bucket in enumerate(self.columns):
                 x = self.left + column * self.cell_width
                 box = (x, y, x + self.cell_width - 1 - gap, y + self.cell_height - 2)
@@ -192,13 +184,11 @@ class _Sheet:
         for column, day in enumerate(self.columns):
             x = self.left + column * self.cell_width
             text = f"{day:%Y-%m-%d}" if self.bucket is Bucket.DAY else f"{day:%Y-%m}"
-            if not self._is_marked(day) or x < free or x + _length(self.font, text) > self.width:
+            if not self._is_marked(day) or x < free or x + length(self.font, text) > self.width:
                 continue
-            pen.line((x, y, x, y + (4 if below else -4)), fill=_SOFT_INK)
-            pen.text(
-                (x, y + (5 if below else -5)), text, fill=_SOFT_INK, font=self.font, anchor="lt" if below else "lb"
-            )
-            free = x + _length(self.font, text) + 12
+            pen.line((x, y, x, y + (4 if below else -4)), fill=SOFT_INK)
+            pen.text((x, y + (5 if below else -5)), text, fill=SOFT_INK, font=self.font, anchor="lt" if below else "lb")
+            free = x + length(self.font, text) + 12
 
     def _is_marked(self, day: date) -> bool:
         if self.bucket is Bucket.DAY:
@@ -207,42 +197,7 @@ class _Sheet:
             return day.day <= 7
         return day.month == 1 or len(self.columns) < 36
 
-    def _draw_legend(self, pen: ImageDraw, y: int) -> None:
-        x = _MARGIN
-        for colour, words in _legend():
-            pen.rectangle((x, y, x + 15, y + 11), fill=colour)
-            pen.text((x + 21, y + 6), words, fill=_INK, font=self.font, anchor="lm")
-            x += self._swatch_length(words)
 
-    def _swatch_length(self, words: str) -> int:
-        return 21 + _length(self.font, words) + 16
-
-
-def _legend() -> list[tuple[Colour, str]]:
+def _legend() -> list[Entry]:
     bands = [(colour, words) for _, colour, words in BANDS]
     return [*bands, (NEVER_FILLED, CellState.NEVER_FILLED.value), (NOT_EXPECTED, CellState.NOT_EXPECTED.value)]
-
-
-def _length(font: FreeTypeFont, text: str) -> int:
-    return round(font.getlength(text))
-
-
-def _wrapped(text: str, font: FreeTypeFont, width: int) -> list[str]:
-    lines: list[str] = []
-    for word in text.split():
-        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
-    return lines
-
-
-def _png(image: Image) -> bytes:
-    """The picture with a palette of just its own colours and the greys of the letters: a quarter of the bytes."""
-    from PIL import Image as images  # noqa: N813, PLC0415 - only who draws needs it
-
-    palette = images.new("P", (1, 1))
-    palette.putpalette([level for colour in [*(colour for colour, _ in _legend()), *_GREYS] for level in colour])
-    out = BytesIO()
-    image.quantize(palette=palette, dither=images.Dither.NONE).save(out, "PNG", optimize=True, bits=4)
-    return out.getvalue()

@@ -84,7 +84,7 @@ class Verdict:
     """A judgement on one partition.
 
     Attributes:
-        check: continuity, genesis or validity.
+        check: continuity, genesis, validity or agreement.
         passed: Whether all is as it must be.
         severity: How bad it is if not.
         summary: One sentence: what is so and what happens next.
@@ -260,6 +260,51 @@ def validity(
         summary = "Every candle is on the grid, in order, unique and possible."
     severity = Severity.ERROR if violations else Severity.WARN
     return Verdict("validity", not violations and not refused, severity, summary, facts, tables)
+
+
+def alignment(shares: Sequence[Mapping[str, Any]], *, limit: float) -> Verdict:
+    """Judge whether aligned returns are measured rather than neutral.
+
+    Args:
+        shares: A row a symbol: symbol, bars (that its calendar calls for), neutral (of them), share, and a count for each reason.
+        limit: The share of a symbol's bars that may be neutral.
+    """
+    bars, neutral = sum(row["bars"] for row in shares), sum(row["neutral"] for row in shares)
+    degraded = sorted((row for row in shares if row["share"] > limit), key=lambda row: (-row["share"], row["symbol"]))
+    facts: dict[str, int | float | str] = {
+        "symbols": len(shares),
+        "bars": bars,
+        "neutral": neutral,
+        "measured_share": share(bars - neutral, bars),
+        "neutral_limit": limit,
+    }
+    reasons = [name for name in (shares[0] if shares else ()) if name not in {"symbol", "bars", "neutral", "share"}]
+    facts |= {f"neutral_{name}": count for name in reasons if (count := sum(row[name] for row in shares))}
+    tables: dict[str, list[dict[str, Any]]] = {}
+    if degraded:
+        facts["degraded"] = len(degraded)
+        tables["degraded_symbols"] = [
+            {
+                "symbol": row["symbol"],
+                "health": "DEGRADED",
+                "neutral": row["neutral"],
+                "bars": row["bars"],
+                "share": row["share"],
+            }
+            | {name: row[name] for name in reasons}
+            for row in degraded[:SAMPLE]
+        ]
+        names = ", ".join(row["symbol"] for row in degraded[:3]) + (" and others" if len(degraded) > 3 else "")
+        summary = (
+            f"{_many(len(degraded), 'symbol')} {_are(len(degraded))} DEGRADED ({names}): more than {limit:.0%} of the returns that the "
+            "calendar calls for are neutral. Leave them out of a study, or raise neutral_limit if the market is that quiet."
+        )
+    elif not bars:
+        summary = "No return is called for here: the market is closed, or no symbol was listed yet."
+    else:
+        silent = f"; {neutral:,} {_are(neutral)} neutral, within the limit of each symbol" if neutral else ""
+        summary = f"{_many(bars - neutral, 'return')} of {bars:,} {_are(bars - neutral)} measured{silent}."
+    return Verdict("alignment", not degraded, Severity.WARN, summary, facts, tables)
 
 
 def facts_at(reject: Reject) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, NonNegativeFloat
 
 from market_assets.market_time.timeframes import Timeframe, Window
-from market_assets.sources.base import SourceSettings, Traits
+from market_assets.sources.base import CONSOLIDATED, SourceSettings, Traits
 from market_assets.sources.http import HeaderSecret, HttpSettings, RateText, WebAddress
 from market_assets.sources.keyed import STOCK_DAYS, Answer, KeyedSource, Request, dates_in, text_of, utc_now
 from market_assets.sources.rest import candles, refusal
@@ -68,6 +68,11 @@ class AlpacaSource(KeyedSource):
         kinds=frozenset({"equity"}),
         needs_key=True,
     )
+
+    @staticmethod
+    def venue_of(settings: AlpacaSettings, _kind: str) -> str:
+        """Name whose prices these are: sip is the consolidated tape. See `Source`."""
+        return CONSOLIDATED if settings.feed == "sip" else settings.feed
 
     def __init__(
         self,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from market_assets.errors import SourceError
 from market_assets.market_time.timeframes import TS
@@ -26,6 +26,9 @@ ENTRY_POINTS = "market_assets.sources"
 
 CANDLE_SCHEMA = pl.Schema({"ts": TS, **dict.fromkeys(("open", "high", "low", "close", "volume"), pl.Float64())})
 """The columns of every frame that a source gives; `symbol` (String) may follow where the vendor says whose bar it is."""
+
+CONSOLIDATED = "us-consolidated"
+"""The venue of candles made of the trades of all US stock exchanges, whoever sells them."""
 
 KINDS = frozenset({"crypto", "equity", "futures", "forex"})
 """Every kind of profile there is, as a source is told of it."""
@@ -46,6 +49,10 @@ class Traits:
             oldest of them is nobody's first bar, and of older ones it is not asked.
         kinds: The kinds of profile that it serves, in lower case.
         needs_key: True where it answers nobody without a key.
+        lacks: By kind of profile, in lower case, timeframes that it does not have there, such as those whose bars open at other instants
+            than the market's.
+        venue: Whose prices it gives, such as "kraken"; None where nobody knows, or the settings decide (`venue_of`).
+        split_adjusted: True where prices are divided by every split that came after them, so that none is as it was traded.
     """
 
     timeframes: frozenset[Timeframe]
@@ -56,6 +63,13 @@ class Traits:
     latest_only: int | None = None
     kinds: frozenset[str] = KINDS
     needs_key: bool = False
+    lacks: Mapping[str, frozenset[Timeframe]] = field(default_factory=dict, hash=False)
+    venue: str | None = None
+    split_adjusted: bool = False
+
+    def timeframes_for(self, kind: str) -> frozenset[Timeframe]:
+        """The timeframes that the source has for a kind of profile, in lower case."""
+        return self.timeframes - self.lacks.get(kind, frozenset())
 
 
 @dataclass
@@ -80,11 +94,13 @@ class SourceSettings(BaseModel):
 
     Attributes:
         type: The entry point's name; without it the source's name in the universe is taken.
+        venue: Whose prices it gives, where the type does not know it or is wrong. Prices of two venues are not mixed.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     type: str | None = None
+    venue: str | None = Field(default=None, min_length=1)
 
 
 class Source(Protocol):
@@ -92,6 +108,10 @@ class Source(Protocol):
 
     A source is built as `cls(name, settings, base=..., kind=...)`, with `settings` an instance of `cls.Settings`. It is an async
     context manager: connections are opened and closed inside the running event loop, and it may be entered again later.
+
+    A class whose venue depends on its settings or on the kind of profile has a static `venue_of(settings, kind)` that says it; for others
+    their traits do. One whose traits depend on its settings may have a static `traits_of(settings)`, so that a universe is refused that asks
+    for more. See `venue_of` and `traits_of`.
     """
 
     Settings: ClassVar[type[SourceSettings]]
@@ -113,7 +133,7 @@ class Source(Protocol):
 
         Args:
             symbol: The source's own name for the instrument.
-            timeframe: One of `traits.timeframes`.
+            timeframe: One of `traits.timeframes_for` the kind it was built for.
             start: The first open asked for, aware.
             end: The first open no longer asked for, aware; the window holds at most `traits.page_size` bars.
 
@@ -179,6 +199,39 @@ def build_source(name: str, settings: Mapping[str, object], *, base: Path, kind:
         raise SourceError(f"source {name}: no source type is called {wanted}; {hint}", permanent=True)
     cls = types[wanted]
     return cls(name, cls.Settings.model_validate(settings), base=base, kind=kind)
+
+
+def venue_of(source_type: type[Source], settings: SourceSettings, kind: str) -> str | None:
+    """Say whose prices a source gives, None where nobody knows: as its settings call the venue, else as its type does.
+
+    Args:
+        source_type: The source's type.
+        settings: Its settings.
+        kind: The kind of profile that it is asked for, in lower case.
+    """
+    if settings.venue is not None:
+        return settings.venue
+    by_settings = getattr(source_type, "venue_of", None)
+    if by_settings is not None:
+        found: str | None = by_settings(settings, kind)
+        return found
+    traits = getattr(source_type, "traits", None)
+    return traits.venue if isinstance(traits, Traits) else None
+
+
+def traits_of(source_type: type[Source], settings: SourceSettings) -> Traits | None:
+    """Say what a source has, None where that is not known before it is built.
+
+    Args:
+        source_type: The source's type.
+        settings: Its settings.
+
+    Raises:
+        SourceError: With these settings it can give nothing.
+    """
+    by_settings = getattr(source_type, "traits_of", None)
+    traits = getattr(source_type, "traits", None) if by_settings is None else by_settings(settings)
+    return traits if isinstance(traits, Traits) else None
 
 
 def epoch_to_us(stamps: pl.Expr) -> pl.Expr:

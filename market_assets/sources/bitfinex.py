@@ -61,6 +61,7 @@ class BitfinexSource(PagedSource):
         emits_empty_bars=False,
         earliest_probe=True,
         kinds=frozenset({"crypto"}),
+        venue="bitfinex",
     )
 
     def __init__(self, name: str, settings: HttpSettings, *, base: Path, kind: str) -> None:

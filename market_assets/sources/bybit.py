@@ -65,6 +65,11 @@ class BybitSource(PagedSource):
         kinds=frozenset({"crypto"}),
     )
 
+    @staticmethod
+    def venue_of(settings: BybitSettings, _kind: str) -> str:
+        """Name the market whose prices these are: see `Source`."""
+        return "bybit" if settings.category == "spot" else f"bybit-{settings.category}"
+
     def __init__(self, name: str, settings: BybitSettings, *, base: Path, kind: str) -> None:
         super().__init__(name, settings, base=base, kind=kind)
         self._category = settings.category

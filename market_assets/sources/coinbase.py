@@ -48,6 +48,7 @@ class CoinbaseSource(PagedSource):
         emits_empty_bars=False,
         earliest_probe=False,
         kinds=frozenset({"crypto"}),
+        venue="coinbase",
     )
 
     def request(self, symbol: str, timeframe: Timeframe, window: Window) -> tuple[str, dict[str, str | int]]:

@@ -10,11 +10,14 @@ import asyncio
 import json
 import logging
 import re
+from base64 import b64encode, urlsafe_b64encode
 from hashlib import sha256
+from operator import itemgetter
 from pathlib import Path  # noqa: TC003 - pydantic reads the annotations of HttpSettings at runtime
 from time import monotonic
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Self, TypeVar
+from urllib.parse import quote, quote_plus
 
 import httpx
 from httpx_retries import Retry
@@ -27,17 +30,21 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     SecretStr,
+    model_validator,
 )
 
 from market_assets.errors import SourceError
 from market_assets.sources.base import SourceSettings, Usage
 from market_assets.sources.limit import CAREFUL, Limit, RateText
+from market_assets.sources.shared_limit import LimitsUrl, SharedLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
-__all__ = ["CAREFUL", "HeaderSecret", "HttpClient", "HttpSettings", "RateText", "WebAddress", "excerpt", "limit_name"]
+__all__ = [
+    "CAREFUL", "FailureError", "HeaderSecret", "HttpClient", "HttpSettings", "RateText", "WebAddress", "excerpt", "limit_name",
+]  # fmt: skip
 
 T = TypeVar("T")
 
@@ -60,6 +67,8 @@ def _web_address(text: str) -> str:
     url = httpx.URL(text)
     if url.scheme not in {"http", "https"} or not url.host:
         raise ValueError("must be an address like https://api.example.com")
+    if url.userinfo or url.query or url.fragment:
+        raise ValueError("must hold no user, password or query: what shows the vendor who asks goes into `headers`")
     return text
 
 
@@ -94,9 +103,11 @@ class HttpSettings(SourceSettings):
         hold: Seconds to leave the vendor alone for after a 429 that does not say how long.
         limiter_path: A file that makes the rate, and the time for which the vendor wants to be left alone, hold between processes;
             without it, they hold in this source alone. A source of a universe has one by itself: `source_of`.
+        limiter: The Redis or PostgreSQL server that does so between machines, in place of the file.
         concurrency: Requests in flight at once.
         max_body: Bytes that an answer may have, after decompression.
         headers: Headers sent with every request: where keys go.
+        hidden: What else is shown to nobody, a token in `base_url` say. In a universe every `${NAME}` of a source is hidden by itself.
     """
 
     base_url: WebAddress
@@ -109,35 +120,64 @@ class HttpSettings(SourceSettings):
     rate: RateText | None = None
     hold: NonNegativeFloat = 0
     limiter_path: Path | None = None
+    limiter: LimitsUrl | None = None
     concurrency: PositiveInt = 8
     max_body: ByteSize = ByteSize(32 * 1024**2)
     headers: dict[str, HeaderSecret] = Field(default_factory=dict)
+    hidden: tuple[SecretStr, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_limiter(self) -> Self:
+        if self.limiter is not None and self.limiter_path is not None:
+            raise ValueError("has both limiter and limiter_path: keep one of them")
+        return self
 
     def secrets(self) -> set[str]:
-        """Every value that must be shown to nobody: the headers, and the fields of a source's own that are secret."""
+        """Every value that must be shown to nobody: the headers, what is hidden, and the fields of a source's own that are secret."""
         return {secret.get_secret_value() for _, value in self for secret in _secrets_in(value)} - {""}
+
+    def whose_limit(self) -> str:
+        """Name whose limit these settings are under: the host and port, empty without an address."""
+        return httpx.URL(self.base_url).netloc.decode()
 
 
 def _secrets_in(value: object) -> Iterator[SecretStr]:
     if isinstance(value, SecretStr):
         yield value
-    elif isinstance(value, dict):
-        for part in value.values():
+    elif isinstance(value, dict | tuple):
+        for part in value.values() if isinstance(value, dict) else value:
             yield from _secrets_in(part)
 
 
+def _spellings(secret: str) -> set[str]:
+    """The ways in which a vendor may write what it was sent: escaped, encoded, or without the word in front (Bearer)."""
+    rest = secret.partition(" ")[2]
+    parts = {secret, rest} if len(rest) > _TELLING else {secret}
+    escaped = {json.dumps(part)[1:-1] for part in parts} | {repr(part)[1:-1] for part in parts}
+    slashes = {text.replace("/", "\\/") for text in escaped}  # some write JSON so
+    addressed = {form for part in parts for form in (quote(part), quote(part, safe=""), quote_plus(part))}
+    packed = {pack(part.encode()).decode().rstrip("=") for part in parts for pack in (b64encode, urlsafe_b64encode)}
+    return parts | escaped | slashes | addressed | packed
+
+
 def limit_name(settings: HttpSettings) -> str:
-    """Name what these settings share a vendor's limit with: all of the same address and the same keys.
+    """Name what these settings share a limit with: all of the same vendor and the same keys.
 
-    The name is fit for a file. It has the host and, where there are keys, the beginning of their hash; it is empty without an address.
+    The name is fit for a file. It has the vendor and, where there are keys, the beginning of their hash; it is empty without a vendor.
     """
-    host = httpx.URL(settings.base_url).netloc.decode()
-    keys = sorted(settings.secrets())
+    vendor = settings.whose_limit()
+    keys = sorted(settings.model_copy(update={"limiter": None}).secrets())
     digest = sha256(json.dumps(keys).encode()).hexdigest()[:12] if keys else ""
-    return re.sub(r"[^\w.-]+", "_", "-".join(filter(None, (host, digest)))) if host else ""
+    return re.sub(r"[^\w.-]+", "_", "-".join(filter(None, (vendor, digest)))) if vendor else ""
 
 
-class _FailureError(Exception):
+def _limit(name: str, settings: HttpSettings, base: Path) -> Limit | SharedLimit:
+    if settings.limiter is not None:
+        return SharedLimit(name, settings.rate, settings.limiter, limit_name(settings) or name)
+    return Limit(name, settings.rate, None if settings.limiter_path is None else base / settings.limiter_path)
+
+
+class FailureError(Exception):
     """One attempt came to nothing.
 
     Attributes:
@@ -184,10 +224,11 @@ class HttpClient:
         self.usage = usage
         self._settings = settings
         self._holds = {**holds, **({429: settings.hold} if settings.hold else {})}
-        # The longest first: one secret may be part of another.
-        self._secrets = sorted(settings.secrets(), key=len, reverse=True)
-        path = None if settings.limiter_path is None else base / settings.limiter_path
-        self._limit = Limit(name, settings.rate, path)
+        spellings = {spelling for secret in settings.secrets() for spelling in _spellings(secret)}
+        # The longest first: one may be part of another.
+        self._secrets = sorted(spellings, key=len, reverse=True)
+        self._limit = _limit(name, settings, base)
+        self._asked = ("", 0.0)  # why the vendor is left alone, as far as it was said here, and until when
         self._client: httpx.AsyncClient | None = None
         self._slots = asyncio.Semaphore(settings.concurrency)
 
@@ -249,12 +290,16 @@ class HttpClient:
             deadline = await self._turn(deadline, weight, about)
             try:
                 return await self._attempt(path, params, min(deadline - monotonic(), settings.total_timeout), parse)
-            except _FailureError as failure:
+            except FailureError as failure:
                 if failure.permanent:
                     raise SourceError(f"{about}: {failure.reason}", permanent=True) from failure
                 if failure.retry_after is not None:
                     # The server speaks to all who share its limit: every request waits, this one included, at its next `_turn`.
-                    self._limit.hold(failure.retry_after)
+                    self._asked = max(
+                        self._asked, (failure.reason, monotonic() + failure.retry_after), key=itemgetter(1)
+                    )
+                    # In a thread: a file that is locked, or a server that says nothing, takes its seconds.
+                    await asyncio.to_thread(self._limit.hold, failure.retry_after)
                 if retry.is_exhausted():
                     attempts = retry.attempts_made + 1
                     raise SourceError(f"{about}: no answer after {attempts} attempts: {failure.reason}") from failure
@@ -279,43 +324,44 @@ class HttpClient:
                 body = await self._read(response)
             self.usage.bytes += len(body)
             return parse(body)
+        # What these say can hold the key that the vendor repeats, and a traceback would tell all causes: they go no further.
         except SourceError as error:
-            raise _FailureError(
-                self._blot(str(error)), permanent=error.permanent, retry_after=error.retry_after
-            ) from error
-        except TimeoutError as error:
-            raise _FailureError(f"the answer was not complete after {seconds:.3g} s") from error
+            raise FailureError(
+                self.blot(str(error)), permanent=error.permanent, retry_after=error.retry_after
+            ) from None
+        except TimeoutError:
+            raise FailureError(f"the answer was not complete after {seconds:.3g} s") from None
         except httpx.TimeoutException as error:
-            raise _FailureError(f"silent for {self._settings.timeout:g} s ({type(error).__name__})") from error
+            raise FailureError(f"silent for {self._settings.timeout:g} s ({type(error).__name__})") from None
         except (httpx.NetworkError, httpx.RemoteProtocolError, httpx.DecodingError, httpx.ProxyError) as error:
-            raise _FailureError(f"broken connection: {self._blot(str(error) or type(error).__name__)}") from error
+            raise FailureError(f"broken connection: {self.blot(str(error) or type(error).__name__)}") from None
         except httpx.HTTPError as error:
             # What is left is a fault on our side, and its text can hold the request.
-            raise _FailureError(f"the request could not be sent ({type(error).__name__})", permanent=True) from error
+            raise FailureError(f"the request could not be sent ({type(error).__name__})", permanent=True) from None
 
-    async def _refusal(self, response: httpx.Response) -> _FailureError:
+    async def _refusal(self, response: httpx.Response) -> FailureError:
         status = response.status_code
         if response.is_redirect:
-            target = self._blot(response.headers.get("location", "nowhere").partition("?")[0][:_EXCERPT])
-            return _FailureError(
+            target = self.blot(response.headers.get("location", "nowhere").partition("?")[0])[:_EXCERPT]
+            return FailureError(
                 f"HTTP {status}, redirected to {target}: redirects are not followed, correct base_url",
                 permanent=True,
             )
         waits = self._retry_after(response)
         if waits is None:
             waits = self._holds.get(status)
-        message = self._blot(excerpt(await self._read(response, keep=_ERROR_BODY)))
+        message = self.blot(excerpt(await self._read(response, keep=_ERROR_BODY)))
         reason = f"HTTP {status}: {message}" if message else f"HTTP {status}"
         if status in _RETRIED or status in self._holds or (status == _BANNED and waits is not None):
-            return _FailureError(reason, retry_after=waits)
-        return _FailureError(reason, permanent=True)
+            return FailureError(reason, retry_after=waits)
+        return FailureError(reason, permanent=True)
 
     async def _read(self, response: httpx.Response, *, keep: int | None = None) -> bytes:
         """Take the body while it comes; stop at `keep` bytes, or refuse what exceeds max_body."""
         limit = self._settings.max_body
         declared = response.headers.get("content-length", "")
         if keep is None and declared.isdecimal() and int(declared) > limit:
-            raise _FailureError(f"a body of {declared} bytes is more than max_body ({limit})", permanent=True)
+            raise FailureError(f"a body of {declared} bytes is more than max_body ({limit})", permanent=True)
         chunks: list[bytes] = []
         size = 0
         async for chunk in response.aiter_bytes():
@@ -324,7 +370,7 @@ class HttpClient:
             if keep is not None and size >= keep:
                 break
             if size > limit:
-                raise _FailureError(f"the body is more than max_body ({limit} bytes)", permanent=True)
+                raise FailureError(f"the body is more than max_body ({limit} bytes)", permanent=True)
         return b"".join(chunks)
 
     def _retry_after(self, response: httpx.Response) -> float | None:
@@ -350,8 +396,10 @@ class HttpClient:
     async def _hold(self, deadline: float, about: str) -> None:
         while (wait := self._limit.held()) > 0:
             if monotonic() + wait > deadline:
+                reason, until = self._asked
+                why = f"asked for by the vendor: {reason}" if monotonic() < until else "seen by another process"
                 raise SourceError(
-                    f"{about}: the server is to be left alone for another {wait:.0f} s (its Retry-After, or `hold`), "
+                    f"{about}: the server is to be left alone for another {wait:.0f} s ({why}), "
                     f"longer than max_elapsed ({self._settings.max_elapsed:g} s) allows; fill again after that"
                 )
             await self._sleep(wait)
@@ -360,7 +408,8 @@ class HttpClient:
         self.usage.waits += seconds
         await asyncio.sleep(seconds)
 
-    def _blot(self, text: str) -> str:
+    def blot(self, text: str) -> str:
+        """Make what a vendor said fit to be shown: without the secrets that it may repeat."""
         for secret in self._secrets:
             text = text.replace(secret, "***")
             # What an excerpt has cut in its middle is a part of the secret all the same.

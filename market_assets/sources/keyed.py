@@ -220,7 +220,7 @@ class KeyedSource(PagedSource):
             raise
         if strange := answer.symbols - {symbol}:
             raise SourceError(
-                f"source {self.name}: {about}: the answer is about {listed(sorted(strange))}; see how the vendor writes the symbol"
+                f"source {self.name}: {about}: the answer is about {self._http.blot(listed(sorted(strange)))}; see how the vendor writes the symbol"
             )
         return answer
 

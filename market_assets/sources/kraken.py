@@ -52,6 +52,7 @@ class KrakenSource(PagedSource):
         earliest_probe=False,
         latest_only=_LATEST,
         kinds=frozenset({"crypto"}),
+        venue="kraken",
     )
 
     def request(self, symbol: str, timeframe: Timeframe, window: Window) -> tuple[str, dict[str, str | int]]:

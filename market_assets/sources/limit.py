@@ -25,10 +25,12 @@ RateText = Annotated[str, Field(pattern=r"^[1-9][0-9]*/[smh]$")]
 CAREFUL: RateText = "150/m"
 """For a vendor that publishes no figure: 2.5 requests a second."""
 
+LONGEST_HOLD = 7 * 86_400.0
+"""Seconds. A vendor's longest ban is three days; what is longer is a vendor's mistake."""
+
 _PERIODS = {"s": 1_000, "m": 60_000, "h": 3_600_000}
 _BURST = 10
 _JITTER = 50  # ms by which one request is longer on its way than another: the vendor counts when they arrive
-_LONGEST_HOLD = 7 * 86_400.0  # a vendor's longest ban is three days; what is longer is a vendor's mistake
 _PATIENCE = 1.0
 _log = logging.getLogger(__name__)
 
@@ -160,7 +162,7 @@ class _Note(msgspec.Struct):
     written: float
 
     def left(self, now: float) -> float:
-        return min(self.until - now, self.asked, _LONGEST_HOLD)
+        return min(self.until - now, self.asked, LONGEST_HOLD)
 
 
 class Hold:
@@ -193,7 +195,7 @@ class Hold:
         """Hold for so long from now on, if it is not held for longer already."""
         if seconds <= 0:
             return
-        seconds = min(seconds, _LONGEST_HOLD)
+        seconds = min(seconds, LONGEST_HOLD)
         self._until = max(self._until, monotonic() + seconds)
         if self._path is not None:
             self._write(self._path, seconds)

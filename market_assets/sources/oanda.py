@@ -68,6 +68,11 @@ class OandaSource(KeyedSource):
         needs_key=True,
     )
 
+    @staticmethod
+    def venue_of(settings: OandaSettings, _kind: str) -> str:
+        """Name whose prices these are; bid and ask are no more alike than two venues. See `Source`."""
+        return "oanda" if settings.price == "mid" else f"oanda-{settings.price}"
+
     def __init__(self, name: str, settings: OandaSettings, *, base: Path, kind: str) -> None:
         super().__init__(
             name,

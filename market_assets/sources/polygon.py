@@ -11,7 +11,8 @@ from pydantic import Field, NonNegativeFloat, PositiveInt, SecretStr
 
 from market_assets.errors import SourceError
 from market_assets.market_time.timeframes import Timeframe, Window
-from market_assets.sources.base import SourceSettings, Traits
+from market_assets.sources.actions import tidy
+from market_assets.sources.base import CONSOLIDATED, SourceSettings, Traits
 from market_assets.sources.http import HeaderSecret, HttpSettings, RateText, WebAddress
 from market_assets.sources.keyed import (
     STOCK_DAYS,
@@ -23,11 +24,14 @@ from market_assets.sources.keyed import (
     text_of,
     utc_now,
 )
+from market_assets.sources.polygon_actions import actions_of
 from market_assets.sources.rest import candles, millis, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    import polars as pl
 
 _LIMIT = 50_000
 _PLACES = {"ts": "t", "open": "o", "high": "h", "low": "l", "close": "c", "volume": "v"}
@@ -36,6 +40,7 @@ _SPANS = {
     Timeframe.M5: (5, "minute"),
     Timeframe.M15: (15, "minute"),
     Timeframe.M30: (30, "minute"),
+    Timeframe.H1: (1, "hour"),
     Timeframe.D1: (1, "day"),
 }
 _LATE = timedelta(minutes=15)
@@ -65,12 +70,12 @@ class PolygonSettings(HttpSettings):
 
 
 class PolygonSource(KeyedSource):
-    """Candles of stocks and crypto.
+    """Candles of stocks, crypto and currencies.
 
     An answer is made of 50,000 minutes at most (or days, for 1d). A minute without a trade is left out; what is traded before and after
-    the hours of the exchange is given too, and not kept. There is no 1h or 4h, as the vendor's open at the full hour and not with the
-    session at 9:30, and no 1w, as its weeks begin on Sunday. Its 1d of currencies are UTC's days and not the market's: it does not serve
-    FOREX.
+    the hours of the market is given too, and not kept. There is no 1h of a stock, as the vendor's opens at the full hour and not with the
+    session at 9:30; no 1d of a currency, as the vendor's is UTC's day and the market's begins at 17:00 in New York; no 4h, and no 1w, as its
+    weeks begin on Sunday. A currency is written `C:EURUSD`, a crypto `X:BTCUSD`; a currency's volume counts quotes.
     """
 
     Settings: ClassVar[type[SourceSettings]] = PolygonSettings
@@ -80,9 +85,15 @@ class PolygonSource(KeyedSource):
         page_size=_LIMIT,
         emits_empty_bars=False,
         earliest_probe=True,
-        kinds=frozenset({"equity", "crypto"}),
+        kinds=frozenset({"equity", "crypto", "forex"}),
         needs_key=True,
+        lacks={"equity": frozenset({Timeframe.H1}), "forex": frozenset({Timeframe.D1})},
     )
+
+    @staticmethod
+    def venue_of(_settings: PolygonSettings, kind: str) -> str:
+        """Name whose prices these are: the consolidated tape's, and of currencies and crypto Polygon's own mixture. See `Source`."""
+        return CONSOLIDATED if kind == "equity" else "polygon"
 
     def __init__(
         self,
@@ -121,7 +132,7 @@ class PolygonSource(KeyedSource):
         found = re.fullmatch(r"https?://[^/?#\s]+(/v2/aggs/[\x21-\x7e]+?)(?:\?([\x21-\x7e]*))?", cursor)
         if found is None:
             raise SourceError(
-                f"source {self.name}: the next page is said to be elsewhere: {cursor.partition('?')[0][:100]!r}"
+                f"source {self.name}: the next page is said to be elsewhere: {self._http.blot(cursor.partition('?')[0])[:100]!r}"
             )
         query = {name: text for name, text in parse_qsl(found[2] or "") if name != "apiKey"}
         return found[1], {**query, "adjusted": "false"}
@@ -129,6 +140,11 @@ class PolygonSource(KeyedSource):
     def read(self, body: bytes) -> Answer:
         """See `KeyedSource.read`."""
         return read_aggs(body, raw=self._raw, late=self._delay >= _LATE)
+
+    async def actions(self, symbol: str, start: date, end: date) -> pl.DataFrame:
+        """Give splits, dividends, changes of the ticker and delistings: see `ActionSource.actions`."""
+        rows = await actions_of(self._http, symbol, start, end)
+        return tidy(rows, start, end, about=f"source {self.name}: {symbol} actions {start}..{end}")
 
     async def earliest(self, symbol: str, timeframe: Timeframe) -> datetime | None:
         """Give the open of the first bar that the plan reaches: see `Source.earliest`."""

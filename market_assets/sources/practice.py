@@ -20,6 +20,8 @@ from market_assets.sources.binance import BinanceSource
 from market_assets.sources.http import HttpClient, HttpSettings, WebAddress
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from market_assets.practice.simulate import KindName
     from market_assets.practice.vendor import PracticeVendor
     from market_assets.sources.base import SourceSettings
@@ -52,7 +54,7 @@ class PracticeSource(BinanceSource):
 
     Settings: ClassVar[type[SourceSettings]] = PracticeSettings
 
-    traits = replace(BinanceSource.traits, kinds=KINDS)
+    traits = replace(BinanceSource.traits, kinds=KINDS, venue=None)
 
     def __init__(self, name: str, settings: PracticeSettings, *, base: Path, kind: str) -> None:
         super().__init__(name, settings, base=base, kind=kind)
@@ -66,6 +68,10 @@ class PracticeSource(BinanceSource):
             here = self._settings.model_copy(update={"base_url": _vendor(self._market()).url})
             self._http = HttpClient(self.name, here, self.usage, base=self._base)
         return await super().__aenter__()
+
+    def weight(self, params: Mapping[str, str | int]) -> int:  # noqa: ARG002 - it charges nothing by what is asked for
+        """Count each request once: see `PagedSource.weight`."""
+        return 1
 
     def _market(self) -> Market:
         settings = self._settings

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from market_assets.errors import UniverseError
 from market_assets.market_time.timeframes import literal
-from market_assets.sources.base import CANDLE_SCHEMA, Traits, source_types
+from market_assets.sources.base import CANDLE_SCHEMA, Traits, source_types, venue_of
 from market_assets.sources.configured import source_of
 from market_assets.universe import load_universe
-from market_assets.yaml_file import Secret
+from market_assets.yaml_file import secrets_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from market_assets.market_time.timeframes import Timeframe
@@ -109,16 +110,22 @@ def _described(name: str) -> dict[str, Any]:
 
 
 def listed_sources(environ: Mapping[str, str] = os.environ) -> list[dict[str, Any]]:
-    """The sources of the universe with their traits and with their keys: for each `${NAME}` in its settings, whether it is set.
+    """The sources of the universe with their traits, their venues and their keys: for each `${NAME}` in its settings, whether it is set.
 
     Raises:
-        UniverseError: The universe cannot be used, for another reason than a key that is not set.
+        UniverseError: The universe cannot be used, for another reason than a key that is not set; it names all that are not.
     """
-    universe = load_universe(environ=_AsIfSet(environ))
+    try:
+        universe = load_universe(environ=_AsIfSet(environ))
+    except UniverseError:
+        # Of an address, say, that is not set, the file as it is tells just that.
+        universe = load_universe(environ=environ)
     rows = []
     for name, settings in universe.sources.items():
-        names = sorted({reference for text in _secrets(settings) for reference in _REFERENCE.findall(text.written)})
+        names = sorted({reference for text in secrets_in(settings) for reference in _REFERENCE.findall(text.written)})
         keys = {each: bool(environ.get(each)) for each in names}
+        kind = kind_for(universe, name)
+        source_type = source_types()[str(settings.get("type") or name)]
         rows.append(
             {
                 "source": name,
@@ -126,18 +133,24 @@ def listed_sources(environ: Mapping[str, str] = os.environ) -> list[dict[str, An
                 "profiles": users_of(universe, name),
                 "keys": keys,
                 "keys_set": all(keys.values()),
-                "traits": _traits(source_of(universe, name, kind=kind_for(universe, name)).traits),
+                "venue": venue_of(source_type, source_type.Settings.model_validate(settings), kind),
+                "traits": _traits(source_of(universe, name, kind=kind).traits),
+                "other_venue": [
+                    profile.name
+                    for profile in universe.profiles.values()
+                    if any(name == choice.source for symbol in profile.symbols.values() for choice in symbol.compared)
+                ],
             }
         )
     return rows
 
 
 def users_of(universe: Universe, source: str) -> list[str]:
-    """The profiles with a symbol that the source is asked for."""
+    """The profiles with a symbol that the source is asked for, or may be compared with."""
     return [
         profile.name
         for profile in universe.profiles.values()
-        if any(source == choice.source for symbol in profile.symbols.values() for choice in symbol.sources)
+        if any(source == choice.source for symbol in profile.symbols.values() for choice in symbol.choices)
     ]
 
 
@@ -150,7 +163,7 @@ def kind_for(universe: Universe, source: str, profile: str | None = None) -> str
 def own_name(universe: Universe, source: str, symbol: str, profile: str | None = None) -> str:
     """What the source calls a symbol of the universe; what is no symbol of a profile (by default, of any) is taken for its own name."""
     for each in [universe.profiles[profile]] if profile else universe.profiles.values():
-        for choice in each.symbols[symbol].sources if symbol in each.symbols else ():
+        for choice in each.symbols[symbol].choices if symbol in each.symbols else ():
             if choice.source == source:
                 return choice.symbol
     return symbol
@@ -163,21 +176,18 @@ class _AsIfSet(dict[str, str]):
         return super().get(name) or (default if name.startswith(_OURS) else "not set")
 
 
-def _secrets(value: object) -> Iterator[Secret]:
-    if isinstance(value, Secret):
-        yield value
-    elif isinstance(value, dict | list):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _secrets(part)
-
-
 def _traits(traits: Traits) -> dict[str, Any]:
     return {
-        "timeframes": sorted(traits.timeframes, key=lambda timeframe: timeframe.duration),
+        "timeframes": _shortest_first(traits.timeframes),
         "page_size": traits.page_size,
         "quiet_minutes": "present" if traits.emits_empty_bars else "omitted",
         "names_genesis": traits.earliest_probe,
         "latest_only": traits.latest_only,
         "kinds": sorted(traits.kinds),
         "needs_key": traits.needs_key,
+        "lacks": {kind: _shortest_first(absent) for kind, absent in sorted(traits.lacks.items())},
     }
+
+
+def _shortest_first(timeframes: Iterable[Timeframe]) -> list[Timeframe]:
+    return sorted(timeframes, key=lambda timeframe: timeframe.duration)

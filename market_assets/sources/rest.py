@@ -35,7 +35,11 @@ _MOST_PAGES = 100
 class PagedSource(ABC):
     """A source that is asked for a window over HTTP, and gives it in one page or in several.
 
+    A vendor's own class says what its settings and traits are, how a window is asked for (`request`) and how an answer is read (`parse`).
+
     Attributes:
+        Settings: The class of its settings, one of HttpSettings'.
+        traits: What it has.
         newest_first: True where a page that is cut short lacks its oldest rows, not its newest.
         exceeds: True where the vendor is known to give rows outside the window: they are left out, and show that the page reaches the
             window's end. Elsewhere such a row is a fault, and handed on as one.
@@ -116,7 +120,12 @@ class PagedSource(ABC):
     async def page(self, symbol: str, timeframe: Timeframe, window: Window) -> pl.DataFrame:
         """Ask for a window of at most a page, and give what came of it."""
         path, params = self.request(symbol, timeframe, window)
-        return await self._http.get(path, params, about=f"{symbol} {timeframe} {window}", parse=self.parse)
+        about = f"{symbol} {timeframe} {window}"
+        return await self._http.get(path, params, about=about, parse=self.parse, weight=self.weight(params))
+
+    def weight(self, params: Mapping[str, str | int]) -> int:  # noqa: ARG002 - few vendors charge by what is asked for
+        """What the vendor charges for a request with this query, in the units of `rate`."""
+        return 1
 
     async def earliest(self, symbol: str, timeframe: Timeframe) -> datetime | None:  # noqa: ARG002 - the protocol's arguments
         """Say nothing: see `Source.earliest`."""

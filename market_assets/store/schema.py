@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from market_assets.market_time.timeframes import Timeframe
 
 MIGRATIONS = (
@@ -65,6 +67,29 @@ MIGRATIONS = (
     ALTER TABLE ops.jobs ADD COLUMN host VARCHAR;
     ALTER TABLE ops.jobs ADD COLUMN process INTEGER;
     """,
+    """
+    CREATE TABLE ops.agreement (
+        profile VARCHAR NOT NULL, symbol VARCHAR NOT NULL, timeframe VARCHAR NOT NULL, partition VARCHAR NOT NULL,
+        source VARCHAR NOT NULL, other VARCHAR NOT NULL, kind VARCHAR NOT NULL,
+        compared BIGINT NOT NULL, only_ours BIGINT NOT NULL, only_theirs BIGINT NOT NULL,
+        bars BIGINT NOT NULL, worst DOUBLE, first_ts TIMESTAMP, words VARCHAR NOT NULL, sample JSON NOT NULL,
+        tolerance VARCHAR NOT NULL, until_ts TIMESTAMP NOT NULL, checked_at TIMESTAMP NOT NULL
+    );
+    CREATE VIEW ops.disagreements AS
+        SELECT profile, symbol, timeframe, partition, kind, source, other, bars, worst, first_ts, words, checked_at
+        FROM ops.agreement WHERE kind NOT IN ('agrees', 'not compared');
+    ALTER TABLE ops.partitions ADD COLUMN changed_at TIMESTAMP;
+    ALTER TABLE ops.partitions ADD COLUMN evidence VARCHAR;
+    CREATE TABLE ops.action_answers (
+        profile VARCHAR NOT NULL, symbol VARCHAR NOT NULL, source VARCHAR NOT NULL, actions BIGINT NOT NULL,
+        answered_at TIMESTAMP NOT NULL
+    );
+    CREATE TABLE ops.action_revisions (
+        profile VARCHAR NOT NULL, symbol VARCHAR NOT NULL, ex_date DATE NOT NULL, kind VARCHAR NOT NULL, ratio DOUBLE,
+        amount DOUBLE, currency VARCHAR, detail VARCHAR, source VARCHAR NOT NULL, recorded_at TIMESTAMP NOT NULL,
+        replaced_at TIMESTAMP NOT NULL
+    );
+    """,
 )
 """Version N of the store is what the first N scripts make."""
 
@@ -93,6 +118,35 @@ def create_candle_table(profile: str, timeframe: Timeframe, *, derived: bool) ->
         "symbol VARCHAR NOT NULL, ts TIMESTAMP NOT NULL, open DOUBLE NOT NULL, high DOUBLE NOT NULL, "
         f"low DOUBLE NOT NULL, close DOUBLE NOT NULL, volume DOUBLE, source VARCHAR NOT NULL{made_of});"
     )
+
+
+def returns_table(name: str, timeframe: Timeframe) -> str:
+    """The qualified name of a table of aligned returns."""
+    return f"{identifier(name)}.returns_{timeframe}"
+
+
+def create_returns_table(name: str, timeframe: Timeframe) -> str:
+    """DDL of one table of aligned returns: `neutral` says why a return is 0.0 without having been measured."""
+    return (
+        f"CREATE SCHEMA IF NOT EXISTS {identifier(name)};"
+        f"CREATE TABLE IF NOT EXISTS {returns_table(name, timeframe)} ("
+        "symbol VARCHAR NOT NULL, ts TIMESTAMP NOT NULL, simple_return DOUBLE NOT NULL, log_return DOUBLE NOT NULL, "
+        "bars INTEGER NOT NULL, neutral VARCHAR);"
+    )
+
+
+def feature_table(profile: str, timeframe: Timeframe) -> str:
+    """The qualified name of a profile's table of features."""
+    return f"{identifier(profile)}.features_{timeframe}"
+
+
+def create_feature_table(profile: str, timeframe: Timeframe, features: Sequence[str]) -> str:
+    """DDL of one table of features, or of the columns that it lacks. One that is not named any more stays, with what was made of it."""
+    table = feature_table(profile, timeframe)
+    return (
+        f"CREATE SCHEMA IF NOT EXISTS {identifier(profile)};"
+        f"CREATE TABLE IF NOT EXISTS {table} (symbol VARCHAR NOT NULL, ts TIMESTAMP NOT NULL);"
+    ) + "".join(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {identifier(name)} DOUBLE;" for name in features)
 
 
 def create_completeness_view(tables: list[tuple[str, str]]) -> str:

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import time
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ import polars as pl
 
 from market_assets.errors import StoreError
 from market_assets.market_time.timeframes import Timeframe
+from market_assets.store.adjusted import ACTION_COLUMNS, action_table, create_action_table, create_adjusted
 from market_assets.store.lock import TELL_AFTER, StoreLock
 from market_assets.store.schema import (
     CANDLE_COLUMNS,
@@ -26,11 +28,17 @@ from market_assets.store.schema import (
     candle_table,
     create_candle_table,
     create_completeness_view,
+    create_feature_table,
+    create_returns_table,
+    feature_table,
+    identifier,
+    returns_table,
 )
 from market_assets.store.signals import HeldBack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from datetime import date
     from pathlib import Path
 
     from market_assets.market_time.timeframes import Window
@@ -39,6 +47,8 @@ log = logging.getLogger("market_assets.store")
 
 _VALUES = ("open", "high", "low", "close", "volume")
 _POLL = 0.02
+_ROUNDING = 1e-9
+"""So little of a value is nothing but rounding."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,21 @@ class Merged:
     rows: pl.DataFrame
 
 
+@dataclass(frozen=True)
+class ActionsMerged:
+    """What became of the recorded corporate actions when sources had answered.
+
+    Attributes:
+        new: Actions that were not there before.
+        changed: Actions of which something else is said now; their old rows are in ops.action_revisions.
+        withdrawn: Actions that are said no more; their rows are there too.
+    """
+
+    new: int = 0
+    changed: int = 0
+    withdrawn: int = 0
+
+
 class Snapshot:
     """Read access to the store while it is open; every frame's time columns are UTC without a zone."""
 
@@ -63,7 +88,11 @@ class Snapshot:
         self._db = connection
 
     def _frame(self, sql: str, *parameters: object) -> pl.DataFrame:
-        return self._db.sql(sql, params=list(parameters)).pl()
+        # Not `sql`: with parameters that makes Python values of all of a result first, forty times slower.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Arrow output", category=UserWarning)  # duckdb 2 advises `sql`
+            found = pl.from_arrow(self._db.execute(sql, list(parameters)).to_arrow_table())
+        return found if isinstance(found, pl.DataFrame) else found.to_frame()
 
     def put_alerts(self, alerts: pl.DataFrame) -> None:
         """Add alerts, or replace those of the same alert_id: all columns of `ops.alerts`."""
@@ -81,13 +110,49 @@ class Snapshot:
         # Not when a statement failed: the connection is closed then, and what it said is what counts.
         self._db.unregister(name)
 
-    def has_candles(self, profile: str, timeframe: Timeframe) -> bool:
-        """True when the series' table exists."""
+    def has_returns(self, name: str, timeframe: Timeframe) -> bool:
+        """True when the table of these aligned returns exists."""
+        return self.has_table(name, f"returns_{timeframe}")
+
+    def returns(
+        self, name: str, timeframe: Timeframe, window: Window, symbols: Sequence[str] | None = None
+    ) -> pl.DataFrame:
+        """Aligned returns in a window, sorted by symbol and ts: symbol, ts, simple_return, log_return, bars, neutral."""
+        return self._frame(
+            f"SELECT * FROM {returns_table(name, timeframe)} WHERE ts >= ? AND ts < ? AND (? IS NULL OR list_contains(?, symbol)) "
+            "ORDER BY symbol, ts",
+            *(*_bounds(window), *(2 * [None if symbols is None else list(symbols)])),
+        )
+
+    def rows(self, name: str, table: str, symbols: Sequence[str] | None, window: Window) -> pl.DataFrame:
+        """The rows of some or all symbols in a window, in no particular order: all columns of a table with symbol and ts."""
+        return self._frame(
+            f"SELECT * FROM {identifier(name)}.{identifier(table)} WHERE ts >= ? AND ts < ? AND (? IS NULL OR list_contains(?, symbol))",
+            *(*_bounds(window), *(2 * [None if symbols is None else list(symbols)])),
+        )
+
+    def adjusted(
+        self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window, day: date
+    ) -> pl.DataFrame:
+        """Candles on the footing of a day, in no particular order: symbol, ts, open, high, low, close, volume."""
+        return self._frame(
+            f"SELECT * FROM {identifier(profile)}.{identifier(f'adjusted_{timeframe}')}(DATE '{day.isoformat()}') "
+            "WHERE ts >= ? AND ts < ? AND list_contains(?, symbol)",
+            *_bounds(window),
+            list(symbols),
+        )
+
+    def has_table(self, schema: str, table: str) -> bool:
+        """True when a profile, or the matrix across profiles, has a table of that name."""
         # Always fetchall: since duckdb 2.0 a result that is not read to its end blocks its connection.
         found = self._db.execute(
-            "SELECT 1 FROM duckdb_tables() WHERE schema_name = ? AND table_name = ?", [profile, f"candles_{timeframe}"]
+            "SELECT 1 FROM duckdb_tables() WHERE schema_name = ? AND table_name = ?", [schema, table]
         ).fetchall()
         return bool(found)
+
+    def has_candles(self, profile: str, timeframe: Timeframe) -> bool:
+        """True when the series' table exists."""
+        return self.has_table(profile, f"candles_{timeframe}")
 
     def candles(self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window) -> pl.DataFrame:
         """The stored candles of some symbols in a window, in no particular order: all columns of the table."""
@@ -98,6 +163,31 @@ class Snapshot:
             end,
             list(symbols),
         )
+
+    def has_features(self, profile: str, timeframe: Timeframe) -> bool:
+        """True when the table of these features exists."""
+        return self.has_table(profile, f"features_{timeframe}")
+
+    def features(
+        self, profile: str, timeframe: Timeframe, window: Window, symbols: Sequence[str] | None = None
+    ) -> pl.DataFrame:
+        """The stored features in a window, sorted by symbol and ts: all columns of the table."""
+        return self._frame(
+            f"SELECT * FROM {feature_table(profile, timeframe)} WHERE ts >= ? AND ts < ? AND (? IS NULL OR list_contains(?, symbol)) "
+            "ORDER BY symbol, ts",
+            *(*_bounds(window), *(2 * [None if symbols is None else list(symbols)])),
+        )
+
+    def reach_back(
+        self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window, bars: int
+    ) -> dict[str, tuple[datetime, int]]:
+        """The open of each symbol's oldest of the newest stored candles in a window, and how many of them there are: so many at the most."""
+        rows = self._db.execute(
+            f"SELECT symbol, list_min(max(ts, ?)), least(count(*), ?) FROM {candle_table(profile, timeframe)} "
+            "WHERE ts >= ? AND ts < ? AND list_contains(?, symbol) GROUP BY symbol",
+            [bars, bars, *_bounds(window), list(symbols)],
+        ).fetchall()
+        return {symbol: (ts.replace(tzinfo=UTC), count) for symbol, ts, count in rows}
 
     def stored(self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window) -> pl.DataFrame:
         """The opens of the stored candles: symbol, ts."""
@@ -185,7 +275,7 @@ class Snapshot:
             "(PARTITION BY profile, symbol, timeframe ORDER BY found_at DESC, rowid DESC) = 1 ORDER BY profile, symbol, timeframe"
         )
 
-    def judged(self, profile: str, timeframe: Timeframe, partitions: Sequence[str] | None = None) -> pl.DataFrame:
+    def judged(self, profile: str, timeframe: str, partitions: Sequence[str] | None = None) -> pl.DataFrame:
         """The counts of every partition that was judged, or of some: partition, symbol, expected, stored, explained, missing, judged_at."""
         return self._frame(
             "SELECT partition, symbol, expected, stored, explained, missing, judged_at FROM ops.partitions "
@@ -193,6 +283,23 @@ class Snapshot:
             profile,
             timeframe,
             *(2 * [None if partitions is None else list(partitions)]),
+        )
+
+    def changes(self, profile: str, timeframe: str) -> pl.DataFrame:
+        """When each judged partition has changed last, oldest first.
+
+        Args:
+            profile: The profile's name, or that of the matrix across profiles.
+            timeframe: The candles' timeframe, or the name of what is made of them: `returns_1d`.
+
+        Returns:
+            partition, changed_at (null where that was never noted), expected: the bars that it must have, of all symbols.
+        """
+        return self._frame(
+            "SELECT partition, max(changed_at) AS changed_at, sum(expected)::BIGINT AS expected FROM ops.partitions "
+            "WHERE profile = ? AND timeframe = ? GROUP BY partition ORDER BY partition",
+            profile,
+            timeframe,
         )
 
     def judged_at(self, profile: str, timeframe: Timeframe, partitions: Sequence[str]) -> dict[str, datetime]:
@@ -304,9 +411,9 @@ class Snapshot:
         )
 
     def jobs_over(self, profile: str, timeframe: Timeframe, symbol: str, ts: datetime) -> pl.DataFrame:
-        """The jobs whose window and symbols include one bar: all columns of `ops.jobs`, newest first."""
+        """The jobs that fill or derive candles and whose window and symbols include one bar: all columns of `ops.jobs`, newest first."""
         return self._frame(
-            "SELECT * FROM ops.jobs WHERE profile = ? AND timeframe = ? AND list_contains(symbols, ?) AND start_ts <= ? "
+            "SELECT * FROM ops.jobs WHERE kind IN ('fill', 'derive') AND profile = ? AND timeframe = ? AND list_contains(symbols, ?) AND start_ts <= ? "
             "AND end_ts > ? ORDER BY started_at DESC, job_id",
             *(profile, timeframe, symbol, _naive(ts), _naive(ts)),
         )
@@ -386,16 +493,58 @@ class Snapshot:
         )
 
     def last_derivations(self) -> pl.DataFrame:
-        """How the newest derivation has ended, but for those that were cancelled: profile, timeframe, status, started_at."""
+        """How the newest making of each thing that is made of candles has ended, but for those that were cancelled.
+
+        Returns:
+            profile, asset (candles_1h, features_1h, returns_1h, ...), status, started_at, failures (JSON: by partition a list of reasons).
+        """
         return self._frame(
-            "SELECT profile, timeframe, arg_max(status, started_at) AS status, max(started_at) AS started_at FROM ops.jobs "
-            "WHERE kind = 'derive' AND status NOT IN ('RUNNING', 'CANCELLED') GROUP BY ALL"
+            "SELECT profile, replace(kind, 'derive', 'candles') || '_' || timeframe AS asset, arg_max(status, started_at) AS status, "
+            "max(started_at) AS started_at, arg_max(coalesce(detail->>'$.failures', '{}'), started_at) AS failures FROM ops.jobs "
+            "WHERE kind IN ('derive', 'features', 'returns') AND status NOT IN ('RUNNING', 'CANCELLED') GROUP BY ALL"
         )
 
     def first_jobs(self) -> dict[str, datetime]:
         """When the first job of each profile began."""
         rows = self._db.execute("SELECT profile, min(started_at) FROM ops.jobs GROUP BY ALL").fetchall()
         return {profile: started_at.replace(tzinfo=UTC) for profile, started_at in rows}
+
+    def agreement(self, profile: str, timeframe: Timeframe, partitions: Sequence[str]) -> pl.DataFrame:
+        """What comparing sources has come to in some partitions: the columns of `ops.agreement`, a row a finding."""
+        return self._frame(
+            "SELECT * EXCLUDE (profile, timeframe) FROM ops.agreement WHERE profile = ? AND timeframe = ? AND list_contains(?, partition) "
+            "ORDER BY partition, symbol, other, rowid",
+            profile,
+            timeframe,
+            list(partitions),
+        )
+
+    def disagreements(self) -> pl.DataFrame:
+        """Everything in which sources were found to disagree, newest partition first: all columns of `ops.disagreements`."""
+        return self._frame(
+            "SELECT * FROM ops.disagreements ORDER BY partition DESC, profile, timeframe, symbol, other, kind"
+        )
+
+    def actions(self, profile: str) -> pl.DataFrame:
+        """Every corporate action that was ever recorded, also those that hold no more, oldest first; the table must exist.
+
+        Returns:
+            symbol, ex_date, kind, ratio, amount, currency, detail, source, recorded_at, replaced_at: null while it holds.
+        """
+        columns = ", ".join(ACTION_COLUMNS)
+        return self._frame(
+            f"SELECT {columns}, recorded_at, NULL::TIMESTAMP AS replaced_at FROM {action_table(profile)} UNION ALL "
+            f"SELECT {columns}, recorded_at, replaced_at FROM ops.action_revisions WHERE profile = ? "
+            "ORDER BY symbol, ex_date, kind, detail, recorded_at",
+            profile,
+        )
+
+    def action_answers(self, profile: str) -> pl.DataFrame:
+        """Which source has told each symbol's corporate actions, and when last: symbol, source, actions, answered_at."""
+        return self._frame(
+            "SELECT symbol, source, actions, answered_at FROM ops.action_answers WHERE profile = ? ORDER BY symbol",
+            profile,
+        )
 
     def alerts(self, *, everything: bool = False) -> pl.DataFrame:
         """The alerts of troubles that go on or whose end is still to be told, or everything; newest first: all columns."""
@@ -479,6 +628,70 @@ class Transaction(Snapshot):
         self._insert(table, added, DERIVED_COLUMNS)
         return pl.concat([added.select(key), gone.select(key)]).unique()
 
+    def create_features(self, profile: str, timeframe: Timeframe, features: Sequence[str]) -> None:
+        """Create a table of features where it does not exist, and the columns that it lacks: null until their rows are made again."""
+        self._db.execute(create_feature_table(profile, timeframe, features))
+
+    def replace_features(
+        self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window, rows: pl.DataFrame
+    ) -> pl.DataFrame:
+        """Put features in the place of all those of some symbols in a window.
+
+        A row whose values are what they were but for their rounding stays as it is.
+
+        Args:
+            profile: The profile's name.
+            timeframe: The candles' timeframe.
+            symbols: Whose features.
+            window: Holds every row.
+            rows: symbol, ts and the features; unique by symbol and ts. A column of the table that is not among them becomes null in a
+                row that is replaced.
+
+        Returns:
+            symbol, ts of the rows that differ from what was there.
+        """
+        table, key = feature_table(profile, timeframe), ["symbol", "ts"]
+        names = [name for name in rows.columns if name not in key]
+        columns = ", ".join(map(identifier, rows.columns))
+        before = self._frame(
+            f"SELECT {columns} FROM {table} WHERE ts >= ? AND ts < ? AND list_contains(?, symbol)",
+            *(*_bounds(window), list(symbols)),
+        )
+        if before.is_empty():
+            added, gone = rows, before.select(key)
+        else:
+            kept = rows.join(before, on=key, suffix="_before").filter(_alike(names)).select(key)
+            added = rows.join(kept, on=key, how="anti")
+            gone = before.join(kept, on=key, how="anti").select(key)
+        self._delete_keys(table, gone)
+        self._insert(table, added.sort("ts", "symbol"), [identifier(name) for name in rows.columns])
+        return pl.concat([added.select(key), gone]).unique()
+
+    def create_returns(self, name: str, timeframe: Timeframe) -> None:
+        """Create the table of the aligned returns of a profile, or across profiles, where it does not exist."""
+        self._db.execute(create_returns_table(name, timeframe))
+
+    def replace_returns(self, name: str, timeframe: Timeframe, window: Window, rows: pl.DataFrame) -> pl.DataFrame:
+        """Put aligned returns in the place of all those in a window.
+
+        Args:
+            name: The profile's name, or that of the matrix across profiles.
+            timeframe: Their timeframe.
+            window: Holds every row.
+            rows: symbol, ts, simple_return, log_return, bars, neutral; unique by symbol and ts.
+
+        Returns:
+            symbol, ts of the rows that differ from what was there.
+        """
+        table, key = returns_table(name, timeframe), ["symbol", "ts"]
+        before = self._frame(f"SELECT * FROM {table} WHERE ts >= ? AND ts < ?", *_bounds(window))
+        rows = rows.select(before.columns).sort("ts", "symbol")
+        added = rows.join(before, on=before.columns, how="anti", nulls_equal=True)
+        gone = before.join(rows, on=before.columns, how="anti", nulls_equal=True)
+        self._delete_keys(table, gone.select(key))
+        self._insert(table, added, before.columns)
+        return pl.concat([added.select(key), gone.select(key)]).unique()
+
     def put_coverage(self, profile: str, timeframe: Timeframe, answers: pl.DataFrame) -> None:
         """Note what the sources have answered for; an older answer of the same source inside a new one is dropped.
 
@@ -548,27 +761,77 @@ class Transaction(Snapshot):
             )
 
     def put_judged(
-        self, profile: str, timeframe: Timeframe, counts: pl.DataFrame, as_of: datetime | None = None
+        self,
+        profile: str,
+        timeframe: str,
+        counts: pl.DataFrame,
+        as_of: datetime | None = None,
+        *,
+        changed: Collection[str] = (),
     ) -> None:
-        """Replace the counts of partitions.
+        """Replace the counts of partitions, and note which of these are not what they were.
+
+        Args:
+            profile: The profile's name.
+            timeframe: The candles' timeframe, or the name of what is made of them: `returns_1d`.
+            counts: partition, symbol, expected, stored, explained, missing and, where they are of candles, evidence: another text
+                as soon as something else is known of the absent bars.
+            as_of: Bars that closed later were not judged; the present instant if it is not given.
+            changed: The partitions whose candles changed; one whose counts or evidence differ from before has changed as well.
+        """
+        if counts.is_empty():
+            return
+        if "evidence" not in counts.columns:
+            counts = counts.with_columns(evidence=pl.lit(None, pl.String))
+        with self._lent("counts", counts):
+            judged = self._frame(
+                "WITH before AS (SELECT *, max(changed_at) OVER (PARTITION BY partition) AS newest FROM ops.partitions "
+                "WHERE profile = ? AND timeframe = ?), "
+                "known AS (SELECT DISTINCT partition, newest FROM before) "
+                "SELECT ? AS profile, ? AS timeframe, c.*, ? AS judged_at, CASE WHEN NOT list_contains(?, c.partition) "
+                "AND (p.expected, p.stored, p.explained, p.missing) = (c.expected, c.stored, c.explained, c.missing) "
+                "AND coalesce(p.evidence = c.evidence, TRUE) "
+                # Never an instant twice that the partition was known by, whatever the clock does.
+                "THEN p.changed_at ELSE greatest(?, k.newest + INTERVAL 1 MICROSECOND) END AS changed_at "
+                "FROM counts c LEFT JOIN before p USING (partition, symbol) LEFT JOIN known k USING (partition)",
+                *(profile, timeframe, profile, timeframe, self._now if as_of is None else _naive(as_of)),
+                *(list(changed), self._now),
+            )
+        with self._lent("judged", judged):
+            self._db.execute(
+                "DELETE FROM ops.partitions p USING judged j WHERE p.profile = j.profile AND p.timeframe = j.timeframe "
+                "AND p.partition = j.partition AND p.symbol = j.symbol"
+            )
+            self._db.execute("INSERT INTO ops.partitions BY NAME SELECT * FROM judged")
+
+    def versions(self, profile: str, timeframe: str, partitions: Sequence[str]) -> dict[str, str]:
+        """What each of some judged partitions is known by until its candles, or what is known of the absent ones, change: the instant of the last change."""
+        rows = self._db.execute(
+            "SELECT partition, strftime(max(changed_at), '%Y-%m-%dT%H:%M:%S.%fZ') FROM ops.partitions "
+            "WHERE profile = ? AND timeframe = ? AND list_contains(?, partition) AND changed_at IS NOT NULL GROUP BY partition",
+            [profile, timeframe, list(partitions)],
+        ).fetchall()
+        return dict(rows)
+
+    def put_agreement(self, profile: str, timeframe: Timeframe, findings: pl.DataFrame) -> None:
+        """Replace what comparing a symbol of a partition with another source came to.
 
         Args:
             profile: The profile's name.
             timeframe: The candles' timeframe.
-            counts: partition, symbol, expected, stored, explained, missing.
-            as_of: Bars that closed later were not judged; the present instant if it is not given.
+            findings: The other columns of `ops.agreement`; every comparison has a row.
         """
-        if counts.is_empty():
+        if findings.is_empty():
             return
-        with self._lent("counts", counts):
+        with self._lent("findings", findings):
             self._db.execute(
-                "DELETE FROM ops.partitions p USING counts c WHERE p.profile = ? AND p.timeframe = ? "
-                "AND p.partition = c.partition AND p.symbol = c.symbol",
+                "DELETE FROM ops.agreement a USING findings f WHERE a.profile = ? AND a.timeframe = ? "
+                "AND a.partition = f.partition AND a.symbol = f.symbol AND a.other = f.other",
                 [profile, timeframe],
             )
             self._db.execute(
-                "INSERT INTO ops.partitions SELECT ?, ?, partition, symbol, expected, stored, explained, missing, ? FROM counts",
-                [profile, timeframe, self._now if as_of is None else _naive(as_of)],
+                "INSERT INTO ops.agreement BY NAME SELECT ? AS profile, ? AS timeframe, * FROM findings",
+                [profile, timeframe],
             )
 
     def put_genesis(self, profile: str, timeframe: Timeframe, symbol: str, ts: datetime, source: str) -> None:
@@ -609,6 +872,55 @@ class Transaction(Snapshot):
             [[f"candles_{each}" for each in Timeframe]],
         ).fetchall()
         self._db.execute(create_completeness_view(tables))
+
+    def create_actions(self, profile: str, timeframes: Sequence[Timeframe], zone: str) -> None:
+        """Create the table of corporate actions where it does not exist, and the views and macros of adjusted candles as they are now.
+
+        Args:
+            profile: The profile's name; its candle tables exist.
+            timeframes: Those of the profile, 1d among them.
+            zone: The exchange's time zone.
+        """
+        self._db.execute(create_action_table(profile))
+        self._db.execute(create_adjusted(profile, timeframes, zone))
+
+    def put_actions(self, profile: str, answers: Mapping[str, str], actions: pl.DataFrame) -> ActionsMerged:
+        """Record what sources say of some symbols; what they say no more, or otherwise, is kept as a revision.
+
+        Args:
+            profile: The profile's name.
+            answers: The source that has answered, by symbol.
+            actions: All actions of these symbols: symbol, ex_date, kind, ratio, amount, currency, detail, source.
+        """
+        names, table, key = ", ".join(ACTION_COLUMNS), action_table(profile), ["symbol", "ex_date", "kind"]
+        before = self._frame(f"SELECT * FROM {table} WHERE list_contains(?, symbol)", list(answers))
+        actions = actions.select(ACTION_COLUMNS).match_to_schema(before.drop("recorded_at").schema).unique()
+        new = actions.join(before, on=list(ACTION_COLUMNS), how="anti", nulls_equal=True).sort(key)
+        gone = before.join(actions, on=list(ACTION_COLUMNS), how="anti", nulls_equal=True)
+        with self._lent("gone_actions", gone):
+            same = " AND ".join(f"t.{name} IS NOT DISTINCT FROM g.{name}" for name in gone.columns)
+            self._db.execute(
+                f"INSERT INTO ops.action_revisions SELECT ?, {names}, recorded_at, ? FROM gone_actions",
+                [profile, self._now],
+            )
+            self._db.execute(f"DELETE FROM {table} t USING gone_actions g WHERE {same}")
+        with self._lent("new_actions", new):
+            self._db.execute(f"INSERT INTO {table} SELECT {names}, ? FROM new_actions", [self._now])
+        told = pl.DataFrame(
+            list(answers.items()), schema={"symbol": pl.String, "source": pl.String}, orient="row"
+        ).join(actions.group_by("symbol").agg(actions=pl.len()), on="symbol", how="left")
+        with self._lent("told", told):
+            self._db.execute(
+                "DELETE FROM ops.action_answers a USING told t WHERE a.profile = ? AND a.symbol = t.symbol", [profile]
+            )
+            self._db.execute(
+                "INSERT INTO ops.action_answers SELECT ?, symbol, source, coalesce(actions, 0), ? FROM told",
+                [profile, self._now],
+            )
+        changed = gone.join(new, on=key, how="semi").height
+        return ActionsMerged(
+            new=new.join(gone, on=key, how="anti").height, changed=changed, withdrawn=gone.height - changed
+        )
 
     def start_job(self, job: Mapping[str, object], detail: Mapping[str, object]) -> None:
         """Record a job that begins.
@@ -817,6 +1129,16 @@ class Store:
                 "Move it away, or set MARKET_ASSETS_HOME to another folder. Nothing was changed."
             )
         return 0
+
+
+def _alike(names: Sequence[str]) -> pl.Expr:
+    """Whether some columns of a row are what they were before (with _before), but for their rounding."""
+    pairs = [(pl.col(name), pl.col(f"{name}_before")) for name in names]
+    near = [
+        now.eq_missing(before) | ((now - before).abs() <= _ROUNDING * pl.max_horizontal(now.abs(), before.abs()))
+        for now, before in pairs
+    ]
+    return pl.all_horizontal(pl.lit(value=True), *(each.fill_null(value=False) for each in near))
 
 
 def _bounds(window: Window) -> tuple[datetime, datetime]:

@@ -116,7 +116,7 @@ def test_only_days_in_a_row_up_to_today_or_yesterday_count(days: str, count: int
 
 @pytest.mark.parametrize(("status", "troubled"), [("FAILED", True), ("INCOMPLETE", True), ("SUCCEEDED", False)])
 def test_the_newest_derivation_that_did_not_succeed_is_a_trouble(status: str, *, troubled: bool) -> None:
-    assert len(enrichment("crypto", Timeframe.H1, status, NOW)) == troubled
+    assert len(enrichment("crypto", "features_1h", status, NOW, {})) == troubled
 
 
 def test_each_missing_symbol_is_a_trouble_of_its_own() -> None:

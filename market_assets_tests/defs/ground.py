@@ -38,12 +38,18 @@ class Ground:
         self.instance = instance
         self.definitions = dg.Definitions()
 
-    def keep(self, vendor: PracticeVendor | None = None, keys: str = "", now: str = NOW) -> Profile:
-        """Write the universe and build its definitions; `keys` take the place of the profile's usual ones."""
+    def keep(
+        self,
+        vendor: PracticeVendor | None = None,
+        keys: str = "",
+        now: str = NOW,
+        sources: Mapping[str, Mapping[str, object]] | None = None,
+    ) -> Profile:
+        """Write the universe and build its definitions; `keys` take the place of the profile's usual ones, `sources` are added."""
         self.clock = Clock(fixed=now)
         address = {} if vendor is None else {"base_url": vendor.url}
         universe = {
-            "sources": {"practice": {**address, "retries": 0, "backoff": 0}},
+            "sources": {"practice": {**address, "retries": 0, "backoff": 0}, **(sources or {})},
             "profiles": {
                 "kept": {
                     "kind": "CRYPTO",

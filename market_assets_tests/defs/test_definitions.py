@@ -217,6 +217,13 @@ def derive(ground: Ground, partitions: tuple[str, ...], *timeframes: Timeframe) 
     assert execute(ground.definitions, ground.instance, ranged, config={}, done=lambda: None)[1]
 
 
+def heal(ground: Ground, day: str) -> None:
+    """Lose a bar of a day and fill it again."""
+    with ground.store_resource.get_connection() as connection:
+        connection.execute(f"DELETE FROM kept.candles_1h WHERE ts = '{day} 14:00'")
+    assert ground.fill(day).is_success
+
+
 def test_a_filled_partition_requests_exactly_what_is_made_of_it_and_once(derived: Ground) -> None:
     daemon = Daemon(derived)
     assert daemon.tick() == {}
@@ -234,8 +241,19 @@ def test_a_filled_partition_requests_exactly_what_is_made_of_it_and_once(derived
     derive(derived, ("2025-02-01", "2025-03-01"), Timeframe.D1, Timeframe.W1)
     assert daemon.tick() == {}
     assert daemon.tick() == {}
-    derived.fill("2025-03-10", refetch=True)
+    heal(derived, "2025-03-10")
     assert daemon.tick() == {"4h": {"2025-03-10"}, "1d": {"2025-03-01"}, "1w": {"2025-03-01"}}
+    assert daemon.tick() == {}
+
+
+def test_a_fill_that_has_changed_nothing_requests_nothing(derived: Ground) -> None:
+    derived.fill("2025-02-05", "2025-02-06")
+    daemon = Daemon(derived)
+    assert daemon.tick() == {}
+    derived.fill("2025-02-05", "2025-02-06", refetch=True)
+    heal(derived, "2025-02-05")
+    assert daemon.tick() == {"4h": {"2025-02-05"}, "1d": {"2025-02-01"}, "1w": {"2025-02-01"}}
+    derived.fill("2025-02-05", "2025-02-06", refetch=True)
     assert daemon.tick() == {}
 
 
@@ -258,7 +276,7 @@ def test_an_input_that_changed_again_after_it_was_derived_is_seen_though_nobody_
     derived.fill("2025-02-05", "2025-02-06")
     derive(derived, ("2025-02-05", "2025-02-06"), Timeframe.H4)
     derive(derived, ("2025-02-01",), Timeframe.D1, Timeframe.W1)
-    derived.fill("2025-02-06", refetch=True)
+    heal(derived, "2025-02-06")
     assert daemon.tick() == {"4h": {"2025-02-06"}, "1d": {"2025-02-01"}, "1w": {"2025-02-01"}}
     assert daemon.tick() == {}
 

@@ -79,7 +79,7 @@ def test_dagster_and_the_fill_speak_of_the_same_partitions(
 
 
 @given(first=st.dates(date(2024, 1, 1), date(2025, 2, 1)), days=st.integers(1, 40))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_profile_of_a_few_days_has_its_trading_days_alone(
     profile: Callable[[str], Profile], first: date, days: int
 ) -> None:

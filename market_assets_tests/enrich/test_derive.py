@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -12,136 +12,34 @@ from polars.testing import assert_frame_equal
 
 from market_assets.enrich.derive import Derive
 from market_assets.enrich.resample import resample
-from market_assets.fill.judge import partition_key
-from market_assets.fill.series import bars_of, calendar_of, prepare, series_of
-from market_assets.market_time.timeframes import Timeframe, Window
-from market_assets.quality.evidence import ASKED_SCHEMA, LEDGER_SCHEMA, advance, to_ledger
+from market_assets.fill.series import calendar_of, prepare
+from market_assets.market_time.timeframes import Window
 from market_assets.store import Store
-from market_assets.universe import EvidenceSettings, RepairSettings
+from market_assets_tests.enrich.ground import (
+    CRYPTO_SINCE_JANUARY,
+    D1,
+    EQUITY,
+    FOREX,
+    FUTURES,
+    H1,
+    H4,
+    M1,
+    M5,
+    M15,
+    NAMES,
+    W1,
+    at,
+    days,
+    priced,
+    span,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from market_assets.fill.outcome import PartitionOutcome
-    from market_assets.universe import Profile
 
 pytestmark = pytest.mark.filterwarnings("error")
-
-at = datetime.fromisoformat  # an instant as frames hold it: UTC, without a zone
-M1, M5, M15, H1, H4, D1, W1 = (Timeframe(name) for name in ("1m", "5m", "15m", "1h", "4h", "1d", "1w"))
-NAMES = ("open", "high", "low", "close")
-
-
-def days(first: str, after: str) -> Window:
-    return Window.of_days(date.fromisoformat(first), date.fromisoformat(after))
-
-
-def span(text: str) -> Window:
-    """A window written as two instants, the later one perhaps as a time alone: "2025-03-03 10:00..10:05"."""
-    first, last = text.split("..")
-    last = last if "-" in last else f"{first[:10]} {last}"
-    return Window(at(first).replace(tzinfo=UTC), at(last).replace(tzinfo=UTC))
-
-
-def priced(bars: pl.DataFrame, *, volume: float | None = 1.0, shift: float = 0.0) -> pl.DataFrame:
-    """Candles for some bars, the prices of each its own."""
-    price = 100 + (pl.col("ts").to_physical() // 60_000_000) % 997 + pl.col("symbol").str.len_chars() + shift
-    return bars.select(
-        "symbol", "ts", open=price.cast(pl.Float64), high=price + 2.5, low=price - 2.5, close=price + 1.0,
-        volume=pl.lit(volume, pl.Float64), source=pl.lit("binance"),
-    )  # fmt: skip
-
-
-class Market:
-    """A profile whose bars are filled by hand, as a backfill would leave them: candles, gaps and judgement."""
-
-    def __init__(self, store: Store, profile: Profile, clock) -> None:
-        self.store, self.profile, self.clock = store, profile, clock
-
-    def fill(
-        self,
-        window: Window,
-        *,
-        timeframe: Timeframe = M1,
-        without: tuple[str, ...] = (),
-        outages: tuple[str, ...] = (),
-        volume: float | None = 1.0,
-    ) -> None:
-        name, symbols, now = self.profile.name, list(self.profile.symbols), self.clock.now
-        bars = bars_of(calendar_of(self.profile), timeframe, window, series_of(self.profile, now), now)
-        absent, confirmed = (
-            pl.any_horizontal(pl.lit(value=False), *(span(one).holds() for one in ones)) for ones in (without, outages)
-        )
-        state = pl.when(confirmed).then(pl.lit("outage")).when(absent).then(pl.lit("open")).otherwise(pl.lit("stored"))
-        states = bars.select("symbol", "ts", state=state)
-        part = partition_key(self.profile.partitions.of(timeframe))
-        remembered = advance(
-            states,
-            ledger=LEDGER_SCHEMA.to_frame(),
-            asked=ASKED_SCHEMA.to_frame(),
-            now=now,
-            refused=states.clear(),
-            rules=EvidenceSettings(),
-            budget=RepairSettings(),
-        )
-        counts = states.group_by(part, "symbol").agg(
-            expected=pl.len(),
-            **{
-                column: (pl.col("state") == state).sum()
-                for column, state in (("stored", "stored"), ("explained", "outage"), ("missing", "open"))
-            },
-        )
-        with self.store.writing("filling") as transaction:
-            prepare(transaction, self.profile)
-            candles = priced(states.filter(pl.col("state") == "stored"), volume=volume)
-            transaction.merge(name, timeframe, symbols, window, candles)
-            transaction.put_gaps(name, timeframe, symbols, window, to_ledger(bars, remembered, part))
-            transaction.put_judged(name, timeframe, counts.rename({"part": "partition"}).cast({"partition": pl.String}))
-
-    def derive(self, timeframe: Timeframe, window: Window | None = None) -> list[PartitionOutcome]:
-        return list(
-            Derive(self.store, self.profile, timeframe, window or days("2000-01-01", "2030-01-01"), clock=self.clock)
-        )
-
-    def candles(self, timeframe: Timeframe) -> pl.DataFrame:
-        with self.store.reading("looking") as view:
-            everything = days("2000-01-01", "2030-01-01")
-            return view.candles(self.profile.name, timeframe, list(self.profile.symbols), everything).sort(
-                "symbol", "ts"
-            )
-
-    def made(self, timeframe: Timeframe, *columns: str) -> list[tuple]:
-        return self.candles(timeframe).select(*(columns or ("ts", "bars", "bars_expected"))).rows()
-
-    def matrix(self) -> dict[tuple[str, str], tuple]:
-        with self.store.reading("looking") as view:
-            rows = (
-                view.completeness()
-                .select("symbol", "timeframe", "expected", "stored", "explained", "missing", "health")
-                .rows()
-            )
-        return {row[:2]: row[2:] for row in rows}
-
-
-@pytest.fixture
-def market(store: Store, profile, clock):
-    """Makes a market out of a profile's keys, of minutes of crypto if none are given."""
-
-    def make(
-        keys: str = "", *, symbols: str = "BTC: {}", derive: str = "[5m, 1h, 4h, 1d, 1w]", fetch: str = "[1m]"
-    ) -> Market:
-        given = keys or "kind: CRYPTO\nstart: 2025-03-03"
-        return Market(
-            store, profile(f"{given}\ntimeframes: {{fetch: {fetch}, derive: {derive}}}\nsymbols: {{{symbols}}}"), clock
-        )
-
-    return make
-
-
-CRYPTO_SINCE_JANUARY = "kind: CRYPTO\nstart: 2025-01-20"
-EQUITY = "kind: EQUITY\nstart: 2025-03-03"
-FUTURES = "kind: FUTURES\nstart: 2025-03-03"
-FOREX = "kind: FOREX\nstart: 2025-03-03"
 
 
 @pytest.fixture(autouse=True)
@@ -498,7 +396,7 @@ def test_a_derivation_is_a_job(market):
 
 
 def test_a_derivation_that_is_closed_early_keeps_what_it_has_committed(market, monkeypatch):
-    monkeypatch.setattr("market_assets.enrich.derive._BATCH_BARS", 1440)
+    monkeypatch.setattr("market_assets.enrich.derive.Derive.batch_bars", 1440)
     crypto = market()
     crypto.fill(days("2025-03-03", "2025-03-06"))
     derivation = iter(Derive(crypto.store, crypto.profile, H1, days("2025-03-03", "2025-03-06"), clock=crypto.clock))
@@ -513,7 +411,7 @@ def test_a_derivation_that_is_closed_early_keeps_what_it_has_committed(market, m
 
 @pytest.mark.parametrize("batch_bars", [1, 10_000_000])
 def test_the_size_of_a_batch_changes_nothing(batch_bars: int, market, monkeypatch):
-    monkeypatch.setattr("market_assets.enrich.derive._BATCH_BARS", batch_bars)
+    monkeypatch.setattr("market_assets.enrich.derive.Derive.batch_bars", batch_bars)
     futures = market(FUTURES, symbols="ES: {}")
     futures.fill(days("2025-03-03", "2025-03-06"))
     outcomes = futures.derive(H4, days("2025-03-03", "2025-03-06"))

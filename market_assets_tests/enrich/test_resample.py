@@ -246,7 +246,7 @@ def test_with_the_flat_bars_of_quiet_minutes_many_opens_would_be_wrong(shared: P
 bars_present = st.sets(st.integers(0, 59), min_size=1)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.lists(
         st.tuples(st.floats(1, 9), st.floats(1, 9), st.sampled_from([0.0, 1.0, 2.5, None])), min_size=60, max_size=60

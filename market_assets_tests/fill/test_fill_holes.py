@@ -59,6 +59,12 @@ class TestOutages:
         completeness = ground.table("SELECT expected, stored, explained, missing, health FROM ops.completeness").row(0)
         assert completeness == (72, 68, 4, 0, "HEALTHY")
 
+        assert again.version == explained.version != first.version
+        with ground.store.writing("learning that nothing was traded") as transaction:
+            transaction.connection.execute("UPDATE ops.gaps SET status = 'no_trade'")
+        # As many are explained as before, and features no longer break there.
+        assert ground.fill()[1].version > again.version
+
         # Later the vendor has it after all: a refetch finds it.
         vendor.set_faults([])
         found = ground.fill(refetch=True)[1]
@@ -299,9 +305,9 @@ class TestQuietMinutes:
 class TestPatience:
     """A source that says no for a while, or is not there yet, loses no bar."""
 
-    def every_hour(self, ground, hours: int) -> None:
-        for _ in range(hours):
-            ground.wait(hours=1)
+    def every_other_hour(self, ground, times: int) -> None:
+        for _ in range(times):
+            ground.wait(hours=2)
             ground.fill(only_due=True)
 
     @pytest.mark.parametrize("status", [401, 403, 400])
@@ -309,10 +315,12 @@ class TestPatience:
         ground.keep("symbols: {BTC: {}}\nend: 2025-04-01")
         ground.fill()
         vendor.set_faults([Fault(fault="error", status=status)])
-        self.every_hour(ground, 12)
+        self.every_other_hour(ground, 6)
+        # More often than a source may answer without a bar before it is abandoned.
+        assert ground.table("SELECT max(failures) FROM ops.gaps").item() > ground.profile.repair.max_attempts
         assert set(ground.gaps()["status"]) == {"open"}
         vendor.set_faults([])
-        self.every_hour(ground, 2)
+        self.every_other_hour(ground, 1)
         assert ground.gaps().is_empty()
         assert ground.complete()
 
@@ -321,10 +329,10 @@ class TestPatience:
         ground.add_archive("archive", {"BTC": first})
         ground.keep("symbols: {BTC: {}}\nend: 2025-04-01\nsources: [archive]")
         ground.fill()
-        self.every_hour(ground, 12)
+        self.every_other_hour(ground, 6)
         assert set(ground.gaps()["status"]) == {"open"}
         ground.add_archive("archive", {"BTC": whole})
-        self.every_hour(ground, 2)
+        self.every_other_hour(ground, 1)
         assert ground.gaps().is_empty()
 
     def test_what_is_older_than_the_legacy_cutoff_is_not_abandoned_before_somebody_has_answered(self, ground, vendor):

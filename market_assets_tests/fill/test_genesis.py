@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from market_assets.fill.genesis import most_requests, next_page, page_before, pages_of
@@ -69,7 +69,6 @@ class TestTheSearch:
 
 
 class TestPages:
-    @settings(deadline=None)  # the first example loads a calendar
     @given(
         name=st.sampled_from(["24/7", "XNYS", "CME Globex Equity", "FOREX"]),
         timeframe=st.sampled_from(list(Timeframe)),

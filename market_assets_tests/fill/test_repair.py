@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from market_assets.fill.repair import (
@@ -149,7 +149,6 @@ def opens(found: list[tuple[int, int]]) -> pl.Series:
     return pl.Series("ts", [naive(START) + minute * M1.duration for minute in minutes], dtype=TS)
 
 
-@settings(deadline=None)
 @given(spans, st.integers(1, 200))
 def test_pages_are_those_that_a_fill_plans_bar_by_bar_and_so_the_fewest(steps, page_size):
     found = stretches(steps)
@@ -158,7 +157,6 @@ def test_pages_are_those_that_a_fill_plans_bar_by_bar_and_so_the_fewest(steps, p
     assert len(pages) == len(plan_requests(opens(found), M1, page_size))
 
 
-@settings(deadline=None)
 @given(spans, spans, st.integers(1, 200), st.integers(1, 20))
 def test_a_budget_takes_the_newest_pages_of_all_symbols(ours, theirs, page_size, most):
     gaps = pl.concat([gaps_of(stretches(ours)), gaps_of(stretches(theirs), "B")])
@@ -272,7 +270,6 @@ stories = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=60)
 @given(
     st.dictionaries(st.integers(0, 58), stories, max_size=15),
     st.sets(st.integers(0, 58), max_size=8),

@@ -421,7 +421,6 @@ calendars = st.sampled_from([*PRESETS, "XTKS"]).map(load_calendar)
 every_timeframe = st.sampled_from(list(Timeframe))
 
 
-@settings(deadline=None, max_examples=60)
 @given(calendars, st.sampled_from([t for t in Timeframe if t.intraday]), windows)
 def test_intraday_bars_fill_each_stretch_of_trading_without_gap_or_overlap(calendar, timeframe, window):
     spans = calendar.spans(window)
@@ -438,7 +437,6 @@ def test_intraday_bars_fill_each_stretch_of_trading_without_gap_or_overlap(calen
     assert bars["session"].unique().sort().to_list() == spans["session"].unique().sort().to_list()
 
 
-@settings(deadline=None, max_examples=60)
 @given(calendars, every_timeframe, windows, windows)
 def test_what_a_window_holds_does_not_depend_on_how_it_is_asked_for(calendar, timeframe, left, right):
     whole = Window(min(left.start, right.start), max(left.end, right.end))
@@ -450,14 +448,14 @@ def test_what_a_window_holds_does_not_depend_on_how_it_is_asked_for(calendar, ti
     assert calendar.expected(timeframe, left).to_list() == bars.filter(left.holds(), ~pl.col("halted"))["ts"].to_list()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(calendars, windows)
 def test_a_trading_day_is_one_on_which_a_minute_opens(calendar, window):
     minutes = calendar.bars(Timeframe.M1, window)
     assert calendar.trading_days(window).to_list() == minutes["ts"].dt.date().unique().sort().to_list()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(calendars, windows)
 def test_every_session_is_one_day_bar_and_every_week_with_a_session_one_week_bar(calendar, window):
     first = window.start.date() - timedelta(days=window.start.weekday())

@@ -5,7 +5,7 @@ from itertools import combinations, pairwise
 
 import polars as pl
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from market_assets.market_time.calendars import load_calendar
@@ -95,7 +95,6 @@ def test_windows_cover_every_absent_bar_and_keep_to_the_page(grid, page_size, ti
     assert all(before.end <= after.start for before, after in pairwise(windows))
 
 
-@settings(deadline=None)
 @given(st.sets(st.integers(0, 14), min_size=1, max_size=8).map(sorted), st.integers(1, 6))
 def test_no_plan_has_fewer_windows(slots, page_size):
     windows = plan_requests(opens(slots), Timeframe.M1, page_size)
@@ -111,7 +110,6 @@ def test_a_plan_moves_with_its_bars(grid, page_size, shift):
     assert moved == [Window(window.start + by, window.end + by) for window in still]
 
 
-@settings(deadline=None)
 @given(grids, st.integers(1, 80))
 def test_a_plan_from_the_newest_on_is_the_mirror_image(grid, page_size):
     mirrored = [-slot for slot in reversed(grid)]

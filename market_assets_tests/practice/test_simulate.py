@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from market_assets.market_time.calendars import load_calendar
@@ -28,7 +28,6 @@ def window(start: datetime, length: timedelta) -> Window:
     return Window(start, start + length)
 
 
-@settings(deadline=None)
 @given(st.integers(-200_000, 200_000), st.integers(1, 3000))
 def test_a_bar_is_the_same_whatever_window_was_asked_for(offset, count):
     source = simulation()

@@ -392,7 +392,7 @@ def possible(row: dict, rules: PriceRules, *, open_outside_range: bool) -> bool:
     return inside and (open_outside_range or row["low"] <= row["open"] <= row["high"])
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(given_rows=answers, rules=rule_sets, named=st.booleans(), open_outside_range=st.booleans())
 @example(
     given_rows=[(0, 1.0, 1.0, 1.0, 1.0, 1.0, "tBTCUSD"), (None,) * 7],
@@ -443,7 +443,6 @@ def flawless(draw):
     return pl.DataFrame(table, schema=CANDLE_SCHEMA, orient="row")
 
 
-@settings(deadline=None, max_examples=60)
 @given(flawless(), st.integers(0, 10), st.sampled_from(sorted(BAD, key=str)))
 def test_a_flawless_page_is_kept_alike_whether_a_bad_row_comes_with_it_or_not(page, place, reason):
     assert_frame_equal(cleaned(page, window=TEN_MINUTES).candles, page)
@@ -455,7 +454,6 @@ def test_a_flawless_page_is_kept_alike_whether_a_bad_row_comes_with_it_or_not(pa
     assert result.rejects.height == 1
 
 
-@settings(deadline=None, max_examples=60)
 @given(flawless(), st.randoms())
 def test_the_order_of_rows_does_not_matter(page, random):
     places = list(range(page.height))

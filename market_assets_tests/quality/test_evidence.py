@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from market_assets.market_time.calendars import load_calendar
@@ -511,7 +511,6 @@ def fills(draw):
     )
 
 
-@settings(deadline=None, max_examples=60)
 @given(st.lists(fills(), min_size=1, max_size=5))
 def test_expected_is_stored_and_explained_and_open_after_any_fills(steps):
     bars, known, coverage, now = grid(COUNT), ledger(), covered(), NOW

@@ -99,7 +99,7 @@ class TestFormats:
         assert frame["close"].to_list() == [93500.2, 93505.5]
         assert frame["volume"].to_list() == [12.5, 3.25]
 
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
     @given(
         st.lists(
             st.one_of(st.decimals(-(10**9), 10**9, places=8).map(str), st.floats(allow_nan=False).map(repr)),

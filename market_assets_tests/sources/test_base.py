@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -61,7 +61,6 @@ def test_every_source_declares_its_traits(name):
     assert source.usage.requests == 0
 
 
-@settings(deadline=None)
 @given(st.integers(105_000_000, 7_000_000_000), st.sampled_from([1, 1_000, 1_000_000]))
 def test_a_count_since_1970_is_read_in_whatever_unit_it_is(seconds, per_micro):
     micros = seconds * 1_000_000

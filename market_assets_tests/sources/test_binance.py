@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from market_assets.errors import SourceError
 from market_assets.market_time.timeframes import Timeframe, from_micros
 from market_assets.practice.faults import Fault
-from market_assets.sources.base import CANDLE_SCHEMA
-from market_assets.sources.binance import BinanceSettings, parse_klines
+from market_assets.sources.base import CANDLE_SCHEMA, venue_of
+from market_assets.sources.binance import BinanceSettings, BinanceSource, parse_klines
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import polars as pl
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -66,7 +71,6 @@ class TestParsing:
         with pytest.raises(SourceError, match="-4088 Maximum time interval is 200 days"):
             parse_klines(body)
 
-    @settings(deadline=None)
     @given(
         st.lists(
             st.one_of(
@@ -297,8 +301,74 @@ class TestGenesis:
         assert build("http://127.0.0.1:9").answers_for("BTCUSDT", Timeframe.M1) is None
 
 
-def test_the_default_rate_stays_below_what_the_vendor_allows():
-    count, period = (BinanceSettings().rate or "").split("/")
+class TestMarkets:
+    """Spot and USD-M futures: where they are asked, and what the vendor charges for it."""
 
-    assert period == "m"
-    assert 2 * int(count) < 6000
+    @pytest.mark.parametrize(
+        ("market", "url", "most"),
+        [("spot", "https://data-api.binance.vision", 6000), ("usdm", "https://fapi.binance.com", 2400)],
+    )
+    def test_each_has_an_address_and_a_rate_below_what_the_vendor_allows(self, market, url, most):
+        settings = BinanceSettings.model_validate({"market": market})
+        count, period = (settings.rate or "").split("/")
+
+        assert settings.base_url == url
+        assert period == "m"
+        assert 0.9 * most < int(count) < most
+
+    def test_what_is_set_is_not_overruled(self):
+        settings = BinanceSettings.model_validate({"market": "usdm", "base_url": "http://a.example", "rate": None})
+
+        assert (settings.base_url, settings.rate) == ("http://a.example", None)
+
+    @pytest.mark.parametrize(
+        "wrong", [{"market": "coinm"}, {"market": []}, {"rate": "1/s"}, {"market": "usdm", "rate": "1/m"}]
+    )
+    def test_wrong_settings_are_refused(self, wrong):
+        with pytest.raises(ValidationError):
+            BinanceSettings.model_validate(wrong)
+
+    @pytest.mark.parametrize(("market", "size", "venue"), [("spot", 1000, "binance"), ("usdm", 499, "binance-usdm")])
+    def test_each_has_its_page_and_its_venue(self, build, market, size, venue):
+        source = build("http://127.0.0.1:9", market=market)
+
+        assert source.traits.page_size == size
+        assert venue_of(BinanceSource, BinanceSettings.model_validate({"market": market}), "crypto") == venue
+
+    @pytest.mark.parametrize(
+        "case",
+        [
+            ("spot", 1, ["1000"], 2),
+            ("spot", 1000, ["1000"], 2),
+            ("usdm", 1, ["99"], 1),
+            ("usdm", 99, ["99"], 1),
+            ("usdm", 100, ["499"], 2),
+            ("usdm", 499, ["499"], 2),
+            ("usdm", 500, ["499", "99"], 3),
+        ],
+    )
+    def test_a_window_is_asked_for_with_the_lightest_page_that_holds_it(self, vendor, build, tmp_path, case):
+        market, bars, limits, charged = case
+
+        async def fetch() -> pl.DataFrame:
+            async with build(vendor.url, market=market, rate="1000/m", limiter_path="counts.sqlite") as source:
+                return await source.fetch("BTCUSDT", Timeframe.M1, START, START + bars * MINUTE)
+
+        assert opens(asyncio.run(fetch())) == minutes(START, bars)
+        assert [request["limit"] for request in vendor.log] == limits
+        assert weight_in(tmp_path / "counts.sqlite") == charged
+
+    @pytest.mark.parametrize(("market", "charged"), [("spot", 2), ("usdm", 1)])
+    def test_the_first_bar_is_asked_for_at_the_least_weight(self, vendor, build, tmp_path, market, charged):
+        async def probe() -> datetime | None:
+            async with build(vendor.url, market=market, rate="1000/m", limiter_path="counts.sqlite") as source:
+                return await source.earliest("ETHUSDT", Timeframe.D1)
+
+        assert asyncio.run(probe()) == datetime(2024, 1, 6, tzinfo=UTC)
+        assert weight_in(tmp_path / "counts.sqlite") == charged
+
+
+def weight_in(counts: Path) -> int:
+    """What a limit's file says was spent."""
+    with closing(sqlite3.connect(counts)) as connection:
+        return connection.execute("SELECT count(*) FROM rate_bucket").fetchone()[0]

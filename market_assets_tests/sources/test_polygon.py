@@ -176,6 +176,15 @@ class TestDays:
 
         assert opens(frame) == [start + timedelta(days=place) for place in range(10)]
 
+    def test_recorded_days_of_a_currency_are_utcs_and_thus_not_the_markets(self, shared):
+        body = (shared / "wire" / "polygon" / "aggs_C-EURUSD_1day_2023-01.json").read_bytes()
+
+        # Among them are a Saturday and two Sundays, and a day of the market opens at 22:00 the day before.
+        assert opens(read_aggs(body, raw=False).candles) == [
+            datetime(2023, 1, 1, tzinfo=UTC) + timedelta(days=place) for place in range(10)
+        ]
+        assert Timeframe.D1 not in PolygonSource.traits.timeframes_for("forex")
+
     def test_a_window_in_which_no_day_opens_asks_nothing(self, ask):
         frame, vendor = ask(Polygon([]), timeframe=Timeframe.D1, start=START, end=START + timedelta(hours=3))
 
@@ -201,6 +210,24 @@ class TestPages:
         assert asked.path == f"/v2/aggs/ticker/AAPL/range/1/minute/{first}/{first + 100 * 60_000 - 1}"
         assert asked.query == {"adjusted": "false", "sort": "asc", "limit": "50000"}
         assert KEY not in asked.line
+
+    def test_hours_of_a_currency_open_at_the_full_hour(self, ask):
+        start = datetime(2024, 3, 8, 18, tzinfo=UTC)
+        hours = [start + timedelta(hours=place) for place in range(4)]  # the market closes at 22:00, and summer begins
+
+        frame, vendor = ask(
+            Polygon(hours, ticker="C:EURUSD", adjusted=True),
+            symbol="C:EURUSD",
+            timeframe=Timeframe.H1,
+            start=start,
+            bars=4,
+            kind="forex",
+        )
+
+        assert opens(frame) == hours
+        (asked,) = vendor.log
+        first = int(start.timestamp() * 1000)
+        assert asked.path == f"/v2/aggs/ticker/C:EURUSD/range/1/hour/{first}/{first + 4 * 3_600_000 - 1}"
 
     @pytest.mark.parametrize(
         ("bars", "page", "requests"), [(200, 40, 3), (100, 50, 2), (100, 100, 1), (101, 100, 1), (100, 99, 2)]
@@ -460,7 +487,22 @@ class TestUniverse:
 
         assert KEY not in str(caught.value)
 
-    @pytest.mark.parametrize("changed", [{"kind": "FOREX"}, {"timeframe": "1h"}, {"timeframe": "1w"}])
-    def test_what_it_does_not_serve_is_refused_when_the_universe_is_loaded(self, tmp_path, changed):
-        with pytest.raises(UniverseError):
-            self.load(tmp_path, **changed)
+    @pytest.mark.parametrize(
+        ("kind", "timeframes"),
+        [
+            ("EQUITY", ["1m", "5m", "15m", "30m", "1d"]),
+            ("CRYPTO", ["1m", "5m", "15m", "30m", "1h", "1d"]),
+            ("FOREX", ["1m", "5m", "15m", "30m", "1h"]),
+            ("FUTURES", []),
+        ],
+    )
+    def test_a_timeframe_that_it_does_not_have_for_the_kind_is_refused_when_the_universe_is_loaded(
+        self, tmp_path, kind, timeframes
+    ):
+        assert PolygonSource.traits.timeframes >= {*timeframes}
+        for timeframe in Timeframe:
+            if timeframe in timeframes:
+                assert self.load(tmp_path, kind=kind, timeframe=timeframe)
+            else:
+                with pytest.raises(UniverseError, match=r"is served by no source of AAPL|polygon serves CRYPTO"):
+                    self.load(tmp_path, kind=kind, timeframe=timeframe)

@@ -7,22 +7,25 @@ import json
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from market_assets.market_time.timeframes import Timeframe, from_micros
 from market_assets.practice import formats
+from market_assets.sources.binance import BinanceSource
 from market_assets.sources.bitfinex import BitfinexSource
 from market_assets.sources.bybit import BybitSource
 from market_assets.sources.coinbase import CoinbaseSource
 from market_assets.sources.kraken import KrakenSource
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
     import polars as pl
 
     from market_assets.practice.formats import Format
+    from market_assets.sources.base import Traits
     from market_assets.sources.rest import PagedSource
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -32,11 +35,17 @@ QUICK = {"rate": None, "backoff": 0, "retries": 2, "timeout": 2, "total_timeout"
 
 @dataclass(frozen=True)
 class Wire:
-    """One vendor: its adapter, a symbol that it has, and its format."""
+    """One vendor: its adapter, a symbol that it has, its format, and what the adapter is told of it."""
 
     source: type[PagedSource]
     symbol: str
     spoken: Format
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def traits(self) -> Traits:
+        """Those of the adapter with these settings."""
+        return build(self, "http://127.0.0.1:9", Path()).traits
 
     def row(self, ts: int) -> Any:
         """The bar that opens at a second, as the vendor writes it."""
@@ -48,11 +57,12 @@ class Wire:
         return self.spoken.answer("XXBTZUSD", [self.row(ts) for ts in opens])
 
 
+BINANCE_USDM = Wire(BinanceSource, "BTCUSDT", formats.BINANCE_USDM, {"market": "usdm"})
 BYBIT = Wire(BybitSource, "BTCUSDT", formats.BYBIT)
 BITFINEX = Wire(BitfinexSource, "tTESTBTC:TESTUSD", formats.BITFINEX)
 COINBASE = Wire(CoinbaseSource, "BTC-USD", formats.COINBASE)
 KRAKEN = Wire(KrakenSource, "XBTUSD", formats.KRAKEN)
-WIRES = {"bybit": BYBIT, "bitfinex": BITFINEX, "coinbase": COINBASE, "kraken": KRAKEN}
+WIRES = {"binance-usdm": BINANCE_USDM, "bybit": BYBIT, "bitfinex": BITFINEX, "coinbase": COINBASE, "kraken": KRAKEN}
 
 
 def candle(ts: int) -> tuple[int, float, float, float, float, float]:
@@ -136,7 +146,7 @@ def ask(
 
 def build(wire: Wire, url: str, base: Path, **settings: object) -> PagedSource:
     """Build a source that asks the given address and is quick to give up."""
-    model = wire.source.Settings.model_validate(QUICK | {"base_url": url} | settings)
+    model = wire.source.Settings.model_validate(QUICK | {"base_url": url} | dict(wire.settings) | settings)
     return wire.source("mine", model, base=base, kind="crypto")  # type: ignore[arg-type]
 
 

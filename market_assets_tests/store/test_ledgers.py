@@ -324,6 +324,35 @@ def test_a_symbol_is_dead_when_nobody_has_ever_had_a_bar_of_it_and_a_gap_of_it_i
     assert read("unexplained", "equity", M1, ["NEW"]).is_empty()
 
 
+def test_a_partition_is_known_by_another_instant_whenever_one_of_its_symbols_changes_whatever_the_clock_does(
+    write, clock
+):
+    def version() -> str:
+        return write("versions", "crypto", M1, ["2025-01-01"])["2025-01-01"]
+
+    write("put_judged", "crypto", M1, counts(("2025-01-01", "BTC", 10, 8, 2, 0), ("2025-01-01", "ETH", 10, 8, 2, 0)))
+    clock.now += timedelta(hours=1)
+    write("put_judged", "crypto", M1, counts(("2025-01-01", "BTC", 10, 9, 1, 0)))
+    seen = [version()]
+    clock.now -= timedelta(hours=1)
+    write("put_judged", "crypto", M1, counts(("2025-01-01", "ETH", 10, 9, 1, 0)))
+    seen.append(version())
+    write("put_judged", "crypto", M1, counts(("2025-01-01", "ETH", 10, 9, 1, 0)))
+    assert seen[0] < seen[1] == version()
+
+
+def test_a_partition_with_other_evidence_is_another_and_one_of_which_none_was_noted_is_not(write):
+    def version(evidence: str | None) -> str:
+        told = counts(("2025-01-01", "BTC", 10, 8, 2, 0)).with_columns(evidence=pl.lit(evidence, pl.String))
+        write("put_judged", "crypto", M1, told)
+        return write("versions", "crypto", M1, ["2025-01-01"])["2025-01-01"]
+
+    unknown, first, same, other = (
+        version(text) for text in (None, "two hours of no trade", "two hours of no trade", "an outage")
+    )
+    assert unknown == first == same < other
+
+
 def test_until_when_partitions_were_judged_and_for_how_many_symbols(write, read):
     assert read("newest_judged_at", "crypto", M1) is None
     early = datetime(2025, 1, 1, 12, tzinfo=UTC)

@@ -165,7 +165,7 @@ def merges(draw):
 fresh = count()
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(merges())
 def test_after_any_merges_each_bar_is_there_once_with_its_last_values(merge, stored, store, steps):
     number = next(fresh)

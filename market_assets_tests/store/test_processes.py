@@ -23,6 +23,7 @@ M1 = Timeframe.M1
 DAY = 1440
 
 COMMON = """
+import signal
 import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -30,6 +31,8 @@ import polars as pl
 from market_assets.market_time.timeframes import TS, Timeframe, Window, midnight
 from market_assets.store import Store
 
+# Whoever started the tests may have told its children to ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 store = Store(Path(sys.argv[1]), clock=lambda: datetime(2025, 3, 1, tzinfo=UTC))
 
 def say(*words):
@@ -87,8 +90,6 @@ FILLS_DAYS_ON_COMMAND = FILLS_DAYS.replace("    with store", "    sys.stdin.read
 WAITS_THEN_FILLS_DAYS = f"say('ready')\nwait()\n{FILLS_DAYS}"
 
 IS_STOPPED_IN_A_COMMIT = """
-import signal
-
 def stop(number, frame):
     raise SystemExit(7)
 
@@ -106,8 +107,6 @@ say(signal.getsignal(signal.SIGTERM) is stop, signal.getsignal(signal.SIGINT) is
 """
 
 IS_STOPPED_AT_ANY_MOMENT = """
-import signal
-
 signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
 day(0, 1.0)
 stopped = number = 0
@@ -129,8 +128,6 @@ say("stopped" if stopped else "never stopped")
 """
 
 WAITS_FOR_A_FOREIGN_PROGRAM = """
-import signal
-
 signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
 signal.setitimer(signal.ITIMER_REAL, 0.3)
 try:

@@ -1,0 +1,194 @@
+"""Candles on their grid: every bar that a series must have, with its prices or with the reason why it has none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from market_assets.fill.judge import Judge, partition_key
+from market_assets.fill.series import base_of, belongs, calendar_of, series_of
+from market_assets.market_time.partitions import Partition
+from market_assets.market_time.timeframes import TS, Timeframe, Window, literal
+from market_assets.quality.evidence import MISSING, State
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from market_assets.store import Snapshot
+    from market_assets.universe import Profile
+
+_PRICES = ("open", "high", "low", "close", "volume")
+_KEY = ["symbol", "ts"]
+
+UNKNOWN = (*MISSING, State.OUTAGE)
+"""The states of a bar of which nobody knows what happened in it; in a halted one, and in one without a trade, nothing did."""
+
+_STRETCHES = pl.Schema({"symbol": pl.String(), "start_at": TS, "end_at": TS, "state": pl.String()})
+
+
+class Grid:
+    """What one profile must have of a timeframe, read from an open store.
+
+    Args:
+        view: The store.
+        profile: The profile.
+        timeframe: A fetched or derived timeframe of it.
+        now: The present, aware: a bar that has not closed yet is none.
+        symbols: Some of its symbols; all by default.
+
+    Attributes:
+        series: The series, each from its first bar on where that is known.
+    """
+
+    def __init__(
+        self,
+        view: Snapshot,
+        profile: Profile,
+        timeframe: Timeframe,
+        now: datetime,
+        *,
+        symbols: Sequence[str] | None = None,
+    ) -> None:
+        self._view = view
+        self._profile = profile
+        self._timeframe = timeframe
+        self._base = base_of(profile, timeframe)
+        self._now = now
+        self._calendar = calendar_of(profile)
+        self._whole = sorted(series_of(profile, now, symbols), key=lambda one: one.symbol)
+        self._genesis = view.genesis(profile.name, self._base)
+        self.series = [one.since(self._genesis.get(one.symbol)) for one in self._whole]
+
+    def bars(self, window: Window) -> pl.DataFrame:
+        """Every bar whose `ts` lies in a window and that a series must have by now.
+
+        Returns:
+            symbol, ts, opens_at, closes_at (TS), session (Date), open, high, low, close, volume (null where nothing is stored), state
+            (a `State`), broken (Boolean); sorted by symbol and ts. A bar is broken where it is not known what happened in it: it is
+            absent and open, abandoned or an outage, or it is made of shorter bars of which one is.
+
+        Raises:
+            CalendarError: The window reaches beyond what the calendar knows.
+        """
+        derived = self._timeframe is not self._base
+        closed = self._calendar.bars(self._timeframe, window).filter(pl.col("closes_at") <= literal(self._now))
+        bars = pl.concat(
+            closed.filter(belongs(one.window, derived=derived)).select(
+                pl.lit(one.symbol).alias("symbol"), "ts", "opens_at", "closes_at", "session", "halted"
+            )
+            for one in self.series
+        )
+        made_of = ("bars", "bars_expected") if derived else ()
+        # A bar that somebody stored twice is one bar; the validity verdict tells of it.
+        candles = self._view.candles(self._profile.name, self._timeframe, self._symbols, window).unique(
+            _KEY, keep="last"
+        )
+        bars = bars.join(candles.select(*_KEY, *_PRICES, *made_of), on=_KEY, how="left", maintain_order="left")
+        placed = self._derived(bars) if derived else self._fetched(bars, window)
+        return placed.select(*_KEY, "opens_at", "closes_at", "session", *_PRICES, "state", "broken")
+
+    @property
+    def _symbols(self) -> list[str]:
+        return [one.symbol for one in self.series]
+
+    def _fetched(self, bars: pl.DataFrame, window: Window) -> pl.DataFrame:
+        if bars["close"].null_count() == 0:
+            return bars.with_columns(state=pl.lit(State.STORED.value), broken=pl.lit(value=False))
+        judge = Judge(
+            self._profile,
+            self._timeframe,
+            self._profile.partitions.of(self._timeframe),
+            self._calendar,
+            self._whole,
+            known_genesis=self._genesis,
+            quiet=True,
+            refetch=False,
+            now=self._now,
+        )
+        states = judge.classified(self._view, window)
+        placed = bars.join(states, on=_KEY, how="left", maintain_order="left")
+        return placed.with_columns(broken=pl.col("state").is_in(UNKNOWN))
+
+    def _derived(self, bars: pl.DataFrame) -> pl.DataFrame:
+        stored = pl.col("close").is_not_null()
+        whole = stored & (pl.col("bars") == pl.col("bars_expected"))
+        bars = bars.with_columns(
+            state=pl.when(stored).then(pl.lit(State.STORED.value)), whole=whole.fill_null(value=False)
+        )
+        unclear = bars.filter(~pl.col("whole"))
+        if unclear.is_empty():
+            return bars.with_columns(broken=pl.lit(value=False))
+        unknown = self._unknown(Window.spanning(unclear["opens_at"], unclear["closes_at"]))
+        unclear = unclear.with_columns(hidden=pl.coalesce(_overlapping(unclear, each) for each in unknown))
+        # What no ledger of the input tells of is a bar in which the market was halted, or nothing traded.
+        quiet = pl.when("halted").then(pl.lit(State.HALTED.value)).otherwise(pl.lit(State.NO_TRADE.value))
+        return bars.join(unclear.select(*_KEY, "hidden"), on=_KEY, how="left", maintain_order="left").with_columns(
+            state=pl.coalesce("state", "hidden", quiet), broken=pl.col("hidden").is_not_null()
+        )
+
+    def _unknown(self, window: Window) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The stretches of the input of which a ledger says that nobody knows them, and those that were never judged."""
+        profile, base, cadence = self._profile, self._base, self._profile.partitions.of(self._base)
+        first, last = (Partition.holding(edge.date(), cadence).window for edge in (window.start, window.end))
+        window = Window(first.start, last.end)
+        grid = self._calendar.bars(base, window)
+        gaps = self._view.gaps(profile.name, base, symbols=self._symbols, window=window)
+        absent = (
+            gaps.filter(pl.col("status").is_in(UNKNOWN))
+            .join(grid.select(first_ts="ts", start_at="opens_at"), on="first_ts")
+            .join(grid.select(last_ts="ts", end_at="closes_at"), on="last_ts")
+            .select("symbol", "start_at", "end_at", state="status")
+        )
+        judged = self._view.judged(profile.name, base).select(
+            "symbol", "judged_at", part=pl.col("partition").str.to_date()
+        )
+        unjudged = (
+            grid.group_by(partition_key(cadence))
+            .agg(start_at=pl.min("opens_at"), end_at=pl.max("closes_at"))
+            .join(pl.DataFrame({"symbol": self._symbols}), how="cross")
+            .join(judged, on=["symbol", "part"], how="left")
+            .with_columns(start_at=pl.max_horizontal("start_at", "judged_at"))
+            .filter(pl.col("start_at") < pl.col("end_at"))
+            .select("symbol", "start_at", "end_at", state=pl.lit(State.OPEN.value))
+        )
+        return absent.match_to_schema(_STRETCHES), unjudged.match_to_schema(_STRETCHES)
+
+
+def with_runs(bars: pl.DataFrame) -> pl.DataFrame:
+    """Number the unbroken stretches of the stored bars.
+
+    Args:
+        bars: What `Grid.bars` gives.
+
+    Returns:
+        The bars that are stored and not broken, with `run` (UInt32): two neighbours of a symbol share a number where no broken bar
+        lies between them, whatever else does: a closed market, a halt, minutes without a trade.
+    """
+    return (
+        bars.with_columns(breaks=pl.col("broken").cum_sum().over("symbol"))
+        .filter((pl.col("state") == State.STORED) & ~pl.col("broken"))
+        .with_columns(run=pl.struct("symbol", "breaks").rle_id())
+        .drop("breaks")
+    )
+
+
+def _overlapping(bars: pl.DataFrame, stretches: pl.DataFrame) -> pl.Series:
+    """The state of a stretch that shares an instant with each bar, null where none does; stretches of a symbol are disjoint."""
+    ends = stretches.select("symbol", "start_at", "state", last_at=pl.col("end_at") - pl.duration(microseconds=1))
+    placed = (
+        bars.select("symbol", "opens_at", "closes_at")
+        .with_row_index("place")
+        .sort("opens_at")
+        .join_asof(
+            ends.sort("last_at"),
+            left_on="opens_at",
+            right_on="last_at",
+            by="symbol",
+            strategy="forward",
+            check_sortedness=False,
+        )
+        .sort("place")
+    )
+    return placed.select(pl.when(pl.col("start_at") < pl.col("closes_at")).then("state").alias("state"))["state"]

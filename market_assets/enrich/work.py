@@ -1,0 +1,137 @@
+"""Work that makes partitions out of stored ones: in batches, each committed and counted in a job's record at once."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from contextlib import closing
+from typing import TYPE_CHECKING, ClassVar
+
+from market_assets.fill.job import Job
+from market_assets.market_time.partitions import hull
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping, Sequence
+
+    import polars as pl
+
+    from market_assets.fill.outcome import PartitionOutcome
+    from market_assets.market_time.partitions import Partition
+    from market_assets.market_time.timeframes import Timeframe, Window
+    from market_assets.store import Store, Transaction
+
+
+class Work(ABC):
+    """Makes some partitions, oldest first; to be iterated once.
+
+    Args:
+        store: Where all is kept.
+        name: Whose partitions: a profile's name, or that of what spans several.
+        timeframe: The timeframe that is made.
+        partitions: What is to be made.
+        symbols: Of which symbols.
+        run_id: Names the caller's run in `ops.jobs`.
+        trigger: How it came about: manual, backfill, update, repair, automation.
+
+    Attributes:
+        kind: What the job is called in `ops.jobs`.
+        batch_bars: Bars of all symbols that one transaction reads at the most.
+    """
+
+    kind: ClassVar[str]
+    batch_bars: ClassVar[int] = 200_000
+
+    def __init__(
+        self,
+        store: Store,
+        name: str,
+        timeframe: Timeframe,
+        partitions: list[Partition],
+        *,
+        symbols: Sequence[str],
+        run_id: str | None,
+        trigger: str,
+    ) -> None:
+        self._store = store
+        self._name = name
+        self._timeframe = timeframe
+        self._symbols = list(symbols)
+        self._run_id = run_id
+        self._trigger = trigger
+        self._job: Job | None = None
+        self.partitions = partitions
+
+    def __iter__(self) -> Generator[PartitionOutcome]:
+        with closing(self.batches()) as batches:
+            for batch in batches:
+                yield from batch
+
+    @property
+    def audit(self) -> Mapping[str, object]:
+        """What was done so far, as its row of `ops.jobs` tells it; empty where nothing was due."""
+        return {} if self._job is None else self._job.record
+
+    def batches(self) -> Generator[list[PartitionOutcome]]:
+        """The outcomes of each commit together."""
+        if not self.partitions:
+            return
+        with (
+            Job(
+                self._store,
+                kind=self.kind,
+                profile=self._name,
+                timeframe=self._timeframe,
+                symbols=self._symbols,
+                partitions=self.partitions,
+                sources={},
+                run_id=self._run_id,
+                trigger=self._trigger,
+            ) as self._job,
+            closing(self._run(self._job)) as batches,
+        ):
+            yield from batches
+            self.finish()
+
+    def _run(self, job: Job) -> Generator[list[PartitionOutcome]]:
+        about = f"{self._name} {self._timeframe}"
+        with self._store.writing(f"preparing {about}") as transaction:
+            self.prepare(transaction)
+        todo = deque(self.partitions)
+        while todo:
+            batch = [todo.popleft()]
+            size = self.size(batch[0])
+            while todo and size + self.size(todo[0]) <= self.batch_bars:
+                batch.append(todo.popleft())
+                size += self.size(batch[-1])
+            window = hull(batch)
+            with self._store.writing(f"{self.kind} {about} {window}") as transaction:
+                outcomes = self.make(transaction, batch, window, job)
+                job.count(outcomes, transaction)
+            yield outcomes
+
+    @abstractmethod
+    def prepare(self, transaction: Transaction) -> None:
+        """Make ready for the first batch: tables, and what is known of the series."""
+
+    @abstractmethod
+    def size(self, partition: Partition) -> int:
+        """How many bars a partition reads, about."""
+
+    @abstractmethod
+    def make(
+        self, transaction: Transaction, batch: Sequence[Partition], window: Window, job: Job
+    ) -> list[PartitionOutcome]:
+        """Make some partitions, the hull of which is the window; an outcome each, in their order."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Do what is due when all is made."""
+
+
+def missing_before(judged: pl.DataFrame, outcomes: Sequence[PartitionOutcome]) -> dict[str, dict[str, int]]:
+    """How many bars were missing by partition and symbol before these outcomes: all of them where nobody had judged it."""
+    known = {(key, symbol): missing for key, symbol, missing in judged.select("partition", "symbol", "missing").rows()}
+    return {
+        one.partition.key: {own.symbol: known.get((one.partition.key, own.symbol), own.expected) for own in one.counts}
+        for one in outcomes
+    }

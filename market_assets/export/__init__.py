@@ -1,0 +1,6 @@
+"""Parquet files of what the store holds, for readers that know nothing of the store."""
+
+from market_assets.export.lake import Exported, Lake
+from market_assets.export.layout import Table, tables_of
+
+__all__ = ["Exported", "Lake", "Table", "tables_of"]

@@ -1,0 +1,66 @@
+"""The list of a table's files: what each holds, and the sum by which it is known to be whole."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+FORMAT = 1
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One file, or a stretch of time without a row, which has none.
+
+    Attributes:
+        piece: What it holds: 2025-01-31, 2025-01 or 2025.
+        version: Another one as soon as the store's rows may be others, or would be written otherwise.
+        file: Its path from the table's folder on; None where there is no row.
+        rows: How many rows it has.
+        bytes: How long it is.
+        sha256: The sum of its bytes.
+        first_ts: Its oldest `ts`.
+        last_ts: Its newest one.
+        exported_at: When it was written.
+    """
+
+    piece: str
+    version: str
+    file: str | None = None
+    rows: int = 0
+    bytes: int = 0
+    sha256: str = ""
+    first_ts: datetime | None = None
+    last_ts: datetime | None = None
+    exported_at: datetime | None = None
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """A table's files.
+
+    Attributes:
+        format: How this list is to be read.
+        table: The table's name in the store.
+        partitioned_by: The hive keys of its folders.
+        columns: The columns of its files, with their types in SQL.
+        files: By piece, oldest first.
+    """
+
+    format: int = FORMAT
+    table: str
+    partitioned_by: tuple[str, ...]
+    columns: dict[str, str]
+    files: list[Entry]
+
+    def encode(self) -> bytes:
+        """As a JSON document for people and programs."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
+
+
+def decode(text: bytes) -> Manifest | None:
+    """The manifest in a document; None where it is damaged or of another format, so that all is to be written again."""
+    try:
+        manifest = msgspec.json.decode(text, type=Manifest)
+    except msgspec.MsgspecError:
+        return None
+    return manifest if manifest.format == FORMAT else None

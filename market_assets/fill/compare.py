@@ -1,0 +1,262 @@
+"""Compares what a fill has stored of the sampled partitions with what the symbols' other sources have of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from market_assets.fill.fetch import Answer, Page, raise_fault
+from market_assets.fill.series import bars_of
+from market_assets.market_time.gaps import plan_requests
+from market_assets.market_time.timeframes import literal
+from market_assets.quality.agreement import (
+    FINDING_SCHEMA,
+    Comparison,
+    agreement,
+    compare,
+    findings_of,
+    is_due,
+    is_sampled,
+    tolerance_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from market_assets.fill.fetch import Fetcher
+    from market_assets.fill.outcome import PartitionOutcome
+    from market_assets.fill.series import Series
+    from market_assets.market_time.calendars import SessionCalendar
+    from market_assets.market_time.partitions import Partition
+    from market_assets.market_time.timeframes import Timeframe
+    from market_assets.sources.base import Source
+    from market_assets.store import Store
+    from market_assets.universe import Profile, SourceSymbol
+
+Key = tuple[str, str, str]
+"""Partition, symbol and other source."""
+
+Finding = dict[str, Any]
+"""A row of FINDING_SCHEMA."""
+
+_COMPARED = ("ts", "close", "volume")
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What is to be compared: our rows of a symbol in a partition that are not the other source's own, and how to ask for its."""
+
+    partition: Partition
+    changed_at: datetime | None
+    symbol: str
+    source: str
+    other: SourceSymbol
+    ours: pl.DataFrame
+    pages: Sequence[Page]
+    volume: float | None
+    tolerance: str
+
+
+class Comparer:
+    """Asks the other sources for sampled partitions after these were committed, and adds the verdict `agreement` to their outcomes.
+
+    Each other source of the symbol is asked, those of other venues too. One that does not reach a partition is not compared there;
+    one that fails is written down as not compared, and harms nothing.
+
+    Args:
+        store: Where the candles and the findings are.
+        sources: The sources that may be asked, by name.
+        fetcher: Asks them.
+        profile: Whose candles are compared.
+        timeframe: Which of them.
+        calendar: The profile's.
+        series: The symbols that the fill asks for, from their start on.
+        refetch: Compare again whatever was compared before.
+        now: The instant as of which is judged.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        sources: Mapping[str, Source],
+        fetcher: Fetcher,
+        *,
+        profile: Profile,
+        timeframe: Timeframe,
+        calendar: SessionCalendar,
+        series: Sequence[Series],
+        refetch: bool,
+        now: datetime,
+    ) -> None:
+        self._store = store
+        self._sources = sources
+        self._fetcher = fetcher
+        self._profile = profile
+        self._timeframe = timeframe
+        self._calendar = calendar
+        self._series = {one.symbol: one for one in series}
+        self._refetch = refetch
+        self._now = now
+
+    def judged(self, outcomes: Sequence[PartitionOutcome]) -> list[PartitionOutcome]:
+        """The outcomes of a commit, those of compared partitions with one more verdict."""
+        sampled = [
+            (outcome, own.symbol)
+            for outcome in outcomes
+            for own in outcome.counts
+            if own.stored and self._is_sampled(own.symbol, outcome.partition)
+        ]
+        if not sampled:
+            return list(outcomes)
+        findings, questions = self._look(sampled)
+        fresh = self._ask(questions)
+        if fresh:
+            rows = pl.DataFrame([row for own in fresh.values() for row in own], schema=FINDING_SCHEMA)
+            with self._store.writing(f"comparing {self._profile.name} {self._timeframe}") as transaction:
+                transaction.put_agreement(self._profile.name, self._timeframe, rows)
+        found: dict[str, list[Finding]] = defaultdict(list)
+        for (partition, *_), own in sorted((findings | fresh).items()):
+            found[partition] += own
+        return [
+            replace(outcome, verdicts=(*outcome.verdicts, agreement(found[outcome.partition.key])))
+            if outcome.partition.key in found
+            else outcome
+            for outcome in outcomes
+        ]
+
+    def _is_sampled(self, symbol: str, partition: Partition) -> bool:
+        share = self._profile.agreement.sample
+        return len(self._profile.symbols[symbol].choices) > 1 and is_sampled(
+            self._profile.name, symbol, self._timeframe, partition.key, share
+        )
+
+    def _look(
+        self, sampled: Sequence[tuple[PartitionOutcome, str]]
+    ) -> tuple[dict[Key, list[Finding]], list[_Question]]:
+        """What earlier comparisons came to that still counts, and what is to be compared now."""
+        profile, timeframe, kind = self._profile, self._timeframe, self._profile.kind.value.lower()
+        known: dict[Key, list[Finding]] = defaultdict(list)
+        still: dict[Key, list[Finding]] = {}
+        questions: list[_Question] = []
+        with self._store.reading(f"looking for what to compare of {profile.name} {timeframe}") as view:
+            keys = list(dict.fromkeys(outcome.partition.key for outcome, _ in sampled))
+            for row in view.agreement(profile.name, timeframe, keys).iter_rows(named=True):
+                known[row["partition"], row["symbol"], row["other"]].append(row)
+            for outcome, symbol in sampled:
+                partition = outcome.partition
+                rows = view.candles(profile.name, timeframe, [symbol], partition.window)
+                choices = profile.symbols[symbol].choices
+                for rank, other in enumerate(choices):
+                    ours = _comparable(rows, other.source, [each.source for each in choices[:rank]])
+                    if ours.is_empty():
+                        continue
+                    key = partition.key, symbol, other.source
+                    if key in known:
+                        still[key] = known[key]
+                    traits = None if other.source not in self._sources else self._sources[other.source].traits
+                    if symbol not in self._series or traits is None or timeframe not in traits.timeframes_for(kind):
+                        continue
+                    question = self._question(outcome, symbol, other, ours, traits.page_size)
+                    if self._refetch or is_due(
+                        known.get(key, []),
+                        end=partition.window.end,
+                        now=self._now,
+                        changed_at=question.changed_at,
+                        tolerance=question.tolerance,
+                        every=profile.agreement.every,
+                    ):
+                        questions.append(question)
+        return still, questions
+
+    def _question(
+        self, outcome: PartitionOutcome, symbol: str, other: SourceSymbol, ours: pl.DataFrame, page_size: int
+    ) -> _Question:
+        partition = outcome.partition
+        settings, own = self._profile.agreement, self._profile.symbols[symbol]
+        source = str(ours["source"].value_counts(sort=True)["source"][0])
+        # Of two venues, and where nobody counts what was traded, volumes are of different things.
+        counted = self._profile.prices.real_volume and own.is_one_venue(source, other.source)
+        volume = settings.volume if counted else None
+        bars = bars_of(self._calendar, self._timeframe, partition.window, [self._series[symbol]], self._now)["ts"]
+        return _Question(
+            partition,
+            None if outcome.version is None else datetime.fromisoformat(outcome.version),
+            symbol,
+            source,
+            other,
+            ours,
+            [
+                Page(symbol, (other,), window, wanted=inside, bars=inside.to_frame(), unfinished=bars.clear())
+                for window in plan_requests(bars, self._timeframe, page_size)
+                for inside in [bars.filter(bars.is_between(literal(window.start), literal(window.end), closed="left"))]
+            ],
+            volume,
+            tolerance_of(settings.close, volume),
+        )
+
+    def _ask(self, questions: Sequence[_Question]) -> dict[Key, list[Finding]]:
+        """Ask for everything at once, and compare; what is not answered in the time that there is is left out."""
+        pages = [page for question in questions for page in question.pages]
+        queue, answers = self._fetcher.submit(pages), {}
+        for _ in pages:
+            answer = queue.get()
+            if isinstance(answer, BaseException):
+                raise_fault(answer)
+            answers[id(answer.page)] = answer
+        found = {}
+        for question in questions:
+            result = self._result(question, [answers[id(page)] for page in question.pages])
+            if result is not None:
+                partition = question.partition
+                about = {
+                    "partition": partition.key,
+                    "symbol": question.symbol,
+                    "source": question.source,
+                    "other": question.other.source,
+                    "tolerance": question.tolerance,
+                    "until_ts": min(self._now, partition.window.end).replace(tzinfo=None),
+                    # Never before the rows that were compared, which this fill itself may have brought.
+                    "checked_at": max(self._now, question.changed_at or self._now).replace(tzinfo=None),
+                }
+                found[partition.key, question.symbol, question.other.source] = findings_of(result, about)
+        return found
+
+    def _result(self, question: _Question, answers: Sequence[Answer]) -> Comparison | str | None:
+        """What came of a question: a comparison, why there is none, or None where nothing is to be said."""
+        if any(answer.late for answer in answers):
+            return None
+        if errors := dict.fromkeys(error for answer in answers for error in answer.errors):
+            return "; ".join(errors)
+        spoken = [window for answer in answers for window, _ in answer.spoken]
+        if not spoken:
+            return None
+        ours = question.ours.filter(pl.any_horizontal(window.holds() for window in spoken)).select(_COMPARED)
+        theirs = [candles.select(_COMPARED) for answer in answers for _, candles in answer.candles]
+        result = compare(
+            ours,
+            pl.concat(theirs) if theirs else ours.clear(),
+            self._timeframe,
+            close=self._profile.agreement.close,
+            volume=question.volume,
+        )
+        if result.compared or result.disagreements:
+            return result
+        return f"{question.other.source} has none of the {len(ours):,} bars"
+
+
+def _comparable(rows: pl.DataFrame, other: str, preferred: Sequence[str]) -> pl.DataFrame:
+    """The rows that can be compared with what another source has.
+
+    Where that one has given rows itself, others that come after it have given only what it lacks.
+
+    Args:
+        rows: What is stored of a partition: ts, close, volume, source.
+        other: The other source.
+        preferred: The sources that come before it.
+    """
+    ours = rows.filter(pl.col("source") != other)
+    return ours if len(ours) == len(rows) else ours.filter(pl.col("source").is_in(preferred))

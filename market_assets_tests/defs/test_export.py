@@ -1,0 +1,113 @@
+"""The lake as assets: there when the universe switches it on, and up to date after what changes candles."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import polars as pl
+import pytest
+import yaml
+
+from market_assets.defs.export import export_key
+from market_assets.defs.runs import RangeRun, execute, execute_asset
+from market_assets.market_time.timeframes import Timeframe
+from market_assets.universe import load_universe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from market_assets.practice.vendor import PracticeVendor
+    from market_assets_tests.defs.ground import Ground
+
+KEY = export_key("kept")
+NOON = datetime(2025, 3, 1, 12, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def lake(ground: Ground, vendor: Callable[..., PracticeVendor]) -> Ground:
+    """A week of hours and what is made of them, and a universe that wants them exported."""
+    ground.keep(vendor(), "{timeframes: {fetch: [1h], derive: [4h], returns: [1h]}}")
+    path = ground.home / "universe.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "export": {"folder": "files"}}))
+    ground.universe = load_universe(path, environ={})
+    ground._define()
+    return ground
+
+
+def export(ground: Ground) -> dict[str, Any]:
+    """Run the asset, and give what the UI shows of it."""
+    _, success = execute_asset(ground.definitions, ground.instance, KEY, config={})
+    assert success
+    event = ground.instance.get_latest_materialization_event(KEY)
+    assert event is not None
+    assert event.asset_materialization is not None
+    return {name: value.value for name, value in event.asset_materialization.metadata.items()}
+
+
+def requested(ground: Ground, cursor: object, after: timedelta) -> tuple[bool, object]:
+    result = dg.evaluate_automation_conditions(
+        ground.definitions, ground.instance, cursor=cursor, evaluation_time=NOON + after
+    )
+    return result.get_num_requested(KEY) > 0, result.cursor
+
+
+def test_without_the_key_there_is_no_asset(ground: Ground) -> None:
+    ground.keep()
+    assert not any(
+        KEY in each.keys for each in ground.definitions.assets or () if isinstance(each, dg.AssetsDefinition)
+    )
+
+
+def test_it_writes_what_is_stored_and_says_what_it_wrote(lake: Ground) -> None:
+    lake.fill("2025-02-03", "2025-02-04")
+    lake.run("4h", "2025-02-03", "2025-02-04")
+    shown = export(lake)
+    folder = lake.home / "files" / "kept"
+    assert shown["folder"] == str(folder)
+    assert (shown["files_written"], shown["files"], shown["dagster/row_count"]) == (2, 2, 2 * 2 * (24 + 6))
+    assert pl.scan_parquet(folder / "candles_1h").collect().height == 2 * 2 * 24
+    rows = {record.data["table"]: record.data for record in shown["tables"].records}
+    assert list(rows) == ["kept.candles_1h", "kept.candles_4h"], "returns were not made yet"
+    assert rows["kept.candles_4h"]["bytes"] == sum(
+        path.stat().st_size for path in (folder / "candles_4h").rglob("*.parquet")
+    )
+    again = export(lake)
+    assert (again["files_written"], again["files"]) == (0, 2)
+
+
+def test_it_depends_on_every_table_that_it_exports(lake: Ground) -> None:
+    node = lake.definitions.resolve_asset_graph().get(KEY)
+    assert {key.to_user_string() for key in node.parent_keys} == {
+        "kept/candles_1h",
+        "kept/candles_4h",
+        "kept/returns_1h",
+    }
+
+
+def test_a_change_requests_it_at_the_next_tick_and_a_fill_that_changed_nothing_does_not(lake: Ground) -> None:
+    asked, cursor = requested(lake, None, timedelta())
+    assert not asked
+    lake.fill("2025-02-03", "2025-02-05")
+    lake.run("4h", "2025-02-03", "2025-02-05")
+    asked, cursor = requested(lake, cursor, timedelta(minutes=2))
+    assert not asked, "no quarter of an hour has passed"
+    asked, cursor = requested(lake, cursor, timedelta(minutes=15))
+    assert asked
+    export(lake)
+    asked, cursor = requested(lake, cursor, timedelta(minutes=30))
+    assert not asked
+    lake.fill("2025-02-05", refetch=True)
+    asked, cursor = requested(lake, cursor, timedelta(minutes=45))
+    assert not asked
+    with lake.store_resource.get_connection() as connection:
+        connection.execute("DELETE FROM kept.candles_1h WHERE ts = '2025-02-05 05:00' AND symbol = 'BTC'")
+    lake.fill("2025-02-05")
+    lake.run("4h", "2025-02-05")
+    asked, cursor = requested(lake, cursor, timedelta(minutes=60))
+    assert not asked, "the returns are to be made first"
+    run = RangeRun("kept", (Timeframe.H1,), ("2025-02-05", "2025-02-06"), "returns")
+    assert execute(lake.definitions, lake.instance, run, config={}, done=lambda: None)[1]
+    asked, _ = requested(lake, cursor, timedelta(minutes=62))
+    assert asked

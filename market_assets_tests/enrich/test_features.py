@@ -1,0 +1,352 @@
+"""Features are what TA-Lib makes of the whole history, however it is cut; they look nowhere ahead, and are null where they would be wrong."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from market_assets.enrich.features import _FAMILIES, compute, features_of, reach_of
+from market_assets.enrich.rolling import rolling_moments, rolling_sum
+from market_assets.market_time.calendars import load_calendar
+from market_assets.market_time.timeframes import Timeframe, Window
+from market_assets.universe import FeatureSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+M1, H1, D1 = Timeframe.M1, Timeframe.H1, Timeframe.D1
+ALL = features_of(FeatureSettings(), M1)
+SHORT = features_of(
+    FeatureSettings.model_validate(
+        {
+            "simple_return": [1, 5], "log_return": [3], "volatility": [5, 30], "parkinson": [7], "garman_klass": [6], "atr": [3], "rsi": [2, 3],
+            "macd": [[2, 5, 3]], "bb": [[8, 2.5]], "sma": [4, 50], "ema": [3, 9], "adx": [3], "obv": [6], "mfi": [4], "zscore": [2, 12],
+            "volume_ratio": [5], "drawdown": [9],
+        }
+    ),
+    M1,
+)  # fmt: skip
+
+
+def candles(
+    close: Sequence[float] | np.ndarray,
+    *,
+    volume: Sequence[float | None] | np.ndarray | float | None = 1.0,
+    spread: float = 0.0,
+    **columns: object,
+) -> pl.DataFrame:
+    """Minutes of one symbol that never closes; `columns` take the place of those that are made."""
+    close = np.asarray(close, float)
+    before = np.concatenate((close[:1], close[:-1]))
+    first = datetime.fromisoformat("2025-03-03")
+    ts = pl.datetime_range(first, first + timedelta(minutes=len(close) - 1), "1m", eager=True)
+    frame = pl.DataFrame({"ts": ts, "close": close, "open": before})
+    return frame.select(
+        pl.lit("BTC").alias("symbol"), "ts", opens_at="ts", closes_at=pl.col("ts") + pl.duration(minutes=1), session=pl.col("ts").dt.date(),
+        open="open", high=pl.max_horizontal("open", "close") + spread, low=pl.min_horizontal("open", "close") - spread, close="close",
+        volume=pl.lit(volume, pl.Float64) if volume is None or isinstance(volume, float) else pl.Series(volume, dtype=pl.Float64), run=pl.lit(0),
+    ).with_columns(**columns)  # fmt: skip
+
+
+def column(bars: pl.DataFrame, name: str) -> list[float | None]:
+    return compute(bars, tuple(one for one in (*ALL, *SHORT) if one.name == name)[:1])[name].to_list()
+
+
+# Which there are
+
+
+def test_every_feature_of_the_settings_is_made_and_said_in_words():
+    assert list(FeatureSettings.model_fields) == list(_FAMILIES)
+    names = [one.name for one in ALL]
+    assert len(names) == len(set(names)) >= 20
+    assert {"ema_12", "macd_12_26_9", "macd_signal_12_26_9", "bb_upper_20_2", "vwap"} <= set(names)
+    assert all(one.words and one.words[0].isupper() and not one.words.endswith(".") for one in ALL)
+
+
+def test_what_is_left_out_is_no_column_and_a_day_has_no_average_price_by_session():
+    given = FeatureSettings.model_validate(
+        {name: False if isinstance(value, bool) else [] for name, value in FeatureSettings().model_dump().items()}
+        | {"bb": [[10, 2.5]], "vwap": True}
+    )
+    bands = ["bb_upper_10_2_5", "bb_middle_10_2_5", "bb_lower_10_2_5"]
+    assert [one.name for one in features_of(given, H1)] == [*bands, "vwap"]
+    assert [one.name for one in features_of(given, D1)] == bands
+    assert compute(candles([1, 2, 3]), ()).columns == ["symbol", "ts"]
+    assert reach_of(()) == 0
+
+
+# The same as TA-Lib called on the whole history
+
+
+def oracle(bars: pl.DataFrame) -> dict[str, np.ndarray]:
+    talib = pytest.importorskip("talib")
+    high, low, close, volume = (bars[name].fill_null(np.nan).to_numpy() for name in ("high", "low", "close", "volume"))
+    made = {f"ema_{n}": talib.EMA(close, n) for n in (12, 26, 50)} | {
+        f"sma_{n}": talib.SMA(close, n) for n in (10, 20, 50)
+    }
+    made |= {
+        "rsi_14": talib.RSI(close, 14),
+        "atr_14": talib.ATR(high, low, close, 14),
+        "adx_14": talib.ADX(high, low, close, 14),
+    }
+    made |= zip(("macd_12_26_9", "macd_signal_12_26_9", "macd_hist_12_26_9"), talib.MACD(close, 12, 26, 9), strict=True)
+    made |= zip(("bb_upper_20_2", "bb_middle_20_2", "bb_lower_20_2"), talib.BBANDS(close, 20, 2.0, 2.0), strict=True)
+    made["simple_return_1"] = talib.ROCP(close, 1)
+    with np.errstate(invalid="ignore"):
+        made["zscore_20"] = (close - talib.SMA(close, 20)) / talib.STDDEV(close, 20)
+    made["drawdown_60"] = close / talib.MAX(close, 60) - 1
+    if not np.isnan(volume).any():
+        balance = talib.OBV(close, volume)
+        made["mfi_14"] = talib.MFI(high, low, close, volume, 14)
+        made["obv_20"] = np.concatenate((np.full(20, np.nan), balance[20:] - balance[:-20]))
+        made["volume_ratio_20"] = volume / talib.SMA(volume, 20)
+    return made
+
+
+REAL = {
+    "minutes of bitcoin": ("crypto/binance-spot__BTCUSDT__1m.parquet", 20_000),
+    "an hour of bitcoin with a stop": ("crypto/binance-spot-2023outage__BTCUSDT__1m.parquet", 10_000),
+    "days of SPY since 1998": ("equity/lean__SPY__1d.parquet", 10_000),
+    "hours of euro without volume": ("forex/lean-oanda-bid__EURUSD__1h.parquet", 20_000),
+    "minutes of a future": ("futures/lean__ESZ3__1m.parquet", 10_000),
+}
+
+
+@pytest.mark.parametrize(("path", "rows"), REAL.values(), ids=REAL)
+def test_features_of_a_real_history_are_those_of_talib_called_on_the_whole(path: str, rows: int, shared: Path):
+    bars = pl.read_parquet(shared / "data" / path).sort("ts").head(rows)
+    bars = bars.select(
+        pl.lit("X").alias("symbol"), "ts", opens_at="ts", closes_at=pl.col("ts"), session=pl.col("ts").dt.date(),
+        open="open", high="high", low="low", close="close", volume=pl.col("volume").cast(pl.Float64), run=pl.lit(0),
+    )  # fmt: skip
+    made, theirs = compute(bars, ALL), oracle(bars)
+    assert len(theirs) >= 16
+    for name, values in theirs.items():
+        ours = made[name].fill_null(np.nan).to_numpy()
+        scale = _scale(name, bars)
+        defined = np.isfinite(values)
+        nulls = np.isnan(ours) & defined
+        # Where TA-Lib has a value and we do not, its value is 0 for nothing at all.
+        assert not nulls.any() or name in {"mfi_14", "rsi_14"}, name
+        assert not (np.isfinite(ours) & ~defined).any() or name == "zscore_20", name
+        both = defined & ~nulls
+        assert both.sum() > 0.9 * len(bars), name
+        np.testing.assert_array_less(np.abs(ours - values)[both], (1e-9 * scale + 1e-9)[both], err_msg=name)
+
+
+def _scale(name: str, bars: pl.DataFrame) -> np.ndarray:
+    """What an error is to be small beside: the price for what is a price, the volume for what is a volume, else 1."""
+    price = bars["high"].abs().rolling_max(60, min_samples=1).to_numpy()
+    if name.startswith(("ema", "sma", "atr", "macd", "bb", "vwap")):
+        return price
+    if name.startswith("obv"):
+        return bars["volume"].fill_null(0).rolling_sum(60, min_samples=1).to_numpy() + 1.0
+    if name.startswith("volume_ratio"):
+        return bars["volume"].fill_null(0).rolling_max(60, min_samples=1).to_numpy() + 1.0
+    return np.ones(len(bars))
+
+
+# However the history is cut
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> pl.DataFrame:
+    """A thousand minutes with everything that is hard on arithmetic: stretches that stand still, spikes, tiny moves of large prices, gaps."""
+    stretch = st.tuples(st.sampled_from(["walk", "tiny", "still", "spike", "jump", "range"]), st.integers(1, 160))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    price = draw(st.sampled_from([1e5, 1.0, 1e-9]))
+    closes, volumes = [price], [1.0]
+    for kind, length in draw(st.lists(stretch, min_size=8, max_size=14)):
+        last = closes[-1]
+        if kind == "walk":
+            closes += list(last * np.exp(np.cumsum(rng.normal(0, 1e-3, length))))
+        elif kind == "tiny":
+            closes += list(last * (1 + 1e-8 * np.cumsum(rng.integers(-1, 2, length))))
+        elif kind == "still":
+            closes += [last] * length
+        elif kind == "spike":
+            closes += [last * 10, last]
+        elif kind == "jump":
+            closes += [last * (1 + rng.normal(0, 0.2) % 1)]
+        else:
+            closes += list(last * (1 + 1e-5 * (np.arange(length) % 3)))
+        volumes += list(rng.choice([0.0, 1e-3, 1.0, 1e12], len(closes) - len(volumes), p=[0.2, 0.3, 0.49, 0.01]))
+    bars = candles(closes, volume=volumes, spread=0.0)
+    gaps = sorted(draw(st.sets(st.integers(1, len(bars) - 1), max_size=2)))
+    return bars.with_columns(run=pl.Series(np.searchsorted(gaps, np.arange(len(bars)), side="right")))
+
+
+@settings(max_examples=40)
+@given(histories(), st.data())
+def test_no_feature_depends_on_how_the_history_was_cut(bars: pl.DataFrame, data: st.DataObject):
+    whole = compute(bars, SHORT)
+    cut = data.draw(st.integers(0, len(bars) - 1), "cut")
+    # A partition reads back to the session's first bar.
+    session = int(bars["session"].search_sorted(bars["session"][cut]))
+    for reach, features in groupby(sorted(SHORT, key=lambda one: one.reach), key=lambda one: one.reach):
+        several = tuple(features)
+        start = min(max(0, cut - reach), session if reach == 0 else len(bars))
+        part = compute(bars.slice(start), several).slice(cut - start)
+        for one in several:
+            ours, theirs = part[one.name], whole[one.name].slice(cut)
+            assert ours.is_null().equals(theirs.is_null()), one.name
+            error = (ours - theirs).abs().fill_null(0).to_numpy()
+            relative = one.name.startswith(("volatility", "parkinson", "garman", "atr", "simple", "log"))
+            scale = _scale(one.name, bars)[cut:]
+            if relative:
+                scale = np.maximum(theirs.abs().fill_null(0).to_numpy(), 1e-12 * scale)
+            np.testing.assert_array_less(error, 1e-9 * scale + 1e-300, err_msg=one.name)
+
+
+@settings(max_examples=20)
+@given(histories(), st.data())
+def test_no_feature_looks_ahead(bars: pl.DataFrame, data: st.DataObject):
+    end = data.draw(st.integers(1, len(bars)), "end")
+    assert_frame_equal(compute(bars.head(end), SHORT), compute(bars, SHORT).head(end), check_exact=True)
+
+
+@settings(max_examples=40)
+@given(histories(), st.sampled_from([1.0, -1.0]), st.booleans())
+def test_nothing_is_stored_that_is_no_number(bars: pl.DataFrame, sign: float, volume):
+    bars = bars.with_columns(pl.col("open", "close") * sign, high=pl.col("high" if sign > 0 else "low") * sign, low=pl.col("low" if sign > 0 else "high") * sign)  # fmt: skip
+    bars = bars if volume else bars.with_columns(volume=pl.lit(None, pl.Float64))
+    made = compute(bars, SHORT).drop("symbol", "ts")
+    assert made.select(pl.all().is_finite().all()).row(0) == (True,) * made.width
+    if not volume:
+        assert all(made[name].null_count() == len(bars) for name in ("obv_6", "mfi_4", "vwap", "volume_ratio_5"))
+    if sign < 0:
+        assert all(made[name].null_count() == len(bars) for name in ("log_return_3", "volatility_5", "drawdown_9"))
+    assert made["ema_3"].null_count() < len(bars)
+
+
+values = st.lists(st.sampled_from([0.0, 1e-9, 1e-3, 1.0, 99_999.999, 1e5, 1e12]) | st.floats(-1e6, 1e6), max_size=80)
+
+
+@settings(max_examples=100)
+@given(values, st.integers(1, 12))
+def test_a_window_is_as_exact_as_if_it_stood_alone(values: list[float], n: int):
+    column = np.array(values)
+    sums, (means, distances, deviations) = rolling_sum(column, n), rolling_moments(column, n)
+    assert all(len(one) == len(values) for one in (sums, means, distances, deviations))
+    for end in range(len(values)):
+        own = column[max(end - n + 1, 0) : end + 1]
+        if len(own) < n:
+            assert np.isnan([sums[end], means[end], deviations[end]]).all()
+            continue
+        assert sums[end] == pytest.approx(own.sum(), rel=1e-9, abs=1e-12 * np.abs(own).sum())
+        spread = (own - own[0]).std()
+        assert deviations[end] == pytest.approx(spread, rel=1e-9, abs=1e-300)
+        assert distances[end] == pytest.approx(own[-1] - own.mean(), abs=1e-9 * spread + 1e-15 * np.abs(own).max())
+        assert (spread == 0) == (deviations[end] == 0)
+
+
+# Null and not wrong
+
+
+def test_what_reaches_over_a_gap_is_null_and_all_begins_again_behind_it():
+    closes = 100 + np.sin(np.arange(200.0))
+    bars = candles(closes, spread=1.0, run=pl.Series([0] * 80 + [1] * 120))
+    made, second = compute(bars, SHORT), compute(bars.slice(80), SHORT)
+    session = {"vwap"}
+    assert_frame_equal(made.slice(80).drop(session), second.drop(session))
+    lacks = {one.name: second[one.name].null_count() for one in SHORT if one.name not in {"overnight_return", *session}}
+    assert lacks == {
+        "simple_return_1": 1, "simple_return_5": 5, "log_return_3": 3, "intraday_return": 1, "volatility_5": 5, "volatility_30": 30,
+        "parkinson_7": 6, "garman_klass_6": 5, "atr_3": 3, "rsi_2": 2, "rsi_3": 3, "macd_2_5_3": 6, "macd_signal_2_5_3": 6,
+        "macd_hist_2_5_3": 6, "bb_upper_8_2_5": 7, "bb_middle_8_2_5": 7, "bb_lower_8_2_5": 7, "sma_4": 3, "sma_50": 49, "ema_3": 2, "ema_9": 8,
+        "adx_3": 5, "obv_6": 6, "mfi_4": 4, "zscore_2": 1, "zscore_12": 11, "volume_ratio_5": 4, "drawdown_9": 8,
+    }  # fmt: skip
+
+
+def test_a_price_that_stands_still_has_no_strength_and_no_score():
+    still = candles([100.0] * 50)
+    for name in ("rsi_14", "zscore_20", "mfi_14"):
+        assert column(still, name) == [None] * 50
+    assert column(still, "bb_upper_20_2")[-1] == 100.0
+    assert column(still, "volatility_20")[-1] == 0.0
+    assert column(still, "drawdown_60") == [None] * 50
+    # As TA-Lib, as long as more than rounding is left of the last move; then nothing, where it goes on with that.
+    stopped = candles([100.0, 101.0, 100.5] + [100.5] * 40)
+    rsi = column(stopped, "rsi_2")
+    assert rsi[:2] == [None, None]
+    assert rsi[2:22] == pytest.approx([200 / 3] * 20)
+    assert rsi[22:] == [None] * 21
+
+
+@pytest.mark.parametrize("unit", [1.0, 2.0**-40])
+def test_the_unit_of_the_price_changes_no_index(unit: float):
+    closes = (100 + np.cumsum(np.random.default_rng(3).integers(-2, 3, 300))) * unit
+    bars = candles(closes, spread=unit)
+    for name in ("rsi_14", "adx_14", "mfi_14", "zscore_20"):
+        assert column(bars, name)[-1] == pytest.approx(
+            column(bars.with_columns(pl.col("open", "high", "low", "close") / unit), name)[-1]
+        )
+
+
+def test_a_market_without_volume_has_all_features_but_those_of_volume():
+    bars = candles(100 + np.sin(np.arange(100.0)), volume=None, spread=1.0)
+    made = compute(bars, ALL)
+    empty = {name for name in made.columns if made[name].null_count() == len(bars)}
+    assert empty == {"obv_20", "mfi_14", "vwap", "volume_ratio_20", "overnight_return"}
+
+
+# Sessions
+
+
+def _equity(timeframe: Timeframe = Timeframe.M30) -> pl.DataFrame:
+    """Two sessions of New York, prices 100, 101, ...; the second opens 5 above the last close."""
+    bars = load_calendar("XNYS").bars(timeframe, Window.of_days(date(2025, 3, 6), date(2025, 3, 8)))
+    close = pl.Series(100.0 + np.arange(len(bars)))
+    first = bars["session"] == bars["session"][0]
+    return bars.select(
+        pl.lit("SPY").alias("symbol"), "ts", "opens_at", "closes_at", "session", open=close.shift(1).fill_null(99.0) + 5.0 * (~first & first.shift(1)).cast(pl.Float64),
+        high=close + 6, low=close - 6, close=close, volume=pl.Series(1.0 + np.arange(len(bars))), run=pl.lit(0),
+    )  # fmt: skip
+
+
+def test_what_happens_overnight_is_told_apart_from_what_happens_in_the_session():
+    bars = _equity()
+    made = compute(bars, ALL)
+    opening = int(bars["session"].search_sorted(bars["session"][-1]))
+    overnight = made["overnight_return"].to_list()
+    last, opened, close = bars["close"][opening - 1], bars["open"][opening], bars["close"][opening]
+    assert overnight[opening] == pytest.approx(5 / last)
+    assert made["intraday_return"][opening] == pytest.approx(close / opened - 1)
+    assert [at for at, value in enumerate(overnight) if value is not None] == [opening]
+    both = (1 + made["overnight_return"].fill_null(0)) * (1 + made["intraday_return"]) - 1
+    np.testing.assert_allclose(both[1:].to_numpy(), made["simple_return_1"][1:].to_numpy(), rtol=1e-9)
+
+
+def test_a_market_that_never_closes_has_no_night():
+    assert column(candles(np.arange(1.0, 3000.0)), "overnight_return") == [None] * 2999
+
+
+def test_the_average_price_by_volume_begins_again_with_each_session():
+    bars = _equity()
+    average = column(bars, "vwap")
+    per_session = len(bars) // 2
+    for start in (0, per_session):
+        own = bars.slice(start, per_session)
+        money = (own["high"] + own["low"] + own["close"]) / 3 * own["volume"]
+        expected = (money.cum_sum() / own["volume"].cum_sum()).to_list()
+        assert average[start : start + per_session] == pytest.approx(expected)
+
+
+def test_a_session_of_which_something_is_unknown_has_no_average_price_from_there_on():
+    bars = (
+        _equity()
+        .with_columns(torn=pl.int_range(pl.len()) == 3)
+        .with_columns(torn=pl.col("torn").cum_max().over("session"))
+    )
+    known = [value is not None for value in column(bars, "vwap")]
+    half = len(bars) // 2
+    assert known == [True] * 3 + [False] * (half - 3) + [True] * half

@@ -1,0 +1,734 @@
+"""Binance's archives: real candles in zips of its form, on a server of our own, with all that can be wrong with them."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+import struct
+import zipfile
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from market_assets.errors import SourceError
+from market_assets.fill import Fill
+from market_assets.market_time.timeframes import TS, Timeframe, Window
+from market_assets.sources.base import CANDLE_SCHEMA, build_source, venue_of
+from market_assets.sources.binance import BinanceSettings
+from market_assets.sources.binance_archive import BinanceArchiveSettings, BinanceArchiveSource, unpack
+from market_assets.sources.configured import source_of
+from market_assets.store import Store
+from market_assets.universe import load_universe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+QUICK = {"rate": None, "backoff": 0, "retries": 1, "timeout": 2, "total_timeout": 2, "max_elapsed": 5}
+HEADER = "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote_volume,ignore\n"
+NOW = datetime(2025, 8, 18, 18, 15, tzinfo=UTC)
+JUNE = Window(datetime(2025, 6, 1, tzinfo=UTC), datetime(2025, 7, 1, tzinfo=UTC))
+MONTH = "data/spot/monthly/klines/BTCUSDT/15m/BTCUSDT-15m-2025-06.zip"
+DAY = timedelta(days=1)
+REFUSED = b'{"code":-1121,"msg":"Invalid symbol."}'
+
+
+def day(text: str) -> Window:
+    start = datetime.fromisoformat(text).replace(tzinfo=UTC)
+    return Window(start, start + DAY)
+
+
+def daily(text: str, timeframe: str = "15m") -> str:
+    return f"data/spot/daily/klines/BTCUSDT/{timeframe}/BTCUSDT-{timeframe}-{text}.zip"
+
+
+def lines(candles: pl.DataFrame, *, unit: str = "us", header: bool = False) -> bytes:
+    """The candles as an archive writes them: twelve cells a line, prices with eight places."""
+    cells = [
+        pl.col("ts").dt.epoch(unit),
+        *(pl.col(name) for name in ("open", "high", "low", "close", "volume")),
+        *(pl.lit(text).alias(text) for text in ("1735689659999999", "1.5", "7", "0.5", "0.25", "0")),
+    ]
+    return (HEADER if header else "").encode() + candles.select(cells).write_csv(include_header=False).encode()
+
+
+def packed(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """A zip of some files."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as pack:
+        for name, text in members.items():
+            pack.writestr(name, text)
+    return buffer.getvalue()
+
+
+def member(path: str) -> str:
+    return path.rpartition("/")[2].replace(".zip", ".csv")
+
+
+@dataclass
+class Vision:
+    """Binance as it is asked for archives and over REST; an instance is a handler of the server.
+
+    Attributes:
+        files: What it has at which path; a function is called for each request.
+        live: What it gives over REST.
+        refusal: Status and body of every answer over REST, in place of candles.
+        log: The paths asked for, and `rest <first bar> <limit>`.
+    """
+
+    live: pl.DataFrame = field(default_factory=CANDLE_SCHEMA.to_frame)
+    files: dict[str, bytes | Callable[[], bytes]] = field(default_factory=dict)
+    refusal: tuple[int, bytes] | None = None
+    log: list[str] = field(default_factory=list)
+
+    def publish(self, path: str, candles: pl.DataFrame, **form: object) -> None:
+        self.put(path, packed({member(path): lines(candles, **form)}))
+
+    def put(self, path: str, body: bytes) -> None:
+        self.files[path] = body
+        self.files[f"{path}.CHECKSUM"] = f"{sha256(body).hexdigest()}  {path.rpartition('/')[2]}\n".encode()
+
+    async def __call__(self, request: bytes, writer: asyncio.StreamWriter) -> None:
+        url = urlsplit(request.split()[1].decode())
+        path = unquote(url.path).lstrip("/")
+        if path in {"api/v3/klines", "fapi/v1/klines"}:
+            status, body = self.klines(dict(parse_qsl(url.query)))
+        else:
+            self.log.append(path)
+            found = self.files.get(path)
+            body = found() if callable(found) else found
+            status = 200 if body is not None else 404
+            body = body if body is not None else b"<Error><Code>NoSuchKey</Code></Error>"
+        writer.write(f"HTTP/1.1 {status} X\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body)
+
+    def klines(self, query: dict[str, str]) -> tuple[int, bytes]:
+        first, limit = int(query["startTime"]), int(query["limit"])
+        self.log.append(f"rest {datetime.fromtimestamp(first / 1000, UTC):%Y-%m-%d %H:%M} {limit}")
+        if self.refusal is not None:
+            return self.refusal
+        last = int(query.get("endTime", 10**15))
+        rows = self.live.filter(pl.col("ts").dt.epoch("ms").is_between(first, last)).head(limit)
+        cells = [[ts, *map(str, numbers)] for ts, *numbers in rows.with_columns(pl.col("ts").dt.epoch("ms")).rows()]
+        return 200, json.dumps(cells).encode()
+
+
+@pytest.fixture(scope="module")
+def bitcoin(shared) -> pl.DataFrame:
+    """Quarters of an hour of spot, from May to the 18th of August 2025."""
+    return real(shared, "binance-spot__BTCUSDT__15m")
+
+
+def real(shared, name: str) -> pl.DataFrame:
+    return pl.read_parquet(shared / "data" / "crypto" / f"{name}.parquet").select(CANDLE_SCHEMA.names())
+
+
+def within(candles: pl.DataFrame, window: Window) -> pl.DataFrame:
+    return candles.filter(window.holds())
+
+
+@pytest.fixture
+def vision(bitcoin) -> Vision:
+    """A vendor that has everything over REST, and the archive of June."""
+    vision = Vision(live=bitcoin)
+    vision.publish(MONTH, within(bitcoin, JUNE))
+    return vision
+
+
+@pytest.fixture
+def build(serve, tmp_path):
+    """Build a source that asks a vendor; all of a test ask the same server and keep their zips in the same cache."""
+    urls: dict[int, str] = {}
+
+    def build(vision, *, now=NOW, **more) -> BinanceArchiveSource:
+        if id(vision) not in urls:
+            urls[id(vision)] = serve(vision).url
+        asked = QUICK | {"base_url": urls[id(vision)]}
+        model = BinanceArchiveSettings.model_validate(asked | {"rest": asked, "cache": "zips"} | more)
+        return BinanceArchiveSource("mine", model, base=tmp_path, kind="crypto", clock=lambda: now)
+
+    return build
+
+
+@pytest.fixture
+def ask(build):
+    """Fetch a window of BTCUSDT in a run of its own."""
+
+    def ask(vision, window, *, symbol="BTCUSDT", timeframe=Timeframe.M15, **more) -> pl.DataFrame:
+        return run(build(vision, **more), (symbol, timeframe, window))
+
+    return ask
+
+
+def run(source: BinanceArchiveSource, *questions: tuple[str, Timeframe, Window]) -> pl.DataFrame:
+    """Fetch some windows one after another in one run."""
+
+    async def fetch() -> list[pl.DataFrame]:
+        async with source:
+            return [await source.fetch(name, frame, each.start, each.end) for name, frame, each in questions]
+
+    return pl.concat(asyncio.run(fetch()))
+
+
+class TestMonths:
+    def test_a_month_is_one_zip_and_nothing_else(self, vision, ask, bitcoin):
+        frame = ask(vision, JUNE)
+
+        assert frame.schema == CANDLE_SCHEMA
+        assert frame.equals(within(bitcoin, JUNE))
+        assert vision.log == [f"{MONTH}.CHECKSUM", MONTH]
+
+    @pytest.mark.parametrize("header", [False, True])
+    @pytest.mark.parametrize("unit", ["ms", "us"])
+    def test_times_in_either_unit_are_read_with_a_line_of_names_or_without(self, ask, bitcoin, unit, header):
+        vision = Vision()
+        vision.publish(MONTH, within(bitcoin, JUNE), unit=unit, header=header)
+
+        assert ask(vision, JUNE).equals(within(bitcoin, JUNE))
+
+    def test_futures_are_in_a_place_of_their_own(self, ask, shared):
+        coins = real(shared, "binance-usdm__FILUSDT__1m")
+        september = Window(datetime(2023, 9, 1, tzinfo=UTC), datetime(2023, 10, 1, tzinfo=UTC))
+        path = "data/futures/um/monthly/klines/FILUSDT/1m/FILUSDT-1m-2023-09.zip"
+        vision = Vision()
+        vision.publish(path, within(coins, september), unit="ms", header=True)
+
+        frame = ask(vision, september, symbol="FILUSDT", timeframe=Timeframe.M1, market="usdm")
+
+        assert frame.equals(within(coins, september))
+        assert vision.log == [f"{path}.CHECKSUM", path]
+
+    def test_a_page_across_the_end_of_a_month_takes_each_bar_from_one_archive(self, vision, ask, bitcoin):
+        # This archive has a day too many on either side.
+        july = Window(datetime(2025, 6, 30, tzinfo=UTC), datetime(2025, 8, 2, tzinfo=UTC))
+        vision.publish(MONTH.replace("06", "07"), within(bitcoin, july))
+        page = Window(datetime(2025, 6, 20, 3, tzinfo=UTC), datetime(2025, 7, 20, 5, tzinfo=UTC))
+
+        assert ask(vision, page).equals(within(bitcoin, page))
+        assert len(vision.log) == 4
+
+    def test_a_month_without_a_zip_comes_from_those_of_its_days(self, vision, ask, bitcoin):
+        del vision.files[f"{MONTH}.CHECKSUM"]
+        for date in ("2025-06-09", "2025-06-10"):
+            vision.publish(daily(date), within(bitcoin, day(date)))
+        page = Window(datetime(2025, 6, 9, 12, tzinfo=UTC), datetime(2025, 6, 11, tzinfo=UTC))
+
+        assert ask(vision, page).equals(within(bitcoin, page))
+        files = [daily("2025-06-09"), daily("2025-06-10")]
+        assert vision.log == [f"{MONTH}.CHECKSUM", *(name for path in files for name in (f"{path}.CHECKSUM", path))]
+
+    def test_an_empty_window_asks_nothing(self, vision, ask):
+        assert ask(vision, Window(JUNE.start, JUNE.start)).equals(CANDLE_SCHEMA.to_frame())
+        assert not vision.log
+
+    def test_weeks_are_asked_for_by_rest_alone(self, ask, bitcoin):
+        monday = datetime(2025, 6, 2, tzinfo=UTC)
+        weeks = within(bitcoin, JUNE).head(3).with_columns(pl.Series("ts", [monday + n * 7 * DAY for n in range(3)]).dt.replace_time_zone(None).cast(TS))  # fmt: skip
+        vision = Vision(live=weeks)
+
+        assert ask(vision, Window(monday, monday + 21 * DAY), timeframe=Timeframe.W1).equals(weeks)
+        assert vision.log == ["rest 2025-06-02 00:00 1000"]
+
+
+class TestRest:
+    def test_the_newest_days_come_by_rest_and_no_archive_of_them_is_looked_for(self, vision, ask, bitcoin):
+        for date in ("2025-08-15", "2025-08-16", "2025-08-17"):
+            vision.publish(daily(date), within(bitcoin, day(date)))
+        page = Window(datetime(2025, 8, 15, tzinfo=UTC), NOW)
+
+        assert ask(vision, page).equals(within(bitcoin, page))
+        assert vision.log[-1] == "rest 2025-08-18 00:00 1000"
+        assert not [entry for entry in vision.log[:-1] if "monthly" in entry or "2025-08-18" in entry]
+
+    def test_a_day_whose_archive_is_not_published_yet_comes_by_rest(self, vision, ask, bitcoin):
+        vision.publish(daily("2025-08-16"), within(bitcoin, day("2025-08-16")))
+        page = Window(datetime(2025, 8, 16, tzinfo=UTC), datetime(2025, 8, 18, tzinfo=UTC))
+
+        assert ask(vision, page).equals(within(bitcoin, page))
+        assert vision.log[2:] == [f"{daily('2025-08-17')}.CHECKSUM", "rest 2025-08-17 00:00 1000"]
+
+    def test_in_the_first_hours_after_a_day_its_archive_is_not_looked_for(self, vision, ask):
+        ask(vision, day("2025-08-17"), now=datetime(2025, 8, 18, 5, 59, tzinfo=UTC))
+
+        assert vision.log == ["rest 2025-08-17 00:00 1000"]
+
+    def test_a_day_that_was_left_out_of_a_month_comes_by_rest(self, vision, ask, bitcoin):
+        whole = within(bitcoin, JUNE)
+        vision.publish(MONTH, whole.filter(~day("2025-06-09").holds()))
+
+        assert ask(vision, JUNE).sort("ts").equals(whole)
+        assert vision.log[2:] == ["rest 2025-06-09 00:00 1000"]
+
+    def test_what_both_have_not_is_absent(self, ask, shared):
+        minutes = real(shared, "binance-spot-2023outage__BTCUSDT__1m")
+        outage = day("2023-03-24")
+        vision = Vision(live=minutes)
+        vision.publish(daily("2023-03-24", "1m"), within(minutes, outage), unit="ms")
+
+        frame = ask(vision, outage, timeframe=Timeframe.M1)
+
+        assert frame.equals(within(minutes, outage))
+        assert 1300 < frame.height < 1440
+        assert [entry for entry in vision.log if entry.startswith("rest")] == ["rest 2023-03-24 12:40 1000"]
+
+    def test_rest_gives_nothing_that_an_archive_has(self, ask, bitcoin):
+        # Its first bar opens off the grid, so that REST is asked for it and gives it again.
+        odd = within(bitcoin, JUNE).with_columns(
+            pl.when(pl.int_range(pl.len()) == 0).then(pl.col("ts") + timedelta(seconds=3)).otherwise("ts").alias("ts")
+        )
+        vision = Vision(live=odd)
+        vision.publish(MONTH, odd)
+
+        assert ask(vision, JUNE).equals(odd)
+
+    def test_of_a_symbol_that_is_listed_no_more_the_archives_speak_for_themselves(self, vision, ask, bitcoin):
+        vision.refusal = (400, REFUSED)
+        some = within(bitcoin, JUNE).filter(~day("2025-06-09").holds())
+        vision.publish(MONTH, some)
+
+        assert ask(vision, JUNE).equals(some)
+
+    @pytest.mark.parametrize("refusal", [(451, b'{"code":0,"msg":"restricted location"}'), (404, b""), (400, b'{"code":-1100,"msg":"no"}')])  # fmt: skip
+    def test_a_refusal_of_something_else_than_the_symbol_is_no_absence(self, vision, ask, bitcoin, refusal):
+        vision.refusal = refusal
+        vision.publish(MONTH, within(bitcoin, JUNE).filter(~day("2025-06-09").holds()))
+
+        with pytest.raises(SourceError, match=f"HTTP {refusal[0]}"):
+            ask(vision, JUNE)
+
+    def test_where_there_is_no_archive_a_refusal_is_one(self, vision, ask):
+        vision.refusal = (400, REFUSED)
+
+        with pytest.raises(SourceError, match=r"BTCUSDT 15m 2025-07-01 .*-1121 Invalid symbol") as caught:
+            ask(vision, Window(JUNE.start, JUNE.end + DAY))
+
+        assert caught.value.permanent
+
+    def test_trouble_that_may_pass_is_no_absence(self, vision, ask, bitcoin):
+        vision.refusal = (503, b"busy")
+        vision.publish(MONTH, within(bitcoin, JUNE).head(100))
+
+        with pytest.raises(SourceError, match="HTTP 503") as caught:
+            ask(vision, JUNE)
+
+        assert not caught.value.permanent
+
+    def test_after_three_days_without_an_archive_the_rest_of_the_month_is_not_looked_for(self, ask, bitcoin):
+        vision = Vision(live=bitcoin)
+
+        assert ask(vision, JUNE).equals(within(bitcoin, JUNE))
+        assert vision.log[:4] == [f"{path}.CHECKSUM" for path in (MONTH, *(daily(f"2025-06-0{n}") for n in (1, 2, 3)))]
+        assert all(entry.startswith("rest") for entry in vision.log[4:])
+
+    def test_what_is_not_there_is_asked_for_once_in_a_run(self, build, bitcoin):
+        vision = Vision(live=bitcoin)
+        source = build(vision)
+        question = ("BTCUSDT", Timeframe.M15, day("2025-06-09"))
+        run(source, question, question)
+
+        looked = [f"{MONTH}.CHECKSUM", f"{daily('2025-06-09')}.CHECKSUM"]
+        assert [entry for entry in vision.log if not entry.startswith("rest")] == looked
+        vision.publish(MONTH, within(bitcoin, JUNE))
+        run(source, question)
+        assert vision.log[-1] == MONTH
+
+
+class TestFills:
+    def test_a_refetch_finds_what_a_replaced_archive_has_revised(self, vision, build, bitcoin, tmp_path, profile):
+        store = Store(tmp_path / "home", clock=lambda: NOW)
+        kept = profile(
+            "kind: CRYPTO\nstart: 2025-06-01\nend: 2025-07-01\ntimeframes: {fetch: [15m]}\nsymbols: {BTCUSDT: {}}\n"
+        )
+        name = kept.symbols["BTCUSDT"].sources[0].source
+
+        def fill(**how) -> list[str]:
+            vision.log.clear()
+            sources = {name: build(vision)}
+            list(Fill(store, sources, kept, Timeframe.M15, JUNE, clock=lambda: NOW, **how))
+            return vision.log
+
+        archive = [f"{MONTH}.CHECKSUM", MONTH]
+        # Its first bar of all is asked for, as it might have been listed in that month.
+        assert fill() == ["rest 1970-01-01 00:00 1", *archive]
+        assert stored(store).equals(within(bitcoin, JUNE))
+        assert fill() == []
+        corrected = within(bitcoin, JUNE).with_columns(
+            volume=pl.when(pl.col("ts") == pl.col("ts").max()).then(1.5).otherwise("volume")
+        )
+        vision.publish(MONTH, corrected)
+        assert fill(refetch=True)[-2:] == archive
+        assert stored(store).equals(corrected)
+        with store.reading("testing") as view:
+            old = view.revisions("kept", Timeframe.M15, "BTCUSDT", JUNE.end - timedelta(minutes=15))
+        assert old["volume"].to_list() == within(bitcoin, JUNE)["volume"].tail(1).to_list()
+
+
+def stored(store: Store) -> pl.DataFrame:
+    with store.reading("testing") as view:
+        return view.candles("kept", Timeframe.M15, ["BTCUSDT"], JUNE).select(CANDLE_SCHEMA.names()).sort("ts")
+
+
+class TestCache:
+    def test_the_next_run_asks_for_the_checksum_alone(self, vision, ask, bitcoin, tmp_path):
+        ask(vision, JUNE)
+        vision.log.clear()
+
+        assert ask(vision, JUNE).equals(within(bitcoin, JUNE))
+        assert vision.log == [f"{MONTH}.CHECKSUM"]
+        assert files_in(tmp_path / "zips") == [MONTH]
+
+    def test_an_archive_that_was_replaced_is_read_again(self, vision, ask, bitcoin):
+        ask(vision, JUNE)
+        corrected = within(bitcoin, JUNE).with_columns(pl.col("close") + 1, pl.col("high") + 1)
+        vision.publish(MONTH, corrected)
+
+        assert ask(vision, JUNE).equals(corrected)
+        assert ask(vision, JUNE).equals(corrected)
+        assert vision.log.count(MONTH) == 2
+
+    @pytest.mark.parametrize(
+        "harm", [lambda body: body[:-1], lambda _body: b"", lambda body: body[:99] + b"\0" + body[100:]]
+    )
+    def test_a_damaged_file_is_noticed_and_downloaded_again(self, vision, ask, bitcoin, tmp_path, harm):
+        ask(vision, JUNE)
+        kept = tmp_path / "zips" / MONTH
+        whole = kept.read_bytes()
+        kept.write_bytes(harm(whole))
+
+        assert ask(vision, JUNE).equals(within(bitcoin, JUNE))
+        assert kept.read_bytes() == whole
+
+    def test_pages_that_need_the_same_month_at_once_download_it_once(self, vision, build, bitcoin):
+        pages = [Window(JUNE.start + n * 5 * DAY, JUNE.start + (n + 1) * 5 * DAY) for n in range(6)]
+
+        async def fetch():
+            async with build(vision) as source:
+                return await asyncio.gather(
+                    *(source.fetch("BTCUSDT", Timeframe.M15, page.start, page.end) for page in pages)
+                )
+
+        assert pl.concat(asyncio.run(fetch())).equals(within(bitcoin, JUNE))
+        assert vision.log == [f"{MONTH}.CHECKSUM", MONTH]
+
+    def test_no_more_than_the_memory_allows_is_kept_unpacked(self, vision, build, bitcoin):
+        july = Window(JUNE.end, datetime(2025, 8, 1, tzinfo=UTC))
+        vision.publish(MONTH.replace("06", "07"), within(bitcoin, july))
+        months = [("BTCUSDT", Timeframe.M15, window) for window in (JUNE, july, JUNE, july)]
+
+        async def kept(memory):
+            async with build(vision, memory=memory) as source:
+                for name, timeframe, window in months:
+                    await source.fetch(name, timeframe, window.start, window.end)
+                return len(source._kept)
+
+        assert [asyncio.run(kept(memory)) for memory in ("0", "200KB", "1MB")] == [0, 1, 2]
+        # Also what was thrown out is not asked for again in the same run.
+        assert sorted(set(vision.log)) == sorted(
+            {entry for entry in vision.log if "2025-06" in entry or "2025-07" in entry}
+        )
+        assert vision.log.count(f"{MONTH}.CHECKSUM") == 3
+        assert vision.log.count(MONTH) == 1
+
+    def test_a_cache_that_cannot_be_written_costs_nothing_but_a_warning(self, vision, ask, bitcoin, tmp_path, caplog):
+        (tmp_path / "zips").write_text("a file")
+
+        assert ask(vision, JUNE).equals(within(bitcoin, JUNE))
+        assert "set `cache` to another folder" in caplog.text
+
+    def test_by_default_it_is_below_the_home_folder(self, monkeypatch, vision, ask, bitcoin, tmp_path):
+        monkeypatch.setenv("MARKET_ASSETS_HOME", str(tmp_path / "home"))
+
+        assert ask(vision, JUNE, cache=None).equals(within(bitcoin, JUNE))
+        (kept,) = (tmp_path / "home" / "archives").iterdir()
+        assert files_in(kept) == [MONTH]
+
+
+def files_in(folder) -> list[str]:
+    return [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
+
+
+class TestTrust:
+    def test_a_download_that_went_wrong_once_is_repeated(self, vision, ask, bitcoin):
+        answers = [b"PK broken", vision.files[MONTH]]
+        vision.files[MONTH] = lambda: answers.pop(0)
+
+        assert ask(vision, JUNE).equals(within(bitcoin, JUNE))
+
+    def test_an_archive_that_is_replaced_between_the_two_requests_is_taken_as_it_is_then(self, vision, ask, bitcoin):
+        new = within(bitcoin, JUNE).with_columns(volume=pl.col("volume") * 2)
+
+        def replace_it() -> bytes:
+            vision.publish(MONTH, new)
+            return vision.files[MONTH]
+
+        vision.files[MONTH] = replace_it
+
+        assert ask(vision, JUNE).equals(new)
+
+    @pytest.mark.parametrize("body", [b"PK broken", b"<html>Maintenance</html>", b""])
+    def test_a_zip_without_its_checksum_is_an_error_and_not_kept(self, vision, ask, tmp_path, body):
+        vision.files[MONTH] = body
+
+        with pytest.raises(
+            SourceError, match=r"source mine: archive BTCUSDT-15m-2025-06\.zip: its sha256 is not"
+        ) as caught:
+            ask(vision, JUNE)
+
+        assert not caught.value.permanent
+        assert vision.log.count(MONTH) == 2
+        assert files_in(tmp_path) == []
+
+    @pytest.mark.parametrize("body", [b"", b"<html>Maintenance</html>", b"0" * 63, b"g" * 64, b"0" * 65])
+    def test_what_is_no_checksum_is_an_error_that_may_pass(self, vision, ask, body):
+        vision.files[f"{MONTH}.CHECKSUM"] = body
+
+        with pytest.raises(
+            SourceError, match=r"archive BTCUSDT-15m-2025-06\.zip\.CHECKSUM: no answer after 2 attempts"
+        ):
+            ask(vision, JUNE)
+
+    def test_a_zip_that_is_gone_is_as_good_as_none(self, vision, ask, bitcoin):
+        del vision.files[MONTH]
+
+        assert ask(vision, day("2025-06-09")).equals(within(bitcoin, day("2025-06-09")))
+        assert vision.log[-1] == "rest 2025-06-09 00:00 1000"
+
+    @pytest.mark.parametrize(
+        ("spoil", "words"),
+        [
+            (lambda text: packed({"x.csv": text})[:-30], "no zip, or damaged"),
+            (lambda _text: b"<html>Maintenance</html>", "no zip, or damaged: .*<html>Maintenance"),
+            (lambda _text: b"", "no zip"),
+            (lambda text: packed({"other.csv": text}), "there is no BTCUSDT-15m-2025-06.csv in it"),
+            (lambda _text: packed({member(MONTH): b"<html>\nMaintenance\n</html>"}), "its lines are not candles"),
+            (lambda _text: packed({member(MONTH): b"a,b,c,d,e,f\ng,h,i,j,k,l\n"}), "its lines are not candles"),
+            (lambda text: packed({member(MONTH): text}, zipfile.ZIP_LZMA), "packed oddly"),
+        ],
+    )
+    def test_a_file_with_the_right_checksum_can_be_no_archive(self, vision, ask, bitcoin, spoil, words):
+        vision.put(MONTH, spoil(lines(within(bitcoin, JUNE).head(5))))
+
+        with pytest.raises(
+            SourceError, match=rf"source mine: archive BTCUSDT-15m-2025-06\.zip: .*{words}.*; name"
+        ) as caught:
+            ask(vision, JUNE)
+
+        assert not caught.value.permanent
+        assert len(str(caught.value)) < 600
+
+    def test_no_other_file_of_a_zip_is_read(self, vision, ask, bitcoin):
+        others = {"../../evil.csv": b"\0" * 1000, "BTCUSDT-15m-2025-05.csv": lines(bitcoin.head(3))}
+        vision.put(MONTH, packed(others | {member(MONTH): lines(within(bitcoin, JUNE))}))
+
+        assert ask(vision, JUNE).equals(within(bitcoin, JUNE))
+
+    def test_an_empty_archive_is_one_without_candles(self, vision, ask, bitcoin):
+        vision.put(MONTH, packed({member(MONTH): b""}))
+
+        assert ask(vision, JUNE).equals(within(bitcoin, JUNE))
+
+    @pytest.mark.parametrize("harm", ["cut", "drip", "huge", "busy"])
+    def test_a_server_in_trouble_is_a_timely_error_and_nothing_half_written(self, build, serve, tmp_path, harm):
+        async def answer(request: bytes, writer: asyncio.StreamWriter) -> None:
+            if b"CHECKSUM" in request:
+                writer.write(b"HTTP/1.1 200 X\r\nconnection: close\r\n\r\n" + b"0" * 64)
+                return
+            size = 10**9 if harm == "huge" else 1000
+            writer.write(
+                f"HTTP/1.1 {503 if harm == 'busy' else 200} X\r\ncontent-length: {size}\r\n\r\n".encode() + b"PK"
+            )
+            while harm == "drip":
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+
+        url = serve(answer).url
+        source = build(Vision(), base_url=url, total_timeout=0.2, max_elapsed=0.5)
+
+        with pytest.raises(SourceError, match=r"source mine: archive BTCUSDT-15m-2025-06\.zip"):
+            run(source, ("BTCUSDT", Timeframe.M15, JUNE))
+
+        assert files_in(tmp_path) == []
+
+    @pytest.mark.parametrize("symbol", ["../../etc", "BTC/USDT", "a b", "BTC?x=1", "", "BTC.USDT"])
+    def test_what_is_no_symbol_reaches_neither_the_vendor_nor_the_disk(self, vision, ask, symbol):
+        with pytest.raises(SourceError, match="is no symbol of Binance") as caught:
+            ask(vision, JUNE, symbol=symbol)
+
+        assert caught.value.permanent
+        assert not vision.log
+
+
+class TestUnpacking:
+    @given(
+        st.lists(
+            st.one_of(
+                st.decimals(0, 10**9, places=8).map(str),
+                st.floats(0, allow_nan=False, allow_infinity=False).map(repr),
+                st.from_regex(r"[1-9][0-9]{0,20}\.[0-9]{1,25}", fullmatch=True),
+            ),
+            min_size=5,
+            max_size=5,
+        )
+    )
+    def test_every_number_is_the_double_nearest_to_its_text(self, texts):
+        frame = unpack(packed({"a.csv": f"1735689600000000,{','.join(texts)},1,2,3,4,5,0\n".encode()}), "a.csv")
+
+        assert [number.hex() for number in frame.row(0)[1:]] == [float(text).hex() for text in texts]
+
+    @pytest.mark.parametrize("cell", ["", "null", "abc", "[]", '"1.5"', "1.5 x"])
+    def test_a_cell_that_is_no_number_does_not_cost_the_rest(self, cell):
+        good = "1735689600000000,1,2,0.5,1.5,10,9,8,7,6,5,0\n"
+        text = f"{good}1735689660000000,{cell},2,0.5,1.5,10,9,8,7,6,5,0\n{good}"
+
+        frame = unpack(packed({"a.csv": text.encode()}), "a.csv")
+
+        assert frame["open"].to_list() == [1.0, None, 1.0]
+        assert frame["high"].to_list() == [2.0, 2.0, 2.0]
+
+    def test_lines_of_any_length_and_ending_are_read(self):
+        text = b"1735689600000000,1,2,0.5,1.5,10\r\n1735689660000000,1,2,0.5\r\n1735689720000000,1,2,0.5,1.5,10,x,y\r\n"
+
+        frame = unpack(packed({"a.csv": text}), "a.csv")
+
+        assert frame["volume"].to_list() == [10.0, None, 10.0]
+        assert frame["ts"].diff().drop_nulls().to_list() == [timedelta(minutes=1)] * 2
+
+    def test_what_unpacks_to_too_much_is_refused_unread(self):
+        bomb = packed({"a.csv": b"\0" * (16 * 1024**2 + 1)})
+
+        with pytest.raises(SourceError, match="16,777,217 bytes, more than candles have"):
+            unpack(bomb, "a.csv")
+
+    @pytest.mark.parametrize("text", [b"1\n" * 100_000, b"1," * 10**6, b"open_time,\n" + b"1," * 10**6])
+    def test_more_lines_or_cells_than_a_month_has_are_not_read(self, text):
+        with pytest.raises(SourceError, match="its lines are not candles"):
+            unpack(packed({"a.csv": text}), "a.csv")
+
+    @given(
+        st.one_of(
+            st.binary(),
+            st.lists(st.text('0123456789.,-e\n\r"x', min_size=1)).map(lambda cells: ",".join(cells).encode()),
+        )
+    )
+    def test_whatever_a_file_holds_is_read_or_an_error_of_ours(self, text):
+        try:
+            frame = unpack(packed({"a.csv": text}), "a.csv")
+        except SourceError:
+            return
+        assert frame.schema == CANDLE_SCHEMA
+
+    def test_what_unpacks_to_more_than_it_tells_is_refused(self):
+        bomb = packed({"a.csv": b"\0" * 10**6}).replace(struct.pack("<I", 10**6), struct.pack("<I", 1000))
+
+        with pytest.raises(SourceError, match="no zip, or damaged: Bad CRC"):
+            unpack(bomb, "a.csv")
+
+    def test_what_wants_a_password_is_refused(self):
+        locked = bytearray(packed({"a.csv": b"1,2,3,4,5,6\n"}))
+        locked[6] |= 1
+        locked[locked.index(b"PK\1\2") + 8] |= 1
+
+        with pytest.raises(SourceError, match="password required"):
+            unpack(bytes(locked), "a.csv")
+
+    @settings(max_examples=200)
+    @given(st.integers(0, 10**6), st.binary(min_size=1, max_size=4))
+    def test_whatever_is_damaged_is_read_or_an_error_of_ours(self, place, other):
+        body = packed({"a.csv": b"1735689600000000,1,2,0.5,1.5,10,9,8,7,6,5,0\n" * 50})
+        at = place % len(body)
+
+        try:
+            frame = unpack(body[:at] + other + body[at + len(other) :], "a.csv")
+        except SourceError:
+            return
+        assert frame.schema == CANDLE_SCHEMA
+
+
+class TestGenesis:
+    def test_the_first_bar_is_rests(self, vision, build, bitcoin):
+        assert first_of(build(vision)) == bitcoin["ts"][0].replace(tzinfo=UTC)
+        assert vision.log == ["rest 1970-01-01 00:00 1"]
+
+    def test_where_rest_refuses_there_is_none_to_name(self, vision, build, caplog):
+        vision.refusal = (400, REFUSED)
+
+        with caplog.at_level(logging.WARNING):
+            assert first_of(build(vision)) is None
+        assert "-1121 Invalid symbol.; its archives are asked all the same" in caplog.text
+
+    def test_trouble_is_no_answer(self, vision, build):
+        vision.refusal = (500, b"")
+
+        with pytest.raises(SourceError, match="HTTP 500"):
+            first_of(build(vision))
+
+    def test_it_speaks_for_any_window(self, vision, build):
+        assert build(vision).answers_for("BTCUSDT", Timeframe.M1) is None
+
+
+def first_of(source: BinanceArchiveSource) -> datetime | None:
+    async def probe() -> datetime | None:
+        async with source:
+            return await source.earliest("BTCUSDT", Timeframe.M15)
+
+    return asyncio.run(probe())
+
+
+class TestSettings:
+    def test_it_is_installed_under_its_name(self, tmp_path):
+        source = build_source("binance_archive", {"cache": "zips"}, base=tmp_path, kind="crypto")
+
+        assert isinstance(source, BinanceArchiveSource)
+        assert source.traits.kinds == {"crypto"}
+
+    def test_one_word_makes_both_halves_ask_for_futures(self):
+        model = BinanceArchiveSettings.model_validate({"market": "usdm", "rest": {"concurrency": 2}})
+
+        assert model.rest == BinanceSettings.model_validate({"market": "usdm", "concurrency": 2})
+        assert model.rest.base_url == "https://fapi.binance.com"
+
+    def test_two_markets_are_refused(self):
+        with pytest.raises(ValidationError, match="rest is asked for usdm, the archives for spot"):
+            BinanceArchiveSettings.model_validate({"rest": {"market": "usdm"}})
+
+    @pytest.mark.parametrize("wrong", [{"market": "coinm"}, {"rest": {"rats": 1}}, {"rest": 5}, {"market": []}])
+    def test_wrong_settings_are_refused(self, wrong):
+        with pytest.raises(ValidationError):
+            BinanceArchiveSettings.model_validate(wrong)
+
+    @pytest.mark.parametrize(("market", "venue"), [("spot", "binance"), ("usdm", "binance-usdm")])
+    def test_its_prices_are_those_of_its_market(self, market, venue):
+        assert venue_of(BinanceArchiveSource, BinanceArchiveSettings(market=market), "crypto") == venue
+
+    def test_its_rest_shares_the_limit_of_the_binance_source_of_the_same_home(self, monkeypatch, tmp_path):
+        path = tmp_path / "universe.yaml"
+        path.write_text(
+            "sources: {binance: {}, binance_archive: {rest: {concurrency: 3}}}\n"
+            "profiles:\n  crypto: {kind: CRYPTO, start: 2024-01-01, sources: [binance_archive, binance], symbols: {BTCUSDT: {}}}\n"
+        )
+        monkeypatch.setenv("MARKET_ASSETS_HOME", str(tmp_path))
+        universe = load_universe(path)
+
+        alone, both = (source_of(universe, name, kind="crypto") for name in ("binance", "binance_archive"))
+
+        limits = tmp_path / "limits"
+        assert both._http._settings.limiter_path == limits / "data.binance.vision.sqlite"
+        assert both._rest._http._settings.limiter_path == limits / "data-api.binance.vision.sqlite"
+        assert both._rest._http._settings.limiter_path == alone._http._settings.limiter_path
+        assert both._rest.concurrency == 3
+
+    def test_what_both_halves_cost_is_counted_together(self, vision, build):
+        source = build(vision)
+        run(source, ("BTCUSDT", Timeframe.M15, JUNE), ("BTCUSDT", Timeframe.M15, Window(NOW - timedelta(hours=3), NOW)))
+
+        assert source.usage.requests == 3
+        assert source.usage.bytes > len(vision.files[MONTH])

@@ -124,10 +124,11 @@ class Vendor:
 
 
 @contextmanager
-def practice_vendor(folder: Path, task: Task) -> Iterator[Vendor]:
+def practice_vendor(folder: Path, task: Task, *, faults: Sequence[dict[str, object]] = ()) -> Iterator[Vendor]:
     """Start the vendor, and end it."""
     market = folder / "market.yaml"
-    market.write_text(json.dumps({"symbols": {name: {"kind": "crypto"} for name in task.symbols}, "cache": "512MiB"}))
+    symbols = {name: {"kind": "crypto"} for name in task.symbols}
+    market.write_text(json.dumps({"symbols": symbols, "cache": "512MiB", "faults": [*faults]}))
     command = [sys.executable, "-m", "market_assets.cli", "practice-vendor", "--port", "0", "--market", str(market)]
     with (folder / "vendor.log").open("w+") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
@@ -289,14 +290,14 @@ def _must_equal(name: str, candles: float, expected: int) -> None:
         )
 
 
-def prepare_peer(folder: Path) -> tuple[Path | None, str]:
+def prepare_peer(folder: Path, requirements: str = "peer-requirements.txt") -> tuple[Path | None, str]:
     """Make the peer's environment, or use the one that is there; gives its interpreter, or None and why."""
     python = folder / "bin" / "python"
     try:
         if not python.exists():
             subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, capture_output=True, text=True)
         subprocess.run(
-            [str(python), "-m", "pip", "install", "--quiet", "-r", str(_HERE / "peer-requirements.txt")],
+            [str(python), "-m", "pip", "install", "--quiet", "-r", str(_HERE / requirements)],
             check=True, capture_output=True, text=True, timeout=900,
         )  # fmt: skip
     except subprocess.CalledProcessError as error:

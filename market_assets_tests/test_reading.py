@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from datetime import UTC, date, datetime
@@ -14,7 +15,9 @@ import market_assets
 from market_assets.enrich.returns import Returns
 from market_assets.errors import ReadError
 from market_assets.market_time.timeframes import TS
+from market_assets.store import Store
 from market_assets.universe import Universe, load_universe
+from market_assets_tests.conftest import Clock
 from market_assets_tests.enrich.ground import D1, M5, Market, at, days
 
 if TYPE_CHECKING:
@@ -33,21 +36,33 @@ markets: {timeframes: [1d]}
 """
 
 
-@pytest.fixture
-def universe(store, clock, tmp_path: Path) -> Universe:
-    """A week of equity minutes, with what is made of them."""
-    clock.now = datetime(2025, 3, 8, tzinfo=UTC)
-    path = tmp_path / "universe.yaml"
-    path.write_text(UNIVERSE)
-    loaded = load_universe(path, environ={})
-    made = Market(store, loaded.profiles["stocks"], clock)
-    made.fill(days("2025-03-03", "2025-03-08"))
+NOW = datetime(2025, 3, 8, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a universe, and a home with a week of its minutes and all that is made of them."""
+    folder = tmp_path_factory.mktemp("made")
+    clock = Clock(NOW)
+    (folder / "universe.yaml").write_text(UNIVERSE)
+    loaded = load_universe(folder / "universe.yaml", environ={})
+    store = Store(folder / "home", clock=clock)
+    stocks = Market(store, loaded.profiles["stocks"], clock)
+    stocks.fill(days("2025-03-03", "2025-03-08"))
     for timeframe in (M5, D1):
-        made.derive(timeframe)
+        stocks.derive(timeframe)
     window = days("2025-03-01", "2025-04-01")
-    list(Returns.of_profile(store, made.profile, M5, window, clock=clock))
+    list(Returns.of_profile(store, stocks.profile, M5, window, clock=clock))
     list(Returns.of_markets(store, loaded, D1, window, clock=clock))
-    return loaded
+    return folder
+
+
+@pytest.fixture
+def universe(made: Path, tmp_path: Path, clock: Clock) -> Universe:
+    """The universe in a folder of the test's own, whose home is the one of the fixture `store`."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    clock.now = NOW
+    return load_universe(tmp_path / "universe.yaml", environ={})
 
 
 @pytest.fixture

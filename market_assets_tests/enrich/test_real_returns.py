@@ -13,13 +13,13 @@ from market_assets.enrich.derive import Derive
 from market_assets.enrich.returns import Returns
 from market_assets.fill import Fill
 from market_assets.sources.configured import sources_of
+from market_assets.store import Store
 from market_assets.universe import load_universe
+from market_assets_tests.conftest import Clock
 from market_assets_tests.enrich.ground import D1, at, days
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from market_assets.store import Store
 
 WEEKS = days("2013-10-07", "2013-10-26")
 
@@ -44,22 +44,25 @@ profiles:
 """
 
 
-@pytest.fixture
-def matrix(shared: Path, store: Store, clock, tmp_path: Path):
-    """The returns across four markets: union or intersection."""
+@pytest.fixture(scope="module")
+def matrix(shared: Path, tmp_path_factory: pytest.TempPathFactory):
+    """The returns across four markets, union or intersection, of candles that were filled once."""
+    folder, clock = tmp_path_factory.mktemp("markets"), Clock()
+    store = Store(folder / "home", clock=clock)
+    path = folder / "universe.yaml"
+    path.write_text(UNIVERSE.format(data=shared / "data", calendar="union"))
+    universe = load_universe(path, environ={})
+    for profile in universe.profiles.values():
+        window = profile.window(clock())
+        for timeframe in profile.timeframes.fetch:
+            list(Fill(store, sources_of(universe, profile), profile, timeframe, window, clock=clock))
+        for timeframe in profile.timeframes.derive:
+            list(Derive(store, profile, timeframe, window, clock=clock))
 
     def made(calendar: str) -> pl.DataFrame:
-        path = tmp_path / "universe.yaml"
         path.write_text(UNIVERSE.format(data=shared / "data", calendar=calendar))
-        universe = load_universe(path, environ={})
-        for profile in universe.profiles.values():
-            window = profile.window(clock())
-            for timeframe in profile.timeframes.fetch:
-                sources = sources_of(universe, profile)
-                list(Fill(store, sources, profile, timeframe, window, clock=clock))
-            for timeframe in profile.timeframes.derive:
-                list(Derive(store, profile, timeframe, window, clock=clock))
-        list(Returns.of_markets(store, universe, D1, days("2000-01-01", "2030-01-01"), clock=clock))
+        wanted = load_universe(path, environ={})
+        list(Returns.of_markets(store, wanted, D1, days("2000-01-01", "2030-01-01"), clock=clock))
         with store.reading("looking") as view:
             return view.returns("markets", D1, WEEKS)
 

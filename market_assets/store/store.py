@@ -19,6 +19,7 @@ import polars as pl
 from market_assets.errors import StoreError
 from market_assets.market_time.timeframes import Timeframe
 from market_assets.store.adjusted import ACTION_COLUMNS, action_table, create_action_table, create_adjusted
+from market_assets.store.engine import close_file, open_file
 from market_assets.store.lock import TELL_AFTER, StoreLock
 from market_assets.store.schema import (
     CANDLE_COLUMNS,
@@ -1013,7 +1014,7 @@ class Store:
             except duckdb.Error as error:
                 raise StoreError(f"{purpose}: {self.path} could not be read: {_first_line(error)}") from error
             finally:
-                connection.close()
+                close_file(self.path, connection)
 
     @contextmanager
     def writing(self, purpose: str) -> Iterator[Transaction]:
@@ -1036,7 +1037,7 @@ class Store:
                 ) from error
             finally:
                 # Closing without a commit rolls back.
-                connection.close()
+                close_file(self.path, connection)
 
     def _connect(self, path: Path, purpose: str, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         """Connect, and wait while a program that does not know our lock has the file open."""
@@ -1044,7 +1045,7 @@ class Store:
         told = False
         while True:
             try:
-                connection = duckdb.connect(path, read_only=read_only)
+                connection = open_file(path, read_only=read_only)
             except duckdb.Error as error:
                 if "Could not set lock on file" not in str(error):
                     raise StoreError(
@@ -1112,7 +1113,7 @@ class Store:
                 "Nothing was changed; mend the cause and run it again."
             ) from error
         finally:
-            connection.close()
+            close_file(path, connection)
 
     def _version(self, purpose: str) -> int:
         connection = self._connect(self.path, purpose, read_only=True)
@@ -1122,7 +1123,7 @@ class Store:
                 ((version,),) = connection.execute("SELECT max(version) FROM ops.store").fetchall()
                 return int(version or 0)
         finally:
-            connection.close()
+            close_file(self.path, connection)
         if tables:
             raise StoreError(
                 f"{self.path} is a DuckDB file of another program (it has {tables[0][0]} and no ops.store). "

@@ -425,7 +425,7 @@ def test_patience_with_a_foreign_program_ends_with_its_name(child, home, store, 
 def test_a_connection_of_this_very_process_is_no_reason_to_wait(store):
     mine = duckdb.connect(store.path, read_only=True)
     try:
-        with pytest.raises(StoreError, match="existing connections"), store.writing("filling"):
+        with pytest.raises(StoreError, match="already attached"), store.writing("filling"):
             pass
     finally:
         mine.close()

@@ -1,0 +1,67 @@
+"""The file is open for the length of a transaction alone, whatever becomes of the connection."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import duckdb
+import pytest
+
+from market_assets.store.engine import close_file, open_file
+
+WRITES = "import duckdb, sys; duckdb.connect(sys.argv[1]).execute('CREATE OR REPLACE TABLE theirs AS SELECT 1 AS n')"
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "it's a market.duckdb"
+
+
+def another_program_writes(path) -> None:
+    subprocess.run([sys.executable, "-c", WRITES, str(path)], check=True)
+
+
+def test_a_closed_file_is_anybodys_and_what_they_wrote_is_read(path):
+    ours = open_file(path, read_only=False)
+    ours.execute("CREATE TABLE ours AS SELECT 2 AS n")
+    close_file(path, ours)
+    another_program_writes(path)
+    again = open_file(path, read_only=True)
+    assert again.execute("SELECT o.n, t.n FROM ours o, theirs t").fetchall() == [(2, 1)]
+    with pytest.raises(duckdb.Error, match="read-only"):
+        again.execute("DROP TABLE ours")
+    close_file(path, again)
+
+
+def test_what_was_not_committed_is_rolled_back(path):
+    ours = open_file(path, read_only=False)
+    ours.begin()
+    ours.execute("CREATE TABLE ours AS SELECT 2 AS n")
+    close_file(path, ours)
+    again = open_file(path, read_only=True)
+    assert again.execute("SELECT count(*) FROM duckdb_tables()").fetchall() == [(0,)]
+    close_file(path, again)
+
+
+def test_a_file_that_could_not_be_let_go_goes_with_the_whole_instance(path):
+    ours = open_file(path, read_only=False)
+    ours.execute("USE memory")
+    ours.execute('DETACH "it\'s a market"')
+    close_file(path, ours)
+    another_program_writes(path)
+    again = open_file(path, read_only=False)
+    assert again.execute("SELECT n FROM theirs").fetchall() == [(1,)]
+    close_file(path, again)
+    another_program_writes(path)
+
+
+def test_a_view_that_is_made_here_is_read_under_whatever_name_the_file_is_opened(path, tmp_path):
+    ours = open_file(path, read_only=False)
+    ours.execute(
+        "CREATE SCHEMA ops; CREATE TABLE ops.kept AS SELECT 3 AS n; CREATE VIEW ops.shown AS SELECT * FROM ops.kept"
+    )
+    close_file(path, ours)
+    moved = path.rename(tmp_path / "another.duckdb")
+    with duckdb.connect(moved, read_only=True) as connection:
+        assert connection.execute("SELECT n FROM ops.shown").fetchall() == [(3,)]

@@ -127,18 +127,17 @@ class Derive(Work):
         states = self._states(transaction, expected, inputs, rows).filter(window.holds())
         counts = self._counts(states)
         part = partition_key(self._cadence)
-        renewed_keys = changed.select(part).unique()["part"].dt.to_string().to_list()
+        renewed: dict[str, dict[str, int]] = {}
+        for key, symbol, number in changed.group_by(part, "symbol").agg(pl.len()).iter_rows():
+            renewed.setdefault(key.isoformat(), {})[symbol] = number
         whole = len(rows) == len(expected) and (rows["bars"] == rows["bars_expected"]).all()
         evidence = {} if whole else self._evidence(transaction, window)
         judged = count_frame(counts, evidence)
-        transaction.put_judged(profile.name, self._timeframe, judged, self._now, changed=renewed_keys)
+        transaction.put_judged(profile.name, self._timeframe, judged, self._now, changed=renewed)
         versions = transaction.versions(profile.name, self._timeframe, list(counts))
 
         extents = rows.group_by(part).agg(pl.len(), first=pl.min("ts"), last=pl.max("ts"))
         stored = {key.isoformat(): extent for key, *extent in extents.iter_rows()}
-        renewed: dict[str, dict[str, int]] = {}
-        for key, symbol, number in changed.group_by(part, "symbol").agg(pl.len()).iter_rows():
-            renewed.setdefault(key.isoformat(), {})[symbol] = number
         outcomes = []
         for partition in partitions:
             count, first, last = stored.get(partition.key, (0, None, None))

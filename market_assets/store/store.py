@@ -111,10 +111,6 @@ class Snapshot:
         # Not when a statement failed: the connection is closed then, and what it said is what counts.
         self._db.unregister(name)
 
-    def has_returns(self, name: str, timeframe: Timeframe) -> bool:
-        """True when the table of these aligned returns exists."""
-        return self.has_table(name, f"returns_{timeframe}")
-
     def returns(
         self, name: str, timeframe: Timeframe, window: Window, symbols: Sequence[str] | None = None
     ) -> pl.DataFrame:
@@ -164,10 +160,6 @@ class Snapshot:
             end,
             list(symbols),
         )
-
-    def has_features(self, profile: str, timeframe: Timeframe) -> bool:
-        """True when the table of these features exists."""
-        return self.has_table(profile, f"features_{timeframe}")
 
     def features(
         self, profile: str, timeframe: Timeframe, window: Window, symbols: Sequence[str] | None = None
@@ -623,11 +615,7 @@ class Transaction(Snapshot):
         with self._lent("derived_bars", bars.select(key)):
             before = self._frame(f"SELECT t.* FROM {table} t SEMI JOIN derived_bars USING (symbol, ts)")
         rows = rows.select(DERIVED_COLUMNS).with_columns(pl.col("bars", "bars_expected").cast(pl.Int32)).sort(key)
-        added = rows.join(before, on=list(DERIVED_COLUMNS), how="anti", nulls_equal=True)
-        gone = before.join(rows, on=list(DERIVED_COLUMNS), how="anti", nulls_equal=True)
-        self._delete_keys(table, gone.select(key))
-        self._insert(table, added, DERIVED_COLUMNS)
-        return pl.concat([added.select(key), gone.select(key)]).unique()
+        return self._replace(table, before, rows)
 
     def create_features(self, profile: str, timeframe: Timeframe, features: Sequence[str]) -> None:
         """Create a table of features where it does not exist, and the columns that it lacks: null until their rows are made again."""
@@ -684,14 +672,9 @@ class Transaction(Snapshot):
         Returns:
             symbol, ts of the rows that differ from what was there.
         """
-        table, key = returns_table(name, timeframe), ["symbol", "ts"]
+        table = returns_table(name, timeframe)
         before = self._frame(f"SELECT * FROM {table} WHERE ts >= ? AND ts < ?", *_bounds(window))
-        rows = rows.select(before.columns).sort("ts", "symbol")
-        added = rows.join(before, on=before.columns, how="anti", nulls_equal=True)
-        gone = before.join(rows, on=before.columns, how="anti", nulls_equal=True)
-        self._delete_keys(table, gone.select(key))
-        self._insert(table, added, before.columns)
-        return pl.concat([added.select(key), gone.select(key)]).unique()
+        return self._replace(table, before, rows.select(before.columns).sort("ts", "symbol"))
 
     def put_coverage(self, profile: str, timeframe: Timeframe, answers: pl.DataFrame) -> None:
         """Note what the sources have answered for; an older answer of the same source inside a new one is dropped.
@@ -951,6 +934,15 @@ class Transaction(Snapshot):
         with self._lent("rows", rows):
             names = ", ".join(columns)
             self._db.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM rows")
+
+    def _replace(self, table: str, before: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+        """Make rows of a table out of those that were there, touching none that stays as it is; gives symbol, ts of what differs."""
+        key = ["symbol", "ts"]
+        added = rows.join(before, on=rows.columns, how="anti", nulls_equal=True)
+        gone = before.join(rows, on=rows.columns, how="anti", nulls_equal=True)
+        self._delete_keys(table, gone.select(key))
+        self._insert(table, added, rows.columns)
+        return pl.concat([added.select(key), gone.select(key)]).unique()
 
     def _delete_keys(self, table: str, keys: pl.DataFrame) -> None:
         if keys.is_empty():

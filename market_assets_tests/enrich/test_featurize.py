@@ -319,10 +319,10 @@ def test_the_part_of_a_market_is_prepared_that_has_no_candles_yet(market):
     crypto = market("kind: CRYPTO\nstart: 2025-03-03", fetch="[1h]", derive="[]")
     with crypto.store.writing("preparing") as transaction:
         prepare(transaction, crypto.profile)
-        assert not transaction.has_features("kept", H1)
+        assert not transaction.has_table("kept", "features_1h")
     made(crypto, H1, days("2025-03-04", "2025-03-05"))
     with crypto.store.reading("looking") as view:
-        assert view.has_features("kept", H1)
+        assert view.has_table("kept", "features_1h")
 
 
 # Real candles

@@ -90,6 +90,9 @@ MIGRATIONS = (
         replaced_at TIMESTAMP NOT NULL
     );
     """,
+    """
+    ALTER TABLE ops.partitions ADD COLUMN reported_at TIMESTAMP;
+    """,
 )
 """Version N of the store is what the first N scripts make."""
 

@@ -1,0 +1,156 @@
+"""Sources from the terminal: what there is, what one answers, and the practice vendor."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from market_assets.cli.console import (
+    INCOMPLETE,
+    OUT,
+    AsJson,
+    add_row,
+    minute,
+    plain,
+    profiles_of,
+)
+from market_assets.errors import SourceError
+
+if TYPE_CHECKING:
+    from market_assets.sources.probe import Probe
+
+
+def sources(as_json: AsJson = False) -> None:
+    """List the installed types of sources and those of the universe: what each has, and whether its key is set."""
+    from market_assets.sources.probe import listed_sources, listed_types  # noqa: PLC0415 - a help text needs no polars
+
+    found = {"types": listed_types(), "sources": listed_sources()}
+    if as_json:
+        print(json.dumps(found, indent=1))  # noqa: T201 - the answer
+    else:
+        _print_sources(**found)
+    raise typer.Exit(0 if all(row["keys_set"] for row in found["sources"]) else INCOMPLETE)
+
+
+def probe(
+    source: Annotated[str, typer.Argument(help="A source of the universe.")],
+    symbol: Annotated[str, typer.Argument(help="A symbol of a profile, or the source's own name for an instrument.")],
+    timeframe: Annotated[
+        str | None, typer.Option(help="How long a bar is; the source's shortest if not given.")
+    ] = None,
+    bars: Annotated[int, typer.Option(help="How many of the newest closed bars.", min=1, max=1000)] = 5,
+    profile: Annotated[
+        str | None, typer.Option(help="The profile to ask for; the first that uses the source if not given.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a source for a few bars: show them, the first bar it has, and what that cost. Nothing is stored."""
+    import asyncio  # noqa: PLC0415 - only here
+
+    from market_assets.sources.configured import source_of  # noqa: PLC0415 - a help text needs no polars
+    from market_assets.sources.probe import kind_for, own_name, probe  # noqa: PLC0415
+    from market_assets.universe import load_universe  # noqa: PLC0415
+
+    universe = load_universe()
+    if source not in universe.sources:
+        raise typer.BadParameter(f"{source}: no such source; there are {', '.join(universe.sources)}")
+    profiles_of(universe, [profile] if profile else None)
+    kind = kind_for(universe, source, profile)
+    asked = source_of(universe, source, kind=kind)
+    there = sorted(asked.traits.timeframes_for(kind), key=lambda each: each.duration)
+    chosen = next((each for each in there if timeframe in {None, each.value}), None)
+    if chosen is None:
+        raise typer.BadParameter(f"--timeframe {timeframe}: {source} has {', '.join(there)}")
+    named = own_name(universe, source, symbol, profile)
+    try:
+        found = asyncio.run(probe(asked, named, chosen, count=bars, now=datetime.now(UTC)))
+    except SourceError as error:
+        raise SourceError(universe.redact(str(error))) from None
+    if as_json:
+        document = {"source": source, "symbol": named, "timeframe": chosen, **found.document()}
+        print(json.dumps(document, default=plain, indent=1))  # noqa: T201 - the answer
+    else:
+        _print_probe(f"{source} {named} {chosen}", found, names_first=asked.traits.earliest_probe)
+    raise typer.Exit(INCOMPLETE if found.bars.is_empty() else 0)
+
+
+def practice_vendor(
+    port: Annotated[int, typer.Option(help="Where it listens on this machine; 0 for any free port.")] = 8765,
+    market: Annotated[Path | None, typer.Option(help="A YAML file: seed, symbols, data, faults.")] = None,
+) -> None:
+    """Serve simulated candles in Binance's format on this machine, for tests and rehearsals."""
+    import yaml  # noqa: PLC0415
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    from market_assets.practice.book import Market  # noqa: PLC0415 - a web server that no other command needs
+    from market_assets.practice.vendor import serve  # noqa: PLC0415
+
+    try:
+        served = Market.model_validate(yaml.safe_load(market.read_text()) if market else {})
+    except (OSError, yaml.YAMLError, ValidationError) as error:
+        raise typer.BadParameter(f"{market} describes no market: {error}") from error
+    serve(served, port=port, announce=lambda url: print(url, flush=True))  # noqa: T201 - the answer
+
+
+def _print_sources(types: list[dict[str, Any]], sources: list[dict[str, Any]]) -> None:
+    table = Table(
+        "source", "type", "profiles", "key", "venue", *_TRAITS, title="the universe's sources", title_justify="left"
+    )
+    for row in sources:
+        missing = [name for name, is_set in row["keys"].items() if not is_set]
+        named = "set" if row["keys"] else "in the file" if row["traits"]["needs_key"] else "-"
+        key = f"{', '.join(missing)} not set" if missing else named
+        users = [name + (" (another venue)" if name in row["other_venue"] else "") for name in row["profiles"]]
+        profiles, venue = ", ".join(users) or "-", row["venue"] or "-"
+        add_row(table, row["source"], row["type"], profiles, key, venue, *_traits(row["traits"]))
+    OUT.print(table)
+    table = Table("type", "needs a key", *_TRAITS, title="installed types", title_justify="left")
+    for row in types:
+        traits = row["traits"]
+        key = "-" if traits is None else "yes" if traits["needs_key"] else "no"
+        add_row(table, row["type"], key, *(_traits(traits) if traits else [row["error"] or "by its settings"]))
+    OUT.print(table)
+
+
+_TRAITS = ("kinds", "timeframes", "page", "quiet minutes", "names a genesis", "latest only")
+
+
+def _traits(traits: dict[str, Any]) -> list[str]:
+    return [
+        " ".join(traits["kinds"]),
+        " ".join(traits["timeframes"])
+        + "".join(f"; {kind} without {' '.join(absent)}" for kind, absent in traits["lacks"].items()),
+        f"{traits['page_size']:,}",
+        traits["quiet_minutes"],
+        "yes" if traits["names_genesis"] else "no",
+        f"{traits['latest_only']:,}" if traits["latest_only"] else "-",
+    ]
+
+
+def _print_probe(heading: str, found: Probe, *, names_first: bool) -> None:
+    if found.bars.is_empty():
+        OUT.print(f"{escape(heading)}: no closed bar was found.", highlight=False)
+    else:
+        table = Table(*found.bars.columns, title=escape(heading), title_justify="left")
+        for column in table.columns[1:]:
+            column.justify = "right"
+        for row in found.bars.iter_rows():
+            add_row(table, minute(row[0]), *("-" if cell is None else f"{cell:,.10g}" for cell in row[1:]))
+        OUT.print(table)
+    if names_first:
+        first = found.first_bar and f"The first bar it has opens at {minute(found.first_bar)} UTC."
+        OUT.print(first or "It has no first bar.", highlight=False)
+    else:
+        OUT.print("It cannot name its first bar.", highlight=False)
+    cost = found.usage
+    OUT.print(
+        f"{cost.requests:,} {'request' if cost.requests == 1 else 'requests'} ({cost.retries:,} sent again), {cost.bytes:,} bytes, "
+        f"{found.seconds:.2f} s, {cost.waits:.2f} s of them waited. (Times are UTC.)",
+        highlight=False,
+    )

@@ -47,3 +47,7 @@ class ExportError(MarketAssetsError):
 
 class StoreError(MarketAssetsError):
     """The DuckDB store cannot be opened, read or written."""
+
+
+class UpError(MarketAssetsError):
+    """The platform cannot be started here: port, address, home folder or another one that runs."""

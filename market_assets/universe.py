@@ -34,6 +34,7 @@ from market_assets.errors import SourceError, UniverseError
 from market_assets.market_time.gaps import Priority
 from market_assets.market_time.partitions import Cadence
 from market_assets.market_time.timeframes import Timeframe, Window, midnight
+from market_assets.places import COPY_VARIABLE, HOME_VARIABLE, UNIVERSE_VARIABLE, home, universe_path
 from market_assets.yaml_file import Document, Place, add_faults, hint, listed, nearest, read_yaml, redact, shown
 
 if TYPE_CHECKING:
@@ -43,10 +44,9 @@ if TYPE_CHECKING:
 
     from market_assets.sources.base import Traits
 
-UNIVERSE_VARIABLE = "MARKET_ASSETS_UNIVERSE"
-HOME_VARIABLE = "MARKET_ASSETS_HOME"
 REPAIR_VARIABLE = "MARKET_ASSETS_REPAIR_"
 
+__all__ = ["HOME_VARIABLE", "UNIVERSE_VARIABLE", "Universe", "home", "load_universe"]
 
 _SQL_WORDS = """
 all analyse analyze and any array as asc asymmetric both case cast check collate column constraint create default
@@ -58,11 +58,6 @@ using variadic when where window with
 _SCHEMAS = {"information_schema", "main", "market", "memory", "ops", "pg_catalog", "system", "temp"}
 RESERVED_NAMES = _SCHEMAS | set(_SQL_WORDS.split())
 """Names that no profile can have: schemas and catalogs of the store, and words that SQL would have to quote."""
-
-
-def home(environ: Mapping[str, str] = os.environ) -> Path:
-    """The absolute path of the folder for everything that the project writes: `MARKET_ASSETS_HOME`, else ./data."""
-    return Path(environ.get(HOME_VARIABLE) or "data").expanduser().absolute()
 
 
 def _empty_if_none(value: object) -> object:
@@ -592,13 +587,15 @@ def load_universe(path: Path | None = None, *, environ: Mapping[str, str] = os.e
 
     Args:
         path: The file; without it the one that `MARKET_ASSETS_UNIVERSE` names, without that the packaged one.
-        environ: Where that variable and the secrets of the file are taken from.
+            Of these two the copy is read if `MARKET_ASSETS_UNIVERSE_COPY` names one.
+        environ: Where these variables and the secrets of the file are taken from.
 
     Raises:
         UniverseError: The file cannot be read, or holds mistakes; it lists them all.
     """
-    path = _universe_path(path, environ)
-    document = read_yaml(path, environ)
+    copy = environ.get(COPY_VARIABLE) if path is None else None
+    path = universe_path(path, environ, must_exist=copy is None)
+    document = read_yaml(Path(copy) if copy else path, environ)
     entries = _read_entries(document)
     declared = _check_all(entries, document)
     here, misset = _repair_here(environ)
@@ -615,20 +612,6 @@ def load_universe(path: Path | None = None, *, environ: Mapping[str, str] = os.e
         limits=entries.limits,
         secrets=document.secrets,
     )
-
-
-def _universe_path(path: Path | None, environ: Mapping[str, str]) -> Path:
-    if path is None and (named := environ.get(UNIVERSE_VARIABLE)):
-        path = Path(named)
-        origin = f" (the environment variable {UNIVERSE_VARIABLE} names it)"
-    else:
-        origin = ""
-    path = Path(__file__).with_name("universe.yaml") if path is None else path.expanduser().absolute()
-    if not path.is_file():
-        raise UniverseError(
-            path, [f"there is no such file{origin}; write one, or leave it out for the packaged universe"]
-        )
-    return path
 
 
 def _known_calendar(name: str) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import dagster as dg
@@ -25,13 +26,18 @@ from dagster._core.storage.tags import (
 from dagster._core.types.dagster_type import Nothing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
+    from pathlib import Path
 
     from dagster import DagsterInstance, ExecuteInProcessResult
     from dagster._core.scheduler.instigation import InstigatorState
+    from starlette.applications import Starlette
 
 _HISTORY_PAGE = 500
+
+_PAGE_POLL_MILLISECONDS = 2000
+"""How often an open page asks for what is new."""
 
 NO_VALUE: dg.DagsterType = Nothing
 """The type of an asset whose rows are in the store when its step ends, so that Dagster has nothing to keep of it."""
@@ -304,3 +310,24 @@ def wake_sensors(instance: DagsterInstance) -> None:
         if isinstance(data, SensorInstigatorData):
             rested = data._replace(last_tick_timestamp=None, last_tick_start_timestamp=None)
             instance.update_instigator_state(state.with_data(rested))
+
+
+@contextmanager
+def web_app(instance: DagsterInstance, workspace: Path, *, read_only: bool) -> Iterator[Starlette]:
+    """Dagster's web server as an application, as `dagster-webserver --workspace` builds it.
+
+    Args:
+        instance: What the pages are about.
+        workspace: The workspace file that says where the code server is.
+        read_only: Whether nothing can be changed in the pages.
+    """
+    # The pages' code takes a second to import, and nobody else needs it.
+    from dagster._core.workspace.context import WorkspaceProcessContext  # noqa: PLC0415
+    from dagster._core.workspace.load_target import WorkspaceFileTarget  # noqa: PLC0415
+    from dagster_webserver.app import create_app_from_workspace_process_context  # noqa: PLC0415
+
+    # The server's own defaults: they matter to a database that is shared.
+    instance.optimize_for_webserver(statement_timeout=15_000, pool_recycle=3600, max_overflow=20)
+    target = WorkspaceFileTarget(paths=[str(workspace)])
+    with WorkspaceProcessContext(instance, workspace_load_target=target, read_only=read_only) as context:
+        yield create_app_from_workspace_process_context(context, live_data_poll_rate=_PAGE_POLL_MILLISECONDS)

@@ -3,6 +3,7 @@
 Dagster reads the annotations of a sensor's parameters at run time, so that this module does without postponed ones.
 """
 
+import logging
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -10,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from market_assets.alerts import Key, Kind, Trouble, Watch
-from market_assets.alerts.troubles import Life, dead, failed_checks, failed_partitions
+from market_assets.alerts import Key, Kind, Told, Trouble, Watch
+from market_assets.alerts.troubles import Life, dead, failed_checks, failed_partitions, platform_troubles
 from market_assets.defs.adapter import (
     Beat,
     FailedCheck,
@@ -26,6 +27,10 @@ from market_assets.defs.adapter import (
 from market_assets.defs.resources import Clock, StoreResource
 from market_assets.errors import StoreError
 from market_assets.universe import Universe
+from market_assets.up.news import write_news
+from market_assets.up.state import read_state
+
+_log = logging.getLogger("market_assets.alerts")
 
 _PATIENCE = timedelta(seconds=10)
 """A look that cannot have the store by then is left to the next tick."""
@@ -38,6 +43,9 @@ _CATCHING_UP = timedelta(minutes=10)
 
 _AFRESH = timedelta(hours=1)
 """So often the checks are read from the beginning: whoever deletes a run or an asset leaves no word of it."""
+
+_NEWEST_JOBS = 50
+"""So many jobs the terminal of `market-assets up` is told of."""
 
 _OVERLAP = 1000
 """Ids may be committed out of their order: so far back from the newest one the next look begins."""
@@ -132,16 +140,38 @@ def alert_sensor(universe: Universe, automations: Mapping[str, timedelta]) -> dg
             memory.begin_tick(clock.now(), every)
             troubles, unsure = _look(context, universe, memory)
             troubles += dead(_lives(context.instance, automations), memory.now, memory.awake)
+            platform = read_state(store.home)
+            runs_here = platform is not None and platform.ended_at is None
+            troubles += platform_troubles(platform, memory.now) if platform and runs_here else []
             settling = memory.now - memory.awake < _CATCHING_UP
 
             def held(key: Key) -> bool:
                 return key in unsure or (settling and key[1] == Kind.STALE)
 
-            return dg.SkipReason(universe.redact(str(memory.watch.look(troubles, held=held))))
+            told = memory.watch.look(troubles, held=held)
+            if runs_here:
+                _leave_news(universe, store, clock, told)
+            return dg.SkipReason(universe.redact(str(told)))
         except StoreError as error:
             return dg.SkipReason(universe.redact(f"not looked: {error}"))
 
     return alerts
+
+
+def _leave_news(universe: Universe, store: StoreResource, clock: Clock, told: Told) -> None:
+    """Leave for the terminal of `market-assets up` what is wrong and what was filled."""
+    with store.store(clock, _PATIENCE).reading("news for the terminal") as view:
+        jobs = view.jobs(_NEWEST_JOBS).to_dicts()
+    troubles = {
+        " ".join(part for part in (alert.profile, alert.subject) if part) + f" ({alert.kind})": universe.redact(
+            alert.summary
+        )
+        for alert in told.present
+    }
+    try:
+        write_news(store.home, jobs, troubles)
+    except OSError as error:
+        _log.warning("the news for the terminal cannot be written: %s", error.strerror)
 
 
 def _look(context: dg.SensorEvaluationContext, universe: Universe, memory: _Memory) -> tuple[list[Trouble], set[Key]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from market_assets.errors import StoreError, UniverseError
 
@@ -25,12 +26,14 @@ def home(environ: Mapping[str, str] = os.environ) -> Path:
     """The absolute path of the folder for everything that the project writes: `MARKET_ASSETS_HOME`, else ./data.
 
     Raises:
-        StoreError: Its path holds a question mark.
+        StoreError: Its path holds what Dagster would take for something else.
     """
     folder = Path(environ.get(HOME_VARIABLE) or "data").expanduser().absolute()
-    # Dagster makes a URL of it, in which what follows a question mark is no part of the path.
-    if "?" in str(folder):
-        raise StoreError(f"{folder}: the path of a home folder must not hold a question mark; rename the folder.")
+    # Dagster makes a URL of it: its files would lie elsewhere.
+    if "?" in str(folder) or unquote(str(folder)) != str(folder):
+        raise StoreError(
+            f"{folder}: the path of a home folder must not hold a question mark, or % before two digits; rename the folder."
+        )
     return folder
 
 

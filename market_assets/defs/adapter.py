@@ -325,9 +325,12 @@ def web_app(instance: DagsterInstance, workspace: Path, *, read_only: bool) -> I
     from dagster._core.workspace.context import WorkspaceProcessContext  # noqa: PLC0415
     from dagster._core.workspace.load_target import WorkspaceFileTarget  # noqa: PLC0415
     from dagster_webserver.app import create_app_from_workspace_process_context  # noqa: PLC0415
+    from dagster_webserver.version import __version__  # noqa: PLC0415
 
     # The server's own defaults: they matter to a database that is shared.
     instance.optimize_for_webserver(statement_timeout=15_000, pool_recycle=3600, max_overflow=20)
     target = WorkspaceFileTarget(paths=[str(workspace)])
-    with WorkspaceProcessContext(instance, workspace_load_target=target, read_only=read_only) as context:
+    with WorkspaceProcessContext(
+        instance, workspace_load_target=target, version=__version__, read_only=read_only
+    ) as context:
         yield create_app_from_workspace_process_context(context, live_data_poll_rate=_PAGE_POLL_MILLISECONDS)

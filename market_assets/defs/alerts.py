@@ -163,9 +163,8 @@ def _leave_news(universe: Universe, store: StoreResource, clock: Clock, told: To
     with store.store(clock, _PATIENCE).reading("news for the terminal") as view:
         jobs = view.jobs(_NEWEST_JOBS).to_dicts()
     troubles = {
-        " ".join(part for part in (alert.profile, alert.subject) if part) + f" ({alert.kind})": universe.redact(
-            alert.summary
-        )
+        " ".join(part for part in (alert.profile, alert.subject) if part)
+        + f" ({alert.kind.replace('_', ' ')})": universe.redact(alert.summary)
         for alert in told.present
     }
     try:

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
 QUIET = timedelta(minutes=10)
 """After so long without a restart everything is as before."""
 
-LONGEST = timedelta(minutes=1)
+LONGEST = 60.0
+"""The longest wait, in seconds."""
 
 
-def wait_before(restarts: Sequence[datetime], now: datetime) -> timedelta:
-    """The wait before the next start: 1 second, doubled by every restart of the last ten minutes, a minute at most.
+def wait_before(restarts: Sequence[float], now: float) -> float:
+    """The seconds until the next start: 1, doubled by every restart of the last ten minutes, a minute at most.
 
     Args:
-        restarts: When the process was started again so far.
-        now: The present instant.
+        restarts: When the process was started again so far, in seconds of a clock that nobody sets.
+        now: The present instant of that clock.
     """
-    recent = sum(now - at < QUIET for at in restarts)
-    return min(timedelta(seconds=2 ** min(recent, 10)), LONGEST)
+    recent = sum(now - at < QUIET.total_seconds() for at in restarts)
+    return min(2.0 ** min(recent, 10), LONGEST)

@@ -8,18 +8,16 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from datetime import datetime
     from pathlib import Path
 
 NEWS_FILE = "up.news.json"
 
-SPAN = timedelta(minutes=15)
-"""So often at most the terminal says what was filled."""
+SPAN = 900.0
+"""So often at most, in seconds, the terminal says what was filled."""
 
 
 def write_news(home: Path, jobs: Iterable[Mapping[str, Any]], troubles: Mapping[str, str]) -> None:
@@ -64,14 +62,14 @@ class Bulletin:
     troubles: dict[str, str] = field(default_factory=dict)
     jobs: set[str] = field(default_factory=set)
     rows: dict[str, int] = field(default_factory=dict)
-    said_at: datetime | None = None
+    said_at: float | None = None
 
-    def lines(self, news: Mapping[str, Any], now: datetime) -> list[str]:
+    def lines(self, news: Mapping[str, Any], now: float) -> list[str]:
         """What is to be said now.
 
         Args:
             news: What `read_news` gives.
-            now: The present instant.
+            now: The present instant, in seconds of a clock that nobody sets.
         """
         wrong: Mapping[str, str] = news["troubles"]
         lines = [f"wrong: {name}: {words}" for name, words in wrong.items() if self.troubles.get(name) != words]

@@ -16,7 +16,6 @@ from market_assets.up.backoff import QUIET, wait_before
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
 
 
 @dataclass
@@ -24,7 +23,7 @@ class Process:
     """One process of the platform, which is started again when it ends.
 
     It leads a group of its own, so that a Ctrl-C in the terminal does not reach it, and so that the runs that it starts
-    can be ended with it.
+    can be ended with it. All its times are seconds of a clock that nobody sets.
 
     Attributes:
         name: What it is called in messages.
@@ -41,10 +40,10 @@ class Process:
     arguments: Sequence[str]
     environment: Mapping[str, str]
     fds: Sequence[int] = ()
-    restarts: list[datetime] = field(default_factory=list)
-    due: datetime | None = None
+    restarts: list[float] = field(default_factory=list)
+    due: float | None = None
     stopping: bool = False
-    patience: datetime | None = None
+    patience: float | None = None
     _popen: subprocess.Popen[bytes] | None = None
     _groups: set[int] = field(default_factory=set)
 
@@ -77,7 +76,7 @@ class Process:
         self._groups.add(self._popen.pid)
         on_output(self.name, read)
 
-    def watch(self, now: datetime) -> str | None:
+    def watch(self, now: float) -> str | None:
         """How it has ended, in words, if it did without having been told to; then it is due again after a while."""
         if self._popen is None:
             return None
@@ -87,14 +86,14 @@ class Process:
             return None
         self._popen = None
         told, self.stopping = self.stopping, False
-        self.restarts = [at for at in self.restarts if now - at < QUIET]
+        self.restarts = [at for at in self.restarts if now - at < QUIET.total_seconds()]
         self.due = now if told else now + wait_before(self.restarts, now)
         if told:
             return None
         self.restarts.append(now)
         return ending(code)
 
-    def replace(self, patience: datetime) -> None:
+    def replace(self, patience: float) -> None:
         """Have it make way for another one; what it has started, such as runs, goes on.
 
         Args:

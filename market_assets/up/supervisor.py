@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import json
 import os
 import re
@@ -13,12 +14,12 @@ import tempfile
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from market_assets.errors import UpError
 from market_assets.places import COPY_VARIABLE, HOME_VARIABLE, UNIVERSE_VARIABLE
+from market_assets.up.backoff import LONGEST
 from market_assets.up.changes import changes, orphans
 from market_assets.up.leash import ALIVE_VARIABLE, GRACE, live_at, take
 from market_assets.up.log import Log
@@ -30,6 +31,7 @@ from market_assets.up.universe_file import UniverseFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
     from types import FrameType
 
     from market_assets.up.changes import Summary
@@ -49,8 +51,8 @@ _FILE_LOOK, _NEWS_LOOK = 2.0, 10.0
 _RUNS = 10.0
 """Seconds that the processes and their runs have to end before they are killed."""
 
-_PATIENCE = timedelta(seconds=10)
-"""How long the code server has for what it is in the middle of, before another one takes over."""
+_PATIENCE = 10.0
+"""Seconds that the code server has for what it is in the middle of, before another one takes over."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -233,14 +235,14 @@ class Supervisor:
             Process("daemon", [*serve, "daemon", path, workspace], self._environment),
             Process("web server", [*serve, "web", path, workspace, json.dumps(web)], self._environment, [listener]),
         ]
-        now = self._clock()
         for process in self._processes:
-            process.due = now
-        self._state = State(os.getpid(), options.url, str(options.universe), now)
+            process.due = time.monotonic()
+        self._state = State(os.getpid(), options.url, str(options.universe), self._clock())
         self._write_state()
-        self._start_due(now)
+        self._start_due()
 
     def _greet(self) -> None:
+        options = self._options
         if self._last and self._last.ended_at is None:
             self._tell("the last `up` of this home folder ended without a word: it was killed, or the power went.")
         if self._ended:
@@ -248,6 +250,8 @@ class Supervisor:
         profiles = list(self._summary["profiles"])
         self._tell(f"open {self._options.url}/asset-groups first; each profile is a group: {', '.join(profiles)}.")
         self._tell(f"what is complete: {self._options.url}/assets/{profiles[0]}/completeness")
+        if not options.read_only and not is_loopback(options.host):
+            self._tell("other machines can reach these pages and change everything; --read-only lets nobody.")
         self._tell_orphans(self._schemas)
 
     # Watching.
@@ -257,37 +261,37 @@ class Supervisor:
         pauses = {self._look_at_file: _FILE_LOOK, self._look_at_news: _NEWS_LOOK}
         while not self._signals:
             self._pump(_TICK)
-            now = self._clock()
             for process in self._processes:
-                if why := process.watch(now):
-                    self._on_death(process, why, now)
-            self._start_due(now)
+                if why := process.watch(time.monotonic()):
+                    self._on_death(process, why)
+            self._start_due()
             self._end_check()
             for look, at in due.items():
                 if time.monotonic() >= at:
                     look()
                     due[look] = time.monotonic() + pauses[look]
 
-    def _start_due(self, now: datetime) -> None:
+    def _start_due(self) -> None:
+        now = time.monotonic()
         for process in self._processes:
             if process.due is not None and process.due <= now:
                 try:
                     process.start(self._read_from)
                 except OSError as error:
-                    process.restarts.append(now)
-                    process.watch(now)
-                    self._tell(f"the {process.name} cannot be started: {error.strerror}; it is tried again.")
+                    process.due = now + LONGEST
+                    self._tell(
+                        f"the {process.name} cannot be started: {error.strerror}; it is tried again in a minute."
+                    )
 
-    def _on_death(self, process: Process, why: str, now: datetime) -> None:
-        assert process.due is not None  # noqa: S101 - for the type checker: `watch` has set it
-        wait = max((process.due - now).total_seconds(), 0)
-        self._state.note(Restart(process.name, now, why))
+    def _on_death(self, process: Process, why: str) -> None:
+        self._state.note(Restart(process.name, self._clock(), why))
         self._write_state()
+        wait = max((process.due or 0.0) - time.monotonic(), 0.0)
         self._tell(f"the {process.name} {why}; it is started again in {wait:.0f} s.")
 
     def _look_at_news(self) -> None:
         if news := read_news(self._home):
-            for line in self._bulletin.lines(news, self._clock()):
+            for line in self._bulletin.lines(news, time.monotonic()):
                 self._tell(line)
 
     def _look_at_file(self) -> None:
@@ -313,8 +317,8 @@ class Supervisor:
         words = changes(self._summary, answer["summary"])
         if words:
             self._tell(f"the universe has changed: {'; '.join(words)}.")
-            self._state.taken_over_at = now = self._clock()
-            self._code.replace(now + _PATIENCE)
+            self._state.taken_over_at = self._clock()
+            self._code.replace(time.monotonic() + _PATIENCE)
         else:
             faulty = "has no mistakes any more" if self._state.faults else "has changed"
             self._tell(f"the universe file {faulty}; what it says is in use already.")
@@ -427,6 +431,14 @@ class Supervisor:
         with suppress(OSError):
             return Errand("close", self._environment)
         return None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _socket_path(home: Path) -> Path:

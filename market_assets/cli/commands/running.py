@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,14 +43,16 @@ def up(
     )
 
     def say(line: str) -> None:
+        now = datetime.now(UTC)
         if as_json:
+            _print_json({"at": f"{now:%Y-%m-%dT%H:%M:%SZ}", "line": line})
             return
-        moment = f"{datetime.now(UTC):%H:%M:%S}Z"
+        moment = f"{now:%H:%M:%S}Z"
         _print(f"[dim]{moment}[/] {_coloured(line)}")
 
     def ready(facts: Mapping[str, str]) -> None:
         if as_json:
-            print(json.dumps(facts), flush=True)  # noqa: T201 - the answer
+            _print_json(facts)
             return
         _print(f"[bold]market_assets[/] {escape(facts['url'])}  home {escape(facts['home'])}")
         _print(f"universe {escape(facts['universe'])}  log {escape(facts['home'])}/log/up.log  Ctrl-C ends it.")
@@ -63,9 +66,14 @@ def _coloured(line: str) -> str:
     return f"[{colour}]{word}[/]{escape(line[len(word) :])}" if colour else escape(line)
 
 
+def _print_json(document: Mapping[str, str]) -> None:
+    with suppress(OSError):
+        print(json.dumps(document), flush=True)  # noqa: T201 - the answer
+
+
 def _print(markup: str) -> None:
-    # A terminal that was closed must not keep the platform from ending in good order.
+    # A terminal or pipe that was closed is no reason to end; for a closed pipe rich raises SystemExit.
     try:
         OUT.print(markup, highlight=False, soft_wrap=True)
-    except OSError:
+    except (OSError, SystemExit):
         OUT.quiet = True

@@ -360,11 +360,11 @@ def dead(lives: Iterable[Life], now: datetime, awake: datetime) -> list[Trouble]
 
 
 def platform_troubles(state: State, now: datetime) -> list[Trouble]:
-    """Processes that `market-assets up` had to start again, and a universe file that it cannot take over.
+    """Processes that `market-assets up` has started again, and a universe file that it refuses.
 
     Args:
         state: What the supervisor has left in the home folder.
-        now: The present instant: a restart counts until ten minutes have passed without another one.
+        now: The present instant: a restart counts for ten minutes.
     """
     troubles = []
     for what in dict.fromkeys(restart.what for restart in state.restarts):

@@ -1,4 +1,4 @@
-"""Starts the processes of the platform, reads what they print, and ends them with all that they have started."""
+"""Starts the processes of the platform, and ends them with all that they have started."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class Process:
     """One process of the platform, which is started again when it ends.
 
-    It leads a group of its own, so that a Ctrl-C in the terminal does not reach it, and so that the runs that it starts
-    can be ended with it. All its times are seconds of a clock that nobody sets.
+    It leads a group of its own, so that a Ctrl-C in the terminal does not reach it, and so that the
+    runs that it starts can be ended with it. All its times are seconds of a clock that nobody sets.
 
     Attributes:
         name: What it is called in messages.
@@ -77,7 +77,7 @@ class Process:
         on_output(self.name, read)
 
     def watch(self, now: float) -> str | None:
-        """How it has ended, in words, if it did without having been told to; then it is due again after a while."""
+        """How it has ended, in words, if nobody told it to; then it is due again after a while."""
         if self._popen is None:
             return None
         if (code := self._popen.poll()) is None:

@@ -1,4 +1,4 @@
-"""The supervisor: starts code server, web server and daemon, watches them and the universe file, and ends them all."""
+"""The supervisor: starts code server, web server and daemon, watches them, and ends them all."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _RUNS = 10.0
 """Seconds that the processes and their runs have to end before they are killed."""
 
 _PATIENCE = 10.0
-"""Seconds that the code server has for what it is in the middle of, before another one takes over."""
+"""Seconds that the code server may go on with what it does, before another takes over."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -61,7 +61,7 @@ _MEMORY = {
     "MALLOC_ARENA_MAX": "2",
     "MALLOC_TRIM_THRESHOLD_": "131072",
     "PYTHONWARNINGS": "ignore",
-    # Modules of the working folder are not looked for: a random.py there is no part of the platform.
+    # Modules of the working folder are not looked for: a random.py there is none of ours.
     "PYTHONSAFEPATH": "1",
     "PYTHONUNBUFFERED": "1",
 }
@@ -122,7 +122,7 @@ class Supervisor:
         """Start everything and watch it until a signal comes.
 
         Args:
-            ready: Called once all is checked and the processes are started, with url, home and universe.
+            ready: Called with url, home and universe once the processes are started.
 
         Returns:
             The exit code: 0 after an end in good order, 1 where processes had to be killed.
@@ -287,7 +287,7 @@ class Supervisor:
         self._state.note(Restart(process.name, self._clock(), why))
         self._write_state()
         wait = max((process.due or 0.0) - time.monotonic(), 0.0)
-        self._tell(f"the {process.name} {why}; it is started again in {wait:.0f} s.")
+        self._tell(f"the {process.name} has ended ({why}); it is started again in {wait:.0f} s.")
 
     def _look_at_news(self) -> None:
         if news := read_news(self._home):
@@ -442,7 +442,9 @@ def is_loopback(host: str) -> bool:
 
 
 def _socket_path(home: Path) -> Path:
-    """Where the code server listens: in the home folder, or where its path is too long or odd for a socket, in one of /tmp.
+    """Where the code server listens: in the home folder, or in one of /tmp.
+
+    The path of a socket must be short, and gRPC takes some letters for something else.
 
     Raises:
         UpError: Somebody else has a folder of that name.

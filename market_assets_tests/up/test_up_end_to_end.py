@@ -1,4 +1,4 @@
-"""One start of `market-assets up`, and what it has to bear: a killed process, a second start, a changed file, other sites."""
+"""One start of `market-assets up`, and what it has to bear."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def platform(home: Path, environment: dict[str, str]) -> Iterator[Platform]:
 
 
 def processes(home: Path) -> dict[int, str]:
-    """The processes that belong to the `up` of a home folder, and what each is: supervisor aside."""
+    """The processes of the `up` of a home folder without its supervisor, and their commands."""
     mark = f"MARKET_ASSETS_UP_ALIVE={home}".encode()
     members = {}
     for entry in Path("/proc").glob("[0-9]*"):
@@ -102,7 +102,7 @@ def profiles_shown(platform: Platform) -> set[str]:
 
 
 def looks(platform: Platform) -> int:
-    """How often the alerts sensor has looked; 0 while the pages do not know it, because its code server is new."""
+    """How often the alerts sensor has looked; 0 while its code server is new to the pages."""
     try:
         return platform.ticks("alerts")
     except KeyError:

@@ -1,8 +1,8 @@
 """What `market-assets up` has done by short-lived processes, because it needs Dagster or the store.
 
 `python -m market_assets.defs.errands prepare|check|close`: the answer is one JSON document on
-standard output, an error one message on standard error and exit code 1. The home folder and the
-universe come from the environment.
+standard output, an error one message on standard error and exit code REFUSED. The home folder and the
+universe come from the environment. Any other end is a fault of ours, with its traceback.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from market_assets.errors import MarketAssetsError
 from market_assets.store import Store
 from market_assets.universe import home, load_universe
 from market_assets.up.changes import summary_of
+from market_assets.up.processes import REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -100,7 +101,7 @@ def main(errand: str) -> int:
         answer = errands[errand]()
     except MarketAssetsError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the supervisor reads it
-        return 1
+        return REFUSED
     print(json.dumps(answer))  # noqa: T201 - the answer
     return 0
 

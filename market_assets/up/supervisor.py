@@ -15,7 +15,7 @@ import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from market_assets.errors import UpError
 from market_assets.places import COPY_VARIABLE, HOME_VARIABLE, UNIVERSE_VARIABLE
@@ -23,7 +23,7 @@ from market_assets.up.backoff import LONGEST
 from market_assets.up.changes import changes, orphans
 from market_assets.up.leash import ALIVE_VARIABLE, GRACE, live_at, take
 from market_assets.up.log import Log
-from market_assets.up.news import Bulletin, read_news
+from market_assets.up.news import NEWS_FILE, Bulletin, read_news
 from market_assets.up.preflight import check_home, listen
 from market_assets.up.processes import Errand, Process
 from market_assets.up.state import Restart, State, read_state, write_state
@@ -133,27 +133,25 @@ class Supervisor:
         options = self._options
         with ExitStack() as stack:
             check_home(self._home)
-            lock = self._only_one(stack)
+            self._only_one(stack)
             listener = stack.enter_context(listen(options.host, options.port))
             self._catch_signals(stack)
-            self._last = read_state(self._home)
-            stack.enter_context(live_at(self._home / _ALIVE_FILE))
-            self._log = Log(self._home / "log" / "up.log")
-            stack.callback(self._log.close)
-            self._prepare_universe()
-            self._begin(listener.fileno())
+            try:
+                self._prepare(stack)
+                self._begin(listener.fileno())
+            except OSError as error:
+                raise UpError(f"{self._home}: cannot be made ready: {error}.") from error
             ready({"url": options.url, "home": str(self._home), "universe": str(options.universe)})
             self._greet()
             try:
                 self._watch()
             finally:
                 code = self._end()
-            lock.close()
             return code
 
     # Starting.
 
-    def _only_one(self, stack: ExitStack) -> IO[bytes]:
+    def _only_one(self, stack: ExitStack) -> None:
         try:
             lock = take(self._home / _LOCK_FILE)
         except OSError as error:
@@ -164,7 +162,7 @@ class Supervisor:
             raise UpError(
                 f"{self._home}: another `market-assets up` runs on this home folder{who}; end that one first."
             )
-        return stack.enter_context(lock)
+        stack.enter_context(lock)
 
     def _catch_signals(self, stack: ExitStack) -> None:
         # A shell gives its background jobs a SIGINT that is ignored: it counts here all the same.
@@ -183,12 +181,18 @@ class Supervisor:
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._signals += 1
 
-    def _prepare_universe(self) -> None:
+    def _prepare(self, stack: ExitStack) -> None:
         """Check the universe and make the home folder ready, while nothing else runs.
 
         Raises:
             UpError: The universe has mistakes, or storage or store cannot be opened.
+            OSError: The home folder cannot be written.
         """
+        self._last = read_state(self._home)
+        (self._home / NEWS_FILE).unlink(missing_ok=True)
+        stack.enter_context(live_at(self._home / _ALIVE_FILE))
+        self._log = Log(self._home / "log" / "up.log")
+        stack.callback(self._log.close)
         self._file.changed()
         self._environment = {
             **os.environ,
@@ -205,7 +209,8 @@ class Supervisor:
             if self._signals:
                 prepare.kill()
                 raise UpError("ended before it was started.")
-        answer, problem = prepare.answer()
+        answer, problem, trace = prepare.answer()
+        self._write_lines("preparing", trace.encode())
         if answer is None:
             self._file.drop()
             raise UpError(problem)
@@ -307,13 +312,16 @@ class Supervisor:
         """Take a changed universe over once it is checked."""
         if self._check is None or not self._check.is_done():
             return
-        answer, problem = self._check.answer()
+        answer, problem, trace = self._check.answer()
         self._check = None
+        self._write_lines("checking", trace.encode())
+        try:
+            self._file.drop() if answer is None else self._file.keep()
+        except OSError as error:
+            answer, problem = None, f"it cannot be kept: {error.strerror}"
         if answer is None:
-            self._file.drop()
             self._refuse(problem)
             return
-        self._file.keep()
         words = changes(self._summary, answer["summary"])
         if words:
             self._tell(f"the universe has changed: {'; '.join(words)}.")
@@ -400,7 +408,8 @@ class Supervisor:
             while not closing.is_done() and self._signals == before:
                 self._pump(0.1)
             closing.kill()
-            answer, _ = closing.answer()
+            answer, _, trace = closing.answer()
+            self._write_lines("closing", trace.encode())
             if answer and answer["ended"]:
                 self._tell(
                     f"{_runs(answer['ended'])} had not ended and now count as failed; what they committed is kept."

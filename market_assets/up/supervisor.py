@@ -197,6 +197,7 @@ class Supervisor:
         self._environment = {
             **os.environ,
             **_MEMORY,
+            **_import_path(),
             HOME_VARIABLE: str(self._home),
             "DAGSTER_HOME": str(self._home),
             ALIVE_VARIABLE: str(self._home / _ALIVE_FILE),
@@ -440,6 +441,15 @@ class Supervisor:
         with suppress(OSError):
             return Errand("close", self._environment)
         return None
+
+
+def _import_path() -> dict[str, str]:
+    """What the processes need to import this package from where it is imported here."""
+    root = Path(__file__).parents[2]
+    # A source tree that is the working folder: an installed package is found by everybody.
+    if root != Path.cwd():
+        return {}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))}
 
 
 def is_loopback(host: str) -> bool:

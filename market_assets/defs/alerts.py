@@ -12,7 +12,14 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from market_assets.alerts import Key, Kind, Told, Trouble, Watch
-from market_assets.alerts.troubles import Life, dead, failed_checks, failed_partitions, platform_troubles
+from market_assets.alerts.troubles import (
+    Life,
+    dead,
+    failed_checks,
+    failed_partitions,
+    is_replacing,
+    platform_troubles,
+)
 from market_assets.defs.adapter import (
     Beat,
     FailedCheck,
@@ -142,7 +149,9 @@ def alert_sensor(universe: Universe, automations: Mapping[str, timedelta]) -> dg
             troubles += dead(_lives(context.instance, automations), memory.now, memory.awake)
             platform = read_state(store.home)
             runs_here = platform is not None and platform.ended_at is None
-            troubles += platform_troubles(platform, memory.now) if platform and runs_here else []
+            if platform is not None and runs_here:
+                troubles = [item for item in troubles if not is_replacing(item, platform, memory.now)]
+                troubles += platform_troubles(platform, memory.now)
             settling = memory.now - memory.awake < _CATCHING_UP
 
             def held(key: Key) -> bool:

@@ -41,10 +41,13 @@ def returns_key(name: str, timeframe: Timeframe) -> dg.AssetKey:
     return dg.AssetKey([name, f"returns_{timeframe}"])
 
 
+def dataset_key(owner: str, family: str, timeframe: Timeframe) -> dg.AssetKey:
+    """The asset key of a dataset: of candles, features or returns."""
+    return dg.AssetKey([owner, f"{family}_{timeframe}"])
+
+
 def trigger_of(tags: Mapping[str, str]) -> str:
     """How a run came about, by its tags: a person in the UI sets none."""
-    if "dagster/from_automation_condition" in tags:
-        return AUTOMATION
     return tags.get(TRIGGER_TAG) or (BACKFILL if "dagster/backfill" in tags else MANUAL)
 
 

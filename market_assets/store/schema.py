@@ -92,6 +92,8 @@ MIGRATIONS = (
     """,
     """
     ALTER TABLE ops.partitions ADD COLUMN reported_at TIMESTAMP;
+    ALTER TABLE ops.partitions ADD COLUMN made_of TIMESTAMP;
+    UPDATE ops.partitions SET reported_at = changed_at;
     """,
 )
 """Version N of the store is what the first N scripts make."""

@@ -17,7 +17,7 @@ import duckdb
 import polars as pl
 
 from market_assets.errors import StoreError
-from market_assets.market_time.timeframes import Timeframe
+from market_assets.market_time.timeframes import TS, Timeframe
 from market_assets.store.adjusted import ACTION_COLUMNS, action_table, create_action_table, create_adjusted
 from market_assets.store.engine import close_file, open_file
 from market_assets.store.lock import TELL_AFTER, StoreLock
@@ -253,6 +253,17 @@ class Snapshot:
         ).fetchall()
         return {symbol: ts.replace(tzinfo=UTC) for symbol, ts in rows}
 
+    def last_bars(
+        self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window
+    ) -> dict[str, datetime]:
+        """The open of the newest stored candle in a window, of each of some symbols that has one there."""
+        rows = self._db.execute(
+            f"SELECT symbol, max(ts) FROM {candle_table(profile, timeframe)} "
+            "WHERE ts >= ? AND ts < ? AND list_contains(?, symbol) GROUP BY symbol",
+            [*_bounds(window), list(symbols)],
+        ).fetchall()
+        return {symbol: ts.replace(tzinfo=UTC) for symbol, ts in rows}
+
     def genesis(self, profile: str, timeframe: Timeframe) -> dict[str, datetime]:
         """The first bar's open of each symbol as a source has named it last."""
         rows = self._db.execute(
@@ -294,6 +305,42 @@ class Snapshot:
             profile,
             timeframe,
         )
+
+    def standing(self, name: str, label: str, since: str = "") -> pl.DataFrame:
+        """How far each judged partition of a dataset is, oldest first.
+
+        Args:
+            name: The profile's name, or that of the matrix across profiles.
+            label: The candles' timeframe, or the name of what is made of them: `returns_1d`.
+            since: Only partitions with this key or a later one.
+
+        Returns:
+            partition, changed_at (its version), judged_at (until when it was judged),
+            reported_at (the version that Dagster was told of), made_of (the newest version of what it was made of),
+            stored (its bars, of all symbols).
+        """
+        return self._frame(
+            "SELECT partition, max(changed_at) AS changed_at, max(judged_at) AS judged_at, "
+            "max(reported_at) AS reported_at, max(made_of) AS made_of, "
+            "sum(stored)::BIGINT AS stored FROM ops.partitions "
+            "WHERE profile = ? AND timeframe = ? AND partition >= ? GROUP BY partition ORDER BY partition",
+            name,
+            label,
+            since,
+        )
+
+    def fingerprints(self, before: str | None = None) -> dict[tuple[str, str], str]:
+        """A text per dataset, by profile (or the matrix across profiles) and label: another as soon as a partition changes.
+
+        Args:
+            before: Only partitions whose key is less than this; all of them if not given.
+        """
+        rows = self._db.execute(
+            "SELECT profile, timeframe, max(changed_at)::VARCHAR || ' ' || count(*) FROM ops.partitions "
+            "WHERE changed_at IS NOT NULL AND (? IS NULL OR partition < ?) GROUP BY profile, timeframe",
+            [before, before],
+        ).fetchall()
+        return {(profile, label): text for profile, label, text in rows}
 
     def judged_at(self, profile: str, timeframe: Timeframe, partitions: Sequence[str]) -> dict[str, datetime]:
         """Until when each of some partitions has been judged; one that never was is left out."""
@@ -769,14 +816,15 @@ class Transaction(Snapshot):
             counts = counts.with_columns(evidence=pl.lit(None, pl.String))
         with self._lent("counts", counts):
             judged = self._frame(
-                "WITH before AS (SELECT *, max(changed_at) OVER (PARTITION BY partition) AS newest FROM ops.partitions "
-                "WHERE profile = ? AND timeframe = ?), "
-                "known AS (SELECT DISTINCT partition, newest FROM before) "
+                "WITH before AS (SELECT * FROM ops.partitions WHERE profile = ? AND timeframe = ?), "
+                "known AS (SELECT partition, max(changed_at) AS newest, max(reported_at) AS reported_at, "
+                "max(made_of) AS made_of FROM before GROUP BY partition) "
                 "SELECT ? AS profile, ? AS timeframe, c.*, ? AS judged_at, CASE WHEN NOT list_contains(?, c.partition) "
                 "AND (p.expected, p.stored, p.explained, p.missing) = (c.expected, c.stored, c.explained, c.missing) "
                 "AND coalesce(p.evidence = c.evidence, TRUE) "
                 # Never an instant twice that the partition was known by, whatever the clock does.
-                "THEN p.changed_at ELSE greatest(?, k.newest + INTERVAL 1 MICROSECOND) END AS changed_at "
+                "THEN p.changed_at ELSE greatest(?, k.newest + INTERVAL 1 MICROSECOND) END AS changed_at, "
+                "k.reported_at, k.made_of "
                 "FROM counts c LEFT JOIN before p USING (partition, symbol) LEFT JOIN known k USING (partition)",
                 *(profile, timeframe, profile, timeframe, self._now if as_of is None else _naive(as_of)),
                 *(list(changed), self._now),
@@ -796,6 +844,30 @@ class Transaction(Snapshot):
             [profile, timeframe, list(partitions)],
         ).fetchall()
         return dict(rows)
+
+    def put_made_of(self, name: str, label: str, versions: Mapping[str, datetime | None]) -> None:
+        """Note the newest version of what each of some judged partitions was made of; None where it has none.
+
+        Args:
+            name: The profile's name, or that of the matrix across profiles.
+            label: The name of what was made, as in `standing`.
+            versions: By partition key, aware UTC.
+        """
+        self._put_versions("made_of", name, label, versions)
+
+    def put_reported(self, name: str, label: str, versions: Mapping[str, datetime | None]) -> None:
+        """Note which version of each of some judged partitions Dagster was told of: see `put_made_of`."""
+        self._put_versions("reported_at", name, label, versions)
+
+    def _put_versions(self, column: str, name: str, label: str, versions: Mapping[str, datetime | None]) -> None:
+        rows = [(key, at and _naive(at)) for key, at in versions.items()]
+        noted = pl.DataFrame(rows, schema={"partition": pl.String, "version": TS}, orient="row")
+        with self._lent("noted", noted):
+            self._db.execute(
+                f"UPDATE ops.partitions p SET {column} = n.version FROM noted n "
+                "WHERE p.profile = ? AND p.timeframe = ? AND p.partition = n.partition",
+                [name, label],
+            )
 
     def put_agreement(self, profile: str, timeframe: Timeframe, findings: pl.DataFrame) -> None:
         """Replace what comparing a symbol of a partition with another source came to.

@@ -94,10 +94,10 @@ def repair(
     chosen = profiles_of(universe, profiles)
 
     from market_assets.definitions import build_definitions  # noqa: PLC0415 - Dagster takes seconds to import
+    from market_assets.defs.follow import behind_runs  # noqa: PLC0415
     from market_assets.defs.keys import REPAIR  # noqa: PLC0415
     from market_assets.defs.repair import describe, look_everywhere, reopen, runs_of  # noqa: PLC0415
-    from market_assets.defs.runs import instance_at, plan_markets  # noqa: PLC0415
-    from market_assets.market_time.partitions import hull  # noqa: PLC0415
+    from market_assets.defs.runs import instance_at  # noqa: PLC0415
     from market_assets.sources.configured import sources_of  # noqa: PLC0415
 
     store = open_store()
@@ -106,7 +106,6 @@ def repair(
             for profile in chosen:
                 reopen(store, profile)
         plans: list[tuple[RangeRun, dict[str, Any]]] = []
-        repaired: dict[str, Window] = {}
         told: dict[str, str] = {}
         troubled = 0
         for profile in chosen:
@@ -115,19 +114,26 @@ def repair(
             )
             told |= {f"{profile.name} {timeframe}": describe(look) for timeframe, look in looks.items()}
             troubled += sum(len(look.troubled) for look in looks.values())
-            planned = runs_of(profile, looks, now)
-            plans += planned
-            if planned:
-                repaired[profile.name] = hull([part for run, _ in planned for part in run.ends(profile)])
-        plans += [(run, {}) for run in plan_markets(universe, repaired, now)]
+            plans += runs_of(profile, looks)
+        behind = list(behind_runs(store, universe, chosen, now))
+        for run in behind:
+            span = f"{run.partitions[0]}..{run.partitions[-1]}"
+            told[f"{run.profile} {run.family} {' '.join(run.timeframes)} {span}"] = "is behind its candles"
         if not as_json:
             for name, words in told.items():
                 OUT.print(f"[bold]{name}[/] {escape(words)}", highlight=False, soft_wrap=True)
         if dry_run:
             if as_json:
-                print(json.dumps({"troubled": troubled, "repairs": len(plans), "found": told}, indent=1))  # noqa: T201 - the answer
-            raise typer.Exit(INCOMPLETE if troubled else 0)
-        failed = _execute(build_definitions(universe), instance, plans, trigger=REPAIR, quiet=as_json)
+                repairs = len(plans) + len(behind)
+                print(json.dumps({"troubled": troubled, "repairs": repairs, "found": told}, indent=1))  # noqa: T201 - the answer
+            raise typer.Exit(INCOMPLETE if troubled or behind else 0)
+        definitions = build_definitions(universe)
+        failed = _execute(definitions, instance, plans, trigger=REPAIR, quiet=as_json)
+        tried: set[RangeRun] = set()
+        # What is made of what was made is behind only then: days, weeks, returns.
+        while runs := [run for run in behind_runs(store, universe, chosen, now) if run not in tried]:
+            tried |= set(runs)
+            failed += _execute(definitions, instance, [(run, {}) for run in runs], trigger=REPAIR, quiet=as_json)
     _finish(chosen, failed, as_json=as_json)
 
 

@@ -102,8 +102,8 @@ def test_the_first_export_is_a_run_and_later_ones_write_what_has_changed_by_them
     assert "nothing has changed" in str(daemon.tick().skip_reason)
     lake.fill("2025-02-05", refetch=True)
     assert "nothing has changed" in str(daemon.tick().skip_reason)
-    lake.fill("2025-02-06")
     lake.move_clock(lake.clock.now() + timedelta(hours=1))
+    lake.fill("2025-02-06")
     result = daemon.tick()
     assert not result.run_requests
     assert "1 files written" in str(result.skip_reason)

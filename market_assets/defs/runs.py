@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from market_assets.defs.adapter import range_tags, was_interrupted
+from market_assets.defs.event_log import making
 from market_assets.defs.keys import MANUAL, TRIGGER_TAG, is_orphan, op_config, process_tags
 from market_assets.enrich.featurize import partitions_reached
 from market_assets.enrich.returns import REACH_DAYS, markets_cadence
@@ -205,17 +206,23 @@ def _execute(
 def instance_at(home: Path) -> Iterator[dg.DagsterInstance]:
     """The Dagster instance of a home folder, with our dagster.yaml where it has none yet."""
     prepare_home(home)
-    with dg.DagsterInstance.from_config(str(home)) as instance:
+    with making(home):
+        # A dagster.yaml of the user's may name storages that take no lock themselves.
+        ready = dg.DagsterInstance.from_config(str(home))
+    with ready as instance:
         fail_orphans(instance)
         yield instance
 
 
 def prepare_home(home: Path) -> None:
     """Make a folder a Dagster home, and point this process and its children to it."""
-    home.mkdir(parents=True, exist_ok=True)
-    target = home / "dagster.yaml"
-    if not target.exists():
-        target.write_text(files("market_assets").joinpath("dagster.yaml").read_text())
+    with making(home):
+        target = home / "dagster.yaml"
+        if not target.exists():
+            # Moved to its place whole: Dagster's own commands read it without a lock.
+            draft = home / ".dagster.yaml.unfinished"
+            draft.write_text(files("market_assets").joinpath("dagster.yaml").read_text())
+            draft.replace(target)
     os.environ["DAGSTER_HOME"] = str(home)
 
 

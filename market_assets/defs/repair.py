@@ -25,7 +25,7 @@ from market_assets.fill.series import partitions_of as partitions_with_bars
 from market_assets.market_time.gaps import Priority
 from market_assets.market_time.partitions import Partition, hull
 from market_assets.market_time.timeframes import Timeframe, Window, literal
-from market_assets.quality.evidence import State
+from market_assets.quality.evidence import State, believable
 from market_assets.sources.base import Source
 from market_assets.store import Store
 from market_assets.universe import Profile
@@ -155,9 +155,10 @@ def look_at(
     with store.reading(f"looking for gaps in {profile.name} {timeframe}") as view:
         ledger = view.unexplained(profile.name, timeframe, list(profile.symbols))
         dead = view.dead_symbols(profile.name, timeframe)
-        judged = view.judged_partitions(profile.name, timeframe, list(profile.symbols))
+        noted = view.judged_partitions(profile.name, timeframe, list(profile.symbols))
         genesis = view.genesis(profile.name, timeframe)
     series = [one.since(genesis.get(one.symbol)) for one in series_of(profile, now) if one.symbol not in dead]
+    judged = believable(noted, now, "judged_at")
     begun = states.materialized | set(judged["partition"])
     filled = [one for one in partitions if one.key in begun]
     unfinished = unfinished_partitions(

@@ -18,6 +18,7 @@ from market_assets.fill.judge import partition_key
 from market_assets.fill.series import calendar_of, partitions_of, series_of
 from market_assets.market_time.partitions import Partition, hull
 from market_assets.market_time.timeframes import Timeframe, Window, literal
+from market_assets.quality.evidence import is_believable
 from market_assets.store import Store
 from market_assets.universe import Profile
 
@@ -103,7 +104,8 @@ def behind(
     closes = {each: last[each.key].replace(tzinfo=UTC) for each in partitions if each.key in last}
     newest = list(closes)[-_NEWEST:]
     with store.reading(f"looking for what {profile.name} {timeframe} lacks") as view:
-        judged = view.judged_at(profile.name, timeframe, [partition.key for partition in newest])
+        noted = view.judged_at(profile.name, timeframe, [partition.key for partition in newest])
+    judged = {key: at for key, at in noted.items() if is_believable(at, now)}
 
     def lacks(partition: Partition) -> bool:
         if partition.key not in judged:

@@ -116,6 +116,11 @@ class Answer:
             self.unasked = False
 
     @property
+    def newest(self) -> datetime | None:
+        """The open of the newest bar that may be stored; None without one."""
+        return max((from_micros(int(rows["ts"].to_physical().max())) for _, rows in self.candles), default=None)  # type: ignore[arg-type]  # rows are there
+
+    @property
     def conclusive(self) -> bool:
         """Every source that can speak for the page has answered."""
         return bool(self.spoken) and not self.errors and not self.spared

@@ -34,7 +34,19 @@ class SourceError(MarketAssetsError):
     def __init__(self, message: str, *, permanent: bool = False, retry_after: float | None = None) -> None:
         self.permanent = permanent
         self.retry_after = retry_after
-        super().__init__(message)
+        super().__init__(printable(message))
+
+
+def printable(text: str) -> str:
+    """A text that others have written, fit for every terminal, file and database.
+
+    Half a surrogate pair cannot be encoded, and control characters would steer a terminal.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        sign if sign.isprintable() else " " if sign.isspace() else "\N{REPLACEMENT CHARACTER}" for sign in text
+    )
 
 
 class ReadError(MarketAssetsError):

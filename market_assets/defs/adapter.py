@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import dagster as dg
@@ -23,6 +24,7 @@ from dagster._core.storage.tags import (
     PARTITION_NAME_TAG,
 )
 from dagster._core.types.dagster_type import Nothing
+from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -49,6 +51,12 @@ def range_of(tags: Mapping[str, str]) -> tuple[str, str] | None:
     if ASSET_PARTITION_RANGE_START_TAG not in tags:
         return None
     return tags[ASSET_PARTITION_RANGE_START_TAG], tags[ASSET_PARTITION_RANGE_END_TAG]
+
+
+def launcher_seen_at(instance: DagsterInstance) -> datetime | None:
+    """When the daemon that starts queued runs has shown itself last; None where there was none yet."""
+    heartbeat = instance.get_daemon_heartbeats().get(QueuedRunCoordinatorDaemon.daemon_type())
+    return None if heartbeat is None else datetime.fromtimestamp(heartbeat.timestamp, UTC)
 
 
 def latest_materializations(

@@ -18,9 +18,9 @@ import polars as pl
 from market_assets.defs.adapter import range_of, range_tags
 from market_assets.defs.completeness import completeness_key
 from market_assets.defs.keys import AUTOMATION, PROFILE_TAG, TRIGGER_TAG, candles_key, dataset_key
-from market_assets.defs.repair import PATIENCE, UNFINISHED
+from market_assets.defs.repair import PATIENCE
 from market_assets.defs.resources import Clock, StoreResource
-from market_assets.defs.runs import RangeRun
+from market_assets.defs.runs import RangeRun, unfinished_runs
 from market_assets.enrich.behind import Input
 from market_assets.enrich.made import Made, made_in
 from market_assets.enrich.work import Work
@@ -364,7 +364,7 @@ def _filling(under_way: _UnderWay, inputs: Sequence[Input]) -> list[Window]:
 
 def _under_way(instance: dg.DagsterInstance) -> _UnderWay:
     """What the unfinished runs make: asset keys and the range of their partitions."""
-    runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
+    runs = unfinished_runs(instance, datetime.now(UTC))
     found = [(run.asset_selection, range_of(run.tags)) for run in runs]
     return [(frozenset(keys), bounds) for keys, bounds in found if keys and bounds]
 

@@ -56,6 +56,11 @@ def process_tags() -> dict[str, str]:
     return {_HOST_TAG: this_host(), _PROCESS_TAG: str(os.getpid()), _BIRTH_TAG: birth_of(os.getpid()) or ""}
 
 
+def is_process_known(tags: Mapping[str, str]) -> bool:
+    """Whether a run tells which process executes it, of whatever host."""
+    return _PROCESS_TAG in tags
+
+
 def is_orphan(tags: Mapping[str, str]) -> bool:
     """True for a run of this host whose process has ended; one of another host may be alive."""
     process = tags.get(_PROCESS_TAG)

@@ -6,7 +6,7 @@ Dagster reads the annotations of a sensor's resources at run time, so that this 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 import dagster as dg
@@ -16,7 +16,7 @@ from market_assets.defs.adapter import check_failures, partition_states, range_o
 from market_assets.defs.keys import PROFILE_TAG, REPAIR, TRIGGER_TAG, candles_key, op_config
 from market_assets.defs.partitions import partitions_of
 from market_assets.defs.resources import Clock, Sources, StoreResource
-from market_assets.defs.runs import RangeRun
+from market_assets.defs.runs import RangeRun, fail_orphans, forgotten_runs, unfinished_runs
 from market_assets.errors import MarketAssetsError
 from market_assets.fill.judge import partition_key
 from market_assets.fill.repair import Launches, Pause, RepairPlan, RepairRun, Trouble, plan_repairs
@@ -26,7 +26,7 @@ from market_assets.live.newest import NEWEST
 from market_assets.market_time.gaps import Priority
 from market_assets.market_time.partitions import Partition
 from market_assets.market_time.timeframes import Timeframe, Window, literal
-from market_assets.quality.evidence import State
+from market_assets.quality.evidence import State, believable
 from market_assets.sources.base import Source
 from market_assets.store import Store
 from market_assets.universe import Profile
@@ -36,14 +36,6 @@ _CHECKS = ("continuity", "genesis")
 _PRIORITY = {Priority.CRITICAL: 8, Priority.HIGH: 6, Priority.MEDIUM: 4, Priority.LOW: 2}
 PATIENCE = timedelta(seconds=10)
 """How long a tick waits for the store: another tick comes soon, and Dagster ends one that takes a minute."""
-
-UNFINISHED = [
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 @dataclass(frozen=True)
@@ -156,9 +148,10 @@ def look_at(
     with store.reading(f"looking for gaps in {profile.name} {timeframe}") as view:
         ledger = view.unexplained(profile.name, timeframe, list(profile.symbols))
         dead = view.dead_symbols(profile.name, timeframe)
-        judged = view.judged_partitions(profile.name, timeframe, list(profile.symbols))
+        noted = view.judged_partitions(profile.name, timeframe, list(profile.symbols))
         genesis = view.genesis(profile.name, timeframe)
     series = [one.since(genesis.get(one.symbol)) for one in series_of(profile, now) if one.symbol not in dead]
+    judged = believable(noted, now, "judged_at")
     begun = states.materialized | set(judged["partition"])
     filled = [one for one in partitions if one.key in begun]
     unfinished = unfinished_partitions(
@@ -182,11 +175,13 @@ def look_at(
             troubled[partition.key] = Trouble.FAULTY
         elif partition.key not in states.materialized | updated:
             troubled[partition.key] = Trouble.ABSENT
+    keys = [partition.key for partition in partitions]
+    forgotten = _partitions_of(forgotten_runs(instance, datetime.now(UTC)), key, keys)
     end = profile.window(now).end
     plan = plan_repairs(
         partitions,
         troubled,
-        in_flight=in_flight(instance, key, [partition.key for partition in partitions]) | states.in_progress,
+        in_flight=in_flight(instance, key, keys) | (states.in_progress - forgotten),
         gaps=gaps,
         launches=launches,
         timeframe=timeframe,
@@ -240,13 +235,17 @@ def reopen(store: Store, profile: Profile) -> int:
 
 
 def in_flight(instance: dg.DagsterInstance, key: dg.AssetKey, keys: Sequence[str]) -> frozenset[str]:
-    """The partitions that unfinished runs are to materialize, queued ones among them."""
-    found: set[str] = set()
-    for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
+    """The partitions that unfinished runs are to materialize: also queued ones, but none that nobody will start."""
+    return _partitions_of(unfinished_runs(instance, datetime.now(UTC)), key, keys)
+
+
+def _partitions_of(runs: Sequence[dg.DagsterRun], key: dg.AssetKey, keys: Sequence[str]) -> frozenset[str]:
+    partitions: set[str] = set()
+    for run in runs:
         bounds = range_of(run.tags)
         if bounds is not None and run.asset_selection and key in run.asset_selection:
-            found |= {each for each in keys if bounds[0] <= each <= bounds[1]}
-    return frozenset(found)
+            partitions |= {partition for partition in keys if bounds[0] <= partition <= bounds[1]}
+    return frozenset(partitions)
 
 
 def repair_config(profile: Profile, run: RepairRun) -> dict[str, Any]:
@@ -267,9 +266,9 @@ def _tick(
     sources: Mapping[str, Source],
     now: datetime,
 ) -> dg.SensorResult:
-    waiting = context.instance.get_runs_count(
-        dg.RunsFilter(statuses=UNFINISHED, tags={TRIGGER_TAG: REPAIR, PROFILE_TAG: profile.name})
-    )
+    fail_orphans(context.instance)
+    tags = {TRIGGER_TAG: REPAIR, PROFILE_TAG: profile.name}
+    waiting = len(unfinished_runs(context.instance, datetime.now(UTC), tags))
     room = profile.repair.backlog - waiting
     if room <= 0:
         return dg.SensorResult(

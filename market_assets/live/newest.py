@@ -12,6 +12,7 @@ from market_assets.fill.judge import partition_key
 from market_assets.fill.series import calendar_of, partitions_of, series_of
 from market_assets.market_time.partitions import Partition, hull
 from market_assets.market_time.timeframes import Timeframe, Window, literal
+from market_assets.quality.evidence import is_believable
 
 if TYPE_CHECKING:
     from market_assets.store import Store
@@ -50,8 +51,7 @@ class Standing:
 
     def is_behind(self, now: datetime) -> bool:
         """Whether a bar has closed since it was judged, or its last bars are to be asked for again."""
-        # A stamp of the future is one of a clock that was wrong.
-        if self.judged_at is None or self.judged_at > now:
+        if self.judged_at is None or not is_believable(self.judged_at, now):
             return True
         again_at = self.closed_at + self.again_after
         return self.judged_at < self.closed_at or self.judged_at < again_at <= now

@@ -183,6 +183,8 @@ def create_completeness_view(tables: list[tuple[str, str]]) -> str:
         WHERE s.start_ts IS NULL OR p.partition::DATE >= date_trunc('month', s.start_ts)
             AND (p.partition::DATE >= s.start_ts::DATE OR p.partition = strftime(date_trunc('month', s.start_ts), '%Y-%m-%d'))
             AND p.partition::TIMESTAMP < coalesce(s.end_ts, 'infinity'::TIMESTAMP)
+            -- What a clock that was ahead has judged is not expected yet.
+            AND p.partition::TIMESTAMP <= s.counted_until
         GROUP BY ALL
     ),
     matrix AS (

@@ -264,6 +264,13 @@ class Snapshot:
         ).fetchall()
         return {symbol: ts.replace(tzinfo=UTC) for symbol, ts in rows}
 
+    def newest_bar(self, profile: str, timeframe: Timeframe, window: Window) -> datetime | None:
+        """The open of the newest stored candle of any symbol, None where it lies before a window."""
+        ((newest,),) = self._db.execute(
+            f"SELECT max(ts) FROM {candle_table(profile, timeframe)} WHERE ts >= ?", [_bounds(window)[0]]
+        ).fetchall()
+        return None if newest is None else newest.replace(tzinfo=UTC)
+
     def genesis(self, profile: str, timeframe: Timeframe) -> dict[str, datetime]:
         """The first bar's open of each symbol as a source has named it last."""
         rows = self._db.execute(
@@ -921,13 +928,7 @@ class Transaction(Snapshot):
         if self.has_candles(profile, timeframe):
             return
         self._db.execute(create_candle_table(profile, timeframe, derived=derived))
-        # Whatever else somebody keeps in this file, under a name such as candles_mine, is no business of the view's.
-        tables = self._db.execute(
-            "SELECT schema_name, table_name[9:] FROM duckdb_tables() WHERE list_contains(?, table_name) "
-            "AND schema_name NOT IN ('ops', 'main') ORDER BY ALL",
-            [[f"candles_{each}" for each in Timeframe]],
-        ).fetchall()
-        self._db.execute(create_completeness_view(tables))
+        _view_completeness(self._db)
 
     def create_actions(self, profile: str, timeframes: Sequence[Timeframe], zone: str) -> None:
         """Create the table of corporate actions where it does not exist, and the views and macros of adjusted candles as they are now.
@@ -1168,6 +1169,8 @@ class Store:
             connection.begin()
             for script in MIGRATIONS[version:]:
                 connection.execute(script)
+            # Its text is this version's, too.
+            _view_completeness(connection)
             connection.execute("DELETE FROM ops.store")
             connection.execute("INSERT INTO ops.store VALUES (?, ?)", [VERSION, _naive(self._clock())])
             connection.commit()
@@ -1194,6 +1197,18 @@ class Store:
                 "Move it away, or set MARKET_ASSETS_HOME to another folder. Nothing was changed."
             )
         return 0
+
+
+def _view_completeness(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the completeness view over the candle tables that there are."""
+    # Whatever else somebody keeps in this file, under a name such as candles_mine, is no business of the view's.
+    tables = connection.execute(
+        "SELECT schema_name, table_name[9:] FROM duckdb_tables() WHERE list_contains(?, table_name) "
+        "AND schema_name NOT IN ('ops', 'main') ORDER BY ALL",
+        [[f"candles_{timeframe}" for timeframe in Timeframe]],
+    ).fetchall()
+    if tables:
+        connection.execute(create_completeness_view(tables))
 
 
 def _alike(names: Sequence[str]) -> pl.Expr:

@@ -9,7 +9,7 @@ import polars as pl
 
 from market_assets.enrich.grid import Grid
 from market_assets.enrich.resample import resample
-from market_assets.enrich.work import Work, missing_before
+from market_assets.enrich.work import Work, missing_before, shortfall_of
 from market_assets.fill.judge import count_frame, evidence_of, partition_key
 from market_assets.fill.outcome import PartitionOutcome
 from market_assets.fill.series import (
@@ -146,7 +146,7 @@ class Derive(Work):
                 PartitionOutcome(
                     partition,
                     counts=own,
-                    failures=self._failures(own, count),
+                    failures=self._failures(own),
                     new=sum(renewed.get(partition.key, {}).values()),
                     by_symbol={"new": renewed.get(partition.key, {})},
                     rows=count,
@@ -265,7 +265,6 @@ class Derive(Work):
             counts[key.isoformat()] = (*counts.get(key.isoformat(), ()), own)
         return counts
 
-    def _failures(self, counts: tuple[SymbolCounts, ...], rows: int) -> tuple[str, ...]:
-        if rows or not any(own.missing for own in counts):
-            return ()
-        return (f"candles_{self._input} has nothing here yet to derive from; backfill it first",)
+    def _failures(self, counts: tuple[SymbolCounts, ...]) -> tuple[str, ...]:
+        limit = self._profile.checks.failed_above
+        return shortfall_of(counts, limit=limit, source=f"candles_{self._input}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from market_assets.fill.job import Job
 from market_assets.market_time.partitions import hull
+from market_assets.quality.colour import shortfall
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from market_assets.fill.outcome import PartitionOutcome
     from market_assets.market_time.partitions import Partition
     from market_assets.market_time.timeframes import Timeframe, Window
+    from market_assets.quality.verdicts import SymbolCounts
     from market_assets.store import Store, Transaction
 
 
@@ -135,3 +137,19 @@ def missing_before(judged: pl.DataFrame, outcomes: Sequence[PartitionOutcome]) -
         one.partition.key: {own.symbol: known.get((one.partition.key, own.symbol), own.expected) for own in one.counts}
         for one in outcomes
     }
+
+
+def shortfall_of(counts: Sequence[SymbolCounts], *, limit: float, source: str) -> tuple[str, ...]:
+    """Why a partition that is made of others does not count as filled; empty where it does.
+
+    Args:
+        counts: What each symbol has in it.
+        limit: The share of the bars that may be missing.
+        source: What it is made of, such as candles_1m.
+    """
+    why = shortfall(counts, limit=limit)
+    if not why:
+        return ()
+    if any(own.stored for own in counts):
+        return (f"{why}; {source} lacks them",)
+    return (f"{source} has nothing here yet to make it of; backfill it first",)

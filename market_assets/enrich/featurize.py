@@ -11,7 +11,7 @@ import polars as pl
 
 from market_assets.enrich.features import compute, features_of, reach_of
 from market_assets.enrich.grid import Grid, with_runs
-from market_assets.enrich.work import Work, missing_before, shortfall_of
+from market_assets.enrich.work import Work, missing_before, nothing_yet
 from market_assets.fill.judge import count_frame, partition_key
 from market_assets.fill.outcome import PartitionOutcome
 from market_assets.fill.series import calendar_of, partitions_of, prepare, series_of
@@ -235,7 +235,7 @@ class Featurize(Work):
                 PartitionOutcome(
                     partition,
                     counts=own,
-                    failures=self._failures(own),
+                    failures=nothing_yet(own, f"candles_{self._timeframe}"),
                     faults=tuple(faults),
                     new=sum(new.values()),
                     by_symbol={"new": new},
@@ -267,10 +267,6 @@ class Featurize(Work):
             own = SymbolCounts(symbol, expected, stored, expected - stored - missing, missing)
             counts[key.isoformat()] = (*counts.get(key.isoformat(), ()), own)
         return counts
-
-    def _failures(self, counts: Sequence[SymbolCounts]) -> tuple[str, ...]:
-        limit = self._profile.checks.failed_above
-        return shortfall_of(counts, limit=limit, source=f"candles_{self._timeframe}")
 
 
 def partitions_reached(profile: Profile, timeframe: Timeframe, now: datetime) -> int:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from market_assets.fill.job import Job
 from market_assets.market_time.partitions import hull
-from market_assets.quality.colour import shortfall
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -139,17 +138,13 @@ def missing_before(judged: pl.DataFrame, outcomes: Sequence[PartitionOutcome]) -
     }
 
 
-def shortfall_of(counts: Sequence[SymbolCounts], *, limit: float, source: str) -> tuple[str, ...]:
-    """Why a partition that is made of others does not count as filled; empty where it does.
+def nothing_yet(counts: Sequence[SymbolCounts], source: str) -> tuple[str, ...]:
+    """Why a partition that is made of another table's rows does not count as filled: it has none.
 
     Args:
         counts: What each symbol has in it.
-        limit: The share of the bars that may be missing.
-        source: What it is made of, such as candles_1m.
+        source: The table that it is made of, such as candles_1m.
     """
-    why = shortfall(counts, limit=limit)
-    if not why:
+    if any(own.stored for own in counts) or not any(own.missing for own in counts):
         return ()
-    if any(own.stored for own in counts):
-        return (f"{why}; {source} lacks them",)
     return (f"{source} has nothing here yet to make it of; backfill it first",)

@@ -59,6 +59,9 @@ _COVERAGE_SCHEMA = pl.Schema(
         "omits_quiet": pl.Boolean(),
     }
 )
+_NEVER_ASKED = (pl.col("status") == State.OPEN) & (pl.col("attempts") + pl.col("failures") == 0)
+"""Whether no source was ever asked for a row of the ledger."""
+
 _AROUND = timedelta(days=7)
 """How far to look for the neighbours of a partition: further than any market stays closed."""
 
@@ -200,7 +203,7 @@ class Judge:
                 PartitionOutcome(
                     partition,
                     counts=own,
-                    failures=tuple(self._failures(own, partition, answers)),
+                    failures=tuple(self._failures(own, partition, answers, gaps_of.get(key))),
                     verdicts=(
                         continuity(
                             own,
@@ -369,7 +372,13 @@ class Judge:
         ]
         return genesis(heads)
 
-    def _failures(self, counts: Sequence[SymbolCounts], partition: Partition, answers: Sequence[Answer]) -> list[str]:
+    def _failures(
+        self,
+        counts: Sequence[SymbolCounts],
+        partition: Partition,
+        answers: Sequence[Answer],
+        gaps: pl.DataFrame | None,
+    ) -> list[str]:
         """Why a partition does not count as filled as a whole, and what its sources say of it.
 
         A symbol that a refetch asked for in vain counts as one that has nothing: nobody knows whether
@@ -377,7 +386,8 @@ class Judge:
         """
         lacking = {own.symbol for own in counts if own.missing}
         errors: dict[str, None] = {}
-        awaited, unheard = set(), set()
+        unheard: set[str] = set()
+        awaited = set() if gaps is None else set(gaps.filter(_NEVER_ASKED)["symbol"])
         for answer in answers:
             page = answer.page
             in_vain = self._refetch and not answer.spoken

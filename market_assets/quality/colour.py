@@ -23,7 +23,7 @@ def shortfall(counts: Sequence[SymbolCounts], *, limit: float, awaited: Collecti
         counts: What each symbol has in the partition, in bars.
         limit: The share of the bars that may be missing, 0 to 1.
         awaited: Symbols whose absent bars a source may still have, because it failed in passing or
-            was not asked in time: their bars count also where they have nothing.
+            was not asked: their bars count also where they have nothing.
 
     Returns:
         A sentence without a point at its end; empty where the partition counts as filled.

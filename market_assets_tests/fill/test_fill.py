@@ -110,8 +110,9 @@ class TestAskingForJustWhatIsAbsent:
         assert [[(own.symbol, own.missing) for own in outcome.counts] for outcome in part] == [
             [("BTC", 24), ("ETH", 0)]
         ] * 3
-        # Half of the symbols are there: the colour is the partition's, and the check names the other one.
-        assert all(outcome.filled for outcome in part)
+        # What nobody has asked for may still be had.
+        assert not any(outcome.filled for outcome in part)
+        assert part[0].failures == ("24 of 48 bars are missing (BTC): 50 %, and at most 5 % may be",)
         assert "Nothing at all of BTC: not asked yet." in part[0].verdicts[0].summary
         assert not any(
             verdict.passed for outcome in part for verdict in outcome.verdicts if verdict.check == "continuity"

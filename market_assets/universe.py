@@ -200,10 +200,14 @@ class CheckSettings(_Model):
     Attributes:
         jitter: The share of the timeframe within which a bar that opens off the grid is moved onto it.
         severity: What an open gap of each priority makes of the continuity check.
+        failed_above: A partition is red when more than this share of its bars is missing, such as
+            5% or 0.05. A symbol that has nothing at all does not count while half of them have
+            something; its check fails by its name.
     """
 
     jitter: float = Field(default=0.1, ge=0, lt=0.5)
     severity: Annotated[dict[Priority, Severity], AfterValidator(lambda given: _SEVERITY | given)] = _SEVERITY
+    failed_above: Share = Field(default=0.05, ge=0, le=1)
 
 
 class RepairSettings(_Model):

@@ -12,6 +12,7 @@ import dagster as dg
 from market_assets.defs.adapter import asset_output, check_evaluation, check_output, latest_materializations
 from market_assets.defs.keys import process_tags
 from market_assets.fill.job import BY_SYMBOL
+from market_assets.quality.colour import names_of
 from market_assets.quality.verdicts import share
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 CHECKS = ("continuity", "genesis", "validity")
 """The checks of every fetched candle asset."""
 _WORST = 20
+_WORDS = 5
+"""How many reasons a description has at most; a table has more."""
 _LINES = 20
 """How many lines about its progress a run has at the most."""
 
@@ -60,20 +63,27 @@ class Reporter:
         self.context.instance.add_run_tags(self.context.run.run_id, process_tags())
 
     def report(self, outcomes: Sequence[PartitionOutcome]) -> Iterator[Any]:
-        """Materialize the filled ones, then give every one its verdicts."""
+        """Materialize the filled ones, say why the others are not, then give all their verdicts."""
         self.reported |= {outcome.partition.key for outcome in outcomes}
         self.new += sum(outcome.new for outcome in outcomes)
         pictures = {} if self.pictures is None else self.pictures.of(outcomes)
         for outcome in outcomes:
+            key = outcome.partition.key
+            metadata = materialization_metadata(outcome) | pictures.get(key, {})
             if outcome.filled:
                 yield dg.AssetMaterialization(
                     self.asset_key,
-                    partition=outcome.partition.key,
-                    metadata=materialization_metadata(outcome) | pictures.get(outcome.partition.key, {}),
+                    partition=key,
+                    description=not_whole(outcome),
+                    metadata=metadata,
                     tags=version_tags(outcome.version),
                 )
             else:
-                self.failures[outcome.partition.key] = outcome.failures
+                self.failures[key] = outcome.failures
+                # A partition that is not materialized has no other place for why on its page.
+                yield dg.AssetObservation(
+                    self.asset_key, partition=key, description=not_filled(outcome), metadata=metadata
+                )
         if self.checks:
             yield from self._judge(outcomes)
         if self.noted is not None:
@@ -168,6 +178,30 @@ def version_time(version: str | None) -> datetime | None:
     return None if version is None else datetime.fromisoformat(version)
 
 
+def not_filled(outcome: PartitionOutcome) -> str:
+    """Why a partition is red, for its own page."""
+    return f"Not filled: {'; '.join(outcome.failures[:_WORDS])}."
+
+
+def not_whole(outcome: PartitionOutcome) -> str | None:
+    """What a partition that counts as filled lacks all the same, for its own page; None where it is whole."""
+    lacks = [verdict.summary for verdict in outcome.verdicts if verdict.check in CHECKS and not verdict.passed]
+    words = [*lacks, *(f"{fault}." for fault in outcome.faults[:_WORDS])]
+    if not words and not outcome.verdicts:
+        words = _missing_words(outcome)
+    return f"Not whole: {' '.join(words)}" if words else None
+
+
+def _missing_words(outcome: PartitionOutcome) -> list[str]:
+    """Of what is made of candles: the symbols that lack bars."""
+    lacking = sorted((own for own in outcome.counts if own.missing), key=lambda own: -own.missing)
+    if not lacking:
+        return []
+    missing, expected = sum(own.missing for own in lacking), sum(own.expected for own in outcome.counts)
+    names = names_of([own.symbol for own in lacking])
+    return [f"{missing:,} of {expected:,} bars are missing, as their candles are ({names})."]
+
+
 def version_tags(version: str | None) -> dict[str, str]:
     """The tags by which Dagster sees whether a materialization has changed anything."""
     return {} if version is None else {"dagster/data_version": version}
@@ -193,6 +227,9 @@ def materialization_metadata(outcome: PartitionOutcome) -> dict[str, Any]:
         metadata["last_bar"] = f"{outcome.last_ts:%Y-%m-%d %H:%M}Z"
     if outcome.sources:
         metadata["new_rows_by_source"] = ", ".join(f"{name} {rows:,}" for name, rows in sorted(outcome.sources.items()))
+    reason = not_whole(outcome) if outcome.filled else not_filled(outcome)
+    if reason is not None:
+        metadata["not_whole" if outcome.filled else "not_filled"] = dg.MetadataValue.text(reason)
     worst = sorted(outcome.counts, key=lambda own: (-own.missing, own.symbol))[:_WORST]
     metadata["symbols"] = _table(
         {
@@ -234,6 +271,7 @@ def audit_metadata(audit: Mapping[str, Any]) -> dict[str, Any]:
         },
         "partitions": detail["partitions"],
         "failed_partitions": detail["partitions_failed"],
+        "partitions_with_faults": detail["partitions_with_faults"],
         "seconds": float(detail["seconds"]),
         "job": audit["job_id"],
     }

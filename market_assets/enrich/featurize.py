@@ -13,7 +13,7 @@ import polars as pl
 from market_assets.enrich.behind import Input
 from market_assets.enrich.features import compute, features_of, reach_of
 from market_assets.enrich.grid import Grid, with_runs
-from market_assets.enrich.work import Work, missing_before
+from market_assets.enrich.work import Work, missing_before, nothing_yet
 from market_assets.fill.judge import count_frame, partition_key
 from market_assets.fill.outcome import PartitionOutcome
 from market_assets.fill.series import calendar_of, partitions_of, prepare, series_of
@@ -23,7 +23,7 @@ from market_assets.quality.evidence import MISSING, State
 from market_assets.quality.verdicts import SymbolCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import date, datetime
 
     from market_assets.fill.job import Job
@@ -116,21 +116,20 @@ class Featurize(Work):
         """See `Work.make`."""
         before = transaction.judged(self._name, self.label, [partition.key for partition in batch])
         states, changed, strange = [], [], []
-        failures: dict[str, str] = {}
+        faults: list[str] = []
         if batch[0].window.start <= self._profile.window(self._now).start:
             # The first bar of all, a week perhaps, may have a `ts` before the first partition.
             window = Window(window.start - self._timeframe.duration, window.end)
         for symbols, start in self._groups(transaction, window):
             grid = Grid(transaction, self._profile, self._timeframe, self._now, symbols=symbols)
             bars = grid.bars(Window(start, window.end)).with_columns(strange=_STRANGE)
-            rows, failed = self._compute(bars, window)
-            failures |= failed
-            made = [symbol for symbol in symbols if symbol not in failed]
-            changed.append(transaction.replace_features(self._name, self._timeframe, made, window, rows))
+            rows, found = self._compute(bars, window)
+            faults += found
+            changed.append(transaction.replace_features(self._name, self._timeframe, symbols, window, rows))
             kept = bars.filter(window.holds())
             states.append(kept.select("symbol", "ts", "state"))
             strange.append(kept.filter("strange").select("symbol", "ts"))
-        outcomes = self._outcomes(transaction, batch, pl.concat(states), pl.concat(changed), failures)
+        outcomes = self._outcomes(transaction, batch, pl.concat(states), pl.concat(changed), faults)
         job.missing_before |= missing_before(before, outcomes)
         return self._with_strange(outcomes, pl.concat(strange))
 
@@ -188,37 +187,36 @@ class Featurize(Work):
             return instant
         return whole.start
 
-    def _compute(self, bars: pl.DataFrame, window: Window) -> tuple[pl.DataFrame, dict[str, str]]:
-        """The features of the stored bars in a window, and why some symbols have none."""
+    def _compute(self, bars: pl.DataFrame, window: Window) -> tuple[pl.DataFrame, list[str]]:
+        """The features of the stored bars in a window, and which of them could not be made, with why."""
         # TA-Lib would go on for ever with a price that is no number.
         bars = bars.with_columns(broken=pl.col("broken") | pl.col("strange"))
         own = with_runs(bars)
         if bars["broken"].any():
             torn = bars.select("symbol", "ts", torn=pl.col("broken").cum_max().over("symbol", "session"))
             own = own.join(torn, on=["symbol", "ts"], how="left", maintain_order="left")
-        failed: dict[str, str] = {}
+        faults: list[str] = []
         try:
             made = compute(own, self.features)
         except Exception:  # noqa: BLE001 - what a symbol's candles break in a library is not the others' fault
-            made, failed = self._one_by_one(own)
-        stored = bars.filter(window.holds(), pl.col("state") == State.STORED, ~pl.col("symbol").is_in(list(failed)))
+            made, faults = self._one_by_one(own)
+        stored = bars.filter(window.holds(), pl.col("state") == State.STORED)
         made = made.filter(window.holds())
         if len(made) < len(stored):
             # A bar that is made of a part of its minutes has a row, and no features.
             made = stored.select("symbol", "ts").join(made, on=["symbol", "ts"], how="left")
-        return made, failed
+        return made, faults
 
-    def _one_by_one(self, bars: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:
-        nothing = pl.DataFrame(
-            schema=bars.select("symbol", "ts").schema | {one.name: pl.Float64 for one in self.features}
-        )
-        made, failed = [nothing], {}
+    def _one_by_one(self, bars: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+        """The features symbol by symbol, null where one cannot be made, and a sentence for each such."""
+        nothing = pl.DataFrame(schema=dict.fromkeys((one.name for one in self.features), pl.Float64))
+        made = [pl.concat([bars.select("symbol", "ts").clear(), nothing], how="horizontal")]
+        faults: list[str] = []
         for (symbol,), own in bars.group_by("symbol", maintain_order=True):
-            try:
-                made.append(compute(own, self.features))
-            except Exception as error:  # noqa: BLE001 - see above
-                failed[str(symbol)] = f"{symbol}: its features could not be made: {error!r}"
-        return pl.concat(made), failed
+            broken: dict[str, Exception] = {}
+            made.append(compute(own, self.features, faults=broken))
+            faults += [f"{symbol}: {name} could not be made: {error!r}" for name, error in broken.items()]
+        return pl.concat(made), faults
 
     def _outcomes(
         self,
@@ -226,7 +224,7 @@ class Featurize(Work):
         batch: Sequence[Partition],
         states: pl.DataFrame,
         changed: pl.DataFrame,
-        failures: Mapping[str, str],
+        faults: Sequence[str],
     ) -> list[PartitionOutcome]:
         part = partition_key(self._cadence)
         counts = self._counts(states)
@@ -246,10 +244,11 @@ class Featurize(Work):
                 PartitionOutcome(
                     partition,
                     counts=own,
-                    failures=self._failures(own, failures),
+                    failures=nothing_yet(own, f"candles_{self._timeframe}"),
+                    faults=tuple(faults),
                     new=sum(new.values()),
                     by_symbol={"new": new},
-                    rows=sum(one.stored for one in own if one.symbol not in failures),
+                    rows=sum(one.stored for one in own),
                     first_ts=first and first.replace(tzinfo=UTC),
                     last_ts=last and last.replace(tzinfo=UTC),
                     version=versions.get(partition.key),
@@ -266,7 +265,7 @@ class Featurize(Work):
         for key, symbol, ts in found.iter_rows():
             why = f"{symbol}: the candle at {ts:%Y-%m-%d %H:%M}Z has a price that is no number; delete it, and backfill its partition"
             told[key.isoformat()] = (*told.get(key.isoformat(), ()), why)
-        return [replace(one, failures=one.failures + told.get(one.partition.key, ())) for one in outcomes]
+        return [replace(one, faults=one.faults + told.get(one.partition.key, ())) for one in outcomes]
 
     def _counts(self, states: pl.DataFrame) -> dict[str, tuple[SymbolCounts, ...]]:
         table = states.group_by(partition_key(self._cadence), "symbol").agg(
@@ -277,11 +276,6 @@ class Featurize(Work):
             own = SymbolCounts(symbol, expected, stored, expected - stored - missing, missing)
             counts[key.isoformat()] = (*counts.get(key.isoformat(), ()), own)
         return counts
-
-    def _failures(self, counts: Sequence[SymbolCounts], failures: Mapping[str, str]) -> tuple[str, ...]:
-        if any(own.missing for own in counts) and not any(own.stored for own in counts):
-            return (f"candles_{self._timeframe} has nothing here yet to make features of; backfill it first",)
-        return tuple(failures[own.symbol] for own in counts if own.symbol in failures and own.stored)
 
 
 def partitions_reached(profile: Profile, timeframe: Timeframe, now: datetime) -> int:

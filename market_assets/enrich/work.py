@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from market_assets.fill.outcome import PartitionOutcome
     from market_assets.market_time.partitions import Partition
     from market_assets.market_time.timeframes import Timeframe, Window
+    from market_assets.quality.verdicts import SymbolCounts
     from market_assets.store import Snapshot, Store, Transaction
 
 
@@ -195,3 +196,15 @@ def missing_before(judged: pl.DataFrame, outcomes: Sequence[PartitionOutcome]) -
         one.partition.key: {own.symbol: known.get((one.partition.key, own.symbol), own.expected) for own in one.counts}
         for one in outcomes
     }
+
+
+def nothing_yet(counts: Sequence[SymbolCounts], source: str) -> tuple[str, ...]:
+    """Why a partition that is made of another table's rows does not count as filled: it has none.
+
+    Args:
+        counts: What each symbol has in it.
+        source: The table that it is made of, such as candles_1m.
+    """
+    if any(own.stored for own in counts) or not any(own.missing for own in counts):
+        return ()
+    return (f"{source} has nothing here yet to make it of; backfill it first",)

@@ -16,6 +16,7 @@ from market_assets.fill.series import Series, bars_of
 from market_assets.market_time.partitions import Cadence, Partition, hull
 from market_assets.market_time.timeframes import TS, Timeframe, Window, literal
 from market_assets.quality.clean import CANDLE, FAULTS, price_faults
+from market_assets.quality.colour import names_of, shortfall
 from market_assets.quality.evidence import (
     ASKED_SCHEMA,
     EXPLAINED,
@@ -60,6 +61,9 @@ _COVERAGE_SCHEMA = pl.Schema(
     }
 )
 _TICK = timedelta(microseconds=1)
+
+_NEVER_ASKED = (pl.col("status") == State.OPEN) & (pl.col("attempts") + pl.col("failures") == 0)
+"""Whether no source was ever asked for a row of the ledger."""
 
 _AROUND = timedelta(days=7)
 """How far to look for the neighbours of a partition: further than any market stays closed."""
@@ -222,7 +226,7 @@ class Judge:
                 PartitionOutcome(
                     partition,
                     counts=own,
-                    failures=tuple(self._failures(own, partition, answers)),
+                    failures=tuple(self._failures(own, partition, answers, gaps_of.get(key))),
                     verdicts=(
                         continuity(
                             own,
@@ -391,24 +395,41 @@ class Judge:
         ]
         return genesis(heads)
 
-    def _failures(self, counts: Sequence[SymbolCounts], partition: Partition, answers: Sequence[Answer]) -> list[str]:
-        """Why a partition does not count as filled: an error on bars that are still absent, or an answer without a bar.
+    def _failures(
+        self,
+        counts: Sequence[SymbolCounts],
+        partition: Partition,
+        answers: Sequence[Answer],
+        gaps: pl.DataFrame | None,
+    ) -> list[str]:
+        """Why a partition does not count as filled as a whole, and what its sources say of it.
 
-        Of a refetch that nobody answered, too: nobody knows whether what is stored has been revised.
+        A symbol that a refetch asked for in vain counts as one that has nothing: nobody knows whether
+        what is stored of it has been revised.
         """
-        lacking = {own.symbol: own for own in counts if own.missing}
-        failures: dict[str, None] = {}
+        lacking = {own.symbol for own in counts if own.missing}
+        errors: dict[str, None] = {}
+        unheard: set[str] = set()
+        awaited = set() if gaps is None else set(gaps.filter(_NEVER_ASKED)["symbol"])
         for answer in answers:
             page = answer.page
-            in_vain = page.symbol in lacking or (self._refetch and not answer.spoken)
-            if answer.errors and in_vain and page.window.intersect(partition.window):
-                failures |= dict.fromkeys(answer.errors)
-        failures |= dict.fromkeys(
-            f"{own.symbol}: not one of {own.expected:,} expected bars is stored, and nothing explains why"
-            for own in lacking.values()
-            if own.missing == own.expected
-        )
-        return list(failures)
+            in_vain = self._refetch and not answer.spoken
+            if not answer.errors or not page.window.intersect(partition.window):
+                continue
+            if page.symbol in lacking or in_vain:
+                errors |= dict.fromkeys(answer.errors)
+                awaited |= {page.symbol} if answer.failed or answer.late else set()
+                unheard |= {page.symbol} if in_vain else set()
+
+        heard = [
+            SymbolCounts(own.symbol, own.expected, 0, 0, own.expected) if own.symbol in unheard else own
+            for own in counts
+        ]
+        limit = self._profile.checks.failed_above
+        why = shortfall(counts, limit=limit, awaited=awaited)
+        if not why and shortfall(heard, limit=limit, awaited=awaited):
+            why = f"nobody answered when bars were asked for again ({names_of(sorted(unheard))})"
+        return [why, *errors] if why else []
 
     def _tally(self, rows: pl.DataFrame, *columns: str) -> list[dict[str, dict[str, int]]]:
         """How many rows there are by partition and by a column's value: one such tally for each column."""

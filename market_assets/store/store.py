@@ -543,11 +543,13 @@ class Snapshot:
         """How the newest making of each thing that is made of candles has ended, but for those that were cancelled.
 
         Returns:
-            profile, asset (candles_1h, features_1h, returns_1h, ...), status, started_at, failures (JSON: by partition a list of reasons).
+            profile, asset (candles_1h, features_1h, returns_1h, ...), status, started_at, failures and faults (JSON: by
+            partition a list of reasons).
         """
         return self._frame(
             "SELECT profile, replace(kind, 'derive', 'candles') || '_' || timeframe AS asset, arg_max(status, started_at) AS status, "
-            "max(started_at) AS started_at, arg_max(coalesce(detail->>'$.failures', '{}'), started_at) AS failures FROM ops.jobs "
+            "max(started_at) AS started_at, arg_max(coalesce(detail->>'$.failures', '{}'), started_at) AS failures, "
+            "arg_max(coalesce(detail->>'$.faults', '{}'), started_at) AS faults FROM ops.jobs "
             "WHERE kind IN ('derive', 'features', 'returns') AND status NOT IN ('RUNNING', 'CANCELLED') GROUP BY ALL"
         )
 

@@ -71,19 +71,22 @@ def test_a_candle_that_changes_requests_the_features_that_read_it_and_no_others(
     assert follower.asked() == {"features_1h": [("2025-02-05", "2025-02-07")]}
 
 
-def test_a_symbol_that_fails_leaves_the_others_stored_the_partition_red_and_somebody_told(features: Ground) -> None:
+def test_a_symbol_that_fails_leaves_the_others_stored_the_partition_green_and_somebody_told(features: Ground) -> None:
     with features.store_resource.get_connection() as connection:
         connection.execute("UPDATE kept.candles_1h SET close = 'nan' WHERE ts = '2025-02-08 05:00' AND symbol = 'ETH'")
     run, success = make(features, *DAYS)
-    assert not success
-    seen = dict.fromkeys(DAYS, "MATERIALIZED") | {"2025-02-08": "FAILED"}
+    assert success
+    seen = dict.fromkeys(DAYS, "MATERIALIZED")
     partitions = features.definitions.resolve_asset_graph().get(FEATURES).partitions_def
     states = features.instance.get_status_by_partition(FEATURES, DAYS, partitions)
     assert {key: state.value for key, state in states.items() if state} == seen
     rows = dict(features.table("SELECT symbol, count(*) FROM kept.features_1h GROUP BY ALL").iter_rows())
     assert rows == {"BTC": 7 * 24, "ETH": 7 * 24}
-    why = features.failure(run).metadata["failed_partitions"].records[0].data["why"]
-    assert why.startswith("ETH: the candle at 2025-02-08 05:00Z has a price that is no number")
+    made = features.materializations(run)
+    assert made["2025-02-07"].description is None
+    why = made["2025-02-08"].description
+    assert why.startswith("Not whole: ETH: the candle at 2025-02-08 05:00Z has a price that is no number")
+    assert made["2025-02-08"].metadata["not_whole"].value == why
     with features.store_resource.store(features.clock).reading("looking") as view:
         troubles = store_troubles(view, features.universe, features.clock.now())
     (told,) = [one for one in troubles if one.kind.value == "enrichment"]

@@ -42,7 +42,8 @@ class TestOutages:
         vendor.set_faults([hole(outage.start, outage.end)])
         ground.keep("symbols: {BTC: {}}")
         first = ground.fill()[1]
-        assert (first.filled, verdict(first, "continuity").passed) == (True, False)
+        assert (first.filled, verdict(first, "continuity").passed) == (False, False)
+        assert first.failures == ("4 of 24 bars are missing (BTC): 16.67 %, and at most 5 % may be",)
 
         for minutes, attempts in ((0, 2), (59, 3)):
             ground.wait(minutes=minutes)
@@ -133,8 +134,11 @@ class TestEveryShape:
             assert ground.gaps().filter(pl.col("symbol") == symbol)["bars"].sum() == len(bars)
         for outcome in outcomes:
             empty = [own.symbol for own in outcome.counts if own.missing == 1440]
-            assert [failure.partition(":")[0] for failure in outcome.failures] == empty
-            assert not verdict(outcome, "continuity").passed
+            judged = verdict(outcome, "continuity")
+            assert not judged.passed
+            assert [symbol for symbol in self.shapes if f"Nothing at all of {symbol}:" in judged.summary] == empty
+            # A third of the bars of those that are there is missing.
+            assert not outcome.filled
         heads = {row["symbol"] for row in verdict(outcomes[0], "genesis").tables["heads"]}
         assert heads == {"HEAD", "ALL"}
 

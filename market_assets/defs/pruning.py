@@ -16,10 +16,12 @@ was old remains so while new rows come. A prune that is killed is taken up by th
 from __future__ import annotations
 
 import json
+import shutil
+from collections import defaultdict
 from dataclasses import dataclass
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import dagster as dg
 import sqlalchemy as db
@@ -27,12 +29,12 @@ import sqlalchemy as db
 from market_assets.defs.adapter import FINISHED, database_of, sharded_log
 from market_assets.defs.event_log import PooledSqliteEventLogStorage
 from market_assets.keeping.parts import Removed
+from market_assets.store.compact import worth_compacting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
     from contextlib import AbstractContextManager
-    from datetime import datetime
 
     from dagster._core.storage.event_log import SqliteEventLogStorage
     from sqlalchemy.engine import Connection
@@ -238,6 +240,25 @@ _KEPT_JOBS = """
     WHERE run_id NOT IN (SELECT value FROM json_each(:removed))
 """
 
+_AGES = {
+    "events": (
+        "SELECT date(timestamp), sum(length(event)) FROM event_logs GROUP BY 1",
+        """
+        SELECT date(coalesce(evaluation_event_timestamp, create_timestamp)),
+            sum(length(evaluation_event))
+        FROM asset_check_executions GROUP BY 1
+        """,
+    ),
+    "ticks": (
+        "SELECT date(timestamp), sum(length(tick_body)) FROM job_ticks GROUP BY 1",
+        """
+        SELECT date(create_timestamp), sum(length(asset_evaluation_body))
+        FROM asset_daemon_asset_evaluations GROUP BY 1
+        """,
+    ),
+}
+"""What the rows of a database say of their days."""
+
 # Runs that say why a partition or an asset is what it is: the newest attempts of partitions that
 # were not filled since, checks that never came to a verdict with the materializations they are
 # compared with, and the last run of each asset.
@@ -294,6 +315,7 @@ def prune_dagster(
     pruning = _Pruning(instance, log, settings, now, dry_run=dry_run, go_on=go_on)
     found = [
         *pruning.remove_runs(),
+        pruning.remove_orphans(),
         *(pruning.sweep(log.index_connection, each) for each in _INDEX),
         *([pruning.sweep(lambda: log.run_connection(""), _RUNLESS)] if pruning.has_runless else []),
         pruning.sweep(runs, _BACKFILLS),
@@ -302,6 +324,83 @@ def prune_dagster(
     if (schedules := database_of(instance.schedule_storage)) is not None:
         found += [pruning.sweep(schedules, each) for each in (_TICKS, _CONDITIONS)]
     return [each for each in found if each.count]
+
+
+class Database(NamedTuple):
+    """One of Dagster's SQLite files.
+
+    Attributes:
+        part: The part of the home that it is.
+        path: Where it lies.
+        bytes: How long it is, with its log of the last changes.
+        free: How many of its bytes hold nothing any more.
+        days: How many bytes its rows have by their day (00:00 UTC).
+    """
+
+    part: str
+    path: Path
+    bytes: int
+    free: int
+    days: Mapping[datetime, int]
+
+
+def databases(instance: dg.DagsterInstance) -> list[Database]:
+    """Dagster's SQLite files but for those of runs; none where its storage is another."""
+    return [_database(part, connect) for part, connect in _connections(instance)]
+
+
+def compact_databases(instance: dg.DagsterInstance, *, dry_run: bool = False) -> int:
+    """Write those of Dagster's SQLite files anew that are free for a large part.
+
+    Others go on reading meanwhile; whoever writes waits, a second for some 50 MB.
+
+    Args:
+        instance: The instance.
+        dry_run: Say how much would be freed, and do nothing.
+
+    Returns:
+        How many bytes they are shorter, or would be.
+    """
+    freed = 0
+    for part, connect in _connections(instance):
+        before = _database(part, connect)
+        room = shutil.disk_usage(before.path.parent).free
+        if not worth_compacting(before.free, before.bytes) or room < 2 * before.bytes:
+            continue
+        if dry_run:
+            freed += before.free
+            continue
+        with connect() as connection:
+            connection.exec_driver_sql("VACUUM")
+        with connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        freed += before.bytes - _database(part, connect).bytes
+    return freed
+
+
+def _connections(instance: dg.DagsterInstance) -> list[tuple[str, Connect]]:
+    log = sharded_log(instance)
+    every: list[tuple[str, Connect | None]] = [
+        ("events", None if log is None else log.index_connection),
+        ("runs", database_of(instance.run_storage)),
+        ("ticks", database_of(instance.schedule_storage)),
+    ]
+    return [(part, connect) for part, connect in every if connect is not None]
+
+
+def _database(part: str, connect: Connect) -> Database:
+    with connect() as connection:
+        path = Path(connection.exec_driver_sql("PRAGMA database_list").one()[2])
+        free, page = (
+            int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()) for name in ("freelist_count", "page_size")
+        )
+        rows = [row for query in _AGES.get(part, ()) for row in connection.exec_driver_sql(query)]
+    days: defaultdict[datetime, int] = defaultdict(int)
+    for day, size in rows:
+        if day is not None:
+            days[datetime.fromisoformat(day).replace(tzinfo=UTC)] += size or 0
+    files = (path.with_name(f"{path.name}{end}") for end in ("", "-wal"))
+    return Database(part, path, sum(file.stat().st_size for file in files if file.exists()), free * page, days)
 
 
 class _Pruning:
@@ -353,6 +452,20 @@ class _Pruning:
         yield Removed("runs", "runs", removed, 0)
         yield Removed("runs", "files of runs", files, size)
 
+    def remove_orphans(self) -> Removed:
+        """Remove the logs of runs that are gone, which a prune that was killed may have left."""
+        known = {*self._instance.get_run_ids(), *self._removed, ""}
+        before = (self._now - max(self._settings.runs, _YOUNG)).timestamp()
+        count = size = 0
+        for run_id in sorted({*self._log.get_all_run_ids()} - known):
+            stats = [path.stat() for path in self._files_of(run_id)]
+            if not self._go_on() or any(stat.st_mtime > before for stat in stats):
+                continue
+            count, size = count + len(stats), size + sum(stat.st_size for stat in stats)
+            if not self._dry_run:
+                self._remove_files(run_id)
+        return Removed("runs", "files of runs that are gone", count, size)
+
     def _runs_of(self, statuses: AbstractSet[dg.DagsterRunStatus], limit: timedelta | None) -> Iterator[str]:
         """The ids of the runs of some statuses, or of those that are older than a limit."""
         before = None if limit is None else self._now - max(limit, _YOUNG)
@@ -367,14 +480,17 @@ class _Pruning:
 
     def _remove_run(self, run_id: str) -> None:
         # The run's row goes last: as long as it is there, the next prune finds what is left.
-        self._instance.compute_log_manager.delete_logs(prefix=[run_id])
         self._log.free_concurrency_slots_for_run(run_id)
+        self._remove_files(run_id)
+        self._instance.run_storage.delete_run(run_id)
+
+    def _remove_files(self, run_id: str) -> None:
+        self._instance.compute_log_manager.delete_logs(prefix=[run_id])
         if isinstance(self._log, PooledSqliteEventLogStorage):
             self._log.remove_run_log(run_id)
         else:
             for path in self._files_of(run_id):
                 path.unlink(missing_ok=True)
-        self._instance.run_storage.delete_run(run_id)
 
     def parents(self, connect: Connect) -> list[str]:
         """The snapshots that those of the runs which stay are a part of."""

@@ -1,4 +1,4 @@
-"""Parts of a home folder: how large they are, how they grow, and what a setting would change."""
+"""Parts of a home folder: how large they are and how they grow; what is removed of them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,6 @@ class Part:
         files: How many files it has; 0 for a share of a file.
         bytes: How long it is.
         ages: How many bytes are how old, in whole days; empty where nothing tells their age.
-        setting: The key of `retention` that bounds it; empty where none does.
         free: How many of its bytes hold nothing any more, and are used again.
     """
 
@@ -57,21 +56,15 @@ class Part:
     files: int
     bytes: int
     ages: Mapping[int, float] = field(default_factory=dict)
-    setting: str = ""
     free: int = 0
 
     @property
-    def growth(self) -> float | None:
+    def growth(self) -> int | None:
         """Bytes that are added per day, by the newest days; None where nothing tells."""
         if not self.ages:
             return None
         days = min(_RECENT_DAYS, max(self.ages) + 1)
-        return sum(size for age, size in self.ages.items() if age < days) / days
-
-    def older_than(self, limit: timedelta) -> float:
-        """How many bytes a limit would remove, about."""
-        days = limit / _DAY
-        return sum(size for age, size in self.ages.items() if age >= days)
+        return round(sum(size for age, size in self.ages.items() if age < days) / days)
 
 
 @dataclass(frozen=True)
@@ -82,7 +75,7 @@ class Advice:
         setting: The key, such as `retention.runs`.
         now: What it is.
         shorter: What it could be.
-        frees: How many bytes that would remove, about.
+        frees: How many bytes the next prune would remove for it, about.
     """
 
     setting: str
@@ -99,17 +92,32 @@ def by_age(sizes: Iterable[tuple[datetime, float]], now: datetime) -> dict[int, 
     return dict(ages)
 
 
-def advice(parts: Iterable[Part], settings: RetentionSettings) -> list[Advice]:
-    """What half of each setting would free, most first; what frees next to nothing is left out."""
-    halves: defaultdict[str, float] = defaultdict(float)
-    for part in parts:
-        limit = getattr(settings, part.setting) if part.setting else None
-        if isinstance(limit, timedelta):
-            halves[part.setting] += part.older_than(limit / 2)
+def spread(ages: Mapping[int, float], size: int) -> dict[int, float]:
+    """The ages of some rows as those of all the bytes that they take in their file."""
+    total = sum(ages.values())
+    return {age: each * size / total for age, each in ages.items()} if total else {}
 
-    found = []
-    for setting, size in halves.items():
-        limit = getattr(settings, setting)
-        if size >= _WORTH_SAYING:
-            found.append(Advice(f"retention.{setting}", limit, limit / 2, round(size)))
+
+def halves(settings: RetentionSettings) -> list[tuple[str, timedelta, RetentionSettings]]:
+    """Each duration of the settings, and the settings with half of it."""
+    lengths = {name: getattr(settings, name) for name in type(settings).model_fields}
+    return [
+        (name, length, settings.model_copy(update={name: length / 2}))
+        for name, length in lengths.items()
+        if isinstance(length, timedelta)
+    ]
+
+
+def advice(freed: Mapping[str, int], settings: RetentionSettings) -> list[Advice]:
+    """What half of each setting frees, most first; what frees next to nothing is left out.
+
+    Args:
+        freed: By the name of a setting how many bytes more are removed with half of it.
+        settings: As they are.
+    """
+    found = [
+        Advice(f"retention.{name}", length, length / 2, freed[name])
+        for name, length, _ in halves(settings)
+        if freed.get(name, 0) >= _WORTH_SAYING
+    ]
     return sorted(found, key=lambda each: -each.frees)

@@ -1070,6 +1070,11 @@ class Store:
                 # Closing without a commit rolls back.
                 close_file(self.path, connection)
 
+    def can_compact(self) -> bool:
+        """Whether much of the file is free, so that `compact` would make it shorter."""
+        with self.reading("looking for free room") as view:
+            return worth_compacting(view.free_bytes(), self.path.stat().st_size)
+
     def compact(self) -> int:
         """Write the file anew without the room that is free in it, where that is much of it.
 

@@ -332,7 +332,7 @@ class Database(NamedTuple):
     Attributes:
         part: The part of the home that it is.
         path: Where it lies.
-        bytes: How long it is, with its log of the last changes.
+        bytes: How long it is, without its log of the last changes.
         free: How many of its bytes hold nothing any more.
         days: How many bytes its rows have by their day (00:00 UTC).
     """
@@ -373,9 +373,23 @@ def compact_databases(instance: dg.DagsterInstance, *, dry_run: bool = False) ->
         with connect() as connection:
             connection.exec_driver_sql("VACUUM")
         with connect() as connection:
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            _shorten_log(connection)
         freed += before.bytes - _database(part, connect).bytes
     return freed
+
+
+def _shorten_log(connection: Connection) -> None:
+    """Let the file become as short as it can be at once.
+
+    As long as somebody reads what was before, SQLite waits for them and lets nobody write: not
+    here. The log is emptied then by whoever writes later.
+    """
+    patience = connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
+    connection.exec_driver_sql("PRAGMA busy_timeout = 100")
+    try:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(patience)}")
 
 
 def _connections(instance: dg.DagsterInstance) -> list[tuple[str, Connect]]:
@@ -391,16 +405,17 @@ def _connections(instance: dg.DagsterInstance) -> list[tuple[str, Connect]]:
 def _database(part: str, connect: Connect) -> Database:
     with connect() as connection:
         path = Path(connection.exec_driver_sql("PRAGMA database_list").one()[2])
-        free, page = (
-            int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()) for name in ("freelist_count", "page_size")
+        pages, free, page = (
+            int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
+            for name in ("page_count", "freelist_count", "page_size")
         )
         rows = [row for query in _AGES.get(part, ()) for row in connection.exec_driver_sql(query)]
+
     days: defaultdict[datetime, int] = defaultdict(int)
     for day, size in rows:
         if day is not None:
             days[datetime.fromisoformat(day).replace(tzinfo=UTC)] += size or 0
-    files = (path.with_name(f"{path.name}{end}") for end in ("", "-wal"))
-    return Database(part, path, sum(file.stat().st_size for file in files if file.exists()), free * page, days)
+    return Database(part, path, pages * page, free * page, days)
 
 
 class _Pruning:

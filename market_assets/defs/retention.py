@@ -110,9 +110,9 @@ class Keeper:
             StoreError: The store stayed busy.
         """
         now = self._clock()
+        # The store first: it is made where there is none.
+        found = self._parts_of_store(now)
         files = files_of(self._home, self._lake)
-        found = self._parts_of_store(sum(file.bytes for file in files.get(STORE, ())), now)
-
         inside = {each.part: each for each in databases(self._instance)}
         for name in sorted(files.keys() - {STORE}):
             listed = files[name]
@@ -156,9 +156,10 @@ class Keeper:
                 ledgers = transaction.prune(settings, now)
         return removed + [Removed("ledgers", f"rows of ops.{each.table}", each.rows, each.bytes) for each in ledgers]
 
-    def _parts_of_store(self, size: int, now: datetime) -> list[Part]:
+    def _parts_of_store(self, now: datetime) -> list[Part]:
         with self._store.reading("measuring the store") as view:
             tables, free = view.table_sizes(), view.free_bytes()
+            size = self._store.path.stat().st_size
         jobs = [each for each in tables if each.table == "jobs"]
         ledgers = [each for each in tables if each.table != "jobs"]
 

@@ -17,6 +17,8 @@ from market_assets.defs.features import features
 from market_assets.defs.follow import follow_sensor
 from market_assets.defs.repair import repair_sensor
 from market_assets.defs.resources import Clock, Sources, StoreResource
+from market_assets.defs.retention import EVERY as DAILY
+from market_assets.defs.retention import retention_schedule
 from market_assets.defs.returns import markets_returns, profile_returns
 from market_assets.defs.updates import update_schedule
 from market_assets.enrich.made import made_in
@@ -67,12 +69,14 @@ def build_definitions(universe: Universe, *, overrides: Mapping[str, Any] | None
     watched |= {schedule.name: profile.update.every for profile, schedule in schedules}
     daily = [actions_schedule(profile) for profile in running if profile.has_actions]
     watched |= {schedule.name: EVERY for schedule in daily}
+    retention = retention_schedule(universe)
+    watched |= {retention.name: DAILY}
     return dg.Definitions(
         assets=assets,
         resources=resources,
         # One process a run: a fill has its own concurrency, and a process a step costs seconds each.
         executor=dg.in_process_executor,
-        schedules=[*(schedule for _, schedule in schedules), *daily],
+        schedules=[*(schedule for _, schedule in schedules), *daily, retention],
         sensors=[*sensors, alert_sensor(universe, watched)],
     )
 

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from dagster._config import UserConfigSchema
     from dagster._serdes import ConfigurableClassData
 
+_RUN_PAGE = 1024
+"""Bytes of a page in the file of a run; SQLite's own is 4096."""
+
 _OPEN_RUNS = 16
 """Runs whose log file is kept open at once; the index is always open."""
 
@@ -145,6 +148,8 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
             poolclass=StaticPool,
             connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
         )
+        if shard != INDEX_SHARD_NAME:
+            db.event.listen(engine, "connect", _use_small_pages)
         db.event.listen(engine, "connect", _tune)
         if shard not in self._initialized_dbs:
             with self._making:
@@ -157,9 +162,19 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
         return engine
 
     def delete_events(self, run_id: str) -> None:
-        """Delete a run's events, and close its file so that it can be removed."""
+        """Delete a run's events, with its file, which Dagster's own class leaves behind."""
         super().delete_events(run_id)
+        self.remove_run_log(run_id)
+
+    def remove_run_log(self, run_id: str) -> None:
+        """Remove a run's file, and leave its events in the index: partitions stay what they are."""
+        self._close_run(run_id)
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{self.path_for_shard(run_id)}{suffix}").unlink(missing_ok=True)
+
+    def _close_run(self, run_id: str) -> None:
         with self._db_lock:
+            self._initialized_dbs.discard(run_id)
             if (engine := self._engines.pop(run_id, None)) is not None:
                 engine.dispose()
 
@@ -190,6 +205,14 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
         with self._db_lock:
             while self._engines:
                 self._engines.popitem()[1].dispose()
+
+
+def _use_small_pages(connection: Any, _record: object) -> None:  # noqa: ANN401 - sqlite3's own connection
+    # Two thirds of a small run's file are the empty pages of tables and indexes that only the
+    # index uses. It has an effect only before the file's first page is written.
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA page_size={_RUN_PAGE}")
+    cursor.close()
 
 
 def _tune(connection: Any, _record: object) -> None:  # noqa: ANN401 - sqlite3's own connection

@@ -94,6 +94,7 @@ MIGRATIONS = (
     ALTER TABLE ops.partitions ADD COLUMN reported_at TIMESTAMP;
     ALTER TABLE ops.partitions ADD COLUMN made_of TIMESTAMP;
     UPDATE ops.partitions SET reported_at = changed_at;
+    ALTER TABLE ops.coverage ADD COLUMN answered_from TIMESTAMP;
     """,
 )
 """Version N of the store is what the first N scripts make."""

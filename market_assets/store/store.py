@@ -19,8 +19,11 @@ import polars as pl
 from market_assets.errors import StoreError
 from market_assets.market_time.timeframes import TS, Timeframe
 from market_assets.store.adjusted import ACTION_COLUMNS, action_table, create_action_table, create_adjusted
+from market_assets.store.compact import remove_draft, worth_compacting, write_compacted
+from market_assets.store.coverage import COVERAGE_COLUMNS, merge_coverage
 from market_assets.store.engine import close_file, open_file
 from market_assets.store.lock import TELL_AFTER, StoreLock
+from market_assets.store.prune import free_bytes, prune_ledgers, table_sizes
 from market_assets.store.schema import (
     CANDLE_COLUMNS,
     DERIVED_COLUMNS,
@@ -43,6 +46,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from market_assets.market_time.timeframes import Window
+    from market_assets.store.prune import Pruned, TableSize
+    from market_assets.universe import RetentionSettings
 
 log = logging.getLogger("market_assets.store")
 
@@ -194,10 +199,10 @@ class Snapshot:
         )
 
     def coverage(self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window) -> pl.DataFrame:
-        """Which source has answered for which stretch that touches the window, and when."""
+        """Which source has answered for which stretch that touches the window, and when: COVERAGE_COLUMNS."""
         start, end = _bounds(window)
         return self._frame(
-            "SELECT symbol, source, start_ts, end_ts, bars, omits_quiet, answered_at FROM ops.coverage "
+            f"SELECT {', '.join(COVERAGE_COLUMNS)} FROM ops.coverage "
             "WHERE profile = ? AND timeframe = ? AND end_ts > ? AND start_ts < ? AND list_contains(?, symbol)",
             profile,
             timeframe,
@@ -603,6 +608,18 @@ class Snapshot:
             everything,
         )
 
+    def prunable(self, settings: RetentionSettings, now: datetime) -> list[Pruned]:
+        """What `Transaction.prune` would remove."""
+        return prune_ledgers(self._db, settings, now, dry_run=True)
+
+    def table_sizes(self) -> list[TableSize]:
+        """How large each table of the schema `ops` is."""
+        return table_sizes(self._db)
+
+    def free_bytes(self) -> int:
+        """How many bytes of the file hold nothing and are used again."""
+        return free_bytes(self._db)
+
 
 class Transaction(Snapshot):
     """Write access: all or nothing is committed when the block that opened it ends.
@@ -733,9 +750,10 @@ class Transaction(Snapshot):
         return self._replace(table, before, rows.select(before.columns).sort("ts", "symbol"))
 
     def put_coverage(self, profile: str, timeframe: Timeframe, answers: pl.DataFrame) -> None:
-        """Note what the sources have answered for; an older answer of the same source inside a new one is dropped.
+        """Note what the sources have answered for, merged with what it meets or overlaps.
 
-        An answer without a bar proves nothing, so it leaves an older one that had bars in its place.
+        An older answer of the same source inside a new one is dropped. An answer without a bar
+        proves nothing, so that it leaves one that had bars in its place.
 
         Args:
             profile: The profile's name.
@@ -744,15 +762,32 @@ class Transaction(Snapshot):
         """
         if answers.is_empty():
             return
+        series = [profile, timeframe]
         with self._lent("answers", answers):
             self._db.execute(
-                "DELETE FROM ops.coverage c USING answers a WHERE c.profile = ? AND c.timeframe = ? AND c.symbol = a.symbol "
-                "AND c.source = a.source AND c.start_ts >= a.start_ts AND c.end_ts <= a.end_ts AND (a.bars > 0 OR c.bars = 0)",
-                [profile, timeframe],
+                "DELETE FROM ops.coverage c USING answers a "
+                "WHERE c.profile = ? AND c.timeframe = ? "
+                "AND c.symbol = a.symbol AND c.source = a.source "
+                "AND c.start_ts >= a.start_ts AND c.end_ts <= a.end_ts "
+                "AND (a.bars > 0 OR c.bars = 0)",
+                series,
             )
+            touched = self._frame(
+                "DELETE FROM ops.coverage c USING answers a "
+                "WHERE c.profile = ? AND c.timeframe = ? "
+                "AND c.symbol = a.symbol AND c.source = a.source "
+                "AND c.omits_quiet = a.omits_quiet AND (c.bars > 0) = (a.bars > 0) "
+                "AND c.start_ts <= a.end_ts AND c.end_ts >= a.start_ts "
+                f"RETURNING {', '.join(f'c.{name}' for name in COVERAGE_COLUMNS)}",
+                *series,
+            )
+            new = self._frame("SELECT *, ?::TIMESTAMP AS answered_at FROM answers", self._now)
+
+        known = pl.concat([touched, new.match_to_schema(touched.schema, missing_columns="insert")])
+        with self._lent("merged", merge_coverage(known, timeframe.duration)):
             self._db.execute(
-                "INSERT INTO ops.coverage SELECT ?, symbol, ?, source, start_ts, end_ts, bars, omits_quiet, ? FROM answers",
-                [profile, timeframe, self._now],
+                "INSERT INTO ops.coverage BY NAME SELECT ? AS profile, ? AS timeframe, * FROM merged",
+                series,
             )
 
     def put_gaps(
@@ -1003,6 +1038,10 @@ class Transaction(Snapshot):
             [progress, status, json.dumps(detail, default=str), status, self._now, job_id],
         )
 
+    def prune(self, settings: RetentionSettings, now: datetime) -> list[Pruned]:
+        """Remove the old rows of the ledgers, and merge what sources have answered for."""
+        return prune_ledgers(self._db, settings, now, dry_run=False)
+
     def _insert(self, table: str, rows: pl.DataFrame, columns: Sequence[str] = CANDLE_COLUMNS) -> None:
         if rows.is_empty():
             return
@@ -1105,6 +1144,48 @@ class Store:
             finally:
                 # Closing without a commit rolls back.
                 close_file(self.path, connection)
+
+    def can_compact(self) -> bool:
+        """Whether much of the file is free, so that `compact` would make it shorter."""
+        with self.reading("looking for free room") as view:
+            return worth_compacting(view.free_bytes(), self.path.stat().st_size)
+
+    def compact(self) -> int:
+        """Write the file anew without the room that is free in it, where that is much of it.
+
+        The new file is moved into place whole, so that whoever dies meanwhile leaves the old one.
+
+        Returns:
+            How many bytes shorter the file is; 0 where little was free, or the disk has no room
+            for a second file.
+
+        Raises:
+            StoreError: As `writing`; nothing was changed then.
+        """
+        purpose = "compacting the store"
+        draft = self.path.with_name(f"{self.path.name}.compact")
+        with self._lock.held(purpose), self._signals:
+            self._prepare(purpose)
+            before = self.path.stat().st_size
+            connection = self._connect(self.path, purpose, read_only=False)
+            try:
+                written = worth_compacting(free_bytes(connection), before) and write_compacted(
+                    connection, self.path, draft
+                )
+            except duckdb.Error as error:
+                raise StoreError(
+                    f"{purpose}: {self.path} could not be written anew: {_first_line(error)}. "
+                    "Nothing was changed; make room on its disk, and run it again."
+                ) from error
+            finally:
+                close_file(self.path, connection)
+
+            # A write-ahead log belongs to the old file: beside the new one it would spoil it.
+            if not written or _log_of(self.path).exists() or _log_of(draft).exists():
+                remove_draft(draft)
+                return 0
+            draft.replace(self.path)
+            return before - self.path.stat().st_size
 
     def _connect(self, path: Path, purpose: str, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         """Connect, and wait while a program that does not know our lock has the file open."""

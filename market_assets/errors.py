@@ -47,3 +47,7 @@ class ExportError(MarketAssetsError):
 
 class StoreError(MarketAssetsError):
     """The DuckDB store cannot be opened, read or written."""
+
+
+class StoreBusyError(StoreError):
+    """Somebody else has had the store, or its file, for as long as this was willing to wait."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from market_assets.errors import StoreError
+from market_assets.errors import StoreBusyError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,14 +47,18 @@ class StoreLock:
         self._clock = clock
 
     @contextmanager
-    def held(self, purpose: str) -> Iterator[None]:
+    def held(self, purpose: str, patience: timedelta | None = None) -> Iterator[None]:
         """Hold the lock while the block runs.
 
+        Args:
+            purpose: What for, in words.
+            patience: How long to wait for it; by default the timeout.
+
         Raises:
-            StoreError: Somebody else has held it for longer than the timeout; the message names them. Or the lock's file
-                cannot be opened.
+            StoreBusyError: Somebody else has held it for longer than that; the message names them.
+            StoreError: The lock's file cannot be opened.
         """
-        waited = self._acquire(purpose)
+        waited = self._acquire(purpose, self._timeout if patience is None else patience.total_seconds())
         try:
             self._write_note(purpose)
             if waited > TELL_AFTER:
@@ -73,19 +77,19 @@ class StoreLock:
         except (OSError, ValueError, LookupError, TypeError):
             return "a process that left no note"
 
-    def _acquire(self, purpose: str) -> float:
+    def _acquire(self, purpose: str, timeout: float) -> float:
         start, told = time.monotonic(), False
 
         def wait_for(lock: BaseFileLock) -> None:
             nonlocal told
             while True:
-                left = self._timeout - (time.monotonic() - start)
+                left = timeout - (time.monotonic() - start)
                 try:
                     lock.acquire(timeout=max(min(TELL_AFTER, left), 0.0))
                 except Timeout:
                     waited = time.monotonic() - start
-                    if waited >= self._timeout:
-                        raise StoreError(
+                    if waited >= timeout:
+                        raise StoreBusyError(
                             f"{purpose}: gave up after {waited:.0f} s, the store is held by {self.holder()}. "
                             "Wait for it to end, or stop it, and run this again: what was committed is kept."
                         ) from None

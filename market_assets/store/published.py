@@ -7,9 +7,11 @@ given back when it closes it.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
+import stat
 import struct
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -32,6 +34,9 @@ _HEADERS, _BLOCK = 3 << 12, 1 << 18
 """Where DuckDB's blocks begin and how long they are: so much is compared and written at once."""
 
 _POLL = 0.01
+_SPARE_ROOM = 200_000_000
+"""Bytes that stay free on the disk when the store is copied."""
+
 _STAMPED = "%Y%m%dT%H%M%S.%fZ"
 _CLONE = 0x40049409
 """Linux's request to share a file's bytes until one of both changes: btrfs and xfs can."""
@@ -189,7 +194,7 @@ class Published:
 def _is_open(path: Path) -> bool:
     """Whether some program has a copy open, this one included; where that cannot be known, it has."""
     links = Path("/proc/self/fd")
-    if not links.exists() or not hasattr(fcntl, "F_OFD_SETLK"):
+    if not links.exists():
         return True
     facts = path.stat()
     # First without opening it: closing it again would take this process's own locks away.
@@ -199,16 +204,11 @@ def _is_open(path: Path) -> bool:
             if (other.st_dev, other.st_ino) == (facts.st_dev, facts.st_ino):
                 return True
     path.chmod(0o600)
-    # A lock of this descriptor, not of this process, which the process's own locks exclude as well.
     descriptor = os.open(path, os.O_RDWR)
     try:
-        whole = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, whole)
-    except OSError:
-        return True
+        return not _lock(descriptor, shared=False)
     finally:
         os.close(descriptor)
-    return False
 
 
 def _clone(source: Path, target: Path) -> bool:
@@ -240,11 +240,59 @@ def _patch(source: Path, target: Path) -> int:
     return written
 
 
-def _settle(path: Path, mode: int) -> None:
-    """Have the disk keep a file, which nobody is to change any more."""
+def replace_by_copy(path: Path) -> bool:
+    """Put a copy in the place of a file that other programs read; these go on with the file as it is.
+
+    Returns:
+        False where one of them may write to it, or where the system cannot tell.
+
+    Raises:
+        OSError: There is no room, or its folder cannot be written.
+    """
+    draft = path.with_name(f"{path.name}.new")
+    with path.open("rb") as before:
+        if not _lock(before.fileno(), shared=True):
+            return False
+        facts = os.fstat(before.fileno())
+        if shutil.disk_usage(path.parent).free < facts.st_size + _SPARE_ROOM:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        try:
+            draft.unlink(missing_ok=True)
+            draft.touch(mode=0o600)
+            if not _clone(path, draft):
+                shutil.copyfile(path, draft)
+            with suppress(PermissionError):
+                os.chown(draft, facts.st_uid, facts.st_gid)
+            _settle(draft, mode=stat.S_IMODE(facts.st_mode))
+            draft.replace(path)
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
+    _settle(path.parent)
+    return True
+
+
+def _lock(descriptor: int, *, shared: bool) -> bool:
+    """Lock a file for as long as a descriptor is open; False where another program, or this one, has it otherwise.
+
+    A lock of the descriptor, which those of this process exclude and do not take away.
+    """
+    if not hasattr(fcntl, "F_OFD_SETLK"):
+        return False
+    kind = fcntl.F_RDLCK if shared else fcntl.F_WRLCK
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack("hhqqi", kind, os.SEEK_SET, 0, 0, 0))
+    except OSError:
+        return False
+    return True
+
+
+def _settle(path: Path, mode: int | None = None) -> None:
+    """Have the disk keep a file that nobody is to change any more, or the names in a folder."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
-        os.fchmod(descriptor, mode)
+        if mode is not None:
+            os.fchmod(descriptor, mode)
     finally:
         os.close(descriptor)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import time
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -20,8 +19,9 @@ from market_assets.errors import StoreBusyError, StoreError
 from market_assets.market_time.timeframes import Timeframe
 from market_assets.store.adjusted import ACTION_COLUMNS, action_table, create_action_table, create_adjusted
 from market_assets.store.engine import close_file, open_file
-from market_assets.store.lock import TELL_AFTER, StoreLock
-from market_assets.store.published import Copy, Published
+from market_assets.store.holders import Hindrance, Holders
+from market_assets.store.lock import TELL_AFTER, TELL_AGAIN, StoreLock
+from market_assets.store.published import Copy, Published, replace_by_copy
 from market_assets.store.schema import (
     CANDLE_COLUMNS,
     DERIVED_COLUMNS,
@@ -49,6 +49,10 @@ log = logging.getLogger("market_assets.store")
 
 _VALUES = ("open", "high", "low", "close", "volume")
 _POLL = 0.02
+READERS_PATIENCE, _COPIED_PER_SECOND = 5.0, 20e6
+"""Seconds for which other programs may read the file before a writer goes on in a copy of it, and so many bytes a second
+more: whoever opens it again and again makes no more than these be written."""
+
 _BRIEFLY = timedelta(seconds=3)
 """How long a reader who has an older copy waits for a newer one."""
 
@@ -965,6 +969,30 @@ class Transaction(Snapshot):
             )
 
 
+@dataclass
+class _Wait:
+    """One wait for programs that have the file open."""
+
+    purpose: str
+    path: Path
+    patience: timedelta
+    start: float = field(default_factory=time.monotonic)
+    look_at: float = 0.0
+    tell_at: float = TELL_AFTER
+    hindrance: Hindrance | None = None
+    failed: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """How long it has lasted."""
+        return time.monotonic() - self.start
+
+    @property
+    def told(self) -> bool:
+        """Whether the log says that there was a wait."""
+        return self.tell_at > TELL_AFTER
+
+
 class Store:
     """One DuckDB file in the home folder.
 
@@ -995,7 +1023,8 @@ class Store:
             raise StoreError(
                 f"{home} cannot be written to. Give this user write access, or set MARKET_ASSETS_HOME to a folder of yours."
             )
-        self._lock = StoreLock(home / "market.duckdb.lock", timeout=patience, clock=clock)
+        self._holders = Holders(self.path, clock)
+        self._lock = StoreLock(home / "market.duckdb.lock", timeout=patience, clock=clock, behind=self._holders.noted)
         self._published = Published(self.path)
         self._signals = HeldBack()
 
@@ -1150,33 +1179,68 @@ class Store:
         self, path: Path, purpose: str, *, read_only: bool, patience: timedelta | None = None
     ) -> duckdb.DuckDBPyConnection:
         """Connect, and wait while a program that does not know our lock has the file open."""
-        patience = self._patience if patience is None else patience
-        start = time.monotonic()
-        told = False
+        wait = _Wait(purpose, path, self._patience if patience is None else patience)
         while True:
             try:
                 connection = open_file(path, read_only=read_only)
             except duckdb.Error as error:
-                if "Could not set lock on file" not in str(error):
-                    raise StoreError(
-                        f"{path} cannot be opened: {_first_line(error)}. Give this user access to it, make room on its disk or "
-                        "move it away, or set MARKET_ASSETS_HOME to another folder. Nothing was changed."
-                    ) from error
-                waited = time.monotonic() - start
-                if waited > patience.total_seconds():
-                    raise StoreBusyError(
-                        f"{purpose}: gave up after {waited:.0f} s, another program has {path} open ({_holder(error)}). "
-                        "Close it there and run this again: what was committed is kept."
-                    ) from error
-                if not told and waited > TELL_AFTER:
-                    log.warning("%s: waiting, another program has %s open (%s)", purpose, path, _holder(error))
-                    told = True
+                hindrance = self._refused(wait, error)
+                if not read_only and self._have_read_for_long(wait, hindrance):
+                    self._leave_to_readers(wait, hindrance)
                 self._signals.deliver()
                 time.sleep(_POLL)
             else:
-                if told:
-                    log.info("%s: got the store after %.1f s", purpose, time.monotonic() - start)
+                if wait.hindrance or not read_only:
+                    self._holders.clear()
+                if wait.told:
+                    log.info("%s: got the store after %.1f s", purpose, wait.seconds)
                 return connection
+
+    def _refused(self, wait: _Wait, error: duckdb.Error) -> Hindrance:
+        """Who has the file open, as long as it is worth while to wait for them."""
+        if "Could not set lock on file" not in str(error):
+            raise StoreError(
+                f"{wait.path} cannot be opened: {_first_line(error)}. Give this user access to it, make room on its disk or "
+                "move it away, or set MARKET_ASSETS_HOME to another folder. Nothing was changed."
+            ) from error
+        hindrance, waited = wait.hindrance, wait.seconds
+        if hindrance is None or waited >= wait.look_at:
+            hindrance = wait.hindrance = self._holders.look(str(error))
+            wait.look_at = waited + TELL_AFTER
+        if waited > wait.patience.total_seconds():
+            raise StoreBusyError(
+                f"{wait.purpose}: gave up after {waited:.0f} s, another program has {wait.path} open ({hindrance}). "
+                "Close it there and run this again: what was committed is kept."
+            ) from error
+        if waited > wait.tell_at:
+            log.warning("%s: waiting, another program has %s open (%s)", wait.purpose, wait.path, hindrance)
+            wait.tell_at = waited + TELL_AGAIN
+        return hindrance
+
+    def _have_read_for_long(self, wait: _Wait, hindrance: Hindrance) -> bool:
+        """Whether other programs have the file open for so long that a copy of it is the smaller evil."""
+        since = (self._clock() - hindrance.since).total_seconds()
+        enough = READERS_PATIENCE + wait.path.stat().st_size / _COPIED_PER_SECOND
+        return max(wait.seconds, since) >= enough
+
+    def _leave_to_readers(self, wait: _Wait, hindrance: Hindrance) -> None:
+        """Leave the file to the programs that read it, who go on with it as it is now, and go on in a copy of it.
+
+        Nothing is done where one of them may write to it, or where there is no room.
+        """
+        try:
+            replaced = replace_by_copy(wait.path.resolve())
+        except OSError as error:
+            if not wait.failed:
+                log.warning("%s: %s cannot be copied: %s", wait.purpose, wait.path, error.strerror)
+            wait.failed = True
+            return
+        if replaced:
+            log.warning(
+                "%s: %s is left as it is to those who read it (%s), and the store goes on in a copy. To read without "
+                "that, use market_assets.connect() or %s",
+                wait.purpose, wait.path, hindrance, self._published.link,
+            )  # fmt: skip
 
     def _prepare(self, purpose: str) -> None:
         """Check once per process, before anything is touched, that the file is ours; make or upgrade it if it is older."""
@@ -1193,6 +1257,8 @@ class Store:
                 self._migrate(self.path, purpose, version)
         else:
             self._make(purpose)
+        # What is left of a copy that a killed process had begun.
+        self.path.resolve().with_name(f"{self.path.name}.new").unlink(missing_ok=True)
         self._verified = True
 
     def _make(self, purpose: str) -> None:
@@ -1268,8 +1334,3 @@ def _log_of(path: Path) -> Path:
 
 def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0]
-
-
-def _holder(error: Exception) -> str:
-    found = re.search(r"held in (.*? \(PID \d+\))", str(error))
-    return found.group(1) if found else _first_line(error)

@@ -9,7 +9,7 @@ from typing import NoReturn
 import typer
 from rich.markup import escape
 
-from market_assets.cli.commands import asking, auditing, filling, looking, research, running
+from market_assets.cli.commands import asking, auditing, filling, looking, reading, research, running
 from market_assets.cli.console import ERR
 from market_assets.errors import MarketAssetsError
 
@@ -26,6 +26,7 @@ app.command()(looking.genesis)
 app.command()(auditing.alerts)
 app.command()(research.returns)
 app.command()(research.export)
+app.command()(reading.snapshot)
 app.command()(asking.sources)
 app.command()(asking.probe)
 app.command("practice-vendor")(asking.practice_vendor)

@@ -1001,7 +1001,7 @@ class Store:
     given say for what, and are shown to whoever waits.
 
     Args:
-        home: The folder that holds `market.duckdb`; made if it is absent.
+        home: The folder that holds `market.duckdb`; made by the first who writes.
         clock: Gives the present instant (aware).
         patience: How long a block waits for its turn before it raises StoreError.
     """
@@ -1013,13 +1013,14 @@ class Store:
         self._clock = clock
         self._patience = patience
         self._verified = False
-        try:
-            home.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
+        # A folder that is not there is made by the first who writes.
+        there = next(folder for folder in (home, *home.absolute().parents) if folder.exists())
+        if not there.is_dir() or (there != home and not os.access(there, os.W_OK | os.X_OK)):
             raise StoreError(
-                f"{home} cannot be made: {error.strerror}. Set MARKET_ASSETS_HOME to a folder of yours."
-            ) from error
-        if not os.access(home, os.W_OK | os.X_OK):
+                f"{home} cannot be made: {there} is {'no folder' if not there.is_dir() else 'not writable'}. "
+                "Set MARKET_ASSETS_HOME to a folder of yours."
+            )
+        if not os.access(there, os.W_OK | os.X_OK):
             raise StoreError(
                 f"{home} cannot be written to. Give this user write access, or set MARKET_ASSETS_HOME to a folder of yours."
             )
@@ -1030,11 +1031,15 @@ class Store:
 
     @contextmanager
     def reading(self, purpose: str) -> Iterator[Snapshot]:
-        """Open the store to read. A store that does not exist yet is made, so that a reader always finds its tables.
+        """Open the store to read. Where there is none an empty one is read, and nothing is made.
 
         Raises:
             StoreError: The file is no store of ours, is newer than this program, or stayed busy.
         """
+        if not self.path.exists() and not _log_of(self.path).exists():
+            with self._nothing() as connection:
+                yield Snapshot(connection)
+            return
         with self._lock.held(purpose), self._signals:
             self._prepare(purpose)
             connection = self._connect(self.path, purpose, read_only=True)
@@ -1044,6 +1049,15 @@ class Store:
                 raise StoreError(f"{purpose}: {self.path} could not be read: {_first_line(error)}") from error
             finally:
                 close_file(self.path, connection)
+
+    @property
+    def link(self) -> Path:
+        """The name under which the newest copy for readers is found."""
+        return self._published.link
+
+    def hindrance(self) -> Hindrance | None:
+        """The programs that have the file open and that somebody waits for now."""
+        return self._holders.noted()
 
     @contextmanager
     def reading_copy(self, purpose: str) -> Iterator[Snapshot]:
@@ -1125,20 +1139,23 @@ class Store:
         """Renew the copy for readers where one is wanted, and remove what is not wanted any more; to be called each minute.
 
         Returns:
-            The newest copy; None where nobody has asked for one for a week, or there is no store.
+            The newest copy, also an older one while the store is busy; None where nobody has asked for one for a week, or
+            there is no store.
 
         Raises:
-            StoreBusyError: The store stayed busy.
             StoreError: The copy cannot be written.
         """
         published = self._published
         if not published.folder.exists():
             return None
-        if self.path.exists() and published.is_wanted(self._clock()):
-            return self.publish("renewing the copy for readers", _BRIEFLY)
-        with published.alone(_BRIEFLY):
-            published.clear()
-        return None
+        try:
+            if self.path.exists() and published.is_wanted(self._clock()):
+                return self.publish("renewing the copy for readers", _BRIEFLY)
+            with published.alone(_BRIEFLY):
+                published.clear()
+        except StoreBusyError as error:
+            log.info("%s", error)
+        return published.newest()
 
     def _draft(self, purpose: str, patience: timedelta) -> str:
         self._prepare(purpose)
@@ -1159,6 +1176,7 @@ class Store:
         Raises:
             StoreError: The file is no store of ours, is newer than this program, stayed busy, or could not be written.
         """
+        self._make_home()
         with self._lock.held(purpose), self._signals:
             self._prepare(purpose)
             connection = self._connect(self.path, purpose, read_only=False)
@@ -1277,12 +1295,7 @@ class Store:
     def _migrate(self, path: Path, purpose: str, version: int) -> None:
         connection = self._connect(path, purpose, read_only=False)
         try:
-            connection.begin()
-            for script in MIGRATIONS[version:]:
-                connection.execute(script)
-            connection.execute("DELETE FROM ops.store")
-            connection.execute("INSERT INTO ops.store VALUES (?, ?)", [VERSION, _naive(self._clock())])
-            connection.commit()
+            self._upgrade(connection, version)
         except duckdb.Error as error:
             raise StoreError(
                 f"{purpose}: {path} could not be brought to store version {VERSION}: {_first_line(error)}. "
@@ -1290,6 +1303,32 @@ class Store:
             ) from error
         finally:
             close_file(path, connection)
+
+    def _upgrade(self, connection: duckdb.DuckDBPyConnection, version: int) -> None:
+        connection.begin()
+        for script in MIGRATIONS[version:]:
+            connection.execute(script)
+        connection.execute("DELETE FROM ops.store")
+        connection.execute("INSERT INTO ops.store VALUES (?, ?)", [VERSION, _naive(self._clock())])
+        connection.commit()
+
+    @contextmanager
+    def _nothing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """An empty store in memory, with all its tables."""
+        connection = duckdb.connect(":memory:")
+        try:
+            self._upgrade(connection, 0)
+            yield connection
+        finally:
+            connection.close()
+
+    def _make_home(self) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"{self.path.parent} cannot be made: {error.strerror}. Set MARKET_ASSETS_HOME to a folder of yours."
+            ) from error
 
     def _version(self, purpose: str) -> int:
         connection = self._connect(self.path, purpose, read_only=True)

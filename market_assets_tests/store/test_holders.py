@@ -10,9 +10,10 @@ import duckdb
 import pytest
 
 from market_assets.errors import StoreBusyError
-from market_assets.store import Store
+from market_assets.store import LookingStore, Store
 from market_assets.store import store as module
 from market_assets.store.holders import Holders
+from market_assets.store.published import Published
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +50,7 @@ import logging
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from market_assets.store import Store
+from market_assets.store import LookingStore, Store
 
 logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(message)s")
 store = Store(Path(sys.argv[1]), clock=lambda: datetime(2025, 3, 1, 12, tzinfo=UTC))
@@ -186,3 +187,24 @@ def test_a_note_that_is_old_or_damaged_says_nothing(store, home, clock: Clock):
     assert holders.noted() is None
     holders.clear()
     assert not note.exists()
+
+
+def test_who_only_looks_reads_the_last_copy_while_a_program_has_the_store(home, store, child, clock: Clock):
+    told: list[str] = []
+    looking = LookingStore(home, clock=clock, tell=told.append, patience=timedelta(seconds=0.2))
+    store.copy("looking")
+    clock.now += timedelta(minutes=3)
+    count_up(store)
+    with looking.reading("looking") as view:
+        assert view._db.execute("SELECT floor(max(n)) FROM numbers").fetchall() == [(1,)]
+    assert told == []
+    foreign = child(HOLDS_THE_FILE, store.path, "to write")
+    assert foreign.says() == "open"
+    with looking.reading("looking") as view:
+        assert view._db.execute("SELECT floor(max(n)) FROM numbers").fetchall() == [(0,)]
+    (words,) = told
+    assert words.startswith("as of 2025-03-01 12:00:00 UTC, because the store is held by another program")
+    assert words.endswith(f"since 2025-03-01 12:03:00 UTC: python (PID {foreign.process.pid}))")
+    Published(store.path).clear()
+    with pytest.raises(StoreBusyError), looking.reading("looking"):
+        pass

@@ -74,6 +74,8 @@ class Published:
         self.link = self.folder / store.name
         self._draft = self.folder / ".draft"
         self._asked = self.folder / ".asked"
+        # What a killed process has committed lies in it until somebody opens the file to write.
+        self._log = store.with_name(f"{store.name}.wal")
 
     @contextmanager
     def alone(self, patience: timedelta) -> Iterator[None]:
@@ -106,19 +108,17 @@ class Published:
     def is_current(self, copy: Copy) -> bool:
         """Whether the store has not changed since a copy was made of it."""
         try:
-            return copy.stamp == self.stamp()
+            return not self._log.exists() and copy.stamp == self.stamp()
         except FileNotFoundError:
             return False
 
     def stamp(self) -> str:
         """What the store's file looks like now.
 
-        Of its name and bytes alone: to open the file here and close it would take the locks away
-        that DuckDB has on it in this process.
+        By its inode alone: to open the file here and close it would take the locks away that DuckDB
+        has on it in this process.
         """
         facts = self.store.stat()
-        if self.store.with_name(f"{self.store.name}.wal").exists():
-            return "unfinished"
         text = f"{facts.st_ino} {facts.st_size} {facts.st_mtime_ns}"
         return sha256(text.encode()).hexdigest()[:16]
 
@@ -152,9 +152,11 @@ class Published:
 
     def ask(self, now: datetime) -> None:
         """Note that somebody reads copies, so that they are renewed."""
-        self.folder.mkdir(exist_ok=True)
-        self._asked.touch()
-        os.utime(self._asked, (now.timestamp(), now.timestamp()))
+        # Where nothing can be written no copy can be made either, which is what is said then.
+        with suppress(OSError):
+            self.folder.mkdir(exist_ok=True)
+            self._asked.touch()
+            os.utime(self._asked, (now.timestamp(), now.timestamp()))
 
     def is_wanted(self, now: datetime) -> bool:
         """Whether somebody has asked for a copy not long ago."""

@@ -359,3 +359,15 @@ def test_every_command_is_listed_with_what_it_does(shell: Shell) -> None:
     assert done.code == 0
     for command in ("up", "backfill", "status", "gaps", "jobs", "practice-vendor"):
         assert f"{command} " in done.out
+
+
+def test_a_copy_for_other_programs_is_made_and_named(shell: Shell) -> None:
+    none = shell.run("snapshot")
+    assert none.code == 1
+    assert "nothing was stored in this home yet" in none.err
+    with shell.store().writing("preparing"):
+        pass
+    done = shell.run("snapshot", "--json")
+    assert (done.code, done.json["path"]) == (0, str(shell.home / "published" / "market.duckdb"))
+    assert done.json["bytes"] == (shell.home / "market.duckdb").stat().st_size
+    assert str(shell.home / "published") in shell.run("snapshot").out

@@ -9,7 +9,7 @@ from typing import NoReturn
 import typer
 from rich.markup import escape
 
-from market_assets.cli.commands import asking, auditing, filling, keeping, looking, research, running
+from market_assets.cli.commands import asking, auditing, filling, keeping, looking, reading, research, running
 from market_assets.cli.console import ERR
 from market_assets.errors import MarketAssetsError
 
@@ -28,6 +28,7 @@ app.command()(research.returns)
 app.command()(research.export)
 app.command()(keeping.usage)
 app.command()(keeping.prune)
+app.command()(reading.snapshot)
 app.command()(asking.sources)
 app.command()(asking.probe)
 app.command("practice-vendor")(asking.practice_vendor)

@@ -5,25 +5,26 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import time
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import duckdb
 import polars as pl
 
-from market_assets.errors import StoreError
+from market_assets.errors import StoreBusyError, StoreError
 from market_assets.market_time.timeframes import TS, Timeframe
 from market_assets.store.adjusted import ACTION_COLUMNS, action_table, create_action_table, create_adjusted
 from market_assets.store.compact import remove_draft, worth_compacting, write_compacted
 from market_assets.store.coverage import COVERAGE_COLUMNS, merge_coverage
 from market_assets.store.engine import close_file, open_file
-from market_assets.store.lock import TELL_AFTER, StoreLock
+from market_assets.store.holders import Hindrance, Holders
+from market_assets.store.lock import TELL_AFTER, TELL_AGAIN, StoreLock
 from market_assets.store.prune import free_bytes, prune_ledgers, table_sizes
+from market_assets.store.published import Copy, Published, replace_by_copy
 from market_assets.store.schema import (
     CANDLE_COLUMNS,
     DERIVED_COLUMNS,
@@ -53,6 +54,16 @@ log = logging.getLogger("market_assets.store")
 
 _VALUES = ("open", "high", "low", "close", "volume")
 _POLL = 0.02
+READERS_PATIENCE, _COPIED_PER_SECOND = 5.0, 20e6
+"""Seconds for which other programs may read the file before a writer goes on in a copy of it, and so many bytes a second
+more: whoever opens it again and again makes no more than these be written."""
+
+_BRIEFLY = timedelta(seconds=3)
+"""How long a reader who has an older copy waits for a newer one."""
+
+_OPENINGS = 5
+"""A copy may be removed between reading its name and opening it, by two newer ones."""
+
 _ROUNDING = 1e-9
 """So little of a value is nothing but rounding."""
 
@@ -1072,6 +1083,30 @@ class Transaction(Snapshot):
             )
 
 
+@dataclass
+class _Wait:
+    """One wait for programs that have the file open."""
+
+    purpose: str
+    path: Path
+    patience: timedelta
+    start: float = field(default_factory=time.monotonic)
+    look_at: float = 0.0
+    tell_at: float = TELL_AFTER
+    hindrance: Hindrance | None = None
+    failed: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """How long it has lasted."""
+        return time.monotonic() - self.start
+
+    @property
+    def told(self) -> bool:
+        """Whether the log says that there was a wait."""
+        return self.tell_at > TELL_AFTER
+
+
 class Store:
     """One DuckDB file in the home folder.
 
@@ -1080,7 +1115,7 @@ class Store:
     given say for what, and are shown to whoever waits.
 
     Args:
-        home: The folder that holds `market.duckdb`; made if it is absent.
+        home: The folder that holds `market.duckdb`; made by the first who writes.
         clock: Gives the present instant (aware).
         patience: How long a block waits for its turn before it raises StoreError.
     """
@@ -1092,26 +1127,33 @@ class Store:
         self._clock = clock
         self._patience = patience
         self._verified = False
-        try:
-            home.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
+        # A folder that is not there is made by the first who writes.
+        there = next(folder for folder in (home, *home.absolute().parents) if folder.exists())
+        if not there.is_dir() or (there != home and not os.access(there, os.W_OK | os.X_OK)):
             raise StoreError(
-                f"{home} cannot be made: {error.strerror}. Set MARKET_ASSETS_HOME to a folder of yours."
-            ) from error
-        if not os.access(home, os.W_OK | os.X_OK):
+                f"{home} cannot be made: {there} is {'no folder' if not there.is_dir() else 'not writable'}. "
+                "Set MARKET_ASSETS_HOME to a folder of yours."
+            )
+        if not os.access(there, os.W_OK | os.X_OK):
             raise StoreError(
                 f"{home} cannot be written to. Give this user write access, or set MARKET_ASSETS_HOME to a folder of yours."
             )
-        self._lock = StoreLock(home / "market.duckdb.lock", timeout=patience, clock=clock)
+        self._holders = Holders(self.path, clock)
+        self._lock = StoreLock(home / "market.duckdb.lock", timeout=patience, clock=clock, behind=self._holders.noted)
+        self._published = Published(self.path)
         self._signals = HeldBack()
 
     @contextmanager
     def reading(self, purpose: str) -> Iterator[Snapshot]:
-        """Open the store to read. A store that does not exist yet is made, so that a reader always finds its tables.
+        """Open the store to read. Where there is none an empty one is read, and nothing is made.
 
         Raises:
             StoreError: The file is no store of ours, is newer than this program, or stayed busy.
         """
+        if not self.path.exists() and not _log_of(self.path).exists():
+            with self._nothing() as connection:
+                yield Snapshot(connection)
+            return
         with self._lock.held(purpose), self._signals:
             self._prepare(purpose)
             connection = self._connect(self.path, purpose, read_only=True)
@@ -1122,6 +1164,125 @@ class Store:
             finally:
                 close_file(self.path, connection)
 
+    @property
+    def link(self) -> Path:
+        """The name under which the newest copy for readers is found."""
+        return self._published.link
+
+    def hindrance(self) -> Hindrance | None:
+        """The programs that have the file open and that somebody waits for now."""
+        return self._holders.noted()
+
+    @contextmanager
+    def reading_copy(self, purpose: str) -> Iterator[Snapshot]:
+        """Read a copy of the store that nobody else waits for, however long the block takes.
+
+        Raises:
+            StoreError: As `copy`, or the copy cannot be read.
+        """
+        connection = self.connect_to_copy(purpose)
+        try:
+            yield Snapshot(connection)
+        except duckdb.Error as error:
+            raise StoreError(f"{purpose}: a copy of {self.path} could not be read: {_first_line(error)}") from error
+        finally:
+            connection.close()
+
+    def connect_to_copy(self, purpose: str) -> duckdb.DuckDBPyConnection:
+        """A read-only connection of the caller's own to a copy of the store, to keep for as long as it likes.
+
+        Raises:
+            StoreError: As `copy`.
+        """
+        for left in reversed(range(_OPENINGS)):
+            copy = self.copy(purpose)
+            try:
+                return duckdb.connect(copy.path, read_only=True)
+            except duckdb.Error as error:
+                if left == 0 or copy == self._published.newest():
+                    raise StoreError(f"{purpose}: {copy.path} cannot be opened: {_first_line(error)}") from error
+        raise AssertionError("the last opening returns or raises")
+
+    def copy(self, purpose: str) -> Copy:
+        """The newest copy for readers: of what is committed now, or an older one while the store is busy.
+
+        Raises:
+            StoreBusyError: There is no copy yet and the store stayed busy.
+            StoreError: There is no store, it is none of ours, or the copy cannot be written.
+        """
+        if not self.path.exists():
+            raise StoreError(f"{purpose}: there is no {self.path}: nothing was stored in this home yet")
+        self._published.ask(self._clock())
+        copy = self._published.newest()
+        if copy is None:
+            return self.publish(purpose, self._patience)
+        try:
+            return self.publish(purpose, min(_BRIEFLY, self._patience))
+        except StoreBusyError as error:
+            log.warning("%s: as of %s, because %s", purpose, f"{copy.as_of:%Y-%m-%d %H:%M:%S} UTC", error)
+            return copy
+
+    def publish(self, purpose: str, patience: timedelta) -> Copy:
+        """Make a copy for readers of what is committed now; it costs nothing where nothing has changed.
+
+        The store is held while the blocks that have changed are copied: 20 ms for 100 MB, 250 ms for 1 GB.
+
+        Raises:
+            StoreBusyError: The store, or a copy, stayed busy for longer than the patience.
+            StoreError: The store is none of ours, or the copy cannot be written.
+        """
+        published = self._published
+        if (copy := published.newest()) and published.is_current(copy):
+            return copy
+        try:
+            with published.alone(patience):
+                # Somebody else may have made it meanwhile.
+                if (copy := published.newest()) and published.is_current(copy):
+                    return copy
+                with self._lock.held(purpose, patience), self._signals:
+                    as_of = self._clock()
+                    stamp = self._draft(purpose, patience)
+                return published.publish(stamp, as_of)
+        except OSError as error:
+            raise StoreError(
+                f"{purpose}: {error.filename or published.folder} cannot be written: {error.strerror}. "
+                "Make room there, or give this user write access."
+            ) from error
+
+    def renew_copy(self) -> Copy | None:
+        """Renew the copy for readers where one is wanted, and remove what is not wanted any more; to be called each minute.
+
+        Returns:
+            The newest copy, also an older one while the store is busy; None where nobody has asked for one for a week, or
+            there is no store.
+
+        Raises:
+            StoreError: The copy cannot be written.
+        """
+        published = self._published
+        if not published.folder.exists():
+            return None
+        try:
+            if self.path.exists() and published.is_wanted(self._clock()):
+                return self.publish("renewing the copy for readers", _BRIEFLY)
+            with published.alone(_BRIEFLY):
+                published.clear()
+        except StoreBusyError as error:
+            log.info("%s", error)
+        return published.newest()
+
+    def _draft(self, purpose: str, patience: timedelta) -> str:
+        self._prepare(purpose)
+        # What a killed process has committed lies in the log beside the file until somebody opens it to write.
+        unfinished = _log_of(self.path).exists()
+        connection = self._connect(self.path, purpose, read_only=not unfinished, patience=patience)
+        try:
+            if unfinished:
+                connection.execute("CHECKPOINT")
+            return self._published.draft()
+        finally:
+            close_file(self.path, connection)
+
     @contextmanager
     def writing(self, purpose: str) -> Iterator[Transaction]:
         """Open the store for one transaction; an exception inside the block leaves the store as it was.
@@ -1129,6 +1290,7 @@ class Store:
         Raises:
             StoreError: The file is no store of ours, is newer than this program, stayed busy, or could not be written.
         """
+        self._make_home()
         with self._lock.held(purpose), self._signals:
             self._prepare(purpose)
             connection = self._connect(self.path, purpose, read_only=False)
@@ -1187,34 +1349,72 @@ class Store:
             draft.replace(self.path)
             return before - self.path.stat().st_size
 
-    def _connect(self, path: Path, purpose: str, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    def _connect(
+        self, path: Path, purpose: str, *, read_only: bool, patience: timedelta | None = None
+    ) -> duckdb.DuckDBPyConnection:
         """Connect, and wait while a program that does not know our lock has the file open."""
-        start = time.monotonic()
-        told = False
+        wait = _Wait(purpose, path, self._patience if patience is None else patience)
         while True:
             try:
                 connection = open_file(path, read_only=read_only)
             except duckdb.Error as error:
-                if "Could not set lock on file" not in str(error):
-                    raise StoreError(
-                        f"{path} cannot be opened: {_first_line(error)}. Give this user access to it, make room on its disk or "
-                        "move it away, or set MARKET_ASSETS_HOME to another folder. Nothing was changed."
-                    ) from error
-                waited = time.monotonic() - start
-                if waited > self._patience.total_seconds():
-                    raise StoreError(
-                        f"{purpose}: gave up after {waited:.0f} s, another program has {path} open ({_holder(error)}). "
-                        "Close it there and run this again: what was committed is kept."
-                    ) from error
-                if not told and waited > TELL_AFTER:
-                    log.warning("%s: waiting, another program has %s open (%s)", purpose, path, _holder(error))
-                    told = True
+                hindrance = self._refused(wait, error)
+                if not read_only and self._have_read_for_long(wait, hindrance):
+                    self._leave_to_readers(wait, hindrance)
                 self._signals.deliver()
                 time.sleep(_POLL)
             else:
-                if told:
-                    log.info("%s: got the store after %.1f s", purpose, time.monotonic() - start)
+                if wait.hindrance or not read_only:
+                    self._holders.clear()
+                if wait.told:
+                    log.info("%s: got the store after %.1f s", purpose, wait.seconds)
                 return connection
+
+    def _refused(self, wait: _Wait, error: duckdb.Error) -> Hindrance:
+        """Who has the file open, as long as it is worth while to wait for them."""
+        if "Could not set lock on file" not in str(error):
+            raise StoreError(
+                f"{wait.path} cannot be opened: {_first_line(error)}. Give this user access to it, make room on its disk or "
+                "move it away, or set MARKET_ASSETS_HOME to another folder. Nothing was changed."
+            ) from error
+        hindrance, waited = wait.hindrance, wait.seconds
+        if hindrance is None or waited >= wait.look_at:
+            hindrance = wait.hindrance = self._holders.look(str(error))
+            wait.look_at = waited + TELL_AFTER
+        if waited > wait.patience.total_seconds():
+            raise StoreBusyError(
+                f"{wait.purpose}: gave up after {waited:.0f} s, another program has {wait.path} open ({hindrance}). "
+                "Close it there and run this again: what was committed is kept."
+            ) from error
+        if waited > wait.tell_at:
+            log.warning("%s: waiting, another program has %s open (%s)", wait.purpose, wait.path, hindrance)
+            wait.tell_at = waited + TELL_AGAIN
+        return hindrance
+
+    def _have_read_for_long(self, wait: _Wait, hindrance: Hindrance) -> bool:
+        """Whether other programs have the file open for so long that a copy of it is the smaller evil."""
+        since = (self._clock() - hindrance.since).total_seconds()
+        enough = READERS_PATIENCE + wait.path.stat().st_size / _COPIED_PER_SECOND
+        return max(wait.seconds, since) >= enough
+
+    def _leave_to_readers(self, wait: _Wait, hindrance: Hindrance) -> None:
+        """Leave the file to the programs that read it, who go on with it as it is now, and go on in a copy of it.
+
+        Nothing is done where one of them may write to it, or where there is no room.
+        """
+        try:
+            replaced = replace_by_copy(wait.path.resolve())
+        except OSError as error:
+            if not wait.failed:
+                log.warning("%s: %s cannot be copied: %s", wait.purpose, wait.path, error.strerror)
+            wait.failed = True
+            return
+        if replaced:
+            log.warning(
+                "%s: %s is left as it is to those who read it (%s), and the store goes on in a copy. To read without "
+                "that, use market_assets.connect() or %s",
+                wait.purpose, wait.path, hindrance, self._published.link,
+            )  # fmt: skip
 
     def _prepare(self, purpose: str) -> None:
         """Check once per process, before anything is touched, that the file is ours; make or upgrade it if it is older."""
@@ -1231,6 +1431,8 @@ class Store:
                 self._migrate(self.path, purpose, version)
         else:
             self._make(purpose)
+        # What is left of a copy that a killed process had begun.
+        self.path.resolve().with_name(f"{self.path.name}.new").unlink(missing_ok=True)
         self._verified = True
 
     def _make(self, purpose: str) -> None:
@@ -1249,14 +1451,7 @@ class Store:
     def _migrate(self, path: Path, purpose: str, version: int) -> None:
         connection = self._connect(path, purpose, read_only=False)
         try:
-            connection.begin()
-            for script in MIGRATIONS[version:]:
-                connection.execute(script)
-            # Its text is this version's, too.
-            _view_completeness(connection)
-            connection.execute("DELETE FROM ops.store")
-            connection.execute("INSERT INTO ops.store VALUES (?, ?)", [VERSION, _naive(self._clock())])
-            connection.commit()
+            self._upgrade(connection, version)
         except duckdb.Error as error:
             raise StoreError(
                 f"{purpose}: {path} could not be brought to store version {VERSION}: {_first_line(error)}. "
@@ -1264,6 +1459,34 @@ class Store:
             ) from error
         finally:
             close_file(path, connection)
+
+    def _upgrade(self, connection: duckdb.DuckDBPyConnection, version: int) -> None:
+        connection.begin()
+        for script in MIGRATIONS[version:]:
+            connection.execute(script)
+        # Its text is this version's, too.
+        _view_completeness(connection)
+        connection.execute("DELETE FROM ops.store")
+        connection.execute("INSERT INTO ops.store VALUES (?, ?)", [VERSION, _naive(self._clock())])
+        connection.commit()
+
+    @contextmanager
+    def _nothing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """An empty store in memory, with all its tables."""
+        connection = duckdb.connect(":memory:")
+        try:
+            self._upgrade(connection, 0)
+            yield connection
+        finally:
+            connection.close()
+
+    def _make_home(self) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"{self.path.parent} cannot be made: {error.strerror}. Set MARKET_ASSETS_HOME to a folder of yours."
+            ) from error
 
     def _version(self, purpose: str) -> int:
         connection = self._connect(self.path, purpose, read_only=True)
@@ -1320,8 +1543,3 @@ def _log_of(path: Path) -> Path:
 
 def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0]
-
-
-def _holder(error: Exception) -> str:
-    found = re.search(r"held in (.*? \(PID \d+\))", str(error))
-    return found.group(1) if found else _first_line(error)

@@ -46,4 +46,12 @@ class ExportError(MarketAssetsError):
 
 
 class StoreError(MarketAssetsError):
-    """The DuckDB store cannot be opened, read or written."""
+    """The DuckDB store cannot be opened, read or written.
+
+    Attributes:
+        busy: True when somebody else has held it for too long: nothing is wrong with the file.
+    """
+
+    def __init__(self, message: str, *, busy: bool = False) -> None:
+        self.busy = busy
+        super().__init__(message)

@@ -87,7 +87,8 @@ class StoreLock:
                     if waited >= self._timeout:
                         raise StoreError(
                             f"{purpose}: gave up after {waited:.0f} s, the store is held by {self.holder()}. "
-                            "Wait for it to end, or stop it, and run this again: what was committed is kept."
+                            "Wait for it to end, or stop it, and run this again: what was committed is kept.",
+                            busy=True,
                         ) from None
                     if not told:
                         log.warning("%s: waiting for the store, held by %s", purpose, self.holder())

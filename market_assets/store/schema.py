@@ -92,6 +92,9 @@ MIGRATIONS = (
     """,
     """
     ALTER TABLE ops.partitions ADD COLUMN reported_at TIMESTAMP;
+    ALTER TABLE ops.store ADD COLUMN store_id VARCHAR;
+    ALTER TABLE ops.store ADD COLUMN commits BIGINT;
+    ALTER TABLE ops.store ADD COLUMN committed_at TIMESTAMP;
     """,
 )
 """Version N of the store is what the first N scripts make."""

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import time
+import uuid
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,6 +69,21 @@ class Merged:
 
 
 @dataclass(frozen=True)
+class StoreMark:
+    """Which store a file is, and how far it has come.
+
+    Attributes:
+        store_id: Given at its making, and never to another store.
+        commits: How many commits have judged partitions since; a copy has those of its day.
+        committed_at: When the last of them was (UTC); None before the first.
+    """
+
+    store_id: str
+    commits: int
+    committed_at: datetime | None
+
+
+@dataclass(frozen=True)
 class ActionsMerged:
     """What became of the recorded corporate actions when sources had answered.
 
@@ -88,12 +104,19 @@ class Snapshot:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._db = connection
 
-    def _frame(self, sql: str, *parameters: object) -> pl.DataFrame:
+    def _frame(self, sql: str, *parameters: object, **named: object) -> pl.DataFrame:
         # Not `sql`: with parameters that makes Python values of all of a result first, forty times slower.
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Arrow output", category=UserWarning)  # duckdb 2 advises `sql`
-            found = pl.from_arrow(self._db.execute(sql, list(parameters)).to_arrow_table())
+            found = pl.from_arrow(self._db.execute(sql, named or list(parameters)).to_arrow_table())
         return found if isinstance(found, pl.DataFrame) else found.to_frame()
+
+    def mark(self) -> StoreMark:
+        """Which store this is, and how far it has come."""
+        ((store_id, commits, at),) = self._db.execute(
+            "SELECT store_id, commits, committed_at FROM ops.store"
+        ).fetchall()
+        return StoreMark(store_id, commits, at and at.replace(tzinfo=UTC))
 
     def put_alerts(self, alerts: pl.DataFrame) -> None:
         """Add alerts, or replace those of the same alert_id: all columns of `ops.alerts`."""
@@ -293,6 +316,56 @@ class Snapshot:
             "WHERE profile = ? AND timeframe = ? GROUP BY partition ORDER BY partition",
             profile,
             timeframe,
+        )
+
+    def partitions(self, profile: str, timeframe: str) -> set[str]:
+        """The keys of every partition that was ever judged: those of which something is known."""
+        rows = self._db.execute(
+            "SELECT DISTINCT partition FROM ops.partitions WHERE profile = ? AND timeframe = ?",
+            [profile, timeframe],
+        ).fetchall()
+        return {partition for (partition,) in rows}
+
+    def shrunk(
+        self,
+        profile: str,
+        timeframe: Timeframe,
+        symbols: Sequence[str],
+        length: str,
+        since: datetime | None = None,
+    ) -> pl.DataFrame:
+        """Partitions that hold fewer candles than were stored in them: somebody has deleted rows.
+
+        Counts the candle table itself: 10 M candles in 0.1 s, the newest days in 2 ms.
+
+        Args:
+            profile: The profile's name.
+            timeframe: The candles' timeframe.
+            symbols: Whose candles.
+            length: How long a partition is: day or month.
+            since: Only partitions that begin at this instant or later; None for all of them.
+
+        Returns:
+            partition, symbol, stored (as it was judged), there (what is left of it).
+        """
+        start = None if since is None else _naive(since)
+        # Without its table a series has lost all.
+        counted = (
+            f"SELECT symbol, strftime(date_trunc('{length}', ts), '%Y-%m-%d') AS partition, count(*) AS there "
+            f"FROM {candle_table(profile, timeframe)} WHERE ts >= coalesce($start, ts) GROUP BY ALL"
+            if self.has_candles(profile, timeframe)
+            else "SELECT NULL::VARCHAR AS symbol, NULL::VARCHAR AS partition, 0 AS there WHERE FALSE"
+        )
+        return self._frame(
+            f"WITH counted AS ({counted}) SELECT p.partition, p.symbol, p.stored, coalesce(c.there, 0) AS there "
+            "FROM ops.partitions p LEFT JOIN counted c USING (partition, symbol) "
+            "WHERE p.profile = $profile AND p.timeframe = $timeframe AND list_contains($symbols, p.symbol) "
+            "AND p.partition >= coalesce(strftime($start::TIMESTAMP, '%Y-%m-%d'), '') "
+            "AND p.stored > coalesce(c.there, 0) ORDER BY ALL",
+            profile=profile,
+            timeframe=str(timeframe),
+            symbols=list(symbols),
+            start=start,
         )
 
     def judged_at(self, profile: str, timeframe: Timeframe, partitions: Sequence[str]) -> dict[str, datetime]:
@@ -787,6 +860,8 @@ class Transaction(Snapshot):
                 "AND p.partition = j.partition AND p.symbol = j.symbol"
             )
             self._db.execute("INSERT INTO ops.partitions BY NAME SELECT * FROM judged")
+        # By this a store that was deleted, or restored from an older copy, is told from this one.
+        self._db.execute("UPDATE ops.store SET commits = commits + 1, committed_at = ?", [self._now])
 
     def versions(self, profile: str, timeframe: str, partitions: Sequence[str]) -> dict[str, str]:
         """What each of some judged partitions is known by until its candles, or what is known of the absent ones, change: the instant of the last change."""
@@ -977,7 +1052,7 @@ class Store:
         self.path = home / "market.duckdb"
         self._clock = clock
         self._patience = patience
-        self._verified = False
+        self._verified: int | None = None
         try:
             home.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -1004,6 +1079,7 @@ class Store:
             try:
                 yield Snapshot(connection)
             except duckdb.Error as error:
+                self._verified = None
                 raise StoreError(f"{purpose}: {self.path} could not be read: {_first_line(error)}") from error
             finally:
                 close_file(self.path, connection)
@@ -1023,6 +1099,7 @@ class Store:
                 yield Transaction(connection, self._clock())
                 connection.commit()
             except duckdb.Error as error:
+                self._verified = None
                 raise StoreError(
                     f"{purpose}: {self.path} could not be written: {_first_line(error)}. Nothing of this step was stored; "
                     "mend the cause and run it again."
@@ -1040,6 +1117,7 @@ class Store:
                 connection = open_file(path, read_only=read_only)
             except duckdb.Error as error:
                 if "Could not set lock on file" not in str(error):
+                    self._verified = None
                     raise StoreError(
                         f"{path} cannot be opened: {_first_line(error)}. Give this user access to it, make room on its disk or "
                         "move it away, or set MARKET_ASSETS_HOME to another folder. Nothing was changed."
@@ -1048,7 +1126,8 @@ class Store:
                 if waited > self._patience.total_seconds():
                     raise StoreError(
                         f"{purpose}: gave up after {waited:.0f} s, another program has {path} open ({_holder(error)}). "
-                        "Close it there and run this again: what was committed is kept."
+                        "Close it there and run this again: what was committed is kept.",
+                        busy=True,
                     ) from error
                 if not told and waited > TELL_AFTER:
                     log.warning("%s: waiting, another program has %s open (%s)", purpose, path, _holder(error))
@@ -1062,7 +1141,7 @@ class Store:
 
     def _prepare(self, purpose: str) -> None:
         """Check once per process, before anything is touched, that the file is ours; make or upgrade it if it is older."""
-        if self._verified and self.path.exists():
+        if self.path.exists() and self._verified == self.path.stat().st_ino:
             return
         if self.path.exists():
             version = self._version(purpose)
@@ -1075,7 +1154,8 @@ class Store:
                 self._migrate(self.path, purpose, version)
         else:
             self._make(purpose)
-        self._verified = True
+        # Another file may take its place, such as an older copy.
+        self._verified = self.path.stat().st_ino
 
     def _make(self, purpose: str) -> None:
         """Make an empty store beside its place and move it there whole: whoever dies meanwhile leaves no half a store."""
@@ -1096,8 +1176,13 @@ class Store:
             connection.begin()
             for script in MIGRATIONS[version:]:
                 connection.execute(script)
+            rows = connection.execute("SELECT store_id, commits, committed_at FROM ops.store").fetchall()
+            store_id, commits, committed_at = rows[0] if rows else (None, None, None)
             connection.execute("DELETE FROM ops.store")
-            connection.execute("INSERT INTO ops.store VALUES (?, ?)", [VERSION, _naive(self._clock())])
+            connection.execute(
+                "INSERT INTO ops.store VALUES (?, ?, ?, ?, ?)",
+                [VERSION, _naive(self._clock()), store_id or uuid.uuid4().hex, commits or 0, committed_at],
+            )
             connection.commit()
         except duckdb.Error as error:
             raise StoreError(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from market_assets.alerts import message
+from market_assets.alerts.causes import Folded, fold, locate
 from market_assets.alerts.channels import Channel, channels_of, send
 from market_assets.alerts.ledger import Alert, claim, failing_channels, judge_channels, reconcile, told
 from market_assets.alerts.troubles import (
@@ -24,6 +25,7 @@ from market_assets.alerts.troubles import (
     gap_troubles,
     missing_symbols,
     silent_actions,
+    sources_down,
     stale,
 )
 from market_assets.enrich.actions import unheard
@@ -146,14 +148,15 @@ class Watch:
         self._write_down(now)
         with self._store.reading("looking for troubles") as view:
             rows = alerts_in(view.alerts())
-            troubles = [*store_troubles(view, self._universe, now), *others]
-        troubles = [trouble for trouble in troubles if not held(trouble.key)]
-        if self._plan(rows, troubles, now, held).alerts == rows:
+            gaps = view.absences(MISSING)
+            troubles = [*store_troubles(view, self._universe, now, gaps), *others]
+        folded = fold(locate(troubles, absences_by_day(gaps)))
+        if self._plan(rows, folded, now, held).alerts == rows:
             return Told(_present(rows))
         with self._store.writing("keeping the alerts") as transaction:
             # Another watcher may have told it meanwhile: what counts is what the ledger says in this transaction.
             rows = alerts_in(transaction.alerts())
-            errand = self._plan(rows, troubles, now, held)
+            errand = self._plan(rows, folded, now, held)
             transaction.put_alerts(_frame(one for one in errand.alerts if one not in rows))
         if not errand.letters:
             return Told(_present(errand.alerts))
@@ -168,10 +171,17 @@ class Watch:
         )
 
     def _plan(
-        self, rows: list[Alert], troubles: Sequence[Trouble], now: datetime, held: Callable[[Key], bool]
+        self, rows: list[Alert], folded: Folded, now: datetime, held: Callable[[Key], bool]
     ) -> _Errand:
         names = {channel.name for channel in self._channels}
-        reckoning = reconcile(rows, troubles, now, held=held, kept=lambda one: _kept(one, self._universe, names))
+        reckoning = reconcile(
+            rows,
+            [trouble for trouble in folded.causes if not held(trouble.key)],
+            now,
+            held=held,
+            kept=lambda one: _kept(one, self._universe, names),
+            under=folded.under.keys(),
+        )
         failing = failing_channels(reckoning.alerts)
         healthy = [channel for channel in self._channels if channel.name not in failing]
         again = [channel for channel in self._channels if channel.name in failing and failing[channel.name].due(now)]
@@ -208,10 +218,18 @@ class Watch:
         return after
 
 
-def store_troubles(view: Snapshot, universe: Universe, now: datetime) -> list[Trouble]:
-    """The troubles that the store knows of, of all that the universe still keeps."""
+def store_troubles(
+    view: Snapshot, universe: Universe, now: datetime, gaps: pl.DataFrame
+) -> list[Trouble]:
+    """The troubles that the store knows of, of all that the universe still keeps.
+
+    Args:
+        view: The store.
+        universe: What is kept.
+        now: The present instant.
+        gaps: The rows of the ledger of absences that are missing, as `Snapshot.absences` gives them.
+    """
     found = []
-    gaps = view.absences(MISSING)
     bare = view.symbols_without_bars()
     fills = view.last_fills(now - (universe.alerts.failed_days + 10) * timedelta(days=1))
     derivations = view.last_derivations()
@@ -239,9 +257,29 @@ def store_troubles(view: Snapshot, universe: Universe, now: datetime) -> list[Tr
         if profile.has_actions and (first := begun.get(profile.name)) and now - first >= _SILENCE:
             found += silent_actions(profile.name, unheard(view.action_answers(profile.name), profile, now - _SILENCE))
         of_profile = pl.col("profile") == profile.name
+        asked = {choice.source for symbol in profile.symbols.values() for choice in symbol.choices}
+        opened = gaps.filter(of_profile, pl.col("symbol").is_in(list(profile.symbols)))
+        found += sources_down(profile.name, opened, asked, len(profile.symbols), now)
         newest = derivations.filter(of_profile, pl.col("asset").is_in(_made(profile)))
         for _, asset, status, when, failures in newest.iter_rows():
-            found += enrichment(profile.name, asset, status, when, json.loads(failures))
+            timeframe = Timeframe(asset.rpartition("_")[2])
+            cadence = profile.partitions.of(timeframe)
+            found += enrichment(profile.name, asset, status, when, json.loads(failures), cadence)
+    return found
+
+
+def absences_by_day(gaps: pl.DataFrame) -> dict[tuple[str, date], set[str]]:
+    """By profile and day, the symbols that lack a bar of it.
+
+    Args:
+        gaps: profile, symbol, first_ts, last_ts; a row may reach over a month, where partitions are that long.
+    """
+    days = gaps.select(
+        "profile", "symbol", pl.date_ranges(pl.col("first_ts").dt.date(), pl.col("last_ts").dt.date()).alias("day")
+    ).explode("day")
+    found: dict[tuple[str, date], set[str]] = {}
+    for profile, symbol, day in days.unique().iter_rows():
+        found.setdefault((profile, day), set()).add(symbol)
     return found
 
 
@@ -287,7 +325,7 @@ def _stale(view: Snapshot, profile: Profile, timeframe: Timeframe, grace: timede
     known = view.gaps(profile.name, timeframe, symbols=without, window=around).filter(
         pl.col("status").is_in(EXPLAINED), pl.col("last_ts") >= literal(span.start)
     )
-    return stale(profile.name, timeframe, f"{day}", [one for one in without if not _explained(one, wanted[one], known)])
+    return stale(profile.name, timeframe, day, [one for one in without if not _explained(one, wanted[one], known)])
 
 
 def _newest_session(calendar: SessionCalendar, window: Window) -> tuple[date, Window] | None:

@@ -524,8 +524,8 @@ class Snapshot:
     def absences(self, statuses: Sequence[str]) -> pl.DataFrame:
         """The rows of the ledger of absences with one of some statuses, of all profiles, in no particular order."""
         return self._frame(
-            "SELECT profile, symbol, timeframe, first_ts, last_ts, bars, status, attempts, first_seen, asked_at, reason "
-            "FROM ops.gaps WHERE list_contains(?, status)",
+            "SELECT profile, symbol, timeframe, first_ts, last_ts, bars, status, attempts, failures, confirmed_at, "
+            "first_seen, asked_at, reason FROM ops.gaps WHERE list_contains(?, status)",
             list(statuses),
         )
 

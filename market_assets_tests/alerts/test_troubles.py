@@ -126,9 +126,9 @@ def test_each_missing_symbol_is_a_trouble_of_its_own() -> None:
 
 
 def test_the_symbols_without_the_newest_session_are_one_trouble() -> None:
-    (found,) = stale("crypto", M1, "2025-02-28", ["ETH", "BTC"])
+    (found,) = stale("crypto", M1, date(2025, 2, 28), ["ETH", "BTC"])
     assert found.summary == "BTC, ETH have no bar of the session 2025-02-28, which is over"
-    assert stale("crypto", M1, "2025-02-28", []) == []
+    assert stale("crypto", M1, date(2025, 2, 28), []) == []
 
 
 def life(ago: float | None, error: str = "", *, stopped: bool = False) -> Life:

@@ -331,7 +331,8 @@ def test_a_fill_that_fails_day_after_day_is_a_trouble_until_one_succeeds(
         clock.now += MINUTE
         job(store, clock, "fill", "CANCELLED")
         job(store, clock, "fill", "RUNNING")
-        seen.append(kinds(looks.look()))
+        # The one day that is to be kept is never filled, which is a trouble of its own.
+        seen.append([one for one in kinds(looks.look()) if one[0] != "backlog"])
         clock.now += timedelta(days=1)
     trouble = [("failed_days", "candles_1h")]
     assert seen == [[], [], trouble, trouble, []]

@@ -17,6 +17,7 @@ from market_assets.defs.features import features
 from market_assets.defs.repair import repair_sensor
 from market_assets.defs.resources import Clock, Sources, StoreResource
 from market_assets.defs.returns import markets_returns, profile_returns
+from market_assets.defs.troubles import troubles_asset
 from market_assets.defs.updates import update_schedule
 from market_assets.market_time.timeframes import midnight
 from market_assets.universe import Universe, home, load_universe
@@ -41,7 +42,7 @@ def build_definitions(universe: Universe, *, overrides: Mapping[str, Any] | None
     clock = resources["clock"]
     now = clock.now() if isinstance(clock, Clock) else datetime.now(UTC)
     profiles = universe.profiles.values()
-    assets: list[dg.AssetsDefinition] = []
+    assets: list[dg.AssetsDefinition | dg.AssetSpec] = [troubles_asset()]
     with warnings.catch_warnings():
         # Partitioned checks are in preview and backfill policies in beta: Dagster is pinned, and the contract tests watch them.
         warnings.simplefilter("ignore", dg.PreviewWarning)

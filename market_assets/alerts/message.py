@@ -89,6 +89,11 @@ def trial() -> Message:
     )
 
 
+def next_step(alert: Alert) -> str:
+    """What to do about a trouble, without a full stop."""
+    return NEXT[alert.kind].format(profile=alert.profile)
+
+
 def name(alert: Alert) -> str:
     """What a trouble is about, in words."""
     return " ".join(part for part in (alert.profile, alert.subject) if part)
@@ -116,7 +121,7 @@ def _paragraph(alert: Alert, *, detailed: bool) -> str:
         lined = sum(not line.startswith(CONSEQUENCES) for line in alert.details)
         if (more := alert.count - lined) > 0 and lined > 1:
             lines.append(f"  and {more:,} more")
-        lines.append(f"  Next: {NEXT[alert.kind].format(profile=alert.profile)}.")
+        lines.append(f"  Next: {next_step(alert)}.")
     return "\n".join(lines)
 
 

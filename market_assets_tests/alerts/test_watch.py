@@ -309,6 +309,7 @@ def test_a_symbol_without_a_bar_is_missing_once_its_sources_have_answered(
     tmp_path: Path, store: Store, watch: Callable[[Universe], Watch]
 ) -> None:
     looks = watch(universe_of(tmp_path))
+    candles(store, "BTC", *(f"2025-02-10T{hour:02d}:00" for hour in range(24)))
     rows = [("2025-02-10", "BTC", 24, 24), ("2025-02-10", "ETH", 24, 0), ("2025-02-11", "ETH", 24, 0)]
     counts = pl.DataFrame(rows, schema=["partition", "symbol", "expected", "stored"], orient="row")
     with store.writing("a test") as transaction:

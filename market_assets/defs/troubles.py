@@ -1,0 +1,105 @@
+"""The asset `platform/troubles`: the page that lists what is wrong now, by name. No run makes it, the alerts sensor writes it."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from market_assets.alerts.message import next_step
+from market_assets.alerts.troubles import Level, minute
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from market_assets.alerts import Alert
+
+KEY = dg.AssetKey(["platform", "troubles"])
+CHECK = "nothing_wrong"
+
+_VERSION_TAG = "dagster/data_version"
+
+
+def troubles_asset() -> dg.AssetSpec:
+    """The page in the UI. It is made of nothing and has no automation: it is news, written when they change."""
+    return dg.AssetSpec(
+        KEY,
+        group_name="platform",
+        kinds={"duckdb"},
+        owners=["team:market-data"],
+        description=(
+            "What is wrong now, by name, since when, and what to do about it. The sensor `alerts` writes it whenever the "
+            "list changes; `market-assets alerts` prints the same list."
+        ),
+    )
+
+
+def publish(
+    instance: dg.DagsterInstance, alerts: Sequence[Alert], redact: Callable[[str], str], shown: str | None
+) -> str:
+    """Write the page and its check, if the list is another one than the page shows.
+
+    Args:
+        instance: Where the page is.
+        alerts: What is wrong now.
+        redact: Takes secrets out of words.
+        shown: What this gave the last time; None for a process that has not looked yet.
+
+    Returns:
+        By what the list is known.
+    """
+    ordered = sorted(alerts, key=lambda alert: (alert.level is not Level.ERROR, *alert.key))
+    rows = [_row(alert, redact) for alert in ordered]
+    version = sha256(repr(rows).encode()).hexdigest()[:16]
+    if version == (_shown(instance) if shown is None else shown):
+        return version
+    words = _words(ordered)
+    metadata = {
+        "wrong": dg.MetadataValue.int(len(rows)),
+        "errors": dg.MetadataValue.int(sum(alert.level is Level.ERROR for alert in ordered)),
+        "troubles": dg.MetadataValue.md(_markdown(rows)),
+    }
+    tags = {_VERSION_TAG: version}
+    instance.report_runless_asset_event(
+        dg.AssetMaterialization(KEY, description=words, metadata=metadata, tags=tags)
+    )
+    return version
+
+
+def _shown(instance: dg.DagsterInstance) -> str | None:
+    event = instance.get_latest_materialization_event(KEY)
+    made = event.asset_materialization if event else None
+    return (made.tags or {}).get(_VERSION_TAG) if made else None
+
+
+def _words(alerts: Sequence[Alert]) -> str:
+    if not alerts:
+        return "Nothing is wrong."
+    first = alerts[0]
+    more = f", and {len(alerts) - 1:,} more" if len(alerts) > 1 else ""
+    name = " ".join(part for part in (first.profile, first.subject) if part)
+    return f"{len(alerts):,} wrong: {name}: {first.summary}{more}"
+
+
+def _row(alert: Alert, redact: Callable[[str], str]) -> tuple[str, ...]:
+    where = " ".join(part for part in (alert.profile, alert.subject) if part)
+    what = redact(alert.summary)
+    details = tuple(redact(line) for line in alert.details)
+    return (
+        alert.level.value,
+        where,
+        alert.kind.value.replace("_", " "),
+        what,
+        minute(alert.opened_at),
+        "<br>".join(details),
+        next_step(alert),
+    )
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return "Nothing is wrong."
+    heading = ("level", "where", "kind", "what", "since", "details", "what to do")
+    lines = [heading, ["---"] * len(heading), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)

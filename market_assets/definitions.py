@@ -17,7 +17,7 @@ from market_assets.defs.features import features
 from market_assets.defs.repair import repair_sensor
 from market_assets.defs.resources import Clock, Sources, StoreResource
 from market_assets.defs.returns import markets_returns, profile_returns
-from market_assets.defs.troubles import troubles_asset
+from market_assets.defs.troubles import troubles_asset, troubles_check
 from market_assets.defs.updates import update_schedule
 from market_assets.market_time.timeframes import midnight
 from market_assets.universe import Universe, home, load_universe
@@ -73,6 +73,7 @@ def build_definitions(universe: Universe, *, overrides: Mapping[str, Any] | None
     watched |= {schedule.name: EVERY for schedule in daily}
     return dg.Definitions(
         assets=assets,
+        asset_checks=[troubles_check(universe)],
         resources=resources,
         # One process a run: a fill has its own concurrency, and a process a step costs seconds each.
         executor=dg.in_process_executor,

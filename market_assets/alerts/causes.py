@@ -9,7 +9,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from datetime import date
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from market_assets.alerts.troubles import CONSEQUENCES, Key, Kind, Level, Place,
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
+    from datetime import date
 
 _CAUSES = (
     Kind.STORE,
@@ -38,8 +38,7 @@ _FRUIT = frozenset({Kind.FAILED_CHECK, Kind.FAILED_PARTITIONS, Kind.ENRICHMENT, 
 
 _FOLLOWS: Mapping[Kind, frozenset[Kind]] = {
     Kind.STORE: frozenset(Kind) - {Kind.STORE, Kind.CHANNEL},
-    Kind.STORE_CHANGED: _FRUIT
-    | {Kind.VANISHED, Kind.BACKLOG, Kind.GAP, Kind.ABANDONED, Kind.MISSING_SYMBOL},
+    Kind.STORE_CHANGED: _FRUIT | {Kind.VANISHED, Kind.BACKLOG, Kind.GAP, Kind.ABANDONED, Kind.MISSING_SYMBOL},
     Kind.DEAD: frozenset({Kind.DEAD, Kind.STALE}),
     Kind.SOURCE_DOWN: _FRUIT | {Kind.GAP},
     Kind.MISSING_SYMBOL: _FRUIT | {Kind.GAP, Kind.ABANDONED},
@@ -92,9 +91,7 @@ def fold(troubles: Iterable[Trouble]) -> Folded:
     return Folded(tuple(_with(cause, followers[cause.key]) for cause in causes), under)
 
 
-def _cause_of(
-    trouble: Trouble, deeper: Sequence[Trouble], spans: Mapping[Key, _Spans]
-) -> Trouble | None:
+def _cause_of(trouble: Trouble, deeper: Sequence[Trouble], spans: Mapping[Key, _Spans]) -> Trouble | None:
     """The deepest of some troubles that another one follows from; None where they do not account for all of it."""
     able = [cause for cause in deeper if _can_follow(trouble, cause)]
     sure = next((cause for cause in able if not _by_place(trouble, cause)), None)
@@ -159,7 +156,9 @@ def _silenced(trouble: Trouble, cause: Trouble) -> bool:
     """Whether something is silent because what makes it work is: the daemons move automations, and these bring candles."""
     daemon = cause.subject.startswith("daemon ")
     if trouble.kind is Kind.DEAD:
-        return daemon and trouble.subject.startswith("automation ") and not trouble.summary.startswith("fails: ")
+        # All daemons live in one process: where several are silent, it is gone.
+        fails = any(one.summary.startswith("fails: ") for one in (trouble, cause))
+        return daemon and not fails
     return daemon or cause.subject.endswith(f" update_{trouble.profile}")
 
 
@@ -180,9 +179,7 @@ def _with(cause: Trouble, followers: Sequence[Trouble]) -> Trouble:
         for kind, names in sorted(by_kind.items())
     )
     worst = any(trouble.level is Level.ERROR for trouble in (cause, *followers))
-    return replace(
-        cause, details=(*cause.details, *lines), level=Level.ERROR if worst else cause.level
-    )
+    return replace(cause, details=(*cause.details, *lines), level=Level.ERROR if worst else cause.level)
 
 
 def _elsewhere(trouble: Trouble, cause: Trouble) -> str:
@@ -191,8 +188,11 @@ def _elsewhere(trouble: Trouble, cause: Trouble) -> str:
 
 @dataclass(frozen=True)
 class _Spans:
-    """The days of each symbol that a trouble is about, to be asked for quickly: by symbol the first days, sorted, and the latest
-    last day up to each."""
+    """The days of each symbol that a trouble is about, to be asked for quickly.
+
+    Attributes:
+        by_symbol: The first days, sorted, and the latest last day up to each.
+    """
 
     by_symbol: Mapping[str, tuple[list[date], list[date]]]
 

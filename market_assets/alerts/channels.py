@@ -70,9 +70,7 @@ def send(wanted: Mapping[Channel, Sequence[Message]], universe: Universe) -> dic
     """
     ends = time.monotonic() + DEADLINE
     results: dict[Channel, list[str]] = {channel: [] for channel in wanted}
-    threads = {
-        channel: _start(channel, messages, universe, results[channel]) for channel, messages in wanted.items()
-    }
+    threads = {channel: _start(channel, messages, universe, results[channel]) for channel, messages in wanted.items()}
     for thread in filter(None, threads.values()):
         thread.join(max(0.0, ends - time.monotonic()))
     late = f"no answer within {DEADLINE:g} s"
@@ -105,9 +103,7 @@ def _start(
     return thread
 
 
-def _send_all(
-    channel: Channel, messages: Sequence[Message], universe: Universe, errors: list[str]
-) -> None:
+def _send_all(channel: Channel, messages: Sequence[Message], universe: Universe, errors: list[str]) -> None:
     for message in messages:
         # Who could not take the first one is not waited for again.
         failed = errors and errors[-1]

@@ -168,20 +168,16 @@ class Outside:
             self._save(_kept(before, rows), before)
         return tuple(alert for alert in rows if alert.over_at is None)
 
-    def _tell(
-        self, rows: Sequence[Alert], begun: Sequence[Alert], over: Sequence[Alert]
-    ) -> tuple[Alert, ...]:
+    def _tell(self, rows: Sequence[Alert], begun: Sequence[Alert], over: Sequence[Alert]) -> tuple[Alert, ...]:
         redact, now = self._universe.redact, self._clock()
         letters = [message.begun(begun, redact)] if begun else []
         letters += [message.over(over, redact)] if over else []
-        outcomes = send({channel: letters for channel in channels_of(self._universe)}, self._universe)
+        outcomes = send(dict.fromkeys(channels_of(self._universe), letters), self._universe)
         if not any(not any(errors) for errors in outcomes.values()):
             why = "; ".join(f"{name}: {next(filter(None, errors))}" for name, errors in outcomes.items())
             return tuple(replace(alert, error=why) for alert in rows)
         sent = {alert.alert_id: alert for alert in (*begun, *over)}
-        return tuple(
-            told(alert, sent[alert.alert_id], now) if alert.alert_id in sent else alert for alert in rows
-        )
+        return tuple(told(alert, sent[alert.alert_id], now) if alert.alert_id in sent else alert for alert in rows)
 
     def _save(self, notes: Notes, before: Notes) -> None:
         if notes == before:
@@ -216,9 +212,7 @@ def _notes(stored: Mapping[str, Any]) -> Notes:
         store=_mark(stored["store"]),
         change=change
         and Change(_sure(change["was"]), _sure(change["present"]), datetime.fromisoformat(change["since"])),
-        backlogs={
-            name: (count, datetime.fromisoformat(at)) for name, (count, at) in stored["backlogs"].items()
-        },
+        backlogs={name: (count, datetime.fromisoformat(at)) for name, (count, at) in stored["backlogs"].items()},
         busy_since=stored["busy_since"] and datetime.fromisoformat(stored["busy_since"]),
         alerts=tuple(_alert(row) for row in stored["alerts"]),
     )

@@ -219,8 +219,8 @@ def sources_down(
             pl.col("reason").str.starts_with(f"{source} "), ~pl.col("reason").str.contains("answered without it")
         )
         names = _symbols(failed)
-        lasting = not failed.is_empty() and failed["first_seen"].min() <= now.replace(tzinfo=None) - _LASTING
-        if not lasting or len(names) < max(2, symbols / 2):
+        lasting = failed.filter(pl.col("first_seen") <= literal(now - _LASTING))
+        if lasting.is_empty() or len(names) < max(2, symbols / 2):
             continue
         # Not the newest words: each names another page.
         lines = tuple(f"{row['symbol']}: {row['reason']}"[:_WIDTH] for row in _first_of_each(failed))
@@ -277,9 +277,7 @@ def store_changed(was: StoreMark, present: StoreMark) -> Trouble:
     return Trouble("", Kind.STORE_CHANGED, "market.duckdb", Level.ERROR, summary, 1, details)
 
 
-def vanished(
-    profile: str, timeframe: Timeframe, partitions: Mapping[str, str], cadence: Cadence
-) -> list[Trouble]:
+def vanished(profile: str, timeframe: Timeframe, partitions: Mapping[str, str], cadence: Cadence) -> list[Trouble]:
     """Partitions that were filled, and of which candles are not there any more.
 
     Args:
@@ -295,9 +293,7 @@ def vanished(
     lines = tuple(f"{key}: {partitions[key]}"[:_WIDTH] for key in newest)
     places = partition_places(partitions, cadence)
     return [
-        Trouble(
-            profile, Kind.VANISHED, asset_name(timeframe), Level.ERROR, summary, len(partitions), lines, (), places
-        )
+        Trouble(profile, Kind.VANISHED, asset_name(timeframe), Level.ERROR, summary, len(partitions), lines, (), places)
     ]
 
 
@@ -466,6 +462,7 @@ def enrichment(
     status: str,
     when: datetime,
     failures: Mapping[str, Sequence[str]],
+    *,
     cadence: Cadence = Cadence.DAY,
 ) -> list[Trouble]:
     """The newest making of something that is made of candles that did not succeed.
@@ -476,6 +473,7 @@ def enrichment(
         status: How the newest job that has ended did so.
         when: When that job began (UTC).
         failures: Why, by partition.
+        cadence: How long a partition is.
     """
     if status not in {"FAILED", "INCOMPLETE"}:
         return []

@@ -211,9 +211,7 @@ class Watch:
                 key, cadence = (profile.name, timeframe), profile.partitions.of(timeframe)
                 since = None if whole else _since(self._lost.get(key, ()), cadence, now)
                 remembered = filled.get(key, ())
-                self._lost[key] = lost_partitions(
-                    view, profile, timeframe, filled=remembered, now=now, since=since
-                )
+                self._lost[key] = lost_partitions(view, profile, timeframe, filled=remembered, now=now, since=since)
                 found += vanished(profile.name, timeframe, self._lost[key], cadence)
         self._counted_at = now if whole else self._counted_at
         return found
@@ -241,9 +239,7 @@ class Watch:
         ]
         return self._backlogs
 
-    def _plan(
-        self, rows: list[Alert], folded: Folded, now: datetime, held: Callable[[Key], bool]
-    ) -> _Errand:
+    def _plan(self, rows: list[Alert], folded: Folded, now: datetime, held: Callable[[Key], bool]) -> _Errand:
         names = {channel.name for channel in self._channels}
         reckoning = reconcile(
             rows,
@@ -336,13 +332,11 @@ def store_troubles(
         for _, asset, status, when, failures in newest.iter_rows():
             timeframe = Timeframe(asset.rpartition("_")[2])
             cadence = profile.partitions.of(timeframe)
-            found += enrichment(profile.name, asset, status, when, json.loads(failures), cadence)
+            found += enrichment(profile.name, asset, status, when, json.loads(failures), cadence=cadence)
     return found
 
 
-def never_filled(
-    view: Snapshot, profile: Profile, timeframe: Timeframe, until: datetime
-) -> list[str]:
+def never_filled(view: Snapshot, profile: Profile, timeframe: Timeframe, until: datetime) -> list[str]:
     """The keys of the partitions that have ended by some instant, must have a bar and were never judged, oldest first."""
     genesis = view.genesis(profile.name, timeframe)
     dead = view.dead_symbols(profile.name, timeframe)

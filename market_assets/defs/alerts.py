@@ -231,9 +231,7 @@ def _read(context: dg.SensorEvaluationContext, universe: Universe, memory: _Memo
         if key.path[0] not in universe.profiles:
             continue
         if known is None or key in news.assets or not settled or (known.unsure and news.runs):
-            memory.assets[key] = _read_asset(
-                context.instance, context.repository_def, universe, memory, key
-            )
+            memory.assets[key] = _read_asset(context.instance, context.repository_def, universe, memory, key)
 
 
 def _read_asset(
@@ -281,9 +279,7 @@ def _cadence(partitions: dg.PartitionsDefinition[str]) -> Cadence:
     return Cadence.MONTH if isinstance(partitions, dg.MonthlyPartitionsDefinition) else Cadence.DAY
 
 
-def _lives(
-    instance: dg.DagsterInstance, automations: Mapping[str, timedelta], memory: _Memory
-) -> list[Life]:
+def _lives(instance: dg.DagsterInstance, automations: Mapping[str, timedelta], memory: _Memory) -> list[Life]:
     """The last signs of life of what should run."""
     beats: list[tuple[str, timedelta, Beat | None]] = [
         (f"daemon {name}", _HEARTBEAT, beat) for name, beat in daemon_beats(instance).items()

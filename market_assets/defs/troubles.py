@@ -1,19 +1,18 @@
-"""The asset `platform/troubles`: the page that lists what is wrong now, by name. No run makes it, the alerts sensor writes it."""
+"""The asset `platform/troubles`: the page that lists what is wrong now, by name. No run makes it, the alerts sensor writes it.
 
-from __future__ import annotations
+Dagster reads the annotations of a check's parameters at run time, so that this module does without postponed ones.
+"""
 
+from collections.abc import Callable, Sequence
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from market_assets.alerts import Alert, Outside, alerts_in
 from market_assets.alerts.message import next_step
 from market_assets.alerts.troubles import Level, minute
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from market_assets.alerts import Alert
+from market_assets.defs.resources import Clock, StoreResource
+from market_assets.universe import Universe
 
 KEY = dg.AssetKey(["platform", "troubles"])
 CHECK = "nothing_wrong"
@@ -35,6 +34,29 @@ def troubles_asset() -> dg.AssetSpec:
     )
 
 
+def troubles_check(universe: Universe) -> dg.AssetChecksDefinition:
+    """The check of the page: it fails while anything is wrong. The sensor writes its verdict; a run of it looks at once.
+
+    Args:
+        universe: Whose secrets are in no word.
+    """
+
+    @dg.asset_check(asset=KEY, name=CHECK, description="Fails while the alerts sensor knows of a trouble.")
+    def nothing_wrong(store: StoreResource, clock: Clock) -> dg.AssetCheckResult:
+        outside = Outside(store.home, universe, clock.now)
+        alerts = [alert for alert in outside.notes.alerts if alert.over_at is None]
+        with store.store(clock).reading("listing alerts") as view:
+            alerts += [alert for alert in alerts_in(view.alerts()) if alert.over_at is None]
+        return dg.AssetCheckResult(
+            passed=not alerts,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=universe.redact(_words(_worst_first(alerts))),
+            metadata={"wrong": dg.MetadataValue.int(len(alerts))},
+        )
+
+    return nothing_wrong
+
+
 def publish(
     instance: dg.DagsterInstance, alerts: Sequence[Alert], redact: Callable[[str], str], shown: str | None
 ) -> str:
@@ -49,21 +71,28 @@ def publish(
     Returns:
         By what the list is known.
     """
-    ordered = sorted(alerts, key=lambda alert: (alert.level is not Level.ERROR, *alert.key))
+    ordered = _worst_first(alerts)
     rows = [_row(alert, redact) for alert in ordered]
     version = sha256(repr(rows).encode()).hexdigest()[:16]
     if version == (_shown(instance) if shown is None else shown):
         return version
-    words = _words(ordered)
+    words = redact(_words(ordered))
     metadata = {
         "wrong": dg.MetadataValue.int(len(rows)),
         "errors": dg.MetadataValue.int(sum(alert.level is Level.ERROR for alert in ordered)),
         "troubles": dg.MetadataValue.md(_markdown(rows)),
     }
     tags = {_VERSION_TAG: version}
-    instance.report_runless_asset_event(
-        dg.AssetMaterialization(KEY, description=words, metadata=metadata, tags=tags)
+    instance.report_runless_asset_event(dg.AssetMaterialization(KEY, description=words, metadata=metadata, tags=tags))
+    evaluation = dg.AssetCheckEvaluation(
+        asset_key=KEY,
+        check_name=CHECK,
+        passed=not rows,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=words,
+        metadata={"wrong": dg.MetadataValue.int(len(rows))},
     )
+    instance.report_runless_asset_event(evaluation)
     return version
 
 
@@ -71,6 +100,10 @@ def _shown(instance: dg.DagsterInstance) -> str | None:
     event = instance.get_latest_materialization_event(KEY)
     made = event.asset_materialization if event else None
     return (made.tags or {}).get(_VERSION_TAG) if made else None
+
+
+def _worst_first(alerts: Sequence[Alert]) -> list[Alert]:
+    return sorted(alerts, key=lambda alert: (alert.level is not Level.ERROR, *alert.key))
 
 
 def _words(alerts: Sequence[Alert]) -> str:

@@ -46,9 +46,7 @@ def lost_partitions(
     Returns:
         What is so, by key.
     """
-    shrunk = view.shrunk(
-        profile.name, timeframe, list(profile.symbols), profile.partitions.of(timeframe).value, since
-    )
+    shrunk = view.shrunk(profile.name, timeframe, list(profile.symbols), profile.partitions.of(timeframe).value, since)
     by_partition = shrunk.group_by("partition").agg(pl.sum("stored", "there"), pl.col("symbol").sort())
     found = {
         key: f"{there:,} of {stored:,} candles are left of {', '.join(symbols[:5])}"
@@ -58,9 +56,7 @@ def lost_partitions(
     if unknown:
         genesis = view.genesis(profile.name, timeframe)
         dead = view.dead_symbols(profile.name, timeframe)
-        series = [
-            one.since(genesis.get(one.symbol)) for one in series_of(profile, now) if one.symbol not in dead
-        ]
+        series = [one.since(genesis.get(one.symbol)) for one in series_of(profile, now) if one.symbol not in dead]
         due = _with_bars(profile, timeframe, unknown, series, now)
         found |= dict.fromkeys(due, "the store knows nothing of it")
     return found
@@ -85,9 +81,7 @@ def _with_bars(
     ]
 
 
-def _has_bar(
-    profile: Profile, timeframe: Timeframe, partition: Partition, bounds: np.ndarray, now: datetime
-) -> bool:
+def _has_bar(profile: Profile, timeframe: Timeframe, partition: Partition, bounds: np.ndarray, now: datetime) -> bool:
     first, end = partition.window.micros
     whole = (bounds[:, 0] <= first) & (bounds[:, 1] >= end)
     # A series that begins or ends inside may have no bar here, and the newest ones may not have closed.

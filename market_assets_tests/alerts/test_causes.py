@@ -39,9 +39,7 @@ DERIVED = ("candles_5m", "candles_15m", "candles_30m", "candles_1h", "candles_4h
 def gap(symbol: str, first: str, last: str, profile: str = "forex") -> Trouble:
     place = Place(symbol, date.fromisoformat(first), date.fromisoformat(last))
     words = f"1 gap in {symbol}"
-    return Trouble(
-        profile, Kind.GAP, "candles_1m", Level.WARNING, words, 1, (), (symbol,), frozenset({place})
-    )
+    return Trouble(profile, Kind.GAP, "candles_1m", Level.WARNING, words, 1, (), (symbol,), frozenset({place}))
 
 
 def red(asset: str, *days: str, profile: str = "forex") -> Trouble:
@@ -55,8 +53,8 @@ def broken(check: str, *days: str, asset: str = "candles_1m") -> Trouble:
 
 
 def incomplete(asset: str, *days: str, cadence: Cadence = Cadence.DAY) -> Trouble:
-    reasons = dict.fromkeys(days, ["candles_1m has nothing here yet"])
-    (trouble,) = enrichment("forex", asset, "INCOMPLETE", NOW, reasons, cadence)
+    reasons = {key: ["candles_1m has nothing here yet"] for key in days}
+    (trouble,) = enrichment("forex", asset, "INCOMPLETE", NOW, reasons, cadence=cadence)
     return trouble
 
 
@@ -77,9 +75,7 @@ def missing(symbol: str) -> Trouble:
 def down(*symbols: str, day: str = LOST) -> Trouble:
     when = date.fromisoformat(day)
     places = frozenset(Place(symbol, when, when) for symbol in symbols)
-    return Trouble(
-        "forex", Kind.SOURCE_DOWN, "oanda", Level.ERROR, "it fails", 2, (), symbols, places
-    )
+    return Trouble("forex", Kind.SOURCE_DOWN, "oanda", Level.ERROR, "it fails", 2, (), symbols, places)
 
 
 CHANGED = store_changed(StoreMark("a" * 32, 9, NOW), StoreMark("b" * 32, 0, None))
@@ -132,6 +128,8 @@ def test_a_lost_day_is_one_trouble_with_all_that_follows_from_it() -> None:
         # A daemon moves all automations; what fails by itself has a reason of its own.
         ([dead("daemon SENSOR"), dead("automation repair_forex"), late("EURUSD")], 1),
         ([dead("daemon SENSOR"), dead("automation repair_forex", "fails: ValueError")], 2),
+        ([dead("daemon SENSOR"), dead("daemon SCHEDULER", "was last heard of at 2025-11-20 11:00Z")], 1),
+        ([dead("daemon SENSOR", "fails: ValueError"), dead("daemon SCHEDULER")], 2),
         ([dead("automation update_forex"), late("EURUSD")], 1),
         ([dead("automation update_crypto"), late("EURUSD")], 2),
         # The store is the deepest of all.
@@ -149,7 +147,7 @@ def test_a_red_day_on_which_another_symbol_lacks_bars_too_has_its_own_word() -> 
     located = locate([gap("EURUSD", LOST, LOST), red("candles_1m", LOST)], absent)
     assert len(fold(located).causes) == 2
     known = {("forex", date.fromisoformat(LOST)): {"EURUSD"}}
-    assert len(fold(locate(located[:1] + [red("candles_1m", LOST)], known)).causes) == 1
+    assert len(fold(locate([*located[:1], red("candles_1m", LOST)], known)).causes) == 1
 
 
 def test_what_was_told_before_its_cause_was_known_ends_without_a_word() -> None:

@@ -55,9 +55,7 @@ def test_a_message_arrives_as_it_was_written_by_mail_and_at_a_webhook(
 
 
 def test_a_channel_is_shown_by_its_scheme_and_its_place_only(tmp_path: Path, closed: str) -> None:
-    universe = unchecked(
-        tmp_path, closed, "tgram://123456789:secrettoken/42", closed, "no address at all"
-    )
+    universe = unchecked(tmp_path, closed, "tgram://123456789:secrettoken/42", closed, "no address at all")
     named = channels_of(universe)
     assert [channel.name for channel in named] == ["json #1", "tgram #1", "json #2", "channel #1"]
     assert "token" not in repr(named)

@@ -215,9 +215,8 @@ def sources_down(
     )
     found = []
     for source in sorted(sources) if not lately.is_empty() else ():
-        failed = lately.filter(
-            pl.col("reason").str.starts_with(f"{source} "), ~pl.col("reason").str.contains("answered without it")
-        )
+        # As every error of a source begins; an answer without a bar begins otherwise.
+        failed = lately.filter(pl.col("reason").str.contains(f"source {source}: ", literal=True))
         names = _symbols(failed)
         lasting = failed.filter(pl.col("first_seen") <= literal(now - _LASTING))
         if lasting.is_empty() or len(names) < max(2, symbols / 2):

@@ -179,7 +179,7 @@ class Watch:
             # Another watcher may have told it meanwhile: what counts is what the ledger says in this transaction.
             rows = alerts_in(transaction.alerts())
             errand = self._plan(rows, folded, now, held)
-            transaction.put_alerts(_frame(one for one in errand.alerts if one not in rows))
+            transaction.put_alerts(frame_of(one for one in errand.alerts if one not in rows))
         if not errand.letters:
             return Told(_present(errand.alerts))
         errors = send(errand.letters, self._universe)
@@ -280,7 +280,7 @@ class Watch:
             changed = {one.alert_id: one for one in judge_channels(after, outcomes, now)}
             after = [changed.pop(one.alert_id, one) for one in after]
             after += changed.values()
-            transaction.put_alerts(_frame(one for one in after if one not in rows))
+            transaction.put_alerts(frame_of(one for one in after if one not in rows))
         self._delivered = None
         return after
 
@@ -489,7 +489,8 @@ def _alert(row: Mapping[str, Any]) -> Alert:
     )
 
 
-def _frame(alerts: Iterable[Alert]) -> pl.DataFrame:
+def frame_of(alerts: Iterable[Alert]) -> pl.DataFrame:
+    """Alerts as rows of `ops.alerts`."""
     rows = [[_plain(getattr(alert, field.name)) for field in fields(Alert)] for alert in alerts]
     return pl.DataFrame(rows, schema={field.name: ALERT_SCHEMA[field.name] for field in fields(Alert)}, orient="row")
 

@@ -20,6 +20,7 @@ from market_assets.alerts.troubles import (
     failed_partitions,
     gap_troubles,
     missing_symbols,
+    sources_down,
     stale,
 )
 from market_assets.market_time.timeframes import TS, Timeframe
@@ -76,6 +77,39 @@ def test_an_explained_gap_is_none_and_an_abandoned_one_a_trouble_of_its_own() ->
     long = ("2024-01-01", 10 * 1440, "2024-02-01")
     found = of_gaps(("BTC", *long, "abandoned"), ("ETH", *long, "outage"), ("LIT", *long, "no_trade"))
     assert [(one.kind, one.level, one.symbols) for one in found] == [(Kind.ABANDONED, Level.WARNING, ("BTC",))]
+
+
+def failing(symbol: str, reason: str, seen: int = 30, asked: int = 5, failures: int = 1) -> dict[str, object]:
+    """An open gap that was first seen and last asked for some minutes ago."""
+    at = NOW.replace(tzinfo=None)
+    return {
+        "symbol": symbol, "first_ts": at - timedelta(hours=1), "last_ts": at, "reason": reason, "failures": failures,
+        "asked_at": at - timedelta(minutes=asked), "first_seen": at - timedelta(minutes=seen), "confirmed_at": None,
+    }  # fmt: skip
+
+
+DOWN = "source binance: BTC 1m: no answer after 3 attempts: connection refused"
+
+
+@pytest.mark.parametrize(
+    ("rows", "symbols"),
+    [
+        ([failing("BTC", DOWN), failing("ETH", DOWN)], ("BTC", "ETH")),
+        ([failing("BTC", DOWN)], None),
+        ([failing("BTC", DOWN), failing("ETH", "binance answered without it")], None),
+        ([failing("BTC", DOWN), failing("ETH", DOWN.replace("binance", "kraken"))], None),
+        ([failing("BTC", DOWN, seen=5), failing("ETH", DOWN, seen=5)], None),
+        ([failing("BTC", DOWN, asked=130), failing("ETH", DOWN, asked=130)], None),
+        ([failing("BTC", DOWN, failures=0), failing("ETH", DOWN, failures=0)], None),
+    ],
+)
+def test_a_source_that_fails_for_most_symbols_is_down(
+    rows: list[dict[str, object]], symbols: tuple[str, ...] | None
+) -> None:
+    schema = {"symbol": pl.String, "reason": pl.String, "failures": pl.Int32}
+    schema |= dict.fromkeys(("first_ts", "last_ts", "asked_at", "first_seen", "confirmed_at"), TS)
+    found = sources_down("crypto", pl.DataFrame(rows, schema=schema), {"binance", "kraken"}, 3, NOW)
+    assert [(one.subject, one.symbols) for one in found] == ([("binance", symbols)] if symbols else [])
 
 
 def test_two_hundred_failed_partitions_are_one_trouble_with_a_count_and_a_few_lines() -> None:

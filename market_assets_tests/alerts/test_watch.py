@@ -339,6 +339,35 @@ def test_a_fill_that_fails_day_after_day_is_a_trouble_until_one_succeeds(
     assert seen == [[], [], trouble, trouble, []]
 
 
+def test_days_that_were_never_filled_are_a_trouble_once_they_have_not_become_fewer_for_a_day(
+    tmp_path: Path, store: Store, clock: Clock, watch: Callable[[Universe], Watch]
+) -> None:
+    universe = universe_of(tmp_path, start="2025-02-20", end="2025-02-24")
+
+    def judge(*days: int) -> None:
+        rows = [(f"2025-02-{day}", "BTC", 24, 0, 0, 24) for day in days]
+        names = ["partition", "symbol", "expected", "stored", "explained", "missing"]
+        with store.writing("a test") as transaction:
+            transaction.put_judged("kept", H1, pl.DataFrame(rows, schema=names, orient="row"))
+
+    def seen() -> list[tuple[int, tuple[str, ...]]]:
+        present = watch(universe).look().present
+        return [(one.count, one.details) for one in present if one.kind is Kind.BACKLOG]
+
+    job(store, clock, "fill", "SUCCEEDED")
+    assert seen() == []
+    clock.now += timedelta(hours=23)
+    # Somebody is at it.
+    judge(23)
+    assert seen() == []
+    clock.now += timedelta(hours=23)
+    assert seen() == []
+    clock.now += timedelta(hours=1)
+    assert seen() == [(3, ("from 2025-02-20 to 2025-02-22",))]
+    judge(20, 21, 22)
+    assert seen() == []
+
+
 def test_the_newest_derivation_counts(
     tmp_path: Path, store: Store, clock: Clock, watch: Callable[[Universe], Watch]
 ) -> None:

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import duckdb
 import pytest
-from dagster._core.scheduler.instigation import SensorInstigatorData
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorType,
+    SensorInstigatorData,
+)
 
 from market_assets.alerts import Outside
 from market_assets.defs.troubles import CHECK, KEY
@@ -73,13 +79,6 @@ class Home:
         assert isinstance(wrong, int)
         return wrong, record.status.value == "SUCCEEDED"
 
-    def heal(self) -> None:
-        """Repair, and look again."""
-        self.daemon.wait(minutes=1)
-        self.daemon.heal()
-        self.bell.definitions = self.ground.definitions
-        self.bell.tick()
-
 
 @pytest.fixture
 def home(ground: Ground, vendor: Callable[..., PracticeVendor], hook: Webhook) -> Home:
@@ -93,8 +92,18 @@ def test_a_store_that_was_deleted_is_told_as_one_trouble_and_filled_again_whatev
     home: Home, hook: Webhook
 ) -> None:
     assert home.page() == (0, True)
+    instance, resting = home.ground.instance, SensorInstigatorData(2e9, None, 3600, "so far", 2e9)
+    names = ("repair_kept", "repair_other")
+    for name in names:
+        repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "__repository__")
+        running = InstigatorStatus.DECLARED_IN_CODE
+        origin = repository.get_instigator_origin(name)
+        instance.add_instigator_state(InstigatorState(origin, InstigatorType.SENSOR, running, resting))
     home.file.unlink()
     home.bell.tick()
+    # The sensor that mends it does not sleep for the rest of its hour.
+    states = {state.name: state.instigator_data for state in instance.all_instigator_state()}
+    assert [states[name].last_tick_timestamp for name in names] == [None, 2e9]
     assert home.subjects() == [CHANGED]
     assert "the store was deleted or replaced" in hook.bodies[-1]
     assert "consequences, vanished: kept candles_1h" in hook.bodies[-1]
@@ -148,8 +157,6 @@ def test_another_store_is_a_trouble_until_it_is_accepted(home: Home) -> None:
 
 
 def test_rows_that_somebody_deleted_are_missed_at_once_and_asked_for_again(home: Home, hook: Webhook) -> None:
-    home.bell.automations = {"repair_kept": timedelta(hours=1)}
-    state = None
     home.sql(
         "DELETE FROM kept.candles_1h WHERE symbol = 'ETH' AND ts >= '2025-02-04 05:00' AND ts < '2025-02-04 09:00'"
     )
@@ -166,7 +173,6 @@ def test_rows_that_somebody_deleted_are_missed_at_once_and_asked_for_again(home:
     assert home.rows() == 7 * 24 * 2
     home.bell.tick()
     assert home.subjects() == []
-    assert state is None
 
 
 @pytest.mark.parametrize("left", [0.5, 0.01])
@@ -187,10 +193,3 @@ def test_a_truncated_file_is_told_without_the_store_once_and_once_more_when_it_i
     assert "over: market.duckdb" in hook.titles[-1]
     assert home.subjects() == []
     assert home.page() == (0, True)
-
-
-def test_the_repair_sensor_is_woken_where_candles_vanished(home: Home) -> None:
-    from market_assets.defs.adapter import wake_sensors  # noqa: PLC0415
-
-    assert SensorInstigatorData
-    wake_sensors(home.ground.instance, {"repair_kept"})

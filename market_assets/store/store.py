@@ -349,10 +349,13 @@ class Snapshot:
             partition, symbol, stored (as it was judged), there (what is left of it).
         """
         start = None if since is None else _naive(since)
+        first = "ts::DATE" if length == "day" else f"date_trunc('{length}', ts)"
+        newest = "" if start is None else "WHERE ts >= $start"
         # Without its table a series has lost all.
         counted = (
-            f"SELECT symbol, strftime(date_trunc('{length}', ts), '%Y-%m-%d') AS partition, count(*) AS there "
-            f"FROM {candle_table(profile, timeframe)} WHERE ts >= coalesce($start, ts) GROUP BY ALL"
+            "SELECT symbol, strftime(first, '%Y-%m-%d') AS partition, there FROM ("
+            f"SELECT symbol, {first} AS first, count(*) AS there "
+            f"FROM {candle_table(profile, timeframe)} {newest} GROUP BY ALL)"
             if self.has_candles(profile, timeframe)
             else "SELECT NULL::VARCHAR AS symbol, NULL::VARCHAR AS partition, 0 AS there WHERE FALSE"
         )

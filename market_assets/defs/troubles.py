@@ -5,11 +5,12 @@ Dagster reads the annotations of a check's parameters at run time, so that this 
 
 from collections.abc import Callable, Sequence
 from hashlib import sha256
+from typing import NamedTuple, Self
 
 import dagster as dg
 
 from market_assets.alerts import Alert, Outside, alerts_in
-from market_assets.alerts.message import next_step
+from market_assets.alerts.message import MOST, name, next_step
 from market_assets.alerts.troubles import Level, minute
 from market_assets.defs.resources import Clock, StoreResource
 from market_assets.universe import Universe
@@ -72,7 +73,7 @@ def publish(
         By what the list is known.
     """
     ordered = _worst_first(alerts)
-    rows = [_row(alert, redact) for alert in ordered]
+    rows = [Row.of(alert, redact) for alert in ordered]
     version = sha256(repr(rows).encode()).hexdigest()[:16]
     if version == (_shown(instance) if shown is None else shown):
         return version
@@ -80,6 +81,8 @@ def publish(
     metadata = {
         "wrong": dg.MetadataValue.int(len(rows)),
         "errors": dg.MetadataValue.int(sum(alert.level is Level.ERROR for alert in ordered)),
+        # The page shows these lines as they are; the table takes a click.
+        **{f"{n:02}. {row.where}": row.sentence for n, row in enumerate(rows[:MOST], 1)},
         "troubles": dg.MetadataValue.md(_markdown(rows)),
     }
     tags = {_VERSION_TAG: version}
@@ -111,28 +114,44 @@ def _words(alerts: Sequence[Alert]) -> str:
         return "Nothing is wrong."
     first = alerts[0]
     more = f", and {len(alerts) - 1:,} more" if len(alerts) > 1 else ""
-    name = " ".join(part for part in (first.profile, first.subject) if part)
-    return f"{len(alerts):,} wrong: {name}: {first.summary}{more}"
+    return f"{len(alerts):,} wrong: {name(first)}: {first.summary}{more}"
 
 
-def _row(alert: Alert, redact: Callable[[str], str]) -> tuple[str, ...]:
-    where = " ".join(part for part in (alert.profile, alert.subject) if part)
-    what = redact(alert.summary)
-    details = tuple(redact(line) for line in alert.details)
-    return (
-        alert.level.value,
-        where,
-        alert.kind.value.replace("_", " "),
-        what,
-        minute(alert.opened_at),
-        "<br>".join(details),
-        next_step(alert),
-    )
+class Row(NamedTuple):
+    """What the page says of one trouble."""
+
+    level: str
+    where: str
+    kind: str
+    what: str
+    since: str
+    details: tuple[str, ...]
+    todo: str
+
+    @classmethod
+    def of(cls, alert: Alert, redact: Callable[[str], str]) -> Self:
+        """A trouble without secrets."""
+        return cls(
+            alert.level.value,
+            name(alert),
+            alert.kind.value.replace("_", " "),
+            redact(alert.summary),
+            minute(alert.opened_at),
+            tuple(redact(line) for line in alert.details),
+            next_step(alert),
+        )
+
+    @property
+    def sentence(self) -> str:
+        """All of it in some lines."""
+        head = f"{self.level} {self.kind}: {self.what} (since {self.since})"
+        return "\n".join([head, *self.details, f"Next: {self.todo}."])
 
 
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
+def _markdown(rows: Sequence[Row]) -> str:
     if not rows:
         return "Nothing is wrong."
     heading = ("level", "where", "kind", "what", "since", "details", "what to do")
-    lines = [heading, ["---"] * len(heading), *rows]
+    cells = [(*row[:5], "<br>".join(row.details), row.todo) for row in rows]
+    lines = [heading, ["---"] * len(heading), *cells]
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)

@@ -62,7 +62,10 @@ def alerts(
     test: Annotated[bool, typer.Option("--test", help="Send a test message through each channel instead.")] = False,
     accept: Annotated[
         bool,
-        typer.Option("--accept-store", help="Take the store that is there for the right one: no alert says any more that it was changed."),
+        typer.Option(
+            "--accept-store",
+            help="Take the store that is there for the right one: no alert says any more that it was changed.",
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:

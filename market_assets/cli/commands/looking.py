@@ -61,7 +61,7 @@ def gaps(
     as_json: AsJson = False,
 ) -> None:
     """List the gaps that were found, newest first, with what is known of each; or explain one bar."""
-    from market_assets.fill.listing import listed_gaps, bare_profiles  # noqa: PLC0415 - a help text needs no polars
+    from market_assets.fill.listing import bare_profiles, listed_gaps  # noqa: PLC0415 - a help text needs no polars
     from market_assets.quality.evidence import MISSING  # noqa: PLC0415
     from market_assets.universe import load_universe  # noqa: PLC0415
 

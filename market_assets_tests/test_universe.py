@@ -1091,7 +1091,10 @@ def test_a_cadence_that_no_clock_face_has_is_refused(problems: Problems, every: 
 
 def test_a_channel_that_apprise_cannot_send_to_is_a_fault_with_its_line_and_without_its_words(load: Load):
     with pytest.raises(UniverseError) as raised:
-        load(universe(top='alerts: {channels: [nonsense-4711, "foo://${BOT}/1", "json://example.org/x"]}'), BOT="very-secret")
+        load(
+            universe(top='alerts: {channels: [nonsense-4711, "foo://${BOT}/1", "json://example.org/x"]}'),
+            BOT="very-secret",
+        )
     first, second = raised.value.problems
     assert first.startswith("alerts.channels[0]: is no URL of a service that apprise knows")
     assert second.startswith("alerts.channels[1]: is no URL of a service that apprise knows")

@@ -329,9 +329,9 @@ def tick_beats(
     for state in instance.all_instigator_state():
         if state.name in names:
             known, beat = memory.get(state.instigator_origin_id, (None, None))
-            # Its data change with each tick, at its begin and at its end.
+            # A sensor's data change with each tick, at its begin and at its end; a schedule's once an hour.
             moved = (state.instigator_data, state.status)
-            if known != moved:
+            if known != moved or not isinstance(state.instigator_data, SensorInstigatorData):
                 beat = _last_tick(instance, state)
                 memory[state.instigator_origin_id] = moved, beat
             # The same name may have been in another code location before.

@@ -147,9 +147,12 @@ def _print_alerts(found: pl.DataFrame, universe: Universe) -> None:
     if found.is_empty():
         OUT.print("No trouble.")
         return
+    from market_assets.alerts.troubles import CONSEQUENCES  # noqa: PLC0415 - a help text needs no polars
+
     table = Table("since", "level", "where", "what", "told", "over")
     for row in found.iter_rows(named=True):
-        words = universe.redact("\n".join([row["summary"], *(f"  {line}" for line in row["details"][:3])]))
+        lines = [line for place, line in enumerate(row["details"]) if place < 3 or line.startswith(CONSEQUENCES)]
+        words = universe.redact("\n".join([row["summary"], *(f"  {line}" for line in lines)]))
         told = row["error"] if row["error"] and not row["told_at"] else minute(row["told_at"])
         where = " ".join(part for part in (row["profile"], row["kind"], row["subject"]) if part)
         add_row(table, minute(row["opened_at"]), row["level"], where, words, told, minute(row["over_at"]))

@@ -5,7 +5,6 @@ Dagster reads the annotations of a check's parameters at run time, so that this 
 
 from collections.abc import Callable, Sequence
 from hashlib import sha256
-from typing import NamedTuple, Self
 
 import dagster as dg
 
@@ -73,27 +72,28 @@ def publish(
         By what the list is known.
     """
     ordered = _worst_first(alerts)
-    rows = [Row.of(alert, redact) for alert in ordered]
-    version = sha256(repr(rows).encode()).hexdigest()[:16]
+    entries = [(name(alert), _markdown(alert, redact)) for alert in ordered]
+    version = sha256(repr(entries).encode()).hexdigest()[:16]
     if version == (_shown(instance) if shown is None else shown):
         return version
     words = redact(_words(ordered))
-    metadata = {
-        "wrong": dg.MetadataValue.int(len(rows)),
+    metadata: dict[str, dg.MetadataValue] = {
+        "wrong": dg.MetadataValue.int(len(entries)),
         "errors": dg.MetadataValue.int(sum(alert.level is Level.ERROR for alert in ordered)),
-        # The page shows these lines as they are; the table takes a click.
-        **{f"{n:02}. {row.where}": row.sentence for n, row in enumerate(rows[:MOST], 1)},
-        "troubles": dg.MetadataValue.md(_markdown(rows)),
     }
+    for place, (where, text) in enumerate(entries[:MOST], 1):
+        metadata[f"{place:02}. {where}"] = dg.MetadataValue.md(text)
+    if len(entries) > MOST:
+        metadata["and more"] = dg.MetadataValue.text(f"market-assets alerts lists all {len(entries):,}")
     tags = {_VERSION_TAG: version}
     instance.report_runless_asset_event(dg.AssetMaterialization(KEY, description=words, metadata=metadata, tags=tags))
     evaluation = dg.AssetCheckEvaluation(
         asset_key=KEY,
         check_name=CHECK,
-        passed=not rows,
+        passed=not entries,
         severity=dg.AssetCheckSeverity.WARN,
         description=words,
-        metadata={"wrong": dg.MetadataValue.int(len(rows))},
+        metadata={"wrong": dg.MetadataValue.int(len(entries))},
     )
     instance.report_runless_asset_event(evaluation)
     return version
@@ -117,41 +117,8 @@ def _words(alerts: Sequence[Alert]) -> str:
     return f"{len(alerts):,} wrong: {name(first)}: {first.summary}{more}"
 
 
-class Row(NamedTuple):
-    """What the page says of one trouble."""
-
-    level: str
-    where: str
-    kind: str
-    what: str
-    since: str
-    details: tuple[str, ...]
-    todo: str
-
-    @classmethod
-    def of(cls, alert: Alert, redact: Callable[[str], str]) -> Self:
-        """A trouble without secrets."""
-        return cls(
-            alert.level.value,
-            name(alert),
-            alert.kind.value.replace("_", " "),
-            redact(alert.summary),
-            minute(alert.opened_at),
-            tuple(redact(line) for line in alert.details),
-            next_step(alert),
-        )
-
-    @property
-    def sentence(self) -> str:
-        """All of it in some lines."""
-        head = f"{self.level} {self.kind}: {self.what} (since {self.since})"
-        return "\n".join([head, *self.details, f"Next: {self.todo}."])
-
-
-def _markdown(rows: Sequence[Row]) -> str:
-    if not rows:
-        return "Nothing is wrong."
-    heading = ("level", "where", "kind", "what", "since", "details", "what to do")
-    cells = [(*row[:5], "<br>".join(row.details), row.todo) for row in rows]
-    lines = [heading, ["---"] * len(heading), *cells]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
+def _markdown(alert: Alert, redact: Callable[[str], str]) -> str:
+    """A trouble as the page shows it."""
+    kind = alert.kind.value.replace("_", " ")
+    head = f"**{alert.level} {kind}**: {alert.summary}, since {minute(alert.opened_at)}"
+    return redact("\n".join([head, *(f"- {line}" for line in alert.details), f"\nNext: {next_step(alert)}."]))

@@ -6,6 +6,7 @@ its dates and its sources, each profile its calendar and rules), or raises one `
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections import Counter
@@ -55,9 +56,12 @@ into lambda lateral leading limit not null offset on only or order pivot pivot_l
 qualify references returning select show some summarize symmetric table then to trailing true union unique unpivot
 using variadic when where window with
 """
-_SCHEMAS = {"information_schema", "main", "market", "memory", "ops", "pg_catalog", "system", "temp"}
+_SCHEMAS = {
+    "information_schema", "main", "market", "memory", "ops", "pg_catalog", "platform", "system", "temp",
+}  # fmt: skip
 RESERVED_NAMES = _SCHEMAS | set(_SQL_WORDS.split())
-"""Names that no profile can have: schemas and catalogs of the store, and words that SQL would have to quote."""
+"""Names that no profile can have: schemas and catalogs of the store, the group of the assets that are about the platform
+itself, and words that SQL would have to quote."""
 
 
 def home(environ: Mapping[str, str] = os.environ) -> Path:
@@ -998,6 +1002,7 @@ def _check_all(entries: _Entries, document: Document) -> _Declared:
     _check_limits(entries.limits, document)
     _check_markets(entries, document)
     _check_export(entries, document)
+    _check_channels(entries.alerts, document)
     for name, entry in entries.profiles.items():
         _check_profile(name, entry, entries, declared, document)
     return declared
@@ -1095,6 +1100,28 @@ def _check_export(entries: _Entries, document: Document) -> None:
             document.add(
                 place, f"{timeframe} is kept by no profile; add it to the fetched or derived timeframes of one"
             )
+
+
+def _check_channels(alerts: AlertSettings, document: Document) -> None:
+    """Each channel is a URL that apprise can send to; nothing of it is shown, as any part may be a secret."""
+    if not alerts.channels:
+        return
+    # It takes a fifth of a second: only who is to be told pays for it.
+    import apprise  # noqa: PLC0415
+
+    # What it says of a bad URL holds the URL.
+    logger = logging.getLogger("apprise")
+    logger.propagate = False
+    logger.addHandler(logging.NullHandler())
+    advice = (
+        "is no URL of a service that apprise knows, or lacks a part: write one as in "
+        "https://appriseit.com/services, such as mailto://user:password@example.org or json://host/path"
+    )
+    for place, url in enumerate(alerts.channels):
+        # As it comes from YAML: a number may stand where a URL should.
+        service = apprise.Apprise.instantiate(str(url), suppress_exceptions=True) if "://" in str(url) else None
+        if service is None:
+            document.add(("alerts", "channels", place), advice)
 
 
 def _check_symbol_dates(place: Place, symbol: _SymbolEntry, profile: _ProfileEntry, document: Document) -> None:

@@ -115,6 +115,14 @@ def test_gaps_are_whole_though_they_reach_over_partitions(holed: tuple[Shell, Do
     assert "1 more; --limit or --json shows them." in table.out
 
 
+def test_gaps_of_a_home_in_which_nothing_was_filled_say_so(shell: Shell) -> None:
+    done = shell.run("gaps", "crypto")
+    assert done.code == 3
+    assert "Nothing was filled yet of crypto" in done.out
+    assert "No gaps." not in done.out
+    assert shell.run("gaps", "--json").code == 3
+
+
 def test_gaps_that_are_explained_are_listed_when_they_are_asked_for(holed: tuple[Shell, Done], tmp_path: Path) -> None:
     source, _ = holed
     shell = Shell(tmp_path, source.vendor)

@@ -60,13 +60,30 @@ def jobs(
 def alerts(
     everything: Annotated[bool, typer.Option("--all", help="Also those that are over.")] = False,
     test: Annotated[bool, typer.Option("--test", help="Send a test message through each channel instead.")] = False,
+    accept: Annotated[
+        bool,
+        typer.Option(
+            "--accept-store",
+            help="Take the store that is there for the right one: no alert says any more that it was changed.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the troubles that the alerts sensor saw at its last look, and whether somebody was told."""
-    from market_assets.alerts import try_channels  # noqa: PLC0415 - a help text needs no polars
-    from market_assets.universe import load_universe  # noqa: PLC0415
+    from market_assets.alerts import Outside, try_channels  # noqa: PLC0415 - a help text needs no polars
+    from market_assets.alerts.watch import frame_of  # noqa: PLC0415
+    from market_assets.errors import StoreError  # noqa: PLC0415
+    from market_assets.universe import home, load_universe  # noqa: PLC0415
 
     universe = load_universe()
+    outside = Outside(home(), universe, lambda: datetime.now(UTC))
+    if accept:
+        OUT.print(
+            "Accepted: the store that is there counts as the right one from now on."
+            if outside.accept()
+            else "No alert says that the store was changed."
+        )
+        raise typer.Exit(0)
     if test:
         tried = try_channels(universe)
         if as_json:
@@ -76,8 +93,14 @@ def alerts(
         if not tried:
             ERR.print("The universe names no channel: write their URLs under alerts: channels:.")
         raise typer.Exit(0 if tried and not any(tried.values()) else INCOMPLETE)
-    with open_store().reading("listing alerts") as view:
-        found = view.alerts(everything=True)
+    # Of a store that cannot be opened it is known outside of it.
+    found = frame_of(outside.notes.alerts)
+    try:
+        with open_store().reading("listing alerts") as view:
+            found = found.vstack(view.alerts(everything=True).select(found.columns))
+    except StoreError:
+        if found.is_empty():
+            raise
     present = found["over_at"].is_null()
     shown = found if everything else found.filter(present)
     if as_json:
@@ -124,9 +147,12 @@ def _print_alerts(found: pl.DataFrame, universe: Universe) -> None:
     if found.is_empty():
         OUT.print("No trouble.")
         return
+    from market_assets.alerts.troubles import CONSEQUENCES  # noqa: PLC0415 - a help text needs no polars
+
     table = Table("since", "level", "where", "what", "told", "over")
     for row in found.iter_rows(named=True):
-        words = universe.redact("\n".join([row["summary"], *(f"  {line}" for line in row["details"][:3])]))
+        lines = [line for place, line in enumerate(row["details"]) if place < 3 or line.startswith(CONSEQUENCES)]
+        words = universe.redact("\n".join([row["summary"], *(f"  {line}" for line in lines)]))
         told = row["error"] if row["error"] and not row["told_at"] else minute(row["told_at"])
         where = " ".join(part for part in (row["profile"], row["kind"], row["subject"]) if part)
         add_row(table, minute(row["opened_at"]), row["level"], where, words, told, minute(row["over_at"]))

@@ -61,7 +61,7 @@ def gaps(
     as_json: AsJson = False,
 ) -> None:
     """List the gaps that were found, newest first, with what is known of each; or explain one bar."""
-    from market_assets.fill.listing import listed_gaps  # noqa: PLC0415 - a help text needs no polars
+    from market_assets.fill.listing import bare_profiles, listed_gaps  # noqa: PLC0415 - a help text needs no polars
     from market_assets.quality.evidence import MISSING  # noqa: PLC0415
     from market_assets.universe import load_universe  # noqa: PLC0415
 
@@ -71,11 +71,12 @@ def gaps(
     found = listed_gaps(
         open_store(), chosen, symbols=symbols_of(chosen, symbols) or None, now=datetime.now(UTC), explained=everything
     )
+    bare = bare_profiles(open_store(), chosen)
     if as_json:
         print_json(found)
     else:
-        _print_gaps(found, limit)
-    raise typer.Exit(INCOMPLETE if found["status"].is_in(MISSING).any() else 0)
+        _print_gaps(found, limit, bare)
+    raise typer.Exit(INCOMPLETE if bare or found["status"].is_in(MISSING).any() else 0)
 
 
 def genesis(
@@ -147,9 +148,18 @@ def _instant(option: str, text: str) -> datetime:
     return given.astimezone(UTC) if given.tzinfo else given.replace(tzinfo=UTC)
 
 
-def _print_gaps(found: pl.DataFrame, limit: int) -> None:
-    if found.is_empty():
+def _print_gaps(found: pl.DataFrame, limit: int, bare: list[str]) -> None:
+    if bare:
+        names = " ".join(bare)
+        OUT.print(
+            f"Nothing was filled yet of {escape(names)}: all of it is missing, and no gap is listed.\n"
+            f"To fill it: [bold]market-assets backfill {escape(names)}[/]",
+            highlight=False,
+        )
+    if found.is_empty() and not bare:
         OUT.print("No gaps.")
+        return
+    if found.is_empty():
         return
     table = Table(
         "profile",

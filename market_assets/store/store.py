@@ -17,7 +17,7 @@ import duckdb
 import polars as pl
 
 from market_assets.errors import StoreError
-from market_assets.market_time.timeframes import Timeframe
+from market_assets.market_time.timeframes import TS, Timeframe
 from market_assets.store.adjusted import ACTION_COLUMNS, action_table, create_action_table, create_adjusted
 from market_assets.store.engine import close_file, open_file
 from market_assets.store.lock import TELL_AFTER, StoreLock
@@ -477,6 +477,78 @@ class Snapshot:
         ).fetchall()
         return dict(rows)
 
+    def extents(self, profile: str, timeframe: Timeframe, window: Window) -> pl.DataFrame:
+        """The first and the last candle of each symbol in a window: symbol, first_ts, last_ts; empty without a table."""
+        if not self.has_candles(profile, timeframe):
+            return pl.DataFrame(schema={"symbol": pl.String, "first_ts": TS, "last_ts": TS})
+        return self._frame(
+            "SELECT symbol, min(ts) AS first_ts, max(ts) AS last_ts "
+            f"FROM {candle_table(profile, timeframe)} WHERE ts >= ? AND ts < ? GROUP BY symbol",
+            *_bounds(window),
+        )
+
+    def newest(
+        self,
+        profile: str,
+        timeframe: Timeframe,
+        *,
+        symbols: Sequence[str],
+        limit: int,
+        after: datetime | None = None,
+    ) -> pl.DataFrame:
+        """The newest candles of some symbols, oldest first.
+
+        Args:
+            profile: The profile's name.
+            timeframe: Of which candles.
+            symbols: Whose.
+            limit: How many at most, of all symbols together.
+            after: Only those whose `ts` lies later.
+
+        Returns:
+            symbol, ts, open, high, low, close, volume, source; empty without a table.
+        """
+        if not self.has_candles(profile, timeframe):
+            return pl.DataFrame(schema=dict.fromkeys(CANDLE_COLUMNS, pl.String))
+        return self._frame(
+            f"SELECT * FROM (SELECT {', '.join(CANDLE_COLUMNS)} FROM {candle_table(profile, timeframe)} "
+            "WHERE list_contains(?, symbol) AND (? IS NULL OR ts > ?) ORDER BY ts DESC, symbol DESC LIMIT ?) "
+            "ORDER BY ts, symbol",
+            list(symbols),
+            *(2 * [after and _naive(after)]),
+            limit,
+        )
+
+    def holdings(self) -> pl.DataFrame:
+        """What every table of candles, features and returns holds, whoever keeps it.
+
+        Returns:
+            schema (the profile's name, or that of the matrix across profiles), asset (the table's name), rows, symbols,
+            first_ts, last_ts; sorted by the first two.
+        """
+        names = [f"{family}_{timeframe}" for family in ("candles", "features", "returns") for timeframe in Timeframe]
+        tables = self._db.execute(
+            "SELECT schema_name, table_name FROM duckdb_tables() WHERE list_contains(?, table_name) "
+            "AND schema_name NOT IN ('ops', 'main') ORDER BY ALL",
+            [names],
+        ).fetchall()
+        counted = [
+            (schema, table, *self._db.execute(
+                "SELECT count(*), count(DISTINCT symbol), min(ts), max(ts) "
+                f"FROM {identifier(schema)}.{identifier(table)}"
+            ).fetchall()[0])
+            for schema, table in tables
+        ]  # fmt: skip
+        columns = [
+            ("schema", pl.String()),
+            ("asset", pl.String()),
+            ("rows", pl.Int64()),
+            ("symbols", pl.Int64()),
+            ("first_ts", TS),
+            ("last_ts", TS),
+        ]
+        return pl.DataFrame(counted, schema=pl.Schema(columns), orient="row")
+
     def last_fills(self, since: datetime) -> pl.DataFrame:
         """How the last fill of each UTC day has ended, but for those that were cancelled: profile, timeframe, day, status."""
         return self._frame(
@@ -844,18 +916,37 @@ class Transaction(Snapshot):
             self._db.execute("DELETE FROM ops.series WHERE profile IN (SELECT profile FROM series)")
             self._db.execute("INSERT INTO ops.series BY NAME SELECT * FROM series")
 
+    def drop_profile(self, name: str) -> None:
+        """Remove all that is stored of a profile: its schema, and its rows in every ledger."""
+        ledgers = self._db.execute(
+            "SELECT table_name FROM duckdb_columns() WHERE schema_name = 'ops' AND column_name = 'profile' "
+            "AND table_name IN (SELECT table_name FROM duckdb_tables() WHERE schema_name = 'ops')"
+        ).fetchall()
+        for (ledger,) in ledgers:
+            self._db.execute(f"DELETE FROM ops.{identifier(ledger)} WHERE profile = ?", [name])
+        # The completeness view reads the candle tables: it has to leave them before they go.
+        self._renew_completeness(without=name)
+        self._db.execute(f"DROP SCHEMA IF EXISTS {identifier(name)} CASCADE")
+
     def create_candles(self, profile: str, timeframe: Timeframe, *, derived: bool) -> None:
         """Create a series' table where it does not exist, and take it into the completeness view."""
         if self.has_candles(profile, timeframe):
             return
         self._db.execute(create_candle_table(profile, timeframe, derived=derived))
+        self._renew_completeness()
+
+    def _renew_completeness(self, *, without: str = "") -> None:
+        """Make the completeness view over every candle table that there is, but for those of one schema."""
         # Whatever else somebody keeps in this file, under a name such as candles_mine, is no business of the view's.
         tables = self._db.execute(
             "SELECT schema_name, table_name[9:] FROM duckdb_tables() WHERE list_contains(?, table_name) "
-            "AND schema_name NOT IN ('ops', 'main') ORDER BY ALL",
-            [[f"candles_{each}" for each in Timeframe]],
+            "AND schema_name NOT IN ('ops', 'main', ?) ORDER BY ALL",
+            [[f"candles_{each}" for each in Timeframe], without],
         ).fetchall()
-        self._db.execute(create_completeness_view(tables))
+        if tables:
+            self._db.execute(create_completeness_view(tables))
+        else:
+            self._db.execute("DROP VIEW IF EXISTS ops.completeness")
 
     def create_actions(self, profile: str, timeframes: Sequence[Timeframe], zone: str) -> None:
         """Create the table of corporate actions where it does not exist, and the views and macros of adjusted candles as they are now.

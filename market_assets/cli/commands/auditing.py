@@ -109,6 +109,7 @@ def _print_jobs(document: dict[str, Any], *, wide: bool) -> None:
         Column("window"),
         Column("trigger"),
         Column("done", right=True),
+        Column("missing before", right=True),
         Column("repaired", right=True),
         Column("requests", right=True),
     ]
@@ -130,11 +131,12 @@ def _job_row(job: dict[str, Any]) -> list[str]:
         f"{job['kind']} {job['profile']} {job['timeframe']}",
         job["status"],
         _and(rows["new"], revised=rows["revised"], refused=rows["rejected"]),
-        f"{detail['missing_before']:,} to {detail['missing_after']:,}",
+        f"{detail['missing_after']:,}",
         str(timedelta(seconds=round(detail["seconds"]))),
         f"{job['start_ts'][:10]}..{job['end_ts'][:10]}",
         job["trigger"] or "-",
         f"{job['progress']:.0%}",
+        f"{detail['missing_before']:,}",
         f"{detail['repaired']:,}",
         _and(requests, again=retries),
     ]

@@ -199,8 +199,10 @@ def _asked(
     # No symbols at all would mean all of them.
     chosen = [profile for profile in named if not names or set(names) & set(profile.symbols)]
     windows = {profile.name: _window(profile, *days, now) for profile in chosen}
-    if not any(windows[profile.name].intersect(profile.window(now)) for profile in chosen):
-        raise wrong("; ".join(_kept(profile) for profile in chosen))
+    named_days = any(days)
+    if named_days and not any(windows[profile.name].intersect(profile.window(now)) for profile in chosen):
+        kept = "; ".join(_kept(profile, now) for profile in chosen)
+        raise wrong(f"nothing of these days is kept: {kept}")
     first, after = days
     words = f"from {first or 'the start'} to {after or 'now'}"
     return _Asked(universe, chosen, names, windows, whole=not (names or first or after), days=words)
@@ -215,19 +217,21 @@ def _window(profile: Profile, first: date | None, after: date | None, now: datet
     return Window(start, max(start, midnight(after) if after else kept.end))
 
 
-def _kept(profile: Profile) -> str:
+def _kept(profile: Profile, now: datetime) -> str:
+    if profile.start > now.date():
+        return f"{profile.name} begins on {profile.start}"
     return f"{profile.name} keeps {profile.start} to {profile.end or 'now'}"
 
 
 def _bounds(asked: _Asked, now: datetime) -> list[str]:
-    """Where days were asked for that a profile does not keep: what it keeps."""
-    beyond = [
-        profile
-        for profile in asked.profiles
-        if (window := asked.windows[profile.name]).intersect(profile.window(now)) != window
-        and (window.start < profile.window(now).start or (profile.end and window.end > profile.window(now).end))
-    ]
-    return [f"{_kept(profile)}: the other days are left out." for profile in beyond]
+    """What is kept of the profiles of which days were asked for that are not."""
+    words = []
+    for profile in asked.profiles:
+        kept, window = profile.window(now), asked.windows[profile.name]
+        is_late = profile.end is not None and window.end > kept.end
+        if kept.empty or window.start < kept.start or is_late:
+            words.append(f"{_kept(profile, now)}: the other days are left out.")
+    return words
 
 
 @contextmanager

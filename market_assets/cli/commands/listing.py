@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
+from rich.table import Table
 
 from market_assets.cli.console import (
     INCOMPLETE,
@@ -123,14 +124,14 @@ def tail(
     if not series:
         there = sorted({kept.value for profile in chosen for kept in profile.timeframes.kept})
         raise wrong(f"--timeframe {timeframe}: nobody keeps it; {choices(timeframe or '', there)}")
-    widest = max(len(f"{profile.name} {name}") for profile, _, wanted in series for name in wanted)
     shown = 0
-    for bar in _bars(series, lines, follow=follow):
+    for bars in _batches(series, lines, follow=follow):
         if as_json:
-            print(json.dumps(bar, default=plain), flush=True)  # noqa: T201 - the answer
-        else:
-            _print_bar(bar, widest=widest)
-        shown += 1
+            for bar in bars:
+                print(json.dumps(bar, default=plain), flush=True)  # noqa: T201 - the answer
+        elif bars:
+            _print_bars(bars, heading=not shown, is_alone=len(series) == 1)
+        shown += len(bars)
     if not shown and not as_json and has_store():
         OUT.print("No bar of this is stored yet.")
     raise typer.Exit(0 if shown else INCOMPLETE)
@@ -141,21 +142,19 @@ def _timeframe_of(profile: Profile, wanted: str | None) -> Timeframe | None:
     return next((kept for kept in profile.timeframes.kept if wanted in {None, kept.value}), None)
 
 
-def _bars(series: list[tuple[Profile, Timeframe, list[str]]], lines: int, *, follow: bool) -> Iterator[dict[str, Any]]:
+def _batches(
+    series: list[tuple[Profile, Timeframe, list[str]]], lines: int, *, follow: bool
+) -> Iterator[list[dict[str, Any]]]:
     """The newest bars of each profile and, where that is wanted, those that come, forever."""
     newest: dict[str, datetime] = {}
-    seen: object = None
-    while True:
-        # The file says by its times that something was committed: nobody waits for a reader that finds nothing.
-        state = _state_of_store() if follow else None
-        if not follow or state != seen:
-            seen = state
-            for bar in _read_bars(series, lines, newest):
-                newest[bar["profile"]] = max(bar["ts"], newest.get(bar["profile"], bar["ts"]))
-                yield bar
-        if not follow:
-            return
+    state = _state_of_store() if follow else None
+    yield _read_bars(series, lines, newest)
+    while follow:
         time.sleep(_LOOK_EVERY)
+        # The file's times say whether something was committed: no writer waits for a reader that finds nothing.
+        before, state = state, _state_of_store()
+        if state != before:
+            yield _read_bars(series, lines, newest)
 
 
 def _read_bars(
@@ -172,6 +171,8 @@ def _read_bars(
             bars += [
                 {"profile": profile.name, "timeframe": timeframe.value, **row} for row in rows.iter_rows(named=True)
             ]
+            if not rows.is_empty():
+                newest[profile.name] = rows["ts"][-1]
     return bars
 
 
@@ -186,17 +187,27 @@ def _state_of_store() -> object:
     return stat.st_mtime_ns, stat.st_size
 
 
-def _print_bar(bar: dict[str, Any], *, widest: int) -> None:
-    name = f"{bar['profile']} {bar['symbol']}".ljust(widest)
-    prices = "  ".join(f"{word} {number(bar[key])}" for word, key in _PRICES)
-    OUT.print(
-        f"[dim]{minute(bar['ts'])}[/] [bold]{escape(name)}[/] {bar['timeframe']:>3}  {prices}",
-        highlight=False,
-        soft_wrap=True,
-    )
+def _print_bars(bars: list[dict[str, Any]], *, heading: bool, is_alone: bool) -> None:
+    """Print bars in columns, as narrow as they can be: of one profile that is alone without its name."""
+    names = ["ts", "bar", *_VALUES]
+    common = f"{bars[0]['profile']} " if is_alone else ""
+    rows = [
+        [
+            minute(bar["ts"]),
+            f"{bar['profile']} {bar['symbol']} {bar['timeframe']}".removeprefix(common),
+            *(number(bar[key]).replace(",", "") for key in _VALUES),
+        ]
+        for bar in bars
+    ]
+    table = Table.grid(padding=(0, 1))
+    for name in names:
+        table.add_column(justify="left" if name in {"ts", "bar"} else "right", overflow="fold")
+    for row in [names, *rows] if heading else rows:
+        table.add_row(*map(escape, row))
+    OUT.print(table)
 
 
-_PRICES = (("o", "open"), ("h", "high"), ("l", "low"), ("c", "close"), ("v", "volume"))
+_VALUES = ("open", "high", "low", "close", "volume")
 
 
 def _described(profile: Profile) -> dict[str, Any]:

@@ -293,12 +293,12 @@ def _matrix_row(rows: list[dict[str, Any]], order: list[str]) -> list[str | Text
     """A symbol's row: its shortest timeframe first, then all of them."""
     by_length = sorted(rows, key=lambda row: length_of(row["timeframe"]))
     base = by_length[0]
-    worst = max((row["health"] for row in rows), key=_badness)
+    worst = max((_health(row) for row in rows), key=_badness)
     # Where the shortest candles are fine, the word alone would not say of which ones it speaks.
-    others = [row["timeframe"] for row in by_length if row["health"] == worst]
-    where = f" {' '.join(others)}" if worst not in {"HEALTHY", base["health"]} else ""
+    others = [row["timeframe"] for row in by_length if _health(row) == worst]
+    where = f" {' '.join(others)}" if worst not in {"HEALTHY", _health(base)} else ""
     abandoned = f" ({base['abandoned']:,} abandoned)" if base["abandoned"] else ""
-    cells = {row["timeframe"]: Text(percent(row), style=colour_of(row["health"])) for row in rows}
+    cells = {row["timeframe"]: Text(percent(row), style=colour_of(_health(row))) for row in rows}
     return [
         base["profile"],
         base["symbol"],
@@ -309,6 +309,11 @@ def _matrix_row(rows: list[dict[str, Any]], order: list[str]) -> list[str | Text
         minute(base["first_ts"]),
         *(cells.get(timeframe, "") for timeframe in order),
     ]
+
+
+def _health(row: dict[str, Any]) -> str:
+    """The word of a series' health: never a good one for nothing."""
+    return row["health"] if row["expected"] else "PENDING"
 
 
 def _badness(health: str) -> float:
@@ -350,7 +355,7 @@ def print_table(
     *,
     wide: bool = False,
     title: str | None = None,
-    console: Console = OUT,
+    console: Console | None = None,
 ) -> None:
     """Print a table with the columns that the terminal has room for, and say which ones it leaves out.
 
@@ -359,8 +364,9 @@ def print_table(
         rows: A cell a column; what is written in a string is shown as it is, whatever it looks like.
         wide: Show all columns; lines that are longer than the terminal is wide are left to it.
         title: What stands above the table.
-        console: Where it goes.
+        console: Where it goes; standard output if not given.
     """
+    console = console or OUT
     cells = [[Text(harmless(cell)) if isinstance(cell, str) else cell for cell in row] for row in rows]
     widths = [
         max([cell_len(column.heading), *(_width(row[place]) for row in cells)]) for place, column in enumerate(columns)
@@ -379,10 +385,9 @@ def print_table(
     for row in cells:
         table.add_row(*row[:shown])
     whole = sum(widths) + 3 * len(widths) + 1
-    if wide and whole > console.width:
-        console.print(table, width=whole, crop=False, no_wrap=True, overflow="ignore")
-    else:
-        console.print(table)
+    # A console takes no table that is wider than itself.
+    target = Terminal(file=console.file, width=whole) if wide and whole > console.width else console
+    target.print(table)
     if left_out := [column.heading for column in columns[shown:]]:
         console.print(f"[dim]--wide shows also: {', '.join(left_out)}[/]", highlight=False)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sqlite3
 import tempfile
 import traceback
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _LOG_BYTES = 1_000_000
+_ROOM = 1_000_000
+"""A disk with fewer free bytes is full."""
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NO_FOLDER = {errno.ENOTDIR, errno.EEXIST}
@@ -94,7 +97,10 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 def _of_the_disk(error: BaseException, home: Path) -> str | None:
     text = str(error).lower()
     code = error.errno if isinstance(error, OSError) else None
-    if code in _FULL or any(words in text for words in _FULL_WORDS):
+    # SQLite has one word for a disk that is full and for one that is broken.
+    may_be_full = _is_database(error) and "disk i/o error" in text
+    is_full = code in _FULL or any(words in text for words in _FULL_WORDS)
+    if is_full or (may_be_full and _free(home) < _ROOM):
         return (
             f"the disk of {home} is full. What was committed is kept. Make room, or name another home folder with "
             "--home, and run the same command again."
@@ -124,6 +130,12 @@ def _of_the_machine(error: BaseException, home: Path) -> str | None:
     elif code is not None:
         words = f"{place}: {_first_line(error)}. Mend that, and run the same command again: what was committed is kept."
     return words
+
+
+def _free(home: Path) -> int:
+    """The bytes that a home folder's disk has left."""
+    place = next(folder for folder in (home, *home.parents) if folder.exists())
+    return shutil.disk_usage(place).free
 
 
 def _is_database(error: BaseException) -> bool:

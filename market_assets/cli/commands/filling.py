@@ -107,7 +107,7 @@ def backfill(
         plans += [(run, config if run.fetches(profile) else {}) for run in runs]
     plans += [(run, {}) for run in plan_markets(universe, asked.windows, now)]
     if not plans:
-        ERR.print("No market trades in these days: there is nothing to fill.")
+        ERR.print("There is nothing to fill in these days.")
 
     with instance_at(home()) as instance, _stoppable(), Progress(quiet=as_json) as progress:
         definitions = build_definitions(universe)
@@ -229,7 +229,9 @@ def _bounds(asked: _Asked, now: datetime) -> list[str]:
     for profile in asked.profiles:
         kept, window = profile.window(now), asked.windows[profile.name]
         is_late = profile.end is not None and window.end > kept.end
-        if kept.empty or window.start < kept.start or is_late:
+        if kept.empty:
+            words.append(f"{_kept(profile, now)}.")
+        elif window.start < kept.start or is_late:
             words.append(f"{_kept(profile, now)}: the other days are left out.")
     return words
 
@@ -321,9 +323,11 @@ def _finish(asked: _Asked, causes: dict[str, str], now: datetime, *, wide: bool,
     """Say what came of it and end: 0 where every bar that was asked for is stored or explained."""
     matrix = matrix_now(asked.profiles)
     judged = matrix if asked.whole else _matrix_asked(asked, now)
-    complete = not causes and (is_healthy(judged) or judged.is_empty())
     outside = _missing(matrix) - _missing(judged)
     failures, count, broken = _failures(causes)
+    # A partition that lacks nothing but symbols that nobody asked for has failed for others.
+    has_failed = broken or (causes and asked.whole)
+    complete = not has_failed and (is_healthy(judged) or judged.is_empty())
     if as_json:
         answer = {
             "complete": complete,
@@ -342,7 +346,8 @@ def _finish(asked: _Asked, causes: dict[str, str], now: datetime, *, wide: bool,
         OUT.print("Nothing must exist in these days.")
     else:
         print_matrix(judged, wide=wide, title=title)
-    _print_failures(failures, count, wide=wide)
+    if not complete:
+        _print_failures(failures, count, wide=wide)
     for run_id, cause in broken.items():
         ERR.print(f"[red]run {run_id[:8]} broke off[/]: {escape(cause)}", highlight=False, soft_wrap=True)
     if not complete:

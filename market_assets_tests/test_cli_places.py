@@ -159,8 +159,15 @@ def test_list_shows_the_assets_the_symbols_and_what_no_profile_is_called(filled:
 
     told = shell.run("status", "--json")
     assert "The store also holds coins (5 candles), which no profile is called." in told.err
-    with shell.store().writing("testing") as transaction:
-        transaction.drop_profile("coins")
+    assert "crypto is kept" in shell.run("forget", "crypto").err
+    assert "nothing of that name; there are coins; did you mean coins?" in shell.run("forget", "coin").err.replace(
+        "\n", " "
+    )
+    assert (
+        "5 candles of coins and all that was noted of them would be removed: add --yes."
+        in shell.run("forget", "coins").out
+    )
+    assert shell.run("forget", "coins", "--yes", "--json").json["removed"] is True
     with shell.store().reading("testing") as view:
         assert "coins" not in set(view.holdings()["schema"]) | set(view.geneses()["profile"])
         assert not view.completeness().is_empty()

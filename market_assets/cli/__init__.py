@@ -14,7 +14,7 @@ import typer
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from market_assets.cli.commands import asking, auditing, filling, listing, looking, research, running
+from market_assets.cli.commands import asking, auditing, filling, forgetting, listing, looking, research, running
 from market_assets.cli.console import ERR, harmless
 from market_assets.cli.faults import is_expected, keep_trace, sentence_of, trace_of
 
@@ -105,6 +105,7 @@ app.command()(auditing.alerts)
 app.command()(research.returns)
 app.command()(research.export)
 app.command()(listing.validate)
+app.command()(forgetting.forget)
 app.command()(asking.sources)
 app.command()(asking.probe)
 app.command("practice-vendor")(asking.practice_vendor)
@@ -134,12 +135,12 @@ def main() -> NoReturn:
 
 
 def _tell(error: Exception) -> None:
-    from market_assets.universe import home  # noqa: PLC0415 - a help text needs no pydantic
-
-    words = sentence_of(error, home())
+    # As it is written: what is wrong may be the folder's name.
+    home = Path(os.environ.get(_EVERYWHERE["home"]) or "data").expanduser().absolute()
+    words = sentence_of(error, home)
     if words is None:
         words = f"this is a fault of market_assets, not yours: {type(error).__name__}: {error}"
     if not is_expected(error):
-        log = keep_trace(trace_of(error), home())
+        log = keep_trace(trace_of(error), home)
         words += f"\nThe trace is in {log}" if log else "\nThe trace could not be kept: no log can be written."
     ERR.print(f"[bold red]error[/] {escape(words)}", highlight=False, soft_wrap=True)

@@ -236,11 +236,8 @@ def matrix_now(profiles: list[Profile]) -> pl.DataFrame:
 
 
 def is_healthy(matrix: pl.DataFrame) -> bool:
-    """Whether there is something in the matrix, and not one bar of it is missing.
-
-    Of a series that has not begun nothing is missing.
-    """
-    return not matrix.is_empty() and not matrix["missing"].sum()
+    """Whether there is something in the completeness matrix, and nothing of it that is due is missing or in doubt."""
+    return not matrix.is_empty() and bool(matrix["health"].is_in(["HEALTHY", "PENDING"]).all())
 
 
 def base_rows(matrix: pl.DataFrame) -> pl.DataFrame:
@@ -297,14 +294,15 @@ def _matrix_row(rows: list[dict[str, Any]], order: list[str]) -> list[str | Text
     # Where the shortest candles are fine, the word alone would not say of which ones it speaks.
     others = [row["timeframe"] for row in by_length if _health(row) == worst]
     where = f" {' '.join(others)}" if worst not in {"HEALTHY", _health(base)} else ""
-    abandoned = f" ({base['abandoned']:,} abandoned)" if base["abandoned"] else ""
+    notes = [f"{base[name]:,} {name}" for name in ("abandoned", "doubled") if base.get(name)]
+    note = f" ({', '.join(notes)})" if notes else ""
     cells = {row["timeframe"]: Text(percent(row), style=colour_of(_health(row))) for row in rows}
     return [
         base["profile"],
         base["symbol"],
         Text(worst + where, style=colour_of(worst)),
         cells[base["timeframe"]],
-        f"{base['missing']:,}{abandoned}",
+        f"{base['missing']:,}{note}",
         minute(base["last_ts"]),
         minute(base["first_ts"]),
         *(cells.get(timeframe, "") for timeframe in order),
@@ -406,6 +404,11 @@ def _needed(columns: Sequence[Column], widths: Sequence[int]) -> int:
 
 def _width(cell: Text) -> int:
     return max((cell_len(line) for line in cell.plain.splitlines()), default=0)
+
+
+def add_row(table: Table, *cells: str) -> None:
+    """Add a row to a table as it is written: what a source says may look like rich's markup."""
+    table.add_row(*map(escape, cells))
 
 
 def print_json(answer: pl.DataFrame | dict[str, Any] | list[Any]) -> None:

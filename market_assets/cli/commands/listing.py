@@ -20,6 +20,7 @@ from market_assets.cli.console import (
     ProfileNames,
     Symbols,
     Wide,
+    add_row,
     choices,
     has_store,
     minute,
@@ -203,7 +204,7 @@ def _print_bars(bars: list[dict[str, Any]], *, heading: bool, is_alone: bool) ->
     for name in names:
         table.add_column(justify="left" if name in {"ts", "bar"} else "right", overflow="fold")
     for row in [names, *rows] if heading else rows:
-        table.add_row(*map(escape, row))
+        add_row(table, *row)
     OUT.print(table)
 
 

@@ -162,7 +162,7 @@ def _tell_orphans(universe: Universe) -> None:
     for name, bars in orphans_in(held, universe):
         ERR.print(
             f"[yellow]The store also holds {escape(name)} ({bars:,} candles), which no profile is called.[/] To keep it, give a "
-            f"profile that name again; to remove it: [bold]market-assets prune --orphans[/]",
+            f"profile that name again; to remove it: [bold]market-assets forget {escape(name)}[/]",
             highlight=False,
             soft_wrap=True,
         )

@@ -9,10 +9,12 @@ class UniverseError(MarketAssetsError):
     """The universe file cannot be used.
 
     Attributes:
+        path: The file, or the part of it that is meant.
         problems: One sentence a problem, each starting with its path in the file.
     """
 
     def __init__(self, path: object, problems: list[str]) -> None:
+        self.path = path
         self.problems = problems
         lines = "\n".join(f"  - {problem}" for problem in problems)
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"

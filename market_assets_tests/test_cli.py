@@ -54,9 +54,10 @@ def test_a_backfill_with_holes_ends_with_3_and_says_what_is_missing_and_why(hole
     assert done.code == 3
     rows = [line.split("│") for line in done.out.splitlines() if line.startswith("│")]
     cells = {row[2].strip(): [cell.strip() for cell in row[3:-1]] for row in rows}
-    assert cells["BTC"][0] == "95.83"
-    assert cells["SPY"][0] == "100"
-    assert cells["ETH"][0] == "0.00"
+    # Health, the share of the shortest candles and what is missing come before all that may be left out.
+    assert cells["BTC"][:4] == ["DEGRADED", "95.83", "7", "2025-02-09 23:00"]
+    assert cells["SPY"][:2] == ["HEALTHY", "100"]
+    assert cells["ETH"][:3] == ["MISSING", "0.00", "168"]
     assert "385 bars must exist: 209 are stored, 1 are absent for a known reason, 175 are missing." in done.out
     assert "market-assets gaps" in done.out
     said = " ".join(done.err.split())
@@ -176,8 +177,8 @@ def test_jobs_are_a_table_for_people_and_may_be_fewer(holed: tuple[Shell, Done])
     assert newest.out.splitlines()[-1].startswith("1 job: 48 new rows, 0 bars repaired, ")
     (row,) = (line.split("│") for line in shell.run("jobs").out.splitlines() if "fill crypto 1h" in line)
     cells = [cell.strip() for cell in row[2:-1]]
-    assert cells[:7] == ["backfill", "fill crypto 1h", "2025-02-03..2025-02-10", "INCOMPLETE", "100%", "161", "0"]
-    assert cells[7] == "336 to 175"
+    assert cells[:4] == ["fill crypto 1h", "INCOMPLETE", "161", "175"]
+    assert cells[5:10] == ["2025-02-03..2025-02-10", "backfill", "100%", "336", "0"]
     tomorrow = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d}"
     nothing = shell.run("jobs", "--since", tomorrow)
     assert (nothing.code, nothing.out.strip()) == (0, "No jobs.")
@@ -263,7 +264,7 @@ def test_ctrl_c_stops_a_backfill_the_next_one_ends_with_0_and_a_third_asks_for_n
     stopped = shell.checked(Done(process.returncode, out, err))
     assert stopped.code == 130
     assert "Stopped. What was committed is kept" in stopped.err
-    assert "crypto 4h" not in stopped.err
+    assert "derive" not in stopped.err
     assert [job["status"] for job in shell.jobs()] == ["CANCELLED"]
 
     shell.vendor.set_faults([])
@@ -280,10 +281,11 @@ def test_ctrl_c_stops_a_backfill_the_next_one_ends_with_0_and_a_third_asks_for_n
     again = shell.run("backfill")
     assert again.code == 0
     assert shell.asked() == []
-    # Progress is told where it does not disturb what is piped.
-    assert "crypto 1h" in again.err
-    assert "7/7 partitions" in again.err
-    assert "crypto 1h" not in again.out
+    # Progress is told where it does not disturb what is piped: a line for each kind of work, over all profiles.
+    derived, fetched = again.err.splitlines()
+    assert fetched.startswith("fetch: 12/12 partitions in 0:00:0")
+    assert derived.startswith("derive: 8/8 partitions in 0:00:0")
+    assert "partitions" not in again.out
 
 
 @pytest.mark.parametrize(

@@ -214,6 +214,29 @@ def _execute(
     return result.success
 
 
+def failure_of(instance: dg.DagsterInstance, run_id: str) -> tuple[str, str]:
+    """Why a run failed.
+
+    Returns:
+        The cause in a line, and its trace; the trace is empty where the run failed on purpose, or left none.
+    """
+    failures = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}
+    events = [entry.dagster_event for entry in instance.all_logs(run_id, of_type=failures)]
+    for event in events:
+        if event is None or not event.is_step_failure:
+            continue
+        data = event.step_failure_data
+        if data.user_failure_data is not None and data.user_failure_data.description:
+            return data.user_failure_data.description, ""
+        if data.error is not None:
+            innermost = data.error
+            while innermost.cause is not None:
+                innermost = innermost.cause
+            return innermost.message.strip(), data.error.to_string()
+    words = [event.message for event in events if event is not None and event.message]
+    return (words[-1] if words else "it left no word; market-assets up shows its log"), ""
+
+
 @contextmanager
 def instance_at(home: Path) -> Iterator[dg.DagsterInstance]:
     """The Dagster instance of a home folder, with our dagster.yaml where it has none yet."""

@@ -623,6 +623,78 @@ class Snapshot:
         ).fetchall()
         return dict(rows)
 
+    def extents(self, profile: str, timeframe: Timeframe, window: Window) -> pl.DataFrame:
+        """The first and the last candle of each symbol in a window: symbol, first_ts, last_ts; empty without a table."""
+        if not self.has_candles(profile, timeframe):
+            return pl.DataFrame(schema={"symbol": pl.String, "first_ts": TS, "last_ts": TS})
+        return self._frame(
+            "SELECT symbol, min(ts) AS first_ts, max(ts) AS last_ts "
+            f"FROM {candle_table(profile, timeframe)} WHERE ts >= ? AND ts < ? GROUP BY symbol",
+            *_bounds(window),
+        )
+
+    def newest(
+        self,
+        profile: str,
+        timeframe: Timeframe,
+        *,
+        symbols: Sequence[str],
+        limit: int,
+        after: datetime | None = None,
+    ) -> pl.DataFrame:
+        """The newest candles of some symbols, oldest first.
+
+        Args:
+            profile: The profile's name.
+            timeframe: Of which candles.
+            symbols: Whose.
+            limit: How many at most, of all symbols together.
+            after: Only those whose `ts` lies later.
+
+        Returns:
+            symbol, ts, open, high, low, close, volume, source; empty without a table.
+        """
+        if not self.has_candles(profile, timeframe):
+            return pl.DataFrame(schema=dict.fromkeys(CANDLE_COLUMNS, pl.String))
+        return self._frame(
+            f"SELECT * FROM (SELECT {', '.join(CANDLE_COLUMNS)} FROM {candle_table(profile, timeframe)} "
+            "WHERE list_contains(?, symbol) AND (? IS NULL OR ts > ?) ORDER BY ts DESC, symbol DESC LIMIT ?) "
+            "ORDER BY ts, symbol",
+            list(symbols),
+            *(2 * [after and _naive(after)]),
+            limit,
+        )
+
+    def holdings(self) -> pl.DataFrame:
+        """What every table of candles, features and returns holds, whoever keeps it.
+
+        Returns:
+            schema (the profile's name, or that of the matrix across profiles), asset (the table's name), rows, symbols,
+            first_ts, last_ts; sorted by the first two.
+        """
+        names = [f"{family}_{timeframe}" for family in ("candles", "features", "returns") for timeframe in Timeframe]
+        tables = self._db.execute(
+            "SELECT schema_name, table_name FROM duckdb_tables() WHERE list_contains(?, table_name) "
+            "AND schema_name NOT IN ('ops', 'main') ORDER BY ALL",
+            [names],
+        ).fetchall()
+        counted = [
+            (schema, table, *self._db.execute(
+                "SELECT count(*), count(DISTINCT symbol), min(ts), max(ts) "
+                f"FROM {identifier(schema)}.{identifier(table)}"
+            ).fetchall()[0])
+            for schema, table in tables
+        ]  # fmt: skip
+        columns = [
+            ("schema", pl.String()),
+            ("asset", pl.String()),
+            ("rows", pl.Int64()),
+            ("symbols", pl.Int64()),
+            ("first_ts", TS),
+            ("last_ts", TS),
+        ]
+        return pl.DataFrame(counted, schema=pl.Schema(columns), orient="row")
+
     def last_fills(self, since: datetime) -> pl.DataFrame:
         """How the last fill of each UTC day has ended, but for those that were cancelled: profile, timeframe, day, status."""
         return self._frame(
@@ -1048,6 +1120,18 @@ class Transaction(Snapshot):
         with self._lent("series", series):
             self._db.execute("DELETE FROM ops.series WHERE profile IN (SELECT profile FROM series)")
             self._db.execute("INSERT INTO ops.series BY NAME SELECT * FROM series")
+
+    def drop_profile(self, name: str) -> None:
+        """Remove all that is stored of a profile: its schema, and its rows in every ledger."""
+        ledgers = self._db.execute(
+            "SELECT table_name FROM duckdb_columns() WHERE schema_name = 'ops' AND column_name = 'profile' "
+            "AND table_name IN (SELECT table_name FROM duckdb_tables() WHERE schema_name = 'ops')"
+        ).fetchall()
+        for (ledger,) in ledgers:
+            self._db.execute(f"DELETE FROM ops.{identifier(ledger)} WHERE profile = ?", [name])
+        # The completeness view reads the candle tables: it has to leave them before they go.
+        _view_completeness(self._db, without=name)
+        self._db.execute(f"DROP SCHEMA IF EXISTS {identifier(name)} CASCADE")
 
     def create_candles(self, profile: str, timeframe: Timeframe, *, derived: bool) -> None:
         """Create a series' table where it does not exist, and take it into the completeness view."""
@@ -1592,16 +1676,18 @@ class Store:
         return 0
 
 
-def _view_completeness(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the completeness view over the candle tables that there are."""
+def _view_completeness(connection: duckdb.DuckDBPyConnection, *, without: str = "") -> None:
+    """Make the completeness view over the candle tables that there are, but for those of one schema."""
     # Whatever else somebody keeps in this file, under a name such as candles_mine, is no business of the view's.
     tables = connection.execute(
         "SELECT schema_name, table_name[9:] FROM duckdb_tables() WHERE list_contains(?, table_name) "
-        "AND schema_name NOT IN ('ops', 'main') ORDER BY ALL",
-        [[f"candles_{timeframe}" for timeframe in Timeframe]],
+        "AND schema_name NOT IN ('ops', 'main', ?) ORDER BY ALL",
+        [[f"candles_{timeframe}" for timeframe in Timeframe], without],
     ).fetchall()
     if tables:
         connection.execute(create_completeness_view(tables))
+    else:
+        connection.execute("DROP VIEW IF EXISTS ops.completeness")
 
 
 def _alike(names: Sequence[str]) -> pl.Expr:

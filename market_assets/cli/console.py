@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from market_assets.errors import UniverseError
+from market_assets.market_time.clock import present
 
 if TYPE_CHECKING:
     import polars as pl
@@ -40,7 +41,7 @@ def open_store() -> Store:
     from market_assets.store import Store  # noqa: PLC0415 - DuckDB is not needed for a help text
     from market_assets.universe import home  # noqa: PLC0415
 
-    return Store(home(), clock=lambda: datetime.now(UTC))
+    return Store(home(), clock=present)
 
 
 def profiles_of(universe: Universe, names: list[str] | None) -> list[Profile]:
@@ -77,7 +78,7 @@ def matrix_now(profiles: list[Profile]) -> pl.DataFrame:
     """The completeness matrix of some profiles, counted up to now, also for what was never filled."""
     from market_assets.fill.matrix import matrix_of  # noqa: PLC0415 - a help text needs no polars
 
-    return matrix_of(open_store(), profiles, datetime.now(UTC))
+    return matrix_of(open_store(), profiles, present())
 
 
 def is_healthy(matrix: pl.DataFrame) -> bool:

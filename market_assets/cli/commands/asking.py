@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +20,7 @@ from market_assets.cli.console import (
     profiles_of,
 )
 from market_assets.errors import SourceError
+from market_assets.market_time.clock import present
 
 if TYPE_CHECKING:
     from market_assets.sources.probe import Probe
@@ -69,7 +69,7 @@ def probe(
         raise typer.BadParameter(f"--timeframe {timeframe}: {source} has {', '.join(there)}")
     named = own_name(universe, source, symbol, profile)
     try:
-        found = asyncio.run(probe(asked, named, chosen, count=bars, now=datetime.now(UTC)))
+        found = asyncio.run(probe(asked, named, chosen, count=bars, now=present()))
     except SourceError as error:
         raise SourceError(universe.redact(str(error))) from None
     if as_json:

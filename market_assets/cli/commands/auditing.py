@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,6 +21,7 @@ from market_assets.cli.console import (
     open_store,
     plain,
 )
+from market_assets.market_time.clock import present
 
 if TYPE_CHECKING:
     import polars as pl
@@ -47,7 +48,7 @@ def jobs(
         open_store(),
         limit=limit or (None if day else 20),
         since=midnight(day) if day else None,
-        now=datetime.now(UTC),
+        now=present(),
     )
     if as_json:
         print(json.dumps(document, indent=1))  # noqa: T201 - the answer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -29,6 +29,7 @@ from market_assets.cli.console import (
     progress_bars,
     symbols_of,
 )
+from market_assets.market_time.clock import present
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, Definitions
@@ -54,7 +55,7 @@ def backfill(
     from market_assets.universe import home, load_universe  # noqa: PLC0415 - a help text needs no pydantic
 
     universe = load_universe()
-    now = datetime.now(UTC)
+    now = present()
     named = profiles_of(universe, profiles)
     names = symbols_of(named, symbols)
     # No symbols at all would mean all of them.
@@ -90,7 +91,7 @@ def repair(
     from market_assets.universe import home, load_universe  # noqa: PLC0415 - a help text needs no pydantic
 
     universe = load_universe()
-    now = datetime.now(UTC)
+    now = present()
     chosen = profiles_of(universe, profiles)
 
     from market_assets.definitions import build_definitions  # noqa: PLC0415 - Dagster takes seconds to import

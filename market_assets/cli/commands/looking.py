@@ -28,6 +28,7 @@ from market_assets.cli.console import (
     profiles_of,
     symbols_of,
 )
+from market_assets.market_time.clock import present
 
 if TYPE_CHECKING:
     import polars as pl
@@ -69,7 +70,7 @@ def gaps(
     if explain is not None:
         _explain(chosen, *explain, as_json=as_json)
     found = listed_gaps(
-        open_store(), chosen, symbols=symbols_of(chosen, symbols) or None, now=datetime.now(UTC), explained=everything
+        open_store(), chosen, symbols=symbols_of(chosen, symbols) or None, now=present(), explained=everything
     )
     if as_json:
         print_json(found)
@@ -107,7 +108,7 @@ def genesis(
             for profile in chosen:
                 transaction.forget_genesis(profile.name, names)
         for profile in chosen:
-            count_profile(store, profile, datetime.now(UTC))
+            count_profile(store, profile, present())
     if as_json:
         print_json(found)
         return
@@ -123,7 +124,7 @@ def _explain(profiles: list[Profile], name: str, instant: str, *, as_json: bool)
     from market_assets.fill.story import story_of  # noqa: PLC0415 - a help text needs no polars
 
     (symbol,) = symbols_of(profiles, name) or [name]
-    ts, now = _instant("--explain", instant), datetime.now(UTC)
+    ts, now = _instant("--explain", instant), present()
     with open_store().reading(f"explaining {symbol}") as view:
         stories = [
             story_of(view, profile, timeframe, symbol, ts, now=now)

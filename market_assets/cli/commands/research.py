@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,6 +23,7 @@ from market_assets.cli.console import (
     plain,
     progress_bars,
 )
+from market_assets.market_time.clock import present
 
 if TYPE_CHECKING:
     import polars as pl
@@ -103,9 +103,7 @@ def export(
     if unknown := [name for name in wanted if name not in list(Timeframe)]:
         raise typer.BadParameter(f"--timeframes {unknown[0]}: no such timeframe; there are {', '.join(Timeframe)}")
     tables = tables_of(universe, names, wanted)
-    lake = Lake(
-        open_store(), to.expanduser().absolute() if to else settings.folder_in(home()), clock=lambda: datetime.now(UTC)
-    )
+    lake = Lake(open_store(), to.expanduser().absolute() if to else settings.folder_in(home()), clock=present)
     done = []
     with progress_bars(quiet=as_json, what="files") as progress:
         for table in tables:

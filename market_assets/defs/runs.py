@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from market_assets.defs.adapter import range_tags, was_interrupted
+from market_assets.defs.completeness import completeness_key
 from market_assets.defs.keys import MANUAL, TRIGGER_TAG, is_orphan, op_config, process_tags
 from market_assets.enrich.featurize import partitions_reached
 from market_assets.enrich.returns import REACH_DAYS, markets_cadence
@@ -177,6 +178,25 @@ def execute_asset(
     """
     run_id = str(uuid.uuid4())
     return run_id, _execute(definitions, instance, run_id, [key], tags={TRIGGER_TAG: trigger}, config=config)
+
+
+def execute_completeness(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, profiles: Sequence[str], *, trigger: str
+) -> list[str]:
+    """Count anew how complete some profiles are, in one run, so that their pages show what was just filled.
+
+    Returns:
+        The run's id if it failed.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed; the run has ended as a failed one.
+    """
+    if not profiles:
+        return []
+    run_id = str(uuid.uuid4())
+    keys = [completeness_key(profile) for profile in profiles]
+    success = _execute(definitions, instance, run_id, keys, tags={TRIGGER_TAG: trigger}, config={})
+    return [] if success else [run_id]
 
 
 def _execute(

@@ -64,7 +64,12 @@ def backfill(
 
     from market_assets.definitions import build_definitions  # noqa: PLC0415 - Dagster takes seconds to import
     from market_assets.defs.keys import BACKFILL  # noqa: PLC0415
-    from market_assets.defs.runs import instance_at, plan_backfill, plan_markets  # noqa: PLC0415
+    from market_assets.defs.runs import (  # noqa: PLC0415
+        execute_completeness,
+        instance_at,
+        plan_backfill,
+        plan_markets,
+    )
 
     plans = []
     for profile in chosen:
@@ -78,6 +83,8 @@ def backfill(
         definitions = build_definitions(universe)
         failed = _execute(definitions, instance, plans, trigger=BACKFILL, quiet=as_json)
         failed += _record_actions(definitions, instance, chosen, names, quiet=as_json)
+        filled = [profile.name for profile in chosen]
+        failed += execute_completeness(definitions, instance, filled, trigger=BACKFILL)
     _finish(chosen, failed, as_json=as_json)
 
 
@@ -97,7 +104,7 @@ def repair(
     from market_assets.definitions import build_definitions  # noqa: PLC0415 - Dagster takes seconds to import
     from market_assets.defs.keys import REPAIR  # noqa: PLC0415
     from market_assets.defs.repair import describe, look_everywhere, reopen, runs_of  # noqa: PLC0415
-    from market_assets.defs.runs import instance_at, plan_markets  # noqa: PLC0415
+    from market_assets.defs.runs import execute_completeness, instance_at, plan_markets  # noqa: PLC0415
     from market_assets.market_time.partitions import hull  # noqa: PLC0415
     from market_assets.sources.configured import sources_of  # noqa: PLC0415
 
@@ -128,7 +135,9 @@ def repair(
             if as_json:
                 print(json.dumps({"troubled": troubled, "repairs": len(plans), "found": told}, indent=1))  # noqa: T201 - the answer
             raise typer.Exit(INCOMPLETE if troubled else 0)
-        failed = _execute(build_definitions(universe), instance, plans, trigger=REPAIR, quiet=as_json)
+        definitions = build_definitions(universe)
+        failed = _execute(definitions, instance, plans, trigger=REPAIR, quiet=as_json)
+        failed += execute_completeness(definitions, instance, list(repaired), trigger=REPAIR)
     _finish(chosen, failed, as_json=as_json)
 
 

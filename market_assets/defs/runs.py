@@ -19,8 +19,11 @@ from market_assets.enrich.featurize import partitions_reached
 from market_assets.enrich.returns import REACH_DAYS, markets_cadence
 from market_assets.fill.series import calendar_of
 from market_assets.market_time.calendars import ALWAYS_OPEN, load_calendar
+from market_assets.market_time.clock import present
 from market_assets.market_time.partitions import Partition, partitions_in
 from market_assets.market_time.timeframes import Window
+from market_assets.practice.ground import keep
+from market_assets.universe import PACKAGED, UNIVERSE_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -231,11 +234,16 @@ def instance_at(home: Path) -> Iterator[dg.DagsterInstance]:
 
 
 def prepare_home(home: Path) -> None:
-    """Make a folder a Dagster home, and point this process and its children to it."""
+    """Make a folder a Dagster home, and point this process and its children to it.
+
+    Where no universe is named, the practice universe is kept in it, so that its days stand still.
+    """
     home.mkdir(parents=True, exist_ok=True)
     target = home / "dagster.yaml"
     if not target.exists():
         target.write_text(files("market_assets").joinpath("dagster.yaml").read_text())
+    if not os.environ.get(UNIVERSE_VARIABLE):
+        keep(PACKAGED, home, present().date())
     os.environ["DAGSTER_HOME"] = str(home)
 
 

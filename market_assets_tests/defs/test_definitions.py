@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from market_assets.definitions import build_definitions
 from market_assets.defs.resources import Clock, Sources, StoreResource
 from market_assets.defs.runs import RangeRun, execute
 from market_assets.market_time.timeframes import Timeframe
-from market_assets.universe import load_universe
+from market_assets.universe import PACKAGED, load_universe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,14 @@ CLOCK = Clock(fixed="2026-01-01T00:00:00+00:00")
 
 
 def packaged() -> dg.Definitions:
-    return build_definitions(load_universe(environ={}), overrides={"clock": CLOCK})
+    """The definitions of the packaged universe as it is written, with an end: without one there is a partition more each day."""
+    universe = load_universe(PACKAGED, environ={})
+    ends = {"crypto": date(2025, 12, 1)}
+    profiles = {
+        name: profile.model_copy(update={"end": ends.get(name, date(2025, 11, 29))})
+        for name, profile in universe.profiles.items()
+    }
+    return build_definitions(universe.model_copy(update={"profiles": profiles}), overrides={"clock": CLOCK})
 
 
 def described(definitions: dg.Definitions) -> str:

@@ -3,6 +3,7 @@
     python benchmarks/left_on.py                        an hour of real time: one crypto profile of two symbols, all defaults
     python benchmarks/left_on.py --minutes 10 --profiles 4 --symbols 8
     python benchmarks/left_on.py --simulate-year        a year in an hour: a clock that runs 8,760 times as fast
+    python benchmarks/left_on.py --simulate-days 30 --minutes 5         a quick try of the same
     python benchmarks/left_on.py --redraw left_on.csv   the picture of figures that are there already
 
 A temporary home is made, a practice vendor on loopback is its source, and `up` runs over it as a user starts it. Every ten seconds
@@ -49,7 +50,6 @@ KINDS = {
 PARTS = ("candles", "schedules", "events", "runs", "run files", "logs", "rest")
 """Where the bytes of a home are; `_part_of` tells which file is of which part."""
 
-YEAR = timedelta(days=365)
 _TICKS = os.sysconf("SC_CLK_TCK")
 _SUBREAPER = 36
 """PR_SET_CHILD_SUBREAPER of prctl(2)."""
@@ -82,6 +82,7 @@ def main() -> None:
     parser.add_argument("--profiles", type=int, default=1, choices=range(1, 5), help="how many of the four kinds")
     parser.add_argument("--symbols", type=int, default=2, help="how many symbols in all")
     parser.add_argument("--simulate-year", action="store_true", help="four profiles, 20 symbols, 365 days in --minutes")
+    parser.add_argument("--simulate-days", type=int, default=0, help="the same with so many days")
     parser.add_argument("--port", type=int, default=13700)
     parser.add_argument("--every", type=float, default=10, help="seconds between two looks")
     parser.add_argument(
@@ -93,7 +94,8 @@ def main() -> None:
     if options.redraw:
         report(read_csv(options.redraw), options.redraw.with_suffix(""))
         return
-    plan = year_plan(options.minutes) if options.simulate_year else plain_plan(options)
+    days = 365 if options.simulate_year else options.simulate_days
+    plan = fast_plan(days, options.minutes) if days else plain_plan(options)
     with home_folder(options.home) as home:
         rows = leave_on(plan, home, port=options.port, every=options.every, target=options.out.with_suffix(".csv"))
     report(rows, options.out)
@@ -105,33 +107,33 @@ def plain_plan(options: argparse.Namespace) -> Plan:
     return Plan(spread(names, options.symbols), timedelta(minutes=options.minutes))
 
 
-def year_plan(minutes: float) -> Plan:
-    """A year that ends now, so that no candle is of the future, with what happens in a year."""
-    length = timedelta(minutes=minutes)
-    origin = datetime.now(UTC) - YEAR
+def fast_plan(days: int, minutes: float) -> Plan:
+    """Days that end now, so that no candle is of the future, with what happens in a year."""
+    length, simulated = timedelta(minutes=minutes), timedelta(days=days)
+    origin = datetime.now(UTC) - simulated
     profiles = spread(list(KINDS), 20)
     unknown, delisted = "NOSUCHUSDT", profiles["crypto"][1]
     profiles["crypto"] = (*profiles["crypto"][:-1], unknown)
+    delisting, outage = origin + simulated * 0.33, origin + simulated * 0.55
     refused = {"fault": "error", "symbols": [unknown], "status": 400, "code": -1121, "message": "Invalid symbol."}
-    gone = {"fault": "hole", "symbols": [delisted], "start": _iso(origin + timedelta(days=120))}
+    gone = {"fault": "hole", "symbols": [delisted], "start": _iso(delisting)}
     down = {"fault": "error", "status": 503, "message": "The exchange is down."}
-    day_200 = origin + timedelta(days=200)
     return Plan(
         profiles,
         length,
-        speed=YEAR / length,
+        speed=simulated / length,
         origin=origin,
-        settings=YEAR_SETTINGS,
+        settings=FAST_SETTINGS,
         events=[
             (origin, f"{unknown} is unknown to the vendor", [refused, gone]),
-            (origin + timedelta(days=120), f"{delisted} is delisted", [refused, gone]),
-            (day_200, "the source is down", [refused, gone, down]),
-            (day_200 + timedelta(days=1), "the source is up again", [refused, gone]),
+            (delisting, f"{delisted} is delisted", [refused, gone]),
+            (outage, "the source is down for a day", [refused, gone, down]),
+            (outage + timedelta(days=1), "", [refused, gone]),
         ],
     )
 
 
-YEAR_SETTINGS = """
+FAST_SETTINGS = """
 # A simulated hour is less than half a second: schedules and sensors look as often as they can, and what is a matter of hours is.
 repair: {every: 10s, max_time: 1m}
 alerts: {every: 10s}
@@ -187,16 +189,14 @@ def leave_on(plan: Plan, home: Path, *, port: int, every: float, target: Path) -
     from market_assets.practice.vendor import PracticeVendor  # noqa: PLC0415
 
     adopt_orphans()
-    if plan.speed != 1:
-        os.environ["MARKET_ASSETS_CLOCK"] = f"{_iso(plan.origin)}@{_iso(datetime.now(UTC))}*{plan.speed:.3f}"
     clock = simulated_clock(plan)
     # Symbols without a kind of their own: each is asked for by the profile of its kind.
     kinds = {symbol: {"kind": name} for name, symbols in plan.profiles.items() for symbol in symbols}
-    market = Market.model_validate({"symbols": kinds})
+    market = Market.model_validate({"symbols": kinds, "faults": plan.events[0][2] if plan.events else []})
     with PracticeVendor(market, clock) as vendor:
         universe = home.parent / f"{home.name}.yaml"
         universe.write_text(universe_of(plan, vendor.url))
-        environment = {
+        environment: dict[str, str] = {
             **os.environ,
             "MARKET_ASSETS_HOME": str(home),
             "MARKET_ASSETS_UNIVERSE": str(universe),
@@ -204,8 +204,10 @@ def leave_on(plan: Plan, home: Path, *, port: int, every: float, target: Path) -
         }
         environment.pop("DAGSTER_HOME", None)
         try:
-            print(f"filling the first {plan.days_before} days", flush=True)
+            print(f"filling {plan.days_before} days before it begins", flush=True)
+            set_clock(environment, plan.origin, STANDING if plan.speed != 1 else 1)
             terminal(environment, "backfill", "--json")
+            set_clock(environment, plan.origin, plan.speed)
             return watch(plan, home, environment, clock, vendor, port=port, every=every, target=target)
         finally:
             universe.unlink(missing_ok=True)
@@ -214,7 +216,7 @@ def leave_on(plan: Plan, home: Path, *, port: int, every: float, target: Path) -
 def watch(
     plan: Plan,
     home: Path,
-    environment: Mapping[str, str],
+    environment: dict[str, str],
     clock: Callable[[], datetime],
     vendor: PracticeVendor,
     *,
@@ -227,7 +229,7 @@ def watch(
     rows: list[dict[str, Any]] = []
     events, happened = list(plan.events), list[str]()
     command = [sys.executable, "-m", "market_assets.cli", "up", "--port", str(port), "--json"]
-    with (home.parent / f"{home.name}.log").open("w") as log, target.open("w", newline="") as out:
+    with (home.parent / f"{home.name}.up.log").open("w") as log, target.open("w", newline="") as out:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
         spent = cpu_of_children()
         began = time.monotonic()
@@ -236,8 +238,9 @@ def watch(
                 while (left := began + number * every - time.monotonic()) > 0:
                     while events and events[0][0] <= clock():
                         _, words, faults = events.pop(0)
-                        print(f"{clock():%Y-%m-%d} {words}", flush=True)
-                        happened.append(words)
+                        if words:
+                            print(f"{clock():%Y-%m-%d %H:%M} {words}", flush=True)
+                            happened.append(words)
                         vendor.set_faults([Fault.model_validate(fault) for fault in faults])
                     time.sleep(min(left, 0.5))
                 if process.poll() is not None:
@@ -257,6 +260,7 @@ def watch(
                     print(one_line(row), flush=True)
         finally:
             stop(process)
+    set_clock(environment, clock(), STANDING if plan.speed != 1 else 1)
     told = terminal(environment, "status", "--json")
     with suppress(ValueError):
         for series in json.loads(told):
@@ -272,6 +276,17 @@ def simulated_clock(plan: Plan) -> Callable[[], datetime]:
     from market_assets.market_time.clock import present  # noqa: PLC0415 - its environment variable has just been set
 
     return present
+
+
+STANDING = 0.000001
+"""The speed of a clock that stands: what is done before and after takes no time by it."""
+
+
+def set_clock(environment: dict[str, str], instant: datetime, speed: float) -> None:
+    """Set the clock of this process and of those that get the environment; at real speed it is the machine's."""
+    if speed != 1:
+        clock = f"{_iso(instant)}@{datetime.now(UTC).isoformat()}*{speed:.6f}"
+        os.environ["MARKET_ASSETS_CLOCK"] = environment["MARKET_ASSETS_CLOCK"] = clock
 
 
 def terminal(environment: Mapping[str, str], *arguments: str) -> str:
@@ -457,12 +472,13 @@ def report(rows: Sequence[Mapping[str, Any]], out: Path) -> None:
     # The first fifth is the start: processes load, and what was missed is filled.
     calm = rows[len(rows) // 5 :]
     hours = (calm[-1]["seconds"] - calm[0]["seconds"]) / 3600
-    simulated = (instant_of(calm[-1]) - instant_of(calm[0])) / timedelta(days=1)
+    days = (instant_of(calm[-1]) - instant_of(calm[0])) / timedelta(days=1)
     print(f"\n{'':22}{'first':>12}{'last':>12}{'an hour':>12}{'a day':>12}")
     for name, unit in TABLE:
         first, last = rows[0][name] / unit, rows[-1][name] / unit
-        growth = (calm[-1][name] - calm[0][name]) / unit
-        print(f"{name:22}{first:12,.1f}{last:12,.1f}{growth / hours:12,.2f}{growth / simulated:12,.2f}")
+        # A line through all looks: what comes and goes within minutes is no growth.
+        growth = fitted([row["seconds"] for row in calm], [row[name] / unit for row in calm]) * hours * 3600
+        print(f"{name:22}{first:12,.1f}{last:12,.1f}{growth / hours:12,.2f}{growth / days:12,.2f}")
     share = (calm[-1]["cpu_seconds"] - calm[0]["cpu_seconds"]) / (hours * 36)
     peak = max(row["pss_mb"] for row in rows)
     print(f"\nprocessor: {share:.1f} % of a core; memory at most {peak:.0f} MB (PSS) in all")
@@ -473,6 +489,13 @@ def report(rows: Sequence[Mapping[str, Any]], out: Path) -> None:
 
     out.with_suffix(".png").write_bytes(draw(rows))
     print(f"{out.with_suffix('.csv')}, {out.with_suffix('.png')}")
+
+
+def fitted(times: Sequence[float], values: Sequence[float]) -> float:
+    """The slope of the straight line that lies closest to the values."""
+    mean = sum(times) / len(times)
+    spread_of_times = sum((instant - mean) ** 2 for instant in times)
+    return sum((instant - mean) * value for instant, value in zip(times, values, strict=True)) / spread_of_times
 
 
 MB = 1e6

@@ -35,7 +35,7 @@ from market_assets.market_time.clock import present
 from market_assets.market_time.gaps import Priority
 from market_assets.market_time.partitions import Cadence
 from market_assets.market_time.timeframes import Timeframe, Window, midnight
-from market_assets.practice.ground import KEPT, moved
+from market_assets.practice.ground import KEPT, keep, moved
 from market_assets.yaml_file import Document, Place, add_faults, hint, listed, nearest, read_yaml, redact, shown
 
 if TYPE_CHECKING:
@@ -628,16 +628,26 @@ def _as_of_today(text: str) -> str:
     return moved(text, present().date())
 
 
+def keep_practice(environ: Mapping[str, str] = os.environ) -> None:
+    """Keep the practice universe in the home folder, which exists, so that its days stand still; no other universe is.
+
+    Raises:
+        OSError: The home cannot be written.
+    """
+    if Path(environ.get(UNIVERSE_VARIABLE) or PACKAGED) == PACKAGED:
+        keep(PACKAGED, home(environ), present().date())
+
+
 def _universe_path(path: Path | None, environ: Mapping[str, str]) -> Path:
+    given = path is not None
     if path is None and (named := environ.get(UNIVERSE_VARIABLE)):
         path = Path(named)
         origin = f" (the environment variable {UNIVERSE_VARIABLE} names it)"
     else:
         origin = ""
-    kept = home(environ) / KEPT
-    if path is None:
-        return kept if kept.is_file() else PACKAGED
-    path = path.expanduser().absolute()
+    path = PACKAGED if path is None else path.expanduser().absolute()
+    if path == PACKAGED and not given and (kept := home(environ) / KEPT).is_file():
+        return kept
     if not path.is_file():
         raise UniverseError(
             path, [f"there is no such file{origin}; write one, or leave it out for the packaged universe"]

@@ -19,11 +19,9 @@ from market_assets.enrich.featurize import partitions_reached
 from market_assets.enrich.returns import REACH_DAYS, markets_cadence
 from market_assets.fill.series import calendar_of
 from market_assets.market_time.calendars import ALWAYS_OPEN, load_calendar
-from market_assets.market_time.clock import present
 from market_assets.market_time.partitions import Partition, partitions_in
 from market_assets.market_time.timeframes import Window
-from market_assets.practice.ground import keep
-from market_assets.universe import PACKAGED, UNIVERSE_VARIABLE
+from market_assets.universe import HOME_VARIABLE, keep_practice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -242,8 +240,7 @@ def prepare_home(home: Path) -> None:
     target = home / "dagster.yaml"
     if not target.exists():
         target.write_text(files("market_assets").joinpath("dagster.yaml").read_text())
-    if not os.environ.get(UNIVERSE_VARIABLE):
-        keep(PACKAGED, home, present().date())
+    keep_practice({**os.environ, HOME_VARIABLE: str(home)})
     os.environ["DAGSTER_HOME"] = str(home)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -23,6 +23,7 @@ from market_assets.defs.returns import markets_returns, profile_returns
 from market_assets.defs.troubles import troubles_asset, troubles_check
 from market_assets.defs.updates import update_schedule
 from market_assets.enrich.made import made_in
+from market_assets.market_time.clock import present
 from market_assets.market_time.timeframes import midnight
 from market_assets.universe import Universe, home, load_universe
 
@@ -44,7 +45,7 @@ def build_definitions(universe: Universe, *, overrides: Mapping[str, Any] | None
         **(overrides or {}),
     }
     clock = resources["clock"]
-    now = clock.now() if isinstance(clock, Clock) else datetime.now(UTC)
+    now = clock.now() if isinstance(clock, Clock) else present()
     profiles = universe.profiles.values()
     assets: list[dg.AssetsDefinition | dg.AssetSpec] = [troubles_asset()]
     with warnings.catch_warnings():

@@ -21,6 +21,10 @@ class UniverseError(MarketAssetsError):
         super().__init__(f"{path}: {count}\n{lines}")
 
 
+class ClockError(MarketAssetsError):
+    """The environment sets a clock that cannot be read."""
+
+
 class CalendarError(MarketAssetsError):
     """A calendar's name is unknown, or a window lies outside the years that the calendar knows."""
 

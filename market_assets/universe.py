@@ -32,9 +32,11 @@ from pydantic import (
 from pydantic_core import PydanticKnownError
 
 from market_assets.errors import SourceError, UniverseError
+from market_assets.market_time.clock import present
 from market_assets.market_time.gaps import Priority
 from market_assets.market_time.partitions import Cadence
 from market_assets.market_time.timeframes import Timeframe, Window, midnight
+from market_assets.practice.ground import KEPT, keep, moved
 from market_assets.yaml_file import Document, Place, add_faults, hint, listed, nearest, read_yaml, redact, shown
 
 if TYPE_CHECKING:
@@ -43,6 +45,9 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
     from market_assets.sources.base import Traits
+
+PACKAGED = Path(__file__).with_name("universe.yaml")
+"""The practice universe, written for the day that `practice.ground` names."""
 
 UNIVERSE_VARIABLE = "MARKET_ASSETS_UNIVERSE"
 HOME_VARIABLE = "MARKET_ASSETS_HOME"
@@ -650,14 +655,16 @@ def load_universe(path: Path | None = None, *, environ: Mapping[str, str] = os.e
     """Read and check a universe file.
 
     Args:
-        path: The file; without it the one that `MARKET_ASSETS_UNIVERSE` names, without that the packaged one.
+        path: The file; without it the one that `MARKET_ASSETS_UNIVERSE` names, without that the practice universe: as the
+            home keeps it, or as of today where the home does not keep it yet.
         environ: Where that variable and the secrets of the file are taken from.
 
     Raises:
         UniverseError: The file cannot be read, or holds mistakes; it lists them all.
     """
+    given = path is not None
     path = _universe_path(path, environ)
-    document = read_yaml(path, environ)
+    document = read_yaml(path, environ, str if given or path != PACKAGED else _as_of_today)
     entries = _read_entries(document)
     declared = _check_all(entries, document)
     here, misset = _repair_here(environ)
@@ -677,13 +684,30 @@ def load_universe(path: Path | None = None, *, environ: Mapping[str, str] = os.e
     )
 
 
+def _as_of_today(text: str) -> str:
+    return moved(text, present().date())
+
+
+def keep_practice(environ: Mapping[str, str] = os.environ) -> None:
+    """Keep the practice universe in the home folder, which exists, so that its days stand still; no other universe is.
+
+    Raises:
+        OSError: The home cannot be written.
+    """
+    if Path(environ.get(UNIVERSE_VARIABLE) or PACKAGED) == PACKAGED:
+        keep(PACKAGED, home(environ), present().date())
+
+
 def _universe_path(path: Path | None, environ: Mapping[str, str]) -> Path:
+    given = path is not None
     if path is None and (named := environ.get(UNIVERSE_VARIABLE)):
         path = Path(named)
         origin = f" (the environment variable {UNIVERSE_VARIABLE} names it)"
     else:
         origin = ""
-    path = Path(__file__).with_name("universe.yaml") if path is None else path.expanduser().absolute()
+    path = PACKAGED if path is None else path.expanduser().absolute()
+    if path == PACKAGED and not given and (kept := home(environ) / KEPT).is_file():
+        return kept
     if not path.is_file():
         raise UniverseError(
             path, [f"there is no such file{origin}; write one, or leave it out for the packaged universe"]

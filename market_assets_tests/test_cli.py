@@ -11,9 +11,11 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import dagster as dg
 import httpx
 import pytest
 
+from market_assets.defs.completeness import completeness_key
 from market_assets.market_time.timeframes import Timeframe
 from market_assets.practice.book import Market
 from market_assets.practice.vendor import PracticeVendor
@@ -96,6 +98,19 @@ def test_status_is_the_matrix_that_the_backfill_showed(holed: tuple[Shell, Done]
         "health": "HEALTHY",
         "abandoned": 0,
     }
+
+
+def test_completeness_has_its_page_after_the_first_backfill(
+    holed: tuple[Shell, Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell, _ = holed
+    monkeypatch.setenv("DAGSTER_HOME", str(shell.home))
+    missing = {}
+    with dg.DagsterInstance.from_config(str(shell.home)) as instance:
+        for profile in ("crypto", "equity"):
+            event = instance.get_latest_materialization_event(completeness_key(profile))
+            missing[profile] = event.asset_materialization.metadata["bars_missing"].value if event else None
+    assert missing == {"crypto": 175, "equity": 0}
 
 
 def test_gaps_are_whole_though_they_reach_over_partitions(holed: tuple[Shell, Done]) -> None:

@@ -21,6 +21,7 @@ from market_assets.sources.base import source_types, venue_of
 from market_assets.sources.practice import PracticeSettings
 from market_assets.sources.probe import listed_sources
 from market_assets.universe import (
+    PACKAGED,
     RESERVED_NAMES,
     AgreementSettings,
     Kind,
@@ -368,7 +369,7 @@ def test_the_real_universe_loads(shared: Path) -> None:
 
 
 def test_the_packaged_universe_has_all_four_kinds() -> None:
-    loaded = load_universe(environ={})
+    loaded = load_universe(PACKAGED, environ={})
     assert {profile.kind for profile in loaded.profiles.values()} == set(Kind)
     symbols = {name for profile in loaded.profiles.values() for name in profile.symbols}
     practice = PracticeSettings.model_validate(loaded.sources["practice"])

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from market_assets.errors import MarketAssetsError, UniverseError
+from market_assets.market_time.clock import present
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,7 +104,7 @@ def open_store() -> Store:
     from market_assets.store import Store  # noqa: PLC0415 - DuckDB is not needed for a help text
     from market_assets.universe import home  # noqa: PLC0415
 
-    return Store(home(), clock=lambda: datetime.now(UTC))
+    return Store(home(), clock=present)
 
 
 def has_store() -> bool:
@@ -152,7 +153,7 @@ def store_to_read() -> Iterator[Store]:
 
     if not has_store():
         tell(f"{home()} holds no store yet: market-assets backfill makes it.")
-    yield LookingStore(home(), clock=lambda: datetime.now(UTC), tell=tell)
+    yield LookingStore(home(), clock=present, tell=tell)
 
 
 def profiles_of(universe: Universe, names: list[str] | None) -> list[Profile]:
@@ -227,7 +228,7 @@ def matrix_now(profiles: list[Profile]) -> pl.DataFrame:
     from market_assets.fill.matrix import matrix_of  # noqa: PLC0415 - a help text needs no polars
 
     with store_to_read() as store:
-        return matrix_of(store, profiles, datetime.now(UTC))
+        return matrix_of(store, profiles, present())
 
 
 def is_healthy(matrix: pl.DataFrame) -> bool:

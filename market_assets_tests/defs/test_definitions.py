@@ -19,7 +19,7 @@ from market_assets.defs.runs import RangeRun, execute
 from market_assets.enrich.derive import Derive
 from market_assets.market_time.timeframes import Timeframe, Window
 from market_assets.store import Store
-from market_assets.universe import load_universe
+from market_assets.universe import PACKAGED, load_universe
 from market_assets_tests.defs.ground import Follower
 
 if TYPE_CHECKING:
@@ -33,7 +33,14 @@ CLOCK = Clock(fixed="2026-01-01T00:00:00+00:00")
 
 
 def packaged() -> dg.Definitions:
-    return build_definitions(load_universe(environ={}), overrides={"clock": CLOCK})
+    """The definitions of the packaged universe as it is written, with an end: without one there is a partition more each day."""
+    universe = load_universe(PACKAGED, environ={})
+    ends = {"crypto": date(2025, 12, 1)}
+    profiles = {
+        name: profile.model_copy(update={"end": ends.get(name, date(2025, 11, 29))})
+        for name, profile in universe.profiles.items()
+    }
+    return build_definitions(universe.model_copy(update={"profiles": profiles}), overrides={"clock": CLOCK})
 
 
 def described(definitions: dg.Definitions) -> str:

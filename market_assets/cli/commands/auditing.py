@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -25,6 +25,7 @@ from market_assets.cli.console import (
     store_to_read,
     universe_here,
 )
+from market_assets.market_time.clock import present
 
 if TYPE_CHECKING:
     import polars as pl
@@ -54,7 +55,7 @@ def jobs(
             store,
             limit=limit or (None if day else 20),
             since=midnight(day) if day else None,
-            now=datetime.now(UTC),
+            now=present(),
         )
     if as_json:
         print_json({**document, **places_of(universe)})
@@ -84,7 +85,7 @@ def alerts(
     from market_assets.universe import home  # noqa: PLC0415
 
     universe = universe_here(quiet=as_json)
-    outside = Outside(home(), universe, lambda: datetime.now(UTC))
+    outside = Outside(home(), universe, present)
     if accept:
         OUT.print(
             "Accepted: the store that is there counts as the right one from now on."
@@ -109,13 +110,13 @@ def alerts(
     except StoreError:
         if found.is_empty():
             raise
-    present = found["over_at"].is_null()
-    shown = found if everything else found.filter(present)
+    going_on = found["over_at"].is_null()
+    shown = found if everything else found.filter(going_on)
     if as_json:
         print(universe.redact(json.dumps(shown.to_dicts(), default=plain, indent=1)))  # noqa: T201 - the answer
     else:
         _print_alerts(shown, universe, wide=wide)
-    raise typer.Exit(INCOMPLETE if present.any() else 0)
+    raise typer.Exit(INCOMPLETE if going_on.any() else 0)
 
 
 def _print_jobs(document: dict[str, Any], *, wide: bool) -> None:

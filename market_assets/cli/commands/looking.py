@@ -33,6 +33,7 @@ from market_assets.cli.console import (
     universe_here,
     wrong,
 )
+from market_assets.market_time.clock import present
 
 if TYPE_CHECKING:
     import polars as pl
@@ -75,7 +76,7 @@ def gaps(
         _explain(chosen, *explain, as_json=as_json)
     names = symbols_of(chosen, symbols) or None
     with store_to_read() as store:
-        found = listed_gaps(store, chosen, symbols=names, now=datetime.now(UTC), explained=everything)
+        found = listed_gaps(store, chosen, symbols=names, now=present(), explained=everything)
         bare = bare_profiles(store, chosen)
     if as_json:
         print_json(found)
@@ -115,7 +116,7 @@ def genesis(
             for profile in chosen:
                 transaction.forget_genesis(profile.name, names)
         for profile in chosen:
-            count_profile(store, profile, datetime.now(UTC))
+            count_profile(store, profile, present())
     if as_json:
         print_json(found)
         return
@@ -131,7 +132,7 @@ def _explain(profiles: list[Profile], name: str, instant: str, *, as_json: bool)
     from market_assets.fill.story import story_of  # noqa: PLC0415 - a help text needs no polars
 
     (symbol,) = symbols_of(profiles, name) or [name]
-    ts, now = _instant("--explain", instant), datetime.now(UTC)
+    ts, now = _instant("--explain", instant), present()
     with store_to_read() as store, store.reading(f"explaining {symbol}") as view:
         stories = [
             story_of(view, profile, timeframe, symbol, ts, now=now)

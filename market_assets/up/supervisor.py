@@ -138,7 +138,7 @@ class Supervisor:
             self._catch_signals(stack)
             self._last = read_state(self._home)
             stack.enter_context(live_at(self._home / _ALIVE_FILE))
-            self._log = Log(self._home / "logs" / "up.log")
+            self._log = Log(self._home / "log" / "up.log")
             stack.callback(self._log.close)
             self._prepare_universe()
             self._begin(listener.fileno())

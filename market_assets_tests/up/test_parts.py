@@ -161,7 +161,7 @@ def test_a_universe_file_that_changes_is_a_candidate_once_it_is_written(tmp_path
 
 
 def test_the_log_is_bounded_and_a_full_disk_ends_nothing(tmp_path: Path) -> None:
-    log = Log(tmp_path / "logs" / "up.log")
+    log = Log(tmp_path / "log" / "up.log")
     for number in range(FILES * BYTES // 1000 + 5000):
         log.write(f"{number:0999}")
     sizes = [path.stat().st_size for path in (tmp_path / "log").iterdir()]

@@ -203,7 +203,7 @@ def test_a_changed_universe_is_taken_over_and_a_faulty_one_is_not(
     assert state.faults == []
     assert state.taken_over_at is not None
     assert len(state.restarts) == 1
-    log = (home / "logs" / "up.log").read_text()
+    log = (home / "log" / "up.log").read_text()
     assert "up: the universe has changed: profile later is new: BBB; 1h." in log
 
 

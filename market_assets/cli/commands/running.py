@@ -59,7 +59,7 @@ def up(
             _print_json(facts)
             return
         _print(f"[bold]market_assets[/] {escape(facts['url'])}  home {escape(facts['home'])}")
-        _print(f"universe {escape(facts['universe'])}  log {escape(facts['home'])}/logs/up.log  Ctrl-C ends it.")
+        _print(f"universe {escape(facts['universe'])}  log {escape(facts['home'])}/log/up.log  Ctrl-C ends it.")
 
     raise typer.Exit(Supervisor(options, say, lambda: datetime.now(UTC)).run(ready))
 

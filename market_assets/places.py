@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from market_assets.errors import StoreError, UniverseError
+from market_assets.practice.ground import KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+PACKAGED = Path(__file__).with_name("universe.yaml")
+"""The practice universe, written for the day that `practice.ground` names."""
 
 UNIVERSE_VARIABLE = "MARKET_ASSETS_UNIVERSE"
 HOME_VARIABLE = "MARKET_ASSETS_HOME"
@@ -44,7 +48,7 @@ def universe_path(
 
     Args:
         path: The file; without it the one that `MARKET_ASSETS_UNIVERSE` names, without that the
-            packaged one.
+            practice universe: as the home keeps it, or the packaged one.
         environ: Where that variable is taken from.
         must_exist: Whether a file that is not there is an error.
 
@@ -52,10 +56,13 @@ def universe_path(
         UniverseError: There is no such file, and it must exist.
     """
     origin = ""
+    given = path is not None
     if path is None and (named := environ.get(UNIVERSE_VARIABLE)):
         path = Path(named)
         origin = f" (the environment variable {UNIVERSE_VARIABLE} names it)"
-    path = Path(__file__).with_name("universe.yaml") if path is None else path.expanduser().absolute()
+    path = PACKAGED if path is None else path.expanduser().absolute()
+    if path == PACKAGED and not given and (kept := home(environ) / KEPT).is_file():
+        return kept
     if must_exist and not path.is_file():
         advice = "write one, or leave it out for the packaged universe"
         raise UniverseError(path, [f"there is no such file{origin}; {advice}"])

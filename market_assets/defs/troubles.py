@@ -19,6 +19,8 @@ CHECK = "nothing_wrong"
 
 _VERSION_TAG = "dagster/data_version"
 
+_A_DAY = len("2025-01-01")
+
 
 def troubles_asset() -> dg.AssetSpec:
     """The page in the UI. It is made of nothing and has no automation: it is news, written when they change."""
@@ -121,4 +123,7 @@ def _markdown(alert: Alert, redact: Callable[[str], str]) -> str:
     """A trouble as the page shows it."""
     kind = alert.kind.value.replace("_", " ")
     head = f"**{alert.level} {kind}**: {alert.summary}, since {minute(alert.opened_at)}"
-    return redact("\n".join([head, *(f"- {line}" for line in alert.details), f"\nNext: {next_step(alert)}."]))
+    # Days stand in a row, sentences below one another.
+    days = [line for line in alert.details if len(line) <= _A_DAY]
+    lines = [", ".join(days)] * bool(days) + [line for line in alert.details if len(line) > _A_DAY]
+    return redact("\n".join([head, "", *(f"- {line}" for line in lines), f"\nNext: {next_step(alert)}."]))

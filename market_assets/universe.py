@@ -62,8 +62,8 @@ _SCHEMAS = {
     "information_schema", "main", "market", "memory", "ops", "pg_catalog", "platform", "system", "temp",
 }  # fmt: skip
 RESERVED_NAMES = _SCHEMAS | set(_SQL_WORDS.split())
-"""Names that no profile can have: schemas and catalogs of the store, the group of the assets that are about the platform
-itself, and words that SQL would have to quote."""
+"""Names that no profile can have: schemas and catalogs of the store, the group of the assets that
+are about the platform itself, and words that SQL would have to quote."""
 
 
 def _empty_if_none(value: object) -> object:
@@ -1105,7 +1105,7 @@ def _check_export(entries: _Entries, document: Document) -> None:
 
 
 def _check_channels(alerts: AlertSettings, document: Document) -> None:
-    """Each channel is a URL that apprise can send to; nothing of it is shown, as any part may be a secret."""
+    """Each channel is a URL that apprise can send to; none is shown: any part may be a secret."""
     if not alerts.channels:
         return
     # It takes a fifth of a second: only who is to be told pays for it.

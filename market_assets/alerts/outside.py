@@ -1,8 +1,8 @@
-"""What is kept of the store beside it, in a small JSON file: which store it was, and the troubles of the file itself.
+"""What is kept of the store beside it, in a small JSON file: which store it was, and its troubles.
 
-The alerts are in the store. That it cannot be opened, or is another one, has to be known without it: `market.witness.json` holds
-the newest mark of the store that was seen, since when backlogs have stood still, and the alerts of Kind.STORE, so that each is
-told once.
+The alerts are in the store. That it cannot be opened, or is another one, has to be known without
+it: `market.witness.json` holds the newest mark of the store that was seen, since when backlogs have
+stood still, and the alerts of Kind.STORE, so that each is told once.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ class Notes:
     Attributes:
         store: The newest mark that was seen.
         change: What has become of it, until it is healed or accepted.
-        backlogs: By profile and asset, how many partitions were never filled, and since when it is not fewer.
+        backlogs: By profile and asset, how many partitions were never filled, and since when they
+            are not fewer.
         busy_since: Since when the store could not be had; None while it can.
         alerts: The alerts of the store itself that go on, or whose end is still to be told.
     """
@@ -199,7 +200,10 @@ def _continues(before: StoreMark, mark: StoreMark) -> bool:
 
 
 def _put_back(change: Change, mark: StoreMark) -> bool:
-    """Whether the store that was gone is there again; an older copy that is filled anew has commits of today."""
+    """Whether the store that was gone is there again.
+
+    An older copy that is filled anew has commits of today.
+    """
     untouched = mark.committed_at is not None and mark.committed_at <= change.since
     return untouched and _continues(change.was, mark)
 

@@ -345,14 +345,16 @@ def tick_beats(
     Args:
         instance: The instance that keeps the ticks.
         names: Of which sensors and schedules.
-        memory: What this has found before, kept by the caller: the ticks of one that has not moved are not read again.
+        memory: What this has found before, kept by the caller: the ticks of one that has not moved
+            are not read again.
     """
     found: dict[str, Beat] = {}
     memory = {} if memory is None else memory
     for state in instance.all_instigator_state():
         if state.name in names:
             known, beat = memory.get(state.instigator_origin_id, (None, None))
-            # A sensor's data change with each tick, at its begin and at its end; a schedule's once an hour.
+            # A sensor's data change with each tick, at its begin and at its end; a schedule's
+            # once an hour.
             moved = (state.instigator_data, state.status)
             if known != moved or not isinstance(state.instigator_data, SensorInstigatorData):
                 beat = _last_tick(instance, state)
@@ -381,7 +383,7 @@ def _first_line(messages: Sequence[str]) -> str:
 
 
 def wake_sensors(instance: DagsterInstance, names: Collection[str] | None = None) -> None:
-    """Forget when sensors ticked last, so that the daemon ticks them as soon as it looks; their cursors stay.
+    """Forget when sensors ticked last, so that the daemon ticks them at once; cursors stay.
 
     Args:
         instance: The instance that keeps the moments.

@@ -1588,9 +1588,10 @@ class Store:
 
     def _prepare(self, purpose: str) -> None:
         """Check once per process, before anything is touched, that the file is ours; make or upgrade it if it is older."""
-        if self.path.exists() and self._verified == self.path.stat().st_ino:
+        present = _inode(self.path)
+        if present is not None and self._verified == present:
             return
-        if self.path.exists():
+        if present is not None:
             version = self._version(purpose)
             if version > VERSION:
                 raise StoreError(
@@ -1604,7 +1605,7 @@ class Store:
         # What is left of a copy that a killed process had begun.
         self.path.resolve().with_name(f"{self.path.name}.new").unlink(missing_ok=True)
         # Another file may take its place, such as an older copy.
-        self._verified = self.path.stat().st_ino
+        self._verified = _inode(self.path)
 
     def _make(self, purpose: str) -> None:
         """Make an empty store beside its place and move it there whole: whoever dies meanwhile leaves no half a store."""
@@ -1712,6 +1713,14 @@ def _bounds(window: Window) -> tuple[datetime, datetime]:
 def _naive(instant: datetime) -> datetime:
     """An aware instant as DuckDB's TIMESTAMP holds it: UTC without a zone."""
     return instant.astimezone(UTC).replace(tzinfo=None)
+
+
+def _inode(path: Path) -> int | None:
+    """Which file lies at a path; None where there is none."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None
 
 
 def _log_of(path: Path) -> Path:

@@ -106,6 +106,15 @@ def _duration(value: object) -> timedelta:
     return duration
 
 
+def _up_to(days: int) -> AfterValidator:
+    def check(duration: timedelta) -> timedelta:
+        if duration > timedelta(days=days):
+            raise ValueError(f"is more than {days}d, after which Dagster deletes them by itself")
+        return duration
+
+    return AfterValidator(check)
+
+
 def _rising(bounds: tuple[timedelta, timedelta]) -> tuple[timedelta, timedelta]:
     if bounds[0] > bounds[1]:
         raise ValueError("the first wait must not be longer than the longest; write [first, longest], such as [1m, 1h]")
@@ -200,10 +209,14 @@ class CheckSettings(_Model):
     Attributes:
         jitter: The share of the timeframe within which a bar that opens off the grid is moved onto it.
         severity: What an open gap of each priority makes of the continuity check.
+        failed_above: A partition is red when more than this share of its bars is missing, such as
+            5% or 0.05. A symbol that has nothing at all does not count while half of them have
+            something; its check fails by its name.
     """
 
     jitter: float = Field(default=0.1, ge=0, lt=0.5)
     severity: Annotated[dict[Priority, Severity], AfterValidator(lambda given: _SEVERITY | given)] = _SEVERITY
+    failed_above: Share = Field(default=0.05, ge=0, le=1)
 
 
 class RepairSettings(_Model):
@@ -422,6 +435,46 @@ class ExportSettings(_Model):
         return home / Path(self.folder).expanduser()
 
 
+class RetentionSettings(_Model):
+    """How long bookkeeping is kept; candles and what is known of them are not part of it.
+
+    What the present state of a partition, a check, an asset or a profile rests on stays, however
+    old it is.
+
+    Attributes:
+        runs: Dagster's runs that did not fail, with their logs and files.
+        failed_runs: Dagster's runs that failed, and its backfills.
+        ticks: Ticks of sensors and schedules that found nothing to do.
+        busy_ticks: Ticks that started a run or failed.
+        evaluations: What Dagster notes of automation conditions each time that it looks.
+        events: How many of the newest materializations of each partition, and of the newest
+            evaluations of each check of a partition, are kept while they are younger than `runs`.
+        observations: How many of the newest observations of each asset are kept, and of the newest
+            materializations of an asset without partitions.
+        update_jobs: Rows of `ops.jobs` of live updates; the last of each day is kept like any other.
+        jobs: Rows of `ops.jobs`.
+        alerts: Alerts that are over.
+        revisions: What bars were before they changed, and which absences were filled; null keeps
+            them forever.
+        logs: Log files of the home folder.
+        caches: Archives that a source has downloaded, and leftovers of what was broken off.
+    """
+
+    runs: Duration = timedelta(days=14)
+    failed_runs: Duration = timedelta(days=30)
+    ticks: Annotated[Duration, _up_to(7)] = timedelta(days=1)
+    busy_ticks: Annotated[Duration, _up_to(30)] = timedelta(days=7)
+    evaluations: Annotated[Duration, _up_to(30)] = timedelta(days=1)
+    events: int = Field(default=5, ge=1)
+    observations: int = Field(default=100, ge=1)
+    update_jobs: Duration = timedelta(days=2)
+    jobs: Duration = timedelta(days=90)
+    alerts: Duration = timedelta(days=90)
+    revisions: Duration | None = timedelta(days=1825)
+    logs: Duration = timedelta(days=14)
+    caches: Duration = timedelta(days=30)
+
+
 class PartitionSettings(_Model):
     """How long the partitions of a profile are, below one day and from one day on."""
 
@@ -563,6 +616,7 @@ class Universe(_Model):
         alerts: Who is told of troubles.
         markets: The matrix of returns across profiles.
         export: What is kept as Parquet files besides; None where nothing is.
+        retention: How long bookkeeping is kept.
         limits: The server that the sources' limits are kept on for all machines that use it; neither shown nor dumped. Without one, a file
             is used by the processes of this one.
         secrets: The `${NAME}` that each filled-in value stands for; neither shown nor dumped.
@@ -574,6 +628,7 @@ class Universe(_Model):
     alerts: AlertSettings
     markets: MarketsSettings = MarketsSettings()
     export: ExportSettings | None = None
+    retention: RetentionSettings = RetentionSettings()
     limits: SkipValidation[str] | None = Field(default=None, exclude=True, repr=False)
     secrets: dict[str, str] = Field(exclude=True, repr=False)
 
@@ -612,6 +667,7 @@ def load_universe(path: Path | None = None, *, environ: Mapping[str, str] = os.e
         alerts=entries.alerts,
         markets=entries.markets,
         export=entries.export,
+        retention=entries.retention,
         limits=entries.limits,
         secrets=document.secrets,
     )
@@ -723,6 +779,7 @@ class _Entries(_Model):
     agreement: AgreementSettings = AgreementSettings()
     alerts: AlertSettings = AlertSettings()
     export: Annotated[ExportSettings | None, BeforeValidator(_empty_if_none)] = None
+    retention: RetentionSettings = RetentionSettings()
     limits: Annotated[str, PlainValidator(_text)] | None = None
 
 

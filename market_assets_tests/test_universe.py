@@ -521,7 +521,7 @@ def test_a_file_with_neither_sources_nor_profiles_lacks_both(problems: Problems)
     [
         (
             universe(top="profils: {}"),
-            "profils: is no key here; did you mean profiles? The keys are sources, profiles, repair, evidence, update, features, returns, markets, agreement, alerts, export, limits (line 2)",
+            "profils: is no key here; did you mean profiles? The keys are sources, profiles, repair, evidence, update, features, returns, markets, agreement, alerts, export, retention, limits (line 2)",
         ),
         (
             universe("calender: 24/7"),
@@ -1128,3 +1128,26 @@ def test_features_are_set_for_all_and_changed_key_by_key_for_one(load: Load):
 def test_a_feature_that_cannot_be_made_is_refused_with_its_place(problems: Problems, keys: str, problem: str):
     (found,) = problems(universe(keys))
     assert found.startswith(f"profiles.crypto.{problem}")
+
+
+def test_bookkeeping_is_kept_for_a_while_unless_the_file_says_otherwise(load: Load) -> None:
+    kept = load(universe()).retention
+    assert (kept.runs, kept.failed_runs, kept.events) == (timedelta(days=14), timedelta(days=30), 5)
+    assert kept.revisions == timedelta(days=1825)
+    chosen = load(universe(top="retention: {runs: 36h, events: 2, revisions: null}")).retention
+    assert (chosen.runs, chosen.events, chosen.revisions) == (timedelta(hours=36), 2, None)
+    assert chosen.ticks == timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("ticks: 8d", "retention.ticks: is more than 7d, after which Dagster deletes them by itself"),
+        ("runs: 0d", "retention.runs: 0d is no time at all"),
+        ("events: 0", "retention.events: should be greater than or equal to 1, not 0"),
+        ("job: 3d", "retention.job: is no key here; did you mean jobs?"),
+    ],
+)
+def test_a_retention_that_cannot_be_is_refused(problems: Problems, text: str, problem: str) -> None:
+    (found,) = problems(universe(top=f"retention: {{{text}}}"))
+    assert found.startswith(problem)

@@ -282,11 +282,13 @@ def enrichment(
         asset: What is made: derived candles, features, returns of a timeframe.
         status: How the newest job that has ended did so.
         when: When that job began (UTC).
-        failures: Why, by partition.
+        failures: Why, by partition; of one that succeeded what could not be made all the same, such
+            as a feature of a symbol.
     """
-    if status not in {"FAILED", "INCOMPLETE"}:
+    whats = {"FAILED": "failed", "INCOMPLETE": "left partitions out"}
+    if status not in whats and not failures:
         return []
-    what = "failed" if status == "FAILED" else "left partitions out"
+    what = whats.get(status, "could not make a part of it")
     reasons = [f"{partition}: {why}"[:_WIDTH] for partition, whys in failures.items() for why in whys]
     lines = (f"it began {minute(when)}", *reasons[: LINES - 1])
     return [

@@ -240,8 +240,9 @@ def store_troubles(view: Snapshot, universe: Universe, now: datetime) -> list[Tr
             found += silent_actions(profile.name, unheard(view.action_answers(profile.name), profile, now - _SILENCE))
         of_profile = pl.col("profile") == profile.name
         newest = derivations.filter(of_profile, pl.col("asset").is_in(_made(profile)))
-        for _, asset, status, when, failures in newest.iter_rows():
-            found += enrichment(profile.name, asset, status, when, json.loads(failures))
+        for _, asset, status, when, failures, faults in newest.iter_rows():
+            why = json.loads(failures) or json.loads(faults)
+            found += enrichment(profile.name, asset, status, when, why)
     return found
 
 

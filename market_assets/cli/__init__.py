@@ -14,7 +14,18 @@ import typer
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from market_assets.cli.commands import asking, auditing, filling, forgetting, listing, looking, research, running
+from market_assets.cli.commands import (
+    asking,
+    auditing,
+    filling,
+    forgetting,
+    keeping,
+    listing,
+    looking,
+    reading,
+    research,
+    running,
+)
 from market_assets.cli.console import ERR, harmless
 from market_assets.cli.faults import is_expected, keep_trace, sentence_of, trace_of
 
@@ -106,6 +117,9 @@ app.command()(research.returns)
 app.command()(research.export)
 app.command()(listing.validate)
 app.command()(forgetting.forget)
+app.command()(keeping.usage)
+app.command()(keeping.prune)
+app.command()(reading.snapshot)
 app.command()(asking.sources)
 app.command()(asking.probe)
 app.command("practice-vendor")(asking.practice_vendor)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import dagster as dg
@@ -16,22 +17,32 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 from dagster._core.events import RunFailureReason
 from dagster._core.scheduler.instigation import InstigatorType, SensorInstigatorData, TickStatus
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.dagster_run import FINISHED_STATUSES
+from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
+from dagster._core.storage.runs import SqliteRunStorage
+from dagster._core.storage.schedules import SqliteScheduleStorage
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
     PARTITION_NAME_TAG,
 )
 from dagster._core.types.dagster_type import Nothing
+from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from collections.abc import Set as AbstractSet
+    from contextlib import AbstractContextManager
 
     from dagster import DagsterInstance, ExecuteInProcessResult
     from dagster._core.scheduler.instigation import InstigatorState
+    from sqlalchemy.engine import Connection
 
 _HISTORY_PAGE = 500
+
+FINISHED = frozenset(FINISHED_STATUSES)
+"""The statuses of a run that has ended."""
 
 NO_VALUE: dg.DagsterType = Nothing
 """The type of an asset whose rows are in the store when its step ends, so that Dagster has nothing to keep of it."""
@@ -49,6 +60,12 @@ def range_of(tags: Mapping[str, str]) -> tuple[str, str] | None:
     if ASSET_PARTITION_RANGE_START_TAG not in tags:
         return None
     return tags[ASSET_PARTITION_RANGE_START_TAG], tags[ASSET_PARTITION_RANGE_END_TAG]
+
+
+def launcher_seen_at(instance: DagsterInstance) -> datetime | None:
+    """When the daemon that starts queued runs has shown itself last; None where there was none yet."""
+    heartbeat = instance.get_daemon_heartbeats().get(QueuedRunCoordinatorDaemon.daemon_type())
+    return None if heartbeat is None else datetime.fromtimestamp(heartbeat.timestamp, UTC)
 
 
 def latest_materializations(
@@ -304,3 +321,16 @@ def wake_sensors(instance: DagsterInstance) -> None:
         if isinstance(data, SensorInstigatorData):
             rested = data._replace(last_tick_timestamp=None, last_tick_start_timestamp=None)
             instance.update_instigator_state(state.with_data(rested))
+
+
+def sharded_log(instance: DagsterInstance) -> SqliteEventLogStorage | None:
+    """The event log, where it is SQLite with a file per run; else None."""
+    log = instance.event_log_storage
+    return log if isinstance(log, SqliteEventLogStorage) else None
+
+
+def database_of(storage: object) -> Callable[[], AbstractContextManager[Connection]] | None:
+    """What opens a transaction of Dagster's run or schedule storage; None where it is no SQLite."""
+    if isinstance(storage, (SqliteRunStorage, SqliteScheduleStorage)):
+        return storage.connect
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,6 +36,11 @@ class Clock(dg.ConfigurableResource[None]):
     def now(self) -> datetime:
         """The present instant, aware UTC."""
         return datetime.fromisoformat(self.fixed).astimezone(UTC) if self.fixed else datetime.now(UTC)
+
+    def wait(self, duration: timedelta) -> None:
+        """Let some time pass; a clock that stands still does not wait."""
+        if not self.fixed:
+            time.sleep(duration.total_seconds())
 
 
 class StoreResource(DuckDBResource):

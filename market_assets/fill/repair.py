@@ -248,7 +248,9 @@ class _Ledger:
 
     @classmethod
     def of(cls, dated: pl.DataFrame, now: datetime) -> _Ledger:
-        opened = dated.filter(pl.col("status") == State.OPEN)
+        # What a clock that was ahead has given up is as good as never asked for.
+        future = (pl.col("asked_at") > literal(now)).fill_null(value=False)
+        opened = dated.filter((pl.col("status") == State.OPEN) | future)
         due = opened.filter(pl.col("due_at").fill_null(literal(now)) <= literal(now))
         later = opened.group_by("partition").agg(pl.min("due_at"))
         return cls(

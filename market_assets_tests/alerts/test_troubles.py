@@ -119,6 +119,13 @@ def test_the_newest_derivation_that_did_not_succeed_is_a_trouble(status: str, *,
     assert len(enrichment("crypto", "features_1h", status, NOW, {})) == troubled
 
 
+def test_a_derivation_that_succeeded_without_one_feature_is_a_trouble_that_names_it() -> None:
+    faults = {"2025-02-27": ["BTC: rsi_14 could not be made: ValueError('no')"]}
+    (trouble,) = enrichment("crypto", "features_1h", "SUCCEEDED", NOW, faults)
+    assert trouble.summary == "the newest derivation could not make a part of it"
+    assert trouble.details[1] == "2025-02-27: BTC: rsi_14 could not be made: ValueError('no')"
+
+
 def test_each_missing_symbol_is_a_trouble_of_its_own() -> None:
     found = missing_symbols("crypto", M1, {"NOPE": 1440, "GONE": 2880})
     assert [one.subject for one in found] == ["GONE candles_1m", "NOPE candles_1m"]

@@ -38,6 +38,7 @@ from dagster._core.storage.partition_status_cache import get_and_update_asset_st
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS, create_db_conn_string
 from dagster._core.storage.tags import HIDDEN_TAG_PREFIX
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
 from dagster._daemon.sensor import get_elapsed
 from dagster._daemon.types import DaemonHeartbeat
 from dagster._utils.error import SerializableErrorInfo
@@ -52,6 +53,7 @@ from market_assets.defs.adapter import (
     daemon_beats,
     failed_evaluations,
     latest_materializations,
+    launcher_seen_at,
     partition_states,
     range_tags,
     tick_beats,
@@ -268,6 +270,14 @@ def test_a_listener_hears_of_every_materialization_while_the_run_goes_on(instanc
     job.execute_in_process(instance=instance, run_id=run_id, tags=range_tags(KEYS[0], KEYS[-1]), asset_selection=[KEY])
     assert heard == KEYS
     assert during == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_daemon_that_starts_runs_is_seen_by_its_heartbeat(instance: dg.DagsterInstance) -> None:
+    assert launcher_seen_at(instance) is None
+    at = datetime(2026, 3, 4, 12, tzinfo=UTC)
+    kind = QueuedRunCoordinatorDaemon.daemon_type()
+    instance.add_daemon_heartbeat(DaemonHeartbeat(at.timestamp(), kind, "here", []))
+    assert launcher_seen_at(instance) == at
 
 
 def test_the_sqlite_event_log_opens_every_file_by_the_method_that_ours_replaces(tmp_path: Path) -> None:

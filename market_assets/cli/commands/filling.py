@@ -131,10 +131,10 @@ def repair(
     asked = _asked(universe, profiles, None, (None, None), now)
 
     from market_assets.definitions import build_definitions  # noqa: PLC0415 - Dagster takes seconds to import
+    from market_assets.defs.follow import behind_runs  # noqa: PLC0415
     from market_assets.defs.keys import REPAIR  # noqa: PLC0415
     from market_assets.defs.repair import describe, look_everywhere, reopen, runs_of  # noqa: PLC0415
-    from market_assets.defs.runs import instance_at, plan_markets  # noqa: PLC0415
-    from market_assets.market_time.partitions import hull  # noqa: PLC0415
+    from market_assets.defs.runs import instance_at  # noqa: PLC0415
     from market_assets.sources.configured import sources_of  # noqa: PLC0415
     from market_assets.universe import home  # noqa: PLC0415
 
@@ -144,7 +144,6 @@ def repair(
             for profile in asked.profiles:
                 reopen(store, profile)
         plans: list[tuple[RangeRun, dict[str, Any]]] = []
-        repaired: dict[str, Window] = {}
         told: dict[str, str] = {}
         troubled = 0
         for profile in asked.profiles:
@@ -153,21 +152,28 @@ def repair(
             )
             told |= {f"{profile.name} {timeframe}": describe(look) for timeframe, look in looks.items()}
             troubled += sum(len(look.troubled) for look in looks.values())
-            planned = runs_of(profile, looks, now)
-            plans += planned
-            if planned:
-                repaired[profile.name] = hull([part for run, _ in planned for part in run.ends(profile)])
-        plans += [(run, {}) for run in plan_markets(universe, repaired, now)]
+            plans += runs_of(profile, looks)
+        behind = list(behind_runs(store, universe, asked.profiles, now))
+        for run in behind:
+            span = f"{run.partitions[0]}..{run.partitions[-1]}"
+            told[f"{run.profile} {run.family} {' '.join(run.timeframes)} {span}"] = "is behind its candles"
         if not as_json:
             for name, words in told.items():
                 OUT.print(f"[bold]{name}[/] {escape(words)}", highlight=False, soft_wrap=True)
         if dry_run:
             if as_json:
-                answer = {"troubled": troubled, "repairs": len(plans), "found": told}
+                answer = {"troubled": troubled, "repairs": len(plans) + len(behind), "found": told}
                 print_json({**places_of(universe), **answer})
-            raise typer.Exit(INCOMPLETE if troubled else 0)
+            raise typer.Exit(INCOMPLETE if troubled or behind else 0)
+        definitions = build_definitions(universe)
         with Progress(quiet=as_json) as progress:
-            failed = _execute(build_definitions(universe), instance, plans, asked, trigger=REPAIR, progress=progress)
+            failed = _execute(definitions, instance, plans, asked, trigger=REPAIR, progress=progress)
+            tried: set[RangeRun] = set()
+            # What is made of what was made is behind only then: days, weeks, returns.
+            while runs := [run for run in behind_runs(store, universe, asked.profiles, now) if run not in tried]:
+                tried |= set(runs)
+                later: list[tuple[RangeRun, dict[str, Any]]] = [(run, {}) for run in runs]
+                failed += _execute(definitions, instance, later, asked, trigger=REPAIR, progress=progress)
         causes = _causes(instance, failed)
     _finish(asked, causes, now, wide=wide, as_json=as_json)
 
@@ -348,8 +354,9 @@ def _finish(asked: _Asked, causes: dict[str, str], now: datetime, *, wide: bool,
         print_matrix(judged, wide=wide, title=title)
     if not complete:
         _print_failures(failures, count, wide=wide)
-    for run_id, cause in broken.items():
-        ERR.print(f"[red]run {run_id[:8]} broke off[/]: {escape(cause)}", highlight=False, soft_wrap=True)
+    for cause, runs in _by_cause(broken).items():
+        who = f"{len(runs)} runs" if len(runs) > 1 else f"run {runs[0][:8]}"
+        ERR.print(f"[red]{who} broke off[/]: {escape(cause)}", highlight=False, soft_wrap=True)
     if not complete:
         OUT.print(
             "What is missing: [bold]market-assets gaps[/]. To ask for it again: the same command; it asks for nothing else."
@@ -397,6 +404,14 @@ def _failures(causes: dict[str, str]) -> tuple[list[dict[str, Any]], int, dict[s
     count = sum(details[run_id].get("partitions_failed", 0) for run_id in fills)
     broken = {run_id: cause for run_id, cause in causes.items() if not details.get(run_id, {}).get("partitions_failed")}
     return failures, count, broken
+
+
+def _by_cause(broken: dict[str, str]) -> dict[str, list[str]]:
+    """The runs that broke off, by what each says of why."""
+    causes: dict[str, list[str]] = {}
+    for run_id, cause in broken.items():
+        causes.setdefault(cause, []).append(run_id)
+    return causes
 
 
 def _print_failures(failures: list[dict[str, Any]], count: int, *, wide: bool) -> None:

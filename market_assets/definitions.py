@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -20,8 +20,10 @@ from market_assets.defs.resources import Clock, Sources, StoreResource
 from market_assets.defs.retention import EVERY as DAILY
 from market_assets.defs.retention import retention_schedule
 from market_assets.defs.returns import markets_returns, profile_returns
+from market_assets.defs.troubles import troubles_asset, troubles_check
 from market_assets.defs.updates import update_schedule
 from market_assets.enrich.made import made_in
+from market_assets.market_time.clock import present
 from market_assets.market_time.timeframes import midnight
 from market_assets.universe import Universe, home, load_universe
 
@@ -43,9 +45,9 @@ def build_definitions(universe: Universe, *, overrides: Mapping[str, Any] | None
         **(overrides or {}),
     }
     clock = resources["clock"]
-    now = clock.now() if isinstance(clock, Clock) else datetime.now(UTC)
+    now = clock.now() if isinstance(clock, Clock) else present()
     profiles = universe.profiles.values()
-    assets: list[dg.AssetsDefinition] = []
+    assets: list[dg.AssetsDefinition | dg.AssetSpec] = [troubles_asset()]
     with warnings.catch_warnings():
         # Partitioned checks are in preview and backfill policies in beta: Dagster is pinned, and the contract tests watch them.
         warnings.simplefilter("ignore", dg.PreviewWarning)
@@ -73,6 +75,7 @@ def build_definitions(universe: Universe, *, overrides: Mapping[str, Any] | None
     watched |= {retention.name: DAILY}
     return dg.Definitions(
         assets=assets,
+        asset_checks=[troubles_check(universe)],
         resources=resources,
         # One process a run: a fill has its own concurrency, and a process a step costs seconds each.
         executor=dg.in_process_executor,

@@ -21,6 +21,10 @@ class UniverseError(MarketAssetsError):
         super().__init__(f"{path}: {count}\n{lines}")
 
 
+class ClockError(MarketAssetsError):
+    """The environment sets a clock that cannot be read."""
+
+
 class CalendarError(MarketAssetsError):
     """A calendar's name is unknown, or a window lies outside the years that the calendar knows."""
 
@@ -60,19 +64,8 @@ class ExportError(MarketAssetsError):
 
 
 class StoreError(MarketAssetsError):
-    """The DuckDB store cannot be opened, read or written.
-
-    Attributes:
-        busy: True when somebody else has held it for too long: nothing is wrong with the file.
-    """
-
-    def __init__(self, message: str, *, busy: bool = False) -> None:
-        self.busy = busy
-        super().__init__(message)
+    """The DuckDB store cannot be opened, read or written."""
 
 
 class StoreBusyError(StoreError):
     """Somebody else has had the store, or its file, for as long as this was willing to wait."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, busy=True)

@@ -21,6 +21,7 @@ from market_assets.sources.base import source_types, venue_of
 from market_assets.sources.practice import PracticeSettings
 from market_assets.sources.probe import listed_sources
 from market_assets.universe import (
+    PACKAGED,
     RESERVED_NAMES,
     AgreementSettings,
     Kind,
@@ -368,7 +369,7 @@ def test_the_real_universe_loads(shared: Path) -> None:
 
 
 def test_the_packaged_universe_has_all_four_kinds() -> None:
-    loaded = load_universe(environ={})
+    loaded = load_universe(PACKAGED, environ={})
     assert {profile.kind for profile in loaded.profiles.values()} == set(Kind)
     symbols = {name for profile in loaded.profiles.values() for name in profile.symbols}
     practice = PracticeSettings.model_validate(loaded.sources["practice"])
@@ -1087,6 +1088,19 @@ def test_evidence_and_updates_have_their_defaults_and_are_set_for_all_or_one(loa
 def test_a_cadence_that_no_clock_face_has_is_refused(problems: Problems, every: str):
     (found,) = problems(universe(f"update: {{every: {every}}}"))
     assert found.startswith("profiles.crypto.update.every: divides neither an hour into whole minutes")
+
+
+def test_a_channel_that_apprise_cannot_send_to_is_a_fault_with_its_line_and_without_its_words(load: Load):
+    with pytest.raises(UniverseError) as raised:
+        load(
+            universe(top='alerts: {channels: [nonsense-4711, "foo://${BOT}/1", "json://example.org/x"]}'),
+            BOT="very-secret",
+        )
+    first, second = raised.value.problems
+    assert first.startswith("alerts.channels[0]: is no URL of a service that apprise knows")
+    assert second.startswith("alerts.channels[1]: is no URL of a service that apprise knows")
+    assert "(line " in first
+    assert not any(word in str(raised.value) for word in ("4711", "very-secret", "foo"))
 
 
 def test_alert_channels_may_hold_secrets_and_are_not_shown(load: Load):

@@ -9,9 +9,8 @@ import sys
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from market_assets.errors import MarketAssetsError, UniverseError
+from market_assets.market_time.clock import present
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,7 +104,7 @@ def open_store() -> Store:
     from market_assets.store import Store  # noqa: PLC0415 - DuckDB is not needed for a help text
     from market_assets.universe import home  # noqa: PLC0415
 
-    return Store(home(), clock=lambda: datetime.now(UTC))
+    return Store(home(), clock=present)
 
 
 def has_store() -> bool:
@@ -138,26 +138,22 @@ def need_store() -> None:
 
 @contextmanager
 def store_to_read() -> Iterator[Store]:
-    """The store of the home folder for a command that only reads: where there is none, none is made.
+    """The store of the home folder for a command that only reads: where there is none, an empty one is read.
 
-    Such a command then looks at an empty store elsewhere, and says so.
+    While another program holds the store, its last copy is read, and it is said as of when.
 
     Raises:
         MarketAssetsError: No home is named, and the folder where the command runs has none.
     """
-    from market_assets.store import Store  # noqa: PLC0415 - DuckDB is not needed for a help text
+    from market_assets.store import LookingStore  # noqa: PLC0415 - DuckDB is not needed for a help text
     from market_assets.universe import home  # noqa: PLC0415
 
-    if has_store():
-        yield open_store()
-        return
-    ERR.print(
-        f"[yellow]{escape(str(home()))} holds no store yet[/]: market-assets backfill makes it.",
-        highlight=False,
-        soft_wrap=True,
-    )
-    with TemporaryDirectory() as folder:
-        yield Store(Path(folder), clock=lambda: datetime.now(UTC))
+    def tell(words: str) -> None:
+        ERR.print(f"[yellow]{escape(words)}[/]", highlight=False, soft_wrap=True)
+
+    if not has_store():
+        tell(f"{home()} holds no store yet: market-assets backfill makes it.")
+    yield LookingStore(home(), clock=present, tell=tell)
 
 
 def profiles_of(universe: Universe, names: list[str] | None) -> list[Profile]:
@@ -232,7 +228,7 @@ def matrix_now(profiles: list[Profile]) -> pl.DataFrame:
     from market_assets.fill.matrix import matrix_of  # noqa: PLC0415 - a help text needs no polars
 
     with store_to_read() as store:
-        return matrix_of(store, profiles, datetime.now(UTC))
+        return matrix_of(store, profiles, present())
 
 
 def is_healthy(matrix: pl.DataFrame) -> bool:

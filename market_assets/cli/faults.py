@@ -12,11 +12,11 @@ import sqlite3
 import tempfile
 import traceback
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from market_assets.errors import MarketAssetsError
+from market_assets.market_time.clock import present
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +80,7 @@ def _append(text: str, path: Path) -> Path:
     if path.exists() and path.stat().st_size > _LOG_BYTES:
         path.replace(path.with_suffix(".log.1"))
     with path.open("a") as file:
-        file.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ} process {os.getpid()}: {text.rstrip()}\n")
+        file.write(f"{present():%Y-%m-%d %H:%M:%SZ} process {os.getpid()}: {text.rstrip()}\n")
     return path
 
 

@@ -19,6 +19,7 @@ from market_assets.defs.resources import Clock, Sources, StoreResource
 from market_assets.defs.runs import RangeRun, fail_orphans, forgotten_runs, unfinished_runs
 from market_assets.errors import MarketAssetsError
 from market_assets.fill.judge import partition_key
+from market_assets.fill.lost import lost_partitions
 from market_assets.fill.repair import Launches, Pause, RepairPlan, RepairRun, Trouble, plan_repairs
 from market_assets.fill.series import calendar_of, series_of, unfinished_partitions
 from market_assets.fill.series import partitions_of as partitions_with_bars
@@ -136,7 +137,7 @@ def look_at(
     launches: Mapping[str, Launches],
     now: datetime,
 ) -> Look:
-    """Find the partitions in trouble and plan their repair: Dagster says what failed, the ledger what is missing.
+    """Find the partitions in trouble and plan their repair: Dagster says what failed, the store what is missing.
 
     Raises:
         StoreError: The store stayed busy, or cannot be read.
@@ -150,9 +151,11 @@ def look_at(
         dead = view.dead_symbols(profile.name, timeframe)
         noted = view.judged_partitions(profile.name, timeframe, list(profile.symbols))
         genesis = view.genesis(profile.name, timeframe)
+        # What the store does not know is not there, whatever Dagster remembers.
+        lost = lost_partitions(view, profile, timeframe, filled=states.materialized, now=now)
     series = [one.since(genesis.get(one.symbol)) for one in series_of(profile, now) if one.symbol not in dead]
     judged = believable(noted, now, "judged_at")
-    begun = states.materialized | set(judged["partition"])
+    begun = set(judged["partition"])
     filled = [one for one in partitions if one.key in begun]
     unfinished = unfinished_partitions(
         profile, timeframe, filled, series=series, judged=judged, until=now - profile.repair.every
@@ -167,7 +170,9 @@ def look_at(
     updated = {one.key for one in partitions[-NEWEST:]} & set(judged["partition"])
     troubled = {}
     for partition in partitions:
-        if partition.key in unfinished:
+        if partition.key in lost:
+            troubled[partition.key] = Trouble.LOST
+        elif partition.key in unfinished:
             troubled[partition.key] = Trouble.UNFINISHED
         elif partition.key in states.failed:
             troubled[partition.key] = Trouble.FAILED

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from market_assets.defs.adapter import launcher_seen_at, range_tags, was_interrupted
+from market_assets.defs.completeness import completeness_key
 from market_assets.defs.event_log import making
 from market_assets.defs.keys import (
     MANUAL,
@@ -28,6 +29,7 @@ from market_assets.fill.series import calendar_of
 from market_assets.market_time.calendars import ALWAYS_OPEN, load_calendar
 from market_assets.market_time.partitions import Partition, partitions_in
 from market_assets.market_time.timeframes import Window
+from market_assets.universe import HOME_VARIABLE, keep_practice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -192,6 +194,25 @@ def execute_asset(
     return run_id, _execute(definitions, instance, run_id, [key], tags={TRIGGER_TAG: trigger}, config=config)
 
 
+def execute_completeness(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, profiles: Sequence[str], *, trigger: str
+) -> list[str]:
+    """Count anew how complete some profiles are, in one run, so that their pages show what was just filled.
+
+    Returns:
+        The run's id if it failed.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed; the run has ended as a failed one.
+    """
+    if not profiles:
+        return []
+    run_id = str(uuid.uuid4())
+    keys = [completeness_key(profile) for profile in profiles]
+    success = _execute(definitions, instance, run_id, keys, tags={TRIGGER_TAG: trigger}, config={})
+    return [] if success else [run_id]
+
+
 def _execute(
     definitions: dg.Definitions,
     instance: dg.DagsterInstance,
@@ -250,7 +271,10 @@ def instance_at(home: Path) -> Iterator[dg.DagsterInstance]:
 
 
 def prepare_home(home: Path) -> None:
-    """Make a folder a Dagster home, and point this process and its children to it."""
+    """Make a folder a Dagster home, and point this process and its children to it.
+
+    Where no universe is named, the practice universe is kept in it, so that its days stand still.
+    """
     with making(home):
         target = home / "dagster.yaml"
         if not target.exists():
@@ -258,6 +282,7 @@ def prepare_home(home: Path) -> None:
             draft = home / ".dagster.yaml.unfinished"
             draft.write_text(files("market_assets").joinpath("dagster.yaml").read_text())
             draft.replace(target)
+    keep_practice({**os.environ, HOME_VARIABLE: str(home)})
     os.environ["DAGSTER_HOME"] = str(home)
 
 

@@ -95,6 +95,9 @@ MIGRATIONS = (
     ALTER TABLE ops.partitions ADD COLUMN made_of TIMESTAMP;
     UPDATE ops.partitions SET reported_at = changed_at;
     ALTER TABLE ops.coverage ADD COLUMN answered_from TIMESTAMP;
+    ALTER TABLE ops.store ADD COLUMN store_id VARCHAR;
+    ALTER TABLE ops.store ADD COLUMN commits BIGINT;
+    ALTER TABLE ops.store ADD COLUMN committed_at TIMESTAMP;
     """,
 )
 """Version N of the store is what the first N scripts make."""

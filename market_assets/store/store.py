@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import time
+import uuid
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -84,6 +85,21 @@ class Merged:
 
 
 @dataclass(frozen=True)
+class StoreMark:
+    """Which store a file is, and how far it has come.
+
+    Attributes:
+        store_id: Given at its making, and never to another store.
+        commits: How many commits have judged partitions since; a copy has those of its day.
+        committed_at: When the last of them was (UTC); None before the first.
+    """
+
+    store_id: str
+    commits: int
+    committed_at: datetime | None
+
+
+@dataclass(frozen=True)
 class ActionsMerged:
     """What became of the recorded corporate actions when sources had answered.
 
@@ -104,12 +120,19 @@ class Snapshot:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._db = connection
 
-    def _frame(self, sql: str, *parameters: object) -> pl.DataFrame:
+    def _frame(self, sql: str, *parameters: object, **named: object) -> pl.DataFrame:
         # Not `sql`: with parameters that makes Python values of all of a result first, forty times slower.
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Arrow output", category=UserWarning)  # duckdb 2 advises `sql`
-            found = pl.from_arrow(self._db.execute(sql, list(parameters)).to_arrow_table())
+            found = pl.from_arrow(self._db.execute(sql, named or list(parameters)).to_arrow_table())
         return found if isinstance(found, pl.DataFrame) else found.to_frame()
+
+    def mark(self) -> StoreMark:
+        """Which store this is, and how far it has come."""
+        ((store_id, commits, at),) = self._db.execute(
+            "SELECT store_id, commits, committed_at FROM ops.store"
+        ).fetchall()
+        return StoreMark(store_id, commits, at and at.replace(tzinfo=UTC))
 
     def put_alerts(self, alerts: pl.DataFrame) -> None:
         """Add alerts, or replace those of the same alert_id: all columns of `ops.alerts`."""
@@ -365,6 +388,59 @@ class Snapshot:
         ).fetchall()
         return {(profile, label): text for profile, label, text in rows}
 
+    def partitions(self, profile: str, timeframe: str) -> set[str]:
+        """The keys of every partition that was ever judged: those of which something is known."""
+        rows = self._db.execute(
+            "SELECT DISTINCT partition FROM ops.partitions WHERE profile = ? AND timeframe = ?",
+            [profile, timeframe],
+        ).fetchall()
+        return {partition for (partition,) in rows}
+
+    def shrunk(
+        self,
+        profile: str,
+        timeframe: Timeframe,
+        symbols: Sequence[str],
+        length: str,
+        since: datetime | None = None,
+    ) -> pl.DataFrame:
+        """Partitions that hold fewer candles than were stored in them: somebody has deleted rows.
+
+        Counts the candle table itself: 10 M candles in 0.1 s, the newest days in 2 ms.
+
+        Args:
+            profile: The profile's name.
+            timeframe: The candles' timeframe.
+            symbols: Whose candles.
+            length: How long a partition is: day or month.
+            since: Only partitions that begin at this instant or later; None for all of them.
+
+        Returns:
+            partition, symbol, stored (as it was judged), there (what is left of it).
+        """
+        start = None if since is None else _naive(since)
+        first = "ts::DATE" if length == "day" else f"date_trunc('{length}', ts)"
+        newest = "" if start is None else "WHERE ts >= $start"
+        # Without its table a series has lost all.
+        counted = (
+            "SELECT symbol, strftime(first, '%Y-%m-%d') AS partition, there FROM ("
+            f"SELECT symbol, {first} AS first, count(*) AS there "
+            f"FROM {candle_table(profile, timeframe)} {newest} GROUP BY ALL)"
+            if self.has_candles(profile, timeframe)
+            else "SELECT NULL::VARCHAR AS symbol, NULL::VARCHAR AS partition, 0 AS there WHERE FALSE"
+        )
+        return self._frame(
+            f"WITH counted AS ({counted}) SELECT p.partition, p.symbol, p.stored, coalesce(c.there, 0) AS there "
+            "FROM ops.partitions p LEFT JOIN counted c USING (partition, symbol) "
+            "WHERE p.profile = $profile AND p.timeframe = $timeframe AND list_contains($symbols, p.symbol) "
+            "AND p.partition >= coalesce(strftime($start::TIMESTAMP, '%Y-%m-%d'), '') "
+            "AND p.stored > coalesce(c.there, 0) ORDER BY ALL",
+            profile=profile,
+            timeframe=str(timeframe),
+            symbols=list(symbols),
+            start=start,
+        )
+
     def judged_at(self, profile: str, timeframe: Timeframe, partitions: Sequence[str]) -> dict[str, datetime]:
         """Until when each of some partitions has been judged; one that never was is left out."""
         rows = self._db.execute(
@@ -521,8 +597,8 @@ class Snapshot:
     def absences(self, statuses: Sequence[str]) -> pl.DataFrame:
         """The rows of the ledger of absences with one of some statuses, of all profiles, in no particular order."""
         return self._frame(
-            "SELECT profile, symbol, timeframe, first_ts, last_ts, bars, status, attempts, first_seen, asked_at, reason "
-            "FROM ops.gaps WHERE list_contains(?, status)",
+            "SELECT profile, symbol, timeframe, first_ts, last_ts, bars, status, attempts, failures, confirmed_at, "
+            "first_seen, asked_at, reason FROM ops.gaps WHERE list_contains(?, status)",
             list(statuses),
         )
 
@@ -962,6 +1038,8 @@ class Transaction(Snapshot):
                 "AND p.partition = j.partition AND p.symbol = j.symbol"
             )
             self._db.execute("INSERT INTO ops.partitions BY NAME SELECT * FROM judged")
+        # By this a store that was deleted, or restored from an older copy, is told from this one.
+        self._db.execute("UPDATE ops.store SET commits = commits + 1, committed_at = ?", [self._now])
 
     def versions(self, profile: str, timeframe: str, partitions: Sequence[str]) -> dict[str, str]:
         """What each of some judged partitions is known by until its candles, or what is known of the absent ones, change: the instant of the last change."""
@@ -1210,7 +1288,7 @@ class Store:
         self.path = home / "market.duckdb"
         self._clock = clock
         self._patience = patience
-        self._verified = False
+        self._verified: int | None = None
         # A folder that is not there is made by the first who writes.
         there = next(folder for folder in (home, *home.absolute().parents) if folder.exists())
         if not there.is_dir() or (there != home and not os.access(there, os.W_OK | os.X_OK)):
@@ -1244,6 +1322,7 @@ class Store:
             try:
                 yield Snapshot(connection)
             except duckdb.Error as error:
+                self._verified = None
                 raise StoreError(f"{purpose}: {self.path} could not be read: {_first_line(error)}") from error
             finally:
                 close_file(self.path, connection)
@@ -1383,6 +1462,7 @@ class Store:
                 yield Transaction(connection, self._clock())
                 connection.commit()
             except duckdb.Error as error:
+                self._verified = None
                 raise StoreError(
                     f"{purpose}: {self.path} could not be written: {_first_line(error)}. Nothing of this step was stored; "
                     "mend the cause and run it again."
@@ -1457,6 +1537,7 @@ class Store:
     def _refused(self, wait: _Wait, error: duckdb.Error) -> Hindrance:
         """Who has the file open, as long as it is worth while to wait for them."""
         if "Could not set lock on file" not in str(error):
+            self._verified = None
             raise StoreError(
                 f"{wait.path} cannot be opened: {_first_line(error)}. Give this user access to it, make room on its disk or "
                 "move it away, or set MARKET_ASSETS_HOME to another folder. Nothing was changed."
@@ -1502,7 +1583,7 @@ class Store:
 
     def _prepare(self, purpose: str) -> None:
         """Check once per process, before anything is touched, that the file is ours; make or upgrade it if it is older."""
-        if self._verified and self.path.exists():
+        if self.path.exists() and self._verified == self.path.stat().st_ino:
             return
         if self.path.exists():
             version = self._version(purpose)
@@ -1517,7 +1598,8 @@ class Store:
             self._make(purpose)
         # What is left of a copy that a killed process had begun.
         self.path.resolve().with_name(f"{self.path.name}.new").unlink(missing_ok=True)
-        self._verified = True
+        # Another file may take its place, such as an older copy.
+        self._verified = self.path.stat().st_ino
 
     def _make(self, purpose: str) -> None:
         """Make an empty store beside its place and move it there whole: whoever dies meanwhile leaves no half a store."""
@@ -1550,8 +1632,13 @@ class Store:
             connection.execute(script)
         # Its text is this version's, too.
         _view_completeness(connection)
+        rows = connection.execute("SELECT store_id, commits, committed_at FROM ops.store").fetchall()
+        store_id, commits, committed_at = rows[0] if rows else (None, None, None)
         connection.execute("DELETE FROM ops.store")
-        connection.execute("INSERT INTO ops.store VALUES (?, ?)", [VERSION, _naive(self._clock())])
+        connection.execute(
+            "INSERT INTO ops.store VALUES (?, ?, ?, ?, ?)",
+            [VERSION, _naive(self._clock()), store_id or uuid.uuid4().hex, commits or 0, committed_at],
+        )
         connection.commit()
 
     @contextmanager
@@ -1599,7 +1686,7 @@ def _view_completeness(connection: duckdb.DuckDBPyConnection, *, without: str = 
     ).fetchall()
     if tables:
         connection.execute(create_completeness_view(tables))
-    elif without:
+    else:
         connection.execute("DROP VIEW IF EXISTS ops.completeness")
 
 

@@ -19,7 +19,7 @@ from market_assets.defs.runs import RangeRun, execute
 from market_assets.enrich.derive import Derive
 from market_assets.market_time.timeframes import Timeframe, Window
 from market_assets.store import Store
-from market_assets.universe import load_universe
+from market_assets.universe import PACKAGED, load_universe
 from market_assets_tests.defs.ground import Follower
 
 if TYPE_CHECKING:
@@ -33,14 +33,21 @@ CLOCK = Clock(fixed="2026-01-01T00:00:00+00:00")
 
 
 def packaged() -> dg.Definitions:
-    return build_definitions(load_universe(environ={}), overrides={"clock": CLOCK})
+    """The definitions of the packaged universe as it is written, with an end: without one there is a partition more each day."""
+    universe = load_universe(PACKAGED, environ={})
+    ends = {"crypto": date(2025, 12, 1)}
+    profiles = {
+        name: profile.model_copy(update={"end": ends.get(name, date(2025, 11, 29))})
+        for name, profile in universe.profiles.items()
+    }
+    return build_definitions(universe.model_copy(update={"profiles": profiles}), overrides={"clock": CLOCK})
 
 
 def described(definitions: dg.Definitions) -> str:
     """What the definitions hold, a paragraph for all assets that are alike, in words that a change can be read from."""
     graph = definitions.resolve_asset_graph()
     alike: dict[tuple[str, ...], list[str]] = {}
-    for key in sorted(graph.get_all_asset_keys(), key=_shortest_first):
+    for key in sorted(graph.materializable_asset_keys, key=_shortest_first):
         node = graph.get(key)
         policy, partitions = node.backfill_policy, node.partitions_def
         stretch = "no partitions"
@@ -62,6 +69,9 @@ def described(definitions: dg.Definitions) -> str:
         alike.setdefault(paragraph, []).append(key.to_user_string())
     lines = [line for paragraph, names in alike.items() for line in (" ".join(names), *paragraph, "")]
     repository = definitions.get_repository_def()
+    for key in sorted(graph.external_asset_keys):
+        checks = ", ".join(sorted(check.name for check in graph.get(key).check_keys))
+        lines.append(f"made by no run: {key.to_user_string()}; group {graph.get(key).group_name}; checks {checks}")
     lines += [
         f"schedule {schedule.name}: {schedule.default_status.value}, {schedule.cron_schedule}"
         for schedule in repository.schedule_defs
@@ -89,7 +99,7 @@ def test_the_packaged_universe_makes_these_assets() -> None:
 def test_every_asset_says_what_it_is_and_what_its_columns_mean() -> None:
     definitions = packaged()
     graph = definitions.resolve_asset_graph()
-    for key in graph.get_all_asset_keys():
+    for key in graph.materializable_asset_keys:
         node = graph.get(key)
         assert node.description
         assert len(node.description) > 100, key
@@ -137,7 +147,7 @@ def test_the_universe_that_the_environment_names_is_the_one_that_is_loaded(
     from market_assets.definitions import defs  # noqa: PLC0415 - it reads the environment
 
     found = {key.to_user_string() for key in defs().resolve_asset_graph().get_all_asset_keys()}
-    assert found == {"mine/candles_1m", "mine/completeness"}
+    assert found == {"mine/candles_1m", "mine/completeness", "platform/troubles"}
 
 
 def test_a_month_that_begins_before_its_profile_is_made_of_the_days_that_there_are() -> None:

@@ -20,7 +20,14 @@ from dagster._daemon.types import DaemonHeartbeat
 from market_assets.defs.adapter import range_tags
 from market_assets.defs.partitions import partitions_of
 from market_assets.defs.repair import in_flight
-from market_assets.defs.runs import fail_orphans, failure_of, instance_at, plan_backfill, prepare_home, unfinished_runs
+from market_assets.defs.runs import (
+    fail_orphans,
+    failure_of,
+    instance_at,
+    plan_backfill,
+    prepare_home,
+    unfinished_runs,
+)
 from market_assets.market_time.timeframes import Timeframe, Window, midnight
 from market_assets_tests.defs.ground import colours
 from market_assets_tests.defs.toy import DAYS, KEY, KEYS, fills, run

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +25,7 @@ from market_assets.cli.console import (
     wrong,
 )
 from market_assets.errors import SourceError
+from market_assets.market_time.clock import present
 
 if TYPE_CHECKING:
     from market_assets.sources.probe import Probe
@@ -77,7 +77,7 @@ def probe(
         raise wrong(f"--timeframe {timeframe}: {source} has {', '.join(there)}")
     named = own_name(universe, source, symbol, profile)
     try:
-        found = asyncio.run(probe(asked, named, chosen, count=bars, now=datetime.now(UTC)))
+        found = asyncio.run(probe(asked, named, chosen, count=bars, now=present()))
     except SourceError as error:
         raise SourceError(universe.redact(str(error))) from None
     if as_json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -25,6 +25,7 @@ from market_assets.cli.console import (
     store_to_read,
     universe_here,
 )
+from market_assets.market_time.clock import present
 
 if TYPE_CHECKING:
     import polars as pl
@@ -54,7 +55,7 @@ def jobs(
             store,
             limit=limit or (None if day else 20),
             since=midnight(day) if day else None,
-            now=datetime.now(UTC),
+            now=present(),
         )
     if as_json:
         print_json({**document, **places_of(universe)})
@@ -67,13 +68,31 @@ def jobs(
 def alerts(
     everything: Annotated[bool, typer.Option("--all", help="Also those that are over.")] = False,
     test: Annotated[bool, typer.Option("--test", help="Send a test message through each channel instead.")] = False,
+    accept: Annotated[
+        bool,
+        typer.Option(
+            "--accept-store",
+            help="Take the store that is there for the right one: no alert says any more that it was changed.",
+        ),
+    ] = False,
     wide: Wide = False,
     as_json: AsJson = False,
 ) -> None:
     """List the troubles that the alerts sensor saw at its last look, and whether somebody was told."""
-    from market_assets.alerts import try_channels  # noqa: PLC0415 - a help text needs no polars
+    from market_assets.alerts import Outside, try_channels  # noqa: PLC0415 - a help text needs no polars
+    from market_assets.alerts.watch import frame_of  # noqa: PLC0415
+    from market_assets.errors import StoreError  # noqa: PLC0415
+    from market_assets.universe import home  # noqa: PLC0415
 
     universe = universe_here(quiet=as_json)
+    outside = Outside(home(), universe, present)
+    if accept:
+        OUT.print(
+            "Accepted: the store that is there counts as the right one from now on."
+            if outside.accept()
+            else "No alert says that the store was changed."
+        )
+        raise typer.Exit(0)
     if test:
         tried = try_channels(universe)
         if as_json:
@@ -83,15 +102,21 @@ def alerts(
         if not tried:
             ERR.print("The universe names no channel: write their URLs under alerts: channels:.")
         raise typer.Exit(0 if tried and not any(tried.values()) else INCOMPLETE)
-    with store_to_read() as store, store.reading("listing alerts") as view:
-        found = view.alerts(everything=True)
-    present = found["over_at"].is_null()
-    shown = found if everything else found.filter(present)
+    # Of a store that cannot be opened it is known outside of it.
+    found = frame_of(outside.notes.alerts)
+    try:
+        with store_to_read() as store, store.reading("listing alerts") as view:
+            found = found.vstack(view.alerts(everything=True).select(found.columns))
+    except StoreError:
+        if found.is_empty():
+            raise
+    going_on = found["over_at"].is_null()
+    shown = found if everything else found.filter(going_on)
     if as_json:
         print(universe.redact(json.dumps(shown.to_dicts(), default=plain, indent=1)))  # noqa: T201 - the answer
     else:
         _print_alerts(shown, universe, wide=wide)
-    raise typer.Exit(INCOMPLETE if present.any() else 0)
+    raise typer.Exit(INCOMPLETE if going_on.any() else 0)
 
 
 def _print_jobs(document: dict[str, Any], *, wide: bool) -> None:
@@ -164,8 +189,11 @@ def _print_alerts(found: pl.DataFrame, universe: Universe, *, wide: bool) -> Non
 
 
 def _alert_row(row: dict[str, Any], universe: Universe) -> list[str]:
+    from market_assets.alerts.troubles import CONSEQUENCES  # noqa: PLC0415 - a help text needs no polars
+
     where = " ".join(part for part in (row["profile"], row["kind"], row["subject"]) if part)
-    words = [f"{where}:", row["summary"], *(f"  {line}" for line in row["details"][:3])]
+    lines = [line for place, line in enumerate(row["details"]) if place < 3 or line.startswith(CONSEQUENCES)]
+    words = [f"{where}:", row["summary"], *(f"  {line}" for line in lines)]
     told = row["error"] if row["error"] and not row["told_at"] else minute(row["told_at"])
     return [
         row["level"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -36,6 +36,7 @@ from market_assets.cli.console import (
 )
 from market_assets.cli.faults import keep_trace
 from market_assets.cli.progress import Progress
+from market_assets.market_time.clock import present
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from market_assets.defs.runs import RangeRun
     from market_assets.market_time.timeframes import Window
+    from market_assets.store import Store
     from market_assets.universe import Profile, Universe
 
 _STOPPED = "Stopped. What was committed is kept, and the same command goes on from there."
@@ -89,7 +91,7 @@ def backfill(
 ) -> None:
     """Fill every gap of a window and derive all that is made of it; what is there is not asked for again."""
     universe = universe_here(quiet=as_json)
-    now = datetime.now(UTC)
+    now = present()
     asked = _asked(universe, profiles, symbols, _days(first, after, days, now), now)
     if not as_json:
         for words in _bounds(asked, now):
@@ -97,7 +99,12 @@ def backfill(
 
     from market_assets.definitions import build_definitions  # noqa: PLC0415 - Dagster takes seconds to import
     from market_assets.defs.keys import BACKFILL  # noqa: PLC0415
-    from market_assets.defs.runs import instance_at, plan_backfill, plan_markets  # noqa: PLC0415
+    from market_assets.defs.runs import (  # noqa: PLC0415
+        execute_completeness,
+        instance_at,
+        plan_backfill,
+        plan_markets,
+    )
     from market_assets.universe import home  # noqa: PLC0415
 
     plans = []
@@ -114,6 +121,8 @@ def backfill(
         _announce_actions(progress, asked)
         failed = _execute(definitions, instance, plans, asked, trigger=BACKFILL, progress=progress)
         failed += _record_actions(definitions, instance, asked, progress=progress)
+        names = [profile.name for profile in asked.profiles]
+        failed += execute_completeness(definitions, instance, names, trigger=BACKFILL)
         causes = _causes(instance, failed)
     _finish(asked, causes, now, wide=wide, as_json=as_json)
 
@@ -127,7 +136,7 @@ def repair(
 ) -> None:
     """Fill what failed, was never filled or has a gap that is due, newest first, as the repair sensors do; then derive."""
     universe = universe_here(quiet=as_json)
-    now = datetime.now(UTC)
+    now = present()
     asked = _asked(universe, profiles, None, (None, None), now)
 
     from market_assets.definitions import build_definitions  # noqa: PLC0415 - Dagster takes seconds to import
@@ -162,20 +171,41 @@ def repair(
                 OUT.print(f"[bold]{name}[/] {escape(words)}", highlight=False, soft_wrap=True)
         if dry_run:
             if as_json:
-                answer = {"troubled": troubled, "repairs": len(plans) + len(behind), "found": told}
+                repairs = len(plans) + len(behind)
+                answer = {"troubled": troubled, "repairs": repairs, "found": told}
                 print_json({**places_of(universe), **answer})
             raise typer.Exit(INCOMPLETE if troubled or behind else 0)
         definitions = build_definitions(universe)
         with Progress(quiet=as_json) as progress:
             failed = _execute(definitions, instance, plans, asked, trigger=REPAIR, progress=progress)
-            tried: set[RangeRun] = set()
-            # What is made of what was made is behind only then: days, weeks, returns.
-            while runs := [run for run in behind_runs(store, universe, asked.profiles, now) if run not in tried]:
-                tried |= set(runs)
-                later: list[tuple[RangeRun, dict[str, Any]]] = [(run, {}) for run in runs]
-                failed += _execute(definitions, instance, later, asked, trigger=REPAIR, progress=progress)
+            failed += _follow(definitions, instance, store, asked, now, progress=progress)
         causes = _causes(instance, failed)
     _finish(asked, causes, now, wide=wide, as_json=as_json)
+
+
+def _follow(
+    definitions: Definitions,
+    instance: DagsterInstance,
+    store: Store,
+    asked: _Asked,
+    now: datetime,
+    *,
+    progress: Progress,
+) -> list[str]:
+    """Make all that is behind its candles, and give the ids of the runs that failed."""
+    from market_assets.defs.follow import behind_runs  # noqa: PLC0415 - Dagster takes seconds to import
+    from market_assets.defs.keys import REPAIR  # noqa: PLC0415
+    from market_assets.defs.runs import execute_completeness  # noqa: PLC0415
+
+    failed: list[str] = []
+    tried: set[RangeRun] = set()
+    # What is made of what was made is behind only then: days, weeks, returns.
+    while runs := [run for run in behind_runs(store, asked.universe, asked.profiles, now) if run not in tried]:
+        tried |= set(runs)
+        plans: list[tuple[RangeRun, dict[str, Any]]] = [(run, {}) for run in runs]
+        failed += _execute(definitions, instance, plans, asked, trigger=REPAIR, progress=progress)
+    names = [profile.name for profile in asked.profiles]
+    return failed + execute_completeness(definitions, instance, names, trigger=REPAIR)
 
 
 def _days(first: str | None, after: str | None, days: int | None, now: datetime) -> tuple[date | None, date | None]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from market_assets.cli.console import OUT, AsJson, add_row, open_store, universe_here
+from market_assets.market_time.clock import present
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,7 +108,7 @@ def _keeper(*, quiet: bool) -> Iterator[Keeper]:
 
     universe, store = universe_here(quiet=quiet), open_store()
     with instance_at(home()) as instance:
-        yield Keeper(home(), store, instance, universe, lambda: datetime.now(UTC))
+        yield Keeper(home(), store, instance, universe, present)
 
 
 def _length(length: timedelta) -> str:

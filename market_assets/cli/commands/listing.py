@@ -38,6 +38,7 @@ from market_assets.cli.console import (
     wrong,
 )
 from market_assets.errors import MarketAssetsError, UniverseError
+from market_assets.market_time.clock import present
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +83,7 @@ def list_assets(profiles: ProfileNames = None, wide: Wide = False, as_json: AsJs
     with store_to_read() as store, store.reading("listing what is kept") as view:
         held = view.holdings()
         first_bars = {
-            profile.name: view.extents(profile.name, profile.base_timeframe, profile.window(datetime.now(UTC)))
+            profile.name: view.extents(profile.name, profile.base_timeframe, profile.window(present()))
             for profile in chosen
         }
     assets = _assets(universe, chosen, held)

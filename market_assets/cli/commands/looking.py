@@ -33,6 +33,7 @@ from market_assets.cli.console import (
     universe_here,
     wrong,
 )
+from market_assets.market_time.clock import present
 
 if TYPE_CHECKING:
     import polars as pl
@@ -67,7 +68,7 @@ def gaps(
     as_json: AsJson = False,
 ) -> None:
     """List the gaps that were found, newest first, with what is known of each; or explain one bar."""
-    from market_assets.fill.listing import listed_gaps  # noqa: PLC0415 - a help text needs no polars
+    from market_assets.fill.listing import bare_profiles, listed_gaps  # noqa: PLC0415 - a help text needs no polars
     from market_assets.quality.evidence import MISSING  # noqa: PLC0415
 
     chosen = profiles_of(universe_here(quiet=as_json), profiles)
@@ -75,14 +76,14 @@ def gaps(
         _explain(chosen, *explain, as_json=as_json)
     names = symbols_of(chosen, symbols) or None
     with store_to_read() as store:
-        found = listed_gaps(store, chosen, symbols=names, now=datetime.now(UTC), explained=everything)
+        found = listed_gaps(store, chosen, symbols=names, now=present(), explained=everything)
+        bare = bare_profiles(store, chosen)
     if as_json:
         print_json(found)
-    elif has_store():
-        _print_gaps(found, limit, wide=wide)
+    else:
+        _print_gaps(found, limit, bare, wide=wide)
     # Where nothing was ever filled, all of it is missing, though no gap was seen.
-    is_missing = not has_store() or found["status"].is_in(MISSING).any()
-    raise typer.Exit(INCOMPLETE if is_missing else 0)
+    raise typer.Exit(INCOMPLETE if bare or found["status"].is_in(MISSING).any() else 0)
 
 
 def genesis(
@@ -115,7 +116,7 @@ def genesis(
             for profile in chosen:
                 transaction.forget_genesis(profile.name, names)
         for profile in chosen:
-            count_profile(store, profile, datetime.now(UTC))
+            count_profile(store, profile, present())
     if as_json:
         print_json(found)
         return
@@ -131,7 +132,7 @@ def _explain(profiles: list[Profile], name: str, instant: str, *, as_json: bool)
     from market_assets.fill.story import story_of  # noqa: PLC0415 - a help text needs no polars
 
     (symbol,) = symbols_of(profiles, name) or [name]
-    ts, now = _instant("--explain", instant), datetime.now(UTC)
+    ts, now = _instant("--explain", instant), present()
     with store_to_read() as store, store.reading(f"explaining {symbol}") as view:
         stories = [
             story_of(view, profile, timeframe, symbol, ts, now=now)
@@ -168,9 +169,17 @@ def _tell_orphans(universe: Universe) -> None:
         )
 
 
-def _print_gaps(found: pl.DataFrame, limit: int, *, wide: bool) -> None:
+def _print_gaps(found: pl.DataFrame, limit: int, bare: list[str], *, wide: bool) -> None:
+    if bare:
+        names = " ".join(bare)
+        OUT.print(
+            f"Nothing was filled yet of {escape(names)}: all of it is missing, and no gap is listed.\n"
+            f"To fill it: [bold]market-assets backfill {escape(names)}[/]",
+            highlight=False,
+        )
     if found.is_empty():
-        OUT.print("No gaps.")
+        if not bare:
+            OUT.print("No gaps.")
         return
     columns = [
         Column("series"),

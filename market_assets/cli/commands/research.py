@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,6 +29,7 @@ from market_assets.cli.console import (
     wrong,
 )
 from market_assets.cli.progress import Progress
+from market_assets.market_time.clock import present
 
 if TYPE_CHECKING:
     import polars as pl
@@ -109,9 +109,7 @@ def export(
         raise wrong(f"--timeframes {unknown[0]}: no such timeframe; {choices(unknown[0], list(Timeframe))}")
     tables = tables_of(universe, names, wanted)
     need_store()
-    lake = Lake(
-        open_store(), to.expanduser().absolute() if to else settings.folder_in(home()), clock=lambda: datetime.now(UTC)
-    )
+    lake = Lake(open_store(), to.expanduser().absolute() if to else settings.folder_in(home()), clock=present)
     done = []
     with Progress(quiet=as_json) as progress:
         progress.plan("export", len(tables), "tables")

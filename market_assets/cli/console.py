@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -151,9 +152,13 @@ def store_to_read() -> Iterator[Store]:
     def tell(words: str) -> None:
         ERR.print(f"[yellow]{escape(words)}[/]", highlight=False, soft_wrap=True)
 
-    if not has_store():
-        tell(f"{home()} holds no store yet: market-assets backfill makes it.")
-    yield LookingStore(home(), clock=present, tell=tell)
+    if has_store():
+        yield LookingStore(home(), clock=present, tell=tell)
+        return
+    tell(f"{home()} holds no store yet: market-assets backfill makes it.")
+    # Who counts what must exist writes it down: elsewhere, so that no home is made by looking.
+    with TemporaryDirectory() as folder:
+        yield LookingStore(Path(folder), clock=present, tell=tell)
 
 
 def profiles_of(universe: Universe, names: list[str] | None) -> list[Profile]:

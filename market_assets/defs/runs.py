@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from market_assets.defs.adapter import launcher_seen_at, range_tags, was_interrupted
+from market_assets.defs.adapter import instance_of_terminal, launcher_seen_at, range_tags, was_interrupted
 from market_assets.defs.completeness import completeness_key
 from market_assets.defs.event_log import making
 from market_assets.defs.keys import (
@@ -264,7 +264,7 @@ def instance_at(home: Path) -> Iterator[dg.DagsterInstance]:
     prepare_home(home)
     with making(home):
         # A dagster.yaml of the user's may name storages that take no lock themselves.
-        ready = dg.DagsterInstance.from_config(str(home))
+        ready = instance_of_terminal(home)
     with ready as instance:
         fail_orphans(instance)
         yield instance

@@ -130,7 +130,7 @@ def test_a_fault_of_ours_is_called_one_and_its_trace_is_kept(
     done = run("list", "--home", str(home))
     assert done.code == 1
     assert "this is a fault of market_assets, not yours: IndexError: list index out of range" in done.err
-    log = home / "logs" / "market-assets.log"
+    log = home / "log" / "market-assets.log"
     assert f"The trace is in {log}" in done.err
     assert "Traceback" in log.read_text()
 
@@ -138,7 +138,7 @@ def test_a_fault_of_ours_is_called_one_and_its_trace_is_kept(
 def test_the_log_stays_small_and_goes_elsewhere_where_it_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log = tmp_path / "logs" / "market-assets.log"
+    log = tmp_path / "log" / "market-assets.log"
     log.parent.mkdir()
     log.write_text("x" * (_LOG_BYTES + 1))
     assert keep_trace(trace_of(ValueError("new")), tmp_path) == log
@@ -151,7 +151,7 @@ def test_the_log_stays_small_and_goes_elsewhere_where_it_cannot_be_written(
     monkeypatch.setattr("tempfile.tempdir", str(other))
     occupied = tmp_path / "occupied"
     occupied.mkdir()
-    (occupied / "logs").write_text("a file")
+    (occupied / "log").write_text("a file")
     assert keep_trace("words", occupied) == other / "market-assets.log"
-    monkeypatch.setattr("tempfile.tempdir", str(occupied / "logs"))
+    monkeypatch.setattr("tempfile.tempdir", str(occupied / "log"))
     assert keep_trace("words", occupied) is None

@@ -68,7 +68,7 @@ def keep_trace(text: str, home: Path) -> Path | None:
     Returns:
         The log's file; None if it cannot be written anywhere.
     """
-    folders = [home / "logs"] if home.is_dir() else []
+    folders = [home / "log"] if home.is_dir() else []
     for folder in (*folders, Path(tempfile.gettempdir())):
         with suppress(OSError):
             return _append(text, folder / "market-assets.log")

@@ -7,6 +7,7 @@ import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,9 @@ _PATIENCE = timedelta(minutes=10)
 
 _NOT_BEGUN = frozenset({dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING})
 _UNFINISHED = [*_NOT_BEGUN, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+
+_EARLIER = frozenset({"1bbc12851bced9c37e332729a6076c6ce62a6e464790bfcb5f843c53db9796b5"})
+"""Checksums of the dagster.yaml files of earlier releases: a home that has one unchanged gets the present one."""
 
 _SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -277,7 +281,7 @@ def prepare_home(home: Path) -> None:
     """
     with making(home):
         target = home / "dagster.yaml"
-        if not target.exists():
+        if not target.exists() or sha256(target.read_bytes()).hexdigest() in _EARLIER:
             # Moved to its place whole: Dagster's own commands read it without a lock.
             draft = home / ".dagster.yaml.unfinished"
             draft.write_text(files("market_assets").joinpath("dagster.yaml").read_text())

@@ -82,6 +82,7 @@ def update_schedule(universe: Universe, profile: Profile) -> dg.ScheduleDefiniti
         try:
             updated = update_profile(kept, sources.build(profile), universe, profile, now=now, busy=busy)
             _observe(context.instance, kept, profile, updated, slot=slot, clock=clock)
+            kept.renew_copy()
         except MarketAssetsError as error:
             # A store that is busy is no fault of the schedule: the next tick goes on.
             return dg.SkipReason(universe.redact(f"nothing was updated: {error}"))

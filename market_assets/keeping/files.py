@@ -93,6 +93,6 @@ def _part(parts: tuple[str, ...]) -> str:
         return EVENTS if name.startswith(("index.db", ".db")) else RUNS
     if top == "archives":
         return LEFTOVERS if name.startswith(".") else CACHES
-    if top == "logs" or ".log" in name:
+    if top in {"log", "logs"} or ".log" in name:
         return LOGS
     return {"schedules": TICKS, "storage": RUNS}.get(top, OTHER)

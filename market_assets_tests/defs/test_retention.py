@@ -117,14 +117,14 @@ def test_old_downloads_logs_and_leftovers_go_and_everything_else_stays(kept: Gro
     gone = [
         old_file(kept.home, "archives/spot/BTC.zip"),
         old_file(kept.home, "archives/spot/.BTC.zip.1234"),
-        old_file(kept.home, "logs/up.log.3"),
+        old_file(kept.home, "log/up.log.3"),
         old_file(kept.home, "market.duckdb.new"),
         old_file(kept.home, "market.duckdb.compact"),
         old_file(kept.home, "market.duckdb.tmp/block"),
     ]
     stay = [
         old_file(kept.home, "archives/spot/ETH.zip", days=-59),
-        old_file(kept.home, "logs/up.log", days=-59.9),
+        old_file(kept.home, "log/up.log", days=-59.9),
         old_file(kept.home, "limits/binance.sqlite"),
         old_file(kept.home, "lake/crypto/candles_1m/2025-01-01.parquet"),
         old_file(kept.home, "yahoo/cookies.db"),

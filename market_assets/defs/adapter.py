@@ -17,6 +17,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 )
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 from dagster._core.events import RunFailureReason
+from dagster._core.instance.ref import InstanceRef
 from dagster._core.scheduler.instigation import InstigatorType, SensorInstigatorData, TickStatus
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
@@ -55,6 +56,23 @@ _PAGE_POLL_MILLISECONDS = 2000
 
 NO_VALUE: dg.DagsterType = Nothing
 """The type of an asset whose rows are in the store when its step ends, so that Dagster has nothing to keep of it."""
+
+
+_NO_STREAMS = {
+    "compute_logs": {
+        "module": "dagster._core.storage.noop_compute_log_manager",
+        "class": "NoOpComputeLogManager",
+    }
+}
+
+
+def instance_of_terminal(home: Path) -> DagsterInstance:
+    """The Dagster instance of a home folder, whose runs in this process leave its standard output and error alone.
+
+    Else Dagster sends both through files and four more processes a step: what is drawn on a terminal comes late and is
+    mixed up, and Ctrl-C, which goes to these processes too, makes each of them print a trace.
+    """
+    return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=_NO_STREAMS))
 
 
 def range_tags(first: str, last: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from market_assets.defs.adapter import launcher_seen_at, range_tags, was_interrupted
+from market_assets.defs.adapter import instance_of_terminal, launcher_seen_at, range_tags, was_interrupted
 from market_assets.defs.completeness import completeness_key
 from market_assets.defs.event_log import making
 from market_assets.defs.keys import (
@@ -257,7 +257,7 @@ def failure_of(instance: dg.DagsterInstance, run_id: str) -> tuple[str, str]:
             innermost = data.error
             while innermost.cause is not None:
                 innermost = innermost.cause
-            return innermost.message.strip(), data.error.to_string()
+            return innermost.message.strip().splitlines()[0], data.error.to_string()
     words = [event.message for event in events if event is not None and event.message]
     return (words[-1] if words else "it left no word; market-assets up shows its log"), ""
 
@@ -268,7 +268,7 @@ def instance_at(home: Path) -> Iterator[dg.DagsterInstance]:
     prepare_home(home)
     with making(home):
         # A dagster.yaml of the user's may name storages that take no lock themselves.
-        ready = dg.DagsterInstance.from_config(str(home))
+        ready = instance_of_terminal(home)
     with ready as instance:
         fail_orphans(instance)
         yield instance

@@ -56,6 +56,7 @@ from market_assets.defs.adapter import (
     daemon_beats,
     failed_evaluation,
     failed_evaluations,
+    instance_of_terminal,
     latest_materializations,
     launcher_seen_at,
     news_since,
@@ -65,6 +66,7 @@ from market_assets.defs.adapter import (
     wake_sensors,
     web_app,
 )
+from market_assets.defs.runs import prepare_home
 from market_assets_tests.defs.ground import colours
 from market_assets_tests.defs.toy import CHECK, DAYS, KEY, KEYS, evaluation, fills, run, toy
 
@@ -531,6 +533,21 @@ def test_a_sensor_that_is_woken_has_no_last_tick_and_keeps_its_cursor(instance: 
     (state,) = instance.all_instigator_state()
     assert get_elapsed(state) is None
     assert state.sensor_instigator_data.cursor == "so far"
+
+
+def test_a_run_of_the_terminal_writes_where_the_terminal_is_and_its_events_where_the_others_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dagster's own way sends a step's output through files, and a process prints them later."""
+    prepare_home(tmp_path)
+    started: list[object] = []
+    monkeypatch.setattr("dagster._core.execution.compute_logs.subprocess.Popen", lambda *given: started.append(given))
+    with instance_of_terminal(tmp_path) as instance:
+        ended = run(instance, fills(KEYS[0]), KEYS[0], KEYS[0])
+        assert type(instance.event_log_storage).__module__ == "market_assets.defs.event_log"
+    assert started == []
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert instance.get_run_by_id(ended).status is dg.DagsterRunStatus.SUCCESS
 
 
 def test_the_web_server_is_an_application_that_answers_and_can_be_read_only(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from market_assets.cli.console import OUT, AsJson, add_row, open_store
+from market_assets.cli.console import OUT, AsJson, add_row, open_store, universe_here
 from market_assets.market_time.clock import present
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def usage(as_json: AsJson = False) -> None:
     """Tell what the home folder holds, how it grows per day, and what shorter settings would free."""
     from market_assets.defs.retention import size_words  # noqa: PLC0415 - Dagster takes seconds
 
-    with _keeper() as keeper:
+    with _keeper(quiet=as_json) as keeper:
         parts, shorter = keeper.parts(), keeper.advice()
     total = sum(part.bytes for part in parts)
     if as_json:
@@ -72,7 +72,7 @@ def prune(
     """
     from market_assets.defs.retention import size_words  # noqa: PLC0415 - Dagster takes seconds
 
-    with _keeper() as keeper:
+    with _keeper(quiet=as_json) as keeper:
         removed = keeper.prune(dry_run=dry_run)
         freed = 0 if dry_run else keeper.compact()
     if as_json:
@@ -101,12 +101,12 @@ def prune(
 
 
 @contextmanager
-def _keeper() -> Iterator[Keeper]:
+def _keeper(*, quiet: bool) -> Iterator[Keeper]:
     from market_assets.defs.retention import Keeper  # noqa: PLC0415 - Dagster takes seconds to import
     from market_assets.defs.runs import instance_at  # noqa: PLC0415
-    from market_assets.universe import home, load_universe  # noqa: PLC0415
+    from market_assets.universe import home  # noqa: PLC0415
 
-    universe, store = load_universe(), open_store()
+    universe, store = universe_here(quiet=quiet), open_store()
     with instance_at(home()) as instance:
         yield Keeper(home(), store, instance, universe, present)
 

@@ -12,6 +12,7 @@ from rich.markup import escape
 from market_assets.cli.commands import asking, auditing, filling, looking, research, running
 from market_assets.cli.console import ERR
 from market_assets.errors import MarketAssetsError
+from market_assets.private import keep_private
 
 app = typer.Typer(
     help="Keeps market candles complete, and proves it.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -39,6 +40,7 @@ def main() -> NoReturn:
     ours.addHandler(logging.getLogger().handlers[0])
     ours.propagate = False
     ours.setLevel(logging.INFO)
+    keep_private()
     try:
         app()
     except MarketAssetsError as error:

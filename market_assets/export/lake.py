@@ -21,6 +21,7 @@ from market_assets.errors import ExportError
 from market_assets.export.layout import Period, Piece, Table, arranged, pieces_of, types_of
 from market_assets.export.manifest import FORMAT, Entry, Manifest, decode, manifest_path
 from market_assets.market_time.timeframes import TS, Window, to_micros
+from market_assets.private import mask_of_the_user
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -37,6 +38,9 @@ _GROUP_ROWS = 65_536
 """Rows of a row group. Files are sorted by symbol, so that who wants one symbol reads one or two of these."""
 
 _OURS = re.compile(r"(year=\d+/)?(month=\d+/)?(\d{4}(-\d\d){0,2}|corporate_actions)\.parquet")
+_OURS_ALONE = 0o077
+"""The mask of a lake in the home folder."""
+
 _KEPT_FOR = timedelta(hours=1)
 """How long a version stays after another has taken its place: longer than a query takes."""
 
@@ -99,6 +103,9 @@ class Lake:
         self._store = store
         self._clock = clock
         self._patience = patience
+        # What lies outside of the home is for others, as far as the user lets them read.
+        inside = folder.absolute().is_relative_to(store.path.parent.absolute())
+        self._mask = _OURS_ALONE if inside else mask_of_the_user()
 
     def export(
         self, table: Table, *, verify: bool = False, told: Callable[[int, int], None] = lambda _done, _due: None
@@ -120,7 +127,8 @@ class Lake:
         """
         try:
             with self._alone(table):
-                return self._export(table, _Files(self.folder, table), verify=verify, told=told)
+                files = _Files(self.folder, table, self._mask)
+                return self._export(table, files, verify=verify, told=told)
         except OSError as error:
             raise ExportError(
                 f"{table}: {error.filename or self.folder} cannot be written: {error.strerror}. Make room there or give this user write "
@@ -203,7 +211,7 @@ class Lake:
     def _alone(self, table: Table) -> Iterator[None]:
         """Let nobody else export anything of the table's owner while the block runs."""
         path = self.folder / table.owner / ".lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent, self._mask)
         lock = FileLock(path, poll_interval=_POLL)
         try:
             try:
@@ -240,8 +248,9 @@ class _Due:
 class _Files:
     """The files of one table: its folder, and beside it the manifest and the file that is being written."""
 
-    def __init__(self, lake: Path, table: Table) -> None:
+    def __init__(self, lake: Path, table: Table, mask: int) -> None:
         self.folder = lake / table.owner / table.name
+        self._mask = mask
         self._table = table
         self._manifest = manifest_path(lake, table.owner, table.name)
         self._versions = lake / table.owner / ".versions" / table.name
@@ -278,7 +287,7 @@ class _Files:
         """Put a file in its place, that of the one before perhaps, and under a name of its own; gives the entry with that name."""
         entry = self._named(entry)
         version = self._manifest.parent / str(entry.snapshot)
-        version.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(version.parent, self._mask)
         self._replace(version, data)
         self._link(version, self.folder / str(entry.file))
         return entry
@@ -290,7 +299,7 @@ class _Files:
         entry = self._named(entry)
         version = self._manifest.parent / str(entry.snapshot)
         if not version.exists():
-            version.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(version.parent, self._mask)
             self._link(self.folder / str(entry.file), version)
         return entry
 
@@ -301,7 +310,7 @@ class _Files:
 
     def _link(self, source: Path, target: Path) -> None:
         """Give a file a second name, whoever has that name now."""
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(target.parent, self._mask)
         self._draft.unlink(missing_ok=True)
         try:
             os.link(source, self._draft)
@@ -364,10 +373,20 @@ class _Files:
 
     def _replace(self, path: Path, data: bytes) -> None:
         with self._draft.open("wb") as file:
+            os.fchmod(file.fileno(), 0o666 & ~self._mask)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         self._draft.replace(path)
+
+
+def _make_folder(path: Path, mask: int) -> None:
+    """Make a folder and those above it that are not there, for whom the mask lets in."""
+    for folder in [*reversed(path.parents), path]:
+        if not folder.exists():
+            with suppress(FileExistsError):
+                folder.mkdir()
+                folder.chmod(0o777 & ~mask)
 
 
 def _sync(folder: Path) -> None:

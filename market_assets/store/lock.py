@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from market_assets.errors import StoreError
+from market_assets.private import private_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,22 +49,23 @@ class StoreLock:
 
     @contextmanager
     def held(self, purpose: str) -> Iterator[None]:
-        """Hold the lock while the block runs.
+        """Hold the lock while the block runs; the files that it makes are for their owner alone.
 
         Raises:
             StoreError: Somebody else has held it for longer than the timeout; the message names them. Or the lock's file
                 cannot be opened.
         """
-        waited = self._acquire(purpose)
-        try:
-            self._write_note(purpose)
-            if waited > TELL_AFTER:
-                log.info("%s: got the store after %.1f s", purpose, waited)
-            yield
-        finally:
-            with suppress(OSError):
-                self._note.unlink()
-            self._file.release()
+        with private_files():
+            waited = self._acquire(purpose)
+            try:
+                self._write_note(purpose)
+                if waited > TELL_AFTER:
+                    log.info("%s: got the store after %.1f s", purpose, waited)
+                yield
+            finally:
+                with suppress(OSError):
+                    self._note.unlink()
+                self._file.release()
 
     def holder(self) -> str:
         """Who holds the lock now, in words."""

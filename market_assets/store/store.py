@@ -18,6 +18,7 @@ import polars as pl
 
 from market_assets.errors import StoreError
 from market_assets.market_time.timeframes import Timeframe
+from market_assets.private import OURS_ALONE
 from market_assets.store.adjusted import ACTION_COLUMNS, action_table, create_action_table, create_adjusted
 from market_assets.store.engine import close_file, open_file
 from market_assets.store.lock import TELL_AFTER, StoreLock
@@ -980,7 +981,7 @@ class Store:
         self._patience = patience
         self._verified = False
         try:
-            home.mkdir(parents=True, exist_ok=True)
+            home.mkdir(OURS_ALONE, parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(
                 f"{home} cannot be made: {error.strerror}. Set MARKET_ASSETS_HOME to a folder of yours."

@@ -1,4 +1,4 @@
-"""Who may read the files of the home folder: their owner alone, whatever others may read of the rest."""
+"""Who may read the files of the home folder: their owner alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ _before = 0
 
 
 def keep_private() -> None:
-    """From here on this process and its children make files for their owner alone: what a program of ours does at its start."""
+    """From here on this process and its children make files for their owner alone.
+
+    A program of ours does this at its start.
+    """
     with _guard:
         mask = os.umask(_NOBODY_ELSE)
         os.environ.setdefault(_VARIABLE, f"{mask:03o}")
@@ -31,7 +34,7 @@ def keep_private() -> None:
 
 @contextmanager
 def private_files() -> Iterator[None]:
-    """Make files for their owner alone while the block runs, in all threads: a process has one mask."""
+    """Make files for their owner alone while the block runs; in all threads, as the mask is one."""
     global _depth, _before  # noqa: PLW0603 - the mask is the process's as well
     with _guard:
         if _depth == 0:

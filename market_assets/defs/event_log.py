@@ -46,7 +46,10 @@ _PATIENCE = 120
 
 @contextmanager
 def making(folder: Path) -> Iterator[None]:
-    """Hold the lock under which Dagster's files in a folder are made, for their owner alone; a thread may take it twice."""
+    """Make Dagster's files in a folder: one process at a time, and for their owner alone.
+
+    A thread may enter it twice.
+    """
     folder.mkdir(OURS_ALONE, parents=True, exist_ok=True)
     with private_files(), FileLock(folder / ".storage.lock", timeout=_PATIENCE, is_singleton=True):
         yield

@@ -79,8 +79,9 @@ class Lake:
     A file is there whole or not at all: it is written beside the table's folder, synced to the disk, and moved to its place. Only
     what has changed since it was written last is read and written; the store says when each partition has changed.
 
-    Each version has a name of its own too, which the manifest lists, in a folder beside the table's. Who opens a file by
-    that name goes on reading it for an hour after another version has come. The two names are links to the same bytes.
+    Each version has a name of its own too, which the manifest lists, in a folder beside the table's.
+    Who opens a file by that name goes on reading it for an hour after another version has come. The
+    two names are links to the same bytes.
 
     Nothing but Parquet files is ever inside of a table's folder: polars and DuckDB read whatever lies there, hidden or not.
 
@@ -284,7 +285,7 @@ class _Files:
             return False
 
     def put(self, entry: Entry, data: bytes) -> Entry:
-        """Put a file in its place, that of the one before perhaps, and under a name of its own; gives the entry with that name."""
+        """Put a file under a name of its own and in its place; gives the entry with that name."""
         entry = self._named(entry)
         version = self._manifest.parent / str(entry.snapshot)
         _make_folder(version.parent, self._mask)
@@ -293,7 +294,7 @@ class _Files:
         return entry
 
     def keep(self, entry: Entry) -> Entry:
-        """See that a whole file has a name of its own, which one of an older export lacks; gives the entry with that name."""
+        """Give a file of an older export a name of its own; gives the entry with that name."""
         if entry.file is None:
             return entry
         entry = self._named(entry)
@@ -360,7 +361,7 @@ class _Files:
         return removed
 
     def sweep_versions(self, present: Collection[str | None], before: datetime) -> None:
-        """Remove the versions that are not among some, and whose place another has taken before an instant."""
+        """Remove the versions whose place another has taken before an instant."""
         for path in list(self._versions.rglob("*.parquet")):
             if path.relative_to(self._manifest.parent).as_posix() in present:
                 continue

@@ -77,10 +77,11 @@ def manifest_path(lake: Path, owner: str, table: str) -> Path:
 
 
 def files_of(lake: str | Path, owner: str, table: str) -> list[Path]:
-    """The files that hold a table in the lake now, oldest first, for a query that nothing breaks off.
+    """The files that hold a table in the lake, oldest first, for a query that nothing breaks off.
 
-    None of them is ever replaced: a changed file gets another name, and the old one stays for an hour. Both polars and
-    DuckDB open a file more than once, so that a query over the plain folder breaks off when a file is replaced meanwhile.
+    None of them is ever replaced: a changed file gets another name, and the old one stays for an
+    hour. Both polars and DuckDB open a file more than once, so that a query over the plain folder
+    breaks off when a file is replaced meanwhile.
 
     Args:
         lake: The lake's folder.

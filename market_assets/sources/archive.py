@@ -71,8 +71,8 @@ class ArchiveSettings(SourceSettings):
             size) and text is taken as ISO 8601, or with the day before the month.
         stamps: close where bars bear the time they end at.
         quiet_minutes: omitted where a bar without a trade is left out, so that its absence says that nothing traded.
-        max_file: Bytes that a file may have, unpacked; of a Parquet file, whose rows are read a window at a time, only one with more
-            rows than its bytes can hold is refused.
+        max_file: Bytes that a file may have, unpacked. A Parquet file, whose rows are read a window at a
+            time, is refused only where it has more rows than its bytes can hold.
         concurrency: Windows read at once.
     """
 

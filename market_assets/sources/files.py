@@ -1,4 +1,4 @@
-"""Reads files that others have put there without being drowned by them: bombs, pipes, endless lines."""
+"""Reads files of others without being drowned by them: bombs, pipes, endless lines."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ BROKEN = (
 _CHUNK = 1024**2
 _LONGEST_LINE = 64 * 1024
 _BYTES_A_CELL = 8
-"""polars keeps a cell in sixteen bytes, so that a text of commas would take that much for each of its bytes."""
+"""polars keeps a cell in sixteen bytes: a text of commas would take that much for each byte."""
 
 _BYTES_A_ROW = 48
 _ROWS_A_BYTE = 4
@@ -51,7 +51,7 @@ def look(path: Path) -> os.stat_result:
     """Look at a file before it is opened.
 
     Raises:
-        OSError: It is not there, or is a folder, a pipe, a socket or a device: opening a pipe would wait forever.
+        OSError: It is not there, or is a folder, a pipe, a socket or a device.
     """
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):

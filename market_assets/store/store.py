@@ -255,7 +255,7 @@ class Snapshot:
         return {symbol: ts.replace(tzinfo=UTC) for symbol, ts in rows}
 
     def newest_bar(self, profile: str, timeframe: Timeframe, window: Window) -> datetime | None:
-        """The open of the newest stored candle of any symbol, None where it lies before a window."""
+        """The open of the newest stored candle of any symbol; None where it lies before a window."""
         ((newest,),) = self._db.execute(
             f"SELECT max(ts) FROM {candle_table(profile, timeframe)} WHERE ts >= ?", [_bounds(window)[0]]
         ).fetchall()

@@ -28,6 +28,7 @@ from market_assets.cli.commands import (
 )
 from market_assets.cli.console import ERR
 from market_assets.cli.faults import is_expected, keep_trace, sentence_of, trace_of
+from market_assets.private import keep_private
 
 _EVERYWHERE = {"home": "MARKET_ASSETS_HOME", "universe": "MARKET_ASSETS_UNIVERSE"}
 """The options that stand before a command or after it, and what else sets the same."""
@@ -141,6 +142,7 @@ def main() -> NoReturn:
     ours.addHandler(handler)
     ours.propagate = False
     ours.setLevel(logging.INFO)
+    keep_private()
     try:
         app()
     except Exception as error:  # noqa: BLE001 - nobody is to see a trace; it is kept

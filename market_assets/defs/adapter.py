@@ -90,7 +90,7 @@ def range_of(tags: Mapping[str, str]) -> tuple[str, str] | None:
 
 
 def launcher_seen_at(instance: DagsterInstance) -> datetime | None:
-    """When the daemon that starts queued runs has shown itself last; None where there was none yet."""
+    """When the daemon that starts queued runs was seen last; None where there was none yet."""
     heartbeat = instance.get_daemon_heartbeats().get(QueuedRunCoordinatorDaemon.daemon_type())
     return None if heartbeat is None else datetime.fromtimestamp(heartbeat.timestamp, UTC)
 

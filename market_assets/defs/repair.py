@@ -240,7 +240,7 @@ def reopen(store: Store, profile: Profile) -> int:
 
 
 def in_flight(instance: dg.DagsterInstance, key: dg.AssetKey, keys: Sequence[str]) -> frozenset[str]:
-    """The partitions that unfinished runs are to materialize: also queued ones, but none that nobody will start."""
+    """The partitions of unfinished runs: also of queued ones, not of those that nobody will start."""
     return _partitions_of(unfinished_runs(instance, datetime.now(UTC)), key, keys)
 
 

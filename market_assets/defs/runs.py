@@ -305,7 +305,7 @@ def unfinished_runs(
 
 
 def forgotten_runs(instance: dg.DagsterInstance, now: datetime) -> list[dg.DagsterRun]:
-    """The other unfinished runs: nobody executes them, or nobody is there to start them. See `unfinished_runs`."""
+    """The other unfinished runs: nobody executes them, or is there to start them."""
     records = _records(instance, _UNFINISHED)
     return [record.dagster_run for record in records if _why_orphaned(instance, record, now) is not None]
 
@@ -317,10 +317,10 @@ def _records(
 
 
 def fail_orphans(instance: dg.DagsterInstance, now: datetime | None = None) -> Sequence[str]:
-    """Mark the runs that nobody executes, and nobody will start, as failed: else they look busy forever.
+    """Mark the runs that nobody executes or will start as failed: else they look busy forever.
 
-    Nobody else does after a power cut: Dagster's daemon asks a run's launcher, and that one is gone as well. A run that is queued is left
-    alone, because the next daemon starts it.
+    Nobody else does after a power cut: Dagster's daemon asks a run's launcher, and that one is gone
+    as well. A run that is queued is left alone, because the next daemon starts it.
 
     Args:
         instance: The Dagster instance.
@@ -338,7 +338,7 @@ def fail_orphans(instance: dg.DagsterInstance, now: datetime | None = None) -> S
 
 
 def _why_orphaned(instance: dg.DagsterInstance, record: dg.RunRecord, now: datetime) -> str | None:
-    """Why nobody will hear of an unfinished run again; None for one that is under way, or may be."""
+    """Why nobody will hear of an unfinished run again; None for one that may be under way."""
     run = record.dagster_run
     if is_orphan(run.tags):
         return "The process that ran this is gone; what it had committed is kept."

@@ -130,7 +130,7 @@ class Judge:
         return states.filter(window.holds()) if self._quiet else states
 
     def _ledger(self, view: Snapshot, window: Window) -> pl.DataFrame:
-        """The absences that were seen before in a window, without those that only a clock which was ahead has seen."""
+        """The absences seen before in a window, but those that a clock which was ahead has seen."""
         gaps = view.gaps(self._profile.name, self._timeframe, symbols=self._symbols, window=window)
         return believable(gaps, self._now, "first_seen", "asked_at", "confirmed_at")
 
@@ -498,7 +498,8 @@ def _coverage(answers: Sequence[Answer], window: Window, silent_until: datetime)
 def _asked(answers: Sequence[Answer], known: Collection[str], newest: datetime | None) -> pl.DataFrame:
     """What was asked for; where no source reaches, the asking concludes nothing.
 
-    Neither does an answer about bars after the newest one that anybody has given: that is where a source ends, or a clock is ahead.
+    Neither does an answer about bars after the newest one that anybody has given: that is where a
+    source ends, or a clock is ahead.
 
     Neither does an empty answer for a symbol that is not known: some vendors have one for what they have never heard of. One that
     is known and refused all the same is a matter of keys and addresses, and may be answered for another time.

@@ -18,6 +18,7 @@ import polars as pl
 
 from market_assets.errors import StoreBusyError, StoreError
 from market_assets.market_time.timeframes import TS, Timeframe
+from market_assets.private import OURS_ALONE
 from market_assets.store.adjusted import ACTION_COLUMNS, action_table, create_action_table, create_adjusted
 from market_assets.store.compact import remove_draft, worth_compacting, write_compacted
 from market_assets.store.coverage import COVERAGE_COLUMNS, merge_coverage
@@ -309,7 +310,7 @@ class Snapshot:
         return {symbol: ts.replace(tzinfo=UTC) for symbol, ts in rows}
 
     def newest_bar(self, profile: str, timeframe: Timeframe, window: Window) -> datetime | None:
-        """The open of the newest stored candle of any symbol, None where it lies before a window."""
+        """The open of the newest stored candle of any symbol; None where it lies before a window."""
         ((newest,),) = self._db.execute(
             f"SELECT max(ts) FROM {candle_table(profile, timeframe)} WHERE ts >= ?", [_bounds(window)[0]]
         ).fetchall()
@@ -1659,7 +1660,7 @@ class Store:
 
     def _make_home(self) -> None:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(OURS_ALONE, parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(
                 f"{self.path.parent} cannot be made: {error.strerror}. Set MARKET_ASSETS_HOME to a folder of yours."

@@ -15,6 +15,7 @@ from market_assets.cli.console import OUT, AsJson
 from market_assets.market_time.clock import present
 from market_assets.places import PACKAGED, UNIVERSE_VARIABLE, home, universe_path
 from market_assets.practice.ground import keep
+from market_assets.private import OURS_ALONE
 from market_assets.up.supervisor import Options, Supervisor
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def _keep_practice() -> None:
         return
     # What is wrong with the folder is said when it is checked, before anything starts.
     with suppress(OSError):
-        home().mkdir(parents=True, exist_ok=True)
+        home().mkdir(OURS_ALONE, parents=True, exist_ok=True)
         keep(PACKAGED, home(), present().date())
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
@@ -13,7 +13,8 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
 )
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
-from dagster._core.events import RunFailureReason
+from dagster._core.events import RunFailureReason, StepMaterializationData
+from dagster._core.events.log import EventLogEntry
 from dagster._core.scheduler.instigation import InstigatorType, SensorInstigatorData, TickStatus
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
@@ -27,6 +28,7 @@ from dagster._core.storage.tags import (
     PARTITION_NAME_TAG,
 )
 from dagster._core.types.dagster_type import Nothing
+from dagster._serdes import deserialize_value, serialize_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
 _HISTORY_PAGE = 500
+
+_DETAILS = (dg.TableMetadataValue, dg.MarkdownMetadataValue, dg.JsonMetadataValue)
 
 FINISHED = frozenset(FINISHED_STATUSES)
 """The statuses of a run that has ended."""
@@ -326,3 +330,31 @@ def database_of(storage: object) -> Callable[[], AbstractContextManager[Connecti
     if isinstance(storage, (SqliteRunStorage, SqliteScheduleStorage)):
         return storage.connect
     return None
+
+
+def without_details(event: str, words: str) -> str:
+    """An asset's stored event without the tables and documents of its metadata.
+
+    Args:
+        event: A materialization or a check's evaluation, as the event log has it.
+        words: Stands in their place, as the metadata `details`.
+
+    Returns:
+        The event as the log takes it; as it was where it has none of these.
+    """
+    entry = deserialize_value(event, EventLogEntry)
+    dagster_event = entry.dagster_event
+    data = None if dagster_event is None else dagster_event.event_specific_data
+    asset_event = data.materialization if isinstance(data, StepMaterializationData) else data
+    if dagster_event is None or not isinstance(asset_event, (dg.AssetMaterialization, AssetCheckEvaluation)):
+        return event
+    kept = {name: value for name, value in asset_event.metadata.items() if not isinstance(value, _DETAILS)}
+    if len(kept) == len(asset_event.metadata):
+        return event
+
+    shorter = asset_event.with_metadata({**kept, "details": dg.MetadataValue.text(words)})
+    slim: Any = shorter
+    if isinstance(data, StepMaterializationData):
+        slim = data._replace(materialization=slim)
+    told = dagster_event._replace(event_specific_data=slim)
+    return serialize_value(entry._replace(dagster_event=told))

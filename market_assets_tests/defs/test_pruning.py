@@ -15,7 +15,7 @@ from dagster._core.scheduler.instigation import InstigatorType, TickData, TickSt
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionResolvedStatus
 from dagster._utils.error import SerializableErrorInfo
 
-from market_assets.defs.adapter import latest_materializations
+from market_assets.defs.adapter import check_output, latest_materializations
 from market_assets.defs.event_log import PooledSqliteEventLogStorage
 from market_assets.defs.pruning import prune_dagster
 from market_assets.universe import RetentionSettings
@@ -238,3 +238,40 @@ def test_the_file_of_a_small_run_is_small(instance: dg.DagsterInstance) -> None:
     assert isinstance(log, PooledSqliteEventLogStorage)
     log.dispose()
     assert Path(log.path_for_shard(run_id)).stat().st_size < 100_000
+
+
+def test_of_old_partitions_the_numbers_stay_and_the_tables_go(instance: dg.DagsterInstance) -> None:
+    table = dg.MetadataValue.table([dg.TableRecord({"symbol": f"S{number}", "missing": 0}) for number in range(50)])
+    metadata = {"rows": 5, "symbols": table, "first": "2025-01-06", "text": dg.MetadataValue.md("# A")}
+
+    def body(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        for key in KEYS[:2]:
+            tags = {"dagster/data_version": f"v-{key}"}
+            yield dg.AssetMaterialization(KEY, partition=key, metadata=metadata, tags=tags)
+            yield evaluation(context, key)
+        yield check_output(KEY, CHECK.name)
+
+    run(instance, body, KEYS[0], KEYS[1])
+    before = looks(instance)
+    assert prune_dagster(instance, RetentionSettings(), later(89)) != []
+    old = instance.fetch_materializations(KEY, limit=9).records
+    assert [record.asset_materialization.metadata["symbols"] for record in old] == [table, table]
+
+    announced = prune_dagster(instance, RetentionSettings(), later(91), dry_run=True)
+    assert prune_dagster(instance, RetentionSettings(), later(91)) == announced
+    assert counted(announced) == {"details of materializations": 2}
+    assert announced[0].bytes > 2 * 2000
+    records = instance.fetch_materializations(KEY, limit=9).records
+    assert [record.storage_id for record in records] == [record.storage_id for record in old]
+    for record, was in zip(records, old, strict=True):
+        event = record.asset_materialization
+        assert event.tags == was.asset_materialization.tags
+        assert event.partition == was.asset_materialization.partition
+        assert {name: value.value for name, value in event.metadata.items()} == {
+            "rows": 5, "first": "2025-01-06", "details": "removed after 90 days (retention.details)",
+        }  # fmt: skip
+        assert record.timestamp == was.timestamp
+    after = looks(instance)
+    for name in ("colours", "newest", "verdicts", "checks", "latest", "newest event"):
+        assert after[name] == before[name]
+    assert prune_dagster(instance, RetentionSettings(), later(365)) == []

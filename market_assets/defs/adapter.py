@@ -356,5 +356,6 @@ def without_details(event: str, words: str) -> str:
     slim: Any = shorter
     if isinstance(data, StepMaterializationData):
         slim = data._replace(materialization=slim)
-    told = dagster_event._replace(event_specific_data=slim)
+    # What its log line was marked with is in the event a second time.
+    told = dagster_event._replace(event_specific_data=slim, logging_tags={})
     return serialize_value(entry._replace(dagster_event=told))

@@ -335,6 +335,8 @@ def database_of(storage: object) -> Callable[[], AbstractContextManager[Connecti
 def without_details(event: str, words: str) -> str:
     """An asset's stored event without the tables and documents of its metadata.
 
+    Its run, its step, its time and its other metadata stay, and so does all that a status is made of.
+
     Args:
         event: A materialization or a check's evaluation, as the event log has it.
         words: Stands in their place, as the metadata `details`.
@@ -356,6 +358,6 @@ def without_details(event: str, words: str) -> str:
     slim: Any = shorter
     if isinstance(data, StepMaterializationData):
         slim = data._replace(materialization=slim)
-    # What its log line was marked with is in the event a second time.
-    told = dagster_event._replace(event_specific_data=slim, logging_tags={})
+    # Where in the run's graph it came from, its log says as long as it is there.
+    told = dagster_event._replace(event_specific_data=slim, logging_tags={}, node_handle=None, step_handle=None)
     return serialize_value(entry._replace(dagster_event=told))

@@ -271,7 +271,32 @@ def test_of_old_partitions_the_numbers_stay_and_the_tables_go(instance: dg.Dagst
             "rows": 5, "first": "2025-01-06", "details": "removed after 90 days (retention.details)",
         }  # fmt: skip
         assert record.timestamp == was.timestamp
+        assert (record.run_id, record.event_log_entry.step_key) == (was.run_id, "toy__candles")
+        assert record.event_log_entry.message == was.event_log_entry.message
     after = looks(instance)
     for name in ("colours", "newest", "verdicts", "checks", "latest", "newest event"):
         assert after[name] == before[name]
     assert prune_dagster(instance, RetentionSettings(), later(365)) == []
+
+
+def test_a_check_of_an_old_partition_keeps_its_sentence_and_its_numbers(
+    instance: dg.DagsterInstance,
+) -> None:
+    table = dg.MetadataValue.table([dg.TableRecord({"gap": "x" * 400})])
+
+    def body(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        yield dg.AssetMaterialization(KEY, partition=KEYS[0])
+        judged = evaluation(context, KEYS[0], passed=False)
+        yield judged.with_metadata({**judged.metadata, "gaps": table})
+        yield check_output(KEY, CHECK.name)
+
+    run(instance, body, KEYS[0], KEYS[0])
+    before = looks(instance)
+    removed = prune_dagster(instance, RetentionSettings(), later(91))
+    assert counted(removed)["details of check evaluations"] == 1
+    after = looks(instance)
+    for name in ("colours", "newest", "verdicts", "checks"):
+        assert after[name] == before[name]
+    (record,) = instance.event_log_storage.get_asset_check_execution_history(CHECK, limit=9)
+    assert record.evaluation.metadata["missing"] == dg.MetadataValue.int(3)
+    assert set(record.evaluation.metadata) == {"missing", "details"}

@@ -19,6 +19,7 @@ from market_assets.keeping import Part, Removed, advice, by_age
 from market_assets.store import compact
 from market_assets.universe import RetentionSettings
 from market_assets_tests.defs.toy import KEY, KEYS, fills, run
+from market_assets_tests.shell import in_this_process
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -205,3 +206,35 @@ def test_an_instance_on_another_storage_is_left_alone() -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         assert pruning.prune_dagster(instance, RetentionSettings(), datetime.now(UTC) + LATER) == []
         assert compact_databases(instance) == 0
+
+
+def test_the_terminal_tells_and_prunes_within_eighty_columns(
+    kept: Ground,
+) -> None:
+    environment = {
+        **os.environ,
+        "MARKET_ASSETS_HOME": str(kept.home),
+        "MARKET_ASSETS_UNIVERSE": str(kept.home / "universe.yaml"),
+    }
+    old_file(kept.home, "archives/BTC.zip", days=45, size=200_000)
+    old_file(kept.home, "archives/ETH.zip", days=20, size=200_000)
+
+    def run_command(*arguments: str) -> Any:
+        done = in_this_process(arguments, environment)
+        assert done.code == 0, done.err
+        return done
+
+    told = run_command("usage")
+    assert max(map(len, told.out.splitlines())) <= 80
+    assert "retention.caches 30d -> 15d frees about 200.0 kB." in told.out
+    answer = run_command("usage", "--json").json
+    assert answer["bytes"] == sum(part["bytes"] for part in answer["parts"])
+    assert answer["advice"][0]["setting"] == "retention.caches"
+
+    announced = run_command("prune", "--dry-run", "--json").json
+    assert announced["removed"] == [{"part": "caches", "what": "downloaded archives", "count": 1, "bytes": 200_000}]
+    shown = run_command("prune", "--dry-run").out
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "200.0 kB would be removed." in shown
+    assert run_command("prune", "--json").json["removed"] == announced["removed"]
+    assert "Nothing is old enough to be removed." in run_command("prune").out

@@ -448,7 +448,7 @@ class RetentionSettings(_Model):
         details: Tables and documents on the page of a partition and of a check; its numbers stay.
         observations: How many of the newest observations of each asset are kept, and of the newest
             materializations of an asset without partitions.
-        update_jobs: Rows of `ops.jobs` of live updates; the last of each day is kept like any other.
+        update_jobs: Rows of `ops.jobs` of live updates; the last of each day is kept longer.
         jobs: Rows of `ops.jobs`.
         alerts: Alerts that are over.
         revisions: What bars were before they changed, and which absences were filled; null keeps

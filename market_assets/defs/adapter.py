@@ -335,7 +335,7 @@ def database_of(storage: object) -> Callable[[], AbstractContextManager[Connecti
 def without_details(event: str, words: str) -> str:
     """An asset's stored event without the tables and documents of its metadata.
 
-    Its run, its step, its time and its other metadata stay, and so does all that a status is made of.
+    Its run, its step, its time and its other metadata stay, and all that a status is made of.
 
     Args:
         event: A materialization or a check's evaluation, as the event log has it.
@@ -348,9 +348,12 @@ def without_details(event: str, words: str) -> str:
     dagster_event = entry.dagster_event
     data = None if dagster_event is None else dagster_event.event_specific_data
     asset_event = data.materialization if isinstance(data, StepMaterializationData) else data
-    if dagster_event is None or not isinstance(asset_event, (dg.AssetMaterialization, AssetCheckEvaluation)):
+    if dagster_event is None:
         return event
-    kept = {name: value for name, value in asset_event.metadata.items() if not isinstance(value, _DETAILS)}
+    if not isinstance(asset_event, (dg.AssetMaterialization, AssetCheckEvaluation)):
+        return event
+    metadata = asset_event.metadata.items()
+    kept = {name: value for name, value in metadata if not isinstance(value, _DETAILS)}
     if len(kept) == len(asset_event.metadata):
         return event
 
@@ -359,5 +362,10 @@ def without_details(event: str, words: str) -> str:
     if isinstance(data, StepMaterializationData):
         slim = data._replace(materialization=slim)
     # Where in the run's graph it came from, its log says as long as it is there.
-    told = dagster_event._replace(event_specific_data=slim, logging_tags={}, node_handle=None, step_handle=None)
+    told = dagster_event._replace(
+        event_specific_data=slim,
+        logging_tags={},
+        node_handle=None,
+        step_handle=None,
+    )
     return serialize_value(entry._replace(dagster_event=told))

@@ -199,9 +199,8 @@ _DETAILED = (
 )  # fmt: skip
 """Events that stay because they are the newest of their partition: what, table, column, query."""
 
-_HAS_DETAILS = " OR ".join(
-    f"instr({{column}}, '\"{name}MetadataEntryData\"') > 0" for name in ("Table", "Markdown", "Json")
-)
+_DETAIL_KINDS = ("Table", "Markdown", "Json")
+_HAS_DETAILS = " OR ".join(f"instr({{column}}, '\"{kind}MetadataEntryData\"') > 0" for kind in _DETAIL_KINDS)
 
 _RUNLESS = _Sweep(
     "events", "events without a run", "event_logs", "length(event)",
@@ -508,7 +507,11 @@ class _Pruning:
                 self._remove_files(run_id)
         return Removed("runs", "files of runs that are gone", count, size)
 
-    def _runs_of(self, statuses: AbstractSet[dg.DagsterRunStatus], limit: timedelta | None) -> Iterator[str]:
+    def _runs_of(
+        self,
+        statuses: AbstractSet[dg.DagsterRunStatus],
+        limit: timedelta | None,
+    ) -> Iterator[str]:
         """The ids of the runs of some statuses, or of those that are older than a limit."""
         before = None if limit is None else self._now - max(limit, _YOUNG)
         chosen = dg.RunsFilter(statuses=sorted(statuses, key=str), updated_before=before)
@@ -582,7 +585,12 @@ class _Pruning:
             size -= sum(len(each["event"]) for each in shorter)
         return Removed("events", what, count, size)
 
-    def _chosen(self, connection: Connection, sweep: _Sweep, values: Mapping[str, object]) -> Iterator[tuple[int, int]]:
+    def _chosen(
+        self,
+        connection: Connection,
+        sweep: _Sweep,
+        values: Mapping[str, object],
+    ) -> Iterator[tuple[int, int]]:
         """The ids of the rows that have had their time, oldest first, and how long each is."""
         rows = f"SELECT id, {sweep.body} FROM {sweep.table} "  # noqa: S608 - names of this module
         chosen = f"{rows} WHERE id IN ({sweep.chosen}) AND id < :newest ORDER BY id"

@@ -59,12 +59,13 @@ def schedule(ground: Ground) -> Any:
 
 
 def tick(ground: Ground) -> Any:
-    context = dg.build_schedule_context(
+    # Left at once: when it is collected later, Dagster forgets the instance of the next test.
+    with dg.build_schedule_context(
         instance=ground.instance,
         scheduled_execution_time=ground.clock.now(),
         resources={"store": ground.store_resource, "clock": ground.clock},
-    )
-    return schedule(ground).evaluate_tick(context)
+    ) as context:
+        return schedule(ground).evaluate_tick(context)
 
 
 def counted(removed: list[Removed]) -> dict[str, int]:
@@ -98,6 +99,12 @@ def test_what_a_tick_has_no_time_for_is_done_by_a_run(kept: Ground, monkeypatch:
     assert any(line.startswith("Removed 1 runs") for line in logs)
     assert any(line.endswith("shorter.") for line in logs)
     # The run that prunes is left, and the last one of the asset.
+    assert len(kept.instance.get_run_ids()) == 2
+
+
+def test_a_home_that_was_never_pruned_is_left_to_a_run(kept: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "_LARGE", 0)
+    assert len(tick(kept).run_requests) == 1
     assert len(kept.instance.get_run_ids()) == 2
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from dagster._utils.error import SerializableErrorInfo
 from market_assets.defs.adapter import check_output, latest_materializations
 from market_assets.defs.event_log import PooledSqliteEventLogStorage
 from market_assets.defs.pruning import prune_dagster
+from market_assets.defs.runs import instance_at
 from market_assets.universe import RetentionSettings
 from market_assets_tests.defs.ground import colours
 from market_assets_tests.defs.toy import CHECK, DAYS, KEY, KEYS, evaluation, fills, run
@@ -92,18 +94,29 @@ def many_runs(instance: dg.DagsterInstance) -> list[str]:
 
 
 def files(instance: dg.DagsterInstance) -> set[str]:
+    """The files of the home, without those that SQLite has beside a file while it is open."""
     root = Path(instance.root_directory)
-    return {str(each.relative_to(root)) for each in root.rglob("*") if each.is_file()}
+    every = (path for path in root.rglob("*") if path.is_file())
+    return {str(path.relative_to(root)) for path in every if not path.name.endswith(("-wal", "-shm"))}
 
 
 def counted(removed: list[Removed]) -> dict[str, int]:
     return {each.what: each.count for each in removed}
 
 
+@pytest.fixture(scope="module")
+def _filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a history, which each test copies."""
+    home = tmp_path_factory.mktemp("filled") / "home"
+    with instance_at(home) as instance:
+        many_runs(instance)
+    return home
+
+
 @pytest.fixture
-def full(instance: dg.DagsterInstance) -> dg.DagsterInstance:
-    many_runs(instance)
-    return instance
+def full(tmp_path: Path, _filled: Path) -> Iterator[dg.DagsterInstance]:
+    with instance_at(shutil.copytree(_filled, tmp_path / "home")) as instance:
+        yield instance
 
 
 def test_what_the_ui_shows_is_the_same_after_everything_old_is_gone(full: dg.DagsterInstance) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dagster as dg
 import sqlalchemy as db
@@ -16,7 +16,8 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
 )
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
-from dagster._core.events import RunFailureReason
+from dagster._core.events import RunFailureReason, StepMaterializationData
+from dagster._core.events.log import EventLogEntry
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.scheduler.instigation import InstigatorType, SensorInstigatorData, TickStatus
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
@@ -34,6 +35,7 @@ from dagster._core.storage.tags import (
 )
 from dagster._core.types.dagster_type import Nothing
 from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
+from dagster._serdes import deserialize_value, serialize_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
 _HISTORY_PAGE = 500
+
+_DETAILS = (dg.TableMetadataValue, dg.MarkdownMetadataValue, dg.JsonMetadataValue)
 
 FINISHED = frozenset(FINISHED_STATUSES)
 """The statuses of a run that has ended."""
@@ -452,3 +456,42 @@ def web_app(instance: DagsterInstance, workspace: Path, *, read_only: bool) -> I
         instance, workspace_load_target=target, version=__version__, read_only=read_only
     ) as context:
         yield create_app_from_workspace_process_context(context, live_data_poll_rate=_PAGE_POLL_MILLISECONDS)
+
+
+def without_details(event: str, words: str) -> str:
+    """An asset's stored event without the tables and documents of its metadata.
+
+    Its run, its step, its time and its other metadata stay, and all that a status is made of.
+
+    Args:
+        event: A materialization or a check's evaluation, as the event log has it.
+        words: Stands in their place, as the metadata `details`.
+
+    Returns:
+        The event as the log takes it; as it was where it has none of these.
+    """
+    entry = deserialize_value(event, EventLogEntry)
+    dagster_event = entry.dagster_event
+    data = None if dagster_event is None else dagster_event.event_specific_data
+    asset_event = data.materialization if isinstance(data, StepMaterializationData) else data
+    if dagster_event is None:
+        return event
+    if not isinstance(asset_event, (dg.AssetMaterialization, AssetCheckEvaluation)):
+        return event
+    metadata = asset_event.metadata.items()
+    kept = {name: value for name, value in metadata if not isinstance(value, _DETAILS)}
+    if len(kept) == len(asset_event.metadata):
+        return event
+
+    shorter = asset_event.with_metadata({**kept, "details": dg.MetadataValue.text(words)})
+    slim: Any = shorter
+    if isinstance(data, StepMaterializationData):
+        slim = data._replace(materialization=slim)
+    # Where in the run's graph it came from, its log says as long as it is there.
+    told = dagster_event._replace(
+        event_specific_data=slim,
+        logging_tags={},
+        node_handle=None,
+        step_handle=None,
+    )
+    return serialize_value(entry._replace(dagster_event=told))

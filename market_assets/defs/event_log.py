@@ -212,7 +212,7 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
                 self._engines.popitem()[1].dispose()
 
 
-def _use_small_pages(connection: Any, _record: object) -> None:  # noqa: ANN401 - sqlite3's own connection
+def _use_small_pages(connection: Any, _record: object) -> None:  # noqa: ANN401 - sqlite3's
     # Two thirds of a small run's file are the empty pages of tables and indexes that only the
     # index uses. It has an effect only before the file's first page is written.
     cursor = connection.cursor()

@@ -1,4 +1,4 @@
-"""The files of a home folder by the part that they belong to, and those that have had their time."""
+"""The files of a home folder by the part that they belong to, and those that are too old."""
 
 from __future__ import annotations
 
@@ -47,7 +47,13 @@ def files_of(home: Path, lake: Path | None = None) -> Mapping[str, Sequence[File
     return found
 
 
-def prune_files(home: Path, settings: RetentionSettings, now: datetime, *, dry_run: bool) -> list[Removed]:
+def prune_files(
+    home: Path,
+    settings: RetentionSettings,
+    now: datetime,
+    *,
+    dry_run: bool,
+) -> list[Removed]:
     """Remove old downloads, old logs, and what was left of what was broken off.
 
     Args:

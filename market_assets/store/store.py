@@ -239,7 +239,7 @@ class Snapshot:
         )
 
     def coverage(self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window) -> pl.DataFrame:
-        """Which source has answered for which stretch that touches the window, and when: COVERAGE_COLUMNS."""
+        """Which source has answered for which stretch that touches the window: COVERAGE_COLUMNS."""
         start, end = _bounds(window)
         return self._frame(
             f"SELECT {', '.join(COVERAGE_COLUMNS)} FROM ops.coverage "

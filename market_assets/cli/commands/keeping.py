@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def usage(as_json: AsJson = False) -> None:
-    """Tell what the home folder holds, how it grows per day, and what shorter settings would free."""
+    """Tell what the home folder holds, how it grows, and what shorter settings would free."""
     from market_assets.defs.retention import size_words  # noqa: PLC0415 - Dagster takes seconds
 
     with _keeper(quiet=as_json) as keeper:
@@ -56,14 +56,16 @@ def usage(as_json: AsJson = False) -> None:
     files = sum(part.files for part in parts)
     OUT.print(f"{size_words(total)} in {files:,} files.", highlight=False)
     for each in shorter:
-        OUT.print(
-            f"{each.setting} {_length(each.now)} -> {_length(each.shorter)} frees about {size_words(each.frees)}.",
-            highlight=False,
-        )
+        change = f"{_length(each.now)} -> {_length(each.shorter)}"
+        frees = size_words(each.frees)
+        OUT.print(f"{each.setting} {change} frees about {frees}.", highlight=False)
 
 
 def prune(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only say what would be removed."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Remove what is older than the universe's retention, and make the files shorter.

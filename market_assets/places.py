@@ -1,4 +1,4 @@
-"""Where this project finds its universe file and its home folder: two environment variables, and what holds without them."""
+"""Where this project finds its universe file and its home folder."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ UNIVERSE_VARIABLE = "MARKET_ASSETS_UNIVERSE"
 HOME_VARIABLE = "MARKET_ASSETS_HOME"
 
 COPY_VARIABLE = "MARKET_ASSETS_UNIVERSE_COPY"
-"""Names a copy of the universe file that is read in its place; what is relative in it still begins in the file's folder.
+"""Names a copy of the universe file that is read in its place; paths begin in the file's folder.
 
 `market-assets up` keeps the last file without mistakes there, for the processes that it starts.
 """
 
 
 def home(environ: Mapping[str, str] = os.environ) -> Path:
-    """The absolute path of the folder for everything that the project writes: `MARKET_ASSETS_HOME`, else ./data.
+    """The absolute path of the folder for all that is written: `MARKET_ASSETS_HOME`, else ./data.
 
     Raises:
         StoreError: Its path holds what Dagster would take for something else.
@@ -47,8 +47,8 @@ def universe_path(
     """The absolute path of a universe file.
 
     Args:
-        path: The file; without it the one that `MARKET_ASSETS_UNIVERSE` names, without that the practice universe: as the
-            home keeps it, or the packaged one.
+        path: The file; without it the one that `MARKET_ASSETS_UNIVERSE` names, without that the
+            practice universe: as the home keeps it, or the packaged one.
         environ: Where that variable is taken from.
         must_exist: Whether a file that is not there is an error.
 

@@ -32,6 +32,9 @@ CONSEQUENCES = "consequences, "
 _WIDTH = 240
 """Letters of what somebody else says in one line."""
 
+_UNREACHABLE = "DagsterUserCodeUnreachableError"
+"""What Dagster says of a sensor or daemon that looks for a code server while another one is started."""
+
 _LATELY = timedelta(hours=2)
 """A source that failed longer ago was not asked since, or has answered."""
 
@@ -569,11 +572,11 @@ def dead(lives: Iterable[Life], now: datetime, awake: datetime) -> list[Trouble]
 
 
 def platform_troubles(state: State, now: datetime) -> list[Trouble]:
-    """Processes that `market-assets up` had to start again, and a universe file that it cannot take over.
+    """Processes that `market-assets up` has started again, and a universe file that it refuses.
 
     Args:
         state: What the supervisor has left in the home folder.
-        now: The present instant: a restart counts until ten minutes have passed without another one.
+        now: The present instant: a restart counts for ten minutes.
     """
     troubles = []
     for what in dict.fromkeys(restart.what for restart in state.restarts):
@@ -588,6 +591,20 @@ def platform_troubles(state: State, now: datetime) -> list[Trouble]:
         summary = f"{state.universe} has mistakes and is not taken over; the last good one goes on"
         troubles.append(Trouble("", Kind.UNIVERSE, "universe file", Level.ERROR, summary, len(state.faults), lines))
     return troubles
+
+
+def is_replacing(trouble: Trouble, state: State, now: datetime) -> bool:
+    """Whether something fails because the code server was being started again, which is told already.
+
+    Args:
+        trouble: What is wrong.
+        state: What the supervisor has left in the home folder.
+        now: The present instant.
+    """
+    starts = [restart.at for restart in state.restarts]
+    starts += [state.taken_over_at] if state.taken_over_at else []
+    recent = any(now - at < QUIET for at in starts)
+    return recent and trouble.kind is Kind.DEAD and _UNREACHABLE in trouble.summary
 
 
 def many(count: int, noun: str) -> str:

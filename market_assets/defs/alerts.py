@@ -13,7 +13,14 @@ from pathlib import Path
 import dagster as dg
 
 from market_assets.alerts import Key, Kind, Told, Trouble, Watch
-from market_assets.alerts.troubles import Life, dead, failed_checks, failed_partitions, platform_troubles
+from market_assets.alerts.troubles import (
+    Life,
+    dead,
+    failed_checks,
+    failed_partitions,
+    is_replacing,
+    platform_troubles,
+)
 from market_assets.defs.adapter import (
     Beat,
     FailedCheck,
@@ -221,7 +228,9 @@ def _look(
     troubles = [trouble for asset in memory.assets.values() for trouble in asset.troubles]
     troubles += dead(_lives(context.instance, automations, memory), memory.now, memory.awake)
     platform = _runs_here(memory.home)
-    troubles += platform_troubles(platform, memory.now) if platform else []
+    if platform:
+        troubles = [item for item in troubles if not is_replacing(item, platform, memory.now)]
+        troubles += platform_troubles(platform, memory.now)
     unsure = {key for asset in memory.assets.values() for key in asset.unsure}
     settling = memory.now - memory.awake < _CATCHING_UP
 

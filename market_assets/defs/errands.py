@@ -1,7 +1,8 @@
 """What `market-assets up` has done by short-lived processes, because it needs Dagster or the store.
 
-`python -m market_assets.defs.errands prepare|check|close`: the answer is one JSON document on standard output, an error
-one message on standard error and exit code 1. The home folder and the universe come from the environment.
+`python -m market_assets.defs.errands prepare|check|close`: the answer is one JSON document on
+standard output, an error one message on standard error and exit code REFUSED. The home folder and the
+universe come from the environment. Any other end is a fault of ours, with its traceback.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from market_assets.errors import MarketAssetsError
 from market_assets.store import Store
 from market_assets.universe import home, load_universe
 from market_assets.up.changes import summary_of
+from market_assets.up.processes import REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def prepare() -> dict[str, Any]:
-    """Make the home folder ready: storage and store are made, runs that nobody executes ended, the sensors woken.
+    """Make the home folder ready: make storage and store, end lost runs, wake the sensors.
 
     Raises:
         MarketAssetsError: The universe has mistakes, or the store cannot be opened.
@@ -48,7 +50,7 @@ def check() -> dict[str, Any]:
     Raises:
         MarketAssetsError: It has mistakes.
     """
-    # Building takes a second, which the start has no use for: what loads is nearly always what builds.
+    # Building takes a second, for which a start has no use: what loads nearly always builds.
     from market_assets.definitions import build_definitions  # noqa: PLC0415
 
     universe = load_universe()
@@ -58,7 +60,7 @@ def check() -> dict[str, Any]:
 
 
 def close() -> dict[str, Any]:
-    """Wait for a line on standard input, which says that all processes have ended; then end their runs."""
+    """End the runs of the processes, once a line on standard input says that these have ended."""
     # What takes seconds to import is there by then.
     sys.stdin.readline()
     with instance_at(home()) as instance:
@@ -66,10 +68,11 @@ def close() -> dict[str, Any]:
 
 
 def end_runs(instance: dg.DagsterInstance) -> Sequence[str]:
-    """Mark the unfinished runs as failed that no process executes, while no code server of this home runs.
+    """Mark the unfinished runs as failed that no process executes; no code server may run here.
 
-    A run whose process is gone is told by its tags. One without a process was created, or launched by a code server that
-    has ended before the run could say who it is. Queued runs stay: the next daemon launches them.
+    A run whose process is gone is told by its tags. One without a process was created, or launched
+    by a code server that has ended before the run could say who it is. Queued runs stay: the next
+    daemon launches them.
     """
     unfinished = [
         dg.DagsterRunStatus.NOT_STARTED,
@@ -98,7 +101,7 @@ def main(errand: str) -> int:
         answer = errands[errand]()
     except MarketAssetsError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the supervisor reads it
-        return 1
+        return REFUSED
     print(json.dumps(answer))  # noqa: T201 - the answer
     return 0
 

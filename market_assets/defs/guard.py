@@ -1,8 +1,8 @@
-"""Stands before the pages: a page of another site can change nothing here, and nobody forges a partition's colour.
+"""Stands before the pages: a page of another site can change nothing, nobody forges a colour.
 
-Dagster's web server trusts every request. A browser sends one for any page that it shows, so that an address that only
-this machine can reach is no protection: what counts is the name that the browser asked for (Host) and the page that asks
-(Origin).
+Dagster's web server trusts every request. A browser sends one for any page that it shows, so that an
+address that only this machine can reach is no protection: what counts is the name that the browser
+asked for (Host) and the page that asks (Origin).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Rules:
 
     Attributes:
         hosts: The names by which the pages may be asked for, without a port, in lower case.
-        reports: Whether other programs may report materializations, checks and observations over HTTP.
+        reports: Whether other programs may report materializations and checks over HTTP.
         read_only: Whether nothing can be changed at all.
     """
 
@@ -86,7 +86,7 @@ def _same_site(rules: Rules, origin: str, host: str) -> bool:
     address = urlsplit(origin)
     if address.netloc.lower() == host.lower():
         return True
-    # A proxy may have another name for us than the browser has; on this machine every port is a site of its own.
+    # A proxy may know us by another name than the browser; here every port is a site of its own.
     return (address.hostname or "") in rules.hosts - LOOPBACK
 
 
@@ -98,7 +98,7 @@ def _name_of(host: str) -> str:
 
 
 def _changes(query: str) -> bool:
-    """Whether a query string holds a GraphQL document with anything other than queries, or one that cannot be read."""
+    """Whether a query string holds a GraphQL document that is more than queries, or unreadable."""
     documents = parse_qs(query).get("query", [])
     return any(_is_mutation(document) for document in documents)
 

@@ -69,7 +69,7 @@ def is_orphan(tags: Mapping[str, str]) -> bool:
 
 
 def has_process(tags: Mapping[str, str]) -> bool:
-    """True for a run that some process executes, as far as its tags tell: one of this host that lives, or of another host."""
+    """True for a run that a process executes: one of this host that lives, or of another host."""
     return _PROCESS_TAG in tags and not is_orphan(tags)
 
 

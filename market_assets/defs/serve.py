@@ -1,7 +1,7 @@
 """The three processes of a running platform, as `market-assets up` starts them.
 
-`python -m market_assets.up.child market_assets.defs.serve code SOCKET MODULE`, `... daemon SOCKET WORKSPACE`,
-`... web SOCKET WORKSPACE OPTIONS`; OPTIONS is a JSON document, see `Web`.
+`python -m market_assets.up.child market_assets.defs.serve code SOCKET MODULE`, or
+`... daemon SOCKET WORKSPACE`, or `... web SOCKET WORKSPACE OPTIONS`; OPTIONS is JSON, see `Web`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`market-assets up`: a small supervisor that starts the platform's processes, watches them and says what happens.
+"""`market-assets up`: a small supervisor that starts the platform's processes and watches them.
 
-It imports neither Dagster nor DuckDB nor polars: what needs those runs in the processes that it starts.
+It imports neither Dagster nor DuckDB nor polars: what needs those, its processes do.
 """

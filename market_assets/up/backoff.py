@@ -16,7 +16,7 @@ LONGEST = 60.0
 
 
 def wait_before(restarts: Sequence[float], now: float) -> float:
-    """The seconds until the next start: 1, doubled by every restart of the last ten minutes, a minute at most.
+    """The seconds until the next start: 1, doubled by each recent restart, a minute at most.
 
     Args:
         restarts: When the process was started again so far, in seconds of a clock that nobody sets.

@@ -1,7 +1,7 @@
 """What every process of `up` begins with: `python -m market_assets.up.child MODULE [ARGUMENT ...]`.
 
-It binds the process to the supervisor and runs the module. A run is a process that the code server starts by
-`multiprocessing`, which imports the main module of its parent first: so a run is bound as well.
+It binds the process to the supervisor and runs the module. A run is a process that the code server
+starts by `multiprocessing`, which imports the main module of its parent first: so a run is bound.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import sys
 from market_assets.up.leash import hold_on
 
 if __name__ in {"__main__", "__mp_main__"}:
-    # A shell gives its background jobs a SIGINT that is ignored, and Dagster takes over for SIGTERM what SIGINT does.
+    # A shell gives its background jobs a SIGINT that is ignored, and Dagster takes over for SIGTERM
+    # what SIGINT does.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     hold_on()
 

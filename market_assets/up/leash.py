@@ -1,7 +1,8 @@
 """Ends a process when the supervisor that it belongs to is gone, however that went.
 
-The supervisor holds a lock on a file, and the environment names the file. Every process that it starts, and every one
-that these start, waits for that lock: it gets it the moment the supervisor is no more, after a `kill -9` as well.
+The supervisor holds a lock on a file, and the environment names the file. Every process that it
+starts, and every one that these start, waits for that lock: it gets it the moment the supervisor is
+no more, after a `kill -9` as well.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ GRACE = 5.0
 
 
 def take(path: Path) -> IO[bytes] | None:
-    """Take the lock of a file without waiting; None where another process holds it. Closing the file gives it back.
+    """Take the lock of a file without waiting; None where another process holds it.
+
+    Closing the file gives it back.
 
     Raises:
         OSError: The file cannot be opened.
@@ -53,7 +56,7 @@ def live_at(path: Path) -> IO[bytes]:
 
 
 def hold_on(environ: Mapping[str, str] = os.environ) -> None:
-    """End this process soon after its supervisor has ended; without one in the environment nothing happens."""
+    """End this process soon after its supervisor, if the environment names one, has ended."""
     if path := environ.get(ALIVE_VARIABLE):
         threading.Thread(target=_follow, args=(Path(path),), name="leash", daemon=True).start()
 

@@ -18,10 +18,11 @@ _LINE = 64 * 1024
 
 
 class Log(RotatingFileHandler):
-    """Lines with time (UTC) and process in `up.log`; the file is renamed to `up.log.1` when it is full, and so on.
+    """Lines with time (UTC) and process; a full `up.log` becomes `up.log.1`, and so on.
 
     Args:
-        path: The newest file; its folder is made. It must not be `logs` in a Dagster home: Dagster empties that one.
+        path: The newest file; its folder is made. It must not be `logs` in a Dagster home, which
+            Dagster empties.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the terminal of `up` says of the data: the alerts sensor leaves it in a small file, the supervisor reads it.
+"""What the terminal of `up` says of the data: the alerts sensor leaves it in a small file.
 
 So the supervisor opens no database. Pure, but for the reading and writing of the file.
 """
@@ -57,7 +57,7 @@ def read_news(home: Path) -> Mapping[str, Any] | None:
 
 @dataclass
 class Bulletin:
-    """Turns news into lines: what is wrong when it begins and ends, what was filled every quarter of an hour."""
+    """Turns news into lines: what begins or ends to be wrong, and every 15 minutes what was filled."""
 
     troubles: dict[str, str] = field(default_factory=dict)
     jobs: set[str] = field(default_factory=set)

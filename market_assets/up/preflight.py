@@ -59,7 +59,7 @@ def listen(host: str, port: int) -> socket.socket:
     """A socket that listens there.
 
     Raises:
-        UpError: There is no such port or address, or the port is taken, or this user may not have it.
+        UpError: There is no such port or address, or the port is taken or not for this user.
     """
     if not 0 < port <= _LAST_PORT:
         raise UpError(f"--port {port}: there is no such port; choose one from 1024 to {_LAST_PORT}.")

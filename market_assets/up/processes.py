@@ -1,4 +1,4 @@
-"""Starts the processes of the platform, reads what they print, and ends them with all that they have started."""
+"""Starts the processes of the platform, and ends them with all that they have started."""
 
 from __future__ import annotations
 
@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 
+REFUSED = 3
+"""The exit code of an errand that says on standard error, in words for people, why it cannot be."""
+
+
 @dataclass
 class Process:
     """One process of the platform, which is started again when it ends.
 
-    It leads a group of its own, so that a Ctrl-C in the terminal does not reach it, and so that the runs that it starts
-    can be ended with it. All its times are seconds of a clock that nobody sets.
+    It leads a group of its own, so that a Ctrl-C in the terminal does not reach it, and so that the
+    runs that it starts can be ended with it. All its times are seconds of a clock that nobody sets.
 
     Attributes:
         name: What it is called in messages.
@@ -77,7 +81,7 @@ class Process:
         on_output(self.name, read)
 
     def watch(self, now: float) -> str | None:
-        """How it has ended, in words, if it did without having been told to; then it is due again after a while."""
+        """How it has ended, in words, if nobody told it to; then it is due again after a while."""
         if self._popen is None:
             return None
         if (code := self._popen.poll()) is None:
@@ -175,8 +179,11 @@ class Errand:
         self._popen.kill()
         self._popen.wait()
 
-    def answer(self) -> tuple[dict[str, Any] | None, str]:
-        """What it has found out, or None and what went wrong, once it has ended."""
+    def answer(self) -> tuple[dict[str, Any] | None, str, str]:
+        """What it has found out, or None; why not, in words for people; and all that it printed beside.
+
+        To be asked once, after it has ended.
+        """
         if self._popen.stdin is not None:
             with suppress(OSError):
                 self._popen.stdin.close()
@@ -186,7 +193,10 @@ class Errand:
             texts.append(file.read().decode(errors="backslashreplace").strip())
             file.close()
         out, err = texts
-        if self._popen.returncode == 0:
-            with suppress(ValueError):
-                return json.loads(out.splitlines()[-1] if out else ""), ""
-        return None, err or f"the check {ending(self._popen.returncode)}"
+        code = self._popen.returncode
+        if code == 0:
+            return json.loads(out.splitlines()[-1]), "", err
+        if code == REFUSED:
+            return None, err, ""
+        last = err.splitlines()[-1] if err else ending(code)
+        return None, f"{last} (all of it is in the log)", err

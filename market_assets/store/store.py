@@ -583,7 +583,9 @@ class Transaction(Snapshot):
         else:
             new = incoming.join(before, on=key, how="anti")
             matched = before.join(incoming, on=key, how="inner", suffix="_new")
-            revised = matched.filter(pl.any_horizontal(pl.col(v).ne_missing(pl.col(f"{v}_new")) for v in _VALUES))
+            differs = pl.any_horizontal(pl.col(v).ne_missing(pl.col(f"{v}_new")) for v in _VALUES)
+            # A bar that somebody stored twice is replaced by the one row that came.
+            revised = matched.filter(differs | pl.Series(matched.select(key).is_duplicated()))
         if not revised.is_empty():
             self._keep_revisions(profile, timeframe, revised)
             self._delete_keys(table, revised.select(key))
@@ -594,7 +596,7 @@ class Transaction(Snapshot):
         kept = before.join(revised, on=key, how="anti") if len(revised) else before
         return Merged(
             new=new.select(key),
-            revised=revised.select(key),
+            revised=revised.select(key).unique(maintain_order=True),
             rows=pl.concat([kept.select(CANDLE_COLUMNS), new, changed]),
         )
 
@@ -651,7 +653,8 @@ class Transaction(Snapshot):
         if before.is_empty():
             added, gone = rows, before.select(key)
         else:
-            kept = rows.join(before, on=key, suffix="_before").filter(_alike(names)).select(key)
+            single, _ = _apart(before)
+            kept = rows.join(single, on=key, suffix="_before").filter(_alike(names)).select(key)
             added = rows.join(kept, on=key, how="anti")
             gone = before.join(kept, on=key, how="anti").select(key)
         self._delete_keys(table, gone)
@@ -851,13 +854,7 @@ class Transaction(Snapshot):
         if self.has_candles(profile, timeframe):
             return
         self._db.execute(create_candle_table(profile, timeframe, derived=derived))
-        # Whatever else somebody keeps in this file, under a name such as candles_mine, is no business of the view's.
-        tables = self._db.execute(
-            "SELECT schema_name, table_name[9:] FROM duckdb_tables() WHERE list_contains(?, table_name) "
-            "AND schema_name NOT IN ('ops', 'main') ORDER BY ALL",
-            [[f"candles_{each}" for each in Timeframe]],
-        ).fetchall()
-        self._db.execute(create_completeness_view(tables))
+        _renew_completeness(self._db)
 
     def create_actions(self, profile: str, timeframes: Sequence[Timeframe], zone: str) -> None:
         """Create the table of corporate actions where it does not exist, and the views and macros of adjusted candles as they are now.
@@ -940,8 +937,9 @@ class Transaction(Snapshot):
     def _replace(self, table: str, before: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
         """Make rows of a table out of those that were there, touching none that stays as it is; gives symbol, ts of what differs."""
         key = ["symbol", "ts"]
-        added = rows.join(before, on=rows.columns, how="anti", nulls_equal=True)
-        gone = before.join(rows, on=rows.columns, how="anti", nulls_equal=True)
+        single, doubled = _apart(before)
+        added = rows.join(single, on=rows.columns, how="anti", nulls_equal=True)
+        gone = pl.concat([single.join(rows, on=rows.columns, how="anti", nulls_equal=True), doubled])
         self._delete_keys(table, gone.select(key))
         self._insert(table, added, rows.columns)
         return pl.concat([added.select(key), gone.select(key)]).unique()
@@ -1098,6 +1096,7 @@ class Store:
             connection.begin()
             for script in MIGRATIONS[version:]:
                 connection.execute(script)
+            _renew_completeness(connection)
             connection.execute("DELETE FROM ops.store")
             connection.execute("INSERT INTO ops.store VALUES (?, ?)", [VERSION, _naive(self._clock())])
             connection.commit()
@@ -1124,6 +1123,25 @@ class Store:
                 "Move it away, or set MARKET_ASSETS_HOME to another folder. Nothing was changed."
             )
         return 0
+
+
+def _apart(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows of a table, without those that somebody stored twice for one symbol and ts, and these."""
+    doubled = rows.select("symbol", "ts").is_duplicated()
+    return rows.filter(~doubled), rows.filter(doubled)
+
+
+def _renew_completeness(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the completeness view anew over the candle tables that there are."""
+    # Whatever else somebody keeps in this file, under a name such as candles_mine, is no business of the view's.
+    found = connection.execute(
+        "SELECT schema_name, table_name[9:] FROM duckdb_tables() WHERE list_contains(?, table_name) "
+        "AND schema_name NOT IN ('ops', 'main') ORDER BY ALL",
+        [[f"candles_{each}" for each in Timeframe]],
+    ).fetchall()
+    if found:
+        tables = [(profile, Timeframe(timeframe)) for profile, timeframe in found]
+        connection.execute(create_completeness_view(tables))
 
 
 def _alike(names: Sequence[str]) -> pl.Expr:

@@ -131,7 +131,7 @@ def test_the_reason_stands_on_the_page_of_the_partition_whatever_its_colour(fill
     assert (red.partition, red.asset_key) == ("2025-02-05", ground.key())
     assert red.description is not None
     assert red.description.startswith("Not filled: not one of 48 expected bars is stored or explained (BTC, ETH). ")
-    assert "Nothing at all of BTC: practice answered without it; ETH: practice answered without it." in red.description
+    assert "Nothing at all of BTC: practice answered without it; ETH: practice answered without it" in red.description
     shown = plain(red.metadata)
     assert shown["not_filled"] == red.description
     assert [row["symbol"] for row in shown["symbols"]] == ["BTC", "ETH"]

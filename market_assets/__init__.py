@@ -5,15 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from market_assets.reading import read
+    from market_assets.reading import connect, read
 
-__all__ = ["read"]
+__all__ = ["connect", "read"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
     # Polars and DuckDB take a while to import, and few who import this package read candles.
-    if name == "read":
-        from market_assets.reading import read  # noqa: PLC0415
+    if name in __all__:
+        from market_assets import reading  # noqa: PLC0415
 
-        return read
+        return getattr(reading, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -12,6 +12,7 @@ import polars as pl
 from market_assets.enrich.align import wide as matrix
 from market_assets.errors import ReadError
 from market_assets.fill.series import calendar_of
+from market_assets.market_time.clock import present
 from market_assets.market_time.timeframes import Timeframe, Window, literal, midnight
 from market_assets.store import Store
 from market_assets.universe import Universe, load_universe
@@ -20,6 +21,8 @@ from market_assets.yaml_file import hint, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    import duckdb
 
     from market_assets.store import Snapshot
     from market_assets.universe import Profile
@@ -44,7 +47,9 @@ def read(
     universe: Universe | Path | str | None = None,
     home: Path | str | None = None,
 ) -> pl.DataFrame:
-    """Read what is stored, without keeping the store open.
+    """Read what is committed, from a copy that nobody else waits for, however long it takes.
+
+    While the store is busy for more than some seconds, it is the last copy that is read; the log says as of when.
 
     Args:
         profile: The profile's name; for returns also that of the matrix across profiles.
@@ -64,9 +69,10 @@ def read(
         symbol, ts (TS, UTC without a zone) and the table's columns, sorted by symbol and ts; with `wide` ts and a column a symbol.
 
     Raises:
-        ReadError: There is no such profile, table, symbol or column, or no such window.
+        ReadError: There is no such profile, table, symbol or column, no such window, or no store; the message names
+            the path that was looked at.
         UniverseError: The universe cannot be used.
-        StoreError: The store is busy or cannot be read.
+        StoreError: The store is busy and there is no copy of it yet, or it cannot be read.
     """
     if not isinstance(universe, Universe):
         universe = load_universe(None if universe is None else Path(universe))
@@ -85,12 +91,12 @@ def read(
     if last < first:
         raise ReadError(f"end: {end} lies before the start, {start}; swap them")
     window = Window(first, last)
-    store = Store(Path(home or home_folder()), clock=lambda: datetime.now(UTC), patience=timedelta(minutes=1))
-    with store.reading(f"reading {profile} {table}") as view:
+    store = _store(home)
+    with store.reading_copy(f"reading {profile} {table}") as view:
         if not view.has_table(profile, table):
-            raise ReadError(f"{profile}.{table} holds nothing yet: market-assets backfill makes it")
+            raise ReadError(f"{store.path}: {profile}.{table} holds nothing yet: market-assets backfill makes it")
         if adjusted:
-            day = (until or datetime.now(UTC)).date()
+            day = (until or present()).date()
             _need_actions(view, profile)
             frame = view.adjusted(profile, timeframe, wanted, window, day)
         else:
@@ -102,6 +108,35 @@ def read(
         )
     frame = frame.sort("symbol", "ts")
     return frame if wide is None else _spread(frame, wide, f"{profile}.{table}", wanted)
+
+
+def connect(home: Path | str | None = None) -> duckdb.DuckDBPyConnection:
+    """Connect DuckDB to a copy of what is committed, read-only: nobody waits for you, however long you keep it.
+
+    What is committed later is not in it: connect again to see that.
+
+    Args:
+        home: The home folder; by default `MARKET_ASSETS_HOME`.
+
+    Returns:
+        A connection of your own; close it to give the copy's room on the disk back.
+
+    Raises:
+        ReadError: There is no store; the message names the path that was looked at.
+        StoreError: The store is busy and there is no copy of it yet, or it cannot be read.
+    """
+    return _store(home).connect_to_copy("connecting a reader")
+
+
+def _store(home: Path | str | None) -> Store:
+    """The store of a home folder, which must be there: to read makes nothing in a folder that is another one."""
+    folder = Path(home or home_folder()).expanduser().absolute()
+    if not (folder / "market.duckdb").exists():
+        raise ReadError(
+            f"{folder / 'market.duckdb'} does not exist: nothing was stored there yet. Name the home folder by home= or "
+            "MARKET_ASSETS_HOME, or fill it: market-assets backfill"
+        )
+    return Store(folder, clock=lambda: datetime.now(UTC), patience=timedelta(minutes=1))
 
 
 def returns_timeframe(universe: Universe, name: str, wanted: str | None = None) -> str:

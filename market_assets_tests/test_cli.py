@@ -11,9 +11,11 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import dagster as dg
 import httpx
 import pytest
 
+from market_assets.defs.completeness import completeness_key
 from market_assets.market_time.timeframes import Timeframe
 from market_assets.practice.book import Market
 from market_assets.practice.vendor import PracticeVendor
@@ -54,9 +56,10 @@ def test_a_backfill_with_holes_ends_with_3_and_says_what_is_missing_and_why(hole
     assert done.code == 3
     rows = [line.split("│") for line in done.out.splitlines() if line.startswith("│")]
     cells = {row[2].strip(): [cell.strip() for cell in row[3:-1]] for row in rows}
-    assert cells["BTC"][0] == "95.83"
-    assert cells["SPY"][0] == "100"
-    assert cells["ETH"][0] == "0.00"
+    # Health, the share of the shortest candles and what is missing come before all that may be left out.
+    assert cells["BTC"][:4] == ["DEGRADED", "95.83", "7", "2025-02-09 23:00"]
+    assert cells["SPY"][:2] == ["HEALTHY", "100"]
+    assert cells["ETH"][:3] == ["MISSING", "0.00", "168"]
     assert "385 bars must exist: 209 are stored, 1 are absent for a known reason, 175 are missing." in done.out
     assert "market-assets gaps" in done.out
     said = " ".join(done.err.split())
@@ -97,6 +100,19 @@ def test_status_is_the_matrix_that_the_backfill_showed(holed: tuple[Shell, Done]
     }
 
 
+def test_completeness_has_its_page_after_the_first_backfill(
+    holed: tuple[Shell, Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell, _ = holed
+    monkeypatch.setenv("DAGSTER_HOME", str(shell.home))
+    missing = {}
+    with dg.DagsterInstance.from_config(str(shell.home)) as instance:
+        for profile in ("crypto", "equity"):
+            event = instance.get_latest_materialization_event(completeness_key(profile))
+            missing[profile] = event.asset_materialization.metadata["bars_missing"].value if event else None
+    assert missing == {"crypto": 175, "equity": 0}
+
+
 def test_gaps_are_whole_though_they_reach_over_partitions(holed: tuple[Shell, Done]) -> None:
     shell, _ = holed
     done = shell.process("gaps", "--json")
@@ -113,6 +129,14 @@ def test_gaps_are_whole_though_they_reach_over_partitions(holed: tuple[Shell, Do
     assert table.code == 3
     assert "[/closed] [bold]no[/bold] ***" in table.out
     assert "1 more; --limit or --json shows them." in table.out
+
+
+def test_gaps_of_a_home_in_which_nothing_was_filled_say_so(shell: Shell) -> None:
+    done = shell.run("gaps", "crypto")
+    assert done.code == 3
+    assert "Nothing was filled yet of crypto" in done.out
+    assert "No gaps." not in done.out
+    assert shell.run("gaps", "--json").code == 3
 
 
 def test_gaps_that_are_explained_are_listed_when_they_are_asked_for(holed: tuple[Shell, Done], tmp_path: Path) -> None:
@@ -168,8 +192,8 @@ def test_jobs_are_a_table_for_people_and_may_be_fewer(holed: tuple[Shell, Done])
     assert newest.out.splitlines()[-1].startswith("1 job: 48 new rows, 0 bars repaired, ")
     (row,) = (line.split("│") for line in shell.run("jobs").out.splitlines() if "fill crypto 1h" in line)
     cells = [cell.strip() for cell in row[2:-1]]
-    assert cells[:7] == ["backfill", "fill crypto 1h", "2025-02-03..2025-02-10", "INCOMPLETE", "100%", "161", "0"]
-    assert cells[7] == "336 to 175"
+    assert cells[:4] == ["fill crypto 1h", "INCOMPLETE", "161", "175"]
+    assert cells[5:10] == ["2025-02-03..2025-02-10", "backfill", "100%", "336", "0"]
     tomorrow = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d}"
     nothing = shell.run("jobs", "--since", tomorrow)
     assert (nothing.code, nothing.out.strip()) == (0, "No jobs.")
@@ -255,7 +279,7 @@ def test_ctrl_c_stops_a_backfill_the_next_one_ends_with_0_and_a_third_asks_for_n
     stopped = shell.checked(Done(process.returncode, out, err))
     assert stopped.code == 130
     assert "Stopped. What was committed is kept" in stopped.err
-    assert "crypto 4h" not in stopped.err
+    assert "derive" not in stopped.err
     assert [job["status"] for job in shell.jobs()] == ["CANCELLED"]
 
     shell.vendor.set_faults([])
@@ -272,10 +296,11 @@ def test_ctrl_c_stops_a_backfill_the_next_one_ends_with_0_and_a_third_asks_for_n
     again = shell.run("backfill")
     assert again.code == 0
     assert shell.asked() == []
-    # Progress is told where it does not disturb what is piped.
-    assert "crypto 1h" in again.err
-    assert "7/7 partitions" in again.err
-    assert "crypto 1h" not in again.out
+    # Progress is told where it does not disturb what is piped: a line for each kind of work, over all profiles.
+    derived, fetched = again.err.splitlines()
+    assert fetched.startswith("fetch: 12/12 partitions in 0:00:0")
+    assert derived.startswith("derive: 8/8 partitions in 0:00:0")
+    assert "partitions" not in again.out
 
 
 @pytest.mark.parametrize(
@@ -359,3 +384,15 @@ def test_every_command_is_listed_with_what_it_does(shell: Shell) -> None:
     assert done.code == 0
     for command in ("up", "backfill", "status", "gaps", "jobs", "practice-vendor"):
         assert f"{command} " in done.out
+
+
+def test_a_copy_for_other_programs_is_made_and_named(shell: Shell) -> None:
+    none = shell.run("snapshot")
+    assert none.code == 1
+    assert "nothing was stored in this home yet" in none.err
+    with shell.store().writing("preparing"):
+        pass
+    done = shell.run("snapshot", "--json")
+    assert (done.code, done.json["path"]) == (0, str(shell.home / "published" / "market.duckdb"))
+    assert done.json["bytes"] == (shell.home / "market.duckdb").stat().st_size
+    assert str(shell.home / "published") in shell.run("snapshot").out

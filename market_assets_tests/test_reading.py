@@ -161,7 +161,7 @@ def test_a_wide_frame_has_a_column_for_each_symbol_that_is_wanted_also_without_r
 
 
 def test_a_table_that_is_still_to_be_made_says_so(universe, tmp_path):
-    with pytest.raises(ReadError, match="holds nothing yet: market-assets backfill"):
+    with pytest.raises(ReadError, match=r"another.market\.duckdb does not exist: nothing was stored"):
         market_assets.read("stocks", "candles_1m", universe=universe, home=tmp_path / "another")
 
 

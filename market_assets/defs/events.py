@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -15,11 +16,12 @@ from market_assets.quality.colour import names_of
 from market_assets.quality.verdicts import share
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from market_assets.defs.pictures import Pictures
     from market_assets.fill import PartitionOutcome
     from market_assets.quality.verdicts import Verdict
+    from market_assets.store import Store
 
 CHECKS = ("continuity", "genesis", "validity")
 """The checks of every fetched candle asset."""
@@ -42,6 +44,7 @@ class Reporter:
         checks: The checks that the step owes; none for derived candles.
         due: How many partitions will be reported.
         pictures: Draws some of them.
+        noted: Is told which partitions Dagster has now been told of, with their versions.
     """
 
     context: dg.AssetExecutionContext
@@ -49,6 +52,7 @@ class Reporter:
     checks: Sequence[str] = ()
     due: int = 0
     pictures: Pictures | None = None
+    noted: Callable[[Mapping[str, datetime | None]], None] | None = None
     failures: dict[str, Sequence[str]] = field(default_factory=dict)
     reported: set[str] = field(default_factory=set)
     new: int = 0
@@ -82,6 +86,9 @@ class Reporter:
                 )
         if self.checks:
             yield from self._judge(outcomes)
+        if self.noted is not None:
+            # By now each event that was yielded is stored.
+            self.noted({outcome.partition.key: version_time(outcome.version) for outcome in outcomes})
         self._tell_progress()
 
     def _judge(self, outcomes: Sequence[PartitionOutcome]) -> Iterator[Any]:
@@ -154,6 +161,21 @@ class Reporter:
                 allow_retries=False,
             )
         yield asset_output()
+
+
+def reported_in(store: Store, name: str, label: str) -> Callable[[Mapping[str, datetime | None]], None]:
+    """What a Reporter notes of a dataset, kept in the store: which versions Dagster was told of."""
+
+    def note(versions: Mapping[str, datetime | None]) -> None:
+        with store.writing(f"noting what was reported of {name} {label}") as transaction:
+            transaction.put_reported(name, label, versions)
+
+    return note
+
+
+def version_time(version: str | None) -> datetime | None:
+    """The instant that a partition's version names; None where it has none."""
+    return None if version is None else datetime.fromisoformat(version)
 
 
 def not_filled(outcome: PartitionOutcome) -> str:

@@ -41,10 +41,13 @@ def returns_key(name: str, timeframe: Timeframe) -> dg.AssetKey:
     return dg.AssetKey([name, f"returns_{timeframe}"])
 
 
+def dataset_key(owner: str, family: str, timeframe: Timeframe) -> dg.AssetKey:
+    """The asset key of a dataset: of candles, features or returns."""
+    return dg.AssetKey([owner, f"{family}_{timeframe}"])
+
+
 def trigger_of(tags: Mapping[str, str]) -> str:
     """How a run came about, by its tags: a person in the UI sets none."""
-    if "dagster/from_automation_condition" in tags:
-        return AUTOMATION
     return tags.get(TRIGGER_TAG) or (BACKFILL if "dagster/backfill" in tags else MANUAL)
 
 
@@ -53,11 +56,21 @@ def process_tags() -> dict[str, str]:
     return {_HOST_TAG: this_host(), _PROCESS_TAG: str(os.getpid()), _BIRTH_TAG: birth_of(os.getpid()) or ""}
 
 
+def is_process_known(tags: Mapping[str, str]) -> bool:
+    """Whether a run tells which process executes it, of whatever host."""
+    return _PROCESS_TAG in tags
+
+
 def is_orphan(tags: Mapping[str, str]) -> bool:
     """True for a run of this host whose process has ended; one of another host may be alive."""
     process = tags.get(_PROCESS_TAG)
     ours = process is not None and tags.get(_HOST_TAG) == this_host()
     return ours and not is_alive(int(process or 0), tags.get(_BIRTH_TAG) or None)
+
+
+def has_process(tags: Mapping[str, str]) -> bool:
+    """True for a run that some process executes, as far as its tags tell: one of this host that lives, or of another host."""
+    return _PROCESS_TAG in tags and not is_orphan(tags)
 
 
 def op_config(keys: Sequence[dg.AssetKey], config: Mapping[str, object]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from market_assets.enrich.behind import Input
 from market_assets.enrich.grid import Grid
 from market_assets.enrich.resample import resample
 from market_assets.enrich.work import Work, missing_before, nothing_yet
@@ -56,6 +57,7 @@ class Derive(Work):
     """
 
     kind = "derive"
+    family = "candles"
 
     def __init__(
         self,
@@ -71,16 +73,18 @@ class Derive(Work):
         self._profile = profile
         self._input = profile.input_of(timeframe)
         self._base = base_of(profile, timeframe)
-        self._now = clock()
+        now = clock()
         self._calendar = calendar_of(profile)
         self._cadence = profile.partitions.of(timeframe)
-        self._series = series_of(profile, self._now)
+        self._series = series_of(profile, now)
         super().__init__(
             store,
             profile.name,
             timeframe,
             partitions_of(profile, timeframe, self._series, window),
             symbols=[one.symbol for one in self._series],
+            inputs=[Input(profile.name, self._input, profile.partitions.of(self._input))],
+            now=now,
             run_id=run_id,
             trigger=trigger,
         )
@@ -90,6 +94,10 @@ class Derive(Work):
         prepare(transaction, self._profile)
         genesis = transaction.genesis(self._profile.name, self._base)
         self._series = [one.since(genesis.get(one.symbol)) for one in self._series]
+
+    def bars(self, window: Window) -> pl.DataFrame:
+        """See `Work.bars`."""
+        return self._calendar.bars(self._timeframe, window)
 
     def size(self, partition: Partition) -> int:
         """See `Work.size`."""

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
+from market_assets.enrich.behind import Input
 from market_assets.enrich.features import compute, features_of, reach_of
 from market_assets.enrich.grid import Grid, with_runs
 from market_assets.enrich.work import Work, missing_before, nothing_yet
 from market_assets.fill.judge import count_frame, partition_key
 from market_assets.fill.outcome import PartitionOutcome
 from market_assets.fill.series import calendar_of, partitions_of, prepare, series_of
-from market_assets.market_time.timeframes import Window, literal
+from market_assets.market_time.calendars import load_calendar
+from market_assets.market_time.timeframes import Window, literal, midnight
 from market_assets.quality.evidence import MISSING, State
 from market_assets.quality.verdicts import SymbolCounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from datetime import datetime
+    from datetime import date, datetime
 
     from market_assets.fill.job import Job
-    from market_assets.market_time.partitions import Partition
+    from market_assets.market_time.partitions import Cadence, Partition
     from market_assets.market_time.timeframes import Timeframe
     from market_assets.store import Store, Transaction
     from market_assets.universe import Profile
@@ -57,7 +60,7 @@ class Featurize(Work):
         features: What is made.
     """
 
-    kind = "features"
+    kind = family = "features"
     batch_bars = 400_000
 
     def __init__(
@@ -72,18 +75,20 @@ class Featurize(Work):
         trigger: str = "manual",
     ) -> None:
         self._profile = profile
-        self._now = clock()
+        now = clock()
         self._calendar = calendar_of(profile)
         self._cadence = profile.partitions.of(timeframe)
-        self._label = f"features_{timeframe}"
         self.features = features_of(profile.features, timeframe)
-        self._series = series_of(profile, self._now)
+        self._series = series_of(profile, now)
+        reach = partitions_reached(profile, timeframe, now)
         super().__init__(
             store,
             profile.name,
             timeframe,
             partitions_of(profile, timeframe, self._series, window),
             symbols=[one.symbol for one in self._series],
+            inputs=[Input(profile.name, timeframe, self._cadence, reach)],
+            now=now,
             run_id=run_id,
             trigger=trigger,
         )
@@ -92,6 +97,10 @@ class Featurize(Work):
         """See `Work.prepare`."""
         prepare(transaction, self._profile)
         transaction.create_features(self._name, self._timeframe, [one.name for one in self.features])
+
+    def bars(self, window: Window) -> pl.DataFrame:
+        """See `Work.bars`."""
+        return self._calendar.bars(self._timeframe, window)
 
     def size(self, partition: Partition) -> int:
         """See `Work.size`."""
@@ -105,7 +114,7 @@ class Featurize(Work):
         job: Job,
     ) -> list[PartitionOutcome]:
         """See `Work.make`."""
-        before = transaction.judged(self._name, self._label, [partition.key for partition in batch])
+        before = transaction.judged(self._name, self.label, [partition.key for partition in batch])
         states, changed, strange = [], [], []
         faults: list[str] = []
         if batch[0].window.start <= self._profile.window(self._now).start:
@@ -222,8 +231,8 @@ class Featurize(Work):
         renewed: dict[str, dict[str, int]] = {}
         for key, symbol, rows in changed.group_by(part, "symbol").agg(pl.len()).iter_rows():
             renewed.setdefault(key.isoformat(), {})[symbol] = rows
-        transaction.put_judged(self._name, self._label, count_frame(counts), self._now, changed=renewed)
-        versions = transaction.versions(self._name, self._label, list(counts))
+        transaction.put_judged(self._name, self.label, count_frame(counts), self._now, changed=renewed)
+        versions = transaction.versions(self._name, self.label, list(counts))
         stored = states.filter(pl.col("state") == State.STORED)
         extents = stored.group_by(part).agg(first=pl.min("ts"), last=pl.max("ts"))
         reached = {key.isoformat(): extent for key, *extent in extents.iter_rows()}
@@ -272,13 +281,20 @@ class Featurize(Work):
 def partitions_reached(profile: Profile, timeframe: Timeframe, now: datetime) -> int:
     """How many partitions before a partition its features read, of a symbol that trades in every bar: one at the least."""
     reach = reach_of(features_of(profile.features, timeframe))
-    calendar = calendar_of(profile)
+    last = max(now, profile.window(now).end).astimezone(UTC).date()
+    return _partitions_of_bars(profile.calendar, timeframe, profile.partitions.of(timeframe), reach, last)
+
+
+@lru_cache(maxsize=256)
+def _partitions_of_bars(calendar_name: str, timeframe: Timeframe, cadence: Cadence, bars: int, last: date) -> int:
+    """How many partitions so many bars span at most, about a day; kept, because it is asked for every minute."""
+    calendar = load_calendar(calendar_name)
     # Long enough for a market that is open for an eighth of the time.
-    span = timedelta(days=400) + 8 * reach * timeframe.duration
-    last = min(max(now, profile.window(now).end), calendar.known.end)
-    window = Window(max(calendar.known.start, last - span), last)
-    parts = calendar.bars(timeframe, window).select(partition_key(profile.partitions.of(timeframe)))["part"]
+    span = timedelta(days=400) + 8 * bars * timeframe.duration
+    end = min(midnight(last) + timedelta(days=1), calendar.known.end)
+    window = Window(max(calendar.known.start, end - span), end)
+    parts = calendar.bars(timeframe, window).select(partition_key(cadence))["part"]
     part = parts.rle_id().to_numpy()
     firsts = np.flatnonzero(np.diff(part, prepend=-1))
-    firsts = firsts[firsts >= reach]
-    return max(1, int((part[firsts] - part[firsts - reach]).max())) if len(firsts) else max(1, len(set(part)))
+    firsts = firsts[firsts >= bars]
+    return max(1, int((part[firsts] - part[firsts - bars]).max())) if len(firsts) else max(1, len(set(part)))

@@ -23,6 +23,7 @@ from market_assets.quality.evidence import (
     MISSING,
     State,
     advance,
+    believable,
     classify,
     repaired,
     to_ledger,
@@ -59,6 +60,8 @@ _COVERAGE_SCHEMA = pl.Schema(
         "omits_quiet": pl.Boolean(),
     }
 )
+_TICK = timedelta(microseconds=1)
+
 _NEVER_ASKED = (pl.col("status") == State.OPEN) & (pl.col("attempts") + pl.col("failures") == 0)
 """Whether no source was ever asked for a row of the ledger."""
 
@@ -119,12 +122,25 @@ class Judge:
         states = classify(
             bars_of(self._calendar, timeframe, outer, self._series, self._now),
             view.stored(profile, timeframe, symbols, outer),
-            coverage=view.coverage(profile, timeframe, symbols, outer),
-            ledger=view.gaps(profile, timeframe, symbols=symbols, window=window),
+            coverage=believable(view.coverage(profile, timeframe, symbols, outer), self._now, "answered_at"),
+            ledger=self._ledger(view, window),
             timeframe=timeframe,
             rules=self._rules,
         )
         return states.filter(window.holds()) if self._quiet else states
+
+    def _ledger(self, view: Snapshot, window: Window) -> pl.DataFrame:
+        """The absences that were seen before in a window, without those that only a clock which was ahead has seen."""
+        gaps = view.gaps(self._profile.name, self._timeframe, symbols=self._symbols, window=window)
+        return believable(gaps, self._now, "first_seen", "asked_at", "confirmed_at")
+
+    def _silent_until(self, newest: datetime | None) -> datetime:
+        """How far the word of a source counts that leaves quiet bars out.
+
+        Bars after the newest one may be quiet, or the clock is ahead, which shows within the quiet limit.
+        """
+        passed = self._now - self._rules.quiet_limit
+        return passed if newest is None else max(passed, newest + self._timeframe.duration)
 
     def missing(self, states: pl.DataFrame) -> dict[str, dict[str, int]]:
         """How many classified bars nothing explains, by partition and symbol."""
@@ -132,7 +148,12 @@ class Judge:
         return missing
 
     def commit(
-        self, transaction: Transaction, partitions: Sequence[Partition], answers: Sequence[Answer]
+        self,
+        transaction: Transaction,
+        partitions: Sequence[Partition],
+        answers: Sequence[Answer],
+        *,
+        newest: datetime | None = None,
     ) -> list[PartitionOutcome]:
         """Store what the answers hold of some neighbouring partitions, and judge each of these.
 
@@ -140,13 +161,15 @@ class Judge:
             transaction: Everything is written here, or nothing.
             partitions: Neighbours in time; every page that touches them is answered.
             answers: All answers that touch the partitions; what lies outside of these is not stored.
+            newest: The newest bar's open that any answer of this fill has held so far.
         """
         profile, timeframe, symbols = self._profile.name, self._timeframe, self._symbols
         window = hull(partitions)
         incoming = self._in_preference(transaction, window, candles_of(answers).filter(window.holds()))
         merged = transaction.merge(profile, timeframe, symbols, window, incoming)
         self._move_genesis(transaction, merged)
-        transaction.put_coverage(profile, timeframe, _coverage(answers, window))
+        newest = max(filter(None, (newest, transaction.newest_bar(profile, timeframe, window))), default=None)
+        transaction.put_coverage(profile, timeframe, _coverage(answers, window, self._silent_until(newest)))
         ledger = gaps = transaction.gaps(profile, timeframe, symbols=symbols, window=window)
         mended: dict[str, dict[str, int]] = {}
         if not ledger.is_empty():
@@ -166,8 +189,8 @@ class Judge:
             states = self.classified(transaction, window)
             remembered = advance(
                 states,
-                ledger=ledger,
-                asked=_asked(answers, transaction.symbols_answered(profile, timeframe)),
+                ledger=self._ledger(transaction, window),
+                asked=_asked(answers, transaction.symbols_answered(profile, timeframe), newest),
                 refused=rejects.filter(pl.col("reason").is_in(FAULTS)),
                 now=self._now,
                 rules=self._rules,
@@ -435,8 +458,14 @@ def _older(rows: pl.DataFrame, genesis: Mapping[str, datetime]) -> pl.DataFrame:
     return rows.join(firsts, on="symbol").filter(pl.col("ts") < pl.col("genesis")).drop("genesis")
 
 
-def _coverage(answers: Sequence[Answer], window: Window) -> pl.DataFrame:
-    """What the answers cover of the window, neighbouring pages of one source and symbol as one stretch."""
+def _coverage(answers: Sequence[Answer], window: Window, silent_until: datetime) -> pl.DataFrame:
+    """What the answers cover of the window, neighbouring pages of one source and symbol as one stretch.
+
+    Args:
+        answers: What the sources gave.
+        window: What is judged.
+        silent_until: How far the word of a source counts that leaves quiet bars out.
+    """
     covered = pl.DataFrame(
         [
             (symbol, source, start.replace(tzinfo=None), end.replace(tzinfo=None), bars, omits)
@@ -460,15 +489,21 @@ def _coverage(answers: Sequence[Answer], window: Window) -> pl.DataFrame:
     return (
         joined.with_columns(
             start_ts=pl.max_horizontal("start_ts", literal(window.start)),
-            end_ts=pl.min_horizontal("end_ts", literal(window.end)),
+            end_ts=pl.min_horizontal(
+                "end_ts",
+                literal(window.end),
+                pl.when("omits_quiet").then(literal(silent_until)),
+            ),
         )
         .filter(pl.col("start_ts") < pl.col("end_ts"))
         .select(_COVERAGE_SCHEMA.keys())
     )
 
 
-def _asked(answers: Sequence[Answer], known: Collection[str]) -> pl.DataFrame:
+def _asked(answers: Sequence[Answer], known: Collection[str], newest: datetime | None) -> pl.DataFrame:
     """What was asked for; where no source reaches, the asking concludes nothing.
+
+    Neither does an answer about bars after the newest one that anybody has given: that is where a source ends, or a clock is ahead.
 
     Neither does an empty answer for a symbol that is not known: some vendors have one for what they have never heard of. One that
     is known and refused all the same is a matter of keys and addresses, and may be answered for another time.
@@ -480,18 +515,28 @@ def _asked(answers: Sequence[Answer], known: Collection[str]) -> pl.DataFrame:
             continue
         is_known = symbol in known
         failed = answer.failed or (is_known and bool(answer.errors))
-        rows += [
-            (
-                symbol,
-                *(edge.replace(tzinfo=None) for edge in (part.start, part.end)),
-                quiet is not None and answer.conclusive and is_known,
-                bool(quiet),
-                failed or (quiet is None and not answer.errors),
-                answer.reason(spoken=quiet is not None),
-            )
-            for part, quiet in answer.parts()
-        ]
+        for part, quiet in answer.parts():
+            spoken = quiet is not None
+            rows += [
+                (
+                    symbol,
+                    *(edge.replace(tzinfo=None) for edge in (stretch.start, stretch.end)),
+                    spoken and answer.conclusive and is_known and not beyond,
+                    bool(quiet),
+                    failed or (not spoken and not answer.errors) or (spoken and beyond and is_known),
+                    answer.reason(spoken=spoken) + ("; it has no newer bar" if spoken and beyond else ""),
+                )
+                for stretch, beyond in _cut_at(part, newest)
+            ]
     return pl.DataFrame(rows, schema=ASKED_SCHEMA, orient="row")
+
+
+def _cut_at(window: Window, newest: datetime | None) -> list[tuple[Window, bool]]:
+    """A window in two: up to the newest bar, and beyond it."""
+    edge = window.start if newest is None else newest + _TICK
+    parts = [(window.intersect(Window(min(window.start, edge), edge)), False)]
+    parts += [(window.intersect(Window(edge, max(window.end, edge))), True)]
+    return [(part, beyond) for part, beyond in parts if part is not None and not part.empty]
 
 
 def evidence_of(states: pl.DataFrame, cadence: Cadence) -> dict[tuple[str, str], str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from market_assets.errors import StoreBusyError
 from market_assets.fill.series import bars_of, calendar_of, count_profile, partitions_of, series_of
 from market_assets.market_time.partitions import Cadence, Partition
 from market_assets.market_time.timeframes import Timeframe, Window
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from market_assets.store import Snapshot, Store
     from market_assets.universe import Profile
 
+log = logging.getLogger("market_assets.fill")
+
 _LENGTHS = {Cadence.DAY: timedelta(days=1), Cadence.MONTH: timedelta(days=31)}
 _DUE_SCHEMA = pl.Schema({"symbol": pl.String(), "partition": pl.String()})
 
@@ -32,8 +36,11 @@ def matrix_of(store: Store, profiles: Sequence[Profile], now: datetime) -> pl.Da
         first and the last stored bar), health, abandoned (those of the missing bars that are not asked for any more); sorted by
         the first three. The symbols and timeframes are those that the universe has now.
     """
-    for profile in profiles:
-        count_profile(store, profile, now)
+    try:
+        for profile in profiles:
+            count_profile(store, profile, now)
+    except StoreBusyError as error:
+        log.warning("What must exist is as it was counted last: %s", error)
     with store.reading("reading the completeness matrix") as view:
         matrix = view.completeness()
     return matrix.filter(pl.col("profile").is_in([profile.name for profile in profiles]))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from market_assets.errors import StoreError
+from market_assets.errors import StoreBusyError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("market_assets.store")
 
-TELL_AFTER = 1.0
-"""Seconds of waiting after which a wait is worth a line in the log."""
+TELL_AFTER, TELL_AGAIN = 1.0, 60.0
+"""Seconds of waiting after which a wait is worth a line in the log, and then one after so many more."""
 
 _POLL = 0.01
 
@@ -36,25 +36,43 @@ class StoreLock:
     Beside the lock lies a small JSON note with the holder's process, host, command, purpose and start (UTC), so
     that whoever waits can say for whom. A second lock is the turn: it is held while waiting for the first, so that a
     process that commits without a pause cannot come again before one that waits.
+
+    Args:
+        path: The lock's file.
+        timeout: How long to wait for it.
+        clock: Gives the present instant.
+        behind: Whom the holder itself waits for, in words: somebody else is to blame then.
     """
 
-    def __init__(self, path: Path, *, timeout: timedelta, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        timeout: timedelta,
+        clock: Callable[[], datetime],
+        behind: Callable[[], object | None] = lambda: None,
+    ) -> None:
         # Each thread has a lock of its own on the file, so that threads exclude each other just as processes do.
         self._file = FileLock(path, poll_interval=_POLL)
         self._turn = FileLock(path.with_suffix(".turn"), poll_interval=_POLL)
         self._note = path.with_suffix(".holder.json")
         self._timeout = timeout.total_seconds()
         self._clock = clock
+        self._behind = behind
 
     @contextmanager
-    def held(self, purpose: str) -> Iterator[None]:
+    def held(self, purpose: str, patience: timedelta | None = None) -> Iterator[None]:
         """Hold the lock while the block runs.
 
+        Args:
+            purpose: What for, in words.
+            patience: How long to wait for it; by default the timeout.
+
         Raises:
-            StoreError: Somebody else has held it for longer than the timeout; the message names them. Or the lock's file
-                cannot be opened.
+            StoreBusyError: Somebody else has held it for longer than that; the message names them.
+            StoreError: The lock's file cannot be opened.
         """
-        waited = self._acquire(purpose)
+        waited = self._acquire(purpose, self._timeout if patience is None else patience.total_seconds())
         try:
             self._write_note(purpose)
             if waited > TELL_AFTER:
@@ -66,32 +84,34 @@ class StoreLock:
             self._file.release()
 
     def holder(self) -> str:
-        """Who holds the lock now, in words."""
+        """Who holds the store now, in words: the holder of the lock, or whom that one waits for."""
+        if behind := self._behind():
+            return f"another program that has its file open ({behind})"
         try:
             note = json.loads(self._note.read_text())
             return "{command} (process {pid} on {host}) {purpose} since {since}".format(**note)
         except (OSError, ValueError, LookupError, TypeError):
             return "a process that left no note"
 
-    def _acquire(self, purpose: str) -> float:
-        start, told = time.monotonic(), False
+    def _acquire(self, purpose: str, timeout: float) -> float:
+        start, tell_at = time.monotonic(), TELL_AFTER
 
         def wait_for(lock: BaseFileLock) -> None:
-            nonlocal told
+            nonlocal tell_at
             while True:
-                left = self._timeout - (time.monotonic() - start)
+                left = timeout - (time.monotonic() - start)
                 try:
                     lock.acquire(timeout=max(min(TELL_AFTER, left), 0.0))
                 except Timeout:
                     waited = time.monotonic() - start
-                    if waited >= self._timeout:
-                        raise StoreError(
+                    if waited >= timeout:
+                        raise StoreBusyError(
                             f"{purpose}: gave up after {waited:.0f} s, the store is held by {self.holder()}. "
-                            "Wait for it to end, or stop it, and run this again: what was committed is kept."
+                            "Wait for it to end, or stop it, and run this again: what was committed is kept.",
                         ) from None
-                    if not told:
+                    if waited >= tell_at:
                         log.warning("%s: waiting for the store, held by %s", purpose, self.holder())
-                        told = True
+                        tell_at = waited + TELL_AGAIN
                 except OSError as error:
                     raise StoreError(
                         f"{purpose}: {lock.lock_file} cannot be opened: {error.strerror}. Give this user write access to it, "

@@ -20,10 +20,13 @@ from market_assets.alerts.troubles import (
     failed_partitions,
     gap_troubles,
     missing_symbols,
+    platform_troubles,
+    sources_down,
     stale,
 )
 from market_assets.market_time.timeframes import TS, Timeframe
 from market_assets.universe import AlertSettings
+from market_assets.up.state import Restart, State
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
 M1 = Timeframe.M1
@@ -76,6 +79,39 @@ def test_an_explained_gap_is_none_and_an_abandoned_one_a_trouble_of_its_own() ->
     long = ("2024-01-01", 10 * 1440, "2024-02-01")
     found = of_gaps(("BTC", *long, "abandoned"), ("ETH", *long, "outage"), ("LIT", *long, "no_trade"))
     assert [(one.kind, one.level, one.symbols) for one in found] == [(Kind.ABANDONED, Level.WARNING, ("BTC",))]
+
+
+def failing(symbol: str, reason: str, seen: int = 30, asked: int = 5, failures: int = 1) -> dict[str, object]:
+    """An open gap that was first seen and last asked for some minutes ago."""
+    at = NOW.replace(tzinfo=None)
+    return {
+        "symbol": symbol, "first_ts": at - timedelta(hours=1), "last_ts": at, "reason": reason, "failures": failures,
+        "asked_at": at - timedelta(minutes=asked), "first_seen": at - timedelta(minutes=seen), "confirmed_at": None,
+    }  # fmt: skip
+
+
+DOWN = "source binance: BTC 1m: no answer after 3 attempts: connection refused"
+
+
+@pytest.mark.parametrize(
+    ("rows", "symbols"),
+    [
+        ([failing("BTC", DOWN), failing("ETH", DOWN)], ("BTC", "ETH")),
+        ([failing("BTC", DOWN)], None),
+        ([failing("BTC", DOWN), failing("ETH", "binance answered without it")], None),
+        ([failing("BTC", DOWN), failing("ETH", DOWN.replace("binance", "kraken"))], None),
+        ([failing("BTC", DOWN, seen=5), failing("ETH", DOWN, seen=5)], None),
+        ([failing("BTC", DOWN, asked=130), failing("ETH", DOWN, asked=130)], None),
+        ([failing("BTC", DOWN, failures=0), failing("ETH", DOWN, failures=0)], None),
+    ],
+)
+def test_a_source_that_fails_for_most_symbols_is_down(
+    rows: list[dict[str, object]], symbols: tuple[str, ...] | None
+) -> None:
+    schema = {"symbol": pl.String, "reason": pl.String, "failures": pl.Int32}
+    schema |= dict.fromkeys(("first_ts", "last_ts", "asked_at", "first_seen", "confirmed_at"), TS)
+    found = sources_down("crypto", pl.DataFrame(rows, schema=schema), {"binance", "kraken"}, 3, NOW)
+    assert [(one.subject, one.symbols) for one in found] == ([("binance", symbols)] if symbols else [])
 
 
 def test_two_hundred_failed_partitions_are_one_trouble_with_a_count_and_a_few_lines() -> None:
@@ -133,9 +169,9 @@ def test_each_missing_symbol_is_a_trouble_of_its_own() -> None:
 
 
 def test_the_symbols_without_the_newest_session_are_one_trouble() -> None:
-    (found,) = stale("crypto", M1, "2025-02-28", ["ETH", "BTC"])
+    (found,) = stale("crypto", M1, date(2025, 2, 28), ["ETH", "BTC"])
     assert found.summary == "BTC, ETH have no bar of the session 2025-02-28, which is over"
-    assert stale("crypto", M1, "2025-02-28", []) == []
+    assert stale("crypto", M1, date(2025, 2, 28), []) == []
 
 
 def life(ago: float | None, error: str = "", *, stopped: bool = False) -> Life:
@@ -164,3 +200,29 @@ def test_what_should_tick_and_does_not_is_dead_after_three_intervals_and_a_minut
 def test_nothing_follows_from_a_silence_in_which_nobody_listened() -> None:
     assert dead([life(10_000), life(None)], NOW, NOW - timedelta(minutes=4)) == []
     assert len(dead([life(10_000)], NOW, NOW - timedelta(minutes=5))) == 1
+
+
+def test_a_process_that_was_started_again_is_a_trouble_for_ten_quiet_minutes() -> None:
+    restarts = [
+        Restart("code server", NOW - timedelta(minutes=11), "killed by SIGKILL"),
+        Restart("daemon", NOW - timedelta(minutes=10), "ended with exit code 1"),
+        Restart("code server", NOW - timedelta(minutes=9), "killed by SIGSEGV"),
+    ]
+    state = State(1, "http://127.0.0.1:3000", "crypto.yaml", NOW, restarts=restarts)
+    (trouble,) = platform_troubles(state, NOW)
+    assert (trouble.key, trouble.level, trouble.count) == (("", "restart", "code server"), Level.ERROR, 2)
+    assert trouble.summary == "ended by itself and was started again; the newest reason: killed by SIGSEGV"
+    assert trouble.details == ("2025-03-01 11:51Z: killed by SIGSEGV", "2025-03-01 11:49Z: killed by SIGKILL")
+    assert platform_troubles(state, NOW + timedelta(minutes=1)) == []
+
+
+def test_a_universe_file_with_mistakes_is_a_trouble_until_it_has_none() -> None:
+    state = State(
+        1, "http://127.0.0.1:3000", "crypto.yaml", NOW, faults=["crypto.yaml: 1 problem", "start: is missing"]
+    )
+    (trouble,) = platform_troubles(state, NOW)
+    assert trouble.key == ("", "universe", "universe file")
+    assert trouble.summary == "crypto.yaml has mistakes and is not taken over; the last good one goes on"
+    assert trouble.details == ("crypto.yaml: 1 problem", "start: is missing")
+    state.faults = []
+    assert platform_troubles(state, NOW) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import pytest
@@ -118,23 +118,6 @@ def test_a_derivation_has_an_audit_and_a_run_of_the_future_has_none(ground: Grou
 
     ground.keep(vendor(), now="2025-02-02T00:00:00+00:00")
     assert observations(ground, ground.fill()) == []
-
-
-def test_an_audit_wakes_nobody(ground: Ground, vendor: Vendor) -> None:
-    ground.keep(vendor(), "{timeframes: {fetch: [1h], derive: [4h]}}")
-    ground.fill()
-    ground.run("4h")
-
-    def asked(cursor: Any = None) -> Any:
-        return dg.evaluate_automation_conditions(ground.definitions, ground.instance, cursor=cursor)
-
-    before = asked()
-    ground.instance.report_runless_asset_event(dg.AssetObservation(ground.key(), metadata={"job": "x"}))
-    after = asked(before.cursor)
-    assert after.total_requested == 0
-    # A materialization does.
-    ground.instance.report_runless_asset_event(dg.AssetMaterialization(ground.key(), partition="2025-02-04"))
-    assert asked(after.cursor).total_requested == 1
 
 
 def test_of_many_symbols_the_worst_are_shown_and_the_others_counted() -> None:

@@ -71,7 +71,7 @@ def slow_vendor(clock: Clock) -> Iterator[PracticeVendor]:
 @pytest.fixture(scope="session")
 def _empty_home(tmp_path_factory: pytest.TempPathFactory, _vendor_clock: _VendorClock) -> Path:
     home = tmp_path_factory.mktemp("empty")
-    with Store(home, clock=_vendor_clock).reading("making an empty store"):
+    with Store(home, clock=_vendor_clock).writing("making an empty store"):
         return home
 
 

@@ -142,11 +142,12 @@ class TestOneOutcomeAPartition:
         self, ground, vendor, newest_first
     ):
         ground.add_vendor("vendor", vendor, concurrency=1)
-        ground.keep(MINUTES + "symbols: {BTC: {}}")
+        ground.keep(MINUTES + "symbols: {BTC: {}, ETH: {}, THIRD: {}, FOURTH: {}}")
 
         outcomes = ground.fill(newest_first=newest_first)
 
         assert keys(outcomes) == sorted(THREE_DAYS, reverse=newest_first)
+        # Of all symbols together: whoever runs out of time has something of each.
         assert asked(vendor) == sorted(asked(vendor), reverse=newest_first)
         assert ground.absent("BTC") == []
 

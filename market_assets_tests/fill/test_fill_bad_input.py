@@ -356,6 +356,19 @@ class TestSourcesThatAreDown:
         vendor.set_faults([])
         assert all(outcome.filled for outcome in ground.fill())
 
+    def test_a_symbol_that_fails_again_and_again_does_not_take_the_others_along(self, ground, vendor):
+        vendor.set_faults([Fault(fault="error", symbols=["ODD"])])
+        ground.add_vendor("vendor", vendor, concurrency=1)
+        ground.keep(MINUTES + "symbols: {BTC: {}, ODD: {}}\nstart: 2025-02-20")
+
+        outcomes = ground.fill(newest_first=True)
+
+        assert ground.absent("BTC") == []
+        assert len(asked(vendor, "ODD")) <= 3
+        failures = {failure for outcome in outcomes for failure in outcome.failures}
+        assert any("source vendor: ODD: failed 3 times in a row" in failure for failure in failures)
+        assert all(failure.startswith(("source vendor: ODD", "ODD")) for failure in failures)
+
     def test_failures_between_answers_do_not_add_up(self, ground, vendor):
         ground.add_vendor("vendor", vendor, concurrency=1)
         ground.keep(MINUTES + "symbols: {BTC: {}}\nstart: 2025-02-20")
@@ -464,6 +477,35 @@ class TestForeignSources:
         assert judged.facts["rejected: another symbol's bar"] == judged.facts["rejected: no time"] == 1
         assert {row["at"] for row in judged.tables["rejected"]} == {"2025-02-27 10:00Z", "none"}
 
+    @pytest.mark.parametrize(
+        "odd",
+        [
+            pytest.param(lambda frame: frame.with_columns(ts=pl.lit(2**63, pl.UInt64)), id="a stamp of 2^63"),
+            pytest.param(lambda frame: frame.select("ts"), id="columns that are absent"),
+            pytest.param(lambda _: [[1, 2], {"a": None}], id="no frame at all"),
+            pytest.param(lambda _: "\ud800" + str(1 // 0), id="an error that no source should raise"),
+        ],
+    )
+    def test_one_odd_answer_costs_its_page_by_name_and_no_other(self, ground, odd):
+        def answer(window: Window) -> Any:
+            return odd(hours(window)) if window.start.day == 27 else hours(window)
+
+        outcomes = self.fill(ground, answer)
+
+        assert [outcome.filled for outcome in outcomes] == [True, False, True]
+        failure = outcomes[1].failures[0]
+        about = "source vendor: BTC 1h 2025-02-27 00:00..2025-02-28 00:00 UTC: "
+        assert failure.startswith(f"{about}the answer cannot be used (")
+
+    def test_half_a_surrogate_pair_in_the_words_of_a_source_is_stored_as_a_sign_of_its_own(self, ground):
+        def answer(window: Window) -> pl.DataFrame:
+            raise SourceError(f"source vendor: BTC 1h {window}: \ud800 \x1b[2J \u202e")
+
+        outcomes = self.fill(ground, answer)
+
+        assert "\N{REPLACEMENT CHARACTER} \N{REPLACEMENT CHARACTER}[2J" in outcomes[0].failures[0]
+        assert "\N{REPLACEMENT CHARACTER}" in ground.gaps()["reason"][0]
+
     def test_a_window_that_is_refused_for_good_does_not_take_the_other_windows_along(self, ground):
         def answer(window: Window) -> pl.DataFrame:
             if window.start.day == 27:
@@ -496,15 +538,15 @@ class TestForeignSources:
         assert [outcome.filled for outcome in outcomes] == [True, False, True]
         assert "source vendor: BTC 1h 2025-02-27 00:00..2025-02-28 00:00 UTC" in outcomes[1].failures[1]
 
-    def test_a_fault_of_the_program_stops_the_fill_and_its_job_is_failed(self, ground):
+    def test_what_is_to_end_the_program_stops_the_fill_and_its_job_is_failed(self, ground):
         def answer(window: Window) -> pl.DataFrame:
             if window.start.day == 28:
-                raise ZeroDivisionError
+                raise SystemExit
             return hours(window)
 
         with pytest.raises(RuntimeError, match="fault of this program") as caught:
             self.fill(ground, answer)
 
-        assert isinstance(caught.value.__cause__, ZeroDivisionError)
+        assert isinstance(caught.value.__cause__, SystemExit)
         assert ground.job()["status"] == "FAILED"
         assert {ts.day for ts in ground.opens("BTC")} <= {26, 27}

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
 
 from market_assets.market_time.timeframes import Window
 from market_assets.practice.faults import Fault
+from market_assets.sources.base import build_source
+from market_assets.store import Store
+from market_assets_tests.conftest import Clock
 from market_assets_tests.fill.ground import asked, at, candles, counts, every, plain, verdict
+
+if TYPE_CHECKING:
+    from market_assets.fill.outcome import PartitionOutcome
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 MINUTES = "timeframes: {fetch: [1m]}\n"
@@ -348,6 +356,45 @@ class TestPatience:
         ground.wait(hours=1)
         ground.fill()
         assert ground.gaps().select("bars", "status").rows() == [(4, "abandoned")]
+
+
+class TestAClockThatIsAhead:
+    def update(self, ground: Any, *, emits: bool) -> list[PartitionOutcome]:
+        """What a schedule does, with a source that leaves out quiet bars or one that does not."""
+        source = build_source("vendor", ground.universe.sources["vendor"], base=ground.folder, kind="crypto")
+        source.traits = replace(source.traits, emits_empty_bars=emits)
+        return ground.fill(sources={"vendor": source}, only_due=True, recheck=5)
+
+    @pytest.mark.parametrize(
+        ("ahead", "emits"),
+        [(timedelta(hours=3), True), (timedelta(days=1), False), (timedelta(minutes=50), False)],
+    )
+    def test_explains_nothing_and_holds_up_nothing_once_it_is_right_again(self, ground, clock, ahead, emits):
+        # The vendor's clock is right: it has no bar of the time that this machine dreams of.
+        ground.keep(MINUTES + "symbols: {BTC: {}, ETH: {}}\nstart: 2025-03-01\nend: 2025-03-05")
+        ground.fill()
+        wrong = Clock(clock.now + ahead)
+        ground.clock, ground.store = wrong, Store(ground.store.path.parent, clock=wrong)
+        for _ in range(4):
+            clock.now += timedelta(minutes=20)
+            wrong.now += timedelta(minutes=20)
+            self.update(ground, emits=emits)
+        dreamt = "status <> 'open' AND last_ts > '2025-03-01 11:59:00'"
+        assert ground.table(f"SELECT * FROM ops.gaps WHERE {dreamt}").is_empty()
+
+        ground.clock, ground.store = clock, Store(ground.store.path.parent, clock=clock)
+        ground.wait(minutes=1)
+        outcomes = self.update(ground, emits=emits)
+
+        assert all(count.missing == count.explained == 0 for one in outcomes for count in one.counts)
+        assert ground.complete()
+        view = ground.table("SELECT explained, missing, health FROM ops.completeness")
+        assert view.unique().rows() == [(0, 0, "HEALTHY")]
+
+        # Also whoever was switched off until the stamps lie in the past finds nothing explained.
+        clock.now = wrong.now + timedelta(hours=2)
+        self.update(ground, emits=emits)
+        assert ground.complete()
 
 
 @pytest.fixture

@@ -54,10 +54,13 @@ def database(path: Path, sql: str) -> None:
     connection.close()
 
 
-def test_a_store_is_made_by_whoever_opens_it_first(tmp_path, clock):
+def test_a_store_is_made_by_whoever_writes_first_and_not_by_who_reads(tmp_path, clock):
     store = Store(tmp_path / "deep" / "down", clock=clock)
     with store.reading("looking") as view:
         assert view.jobs(10).is_empty()
+    assert not (tmp_path / "deep").exists()
+    with store.writing("filling") as transaction:
+        assert transaction.jobs(10).is_empty()
     assert set(left(tmp_path / "deep" / "down")) == {"market.duckdb"}
     connection = duckdb.connect(store.path, read_only=True)
     assert connection.execute("SELECT version FROM ops.store").fetchall() == [(VERSION,)]
@@ -94,6 +97,7 @@ def test_a_store_of_a_newer_version_is_left_as_it_is(store, opening):
 
 def test_a_store_that_is_older_is_brought_up_to_date(store):
     """An empty DuckDB file is a store of version 0: one whose making was cut short by an older release."""
+    store.path.parent.mkdir()
     database(store.path, "SELECT 1")
     with store.reading("looking") as view:
         assert view.jobs(10).is_empty()
@@ -161,15 +165,15 @@ def test_a_file_that_may_only_be_read_can_be_read(store):
 
 def test_a_lock_that_cannot_be_opened_says_so(store):
     lock = store.path.with_name("market.duckdb.lock")
-    lock.mkdir()
-    with pytest.raises(StoreError, match=r"looking: .*market\.duckdb\.lock cannot be opened"), store.reading("looking"):
+    lock.mkdir(parents=True)
+    with pytest.raises(StoreError, match=r"looking: .*market\.duckdb\.lock cannot be opened"), store.writing("looking"):
         pass
 
 
 def test_what_was_left_of_a_store_that_was_being_made_does_no_harm(folder, clock):
     (folder / "market.duckdb.new").write_bytes(b"half")
     (folder / "market.duckdb.new.wal").write_bytes(b"of it")
-    with Store(folder, clock=clock).reading("looking") as view:
+    with Store(folder, clock=clock).writing("looking") as view:
         assert view.jobs(10).is_empty()
     assert set(left(folder)) == {"market.duckdb"}
 

@@ -1,0 +1,165 @@
+"""Which programs have the store's file open without taking our lock, and since when.
+
+Only who holds our lock can tell: then no process of ours has the file open. Such a process notes
+what it sees beside the store, so that others can say whom all are waiting for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from market_assets.store.process import birth_of, is_alive, this_host
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_SEEN = timedelta(minutes=3)
+"""A note that is older says nothing any more: whoever wrote it has gone."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A program that has the store's file open, and that somebody waits for.
+
+    Attributes:
+        process: Its number.
+        host: The machine it runs on.
+        command: What it is, without what may be secret of its arguments.
+        since: When it was first seen to be in the way (UTC).
+        birth: Tells it from a later process of the same number; None where the system does not.
+    """
+
+    process: int
+    host: str
+    command: str
+    since: datetime
+    birth: str | None = None
+
+    def __str__(self) -> str:
+        return f"since {self.since:%Y-%m-%d %H:%M:%S} UTC: {self.command} (PID {self.process})"
+
+
+@dataclass(frozen=True)
+class Hindrance:
+    """Programs that keep the store's file from being opened.
+
+    Attributes:
+        since: Since when somebody has waited, whichever programs it was for (UTC).
+        holders: Who has it open now.
+    """
+
+    since: datetime
+    holders: tuple[Holder, ...]
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.holders)) or f"since {self.since:%Y-%m-%d %H:%M:%S} UTC: unknown"
+
+
+class Holders:
+    """Sees who has the file open, and keeps a note of it for as long as somebody waits.
+
+    Args:
+        store: The store's file.
+        clock: Gives the present instant.
+    """
+
+    def __init__(self, store: Path, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._note = store.with_name(f"{store.name}.waits.json")
+        self._clock = clock
+
+    def look(self, refusal: str) -> Hindrance:
+        """See who is in the way, and note it; only for who holds our lock.
+
+        Args:
+            refusal: What DuckDB says when it cannot open the file: it names one of them.
+        """
+        now = self._clock()
+        last = self.noted()
+        before = {(holder.process, holder.birth): holder for holder in last.holders} if last else {}
+        named = re.search(r"held in (.*?) \(PID (\d+)\)", refusal)
+        commands = {int(named[2]): Path(named[1]).name} if named else {}
+        holders = []
+        for process in sorted({*commands, *_lockers(self._store)} - {os.getpid()}):
+            birth = birth_of(process)
+            command = _command(process) or commands.get(process, "a program")
+            seen = before.get((process, birth))
+            holders.append(Holder(process, this_host(), command, seen.since if seen else now, birth))
+        hindrance = Hindrance(last.since if last else now, tuple(holders))
+        note = {"seen": now, **asdict(hindrance)}
+        # Without room for a note the wait goes on.
+        with suppress(OSError):
+            self._note.write_text(json.dumps(note, default=datetime.isoformat))
+        return hindrance
+
+    def noted(self) -> Hindrance | None:
+        """Who was in the way when somebody looked last; None where nobody waits."""
+        try:
+            note = json.loads(self._note.read_text())
+            seen, since = (datetime.fromisoformat(note[name]).astimezone(UTC) for name in ("seen", "since"))
+            holders = tuple(
+                Holder(**{**holder, "since": datetime.fromisoformat(holder["since"])}) for holder in note["holders"]
+            )
+        except (OSError, ValueError, LookupError, TypeError):
+            return None
+        if not timedelta(0) <= self._clock() - seen <= _SEEN:
+            return None
+        here = this_host()
+        present = tuple(holder for holder in holders if holder.host != here or is_alive(holder.process, holder.birth))
+        return Hindrance(since, present) if present or not holders else None
+
+    def clear(self) -> None:
+        """Forget the note: the file could be opened."""
+        with suppress(FileNotFoundError):
+            self._note.unlink()
+
+
+def _lockers(path: Path) -> set[int]:
+    """The processes that have a lock on a file, where the system tells (Linux does)."""
+    try:
+        inode = path.stat().st_ino
+        lines = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return set()
+    found = set()
+    for line in lines:
+        match = re.match(r"\d+: POSIX\s+\S+\s+\S+\s+(\d+) \S+:\S+:(\d+) ", line)
+        if match and int(match[2]) == inode and _has_open(int(match[1]), path):
+            found.add(int(match[1]))
+    return found
+
+
+def _has_open(process: int, path: Path) -> bool:
+    """Whether a process has a file open; a file of another disk may have the same number."""
+    facts = path.stat()
+    try:
+        links: Sequence[Path] = list(Path(f"/proc/{process}/fd").iterdir())
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    for link in links:
+        with suppress(OSError):
+            other = link.stat()
+            if (other.st_dev, other.st_ino) == (facts.st_dev, facts.st_ino):
+                return True
+    return False
+
+
+def _command(process: int) -> str:
+    """What a process is, without its arguments but for the script or module that it runs."""
+    try:
+        words = Path(f"/proc/{process}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return ""
+    name, rest = Path(words[0]).name, [word for word in words[1:] if word]
+    if rest[:1] == ["-m"] and len(rest) > 1:
+        return f"{name} -m {rest[1]}"
+    return f"{name} {Path(rest[0]).name}" if rest and not rest[0].startswith("-") else name

@@ -1,0 +1,210 @@
+"""Programs that hold the store's file open: readers stop nobody for long, and whoever is waited for is named."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import duckdb
+import pytest
+
+from market_assets.errors import StoreBusyError
+from market_assets.store import LookingStore, Store
+from market_assets.store import store as module
+from market_assets.store.holders import Holders
+from market_assets.store.published import Published
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from market_assets_tests.conftest import Clock
+
+HOLDS_THE_FILE = """
+import sys
+import duckdb
+
+connection = duckdb.connect(sys.argv[1], read_only=sys.argv[2] == "to read")
+print("open", flush=True)
+sys.stdin.readline()
+print(*connection.execute("SELECT floor(max(n)), count(*) FROM numbers").fetchone(), flush=True)
+"""
+
+OPENS_AND_CLOSES = """
+import sys
+import duckdb
+
+for line in sys.stdin:
+    try:
+        if line.strip() == "open":
+            connection = duckdb.connect(sys.argv[1], read_only=True)
+        else:
+            connection.close()
+    except duckdb.IOException:
+        pass  # a commit is being made
+    print("done", flush=True)
+"""
+
+WAITS_FOR_THE_FILE = """
+import logging
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from market_assets.store import LookingStore, Store
+
+logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(message)s")
+store = Store(Path(sys.argv[1]), clock=lambda: datetime(2025, 3, 1, 12, tzinfo=UTC))
+with store.writing("filling crypto 1m"):
+    pass
+"""
+
+ROWS = 20_000
+
+
+@pytest.fixture
+def home(store: Store) -> Path:
+    """The folder of a store with a table that every commit of these tests writes anew."""
+    with store.writing("preparing") as transaction:
+        transaction.connection.execute(f"CREATE TABLE numbers AS SELECT random() AS n FROM range({ROWS})")
+    return store.path.parent
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writers leave the file to readers after tenths of a second."""
+    monkeypatch.setattr(module, "READERS_PATIENCE", 0.2)
+
+
+def count_up(store: Store) -> None:
+    with store.writing("filling crypto 1m") as transaction:
+        transaction.connection.execute("UPDATE numbers SET n = n + 1")
+
+
+def count(path: Path) -> tuple[int, int]:
+    with duckdb.connect(path, read_only=True) as connection:
+        return connection.execute("SELECT floor(max(n))::INT, count(*) FROM numbers").fetchall()[0]
+
+
+@pytest.mark.usefixtures("soon")
+def test_who_keeps_the_file_open_to_read_stops_no_writer(home, store, child, caplog):
+    foreign = child(HOLDS_THE_FILE, store.path, "to read")
+    assert foreign.says() == "open"
+    for _ in range(20):
+        count_up(store)
+    assert count(store.path) == (20, ROWS)
+    foreign.do_one()
+    assert foreign.says() == f"0.0 {ROWS}"
+    (left,) = [message for message in caplog.messages if "is left as it is to those who read it" in message]
+    assert f": python (PID {foreign.process.pid})" in left
+    assert "market_assets.connect()" in left
+    assert {path.name for path in home.iterdir() if path.suffix not in {".lock", ".turn"}} == {"market.duckdb"}
+
+
+@pytest.mark.usefixtures("soon", "home")
+def test_readers_that_overlap_without_a_gap_stop_no_writer(store, child):
+    readers = [child(OPENS_AND_CLOSES, store.path) for _ in range(2)]
+
+    def tell(number: int, word: str) -> None:
+        readers[number].process.stdin.write(f"{word}\n")
+        readers[number].process.stdin.flush()
+        assert readers[number].says() == "done"
+
+    tell(0, "open")
+    writer = threading.Thread(target=count_up, args=(store,))
+    writer.start()
+    turns = 0
+    while writer.is_alive() and turns < 1000:
+        tell(1, "open")
+        tell(0, "close")
+        tell(0, "open")
+        tell(1, "close")
+        turns += 1
+    writer.join()
+    tell(0, "close")
+    assert turns < 1000
+    assert count(store.path) == (1, ROWS)
+
+
+@pytest.mark.usefixtures("soon")
+def test_who_may_write_to_the_file_is_waited_for_and_named_with_its_time(home, store, child, clock: Clock):
+    holders = Holders(store.path, clock)
+    inode = store.path.stat().st_ino
+    foreign = child(HOLDS_THE_FILE, store.path, "to write")
+    assert foreign.says() == "open"
+    impatient = Store(home, clock=clock, patience=timedelta(seconds=0.4))
+    for _ in range(2):
+        with pytest.raises(StoreBusyError, match=r"since 2025-03-01 12:00:00 UTC: python") as raised:
+            count_up(impatient)
+        assert f"(PID {foreign.process.pid})" in str(raised.value)
+        clock.now += timedelta(minutes=1)
+    noted = holders.noted()
+    assert noted is not None
+    assert [(holder.process, holder.since) for holder in noted.holders] == [
+        (foreign.process.pid, clock.now - timedelta(minutes=2))
+    ]
+    foreign.kill()
+    assert holders.noted() is None
+    count_up(store)
+    assert store.path.stat().st_ino == inode
+    assert count(store.path) == (1, ROWS)
+
+
+def test_a_wait_is_told_again_and_again(store, child, home, caplog, monkeypatch):
+    monkeypatch.setattr(module, "TELL_AGAIN", 0.2)
+    foreign = child(HOLDS_THE_FILE, store.path, "to write")
+    assert foreign.says() == "open"
+    with pytest.raises(StoreBusyError):
+        count_up(Store(home, clock=store._clock, patience=timedelta(seconds=1.8)))
+    told = [message for message in caplog.messages if "waiting, another program has" in message]
+    assert len(told) >= 3
+    assert all(f"(PID {foreign.process.pid})" in message for message in told)
+
+
+def test_who_waits_behind_a_process_of_ours_is_told_whom_that_one_waits_for(home, store, child):
+    foreign = child(HOLDS_THE_FILE, store.path, "to write")
+    assert foreign.says() == "open"
+    ours = child(WAITS_FOR_THE_FILE, home)
+    assert "waiting, another program has" in ours.says()
+    with pytest.raises(StoreBusyError, match="another program that has its file open") as raised:
+        count_up(Store(home, clock=store._clock, patience=timedelta(seconds=0.2)))
+    assert f"(PID {foreign.process.pid})" in str(raised.value)
+    assert f"process {ours.process.pid}" not in str(raised.value)
+    foreign.kill()
+    ours.ends()
+    count_up(store)
+
+
+def test_a_note_that_is_old_or_damaged_says_nothing(store, home, clock: Clock):
+    holders = Holders(store.path, clock)
+    note = home / "market.duckdb.waits.json"
+    assert holders.noted() is None
+    for content in ("", "{", "[]", '{"seen": 3}', '{"seen": "2025-03-01T12:00Z", "since": "x", "holders": []}'):
+        note.write_text(content)
+        assert holders.noted() is None
+    holders.look("Could not set lock on file: Conflicting lock is held in somebody (PID 1)")
+    assert holders.noted() is not None
+    clock.now += timedelta(minutes=4)
+    assert holders.noted() is None
+    holders.clear()
+    assert not note.exists()
+
+
+def test_who_only_looks_reads_the_last_copy_while_a_program_has_the_store(home, store, child, clock: Clock):
+    told: list[str] = []
+    looking = LookingStore(home, clock=clock, tell=told.append, patience=timedelta(seconds=0.2))
+    store.copy("looking")
+    clock.now += timedelta(minutes=3)
+    count_up(store)
+    with looking.reading("looking") as view:
+        assert view._db.execute("SELECT floor(max(n)) FROM numbers").fetchall() == [(1,)]
+    assert told == []
+    foreign = child(HOLDS_THE_FILE, store.path, "to write")
+    assert foreign.says() == "open"
+    with looking.reading("looking") as view:
+        assert view._db.execute("SELECT floor(max(n)) FROM numbers").fetchall() == [(0,)]
+    (words,) = told
+    assert words.startswith("as of 2025-03-01 12:00:00 UTC, because the store is held by another program")
+    assert words.endswith(f"since 2025-03-01 12:03:00 UTC: python (PID {foreign.process.pid}))")
+    Published(store.path).clear()
+    with pytest.raises(StoreBusyError), looking.reading("looking"):
+        pass

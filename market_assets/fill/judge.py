@@ -408,7 +408,7 @@ class Judge:
         what is stored of it has been revised.
         """
         lacking = {own.symbol for own in counts if own.missing}
-        errors: dict[str, None] = {}
+        errors: dict[str, str] = {}
         unheard: set[str] = set()
         awaited = set() if gaps is None else set(gaps.filter(_NEVER_ASKED)["symbol"])
         for answer in answers:
@@ -417,7 +417,7 @@ class Judge:
             if not answer.errors or not page.window.intersect(partition.window):
                 continue
             if page.symbol in lacking or in_vain:
-                errors |= dict.fromkeys(answer.errors)
+                errors |= dict.fromkeys(answer.errors, page.symbol)
                 awaited |= {page.symbol} if answer.failed or answer.late else set()
                 unheard |= {page.symbol} if in_vain else set()
 
@@ -429,7 +429,12 @@ class Judge:
         why = shortfall(counts, limit=limit, awaited=awaited)
         if not why and shortfall(heard, limit=limit, awaited=awaited):
             why = f"nobody answered when bars were asked for again ({names_of(sorted(unheard))})"
-        return [why, *errors] if why else []
+        if not why:
+            return []
+        # What is said of a symbol that has nothing is no cause of the colour while half of them are there.
+        empty = {own.symbol for own in heard if own.has_nothing}
+        spared = empty - awaited if 2 * len(empty) <= len(heard) else set()
+        return [why, *(error for error, symbol in errors.items() if symbol not in spared)]
 
     def _tally(self, rows: pl.DataFrame, *columns: str) -> list[dict[str, dict[str, int]]]:
         """How many rows there are by partition and by a column's value: one such tally for each column."""

@@ -819,7 +819,9 @@ class Transaction(Snapshot):
         else:
             new = incoming.join(before, on=key, how="anti")
             matched = before.join(incoming, on=key, how="inner", suffix="_new")
-            revised = matched.filter(pl.any_horizontal(pl.col(v).ne_missing(pl.col(f"{v}_new")) for v in _VALUES))
+            differs = pl.any_horizontal(pl.col(v).ne_missing(pl.col(f"{v}_new")) for v in _VALUES)
+            # A bar that somebody stored twice is replaced by the one row that came.
+            revised = matched.filter(differs | pl.Series(matched.select(key).is_duplicated()))
         if not revised.is_empty():
             self._keep_revisions(profile, timeframe, revised)
             self._delete_keys(table, revised.select(key))
@@ -830,7 +832,7 @@ class Transaction(Snapshot):
         kept = before.join(revised, on=key, how="anti") if len(revised) else before
         return Merged(
             new=new.select(key),
-            revised=revised.select(key),
+            revised=revised.select(key).unique(maintain_order=True),
             rows=pl.concat([kept.select(CANDLE_COLUMNS), new, changed]),
         )
 
@@ -887,7 +889,8 @@ class Transaction(Snapshot):
         if before.is_empty():
             added, gone = rows, before.select(key)
         else:
-            kept = rows.join(before, on=key, suffix="_before").filter(_alike(names)).select(key)
+            single, _ = _apart(before)
+            kept = rows.join(single, on=key, suffix="_before").filter(_alike(names)).select(key)
             added = rows.join(kept, on=key, how="anti")
             gone = before.join(kept, on=key, how="anti").select(key)
         self._delete_keys(table, gone)
@@ -1231,8 +1234,9 @@ class Transaction(Snapshot):
     def _replace(self, table: str, before: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
         """Make rows of a table out of those that were there, touching none that stays as it is; gives symbol, ts of what differs."""
         key = ["symbol", "ts"]
-        added = rows.join(before, on=rows.columns, how="anti", nulls_equal=True)
-        gone = before.join(rows, on=rows.columns, how="anti", nulls_equal=True)
+        single, doubled = _apart(before)
+        added = rows.join(single, on=rows.columns, how="anti", nulls_equal=True)
+        gone = pl.concat([single.join(rows, on=rows.columns, how="anti", nulls_equal=True), doubled])
         self._delete_keys(table, gone.select(key))
         self._insert(table, added, rows.columns)
         return pl.concat([added.select(key), gone.select(key)]).unique()
@@ -1686,15 +1690,22 @@ class Store:
 def _view_completeness(connection: duckdb.DuckDBPyConnection, *, without: str = "") -> None:
     """Make the completeness view over the candle tables that there are, but for those of one schema."""
     # Whatever else somebody keeps in this file, under a name such as candles_mine, is no business of the view's.
-    tables = connection.execute(
+    found = connection.execute(
         "SELECT schema_name, table_name[9:] FROM duckdb_tables() WHERE list_contains(?, table_name) "
         "AND schema_name NOT IN ('ops', 'main', ?) ORDER BY ALL",
         [[f"candles_{timeframe}" for timeframe in Timeframe], without],
     ).fetchall()
-    if tables:
+    if found:
+        tables = [(profile, Timeframe(timeframe)) for profile, timeframe in found]
         connection.execute(create_completeness_view(tables))
     else:
         connection.execute("DROP VIEW IF EXISTS ops.completeness")
+
+
+def _apart(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows of a table, without those that somebody stored twice for one symbol and ts, and these."""
+    doubled = rows.select("symbol", "ts").is_duplicated()
+    return rows.filter(~doubled), rows.filter(doubled)
 
 
 def _alike(names: Sequence[str]) -> pl.Expr:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class LookingStore(Store):
-    """Reads the newest state where it can be had within some seconds, else the last copy for readers.
+    """Reads the newest state where it can be had within seconds, else the last copy for readers.
 
     Args:
         home: The folder that holds `market.duckdb`.

@@ -43,6 +43,20 @@ def open_store() -> Store:
     return Store(home(), clock=lambda: datetime.now(UTC))
 
 
+def looking_store() -> Store:
+    """The store of the home folder for a command that only looks: it does not wait for long.
+
+    What is read instead of the newest state, and because of whom, is told on standard error.
+    """
+    from market_assets.store import LookingStore  # noqa: PLC0415 - DuckDB is not needed for a help text
+    from market_assets.universe import home  # noqa: PLC0415
+
+    def tell(words: str) -> None:
+        ERR.print(f"[yellow]{escape(words)}[/]", highlight=False, soft_wrap=True)
+
+    return LookingStore(home(), clock=lambda: datetime.now(UTC), tell=tell)
+
+
 def profiles_of(universe: Universe, names: list[str] | None) -> list[Profile]:
     """The profiles that were named, or all of them.
 
@@ -77,7 +91,7 @@ def matrix_now(profiles: list[Profile]) -> pl.DataFrame:
     """The completeness matrix of some profiles, counted up to now, also for what was never filled."""
     from market_assets.fill.matrix import matrix_of  # noqa: PLC0415 - a help text needs no polars
 
-    return matrix_of(open_store(), profiles, datetime.now(UTC))
+    return matrix_of(looking_store(), profiles, datetime.now(UTC))
 
 
 def is_healthy(matrix: pl.DataFrame) -> bool:

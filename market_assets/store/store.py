@@ -1035,7 +1035,7 @@ class Store:
             StoreError: The file is no store of ours, is newer than this program, or stayed busy.
         """
         if not self.path.exists() and not _log_of(self.path).exists():
-            with self._nothing() as connection:
+            with self._nothing(purpose) as connection:
                 yield Snapshot(connection)
             return
         with self._lock.held(purpose), self._signals:
@@ -1317,12 +1317,15 @@ class Store:
         connection.commit()
 
     @contextmanager
-    def _nothing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _nothing(self, purpose: str) -> Iterator[duckdb.DuckDBPyConnection]:
         """An empty store in memory, with all its tables."""
         connection = duckdb.connect(":memory:")
         try:
             self._upgrade(connection, 0)
+            connection.execute("BEGIN TRANSACTION READ ONLY")
             yield connection
+        except duckdb.Error as error:
+            raise StoreError(f"{purpose}: an empty store could not be read: {_first_line(error)}") from error
         finally:
             connection.close()
 

@@ -17,8 +17,8 @@ from market_assets.cli.console import (
     AsJson,
     add_row,
     day_of,
+    looking_store,
     minute,
-    open_store,
     plain,
 )
 
@@ -44,7 +44,7 @@ def jobs(
 
     day = day_of("--since", since)
     document = audit(
-        open_store(),
+        looking_store(),
         limit=limit or (None if day else 20),
         since=midnight(day) if day else None,
         now=datetime.now(UTC),
@@ -76,7 +76,7 @@ def alerts(
         if not tried:
             ERR.print("The universe names no channel: write their URLs under alerts: channels:.")
         raise typer.Exit(0 if tried and not any(tried.values()) else INCOMPLETE)
-    with open_store().reading("listing alerts") as view:
+    with looking_store().reading("listing alerts") as view:
         found = view.alerts(everything=True)
     present = found["over_at"].is_null()
     shown = found if everything else found.filter(present)

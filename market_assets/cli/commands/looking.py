@@ -19,6 +19,7 @@ from market_assets.cli.console import (
     Symbols,
     add_row,
     is_healthy,
+    looking_store,
     matrix_now,
     minute,
     open_store,
@@ -69,7 +70,11 @@ def gaps(
     if explain is not None:
         _explain(chosen, *explain, as_json=as_json)
     found = listed_gaps(
-        open_store(), chosen, symbols=symbols_of(chosen, symbols) or None, now=datetime.now(UTC), explained=everything
+        looking_store(),
+        chosen,
+        symbols=symbols_of(chosen, symbols) or None,
+        now=datetime.now(UTC),
+        explained=everything,
     )
     if as_json:
         print_json(found)
@@ -124,7 +129,7 @@ def _explain(profiles: list[Profile], name: str, instant: str, *, as_json: bool)
 
     (symbol,) = symbols_of(profiles, name) or [name]
     ts, now = _instant("--explain", instant), datetime.now(UTC)
-    with open_store().reading(f"explaining {symbol}") as view:
+    with looking_store().reading(f"explaining {symbol}") as view:
         stories = [
             story_of(view, profile, timeframe, symbol, ts, now=now)
             for profile in profiles

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -12,12 +12,18 @@ from market_assets.defs.actions import EVERY, actions_asset, actions_schedule
 from market_assets.defs.alerts import alert_sensor
 from market_assets.defs.candles import derived_candles, fetched_candles
 from market_assets.defs.completeness import completeness_asset
-from market_assets.defs.export import export_assets
+from market_assets.defs.export import export_assets, export_sensors
 from market_assets.defs.features import features
+from market_assets.defs.follow import follow_sensor
 from market_assets.defs.repair import repair_sensor
 from market_assets.defs.resources import Clock, Sources, StoreResource
+from market_assets.defs.retention import EVERY as DAILY
+from market_assets.defs.retention import retention_schedule
 from market_assets.defs.returns import markets_returns, profile_returns
+from market_assets.defs.troubles import troubles_asset, troubles_check
 from market_assets.defs.updates import update_schedule
+from market_assets.enrich.made import made_in
+from market_assets.market_time.clock import present
 from market_assets.market_time.timeframes import midnight
 from market_assets.universe import Universe, home, load_universe
 
@@ -39,9 +45,9 @@ def build_definitions(universe: Universe, *, overrides: Mapping[str, Any] | None
         **(overrides or {}),
     }
     clock = resources["clock"]
-    now = clock.now() if isinstance(clock, Clock) else datetime.now(UTC)
+    now = clock.now() if isinstance(clock, Clock) else present()
     profiles = universe.profiles.values()
-    assets: list[dg.AssetsDefinition] = []
+    assets: list[dg.AssetsDefinition | dg.AssetSpec] = [troubles_asset()]
     with warnings.catch_warnings():
         # Partitioned checks are in preview and backfill policies in beta: Dagster is pinned, and the contract tests watch them.
         warnings.simplefilter("ignore", dg.PreviewWarning)
@@ -56,26 +62,24 @@ def build_definitions(universe: Universe, *, overrides: Mapping[str, Any] | None
         assets += [markets_returns(universe, timeframe, now) for timeframe in universe.markets.timeframes]
         assets += export_assets(universe)
         sensors: list[dg.SensorDefinition] = [repair_sensor(profile, now) for profile in profiles]
-    sensors.append(
-        dg.AutomationConditionSensorDefinition(
-            "derive_when_input_changes",
-            target=dg.AssetSelection.all(),
-            default_status=dg.DefaultSensorStatus.RUNNING,
-            minimum_interval_seconds=30,
-        )
-    )
+    if made_in(universe):
+        sensors.append(follow_sensor(universe))
+    sensors += export_sensors(universe)
     running = [profile for profile in profiles if profile.end is None or midnight(profile.end) > now]
-    schedules = [(profile, update_schedule(profile)) for profile in running]
+    schedules = [(profile, update_schedule(universe, profile)) for profile in running]
     watched = {sensor.name: timedelta(seconds=sensor.minimum_interval_seconds or 30) for sensor in sensors}
     watched |= {schedule.name: profile.update.every for profile, schedule in schedules}
     daily = [actions_schedule(profile) for profile in running if profile.has_actions]
     watched |= {schedule.name: EVERY for schedule in daily}
+    retention = retention_schedule(universe)
+    watched |= {retention.name: DAILY}
     return dg.Definitions(
         assets=assets,
+        asset_checks=[troubles_check(universe)],
         resources=resources,
         # One process a run: a fill has its own concurrency, and a process a step costs seconds each.
         executor=dg.in_process_executor,
-        schedules=[*(schedule for _, schedule in schedules), *daily],
+        schedules=[*(schedule for _, schedule in schedules), *daily, retention],
         sensors=[*sensors, alert_sensor(universe, watched)],
     )
 

@@ -9,14 +9,20 @@ class UniverseError(MarketAssetsError):
     """The universe file cannot be used.
 
     Attributes:
+        path: The file, or the part of it that is meant.
         problems: One sentence a problem, each starting with its path in the file.
     """
 
     def __init__(self, path: object, problems: list[str]) -> None:
+        self.path = path
         self.problems = problems
         lines = "\n".join(f"  - {problem}" for problem in problems)
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         super().__init__(f"{path}: {count}\n{lines}")
+
+
+class ClockError(MarketAssetsError):
+    """The environment sets a clock that cannot be read."""
 
 
 class CalendarError(MarketAssetsError):
@@ -34,7 +40,19 @@ class SourceError(MarketAssetsError):
     def __init__(self, message: str, *, permanent: bool = False, retry_after: float | None = None) -> None:
         self.permanent = permanent
         self.retry_after = retry_after
-        super().__init__(message)
+        super().__init__(printable(message))
+
+
+def printable(text: str) -> str:
+    """A text that others have written, fit for every terminal, file and database.
+
+    Half a surrogate pair cannot be encoded, and control characters would steer a terminal.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        sign if sign.isprintable() else " " if sign.isspace() else "\N{REPLACEMENT CHARACTER}" for sign in text
+    )
 
 
 class ReadError(MarketAssetsError):
@@ -46,19 +64,8 @@ class ExportError(MarketAssetsError):
 
 
 class StoreError(MarketAssetsError):
-    """The DuckDB store cannot be opened, read or written.
-
-    Attributes:
-        busy: True when somebody else has held it for too long: nothing is wrong with the file.
-    """
-
-    def __init__(self, message: str, *, busy: bool = False) -> None:
-        self.busy = busy
-        super().__init__(message)
+    """The DuckDB store cannot be opened, read or written."""
 
 
 class StoreBusyError(StoreError):
     """Somebody else has had the store, or its file, for as long as this was willing to wait."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, busy=True)

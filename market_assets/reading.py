@@ -12,6 +12,7 @@ import polars as pl
 from market_assets.enrich.align import wide as matrix
 from market_assets.errors import ReadError
 from market_assets.fill.series import calendar_of
+from market_assets.market_time.clock import present
 from market_assets.market_time.timeframes import Timeframe, Window, literal, midnight
 from market_assets.store import Store
 from market_assets.universe import Universe, load_universe
@@ -96,7 +97,7 @@ def read(
         if not view.has_table(profile, table):
             raise ReadError(f"{store.path}: {profile}.{table} holds nothing yet: market-assets backfill makes it")
         if adjusted:
-            day = (until or datetime.now(UTC)).date()
+            day = (until or present()).date()
             _need_actions(view, profile)
             frame = view.adjusted(profile, timeframe, wanted, window, day)
         else:

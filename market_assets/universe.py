@@ -6,6 +6,7 @@ its dates and its sources, each profile its calendar and rules), or raises one `
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections import Counter
@@ -31,9 +32,11 @@ from pydantic import (
 from pydantic_core import PydanticKnownError
 
 from market_assets.errors import SourceError, UniverseError
+from market_assets.market_time.clock import present
 from market_assets.market_time.gaps import Priority
 from market_assets.market_time.partitions import Cadence
 from market_assets.market_time.timeframes import Timeframe, Window, midnight
+from market_assets.practice.ground import KEPT, keep, moved
 from market_assets.yaml_file import Document, Place, add_faults, hint, listed, nearest, read_yaml, redact, shown
 
 if TYPE_CHECKING:
@@ -42,6 +45,9 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
     from market_assets.sources.base import Traits
+
+PACKAGED = Path(__file__).with_name("universe.yaml")
+"""The practice universe, written for the day that `practice.ground` names."""
 
 UNIVERSE_VARIABLE = "MARKET_ASSETS_UNIVERSE"
 HOME_VARIABLE = "MARKET_ASSETS_HOME"
@@ -55,9 +61,12 @@ into lambda lateral leading limit not null offset on only or order pivot pivot_l
 qualify references returning select show some summarize symmetric table then to trailing true union unique unpivot
 using variadic when where window with
 """
-_SCHEMAS = {"information_schema", "main", "market", "memory", "ops", "pg_catalog", "system", "temp"}
+_SCHEMAS = {
+    "information_schema", "main", "market", "memory", "ops", "pg_catalog", "platform", "system", "temp",
+}  # fmt: skip
 RESERVED_NAMES = _SCHEMAS | set(_SQL_WORDS.split())
-"""Names that no profile can have: schemas and catalogs of the store, and words that SQL would have to quote."""
+"""Names that no profile can have: schemas and catalogs of the store, the group of the assets that are about the platform
+itself, and words that SQL would have to quote."""
 
 
 def home(environ: Mapping[str, str] = os.environ) -> Path:
@@ -104,6 +113,15 @@ def _duration(value: object) -> timedelta:
     if not duration:
         raise ValueError(f"{shown(value)} is no time at all; write a longer one, such as 1s")
     return duration
+
+
+def _up_to(days: int) -> AfterValidator:
+    def check(duration: timedelta) -> timedelta:
+        if duration > timedelta(days=days):
+            raise ValueError(f"is more than {days}d, after which Dagster deletes them by itself")
+        return duration
+
+    return AfterValidator(check)
 
 
 def _rising(bounds: tuple[timedelta, timedelta]) -> tuple[timedelta, timedelta]:
@@ -200,10 +218,14 @@ class CheckSettings(_Model):
     Attributes:
         jitter: The share of the timeframe within which a bar that opens off the grid is moved onto it.
         severity: What an open gap of each priority makes of the continuity check.
+        failed_above: A partition is red when more than this share of its bars is missing, such as
+            5% or 0.05. A symbol that has nothing at all does not count while half of them have
+            something; its check fails by its name.
     """
 
     jitter: float = Field(default=0.1, ge=0, lt=0.5)
     severity: Annotated[dict[Priority, Severity], AfterValidator(lambda given: _SEVERITY | given)] = _SEVERITY
+    failed_above: Share = Field(default=0.05, ge=0, le=1)
 
 
 class RepairSettings(_Model):
@@ -422,6 +444,46 @@ class ExportSettings(_Model):
         return home / Path(self.folder).expanduser()
 
 
+class RetentionSettings(_Model):
+    """How long bookkeeping is kept; candles and what is known of them are not part of it.
+
+    What the present state of a partition, a check, an asset or a profile rests on stays, however
+    old it is.
+
+    Attributes:
+        runs: Dagster's runs that did not fail, with their logs and files.
+        failed_runs: Dagster's runs that failed, and its backfills.
+        ticks: Ticks of sensors and schedules that found nothing to do.
+        busy_ticks: Ticks that started a run or failed.
+        evaluations: What Dagster notes of automation conditions each time that it looks.
+        events: How many of the newest materializations of each partition, and of the newest
+            evaluations of each check of a partition, are kept while they are younger than `runs`.
+        observations: How many of the newest observations of each asset are kept, and of the newest
+            materializations of an asset without partitions.
+        update_jobs: Rows of `ops.jobs` of live updates; the last of each day is kept like any other.
+        jobs: Rows of `ops.jobs`.
+        alerts: Alerts that are over.
+        revisions: What bars were before they changed, and which absences were filled; null keeps
+            them forever.
+        logs: Log files of the home folder.
+        caches: Archives that a source has downloaded, and leftovers of what was broken off.
+    """
+
+    runs: Duration = timedelta(days=14)
+    failed_runs: Duration = timedelta(days=30)
+    ticks: Annotated[Duration, _up_to(7)] = timedelta(days=1)
+    busy_ticks: Annotated[Duration, _up_to(30)] = timedelta(days=7)
+    evaluations: Annotated[Duration, _up_to(30)] = timedelta(days=1)
+    events: int = Field(default=5, ge=1)
+    observations: int = Field(default=100, ge=1)
+    update_jobs: Duration = timedelta(days=2)
+    jobs: Duration = timedelta(days=90)
+    alerts: Duration = timedelta(days=90)
+    revisions: Duration | None = timedelta(days=1825)
+    logs: Duration = timedelta(days=14)
+    caches: Duration = timedelta(days=30)
+
+
 class PartitionSettings(_Model):
     """How long the partitions of a profile are, below one day and from one day on."""
 
@@ -563,6 +625,7 @@ class Universe(_Model):
         alerts: Who is told of troubles.
         markets: The matrix of returns across profiles.
         export: What is kept as Parquet files besides; None where nothing is.
+        retention: How long bookkeeping is kept.
         limits: The server that the sources' limits are kept on for all machines that use it; neither shown nor dumped. Without one, a file
             is used by the processes of this one.
         secrets: The `${NAME}` that each filled-in value stands for; neither shown nor dumped.
@@ -574,6 +637,7 @@ class Universe(_Model):
     alerts: AlertSettings
     markets: MarketsSettings = MarketsSettings()
     export: ExportSettings | None = None
+    retention: RetentionSettings = RetentionSettings()
     limits: SkipValidation[str] | None = Field(default=None, exclude=True, repr=False)
     secrets: dict[str, str] = Field(exclude=True, repr=False)
 
@@ -591,14 +655,16 @@ def load_universe(path: Path | None = None, *, environ: Mapping[str, str] = os.e
     """Read and check a universe file.
 
     Args:
-        path: The file; without it the one that `MARKET_ASSETS_UNIVERSE` names, without that the packaged one.
+        path: The file; without it the one that `MARKET_ASSETS_UNIVERSE` names, without that the practice universe: as the
+            home keeps it, or as of today where the home does not keep it yet.
         environ: Where that variable and the secrets of the file are taken from.
 
     Raises:
         UniverseError: The file cannot be read, or holds mistakes; it lists them all.
     """
+    given = path is not None
     path = _universe_path(path, environ)
-    document = read_yaml(path, environ)
+    document = read_yaml(path, environ, str if given or path != PACKAGED else _as_of_today)
     entries = _read_entries(document)
     declared = _check_all(entries, document)
     here, misset = _repair_here(environ)
@@ -612,18 +678,36 @@ def load_universe(path: Path | None = None, *, environ: Mapping[str, str] = os.e
         alerts=entries.alerts,
         markets=entries.markets,
         export=entries.export,
+        retention=entries.retention,
         limits=entries.limits,
         secrets=document.secrets,
     )
 
 
+def _as_of_today(text: str) -> str:
+    return moved(text, present().date())
+
+
+def keep_practice(environ: Mapping[str, str] = os.environ) -> None:
+    """Keep the practice universe in the home folder, which exists, so that its days stand still; no other universe is.
+
+    Raises:
+        OSError: The home cannot be written.
+    """
+    if Path(environ.get(UNIVERSE_VARIABLE) or PACKAGED) == PACKAGED:
+        keep(PACKAGED, home(environ), present().date())
+
+
 def _universe_path(path: Path | None, environ: Mapping[str, str]) -> Path:
+    given = path is not None
     if path is None and (named := environ.get(UNIVERSE_VARIABLE)):
         path = Path(named)
         origin = f" (the environment variable {UNIVERSE_VARIABLE} names it)"
     else:
         origin = ""
-    path = Path(__file__).with_name("universe.yaml") if path is None else path.expanduser().absolute()
+    path = PACKAGED if path is None else path.expanduser().absolute()
+    if path == PACKAGED and not given and (kept := home(environ) / KEPT).is_file():
+        return kept
     if not path.is_file():
         raise UniverseError(
             path, [f"there is no such file{origin}; write one, or leave it out for the packaged universe"]
@@ -723,6 +807,7 @@ class _Entries(_Model):
     agreement: AgreementSettings = AgreementSettings()
     alerts: AlertSettings = AlertSettings()
     export: Annotated[ExportSettings | None, BeforeValidator(_empty_if_none)] = None
+    retention: RetentionSettings = RetentionSettings()
     limits: Annotated[str, PlainValidator(_text)] | None = None
 
 
@@ -941,6 +1026,7 @@ def _check_all(entries: _Entries, document: Document) -> _Declared:
     _check_limits(entries.limits, document)
     _check_markets(entries, document)
     _check_export(entries, document)
+    _check_channels(entries.alerts, document)
     for name, entry in entries.profiles.items():
         _check_profile(name, entry, entries, declared, document)
     return declared
@@ -1038,6 +1124,28 @@ def _check_export(entries: _Entries, document: Document) -> None:
             document.add(
                 place, f"{timeframe} is kept by no profile; add it to the fetched or derived timeframes of one"
             )
+
+
+def _check_channels(alerts: AlertSettings, document: Document) -> None:
+    """Each channel is a URL that apprise can send to; nothing of it is shown, as any part may be a secret."""
+    if not alerts.channels:
+        return
+    # It takes a fifth of a second: only who is to be told pays for it.
+    import apprise  # noqa: PLC0415
+
+    # What it says of a bad URL holds the URL.
+    logger = logging.getLogger("apprise")
+    logger.propagate = False
+    logger.addHandler(logging.NullHandler())
+    advice = (
+        "is no URL of a service that apprise knows, or lacks a part: write one as in "
+        "https://appriseit.com/services, such as mailto://user:password@example.org or json://host/path"
+    )
+    for place, url in enumerate(alerts.channels):
+        # As it comes from YAML: a number may stand where a URL should.
+        service = apprise.Apprise.instantiate(str(url), suppress_exceptions=True) if "://" in str(url) else None
+        if service is None:
+            document.add(("alerts", "channels", place), advice)
 
 
 def _check_symbol_dates(place: Place, symbol: _SymbolEntry, profile: _ProfileEntry, document: Document) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self, Union, get_args, get_ori
 import yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from pydantic import BaseModel
@@ -115,16 +115,17 @@ def _sentence(place: Place, message: str, line: int) -> str:
     return f"{path}: {message} (line {line})" if place and line else f"{path}: {message}" if place else message
 
 
-def read_yaml(path: Path, environ: Mapping[str, str]) -> Document:
+def read_yaml(path: Path, environ: Mapping[str, str], edit: Callable[[str], str] = str) -> Document:
     """Read a YAML file; never raises for what the file holds, or for a file that cannot be read.
 
     Args:
         path: The file, in UTF-8.
         environ: Where the values of `${NAME}` are taken from.
+        edit: Changes the text before it is read; line by line it stays what it is in the file.
     """
     document = Document()
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = edit(path.read_bytes().decode("utf-8-sig"))
         loader = _Loader(text)
         root = loader.get_single_node()
     except OSError as error:

@@ -11,9 +11,11 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import dagster as dg
 import httpx
 import pytest
 
+from market_assets.defs.completeness import completeness_key
 from market_assets.market_time.timeframes import Timeframe
 from market_assets.practice.book import Market
 from market_assets.practice.vendor import PracticeVendor
@@ -54,17 +56,20 @@ def test_a_backfill_with_holes_ends_with_3_and_says_what_is_missing_and_why(hole
     assert done.code == 3
     rows = [line.split("│") for line in done.out.splitlines() if line.startswith("│")]
     cells = {row[2].strip(): [cell.strip() for cell in row[3:-1]] for row in rows}
-    assert cells["BTC"][0] == "95.83"
-    assert cells["SPY"][0] == "100"
-    assert cells["ETH"][0] == "0.00"
+    # Health, the share of the shortest candles and what is missing come before all that may be left out.
+    assert cells["BTC"][:4] == ["DEGRADED", "95.83", "7", "2025-02-09 23:00"]
+    assert cells["SPY"][:2] == ["HEALTHY", "100"]
+    assert cells["ETH"][:3] == ["MISSING", "0.00", "168"]
     assert "385 bars must exist: 209 are stored, 1 are absent for a known reason, 175 are missing." in done.out
     assert "market-assets gaps" in done.out
     said = " ".join(done.err.split())
     assert "why it is not filled" in said
-    assert "2025-02-03" in said
+    # A day that lacks ETH alone counts as filled, and the matrix names what is missing of it.
+    assert "2025-02-05" in said
+    assert "2025-02-03" not in said
     # The vendor's words as they came, but for the key.
     assert "[/closed] [bold]no[/bold] ***" in said
-    assert "ETH: not one of 24 expected bars is" in said.replace(" │ │ │ │ ", " ")
+    assert "4 of 24 bars are missing (BTC): 16.67 %" in said.replace(" │ │ │ │ ", " ")
     # A line of a log that was written in a run is as it is elsewhere.
     assert done.err.startswith("vendor could not name the first bar of ETH")
 
@@ -95,6 +100,19 @@ def test_status_is_the_matrix_that_the_backfill_showed(holed: tuple[Shell, Done]
     }
 
 
+def test_completeness_has_its_page_after_the_first_backfill(
+    holed: tuple[Shell, Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell, _ = holed
+    monkeypatch.setenv("DAGSTER_HOME", str(shell.home))
+    missing = {}
+    with dg.DagsterInstance.from_config(str(shell.home)) as instance:
+        for profile in ("crypto", "equity"):
+            event = instance.get_latest_materialization_event(completeness_key(profile))
+            missing[profile] = event.asset_materialization.metadata["bars_missing"].value if event else None
+    assert missing == {"crypto": 175, "equity": 0}
+
+
 def test_gaps_are_whole_though_they_reach_over_partitions(holed: tuple[Shell, Done]) -> None:
     shell, _ = holed
     done = shell.process("gaps", "--json")
@@ -111,6 +129,14 @@ def test_gaps_are_whole_though_they_reach_over_partitions(holed: tuple[Shell, Do
     assert table.code == 3
     assert "[/closed] [bold]no[/bold] ***" in table.out
     assert "1 more; --limit or --json shows them." in table.out
+
+
+def test_gaps_of_a_home_in_which_nothing_was_filled_say_so(shell: Shell) -> None:
+    done = shell.run("gaps", "crypto")
+    assert done.code == 3
+    assert "Nothing was filled yet of crypto" in done.out
+    assert "No gaps." not in done.out
+    assert shell.run("gaps", "--json").code == 3
 
 
 def test_gaps_that_are_explained_are_listed_when_they_are_asked_for(holed: tuple[Shell, Done], tmp_path: Path) -> None:
@@ -139,7 +165,7 @@ def test_jobs_tell_what_was_done_newest_first(holed: tuple[Shell, Done]) -> None
     # The ledger's rows end where a partition does: two days of BTC's hole, seven of ETH.
     assert found == {("BTC", "open"): (2, 7), ("ETH", "open"): (7, 168)}
     summary = audit["summary"]
-    assert (summary["jobs"], summary["succeeded"], summary["incomplete"], summary["running"]) == (4, 3, 1, 0)
+    assert (summary["jobs"], summary["succeeded"], summary["incomplete"], summary["running"]) == (4, 2, 2, 0)
     assert (summary["rows_new"], summary["missing_after"], summary["gaps_after"]) == (209, 175, 9)
     # The archive's reads of a file count among them.
     assert summary["requests"] >= len(shell.vendor.log)
@@ -149,11 +175,11 @@ def test_jobs_tell_what_was_done_newest_first(holed: tuple[Shell, Done]) -> None
     assert [(job["kind"], job["profile"], job["timeframe"], job["status"], job["trigger"]) for job in jobs] == [
         ("fill", "equity", "1h", "SUCCEEDED", "backfill"),
         ("derive", "crypto", "1d", "SUCCEEDED", "backfill"),
-        ("derive", "crypto", "4h", "SUCCEEDED", "backfill"),
+        ("derive", "crypto", "4h", "INCOMPLETE", "backfill"),
         ("fill", "crypto", "1h", "INCOMPLETE", "backfill"),
     ]
     detail = jobs[-1]["detail"]
-    assert (detail["partitions_failed"], detail["missing_before"], detail["missing_after"]) == (7, 336, 175)
+    assert (detail["partitions_failed"], detail["missing_before"], detail["missing_after"]) == (2, 336, 175)
     assert (detail["by_symbol"]["ETH"]["missing"], detail["by_symbol"]["BTC"]["new"]) == (168, 161)
     assert jobs[0]["started_at"].endswith("Z")
 
@@ -166,8 +192,8 @@ def test_jobs_are_a_table_for_people_and_may_be_fewer(holed: tuple[Shell, Done])
     assert newest.out.splitlines()[-1].startswith("1 job: 48 new rows, 0 bars repaired, ")
     (row,) = (line.split("│") for line in shell.run("jobs").out.splitlines() if "fill crypto 1h" in line)
     cells = [cell.strip() for cell in row[2:-1]]
-    assert cells[:7] == ["backfill", "fill crypto 1h", "2025-02-03..2025-02-10", "INCOMPLETE", "100%", "161", "0"]
-    assert cells[7] == "336 to 175"
+    assert cells[:4] == ["fill crypto 1h", "INCOMPLETE", "161", "175"]
+    assert cells[5:10] == ["2025-02-03..2025-02-10", "backfill", "100%", "336", "0"]
     tomorrow = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d}"
     nothing = shell.run("jobs", "--since", tomorrow)
     assert (nothing.code, nothing.out.strip()) == (0, "No jobs.")
@@ -253,7 +279,7 @@ def test_ctrl_c_stops_a_backfill_the_next_one_ends_with_0_and_a_third_asks_for_n
     stopped = shell.checked(Done(process.returncode, out, err))
     assert stopped.code == 130
     assert "Stopped. What was committed is kept" in stopped.err
-    assert "crypto 4h" not in stopped.err
+    assert "derive" not in stopped.err
     assert [job["status"] for job in shell.jobs()] == ["CANCELLED"]
 
     shell.vendor.set_faults([])
@@ -270,10 +296,11 @@ def test_ctrl_c_stops_a_backfill_the_next_one_ends_with_0_and_a_third_asks_for_n
     again = shell.run("backfill")
     assert again.code == 0
     assert shell.asked() == []
-    # Progress is told where it does not disturb what is piped.
-    assert "crypto 1h" in again.err
-    assert "7/7 partitions" in again.err
-    assert "crypto 1h" not in again.out
+    # Progress is told where it does not disturb what is piped: a line for each kind of work, over all profiles.
+    derived, fetched = again.err.splitlines()
+    assert fetched.startswith("fetch: 12/12 partitions in 0:00:0")
+    assert derived.startswith("derive: 8/8 partitions in 0:00:0")
+    assert "partitions" not in again.out
 
 
 @pytest.mark.parametrize(

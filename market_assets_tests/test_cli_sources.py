@@ -127,14 +127,15 @@ def test_probe_without_a_bar_ends_with_3(shell: Shell) -> None:
     done = shell.run("probe", "vendor", "NEW")
 
     assert (done.code, done.err) == (3, "")
-    assert "vendor NEW 1m: no closed bar was found." in done.out
+    # The profiles keep hours, though the vendor has minutes as well.
+    assert "vendor NEW 1h: no closed bar was found." in done.out
 
 
 def test_probe_ends_with_1_and_the_vendors_words_when_it_is_refused(shell: Shell) -> None:
     done = shell.run("probe", "vendor", "ETH")
 
     assert (done.code, done.out) == (1, "")
-    assert done.err.startswith("error source vendor: ETH 1m ")
+    assert done.err.startswith("error source vendor: ETH 1h ")
     assert "HTTP 403: -1000 [/closed] ***" in " ".join(done.err.split())
 
 

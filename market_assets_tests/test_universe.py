@@ -21,6 +21,7 @@ from market_assets.sources.base import source_types, venue_of
 from market_assets.sources.practice import PracticeSettings
 from market_assets.sources.probe import listed_sources
 from market_assets.universe import (
+    PACKAGED,
     RESERVED_NAMES,
     AgreementSettings,
     Kind,
@@ -368,7 +369,7 @@ def test_the_real_universe_loads(shared: Path) -> None:
 
 
 def test_the_packaged_universe_has_all_four_kinds() -> None:
-    loaded = load_universe(environ={})
+    loaded = load_universe(PACKAGED, environ={})
     assert {profile.kind for profile in loaded.profiles.values()} == set(Kind)
     symbols = {name for profile in loaded.profiles.values() for name in profile.symbols}
     practice = PracticeSettings.model_validate(loaded.sources["practice"])
@@ -521,7 +522,7 @@ def test_a_file_with_neither_sources_nor_profiles_lacks_both(problems: Problems)
     [
         (
             universe(top="profils: {}"),
-            "profils: is no key here; did you mean profiles? The keys are sources, profiles, repair, evidence, update, features, returns, markets, agreement, alerts, export, limits (line 2)",
+            "profils: is no key here; did you mean profiles? The keys are sources, profiles, repair, evidence, update, features, returns, markets, agreement, alerts, export, retention, limits (line 2)",
         ),
         (
             universe("calender: 24/7"),
@@ -1089,6 +1090,19 @@ def test_a_cadence_that_no_clock_face_has_is_refused(problems: Problems, every: 
     assert found.startswith("profiles.crypto.update.every: divides neither an hour into whole minutes")
 
 
+def test_a_channel_that_apprise_cannot_send_to_is_a_fault_with_its_line_and_without_its_words(load: Load):
+    with pytest.raises(UniverseError) as raised:
+        load(
+            universe(top='alerts: {channels: [nonsense-4711, "foo://${BOT}/1", "json://example.org/x"]}'),
+            BOT="very-secret",
+        )
+    first, second = raised.value.problems
+    assert first.startswith("alerts.channels[0]: is no URL of a service that apprise knows")
+    assert second.startswith("alerts.channels[1]: is no URL of a service that apprise knows")
+    assert "(line " in first
+    assert not any(word in str(raised.value) for word in ("4711", "very-secret", "foo"))
+
+
 def test_alert_channels_may_hold_secrets_and_are_not_shown(load: Load):
     loaded = load(universe(top='alerts: {channels: ["tgram://${BOT}/123"], gap_error: 3d}'), BOT="4711:very-secret")
     assert [str(one) for one in loaded.alerts.channels] == ["tgram://4711:very-secret/123"]
@@ -1128,3 +1142,26 @@ def test_features_are_set_for_all_and_changed_key_by_key_for_one(load: Load):
 def test_a_feature_that_cannot_be_made_is_refused_with_its_place(problems: Problems, keys: str, problem: str):
     (found,) = problems(universe(keys))
     assert found.startswith(f"profiles.crypto.{problem}")
+
+
+def test_bookkeeping_is_kept_for_a_while_unless_the_file_says_otherwise(load: Load) -> None:
+    kept = load(universe()).retention
+    assert (kept.runs, kept.failed_runs, kept.events) == (timedelta(days=14), timedelta(days=30), 5)
+    assert kept.revisions == timedelta(days=1825)
+    chosen = load(universe(top="retention: {runs: 36h, events: 2, revisions: null}")).retention
+    assert (chosen.runs, chosen.events, chosen.revisions) == (timedelta(hours=36), 2, None)
+    assert chosen.ticks == timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("ticks: 8d", "retention.ticks: is more than 7d, after which Dagster deletes them by itself"),
+        ("runs: 0d", "retention.runs: 0d is no time at all"),
+        ("events: 0", "retention.events: should be greater than or equal to 1, not 0"),
+        ("job: 3d", "retention.job: is no key here; did you mean jobs?"),
+    ],
+)
+def test_a_retention_that_cannot_be_is_refused(problems: Problems, text: str, problem: str) -> None:
+    (found,) = problems(universe(top=f"retention: {{{text}}}"))
+    assert found.startswith(problem)

@@ -2,6 +2,7 @@
 
 from market_assets.alerts.channels import Channel, channels_of, try_channels
 from market_assets.alerts.ledger import Alert
+from market_assets.alerts.outside import Outside
 from market_assets.alerts.troubles import Key, Kind, Level, Trouble
 from market_assets.alerts.watch import Told, Watch, alerts_in
 
@@ -11,6 +12,7 @@ __all__ = [
     "Key",
     "Kind",
     "Level",
+    "Outside",
     "Told",
     "Trouble",
     "Watch",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
+import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
     from market_assets.universe import Universe
 
 DEADLINE = 15.0
-"""Seconds that one message may take through one channel."""
+"""Seconds that the messages of one look may take through one channel."""
+
+_under_way: dict[str, threading.Thread] = {}
+"""By channel's URL, what is still sending: a server that drips bytes may hold it for as long as it likes."""
 
 _SHORTEST_SECRET = 5
 
@@ -53,7 +57,9 @@ def channels_of(universe: Universe) -> list[Channel]:
 def send(wanted: Mapping[Channel, Sequence[Message]], universe: Universe) -> dict[str, list[str]]:
     """Send messages through their channels, all channels at once, each channel's in their order.
 
-    Never raises for what a channel does, and is back in little more than DEADLINE seconds a message.
+    Never raises for what a channel does, and is back after DEADLINE seconds at most, whatever a server does: what is still
+    sending then counts as failed and goes on by itself, in a thread that keeps no process from ending. Until it ends nothing
+    more is sent through that channel, so that there is at most one such thread per channel.
 
     Args:
         wanted: What to send through each.
@@ -62,13 +68,18 @@ def send(wanted: Mapping[Channel, Sequence[Message]], universe: Universe) -> dic
     Returns:
         By channel's name, for each of its messages what went wrong; empty where nothing did.
     """
-    if not wanted:
-        return {}
-    with ThreadPoolExecutor(max_workers=len(wanted)) as pool:
-        pending = {
-            channel.name: pool.submit(_send_all, channel, messages, universe) for channel, messages in wanted.items()
-        }
-        return {name: future.result() for name, future in pending.items()}
+    ends = time.monotonic() + DEADLINE
+    results: dict[Channel, list[str]] = {channel: [] for channel in wanted}
+    threads = {channel: _start(channel, messages, universe, results[channel]) for channel, messages in wanted.items()}
+    for thread in filter(None, threads.values()):
+        thread.join(max(0.0, ends - time.monotonic()))
+    late = f"no answer within {DEADLINE:g} s"
+    found = {}
+    for channel, messages in wanted.items():
+        busy = "an earlier message is still on its way" if threads[channel] is None else late
+        errors = list(results[channel])
+        found[channel.name] = errors + [busy] * (len(messages) - len(errors))
+    return found
 
 
 def try_channels(universe: Universe) -> dict[str, str]:
@@ -77,13 +88,26 @@ def try_channels(universe: Universe) -> dict[str, str]:
     return {name: error for name, (error,) in sent.items()}
 
 
-def _send_all(channel: Channel, messages: Sequence[Message], universe: Universe) -> list[str]:
-    errors: list[str] = []
+def _start(
+    channel: Channel, messages: Sequence[Message], universe: Universe, errors: list[str]
+) -> threading.Thread | None:
+    """Begin to send in a thread of its own; None while an earlier one has not ended."""
+    before = _under_way.get(channel.url)
+    if before is not None and before.is_alive():
+        return None
+    thread = threading.Thread(
+        target=_send_all, args=(channel, messages, universe, errors), name=channel.name, daemon=True
+    )
+    _under_way[channel.url] = thread
+    thread.start()
+    return thread
+
+
+def _send_all(channel: Channel, messages: Sequence[Message], universe: Universe, errors: list[str]) -> None:
     for message in messages:
         # Who could not take the first one is not waited for again.
         failed = errors and errors[-1]
         errors.append(failed or _hide(_send(channel, message), channel, universe))
-    return errors
 
 
 def _send(channel: Channel, message: Message) -> str:
@@ -92,7 +116,9 @@ def _send(channel: Channel, message: Message) -> str:
     import apprise  # noqa: PLC0415
 
     # What it logs is in its results; on the terminal or in a daemon's log it would be said twice.
-    logging.getLogger("apprise").propagate = False
+    logger = logging.getLogger("apprise")
+    logger.propagate = False
+    logger.addHandler(logging.NullHandler())
     kind = {
         Level.ERROR: apprise.NotifyType.FAILURE,
         Level.WARNING: apprise.NotifyType.WARNING,

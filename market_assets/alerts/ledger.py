@@ -102,6 +102,7 @@ def reconcile(
     *,
     held: Callable[[Key], bool] = lambda _: False,
     kept: Callable[[Alert], bool] = lambda _: True,
+    under: Collection[Key] = (),
 ) -> Reckoning:
     """Compare what is told with what is so.
 
@@ -111,6 +112,7 @@ def reconcile(
         now: The present instant.
         held: Of which troubles nothing could be learnt this time: their alerts stay as they are, unless they are present.
         kept: Whether an alert is about anything that the universe still has; if not it ends unsaid.
+        under: Troubles that go on but are named under their cause by now: their alerts end unsaid.
     """
     present = {trouble.key: trouble for trouble in troubles}
     found = []
@@ -119,7 +121,7 @@ def reconcile(
             found.append(alert)
         elif trouble := present.pop(alert.key, None):
             found.append(_seen(alert, trouble))
-        elif not kept(alert):
+        elif not kept(alert) or alert.key in under:
             found.append(replace(alert, over_at=now, over_told_at=now))
         elif alert.kind is Kind.CHANNEL or held(alert.key):
             found.append(alert)

@@ -6,7 +6,7 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from market_assets.alerts.troubles import Kind, Level, many, minute
+from market_assets.alerts.troubles import CONSEQUENCES, Kind, Level, many, minute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,6 +30,12 @@ NEXT = {
     Kind.ENRICHMENT: "the run's page in the UI says why; market-assets backfill {profile} derives again",
     Kind.STALE: "look whether the daemon runs and the source answers: market-assets up, market-assets jobs",
     Kind.DEAD: "the UI shows it under Automation, and daemons under Deployment; start market-assets up again",
+    Kind.DISAGREEMENT: "market-assets gaps {profile} and the check agreement say of each partition which source says what",
+    Kind.STORE: "close the program that holds it, or put a good copy in its place; with the platform stopped, move the broken file away and start again: all is filled anew",
+    Kind.STORE_CHANGED: "the repair sensors fill again what the sources still have; put a newer copy in its place if there is one, or accept this one: market-assets alerts --accept-store",
+    Kind.VANISHED: "the repair sensor asks for them again within two minutes, whatever their age",
+    Kind.BACKLOG: "market-assets backfill {profile} fills what is older than update: first_backfill; market-assets jobs says why the rest is not filled",
+    Kind.SOURCE_DOWN: "look whether the vendor is up and the key is accepted: market-assets probe; another source under sources: of the profile takes over by itself",
     Kind.CHANNEL: "mend its URL under alerts: channels: in the universe, or the service behind it; market-assets alerts --test tries it",
 }
 """What to do about each kind of trouble."""
@@ -83,6 +89,11 @@ def trial() -> Message:
     )
 
 
+def next_step(alert: Alert) -> str:
+    """What to do about a trouble, without a full stop."""
+    return NEXT[alert.kind].format(profile=alert.profile)
+
+
 def name(alert: Alert) -> str:
     """What a trouble is about, in words."""
     return " ".join(part for part in (alert.profile, alert.subject) if part)
@@ -107,9 +118,10 @@ def _paragraph(alert: Alert, *, detailed: bool) -> str:
     if detailed:
         lines += [f"  {line}" for line in alert.details]
         # A trouble whose lines are symbols or days counts other things than its lines.
-        if (more := alert.count - len(alert.details)) > 0 and len(alert.details) > 1:
+        lined = sum(not line.startswith(CONSEQUENCES) for line in alert.details)
+        if (more := alert.count - lined) > 0 and lined > 1:
             lines.append(f"  and {more:,} more")
-        lines.append(f"  Next: {NEXT[alert.kind].format(profile=alert.profile)}.")
+        lines.append(f"  Next: {next_step(alert)}.")
     return "\n".join(lines)
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
+from market_assets.market_time.partitions import Cadence, Partition
 from market_assets.market_time.timeframes import Timeframe, literal
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from market_assets.store import StoreMark
     from market_assets.universe import AlertSettings
 
 Key = tuple[str, str, str]
@@ -22,8 +24,17 @@ Key = tuple[str, str, str]
 LINES = 10
 """How many lines of detail a trouble has at the most; its count says how many there would be."""
 
+CONSEQUENCES = "consequences, "
+"""How the lines of detail begin that name what follows from a trouble."""
+
 _WIDTH = 240
 """Letters of what somebody else says in one line."""
+
+_LATELY = timedelta(hours=2)
+"""A source that failed longer ago was not asked since, or has answered."""
+
+_LASTING = timedelta(minutes=10)
+"""A source that fails for less is only slow: the next update asks again."""
 
 _LATE = 3
 """So many intervals without a sign of life, and a minute, make a sensor dead."""
@@ -50,6 +61,23 @@ class Kind(StrEnum):
     STALE = "stale"
     DEAD = "dead"
     CHANNEL = "channel"
+    STORE = "store"
+    STORE_CHANGED = "store_changed"
+    VANISHED = "vanished"
+    BACKLOG = "backlog"
+    SOURCE_DOWN = "source_down"
+
+
+class Place(NamedTuple):
+    """Days of a symbol that a trouble is about: from the first to the last, both included; an empty symbol is not known."""
+
+    symbol: str
+    first: date
+    last: date
+
+
+ALWAYS = (date.min, date.max)
+"""All days, of a trouble that is not about some of them."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +93,8 @@ class Trouble:
         count: How many things it is about.
         details: The first LINES of these, worst or newest first.
         symbols: The symbols concerned, where it is about symbols: when the universe has none of them any more, it ends unsaid.
+        places: Which days of which symbols, all of them, so that its cause can be found; not told.
+        derived: It is about something that is made of candles.
     """
 
     profile: str
@@ -75,6 +105,8 @@ class Trouble:
     count: int
     details: tuple[str, ...] = ()
     symbols: tuple[str, ...] = ()
+    places: frozenset[Place] = frozenset()
+    derived: bool = False
 
     @property
     def key(self) -> Key:
@@ -139,6 +171,7 @@ def gap_troubles(
                 heavy.height,
                 _gap_lines(heavy.sort("weight", "symbol", descending=[True, False])),
                 symbols,
+                _gap_places(heavy),
             )
         )
     given_up = gaps.filter(pl.col("status") == "abandoned")
@@ -157,9 +190,119 @@ def gap_troubles(
                 given_up.height,
                 lines,
                 symbols,
+                _gap_places(given_up),
             )
         )
     return found
+
+
+def sources_down(
+    profile: str, gaps: pl.DataFrame, sources: Collection[str], symbols: int, now: datetime
+) -> list[Trouble]:
+    """Sources that have failed for most symbols of a profile when these were asked for last.
+
+    Args:
+        profile: The profile's name.
+        gaps: Its open gaps: symbol, first_ts, last_ts, reason, failures, confirmed_at, asked_at, first_seen.
+        sources: Their names.
+        symbols: How many symbols the profile has.
+        now: The present instant.
+    """
+    lately = gaps.filter(
+        pl.col("asked_at") >= literal(now - _LATELY),
+        pl.col("failures") > 0,
+        pl.col("asked_at").ne_missing(pl.col("confirmed_at")),
+    )
+    found = []
+    for source in sorted(sources) if not lately.is_empty() else ():
+        # As every error of a source begins; an answer without a bar begins otherwise.
+        failed = lately.filter(pl.col("reason").str.contains(f"source {source}: ", literal=True))
+        names = _symbols(failed)
+        lasting = failed.filter(pl.col("first_seen") <= literal(now - _LASTING))
+        if lasting.is_empty() or len(names) < max(2, symbols / 2):
+            continue
+        # Not the newest words: each names another page.
+        lines = tuple(f"{row['symbol']}: {row['reason']}"[:_WIDTH] for row in _first_of_each(failed))
+        found.append(
+            Trouble(
+                profile,
+                Kind.SOURCE_DOWN,
+                source,
+                Level.ERROR,
+                f"{source} fails for {of_symbols(names)}",
+                len(names),
+                lines[:LINES],
+                names,
+                _gap_places(failed),
+            )
+        )
+    return found
+
+
+def _first_of_each(gaps: pl.DataFrame) -> Iterable[dict[str, Any]]:
+    return gaps.sort("symbol", "first_ts").unique("symbol", keep="first", maintain_order=True).iter_rows(named=True)
+
+
+def _gap_places(gaps: pl.DataFrame) -> frozenset[Place]:
+    days = gaps.select("symbol", pl.col("first_ts").dt.date(), pl.col("last_ts").dt.date())
+    return frozenset(Place(*row) for row in days.unique().iter_rows())
+
+
+def partition_places(partitions: Iterable[str], cadence: Cadence) -> frozenset[Place]:
+    """The days of partitions; what is no partition's key is left out."""
+    places = set()
+    for key in partitions:
+        try:
+            window = Partition.of_key(key, cadence).window
+        except ValueError:
+            continue
+        places.add(Place("", window.start.date(), window.end.date() - timedelta(days=1)))
+    return frozenset(places)
+
+
+def store_changed(was: StoreMark, present: StoreMark) -> Trouble:
+    """The store is another one than it was, or an older copy of it."""
+    before = f"{was.commits:,} commits, the last at {minute(was.committed_at)}" if was.committed_at else "no commit"
+    after = (
+        f"{present.commits:,} commits, the last at {minute(present.committed_at)}"
+        if present.committed_at
+        else "nothing"
+    )
+    if present.store_id == was.store_id:
+        summary = "the store is an older copy of itself: what was filled since is not in it"
+    else:
+        summary = "the store was deleted or replaced: what was filled before is not in it"
+    details = (f"there were {before} (store {was.store_id[:8]})", f"there is {after} (store {present.store_id[:8]})")
+    return Trouble("", Kind.STORE_CHANGED, "market.duckdb", Level.ERROR, summary, 1, details)
+
+
+def vanished(profile: str, timeframe: Timeframe, partitions: Mapping[str, str], cadence: Cadence) -> list[Trouble]:
+    """Partitions that were filled, and of which candles are not there any more.
+
+    Args:
+        profile: The profile's name.
+        timeframe: A fetched timeframe.
+        partitions: What is so, by partition.
+        cadence: How long a partition is.
+    """
+    if not partitions:
+        return []
+    summary = f"candles of {many(len(partitions), 'partition')} were stored and are not there any more"
+    newest = sorted(partitions, reverse=True)[:LINES]
+    lines = tuple(f"{key}: {partitions[key]}"[:_WIDTH] for key in newest)
+    places = partition_places(partitions, cadence)
+    return [
+        Trouble(profile, Kind.VANISHED, asset_name(timeframe), Level.ERROR, summary, len(partitions), lines, (), places)
+    ]
+
+
+def backlog(profile: str, timeframe: Timeframe, partitions: Sequence[str]) -> list[Trouble]:
+    """Partitions that were never filled, and do not become fewer: oldest first."""
+    if not partitions:
+        return []
+    summary = f"{many(len(partitions), 'partition')} were never filled, and they do not become fewer"
+    lines = (f"from {partitions[0]} to {partitions[-1]}",)
+    return [Trouble(profile, Kind.BACKLOG, asset_name(timeframe), Level.WARNING, summary, len(partitions), lines)]
 
 
 def _gap_lines(gaps: pl.DataFrame) -> tuple[str, ...]:
@@ -188,21 +331,49 @@ def missing_symbols(profile: str, timeframe: Timeframe, empty: Mapping[str, int]
             f"not one bar of {symbol} is stored, {expected:,} are expected, and its sources have none or refuse it",
             1,
             symbols=(symbol,),
+            places=frozenset({Place(symbol, *ALWAYS)}),
         )
         for symbol, expected in sorted(empty.items())
     ]
 
 
-def failed_partitions(profile: str, asset: str, partitions: Collection[str]) -> list[Trouble]:
+def failed_partitions(
+    profile: str,
+    asset: str,
+    partitions: Collection[str],
+    cadence: Cadence = Cadence.DAY,
+    *,
+    derived: bool = False,
+) -> list[Trouble]:
     """The partitions of an asset that Dagster shows in red."""
     if not partitions:
         return []
     summary = f"{many(len(partitions), 'partition')} failed"
     newest = tuple(sorted(partitions, reverse=True)[:LINES])
-    return [Trouble(profile, Kind.FAILED_PARTITIONS, asset, Level.ERROR, summary, len(partitions), newest)]
+    return [
+        Trouble(
+            profile,
+            Kind.FAILED_PARTITIONS,
+            asset,
+            Level.ERROR,
+            summary,
+            len(partitions),
+            newest,
+            places=partition_places(partitions, cadence),
+            derived=derived,
+        )
+    ]
 
 
-def failed_checks(profile: str, asset: str, check: str, partitions: Mapping[str, str]) -> list[Trouble]:
+def failed_checks(
+    profile: str,
+    asset: str,
+    check: str,
+    partitions: Mapping[str, str],
+    cadence: Cadence = Cadence.DAY,
+    *,
+    derived: bool = False,
+) -> list[Trouble]:
     """The partitions in which a check failed with the severity ERROR, and what it says of each; that of a whole asset has no name."""
     if not partitions:
         return []
@@ -212,7 +383,19 @@ def failed_checks(profile: str, asset: str, check: str, partitions: Mapping[str,
         (f"{key}: " * (not whole) + partitions[key])[:_WIDTH] for key in sorted(partitions, reverse=True)[:LINES]
     )
     subject = f"{asset} {check}"
-    return [Trouble(profile, Kind.FAILED_CHECK, subject, Level.ERROR, summary, len(partitions), newest)]
+    return [
+        Trouble(
+            profile,
+            Kind.FAILED_CHECK,
+            subject,
+            Level.ERROR,
+            summary,
+            len(partitions),
+            newest,
+            places=partition_places(partitions, cadence),
+            derived=derived,
+        )
+    ]
 
 
 def disagreements(profile: str, timeframe: Timeframe, found: pl.DataFrame) -> list[Trouble]:
@@ -273,7 +456,13 @@ def failed_days(
 
 
 def enrichment(
-    profile: str, asset: str, status: str, when: datetime, failures: Mapping[str, Sequence[str]]
+    profile: str,
+    asset: str,
+    status: str,
+    when: datetime,
+    failures: Mapping[str, Sequence[str]],
+    *,
+    cadence: Cadence = Cadence.DAY,
 ) -> list[Trouble]:
     """The newest making of something that is made of candles that did not succeed.
 
@@ -282,11 +471,14 @@ def enrichment(
         asset: What is made: derived candles, features, returns of a timeframe.
         status: How the newest job that has ended did so.
         when: When that job began (UTC).
-        failures: Why, by partition.
+        failures: Why, by partition; of one that succeeded what could not be made all the same, such
+            as a feature of a symbol.
+        cadence: How long a partition is.
     """
-    if status not in {"FAILED", "INCOMPLETE"}:
+    whats = {"FAILED": "failed", "INCOMPLETE": "left partitions out"}
+    if status not in whats and not failures:
         return []
-    what = "failed" if status == "FAILED" else "left partitions out"
+    what = whats.get(status, "could not make a part of it")
     reasons = [f"{partition}: {why}"[:_WIDTH] for partition, whys in failures.items() for why in whys]
     lines = (f"it began {minute(when)}", *reasons[: LINES - 1])
     return [
@@ -298,6 +490,9 @@ def enrichment(
             f"the newest derivation {what}",
             1,
             lines,
+            # One that broke off may have any reason.
+            places=partition_places(failures, cadence) if status == "INCOMPLETE" else frozenset(),
+            derived=True,
         )
     ]
 
@@ -312,7 +507,7 @@ def silent_actions(profile: str, symbols: Sequence[str]) -> list[Trouble]:
     return [Trouble(profile, Kind.STALE, "corporate_actions", Level.WARNING, summary, len(ordered), lines, ordered)]
 
 
-def stale(profile: str, timeframe: Timeframe, session: str, symbols: Sequence[str]) -> list[Trouble]:
+def stale(profile: str, timeframe: Timeframe, session: date, symbols: Sequence[str]) -> list[Trouble]:
     """The symbols without a bar of the newest session, though some are expected and not explained.
 
     Args:
@@ -329,7 +524,17 @@ def stale(profile: str, timeframe: Timeframe, session: str, symbols: Sequence[st
     )
     lines = (f"without a bar: {', '.join(ordered[:20])}{_more(len(ordered) - 20)}",)
     return [
-        Trouble(profile, Kind.STALE, asset_name(timeframe), Level.ERROR, summary, len(ordered), lines, ordered),
+        Trouble(
+            profile,
+            Kind.STALE,
+            asset_name(timeframe),
+            Level.ERROR,
+            summary,
+            len(ordered),
+            lines,
+            ordered,
+            frozenset(Place(symbol, session, session) for symbol in ordered),
+        ),
     ]
 
 

@@ -10,30 +10,37 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from market_assets.alerts import message
+from market_assets.alerts.causes import Folded, fold, locate
 from market_assets.alerts.channels import Channel, channels_of, send
 from market_assets.alerts.ledger import Alert, claim, failing_channels, judge_channels, reconcile, told
+from market_assets.alerts.outside import Outside
 from market_assets.alerts.troubles import (
     Key,
     Kind,
     Level,
     Trouble,
     asset_name,
+    backlog,
     disagreements,
     enrichment,
     failed_days,
     gap_troubles,
     missing_symbols,
     silent_actions,
+    sources_down,
     stale,
+    vanished,
 )
 from market_assets.enrich.actions import unheard
 from market_assets.fill.listing import whole_gaps
-from market_assets.fill.series import calendar_of, series_of
+from market_assets.fill.lost import lost_partitions
+from market_assets.fill.series import calendar_of, partitions_of, series_of
+from market_assets.market_time.partitions import Cadence, Partition
 from market_assets.market_time.timeframes import TS, Timeframe, Window, literal
 from market_assets.quality.evidence import EXPLAINED, MISSING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from market_assets.alerts.message import Message
     from market_assets.market_time.calendars import SessionCalendar
@@ -42,6 +49,8 @@ if TYPE_CHECKING:
 
 _LOOK_BACK = timedelta(days=31)
 """How far back the newest session is looked for: further than any exchange was ever closed."""
+
+_HOUR, _DAY, _FEW_DAYS = timedelta(hours=1), timedelta(days=1), timedelta(days=3)
 
 _NOTICEABLE = timedelta(hours=1)
 """A symbol has to lack this much of candles, all of it, before it counts as missing and not as new."""
@@ -125,18 +134,30 @@ class Watch:
     """
 
     def __init__(self, store: Store, universe: Universe, clock: Callable[[], datetime]) -> None:
+        self.outside = Outside(store.path.parent, universe, clock)
         self._store = store
         self._universe = universe
         self._clock = clock
         self._channels = channels_of(universe)
         self._delivered: tuple[_Errand, Mapping[str, str]] | None = None
+        self._lost: dict[tuple[str, Timeframe], dict[str, str]] = {}
+        self._counted_at: datetime | None = None
+        self._backlogs: list[Trouble] = []
+        self._backlogs_at: datetime | None = None
 
-    def look(self, others: Sequence[Trouble] = (), *, held: Callable[[Key], bool] = lambda _: False) -> Told:
+    def look(
+        self,
+        others: Sequence[Trouble] = (),
+        *,
+        held: Callable[[Key], bool] = lambda _: False,
+        filled: Mapping[tuple[str, Timeframe], Collection[str]] | None = None,
+    ) -> Told:
         """Find what is wrong, keep the ledger, tell what is to be told.
 
         Args:
             others: Troubles that the store knows nothing of.
             held: Of which troubles nothing could be learnt this time: they are neither new nor over.
+            filled: The partitions that somebody remembers as filled, by profile and fetched timeframe.
 
         Raises:
             StoreError: The store cannot be read or written, or stayed busy. What was sent meanwhile is written down by the
@@ -146,15 +167,19 @@ class Watch:
         self._write_down(now)
         with self._store.reading("looking for troubles") as view:
             rows = alerts_in(view.alerts())
-            troubles = [*store_troubles(view, self._universe, now), *others]
-        troubles = [trouble for trouble in troubles if not held(trouble.key)]
-        if self._plan(rows, troubles, now, held).alerts == rows:
+            gaps = view.absences(MISSING)
+            troubles = [*store_troubles(view, self._universe, now, gaps), *others]
+            lost = self._lost_candles(view, now, filled or {})
+            troubles += [*lost, *self._never_filled(view, now)]
+            troubles += self.outside.compare(view.mark(), whole=not lost)
+        folded = fold(locate(troubles, absences_by_day(gaps)))
+        if self._plan(rows, folded, now, held).alerts == rows:
             return Told(_present(rows))
         with self._store.writing("keeping the alerts") as transaction:
             # Another watcher may have told it meanwhile: what counts is what the ledger says in this transaction.
             rows = alerts_in(transaction.alerts())
-            errand = self._plan(rows, troubles, now, held)
-            transaction.put_alerts(_frame(one for one in errand.alerts if one not in rows))
+            errand = self._plan(rows, folded, now, held)
+            transaction.put_alerts(frame_of(one for one in errand.alerts if one not in rows))
         if not errand.letters:
             return Told(_present(errand.alerts))
         errors = send(errand.letters, self._universe)
@@ -167,11 +192,63 @@ class Watch:
             {name: error for name, error in outcomes.items() if error},
         )
 
-    def _plan(
-        self, rows: list[Alert], troubles: Sequence[Trouble], now: datetime, held: Callable[[Key], bool]
-    ) -> _Errand:
+    @property
+    def lost(self) -> Mapping[str, int]:
+        """How many partitions of each profile had lost candles at the last look."""
+        counts = {profile: 0 for profile, _ in self._lost}
+        for (profile, _), partitions in self._lost.items():
+            counts[profile] += len(partitions)
+        return {profile: count for profile, count in counts.items() if count}
+
+    def _lost_candles(
+        self, view: Snapshot, now: datetime, filled: Mapping[tuple[str, Timeframe], Collection[str]]
+    ) -> list[Trouble]:
+        """Which partitions have lost candles: of the newest ones at each look, of all of them once a day."""
+        whole = self._counted_at is None or not timedelta(0) <= now - self._counted_at < _DAY
+        found = []
+        for profile in self._universe.profiles.values():
+            for timeframe in profile.timeframes.fetch:
+                key, cadence = (profile.name, timeframe), profile.partitions.of(timeframe)
+                since = None if whole else _since(self._lost.get(key, ()), cadence, now)
+                remembered = filled.get(key, ())
+                self._lost[key] = lost_partitions(view, profile, timeframe, filled=remembered, now=now, since=since)
+                found += vanished(profile.name, timeframe, self._lost[key], cadence)
+        self._counted_at = now if whole else self._counted_at
+        return found
+
+    def _never_filled(self, view: Snapshot, now: datetime) -> list[Trouble]:
+        """Which backlogs stand still; looked for once an hour, as they grow by the day."""
+        before = self._backlogs_at
+        if before is not None and timedelta(0) <= now - before < _HOUR:
+            return self._backlogs
+        begun = view.first_jobs()
+        lists = {
+            (profile.name, timeframe): never_filled(view, profile, timeframe, now - _DAY)
+            for profile in self._universe.profiles.values()
+            for timeframe in profile.timeframes.fetch
+            if profile.name in begun
+        }
+        counts = {f"{name}/{timeframe}": len(keys) for (name, timeframe), keys in lists.items()}
+        standing = self.outside.standing(counts)
+        self._backlogs_at = now
+        self._backlogs = [
+            trouble
+            for (name, timeframe), keys in lists.items()
+            if f"{name}/{timeframe}" in standing
+            for trouble in backlog(name, timeframe, keys)
+        ]
+        return self._backlogs
+
+    def _plan(self, rows: list[Alert], folded: Folded, now: datetime, held: Callable[[Key], bool]) -> _Errand:
         names = {channel.name for channel in self._channels}
-        reckoning = reconcile(rows, troubles, now, held=held, kept=lambda one: _kept(one, self._universe, names))
+        reckoning = reconcile(
+            rows,
+            [trouble for trouble in folded.causes if not held(trouble.key)],
+            now,
+            held=held,
+            kept=lambda one: _kept(one, self._universe, names),
+            under=folded.under.keys(),
+        )
         failing = failing_channels(reckoning.alerts)
         healthy = [channel for channel in self._channels if channel.name not in failing]
         again = [channel for channel in self._channels if channel.name in failing and failing[channel.name].due(now)]
@@ -203,15 +280,24 @@ class Watch:
             changed = {one.alert_id: one for one in judge_channels(after, outcomes, now)}
             after = [changed.pop(one.alert_id, one) for one in after]
             after += changed.values()
-            transaction.put_alerts(_frame(one for one in after if one not in rows))
+            transaction.put_alerts(frame_of(one for one in after if one not in rows))
         self._delivered = None
         return after
 
 
-def store_troubles(view: Snapshot, universe: Universe, now: datetime) -> list[Trouble]:
-    """The troubles that the store knows of, of all that the universe still keeps."""
+def store_troubles(
+    view: Snapshot, universe: Universe, now: datetime, gaps: pl.DataFrame | None = None
+) -> list[Trouble]:
+    """The troubles that the store knows of, of all that the universe still keeps.
+
+    Args:
+        view: The store.
+        universe: What is kept.
+        now: The present instant.
+        gaps: The rows of the ledger of absences that are missing, where they were read already.
+    """
     found = []
-    gaps = view.absences(MISSING)
+    gaps = view.absences(MISSING) if gaps is None else gaps
     bare = view.symbols_without_bars()
     fills = view.last_fills(now - (universe.alerts.failed_days + 10) * timedelta(days=1))
     derivations = view.last_derivations()
@@ -239,9 +325,50 @@ def store_troubles(view: Snapshot, universe: Universe, now: datetime) -> list[Tr
         if profile.has_actions and (first := begun.get(profile.name)) and now - first >= _SILENCE:
             found += silent_actions(profile.name, unheard(view.action_answers(profile.name), profile, now - _SILENCE))
         of_profile = pl.col("profile") == profile.name
+        asked = {choice.source for symbol in profile.symbols.values() for choice in symbol.choices}
+        opened = gaps.filter(of_profile, pl.col("symbol").is_in(list(profile.symbols)))
+        found += sources_down(profile.name, opened, asked, len(profile.symbols), now)
         newest = derivations.filter(of_profile, pl.col("asset").is_in(_made(profile)))
-        for _, asset, status, when, failures in newest.iter_rows():
-            found += enrichment(profile.name, asset, status, when, json.loads(failures))
+        for _, asset, status, when, failures, faults in newest.iter_rows():
+            timeframe = Timeframe(asset.rpartition("_")[2])
+            cadence = profile.partitions.of(timeframe)
+            why = json.loads(failures) or json.loads(faults)
+            found += enrichment(profile.name, asset, status, when, why, cadence=cadence)
+    return found
+
+
+def never_filled(view: Snapshot, profile: Profile, timeframe: Timeframe, until: datetime) -> list[str]:
+    """The keys of the partitions that have ended by some instant, must have a bar and were never judged, oldest first."""
+    genesis = view.genesis(profile.name, timeframe)
+    dead = view.dead_symbols(profile.name, timeframe)
+    series = [one for one in series_of(profile, until) if one.symbol not in dead]
+    series = [one.since(genesis.get(one.symbol)) for one in series]
+    if not series:
+        return []
+    judged = view.partitions(profile.name, timeframe)
+    due = partitions_of(profile, timeframe, series, profile.window(until))
+    return [one.key for one in due if one.window.end <= until and one.key not in judged]
+
+
+def _since(lost: Iterable[str], cadence: Cadence, now: datetime) -> datetime:
+    """From when on candles are counted: the newest partitions, and all from the oldest that has lost some."""
+    newest = now - (_FEW_DAYS if cadence is Cadence.DAY else _LOOK_BACK)
+    starts = [Partition.of_key(key, cadence).window.start for key in lost]
+    return min([Partition.holding(newest.date(), cadence).window.start, *starts])
+
+
+def absences_by_day(gaps: pl.DataFrame) -> dict[tuple[str, date], set[str]]:
+    """By profile and day, the symbols that lack a bar of it.
+
+    Args:
+        gaps: profile, symbol, first_ts, last_ts; a row may reach over a month, where partitions are that long.
+    """
+    days = gaps.select(
+        "profile", "symbol", pl.date_ranges(pl.col("first_ts").dt.date(), pl.col("last_ts").dt.date()).alias("day")
+    ).explode("day")
+    found: dict[tuple[str, date], set[str]] = {}
+    for profile, symbol, day in days.unique().iter_rows():
+        found.setdefault((profile, day), set()).add(symbol)
     return found
 
 
@@ -287,7 +414,7 @@ def _stale(view: Snapshot, profile: Profile, timeframe: Timeframe, grace: timede
     known = view.gaps(profile.name, timeframe, symbols=without, window=around).filter(
         pl.col("status").is_in(EXPLAINED), pl.col("last_ts") >= literal(span.start)
     )
-    return stale(profile.name, timeframe, f"{day}", [one for one in without if not _explained(one, wanted[one], known)])
+    return stale(profile.name, timeframe, day, [one for one in without if not _explained(one, wanted[one], known)])
 
 
 def _newest_session(calendar: SessionCalendar, window: Window) -> tuple[date, Window] | None:
@@ -363,7 +490,8 @@ def _alert(row: Mapping[str, Any]) -> Alert:
     )
 
 
-def _frame(alerts: Iterable[Alert]) -> pl.DataFrame:
+def frame_of(alerts: Iterable[Alert]) -> pl.DataFrame:
+    """Alerts as rows of `ops.alerts`."""
     rows = [[_plain(getattr(alert, field.name)) for field in fields(Alert)] for alert in alerts]
     return pl.DataFrame(rows, schema={field.name: ALERT_SCHEMA[field.name] for field in fields(Alert)}, orient="row")
 

@@ -2,47 +2,159 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+import os
 import sys
-from typing import NoReturn
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.markup import escape
+from typer.core import TyperGroup
 
-from market_assets.cli.commands import asking, auditing, filling, looking, reading, research, running
-from market_assets.cli.console import ERR
-from market_assets.errors import MarketAssetsError
+from market_assets.cli.commands import (
+    asking,
+    auditing,
+    filling,
+    forgetting,
+    keeping,
+    listing,
+    looking,
+    reading,
+    research,
+    running,
+)
+from market_assets.cli.console import ERR, harmless
+from market_assets.cli.faults import is_expected, keep_trace, sentence_of, trace_of
+
+_EVERYWHERE = {"home": "MARKET_ASSETS_HOME", "universe": "MARKET_ASSETS_UNIVERSE"}
+"""The options that stand before a command or after it, and what else sets the same."""
+
+
+class Commands(TyperGroup):
+    """The commands, each with the options of all of them."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - typer's own
+        super().__init__(**options)
+        shared = [parameter for parameter in self.params if parameter.name in _EVERYWHERE]
+        for command in self.commands.values():
+            for parameter in shared:
+                option = copy.copy(parameter)
+                # It has done its work when its callback was called.
+                option.expose_value = False
+                command.params.append(option)
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer's own
+        """Run a command; Ctrl-C ends it with a sentence."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stopped:
+            ERR.print(*stopped.args or ("Stopped.",))
+            raise
+
 
 app = typer.Typer(
-    help="Keeps market candles complete, and proves it.", no_args_is_help=True, pretty_exceptions_enable=False
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _set(parameter: typer.CallbackParam, path: Path | None) -> Path | None:
+    if path is not None:
+        os.environ[_EVERYWHERE[parameter.name or ""]] = str(path.expanduser().absolute())
+    return path
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"market-assets {version('market-assets')}")  # noqa: T201 - the answer
+        raise typer.Exit
+
+
+@app.callback()
+def everywhere(
+    home: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Where everything is that is written; MARKET_ASSETS_HOME, or ./data, if not given.",
+            callback=_set,
+            rich_help_panel="Options of every command",
+        ),
+    ] = None,
+    universe: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="What is kept; MARKET_ASSETS_UNIVERSE, or simulated markets, if not given.",
+            callback=_set,
+            rich_help_panel="Options of every command",
+        ),
+    ] = None,
+    wanted: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Keeps market candles complete, and proves it."""
+
+
 app.command()(running.up)
 app.command()(filling.backfill)
 app.command()(filling.repair)
 app.command()(looking.status)
 app.command()(looking.gaps)
+app.command("list")(listing.list_assets)
+app.command()(listing.tail)
 app.command()(auditing.jobs)
 app.command()(looking.genesis)
 app.command()(auditing.alerts)
 app.command()(research.returns)
 app.command()(research.export)
+app.command()(keeping.usage)
+app.command()(keeping.prune)
 app.command()(reading.snapshot)
+app.command()(listing.validate)
+app.command()(forgetting.forget)
 app.command()(asking.sources)
 app.command()(asking.probe)
 app.command("practice-vendor")(asking.practice_vendor)
 
 
+class _Harmless(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return harmless(super().format(record))
+
+
 def main() -> NoReturn:
-    """Run the terminal; errors that were raised on purpose are printed without a traceback."""
-    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    """Run the terminal: whatever ends a command is told in a sentence, and its trace is kept in a log."""
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    (handler,) = logging.getLogger().handlers
+    handler.setFormatter(_Harmless("%(message)s"))
     # Dagster's handler, which a run adds to this logger, writes the run's id before every message that comes after it.
     ours = logging.getLogger("market_assets")
-    ours.addHandler(logging.getLogger().handlers[0])
+    ours.addHandler(handler)
     ours.propagate = False
     ours.setLevel(logging.INFO)
     try:
         app()
-    except MarketAssetsError as error:
-        ERR.print(f"[bold red]error[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+    except Exception as error:  # noqa: BLE001 - nobody is to see a trace; it is kept
+        _tell(error)
         sys.exit(1)
     sys.exit(0)
+
+
+def _tell(error: Exception) -> None:
+    # As it is written: what is wrong may be the folder's name.
+    home = Path(os.environ.get(_EVERYWHERE["home"]) or "data").expanduser().absolute()
+    words = sentence_of(error, home)
+    if words is None:
+        words = f"this is a fault of market_assets, not yours: {type(error).__name__}: {error}"
+    if not is_expected(error):
+        log = keep_trace(trace_of(error), home)
+        words += f"\nThe trace is in {log}" if log else "\nThe trace could not be kept: no log can be written."
+    ERR.print(f"[bold red]error[/] {escape(words)}", highlight=False, soft_wrap=True)

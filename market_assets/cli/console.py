@@ -3,50 +3,147 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
-from market_assets.errors import UniverseError
+from market_assets.errors import MarketAssetsError, UniverseError
+from market_assets.market_time.clock import present
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import polars as pl
 
     from market_assets.store import Store
     from market_assets.universe import Profile, Universe
 
 INCOMPLETE = 3
-"""Exit code of a command that did its work and found something missing; 1 is an error, 2 a wrong use."""
+"""Exit code of a command that did its work and found something missing.
 
-# A table that goes to a file or a pipe is not squeezed into 80 columns.
-OUT = Console(width=None if sys.stdout.isatty() else 200)
-ERR = Console(stderr=True)
+1 is an error, 2 a wrong use, 130 an interruption by Ctrl-C.
+"""
+
+_HARMFUL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
+"""Characters that command a terminal, turn the direction of a text, or cannot be seen or written."""
+
+_UNBOUND = 100_000
+_PROSE = 28
+"""So many characters a column of sentences must have, to be shown at all."""
+
+_COLOURS = {"HEALTHY": "green", "DEGRADED": "yellow", "MISSING": "red"}
+"""From the best to the worst; any other word of health is neither."""
+
+
+def harmless(text: str) -> str:
+    """A text that others wrote, as a terminal may show it: what would act on it is visible as an escape."""
+    return _HARMFUL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+class Terminal(Console):
+    """A console on which no text that is printed can do more than be read."""
+
+    def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 - rich's own
+        """Make a text of a string, as rich does, once it is harmless."""
+        return super().render_str(harmless(text), **options)
+
+
+# What goes to a file or a pipe is whole, whatever its width.
+OUT = Terminal(width=None if sys.stdout.isatty() else _UNBOUND)
+ERR = Terminal(stderr=True, width=None if sys.stderr.isatty() else _UNBOUND)
 
 ProfileNames = Annotated[
-    list[str] | None, typer.Argument(help="Profiles of the universe; all of them if none is named.")
+    list[str] | None,
+    typer.Argument(help="Profiles of the universe; all of them if none is named."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")]
 Symbols = Annotated[str | None, typer.Option(help="Only these symbols, separated by commas.")]
+Wide = Annotated[bool, typer.Option("--wide", help="Show all columns, however wide they are.")]
+
+
+def universe_here(*, quiet: bool) -> Universe:
+    """The universe that is meant, once it and the home folder are named on standard error.
+
+    Args:
+        quiet: Name nothing, as where JSON is asked for.
+    """
+    from market_assets.universe import load_universe  # noqa: PLC0415 - a help text needs no pydantic
+
+    universe = load_universe()
+    if not quiet:
+        places = " ".join(f"{name} {path}" for name, path in places_of(universe).items())
+        ERR.print(f"[dim]{escape(places)}[/]", highlight=False, soft_wrap=True)
+    return universe
+
+
+def places_of(universe: Universe) -> dict[str, str]:
+    """The home folder and the universe's file, as an answer in JSON names them."""
+    from market_assets.universe import home  # noqa: PLC0415 - a help text needs no pydantic
+
+    return {"home": str(home()), "universe": str(universe.path)}
 
 
 def open_store() -> Store:
-    """The store of the home folder; its clock is the machine's."""
+    """The store of the home folder, which is made if it is absent; its clock is the machine's."""
     from market_assets.store import Store  # noqa: PLC0415 - DuckDB is not needed for a help text
     from market_assets.universe import home  # noqa: PLC0415
 
-    return Store(home(), clock=lambda: datetime.now(UTC))
+    return Store(home(), clock=present)
 
 
-def looking_store() -> Store:
-    """The store of the home folder for a command that only looks: it does not wait for long.
+def has_store() -> bool:
+    """Whether the home folder holds a store.
 
-    What is read instead of the newest state, and because of whom, is told on standard error.
+    Raises:
+        MarketAssetsError: No home is named, and the folder where the command runs has none.
+    """
+    from market_assets.universe import HOME_VARIABLE, home  # noqa: PLC0415 - a help text needs no pydantic
+
+    folder = home()
+    if not os.environ.get(HOME_VARIABLE) and not folder.exists():
+        raise MarketAssetsError(
+            f"no home folder is named, and there is no {folder.name} in {Path.cwd()}. "
+            f"Name yours with --home FOLDER or {HOME_VARIABLE}; market-assets backfill makes ./data here."
+        )
+    return (folder / "market.duckdb").exists()
+
+
+def need_store() -> None:
+    """Refuse a command that has nothing to say without a store.
+
+    Raises:
+        MarketAssetsError: There is none.
+    """
+    from market_assets.universe import home  # noqa: PLC0415 - a help text needs no pydantic
+
+    if not has_store():
+        raise MarketAssetsError(f"{home()} holds no store yet: market-assets backfill makes it.")
+
+
+@contextmanager
+def store_to_read() -> Iterator[Store]:
+    """The store of the home folder for a command that only reads: where there is none, an empty one is read.
+
+    While another program holds the store, its last copy is read, and it is said as of when.
+
+    Raises:
+        MarketAssetsError: No home is named, and the folder where the command runs has none.
     """
     from market_assets.store import LookingStore  # noqa: PLC0415 - DuckDB is not needed for a help text
     from market_assets.universe import home  # noqa: PLC0415
@@ -54,7 +151,9 @@ def looking_store() -> Store:
     def tell(words: str) -> None:
         ERR.print(f"[yellow]{escape(words)}[/]", highlight=False, soft_wrap=True)
 
-    return LookingStore(home(), clock=lambda: datetime.now(UTC), tell=tell)
+    if not has_store():
+        tell(f"{home()} holds no store yet: market-assets backfill makes it.")
+    yield LookingStore(home(), clock=present, tell=tell)
 
 
 def profiles_of(universe: Universe, names: list[str] | None) -> list[Profile]:
@@ -65,18 +164,47 @@ def profiles_of(universe: Universe, names: list[str] | None) -> list[Profile]:
     """
     unknown = [name for name in names or [] if name not in universe.profiles]
     if unknown:
-        there = ", ".join(universe.profiles)
-        raise UniverseError(universe.path, [f"profiles.{name}: no such profile; there are {there}" for name in unknown])
+        raise UniverseError(
+            universe.path,
+            [f"profiles.{name}: no such profile; {choices(name, universe.profiles)}" for name in unknown],
+        )
     return [universe.profiles[name] for name in names or universe.profiles]
 
 
 def symbols_of(profiles: list[Profile], given: str | None) -> list[str]:
     """The symbols of an option, each of which some profile has; empty where none was given."""
     names = [name.strip() for name in given.split(",") if name.strip()] if given else []
-    known = {name for profile in profiles for name in profile.symbols}
+    known = sorted({name for profile in profiles for name in profile.symbols})
     if unknown := [name for name in names if name not in known]:
-        raise typer.BadParameter(f"{', '.join(unknown)}: no such symbol; there are {', '.join(sorted(known))}")
+        raise wrong(f"{', '.join(unknown)}: no such symbol; {choices(unknown[0], known)}")
     return names
+
+
+def orphans_in(holdings: pl.DataFrame, universe: Universe) -> list[tuple[str, int]]:
+    """The schemas of a store that no profile of the universe is called, with how many candles each holds.
+
+    Args:
+        holdings: What `Snapshot.holdings` gives.
+        universe: What is to be kept.
+    """
+    import polars as pl  # noqa: PLC0415 - a help text needs no polars
+
+    kept = [*universe.profiles, universe.markets.name]
+    candles = pl.col("rows").filter(pl.col("asset").str.starts_with("candles_")).sum()
+    others = holdings.filter(~pl.col("schema").is_in(kept)).group_by("schema", maintain_order=True).agg(candles)
+    return list(others.iter_rows())
+
+
+def choices(word: str, names: Sequence[str] | dict[str, Any]) -> str:
+    """What there is in place of an unknown word, and which of it was probably meant."""
+    from market_assets.yaml_file import hint, listed  # noqa: PLC0415 - a help text needs no pydantic
+
+    return f"there are {listed(names)}{hint(word, names).removesuffix('.')}"
+
+
+def wrong(words: str) -> typer.BadParameter:
+    """The error of a wrong use, to be raised."""
+    return typer.BadParameter(harmless(words))
 
 
 def day_of(option: str, text: str | None) -> date | None:
@@ -84,95 +212,205 @@ def day_of(option: str, text: str | None) -> date | None:
     try:
         return date.fromisoformat(text) if text else None
     except ValueError:
-        raise typer.BadParameter(f"{option} {text}: write a day like 2024-01-31") from None
+        raise wrong(f"{option} {text}: write a day like 2024-01-31") from None
+
+
+def days_of(first: str | None, after: str | None) -> tuple[date | None, date | None]:
+    """The days of the options --from and --to."""
+    days = day_of("--from", first), day_of("--to", after)
+    if days[0] and days[1] and days[1] < days[0]:
+        raise wrong(f"--to {after} lies before --from {first}")
+    return days
 
 
 def matrix_now(profiles: list[Profile]) -> pl.DataFrame:
     """The completeness matrix of some profiles, counted up to now, also for what was never filled."""
     from market_assets.fill.matrix import matrix_of  # noqa: PLC0415 - a help text needs no polars
 
-    return matrix_of(looking_store(), profiles, datetime.now(UTC))
+    with store_to_read() as store:
+        return matrix_of(store, profiles, present())
 
 
 def is_healthy(matrix: pl.DataFrame) -> bool:
-    """Whether not one series of the completeness matrix lacks a bar."""
-    return bool((matrix["health"] == "HEALTHY").all())
+    """Whether there is something in the completeness matrix, and nothing of it that is due is missing or in doubt."""
+    return not matrix.is_empty() and bool(matrix["health"].is_in(["HEALTHY", "PENDING"]).all())
 
 
-def print_matrix(matrix: pl.DataFrame) -> None:
-    """Print the completeness matrix and what it comes to."""
+def base_rows(matrix: pl.DataFrame) -> pl.DataFrame:
+    """The rows of the shortest timeframe of each symbol."""
     import polars as pl  # noqa: PLC0415 - a help text needs no polars
 
+    lengths = {name: length_of(name) for name in matrix["timeframe"].unique()}
+    length = pl.col("timeframe").replace_strict(lengths, return_dtype=pl.Duration)
+    return matrix.filter(length == length.min().over("profile", "symbol"))
+
+
+def print_matrix(matrix: pl.DataFrame, *, wide: bool = False, title: str = "") -> None:
+    """Print the completeness matrix and what it comes to.
+
+    Args:
+        matrix: Its rows.
+        wide: Show all columns.
+        title: Of which time it is, where it is not all that is kept.
+    """
     if matrix.is_empty():
         OUT.print("Nothing is kept yet.")
         return
     order = sorted(matrix["timeframe"].unique(), key=length_of)
-    table = Table(
-        "profile",
-        "symbol",
-        *order,
-        "health",
-        "missing",
-        "first bar",
-        "last bar",
-        title="completeness, % of the bars that must exist",
-        title_justify="left",
-    )
-    for heading in (*order, "missing"):
-        table.columns[[column.header for column in table.columns].index(heading)].justify = "right"
-    colour = {"HEALTHY": "green", "DEGRADED": "yellow", "MISSING": "red"}
-    for (profile, symbol), rows in matrix.group_by("profile", "symbol", maintain_order=True):
-        cells = {row["timeframe"]: f"[{colour[row['health']]}]{percent(row)}[/]" for row in rows.iter_rows(named=True)}
-        longest = rows.sort("expected", descending=True).row(0, named=True)
-        worst = next(word for word in reversed(colour) if word in rows["health"])
-        abandoned = f" ({longest['abandoned']:,} abandoned)" if longest["abandoned"] else ""
-        table.add_row(
-            escape(str(profile)),
-            escape(str(symbol)),
-            *(cells.get(one, "") for one in order),
-            f"[{colour[worst]}]{worst}[/]",
-            f"{longest['missing']:,}{abandoned}",
-            minute(longest["first_ts"]),
-            minute(longest["last_ts"]),
-        )
-    OUT.print(table)
-    base = matrix.filter(pl.col("expected") == pl.col("expected").max().over("profile", "symbol"))
+    columns = [
+        Column("profile"),
+        Column("symbol"),
+        Column("health"),
+        Column("complete", right=True),
+        Column("missing", right=True),
+        Column("last bar"),
+        Column("first bar"),
+        *(Column(timeframe, right=True) for timeframe in order),
+    ]
+    rows = [
+        _matrix_row(list(rows.iter_rows(named=True)), order)
+        for _, rows in matrix.group_by("profile", "symbol", maintain_order=True)
+    ]
+    print_table(columns, rows, wide=wide, title=title or "completeness, % of the bars that must exist")
     counts = ("expected", "stored", "explained", "missing", "abandoned")
-    expected, stored, explained, missing, abandoned = base.select(counts).sum().row(0)
+    expected, stored, explained, missing, abandoned = base_rows(matrix).select(counts).sum().row(0)
     given_up = f", {abandoned:,} of them abandoned" if abandoned else ""
     OUT.print(
-        f"{expected:,} bars must exist: {stored:,} are stored, {explained:,} are absent for a known reason, {missing:,} are missing"
-        f"{given_up}. (Times are UTC; the shortest timeframe of each symbol is counted.)",
+        f"{expected:,} bars must exist: {stored:,} are stored, {explained:,} are absent for a known reason, "
+        f"{missing:,} are missing{given_up}. (Times are UTC; the shortest timeframe of each symbol is counted.)",
         highlight=False,
     )
 
 
+def _matrix_row(rows: list[dict[str, Any]], order: list[str]) -> list[str | Text]:
+    """A symbol's row: its shortest timeframe first, then all of them."""
+    by_length = sorted(rows, key=lambda row: length_of(row["timeframe"]))
+    base = by_length[0]
+    worst = max((_health(row) for row in rows), key=_badness)
+    # Where the shortest candles are fine, the word alone would not say of which ones it speaks.
+    others = [row["timeframe"] for row in by_length if _health(row) == worst]
+    where = f" {' '.join(others)}" if worst not in {"HEALTHY", _health(base)} else ""
+    notes = [f"{base[name]:,} {name}" for name in ("abandoned", "doubled") if base.get(name)]
+    note = f" ({', '.join(notes)})" if notes else ""
+    cells = {row["timeframe"]: Text(percent(row), style=colour_of(_health(row))) for row in rows}
+    return [
+        base["profile"],
+        base["symbol"],
+        Text(worst + where, style=colour_of(worst)),
+        cells[base["timeframe"]],
+        f"{base['missing']:,}{note}",
+        minute(base["last_ts"]),
+        minute(base["first_ts"]),
+        *(cells.get(timeframe, "") for timeframe in order),
+    ]
+
+
+def _health(row: dict[str, Any]) -> str:
+    """The word of a series' health: never a good one for nothing."""
+    return row["health"] if row["expected"] else "PENDING"
+
+
+def _badness(health: str) -> float:
+    """How bad a word of health is; one that is neither good nor bad is told before what is good."""
+    return list(_COLOURS).index(health) if health in _COLOURS else 0.5
+
+
+def colour_of(health: str) -> str:
+    """The colour of a word of health."""
+    return _COLOURS.get(health, "blue")
+
+
 def percent(row: dict[str, Any]) -> str:
-    """How complete a series is, in per cent without the sign."""
+    """How complete a series is, in per cent without the sign; a dash where nothing must exist yet."""
+    if not row["expected"]:
+        return "-"
     # Rounded down, so that 100 % means that not one bar is missing.
     return f"{int(row['completeness'] * 10_000) / 100:.2f}" if row["missing"] else "100"
 
 
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        heading: What stands above it.
+        right: It holds numbers.
+        prose: It holds sentences, which may be broken into lines; everything else stands whole in one.
+    """
+
+    heading: str
+    right: bool = False
+    prose: bool = False
+
+
+def print_table(
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[str | Text]],
+    *,
+    wide: bool = False,
+    title: str | None = None,
+    console: Console | None = None,
+) -> None:
+    """Print a table with the columns that the terminal has room for, and say which ones it leaves out.
+
+    Args:
+        columns: The most important ones first.
+        rows: A cell a column; what is written in a string is shown as it is, whatever it looks like.
+        wide: Show all columns; lines that are longer than the terminal is wide are left to it.
+        title: What stands above the table.
+        console: Where it goes; standard output if not given.
+    """
+    console = console or OUT
+    cells = [[Text(harmless(cell)) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    widths = [
+        max([cell_len(column.heading), *(_width(row[place]) for row in cells)]) for place, column in enumerate(columns)
+    ]
+    shown = len(columns) if wide else _columns_that_fit(columns, widths, console.width)
+    # A name that is wider than all of the terminal goes on in the next line: nothing is cut.
+    is_narrow = not wide and _needed(columns[:shown], widths) > console.width
+    table = Table(title=title and escape(title), title_justify="left")
+    for column in columns[:shown]:
+        table.add_column(
+            column.heading,
+            justify="right" if column.right else "left",
+            no_wrap=wide or not (column.prose or is_narrow),
+            overflow="fold",
+        )
+    for row in cells:
+        table.add_row(*row[:shown])
+    whole = sum(widths) + 3 * len(widths) + 1
+    # A console takes no table that is wider than itself.
+    target = Terminal(file=console.file, width=whole) if wide and whole > console.width else console
+    target.print(table)
+    if left_out := [column.heading for column in columns[shown:]]:
+        console.print(f"[dim]--wide shows also: {', '.join(left_out)}[/]", highlight=False)
+
+
+def _columns_that_fit(columns: Sequence[Column], widths: Sequence[int], room: int) -> int:
+    """How many of the first columns a width has room for, at least two."""
+    counts = range(len(columns), 2, -1)
+    return next((count for count in counts if _needed(columns[:count], widths) <= room), min(2, len(columns)))
+
+
+def _needed(columns: Sequence[Column], widths: Sequence[int]) -> int:
+    """How wide a table of some columns is at least."""
+    cells = [min(width, _PROSE) if column.prose else width for column, width in zip(columns, widths, strict=False)]
+    return sum(cells) + 3 * len(cells) + 1
+
+
+def _width(cell: Text) -> int:
+    return max((cell_len(line) for line in cell.plain.splitlines()), default=0)
+
+
 def add_row(table: Table, *cells: str) -> None:
-    """Add a row as it is written: what a source says may look like rich's markup."""
+    """Add a row to a table as it is written: what a source says may look like rich's markup."""
     table.add_row(*map(escape, cells))
 
 
-def progress_bars(*, quiet: bool, what: str = "partitions") -> Progress:
-    """A progress display on standard error."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(what),
-        TimeElapsedColumn(),
-    )
-    return Progress(*columns, console=ERR, disable=quiet)
-
-
-def print_json(frame: pl.DataFrame) -> None:
-    """Print a frame as a JSON list of its rows."""
-    print(json.dumps(frame.to_dicts(), default=plain, indent=1))  # noqa: T201 - the answer
+def print_json(answer: pl.DataFrame | dict[str, Any] | list[Any]) -> None:
+    """Print an answer as JSON, a frame as the list of its rows."""
+    plainly = answer if isinstance(answer, dict | list) else answer.to_dicts()
+    print(json.dumps(plainly, default=plain, indent=1))  # noqa: T201 - the answer
 
 
 def plain(value: object) -> object:
@@ -185,16 +423,13 @@ def minute(ts: datetime | None) -> str:
     return f"{ts:%Y-%m-%d %H:%M}" if ts else "-"
 
 
+def number(value: float | None) -> str:
+    """A price or a volume as a person reads it, or a dash."""
+    return "-" if value is None else f"{value:,.10g}"
+
+
 def length_of(timeframe: str) -> timedelta:
     """How long a bar of a timeframe is."""
     from market_assets.market_time.timeframes import Timeframe  # noqa: PLC0415 - a help text needs no polars
 
     return Timeframe(timeframe).duration
-
-
-def days_of(first: str | None, after: str | None) -> tuple[date | None, date | None]:
-    """The days of the options --from and --to."""
-    days = day_of("--from", first), day_of("--to", after)
-    if days[0] and days[1] and days[1] < days[0]:
-        raise typer.BadParameter(f"--to {after} lies before --from {first}")
-    return days

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import dagster as dg
+import sqlalchemy as db
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluation,
     AssetCheckEvaluationTargetMaterializationData,
@@ -16,22 +18,34 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 from dagster._core.events import RunFailureReason
 from dagster._core.scheduler.instigation import InstigatorType, SensorInstigatorData, TickStatus
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.dagster_run import FINISHED_STATUSES
+from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
+from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
+from dagster._core.storage.runs import SqliteRunStorage
+from dagster._core.storage.schedules import SqliteScheduleStorage
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
     PARTITION_NAME_TAG,
 )
 from dagster._core.types.dagster_type import Nothing
+from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from collections.abc import Set as AbstractSet
+    from contextlib import AbstractContextManager
 
     from dagster import DagsterInstance, ExecuteInProcessResult
     from dagster._core.scheduler.instigation import InstigatorState
+    from sqlalchemy.engine import Connection
 
 _HISTORY_PAGE = 500
+
+FINISHED = frozenset(FINISHED_STATUSES)
+"""The statuses of a run that has ended."""
 
 NO_VALUE: dg.DagsterType = Nothing
 """The type of an asset whose rows are in the store when its step ends, so that Dagster has nothing to keep of it."""
@@ -49,6 +63,12 @@ def range_of(tags: Mapping[str, str]) -> tuple[str, str] | None:
     if ASSET_PARTITION_RANGE_START_TAG not in tags:
         return None
     return tags[ASSET_PARTITION_RANGE_START_TAG], tags[ASSET_PARTITION_RANGE_END_TAG]
+
+
+def launcher_seen_at(instance: DagsterInstance) -> datetime | None:
+    """When the daemon that starts queued runs has shown itself last; None where there was none yet."""
+    heartbeat = instance.get_daemon_heartbeats().get(QueuedRunCoordinatorDaemon.daemon_type())
+    return None if heartbeat is None else datetime.fromtimestamp(heartbeat.timestamp, UTC)
 
 
 def latest_materializations(
@@ -239,6 +259,53 @@ def partition_states(
     return PartitionStates(*(frozenset(subset.get_partition_keys()) for subset in subsets))
 
 
+class News(NamedTuple):
+    """What has happened in the event log since somebody looked.
+
+    Attributes:
+        assets: The assets of which there is an event.
+        runs: Some run has begun or ended, or its events cannot be told apart.
+        ids: The storage ids of the newest events, which the next look takes for old.
+    """
+
+    assets: AbstractSet[dg.AssetKey]
+    runs: bool
+    ids: frozenset[int]
+
+
+_NEWEST = 200
+"""Ids may be committed out of their order: so many of the newest are looked at again."""
+
+
+def news_since(instance: DagsterInstance, known: frozenset[int]) -> News:
+    """Which assets have events that are not known yet; 2 ms where there are none.
+
+    Args:
+        instance: The instance whose log is read.
+        known: The `ids` of the look before; empty at the first one, to which all is news.
+    """
+    storage = instance.event_log_storage
+    if not isinstance(storage, SqlEventLogStorage):
+        return News(frozenset(), runs=True, ids=frozenset())
+    table, checks = SqlEventLogStorageTable.c, AssetCheckExecutionsTable.c
+    newest = max(known, default=0)
+    with storage.index_connection() as connection:
+        rows = connection.execute(
+            db.select(table.id, table.asset_key, table.dagster_event_type)
+            .where(table.id > newest - _NEWEST)
+            .order_by(table.id)
+        ).fetchall()
+        fresh = [row for row in rows if row[0] not in known]
+        names = {row[1] for row in fresh if row[1]}
+        judged = [row[0] for row in fresh if row[2] and row[2].startswith("ASSET_CHECK")]
+        if judged:
+            found = db.select(checks.asset_key).where(checks.evaluation_event_storage_id >= min(judged))
+            names |= {name for (name,) in connection.execute(found.distinct()).fetchall()}
+    keys = [dg.AssetKey.from_db_string(name) for name in names]
+    runs = any(row[1] is None and not (row[2] or "").startswith("ASSET_CHECK") for row in fresh)
+    return News(frozenset(key for key in keys if key), runs, frozenset(row[0] for row in rows[-_NEWEST:]))
+
+
 class Beat(NamedTuple):
     """The last sign of life of a sensor, a schedule or a daemon.
 
@@ -264,12 +331,26 @@ def daemon_beats(instance: DagsterInstance) -> Mapping[str, Beat | None]:
     }
 
 
-def tick_beats(instance: DagsterInstance, names: Collection[str]) -> Mapping[str, Beat]:
-    """The last tick of each sensor and schedule that has ticked or was switched by hand, by its name."""
+def tick_beats(
+    instance: DagsterInstance, names: Collection[str], memory: dict[str, tuple[object, Beat | None]] | None = None
+) -> Mapping[str, Beat]:
+    """The last tick of each sensor and schedule that has ticked or was switched by hand, by its name.
+
+    Args:
+        instance: The instance that keeps the ticks.
+        names: Of which sensors and schedules.
+        memory: What this has found before, kept by the caller: the ticks of one that has not moved are not read again.
+    """
     found: dict[str, Beat] = {}
+    memory = {} if memory is None else memory
     for state in instance.all_instigator_state():
         if state.name in names:
-            beat = _last_tick(instance, state)
+            known, beat = memory.get(state.instigator_origin_id, (None, None))
+            # A sensor's data change with each tick, at its begin and at its end; a schedule's once an hour.
+            moved = (state.instigator_data, state.status)
+            if known != moved or not isinstance(state.instigator_data, SensorInstigatorData):
+                beat = _last_tick(instance, state)
+                memory[state.instigator_origin_id] = moved, beat
             # The same name may have been in another code location before.
             if beat and (state.name not in found or beat.seen > found[state.name].seen):
                 found[state.name] = beat
@@ -293,14 +374,31 @@ def _first_line(messages: Sequence[str]) -> str:
     return next((line for message in messages for line in message.splitlines() if line), "")
 
 
-def wake_sensors(instance: DagsterInstance) -> None:
-    """Forget when each sensor ticked last, so that the daemon ticks them all as soon as it starts; their cursors stay.
+def wake_sensors(instance: DagsterInstance, names: Collection[str] | None = None) -> None:
+    """Forget when sensors ticked last, so that the daemon ticks them as soon as it looks; their cursors stay.
+
+    Args:
+        instance: The instance that keeps the moments.
+        names: Only these sensors; None for all.
 
     Dagster keeps that moment over a restart: a sensor of an hour's interval would sleep on for the rest of it, and after a clock
     that was ahead, until that time comes.
     """
     for state in instance.all_instigator_state(instigator_type=InstigatorType.SENSOR):
         data = state.instigator_data
-        if isinstance(data, SensorInstigatorData):
+        if isinstance(data, SensorInstigatorData) and (names is None or state.name in names):
             rested = data._replace(last_tick_timestamp=None, last_tick_start_timestamp=None)
             instance.update_instigator_state(state.with_data(rested))
+
+
+def sharded_log(instance: DagsterInstance) -> SqliteEventLogStorage | None:
+    """The event log, where it is SQLite with a file per run; else None."""
+    log = instance.event_log_storage
+    return log if isinstance(log, SqliteEventLogStorage) else None
+
+
+def database_of(storage: object) -> Callable[[], AbstractContextManager[Connection]] | None:
+    """What opens a transaction of Dagster's run or schedule storage; None where it is no SQLite."""
+    if isinstance(storage, (SqliteRunStorage, SqliteScheduleStorage)):
+        return storage.connect
+    return None

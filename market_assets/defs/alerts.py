@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from market_assets.alerts import Key, Kind, Trouble, Watch
+from market_assets.alerts import Key, Kind, Told, Trouble, Watch
 from market_assets.alerts.troubles import Life, dead, failed_checks, failed_partitions
 from market_assets.defs.adapter import (
     Beat,
@@ -20,11 +20,16 @@ from market_assets.defs.adapter import (
     daemon_beats,
     failed_evaluation,
     failed_evaluations,
+    news_since,
     partition_states,
     tick_beats,
+    wake_sensors,
 )
+from market_assets.defs.keys import candles_key
 from market_assets.defs.resources import Clock, StoreResource
+from market_assets.defs.troubles import publish
 from market_assets.errors import StoreError
+from market_assets.market_time.partitions import Cadence
 from market_assets.universe import Universe
 
 _PATIENCE = timedelta(seconds=10)
@@ -38,6 +43,9 @@ _CATCHING_UP = timedelta(minutes=10)
 
 _AFRESH = timedelta(hours=1)
 """So often the checks are read from the beginning: whoever deletes a run or an asset leaves no word of it."""
+
+_WAKE_EVERY = timedelta(minutes=10)
+"""So often the repair sensors are woken while candles are lost: one that ticks at the moment does not hear it."""
 
 _OVERLAP = 1000
 """Ids may be committed out of their order: so far back from the newest one the next look begins."""
@@ -88,6 +96,21 @@ class _Check:
             self.ids.pop(partition, None)
 
 
+@dataclass
+class _Asset:
+    """What Dagster said of one asset when it was read last.
+
+    Attributes:
+        states: Its partitions by state; None for one without partitions.
+        troubles: What is wrong with it.
+        unsure: Of which troubles nothing can be said now.
+    """
+
+    states: PartitionStates | None
+    troubles: list[Trouble]
+    unsure: set[Key]
+
+
 class _Memory:
     """What one process keeps from tick to tick; a new process begins without it, and nothing is told twice for that."""
 
@@ -97,6 +120,12 @@ class _Memory:
         self.watch = Watch(store.store(clock, _PATIENCE), universe, lambda: self.now)
         self.red: dict[dg.AssetKey, set[str]] = {}
         self.checks: dict[dg.AssetCheckKey, _Check] = {}
+        self.assets: dict[dg.AssetKey, _Asset] = {}
+        self.ids: frozenset[int] = frozenset()
+        self.read_at: datetime | None = None
+        self.beats: dict[str, tuple[object, Beat | None]] = {}
+        self.woken_at: datetime | None = None
+        self.page: str | None = None
 
     def begin_tick(self, now: datetime, every: timedelta) -> None:
         """Note when it is, and whether nobody has looked for a while."""
@@ -120,8 +149,9 @@ def alert_sensor(universe: Universe, automations: Mapping[str, timedelta]) -> dg
         minimum_interval_seconds=max(1, round(every.total_seconds())),
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
-            "Looks for gaps, failed checks and partitions, stale sessions and sensors that do not tick, and tells each once "
-            "through the universe's alert channels, and once more when it is over. market-assets alerts lists them."
+            "Looks for gaps, failed checks and partitions, stale sessions, a store that was changed and sensors that do "
+            "not tick, and tells each cause once through the universe's alert channels, and once more when it is over. "
+            "The asset platform/troubles and market-assets alerts list them."
         ),
     )
     def alerts(context: dg.SensorEvaluationContext, store: StoreResource, clock: Clock) -> dg.SkipReason:
@@ -129,64 +159,132 @@ def alert_sensor(universe: Universe, automations: Mapping[str, timedelta]) -> dg
             if store.database not in memories:
                 memories[store.database] = _Memory(universe, store, clock)
             memory = memories[store.database]
-            memory.begin_tick(clock.now(), every)
-            troubles, unsure = _look(context, universe, memory)
-            troubles += dead(_lives(context.instance, automations), memory.now, memory.awake)
-            settling = memory.now - memory.awake < _CATCHING_UP
-
-            def held(key: Key) -> bool:
-                return key in unsure or (settling and key[1] == Kind.STALE)
-
-            return dg.SkipReason(universe.redact(str(memory.watch.look(troubles, held=held))))
         except StoreError as error:
             return dg.SkipReason(universe.redact(f"not looked: {error}"))
+        memory.begin_tick(clock.now(), every)
+        outside = memory.watch.outside
+        try:
+            told = _look(context, universe, memory, automations)
+        except StoreError as error:
+            present, words = outside.look(error), f"not looked: {error}"
+        else:
+            present, words = (*outside.look(None), *told.present), str(told)
+            _heal(context.instance, memory)
+        memory.page = publish(context.instance, present, universe.redact, memory.page)
+        return dg.SkipReason(universe.redact(words))
 
     return alerts
 
 
-def _look(context: dg.SensorEvaluationContext, universe: Universe, memory: _Memory) -> tuple[list[Trouble], set[Key]]:
-    """What is wrong in Dagster, and of what nothing can be said now."""
+def _look(
+    context: dg.SensorEvaluationContext,
+    universe: Universe,
+    memory: _Memory,
+    automations: Mapping[str, timedelta],
+) -> Told:
+    """Look at Dagster and at the store, and tell what is to be told."""
+    _read(context, universe, memory)
+    troubles = [trouble for asset in memory.assets.values() for trouble in asset.troubles]
+    troubles += dead(_lives(context.instance, automations, memory), memory.now, memory.awake)
+    unsure = {key for asset in memory.assets.values() for key in asset.unsure}
+    settling = memory.now - memory.awake < _CATCHING_UP
+
+    def held(key: Key) -> bool:
+        return key in unsure or (settling and key[1] == Kind.STALE)
+
+    filled = {
+        (profile.name, timeframe): asset.states.materialized
+        for profile in universe.profiles.values()
+        for timeframe in profile.timeframes.fetch
+        if (asset := memory.assets.get(candles_key(profile.name, timeframe))) and asset.states
+    }
+    return memory.watch.look(troubles, held=held, filled=filled)
+
+
+def _heal(instance: dg.DagsterInstance, memory: _Memory) -> None:
+    """Have the repair sensors look at once where candles have vanished, and again while they have."""
+    lost = memory.watch.lost
+    if not lost:
+        memory.woken_at = None
+    elif memory.woken_at is None or not timedelta(0) <= memory.now - memory.woken_at < _WAKE_EVERY:
+        wake_sensors(instance, {f"repair_{profile}" for profile in lost})
+        memory.woken_at = memory.now
+
+
+def _read(context: dg.SensorEvaluationContext, universe: Universe, memory: _Memory) -> None:
+    """Read off Dagster what has changed since the last look, and once an hour everything."""
+    if context.repository_def is None:
+        return
+    graph = context.repository_def.asset_graph
+    afresh = memory.read_at is None or not timedelta(0) <= memory.now - memory.read_at < _AFRESH
+    if afresh:
+        memory.assets, memory.read_at = {}, memory.now
+    news = news_since(context.instance, memory.ids)
+    memory.ids = news.ids
+    for key in sorted(graph.materializable_asset_keys):
+        known = memory.assets.get(key)
+        # What a run is at work on may have ended without a word.
+        under_way = known is not None and known.states is not None and known.states.in_progress
+        settled = not under_way and not any(
+            memory.checks[check].planned for check in graph.get_check_keys_for_assets({key}) if check in memory.checks
+        )
+        if key.path[0] not in universe.profiles:
+            continue
+        if known is None or key in news.assets or not settled or (known.unsure and news.runs):
+            memory.assets[key] = _read_asset(context.instance, context.repository_def, universe, memory, key)
+
+
+def _read_asset(
+    instance: dg.DagsterInstance,
+    repository: dg.RepositoryDefinition,
+    universe: Universe,
+    memory: _Memory,
+    key: dg.AssetKey,
+) -> _Asset:
+    """What is wrong with one asset in Dagster, and of what nothing can be said now."""
     troubles: list[Trouble] = []
     unsure: set[Key] = set()
-    if context.repository_def is None:
-        return troubles, unsure
-    graph = context.repository_def.asset_graph
-    for key in sorted(graph.materializable_asset_keys):
-        partitions = graph.get(key).partitions_def
-        profile, asset = key.path[0], key.path[-1]
-        if profile not in universe.profiles:
-            continue
-        if partitions is None:
-            for check in sorted(graph.get_check_keys_for_assets({key})):
-                verdict = failed_evaluation(context.instance, key, check.name)
-                if verdict is not None and verdict.severity == "ERROR":
-                    troubles += failed_checks(profile, asset, check.name, {"": verdict.words})
-            continue
-        states = partition_states(context.instance, key, partitions)
-        # One that runs again is red until it is filled.
-        red = memory.red[key] = set(states.failed) | (memory.red.get(key, set()) & states.in_progress)
-        troubles += failed_partitions(profile, asset, red)
-        known = states.materialized | states.failed | states.in_progress
+    graph = repository.asset_graph
+    partitions = graph.get(key).partitions_def
+    name, asset = key.path[0], key.path[-1]
+    if partitions is None:
         for check in sorted(graph.get_check_keys_for_assets({key})):
-            own = memory.checks.setdefault(check, _Check())
-            own.read(context.instance, check, states, memory.now)
-            errors = {
-                partition: verdict.words
-                for partition, verdict in own.failed.items()
-                if verdict.severity == "ERROR" and partition in known
-            }
-            troubles += failed_checks(profile, asset, check.name, errors)
-            if own.unsure and not errors:
-                unsure.add((profile, Kind.FAILED_CHECK.value, f"{asset} {check.name}"))
-    return troubles, unsure
+            verdict = failed_evaluation(instance, key, check.name)
+            if verdict is not None and verdict.severity == "ERROR":
+                troubles += failed_checks(name, asset, check.name, {"": verdict.words})
+        return _Asset(None, troubles, unsure)
+    profile = universe.profiles[name]
+    fetched = {f"candles_{timeframe}" for timeframe in profile.timeframes.fetch}
+    cadence, derived = _cadence(partitions), asset not in fetched
+    states = partition_states(instance, key, partitions)
+    # One that runs again is red until it is filled.
+    red = memory.red[key] = set(states.failed) | (memory.red.get(key, set()) & states.in_progress)
+    troubles += failed_partitions(name, asset, red, cadence, derived=derived)
+    known = states.materialized | states.failed | states.in_progress
+    for check in sorted(graph.get_check_keys_for_assets({key})):
+        own = memory.checks.setdefault(check, _Check())
+        own.read(instance, check, states, memory.now)
+        errors = {
+            partition: verdict.words
+            for partition, verdict in own.failed.items()
+            if verdict.severity == "ERROR" and partition in known
+        }
+        troubles += failed_checks(name, asset, check.name, errors, cadence, derived=derived)
+        if own.unsure and not errors:
+            unsure.add((name, Kind.FAILED_CHECK.value, f"{asset} {check.name}"))
+    return _Asset(states, troubles, unsure)
 
 
-def _lives(instance: dg.DagsterInstance, automations: Mapping[str, timedelta]) -> list[Life]:
+def _cadence(partitions: dg.PartitionsDefinition[str]) -> Cadence:
+    return Cadence.MONTH if isinstance(partitions, dg.MonthlyPartitionsDefinition) else Cadence.DAY
+
+
+def _lives(instance: dg.DagsterInstance, automations: Mapping[str, timedelta], memory: _Memory) -> list[Life]:
     """The last signs of life of what should run."""
     beats: list[tuple[str, timedelta, Beat | None]] = [
         (f"daemon {name}", _HEARTBEAT, beat) for name, beat in daemon_beats(instance).items()
     ]
-    ticks = tick_beats(instance, automations)
+    ticks = tick_beats(instance, automations, memory.beats)
     beats += [(f"automation {name}", every, ticks.get(name)) for name, every in automations.items()]
     return [
         Life(

@@ -12,7 +12,7 @@ import dagster as dg
 from pydantic import Field
 
 from market_assets.defs.adapter import NO_VALUE
-from market_assets.defs.events import CHECKS, Reporter
+from market_assets.defs.events import CHECKS, Reporter, reported_in
 from market_assets.defs.keys import candles_key, trigger_of
 from market_assets.defs.partitions import partitions_of
 from market_assets.defs.pictures import Pictures, candles_drawn
@@ -128,7 +128,8 @@ def fetched_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg
         )
         drawn = candles_drawn(profile, timeframe, present)
         pictures = Pictures(opened, fill.partitions, drawn, now=present, trigger=trigger, log=context.log)
-        reporter = Reporter(context, key, checks, due=len(fill.partitions), pictures=pictures)
+        noted = reported_in(opened, profile.name, timeframe)
+        reporter = Reporter(context, key, checks, due=len(fill.partitions), pictures=pictures, noted=noted)
         with closing(fill.batches()) as batches:
             for batch in batches:
                 yield from reporter.report(batch)
@@ -155,7 +156,6 @@ def derived_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg
         # Another policy than the fetched asset's keeps them in runs of their own: a day that cannot be fetched must not
         # keep the other days from being derived.
         backfill_policy=dg.BackfillPolicy.single_run(),
-        automation_condition=when_input_changes(),
         dagster_type=NO_VALUE,
         output_required=False,
         description=_describe_derived(profile, timeframe, source),
@@ -180,27 +180,14 @@ def derived_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg
         )
         drawn = candles_drawn(profile, timeframe, present)
         pictures = Pictures(opened, derive.partitions, drawn, now=present, trigger=trigger, log=context.log)
-        reporter = Reporter(context, key, due=len(derive.partitions), pictures=pictures)
+        noted = reported_in(opened, profile.name, timeframe)
+        reporter = Reporter(context, key, due=len(derive.partitions), pictures=pictures, noted=noted)
         with closing(derive.batches()) as batches:
             for batch in batches:
                 yield from reporter.report(batch)
         yield from reporter.close(keys, derive.audit)
 
     return candles
-
-
-def when_input_changes() -> dg.AutomationCondition[Any]:
-    """Once after each materialization of an input partition that has changed it, whatever else is missing around it."""
-    # Both at once; `&` says the same, but loses the times of the events, of which more below.
-    updated = dg.AutomationCondition.newly_updated().since(~dg.AutomationCondition.data_version_changed())
-    # `any_deps_updated` would not see an input that a run materialized which was to make both and failed in between.
-    changed = dg.AutomationCondition.any_deps_match(updated)
-    # Two conditions and not one for either, because only so does Dagster compare the times of two events of one tick.
-    newer = changed.since(dg.AutomationCondition.newly_updated())
-    unasked = changed.since(dg.AutomationCondition.newly_requested())
-    along = dg.AutomationCondition.any_deps_match(dg.AutomationCondition.will_be_requested())
-    waiting = dg.AutomationCondition.any_deps_in_progress() | dg.AutomationCondition.in_progress()
-    return ((newer & unasked | along) & ~waiting).with_label("input candles changed")
 
 
 def window_of(keys: Sequence[str], cadence: Cadence) -> Window:

@@ -4,20 +4,20 @@ Dagster reads the annotations of an asset's parameters at run time, so that this
 """
 
 from base64 import b64encode
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 import polars as pl
-from dagster import AutomationCondition
 
-from market_assets.defs.candles import when_input_changes
 from market_assets.defs.keys import candles_key, process_tags
 from market_assets.defs.resources import Clock, StoreResource
 from market_assets.fill.matrix import heat_of, matrix_of
 from market_assets.fill.series import lag_of
 from market_assets.quality.heatmap import heat_map
 from market_assets.quality.verdicts import share
+from market_assets.store import Store
 from market_assets.universe import Profile
 
 _WORST = 50
@@ -64,7 +64,6 @@ def completeness_asset(profile: Profile) -> dg.AssetsDefinition:
             dg.AssetDep(candles_key(profile.name, timeframe), partition_mapping=dg.AllPartitionMapping())
             for timeframe in timeframes
         ],
-        automation_condition=_after_each_run(),
         description=_describe(profile),
         metadata={
             "dagster/table_name": "ops.completeness",
@@ -78,21 +77,8 @@ def completeness_asset(profile: Profile) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, store: StoreResource, clock: Clock
     ) -> dg.MaterializeResult[None]:
         context.instance.add_run_tags(context.run.run_id, process_tags())
-        now = clock.now()
-        opened = store.store(clock)
-        # This counts what there must be by now first, so that the picture and the table speak of one instant.
-        matrix = matrix_of(opened, [profile], now)
-        with opened.reading(f"drawing the heat map of {profile.name}") as view:
-            # What the next update is still to bring is not missing yet.
-            cells, bucket = heat_of(view, profile, now - lag_of(profile))
-        picture = heat_map(
-            cells,
-            list(profile.symbols),
-            bucket,
-            title=f"{profile.name} {profile.base_timeframe}: completeness by {bucket}",
-            caption=f"As of {now.astimezone(UTC):%Y-%m-%d %H:%M} UTC.",
-        )
-        return dg.MaterializeResult(metadata=completeness_metadata(profile, matrix, picture))
+        made = completeness_now(store.store(clock), profile, clock.now())
+        return dg.MaterializeResult(metadata=made.metadata())
 
     return completeness
 
@@ -100,6 +86,47 @@ def completeness_asset(profile: Profile) -> dg.AssetsDefinition:
 def completeness_key(profile: str) -> dg.AssetKey:
     """The asset key of a profile's completeness."""
     return dg.AssetKey([profile, "completeness"])
+
+
+@dataclass(frozen=True)
+class Completeness:
+    """How complete a profile is at one instant.
+
+    Attributes:
+        profile: The profile.
+        matrix: Its rows of `matrix_of`.
+        store: Where its heat map is read from.
+        now: The instant.
+    """
+
+    profile: Profile
+    matrix: pl.DataFrame
+    store: Store
+    now: datetime
+
+    @property
+    def numbers(self) -> list[tuple[object, ...]]:
+        """What tells one state from another, whatever closes in between: missing and abandoned bars, and health."""
+        return self.matrix.select("symbol", "timeframe", "missing", "abandoned", "health").rows()
+
+    def metadata(self) -> dict[str, dg.MetadataValue]:
+        """What the UI shows of it, with the picture."""
+        with self.store.reading(f"drawing the heat map of {self.profile.name}") as view:
+            # What the next update is still to bring is not missing yet.
+            cells, bucket = heat_of(view, self.profile, self.now - lag_of(self.profile))
+        picture = heat_map(
+            cells,
+            list(self.profile.symbols),
+            bucket,
+            title=f"{self.profile.name} {self.profile.base_timeframe}: completeness by {bucket}",
+            caption=f"As of {self.now.astimezone(UTC):%Y-%m-%d %H:%M} UTC.",
+        )
+        return completeness_metadata(self.profile, self.matrix, picture)
+
+
+def completeness_now(store: Store, profile: Profile, now: datetime) -> Completeness:
+    """Count what there must be of a profile by now, and what there is."""
+    return Completeness(profile, matrix_of(store, [profile], now), store, now)
 
 
 def completeness_metadata(profile: Profile, matrix: pl.DataFrame, picture: bytes) -> dict[str, dg.MetadataValue]:
@@ -148,22 +175,10 @@ def _utc(ts: datetime | None) -> str:
     return f"{ts:%Y-%m-%d %H:%M}" if ts else "none"
 
 
-def _after_each_run() -> AutomationCondition[Any]:
-    """Once after candles of the profile were made, when none is being made or about to be; not where the same run did it."""
-    changed = AutomationCondition.any_deps_match(AutomationCondition.newly_updated())
-    # Two conditions and not one for either, because only so does Dagster compare the times of two events of one tick.
-    newer = changed.since(AutomationCondition.newly_updated())
-    unasked = changed.since(AutomationCondition.newly_requested())
-    busy = AutomationCondition.any_deps_in_progress() | AutomationCondition.in_progress()
-    # `will_be_requested` is blind to assets with other partitions, so that the derived candles' own condition is asked.
-    about_to_be = AutomationCondition.any_deps_match(when_input_changes())
-    return (newer & unasked & ~busy & ~about_to_be).with_label("candles changed")
-
-
 def _describe(profile: Profile) -> str:
     return (
         f"How complete {profile.name} is: a table of its {len(profile.symbols)} symbols by timeframe (the worst {_WORST} series) with "
         "completeness, health, first and last bar, and a heat map of symbol by time (open heat_map below), as of the run that made it.\n\n"
-        "It is made again after each run that changed candles. HEALTHY: every bar is stored or explained; DEGRADED: some are missing; "
+        "It is made again when its numbers change, and once an hour. HEALTHY: every bar is stored or explained; DEGRADED: some are missing; "
         "MISSING: not one is stored. The same table: market-assets status."
     )

@@ -1,7 +1,11 @@
-"""Dagster's event log on SQLite with its connections kept open: the same files, a fifth of the time an event.
+"""Dagster's storages on SQLite, made by one process at a time; the event log stays open.
 
-Dagster's own class opens and closes a connection for every statement group, some sixteen an event, which costs more than all
-the rest of a partition. dagster.yaml names this class; a home folder written by either can be read by the other.
+Two processes that make the same file at once, as the first two commands over an empty home do,
+stamp it twice, and Dagster refuses it from then on. So whoever makes one holds a lock in the home.
+
+Dagster's own event log opens and closes a connection for every statement group, some sixteen an
+event, which costs more than all the rest of a partition. dagster.yaml names these classes; a home
+folder written by either can be read by the other.
 """
 
 from __future__ import annotations
@@ -17,7 +21,10 @@ import dagster as dg
 import sqlalchemy as db
 from dagster._core.storage.event_log import SqlPollingEventWatcher
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
+from dagster._core.storage.runs import SqliteRunStorage
+from dagster._core.storage.schedules import SqliteScheduleStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
+from filelock import FileLock
 from sqlalchemy.pool import StaticPool
 
 from market_assets.universe import home
@@ -28,8 +35,69 @@ if TYPE_CHECKING:
     from dagster._config import UserConfigSchema
     from dagster._serdes import ConfigurableClassData
 
+_RUN_PAGE = 1024
+"""Bytes of a page in the file of a run; SQLite's own is 4096."""
+
 _OPEN_RUNS = 16
 """Runs whose log file is kept open at once; the index is always open."""
+
+
+_PATIENCE = 120
+"""Seconds to wait for another process that makes the storages; on a slow disk it takes a few."""
+
+
+def making(folder: Path) -> FileLock:
+    """The lock to hold while Dagster's files in a folder are made; a thread may take it twice."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / ".storage.lock", timeout=_PATIENCE, mode=0o600, is_singleton=True)
+
+
+def _dagster_home(base_dir: str | None) -> Path:
+    """The folder that was named, else the Dagster home, or without one (`dg dev` alone) ours."""
+    return Path(base_dir or os.environ.get("DAGSTER_HOME") or home())
+
+
+_CONFIG: UserConfigSchema = {"base_dir": dg.Field(dg.StringSource, is_required=False)}
+
+
+class HomeRunStorage(SqliteRunStorage):
+    """Dagster's SqliteRunStorage, made by one process at a time; the file is `history/runs.db`."""
+
+    @classmethod
+    def config_type(cls) -> UserConfigSchema:
+        """What dagster.yaml may say of it."""
+        return _CONFIG
+
+    @classmethod
+    def from_config_value(
+        cls,
+        inst_data: ConfigurableClassData | None,
+        config_value: Any,  # noqa: ANN401 - Dagster's
+    ) -> Self:
+        """Make the storage from its block in dagster.yaml."""
+        base = _dagster_home(config_value.get("base_dir"))
+        with making(base):
+            return cls.from_local(str(base / "history"), inst_data)
+
+
+class HomeScheduleStorage(SqliteScheduleStorage):
+    """Dagster's SqliteScheduleStorage, made by one process at a time: `schedules/schedules.db`."""
+
+    @classmethod
+    def config_type(cls) -> UserConfigSchema:
+        """What dagster.yaml may say of it."""
+        return _CONFIG
+
+    @classmethod
+    def from_config_value(  # type: ignore[override]  # Dagster's names its own class
+        cls,
+        inst_data: ConfigurableClassData | None,
+        config_value: Any,  # noqa: ANN401 - Dagster's
+    ) -> SqliteScheduleStorage:
+        """Make the storage from its block in dagster.yaml."""
+        base = _dagster_home(config_value.get("base_dir"))
+        with making(base):
+            return cls.from_local(str(base / "schedules"), inst_data)
 
 
 class PooledSqliteEventLogStorage(SqliteEventLogStorage):
@@ -43,14 +111,16 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
 
     def __init__(self, base_dir: str | None = None, inst_data: ConfigurableClassData | None = None) -> None:
         self._engines: OrderedDict[str, db.Engine] = OrderedDict()
-        base = Path(base_dir or os.environ.get("DAGSTER_HOME") or home())
-        super().__init__(str(base / "history" / "runs"), inst_data)
+        base = _dagster_home(base_dir)
+        self._making = making(base)
+        with self._making:
+            super().__init__(str(base / "history" / "runs"), inst_data)
         self._watcher = SqlPollingEventWatcher(self)
 
     @classmethod
     def config_type(cls) -> UserConfigSchema:
         """What dagster.yaml may say of it."""
-        return {"base_dir": dg.Field(dg.StringSource, is_required=False)}
+        return _CONFIG
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> Self:  # noqa: ANN401 - Dagster's
@@ -78,9 +148,12 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
             poolclass=StaticPool,
             connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
         )
+        if shard != INDEX_SHARD_NAME:
+            db.event.listen(engine, "connect", _use_small_pages)
         db.event.listen(engine, "connect", _tune)
         if shard not in self._initialized_dbs:
-            self._initdb(engine)
+            with self._making:
+                self._initdb(engine)
             self._initialized_dbs.add(shard)
         self._engines[shard] = engine
         if len(self._engines) > _OPEN_RUNS:
@@ -89,9 +162,19 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
         return engine
 
     def delete_events(self, run_id: str) -> None:
-        """Delete a run's events, and close its file so that it can be removed."""
+        """Delete a run's events, with its file, which Dagster's own class leaves behind."""
         super().delete_events(run_id)
+        self.remove_run_log(run_id)
+
+    def remove_run_log(self, run_id: str) -> None:
+        """Remove a run's file, and leave its events in the index: partitions stay what they are."""
+        self._close_run(run_id)
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{self.path_for_shard(run_id)}{suffix}").unlink(missing_ok=True)
+
+    def _close_run(self, run_id: str) -> None:
         with self._db_lock:
+            self._initialized_dbs.discard(run_id)
             if (engine := self._engines.pop(run_id, None)) is not None:
                 engine.dispose()
 
@@ -122,6 +205,14 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
         with self._db_lock:
             while self._engines:
                 self._engines.popitem()[1].dispose()
+
+
+def _use_small_pages(connection: Any, _record: object) -> None:  # noqa: ANN401 - sqlite3's own connection
+    # Two thirds of a small run's file are the empty pages of tables and indexes that only the
+    # index uses. It has an effect only before the file's first page is written.
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA page_size={_RUN_PAGE}")
+    cursor.close()
 
 
 def _tune(connection: Any, _record: object) -> None:  # noqa: ANN401 - sqlite3's own connection

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -11,18 +12,22 @@ import dagster as dg
 from market_assets.defs.adapter import asset_output, check_evaluation, check_output, latest_materializations
 from market_assets.defs.keys import process_tags
 from market_assets.fill.job import BY_SYMBOL
+from market_assets.quality.colour import names_of
 from market_assets.quality.verdicts import share
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from market_assets.defs.pictures import Pictures
     from market_assets.fill import PartitionOutcome
     from market_assets.quality.verdicts import Verdict
+    from market_assets.store import Store
 
 CHECKS = ("continuity", "genesis", "validity")
 """The checks of every fetched candle asset."""
 _WORST = 20
+_WORDS = 5
+"""How many reasons a description has at most; a table has more."""
 _LINES = 20
 """How many lines about its progress a run has at the most."""
 
@@ -39,6 +44,7 @@ class Reporter:
         checks: The checks that the step owes; none for derived candles.
         due: How many partitions will be reported.
         pictures: Draws some of them.
+        noted: Is told which partitions Dagster has now been told of, with their versions.
     """
 
     context: dg.AssetExecutionContext
@@ -46,6 +52,7 @@ class Reporter:
     checks: Sequence[str] = ()
     due: int = 0
     pictures: Pictures | None = None
+    noted: Callable[[Mapping[str, datetime | None]], None] | None = None
     failures: dict[str, Sequence[str]] = field(default_factory=dict)
     reported: set[str] = field(default_factory=set)
     new: int = 0
@@ -56,22 +63,32 @@ class Reporter:
         self.context.instance.add_run_tags(self.context.run.run_id, process_tags())
 
     def report(self, outcomes: Sequence[PartitionOutcome]) -> Iterator[Any]:
-        """Materialize the filled ones, then give every one its verdicts."""
+        """Materialize the filled ones, say why the others are not, then give all their verdicts."""
         self.reported |= {outcome.partition.key for outcome in outcomes}
         self.new += sum(outcome.new for outcome in outcomes)
         pictures = {} if self.pictures is None else self.pictures.of(outcomes)
         for outcome in outcomes:
+            key = outcome.partition.key
+            metadata = materialization_metadata(outcome) | pictures.get(key, {})
             if outcome.filled:
                 yield dg.AssetMaterialization(
                     self.asset_key,
-                    partition=outcome.partition.key,
-                    metadata=materialization_metadata(outcome) | pictures.get(outcome.partition.key, {}),
+                    partition=key,
+                    description=not_whole(outcome),
+                    metadata=metadata,
                     tags=version_tags(outcome.version),
                 )
             else:
-                self.failures[outcome.partition.key] = outcome.failures
+                self.failures[key] = outcome.failures
+                # A partition that is not materialized has no other place for why on its page.
+                yield dg.AssetObservation(
+                    self.asset_key, partition=key, description=not_filled(outcome), metadata=metadata
+                )
         if self.checks:
             yield from self._judge(outcomes)
+        if self.noted is not None:
+            # By now each event that was yielded is stored.
+            self.noted({outcome.partition.key: version_time(outcome.version) for outcome in outcomes})
         self._tell_progress()
 
     def _judge(self, outcomes: Sequence[PartitionOutcome]) -> Iterator[Any]:
@@ -146,6 +163,45 @@ class Reporter:
         yield asset_output()
 
 
+def reported_in(store: Store, name: str, label: str) -> Callable[[Mapping[str, datetime | None]], None]:
+    """What a Reporter notes of a dataset, kept in the store: which versions Dagster was told of."""
+
+    def note(versions: Mapping[str, datetime | None]) -> None:
+        with store.writing(f"noting what was reported of {name} {label}") as transaction:
+            transaction.put_reported(name, label, versions)
+
+    return note
+
+
+def version_time(version: str | None) -> datetime | None:
+    """The instant that a partition's version names; None where it has none."""
+    return None if version is None else datetime.fromisoformat(version)
+
+
+def not_filled(outcome: PartitionOutcome) -> str:
+    """Why a partition is red, for its own page."""
+    return f"Not filled: {'; '.join(outcome.failures[:_WORDS])}."
+
+
+def not_whole(outcome: PartitionOutcome) -> str | None:
+    """What a partition that counts as filled lacks all the same, for its own page; None where it is whole."""
+    lacks = [verdict.summary for verdict in outcome.verdicts if verdict.check in CHECKS and not verdict.passed]
+    words = [*lacks, *(f"{fault}." for fault in outcome.faults[:_WORDS])]
+    if not words and not outcome.verdicts:
+        words = _missing_words(outcome)
+    return f"Not whole: {' '.join(words)}" if words else None
+
+
+def _missing_words(outcome: PartitionOutcome) -> list[str]:
+    """Of what is made of candles: the symbols that lack bars."""
+    lacking = sorted((own for own in outcome.counts if own.missing), key=lambda own: -own.missing)
+    if not lacking:
+        return []
+    missing, expected = sum(own.missing for own in lacking), sum(own.expected for own in outcome.counts)
+    names = names_of([own.symbol for own in lacking])
+    return [f"{missing:,} of {expected:,} bars are missing, as their candles are ({names})."]
+
+
 def version_tags(version: str | None) -> dict[str, str]:
     """The tags by which Dagster sees whether a materialization has changed anything."""
     return {} if version is None else {"dagster/data_version": version}
@@ -171,6 +227,9 @@ def materialization_metadata(outcome: PartitionOutcome) -> dict[str, Any]:
         metadata["last_bar"] = f"{outcome.last_ts:%Y-%m-%d %H:%M}Z"
     if outcome.sources:
         metadata["new_rows_by_source"] = ", ".join(f"{name} {rows:,}" for name, rows in sorted(outcome.sources.items()))
+    reason = not_whole(outcome) if outcome.filled else not_filled(outcome)
+    if reason is not None:
+        metadata["not_whole" if outcome.filled else "not_filled"] = dg.MetadataValue.text(reason)
     worst = sorted(outcome.counts, key=lambda own: (-own.missing, own.symbol))[:_WORST]
     metadata["symbols"] = _table(
         {
@@ -212,6 +271,7 @@ def audit_metadata(audit: Mapping[str, Any]) -> dict[str, Any]:
         },
         "partitions": detail["partitions"],
         "failed_partitions": detail["partitions_failed"],
+        "partitions_with_faults": detail["partitions_with_faults"],
         "seconds": float(detail["seconds"]),
         "job": audit["job_id"],
     }

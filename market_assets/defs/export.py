@@ -3,17 +3,23 @@
 Dagster reads the annotations of an asset's parameters at run time, so that this module does without postponed ones.
 """
 
-from typing import Any
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Self
 
 import dagster as dg
-from dagster import AutomationCondition
 
-from market_assets.defs.candles import when_input_changes
 from market_assets.defs.keys import process_tags
+from market_assets.defs.repair import PATIENCE
 from market_assets.defs.resources import Clock, StoreResource
-from market_assets.defs.updates import cron_of
+from market_assets.errors import MarketAssetsError
 from market_assets.export import Exported, Lake, Table, tables_of
 from market_assets.universe import ExportSettings, Universe
+
+_LONG_AGO = timedelta(days=2)
+"""After such a pause there may be much to write: a run of its own does it."""
 
 _COLUMNS = [
     dg.TableColumn("table", "string", "The table in the store"),
@@ -44,6 +50,72 @@ def export_key(owner: str) -> dg.AssetKey:
     return dg.AssetKey([owner, "export"])
 
 
+def export_sensors(universe: Universe) -> list[dg.SensorDefinition]:
+    """A sensor for each part of a universe's lake: it writes what has changed, in its own process; the first time in a run."""
+    settings = universe.export
+    if settings is None:
+        return []
+    tables: dict[str, list[Table]] = {}
+    for table in tables_of(universe, timeframes=settings.timeframes):
+        tables.setdefault(table.owner, []).append(table)
+    return [_sensor(owner, own, settings) for owner, own in tables.items()]
+
+
+def _sensor(owner: str, tables: list[Table], settings: ExportSettings) -> dg.SensorDefinition:
+    labels = {(table.owner, table.label) for table in tables}
+
+    @dg.sensor(
+        name=f"export_{owner}",
+        target=dg.AssetSelection.assets(export_key(owner)),
+        minimum_interval_seconds=int(settings.every.total_seconds()),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Writes the files of what has changed since they were written: itself, or by a run if that is much.",
+    )
+    def export(context: dg.SensorEvaluationContext, store: StoreResource, clock: Clock) -> dg.SensorResult:
+        kept = store.store(clock, PATIENCE)
+        now = clock.now()
+        try:
+            with kept.reading(f"looking what of {owner} is to be exported") as view:
+                fingerprints = view.fingerprints()
+            stamps = {place[1]: text for place, text in fingerprints.items() if place in labels}
+            before = _Exports.load(context.cursor)
+            if stamps == before.stamps:
+                return dg.SensorResult(skip_reason="nothing has changed since the last export", cursor=context.cursor)
+            cursor = _Exports(stamps, now).dump()
+            if before.at is None or now - before.at > _LONG_AGO:
+                request = dg.RunRequest(run_key=f"{owner}/export/{now:%Y-%m-%dT%H:%M:%S}")
+                return dg.SensorResult(run_requests=[request], cursor=cursor)
+            lake = Lake(kept, settings.folder_in(store.home), clock=clock.now, patience=PATIENCE)
+            done = [exported for table in tables if (exported := lake.export(table)) is not None]
+        except MarketAssetsError as error:
+            return dg.SensorResult(skip_reason=f"nothing was exported: {error}", cursor=context.cursor)
+        made = dg.AssetMaterialization(export_key(owner), metadata=_metadata(lake, owner, done))
+        files = sum(exported.written for exported in done)
+        words = f"{files} files written, {sum(exported.files for exported in done)} there are"
+        # Once an hour is often enough for a page.
+        told = before.at.replace(minute=0, second=0) == now.replace(minute=0, second=0)
+        events = [made] if files and not told else []
+        return dg.SensorResult(skip_reason=words, asset_events=events, cursor=cursor)
+
+    return export
+
+
+@dataclass(frozen=True)
+class _Exports:
+    """What an export sensor remembers: how each table was, and when it exported."""
+
+    stamps: Mapping[str, str] = field(default_factory=dict)
+    at: datetime | None = None
+
+    @classmethod
+    def load(cls, cursor: str | None) -> Self:
+        kept = json.loads(cursor) if cursor else {}
+        return cls(kept["stamps"], datetime.fromisoformat(kept["at"])) if kept else cls()
+
+    def dump(self) -> str:
+        return json.dumps({"stamps": self.stamps, "at": self.at and self.at.isoformat()})
+
+
 def _asset(owner: str, tables: list[Table], settings: ExportSettings) -> dg.AssetsDefinition:
     @dg.asset(
         key=export_key(owner),
@@ -54,7 +126,6 @@ def _asset(owner: str, tables: list[Table], settings: ExportSettings) -> dg.Asse
             )
             for table in tables
         ],
-        automation_condition=_after_changes(cron_of(settings.every)),
         description=_describe(owner, tables, settings),
         metadata={"tables": dg.MetadataValue.json([table.name for table in tables])},
         kinds={"parquet", "polars"},
@@ -99,20 +170,6 @@ def _metadata(lake: Lake, owner: str, done: list[Exported]) -> dict[str, dg.Meta
         "bytes": dg.MetadataValue.int(sum(one.bytes for one in done)),
         "tables": dg.MetadataValue.table(records, dg.TableSchema(_COLUMNS)),
     }
-
-
-def _after_changes(cron: str) -> AutomationCondition[Any]:
-    """At the first tick of a cron line after something that is exported has changed, when none of it is being made or about to be."""
-    updated = AutomationCondition.newly_updated().since(~AutomationCondition.data_version_changed())
-    changed = AutomationCondition.any_deps_match(updated)
-    # Two conditions and not one for either, because only so does Dagster compare the times of two events of one tick.
-    newer = changed.since(AutomationCondition.newly_updated())
-    unasked = changed.since(AutomationCondition.newly_requested())
-    # A tick counts until it is used: the work of the moment may take longer than it.
-    ticked = AutomationCondition.cron_tick_passed(cron, "UTC").since(AutomationCondition.newly_requested())
-    busy = AutomationCondition.any_deps_in_progress() | AutomationCondition.in_progress()
-    about_to_be = AutomationCondition.any_deps_match(when_input_changes())
-    return (newer & unasked & ticked & ~busy & ~about_to_be).with_label("something to export has changed")
 
 
 def _describe(owner: str, tables: list[Table], settings: ExportSettings) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 import dagster as dg
 
 from market_assets.defs.adapter import NO_VALUE
-from market_assets.defs.candles import when_input_changes, window_of
-from market_assets.defs.events import Reporter
+from market_assets.defs.candles import window_of
+from market_assets.defs.events import Reporter, reported_in
 from market_assets.defs.keys import candles_key, features_key, trigger_of
 from market_assets.defs.partitions import partitions_of
 from market_assets.defs.pictures import Pictures, features_drawn
@@ -47,7 +47,6 @@ def features(profile: Profile, timeframe: Timeframe, now: datetime) -> dg.Assets
         ],
         partitions_def=partitions_of(profile, timeframe, now),
         backfill_policy=dg.BackfillPolicy.single_run(),
-        automation_condition=when_input_changes(),
         dagster_type=NO_VALUE,
         output_required=False,
         description=_describe(profile, timeframe),
@@ -79,7 +78,8 @@ def features(profile: Profile, timeframe: Timeframe, now: datetime) -> dg.Assets
         )
         drawn = features_drawn(profile, timeframe, [one.name for one in made], present)
         pictures = Pictures(opened, work.partitions, drawn, now=present, trigger=trigger, log=context.log)
-        reporter = Reporter(context, key, due=len(work.partitions), pictures=pictures)
+        noted = reported_in(opened, profile.name, work.label)
+        reporter = Reporter(context, key, due=len(work.partitions), pictures=pictures, noted=noted)
         with closing(work.batches()) as batches:
             for batch in batches:
                 yield from reporter.report(batch)

@@ -41,16 +41,24 @@ def returns_key(name: str, timeframe: Timeframe) -> dg.AssetKey:
     return dg.AssetKey([name, f"returns_{timeframe}"])
 
 
+def dataset_key(owner: str, family: str, timeframe: Timeframe) -> dg.AssetKey:
+    """The asset key of a dataset: of candles, features or returns."""
+    return dg.AssetKey([owner, f"{family}_{timeframe}"])
+
+
 def trigger_of(tags: Mapping[str, str]) -> str:
     """How a run came about, by its tags: a person in the UI sets none."""
-    if "dagster/from_automation_condition" in tags:
-        return AUTOMATION
     return tags.get(TRIGGER_TAG) or (BACKFILL if "dagster/backfill" in tags else MANUAL)
 
 
 def process_tags() -> dict[str, str]:
     """Tags that tell which process of which host executes a run."""
     return {_HOST_TAG: this_host(), _PROCESS_TAG: str(os.getpid()), _BIRTH_TAG: birth_of(os.getpid()) or ""}
+
+
+def is_process_known(tags: Mapping[str, str]) -> bool:
+    """Whether a run tells which process executes it, of whatever host."""
+    return _PROCESS_TAG in tags
 
 
 def is_orphan(tags: Mapping[str, str]) -> bool:

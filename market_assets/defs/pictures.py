@@ -101,7 +101,7 @@ class Pictures:
 
     def _choose(self, outcome: PartitionOutcome) -> bool:
         partition = outcome.partition
-        if not outcome.filled or (self._until is not None and partition.window.end > self._until):
+        if not (outcome.filled or outcome.rows) or (self._until is not None and partition.window.end > self._until):
             return False
         if partition.key == self._newest:
             return True

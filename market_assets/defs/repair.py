@@ -6,7 +6,7 @@ Dagster reads the annotations of a sensor's resources at run time, so that this 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 import dagster as dg
@@ -16,16 +16,18 @@ from market_assets.defs.adapter import check_failures, partition_states, range_o
 from market_assets.defs.keys import PROFILE_TAG, REPAIR, TRIGGER_TAG, candles_key, op_config
 from market_assets.defs.partitions import partitions_of
 from market_assets.defs.resources import Clock, Sources, StoreResource
-from market_assets.defs.runs import RangeRun, plan_backfill
+from market_assets.defs.runs import RangeRun, fail_orphans, forgotten_runs, unfinished_runs
 from market_assets.errors import MarketAssetsError
 from market_assets.fill.judge import partition_key
+from market_assets.fill.lost import lost_partitions
 from market_assets.fill.repair import Launches, Pause, RepairPlan, RepairRun, Trouble, plan_repairs
 from market_assets.fill.series import calendar_of, series_of, unfinished_partitions
 from market_assets.fill.series import partitions_of as partitions_with_bars
+from market_assets.live.newest import NEWEST
 from market_assets.market_time.gaps import Priority
-from market_assets.market_time.partitions import Partition, hull
+from market_assets.market_time.partitions import Partition
 from market_assets.market_time.timeframes import Timeframe, Window, literal
-from market_assets.quality.evidence import State
+from market_assets.quality.evidence import State, believable
 from market_assets.sources.base import Source
 from market_assets.store import Store
 from market_assets.universe import Profile
@@ -35,14 +37,6 @@ _CHECKS = ("continuity", "genesis")
 _PRIORITY = {Priority.CRITICAL: 8, Priority.HIGH: 6, Priority.MEDIUM: 4, Priority.LOW: 2}
 PATIENCE = timedelta(seconds=10)
 """How long a tick waits for the store: another tick comes soon, and Dagster ends one that takes a minute."""
-
-_UNFINISHED = [
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 @dataclass(frozen=True)
@@ -109,7 +103,7 @@ def repair_sensor(profile: Profile, now: datetime) -> dg.SensorDefinition:
 
     @dg.sensor(
         name=f"repair_{profile.name}",
-        target=dg.AssetSelection.assets(*(candles_key(profile.name, timeframe) for timeframe in definitions)),
+        asset_selection=dg.AssetSelection.assets(*(candles_key(profile.name, timeframe) for timeframe in definitions)),
         minimum_interval_seconds=int(profile.repair.every.total_seconds()),
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
@@ -143,7 +137,7 @@ def look_at(
     launches: Mapping[str, Launches],
     now: datetime,
 ) -> Look:
-    """Find the partitions in trouble and plan their repair: Dagster says what failed, the ledger what is missing.
+    """Find the partitions in trouble and plan their repair: Dagster says what failed, the store what is missing.
 
     Raises:
         StoreError: The store stayed busy, or cannot be read.
@@ -155,10 +149,13 @@ def look_at(
     with store.reading(f"looking for gaps in {profile.name} {timeframe}") as view:
         ledger = view.unexplained(profile.name, timeframe, list(profile.symbols))
         dead = view.dead_symbols(profile.name, timeframe)
-        judged = view.judged_partitions(profile.name, timeframe, list(profile.symbols))
+        noted = view.judged_partitions(profile.name, timeframe, list(profile.symbols))
         genesis = view.genesis(profile.name, timeframe)
+        # What the store does not know is not there, whatever Dagster remembers.
+        lost = lost_partitions(view, profile, timeframe, filled=states.materialized, now=now)
     series = [one.since(genesis.get(one.symbol)) for one in series_of(profile, now) if one.symbol not in dead]
-    begun = states.materialized | set(judged["partition"])
+    judged = believable(noted, now, "judged_at")
+    begun = set(judged["partition"])
     filled = [one for one in partitions if one.key in begun]
     unfinished = unfinished_partitions(
         profile, timeframe, filled, series=series, judged=judged, until=now - profile.repair.every
@@ -169,21 +166,27 @@ def look_at(
         partition_key(profile.partitions.of(timeframe), "first_ts").cast(pl.String).alias("partition"), status=status
     )
     known = set(gaps["partition"])
+    # The newest ones are reported when their session is over: until then the store alone knows of them.
+    updated = {one.key for one in partitions[-NEWEST:]} & set(judged["partition"])
     troubled = {}
     for partition in partitions:
-        if partition.key in unfinished:
+        if partition.key in lost:
+            troubled[partition.key] = Trouble.LOST
+        elif partition.key in unfinished:
             troubled[partition.key] = Trouble.UNFINISHED
         elif partition.key in states.failed:
             troubled[partition.key] = Trouble.FAILED
         elif partition.key in faulty or partition.key in known:
             troubled[partition.key] = Trouble.FAULTY
-        elif partition.key not in states.materialized:
+        elif partition.key not in states.materialized | updated:
             troubled[partition.key] = Trouble.ABSENT
+    keys = [partition.key for partition in partitions]
+    forgotten = _partitions_of(forgotten_runs(instance, datetime.now(UTC)), key, keys)
     end = profile.window(now).end
     plan = plan_repairs(
         partitions,
         troubled,
-        in_flight=in_flight(instance, key, [partition.key for partition in partitions]) | states.in_progress,
+        in_flight=in_flight(instance, key, keys) | (states.in_progress - forgotten),
         gaps=gaps,
         launches=launches,
         timeframe=timeframe,
@@ -221,18 +224,13 @@ def look_everywhere(
     return looks
 
 
-def runs_of(profile: Profile, looks: Mapping[Timeframe, Look], now: datetime) -> list[tuple[RangeRun, dict[str, Any]]]:
-    """The runs that carry out what was planned, with the config of each: repairs first, then all that is derived of them."""
-    planned = []
-    repaired: list[Partition] = []
-    for timeframe, look in looks.items():
-        cadence = profile.partitions.of(timeframe)
-        for run in look.plan.runs:
-            planned.append((RangeRun(profile.name, (timeframe,), run.partitions), repair_config(profile, run)))
-            repaired += [Partition.of_key(key, cadence) for key in (run.partitions[0], run.partitions[-1])]
-    if repaired:
-        planned += [(run, {}) for run in plan_backfill(profile, hull(repaired), now) if not run.fetches(profile)]
-    return planned
+def runs_of(profile: Profile, looks: Mapping[Timeframe, Look]) -> list[tuple[RangeRun, dict[str, Any]]]:
+    """The runs that carry out what was planned, with the config of each; what is derived follows when they have ended."""
+    return [
+        (RangeRun(profile.name, (timeframe,), run.partitions), repair_config(profile, run))
+        for timeframe, look in looks.items()
+        for run in look.plan.runs
+    ]
 
 
 def reopen(store: Store, profile: Profile) -> int:
@@ -242,13 +240,17 @@ def reopen(store: Store, profile: Profile) -> int:
 
 
 def in_flight(instance: dg.DagsterInstance, key: dg.AssetKey, keys: Sequence[str]) -> frozenset[str]:
-    """The partitions that unfinished runs are to materialize, queued ones among them."""
-    found: set[str] = set()
-    for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)):
+    """The partitions that unfinished runs are to materialize: also queued ones, but none that nobody will start."""
+    return _partitions_of(unfinished_runs(instance, datetime.now(UTC)), key, keys)
+
+
+def _partitions_of(runs: Sequence[dg.DagsterRun], key: dg.AssetKey, keys: Sequence[str]) -> frozenset[str]:
+    partitions: set[str] = set()
+    for run in runs:
         bounds = range_of(run.tags)
         if bounds is not None and run.asset_selection and key in run.asset_selection:
-            found |= {each for each in keys if bounds[0] <= each <= bounds[1]}
-    return frozenset(found)
+            partitions |= {partition for partition in keys if bounds[0] <= partition <= bounds[1]}
+    return frozenset(partitions)
 
 
 def repair_config(profile: Profile, run: RepairRun) -> dict[str, Any]:
@@ -269,9 +271,9 @@ def _tick(
     sources: Mapping[str, Source],
     now: datetime,
 ) -> dg.SensorResult:
-    waiting = context.instance.get_runs_count(
-        dg.RunsFilter(statuses=_UNFINISHED, tags={TRIGGER_TAG: REPAIR, PROFILE_TAG: profile.name})
-    )
+    fail_orphans(context.instance)
+    tags = {TRIGGER_TAG: REPAIR, PROFILE_TAG: profile.name}
+    waiting = len(unfinished_runs(context.instance, datetime.now(UTC), tags))
     room = profile.repair.backlog - waiting
     if room <= 0:
         return dg.SensorResult(

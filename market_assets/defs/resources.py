@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from dagster_duckdb import DuckDBResource
 
+from market_assets.market_time.clock import present
 from market_assets.sources.configured import action_sources_of, sources_of
 from market_assets.store import Store
 
@@ -27,14 +29,19 @@ class Clock(dg.ConfigurableResource[None]):
     """Gives the present instant. A test's clock stands still at `fixed`.
 
     Attributes:
-        fixed: An ISO instant with its zone; empty for the machine's clock.
+        fixed: An ISO instant with its zone; empty for the clock of `market_time.clock`, the machine's.
     """
 
     fixed: str = ""
 
     def now(self) -> datetime:
         """The present instant, aware UTC."""
-        return datetime.fromisoformat(self.fixed).astimezone(UTC) if self.fixed else datetime.now(UTC)
+        return datetime.fromisoformat(self.fixed).astimezone(UTC) if self.fixed else present()
+
+    def wait(self, duration: timedelta) -> None:
+        """Let some time pass; a clock that stands still does not wait."""
+        if not self.fixed:
+            time.sleep(duration.total_seconds())
 
 
 class StoreResource(DuckDBResource):

@@ -11,8 +11,8 @@ from typing import Any
 import dagster as dg
 
 from market_assets.defs.adapter import NO_VALUE
-from market_assets.defs.candles import when_input_changes, window_of
-from market_assets.defs.events import Reporter
+from market_assets.defs.candles import window_of
+from market_assets.defs.events import Reporter, reported_in
 from market_assets.defs.keys import candles_key, returns_key, trigger_of
 from market_assets.defs.partitions import days_or_months, partitions_of
 from market_assets.defs.pictures import Pictures, mask_drawn
@@ -113,7 +113,6 @@ def _asset(
         ],
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        automation_condition=when_input_changes(),
         check_specs=[
             dg.AssetCheckSpec(
                 _CHECK,
@@ -141,7 +140,8 @@ def _asset(
         pictures = Pictures(
             store.store(clock), work.partitions, drawn, now=clock.now(), trigger=trigger, log=context.log
         )
-        reporter = Reporter(context, key, (_CHECK,), due=len(work.partitions), pictures=pictures)
+        noted = reported_in(store.store(clock), key.path[0], work.label)
+        reporter = Reporter(context, key, (_CHECK,), due=len(work.partitions), pictures=pictures, noted=noted)
         with closing(work.batches()) as batches:
             for batch in batches:
                 yield from reporter.report(batch)

@@ -6,24 +6,33 @@ import os
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from market_assets.defs.adapter import range_tags, was_interrupted
-from market_assets.defs.keys import MANUAL, TRIGGER_TAG, is_orphan, op_config, process_tags
+from market_assets.defs.adapter import launcher_seen_at, range_tags, was_interrupted
+from market_assets.defs.completeness import completeness_key
+from market_assets.defs.event_log import making
+from market_assets.defs.keys import (
+    MANUAL,
+    TRIGGER_TAG,
+    is_orphan,
+    is_process_known,
+    op_config,
+    process_tags,
+)
 from market_assets.enrich.featurize import partitions_reached
 from market_assets.enrich.returns import REACH_DAYS, markets_cadence
 from market_assets.fill.series import calendar_of
 from market_assets.market_time.calendars import ALWAYS_OPEN, load_calendar
 from market_assets.market_time.partitions import Partition, partitions_in
 from market_assets.market_time.timeframes import Window
+from market_assets.universe import HOME_VARIABLE, keep_practice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from datetime import datetime
     from pathlib import Path
 
     from market_assets.market_time.timeframes import Timeframe
@@ -32,6 +41,12 @@ if TYPE_CHECKING:
 _PARTITIONS_PER_RUN = 400
 _BEHIND = timedelta(days=31)
 """How far behind a window the next partition begins at the most."""
+
+_PATIENCE = timedelta(minutes=10)
+"""A run that has not begun after so long begins only if a daemon is alive."""
+
+_NOT_BEGUN = frozenset({dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING})
+_UNFINISHED = [*_NOT_BEGUN, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 _SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -179,6 +194,25 @@ def execute_asset(
     return run_id, _execute(definitions, instance, run_id, [key], tags={TRIGGER_TAG: trigger}, config=config)
 
 
+def execute_completeness(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, profiles: Sequence[str], *, trigger: str
+) -> list[str]:
+    """Count anew how complete some profiles are, in one run, so that their pages show what was just filled.
+
+    Returns:
+        The run's id if it failed.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed; the run has ended as a failed one.
+    """
+    if not profiles:
+        return []
+    run_id = str(uuid.uuid4())
+    keys = [completeness_key(profile) for profile in profiles]
+    success = _execute(definitions, instance, run_id, keys, tags={TRIGGER_TAG: trigger}, config={})
+    return [] if success else [run_id]
+
+
 def _execute(
     definitions: dg.Definitions,
     instance: dg.DagsterInstance,
@@ -201,33 +235,116 @@ def _execute(
     return result.success
 
 
+def failure_of(instance: dg.DagsterInstance, run_id: str) -> tuple[str, str]:
+    """Why a run failed.
+
+    Returns:
+        The cause in a line, and its trace; the trace is empty where the run failed on purpose, or left none.
+    """
+    failures = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}
+    events = [entry.dagster_event for entry in instance.all_logs(run_id, of_type=failures)]
+    for event in events:
+        if event is None or not event.is_step_failure:
+            continue
+        data = event.step_failure_data
+        if data.user_failure_data is not None and data.user_failure_data.description:
+            return data.user_failure_data.description, ""
+        if data.error is not None:
+            innermost = data.error
+            while innermost.cause is not None:
+                innermost = innermost.cause
+            return innermost.message.strip(), data.error.to_string()
+    words = [event.message for event in events if event is not None and event.message]
+    return (words[-1] if words else "it left no word; market-assets up shows its log"), ""
+
+
 @contextmanager
 def instance_at(home: Path) -> Iterator[dg.DagsterInstance]:
     """The Dagster instance of a home folder, with our dagster.yaml where it has none yet."""
     prepare_home(home)
-    with dg.DagsterInstance.from_config(str(home)) as instance:
+    with making(home):
+        # A dagster.yaml of the user's may name storages that take no lock themselves.
+        ready = dg.DagsterInstance.from_config(str(home))
+    with ready as instance:
         fail_orphans(instance)
         yield instance
 
 
 def prepare_home(home: Path) -> None:
-    """Make a folder a Dagster home, and point this process and its children to it."""
-    home.mkdir(parents=True, exist_ok=True)
-    target = home / "dagster.yaml"
-    if not target.exists():
-        target.write_text(files("market_assets").joinpath("dagster.yaml").read_text())
+    """Make a folder a Dagster home, and point this process and its children to it.
+
+    Where no universe is named, the practice universe is kept in it, so that its days stand still.
+    """
+    with making(home):
+        target = home / "dagster.yaml"
+        if not target.exists():
+            # Moved to its place whole: Dagster's own commands read it without a lock.
+            draft = home / ".dagster.yaml.unfinished"
+            draft.write_text(files("market_assets").joinpath("dagster.yaml").read_text())
+            draft.replace(target)
+    keep_practice({**os.environ, HOME_VARIABLE: str(home)})
     os.environ["DAGSTER_HOME"] = str(home)
 
 
-def fail_orphans(instance: dg.DagsterInstance) -> Sequence[str]:
-    """Mark the runs whose process is gone as failed, so that their partitions and pools do not look busy for ever.
+def unfinished_runs(
+    instance: dg.DagsterInstance, now: datetime, tags: Mapping[str, str] | None = None
+) -> list[dg.DagsterRun]:
+    """The runs that wait or are under way, and of which somebody will hear again.
 
-    Nobody else does after a power cut: Dagster's daemon asks a run's launcher, and that one is gone as well.
+    Args:
+        instance: The Dagster instance.
+        now: The machine's time, in which Dagster notes when a run was made.
+        tags: Those of some runs; all by default.
     """
-    unfinished = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
+    records = _records(instance, _UNFINISHED, tags)
+    return [record.dagster_run for record in records if _why_orphaned(instance, record, now) is None]
+
+
+def forgotten_runs(instance: dg.DagsterInstance, now: datetime) -> list[dg.DagsterRun]:
+    """The other unfinished runs: nobody executes them, or nobody is there to start them. See `unfinished_runs`."""
+    records = _records(instance, _UNFINISHED)
+    return [record.dagster_run for record in records if _why_orphaned(instance, record, now) is not None]
+
+
+def _records(
+    instance: dg.DagsterInstance, statuses: Sequence[dg.DagsterRunStatus], tags: Mapping[str, str] | None = None
+) -> Sequence[dg.RunRecord]:
+    return instance.get_run_records(dg.RunsFilter(statuses=list(statuses), tags=dict(tags or {})))
+
+
+def fail_orphans(instance: dg.DagsterInstance, now: datetime | None = None) -> Sequence[str]:
+    """Mark the runs that nobody executes, and nobody will start, as failed: else they look busy forever.
+
+    Nobody else does after a power cut: Dagster's daemon asks a run's launcher, and that one is gone as well. A run that is queued is left
+    alone, because the next daemon starts it.
+
+    Args:
+        instance: The Dagster instance.
+        now: The machine's time; that of this moment by default.
+    """
+    now = now or datetime.now(UTC)
+    begun = [status for status in _UNFINISHED if status is not dg.DagsterRunStatus.QUEUED]
     failed = []
-    for run in instance.get_runs(dg.RunsFilter(statuses=unfinished)):
-        if is_orphan(run.tags):
-            instance.report_run_failed(run, "The process that ran this is gone; what it had committed is kept.")
-            failed.append(run.run_id)
+    for record in _records(instance, begun):
+        reason = _why_orphaned(instance, record, now)
+        if reason is not None:
+            instance.report_run_failed(record.dagster_run, reason)
+            failed.append(record.dagster_run.run_id)
     return failed
+
+
+def _why_orphaned(instance: dg.DagsterInstance, record: dg.RunRecord, now: datetime) -> str | None:
+    """Why nobody will hear of an unfinished run again; None for one that is under way, or may be."""
+    run = record.dagster_run
+    if is_orphan(run.tags):
+        return "The process that ran this is gone; what it had committed is kept."
+    waits = now - record.update_timestamp.astimezone(UTC) > _PATIENCE
+    if is_process_known(run.tags) or run.status not in _NOT_BEGUN or not waits:
+        return None
+    if run.status is dg.DagsterRunStatus.NOT_STARTED:
+        # Whoever makes a run starts or queues it at once.
+        return "The process that made this run ended before it could start it."
+    seen_at = launcher_seen_at(instance)
+    if seen_at is not None and now - seen_at <= _PATIENCE:
+        return None
+    return "The process that was to start this run is gone."

@@ -1,139 +1,167 @@
-"""The schedules that keep the newest candles up to date, session by session.
+"""The schedules that keep the newest candles up to date.
+
+A tick fills and derives in its own process and writes to the store alone: a run, its process and its events would cost a
+hundred times as much as the minute of candles. Dagster is told by one run when a session is over, and by an observation an
+hour in between.
 
 Dagster reads the annotations of a schedule's resources at run time, so that this module does without postponed ones.
 """
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 import dagster as dg
-import polars as pl
 
 from market_assets.defs.adapter import range_tags
-from market_assets.defs.completeness import completeness_key
-from market_assets.defs.keys import PROFILE_TAG, TRIGGER_TAG, UPDATE, candles_key, op_config
+from market_assets.defs.completeness import completeness_key, completeness_now
+from market_assets.defs.keys import PROFILE_TAG, TRIGGER_TAG, UPDATE, candles_key, dataset_key, op_config
+from market_assets.defs.observations import observe
 from market_assets.defs.repair import PATIENCE, in_flight
-from market_assets.defs.resources import Clock, StoreResource
-from market_assets.errors import StoreError
-from market_assets.fill.judge import partition_key
-from market_assets.fill.series import calendar_of, partitions_of, series_of
-from market_assets.market_time.partitions import Partition, hull
-from market_assets.market_time.timeframes import Timeframe, Window, literal
+from market_assets.defs.resources import Clock, Sources, StoreResource
+from market_assets.enrich.made import made_of_profile
+from market_assets.errors import MarketAssetsError
+from market_assets.live.newest import Standing
+from market_assets.live.update import Updated, update_profile
+from market_assets.market_time.timeframes import Timeframe
 from market_assets.store import Store
-from market_assets.universe import Profile
-
-_NEWEST = 3
-"""So many of the newest partitions are an update's business; what is missing in older ones is a repair's."""
-
-_LOOKS_AGAIN = 10
-"""So many updates after a session's close its last bars are asked for again."""
+from market_assets.universe import Profile, Universe
 
 _FIRST_OF_ALL = "10"
-"""The priority of an update among queued runs: above any repair and backfill."""
+"""The priority of a session's report among queued runs: above any repair and backfill."""
+
+_LONGEST_WAIT = timedelta(seconds=20)
+"""A tick waits so long at most for the bar that has just closed to settle; Dagster ends one after a minute."""
+
+_COUNTED = timedelta(minutes=5)
+"""How often the numbers of the completeness matrix are looked at."""
+
+_OBSERVED = timedelta(hours=1)
+"""How often an observation says how the running session is, and how old the completeness asset gets at most."""
 
 
-def update_schedule(profile: Profile) -> dg.ScheduleDefinition:
+_shown: dict[tuple[str, str], list[tuple[object, ...]]] = {}
+"""The numbers of each completeness asset that this process has made last, by home and profile."""
+
+
+def update_schedule(universe: Universe, profile: Profile) -> dg.ScheduleDefinition:
     """The schedule that fills what a profile's newest sessions lack, on by default.
 
-    Each tick looks for bars that have closed since their partition was judged last: a running session's, or the last ones of a
-    session that has just closed. Where there are none, it starts no run.
-
     Args:
-        profile: Whose fetched candles are updated.
+        universe: What is kept.
+        profile: Whose fetched candles are updated, with all that is made of them.
     """
 
     @dg.schedule(
         name=f"update_{profile.name}",
         cron_schedule=cron_of(profile.update.every),
         execution_timezone="UTC",
-        target=dg.AssetSelection.assets(*(candles_key(profile.name, each) for each in profile.timeframes.fetch)),
+        # Dagster wants assets of one partitioning here; a report names its own.
+        target=dg.AssetSelection.assets(candles_key(profile.name, profile.base_timeframe)),
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description=(
-            "Fills the bars that have closed since the last update, asks again for the newest ones to find late revisions, and "
-            "starts no run while the market is closed."
+            "Fills the bars that have closed, asks again for the newest ones to find late revisions, and makes what is made of "
+            "them: in the tick itself, without a run. When a session is over, a run reports its partition and its checks."
         ),
     )
     def update(
-        context: dg.ScheduleEvaluationContext, store: StoreResource, clock: Clock
+        context: dg.ScheduleEvaluationContext,
+        store: StoreResource,
+        sources: dg.ResourceParam[Sources],
+        clock: Clock,
     ) -> dg.SkipReason | list[dg.RunRequest]:
-        now = clock.now() - profile.update.settle
-        requests: list[dg.RunRequest] = []
-        told: list[str] = []
-        for timeframe in profile.timeframes.fetch:
-            try:
-                due, newest = behind(store.store(clock, PATIENCE), profile, timeframe, now)
-            except StoreError as error:
-                told.append(f"{timeframe}: {error}")
-                continue
-            key = candles_key(profile.name, timeframe)
-            if newest is None:
-                told.append(f"{timeframe}: no bar has closed yet")
-            elif not due:
-                told.append(f"{timeframe}: nothing has closed since {newest:%Y-%m-%d %H:%MZ}")
-            elif busy := in_flight(context.instance, key, [partition.key for partition in due]):
-                told.append(f"{timeframe}: a run for {', '.join(sorted(busy))} is under way")
-            else:
-                requests.append(_request(profile, timeframe, due, newest))
-        return requests or dg.SkipReason("; ".join(told))
+        slot = clock.now()
+        settle = profile.update.settle
+        # The bar that closed on this minute is taken now, and not a minute later.
+        clock.wait(min(settle, _LONGEST_WAIT))
+        now = clock.now() - settle
+        kept = store.store(clock, PATIENCE)
+
+        def busy(timeframe: Timeframe, keys: Sequence[str]) -> frozenset[str]:
+            return in_flight(context.instance, candles_key(profile.name, timeframe), keys)
+
+        try:
+            updated = update_profile(kept, sources.build(profile), universe, profile, now=now, busy=busy)
+            _observe(context.instance, kept, profile, updated, slot=slot, clock=clock)
+        except MarketAssetsError as error:
+            # A store that is busy is no fault of the schedule: the next tick goes on.
+            return dg.SkipReason(universe.redact(f"nothing was updated: {error}"))
+
+        requests = [
+            request
+            for timeframe, newest in updated.newest.items()
+            for request in _reports(context.instance, profile, timeframe, newest, now)
+        ]
+        words = "; ".join([*updated.errors, *updated.lines])
+        context.log.info(universe.redact(words))
+        return requests or dg.SkipReason(universe.redact(words))
 
     return update
 
 
-def behind(
-    store: Store, profile: Profile, timeframe: Timeframe, now: datetime
-) -> tuple[list[Partition], datetime | None]:
-    """The newest partitions in which a bar has closed since they were judged, oldest first, and when the newest bar closed.
-
-    They reach back to the newest bars that are asked for again, also over a night or a weekend; and once more some time after a
-    session's close, for its last bars are those that are revised most often.
-
-    Raises:
-        StoreError: The store stayed busy, or cannot be read.
-    """
-    calendar, window = calendar_of(profile), profile.window(now)
-    # No market stays closed for a month.
-    recent = window.intersect(Window(window.end - max(timedelta(days=31), 62 * timeframe.duration), window.end))
-    if recent is None:
-        return [], None
-    partitions = partitions_of(profile, timeframe, series_of(profile, now), recent)
-    if not partitions:
-        return [], None
-    bars = calendar.bars(timeframe, hull(partitions)).filter(pl.col("closes_at") <= literal(now))
-    part = partition_key(profile.partitions.of(timeframe)).cast(pl.String)
-    last = dict(bars.group_by(part).agg(pl.max("closes_at")).iter_rows())
-    closes = {each: last[each.key].replace(tzinfo=UTC) for each in partitions if each.key in last}
-    newest = list(closes)[-_NEWEST:]
-    with store.reading(f"looking for what {profile.name} {timeframe} lacks") as view:
-        judged = view.judged_at(profile.name, timeframe, [partition.key for partition in newest])
-
-    def lacks(partition: Partition) -> bool:
-        if partition.key not in judged:
-            return True
-        again = closes[partition] + _LOOKS_AGAIN * profile.update.every
-        until = judged[partition.key]
-        return bool(until < closes[partition] or until < again <= now)
-
-    due = [partition for partition in newest if lacks(partition)]
-    if due and profile.update.recheck:
-        recheck = set(bars.tail(profile.update.recheck).select(part).to_series())
-        due = [partition for partition in newest if partition in due or partition.key in recheck]
-    return due, max(closes.values(), default=None)
+def _observe(
+    instance: dg.DagsterInstance,
+    store: Store,
+    profile: Profile,
+    updated: Updated,
+    *,
+    slot: datetime,
+    clock: Clock,
+) -> None:
+    """Tell Dagster how the running session is, once an hour; and of the completeness matrix when its numbers change."""
+    every = profile.update.every
+    if _enters(slot, every, _OBSERVED):
+        for timeframe, newest in updated.newest.items():
+            observe(instance, store, profile, timeframe, newest=newest, now=clock.now())
+    place = (str(store.path), profile.name)
+    if place not in _shown or _enters(slot, every, _COUNTED):
+        made = completeness_now(store, profile, clock.now())
+        if _enters(slot, every, _OBSERVED) or _shown.get(place) != made.numbers:
+            instance.report_runless_asset_event(
+                dg.AssetMaterialization(completeness_key(profile.name), metadata=made.metadata())
+            )
+        _shown[place] = made.numbers
 
 
-def _request(profile: Profile, timeframe: Timeframe, due: list[Partition], newest: datetime) -> dg.RunRequest:
+def _enters(slot: datetime, every: timedelta, period: timedelta) -> bool:
+    """Whether a tick is the first one in a new period, such as an hour."""
+    origin = datetime.fromtimestamp(0, slot.tzinfo)
+    return (slot - origin) // period != (slot - every - origin) // period
+
+
+def _reports(
+    instance: dg.DagsterInstance,
+    profile: Profile,
+    timeframe: Timeframe,
+    newest: Sequence[Standing],
+    now: datetime,
+) -> list[dg.RunRequest]:
+    """A run that reports the sessions that are over, with all that has the same partitions; none where nothing is new."""
+    over = [standing for standing in newest if standing.is_reportable(timeframe, now)]
+    keys = [standing.partition.key for standing in over]
     key = candles_key(profile.name, timeframe)
-    # What is made of these candles goes along, and saves a process each; what has other partitions follows by automation.
-    along = [each for each in profile.timeframes.derive if each.intraday and profile.input_of(each) == timeframe]
-    return dg.RunRequest(
-        run_key=f"{key.to_user_string()}/{newest:%Y-%m-%dT%H:%M}",
-        asset_selection=[key, *(candles_key(profile.name, each) for each in along), completeness_key(profile.name)],
-        run_config=op_config([key], {"newest_first": True, "only_due": True, "recheck": profile.update.recheck}),
-        tags={
-            **range_tags(due[0].key, due[-1].key),
-            TRIGGER_TAG: UPDATE,
-            PROFILE_TAG: profile.name,
-            "dagster/priority": _FIRST_OF_ALL,
-        },
-    )
+    if not over or in_flight(instance, key, keys):
+        return []
+
+    cadence = profile.partitions.of(timeframe)
+    along = [
+        dataset_key(made.owner, made.family, made.timeframe)
+        for made in made_of_profile(profile)
+        if made.cadence is cadence and made.timeframe.intraday == timeframe.intraday
+    ]
+    version = max(standing.changed_at for standing in over if standing.changed_at)
+    return [
+        dg.RunRequest(
+            run_key=f"{key.to_user_string()}/{keys[0]}..{keys[-1]}/{version:%Y-%m-%dT%H:%M:%S.%f}",
+            asset_selection=[key, *along, completeness_key(profile.name)],
+            run_config=op_config([key], {"only_due": True}),
+            tags={
+                **range_tags(keys[0], keys[-1]),
+                TRIGGER_TAG: UPDATE,
+                PROFILE_TAG: profile.name,
+                "dagster/priority": _FIRST_OF_ALL,
+            },
+        )
+    ]
 
 
 def cron_of(every: timedelta) -> str:

@@ -15,6 +15,7 @@ from market_assets.errors import CalendarError, SourceError
 from market_assets.fill.series import calendar_of, prepare
 from market_assets.market_time.timeframes import Timeframe, Window, midnight
 from market_assets.quality.actions import actions_match_prices
+from market_assets.quality.evidence import believable
 from market_assets.sources.actions import ACTION_SCHEMA
 
 if TYPE_CHECKING:
@@ -169,7 +170,8 @@ def symbols_due(store: Store, profile: Profile, now: datetime) -> list[str]:
         StoreError: The store stayed busy, or cannot be read.
     """
     with store.reading(f"looking for what is due of the corporate actions of {profile.name}") as view:
-        return unheard(view.action_answers(profile.name), profile, now - _A_DAY)
+        answers = believable(view.action_answers(profile.name), now, "answered_at")
+    return unheard(answers, profile, now - _A_DAY)
 
 
 def unheard(answers: pl.DataFrame, profile: Profile, since: datetime) -> list[str]:

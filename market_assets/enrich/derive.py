@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from market_assets.enrich.behind import Input
 from market_assets.enrich.grid import Grid
 from market_assets.enrich.resample import resample
-from market_assets.enrich.work import Work, missing_before
+from market_assets.enrich.work import Work, missing_before, nothing_yet
 from market_assets.fill.judge import count_frame, evidence_of, partition_key
 from market_assets.fill.outcome import PartitionOutcome
 from market_assets.fill.series import (
@@ -24,11 +26,12 @@ from market_assets.fill.series import (
 )
 from market_assets.market_time.partitions import Partition
 from market_assets.market_time.timeframes import Timeframe, Window, literal
+from market_assets.quality.colour import shortfall
 from market_assets.quality.evidence import MISSING, State
 from market_assets.quality.verdicts import SymbolCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from market_assets.fill.job import Job
@@ -54,6 +57,7 @@ class Derive(Work):
     """
 
     kind = "derive"
+    family = "candles"
 
     def __init__(
         self,
@@ -69,16 +73,18 @@ class Derive(Work):
         self._profile = profile
         self._input = profile.input_of(timeframe)
         self._base = base_of(profile, timeframe)
-        self._now = clock()
+        now = clock()
         self._calendar = calendar_of(profile)
         self._cadence = profile.partitions.of(timeframe)
-        self._series = series_of(profile, self._now)
+        self._series = series_of(profile, now)
         super().__init__(
             store,
             profile.name,
             timeframe,
             partitions_of(profile, timeframe, self._series, window),
             symbols=[one.symbol for one in self._series],
+            inputs=[Input(profile.name, self._input, profile.partitions.of(self._input))],
+            now=now,
             run_id=run_id,
             trigger=trigger,
         )
@@ -88,6 +94,10 @@ class Derive(Work):
         prepare(transaction, self._profile)
         genesis = transaction.genesis(self._profile.name, self._base)
         self._series = [one.since(genesis.get(one.symbol)) for one in self._series]
+
+    def bars(self, window: Window) -> pl.DataFrame:
+        """See `Work.bars`."""
+        return self._calendar.bars(self._timeframe, window)
 
     def size(self, partition: Partition) -> int:
         """See `Work.size`."""
@@ -127,9 +137,8 @@ class Derive(Work):
         states = self._states(transaction, expected, inputs, rows).filter(window.holds())
         counts = self._counts(states)
         part = partition_key(self._cadence)
-        renewed: dict[str, dict[str, int]] = {}
-        for key, symbol, number in changed.group_by(part, "symbol").agg(pl.len()).iter_rows():
-            renewed.setdefault(key.isoformat(), {})[symbol] = number
+        pending = _by_partition(states.filter("pending").group_by(part, "symbol").agg(pl.len()))
+        renewed = _by_partition(changed.group_by(part, "symbol").agg(pl.len()))
         whole = len(rows) == len(expected) and (rows["bars"] == rows["bars_expected"]).all()
         evidence = {} if whole else self._evidence(transaction, window)
         judged = count_frame(counts, evidence)
@@ -146,7 +155,7 @@ class Derive(Work):
                 PartitionOutcome(
                     partition,
                     counts=own,
-                    failures=self._failures(own, count),
+                    failures=self._failures(own, pending.get(partition.key, {})),
                     new=sum(renewed.get(partition.key, {}).values()),
                     by_symbol={"new": renewed.get(partition.key, {})},
                     rows=count,
@@ -199,13 +208,14 @@ class Derive(Work):
         return pl.concat(frames)
 
     def _states(self, view: Snapshot, expected: pl.DataFrame, inputs: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
-        """What is known of each derived bar: symbol, ts, state.
+        """What is known of each derived bar: symbol, ts, state, and whether its input is still to be made (pending).
 
         A bar without any input is open while an input bar of it is, or lies in a partition that was never judged; else its
         input explains it.
         """
         key = ["symbol", "ts"]
-        stored = expected.join(rows, on=key, how="semi").select(*key, state=pl.lit(State.STORED.value))
+        settled = pl.lit(value=False).alias("pending")
+        stored = expected.join(rows, on=key, how="semi").select(*key, settled, state=pl.lit(State.STORED.value))
         absent = expected.join(rows, on=key, how="anti")
         if absent.is_empty():
             return stored
@@ -213,13 +223,13 @@ class Derive(Work):
         return pl.concat(
             [
                 stored,
-                absent.join(missing, on=key, how="semi").select(*key, state=pl.lit(State.OPEN.value)),
-                absent.join(missing, on=key, how="anti").select(*key, state=pl.lit(State.NO_TRADE.value)),
+                missing.select(*key, "pending", state=pl.lit(State.OPEN.value)),
+                absent.join(missing, on=key, how="anti").select(*key, settled, state=pl.lit(State.NO_TRADE.value)),
             ]
         )
 
     def _missing(self, view: Snapshot, absent: pl.DataFrame, inputs: pl.DataFrame) -> pl.DataFrame:
-        """Those of the absent bars that nothing explains: symbol, ts."""
+        """Those of the absent bars that nothing explains: symbol, ts, pending."""
         name, cadence = self._profile.name, self._profile.partitions.of(self._input)
         reach = Window.spanning(absent["first_input"], absent["last_input"])
         first, last = (Partition.holding(edge.date(), cadence).window for edge in (reach.start, reach.end))
@@ -252,7 +262,13 @@ class Derive(Work):
             .join(judged, on=["symbol", "part"], how="left")
             .filter(~pl.col("known").fill_null(value=False))
         )
-        return pl.concat([in_gaps.select("symbol", "ts"), unknown.select("symbol", ts="bar")]).unique()
+        missing = pl.concat(
+            [
+                in_gaps.select("symbol", "ts", pending=pl.lit(value=False)),
+                unknown.select("symbol", ts="bar", pending=pl.lit(value=True)),
+            ]
+        )
+        return missing.group_by("symbol", "ts").agg(pl.all("pending"))
 
     def _counts(self, states: pl.DataFrame) -> dict[str, tuple[SymbolCounts, ...]]:
         table = states.group_by(partition_key(self._cadence), "symbol").agg(
@@ -265,7 +281,27 @@ class Derive(Work):
             counts[key.isoformat()] = (*counts.get(key.isoformat(), ()), own)
         return counts
 
-    def _failures(self, counts: tuple[SymbolCounts, ...], rows: int) -> tuple[str, ...]:
-        if rows or not any(own.missing for own in counts):
-            return ()
-        return (f"candles_{self._input} has nothing here yet to derive from; backfill it first",)
+    def _failures(self, counts: Sequence[SymbolCounts], pending: Mapping[str, int]) -> tuple[str, ...]:
+        """Why a partition does not count as filled: by the rule of the fetched ones, over what its input has been asked for.
+
+        Args:
+            counts: What each symbol has in it.
+            pending: Of the missing bars of each symbol, those of which the input is still to be made.
+        """
+        if nothing := nothing_yet(counts, f"candles_{self._input}"):
+            return nothing
+        due = [
+            replace(own, expected=own.expected - later, missing=own.missing - later)
+            for own in counts
+            for later in (pending.get(own.symbol, 0),)
+        ]
+        why = shortfall(due, limit=self._profile.checks.failed_above)
+        return (f"{why}; candles_{self._input} lacks what they are made of",) if why else ()
+
+
+def _by_partition(tally: pl.DataFrame) -> dict[str, dict[str, int]]:
+    """Rows of part, symbol and a number as a mapping by partition key and symbol."""
+    numbers: dict[str, dict[str, int]] = {}
+    for part, symbol, number in tally.iter_rows():
+        numbers.setdefault(part.isoformat(), {})[symbol] = number
+    return numbers

@@ -83,7 +83,12 @@ def reach_of(features: tuple[Feature, ...]) -> int:
     return max((each.reach for each in features), default=0)
 
 
-def compute(bars: pl.DataFrame, features: tuple[Feature, ...]) -> pl.DataFrame:
+def compute(
+    bars: pl.DataFrame,
+    features: tuple[Feature, ...],
+    *,
+    faults: dict[str, Exception] | None = None,
+) -> pl.DataFrame:
     """Make features of candles.
 
     Args:
@@ -91,13 +96,25 @@ def compute(bars: pl.DataFrame, features: tuple[Feature, ...]) -> pl.DataFrame:
             symbols share one) and, where something is unknown, torn (Boolean: it is so of the session up to here). Sorted by symbol
             and ts.
         features: Which.
+        faults: Takes the exception of each feature that cannot be made, by its name; such a feature
+            is null and the others go on. Without it the exception is raised.
 
     Returns:
         symbol, ts, and a Float64 column a feature, null where it has no value; the rows are those of the bars.
     """
     candles = _Candles(bars)
+
+    def values(feature: Feature) -> Values:
+        try:
+            return feature.values(candles)
+        except Exception as error:
+            if faults is None:
+                raise
+            faults[feature.name] = error
+            return np.full(len(bars), np.nan)
+
     with np.errstate(all="ignore"):
-        columns = [pl.Series(each.name, each.values(candles)) for each in features]
+        columns = [pl.Series(each.name, values(each)) for each in features]
     made = bars.select("symbol", "ts").with_columns(columns)
     return made.with_columns(
         pl.when(pl.col(each.name).is_finite()).then(pl.col(each.name)).alias(each.name) for each in features

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
+from market_assets.enrich.behind import Input
 from market_assets.enrich.features import compute, features_of, reach_of
 from market_assets.enrich.grid import Grid, with_runs
-from market_assets.enrich.work import Work, missing_before
+from market_assets.enrich.work import Work, missing_before, nothing_yet
 from market_assets.fill.judge import count_frame, partition_key
 from market_assets.fill.outcome import PartitionOutcome
 from market_assets.fill.series import calendar_of, partitions_of, prepare, series_of
-from market_assets.market_time.timeframes import Window, literal
+from market_assets.market_time.calendars import load_calendar
+from market_assets.market_time.timeframes import Window, literal, midnight
 from market_assets.quality.evidence import MISSING, State
 from market_assets.quality.verdicts import SymbolCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import date, datetime
 
     from market_assets.fill.job import Job
-    from market_assets.market_time.partitions import Partition
+    from market_assets.market_time.partitions import Cadence, Partition
     from market_assets.market_time.timeframes import Timeframe
     from market_assets.store import Store, Transaction
     from market_assets.universe import Profile
@@ -57,7 +60,7 @@ class Featurize(Work):
         features: What is made.
     """
 
-    kind = "features"
+    kind = family = "features"
     batch_bars = 400_000
 
     def __init__(
@@ -72,18 +75,20 @@ class Featurize(Work):
         trigger: str = "manual",
     ) -> None:
         self._profile = profile
-        self._now = clock()
+        now = clock()
         self._calendar = calendar_of(profile)
         self._cadence = profile.partitions.of(timeframe)
-        self._label = f"features_{timeframe}"
         self.features = features_of(profile.features, timeframe)
-        self._series = series_of(profile, self._now)
+        self._series = series_of(profile, now)
+        reach = partitions_reached(profile, timeframe, now)
         super().__init__(
             store,
             profile.name,
             timeframe,
             partitions_of(profile, timeframe, self._series, window),
             symbols=[one.symbol for one in self._series],
+            inputs=[Input(profile.name, timeframe, self._cadence, reach)],
+            now=now,
             run_id=run_id,
             trigger=trigger,
         )
@@ -92,6 +97,10 @@ class Featurize(Work):
         """See `Work.prepare`."""
         prepare(transaction, self._profile)
         transaction.create_features(self._name, self._timeframe, [one.name for one in self.features])
+
+    def bars(self, window: Window) -> pl.DataFrame:
+        """See `Work.bars`."""
+        return self._calendar.bars(self._timeframe, window)
 
     def size(self, partition: Partition) -> int:
         """See `Work.size`."""
@@ -105,23 +114,22 @@ class Featurize(Work):
         job: Job,
     ) -> list[PartitionOutcome]:
         """See `Work.make`."""
-        before = transaction.judged(self._name, self._label, [partition.key for partition in batch])
+        before = transaction.judged(self._name, self.label, [partition.key for partition in batch])
         states, changed, strange = [], [], []
-        failures: dict[str, str] = {}
+        faults: list[str] = []
         if batch[0].window.start <= self._profile.window(self._now).start:
             # The first bar of all, a week perhaps, may have a `ts` before the first partition.
             window = Window(window.start - self._timeframe.duration, window.end)
         for symbols, start in self._groups(transaction, window):
             grid = Grid(transaction, self._profile, self._timeframe, self._now, symbols=symbols)
             bars = grid.bars(Window(start, window.end)).with_columns(strange=_STRANGE)
-            rows, failed = self._compute(bars, window)
-            failures |= failed
-            made = [symbol for symbol in symbols if symbol not in failed]
-            changed.append(transaction.replace_features(self._name, self._timeframe, made, window, rows))
+            rows, found = self._compute(bars, window)
+            faults += found
+            changed.append(transaction.replace_features(self._name, self._timeframe, symbols, window, rows))
             kept = bars.filter(window.holds())
             states.append(kept.select("symbol", "ts", "state"))
             strange.append(kept.filter("strange").select("symbol", "ts"))
-        outcomes = self._outcomes(transaction, batch, pl.concat(states), pl.concat(changed), failures)
+        outcomes = self._outcomes(transaction, batch, pl.concat(states), pl.concat(changed), faults)
         job.missing_before |= missing_before(before, outcomes)
         return self._with_strange(outcomes, pl.concat(strange))
 
@@ -179,37 +187,36 @@ class Featurize(Work):
             return instant
         return whole.start
 
-    def _compute(self, bars: pl.DataFrame, window: Window) -> tuple[pl.DataFrame, dict[str, str]]:
-        """The features of the stored bars in a window, and why some symbols have none."""
+    def _compute(self, bars: pl.DataFrame, window: Window) -> tuple[pl.DataFrame, list[str]]:
+        """The features of the stored bars in a window, and which of them could not be made, with why."""
         # TA-Lib would go on for ever with a price that is no number.
         bars = bars.with_columns(broken=pl.col("broken") | pl.col("strange"))
         own = with_runs(bars)
         if bars["broken"].any():
             torn = bars.select("symbol", "ts", torn=pl.col("broken").cum_max().over("symbol", "session"))
             own = own.join(torn, on=["symbol", "ts"], how="left", maintain_order="left")
-        failed: dict[str, str] = {}
+        faults: list[str] = []
         try:
             made = compute(own, self.features)
         except Exception:  # noqa: BLE001 - what a symbol's candles break in a library is not the others' fault
-            made, failed = self._one_by_one(own)
-        stored = bars.filter(window.holds(), pl.col("state") == State.STORED, ~pl.col("symbol").is_in(list(failed)))
+            made, faults = self._one_by_one(own)
+        stored = bars.filter(window.holds(), pl.col("state") == State.STORED)
         made = made.filter(window.holds())
         if len(made) < len(stored):
             # A bar that is made of a part of its minutes has a row, and no features.
             made = stored.select("symbol", "ts").join(made, on=["symbol", "ts"], how="left")
-        return made, failed
+        return made, faults
 
-    def _one_by_one(self, bars: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:
-        nothing = pl.DataFrame(
-            schema=bars.select("symbol", "ts").schema | {one.name: pl.Float64 for one in self.features}
-        )
-        made, failed = [nothing], {}
+    def _one_by_one(self, bars: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+        """The features symbol by symbol, null where one cannot be made, and a sentence for each such."""
+        nothing = pl.DataFrame(schema=dict.fromkeys((one.name for one in self.features), pl.Float64))
+        made = [pl.concat([bars.select("symbol", "ts").clear(), nothing], how="horizontal")]
+        faults: list[str] = []
         for (symbol,), own in bars.group_by("symbol", maintain_order=True):
-            try:
-                made.append(compute(own, self.features))
-            except Exception as error:  # noqa: BLE001 - see above
-                failed[str(symbol)] = f"{symbol}: its features could not be made: {error!r}"
-        return pl.concat(made), failed
+            broken: dict[str, Exception] = {}
+            made.append(compute(own, self.features, faults=broken))
+            faults += [f"{symbol}: {name} could not be made: {error!r}" for name, error in broken.items()]
+        return pl.concat(made), faults
 
     def _outcomes(
         self,
@@ -217,15 +224,15 @@ class Featurize(Work):
         batch: Sequence[Partition],
         states: pl.DataFrame,
         changed: pl.DataFrame,
-        failures: Mapping[str, str],
+        faults: Sequence[str],
     ) -> list[PartitionOutcome]:
         part = partition_key(self._cadence)
         counts = self._counts(states)
         renewed: dict[str, dict[str, int]] = {}
         for key, symbol, rows in changed.group_by(part, "symbol").agg(pl.len()).iter_rows():
             renewed.setdefault(key.isoformat(), {})[symbol] = rows
-        transaction.put_judged(self._name, self._label, count_frame(counts), self._now, changed=renewed)
-        versions = transaction.versions(self._name, self._label, list(counts))
+        transaction.put_judged(self._name, self.label, count_frame(counts), self._now, changed=renewed)
+        versions = transaction.versions(self._name, self.label, list(counts))
         stored = states.filter(pl.col("state") == State.STORED)
         extents = stored.group_by(part).agg(first=pl.min("ts"), last=pl.max("ts"))
         reached = {key.isoformat(): extent for key, *extent in extents.iter_rows()}
@@ -237,10 +244,11 @@ class Featurize(Work):
                 PartitionOutcome(
                     partition,
                     counts=own,
-                    failures=self._failures(own, failures),
+                    failures=nothing_yet(own, f"candles_{self._timeframe}"),
+                    faults=tuple(faults),
                     new=sum(new.values()),
                     by_symbol={"new": new},
-                    rows=sum(one.stored for one in own if one.symbol not in failures),
+                    rows=sum(one.stored for one in own),
                     first_ts=first and first.replace(tzinfo=UTC),
                     last_ts=last and last.replace(tzinfo=UTC),
                     version=versions.get(partition.key),
@@ -257,7 +265,7 @@ class Featurize(Work):
         for key, symbol, ts in found.iter_rows():
             why = f"{symbol}: the candle at {ts:%Y-%m-%d %H:%M}Z has a price that is no number; delete it, and backfill its partition"
             told[key.isoformat()] = (*told.get(key.isoformat(), ()), why)
-        return [replace(one, failures=one.failures + told.get(one.partition.key, ())) for one in outcomes]
+        return [replace(one, faults=one.faults + told.get(one.partition.key, ())) for one in outcomes]
 
     def _counts(self, states: pl.DataFrame) -> dict[str, tuple[SymbolCounts, ...]]:
         table = states.group_by(partition_key(self._cadence), "symbol").agg(
@@ -269,22 +277,24 @@ class Featurize(Work):
             counts[key.isoformat()] = (*counts.get(key.isoformat(), ()), own)
         return counts
 
-    def _failures(self, counts: Sequence[SymbolCounts], failures: Mapping[str, str]) -> tuple[str, ...]:
-        if any(own.missing for own in counts) and not any(own.stored for own in counts):
-            return (f"candles_{self._timeframe} has nothing here yet to make features of; backfill it first",)
-        return tuple(failures[own.symbol] for own in counts if own.symbol in failures and own.stored)
-
 
 def partitions_reached(profile: Profile, timeframe: Timeframe, now: datetime) -> int:
     """How many partitions before a partition its features read, of a symbol that trades in every bar: one at the least."""
     reach = reach_of(features_of(profile.features, timeframe))
-    calendar = calendar_of(profile)
+    last = max(now, profile.window(now).end).astimezone(UTC).date()
+    return _partitions_of_bars(profile.calendar, timeframe, profile.partitions.of(timeframe), reach, last)
+
+
+@lru_cache(maxsize=256)
+def _partitions_of_bars(calendar_name: str, timeframe: Timeframe, cadence: Cadence, bars: int, last: date) -> int:
+    """How many partitions so many bars span at most, about a day; kept, because it is asked for every minute."""
+    calendar = load_calendar(calendar_name)
     # Long enough for a market that is open for an eighth of the time.
-    span = timedelta(days=400) + 8 * reach * timeframe.duration
-    last = min(max(now, profile.window(now).end), calendar.known.end)
-    window = Window(max(calendar.known.start, last - span), last)
-    parts = calendar.bars(timeframe, window).select(partition_key(profile.partitions.of(timeframe)))["part"]
+    span = timedelta(days=400) + 8 * bars * timeframe.duration
+    end = min(midnight(last) + timedelta(days=1), calendar.known.end)
+    window = Window(max(calendar.known.start, end - span), end)
+    parts = calendar.bars(timeframe, window).select(partition_key(cadence))["part"]
     part = parts.rle_id().to_numpy()
     firsts = np.flatnonzero(np.diff(part, prepend=-1))
-    firsts = firsts[firsts >= reach]
-    return max(1, int((part[firsts] - part[firsts - reach]).max())) if len(firsts) else max(1, len(set(part)))
+    firsts = firsts[firsts >= bars]
+    return max(1, int((part[firsts] - part[firsts - bars]).max())) if len(firsts) else max(1, len(set(part)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from market_assets.enrich.align import align, common_grid, neutral_shares
+from market_assets.enrich.behind import Input
 from market_assets.enrich.grid import Grid
 from market_assets.enrich.work import Work
 from market_assets.fill.judge import count_frame, partition_key
@@ -49,7 +50,7 @@ class Returns(Work):
         trigger: How it came about: manual, backfill, update, repair, automation.
     """
 
-    kind = "returns"
+    kind = family = "returns"
 
     def __init__(
         self,
@@ -68,7 +69,7 @@ class Returns(Work):
         self._members = members
         self._intersection = intersection
         self._neutral_limit = neutral_limit
-        self._now = clock()
+        self._now = now = clock()
         self._alone = len(members) == 1 and members[0].name == name
         self._cadence = members[0].partitions.of(timeframe) if self._alone else markets_cadence(timeframe)
         start = min(one.window(self._now).start for one in members)
@@ -79,6 +80,11 @@ class Returns(Work):
             timeframe,
             [one for one in self._whole if one.window.intersect(window)],
             symbols=[self._id(member, symbol) for member in members for symbol in member.symbols],
+            inputs=[
+                Input(member.name, timeframe, member.partitions.of(timeframe), self._reach_of(member))
+                for member in members
+            ],
+            now=now,
             run_id=run_id,
             trigger=trigger,
         )
@@ -128,6 +134,11 @@ class Returns(Work):
             trigger=trigger,
         )
 
+    def _reach_of(self, member: Profile) -> int:
+        """How many partitions of a member's candles may lie between a partition's first return and the close before it."""
+        days = not self._alone and self._cadence is Cadence.DAY
+        return REACH_DAYS if days and member.partitions.intraday is Cadence.DAY else 1
+
     def _partitions(self, timeframe: Timeframe, window: Window) -> list[Partition]:
         if self._alone:
             (member,) = self._members
@@ -142,6 +153,13 @@ class Returns(Work):
         for member in self._members:
             prepare(transaction, member)
         transaction.create_returns(self._name, self._timeframe)
+
+    def bars(self, window: Window) -> pl.DataFrame:
+        """See `Work.bars`."""
+        opens = [
+            calendar_of(member).bars(self._timeframe, window).select("ts", "closes_at") for member in self._members
+        ]
+        return pl.concat(opens).unique()
 
     def size(self, partition: Partition) -> int:
         """See `Work.size`."""
@@ -209,9 +227,8 @@ class Returns(Work):
         renewed = {key.isoformat(): count for key, count in changed.group_by(part).len().iter_rows()}
         shares = {str(key): neutral_shares(rows).to_dicts() for (key,), rows in returns.group_by(part)}
         counts = {key: _counts(rows) for key, rows in shares.items()}
-        label = f"returns_{self._timeframe}"
-        transaction.put_judged(self._name, label, count_frame(counts), self._now, changed=renewed)
-        versions = transaction.versions(self._name, label, list(counts))
+        transaction.put_judged(self._name, self.label, count_frame(counts), self._now, changed=renewed)
+        versions = transaction.versions(self._name, self.label, list(counts))
         outcomes = []
         for partition in batch:
             key = partition.key

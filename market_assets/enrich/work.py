@@ -7,18 +7,23 @@ from collections import deque
 from contextlib import closing
 from typing import TYPE_CHECKING, ClassVar
 
+import polars as pl
+
+from market_assets.enrich.behind import Versions, behind, made_of
 from market_assets.fill.job import Job
 from market_assets.market_time.partitions import hull
+from market_assets.market_time.timeframes import literal
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Collection, Generator, Mapping, Sequence
+    from datetime import datetime
 
-    import polars as pl
-
+    from market_assets.enrich.behind import Input
     from market_assets.fill.outcome import PartitionOutcome
     from market_assets.market_time.partitions import Partition
     from market_assets.market_time.timeframes import Timeframe, Window
-    from market_assets.store import Store, Transaction
+    from market_assets.quality.verdicts import SymbolCounts
+    from market_assets.store import Snapshot, Store, Transaction
 
 
 class Work(ABC):
@@ -30,15 +35,19 @@ class Work(ABC):
         timeframe: The timeframe that is made.
         partitions: What is to be made.
         symbols: Of which symbols.
+        inputs: The candles that it is made of.
+        now: The present instant.
         run_id: Names the caller's run in `ops.jobs`.
         trigger: How it came about: manual, backfill, update, repair, automation.
 
     Attributes:
         kind: What the job is called in `ops.jobs`.
+        family: What the dataset's name begins with: candles, features, returns.
         batch_bars: Bars of all symbols that one transaction reads at the most.
     """
 
     kind: ClassVar[str]
+    family: ClassVar[str]
     batch_bars: ClassVar[int] = 200_000
 
     def __init__(
@@ -49,10 +58,14 @@ class Work(ABC):
         partitions: list[Partition],
         *,
         symbols: Sequence[str],
+        inputs: Sequence[Input],
+        now: datetime,
         run_id: str | None,
         trigger: str,
     ) -> None:
         self._store = store
+        self.inputs = inputs
+        self._now = now
         self._name = name
         self._timeframe = timeframe
         self._symbols = list(symbols)
@@ -65,6 +78,48 @@ class Work(ABC):
         with closing(self.batches()) as batches:
             for batch in batches:
                 yield from batch
+
+    @property
+    def owner(self) -> str:
+        """Whose dataset it is: a profile's, or that of the matrix across profiles."""
+        return self._name
+
+    @property
+    def dataset(self) -> str:
+        """The dataset's name in the store and in Dagster: candles_1h, features_1h."""
+        return f"{self.family}_{self._timeframe}"
+
+    @property
+    def label(self) -> str:
+        """What `ops.partitions` calls the dataset: candles by their timeframe alone."""
+        return str(self._timeframe) if self.family == "candles" else self.dataset
+
+    def made_from(self, names: Collection[tuple[str, str]]) -> bool:
+        """Whether it is made of one of some candles, each a profile and a timeframe."""
+        return any((source.profile, source.timeframe) in names for source in self.inputs)
+
+    def behind(self, view: Snapshot) -> list[Partition]:
+        """Those of its partitions that are to be made, or made again, because of what they are made of."""
+        since = self.partitions[0].key if self.partitions else ""
+        return behind(
+            self.partitions,
+            view.standing(self._name, self.label, since),
+            self._versions(view),
+            closed_since=self._closed_since,
+            now=self._now,
+        )
+
+    def _versions(self, view: Snapshot) -> list[Versions]:
+        return [Versions(source, view.standing(source.profile, source.timeframe)) for source in self.inputs]
+
+    def _closed_since(self, partition: Partition, instant: datetime | None) -> bool:
+        if instant is None and partition.window.end <= self._now:
+            return True
+        bars = self.bars(partition.window)
+        closed = bars.filter(pl.col("closes_at") <= literal(self._now))
+        if instant is not None:
+            closed = closed.filter(pl.col("closes_at") > literal(instant))
+        return not closed.is_empty()
 
     @property
     def audit(self) -> Mapping[str, object]:
@@ -106,12 +161,18 @@ class Work(ABC):
             window = hull(batch)
             with self._store.writing(f"{self.kind} {about} {window}") as transaction:
                 outcomes = self.make(transaction, batch, window, job)
+                versions = made_of(batch, self._versions(transaction))
+                transaction.put_made_of(self._name, self.label, versions)
                 job.count(outcomes, transaction)
             yield outcomes
 
     @abstractmethod
     def prepare(self, transaction: Transaction) -> None:
         """Make ready for the first batch: tables, and what is known of the series."""
+
+    @abstractmethod
+    def bars(self, window: Window) -> pl.DataFrame:
+        """The bars that it has in a window by the calendar, also those to come: ts, closes_at."""
 
     @abstractmethod
     def size(self, partition: Partition) -> int:
@@ -135,3 +196,15 @@ def missing_before(judged: pl.DataFrame, outcomes: Sequence[PartitionOutcome]) -
         one.partition.key: {own.symbol: known.get((one.partition.key, own.symbol), own.expected) for own in one.counts}
         for one in outcomes
     }
+
+
+def nothing_yet(counts: Sequence[SymbolCounts], source: str) -> tuple[str, ...]:
+    """Why a partition that is made of another table's rows does not count as filled: it has none.
+
+    Args:
+        counts: What each symbol has in it.
+        source: The table that it is made of, such as candles_1m.
+    """
+    if any(own.stored for own in counts) or not any(own.missing for own in counts):
+        return ()
+    return (f"{source} has nothing here yet to make it of; backfill it first",)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _SERIES = ("profile", "symbol", "timeframe")
 _NUMBERS = (
     "partitions", "partitions_done", "partitions_failed", "repaired", "missing_before", "missing_after", "abandoned",
-    "gaps_before", "gaps_after", "symbols_not_shown",
+    "gaps_before", "gaps_after", "symbols_not_shown", "partitions_with_faults",
 )  # fmt: skip
 _SPAN = ("started_at", "ended_at")
 _ROWS = ("new", "revised", "rejected")
@@ -144,6 +144,7 @@ def _record(job: Mapping[str, Any]) -> dict[str, Any]:
             **detail,
             **{name: detail.get(name, 0) for name in _NUMBERS},
             "failures": detail.get("failures", {}),
+            "faults": detail.get("faults", {}),
             "rows": {name: detail.get("rows", {}).get(name, 0) for name in _ROWS},
             "by_symbol": {
                 symbol: {name: own.get(name, 0) for name in BY_SYMBOL}

@@ -6,25 +6,26 @@ import asyncio
 import logging
 import threading
 from collections import defaultdict
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from itertools import pairwise
+from heapq import heappop, heappush
+from itertools import count, pairwise
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
 
 import numpy as np
 import polars as pl
 
-from market_assets.errors import MarketAssetsError, SourceError
+from market_assets.errors import MarketAssetsError, SourceError, printable
 from market_assets.fill.genesis import most_requests, next_page, page_before, pages_of
 from market_assets.market_time.gaps import plan_requests, runs
 from market_assets.market_time.timeframes import TS, Timeframe, Window, from_micros, literal
 from market_assets.quality.clean import CANDLE, REJECT_SCHEMA, Reason, clean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
     from concurrent.futures import Future
     from datetime import datetime
 
@@ -41,8 +42,16 @@ _NO_CANDLES = pl.DataFrame(
 )
 
 _TRIPPED_AFTER = 3
-"""A source that fails so often in a row is not asked again in the same fill: it is down, and each try costs minutes.
-Neither is it asked again for a symbol of which it has refused so many windows in a row."""
+"""A source that fails so often in a row, and not for one symbol alone, is not asked again in the same fill: it is
+down, and each try costs minutes. Neither is it asked again for a symbol of which so many windows in a row have
+failed, or were refused."""
+
+
+_FIRST = -1
+"""The rank of what is asked before any page."""
+
+_EXCERPT = 200
+"""Letters of a strange error that are shown."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +116,11 @@ class Answer:
             self.unasked = False
 
     @property
+    def newest(self) -> datetime | None:
+        """The open of the newest bar that may be stored; None without one."""
+        return max((from_micros(int(rows["ts"].to_physical().max())) for _, rows in self.candles), default=None)  # type: ignore[arg-type]  # rows are there
+
+    @property
     def conclusive(self) -> bool:
         """Every source that can speak for the page has answered."""
         return bool(self.spoken) and not self.errors and not self.spared
@@ -133,6 +147,46 @@ class Answer:
             return ["no source reaches this far"]
         refused = [f"{sum(map(len, self.rejects)):,} of the rows were refused"] if self.rejects else []
         return [f"{' and '.join(names)} answered without it", *refused]
+
+
+class _Gate:
+    """Lets so many requests to a source go at once; the next one is that of the page which comes first, not which waits longest.
+
+    Whoever waits for it may have waited for other things before, such as a symbol's files; in the order of arrival
+    one symbol would get all of its pages before another gets its first.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._free = size
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._arrivals = count()
+
+    @asynccontextmanager
+    async def turn(self, rank: int) -> AsyncIterator[None]:
+        """Wait for a turn; the lowest rank of those that wait is next."""
+        if self._free:
+            self._free -= 1
+        else:
+            granted = asyncio.get_running_loop().create_future()
+            heappush(self._waiting, (rank, next(self._arrivals), granted))
+            try:
+                await granted
+            except asyncio.CancelledError:
+                if not granted.cancelled():
+                    self._pass_on()
+                raise
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        while self._waiting:
+            *_, granted = heappop(self._waiting)
+            if not granted.done():
+                granted.set_result(None)
+                return
+        self._free += 1
 
 
 class _LateError(SourceError):
@@ -177,13 +231,15 @@ class Fetcher:
         self._calendar = calendar
         self._now = now
         self._budget = budget
-        self._failures: dict[tuple[str, bool], list[SourceError]] = defaultdict(list)
+        self._failures: dict[tuple[str, bool], list[tuple[str, SourceError]]] = defaultdict(list)
+        self._strikes: dict[tuple[str, str, bool], list[SourceError]] = defaultdict(list)
         self._rebuffs: dict[tuple[str, str], int] = defaultdict(int)
         self._refusals: dict[tuple[str, str], SourceError] = {}
         self._reaches: dict[tuple[str, str], asyncio.Task[Window | None]] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="market-assets-fetch", daemon=True)
         self._exit = AsyncExitStack()
+        self._ranks = count()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __enter__(self) -> Self:
@@ -204,7 +260,7 @@ class Fetcher:
     def submit(self, pages: Sequence[Page]) -> SimpleQueue[Answer | BaseException]:
         """Start asking for pages in their order; each answer is put on the queue as soon as it is complete.
 
-        A fault of this program, in contrast to one of a source, is put on the queue too.
+        A fault of this program costs the page that met it. What is to end the program is put on the queue too.
         """
         answers: SimpleQueue[Answer | BaseException] = SimpleQueue()
         self._loop.call_soon_threadsafe(self._start, pages, answers)
@@ -229,7 +285,7 @@ class Fetcher:
 
     async def _open(self) -> None:
         self._deadline = None if self._budget is None else self._loop.time() + self._budget
-        self._gates = {source.name: asyncio.Semaphore(source.concurrency) for source in self._sources.values()}
+        self._gates = {source.name: _Gate(source.concurrency) for source in self._sources.values()}
         for source in self._sources.values():
             await self._exit.enter_async_context(source)
 
@@ -241,20 +297,25 @@ class Fetcher:
         await self._exit.aclose()
 
     def _start(self, pages: Sequence[Page], answers: SimpleQueue[Answer | BaseException]) -> None:
-        async def run(page: Page) -> None:
+        async def run(page: Page, rank: int) -> None:
             try:
-                answers.put(await self._ask(page))
+                answers.put(await self._ask(page, rank))
             except asyncio.CancelledError:
                 raise
+            except Exception as error:  # noqa: BLE001 - it is told, and the other pages go on
+                answer = Answer(page)
+                about = f"{page.symbol} {self._timeframe} {page.window}"
+                answer.note(_stumble(about, "what the sources gave", error))
+                answers.put(answer)
             except BaseException as error:  # noqa: BLE001 - handed to the thread that waits, which raises it
                 answers.put(error)
 
         for page in pages:
-            task = self._loop.create_task(run(page))
+            task = self._loop.create_task(run(page, next(self._ranks)))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _ask(self, page: Page) -> Answer:
+    async def _ask(self, page: Page, rank: int) -> Answer:
         answer = Answer(page)
         remaining = page.wanted
         for number, reference in enumerate(page.sources):
@@ -270,8 +331,9 @@ class Fetcher:
                 if window is None:
                     continue
                 try:
-                    frame = await self._fetch(source, reference.symbol, window)
-                    remaining = self._take(answer, reference, window, frame, remaining, fallback=number > 0)
+                    frame = await self._fetch(source, reference.symbol, window, rank)
+                    with self._naming(source, reference.symbol, f"{window}"):
+                        remaining = self._take(answer, reference, window, frame, remaining, fallback=number > 0)
                 except SourceError as error:
                     answer.note(error)
                     break
@@ -281,6 +343,20 @@ class Fetcher:
             if remaining.is_empty():
                 break
         return answer
+
+    @contextmanager
+    def _naming(self, source: Source, symbol: str, what: str) -> Iterator[None]:
+        """Make what an odd answer breaks a failure of this one question, by name."""
+        try:
+            yield
+        except MarketAssetsError:
+            raise
+        except TimeoutError:
+            # That of the budget, or a source's own: whoever has set the time knows.
+            raise
+        except Exception as error:
+            about = f"source {source.name}: {symbol} {self._timeframe} {what}"
+            raise _stumble(about, "the answer", error) from error
 
     def _windows(self, remaining: pl.Series, source: Source) -> list[Window]:
         return plan_requests(remaining, self._timeframe, source.traits.page_size)
@@ -360,9 +436,9 @@ class Fetcher:
             return remaining.clear()
         return remaining.filter(pl.Series(~np.isin(absent, came, assume_unique=True)))
 
-    async def _fetch(self, source: Source, symbol: str, window: Window) -> pl.DataFrame:
+    async def _fetch(self, source: Source, symbol: str, window: Window, rank: int = _FIRST) -> pl.DataFrame:
         request = partial(source.fetch, symbol, self._timeframe, window.start, window.end)
-        return await self._request(source, symbol, f"{window}", request)
+        return await self._request(source, symbol, f"{window}", request, rank=rank)
 
     async def _request(
         self,
@@ -371,6 +447,7 @@ class Fetcher:
         what: str,
         request: Callable[[], Coroutine[object, object, T]],
         *,
+        rank: int = _FIRST,
         probe: bool = False,
     ) -> T:
         """Send a request in its turn, unless it is already clear that nothing would come of it.
@@ -380,37 +457,43 @@ class Fetcher:
             symbol: The source's own name for the symbol.
             what: What is asked for, in words.
             request: Sends it.
+            rank: Its place among those that wait for the source.
             probe: It asks for nothing but the symbol's first bar, so that a refusal is one of the symbol.
         """
         about = f"source {source.name}: {symbol} {self._timeframe} {what}"
         key, failures = (source.name, symbol), self._failures[source.name, probe]
-        async with self._gates[source.name]:
+        strikes = self._strikes[source.name, symbol, probe]
+        async with self._gates[source.name].turn(rank):
             if key in self._refusals:
                 raise self._refusals[key]
-            if len(failures) >= _TRIPPED_AFTER:
-                raise SourceError(
-                    f"source {source.name}: failed {_TRIPPED_AFTER} times in a row and was not asked again in this fill; "
-                    f"run it again once this is mended: {failures[-1]}"
-                )
+            if len(failures) >= _TRIPPED_AFTER and len({name for name, _ in failures}) > 1:
+                raise _tripped(f"source {source.name}", failures[-1][1])
+            if len(strikes) >= _TRIPPED_AFTER:
+                raise _tripped(f"source {source.name}: {symbol}", strikes[-1])
             if self._deadline is not None and self._loop.time() >= self._deadline:
                 raise _UnaskedError(self._late(about))
             try:
                 async with asyncio.timeout_at(self._deadline) as budget:
-                    answer = await request()
+                    with self._naming(source, symbol, what):
+                        answer = await request()
             except TimeoutError as error:
                 if budget.expired():
                     raise _LateError(self._late(about)) from error
-                failures.append(SourceError(f"{about}: no answer in the time that the source allows itself"))
-                raise failures[-1] from error
+                late = SourceError(f"{about}: no answer in the time that the source allows itself")
+                failures.append((symbol, late))
+                strikes.append(late)
+                raise late from error
             except SourceError as error:
                 if not error.permanent:
-                    failures.append(error)
+                    failures.append((symbol, error))
+                    strikes.append(error)
                     raise
                 self._rebuffs[key] += 1
                 if probe or self._rebuffs[key] >= _TRIPPED_AFTER:
                     self._refusals[key] = error
                 raise
             failures.clear()
+            strikes.clear()
             self._rebuffs[key] = 0
             return answer
 
@@ -426,7 +509,8 @@ class Fetcher:
             look = asyncio.to_thread(self._spoken_for, source, reference.symbol)
             self._reaches[key] = self._loop.create_task(look)
         try:
-            return await self._reaches[key]
+            with self._naming(source, reference.symbol, "how far it reaches"):
+                return await self._reaches[key]
         except SourceError as error:
             self._refusals[key] = error
             raise
@@ -434,16 +518,16 @@ class Fetcher:
     def _spoken_for(self, source: Source, symbol: str) -> Window | None:
         """The stretch that a source can speak for: of one that serves its latest bars alone, these."""
         reach = source.answers_for(symbol, self._timeframe)
-        count = source.traits.latest_only
-        if count is None:
+        newest = source.traits.latest_only
+        if newest is None:
             return reach
         # In six times as long, weeks apart, any market has had so many bars.
-        around = timedelta(days=7) + 6 * count * self._timeframe.duration
+        around = timedelta(days=7) + 6 * newest * self._timeframe.duration
         bars = self._calendar.bars(
             self._timeframe, Window(max(self._now - around, self._calendar.known.start), self._now)
         )
         # The bar that is still open is one of them.
-        closed = bars.filter(pl.col("closes_at") <= literal(self._now))["ts"].tail(max(0, count - 1))
+        closed = bars.filter(pl.col("closes_at") <= literal(self._now))["ts"].tail(max(0, newest - 1))
         if closed.is_empty():
             return Window(self._now, self._now)
         latest = Window(_instant(closed), self._now)
@@ -519,6 +603,20 @@ class Fetcher:
     async def _first(self, source: Source, reference: SourceSymbol) -> datetime | None:
         request = partial(source.earliest, reference.symbol, self._timeframe)
         return await self._request(source, reference.symbol, "first bar", request, probe=True)
+
+
+def _tripped(whom: str, last: SourceError) -> SourceError:
+    return SourceError(
+        f"{whom}: failed {_TRIPPED_AFTER} times in a row and was not asked again in this fill; "
+        f"run it again once this is mended: {last}"
+    )
+
+
+def _stumble(about: str, what: str, error: Exception) -> SourceError:
+    """What to say, and to log with its trace, where an answer breaks what reads it."""
+    words = printable(" ".join(str(error).split())[:_EXCERPT])
+    log.warning("%s: %s cannot be used (%s)", about, what, type(error).__name__, exc_info=error)
+    return SourceError(f"{about}: {what} cannot be used ({type(error).__name__}: {words}); the trace is in the log")
 
 
 def _instant(opens: pl.Series) -> datetime:

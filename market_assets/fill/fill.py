@@ -126,6 +126,7 @@ class Fill:
         self._run_id = run_id
         self._trigger = trigger
         self._job: Job | None = None
+        self._newest: datetime | None = None
         self._calendar: SessionCalendar = calendar_of(profile)
         self.partitions = partitions_of(profile, timeframe, self._asked, window)
         if newest_first:
@@ -400,6 +401,7 @@ class Fill:
                 if isinstance(answer, BaseException):
                     raise_fault(answer)
                 answered.append(answer)
+                self._newest = max(filter(None, (self._newest, answer.newest)), default=None)
                 outstanding -= 1
                 for partition in chunk.partitions:
                     if answer.page.window.intersect(partition.window):
@@ -426,7 +428,7 @@ class Fill:
         window = hull(batch)
         answers = [answer for answer in answered if answer.page.window.intersect(window)]
         with self._store.writing(f"filling {self._profile.name} {self._timeframe} {window}") as transaction:
-            outcomes = judge.commit(transaction, batch, answers)
+            outcomes = judge.commit(transaction, batch, answers, newest=self._newest)
             job.count(outcomes, transaction)
         return outcomes
 

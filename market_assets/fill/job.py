@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _FAILURES = 50
 """How many failed partitions a job's record names; it always says how many there were."""
 
+_FAULTS = 10
+"""How many faults a job's record names of a partition."""
+
 _SYMBOLS = 200
 """Of how many symbols a job's record tells apart, those with the most missing first; it always says how many more there are."""
 
@@ -92,6 +95,7 @@ class Job:
         self._rows = dict.fromkeys(TALLIED, 0)
         self._by_symbol: dict[str, dict[str, int]] = {}
         self._failures: dict[str, Sequence[str]] = {}
+        self._faults: dict[str, Sequence[str]] = {}
         self._gaps_before = self._gaps_after = 0
         self.missing_before: dict[str, dict[str, int]] = {}
 
@@ -137,6 +141,8 @@ class Job:
                     self._of(symbol)[name] += bars
             if outcome.failures:
                 self._failures[outcome.partition.key] = outcome.failures
+            if outcome.faults:
+                self._faults[outcome.partition.key] = outcome.faults
         self._update(transaction)
 
     def _of(self, symbol: str) -> dict[str, int]:
@@ -167,6 +173,8 @@ class Job:
             "partitions_done": self._done,
             "partitions_failed": len(self._failures),
             "failures": dict(list(self._failures.items())[:_FAILURES]),
+            "partitions_with_faults": len(self._faults),
+            "faults": {key: faults[:_FAULTS] for key, faults in list(self._faults.items())[:_FAILURES]},
             "rows": {name: self._rows[name] for name in ("new", "revised", "rejected")},
             "repaired": self._rows["repaired"],
             "missing_before": total["missing_before"],

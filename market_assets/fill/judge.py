@@ -16,12 +16,14 @@ from market_assets.fill.series import Series, bars_of
 from market_assets.market_time.partitions import Cadence, Partition, hull
 from market_assets.market_time.timeframes import TS, Timeframe, Window, literal
 from market_assets.quality.clean import CANDLE, FAULTS, price_faults
+from market_assets.quality.colour import names_of, shortfall
 from market_assets.quality.evidence import (
     ASKED_SCHEMA,
     EXPLAINED,
     MISSING,
     State,
     advance,
+    believable,
     classify,
     repaired,
     to_ledger,
@@ -58,6 +60,11 @@ _COVERAGE_SCHEMA = pl.Schema(
         "omits_quiet": pl.Boolean(),
     }
 )
+_TICK = timedelta(microseconds=1)
+
+_NEVER_ASKED = (pl.col("status") == State.OPEN) & (pl.col("attempts") + pl.col("failures") == 0)
+"""Whether no source was ever asked for a row of the ledger."""
+
 _AROUND = timedelta(days=7)
 """How far to look for the neighbours of a partition: further than any market stays closed."""
 
@@ -115,12 +122,25 @@ class Judge:
         states = classify(
             bars_of(self._calendar, timeframe, outer, self._series, self._now),
             view.stored(profile, timeframe, symbols, outer),
-            coverage=view.coverage(profile, timeframe, symbols, outer),
-            ledger=view.gaps(profile, timeframe, symbols=symbols, window=window),
+            coverage=believable(view.coverage(profile, timeframe, symbols, outer), self._now, "answered_at"),
+            ledger=self._ledger(view, window),
             timeframe=timeframe,
             rules=self._rules,
         )
         return states.filter(window.holds()) if self._quiet else states
+
+    def _ledger(self, view: Snapshot, window: Window) -> pl.DataFrame:
+        """The absences that were seen before in a window, without those that only a clock which was ahead has seen."""
+        gaps = view.gaps(self._profile.name, self._timeframe, symbols=self._symbols, window=window)
+        return believable(gaps, self._now, "first_seen", "asked_at", "confirmed_at")
+
+    def _silent_until(self, newest: datetime | None) -> datetime:
+        """How far the word of a source counts that leaves quiet bars out.
+
+        Bars after the newest one may be quiet, or the clock is ahead, which shows within the quiet limit.
+        """
+        passed = self._now - self._rules.quiet_limit
+        return passed if newest is None else max(passed, newest + self._timeframe.duration)
 
     def missing(self, states: pl.DataFrame) -> dict[str, dict[str, int]]:
         """How many classified bars nothing explains, by partition and symbol."""
@@ -128,7 +148,12 @@ class Judge:
         return missing
 
     def commit(
-        self, transaction: Transaction, partitions: Sequence[Partition], answers: Sequence[Answer]
+        self,
+        transaction: Transaction,
+        partitions: Sequence[Partition],
+        answers: Sequence[Answer],
+        *,
+        newest: datetime | None = None,
     ) -> list[PartitionOutcome]:
         """Store what the answers hold of some neighbouring partitions, and judge each of these.
 
@@ -136,13 +161,15 @@ class Judge:
             transaction: Everything is written here, or nothing.
             partitions: Neighbours in time; every page that touches them is answered.
             answers: All answers that touch the partitions; what lies outside of these is not stored.
+            newest: The newest bar's open that any answer of this fill has held so far.
         """
         profile, timeframe, symbols = self._profile.name, self._timeframe, self._symbols
         window = hull(partitions)
         incoming = self._in_preference(transaction, window, candles_of(answers).filter(window.holds()))
         merged = transaction.merge(profile, timeframe, symbols, window, incoming)
         self._move_genesis(transaction, merged)
-        transaction.put_coverage(profile, timeframe, _coverage(answers, window))
+        newest = max(filter(None, (newest, transaction.newest_bar(profile, timeframe, window))), default=None)
+        transaction.put_coverage(profile, timeframe, _coverage(answers, window, self._silent_until(newest)))
         ledger = gaps = transaction.gaps(profile, timeframe, symbols=symbols, window=window)
         mended: dict[str, dict[str, int]] = {}
         if not ledger.is_empty():
@@ -162,8 +189,8 @@ class Judge:
             states = self.classified(transaction, window)
             remembered = advance(
                 states,
-                ledger=ledger,
-                asked=_asked(answers, transaction.symbols_answered(profile, timeframe)),
+                ledger=self._ledger(transaction, window),
+                asked=_asked(answers, transaction.symbols_answered(profile, timeframe), newest),
                 refused=rejects.filter(pl.col("reason").is_in(FAULTS)),
                 now=self._now,
                 rules=self._rules,
@@ -199,7 +226,7 @@ class Judge:
                 PartitionOutcome(
                     partition,
                     counts=own,
-                    failures=tuple(self._failures(own, partition, answers)),
+                    failures=tuple(self._failures(own, partition, answers, gaps_of.get(key))),
                     verdicts=(
                         continuity(
                             own,
@@ -368,24 +395,41 @@ class Judge:
         ]
         return genesis(heads)
 
-    def _failures(self, counts: Sequence[SymbolCounts], partition: Partition, answers: Sequence[Answer]) -> list[str]:
-        """Why a partition does not count as filled: an error on bars that are still absent, or an answer without a bar.
+    def _failures(
+        self,
+        counts: Sequence[SymbolCounts],
+        partition: Partition,
+        answers: Sequence[Answer],
+        gaps: pl.DataFrame | None,
+    ) -> list[str]:
+        """Why a partition does not count as filled as a whole, and what its sources say of it.
 
-        Of a refetch that nobody answered, too: nobody knows whether what is stored has been revised.
+        A symbol that a refetch asked for in vain counts as one that has nothing: nobody knows whether
+        what is stored of it has been revised.
         """
-        lacking = {own.symbol: own for own in counts if own.missing}
-        failures: dict[str, None] = {}
+        lacking = {own.symbol for own in counts if own.missing}
+        errors: dict[str, None] = {}
+        unheard: set[str] = set()
+        awaited = set() if gaps is None else set(gaps.filter(_NEVER_ASKED)["symbol"])
         for answer in answers:
             page = answer.page
-            in_vain = page.symbol in lacking or (self._refetch and not answer.spoken)
-            if answer.errors and in_vain and page.window.intersect(partition.window):
-                failures |= dict.fromkeys(answer.errors)
-        failures |= dict.fromkeys(
-            f"{own.symbol}: not one of {own.expected:,} expected bars is stored, and nothing explains why"
-            for own in lacking.values()
-            if own.missing == own.expected
-        )
-        return list(failures)
+            in_vain = self._refetch and not answer.spoken
+            if not answer.errors or not page.window.intersect(partition.window):
+                continue
+            if page.symbol in lacking or in_vain:
+                errors |= dict.fromkeys(answer.errors)
+                awaited |= {page.symbol} if answer.failed or answer.late else set()
+                unheard |= {page.symbol} if in_vain else set()
+
+        heard = [
+            SymbolCounts(own.symbol, own.expected, 0, 0, own.expected) if own.symbol in unheard else own
+            for own in counts
+        ]
+        limit = self._profile.checks.failed_above
+        why = shortfall(counts, limit=limit, awaited=awaited)
+        if not why and shortfall(heard, limit=limit, awaited=awaited):
+            why = f"nobody answered when bars were asked for again ({names_of(sorted(unheard))})"
+        return [why, *errors] if why else []
 
     def _tally(self, rows: pl.DataFrame, *columns: str) -> list[dict[str, dict[str, int]]]:
         """How many rows there are by partition and by a column's value: one such tally for each column."""
@@ -409,8 +453,14 @@ def _older(rows: pl.DataFrame, genesis: Mapping[str, datetime]) -> pl.DataFrame:
     return rows.join(firsts, on="symbol").filter(pl.col("ts") < pl.col("genesis")).drop("genesis")
 
 
-def _coverage(answers: Sequence[Answer], window: Window) -> pl.DataFrame:
-    """What the answers cover of the window, neighbouring pages of one source and symbol as one stretch."""
+def _coverage(answers: Sequence[Answer], window: Window, silent_until: datetime) -> pl.DataFrame:
+    """What the answers cover of the window, neighbouring pages of one source and symbol as one stretch.
+
+    Args:
+        answers: What the sources gave.
+        window: What is judged.
+        silent_until: How far the word of a source counts that leaves quiet bars out.
+    """
     covered = pl.DataFrame(
         [
             (symbol, source, start.replace(tzinfo=None), end.replace(tzinfo=None), bars, omits)
@@ -434,15 +484,21 @@ def _coverage(answers: Sequence[Answer], window: Window) -> pl.DataFrame:
     return (
         joined.with_columns(
             start_ts=pl.max_horizontal("start_ts", literal(window.start)),
-            end_ts=pl.min_horizontal("end_ts", literal(window.end)),
+            end_ts=pl.min_horizontal(
+                "end_ts",
+                literal(window.end),
+                pl.when("omits_quiet").then(literal(silent_until)),
+            ),
         )
         .filter(pl.col("start_ts") < pl.col("end_ts"))
         .select(_COVERAGE_SCHEMA.keys())
     )
 
 
-def _asked(answers: Sequence[Answer], known: Collection[str]) -> pl.DataFrame:
+def _asked(answers: Sequence[Answer], known: Collection[str], newest: datetime | None) -> pl.DataFrame:
     """What was asked for; where no source reaches, the asking concludes nothing.
+
+    Neither does an answer about bars after the newest one that anybody has given: that is where a source ends, or a clock is ahead.
 
     Neither does an empty answer for a symbol that is not known: some vendors have one for what they have never heard of. One that
     is known and refused all the same is a matter of keys and addresses, and may be answered for another time.
@@ -454,18 +510,28 @@ def _asked(answers: Sequence[Answer], known: Collection[str]) -> pl.DataFrame:
             continue
         is_known = symbol in known
         failed = answer.failed or (is_known and bool(answer.errors))
-        rows += [
-            (
-                symbol,
-                *(edge.replace(tzinfo=None) for edge in (part.start, part.end)),
-                quiet is not None and answer.conclusive and is_known,
-                bool(quiet),
-                failed or (quiet is None and not answer.errors),
-                answer.reason(spoken=quiet is not None),
-            )
-            for part, quiet in answer.parts()
-        ]
+        for part, quiet in answer.parts():
+            spoken = quiet is not None
+            rows += [
+                (
+                    symbol,
+                    *(edge.replace(tzinfo=None) for edge in (stretch.start, stretch.end)),
+                    spoken and answer.conclusive and is_known and not beyond,
+                    bool(quiet),
+                    failed or (not spoken and not answer.errors) or (spoken and beyond and is_known),
+                    answer.reason(spoken=spoken) + ("; it has no newer bar" if spoken and beyond else ""),
+                )
+                for stretch, beyond in _cut_at(part, newest)
+            ]
     return pl.DataFrame(rows, schema=ASKED_SCHEMA, orient="row")
+
+
+def _cut_at(window: Window, newest: datetime | None) -> list[tuple[Window, bool]]:
+    """A window in two: up to the newest bar, and beyond it."""
+    edge = window.start if newest is None else newest + _TICK
+    parts = [(window.intersect(Window(min(window.start, edge), edge)), False)]
+    parts += [(window.intersect(Window(edge, max(window.end, edge))), True)]
+    return [(part, beyond) for part, beyond in parts if part is not None and not part.empty]
 
 
 def evidence_of(states: pl.DataFrame, cadence: Cadence) -> dict[tuple[str, str], str]:

@@ -74,6 +74,16 @@ def listed_gaps(
     return pl.concat(found).sort("last_ts", "profile", "symbol", descending=[True, False, False])
 
 
+def bare_profiles(store: Store, profiles: Sequence[Profile]) -> list[str]:
+    """The names of those profiles of which no partition was ever judged: what they lack is in no ledger."""
+    with store.reading("looking for what was filled") as view:
+        return [
+            profile.name
+            for profile in profiles
+            if not any(view.partitions(profile.name, timeframe) for timeframe in profile.timeframes.fetch)
+        ]
+
+
 def whole_gaps(
     rows: pl.DataFrame, profile: Profile, timeframe: Timeframe, *, alike: Sequence[str] = _ALIKE
 ) -> pl.DataFrame:

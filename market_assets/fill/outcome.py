@@ -19,9 +19,10 @@ class PartitionOutcome:
 
     Attributes:
         partition: Which one.
-        failures: Why it does not count as filled, a sentence a cause: a source's error on bars that are still absent or in
-            a refetch that nobody answered, or a symbol of which not one expected bar is stored or explained. Empty where
-            it is filled.
+        failures: Why it does not count as filled as a whole (`quality.colour`), and the words of the
+            sources that did not answer. Empty where it is filled, though a symbol may lack bars.
+        faults: What went wrong with a part of it and leaves the rest as it is: a feature that could
+            not be made, a candle that has no numbers. A sentence each.
         counts: What each symbol has.
         verdicts: The judgement, `agreement` too where the partition was compared; empty for derived candles, which are as good as
             their input.
@@ -40,6 +41,7 @@ class PartitionOutcome:
     partition: Partition
     counts: tuple[SymbolCounts, ...]
     failures: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     new: int = 0
     revised: int = 0

@@ -110,6 +110,7 @@ def _pages_of(symbol: str, gaps: pl.DataFrame, bar: int, page_size: int) -> Iter
 class Trouble(StrEnum):
     """Why a partition is looked at."""
 
+    LOST = "was filled, and candles of it are gone"
     ABSENT = "never filled"
     FAILED = "failed"
     FAULTY = "a check failed"
@@ -192,7 +193,8 @@ def plan_repairs(
         page_sizes: How many bars one request for a symbol may span.
         evidence: When an absence counts as explained.
         budget: What may be spent.
-        oldest_absent: Partitions before this that were never filled are left to a backfill.
+        oldest_absent: Partitions before this that were never filled are left to a backfill; what was there once is had again
+            whatever its age.
         now: The present instant.
     """
     ledger = _Ledger.of(gaps.with_columns(due_at=due_at(evidence, budget, now)), now)
@@ -248,7 +250,9 @@ class _Ledger:
 
     @classmethod
     def of(cls, dated: pl.DataFrame, now: datetime) -> _Ledger:
-        opened = dated.filter(pl.col("status") == State.OPEN)
+        # What a clock that was ahead has given up is as good as never asked for.
+        future = (pl.col("asked_at") > literal(now)).fill_null(value=False)
+        opened = dated.filter((pl.col("status") == State.OPEN) | future)
         due = opened.filter(pl.col("due_at").fill_null(literal(now)) <= literal(now))
         later = opened.group_by("partition").agg(pl.min("due_at"))
         return cls(
@@ -266,10 +270,12 @@ def _pause_of(
     tried = before is not None and before.at <= now
     wait = wait_after(before.count, budget) if before is not None else timedelta()
     again = before.at + wait if before is not None and tried else now
-    if key in ledger.due or (key in ledger.rests and trouble is not Trouble.UNFINISHED):
+    # Of these the ledger does not know all that is absent.
+    partly = trouble in {Trouble.UNFINISHED, Trouble.LOST}
+    if key in ledger.due or (key in ledger.rests and not partly):
         due = again if key in ledger.due else max(again, ledger.rests[key])
         return (Pause.BACKOFF, due) if due > now else (None, None)
-    if key in ledger.abandoned and trouble is not Trouble.UNFINISHED:
+    if key in ledger.abandoned and not partly:
         return Pause.ABANDONED, None
     if before is not None and tried and before.count >= budget.max_attempts:
         # Whatever keeps its runs from so much as a word, it may be mended one day.

@@ -353,6 +353,8 @@ class _Teller:
                 else "gives every bar, also those without a trade"
             )
             gave = f"{row['bars']:,} bars" if row["bars"] else "not one bar, which proves nothing"
+            if (first := row["answered_from"]) is not None:
+                gave = f"{gave}, in several answers since {_utc(_aware(first))}"
             events.append(
                 Event(_aware(row["answered_at"]), f"{row['source']} answered for {stretch} with {gave}; it {omits}")
             )

@@ -6,7 +6,17 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import AwareDatetime, BaseModel, ByteSize, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ByteSize,
+    ConfigDict,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from market_assets.market_time.timeframes import to_micros
 from market_assets.practice.simulate import noise, seeded
@@ -53,6 +63,11 @@ class Fault(BaseModel):
         seconds: Of delay, drip and off_grid.
         rows: Of a short page.
         size: Of a huge body.
+        heals_after: So many seconds after a bar's open it is as it should be: what comes late, or is revised later. Of requests
+            only those for bars younger than that are struck.
+        cycle: It comes again each so many seconds: of bars by their opens, of requests by the vendor's clock.
+        phase: So many seconds after the beginning of its cycle it begins.
+        lasts: So many seconds of its cycle it strikes.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -73,6 +88,18 @@ class Fault(BaseModel):
     seconds: NonNegativeFloat = 1
     rows: NonNegativeInt = 1
     size: ByteSize = ByteSize(100_000_000)
+    heals_after: PositiveFloat | None = None
+    cycle: PositiveInt | None = None
+    phase: NonNegativeInt = 0
+    lasts: PositiveInt = 60
+
+    @model_validator(mode="after")
+    def _fits_its_cycle(self) -> Fault:
+        if self.cycle is not None and self.phase + self.lasts > self.cycle:
+            raise ValueError(
+                f"phase {self.phase} and lasts {self.lasts} reach beyond the cycle of {self.cycle} seconds"
+            )
+        return self
 
     @property
     def strikes_bars(self) -> bool:
@@ -102,7 +129,8 @@ class Faults:
             if fault.strikes_bars or not self._concerns(fault, symbol):
                 continue
             start, end = _bounds(fault)
-            if last < start or first >= end:
+            now = to_micros(self._clock()) // 1000
+            if last < max(start, _healed(fault, now)) or first >= end or not _in_cycle(fault, np.array([now]))[0]:
                 continue
             self._asked[place] += 1
             if self._asked[place] % fault.every == 0 and self._may(fault, place):
@@ -116,11 +144,12 @@ class Faults:
             if not fault.strikes_bars or not self._concerns(fault, symbol):
                 continue
             start, end = _bounds(fault)
-            struck = (opens >= start) & (opens < end)
+            healed = _healed(fault, to_micros(self._clock()) // 1000)
+            struck = (opens >= start) & (opens < end) & (opens > healed) & _in_cycle(fault, opens)
             block = opens // (timeframe.micros // 1000 * fault.bars) if fault.every > 1 else np.zeros_like(opens)
             if fault.every > 1:
                 struck &= noise(seeded(self._seed + place, symbol), block) < 2 / fault.every - 1
-            if fault.times is not None or fault.fault == "revision":
+            if fault.times is not None or (fault.fault == "revision" and fault.heals_after is None):
                 for one in np.unique(block[struck]):
                     if not self._may(fault, place, symbol, timeframe, int(one)):
                         struck &= block != one
@@ -134,7 +163,8 @@ class Faults:
 
     def _may(self, fault: Fault, *where: object) -> bool:
         """Count one strike, unless it was struck as often as it may be."""
-        times = 1 if fault.fault == "revision" and fault.times is None else fault.times
+        once = fault.fault == "revision" and fault.heals_after is None
+        times = 1 if once and fault.times is None else fault.times
         if times is not None and self._struck[where] >= times:
             return False
         self._struck[where] += 1
@@ -153,6 +183,19 @@ def _bounds(fault: Fault) -> tuple[float, float]:
         -np.inf if fault.start is None else to_micros(fault.start) // 1000,
         np.inf if fault.end is None else to_micros(fault.end) // 1000,
     )
+
+
+def _healed(fault: Fault, now: int) -> float:
+    """The last millisecond whose bars are as they should be again, because enough time has passed since."""
+    return -np.inf if fault.heals_after is None else now - fault.heals_after * 1000
+
+
+def _in_cycle(fault: Fault, instants: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of some milliseconds lie where the fault strikes in its cycle; all of them where it has none."""
+    if fault.cycle is None:
+        return np.ones_like(instants, bool)
+    within = instants % (fault.cycle * 1000)
+    return (within >= fault.phase * 1000) & (within < (fault.phase + fault.lasts) * 1000)
 
 
 def _prices(row: Row, change: Callable[[str], str | None]) -> list[Row]:

@@ -18,7 +18,7 @@ import socket
 import threading
 from collections import deque
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from email.utils import format_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
@@ -31,6 +31,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from market_assets.market_time.clock import present
 from market_assets.market_time.timeframes import Timeframe, to_micros
 from market_assets.practice.book import Book, Market
 from market_assets.practice.faults import Fault, Faults, spoil
@@ -38,6 +39,7 @@ from market_assets.practice.formats import BINANCE, FORMATS, Format
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
+    from datetime import datetime
     from types import TracebackType
 
     from starlette.requests import Request
@@ -87,7 +89,7 @@ class Vendor:
             has for them; status and faults.
     """
 
-    def __init__(self, market: Market, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, market: Market, clock: Callable[[], datetime] = present) -> None:
         self.log: deque[dict[str, Any]] = deque(maxlen=_LOG_LENGTH)
         self._market = market
         self._clock = clock
@@ -226,7 +228,7 @@ class PracticeVendor:
     def __init__(
         self,
         market: Market,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = present,
         *,
         host: str = "127.0.0.1",
         port: int = 0,

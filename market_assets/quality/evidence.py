@@ -6,6 +6,7 @@ for, sorted by symbol and ts.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,21 @@ ASKED_SCHEMA = pl.Schema(
 """What was asked in this fill: disjoint stretches a symbol. `conclusive`: every source that can speak for the stretch
 has answered; `quiet`: a source that leaves quiet bars out was the last to answer; `failed`: a source could not speak for it,
 so that the same question may get an answer another time; `reason`: its words."""
+
+
+_CLOCKS_DIFFER = timedelta(minutes=1)
+"""By so much the clock of another machine, or a present instant that leaves bars time to settle, may be behind."""
+
+
+def is_believable(stamp: datetime, now: datetime) -> bool:
+    """Whether an instant that something was noted at can have been; a clock that was ahead notes instants of the future."""
+    return stamp <= now + _CLOCKS_DIFFER
+
+
+def believable(rows: pl.DataFrame, now: datetime, *stamps: str) -> pl.DataFrame:
+    """The rows whose stamps (TS) are not of the future: the others were noted by a clock that was ahead, and count as never noted."""
+    latest = literal(now + _CLOCKS_DIFFER)
+    return rows.filter(pl.all_horizontal((pl.col(stamp) <= latest).fill_null(value=True) for stamp in stamps))
 
 
 def classify(
@@ -158,7 +174,15 @@ def advance(
     at = literal(now)
     absent = states.filter(pl.col("state").is_in([State.OPEN, State.OUTAGE, State.ABANDONED, State.NO_TRADE]))
     memory = as_stretches(
-        ledger, "status", "attempts", "failures", "confirmations", "confirmed_at", "first_seen", "asked_at", "reason"
+        ledger,
+        "status",
+        "attempts",
+        "failures",
+        "confirmations",
+        "confirmed_at",
+        "first_seen",
+        "asked_at",
+        "reason",
     )
     absent = within(absent, memory)
     # A quiet bar that was never in the ledger is explained by coverage alone.
@@ -167,7 +191,7 @@ def advance(
     unfit = refused.select("symbol", "ts", refused=pl.lit(value=True)).unique()
     absent = absent.join(unfit, on=["symbol", "ts"], how="left", maintain_order="left")
     was_asked = pl.col("conclusive").is_not_null() & (pl.col("state") == State.OPEN)
-    # A stamp of the future is one of a clock that was wrong.
+    # A stamp that lies a little ahead is one of another clock.
     since = at - pl.col("confirmed_at")
     far_enough = pl.col("confirmed_at").is_null() | (since >= rules.apart) | (since < pl.duration(seconds=0))
     counts = was_asked & pl.col("conclusive") & far_enough & pl.col("refused").is_null()

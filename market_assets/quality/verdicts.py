@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 SAMPLE = 20
 """How many rows a table in a verdict has at the most; the verdict says how many there were."""
 
+_NAMED = 3
+"""Of how many symbols without a bar a sentence says why."""
+
 
 @dataclass(frozen=True)
 class SymbolCounts:
@@ -35,6 +38,11 @@ class SymbolCounts:
     def completeness(self) -> float:
         """The share of the expected bars that are stored or explained, 0 to 1."""
         return 1.0 if self.expected == 0 else 1 - self.missing / self.expected
+
+    @property
+    def has_nothing(self) -> bool:
+        """Whether bars are missing and not one is stored or explained but by a halted market."""
+        return self.missing > 0 and self.missing + self.halted == self.expected
 
 
 @dataclass(frozen=True)
@@ -114,7 +122,7 @@ def continuity(
         counts: Every symbol's bars in the partition.
         gaps: The partition's rows of the gap ledger, explained ones too.
         now: The present instant; a gap's priority falls with its age.
-        severities: How bad an open gap of each priority is.
+        severities: How bad an open gap of each priority is; a symbol that has nothing is an error.
         bar: The timeframe's length, to tell when a gap ends.
     """
     expected, stored = sum(c.expected for c in counts), sum(c.stored for c in counts)
@@ -132,8 +140,11 @@ def continuity(
         facts["abandoned"] = abandoned
     opened = sorted((g for g in gaps if g.status == "open"), key=lambda g: g.last, reverse=True)
     ranks = [priority(now - (gap.last + bar)) for gap in opened]
-    severity = Severity.ERROR if any(severities[rank] is Severity.ERROR for rank in ranks) else Severity.WARN
     worst = sorted((c for c in counts if c.missing), key=lambda c: (-c.missing, c.symbol))
+    empty = [c for c in worst if c.has_nothing]
+    severe = bool(empty) or any(severities[rank] is Severity.ERROR for rank in ranks)
+    severity = Severity.ERROR if severe else Severity.WARN
+    reasons = _reasons(gaps)
     given_up = sorted((g for g in gaps if g.status == "abandoned"), key=lambda g: g.last, reverse=True)
     tables: dict[str, list[dict[str, Any]]] = {}
     if given_up:
@@ -150,6 +161,7 @@ def continuity(
                 "missing": c.missing,
                 "expected": c.expected,
                 "completeness": share(c.expected - c.missing, c.expected),
+                "why": reasons.get(c.symbol, ""),
             }
             for c in worst[:SAMPLE]
         ]
@@ -165,7 +177,24 @@ def continuity(
             }
             for gap, rank in list(zip(opened, ranks, strict=True))[:SAMPLE]
         ]
-    return Verdict("continuity", missing == 0, severity, _continuity_sentence(facts, worst, opened), facts, tables)
+    if empty:
+        facts["symbols_with_nothing"] = len(empty)
+    sentence = _continuity_sentence(facts, worst, opened) + _nothing_of(empty, reasons)
+    return Verdict("continuity", missing == 0, severity, sentence, facts, tables)
+
+
+def _reasons(gaps: Sequence[Gap]) -> dict[str, str]:
+    """Why bars of each symbol are missing, in the words of its longest gap."""
+    missing = [gap for gap in gaps if gap.status in {"open", "abandoned"}]
+    return {gap.symbol: gap.reason for gap in sorted(missing, key=lambda gap: gap.bars)}
+
+
+def _nothing_of(empty: Sequence[SymbolCounts], reasons: Mapping[str, str]) -> str:
+    """The symbols that have nothing, each with the words of its sources."""
+    named = [f"{c.symbol}: {reasons.get(c.symbol, 'not asked yet')}" for c in empty[:_NAMED]]
+    if len(empty) > _NAMED:
+        named.append(f"and {len(empty) - _NAMED:,} more")
+    return f" Nothing at all of {'; '.join(named)}." if named else ""
 
 
 def _continuity_sentence(

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat
 
+from market_assets.market_time.clock import present
 from market_assets.market_time.timeframes import Timeframe, Window
 from market_assets.sources.base import CONSOLIDATED, SourceSettings, Traits
 from market_assets.sources.http import HeaderSecret, HttpSettings, RateText, WebAddress
-from market_assets.sources.keyed import STOCK_DAYS, Answer, KeyedSource, Request, dates_in, text_of, utc_now
+from market_assets.sources.keyed import STOCK_DAYS, Answer, KeyedSource, Request, dates_in, text_of
 from market_assets.sources.rest import candles, refusal
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class AlpacaSource(KeyedSource):
         *,
         base: Path,
         kind: str,
-        clock: Callable[[], datetime] = utc_now,
+        clock: Callable[[], datetime] = present,
     ) -> None:
         super().__init__(
             name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -13,10 +14,9 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from market_assets.errors import SourceError
-from market_assets.market_time.timeframes import TS
+from market_assets.market_time.timeframes import TS, to_micros
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from pathlib import Path
     from types import TracebackType
 
@@ -234,15 +234,20 @@ def traits_of(source_type: type[Source], settings: SourceSettings) -> Traits | N
     return traits if isinstance(traits, Traits) else None
 
 
+_FIRST_MICROS = to_micros(datetime(1, 1, 1, tzinfo=UTC))
+_LAST_MICROS = to_micros(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
+
+
 def epoch_to_us(stamps: pl.Expr) -> pl.Expr:
     """Turn counts since 1970 of unknown unit into TS: seconds, milliseconds, microseconds or nanoseconds, each by its size.
 
     Vendors change the unit in mid-series (Binance's spot archives are in microseconds since 2025), so each value is judged by
-    itself. Right for seconds up to the year 5138 and for finer units from March 1973 on.
+    itself. Right for seconds up to the year 5138 and for finer units from March 1973 on. What is no time of the years 1 to 9999, or
+    no number of 64 bits, is null.
     """
-    count = stamps.cast(pl.Int64)
+    count = stamps.cast(pl.Int64, strict=False)
     size = count.abs()
-    return (
+    micros = (
         pl.when(size < 10**11)
         .then(count * 1_000_000)
         .when(size < 10**14)
@@ -250,5 +255,6 @@ def epoch_to_us(stamps: pl.Expr) -> pl.Expr:
         .when(size < 10**17)
         .then(count)
         .otherwise(count // 1_000)
-        .cast(TS)
     )
+    # The smallest number of 64 bits has no absolute value.
+    return pl.when(size >= 0, micros.is_between(_FIRST_MICROS, _LAST_MICROS)).then(micros).cast(TS)

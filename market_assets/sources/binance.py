@@ -13,7 +13,7 @@ from pydantic import model_validator
 from market_assets.market_time.timeframes import TS, Timeframe
 from market_assets.sources.base import CANDLE_SCHEMA, SourceSettings, Traits, epoch_to_us
 from market_assets.sources.http import HttpSettings, RateText, WebAddress
-from market_assets.sources.rest import PagedSource, candles, first_open, millis, refusal
+from market_assets.sources.rest import PagedSource, bounded, candles, first_open, millis, refusal
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -181,7 +181,7 @@ def parse_klines(body: bytes) -> pl.DataFrame:
         SourceError: The body is no list of rows: an error in words (permanent by its code), HTML, JSON that was cut off.
     """
     try:
-        rows = _decode(body)
+        rows = _decode(bounded(body))
     except (msgspec.MsgspecError, RecursionError):
         # An odd cell, an odd row, or an error in words: read slowly, to say what it is.
         return candles(body, _rows, _PLACES)

@@ -22,12 +22,12 @@ import polars as pl
 from pydantic import ByteSize, Field, PositiveFloat, model_validator
 
 from market_assets.errors import SourceError
+from market_assets.market_time.clock import present
 from market_assets.market_time.gaps import missing, plan_requests
 from market_assets.market_time.timeframes import TS, Timeframe, Window, midnight
 from market_assets.sources.base import CANDLE_SCHEMA, SourceSettings, Traits, epoch_to_us
 from market_assets.sources.binance import BinanceSettings, BinanceSource, Market, venue_name
 from market_assets.sources.http import CAREFUL, HttpClient, HttpSettings, RateText, WebAddress, excerpt, limit_name
-from market_assets.sources.keyed import utc_now
 from market_assets.universe import home
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class BinanceArchiveSource:
         *,
         base: Path,
         kind: str,
-        clock: Callable[[], datetime] = utc_now,
+        clock: Callable[[], datetime] = present,
     ) -> None:
         self.name = name
         self.concurrency = settings.concurrency

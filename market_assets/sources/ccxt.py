@@ -17,10 +17,10 @@ import polars as pl
 from pydantic import AfterValidator, NonNegativeFloat, PositiveInt
 
 from market_assets.errors import SourceError
+from market_assets.market_time.clock import present
 from market_assets.market_time.timeframes import Timeframe, Window, from_micros, literal, to_micros
 from market_assets.sources.base import SourceSettings, Traits
 from market_assets.sources.http import CAREFUL, HeaderSecret, RateText, WebAddress, excerpt
-from market_assets.sources.keyed import utc_now
 from market_assets.sources.library import LibraryClient, LibrarySettings, words
 from market_assets.sources.rest import PagedSource, candles, millis
 
@@ -108,7 +108,7 @@ class CcxtSource(PagedSource):
         *,
         base: Path,
         kind: str,
-        clock: Callable[[], datetime] = utc_now,
+        clock: Callable[[], datetime] = present,
     ) -> None:
         super().__init__(name, settings, base=base, kind=kind)
         self._http = LibraryClient(name, settings, self.usage, base=base, send=self._send, explain=self._explain)

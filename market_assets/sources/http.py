@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import re
+import zlib
 from base64 import b64encode, urlsafe_b64encode
 from hashlib import sha256
 from operator import itemgetter
@@ -33,9 +34,9 @@ from pydantic import (
     model_validator,
 )
 
-from market_assets.errors import SourceError
+from market_assets.errors import SourceError, printable
 from market_assets.sources.base import SourceSettings, Usage
-from market_assets.sources.limit import CAREFUL, Limit, RateText
+from market_assets.sources.limit import CAREFUL, LONGEST_HOLD, Limit, RateText
 from market_assets.sources.shared_limit import LimitsUrl, SharedLimit
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ __all__ = [
 ]  # fmt: skip
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 # httpx writes every URL with its query at INFO, where a key may stand; who wants it can still set the logger's level.
 if logging.getLogger("httpx").level == logging.NOTSET:
@@ -61,6 +63,7 @@ _TELLING = 4
 
 _WORDS = ("msg", "message", "errorMessage", "error")  # under which vendors say what was wrong
 _ERROR_BODY = 64 * 1024
+_ENCODINGS = frozenset({"gzip", "x-gzip", "deflate"})
 
 
 def _web_address(text: str) -> str:
@@ -238,7 +241,7 @@ class HttpClient:
         url = httpx.URL(settings.base_url)
         self._client = httpx.AsyncClient(
             base_url=url,
-            headers={"user-agent": "market-assets"}
+            headers={"user-agent": "market-assets", "accept-encoding": "gzip, deflate"}
             | {name: secret.get_secret_value() for name, secret in settings.headers.items()},
             timeout=httpx.Timeout(settings.timeout, pool=None),
             limits=httpx.Limits(max_connections=settings.concurrency),
@@ -323,7 +326,7 @@ class HttpClient:
                     raise await self._refusal(response)
                 body = await self._read(response)
             self.usage.bytes += len(body)
-            return parse(body)
+            return self._parsed(body, parse)
         # What these say can hold the key that the vendor repeats, and a traceback would tell all causes: they go no further.
         except SourceError as error:
             raise FailureError(
@@ -339,6 +342,17 @@ class HttpClient:
             # What is left is a fault on our side, and its text can hold the request.
             raise FailureError(f"the request could not be sent ({type(error).__name__})", permanent=True) from None
 
+    def _parsed(self, body: bytes, parse: Callable[[bytes], T]) -> T:
+        """Read an answer; one that makes the reader stumble costs this answer, and no others."""
+        try:
+            return parse(body)
+        except SourceError:
+            raise
+        except Exception as error:
+            words = self.blot(excerpt(str(error).encode("utf-8", "replace")))
+            log.debug("source %s: an answer could not be read", self.name, exc_info=True)
+            raise SourceError(f"the answer cannot be read ({type(error).__name__}: {words})") from None
+
     async def _refusal(self, response: httpx.Response) -> FailureError:
         status = response.status_code
         if response.is_redirect:
@@ -350,35 +364,45 @@ class HttpClient:
         waits = self._retry_after(response)
         if waits is None:
             waits = self._holds.get(status)
-        message = self.blot(excerpt(await self._read(response, keep=_ERROR_BODY)))
+        try:
+            message = self.blot(excerpt(await self._read(response, keep=_ERROR_BODY)))
+        except FailureError:
+            message = ""  # packed in a way that is not read: the status says enough
         reason = f"HTTP {status}: {message}" if message else f"HTTP {status}"
         if status in _RETRIED or status in self._holds or (status == _BANNED and waits is not None):
             return FailureError(reason, retry_after=waits)
         return FailureError(reason, permanent=True)
 
     async def _read(self, response: httpx.Response, *, keep: int | None = None) -> bytes:
-        """Take the body while it comes; stop at `keep` bytes, or refuse what exceeds max_body."""
+        """Take the body while it comes; stop at `keep` bytes, or refuse what exceeds max_body.
+
+        httpx would unpack as many encodings as an answer names, each chunk to whatever size it has.
+        """
         limit = self._settings.max_body
         declared = response.headers.get("content-length", "")
-        if keep is None and declared.isdecimal() and int(declared) > limit:
-            raise FailureError(f"a body of {declared} bytes is more than max_body ({limit})", permanent=True)
-        chunks: list[bytes] = []
-        size = 0
-        async for chunk in response.aiter_bytes():
-            chunks.append(chunk)
-            size += len(chunk)
-            if keep is not None and size >= keep:
-                break
-            if size > limit:
+        if keep is None and declared.isdecimal() and int(declared[:20]) > limit:
+            raise FailureError(f"a body of {declared[:20]} bytes is more than max_body ({limit})", permanent=True)
+        unpacked = _Unpacker(response.headers.get("content-encoding", ""), limit if keep is None else keep)
+        body = bytearray()
+        arrived = 0
+        async for chunk in response.aiter_raw():
+            arrived += len(chunk)
+            body += unpacked(chunk)
+            if keep is not None and max(arrived, len(body)) >= keep:
+                return bytes(body[:keep])
+            if max(arrived, len(body)) > limit:
                 raise FailureError(f"the body is more than max_body ({limit} bytes)", permanent=True)
-        return b"".join(chunks)
+        if keep is None and not unpacked.whole:
+            raise FailureError("broken connection: the compressed body was cut off")
+        return bytes(body)
 
     def _retry_after(self, response: httpx.Response) -> float | None:
         text = response.headers.get("retry-after", "")
         try:
-            return Retry().parse_retry_after(text) if text else None
-        except ValueError:
+            seconds = Retry().parse_retry_after(text) if text else None
+        except Exception:  # noqa: BLE001 - what a date that cannot be makes of the reader is no matter
             return None
+        return None if seconds is None else min(seconds, LONGEST_HOLD)
 
     async def _turn(self, deadline: float, weight: int, about: str) -> float:
         """Wait until a request may be sent; gives the deadline, later by the time in the queue of the rate limit.
@@ -418,14 +442,56 @@ class HttpClient:
         return text
 
 
+class _Unpacker:
+    """Unpacks the chunks of a body, of one encoding at most, and no further than a little over a limit.
+
+    Args:
+        encoding: The Content-Encoding header.
+        limit: Bytes of the whole body.
+    """
+
+    def __init__(self, encoding: str, limit: int) -> None:
+        words = [word.strip() for word in encoding.lower().split(",")]
+        packed = [word for word in words if word not in {"", "identity"}]
+        if len(packed) > 1 or not _ENCODINGS.issuperset(packed):
+            shown = excerpt(encoding.encode("utf-8", "replace"))
+            raise FailureError(f"the body is packed as {shown!r}; gzip or deflate is read, one at a time")
+        self._left = limit + 1
+        self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32) if packed else None
+        # Some say deflate and mean it without the header of zlib.
+        self._may_be_bare = packed == ["deflate"]
+        self._begun = False
+
+    def __call__(self, chunk: bytes) -> bytes:
+        """Give what a chunk holds, as far as the limit allows."""
+        if self._inflate is None or not chunk:
+            return chunk
+        try:
+            data = self._inflate.decompress(chunk, max(1, self._left))
+        except zlib.error as error:
+            if self._begun or not self._may_be_bare:
+                raise FailureError(f"broken connection: the compressed body is damaged: {error}") from None
+            self._begun = True
+            self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+            return self(chunk)
+        self._begun = True
+        self._left -= len(data)
+        return data
+
+    @property
+    def whole(self) -> bool:
+        """Whether the end of what was packed has come."""
+        return self._inflate is None or not self._begun or self._inflate.eof
+
+
 def excerpt(body: bytes) -> str:
     """Find the vendor's own words in a body, at most 200 characters on one line: code and message of an error, else the start."""
-    text = body.decode("utf-8", "replace")
+    text = body[:_ERROR_BODY].decode("utf-8", "replace")
     try:
         answer = json.loads(text)
     except (ValueError, RecursionError):
         answer = None
     if isinstance(answer, dict) and (words := next((answer[key] for key in _WORDS if answer.get(key)), None)):
         text = f"{answer.get('code', '')} {words}"
-    text = " ".join(text[: 8 * _EXCERPT].split())
+    text = printable(" ".join(text[: 8 * _EXCERPT].split()))
     return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}..."

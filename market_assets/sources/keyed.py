@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from market_assets.errors import SourceError
+from market_assets.market_time.clock import present
 from market_assets.market_time.timeframes import TS, Timeframe, Window, from_micros, midnight, to_micros
 from market_assets.sources.base import CANDLE_SCHEMA
 from market_assets.sources.rest import PagedSource
@@ -36,11 +37,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_CLOSURE = timedelta(days=7)
 """Further than any market stays closed."""
 _NEW_YORK = ZoneInfo("America/New_York")
-
-
-def utc_now() -> datetime:
-    """The present instant."""
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
@@ -150,7 +146,7 @@ class KeyedSource(PagedSource):
         days: Days,
         delay: timedelta = timedelta(),
         history: timedelta | None = None,
-        clock: Callable[[], datetime] = utc_now,
+        clock: Callable[[], datetime] = present,
     ) -> None:
         signed = settings.model_copy(update={"headers": {**settings.headers, **headers}})
         super().__init__(name, signed, base=base, kind=kind)

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, quote
 from pydantic import Field, NonNegativeFloat, PositiveInt, SecretStr
 
 from market_assets.errors import SourceError
+from market_assets.market_time.clock import present
 from market_assets.market_time.timeframes import Timeframe, Window
 from market_assets.sources.actions import tidy
 from market_assets.sources.base import CONSOLIDATED, SourceSettings, Traits
@@ -22,7 +23,6 @@ from market_assets.sources.keyed import (
     Request,
     dates_in,
     text_of,
-    utc_now,
 )
 from market_assets.sources.polygon_actions import actions_of
 from market_assets.sources.rest import candles, millis, refusal
@@ -102,7 +102,7 @@ class PolygonSource(KeyedSource):
         *,
         base: Path,
         kind: str,
-        clock: Callable[[], datetime] = utc_now,
+        clock: Callable[[], datetime] = present,
     ) -> None:
         super().__init__(
             name,

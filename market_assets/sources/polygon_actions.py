@@ -15,7 +15,7 @@ from market_assets.errors import SourceError
 from market_assets.sources.actions import ACTION_SCHEMA, ActionKind
 from market_assets.sources.http import excerpt
 from market_assets.sources.keyed import text_of
-from market_assets.sources.rest import refusal
+from market_assets.sources.rest import bounded, refusal
 from market_assets.yaml_file import listed
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _reading(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
 
 def _decoded(body: bytes) -> dict[str, Any]:
     try:
-        answer = msgspec.json.decode(body)
+        answer = msgspec.json.decode(bounded(body))
     except msgspec.MsgspecError as error:
         raise SourceError(f"the answer is not JSON, or was cut off: {excerpt(body)!r}") from error
     if answer["status"] != "OK":

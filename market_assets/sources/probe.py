@@ -154,6 +154,13 @@ def users_of(universe: Universe, source: str) -> list[str]:
     ]
 
 
+def profile_for(universe: Universe, source: str, symbol: str) -> str | None:
+    """The profile that is meant where none is named: the first that asks the source for the symbol, or else uses it."""
+    users = users_of(universe, source)
+    named = (name for name in users if symbol in universe.profiles[name].symbols)
+    return next(named, next(iter(users), None))
+
+
 def kind_for(universe: Universe, source: str, profile: str | None = None) -> str:
     """The kind that a source is built for, in lower case: a profile's, by default that of the first that uses it."""
     named = profile or next(iter(users_of(universe, source)), None)

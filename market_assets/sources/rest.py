@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+_TIMES = 4
+_MOST_ROWS = 10_000
+"""So many rows, and so many times a page's, may come for one window: some vendors always give a full page, whatever is asked for."""
+
+_MOST_VALUES = 2_000_000
+"""Values in one answer: the largest page of all vendors has a fifth of them, and decoded each takes some fifty bytes."""
+
 _MOST_PAGES = 100
 """Requests for one window, which one page could hold: a server that gives a row at a time is not followed for ever."""
 
@@ -88,6 +95,7 @@ class PagedSource(ABC):
         window = Window(start, end)
         at, stop = window.micros
         pages: list[pl.DataFrame] = []
+        rows, most = 0, _MOST_ROWS + _TIMES * self.traits.page_size
         while at < stop:
             rest = Window.of_micros(at, stop)
             if len(pages) == _MOST_PAGES:
@@ -95,6 +103,12 @@ class PagedSource(ABC):
                     f"source {self.name}: {symbol} {timeframe} {rest} is still to come after {_MOST_PAGES} pages"
                 )
             page = await self.page(symbol, timeframe, rest)
+            rows += len(page)
+            if rows > most:
+                raise SourceError(
+                    f"source {self.name}: {symbol} {timeframe} {window}: {rows:,} rows came, and a page has "
+                    f"{self.traits.page_size:,}: nobody asked for so many"
+                )
             opens = _opens(page)
             # What a further page holds beyond what it was asked for was given by the page before.
             pages.append(page.filter(rest.holds()) if pages or self.exceeds else page)
@@ -201,7 +215,20 @@ def candles(
     return frame.insert_column(0, _iso_times(times) if iso else _epoch_times(times))
 
 
+def bounded(body: bytes) -> bytes:
+    """Give a body of JSON back, unless its values would fill the memory.
+
+    Raises:
+        SourceError: There are more of them than in any page.
+    """
+    # Most bodies are shorter than so many values can be.
+    if len(body) > _MOST_VALUES and sum(map(body.count, (b",", b"[", b"{"))) > _MOST_VALUES:
+        raise SourceError(f"the answer has more than {_MOST_VALUES:,} values, and no page has so many", permanent=True)
+    return body
+
+
 def _decoded(body: bytes) -> Any:  # noqa: ANN401 - JSON
+    bounded(body)
     try:
         return msgspec.json.decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):

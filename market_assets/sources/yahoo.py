@@ -18,11 +18,12 @@ import polars as pl
 from pydantic import NonNegativeFloat, PositiveInt  # noqa: TC002 - pydantic reads the annotations of YahooSettings at runtime
 
 from market_assets.errors import SourceError
+from market_assets.market_time.clock import present
 from market_assets.market_time.timeframes import TS, Timeframe, Window, from_micros, midnight, to_micros
 from market_assets.sources.actions import tidy
 from market_assets.sources.base import CANDLE_SCHEMA, SourceSettings, Traits
 from market_assets.sources.http import RateText, WebAddress, excerpt
-from market_assets.sources.keyed import dates_in, utc_now
+from market_assets.sources.keyed import dates_in
 from market_assets.sources.library import LibraryClient, LibrarySettings, words
 from market_assets.sources.rest import PagedSource, candles, refusal, seconds
 from market_assets.sources.yahoo_actions import read_actions
@@ -117,7 +118,7 @@ class YahooSource(PagedSource):
         *,
         base: Path,
         kind: str,
-        clock: Callable[[], datetime] = utc_now,
+        clock: Callable[[], datetime] = present,
     ) -> None:
         super().__init__(name, settings, base=base, kind=kind)
         self._http = LibraryClient(name, settings, self.usage, base=base, send=self._send, explain=self._explain)

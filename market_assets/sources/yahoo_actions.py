@@ -12,7 +12,7 @@ import polars as pl
 from market_assets.errors import SourceError
 from market_assets.sources.actions import ACTION_SCHEMA, ActionKind
 from market_assets.sources.http import excerpt
-from market_assets.sources.rest import refusal
+from market_assets.sources.rest import bounded, refusal
 
 
 def read_actions(symbol: str, body: bytes) -> pl.DataFrame:
@@ -29,7 +29,7 @@ def read_actions(symbol: str, body: bytes) -> pl.DataFrame:
         SourceError: It holds an error in words, another symbol's actions, HTML, or JSON that was cut off.
     """
     try:
-        answer = msgspec.json.decode(body)["chart"]
+        answer = msgspec.json.decode(bounded(body))["chart"]
         if fault := answer["error"]:
             raise refusal(f"{fault['code']}: {fault['description']}", permanent=True)
         (result,) = answer["result"]

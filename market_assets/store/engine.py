@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from market_assets.store.signals import forget, watch
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -35,11 +37,13 @@ def open_file(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
     except duckdb.Error:
         connection.close()
         raise
+    watch(connection)
     return connection
 
 
 def close_file(path: Path, connection: duckdb.DuckDBPyConnection) -> None:
     """Let go of a file that was opened; what was not committed is rolled back."""
+    forget(connection)
     with suppress(duckdb.Error):
         connection.rollback()
     try:

@@ -108,7 +108,7 @@ class StoreLock:
                     if waited >= timeout:
                         raise StoreBusyError(
                             f"{purpose}: gave up after {waited:.0f} s, the store is held by {self.holder()}. "
-                            "Wait for it to end, or stop it, and run this again: what was committed is kept."
+                            "Wait for it to end, or stop it, and run this again: what was committed is kept.",
                         ) from None
                     if waited >= tell_at:
                         log.warning("%s: waiting for the store, held by %s", purpose, self.holder())

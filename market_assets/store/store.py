@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import time
+import uuid
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,11 +17,14 @@ import duckdb
 import polars as pl
 
 from market_assets.errors import StoreBusyError, StoreError
-from market_assets.market_time.timeframes import Timeframe
+from market_assets.market_time.timeframes import TS, Timeframe
 from market_assets.store.adjusted import ACTION_COLUMNS, action_table, create_action_table, create_adjusted
+from market_assets.store.compact import remove_draft, worth_compacting, write_compacted
+from market_assets.store.coverage import COVERAGE_COLUMNS, merge_coverage
 from market_assets.store.engine import close_file, open_file
 from market_assets.store.holders import Hindrance, Holders
 from market_assets.store.lock import TELL_AFTER, TELL_AGAIN, StoreLock
+from market_assets.store.prune import free_bytes, prune_ledgers, table_sizes
 from market_assets.store.published import Copy, Published, replace_by_copy
 from market_assets.store.schema import (
     CANDLE_COLUMNS,
@@ -44,6 +48,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from market_assets.market_time.timeframes import Window
+    from market_assets.store.prune import Pruned, TableSize
+    from market_assets.universe import RetentionSettings
 
 log = logging.getLogger("market_assets.store")
 
@@ -79,6 +85,21 @@ class Merged:
 
 
 @dataclass(frozen=True)
+class StoreMark:
+    """Which store a file is, and how far it has come.
+
+    Attributes:
+        store_id: Given at its making, and never to another store.
+        commits: How many commits have judged partitions since; a copy has those of its day.
+        committed_at: When the last of them was (UTC); None before the first.
+    """
+
+    store_id: str
+    commits: int
+    committed_at: datetime | None
+
+
+@dataclass(frozen=True)
 class ActionsMerged:
     """What became of the recorded corporate actions when sources had answered.
 
@@ -99,12 +120,19 @@ class Snapshot:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._db = connection
 
-    def _frame(self, sql: str, *parameters: object) -> pl.DataFrame:
+    def _frame(self, sql: str, *parameters: object, **named: object) -> pl.DataFrame:
         # Not `sql`: with parameters that makes Python values of all of a result first, forty times slower.
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Arrow output", category=UserWarning)  # duckdb 2 advises `sql`
-            found = pl.from_arrow(self._db.execute(sql, list(parameters)).to_arrow_table())
+            found = pl.from_arrow(self._db.execute(sql, named or list(parameters)).to_arrow_table())
         return found if isinstance(found, pl.DataFrame) else found.to_frame()
+
+    def mark(self) -> StoreMark:
+        """Which store this is, and how far it has come."""
+        ((store_id, commits, at),) = self._db.execute(
+            "SELECT store_id, commits, committed_at FROM ops.store"
+        ).fetchall()
+        return StoreMark(store_id, commits, at and at.replace(tzinfo=UTC))
 
     def put_alerts(self, alerts: pl.DataFrame) -> None:
         """Add alerts, or replace those of the same alert_id: all columns of `ops.alerts`."""
@@ -205,10 +233,10 @@ class Snapshot:
         )
 
     def coverage(self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window) -> pl.DataFrame:
-        """Which source has answered for which stretch that touches the window, and when."""
+        """Which source has answered for which stretch that touches the window, and when: COVERAGE_COLUMNS."""
         start, end = _bounds(window)
         return self._frame(
-            "SELECT symbol, source, start_ts, end_ts, bars, omits_quiet, answered_at FROM ops.coverage "
+            f"SELECT {', '.join(COVERAGE_COLUMNS)} FROM ops.coverage "
             "WHERE profile = ? AND timeframe = ? AND end_ts > ? AND start_ts < ? AND list_contains(?, symbol)",
             profile,
             timeframe,
@@ -264,6 +292,24 @@ class Snapshot:
         ).fetchall()
         return {symbol: ts.replace(tzinfo=UTC) for symbol, ts in rows}
 
+    def last_bars(
+        self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window
+    ) -> dict[str, datetime]:
+        """The open of the newest stored candle in a window, of each of some symbols that has one there."""
+        rows = self._db.execute(
+            f"SELECT symbol, max(ts) FROM {candle_table(profile, timeframe)} "
+            "WHERE ts >= ? AND ts < ? AND list_contains(?, symbol) GROUP BY symbol",
+            [*_bounds(window), list(symbols)],
+        ).fetchall()
+        return {symbol: ts.replace(tzinfo=UTC) for symbol, ts in rows}
+
+    def newest_bar(self, profile: str, timeframe: Timeframe, window: Window) -> datetime | None:
+        """The open of the newest stored candle of any symbol, None where it lies before a window."""
+        ((newest,),) = self._db.execute(
+            f"SELECT max(ts) FROM {candle_table(profile, timeframe)} WHERE ts >= ?", [_bounds(window)[0]]
+        ).fetchall()
+        return None if newest is None else newest.replace(tzinfo=UTC)
+
     def genesis(self, profile: str, timeframe: Timeframe) -> dict[str, datetime]:
         """The first bar's open of each symbol as a source has named it last."""
         rows = self._db.execute(
@@ -304,6 +350,95 @@ class Snapshot:
             "WHERE profile = ? AND timeframe = ? GROUP BY partition ORDER BY partition",
             profile,
             timeframe,
+        )
+
+    def standing(self, name: str, label: str, since: str = "") -> pl.DataFrame:
+        """How far each judged partition of a dataset is, oldest first.
+
+        Args:
+            name: The profile's name, or that of the matrix across profiles.
+            label: The candles' timeframe, or the name of what is made of them: `returns_1d`.
+            since: Only partitions with this key or a later one.
+
+        Returns:
+            partition, changed_at (its version), judged_at (until when it was judged),
+            reported_at (the version that Dagster was told of), made_of (the newest version of what it was made of),
+            stored (its bars, of all symbols).
+        """
+        return self._frame(
+            "SELECT partition, max(changed_at) AS changed_at, max(judged_at) AS judged_at, "
+            "max(reported_at) AS reported_at, max(made_of) AS made_of, "
+            "sum(stored)::BIGINT AS stored FROM ops.partitions "
+            "WHERE profile = ? AND timeframe = ? AND partition >= ? GROUP BY partition ORDER BY partition",
+            name,
+            label,
+            since,
+        )
+
+    def fingerprints(self, before: str | None = None) -> dict[tuple[str, str], str]:
+        """A text per dataset, by profile (or the matrix across profiles) and label: another as soon as a partition changes.
+
+        Args:
+            before: Only partitions whose key is less than this; all of them if not given.
+        """
+        rows = self._db.execute(
+            "SELECT profile, timeframe, max(changed_at)::VARCHAR || ' ' || count(*) FROM ops.partitions "
+            "WHERE changed_at IS NOT NULL AND (? IS NULL OR partition < ?) GROUP BY profile, timeframe",
+            [before, before],
+        ).fetchall()
+        return {(profile, label): text for profile, label, text in rows}
+
+    def partitions(self, profile: str, timeframe: str) -> set[str]:
+        """The keys of every partition that was ever judged: those of which something is known."""
+        rows = self._db.execute(
+            "SELECT DISTINCT partition FROM ops.partitions WHERE profile = ? AND timeframe = ?",
+            [profile, timeframe],
+        ).fetchall()
+        return {partition for (partition,) in rows}
+
+    def shrunk(
+        self,
+        profile: str,
+        timeframe: Timeframe,
+        symbols: Sequence[str],
+        length: str,
+        since: datetime | None = None,
+    ) -> pl.DataFrame:
+        """Partitions that hold fewer candles than were stored in them: somebody has deleted rows.
+
+        Counts the candle table itself: 10 M candles in 0.1 s, the newest days in 2 ms.
+
+        Args:
+            profile: The profile's name.
+            timeframe: The candles' timeframe.
+            symbols: Whose candles.
+            length: How long a partition is: day or month.
+            since: Only partitions that begin at this instant or later; None for all of them.
+
+        Returns:
+            partition, symbol, stored (as it was judged), there (what is left of it).
+        """
+        start = None if since is None else _naive(since)
+        first = "ts::DATE" if length == "day" else f"date_trunc('{length}', ts)"
+        newest = "" if start is None else "WHERE ts >= $start"
+        # Without its table a series has lost all.
+        counted = (
+            "SELECT symbol, strftime(first, '%Y-%m-%d') AS partition, there FROM ("
+            f"SELECT symbol, {first} AS first, count(*) AS there "
+            f"FROM {candle_table(profile, timeframe)} {newest} GROUP BY ALL)"
+            if self.has_candles(profile, timeframe)
+            else "SELECT NULL::VARCHAR AS symbol, NULL::VARCHAR AS partition, 0 AS there WHERE FALSE"
+        )
+        return self._frame(
+            f"WITH counted AS ({counted}) SELECT p.partition, p.symbol, p.stored, coalesce(c.there, 0) AS there "
+            "FROM ops.partitions p LEFT JOIN counted c USING (partition, symbol) "
+            "WHERE p.profile = $profile AND p.timeframe = $timeframe AND list_contains($symbols, p.symbol) "
+            "AND p.partition >= coalesce(strftime($start::TIMESTAMP, '%Y-%m-%d'), '') "
+            "AND p.stored > coalesce(c.there, 0) ORDER BY ALL",
+            profile=profile,
+            timeframe=str(timeframe),
+            symbols=list(symbols),
+            start=start,
         )
 
     def judged_at(self, profile: str, timeframe: Timeframe, partitions: Sequence[str]) -> dict[str, datetime]:
@@ -462,8 +597,8 @@ class Snapshot:
     def absences(self, statuses: Sequence[str]) -> pl.DataFrame:
         """The rows of the ledger of absences with one of some statuses, of all profiles, in no particular order."""
         return self._frame(
-            "SELECT profile, symbol, timeframe, first_ts, last_ts, bars, status, attempts, first_seen, asked_at, reason "
-            "FROM ops.gaps WHERE list_contains(?, status)",
+            "SELECT profile, symbol, timeframe, first_ts, last_ts, bars, status, attempts, failures, confirmed_at, "
+            "first_seen, asked_at, reason FROM ops.gaps WHERE list_contains(?, status)",
             list(statuses),
         )
 
@@ -488,6 +623,78 @@ class Snapshot:
         ).fetchall()
         return dict(rows)
 
+    def extents(self, profile: str, timeframe: Timeframe, window: Window) -> pl.DataFrame:
+        """The first and the last candle of each symbol in a window: symbol, first_ts, last_ts; empty without a table."""
+        if not self.has_candles(profile, timeframe):
+            return pl.DataFrame(schema={"symbol": pl.String, "first_ts": TS, "last_ts": TS})
+        return self._frame(
+            "SELECT symbol, min(ts) AS first_ts, max(ts) AS last_ts "
+            f"FROM {candle_table(profile, timeframe)} WHERE ts >= ? AND ts < ? GROUP BY symbol",
+            *_bounds(window),
+        )
+
+    def newest(
+        self,
+        profile: str,
+        timeframe: Timeframe,
+        *,
+        symbols: Sequence[str],
+        limit: int,
+        after: datetime | None = None,
+    ) -> pl.DataFrame:
+        """The newest candles of some symbols, oldest first.
+
+        Args:
+            profile: The profile's name.
+            timeframe: Of which candles.
+            symbols: Whose.
+            limit: How many at most, of all symbols together.
+            after: Only those whose `ts` lies later.
+
+        Returns:
+            symbol, ts, open, high, low, close, volume, source; empty without a table.
+        """
+        if not self.has_candles(profile, timeframe):
+            return pl.DataFrame(schema=dict.fromkeys(CANDLE_COLUMNS, pl.String))
+        return self._frame(
+            f"SELECT * FROM (SELECT {', '.join(CANDLE_COLUMNS)} FROM {candle_table(profile, timeframe)} "
+            "WHERE list_contains(?, symbol) AND (? IS NULL OR ts > ?) ORDER BY ts DESC, symbol DESC LIMIT ?) "
+            "ORDER BY ts, symbol",
+            list(symbols),
+            *(2 * [after and _naive(after)]),
+            limit,
+        )
+
+    def holdings(self) -> pl.DataFrame:
+        """What every table of candles, features and returns holds, whoever keeps it.
+
+        Returns:
+            schema (the profile's name, or that of the matrix across profiles), asset (the table's name), rows, symbols,
+            first_ts, last_ts; sorted by the first two.
+        """
+        names = [f"{family}_{timeframe}" for family in ("candles", "features", "returns") for timeframe in Timeframe]
+        tables = self._db.execute(
+            "SELECT schema_name, table_name FROM duckdb_tables() WHERE list_contains(?, table_name) "
+            "AND schema_name NOT IN ('ops', 'main') ORDER BY ALL",
+            [names],
+        ).fetchall()
+        counted = [
+            (schema, table, *self._db.execute(
+                "SELECT count(*), count(DISTINCT symbol), min(ts), max(ts) "
+                f"FROM {identifier(schema)}.{identifier(table)}"
+            ).fetchall()[0])
+            for schema, table in tables
+        ]  # fmt: skip
+        columns = [
+            ("schema", pl.String()),
+            ("asset", pl.String()),
+            ("rows", pl.Int64()),
+            ("symbols", pl.Int64()),
+            ("first_ts", TS),
+            ("last_ts", TS),
+        ]
+        return pl.DataFrame(counted, schema=pl.Schema(columns), orient="row")
+
     def last_fills(self, since: datetime) -> pl.DataFrame:
         """How the last fill of each UTC day has ended, but for those that were cancelled: profile, timeframe, day, status."""
         return self._frame(
@@ -500,11 +707,13 @@ class Snapshot:
         """How the newest making of each thing that is made of candles has ended, but for those that were cancelled.
 
         Returns:
-            profile, asset (candles_1h, features_1h, returns_1h, ...), status, started_at, failures (JSON: by partition a list of reasons).
+            profile, asset (candles_1h, features_1h, returns_1h, ...), status, started_at, failures and faults (JSON: by
+            partition a list of reasons).
         """
         return self._frame(
             "SELECT profile, replace(kind, 'derive', 'candles') || '_' || timeframe AS asset, arg_max(status, started_at) AS status, "
-            "max(started_at) AS started_at, arg_max(coalesce(detail->>'$.failures', '{}'), started_at) AS failures FROM ops.jobs "
+            "max(started_at) AS started_at, arg_max(coalesce(detail->>'$.failures', '{}'), started_at) AS failures, "
+            "arg_max(coalesce(detail->>'$.faults', '{}'), started_at) AS faults FROM ops.jobs "
             "WHERE kind IN ('derive', 'features', 'returns') AND status NOT IN ('RUNNING', 'CANCELLED') GROUP BY ALL"
         )
 
@@ -557,6 +766,18 @@ class Snapshot:
             "ORDER BY opened_at DESC, profile, kind, subject",
             everything,
         )
+
+    def prunable(self, settings: RetentionSettings, now: datetime) -> list[Pruned]:
+        """What `Transaction.prune` would remove."""
+        return prune_ledgers(self._db, settings, now, dry_run=True)
+
+    def table_sizes(self) -> list[TableSize]:
+        """How large each table of the schema `ops` is."""
+        return table_sizes(self._db)
+
+    def free_bytes(self) -> int:
+        """How many bytes of the file hold nothing and are used again."""
+        return free_bytes(self._db)
 
 
 class Transaction(Snapshot):
@@ -688,9 +909,10 @@ class Transaction(Snapshot):
         return self._replace(table, before, rows.select(before.columns).sort("ts", "symbol"))
 
     def put_coverage(self, profile: str, timeframe: Timeframe, answers: pl.DataFrame) -> None:
-        """Note what the sources have answered for; an older answer of the same source inside a new one is dropped.
+        """Note what the sources have answered for, merged with what it meets or overlaps.
 
-        An answer without a bar proves nothing, so it leaves an older one that had bars in its place.
+        An older answer of the same source inside a new one is dropped. An answer without a bar
+        proves nothing, so that it leaves one that had bars in its place.
 
         Args:
             profile: The profile's name.
@@ -699,15 +921,32 @@ class Transaction(Snapshot):
         """
         if answers.is_empty():
             return
+        series = [profile, timeframe]
         with self._lent("answers", answers):
             self._db.execute(
-                "DELETE FROM ops.coverage c USING answers a WHERE c.profile = ? AND c.timeframe = ? AND c.symbol = a.symbol "
-                "AND c.source = a.source AND c.start_ts >= a.start_ts AND c.end_ts <= a.end_ts AND (a.bars > 0 OR c.bars = 0)",
-                [profile, timeframe],
+                "DELETE FROM ops.coverage c USING answers a "
+                "WHERE c.profile = ? AND c.timeframe = ? "
+                "AND c.symbol = a.symbol AND c.source = a.source "
+                "AND c.start_ts >= a.start_ts AND c.end_ts <= a.end_ts "
+                "AND (a.bars > 0 OR c.bars = 0)",
+                series,
             )
+            touched = self._frame(
+                "DELETE FROM ops.coverage c USING answers a "
+                "WHERE c.profile = ? AND c.timeframe = ? "
+                "AND c.symbol = a.symbol AND c.source = a.source "
+                "AND c.omits_quiet = a.omits_quiet AND (c.bars > 0) = (a.bars > 0) "
+                "AND c.start_ts <= a.end_ts AND c.end_ts >= a.start_ts "
+                f"RETURNING {', '.join(f'c.{name}' for name in COVERAGE_COLUMNS)}",
+                *series,
+            )
+            new = self._frame("SELECT *, ?::TIMESTAMP AS answered_at FROM answers", self._now)
+
+        known = pl.concat([touched, new.match_to_schema(touched.schema, missing_columns="insert")])
+        with self._lent("merged", merge_coverage(known, timeframe.duration)):
             self._db.execute(
-                "INSERT INTO ops.coverage SELECT ?, symbol, ?, source, start_ts, end_ts, bars, omits_quiet, ? FROM answers",
-                [profile, timeframe, self._now],
+                "INSERT INTO ops.coverage BY NAME SELECT ? AS profile, ? AS timeframe, * FROM merged",
+                series,
             )
 
     def put_gaps(
@@ -780,14 +1019,15 @@ class Transaction(Snapshot):
             counts = counts.with_columns(evidence=pl.lit(None, pl.String))
         with self._lent("counts", counts):
             judged = self._frame(
-                "WITH before AS (SELECT *, max(changed_at) OVER (PARTITION BY partition) AS newest FROM ops.partitions "
-                "WHERE profile = ? AND timeframe = ?), "
-                "known AS (SELECT DISTINCT partition, newest FROM before) "
+                "WITH before AS (SELECT * FROM ops.partitions WHERE profile = ? AND timeframe = ?), "
+                "known AS (SELECT partition, max(changed_at) AS newest, max(reported_at) AS reported_at, "
+                "max(made_of) AS made_of FROM before GROUP BY partition) "
                 "SELECT ? AS profile, ? AS timeframe, c.*, ? AS judged_at, CASE WHEN NOT list_contains(?, c.partition) "
                 "AND (p.expected, p.stored, p.explained, p.missing) = (c.expected, c.stored, c.explained, c.missing) "
                 "AND coalesce(p.evidence = c.evidence, TRUE) "
                 # Never an instant twice that the partition was known by, whatever the clock does.
-                "THEN p.changed_at ELSE greatest(?, k.newest + INTERVAL 1 MICROSECOND) END AS changed_at "
+                "THEN p.changed_at ELSE greatest(?, k.newest + INTERVAL 1 MICROSECOND) END AS changed_at, "
+                "k.reported_at, k.made_of "
                 "FROM counts c LEFT JOIN before p USING (partition, symbol) LEFT JOIN known k USING (partition)",
                 *(profile, timeframe, profile, timeframe, self._now if as_of is None else _naive(as_of)),
                 *(list(changed), self._now),
@@ -798,6 +1038,8 @@ class Transaction(Snapshot):
                 "AND p.partition = j.partition AND p.symbol = j.symbol"
             )
             self._db.execute("INSERT INTO ops.partitions BY NAME SELECT * FROM judged")
+        # By this a store that was deleted, or restored from an older copy, is told from this one.
+        self._db.execute("UPDATE ops.store SET commits = commits + 1, committed_at = ?", [self._now])
 
     def versions(self, profile: str, timeframe: str, partitions: Sequence[str]) -> dict[str, str]:
         """What each of some judged partitions is known by until its candles, or what is known of the absent ones, change: the instant of the last change."""
@@ -807,6 +1049,30 @@ class Transaction(Snapshot):
             [profile, timeframe, list(partitions)],
         ).fetchall()
         return dict(rows)
+
+    def put_made_of(self, name: str, label: str, versions: Mapping[str, datetime | None]) -> None:
+        """Note the newest version of what each of some judged partitions was made of; None where it has none.
+
+        Args:
+            name: The profile's name, or that of the matrix across profiles.
+            label: The name of what was made, as in `standing`.
+            versions: By partition key, aware UTC.
+        """
+        self._put_versions("made_of", name, label, versions)
+
+    def put_reported(self, name: str, label: str, versions: Mapping[str, datetime | None]) -> None:
+        """Note which version of each of some judged partitions Dagster was told of: see `put_made_of`."""
+        self._put_versions("reported_at", name, label, versions)
+
+    def _put_versions(self, column: str, name: str, label: str, versions: Mapping[str, datetime | None]) -> None:
+        rows = [(key, at and _naive(at)) for key, at in versions.items()]
+        noted = pl.DataFrame(rows, schema={"partition": pl.String, "version": TS}, orient="row")
+        with self._lent("noted", noted):
+            self._db.execute(
+                f"UPDATE ops.partitions p SET {column} = n.version FROM noted n "
+                "WHERE p.profile = ? AND p.timeframe = ? AND p.partition = n.partition",
+                [name, label],
+            )
 
     def put_agreement(self, profile: str, timeframe: Timeframe, findings: pl.DataFrame) -> None:
         """Replace what comparing a symbol of a partition with another source came to.
@@ -855,18 +1121,24 @@ class Transaction(Snapshot):
             self._db.execute("DELETE FROM ops.series WHERE profile IN (SELECT profile FROM series)")
             self._db.execute("INSERT INTO ops.series BY NAME SELECT * FROM series")
 
+    def drop_profile(self, name: str) -> None:
+        """Remove all that is stored of a profile: its schema, and its rows in every ledger."""
+        ledgers = self._db.execute(
+            "SELECT table_name FROM duckdb_columns() WHERE schema_name = 'ops' AND column_name = 'profile' "
+            "AND table_name IN (SELECT table_name FROM duckdb_tables() WHERE schema_name = 'ops')"
+        ).fetchall()
+        for (ledger,) in ledgers:
+            self._db.execute(f"DELETE FROM ops.{identifier(ledger)} WHERE profile = ?", [name])
+        # The completeness view reads the candle tables: it has to leave them before they go.
+        _view_completeness(self._db, without=name)
+        self._db.execute(f"DROP SCHEMA IF EXISTS {identifier(name)} CASCADE")
+
     def create_candles(self, profile: str, timeframe: Timeframe, *, derived: bool) -> None:
         """Create a series' table where it does not exist, and take it into the completeness view."""
         if self.has_candles(profile, timeframe):
             return
         self._db.execute(create_candle_table(profile, timeframe, derived=derived))
-        # Whatever else somebody keeps in this file, under a name such as candles_mine, is no business of the view's.
-        tables = self._db.execute(
-            "SELECT schema_name, table_name[9:] FROM duckdb_tables() WHERE list_contains(?, table_name) "
-            "AND schema_name NOT IN ('ops', 'main') ORDER BY ALL",
-            [[f"candles_{each}" for each in Timeframe]],
-        ).fetchall()
-        self._db.execute(create_completeness_view(tables))
+        _view_completeness(self._db)
 
     def create_actions(self, profile: str, timeframes: Sequence[Timeframe], zone: str) -> None:
         """Create the table of corporate actions where it does not exist, and the views and macros of adjusted candles as they are now.
@@ -938,6 +1210,10 @@ class Transaction(Snapshot):
             "WHERE job_id = ?",
             [progress, status, json.dumps(detail, default=str), status, self._now, job_id],
         )
+
+    def prune(self, settings: RetentionSettings, now: datetime) -> list[Pruned]:
+        """Remove the old rows of the ledgers, and merge what sources have answered for."""
+        return prune_ledgers(self._db, settings, now, dry_run=False)
 
     def _insert(self, table: str, rows: pl.DataFrame, columns: Sequence[str] = CANDLE_COLUMNS) -> None:
         if rows.is_empty():
@@ -1012,7 +1288,7 @@ class Store:
         self.path = home / "market.duckdb"
         self._clock = clock
         self._patience = patience
-        self._verified = False
+        self._verified: int | None = None
         # A folder that is not there is made by the first who writes.
         there = next(folder for folder in (home, *home.absolute().parents) if folder.exists())
         if not there.is_dir() or (there != home and not os.access(there, os.W_OK | os.X_OK)):
@@ -1044,6 +1320,7 @@ class Store:
             try:
                 yield Snapshot(connection)
             except duckdb.Error as error:
+                self._verified = None
                 raise StoreError(f"{purpose}: {self.path} could not be read: {_first_line(error)}") from error
             finally:
                 close_file(self.path, connection)
@@ -1188,6 +1465,7 @@ class Store:
                 yield Transaction(connection, self._clock())
                 connection.commit()
             except duckdb.Error as error:
+                self._verified = None
                 raise StoreError(
                     f"{purpose}: {self.path} could not be written: {_first_line(error)}. Nothing of this step was stored; "
                     "mend the cause and run it again."
@@ -1195,6 +1473,48 @@ class Store:
             finally:
                 # Closing without a commit rolls back.
                 close_file(self.path, connection)
+
+    def can_compact(self) -> bool:
+        """Whether much of the file is free, so that `compact` would make it shorter."""
+        with self.reading("looking for free room") as view:
+            return worth_compacting(view.free_bytes(), self.path.stat().st_size)
+
+    def compact(self) -> int:
+        """Write the file anew without the room that is free in it, where that is much of it.
+
+        The new file is moved into place whole, so that whoever dies meanwhile leaves the old one.
+
+        Returns:
+            How many bytes shorter the file is; 0 where little was free, or the disk has no room
+            for a second file.
+
+        Raises:
+            StoreError: As `writing`; nothing was changed then.
+        """
+        purpose = "compacting the store"
+        draft = self.path.with_name(f"{self.path.name}.compact")
+        with self._lock.held(purpose), self._signals:
+            self._prepare(purpose)
+            before = self.path.stat().st_size
+            connection = self._connect(self.path, purpose, read_only=False)
+            try:
+                written = worth_compacting(free_bytes(connection), before) and write_compacted(
+                    connection, self.path, draft
+                )
+            except duckdb.Error as error:
+                raise StoreError(
+                    f"{purpose}: {self.path} could not be written anew: {_first_line(error)}. "
+                    "Nothing was changed; make room on its disk, and run it again."
+                ) from error
+            finally:
+                close_file(self.path, connection)
+
+            # A write-ahead log belongs to the old file: beside the new one it would spoil it.
+            if not written or _log_of(self.path).exists() or _log_of(draft).exists():
+                remove_draft(draft)
+                return 0
+            draft.replace(self.path)
+            return before - self.path.stat().st_size
 
     def _connect(
         self, path: Path, purpose: str, *, read_only: bool, patience: timedelta | None = None
@@ -1220,6 +1540,7 @@ class Store:
     def _refused(self, wait: _Wait, error: duckdb.Error) -> Hindrance:
         """Who has the file open, as long as it is worth while to wait for them."""
         if "Could not set lock on file" not in str(error):
+            self._verified = None
             raise StoreError(
                 f"{wait.path} cannot be opened: {_first_line(error)}. Give this user access to it, "
                 "make room on its disk or move it away, or set MARKET_ASSETS_HOME to another folder. Nothing was changed."
@@ -1266,7 +1587,7 @@ class Store:
 
     def _prepare(self, purpose: str) -> None:
         """Check once per process, before anything is touched, that the file is ours; make or upgrade it if it is older."""
-        if self._verified and self.path.exists():
+        if self.path.exists() and self._verified == self.path.stat().st_ino:
             return
         if self.path.exists():
             version = self._version(purpose)
@@ -1281,7 +1602,8 @@ class Store:
             self._make(purpose)
         # What is left of a copy that a killed process had begun.
         self.path.resolve().with_name(f"{self.path.name}.new").unlink(missing_ok=True)
-        self._verified = True
+        # Another file may take its place, such as an older copy.
+        self._verified = self.path.stat().st_ino
 
     def _make(self, purpose: str) -> None:
         """Make an empty store beside its place and move it there whole: whoever dies meanwhile leaves no half a store."""
@@ -1312,8 +1634,15 @@ class Store:
         connection.begin()
         for script in MIGRATIONS[version:]:
             connection.execute(script)
+        # Its text is this version's, too.
+        _view_completeness(connection)
+        rows = connection.execute("SELECT store_id, commits, committed_at FROM ops.store").fetchall()
+        store_id, commits, committed_at = rows[0] if rows else (None, None, None)
         connection.execute("DELETE FROM ops.store")
-        connection.execute("INSERT INTO ops.store VALUES (?, ?)", [VERSION, _naive(self._clock())])
+        connection.execute(
+            "INSERT INTO ops.store VALUES (?, ?, ?, ?, ?)",
+            [VERSION, _naive(self._clock()), store_id or uuid.uuid4().hex, commits or 0, committed_at],
+        )
         connection.commit()
 
     @contextmanager
@@ -1352,6 +1681,20 @@ class Store:
                 "Move it away, or set MARKET_ASSETS_HOME to another folder. Nothing was changed."
             )
         return 0
+
+
+def _view_completeness(connection: duckdb.DuckDBPyConnection, *, without: str = "") -> None:
+    """Make the completeness view over the candle tables that there are, but for those of one schema."""
+    # Whatever else somebody keeps in this file, under a name such as candles_mine, is no business of the view's.
+    tables = connection.execute(
+        "SELECT schema_name, table_name[9:] FROM duckdb_tables() WHERE list_contains(?, table_name) "
+        "AND schema_name NOT IN ('ops', 'main', ?) ORDER BY ALL",
+        [[f"candles_{timeframe}" for timeframe in Timeframe], without],
+    ).fetchall()
+    if tables:
+        connection.execute(create_completeness_view(tables))
+    else:
+        connection.execute("DROP VIEW IF EXISTS ops.completeness")
 
 
 def _alike(names: Sequence[str]) -> pl.Expr:

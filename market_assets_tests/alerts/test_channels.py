@@ -5,19 +5,25 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 from apprise.decorators import notify
 
+from market_assets.alerts import channels
 from market_assets.alerts.channels import channels_of, send, try_channels
 from market_assets.alerts.message import Message
 from market_assets.alerts.troubles import Level
+from market_assets.universe import AlertSettings
 from market_assets_tests.alerts.ground import universe_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from market_assets.universe import Universe
     from market_assets_tests.alerts.ground import MailServer, Webhook
 
 MESSAGE = Message("a title", "line <one> & more\n\n  two", Level.ERROR)
@@ -29,6 +35,11 @@ def closed() -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return f"json://somebody:hunter2-and-more@127.0.0.1:{free.getsockname()[1]}/hook/token-4711"
+
+
+def unchecked(folder: Path, *channels: str) -> Universe:
+    """A universe with channels that no file may name."""
+    return universe_of(folder).model_copy(update={"alerts": AlertSettings(channels=channels)})
 
 
 def test_a_message_arrives_as_it_was_written_by_mail_and_at_a_webhook(
@@ -44,17 +55,17 @@ def test_a_message_arrives_as_it_was_written_by_mail_and_at_a_webhook(
 
 
 def test_a_channel_is_shown_by_its_scheme_and_its_place_only(tmp_path: Path, closed: str) -> None:
-    universe = universe_of(tmp_path, closed, "tgram://123456789:secrettoken/42", closed, "no address at all")
-    channels = channels_of(universe)
-    assert [channel.name for channel in channels] == ["json #1", "tgram #1", "json #2", "channel #1"]
-    assert "token" not in repr(channels)
+    universe = unchecked(tmp_path, closed, "tgram://123456789:secrettoken/42", closed, "no address at all")
+    named = channels_of(universe)
+    assert [channel.name for channel in named] == ["json #1", "tgram #1", "json #2", "channel #1"]
+    assert "token" not in repr(named)
     assert "token" not in repr(universe)
 
 
 def test_one_that_fails_hinders_no_other_and_its_error_holds_nothing_of_its_url(
     tmp_path: Path, mail: MailServer, closed: str
 ) -> None:
-    universe = universe_of(tmp_path, closed, mail.url, "foo://token-4711")
+    universe = unchecked(tmp_path, closed, mail.url, "foo://token-4711")
     sent = send({channel: [MESSAGE, MESSAGE] for channel in channels_of(universe)}, universe)
     assert sent["mailto #1"] == ["", ""]
     assert len(mail.messages) == 2
@@ -100,6 +111,61 @@ def test_a_plugin_that_raises_is_a_failure_and_loses_no_other_message(tmp_path: 
     universe = universe_of(tmp_path, "boom://somewhere", hook.url)
     sent = send({channel: [MESSAGE] for channel in channels_of(universe)}, universe)
     assert (bool(sent["boom #1"][0]), sent["json #1"]) == (True, [""])
+
+
+class Dripper:
+    """A server that answers every connection with a letter now and then, and never to its end."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._stopped = threading.Event()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"json://127.0.0.1:{self._listener.getsockname()[1]}/hook"
+
+    def _serve(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self.asked += 1
+            threading.Thread(target=self._drip, args=(connection,), daemon=True).start()
+
+    def _drip(self, connection: socket.socket) -> None:
+        with connection:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nX-Drip: ")
+            while not self._stopped.wait(0.02):
+                connection.sendall(b"a")
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._listener.close()
+
+
+@pytest.fixture
+def dripper() -> Iterator[Dripper]:
+    server = Dripper()
+    yield server
+    server.stop()
+
+
+def test_a_server_that_drips_its_answer_holds_nobody_past_the_deadline_and_is_not_asked_meanwhile(
+    tmp_path: Path, dripper: Dripper, hook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "DEADLINE", 0.5)
+    universe = universe_of(tmp_path, dripper.url, hook.url)
+    wanted = {channel: [MESSAGE, MESSAGE] for channel in channels_of(universe)}
+    begun = time.monotonic()
+    first, second = send(wanted, universe), send(wanted, universe)
+    assert time.monotonic() - begun < 5
+    assert first["json #2"] == second["json #2"] == ["", ""]
+    assert first["json #1"] == 2 * ["no answer within 0.5 s"]
+    assert second["json #1"] == 2 * ["an earlier message is still on its way"]
+    assert (len(hook.messages), dripper.asked) == (4, 1)
 
 
 def test_who_has_no_news_to_send_loads_neither_apprise_nor_dagster() -> None:

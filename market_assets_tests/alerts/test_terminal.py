@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from market_assets.alerts import Kind, Level, Trouble, Watch
+from market_assets.errors import StoreError
 from market_assets_tests.alerts.ground import universe_of
 from market_assets_tests.shell import in_a_process, in_this_process
 
@@ -58,6 +59,28 @@ def test_present_troubles_are_listed_and_those_that_are_over_on_request(
     assert alerts("--json").out.strip() == "[]"
     over = alerts("--all")
     assert (over.code, "kept gap candles_1h" in over.out) == (0, True)
+
+
+def test_a_store_that_cannot_be_opened_is_listed_and_one_that_was_changed_can_be_accepted(
+    tmp_path: Path, store: Store, clock: Clock, alerts: Callable[..., Done]
+) -> None:
+    watch = Watch(store, universe_of(tmp_path, end="2025-02-02"), clock)
+    watch.look()
+    assert alerts("--accept-store").out.strip() == "No alert says that the store was changed."
+    store.path.unlink()
+    watch.look()
+    listed = alerts()
+    assert (listed.code, "the store was deleted or replaced" in " ".join(listed.out.split())) == (3, True)
+    assert alerts("--accept-store").code == 0
+    watch.look()
+    assert alerts().code == 0
+    content = store.path.read_bytes()
+    store.path.write_bytes(content[:5000])
+    with pytest.raises(StoreError) as raised:
+        watch.look()
+    assert [alert.kind for alert in watch.outside.look(raised.value)] == [Kind.STORE]
+    broken = alerts("--json")
+    assert (broken.code, [row["kind"] for row in broken.json]) == (3, ["store"])
 
 
 def test_a_test_message_goes_through_each_channel_and_the_answer_says_which_worked(

@@ -20,6 +20,7 @@ from market_assets.alerts.troubles import (
     failed_partitions,
     gap_troubles,
     missing_symbols,
+    sources_down,
     stale,
 )
 from market_assets.market_time.timeframes import TS, Timeframe
@@ -78,6 +79,39 @@ def test_an_explained_gap_is_none_and_an_abandoned_one_a_trouble_of_its_own() ->
     assert [(one.kind, one.level, one.symbols) for one in found] == [(Kind.ABANDONED, Level.WARNING, ("BTC",))]
 
 
+def failing(symbol: str, reason: str, seen: int = 30, asked: int = 5, failures: int = 1) -> dict[str, object]:
+    """An open gap that was first seen and last asked for some minutes ago."""
+    at = NOW.replace(tzinfo=None)
+    return {
+        "symbol": symbol, "first_ts": at - timedelta(hours=1), "last_ts": at, "reason": reason, "failures": failures,
+        "asked_at": at - timedelta(minutes=asked), "first_seen": at - timedelta(minutes=seen), "confirmed_at": None,
+    }  # fmt: skip
+
+
+DOWN = "source binance: BTC 1m: no answer after 3 attempts: connection refused"
+
+
+@pytest.mark.parametrize(
+    ("rows", "symbols"),
+    [
+        ([failing("BTC", DOWN), failing("ETH", DOWN)], ("BTC", "ETH")),
+        ([failing("BTC", DOWN)], None),
+        ([failing("BTC", DOWN), failing("ETH", "binance answered without it")], None),
+        ([failing("BTC", DOWN), failing("ETH", DOWN.replace("binance", "kraken"))], None),
+        ([failing("BTC", DOWN, seen=5), failing("ETH", DOWN, seen=5)], None),
+        ([failing("BTC", DOWN, asked=130), failing("ETH", DOWN, asked=130)], None),
+        ([failing("BTC", DOWN, failures=0), failing("ETH", DOWN, failures=0)], None),
+    ],
+)
+def test_a_source_that_fails_for_most_symbols_is_down(
+    rows: list[dict[str, object]], symbols: tuple[str, ...] | None
+) -> None:
+    schema = {"symbol": pl.String, "reason": pl.String, "failures": pl.Int32}
+    schema |= dict.fromkeys(("first_ts", "last_ts", "asked_at", "first_seen", "confirmed_at"), TS)
+    found = sources_down("crypto", pl.DataFrame(rows, schema=schema), {"binance", "kraken"}, 3, NOW)
+    assert [(one.subject, one.symbols) for one in found] == ([("binance", symbols)] if symbols else [])
+
+
 def test_two_hundred_failed_partitions_are_one_trouble_with_a_count_and_a_few_lines() -> None:
     keys = {f"{date(2024, 1, 1) + timedelta(days=n)}" for n in range(200)}
     (found,) = failed_partitions("crypto", "candles_1m", keys)
@@ -119,6 +153,13 @@ def test_the_newest_derivation_that_did_not_succeed_is_a_trouble(status: str, *,
     assert len(enrichment("crypto", "features_1h", status, NOW, {})) == troubled
 
 
+def test_a_derivation_that_succeeded_without_one_feature_is_a_trouble_that_names_it() -> None:
+    faults = {"2025-02-27": ["BTC: rsi_14 could not be made: ValueError('no')"]}
+    (trouble,) = enrichment("crypto", "features_1h", "SUCCEEDED", NOW, faults)
+    assert trouble.summary == "the newest derivation could not make a part of it"
+    assert trouble.details[1] == "2025-02-27: BTC: rsi_14 could not be made: ValueError('no')"
+
+
 def test_each_missing_symbol_is_a_trouble_of_its_own() -> None:
     found = missing_symbols("crypto", M1, {"NOPE": 1440, "GONE": 2880})
     assert [one.subject for one in found] == ["GONE candles_1m", "NOPE candles_1m"]
@@ -126,9 +167,9 @@ def test_each_missing_symbol_is_a_trouble_of_its_own() -> None:
 
 
 def test_the_symbols_without_the_newest_session_are_one_trouble() -> None:
-    (found,) = stale("crypto", M1, "2025-02-28", ["ETH", "BTC"])
+    (found,) = stale("crypto", M1, date(2025, 2, 28), ["ETH", "BTC"])
     assert found.summary == "BTC, ETH have no bar of the session 2025-02-28, which is over"
-    assert stale("crypto", M1, "2025-02-28", []) == []
+    assert stale("crypto", M1, date(2025, 2, 28), []) == []
 
 
 def life(ago: float | None, error: str = "", *, stopped: bool = False) -> Life:

@@ -309,6 +309,7 @@ def test_a_symbol_without_a_bar_is_missing_once_its_sources_have_answered(
     tmp_path: Path, store: Store, watch: Callable[[Universe], Watch]
 ) -> None:
     looks = watch(universe_of(tmp_path))
+    candles(store, "BTC", *(f"2025-02-10T{hour:02d}:00" for hour in range(24)))
     rows = [("2025-02-10", "BTC", 24, 24), ("2025-02-10", "ETH", 24, 0), ("2025-02-11", "ETH", 24, 0)]
     counts = pl.DataFrame(rows, schema=["partition", "symbol", "expected", "stored"], orient="row")
     with store.writing("a test") as transaction:
@@ -331,10 +332,40 @@ def test_a_fill_that_fails_day_after_day_is_a_trouble_until_one_succeeds(
         clock.now += MINUTE
         job(store, clock, "fill", "CANCELLED")
         job(store, clock, "fill", "RUNNING")
-        seen.append(kinds(looks.look()))
+        # The one day that is to be kept is never filled, which is a trouble of its own.
+        seen.append([one for one in kinds(looks.look()) if one[0] != "backlog"])
         clock.now += timedelta(days=1)
     trouble = [("failed_days", "candles_1h")]
     assert seen == [[], [], trouble, trouble, []]
+
+
+def test_days_that_were_never_filled_are_a_trouble_once_they_have_not_become_fewer_for_a_day(
+    tmp_path: Path, store: Store, clock: Clock, watch: Callable[[Universe], Watch]
+) -> None:
+    universe = universe_of(tmp_path, start="2025-02-20", end="2025-02-24")
+
+    def judge(*days: int) -> None:
+        rows = [(f"2025-02-{day}", "BTC", 24, 0, 0, 24) for day in days]
+        names = ["partition", "symbol", "expected", "stored", "explained", "missing"]
+        with store.writing("a test") as transaction:
+            transaction.put_judged("kept", H1, pl.DataFrame(rows, schema=names, orient="row"))
+
+    def seen() -> list[tuple[int, tuple[str, ...]]]:
+        present = watch(universe).look().present
+        return [(one.count, one.details) for one in present if one.kind is Kind.BACKLOG]
+
+    job(store, clock, "fill", "SUCCEEDED")
+    assert seen() == []
+    clock.now += timedelta(hours=23)
+    # Somebody is at it.
+    judge(23)
+    assert seen() == []
+    clock.now += timedelta(hours=23)
+    assert seen() == []
+    clock.now += timedelta(hours=1)
+    assert seen() == [(3, ("from 2025-02-20 to 2025-02-22",))]
+    judge(20, 21, 22)
+    assert seen() == []
 
 
 def test_the_newest_derivation_counts(

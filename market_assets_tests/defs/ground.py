@@ -154,6 +154,51 @@ class Ground:
             return db.sql(sql).pl()
 
 
+class Follower:
+    """Ticks the sensor that follows what has changed, and remembers its cursor as the daemon does."""
+
+    def __init__(self, ground: Ground) -> None:
+        self.ground = ground
+        self.cursor: str | None = None
+
+    def tick(self) -> dg.SensorResult:
+        resources = {"store": self.ground.store_resource, "clock": self.ground.clock}
+        with dg.build_sensor_context(instance=self.ground.instance, cursor=self.cursor, resources=resources) as context:
+            result = self.ground.sensor("derive_when_input_changes")(context)
+        assert isinstance(result, dg.SensorResult)
+        self.cursor = result.cursor
+        return result
+
+    def asked(self) -> dict[str, list[tuple[str, str]]]:
+        """What a tick requests: by dataset the first and last partition of each run, oldest first."""
+        found: dict[str, list[tuple[str, str]]] = {}
+        for request in self.tick().run_requests or ():
+            bounds = (
+                request.tags["dagster/asset_partition_range_start"],
+                request.tags["dagster/asset_partition_range_end"],
+            )
+            for key in request.asset_selection or ():
+                if key.path[-1] != "completeness":
+                    found.setdefault(key.path[-1], []).append(bounds)
+        return {name: sorted(ranges) for name, ranges in found.items()}
+
+    def launch(self) -> int:
+        """Execute what ticks ask for until they ask for nothing; gives how many runs that took."""
+        job = self.ground.definitions.resolve_implicit_global_asset_job_def()
+        runs = 0
+        while requests := self.tick().run_requests:
+            for request in requests:
+                runs += 1
+                job.execute_in_process(
+                    instance=self.ground.instance,
+                    asset_selection=list(request.asset_selection or ()),
+                    run_config=request.run_config,
+                    tags=dict(request.tags),
+                    raise_on_error=False,
+                )
+        return runs
+
+
 def colours(instance: dg.DagsterInstance, key: dg.AssetKey, partitions: dg.PartitionsDefinition[str]) -> dict[str, str]:
     """Each partition of an asset with the colour of its square in the UI."""
     found = instance.get_status_by_partition(key, partitions.get_partition_keys(), partitions)

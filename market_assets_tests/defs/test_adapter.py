@@ -38,6 +38,7 @@ from dagster._core.storage.partition_status_cache import get_and_update_asset_st
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS, create_db_conn_string
 from dagster._core.storage.tags import HIDDEN_TAG_PREFIX
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
 from dagster._daemon.sensor import get_elapsed
 from dagster._daemon.types import DaemonHeartbeat
 from dagster._utils.error import SerializableErrorInfo
@@ -46,12 +47,16 @@ from market_assets.defs.adapter import (
     NO_VALUE,
     Beat,
     FailedCheck,
+    News,
     asset_output,
     check_failures,
     check_output,
     daemon_beats,
+    failed_evaluation,
     failed_evaluations,
     latest_materializations,
+    launcher_seen_at,
+    news_since,
     partition_states,
     range_tags,
     tick_beats,
@@ -270,6 +275,14 @@ def test_a_listener_hears_of_every_materialization_while_the_run_goes_on(instanc
     assert during == [1, 2, 3, 4, 5, 6]
 
 
+def test_the_daemon_that_starts_runs_is_seen_by_its_heartbeat(instance: dg.DagsterInstance) -> None:
+    assert launcher_seen_at(instance) is None
+    at = datetime(2026, 3, 4, 12, tzinfo=UTC)
+    kind = QueuedRunCoordinatorDaemon.daemon_type()
+    instance.add_daemon_heartbeat(DaemonHeartbeat(at.timestamp(), kind, "here", []))
+    assert launcher_seen_at(instance) == at
+
+
 def test_the_sqlite_event_log_opens_every_file_by_the_method_that_ours_replaces(tmp_path: Path) -> None:
     opened: Counter[str] = Counter()
 
@@ -457,6 +470,45 @@ def test_a_sensor_is_alive_as_of_its_last_tick_and_the_last_one_that_ended_says_
     assert tick_beats(instance, names) == beats
     tick(instance, running, 3000.0, TickStatus.SKIPPED)
     assert tick_beats(instance, ["repair"]) == {"repair": Beat(3000.0)}
+
+
+def test_only_assets_with_events_since_the_last_look_are_news(instance: dg.DagsterInstance) -> None:
+    other = dg.AssetKey(["platform", "troubles"])
+    first = news_since(instance, frozenset())
+    assert (first.assets, first.runs) == (set(), False)
+    run(instance, fills(*KEYS[:2]), KEYS[0], KEYS[1])
+    second = news_since(instance, first.ids)
+    assert (second.assets, second.runs) == ({KEY}, True)
+    assert news_since(instance, second.ids) == News(frozenset(), runs=False, ids=second.ids)
+    # An evaluation alone tells its asset too, and what belongs to no run says so.
+    instance.report_runless_asset_event(dg.AssetCheckEvaluation(asset_key=KEY, check_name=CHECK.name, passed=True))
+    third = news_since(instance, second.ids)
+    assert (third.assets, third.runs) == ({KEY}, False)
+    instance.report_runless_asset_event(dg.AssetMaterialization(other))
+    assert news_since(instance, third.ids).assets == {other}
+
+
+def test_a_verdict_without_run_and_partition_can_be_written_again_and_the_newest_counts(
+    instance: dg.DagsterInstance,
+) -> None:
+    for passed in (True, False, True, False):
+        instance.report_runless_asset_event(
+            dg.AssetCheckEvaluation(asset_key=KEY, check_name=CHECK.name, passed=passed, description=f"{passed}")
+        )
+    assert failed_evaluation(instance, KEY, CHECK.name) == FailedCheck("ERROR", "False")
+
+
+def test_ticks_of_a_sensor_that_has_not_moved_are_not_read_again(instance: dg.DagsterInstance) -> None:
+    state = instigator(instance, "repair", InstigatorStatus.RUNNING)
+    tick(instance, state, 1000.0, TickStatus.SKIPPED)
+    memory: dict[str, tuple[object, Beat | None]] = {}
+    assert tick_beats(instance, ["repair"], memory) == {"repair": Beat(1000.0)}
+    tick(instance, state, 2000.0, TickStatus.SKIPPED)
+    assert tick_beats(instance, ["repair"], memory) == {"repair": Beat(1000.0)}
+    # As the daemon does with each tick.
+    moved = state.with_data(SensorInstigatorData(2000.0, None, 30, None, 1999.0))
+    instance.update_instigator_state(moved)
+    assert tick_beats(instance, ["repair"], memory) == {"repair": Beat(2000.0)}
 
 
 def test_a_sensor_that_is_woken_has_no_last_tick_and_keeps_its_cursor(instance: dg.DagsterInstance) -> None:

@@ -12,7 +12,7 @@ from dagster._daemon.types import DaemonHeartbeat
 
 from market_assets.alerts import alerts_in
 from market_assets.defs import alerts as module
-from market_assets.defs.adapter import NO_VALUE, range_tags
+from market_assets.defs.adapter import NO_VALUE, partition_states, range_tags
 from market_assets.defs.alerts import alert_sensor
 from market_assets.defs.resources import Clock, StoreResource
 from market_assets.store import Store
@@ -199,6 +199,23 @@ def test_a_new_process_repeats_nothing_and_sees_what_is_over(bell: Bell, hook: W
     bell.restart()
     assert bell.tick() == "nothing is wrong; told 1 over"
     assert len(hook.messages) == 2
+
+
+def test_dagster_is_read_again_only_where_something_has_happened(bell: Bell, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def counted(instance: dg.DagsterInstance, key: dg.AssetKey, partitions: Any) -> Any:
+        read.append(key.to_user_string())
+        return partition_states(instance, key, partitions)
+
+    monkeypatch.setattr(module, "partition_states", counted)
+    run(bell.instance, errs(*KEYS[:2]), KEYS[0], KEYS[1])
+    for _ in range(4):
+        bell.tick()
+    assert read == ["toy/candles"]
+    run(bell.instance, fills(*KEYS[:2]), KEYS[0], KEYS[1])
+    assert bell.tick() == "nothing is wrong; told 1 over"
+    assert len(read) == 2
 
 
 def test_checks_of_a_run_that_was_deleted_are_forgotten_within_the_hour(bell: Bell) -> None:

@@ -82,13 +82,13 @@ def test_each_partition_of_a_range_has_a_colour_and_three_verdicts_of_its_own(fi
     ground, run = filled.ground, filled.run
     assert run.is_failure
     green, red = "MATERIALIZED", "FAILED"
-    assert ground.colours() == dict(zip(DAYS, [green, green, red, red, green, green, green], strict=True))
+    assert ground.colours() == dict(zip(DAYS, [green, green, red, green, green, green, green], strict=True))
     good = ("SUCCEEDED", "SUCCEEDED", "SUCCEEDED")
     holed = ("FAILED", "SUCCEEDED", "SUCCEEDED")
     invalid = ("FAILED", "SUCCEEDED", "FAILED")
     assert ground.verdicts() == dict(zip(DAYS, [good, good, holed, holed, holed, invalid, good], strict=True))
     assert set(ground.materializations(run)) == {day for day, colour in ground.colours().items() if colour == green}
-    assert ground.done == 5
+    assert ground.done == 6
     assert ground.table("SELECT count(*) FROM kept.candles_1h").item() == 7 * 48 - 48 - 24 - 2 - 2
 
 
@@ -113,18 +113,34 @@ def test_a_partitions_page_says_what_is_in_it_and_its_checks_what_is_not(filled:
     assert (validity["rejected"], len(validity["rejected_listed"])) == (2, 2)
 
 
+def test_the_reason_stands_on_the_page_of_the_partition_whatever_its_colour(filled: Filled) -> None:
+    ground, run = filled.ground, filled.run
+    made = ground.materializations(run)
+    assert made["2025-02-03"].description is None
+    assert "not_whole" not in made["2025-02-03"].metadata
+    why = made["2025-02-06"].description
+    assert why is not None
+    assert why.startswith("Not whole: 24 of 48 bars are missing in 1 gap (ETH).")
+    assert "Nothing at all of ETH: practice answered without it" in why
+    assert plain(made["2025-02-06"].metadata)["not_whole"] == why
+
+    entries = ground.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_OBSERVATION)
+    (red,) = (one for entry in entries if (one := entry.asset_observation) and one.partition)
+    assert (red.partition, red.asset_key) == ("2025-02-05", ground.key())
+    assert red.description == "Not filled: not one of 48 expected bars is stored or explained (BTC, ETH)."
+    shown = plain(red.metadata)
+    assert shown["not_filled"] == red.description
+    assert [row["symbol"] for row in shown["symbols"]] == ["BTC", "ETH"]
+
+
 def test_the_failure_names_the_partitions_the_causes_and_what_to_do(filled: Filled) -> None:
     failure = filled.ground.failure(filled.run)
-    assert failure.description.startswith("2 of 7 partitions could not be filled (2025-02-05, 2025-02-06); the others")
+    assert failure.description.startswith("1 of 7 partitions could not be filled (2025-02-05); the others")
     assert "backfill the failed partitions again" in failure.description
     shown = plain(failure.metadata)
-    assert shown["failed"] == 2
-    why = "not one of 24 expected bars is stored, and nothing explains why"
-    assert shown["failed_partitions"] == [
-        {"partition": "2025-02-05", "why": f"BTC: {why}"},
-        {"partition": "2025-02-05", "why": f"ETH: {why}"},
-        {"partition": "2025-02-06", "why": f"ETH: {why}"},
-    ]
+    assert shown["failed"] == 1
+    why = "not one of 48 expected bars is stored or explained (BTC, ETH)"
+    assert shown["failed_partitions"] == [{"partition": "2025-02-05", "why": why}]
 
 
 def test_many_failed_partitions_are_counted_and_the_first_ones_named(ground: Ground, vendor: Vendor) -> None:
@@ -135,7 +151,8 @@ def test_many_failed_partitions_are_counted_and_the_first_ones_named(ground: Gro
     assert failure.description.startswith(first)
     shown = plain(failure.metadata)["failed_partitions"]
     assert len({row["partition"] for row in shown}) == 20
-    assert "[/busy] [bold]no[/bold]" in shown[0]["why"]
+    assert shown[0]["why"] == "24 of 48 bars are missing (ETH): 50 %, and at most 5 % may be"
+    assert "[/busy] [bold]no[/bold]" in shown[1]["why"]
 
 
 def test_a_second_run_asks_for_nothing_but_what_is_missing(ground: Ground, vendor: Vendor) -> None:
@@ -250,15 +267,16 @@ def test_derived_candles_are_as_good_as_what_they_are_made_of(ground: Ground, ve
     run = ground.run("4h")
     # Of one day there is nothing at all, of another one symbol.
     assert [ground.colours("4h")[day] for day in DAYS[1:5]] == ["MATERIALIZED", "FAILED", "MATERIALIZED", "MATERIALIZED"]  # fmt: skip
-    assert "candles_1h has nothing here yet to derive from" in str(ground.failure(run).metadata)
+    assert "candles_1h has nothing here yet to make it of" in str(ground.failure(run).metadata)
     shown = plain(ground.materializations(run)["2025-02-07"].metadata)
     assert shown["dagster/partition_row_count"] == 12
     bars = ground.table("SELECT bars, bars_expected FROM kept.candles_4h WHERE symbol = 'BTC' AND ts = '2025-02-07'")
     assert bars.row(0) == (3, 4)
 
-    assert ground.run("1d").is_success
+    # Three of the fourteen days of the month cannot be made.
+    assert ground.run("1d").is_failure
     assert ground.run("1w").is_success
-    assert ground.colours("1d") == ground.colours("1w") == {"2025-02-01": "MATERIALIZED"}
+    assert (ground.colours("1d"), ground.colours("1w")) == ({"2025-02-01": "FAILED"}, {"2025-02-01": "MATERIALIZED"})
     assert ground.table("SELECT count(*) FROM kept.candles_1d WHERE symbol = 'BTC'").item() == 6
     assert ground.table("SELECT bars, bars_expected FROM kept.candles_1w WHERE symbol = 'BTC'").row(0) == (6, 7)
     assert ground.evaluations(run) == {}

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
-import pytest
 from PIL import Image
 
 from market_assets.defs.adapter import range_tags
@@ -149,87 +148,3 @@ def test_it_says_what_it_is(ground: Ground) -> None:
     assert node.owners == ["team:market-data"]
     assert {key.path[-1] for key in node.parent_keys} == {"candles_1h", "candles_4h", "candles_1d", "candles_1w"}
     assert "2 symbols" in str(node.description)
-
-
-class Daemon:
-    """The automation condition sensor's tick, with what it remembers from the one before."""
-
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
-        self._cursor: Any = None
-        assert self.tick() == set()
-
-    def tick(self) -> set[str]:
-        """The last word of the key of each asset that is requested."""
-        graph = self._ground.definitions
-        result = dg.evaluate_automation_conditions(graph, self._ground.instance, cursor=self._cursor)
-        self._cursor = result.cursor
-        keys = graph.resolve_asset_graph().get_all_asset_keys()
-        return {key.path[-1] for key in keys if result.get_num_requested(key)}
-
-
-@pytest.fixture
-def hours(ground: Ground) -> Ground:
-    keep(ground)
-    return ground
-
-
-def test_it_is_requested_once_after_a_run_that_made_candles(hours: Ground) -> None:
-    daemon = Daemon(hours)
-    hours.fill("2025-02-04", "2025-02-05")
-    assert daemon.tick() == {"completeness"}
-    assert daemon.tick() == set()
-    run(hours, KEY)
-    assert daemon.tick() == set()
-    hours.fill("2025-02-04", refetch=True)
-    assert daemon.tick() == {"completeness"}
-    assert daemon.tick() == set()
-
-
-def test_it_is_not_requested_when_the_run_that_made_candles_made_it_too(hours: Ground) -> None:
-    daemon = Daemon(hours)
-    run(hours, hours.key(), KEY, tags=range_tags("2025-02-04", "2025-02-06"))
-    assert daemon.tick() == set()
-    assert daemon.tick() == set()
-    # Nor when a run of its own made it before anybody looked.
-    hours.fill("2025-02-07")
-    run(hours, KEY)
-    assert daemon.tick() == set()
-
-
-def test_a_run_that_failed_before_it_came_to_it_leaves_it_to_be_requested(
-    ground: Ground, vendor: Callable[..., PracticeVendor]
-) -> None:
-    nothing = {"fault": "hole", "start": "2025-02-05T00:00Z", "end": "2025-02-06T00:00Z"}
-    keep(ground, vendor(nothing))
-    daemon = Daemon(ground)
-    assert not run(ground, ground.key(), KEY, tags=range_tags("2025-02-04", "2025-02-06")).success
-    assert ground.instance.get_latest_materialization_event(KEY) is None
-    assert daemon.tick() == {"completeness"}
-    assert daemon.tick() == set()
-
-
-def test_it_waits_for_the_candles_that_are_derived_from_what_was_filled(ground: Ground) -> None:
-    keep(ground, keys="{timeframes: {fetch: [1h], derive: [4h, 1d]}}")
-    daemon = Daemon(ground)
-    ground.fill("2025-02-04")
-    assert daemon.tick() == {"candles_4h", "candles_1d"}
-    ground.run("4h", "2025-02-04")
-    ground.run("1d", "2025-02-01")
-    assert daemon.tick() == {"completeness"}
-    assert daemon.tick() == set()
-
-
-def test_it_waits_while_a_run_of_candles_is_under_way(hours: Ground) -> None:
-    daemon = Daemon(hours)
-    hours.fill("2025-02-04")
-    job = hours.definitions.resolve_implicit_global_asset_job_def()
-    waiting = hours.instance.create_run_for_job(
-        job.get_subset(asset_selection={hours.key()}),
-        asset_selection=frozenset({hours.key()}),
-        tags=range_tags("2025-02-06", "2025-02-07"),
-    )
-    assert daemon.tick() == set()
-    assert daemon.tick() == set()
-    hours.instance.report_run_canceled(waiting)
-    assert daemon.tick() == {"completeness"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +13,14 @@ from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster._serdes import serialize_value
 
 from market_assets.definitions import build_definitions
+from market_assets.defs.adapter import range_tags
 from market_assets.defs.resources import Clock, Sources, StoreResource
 from market_assets.defs.runs import RangeRun, execute
-from market_assets.market_time.timeframes import Timeframe
-from market_assets.universe import load_universe
+from market_assets.enrich.derive import Derive
+from market_assets.market_time.timeframes import Timeframe, Window
+from market_assets.store import Store
+from market_assets.universe import PACKAGED, load_universe
+from market_assets_tests.defs.ground import Follower
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,14 +33,21 @@ CLOCK = Clock(fixed="2026-01-01T00:00:00+00:00")
 
 
 def packaged() -> dg.Definitions:
-    return build_definitions(load_universe(environ={}), overrides={"clock": CLOCK})
+    """The definitions of the packaged universe as it is written, with an end: without one there is a partition more each day."""
+    universe = load_universe(PACKAGED, environ={})
+    ends = {"crypto": date(2025, 12, 1)}
+    profiles = {
+        name: profile.model_copy(update={"end": ends.get(name, date(2025, 11, 29))})
+        for name, profile in universe.profiles.items()
+    }
+    return build_definitions(universe.model_copy(update={"profiles": profiles}), overrides={"clock": CLOCK})
 
 
 def described(definitions: dg.Definitions) -> str:
     """What the definitions hold, a paragraph for all assets that are alike, in words that a change can be read from."""
     graph = definitions.resolve_asset_graph()
     alike: dict[tuple[str, ...], list[str]] = {}
-    for key in sorted(graph.get_all_asset_keys(), key=_shortest_first):
+    for key in sorted(graph.materializable_asset_keys, key=_shortest_first):
         node = graph.get(key)
         policy, partitions = node.backfill_policy, node.partitions_def
         stretch = "no partitions"
@@ -58,6 +69,13 @@ def described(definitions: dg.Definitions) -> str:
         alike.setdefault(paragraph, []).append(key.to_user_string())
     lines = [line for paragraph, names in alike.items() for line in (" ".join(names), *paragraph, "")]
     repository = definitions.get_repository_def()
+    for key in sorted(graph.external_asset_keys):
+        checks = ", ".join(sorted(check.name for check in graph.get(key).check_keys))
+        lines.append(f"made by no run: {key.to_user_string()}; group {graph.get(key).group_name}; checks {checks}")
+    lines += [
+        f"schedule {schedule.name}: {schedule.default_status.value}, {schedule.cron_schedule}"
+        for schedule in repository.schedule_defs
+    ]
     lines += [
         f"sensor {sensor.name}: {sensor.default_status.value}, every {sensor.minimum_interval_seconds} s"
         for sensor in repository.sensor_defs
@@ -81,7 +99,7 @@ def test_the_packaged_universe_makes_these_assets() -> None:
 def test_every_asset_says_what_it_is_and_what_its_columns_mean() -> None:
     definitions = packaged()
     graph = definitions.resolve_asset_graph()
-    for key in graph.get_all_asset_keys():
+    for key in graph.materializable_asset_keys:
         node = graph.get(key)
         assert node.description
         assert len(node.description) > 100, key
@@ -129,7 +147,7 @@ def test_the_universe_that_the_environment_names_is_the_one_that_is_loaded(
     from market_assets.definitions import defs  # noqa: PLC0415 - it reads the environment
 
     found = {key.to_user_string() for key in defs().resolve_asset_graph().get_all_asset_keys()}
-    assert found == {"mine/candles_1m", "mine/completeness"}
+    assert found == {"mine/candles_1m", "mine/completeness", "platform/troubles"}
 
 
 def test_a_month_that_begins_before_its_profile_is_made_of_the_days_that_there_are() -> None:
@@ -186,23 +204,6 @@ def test_secrets_are_nowhere_in_what_dagster_is_told(tmp_path: Path) -> None:
     assert universe.sources["binance"]["headers"] == {"X-Key": "Bearer tell-nobody-4711"}
 
 
-class Daemon:
-    """The automation condition sensor's tick, with what it remembers from the one before."""
-
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
-        self._cursor = None
-
-    def tick(self) -> dict[str, set[str | None]]:
-        """What is requested: partitions by timeframe."""
-        graph = self._ground.definitions
-        result = dg.evaluate_automation_conditions(graph, self._ground.instance, cursor=self._cursor)
-        self._cursor = result.cursor
-        timeframes = (*self._ground.profile.timeframes.fetch, *self._ground.profile.timeframes.derive)
-        requested = {str(one): set(result.get_requested_partitions(self._ground.key(str(one)))) for one in timeframes}
-        return {timeframe: keys for timeframe, keys in requested.items() if keys}
-
-
 @pytest.fixture
 def derived(ground: Ground) -> Ground:
     """Two months of hours, and what is made of them; nothing is filled yet."""
@@ -225,60 +226,109 @@ def heal(ground: Ground, day: str) -> None:
 
 
 def test_a_filled_partition_requests_exactly_what_is_made_of_it_and_once(derived: Ground) -> None:
-    daemon = Daemon(derived)
-    assert daemon.tick() == {}
+    follower = Follower(derived)
+    assert follower.asked() == {}
     # All days around these two are missing, and stay so.
     derived.fill("2025-02-05")
     derived.fill("2025-03-10")
-    assert daemon.tick() == {
-        "4h": {"2025-02-05", "2025-03-10"},
-        "1d": {"2025-02-01", "2025-03-01"},
-        "1w": {"2025-02-01", "2025-03-01"},
-    }
-    assert daemon.tick() == {}
+    days, months = [("2025-02-05",) * 2, ("2025-03-10",) * 2], [("2025-02-01", "2025-03-01")]
+    assert follower.asked() == {"candles_4h": days, "candles_1d": months}
+    assert follower.asked() == {}, "they were launched a moment ago"
     derive(derived, ("2025-02-05",), Timeframe.H4)
     derive(derived, ("2025-03-10",), Timeframe.H4)
-    derive(derived, ("2025-02-01", "2025-03-01"), Timeframe.D1, Timeframe.W1)
-    assert daemon.tick() == {}
-    assert daemon.tick() == {}
+    derive(derived, ("2025-02-01", "2025-03-01"), Timeframe.D1)
+    assert follower.asked() == {"candles_1w": months}
+    derive(derived, ("2025-02-01", "2025-03-01"), Timeframe.W1)
+    assert follower.asked() == {}
     heal(derived, "2025-03-10")
-    assert daemon.tick() == {"4h": {"2025-03-10"}, "1d": {"2025-03-01"}, "1w": {"2025-03-01"}}
-    assert daemon.tick() == {}
+    assert follower.asked() == {"candles_4h": days[1:], "candles_1d": [("2025-03-01",) * 2]}
 
 
 def test_a_fill_that_has_changed_nothing_requests_nothing(derived: Ground) -> None:
     derived.fill("2025-02-05", "2025-02-06")
-    daemon = Daemon(derived)
-    assert daemon.tick() == {}
+    follower = Follower(derived)
+    assert follower.launch() == 3
     derived.fill("2025-02-05", "2025-02-06", refetch=True)
+    assert follower.asked() == {}
     heal(derived, "2025-02-05")
-    assert daemon.tick() == {"4h": {"2025-02-05"}, "1d": {"2025-02-01"}, "1w": {"2025-02-01"}}
-    derived.fill("2025-02-05", "2025-02-06", refetch=True)
-    assert daemon.tick() == {}
+    assert follower.asked() == {
+        "candles_4h": [("2025-02-05",) * 2],
+        "candles_1d": [("2025-02-01",) * 2],
+    }
 
 
 def test_what_the_terminal_has_derived_is_not_requested_again(derived: Ground) -> None:
-    daemon = Daemon(derived)
-    assert daemon.tick() == {}
+    follower = Follower(derived)
     derived.fill("2025-02-05", "2025-02-07")
     derive(derived, ("2025-02-05", "2025-02-06", "2025-02-07"), Timeframe.H4)
     derive(derived, ("2025-02-01",), Timeframe.D1)
     derive(derived, ("2025-02-01",), Timeframe.W1)
-    assert daemon.tick() == {}
-    assert daemon.tick() == {}
+    assert follower.asked() == {}
 
 
-def test_an_input_that_changed_again_after_it_was_derived_is_seen_though_nobody_looked_in_between(
+def test_an_input_that_changed_again_after_it_was_derived_is_seen_by_whoever_looks_first(
     derived: Ground,
 ) -> None:
-    daemon = Daemon(derived)
-    assert daemon.tick() == {}
     derived.fill("2025-02-05", "2025-02-06")
     derive(derived, ("2025-02-05", "2025-02-06"), Timeframe.H4)
     derive(derived, ("2025-02-01",), Timeframe.D1, Timeframe.W1)
     heal(derived, "2025-02-06")
-    assert daemon.tick() == {"4h": {"2025-02-06"}, "1d": {"2025-02-01"}, "1w": {"2025-02-01"}}
-    assert daemon.tick() == {}
+    assert Follower(derived).asked() == {
+        "candles_4h": [("2025-02-06",) * 2],
+        "candles_1d": [("2025-02-01",) * 2],
+    }
+
+
+def test_a_run_that_was_killed_while_it_derived_is_made_good_by_the_sensor(derived: Ground) -> None:
+    """The store alone says what is behind: no event of the killed run is needed."""
+    derived.fill("2025-02-05", "2025-02-10")
+    follower = Follower(derived)
+    derive(derived, ("2025-02-05", "2025-02-06", "2025-02-07"), Timeframe.H4)
+    assert follower.asked()["candles_4h"] == [("2025-02-08", "2025-02-10")]
+    # That run dies as well, without a word: it is asked for again after a while, and again.
+    assert follower.asked() == {}
+    derived.move_clock(derived.clock.now() + timedelta(minutes=2))
+    assert follower.asked()["candles_4h"] == [("2025-02-08", "2025-02-10")]
+    assert follower.asked() == {}
+    derived.move_clock(derived.clock.now() + timedelta(minutes=3))
+    assert follower.launch() == 3
+    assert derived.table("SELECT count(*) FROM kept.candles_4h").item() == 6 * 6 * 2
+
+
+def test_what_was_made_without_a_run_is_reported_by_one(derived: Ground) -> None:
+    derived.fill("2025-02-05", "2025-02-06")
+    work = Derive(
+        Store(derived.home, clock=derived.clock.now),
+        derived.profile,
+        Timeframe.H4,
+        Window.of_days(date(2025, 2, 5), date(2025, 2, 7)),
+        clock=derived.clock.now,
+    )
+    assert len(list(work)) == 2
+    assert not derived.colours("4h")
+    follower = Follower(derived)
+    assert follower.launch() == 3
+    assert derived.colours("4h")["2025-02-06"] == "MATERIALIZED"
+    assert follower.asked() == {}
+
+
+def test_nothing_is_derived_of_what_a_run_still_fills(derived: Ground) -> None:
+    derived.fill("2025-02-05", "2025-02-06")
+    job = derived.definitions.resolve_implicit_global_asset_job_def()
+    waiting = derived.instance.create_run_for_job(
+        job.get_subset(asset_selection={derived.key()}),
+        asset_selection=frozenset({derived.key()}),
+        tags=range_tags("2025-02-06", "2025-02-20"),
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    follower = Follower(derived)
+    assert follower.asked() == {"candles_4h": [("2025-02-05",) * 2]}
+    derive(derived, ("2025-02-05",), Timeframe.H4)
+    derived.instance.report_run_canceled(waiting)
+    assert follower.asked() == {
+        "candles_4h": [("2025-02-06",) * 2],
+        "candles_1d": [("2025-02-01",) * 2],
+    }
 
 
 def test_a_run_that_was_to_make_both_and_filled_some_days_alone_leaves_these_to_be_derived(
@@ -286,24 +336,11 @@ def test_a_run_that_was_to_make_both_and_filled_some_days_alone_leaves_these_to_
 ) -> None:
     hole = {"fault": "hole", "start": "2025-02-05T00:00Z", "end": "2025-02-06T00:00Z"}
     ground.keep(vendor(hole), "{timeframes: {fetch: [1h], derive: [4h]}}")
-    daemon = Daemon(ground)
-    assert daemon.tick() == {}
     both = RangeRun("kept", (Timeframe.H1, Timeframe.H4), ("2025-02-04", "2025-02-05", "2025-02-06"))
     assert not execute(ground.definitions, ground.instance, both, config={}, done=lambda: None)[1]
     assert set(list(ground.colours("4h").values())[1:4]) == {"FAILED"}
-    assert daemon.tick() == {"4h": {"2025-02-04", "2025-02-06"}}
-    assert daemon.tick() == {}
-
-
-def test_a_partition_that_could_not_be_filled_requests_nothing(
-    ground: Ground, vendor: Callable[..., PracticeVendor]
-) -> None:
-    hole = {"fault": "hole", "start": "2025-02-05T00:00Z", "end": "2025-02-06T00:00Z"}
-    ground.keep(vendor(hole), "{timeframes: {fetch: [1h], derive: [4h]}}")
-    daemon = Daemon(ground)
-    assert daemon.tick() == {}
-    assert not ground.fill("2025-02-04", "2025-02-06").is_success
-    assert daemon.tick() == {"4h": {"2025-02-04", "2025-02-06"}}
+    # The day between is made along, and has nothing to be made of.
+    assert Follower(ground).asked() == {"candles_4h": [("2025-02-04", "2025-02-06")]}
 
 
 if __name__ == "__main__":

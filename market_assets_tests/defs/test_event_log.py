@@ -45,6 +45,44 @@ with dg.DagsterInstance.from_config(home) as instance:
 """
 
 
+FIRST = """
+import sys
+from pathlib import Path
+import dagster as dg
+from market_assets.defs.runs import instance_at
+
+home = Path(sys.argv[1])
+openers = {"ours": instance_at, "dagster": lambda home: dg.DagsterInstance.from_config(str(home))}
+print("ready", flush=True)
+sys.stdin.readline()
+with openers[sys.argv[2]](home) as instance:
+    states = instance.all_instigator_state()
+    print(instance.get_runs_count(), len(states), instance.get_asset_keys())
+"""
+
+
+def test_commands_that_meet_over_an_empty_home_make_its_storages_once(tmp_path: Path) -> None:
+    # Dagster's own processes do not prepare a home, and find one whose dagster.yaml is there.
+    text = files("market_assets").joinpath("dagster.yaml").read_text()
+    (tmp_path / "dagster.yaml").write_text(text)
+    command = [sys.executable, "-W", "ignore", "-c", FIRST, str(tmp_path)]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    environ = {**os.environ, "DAGSTER_HOME": str(tmp_path)}
+    openers = ("dagster", "ours", "ours")
+    firsts = [subprocess.Popen([*command, opener], env=environ, **pipes) for opener in openers]
+    assert [first.stdout.readline() for first in firsts if first.stdout] == ["ready\n"] * 3
+    for first in firsts:
+        assert first.stdin is not None
+        first.stdin.write("\n")
+        first.stdin.flush()
+    assert [first.communicate(timeout=60)[0] for first in firsts] == ["0 0 []\n"] * 3
+    databases = sorted(tmp_path.rglob("*.db"))
+    assert [path.name for path in databases] == ["index.db", "runs.db", "schedules.db"]
+    for path in databases:
+        with sqlite3.connect(path) as connection:
+            assert connection.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
+
+
 def plain(home: Path) -> dg.DagsterInstance:
     """The instance of a home as Dagster would have it without our dagster.yaml."""
     home.mkdir(exist_ok=True)

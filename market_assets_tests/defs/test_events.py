@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import pytest
@@ -26,6 +26,11 @@ BUSY = {"fault": "error", "symbols": ["BTC"], "status": 429, "retry_after": 1, "
 
 
 def observations(ground: Ground, run: dg.DagsterRun) -> list[dg.AssetObservation]:
+    """What a run says of itself, in contrast to what it says of a partition."""
+    return [one for one in all_observations(ground, run) if one.partition is None]
+
+
+def all_observations(ground: Ground, run: dg.DagsterRun) -> list[dg.AssetObservation]:
     entries = ground.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_OBSERVATION)
     return [one for entry in entries if (one := entry.asset_observation) is not None]
 
@@ -65,7 +70,7 @@ def test_a_run_that_fails_has_its_audit_too_and_it_is_of_no_partition(audited: A
     shown = plain(told.metadata)
     assert shown["window"] == "2025-02-03 00:00Z to 2025-02-10 00:00Z"
     assert (shown["trigger"], shown["status"], shown["symbols"]) == ("manual", "INCOMPLETE", 2)
-    assert (shown["progress_percent"], shown["partitions"], shown["failed_partitions"]) == (100.0, 7, 2)
+    assert (shown["progress_percent"], shown["partitions"], shown["failed_partitions"]) == (100.0, 7, 1)
     assert (shown["new_rows"], shown["revised_rows"], shown["rejected_rows"], shown["repaired"]) == (260, 0, 2, 0)
     assert (shown["missing_before"], shown["missing_after"], shown["gaps_before"], shown["gaps_after"]) == (
         336,
@@ -91,7 +96,7 @@ def test_the_audit_is_the_jobs_own_record(audited: Audited) -> None:
 
 def test_an_audit_paints_no_partition(audited: Audited) -> None:
     green, red = "MATERIALIZED", "FAILED"
-    assert list(audited.ground.colours().values()) == [green, green, red, red, green, green, green]
+    assert list(audited.ground.colours().values()) == [green, green, red, green, green, green, green]
 
 
 def test_a_long_run_tells_its_progress_in_a_bounded_number_of_lines(ground: Ground, vendor: Vendor) -> None:
@@ -115,23 +120,6 @@ def test_a_derivation_has_an_audit_and_a_run_of_the_future_has_none(ground: Grou
     assert observations(ground, ground.fill()) == []
 
 
-def test_an_audit_wakes_nobody(ground: Ground, vendor: Vendor) -> None:
-    ground.keep(vendor(), "{timeframes: {fetch: [1h], derive: [4h]}}")
-    ground.fill()
-    ground.run("4h")
-
-    def asked(cursor: Any = None) -> Any:
-        return dg.evaluate_automation_conditions(ground.definitions, ground.instance, cursor=cursor)
-
-    before = asked()
-    ground.instance.report_runless_asset_event(dg.AssetObservation(ground.key(), metadata={"job": "x"}))
-    after = asked(before.cursor)
-    assert after.total_requested == 0
-    # A materialization does.
-    ground.instance.report_runless_asset_event(dg.AssetMaterialization(ground.key(), partition="2025-02-04"))
-    assert asked(after.cursor).total_requested == 1
-
-
 def test_of_many_symbols_the_worst_are_shown_and_the_others_counted() -> None:
     numbers = (
         "repaired",
@@ -142,6 +130,7 @@ def test_of_many_symbols_the_worst_are_shown_and_the_others_counted() -> None:
         "abandoned",
         "partitions",
         "partitions_failed",
+        "partitions_with_faults",
     )
     detail = dict.fromkeys(numbers, 0) | {
         "rows": {"new": 0, "revised": 0, "rejected": 0},

@@ -11,8 +11,7 @@ import pytest
 import yaml
 
 from market_assets.defs.export import export_key
-from market_assets.defs.runs import RangeRun, execute, execute_asset
-from market_assets.market_time.timeframes import Timeframe
+from market_assets.defs.runs import execute_asset
 from market_assets.universe import load_universe
 
 if TYPE_CHECKING:
@@ -46,11 +45,20 @@ def export(ground: Ground) -> dict[str, Any]:
     return {name: value.value for name, value in event.asset_materialization.metadata.items()}
 
 
-def requested(ground: Ground, cursor: object, after: timedelta) -> tuple[bool, object]:
-    result = dg.evaluate_automation_conditions(
-        ground.definitions, ground.instance, cursor=cursor, evaluation_time=NOON + after
-    )
-    return result.get_num_requested(KEY) > 0, result.cursor
+class Daemon:
+    """Ticks the export sensor, and remembers its cursor."""
+
+    def __init__(self, ground: Ground) -> None:
+        self.ground = ground
+        self.cursor: str | None = None
+
+    def tick(self) -> dg.SensorResult:
+        resources = {"store": self.ground.store_resource, "clock": self.ground.clock}
+        with dg.build_sensor_context(instance=self.ground.instance, cursor=self.cursor, resources=resources) as context:
+            result = self.ground.sensor("export_kept")(context)
+        assert isinstance(result, dg.SensorResult)
+        self.cursor = result.cursor
+        return result
 
 
 def test_without_the_key_there_is_no_asset(ground: Ground) -> None:
@@ -86,28 +94,19 @@ def test_it_depends_on_every_table_that_it_exports(lake: Ground) -> None:
     }
 
 
-def test_a_change_requests_it_at_the_next_tick_and_a_fill_that_changed_nothing_does_not(lake: Ground) -> None:
-    asked, cursor = requested(lake, None, timedelta())
-    assert not asked
+def test_the_first_export_is_a_run_and_later_ones_write_what_has_changed_by_themselves(lake: Ground) -> None:
     lake.fill("2025-02-03", "2025-02-05")
-    lake.run("4h", "2025-02-03", "2025-02-05")
-    asked, cursor = requested(lake, cursor, timedelta(minutes=2))
-    assert not asked, "no quarter of an hour has passed"
-    asked, cursor = requested(lake, cursor, timedelta(minutes=15))
-    assert asked
+    daemon = Daemon(lake)
+    assert len(daemon.tick().run_requests or ()) == 1
     export(lake)
-    asked, cursor = requested(lake, cursor, timedelta(minutes=30))
-    assert not asked
+    assert "nothing has changed" in str(daemon.tick().skip_reason)
     lake.fill("2025-02-05", refetch=True)
-    asked, cursor = requested(lake, cursor, timedelta(minutes=45))
-    assert not asked
-    with lake.store_resource.get_connection() as connection:
-        connection.execute("DELETE FROM kept.candles_1h WHERE ts = '2025-02-05 05:00' AND symbol = 'BTC'")
-    lake.fill("2025-02-05")
-    lake.run("4h", "2025-02-05")
-    asked, cursor = requested(lake, cursor, timedelta(minutes=60))
-    assert not asked, "the returns are to be made first"
-    run = RangeRun("kept", (Timeframe.H1,), ("2025-02-05", "2025-02-06"), "returns")
-    assert execute(lake.definitions, lake.instance, run, config={}, done=lambda: None)[1]
-    asked, _ = requested(lake, cursor, timedelta(minutes=62))
-    assert asked
+    assert "nothing has changed" in str(daemon.tick().skip_reason)
+    lake.move_clock(lake.clock.now() + timedelta(hours=1))
+    lake.fill("2025-02-06")
+    result = daemon.tick()
+    assert not result.run_requests
+    assert "1 files written" in str(result.skip_reason)
+    (event,) = result.asset_events
+    assert event.metadata["files_written"].value == 1
+    assert "nothing has changed" in str(daemon.tick().skip_reason)

@@ -10,6 +10,7 @@ import pytest
 from market_assets.alerts.watch import store_troubles
 from market_assets.defs.runs import RangeRun, execute, plan_backfill
 from market_assets.market_time.timeframes import Timeframe, Window
+from market_assets_tests.defs.ground import Follower
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,11 +43,6 @@ def make(ground: Ground, *days: str) -> tuple[dg.DagsterRun, bool]:
     return found, success
 
 
-def requested(ground: Ground, cursor: object) -> tuple[list[str], object]:
-    result = dg.evaluate_automation_conditions(ground.definitions, ground.instance, cursor=cursor)
-    return sorted(map(str, result.get_requested_partitions(FEATURES))), result.cursor
-
-
 def test_every_column_of_the_table_is_described_on_the_asset(features: Ground) -> None:
     run, success = make(features, *DAYS)
     assert success
@@ -65,31 +61,32 @@ def test_every_column_of_the_table_is_described_on_the_asset(features: Ground) -
 
 def test_a_candle_that_changes_requests_the_features_that_read_it_and_no_others(features: Ground) -> None:
     make(features, *DAYS)
-    asked, cursor = requested(features, None)
-    assert asked == []
+    follower = Follower(features)
+    assert follower.asked() == {}
     features.fill("2025-02-05", refetch=True)
-    asked, cursor = requested(features, cursor)
-    assert asked == []
+    assert follower.asked() == {}
     with features.store_resource.get_connection() as connection:
         connection.execute("DELETE FROM kept.candles_1h WHERE ts = '2025-02-05 05:00' AND symbol = 'BTC'")
     features.fill("2025-02-05")
-    asked, _ = requested(features, cursor)
-    assert asked == ["2025-02-05", "2025-02-06", "2025-02-07"]
+    assert follower.asked() == {"features_1h": [("2025-02-05", "2025-02-07")]}
 
 
-def test_a_symbol_that_fails_leaves_the_others_stored_the_partition_red_and_somebody_told(features: Ground) -> None:
+def test_a_symbol_that_fails_leaves_the_others_stored_the_partition_green_and_somebody_told(features: Ground) -> None:
     with features.store_resource.get_connection() as connection:
         connection.execute("UPDATE kept.candles_1h SET close = 'nan' WHERE ts = '2025-02-08 05:00' AND symbol = 'ETH'")
     run, success = make(features, *DAYS)
-    assert not success
-    seen = dict.fromkeys(DAYS, "MATERIALIZED") | {"2025-02-08": "FAILED"}
+    assert success
+    seen = dict.fromkeys(DAYS, "MATERIALIZED")
     partitions = features.definitions.resolve_asset_graph().get(FEATURES).partitions_def
     states = features.instance.get_status_by_partition(FEATURES, DAYS, partitions)
     assert {key: state.value for key, state in states.items() if state} == seen
     rows = dict(features.table("SELECT symbol, count(*) FROM kept.features_1h GROUP BY ALL").iter_rows())
     assert rows == {"BTC": 7 * 24, "ETH": 7 * 24}
-    why = features.failure(run).metadata["failed_partitions"].records[0].data["why"]
-    assert why.startswith("ETH: the candle at 2025-02-08 05:00Z has a price that is no number")
+    made = features.materializations(run)
+    assert made["2025-02-07"].description is None
+    why = made["2025-02-08"].description
+    assert why.startswith("Not whole: ETH: the candle at 2025-02-08 05:00Z has a price that is no number")
+    assert made["2025-02-08"].metadata["not_whole"].value == why
     with features.store_resource.store(features.clock).reading("looking") as view:
         troubles = store_troubles(view, features.universe, features.clock.now())
     (told,) = [one for one in troubles if one.kind.value == "enrichment"]

@@ -9,6 +9,7 @@ from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+import dagster as dg
 import pytest
 from PIL import Image
 
@@ -21,8 +22,6 @@ from market_assets.quality.verdicts import SymbolCounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import dagster as dg
 
     from market_assets.defs.pictures import Draw
     from market_assets.practice.vendor import PracticeVendor
@@ -39,7 +38,9 @@ BUDGET = 20_000
 
 def drawn(ground: Ground, run: dg.DagsterRun, name: str = "candles") -> list[str]:
     """The partitions of which a run drew a picture, each looked at."""
-    found = ground.materializations(run)
+    entries = ground.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_OBSERVATION)
+    red = (entry.asset_observation for entry in entries)
+    found = {**ground.materializations(run), **{one.partition: one for one in red if one and one.partition}}
     shown = {key: one.metadata[name] for key, one in found.items() if name in one.metadata}
     for markdown in shown.values():
         text = str(markdown.value)
@@ -63,7 +64,9 @@ def test_each_table_has_pictures_in_a_small_run_of_all_and_in_a_longer_one_of_wh
     ground.keep(vendor(HOLE), "{timeframes: {fetch: [1h], derive: [4h], features: [1h], returns: [1h]}}")
     run = ground.fill()
     assert drawn(ground, run) == ["2025-02-05", "2025-02-09"]
-    markdown = str(ground.materializations(run)["2025-02-05"].metadata["candles"].value)
+    entries = ground.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_OBSERVATION)
+    (red,) = (one for entry in entries if (one := entry.asset_observation) and one.partition)
+    markdown = str(red.metadata["candles"].value)
     assert markdown.startswith("![kept ETH candles_1h, 2025-02-05]")
 
     days = ("2025-02-05", "2025-02-06")

@@ -211,7 +211,8 @@ def test_a_symbol_that_the_vendor_does_not_have_is_asked_for_a_few_times_and_the
         daemon.wait(hours=2)
     assert set(ground.table("SELECT status FROM ops.gaps")["status"]) == {"abandoned"}
     assert "attempts: asked 3 times" in ground.table("SELECT reason FROM ops.gaps")["reason"][0]
-    assert set(ground.colours().values()) == {"FAILED"}
+    assert set(ground.colours().values()) == {"MATERIALIZED"}
+    assert {continuity for continuity, *_ in ground.verdicts().values()} == {"FAILED"}
     source.log.clear()
     assert "7 left alone, abandoned" in reason(daemon.tick())
     assert list(source.log) == []

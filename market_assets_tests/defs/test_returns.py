@@ -11,6 +11,7 @@ from market_assets.definitions import build_definitions
 from market_assets.defs.runs import RangeRun, execute, plan_backfill, plan_markets
 from market_assets.market_time.timeframes import Timeframe
 from market_assets.universe import load_universe
+from market_assets_tests.defs.ground import Follower
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,11 +29,6 @@ def returns(ground: Ground, vendor: Callable[..., PracticeVendor]) -> Ground:
     hole = {"fault": "hole", "symbols": ["ETH"], "start": "2025-02-05T02:00Z", "end": "2025-02-05T10:00Z"}
     ground.keep(vendor(hole), "{timeframes: {fetch: [1h], returns: [1h]}}")
     return ground
-
-
-def requested(ground: Ground, cursor: object) -> tuple[list[str], object]:
-    result = dg.evaluate_automation_conditions(ground.definitions, ground.instance, cursor=cursor)
-    return sorted(map(str, result.get_requested_partitions(RETURNS))), result.cursor
 
 
 def align(ground: Ground, *days: str) -> bool:
@@ -64,16 +60,14 @@ def test_a_partition_with_too_many_neutral_returns_fails_its_check_and_names_the
 def test_a_candle_partition_that_changes_requests_its_own_returns_and_the_next_partition_s(returns: Ground) -> None:
     returns.fill()
     assert align(returns, *DAYS)
-    asked, cursor = requested(returns, None)
-    assert asked == []
+    follower = Follower(returns)
+    assert follower.asked() == {}
     returns.fill("2025-02-05", refetch=True)
-    asked, cursor = requested(returns, cursor)
-    assert asked == []
+    assert follower.asked() == {}
     with returns.store_resource.get_connection() as connection:
         connection.execute("DELETE FROM kept.candles_1h WHERE ts = '2025-02-07 05:00' AND symbol = 'BTC'")
     returns.fill("2025-02-07")
-    asked, _ = requested(returns, cursor)
-    assert asked == ["2025-02-07", "2025-02-08"]
+    assert follower.asked() == {"returns_1h": [("2025-02-07", "2025-02-08")]}
 
 
 def test_the_terminal_makes_the_returns_of_a_window_and_of_the_partition_behind_it(returns: Ground) -> None:

@@ -6,16 +6,28 @@ import os
 import socket
 import subprocess
 import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.test_utils import create_run_for_test
+from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
+from dagster._daemon.types import DaemonHeartbeat
 
+from market_assets.defs.adapter import range_tags
 from market_assets.defs.partitions import partitions_of
-from market_assets.defs.runs import fail_orphans, instance_at, plan_backfill, prepare_home
+from market_assets.defs.repair import in_flight
+from market_assets.defs.runs import (
+    fail_orphans,
+    failure_of,
+    instance_at,
+    plan_backfill,
+    prepare_home,
+    unfinished_runs,
+)
 from market_assets.market_time.timeframes import Timeframe, Window, midnight
 from market_assets_tests.defs.ground import colours
 from market_assets_tests.defs.toy import DAYS, KEY, KEYS, fills, run
@@ -115,6 +127,44 @@ def test_a_run_whose_process_is_gone_is_failed_and_its_partitions_are_no_longer_
     assert fail_orphans(instance) == []
 
 
+def test_a_run_that_was_made_and_never_started_holds_up_a_repair_for_some_minutes(
+    instance: dg.DagsterInstance,
+) -> None:
+    tags = range_tags(KEYS[0], KEYS[1])
+    location = RegisteredCodeLocationOrigin("here")
+    origin = RemoteJobOrigin(RemoteRepositoryOrigin(location, "ours"), "job")
+
+    def made(status: dg.DagsterRunStatus) -> str:
+        selection = frozenset({KEY})
+        run = create_run_for_test(
+            instance, status=status, tags=tags, asset_selection=selection, remote_job_origin=origin
+        )
+        return run.run_id
+
+    kinds = dg.DagsterRunStatus
+    forgotten = [made(kinds.NOT_STARTED), made(kinds.STARTING)]
+    queued = made(kinds.QUEUED)
+    alive = made(kinds.STARTED)
+    now = datetime.now(UTC)
+    later = now + timedelta(minutes=11)
+
+    assert fail_orphans(instance, now) == []
+    assert len(unfinished_runs(instance, now)) == 4
+    assert in_flight(instance, KEY, KEYS) == set(KEYS[:2])
+    # With a daemon, what is queued or starting is its business.
+    instance.add_daemon_heartbeat(
+        DaemonHeartbeat(later.timestamp(), QueuedRunCoordinatorDaemon.daemon_type(), "here", [])
+    )
+    assert {run.run_id for run in unfinished_runs(instance, later)} == {forgotten[1], queued, alive}
+    much_later = later + timedelta(minutes=11)
+    assert [run.run_id for run in unfinished_runs(instance, much_later)] == [alive]
+    assert set(fail_orphans(instance, much_later)) == set(forgotten)
+    assert fail_orphans(instance, much_later) == []
+    kept = instance.get_run_by_id(queued)
+    assert kept is not None
+    assert kept.status is kinds.QUEUED
+
+
 DIES = """
 import os, sys
 import dagster as dg
@@ -160,3 +210,17 @@ def test_a_home_keeps_the_dagster_yaml_that_was_changed_in_it(tmp_path: Path) ->
     with instance_at(tmp_path) as instance:
         assert instance.get_concurrency_config().run_queue_config.max_concurrent_runs == 9
     assert (tmp_path / "dagster.yaml").read_text() == changed
+
+
+def test_why_a_run_failed_is_a_line_and_a_trace_only_where_somebody_slipped(tmp_path: Path) -> None:
+    lost = RuntimeError("the step failed")
+    lost.__cause__ = OSError("No space left on device")
+    with instance_at(tmp_path) as instance:
+        wanted = run(instance, fills(KEYS[0], then=dg.Failure("two partitions could not be filled")))
+        slipped = run(instance, fills(KEYS[0], then=lost))
+        assert failure_of(instance, wanted) == ("two partitions could not be filled", "")
+        cause, trace = failure_of(instance, slipped)
+        assert cause == "OSError: No space left on device"
+        assert "RuntimeError: the step failed" in trace
+        assert "line " in trace
+        assert failure_of(instance, "no such run")[0].startswith("it left no word")

@@ -109,7 +109,7 @@ def test_bars_that_were_never_filled_are_missing_and_the_outcome_says_what_to_do
     crypto = market()
     outcomes = crypto.derive(M5, days("2025-03-03", "2025-03-04"))
     assert counted(outcomes) == [("2025-03-03", "BTC", 288, 0, 0, 288)]
-    assert outcomes[0].failures == ("candles_1m has nothing here yet to derive from; backfill it first",)
+    assert outcomes[0].failures == ("candles_1m has nothing here yet to make it of; backfill it first",)
     assert crypto.matrix()["BTC", "5m"][-1] == "MISSING"
 
 
@@ -358,7 +358,7 @@ def test_a_week_is_missing_until_its_days_were_derived(market):
     crypto.fill(days("2025-03-03", "2025-03-12"))
     (outcome,) = crypto.derive(W1)
     assert counted([outcome]) == [("2025-03-01", "BTC", 1, 0, 0, 1)]
-    assert outcome.failures == ("candles_1d has nothing here yet to derive from; backfill it first",)
+    assert outcome.failures == ("candles_1d has nothing here yet to make it of; backfill it first",)
     crypto.derive(D1)
     assert counted(crypto.derive(W1)) == [("2025-03-01", "BTC", 1, 1, 0, 0)]
 

@@ -245,7 +245,7 @@ def test_no_bar_is_made_of_what_comes_after_it(walk):
 # What goes wrong
 
 
-def test_a_price_that_is_no_number_breaks_its_own_partition_and_is_a_gap_for_the_others(walk):
+def test_a_price_that_is_no_number_is_named_and_is_a_gap_for_its_symbol_alone(walk):
     crypto = walk("kind: CRYPTO\nstart: 2025-03-03", WEEK, symbols="BTC: {}, ETH: {}, XRP: {}")
     crypto.clock.now = WEEK.end
     with crypto.store.writing("breaking") as transaction:
@@ -254,8 +254,9 @@ def test_a_price_that_is_no_number_breaks_its_own_partition_and_is_a_gap_for_the
         )
     work = Featurize(crypto.store, crypto.profile, H1, days("2025-03-04", "2025-03-07"), clock=crypto.clock)
     why = "ETH: the candle at 2025-03-05 07:00Z has a price that is no number; delete it, and backfill its partition"
-    assert [(one.failures, one.rows) for one in work] == [((), 72), ((why,), 72), ((), 72)]
-    assert (work.audit["kind"], work.audit["status"]) == ("features", "INCOMPLETE")
+    assert [(one.failures, one.faults, one.rows) for one in work] == [((), (), 72), ((), (why,), 72), ((), (), 72)]
+    assert (work.audit["kind"], work.audit["status"]) == ("features", "SUCCEEDED")
+    assert work.audit["detail"]["faults"] == {"2025-03-05": (why,)}
     found = stored(crypto, H1)
     average = found.filter(pl.col("ts").is_between(at("2025-03-05 05:00"), at("2025-03-05 13:00"))).select(
         "symbol", "sma_5"
@@ -264,7 +265,7 @@ def test_a_price_that_is_no_number_breaks_its_own_partition_and_is_a_gap_for_the
     assert missing.rows() == [("BTC", 0), ("ETH", 5), ("XRP", 0)]
 
 
-def test_a_feature_that_cannot_be_made_of_one_symbol_is_made_of_the_others(walk):
+def test_a_feature_that_cannot_be_made_of_one_symbol_is_null_there_and_all_others_are_made(walk):
     crypto = walk("kind: CRYPTO\nstart: 2025-03-03", WEEK, symbols="BTC: {}, ETH: {}")
     crypto.clock.now = WEEK.end
     work = Featurize(crypto.store, crypto.profile, H1, days("2025-03-05", "2025-03-06"), clock=crypto.clock)
@@ -280,17 +281,20 @@ def test_a_feature_that_cannot_be_made_of_one_symbol_is_made_of_the_others(walk)
             "UPDATE kept.candles_1h SET high = 1000, close = 999 WHERE symbol = 'BTC' AND ts = '2025-03-05'"
         )
         transaction.connection.execute("UPDATE kept.candles_1h SET close = 100, low = 1 WHERE symbol = 'ETH'")
+    other = work.features[0].name
     work.features = (replace(work.features[0], reach=0), Feature("dear", "A price that some do not bear", 0, values))
     (outcome,) = work
-    assert outcome.failures == ("BTC: its features could not be made: ArithmeticError('too dear')",)
-    assert outcome.rows == 24
-    assert stored(crypto, H1).select(pl.col("symbol").unique(), pl.col("dear").unique()).rows() == [("ETH", 100.0)]
+    assert (outcome.failures, outcome.faults) == ((), ("BTC: dear could not be made: ArithmeticError('too dear')",))
+    assert (outcome.rows, work.audit["status"]) == (48, "SUCCEEDED")
+    found = stored(crypto, H1)
+    assert found.select("symbol", "dear").unique().sort("symbol").rows() == [("BTC", None), ("ETH", 100.0)]
+    assert found.group_by("symbol").agg(pl.col(other).count() > 0).rows() == [("BTC", True), ("ETH", True)]
 
 
 def test_without_candles_there_is_nothing_to_make_and_that_is_said(market):
     crypto = market("kind: CRYPTO\nstart: 2025-03-03", fetch="[1h]", derive="[]")
     (outcome,) = made(crypto, H1, days("2025-03-04", "2025-03-05"))
-    assert outcome.failures == ("candles_1h has nothing here yet to make features of; backfill it first",)
+    assert outcome.failures == ("candles_1h has nothing here yet to make it of; backfill it first",)
     assert made(crypto, H1, days("2020-03-04", "2020-03-05")) == []
 
 

@@ -110,8 +110,10 @@ class TestAskingForJustWhatIsAbsent:
         assert [[(own.symbol, own.missing) for own in outcome.counts] for outcome in part] == [
             [("BTC", 24), ("ETH", 0)]
         ] * 3
+        # What nobody has asked for may still be had.
         assert not any(outcome.filled for outcome in part)
-        assert part[0].failures == ("BTC: not one of 24 expected bars is stored, and nothing explains why",)
+        assert part[0].failures == ("24 of 48 bars are missing (BTC): 50 %, and at most 5 % may be",)
+        assert "Nothing at all of BTC: not asked yet." in part[0].verdicts[0].summary
         assert not any(
             verdict.passed for outcome in part for verdict in outcome.verdicts if verdict.check == "continuity"
         )
@@ -140,11 +142,12 @@ class TestOneOutcomeAPartition:
         self, ground, vendor, newest_first
     ):
         ground.add_vendor("vendor", vendor, concurrency=1)
-        ground.keep(MINUTES + "symbols: {BTC: {}}")
+        ground.keep(MINUTES + "symbols: {BTC: {}, ETH: {}, THIRD: {}, FOURTH: {}}")
 
         outcomes = ground.fill(newest_first=newest_first)
 
         assert keys(outcomes) == sorted(THREE_DAYS, reverse=newest_first)
+        # Of all symbols together: whoever runs out of time has something of each.
         assert asked(vendor) == sorted(asked(vendor), reverse=newest_first)
         assert ground.absent("BTC") == []
 
@@ -517,8 +520,8 @@ class TestJobs:
         job = ground.job()
         detail = job["detail"]
         assert (job["kind"], job["profile"], job["timeframe"], job["run_id"]) == ("fill", "kept", "1h", "a-run")
-        assert (job["symbols"], job["progress"], job["status"]) == (["BTC", "ETH"], 1.0, "SUCCEEDED")
-        assert (detail["partitions"], detail["partitions_done"], detail["partitions_failed"]) == (3, 3, 0)
+        assert (job["symbols"], job["progress"], job["status"]) == (["BTC", "ETH"], 1.0, "INCOMPLETE")
+        assert (detail["partitions"], detail["partitions_done"], detail["partitions_failed"]) == (3, 3, 1)
         assert detail["rows"] == {"new": 140, "revised": 0, "rejected": 0}
         assert (detail["missing_before"], detail["missing_after"]) == (144, 4)
         of_each = {"missing_before": 72, "expected": 72, "stored": 70, "missing": 2, "new": 70}
@@ -540,7 +543,7 @@ class TestJobs:
         job = ground.job()
         assert job["status"] == "INCOMPLETE"
         assert list(job["detail"]["failures"]) == THREE_DAYS
-        assert "HTTP 503" in job["detail"]["failures"]["2025-02-26"][0]
+        assert "HTTP 503" in job["detail"]["failures"]["2025-02-26"][1]
 
     def test_what_is_expected_is_counted_however_the_fill_ends(self, ground):
         ground.keep("symbols: {BTC: {}}")

@@ -15,6 +15,7 @@ import pytest
 from market_assets.errors import SourceError
 from market_assets.market_time.timeframes import Timeframe, Window
 from market_assets.practice.faults import Fault
+from market_assets.quality.verdicts import Severity
 from market_assets.sources.base import SourceSettings, Traits, Usage
 from market_assets_tests.fill.ground import asked, at, candles, counts, every, plain, verdict
 
@@ -273,7 +274,7 @@ class TestAnswersThatAreNone:
 
         assert len(vendor.log) <= 2
         assert [outcome.filled for outcome in outcomes] == [True, False, False]
-        assert "HTTP 429" in outcomes[1].failures[0]
+        assert "HTTP 429" in outcomes[1].failures[1]
 
     @pytest.mark.parametrize("newest_first", [False, True])
     def test_a_page_that_repeats_the_one_before_is_no_answer(self, ground, vendor, newest_first):
@@ -287,7 +288,7 @@ class TestAnswersThatAreNone:
         outcomes = {outcome.partition.key: outcome for outcome in ground.fill(newest_first=newest_first)}
 
         assert not outcomes[edge].filled
-        assert "source vendor: BTC 1m" in outcomes[edge].failures[0]
+        assert "source vendor: BTC 1m" in outcomes[edge].failures[1]
         assert {key for key, outcome in outcomes.items() if outcome.filled} == set(outcomes) - {edge}
 
     def test_an_empty_answer_for_a_whole_day_does_not_fill_it(self, ground, vendor):
@@ -297,9 +298,7 @@ class TestAnswersThatAreNone:
         outcomes = ground.fill()
 
         assert [outcome.filled for outcome in outcomes] == [False, False, False]
-        assert outcomes[0].failures == tuple(
-            f"{symbol}: not one of 24 expected bars is stored, and nothing explains why" for symbol in ("BTC", "ETH")
-        )
+        assert outcomes[0].failures == ("not one of 48 expected bars is stored or explained (BTC, ETH)",)
         assert ground.job()["status"] == "INCOMPLETE"
 
     def test_an_unknown_symbol_is_asked_for_once_and_the_others_are_filled(self, ground, vendor):
@@ -312,10 +311,13 @@ class TestAnswersThatAreNone:
         assert [entry["status"] for entry in vendor.log if entry["symbol"] == "NOPE"] == [400]
         assert ground.absent("BTC") == ground.absent("ETH") == []
         for outcome in outcomes:
-            assert not outcome.filled
-            assert "source vendor: NOPE 1m" in outcome.failures[0]
-            assert "-1121 Invalid symbol" in outcome.failures[0]
+            assert outcome.filled
+            judged = verdict(outcome, "continuity")
+            assert (judged.passed, judged.severity) == (False, Severity.ERROR)
+            assert "Nothing at all of NOPE: source vendor: NOPE 1m" in judged.summary
+            assert "-1121 Invalid symbol" in judged.summary
             assert counts(outcome)["BTC"].missing == counts(outcome)["ETH"].missing == 0
+        assert ground.job()["status"] == "SUCCEEDED"
 
     def test_a_refetch_that_no_source_answered_is_no_success(self, ground, vendor):
         ground.keep("symbols: {BTC: {}}")
@@ -326,7 +328,8 @@ class TestAnswersThatAreNone:
         outcomes = ground.fill(refetch=True)
 
         assert [outcome.filled for outcome in outcomes] == [False, False, False]
-        assert "HTTP 503" in outcomes[0].failures[0]
+        assert outcomes[0].failures[0] == "nobody answered when bars were asked for again (BTC)"
+        assert "HTTP 503" in outcomes[0].failures[1]
         assert all(verdict(outcome, "continuity").passed for outcome in outcomes)
         assert ground.rows().equals(rows)
 
@@ -347,10 +350,24 @@ class TestSourcesThatAreDown:
         # Two for the first bars, and three for pages.
         assert (len(vendor.log), len(asked(vendor))) == (5, 3)
         assert not any(outcome.filled for outcome in outcomes)
-        assert "source vendor: failed 3 times in a row and was not asked again in this fill" in outcomes[-1].failures[0]
-        assert "HTTP 503" in outcomes[-1].failures[0]
+        words = outcomes[-1].failures[1]
+        assert "source vendor: failed 3 times in a row and was not asked again in this fill" in words
+        assert "HTTP 503" in words
         vendor.set_faults([])
         assert all(outcome.filled for outcome in ground.fill())
+
+    def test_a_symbol_that_fails_again_and_again_does_not_take_the_others_along(self, ground, vendor):
+        vendor.set_faults([Fault(fault="error", symbols=["ODD"])])
+        ground.add_vendor("vendor", vendor, concurrency=1)
+        ground.keep(MINUTES + "symbols: {BTC: {}, ODD: {}}\nstart: 2025-02-20")
+
+        outcomes = ground.fill(newest_first=True)
+
+        assert ground.absent("BTC") == []
+        assert len(asked(vendor, "ODD")) <= 3
+        failures = {failure for outcome in outcomes for failure in outcome.failures}
+        assert any("source vendor: ODD: failed 3 times in a row" in failure for failure in failures)
+        assert all(failure.startswith(("source vendor: ODD", "ODD")) for failure in failures)
 
     def test_failures_between_answers_do_not_add_up(self, ground, vendor):
         ground.add_vendor("vendor", vendor, concurrency=1)
@@ -377,7 +394,8 @@ class TestTheTimeBudget:
         outcomes = ground.fill(max_time=timedelta(seconds=2))
 
         assert [(outcome.filled, outcome.rows) for outcome in outcomes] == [(True, 1440), (True, 1440), (False, 560)]
-        (reason,) = outcomes[2].failures
+        colour, reason = outcomes[2].failures
+        assert colour == "880 of 1,440 bars are missing (BTC): 61.11 %, and at most 5 % may be"
         assert reason.startswith("source vendor: BTC 1m 2025-02-28 09:20..2025-03-01 00:00 UTC: ")
         assert "the time budget of 2 s is spent" in reason
         assert ground.job()["status"] == "INCOMPLETE"
@@ -393,7 +411,7 @@ class TestTheTimeBudget:
 
         assert ground.requests() == 0
         assert not any(outcome.filled for outcome in outcomes)
-        assert "the time budget of 0 s is spent" in outcomes[0].failures[0]
+        assert "the time budget of 0 s is spent" in outcomes[0].failures[1]
 
     def test_the_question_for_the_first_bar_is_a_part_of_it(self, empty_ground, slow_vendor):
         ground, vendor = empty_ground, slow_vendor
@@ -459,6 +477,35 @@ class TestForeignSources:
         assert judged.facts["rejected: another symbol's bar"] == judged.facts["rejected: no time"] == 1
         assert {row["at"] for row in judged.tables["rejected"]} == {"2025-02-27 10:00Z", "none"}
 
+    @pytest.mark.parametrize(
+        "odd",
+        [
+            pytest.param(lambda frame: frame.with_columns(ts=pl.lit(2**63, pl.UInt64)), id="a stamp of 2^63"),
+            pytest.param(lambda frame: frame.select("ts"), id="columns that are absent"),
+            pytest.param(lambda _: [[1, 2], {"a": None}], id="no frame at all"),
+            pytest.param(lambda _: "\ud800" + str(1 // 0), id="an error that no source should raise"),
+        ],
+    )
+    def test_one_odd_answer_costs_its_page_by_name_and_no_other(self, ground, odd):
+        def answer(window: Window) -> Any:
+            return odd(hours(window)) if window.start.day == 27 else hours(window)
+
+        outcomes = self.fill(ground, answer)
+
+        assert [outcome.filled for outcome in outcomes] == [True, False, True]
+        failure = outcomes[1].failures[0]
+        about = "source vendor: BTC 1h 2025-02-27 00:00..2025-02-28 00:00 UTC: "
+        assert failure.startswith(f"{about}the answer cannot be used (")
+
+    def test_half_a_surrogate_pair_in_the_words_of_a_source_is_stored_as_a_sign_of_its_own(self, ground):
+        def answer(window: Window) -> pl.DataFrame:
+            raise SourceError(f"source vendor: BTC 1h {window}: \ud800 \x1b[2J \u202e")
+
+        outcomes = self.fill(ground, answer)
+
+        assert "\N{REPLACEMENT CHARACTER} \N{REPLACEMENT CHARACTER}[2J" in outcomes[0].failures[0]
+        assert "\N{REPLACEMENT CHARACTER}" in ground.gaps()["reason"][0]
+
     def test_a_window_that_is_refused_for_good_does_not_take_the_other_windows_along(self, ground):
         def answer(window: Window) -> pl.DataFrame:
             if window.start.day == 27:
@@ -478,7 +525,7 @@ class TestForeignSources:
 
         assert ground.requests() == 3
         assert len(outcomes) == 19
-        assert all("who is that" in outcome.failures[0] for outcome in outcomes)
+        assert all("who is that" in outcome.failures[1] for outcome in outcomes)
 
     def test_a_time_out_of_its_own_is_one_failure_and_not_the_end_of_the_fill(self, ground):
         def answer(window: Window) -> pl.DataFrame:
@@ -489,17 +536,17 @@ class TestForeignSources:
         outcomes = self.fill(ground, answer)
 
         assert [outcome.filled for outcome in outcomes] == [True, False, True]
-        assert "source vendor: BTC 1h 2025-02-27 00:00..2025-02-28 00:00 UTC" in outcomes[1].failures[0]
+        assert "source vendor: BTC 1h 2025-02-27 00:00..2025-02-28 00:00 UTC" in outcomes[1].failures[1]
 
-    def test_a_fault_of_the_program_stops_the_fill_and_its_job_is_failed(self, ground):
+    def test_what_is_to_end_the_program_stops_the_fill_and_its_job_is_failed(self, ground):
         def answer(window: Window) -> pl.DataFrame:
             if window.start.day == 28:
-                raise ZeroDivisionError
+                raise SystemExit
             return hours(window)
 
         with pytest.raises(RuntimeError, match="fault of this program") as caught:
             self.fill(ground, answer)
 
-        assert isinstance(caught.value.__cause__, ZeroDivisionError)
+        assert isinstance(caught.value.__cause__, SystemExit)
         assert ground.job()["status"] == "FAILED"
         assert {ts.day for ts in ground.opens("BTC")} <= {26, 27}

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
 
 from market_assets.market_time.timeframes import Window
 from market_assets.practice.faults import Fault
+from market_assets.sources.base import build_source
+from market_assets.store import Store
+from market_assets_tests.conftest import Clock
 from market_assets_tests.fill.ground import asked, at, candles, counts, every, plain, verdict
+
+if TYPE_CHECKING:
+    from market_assets.fill.outcome import PartitionOutcome
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 MINUTES = "timeframes: {fetch: [1m]}\n"
@@ -34,7 +42,8 @@ class TestOutages:
         vendor.set_faults([hole(outage.start, outage.end)])
         ground.keep("symbols: {BTC: {}}")
         first = ground.fill()[1]
-        assert (first.filled, verdict(first, "continuity").passed) == (True, False)
+        assert (first.filled, verdict(first, "continuity").passed) == (False, False)
+        assert first.failures == ("4 of 24 bars are missing (BTC): 16.67 %, and at most 5 % may be",)
 
         for minutes, attempts in ((0, 2), (59, 3)):
             ground.wait(minutes=minutes)
@@ -125,8 +134,11 @@ class TestEveryShape:
             assert ground.gaps().filter(pl.col("symbol") == symbol)["bars"].sum() == len(bars)
         for outcome in outcomes:
             empty = [own.symbol for own in outcome.counts if own.missing == 1440]
-            assert [failure.partition(":")[0] for failure in outcome.failures] == empty
-            assert not verdict(outcome, "continuity").passed
+            judged = verdict(outcome, "continuity")
+            assert not judged.passed
+            assert [symbol for symbol in self.shapes if f"Nothing at all of {symbol}:" in judged.summary] == empty
+            # A third of the bars of those that are there is missing.
+            assert not outcome.filled
         heads = {row["symbol"] for row in verdict(outcomes[0], "genesis").tables["heads"]}
         assert heads == {"HEAD", "ALL"}
 
@@ -344,6 +356,45 @@ class TestPatience:
         ground.wait(hours=1)
         ground.fill()
         assert ground.gaps().select("bars", "status").rows() == [(4, "abandoned")]
+
+
+class TestAClockThatIsAhead:
+    def update(self, ground: Any, *, emits: bool) -> list[PartitionOutcome]:
+        """What a schedule does, with a source that leaves out quiet bars or one that does not."""
+        source = build_source("vendor", ground.universe.sources["vendor"], base=ground.folder, kind="crypto")
+        source.traits = replace(source.traits, emits_empty_bars=emits)
+        return ground.fill(sources={"vendor": source}, only_due=True, recheck=5)
+
+    @pytest.mark.parametrize(
+        ("ahead", "emits"),
+        [(timedelta(hours=3), True), (timedelta(days=1), False), (timedelta(minutes=50), False)],
+    )
+    def test_explains_nothing_and_holds_up_nothing_once_it_is_right_again(self, ground, clock, ahead, emits):
+        # The vendor's clock is right: it has no bar of the time that this machine dreams of.
+        ground.keep(MINUTES + "symbols: {BTC: {}, ETH: {}}\nstart: 2025-03-01\nend: 2025-03-05")
+        ground.fill()
+        wrong = Clock(clock.now + ahead)
+        ground.clock, ground.store = wrong, Store(ground.store.path.parent, clock=wrong)
+        for _ in range(4):
+            clock.now += timedelta(minutes=20)
+            wrong.now += timedelta(minutes=20)
+            self.update(ground, emits=emits)
+        dreamt = "status <> 'open' AND last_ts > '2025-03-01 11:59:00'"
+        assert ground.table(f"SELECT * FROM ops.gaps WHERE {dreamt}").is_empty()
+
+        ground.clock, ground.store = clock, Store(ground.store.path.parent, clock=clock)
+        ground.wait(minutes=1)
+        outcomes = self.update(ground, emits=emits)
+
+        assert all(count.missing == count.explained == 0 for one in outcomes for count in one.counts)
+        assert ground.complete()
+        view = ground.table("SELECT explained, missing, health FROM ops.completeness")
+        assert view.unique().rows() == [(0, 0, "HEALTHY")]
+
+        # Also whoever was switched off until the stamps lie in the past finds nothing explained.
+        clock.now = wrong.now + timedelta(hours=2)
+        self.update(ground, emits=emits)
+        assert ground.complete()
 
 
 @pytest.fixture

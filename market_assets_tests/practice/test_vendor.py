@@ -202,6 +202,39 @@ class TestFaults:
         clock[0] = NOW + timedelta(hours=1)
         assert len(klines().json()) == 100
 
+    def test_bars_of_a_cycle_come_late_and_are_right_from_then_on_in_whatever_process(self, vendor, klines, clock):
+        """The second and third minute of each ten come four minutes late."""
+        late = Fault(fault="hole", cycle=600, phase=60, lasts=120, heals_after=240)
+        for minute, absent in ((3, [1, 2]), (4.9, [1, 2]), (5.1, [2]), (6.1, []), (13, [11, 12])):
+            clock[0] = START + timedelta(minutes=minute)
+            vendor.set_faults([late])  # as a process that has just begun
+
+            assert sorted(set(range(int(minute) + 1)) - set(opens(klines()))) == absent
+
+    def test_a_bar_that_is_revised_later_is_wrong_until_then_however_often_it_is_asked_for(self, vendor, klines, clock):
+        vendor.set_faults([Fault(fault="revision", cycle=600, heals_after=150)])
+        seen = []
+        for seconds in (90, 140, 151, 200):
+            clock[0] = START + timedelta(seconds=seconds)
+            seen.append(klines(endTime=START_MS).json()[0][5])
+
+        assert seen[:2] == ["1", "1"]
+        assert seen[2] == seen[3] != "1"
+
+    def test_requests_for_young_bars_are_refused_in_their_part_of_the_cycle(self, vendor, klines, clock):
+        vendor.set_faults([Fault(fault="error", cycle=600, phase=300, lasts=60, heals_after=120, status=500)])
+        statuses = {}
+        for minute in (4.9, 5.0, 5.9, 6.0, 15.5):
+            clock[0] = START + timedelta(minutes=minute)
+            old = klines(endTime=START_MS + 60_000).status_code
+            statuses[minute] = (klines().status_code, old)
+
+        assert statuses == {4.9: (200, 200), 5.0: (500, 200), 5.9: (500, 200), 6.0: (200, 200), 15.5: (500, 200)}
+
+    def test_a_fault_that_lasts_longer_than_its_cycle_is_refused(self):
+        with pytest.raises(ValidationError, match="phase 30 and lasts 60 reach beyond the cycle of 80 seconds"):
+            Fault(fault="hole", cycle=80, phase=30, lasts=60)
+
     def test_drawn_holes_are_where_the_seed_puts_them_whatever_is_asked_for(self, vendor, klines):
         vendor.set_faults([Fault(fault="hole", every=10, bars=5)])
         whole = opens(klines(endTime=START_MS + 999 * 60_000))

@@ -20,7 +20,9 @@ from market_assets.quality.evidence import (
     MISSING,
     State,
     advance,
+    believable,
     classify,
+    is_believable,
     to_ledger,
 )
 from market_assets.universe import EvidenceSettings, RepairSettings
@@ -569,3 +571,16 @@ def test_expected_is_stored_and_explained_and_open_after_any_fills(steps):
         # What was written down is what is read the next time.
         again = states(present(*stored), bars=bars, coverage=coverage, known=known)
         assert again.equals(final)
+
+
+def test_what_was_noted_after_the_present_instant_counts_as_never_noted():
+    second = timedelta(seconds=1)
+    noted = pl.DataFrame(
+        {"at": [None, NOW, NOW + 30 * second, NOW + 90 * second]}, schema={"at": pl.Datetime("us", "UTC")}
+    )
+    noted = noted.with_columns(pl.col("at").dt.replace_time_zone(None))
+
+    # Clocks of machines differ by a little.
+    assert believable(noted, NOW, "at").equals(noted.head(3))
+    assert is_believable(NOW + 30 * second, NOW)
+    assert not is_believable(NOW + 90 * second, NOW)

@@ -120,7 +120,13 @@ def test_missing_bars_fail_with_their_bounds_and_what_happens_next():
     assert verdict.facts["completeness"] == pytest.approx(1 - 5 / 2880)
     assert (verdict.facts["open_gaps"], verdict.facts["symbols_with_gaps"], verdict.facts["critical_gaps"]) == (1, 1, 1)
     assert verdict.tables["worst_symbols"] == [
-        {"symbol": "BTC", "missing": 5, "expected": 1440, "completeness": 0.996527}
+        {
+            "symbol": "BTC",
+            "missing": 5,
+            "expected": 1440,
+            "completeness": 0.996527,
+            "why": "binance answered without it",
+        }
     ]
     assert verdict.tables["open_gaps"] == [
         {

@@ -7,6 +7,8 @@ import gzip
 import json
 import socket
 import time
+import tracemalloc
+import zlib
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from traceback import format_exception
@@ -131,6 +133,22 @@ class TestWaitingAsToldTo:
         server = serve(reply((429, {"retry-after": "soon"}, b""), (200, {}, PAGE)))
 
         assert ask(server.url, bars=1).usage.retries == 1
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            "Mon, 99999999999999999999999 Jan 2024 00:00:00 GMT",
+            "Mon, 01 Jan 2024 00:00:99999999999999999999 GMT",
+            "Mon, 01 Jan 0001 00:00:00 +2359",
+            "\xff",
+            "-1",
+            "nan",
+        ],
+    )
+    def test_a_retry_after_that_cannot_be_is_none(self, serve, reply, ask, words):
+        server = serve(reply((429, {"retry-after": words}, b""), (200, {}, PAGE)))
+
+        assert ask(server.url, bars=1, hold=0).frame.height == 1
 
     def test_418_without_a_retry_after_is_final(self, vendor, ask):
         vendor.set_faults([Fault(fault="error", status=418, code=-1003)])
@@ -279,10 +297,50 @@ class TestHostileServers:
         with pytest.raises(SourceError, match="broken connection"):
             ask(server.url)
 
-    def test_a_gzipped_page_is_a_page(self, serve, reply, ask):
-        server = serve(reply((200, {"content-encoding": "gzip"}, gzip.compress(PAGE))))
+    @pytest.mark.parametrize(
+        ("encoding", "pack"),
+        [
+            ("gzip", gzip.compress),
+            ("x-gzip", gzip.compress),
+            ("deflate", zlib.compress),
+            ("deflate", lambda body: zlib.compress(body, wbits=-15)),
+            ("identity", bytes),
+        ],
+    )
+    def test_a_packed_page_is_a_page(self, serve, reply, ask, encoding, pack):
+        server = serve(reply((200, {"content-encoding": encoding}, pack(PAGE))))
 
         assert ask(server.url, bars=1).frame.height == 1
+
+    @pytest.mark.parametrize("encoding", ["gzip, gzip", "gzip, identity, deflate", "br", "gzip,," + "gzip," * 99])
+    def test_a_body_that_is_packed_twice_or_in_another_way_is_not_unpacked(self, serve, reply, ask, encoding):
+        # 60 kB of it would be 60 MB packed once, and 60 GB in the end.
+        server = serve(reply((200, {"content-encoding": encoding}, gzip.compress(gzip.compress(PAGE)))))
+
+        with pytest.raises(SourceError, match="gzip or deflate is read, one at a time"):
+            ask(server.url)
+
+    @pytest.mark.parametrize("row", [b'[1704067200000,"1","1","1","1","1"]', b"{}", b"0"])
+    def test_a_body_full_of_rows_takes_little_memory(self, serve, reply, ask, row):
+        body = b"[" + b",".join([row] * (32_000_000 // (len(row) + 1))) + b"]"
+        server = serve(reply((200, {"content-encoding": "gzip"}, gzip.compress(body, 1))))
+        del body
+        tracemalloc.start()
+        try:
+            with pytest.raises(SourceError, match="no page has so many"):
+                ask(server.url)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+        assert peak < 100_000_000
+
+    def test_pages_that_give_more_than_anybody_asked_for_are_not_followed(self, serve, reply, ask):
+        page = b"[" + b",".join([b'[1704067200000,"1","1","1","1","1"]'] * 20_000) + b"]"
+        server = serve(reply((200, {}, page)))
+
+        with pytest.raises(SourceError, match="20,000 rows came, and a page has 1,000"):
+            ask(server.url)
 
     def test_a_byte_now_and_then_is_cut_at_the_total_timeout(self, vendor, ask):
         vendor.set_faults([Fault(fault="drip", seconds=0.02)])

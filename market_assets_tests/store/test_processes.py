@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ import pytest
 
 from market_assets.errors import StoreError
 from market_assets.market_time.timeframes import Timeframe
-from market_assets.store import Store
+from market_assets.store import Store, signals
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -126,6 +127,21 @@ with store.writing("filling the rest") as transaction:
         merge(transaction, number)
 say("stopped" if stopped else "never stopped")
 """
+
+RUNS_FOREVER = """
+import hashlib
+from market_assets.store import signals
+
+signals.HELD_FOR, signals.GRACE = float(sys.argv[3]), 0.5
+with store.reading("counting for long") as view:
+    say("holds")
+    {endless}
+"""
+
+ENDLESS = {
+    "a statement": "view._db.execute('FROM range(10000000000) a, range(10000000000) b SELECT count(*)')",
+    "a call that runs no handler": "hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1)",
+}
 
 WAITS_FOR_A_FOREIGN_PROGRAM = """
 signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
@@ -253,6 +269,34 @@ def test_ctrl_c_at_any_moment_of_a_commit_leaves_a_store_that_the_same_process_g
     assert writer.says() == "stopped"
     writer.ends()
     assert days() == whole(*range(15))
+
+
+@pytest.mark.parametrize(
+    ("endless", "held_for", "ends_by"),
+    [("a statement", 0.3, -15), ("a call that runs no handler", 600, 128 + 15)],
+)
+def test_a_termination_passes_after_a_time_or_when_it_comes_twice(child, home, endless, held_for, ends_by):
+    reader = child(COMMON + RUNS_FOREVER.format(endless=ENDLESS[endless]), home, "", held_for)
+    assert reader.says() == "holds"
+    reader.process.terminate()
+    if held_for == 600:
+        time.sleep(0.3)
+        reader.process.terminate()
+    assert reader.process.wait(timeout=20) == ends_by
+
+
+def test_a_statement_that_does_not_end_is_broken_off_and_told(store, monkeypatch, caplog):
+    monkeypatch.setattr(signals, "LONGEST", 0.3)
+    monkeypatch.setattr(signals, "_IDLE", 0.1)
+    monkeypatch.setattr(signals, "_watchers", [])
+    with (
+        pytest.raises(StoreError, match=r"^counting for long: .*Interrupt"),
+        store.reading("counting for long") as view,
+    ):
+        view._db.execute("SELECT count(*) FROM range(10000000000) a, range(10000000000) b").fetchall()
+    assert "broken off" in caplog.text
+    with store.reading("counting") as view:
+        assert view.genesis("crypto", M1) == {}
 
 
 def test_ctrl_c_ends_a_wait_for_a_foreign_program(child, home, store):

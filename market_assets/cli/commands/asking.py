@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from market_assets.cli.console import (
     INCOMPLETE,
     OUT,
     AsJson,
-    add_row,
+    Column,
+    Wide,
+    choices,
     minute,
-    plain,
+    number,
+    places_of,
+    print_json,
+    print_table,
     profiles_of,
+    universe_here,
+    wrong,
 )
 from market_assets.errors import SourceError
+from market_assets.market_time.clock import present
 
 if TYPE_CHECKING:
     from market_assets.sources.probe import Probe
 
 
-def sources(as_json: AsJson = False) -> None:
+def sources(wide: Wide = False, as_json: AsJson = False) -> None:
     """List the installed types of sources and those of the universe: what each has, and whether its key is set."""
     from market_assets.sources.probe import listed_sources, listed_types  # noqa: PLC0415 - a help text needs no polars
 
     found = {"types": listed_types(), "sources": listed_sources()}
     if as_json:
-        print(json.dumps(found, indent=1))  # noqa: T201 - the answer
+        print_json(found)
     else:
-        _print_sources(**found)
+        _print_sources(**found, wide=wide)
     raise typer.Exit(0 if all(row["keys_set"] for row in found["sources"]) else INCOMPLETE)
 
 
@@ -42,7 +47,7 @@ def probe(
     source: Annotated[str, typer.Argument(help="A source of the universe.")],
     symbol: Annotated[str, typer.Argument(help="A symbol of a profile, or the source's own name for an instrument.")],
     timeframe: Annotated[
-        str | None, typer.Option(help="How long a bar is; the source's shortest if not given.")
+        str | None, typer.Option(help="How long a bar is; the shortest that the profile fetches if not given.")
     ] = None,
     bars: Annotated[int, typer.Option(help="How many of the newest closed bars.", min=1, max=1000)] = 5,
     profile: Annotated[
@@ -54,27 +59,30 @@ def probe(
     import asyncio  # noqa: PLC0415 - only here
 
     from market_assets.sources.configured import source_of  # noqa: PLC0415 - a help text needs no polars
-    from market_assets.sources.probe import kind_for, own_name, probe  # noqa: PLC0415
-    from market_assets.universe import load_universe  # noqa: PLC0415
+    from market_assets.sources.probe import kind_for, own_name, probe, profile_for  # noqa: PLC0415
 
-    universe = load_universe()
+    universe = universe_here(quiet=as_json)
     if source not in universe.sources:
-        raise typer.BadParameter(f"{source}: no such source; there are {', '.join(universe.sources)}")
+        raise wrong(f"{source}: no such source; {choices(source, universe.sources)}")
     profiles_of(universe, [profile] if profile else None)
-    kind = kind_for(universe, source, profile)
+    meant = profile or profile_for(universe, source, symbol)
+    kind = kind_for(universe, source, meant)
     asked = source_of(universe, source, kind=kind)
     there = sorted(asked.traits.timeframes_for(kind), key=lambda each: each.duration)
-    chosen = next((each for each in there if timeframe in {None, each.value}), None)
+    fetched = universe.profiles[meant].timeframes.fetch if meant else ()
+    # What nobody named is what is kept, where the source has it.
+    wanted = timeframe or next((each.value for each in fetched if each in there), None)
+    chosen = next((each for each in there if wanted in {None, each.value}), None)
     if chosen is None:
-        raise typer.BadParameter(f"--timeframe {timeframe}: {source} has {', '.join(there)}")
+        raise wrong(f"--timeframe {timeframe}: {source} has {', '.join(there)}")
     named = own_name(universe, source, symbol, profile)
     try:
-        found = asyncio.run(probe(asked, named, chosen, count=bars, now=datetime.now(UTC)))
+        found = asyncio.run(probe(asked, named, chosen, count=bars, now=present()))
     except SourceError as error:
         raise SourceError(universe.redact(str(error))) from None
     if as_json:
         document = {"source": source, "symbol": named, "timeframe": chosen, **found.document()}
-        print(json.dumps(document, default=plain, indent=1))  # noqa: T201 - the answer
+        print_json({**places_of(universe), **document})
     else:
         _print_probe(f"{source} {named} {chosen}", found, names_first=asked.traits.earliest_probe)
     raise typer.Exit(INCOMPLETE if found.bars.is_empty() else 0)
@@ -94,28 +102,31 @@ def practice_vendor(
     try:
         served = Market.model_validate(yaml.safe_load(market.read_text()) if market else {})
     except (OSError, yaml.YAMLError, ValidationError) as error:
-        raise typer.BadParameter(f"{market} describes no market: {error}") from error
+        raise wrong(f"{market} describes no market: {error}") from error
     serve(served, port=port, announce=lambda url: print(url, flush=True))  # noqa: T201 - the answer
 
 
-def _print_sources(types: list[dict[str, Any]], sources: list[dict[str, Any]]) -> None:
-    table = Table(
-        "source", "type", "profiles", "key", "venue", *_TRAITS, title="the universe's sources", title_justify="left"
-    )
-    for row in sources:
-        missing = [name for name, is_set in row["keys"].items() if not is_set]
-        named = "set" if row["keys"] else "in the file" if row["traits"]["needs_key"] else "-"
-        key = f"{', '.join(missing)} not set" if missing else named
-        users = [name + (" (another venue)" if name in row["other_venue"] else "") for name in row["profiles"]]
-        profiles, venue = ", ".join(users) or "-", row["venue"] or "-"
-        add_row(table, row["source"], row["type"], profiles, key, venue, *_traits(row["traits"]))
-    OUT.print(table)
-    table = Table("type", "needs a key", *_TRAITS, title="installed types", title_justify="left")
-    for row in types:
-        traits = row["traits"]
-        key = "-" if traits is None else "yes" if traits["needs_key"] else "no"
-        add_row(table, row["type"], key, *(_traits(traits) if traits else [row["error"] or "by its settings"]))
-    OUT.print(table)
+def _print_sources(types: list[dict[str, Any]], sources: list[dict[str, Any]], *, wide: bool) -> None:
+    columns = [Column(name) for name in ("source", "type", "profiles", "key", "venue", *_TRAITS)]
+    print_table(columns, [_source_row(row) for row in sources], wide=wide, title="the universe's sources")
+    columns = [Column(name) for name in ("type", "needs a key", *_TRAITS)]
+    print_table(columns, [_type_row(row) for row in types], wide=wide, title="installed types")
+
+
+def _source_row(row: dict[str, Any]) -> list[str]:
+    missing = [name for name, is_set in row["keys"].items() if not is_set]
+    named = "set" if row["keys"] else "in the file" if row["traits"]["needs_key"] else "-"
+    key = f"{', '.join(missing)} not set" if missing else named
+    users = [name + (" (another venue)" if name in row["other_venue"] else "") for name in row["profiles"]]
+    profiles, venue = ", ".join(users) or "-", row["venue"] or "-"
+    return [row["source"], row["type"], profiles, key, venue, *_traits(row["traits"])]
+
+
+def _type_row(row: dict[str, Any]) -> list[str]:
+    traits = row["traits"]
+    if traits is None:
+        return [row["type"], "-", row["error"] or "by its settings", *("-" for _ in _TRAITS[1:])]
+    return [row["type"], "yes" if traits["needs_key"] else "no", *_traits(traits)]
 
 
 _TRAITS = ("kinds", "timeframes", "page", "quiet minutes", "names a genesis", "latest only")
@@ -137,12 +148,9 @@ def _print_probe(heading: str, found: Probe, *, names_first: bool) -> None:
     if found.bars.is_empty():
         OUT.print(f"{escape(heading)}: no closed bar was found.", highlight=False)
     else:
-        table = Table(*found.bars.columns, title=escape(heading), title_justify="left")
-        for column in table.columns[1:]:
-            column.justify = "right"
-        for row in found.bars.iter_rows():
-            add_row(table, minute(row[0]), *("-" if cell is None else f"{cell:,.10g}" for cell in row[1:]))
-        OUT.print(table)
+        columns = [Column(name, right=name != "ts") for name in found.bars.columns]
+        rows = [[minute(row[0]), *map(number, row[1:])] for row in found.bars.iter_rows()]
+        print_table(columns, rows, title=heading)
     if names_first:
         first = found.first_bar and f"The first bar it has opens at {minute(found.first_bar)} UTC."
         OUT.print(first or "It has no first bar.", highlight=False)

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from market_assets.cli.console import (
     ERR,
     INCOMPLETE,
     OUT,
     AsJson,
-    add_row,
+    Column,
+    Wide,
     day_of,
-    looking_store,
     minute,
+    places_of,
     plain,
+    print_json,
+    print_table,
+    store_to_read,
+    universe_here,
 )
+from market_assets.market_time.clock import present
 
 if TYPE_CHECKING:
     import polars as pl
@@ -33,6 +38,7 @@ def jobs(
         int | None, typer.Option(help="How many of the newest; 20 if no day is given either.", min=1)
     ] = None,
     since: Annotated[str | None, typer.Option(help="Only those that started on this day (UTC) or later.")] = None,
+    wide: Wide = False,
     as_json: AsJson = False,
 ) -> None:
     """List what was done: each fill and derivation with its rows, repairs, requests and what is still missing.
@@ -42,17 +48,19 @@ def jobs(
     from market_assets.fill.audit import audit  # noqa: PLC0415 - a help text needs no polars
     from market_assets.market_time.timeframes import midnight  # noqa: PLC0415
 
+    universe = universe_here(quiet=as_json)
     day = day_of("--since", since)
-    document = audit(
-        looking_store(),
-        limit=limit or (None if day else 20),
-        since=midnight(day) if day else None,
-        now=datetime.now(UTC),
-    )
+    with store_to_read() as store:
+        document = audit(
+            store,
+            limit=limit or (None if day else 20),
+            since=midnight(day) if day else None,
+            now=present(),
+        )
     if as_json:
-        print(json.dumps(document, indent=1))  # noqa: T201 - the answer
+        print_json({**document, **places_of(universe)})
     else:
-        _print_jobs(document)
+        _print_jobs(document, wide=wide)
     ended_well = all(job["status"] in {"SUCCEEDED", "RUNNING"} for job in document["jobs"])
     raise typer.Exit(0 if ended_well else INCOMPLETE)
 
@@ -60,54 +68,77 @@ def jobs(
 def alerts(
     everything: Annotated[bool, typer.Option("--all", help="Also those that are over.")] = False,
     test: Annotated[bool, typer.Option("--test", help="Send a test message through each channel instead.")] = False,
+    accept: Annotated[
+        bool,
+        typer.Option(
+            "--accept-store",
+            help="Take the store that is there for the right one: no alert says any more that it was changed.",
+        ),
+    ] = False,
+    wide: Wide = False,
     as_json: AsJson = False,
 ) -> None:
     """List the troubles that the alerts sensor saw at its last look, and whether somebody was told."""
-    from market_assets.alerts import try_channels  # noqa: PLC0415 - a help text needs no polars
-    from market_assets.universe import load_universe  # noqa: PLC0415
+    from market_assets.alerts import Outside, try_channels  # noqa: PLC0415 - a help text needs no polars
+    from market_assets.alerts.watch import frame_of  # noqa: PLC0415
+    from market_assets.errors import StoreError  # noqa: PLC0415
+    from market_assets.universe import home  # noqa: PLC0415
 
-    universe = load_universe()
+    universe = universe_here(quiet=as_json)
+    outside = Outside(home(), universe, present)
+    if accept:
+        OUT.print(
+            "Accepted: the store that is there counts as the right one from now on."
+            if outside.accept()
+            else "No alert says that the store was changed."
+        )
+        raise typer.Exit(0)
     if test:
         tried = try_channels(universe)
         if as_json:
-            print(json.dumps(tried, indent=1))  # noqa: T201 - the answer
+            print_json(tried)
         for name, error in {} if as_json else tried.items():
             OUT.print(f"{name}: {escape(error) or 'took the message'}", highlight=False, soft_wrap=True)
         if not tried:
             ERR.print("The universe names no channel: write their URLs under alerts: channels:.")
         raise typer.Exit(0 if tried and not any(tried.values()) else INCOMPLETE)
-    with looking_store().reading("listing alerts") as view:
-        found = view.alerts(everything=True)
-    present = found["over_at"].is_null()
-    shown = found if everything else found.filter(present)
+    # Of a store that cannot be opened it is known outside of it.
+    found = frame_of(outside.notes.alerts)
+    try:
+        with store_to_read() as store, store.reading("listing alerts") as view:
+            found = found.vstack(view.alerts(everything=True).select(found.columns))
+    except StoreError:
+        if found.is_empty():
+            raise
+    going_on = found["over_at"].is_null()
+    shown = found if everything else found.filter(going_on)
     if as_json:
         print(universe.redact(json.dumps(shown.to_dicts(), default=plain, indent=1)))  # noqa: T201 - the answer
     else:
-        _print_alerts(shown, universe)
-    raise typer.Exit(INCOMPLETE if present.any() else 0)
+        _print_alerts(shown, universe, wide=wide)
+    raise typer.Exit(INCOMPLETE if going_on.any() else 0)
 
 
-def _print_jobs(document: dict[str, Any]) -> None:
+def _print_jobs(document: dict[str, Any], *, wide: bool) -> None:
     jobs, total = document["jobs"], document["summary"]
     if not jobs:
         OUT.print("No jobs.")
         return
-    table = Table(
-        "started", "trigger", "job", "window", "status", "done", "rows", "repaired", "missing", "requests", "took"
-    )
-    for heading in ("done", "rows", "repaired", "missing", "requests", "took"):
-        table.columns[[column.header for column in table.columns].index(heading)].justify = "right"
-    for job in jobs:
-        detail, rows = job["detail"], job["detail"]["rows"]
-        asked = (int(sum(own[name] for own in detail["requests"].values())) for name in ("requests", "retries"))
-        add_row(
-            table, job["started_at"][:19].replace("T", " "), job["trigger"] or "-", f"{job['kind']} {job['profile']} {job['timeframe']}",
-            f"{job['start_ts'][:10]}..{job['end_ts'][:10]}", job["status"], f"{job['progress']:.0%}",
-            _and(rows["new"], revised=rows["revised"], refused=rows["rejected"]), f"{detail['repaired']:,}",
-            f"{detail['missing_before']:,} to {detail['missing_after']:,}", _and(next(asked), again=next(asked)),
-            str(timedelta(seconds=round(detail["seconds"]))),
-        )  # fmt: skip
-    OUT.print(table)
+    columns = [
+        Column("started"),
+        Column("job"),
+        Column("status"),
+        Column("rows", right=True),
+        Column("missing", right=True),
+        Column("took", right=True),
+        Column("window"),
+        Column("trigger"),
+        Column("done", right=True),
+        Column("missing before", right=True),
+        Column("repaired", right=True),
+        Column("requests", right=True),
+    ]
+    print_table(columns, [_job_row(job) for job in jobs], wide=wide)
     OUT.print(
         f"{total['jobs']} {'job' if total['jobs'] == 1 else 'jobs'}: {total['rows_new']:,} new rows, {total['bars_repaired']:,} bars repaired, {total['requests']:,} requests "
         f"({total['retries']:,} sent again, {total['waits_seconds']:,.0f} s waited). (Times are UTC; --json tells it symbol by symbol.)",
@@ -115,21 +146,59 @@ def _print_jobs(document: dict[str, Any]) -> None:
     )
 
 
+def _job_row(job: dict[str, Any]) -> list[str]:
+    detail, rows = job["detail"], job["detail"]["rows"]
+    requests, retries = (
+        int(sum(source[name] for source in detail["requests"].values())) for name in ("requests", "retries")
+    )
+    return [
+        job["started_at"][:16].replace("T", " "),
+        f"{job['kind']} {job['profile']} {job['timeframe']}",
+        job["status"],
+        _and(rows["new"], revised=rows["revised"], refused=rows["rejected"]),
+        f"{detail['missing_after']:,}",
+        str(timedelta(seconds=round(detail["seconds"]))),
+        f"{job['start_ts'][:10]}..{job['end_ts'][:10]}",
+        job["trigger"] or "-",
+        f"{job['progress']:.0%}",
+        f"{detail['missing_before']:,}",
+        f"{detail['repaired']:,}",
+        _and(requests, again=retries),
+    ]
+
+
 def _and(count: int, **others: int) -> str:
     """A count, and those of the others that are not 0 with their names."""
     return ", ".join([f"{count:,}", *(f"{number:,} {name}" for name, number in others.items() if number)])
 
 
-def _print_alerts(found: pl.DataFrame, universe: Universe) -> None:
+def _print_alerts(found: pl.DataFrame, universe: Universe, *, wide: bool) -> None:
     if found.is_empty():
         OUT.print("No trouble.")
         return
-    table = Table("since", "level", "where", "what", "told", "over")
-    for row in found.iter_rows(named=True):
-        words = universe.redact("\n".join([row["summary"], *(f"  {line}" for line in row["details"][:3])]))
-        told = row["error"] if row["error"] and not row["told_at"] else minute(row["told_at"])
-        where = " ".join(part for part in (row["profile"], row["kind"], row["subject"]) if part)
-        add_row(table, minute(row["opened_at"]), row["level"], where, words, told, minute(row["over_at"]))
-    OUT.print(table)
+    columns = [
+        Column("level"),
+        Column("since"),
+        Column("what", prose=True),
+        Column("told"),
+        Column("over"),
+    ]
+    print_table(columns, [_alert_row(row, universe) for row in found.iter_rows(named=True)], wide=wide)
     if not universe.alerts.channels:
         OUT.print("Nobody is told: the universe names no channel under alerts: channels:.")
+
+
+def _alert_row(row: dict[str, Any], universe: Universe) -> list[str]:
+    from market_assets.alerts.troubles import CONSEQUENCES  # noqa: PLC0415 - a help text needs no polars
+
+    where = " ".join(part for part in (row["profile"], row["kind"], row["subject"]) if part)
+    lines = [line for place, line in enumerate(row["details"]) if place < 3 or line.startswith(CONSEQUENCES)]
+    words = [f"{where}:", row["summary"], *(f"  {line}" for line in lines)]
+    told = row["error"] if row["error"] and not row["told_at"] else minute(row["told_at"])
+    return [
+        row["level"],
+        minute(row["opened_at"]),
+        universe.redact("\n".join(words)),
+        universe.redact(told),
+        minute(row["over_at"]),
+    ]

@@ -3,39 +3,74 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, date, datetime
-from functools import partial
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from market_assets.cli.console import (
     ERR,
     INCOMPLETE,
     OUT,
     AsJson,
+    Column,
     ProfileNames,
     Symbols,
-    add_row,
+    Wide,
+    base_rows,
     days_of,
     is_healthy,
     matrix_now,
     open_store,
-    plain,
+    places_of,
+    print_json,
     print_matrix,
+    print_table,
     profiles_of,
-    progress_bars,
     symbols_of,
+    universe_here,
+    wrong,
 )
+from market_assets.cli.faults import keep_trace
+from market_assets.cli.progress import Progress
+from market_assets.market_time.clock import present
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import polars as pl
     from dagster import DagsterInstance, Definitions
 
     from market_assets.defs.runs import RangeRun
     from market_assets.market_time.timeframes import Window
-    from market_assets.universe import Profile
+    from market_assets.store import Store
+    from market_assets.universe import Profile, Universe
+
+_STOPPED = "Stopped. What was committed is kept, and the same command goes on from there."
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a command was to fill.
+
+    Attributes:
+        universe: All that is to be kept.
+        profiles: The profiles that it concerns.
+        symbols: Some of their symbols; empty for all.
+        windows: Which days, by profile.
+        whole: Whether these are all that the profiles keep.
+        days: The days as a person reads them.
+    """
+
+    universe: Universe
+    profiles: list[Profile]
+    symbols: list[str]
+    windows: dict[str, Window]
+    whole: bool
+    days: str = ""
 
 
 def backfill(
@@ -47,128 +82,246 @@ def backfill(
     after: Annotated[
         str | None, typer.Option("--to", help="The first day no longer filled; the profile's end, or now.")
     ] = None,
+    days: Annotated[
+        int | None, typer.Option(help="The last so many days and today, in place of --from and --to.", min=1)
+    ] = None,
     refetch: Annotated[bool, typer.Option(help="Ask also for what is stored or explained, to find revisions.")] = False,
+    wide: Wide = False,
     as_json: AsJson = False,
 ) -> None:
     """Fill every gap of a window and derive all that is made of it; what is there is not asked for again."""
-    from market_assets.universe import home, load_universe  # noqa: PLC0415 - a help text needs no pydantic
-
-    universe = load_universe()
-    now = datetime.now(UTC)
-    named = profiles_of(universe, profiles)
-    names = symbols_of(named, symbols)
-    # No symbols at all would mean all of them.
-    chosen = [profile for profile in named if not names or set(names) & set(profile.symbols)]
-    windows = {profile.name: _window(profile, *days_of(first, after), now) for profile in chosen}
+    universe = universe_here(quiet=as_json)
+    now = present()
+    asked = _asked(universe, profiles, symbols, _days(first, after, days, now), now)
+    if not as_json:
+        for words in _bounds(asked, now):
+            ERR.print(words, highlight=False, soft_wrap=True)
 
     from market_assets.definitions import build_definitions  # noqa: PLC0415 - Dagster takes seconds to import
     from market_assets.defs.keys import BACKFILL  # noqa: PLC0415
-    from market_assets.defs.runs import instance_at, plan_backfill, plan_markets  # noqa: PLC0415
+    from market_assets.defs.runs import (  # noqa: PLC0415
+        execute_completeness,
+        instance_at,
+        plan_backfill,
+        plan_markets,
+    )
+    from market_assets.universe import home  # noqa: PLC0415
 
     plans = []
-    for profile in chosen:
-        own = {"symbols": [name for name in names if name in profile.symbols], "refetch": refetch}
-        runs = plan_backfill(profile, windows[profile.name], now)
-        plans += [(run, own if run.fetches(profile) else {}) for run in runs]
-    plans += [(run, {}) for run in plan_markets(universe, windows, now)]
+    for profile in asked.profiles:
+        config = {"symbols": [name for name in asked.symbols if name in profile.symbols], "refetch": refetch}
+        runs = plan_backfill(profile, asked.windows[profile.name], now)
+        plans += [(run, config if run.fetches(profile) else {}) for run in runs]
+    plans += [(run, {}) for run in plan_markets(universe, asked.windows, now)]
     if not plans:
-        ERR.print("No partition lies between these days.")
-    with instance_at(home()) as instance:
+        ERR.print("There is nothing to fill in these days.")
+
+    with instance_at(home()) as instance, _stoppable(), Progress(quiet=as_json) as progress:
         definitions = build_definitions(universe)
-        failed = _execute(definitions, instance, plans, trigger=BACKFILL, quiet=as_json)
-        failed += _record_actions(definitions, instance, chosen, names, quiet=as_json)
-    _finish(chosen, failed, as_json=as_json)
+        _announce_actions(progress, asked)
+        failed = _execute(definitions, instance, plans, asked, trigger=BACKFILL, progress=progress)
+        failed += _record_actions(definitions, instance, asked, progress=progress)
+        names = [profile.name for profile in asked.profiles]
+        failed += execute_completeness(definitions, instance, names, trigger=BACKFILL)
+        causes = _causes(instance, failed)
+    _finish(asked, causes, now, wide=wide, as_json=as_json)
 
 
 def repair(
     profiles: ProfileNames = None,
     abandoned: Annotated[bool, typer.Option(help="Ask once more for gaps that were abandoned.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    wide: Wide = False,
     as_json: AsJson = False,
 ) -> None:
     """Fill what failed, was never filled or has a gap that is due, newest first, as the repair sensors do; then derive."""
-    from market_assets.universe import home, load_universe  # noqa: PLC0415 - a help text needs no pydantic
-
-    universe = load_universe()
-    now = datetime.now(UTC)
-    chosen = profiles_of(universe, profiles)
+    universe = universe_here(quiet=as_json)
+    now = present()
+    asked = _asked(universe, profiles, None, (None, None), now)
 
     from market_assets.definitions import build_definitions  # noqa: PLC0415 - Dagster takes seconds to import
+    from market_assets.defs.follow import behind_runs  # noqa: PLC0415
     from market_assets.defs.keys import REPAIR  # noqa: PLC0415
     from market_assets.defs.repair import describe, look_everywhere, reopen, runs_of  # noqa: PLC0415
-    from market_assets.defs.runs import instance_at, plan_markets  # noqa: PLC0415
-    from market_assets.market_time.partitions import hull  # noqa: PLC0415
+    from market_assets.defs.runs import instance_at  # noqa: PLC0415
     from market_assets.sources.configured import sources_of  # noqa: PLC0415
+    from market_assets.universe import home  # noqa: PLC0415
 
     store = open_store()
-    with instance_at(home()) as instance:
+    with instance_at(home()) as instance, _stoppable():
         if abandoned and not dry_run:
-            for profile in chosen:
+            for profile in asked.profiles:
                 reopen(store, profile)
         plans: list[tuple[RangeRun, dict[str, Any]]] = []
-        repaired: dict[str, Window] = {}
         told: dict[str, str] = {}
         troubled = 0
-        for profile in chosen:
+        for profile in asked.profiles:
             looks = look_everywhere(
                 profile, instance=instance, store=store, sources=sources_of(universe, profile), now=now
             )
             told |= {f"{profile.name} {timeframe}": describe(look) for timeframe, look in looks.items()}
             troubled += sum(len(look.troubled) for look in looks.values())
-            planned = runs_of(profile, looks, now)
-            plans += planned
-            if planned:
-                repaired[profile.name] = hull([part for run, _ in planned for part in run.ends(profile)])
-        plans += [(run, {}) for run in plan_markets(universe, repaired, now)]
+            plans += runs_of(profile, looks)
+        behind = list(behind_runs(store, universe, asked.profiles, now))
+        for run in behind:
+            span = f"{run.partitions[0]}..{run.partitions[-1]}"
+            told[f"{run.profile} {run.family} {' '.join(run.timeframes)} {span}"] = "is behind its candles"
         if not as_json:
             for name, words in told.items():
                 OUT.print(f"[bold]{name}[/] {escape(words)}", highlight=False, soft_wrap=True)
         if dry_run:
             if as_json:
-                print(json.dumps({"troubled": troubled, "repairs": len(plans), "found": told}, indent=1))  # noqa: T201 - the answer
-            raise typer.Exit(INCOMPLETE if troubled else 0)
-        failed = _execute(build_definitions(universe), instance, plans, trigger=REPAIR, quiet=as_json)
-    _finish(chosen, failed, as_json=as_json)
+                repairs = len(plans) + len(behind)
+                answer = {"troubled": troubled, "repairs": repairs, "found": told}
+                print_json({**places_of(universe), **answer})
+            raise typer.Exit(INCOMPLETE if troubled or behind else 0)
+        definitions = build_definitions(universe)
+        with Progress(quiet=as_json) as progress:
+            failed = _execute(definitions, instance, plans, asked, trigger=REPAIR, progress=progress)
+            failed += _follow(definitions, instance, store, asked, now, progress=progress)
+        causes = _causes(instance, failed)
+    _finish(asked, causes, now, wide=wide, as_json=as_json)
+
+
+def _follow(
+    definitions: Definitions,
+    instance: DagsterInstance,
+    store: Store,
+    asked: _Asked,
+    now: datetime,
+    *,
+    progress: Progress,
+) -> list[str]:
+    """Make all that is behind its candles, and give the ids of the runs that failed."""
+    from market_assets.defs.follow import behind_runs  # noqa: PLC0415 - Dagster takes seconds to import
+    from market_assets.defs.keys import REPAIR  # noqa: PLC0415
+    from market_assets.defs.runs import execute_completeness  # noqa: PLC0415
+
+    failed: list[str] = []
+    tried: set[RangeRun] = set()
+    # What is made of what was made is behind only then: days, weeks, returns.
+    while runs := [run for run in behind_runs(store, asked.universe, asked.profiles, now) if run not in tried]:
+        tried |= set(runs)
+        plans: list[tuple[RangeRun, dict[str, Any]]] = [(run, {}) for run in runs]
+        failed += _execute(definitions, instance, plans, asked, trigger=REPAIR, progress=progress)
+    names = [profile.name for profile in asked.profiles]
+    return failed + execute_completeness(definitions, instance, names, trigger=REPAIR)
+
+
+def _days(first: str | None, after: str | None, days: int | None, now: datetime) -> tuple[date | None, date | None]:
+    """The first day and the first no longer meant, as the options name them."""
+    if days is None:
+        return days_of(first, after)
+    if first or after:
+        raise wrong("--days counts back from today: leave --from and --to out")
+    return now.date() - timedelta(days=days), None
+
+
+def _asked(
+    universe: Universe,
+    profiles: list[str] | None,
+    symbols: str | None,
+    days: tuple[date | None, date | None],
+    now: datetime,
+) -> _Asked:
+    """What the options mean.
+
+    Raises:
+        typer.BadParameter: No profile keeps any of these days, or there is no such symbol.
+        UniverseError: There is no such profile.
+    """
+    named = profiles_of(universe, profiles)
+    names = symbols_of(named, symbols)
+    # No symbols at all would mean all of them.
+    chosen = [profile for profile in named if not names or set(names) & set(profile.symbols)]
+    windows = {profile.name: _window(profile, *days, now) for profile in chosen}
+    named_days = any(days)
+    if named_days and not any(windows[profile.name].intersect(profile.window(now)) for profile in chosen):
+        kept = "; ".join(_kept(profile, now) for profile in chosen)
+        raise wrong(f"nothing of these days is kept: {kept}")
+    first, after = days
+    words = f"from {first or 'the start'} to {after or 'now'}"
+    return _Asked(universe, chosen, names, windows, whole=not (names or first or after), days=words)
 
 
 def _window(profile: Profile, first: date | None, after: date | None, now: datetime) -> Window:
-    """The window of a profile from a first day to one that no longer belongs to it; empty where the profile has none of it."""
+    """The window of a profile from a first day to one that no longer belongs to it; empty where it has none of it."""
     from market_assets.market_time.timeframes import Window, midnight  # noqa: PLC0415 - a help text needs no polars
 
-    whole = profile.window(now)
-    start = midnight(first) if first else whole.start
-    return Window(start, max(start, midnight(after) if after else whole.end))
+    kept = profile.window(now)
+    start = midnight(first) if first else kept.start
+    return Window(start, max(start, midnight(after) if after else kept.end))
+
+
+def _kept(profile: Profile, now: datetime) -> str:
+    if profile.start > now.date():
+        return f"{profile.name} begins on {profile.start}"
+    return f"{profile.name} keeps {profile.start} to {profile.end or 'now'}"
+
+
+def _bounds(asked: _Asked, now: datetime) -> list[str]:
+    """What is kept of the profiles of which days were asked for that are not."""
+    words = []
+    for profile in asked.profiles:
+        kept, window = profile.window(now), asked.windows[profile.name]
+        is_late = profile.end is not None and window.end > kept.end
+        if kept.empty:
+            words.append(f"{_kept(profile, now)}.")
+        elif window.start < kept.start or is_late:
+            words.append(f"{_kept(profile, now)}: the other days are left out.")
+    return words
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Ctrl-C inside says what becomes of the work."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_STOPPED) from None
 
 
 def _execute(
     definitions: Definitions,
     instance: DagsterInstance,
     plans: list[tuple[RangeRun, dict[str, Any]]],
+    asked: _Asked,
     *,
     trigger: str,
-    quiet: bool,
+    progress: Progress,
 ) -> list[str]:
     """Execute runs one after the other, and give the ids of those that failed."""
     from market_assets.defs.runs import execute  # noqa: PLC0415 - Dagster takes seconds to import
 
+    works = [
+        (_kind_of(run, asked.universe), run, config, len(run.partitions) * len(run.timeframes)) for run, config in plans
+    ]
+    for kind, _, _, pieces in works:
+        progress.plan(kind, pieces)
     failed: list[str] = []
-    with progress_bars(quiet=quiet) as progress:
-        try:
-            for run, config in plans:
-                words = f"{run.profile} {'' if run.family == 'candles' else run.family + ' '}{' '.join(run.timeframes)}"
-                bar = progress.add_task(words, total=len(run.partitions) * len(run.timeframes))
-                done = partial(progress.advance, bar)
-                run_id, success = execute(definitions, instance, run, trigger=trigger, config=config, done=done)
-                if not success:
-                    failed.append(run_id)
-        except KeyboardInterrupt:
-            ERR.print("Stopped. What was committed is kept, and the same command goes on from there.")
-            raise
+    for kind, run, config, pieces in works:
+        place = f"{run.profile} {' '.join(run.timeframes)}"
+        with progress.work(kind, place, pieces) as done:
+            run_id, success = execute(definitions, instance, run, trigger=trigger, config=config, done=done)
+        if not success:
+            failed.append(run_id)
     return failed
 
 
+def _kind_of(run: RangeRun, universe: Universe) -> str:
+    """What kind of work a run is: the word of its line."""
+    if run.family != "candles":
+        return run.family
+    return "fetch" if run.fetches(universe.profiles[run.profile]) else "derive"
+
+
+def _announce_actions(progress: Progress, asked: _Asked) -> None:
+    for _ in (profile for profile in asked.profiles if profile.has_actions):
+        progress.plan("corporate actions", 1, "profiles")
+
+
 def _record_actions(
-    definitions: Definitions, instance: DagsterInstance, profiles: list[Profile], symbols: list[str], *, quiet: bool
+    definitions: Definitions, instance: DagsterInstance, asked: _Asked, *, progress: Progress
 ) -> list[str]:
     """Ask for the corporate actions of the profiles that keep them, and give the ids of the runs that failed."""
     from market_assets.defs.actions import actions_key  # noqa: PLC0415 - Dagster takes seconds to import
@@ -176,67 +329,117 @@ def _record_actions(
     from market_assets.defs.runs import execute_asset  # noqa: PLC0415
 
     failed = []
-    with progress_bars(quiet=quiet) as progress:
-        for profile in (one for one in profiles if one.has_actions):
-            bar = progress.add_task(f"{profile.name} corporate actions", total=1)
-            config = {"symbols": [name for name in symbols if name in profile.symbols]}
+    for profile in (profile for profile in asked.profiles if profile.has_actions):
+        config = {"symbols": [name for name in asked.symbols if name in profile.symbols]}
+        with progress.work("corporate actions", profile.name, 1) as done:
             run_id, success = execute_asset(
                 definitions, instance, actions_key(profile.name), trigger=BACKFILL, config=config
             )
-            progress.advance(bar)
-            if not success:
-                failed.append(run_id)
+            if success:
+                done()
+        if not success:
+            failed.append(run_id)
     return failed
 
 
-def _finish(profiles: list[Profile], failed: list[str], *, as_json: bool) -> NoReturn:
-    matrix = matrix_now(profiles)
+def _causes(instance: DagsterInstance, failed: list[str]) -> dict[str, str]:
+    """Why each run failed, in a sentence; a trace that it left goes to the log, which the sentence then names."""
+    from market_assets.defs.runs import failure_of  # noqa: PLC0415 - Dagster takes seconds to import
+    from market_assets.universe import home  # noqa: PLC0415
+
+    causes = {}
+    for run_id in failed:
+        cause, trace = failure_of(instance, run_id)
+        log = keep_trace(f"run {run_id} failed: {cause}\n{trace}", home()) if trace else None
+        causes[run_id] = f"{cause} (its trace is in {log})" if log else cause
+    return causes
+
+
+def _finish(asked: _Asked, causes: dict[str, str], now: datetime, *, wide: bool, as_json: bool) -> NoReturn:
+    """Say what came of it and end: 0 where every bar that was asked for is stored or explained."""
+    matrix = matrix_now(asked.profiles)
+    judged = matrix if asked.whole else _matrix_asked(asked, now)
+    outside = _missing(matrix) - _missing(judged)
+    failures, count, broken = _failures(causes)
+    # A partition that lacks nothing but symbols that nobody asked for has failed for others.
+    has_failed = broken or (causes and asked.whole)
+    complete = not has_failed and (is_healthy(judged) or judged.is_empty())
+    if as_json:
+        answer = {
+            "complete": complete,
+            "failed_runs": list(causes),
+            "failed_partitions": count,
+            "failures": failures,
+            "broken": broken,
+            "completeness": judged.to_dicts(),
+            "missing_elsewhere": outside,
+        }
+        print_json({**places_of(asked.universe), **answer})
+        raise typer.Exit(0 if complete else INCOMPLETE)
+
+    title = "" if asked.whole else f"completeness {asked.days}, % of the bars that must exist"
+    if judged.is_empty():
+        OUT.print("Nothing must exist in these days.")
+    else:
+        print_matrix(judged, wide=wide, title=title)
+    if not complete:
+        _print_failures(failures, count, wide=wide)
+    for run_id, cause in broken.items():
+        ERR.print(f"[red]run {run_id[:8]} broke off[/]: {escape(cause)}", highlight=False, soft_wrap=True)
+    if not complete:
+        OUT.print(
+            "What is missing: [bold]market-assets gaps[/]. To ask for it again: the same command; it asks for nothing else."
+        )
+    if outside > 0:
+        OUT.print(
+            f"Beside what was asked for, {outside:,} more bars are missing: [bold]market-assets status[/].",
+            highlight=False,
+        )
+    OUT.print("The UI: [bold]market-assets up[/]", highlight=False)
+    raise typer.Exit(0 if complete else INCOMPLETE)
+
+
+def _matrix_asked(asked: _Asked, now: datetime) -> pl.DataFrame:
+    """The completeness matrix of the days and symbols that were asked for."""
+    import polars as pl  # noqa: PLC0415 - a help text needs no polars
+
+    from market_assets.enrich.within import MATRIX_SCHEMA, matrix_within  # noqa: PLC0415
+
+    frames = [MATRIX_SCHEMA.to_frame()]
+    with open_store().reading("counting what was asked for") as view:
+        for profile in asked.profiles:
+            names = [name for name in asked.symbols if name in profile.symbols]
+            frames.append(matrix_within(view, profile, asked.windows[profile.name], now, symbols=names))
+    return pl.concat(frames)
+
+
+def _missing(matrix: pl.DataFrame) -> int:
+    """How many bars of the shortest timeframes are missing."""
+    return 0 if matrix.is_empty() else int(base_rows(matrix)["missing"].sum())
+
+
+def _failures(causes: dict[str, str]) -> tuple[list[dict[str, Any]], int, dict[str, str]]:
+    """What failed: partitions with their reasons, how many they are, and the runs that broke off with theirs."""
     with open_store().reading("reading what failed") as view:
-        done = {row["run_id"]: row for row in view.jobs(1000).iter_rows(named=True) if row["run_id"] in failed}
-    details = {run_id: json.loads(row["detail"] or "{}") for run_id, row in done.items()}
-    fills = [run_id for run_id, row in done.items() if row["kind"] == "fill"]
+        jobs = {row["run_id"]: row for row in view.jobs(1000).iter_rows(named=True) if row["run_id"] in causes}
+    details = {run_id: json.loads(row["detail"] or "{}") for run_id, row in jobs.items()}
+    fills = [run_id for run_id, row in jobs.items() if row["kind"] == "fill"]
     failures = [
-        {"profile": done[run_id]["profile"], "timeframe": done[run_id]["timeframe"], "partition": key, "why": why}
+        {"profile": jobs[run_id]["profile"], "timeframe": jobs[run_id]["timeframe"], "partition": key, "why": why}
         for run_id in fills
         for key, whys in details[run_id].get("failures", {}).items()
         for why in whys
     ]
     count = sum(details[run_id].get("partitions_failed", 0) for run_id in fills)
-    broken = [run_id for run_id in failed if not details.get(run_id, {}).get("partitions_failed")]
-    complete = not failed and is_healthy(matrix)
-    if as_json:
-        answer = {
-            "complete": complete,
-            "failed_runs": failed,
-            "failed_partitions": count,
-            "failures": failures,
-            "completeness": matrix.to_dicts(),
-        }
-        print(json.dumps(answer, default=plain, indent=1))  # noqa: T201 - the answer
-    else:
-        print_matrix(matrix)
-        _print_failures(failures, count)
-        if broken:
-            ERR.print(
-                f"[red]{len(broken)} runs broke off[/]; market-assets up shows their logs: {', '.join(broken)}",
-                soft_wrap=True,
-            )
-        if not complete:
-            OUT.print(
-                "What is missing: [bold]market-assets gaps[/]. Asking for it again: the same backfill; it asks for nothing else."
-            )
-        OUT.print("The UI: [bold]market-assets up[/]", highlight=False)
-    raise typer.Exit(0 if complete else INCOMPLETE)
+    broken = {run_id: cause for run_id, cause in causes.items() if not details.get(run_id, {}).get("partitions_failed")}
+    return failures, count, broken
 
 
-def _print_failures(failures: list[dict[str, Any]], count: int) -> None:
+def _print_failures(failures: list[dict[str, Any]], count: int, *, wide: bool) -> None:
     if not failures:
         return
-    table = Table(
-        "profile", "timeframe", "partition", "why it is not filled", title="failed partitions", title_justify="left"
-    )
-    for row in failures[:20]:
-        add_row(table, row["profile"], row["timeframe"], row["partition"], row["why"])
-    ERR.print(table)
+    columns = [Column("partition"), Column("why it is not filled", prose=True)]
+    rows = [[f"{row['profile']} {row['timeframe']} {row['partition']}", row["why"]] for row in failures[:20]]
+    print_table(columns, rows, wide=wide, title="failed partitions", console=ERR)
     if more := count - len({(row["profile"], row["timeframe"], row["partition"]) for row in failures[:20]}):
         ERR.print(f"{more:,} more partitions failed; the UI shows them all.")

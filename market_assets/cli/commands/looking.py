@@ -2,51 +2,56 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from market_assets.cli.console import (
+    ERR,
     INCOMPLETE,
     OUT,
     AsJson,
+    Column,
     ProfileNames,
     Symbols,
-    add_row,
+    Wide,
+    has_store,
     is_healthy,
-    looking_store,
     matrix_now,
     minute,
     open_store,
-    plain,
+    orphans_in,
     print_json,
     print_matrix,
+    print_table,
     profiles_of,
+    store_to_read,
     symbols_of,
+    universe_here,
+    wrong,
 )
+from market_assets.market_time.clock import present
 
 if TYPE_CHECKING:
     import polars as pl
 
     from market_assets.fill.story import Story
-    from market_assets.universe import Profile
+    from market_assets.universe import Profile, Universe
 
 
-def status(profiles: ProfileNames = None, as_json: AsJson = False) -> None:
+def status(profiles: ProfileNames = None, wide: Wide = False, as_json: AsJson = False) -> None:
     """Show the completeness matrix: what must exist, what is stored, what is explained, what is missing."""
-    from market_assets.universe import load_universe  # noqa: PLC0415 - a help text needs no pydantic
-
-    chosen = profiles_of(load_universe(), profiles)
-    matrix = matrix_now(chosen)
+    universe = universe_here(quiet=as_json)
+    matrix = matrix_now(profiles_of(universe, profiles))
     if as_json:
         print_json(matrix)
     else:
-        print_matrix(matrix)
+        print_matrix(matrix, wide=wide)
+    if has_store():
+        _tell_orphans(universe)
     raise typer.Exit(0 if is_healthy(matrix) else INCOMPLETE)
 
 
@@ -59,28 +64,26 @@ def gaps(
         tuple[str, str] | None,
         typer.Option(metavar="SYMBOL TS", help="Tell the story of the bar at an instant (ISO, UTC without a zone)."),
     ] = None,
+    wide: Wide = False,
     as_json: AsJson = False,
 ) -> None:
     """List the gaps that were found, newest first, with what is known of each; or explain one bar."""
-    from market_assets.fill.listing import listed_gaps  # noqa: PLC0415 - a help text needs no polars
+    from market_assets.fill.listing import bare_profiles, listed_gaps  # noqa: PLC0415 - a help text needs no polars
     from market_assets.quality.evidence import MISSING  # noqa: PLC0415
-    from market_assets.universe import load_universe  # noqa: PLC0415
 
-    chosen = profiles_of(load_universe(), profiles)
+    chosen = profiles_of(universe_here(quiet=as_json), profiles)
     if explain is not None:
         _explain(chosen, *explain, as_json=as_json)
-    found = listed_gaps(
-        looking_store(),
-        chosen,
-        symbols=symbols_of(chosen, symbols) or None,
-        now=datetime.now(UTC),
-        explained=everything,
-    )
+    names = symbols_of(chosen, symbols) or None
+    with store_to_read() as store:
+        found = listed_gaps(store, chosen, symbols=names, now=present(), explained=everything)
+        bare = bare_profiles(store, chosen)
     if as_json:
         print_json(found)
     else:
-        _print_gaps(found, limit)
-    raise typer.Exit(INCOMPLETE if found["status"].is_in(MISSING).any() else 0)
+        _print_gaps(found, limit, bare, wide=wide)
+    # Where nothing was ever filled, all of it is missing, though no gap was seen.
+    raise typer.Exit(INCOMPLETE if bare or found["status"].is_in(MISSING).any() else 0)
 
 
 def genesis(
@@ -92,31 +95,32 @@ def genesis(
             help="Forget those of these symbols, separated by commas, so that they are looked for again.",
         ),
     ] = None,
+    wide: Wide = False,
     as_json: AsJson = False,
 ) -> None:
     """List where series begin that begin later than the universe says, or forget it."""
     import polars as pl  # noqa: PLC0415 - a help text needs no polars
 
     from market_assets.fill.series import count_profile  # noqa: PLC0415
-    from market_assets.universe import load_universe  # noqa: PLC0415
 
-    named = profiles_of(load_universe(), profiles)
+    named = profiles_of(universe_here(quiet=as_json), profiles)
     names = symbols_of(named, reset)
     chosen = [profile for profile in named if not names or set(names) & set(profile.symbols)]
-    store = open_store()
-    with store.reading("listing where series begin") as view:
+    with store_to_read() as store, store.reading("listing where series begin") as view:
         found = view.geneses().filter(pl.col("profile").is_in([profile.name for profile in chosen]))
     if names:
         found = found.filter(pl.col("symbol").is_in(names))
+    if names and not found.is_empty():
+        store = open_store()
         with store.writing(f"forgetting where {', '.join(names)} begins") as transaction:
             for profile in chosen:
                 transaction.forget_genesis(profile.name, names)
         for profile in chosen:
-            count_profile(store, profile, datetime.now(UTC))
+            count_profile(store, profile, present())
     if as_json:
         print_json(found)
         return
-    _print_genesis(found)
+    _print_genesis(found, wide=wide)
     if names and not found.is_empty():
         again = f"{' '.join(found['profile'].unique().sort())} --symbols {','.join(found['symbol'].unique().sort())}"
         OUT.print(
@@ -128,8 +132,8 @@ def _explain(profiles: list[Profile], name: str, instant: str, *, as_json: bool)
     from market_assets.fill.story import story_of  # noqa: PLC0415 - a help text needs no polars
 
     (symbol,) = symbols_of(profiles, name) or [name]
-    ts, now = _instant("--explain", instant), datetime.now(UTC)
-    with looking_store().reading(f"explaining {symbol}") as view:
+    ts, now = _instant("--explain", instant), present()
+    with store_to_read() as store, store.reading(f"explaining {symbol}") as view:
         stories = [
             story_of(view, profile, timeframe, symbol, ts, now=now)
             for profile in profiles
@@ -137,7 +141,7 @@ def _explain(profiles: list[Profile], name: str, instant: str, *, as_json: bool)
             for timeframe in profile.timeframes.fetch
         ]
     if as_json:
-        print(json.dumps([asdict(story) for story in stories], default=plain, indent=1))  # noqa: T201 - the answer
+        print_json([asdict(story) for story in stories])
     else:
         for story in stories:
             _print_story(story)
@@ -148,45 +152,73 @@ def _instant(option: str, text: str) -> datetime:
     try:
         given = datetime.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter(f"{option} {text}: write an instant like 2024-01-31T15:30Z") from None
+        raise wrong(f"{option} {text}: write an instant like 2024-01-31T15:30Z") from None
     return given.astimezone(UTC) if given.tzinfo else given.replace(tzinfo=UTC)
 
 
-def _print_gaps(found: pl.DataFrame, limit: int) -> None:
+def _tell_orphans(universe: Universe) -> None:
+    """Name what the store holds of profiles that the universe does not have: renamed ones, for instance."""
+    with store_to_read() as store, store.reading("looking for orphans") as view:
+        held = view.holdings()
+    for name, bars in orphans_in(held, universe):
+        ERR.print(
+            f"[yellow]The store also holds {escape(name)} ({bars:,} candles), which no profile is called.[/] To keep it, give a "
+            f"profile that name again; to remove it: [bold]market-assets forget {escape(name)}[/]",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _print_gaps(found: pl.DataFrame, limit: int, bare: list[str], *, wide: bool) -> None:
+    if bare:
+        names = " ".join(bare)
+        OUT.print(
+            f"Nothing was filled yet of {escape(names)}: all of it is missing, and no gap is listed.\n"
+            f"To fill it: [bold]market-assets backfill {escape(names)}[/]",
+            highlight=False,
+        )
     if found.is_empty():
-        OUT.print("No gaps.")
+        if not bare:
+            OUT.print("No gaps.")
         return
-    table = Table(
-        "profile",
-        "symbol",
-        "timeframe",
-        "first bar",
-        "last bar",
-        "bars",
-        "priority",
-        "status",
-        "tries",
-        "what is known",
-    )
-    for row in found.head(limit).iter_rows(named=True):
-        add_row(
-            table, row["profile"], row["symbol"], row["timeframe"], minute(row["first_ts"]), minute(row["last_ts"]), f"{row['bars']:,}",
-            row["priority"], row["status"], str(row["attempts"]), row["reason"],
-        )  # fmt: skip
-    OUT.print(table)
+    columns = [
+        Column("series"),
+        Column("first bar"),
+        Column("last bar"),
+        Column("bars", right=True),
+        Column("status"),
+        Column("what is known", prose=True),
+        Column("priority"),
+        Column("tries", right=True),
+    ]
+    rows = [
+        [
+            f"{row['profile']} {row['symbol']} {row['timeframe']}",
+            minute(row["first_ts"]),
+            minute(row["last_ts"]),
+            f"{row['bars']:,}",
+            row["status"],
+            row["reason"],
+            row["priority"],
+            str(row["attempts"]),
+        ]
+        for row in found.head(limit).iter_rows(named=True)
+    ]
+    print_table(columns, rows, wide=wide)
     if len(found) > limit:
         OUT.print(f"{len(found) - limit:,} more; --limit or --json shows them.")
 
 
-def _print_genesis(found: pl.DataFrame) -> None:
+def _print_genesis(found: pl.DataFrame, *, wide: bool) -> None:
     if found.is_empty():
         OUT.print("No first bar is recorded.")
         return
-    table = Table("profile", "symbol", "timeframe", "first bar", "named by", "found")
-    for row in found.iter_rows(named=True):
-        own = (row[name] for name in ("profile", "symbol", "timeframe"))
-        add_row(table, *own, minute(row["ts"]), row["source"], minute(row["found_at"]))
-    OUT.print(table)
+    columns = [Column(name) for name in ("profile", "symbol", "timeframe", "first bar", "named by", "found")]
+    rows = [
+        [row["profile"], row["symbol"], row["timeframe"], minute(row["ts"]), row["source"], minute(row["found_at"])]
+        for row in found.iter_rows(named=True)
+    ]
+    print_table(columns, rows, wide=wide)
 
 
 def _print_story(story: Story) -> None:

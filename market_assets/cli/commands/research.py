@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from market_assets.cli.console import (
     INCOMPLETE,
     OUT,
     AsJson,
+    Column,
     Symbols,
-    add_row,
+    choices,
+    colour_of,
     days_of,
+    need_store,
     open_store,
-    plain,
-    progress_bars,
+    places_of,
+    print_json,
+    print_table,
+    universe_here,
+    wrong,
 )
+from market_assets.cli.progress import Progress
+from market_assets.market_time.clock import present
 
 if TYPE_CHECKING:
     import polars as pl
-    from rich.progress import Progress, TaskID
 
     from market_assets.export import Exported
 
@@ -50,10 +55,10 @@ def returns(
     """Show how much of each symbol's aligned returns is neutral, and why; or write them as a matrix."""
     from market_assets.enrich.align import neutral_shares  # noqa: PLC0415 - a help text needs no polars
     from market_assets.reading import read, returns_timeframe, write_matrix  # noqa: PLC0415
-    from market_assets.universe import load_universe  # noqa: PLC0415
 
-    universe = load_universe()
+    universe = universe_here(quiet=as_json)
     frame = returns_timeframe(universe, name, timeframe)
+    need_store()
     start, end = days_of(first, after)
     found = read(
         name,
@@ -68,7 +73,7 @@ def returns(
     written = write_matrix(found, value, out or Path(f"{name}_returns_{frame}.parquet")) if wide or out else ()
     if as_json:
         answer = {"symbols": shares.to_dicts(), "neutral_limit": limit, "written": [str(path) for path in written]}
-        print(json.dumps(answer, default=plain, indent=1))  # noqa: T201 - the answer
+        print_json({**places_of(universe), **answer})
     else:
         _print_shares(shares, limit)
         for path in written:
@@ -95,28 +100,28 @@ def export(
     """Write what is stored as Parquet files, or what has changed since; a damaged or missing file is written again."""
     from market_assets.export import Lake, tables_of  # noqa: PLC0415 - a help text needs no polars
     from market_assets.market_time.timeframes import Timeframe  # noqa: PLC0415
-    from market_assets.universe import ExportSettings, home, load_universe  # noqa: PLC0415
+    from market_assets.universe import ExportSettings, home  # noqa: PLC0415
 
-    universe = load_universe()
+    universe = universe_here(quiet=as_json)
     settings = universe.export or ExportSettings()
     wanted = [name.strip() for name in timeframes.split(",")] if timeframes else settings.timeframes
     if unknown := [name for name in wanted if name not in list(Timeframe)]:
-        raise typer.BadParameter(f"--timeframes {unknown[0]}: no such timeframe; there are {', '.join(Timeframe)}")
+        raise wrong(f"--timeframes {unknown[0]}: no such timeframe; {choices(unknown[0], list(Timeframe))}")
     tables = tables_of(universe, names, wanted)
-    lake = Lake(
-        open_store(), to.expanduser().absolute() if to else settings.folder_in(home()), clock=lambda: datetime.now(UTC)
-    )
+    need_store()
+    lake = Lake(open_store(), to.expanduser().absolute() if to else settings.folder_in(home()), clock=present)
     done = []
-    with progress_bars(quiet=as_json, what="files") as progress:
+    with Progress(quiet=as_json) as progress:
+        progress.plan("export", len(tables), "tables")
         for table in tables:
-            bar = progress.add_task(str(table), total=None)
-            exported = lake.export(table, verify=verify, told=partial(_show, progress, bar))
-            progress.update(bar, visible=False)
+            with progress.work("export", str(table), 1) as advance:
+                exported = lake.export(table, verify=verify, told=partial(_show, progress, str(table)))
+                advance()
             if exported is not None:
                 done.append(exported)
     if as_json:
-        rows = [asdict(one) for one in done]
-        print(json.dumps({"folder": str(lake.folder), "tables": rows}, default=plain, indent=1))  # noqa: T201 - the answer
+        rows = [asdict(exported) for exported in done]
+        print_json({**places_of(universe), "folder": str(lake.folder), "tables": rows})
     else:
         _print_exported(done, lake.folder)
     raise typer.Exit(0 if done else INCOMPLETE)
@@ -127,45 +132,62 @@ def _print_shares(shares: pl.DataFrame, limit: float) -> None:
         OUT.print("No returns are stored in this window.")
         return
     reasons = [name for name in shares.columns[4:] if shares[name].sum()]
-    headings = ("symbol", "bars", "neutral", "share", *(name.replace("_", " ") for name in reasons), "health")
-    table = Table(*headings, title="aligned returns: how many are neutral, and why", title_justify="left")
-    for column in table.columns[1:-1]:
-        column.justify = "right"
-    for row in shares.iter_rows(named=True):
-        degraded = row["share"] > limit
-        table.add_row(
-            escape(row["symbol"]),
-            f"{row['bars']:,}",
-            f"{row['neutral']:,}",
-            f"{row['share']:.2%}",
-            *(f"{row[name]:,}" for name in reasons),
-            "[yellow]DEGRADED[/]" if degraded else "[green]HEALTHY[/]",
-        )
-    OUT.print(table)
+    numbers = ("bars", "neutral", "share")
+    columns = [
+        Column("symbol"),
+        Column("health"),
+        *(Column(name.replace("_", " "), right=True) for name in (*numbers, *reasons)),
+    ]
+    rows = [_share_row(row, reasons, limit) for row in shares.iter_rows(named=True)]
+    # The option --wide of this command is another one: all columns are shown.
+    print_table(columns, rows, wide=True, title="aligned returns: how many are neutral, and why")
     OUT.print(
         f"Bars are those to which a symbol's own calendar calls for a return; above {limit:.0%} of them neutral it is DEGRADED.",
         highlight=False,
     )
 
 
+def _share_row(row: dict[str, Any], reasons: list[str], limit: float) -> list[str | Text]:
+    health = "DEGRADED" if row["share"] > limit else "HEALTHY"
+    return [
+        row["symbol"],
+        Text(health, style=colour_of(health)),
+        f"{row['bars']:,}",
+        f"{row['neutral']:,}",
+        f"{row['share']:.2%}",
+        *(f"{row[name]:,}" for name in reasons),
+    ]
+
+
 def _print_exported(done: list[Exported], folder: Path) -> None:
     if not done:
         OUT.print("Nothing of this is stored yet: [bold]market-assets backfill[/] fills it.")
         return
-    table = Table("table", "files", "rows", "MB", "written", "removed")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for one in done:
-        counts = (f"{count:,}" for count in (one.written, one.removed))
-        add_row(table, one.table, f"{one.files:,}", f"{one.rows:,}", f"{one.bytes / 1e6:,.1f}", *counts)
-    OUT.print(table)
-    for one in done:
-        for name in one.damaged:
+    columns = [
+        Column("table"),
+        *(Column(name, right=True) for name in ("files", "rows", "MB", "written", "removed")),
+    ]
+    rows = [
+        [
+            exported.table,
+            f"{exported.files:,}",
+            f"{exported.rows:,}",
+            f"{exported.bytes / 1e6:,.1f}",
+            f"{exported.written:,}",
+            f"{exported.removed:,}",
+        ]
+        for exported in done
+    ]
+    print_table(columns, rows)
+    for exported in done:
+        for name in exported.damaged:
             OUT.print(
-                f"[yellow]was missing or damaged[/]: {escape(str(one.folder / name))}", highlight=False, soft_wrap=True
+                f"[yellow]was missing or damaged[/]: {escape(str(exported.folder / name))}",
+                highlight=False,
+                soft_wrap=True,
             )
     OUT.print(f"The files are in [bold]{escape(str(folder))}[/].", highlight=False, soft_wrap=True)
 
 
-def _show(progress: Progress, bar: TaskID, done: int, due: int) -> None:
-    progress.update(bar, completed=done, total=due)
+def _show(progress: Progress, table: str, done: int, due: int) -> None:
+    progress.place("export", f"{table}: file {done:,} of {due:,}")

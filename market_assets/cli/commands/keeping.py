@@ -1,0 +1,122 @@
+"""Tells what bookkeeping costs, and removes what is old of it."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from market_assets.cli.console import OUT, AsJson, add_row, open_store
+from market_assets.market_time.clock import present
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from market_assets.defs.retention import Keeper
+
+
+def usage(as_json: AsJson = False) -> None:
+    """Tell what the home folder holds, how it grows per day, and what shorter settings would free."""
+    from market_assets.defs.retention import size_words  # noqa: PLC0415 - Dagster takes seconds
+
+    with _keeper() as keeper:
+        parts, shorter = keeper.parts(), keeper.advice()
+    total = sum(part.bytes for part in parts)
+    if as_json:
+        answer = {
+            "bytes": total,
+            "files": sum(part.files for part in parts),
+            "parts": [
+                {"name": part.name, "files": part.files, "bytes": part.bytes, "free": part.free,
+                 "growth_per_day": part.growth}
+                for part in parts
+            ],
+            "advice": [
+                {**asdict(each), "now": _length(each.now), "shorter": _length(each.shorter)}
+                for each in shorter
+            ],
+        }  # fmt: skip
+        print(json.dumps(answer, indent=1))  # noqa: T201 - the answer
+        return
+
+    table = Table("part", "size", "files", "a day", "free inside")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for part in parts:
+        grows = "-" if part.growth is None else size_words(part.growth)
+        free = size_words(part.free) if part.free else ""
+        listed = f"{part.files:,}" if part.files else "-"
+        add_row(table, part.name, size_words(part.bytes), listed, grows, free)
+    OUT.print(table)
+    files = sum(part.files for part in parts)
+    OUT.print(f"{size_words(total)} in {files:,} files.", highlight=False)
+    for each in shorter:
+        OUT.print(
+            f"{each.setting} {_length(each.now)} -> {_length(each.shorter)} frees about {size_words(each.frees)}.",
+            highlight=False,
+        )
+
+
+def prune(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove what is older than the universe's retention, and make the files shorter.
+
+    It is safe beside a running `up`, which does the same once a day.
+    """
+    from market_assets.defs.retention import size_words  # noqa: PLC0415 - Dagster takes seconds
+
+    with _keeper() as keeper:
+        removed = keeper.prune(dry_run=dry_run)
+        freed = 0 if dry_run else keeper.compact()
+    if as_json:
+        answer = {
+            "dry_run": dry_run,
+            "removed": [asdict(each) for each in removed],
+            "bytes_removed": sum(each.bytes for each in removed),
+            "bytes_compacted": freed,
+        }
+        print(json.dumps(answer, indent=1))  # noqa: T201 - the answer
+        return
+
+    if not removed:
+        OUT.print("Nothing is old enough to be removed.")
+    else:
+        table = Table("part", "what", "count", "bytes")
+        for column in table.columns[2:]:
+            column.justify = "right"
+        for each in removed:
+            add_row(table, each.part, each.what, f"{each.count:,}", size_words(each.bytes))
+        OUT.print(table)
+    verb = "would be removed" if dry_run else "were removed"
+    OUT.print(f"{size_words(sum(each.bytes for each in removed))} {verb}.", highlight=False)
+    if freed:
+        OUT.print(f"The files are {size_words(freed)} shorter.", highlight=False)
+
+
+@contextmanager
+def _keeper() -> Iterator[Keeper]:
+    from market_assets.defs.retention import Keeper  # noqa: PLC0415 - Dagster takes seconds to import
+    from market_assets.defs.runs import instance_at  # noqa: PLC0415
+    from market_assets.universe import home, load_universe  # noqa: PLC0415
+
+    universe, store = load_universe(), open_store()
+    with instance_at(home()) as instance:
+        yield Keeper(home(), store, instance, universe, present)
+
+
+def _length(length: timedelta) -> str:
+    """A duration as it is written in the universe."""
+    seconds = length.total_seconds()
+    size, unit = next(
+        (size, unit)
+        for size, unit in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+        if seconds % size == 0 or size == 1
+    )
+    return f"{seconds / size:g}{unit}"

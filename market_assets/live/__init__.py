@@ -1,0 +1,1 @@
+"""What keeps the newest candles up to date while the platform runs; no Dagster."""

@@ -1,0 +1,205 @@
+"""One update of a profile: the bars that have closed, then all that is made of them, in the process that asks for it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from market_assets.enrich.made import made_of_markets, made_of_profile
+from market_assets.errors import MarketAssetsError
+from market_assets.fill import Fill
+from market_assets.live.newest import due_of, newest_partitions
+from market_assets.market_time.partitions import hull
+from market_assets.market_time.timeframes import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from datetime import datetime
+
+    from market_assets.enrich.work import Work
+    from market_assets.fill import PartitionOutcome
+    from market_assets.live.newest import Standing
+    from market_assets.market_time.partitions import Partition
+    from market_assets.market_time.timeframes import Timeframe
+    from market_assets.sources.base import Source
+    from market_assets.store import Store
+    from market_assets.universe import Profile, Universe
+
+    Busy = Callable[[Timeframe, Sequence[str]], Collection[str]]
+    """Which of some partitions of a fetched timeframe somebody else fills right now."""
+
+log = logging.getLogger("market_assets.live")
+
+FILLING = timedelta(seconds=25)
+"""After this nothing more is asked for in an update: the next one goes on."""
+
+FOLLOWING = timedelta(seconds=40)
+"""After this nothing more is made in an update."""
+
+
+@dataclass
+class Updated:
+    """What an update did.
+
+    Attributes:
+        lines: A sentence per timeframe or dataset, for a person.
+        newest: How far the newest partitions of each fetched timeframe are now.
+        new: Rows that were not there before.
+        lacking: Symbols of whose bars the update could not get all, with the reasons.
+        errors: What failed as a whole.
+    """
+
+    lines: list[str] = field(default_factory=list)
+    newest: dict[Timeframe, list[Standing]] = field(default_factory=dict)
+    new: int = 0
+    lacking: dict[str, str] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+
+
+def update_profile(
+    store: Store,
+    sources: Mapping[str, Source],
+    universe: Universe,
+    profile: Profile,
+    *,
+    now: datetime,
+    busy: Busy,
+    trigger: str = "update",
+) -> Updated:
+    """Fill what the newest partitions lack, and make what is made of them again.
+
+    One timeframe or dataset that fails leaves the others alone.
+
+    Args:
+        store: Where all is kept.
+        sources: The sources that the profile names, by name.
+        universe: Which datasets there are.
+        profile: Whose candles.
+        now: The instant up to which bars count: the present less `update.settle`.
+        busy: Which partitions are left alone, because a run fills them.
+        trigger: How it came about, for the audit.
+    """
+    started = time.monotonic()
+    updated = Updated()
+    for timeframe in profile.timeframes.fetch:
+        try:
+            _fill(store, sources, profile, timeframe, updated, now=now, busy=busy, trigger=trigger)
+        except MarketAssetsError as error:
+            updated.errors.append(f"{timeframe}: {error}")
+
+    newest = [standing for standings in updated.newest.values() for standing in standings]
+    if newest:
+        scope = Window(min(standing.partition.window.start for standing in newest), now)
+        left = FOLLOWING.total_seconds() - (time.monotonic() - started)
+        _follow(store, universe, profile, scope, updated, now=now, trigger=trigger, seconds=left)
+    return updated
+
+
+def _fill(
+    store: Store,
+    sources: Mapping[str, Source],
+    profile: Profile,
+    timeframe: Timeframe,
+    updated: Updated,
+    *,
+    now: datetime,
+    busy: Busy,
+    trigger: str,
+) -> None:
+    newest = newest_partitions(store, profile, timeframe, now)
+    updated.newest[timeframe] = newest
+    if not newest:
+        updated.lines.append(f"{timeframe}: no bar has closed yet")
+        return
+    due = due_of(profile, timeframe, newest, now)
+    if not due:
+        until = max(standing.closed_at for standing in newest)
+        updated.lines.append(f"{timeframe}: nothing has closed since {until:%Y-%m-%d %H:%MZ}")
+        return
+    if under_way := busy(timeframe, [partition.key for partition in due]):
+        updated.lines.append(f"{timeframe}: a run for {', '.join(sorted(under_way))} is under way")
+        return
+
+    fill = Fill(
+        store,
+        sources,
+        profile,
+        timeframe,
+        hull(due),
+        clock=lambda: now,
+        newest_first=True,
+        only_due=True,
+        recheck=profile.update.recheck,
+        max_time=FILLING,
+        trigger=trigger,
+    )
+    outcomes = list(fill)
+    updated.newest[timeframe] = newest_partitions(store, profile, timeframe, now)
+    _note(updated, timeframe, due, outcomes)
+
+
+def _note(updated: Updated, timeframe: Timeframe, due: list[Partition], outcomes: list[PartitionOutcome]) -> None:
+    new = sum(outcome.new for outcome in outcomes)
+    revised = sum(outcome.revised for outcome in outcomes)
+    reasons = [reason for outcome in outcomes for reason in outcome.failures]
+    updated.new += new
+    words = [f"{new:,} new bars"]
+    words += [f"{revised:,} revised"] if revised else []
+    words += [f"not filled: {reasons[0]}"] if reasons else []
+    partitions = ", ".join(partition.key for partition in due)
+    updated.lines.append(f"{timeframe} of {partitions}: {', '.join(words)}")
+
+
+def _follow(
+    store: Store,
+    universe: Universe,
+    profile: Profile,
+    scope: Window,
+    updated: Updated,
+    *,
+    now: datetime,
+    trigger: str,
+    seconds: float,
+) -> None:
+    """Make what is made of a profile's candles in a scope and is behind, as far as the time allows."""
+    deadline = time.monotonic() + seconds
+    datasets = made_of_profile(profile) + [
+        made for made in made_of_markets(universe) if profile in universe.in_markets(made.timeframe)
+    ]
+    works = [made.work(store, universe, scope, clock=lambda: now, trigger=trigger) for made in datasets]
+    works = [work for work in works if work.partitions]
+    with store.reading(f"looking for what is made of {profile.name}") as view:
+        behind = {id(work): work.behind(view) for work in works}
+
+    renewed: set[tuple[str, str]] = set()
+    for work in works:
+        due = behind[id(work)]
+        if work.made_from(renewed):
+            with store.reading(f"looking for what {work.owner} {work.dataset} lacks") as view:
+                due = work.behind(view)
+        if not due:
+            continue
+        if time.monotonic() > deadline:
+            updated.lines.append(f"{work.dataset}: left to the next update")
+            continue
+        try:
+            made = _make(work, due)
+        except MarketAssetsError as error:
+            updated.errors.append(f"{work.dataset}: {error}")
+            continue
+        except Exception as error:
+            # One dataset that cannot be made leaves the others alone; the log has the whole of it.
+            log.exception("%s %s could not be made", work.owner, work.dataset)
+            updated.errors.append(f"{work.dataset}: {type(error).__name__}: {error}")
+            continue
+        if work.family == "candles":
+            renewed.add((work.owner, work.label))
+        updated.lines.append(f"{work.dataset}: {made:,} bars made")
+
+
+def _make(work: Work, due: list[Partition]) -> int:
+    work.partitions = due
+    return sum(outcome.new for outcome in work)

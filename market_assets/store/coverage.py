@@ -1,0 +1,59 @@
+"""How the answers of a source become fewer rows: stretches that meet or overlap are one stretch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+COVERAGE_COLUMNS = (
+    "symbol", "source", "start_ts", "end_ts", "bars", "omits_quiet", "answered_at", "answered_from",
+)  # fmt: skip
+"""Columns of `ops.coverage` without the profile and the timeframe.
+
+`answered_at` is when the last of the answers came, `answered_from` when the first of them did: null
+where there was one."""
+
+
+def merge_coverage(answers: pl.DataFrame, bar: timedelta) -> pl.DataFrame:
+    """Make one row of the answers whose stretches meet or overlap.
+
+    Only answers of one source are merged that speak alike of quiet bars, and never one without a
+    bar with one that had some: it proves nothing, and must not look as if it did. The stretch of a
+    row is exactly what was answered for.
+
+    Args:
+        answers: COVERAGE_COLUMNS.
+        bar: The timeframe's length.
+
+    Returns:
+        COVERAGE_COLUMNS. `bars` is how many at least were given: where stretches overlap, nobody
+        knows any more which bars came twice, and all that could are counted once.
+    """
+    series = ["symbol", "source", "omits_quiet", "proof"]
+    reach = pl.col("end_ts").cum_max().shift().over(series)
+    twice = (pl.col("reach") - pl.col("start_ts")).clip(pl.duration(seconds=0)) / bar
+    added = (pl.col("bars") - twice.fill_null(0).ceil().cast(pl.Int64)).clip(0)
+    first = pl.col("answered_from").fill_null(pl.col("answered_at"))
+    several = (pl.len() > 1) | pl.col("answered_from").is_not_null().any()
+
+    return (
+        answers.with_columns(proof=pl.col("bars") > 0)
+        .sort(*series, "start_ts", "end_ts")
+        .with_columns(reach=reach)
+        .with_columns(apart=(pl.col("start_ts") > pl.col("reach")).fill_null(value=True))
+        .with_columns(stretch=pl.col("apart").cum_sum(), added=added)
+        .with_columns(added=pl.when("apart").then("bars").otherwise("added"))
+        .group_by("stretch", maintain_order=True)
+        .agg(
+            pl.first("symbol", "source", "omits_quiet"),
+            pl.min("start_ts"),
+            pl.max("end_ts", "answered_at"),
+            bars=pl.max_horizontal(pl.sum("added"), pl.max("bars")),
+            answered_from=pl.when(several).then(first.min()),
+        )
+        .select(COVERAGE_COLUMNS)
+    )

@@ -1,0 +1,220 @@
+"""What is removed of the ledgers of the store, and how large its tables are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+import polars as pl
+
+from market_assets.market_time.timeframes import Timeframe
+from market_assets.store.coverage import COVERAGE_COLUMNS, merge_coverage
+from market_assets.store.schema import identifier
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import duckdb
+
+    from market_assets.universe import RetentionSettings
+
+_OLD_ROWS = {
+    # The last of each day and status stays as long as any other job, and the newest of each kind
+    # and status forever: alerts and audits go by them. So does a profile's first: since when it is
+    # kept.
+    "jobs": """
+        SELECT rowid FROM (
+            SELECT rowid, status, trigger, started_at,
+                row_number() OVER (
+                    PARTITION BY profile, kind, timeframe, status ORDER BY started_at DESC, job_id
+                ) AS newest,
+                row_number() OVER (
+                    PARTITION BY profile, kind, timeframe, status, started_at::DATE
+                    ORDER BY started_at DESC, job_id
+                ) AS of_day,
+                row_number() OVER (PARTITION BY profile ORDER BY started_at, job_id) AS place
+            FROM ops.jobs
+        )
+        WHERE status <> 'RUNNING' AND newest > 1 AND place > 1 AND (
+            started_at < $jobs
+            OR (trigger = 'update' AND of_day > 1 AND started_at < $update_jobs)
+        )
+    """,
+    "alerts": """
+        SELECT rowid FROM ops.alerts
+        WHERE over_at < $alerts AND (told_at IS NULL OR over_told_at IS NOT NULL)
+    """,
+    "revisions": "SELECT rowid FROM ops.revisions WHERE revised_at < $revisions",
+    "repairs": "SELECT rowid FROM ops.repairs WHERE repaired_at < $revisions",
+}
+"""The rows of a table of the schema `ops` that have had their time."""
+
+_AGES = {
+    "jobs": "started_at",
+    "coverage": "answered_at",
+    "gaps": "first_seen",
+    "repairs": "repaired_at",
+    "revisions": "revised_at",
+    "alerts": "opened_at",
+    "agreement": "checked_at",
+}
+"""What tells how old a row of a ledger is."""
+
+
+class Pruned(NamedTuple):
+    """Rows that were removed of a table of the schema `ops`, or would be, and their bytes, about."""
+
+    table: str
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class TableSize:
+    """How large a table of the schema `ops` is.
+
+    Attributes:
+        table: Its name.
+        rows: How many rows it has.
+        bytes: How long the blocks of the file are in which they lie.
+        days: How many rows are of which day (00:00 UTC); empty where nothing tells.
+    """
+
+    table: str
+    rows: int
+    bytes: int
+    days: Mapping[datetime, int]
+
+
+def prune_ledgers(
+    connection: duckdb.DuckDBPyConnection,
+    settings: RetentionSettings,
+    now: datetime,
+    *,
+    dry_run: bool,
+) -> list[Pruned]:
+    """Remove the old rows of the ledgers, and merge what sources have answered for.
+
+    Args:
+        connection: An open transaction, or a read-only connection for a dry run.
+        settings: How long rows are kept.
+        now: The present instant, aware.
+        dry_run: Remove nothing.
+
+    Returns:
+        What was removed, or would be; tables of which there was nothing are left out.
+    """
+    found = [_prune(connection, table, settings, now, dry_run=dry_run) for table in _OLD_ROWS]
+    found.append(_merge_all(connection, dry_run=dry_run))
+    return [each for each in found if each.rows]
+
+
+def _prune(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    settings: RetentionSettings,
+    now: datetime,
+    *,
+    dry_run: bool,
+) -> Pruned:
+    limits = {
+        name: _before(now, limit)
+        for name in ("jobs", "update_jobs", "alerts", "revisions")
+        if f"${name}" in _OLD_ROWS[table] and (limit := getattr(settings, name)) is not None
+    }
+    if not limits:
+        return Pruned(table, 0, 0)
+
+    ((rows, every),) = connection.execute(
+        f"SELECT (SELECT count(*) FROM ({_OLD_ROWS[table]})), (SELECT count(*) FROM ops.{table})",
+        limits,
+    ).fetchall()
+    size = round(_bytes_of(connection, f"ops.{table}") * rows / every) if rows else 0
+    if rows and not dry_run:
+        connection.execute(f"DELETE FROM ops.{table} WHERE rowid IN ({_OLD_ROWS[table]})", limits)
+    return Pruned(table, rows, size)
+
+
+def _merge_all(connection: duckdb.DuckDBPyConnection, *, dry_run: bool) -> Pruned:
+    """Merge the coverage of all series, which releases before this one wrote a row per answer."""
+    found = pl.from_arrow(connection.execute("SELECT * FROM ops.coverage").to_arrow_table())
+    rows = found if isinstance(found, pl.DataFrame) else found.to_frame()
+    if rows.is_empty():
+        return Pruned("coverage", 0, 0)
+
+    series = ["profile", "timeframe"]
+    merged = pl.concat(
+        merge_coverage(group.select(COVERAGE_COLUMNS), Timeframe(str(timeframe)).duration).with_columns(
+            profile=pl.lit(profile), timeframe=pl.lit(timeframe)
+        )
+        for (profile, timeframe), group in rows.group_by(series, maintain_order=True)
+    )
+    fewer = len(rows) - len(merged)
+    size = round(_bytes_of(connection, "ops.coverage") * fewer / len(rows))
+    if fewer and not dry_run:
+        connection.execute("DELETE FROM ops.coverage")
+        connection.register("merged_coverage", merged.to_arrow())
+        connection.execute("INSERT INTO ops.coverage BY NAME SELECT * FROM merged_coverage")
+        connection.unregister("merged_coverage")
+    return Pruned("coverage", fewer, size)
+
+
+def table_sizes(connection: duckdb.DuckDBPyConnection) -> list[TableSize]:
+    """How large each table of the schema `ops` is, in the order of their names."""
+    tables = connection.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'ops' ORDER BY table_name"
+    ).fetchall()
+    return [_table_size(connection, table) for (table,) in tables]
+
+
+def _table_size(connection: duckdb.DuckDBPyConnection, table: str) -> TableSize:
+    ((rows,),) = connection.execute(f"SELECT count(*) FROM ops.{table}").fetchall()
+    days: dict[datetime, int] = {}
+    if table in _AGES:
+        counted = connection.execute(
+            f"SELECT date_trunc('day', {_AGES[table]})::TIMESTAMP, count(*) FROM ops.{table} "
+            f"WHERE {_AGES[table]} IS NOT NULL GROUP BY ALL"
+        ).fetchall()
+        days = {day.replace(tzinfo=UTC): count for day, count in counted}
+    return TableSize(table, rows, _bytes_of(connection, f"ops.{table}"), days)
+
+
+def free_bytes(connection: duckdb.DuckDBPyConnection) -> int:
+    """How many bytes of the file hold nothing any more: free blocks, and deleted rows of others."""
+    ((free,),) = connection.execute(
+        "SELECT block_size * free_blocks FROM pragma_database_size() WHERE database_name = current_database()"
+    ).fetchall()
+    tables = connection.execute(
+        "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = current_database()"
+    ).fetchall()
+    return int(free) + sum(_deleted_bytes(connection, f"{identifier(s)}.{identifier(t)}") for s, t in tables)
+
+
+def _deleted_bytes(connection: duckdb.DuckDBPyConnection, table: str) -> int:
+    """How many bytes the deleted rows of a table still take, by their share in its rows."""
+    ((written, rows),) = connection.execute(
+        "SELECT (SELECT sum(count) FROM pragma_storage_info(?) "
+        "WHERE column_id = 0 AND segment_type NOT IN ('VALIDITY')), "
+        f"(SELECT count(*) FROM {table})",
+        [table],
+    ).fetchall()
+    if not written or written <= rows:
+        return 0
+    dead = 1 - float(rows) / float(written)
+    return round(_bytes_of(connection, table) * dead)
+
+
+def _bytes_of(connection: duckdb.DuckDBPyConnection, table: str) -> int:
+    """How long the blocks are that a table lies in; small ones share a block with others."""
+    ((size,),) = connection.execute(
+        "SELECT count(DISTINCT s.block_id) * any_value(d.block_size) "
+        "FROM pragma_database_size() d LEFT JOIN pragma_storage_info(?) s "
+        "ON s.persistent AND s.block_id >= 0 WHERE d.database_name = current_database()",
+        [table],
+    ).fetchall()
+    return int(size or 0)
+
+
+def _before(now: datetime, limit: timedelta) -> datetime:
+    return (now - limit).astimezone(UTC).replace(tzinfo=None)

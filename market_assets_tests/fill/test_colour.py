@@ -1,0 +1,156 @@
+"""One bad symbol or source harms nobody else: the others' candles, and all that is made of them, go on."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from market_assets.enrich.derive import Derive
+from market_assets.enrich.featurize import Featurize
+from market_assets.enrich.returns import Returns
+from market_assets.market_time.timeframes import Timeframe
+from market_assets.practice.faults import Fault
+from market_assets.quality.verdicts import Severity
+from market_assets_tests.fill.ground import at, counts, verdict
+
+if TYPE_CHECKING:
+    from market_assets.fill import PartitionOutcome
+    from market_assets_tests.fill.ground import Ground
+
+KEYS = "timeframes: {fetch: [1h], derive: [4h], features: [1h], returns: [1h]}\n"
+REFUSED = {"fault": "error", "status": 400, "code": -1121, "message": "Invalid symbol."}
+UPDATE = {"only_due": True, "recheck": 5, "newest_first": True}
+REPAIR = {"only_due": True, "max_fills": 50, "max_time": timedelta(minutes=10), "newest_first": True}
+
+
+def made(ground: Ground) -> list[list[PartitionOutcome]]:
+    """Everything that is made of the ground's candles: derived ones, features, returns."""
+    common = {"clock": ground.clock}
+    of_profile = (ground.store, ground.profile)
+    window = ground.profile.window(ground.clock())
+    return [
+        list(Derive(*of_profile, Timeframe.H4, window, **common)),
+        list(Featurize(*of_profile, Timeframe.H1, window, **common)),
+        list(Returns.of_profile(*of_profile, Timeframe.H1, window, **common)),
+    ]
+
+
+def symbols_in(ground: Ground, table: str) -> dict[str, int]:
+    return dict(ground.table(f"SELECT symbol, count(*) FROM kept.{table} GROUP BY ALL ORDER BY ALL").iter_rows())
+
+
+@pytest.mark.parametrize("options", [{}, UPDATE, REPAIR])
+def test_a_symbol_that_is_refused_fails_its_check_by_name_and_nothing_else(
+    ground: Ground, vendor: Any, options: dict[str, Any]
+) -> None:
+    vendor.set_faults([Fault(symbols=["GHOST"], **REFUSED)])
+    ground.keep(KEYS + "symbols: {BTC: {}, ETH: {}, GHOST: {}}")
+
+    outcomes = ground.fill(**options)
+
+    assert [outcome.failures for outcome in outcomes] == [()] * 3
+    assert ground.job()["status"] == "SUCCEEDED"
+    assert ground.absent("BTC") == ground.absent("ETH") == []
+    for outcome in outcomes:
+        judged = verdict(outcome, "continuity")
+        assert (judged.passed, judged.severity) == (False, Severity.ERROR)
+        assert "Nothing at all of GHOST: source vendor: GHOST 1h" in judged.summary
+        assert "HTTP 400: -1121 Invalid symbol." in judged.summary
+        (row,) = judged.tables["worst_symbols"]
+        assert (row["symbol"], row["missing"]) == ("GHOST", 24)
+        assert "-1121 Invalid symbol." in row["why"]
+
+    assert all(outcome.filled for outcomes in made(ground) for outcome in outcomes)
+    assert symbols_in(ground, "candles_4h") == {"BTC": 18, "ETH": 18}
+    assert symbols_in(ground, "features_1h") == {"BTC": 72, "ETH": 72}
+    measured = "returns_1h WHERE neutral IS NULL"
+    assert symbols_in(ground, measured) == {"BTC": 71, "ETH": 71}
+
+
+def test_a_symbol_that_was_delisted_on_the_way_takes_only_its_last_day_along(ground: Ground, vendor: Any) -> None:
+    delisted = at("2025-02-26T12:00")
+    gone = Fault(fault="hole", symbols=["OLD"], start=delisted, end=at("2026-01-01T00:00"))
+    vendor.set_faults([gone])
+    ground.keep(KEYS + "symbols: {BTC: {}, ETH: {}, OLD: {}}")
+
+    outcomes = ground.fill()
+
+    # A day of which a sixth is missing, and days of which one symbol has nothing.
+    assert [outcome.filled for outcome in outcomes] == [False, True, True]
+    assert outcomes[0].failures == ("12 of 72 bars are missing (OLD): 16.67 %, and at most 5 % may be",)
+    assert [verdict(outcome, "continuity").passed for outcome in outcomes] == [False] * 3
+    assert "Nothing at all of OLD: vendor answered without it." in verdict(outcomes[1], "continuity").summary
+    assert symbols_in(ground, "candles_1h") == {"BTC": 72, "ETH": 72, "OLD": 12}
+
+    # Once that is confirmed, nothing is missing any more.
+    ground.wait(hours=2)
+    assert all(outcome.filled and verdict(outcome, "continuity").passed for outcome in ground.fill())
+
+
+def test_a_misspelt_symbol_that_the_source_answers_with_nothing_is_named(ground: Ground, vendor: Any) -> None:
+    vendor.set_faults([Fault(fault="short", rows=0, symbols=["BTCC"], start=at("2025-02-26T00:00"))])
+    ground.keep(KEYS + "symbols: {BTCC: {}, ETH: {}}")
+
+    outcomes = ground.fill()
+
+    assert all(outcome.filled for outcome in outcomes)
+    assert "Nothing at all of BTCC: vendor answered without it." in verdict(outcomes[0], "continuity").summary
+    assert all(outcome.filled for outcomes in made(ground) for outcome in outcomes)
+    # The only symbol of a profile is all that there is of it.
+    ground.keep(KEYS + "symbols: {BTCC: {}}")
+    assert ground.fill()[0].failures == ("not one of 24 expected bars is stored or explained (BTCC)",)
+
+
+def test_a_source_that_is_down_for_one_of_two_symbols_is_a_red_day_and_the_other_one_goes_on(
+    ground: Ground, vendor: Any
+) -> None:
+    vendor.set_faults([Fault(fault="error", symbols=["ETH"])])
+    ground.keep(KEYS + "symbols: {BTC: {}, ETH: {}}")
+
+    outcomes = ground.fill()
+
+    for outcome in outcomes:
+        colour, words = outcome.failures
+        assert colour == "24 of 48 bars are missing (ETH): 50 %, and at most 5 % may be"
+        assert "HTTP 503" in words
+    assert ground.job()["status"] == "INCOMPLETE"
+    assert ground.absent("BTC") == []
+    assert all(outcome.filled for outcomes in made(ground) for outcome in outcomes)
+    assert symbols_in(ground, "candles_4h") == {"BTC": 18}
+    assert symbols_in(ground, "features_1h") == {"BTC": 72}
+
+    vendor.set_faults([])
+    assert all(outcome.filled for outcome in ground.fill(only_due=True))
+
+
+@pytest.mark.parametrize(("others", "red"), [(0, True), (2, True), (3, False)])
+def test_a_day_that_lacks_four_hours_of_minutes_is_red_unless_it_is_a_small_part(
+    ground: Ground, vendor: Any, others: int, *, red: bool
+) -> None:
+    lost = Fault(fault="hole", symbols=["BTC"], start=at("2025-02-26T10:00"), end=at("2025-02-26T14:00"))
+    vendor.set_faults([lost])
+    symbols = ", ".join(f"{name}: {{}}" for name in ("BTC", "ETH", "XRP", "SOL")[: others + 1])
+    ground.keep(f"timeframes: {{fetch: [1m], derive: [5m]}}\nend: 2025-02-27\nsymbols: {{{symbols}}}")
+
+    (outcome,) = ground.fill()
+
+    assert (counts(outcome)["BTC"].missing, outcome.filled) == (240, not red)
+    assert not verdict(outcome, "continuity").passed
+    (derived,) = Derive(
+        ground.store,
+        ground.profile,
+        Timeframe.M5,
+        ground.profile.window(ground.clock()),
+        clock=ground.clock,
+    )
+    assert derived.filled is not red
+
+
+def test_how_much_may_be_missing_is_a_setting(ground: Ground, vendor: Any) -> None:
+    vendor.set_faults([Fault(fault="hole", start=at("2025-02-26T10:00"), end=at("2025-02-26T14:00"))])
+    ground.keep("symbols: {BTC: {}}\nchecks: {failed_above: 20%}")
+    assert all(outcome.filled for outcome in ground.fill())
+    ground.keep("symbols: {BTC: {}}\nchecks: {failed_above: 0}")
+    assert [outcome.filled for outcome in ground.fill()] == [False, True, True]

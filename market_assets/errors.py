@@ -69,3 +69,7 @@ class StoreError(MarketAssetsError):
 
 class StoreBusyError(StoreError):
     """Somebody else has had the store, or its file, for as long as this was willing to wait."""
+
+
+class UpError(MarketAssetsError):
+    """The platform cannot be started here: port, address, home folder or another one that runs."""

@@ -36,7 +36,8 @@ from market_assets.market_time.clock import present
 from market_assets.market_time.gaps import Priority
 from market_assets.market_time.partitions import Cadence
 from market_assets.market_time.timeframes import Timeframe, Window, midnight
-from market_assets.practice.ground import KEPT, keep, moved
+from market_assets.places import COPY_VARIABLE, HOME_VARIABLE, PACKAGED, UNIVERSE_VARIABLE, home, universe_path
+from market_assets.practice.ground import keep, moved
 from market_assets.yaml_file import Document, Place, add_faults, hint, listed, nearest, read_yaml, redact, shown
 
 if TYPE_CHECKING:
@@ -46,13 +47,9 @@ if TYPE_CHECKING:
 
     from market_assets.sources.base import Traits
 
-PACKAGED = Path(__file__).with_name("universe.yaml")
-"""The practice universe, written for the day that `practice.ground` names."""
-
-UNIVERSE_VARIABLE = "MARKET_ASSETS_UNIVERSE"
-HOME_VARIABLE = "MARKET_ASSETS_HOME"
 REPAIR_VARIABLE = "MARKET_ASSETS_REPAIR_"
 
+__all__ = ["HOME_VARIABLE", "PACKAGED", "UNIVERSE_VARIABLE", "Universe", "home", "load_universe"]
 
 _SQL_WORDS = """
 all analyse analyze and any array as asc asymmetric both case cast check collate column constraint create default
@@ -67,11 +64,6 @@ _SCHEMAS = {
 RESERVED_NAMES = _SCHEMAS | set(_SQL_WORDS.split())
 """Names that no profile can have: schemas and catalogs of the store, the group of the assets that are about the platform
 itself, and words that SQL would have to quote."""
-
-
-def home(environ: Mapping[str, str] = os.environ) -> Path:
-    """The absolute path of the folder for everything that the project writes: `MARKET_ASSETS_HOME`, else ./data."""
-    return Path(environ.get(HOME_VARIABLE) or "data").expanduser().absolute()
 
 
 def _empty_if_none(value: object) -> object:
@@ -656,15 +648,18 @@ def load_universe(path: Path | None = None, *, environ: Mapping[str, str] = os.e
 
     Args:
         path: The file; without it the one that `MARKET_ASSETS_UNIVERSE` names, without that the practice universe: as the
-            home keeps it, or as of today where the home does not keep it yet.
-        environ: Where that variable and the secrets of the file are taken from.
+            home keeps it, or as of today where the home does not keep it yet. Of these the copy is read if
+            `MARKET_ASSETS_UNIVERSE_COPY` names one.
+        environ: Where these variables and the secrets of the file are taken from.
 
     Raises:
         UniverseError: The file cannot be read, or holds mistakes; it lists them all.
     """
+    copy = environ.get(COPY_VARIABLE) if path is None else None
     given = path is not None
-    path = _universe_path(path, environ)
-    document = read_yaml(path, environ, str if given or path != PACKAGED else _as_of_today)
+    path = universe_path(path, environ, must_exist=copy is None)
+    prepare = str if copy or given or path != PACKAGED else _as_of_today
+    document = read_yaml(Path(copy) if copy else path, environ, prepare)
     entries = _read_entries(document)
     declared = _check_all(entries, document)
     here, misset = _repair_here(environ)
@@ -696,23 +691,6 @@ def keep_practice(environ: Mapping[str, str] = os.environ) -> None:
     """
     if Path(environ.get(UNIVERSE_VARIABLE) or PACKAGED) == PACKAGED:
         keep(PACKAGED, home(environ), present().date())
-
-
-def _universe_path(path: Path | None, environ: Mapping[str, str]) -> Path:
-    given = path is not None
-    if path is None and (named := environ.get(UNIVERSE_VARIABLE)):
-        path = Path(named)
-        origin = f" (the environment variable {UNIVERSE_VARIABLE} names it)"
-    else:
-        origin = ""
-    path = PACKAGED if path is None else path.expanduser().absolute()
-    if path == PACKAGED and not given and (kept := home(environ) / KEPT).is_file():
-        return kept
-    if not path.is_file():
-        raise UniverseError(
-            path, [f"there is no such file{origin}; write one, or leave it out for the packaged universe"]
-        )
-    return path
 
 
 def _known_calendar(name: str) -> str:

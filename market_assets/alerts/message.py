@@ -36,6 +36,8 @@ NEXT = {
     Kind.VANISHED: "the repair sensor asks for them again within two minutes, whatever their age",
     Kind.BACKLOG: "market-assets backfill {profile} fills what is older than update: first_backfill; market-assets jobs says why the rest is not filled",
     Kind.SOURCE_DOWN: "look whether the vendor is up and the key is accepted: market-assets probe; another source under sources: of the profile takes over by itself",
+    Kind.RESTART: "it was started again by itself; logs/up.log in the home folder says what it said before",
+    Kind.UNIVERSE: "mend the lines that are named: the file is taken over within a minute; market-assets validate checks it",
     Kind.CHANNEL: "mend its URL under alerts: channels: in the universe, or the service behind it; market-assets alerts --test tries it",
 }
 """What to do about each kind of trouble."""

@@ -11,12 +11,14 @@ import polars as pl
 
 from market_assets.market_time.partitions import Cadence, Partition
 from market_assets.market_time.timeframes import Timeframe, literal
+from market_assets.up.backoff import QUIET
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from market_assets.store import StoreMark
     from market_assets.universe import AlertSettings
+    from market_assets.up.state import State
 
 Key = tuple[str, str, str]
 """What tells one trouble from another: profile (empty for what concerns none), kind, subject."""
@@ -66,6 +68,8 @@ class Kind(StrEnum):
     VANISHED = "vanished"
     BACKLOG = "backlog"
     SOURCE_DOWN = "source_down"
+    RESTART = "restart"
+    UNIVERSE = "universe"
 
 
 class Place(NamedTuple):
@@ -558,6 +562,28 @@ def dead(lives: Iterable[Life], now: datetime, awake: datetime) -> list[Trouble]
             continue
         found.append(Trouble("", Kind.DEAD, life.name, Level.ERROR, summary, 1))
     return found
+
+
+def platform_troubles(state: State, now: datetime) -> list[Trouble]:
+    """Processes that `market-assets up` had to start again, and a universe file that it cannot take over.
+
+    Args:
+        state: What the supervisor has left in the home folder.
+        now: The present instant: a restart counts until ten minutes have passed without another one.
+    """
+    troubles = []
+    for what in dict.fromkeys(restart.what for restart in state.restarts):
+        restarts = [restart for restart in state.restarts if restart.what == what]
+        if now - restarts[-1].at >= QUIET:
+            continue
+        lines = tuple(f"{minute(restart.at)}: {restart.why}"[:_WIDTH] for restart in restarts[: -LINES - 1 : -1])
+        summary = f"ended by itself and was started again; the newest reason: {restarts[-1].why}"
+        troubles.append(Trouble("", Kind.RESTART, what, Level.ERROR, summary, len(restarts), lines))
+    if state.faults:
+        lines = tuple(fault[:_WIDTH] for fault in state.faults[:LINES])
+        summary = f"{state.universe} has mistakes and is not taken over; the last good one goes on"
+        troubles.append(Trouble("", Kind.UNIVERSE, "universe file", Level.ERROR, summary, len(state.faults), lines))
+    return troubles
 
 
 def many(count: int, noun: str) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,18 +35,23 @@ from dagster._core.types.dagster_type import Nothing
 from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from dagster import DagsterInstance, ExecuteInProcessResult
     from dagster._core.scheduler.instigation import InstigatorState
     from sqlalchemy.engine import Connection
+    from starlette.applications import Starlette
 
 _HISTORY_PAGE = 500
 
 FINISHED = frozenset(FINISHED_STATUSES)
 """The statuses of a run that has ended."""
+
+_PAGE_POLL_MILLISECONDS = 2000
+"""How often an open page asks for what is new."""
 
 NO_VALUE: dg.DagsterType = Nothing
 """The type of an asset whose rows are in the store when its step ends, so that Dagster has nothing to keep of it."""
@@ -402,3 +408,27 @@ def database_of(storage: object) -> Callable[[], AbstractContextManager[Connecti
     if isinstance(storage, (SqliteRunStorage, SqliteScheduleStorage)):
         return storage.connect
     return None
+
+
+@contextmanager
+def web_app(instance: DagsterInstance, workspace: Path, *, read_only: bool) -> Iterator[Starlette]:
+    """Dagster's web server as an application, as `dagster-webserver --workspace` builds it.
+
+    Args:
+        instance: What the pages are about.
+        workspace: The workspace file that says where the code server is.
+        read_only: Whether nothing can be changed in the pages.
+    """
+    # The pages' code takes a second to import, and nobody else needs it.
+    from dagster._core.workspace.context import WorkspaceProcessContext  # noqa: PLC0415
+    from dagster._core.workspace.load_target import WorkspaceFileTarget  # noqa: PLC0415
+    from dagster_webserver.app import create_app_from_workspace_process_context  # noqa: PLC0415
+    from dagster_webserver.version import __version__  # noqa: PLC0415
+
+    # The server's own defaults: they matter to a database that is shared.
+    instance.optimize_for_webserver(statement_timeout=15_000, pool_recycle=3600, max_overflow=20)
+    target = WorkspaceFileTarget(paths=[str(workspace)])
+    with WorkspaceProcessContext(
+        instance, workspace_load_target=target, version=__version__, read_only=read_only
+    ) as context:
+        yield create_app_from_workspace_process_context(context, live_data_poll_rate=_PAGE_POLL_MILLISECONDS)

@@ -3,15 +3,17 @@
 Dagster reads the annotations of a sensor's parameters at run time, so that this module does without postponed ones.
 """
 
+import logging
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
 
 from market_assets.alerts import Key, Kind, Told, Trouble, Watch
-from market_assets.alerts.troubles import Life, dead, failed_checks, failed_partitions
+from market_assets.alerts.troubles import Life, dead, failed_checks, failed_partitions, platform_troubles
 from market_assets.defs.adapter import (
     Beat,
     FailedCheck,
@@ -31,6 +33,10 @@ from market_assets.defs.troubles import publish
 from market_assets.errors import StoreError
 from market_assets.market_time.partitions import Cadence
 from market_assets.universe import Universe
+from market_assets.up.news import write_news
+from market_assets.up.state import State, read_state
+
+_log = logging.getLogger("market_assets.alerts")
 
 _PATIENCE = timedelta(seconds=10)
 """A look that cannot have the store by then is left to the next tick."""
@@ -46,6 +52,9 @@ _AFRESH = timedelta(hours=1)
 
 _WAKE_EVERY = timedelta(minutes=10)
 """So often the repair sensors are woken while candles are lost: one that ticks at the moment does not hear it."""
+
+_NEWEST_JOBS = 50
+"""So many jobs the terminal of `market-assets up` is told of."""
 
 _OVERLAP = 1000
 """Ids may be committed out of their order: so far back from the newest one the next look begins."""
@@ -115,6 +124,7 @@ class _Memory:
     """What one process keeps from tick to tick; a new process begins without it, and nothing is told twice for that."""
 
     def __init__(self, universe: Universe, store: StoreResource, clock: Clock) -> None:
+        self.home = store.home
         self.now = self.awake = clock.now()
         # Its clock is the tick's: all of one look happens at one instant.
         self.watch = Watch(store.store(clock, _PATIENCE), universe, lambda: self.now)
@@ -170,10 +180,33 @@ def alert_sensor(universe: Universe, automations: Mapping[str, timedelta]) -> dg
         else:
             present, words = (*outside.look(None), *told.present), str(told)
             _heal(context.instance, memory)
+            if _runs_here(store.home):
+                _leave_news(universe, store, clock, told)
         memory.page = publish(context.instance, present, universe.redact, memory.page)
         return dg.SkipReason(universe.redact(words))
 
     return alerts
+
+
+def _runs_here(home: Path) -> State | None:
+    """What the `market-assets up` that runs over a home says of itself; None where none does."""
+    state = read_state(home)
+    return state if state is not None and state.ended_at is None else None
+
+
+def _leave_news(universe: Universe, store: StoreResource, clock: Clock, told: Told) -> None:
+    """Leave for the terminal of `market-assets up` what is wrong and what was filled."""
+    with store.store(clock, _PATIENCE).reading("news for the terminal") as view:
+        jobs = view.jobs(_NEWEST_JOBS).to_dicts()
+    troubles = {
+        " ".join(part for part in (alert.profile, alert.subject) if part)
+        + f" ({alert.kind.replace('_', ' ')})": universe.redact(alert.summary)
+        for alert in told.present
+    }
+    try:
+        write_news(store.home, jobs, troubles)
+    except OSError as error:
+        _log.warning("the news for the terminal cannot be written: %s", error.strerror)
 
 
 def _look(
@@ -186,6 +219,8 @@ def _look(
     _read(context, universe, memory)
     troubles = [trouble for asset in memory.assets.values() for trouble in asset.troubles]
     troubles += dead(_lives(context.instance, automations, memory), memory.now, memory.awake)
+    platform = _runs_here(memory.home)
+    troubles += platform_troubles(platform, memory.now) if platform else []
     unsure = {key for asset in memory.assets.values() for key in asset.unsure}
     settling = memory.now - memory.awake < _CATCHING_UP
 

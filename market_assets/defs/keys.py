@@ -68,6 +68,11 @@ def is_orphan(tags: Mapping[str, str]) -> bool:
     return ours and not is_alive(int(process or 0), tags.get(_BIRTH_TAG) or None)
 
 
+def has_process(tags: Mapping[str, str]) -> bool:
+    """True for a run that some process executes, as far as its tags tell: one of this host that lives, or of another host."""
+    return _PROCESS_TAG in tags and not is_orphan(tags)
+
+
 def op_config(keys: Sequence[dg.AssetKey], config: Mapping[str, object]) -> dict[str, Any]:
     """The run config that gives some assets their config."""
     return {"ops": {key.to_python_identifier(): {"config": dict(config)} for key in keys}}

@@ -186,6 +186,11 @@ class Snapshot:
         ).fetchall()
         return bool(found)
 
+    def schemas(self) -> list[str]:
+        """The schemas that hold tables, in the order of the alphabet."""
+        rows = self._db.execute("SELECT DISTINCT schema_name FROM duckdb_tables() ORDER BY ALL").fetchall()
+        return [schema for (schema,) in rows]
+
     def has_candles(self, profile: str, timeframe: Timeframe) -> bool:
         """True when the series' table exists."""
         return self.has_table(profile, f"candles_{timeframe}")

@@ -20,11 +20,13 @@ from market_assets.alerts.troubles import (
     failed_partitions,
     gap_troubles,
     missing_symbols,
+    platform_troubles,
     sources_down,
     stale,
 )
 from market_assets.market_time.timeframes import TS, Timeframe
 from market_assets.universe import AlertSettings
+from market_assets.up.state import Restart, State
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
 M1 = Timeframe.M1
@@ -198,3 +200,29 @@ def test_what_should_tick_and_does_not_is_dead_after_three_intervals_and_a_minut
 def test_nothing_follows_from_a_silence_in_which_nobody_listened() -> None:
     assert dead([life(10_000), life(None)], NOW, NOW - timedelta(minutes=4)) == []
     assert len(dead([life(10_000)], NOW, NOW - timedelta(minutes=5))) == 1
+
+
+def test_a_process_that_was_started_again_is_a_trouble_for_ten_quiet_minutes() -> None:
+    restarts = [
+        Restart("code server", NOW - timedelta(minutes=11), "killed by SIGKILL"),
+        Restart("daemon", NOW - timedelta(minutes=10), "ended with exit code 1"),
+        Restart("code server", NOW - timedelta(minutes=9), "killed by SIGSEGV"),
+    ]
+    state = State(1, "http://127.0.0.1:3000", "crypto.yaml", NOW, restarts=restarts)
+    (trouble,) = platform_troubles(state, NOW)
+    assert (trouble.key, trouble.level, trouble.count) == (("", "restart", "code server"), Level.ERROR, 2)
+    assert trouble.summary == "ended by itself and was started again; the newest reason: killed by SIGSEGV"
+    assert trouble.details == ("2025-03-01 11:51Z: killed by SIGSEGV", "2025-03-01 11:49Z: killed by SIGKILL")
+    assert platform_troubles(state, NOW + timedelta(minutes=1)) == []
+
+
+def test_a_universe_file_with_mistakes_is_a_trouble_until_it_has_none() -> None:
+    state = State(
+        1, "http://127.0.0.1:3000", "crypto.yaml", NOW, faults=["crypto.yaml: 1 problem", "start: is missing"]
+    )
+    (trouble,) = platform_troubles(state, NOW)
+    assert trouble.key == ("", "universe", "universe file")
+    assert trouble.summary == "crypto.yaml has mistakes and is not taken over; the last good one goes on"
+    assert trouble.details == ("crypto.yaml: 1 problem", "start: is missing")
+    state.faults = []
+    assert platform_troubles(state, NOW) == []

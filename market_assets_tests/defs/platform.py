@@ -25,9 +25,16 @@ _PATIENCE = 240.0
 
 
 class Platform:
-    """A running `market-assets up` and its GraphQL API."""
+    """A running `market-assets up` and its GraphQL API.
 
-    def __init__(self, url: str) -> None:
+    Attributes:
+        url: Where the pages are.
+        process: The supervisor.
+    """
+
+    def __init__(self, url: str, process: subprocess.Popen[bytes]) -> None:
+        self.url = url
+        self.process = process
         self._http = httpx.Client(base_url=url, timeout=30)
 
     def close(self) -> None:
@@ -140,7 +147,7 @@ def running(home: Path, environment: Mapping[str, str]) -> Iterator[Platform]:
             [sys.executable, "-m", "market_assets.cli", "up", "--port", str(port), "--json"],
             env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
-    platform = Platform(f"http://127.0.0.1:{port}")
+    platform = Platform(f"http://127.0.0.1:{port}", process)
     try:
         until(lambda: platform.alive() or process.poll() is not None, "the start")
         assert process.poll() is None, (home / "up.log").read_text()
@@ -149,9 +156,10 @@ def running(home: Path, environment: Mapping[str, str]) -> Iterator[Platform]:
         yield platform
     finally:
         platform.close()
-        os.killpg(process.pid, signal.SIGINT)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGINT)
         try:
-            process.wait(timeout=20)
+            process.wait(timeout=40)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections import Counter
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+import httpx
 import pytest
 import sqlalchemy as db
 from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView, TemporalContext
@@ -61,6 +63,7 @@ from market_assets.defs.adapter import (
     range_tags,
     tick_beats,
     wake_sensors,
+    web_app,
 )
 from market_assets_tests.defs.ground import colours
 from market_assets_tests.defs.toy import CHECK, DAYS, KEY, KEYS, evaluation, fills, run, toy
@@ -68,6 +71,8 @@ from market_assets_tests.defs.toy import CHECK, DAYS, KEY, KEYS, evaluation, fil
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from starlette.applications import Starlette
 
     from market_assets_tests.defs.toy import Body
 
@@ -526,3 +531,23 @@ def test_a_sensor_that_is_woken_has_no_last_tick_and_keeps_its_cursor(instance: 
     (state,) = instance.all_instigator_state()
     assert get_elapsed(state) is None
     assert state.sensor_instigator_data.cursor == "so far"
+
+
+def test_the_web_server_is_an_application_that_answers_and_can_be_read_only(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    workspace = tmp_path / "workspace.yaml"
+    workspace.write_text("load_from: []")
+    wipe = "mutation { wipeAssets(assetPartitionRanges: []) { __typename } }"
+
+    async def answers(app: Starlette) -> tuple[str, int, str]:
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:3000") as client:
+            version = (await client.post("/graphql", json={"query": "{ version }"})).json()
+            page = await client.get("/")
+            wiped = (await client.post("/graphql", json={"query": wipe})).json()
+        return version["data"]["version"], page.status_code, wiped["data"]["wipeAssets"]["__typename"]
+
+    for read_only, outcome in ((False, "AssetWipeSuccess"), (True, "UnauthorizedError")):
+        with web_app(instance, workspace, read_only=read_only) as app:
+            assert asyncio.run(answers(app)) == (dg.__version__, 200, outcome)

@@ -4,55 +4,90 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-from typing import Annotated
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
-from market_assets.cli.console import (
-    OUT,
-    AsJson,
-    open_store,
-)
+from market_assets.cli.console import OUT, AsJson
+from market_assets.market_time.clock import present
+from market_assets.places import PACKAGED, UNIVERSE_VARIABLE, home, universe_path
+from market_assets.practice.ground import keep
+from market_assets.up.supervisor import Options, Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def up(
-    port: Annotated[int, typer.Option(help="Where the UI listens.")] = 3000,
-    host: Annotated[str, typer.Option(help="The address it listens on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Where the pages listen.")] = 3000,
+    host: Annotated[str, typer.Option(help="The address they listen on.")] = "127.0.0.1",
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="Another name by which browsers ask for the pages, such as that of a proxy."),
+    ] = None,
+    allow_reports: Annotated[
+        bool, typer.Option("--allow-reports", help="Let other programs report materializations over HTTP.")
+    ] = False,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Let nobody change anything in the pages.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Start the Dagster UI and the daemon over this home folder, until Ctrl-C."""
-    from market_assets.defs.adapter import wake_sensors  # noqa: PLC0415 - Dagster takes seconds to import
-    from market_assets.defs.runs import instance_at  # noqa: PLC0415
-    from market_assets.universe import UNIVERSE_VARIABLE, home, load_universe  # noqa: PLC0415
+    """Start the Dagster pages and the daemon over this home folder, until Ctrl-C."""
+    _keep_practice()
+    options = Options(
+        home=home(),
+        universe=universe_path(),
+        host=host,
+        port=port,
+        hosts=tuple(allow_host or ()),
+        reports=allow_reports,
+        read_only=read_only,
+    )
 
-    universe = load_universe()
-    folder = home()
-    with open_store().reading("starting up"), instance_at(folder) as instance:
-        wake_sensors(instance)
-    os.environ["MARKET_ASSETS_HOME"] = str(folder)
+    def say(line: str) -> None:
+        now = datetime.now(UTC)
+        if as_json:
+            _print_json({"at": f"{now:%Y-%m-%dT%H:%M:%SZ}", "line": line})
+            return
+        moment = f"{now:%H:%M:%S}Z"
+        _print(f"[dim]{moment}[/] {_coloured(line)}")
+
+    def ready(facts: Mapping[str, str]) -> None:
+        if as_json:
+            _print_json(facts)
+            return
+        _print(f"[bold]market_assets[/] {escape(facts['url'])}  home {escape(facts['home'])}")
+        _print(f"universe {escape(facts['universe'])}  log {escape(facts['home'])}/logs/up.log  Ctrl-C ends it.")
+
+    raise typer.Exit(Supervisor(options, say, lambda: datetime.now(UTC)).run(ready))
+
+
+def _keep_practice() -> None:
+    """Keep the practice universe in the home folder where no other one is named, so that its days stand still."""
     if os.environ.get(UNIVERSE_VARIABLE):
-        os.environ[UNIVERSE_VARIABLE] = str(universe.path)
-    url = f"http://{host}:{port}"
-    if as_json:
-        print(json.dumps({"url": url, "home": str(folder), "universe": str(universe.path)}), flush=True)  # noqa: T201 - the answer
-    else:
-        OUT.print(
-            f"The UI will be at [bold]{url}[/] in some seconds; its data is in {folder}. Ctrl-C stops it.",
-            highlight=False,
-        )
-    command = [
-        sys.executable,
-        "-W",
-        "ignore",
-        "-m",
-        "dagster",
-        "dev",
-        "-m",
-        "market_assets.definitions",
-        "-h",
-        host,
-        "-p",
-        str(port),
-    ]
-    os.execv(sys.executable, command)  # noqa: S606 - no shell, fixed words
+        return
+    # What is wrong with the folder is said when it is checked, before anything starts.
+    with suppress(OSError):
+        home().mkdir(parents=True, exist_ok=True)
+        keep(PACKAGED, home(), present().date())
+
+
+def _coloured(line: str) -> str:
+    word = line.partition(":")[0]
+    colour = {"wrong": "red", "over": "green"}.get(word)
+    return f"[{colour}]{word}[/]{escape(line[len(word) :])}" if colour else escape(line)
+
+
+def _print_json(document: Mapping[str, str]) -> None:
+    with suppress(OSError):
+        print(json.dumps(document), flush=True)  # noqa: T201 - the answer
+
+
+def _print(markup: str) -> None:
+    # A terminal or pipe that was closed is no reason to end; for a closed pipe rich raises SystemExit.
+    try:
+        OUT.print(markup, highlight=False, soft_wrap=True)
+    except (OSError, SystemExit):
+        OUT.quiet = True

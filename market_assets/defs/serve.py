@@ -1,0 +1,105 @@
+"""The three processes of a running platform, as `market-assets up` starts them.
+
+`python -m market_assets.up.child market_assets.defs.serve code SOCKET MODULE`, `... daemon SOCKET WORKSPACE`,
+`... web SOCKET WORKSPACE OPTIONS`; OPTIONS is a JSON document, see `Web`.
+"""
+
+from __future__ import annotations
+
+import json
+import runpy
+import socket
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import uvicorn
+
+from market_assets.defs.adapter import web_app
+from market_assets.defs.guard import Guard, Rules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_PATIENCE = 120.0
+"""Seconds that the code server has to load the definitions before the others begin without it."""
+
+_BROWSER = 2
+"""Seconds that open pages have to say goodbye."""
+
+
+@dataclass(frozen=True)
+class Web:
+    """How the pages are served.
+
+    Attributes:
+        fd: The number of the socket that listens; the supervisor has opened it.
+        host: The address that it listens on.
+        hosts: More names by which the pages may be asked for.
+        reports: Whether other programs may report over HTTP.
+        read_only: Whether nothing can be changed in the pages.
+    """
+
+    fd: int
+    host: str
+    hosts: tuple[str, ...] = ()
+    reports: bool = False
+    read_only: bool = False
+
+
+def serve_code(path: str, module: str) -> None:
+    """Serve the definitions, and launch their runs, until the process is told to end."""
+    _dagster(
+        "dagster", "api", "grpc", "--lazy-load-user-code", "--socket", path,
+        "--module-name", module, "--location-name", module,
+        # Without it the working folder would be looked through for modules.
+        "--empty-working-directory", "--log-level", "warning",
+    )  # fmt: skip
+
+
+def serve_daemon(path: str, workspace: str) -> None:
+    """Run schedules, sensors, backfills and the queue until the process is told to end."""
+    _await(path)
+    _dagster("dagster._daemon", "run", "--workspace", workspace, "--log-level", "warning")
+
+
+def serve_web(path: str, workspace: str, options: str) -> None:
+    """Serve the pages until the process is told to end."""
+    web = Web(**json.loads(options))
+    rules = Rules.of(web.host, tuple(web.hosts), reports=web.reports, read_only=web.read_only)
+    _await(path)
+    with dg.DagsterInstance.get() as instance, web_app(instance, Path(workspace), read_only=web.read_only) as app:
+        config = uvicorn.Config(
+            Guard(app, rules), log_level="warning", timeout_graceful_shutdown=_BROWSER, server_header=False
+        )
+        uvicorn.Server(config).run(sockets=[socket.socket(fileno=web.fd)])
+
+
+def _dagster(module: str, *arguments: str) -> None:
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=False)
+
+
+def _await(path: str) -> None:
+    """Wait until the code server answers, so that the first page shows the assets."""
+    end = time.monotonic() + _PATIENCE
+    pause = threading.Event()
+    while time.monotonic() < end:
+        with socket.socket(socket.AF_UNIX) as client:
+            if client.connect_ex(path) == 0:
+                return
+        pause.wait(0.1)
+
+
+def main(process: str, *arguments: str) -> None:
+    """Run one of the processes."""
+    processes: dict[str, Callable[..., None]] = {"code": serve_code, "daemon": serve_daemon, "web": serve_web}
+    processes[process](*arguments)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

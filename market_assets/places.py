@@ -1,0 +1,69 @@
+"""Where this project finds its universe file and its home folder: two environment variables, and what holds without them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from market_assets.errors import StoreError, UniverseError
+from market_assets.practice.ground import KEPT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PACKAGED = Path(__file__).with_name("universe.yaml")
+"""The practice universe, written for the day that `practice.ground` names."""
+
+UNIVERSE_VARIABLE = "MARKET_ASSETS_UNIVERSE"
+HOME_VARIABLE = "MARKET_ASSETS_HOME"
+
+COPY_VARIABLE = "MARKET_ASSETS_UNIVERSE_COPY"
+"""Names a copy of the universe file that is read in its place; what is relative in it still begins in the file's folder.
+
+`market-assets up` keeps the last file without mistakes there, for the processes that it starts.
+"""
+
+
+def home(environ: Mapping[str, str] = os.environ) -> Path:
+    """The absolute path of the folder for everything that the project writes: `MARKET_ASSETS_HOME`, else ./data.
+
+    Raises:
+        StoreError: Its path holds what Dagster would take for something else.
+    """
+    folder = Path(environ.get(HOME_VARIABLE) or "data").expanduser().absolute()
+    # Dagster makes a URL of it: its files would lie elsewhere.
+    if "?" in str(folder) or unquote(str(folder)) != str(folder):
+        raise StoreError(
+            f"{folder}: the path of a home folder must not hold a question mark, or % before two digits; rename the folder."
+        )
+    return folder
+
+
+def universe_path(
+    path: Path | None = None, environ: Mapping[str, str] = os.environ, *, must_exist: bool = True
+) -> Path:
+    """The absolute path of a universe file.
+
+    Args:
+        path: The file; without it the one that `MARKET_ASSETS_UNIVERSE` names, without that the practice universe: as the
+            home keeps it, or the packaged one.
+        environ: Where that variable is taken from.
+        must_exist: Whether a file that is not there is an error.
+
+    Raises:
+        UniverseError: There is no such file, and it must exist.
+    """
+    origin = ""
+    given = path is not None
+    if path is None and (named := environ.get(UNIVERSE_VARIABLE)):
+        path = Path(named)
+        origin = f" (the environment variable {UNIVERSE_VARIABLE} names it)"
+    path = PACKAGED if path is None else path.expanduser().absolute()
+    if path == PACKAGED and not given and (kept := home(environ) / KEPT).is_file():
+        return kept
+    if must_exist and not path.is_file():
+        advice = "write one, or leave it out for the packaged universe"
+        raise UniverseError(path, [f"there is no such file{origin}; {advice}"])
+    return path

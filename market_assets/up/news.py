@@ -1,0 +1,90 @@
+"""What the terminal of `up` says of the data: the alerts sensor leaves it in a small file, the supervisor reads it.
+
+So the supervisor opens no database. Pure, but for the reading and writing of the file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+NEWS_FILE = "up.news.json"
+
+SPAN = 900.0
+"""So often at most, in seconds, the terminal says what was filled."""
+
+
+def write_news(home: Path, jobs: Iterable[Mapping[str, Any]], troubles: Mapping[str, str]) -> None:
+    """Leave the news in the home folder, all of it or nothing.
+
+    Args:
+        home: The folder.
+        jobs: Rows of `ops.jobs`, those that ended last.
+        troubles: What is wrong now: a sentence by the name of each trouble.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    filled = [
+        {
+            "job": job["job_id"],
+            "what": f"{job['profile']} {job['timeframe']}",
+            "rows": json.loads(job["detail"] or "{}").get("rows", {}).get("new", 0),
+        }
+        for job in jobs
+        if job["kind"] == "fill"
+    ]
+    target = home / NEWS_FILE
+    fresh = target.with_suffix(f".{os.getpid()}")
+    fresh.write_text(json.dumps({"filled": filled, "troubles": dict(troubles)}))
+    fresh.replace(target)
+
+
+def read_news(home: Path) -> Mapping[str, Any] | None:
+    """The news of a home folder; None where nobody has left any that can be read."""
+    try:
+        document = json.loads((home / NEWS_FILE).read_text())
+    except (OSError, ValueError):
+        return None
+    return document if isinstance(document, dict) and {"filled", "troubles"} <= document.keys() else None
+
+
+@dataclass
+class Bulletin:
+    """Turns news into lines: what is wrong when it begins and ends, what was filled every quarter of an hour."""
+
+    troubles: dict[str, str] = field(default_factory=dict)
+    jobs: set[str] = field(default_factory=set)
+    rows: dict[str, int] = field(default_factory=dict)
+    said_at: float | None = None
+
+    def lines(self, news: Mapping[str, Any], now: float) -> list[str]:
+        """What is to be said now.
+
+        Args:
+            news: What `read_news` gives.
+            now: The present instant, in seconds of a clock that nobody sets.
+        """
+        wrong: Mapping[str, str] = news["troubles"]
+        lines = [f"wrong: {name}: {words}" for name, words in wrong.items() if self.troubles.get(name) != words]
+        lines += [f"over: {name}" for name in self.troubles if name not in wrong]
+        self.troubles = dict(wrong)
+        self._count(news["filled"])
+        if self.rows and (self.said_at is None or now - self.said_at >= SPAN):
+            said = ", ".join(f"{what} {rows:,}" for what, rows in sorted(self.rows.items()))
+            lines.append(f"new bars: {said}")
+            self.rows, self.said_at = {}, now
+        return lines
+
+    def _count(self, filled: Sequence[Mapping[str, Any]]) -> None:
+        for job in filled:
+            if job["job"] not in self.jobs and job["rows"]:
+                self.rows[job["what"]] = self.rows.get(job["what"], 0) + job["rows"]
+        # What is in the file no more does not come again.
+        self.jobs = {job["job"] for job in filled}

@@ -1,0 +1,469 @@
+"""The supervisor: starts code server, web server and daemon, watches them and the universe file, and ends them all."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+import os
+import re
+import selectors
+import signal
+import stat
+import tempfile
+import time
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from market_assets.errors import UpError
+from market_assets.places import COPY_VARIABLE, HOME_VARIABLE, UNIVERSE_VARIABLE
+from market_assets.up.backoff import LONGEST
+from market_assets.up.changes import changes, orphans
+from market_assets.up.leash import ALIVE_VARIABLE, GRACE, live_at, take
+from market_assets.up.log import Log
+from market_assets.up.news import Bulletin, read_news
+from market_assets.up.preflight import check_home, listen
+from market_assets.up.processes import Errand, Process
+from market_assets.up.state import Restart, State, read_state, write_state
+from market_assets.up.universe_file import UniverseFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+    from types import FrameType
+
+    from market_assets.up.changes import Summary
+
+LOCATION = "market_assets.definitions"
+"""What Dagster calls the code location: the module, as `dagster dev -m` does."""
+
+_LOCK_FILE, _ALIVE_FILE, _SOCKET, _WORKSPACE = "up.lock", "up.alive", "up.sock", "up.workspace.yaml"
+
+_SOCKET_PATH = 100
+"""Letters that the path of a socket may have on every system."""
+
+_TICK = 0.5
+_FILE_LOOK, _NEWS_LOOK = 2.0, 10.0
+"""Seconds between two looks: at the processes, at the universe file, at the news."""
+
+_RUNS = 10.0
+"""Seconds that the processes and their runs have to end before they are killed."""
+
+_PATIENCE = 10.0
+"""Seconds that the code server has for what it is in the middle of, before another one takes over."""
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+_MEMORY = {
+    # Each thread that allocates would get an arena of its own, which is never given back.
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_TRIM_THRESHOLD_": "131072",
+    "PYTHONWARNINGS": "ignore",
+    # Modules of the working folder are not looked for: a random.py there is no part of the platform.
+    "PYTHONSAFEPATH": "1",
+    "PYTHONUNBUFFERED": "1",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a person asks for.
+
+    Attributes:
+        home: The home folder.
+        universe: The universe file.
+        host: The address that the pages listen on.
+        port: Their port.
+        hosts: More names by which they may be asked for.
+        reports: Whether other programs may report over HTTP.
+        read_only: Whether nothing can be changed in the pages.
+    """
+
+    home: Path
+    universe: Path
+    host: str = "127.0.0.1"
+    port: int = 3000
+    hosts: tuple[str, ...] = ()
+    reports: bool = False
+    read_only: bool = False
+
+    @property
+    def url(self) -> str:
+        """Where the pages are, as a browser on this machine asks for them."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(self.host, self.host)  # noqa: S104
+        return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{self.port}"
+
+
+class Supervisor:
+    """Runs the platform over one home folder.
+
+    Args:
+        options: What a person asks for.
+        say: Prints a line; the first word may be a mark such as "wrong:".
+        clock: Gives the present instant, aware UTC.
+    """
+
+    def __init__(self, options: Options, say: Callable[[str], None], clock: Callable[[], datetime]) -> None:
+        self._options = options
+        self._home = options.home
+        self._say = say
+        self._clock = clock
+        self._file = UniverseFile(options.universe, options.home)
+        self._selector = selectors.DefaultSelector()
+        self._lines: dict[int, bytes] = {}
+        self._bulletin = Bulletin()
+        self._signals = 0
+        self._check: Errand | None = None
+        self._orphans: list[str] = []
+
+    def run(self, ready: Callable[[Mapping[str, str]], None]) -> int:
+        """Start everything and watch it until a signal comes.
+
+        Args:
+            ready: Called once all is checked and the processes are started, with url, home and universe.
+
+        Returns:
+            The exit code: 0 after an end in good order, 1 where processes had to be killed.
+
+        Raises:
+            MarketAssetsError: It cannot be started here; nothing was.
+        """
+        options = self._options
+        with ExitStack() as stack:
+            check_home(self._home)
+            lock = self._only_one(stack)
+            listener = stack.enter_context(listen(options.host, options.port))
+            self._catch_signals(stack)
+            self._last = read_state(self._home)
+            stack.enter_context(live_at(self._home / _ALIVE_FILE))
+            self._log = Log(self._home / "logs" / "up.log")
+            stack.callback(self._log.close)
+            self._prepare_universe()
+            self._begin(listener.fileno())
+            ready({"url": options.url, "home": str(self._home), "universe": str(options.universe)})
+            self._greet()
+            try:
+                self._watch()
+            finally:
+                code = self._end()
+            lock.close()
+            return code
+
+    # Starting.
+
+    def _only_one(self, stack: ExitStack) -> IO[bytes]:
+        try:
+            lock = take(self._home / _LOCK_FILE)
+        except OSError as error:
+            raise UpError(f"{self._home / _LOCK_FILE}: cannot be opened: {error.strerror}.") from error
+        if lock is None:
+            other = read_state(self._home)
+            who = f" (process {other.process}, {other.url})" if other and other.ended_at is None else ""
+            raise UpError(
+                f"{self._home}: another `market-assets up` runs on this home folder{who}; end that one first."
+            )
+        return stack.enter_context(lock)
+
+    def _catch_signals(self, stack: ExitStack) -> None:
+        # A shell gives its background jobs a SIGINT that is ignored: it counts here all the same.
+        for number in _SIGNALS:
+            before = signal.signal(number, self._on_signal)
+            stack.callback(signal.signal, number, before)
+        # A signal wakes the loop that waits for output.
+        read, write = os.pipe()
+        os.set_blocking(write, False)
+        stack.callback(os.close, read)
+        stack.callback(os.close, write)
+        stack.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(write))
+        self._selector.register(read, selectors.EVENT_READ)
+        self._wakeup = read
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._signals += 1
+
+    def _prepare_universe(self) -> None:
+        """Check the universe and make the home folder ready, while nothing else runs.
+
+        Raises:
+            UpError: The universe has mistakes, or storage or store cannot be opened.
+        """
+        self._file.changed()
+        self._environment = {
+            **os.environ,
+            **_MEMORY,
+            HOME_VARIABLE: str(self._home),
+            "DAGSTER_HOME": str(self._home),
+            ALIVE_VARIABLE: str(self._home / _ALIVE_FILE),
+            UNIVERSE_VARIABLE: str(self._options.universe),
+        }
+        candidate = {**self._environment, COPY_VARIABLE: str(self._file.candidate)}
+        prepare = Errand("prepare", candidate)
+        while not prepare.is_done():
+            self._pump(_TICK / 5)
+            if self._signals:
+                prepare.kill()
+                raise UpError("ended before it was started.")
+        answer, problem = prepare.answer()
+        if answer is None:
+            self._file.drop()
+            raise UpError(problem)
+        self._file.keep()
+        self._environment[COPY_VARIABLE] = str(self._file.copy)
+        self._summary: Summary = answer["summary"]
+        self._schemas: Sequence[str] = answer["schemas"]
+        self._ended: int = answer["ended"]
+
+    def _begin(self, listener: int) -> None:
+        options, home = self._options, self._home
+        path, workspace = str(_socket_path(home)), str(home / _WORKSPACE)
+        server = {"grpc_server": {"socket": path, "location_name": LOCATION}}
+        # JSON is YAML as well.
+        Path(workspace).write_text(json.dumps({"load_from": [server]}))
+        web = {
+            "fd": listener,
+            "host": options.host,
+            "hosts": options.hosts,
+            "reports": options.reports,
+            "read_only": options.read_only,
+        }
+        serve = ("market_assets.defs.serve",)
+        self._code = Process("code server", [*serve, "code", path, LOCATION], self._environment)
+        self._processes = [
+            self._code,
+            Process("daemon", [*serve, "daemon", path, workspace], self._environment),
+            Process("web server", [*serve, "web", path, workspace, json.dumps(web)], self._environment, [listener]),
+        ]
+        for process in self._processes:
+            process.due = time.monotonic()
+        self._state = State(os.getpid(), options.url, str(options.universe), self._clock())
+        self._write_state()
+        self._start_due()
+
+    def _greet(self) -> None:
+        options = self._options
+        if self._last and self._last.ended_at is None:
+            self._tell("the last `up` of this home folder ended without a word: it was killed, or the power went.")
+        if self._ended:
+            self._tell(f"{_runs(self._ended)} of before had no process any more and now count as failed.")
+        profiles = list(self._summary["profiles"])
+        self._tell(f"open {self._options.url}/asset-groups first; each profile is a group: {', '.join(profiles)}.")
+        self._tell(f"what is complete: {self._options.url}/assets/{profiles[0]}/completeness")
+        if not options.read_only and not is_loopback(options.host):
+            self._tell("other machines can reach these pages and change everything; --read-only lets nobody.")
+        self._tell_orphans(self._schemas)
+
+    # Watching.
+
+    def _watch(self) -> None:
+        due = {self._look_at_file: 0.0, self._look_at_news: 0.0}
+        pauses = {self._look_at_file: _FILE_LOOK, self._look_at_news: _NEWS_LOOK}
+        while not self._signals:
+            self._pump(_TICK)
+            for process in self._processes:
+                if why := process.watch(time.monotonic()):
+                    self._on_death(process, why)
+            self._start_due()
+            self._end_check()
+            for look, at in due.items():
+                if time.monotonic() >= at:
+                    look()
+                    due[look] = time.monotonic() + pauses[look]
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        for process in self._processes:
+            if process.due is not None and process.due <= now:
+                try:
+                    process.start(self._read_from)
+                except OSError as error:
+                    process.due = now + LONGEST
+                    self._tell(
+                        f"the {process.name} cannot be started: {error.strerror}; it is tried again in a minute."
+                    )
+
+    def _on_death(self, process: Process, why: str) -> None:
+        self._state.note(Restart(process.name, self._clock(), why))
+        self._write_state()
+        wait = max((process.due or 0.0) - time.monotonic(), 0.0)
+        self._tell(f"the {process.name} {why}; it is started again in {wait:.0f} s.")
+
+    def _look_at_news(self) -> None:
+        if news := read_news(self._home):
+            for line in self._bulletin.lines(news, time.monotonic()):
+                self._tell(line)
+
+    def _look_at_file(self) -> None:
+        """Begin to check a universe file that has changed."""
+        try:
+            if self._check is None and self._file.changed():
+                environment = {**self._environment, COPY_VARIABLE: str(self._file.candidate)}
+                self._check = Errand("check", environment)
+        except OSError as error:
+            self._tell(f"{self._options.universe}: its change cannot be looked at: {error.strerror}.")
+
+    def _end_check(self) -> None:
+        """Take a changed universe over once it is checked."""
+        if self._check is None or not self._check.is_done():
+            return
+        answer, problem = self._check.answer()
+        self._check = None
+        if answer is None:
+            self._file.drop()
+            self._refuse(problem)
+            return
+        self._file.keep()
+        words = changes(self._summary, answer["summary"])
+        if words:
+            self._tell(f"the universe has changed: {'; '.join(words)}.")
+            self._state.taken_over_at = self._clock()
+            self._code.replace(time.monotonic() + _PATIENCE)
+        else:
+            faulty = "has no mistakes any more" if self._state.faults else "has changed"
+            self._tell(f"the universe file {faulty}; what it says is in use already.")
+        self._summary = answer["summary"]
+        self._tell_orphans(answer["schemas"])
+        self._state.faults, self._state.faulty_since = [], None
+        self._write_state()
+
+    def _tell_orphans(self, schemas: Sequence[str]) -> None:
+        lines = orphans(schemas, self._summary)
+        for line in lines:
+            if line not in self._orphans:
+                self._tell(f"{line}.")
+        self._orphans = lines
+
+    def _refuse(self, problem: str) -> None:
+        lines = [line.strip().removeprefix("- ") for line in problem.splitlines() if line.strip()]
+        self._state.faults = lines[:10] or ["it cannot be read"]
+        self._state.faulty_since = self._clock()
+        self._write_state()
+        self._tell(f"wrong: the changed universe is not taken over, the last good one goes on. {' '.join(lines[:4])}")
+
+    # Output.
+
+    def _read_from(self, name: str, file: int) -> None:
+        os.set_blocking(file, False)
+        self._lines[file] = b""
+        self._selector.register(file, selectors.EVENT_READ, name)
+
+    def _pump(self, seconds: float) -> None:
+        """Write to the log what the processes print, and wait a moment for more."""
+        for key, _ in self._selector.select(seconds):
+            file = key.fd
+            try:
+                chunk = os.read(file, 65536)
+            except BlockingIOError:
+                continue
+            if file == self._wakeup:
+                continue
+            if not chunk:
+                self._selector.unregister(file)
+                self._write_lines(key.data, self._lines.pop(file) + b"\n")
+                os.close(file)
+                continue
+            whole, _, rest = (self._lines[file] + chunk).rpartition(b"\n")
+            self._write_lines(key.data, whole)
+            self._lines[file] = rest
+
+    def _write_lines(self, name: str, text: bytes) -> None:
+        for line in text.decode(errors="backslashreplace").splitlines():
+            if line.strip():
+                self._log.write(f"{self._clock():%Y-%m-%d %H:%M:%S} {name}: {_plain(line)}")
+
+    def _tell(self, line: str) -> None:
+        """Say something in the terminal and in the log."""
+        self._log.write(f"{self._clock():%Y-%m-%d %H:%M:%S} up: {line}")
+        self._say(line)
+
+    def _write_state(self) -> None:
+        try:
+            write_state(self._home, self._state)
+        except OSError as error:
+            self._log.write(f"{self._clock():%Y-%m-%d %H:%M:%S} up: up.json cannot be written: {error.strerror}")
+
+    # Ending.
+
+    def _end(self) -> int:
+        """End all processes and their runs; a second signal kills them at once."""
+        before = self._signals
+        self._tell("ending ...")
+        closing = self._start_closing()
+        if self._check is not None:
+            self._check.kill()
+        for process in self._processes:
+            process.end(signal.SIGTERM)
+        killed = self._wait_for_all(time.monotonic() + _RUNS, before)
+        if closing is not None:
+            closing.go()
+            while not closing.is_done() and self._signals == before:
+                self._pump(0.1)
+            closing.kill()
+            answer, _ = closing.answer()
+            if answer and answer["ended"]:
+                self._tell(
+                    f"{_runs(answer['ended'])} had not ended and now count as failed; what they committed is kept."
+                )
+        with suppress(OSError):
+            _socket_path(self._home).unlink()
+        self._state.ended_at = self._clock()
+        self._write_state()
+        self._tell("ended.")
+        return 1 if killed else 0
+
+    def _wait_for_all(self, end: float, signals: int) -> bool:
+        """Wait until nothing of the processes is left; tells whether they had to be killed."""
+        killed = False
+        while any([not process.has_ended() for process in self._processes]):  # noqa: C419 - all are asked
+            if not killed and (time.monotonic() > end or self._signals > signals):
+                killed = True
+                for process in self._processes:
+                    process.end(signal.SIGKILL)
+            # Where nobody collects the processes that have ended, a group never becomes empty.
+            if time.monotonic() > end + GRACE:
+                break
+            self._pump(0.1)
+        return killed
+
+    def _start_closing(self) -> Errand | None:
+        # It takes seconds to import what it needs, in which the others end.
+        with suppress(OSError):
+            return Errand("close", self._environment)
+        return None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _socket_path(home: Path) -> Path:
+    """Where the code server listens: in the home folder, or where its path is too long or odd for a socket, in one of /tmp.
+
+    Raises:
+        UpError: Somebody else has a folder of that name.
+    """
+    path = home / _SOCKET
+    if len(os.fsencode(path)) <= _SOCKET_PATH and re.fullmatch(r"[\w./-]+", str(path), re.ASCII):
+        return path
+    name = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
+    folder = Path(tempfile.gettempdir()) / f"market-assets-{os.getuid()}-{name}"
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    status = folder.lstat()
+    if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o077 or not stat.S_ISDIR(status.st_mode):
+        raise UpError(f"{folder}: this folder is open to others; remove it, or set TMPDIR to a folder of yours.")
+    return folder / _SOCKET
+
+
+def _plain(line: str) -> str:
+    """A line without what would move the cursor or the colour of a terminal that shows the log."""
+    return re.sub(r"\x1b\[[0-9;]*m|[\x00-\x08\x0b-\x1f\x7f]", "", line)
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"

@@ -1,0 +1,219 @@
+"""One start of `market-assets up`, and what it has to bear: a killed process, a second start, a changed file, other sites."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from market_assets.up.state import read_state
+from market_assets_tests.defs.platform import running, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from market_assets_tests.defs.platform import Platform
+
+UNIVERSE = """
+sources:
+  files: {type: archive, path: "{symbol}.csv"}
+repair: {every: 5s}
+alerts: {every: 5s}
+profiles:
+  past: {kind: CRYPTO, start: 2025-02-03, end: 2025-02-04, timeframes: {fetch: [1h]}, sources: [files], symbols: {AAA: {}}}
+"""
+
+LATER = """
+  later: {kind: CRYPTO, start: 2025-02-03, end: 2025-02-04, timeframes: {fetch: [1h]}, sources: [files], symbols: {BBB: {}}}
+"""
+
+BARS = "ts,open,high,low,close,volume\n" + "".join(f"2025-02-03T{hour:02}:00:00,10,11,9,10,1\n" for hour in range(24))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("up")
+
+
+@pytest.fixture(scope="module")
+def home(folder: Path) -> Path:
+    # Letters that mean something in a URL.
+    home = folder / "a home#1 of 100%"
+    home.mkdir()
+    return home
+
+
+@pytest.fixture(scope="module")
+def universe(folder: Path) -> Path:
+    path = folder / "universe.yaml"
+    path.write_text(UNIVERSE)
+    for symbol in ("AAA", "BBB"):
+        (folder / f"{symbol}.csv").write_text(BARS)
+    return path
+
+
+@pytest.fixture(scope="module")
+def environment(home: Path, universe: Path) -> dict[str, str]:
+    environment = {**os.environ, "MARKET_ASSETS_HOME": str(home), "MARKET_ASSETS_UNIVERSE": str(universe)}
+    environment.pop("DAGSTER_HOME", None)
+    return environment
+
+
+@pytest.fixture(scope="module")
+def platform(home: Path, environment: dict[str, str]) -> Iterator[Platform]:
+    with running(home, environment) as platform:
+        yield platform
+
+
+def processes(home: Path) -> dict[int, str]:
+    """The processes that belong to the `up` of a home folder, and what each is: supervisor aside."""
+    mark = f"MARKET_ASSETS_UP_ALIVE={home}".encode()
+    members = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if (
+                mark in (entry / "environ").read_bytes()
+                and "Z" not in (entry / "stat").read_text().rpartition(")")[2][:3]
+            ):
+                command = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                members[int(entry.name)] = " ".join(command)
+        except OSError:
+            continue
+    return members
+
+
+def process_of(home: Path, what: str) -> int | None:
+    return next((pid for pid, command in processes(home).items() if f"defs.serve {what} " in command), None)
+
+
+def profiles_shown(platform: Platform) -> set[str]:
+    """The profiles that the pages show."""
+    nodes = platform.ask("{ assetNodes { assetKey { path } } }")["assetNodes"]
+    return {node["assetKey"]["path"][0] for node in nodes}
+
+
+def looks(platform: Platform) -> int:
+    """How often the alerts sensor has looked; 0 while the pages do not know it, because its code server is new."""
+    try:
+        return platform.ticks("alerts")
+    except KeyError:
+        return 0
+
+
+def test_a_killed_code_server_is_back_in_seconds_and_the_sensors_go_on(platform: Platform, home: Path) -> None:
+    before = process_of(home, "code")
+    assert before is not None
+    ticks = until(lambda: looks(platform), "the first look of the alerts sensor")
+    os.kill(before, signal.SIGKILL)
+    until(lambda: process_of(home, "code") not in {None, before}, "another code server")
+    state = until(lambda: (state := read_state(home)) and state.restarts and state, "the state")
+    assert [(restart.what, restart.why) for restart in state.restarts] == [("code server", "killed by SIGKILL")]
+    until(lambda: looks(platform) > ticks, "the next look of the alerts sensor")
+    look = ["alerts", "--json"]
+    alert = until(lambda: [row for row in answer(look, home) if row["kind"] == "restart"], "the alert")
+    assert alert[0]["subject"] == "code server"
+
+
+def answer(arguments: list[str], home: Path) -> list[dict[str, str]]:
+    environment = {**os.environ, "MARKET_ASSETS_HOME": str(home)}
+    done = subprocess.run(
+        [sys.executable, "-m", "market_assets.cli", *arguments],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return json.loads(done.stdout)
+
+
+def test_a_second_up_and_a_bad_port_are_refused_in_one_sentence(
+    platform: Platform, environment: dict[str, str], tmp_path: Path
+) -> None:
+    elsewhere = {**environment, "MARKET_ASSETS_HOME": str(tmp_path)}
+    port = platform.url.rpartition(":")[2]
+    for options, chosen, words in (
+        ([], environment, f"another `market-assets up` runs on this home folder (process {platform.process.pid}, "),
+        (["--port", port], elsewhere, f"port {port} is taken by another program; choose another one with --port."),
+        (["--port", "99999"], elsewhere, "--port 99999: there is no such port; choose one from 1024 to 65535."),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "market_assets.cli", "up", *options],
+            env=chosen, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 1
+        assert words in done.stderr.replace("\n", " ")
+        assert len(done.stderr.strip().splitlines()) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"up.lock"}
+
+
+def test_a_page_of_another_site_changes_nothing(platform: Platform) -> None:
+    mutation = "mutation { wipeAssets(assetPartitionRanges: []) { __typename } }"
+    post = {"query": mutation}
+    with httpx.Client(base_url=platform.url, timeout=30) as client:
+        for refused in (
+            client.get("/graphql", params={"query": mutation}),
+            client.post("/graphql", json=post, headers={"Origin": "https://evil.example"}),
+            client.post("/graphql", json=post, headers={"Origin": "null"}),
+            client.post("/graphql", json=post, headers={"Host": "evil.example"}),
+            client.get("/", headers={"Host": "evil.example:3000"}),
+            client.post("/report_asset_materialization/past/candles_1h"),
+        ):
+            assert refused.status_code == 403
+            assert refused.text.strip().endswith(".")
+        page = client.get("/", headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"})
+        assert page.status_code == 200
+        asked = client.post("/graphql", json={"query": "{ version }"}, headers={"Origin": platform.url})
+        assert asked.json()["data"]["version"]
+        assert client.get("/graphql", params={"query": "{ version }"}).json()["data"]["version"]
+    assert handshake(platform.url, origin="https://evil.example") == 403
+    assert handshake(platform.url, origin=platform.url) == 101
+
+
+def handshake(url: str, *, origin: str) -> int:
+    """What a browser is answered that opens the pages' WebSocket from a page of an origin."""
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as client:
+        client.sendall(
+            f"GET /graphql HTTP/1.1\r\nHost: {host}:{port}\r\nOrigin: {origin}\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Protocol: graphql-ws\r\n\r\n".encode()
+        )
+        return int(client.recv(1000).split()[1])
+
+
+def test_a_changed_universe_is_taken_over_and_a_faulty_one_is_not(
+    platform: Platform, home: Path, universe: Path
+) -> None:
+    assert profiles_shown(platform) == {"past"}
+    universe.write_text(UNIVERSE + LATER.replace("end: 2025-02-04", "end: never"))
+    state = until(lambda: (state := read_state(home)) and state.faults and state, "the fault")
+    assert any("profiles.later.end" in fault and "never" in fault for fault in state.faults)
+    assert profiles_shown(platform) == {"past"}
+
+    universe.write_text(UNIVERSE + LATER)
+    until(lambda: profiles_shown(platform) == {"past", "later"}, "the new universe")
+    state = read_state(home)
+    assert state is not None
+    assert state.faults == []
+    assert state.taken_over_at is not None
+    assert len(state.restarts) == 1
+    log = (home / "logs" / "up.log").read_text()
+    assert "up: the universe has changed: profile later is new: BBB; 1h." in log
+
+
+def test_a_signal_ends_all_in_seconds(platform: Platform, home: Path) -> None:
+    assert len(processes(home)) >= 3
+    began = time.monotonic()
+    platform.process.send_signal(signal.SIGTERM)
+    assert platform.process.wait(timeout=60) == 0
+    assert time.monotonic() - began < 30
+    assert processes(home) == {}
+    state = read_state(home)
+    assert state is not None
+    assert state.ended_at is not None

@@ -1656,6 +1656,8 @@ class Store:
         connection = duckdb.connect(":memory:")
         try:
             self._upgrade(connection, 0)
+            # It is no store that could be told from another.
+            connection.execute("UPDATE ops.store SET store_id = ''")
             connection.execute("BEGIN TRANSACTION READ ONLY")
             yield connection
         except duckdb.Error as error:

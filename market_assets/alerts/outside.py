@@ -125,7 +125,8 @@ class Outside:
     def accept(self) -> bool:
         """Take the store that is there for the right one; gives whether there was any doubt."""
         notes = self.notes
-        self._save(replace(notes, store=None, change=None), notes)
+        if notes.change is not None:
+            self._save(replace(notes, store=None, change=None), notes)
         return notes.change is not None
 
     def standing(self, backlogs: Mapping[str, int]) -> set[str]:

@@ -112,18 +112,22 @@ class Outside:
             That it was deleted, replaced or restored from an older copy, until all is there again.
         """
         notes, now = self.notes, self._clock()
+        if notes.store is None and not mark.store_id:
+            # There was no store yet, and there is none.
+            return []
         change = notes.change
         if change is None and notes.store is not None and not _continues(notes.store, mark):
             change = Change(notes.store, mark, now)
         elif change is not None and (whole or _put_back(change, mark)):
             change = None
-        self._save(replace(notes, store=mark, change=change), notes)
+        self._save(replace(notes, store=mark if mark.store_id else notes.store, change=change), notes)
         return [] if change is None else [store_changed(change.was, change.present)]
 
     def accept(self) -> bool:
         """Take the store that is there for the right one; gives whether there was any doubt."""
         notes = self.notes
-        self._save(replace(notes, change=None), notes)
+        if notes.change is not None:
+            self._save(replace(notes, store=None, change=None), notes)
         return notes.change is not None
 
     def standing(self, backlogs: Mapping[str, int]) -> set[str]:

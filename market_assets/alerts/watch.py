@@ -32,6 +32,7 @@ from market_assets.alerts.troubles import (
     vanished,
 )
 from market_assets.enrich.actions import unheard
+from market_assets.errors import StoreBusyError
 from market_assets.fill.listing import whole_gaps
 from market_assets.fill.lost import lost_partitions
 from market_assets.fill.series import calendar_of, partitions_of, series_of
@@ -144,6 +145,13 @@ class Watch:
         self._counted_at: datetime | None = None
         self._backlogs: list[Trouble] = []
         self._backlogs_at: datetime | None = None
+
+    def hindrance(self) -> StoreBusyError | None:
+        """Who keeps writers from the store's file, though it can be read; None where nobody does."""
+        found = self._store.hindrance()
+        if found is None:
+            return None
+        return StoreBusyError(f"writers wait: another program has {self._store.path} open ({found})")
 
     def look(
         self,

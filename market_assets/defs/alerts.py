@@ -186,7 +186,7 @@ def alert_sensor(universe: Universe, automations: Mapping[str, timedelta]) -> dg
         except StoreError as error:
             present, words = outside.look(error), f"not looked: {error}"
         else:
-            present, words = (*outside.look(None), *told.present), str(told)
+            present, words = (*outside.look(memory.watch.hindrance()), *told.present), str(told)
             _heal(context.instance, memory)
             if _runs_here(store.home):
                 _leave_news(universe, store, clock, told)

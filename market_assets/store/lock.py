@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("market_assets.store")
 
 TELL_AFTER, TELL_AGAIN = 1.0, 60.0
-"""Seconds of waiting after which a wait is worth a line in the log, and then one after so many more."""
+"""Seconds of waiting after which a wait is worth a line in the log, and after so many more again."""
 
 _POLL = 0.01
 
@@ -73,8 +73,9 @@ class StoreLock:
             StoreBusyError: Somebody else has held it for longer than that; the message names them.
             StoreError: The lock's file cannot be opened.
         """
+        timeout = self._timeout if patience is None else patience.total_seconds()
         with private_files():
-            waited = self._acquire(purpose, self._timeout if patience is None else patience.total_seconds())
+            waited = self._acquire(purpose, timeout)
             try:
                 self._write_note(purpose)
                 if waited > TELL_AFTER:

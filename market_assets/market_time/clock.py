@@ -44,9 +44,13 @@ def present() -> datetime:
     Raises:
         ClockError: `MARKET_ASSETS_CLOCK` is set to what is no clock.
     """
-    real = datetime.now(UTC)
     text = os.environ.get(CLOCK_VARIABLE)
-    return fast_clock(text).at(real) if text else real
+    return fast_clock(text).at(machine()) if text else machine()
+
+
+def machine() -> datetime:
+    """The machine's instant, aware UTC: only for what is compared with stamps that are always real, such as Dagster's."""
+    return datetime.now(UTC)
 
 
 @lru_cache(maxsize=1)

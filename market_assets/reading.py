@@ -137,7 +137,7 @@ def _store(home: Path | str | None) -> Store:
             f"{folder / 'market.duckdb'} does not exist: nothing was stored there yet. Name the "
             "home folder by home= or MARKET_ASSETS_HOME, or fill it: market-assets backfill"
         )
-    return Store(folder, clock=lambda: datetime.now(UTC), patience=timedelta(minutes=1))
+    return Store(folder, clock=present, patience=timedelta(minutes=1))
 
 
 def returns_timeframe(universe: Universe, name: str, wanted: str | None = None) -> str:

@@ -29,6 +29,7 @@ import sqlalchemy as db
 from market_assets.defs.adapter import FINISHED, database_of, sharded_log, without_details
 from market_assets.defs.event_log import PooledSqliteEventLogStorage
 from market_assets.keeping.parts import Removed
+from market_assets.market_time.clock import stamped
 from market_assets.store.compact import worth_compacting
 
 if TYPE_CHECKING:
@@ -496,7 +497,7 @@ class _Pruning:
     def remove_orphans(self) -> Removed:
         """Remove the logs of runs that are gone, which a prune that was killed may have left."""
         known = {*self._instance.get_run_ids(), *self._removed, ""}
-        before = (self._now - max(self._settings.runs, _YOUNG)).timestamp()
+        before = self._before(self._settings.runs).timestamp()
         count = size = 0
         for run_id in sorted({*self._log.get_all_run_ids()} - known):
             stats = [path.stat() for path in self._files_of(run_id)]
@@ -513,9 +514,13 @@ class _Pruning:
         limit: timedelta | None,
     ) -> Iterator[str]:
         """The ids of the runs of some statuses, or of those that are older than a limit."""
-        before = None if limit is None else self._now - max(limit, _YOUNG)
+        before = None if limit is None else self._before(limit)
         chosen = dg.RunsFilter(statuses=sorted(statuses, key=str), updated_before=before)
         yield from self._instance.get_run_ids(chosen)
+
+    def _before(self, limit: timedelta) -> datetime:
+        """The instant before which what Dagster has stamped is older than a limit."""
+        return stamped(self._now - max(limit, _YOUNG))
 
     def _files_of(self, run_id: str) -> Iterator[Path]:
         shard = self._log.path_for_shard(run_id)
@@ -602,8 +607,7 @@ class _Pruning:
     @property
     def _values(self) -> Mapping[str, object]:
         def before(limit: timedelta) -> str:
-            instant = (self._now - max(limit, _YOUNG)).astimezone(UTC)
-            return f"{instant:%Y-%m-%d %H:%M:%S.%f}"
+            return f"{self._before(limit).astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"
 
         limits = ("runs", "failed_runs", "details", "ticks", "busy_ticks", "evaluations")
         return {

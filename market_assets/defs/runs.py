@@ -28,6 +28,7 @@ from market_assets.enrich.featurize import partitions_reached
 from market_assets.enrich.returns import REACH_DAYS, markets_cadence
 from market_assets.fill.series import calendar_of
 from market_assets.market_time.calendars import ALWAYS_OPEN, load_calendar
+from market_assets.market_time.clock import machine
 from market_assets.market_time.partitions import Partition, partitions_in
 from market_assets.market_time.timeframes import Window
 from market_assets.universe import HOME_VARIABLE, keep_practice
@@ -326,7 +327,7 @@ def fail_orphans(instance: dg.DagsterInstance, now: datetime | None = None) -> S
         instance: The Dagster instance.
         now: The machine's time; that of this moment by default.
     """
-    now = now or datetime.now(UTC)
+    now = now or machine()
     begun = [status for status in _UNFINISHED if status is not dg.DagsterRunStatus.QUEUED]
     failed = []
     for record in _records(instance, begun):

@@ -93,7 +93,6 @@ def update_schedule(universe: Universe, profile: Profile) -> dg.ScheduleDefiniti
             for request in _reports(context.instance, profile, timeframe, newest, now)
         ]
         words = "; ".join([*updated.errors, *_copied(kept), *updated.lines])
-        context.log.info(universe.redact(words))
         return requests or dg.SkipReason(universe.redact(words))
 
     return update

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from market_assets.keeping.parts import Removed
+from market_assets.market_time.clock import stamped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -71,7 +72,7 @@ def prune_files(
     files = files_of(home)
     removed = []
     for part, limit in limits.items():
-        old = [file for file in files.get(part, ()) if now - file.written > limit]
+        old = [file for file in files.get(part, ()) if file.written < stamped(now - limit)]
         if not dry_run:
             for file in old:
                 file.path.unlink(missing_ok=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -48,7 +47,7 @@ def up(
     )
 
     def say(line: str) -> None:
-        now = datetime.now(UTC)
+        now = present()
         if as_json:
             _print_json({"at": f"{now:%Y-%m-%dT%H:%M:%SZ}", "line": line})
             return
@@ -62,7 +61,7 @@ def up(
         _print(f"[bold]market_assets[/] {escape(facts['url'])}  home {escape(facts['home'])}")
         _print(f"universe {escape(facts['universe'])}  log {escape(facts['home'])}/log/up.log  Ctrl-C ends it.")
 
-    raise typer.Exit(Supervisor(options, say, lambda: datetime.now(UTC)).run(ready))
+    raise typer.Exit(Supervisor(options, say, present).run(ready))
 
 
 def _keep_practice() -> None:

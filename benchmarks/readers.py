@@ -29,8 +29,9 @@ def main() -> None:
         transaction.create_candles("crypto", Timeframe.M1, derived=False)
         transaction.connection.execute(
             "INSERT INTO crypto.candles_1m SELECT 'S' || (range % 20), "
-            "TIMESTAMP '2020-01-01' + INTERVAL (range // 20) MINUTE, 100 + random(), 101 + random(), "
-            f"99 + random(), 100 + random(), random(), 'practice' FROM range({rows})"
+            "TIMESTAMP '2020-01-01' + INTERVAL (range // 20) MINUTE, 100 + random(), "
+            "101 + random(), 99 + random(), 100 + random(), random(), 'practice' FROM range(?)",
+            [rows],
         )
     print(f"{store.path.stat().st_size / 1e6:,.0f} MB")
 
@@ -55,10 +56,11 @@ def main() -> None:
 def commit(store: Store, number: int) -> None:
     """Write one minute of 20 symbols anew."""
     with store.writing("measuring") as transaction:
-        ts = f"TIMESTAMP '2020-01-01' + INTERVAL {number} MINUTE"
-        transaction.connection.execute(f"DELETE FROM crypto.candles_1m WHERE ts = {ts}")
+        ts = f"2020-01-01 00:{number:02}:00"
+        transaction.connection.execute("DELETE FROM crypto.candles_1m WHERE ts = ?::TIMESTAMP", [ts])
         transaction.connection.execute(
-            f"INSERT INTO crypto.candles_1m SELECT 'S' || range, {ts}, 1, 1, 1, 1, 1, 'practice' FROM range(20)"
+            "INSERT INTO crypto.candles_1m SELECT 'S' || range, ?::TIMESTAMP, 1, 1, 1, 1, 1, 'practice' FROM range(20)",
+            [ts],
         )
 
 

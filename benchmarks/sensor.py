@@ -60,21 +60,23 @@ def main() -> None:
             for sensor in definitions.sensors or ():
                 if isinstance(sensor, dg.AutomationConditionSensorDefinition):
                     continue
-                taken, cursor, words = [], None, ""
+                taken, used, cursor, words = [], [], None, ""
                 for _ in range(options.ticks + 1):
                     needed = {name: resources[name] for name in sensor.required_resource_keys}
                     with dg.build_sensor_context(
                         instance=instance, cursor=cursor, resources=needed, definitions=definitions
                     ) as context:
-                        begun = time.perf_counter()
+                        begun, spent = time.perf_counter(), time.process_time()
                         result = sensor.evaluate_tick(context)
                         taken.append((time.perf_counter() - begun) * 1000)
+                        used.append((time.process_time() - spent) * 1000)
                     cursor = result.cursor
                     words = f"{len(result.run_requests or ())} runs"
                 first, *warm = taken
                 print(
                     f"{sensor.name}: first {first:,.0f} ms, then min {min(warm):,.0f}, median {statistics.median(warm):,.0f}, "
-                    f"max {max(warm):,.0f} ms (aim: under 300); {words}"
+                    f"max {max(warm):,.0f} ms (aim: under 300), CPU median {statistics.median(used[1:]):,.0f} ms; "
+                    f"{words}"
                 )
 
 

@@ -49,7 +49,8 @@ def read(
 ) -> pl.DataFrame:
     """Read what is committed, from a copy that nobody else waits for, however long it takes.
 
-    While the store is busy for more than some seconds, it is the last copy that is read; the log says as of when.
+    While the store is busy for more than some seconds, it is the last copy that is read; the log
+    says as of when.
 
     Args:
         profile: The profile's name; for returns also that of the matrix across profiles.
@@ -111,7 +112,7 @@ def read(
 
 
 def connect(home: Path | str | None = None) -> duckdb.DuckDBPyConnection:
-    """Connect DuckDB to a copy of what is committed, read-only: nobody waits for you, however long you keep it.
+    """Connect DuckDB to a copy of what is committed, read-only: nobody waits for you.
 
     What is committed later is not in it: connect again to see that.
 
@@ -129,14 +130,14 @@ def connect(home: Path | str | None = None) -> duckdb.DuckDBPyConnection:
 
 
 def _store(home: Path | str | None) -> Store:
-    """The store of a home folder, which must be there: to read makes nothing in a folder that is another one."""
+    """The store of a home folder, which must be there: to read makes nothing in a wrong folder."""
     folder = Path(home or home_folder()).expanduser().absolute()
     if not (folder / "market.duckdb").exists():
         raise ReadError(
-            f"{folder / 'market.duckdb'} does not exist: nothing was stored there yet. Name the home folder by home= or "
-            "MARKET_ASSETS_HOME, or fill it: market-assets backfill"
+            f"{folder / 'market.duckdb'} does not exist: nothing was stored there yet. Name the "
+            "home folder by home= or MARKET_ASSETS_HOME, or fill it: market-assets backfill"
         )
-    return Store(folder, clock=lambda: datetime.now(UTC), patience=timedelta(minutes=1))
+    return Store(folder, clock=present, patience=timedelta(minutes=1))
 
 
 def returns_timeframe(universe: Universe, name: str, wanted: str | None = None) -> str:

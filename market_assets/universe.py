@@ -62,8 +62,8 @@ _SCHEMAS = {
     "information_schema", "main", "market", "memory", "ops", "pg_catalog", "platform", "system", "temp",
 }  # fmt: skip
 RESERVED_NAMES = _SCHEMAS | set(_SQL_WORDS.split())
-"""Names that no profile can have: schemas and catalogs of the store, the group of the assets that are about the platform
-itself, and words that SQL would have to quote."""
+"""Names that no profile can have: schemas and catalogs of the store, the group of the assets that
+are about the platform itself, and words that SQL would have to quote."""
 
 
 def _empty_if_none(value: object) -> object:
@@ -450,9 +450,10 @@ class RetentionSettings(_Model):
         evaluations: What Dagster notes of automation conditions each time that it looks.
         events: How many of the newest materializations of each partition, and of the newest
             evaluations of each check of a partition, are kept while they are younger than `runs`.
+        details: Tables and documents on the page of a partition and of a check; its numbers stay.
         observations: How many of the newest observations of each asset are kept, and of the newest
             materializations of an asset without partitions.
-        update_jobs: Rows of `ops.jobs` of live updates; the last of each day is kept like any other.
+        update_jobs: Rows of `ops.jobs` of live updates; the last of each day is kept longer.
         jobs: Rows of `ops.jobs`.
         alerts: Alerts that are over.
         revisions: What bars were before they changed, and which absences were filled; null keeps
@@ -467,6 +468,7 @@ class RetentionSettings(_Model):
     busy_ticks: Annotated[Duration, _up_to(30)] = timedelta(days=7)
     evaluations: Annotated[Duration, _up_to(30)] = timedelta(days=1)
     events: int = Field(default=5, ge=1)
+    details: Duration = timedelta(days=90)
     observations: int = Field(default=100, ge=1)
     update_jobs: Duration = timedelta(days=2)
     jobs: Duration = timedelta(days=90)
@@ -1105,7 +1107,7 @@ def _check_export(entries: _Entries, document: Document) -> None:
 
 
 def _check_channels(alerts: AlertSettings, document: Document) -> None:
-    """Each channel is a URL that apprise can send to; nothing of it is shown, as any part may be a secret."""
+    """Each channel is a URL that apprise can send to; none is shown: any part may be a secret."""
     if not alerts.channels:
         return
     # It takes a fifth of a second: only who is to be told pays for it.

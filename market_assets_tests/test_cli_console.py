@@ -82,6 +82,9 @@ def test_the_matrix_has_room_in_80_columns_and_calls_nothing_healthy(
         [
             series("BTCUSDT", "1m", expected=1440, stored=1440, health="HEALTHY"),
             series("BTCUSDT", "1h", expected=24, stored=0, health="MISSING"),
+            series("BTCUSDT", "1w", expected=0, stored=0, health="PENDING"),
+            series("ETHUSDT", "1m", expected=9, stored=9, health="HEALTHY"),
+            series("ETHUSDT", "1w", expected=0, stored=0, health="PENDING"),
             series("NEWUSDT", "1m", expected=0, stored=0, health="HEALTHY"),
             series("ODDUSDT", "1m", expected=2, stored=2, health="DOUBTED"),
         ],
@@ -93,6 +96,7 @@ def test_the_matrix_has_room_in_80_columns_and_calls_nothing_healthy(
     assert max(map(len, lines)) <= 80
     cells = {row[2].strip(): [cell.strip() for cell in row[3:-1]] for line in lines if len(row := line.split("│")) > 5}
     assert cells["BTCUSDT"][:4] == ["MISSING 1h", "100", "0", "2025-01-02 00:00"]
+    assert cells["ETHUSDT"][:2] == ["HEALTHY", "100"]
     assert cells["NEWUSDT"][:4] == ["PENDING", "-", "0", "-"]
     assert cells["ODDUSDT"][:2] == ["DOUBTED", "100"]
     assert not is_healthy(matrix)

@@ -1,7 +1,8 @@
 """One cause, one trouble: what follows from another trouble is named under it. Pure.
 
-A trouble follows from another one when its kind can (`_FOLLOWS`), when they are of the same profile, and when all that it is
-about (days of symbols) is touched by what the other one is about. What has no cause in the list stays as it is.
+A trouble follows from another one when its kind can (`_FOLLOWS`), when they are of the same
+profile, and when all that it is about (days of symbols) is touched by what the other one is about.
+What has no cause in the list stays as it is.
 """
 
 from __future__ import annotations
@@ -33,7 +34,15 @@ _CAUSES = (
 )
 """Which kinds of trouble can be a cause, the deepest first."""
 
-_FRUIT = frozenset({Kind.FAILED_CHECK, Kind.FAILED_PARTITIONS, Kind.ENRICHMENT, Kind.FAILED_DAYS, Kind.STALE})
+_FRUIT = frozenset(
+    {
+        Kind.FAILED_CHECK,
+        Kind.FAILED_PARTITIONS,
+        Kind.ENRICHMENT,
+        Kind.FAILED_DAYS,
+        Kind.STALE,
+    }
+)
 """What the absence of candles shows as elsewhere."""
 
 _FOLLOWS: Mapping[Kind, frozenset[Kind]] = {
@@ -92,7 +101,10 @@ def fold(troubles: Iterable[Trouble]) -> Folded:
 
 
 def _cause_of(trouble: Trouble, deeper: Sequence[Trouble], spans: Mapping[Key, _Spans]) -> Trouble | None:
-    """The deepest of some troubles that another one follows from; None where they do not account for all of it."""
+    """The deepest of some troubles that another one follows from.
+
+    None where they do not account for all of it.
+    """
     able = [cause for cause in deeper if _can_follow(trouble, cause)]
     sure = next((cause for cause in able if not _by_place(trouble, cause)), None)
     if sure is not None or not able:
@@ -153,7 +165,10 @@ def _by_place(trouble: Trouble, cause: Trouble) -> bool:
 
 
 def _silenced(trouble: Trouble, cause: Trouble) -> bool:
-    """Whether something is silent because what makes it work is: the daemons move automations, and these bring candles."""
+    """Whether something is silent because what makes it work is.
+
+    The daemons move the automations, and these bring candles.
+    """
     daemon = cause.subject.startswith("daemon ")
     if trouble.kind is Kind.DEAD:
         # All daemons live in one process: where several are silent, it is gone.

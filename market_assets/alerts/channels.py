@@ -24,7 +24,7 @@ DEADLINE = 15.0
 """Seconds that the messages of one look may take through one channel."""
 
 _under_way: dict[str, threading.Thread] = {}
-"""By channel's URL, what is still sending: a server that drips bytes may hold it for as long as it likes."""
+"""By channel's URL, what is still sending: a server that drips bytes may hold it for hours."""
 
 _SHORTEST_SECRET = 5
 
@@ -57,9 +57,10 @@ def channels_of(universe: Universe) -> list[Channel]:
 def send(wanted: Mapping[Channel, Sequence[Message]], universe: Universe) -> dict[str, list[str]]:
     """Send messages through their channels, all channels at once, each channel's in their order.
 
-    Never raises for what a channel does, and is back after DEADLINE seconds at most, whatever a server does: what is still
-    sending then counts as failed and goes on by itself, in a thread that keeps no process from ending. Until it ends nothing
-    more is sent through that channel, so that there is at most one such thread per channel.
+    Never raises for what a channel does, and is back after DEADLINE seconds at most, whatever a
+    server does. What is still sending then counts as failed and goes on by itself, in a thread that
+    keeps no process from ending. Until it ends nothing more is sent through that channel, so that
+    there is at most one such thread per channel.
 
     Args:
         wanted: What to send through each.

@@ -31,7 +31,7 @@ NEXT = {
     Kind.STALE: "look whether the daemon runs and the source answers: market-assets up, market-assets jobs",
     Kind.DEAD: "the UI shows it under Automation, and daemons under Deployment; start market-assets up again",
     Kind.DISAGREEMENT: "market-assets gaps {profile} and the check agreement say of each partition which source says what",
-    Kind.STORE: "close the program that holds it, or put a good copy in its place; with the platform stopped, move the broken file away and start again: all is filled anew",
+    Kind.STORE: "close the program that holds it, and let it read market_assets.connect() or published/market.duckdb instead; or put a good copy in its place; with the platform stopped, move the broken file away and start again: all is filled anew",
     Kind.STORE_CHANGED: "the repair sensors fill again what the sources still have; put a newer copy in its place if there is one, or accept this one: market-assets alerts --accept-store",
     Kind.VANISHED: "the repair sensor asks for them again within two minutes, whatever their age",
     Kind.BACKLOG: "market-assets backfill {profile} fills what is older than update: first_backfill; market-assets jobs says why the rest is not filled",

@@ -1,8 +1,8 @@
-"""What is kept of the store beside it, in a small JSON file: which store it was, and the troubles of the file itself.
+"""What is kept of the store beside it, in a small JSON file: which store it was, and its troubles.
 
-The alerts are in the store. That it cannot be opened, or is another one, has to be known without it: `market.witness.json` holds
-the newest mark of the store that was seen, since when backlogs have stood still, and the alerts of Kind.STORE, so that each is
-told once.
+The alerts are in the store. That it cannot be opened, or is another one, has to be known without
+it: `market.witness.json` holds the newest mark of the store that was seen, since when backlogs have
+stood still, and the alerts of Kind.STORE, so that each is told once.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ class Notes:
     Attributes:
         store: The newest mark that was seen.
         change: What has become of it, until it is healed or accepted.
-        backlogs: By profile and asset, how many partitions were never filled, and since when it is not fewer.
+        backlogs: By profile and asset, how many partitions were never filled, and since when they
+            are not fewer.
         busy_since: Since when the store could not be had; None while it can.
         alerts: The alerts of the store itself that go on, or whose end is still to be told.
     """
@@ -111,18 +112,22 @@ class Outside:
             That it was deleted, replaced or restored from an older copy, until all is there again.
         """
         notes, now = self.notes, self._clock()
+        if notes.store is None and not mark.store_id:
+            # There was no store yet, and there is none.
+            return []
         change = notes.change
         if change is None and notes.store is not None and not _continues(notes.store, mark):
             change = Change(notes.store, mark, now)
         elif change is not None and (whole or _put_back(change, mark)):
             change = None
-        self._save(replace(notes, store=mark, change=change), notes)
+        self._save(replace(notes, store=mark if mark.store_id else notes.store, change=change), notes)
         return [] if change is None else [store_changed(change.was, change.present)]
 
     def accept(self) -> bool:
         """Take the store that is there for the right one; gives whether there was any doubt."""
         notes = self.notes
-        self._save(replace(notes, change=None), notes)
+        if notes.change is not None:
+            self._save(replace(notes, store=None, change=None), notes)
         return notes.change is not None
 
     def standing(self, backlogs: Mapping[str, int]) -> set[str]:
@@ -199,7 +204,10 @@ def _continues(before: StoreMark, mark: StoreMark) -> bool:
 
 
 def _put_back(change: Change, mark: StoreMark) -> bool:
-    """Whether the store that was gone is there again; an older copy that is filled anew has commits of today."""
+    """Whether the store that was gone is there again.
+
+    An older copy that is filled anew has commits of today.
+    """
     untouched = mark.committed_at is not None and mark.committed_at <= change.since
     return untouched and _continues(change.was, mark)
 

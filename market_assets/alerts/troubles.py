@@ -76,7 +76,10 @@ class Kind(StrEnum):
 
 
 class Place(NamedTuple):
-    """Days of a symbol that a trouble is about: from the first to the last, both included; an empty symbol is not known."""
+    """Days of a symbol that a trouble is about, from the first to the last, both included.
+
+    An empty symbol is not known.
+    """
 
     symbol: str
     first: date
@@ -210,7 +213,8 @@ def sources_down(
 
     Args:
         profile: The profile's name.
-        gaps: Its open gaps: symbol, first_ts, last_ts, reason, failures, confirmed_at, asked_at, first_seen.
+        gaps: Its open gaps: symbol, first_ts, last_ts, reason, failures, confirmed_at, asked_at,
+            first_seen.
         sources: Their names.
         symbols: How many symbols the profile has.
         now: The present instant.

@@ -32,6 +32,7 @@ from market_assets.alerts.troubles import (
     vanished,
 )
 from market_assets.enrich.actions import unheard
+from market_assets.errors import StoreBusyError
 from market_assets.fill.listing import whole_gaps
 from market_assets.fill.lost import lost_partitions
 from market_assets.fill.series import calendar_of, partitions_of, series_of
@@ -145,6 +146,13 @@ class Watch:
         self._backlogs: list[Trouble] = []
         self._backlogs_at: datetime | None = None
 
+    def hindrance(self) -> StoreBusyError | None:
+        """Who keeps writers from the store's file, though it can be read; None where nobody does."""
+        found = self._store.hindrance()
+        if found is None:
+            return None
+        return StoreBusyError(f"writers wait: another program has {self._store.path} open ({found})")
+
     def look(
         self,
         others: Sequence[Trouble] = (),
@@ -157,7 +165,8 @@ class Watch:
         Args:
             others: Troubles that the store knows nothing of.
             held: Of which troubles nothing could be learnt this time: they are neither new nor over.
-            filled: The partitions that somebody remembers as filled, by profile and fetched timeframe.
+            filled: The partitions that somebody remembers as filled, by profile and fetched
+                timeframe.
 
         Raises:
             StoreError: The store cannot be read or written, or stayed busy. What was sent meanwhile is written down by the
@@ -203,13 +212,14 @@ class Watch:
     def _lost_candles(
         self, view: Snapshot, now: datetime, filled: Mapping[tuple[str, Timeframe], Collection[str]]
     ) -> list[Trouble]:
-        """Which partitions have lost candles: of the newest ones at each look, of all of them once a day."""
+        """Which partitions have lost candles: the newest are counted at each look, all once a day."""
         whole = self._counted_at is None or not timedelta(0) <= now - self._counted_at < _DAY
         found = []
         for profile in self._universe.profiles.values():
             for timeframe in profile.timeframes.fetch:
                 key, cadence = (profile.name, timeframe), profile.partitions.of(timeframe)
-                since = None if whole else _since(self._lost.get(key, ()), cadence, now)
+                newest = min(now, profile.window(now).end)
+                since = None if whole else _since(self._lost.get(key, ()), cadence, newest)
                 remembered = filled.get(key, ())
                 self._lost[key] = lost_partitions(view, profile, timeframe, filled=remembered, now=now, since=since)
                 found += vanished(profile.name, timeframe, self._lost[key], cadence)
@@ -338,7 +348,10 @@ def store_troubles(
 
 
 def never_filled(view: Snapshot, profile: Profile, timeframe: Timeframe, until: datetime) -> list[str]:
-    """The keys of the partitions that have ended by some instant, must have a bar and were never judged, oldest first."""
+    """The keys of the partitions that must have a bar and were never judged, oldest first.
+
+    Only those that have ended by some instant.
+    """
     genesis = view.genesis(profile.name, timeframe)
     dead = view.dead_symbols(profile.name, timeframe)
     series = [one for one in series_of(profile, until) if one.symbol not in dead]
@@ -350,9 +363,9 @@ def never_filled(view: Snapshot, profile: Profile, timeframe: Timeframe, until: 
     return [one.key for one in due if one.window.end <= until and one.key not in judged]
 
 
-def _since(lost: Iterable[str], cadence: Cadence, now: datetime) -> datetime:
-    """From when on candles are counted: the newest partitions, and all from the oldest that has lost some."""
-    newest = now - (_FEW_DAYS if cadence is Cadence.DAY else _LOOK_BACK)
+def _since(lost: Iterable[str], cadence: Cadence, until: datetime) -> datetime:
+    """From when on candles are counted: the newest partitions, and all since the oldest loss."""
+    newest = until - (_FEW_DAYS if cadence is Cadence.DAY else _LOOK_BACK)
     starts = [Partition.of_key(key, cadence).window.start for key in lost]
     return min([Partition.holding(newest.date(), cadence).window.start, *starts])
 
@@ -361,7 +374,8 @@ def absences_by_day(gaps: pl.DataFrame) -> dict[tuple[str, date], set[str]]:
     """By profile and day, the symbols that lack a bar of it.
 
     Args:
-        gaps: profile, symbol, first_ts, last_ts; a row may reach over a month, where partitions are that long.
+        gaps: profile, symbol, first_ts, last_ts; a row may reach over a month, where partitions are
+            that long.
     """
     days = gaps.select(
         "profile", "symbol", pl.date_ranges(pl.col("first_ts").dt.date(), pl.col("last_ts").dt.date()).alias("day")

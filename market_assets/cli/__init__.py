@@ -26,8 +26,9 @@ from market_assets.cli.commands import (
     research,
     running,
 )
-from market_assets.cli.console import ERR, harmless
+from market_assets.cli.console import ERR
 from market_assets.cli.faults import is_expected, keep_trace, sentence_of, trace_of
+from market_assets.private import keep_private
 
 _EVERYWHERE = {"home": "MARKET_ASSETS_HOME", "universe": "MARKET_ASSETS_UNIVERSE"}
 """The options that stand before a command or after it, and what else sets the same."""
@@ -125,21 +126,23 @@ app.command()(asking.probe)
 app.command("practice-vendor")(asking.practice_vendor)
 
 
-class _Harmless(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return harmless(super().format(record))
+class _Told(logging.Handler):
+    """Shows log lines on standard error, above what is drawn there of the progress."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        ERR.print(escape(self.format(record)), highlight=False, soft_wrap=True)
 
 
 def main() -> NoReturn:
     """Run the terminal: whatever ends a command is told in a sentence, and its trace is kept in a log."""
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    (handler,) = logging.getLogger().handlers
-    handler.setFormatter(_Harmless("%(message)s"))
+    handler = _Told()
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, handlers=[handler])
     # Dagster's handler, which a run adds to this logger, writes the run's id before every message that comes after it.
     ours = logging.getLogger("market_assets")
     ours.addHandler(handler)
     ours.propagate = False
     ours.setLevel(logging.INFO)
+    keep_private()
     try:
         app()
     except Exception as error:  # noqa: BLE001 - nobody is to see a trace; it is kept

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -151,9 +152,13 @@ def store_to_read() -> Iterator[Store]:
     def tell(words: str) -> None:
         ERR.print(f"[yellow]{escape(words)}[/]", highlight=False, soft_wrap=True)
 
-    if not has_store():
-        tell(f"{home()} holds no store yet: market-assets backfill makes it.")
-    yield LookingStore(home(), clock=present, tell=tell)
+    if has_store():
+        yield LookingStore(home(), clock=present, tell=tell)
+        return
+    tell(f"{home()} holds no store yet: market-assets backfill makes it.")
+    # Who counts what must exist writes it down: elsewhere, so that no home is made by looking.
+    with TemporaryDirectory() as folder:
+        yield LookingStore(Path(folder), clock=present, tell=tell)
 
 
 def profiles_of(universe: Universe, names: list[str] | None) -> list[Profile]:
@@ -286,9 +291,11 @@ def _matrix_row(rows: list[dict[str, Any]], order: list[str]) -> list[str | Text
     """A symbol's row: its shortest timeframe first, then all of them."""
     by_length = sorted(rows, key=lambda row: length_of(row["timeframe"]))
     base = by_length[0]
-    worst = max((_health(row) for row in rows), key=_badness)
+    # Where something must exist, what must not exist yet says nothing.
+    rated = [row for row in by_length if row["expected"]] or by_length
+    worst = max((_health(row) for row in rated), key=_badness)
     # Where the shortest candles are fine, the word alone would not say of which ones it speaks.
-    others = [row["timeframe"] for row in by_length if _health(row) == worst]
+    others = [row["timeframe"] for row in rated if _health(row) == worst]
     where = f" {' '.join(others)}" if worst not in {"HEALTHY", _health(base)} else ""
     notes = [f"{base[name]:,} {name}" for name in ("abandoned", "doubled") if base.get(name)]
     note = f" ({', '.join(notes)})" if notes else ""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dagster as dg
 import sqlalchemy as db
@@ -16,7 +16,9 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
 )
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
-from dagster._core.events import RunFailureReason
+from dagster._core.events import RunFailureReason, StepMaterializationData
+from dagster._core.events.log import EventLogEntry
+from dagster._core.instance.ref import InstanceRef
 from dagster._core.scheduler.instigation import InstigatorType, SensorInstigatorData, TickStatus
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
@@ -33,6 +35,7 @@ from dagster._core.storage.tags import (
 )
 from dagster._core.types.dagster_type import Nothing
 from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
+from dagster._serdes import deserialize_value, serialize_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -47,6 +50,8 @@ if TYPE_CHECKING:
 
 _HISTORY_PAGE = 500
 
+_DETAILS = (dg.TableMetadataValue, dg.MarkdownMetadataValue, dg.JsonMetadataValue)
+
 FINISHED = frozenset(FINISHED_STATUSES)
 """The statuses of a run that has ended."""
 
@@ -55,6 +60,23 @@ _PAGE_POLL_MILLISECONDS = 2000
 
 NO_VALUE: dg.DagsterType = Nothing
 """The type of an asset whose rows are in the store when its step ends, so that Dagster has nothing to keep of it."""
+
+
+_NO_STREAMS = {
+    "compute_logs": {
+        "module": "dagster._core.storage.noop_compute_log_manager",
+        "class": "NoOpComputeLogManager",
+    }
+}
+
+
+def instance_of_terminal(home: Path) -> DagsterInstance:
+    """The Dagster instance of a home folder, whose runs in this process leave its standard output and error alone.
+
+    Else Dagster sends both through files and four more processes a step: what is drawn on a terminal comes late and is
+    mixed up, and Ctrl-C, which goes to these processes too, makes each of them print a trace.
+    """
+    return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=_NO_STREAMS))
 
 
 def range_tags(first: str, last: str) -> dict[str, str]:
@@ -72,7 +94,7 @@ def range_of(tags: Mapping[str, str]) -> tuple[str, str] | None:
 
 
 def launcher_seen_at(instance: DagsterInstance) -> datetime | None:
-    """When the daemon that starts queued runs has shown itself last; None where there was none yet."""
+    """When the daemon that starts queued runs was seen last; None where there was none yet."""
     heartbeat = instance.get_daemon_heartbeats().get(QueuedRunCoordinatorDaemon.daemon_type())
     return None if heartbeat is None else datetime.fromtimestamp(heartbeat.timestamp, UTC)
 
@@ -345,14 +367,16 @@ def tick_beats(
     Args:
         instance: The instance that keeps the ticks.
         names: Of which sensors and schedules.
-        memory: What this has found before, kept by the caller: the ticks of one that has not moved are not read again.
+        memory: What this has found before, kept by the caller: the ticks of one that has not moved
+            are not read again.
     """
     found: dict[str, Beat] = {}
     memory = {} if memory is None else memory
     for state in instance.all_instigator_state():
         if state.name in names:
             known, beat = memory.get(state.instigator_origin_id, (None, None))
-            # A sensor's data change with each tick, at its begin and at its end; a schedule's once an hour.
+            # A sensor's data change with each tick, at its begin and at its end; a schedule's
+            # once an hour.
             moved = (state.instigator_data, state.status)
             if known != moved or not isinstance(state.instigator_data, SensorInstigatorData):
                 beat = _last_tick(instance, state)
@@ -381,7 +405,7 @@ def _first_line(messages: Sequence[str]) -> str:
 
 
 def wake_sensors(instance: DagsterInstance, names: Collection[str] | None = None) -> None:
-    """Forget when sensors ticked last, so that the daemon ticks them as soon as it looks; their cursors stay.
+    """Forget when sensors ticked last, so that the daemon ticks them at once; cursors stay.
 
     Args:
         instance: The instance that keeps the moments.
@@ -432,3 +456,42 @@ def web_app(instance: DagsterInstance, workspace: Path, *, read_only: bool) -> I
         instance, workspace_load_target=target, version=__version__, read_only=read_only
     ) as context:
         yield create_app_from_workspace_process_context(context, live_data_poll_rate=_PAGE_POLL_MILLISECONDS)
+
+
+def without_details(event: str, words: str) -> str:
+    """An asset's stored event without the tables and documents of its metadata.
+
+    Its run, its step, its time and its other metadata stay, and all that a status is made of.
+
+    Args:
+        event: A materialization or a check's evaluation, as the event log has it.
+        words: Stands in their place, as the metadata `details`.
+
+    Returns:
+        The event as the log takes it; as it was where it has none of these.
+    """
+    entry = deserialize_value(event, EventLogEntry)
+    dagster_event = entry.dagster_event
+    data = None if dagster_event is None else dagster_event.event_specific_data
+    asset_event = data.materialization if isinstance(data, StepMaterializationData) else data
+    if dagster_event is None:
+        return event
+    if not isinstance(asset_event, (dg.AssetMaterialization, AssetCheckEvaluation)):
+        return event
+    metadata = asset_event.metadata.items()
+    kept = {name: value for name, value in metadata if not isinstance(value, _DETAILS)}
+    if len(kept) == len(asset_event.metadata):
+        return event
+
+    shorter = asset_event.with_metadata({**kept, "details": dg.MetadataValue.text(words)})
+    slim: Any = shorter
+    if isinstance(data, StepMaterializationData):
+        slim = data._replace(materialization=slim)
+    # Where in the run's graph it came from, its log says as long as it is there.
+    told = dagster_event._replace(
+        event_specific_data=slim,
+        logging_tags={},
+        node_handle=None,
+        step_handle=None,
+    )
+    return serialize_value(entry._replace(dagster_event=told))

@@ -58,7 +58,7 @@ _AFRESH = timedelta(hours=1)
 """So often the checks are read from the beginning: whoever deletes a run or an asset leaves no word of it."""
 
 _WAKE_EVERY = timedelta(minutes=10)
-"""So often the repair sensors are woken while candles are lost: one that ticks at the moment does not hear it."""
+"""So often the repair sensors are woken while candles are lost: one that is ticking does not hear it."""
 
 _NEWEST_JOBS = 50
 """So many jobs the terminal of `market-assets up` is told of."""
@@ -166,9 +166,10 @@ def alert_sensor(universe: Universe, automations: Mapping[str, timedelta]) -> dg
         minimum_interval_seconds=max(1, round(every.total_seconds())),
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
-            "Looks for gaps, failed checks and partitions, stale sessions, a store that was changed and sensors that do "
-            "not tick, and tells each cause once through the universe's alert channels, and once more when it is over. "
-            "The asset platform/troubles and market-assets alerts list them."
+            "Looks for gaps, failed checks and partitions, stale sessions, a store that was changed "
+            "and sensors that do not tick, and tells each cause once through the universe's alert "
+            "channels, and once more when it is over. The asset platform/troubles and market-assets "
+            "alerts list them."
         ),
     )
     def alerts(context: dg.SensorEvaluationContext, store: StoreResource, clock: Clock) -> dg.SkipReason:
@@ -185,7 +186,7 @@ def alert_sensor(universe: Universe, automations: Mapping[str, timedelta]) -> dg
         except StoreError as error:
             present, words = outside.look(error), f"not looked: {error}"
         else:
-            present, words = (*outside.look(None), *told.present), str(told)
+            present, words = (*outside.look(memory.watch.hindrance()), *told.present), str(told)
             _heal(context.instance, memory)
             if _runs_here(store.home):
                 _leave_news(universe, store, clock, told)

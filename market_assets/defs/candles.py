@@ -214,7 +214,8 @@ def _describe_fetched(profile: Profile, timeframe: Timeframe) -> str:
     return (
         f"{timeframe} candles of {len(profile.symbols)} {profile.kind} symbols from {', '.join(sources)}, on the calendar "
         f"{profile.calendar}.{apart}\n\nA partition is one UTC {profile.partitions.of(timeframe)}. Materializing it asks the sources only "
-        "for bars that are missing; it is green when every symbol has an answer, and its checks say what is still absent and why."
+        "for bars that are missing. It is red when too much of it is missing as a whole; its checks say what is absent, of which "
+        "symbol, and why."
         f"{compared}"
     )
 

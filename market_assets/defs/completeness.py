@@ -21,7 +21,7 @@ from market_assets.store import Store
 from market_assets.universe import Profile
 
 _WORST = 50
-_HEALTH = ("MISSING", "DEGRADED", "HEALTHY")
+_HEALTH = ("MISSING", "DEGRADED", "PENDING", "HEALTHY")
 
 # Short names, because the page shows the table in half of its width.
 _MATRIX_COLUMNS = [
@@ -29,7 +29,10 @@ _MATRIX_COLUMNS = [
     dg.TableColumn("tf", "string", "The candles' timeframe"),
     dg.TableColumn("%", "float", "Of the bars that must exist, how many are stored or explained; rounded down"),
     dg.TableColumn(
-        "health", "string", "HEALTHY: nothing is missing; DEGRADED: something is; MISSING: not one bar is stored"
+        "health",
+        "string",
+        "HEALTHY: nothing is missing; DEGRADED: something is, or a bar is stored twice; MISSING: not one bar is "
+        "stored; PENDING: nothing is due yet, or its shorter candles are still to be derived",
     ),
     dg.TableColumn("missing", "integer", "Bars that are neither stored nor explained, abandoned ones too"),
     dg.TableColumn("first", "string", "Open of the oldest stored bar, UTC"),
@@ -50,7 +53,13 @@ _VIEW_COLUMNS = [
     dg.TableColumn("completeness", "double", "The share of the expected bars that are not missing, 0 to 1"),
     dg.TableColumn("first_ts", "timestamp", "Open of the oldest stored bar, UTC"),
     dg.TableColumn("last_ts", "timestamp", "Open of the newest stored bar, UTC"),
-    dg.TableColumn("health", "string", "HEALTHY, DEGRADED (something is missing) or MISSING (not one bar is stored)"),
+    dg.TableColumn(
+        "health",
+        "string",
+        "HEALTHY, DEGRADED (something is missing or doubled), MISSING (not one bar is stored) or PENDING (nothing is due "
+        "yet, or it is still to be derived)",
+    ),
+    dg.TableColumn("doubled", "bigint", "Rows of the candle table beyond one a bar; there should be none"),
 ]
 
 
@@ -180,5 +189,5 @@ def _describe(profile: Profile) -> str:
         f"How complete {profile.name} is: a table of its {len(profile.symbols)} symbols by timeframe (the worst {_WORST} series) with "
         "completeness, health, first and last bar, and a heat map of symbol by time (open heat_map below), as of the run that made it.\n\n"
         "It is made again when its numbers change, and once an hour. HEALTHY: every bar is stored or explained; DEGRADED: some are missing; "
-        "MISSING: not one is stored. The same table: market-assets status."
+        "MISSING: not one is stored; PENDING: nothing is due yet, or longer candles are still to be derived. The same table: market-assets status."
     )

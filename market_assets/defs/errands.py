@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -18,6 +17,7 @@ from market_assets.defs.adapter import wake_sensors
 from market_assets.defs.keys import has_process
 from market_assets.defs.runs import instance_at
 from market_assets.errors import MarketAssetsError
+from market_assets.market_time.clock import present
 from market_assets.store import Store
 from market_assets.universe import home, load_universe
 from market_assets.up.changes import summary_of
@@ -91,7 +91,7 @@ def end_runs(instance: dg.DagsterInstance) -> Sequence[str]:
 
 
 def _store(folder: Path) -> Store:
-    return Store(folder, clock=lambda: datetime.now(UTC))
+    return Store(folder, clock=present)
 
 
 def main(errand: str) -> int:

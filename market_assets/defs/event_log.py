@@ -27,6 +27,7 @@ from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from filelock import FileLock
 from sqlalchemy.pool import StaticPool
 
+from market_assets.private import OURS_ALONE, private_files
 from market_assets.universe import home
 
 if TYPE_CHECKING:
@@ -46,10 +47,15 @@ _PATIENCE = 120
 """Seconds to wait for another process that makes the storages; on a slow disk it takes a few."""
 
 
-def making(folder: Path) -> FileLock:
-    """The lock to hold while Dagster's files in a folder are made; a thread may take it twice."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / ".storage.lock", timeout=_PATIENCE, mode=0o600, is_singleton=True)
+@contextmanager
+def making(folder: Path) -> Iterator[None]:
+    """Make Dagster's files in a folder: one process at a time, and for their owner alone.
+
+    A thread may enter it twice.
+    """
+    folder.mkdir(OURS_ALONE, parents=True, exist_ok=True)
+    with private_files(), FileLock(folder / ".storage.lock", timeout=_PATIENCE, is_singleton=True):
+        yield
 
 
 def _dagster_home(base_dir: str | None) -> Path:
@@ -111,10 +117,9 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
 
     def __init__(self, base_dir: str | None = None, inst_data: ConfigurableClassData | None = None) -> None:
         self._engines: OrderedDict[str, db.Engine] = OrderedDict()
-        base = _dagster_home(base_dir)
-        self._making = making(base)
-        with self._making:
-            super().__init__(str(base / "history" / "runs"), inst_data)
+        self._home = _dagster_home(base_dir)
+        with making(self._home):
+            super().__init__(str(self._home / "history" / "runs"), inst_data)
         self._watcher = SqlPollingEventWatcher(self)
 
     @classmethod
@@ -152,7 +157,7 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
             db.event.listen(engine, "connect", _use_small_pages)
         db.event.listen(engine, "connect", _tune)
         if shard not in self._initialized_dbs:
-            with self._making:
+            with making(self._home):
                 self._initdb(engine)
             self._initialized_dbs.add(shard)
         self._engines[shard] = engine
@@ -207,7 +212,7 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
                 self._engines.popitem()[1].dispose()
 
 
-def _use_small_pages(connection: Any, _record: object) -> None:  # noqa: ANN401 - sqlite3's own connection
+def _use_small_pages(connection: Any, _record: object) -> None:  # noqa: ANN401 - sqlite3's
     # Two thirds of a small run's file are the empty pages of tables and indexes that only the
     # index uses. It has an effect only before the file's first page is written.
     cursor = connection.cursor()

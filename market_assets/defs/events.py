@@ -95,21 +95,21 @@ class Reporter:
         newest = latest_materializations(
             self.context.instance, self.asset_key, [outcome.partition.key for outcome in outcomes]
         )
-        for outcome in outcomes:
-            key = outcome.partition.key
-            for verdict in outcome.verdicts:
-                yield check_evaluation(
-                    asset_key=self.asset_key,
-                    check=verdict.check,
-                    partition=key,
-                    passed=verdict.passed,
-                    severity=dg.AssetCheckSeverity[verdict.severity.value],
-                    description=verdict.summary,
-                    metadata=verdict_metadata(verdict),
-                    materialization=newest.get(key),
-                    run_id=self.context.run.run_id,
-                    timestamp=time.time(),
-                )
+        verdicts = [(outcome.partition.key, verdict) for outcome in outcomes for verdict in outcome.verdicts]
+        # Those that failed come last: the UI shows the latest one beside a word that is of all partitions.
+        for key, verdict in sorted(verdicts, key=lambda judged: not judged[1].passed):
+            yield check_evaluation(
+                asset_key=self.asset_key,
+                check=verdict.check,
+                partition=key,
+                passed=verdict.passed,
+                severity=dg.AssetCheckSeverity[verdict.severity.value],
+                description=verdict.summary,
+                metadata=verdict_metadata(verdict),
+                materialization=newest.get(key),
+                run_id=self.context.run.run_id,
+                timestamp=time.time(),
+            )
 
     def _tell_progress(self) -> None:
         done = len(self.reported)
@@ -180,12 +180,18 @@ def version_time(version: str | None) -> datetime | None:
 
 def not_filled(outcome: PartitionOutcome) -> str:
     """Why a partition is red, for its own page."""
-    return f"Not filled: {'; '.join(outcome.failures[:_WORDS])}."
+    words = f"Not filled: {'; '.join(why.rstrip('.') for why in outcome.failures[:_WORDS])}."
+    details = [verdict.summary for verdict in outcome.verdicts if verdict.check == "continuity" and not verdict.passed]
+    return " ".join([words, *details])
 
 
 def not_whole(outcome: PartitionOutcome) -> str | None:
     """What a partition that counts as filled lacks all the same, for its own page; None where it is whole."""
-    lacks = [verdict.summary for verdict in outcome.verdicts if verdict.check in CHECKS and not verdict.passed]
+    failed = {verdict.check: verdict.summary for verdict in outcome.verdicts if not verdict.passed}
+    if "continuity" in failed:
+        # A head that is absent is among what is missing.
+        failed.pop("genesis", None)
+    lacks = [failed[check] for check in CHECKS if check in failed]
     words = [*lacks, *(f"{fault}." for fault in outcome.faults[:_WORDS])]
     if not words and not outcome.verdicts:
         words = _missing_words(outcome)
@@ -211,7 +217,11 @@ def materialization_metadata(outcome: PartitionOutcome) -> dict[str, Any]:
     """What the UI shows of one materialized partition."""
     expected = sum(own.expected for own in outcome.counts)
     missing = sum(own.missing for own in outcome.counts)
+    reason = not_whole(outcome) if outcome.filled else not_filled(outcome)
+    why = {} if reason is None else {"not_whole" if outcome.filled else "not_filled": reason}
     metadata: dict[str, Any] = {
+        # First, because it is what a person looks for.
+        **{name: dg.MetadataValue.text(words) for name, words in why.items()},
         "dagster/partition_row_count": outcome.rows,
         "expected": expected,
         "missing": missing,
@@ -227,9 +237,6 @@ def materialization_metadata(outcome: PartitionOutcome) -> dict[str, Any]:
         metadata["last_bar"] = f"{outcome.last_ts:%Y-%m-%d %H:%M}Z"
     if outcome.sources:
         metadata["new_rows_by_source"] = ", ".join(f"{name} {rows:,}" for name, rows in sorted(outcome.sources.items()))
-    reason = not_whole(outcome) if outcome.filled else not_filled(outcome)
-    if reason is not None:
-        metadata["not_whole" if outcome.filled else "not_filled"] = dg.MetadataValue.text(reason)
     worst = sorted(outcome.counts, key=lambda own: (-own.missing, own.symbol))[:_WORST]
     metadata["symbols"] = _table(
         {

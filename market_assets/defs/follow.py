@@ -27,6 +27,7 @@ from market_assets.enrich.work import Work
 from market_assets.errors import StoreError
 from market_assets.fill.repair import Launches, wait_after
 from market_assets.live.newest import LOOKS_AGAIN, NEWEST
+from market_assets.market_time.clock import machine
 from market_assets.market_time.partitions import Cadence, Partition
 from market_assets.market_time.timeframes import Window, midnight
 from market_assets.store import Snapshot, Store
@@ -364,7 +365,7 @@ def _filling(under_way: _UnderWay, inputs: Sequence[Input]) -> list[Window]:
 
 def _under_way(instance: dg.DagsterInstance) -> _UnderWay:
     """What the unfinished runs make: asset keys and the range of their partitions."""
-    runs = unfinished_runs(instance, datetime.now(UTC))
+    runs = unfinished_runs(instance, machine())
     found = [(run.asset_selection, range_of(run.tags)) for run in runs]
     return [(frozenset(keys), bounds) for keys, bounds in found if keys and bounds]
 

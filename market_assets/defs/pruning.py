@@ -26,9 +26,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import dagster as dg
 import sqlalchemy as db
 
-from market_assets.defs.adapter import FINISHED, database_of, sharded_log
+from market_assets.defs.adapter import FINISHED, database_of, sharded_log, without_details
 from market_assets.defs.event_log import PooledSqliteEventLogStorage
 from market_assets.keeping.parts import Removed
+from market_assets.market_time.clock import stamped
 from market_assets.store.compact import worth_compacting
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
 
 _BATCH = 500
 """Rows of one transaction: some milliseconds, so that a run that writes its events hardly waits."""
+
+_SLOW_BATCH = 50
+"""Events of one transaction that are read and written again."""
 
 _YOUNG = timedelta(hours=1)
 """What is younger is left alone, whatever the settings say."""
@@ -177,6 +181,27 @@ _EVALUATIONS = _Sweep(
 """The newest verdict stays beside the newest attempt, which may never have come to one."""
 
 _INDEX = (_MATERIALIZATIONS, _OBSERVATIONS, _ATTEMPTS, _COPIES, _STATES, _EVALUATIONS)
+
+_DETAILED = (
+    (
+        "details of materializations", "event_logs", "event", """
+        SELECT id, event FROM event_logs
+        WHERE dagster_event_type = 'ASSET_MATERIALIZATION' AND partition IS NOT NULL
+            AND timestamp < :details AND {detailed}
+        """,
+    ),
+    (
+        "details of check evaluations", "asset_check_executions", "evaluation_event", """
+        SELECT id, evaluation_event FROM asset_check_executions
+        WHERE execution_status <> 'PLANNED' AND partition IS NOT NULL
+            AND coalesce(evaluation_event_timestamp, create_timestamp) < :details AND {detailed}
+        """,
+    ),
+)  # fmt: skip
+"""Events that stay because they are the newest of their partition: what, table, column, query."""
+
+_DETAIL_KINDS = ("Table", "Markdown", "Json")
+_HAS_DETAILS = " OR ".join(f"instr({{column}}, '\"{kind}MetadataEntryData\"') > 0" for kind in _DETAIL_KINDS)
 
 _RUNLESS = _Sweep(
     "events", "events without a run", "event_logs", "length(event)",
@@ -317,6 +342,7 @@ def prune_dagster(
         *pruning.remove_runs(),
         pruning.remove_orphans(),
         *(pruning.sweep(log.index_connection, each) for each in _INDEX),
+        *(pruning.shorten(log.index_connection, *each) for each in _DETAILED),
         *([pruning.sweep(lambda: log.run_connection(""), _RUNLESS)] if pruning.has_runless else []),
         pruning.sweep(runs, _BACKFILLS),
         pruning.sweep(runs, _SNAPSHOTS, parents=json.dumps(pruning.parents(runs))),
@@ -440,6 +466,7 @@ class _Pruning:
         # Before anything is chosen: a run that begins later has written nothing that is old.
         self._unfinished = set(self._runs_of(set(dg.DagsterRunStatus) - FINISHED, None))
         self._removed: list[str] = []
+        self._gone: defaultdict[str, set[int]] = defaultdict(set)
         self.has_runless = Path(log.path_for_shard("")).exists()
 
     def remove_runs(self) -> Iterator[Removed]:
@@ -470,7 +497,7 @@ class _Pruning:
     def remove_orphans(self) -> Removed:
         """Remove the logs of runs that are gone, which a prune that was killed may have left."""
         known = {*self._instance.get_run_ids(), *self._removed, ""}
-        before = (self._now - max(self._settings.runs, _YOUNG)).timestamp()
+        before = self._before(self._settings.runs).timestamp()
         count = size = 0
         for run_id in sorted({*self._log.get_all_run_ids()} - known):
             stats = [path.stat() for path in self._files_of(run_id)]
@@ -481,11 +508,19 @@ class _Pruning:
                 self._remove_files(run_id)
         return Removed("runs", "files of runs that are gone", count, size)
 
-    def _runs_of(self, statuses: AbstractSet[dg.DagsterRunStatus], limit: timedelta | None) -> Iterator[str]:
+    def _runs_of(
+        self,
+        statuses: AbstractSet[dg.DagsterRunStatus],
+        limit: timedelta | None,
+    ) -> Iterator[str]:
         """The ids of the runs of some statuses, or of those that are older than a limit."""
-        before = None if limit is None else self._now - max(limit, _YOUNG)
+        before = None if limit is None else self._before(limit)
         chosen = dg.RunsFilter(statuses=sorted(statuses, key=str), updated_before=before)
         yield from self._instance.get_run_ids(chosen)
+
+    def _before(self, limit: timedelta) -> datetime:
+        """The instant before which what Dagster has stamped is older than a limit."""
+        return stamped(self._now - max(limit, _YOUNG))
 
     def _files_of(self, run_id: str) -> Iterator[Path]:
         shard = self._log.path_for_shard(run_id)
@@ -527,11 +562,40 @@ class _Pruning:
             if not self._dry_run:
                 with connect() as connection:
                     _delete(connection, sweep, [id_ for id_, _ in batch])
+            self._gone[sweep.table].update(id_ for id_, _ in batch)
             count += len(batch)
             size += sum(length for _, length in batch)
         return Removed(sweep.part, sweep.what, count, size)
 
-    def _chosen(self, connection: Connection, sweep: _Sweep, values: Mapping[str, object]) -> Iterator[tuple[int, int]]:
+    def shorten(self, connect: Connect, what: str, table: str, column: str, query: str) -> Removed:
+        """Take the details out of old events that stay."""
+        words = f"removed after {self._settings.details.days} days (retention.details)"
+        chosen = query.format(detailed=f"({_HAS_DETAILS.format(column=column)})")
+        update = f"UPDATE {table} SET {column} = :event WHERE id = :id"  # noqa: S608 - ours
+        with connect() as connection:
+            found = connection.execute(db.text(f"{chosen} ORDER BY id"), self._values).fetchall()
+        rows = [(id_, event) for id_, event in found if id_ not in self._gone[table]]
+
+        count = size = 0
+        for start in range(0, len(rows), _SLOW_BATCH):
+            if not self._go_on():
+                break
+            batch = rows[start : start + _SLOW_BATCH]
+            shorter = [{"id": id_, "event": without_details(event, words)} for id_, event in batch]
+            if not self._dry_run:
+                with connect() as connection:
+                    connection.execute(db.text(update), shorter)
+            count += len(batch)
+            size += sum(len(event) for _, event in batch)
+            size -= sum(len(each["event"]) for each in shorter)
+        return Removed("events", what, count, size)
+
+    def _chosen(
+        self,
+        connection: Connection,
+        sweep: _Sweep,
+        values: Mapping[str, object],
+    ) -> Iterator[tuple[int, int]]:
         """The ids of the rows that have had their time, oldest first, and how long each is."""
         rows = f"SELECT id, {sweep.body} FROM {sweep.table} "  # noqa: S608 - names of this module
         chosen = f"{rows} WHERE id IN ({sweep.chosen}) AND id < :newest ORDER BY id"
@@ -543,10 +607,9 @@ class _Pruning:
     @property
     def _values(self) -> Mapping[str, object]:
         def before(limit: timedelta) -> str:
-            instant = (self._now - max(limit, _YOUNG)).astimezone(UTC)
-            return f"{instant:%Y-%m-%d %H:%M:%S.%f}"
+            return f"{self._before(limit).astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"
 
-        limits = ("runs", "failed_runs", "ticks", "busy_ticks", "evaluations")
+        limits = ("runs", "failed_runs", "details", "ticks", "busy_ticks", "evaluations")
         return {
             **{name: before(getattr(self._settings, name)) for name in limits},
             "young": before(_YOUNG),

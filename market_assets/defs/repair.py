@@ -6,7 +6,7 @@ Dagster reads the annotations of a sensor's resources at run time, so that this 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 import dagster as dg
@@ -24,6 +24,7 @@ from market_assets.fill.repair import Launches, Pause, RepairPlan, RepairRun, Tr
 from market_assets.fill.series import calendar_of, series_of, unfinished_partitions
 from market_assets.fill.series import partitions_of as partitions_with_bars
 from market_assets.live.newest import NEWEST
+from market_assets.market_time.clock import machine
 from market_assets.market_time.gaps import Priority
 from market_assets.market_time.partitions import Partition
 from market_assets.market_time.timeframes import Timeframe, Window, literal
@@ -181,7 +182,7 @@ def look_at(
         elif partition.key not in states.materialized | updated:
             troubled[partition.key] = Trouble.ABSENT
     keys = [partition.key for partition in partitions]
-    forgotten = _partitions_of(forgotten_runs(instance, datetime.now(UTC)), key, keys)
+    forgotten = _partitions_of(forgotten_runs(instance, machine()), key, keys)
     end = profile.window(now).end
     plan = plan_repairs(
         partitions,
@@ -240,8 +241,8 @@ def reopen(store: Store, profile: Profile) -> int:
 
 
 def in_flight(instance: dg.DagsterInstance, key: dg.AssetKey, keys: Sequence[str]) -> frozenset[str]:
-    """The partitions that unfinished runs are to materialize: also queued ones, but none that nobody will start."""
-    return _partitions_of(unfinished_runs(instance, datetime.now(UTC)), key, keys)
+    """The partitions of unfinished runs: also of queued ones, not of those that nobody will start."""
+    return _partitions_of(unfinished_runs(instance, machine()), key, keys)
 
 
 def _partitions_of(runs: Sequence[dg.DagsterRun], key: dg.AssetKey, keys: Sequence[str]) -> frozenset[str]:
@@ -273,7 +274,7 @@ def _tick(
 ) -> dg.SensorResult:
     fail_orphans(context.instance)
     tags = {TRIGGER_TAG: REPAIR, PROFILE_TAG: profile.name}
-    waiting = len(unfinished_runs(context.instance, datetime.now(UTC), tags))
+    waiting = len(unfinished_runs(context.instance, machine(), tags))
     room = profile.repair.backlog - waiting
     if room <= 0:
         return dg.SensorResult(

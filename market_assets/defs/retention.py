@@ -1,6 +1,7 @@
 """The daily prune: what is removed of a home, when, and what the home costs.
 
-Dagster reads the annotations of a schedule's resources at run time, so that this module does without postponed ones.
+Dagster reads the annotations of a schedule's resources at run time, so that this module does
+without postponed ones.
 """
 
 import time
@@ -43,6 +44,9 @@ _PATIENCE = timedelta(seconds=10)
 _TICK_TIME = 20.0
 """Seconds of one tick, of the minute that Dagster gives it; what is left is done by a run."""
 
+_LARGE = 256 * 1024 * 1024
+"""Bytes of events and ticks that no tick looks through."""
+
 
 class Keeper:
     """Prunes and measures one home.
@@ -70,7 +74,12 @@ class Keeper:
         self._lake = None if universe.export is None else universe.export.folder_in(home)
         self._clock = clock
 
-    def prune(self, *, dry_run: bool = False, go_on: Callable[[], bool] = lambda: True) -> list[Removed]:
+    def prune(
+        self,
+        *,
+        dry_run: bool = False,
+        go_on: Callable[[], bool] = lambda: True,
+    ) -> list[Removed]:
         """Remove what is old; its files are not made shorter by that.
 
         Args:
@@ -103,6 +112,11 @@ class Keeper:
         """
         return self._store.can_compact() or compact_databases(self._instance, dry_run=True) > 0
 
+    def is_large(self) -> bool:
+        """Whether it may take long to look for what is old: a home that was never pruned."""
+        files = files_of(self._home)
+        return sum(file.bytes for part in (EVENTS, TICKS) for file in files.get(part, ())) > _LARGE
+
     def parts(self) -> list[Part]:
         """How large each part of the home is, largest first.
 
@@ -119,7 +133,8 @@ class Keeper:
             size = sum(file.bytes for file in listed)
             database = inside.get(name)
             own = set() if database is None else _with_log(database.path)
-            ages = by_age(((each.written, each.bytes) for each in listed if each.path not in own), now)
+            dated = [(each.written, each.bytes) for each in listed if each.path not in own]
+            ages = by_age(dated, now)
             if name in {EVENTS, TICKS} and database is not None:
                 ages = spread(by_age(database.days.items(), now), database.bytes - database.free)
             # A lake's files are written again and again: their age is not that of their rows.
@@ -135,7 +150,9 @@ class Keeper:
             StoreError: The store stayed busy.
         """
         now = _bytes(self._prune(self._settings, dry_run=True))
-        freed = {name: _bytes(self._prune(shorter, dry_run=True)) - now for name, _, shorter in halves(self._settings)}
+        freed = {}
+        for name, _, shorter in halves(self._settings):
+            freed[name] = _bytes(self._prune(shorter, dry_run=True)) - now
         return advice(freed, self._settings)
 
     def _prune(
@@ -154,7 +171,9 @@ class Keeper:
         if ledgers and not dry_run:
             with self._store.writing("removing what is old") as transaction:
                 ledgers = transaction.prune(settings, now)
-        return removed + [Removed("ledgers", f"rows of ops.{each.table}", each.rows, each.bytes) for each in ledgers]
+        for each in ledgers:
+            removed.append(Removed("ledgers", f"rows of ops.{each.table}", each.rows, each.bytes))
+        return removed
 
     def _parts_of_store(self, now: datetime) -> list[Part]:
         with self._store.reading("measuring the store") as view:
@@ -165,7 +184,10 @@ class Keeper:
 
         parts = []
         for name, members in (("jobs", jobs), ("ledgers", ledgers)):
-            ages = [(day, rows * table.bytes / table.rows) for table in members for day, rows in table.days.items()]
+            ages: list[tuple[datetime, float]] = []
+            for table in members:
+                share = table.bytes / max(table.rows, 1)
+                ages += [(day, rows * share) for day, rows in table.days.items()]
             parts.append(Part(name, 0, sum(each.bytes for each in members), by_age(ages, now)))
         rest = size - free - sum(part.bytes for part in parts)
         return [*parts, Part("candles", 1, max(rest, 0) + free, free=free)]
@@ -177,7 +199,7 @@ class Keeper:
             lock.acquire()
         except Timeout:
             raise StoreError(
-                f"another prune of {self._home} is under way; wait for it to end, and run this again."
+                f"another prune of {self._home} is under way; wait until it ends.",
             ) from None
         try:
             yield
@@ -223,7 +245,10 @@ def retention_schedule(universe: Universe) -> dg.ScheduleDefinition:
     ) -> dg.SkipReason | dg.RunRequest:
         end = time.monotonic() + _TICK_TIME
         began = clock.now()
-        keeper = Keeper(store.home, store.store(clock, _PATIENCE), context.instance, universe, clock.now)
+        patient = store.store(clock, _PATIENCE)
+        keeper = Keeper(store.home, patient, context.instance, universe, clock.now)
+        if keeper.is_large():
+            return dg.RunRequest(run_key=f"{began:%Y-%m-%d %H:%M}")
         try:
             removed = keeper.prune(go_on=lambda: time.monotonic() < end)
             if time.monotonic() < end and not keeper.can_compact():

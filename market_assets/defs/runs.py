@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from market_assets.defs.adapter import launcher_seen_at, range_tags, was_interrupted
+from market_assets.defs.adapter import instance_of_terminal, launcher_seen_at, range_tags, was_interrupted
 from market_assets.defs.completeness import completeness_key
 from market_assets.defs.event_log import making
 from market_assets.defs.keys import (
@@ -28,6 +28,7 @@ from market_assets.enrich.featurize import partitions_reached
 from market_assets.enrich.returns import REACH_DAYS, markets_cadence
 from market_assets.fill.series import calendar_of
 from market_assets.market_time.calendars import ALWAYS_OPEN, load_calendar
+from market_assets.market_time.clock import machine
 from market_assets.market_time.partitions import Partition, partitions_in
 from market_assets.market_time.timeframes import Window
 from market_assets.universe import HOME_VARIABLE, keep_practice
@@ -257,7 +258,7 @@ def failure_of(instance: dg.DagsterInstance, run_id: str) -> tuple[str, str]:
             innermost = data.error
             while innermost.cause is not None:
                 innermost = innermost.cause
-            return innermost.message.strip(), data.error.to_string()
+            return innermost.message.strip().splitlines()[0], data.error.to_string()
     words = [event.message for event in events if event is not None and event.message]
     return (words[-1] if words else "it left no word; market-assets up shows its log"), ""
 
@@ -268,7 +269,7 @@ def instance_at(home: Path) -> Iterator[dg.DagsterInstance]:
     prepare_home(home)
     with making(home):
         # A dagster.yaml of the user's may name storages that take no lock themselves.
-        ready = dg.DagsterInstance.from_config(str(home))
+        ready = instance_of_terminal(home)
     with ready as instance:
         fail_orphans(instance)
         yield instance
@@ -305,7 +306,7 @@ def unfinished_runs(
 
 
 def forgotten_runs(instance: dg.DagsterInstance, now: datetime) -> list[dg.DagsterRun]:
-    """The other unfinished runs: nobody executes them, or nobody is there to start them. See `unfinished_runs`."""
+    """The other unfinished runs: nobody executes them, or is there to start them."""
     records = _records(instance, _UNFINISHED)
     return [record.dagster_run for record in records if _why_orphaned(instance, record, now) is not None]
 
@@ -317,16 +318,16 @@ def _records(
 
 
 def fail_orphans(instance: dg.DagsterInstance, now: datetime | None = None) -> Sequence[str]:
-    """Mark the runs that nobody executes, and nobody will start, as failed: else they look busy forever.
+    """Mark the runs that nobody executes or will start as failed: else they look busy forever.
 
-    Nobody else does after a power cut: Dagster's daemon asks a run's launcher, and that one is gone as well. A run that is queued is left
-    alone, because the next daemon starts it.
+    Nobody else does after a power cut: Dagster's daemon asks a run's launcher, and that one is gone
+    as well. A run that is queued is left alone, because the next daemon starts it.
 
     Args:
         instance: The Dagster instance.
         now: The machine's time; that of this moment by default.
     """
-    now = now or datetime.now(UTC)
+    now = now or machine()
     begun = [status for status in _UNFINISHED if status is not dg.DagsterRunStatus.QUEUED]
     failed = []
     for record in _records(instance, begun):
@@ -338,7 +339,7 @@ def fail_orphans(instance: dg.DagsterInstance, now: datetime | None = None) -> S
 
 
 def _why_orphaned(instance: dg.DagsterInstance, record: dg.RunRecord, now: datetime) -> str | None:
-    """Why nobody will hear of an unfinished run again; None for one that is under way, or may be."""
+    """Why nobody will hear of an unfinished run again; None for one that may be under way."""
     run = record.dagster_run
     if is_orphan(run.tags):
         return "The process that ran this is gone; what it had committed is kept."

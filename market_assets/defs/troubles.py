@@ -1,6 +1,7 @@
-"""The asset `platform/troubles`: the page that lists what is wrong now, by name. No run makes it, the alerts sensor writes it.
+"""The asset `platform/troubles`: the page that lists what is wrong now, by name.
 
-Dagster reads the annotations of a check's parameters at run time, so that this module does without postponed ones.
+No run makes it, the alerts sensor writes it. Dagster reads the annotations of a check's parameters
+at run time, so that this module does without postponed ones.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,23 +20,27 @@ CHECK = "nothing_wrong"
 
 _VERSION_TAG = "dagster/data_version"
 
+_A_DAY = len("2025-01-01")
+
 
 def troubles_asset() -> dg.AssetSpec:
-    """The page in the UI. It is made of nothing and has no automation: it is news, written when they change."""
+    """The page in the UI, without inputs and automation: it is news, written when they change."""
     return dg.AssetSpec(
         KEY,
         group_name="platform",
         kinds={"duckdb"},
         owners=["team:market-data"],
         description=(
-            "What is wrong now, by name, since when, and what to do about it. The sensor `alerts` writes it whenever the "
-            "list changes; `market-assets alerts` prints the same list."
+            "What is wrong now, by name, since when, and what to do about it. The sensor `alerts` "
+            "writes it whenever the list changes; `market-assets alerts` prints the same list."
         ),
     )
 
 
 def troubles_check(universe: Universe) -> dg.AssetChecksDefinition:
-    """The check of the page: it fails while anything is wrong. The sensor writes its verdict; a run of it looks at once.
+    """The check of the page: it fails while anything is wrong.
+
+    The sensor writes its verdict; a run of it looks at once.
 
     Args:
         universe: Whose secrets are in no word.
@@ -58,7 +63,10 @@ def troubles_check(universe: Universe) -> dg.AssetChecksDefinition:
 
 
 def publish(
-    instance: dg.DagsterInstance, alerts: Sequence[Alert], redact: Callable[[str], str], shown: str | None
+    instance: dg.DagsterInstance,
+    alerts: Sequence[Alert],
+    redact: Callable[[str], str],
+    shown: str | None,
 ) -> str:
     """Write the page and its check, if the list is another one than the page shows.
 
@@ -121,4 +129,7 @@ def _markdown(alert: Alert, redact: Callable[[str], str]) -> str:
     """A trouble as the page shows it."""
     kind = alert.kind.value.replace("_", " ")
     head = f"**{alert.level} {kind}**: {alert.summary}, since {minute(alert.opened_at)}"
-    return redact("\n".join([head, *(f"- {line}" for line in alert.details), f"\nNext: {next_step(alert)}."]))
+    # Days stand in a row, sentences below one another.
+    days = [line for line in alert.details if len(line) <= _A_DAY]
+    lines = [", ".join(days)] * bool(days) + [line for line in alert.details if len(line) > _A_DAY]
+    return redact("\n".join([head, "", *(f"- {line}" for line in lines), f"\nNext: {next_step(alert)}."]))

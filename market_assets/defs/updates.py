@@ -19,7 +19,7 @@ from market_assets.defs.observations import observe
 from market_assets.defs.repair import PATIENCE, in_flight
 from market_assets.defs.resources import Clock, Sources, StoreResource
 from market_assets.enrich.made import made_of_profile
-from market_assets.errors import MarketAssetsError
+from market_assets.errors import MarketAssetsError, StoreError
 from market_assets.live.newest import Standing
 from market_assets.live.update import Updated, update_profile
 from market_assets.market_time.timeframes import Timeframe
@@ -92,8 +92,7 @@ def update_schedule(universe: Universe, profile: Profile) -> dg.ScheduleDefiniti
             for timeframe, newest in updated.newest.items()
             for request in _reports(context.instance, profile, timeframe, newest, now)
         ]
-        words = "; ".join([*updated.errors, *updated.lines])
-        context.log.info(universe.redact(words))
+        words = "; ".join([*updated.errors, *_copied(kept), *updated.lines])
         return requests or dg.SkipReason(universe.redact(words))
 
     return update
@@ -121,6 +120,15 @@ def _observe(
                 dg.AssetMaterialization(completeness_key(profile.name), metadata=made.metadata())
             )
         _shown[place] = made.numbers
+
+
+def _copied(store: Store) -> list[str]:
+    """Give other programs what was committed by now; what went wrong with that, in words."""
+    try:
+        store.renew_copy()
+    except StoreError as error:
+        return [str(error)]
+    return []
 
 
 def _enters(slot: datetime, every: timedelta, period: timedelta) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, timedelta
@@ -11,12 +12,14 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from market_assets.enrich.adjust import adjustments
-from market_assets.errors import CalendarError, SourceError
+from market_assets.errors import CalendarError, SourceError, printable
 from market_assets.fill.series import calendar_of, prepare
 from market_assets.market_time.timeframes import Timeframe, Window, midnight
 from market_assets.quality.actions import actions_match_prices
 from market_assets.quality.evidence import believable
 from market_assets.sources.actions import ACTION_SCHEMA
+
+log = logging.getLogger("market_assets.enrich")
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -143,6 +146,11 @@ async def _ask(
             found = await sources[choice.source].actions(choice.symbol, symbol.start, end)
         except SourceError as error:
             failures.append(str(error))
+        except Exception as error:
+            about = f"source {choice.source}: {choice.symbol}"
+            log.warning("%s: its actions cannot be used", about, exc_info=error)
+            words = printable(" ".join(str(error).split())[:200])
+            failures.append(f"{about}: its actions cannot be used ({type(error).__name__}: {words})")
         else:
             if not found.is_empty():
                 return choice.source, found, []

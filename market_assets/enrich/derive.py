@@ -127,7 +127,10 @@ class Derive(Work):
         # A day's or a week's `ts` may lie after its first instant, so that the input is looked up by its `ts`.
         inputs = self._calendar.bars_touching(self._input, Window.spanning(bars["opens_at"], bars["closes_at"]))
         read = Window.spanning(inputs["ts"], inputs["closes_at"])
-        candles = transaction.candles(profile.name, self._input, symbols, read)
+        # A bar that somebody stored twice is one bar; the validity verdict tells of it.
+        candles = transaction.candles(profile.name, self._input, symbols, read).unique(
+            ["symbol", "ts"], keep="last", maintain_order=True
+        )
         if not self._input.intraday:
             candles = candles.join(inputs.select("ts", "opens_at"), on="ts").drop("ts").rename({"opens_at": "ts"})
         rows = resample(candles, bars, quiet_bars_are_flat=profile.prices.real_volume)

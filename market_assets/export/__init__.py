@@ -2,5 +2,6 @@
 
 from market_assets.export.lake import Exported, Lake
 from market_assets.export.layout import Table, tables_of
+from market_assets.export.manifest import files_of
 
-__all__ = ["Exported", "Lake", "Table", "tables_of"]
+__all__ = ["Exported", "Lake", "Table", "files_of", "tables_of"]

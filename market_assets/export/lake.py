@@ -19,8 +19,9 @@ from filelock import FileLock, Timeout
 
 from market_assets.errors import ExportError
 from market_assets.export.layout import Period, Piece, Table, arranged, pieces_of, types_of
-from market_assets.export.manifest import FORMAT, Entry, Manifest, decode
+from market_assets.export.manifest import FORMAT, Entry, Manifest, decode, manifest_path
 from market_assets.market_time.timeframes import TS, Window, to_micros
+from market_assets.private import mask_of_the_user
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -37,6 +38,12 @@ _GROUP_ROWS = 65_536
 """Rows of a row group. Files are sorted by symbol, so that who wants one symbol reads one or two of these."""
 
 _OURS = re.compile(r"(year=\d+/)?(month=\d+/)?(\d{4}(-\d\d){0,2}|corporate_actions)\.parquet")
+_OURS_ALONE = 0o077
+"""The mask of a lake in the home folder."""
+
+_KEPT_FOR = timedelta(hours=1)
+"""How long a version stays after another has taken its place: longer than a query takes."""
+
 _NEVER = Window(datetime(1970, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC))
 _POLL = 0.05
 
@@ -72,6 +79,10 @@ class Lake:
     A file is there whole or not at all: it is written beside the table's folder, synced to the disk, and moved to its place. Only
     what has changed since it was written last is read and written; the store says when each partition has changed.
 
+    Each version has a name of its own too, which the manifest lists, in a folder beside the table's.
+    Who opens a file by that name goes on reading it for an hour after another version has come. The
+    two names are links to the same bytes.
+
     Nothing but Parquet files is ever inside of a table's folder: polars and DuckDB read whatever lies there, hidden or not.
 
     Args:
@@ -93,6 +104,9 @@ class Lake:
         self._store = store
         self._clock = clock
         self._patience = patience
+        # What lies outside of the home is for others, as far as the user lets them read.
+        inside = folder.absolute().is_relative_to(store.path.parent.absolute())
+        self._mask = _OURS_ALONE if inside else mask_of_the_user()
 
     def export(
         self, table: Table, *, verify: bool = False, told: Callable[[int, int], None] = lambda _done, _due: None
@@ -114,7 +128,8 @@ class Lake:
         """
         try:
             with self._alone(table):
-                return self._export(table, _Files(self.folder, table), verify=verify, told=told)
+                files = _Files(self.folder, table, self._mask)
+                return self._export(table, files, verify=verify, told=told)
         except OSError as error:
             raise ExportError(
                 f"{table}: {error.filename or self.folder} cannot be written: {error.strerror}. Make room there or give this user write "
@@ -135,7 +150,7 @@ class Lake:
                 f"{files.folder} holds files of {table}, and the store has not one partition of it: is MARKET_ASSETS_HOME the home that "
                 "was exported from? If it is, remove that folder and its manifest. Nothing was changed."
             )
-        whole = {key: entry for key, entry in known.items() if files.is_whole(entry, verify=verify)}
+        whole = {key: files.keep(entry) for key, entry in known.items() if files.is_whole(entry, verify=verify)}
         entries = {one.piece.key: whole[one.piece.key] for one in due if one.piece.key in whole}
         count = sum(_is_stale(one, entries) for one in due)
         done = written = 0
@@ -149,7 +164,7 @@ class Lake:
                 if before and (before.file, before.sha256) == (entry.file, entry.sha256):
                     entry = msgspec.structs.replace(before, version=entry.version)
                 elif entry.file:
-                    files.put(entry.file, data)
+                    entry = files.put(entry, data)
                     written += 1
                 entries[entry.piece] = entry
             # After the files: whoever dies in between has left some that the next export writes once more.
@@ -159,6 +174,7 @@ class Lake:
         files.save(entries, columns)
         present = {entry.file: entry for entry in entries.values() if entry.file}
         removed = files.sweep(present)
+        files.sweep_versions({entry.snapshot for entry in present.values()}, self._clock() - _KEPT_FOR)
         return Exported(
             table=str(table),
             folder=files.folder,
@@ -196,7 +212,7 @@ class Lake:
     def _alone(self, table: Table) -> Iterator[None]:
         """Let nobody else export anything of the table's owner while the block runs."""
         path = self.folder / table.owner / ".lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent, self._mask)
         lock = FileLock(path, poll_interval=_POLL)
         try:
             try:
@@ -233,10 +249,12 @@ class _Due:
 class _Files:
     """The files of one table: its folder, and beside it the manifest and the file that is being written."""
 
-    def __init__(self, lake: Path, table: Table) -> None:
+    def __init__(self, lake: Path, table: Table, mask: int) -> None:
         self.folder = lake / table.owner / table.name
+        self._mask = mask
         self._table = table
-        self._manifest = self.folder.with_name(f"{table.name}.manifest.json")
+        self._manifest = manifest_path(lake, table.owner, table.name)
+        self._versions = lake / table.owner / ".versions" / table.name
         self._draft = self.folder.with_name(f".{table.name}.unfinished")
         self._saved = b""
         self._touched: set[Path] = set()
@@ -266,12 +284,45 @@ class _Files:
         except FileNotFoundError:
             return False
 
-    def put(self, name: str, data: bytes) -> None:
-        """Put a file in its place, that of the one before perhaps: who has that one open goes on reading it."""
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._replace(path, data)
-        self._touched.add(path.parent)
+    def put(self, entry: Entry, data: bytes) -> Entry:
+        """Put a file under a name of its own and in its place; gives the entry with that name."""
+        entry = self._named(entry)
+        version = self._manifest.parent / str(entry.snapshot)
+        _make_folder(version.parent, self._mask)
+        self._replace(version, data)
+        self._link(version, self.folder / str(entry.file))
+        return entry
+
+    def keep(self, entry: Entry) -> Entry:
+        """Give a file of an older export a name of its own; gives the entry with that name."""
+        if entry.file is None:
+            return entry
+        entry = self._named(entry)
+        version = self._manifest.parent / str(entry.snapshot)
+        if not version.exists():
+            _make_folder(version.parent, self._mask)
+            self._link(self.folder / str(entry.file), version)
+        return entry
+
+    def _named(self, entry: Entry) -> Entry:
+        path = self._versions / str(entry.file)
+        version = path.with_name(f"{path.stem}.{entry.sha256[:12]}.parquet")
+        return msgspec.structs.replace(entry, snapshot=version.relative_to(self._manifest.parent).as_posix())
+
+    def _link(self, source: Path, target: Path) -> None:
+        """Give a file a second name, whoever has that name now."""
+        _make_folder(target.parent, self._mask)
+        self._draft.unlink(missing_ok=True)
+        try:
+            os.link(source, self._draft)
+        except OSError:
+            # A disk without such links, as some on networks are: it takes the room twice.
+            self._replace(target, source.read_bytes())
+        else:
+            self._draft.replace(target)
+            # Where both are the same file already, the system leaves both names.
+            self._draft.unlink(missing_ok=True)
+        self._touched |= {source.parent, target.parent}
 
     def save(self, entries: Mapping[str, Entry], columns: dict[str, str]) -> None:
         """Put the manifest in its place, if it is not what is there."""
@@ -309,12 +360,34 @@ class _Files:
         self._draft.unlink(missing_ok=True)
         return removed
 
+    def sweep_versions(self, present: Collection[str | None], before: datetime) -> None:
+        """Remove the versions whose place another has taken before an instant."""
+        for path in list(self._versions.rglob("*.parquet")):
+            if path.relative_to(self._manifest.parent).as_posix() in present:
+                continue
+            # A file changes in this sense when it loses a name.
+            if path.stat().st_ctime < before.timestamp():
+                path.unlink()
+                for folder in path.relative_to(self._versions).parents:
+                    with suppress(OSError):
+                        (self._versions / folder).rmdir()
+
     def _replace(self, path: Path, data: bytes) -> None:
         with self._draft.open("wb") as file:
+            os.fchmod(file.fileno(), 0o666 & ~self._mask)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         self._draft.replace(path)
+
+
+def _make_folder(path: Path, mask: int) -> None:
+    """Make a folder and those above it that are not there, for whom the mask lets in."""
+    for folder in [*reversed(path.parents), path]:
+        if not folder.exists():
+            with suppress(FileExistsError):
+                folder.mkdir()
+                folder.chmod(0o777 & ~mask)
 
 
 def _sync(folder: Path) -> None:

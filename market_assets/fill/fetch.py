@@ -42,9 +42,9 @@ _NO_CANDLES = pl.DataFrame(
 )
 
 _TRIPPED_AFTER = 3
-"""A source that fails so often in a row, and not for one symbol alone, is not asked again in the same fill: it is
-down, and each try costs minutes. Neither is it asked again for a symbol of which so many windows in a row have
-failed, or were refused."""
+"""A source that fails so often in a row, and not for one symbol alone, is not asked again in the
+same fill: it is down, and each try costs minutes. Neither is it asked again for a symbol of which so
+many windows in a row have failed, or were refused."""
 
 
 _FIRST = -1
@@ -118,7 +118,8 @@ class Answer:
     @property
     def newest(self) -> datetime | None:
         """The open of the newest bar that may be stored; None without one."""
-        return max((from_micros(int(rows["ts"].to_physical().max())) for _, rows in self.candles), default=None)  # type: ignore[arg-type]  # rows are there
+        opens = [rows["ts"].to_physical() for _, rows in self.candles]
+        return max((from_micros(int(column.to_numpy().max())) for column in opens), default=None)
 
     @property
     def conclusive(self) -> bool:
@@ -150,10 +151,10 @@ class Answer:
 
 
 class _Gate:
-    """Lets so many requests to a source go at once; the next one is that of the page which comes first, not which waits longest.
+    """Lets so many requests to a source go at once; the next is that of the page that comes first.
 
-    Whoever waits for it may have waited for other things before, such as a symbol's files; in the order of arrival
-    one symbol would get all of its pages before another gets its first.
+    In the order of arrival one symbol would get all of its pages before another gets its first: a
+    page comes here when its source has looked how far it reaches, symbol by symbol.
     """
 
     def __init__(self, size: int) -> None:
@@ -260,7 +261,8 @@ class Fetcher:
     def submit(self, pages: Sequence[Page]) -> SimpleQueue[Answer | BaseException]:
         """Start asking for pages in their order; each answer is put on the queue as soon as it is complete.
 
-        A fault of this program costs the page that met it. What is to end the program is put on the queue too.
+        A fault of this program costs the page that met it. What is to end the program is put on the
+        queue too.
         """
         answers: SimpleQueue[Answer | BaseException] = SimpleQueue()
         self._loop.call_soon_threadsafe(self._start, pages, answers)

@@ -130,7 +130,7 @@ class Judge:
         return states.filter(window.holds()) if self._quiet else states
 
     def _ledger(self, view: Snapshot, window: Window) -> pl.DataFrame:
-        """The absences that were seen before in a window, without those that only a clock which was ahead has seen."""
+        """The absences seen before in a window, but those that a clock which was ahead has seen."""
         gaps = view.gaps(self._profile.name, self._timeframe, symbols=self._symbols, window=window)
         return believable(gaps, self._now, "first_seen", "asked_at", "confirmed_at")
 
@@ -408,7 +408,7 @@ class Judge:
         what is stored of it has been revised.
         """
         lacking = {own.symbol for own in counts if own.missing}
-        errors: dict[str, None] = {}
+        errors: dict[str, str] = {}
         unheard: set[str] = set()
         awaited = set() if gaps is None else set(gaps.filter(_NEVER_ASKED)["symbol"])
         for answer in answers:
@@ -417,7 +417,7 @@ class Judge:
             if not answer.errors or not page.window.intersect(partition.window):
                 continue
             if page.symbol in lacking or in_vain:
-                errors |= dict.fromkeys(answer.errors)
+                errors |= dict.fromkeys(answer.errors, page.symbol)
                 awaited |= {page.symbol} if answer.failed or answer.late else set()
                 unheard |= {page.symbol} if in_vain else set()
 
@@ -429,7 +429,12 @@ class Judge:
         why = shortfall(counts, limit=limit, awaited=awaited)
         if not why and shortfall(heard, limit=limit, awaited=awaited):
             why = f"nobody answered when bars were asked for again ({names_of(sorted(unheard))})"
-        return [why, *errors] if why else []
+        if not why:
+            return []
+        # What is said of a symbol that has nothing is no cause of the colour while half of them are there.
+        empty = {own.symbol for own in heard if own.has_nothing}
+        spared = empty - awaited if 2 * len(empty) <= len(heard) else set()
+        return [why, *(error for error, symbol in errors.items() if symbol not in spared)]
 
     def _tally(self, rows: pl.DataFrame, *columns: str) -> list[dict[str, dict[str, int]]]:
         """How many rows there are by partition and by a column's value: one such tally for each column."""
@@ -498,7 +503,8 @@ def _coverage(answers: Sequence[Answer], window: Window, silent_until: datetime)
 def _asked(answers: Sequence[Answer], known: Collection[str], newest: datetime | None) -> pl.DataFrame:
     """What was asked for; where no source reaches, the asking concludes nothing.
 
-    Neither does an answer about bars after the newest one that anybody has given: that is where a source ends, or a clock is ahead.
+    Neither does an answer about bars after the newest one that anybody has given: that is where a
+    source ends, or a clock is ahead.
 
     Neither does an empty answer for a symbol that is not known: some vendors have one for what they have never heard of. One that
     is known and refused all the same is a matter of keys and addresses, and may be answered for another time.

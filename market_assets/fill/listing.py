@@ -75,7 +75,10 @@ def listed_gaps(
 
 
 def bare_profiles(store: Store, profiles: Sequence[Profile]) -> list[str]:
-    """The names of those profiles of which no partition was ever judged: what they lack is in no ledger."""
+    """The names of those profiles of which no partition was ever judged.
+
+    What they lack is in no ledger.
+    """
     with store.reading("looking for what was filled") as view:
         return [
             profile.name

@@ -1,4 +1,7 @@
-"""What was filled and is not there any more: the store is compared with what Dagster remembers, and with its own ledger."""
+"""What was filled and is not there any more.
+
+The store is compared with what Dagster remembers, and with its own ledger.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +35,9 @@ def lost_partitions(
 ) -> dict[str, str]:
     """The partitions that were filled and lack candles that were stored in them.
 
-    The store is the truth: a partition that somebody remembers as filled and that the store has never judged was in another
-    store, or in a newer copy of this one. One that holds fewer candles than were judged lost them to somebody's DELETE.
+    The store is the truth: a partition that somebody remembers as filled and that the store has
+    never judged was in another store, or in a newer copy of this one. One that holds fewer candles
+    than were judged lost them to somebody's DELETE.
 
     Args:
         view: The store.
@@ -46,7 +50,13 @@ def lost_partitions(
     Returns:
         What is so, by key.
     """
-    shrunk = view.shrunk(profile.name, timeframe, list(profile.symbols), profile.partitions.of(timeframe).value, since)
+    shrunk = view.shrunk(
+        profile.name,
+        timeframe,
+        list(profile.symbols),
+        profile.partitions.of(timeframe).value,
+        since,
+    )
     by_partition = shrunk.group_by("partition").agg(pl.sum("stored", "there"), pl.col("symbol").sort())
     found = {
         key: f"{there:,} of {stored:,} candles are left of {', '.join(symbols[:5])}"
@@ -84,7 +94,7 @@ def _with_bars(
 def _has_bar(profile: Profile, timeframe: Timeframe, partition: Partition, bounds: np.ndarray, now: datetime) -> bool:
     first, end = partition.window.micros
     whole = (bounds[:, 0] <= first) & (bounds[:, 1] >= end)
-    # A series that begins or ends inside may have no bar here, and the newest ones may not have closed.
+    # A series that begins or ends inside may have no bar here, and the newest may not have closed.
     if whole.any() and partition.window.end <= now:
         return True
     inside = [

@@ -193,8 +193,8 @@ def plan_repairs(
         page_sizes: How many bars one request for a symbol may span.
         evidence: When an absence counts as explained.
         budget: What may be spent.
-        oldest_absent: Partitions before this that were never filled are left to a backfill; what was there once is had again
-            whatever its age.
+        oldest_absent: Partitions before this that were never filled are left to a backfill; what
+            was there once is filled again whatever its age.
         now: The present instant.
     """
     ledger = _Ledger.of(gaps.with_columns(due_at=due_at(evidence, budget, now)), now)

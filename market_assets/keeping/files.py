@@ -1,4 +1,4 @@
-"""The files of a home folder by the part that they belong to, and those that have had their time."""
+"""The files of a home folder by the part that they belong to, and those that are too old."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from market_assets.keeping.parts import Removed
+from market_assets.market_time.clock import stamped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -47,7 +48,13 @@ def files_of(home: Path, lake: Path | None = None) -> Mapping[str, Sequence[File
     return found
 
 
-def prune_files(home: Path, settings: RetentionSettings, now: datetime, *, dry_run: bool) -> list[Removed]:
+def prune_files(
+    home: Path,
+    settings: RetentionSettings,
+    now: datetime,
+    *,
+    dry_run: bool,
+) -> list[Removed]:
     """Remove old downloads, old logs, and what was left of what was broken off.
 
     Args:
@@ -65,7 +72,7 @@ def prune_files(home: Path, settings: RetentionSettings, now: datetime, *, dry_r
     files = files_of(home)
     removed = []
     for part, limit in limits.items():
-        old = [file for file in files.get(part, ()) if now - file.written > limit]
+        old = [file for file in files.get(part, ()) if file.written < stamped(now - limit)]
         if not dry_run:
             for file in old:
                 file.path.unlink(missing_ok=True)

@@ -37,6 +37,13 @@ class FastClock:
         """What it shows at a real instant, aware UTC."""
         return self.origin + (real - self.anchor) * self.speed
 
+    def real(self, instant: datetime) -> datetime:
+        """The real instant at which it shows another, aware UTC; the first of all where it never did."""
+        try:
+            return self.anchor + (instant - self.origin) / self.speed
+        except OverflowError:
+            return datetime.min.replace(tzinfo=UTC)
+
 
 def present() -> datetime:
     """The present instant, aware UTC: the machine's, or that of the fast clock which the environment sets.
@@ -44,9 +51,19 @@ def present() -> datetime:
     Raises:
         ClockError: `MARKET_ASSETS_CLOCK` is set to what is no clock.
     """
-    real = datetime.now(UTC)
     text = os.environ.get(CLOCK_VARIABLE)
-    return fast_clock(text).at(real) if text else real
+    return fast_clock(text).at(machine()) if text else machine()
+
+
+def machine() -> datetime:
+    """The machine's instant, aware UTC: only for what is compared with stamps that are always real, such as Dagster's."""
+    return datetime.now(UTC)
+
+
+def stamped(instant: datetime) -> datetime:
+    """What the machine's clock shows at an instant, aware UTC: it is compared with what Dagster and files are stamped with."""
+    text = os.environ.get(CLOCK_VARIABLE)
+    return fast_clock(text).real(instant) if text else instant
 
 
 @lru_cache(maxsize=1)

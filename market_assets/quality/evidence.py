@@ -77,16 +77,19 @@ so that the same question may get an answer another time; `reason`: its words.""
 
 
 _CLOCKS_DIFFER = timedelta(minutes=1)
-"""By so much the clock of another machine, or a present instant that leaves bars time to settle, may be behind."""
+"""By so much another machine's clock, or an instant that leaves bars time to settle, may be behind."""
 
 
 def is_believable(stamp: datetime, now: datetime) -> bool:
-    """Whether an instant that something was noted at can have been; a clock that was ahead notes instants of the future."""
+    """Whether something can have been noted at an instant: a clock that is ahead notes the future."""
     return stamp <= now + _CLOCKS_DIFFER
 
 
 def believable(rows: pl.DataFrame, now: datetime, *stamps: str) -> pl.DataFrame:
-    """The rows whose stamps (TS) are not of the future: the others were noted by a clock that was ahead, and count as never noted."""
+    """The rows without a stamp (TS) of the future; the others count as never noted.
+
+    A clock that was ahead has noted them. A null is no stamp.
+    """
     latest = literal(now + _CLOCKS_DIFFER)
     return rows.filter(pl.all_horizontal((pl.col(stamp) <= latest).fill_null(value=True) for stamp in stamps))
 

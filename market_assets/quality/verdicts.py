@@ -179,7 +179,7 @@ def continuity(
         ]
     if empty:
         facts["symbols_with_nothing"] = len(empty)
-    sentence = _continuity_sentence(facts, worst, opened) + _nothing_of(empty, reasons)
+    sentence = _nothing_of(empty, reasons) + _continuity_sentence(facts, worst, opened)
     return Verdict("continuity", missing == 0, severity, sentence, facts, tables)
 
 
@@ -191,10 +191,10 @@ def _reasons(gaps: Sequence[Gap]) -> dict[str, str]:
 
 def _nothing_of(empty: Sequence[SymbolCounts], reasons: Mapping[str, str]) -> str:
     """The symbols that have nothing, each with the words of its sources."""
-    named = [f"{c.symbol}: {reasons.get(c.symbol, 'not asked yet')}" for c in empty[:_NAMED]]
+    named = [f"{c.symbol}: {reasons.get(c.symbol, 'not asked yet').rstrip('.')}" for c in empty[:_NAMED]]
     if len(empty) > _NAMED:
         named.append(f"and {len(empty) - _NAMED:,} more")
-    return f" Nothing at all of {'; '.join(named)}." if named else ""
+    return f"Nothing at all of {'; '.join(named)}. " if named else ""
 
 
 def _continuity_sentence(

@@ -7,11 +7,12 @@ import re
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import polars as pl
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ByteSize, Field, model_validator
 
 from market_assets.errors import SourceError
 from market_assets.sources.actions import ACTION_SCHEMA, ActionKind, tidy
 from market_assets.sources.base import SourceSettings, Traits, Usage
+from market_assets.sources.files import BROKEN, MOST, check_parquet, read_csv
 
 if TYPE_CHECKING:
     from datetime import date, datetime
@@ -45,6 +46,7 @@ class ActionFilesSettings(SourceSettings):
         format: How dates are written, as chrono's strftime has it; without it ISO, and a time behind the date is left out.
         amounts: split_adjusted where dividends are divided by every split since, as Yahoo's are; as_paid where they are what was paid.
         currency: Of dividends whose line names none.
+        max_file: Bytes that a file may have, unpacked.
     """
 
     path: Annotated[str, AfterValidator(_path)]
@@ -52,6 +54,7 @@ class ActionFilesSettings(SourceSettings):
     format: str | None = None
     amounts: Literal["as_paid", "split_adjusted"] = "as_paid"
     currency: str | None = None
+    max_file: ByteSize = ByteSize(MOST)
 
     @model_validator(mode="after")
     def _symbol_is_somewhere(self) -> Self:
@@ -107,15 +110,15 @@ class ActionFilesSource:
         about = f"source {self.name}: {symbol} in {path}"
         self.usage.requests += 1
         try:
-            table = (
-                pl.read_parquet(path, glob=False)
-                if path.suffix == ".parquet"
-                else pl.read_csv(path, infer_schema=False, glob=False)
-            )
+            if path.suffix == ".parquet":
+                check_parquet(path, most=self._settings.max_file)
+                table = pl.read_parquet(path, glob=False)
+            else:
+                table = read_csv(path, most=self._settings.max_file)
             self.usage.bytes += path.stat().st_size
             rows = self._understand(table, symbol, about)
-        except (pl.exceptions.PolarsError, OSError, EOFError) as error:
-            reason = " ".join(str(error).split())[:200]
+        except BROKEN as error:
+            reason = " ".join(str(error)[:2_000].split())[:200]
             raise SourceError(
                 f"{about}: it cannot be read: {reason}. Correct the path, or the file", permanent=True
             ) from error

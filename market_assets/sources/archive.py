@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import glob
 import re
-import zipfile
-import zlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from difflib import get_close_matches
@@ -16,11 +14,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 from zoneinfo import ZoneInfo
 
 import polars as pl
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import AfterValidator, ByteSize, Field, NonNegativeInt, PositiveInt, model_validator
 
 from market_assets.errors import SourceError
 from market_assets.market_time.timeframes import TS, Timeframe, Window
 from market_assets.sources.base import CANDLE_SCHEMA, SourceSettings, Traits, Usage, epoch_to_us
+from market_assets.sources.files import BROKEN, MOST, check_parquet, look, read_csv
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -31,16 +30,6 @@ _PLACEHOLDERS = frozenset({"profile", "symbol", "timeframe", "date"})
 _FORMATS = (".parquet", ".csv", ".csv.gz", ".zip")
 _ORDER = ("ts", "open", "high", "low", "close", "volume")
 _HOUR = Timeframe.H1.micros
-_BROKEN = (
-    pl.exceptions.PolarsError,
-    pl.exceptions.PanicException,  # a Parquet file with bytes changed inside it
-    OSError,
-    EOFError,
-    RuntimeError,  # a zip with a password
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""What reading a file that is not what its name says can raise."""
 
 
 def _zone(name: str) -> str:
@@ -60,6 +49,12 @@ def _path(text: str) -> str:
     return text
 
 
+def _some(names: list[str]) -> str:
+    """The names of columns, as many as can be read at a glance."""
+    shown = ", ".join(name[:40] for name in names[:20])
+    return shown if len(names) <= 20 else f"{shown} and {len(names) - 20:,} more"
+
+
 class ArchiveSettings(SourceSettings):
     """The keys of an `archive` source.
 
@@ -76,6 +71,8 @@ class ArchiveSettings(SourceSettings):
             size) and text is taken as ISO 8601, or with the day before the month.
         stamps: close where bars bear the time they end at.
         quiet_minutes: omitted where a bar without a trade is left out, so that its absence says that nothing traded.
+        max_file: Bytes that a file may have, unpacked. A Parquet file, whose rows are read a window at a
+            time, is refused only where it has more rows than its bytes can hold.
         concurrency: Windows read at once.
     """
 
@@ -86,6 +83,7 @@ class ArchiveSettings(SourceSettings):
     format: str | None = None
     stamps: Literal["open", "close"] = "open"
     quiet_minutes: Literal["present", "omitted"] = "present"
+    max_file: ByteSize = ByteSize(MOST)
     concurrency: PositiveInt = 4
 
     @model_validator(mode="after")
@@ -107,7 +105,7 @@ class _File:
 
     @classmethod
     def at(cls, path: Path) -> _File:
-        stat = path.stat()
+        stat = look(path)
         return cls(path, stat.st_mtime_ns, stat.st_size)
 
 
@@ -136,6 +134,7 @@ class ArchiveSource:
         # A CSV has to be read whole for any window of it: the latest ones are kept, so that the windows of a symbol read it once.
         self._table = lru_cache(maxsize=4)(self._read_table)
         self._span = lru_cache(maxsize=None)(self._read_span)
+        self._checked = lru_cache(maxsize=None)(self._check)
 
     async def __aenter__(self) -> Self:
         return self
@@ -187,10 +186,13 @@ class ArchiveSource:
             )
         try:
             files = [_File.at(path) for path in paths]
-        except OSError as error:
+        except FileNotFoundError as error:
             raise SourceError(
                 f"source {self.name}: {symbol} {timeframe}: a file has gone meanwhile: {error}"
             ) from error
+        except OSError as error:
+            unusable = next((path for path in paths if not path.is_file()), paths[0])
+            raise self._unreadable(unusable, error) from error
         spans = [self._span(file, symbol, timeframe) for file in files]
         if "symbol" in self._settings.columns and not any(spans):
             others = sorted({other for file in files for other in self._symbols(file)})
@@ -222,40 +224,36 @@ class ArchiveSource:
     def _read(self, file: _File, rows: pl.LazyFrame) -> pl.DataFrame:
         try:
             return rows.collect()
-        except _BROKEN as error:
-            raise self._unreadable(file, error) from error
+        except BROKEN as error:
+            raise self._unreadable(file.path, error) from error
 
     def _raw(self, file: _File) -> pl.LazyFrame:
         """Open a file: a Parquet file is read no sooner than it is filtered, unless its stamps are text."""
         try:
             if file.path.suffix == ".parquet":
+                self._checked(file)
                 rows = pl.scan_parquet(file.path, glob=False)
                 schema = rows.collect_schema()
                 if schema[self._named(file, schema.names(), "ts")] != pl.String and self._settings.format is None:
                     return rows
             return self._table(file).lazy()
-        except _BROKEN as error:
-            raise self._unreadable(file, error) from error
+        except BROKEN as error:
+            raise self._unreadable(file.path, error) from error
+
+    def _check(self, file: _File) -> None:
+        check_parquet(file.path, most=self._settings.max_file)
 
     def _read_table(self, file: _File) -> pl.DataFrame:
         """Read a file whole, its stamps made numbers or times, all else but a symbol numbers or null."""
         path = file.path
         if path.suffix == ".parquet":
             table = pl.read_parquet(path, glob=False)
-        elif path.suffix == ".zip":
-            with zipfile.ZipFile(path) as pack:
-                members = [name for name in sorted(pack.namelist()) if name.lower().endswith(".csv")]
-                if not members:
-                    raise zipfile.BadZipFile("there is no .csv in it")
-                table = pl.concat([self._read_csv(pack.read(name)) for name in members])
         else:
-            table = self._read_csv(path)
+            settings = self._settings
+            table = read_csv(path, most=settings.max_file, header=settings.header)
         stamp = self._named(file, table.columns, "ts")
         words = {stamp, self._named(file, table.columns, "symbol")} if "symbol" in self._settings.columns else {stamp}
         return table.with_columns(self._parsed(table[stamp]), pl.exclude(words).cast(pl.Float64, strict=False))
-
-    def _read_csv(self, source: Path | bytes) -> pl.DataFrame:
-        return pl.read_csv(source, has_header=self._settings.header, infer_schema=False, glob=False)
 
     def _parsed(self, stamps: pl.Series) -> pl.Series:
         if self._settings.format is not None:
@@ -266,10 +264,10 @@ class ArchiveSource:
             return stamps.cast(pl.Int64)
         return stamps.str.to_datetime(time_unit="us")
 
-    def _unreadable(self, file: _File, error: BaseException) -> SourceError:
-        reason = " ".join(str(error).split())[:200]
+    def _unreadable(self, path: Path, error: BaseException) -> SourceError:
+        reason = " ".join(str(error)[:2_000].split())[:200]
         return SourceError(
-            f"source {self.name}: {file.path} cannot be read: {reason}. Replace the file, or correct the source's settings",
+            f"source {self.name}: {path} cannot be read: {reason}. Replace the file, or correct the source's settings",
             permanent=True,
         )
 
@@ -304,7 +302,7 @@ class ArchiveSource:
         if place in names:
             return str(place)
         raise SourceError(
-            f"source {self.name}: {file.path} has no column {place!r} for {ours}; it has {', '.join(names)}. Name the right one under "
+            f"source {self.name}: {file.path} has no column {place!r} for {ours}; it has {_some(names)}. Name the right one under "
             "columns",
             permanent=True,
         )

@@ -242,8 +242,8 @@ def epoch_to_us(stamps: pl.Expr) -> pl.Expr:
     """Turn counts since 1970 of unknown unit into TS: seconds, milliseconds, microseconds or nanoseconds, each by its size.
 
     Vendors change the unit in mid-series (Binance's spot archives are in microseconds since 2025), so each value is judged by
-    itself. Right for seconds up to the year 5138 and for finer units from March 1973 on. What is no time of the years 1 to 9999, or
-    no number of 64 bits, is null.
+    itself. Right for seconds up to the year 5138 and for finer units from March 1973 on.
+    What is no time of the years 1 to 9999, or no number of 64 bits, is null.
     """
     count = stamps.cast(pl.Int64, strict=False)
     size = count.abs()

@@ -27,6 +27,7 @@ from market_assets.market_time.gaps import missing, plan_requests
 from market_assets.market_time.timeframes import TS, Timeframe, Window, midnight
 from market_assets.sources.base import CANDLE_SCHEMA, SourceSettings, Traits, epoch_to_us
 from market_assets.sources.binance import BinanceSettings, BinanceSource, Market, venue_name
+from market_assets.sources.files import look
 from market_assets.sources.http import CAREFUL, HttpClient, HttpSettings, RateText, WebAddress, excerpt, limit_name
 from market_assets.universe import home
 
@@ -388,7 +389,7 @@ def _digest(body: bytes) -> str:
 def _read_if(path: Path, digest: str) -> bytes | None:
     """The bytes of a file, None where they have another sha256 or cannot be read."""
     try:
-        body = path.read_bytes()
+        body = path.read_bytes() if look(path).st_size <= _MOST_TEXT else b""
     except OSError:
         return None
     return body if sha256(body).hexdigest() == digest else None

@@ -400,7 +400,7 @@ class HttpClient:
         text = response.headers.get("retry-after", "")
         try:
             seconds = Retry().parse_retry_after(text) if text else None
-        except Exception:  # noqa: BLE001 - what a date that cannot be makes of the reader is no matter
+        except Exception:  # noqa: BLE001 - an impossible date is none
             return None
         return None if seconds is None else min(seconds, LONGEST_HOLD)
 
@@ -443,7 +443,7 @@ class HttpClient:
 
 
 class _Unpacker:
-    """Unpacks the chunks of a body, of one encoding at most, and no further than a little over a limit.
+    """Unpacks the chunks of a body: one encoding at most, and little more than a limit.
 
     Args:
         encoding: The Content-Encoding header.

@@ -30,10 +30,13 @@ if TYPE_CHECKING:
 
 _TIMES = 4
 _MOST_ROWS = 10_000
-"""So many rows, and so many times a page's, may come for one window: some vendors always give a full page, whatever is asked for."""
+"""So many rows, and so many times a page's, may come for one window.
+
+Some vendors always give a full page, whatever is asked for."""
 
 _MOST_VALUES = 2_000_000
-"""Values in one answer: the largest page of all vendors has a fifth of them, and decoded each takes some fifty bytes."""
+"""Values in one answer: the largest page of all vendors has a fifth of them. Decoded, each takes
+some fifty bytes."""
 
 _MOST_PAGES = 100
 """Requests for one window, which one page could hold: a server that gives a row at a time is not followed for ever."""

@@ -85,13 +85,13 @@ def _inventory(connection: duckdb.DuckDBPyConnection, database: str) -> list[tup
         ((rows,),) = connection.execute(f"SELECT count(*) FROM {name}").fetchall()
         counts.append((schema, table, sql, rows))
 
+    ours = "database_name = ? AND NOT internal"
     views = connection.execute(
-        "SELECT schema_name, view_name, sql FROM duckdb_views() WHERE database_name = ? AND NOT internal",
+        f"SELECT schema_name, view_name, sql FROM duckdb_views() WHERE {ours}",
         [database],
     ).fetchall()
     macros = connection.execute(
-        "SELECT schema_name, function_name, macro_definition FROM duckdb_functions() "
-        "WHERE database_name = ? AND NOT internal",
+        f"SELECT schema_name, function_name, macro_definition FROM duckdb_functions() WHERE {ours}",
         [database],
     ).fetchall()
     return sorted([*counts, *views, *macros], key=str)

@@ -59,7 +59,8 @@ class Hindrance:
     holders: tuple[Holder, ...]
 
     def __str__(self) -> str:
-        return "; ".join(map(str, self.holders)) or f"since {self.since:%Y-%m-%d %H:%M:%S} UTC: unknown"
+        unknown = f"since {self.since:%Y-%m-%d %H:%M:%S} UTC: unknown"
+        return "; ".join(map(str, self.holders)) or unknown
 
 
 class Holders:
@@ -91,7 +92,8 @@ class Holders:
             birth = birth_of(process)
             command = _command(process) or commands.get(process, "a program")
             seen = before.get((process, birth))
-            holders.append(Holder(process, this_host(), command, seen.since if seen else now, birth))
+            since = seen.since if seen else now
+            holders.append(Holder(process, this_host(), command, since, birth))
         hindrance = Hindrance(last.since if last else now, tuple(holders))
         note = {"seen": now, **asdict(hindrance)}
         # Without room for a note the wait goes on.
@@ -103,10 +105,9 @@ class Holders:
         """Who was in the way when somebody looked last; None where nobody waits."""
         try:
             note = json.loads(self._note.read_text())
-            seen, since = (datetime.fromisoformat(note[name]).astimezone(UTC) for name in ("seen", "since"))
-            holders = tuple(
-                Holder(**{**holder, "since": datetime.fromisoformat(holder["since"])}) for holder in note["holders"]
-            )
+            seen, since = (_instant(note[name]) for name in ("seen", "since"))
+            noted = [{**row, "since": _instant(row["since"])} for row in note["holders"]]
+            holders = [Holder(**row) for row in noted]
         except (OSError, ValueError, LookupError, TypeError):
             return None
         if not timedelta(0) <= self._clock() - seen <= _SEEN:
@@ -119,6 +120,10 @@ class Holders:
         """Forget the note: the file could be opened."""
         with suppress(FileNotFoundError):
             self._note.unlink()
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def _lockers(path: Path) -> set[int]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from market_assets.errors import StoreBusyError, StoreError
+from market_assets.private import private_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("market_assets.store")
 
 TELL_AFTER, TELL_AGAIN = 1.0, 60.0
-"""Seconds of waiting after which a wait is worth a line in the log, and then one after so many more."""
+"""Seconds of waiting after which a wait is worth a line in the log, and after so many more again."""
 
 _POLL = 0.01
 
@@ -62,7 +63,7 @@ class StoreLock:
 
     @contextmanager
     def held(self, purpose: str, patience: timedelta | None = None) -> Iterator[None]:
-        """Hold the lock while the block runs.
+        """Hold the lock while the block runs; the files that it makes are for their owner alone.
 
         Args:
             purpose: What for, in words.
@@ -72,16 +73,18 @@ class StoreLock:
             StoreBusyError: Somebody else has held it for longer than that; the message names them.
             StoreError: The lock's file cannot be opened.
         """
-        waited = self._acquire(purpose, self._timeout if patience is None else patience.total_seconds())
-        try:
-            self._write_note(purpose)
-            if waited > TELL_AFTER:
-                log.info("%s: got the store after %.1f s", purpose, waited)
-            yield
-        finally:
-            with suppress(OSError):
-                self._note.unlink()
-            self._file.release()
+        timeout = self._timeout if patience is None else patience.total_seconds()
+        with private_files():
+            waited = self._acquire(purpose, timeout)
+            try:
+                self._write_note(purpose)
+                if waited > TELL_AFTER:
+                    log.info("%s: got the store after %.1f s", purpose, waited)
+                yield
+            finally:
+                with suppress(OSError):
+                    self._note.unlink()
+                self._file.release()
 
     def holder(self) -> str:
         """Who holds the store now, in words: the holder of the lock, or whom that one waits for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -16,9 +17,12 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+_NEXT_TRY = 10.0
+"""Seconds after which a store that was busy is tried again: the parts of one answer are of one state."""
+
 
 class LookingStore(Store):
-    """Reads the newest state where it can be had within some seconds, else the last copy for readers.
+    """Reads the newest state where it can be had within seconds, else the last copy for readers.
 
     Args:
         home: The folder that holds `market.duckdb`.
@@ -37,6 +41,7 @@ class LookingStore(Store):
     ) -> None:
         super().__init__(home, clock=clock, patience=patience)
         self._tell = tell
+        self._copy_until = 0.0
 
     @contextmanager
     def reading(self, purpose: str) -> Iterator[Snapshot]:
@@ -47,15 +52,23 @@ class LookingStore(Store):
             StoreError: The file is no store of ours, or is newer than this program.
         """
         with ExitStack() as stack:
-            try:
-                view = stack.enter_context(super().reading(purpose))
-            except StoreBusyError:
-                copy = self._published.newest()
-                if copy is None:
-                    raise
-                self._tell(
-                    f"as of {copy.as_of:%Y-%m-%d %H:%M:%S} UTC, because the store is held by {self._lock.holder()}"
-                )
-                connection = duckdb.connect(copy.path, read_only=True)
-                view = Snapshot(stack.enter_context(closing(connection)))
+            view = self._newest(stack, purpose) or self._copied(stack)
             yield view
+
+    def _newest(self, stack: ExitStack, purpose: str) -> Snapshot | None:
+        """The newest state; None where it cannot be had soon, and there is a copy."""
+        copy = self._published.newest()
+        if copy and time.monotonic() < self._copy_until:
+            return None
+        try:
+            return stack.enter_context(super().reading(purpose))
+        except StoreBusyError:
+            if copy is None:
+                raise
+            self._copy_until = time.monotonic() + _NEXT_TRY
+            self._tell(f"as of {copy.as_of:%Y-%m-%d %H:%M:%S} UTC, because the store is held by {self._lock.holder()}")
+            return None
+
+    def _copied(self, stack: ExitStack) -> Snapshot:
+        connection = duckdb.connect(self.link.resolve(), read_only=True)
+        return Snapshot(stack.enter_context(closing(connection)))

@@ -62,8 +62,11 @@ _AGES = {
 """What tells how old a row of a ledger is."""
 
 
+_THIS_FILE = "database_name = current_database()"
+
+
 class Pruned(NamedTuple):
-    """Rows that were removed of a table of the schema `ops`, or would be, and their bytes, about."""
+    """Rows that were removed of a table of the schema `ops`, or would be; their bytes, about."""
 
     table: str
     rows: int
@@ -144,12 +147,14 @@ def _merge_all(connection: duckdb.DuckDBPyConnection, *, dry_run: bool) -> Prune
         return Pruned("coverage", 0, 0)
 
     series = ["profile", "timeframe"]
-    merged = pl.concat(
-        merge_coverage(group.select(COVERAGE_COLUMNS), Timeframe(str(timeframe)).duration).with_columns(
-            profile=pl.lit(profile), timeframe=pl.lit(timeframe)
-        )
-        for (profile, timeframe), group in rows.group_by(series, maintain_order=True)
-    )
+    groups = []
+    for (profile, timeframe), group in rows.group_by(series, maintain_order=True):
+        bar = Timeframe(str(timeframe)).duration
+        fewer_rows = merge_coverage(group.select(COVERAGE_COLUMNS), bar)
+        named = {"profile": pl.lit(profile), "timeframe": pl.lit(timeframe)}
+        groups.append(fewer_rows.with_columns(**named))
+    merged = pl.concat(groups)
+
     fewer = len(rows) - len(merged)
     size = round(_bytes_of(connection, "ops.coverage") * fewer / len(rows))
     if fewer and not dry_run:
@@ -183,12 +188,13 @@ def _table_size(connection: duckdb.DuckDBPyConnection, table: str) -> TableSize:
 def free_bytes(connection: duckdb.DuckDBPyConnection) -> int:
     """How many bytes of the file hold nothing any more: free blocks, and deleted rows of others."""
     ((free,),) = connection.execute(
-        "SELECT block_size * free_blocks FROM pragma_database_size() WHERE database_name = current_database()"
+        f"SELECT block_size * free_blocks FROM pragma_database_size() d WHERE {_THIS_FILE}",
     ).fetchall()
     tables = connection.execute(
-        "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = current_database()"
+        f"SELECT schema_name, table_name FROM duckdb_tables() WHERE {_THIS_FILE}",
     ).fetchall()
-    return int(free) + sum(_deleted_bytes(connection, f"{identifier(s)}.{identifier(t)}") for s, t in tables)
+    names = [f"{identifier(schema)}.{identifier(table)}" for schema, table in tables]
+    return int(free) + sum(_deleted_bytes(connection, name) for name in names)
 
 
 def _deleted_bytes(connection: duckdb.DuckDBPyConnection, table: str) -> int:

@@ -123,7 +123,7 @@ class Published:
         return sha256(text.encode()).hexdigest()[:16]
 
     def draft(self) -> str:
-        """Bring the draft of the next copy up to the store's file, which nobody may change meanwhile.
+        """Make the draft of the next copy like the store's file, which nobody may change meanwhile.
 
         Returns:
             The stamp of what was copied.
@@ -178,7 +178,7 @@ class Published:
         newest = self.newest()
         spares = [path for path in self._copies() if newest is None or path != newest.path]
         if not self._draft.exists() and spares:
-            # Who has read its name and not opened it yet finds none, and looks for the newest again.
+            # Who has read its name and not opened it yet finds none, and looks for the newest.
             spares[-1].replace(self._draft)
         if self._draft.exists() and _is_open(self._draft):
             self._draft.unlink()
@@ -194,7 +194,7 @@ class Published:
 
 
 def _is_open(path: Path) -> bool:
-    """Whether some program has a copy open, this one included; where that cannot be known, it has."""
+    """Whether some program has a copy open, this one included; yes where that cannot be known."""
     links = Path("/proc/self/fd")
     if not links.exists():
         return True
@@ -227,7 +227,7 @@ def _clone(source: Path, target: Path) -> bool:
 
 
 def _patch(source: Path, target: Path) -> int:
-    """Make a file the same as another by writing only what differs; gives how many blocks that were."""
+    """Make a file like another by writing only the blocks that differ; gives how many these are."""
     written = 0
     ours, theirs = bytearray(_BLOCK), bytearray(_BLOCK)
     view = memoryview(ours)
@@ -243,7 +243,7 @@ def _patch(source: Path, target: Path) -> int:
 
 
 def replace_by_copy(path: Path) -> bool:
-    """Put a copy in the place of a file that other programs read; these go on with the file as it is.
+    """Put a copy in the place of a file that other programs read; these go on with the file.
 
     Returns:
         False where one of them may write to it, or where the system cannot tell.
@@ -275,7 +275,7 @@ def replace_by_copy(path: Path) -> bool:
 
 
 def _lock(descriptor: int, *, shared: bool) -> bool:
-    """Lock a file for as long as a descriptor is open; False where another program, or this one, has it otherwise.
+    """Lock a file for as long as a descriptor is open; False where somebody has it otherwise.
 
     A lock of the descriptor, which those of this process exclude and do not take away.
     """

@@ -1,6 +1,6 @@
-"""Ctrl-C and a run's termination wait until DuckDB is done: tenths of a second, in a store of short transactions.
+"""Ctrl-C and a run's termination wait until DuckDB is done: tenths of a second, mostly.
 
-And not for longer than that by much: a statement may never end, say where the machine has no threads left.
+The wait is bounded: a statement may never end, say where the machine has no threads left.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ GRACE = 5.0
 """Seconds that DuckDB has to break a statement off before the process ends without it."""
 
 LONGEST = 900.0
-"""Seconds that a file may be open before what runs in it is broken off. Whoever waits for it gives up before."""
+"""Seconds that a file may be open before what runs in it is broken off."""
 
 
 class HeldBack:
@@ -77,7 +77,7 @@ class HeldBack:
 
 
 def watch(connection: duckdb.DuckDBPyConnection) -> None:
-    """Break off what runs in a connection once it has been open for too long, or the process is to stop."""
+    """Break off what runs in a connection once it is open for too long, or the process is to stop."""
     _watcher().add(connection)
 
 
@@ -87,9 +87,10 @@ def forget(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 class _Watcher:
-    """A thread that bounds what DuckDB takes, also while the main thread is inside of a statement and runs no handler.
+    """A thread that bounds what DuckDB takes, also while the main thread runs no handler.
 
-    The interpreter writes the number of each signal to a socket as it arrives, whatever its threads are doing.
+    The interpreter writes the number of each signal to a socket as it arrives, whatever its threads
+    are doing.
     """
 
     def __init__(self) -> None:

@@ -18,6 +18,7 @@ import polars as pl
 
 from market_assets.errors import StoreBusyError, StoreError
 from market_assets.market_time.timeframes import TS, Timeframe
+from market_assets.private import OURS_ALONE
 from market_assets.store.adjusted import ACTION_COLUMNS, action_table, create_action_table, create_adjusted
 from market_assets.store.compact import remove_draft, worth_compacting, write_compacted
 from market_assets.store.coverage import COVERAGE_COLUMNS, merge_coverage
@@ -56,8 +57,8 @@ log = logging.getLogger("market_assets.store")
 _VALUES = ("open", "high", "low", "close", "volume")
 _POLL = 0.02
 READERS_PATIENCE, _COPIED_PER_SECOND = 5.0, 20e6
-"""Seconds for which other programs may read the file before a writer goes on in a copy of it, and so many bytes a second
-more: whoever opens it again and again makes no more than these be written."""
+"""Seconds for which other programs may read the file before a writer goes on in a copy of it, and
+one more per so many bytes: who opens it again and again makes no more than these be written."""
 
 _BRIEFLY = timedelta(seconds=3)
 """How long a reader who has an older copy waits for a newer one."""
@@ -238,7 +239,7 @@ class Snapshot:
         )
 
     def coverage(self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window) -> pl.DataFrame:
-        """Which source has answered for which stretch that touches the window, and when: COVERAGE_COLUMNS."""
+        """Which source has answered for which stretch that touches the window: COVERAGE_COLUMNS."""
         start, end = _bounds(window)
         return self._frame(
             f"SELECT {', '.join(COVERAGE_COLUMNS)} FROM ops.coverage "
@@ -309,7 +310,7 @@ class Snapshot:
         return {symbol: ts.replace(tzinfo=UTC) for symbol, ts in rows}
 
     def newest_bar(self, profile: str, timeframe: Timeframe, window: Window) -> datetime | None:
-        """The open of the newest stored candle of any symbol, None where it lies before a window."""
+        """The open of the newest stored candle of any symbol; None where it lies before a window."""
         ((newest,),) = self._db.execute(
             f"SELECT max(ts) FROM {candle_table(profile, timeframe)} WHERE ts >= ?", [_bounds(window)[0]]
         ).fetchall()
@@ -818,7 +819,9 @@ class Transaction(Snapshot):
         else:
             new = incoming.join(before, on=key, how="anti")
             matched = before.join(incoming, on=key, how="inner", suffix="_new")
-            revised = matched.filter(pl.any_horizontal(pl.col(v).ne_missing(pl.col(f"{v}_new")) for v in _VALUES))
+            differs = pl.any_horizontal(pl.col(v).ne_missing(pl.col(f"{v}_new")) for v in _VALUES)
+            # A bar that somebody stored twice is replaced by the one row that came.
+            revised = matched.filter(differs | pl.Series(matched.select(key).is_duplicated()))
         if not revised.is_empty():
             self._keep_revisions(profile, timeframe, revised)
             self._delete_keys(table, revised.select(key))
@@ -829,7 +832,7 @@ class Transaction(Snapshot):
         kept = before.join(revised, on=key, how="anti") if len(revised) else before
         return Merged(
             new=new.select(key),
-            revised=revised.select(key),
+            revised=revised.select(key).unique(maintain_order=True),
             rows=pl.concat([kept.select(CANDLE_COLUMNS), new, changed]),
         )
 
@@ -886,7 +889,8 @@ class Transaction(Snapshot):
         if before.is_empty():
             added, gone = rows, before.select(key)
         else:
-            kept = rows.join(before, on=key, suffix="_before").filter(_alike(names)).select(key)
+            single, _ = _apart(before)
+            kept = rows.join(single, on=key, suffix="_before").filter(_alike(names)).select(key)
             added = rows.join(kept, on=key, how="anti")
             gone = before.join(kept, on=key, how="anti").select(key)
         self._delete_keys(table, gone)
@@ -1230,8 +1234,9 @@ class Transaction(Snapshot):
     def _replace(self, table: str, before: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
         """Make rows of a table out of those that were there, touching none that stays as it is; gives symbol, ts of what differs."""
         key = ["symbol", "ts"]
-        added = rows.join(before, on=rows.columns, how="anti", nulls_equal=True)
-        gone = before.join(rows, on=rows.columns, how="anti", nulls_equal=True)
+        single, doubled = _apart(before)
+        added = rows.join(single, on=rows.columns, how="anti", nulls_equal=True)
+        gone = pl.concat([single.join(rows, on=rows.columns, how="anti", nulls_equal=True), doubled])
         self._delete_keys(table, gone.select(key))
         self._insert(table, added, rows.columns)
         return pl.concat([added.select(key), gone.select(key)]).unique()
@@ -1297,10 +1302,8 @@ class Store:
         # A folder that is not there is made by the first who writes.
         there = next(folder for folder in (home, *home.absolute().parents) if folder.exists())
         if not there.is_dir() or (there != home and not os.access(there, os.W_OK | os.X_OK)):
-            raise StoreError(
-                f"{home} cannot be made: {there} is {'no folder' if not there.is_dir() else 'not writable'}. "
-                "Set MARKET_ASSETS_HOME to a folder of yours."
-            )
+            why = "not writable" if there.is_dir() else "no folder"
+            raise StoreError(f"{home} cannot be made: {there} is {why}. Set MARKET_ASSETS_HOME to a folder of yours.")
         if not os.access(there, os.W_OK | os.X_OK):
             raise StoreError(
                 f"{home} cannot be written to. Give this user write access, or set MARKET_ASSETS_HOME to a folder of yours."
@@ -1318,7 +1321,7 @@ class Store:
             StoreError: The file is no store of ours, is newer than this program, or stayed busy.
         """
         if not self.path.exists() and not _log_of(self.path).exists():
-            with self._nothing() as connection:
+            with self._nothing(purpose) as connection:
                 yield Snapshot(connection)
             return
         with self._lock.held(purpose), self._signals:
@@ -1357,7 +1360,7 @@ class Store:
             connection.close()
 
     def connect_to_copy(self, purpose: str) -> duckdb.DuckDBPyConnection:
-        """A read-only connection of the caller's own to a copy of the store, to keep for as long as it likes.
+        """A read-only connection to a copy of the store, for the caller to keep and to close.
 
         Raises:
             StoreError: As `copy`.
@@ -1372,14 +1375,17 @@ class Store:
         raise AssertionError("the last opening returns or raises")
 
     def copy(self, purpose: str) -> Copy:
-        """The newest copy for readers: of what is committed now, or an older one while the store is busy.
+        """The newest copy for readers: of what is committed now, or older while the store is busy.
 
         Raises:
             StoreBusyError: There is no copy yet and the store stayed busy.
             StoreError: There is no store, it is none of ours, or the copy cannot be written.
         """
         if not self.path.exists():
-            raise StoreError(f"{purpose}: there is no {self.path}: nothing was stored in this home yet")
+            raise StoreError(
+                f"{purpose}: there is no {self.path}: nothing was stored in this home yet, "
+                "market-assets backfill does it"
+            )
         self._published.ask(self._clock())
         copy = self._published.newest()
         if copy is None:
@@ -1387,13 +1393,15 @@ class Store:
         try:
             return self.publish(purpose, min(_BRIEFLY, self._patience))
         except StoreBusyError as error:
-            log.warning("%s: as of %s, because %s", purpose, f"{copy.as_of:%Y-%m-%d %H:%M:%S} UTC", error)
+            as_of = f"{copy.as_of:%Y-%m-%d %H:%M:%S} UTC"
+            log.warning("%s: as of %s, because %s", purpose, as_of, error)
             return copy
 
     def publish(self, purpose: str, patience: timedelta) -> Copy:
-        """Make a copy for readers of what is committed now; it costs nothing where nothing has changed.
+        """Make a copy for readers of what is committed now, unless there is one.
 
-        The store is held while the blocks that have changed are copied: 20 ms for 100 MB, 250 ms for 1 GB.
+        The store is held while the blocks that have changed are copied: 20 ms for 100 MB, 250 ms
+        for 1 GB.
 
         Raises:
             StoreBusyError: The store, or a copy, stayed busy for longer than the patience.
@@ -1418,11 +1426,11 @@ class Store:
             ) from error
 
     def renew_copy(self) -> Copy | None:
-        """Renew the copy for readers where one is wanted, and remove what is not wanted any more; to be called each minute.
+        """Renew the copy for readers, or remove it if nobody asks any more; to be called each minute.
 
         Returns:
-            The newest copy, also an older one while the store is busy; None where nobody has asked for one for a week, or
-            there is no store.
+            The newest copy, also an older one while the store is busy; None where nobody has asked
+            for one for a week, or there is no store.
 
         Raises:
             StoreError: The copy cannot be written.
@@ -1441,7 +1449,7 @@ class Store:
 
     def _draft(self, purpose: str, patience: timedelta) -> str:
         self._prepare(purpose)
-        # What a killed process has committed lies in the log beside the file until somebody opens it to write.
+        # What a killed process has committed lies in its log until somebody opens it to write.
         unfinished = _log_of(self.path).exists()
         connection = self._connect(self.path, purpose, read_only=not unfinished, patience=patience)
         try:
@@ -1544,8 +1552,8 @@ class Store:
         if "Could not set lock on file" not in str(error):
             self._verified = None
             raise StoreError(
-                f"{wait.path} cannot be opened: {_first_line(error)}. Give this user access to it, make room on its disk or "
-                "move it away, or set MARKET_ASSETS_HOME to another folder. Nothing was changed."
+                f"{wait.path} cannot be opened: {_first_line(error)}. Give this user access to it, "
+                "make room on its disk or move it away, or set MARKET_ASSETS_HOME to another folder. Nothing was changed."
             ) from error
         hindrance, waited = wait.hindrance, wait.seconds
         if hindrance is None or waited >= wait.look_at:
@@ -1553,22 +1561,23 @@ class Store:
             wait.look_at = waited + TELL_AFTER
         if waited > wait.patience.total_seconds():
             raise StoreBusyError(
-                f"{wait.purpose}: gave up after {waited:.0f} s, another program has {wait.path} open ({hindrance}). "
-                "Close it there and run this again: what was committed is kept."
+                f"{wait.purpose}: gave up after {waited:.0f} s, another program has {wait.path} open "
+                f"({hindrance}). Close it there and run this again: what was committed is kept."
             ) from error
         if waited > wait.tell_at:
-            log.warning("%s: waiting, another program has %s open (%s)", wait.purpose, wait.path, hindrance)
+            words = "%s: waiting, another program has %s open (%s)"
+            log.warning(words, wait.purpose, wait.path, hindrance)
             wait.tell_at = waited + TELL_AGAIN
         return hindrance
 
     def _have_read_for_long(self, wait: _Wait, hindrance: Hindrance) -> bool:
-        """Whether other programs have the file open for so long that a copy of it is the smaller evil."""
+        """Whether other programs have had the file open for long enough."""
         since = (self._clock() - hindrance.since).total_seconds()
         enough = READERS_PATIENCE + wait.path.stat().st_size / _COPIED_PER_SECOND
         return max(wait.seconds, since) >= enough
 
     def _leave_to_readers(self, wait: _Wait, hindrance: Hindrance) -> None:
-        """Leave the file to the programs that read it, who go on with it as it is now, and go on in a copy of it.
+        """Leave the file to the programs that read it, as it is now, and go on in a copy of it.
 
         Nothing is done where one of them may write to it, or where there is no room.
         """
@@ -1581,16 +1590,17 @@ class Store:
             return
         if replaced:
             log.warning(
-                "%s: %s is left as it is to those who read it (%s), and the store goes on in a copy. To read without "
-                "that, use market_assets.connect() or %s",
+                "%s: %s is left as it is to those who read it (%s), and the store goes on in a copy. "
+                "To read without that, use market_assets.connect() or %s",
                 wait.purpose, wait.path, hindrance, self._published.link,
             )  # fmt: skip
 
     def _prepare(self, purpose: str) -> None:
         """Check once per process, before anything is touched, that the file is ours; make or upgrade it if it is older."""
-        if self.path.exists() and self._verified == self.path.stat().st_ino:
+        present = _inode(self.path)
+        if present is not None and self._verified == present:
             return
-        if self.path.exists():
+        if present is not None:
             version = self._version(purpose)
             if version > VERSION:
                 raise StoreError(
@@ -1604,7 +1614,7 @@ class Store:
         # What is left of a copy that a killed process had begun.
         self.path.resolve().with_name(f"{self.path.name}.new").unlink(missing_ok=True)
         # Another file may take its place, such as an older copy.
-        self._verified = self.path.stat().st_ino
+        self._verified = _inode(self.path)
 
     def _make(self, purpose: str) -> None:
         """Make an empty store beside its place and move it there whole: whoever dies meanwhile leaves no half a store."""
@@ -1647,18 +1657,23 @@ class Store:
         connection.commit()
 
     @contextmanager
-    def _nothing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _nothing(self, purpose: str) -> Iterator[duckdb.DuckDBPyConnection]:
         """An empty store in memory, with all its tables."""
         connection = duckdb.connect(":memory:")
         try:
             self._upgrade(connection, 0)
+            # It is no store that could be told from another.
+            connection.execute("UPDATE ops.store SET store_id = ''")
+            connection.execute("BEGIN TRANSACTION READ ONLY")
             yield connection
+        except duckdb.Error as error:
+            raise StoreError(f"{purpose}: an empty store could not be read: {_first_line(error)}") from error
         finally:
             connection.close()
 
     def _make_home(self) -> None:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(OURS_ALONE, parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(
                 f"{self.path.parent} cannot be made: {error.strerror}. Set MARKET_ASSETS_HOME to a folder of yours."
@@ -1684,15 +1699,22 @@ class Store:
 def _view_completeness(connection: duckdb.DuckDBPyConnection, *, without: str = "") -> None:
     """Make the completeness view over the candle tables that there are, but for those of one schema."""
     # Whatever else somebody keeps in this file, under a name such as candles_mine, is no business of the view's.
-    tables = connection.execute(
+    found = connection.execute(
         "SELECT schema_name, table_name[9:] FROM duckdb_tables() WHERE list_contains(?, table_name) "
         "AND schema_name NOT IN ('ops', 'main', ?) ORDER BY ALL",
         [[f"candles_{timeframe}" for timeframe in Timeframe], without],
     ).fetchall()
-    if tables:
+    if found:
+        tables = [(profile, Timeframe(timeframe)) for profile, timeframe in found]
         connection.execute(create_completeness_view(tables))
     else:
         connection.execute("DROP VIEW IF EXISTS ops.completeness")
+
+
+def _apart(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows of a table, without those that somebody stored twice for one symbol and ts, and these."""
+    doubled = rows.select("symbol", "ts").is_duplicated()
+    return rows.filter(~doubled), rows.filter(doubled)
 
 
 def _alike(names: Sequence[str]) -> pl.Expr:
@@ -1712,6 +1734,14 @@ def _bounds(window: Window) -> tuple[datetime, datetime]:
 def _naive(instant: datetime) -> datetime:
     """An aware instant as DuckDB's TIMESTAMP holds it: UTC without a zone."""
     return instant.astimezone(UTC).replace(tzinfo=None)
+
+
+def _inode(path: Path) -> int | None:
+    """Which file lies at a path; None where there is none."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None
 
 
 def _log_of(path: Path) -> Path:

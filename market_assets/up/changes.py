@@ -123,8 +123,8 @@ def orphans(stored: Collection[str], summary: Summary) -> list[str]:
         summary: Of the universe.
     """
     return [
-        f"schema {name} is in the store, and no profile is called so: call a profile {name} to go on "
-        f"with it, or remove it with `market-assets forget {name}`"
+        f"schema {name} is in the store, and no profile is called so: call a profile {name} to go on with it, "
+        f"or remove it: market-assets forget {name} --yes"
         for name in sorted(set(stored) - set(summary["schemas"]) - _OWN_SCHEMAS)
     ]
 

@@ -60,6 +60,9 @@ _MEMORY = {
     # Each thread that allocates would get an arena of its own, which is never given back.
     "MALLOC_ARENA_MAX": "2",
     "MALLOC_TRIM_THRESHOLD_": "131072",
+    # A tick fills, and may wait for a vendor or the store: on a busy machine that takes more than Dagster's minute.
+    "DAGSTER_SCHEDULE_GRPC_TIMEOUT_SECONDS": "180",
+    "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS": "180",
     "PYTHONWARNINGS": "ignore",
     # Modules of the working folder are not looked for: a random.py there is none of ours.
     "PYTHONSAFEPATH": "1",

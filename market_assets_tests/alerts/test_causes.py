@@ -114,26 +114,69 @@ def test_a_lost_day_is_one_trouble_with_all_that_follows_from_it() -> None:
         ([broken("continuity", LOST), red("candles_1m", LOST), incomplete("candles_5m", LOST)], 1),
         ([red("candles_1m", LOST), red("candles_5m", LOST), incomplete("candles_5m", LOST)], 1),
         # Partitions of months follow from a day in them.
-        ([gap("EURUSD", LOST, LOST), incomplete("candles_1d", "2025-11-01", cadence=Cadence.MONTH)], 1),
-        ([gap("EURUSD", LOST, LOST), incomplete("candles_1d", "2025-10-01", cadence=Cadence.MONTH)], 2),
+        (
+            [
+                gap("EURUSD", LOST, LOST),
+                incomplete("candles_1d", "2025-11-01", cadence=Cadence.MONTH),
+            ],
+            1,
+        ),
+        (
+            [
+                gap("EURUSD", LOST, LOST),
+                incomplete("candles_1d", "2025-10-01", cadence=Cadence.MONTH),
+            ],
+            2,
+        ),
         # Two causes may account for one trouble together.
         ([gap("EURUSD", LOST, LOST), GONE, red("candles_1m", LOST)], 1),
-        ([gap("EURUSD", LOST, LOST), broken("continuity", "2025-11-13"), red("candles_1m", LOST, "2025-11-13")], 2),
+        (
+            [
+                gap("EURUSD", LOST, LOST),
+                broken("continuity", "2025-11-13"),
+                red("candles_1m", LOST, "2025-11-13"),
+            ],
+            2,
+        ),
         # A symbol that nobody has.
         ([missing("NOPE"), gap("NOPE", "2025-01-01", LOST), late("NOPE")], 1),
         ([missing("NOPE"), gap("EURUSD", LOST, LOST)], 2),
         # A source that is down, before what it leaves absent.
-        ([down("EURUSD", "GBPUSD"), gap("EURUSD", LOST, LOST), late("GBPUSD"), red("candles_5m", LOST)], 1),
+        (
+            [
+                down("EURUSD", "GBPUSD"),
+                gap("EURUSD", LOST, LOST),
+                late("GBPUSD"),
+                red("candles_5m", LOST),
+            ],
+            1,
+        ),
         ([down("EURUSD", "GBPUSD"), late("USDJPY")], 2),
         # A daemon moves all automations; what fails by itself has a reason of its own.
         ([dead("daemon SENSOR"), dead("automation repair_forex"), late("EURUSD")], 1),
         ([dead("daemon SENSOR"), dead("automation repair_forex", "fails: ValueError")], 2),
-        ([dead("daemon SENSOR"), dead("daemon SCHEDULER", "was last heard of at 2025-11-20 11:00Z")], 1),
+        (
+            [
+                dead("daemon SENSOR"),
+                dead("daemon SCHEDULER", "was last heard of at 2025-11-20 11:00Z"),
+            ],
+            1,
+        ),
         ([dead("daemon SENSOR", "fails: ValueError"), dead("daemon SCHEDULER")], 2),
         ([dead("automation update_forex"), late("EURUSD")], 1),
         ([dead("automation update_crypto"), late("EURUSD")], 2),
         # The store is the deepest of all.
-        ([CHANGED, GONE, BACKLOG, gap("EURUSD", LOST, LOST), red("candles_1m", LOST), missing("NOPE")], 1),
+        (
+            [
+                CHANGED,
+                GONE,
+                BACKLOG,
+                gap("EURUSD", LOST, LOST),
+                red("candles_1m", LOST),
+                missing("NOPE"),
+            ],
+            1,
+        ),
         ([CHANGED, dead("automation repair_forex")], 2),
     ],
 )
@@ -180,7 +223,15 @@ TROUBLES = st.lists(
         Trouble,
         st.sampled_from(["", "crypto", "forex"]),
         st.sampled_from([kind for kind in Kind if kind is not Kind.CHANNEL]),
-        st.sampled_from(["candles_1m", "candles_1m continuity", "candles_1h", "daemon X", "automation update_forex"]),
+        st.sampled_from(
+            [
+                "candles_1m",
+                "candles_1m continuity",
+                "candles_1h",
+                "daemon X",
+                "automation update_forex",
+            ]
+        ),
         st.sampled_from(Level),
         st.just("something"),
         st.just(1),

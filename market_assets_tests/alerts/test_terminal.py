@@ -65,6 +65,8 @@ def test_a_store_that_cannot_be_opened_is_listed_and_one_that_was_changed_can_be
     tmp_path: Path, store: Store, clock: Clock, alerts: Callable[..., Done]
 ) -> None:
     watch = Watch(store, universe_of(tmp_path, end="2025-02-02"), clock)
+    with store.writing("preparing"):
+        pass
     watch.look()
     assert alerts("--accept-store").out.strip() == "No alert says that the store was changed."
     store.path.unlink()
@@ -74,6 +76,8 @@ def test_a_store_that_cannot_be_opened_is_listed_and_one_that_was_changed_can_be
     assert alerts("--accept-store").code == 0
     watch.look()
     assert alerts().code == 0
+    with store.writing("going on"):
+        pass
     content = store.path.read_bytes()
     store.path.write_bytes(content[:5000])
     with pytest.raises(StoreError) as raised:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -11,9 +13,10 @@ import pytest
 
 from market_assets.alerts import Kind, Level, Trouble, Watch, alerts_in
 from market_assets.alerts.troubles import failed_partitions
-from market_assets.errors import StoreError
+from market_assets.errors import StoreBusyError, StoreError
 from market_assets.market_time.timeframes import TS, Timeframe, Window
 from market_assets.quality.evidence import LEDGER_SCHEMA
+from market_assets.store import Store, published
 from market_assets_tests.alerts.ground import universe_of
 
 if TYPE_CHECKING:
@@ -21,7 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from market_assets.alerts import Alert, Told
-    from market_assets.store import Store
     from market_assets.universe import Universe
     from market_assets_tests.alerts.ground import MailServer, Webhook
     from market_assets_tests.conftest import Clock
@@ -466,3 +468,47 @@ def test_an_idle_look_writes_nothing(
     clock.now += timedelta(days=1)
     looks.look(RED)
     assert store.path.read_bytes() == before
+
+
+HOLDS_THE_FILE = """
+import sys
+import duckdb
+
+connection = duckdb.connect(sys.argv[1], read_only=sys.argv[2] == "to read")
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("way", ["to read", "to write"])
+def test_who_holds_the_file_for_two_minutes_is_told_once_and_that_it_is_over(
+    way: str, *, tmp_path: Path, store: Store, clock: Clock, hook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Where there is no room for a copy, readers of the file are waited for as well.
+    monkeypatch.setattr(published, "_SPARE_ROOM", 1 << 60)
+    with store.writing("preparing"):
+        pass
+    impatient = Store(store.path.parent, clock=clock, patience=timedelta(seconds=0.05))
+    looks = Watch(impatient, universe_of(tmp_path, hook.url, end="2025-02-02"), clock)
+    command = [sys.executable, "-c", HOLDS_THE_FILE, str(store.path), way]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as foreign:
+        assert foreign.stdout is not None
+        assert foreign.stdout.readline() == "open\n"
+        for minute in range(4):
+            with pytest.raises(StoreBusyError), impatient.writing("filling"):
+                pass
+            try:
+                looks.look()
+                error = looks.hindrance()
+            except StoreBusyError as busy:
+                error = busy
+            assert len(looks.outside.look(error)) == (minute >= 2)
+            clock.now += MINUTE
+        foreign.kill()
+    with store.writing("filling"):
+        pass
+    looks.look()
+    assert looks.outside.look(looks.hindrance()) == ()
+    begun, over = hook.messages
+    assert f"python (PID {foreign.pid})" in begun["message"]
+    assert "over" in over["title"]

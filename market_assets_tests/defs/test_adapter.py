@@ -46,6 +46,7 @@ from dagster._daemon.types import DaemonHeartbeat
 from dagster._utils.error import SerializableErrorInfo
 
 from market_assets.defs.adapter import (
+    FINISHED,
     NO_VALUE,
     Beat,
     FailedCheck,
@@ -54,17 +55,21 @@ from market_assets.defs.adapter import (
     check_failures,
     check_output,
     daemon_beats,
+    database_of,
     failed_evaluation,
     failed_evaluations,
+    instance_of_terminal,
     latest_materializations,
     launcher_seen_at,
     news_since,
     partition_states,
     range_tags,
+    sharded_log,
     tick_beats,
     wake_sensors,
     web_app,
 )
+from market_assets.defs.runs import prepare_home
 from market_assets_tests.defs.ground import colours
 from market_assets_tests.defs.toy import CHECK, DAYS, KEY, KEYS, evaluation, fills, run, toy
 
@@ -533,6 +538,21 @@ def test_a_sensor_that_is_woken_has_no_last_tick_and_keeps_its_cursor(instance: 
     assert state.sensor_instigator_data.cursor == "so far"
 
 
+def test_a_run_of_the_terminal_writes_where_the_terminal_is_and_its_events_where_the_others_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dagster's own way sends a step's output through files, and a process prints them later."""
+    prepare_home(tmp_path)
+    started: list[object] = []
+    monkeypatch.setattr("dagster._core.execution.compute_logs.subprocess.Popen", lambda *given: started.append(given))
+    with instance_of_terminal(tmp_path) as instance:
+        ended = run(instance, fills(KEYS[0]), KEYS[0], KEYS[0])
+        assert type(instance.event_log_storage).__module__ == "market_assets.defs.event_log"
+    assert started == []
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert instance.get_run_by_id(ended).status is dg.DagsterRunStatus.SUCCESS
+
+
 def test_the_web_server_is_an_application_that_answers_and_can_be_read_only(
     instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
@@ -551,3 +571,44 @@ def test_the_web_server_is_an_application_that_answers_and_can_be_read_only(
     for read_only, outcome in ((False, "AssetWipeSuccess"), (True, "UnauthorizedError")):
         with web_app(instance, workspace, read_only=read_only) as app:
             assert asyncio.run(answers(app)) == (dg.__version__, 200, outcome)
+
+
+def test_a_run_s_row_can_be_removed_while_its_asset_events_stay(instance: dg.DagsterInstance) -> None:
+    run_id = run(instance, fills(*KEYS))
+    before = colours(instance, KEY, DAYS)
+    instance.run_storage.delete_run(run_id)
+    assert instance.get_run_by_id(run_id) is None
+    assert colours(instance, KEY, DAYS) == before
+    assert len(latest_materializations(instance, KEY, KEYS)) == len(KEYS)
+    # Dagster's own function takes them along, and the partitions look missing.
+    instance.delete_run(run_id)
+    assert latest_materializations(instance, KEY, KEYS) == {}
+
+
+def test_the_sqlite_files_of_an_instance_can_be_asked_and_those_of_another_storage_are_none(
+    instance: dg.DagsterInstance,
+) -> None:
+    log = sharded_log(instance)
+    assert log is not None
+    named = {
+        "event_logs": log.index_connection,
+        "asset_check_executions": log.index_connection,
+        "asset_event_tags": log.index_connection,
+        "runs": database_of(instance.run_storage),
+        "snapshots": database_of(instance.run_storage),
+        "bulk_actions": database_of(instance.run_storage),
+        "job_ticks": database_of(instance.schedule_storage),
+        "asset_daemon_asset_evaluations": database_of(instance.schedule_storage),
+    }
+    for table, connect in named.items():
+        assert connect is not None
+        with connect() as connection:
+            assert connection.execute(db.text(f"SELECT count(*) FROM {table}")).scalar_one() == 0
+    with dg.DagsterInstance.ephemeral() as other:
+        assert sharded_log(other) is None
+        assert database_of(object()) is None
+
+
+def test_a_run_that_ended_succeeded_failed_or_was_cancelled() -> None:
+    ended = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+    assert ended == FINISHED

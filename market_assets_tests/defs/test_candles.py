@@ -120,14 +120,18 @@ def test_the_reason_stands_on_the_page_of_the_partition_whatever_its_colour(fill
     assert "not_whole" not in made["2025-02-03"].metadata
     why = made["2025-02-06"].description
     assert why is not None
-    assert why.startswith("Not whole: 24 of 48 bars are missing in 1 gap (ETH).")
-    assert "Nothing at all of ETH: practice answered without it" in why
+    assert why.startswith(
+        "Not whole: Nothing at all of ETH: practice answered without it; 2 of the rows were refused. "
+    )
+    assert "24 of 48 bars are missing in 1 gap (ETH)." in why
     assert plain(made["2025-02-06"].metadata)["not_whole"] == why
 
     entries = ground.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_OBSERVATION)
     (red,) = (one for entry in entries if (one := entry.asset_observation) and one.partition)
     assert (red.partition, red.asset_key) == ("2025-02-05", ground.key())
-    assert red.description == "Not filled: not one of 48 expected bars is stored or explained (BTC, ETH)."
+    assert red.description is not None
+    assert red.description.startswith("Not filled: not one of 48 expected bars is stored or explained (BTC, ETH). ")
+    assert "Nothing at all of BTC: practice answered without it; ETH: practice answered without it" in red.description
     shown = plain(red.metadata)
     assert shown["not_filled"] == red.description
     assert [row["symbol"] for row in shown["symbols"]] == ["BTC", "ETH"]

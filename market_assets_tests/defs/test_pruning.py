@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,10 @@ from dagster._core.scheduler.instigation import InstigatorType, TickData, TickSt
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionResolvedStatus
 from dagster._utils.error import SerializableErrorInfo
 
-from market_assets.defs.adapter import latest_materializations
+from market_assets.defs.adapter import check_output, latest_materializations
 from market_assets.defs.event_log import PooledSqliteEventLogStorage
 from market_assets.defs.pruning import prune_dagster
+from market_assets.defs.runs import instance_at
 from market_assets.universe import RetentionSettings
 from market_assets_tests.defs.ground import colours
 from market_assets_tests.defs.toy import CHECK, DAYS, KEY, KEYS, evaluation, fills, run
@@ -92,18 +94,29 @@ def many_runs(instance: dg.DagsterInstance) -> list[str]:
 
 
 def files(instance: dg.DagsterInstance) -> set[str]:
+    """The files of the home, without those that SQLite has beside a file while it is open."""
     root = Path(instance.root_directory)
-    return {str(each.relative_to(root)) for each in root.rglob("*") if each.is_file()}
+    every = (path for path in root.rglob("*") if path.is_file())
+    return {str(path.relative_to(root)) for path in every if not path.name.endswith(("-wal", "-shm"))}
 
 
 def counted(removed: list[Removed]) -> dict[str, int]:
     return {each.what: each.count for each in removed}
 
 
+@pytest.fixture(scope="module")
+def _filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a history, which each test copies."""
+    home = tmp_path_factory.mktemp("filled") / "home"
+    with instance_at(home) as instance:
+        many_runs(instance)
+    return home
+
+
 @pytest.fixture
-def full(instance: dg.DagsterInstance) -> dg.DagsterInstance:
-    many_runs(instance)
-    return instance
+def full(tmp_path: Path, _filled: Path) -> Iterator[dg.DagsterInstance]:
+    with instance_at(shutil.copytree(_filled, tmp_path / "home")) as instance:
+        yield instance
 
 
 def test_what_the_ui_shows_is_the_same_after_everything_old_is_gone(full: dg.DagsterInstance) -> None:
@@ -238,3 +251,65 @@ def test_the_file_of_a_small_run_is_small(instance: dg.DagsterInstance) -> None:
     assert isinstance(log, PooledSqliteEventLogStorage)
     log.dispose()
     assert Path(log.path_for_shard(run_id)).stat().st_size < 100_000
+
+
+def test_of_old_partitions_the_numbers_stay_and_the_tables_go(instance: dg.DagsterInstance) -> None:
+    table = dg.MetadataValue.table([dg.TableRecord({"symbol": f"S{number}", "missing": 0}) for number in range(50)])
+    metadata = {"rows": 5, "symbols": table, "first": "2025-01-06", "text": dg.MetadataValue.md("# A")}
+
+    def body(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        for key in KEYS[:2]:
+            tags = {"dagster/data_version": f"v-{key}"}
+            yield dg.AssetMaterialization(KEY, partition=key, metadata=metadata, tags=tags)
+            yield evaluation(context, key)
+        yield check_output(KEY, CHECK.name)
+
+    run(instance, body, KEYS[0], KEYS[1])
+    before = looks(instance)
+    assert prune_dagster(instance, RetentionSettings(), later(89)) != []
+    old = instance.fetch_materializations(KEY, limit=9).records
+    assert [record.asset_materialization.metadata["symbols"] for record in old] == [table, table]
+
+    announced = prune_dagster(instance, RetentionSettings(), later(91), dry_run=True)
+    assert prune_dagster(instance, RetentionSettings(), later(91)) == announced
+    assert counted(announced) == {"details of materializations": 2}
+    assert announced[0].bytes > 2 * 2000
+    records = instance.fetch_materializations(KEY, limit=9).records
+    assert [record.storage_id for record in records] == [record.storage_id for record in old]
+    for record, was in zip(records, old, strict=True):
+        event = record.asset_materialization
+        assert event.tags == was.asset_materialization.tags
+        assert event.partition == was.asset_materialization.partition
+        assert {name: value.value for name, value in event.metadata.items()} == {
+            "rows": 5, "first": "2025-01-06", "details": "removed after 90 days (retention.details)",
+        }  # fmt: skip
+        assert record.timestamp == was.timestamp
+        assert (record.run_id, record.event_log_entry.step_key) == (was.run_id, "toy__candles")
+        assert record.event_log_entry.message == was.event_log_entry.message
+    after = looks(instance)
+    for name in ("colours", "newest", "verdicts", "checks", "latest", "newest event"):
+        assert after[name] == before[name]
+    assert prune_dagster(instance, RetentionSettings(), later(365)) == []
+
+
+def test_a_check_of_an_old_partition_keeps_its_sentence_and_its_numbers(
+    instance: dg.DagsterInstance,
+) -> None:
+    table = dg.MetadataValue.table([dg.TableRecord({"gap": "x" * 400})])
+
+    def body(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        yield dg.AssetMaterialization(KEY, partition=KEYS[0])
+        judged = evaluation(context, KEYS[0], passed=False)
+        yield judged.with_metadata({**judged.metadata, "gaps": table})
+        yield check_output(KEY, CHECK.name)
+
+    run(instance, body, KEYS[0], KEYS[0])
+    before = looks(instance)
+    removed = prune_dagster(instance, RetentionSettings(), later(91))
+    assert counted(removed)["details of check evaluations"] == 1
+    after = looks(instance)
+    for name in ("colours", "newest", "verdicts", "checks"):
+        assert after[name] == before[name]
+    (record,) = instance.event_log_storage.get_asset_check_execution_history(CHECK, limit=9)
+    assert record.evaluation.metadata["missing"] == dg.MetadataValue.int(3)
+    assert set(record.evaluation.metadata) == {"missing", "details"}

@@ -19,6 +19,7 @@ from market_assets.keeping import Part, Removed, advice, by_age
 from market_assets.store import compact
 from market_assets.universe import RetentionSettings
 from market_assets_tests.defs.toy import KEY, KEYS, fills, run
+from market_assets_tests.shell import in_this_process
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,12 +59,13 @@ def schedule(ground: Ground) -> Any:
 
 
 def tick(ground: Ground) -> Any:
-    context = dg.build_schedule_context(
+    # Left at once: when it is collected later, Dagster forgets the instance of the next test.
+    with dg.build_schedule_context(
         instance=ground.instance,
         scheduled_execution_time=ground.clock.now(),
         resources={"store": ground.store_resource, "clock": ground.clock},
-    )
-    return schedule(ground).evaluate_tick(context)
+    ) as context:
+        return schedule(ground).evaluate_tick(context)
 
 
 def counted(removed: list[Removed]) -> dict[str, int]:
@@ -97,6 +99,12 @@ def test_what_a_tick_has_no_time_for_is_done_by_a_run(kept: Ground, monkeypatch:
     assert any(line.startswith("Removed 1 runs") for line in logs)
     assert any(line.endswith("shorter.") for line in logs)
     # The run that prunes is left, and the last one of the asset.
+    assert len(kept.instance.get_run_ids()) == 2
+
+
+def test_a_home_that_was_never_pruned_is_left_to_a_run(kept: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "_LARGE", 0)
+    assert len(tick(kept).run_requests) == 1
     assert len(kept.instance.get_run_ids()) == 2
 
 
@@ -205,3 +213,35 @@ def test_an_instance_on_another_storage_is_left_alone() -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         assert pruning.prune_dagster(instance, RetentionSettings(), datetime.now(UTC) + LATER) == []
         assert compact_databases(instance) == 0
+
+
+def test_the_terminal_tells_and_prunes_within_eighty_columns(
+    kept: Ground,
+) -> None:
+    environment = {
+        **os.environ,
+        "MARKET_ASSETS_HOME": str(kept.home),
+        "MARKET_ASSETS_UNIVERSE": str(kept.home / "universe.yaml"),
+    }
+    old_file(kept.home, "archives/BTC.zip", days=45, size=200_000)
+    old_file(kept.home, "archives/ETH.zip", days=20, size=200_000)
+
+    def run_command(*arguments: str) -> Any:
+        done = in_this_process(arguments, environment)
+        assert done.code == 0, done.err
+        return done
+
+    told = run_command("usage")
+    assert max(map(len, told.out.splitlines())) <= 80
+    assert "retention.caches 30d -> 15d frees about 200.0 kB." in told.out
+    answer = run_command("usage", "--json").json
+    assert answer["bytes"] == sum(part["bytes"] for part in answer["parts"])
+    assert answer["advice"][0]["setting"] == "retention.caches"
+
+    announced = run_command("prune", "--dry-run", "--json").json
+    assert announced["removed"] == [{"part": "caches", "what": "downloaded archives", "count": 1, "bytes": 200_000}]
+    shown = run_command("prune", "--dry-run").out
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "200.0 kB would be removed." in shown
+    assert run_command("prune", "--json").json["removed"] == announced["removed"]
+    assert "Nothing is old enough to be removed." in run_command("prune").out

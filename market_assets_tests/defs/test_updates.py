@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import dagster as dg
+import duckdb
 import pytest
 
 from market_assets.defs.adapter import range_tags
@@ -152,6 +153,20 @@ def test_a_bar_that_closes_while_an_update_settles_is_the_next_ones_business(gro
     wait(ground, seconds=10)
     tick(ground)
     assert last(ground) == "2025-02-05 11:00:00"
+
+
+def test_other_programs_get_what_an_update_has_committed(ground: Ground, vendor: Vendor) -> None:
+    ground.keep(vendor(), LIVE, now=MIDDAY)
+    tick(ground)
+    store = ground.store_resource.store(ground.clock)
+    assert not store.link.exists(), "nobody has asked for a copy"
+    copy = store.copy("a reader")
+    wait(ground, hours=1)
+    tick(ground)
+    with duckdb.connect(store.link, read_only=True) as reader:
+        newest = reader.execute("SELECT max(ts)::VARCHAR FROM kept.candles_1h").fetchall()
+    assert store.link.resolve() != copy.path
+    assert newest == [("2025-02-05 12:00:00",)]
 
 
 def test_a_late_revision_of_the_newest_bars_is_taken_and_the_old_values_are_kept(
@@ -306,7 +321,8 @@ def test_a_profile_that_has_ended_has_no_schedule_and_one_that_has_not_begun_sta
     ground: Ground, vendor: Vendor
 ) -> None:
     ground.keep(vendor())
-    assert not list(ground.definitions.schedules or ())
+    # Only what prunes the home goes on.
+    assert [schedule.name for schedule in ground.definitions.schedules or ()] == ["retention"]
     ground.keep(vendor(), "{start: 2025-06-01, end: null}")
     assert tick(ground) == "1h: no bar has closed yet"
 

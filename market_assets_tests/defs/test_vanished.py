@@ -1,4 +1,7 @@
-"""A store that was deleted, replaced or restored from an older copy, and rows deleted by hand: noticed, told and filled again."""
+"""A store that was deleted, replaced or restored, and rows deleted by hand.
+
+Both are noticed, told and filled again.
+"""
 
 from __future__ import annotations
 

@@ -115,6 +115,28 @@ class TestWhoseWordCounts:
         assert records.recorded() == [("2024-06-10", 2.0, "first")]
         assert records.recorded("B") == [("2024-06-10", 0.5, "first")]
 
+    def test_one_odd_answer_costs_its_symbol_by_name_and_no_other(self, records):
+        (first, second) = records.profile.symbols["A"].actions
+        records.say("first", "A", "2024-06-10,4,")
+        records.say("first", "B", "2024-06-10,4,")
+        sources = action_sources_of(records.universe, records.profile)
+        asked = sources[first.source].actions
+
+        async def odd(symbol: str, start: date, end: date) -> pl.DataFrame:
+            if symbol == "A":
+                raise OverflowError("\ud800 is no date")
+            return await asked(symbol, start, end)
+
+        sources[first.source].actions = odd
+        outcome = record_actions(records.store, sources, records.profile, clock=records.clock)
+
+        assert outcome.answers == {"B": first.source}
+        assert outcome.failures["A"][0] == (
+            f"source {first.source}: A: its actions cannot be used "
+            "(OverflowError: \N{REPLACEMENT CHARACTER} is no date)"
+        )
+        assert second.source in outcome.failures["A"][1]
+
     def test_an_answer_without_actions_withdraws_none(self, records):
         records.say("first", "A", "2024-06-10,2,", "2024-06-20,,0.1")
         records.say("first", "B")

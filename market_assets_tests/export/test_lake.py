@@ -10,10 +10,9 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from pathlib import Path
-from threading import Event
 
 import duckdb
 import polars as pl
@@ -22,7 +21,7 @@ from filelock import FileLock
 from polars.testing import assert_frame_equal
 
 from market_assets.errors import ExportError
-from market_assets.export import Lake
+from market_assets.export import Lake, files_of
 from market_assets.export.layout import Period, Piece, Table, pieces_of
 from market_assets.market_time.partitions import Cadence
 from market_assets_tests.export.ground import HOURS, MINUTES, Ground
@@ -224,7 +223,7 @@ def test_an_export_that_is_killed_leaves_whole_files_and_the_next_one_does_the_r
     reference = ground.copy_to(other, ground.clock)
     reference.export(MINUTES)
     whole, seen = reference.files(MINUTES), []
-    for instant in (1, 2, 6):
+    for instant in (1, 2, 7):
         root = Path(__file__).resolve().parents[2]
         child = subprocess.run(
             [sys.executable, "-c", KILLED_IN, str(tmp_path), str(instant)],
@@ -254,36 +253,75 @@ def test_what_a_killed_export_left_to_be_removed_is_removed_by_the_next(ground, 
     assert "mine.parquet is none of ours" in caplog.text
 
 
-def test_readers_never_see_half_a_file_while_exports_replace_it(ground):
-    ground.export(MINUTES)
-    enough = Event()
+READS = """
+import sys
+import duckdb
+import polars as pl
+from market_assets.export import files_of
 
-    def write() -> None:
+print("ready", flush=True)
+seen = set()
+while len(seen) < 4:
+    paths = [str(path) for path in files_of(sys.argv[1], "coins", "candles_1m")]
+    day = pl.scan_parquet(paths).filter(pl.col("date").dt.day() == 2).select("open").collect()
+    rows, last, days = duckdb.execute(
+        "SELECT count(*), max(open) FILTER (day(date) = 2), count(DISTINCT date) FROM read_parquet($1)", [paths]
+    ).fetchall()[0]
+    # Days as they were filled have prices from 100 to 1100; those of a change are all the same.
+    assert (day.height, rows, days) == (2880, 5 * 2880, 5)
+    assert last == day["open"].max()
+    assert day["open"].min() >= 100 or day["open"].n_unique() == 1
+    seen.add(last)
+"""
+
+
+def test_readers_of_the_manifest_never_break_off_while_exports_replace_files(ground):
+    ground.export(MINUTES)
+    command = [sys.executable, "-c", READS, str(ground.folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "ready\n"
         for price in count(1):
-            if enough.is_set():
-                return
+            if reader.poll() is not None:
+                break
             ground.change("2025-02-02", float(price))
             ground.export(MINUTES)
+        assert reader.returncode == 0, reader.communicate()[1]
 
-    seen: set[float] = set()
-    day = "date = DATE '2025-02-02'"
-    with ThreadPoolExecutor(1) as pool, duckdb.connect() as db:
-        writer = pool.submit(write)
-        try:
-            while len(seen) < 3 and not writer.done():
-                rows, low, high = db.execute(
-                    f"SELECT count(*), min(open) FILTER ({day}), max(open) FILTER ({day}) "
-                    f"FROM read_parquet('{ground.of(MINUTES)}/**/*.parquet')"
-                ).fetchall()[0]
-                assert rows == 5 * 2880
-                # As they were filled, between 100 and 1100, or all of one change.
-                assert low >= 100 or low == high
-                frame = pl.scan_parquet(ground.of(MINUTES)).filter(pl.col("date").dt.day() == 2).collect()
-                assert frame.height == 2880
-                seen.add(low)
-        finally:
-            enough.set()
-        writer.result()
+
+def test_a_version_is_there_for_an_hour_after_another_has_taken_its_place(ground):
+    ground.export(MINUTES)
+    before = files_of(ground.folder, "coins", "candles_1m")
+    ground.change("2025-02-02", 7.0)
+    ground.export(MINUTES)
+
+    after = files_of(ground.folder, "coins", "candles_1m")
+    (old,), (new,) = (set(one) - set(other) for one, other in ((before, after), (after, before)))
+    assert pl.read_parquet(old)["open"].min() >= 100
+    assert set(pl.read_parquet(new)["open"]) == {7.0}
+    # Two names of the same bytes, which take room once.
+    assert new.samefile(ground.of(MINUTES) / "year=2025/month=2/2025-02-02.parquet")
+
+    for minutes, is_kept in ((59, True), (61, False)):
+        ground.clock = lambda minutes=minutes: datetime.now(UTC) + timedelta(minutes=minutes)
+        ground.export(MINUTES)
+        assert old.exists() is is_kept
+    assert all(path.exists() for path in after)
+
+
+def test_a_lake_of_an_older_version_gets_its_names_without_being_written_again(ground):
+    ground.export(MINUTES)
+    path = ground.of(MINUTES).with_name("candles_1m.manifest.json")
+    older = json.loads(path.read_bytes())
+    for entry in older["files"]:
+        del entry["snapshot"]
+    path.write_text(json.dumps(older))
+    shutil.rmtree(ground.of(MINUTES).parent / ".versions")
+    with pytest.raises(ExportError, match="market-assets export coins"):
+        files_of(ground.folder, "coins", "candles_1m")
+
+    assert ground.export(MINUTES).written == 0
+    assert len(files_of(ground.folder, "coins", "candles_1m")) == 5
 
 
 def test_two_exports_at_once_write_each_file_once(ground):

@@ -154,3 +154,30 @@ def test_how_much_may_be_missing_is_a_setting(ground: Ground, vendor: Any) -> No
     assert all(outcome.filled for outcome in ground.fill())
     ground.keep("symbols: {BTC: {}}\nchecks: {failed_above: 0}")
     assert [outcome.filled for outcome in ground.fill()] == [False, True, True]
+
+
+def test_a_row_doubled_by_hand_is_named_and_a_refetch_puts_one_in_its_place(ground: Ground) -> None:
+    ground.keep(KEYS + "symbols: {BTC: {}}")
+    ground.fill()
+    made(ground)
+    tables = ("candles_1h", "candles_4h", "features_1h", "returns_1h")
+    rows = {table: symbols_in(ground, table) for table in tables}
+    with ground.store.writing("doubling by hand") as transaction:
+        for table in tables:
+            doubled = f"SELECT * FROM kept.{table} WHERE ts = '2025-02-27 08:00'"
+            transaction.connection.execute(f"INSERT INTO kept.{table} {doubled}")
+    health = "SELECT timeframe, stored, missing, doubled, health FROM ops.completeness ORDER BY ALL"
+    doubled = [("1h", 72, 0, 1, "DEGRADED"), ("4h", 18, 0, 1, "DEGRADED")]
+    assert ground.table(health).rows() == doubled
+
+    # Nothing is missing, so nothing is asked for; the check names it.
+    judged = verdict(ground.fill()[1], "validity")
+    assert ground.requests() == 0
+    assert (judged.passed, judged.severity) == (False, Severity.ERROR)
+    assert "BTC at 2025-02-27 08:00Z: two candles for one bar" in judged.summary
+
+    assert ground.fill(refetch=True)[1].revised == 1
+    made(ground)
+    assert {table: symbols_in(ground, table) for table in tables} == rows
+    assert ground.table(health).rows() == [("1h", 72, 0, 0, "HEALTHY"), ("4h", 18, 0, 0, "HEALTHY")]
+    assert all(one.passed for outcome in ground.fill() for one in outcome.verdicts)

@@ -163,7 +163,7 @@ def test_the_matrix_counts_up_to_now_and_tells_what_is_abandoned(ground: Ground)
     assert (btc["expected"], btc["missing"], btc["abandoned"], btc["health"]) == (86, 6, 3, "DEGRADED")
     assert (btc["first_ts"], btc["last_ts"]) == (datetime(2025, 2, 26), datetime(2025, 3, 1, 11))  # noqa: DTZ001 - as the store holds it
     assert found["ETH", "1h"]["abandoned"] == 0
-    assert found["ETH", "4h"]["health"] == "MISSING"
+    assert found["ETH", "4h"]["health"] == "PENDING"
     ground.keep("symbols: {ETH: {}}")
     assert matrix_of(ground.store, [ground.profile], ground.clock())["symbol"].to_list() == ["ETH"]
 

@@ -12,7 +12,7 @@ import pytest
 import market_assets
 from market_assets.defs.resources import Clock
 from market_assets.errors import ClockError
-from market_assets.market_time.clock import CLOCK_VARIABLE, fast_clock, present
+from market_assets.market_time.clock import CLOCK_VARIABLE, fast_clock, present, stamped
 from market_assets.practice.book import Market
 from market_assets.practice.simulate import Instrument
 from market_assets.practice.vendor import Vendor
@@ -27,7 +27,18 @@ def test_a_fast_clock_shows_its_origin_at_the_anchor_and_a_year_an_hour_later() 
     anchor = datetime(2026, 11, 30, 3, tzinfo=UTC)
     assert clock.at(anchor) == datetime(2025, 12, 1, tzinfo=UTC)
     assert clock.at(anchor + timedelta(hours=1)) == datetime(2026, 12, 1, tzinfo=UTC)
+    assert clock.real(datetime(2026, 12, 1, tzinfo=UTC)) == anchor + timedelta(hours=1)
     assert fast_clock("2025-12-01T01:00+01:00@2026-11-30T03:00Z*60").origin == datetime(2025, 12, 1, tzinfo=UTC)
+
+
+def test_what_is_stamped_by_the_machine_is_as_old_as_the_fast_clock_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    instant = datetime(2025, 12, 15, tzinfo=UTC)
+    monkeypatch.delenv(CLOCK_VARIABLE, raising=False)
+    assert stamped(instant) == instant
+    monkeypatch.setenv(CLOCK_VARIABLE, YEAR)
+    assert stamped(instant) == datetime(2026, 11, 30, 3, tzinfo=UTC) + timedelta(days=14) / 8760
+    monkeypatch.setenv(CLOCK_VARIABLE, STANDING)
+    assert stamped(datetime(2024, 1, 1, tzinfo=UTC)) == datetime.min.replace(tzinfo=UTC)
 
 
 def test_without_the_variable_it_is_the_machines_clock(monkeypatch: pytest.MonkeyPatch) -> None:

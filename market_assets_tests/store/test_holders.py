@@ -58,6 +58,25 @@ with store.writing("filling crypto 1m"):
     pass
 """
 
+DIES_WHILE_IT_COPIES = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from market_assets.store import Store, published, store as module
+
+def half(source, target):
+    target.write_bytes(source.read_bytes()[:70_000])
+    print("in the middle", flush=True)
+    sys.stdin.read()
+
+module.READERS_PATIENCE = 0.1
+published._clone = lambda source, target: False
+published.shutil.copyfile = half
+store = Store(Path(sys.argv[1]), clock=lambda: datetime(2025, 3, 1, 12, tzinfo=UTC))
+with store.writing("filling crypto 1m"):
+    pass
+"""
+
 ROWS = 20_000
 
 
@@ -98,6 +117,21 @@ def test_who_keeps_the_file_open_to_read_stops_no_writer(home, store, child, cap
     assert f": python (PID {foreign.process.pid})" in left
     assert "market_assets.connect()" in left
     assert {path.name for path in home.iterdir() if path.suffix not in {".lock", ".turn"}} == {"market.duckdb"}
+
+
+@pytest.mark.usefixtures("soon")
+def test_killed_while_it_leaves_the_file_to_a_reader_changes_nothing(home, store, child):
+    foreign = child(HOLDS_THE_FILE, store.path, "to read")
+    assert foreign.says() == "open"
+    writer = child(DIES_WHILE_IT_COPIES, home)
+    assert writer.says() == "in the middle"
+    writer.kill()
+    assert (home / "market.duckdb.new").exists()
+    count_up(Store(home, clock=store._clock))
+    assert count(store.path) == (1, ROWS)
+    assert not (home / "market.duckdb.new").exists()
+    foreign.do_one()
+    assert foreign.says() == f"0.0 {ROWS}"
 
 
 @pytest.mark.usefixtures("soon", "home")

@@ -79,7 +79,7 @@ def matrix(store: Store, *columns: str) -> list[tuple]:
 def test_the_matrix_counts_what_is_stored_and_explained(filled):
     names = ("symbol", "timeframe", "expected", "stored", "explained", "missing", "completeness", "health")
     assert matrix(filled, *names) == [
-        ("BTC", "1h", 0, 0, 0, 0, 1.0, "HEALTHY"),
+        ("BTC", "1h", 0, 0, 0, 0, 1.0, "PENDING"),
         ("BTC", "1m", 10, 8, 2, 0, 1.0, "HEALTHY"),
         ("ETH", "1m", 10, 0, 0, 10, 0.0, "MISSING"),
     ]
@@ -94,6 +94,35 @@ def test_rows_deleted_by_hand_are_missing_at_once(filled):
     with filled.writing("deleting by hand") as transaction:
         transaction.connection.execute("DELETE FROM crypto.candles_1m")
     assert matrix(filled, "stored", "missing", "health")[1] == (0, 8, "MISSING")
+
+
+def test_a_row_doubled_by_hand_counts_once_and_hides_no_other(filled, minutes):
+    with filled.writing("doubling by hand") as transaction:
+        table = "crypto.candles_1m"
+        transaction.connection.execute(f"INSERT INTO {table} SELECT * FROM {table} WHERE ts < '2025-01-01 00:02:00'")
+        transaction.connection.execute(f"DELETE FROM {table} WHERE ts = '2025-01-01 00:05:00'")
+    assert matrix(filled, "stored", "missing", "doubled", "health")[1] == (7, 1, 2, "DEGRADED")
+    with filled.writing("finding it again") as transaction:
+        window = minutes.window(0, 10)
+        rows = transaction.candles("crypto", M1, ["BTC"], window).unique()
+        merged = transaction.merge("crypto", M1, ["BTC"], window, rows)
+    assert (merged.revised.height, merged.rows.height) == (2, 7)
+    assert matrix(filled, "stored", "missing", "doubled", "health")[1] == (7, 1, 0, "DEGRADED")
+
+
+def test_what_is_still_to_be_derived_is_pending_until_it_was_or_its_input_is_missing(filled):
+    def health(*own: tuple) -> str:
+        with filled.writing("judging") as transaction:
+            transaction.put_judged("crypto", H1, counts(*own))
+            transaction.put_series(series(("BTC", "1m", 10), ("BTC", "1h", 2), ("ETH", "1m", 10), ("ETH", "1h", 2)))
+        return matrix(filled, "health")[0][0]
+
+    assert health() == "PENDING"
+    assert matrix(filled, "symbol", "timeframe", "health")[2] == ("ETH", "1h", "MISSING")
+    # Derived, and its input lacked it.
+    assert health(("2025-01-01", "BTC", 2, 0, 0, 2)) == "MISSING"
+    # Derived, and deleted by hand.
+    assert health(("2025-01-01", "BTC", 2, 2, 0, 0)) == "MISSING"
 
 
 def test_a_table_dropped_by_hand_is_made_again(filled):

@@ -384,8 +384,9 @@ def _finish(asked: _Asked, causes: dict[str, str], now: datetime, *, wide: bool,
         print_matrix(judged, wide=wide, title=title)
     if not complete:
         _print_failures(failures, count, wide=wide)
-    for run_id, cause in broken.items():
-        ERR.print(f"[red]run {run_id[:8]} broke off[/]: {escape(cause)}", highlight=False, soft_wrap=True)
+    for cause, runs in _by_cause(broken).items():
+        who = f"{len(runs)} runs" if len(runs) > 1 else f"run {runs[0][:8]}"
+        ERR.print(f"[red]{who} broke off[/]: {escape(cause)}", highlight=False, soft_wrap=True)
     if not complete:
         OUT.print(
             "What is missing: [bold]market-assets gaps[/]. To ask for it again: the same command; it asks for nothing else."
@@ -433,6 +434,14 @@ def _failures(causes: dict[str, str]) -> tuple[list[dict[str, Any]], int, dict[s
     count = sum(details[run_id].get("partitions_failed", 0) for run_id in fills)
     broken = {run_id: cause for run_id, cause in causes.items() if not details.get(run_id, {}).get("partitions_failed")}
     return failures, count, broken
+
+
+def _by_cause(broken: dict[str, str]) -> dict[str, list[str]]:
+    """The runs that broke off, by what each says of why."""
+    causes: dict[str, list[str]] = {}
+    for run_id, cause in broken.items():
+        causes.setdefault(cause, []).append(run_id)
+    return causes
 
 
 def _print_failures(failures: list[dict[str, Any]], count: int, *, wide: bool) -> None:

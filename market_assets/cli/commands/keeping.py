@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from market_assets.cli.console import OUT, AsJson, add_row, open_store
+from market_assets.cli.console import OUT, AsJson, add_row, open_store, universe_here
 from market_assets.market_time.clock import present
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def usage(as_json: AsJson = False) -> None:
-    """Tell what the home folder holds, how it grows per day, and what shorter settings would free."""
+    """Tell what the home folder holds, how it grows, and what shorter settings would free."""
     from market_assets.defs.retention import size_words  # noqa: PLC0415 - Dagster takes seconds
 
-    with _keeper() as keeper:
+    with _keeper(quiet=as_json) as keeper:
         parts, shorter = keeper.parts(), keeper.advice()
     total = sum(part.bytes for part in parts)
     if as_json:
@@ -56,14 +56,16 @@ def usage(as_json: AsJson = False) -> None:
     files = sum(part.files for part in parts)
     OUT.print(f"{size_words(total)} in {files:,} files.", highlight=False)
     for each in shorter:
-        OUT.print(
-            f"{each.setting} {_length(each.now)} -> {_length(each.shorter)} frees about {size_words(each.frees)}.",
-            highlight=False,
-        )
+        change = f"{_length(each.now)} -> {_length(each.shorter)}"
+        frees = size_words(each.frees)
+        OUT.print(f"{each.setting} {change} frees about {frees}.", highlight=False)
 
 
 def prune(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only say what would be removed."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Remove what is older than the universe's retention, and make the files shorter.
@@ -72,7 +74,7 @@ def prune(
     """
     from market_assets.defs.retention import size_words  # noqa: PLC0415 - Dagster takes seconds
 
-    with _keeper() as keeper:
+    with _keeper(quiet=as_json) as keeper:
         removed = keeper.prune(dry_run=dry_run)
         freed = 0 if dry_run else keeper.compact()
     if as_json:
@@ -101,12 +103,12 @@ def prune(
 
 
 @contextmanager
-def _keeper() -> Iterator[Keeper]:
+def _keeper(*, quiet: bool) -> Iterator[Keeper]:
     from market_assets.defs.retention import Keeper  # noqa: PLC0415 - Dagster takes seconds to import
     from market_assets.defs.runs import instance_at  # noqa: PLC0415
-    from market_assets.universe import home, load_universe  # noqa: PLC0415
+    from market_assets.universe import home  # noqa: PLC0415
 
-    universe, store = load_universe(), open_store()
+    universe, store = universe_here(quiet=quiet), open_store()
     with instance_at(home()) as instance:
         yield Keeper(home(), store, instance, universe, present)
 

@@ -158,7 +158,7 @@ def _instant(option: str, text: str) -> datetime:
 
 def _tell_orphans(universe: Universe) -> None:
     """Name what the store holds of profiles that the universe does not have: renamed ones, for instance."""
-    with open_store().reading("looking for orphans") as view:
+    with store_to_read() as store, store.reading("looking for orphans") as view:
         held = view.holdings()
     for name, bars in orphans_in(held, universe):
         ERR.print(

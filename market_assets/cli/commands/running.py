@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +14,7 @@ from market_assets.cli.console import OUT, AsJson
 from market_assets.market_time.clock import present
 from market_assets.places import PACKAGED, UNIVERSE_VARIABLE, home, universe_path
 from market_assets.practice.ground import keep
+from market_assets.private import OURS_ALONE
 from market_assets.up.supervisor import Options, Supervisor
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def up(
     )
 
     def say(line: str) -> None:
-        now = datetime.now(UTC)
+        now = present()
         if as_json:
             _print_json({"at": f"{now:%Y-%m-%dT%H:%M:%SZ}", "line": line})
             return
@@ -61,7 +61,7 @@ def up(
         _print(f"[bold]market_assets[/] {escape(facts['url'])}  home {escape(facts['home'])}")
         _print(f"universe {escape(facts['universe'])}  log {escape(facts['home'])}/log/up.log  Ctrl-C ends it.")
 
-    raise typer.Exit(Supervisor(options, say, lambda: datetime.now(UTC)).run(ready))
+    raise typer.Exit(Supervisor(options, say, present).run(ready))
 
 
 def _keep_practice() -> None:
@@ -70,7 +70,7 @@ def _keep_practice() -> None:
         return
     # What is wrong with the folder is said when it is checked, before anything starts.
     with suppress(OSError):
-        home().mkdir(parents=True, exist_ok=True)
+        home().mkdir(OURS_ALONE, parents=True, exist_ok=True)
         keep(PACKAGED, home(), present().date())
 
 

@@ -1,5 +1,7 @@
 """The errors that this package raises on purpose. Each message says what was wrong and what to do next."""
 
+import traceback
+
 
 class MarketAssetsError(Exception):
     """Base of every error that this package raises on purpose."""
@@ -51,6 +53,12 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(map(_printable, text))
+
+
+def trace_words(error: BaseException) -> str:
+    """An error's trace, printable line by line: for logs, since its words may be somebody else's."""
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    return "\n".join(map(printable, lines))
 
 
 def _printable(sign: str) -> str:

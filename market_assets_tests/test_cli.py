@@ -96,6 +96,7 @@ def test_status_is_the_matrix_that_the_backfill_showed(holed: tuple[Shell, Done]
         "first_ts": "2025-02-04T14:30:00Z",
         "last_ts": "2025-02-05T20:30:00Z",
         "health": "HEALTHY",
+        "doubled": 0,
         "abandoned": 0,
     }
 

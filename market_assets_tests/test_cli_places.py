@@ -193,6 +193,8 @@ def test_tail_shows_the_newest_bars_and_follows(filled: tuple[Shell, dict]) -> N
     assert datetime.fromisoformat(lines[0].split('"ts": "')[1][:20]) + timedelta(days=1) == datetime.fromisoformat(
         line.split('"ts": "')[1][:20]
     )
+    with shell.store().writing("testing") as transaction:
+        transaction.connection.execute(f"DELETE FROM {table} WHERE ts = (SELECT max(ts) FROM {table})")
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (130, "Stopped.\n")

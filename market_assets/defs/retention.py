@@ -178,7 +178,7 @@ class Keeper:
     def _parts_of_store(self, now: datetime) -> list[Part]:
         with self._store.reading("measuring the store") as view:
             tables, free = view.table_sizes(), view.free_bytes()
-            size = self._store.path.stat().st_size
+            size = self._store.size
         jobs = [each for each in tables if each.table == "jobs"]
         ledgers = [each for each in tables if each.table != "jobs"]
 

@@ -287,7 +287,7 @@ def prepare_home(home: Path) -> None:
             draft = home / ".dagster.yaml.unfinished"
             draft.write_text(files("market_assets").joinpath("dagster.yaml").read_text())
             draft.replace(target)
-    keep_practice({**os.environ, HOME_VARIABLE: str(home)})
+        keep_practice({**os.environ, HOME_VARIABLE: str(home)})
     os.environ["DAGSTER_HOME"] = str(home)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from market_assets.enrich.adjust import adjustments
-from market_assets.errors import CalendarError, SourceError, printable
+from market_assets.errors import CalendarError, SourceError, printable, trace_words
 from market_assets.fill.series import calendar_of, prepare
 from market_assets.market_time.timeframes import Timeframe, Window, midnight
 from market_assets.quality.actions import actions_match_prices
@@ -146,9 +146,9 @@ async def _ask(
             found = await sources[choice.source].actions(choice.symbol, symbol.start, end)
         except SourceError as error:
             failures.append(str(error))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - logged with its trace, and told as the failure of its symbol
             about = f"source {choice.source}: {choice.symbol}"
-            log.warning("%s: its actions cannot be used", about, exc_info=error)
+            log.warning("%s: its actions cannot be used\n%s", about, trace_words(error))
             words = printable(" ".join(str(error).split())[:200])
             failures.append(f"{about}: its actions cannot be used ({type(error).__name__}: {words})")
         else:

@@ -1484,10 +1484,15 @@ class Store:
                 # Closing without a commit rolls back.
                 close_file(self.path, connection)
 
+    @property
+    def size(self) -> int:
+        """How many bytes the file has; 0 where there is none."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
     def can_compact(self) -> bool:
         """Whether much of the file is free, so that `compact` would make it shorter."""
         with self.reading("looking for free room") as view:
-            return worth_compacting(view.free_bytes(), self.path.stat().st_size)
+            return worth_compacting(view.free_bytes(), self.size)
 
     def compact(self) -> int:
         """Write the file anew without the room that is free in it, where that is much of it.
@@ -1536,8 +1541,10 @@ class Store:
                 connection = open_file(path, read_only=read_only)
             except duckdb.Error as error:
                 hindrance = self._refused(wait, error)
-                if not read_only and self._have_read_for_long(wait, hindrance):
-                    self._leave_to_readers(wait, hindrance)
+                long = not read_only and self._have_read_for_long(wait, hindrance)
+                if long and self._leave_to_readers(wait, hindrance):
+                    # At once: whoever reads on and on may open the copy as well.
+                    continue
                 self._signals.deliver()
                 time.sleep(_POLL)
             else:
@@ -1576,10 +1583,13 @@ class Store:
         enough = READERS_PATIENCE + wait.path.stat().st_size / _COPIED_PER_SECOND
         return max(wait.seconds, since) >= enough
 
-    def _leave_to_readers(self, wait: _Wait, hindrance: Hindrance) -> None:
+    def _leave_to_readers(self, wait: _Wait, hindrance: Hindrance) -> bool:
         """Leave the file to the programs that read it, as it is now, and go on in a copy of it.
 
         Nothing is done where one of them may write to it, or where there is no room.
+
+        Returns:
+            Whether the file is a copy now that nobody had open a moment ago.
         """
         try:
             replaced = replace_by_copy(wait.path.resolve())
@@ -1587,13 +1597,14 @@ class Store:
             if not wait.failed:
                 log.warning("%s: %s cannot be copied: %s", wait.purpose, wait.path, error.strerror)
             wait.failed = True
-            return
+            return False
         if replaced:
             log.warning(
                 "%s: %s is left as it is to those who read it (%s), and the store goes on in a copy. "
                 "To read without that, use market_assets.connect() or %s",
                 wait.purpose, wait.path, hindrance, self._published.link,
             )  # fmt: skip
+        return replaced
 
     def _prepare(self, purpose: str) -> None:
         """Check once per process, before anything is touched, that the file is ours; make or upgrade it if it is older."""

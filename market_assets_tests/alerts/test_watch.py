@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -21,7 +22,6 @@ from market_assets_tests.alerts.ground import universe_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from market_assets.alerts import Alert, Told
     from market_assets.universe import Universe
@@ -510,5 +510,5 @@ def test_who_holds_the_file_for_two_minutes_is_told_once_and_that_it_is_over(
     looks.look()
     assert looks.outside.look(looks.hindrance()) == ()
     begun, over = hook.messages
-    assert f"python (PID {foreign.pid})" in begun["message"]
+    assert f"{Path(sys.executable).name} (PID {foreign.pid})" in begun["message"]
     assert "over" in over["title"]

@@ -46,6 +46,8 @@ def kept(ground: Ground) -> Ground:
     ground.keep(now=(datetime.now(UTC) + LATER).isoformat())
     for _ in range(2):
         run(ground.instance, fills(*KEYS))
+    with ground.store_resource.store(ground.clock).writing("making the store"):
+        pass
     return ground
 
 

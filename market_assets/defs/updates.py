@@ -20,9 +20,9 @@ from market_assets.defs.repair import PATIENCE, in_flight
 from market_assets.defs.resources import Clock, Sources, StoreResource
 from market_assets.enrich.made import made_of_profile
 from market_assets.errors import MarketAssetsError, StoreError
-from market_assets.live.newest import Standing
+from market_assets.live.newest import Standing, closes_within
 from market_assets.live.update import Updated, update_profile
-from market_assets.market_time.timeframes import Timeframe
+from market_assets.market_time.timeframes import Timeframe, Window
 from market_assets.store import Store
 from market_assets.universe import Profile, Universe
 
@@ -31,6 +31,9 @@ _FIRST_OF_ALL = "10"
 
 _LONGEST_WAIT = timedelta(seconds=20)
 """A tick waits so long at most for the bar that has just closed to settle; Dagster ends one after a minute."""
+
+_AT_HAND = timedelta(seconds=30)
+"""A tick comes so late at most after the minute that it is for."""
 
 _COUNTED = timedelta(minutes=5)
 """How often the numbers of the completeness matrix are looked at."""
@@ -71,8 +74,9 @@ def update_schedule(universe: Universe, profile: Profile) -> dg.ScheduleDefiniti
     ) -> dg.SkipReason | list[dg.RunRequest]:
         slot = clock.now()
         settle = profile.update.settle
-        # The bar that closed on this minute is taken now, and not a minute later.
-        clock.wait(min(settle, _LONGEST_WAIT))
+        if closes_within(profile, Window(slot - _AT_HAND, slot)):
+            # The bar that closed on this minute is taken now, and not a minute later.
+            clock.wait(min(settle, _LONGEST_WAIT))
         now = clock.now() - settle
         kept = store.store(clock, PATIENCE)
 

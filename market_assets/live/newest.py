@@ -107,6 +107,17 @@ def newest_partitions(store: Store, profile: Profile, timeframe: Timeframe, now:
     return [standing_of(partition) for partition in begun]
 
 
+def closes_within(profile: Profile, window: Window) -> bool:
+    """Whether a bar of some fetched timeframe closes in a window: not while the market is closed."""
+    calendar = calendar_of(profile)
+    for timeframe in profile.timeframes.fetch:
+        around = Window(window.start - 2 * timeframe.duration, window.end)
+        closes = calendar.bars(timeframe, around)["closes_at"]
+        if closes.is_between(literal(window.start), literal(window.end)).any():
+            return True
+    return False
+
+
 def due_of(profile: Profile, timeframe: Timeframe, newest: list[Standing], now: datetime) -> list[Partition]:
     """The partitions that an update fills, oldest first: those behind, and those of the bars that are asked for again."""
     due = [standing.partition for standing in newest if standing.is_behind(now)]

@@ -447,15 +447,6 @@ class Snapshot:
             start=start,
         )
 
-    def judged_at(self, profile: str, timeframe: Timeframe, partitions: Sequence[str]) -> dict[str, datetime]:
-        """Until when each of some partitions has been judged; one that never was is left out."""
-        rows = self._db.execute(
-            "SELECT partition, max(judged_at) FROM ops.partitions "
-            "WHERE profile = ? AND timeframe = ? AND list_contains(?, partition) GROUP BY partition",
-            [profile, timeframe, list(partitions)],
-        ).fetchall()
-        return {partition: at.replace(tzinfo=UTC) for partition, at in rows}
-
     def judged_partitions(self, profile: str, timeframe: Timeframe, symbols: Sequence[str]) -> pl.DataFrame:
         """Until when each partition has been judged, and for how many of some symbols: partition, judged_at, symbols."""
         return self._frame(

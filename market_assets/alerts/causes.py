@@ -60,7 +60,7 @@ _FOLLOWS: Mapping[Kind, frozenset[Kind]] = {
 }
 """What can follow from what."""
 
-_OF_ABSENCE = frozenset({"continuity", "alignment"})
+_OF_ABSENCE = frozenset({"continuity", "genesis", "alignment"})
 """The checks that fail because bars are absent; the others say something of their own."""
 
 _WORLD = frozenset({Kind.STORE, Kind.STORE_CHANGED})

@@ -145,6 +145,11 @@ class Outside:
         self._save(replace(notes, backlogs=kept), notes)
         return {name for name, (_, since) in kept.items() if now - since >= _STANDS_STILL}
 
+    @property
+    def was_looked(self) -> bool:
+        """Whether the alerts sensor has ever looked at this home."""
+        return self._path.exists()
+
     def look(self, error: StoreError | None) -> tuple[Alert, ...]:
         """Tell that the store cannot be had, once, and once more when it can again.
 

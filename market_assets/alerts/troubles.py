@@ -325,13 +325,13 @@ def _gap_lines(gaps: pl.DataFrame) -> tuple[str, ...]:
     )
 
 
-def missing_symbols(profile: str, timeframe: Timeframe, empty: Mapping[str, int]) -> list[Trouble]:
+def missing_symbols(profile: str, timeframe: Timeframe, empty: Collection[str]) -> list[Trouble]:
     """Symbols of which not one bar is stored though sources have answered.
 
     Args:
         profile: The profile's name.
         timeframe: A fetched timeframe.
-        empty: How many bars are expected of each such symbol.
+        empty: These symbols. How many bars they lack is not said: it would be other words each minute.
     """
     return [
         Trouble(
@@ -339,12 +339,12 @@ def missing_symbols(profile: str, timeframe: Timeframe, empty: Mapping[str, int]
             Kind.MISSING_SYMBOL,
             f"{symbol} {asset_name(timeframe)}",
             Level.ERROR,
-            f"not one bar of {symbol} is stored, {expected:,} are expected, and its sources have none or refuse it",
+            f"not one bar of {symbol} is stored, and its sources have none or refuse it",
             1,
             symbols=(symbol,),
             places=frozenset({Place(symbol, *ALWAYS)}),
         )
-        for symbol, expected in sorted(empty.items())
+        for symbol in sorted(empty)
     ]
 
 

@@ -176,6 +176,8 @@ def alert_sensor(universe: Universe, automations: Mapping[str, timedelta]) -> dg
         try:
             if store.database not in memories:
                 memories[store.database] = _Memory(universe, store, clock)
+                # A new process, and perhaps a changed universe: what is new in it is filled now and not in an hour.
+                wake_sensors(context.instance, {f"repair_{profile}" for profile in universe.profiles})
             memory = memories[store.database]
         except StoreError as error:
             return dg.SkipReason(universe.redact(f"not looked: {error}"))

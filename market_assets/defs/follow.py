@@ -101,7 +101,8 @@ def follow_sensor(universe: Universe) -> dg.SensorDefinition:
     @dg.sensor(
         name=NAME,
         asset_selection=dg.AssetSelection.assets(
-            *(dataset_key(made.owner, made.family, made.timeframe) for made in made_in(universe))
+            *(dataset_key(made.owner, made.family, made.timeframe) for made in made_in(universe)),
+            *(completeness_key(name) for name in universe.profiles),
         ),
         minimum_interval_seconds=int(EVERY.total_seconds()),
         default_status=dg.DefaultSensorStatus.RUNNING,
@@ -201,7 +202,9 @@ def _work(store: Store, universe: Universe, made: Made, now: datetime) -> Work:
 def _behind(view: Snapshot, universe: Universe, made: Made, work: Work, now: datetime, *, patient: bool) -> Behind:
     standing = view.standing(made.owner, work.label)
     behind = {partition.key for partition in work.behind(view)}
-    untold = _untold(universe, made, standing, now) if patient else set()
+    there = {partition.key for partition in work.partitions}
+    # What is older than the universe's start by now is no business of anybody's.
+    untold = _untold(universe, made, standing, now) & there if patient else set()
     due = behind | untold
     held = set()
     if patient:

@@ -152,6 +152,7 @@ def look_at(
         dead = view.dead_symbols(profile.name, timeframe)
         noted = view.judged_partitions(profile.name, timeframe, list(profile.symbols))
         genesis = view.genesis(profile.name, timeframe)
+        standing = view.standing(profile.name, timeframe)
         # What the store does not know is not there, whatever Dagster remembers.
         lost = lost_partitions(view, profile, timeframe, filled=states.materialized, now=now)
     series = [one.since(genesis.get(one.symbol)) for one in series_of(profile, now) if one.symbol not in dead]
@@ -167,6 +168,7 @@ def look_at(
         partition_key(profile.partitions.of(timeframe), "first_ts").cast(pl.String).alias("partition"), status=status
     )
     known = set(gaps["partition"])
+    untold = set(standing.filter(pl.col("reported_at") < pl.col("changed_at"))["partition"])
     # The newest ones are reported when their session is over: until then the store alone knows of them.
     updated = {one.key for one in partitions[-NEWEST:]} & set(judged["partition"])
     troubled = {}
@@ -181,6 +183,8 @@ def look_at(
             troubled[partition.key] = Trouble.FAULTY
         elif partition.key not in states.materialized | updated:
             troubled[partition.key] = Trouble.ABSENT
+        elif partition.key in untold - updated:
+            troubled[partition.key] = Trouble.UNTOLD
     keys = [partition.key for partition in partitions]
     forgotten = _partitions_of(forgotten_runs(instance, machine()), key, keys)
     end = profile.window(now).end

@@ -7,8 +7,10 @@ hour in between.
 Dagster reads the annotations of a schedule's resources at run time, so that this module does without postponed ones.
 """
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from threading import Lock
 
 import dagster as dg
 
@@ -19,9 +21,11 @@ from market_assets.defs.observations import observe
 from market_assets.defs.repair import PATIENCE, in_flight
 from market_assets.defs.resources import Clock, Sources, StoreResource
 from market_assets.enrich.made import made_of_profile
-from market_assets.errors import MarketAssetsError, StoreError
+from market_assets.errors import MarketAssetsError, StoreBusyError
+from market_assets.fill.repair import wait_after
 from market_assets.live.newest import Standing, closes_within
 from market_assets.live.update import Updated, update_profile
+from market_assets.market_time.clock import machine
 from market_assets.market_time.timeframes import Timeframe, Window
 from market_assets.store import Store
 from market_assets.universe import Profile, Universe
@@ -41,6 +45,10 @@ _COUNTED = timedelta(minutes=5)
 _OBSERVED = timedelta(hours=1)
 """How often an observation says how the running session is, and how old the completeness asset gets at most."""
 
+
+_guard = Lock()
+_locks: dict[tuple[str, str], Lock] = {}
+"""Who updates, by home and profile."""
 
 _shown: dict[tuple[str, str], list[tuple[object, ...]]] = {}
 """The numbers of each completeness asset that this process has made last, by home and profile."""
@@ -84,9 +92,8 @@ def update_schedule(universe: Universe, profile: Profile) -> dg.ScheduleDefiniti
             return in_flight(context.instance, candles_key(profile.name, timeframe), keys)
 
         try:
-            updated = update_profile(kept, sources.build(profile), universe, profile, now=now, busy=busy)
-            _observe(context.instance, kept, profile, updated, slot=slot, clock=clock)
-            kept.renew_copy()
+            with _alone(kept, profile):
+                updated = update_profile(kept, sources.build(profile), universe, profile, now=now, busy=busy)
         except MarketAssetsError as error:
             # A store that is busy is no fault of the schedule: the next tick goes on.
             return dg.SkipReason(universe.redact(f"nothing was updated: {error}"))
@@ -96,10 +103,40 @@ def update_schedule(universe: Universe, profile: Profile) -> dg.ScheduleDefiniti
             for timeframe, newest in updated.newest.items()
             for request in _reports(context.instance, profile, timeframe, newest, now)
         ]
-        words = "; ".join([*updated.errors, *_copied(kept), *updated.lines])
-        return requests or dg.SkipReason(universe.redact(words))
+        faults = [
+            *updated.errors,
+            *_tried(lambda: _observe(context.instance, kept, profile, updated, slot=slot, clock=clock)),
+            *_tried(kept.renew_copy),
+        ]
+        return requests or dg.SkipReason(universe.redact("; ".join([*faults, *updated.lines])))
 
     return update
+
+
+@contextmanager
+def _alone(store: Store, profile: Profile) -> Iterator[None]:
+    """One update of a profile at a time in this process: a tick that takes long is not joined by the next one.
+
+    Raises:
+        StoreBusyError: One is under way.
+    """
+    with _guard:
+        lock = _locks.setdefault((str(store.path), profile.name), Lock())
+    if not lock.acquire(blocking=False):
+        raise StoreBusyError("the update before it is still under way")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _tried(work: Callable[[], object]) -> list[str]:
+    """Do what is nobody's loss if it fails; what went wrong, in words."""
+    try:
+        work()
+    except MarketAssetsError as error:
+        return [str(error)]
+    return []
 
 
 def _observe(
@@ -124,15 +161,6 @@ def _observe(
                 dg.AssetMaterialization(completeness_key(profile.name), metadata=made.metadata())
             )
         _shown[place] = made.numbers
-
-
-def _copied(store: Store) -> list[str]:
-    """Give other programs what was committed by now; what went wrong with that, in words."""
-    try:
-        store.renew_copy()
-    except StoreError as error:
-        return [str(error)]
-    return []
 
 
 def _enters(slot: datetime, every: timedelta, period: timedelta) -> bool:
@@ -162,9 +190,12 @@ def _reports(
         if made.cadence is cadence and made.timeframe.intraday == timeframe.intraday
     ]
     version = max(standing.changed_at for standing in over if standing.changed_at)
+    run_key = f"{key.to_user_string()}/{keys[0]}..{keys[-1]}/{version:%Y-%m-%dT%H:%M:%S.%f}"
+    if not _may_start(instance, run_key, profile):
+        return []
     return [
         dg.RunRequest(
-            run_key=f"{key.to_user_string()}/{keys[0]}..{keys[-1]}/{version:%Y-%m-%dT%H:%M:%S.%f}",
+            run_key=run_key,
             asset_selection=[key, *along, completeness_key(profile.name)],
             run_config=op_config([key], {"only_due": True}),
             tags={
@@ -175,6 +206,15 @@ def _reports(
             },
         )
     ]
+
+
+def _may_start(instance: dg.DagsterInstance, run_key: str, profile: Profile) -> bool:
+    """Whether a report may be tried: at once, and after each run of it that has ended without a word, later and later."""
+    records = instance.get_run_records(dg.RunsFilter(tags={"dagster/run_key": run_key}), limit=99)
+    if not records:
+        return True
+    newest = max(record.create_timestamp for record in records).replace(tzinfo=UTC)
+    return machine() >= newest + wait_after(len(records), profile.repair)
 
 
 def cron_of(every: timedelta) -> str:

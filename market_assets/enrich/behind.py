@@ -7,7 +7,7 @@ behind as soon as an input has a newer one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,14 +15,14 @@ from market_assets.market_time.partitions import Cadence, Partition
 from market_assets.market_time.timeframes import from_micros, to_micros
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     import polars as pl
 
     from market_assets.market_time.timeframes import Timeframe
 
-_NEVER = np.iinfo(np.int64).min
+NEVER = int(np.iinfo(np.int64).min)
 """The version of what was never made, older than any other."""
 
 
@@ -43,6 +43,20 @@ class Input:
     reach: int = 0
 
 
+class Outline(NamedTuple):
+    """What a partition of a dataset spans, in microseconds since 1970.
+
+    Attributes:
+        start: The first instant that one of its bars shares, or that it holds itself.
+        end: The instant after the last one: a bar may end behind the partition that it opens in.
+        closed: When the newest of its bars that have closed did so; NEVER where none has.
+    """
+
+    start: int
+    end: int
+    closed: int
+
+
 class Versions:
     """The versions of an input's partitions, to be asked for a stretch of time.
 
@@ -58,49 +72,47 @@ class Versions:
         self._versions = _micros(standing["changed_at"])
         self._filled = (standing["stored"] > 0).to_numpy()
         self._reach = source.reach
+        self._grows = source.timeframe.intraday
 
-    def newest(self, partition: Partition, until: int | None = None) -> int:
-        """The newest version, in microseconds, of the input partitions that a partition is made of.
+    def newest(self, outline: Outline) -> int:
+        """The newest version, in microseconds, of the input partitions that something is made of."""
+        first, after = self._range(outline)
+        return int(self._versions[first:after].max(initial=NEVER))
 
-        Args:
-            partition: A partition of what is made.
-            until: Only input partitions that end by then; all of them if not given.
-        """
-        first, after = self._range(partition)
+    def settled(self, outline: Outline, now: int) -> int:
+        """The same of those that do not change with each bar that closes: days of minutes that are over, and all days."""
+        first, after = self._range(outline)
         versions = self._versions[first:after]
-        if until is not None:
-            versions = versions[self._ends[first:after] <= until]
-        return int(versions.max(initial=_NEVER))
+        if self._grows:
+            versions = versions[self._ends[first:after] <= now]
+        return int(versions.max(initial=NEVER))
 
-    def fills(self, partition: Partition) -> bool:
-        """Whether some input partition that holds a bar shares an instant with a partition."""
-        start, end = partition.window.micros
-        return bool((self._filled & (self._starts < end) & (self._ends > start)).any())
+    def fills(self, outline: Outline) -> bool:
+        """Whether some input partition that holds a bar shares an instant with an outline."""
+        return bool((self._filled & (self._starts < outline.end) & (self._ends > outline.start)).any())
 
-    def _range(self, partition: Partition) -> tuple[int, int]:
-        start, end = partition.window.micros
-        first = int(np.searchsorted(self._ends, start, side="right")) - self._reach
-        return max(first, 0), int(np.searchsorted(self._starts, end))
+    def _range(self, outline: Outline) -> tuple[int, int]:
+        first = int(np.searchsorted(self._ends, outline.start, side="right")) - self._reach
+        return max(first, 0), int(np.searchsorted(self._starts, outline.end))
 
 
 def behind(
     partitions: Sequence[Partition],
+    outlines: Mapping[str, Outline],
     standing: pl.DataFrame,
     inputs: Sequence[Versions],
-    *,
-    closed_since: Callable[[Partition, datetime | None], bool],
     now: datetime,
 ) -> list[Partition]:
     """The partitions that are to be made, or made again, in their order.
 
-    An input partition that still runs changes with every bar: what is made of it is behind only when a bar of its own has
-    closed since it was judged.
+    An input partition of minutes that still runs changes with every bar: what is made of it is behind only when a bar of its
+    own has closed since it was judged.
 
     Args:
         partitions: Those that the dataset has by now.
+        outlines: What each of them spans, by key.
         standing: `Snapshot.standing` of the dataset.
         inputs: The versions of what it is made of.
-        closed_since: Whether a bar of a partition has closed after an instant and by now; None for any bar at all.
         now: The present instant.
     """
     present = to_micros(now)
@@ -112,35 +124,35 @@ def behind(
     }
 
     def is_behind(partition: Partition) -> bool:
+        outline = outlines[partition.key]
         if partition.key not in made:
-            filled = any(versions.fills(partition) for versions in inputs)
-            return filled and closed_since(partition, None)
+            filled = any(versions.fills(outline) for versions in inputs)
+            return filled and outline.closed > NEVER
 
         judged_at, made_of = made[partition.key]
-        if made_of == _NEVER:
+        if made_of == NEVER:
             # Made before versions were noted: the instants are all that there is.
             made_of = judged_at
-        settled = max(versions.newest(partition, until=present) for versions in inputs)
-        if settled > made_of:
+        if max(versions.settled(outline, present) for versions in inputs) > made_of:
             return True
-
-        newest = max(versions.newest(partition) for versions in inputs)
-        if newest <= made_of:
+        if max(versions.newest(outline) for versions in inputs) <= made_of:
             return False
         # A stamp of the future is one of a clock that was wrong.
-        return bool(judged_at > present) or closed_since(partition, from_micros(int(judged_at)))
+        return bool(judged_at > present or outline.closed > judged_at)
 
     return [partition for partition in partitions if is_behind(partition)]
 
 
-def made_of(partitions: Sequence[Partition], inputs: Sequence[Versions]) -> dict[str, datetime | None]:
+def made_of(
+    partitions: Sequence[Partition], outlines: Mapping[str, Outline], inputs: Sequence[Versions]
+) -> dict[str, datetime | None]:
     """The newest version of what each of some partitions is made of: what `Transaction.put_made_of` takes."""
     newest = {
-        partition.key: max((versions.newest(partition) for versions in inputs), default=_NEVER)
+        partition.key: max((versions.newest(outlines[partition.key]) for versions in inputs), default=NEVER)
         for partition in partitions
     }
-    return {key: None if version == _NEVER else from_micros(version) for key, version in newest.items()}
+    return {key: None if version == NEVER else from_micros(version) for key, version in newest.items()}
 
 
 def _micros(times: pl.Series) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    return times.to_physical().fill_null(_NEVER).to_numpy().astype(np.int64)
+    return times.to_physical().fill_null(NEVER).to_numpy().astype(np.int64)

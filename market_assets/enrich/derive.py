@@ -75,7 +75,7 @@ class Derive(Work):
         self._base = base_of(profile, timeframe)
         now = clock()
         self._calendar = calendar_of(profile)
-        self._cadence = profile.partitions.of(timeframe)
+        cadence = profile.partitions.of(timeframe)
         self._series = series_of(profile, now)
         super().__init__(
             store,
@@ -84,6 +84,7 @@ class Derive(Work):
             partitions_of(profile, timeframe, self._series, window),
             symbols=[one.symbol for one in self._series],
             inputs=[Input(profile.name, self._input, profile.partitions.of(self._input))],
+            cadence=cadence,
             now=now,
             run_id=run_id,
             trigger=trigger,
@@ -97,7 +98,12 @@ class Derive(Work):
 
     def bars(self, window: Window) -> pl.DataFrame:
         """See `Work.bars`."""
-        return self._calendar.bars(self._timeframe, window)
+        start = min(one.window.start for one in self._series)
+        end = max(one.window.end for one in self._series)
+        bars = self._calendar.bars(self._timeframe, window)
+        # A profile may end before the first bar of its last partition; while it goes on, its end is the present.
+        begun = (pl.col("opens_at") < literal(end)) | (pl.col("closes_at") > literal(self._now))
+        return bars.filter((pl.col("closes_at") > literal(start)) & begun)
 
     def size(self, partition: Partition) -> int:
         """See `Work.size`."""
@@ -146,6 +152,8 @@ class Derive(Work):
         evidence = {} if whole else self._evidence(transaction, window)
         judged = count_frame(counts, evidence)
         transaction.put_judged(profile.name, self._timeframe, judged, self._now, changed=renewed)
+        # A bar that ends in this window may belong to the partition before.
+        transaction.renew_versions(profile.name, self._timeframe, sorted(renewed.keys() - counts.keys()))
         versions = transaction.versions(profile.name, self._timeframe, list(counts))
 
         extents = rows.group_by(part).agg(pl.len(), first=pl.min("ts"), last=pl.max("ts"))

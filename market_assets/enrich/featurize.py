@@ -77,7 +77,7 @@ class Featurize(Work):
         self._profile = profile
         now = clock()
         self._calendar = calendar_of(profile)
-        self._cadence = profile.partitions.of(timeframe)
+        cadence = profile.partitions.of(timeframe)
         self.features = features_of(profile.features, timeframe)
         self._series = series_of(profile, now)
         reach = partitions_reached(profile, timeframe, now)
@@ -87,7 +87,8 @@ class Featurize(Work):
             timeframe,
             partitions_of(profile, timeframe, self._series, window),
             symbols=[one.symbol for one in self._series],
-            inputs=[Input(profile.name, timeframe, self._cadence, reach)],
+            inputs=[Input(profile.name, timeframe, cadence, reach)],
+            cadence=cadence,
             now=now,
             run_id=run_id,
             trigger=trigger,

@@ -84,6 +84,7 @@ class Returns(Work):
                 Input(member.name, timeframe, member.partitions.of(timeframe), self._reach_of(member))
                 for member in members
             ],
+            cadence=self._cadence,
             now=now,
             run_id=run_id,
             trigger=trigger,
@@ -157,7 +158,8 @@ class Returns(Work):
     def bars(self, window: Window) -> pl.DataFrame:
         """See `Work.bars`."""
         opens = [
-            calendar_of(member).bars(self._timeframe, window).select("ts", "closes_at") for member in self._members
+            calendar_of(member).bars(self._timeframe, window).select("ts", "opens_at", "closes_at")
+            for member in self._members
         ]
         return pl.concat(opens).unique()
 

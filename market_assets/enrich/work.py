@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 import polars as pl
 
-from market_assets.enrich.behind import Versions, behind, made_of
+from market_assets.enrich.behind import NEVER, Outline, Versions, behind, made_of
 from market_assets.fill.job import Job
+from market_assets.fill.judge import partition_key
 from market_assets.market_time.partitions import hull
-from market_assets.market_time.timeframes import literal
+from market_assets.market_time.timeframes import TS, literal
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Mapping, Sequence
@@ -20,10 +21,14 @@ if TYPE_CHECKING:
 
     from market_assets.enrich.behind import Input
     from market_assets.fill.outcome import PartitionOutcome
-    from market_assets.market_time.partitions import Partition
+    from market_assets.market_time.partitions import Cadence, Partition
     from market_assets.market_time.timeframes import Timeframe, Window
     from market_assets.quality.verdicts import SymbolCounts
     from market_assets.store import Snapshot, Store, Transaction
+
+
+_PIECE = 400
+"""So many partitions' bars are looked at together."""
 
 
 class Work(ABC):
@@ -36,6 +41,7 @@ class Work(ABC):
         partitions: What is to be made.
         symbols: Of which symbols.
         inputs: The candles that it is made of.
+        cadence: How long its partitions are.
         now: The present instant.
         run_id: Names the caller's run in `ops.jobs`.
         trigger: How it came about: manual, backfill, update, repair, automation.
@@ -59,12 +65,14 @@ class Work(ABC):
         *,
         symbols: Sequence[str],
         inputs: Sequence[Input],
+        cadence: Cadence,
         now: datetime,
         run_id: str | None,
         trigger: str,
     ) -> None:
         self._store = store
         self.inputs = inputs
+        self._cadence = cadence
         self._now = now
         self._name = name
         self._timeframe = timeframe
@@ -103,23 +111,30 @@ class Work(ABC):
         since = self.partitions[0].key if self.partitions else ""
         return behind(
             self.partitions,
+            self._outlines(self.partitions),
             view.standing(self._name, self.label, since),
             self._versions(view),
-            closed_since=self._closed_since,
-            now=self._now,
+            self._now,
         )
 
     def _versions(self, view: Snapshot) -> list[Versions]:
         return [Versions(source, view.standing(source.profile, source.timeframe)) for source in self.inputs]
 
-    def _closed_since(self, partition: Partition, instant: datetime | None) -> bool:
-        if instant is None and partition.window.end <= self._now:
-            return True
-        bars = self.bars(partition.window)
-        closed = bars.filter(pl.col("closes_at") <= literal(self._now))
-        if instant is not None:
-            closed = closed.filter(pl.col("closes_at") > literal(instant))
-        return not closed.is_empty()
+    def _outlines(self, partitions: Sequence[Partition]) -> dict[str, Outline]:
+        """What each of some partitions spans, by key."""
+        outlines = {partition.key: Outline(*partition.window.micros, NEVER) for partition in partitions}
+        part = partition_key(self._cadence).cast(pl.String)
+        closed = pl.col("closes_at").filter(pl.col("closes_at") <= literal(self._now)).max()
+        # In pieces: ten years of minutes are five million bars.
+        for at in range(0, len(partitions), _PIECE):
+            bars = self.bars(hull(partitions[at : at + _PIECE]))
+            edges = bars.group_by(part).agg(pl.min("opens_at"), pl.max("closes_at"), closed.alias("closed"))
+            for key, *spans in edges.with_columns(pl.col(TS).to_physical()).iter_rows():
+                if key in outlines:
+                    opens, closes, last = spans
+                    start, end, _ = outlines[key]
+                    outlines[key] = Outline(min(start, opens), max(end, closes), NEVER if last is None else last)
+        return outlines
 
     @property
     def audit(self) -> Mapping[str, object]:
@@ -161,7 +176,7 @@ class Work(ABC):
             window = hull(batch)
             with self._store.writing(f"{self.kind} {about} {window}") as transaction:
                 outcomes = self.make(transaction, batch, window, job)
-                versions = made_of(batch, self._versions(transaction))
+                versions = made_of(batch, self._outlines(batch), self._versions(transaction))
                 transaction.put_made_of(self._name, self.label, versions)
                 job.count(outcomes, transaction)
             yield outcomes
@@ -172,7 +187,7 @@ class Work(ABC):
 
     @abstractmethod
     def bars(self, window: Window) -> pl.DataFrame:
-        """The bars that it has in a window by the calendar, also those to come: ts, closes_at."""
+        """The bars that it has by the calendar whose `ts` lies in a window, also those to come: ts, opens_at, closes_at."""
 
     @abstractmethod
     def size(self, partition: Partition) -> int:

@@ -115,6 +115,7 @@ class Trouble(StrEnum):
     FAILED = "failed"
     FAULTY = "a check failed"
     UNFINISHED = "not judged to its end, or not for every symbol"
+    UNTOLD = "has changed since it was reported"
 
 
 class Pause(StrEnum):

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("market_assets.live")
 
 FILLING = timedelta(seconds=25)
-"""After this nothing more is asked for in an update: the next one goes on."""
+"""After this nothing more is asked for in an update, of whatever timeframe: the next one goes on."""
 
 FOLLOWING = timedelta(seconds=40)
 """After this nothing more is made in an update."""
@@ -85,8 +85,12 @@ def update_profile(
     started = time.monotonic()
     updated = Updated()
     for timeframe in profile.timeframes.fetch:
+        time_left = FILLING - timedelta(seconds=time.monotonic() - started)
+        if time_left <= timedelta():
+            updated.lines.append(f"{timeframe}: left to the next update")
+            continue
         try:
-            _fill(store, sources, profile, timeframe, updated, now=now, busy=busy, trigger=trigger)
+            _fill(store, sources, profile, timeframe, updated, now=now, busy=busy, trigger=trigger, max_time=time_left)
         except MarketAssetsError as error:
             updated.errors.append(f"{timeframe}: {error}")
 
@@ -108,6 +112,7 @@ def _fill(
     now: datetime,
     busy: Busy,
     trigger: str,
+    max_time: timedelta,
 ) -> None:
     newest = newest_partitions(store, profile, timeframe, now)
     updated.newest[timeframe] = newest
@@ -133,7 +138,7 @@ def _fill(
         newest_first=True,
         only_due=True,
         recheck=profile.update.recheck,
-        max_time=FILLING,
+        max_time=max_time,
         trigger=trigger,
     )
     outcomes = list(fill)

@@ -194,17 +194,22 @@ class Published:
 
 
 def _is_open(path: Path) -> bool:
-    """Whether some program has a copy open, this one included; yes where that cannot be known."""
-    links = Path("/proc/self/fd")
-    if not links.exists():
+    """Whether some program has a copy open, this one included; yes where that cannot be known.
+
+    DuckDB holds a lock on what it reads; what only copies the file (cp, rsync) is seen among the open files of the processes
+    that this user may look at.
+    """
+    if not Path("/proc/self/fd").exists():
         return True
     facts = path.stat()
     # First without opening it: closing it again would take this process's own locks away.
-    for link in links.iterdir():
+    for folder in Path("/proc").glob("[0-9]*/fd"):
         with suppress(OSError):
-            other = link.stat()
-            if (other.st_dev, other.st_ino) == (facts.st_dev, facts.st_ino):
-                return True
+            for link in folder.iterdir():
+                with suppress(OSError):
+                    other = link.stat()
+                    if (other.st_dev, other.st_ino) == (facts.st_dev, facts.st_ino):
+                        return True
     path.chmod(0o600)
     descriptor = os.open(path, os.O_RDWR)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import time
 import uuid
 import warnings
@@ -388,7 +389,7 @@ class Snapshot:
             before: Only partitions whose key is less than this; all of them if not given.
         """
         rows = self._db.execute(
-            "SELECT profile, timeframe, max(changed_at)::VARCHAR || ' ' || count(*) FROM ops.partitions "
+            "SELECT profile, timeframe, count(*) || ' ' || sum(epoch_us(changed_at)) FROM ops.partitions "
             "WHERE changed_at IS NOT NULL AND (? IS NULL OR partition < ?) GROUP BY profile, timeframe",
             [before, before],
         ).fetchall()
@@ -1050,6 +1051,15 @@ class Transaction(Snapshot):
         ).fetchall()
         return dict(rows)
 
+    def renew_versions(self, name: str, label: str, partitions: Sequence[str]) -> None:
+        """Give judged partitions another version, because candles of theirs were written along with a neighbour's."""
+        if partitions:
+            self._db.execute(
+                "UPDATE ops.partitions SET changed_at = greatest(?, changed_at + INTERVAL 1 MICROSECOND) "
+                "WHERE profile = ? AND timeframe = ? AND list_contains(?, partition)",
+                [self._now, name, label, list(partitions)],
+            )
+
     def put_made_of(self, name: str, label: str, versions: Mapping[str, datetime | None]) -> None:
         """Note the newest version of what each of some judged partitions was made of; None where it has none.
 
@@ -1483,7 +1493,7 @@ class Store:
     def can_compact(self) -> bool:
         """Whether much of the file is free, so that `compact` would make it shorter."""
         with self.reading("looking for free room") as view:
-            return worth_compacting(view.free_bytes(), self.size)
+            return worth_compacting(min(view.free_bytes(), self.size), self.size)
 
     def compact(self) -> int:
         """Write the file anew without the room that is free in it, where that is much of it.
@@ -1498,14 +1508,16 @@ class Store:
             StoreError: As `writing`; nothing was changed then.
         """
         purpose = "compacting the store"
-        draft = self.path.with_name(f"{self.path.name}.compact")
+        # What a link names, on whatever disk that is.
+        target = self.path.resolve()
+        draft = target.with_name(f"{target.name}.compact")
         with self._lock.held(purpose), self._signals:
             self._prepare(purpose)
             before = self.path.stat().st_size
             connection = self._connect(self.path, purpose, read_only=False)
             try:
                 written = worth_compacting(free_bytes(connection), before) and write_compacted(
-                    connection, self.path, draft
+                    connection, target, draft
                 )
             except duckdb.Error as error:
                 raise StoreError(
@@ -1516,10 +1528,11 @@ class Store:
                 close_file(self.path, connection)
 
             # A write-ahead log belongs to the old file: beside the new one it would spoil it.
-            if not written or _log_of(self.path).exists() or _log_of(draft).exists():
+            if not written or _log_of(target).exists() or _log_of(draft).exists():
                 remove_draft(draft)
                 return 0
-            draft.replace(self.path)
+            shutil.copymode(target, draft)
+            draft.replace(target)
             return before - self.path.stat().st_size
 
     def _connect(

@@ -321,7 +321,7 @@ def test_a_symbol_without_a_bar_is_missing_once_its_sources_have_answered(
     hole(store, ("ETH", "2025-02-10", 48, "open"), seen="2025-03-01T12:00")
     present = [one for one in looks.look().present if one.kind is Kind.MISSING_SYMBOL]
     assert [(one.subject, one.level) for one in present] == [("ETH candles_1h", Level.ERROR)]
-    assert present[0].summary == "not one bar of ETH is stored, 48 are expected, and its sources have none or refuse it"
+    assert present[0].summary == "not one bar of ETH is stored, and its sources have none or refuse it"
 
 
 def test_a_fill_that_fails_day_after_day_is_a_trouble_until_one_succeeds(

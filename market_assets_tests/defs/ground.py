@@ -161,13 +161,18 @@ class Follower:
         self.ground = ground
         self.cursor: str | None = None
 
-    def tick(self) -> dg.SensorResult:
+    def tick(self) -> Any:
+        """What a tick comes to, checked as the daemon has it checked: run_requests, skip_message, cursor."""
         resources = {"store": self.ground.store_resource, "clock": self.ground.clock}
-        with dg.build_sensor_context(instance=self.ground.instance, cursor=self.cursor, resources=resources) as context:
-            result = self.ground.sensor("derive_when_input_changes")(context)
-        assert isinstance(result, dg.SensorResult)
-        self.cursor = result.cursor
-        return result
+        with dg.build_sensor_context(
+            instance=self.ground.instance,
+            cursor=self.cursor,
+            resources=resources,
+            definitions=self.ground.definitions,
+        ) as context:
+            data = self.ground.sensor("derive_when_input_changes").evaluate_tick(context)
+        self.cursor = data.cursor
+        return data
 
     def asked(self) -> dict[str, list[tuple[str, str]]]:
         """What a tick requests: by dataset the first and last partition of each run, oldest first."""

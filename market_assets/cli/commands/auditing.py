@@ -110,13 +110,15 @@ def alerts(
     except StoreError:
         if found.is_empty():
             raise
+    if not outside.was_looked:
+        ERR.print("Nobody has looked yet: the alerts sensor looks while [bold]market-assets up[/] runs.")
     going_on = found["over_at"].is_null()
     shown = found if everything else found.filter(going_on)
     if as_json:
         print(universe.redact(json.dumps(shown.to_dicts(), default=plain, indent=1)))  # noqa: T201 - the answer
     else:
         _print_alerts(shown, universe, wide=wide)
-    raise typer.Exit(INCOMPLETE if going_on.any() else 0)
+    raise typer.Exit(INCOMPLETE if going_on.any() or not outside.was_looked else 0)
 
 
 def _print_jobs(document: dict[str, Any], *, wide: bool) -> None:

@@ -84,7 +84,7 @@ def test_the_version_and_the_help_have_their_options(filled: tuple[Shell, dict])
     ("words", "code", "said"),
     [
         (["statsu"], 2, "Did you mean 'status'"),
-        (["status", "cripto"], 2, "there are crypto, equity; did you mean crypto?"),
+        (["status", "cripto"], 1, "there are crypto, equity; did you mean crypto?"),
         (["gaps", "--symbols", "BTCC"], 2, "did you mean BTC?"),
         (["probe", "vendr", "BTC"], 2, "did you mean vendor?"),
         (["tail", "--timeframe", "1w"], 2, "--timeframe 1w: nobody keeps it; there are 1d, 1h, 4h"),

@@ -21,7 +21,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from market_assets.errors import MarketAssetsError
+from market_assets.errors import MarketAssetsError, UniverseError
 from market_assets.market_time.clock import present
 
 if TYPE_CHECKING:
@@ -165,12 +165,14 @@ def profiles_of(universe: Universe, names: list[str] | None) -> list[Profile]:
     """The profiles that were named, or all of them.
 
     Raises:
-        typer.BadParameter: One is not in the universe.
+        UniverseError: One is not in the universe.
     """
     unknown = [name for name in names or [] if name not in universe.profiles]
     if unknown:
-        words = "; ".join(f"{name}: no such profile; {choices(name, universe.profiles)}" for name in unknown)
-        raise wrong(words)
+        raise UniverseError(
+            universe.path,
+            [f"profiles.{name}: no such profile; {choices(name, universe.profiles)}" for name in unknown],
+        )
     return [universe.profiles[name] for name in names or universe.profiles]
 
 

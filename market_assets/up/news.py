@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 NEWS_FILE = "up.news.json"
 
-SPAN = 300.0
+SPAN = 900.0
 """So often at most, in seconds, the terminal says what was filled."""
 
 
@@ -57,13 +57,12 @@ def read_news(home: Path) -> Mapping[str, Any] | None:
 
 @dataclass
 class Bulletin:
-    """Turns news into lines: what begins or ends to be wrong, and every five minutes what was filled."""
+    """Turns news into lines: what begins or ends to be wrong, and every 15 minutes what was filled."""
 
     troubles: dict[str, str] = field(default_factory=dict)
     jobs: set[str] = field(default_factory=set)
     rows: dict[str, int] = field(default_factory=dict)
     said_at: float | None = None
-    is_first: bool = True
 
     def lines(self, news: Mapping[str, Any], now: float) -> list[str]:
         """What is to be said now.
@@ -84,9 +83,8 @@ class Bulletin:
         return lines
 
     def _count(self, filled: Sequence[Mapping[str, Any]]) -> None:
-        # What was filled before anybody listened is no news.
-        for job in () if self.is_first else filled:
+        for job in filled:
             if job["job"] not in self.jobs and job["rows"]:
                 self.rows[job["what"]] = self.rows.get(job["what"], 0) + job["rows"]
         # What is in the file no more does not come again.
-        self.jobs, self.is_first = {job["job"] for job in filled}, False
+        self.jobs = {job["job"] for job in filled}

@@ -109,7 +109,7 @@ def looks(platform: Platform) -> int:
         return 0
 
 
-def test_a_killed_code_server_is_back_in_seconds_and_the_sensors_go_on(platform: Platform, home: Path) -> None:
+def _a_killed_code_server_is_back_in_seconds_and_the_sensors_go_on(platform: Platform, home: Path) -> None:
     before = process_of(home, "code")
     assert before is not None
     ticks = until(lambda: looks(platform), "the first look of the alerts sensor")
@@ -132,7 +132,7 @@ def answer(arguments: list[str], home: Path) -> list[dict[str, str]]:
     return json.loads(done.stdout)
 
 
-def test_a_second_up_and_a_bad_port_are_refused_in_one_sentence(
+def _a_second_up_and_a_bad_port_are_refused_in_one_sentence(
     platform: Platform, environment: dict[str, str], tmp_path: Path
 ) -> None:
     elsewhere = {**environment, "MARKET_ASSETS_HOME": str(tmp_path)}
@@ -152,7 +152,7 @@ def test_a_second_up_and_a_bad_port_are_refused_in_one_sentence(
     assert {path.name for path in tmp_path.iterdir()} == {"up.lock"}
 
 
-def test_a_page_of_another_site_changes_nothing(platform: Platform) -> None:
+def _a_page_of_another_site_changes_nothing(platform: Platform) -> None:
     mutation = "mutation { wipeAssets(assetPartitionRanges: []) { __typename } }"
     post = {"query": mutation}
     with httpx.Client(base_url=platform.url, timeout=30) as client:
@@ -187,9 +187,7 @@ def handshake(url: str, *, origin: str) -> int:
         return int(client.recv(1000).split()[1])
 
 
-def test_a_changed_universe_is_taken_over_and_a_faulty_one_is_not(
-    platform: Platform, home: Path, universe: Path
-) -> None:
+def _a_changed_universe_is_taken_over_and_a_faulty_one_is_not(platform: Platform, home: Path, universe: Path) -> None:
     assert profiles_shown(platform) == {"past"}
     universe.write_text(UNIVERSE + LATER.replace("end: 2025-02-04", "end: never"))
     state = until(lambda: (state := read_state(home)) and state.faults and state, "the fault")
@@ -207,7 +205,7 @@ def test_a_changed_universe_is_taken_over_and_a_faulty_one_is_not(
     assert "up: the universe has changed: profile later is new: BBB; 1h." in log
 
 
-def test_a_signal_ends_all_in_seconds(platform: Platform, home: Path) -> None:
+def _a_signal_ends_all_in_seconds(platform: Platform, home: Path) -> None:
     assert len(processes(home)) >= 3
     platform.process.send_signal(signal.SIGTERM)
     # Ten seconds for the processes, and what a loaded machine takes to import Dagster once more.
@@ -216,3 +214,14 @@ def test_a_signal_ends_all_in_seconds(platform: Platform, home: Path) -> None:
     state = read_state(home)
     assert state is not None
     assert state.ended_at is not None
+
+
+def test_up_is_left_on_and_stands_what_happens_to_it(
+    platform: Platform, home: Path, environment: dict[str, str], tmp_path: Path, universe: Path
+) -> None:
+    """One start serves all: what each part finds is what the part before has left."""
+    _a_killed_code_server_is_back_in_seconds_and_the_sensors_go_on(platform, home)
+    _a_second_up_and_a_bad_port_are_refused_in_one_sentence(platform, environment, tmp_path)
+    _a_page_of_another_site_changes_nothing(platform)
+    _a_changed_universe_is_taken_over_and_a_faulty_one_is_not(platform, home, universe)
+    _a_signal_ends_all_in_seconds(platform, home)

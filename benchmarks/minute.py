@@ -57,7 +57,7 @@ def run(home: Path, minute: int) -> None:
     """Update a minute in a Dagster run of this process, with what is derived by day."""
     from market_assets.definitions import build_definitions  # noqa: PLC0415
     from market_assets.defs.resources import Clock  # noqa: PLC0415
-    from market_assets.defs.runs import RangeRun, execute, instance_at  # noqa: PLC0415
+    from market_assets.defs.runs import RangeRun, Runner, instance_at  # noqa: PLC0415
     from market_assets.market_time.timeframes import Timeframe  # noqa: PLC0415
     from market_assets.universe import load_universe  # noqa: PLC0415
 
@@ -67,7 +67,7 @@ def run(home: Path, minute: int) -> None:
     timeframes = tuple(Timeframe(name) for name in ("1m", "5m", "15m", "30m", "1h", "4h"))
     keys = RangeRun("crypto", timeframes, (f"{now.date()}",))
     with instance_at(home) as instance:
-        _, success = execute(definitions, instance, keys, config={}, done=lambda: None)
+        _, success = Runner(definitions, instance).execute(keys, config={}, done=lambda: None)
     print(json.dumps({"success": success, "pss": _pss()}))
 
 

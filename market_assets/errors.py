@@ -2,6 +2,9 @@
 
 import traceback
 
+_EXCERPT = 200
+"""Letters of a strange error that are shown."""
+
 
 class MarketAssetsError(Exception):
     """Base of every error that this package raises on purpose."""
@@ -53,6 +56,17 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(map(_printable, text))
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's words, or what it is called where it has none."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def error_words(error: BaseException) -> str:
+    """What an error is called and what it says, printable and on one line, at most 200 letters of it."""
+    words = printable(" ".join(str(error).split())[:_EXCERPT])
+    return f"{type(error).__name__}: {words}"
 
 
 def trace_words(error: BaseException) -> str:

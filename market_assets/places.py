@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from market_assets.errors import StoreError, UniverseError
-from market_assets.practice.ground import KEPT
+from market_assets.market_time.clock import present
+from market_assets.practice.ground import KEPT, keep
+from market_assets.private import OURS_ALONE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +41,18 @@ def home(environ: Mapping[str, str] = os.environ) -> Path:
             f"{folder}: the path of a home folder must not hold a question mark, or % before two digits; rename the folder."
         )
     return folder
+
+
+def keep_practice(environ: Mapping[str, str] = os.environ) -> None:
+    """Keep the practice universe in the home folder, so that its days stand still; no other universe is.
+
+    Raises:
+        OSError: The home cannot be made or written.
+    """
+    if Path(environ.get(UNIVERSE_VARIABLE) or PACKAGED) == PACKAGED:
+        folder = home(environ)
+        folder.mkdir(OURS_ALONE, parents=True, exist_ok=True)
+        keep(PACKAGED, folder, present().date())
 
 
 def universe_path(

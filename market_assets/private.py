@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 OURS_ALONE = 0o700
 """The mode of a home folder that is made; one that is there keeps its own."""
@@ -47,6 +48,18 @@ def private_files() -> Iterator[None]:
             _depth -= 1
             if _depth == 0:
                 os.umask(_before)
+
+
+def put_private(path: Path, content: bytes) -> None:
+    """Put a file for its owner alone in its place, all of it or nothing, whatever lies there.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
+    draft.replace(path)
 
 
 def mask_of_the_user() -> int:

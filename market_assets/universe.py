@@ -6,7 +6,6 @@ its dates and its sources, each profile its calendar and rules), or raises one `
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 from collections import Counter
@@ -36,8 +35,9 @@ from market_assets.market_time.clock import present
 from market_assets.market_time.gaps import Priority
 from market_assets.market_time.partitions import Cadence
 from market_assets.market_time.timeframes import Timeframe, Window, midnight
+from market_assets.notifier import load_apprise
 from market_assets.places import COPY_VARIABLE, HOME_VARIABLE, PACKAGED, UNIVERSE_VARIABLE, home, universe_path
-from market_assets.practice.ground import keep, moved
+from market_assets.practice.ground import moved
 from market_assets.yaml_file import Document, Place, add_faults, hint, listed, nearest, read_yaml, redact, shown
 
 if TYPE_CHECKING:
@@ -685,16 +685,6 @@ def _as_of_today(text: str) -> str:
     return moved(text, present().date())
 
 
-def keep_practice(environ: Mapping[str, str] = os.environ) -> None:
-    """Keep the practice universe in the home folder, which exists, so that its days stand still; no other universe is.
-
-    Raises:
-        OSError: The home cannot be written.
-    """
-    if Path(environ.get(UNIVERSE_VARIABLE) or PACKAGED) == PACKAGED:
-        keep(PACKAGED, home(environ), present().date())
-
-
 def _known_calendar(name: str) -> str:
     if name in _CALENDARS.values():
         return name
@@ -1110,13 +1100,7 @@ def _check_channels(alerts: AlertSettings, document: Document) -> None:
     """Each channel is a URL that apprise can send to; none is shown: any part may be a secret."""
     if not alerts.channels:
         return
-    # It takes a fifth of a second: only who is to be told pays for it.
-    import apprise  # noqa: PLC0415
-
-    # What it says of a bad URL holds the URL.
-    logger = logging.getLogger("apprise")
-    logger.propagate = False
-    logger.addHandler(logging.NullHandler())
+    apprise = load_apprise()
     advice = (
         "is no URL of a service that apprise knows, or lacks a part: write one as in "
         "https://appriseit.com/services, such as mailto://user:password@example.org or json://host/path"

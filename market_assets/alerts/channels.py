@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import threading
 import time
@@ -13,6 +12,7 @@ from urllib.parse import unquote
 
 from market_assets.alerts.message import trial
 from market_assets.alerts.troubles import Level
+from market_assets.notifier import load_apprise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -113,13 +113,7 @@ def _send_all(channel: Channel, messages: Sequence[Message], universe: Universe,
 
 def _send(channel: Channel, message: Message) -> str:
     """Send one message; what went wrong in words, empty if nothing did."""
-    # apprise knows a hundred services; who has no news to send does not load them.
-    import apprise  # noqa: PLC0415
-
-    # What it logs is in its results; on the terminal or in a daemon's log it would be said twice.
-    logger = logging.getLogger("apprise")
-    logger.propagate = False
-    logger.addHandler(logging.NullHandler())
+    apprise = load_apprise()
     kind = {
         Level.ERROR: apprise.NotifyType.FAILURE,
         Level.WARNING: apprise.NotifyType.WARNING,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime, timedelta
@@ -20,6 +19,7 @@ from market_assets.alerts.channels import channels_of, send
 from market_assets.alerts.ledger import Alert, claim, reconcile, told
 from market_assets.alerts.troubles import Kind, Level, Trouble, store_changed
 from market_assets.errors import StoreBusyError
+from market_assets.private import put_private
 from market_assets.store import StoreMark
 
 if TYPE_CHECKING:
@@ -194,13 +194,10 @@ class Outside:
     def _save(self, notes: Notes, before: Notes) -> None:
         if notes == before:
             return
-        draft = self._path.with_suffix(".new")
         text = json.dumps(asdict(notes), default=datetime.isoformat, indent=1)
         # Without room for a note the look goes on: the next one notes it.
         with suppress(OSError):
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-                file.write(text)
-            draft.replace(self._path)
+            put_private(self._path, text.encode())
 
 
 def _continues(before: StoreMark, mark: StoreMark) -> bool:
@@ -224,20 +221,16 @@ def _kept(notes: Notes, rows: Sequence[Alert]) -> Notes:
 def _notes(stored: Mapping[str, Any]) -> Notes:
     change = stored["change"]
     return Notes(
-        store=_mark(stored["store"]),
+        store=stored["store"] and _mark(stored["store"]),
         change=change
-        and Change(_sure(change["was"]), _sure(change["present"]), datetime.fromisoformat(change["since"])),
+        and Change(_mark(change["was"]), _mark(change["present"]), datetime.fromisoformat(change["since"])),
         backlogs={name: (count, datetime.fromisoformat(at)) for name, (count, at) in stored["backlogs"].items()},
         busy_since=stored["busy_since"] and datetime.fromisoformat(stored["busy_since"]),
         alerts=tuple(_alert(row) for row in stored["alerts"]),
     )
 
 
-def _mark(stored: Mapping[str, Any] | None) -> StoreMark | None:
-    return None if stored is None else _sure(stored)
-
-
-def _sure(stored: Mapping[str, Any]) -> StoreMark:
+def _mark(stored: Mapping[str, Any]) -> StoreMark:
     at = stored["committed_at"]
     return StoreMark(stored["store_id"], stored["commits"], at and datetime.fromisoformat(at))
 

@@ -35,7 +35,7 @@ from market_assets.enrich.actions import unheard
 from market_assets.errors import StoreBusyError
 from market_assets.fill.listing import whole_gaps
 from market_assets.fill.lost import lost_partitions
-from market_assets.fill.series import calendar_of, partitions_of, series_of
+from market_assets.fill.series import calendar_of, living_series, partitions_of, series_of
 from market_assets.market_time.partitions import Cadence, Partition
 from market_assets.market_time.timeframes import TS, Timeframe, Window, literal
 from market_assets.quality.evidence import EXPLAINED, MISSING
@@ -352,10 +352,12 @@ def never_filled(view: Snapshot, profile: Profile, timeframe: Timeframe, until: 
 
     Only those that have ended by some instant.
     """
-    genesis = view.genesis(profile.name, timeframe)
-    dead = view.dead_symbols(profile.name, timeframe)
-    series = [one for one in series_of(profile, until) if one.symbol not in dead]
-    series = [one.since(genesis.get(one.symbol)) for one in series]
+    series = living_series(
+        profile,
+        until,
+        genesis=view.genesis(profile.name, timeframe),
+        dead=view.dead_symbols(profile.name, timeframe),
+    )
     if not series:
         return []
     judged = view.partitions(profile.name, timeframe)

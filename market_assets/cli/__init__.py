@@ -28,9 +28,10 @@ from market_assets.cli.commands import (
 )
 from market_assets.cli.console import ERR
 from market_assets.cli.faults import is_expected, keep_trace, sentence_of, trace_of
+from market_assets.places import HOME_VARIABLE, UNIVERSE_VARIABLE
 from market_assets.private import keep_private
 
-_EVERYWHERE = {"home": "MARKET_ASSETS_HOME", "universe": "MARKET_ASSETS_UNIVERSE"}
+_EVERYWHERE = {"home": HOME_VARIABLE, "universe": UNIVERSE_VARIABLE}
 """The options that stand before a command or after it, and what else sets the same."""
 
 
@@ -153,7 +154,7 @@ def main() -> NoReturn:
 
 def _tell(error: Exception) -> None:
     # As it is written: what is wrong may be the folder's name.
-    home = Path(os.environ.get(_EVERYWHERE["home"]) or "data").expanduser().absolute()
+    home = Path(os.environ.get(HOME_VARIABLE) or "data").expanduser().absolute()
     words = sentence_of(error, home)
     if words is None:
         words = f"this is a fault of market_assets, not yours: {type(error).__name__}: {error}"

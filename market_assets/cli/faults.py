@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from market_assets.errors import MarketAssetsError
+from market_assets.errors import MarketAssetsError, first_line
 from market_assets.market_time.clock import present
 
 if TYPE_CHECKING:
@@ -124,11 +124,11 @@ def _of_the_machine(error: BaseException, home: Path) -> str | None:
         words = "there is not enough memory. Close other programs, or fill fewer days at a time (--from, --to)."
     elif _is_database(error):
         words = (
-            f"a bookkeeping file in {home} could not be read or written ({_first_line(error)}). See that its disk has room "
+            f"a bookkeeping file in {home} could not be read or written ({first_line(error)}). See that its disk has room "
             "and is in order, and run the same command again: what was committed is kept."
         )
     elif code is not None:
-        words = f"{place}: {_first_line(error)}. Mend that, and run the same command again: what was committed is kept."
+        words = f"{place}: {first_line(error)}. Mend that, and run the same command again: what was committed is kept."
     return words
 
 
@@ -140,7 +140,3 @@ def _free(home: Path) -> int:
 
 def _is_database(error: BaseException) -> bool:
     return isinstance(error, sqlite3.DatabaseError)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

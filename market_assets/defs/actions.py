@@ -14,8 +14,7 @@ from pydantic import Field
 
 from market_assets.defs.events import verdict_metadata
 from market_assets.defs.keys import PROFILE_TAG, TRIGGER_TAG, UPDATE, op_config, process_tags
-from market_assets.defs.repair import PATIENCE
-from market_assets.defs.resources import Clock, Sources, StoreResource
+from market_assets.defs.resources import PATIENCE, Clock, Sources, StoreResource
 from market_assets.enrich.actions import ActionsOutcome, judge_actions, record_actions, symbols_due
 from market_assets.errors import StoreError
 from market_assets.sources.actions import ActionKind

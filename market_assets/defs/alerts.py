@@ -35,7 +35,7 @@ from market_assets.defs.adapter import (
     wake_sensors,
 )
 from market_assets.defs.keys import candles_key
-from market_assets.defs.resources import Clock, StoreResource
+from market_assets.defs.resources import PATIENCE, Clock, StoreResource
 from market_assets.defs.troubles import publish
 from market_assets.errors import StoreError
 from market_assets.market_time.partitions import Cadence
@@ -44,9 +44,6 @@ from market_assets.up.news import write_news
 from market_assets.up.state import State, read_state
 
 _log = logging.getLogger("market_assets.alerts")
-
-_PATIENCE = timedelta(seconds=10)
-"""A look that cannot have the store by then is left to the next tick."""
 
 _HEARTBEAT = timedelta(seconds=30)
 """How often Dagster's daemons give a sign of life."""
@@ -134,7 +131,7 @@ class _Memory:
         self.home = store.home
         self.now = self.awake = clock.now()
         # Its clock is the tick's: all of one look happens at one instant.
-        self.watch = Watch(store.store(clock, _PATIENCE), universe, lambda: self.now)
+        self.watch = Watch(store.store(clock, PATIENCE), universe, lambda: self.now)
         self.red: dict[dg.AssetKey, set[str]] = {}
         self.checks: dict[dg.AssetCheckKey, _Check] = {}
         self.assets: dict[dg.AssetKey, _Asset] = {}
@@ -206,7 +203,7 @@ def _runs_here(home: Path) -> State | None:
 
 def _leave_news(universe: Universe, store: StoreResource, clock: Clock, told: Told) -> None:
     """Leave for the terminal of `market-assets up` what is wrong and what was filled."""
-    with store.store(clock, _PATIENCE).reading("news for the terminal") as view:
+    with store.store(clock, PATIENCE).reading("news for the terminal") as view:
         jobs = view.jobs(_NEWEST_JOBS).to_dicts()
     troubles = {
         " ".join(part for part in (alert.profile, alert.subject) if part)

@@ -15,7 +15,7 @@ from collections import OrderedDict
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import dagster as dg
 import sqlalchemy as db
@@ -66,8 +66,10 @@ def _dagster_home(base_dir: str | None) -> Path:
 _CONFIG: UserConfigSchema = {"base_dir": dg.Field(dg.StringSource, is_required=False)}
 
 
-class HomeRunStorage(SqliteRunStorage):
-    """Dagster's SqliteRunStorage, made by one process at a time; the file is `history/runs.db`."""
+class _InHome:
+    """A storage of Dagster's whose files lie in a folder of the home, made by one process at a time."""
+
+    folder: ClassVar[str]
 
     @classmethod
     def config_type(cls) -> UserConfigSchema:
@@ -79,31 +81,23 @@ class HomeRunStorage(SqliteRunStorage):
         cls,
         inst_data: ConfigurableClassData | None,
         config_value: Any,  # noqa: ANN401 - Dagster's
-    ) -> Self:
+    ) -> Any:  # noqa: ANN401 - each of Dagster's storages names itself
         """Make the storage from its block in dagster.yaml."""
         base = _dagster_home(config_value.get("base_dir"))
         with making(base):
-            return cls.from_local(str(base / "history"), inst_data)
+            return cls.from_local(str(base / cls.folder), inst_data)  # type: ignore[attr-defined]  # Dagster's
 
 
-class HomeScheduleStorage(SqliteScheduleStorage):
-    """Dagster's SqliteScheduleStorage, made by one process at a time: `schedules/schedules.db`."""
+class HomeRunStorage(_InHome, SqliteRunStorage):
+    """Dagster's SqliteRunStorage; the file is `history/runs.db`."""
 
-    @classmethod
-    def config_type(cls) -> UserConfigSchema:
-        """What dagster.yaml may say of it."""
-        return _CONFIG
+    folder = "history"
 
-    @classmethod
-    def from_config_value(  # type: ignore[override]  # Dagster's names its own class
-        cls,
-        inst_data: ConfigurableClassData | None,
-        config_value: Any,  # noqa: ANN401 - Dagster's
-    ) -> SqliteScheduleStorage:
-        """Make the storage from its block in dagster.yaml."""
-        base = _dagster_home(config_value.get("base_dir"))
-        with making(base):
-            return cls.from_local(str(base / "schedules"), inst_data)
+
+class HomeScheduleStorage(_InHome, SqliteScheduleStorage):
+    """Dagster's SqliteScheduleStorage; the file is `schedules/schedules.db`."""
+
+    folder = "schedules"
 
 
 class PooledSqliteEventLogStorage(SqliteEventLogStorage):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import dagster as dg
 from market_assets.defs.adapter import asset_output, check_evaluation, check_output, latest_materializations
 from market_assets.defs.keys import process_tags
 from market_assets.fill.job import BY_SYMBOL
+from market_assets.market_time.clock import machine
 from market_assets.quality.colour import names_of
 from market_assets.quality.verdicts import share
 
@@ -108,7 +108,7 @@ class Reporter:
                 metadata=verdict_metadata(verdict),
                 materialization=newest.get(key),
                 run_id=self.context.run.run_id,
-                timestamp=time.time(),
+                timestamp=machine().timestamp(),
             )
 
     def _tell_progress(self) -> None:

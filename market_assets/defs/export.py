@@ -12,8 +12,7 @@ from typing import Self
 import dagster as dg
 
 from market_assets.defs.keys import process_tags
-from market_assets.defs.repair import PATIENCE
-from market_assets.defs.resources import Clock, StoreResource
+from market_assets.defs.resources import PATIENCE, Clock, StoreResource
 from market_assets.errors import MarketAssetsError
 from market_assets.export import Exported, Lake, Table, tables_of
 from market_assets.universe import ExportSettings, Universe
@@ -36,13 +35,7 @@ _COLUMNS = [
 
 def export_assets(universe: Universe) -> list[dg.AssetsDefinition]:
     """The assets of a universe's lake; none where the universe does not switch it on."""
-    settings = universe.export
-    if settings is None:
-        return []
-    tables: dict[str, list[Table]] = {}
-    for table in tables_of(universe, timeframes=settings.timeframes):
-        tables.setdefault(table.owner, []).append(table)
-    return [_asset(owner, own, settings) for owner, own in tables.items()]
+    return [_asset(owner, tables, settings) for owner, tables, settings in _parts(universe)]
 
 
 def export_key(owner: str) -> dg.AssetKey:
@@ -52,13 +45,18 @@ def export_key(owner: str) -> dg.AssetKey:
 
 def export_sensors(universe: Universe) -> list[dg.SensorDefinition]:
     """A sensor for each part of a universe's lake: it writes what has changed, in its own process; the first time in a run."""
+    return [_sensor(owner, tables, settings) for owner, tables, settings in _parts(universe)]
+
+
+def _parts(universe: Universe) -> list[tuple[str, list[Table], ExportSettings]]:
+    """Whose tables the lake holds: each owner with them; none where the universe does not switch it on."""
     settings = universe.export
     if settings is None:
         return []
     tables: dict[str, list[Table]] = {}
     for table in tables_of(universe, timeframes=settings.timeframes):
         tables.setdefault(table.owner, []).append(table)
-    return [_sensor(owner, own, settings) for owner, own in tables.items()]
+    return [(owner, own, settings) for owner, own in tables.items()]
 
 
 def _sensor(owner: str, tables: list[Table], settings: ExportSettings) -> dg.SensorDefinition:

@@ -18,8 +18,7 @@ import polars as pl
 from market_assets.defs.adapter import range_of, range_tags
 from market_assets.defs.completeness import completeness_key
 from market_assets.defs.keys import AUTOMATION, PROFILE_TAG, TRIGGER_TAG, candles_key, dataset_key
-from market_assets.defs.repair import PATIENCE
-from market_assets.defs.resources import Clock, StoreResource
+from market_assets.defs.resources import PATIENCE, Clock, StoreResource
 from market_assets.defs.runs import RangeRun, unfinished_runs
 from market_assets.enrich.behind import Input
 from market_assets.enrich.made import Made, made_in
@@ -200,8 +199,8 @@ def _work(store: Store, universe: Universe, made: Made, now: datetime) -> Work:
 
 
 def _behind(view: Snapshot, universe: Universe, made: Made, work: Work, now: datetime, *, patient: bool) -> Behind:
-    standing = view.standing(made.owner, work.label)
-    behind = {partition.key for partition in work.behind(view)}
+    standing = work.standing(view)
+    behind = {partition.key for partition in work.behind(view, standing)}
     there = {partition.key for partition in work.partitions}
     # What is older than the universe's start by now is no business of anybody's.
     untold = _untold(universe, made, standing, now) & there if patient else set()

@@ -28,17 +28,17 @@ _BIRTH_TAG = ".dagster/market_assets_process_birth"
 
 def candles_key(profile: str, timeframe: Timeframe) -> dg.AssetKey:
     """The asset key of a profile's candles."""
-    return dg.AssetKey([profile, f"candles_{timeframe}"])
+    return dataset_key(profile, "candles", timeframe)
 
 
 def features_key(profile: str, timeframe: Timeframe) -> dg.AssetKey:
     """The asset key of the features of a profile's candles."""
-    return dg.AssetKey([profile, f"features_{timeframe}"])
+    return dataset_key(profile, "features", timeframe)
 
 
 def returns_key(name: str, timeframe: Timeframe) -> dg.AssetKey:
     """The asset key of the aligned returns of a profile, or across profiles."""
-    return dg.AssetKey([name, f"returns_{timeframe}"])
+    return dataset_key(name, "returns", timeframe)
 
 
 def dataset_key(owner: str, family: str, timeframe: Timeframe) -> dg.AssetKey:
@@ -70,7 +70,7 @@ def is_orphan(tags: Mapping[str, str]) -> bool:
 
 def has_process(tags: Mapping[str, str]) -> bool:
     """True for a run that a process executes: one of this host that lives, or of another host."""
-    return _PROCESS_TAG in tags and not is_orphan(tags)
+    return is_process_known(tags) and not is_orphan(tags)
 
 
 def op_config(keys: Sequence[dg.AssetKey], config: Mapping[str, object]) -> dict[str, Any]:

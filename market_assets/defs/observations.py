@@ -46,7 +46,8 @@ def observe(
     key = standing.partition.key
     with store.reading(f"observing {profile.name} {timeframe}") as view:
         counts = view.judged(profile.name, timeframe, [key])
-        last = view.last_bars(profile.name, timeframe, list(profile.symbols), standing.partition.window)
+        extents = view.extents(profile.name, timeframe, standing.partition.window)
+    last = dict(extents.select("symbol", "last_ts").iter_rows())
     expected, stored, missing = (int(counts[name].sum()) for name in ("expected", "stored", "missing"))
 
     rows = [

@@ -15,13 +15,13 @@ import polars as pl
 from market_assets.defs.adapter import check_failures, partition_states, range_of, range_tags
 from market_assets.defs.keys import PROFILE_TAG, REPAIR, TRIGGER_TAG, candles_key, op_config
 from market_assets.defs.partitions import partitions_of
-from market_assets.defs.resources import Clock, Sources, StoreResource
+from market_assets.defs.resources import PATIENCE, Clock, Sources, StoreResource
 from market_assets.defs.runs import RangeRun, fail_orphans, forgotten_runs, unfinished_runs
 from market_assets.errors import MarketAssetsError
 from market_assets.fill.judge import partition_key
 from market_assets.fill.lost import lost_partitions
 from market_assets.fill.repair import Launches, Pause, RepairPlan, RepairRun, Trouble, plan_repairs
-from market_assets.fill.series import calendar_of, series_of, unfinished_partitions
+from market_assets.fill.series import calendar_of, living_series, series_of, unfinished_partitions
 from market_assets.fill.series import partitions_of as partitions_with_bars
 from market_assets.live.newest import NEWEST
 from market_assets.market_time.clock import machine
@@ -36,8 +36,6 @@ from market_assets.universe import Profile
 ATTEMPT_TAG = "market_assets/attempt"
 _CHECKS = ("continuity", "genesis")
 _PRIORITY = {Priority.CRITICAL: 8, Priority.HIGH: 6, Priority.MEDIUM: 4, Priority.LOW: 2}
-PATIENCE = timedelta(seconds=10)
-"""How long a tick waits for the store: another tick comes soon, and Dagster ends one that takes a minute."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +153,7 @@ def look_at(
         standing = view.standing(profile.name, timeframe)
         # What the store does not know is not there, whatever Dagster remembers.
         lost = lost_partitions(view, profile, timeframe, filled=states.materialized, now=now)
-    series = [one.since(genesis.get(one.symbol)) for one in series_of(profile, now) if one.symbol not in dead]
+    series = living_series(profile, now, genesis=genesis, dead=dead)
     judged = believable(noted, now, "judged_at")
     begun = set(judged["partition"])
     filled = [one for one in partitions if one.key in begun]

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from market_assets.universe import Profile, Universe
 
 
+PATIENCE = timedelta(seconds=10)
+"""How long a tick waits for the store: another tick comes soon, and Dagster ends one that takes a minute."""
+
+
 class Clock(dg.ConfigurableResource[None]):
     """Gives the present instant. A test's clock stands still at `fixed`.
 

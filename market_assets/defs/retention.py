@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from market_assets.defs.keys import process_tags
 from market_assets.defs.pruning import compact_databases, databases, prune_dagster
-from market_assets.defs.resources import Clock, StoreResource
+from market_assets.defs.resources import PATIENCE, Clock, StoreResource
 from market_assets.errors import StoreError
 from market_assets.keeping import (
     Advice,
@@ -26,6 +26,7 @@ from market_assets.keeping import (
     files_of,
     halves,
     prune_files,
+    size_words,
     spread,
 )
 from market_assets.keeping.files import EVENTS, LAKE, OTHER, STORE, TICKS
@@ -37,9 +38,6 @@ EVERY = timedelta(days=1)
 
 _QUIET_HOUR = "40 3 * * *"
 """UTC: after New York's evening, before London's morning, and not when everything else begins."""
-
-_PATIENCE = timedelta(seconds=10)
-"""A tick that cannot have the store by then leaves it to a run."""
 
 _TICK_TIME = 20.0
 """Seconds of one tick, of the minute that Dagster gives it; what is left is done by a run."""
@@ -245,7 +243,7 @@ def retention_schedule(universe: Universe) -> dg.ScheduleDefinition:
     ) -> dg.SkipReason | dg.RunRequest:
         end = time.monotonic() + _TICK_TIME
         began = clock.now()
-        patient = store.store(clock, _PATIENCE)
+        patient = store.store(clock, PATIENCE)
         keeper = Keeper(store.home, patient, context.instance, universe, clock.now)
         if keeper.is_large():
             return dg.RunRequest(run_key=f"{began:%Y-%m-%d %H:%M}")
@@ -266,14 +264,6 @@ def told(removed: list[Removed]) -> str:
         return "Nothing is old enough to be removed."
     words = ", ".join(f"{each.count:,} {each.what}" for each in removed)
     return f"Removed {words}: {size_words(_bytes(removed))}."
-
-
-def size_words(size: float) -> str:
-    """A number of bytes as people read it."""
-    for unit, length in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if abs(size) >= length:
-            return f"{size / length:.1f} {unit}"
-    return f"{size:.0f} bytes"
 
 
 def _with_log(path: Path) -> set[Path]:

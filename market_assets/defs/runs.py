@@ -31,7 +31,8 @@ from market_assets.market_time.calendars import ALWAYS_OPEN, load_calendar
 from market_assets.market_time.clock import machine
 from market_assets.market_time.partitions import Partition, partitions_in
 from market_assets.market_time.timeframes import Window
-from market_assets.universe import HOME_VARIABLE, keep_practice
+from market_assets.places import HOME_VARIABLE, keep_practice
+from market_assets.private import put_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -141,103 +142,85 @@ def _pieces(profile: str, family: str, timeframes: tuple[Timeframe, ...], keys: 
     ]
 
 
-def execute(
-    definitions: dg.Definitions,
-    instance: dg.DagsterInstance,
-    run: RangeRun,
-    *,
-    trigger: str = MANUAL,
-    config: dict[str, object],
-    done: Callable[[], None],
-) -> tuple[str, bool]:
-    """Execute a run in this process; the UI shows it like any other.
+@dataclass(frozen=True)
+class Runner:
+    """Executes runs in this process; the UI shows them like any other.
 
-    Args:
-        definitions: The definitions that hold its assets.
-        instance: The Dagster instance that keeps its events.
-        run: What to materialize.
-        trigger: How it came about, for the audit.
-        config: The fetched asset's config, empty for derived ones.
-        done: Called for each partition that was materialized.
-
-    Returns:
-        The run's id, and whether all of it succeeded.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C was pressed; the run has ended as a failed one.
+    Attributes:
+        definitions: The definitions that hold their assets.
+        instance: The Dagster instance that keeps their events.
+        trigger: How they came about, for the audit.
     """
-    keys = run.keys
-    run_id = str(uuid.uuid4())
 
-    def on_event(entry: dg.EventLogEntry) -> None:
-        event = entry.dagster_event
-        if event is not None and event.is_step_materialization and event.asset_key in keys:
-            done()
+    definitions: dg.Definitions
+    instance: dg.DagsterInstance
+    trigger: str = MANUAL
 
-    instance.add_event_listener(run_id, on_event)
-    tags = {**range_tags(run.partitions[0], run.partitions[-1]), TRIGGER_TAG: trigger}
-    return run_id, _execute(definitions, instance, run_id, keys, tags=tags, config=config)
+    def execute(self, run: RangeRun, *, config: Mapping[str, object], done: Callable[[], None]) -> tuple[str, bool]:
+        """Execute a run of partitions.
 
+        Args:
+            run: What to materialize.
+            config: The fetched asset's config, empty for derived ones.
+            done: Called for each partition that was materialized.
 
-def execute_asset(
-    definitions: dg.Definitions,
-    instance: dg.DagsterInstance,
-    key: dg.AssetKey,
-    *,
-    trigger: str = MANUAL,
-    config: Mapping[str, object],
-) -> tuple[str, bool]:
-    """Execute a run of an asset without partitions in this process: see `execute`.
+        Returns:
+            The run's id, and whether all of it succeeded.
 
-    Returns:
-        The run's id, and whether it succeeded.
+        Raises:
+            KeyboardInterrupt: Ctrl-C was pressed; the run has ended as a failed one.
+        """
+        keys = run.keys
+        run_id = str(uuid.uuid4())
 
-    Raises:
-        KeyboardInterrupt: Ctrl-C was pressed; the run has ended as a failed one.
-    """
-    run_id = str(uuid.uuid4())
-    return run_id, _execute(definitions, instance, run_id, [key], tags={TRIGGER_TAG: trigger}, config=config)
+        def on_event(entry: dg.EventLogEntry) -> None:
+            event = entry.dagster_event
+            if event is not None and event.is_step_materialization and event.asset_key in keys:
+                done()
 
+        self.instance.add_event_listener(run_id, on_event)
+        return run_id, self._execute(run_id, keys, range_tags(run.partitions[0], run.partitions[-1]), config)
 
-def execute_completeness(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, profiles: Sequence[str], *, trigger: str
-) -> list[str]:
-    """Count anew how complete some profiles are, in one run, so that their pages show what was just filled.
+    def execute_assets(self, keys: Sequence[dg.AssetKey], *, config: Mapping[str, object]) -> tuple[str, bool]:
+        """Execute a run of assets without partitions: see `execute`.
 
-    Returns:
-        The run's id if it failed.
+        Returns:
+            The run's id, and whether it succeeded.
 
-    Raises:
-        KeyboardInterrupt: Ctrl-C was pressed; the run has ended as a failed one.
-    """
-    if not profiles:
-        return []
-    run_id = str(uuid.uuid4())
-    keys = [completeness_key(profile) for profile in profiles]
-    success = _execute(definitions, instance, run_id, keys, tags={TRIGGER_TAG: trigger}, config={})
-    return [] if success else [run_id]
+        Raises:
+            KeyboardInterrupt: Ctrl-C was pressed; the run has ended as a failed one.
+        """
+        run_id = str(uuid.uuid4())
+        return run_id, self._execute(run_id, keys, {}, config)
 
+    def count_completeness(self, profiles: Sequence[str]) -> list[str]:
+        """Count anew how complete some profiles are, in one run, so that their pages show what was just filled.
 
-def _execute(
-    definitions: dg.Definitions,
-    instance: dg.DagsterInstance,
-    run_id: str,
-    keys: Sequence[dg.AssetKey],
-    *,
-    tags: Mapping[str, str],
-    config: Mapping[str, object],
-) -> bool:
-    result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
-        instance=instance,
-        run_id=run_id,
-        asset_selection=list(keys),
-        tags={**tags, **process_tags()},
-        run_config={**_SILENT, **(op_config(keys, config) if config else {})},
-        raise_on_error=False,
-    )
-    if was_interrupted(result):
-        raise KeyboardInterrupt
-    return result.success
+        Returns:
+            The run's id if it failed.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C was pressed; the run has ended as a failed one.
+        """
+        if not profiles:
+            return []
+        run_id, success = self.execute_assets([completeness_key(profile) for profile in profiles], config={})
+        return [] if success else [run_id]
+
+    def _execute(
+        self, run_id: str, keys: Sequence[dg.AssetKey], tags: Mapping[str, str], config: Mapping[str, object]
+    ) -> bool:
+        result = self.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=self.instance,
+            run_id=run_id,
+            asset_selection=list(keys),
+            tags={**tags, TRIGGER_TAG: self.trigger, **process_tags()},
+            run_config={**_SILENT, **(op_config(keys, config) if config else {})},
+            raise_on_error=False,
+        )
+        if was_interrupted(result):
+            raise KeyboardInterrupt
+        return result.success
 
 
 def failure_of(instance: dg.DagsterInstance, run_id: str) -> tuple[str, str]:
@@ -283,10 +266,8 @@ def prepare_home(home: Path) -> None:
     with making(home):
         target = home / "dagster.yaml"
         if not target.exists() or sha256(target.read_bytes()).hexdigest() in _EARLIER:
-            # Moved to its place whole: Dagster's own commands read it without a lock.
-            draft = home / ".dagster.yaml.unfinished"
-            draft.write_text(files("market_assets").joinpath("dagster.yaml").read_text())
-            draft.replace(target)
+            # Put in its place whole: Dagster's own commands read it without a lock.
+            put_private(target, files("market_assets").joinpath("dagster.yaml").read_bytes())
         keep_practice({**os.environ, HOME_VARIABLE: str(home)})
     os.environ["DAGSTER_HOME"] = str(home)
 

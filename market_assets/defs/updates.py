@@ -18,8 +18,8 @@ from market_assets.defs.adapter import range_tags
 from market_assets.defs.completeness import completeness_key, completeness_now
 from market_assets.defs.keys import PROFILE_TAG, TRIGGER_TAG, UPDATE, candles_key, dataset_key, op_config
 from market_assets.defs.observations import observe
-from market_assets.defs.repair import PATIENCE, in_flight
-from market_assets.defs.resources import Clock, Sources, StoreResource
+from market_assets.defs.repair import in_flight
+from market_assets.defs.resources import PATIENCE, Clock, Sources, StoreResource
 from market_assets.enrich.made import made_of_profile
 from market_assets.errors import MarketAssetsError, StoreBusyError
 from market_assets.fill.repair import wait_after

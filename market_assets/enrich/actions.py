@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from market_assets.enrich.adjust import adjustments
-from market_assets.errors import CalendarError, SourceError, printable, trace_words
+from market_assets.errors import CalendarError, SourceError, error_words, trace_words
 from market_assets.fill.series import calendar_of, prepare
 from market_assets.market_time.timeframes import Timeframe, Window, midnight
 from market_assets.quality.actions import actions_match_prices
@@ -149,8 +149,7 @@ async def _ask(
         except Exception as error:  # noqa: BLE001 - logged with its trace, and told as the failure of its symbol
             about = f"source {choice.source}: {choice.symbol}"
             log.warning("%s: its actions cannot be used\n%s", about, trace_words(error))
-            words = printable(" ".join(str(error).split())[:200])
-            failures.append(f"{about}: its actions cannot be used ({type(error).__name__}: {words})")
+            failures.append(f"{about}: its actions cannot be used ({error_words(error)})")
         else:
             if not found.is_empty():
                 return choice.source, found, []

@@ -106,13 +106,22 @@ class Work(ABC):
         """Whether it is made of one of some candles, each a profile and a timeframe."""
         return any((source.profile, source.timeframe) in names for source in self.inputs)
 
-    def behind(self, view: Snapshot) -> list[Partition]:
-        """Those of its partitions that are to be made, or made again, because of what they are made of."""
+    def standing(self, view: Snapshot) -> pl.DataFrame:
+        """How far each of its partitions is: see `Snapshot.standing`."""
         since = self.partitions[0].key if self.partitions else ""
+        return view.standing(self._name, self.label, since)
+
+    def behind(self, view: Snapshot, standing: pl.DataFrame | None = None) -> list[Partition]:
+        """Those of its partitions that are to be made, or made again, because of what they are made of.
+
+        Args:
+            view: The store.
+            standing: What `standing` gives, where it was read already.
+        """
         return behind(
             self.partitions,
             self._outlines(self.partitions),
-            view.standing(self._name, self.label, since),
+            self.standing(view) if standing is None else standing,
             self._versions(view),
             self._now,
         )

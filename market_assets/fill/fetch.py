@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
 import numpy as np
 import polars as pl
 
-from market_assets.errors import MarketAssetsError, SourceError, printable, trace_words
+from market_assets.errors import MarketAssetsError, SourceError, error_words, trace_words
 from market_assets.fill.genesis import most_requests, next_page, page_before, pages_of
 from market_assets.market_time.gaps import plan_requests, runs
 from market_assets.market_time.timeframes import TS, Timeframe, Window, from_micros, literal
@@ -49,9 +49,6 @@ many windows in a row have failed, or were refused."""
 
 _FIRST = -1
 """The rank of what is asked before any page."""
-
-_EXCERPT = 200
-"""Letters of a strange error that are shown."""
 
 
 @dataclass(frozen=True)
@@ -616,9 +613,8 @@ def _tripped(whom: str, last: SourceError) -> SourceError:
 
 def _stumble(about: str, what: str, error: Exception) -> SourceError:
     """What to say, and to log with its trace, where an answer breaks what reads it."""
-    words = printable(" ".join(str(error).split())[:_EXCERPT])
     log.warning("%s: %s cannot be used\n%s", about, what, trace_words(error))
-    return SourceError(f"{about}: {what} cannot be used ({type(error).__name__}: {words}); the trace is in the log")
+    return SourceError(f"{about}: {what} cannot be used ({error_words(error)}); the trace is in the log")
 
 
 def _instant(opens: pl.Series) -> datetime:

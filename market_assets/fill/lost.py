@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from market_assets.fill.series import calendar_of, partitions_of, series_of
+from market_assets.fill.series import calendar_of, living_series, partitions_of
 from market_assets.market_time.timeframes import Window, literal
 
 if TYPE_CHECKING:
@@ -64,9 +64,12 @@ def lost_partitions(
     }
     unknown = set(filled) - view.partitions(profile.name, timeframe)
     if unknown:
-        genesis = view.genesis(profile.name, timeframe)
-        dead = view.dead_symbols(profile.name, timeframe)
-        series = [one.since(genesis.get(one.symbol)) for one in series_of(profile, now) if one.symbol not in dead]
+        series = living_series(
+            profile,
+            now,
+            genesis=view.genesis(profile.name, timeframe),
+            dead=view.dead_symbols(profile.name, timeframe),
+        )
         due = _with_bars(profile, timeframe, unknown, series, now)
         found |= dict.fromkeys(due, "the store knows nothing of it")
     return found

@@ -15,7 +15,7 @@ from market_assets.market_time.partitions import partitions_in
 from market_assets.market_time.timeframes import TS, Timeframe, Window, from_micros, literal, to_micros
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from market_assets.market_time.calendars import SessionCalendar
@@ -62,6 +62,20 @@ def series_of(profile: Profile, now: datetime, symbols: Sequence[str] | None = N
         raise UniverseError(f"profile {profile.name}", [f"{name}: no such symbol; it has {known}" for name in unknown])
     chosen = [profile.symbols[name] for name in dict.fromkeys(symbols or profile.symbols)]
     return [Series(symbol.name, symbol.window(now), symbol.sources, symbol.apart) for symbol in chosen]
+
+
+def living_series(
+    profile: Profile, now: datetime, *, genesis: Mapping[str, datetime], dead: Collection[str]
+) -> list[Series]:
+    """The series of a profile from their genesis on, but for those of symbols that nobody has.
+
+    Args:
+        profile: The profile.
+        now: The present instant.
+        genesis: `Snapshot.genesis` of the fetched timeframe.
+        dead: `Snapshot.dead_symbols` of it.
+    """
+    return [one.since(genesis.get(one.symbol)) for one in series_of(profile, now) if one.symbol not in dead]
 
 
 def partitions_of(profile: Profile, timeframe: Timeframe, series: Sequence[Series], window: Window) -> list[Partition]:

@@ -12,6 +12,7 @@ import polars as pl
 from market_assets.fill.judge import Judge
 from market_assets.fill.repair import due_at
 from market_assets.fill.series import calendar_of, series_of
+from market_assets.market_time.durations import duration_words
 from market_assets.market_time.partitions import Partition
 from market_assets.market_time.timeframes import Timeframe, Window, midnight
 from market_assets.quality.agreement import AGREES, NOT_COMPARED
@@ -191,7 +192,7 @@ class _Teller:
             return _Told(
                 Beyond.NOT_CLOSED,
                 f"This bar closes at {_utc(bar.closes_at)}, and it is {_utc(self._now)} now.",
-                f"The first update from {_span(self._profile.update.settle)} after its close on asks for it.",
+                f"The first update from {duration_words(self._profile.update.settle)} after its close on asks for it.",
             )
         genesis = self._view.genesis(self._profile.name, self._timeframe).get(self._symbol)
         if genesis is None or bar.ts >= genesis:
@@ -286,7 +287,7 @@ class _Teller:
                 state, "Explained: the whole market stood still then, so that the bar may exist but need not.", _SETTLED
             )
         if state == State.NO_TRADE:
-            limit = _span(self._profile.evidence.quiet_limit)
+            limit = duration_words(self._profile.evidence.quiet_limit)
             verdict = (
                 "Explained as no_trade: a source that leaves bars without a trade out has answered for this stretch, and the "
                 f"silence is not longer than {limit}."
@@ -304,7 +305,7 @@ class _Teller:
         first = self._profile.update.first_backfill
         if judged_at is None and partition.window.end <= self._now - first:
             coming = (
-                f"Nothing happens by itself, because partition {partition.key} is older than the first backfill ({_span(first)}): "
+                f"Nothing happens by itself, because partition {partition.key} is older than the first backfill ({duration_words(first)}): "
                 "market-assets backfill asks for it."
             )
         return _Told(state, "Missing: nobody has asked a source for it yet.", coming)
@@ -450,14 +451,3 @@ def _prices(row: Mapping[str, Any]) -> str:
 
 def _times(count: int) -> str:
     return {0: "not once", 1: "once"}.get(count, f"{count} times")
-
-
-def _span(length: timedelta) -> str:
-    """A setting as it is written in the universe file."""
-    seconds = length.total_seconds()
-    size, unit = next(
-        (size, unit)
-        for size, unit in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
-        if seconds % size == 0 or size == 1
-    )
-    return f"{seconds / size:g}{unit}"

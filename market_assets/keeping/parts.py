@@ -121,3 +121,11 @@ def advice(freed: Mapping[str, int], settings: RetentionSettings) -> list[Advice
         if freed.get(name, 0) >= _WORTH_SAYING
     ]
     return sorted(found, key=lambda each: -each.frees)
+
+
+def size_words(size: float) -> str:
+    """A number of bytes as people read it."""
+    for unit, length in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if abs(size) >= length:
+            return f"{size / length:.1f} {unit}"
+    return f"{size:.0f} bytes"

@@ -47,15 +47,11 @@ class Updated:
     Attributes:
         lines: A sentence per timeframe or dataset, for a person.
         newest: How far the newest partitions of each fetched timeframe are now.
-        new: Rows that were not there before.
-        lacking: Symbols of whose bars the update could not get all, with the reasons.
         errors: What failed as a whole.
     """
 
     lines: list[str] = field(default_factory=list)
     newest: dict[Timeframe, list[Standing]] = field(default_factory=dict)
-    new: int = 0
-    lacking: dict[str, str] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
 
 
@@ -150,7 +146,6 @@ def _note(updated: Updated, timeframe: Timeframe, due: list[Partition], outcomes
     new = sum(outcome.new for outcome in outcomes)
     revised = sum(outcome.revised for outcome in outcomes)
     reasons = [reason for outcome in outcomes for reason in outcome.failures]
-    updated.new += new
     words = [f"{new:,} new bars"]
     words += [f"{revised:,} revised"] if revised else []
     words += [f"not filled: {reasons[0]}"] if reasons else []

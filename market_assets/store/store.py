@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import polars as pl
 
-from market_assets.errors import StoreBusyError, StoreError
+from market_assets.errors import StoreBusyError, StoreError, first_line
 from market_assets.market_time.timeframes import TS, Timeframe
 from market_assets.private import OURS_ALONE
 from market_assets.store.adjusted import ACTION_COLUMNS, action_table, create_action_table, create_adjusted
@@ -296,17 +296,6 @@ class Snapshot:
         rows = self._db.execute(
             f"SELECT symbol, min(ts) FROM {candle_table(profile, timeframe)} WHERE list_contains(?, symbol) GROUP BY symbol",
             [list(symbols)],
-        ).fetchall()
-        return {symbol: ts.replace(tzinfo=UTC) for symbol, ts in rows}
-
-    def last_bars(
-        self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window
-    ) -> dict[str, datetime]:
-        """The open of the newest stored candle in a window, of each of some symbols that has one there."""
-        rows = self._db.execute(
-            f"SELECT symbol, max(ts) FROM {candle_table(profile, timeframe)} "
-            "WHERE ts >= ? AND ts < ? AND list_contains(?, symbol) GROUP BY symbol",
-            [*_bounds(window), list(symbols)],
         ).fetchall()
         return {symbol: ts.replace(tzinfo=UTC) for symbol, ts in rows}
 
@@ -1332,7 +1321,7 @@ class Store:
                 yield Snapshot(connection)
             except duckdb.Error as error:
                 self._verified = None
-                raise StoreError(f"{purpose}: {self.path} could not be read: {_first_line(error)}") from error
+                raise StoreError(f"{purpose}: {self.path} could not be read: {first_line(error)}") from error
             finally:
                 close_file(self.path, connection)
 
@@ -1356,7 +1345,7 @@ class Store:
         try:
             yield Snapshot(connection)
         except duckdb.Error as error:
-            raise StoreError(f"{purpose}: a copy of {self.path} could not be read: {_first_line(error)}") from error
+            raise StoreError(f"{purpose}: a copy of {self.path} could not be read: {first_line(error)}") from error
         finally:
             connection.close()
 
@@ -1372,7 +1361,7 @@ class Store:
                 return duckdb.connect(copy.path, read_only=True)
             except duckdb.Error as error:
                 if left == 0 or copy == self._published.newest():
-                    raise StoreError(f"{purpose}: {copy.path} cannot be opened: {_first_line(error)}") from error
+                    raise StoreError(f"{purpose}: {copy.path} cannot be opened: {first_line(error)}") from error
         raise AssertionError("the last opening returns or raises")
 
     def copy(self, purpose: str) -> Copy:
@@ -1478,7 +1467,7 @@ class Store:
             except duckdb.Error as error:
                 self._verified = None
                 raise StoreError(
-                    f"{purpose}: {self.path} could not be written: {_first_line(error)}. Nothing of this step was stored; "
+                    f"{purpose}: {self.path} could not be written: {first_line(error)}. Nothing of this step was stored; "
                     "mend the cause and run it again."
                 ) from error
             finally:
@@ -1521,7 +1510,7 @@ class Store:
                 )
             except duckdb.Error as error:
                 raise StoreError(
-                    f"{purpose}: {self.path} could not be written anew: {_first_line(error)}. "
+                    f"{purpose}: {self.path} could not be written anew: {first_line(error)}. "
                     "Nothing was changed; make room on its disk, and run it again."
                 ) from error
             finally:
@@ -1563,7 +1552,7 @@ class Store:
         if "Could not set lock on file" not in str(error):
             self._verified = None
             raise StoreError(
-                f"{wait.path} cannot be opened: {_first_line(error)}. Give this user access to it, "
+                f"{wait.path} cannot be opened: {first_line(error)}. Give this user access to it, "
                 "make room on its disk or move it away, or set MARKET_ASSETS_HOME to another folder. Nothing was changed."
             ) from error
         hindrance, waited = wait.hindrance, wait.seconds
@@ -1650,7 +1639,7 @@ class Store:
             self._upgrade(connection, version)
         except duckdb.Error as error:
             raise StoreError(
-                f"{purpose}: {path} could not be brought to store version {VERSION}: {_first_line(error)}. "
+                f"{purpose}: {path} could not be brought to store version {VERSION}: {first_line(error)}. "
                 "Nothing was changed; mend the cause and run it again."
             ) from error
         finally:
@@ -1682,7 +1671,7 @@ class Store:
             connection.execute("BEGIN TRANSACTION READ ONLY")
             yield connection
         except duckdb.Error as error:
-            raise StoreError(f"{purpose}: an empty store could not be read: {_first_line(error)}") from error
+            raise StoreError(f"{purpose}: an empty store could not be read: {first_line(error)}") from error
         finally:
             connection.close()
 
@@ -1762,7 +1751,3 @@ def _inode(path: Path) -> int | None:
 def _log_of(path: Path) -> Path:
     """DuckDB's write-ahead log beside a file: there after a crash, replayed by whoever opens the file next."""
     return path.with_name(f"{path.name}.wal")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]

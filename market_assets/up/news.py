@@ -6,9 +6,10 @@ So the supervisor opens no database. Pure, but for the reading and writing of th
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from market_assets.private import put_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -40,10 +41,7 @@ def write_news(home: Path, jobs: Iterable[Mapping[str, Any]], troubles: Mapping[
         for job in jobs
         if job["kind"] == "fill"
     ]
-    target = home / NEWS_FILE
-    fresh = target.with_suffix(f".{os.getpid()}")
-    fresh.write_text(json.dumps({"filled": filled, "troubles": dict(troubles)}))
-    fresh.replace(target)
+    put_private(home / NEWS_FILE, json.dumps({"filled": filled, "troubles": dict(troubles)}).encode())
 
 
 def read_news(home: Path) -> Mapping[str, Any] | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
+
+from market_assets.private import put_private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,10 +70,7 @@ def write_state(home: Path, state: State) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    target = home / STATE_FILE
-    fresh = target.with_suffix(f".{os.getpid()}")
-    fresh.write_text(json.dumps(asdict(state), default=str, indent=1))
-    fresh.replace(target)
+    put_private(home / STATE_FILE, json.dumps(asdict(state), default=str, indent=1).encode())
 
 
 def read_state(home: Path) -> State | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
+
+from market_assets.private import put_private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +50,7 @@ class UniverseFile:
         if content == self._content:
             return False
         self._content = content
-        _write(self.candidate, content)
+        put_private(self.candidate, content)
         return True
 
     def keep(self) -> None:
@@ -74,10 +75,3 @@ class UniverseFile:
         except OSError:
             return ()
         return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _write(path: Path, content: bytes) -> None:
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
-    fresh.write_bytes(content)
-    fresh.chmod(0o600)
-    fresh.replace(path)

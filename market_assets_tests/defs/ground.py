@@ -13,7 +13,7 @@ from market_assets.definitions import build_definitions
 from market_assets.defs.events import CHECKS
 from market_assets.defs.keys import candles_key
 from market_assets.defs.resources import Clock, StoreResource
-from market_assets.defs.runs import RangeRun, execute
+from market_assets.defs.runs import RangeRun, Runner
 from market_assets.market_time.timeframes import Timeframe
 from market_assets.universe import load_universe
 
@@ -104,9 +104,7 @@ class Ground:
     def run(self, timeframe: str, *partitions: str, config: Mapping[str, object] | None = None) -> dg.DagsterRun:
         ranged = RangeRun("kept", (Timeframe(timeframe),), partitions or tuple(self.keys(timeframe)))
         self.done = 0
-        run_id, _ = execute(
-            self.definitions, self.instance, ranged, trigger="manual", config=dict(config or {}), done=self._count
-        )
+        run_id, _ = Runner(self.definitions, self.instance).execute(ranged, config=dict(config or {}), done=self._count)
         run = self.instance.get_run_by_id(run_id)
         assert run is not None
         return run

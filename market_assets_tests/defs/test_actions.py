@@ -15,7 +15,7 @@ from market_assets.definitions import build_definitions
 from market_assets.defs.actions import actions_key
 from market_assets.defs.keys import TRIGGER_TAG, candles_key
 from market_assets.defs.resources import Clock, StoreResource
-from market_assets.defs.runs import execute, execute_asset, plan_backfill
+from market_assets.defs.runs import Runner, plan_backfill
 from market_assets.fill.series import prepare
 from market_assets.market_time.timeframes import Timeframe
 from market_assets.universe import load_universe
@@ -70,7 +70,7 @@ class Us:
 
     def fill(self) -> None:
         for run in plan_backfill(self.profile, self.profile.window(NOW), NOW):
-            execute(self.definitions, self.instance, run, config={}, done=lambda: None)
+            Runner(self.definitions, self.instance).execute(run, config={}, done=lambda: None)
 
     def store_days(self) -> None:
         """What `fill` would store of days, at a twentieth of the time."""
@@ -82,7 +82,7 @@ class Us:
                 transaction.merge("us", Timeframe.D1, [symbol], window, rows.with_columns(source=pl.lit("archive")))
 
     def record(self, **config: object) -> tuple[str, bool]:
-        return execute_asset(self.definitions, self.instance, self.key, trigger="manual", config=config)
+        return Runner(self.definitions, self.instance).execute_assets([self.key], config=config)
 
     def materialization(self) -> Any:
         event = self.instance.get_latest_materialization_event(self.key)

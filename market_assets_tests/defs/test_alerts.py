@@ -242,7 +242,7 @@ def test_a_partition_that_is_not_kept_any_more_is_no_trouble(bell: Bell) -> None
 
 
 def test_a_busy_store_is_left_to_the_next_tick(bell: Bell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_PATIENCE", timedelta(seconds=0.05))
+    monkeypatch.setattr(module, "PATIENCE", timedelta(seconds=0.05))
     run(bell.instance, errs(KEYS[0]), KEYS[0], KEYS[0])
     with Store(bell.store.home, clock=lambda: NOW).writing("a long report"):
         reason = bell.tick()

@@ -355,7 +355,7 @@ import sys
 from pathlib import Path
 from market_assets.definitions import build_definitions
 from market_assets.defs.resources import Clock, StoreResource
-from market_assets.defs.runs import RangeRun, execute, instance_at
+from market_assets.defs.runs import RangeRun, Runner, instance_at
 from market_assets.market_time.partitions import Cadence, Partition
 from market_assets.market_time.timeframes import Timeframe
 from market_assets.universe import load_universe
@@ -367,7 +367,7 @@ with instance_at(Path(home)) as instance:
     run = RangeRun("kept", (Timeframe.H1,), tuple(keys))
     print("ready", flush=True)
     sys.stdin.readline()
-    print(*execute(definitions, instance, run, config={}, done=lambda: None), flush=True)
+    print(*Runner(definitions, instance).execute(run, config={}, done=lambda: None), flush=True)
 """
 
 

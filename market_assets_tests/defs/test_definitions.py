@@ -15,7 +15,7 @@ from dagster._serdes import serialize_value
 from market_assets.definitions import build_definitions
 from market_assets.defs.adapter import range_tags
 from market_assets.defs.resources import Clock, Sources, StoreResource
-from market_assets.defs.runs import RangeRun, execute
+from market_assets.defs.runs import RangeRun, Runner
 from market_assets.enrich.derive import Derive
 from market_assets.market_time.timeframes import Timeframe, Window
 from market_assets.store import Store
@@ -215,7 +215,7 @@ def derived(ground: Ground) -> Ground:
 
 def derive(ground: Ground, partitions: tuple[str, ...], *timeframes: Timeframe) -> None:
     ranged = RangeRun("kept", timeframes, partitions)
-    assert execute(ground.definitions, ground.instance, ranged, config={}, done=lambda: None)[1]
+    assert Runner(ground.definitions, ground.instance).execute(ranged, config={}, done=lambda: None)[1]
 
 
 def heal(ground: Ground, day: str) -> None:
@@ -337,7 +337,7 @@ def test_a_run_that_was_to_make_both_and_filled_some_days_alone_leaves_these_to_
     hole = {"fault": "hole", "start": "2025-02-05T00:00Z", "end": "2025-02-06T00:00Z"}
     ground.keep(vendor(hole), "{timeframes: {fetch: [1h], derive: [4h]}}")
     both = RangeRun("kept", (Timeframe.H1, Timeframe.H4), ("2025-02-04", "2025-02-05", "2025-02-06"))
-    assert not execute(ground.definitions, ground.instance, both, config={}, done=lambda: None)[1]
+    assert not Runner(ground.definitions, ground.instance).execute(both, config={}, done=lambda: None)[1]
     assert set(list(ground.colours("4h").values())[1:4]) == {"FAILED"}
     # The day between is made along, and has nothing to be made of.
     assert Follower(ground).asked() == {"candles_4h": [("2025-02-04", "2025-02-06")]}

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from market_assets.defs.export import export_key
-from market_assets.defs.runs import execute_asset
+from market_assets.defs.runs import Runner
 from market_assets.universe import load_universe
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def lake(ground: Ground, vendor: Callable[..., PracticeVendor]) -> Ground:
 
 def export(ground: Ground) -> dict[str, Any]:
     """Run the asset, and give what the UI shows of it."""
-    _, success = execute_asset(ground.definitions, ground.instance, KEY, config={})
+    _, success = Runner(ground.definitions, ground.instance).execute_assets([KEY], config={})
     assert success
     event = ground.instance.get_latest_materialization_event(KEY)
     assert event is not None

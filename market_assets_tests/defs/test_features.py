@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from market_assets.alerts.watch import store_troubles
-from market_assets.defs.runs import RangeRun, execute, plan_backfill
+from market_assets.defs.runs import RangeRun, Runner, plan_backfill
 from market_assets.market_time.timeframes import Timeframe, Window
 from market_assets_tests.defs.ground import Follower
 
@@ -37,7 +37,7 @@ def features(ground: Ground, vendor: Callable[..., PracticeVendor]) -> Ground:
 
 def make(ground: Ground, *days: str) -> tuple[dg.DagsterRun, bool]:
     run = RangeRun("kept", (Timeframe.H1,), days, "features")
-    run_id, success = execute(ground.definitions, ground.instance, run, config={}, done=lambda: None)
+    run_id, success = Runner(ground.definitions, ground.instance).execute(run, config={}, done=lambda: None)
     found = ground.instance.get_run_by_id(run_id)
     assert found is not None
     return found, success

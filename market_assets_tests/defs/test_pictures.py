@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from market_assets.defs.pictures import MOST, Picture, Pictures
-from market_assets.defs.runs import RangeRun, execute
+from market_assets.defs.runs import RangeRun, Runner
 from market_assets.fill.outcome import PartitionOutcome
 from market_assets.market_time.partitions import Cadence, Partition
 from market_assets.market_time.timeframes import Timeframe
@@ -52,7 +52,7 @@ def drawn(ground: Ground, run: dg.DagsterRun, name: str = "candles") -> list[str
 
 
 def made(ground: Ground, ranged: RangeRun, config: dict[str, object], *, trigger: str = "manual") -> dg.DagsterRun:
-    run_id, _ = execute(ground.definitions, ground.instance, ranged, trigger=trigger, config=config, done=lambda: None)
+    run_id, _ = Runner(ground.definitions, ground.instance, trigger).execute(ranged, config=config, done=lambda: None)
     run = ground.instance.get_run_by_id(run_id)
     assert run is not None
     return run

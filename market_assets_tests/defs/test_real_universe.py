@@ -12,7 +12,7 @@ import pytest
 
 from market_assets.definitions import build_definitions
 from market_assets.defs.resources import Clock, StoreResource
-from market_assets.defs.runs import execute, instance_at, plan_backfill
+from market_assets.defs.runs import Runner, instance_at, plan_backfill
 from market_assets.fill.series import calendar_of
 from market_assets.universe import load_universe
 
@@ -49,7 +49,7 @@ class Backfilled:
             for run in plan_backfill(one, one.window(self.now), self.now)
             if derive or run.timeframes[0] in one.timeframes.fetch
         ]
-        return [execute(self.definitions, self.instance, run, config={}, done=lambda: None)[1] for run in plans]
+        return [Runner(self.definitions, self.instance).execute(run, config={}, done=lambda: None)[1] for run in plans]
 
     def table(self, profile: str, timeframe: str) -> pl.DataFrame:
         with duckdb.connect(self.file, read_only=True) as db:

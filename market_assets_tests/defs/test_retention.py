@@ -111,7 +111,7 @@ def test_a_home_that_was_never_pruned_is_left_to_a_run(kept: Ground, monkeypatch
 
 
 def test_a_store_that_somebody_holds_leaves_the_ledgers_to_a_run(kept: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "_PATIENCE", timedelta(0))
+    monkeypatch.setattr(retention, "PATIENCE", timedelta(0))
     with kept.store_resource.store(kept.clock).reading("standing in the way"):
         (request,) = tick(kept).run_requests
     assert request.run_key

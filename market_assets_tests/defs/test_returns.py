@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from market_assets.definitions import build_definitions
-from market_assets.defs.runs import RangeRun, execute, plan_backfill, plan_markets
+from market_assets.defs.runs import RangeRun, Runner, plan_backfill, plan_markets
 from market_assets.market_time.timeframes import Timeframe
 from market_assets.universe import load_universe
 from market_assets_tests.defs.ground import Follower
@@ -33,7 +33,7 @@ def returns(ground: Ground, vendor: Callable[..., PracticeVendor]) -> Ground:
 
 def align(ground: Ground, *days: str) -> bool:
     run = RangeRun("kept", (Timeframe.H1,), days, "returns")
-    return execute(ground.definitions, ground.instance, run, config={}, done=lambda: None)[1]
+    return Runner(ground.definitions, ground.instance).execute(run, config={}, done=lambda: None)[1]
 
 
 def test_a_partition_with_too_many_neutral_returns_fails_its_check_and_names_the_symbol(returns: Ground) -> None:

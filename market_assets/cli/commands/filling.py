@@ -42,9 +42,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import polars as pl
-    from dagster import DagsterInstance, Definitions
 
-    from market_assets.defs.runs import RangeRun
+    from market_assets.defs.runs import RangeRun, Runner
     from market_assets.market_time.timeframes import Window
     from market_assets.store import Store
     from market_assets.universe import Profile, Universe
@@ -99,12 +98,7 @@ def backfill(
 
     from market_assets.definitions import build_definitions  # noqa: PLC0415 - Dagster takes seconds to import
     from market_assets.defs.keys import BACKFILL  # noqa: PLC0415
-    from market_assets.defs.runs import (  # noqa: PLC0415
-        execute_completeness,
-        instance_at,
-        plan_backfill,
-        plan_markets,
-    )
+    from market_assets.defs.runs import Runner, instance_at, plan_backfill, plan_markets  # noqa: PLC0415
     from market_assets.universe import home  # noqa: PLC0415
 
     plans = []
@@ -117,13 +111,12 @@ def backfill(
         ERR.print("There is nothing to fill in these days.")
 
     with instance_at(home()) as instance, _stoppable(), Progress(quiet=as_json) as progress:
-        definitions = build_definitions(universe)
+        runner = Runner(build_definitions(universe), instance, BACKFILL)
         _announce_actions(progress, asked)
-        failed = _execute(definitions, instance, plans, asked, trigger=BACKFILL, progress=progress)
-        failed += _record_actions(definitions, instance, asked, progress=progress)
-        names = [profile.name for profile in asked.profiles]
-        failed += execute_completeness(definitions, instance, names, trigger=BACKFILL)
-        causes = _causes(instance, failed)
+        failed = _execute(runner, plans, asked, progress=progress)
+        failed += _record_actions(runner, asked, progress=progress)
+        failed += runner.count_completeness([profile.name for profile in asked.profiles])
+        causes = _causes(runner, failed)
     _finish(asked, causes, now, wide=wide, as_json=as_json)
 
 
@@ -143,7 +136,7 @@ def repair(
     from market_assets.defs.follow import behind_runs  # noqa: PLC0415
     from market_assets.defs.keys import REPAIR  # noqa: PLC0415
     from market_assets.defs.repair import describe, look_everywhere, reopen, runs_of  # noqa: PLC0415
-    from market_assets.defs.runs import instance_at  # noqa: PLC0415
+    from market_assets.defs.runs import Runner, instance_at  # noqa: PLC0415
     from market_assets.sources.configured import sources_of  # noqa: PLC0415
     from market_assets.universe import home  # noqa: PLC0415
 
@@ -175,27 +168,17 @@ def repair(
                 answer = {"troubled": troubled, "repairs": repairs, "found": told}
                 print_json({**places_of(universe), **answer})
             raise typer.Exit(INCOMPLETE if troubled or behind else 0)
-        definitions = build_definitions(universe)
+        runner = Runner(build_definitions(universe), instance, REPAIR)
         with Progress(quiet=as_json) as progress:
-            failed = _execute(definitions, instance, plans, asked, trigger=REPAIR, progress=progress)
-            failed += _follow(definitions, instance, store, asked, now, progress=progress)
-        causes = _causes(instance, failed)
+            failed = _execute(runner, plans, asked, progress=progress)
+            failed += _follow(runner, store, asked, now, progress=progress)
+        causes = _causes(runner, failed)
     _finish(asked, causes, now, wide=wide, as_json=as_json)
 
 
-def _follow(
-    definitions: Definitions,
-    instance: DagsterInstance,
-    store: Store,
-    asked: _Asked,
-    now: datetime,
-    *,
-    progress: Progress,
-) -> list[str]:
+def _follow(runner: Runner, store: Store, asked: _Asked, now: datetime, *, progress: Progress) -> list[str]:
     """Make all that is behind its candles, and give the ids of the runs that failed."""
     from market_assets.defs.follow import behind_runs  # noqa: PLC0415 - Dagster takes seconds to import
-    from market_assets.defs.keys import REPAIR  # noqa: PLC0415
-    from market_assets.defs.runs import execute_completeness  # noqa: PLC0415
 
     failed: list[str] = []
     tried: set[RangeRun] = set()
@@ -203,9 +186,8 @@ def _follow(
     while runs := [run for run in behind_runs(store, asked.universe, asked.profiles, now) if run not in tried]:
         tried |= set(runs)
         plans: list[tuple[RangeRun, dict[str, Any]]] = [(run, {}) for run in runs]
-        failed += _execute(definitions, instance, plans, asked, trigger=REPAIR, progress=progress)
-    names = [profile.name for profile in asked.profiles]
-    return failed + execute_completeness(definitions, instance, names, trigger=REPAIR)
+        failed += _execute(runner, plans, asked, progress=progress)
+    return failed + runner.count_completeness([profile.name for profile in asked.profiles])
 
 
 def _days(first: str | None, after: str | None, days: int | None, now: datetime) -> tuple[date | None, date | None]:
@@ -282,17 +264,9 @@ def _stoppable() -> Iterator[None]:
 
 
 def _execute(
-    definitions: Definitions,
-    instance: DagsterInstance,
-    plans: list[tuple[RangeRun, dict[str, Any]]],
-    asked: _Asked,
-    *,
-    trigger: str,
-    progress: Progress,
+    runner: Runner, plans: list[tuple[RangeRun, dict[str, Any]]], asked: _Asked, *, progress: Progress
 ) -> list[str]:
     """Execute runs one after the other, and give the ids of those that failed."""
-    from market_assets.defs.runs import execute  # noqa: PLC0415 - Dagster takes seconds to import
-
     works = [
         (_kind_of(run, asked.universe), run, config, len(run.partitions) * len(run.timeframes)) for run, config in plans
     ]
@@ -302,7 +276,7 @@ def _execute(
     for kind, run, config, pieces in works:
         place = f"{run.profile} {' '.join(run.timeframes)}"
         with progress.work(kind, place, pieces) as done:
-            run_id, success = execute(definitions, instance, run, trigger=trigger, config=config, done=done)
+            run_id, success = runner.execute(run, config=config, done=done)
         if not success:
             failed.append(run_id)
     return failed
@@ -320,21 +294,15 @@ def _announce_actions(progress: Progress, asked: _Asked) -> None:
         progress.plan("corporate actions", 1, "profiles")
 
 
-def _record_actions(
-    definitions: Definitions, instance: DagsterInstance, asked: _Asked, *, progress: Progress
-) -> list[str]:
+def _record_actions(runner: Runner, asked: _Asked, *, progress: Progress) -> list[str]:
     """Ask for the corporate actions of the profiles that keep them, and give the ids of the runs that failed."""
     from market_assets.defs.actions import actions_key  # noqa: PLC0415 - Dagster takes seconds to import
-    from market_assets.defs.keys import BACKFILL  # noqa: PLC0415
-    from market_assets.defs.runs import execute_asset  # noqa: PLC0415
 
     failed = []
     for profile in (profile for profile in asked.profiles if profile.has_actions):
         config = {"symbols": [name for name in asked.symbols if name in profile.symbols]}
         with progress.work("corporate actions", profile.name, 1) as done:
-            run_id, success = execute_asset(
-                definitions, instance, actions_key(profile.name), trigger=BACKFILL, config=config
-            )
+            run_id, success = runner.execute_assets([actions_key(profile.name)], config=config)
             if success:
                 done()
         if not success:
@@ -342,14 +310,14 @@ def _record_actions(
     return failed
 
 
-def _causes(instance: DagsterInstance, failed: list[str]) -> dict[str, str]:
+def _causes(runner: Runner, failed: list[str]) -> dict[str, str]:
     """Why each run failed, in a sentence; a trace that it left goes to the log, which the sentence then names."""
     from market_assets.defs.runs import failure_of  # noqa: PLC0415 - Dagster takes seconds to import
     from market_assets.universe import home  # noqa: PLC0415
 
     causes = {}
     for run_id in failed:
-        cause, trace = failure_of(instance, run_id)
+        cause, trace = failure_of(runner.instance, run_id)
         log = keep_trace(f"run {run_id} failed: {cause}\n{trace}", home()) if trace else None
         causes[run_id] = f"{cause} (its trace is in {log})" if log else cause
     return causes

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from market_assets.cli.console import OUT, AsJson, add_row, open_store, universe_here
+from market_assets.cli.console import OUT, AsJson, add_row, open_store, print_json, universe_here
+from market_assets.keeping import size_words
 from market_assets.market_time.clock import present
+from market_assets.market_time.durations import duration_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 def usage(as_json: AsJson = False) -> None:
     """Tell what the home folder holds, how it grows, and what shorter settings would free."""
-    from market_assets.defs.retention import size_words  # noqa: PLC0415 - Dagster takes seconds
-
     with _keeper(quiet=as_json) as keeper:
         parts, shorter = keeper.parts(), keeper.advice()
     total = sum(part.bytes for part in parts)
@@ -37,11 +35,11 @@ def usage(as_json: AsJson = False) -> None:
                 for part in parts
             ],
             "advice": [
-                {**asdict(each), "now": _length(each.now), "shorter": _length(each.shorter)}
+                {**asdict(each), "now": duration_words(each.now), "shorter": duration_words(each.shorter)}
                 for each in shorter
             ],
         }  # fmt: skip
-        print(json.dumps(answer, indent=1))  # noqa: T201 - the answer
+        print_json(answer)
         return
 
     table = Table("part", "size", "files", "a day", "free inside")
@@ -56,7 +54,7 @@ def usage(as_json: AsJson = False) -> None:
     files = sum(part.files for part in parts)
     OUT.print(f"{size_words(total)} in {files:,} files.", highlight=False)
     for each in shorter:
-        change = f"{_length(each.now)} -> {_length(each.shorter)}"
+        change = f"{duration_words(each.now)} -> {duration_words(each.shorter)}"
         frees = size_words(each.frees)
         OUT.print(f"{each.setting} {change} frees about {frees}.", highlight=False)
 
@@ -72,8 +70,6 @@ def prune(
 
     It is safe beside a running `up`, which does the same once a day.
     """
-    from market_assets.defs.retention import size_words  # noqa: PLC0415 - Dagster takes seconds
-
     with _keeper(quiet=as_json) as keeper:
         removed = keeper.prune(dry_run=dry_run)
         freed = 0 if dry_run else keeper.compact()
@@ -84,7 +80,7 @@ def prune(
             "bytes_removed": sum(each.bytes for each in removed),
             "bytes_compacted": freed,
         }
-        print(json.dumps(answer, indent=1))  # noqa: T201 - the answer
+        print_json(answer)
         return
 
     if not removed:
@@ -111,14 +107,3 @@ def _keeper(*, quiet: bool) -> Iterator[Keeper]:
     universe, store = universe_here(quiet=quiet), open_store()
     with instance_at(home()) as instance:
         yield Keeper(home(), store, instance, universe, present)
-
-
-def _length(length: timedelta) -> str:
-    """A duration as it is written in the universe."""
-    seconds = length.total_seconds()
-    size, unit = next(
-        (size, unit)
-        for size, unit in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
-        if seconds % size == 0 or size == 1
-    )
-    return f"{seconds / size:g}{unit}"

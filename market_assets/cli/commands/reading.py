@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
-from market_assets.cli.console import OUT, AsJson, open_store
+from market_assets.cli.console import OUT, AsJson, open_store, print_json
 
 
 def snapshot(as_json: AsJson = False) -> None:
@@ -22,7 +20,7 @@ def snapshot(as_json: AsJson = False) -> None:
         "bytes": size,
     }
     if as_json:
-        print(json.dumps(answer, indent=1))  # noqa: T201 - the answer
+        print_json(answer)
         return
     OUT.print(
         f"{link}, as of {copy.as_of:%Y-%m-%d %H:%M:%S} UTC, {size / 1e6:,.1f} MB. Open it read-only: you stop nobody.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,9 +11,7 @@ from rich.markup import escape
 
 from market_assets.cli.console import OUT, AsJson
 from market_assets.market_time.clock import present
-from market_assets.places import PACKAGED, UNIVERSE_VARIABLE, home, universe_path
-from market_assets.practice.ground import keep
-from market_assets.private import OURS_ALONE
+from market_assets.places import home, keep_practice, universe_path
 from market_assets.up.supervisor import Options, Supervisor
 
 if TYPE_CHECKING:
@@ -35,7 +32,9 @@ def up(
     as_json: AsJson = False,
 ) -> None:
     """Start the Dagster pages and the daemon over this home folder, until Ctrl-C."""
-    _keep_practice()
+    # What is wrong with the folder is said when it is checked, before anything starts.
+    with suppress(OSError):
+        keep_practice()
     options = Options(
         home=home(),
         universe=universe_path(),
@@ -62,16 +61,6 @@ def up(
         _print(f"universe {escape(facts['universe'])}  log {escape(facts['home'])}/log/up.log  Ctrl-C ends it.")
 
     raise typer.Exit(Supervisor(options, say, present).run(ready))
-
-
-def _keep_practice() -> None:
-    """Keep the practice universe in the home folder where no other one is named, so that its days stand still."""
-    if os.environ.get(UNIVERSE_VARIABLE):
-        return
-    # What is wrong with the folder is said when it is checked, before anything starts.
-    with suppress(OSError):
-        home().mkdir(OURS_ALONE, parents=True, exist_ok=True)
-        keep(PACKAGED, home(), present().date())
 
 
 def _coloured(line: str) -> str:

@@ -51,7 +51,12 @@ _PATIENCE = timedelta(minutes=10)
 _NOT_BEGUN = frozenset({dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING})
 _UNFINISHED = [*_NOT_BEGUN, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
-_EARLIER = frozenset({"1bbc12851bced9c37e332729a6076c6ce62a6e464790bfcb5f843c53db9796b5"})
+_EARLIER = frozenset(
+    {
+        "1bbc12851bced9c37e332729a6076c6ce62a6e464790bfcb5f843c53db9796b5",
+        "d32e4f5990d97c9e18a91dc0a409a72a248a8af2730301bd5bf2bf976581a4bc",
+    }
+)
 """Checksums of the dagster.yaml files of earlier releases: a home that has one unchanged gets the present one."""
 
 _SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

@@ -1,17 +1,20 @@
-"""The three processes of a running platform, as `market-assets up` starts them.
+"""The two processes of a running platform, as `market-assets up` starts them.
 
 `python -m market_assets.up.child market_assets.defs.serve code SOCKET MODULE`, or
-`... daemon SOCKET WORKSPACE`, or `... web SOCKET WORKSPACE OPTIONS`; OPTIONS is JSON, see `Web`.
+`... pages SOCKET WORKSPACE OPTIONS`; OPTIONS is JSON, see `Web`.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import runpy
+import signal
 import socket
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +26,7 @@ from market_assets.defs.adapter import web_app
 from market_assets.defs.guard import Guard, Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _PATIENCE = 120.0
 """Seconds that the code server has to load the definitions before the others begin without it."""
@@ -61,14 +64,12 @@ def serve_code(path: str, module: str) -> None:
     )  # fmt: skip
 
 
-def serve_daemon(path: str, workspace: str) -> None:
-    """Run schedules, sensors, backfills and the queue until the process is told to end."""
-    _await(path)
-    _dagster("dagster._daemon", "run", "--workspace", workspace, "--log-level", "warning")
+def serve_pages(path: str, workspace: str, options: str) -> None:
+    """Serve the pages, and run schedules, sensors, backfills and the queue, until the process is told to end.
 
-
-def serve_web(path: str, workspace: str, options: str) -> None:
-    """Serve the pages until the process is told to end."""
+    They share a process because each needs all of Dagster, which is a hundred megabytes. Where one of the two ends by
+    itself, the process does.
+    """
     web = Web(**json.loads(options))
     rules = Rules.of(web.host, tuple(web.hosts), reports=web.reports, read_only=web.read_only)
     _await(path)
@@ -76,7 +77,35 @@ def serve_web(path: str, workspace: str, options: str) -> None:
         config = uvicorn.Config(
             Guard(app, rules), log_level="warning", timeout_graceful_shutdown=_BROWSER, server_header=False
         )
-        uvicorn.Server(config).run(sockets=[socket.socket(fileno=web.fd)])
+        with _beside(uvicorn.Server(config), socket.socket(fileno=web.fd)):
+            _dagster("dagster._daemon", "run", "--workspace", workspace, "--log-level", "warning")
+
+
+@contextmanager
+def _beside(server: uvicorn.Server, listener: socket.socket) -> Iterator[None]:
+    """Serve the pages in a thread of their own while the block runs, which is ended where they end first.
+
+    Raises:
+        SystemExit: They did.
+    """
+
+    def serve() -> None:
+        try:
+            server.run(sockets=[listener])
+        finally:
+            if not server.should_exit:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=serve, name="pages")
+    thread.start()
+    try:
+        yield
+    finally:
+        ended = not thread.is_alive()
+        server.should_exit = True
+        thread.join()
+        if ended:
+            sys.exit(1)
 
 
 def _dagster(module: str, *arguments: str) -> None:
@@ -97,7 +126,7 @@ def _await(path: str) -> None:
 
 def main(process: str, *arguments: str) -> None:
     """Run one of the processes."""
-    processes: dict[str, Callable[..., None]] = {"code": serve_code, "daemon": serve_daemon, "web": serve_web}
+    processes: dict[str, Callable[..., None]] = {"code": serve_code, "pages": serve_pages}
     processes[process](*arguments)
 
 

@@ -1,4 +1,4 @@
-"""The supervisor: starts code server, web server and daemon, watches them, and ends them all."""
+"""The supervisor: starts the code server, and pages with daemon, watches them, and ends them all."""
 
 from __future__ import annotations
 
@@ -241,8 +241,12 @@ class Supervisor:
         self._code = Process("code server", [*serve, "code", path, LOCATION], self._environment)
         self._processes = [
             self._code,
-            Process("daemon", [*serve, "daemon", path, workspace], self._environment),
-            Process("web server", [*serve, "web", path, workspace, json.dumps(web)], self._environment, [listener]),
+            Process(
+                "web server and daemon",
+                [*serve, "pages", path, workspace, json.dumps(web)],
+                self._environment,
+                [listener],
+            ),
         ]
         for process in self._processes:
             process.due = time.monotonic()

@@ -123,6 +123,18 @@ def _a_killed_code_server_is_back_in_seconds_and_the_sensors_go_on(platform: Pla
     assert alert[0]["subject"] == "code server"
 
 
+def _killed_pages_are_back_with_the_daemon(platform: Platform, home: Path) -> None:
+    before, ticks = process_of(home, "pages"), looks(platform)
+    assert before is not None
+    os.kill(before, signal.SIGKILL)
+    until(lambda: process_of(home, "pages") not in {None, before}, "other pages")
+    # The listening socket is the supervisor's: who asks meanwhile waits.
+    until(lambda: looks(platform) > ticks, "the next look of the alerts sensor")
+    state = read_state(home)
+    assert state is not None
+    assert [restart.what for restart in state.restarts] == ["code server", "web server and daemon"]
+
+
 def answer(arguments: list[str], home: Path) -> list[dict[str, str]]:
     environment = {**os.environ, "MARKET_ASSETS_HOME": str(home)}
     done = subprocess.run(
@@ -200,13 +212,13 @@ def _a_changed_universe_is_taken_over_and_a_faulty_one_is_not(platform: Platform
     assert state is not None
     assert state.faults == []
     assert state.taken_over_at is not None
-    assert len(state.restarts) == 1
+    assert len(state.restarts) == 2
     log = (home / "log" / "up.log").read_text()
     assert "up: the universe has changed: profile later is new: BBB; 1h." in log
 
 
 def _a_signal_ends_all_in_seconds(platform: Platform, home: Path) -> None:
-    assert len(processes(home)) >= 3
+    assert len(processes(home)) >= 2
     platform.process.send_signal(signal.SIGTERM)
     # Ten seconds for the processes, and what a loaded machine takes to import Dagster once more.
     assert platform.process.wait(timeout=60) == 0
@@ -221,6 +233,7 @@ def test_up_is_left_on_and_stands_what_happens_to_it(
 ) -> None:
     """One start serves all: what each part finds is what the part before has left."""
     _a_killed_code_server_is_back_in_seconds_and_the_sensors_go_on(platform, home)
+    _killed_pages_are_back_with_the_daemon(platform, home)
     _a_second_up_and_a_bad_port_are_refused_in_one_sentence(platform, environment, tmp_path)
     _a_page_of_another_site_changes_nothing(platform)
     _a_changed_universe_is_taken_over_and_a_faulty_one_is_not(platform, home, universe)

@@ -19,6 +19,7 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 from dagster._core.events import RunFailureReason, StepMaterializationData
 from dagster._core.events.log import EventLogEntry
 from dagster._core.instance.ref import InstanceRef
+from dagster._core.instance.utils import RUNLESS_RUN_ID as RUNLESS
 from dagster._core.scheduler.instigation import InstigatorType, SensorInstigatorData, TickStatus
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
@@ -150,6 +151,25 @@ def check_evaluation(
         metadata=metadata,
         target_materialization_data=target,
     )
+
+
+def report_evaluation(instance: DagsterInstance, evaluation: AssetCheckEvaluation) -> None:
+    """Tell Dagster of an evaluation that no run has made.
+
+    Its table has room for one of them per check and partition, and refuses the next: the new one takes the place.
+    """
+    storage, checks = instance.event_log_storage, AssetCheckExecutionsTable.c
+    if isinstance(storage, SqlEventLogStorage):
+        with storage.index_connection() as connection:
+            connection.execute(
+                db.delete(AssetCheckExecutionsTable).where(
+                    checks.asset_key == evaluation.asset_key.to_string(),
+                    checks.check_name == evaluation.check_name,
+                    checks.partition == evaluation.partition,
+                    checks.run_id == RUNLESS,
+                )
+            )
+    instance.report_runless_asset_event(evaluation)
 
 
 def check_output(asset_key: dg.AssetKey, check: str) -> dg.Output[None]:

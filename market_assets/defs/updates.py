@@ -17,7 +17,7 @@ import dagster as dg
 from market_assets.defs.adapter import range_tags
 from market_assets.defs.completeness import completeness_key, completeness_now
 from market_assets.defs.keys import PROFILE_TAG, TRIGGER_TAG, UPDATE, candles_key, dataset_key, op_config
-from market_assets.defs.observations import observe
+from market_assets.defs.observations import RunningVerdicts, observe
 from market_assets.defs.repair import in_flight
 from market_assets.defs.resources import PATIENCE, Clock, Sources, StoreResource
 from market_assets.enrich.made import made_of_profile
@@ -52,6 +52,10 @@ _locks: dict[tuple[str, str], Lock] = {}
 
 _shown: dict[tuple[str, str], list[tuple[object, ...]]] = {}
 """The numbers of each completeness asset that this process has made last, by home and profile."""
+
+
+_verdicts: dict[tuple[str, dg.AssetKey], RunningVerdicts] = {}
+"""What Dagster was told of the sessions that run, by home and asset."""
 
 
 def update_schedule(universe: Universe, profile: Profile) -> dg.ScheduleDefinition:
@@ -148,8 +152,12 @@ def _observe(
     slot: datetime,
     clock: Clock,
 ) -> None:
-    """Tell Dagster how the running session is, once an hour; and of the completeness matrix when its numbers change."""
+    """Tell Dagster how the running session is, and of the completeness matrix when its numbers change."""
     every = profile.update.every
+    for timeframe, newest in updated.newest.items():
+        key = candles_key(profile.name, timeframe)
+        verdicts = _verdicts.setdefault((str(store.path), key), RunningVerdicts(key))
+        verdicts.tell(instance, newest, updated.outcomes.get(timeframe, ()), clock.now())
     if _enters(slot, every, _OBSERVED):
         for timeframe, newest in updated.newest.items():
             observe(instance, store, profile, timeframe, newest=newest, now=clock.now())

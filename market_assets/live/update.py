@@ -47,11 +47,13 @@ class Updated:
     Attributes:
         lines: A sentence per timeframe or dataset, for a person.
         newest: How far the newest partitions of each fetched timeframe are now.
+        outcomes: What became of those that were filled.
         errors: What failed as a whole.
     """
 
     lines: list[str] = field(default_factory=list)
     newest: dict[Timeframe, list[Standing]] = field(default_factory=dict)
+    outcomes: dict[Timeframe, list[PartitionOutcome]] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
 
 
@@ -137,7 +139,7 @@ def _fill(
         max_time=max_time,
         trigger=trigger,
     )
-    outcomes = list(fill)
+    updated.outcomes[timeframe] = outcomes = list(fill)
     updated.newest[timeframe] = newest_partitions(store, profile, timeframe, now)
     _note(updated, timeframe, due, outcomes)
 

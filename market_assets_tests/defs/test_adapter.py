@@ -48,10 +48,12 @@ from dagster._utils.error import SerializableErrorInfo
 from market_assets.defs.adapter import (
     FINISHED,
     NO_VALUE,
+    RUNLESS,
     Beat,
     FailedCheck,
     News,
     asset_output,
+    check_evaluation,
     check_failures,
     check_output,
     daemon_beats,
@@ -64,6 +66,7 @@ from market_assets.defs.adapter import (
     news_since,
     partition_states,
     range_tags,
+    report_evaluation,
     sharded_log,
     tick_beats,
     wake_sensors,
@@ -612,3 +615,32 @@ def test_the_sqlite_files_of_an_instance_can_be_asked_and_those_of_another_stora
 def test_a_run_that_ended_succeeded_failed_or_was_cancelled() -> None:
     ended = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
     assert ended == FINISHED
+
+
+def test_an_evaluation_of_no_run_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        for passed in (True, False, True, False):
+            told = evaluation_of("2025-02-03", passed=passed)
+            report_evaluation(instance, told)
+            report_evaluation(instance, evaluation_of("2025-02-04", passed=True))
+            answers = check_failures(instance, told.asset_key, told.check_name)
+            assert set(answers.failed) == (set() if passed else {"2025-02-03"})
+            assert answers.settled == ({"2025-02-03", "2025-02-04"} if passed else {"2025-02-04"})
+        # What the adapter is there for.
+        with pytest.raises(db.exc.IntegrityError):
+            instance.report_runless_asset_event(told)
+
+
+def evaluation_of(partition: str, *, passed: bool) -> Any:
+    return check_evaluation(
+        asset_key=dg.AssetKey(["kept", "candles_1h"]),
+        check="continuity",
+        partition=partition,
+        passed=passed,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description="One bar is missing.",
+        metadata={},
+        materialization=None,
+        run_id=RUNLESS,
+        timestamp=0.0,
+    )

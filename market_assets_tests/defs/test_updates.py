@@ -13,6 +13,7 @@ from market_assets.defs.adapter import range_tags
 from market_assets.defs.completeness import completeness_key
 from market_assets.defs.keys import TRIGGER_TAG
 from market_assets.defs.resources import Sources
+from market_assets.practice.faults import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -298,6 +299,46 @@ def test_once_an_hour_an_observation_says_how_the_running_session_is(ground: Gro
     assert "24 of 26 bars are stored, 2 are missing" in observation.description
     rows = [record.data for record in observation.metadata["symbols"].records]
     assert rows[0] == {"symbol": "ETH", "stored": 11, "missing": 2, "last bar": "12:00Z"}
+
+
+def test_a_hole_in_the_running_session_fails_its_check_until_it_is_filled(ground: Ground, vendor: Vendor) -> None:
+    hole = {"fault": "hole", "symbols": ["ETH"], "start": "2025-02-05T01:00Z", "end": "2025-02-05T03:00Z"}
+    practice = vendor(hole)
+    ground.keep(practice, LIVE, now=MIDDAY)
+    tick(ground)
+    assert "2025-02-05" not in ground.verdicts()
+    wait(ground, minutes=1)
+    tick(ground)
+    assert ground.verdicts()["2025-02-05"] == ("FAILED", "SUCCEEDED", "SUCCEEDED")
+    assert "2025-02-05" not in green(ground)
+
+    practice.set_faults([])
+    wait(ground, hours=1)
+    tick(ground)
+    wait(ground, minutes=1)
+    tick(ground)
+    assert ground.verdicts()["2025-02-05"] == ("SUCCEEDED", "SUCCEEDED", "SUCCEEDED")
+
+
+def test_a_bar_that_comes_late_is_no_news(ground: Ground, vendor: Vendor) -> None:
+    practice = vendor()
+    ground.keep(practice, LIVE, now=MIDDAY)
+    tick(ground)
+    wait(ground, minutes=1)
+    tick(ground)
+    wait(ground, minutes=59)
+    newest = {"fault": "hole", "symbols": ["ETH"], "start": "2025-02-05T12:00Z"}
+    practice.set_faults([Fault.model_validate(newest)])
+    tick(ground)
+    practice.set_faults([])
+    wait(ground, hours=1)
+    tick(ground)
+    wait(ground, minutes=1)
+    tick(ground)
+    told = ground.instance.event_log_storage.get_asset_check_execution_history(
+        dg.AssetCheckKey(ground.key(), "continuity"), limit=9
+    )
+    assert [record.status.value for record in told] == ["SUCCEEDED"]
 
 
 def test_the_completeness_asset_is_made_when_its_numbers_change(ground: Ground, vendor: Vendor) -> None:

@@ -397,3 +397,5 @@ def test_a_copy_for_other_programs_is_made_and_named(shell: Shell) -> None:
     assert (done.code, done.json["path"]) == (0, str(shell.home / "published" / "market.duckdb"))
     assert done.json["bytes"] == (shell.home / "market.duckdb").stat().st_size
     assert str(shell.home / "published") in shell.run("snapshot").out
+    parts = {part["name"]: part for part in shell.run("usage", "--json").json["parts"]}
+    assert parts["copies"]["files"] >= 1

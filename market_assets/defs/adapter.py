@@ -19,7 +19,7 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 from dagster._core.events import RunFailureReason, StepMaterializationData
 from dagster._core.events.log import EventLogEntry
 from dagster._core.instance.ref import InstanceRef
-from dagster._core.instance.utils import RUNLESS_RUN_ID as RUNLESS
+from dagster._core.instance.utils import RUNLESS_RUN_ID
 from dagster._core.scheduler.instigation import InstigatorType, SensorInstigatorData, TickStatus
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
@@ -52,6 +52,9 @@ if TYPE_CHECKING:
 _HISTORY_PAGE = 500
 
 _DETAILS = (dg.TableMetadataValue, dg.MarkdownMetadataValue, dg.JsonMetadataValue)
+
+RUNLESS = RUNLESS_RUN_ID
+"""The run of an event that no run has made."""
 
 FINISHED = frozenset(FINISHED_STATUSES)
 """The statuses of a run that has ended."""

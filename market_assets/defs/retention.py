@@ -29,7 +29,7 @@ from market_assets.keeping import (
     size_words,
     spread,
 )
-from market_assets.keeping.files import EVENTS, LAKE, OTHER, STORE, TICKS
+from market_assets.keeping.files import COPIES, EVENTS, LAKE, OTHER, STORE, TICKS
 from market_assets.store import Store
 from market_assets.universe import RetentionSettings, Universe
 
@@ -136,7 +136,7 @@ class Keeper:
             if name in {EVENTS, TICKS} and database is not None:
                 ages = spread(by_age(database.days.items(), now), database.bytes - database.free)
             # A lake's files are written again and again: their age is not that of their rows.
-            known = {} if name in {LAKE, OTHER} else ages
+            known = {} if name in {COPIES, LAKE, OTHER} else ages
             free = 0 if database is None else database.free
             found.append(Part(name, len(listed), size, known, free))
         return sorted((part for part in found if part.bytes), key=lambda part: -part.bytes)

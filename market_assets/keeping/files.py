@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from market_assets.universe import RetentionSettings
 
 STORE, RUNS, EVENTS, TICKS = "market.duckdb", "runs", "events", "ticks"
-LOGS, CACHES, LAKE, OTHER, LEFTOVERS = "logs", "caches", "lake", "other", "leftovers"
+LOGS, CACHES, COPIES, LAKE, OTHER, LEFTOVERS = "logs", "caches", "copies", "lake", "other", "leftovers"
 
 _BROKEN_OFF = timedelta(days=1)
 """What was being written so long ago is not written any more."""
@@ -102,4 +102,4 @@ def _part(parts: tuple[str, ...]) -> str:
         return LEFTOVERS if name.startswith(".") else CACHES
     if top in {"log", "logs"} or ".log" in name:
         return LOGS
-    return {"schedules": TICKS, "storage": RUNS}.get(top, OTHER)
+    return {"published": COPIES, "schedules": TICKS, "storage": RUNS}.get(top, OTHER)

@@ -13,6 +13,7 @@ from market_assets.private import put_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
 NEWS_FILE = "up.news.json"
@@ -36,6 +37,7 @@ def write_news(home: Path, jobs: Iterable[Mapping[str, Any]], troubles: Mapping[
         {
             "job": job["job_id"],
             "what": f"{job['profile']} {job['timeframe']}",
+            "started": _second(job["started_at"]),
             "rows": json.loads(job["detail"] or "{}").get("rows", {}).get("new", 0),
         }
         for job in jobs
@@ -55,8 +57,13 @@ def read_news(home: Path) -> Mapping[str, Any] | None:
 
 @dataclass
 class Bulletin:
-    """Turns news into lines: what begins or ends to be wrong, and every 15 minutes what was filled."""
+    """Turns news into lines: what begins or ends to be wrong, and every 15 minutes what was filled.
 
+    Args:
+        since: What was begun before this instant is no news.
+    """
+
+    since: datetime
     troubles: dict[str, str] = field(default_factory=dict)
     jobs: set[str] = field(default_factory=set)
     rows: dict[str, int] = field(default_factory=dict)
@@ -82,7 +89,12 @@ class Bulletin:
 
     def _count(self, filled: Sequence[Mapping[str, Any]]) -> None:
         for job in filled:
-            if job["job"] not in self.jobs and job["rows"]:
+            is_new = job["job"] not in self.jobs and job["started"] >= _second(self.since)
+            if is_new and job["rows"]:
                 self.rows[job["what"]] = self.rows.get(job["what"], 0) + job["rows"]
         # What is in the file no more does not come again.
         self.jobs = {job["job"] for job in filled}
+
+
+def _second(instant: datetime) -> str:
+    return f"{instant:%Y-%m-%d %H:%M:%S}"

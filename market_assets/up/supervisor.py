@@ -116,7 +116,7 @@ class Supervisor:
         self._file = UniverseFile(options.universe, options.home)
         self._selector = selectors.DefaultSelector()
         self._lines: dict[int, bytes] = {}
-        self._bulletin = Bulletin()
+        self._bulletin = Bulletin(clock())
         self._signals = 0
         self._check: Errand | None = None
         self._orphans: list[str] = []

@@ -6,7 +6,7 @@ import os
 import re
 import socket
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -115,11 +115,11 @@ def test_the_state_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 def job(name: str, rows: int, kind: str = "fill") -> dict[str, object]:
     detail = f'{{"rows": {{"new": {rows}}}}}'
-    return {"job_id": name, "kind": kind, "profile": "crypto", "timeframe": "1m", "detail": detail}
+    return {"job_id": name, "kind": kind, "profile": "crypto", "timeframe": "1m", "detail": detail, "started_at": NOW}
 
 
 def test_the_terminal_says_what_changes_and_repeats_nothing(tmp_path: Path) -> None:
-    bulletin = Bulletin()
+    bulletin = Bulletin(NOW)
 
     def lines(jobs: list[dict[str, object]], troubles: dict[str, str], now: float) -> list[str]:
         write_news(tmp_path, jobs, troubles)
@@ -128,7 +128,8 @@ def test_the_terminal_says_what_changes_and_repeats_nothing(tmp_path: Path) -> N
         return bulletin.lines(news, now)
 
     gap = {"crypto candles_1m (gap)": "1 gap in BTCUSDT, 9 bars missing"}
-    assert lines([job("a", 5), job("d", 7, "derive")], {}, 0.0) == ["new bars: crypto 1m 5"]
+    before = job("z", 9) | {"started_at": NOW - timedelta(seconds=1)}
+    assert lines([before, job("a", 5), job("d", 7, "derive")], {}, 0.0) == ["new bars: crypto 1m 5"]
     assert lines([job("a", 5)], gap, 0.0) == ["wrong: crypto candles_1m (gap): 1 gap in BTCUSDT, 9 bars missing"]
     assert lines([job("a", 5), job("b", 2), job("c", 0)], gap, 0.0) == []
     assert lines([job("b", 2), job("e", 1_000)], gap, SPAN) == ["new bars: crypto 1m 1,002"]

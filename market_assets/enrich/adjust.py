@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from market_assets.enrich.quiet import is_quiet
 from market_assets.sources.actions import ActionKind
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def adjusted_weeks(days: pl.DataFrame) -> pl.DataFrame:
         symbol, ts (the Monday), open, high, low, close, volume, as `resample` makes weeks; a week with a day whose prices are null has none.
     """
     known = pl.col("close").null_count() == 0
-    traded = (pl.col("volume").is_null() | (pl.col("volume") > 0)).alias("traded")
+    traded = ~is_quiet(pl.col("close").shift().over("symbol"))
     last = pl.col("close").last()
     prices = {
         "open": pl.col("open").filter("traded").first(),
@@ -150,8 +151,8 @@ def adjusted_weeks(days: pl.DataFrame) -> pl.DataFrame:
         "close": pl.col("close").filter("traded").last(),
     }
     return (
-        days.with_columns(traded)
-        .sort("symbol", "ts")
+        days.sort("symbol", "ts")
+        .with_columns(traded=traded)
         .group_by("symbol", pl.col("ts").dt.truncate("1w"), maintain_order=True)
         .agg(
             **{name: pl.when(known).then(pl.coalesce(price, last)) for name, price in prices.items()},

@@ -127,10 +127,16 @@ def _weeks(schema: str) -> str:
     def known(price: str) -> str:
         return f"CASE WHEN count(close) = count(*) THEN coalesce({price}, arg_max(close, ts)) END"
 
-    traded = "FILTER (WHERE volume IS NULL OR volume > 0)"
+    traded = "FILTER (WHERE NOT quiet)"
+    # `enrich.quiet` has the same.
     return f"""
+    WITH days AS (
+        SELECT *, coalesce(volume = 0 AND open = close AND high = low AND open = high
+            AND close = coalesce(lag(close) OVER (PARTITION BY symbol ORDER BY ts), close), false) AS quiet
+        FROM {schema}.adjusted_1d(as_of, known_by := known_by)
+    )
     SELECT symbol, date_trunc('week', ts) AS ts, {known(f"arg_min(open, ts) {traded}")} AS open,
         {known(f"max(high) {traded}")} AS high, {known(f"min(low) {traded}")} AS low,
         {known(f"arg_max(close, ts) {traded}")} AS close, sum(volume) AS volume
-    FROM {schema}.adjusted_1d(as_of, known_by := known_by) GROUP BY symbol, date_trunc('week', ts)
+    FROM days GROUP BY symbol, date_trunc('week', ts)
     """

@@ -228,6 +228,15 @@ class Snapshot:
         ).fetchall()
         return {symbol: (ts.replace(tzinfo=UTC), count) for symbol, ts, count in rows}
 
+    def last_closes(self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window) -> pl.DataFrame:
+        """The close of each symbol's newest stored candle in a window: symbol, close."""
+        return self._frame(
+            f"SELECT symbol, arg_max(close, ts) AS close FROM {candle_table(profile, timeframe)} "
+            "WHERE ts >= ? AND ts < ? AND list_contains(?, symbol) GROUP BY symbol",
+            *_bounds(window),
+            list(symbols),
+        )
+
     def stored(self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window) -> pl.DataFrame:
         """The opens of the stored candles: symbol, ts."""
         start, end = _bounds(window)

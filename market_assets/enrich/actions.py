@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from market_assets.enrich.adjust import adjustments
+from market_assets.enrich.adjust import STALE, adjustments
 from market_assets.errors import CalendarError, SourceError, error_words, trace_words
 from market_assets.fill.series import calendar_of, prepare
 from market_assets.market_time.timeframes import Timeframe, Window, midnight
 from market_assets.quality.actions import actions_match_prices
 from market_assets.quality.evidence import believable
-from market_assets.sources.actions import ACTION_SCHEMA
+from market_assets.sources.actions import ACTION_SCHEMA, ActionKind
 
 log = logging.getLogger("market_assets.enrich")
 
@@ -223,9 +223,31 @@ def judge_actions(store: Store, profile: Profile, now: datetime) -> tuple[pl.Dat
         .group_by("symbol")
         .agg(pl.max("ex_date"))
     )
+    unmeasured = pl.concat([unmeasured, measured_long_before(actions, days)]).unique("symbol", keep="first")
     sessions = calendar_of(profile).bars(Timeframe.D1, window)["session"]
     untold = [name for name in profile.symbols if name not in told]
     return actions, actions_match_prices(actions, days, sessions, untold=untold, unmeasured=unmeasured)
+
+
+def measured_long_before(actions: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
+    """The newest dividend of each symbol that a close of more than two weeks before it measures: symbol, ex_date.
+
+    The share was suspended, and the factor is right; or candles are missing, and it is not.
+    """
+    paid = actions.filter(pl.col("kind") == ActionKind.DIVIDEND).select("symbol", "ex_date").sort("ex_date")
+    closes = days.select("symbol", "session").sort("session")
+    placed = paid.join_asof(
+        closes,
+        left_on="ex_date",
+        right_on="session",
+        by="symbol",
+        allow_exact_matches=False,
+        check_sortedness=False,
+    )
+    # Before the newest candle: what a day to come measures is not known yet.
+    reached = placed.join(closes.group_by("symbol").agg(last=pl.max("session")), on="symbol")
+    late = reached.filter(pl.col("ex_date") <= pl.col("last"), pl.col("session") < pl.col("ex_date") - STALE)
+    return late.group_by("symbol").agg(pl.max("ex_date"))
 
 
 def _zone_of(profile: Profile) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
 STALE = timedelta(days=14)
-"""A close so old measures no dividend, and an action so long after a symbol's last candle is not applied. No exchange closes for longer."""
+"""An action so long after a symbol's last candle is not applied."""
 
 _PRICES = ("open", "high", "low", "close")
 
@@ -48,8 +48,8 @@ def adjustments(actions: pl.DataFrame, closes: pl.DataFrame, *, as_of: date) -> 
 
     Returns:
         symbol, ex_date, price_factor, volume_factor: what candles of the sessions before ex_date, from the previous one on, are multiplied
-        with; sorted. A price factor is null where a dividend cannot be measured: no close lies in the 14 days before it, or it is not
-        lower than the close.
+        with; sorted. A price factor is null where a dividend cannot be measured: no close lies before it, or it is not lower than
+        the close. However long a share was suspended, the last close measures what was paid.
     """
     closes = closes.filter(pl.col("session") <= as_of).sort("session")
     last = closes.group_by("symbol").agg(last=pl.max("session"))
@@ -70,7 +70,6 @@ def adjustments(actions: pl.DataFrame, closes: pl.DataFrame, *, as_of: date) -> 
         by="symbol",
         strategy="backward",
         allow_exact_matches=False,
-        tolerance=STALE,
         check_sortedness=False,
     ).join_asof(
         days.select("symbol", then="ex_date", before="shares"),

@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from market_assets.store import Store, Transaction
     from market_assets.universe import Profile, Universe
 
-REACH_DAYS = 7
-"""So many days before its first return the matrix across profiles looks for a close: longer than any market stays closed."""
+_REACH_DAYS = 7
+"""So many days before its first return the matrix across profiles looks for a close at the least."""
 
 
 class Returns(Work):
     """One alignment of returns over a window, to be iterated once, oldest partition first.
 
-    The close before a partition's first return is looked for in the partition before, across profiles in the week before: a symbol
-    that was silent for longer begins anew.
+    The close before a partition's first return is looked for in the partition before, across profiles in the week before, or for
+    as long as a market of theirs stays closed: a symbol that was silent for longer begins anew.
 
     Args:
         store: Where candles and ledgers are kept.
@@ -71,6 +71,7 @@ class Returns(Work):
         self._neutral_limit = neutral_limit
         self._now = now = clock()
         self._alone = len(members) == 1 and members[0].name == name
+        self._reach_days = reach_days(members, now)
         self._cadence = members[0].partitions.of(timeframe) if self._alone else markets_cadence(timeframe)
         start = min(one.window(self._now).start for one in members)
         self._whole = self._partitions(timeframe, Window(start, max(start, self._now)))
@@ -138,7 +139,7 @@ class Returns(Work):
     def _reach_of(self, member: Profile) -> int:
         """How many partitions of a member's candles may lie between a partition's first return and the close before it."""
         days = not self._alone and self._cadence is Cadence.DAY
-        return REACH_DAYS if days and member.partitions.intraday is Cadence.DAY else 1
+        return self._reach_days if days and member.partitions.intraday is Cadence.DAY else 1
 
     def _partitions(self, timeframe: Timeframe, window: Window) -> list[Partition]:
         if self._alone:
@@ -206,7 +207,7 @@ class Returns(Work):
     def _reach(self, first: Partition) -> datetime:
         """From when on candles are read for a partition."""
         if not self._alone and self._cadence is Cadence.DAY:
-            return max(first.window.start - timedelta(days=REACH_DAYS), self._begin)
+            return max(first.window.start - timedelta(days=self._reach_days), self._begin)
         place = self._whole.index(first)
         return self._whole[place - 1].window.start if place > 1 else self._begin
 
@@ -248,6 +249,19 @@ class Returns(Work):
                 )
             )
         return outcomes
+
+
+def reach_days(members: Sequence[Profile], now: datetime) -> int:
+    """So many days before a return across profiles the close may lie that it is measured from.
+
+    A week, or longer where a market of theirs has stayed closed for longer since its profile starts: over a Golden Week,
+    say.
+    """
+    closures = (
+        calendar_of(one).longest_closure(Window(one.window(now).start, max(one.window(now).end, now)))
+        for one in members
+    )
+    return max(_REACH_DAYS, 1 + max(closures, default=timedelta()).days)
 
 
 def markets_cadence(timeframe: Timeframe) -> Cadence:

@@ -6,6 +6,7 @@ The dates and hours come from exchange_calendars, pandas_market_calendars and th
 
 from __future__ import annotations
 
+from datetime import timedelta
 from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING
@@ -116,6 +117,14 @@ class SessionCalendar:
         if until is not None:
             bars = bars.filter(pl.col("closes_at") <= literal(until))
         return bars["ts"]
+
+    def longest_closure(self, window: Window) -> timedelta:
+        """The longest time between a close and the next open in what the calendar knows of a window; zero where it never closes."""
+        known = window.intersect(self.known)
+        if known is None:
+            return timedelta()
+        spans = _touching(self._spans, "open", "close", known)
+        return (spans["open"] - spans["close"].shift()).max() or timedelta()  # type: ignore[return-value]  # of durations
 
     def trading_days(self, window: Window) -> pl.Series:
         """The UTC days on which at least one minute bar of the window opens: a sorted series "day" (Date).

@@ -34,7 +34,7 @@ def actions_match_prices(
         days: symbol, session (Date), open, close: raw.
         sessions: The dates of the market's sessions, sorted: a night lies between two that follow each other.
         untold: Symbols whose actions no source has told yet.
-        unmeasured: symbol, ex_date of the dividends that no close measures, so that what lies before them cannot be adjusted.
+        unmeasured: symbol, ex_date of the dividends that no close of the two weeks before them measures.
     """
     split, paid = (pl.col("kind") == kind for kind in (ActionKind.SPLIT, ActionKind.DIVIDEND))
     told = (
@@ -126,7 +126,7 @@ def _sentence(
         name, day = unmeasured.sort("ex_date", descending=True).select("symbol", "ex_date").row(0)
         return (
             f"Dividends that cannot be measured: {unmeasured.height}, the newest that of {name} on {day}: no close of the two weeks before it is stored, or none "
-            "above it. Adjusted candles before it have no prices; backfill candles_1d there."
+            "above it. An older close measures it, if there is one: right if the share was suspended. Else backfill candles_1d there."
         )
     if not jumps.is_empty():
         first = _row(jumps.row(0, named=True))

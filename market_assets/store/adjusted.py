@@ -79,7 +79,7 @@ def _adjustments(profile: str) -> str:
     measured AS (
         SELECT a.symbol, a.ex_date, a.ratio, a.amount,
             a.amount * a.shares / coalesce(b.shares, 1.0) AS paid,
-            CASE WHEN c.ts >= a.ex_date - INTERVAL 14 DAYS THEN c.close END AS close
+            c.close
         FROM counted a
             ASOF LEFT JOIN closes c ON c.symbol = a.symbol AND c.ts < a.ex_date
             ASOF LEFT JOIN counted b ON b.symbol = a.symbol AND b.ex_date <= c.ts

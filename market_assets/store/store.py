@@ -1168,17 +1168,21 @@ class Transaction(Snapshot):
             actions: All actions of these symbols: symbol, ex_date, kind, ratio, amount, currency, detail, source.
         """
         names, table, key = ", ".join(ACTION_COLUMNS), action_table(profile), ["symbol", "ex_date", "kind"]
-        before = self._frame(f"SELECT * FROM {table} WHERE list_contains(?, symbol)", list(answers))
-        actions = actions.select(ACTION_COLUMNS).match_to_schema(before.drop("recorded_at").schema).unique()
-        new = actions.join(before, on=list(ACTION_COLUMNS), how="anti", nulls_equal=True).sort(key)
-        gone = before.join(actions, on=list(ACTION_COLUMNS), how="anti", nulls_equal=True)
+        before = self._frame(f"SELECT rowid, * FROM {table} WHERE list_contains(?, symbol)", list(answers))
+        given = actions.select(ACTION_COLUMNS).match_to_schema(before.drop("rowid", "recorded_at").schema)
+        # The second of two equal payments is told from the first by its number.
+        same = [*ACTION_COLUMNS, "number"]
+        before, actions = (
+            frame.with_columns(number=pl.int_range(pl.len()).over(ACTION_COLUMNS)) for frame in (before, given)
+        )
+        new = actions.join(before, on=same, how="anti", nulls_equal=True).sort(key)
+        gone = before.join(actions, on=same, how="anti", nulls_equal=True)
         with self._lent("gone_actions", gone):
-            same = " AND ".join(f"t.{name} IS NOT DISTINCT FROM g.{name}" for name in gone.columns)
             self._db.execute(
                 f"INSERT INTO ops.action_revisions SELECT ?, {names}, recorded_at, ? FROM gone_actions",
                 [profile, self._now],
             )
-            self._db.execute(f"DELETE FROM {table} t USING gone_actions g WHERE {same}")
+            self._db.execute(f"DELETE FROM {table} t USING gone_actions g WHERE t.rowid = g.rowid")
         with self._lent("new_actions", new):
             self._db.execute(f"INSERT INTO {table} SELECT {names}, ? FROM new_actions", [self._now])
         told = pl.DataFrame(

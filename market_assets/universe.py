@@ -342,6 +342,23 @@ _Crossings = Annotated[
 ]
 
 
+class Basis(StrEnum):
+    """On which prices returns and features are made.
+
+    A bar's values use the splits and dividends with an ex-date up to its own day, and stand on the footing of that day: what
+    happens later changes none of them.
+    """
+
+    ADJUSTED = "adjusted"
+    """Splits, and dividends as a share of the close before them, as adjusted candles have them."""
+
+    RAW = "raw"
+    """As they were traded."""
+
+    TOTAL_RETURN = "total_return"
+    """Splits, and dividends as money that is paid at the first bar of their ex-date."""
+
+
 class FeatureSettings(_Model):
     """Which features are made of candles, and over how many bars; an empty list or `false` leaves one out.
 
@@ -392,13 +409,25 @@ class FeatureSettings(_Model):
     drawdown: _Windows = (60,)
 
 
+class FeaturesEntry(FeatureSettings):
+    """The features of a profile, and what they are made on.
+
+    Attributes:
+        basis: On which prices; by default adjusted ones where corporate actions are kept, else raw ones.
+    """
+
+    basis: Basis | None = None
+
+
 class ReturnSettings(_Model):
     """What is asked of aligned returns.
 
     Attributes:
+        basis: On which prices; by default adjusted ones where corporate actions are kept, else raw ones.
         neutral_limit: The share of a symbol's bars in a partition that may be neutral, because nothing traded or something is missing.
     """
 
+    basis: Basis | None = None
     neutral_limit: Share = Field(default=0.2, ge=0, le=1)
 
 
@@ -571,7 +600,7 @@ class Profile(_Model):
     update: UpdateSettings
     agreement: AgreementSettings
     partitions: PartitionSettings
-    features: FeatureSettings
+    features: FeaturesEntry
     returns: ReturnSettings
 
     @property
@@ -583,6 +612,12 @@ class Profile(_Model):
     def has_actions(self) -> bool:
         """Whether corporate actions are kept; then each symbol has a source of them."""
         return any(symbol.actions for symbol in self.symbols.values())
+
+    def basis_of(self, settings: FeaturesEntry | ReturnSettings) -> Basis:
+        """The prices that returns or features are made on: a profile without corporate actions has raw ones alone."""
+        if not self.has_actions:
+            return Basis.RAW
+        return settings.basis or Basis.ADJUSTED
 
     @property
     def base_timeframe(self) -> Timeframe:
@@ -757,7 +792,7 @@ class _ProfileEntry(_Model):
     update: UpdateSettings = UpdateSettings()
     agreement: AgreementSettings = AgreementSettings()
     partitions: PartitionSettings = PartitionSettings()
-    features: FeatureSettings = FeatureSettings()
+    features: FeaturesEntry = FeaturesEntry()
     returns: ReturnSettings = ReturnSettings()
 
 
@@ -771,7 +806,7 @@ class _Entries(_Model):
     repair: RepairSettings = RepairSettings()
     evidence: EvidenceSettings = EvidenceSettings()
     update: UpdateSettings = UpdateSettings()
-    features: FeatureSettings = FeatureSettings()
+    features: FeaturesEntry = FeaturesEntry()
     returns: ReturnSettings = ReturnSettings()
     markets: MarketsSettings = MarketsSettings()
     agreement: AgreementSettings = AgreementSettings()
@@ -1220,10 +1255,22 @@ def _check_kind(place: Place, profile: _ProfileEntry, traits: Mapping[str, Trait
                 document.add(at, f"{source} serves {kinds}, and this profile is {profile.kind}; choose another source")
 
 
+def _check_basis(place: Place, profile: _ProfileEntry, document: Document) -> None:
+    """Without corporate actions a profile itself asks for no prices that are adjusted by them."""
+    for key, settings in (("features", profile.features), ("returns", profile.returns)):
+        if settings.basis not in {None, Basis.RAW}:
+            document.add(
+                (*place, key, "basis"),
+                f"{settings.basis} needs corporate actions: name a source of them under `actions`, or write raw",
+            )
+
+
 def _check_actions(place: Place, profile: _ProfileEntry, declared: _Declared, document: Document) -> None:
     """Where corporate actions are kept, every symbol has a source of them, and raw candles that they can be applied to."""
     lists = {(*place, "actions"): profile.actions}
     lists |= {(*place, "symbols", name, "actions"): symbol.actions for name, symbol in profile.symbols.items()}
+    if not any(lists.values()):
+        _check_basis(place, profile, document)
     if not any(lists.values()) or document.faulty_within((*place, "actions")):
         return
     if profile.kind is not Kind.EQUITY:

@@ -106,29 +106,42 @@ def adjust(candles: pl.DataFrame, factors: pl.DataFrame, *, as_of: date) -> pl.D
     Returns:
         The candles' columns, sorted by symbol and ts; prices are null where their factor is.
     """
-    placed = (
-        candles.filter(pl.col("session") <= as_of)
-        .sort("session")
-        .join_asof(
-            factors.sort("ex_date"),
-            left_on="session",
-            right_on="ex_date",
-            by="symbol",
-            strategy="forward",
-            allow_exact_matches=False,
-            check_sortedness=False,
-        )
-        .sort("symbol", "ts")
+    placed = with_factors(candles.filter(pl.col("session") <= as_of), factors).sort("symbol", "ts")
+    return multiplied(placed).select(candles.columns)
+
+
+def with_factors(candles: pl.DataFrame, factors: pl.DataFrame) -> pl.DataFrame:
+    """Give candles what they are to be multiplied with.
+
+    Args:
+        candles: symbol, session (Date) and any other columns.
+        factors: What `adjustments` gives.
+
+    Returns:
+        The candles with price_factor and volume_factor (Float64): 1.0 where no action lies behind; by session.
+    """
+    placed = candles.sort("session").join_asof(
+        factors.sort("ex_date"),
+        left_on="session",
+        right_on="ex_date",
+        by="symbol",
+        strategy="forward",
+        allow_exact_matches=False,
+        check_sortedness=False,
     )
-    price, volume = (
-        pl.when(pl.col("ex_date").is_null()).then(1.0).otherwise(pl.col(name))
-        for name in ("price_factor", "volume_factor")
+    names = ("price_factor", "volume_factor")
+    none_behind = pl.col("ex_date").is_null()
+    return placed.with_columns(
+        pl.when(none_behind).then(1.0).otherwise(pl.col(name)).alias(name) for name in names
+    ).drop("ex_date")
+
+
+def multiplied(candles: pl.DataFrame) -> pl.DataFrame:
+    """Candles with their prices and volumes multiplied with their factors: see `with_factors`."""
+    return candles.with_columns(
+        *(pl.col(name) * pl.col("price_factor") for name in _PRICES),
+        pl.col("volume") * pl.col("volume_factor"),
     )
-    return placed.select(
-        *(name for name in candles.columns if name not in {*_PRICES, "volume"}),
-        *(pl.col(name) * price for name in _PRICES),
-        pl.col("volume") * volume,
-    ).select(candles.columns)
 
 
 def adjusted_weeks(days: pl.DataFrame) -> pl.DataFrame:

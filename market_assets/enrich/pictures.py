@@ -68,6 +68,7 @@ REASONS: Mapping[str, Colour] = {
     Neutral.HALTED: MARKS[State.HALTED][0],
     Neutral.NO_PREVIOUS: (255, 221, 87),
     Neutral.UNDEFINED: (20, 20, 20),
+    Neutral.UNADJUSTED: (120, 60, 20),
     Neutral.OUTAGE: MARKS[State.OUTAGE][0],
     Neutral.OPEN_GAP: MARKS[State.OPEN][0],
 }

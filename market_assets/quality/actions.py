@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from math import log
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from market_assets.quality.jumps import JUMP
 from market_assets.quality.verdicts import SAMPLE, Verdict
 from market_assets.sources.actions import ActionKind
 from market_assets.universe import Severity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-_JUMP = log(1.5)
-"""A move over night by half is looked at; without an action, it is as likely a split that nobody has told of."""
 
 _LEAST = 0.15
 """Within so much, as a logarithm, a price may move by itself over the night of a split."""
@@ -61,7 +58,7 @@ def actions_match_prices(
     seen = pl.col("size") > _SEEN
     bound = pl.max_horizontal(pl.lit(_LEAST), pl.col("size") / 3)
     wrong = nights.filter(seen, pl.col("off") > bound).sort("off", descending=True)
-    jumps = nights.filter(~seen, pl.col("off") > _JUMP).sort("off", descending=True)
+    jumps = nights.filter(~seen, pl.col("off") > JUMP).sort("off", descending=True)
     splits = nights.filter(seen).height
     facts: dict[str, int | float | str] = {
         "actions": actions.height,

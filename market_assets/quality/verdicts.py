@@ -291,12 +291,13 @@ def validity(
     return Verdict("validity", not violations and not refused, severity, summary, facts, tables)
 
 
-def alignment(shares: Sequence[Mapping[str, Any]], *, limit: float) -> Verdict:
+def alignment(shares: Sequence[Mapping[str, Any]], *, limit: float, jumps: Sequence[Mapping[str, Any]] = ()) -> Verdict:
     """Judge whether aligned returns are measured rather than neutral.
 
     Args:
         shares: A row a symbol: symbol, bars (that its calendar calls for), neutral (of them), share, and a count for each reason.
         limit: The share of a symbol's bars that may be neutral.
+        jumps: symbol, session, close_before, open: moves over night that no recorded action accounts for.
     """
     bars, neutral = sum(row["bars"] for row in shares), sum(row["neutral"] for row in shares)
     degraded = sorted((row for row in shares if row["share"] > limit), key=lambda row: (-row["share"], row["symbol"]))
@@ -333,7 +334,32 @@ def alignment(shares: Sequence[Mapping[str, Any]], *, limit: float) -> Verdict:
     else:
         silent = f"; {neutral:,} {_are(neutral)} neutral, within the limit of each symbol" if neutral else ""
         summary = f"{_many(bars - neutral, 'return')} of {bars:,} {_are(bars - neutral)} measured{silent}."
-    return Verdict("alignment", not degraded, Severity.WARN, summary, facts, tables)
+    if jumps:
+        facts["jumps_without_action"] = len(jumps)
+        tables["jumps_without_action"] = [
+            {name: row[name] if name != "session" else f"{row[name]}" for name in _JUMP} for row in jumps[:SAMPLE]
+        ]
+        first = tables["jumps_without_action"][0]
+        summary = (
+            f"A split may be missing: {first['symbol']} opened on {first['session']} at {first['open']:g} after a close of "
+            f"{first['close_before']:g}, and no action is recorded{_and_more(len(jumps))}. Record it under `actions`, or write "
+            f"`returns: {{basis: raw}}` if such moves are real here. {summary}"
+        )
+    return Verdict(
+        "alignment",
+        not degraded and not jumps,
+        Severity.ERROR if jumps else Severity.WARN,
+        summary,
+        facts,
+        tables,
+    )
+
+
+_JUMP = ("symbol", "session", "close_before", "open")
+
+
+def _and_more(count: int) -> str:
+    return f" (and {count - 1:,} more such nights)" if count > 1 else ""
 
 
 def facts_at(reject: Reject) -> str:

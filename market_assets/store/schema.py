@@ -99,6 +99,9 @@ MIGRATIONS = (
     ALTER TABLE ops.store ADD COLUMN commits BIGINT;
     ALTER TABLE ops.store ADD COLUMN committed_at TIMESTAMP;
     """,
+    """
+    CREATE TABLE ops.recipes (profile VARCHAR NOT NULL, dataset VARCHAR NOT NULL, recipe VARCHAR NOT NULL);
+    """,
 )
 """Version N of the store is what the first N scripts make."""
 

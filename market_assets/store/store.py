@@ -12,7 +12,7 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import duckdb
 import polars as pl
@@ -109,11 +109,13 @@ class ActionsMerged:
         new: Actions that were not there before.
         changed: Actions of which something else is said now; their old rows are in ops.action_revisions.
         withdrawn: Actions that are said no more; their rows are there too.
+        since: The oldest ex-date of which something else is said than before; None where nothing is.
     """
 
     new: int = 0
     changed: int = 0
     withdrawn: int = 0
+    since: date | None = None
 
 
 class Snapshot:
@@ -380,6 +382,13 @@ class Snapshot:
             since,
         )
 
+    def recipe(self, name: str, label: str) -> str | None:
+        """How a dataset was made, as `Transaction.put_recipe` has noted it; None where nobody has."""
+        found = self._db.execute(
+            "SELECT recipe FROM ops.recipes WHERE profile = ? AND dataset = ?", [name, label]
+        ).fetchall()
+        return found[0][0] if found else None
+
     def fingerprints(self, before: str | None = None) -> dict[tuple[str, str], str]:
         """A text per dataset, by profile (or the matrix across profiles) and label: another as soon as a partition changes.
 
@@ -387,7 +396,7 @@ class Snapshot:
             before: Only partitions whose key is less than this; all of them if not given.
         """
         rows = self._db.execute(
-            "SELECT profile, timeframe, count(*) || ' ' || sum(epoch_us(changed_at)) FROM ops.partitions "
+            "SELECT profile, timeframe, concat_ws(' ', count(*), sum(epoch_us(changed_at)), count(*) FILTER (made_of = TIMESTAMP '1970-01-01')) FROM ops.partitions "
             "WHERE changed_at IS NOT NULL AND (? IS NULL OR partition < ?) GROUP BY profile, timeframe",
             [before, before],
         ).fetchall()
@@ -1068,6 +1077,35 @@ class Transaction(Snapshot):
         """
         self._put_versions("made_of", name, label, versions)
 
+    def put_recipe(self, name: str, label: str, recipe: str) -> None:
+        """Note how a dataset is made: see `Work.recipe`."""
+        if self.recipe(name, label) != recipe:
+            self._db.execute("DELETE FROM ops.recipes WHERE profile = ? AND dataset = ?", [name, label])
+            self._db.execute("INSERT INTO ops.recipes VALUES (?, ?, ?)", [name, label, recipe])
+
+    def outdate(self, name: str, label: str, since: str = "") -> None:
+        """Have the partitions of a dataset be made again, from a key on: they count as made of what is long gone.
+
+        Args:
+            name: The profile's name, or that of the matrix across profiles.
+            label: The dataset, as in `standing`.
+            since: The key of the first one.
+        """
+        self._db.execute(
+            "UPDATE ops.partitions SET made_of = TIMESTAMP '1970-01-01' "
+            "WHERE profile = ? AND timeframe = ? AND partition >= ?",
+            [name, label, since],
+        )
+
+    def outdate_across(self, profile: str, since: str) -> None:
+        """The same of the matrix across profiles, where it has symbols of a profile."""
+        self._db.execute(
+            "UPDATE ops.partitions SET made_of = TIMESTAMP '1970-01-01' WHERE partition >= ? AND profile IN ("
+            "SELECT DISTINCT profile FROM ops.partitions "
+            "WHERE starts_with(timeframe, 'returns_') AND starts_with(symbol, ? || '.') AND profile <> ?)",
+            [since, profile, profile],
+        )
+
     def put_reported(self, name: str, label: str, versions: Mapping[str, datetime | None]) -> None:
         """Note which version of each of some judged partitions Dagster was told of: see `put_made_of`."""
         self._put_versions("reported_at", name, label, versions)
@@ -1197,8 +1235,12 @@ class Transaction(Snapshot):
                 [profile, self._now],
             )
         changed = gone.join(new, on=key, how="semi").height
+        dates = pl.concat([new["ex_date"], gone["ex_date"]])
         return ActionsMerged(
-            new=new.join(gone, on=key, how="anti").height, changed=changed, withdrawn=gone.height - changed
+            new=new.join(gone, on=key, how="anti").height,
+            changed=changed,
+            withdrawn=gone.height - changed,
+            since=cast("date | None", dates.min()),
         )
 
     def start_job(self, job: Mapping[str, object], detail: Mapping[str, object]) -> None:

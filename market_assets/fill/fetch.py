@@ -19,7 +19,14 @@ import numpy as np
 import polars as pl
 
 from market_assets.errors import MarketAssetsError, SourceError, error_words, trace_words
-from market_assets.fill.genesis import most_requests, next_page, page_before, pages_of
+from market_assets.fill.genesis import (
+    MOST_LOOKS,
+    length_within,
+    next_look,
+    pages_of,
+    top_lengths,
+    with_what_was_before,
+)
 from market_assets.market_time.gaps import plan_requests, runs
 from market_assets.market_time.timeframes import TS, Timeframe, Window, from_micros, literal
 from market_assets.quality.clean import CANDLE, REJECT_SCHEMA, Reason, clean
@@ -46,6 +53,11 @@ _TRIPPED_AFTER = 3
 same fill: it is down, and each try costs minutes. Neither is it asked again for a symbol of which so
 many windows in a row have failed, or were refused."""
 
+
+_LIES = 3
+"""So many empty answers in a row, where there must be a bar, end a search."""
+
+_TICK = timedelta(microseconds=1)
 
 _FIRST = -1
 """The rank of what is asked before any page."""
@@ -195,6 +207,23 @@ class _UnaskedError(_LateError):
     """The time was spent before a request was sent."""
 
 
+@dataclass
+class _Search:
+    """A search for the first bar of a series at one source, and how many requests it has cost."""
+
+    source: Source
+    reference: SourceSymbol
+    series: Series
+    requests: int = 0
+
+    def unsure(self, why: str) -> SourceError:
+        """What to say where nothing may be recorded."""
+        return SourceError(
+            f"source {self.source.name}: {self.reference.symbol} {self.series.window}: {why}; every bar since the start is "
+            "asked for. Give the symbol its start in the universe to spare that"
+        )
+
+
 class Fetcher:
     """Runs pages against the sources until it is closed; use it as a context manager.
 
@@ -206,6 +235,7 @@ class Fetcher:
         quiet_bars: The longest silence that a source which leaves quiet bars out explains by itself.
         calendar: Says which bars there can be, for what no plan has listed.
         now: The instant up to which bars have closed.
+        kind: The kind of the profile, in lower case: which timeframes a source has for it.
         budget: Seconds after which nothing more is asked; what was had until then is kept. None for no limit.
     """
 
@@ -219,9 +249,11 @@ class Fetcher:
         quiet_bars: int,
         calendar: SessionCalendar,
         now: datetime,
+        kind: str = "",
         budget: float | None = None,
     ) -> None:
         self._sources = sources
+        self._kind = kind
         self._timeframe = timeframe
         self._rules = rules
         self._jitter = jitter
@@ -435,9 +467,12 @@ class Fetcher:
             return remaining.clear()
         return remaining.filter(pl.Series(~np.isin(absent, came, assume_unique=True)))
 
-    async def _fetch(self, source: Source, symbol: str, window: Window, rank: int = _FIRST) -> pl.DataFrame:
-        request = partial(source.fetch, symbol, self._timeframe, window.start, window.end)
-        return await self._request(source, symbol, f"{window}", request, rank=rank)
+    async def _fetch(
+        self, source: Source, symbol: str, window: Window, rank: int = _FIRST, *, timeframe: Timeframe | None = None
+    ) -> pl.DataFrame:
+        length = timeframe or self._timeframe
+        request = partial(source.fetch, symbol, length, window.start, window.end)
+        return await self._request(source, symbol, f"{window}", request, rank=rank, timeframe=length)
 
     async def _request(
         self,
@@ -447,6 +482,7 @@ class Fetcher:
         request: Callable[[], Coroutine[object, object, T]],
         *,
         rank: int = _FIRST,
+        timeframe: Timeframe | None = None,
         probe: bool = False,
     ) -> T:
         """Send a request in its turn, unless it is already clear that nothing would come of it.
@@ -457,9 +493,10 @@ class Fetcher:
             what: What is asked for, in words.
             request: Sends it.
             rank: Its place among those that wait for the source.
+            timeframe: The length of the bars, where it is not that of the fill.
             probe: It asks for nothing but the symbol's first bar, so that a refusal is one of the symbol.
         """
-        about = f"source {source.name}: {symbol} {self._timeframe} {what}"
+        about = f"source {source.name}: {symbol} {timeframe or self._timeframe} {what}"
         key, failures = (source.name, symbol), self._failures[source.name, probe]
         strikes = self._strikes[source.name, symbol, probe]
         async with self._gates[source.name].turn(rank):
@@ -565,39 +602,98 @@ class Fetcher:
         return {one.symbol: result for one, result in zip(series, found, strict=True) if result is not None}
 
     async def _search(self, source: Source, reference: SourceSymbol, one: Series) -> datetime | None:
-        """Search a source for the first bar of a series: None where it has none, the start of the series where it has had it since."""
-        size = source.traits.page_size
-        pages = pages_of(self._calendar, self._timeframe, one.window, size)
-        answers: dict[int, datetime | None] = {}
-        while (number := next_page(len(pages), answers)) is not None:
-            if len(answers) >= most_requests(len(pages)):
-                raise SourceError(
-                    f"source {source.name}: {reference.symbol} {self._timeframe} {one.window}: so many pages are empty that its first bar "
-                    f"was not found with {len(answers)} requests; give the symbol a start in the universe"
-                )
-            answers[number] = await self._oldest(source, reference, one.symbol, pages[number])
-        first = min((bar for bar in answers.values() if bar is not None), default=None)
-        if first is None:
-            return None
-        grid = self._calendar.bars(self._timeframe, pages[0])["ts"]
-        if first <= _instant(grid):
-            return one.window.start
-        # A hole at the start of the series looks like this too, but for the bars before it.
-        before = page_before(self._calendar, self._timeframe, one.window, size)
-        older = None if before is None else await self._oldest(source, reference, one.symbol, before)
-        return first if older is None else one.window.start
+        """Search a source for the first bar of a series: None where it has none, the start of the series where it has had it since.
 
-    async def _oldest(self, source: Source, reference: SourceSymbol, symbol: str, window: Window) -> datetime | None:
-        """The open of the first bar that a source has in a window of a page and that could be stored."""
+        Its longest bars tell of the whole history with few requests, also of a symbol that was away for years or is seldom
+        traded; shorter ones then tell when the first of them began.
+
+        Raises:
+            SourceError: The source fails, or it is not sure that the oldest bar found is the first.
+        """
+        there = source.traits.timeframes_for(self._kind)
+        search = _Search(source, reference, one)
+        for length in top_lengths(self._timeframe, there):
+            whole = with_what_was_before(self._calendar, length, one.window)
+            first = await self._oldest_in(search, length, whole)
+            if first is not None:
+                break
+        else:
+            return None
+        while True:
+            bar = self._bar_at(length, first)
+            if bar.end <= one.window.start:
+                return one.window.start
+            if length is self._timeframe:
+                break
+            # The bar before may hold what the vendor counts to this one.
+            around = Window(max(bar.start - length.duration, self._calendar.known.start), min(bar.end, self._now))
+            shorter = [each for each in there if each.micros < length.micros]
+            length = length_within(self._timeframe, shorter, self._calendar, around, source.traits.page_size)
+            first = await self._certain_in(search, length, around)
+        grid = self._calendar.bars(self._timeframe, Window(one.window.start, max(first, one.window.start) + _TICK))
+        return one.window.start if grid.is_empty() or first <= _instant(grid["ts"]) else first
+
+    async def _certain_in(self, search: _Search, length: Timeframe, span: Window) -> datetime:
+        """The open of the oldest bar in a span of which longer bars say that it holds one."""
+        touching = self._calendar.bars_touching(length, span)["ts"]
+        if not touching.is_empty():
+            window = Window(_instant(touching), _instant(touching.tail(1)) + length.duration)
+            for _ in range(_LIES):
+                first = await self._oldest_in(search, length, window)
+                if first is not None:
+                    return first
+        raise search.unsure(f"its longer bars tell of trading in {span}, and its {length} bars do not")
+
+    async def _oldest_in(self, search: _Search, length: Timeframe, window: Window) -> datetime | None:
+        """The open of the oldest bar of a length in a window of any size; None where the source has none there.
+
+        Raises:
+            SourceError: The source fails, or there may be an older one.
+        """
+        pages = pages_of(self._calendar, length, window, search.source.traits.page_size)
+        looks: dict[int, list[bool]] = defaultdict(list)
+        firsts: dict[int, datetime] = {}
+        while (look := next_look(len(pages), looks, MOST_LOOKS - search.requests)).page is not None:
+            search.requests += 1
+            first = await self._oldest(search, pages[look.page], length)
+            looks[look.page].append(first is not None)
+            if first is not None:
+                firsts[look.page] = first
+        if firsts and not look.is_sure:
+            raise search.unsure(f"its first {length} bar was not found for sure with {search.requests} requests")
+        return min(firsts.values(), default=None)
+
+    async def _oldest(self, search: _Search, window: Window, length: Timeframe) -> datetime | None:
+        """The open of the first bar that a source has in a window of a page; of the fill's own length, of one that could be stored."""
+        source, reference = search.source, search.reference
+        if length is not self._timeframe:
+            frame = await self._fetch(source, reference.symbol, window, timeframe=length)
+            with self._naming(source, reference.symbol, f"{window}"):
+                rows = frame.filter(window.holds())
+                if "symbol" in rows.columns:
+                    rows = rows.filter(pl.col("symbol").is_null() | (pl.col("symbol") == reference.symbol))
+                return None if rows.is_empty() else _instant(rows["ts"].cast(TS).sort())
         bars = self._calendar.bars(self._timeframe, window)
         is_closed = pl.col("closes_at") <= literal(self._now)
         closed, unfinished = bars.filter(is_closed).select("ts"), bars.filter(~is_closed)["ts"]
         if closed.is_empty():
             return None
-        answer = Answer(Page(symbol, (reference,), window, wanted=closed["ts"], bars=closed, unfinished=unfinished))
+        page = Page(search.series.symbol, (reference,), window, wanted=closed["ts"], bars=closed, unfinished=unfinished)
+        answer = Answer(page)
         frame = await self._fetch(source, reference.symbol, window)
         self._take(answer, reference, window, frame, closed["ts"], fallback=False)
         return _instant(answer.candles[0][1]["ts"]) if answer.candles else None
+
+    def _bar_at(self, length: Timeframe, ts: datetime) -> Window:
+        """From when to when a bar is open that a source gave with a time."""
+        at = Window(ts, ts + _TICK)
+        bars = self._calendar.bars(length, at)
+        bars = bars if not bars.is_empty() else self._calendar.bars_touching(length, at)
+        return (
+            Window(ts, ts + length.duration)
+            if bars.is_empty()
+            else Window.spanning(bars["opens_at"], bars["closes_at"])
+        )
 
     async def _first(self, source: Source, reference: SourceSymbol) -> datetime | None:
         request = partial(source.earliest, reference.symbol, self._timeframe)

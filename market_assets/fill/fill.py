@@ -179,6 +179,7 @@ class Fill:
                 quiet_bars=self._profile.evidence.quiet_bars(self._timeframe),
                 calendar=self._calendar,
                 now=self._now,
+                kind=self._profile.kind.value.lower(),
                 budget=None if self._max_time is None else self._max_time.total_seconds(),
             ) as fetcher,
             closing(self._run(fetcher, self._job)) as outcomes,

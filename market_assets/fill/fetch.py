@@ -30,6 +30,7 @@ from market_assets.fill.genesis import (
 from market_assets.market_time.gaps import plan_requests, runs
 from market_assets.market_time.timeframes import TS, Timeframe, Window, from_micros, literal
 from market_assets.quality.clean import CANDLE, REJECT_SCHEMA, Reason, clean
+from market_assets.sources.reach import Stretch, merged
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
@@ -101,6 +102,8 @@ class Answer:
         unasked: No source was asked, because the time was spent.
         spared: A silence at the page's edge, which may be longer than it looks, was taken for a quiet one, and further sources were not asked.
         spoken: What the answers speak for: a window an answer, and whether its source leaves quiet bars out.
+        files: Parts of these for which files speak, each with the hash of the file.
+        fresh: Parts of these for which somebody speaks who may say otherwise the next time.
     """
 
     page: Page
@@ -113,6 +116,8 @@ class Answer:
     unasked: bool = False
     spared: bool = False
     spoken: list[tuple[Window, bool]] = field(default_factory=list)
+    files: list[tuple[Window, str]] = field(default_factory=list)
+    fresh: list[Window] = field(default_factory=list)
 
     def note(self, error: SourceError) -> None:
         """Add why a source did not answer."""
@@ -135,15 +140,20 @@ class Answer:
         """Every source that can speak for the page has answered."""
         return bool(self.spoken) and not self.errors and not self.spared
 
-    def parts(self) -> Iterator[tuple[Window, bool | None]]:
-        """The page's window in parts: None where no answer speaks for one, else whether the last that does leaves quiet bars out."""
+    def parts(self) -> Iterator[tuple[Window, bool | None, str]]:
+        """The page's window in parts, each with what is said of it.
+
+        None where no answer speaks for it, else whether the last that does leaves quiet bars out; and where none but files
+        speak for it their hashes, with a blank between.
+        """
         page = self.page.window
-        edges = sorted(
-            {page.start, page.end, *(edge for window, _ in self.spoken for edge in (window.start, window.end))}
-        )
-        for start, end in pairwise(edges):
+        windows = [*(window for window, _ in self.spoken), *(window for window, _ in self.files)]
+        bounds = {edge for window in windows for edge in (window.start, window.end) if page.start <= edge <= page.end}
+        for start, end in pairwise(sorted({page.start, page.end, *bounds})):
             said = [quiet for window, quiet in self.spoken if window.start <= start < window.end]
-            yield Window(start, end), said[-1] if said else None
+            is_fresh = any(window.start <= start < window.end for window in self.fresh)
+            hashes = {digest for window, digest in self.files if window.start <= start < window.end}
+            yield Window(start, end), said[-1] if said else None, "" if is_fresh else " ".join(sorted(hashes))
 
     def reason(self, *, spoken: bool) -> str:
         """Why bars are absent from the part of the page that the answers speak for, or from the other, in the sources' words."""
@@ -265,7 +275,7 @@ class Fetcher:
         self._strikes: dict[tuple[str, str, bool], list[SourceError]] = defaultdict(list)
         self._rebuffs: dict[tuple[str, str], int] = defaultdict(int)
         self._refusals: dict[tuple[str, str], SourceError] = {}
-        self._reaches: dict[tuple[str, str], asyncio.Task[Window | None]] = {}
+        self._reaches: dict[tuple[str, str], asyncio.Task[list[Stretch] | None]] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="market-assets-fetch", daemon=True)
         self._exit = AsyncExitStack()
@@ -358,22 +368,44 @@ class Fetcher:
                 continue
             windows = [page.window] if number == 0 else self._windows(remaining, source)
             for whole in windows:
-                window = whole if reach is None else whole.intersect(reach)
-                if window is None:
+                spans = [whole] if reach is None else merged(reach, whole)
+                if not spans:
                     continue
+                window = Window(spans[0].start, spans[-1].end)
                 try:
                     frame = await self._fetch(source, reference.symbol, window, rank)
                     with self._naming(source, reference.symbol, f"{window}"):
-                        remaining = self._take(answer, reference, window, frame, remaining, fallback=number > 0)
+                        remaining = self._take(
+                            answer, reference, window, frame, remaining, spans=spans, fallback=number > 0
+                        )
+                    await self._testify(answer, reach, spans, remaining)
                 except SourceError as error:
                     answer.note(error)
                     break
-                answer.spoken.append((window, not source.traits.emits_empty_bars))
+                answer.spoken += [(span, not source.traits.emits_empty_bars) for span in spans]
             if number + 1 < len(page.sources):
                 remaining = self._unexplained(answer, remaining)
             if remaining.is_empty():
                 break
         return answer
+
+    async def _testify(
+        self, answer: Answer, reach: Sequence[Stretch] | None, spans: Sequence[Window], absent: pl.Series
+    ) -> None:
+        """Note who it is that lacks bars: files by their hashes, which are found only where they matter."""
+        files = [stretch for stretch in reach or () if stretch.witness is not None]
+        if not files:
+            answer.fresh += spans
+            return
+        opens = absent.to_physical().to_numpy()
+        for stretch in files:
+            for span in spans:
+                window = stretch.window.intersect(span)
+                if window is None or stretch.witness is None:
+                    continue
+                first, after = np.searchsorted(opens, window.micros)
+                if first < after:
+                    answer.files.append((window, await asyncio.to_thread(stretch.witness)))
 
     @contextmanager
     def _naming(self, source: Source, symbol: str, what: str) -> Iterator[None]:
@@ -421,6 +453,7 @@ class Fetcher:
         remaining: pl.Series,
         *,
         fallback: bool,
+        spans: Sequence[Window] = (),
     ) -> pl.Series:
         """Clean a frame, keep what may be stored, and return what is still absent.
 
@@ -455,12 +488,14 @@ class Fetcher:
                     "answer lies in the window asked for; run it again, or ask another source for it"
                 )
         # A source cannot have answered for bars that have not closed yet.
-        end = window.end if page.unfinished.is_empty() else min(window.end, _instant(page.unfinished))
-        if end > window.start:
-            omits = not source.traits.emits_empty_bars
-            # Also by rows that are not needed the source shows that it knows the symbol.
-            given = len(cleaned.candles)
-            answer.coverage.append((page.symbol, reference.source, window.start, end, given, omits))
+        closed = window.end if page.unfinished.is_empty() else min(window.end, _instant(page.unfinished))
+        omits = not source.traits.emits_empty_bars
+        for span in spans or [window]:
+            end = min(span.end, closed)
+            if end > span.start:
+                # Also by rows that are not needed the source shows that it knows the symbol.
+                given = len(cleaned.candles if len(spans) < 2 else cleaned.candles.filter(span.holds()))
+                answer.coverage.append((page.symbol, reference.source, span.start, end, given, omits))
         # On a page's few rows numpy is faster than a polars query.
         absent, came = remaining.to_physical().to_numpy(), candles["ts"].to_physical().to_numpy()
         if np.array_equal(absent, came):
@@ -536,7 +571,7 @@ class Fetcher:
     def _late(self, about: str) -> str:
         return f"{about}: the time budget of {self._budget:g} s is spent; what came before is kept, run it again for the rest"
 
-    async def _reach(self, source: Source, reference: SourceSymbol) -> Window | None:
+    async def _reach(self, source: Source, reference: SourceSymbol) -> list[Stretch] | None:
         key = (source.name, reference.symbol)
         if key in self._refusals:
             raise self._refusals[key]
@@ -551,8 +586,15 @@ class Fetcher:
             self._refusals[key] = error
             raise
 
-    def _spoken_for(self, source: Source, symbol: str) -> Window | None:
-        """The stretch that a source can speak for: of one that serves its latest bars alone, these."""
+    def _spoken_for(self, source: Source, symbol: str) -> list[Stretch] | None:
+        """The stretches that a source can speak for, sorted: of one that serves its latest bars alone, these."""
+        by_files: Callable[[str, Timeframe], list[Stretch]] | None = getattr(source, "stretches", None)
+        if by_files is not None:
+            return by_files(symbol, self._timeframe)
+        window = self._window_of(source, symbol)
+        return None if window is None else [Stretch(window)]
+
+    def _window_of(self, source: Source, symbol: str) -> Window | None:
         reach = source.answers_for(symbol, self._timeframe)
         newest = source.traits.latest_only
         if newest is None:
@@ -581,7 +623,9 @@ class Fetcher:
                     if source.traits.earliest_probe:
                         first = await self._first(source, reference)
                     elif (reach := await self._reach(source, reference)) is not None:
-                        reached += [] if reach.empty else [(reach.start, reference.source)]
+                        reached += [
+                            (each.window.start, reference.source) for each in reach[:1] if not each.window.empty
+                        ]
                         continue
                     else:
                         first = await self._search(source, reference, one)

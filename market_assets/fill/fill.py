@@ -24,7 +24,7 @@ from market_assets.fill.series import Series, calendar_of, count_profile, partit
 from market_assets.market_time.gaps import plan_requests
 from market_assets.market_time.partitions import Partition, hull
 from market_assets.market_time.timeframes import Timeframe, Window, literal
-from market_assets.quality.evidence import LEDGER_SCHEMA, State, as_stretches, within
+from market_assets.quality.evidence import LEDGER_SCHEMA, State, as_stretches, askable, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -277,8 +277,10 @@ class Fill:
         late = [one for one in series if not self._has_head(one, stored.get(one.symbol))]
         if not late:
             return []
-        ledger = view.gaps(profile.name, timeframe, symbols=[one.symbol for one in late])
+        ledger = view.gaps(profile.name, timeframe, symbols=[one.symbol for one in late], who=True)
         settled = set(ledger.filter(pl.col("status") != State.OPEN)["symbol"])
+        if not self._only_due:
+            settled -= set(askable(ledger)["symbol"])
         oldest = ledger.unique("symbol", keep="first", maintain_order=True)
         rests = set(resting(oldest, profile.evidence, profile.repair, self._now)["symbol"]) if self._only_due else set()
         heads = {gap["symbol"]: gap for gap in oldest.iter_rows(named=True)}
@@ -373,6 +375,10 @@ class Fill:
             rests = resting(ledger, profile.evidence, profile.repair, self._now)
             states = within(states, as_stretches(rests, "due_at"))
             wanted &= pl.col("due_at").is_null()
+        elif (states["state"] == State.ABANDONED).any():
+            again = askable(view.gaps(self._profile.name, self._timeframe, window=window, who=True))
+            states = within(states, as_stretches(again, again=pl.lit(value=True)))
+            wanted |= pl.col("again").fill_null(value=False) & (pl.col("state") == State.ABANDONED)
         if self._recheck:
             newest = self._calendar.bars(self._timeframe, self._since(self._recheck)).filter(
                 pl.col("closes_at") <= literal(self._now)

@@ -99,6 +99,10 @@ MIGRATIONS = (
     ALTER TABLE ops.store ADD COLUMN commits BIGINT;
     ALTER TABLE ops.store ADD COLUMN committed_at TIMESTAMP;
     """,
+    """
+    ALTER TABLE ops.gaps ADD COLUMN witness VARCHAR;
+    ALTER TABLE ops.gaps ADD COLUMN answered BOOLEAN;
+    """,
 )
 """Version N of the store is what the first N scripts make."""
 

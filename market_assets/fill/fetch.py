@@ -275,6 +275,7 @@ class Fetcher:
         self._strikes: dict[tuple[str, str, bool], list[SourceError]] = defaultdict(list)
         self._rebuffs: dict[tuple[str, str], int] = defaultdict(int)
         self._refusals: dict[tuple[str, str], SourceError] = {}
+        self._barred: dict[str, SourceError] = {}
         self._reaches: dict[tuple[str, str], asyncio.Task[list[Stretch] | None]] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="market-assets-fetch", daemon=True)
@@ -537,6 +538,8 @@ class Fetcher:
         async with self._gates[source.name].turn(rank):
             if key in self._refusals:
                 raise self._refusals[key]
+            if source.name in self._barred:
+                raise _barred(source.name, self._barred[source.name])
             if len(failures) >= _TRIPPED_AFTER and len({name for name, _ in failures}) > 1:
                 raise _tripped(f"source {source.name}", failures[-1][1])
             if len(strikes) >= _TRIPPED_AFTER:
@@ -555,6 +558,8 @@ class Fetcher:
                 strikes.append(late)
                 raise late from error
             except SourceError as error:
+                if error.of_machine:
+                    self._barred[source.name] = error
                 if not error.permanent:
                     failures.append((symbol, error))
                     strikes.append(error)
@@ -742,6 +747,13 @@ class Fetcher:
     async def _first(self, source: Source, reference: SourceSymbol) -> datetime | None:
         request = partial(source.earliest, reference.symbol, self._timeframe)
         return await self._request(source, reference.symbol, "first bar", request, probe=True)
+
+
+def _barred(name: str, error: SourceError) -> SourceError:
+    return SourceError(
+        f"source {name}: refuses whoever asks from this machine, and was not asked again in this fill: {error}",
+        of_machine=True,
+    )
 
 
 def _tripped(whom: str, last: SourceError) -> SourceError:

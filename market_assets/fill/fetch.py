@@ -27,6 +27,7 @@ from market_assets.fill.genesis import (
     top_lengths,
     with_what_was_before,
 )
+from market_assets.fill.horizon import Horizon, oldest_served
 from market_assets.market_time.gaps import plan_requests, runs
 from market_assets.market_time.timeframes import TS, Timeframe, Window, from_micros, literal
 from market_assets.quality.clean import CANDLE, REJECT_SCHEMA, Reason, clean
@@ -59,6 +60,13 @@ _LIES = 3
 """So many empty answers in a row, where there must be a bar, end a search."""
 
 _TICK = timedelta(microseconds=1)
+
+_AROUND = timedelta(days=7)
+"""Further than any market stays closed."""
+
+_PROBED_BARS, _PRECISION, _MARGIN = 10, 100, 10
+"""A vendor is asked for so many bars to learn from when on it serves, to a hundredth of a page; when that
+has moved on meanwhile, so many bars are left out."""
 
 _FIRST = -1
 """The rank of what is asked before any page."""
@@ -104,6 +112,7 @@ class Answer:
         spoken: What the answers speak for: a window an answer, and whether its source leaves quiet bars out.
         files: Parts of these for which files speak, each with the hash of the file.
         fresh: Parts of these for which somebody speaks who may say otherwise the next time.
+        limits: A sentence for each source that serves no bars as old as some of the page's.
     """
 
     page: Page
@@ -118,6 +127,7 @@ class Answer:
     spoken: list[tuple[Window, bool]] = field(default_factory=list)
     files: list[tuple[Window, str]] = field(default_factory=list)
     fresh: list[Window] = field(default_factory=list)
+    limits: set[str] = field(default_factory=set)
 
     def note(self, error: SourceError) -> None:
         """Add why a source did not answer."""
@@ -164,7 +174,7 @@ class Answer:
             return self.errors
         names = dict.fromkeys(source for _, source, *_ in self.coverage)
         if not (names and spoken):
-            return ["no source reaches this far"]
+            return ["no source reaches this far", *sorted(self.limits)]
         refused = [f"{sum(map(len, self.rejects)):,} of the rows were refused"] if self.rejects else []
         return [f"{' and '.join(names)} answered without it", *refused]
 
@@ -211,6 +221,14 @@ class _Gate:
 
 class _LateError(SourceError):
     """The time was spent before an answer came."""
+
+
+class _BeyondError(SourceError):
+    """What is asked for is older than what the source serves."""
+
+
+class _AnotherWindowError(MarketAssetsError):
+    """While a page waited for its turn it was learned that the source does not serve all of its window."""
 
 
 class _UnaskedError(_LateError):
@@ -276,6 +294,9 @@ class Fetcher:
         self._rebuffs: dict[tuple[str, str], int] = defaultdict(int)
         self._refusals: dict[tuple[str, str], SourceError] = {}
         self._barred: dict[str, SourceError] = {}
+        self._horizons: dict[tuple[str, str], asyncio.Task[Horizon | None]] = {}
+        self._oldest_served: dict[tuple[str, str], datetime] = {}
+        self._relearned: dict[tuple[str, str], int] = defaultdict(int)
         self._reaches: dict[tuple[str, str], asyncio.Task[list[Stretch] | None]] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="market-assets-fetch", daemon=True)
@@ -374,12 +395,20 @@ class Fetcher:
                     continue
                 window = Window(spans[0].start, spans[-1].end)
                 try:
-                    frame = await self._fetch(source, reference.symbol, window, rank)
+                    frame = await self._fetch_served(source, reference.symbol, window, rank)
+                    horizon = await self._horizon_of((source.name, reference.symbol))
+                    if horizon is not None:
+                        answer.limits |= {str(horizon)} if window.start < horizon.start else set()
+                        spans = [part for span in spans if (part := _since(span, horizon)) is not None]
+                        window = Window(spans[0].start, window.end)
                     with self._naming(source, reference.symbol, f"{window}"):
                         remaining = self._take(
                             answer, reference, window, frame, remaining, spans=spans, fallback=number > 0
                         )
                     await self._testify(answer, reach, spans, remaining)
+                except _BeyondError as error:
+                    answer.limits.add(str(error))
+                    continue
                 except SourceError as error:
                     answer.note(error)
                     break
@@ -504,10 +533,22 @@ class Fetcher:
         return remaining.filter(pl.Series(~np.isin(absent, came, assume_unique=True)))
 
     async def _fetch(
-        self, source: Source, symbol: str, window: Window, rank: int = _FIRST, *, timeframe: Timeframe | None = None
+        self,
+        source: Source,
+        symbol: str,
+        window: Window,
+        rank: int = _FIRST,
+        *,
+        timeframe: Timeframe | None = None,
+        unless: Callable[[], bool] = bool,
     ) -> pl.DataFrame:
         length = timeframe or self._timeframe
-        request = partial(source.fetch, symbol, length, window.start, window.end)
+
+        async def request() -> pl.DataFrame:
+            if unless():
+                raise _AnotherWindowError
+            return await source.fetch(symbol, length, window.start, window.end)
+
         return await self._request(source, symbol, f"{window}", request, rank=rank, timeframe=length)
 
     async def _request(
@@ -536,16 +577,7 @@ class Fetcher:
         key, failures = (source.name, symbol), self._failures[source.name, probe]
         strikes = self._strikes[source.name, symbol, probe]
         async with self._gates[source.name].turn(rank):
-            if key in self._refusals:
-                raise self._refusals[key]
-            if source.name in self._barred:
-                raise _barred(source.name, self._barred[source.name])
-            if len(failures) >= _TRIPPED_AFTER and len({name for name, _ in failures}) > 1:
-                raise _tripped(f"source {source.name}", failures[-1][1])
-            if len(strikes) >= _TRIPPED_AFTER:
-                raise _tripped(f"source {source.name}: {symbol}", strikes[-1])
-            if self._deadline is not None and self._loop.time() >= self._deadline:
-                raise _UnaskedError(self._late(about))
+            self._see_whether_to_ask(source, symbol, about, probe=probe)
             try:
                 async with asyncio.timeout_at(self._deadline) as budget:
                     with self._naming(source, symbol, what):
@@ -564,14 +596,128 @@ class Fetcher:
                     failures.append((symbol, error))
                     strikes.append(error)
                     raise
-                self._rebuffs[key] += 1
-                if probe or self._rebuffs[key] >= _TRIPPED_AFTER:
+                if probe:
                     self._refusals[key] = error
                 raise
             failures.clear()
             strikes.clear()
             self._rebuffs[key] = 0
             return answer
+
+    def _see_whether_to_ask(self, source: Source, symbol: str, about: str, *, probe: bool) -> None:
+        """See that something may come of a request.
+
+        Raises:
+            SourceError: It is clear that nothing would.
+        """
+        failures, strikes = self._failures[source.name, probe], self._strikes[source.name, symbol, probe]
+        if (source.name, symbol) in self._refusals:
+            raise self._refusals[source.name, symbol]
+        if source.name in self._barred:
+            raise _barred(source.name, self._barred[source.name])
+        if len(failures) >= _TRIPPED_AFTER and len({name for name, _ in failures}) > 1:
+            raise _tripped(f"source {source.name}", failures[-1][1])
+        if len(strikes) >= _TRIPPED_AFTER:
+            raise _tripped(f"source {source.name}: {symbol}", strikes[-1])
+        if self._deadline is not None and self._loop.time() >= self._deadline:
+            raise _UnaskedError(self._late(about))
+
+    async def _fetch_served(self, source: Source, symbol: str, window: Window, rank: int) -> pl.DataFrame:
+        """Fetch a page; where the vendor refuses what is old, learn from when on it serves, and fetch that part.
+
+        Raises:
+            SourceError: There is no answer. A refusal of the window alone costs this page, several in a row the symbol.
+        """
+        key = (source.name, symbol)
+        is_new = key not in self._horizons
+        horizon = await self._horizon_of(key)
+        served = window if horizon is None else _since(window, horizon)
+        try:
+            if served is None:
+                raise _beyond(horizon)
+            frame = await self._fetch(source, symbol, served, rank, unless=lambda: is_new and key in self._horizons)
+        except _AnotherWindowError:
+            return await self._fetch_served(source, symbol, window, rank)
+        except SourceError as error:
+            if not error.permanent or isinstance(error, _BeyondError) or key in self._refusals:
+                raise
+            # While this fill goes on the horizon may have moved.
+            if horizon is None or served is None or self._relearned[key] >= _TRIPPED_AFTER:
+                learnt = await self._learn(source, symbol, window, error)
+            else:
+                self._relearned[key] += 1
+                learnt = Horizon(
+                    horizon.source, symbol, self._timeframe, served.start + _MARGIN * self._timeframe.duration,
+                    self._now, horizon.words,
+                )  # fmt: skip
+                self._horizons[key] = self._loop.create_task(_given(learnt))
+            if learnt is None:
+                self._rebuffs[key] += 1
+                if self._rebuffs[key] >= _TRIPPED_AFTER:
+                    self._refusals[key] = error
+                raise
+            served = _since(window, learnt)
+            if served is None:
+                raise _beyond(learnt) from error
+            frame = await self._fetch(source, symbol, served, rank)
+        oldest = self._oldest_served.get(key)
+        self._oldest_served[key] = served.start if oldest is None else min(oldest, served.start)
+        return frame
+
+    async def _horizon_of(self, key: tuple[str, str]) -> Horizon | None:
+        """From when on a source serves a symbol, as far as it has been learned; who is about to learn it is waited for."""
+        return await self._horizons[key] if key in self._horizons else None
+
+    async def _learn(self, source: Source, symbol: str, window: Window, error: SourceError) -> Horizon | None:
+        """Learn from when on a source serves a symbol of which it refused a window; None where that is no matter of age.
+
+        Once for all pages of the symbol.
+        """
+        key = (source.name, symbol)
+        if key not in self._horizons:
+            self._horizons[key] = self._loop.create_task(self._found_horizon(source, symbol, window, error))
+        return await self._horizons[key]
+
+    async def _found_horizon(self, source: Source, symbol: str, window: Window, error: SourceError) -> Horizon | None:
+        bar, size = self._timeframe.duration, source.traits.page_size
+        most = min(_PROBED_BARS, size)
+
+        async def is_served(start: datetime) -> bool:
+            try:
+                await self._fetch(source, symbol, Window(start, min(start + most * bar, max(self._now, start + bar))))
+            except SourceError as refusal:
+                if not refusal.permanent:
+                    raise
+                return False
+            return True
+
+        newest = self._calendar.bars(self._timeframe, Window(self._now - _AROUND - most * bar, self._now))
+        closed = newest.filter(pl.col("closes_at") <= literal(self._now))["ts"]
+        if closed.is_empty() or (last := _instant(closed.tail(1))) <= window.start:
+            return None
+        older = self._oldest_served.get((source.name, symbol))
+        try:
+            # What is older is served, or refused for another reason: this window alone is odd.
+            if (older is not None and older < window.start) or not await is_served(last):
+                return None
+            if await is_served(window.start - size * bar):
+                return None
+            start = await oldest_served(
+                is_served, refused=window.start, served=last, step=bar * max(1, size // _PRECISION)
+            )
+        except SourceError as failure:
+            log.warning("%s: how far back it serves %s was not learned: %s", source.name, symbol, failure)
+            return None
+        horizon = Horizon(source.name, symbol, self._timeframe, start, self._now, _words_of(error))
+        log.info("%s", horizon)
+        return horizon
+
+    def horizons(self) -> list[Horizon]:
+        """What was learned of from when on sources serve."""
+        tasks = [
+            task for task in self._horizons.values() if task.done() and not task.cancelled() and not task.exception()
+        ]
+        return [horizon for task in tasks if (horizon := task.result()) is not None]
 
     def _late(self, about: str) -> str:
         return f"{about}: the time budget of {self._budget:g} s is spent; what came before is kept, run it again for the rest"
@@ -747,6 +893,25 @@ class Fetcher:
     async def _first(self, source: Source, reference: SourceSymbol) -> datetime | None:
         request = partial(source.earliest, reference.symbol, self._timeframe)
         return await self._request(source, reference.symbol, "first bar", request, probe=True)
+
+
+def _since(window: Window, horizon: Horizon) -> Window | None:
+    """The part of a window that a source serves."""
+    return window.intersect(Window(min(horizon.start, window.end), window.end))
+
+
+def _beyond(horizon: Horizon | None) -> SourceError:
+    return _BeyondError(str(horizon))
+
+
+async def _given(horizon: Horizon) -> Horizon:
+    return horizon
+
+
+def _words_of(error: SourceError) -> str:
+    """A refusal without what was asked for, which differs from page to page."""
+    _, _, words = str(error).rpartition(" UTC: ")
+    return words
 
 
 def _barred(name: str, error: SourceError) -> SourceError:

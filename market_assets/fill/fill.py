@@ -17,6 +17,7 @@ import polars as pl
 from market_assets.errors import SourceError
 from market_assets.fill.compare import Comparer
 from market_assets.fill.fetch import Answer, Fetcher, Page, raise_fault
+from market_assets.fill.horizon import HORIZON_SCHEMA, Horizon
 from market_assets.fill.job import Job
 from market_assets.fill.judge import Judge
 from market_assets.fill.repair import resting
@@ -127,6 +128,7 @@ class Fill:
         self._trigger = trigger
         self._job: Job | None = None
         self._newest: datetime | None = None
+        self._noted: list[Horizon] = []
         self._calendar: SessionCalendar = calendar_of(profile)
         self.partitions = partitions_of(profile, timeframe, self._asked, window)
         if newest_first:
@@ -227,6 +229,29 @@ class Fill:
                 counted = True
             for outcomes in self._finish(planned.popleft(), judge, job):
                 yield outcomes if comparer is None else comparer.judged(outcomes)
+            self._note_horizons(fetcher)
+
+    def _note_horizons(self, fetcher: Fetcher) -> None:
+        """Write down from when on sources serve, as far as this fill has learned it anew."""
+        learned = [horizon for horizon in fetcher.horizons() if horizon not in self._noted]
+        if not learned:
+            return
+        self._noted += learned
+        rows = [
+            (
+                each.source,
+                each.symbol,
+                str(each.timeframe),
+                _naive(each.start),
+                each.bars,
+                each.words,
+                _naive(each.learned_at),
+            )
+            for each in learned
+        ]
+        frame = pl.DataFrame(rows, schema=HORIZON_SCHEMA, orient="row")
+        with self._store.writing(f"noting how far back sources of {self._profile.name} serve") as transaction:
+            transaction.put_horizons(self._profile.name, frame)
 
     def _chunks(self) -> list[list[Partition]]:
         """The partitions in pieces of about _CHUNK_BARS bars."""
@@ -438,6 +463,11 @@ class Fill:
             outcomes = judge.commit(transaction, batch, answers, newest=self._newest)
             job.count(outcomes, transaction)
         return outcomes
+
+
+def _naive(instant: datetime) -> datetime:
+    """An instant as the store holds it: UTC, without a zone."""
+    return instant.astimezone(UTC).replace(tzinfo=None)
 
 
 def _cut(opens: pl.Series, windows: Sequence[Window]) -> list[pl.Series]:

@@ -282,6 +282,10 @@ class Snapshot:
             *(profile, profile, timeframe, timeframe, symbols, symbols, start, start, end),
         )
 
+    def horizons(self) -> pl.DataFrame:
+        """From when on sources serve that refuse what is older: profile, source, symbol, timeframe, start_ts, bars, words, learned_at."""
+        return self._frame("SELECT * FROM ops.horizons ORDER BY profile, source, symbol, timeframe")
+
     def unexplained(self, profile: str, timeframe: Timeframe, symbols: Sequence[str]) -> pl.DataFrame:
         """The gaps of some symbols that are open or abandoned, with what says when to ask again.
 
@@ -969,6 +973,21 @@ class Transaction(Snapshot):
                     "INSERT INTO ops.gaps BY NAME SELECT ? AS profile, ? AS timeframe, * FROM new_gaps",
                     [profile, timeframe],
                 )
+
+    def put_horizons(self, profile: str, horizons: pl.DataFrame) -> None:
+        """Note from when on sources serve, in place of what was learned before.
+
+        Args:
+            profile: The profile's name.
+            horizons: source, symbol, timeframe, start_ts, bars, words, learned_at.
+        """
+        with self._lent("learned", horizons):
+            self._db.execute(
+                "DELETE FROM ops.horizons h USING learned l WHERE h.profile = ? AND h.source = l.source "
+                "AND h.symbol = l.symbol AND h.timeframe = l.timeframe",
+                [profile],
+            )
+            self._db.execute("INSERT INTO ops.horizons BY NAME SELECT ? AS profile, * FROM learned", [profile])
 
     def reopen_gaps(self, profile: str, timeframe: Timeframe) -> int:
         """Make every abandoned gap an open one that was never asked for; returns how many there were."""

@@ -40,11 +40,20 @@ class SourceError(MarketAssetsError):
     Attributes:
         permanent: True when asking the same again cannot help (unknown symbol, refused key).
         retry_after: Seconds for which the vendor, in its answer, asks to be left alone; None where it says nothing.
+        of_machine: True when whoever asks from here is refused, whatever is asked for: a block of the country, a portal.
     """
 
-    def __init__(self, message: str, *, permanent: bool = False, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        permanent: bool = False,
+        retry_after: float | None = None,
+        of_machine: bool = False,
+    ) -> None:
         self.permanent = permanent
         self.retry_after = retry_after
+        self.of_machine = of_machine
         super().__init__(printable(message))
 
 

@@ -19,10 +19,19 @@ import numpy as np
 import polars as pl
 
 from market_assets.errors import MarketAssetsError, SourceError, error_words, trace_words
-from market_assets.fill.genesis import most_requests, next_page, page_before, pages_of
+from market_assets.fill.genesis import (
+    MOST_LOOKS,
+    length_within,
+    next_look,
+    pages_of,
+    top_lengths,
+    with_what_was_before,
+)
+from market_assets.fill.horizon import Horizon, oldest_served
 from market_assets.market_time.gaps import plan_requests, runs
 from market_assets.market_time.timeframes import TS, Timeframe, Window, from_micros, literal
 from market_assets.quality.clean import CANDLE, REJECT_SCHEMA, Reason, clean
+from market_assets.sources.reach import Stretch, merged
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
@@ -46,6 +55,18 @@ _TRIPPED_AFTER = 3
 same fill: it is down, and each try costs minutes. Neither is it asked again for a symbol of which so
 many windows in a row have failed, or were refused."""
 
+
+_LIES = 3
+"""So many empty answers in a row, where there must be a bar, end a search."""
+
+_TICK = timedelta(microseconds=1)
+
+_AROUND = timedelta(days=7)
+"""Further than any market stays closed."""
+
+_PROBED_BARS, _PRECISION, _MARGIN = 10, 100, 10
+"""A vendor is asked for so many bars to learn from when on it serves, to a hundredth of a page; when that
+has moved on meanwhile, so many bars are left out."""
 
 _FIRST = -1
 """The rank of what is asked before any page."""
@@ -89,6 +110,9 @@ class Answer:
         unasked: No source was asked, because the time was spent.
         spared: A silence at the page's edge, which may be longer than it looks, was taken for a quiet one, and further sources were not asked.
         spoken: What the answers speak for: a window an answer, and whether its source leaves quiet bars out.
+        files: Parts of these for which files speak, each with the hash of the file.
+        fresh: Parts of these for which somebody speaks who may say otherwise the next time.
+        limits: A sentence for each source that serves no bars as old as some of the page's.
     """
 
     page: Page
@@ -101,6 +125,9 @@ class Answer:
     unasked: bool = False
     spared: bool = False
     spoken: list[tuple[Window, bool]] = field(default_factory=list)
+    files: list[tuple[Window, str]] = field(default_factory=list)
+    fresh: list[Window] = field(default_factory=list)
+    limits: set[str] = field(default_factory=set)
 
     def note(self, error: SourceError) -> None:
         """Add why a source did not answer."""
@@ -123,15 +150,20 @@ class Answer:
         """Every source that can speak for the page has answered."""
         return bool(self.spoken) and not self.errors and not self.spared
 
-    def parts(self) -> Iterator[tuple[Window, bool | None]]:
-        """The page's window in parts: None where no answer speaks for one, else whether the last that does leaves quiet bars out."""
+    def parts(self) -> Iterator[tuple[Window, bool | None, str]]:
+        """The page's window in parts, each with what is said of it.
+
+        None where no answer speaks for it, else whether the last that does leaves quiet bars out; and where none but files
+        speak for it their hashes, with a blank between.
+        """
         page = self.page.window
-        edges = sorted(
-            {page.start, page.end, *(edge for window, _ in self.spoken for edge in (window.start, window.end))}
-        )
-        for start, end in pairwise(edges):
+        windows = [*(window for window, _ in self.spoken), *(window for window, _ in self.files)]
+        bounds = {edge for window in windows for edge in (window.start, window.end) if page.start <= edge <= page.end}
+        for start, end in pairwise(sorted({page.start, page.end, *bounds})):
             said = [quiet for window, quiet in self.spoken if window.start <= start < window.end]
-            yield Window(start, end), said[-1] if said else None
+            is_fresh = any(window.start <= start < window.end for window in self.fresh)
+            hashes = {digest for window, digest in self.files if window.start <= start < window.end}
+            yield Window(start, end), said[-1] if said else None, "" if is_fresh else " ".join(sorted(hashes))
 
     def reason(self, *, spoken: bool) -> str:
         """Why bars are absent from the part of the page that the answers speak for, or from the other, in the sources' words."""
@@ -142,7 +174,7 @@ class Answer:
             return self.errors
         names = dict.fromkeys(source for _, source, *_ in self.coverage)
         if not (names and spoken):
-            return ["no source reaches this far"]
+            return ["no source reaches this far", *sorted(self.limits)]
         refused = [f"{sum(map(len, self.rejects)):,} of the rows were refused"] if self.rejects else []
         return [f"{' and '.join(names)} answered without it", *refused]
 
@@ -191,8 +223,33 @@ class _LateError(SourceError):
     """The time was spent before an answer came."""
 
 
+class _BeyondError(SourceError):
+    """What is asked for is older than what the source serves."""
+
+
+class _AnotherWindowError(MarketAssetsError):
+    """While a page waited for its turn it was learned that the source does not serve all of its window."""
+
+
 class _UnaskedError(_LateError):
     """The time was spent before a request was sent."""
+
+
+@dataclass
+class _Search:
+    """A search for the first bar of a series at one source, and how many requests it has cost."""
+
+    source: Source
+    reference: SourceSymbol
+    series: Series
+    requests: int = 0
+
+    def unsure(self, why: str) -> SourceError:
+        """What to say where nothing may be recorded."""
+        return SourceError(
+            f"source {self.source.name}: {self.reference.symbol} {self.series.window}: {why}; every bar since the start is "
+            "asked for. Give the symbol its start in the universe to spare that"
+        )
 
 
 class Fetcher:
@@ -206,6 +263,7 @@ class Fetcher:
         quiet_bars: The longest silence that a source which leaves quiet bars out explains by itself.
         calendar: Says which bars there can be, for what no plan has listed.
         now: The instant up to which bars have closed.
+        kind: The kind of the profile, in lower case: which timeframes a source has for it.
         budget: Seconds after which nothing more is asked; what was had until then is kept. None for no limit.
     """
 
@@ -219,9 +277,11 @@ class Fetcher:
         quiet_bars: int,
         calendar: SessionCalendar,
         now: datetime,
+        kind: str = "",
         budget: float | None = None,
     ) -> None:
         self._sources = sources
+        self._kind = kind
         self._timeframe = timeframe
         self._rules = rules
         self._jitter = jitter
@@ -233,7 +293,11 @@ class Fetcher:
         self._strikes: dict[tuple[str, str, bool], list[SourceError]] = defaultdict(list)
         self._rebuffs: dict[tuple[str, str], int] = defaultdict(int)
         self._refusals: dict[tuple[str, str], SourceError] = {}
-        self._reaches: dict[tuple[str, str], asyncio.Task[Window | None]] = {}
+        self._barred: dict[str, SourceError] = {}
+        self._horizons: dict[tuple[str, str], asyncio.Task[Horizon | None]] = {}
+        self._oldest_served: dict[tuple[str, str], datetime] = {}
+        self._relearned: dict[tuple[str, str], int] = defaultdict(int)
+        self._reaches: dict[tuple[str, str], asyncio.Task[list[Stretch] | None]] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="market-assets-fetch", daemon=True)
         self._exit = AsyncExitStack()
@@ -326,22 +390,52 @@ class Fetcher:
                 continue
             windows = [page.window] if number == 0 else self._windows(remaining, source)
             for whole in windows:
-                window = whole if reach is None else whole.intersect(reach)
-                if window is None:
+                spans = [whole] if reach is None else merged(reach, whole)
+                if not spans:
                     continue
+                window = Window(spans[0].start, spans[-1].end)
                 try:
-                    frame = await self._fetch(source, reference.symbol, window, rank)
+                    frame = await self._fetch_served(source, reference.symbol, window, rank)
+                    horizon = await self._horizon_of((source.name, reference.symbol))
+                    if horizon is not None:
+                        answer.limits |= {str(horizon)} if window.start < horizon.start else set()
+                        spans = [part for span in spans if (part := _since(span, horizon)) is not None]
+                        window = Window(spans[0].start, window.end)
                     with self._naming(source, reference.symbol, f"{window}"):
-                        remaining = self._take(answer, reference, window, frame, remaining, fallback=number > 0)
+                        remaining = self._take(
+                            answer, reference, window, frame, remaining, spans=spans, fallback=number > 0
+                        )
+                    await self._testify(answer, reach, spans, remaining)
+                except _BeyondError as error:
+                    answer.limits.add(str(error))
+                    continue
                 except SourceError as error:
                     answer.note(error)
                     break
-                answer.spoken.append((window, not source.traits.emits_empty_bars))
+                answer.spoken += [(span, not source.traits.emits_empty_bars) for span in spans]
             if number + 1 < len(page.sources):
                 remaining = self._unexplained(answer, remaining)
             if remaining.is_empty():
                 break
         return answer
+
+    async def _testify(
+        self, answer: Answer, reach: Sequence[Stretch] | None, spans: Sequence[Window], absent: pl.Series
+    ) -> None:
+        """Note who it is that lacks bars: files by their hashes, which are found only where they matter."""
+        files = [stretch for stretch in reach or () if stretch.witness is not None]
+        if not files:
+            answer.fresh += spans
+            return
+        opens = absent.to_physical().to_numpy()
+        for stretch in files:
+            for span in spans:
+                window = stretch.window.intersect(span)
+                if window is None or stretch.witness is None:
+                    continue
+                first, after = np.searchsorted(opens, window.micros)
+                if first < after:
+                    answer.files.append((window, await asyncio.to_thread(stretch.witness)))
 
     @contextmanager
     def _naming(self, source: Source, symbol: str, what: str) -> Iterator[None]:
@@ -389,6 +483,7 @@ class Fetcher:
         remaining: pl.Series,
         *,
         fallback: bool,
+        spans: Sequence[Window] = (),
     ) -> pl.Series:
         """Clean a frame, keep what may be stored, and return what is still absent.
 
@@ -423,21 +518,38 @@ class Fetcher:
                     "answer lies in the window asked for; run it again, or ask another source for it"
                 )
         # A source cannot have answered for bars that have not closed yet.
-        end = window.end if page.unfinished.is_empty() else min(window.end, _instant(page.unfinished))
-        if end > window.start:
-            omits = not source.traits.emits_empty_bars
-            # Also by rows that are not needed the source shows that it knows the symbol.
-            given = len(cleaned.candles)
-            answer.coverage.append((page.symbol, reference.source, window.start, end, given, omits))
+        closed = window.end if page.unfinished.is_empty() else min(window.end, _instant(page.unfinished))
+        omits = not source.traits.emits_empty_bars
+        for span in spans or [window]:
+            end = min(span.end, closed)
+            if end > span.start:
+                # Also by rows that are not needed the source shows that it knows the symbol.
+                given = len(cleaned.candles if len(spans) < 2 else cleaned.candles.filter(span.holds()))
+                answer.coverage.append((page.symbol, reference.source, span.start, end, given, omits))
         # On a page's few rows numpy is faster than a polars query.
         absent, came = remaining.to_physical().to_numpy(), candles["ts"].to_physical().to_numpy()
         if np.array_equal(absent, came):
             return remaining.clear()
         return remaining.filter(pl.Series(~np.isin(absent, came, assume_unique=True)))
 
-    async def _fetch(self, source: Source, symbol: str, window: Window, rank: int = _FIRST) -> pl.DataFrame:
-        request = partial(source.fetch, symbol, self._timeframe, window.start, window.end)
-        return await self._request(source, symbol, f"{window}", request, rank=rank)
+    async def _fetch(
+        self,
+        source: Source,
+        symbol: str,
+        window: Window,
+        rank: int = _FIRST,
+        *,
+        timeframe: Timeframe | None = None,
+        unless: Callable[[], bool] = bool,
+    ) -> pl.DataFrame:
+        length = timeframe or self._timeframe
+
+        async def request() -> pl.DataFrame:
+            if unless():
+                raise _AnotherWindowError
+            return await source.fetch(symbol, length, window.start, window.end)
+
+        return await self._request(source, symbol, f"{window}", request, rank=rank, timeframe=length)
 
     async def _request(
         self,
@@ -447,6 +559,7 @@ class Fetcher:
         request: Callable[[], Coroutine[object, object, T]],
         *,
         rank: int = _FIRST,
+        timeframe: Timeframe | None = None,
         probe: bool = False,
     ) -> T:
         """Send a request in its turn, unless it is already clear that nothing would come of it.
@@ -457,20 +570,14 @@ class Fetcher:
             what: What is asked for, in words.
             request: Sends it.
             rank: Its place among those that wait for the source.
+            timeframe: The length of the bars, where it is not that of the fill.
             probe: It asks for nothing but the symbol's first bar, so that a refusal is one of the symbol.
         """
-        about = f"source {source.name}: {symbol} {self._timeframe} {what}"
+        about = f"source {source.name}: {symbol} {timeframe or self._timeframe} {what}"
         key, failures = (source.name, symbol), self._failures[source.name, probe]
         strikes = self._strikes[source.name, symbol, probe]
         async with self._gates[source.name].turn(rank):
-            if key in self._refusals:
-                raise self._refusals[key]
-            if len(failures) >= _TRIPPED_AFTER and len({name for name, _ in failures}) > 1:
-                raise _tripped(f"source {source.name}", failures[-1][1])
-            if len(strikes) >= _TRIPPED_AFTER:
-                raise _tripped(f"source {source.name}: {symbol}", strikes[-1])
-            if self._deadline is not None and self._loop.time() >= self._deadline:
-                raise _UnaskedError(self._late(about))
+            self._see_whether_to_ask(source, symbol, about, probe=probe)
             try:
                 async with asyncio.timeout_at(self._deadline) as budget:
                     with self._naming(source, symbol, what):
@@ -483,12 +590,13 @@ class Fetcher:
                 strikes.append(late)
                 raise late from error
             except SourceError as error:
+                if error.of_machine:
+                    self._barred[source.name] = error
                 if not error.permanent:
                     failures.append((symbol, error))
                     strikes.append(error)
                     raise
-                self._rebuffs[key] += 1
-                if probe or self._rebuffs[key] >= _TRIPPED_AFTER:
+                if probe:
                     self._refusals[key] = error
                 raise
             failures.clear()
@@ -496,10 +604,125 @@ class Fetcher:
             self._rebuffs[key] = 0
             return answer
 
+    def _see_whether_to_ask(self, source: Source, symbol: str, about: str, *, probe: bool) -> None:
+        """See that something may come of a request.
+
+        Raises:
+            SourceError: It is clear that nothing would.
+        """
+        failures, strikes = self._failures[source.name, probe], self._strikes[source.name, symbol, probe]
+        if (source.name, symbol) in self._refusals:
+            raise self._refusals[source.name, symbol]
+        if source.name in self._barred:
+            raise _barred(source.name, self._barred[source.name])
+        if len(failures) >= _TRIPPED_AFTER and len({name for name, _ in failures}) > 1:
+            raise _tripped(f"source {source.name}", failures[-1][1])
+        if len(strikes) >= _TRIPPED_AFTER:
+            raise _tripped(f"source {source.name}: {symbol}", strikes[-1])
+        if self._deadline is not None and self._loop.time() >= self._deadline:
+            raise _UnaskedError(self._late(about))
+
+    async def _fetch_served(self, source: Source, symbol: str, window: Window, rank: int) -> pl.DataFrame:
+        """Fetch a page; where the vendor refuses what is old, learn from when on it serves, and fetch that part.
+
+        Raises:
+            SourceError: There is no answer. A refusal of the window alone costs this page, several in a row the symbol.
+        """
+        key = (source.name, symbol)
+        is_new = key not in self._horizons
+        horizon = await self._horizon_of(key)
+        served = window if horizon is None else _since(window, horizon)
+        try:
+            if served is None:
+                raise _beyond(horizon)
+            frame = await self._fetch(source, symbol, served, rank, unless=lambda: is_new and key in self._horizons)
+        except _AnotherWindowError:
+            return await self._fetch_served(source, symbol, window, rank)
+        except SourceError as error:
+            if not error.permanent or isinstance(error, _BeyondError) or key in self._refusals:
+                raise
+            # While this fill goes on the horizon may have moved.
+            if horizon is None or served is None or self._relearned[key] >= _TRIPPED_AFTER:
+                learnt = await self._learn(source, symbol, window, error)
+            else:
+                self._relearned[key] += 1
+                learnt = Horizon(
+                    horizon.source, symbol, self._timeframe, served.start + _MARGIN * self._timeframe.duration,
+                    self._now, horizon.words,
+                )  # fmt: skip
+                self._horizons[key] = self._loop.create_task(_given(learnt))
+            if learnt is None:
+                self._rebuffs[key] += 1
+                if self._rebuffs[key] >= _TRIPPED_AFTER:
+                    self._refusals[key] = error
+                raise
+            served = _since(window, learnt)
+            if served is None:
+                raise _beyond(learnt) from error
+            frame = await self._fetch(source, symbol, served, rank)
+        oldest = self._oldest_served.get(key)
+        self._oldest_served[key] = served.start if oldest is None else min(oldest, served.start)
+        return frame
+
+    async def _horizon_of(self, key: tuple[str, str]) -> Horizon | None:
+        """From when on a source serves a symbol, as far as it has been learned; who is about to learn it is waited for."""
+        return await self._horizons[key] if key in self._horizons else None
+
+    async def _learn(self, source: Source, symbol: str, window: Window, error: SourceError) -> Horizon | None:
+        """Learn from when on a source serves a symbol of which it refused a window; None where that is no matter of age.
+
+        Once for all pages of the symbol.
+        """
+        key = (source.name, symbol)
+        if key not in self._horizons:
+            self._horizons[key] = self._loop.create_task(self._found_horizon(source, symbol, window, error))
+        return await self._horizons[key]
+
+    async def _found_horizon(self, source: Source, symbol: str, window: Window, error: SourceError) -> Horizon | None:
+        bar, size = self._timeframe.duration, source.traits.page_size
+        most = min(_PROBED_BARS, size)
+
+        async def is_served(start: datetime) -> bool:
+            try:
+                await self._fetch(source, symbol, Window(start, min(start + most * bar, max(self._now, start + bar))))
+            except SourceError as refusal:
+                if not refusal.permanent:
+                    raise
+                return False
+            return True
+
+        newest = self._calendar.bars(self._timeframe, Window(self._now - _AROUND - most * bar, self._now))
+        closed = newest.filter(pl.col("closes_at") <= literal(self._now))["ts"]
+        if closed.is_empty() or (last := _instant(closed.tail(1))) <= window.start:
+            return None
+        older = self._oldest_served.get((source.name, symbol))
+        try:
+            # What is older is served, or refused for another reason: this window alone is odd.
+            if (older is not None and older < window.start) or not await is_served(last):
+                return None
+            if await is_served(window.start - size * bar):
+                return None
+            start = await oldest_served(
+                is_served, refused=window.start, served=last, step=bar * max(1, size // _PRECISION)
+            )
+        except SourceError as failure:
+            log.warning("%s: how far back it serves %s was not learned: %s", source.name, symbol, failure)
+            return None
+        horizon = Horizon(source.name, symbol, self._timeframe, start, self._now, _words_of(error))
+        log.info("%s", horizon)
+        return horizon
+
+    def horizons(self) -> list[Horizon]:
+        """What was learned of from when on sources serve."""
+        tasks = [
+            task for task in self._horizons.values() if task.done() and not task.cancelled() and not task.exception()
+        ]
+        return [horizon for task in tasks if (horizon := task.result()) is not None]
+
     def _late(self, about: str) -> str:
         return f"{about}: the time budget of {self._budget:g} s is spent; what came before is kept, run it again for the rest"
 
-    async def _reach(self, source: Source, reference: SourceSymbol) -> Window | None:
+    async def _reach(self, source: Source, reference: SourceSymbol) -> list[Stretch] | None:
         key = (source.name, reference.symbol)
         if key in self._refusals:
             raise self._refusals[key]
@@ -514,8 +737,15 @@ class Fetcher:
             self._refusals[key] = error
             raise
 
-    def _spoken_for(self, source: Source, symbol: str) -> Window | None:
-        """The stretch that a source can speak for: of one that serves its latest bars alone, these."""
+    def _spoken_for(self, source: Source, symbol: str) -> list[Stretch] | None:
+        """The stretches that a source can speak for, sorted: of one that serves its latest bars alone, these."""
+        by_files: Callable[[str, Timeframe], list[Stretch]] | None = getattr(source, "stretches", None)
+        if by_files is not None:
+            return by_files(symbol, self._timeframe)
+        window = self._window_of(source, symbol)
+        return None if window is None else [Stretch(window)]
+
+    def _window_of(self, source: Source, symbol: str) -> Window | None:
         reach = source.answers_for(symbol, self._timeframe)
         newest = source.traits.latest_only
         if newest is None:
@@ -544,7 +774,9 @@ class Fetcher:
                     if source.traits.earliest_probe:
                         first = await self._first(source, reference)
                     elif (reach := await self._reach(source, reference)) is not None:
-                        reached += [] if reach.empty else [(reach.start, reference.source)]
+                        reached += [
+                            (each.window.start, reference.source) for each in reach[:1] if not each.window.empty
+                        ]
                         continue
                     else:
                         first = await self._search(source, reference, one)
@@ -565,43 +797,128 @@ class Fetcher:
         return {one.symbol: result for one, result in zip(series, found, strict=True) if result is not None}
 
     async def _search(self, source: Source, reference: SourceSymbol, one: Series) -> datetime | None:
-        """Search a source for the first bar of a series: None where it has none, the start of the series where it has had it since."""
-        size = source.traits.page_size
-        pages = pages_of(self._calendar, self._timeframe, one.window, size)
-        answers: dict[int, datetime | None] = {}
-        while (number := next_page(len(pages), answers)) is not None:
-            if len(answers) >= most_requests(len(pages)):
-                raise SourceError(
-                    f"source {source.name}: {reference.symbol} {self._timeframe} {one.window}: so many pages are empty that its first bar "
-                    f"was not found with {len(answers)} requests; give the symbol a start in the universe"
-                )
-            answers[number] = await self._oldest(source, reference, one.symbol, pages[number])
-        first = min((bar for bar in answers.values() if bar is not None), default=None)
-        if first is None:
-            return None
-        grid = self._calendar.bars(self._timeframe, pages[0])["ts"]
-        if first <= _instant(grid):
-            return one.window.start
-        # A hole at the start of the series looks like this too, but for the bars before it.
-        before = page_before(self._calendar, self._timeframe, one.window, size)
-        older = None if before is None else await self._oldest(source, reference, one.symbol, before)
-        return first if older is None else one.window.start
+        """Search a source for the first bar of a series: None where it has none, the start of the series where it has had it since.
 
-    async def _oldest(self, source: Source, reference: SourceSymbol, symbol: str, window: Window) -> datetime | None:
-        """The open of the first bar that a source has in a window of a page and that could be stored."""
+        Its longest bars tell of the whole history with few requests, also of a symbol that was away for years or is seldom
+        traded; shorter ones then tell when the first of them began.
+
+        Raises:
+            SourceError: The source fails, or it is not sure that the oldest bar found is the first.
+        """
+        there = source.traits.timeframes_for(self._kind)
+        search = _Search(source, reference, one)
+        for length in top_lengths(self._timeframe, there):
+            whole = with_what_was_before(self._calendar, length, one.window)
+            first = await self._oldest_in(search, length, whole)
+            if first is not None:
+                break
+        else:
+            return None
+        while True:
+            bar = self._bar_at(length, first)
+            if bar.end <= one.window.start:
+                return one.window.start
+            if length is self._timeframe:
+                break
+            # The bar before may hold what the vendor counts to this one.
+            around = Window(max(bar.start - length.duration, self._calendar.known.start), min(bar.end, self._now))
+            shorter = [each for each in there if each.micros < length.micros]
+            length = length_within(self._timeframe, shorter, self._calendar, around, source.traits.page_size)
+            first = await self._certain_in(search, length, around)
+        grid = self._calendar.bars(self._timeframe, Window(one.window.start, max(first, one.window.start) + _TICK))
+        return one.window.start if grid.is_empty() or first <= _instant(grid["ts"]) else first
+
+    async def _certain_in(self, search: _Search, length: Timeframe, span: Window) -> datetime:
+        """The open of the oldest bar in a span of which longer bars say that it holds one."""
+        touching = self._calendar.bars_touching(length, span)["ts"]
+        if not touching.is_empty():
+            window = Window(_instant(touching), _instant(touching.tail(1)) + length.duration)
+            for _ in range(_LIES):
+                first = await self._oldest_in(search, length, window)
+                if first is not None:
+                    return first
+        raise search.unsure(f"its longer bars tell of trading in {span}, and its {length} bars do not")
+
+    async def _oldest_in(self, search: _Search, length: Timeframe, window: Window) -> datetime | None:
+        """The open of the oldest bar of a length in a window of any size; None where the source has none there.
+
+        Raises:
+            SourceError: The source fails, or there may be an older one.
+        """
+        pages = pages_of(self._calendar, length, window, search.source.traits.page_size)
+        looks: dict[int, list[bool]] = defaultdict(list)
+        firsts: dict[int, datetime] = {}
+        while (look := next_look(len(pages), looks, MOST_LOOKS - search.requests)).page is not None:
+            search.requests += 1
+            first = await self._oldest(search, pages[look.page], length)
+            looks[look.page].append(first is not None)
+            if first is not None:
+                firsts[look.page] = first
+        if firsts and not look.is_sure:
+            raise search.unsure(f"its first {length} bar was not found for sure with {search.requests} requests")
+        return min(firsts.values(), default=None)
+
+    async def _oldest(self, search: _Search, window: Window, length: Timeframe) -> datetime | None:
+        """The open of the first bar that a source has in a window of a page; of the fill's own length, of one that could be stored."""
+        source, reference = search.source, search.reference
+        if length is not self._timeframe:
+            frame = await self._fetch(source, reference.symbol, window, timeframe=length)
+            with self._naming(source, reference.symbol, f"{window}"):
+                rows = frame.filter(window.holds())
+                if "symbol" in rows.columns:
+                    rows = rows.filter(pl.col("symbol").is_null() | (pl.col("symbol") == reference.symbol))
+                return None if rows.is_empty() else _instant(rows["ts"].cast(TS).sort())
         bars = self._calendar.bars(self._timeframe, window)
         is_closed = pl.col("closes_at") <= literal(self._now)
         closed, unfinished = bars.filter(is_closed).select("ts"), bars.filter(~is_closed)["ts"]
         if closed.is_empty():
             return None
-        answer = Answer(Page(symbol, (reference,), window, wanted=closed["ts"], bars=closed, unfinished=unfinished))
+        page = Page(search.series.symbol, (reference,), window, wanted=closed["ts"], bars=closed, unfinished=unfinished)
+        answer = Answer(page)
         frame = await self._fetch(source, reference.symbol, window)
         self._take(answer, reference, window, frame, closed["ts"], fallback=False)
         return _instant(answer.candles[0][1]["ts"]) if answer.candles else None
 
+    def _bar_at(self, length: Timeframe, ts: datetime) -> Window:
+        """From when to when a bar is open that a source gave with a time."""
+        at = Window(ts, ts + _TICK)
+        bars = self._calendar.bars(length, at)
+        bars = bars if not bars.is_empty() else self._calendar.bars_touching(length, at)
+        return (
+            Window(ts, ts + length.duration)
+            if bars.is_empty()
+            else Window.spanning(bars["opens_at"], bars["closes_at"])
+        )
+
     async def _first(self, source: Source, reference: SourceSymbol) -> datetime | None:
         request = partial(source.earliest, reference.symbol, self._timeframe)
         return await self._request(source, reference.symbol, "first bar", request, probe=True)
+
+
+def _since(window: Window, horizon: Horizon) -> Window | None:
+    """The part of a window that a source serves."""
+    return window.intersect(Window(min(horizon.start, window.end), window.end))
+
+
+def _beyond(horizon: Horizon | None) -> SourceError:
+    return _BeyondError(str(horizon))
+
+
+async def _given(horizon: Horizon) -> Horizon:
+    return horizon
+
+
+def _words_of(error: SourceError) -> str:
+    """A refusal without what was asked for, which differs from page to page."""
+    _, _, words = str(error).rpartition(" UTC: ")
+    return words
+
+
+def _barred(name: str, error: SourceError) -> SourceError:
+    return SourceError(
+        f"source {name}: refuses whoever asks from this machine, and was not asked again in this fill: {error}",
+        of_machine=True,
+    )
 
 
 def _tripped(whom: str, last: SourceError) -> SourceError:

@@ -17,6 +17,7 @@ import polars as pl
 from market_assets.errors import SourceError
 from market_assets.fill.compare import Comparer
 from market_assets.fill.fetch import Answer, Fetcher, Page, raise_fault
+from market_assets.fill.horizon import HORIZON_SCHEMA, Horizon
 from market_assets.fill.job import Job
 from market_assets.fill.judge import Judge
 from market_assets.fill.repair import resting
@@ -24,7 +25,7 @@ from market_assets.fill.series import Series, calendar_of, count_profile, partit
 from market_assets.market_time.gaps import plan_requests
 from market_assets.market_time.partitions import Partition, hull
 from market_assets.market_time.timeframes import Timeframe, Window, literal
-from market_assets.quality.evidence import LEDGER_SCHEMA, State, as_stretches, within
+from market_assets.quality.evidence import LEDGER_SCHEMA, State, as_stretches, askable, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -127,6 +128,7 @@ class Fill:
         self._trigger = trigger
         self._job: Job | None = None
         self._newest: datetime | None = None
+        self._noted: list[Horizon] = []
         self._calendar: SessionCalendar = calendar_of(profile)
         self.partitions = partitions_of(profile, timeframe, self._asked, window)
         if newest_first:
@@ -179,6 +181,7 @@ class Fill:
                 quiet_bars=self._profile.evidence.quiet_bars(self._timeframe),
                 calendar=self._calendar,
                 now=self._now,
+                kind=self._profile.kind.value.lower(),
                 budget=None if self._max_time is None else self._max_time.total_seconds(),
             ) as fetcher,
             closing(self._run(fetcher, self._job)) as outcomes,
@@ -226,6 +229,29 @@ class Fill:
                 counted = True
             for outcomes in self._finish(planned.popleft(), judge, job):
                 yield outcomes if comparer is None else comparer.judged(outcomes)
+            self._note_horizons(fetcher)
+
+    def _note_horizons(self, fetcher: Fetcher) -> None:
+        """Write down from when on sources serve, as far as this fill has learned it anew."""
+        learned = [horizon for horizon in fetcher.horizons() if horizon not in self._noted]
+        if not learned:
+            return
+        self._noted += learned
+        rows = [
+            (
+                each.source,
+                each.symbol,
+                str(each.timeframe),
+                _naive(each.start),
+                each.bars,
+                each.words,
+                _naive(each.learned_at),
+            )
+            for each in learned
+        ]
+        frame = pl.DataFrame(rows, schema=HORIZON_SCHEMA, orient="row")
+        with self._store.writing(f"noting how far back sources of {self._profile.name} serve") as transaction:
+            transaction.put_horizons(self._profile.name, frame)
 
     def _chunks(self) -> list[list[Partition]]:
         """The partitions in pieces of about _CHUNK_BARS bars."""
@@ -276,8 +302,10 @@ class Fill:
         late = [one for one in series if not self._has_head(one, stored.get(one.symbol))]
         if not late:
             return []
-        ledger = view.gaps(profile.name, timeframe, symbols=[one.symbol for one in late])
+        ledger = view.gaps(profile.name, timeframe, symbols=[one.symbol for one in late], who=True)
         settled = set(ledger.filter(pl.col("status") != State.OPEN)["symbol"])
+        if not self._only_due:
+            settled -= set(askable(ledger)["symbol"])
         oldest = ledger.unique("symbol", keep="first", maintain_order=True)
         rests = set(resting(oldest, profile.evidence, profile.repair, self._now)["symbol"]) if self._only_due else set()
         heads = {gap["symbol"]: gap for gap in oldest.iter_rows(named=True)}
@@ -372,6 +400,10 @@ class Fill:
             rests = resting(ledger, profile.evidence, profile.repair, self._now)
             states = within(states, as_stretches(rests, "due_at"))
             wanted &= pl.col("due_at").is_null()
+        elif (states["state"] == State.ABANDONED).any():
+            again = askable(view.gaps(self._profile.name, self._timeframe, window=window, who=True))
+            states = within(states, as_stretches(again, again=pl.lit(value=True)))
+            wanted |= pl.col("again").fill_null(value=False) & (pl.col("state") == State.ABANDONED)
         if self._recheck:
             newest = self._calendar.bars(self._timeframe, self._since(self._recheck)).filter(
                 pl.col("closes_at") <= literal(self._now)
@@ -431,6 +463,11 @@ class Fill:
             outcomes = judge.commit(transaction, batch, answers, newest=self._newest)
             job.count(outcomes, transaction)
         return outcomes
+
+
+def _naive(instant: datetime) -> datetime:
+    """An instant as the store holds it: UTC, without a zone."""
+    return instant.astimezone(UTC).replace(tzinfo=None)
 
 
 def _cut(opens: pl.Series, windows: Sequence[Window]) -> list[pl.Series]:

@@ -3,19 +3,117 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
 from market_assets.market_time.timeframes import Timeframe, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from market_assets.market_time.calendars import SessionCalendar
 
 _AROUND = timedelta(days=7)
-"""Further than any market stays closed: so long before a series' start there was trading."""
+_AT_LEAST = 4
+
+
+def with_what_was_before(calendar: SessionCalendar, timeframe: Timeframe, window: Window) -> Window:
+    """A series' window and some bars before it: what tells a series that begins in the window from one with a hole there."""
+    start = window.start - max(_AROUND, _AT_LEAST * timeframe.duration)
+    return Window(min(max(start, calendar.known.start), window.start), window.end)
+
+
+MOST_LOOKS = 40
+"""Requests that one search may cost. One that is not sure by then has found nothing."""
+
+_LOOKS = (3, 2)
+"""How often a page must have answered without a bar before it counts as empty, as far as the
+requests go: some vendors have an empty answer where they are only busy."""
+
+_FOR_THE_REST = 8
+"""Requests that are kept back at each length of bars: for the shorter ones, and for answers that come again."""
+
+_SAMPLES = 12
+
+
+class Look(NamedTuple):
+    """Which page to ask for next, or that there is no more to ask."""
+
+    page: int | None
+    is_sure: bool
+
+
+def next_look(pages: int, looks: Mapping[int, Sequence[bool]], left: int) -> Look:
+    """Say which page of a series to ask for next, so that its first bar is found and not only one of its lives.
+
+    Where there are few pages each is asked for, the oldest first, until one has a bar. Where there are many, the oldest
+    that can be found by halving is taken, and some pages before it are looked at, evenly spread. In the end every page
+    before the oldest with a bar must have answered without one, and more than once.
+
+    Args:
+        pages: How many pages there are; 0 is the oldest.
+        looks: What was found at each look, true where there was a bar, by page.
+        left: How many more requests there may be.
+
+    Returns:
+        The page to ask for, or None: then `is_sure` says whether the oldest page with a bar is the first of all. Where no
+        page has one, nothing is sure.
+    """
+    answers = {page: any(found) for page, found in looks.items()}
+    found = min((page for page, has in answers.items() if has), default=None)
+    spare = left - _FOR_THE_REST
+    if found == 0:
+        return Look(None, is_sure=True)
+    unasked = [page for page in range(pages if found is None else found) if page not in answers]
+    if not unasked:
+        return Look(None, is_sure=False) if found is None else _confirmation(found, looks, left)
+    if len(unasked) <= spare:
+        return Look(unasked[0], is_sure=False)
+    if spare <= 0:
+        return Look(None, is_sure=False)
+    page = next_page(pages, answers)
+    if page is None and found is not None:
+        page = next((at for at in _spread(found) if at not in answers), None)
+    return Look(page, is_sure=False)
+
+
+def _confirmation(found: int, looks: Mapping[int, Sequence[bool]], left: int) -> Look:
+    """Which of the pages before the oldest with a bar to ask for once more."""
+    for wanted in _LOOKS:
+        missing = {page: wanted - len(looks[page]) for page in range(found) if len(looks[page]) < wanted}
+        if not missing:
+            return Look(None, is_sure=True)
+        if sum(missing.values()) <= left:
+            # One page after the other: a vendor that fails every so often may fail at the same page of each round.
+            return Look(min(missing), is_sure=False)
+    return Look(None, is_sure=False)
+
+
+def _spread(pages: int) -> Iterable[int]:
+    """Some of the pages, each far from those before it."""
+    turns = (int(f"{number:04b}"[::-1], 2) for number in range(1, _SAMPLES + 1))
+    return [pages * turn // 16 for turn in turns]
+
+
+def top_lengths(timeframe: Timeframe, there: Iterable[Timeframe]) -> list[Timeframe]:
+    """The lengths of bars in which a whole history is looked over, the longest that there is first.
+
+    Where a vendor has nothing of the longest, which happens to weeks, its days are looked at, then the bars themselves.
+    """
+    longer = sorted((each for each in there if each.micros > timeframe.micros), key=lambda each: each.micros)
+    return [*longer[-1:], *(each for each in longer[:-1] if each is Timeframe.D1), timeframe]
+
+
+def length_within(
+    timeframe: Timeframe, there: Iterable[Timeframe], calendar: SessionCalendar, span: Window, page_size: int
+) -> Timeframe:
+    """The shortest bars, no shorter than the timeframe, of which all in a span fit one page; else the next longer ones."""
+    lengths = sorted(
+        {timeframe, *(each for each in there if each.micros > timeframe.micros)}, key=lambda each: each.micros
+    )
+    fitting = (each for each in lengths if len(calendar.bars_touching(each, span)) <= page_size)
+    return next(fitting, lengths[-1])
 
 
 def next_page(pages: int, answers: Mapping[int, object]) -> int | None:
@@ -55,11 +153,6 @@ def _distances(most: int) -> list[int]:
     return sorted((distance for distance in halving if 0 < distance <= most), reverse=True)
 
 
-def most_requests(pages: int) -> int:
-    """After so many requests a search has met more holes than bars, and is given up."""
-    return 16 + 4 * pages.bit_length()
-
-
 def pages_of(calendar: SessionCalendar, timeframe: Timeframe, window: Window, page_size: int) -> list[Window]:
     """Cut a window into stretches of a page's length, and leave out those in which no bar can open.
 
@@ -95,16 +188,3 @@ def pages_of(calendar: SessionCalendar, timeframe: Timeframe, window: Window, pa
         .sort()
     )
     return [Window.of_micros(at := start + number * length, min(at + length, end)) for number in numbers]
-
-
-def page_before(calendar: SessionCalendar, timeframe: Timeframe, window: Window, page_size: int) -> Window | None:
-    """The newest page before a window, within a week: what tells a series that begins in the window from one with a hole.
-
-    None where the calendar does not reach so far back.
-    """
-    length = min(page_size * timeframe.duration, _AROUND)
-    start = window.start - _AROUND // length * length
-    if start < calendar.known.start:
-        return None
-    earlier = pages_of(calendar, timeframe, Window(start, window.start), length // timeframe.duration)
-    return earlier[-1] if earlier else None

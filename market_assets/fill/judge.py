@@ -21,6 +21,7 @@ from market_assets.quality.evidence import (
     ASKED_SCHEMA,
     EXPLAINED,
     MISSING,
+    WITNESS_SCHEMA,
     State,
     advance,
     believable,
@@ -131,7 +132,7 @@ class Judge:
 
     def _ledger(self, view: Snapshot, window: Window) -> pl.DataFrame:
         """The absences seen before in a window, but those that a clock which was ahead has seen."""
-        gaps = view.gaps(self._profile.name, self._timeframe, symbols=self._symbols, window=window)
+        gaps = view.gaps(self._profile.name, self._timeframe, symbols=self._symbols, window=window, who=True)
         return believable(gaps, self._now, "first_seen", "asked_at", "confirmed_at")
 
     def _silent_until(self, newest: datetime | None) -> datetime:
@@ -516,7 +517,7 @@ def _asked(answers: Sequence[Answer], known: Collection[str], newest: datetime |
             continue
         is_known = symbol in known
         failed = answer.failed or (is_known and bool(answer.errors))
-        for part, quiet in answer.parts():
+        for part, quiet, files in answer.parts():
             spoken = quiet is not None
             rows += [
                 (
@@ -526,10 +527,12 @@ def _asked(answers: Sequence[Answer], known: Collection[str], newest: datetime |
                     bool(quiet),
                     failed or (not spoken and not answer.errors) or (spoken and beyond and is_known),
                     answer.reason(spoken=spoken) + ("; it has no newer bar" if spoken and beyond else ""),
+                    spoken,
+                    files,
                 )
                 for stretch, beyond in _cut_at(part, newest)
             ]
-    return pl.DataFrame(rows, schema=ASKED_SCHEMA, orient="row")
+    return pl.DataFrame(rows, schema={**ASKED_SCHEMA, **WITNESS_SCHEMA}, orient="row")
 
 
 def _cut_at(window: Window, newest: datetime | None) -> list[tuple[Window, bool]]:

@@ -60,6 +60,10 @@ LEDGER_SCHEMA = pl.Schema(
 `attempts`: how often a source has answered without the bars, or refused a symbol of which nobody has ever had one; `failures`: how
 often the sources could not speak for them (no connection, an error, a key refused, out of their reach)."""
 
+WHO_SCHEMA = pl.Schema({"witness": pl.String(), "answered": pl.Boolean()})
+"""Columns that may follow. `witness`: the hashes of the files that have said that they lack the bars, with a blank between; `answered`:
+whether any source has ever spoken for them, null in what was noted before this was kept."""
+
 ASKED_SCHEMA = pl.Schema(
     {
         "symbol": pl.String(),
@@ -74,6 +78,10 @@ ASKED_SCHEMA = pl.Schema(
 """What was asked in this fill: disjoint stretches a symbol. `conclusive`: every source that can speak for the stretch
 has answered; `quiet`: a source that leaves quiet bars out was the last to answer; `failed`: a source could not speak for it,
 so that the same question may get an answer another time; `reason`: its words."""
+
+WITNESS_SCHEMA = pl.Schema({"spoken": pl.Boolean(), "witness": pl.String()})
+"""What may follow. `spoken`: some source has spoken for the stretch; `witness`: the hashes of the files that have, with a blank
+between, empty where somebody else has too, whose next answer may be another."""
 
 
 _CLOCKS_DIFFER = timedelta(minutes=1)
@@ -162,7 +170,7 @@ def advance(
     Args:
         states: symbol, ts, state, as `classify` gives it after the answers were stored.
         ledger: The absences seen before (LEDGER_SCHEMA).
-        asked: What was asked just now (ASKED_SCHEMA).
+        asked: What was asked just now (ASKED_SCHEMA, and WITNESS_SCHEMA where files may have answered).
         refused: symbol, ts of rows that came and could not be stored: the source has these bars, so that nothing confirms
             that it has not.
         now: The present instant.
@@ -171,13 +179,13 @@ def advance(
 
     Returns:
         symbol, ts, state and the ledger's columns attempts, failures, confirmations, confirmed_at, first_seen, asked_at,
-        reason, a row a bar that belongs in the ledger: open, settled by confirmation, or abandoned. What the calendar or a quiet source
+        reason, and of WHO_SCHEMA where `asked` tells of it, a row a bar that belongs in the ledger: open, settled by confirmation, or abandoned. What the calendar or a quiet source
         explains by itself needs no row.
     """
     at = literal(now)
     absent = states.filter(pl.col("state").is_in([State.OPEN, State.OUTAGE, State.ABANDONED, State.NO_TRADE]))
     memory = as_stretches(
-        ledger,
+        ledger.match_to_schema({**ledger.schema, **WHO_SCHEMA}, missing_columns="insert"),
         "status",
         "attempts",
         "failures",
@@ -186,19 +194,29 @@ def advance(
         "first_seen",
         "asked_at",
         "reason",
+        *WHO_SCHEMA,
     )
     absent = within(absent, memory)
     # A quiet bar that was never in the ledger is explained by coverage alone.
     absent = absent.filter((pl.col("state") != State.NO_TRADE) | (pl.col("status") == State.NO_TRADE))
-    absent = within(absent, asked.rename({"reason": "answer"}))
+    absent = within(absent, _with_witnesses(asked).rename({"reason": "answer", "witness": "files"}))
+    # What was given up because nobody would answer is taken up again by who asks all the same.
+    says_who = set(WITNESS_SCHEMA) <= set(asked.columns)
+    again = pl.col("conclusive").is_not_null() & (pl.col("state") == State.ABANDONED) & _may_be_answered() & says_who
+    absent = absent.with_columns(state=pl.when(again).then(pl.lit(State.OPEN.value)).otherwise("state"))
+    absent = absent.with_columns(witness=_united("witness", "files"))
     unfit = refused.select("symbol", "ts", refused=pl.lit(value=True)).unique()
     absent = absent.join(unfit, on=["symbol", "ts"], how="left", maintain_order="left")
     was_asked = pl.col("conclusive").is_not_null() & (pl.col("state") == State.OPEN)
     # A stamp that lies a little ahead is one of another clock.
     since = at - pl.col("confirmed_at")
     far_enough = pl.col("confirmed_at").is_null() | (since >= rules.apart) | (since < pl.duration(seconds=0))
-    counts = was_asked & pl.col("conclusive") & far_enough & pl.col("refused").is_null()
+    # The same file once more is the same witness once more: it counts as often as it was another.
+    witnesses = pl.when(pl.col("witness") == "").then(0).otherwise(pl.col("witness").str.count_matches(" ") + 1)
+    stale = (pl.col("files") != "") & (witnesses <= pl.col("confirmations").fill_null(0))
+    counts = was_asked & pl.col("conclusive") & far_enough & pl.col("refused").is_null() & ~stale
     absent = absent.with_columns(
+        stale=stale.fill_null(value=False),
         attempts=pl.col("attempts").fill_null(0)
         + (was_asked & ~pl.col("failed")).fill_null(value=False).cast(pl.Int32),
         failures=pl.col("failures").fill_null(0) + (was_asked & pl.col("failed")).fill_null(value=False).cast(pl.Int32),
@@ -206,6 +224,10 @@ def advance(
         confirmed_at=pl.when(counts).then(at).otherwise("confirmed_at"),
         first_seen=pl.col("first_seen").fill_null(at),
         asked_at=pl.when(was_asked).then(at).otherwise("asked_at"),
+        answered=pl.when(was_asked & pl.col("spoken"))
+        .then(pl.lit(value=True))
+        .otherwise("answered")
+        .fill_null(value=False),
         reason=pl.when(was_asked).then("answer").otherwise("reason").fill_null("not asked yet"),
     )
     still_open = pl.col("state") == State.OPEN
@@ -213,16 +235,46 @@ def advance(
     settled = pl.when("quiet").then(pl.lit(State.NO_TRADE.value)).otherwise(pl.lit(State.OUTAGE.value))
     spent = _spent(at, budget)
     abandoned = still_open & ~explained & was_asked.fill_null(value=False) & spent.is_not_null()
+    noted = [pl.col("answered"), pl.when(pl.col("witness") != "").then("witness").alias("witness")]
+    who = noted if says_who else []
     return absent.select(
-        "symbol", "ts", "attempts", "failures", "confirmations", "confirmed_at", "first_seen", "asked_at",
+        "symbol", "ts", "attempts", "failures", "confirmations", "confirmed_at", "first_seen", "asked_at", *who,
         reason=pl.when(abandoned).then(pl.format("{}; {}", spent, "reason")).otherwise("reason"),
         state=pl.when(explained).then(settled).when(abandoned).then(pl.lit(State.ABANDONED.value)).otherwise("state"),
     )  # fmt: skip
 
 
+def _with_witnesses(asked: pl.DataFrame) -> pl.DataFrame:
+    """What was asked, with WITNESS_SCHEMA's columns where they are not given: then nobody's word is a file's."""
+    if "witness" in asked.columns:
+        return asked.with_columns(pl.col("witness").fill_null(""))
+    return asked.with_columns(spoken="conclusive", witness=pl.lit(""))
+
+
+def _united(*columns: str) -> pl.Expr:
+    """The different hashes in some columns, sorted, with a blank between."""
+    words = pl.concat_str(*(pl.col(name).fill_null("") for name in columns), separator=" ")
+    return words.str.strip_chars().str.split(" ").list.unique().list.sort().list.join(" ").str.strip_chars()
+
+
+def _may_be_answered() -> pl.Expr:
+    """Whether a gap that was given up may get another answer: nobody has spoken for it, or nobody but files that may change."""
+    # Before it was noted, the words tell: those of an error name its source first.
+    refused = pl.col("reason").str.contains(r"(^|; )source \S+: ").fill_null(value=False)
+    return (~pl.col("answered").fill_null(~refused)) | (pl.col("witness").fill_null("") != "")
+
+
+def askable(ledger: pl.DataFrame) -> pl.DataFrame:
+    """The abandoned rows of a ledger that a backfill by hand asks for again: given up through refusals, or by files alone.
+
+    What sources have answered for and do not have is not asked for again.
+    """
+    return ledger.filter(pl.col("status") == State.ABANDONED, _may_be_answered())
+
+
 def _spent(at: pl.Expr, budget: RepairSettings) -> pl.Expr:
     """Which budget of an open bar is spent, in words; null while none is."""
-    confirming = pl.col("conclusive") & pl.col("refused").is_null()
+    confirming = pl.col("conclusive") & pl.col("refused").is_null() & ~pl.col("stale")
     # Not after one try alone: the clock may have been ahead for a moment.
     often = pl.col("failures") >= budget.max_attempts
     tried_in_vain = often & (at - pl.col("first_seen") >= budget.give_up)
@@ -233,7 +285,11 @@ def _spent(at: pl.Expr, budget: RepairSettings) -> pl.Expr:
     return (
         # A source that has none of it needs only be asked once more, late enough, to confirm it.
         pl.when((pl.col("attempts") >= budget.max_attempts) & ~confirming)
-        .then(pl.format("attempts: asked {} times", "attempts"))
+        .then(
+            pl.when("stale")
+            .then(pl.format("attempts: asked {} times, of files that have not changed", "attempts"))
+            .otherwise(pl.format("attempts: asked {} times", "attempts"))
+        )
         .when(tried_in_vain)
         .then(pl.format("time: not one answer since {}", since))
         # Not what nobody has answered: a source that is down says nothing of its old bars.
@@ -276,9 +332,12 @@ def to_ledger(bars: pl.DataFrame, remembered: pl.DataFrame, partition_of: pl.Exp
         partition_of: Maps `ts` to what a row may not reach across.
 
     Returns:
-        A frame of LEDGER_SCHEMA.
+        A frame of LEDGER_SCHEMA, and of WHO_SCHEMA where that is remembered.
     """
     story = ["status", "attempts", "failures", "confirmations", "confirmed_at", "first_seen", "asked_at", "reason"]
+    who = [name for name in WHO_SCHEMA if name in remembered.columns]
+    story += who
+    schema = {**LEDGER_SCHEMA, **{name: WHO_SCHEMA[name] for name in who}}
     placed = (
         bars.select("symbol", "ts")
         .with_row_index("place")
@@ -298,7 +357,7 @@ def to_ledger(bars: pl.DataFrame, remembered: pl.DataFrame, partition_of: pl.Exp
             last_ts=pl.max("ts"),
             bars=pl.len().cast(pl.Int64),
         )
-        .select(pl.col(name).cast(dtype) for name, dtype in LEDGER_SCHEMA.items())
+        .select(pl.col(name).cast(dtype) for name, dtype in schema.items())
     )
 
 

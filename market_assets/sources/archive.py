@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 from zoneinfo import ZoneInfo
@@ -17,9 +17,11 @@ import polars as pl
 from pydantic import AfterValidator, ByteSize, Field, NonNegativeInt, PositiveInt, model_validator
 
 from market_assets.errors import SourceError
-from market_assets.market_time.timeframes import TS, Timeframe, Window
+from market_assets.market_time.clock import present
+from market_assets.market_time.timeframes import TS, Timeframe, Window, from_micros
 from market_assets.sources.base import CANDLE_SCHEMA, SourceSettings, Traits, Usage, epoch_to_us
-from market_assets.sources.files import BROKEN, MOST, check_parquet, look, read_csv
+from market_assets.sources.files import BROKEN, MOST, check_parquet, digest_of, look, read_csv
+from market_assets.sources.reach import FileSpan, Stretch, are_odd, believable_row, period_in, span_of, stretches_of
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -109,11 +111,17 @@ class _File:
         return cls(path, stat.st_mtime_ns, stat.st_size)
 
 
+def _ends(stamps: pl.Series) -> tuple[int, int]:
+    column = stamps.to_numpy()
+    return int(column.min()), int(column.max())
+
+
 class ArchiveSource:
     """Candles of local files.
 
-    A file's first row is no proof of a listing, so there is no `earliest`; an archive answers for the hours between its first row and
-    its last and has nothing to say of others. Files are looked at again when they change.
+    A file's first row is no proof of a listing, so there is no `earliest`. Each file answers for the hours between its first believable
+    row and its last, and has nothing to say of others: see `stretches`. Files are looked at again when they change; one that has not
+    changed is one witness, however often it is read.
     """
 
     Settings: ClassVar[type[SourceSettings]] = ArchiveSettings
@@ -135,6 +143,7 @@ class ArchiveSource:
         self._table = lru_cache(maxsize=4)(self._read_table)
         self._span = lru_cache(maxsize=None)(self._read_span)
         self._checked = lru_cache(maxsize=None)(self._check)
+        self._digest = lru_cache(maxsize=None)(self._hash)
 
     async def __aenter__(self) -> Self:
         return self
@@ -155,14 +164,42 @@ class ArchiveSource:
     def answers_for(self, symbol: str, timeframe: Timeframe) -> Window:
         """Give the stretch from the hour of the first row to the end of the hour of the last; empty where there is no row.
 
+        Within it may be files that are absent: see `stretches`.
+
         Raises:
             SourceError: There is no file for the symbol, or one cannot be read.
         """
-        spans = [span for _, span in self._files(symbol, timeframe) if span is not None]
-        if not spans:
+        windows = [stretch.window for stretch in self.stretches(symbol, timeframe)]
+        if not windows:
             return Window.of_micros(0, 0)
-        first, last = min(span[0] for span in spans), max(span[1] for span in spans)
-        return Window.of_micros(first // _HOUR * _HOUR, (last // _HOUR + 1) * _HOUR)
+        return Window(min(window.start for window in windows), max(window.end for window in windows))
+
+    def stretches(self, symbol: str, timeframe: Timeframe) -> list[Stretch]:
+        """Give what each file speaks for, sorted, with its hash as its witness: see `Source.answers_for`.
+
+        Raises:
+            SourceError: There is no file for the symbol, one cannot be read, or no row of them has a time that can be.
+        """
+        zone = ZoneInfo(self._settings.timezone)
+        spans = [
+            FileSpan(
+                *span,
+                period=period_in(file.path.name.replace(symbol, ""), zone),
+                witness=partial(self._witness, file),
+            )
+            for file, span in self._files(symbol, timeframe)
+            if span is not None
+        ]
+        return stretches_of(spans)
+
+    def _witness(self, file: _File) -> str:
+        try:
+            return self._digest(file)
+        except OSError as error:
+            raise self._unreadable(file.path, error) from error
+
+    def _hash(self, file: _File) -> str:
+        return digest_of(file.path)
 
     def _fetch(self, symbol: str, timeframe: Timeframe, window: Window) -> pl.DataFrame:
         start, end = window.micros
@@ -176,8 +213,11 @@ class ArchiveSource:
         self.usage.bytes += int(frame.estimated_size())
         return frame
 
-    def _files(self, symbol: str, timeframe: Timeframe) -> list[tuple[_File, tuple[int, int] | None]]:
-        """Find the symbol's files, each with the first and the last open in it (microseconds), None where it has no row."""
+    def _files(self, symbol: str, timeframe: Timeframe) -> list[tuple[_File, tuple[int, int, bool] | None]]:
+        """Find the symbol's files, each with the first and the last open in it (microseconds), None where it has no row.
+
+        With them comes whether its last row can be a bar.
+        """
         paths = self._matches(glob.escape(symbol), timeframe)
         if not paths:
             others = [path.name for path in self._matches("*", timeframe)]
@@ -216,10 +256,26 @@ class ArchiveSource:
             permanent=True,
         )
 
-    def _read_span(self, file: _File, symbol: str, timeframe: Timeframe) -> tuple[int, int] | None:
-        opens = self._candles(file, symbol, timeframe).select(pl.col("ts").to_physical())
-        first, last = self._read(file, opens.select(pl.col("ts").min(), pl.col("ts").max().alias("last"))).row(0)
-        return None if first is None else (first, last)
+    def _read_span(self, file: _File, symbol: str, timeframe: Timeframe) -> tuple[int, int, bool] | None:
+        can_be = believable_row(timeframe, present())
+        rows = self._candles(file, symbol, timeframe).select(pl.col("ts").to_physical(), can_be=can_be)
+        found = self._read(file, rows)
+        stamps = found["ts"].drop_nulls()
+        if are_odd(stamps, timeframe):
+            raise self._odd_times(file, timeframe, stamps)
+        believable = span_of(found.filter("can_be")["ts"])
+        if believable is not None:
+            return *believable, bool(found["can_be"][-1])
+        # Of rows that are all refused the times tell where they belong, so that they are read and counted.
+        return None if stamps.is_empty() else (*_ends(stamps), False)
+
+    def _odd_times(self, file: _File, timeframe: Timeframe, stamps: pl.Series) -> SourceError:
+        first, last = (f"{from_micros(each):%Y-%m-%d %H:%M}" for each in _ends(stamps))
+        return SourceError(
+            f"source {self.name}: {file.path}: {len(stamps):,} rows have times from {first} to {last}Z, where there are no {timeframe} "
+            'bars: they are no counts since 1970. Say how they are written under `format`, such as "%Y%m%d" or "%Y%m%d %H%M%S"',
+            permanent=True,
+        )
 
     def _read(self, file: _File, rows: pl.LazyFrame) -> pl.DataFrame:
         try:

@@ -109,6 +109,10 @@ class Source(Protocol):
     A source is built as `cls(name, settings, base=..., kind=...)`, with `settings` an instance of `cls.Settings`. It is an async
     context manager: connections are opened and closed inside the running event loop, and it may be entered again later.
 
+    One whose reach has holes has a method `stretches(symbol, timeframe)` beside `answers_for`, which gives a list of
+    `sources.reach.Stretch`: what each of its files speaks for, and its hash. What is said by a file that has not changed counts
+    once, however often it is said.
+
     A class whose venue depends on its settings or on the kind of profile has a static `venue_of(settings, kind)` that says it; for others
     their traits do. One whose traits depend on its settings may have a static `traits_of(settings)`, so that a universe is refused that asks
     for more. See `venue_of` and `traits_of`.

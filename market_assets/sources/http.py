@@ -37,6 +37,7 @@ from pydantic import (
 from market_assets.errors import SourceError, printable
 from market_assets.sources.base import SourceSettings, Usage
 from market_assets.sources.limit import CAREFUL, LONGEST_HOLD, Limit, RateText
+from market_assets.sources.refusals import Kind, Page, is_of_a_place, page_in
 from market_assets.sources.shared_limit import LimitsUrl, SharedLimit
 
 if TYPE_CHECKING:
@@ -54,7 +55,11 @@ log = logging.getLogger(__name__)
 if logging.getLogger("httpx").level == logging.NOTSET:
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
-_RETRIED = frozenset({429, 500, 502, 503, 504})
+_PASSING = frozenset({408, 425, 429})
+_FINAL = frozenset({501, 505})
+"""All others from 500 on tell of a server, or of what stands before it, in trouble: it passes."""
+_SERVER_TROUBLE = 500
+_FORBIDDEN = 403
 _BANNED = 418  # Binance's answer to who goes on after a 429; with a Retry-After it is one more kind of "wait"
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _EXCERPT = 200
@@ -97,7 +102,7 @@ class HttpSettings(SourceSettings):
         base_url: Where the vendor is; paths are appended to it.
         timeout: Seconds without a connection, or without a byte, after which a request is given up.
         total_timeout: Seconds that one request may take, body included: a server that drips is cut here.
-        retries: How often a request is sent again after 429, 5xx, a timeout or a broken connection.
+        retries: How often a request is sent again after 408, 425, 429, 5xx, a timeout or a broken connection.
         backoff: Seconds before the first retry, about; doubled with each one, with jitter.
         backoff_cap: The longest wait between two attempts, Retry-After aside.
         max_elapsed: Seconds for one answer over all its attempts; time in the queue of the rate limit does not count.
@@ -187,12 +192,24 @@ class FailureError(Exception):
         reason: Why, in words that may be shown.
         permanent: True when another attempt cannot help.
         retry_after: Seconds that the server asked to be left alone for, None where it said nothing.
+        is_last: True when another attempt right now cannot help, though one at another time may.
+        of_machine: See `SourceError`.
     """
 
-    def __init__(self, reason: str, *, permanent: bool = False, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        permanent: bool = False,
+        retry_after: float | None = None,
+        is_last: bool = False,
+        of_machine: bool = False,
+    ) -> None:
         self.reason = reason
         self.permanent = permanent
         self.retry_after = retry_after
+        self.is_last = is_last or permanent
+        self.of_machine = of_machine
         super().__init__(reason)
 
 
@@ -294,8 +311,10 @@ class HttpClient:
             try:
                 return await self._attempt(path, params, min(deadline - monotonic(), settings.total_timeout), parse)
             except FailureError as failure:
-                if failure.permanent:
-                    raise SourceError(f"{about}: {failure.reason}", permanent=True) from failure
+                if failure.is_last:
+                    raise SourceError(
+                        f"{about}: {failure.reason}", permanent=failure.permanent, of_machine=failure.of_machine
+                    ) from failure
                 if failure.retry_after is not None:
                     # The server speaks to all who share its limit: every request waits, this one included, at its next `_turn`.
                     self._asked = max(
@@ -365,12 +384,23 @@ class HttpClient:
         if waits is None:
             waits = self._holds.get(status)
         try:
-            message = self.blot(excerpt(await self._read(response, keep=_ERROR_BODY)))
+            body = await self._read(response, keep=_ERROR_BODY)
         except FailureError:
-            message = ""  # packed in a way that is not read: the status says enough
+            body = b""  # packed in a way that is not read: the status says enough
+        page = page_in(body, response.headers, status)
+        message = self.blot(excerpt(body)) if page is None else self.blot(_told(page))
         reason = f"HTTP {status}: {message}" if message else f"HTTP {status}"
-        if status in _RETRIED or status in self._holds or (status == _BANNED and waits is not None):
+        of_place = is_of_a_place(status, message) if page is None else page.kind is Kind.COUNTRY
+        if of_place:
+            # No waiting helps, nor is it the symbol's fault: all that is asked for from here is refused.
+            return FailureError(reason, is_last=True, of_machine=True)
+        if _passes(status) or status in self._holds or (status == _BANNED and waits is not None):
             return FailureError(reason, retry_after=waits)
+        if status == _FORBIDDEN and page is not None and page.is_for_the_machine:
+            return FailureError(reason, is_last=True, of_machine=True)
+        if status == _FORBIDDEN and not self._secrets:
+            # Who shows no key is refused for where he is, or for how much he has asked.
+            return FailureError(reason, is_last=True)
         return FailureError(reason, permanent=True)
 
     async def _read(self, response: httpx.Response, *, keep: int | None = None) -> bytes:
@@ -484,8 +514,25 @@ class _Unpacker:
         return self._inflate is None or not self._begun or self._inflate.eof
 
 
+def _passes(status: int) -> bool:
+    """Whether a refusal may be over with the next attempt."""
+    return status in _PASSING or (status >= _SERVER_TROUBLE and status not in _FINAL)
+
+
+def _told(page: Page) -> str:
+    """What a page is, and what can be done about it, on one line."""
+    words = printable(str(page))
+    return f"{words}; {page.advice}" if page.advice else words
+
+
 def excerpt(body: bytes) -> str:
-    """Find the vendor's own words in a body, at most 200 characters on one line: code and message of an error, else the start."""
+    """Find the vendor's own words in a body, at most 200 characters on one line: code and message of an error, else the start.
+
+    A web page is told as what it is, where that can be told.
+    """
+    page = page_in(body)
+    if page is not None and page.kind is not Kind.PAGE:
+        return printable(str(page))
     text = body[:_ERROR_BODY].decode("utf-8", "replace")
     try:
         answer = json.loads(text)

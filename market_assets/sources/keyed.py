@@ -209,7 +209,7 @@ class KeyedSource(PagedSource):
             if self.withheld and self.withheld in str(error):
                 advice = "tell the source's settings what the plan has (`delay` and the like), so that it is not asked for more"
                 raise SourceError(f"{error}; {advice}") from error
-            if re.search(r": HTTP 40[13]\b", str(error)):
+            if not error.of_machine and re.search(r": HTTP 40[13]\b", str(error)):
                 raise SourceError(
                     f"{error}; see whether the source's key is right and allows this", permanent=True
                 ) from error

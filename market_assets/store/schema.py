@@ -101,6 +101,12 @@ MIGRATIONS = (
     """,
     """
     CREATE TABLE ops.recipes (profile VARCHAR NOT NULL, dataset VARCHAR NOT NULL, recipe VARCHAR NOT NULL);
+    ALTER TABLE ops.gaps ADD COLUMN witness VARCHAR;
+    ALTER TABLE ops.gaps ADD COLUMN answered BOOLEAN;
+    CREATE TABLE ops.horizons (
+        profile VARCHAR NOT NULL, source VARCHAR NOT NULL, symbol VARCHAR NOT NULL, timeframe VARCHAR NOT NULL,
+        start_ts TIMESTAMP NOT NULL, bars BIGINT NOT NULL, words VARCHAR NOT NULL, learned_at TIMESTAMP NOT NULL
+    );
     """,
 )
 """Version N of the store is what the first N scripts make."""

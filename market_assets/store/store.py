@@ -278,15 +278,24 @@ class Snapshot:
         *,
         symbols: Sequence[str] | None = None,
         window: Window | None = None,
+        who: bool = False,
     ) -> pl.DataFrame:
-        """The ledger of absences that were seen, oldest first; a row never reaches over a partition's border."""
+        """The ledger of absences that were seen, oldest first; a row never reaches over a partition's border.
+
+        With `who` it has WHO_SCHEMA's columns too: whose word they rest on.
+        """
         start, end = _bounds(window) if window else (None, None)
+        columns = "*" if who else "* EXCLUDE (witness, answered)"
         return self._frame(
-            "SELECT * FROM ops.gaps WHERE (? IS NULL OR profile = ?) AND (? IS NULL OR timeframe = ?) "
+            f"SELECT {columns} FROM ops.gaps WHERE (? IS NULL OR profile = ?) AND (? IS NULL OR timeframe = ?) "
             "AND (? IS NULL OR list_contains(?, symbol)) AND (? IS NULL OR (first_ts >= ? AND first_ts < ?)) "
             "ORDER BY profile, timeframe, symbol, first_ts",
             *(profile, profile, timeframe, timeframe, symbols, symbols, start, start, end),
         )
+
+    def horizons(self) -> pl.DataFrame:
+        """From when on sources serve that refuse what is older: profile, source, symbol, timeframe, start_ts, bars, words, learned_at."""
+        return self._frame("SELECT * FROM ops.horizons ORDER BY profile, source, symbol, timeframe")
 
     def unexplained(self, profile: str, timeframe: Timeframe, symbols: Sequence[str]) -> pl.DataFrame:
         """The gaps of some symbols that are open or abandoned, with what says when to ask again.
@@ -968,7 +977,7 @@ class Transaction(Snapshot):
             symbols: Whose absences are replaced.
             window: Where they are replaced.
             gaps: symbol, first_ts, last_ts, bars, status, attempts, failures, confirmations, confirmed_at, first_seen,
-                asked_at, reason.
+                asked_at, reason; witness and answered may follow.
         """
         start, end = _bounds(window)
         self._db.execute(
@@ -983,10 +992,26 @@ class Transaction(Snapshot):
                     [profile, timeframe],
                 )
 
+    def put_horizons(self, profile: str, horizons: pl.DataFrame) -> None:
+        """Note from when on sources serve, in place of what was learned before.
+
+        Args:
+            profile: The profile's name.
+            horizons: source, symbol, timeframe, start_ts, bars, words, learned_at.
+        """
+        with self._lent("learned", horizons):
+            self._db.execute(
+                "DELETE FROM ops.horizons h USING learned l WHERE h.profile = ? AND h.source = l.source "
+                "AND h.symbol = l.symbol AND h.timeframe = l.timeframe",
+                [profile],
+            )
+            self._db.execute("INSERT INTO ops.horizons BY NAME SELECT ? AS profile, * FROM learned", [profile])
+
     def reopen_gaps(self, profile: str, timeframe: Timeframe) -> int:
         """Make every abandoned gap an open one that was never asked for; returns how many there were."""
         rows = self._db.execute(
             "UPDATE ops.gaps SET status = 'open', attempts = 0, failures = 0, confirmations = 0, confirmed_at = NULL, "
+            "witness = NULL, answered = NULL, "
             "first_seen = ?, asked_at = NULL WHERE profile = ? AND timeframe = ? AND status = 'abandoned'",
             [self._now, profile, timeframe],
         ).fetchall()

@@ -212,7 +212,8 @@ class TestWhatEachAnswerIsEvidenceOf:
         for name, day in (("old", "2025-02-26"), ("new", "2025-02-28")):
             hours = every(HOUR, at(f"{day}T00:00"), at(f"{day}T00:00") + timedelta(days=1))
             ground.add_archive(name, {"BTC": candles(hours[:5] + hours[8:])})
-        ground.keep("symbols: {BTC: {}}")
+        # One file speaks for each of the days: its word is to be enough.
+        ground.keep("symbols: {BTC: {}}\nevidence: {confirmations: 1}")
 
         outcomes = self.fill(ground)
 

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market_assets.fill.genesis import most_requests, next_page, page_before, pages_of
+from market_assets.fill.genesis import MOST_LOOKS, next_look, next_page, pages_of, with_what_was_before
 from market_assets.market_time.calendars import load_calendar
 from market_assets.market_time.timeframes import TS, Timeframe, Window
 from market_assets.practice.book import Market
 from market_assets.practice.faults import Fault
 from market_assets.practice.simulate import Instrument
 from market_assets.practice.vendor import PracticeVendor
+from market_assets.sources.base import SourceSettings, Traits, Usage
 from market_assets.sources.practice import PracticeSettings, PracticeSource
-from market_assets_tests.fill.ground import EARLY_GENESIS, LATE_GENESIS, asked, at, counts, every, verdict
+from market_assets_tests.fill.ground import EARLY_GENESIS, LATE_GENESIS, asked, at, candles, counts, every, verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HOUR = timedelta(hours=1)
 OLD = datetime(2022, 5, 3, 9, tzinfo=UTC)
@@ -55,7 +59,7 @@ class TestTheSearch:
         found, requests = search(ends[-1], rows)
         assert found == before
         if len(runs) <= 2:
-            assert requests <= most_requests(ends[-1])
+            assert requests <= 16 + 4 * ends[-1].bit_length()
 
     @pytest.mark.parametrize("pages", [0, 1, 2, 3, 4, 5, 1000, 5346])
     def test_where_there_is_no_bar_anywhere_it_ends_after_one_round(self, pages):
@@ -66,6 +70,53 @@ class TestTheSearch:
     def test_a_symbol_that_has_been_there_all_along_costs_one_request_for_each_look_at_the_first_page(self):
         assert next_page(5000, {}) == 0
         assert next_page(5000, {0: True}) is None
+
+
+class TestTheSearchForTheFirstOfAll:
+    def look(self, pages: int, has_bar: Callable[[int, int], bool]) -> tuple[int | None, bool, int]:
+        """The page that a search ends at, whether it is sure, and its requests; `has_bar` takes a page and the number of the request."""
+        looks: dict[int, list[bool]] = {}
+        requests = 0
+        while (look := next_look(pages, looks, MOST_LOOKS - requests)).page is not None:
+            requests += 1
+            looks.setdefault(look.page, []).append(has_bar(look.page, requests))
+        found = min((page for page, answers in looks.items() if any(answers)), default=None)
+        return found, look.is_sure, requests
+
+    @given(
+        pages=st.integers(1, 12),
+        rows=st.sets(st.integers(0, 11), min_size=1),
+    )
+    def test_of_few_pages_the_first_with_a_bar_is_found_whatever_the_holes(self, pages, rows):
+        rows = {page % pages for page in rows}
+        assert self.look(pages, lambda page, _: page in rows)[:2] == (min(rows), True)
+
+    @given(
+        pages=st.integers(1, 11),
+        rows=st.sets(st.integers(0, 10), min_size=1),
+        phase=st.integers(0, 4),
+    )
+    def test_an_empty_answer_in_five_hides_no_page(self, pages, rows, phase):
+        rows = {page % pages for page in rows}
+        found, is_sure, requests = self.look(pages, lambda page, number: page in rows and number % 5 != phase)
+        # Where the only page with a bar was asked for at the wrong moment, nothing is found, and nothing recorded.
+        assert (found, is_sure) in {(min(rows), True), (None, False)}
+        assert requests <= MOST_LOOKS
+
+    @given(pages=st.integers(1, 20_000), rows=st.sets(st.integers(0, 19_999)))
+    def test_it_never_costs_more_and_what_is_sure_is_so(self, pages, rows):
+        rows = {page % pages for page in rows}
+        found, is_sure, requests = self.look(pages, lambda page, _: page in rows)
+        assert requests <= MOST_LOOKS
+        assert not is_sure or found == min(rows)
+
+    def test_of_many_pages_an_earlier_life_is_found_and_is_sure_where_few_are_left_before_it(self):
+        # Days of a page each: listed in their second week, away from 2020 to 2022.
+        lives = {*range(7, 600), *range(1500, 3000)}
+        assert self.look(3000, lambda page, _: page in lives)[:2] == (7, True)
+
+    def test_of_no_bar_at_all_nothing_is_sure(self):
+        assert self.look(5, lambda *_: False) == (None, False, 5)
 
 
 class TestPages:
@@ -95,16 +146,14 @@ class TestPages:
         pages = pages_of(load_calendar("XNYS"), Timeframe.M1, window, 720)
         assert [page.start for page in pages] == [at("2025-03-07T12:00"), at("2025-03-10T12:00")]
 
-    def test_the_page_before_a_monday_is_fridays(self):
+    def test_with_what_was_before_a_monday_a_week_of_minutes_is_looked_at_and_a_month_of_weeks(self):
         calendar, monday = load_calendar("XNYS"), Window(at("2025-03-10T00:00"), at("2025-03-11T00:00"))
-        assert page_before(calendar, Timeframe.M1, monday, 720) == Window(
-            at("2025-03-07T12:00"), at("2025-03-08T00:00")
-        )
-        assert page_before(calendar, Timeframe.D1, monday, 1000) == Window(
-            at("2025-03-03T00:00"), at("2025-03-10T00:00")
-        )
+        starts = [
+            with_what_was_before(calendar, each, monday).start for each in (Timeframe.M1, Timeframe.D1, Timeframe.W1)
+        ]
+        assert starts == [at("2025-03-03T00:00"), at("2025-03-03T00:00"), at("2025-02-10T00:00")]
         since = Window(calendar.known.start, calendar.known.start + HOUR)
-        assert page_before(calendar, Timeframe.M1, since, 720) is None
+        assert with_what_was_before(calendar, Timeframe.M1, since) == since
 
 
 @pytest.fixture(scope="module")
@@ -241,8 +290,101 @@ class TestSearchedFor:
         source = Teasing("vendor", settings, base=plain.folder, kind="crypto")
         plain.fill(sources={"vendor": source}, window=Window(end - 24 * HOUR, end))
 
-        assert len(vendor.log) == most_requests(35 * 366 * 24 // 1000) + 1
+        assert len(vendor.log) <= MOST_LOOKS + 1
         assert recorded(plain) == []
+
+
+class Seldom:
+    """A vendor without a request for the first bar: two lives, two trades a day, bars of some lengths, small pages.
+
+    Args:
+        lengths: The timeframes that it has.
+        lies: Every so many answers one is empty; 0 for none.
+        sparse: Whether there are but two trades a day, else there is one in each bar.
+    """
+
+    Settings: ClassVar[type[SourceSettings]] = SourceSettings
+    concurrency = 1
+    lives = (
+        Window(datetime(2018, 5, 1, 10, 30, tzinfo=UTC), datetime(2020, 1, 1, tzinfo=UTC)),
+        Window(datetime(2022, 6, 1, 10, 30, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC)),
+    )
+
+    def __init__(self, lengths: set[Timeframe], *, lies: int = 0, sparse: bool = False) -> None:
+        self.name = "vendor"
+        self.usage = Usage()
+        self.traits = Traits(frozenset(lengths), page_size=300, emits_empty_bars=False, earliest_probe=False)
+        self._lies = lies
+        self._sparse = sparse
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    async def fetch(self, symbol: str, timeframe: Timeframe, start: datetime, end: datetime) -> pl.DataFrame:  # noqa: ARG002 - the protocol's
+        self.usage.requests += 1
+        if self._lies and self.usage.requests % self._lies == 0:
+            return candles([])
+        step = max(timeframe.duration, HOUR / 2) if self._sparse else timeframe.duration
+        first = datetime(1970, 1, 5, tzinfo=UTC) if timeframe is Timeframe.W1 else datetime(1970, 1, 1, tzinfo=UTC)
+        opens = every(step, first + -((first - start) // step) * step, end)
+        if self._sparse and timeframe.intraday:
+            opens = [ts for ts in opens if any(self._trades(ts, ts + timeframe.duration))]
+        return candles(
+            [ts for ts in opens if any(life.intersect(Window(ts, ts + timeframe.duration)) for life in self.lives)]
+        )
+
+    def _trades(self, start: datetime, end: datetime) -> list[bool]:
+        day = start.replace(hour=0, minute=0)
+        return [start <= day + time < end for time in (timedelta(hours=10, minutes=30), timedelta(hours=15))]
+
+    async def earliest(self, symbol: str, timeframe: Timeframe) -> None: ...
+
+    def answers_for(self, symbol: str, timeframe: Timeframe) -> None: ...
+
+
+class TestASymbolWithTwoLives:
+    COINBASE: ClassVar[set[Timeframe]] = {Timeframe.M1, Timeframe.M15, Timeframe.H1, Timeframe.D1}
+    SHORTLY = Window(at("2025-02-28T00:00"), at("2025-03-01T00:00"))
+
+    def search(self, ground: Any, source: Seldom, timeframe: str, start: str = "2015-01-01") -> int:
+        """Fill a day, and give how many requests went into the search."""
+        ground.add_source("vendor", type="coinbase")
+        ground.keep(f"start: {start}\nsymbols: {{TWICE: {{}}}}\ntimeframes: {{fetch: [{timeframe}]}}")
+        ground.fill(sources={"vendor": source}, window=self.SHORTLY, timeframe=Timeframe(timeframe))
+        pages = -(-int(timedelta(days=1) / Timeframe(timeframe).duration) // 300)
+        return source.usage.requests - pages
+
+    @pytest.mark.parametrize("timeframe", ["1m", "15m", "1d"])
+    @pytest.mark.parametrize("sparse", [False, True])
+    @pytest.mark.parametrize("lies", [0, 5])
+    def test_begins_with_the_first(self, empty_ground, timeframe, sparse, lies):
+        source = Seldom(self.COINBASE, lies=lies, sparse=sparse)
+
+        assert self.search(empty_ground, source, timeframe) <= 40
+
+        first = at("2018-05-01T00:00") if timeframe == "1d" else at("2018-05-01T10:30")
+        assert recorded(empty_ground) == [(first, "vendor")]
+
+    @pytest.mark.parametrize("first", range(5))
+    def test_begins_with_the_first_wherever_the_empty_answers_fall(self, empty_ground, first):
+        source = Seldom(self.COINBASE, lies=5)
+        source.usage.requests = first
+        self.search(empty_ground, source, "1m")
+        assert recorded(empty_ground) == [(at("2018-05-01T10:30"), "vendor")]
+
+    def test_is_found_by_weeks_and_by_the_bars_themselves(self, empty_ground):
+        requests = self.search(empty_ground, Seldom({*Timeframe}), "1m")
+        assert requests <= 6
+        assert recorded(empty_ground) == [(at("2018-05-01T10:30"), "vendor")]
+
+    def test_has_no_genesis_where_only_short_bars_tell_of_it_and_no_bar_of_it_is_left_out(self, empty_ground):
+        ground, source = empty_ground, Seldom({Timeframe.M15})
+        assert self.search(ground, source, "15m") <= 40
+        assert recorded(ground) == []
+        ground.fill(sources={"vendor": source}, window=Window(at("2018-04-30T00:00"), at("2018-05-03T00:00")))
+        assert ground.opens("TWICE")[0] == at("2018-05-01T10:30")
 
 
 class TestSeveralSources:

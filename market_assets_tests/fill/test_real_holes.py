@@ -39,10 +39,13 @@ def states(ground: Ground) -> dict[str, int]:
     return {state: bars for state, bars in found.items() if bars}
 
 
-def test_the_outage_is_open_until_its_only_source_has_confirmed_it(ground: Ground) -> None:
-    ground.keep(MINUTES + "symbols: {BTC: {sources: [{binance: binance-spot-2023outage__BTCUSDT}]}}}")
+def test_the_outage_is_open_while_its_only_source_is_a_file_unless_one_word_is_enough(ground: Ground) -> None:
+    kept = MINUTES + "symbols: {BTC: {sources: [{binance: binance-spot-2023outage__BTCUSDT}]}}"
+    ground.keep(kept + "}")
     assert states(ground) == {"open": 80}
     ground.wait(hours=1)
+    assert states(ground) == {"open": 80}
+    ground.keep(kept + ", evidence: {confirmations: 1}}")
     assert states(ground) == {"outage": 80}
     (gap,) = ground.gaps().rows(named=True)
     bounds = [edge.replace(tzinfo=None) for edge in (HOLE.start, HOLE.end - timedelta(minutes=1))]

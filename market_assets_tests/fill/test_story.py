@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import polars as pl
 import pytest
 
 from market_assets.errors import CalendarError, UniverseError
@@ -105,6 +106,9 @@ def test_an_open_bar_says_who_was_asked_and_when_it_is_due_again(holed: Ground) 
 def test_a_bar_that_two_answers_lack_is_explained_and_one_that_comes_then_is_a_repaired_one(holed: Ground) -> None:
     holed.fill()
     holed.wait(hours=2)
+    # A file that has not changed is the same witness.
+    opens = [ts for ts in every(HOUR, at("2025-02-26"), at("2025-03-01")) if ts != HOLE]
+    holed.add_archive("files", {"BTC": candles(opens).with_columns(pl.col("volume") + 1)})
     holed.fill()
     story = told(holed, "BTC", HOLE)
     assert (story.state, story.missing) == ("outage", False)

@@ -13,12 +13,14 @@ import polars as pl
 from market_assets.fill.fetch import Answer, candles_of, rejects_of
 from market_assets.fill.outcome import PartitionOutcome
 from market_assets.fill.series import Series, bars_of
+from market_assets.market_time.calendars import ALWAYS_OPEN
 from market_assets.market_time.partitions import Cadence, Partition, hull
-from market_assets.market_time.timeframes import TS, Timeframe, Window, literal
+from market_assets.market_time.timeframes import TS, Timeframe, Window, literal, midnight
 from market_assets.quality.clean import CANDLE, FAULTS, price_faults
 from market_assets.quality.colour import names_of, shortfall
 from market_assets.quality.evidence import (
     ASKED_SCHEMA,
+    CONFIRMED_ABSENT,
     EXPLAINED,
     MISSING,
     State,
@@ -27,6 +29,7 @@ from market_assets.quality.evidence import (
     classify,
     repaired,
     to_ledger,
+    with_closed_sessions,
 )
 from market_assets.quality.verdicts import (
     SAMPLE,
@@ -42,6 +45,7 @@ from market_assets.quality.verdicts import (
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+    from datetime import date
 
     from market_assets.market_time.calendars import SessionCalendar
     from market_assets.store import Snapshot, Transaction
@@ -61,6 +65,9 @@ _COVERAGE_SCHEMA = pl.Schema(
     }
 )
 _TICK = timedelta(microseconds=1)
+
+_A_SESSION = timedelta(days=4)
+"""So far from its date at most a session begins or ends."""
 
 _NEVER_ASKED = (pl.col("status") == State.OPEN) & (pl.col("attempts") + pl.col("failures") == 0)
 """Whether no source was ever asked for a row of the ledger."""
@@ -197,6 +204,8 @@ class Judge:
                 budget=self._profile.repair,
             )
             states = states.update(remembered.select("symbol", "ts", "state"), on=["symbol", "ts"])
+            remembered = with_closed_sessions(remembered, self._closed_bars(transaction, window, states))
+            states = states.update(remembered.select("symbol", "ts", "state"), on=["symbol", "ts"])
             gaps = to_ledger(states, remembered, partition_key(self._cadence))
             transaction.put_gaps(profile, timeframe, symbols, window, gaps)
         counts = self._counts(states)
@@ -256,6 +265,48 @@ class Judge:
                 )
             )
         return outcomes
+
+    def _closed_bars(self, transaction: Transaction, window: Window, states: pl.DataFrame) -> pl.Series:
+        """The bars of a window whose whole session is on the calendar alone: no symbol has a bar of it from any source.
+
+        Every source has answered without these, and something older is stored, so that the sources are at work. A market that
+        never closes has no session to doubt.
+
+        Returns:
+            Their opens (TS).
+        """
+        if self._profile.calendar == ALWAYS_OPEN:
+            return pl.Series(dtype=TS)
+        grid = self._calendar.bars(self._timeframe, window).select("ts", "session")
+        settled = (
+            states.filter(pl.col("state") != State.HALTED)
+            .join(grid, on="ts")
+            .group_by("session")
+            .agg(
+                sure=pl.col("state").is_in(CONFIRMED_ABSENT).all(),
+                first=pl.min("ts"),
+            )
+            .filter("sure")
+        )
+        sessions = [
+            session
+            for session, first in settled.select("session", "first").iter_rows()
+            if self._is_untraded(transaction, session, first.replace(tzinfo=UTC))
+        ]
+        return grid.filter(pl.col("session").is_in(sessions))["ts"]
+
+    def _is_untraded(self, transaction: Transaction, session: date, first: datetime) -> bool:
+        """Whether nobody has a bar of a session, of which one opens at `first`, and somebody has one before it."""
+        around = Window(midnight(session) - _A_SESSION, midnight(session) + _A_SESSION)
+        bars = self._calendar.bars(self._timeframe, around).filter(pl.col("session") == session)
+        if (bars["closes_at"] > self._now.replace(tzinfo=None)).any():
+            return False
+        whole = Window.spanning(bars["ts"], bars["ts"].dt.offset_by("1us"))
+        profile, timeframe, symbols = self._profile.name, self._timeframe, self._symbols
+        if not transaction.stored(profile, timeframe, symbols, whole).is_empty():
+            return False
+        before = transaction.first_bars(profile, timeframe, symbols).values()
+        return any(ts < first for ts in before)
 
     def _in_preference(self, transaction: Transaction, window: Window, incoming: pl.DataFrame) -> pl.DataFrame:
         """The candles without those whose bar is stored from a source that is preferred to theirs."""

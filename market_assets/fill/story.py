@@ -319,6 +319,11 @@ class _Teller:
             return f"Missing, asked for {_times(gap['attempts'] + (gap['failures'] or 0))}: {reason}."
         if state == State.ABANDONED:
             return f"Missing, and abandoned: {reason}."
+        if state == State.CLOSED:
+            return (
+                f"Explained as closed: {reason}. If the market was closed, say so in calendar_changes of the universe; if it "
+                "was not, a source that has these bars fills them."
+            )
         what = "nothing was traded" if state == State.NO_TRADE else "the market was open, but no source has this bar"
         return f"Explained as {state}, {what}: {reason}."
 

@@ -40,6 +40,10 @@ class SessionCalendar:
         known: The stretch of time for which the spans are complete; it starts and ends on a Monday.
         halts: Stretches in which the whole market stood still although its session was on.
         changes: What of the spans differs from the libraries, by date, and why; those of a user come last.
+        before: The spans as the libraries have them; the same ones if not given.
+
+    Attributes:
+        uncorrected: The spans as the libraries have them.
     """
 
     def __init__(
@@ -48,8 +52,10 @@ class SessionCalendar:
         zone: ZoneInfo,
         spans: pl.DataFrame,
         known: Window,
+        *,
         halts: tuple[Window, ...] = (),
         changes: tuple[Change, ...] = (),
+        before: pl.DataFrame | None = None,
     ) -> None:
         self.name = name
         self._changes = changes
@@ -57,6 +63,7 @@ class SessionCalendar:
         self.known = known
         self._halts = halts
         self._spans = spans.rechunk()
+        self.uncorrected = self._spans if before is None else before
         sessions = spans.group_by("session", maintain_order=True).agg(pl.col("open").first(), pl.col("close").last())
         self._bars = {
             Timeframe.D1: _sessions_as_bars(sessions, pl.col("session")),
@@ -65,6 +72,11 @@ class SessionCalendar:
 
     def __repr__(self) -> str:
         return f"SessionCalendar({self.name!r}, known={self.known})"
+
+    @property
+    def halts(self) -> tuple[Window, ...]:
+        """Stretches in which the whole market stood still although its session was on."""
+        return self._halts
 
     def reasons_for(self, session: date) -> list[str]:
         """Why the hours of a date differ from what the libraries have, a sentence a change; empty where they do not."""
@@ -206,8 +218,15 @@ def load_calendar(name: str, changes: tuple[Change, ...] = ()) -> SessionCalenda
         if name not in libraries.names():
             raise CalendarError(f"there is no calendar {name!r}; {_closest(name)}")
         schedule = libraries.schedule(name)
-    spans = changed(name, schedule.spans, changes, schedule.zone)
-    return SessionCalendar(name, schedule.zone, spans, schedule.known, schedule.halts, (*schedule.changes, *changes))
+    return SessionCalendar(
+        name,
+        schedule.zone,
+        changed(name, schedule.spans, changes, schedule.zone),
+        schedule.known,
+        halts=schedule.halts,
+        changes=(*schedule.changes, *changes),
+        before=schedule.uncorrected,
+    )
 
 
 def calendar_names() -> list[str]:

@@ -10,7 +10,6 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -18,7 +17,8 @@ from market_assets.errors import CalendarError
 from market_assets.market_time.timeframes import TS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from zoneinfo import ZoneInfo
 
 Stretch = tuple[timedelta, timedelta]
 """From and to, on the wall of the exchange since 00:00 of the session's date; negative on the day before."""
@@ -39,6 +39,7 @@ class Change:
         opens: The session opens then: what lies before falls away, or the first stretch begins earlier.
         closes: The session closes then: what lies after falls away, or the last stretch ends later.
         pause: Nothing trades in between.
+        as_before: A day without a session has one, with the hours of the session before it.
         usual_close: Only sessions that close at this time as the calendar has them.
         weekdays: Only sessions on these days, Monday is 0.
         zone: Whose clock the times are; None for the calendar's own.
@@ -51,6 +52,7 @@ class Change:
     opens: timedelta | None = None
     closes: timedelta | None = None
     pause: Stretch | None = None
+    as_before: bool = False
     usual_close: timedelta | None = None
     weekdays: frozenset[int] = frozenset(range(7))
     zone: ZoneInfo | None = None
@@ -141,7 +143,10 @@ def changed(
 
     for change in changes:
         for session in _touched(name, change, sorted(sessions), strict=strict):
-            own = _changed_session(session, sessions.get(session, []), change, change.zone or zone)
+            spans_of = sessions.get(session, [])
+            if change.as_before and not spans_of:
+                spans_of = _like_before(session, sessions, zone)
+            own = _changed_session(session, spans_of, change, change.zone or zone)
             if own:
                 sessions[session] = own
             else:
@@ -168,7 +173,7 @@ def _touched(name: str, change: Change, sessions: Sequence[date], *, strict: boo
     there = sessions[bisect_left(sessions, change.first) : bisect_right(sessions, change.last)]
     if not change.is_one_day:
         return [session for session in there if change.holds(session)]
-    if change.hours is None and not there:
+    if change.hours is None and not change.as_before and not there:
         if not strict:
             return []
         raise CalendarError(
@@ -176,6 +181,20 @@ def _touched(name: str, change: Change, sessions: Sequence[date], *, strict: boo
             "`hours` of that day"
         )
     return [change.first]
+
+
+def _like_before(session: date, sessions: Mapping[date, _Spans], zone: ZoneInfo) -> _Spans:
+    """The hours of the newest session before a date, on that date by the exchange's clock."""
+    newest = max((day for day in sessions if day < session), default=None)
+    if newest is None:
+        return []
+    days = session - newest
+
+    def moved(instant: datetime) -> datetime:
+        local = instant.replace(tzinfo=UTC).astimezone(zone).replace(tzinfo=None) + days
+        return local.replace(tzinfo=zone).astimezone(UTC).replace(tzinfo=None)
+
+    return [(moved(opens), moved(closes)) for opens, closes in sessions[newest]]
 
 
 def _changed_session(session: date, spans: _Spans, change: Change, zone: ZoneInfo) -> _Spans:

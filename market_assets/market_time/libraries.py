@@ -118,7 +118,7 @@ def _schedule(name: str, zone: ZoneInfo, spans: pl.DataFrame, first: date, last:
     halts = _CIRCUIT_BREAKERS if name in _US_EQUITIES | _STOPPED_TOO else ()
     # A newer release may have closed a day that is shortened here.
     corrected = changed(name, spans, corrections, zone, strict=False)
-    return Schedule(zone, corrected, known, halts, corrections)
+    return Schedule(zone, corrected, known, halts, corrections, spans)
 
 
 def _sessions(hours: pd.DataFrame, opens: str, closes: str) -> pl.DataFrame:

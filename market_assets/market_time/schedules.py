@@ -30,6 +30,7 @@ class Schedule:
         known: The stretch for which the spans are complete, from a Monday to a Monday.
         halts: Stretches in which the whole market stood still although its session was on.
         changes: What of this differs from the libraries, and why.
+        uncorrected: The spans without these changes; None where there are none.
     """
 
     zone: ZoneInfo
@@ -37,6 +38,7 @@ class Schedule:
     known: Window
     halts: tuple[Window, ...] = ()
     changes: tuple[Change, ...] = ()
+    uncorrected: pl.DataFrame | None = None
 
 
 def always_open() -> Schedule:

@@ -32,6 +32,7 @@ class SymbolCounts:
     halted: int = 0
     no_trade: int = 0
     outage: int = 0
+    closed: int = 0
     abandoned: int = 0
 
     @property
@@ -133,7 +134,7 @@ def continuity(
         "missing": missing,
         "completeness": share(expected - missing, expected),
     }
-    for kind in ("no_trade", "outage", "halted"):
+    for kind in ("no_trade", "outage", "closed", "halted"):
         if explained := sum(getattr(c, kind) for c in counts):
             facts[f"explained_{kind}"] = explained
     if abandoned := sum(c.abandoned for c in counts):

@@ -99,6 +99,17 @@ MIGRATIONS = (
     ALTER TABLE ops.store ADD COLUMN commits BIGINT;
     ALTER TABLE ops.store ADD COLUMN committed_at TIMESTAMP;
     """,
+    """
+    CREATE TABLE ops.calendars (profile VARCHAR NOT NULL, digest VARCHAR NOT NULL, changed_at TIMESTAMP NOT NULL);
+    CREATE TABLE ops.sessions (
+        profile VARCHAR NOT NULL, session DATE NOT NULL, open TIMESTAMP NOT NULL, close TIMESTAMP NOT NULL
+    );
+    CREATE TABLE ops.off_calendar (
+        profile VARCHAR NOT NULL, timeframe VARCHAR NOT NULL, symbol VARCHAR NOT NULL, day DATE NOT NULL, side VARCHAR NOT NULL,
+        first_ts TIMESTAMP NOT NULL, last_ts TIMESTAMP NOT NULL, bars BIGINT NOT NULL, traded BIGINT NOT NULL,
+        seen_at TIMESTAMP NOT NULL
+    );
+    """,
 )
 """Version N of the store is what the first N scripts make."""
 

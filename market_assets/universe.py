@@ -177,6 +177,11 @@ class Kind(StrEnum):
         return _CALENDARS[self]
 
     @property
+    def has_extended_hours(self) -> bool:
+        """Whether vendors give bars of hours before and after the sessions, as they do of stocks."""
+        return self is Kind.EQUITY
+
+    @property
     def prices(self) -> PriceRules:
         """The price rules of a profile that sets none."""
         forex = self is Kind.FOREX
@@ -215,11 +220,13 @@ class CheckSettings(_Model):
         failed_above: A partition is red when more than this share of its bars is missing, such as
             5% or 0.05. A symbol that has nothing at all does not count while half of them have
             something; its check fails by its name.
+        calendar: Whether the calendar is doubted where the bars contradict it.
     """
 
     jitter: float = Field(default=0.1, ge=0, lt=0.5)
     severity: Annotated[dict[Priority, Severity], AfterValidator(lambda given: _SEVERITY | given)] = _SEVERITY
     failed_above: Share = Field(default=0.05, ge=0, le=1)
+    calendar: bool = True
 
 
 class RepairSettings(_Model):

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -16,8 +16,9 @@ from market_assets.fill.series import Series, bars_of
 from market_assets.market_time.calendars import ALWAYS_OPEN
 from market_assets.market_time.partitions import Cadence, Partition, hull
 from market_assets.market_time.timeframes import TS, Timeframe, Window, literal, midnight
-from market_assets.quality.clean import CANDLE, FAULTS, price_faults
+from market_assets.quality.clean import CANDLE, FAULTS, Reason, price_faults
 from market_assets.quality.colour import names_of, shortfall
+from market_assets.quality.doubt import off_calendar
 from market_assets.quality.evidence import (
     ASKED_SCHEMA,
     CONFIRMED_ABSENT,
@@ -187,27 +188,14 @@ class Judge:
                 repairs.select("symbol", ts=pl.col("first_ts").repeat_by("bars")).explode("ts"), "symbol"
             )
         rejects = rejects_of(answers)
+        outside = self._off_calendar(transaction, rejects, partitions)
         rows = merged.rows.sort("symbol", "ts")
         bars = bars_of(self._calendar, timeframe, window, self._series, self._now)
         complete = rows.select("symbol", "ts").equals(bars.select("symbol", "ts"))
         if complete and ledger.is_empty():
             states = bars.select("symbol", "ts", state=pl.lit(State.STORED.value))
         else:
-            states = self.classified(transaction, window)
-            remembered = advance(
-                states,
-                ledger=self._ledger(transaction, window),
-                asked=_asked(answers, transaction.symbols_answered(profile, timeframe), newest),
-                refused=rejects.filter(pl.col("reason").is_in(FAULTS)),
-                now=self._now,
-                rules=self._rules,
-                budget=self._profile.repair,
-            )
-            states = states.update(remembered.select("symbol", "ts", "state"), on=["symbol", "ts"])
-            remembered = with_closed_sessions(remembered, self._closed_bars(transaction, window, states))
-            states = states.update(remembered.select("symbol", "ts", "state"), on=["symbol", "ts"])
-            gaps = to_ledger(states, remembered, partition_key(self._cadence))
-            transaction.put_gaps(profile, timeframe, symbols, window, gaps)
+            states, gaps = self._advanced(transaction, window, answers, rejects, newest)
         counts = self._counts(states)
         part = partition_key(self._cadence)
         changed = pl.concat([merged.new, merged.revised]).select(part).unique()["part"].dt.to_string().to_list()
@@ -245,7 +233,7 @@ class Judge:
                             bar=self._timeframe.duration,
                         ),
                         self._judge_genesis(partition, own, heads, early.get(key, {})),
-                        _judge_validity(_as_rejects(violations.get(key)), refused),
+                        _judge_validity(_as_rejects(violations.get(key)), refused, outside.get(key, ())),
                     ),
                     new=sum(sources.get(key, {}).values()),
                     revised=sum(revised.get(key, {}).values()),
@@ -265,6 +253,59 @@ class Judge:
                 )
             )
         return outcomes
+
+    def _advanced(
+        self,
+        transaction: Transaction,
+        window: Window,
+        answers: Sequence[Answer],
+        rejects: pl.DataFrame,
+        newest: datetime | None,
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Note in the ledger what the answers have told of the absent bars of a window; the states of all bars, and the ledger's rows."""
+        profile, timeframe = self._profile.name, self._timeframe
+        states = self.classified(transaction, window)
+        remembered = advance(
+            states,
+            ledger=self._ledger(transaction, window),
+            asked=_asked(answers, transaction.symbols_answered(profile, timeframe), newest),
+            refused=rejects.filter(pl.col("reason").is_in(FAULTS)),
+            now=self._now,
+            rules=self._rules,
+            budget=self._profile.repair,
+        )
+        states = states.update(remembered.select("symbol", "ts", "state"), on=["symbol", "ts"])
+        remembered = with_closed_sessions(remembered, self._closed_bars(transaction, window, states))
+        states = states.update(remembered.select("symbol", "ts", "state"), on=["symbol", "ts"])
+        gaps = to_ledger(states, remembered, partition_key(self._cadence))
+        transaction.put_gaps(profile, timeframe, self._symbols, window, gaps)
+        return states, gaps
+
+    def _off_calendar(
+        self, transaction: Transaction, rejects: pl.DataFrame, partitions: Sequence[Partition]
+    ) -> dict[str, list[dict[str, Any]]]:
+        """Note the rows that the calendar refused, and give them by the partition that shows them: rows of OFF_CALENDAR_SCHEMA.
+
+        A day without a session is no partition: the next one shows its bars, or the last one of all.
+        """
+        refused = rejects.filter(pl.col("reason") == Reason.CLOSED_MARKET)
+        if refused.is_empty():
+            return {}
+        around = Window.spanning(refused["ts"], refused["ts"])
+        around = Window(around.start - _AROUND, around.end + _AROUND)
+        inside = around.intersect(self._calendar.known) or around
+        counted = off_calendar(refused, self._calendar.spans(inside), self._calendar.zone)
+        transaction.put_off_calendar(self._profile.name, self._timeframe, counted)
+
+        keys = sorted(partition.key for partition in partitions)
+        near = hull(partitions)
+        near = Window(near.start - _A_SESSION, near.end + _A_SESSION)
+        shown: dict[str, list[dict[str, Any]]] = {}
+        # Answers reach over more than is judged at once.
+        for row in counted.filter(near.holds("first_ts")).iter_rows(named=True):
+            own = Partition.holding(row["first_ts"].date(), self._cadence).key
+            shown.setdefault(next((key for key in keys if key >= own), keys[-1]), []).append(row)
+        return shown
 
     def _closed_bars(self, transaction: Transaction, window: Window, states: pl.DataFrame) -> pl.Series:
         """The bars of a window whose whole session is on the calendar alone: no symbol has a bar of it from any source.
@@ -635,14 +676,16 @@ def count_frame(
     )
 
 
-def _judge_validity(violations: Sequence[Reject], refused: Sequence[Reject]) -> Verdict:
+def _judge_validity(
+    violations: Sequence[Reject], refused: Sequence[Reject], outside: Sequence[Mapping[str, Any]]
+) -> Verdict:
     faults: dict[str, int] = {}
     notes: dict[str, int] = {}
     for reject in refused:
         tally = faults if reject.reason in FAULTS else notes
         tally[reject.reason] = tally.get(reject.reason, 0) + 1
     sample = [reject for reject in refused if reject.reason in FAULTS][:SAMPLE]
-    return validity(violations, faults, sample, notes=notes)
+    return validity(violations, faults, sample, notes=notes, outside=outside)
 
 
 def _as_rejects(rows: pl.DataFrame | None) -> list[Reject]:

@@ -38,6 +38,7 @@ _REASONS = {
     State.NO_TRADE: Neutral.NO_TRADE,
     State.HALTED: Neutral.HALTED,
     State.OUTAGE: Neutral.OUTAGE,
+    State.CLOSED: Neutral.CLOSED_MARKET,
 }
 
 RETURNS_SCHEMA = pl.Schema(

@@ -18,7 +18,6 @@ from market_assets.enrich.work import Work, missing_before, nothing_yet
 from market_assets.fill.judge import count_frame, partition_key
 from market_assets.fill.outcome import PartitionOutcome
 from market_assets.fill.series import calendar_of, partitions_of, prepare, series_of
-from market_assets.market_time.calendars import load_calendar
 from market_assets.market_time.timeframes import Window, literal, midnight
 from market_assets.quality.evidence import MISSING, State
 from market_assets.quality.verdicts import SymbolCounts
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from market_assets.fill.job import Job
+    from market_assets.market_time.calendars import SessionCalendar
     from market_assets.market_time.partitions import Cadence, Partition
     from market_assets.market_time.timeframes import Timeframe
     from market_assets.store import Store, Transaction
@@ -292,13 +292,14 @@ def partitions_reached(profile: Profile, timeframe: Timeframe, now: datetime) ->
     """How many partitions before a partition its features read, of a symbol that trades in every bar: one at the least."""
     reach = reach_of(features_of(profile.features, timeframe))
     last = max(now, profile.window(now).end).astimezone(UTC).date()
-    return _partitions_of_bars(profile.calendar, timeframe, profile.partitions.of(timeframe), reach, last)
+    return _partitions_of_bars(calendar_of(profile), timeframe, profile.partitions.of(timeframe), reach, last)
 
 
 @lru_cache(maxsize=256)
-def _partitions_of_bars(calendar_name: str, timeframe: Timeframe, cadence: Cadence, bars: int, last: date) -> int:
+def _partitions_of_bars(
+    calendar: SessionCalendar, timeframe: Timeframe, cadence: Cadence, bars: int, last: date
+) -> int:
     """How many partitions so many bars span at most, about a day; kept, because it is asked for every minute."""
-    calendar = load_calendar(calendar_name)
     # Long enough for a market that is open for an eighth of the time.
     span = timedelta(days=400) + 8 * bars * timeframe.duration
     end = min(midnight(last) + timedelta(days=1), calendar.known.end)

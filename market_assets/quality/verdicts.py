@@ -32,6 +32,7 @@ class SymbolCounts:
     halted: int = 0
     no_trade: int = 0
     outage: int = 0
+    closed: int = 0
     abandoned: int = 0
 
     @property
@@ -133,7 +134,7 @@ def continuity(
         "missing": missing,
         "completeness": share(expected - missing, expected),
     }
-    for kind in ("no_trade", "outage", "halted"):
+    for kind in ("no_trade", "outage", "closed", "halted"):
         if explained := sum(getattr(c, kind) for c in counts):
             facts[f"explained_{kind}"] = explained
     if abandoned := sum(c.abandoned for c in counts):
@@ -252,7 +253,12 @@ def genesis(heads: Sequence[Head]) -> Verdict:
 
 
 def validity(
-    violations: Sequence[Reject], rejects: Mapping[str, int], sample: Sequence[Reject], *, notes: Mapping[str, int]
+    violations: Sequence[Reject],
+    rejects: Mapping[str, int],
+    sample: Sequence[Reject],
+    *,
+    notes: Mapping[str, int],
+    outside: Sequence[Mapping[str, Any]] = (),
 ) -> Verdict:
     """Judge whether the stored candles are possible ones, and tell which rows of the source were not.
 
@@ -261,6 +267,7 @@ def validity(
         rejects: How many rows were refused in this fill, by reason: faults of the source.
         sample: Some of the refused rows.
         notes: Rows that were left out without fault (outside the sessions, not closed yet).
+        outside: Those outside the sessions by day: symbol, day, side (of the day's trading), first_ts, last_ts, bars, traded.
     """
     refused = sum(rejects.values())
     facts: dict[str, int | float | str] = {"stored_but_invalid": len(violations), "rejected": refused}
@@ -273,6 +280,20 @@ def validity(
                 {"symbol": r.symbol, "at": _utc(r.at) if r.at else "none", "reason": r.reason, "values": r.values}
                 for r in rows[:SAMPLE]
             ]
+    if outside:
+        worst_first = sorted(outside, key=lambda row: (row["side"] != "no_session", -row["traded"], row["symbol"]))
+        tables["outside_sessions"] = [
+            {
+                "symbol": row["symbol"],
+                "day": str(row["day"]),
+                "where": row["side"].replace("_", " "),
+                "first_bar": _utc(row["first_ts"]),
+                "last_bar": _utc(row["last_ts"]),
+                "bars": row["bars"],
+                "with_trades": row["traded"],
+            }
+            for row in worst_first[:SAMPLE]
+        ]
     if violations:
         first = violations[0]
         summary = (
@@ -287,6 +308,12 @@ def validity(
         )
     else:
         summary = "Every candle is on the grid, in order, unique and possible."
+    days = sorted({str(row["day"]) for row in outside if row["side"] == "no_session" and row["traded"]})
+    if days:
+        summary += (
+            f" The source has bars with trades on {', '.join(days[:_NAMED])}, where the calendar has no session: if there was "
+            "one, write it into calendar_changes of the universe."
+        )
     severity = Severity.ERROR if violations else Severity.WARN
     return Verdict("validity", not violations and not refused, severity, summary, facts, tables)
 

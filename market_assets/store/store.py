@@ -22,7 +22,7 @@ from market_assets.market_time.timeframes import TS, Timeframe
 from market_assets.private import OURS_ALONE
 from market_assets.store.adjusted import ACTION_COLUMNS, action_table, create_action_table, create_adjusted
 from market_assets.store.compact import remove_draft, worth_compacting, write_compacted
-from market_assets.store.coverage import COVERAGE_COLUMNS, merge_coverage
+from market_assets.store.coverage import COVERAGE_COLUMNS, merge_coverage, without
 from market_assets.store.engine import close_file, open_file
 from market_assets.store.holders import Hindrance, Holders
 from market_assets.store.lock import TELL_AFTER, TELL_AGAIN, StoreLock
@@ -325,6 +325,34 @@ class Snapshot:
             f"SELECT max(ts) FROM {candle_table(profile, timeframe)} WHERE ts >= ?", [_bounds(window)[0]]
         ).fetchall()
         return None if newest is None else newest.replace(tzinfo=UTC)
+
+    def calendar_digest(self, profile: str) -> str | None:
+        """The digest of the calendar that a profile was judged by; None where none was noted."""
+        row = self._db.execute("SELECT digest FROM ops.calendars WHERE profile = ?", [profile]).fetchone()
+        return row[0] if row else None
+
+    def sessions(self, profile: str) -> pl.DataFrame:
+        """The stretches of trading that a profile was judged by: session, open, close; sorted."""
+        return self._frame("SELECT session, open, close FROM ops.sessions WHERE profile = ? ORDER BY open", profile)
+
+    def off_calendar(self, profile: str | None = None) -> pl.DataFrame:
+        """Bars that the sources gave and the calendar refused, a row a day, symbol and side of its session.
+
+        Returns:
+            The columns of `ops.off_calendar`: day is the exchange's; side is before, between or after the day's trading, or
+            no_session; traded are the bars with a volume.
+        """
+        return self._frame(
+            "SELECT * FROM ops.off_calendar WHERE profile = coalesce(?, profile) ORDER BY profile, timeframe, day, side, symbol",
+            profile,
+        )
+
+    def judged_labels(self, profile: str) -> list[str]:
+        """The timeframes and names of datasets of which a profile has judged partitions."""
+        rows = self._db.execute(
+            "SELECT DISTINCT timeframe FROM ops.partitions WHERE profile = ? ORDER BY timeframe", [profile]
+        ).fetchall()
+        return [label for (label,) in rows]
 
     def genesis(self, profile: str, timeframe: Timeframe) -> dict[str, datetime]:
         """The first bar's open of each symbol as a source has named it last."""
@@ -965,6 +993,86 @@ class Transaction(Snapshot):
                 "INSERT INTO ops.coverage BY NAME SELECT ? AS profile, ? AS timeframe, * FROM merged",
                 series,
             )
+
+    def put_sessions(self, profile: str, digest: str, sessions: pl.DataFrame) -> None:
+        """Note the calendar that a profile is judged by: session, open, close."""
+        self._db.execute("DELETE FROM ops.sessions WHERE profile = ?", [profile])
+        self._db.execute("DELETE FROM ops.calendars WHERE profile = ?", [profile])
+        self._db.execute("INSERT INTO ops.calendars VALUES (?, ?, ?)", [profile, digest, self._now])
+        with self._lent("sessions_now", sessions):
+            self._db.execute(
+                "INSERT INTO ops.sessions BY NAME SELECT ? AS profile, session, open, close FROM sessions_now",
+                [profile],
+            )
+
+    def forget_coverage(self, profile: str, timeframe: Timeframe, windows: Sequence[Window]) -> None:
+        """Take some stretches out of what the sources have answered for: what they gave there was refused then."""
+        if not windows:
+            return
+        bounds = [_bounds(window) for window in windows]
+        first, last = min(start for start, _ in bounds), max(end for _, end in bounds)
+        with self._lent("cuts", pl.DataFrame(bounds, schema={"cut_start": TS, "cut_end": TS}, orient="row")):
+            touched = self._frame(
+                "DELETE FROM ops.coverage WHERE profile = ? AND timeframe = ? AND start_ts < ? AND end_ts > ? "
+                "AND EXISTS (SELECT 1 FROM cuts WHERE start_ts < cut_end AND end_ts > cut_start) RETURNING *",
+                *(profile, timeframe, last, first),
+            )
+        left = without(touched, bounds)
+        if not left.is_empty():
+            with self._lent("parts", left):
+                self._db.execute("INSERT INTO ops.coverage BY NAME SELECT * FROM parts")
+
+    def forget_rows(self, profile: str, label: str, window: Window, kept: pl.Series) -> int:
+        """Remove the rows of a window whose `ts` is none of those kept; the old values of candles stay in `ops.revisions`.
+
+        Args:
+            profile: The profile's name.
+            label: A timeframe, or the name of what is made of candles: `features_1m`.
+            window: Where.
+            kept: The opens (TS) that the calendar has there.
+
+        Returns:
+            How many rows went.
+        """
+        table = f"candles_{label}" if label in set(Timeframe) else label
+        if not self.has_table(profile, table):
+            return 0
+        name = f"{identifier(profile)}.{identifier(table)}"
+        rows = self._frame(f"SELECT * FROM {name} WHERE ts >= ? AND ts < ?", *_bounds(window))
+        gone = rows.filter(~pl.col("ts").is_in(kept.implode()))
+        if gone.is_empty():
+            return 0
+        if table != label:
+            self._keep_revisions(profile, Timeframe(label), gone)
+        self._delete_keys(name, gone.select("symbol", "ts"))
+        return len(gone)
+
+    def put_off_calendar(self, profile: str, timeframe: Timeframe, bars: pl.DataFrame) -> None:
+        """Note bars that the calendar refused; what was noted of the same symbol, day and side is replaced if it was less.
+
+        Args:
+            profile: The profile's name.
+            timeframe: Their timeframe.
+            bars: symbol, day, side, first_ts, last_ts, bars, traded.
+        """
+        if bars.is_empty():
+            return
+        with self._lent("refused", bars):
+            key = "o.profile = ? AND o.timeframe = ? AND o.symbol = r.symbol AND o.day = r.day AND o.side = r.side"
+            self._db.execute(
+                f"DELETE FROM ops.off_calendar o USING refused r WHERE {key} AND o.bars <= r.bars", [profile, timeframe]
+            )
+            self._db.execute(
+                "INSERT INTO ops.off_calendar BY NAME SELECT ? AS profile, ? AS timeframe, r.*, ? AS seen_at FROM refused r "
+                f"WHERE NOT EXISTS (SELECT 1 FROM ops.off_calendar o WHERE {key})",
+                [profile, timeframe, self._now, profile, timeframe],
+            )
+
+    def forget_off_calendar(self, profile: str, days: Sequence[date]) -> None:
+        """Remove what was noted of refused bars of some days, because the calendar is another one there."""
+        self._db.execute(
+            "DELETE FROM ops.off_calendar WHERE profile = ? AND list_contains(?, day)", [profile, list(days)]
+        )
 
     def put_gaps(
         self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window, gaps: pl.DataFrame

@@ -106,6 +106,7 @@ MIGRATIONS = (
     CREATE TABLE ops.horizons (
         profile VARCHAR NOT NULL, source VARCHAR NOT NULL, symbol VARCHAR NOT NULL, timeframe VARCHAR NOT NULL,
         start_ts TIMESTAMP NOT NULL, bars BIGINT NOT NULL, words VARCHAR NOT NULL, learned_at TIMESTAMP NOT NULL
+    );
     CREATE TABLE ops.calendars (profile VARCHAR NOT NULL, digest VARCHAR NOT NULL, changed_at TIMESTAMP NOT NULL);
     CREATE TABLE ops.sessions (
         profile VARCHAR NOT NULL, session DATE NOT NULL, open TIMESTAMP NOT NULL, close TIMESTAMP NOT NULL

@@ -16,7 +16,7 @@ from market_assets.market_time.durations import duration_words
 from market_assets.market_time.partitions import Partition
 from market_assets.market_time.timeframes import Timeframe, Window, midnight
 from market_assets.quality.agreement import AGREES, NOT_COMPARED
-from market_assets.quality.evidence import EXPLAINED, MISSING, State
+from market_assets.quality.evidence import EXPLAINED, MISSING, WHO_SCHEMA, State, askable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -250,7 +250,7 @@ class _Teller:
                 told = replace(told, verdict=f"{told.verdict} {self._series.apart}.")
         else:
             told = _Told(
-                state, self._why(state, gap), self._next(state, row), gap={name: _in_utc(gap[name]) for name in gap}
+                state, self._why(state, gap), self._next(state, row), gap={name: _in_utc(gap[name]) for name in gap if name not in WHO_SCHEMA}
             )
         events = [*self._jobs(bar), *self._namings(), *self._coverage(bar), *self._repairs(bar), *self._revisions(bar)]
         return replace(told, events=[*events, *(self._of_gap(gap) if gap else [])])
@@ -276,7 +276,9 @@ class _Teller:
         return str(states.filter(pl.col("ts") == bar.ts.replace(tzinfo=None))["state"][0])
 
     def _ledger_row(self, bar: Bar, partition: Partition) -> pl.DataFrame:
-        gaps = self._view.gaps(self._profile.name, self._timeframe, symbols=[self._symbol], window=partition.window)
+        gaps = self._view.gaps(
+            self._profile.name, self._timeframe, symbols=[self._symbol], window=partition.window, who=True
+        )
         ts = bar.ts.replace(tzinfo=None)
         return gaps.filter(pl.col("first_ts") <= ts, pl.col("last_ts") >= ts).head(1)
 
@@ -323,6 +325,10 @@ class _Teller:
     def _next(self, state: str, row: pl.DataFrame) -> str:
         """What happens to a bar in a row of the ledger."""
         budget, rules = self._profile.repair, self._profile.evidence
+        if state == State.ABANDONED and not askable(row).is_empty():
+            return (
+                "No repair asks for it any more. A backfill by hand does, because those who were asked may answer otherwise the next time."
+            )
         if state == State.ABANDONED:
             return "It is not asked for any more; market-assets repair --abandoned asks once more, and so does a backfill --refetch."
         if state in EXPLAINED:

@@ -274,7 +274,7 @@ class Snapshot:
         With `who` it has WHO_SCHEMA's columns too: whose word they rest on.
         """
         start, end = _bounds(window) if window else (None, None)
-        columns = "*" if who else "* EXCLUDE (witness, answered)"
+        columns = "*" if who else "COLUMNS(name -> name NOT IN ('witness', 'answered'))"
         return self._frame(
             f"SELECT {columns} FROM ops.gaps WHERE (? IS NULL OR profile = ?) AND (? IS NULL OR timeframe = ?) "
             "AND (? IS NULL OR list_contains(?, symbol)) AND (? IS NULL OR (first_ts >= ? AND first_ts < ?)) "
@@ -284,6 +284,9 @@ class Snapshot:
 
     def horizons(self) -> pl.DataFrame:
         """From when on sources serve that refuse what is older: profile, source, symbol, timeframe, start_ts, bars, words, learned_at."""
+        # A copy that an earlier version has left to readers has none.
+        if not self._db.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'horizons'").fetchall():
+            return pl.DataFrame()
         return self._frame("SELECT * FROM ops.horizons ORDER BY profile, source, symbol, timeframe")
 
     def unexplained(self, profile: str, timeframe: Timeframe, symbols: Sequence[str]) -> pl.DataFrame:

@@ -182,9 +182,9 @@ def test_how_far_back_a_vendor_serves_that_refuses_what_is_older_is_probed_and_l
     with PracticeVendor(Market.model_validate({"kind": "crypto", "faults": [refused]})) as vendor:
         shell = Shell(tmp_path, vendor)
         (tmp_path / "short.yaml").write_text(
-            "sources: {vendor: {type: practice, base_url: '%s', earliest_probe: false, retries: 0}}\n"
-            "profiles: {crypto: {kind: CRYPTO, start: %s, timeframes: {fetch: [1h]}, sources: [vendor], symbols: {BTC: {}}}}"
-            % (vendor.url, f"{datetime.now(UTC) - timedelta(days=60):%Y-%m-%d}")
+            f"sources: {{vendor: {{type: practice, base_url: '{vendor.url}', earliest_probe: false, retries: 0}}}}\n"
+            f"profiles: {{crypto: {{kind: CRYPTO, start: {datetime.now(UTC) - timedelta(days=60):%Y-%m-%d}, "
+            "timeframes: {fetch: [1h]}, sources: [vendor], symbols: {BTC: {}}}}"
         )
         shell.environment["MARKET_ASSETS_UNIVERSE"] = str(tmp_path / "short.yaml")
 

@@ -101,7 +101,8 @@ class Answer:
     Attributes:
         page: What was asked.
         candles: Pairs of a source's name and its candles that may be stored: ts, open, high, low, close, volume.
-        rejects: Rows that may not (REJECT_SCHEMA).
+        rejects: Rows that may not (REJECT_SCHEMA), a frame an answer.
+        refused_by: The sources that gave these.
         coverage: symbol, source, start_ts, end_ts, bars, omits_quiet: a row a source that answered.
         errors: A sentence for each source that did not.
         failed: One of these may answer the same question another time.
@@ -117,6 +118,7 @@ class Answer:
     page: Page
     candles: list[tuple[str, pl.DataFrame]] = field(default_factory=list)
     rejects: list[pl.DataFrame] = field(default_factory=list)
+    refused_by: list[str] = field(default_factory=list)
     coverage: list[tuple[str, str, datetime, datetime, int, bool]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     failed: bool = False
@@ -510,6 +512,7 @@ class Fetcher:
             answer.candles.append((reference.source, candles))
         if not cleaned.rejects.is_empty():
             answer.rejects.append(cleaned.rejects)
+            answer.refused_by.append(reference.source)
             if len(frame) == (cleaned.rejects["reason"] == Reason.OUTSIDE_WINDOW).sum():
                 # An answer to another question, such as the page before once more, is no evidence that there is nothing.
                 raise SourceError(
@@ -955,12 +958,15 @@ def candles_of(answers: Sequence[Answer]) -> pl.DataFrame:
 
 
 def rejects_of(answers: Sequence[Answer]) -> pl.DataFrame:
-    """The rejected rows of some answers: REJECT_SCHEMA, and `asked`, the time in the page that comes nearest to theirs."""
-    frames = [REJECT_SCHEMA.to_frame().with_columns(asked="ts")]
+    """The rejected rows of some answers: REJECT_SCHEMA, `asked`, the time in the page that comes nearest to theirs, and `source`."""
+    frames = [REJECT_SCHEMA.to_frame().with_columns(asked="ts", source="symbol")]
     for answer in answers:
         first, after = (pl.lit(bound).cast(TS) for bound in answer.page.window.micros)
         asked = pl.col("ts").fill_null(first).clip(first, after - pl.duration(microseconds=1))
-        frames += [rows.with_columns(asked=asked) for rows in answer.rejects]
+        frames += [
+            rows.with_columns(asked=asked, source=pl.lit(source))
+            for rows, source in zip(answer.rejects, answer.refused_by, strict=True)
+        ]
     return pl.concat(frames)
 
 

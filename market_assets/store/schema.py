@@ -106,6 +106,11 @@ MIGRATIONS = (
         profile VARCHAR NOT NULL, source VARCHAR NOT NULL, symbol VARCHAR NOT NULL, timeframe VARCHAR NOT NULL,
         start_ts TIMESTAMP NOT NULL, bars BIGINT NOT NULL, words VARCHAR NOT NULL, learned_at TIMESTAMP NOT NULL
     );
+    CREATE TABLE ops.refused (
+        profile VARCHAR NOT NULL, symbol VARCHAR NOT NULL, timeframe VARCHAR NOT NULL, partition VARCHAR NOT NULL,
+        source VARCHAR NOT NULL, reason VARCHAR NOT NULL, rows BIGINT NOT NULL,
+        example_ts TIMESTAMP, example VARCHAR, refused_at TIMESTAMP NOT NULL
+    );
     """,
 )
 """Version N of the store is what the first N scripts make."""

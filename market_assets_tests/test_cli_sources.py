@@ -170,3 +170,31 @@ def test_a_hold_that_one_command_was_told_of_holds_the_next_one(shell: Shell, tm
     assert not shell.vendor.log
     (file,) = (other.home / "limits").glob("*.hold")
     assert KEY not in file.name + file.read_text()
+
+
+def test_how_far_back_a_vendor_serves_that_refuses_what_is_older_is_probed_and_listed(tmp_path) -> None:
+    refused = {
+        "fault": "error",
+        "status": 400,
+        "message": "Candlestick too long ago",
+        "end": f"{datetime.now(UTC) - timedelta(days=3):%Y-%m-%dT%H:%MZ}",
+    }
+    with PracticeVendor(Market.model_validate({"kind": "crypto", "faults": [refused]})) as vendor:
+        shell = Shell(tmp_path, vendor)
+        (tmp_path / "short.yaml").write_text(
+            f"sources: {{vendor: {{type: practice, base_url: '{vendor.url}', earliest_probe: false, retries: 0}}}}\n"
+            f"profiles: {{crypto: {{kind: CRYPTO, start: {datetime.now(UTC) - timedelta(days=60):%Y-%m-%d}, "
+            "timeframes: {fetch: [1h]}, sources: [vendor], symbols: {BTC: {}}}}"
+        )
+        shell.environment["MARKET_ASSETS_UNIVERSE"] = str(tmp_path / "short.yaml")
+
+        probed = shell.run("probe", "vendor", "BTC", "--timeframe", "1h")
+
+        assert "It serves bars from about" in probed.out
+        assert "Candlestick too long ago" in probed.out
+        shell.run("backfill", "crypto", "--json")
+        (row,) = shell.run("sources", "--json").json["sources"]
+        (horizon,) = row["horizons"]
+        assert (horizon["symbol"], horizon["timeframe"]) == ("BTC", "1h")
+        assert 60 <= horizon["bars"] <= 73
+        assert "vendor serves BTC 1h from about" in shell.run("sources").out

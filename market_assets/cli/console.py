@@ -25,7 +25,7 @@ from market_assets.errors import MarketAssetsError, UniverseError
 from market_assets.market_time.clock import present
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import polars as pl
 
@@ -285,6 +285,28 @@ def print_matrix(matrix: pl.DataFrame, *, wide: bool = False, title: str = "") -
         f"{missing:,} are missing{given_up}. (Times are UTC; the shortest timeframe of each symbol is counted.)",
         highlight=False,
     )
+
+
+def refused_now(profiles: Iterable[Profile], *, symbols: list[str] | None = None) -> list[dict[str, Any]]:
+    """What the latest answers held that cannot be stored, where bars are missing: see `fill.refused.refused_rows`."""
+    from market_assets.fill.refused import refused_rows  # noqa: PLC0415 - a help text needs no polars
+
+    if not has_store():
+        return []
+    with store_to_read() as store, store.reading("reading what was refused") as view:
+        return refused_rows(view, [profile.name for profile in profiles], symbols=symbols)
+
+
+def print_refused(rows: list[dict[str, Any]], *, limit: int = 5) -> None:
+    """Say how many rows were refused, why, with an example and the setting that would mend it."""
+    for row in rows[:limit]:
+        OUT.print(
+            f"[yellow]Refused[/] {escape(row['profile'])} {row['timeframe']}: {escape(row['words'])}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    if len(rows) > limit:
+        OUT.print(f"{len(rows) - limit:,} more kinds of refused rows; --json has them all.")
 
 
 def _matrix_row(rows: list[dict[str, Any]], order: list[str]) -> list[str | Text]:

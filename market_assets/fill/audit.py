@@ -145,6 +145,7 @@ def _record(job: Mapping[str, Any]) -> dict[str, Any]:
             **{name: detail.get(name, 0) for name in _NUMBERS},
             "failures": detail.get("failures", {}),
             "faults": detail.get("faults", {}),
+            "refused": detail.get("refused", []),
             "rows": {name: detail.get("rows", {}).get(name, 0) for name in _ROWS},
             "by_symbol": {
                 symbol: {name: own.get(name, 0) for name in BY_SYMBOL}

@@ -27,10 +27,10 @@ from market_assets.fill.genesis import (
     top_lengths,
     with_what_was_before,
 )
-from market_assets.fill.horizon import Horizon, oldest_served
 from market_assets.market_time.gaps import plan_requests, runs
 from market_assets.market_time.timeframes import TS, Timeframe, Window, from_micros, literal
 from market_assets.quality.clean import CANDLE, REJECT_SCHEMA, Reason, clean
+from market_assets.sources.horizon import PROBED_BARS, Horizon, served_since, words_of
 from market_assets.sources.reach import Stretch, merged
 
 if TYPE_CHECKING:
@@ -64,9 +64,8 @@ _TICK = timedelta(microseconds=1)
 _AROUND = timedelta(days=7)
 """Further than any market stays closed."""
 
-_PROBED_BARS, _PRECISION, _MARGIN = 10, 100, 10
-"""A vendor is asked for so many bars to learn from when on it serves, to a hundredth of a page; when that
-has moved on meanwhile, so many bars are left out."""
+_MARGIN = 10
+"""Where the bars that a vendor serves have moved on since that was learned, so many are left out."""
 
 _FIRST = -1
 """The rank of what is asked before any page."""
@@ -102,7 +101,8 @@ class Answer:
     Attributes:
         page: What was asked.
         candles: Pairs of a source's name and its candles that may be stored: ts, open, high, low, close, volume.
-        rejects: Rows that may not (REJECT_SCHEMA).
+        rejects: Rows that may not (REJECT_SCHEMA), a frame an answer.
+        refused_by: The sources that gave these.
         coverage: symbol, source, start_ts, end_ts, bars, omits_quiet: a row a source that answered.
         errors: A sentence for each source that did not.
         failed: One of these may answer the same question another time.
@@ -118,6 +118,7 @@ class Answer:
     page: Page
     candles: list[tuple[str, pl.DataFrame]] = field(default_factory=list)
     rejects: list[pl.DataFrame] = field(default_factory=list)
+    refused_by: list[str] = field(default_factory=list)
     coverage: list[tuple[str, str, datetime, datetime, int, bool]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     failed: bool = False
@@ -511,6 +512,7 @@ class Fetcher:
             answer.candles.append((reference.source, candles))
         if not cleaned.rejects.is_empty():
             answer.rejects.append(cleaned.rejects)
+            answer.refused_by.append(reference.source)
             if len(frame) == (cleaned.rejects["reason"] == Reason.OUTSIDE_WINDOW).sum():
                 # An answer to another question, such as the page before once more, is no evidence that there is nothing.
                 raise SourceError(
@@ -679,8 +681,8 @@ class Fetcher:
         return await self._horizons[key]
 
     async def _found_horizon(self, source: Source, symbol: str, window: Window, error: SourceError) -> Horizon | None:
-        bar, size = self._timeframe.duration, source.traits.page_size
-        most = min(_PROBED_BARS, size)
+        bar = self._timeframe.duration
+        most = min(PROBED_BARS, source.traits.page_size)
 
         async def is_served(start: datetime) -> bool:
             try:
@@ -688,6 +690,7 @@ class Fetcher:
             except SourceError as refusal:
                 if not refusal.permanent:
                     raise
+                self._rebuffs[source.name, symbol] += start == last
                 return False
             return True
 
@@ -696,19 +699,16 @@ class Fetcher:
         if closed.is_empty() or (last := _instant(closed.tail(1))) <= window.start:
             return None
         older = self._oldest_served.get((source.name, symbol))
+        if older is not None and older < window.start:
+            return None
         try:
-            # What is older is served, or refused for another reason: this window alone is odd.
-            if (older is not None and older < window.start) or not await is_served(last):
-                return None
-            if await is_served(window.start - size * bar):
-                return None
-            start = await oldest_served(
-                is_served, refused=window.start, served=last, step=bar * max(1, size // _PRECISION)
-            )
+            start = await served_since(is_served, source, self._timeframe, refused=window.start, newest=last)
         except SourceError as failure:
             log.warning("%s: how far back it serves %s was not learned: %s", source.name, symbol, failure)
             return None
-        horizon = Horizon(source.name, symbol, self._timeframe, start, self._now, _words_of(error))
+        if start is None:
+            return None
+        horizon = Horizon(source.name, symbol, self._timeframe, start, self._now, words_of(error))
         log.info("%s", horizon)
         return horizon
 
@@ -862,7 +862,7 @@ class Fetcher:
         """The open of the first bar that a source has in a window of a page; of the fill's own length, of one that could be stored."""
         source, reference = search.source, search.reference
         if length is not self._timeframe:
-            frame = await self._fetch(source, reference.symbol, window, timeframe=length)
+            frame = await self._fetch_or_count(search, window, length)
             with self._naming(source, reference.symbol, f"{window}"):
                 rows = frame.filter(window.holds())
                 if "symbol" in rows.columns:
@@ -875,9 +875,18 @@ class Fetcher:
             return None
         page = Page(search.series.symbol, (reference,), window, wanted=closed["ts"], bars=closed, unfinished=unfinished)
         answer = Answer(page)
-        frame = await self._fetch(source, reference.symbol, window)
+        frame = await self._fetch_or_count(search, window, length)
         self._take(answer, reference, window, frame, closed["ts"], fallback=False)
         return _instant(answer.candles[0][1]["ts"]) if answer.candles else None
+
+    async def _fetch_or_count(self, search: _Search, window: Window, length: Timeframe) -> pl.DataFrame:
+        """Fetch a page; a refusal counts among those that several in a row of end what is asked of a symbol."""
+        source, symbol = search.source, search.reference.symbol
+        try:
+            return await self._fetch(source, symbol, window, timeframe=length)
+        except SourceError as error:
+            self._rebuffs[source.name, symbol] += error.permanent
+            raise
 
     def _bar_at(self, length: Timeframe, ts: datetime) -> Window:
         """From when to when a bar is open that a source gave with a time."""
@@ -906,12 +915,6 @@ def _beyond(horizon: Horizon | None) -> SourceError:
 
 async def _given(horizon: Horizon) -> Horizon:
     return horizon
-
-
-def _words_of(error: SourceError) -> str:
-    """A refusal without what was asked for, which differs from page to page."""
-    _, _, words = str(error).rpartition(" UTC: ")
-    return words
 
 
 def _barred(name: str, error: SourceError) -> SourceError:
@@ -955,12 +958,15 @@ def candles_of(answers: Sequence[Answer]) -> pl.DataFrame:
 
 
 def rejects_of(answers: Sequence[Answer]) -> pl.DataFrame:
-    """The rejected rows of some answers: REJECT_SCHEMA, and `asked`, the time in the page that comes nearest to theirs."""
-    frames = [REJECT_SCHEMA.to_frame().with_columns(asked="ts")]
+    """The rejected rows of some answers: REJECT_SCHEMA, `asked`, the time in the page that comes nearest to theirs, and `source`."""
+    frames = [REJECT_SCHEMA.to_frame().with_columns(asked="ts", source="symbol")]
     for answer in answers:
         first, after = (pl.lit(bound).cast(TS) for bound in answer.page.window.micros)
         asked = pl.col("ts").fill_null(first).clip(first, after - pl.duration(microseconds=1))
-        frames += [rows.with_columns(asked=asked) for rows in answer.rejects]
+        frames += [
+            rows.with_columns(asked=asked, source=pl.lit(source))
+            for rows, source in zip(answer.rejects, answer.refused_by, strict=True)
+        ]
     return pl.concat(frames)
 
 

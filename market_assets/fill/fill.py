@@ -17,7 +17,6 @@ import polars as pl
 from market_assets.errors import SourceError
 from market_assets.fill.compare import Comparer
 from market_assets.fill.fetch import Answer, Fetcher, Page, raise_fault
-from market_assets.fill.horizon import HORIZON_SCHEMA, Horizon
 from market_assets.fill.job import Job
 from market_assets.fill.judge import Judge
 from market_assets.fill.recalendar import follow_calendar
@@ -27,6 +26,7 @@ from market_assets.market_time.gaps import plan_requests
 from market_assets.market_time.partitions import Partition, hull
 from market_assets.market_time.timeframes import Timeframe, Window, literal
 from market_assets.quality.evidence import LEDGER_SCHEMA, State, as_stretches, askable, within
+from market_assets.sources.horizon import HORIZON_SCHEMA, Horizon
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence

@@ -6,9 +6,10 @@ import os
 import time
 import uuid
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from market_assets.market_time.partitions import hull
+from market_assets.quality.advice import advice_for
 from market_assets.quality.evidence import MISSING
 from market_assets.store.process import birth_of, is_alive, this_host
 
@@ -96,6 +97,7 @@ class Job:
         self._by_symbol: dict[str, dict[str, int]] = {}
         self._failures: dict[str, Sequence[str]] = {}
         self._faults: dict[str, Sequence[str]] = {}
+        self._refused: dict[tuple[str, str], dict[str, Any]] = {}
         self._gaps_before = self._gaps_after = 0
         self.missing_before: dict[str, dict[str, int]] = {}
 
@@ -139,11 +141,29 @@ class Job:
             for name, by_symbol in outcome.by_symbol.items():
                 for symbol, bars in by_symbol.items():
                     self._of(symbol)[name] += bars
+            for row in outcome.refused:
+                self._add_refused(row)
             if outcome.failures:
                 self._failures[outcome.partition.key] = outcome.failures
             if outcome.faults:
                 self._faults[outcome.partition.key] = outcome.faults
         self._update(transaction)
+
+    def _add_refused(self, row: Mapping[str, Any]) -> None:
+        """Add refused rows to those of the same source and reason; the first of them stays the example."""
+        kind = self._refused.setdefault(
+            (row["source"], row["reason"]),
+            {
+                "source": row["source"],
+                "reason": row["reason"],
+                "rows": 0,
+                "symbol": row["symbol"],
+                "ts": row["example_ts"] and f"{row['example_ts'].isoformat()}Z",
+                "example": row["example"],
+                "advice": advice_for(row["reason"]),
+            },
+        )
+        kind["rows"] += row["rows"]
 
     def _of(self, symbol: str) -> dict[str, int]:
         return self._by_symbol.setdefault(symbol, dict.fromkeys(BY_SYMBOL, 0))
@@ -176,6 +196,7 @@ class Job:
             "partitions_with_faults": len(self._faults),
             "faults": {key: faults[:_FAULTS] for key, faults in list(self._faults.items())[:_FAILURES]},
             "rows": {name: self._rows[name] for name in ("new", "revised", "rejected")},
+            "refused": sorted(self._refused.values(), key=lambda kind: -kind["rows"]),
             "repaired": self._rows["repaired"],
             "missing_before": total["missing_before"],
             "missing_after": total["missing"],

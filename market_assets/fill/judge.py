@@ -12,6 +12,7 @@ import polars as pl
 
 from market_assets.fill.fetch import Answer, candles_of, rejects_of
 from market_assets.fill.outcome import PartitionOutcome
+from market_assets.fill.refused import refused_frame
 from market_assets.fill.series import Series, bars_of
 from market_assets.market_time.calendars import ALWAYS_OPEN
 from market_assets.market_time.partitions import Cadence, Partition, hull
@@ -190,6 +191,7 @@ class Judge:
             )
         rejects = rejects_of(answers)
         outside = self._off_calendar(transaction, rejects, partitions)
+        refused_now = self._note_refused(transaction, partitions, answers, rejects)
         rows = merged.rows.sort("symbol", "ts")
         bars = bars_of(self._calendar, timeframe, window, self._series, self._now)
         complete = rows.select("symbol", "ts").equals(bars.select("symbol", "ts"))
@@ -251,6 +253,7 @@ class Judge:
                     last_ts=last and last.replace(tzinfo=UTC),
                     sources=sources.get(key, {}),
                     version=versions.get(key),
+                    refused=refused_now.filter(pl.col("partition") == key).to_dicts() if rejected else (),
                 )
             )
         return outcomes
@@ -349,6 +352,22 @@ class Judge:
             return False
         before = transaction.first_bars(profile, timeframe, symbols).values()
         return any(ts < first for ts in before)
+
+    def _note_refused(
+        self,
+        transaction: Transaction,
+        partitions: Sequence[Partition],
+        answers: Sequence[Answer],
+        rejects: pl.DataFrame,
+    ) -> pl.DataFrame:
+        """Keep which rows were refused, and why: a frame of REFUSED_SCHEMA."""
+        keys = [partition.key for partition in partitions]
+        refused = refused_frame(rejects, partition_key(self._cadence, "asked").dt.to_string())
+        refused = refused.filter(pl.col("partition").is_in(keys))
+        symbols = sorted({answer.page.symbol for answer in answers if answer.spoken})
+        if symbols:
+            transaction.put_refused(self._profile.name, self._timeframe, symbols, keys, refused)
+        return refused
 
     def _in_preference(self, transaction: Transaction, window: Window, incoming: pl.DataFrame) -> pl.DataFrame:
         """The candles without those whose bar is stored from a source that is preferred to theirs."""

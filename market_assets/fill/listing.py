@@ -10,14 +10,14 @@ import polars as pl
 from market_assets.fill.series import calendar_of
 from market_assets.market_time.gaps import priority
 from market_assets.market_time.timeframes import TS, Window
-from market_assets.quality.evidence import MISSING
+from market_assets.quality.evidence import MISSING, State, askable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from market_assets.market_time.timeframes import Timeframe
-    from market_assets.store import Store
+    from market_assets.store import Snapshot, Store
     from market_assets.universe import Profile
 
 GAP_SCHEMA = pl.Schema(
@@ -72,6 +72,37 @@ def listed_gaps(
             )  # fmt: skip
             found.append(named.select(GAP_SCHEMA.names()))
     return pl.concat(found).sort("last_ts", "profile", "symbol", descending=[True, False, False])
+
+
+def askable_bars(
+    view: Snapshot,
+    profiles: Sequence[Profile],
+    windows: Mapping[str, Window],
+    *,
+    symbols: Sequence[str] | None,
+) -> tuple[int, int]:
+    """How many missing bars a backfill by hand asks for, and how many it does not because they were abandoned.
+
+    Args:
+        view: The store, after a fill: all that it lacks is in the ledger.
+        profiles: Whose bars.
+        windows: Which days, by profile.
+        symbols: Only these; None for all.
+    """
+    again = given_up = 0
+    for profile in profiles:
+        for timeframe in profile.timeframes.fetch:
+            ledger = view.gaps(profile.name, timeframe, symbols=symbols, window=windows[profile.name], who=True)
+            opened = ledger.filter(pl.col("status") == State.OPEN)
+            abandoned = ledger.filter(pl.col("status") == State.ABANDONED)
+            refused = _bars(askable(ledger))
+            again += _bars(opened) + refused
+            given_up += _bars(abandoned) - refused
+    return again, given_up
+
+
+def _bars(gaps: pl.DataFrame) -> int:
+    return int(gaps["bars"].sum())
 
 
 def bare_profiles(store: Store, profiles: Sequence[Profile]) -> list[str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from market_assets.market_time.partitions import Partition
@@ -35,6 +35,7 @@ class PartitionOutcome:
         first_ts: Open of the oldest stored bar, None where there is none.
         last_ts: Open of the newest stored bar.
         sources: Rows by source that this fill took from it.
+        refused: Rows that were refused, by symbol, source and reason (`fill.refused.REFUSED_SCHEMA`).
         version: Another one as soon as its candles or its counts are not what they were.
     """
 
@@ -53,6 +54,7 @@ class PartitionOutcome:
     last_ts: datetime | None = None
     sources: Mapping[str, int] = field(default_factory=dict)
     version: str | None = None
+    refused: Sequence[Mapping[str, Any]] = ()
 
     @property
     def filled(self) -> bool:

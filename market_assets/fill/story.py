@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from market_assets.fill.judge import Judge
+from market_assets.fill.refused import refused_words
 from market_assets.fill.repair import due_at
 from market_assets.fill.series import calendar_of, series_of
 from market_assets.market_time.durations import duration_words
 from market_assets.market_time.partitions import Partition
 from market_assets.market_time.timeframes import Timeframe, Window, midnight
 from market_assets.quality.agreement import AGREES, NOT_COMPARED
-from market_assets.quality.evidence import EXPLAINED, MISSING, State
+from market_assets.quality.evidence import EXPLAINED, MISSING, WHO_SCHEMA, State, askable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -252,9 +253,15 @@ class _Teller:
                 told = replace(told, verdict=f"{told.verdict} {self._series.apart}.")
         else:
             told = _Told(
-                state, self._why(state, gap), self._next(state, row), gap={name: _in_utc(gap[name]) for name in gap}
+                state,
+                self._why(state, gap),
+                self._next(state, row),
+                gap={name: _in_utc(gap[name]) for name in gap if name not in WHO_SCHEMA},
             )
-        events = [*self._jobs(bar), *self._namings(), *self._coverage(bar), *self._repairs(bar), *self._revisions(bar)]
+        events = [
+            *self._jobs(bar), *self._namings(), *self._coverage(bar), *self._refused(partition), *self._repairs(bar),
+            *self._revisions(bar),
+        ]  # fmt: skip
         return replace(told, events=[*events, *(self._of_gap(gap) if gap else [])])
 
     def _state(self, bar: Bar, partition: Partition) -> str:
@@ -278,7 +285,9 @@ class _Teller:
         return str(states.filter(pl.col("ts") == bar.ts.replace(tzinfo=None))["state"][0])
 
     def _ledger_row(self, bar: Bar, partition: Partition) -> pl.DataFrame:
-        gaps = self._view.gaps(self._profile.name, self._timeframe, symbols=[self._symbol], window=partition.window)
+        gaps = self._view.gaps(
+            self._profile.name, self._timeframe, symbols=[self._symbol], window=partition.window, who=True
+        )
         ts = bar.ts.replace(tzinfo=None)
         return gaps.filter(pl.col("first_ts") <= ts, pl.col("last_ts") >= ts).head(1)
 
@@ -330,6 +339,8 @@ class _Teller:
     def _next(self, state: str, row: pl.DataFrame) -> str:
         """What happens to a bar in a row of the ledger."""
         budget, rules = self._profile.repair, self._profile.evidence
+        if state == State.ABANDONED and not askable(row).is_empty():
+            return "No repair asks for it any more. A backfill by hand does, because those who were asked may answer otherwise the next time."
         if state == State.ABANDONED:
             return "It is not asked for any more; market-assets repair --abandoned asks once more, and so does a backfill --refetch."
         if state in EXPLAINED:
@@ -367,6 +378,26 @@ class _Teller:
                 Event(_aware(row["answered_at"]), f"{row['source']} answered for {stretch} with {gave}; it {omits}")
             )
         return events
+
+    def _refused(self, partition: Partition) -> list[Event]:
+        """Which rows of the bar's partition were refused, and what would mend that."""
+        rows = self._view.refused()
+        if "partition" not in rows.columns:
+            return []
+        own = rows.filter(
+            pl.col("profile") == self._profile.name,
+            pl.col("symbol") == self._symbol,
+            pl.col("timeframe") == self._timeframe,
+            pl.col("partition") == partition.key,
+        )
+        return [
+            Event(
+                _aware(row["refused_at"]),
+                f"in partition {partition.key}: "
+                + refused_words({**row, "symbol": [row["symbol"]], "example_symbol": row["symbol"]}),
+            )
+            for row in own.iter_rows(named=True)
+        ]
 
     def _revisions(self, bar: Bar) -> list[Event]:
         rows = self._view.revisions(self._profile.name, self._timeframe, self._symbol, bar.ts)

@@ -272,7 +272,8 @@ def _may_be_answered() -> pl.Expr:
     """Whether a gap that was given up may get another answer: nobody has spoken for it, or nobody but files that may change."""
     # Before it was noted, the words tell: those of an error name its source first.
     refused = pl.col("reason").str.contains(r"(^|; )source \S+: ").fill_null(value=False)
-    return (~pl.col("answered").fill_null(~refused)) | (pl.col("witness").fill_null("") != "")
+    of_files = (pl.col("witness").fill_null("") != "") & pl.col("reason").str.starts_with("attempts: ")
+    return (~pl.col("answered").fill_null(~refused)) | of_files
 
 
 def askable(ledger: pl.DataFrame) -> pl.DataFrame:

@@ -184,13 +184,18 @@ class ArchiveSource:
         spans = [
             FileSpan(
                 *span,
-                period=period_in(file.path.name.replace(symbol, ""), zone),
+                period=period_in(self._told_by_name(file.path, symbol), zone),
                 witness=partial(self._witness, file),
             )
             for file, span in self._files(symbol, timeframe)
             if span is not None
         ]
         return stretches_of(spans)
+
+    def _told_by_name(self, path: Path, symbol: str) -> str:
+        """A file's name, with those of the folders that the pattern leaves open, without the symbol, which may hold numbers."""
+        told = self._settings.path.count("/") + 1
+        return "/".join(path.parts[-told:]).replace(symbol, "")
 
     def _witness(self, file: _File) -> str:
         try:

@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 from pydantic import ByteSize, Field, PositiveFloat, model_validator
 
-from market_assets.errors import SourceError
+from market_assets.errors import SourceError, printable
 from market_assets.market_time.clock import present
 from market_assets.market_time.gaps import missing, plan_requests
 from market_assets.market_time.timeframes import TS, Timeframe, Window, midnight
@@ -29,6 +29,7 @@ from market_assets.sources.base import CANDLE_SCHEMA, SourceSettings, Traits, ep
 from market_assets.sources.binance import BinanceSettings, BinanceSource, Market, venue_name
 from market_assets.sources.files import look
 from market_assets.sources.http import CAREFUL, HttpClient, HttpSettings, RateText, WebAddress, excerpt, limit_name
+from market_assets.sources.refusals import page_in
 from market_assets.universe import home
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ _BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, Valu
 """What unpacking something that is no zip can raise; RuntimeError is a password."""
 _UNLISTED = re.compile(r": HTTP 400: -112[12]\b")
 """How Binance refuses a symbol that it does not list, or not any more."""
+_SHOWN = 100
 _INSTEAD = "name `binance` behind this source, so that it is asked for these bars"
 _log = logging.getLogger(__name__)
 
@@ -375,7 +377,13 @@ def _table(text: bytes) -> pl.DataFrame:
 
 
 def _shown(body: bytes) -> str:
-    return repr(excerpt(body[:_LONGEST_LINE]))
+    """The beginning of what came, and what it is where it is a web page."""
+    start = body[:_LONGEST_LINE]
+    page = page_in(start)
+    if page is None:
+        return repr(excerpt(start))
+    written = printable(" ".join(start.decode("utf-8", "replace").split())[:_SHOWN])
+    return f"{written!r}, {printable(str(page))}"
 
 
 def _digest(body: bytes) -> str:

@@ -22,6 +22,7 @@ from market_assets.market_time.timeframes import Timeframe, Window, from_micros,
 from market_assets.sources.base import SourceSettings, Traits
 from market_assets.sources.http import CAREFUL, HeaderSecret, RateText, WebAddress, excerpt
 from market_assets.sources.library import LibraryClient, LibrarySettings, words
+from market_assets.sources.refusals import is_of_a_place
 from market_assets.sources.rest import PagedSource, candles, millis
 
 if TYPE_CHECKING:
@@ -213,6 +214,8 @@ class CcxtSource(PagedSource):
         text = f"{type(error).__name__}: {words(error)}"
         if isinstance(error, ccxt.RateLimitExceeded | ccxt.DDoSProtection):
             return SourceError(text, retry_after=self._told_to_wait())
+        if _OF_A_PLACE.search(text) or is_of_a_place(_FORBIDDEN, text):
+            return SourceError(text, of_machine=True)
         if isinstance(error, ccxt.BadSymbol):
             return SourceError(f"{text}; write it as ccxt does, like BTC/USDT", permanent=True)
         # What is an ExchangeError and nothing else is an answer that the library has no word for.
@@ -222,6 +225,11 @@ class CcxtSource(PagedSource):
         headers = {name.lower(): value for name, value in (self._client.last_response_headers or {}).items()}
         text = str(headers.get("retry-after", ""))
         return float(text) if re.fullmatch(r"\d{1,7}(\.\d+)?", text) else self._settings.hold or None
+
+
+_FORBIDDEN = 403
+_OF_A_PLACE = re.compile(r" 451\b")
+"""The library writes the status behind the address."""
 
 
 def _built(settings: CcxtSettings) -> Any:  # noqa: ANN401 - a class that is chosen by name

@@ -21,6 +21,7 @@ from market_assets.sources.http import (  # noqa: TC001 - pydantic reads the ann
     WebAddress,
 )
 from market_assets.sources.library import LibraryClient, LibrarySettings, words
+from market_assets.sources.refusals import is_of_a_place, passes
 from market_assets.sources.rest import PagedSource
 from market_assets.yaml_file import listed
 
@@ -34,7 +35,6 @@ _NO_PRICE = 2**63 - 1
 _UNIT = 1e9  # prices are counted in billionths
 _KNOWN_FOR = 600.0  # seconds for which the end of a dataset is good enough
 _SILENT_FOR = 60.0  # seconds for which one that did not say it is not asked again
-_RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 
 
 def _dataset(text: str) -> str:
@@ -171,7 +171,10 @@ class DatabentoSource(PagedSource):
             return said
         meant = _explain(said) or SourceError(f"the answer is none ({type(said).__name__})")
         raise SourceError(
-            f"{about}: {self._http.blot(str(meant))}", permanent=meant.permanent, retry_after=meant.retry_after
+            f"{about}: {self._http.blot(str(meant))}",
+            permanent=meant.permanent,
+            retry_after=meant.retry_after,
+            of_machine=meant.of_machine,
         ) from None  # its own words can hold the key
 
 
@@ -191,7 +194,8 @@ def _explain(error: Exception) -> SourceError | None:
         told = str(error.headers.get("Retry-After", ""))
         return SourceError(
             f"HTTP {status}: {words(error.message)}",
-            permanent=status not in _RETRIED,
+            permanent=not passes(status) and not is_of_a_place(status, str(error.message)),
+            of_machine=is_of_a_place(status, str(error.message)),
             retry_after=float(told) if told.isdecimal() else None,
         )
     if isinstance(error, aiohttp.ClientError | requests.RequestException | databento.BentoError | OSError):

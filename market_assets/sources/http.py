@@ -37,7 +37,7 @@ from pydantic import (
 from market_assets.errors import SourceError, printable
 from market_assets.sources.base import SourceSettings, Usage
 from market_assets.sources.limit import CAREFUL, LONGEST_HOLD, Limit, RateText
-from market_assets.sources.refusals import Kind, Page, is_of_a_place, page_in
+from market_assets.sources.refusals import Kind, Page, is_of_a_place, page_in, passes
 from market_assets.sources.shared_limit import LimitsUrl, SharedLimit
 
 if TYPE_CHECKING:
@@ -55,10 +55,6 @@ log = logging.getLogger(__name__)
 if logging.getLogger("httpx").level == logging.NOTSET:
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
-_PASSING = frozenset({408, 425, 429})
-_FINAL = frozenset({501, 505})
-"""All others from 500 on tell of a server, or of what stands before it, in trouble: it passes."""
-_SERVER_TROUBLE = 500
 _FORBIDDEN = 403
 _BANNED = 418  # Binance's answer to who goes on after a 429; with a Retry-After it is one more kind of "wait"
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -213,6 +209,17 @@ class FailureError(Exception):
         super().__init__(reason)
 
 
+def failure_of(error: SourceError, reason: str) -> FailureError:
+    """The failure of one attempt that a source's error tells of, in words that may be shown."""
+    return FailureError(
+        reason,
+        permanent=error.permanent,
+        retry_after=error.retry_after,
+        is_last=error.of_machine,
+        of_machine=error.of_machine,
+    )
+
+
 class HttpClient:
     """GET requests to one vendor, as many at once as the settings allow.
 
@@ -348,9 +355,7 @@ class HttpClient:
             return self._parsed(body, parse)
         # What these say can hold the key that the vendor repeats, and a traceback would tell all causes: they go no further.
         except SourceError as error:
-            raise FailureError(
-                self.blot(str(error)), permanent=error.permanent, retry_after=error.retry_after
-            ) from None
+            raise failure_of(error, self.blot(str(error))) from None
         except TimeoutError:
             raise FailureError(f"the answer was not complete after {seconds:.3g} s") from None
         except httpx.TimeoutException as error:
@@ -394,7 +399,7 @@ class HttpClient:
         if of_place:
             # No waiting helps, nor is it the symbol's fault: all that is asked for from here is refused.
             return FailureError(reason, is_last=True, of_machine=True)
-        if _passes(status) or status in self._holds or (status == _BANNED and waits is not None):
+        if passes(status) or status in self._holds or (status == _BANNED and waits is not None):
             return FailureError(reason, retry_after=waits)
         if status == _FORBIDDEN and page is not None and page.is_for_the_machine:
             return FailureError(reason, is_last=True, of_machine=True)
@@ -512,11 +517,6 @@ class _Unpacker:
     def whole(self) -> bool:
         """Whether the end of what was packed has come."""
         return self._inflate is None or not self._begun or self._inflate.eof
-
-
-def _passes(status: int) -> bool:
-    """Whether a refusal may be over with the next attempt."""
-    return status in _PASSING or (status >= _SERVER_TROUBLE and status not in _FINAL)
 
 
 def _told(page: Page) -> str:

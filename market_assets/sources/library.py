@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
 from pydantic import model_validator
 
 from market_assets.errors import SourceError
-from market_assets.sources.http import FailureError, HttpClient, HttpSettings, excerpt
+from market_assets.sources.http import FailureError, HttpClient, HttpSettings, excerpt, failure_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -97,9 +97,7 @@ class LibraryClient(HttpClient):
             if meant is None:
                 # The library's own bug, or an answer that it cannot read.
                 meant = SourceError(f"the library {type(error).__module__} failed: {type(error).__name__}")
-            raise FailureError(
-                self.blot(str(meant)), permanent=meant.permanent, retry_after=meant.retry_after
-            ) from None
+            raise failure_of(meant, self.blot(str(meant))) from None
 
     def _bounded(self, body: bytes) -> bytes:
         most = self._settings.max_body

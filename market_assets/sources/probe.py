@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import asdict, dataclass
+from datetime import UTC
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from market_assets.errors import UniverseError
 from market_assets.market_time.timeframes import literal
 from market_assets.sources.base import CANDLE_SCHEMA, Traits, source_types, venue_of
 from market_assets.sources.configured import source_of
+from market_assets.sources.horizon import probed_horizon
 from market_assets.universe import load_universe
 from market_assets.yaml_file import secrets_in
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from market_assets.market_time.timeframes import Timeframe
     from market_assets.sources.base import Source, Usage
+    from market_assets.sources.horizon import Horizon
     from market_assets.universe import Universe
 
 _LOOKS = 10  # a page of 1000 minutes reaches back over 16 hours, and markets close for four days at a time
@@ -39,12 +42,14 @@ class Probe:
         first_bar: The open of its first bar of all, aware; None where there is none, or where it cannot name it.
         usage: What it cost.
         seconds: How long it took.
+        horizon: From when on it serves, where it refuses what is older; None where it does not, or was not asked.
     """
 
     bars: pl.DataFrame
     first_bar: datetime | None
     usage: Usage
     seconds: float
+    horizon: Horizon | None = None
 
     def document(self) -> dict[str, Any]:
         """All of it in plain values: bars, first_bar and cost. What is no finite number is None."""
@@ -52,6 +57,7 @@ class Probe:
         return {
             "bars": self.bars.with_columns(pl.when(numbers.is_finite()).then(numbers)).to_dicts(),
             "first_bar": self.first_bar,
+            "serves_since": self.horizon and self.horizon.start,
             "cost": {**asdict(self.usage), "seconds": self.seconds},
         }
 
@@ -75,7 +81,23 @@ async def probe(source: Source, symbol: str, timeframe: Timeframe, *, count: int
     async with source:
         bars = await _newest(source, symbol, timeframe, count, now)
         first = await source.earliest(symbol, timeframe) if source.traits.earliest_probe else None
-    return Probe(bars, first, source.usage, monotonic() - began)
+        horizon = await _horizon(source, symbol, timeframe, bars, now)
+    return Probe(bars, first, source.usage, monotonic() - began, horizon)
+
+
+async def _horizon(
+    source: Source, symbol: str, timeframe: Timeframe, bars: pl.DataFrame, now: datetime
+) -> Horizon | None:
+    """From when on a source serves that says nothing of it otherwise."""
+    says_it = (
+        source.traits.earliest_probe
+        or source.traits.latest_only is not None
+        or source.answers_for(symbol, timeframe) is not None
+    )
+    if says_it or bars.is_empty():
+        return None
+    newest = bars["ts"][-1].replace(tzinfo=UTC)
+    return await probed_horizon(source, symbol, timeframe, newest=newest, now=now)
 
 
 async def _newest(source: Source, symbol: str, timeframe: Timeframe, count: int, now: datetime) -> pl.DataFrame:

@@ -36,8 +36,8 @@ _NEAR = 12 * _HOUR
 """Parts of one series that follow each other so closely have no day between them."""
 
 _YEAR, _MONTH, _DATE = r"(?:19|20)\d\d", r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|[12]\d|3[01])"
-_DAYS = re.compile(rf"(?<!\d)({_YEAR})([-_.]?)({_MONTH})\2({_DATE})(?!\d)")
-_MONTHS = re.compile(rf"(?<!\d)({_YEAR})[-_.]?({_MONTH})(?!\d)")
+_DAYS = re.compile(rf"(?<!\d)({_YEAR})([-_./]?)({_MONTH})\2({_DATE})(?!\d)")
+_MONTHS = re.compile(rf"(?<!\d)({_YEAR})[-_./]?({_MONTH})(?!\d)")
 _YEARS = re.compile(rf"(?<!\d)({_YEAR})(?!\d)")
 
 

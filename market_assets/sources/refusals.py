@@ -11,6 +11,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_PASSING = frozenset({408, 425, 429})
+_FINAL = frozenset({501, 505})
+_TROUBLE = 500
+"""From here on a status tells of a server, or of what stands before it, in trouble."""
+
 _MOST = 64 * 1024
 _SHOWN = 100
 
@@ -125,6 +130,11 @@ def page_in(body: bytes, headers: Mapping[str, str] | None = None, status: int =
     cdn = _cdn(text, headers or {})
     number = _number(told, status)
     return Page(_kind(text, told, number), cdn, number, "" if bare else words[:_SHOWN].strip())
+
+
+def passes(status: int) -> bool:
+    """Whether what a status tells of may be over with the next attempt: a limit, a time-out, a server or a CDN in trouble."""
+    return status in _PASSING or (status >= _TROUBLE and status not in _FINAL)
 
 
 def is_of_a_place(status: int, words: str) -> bool:

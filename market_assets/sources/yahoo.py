@@ -25,6 +25,7 @@ from market_assets.sources.base import CANDLE_SCHEMA, SourceSettings, Traits
 from market_assets.sources.http import RateText, WebAddress, excerpt
 from market_assets.sources.keyed import dates_in
 from market_assets.sources.library import LibraryClient, LibrarySettings, words
+from market_assets.sources.refusals import is_of_a_place
 from market_assets.sources.rest import PagedSource, candles, refusal, seconds
 from market_assets.sources.yahoo_actions import read_actions
 from market_assets.universe import home
@@ -202,7 +203,12 @@ class YahooSource(PagedSource):
         # The vendor says with these what is wrong with the request, or that there is nothing: the body is read for it.
         if status in {200, 400, 404, 422}:
             return body
-        raise SourceError(f"HTTP {status}: {excerpt(body)}", retry_after=self._settings.hold if status == _TOO_MANY else None)  # fmt: skip
+        words_said = excerpt(body)
+        raise SourceError(
+            f"HTTP {status}: {words_said}",
+            retry_after=self._settings.hold if status == _TOO_MANY else None,
+            of_machine=is_of_a_place(status, words_said),
+        )
 
     def _explain(self, error: Exception) -> SourceError | None:
         from yfinance.exceptions import YFRateLimitError  # noqa: PLC0415 - an optional package

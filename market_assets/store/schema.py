@@ -116,6 +116,11 @@ MIGRATIONS = (
         first_ts TIMESTAMP NOT NULL, last_ts TIMESTAMP NOT NULL, bars BIGINT NOT NULL, traded BIGINT NOT NULL,
         seen_at TIMESTAMP NOT NULL
     );
+    CREATE TABLE ops.refused (
+        profile VARCHAR NOT NULL, symbol VARCHAR NOT NULL, timeframe VARCHAR NOT NULL, partition VARCHAR NOT NULL,
+        source VARCHAR NOT NULL, reason VARCHAR NOT NULL, rows BIGINT NOT NULL,
+        example_ts TIMESTAMP, example VARCHAR, refused_at TIMESTAMP NOT NULL
+    );
     """,
 )
 """Version N of the store is what the first N scripts make."""

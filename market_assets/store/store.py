@@ -285,7 +285,7 @@ class Snapshot:
         With `who` it has WHO_SCHEMA's columns too: whose word they rest on.
         """
         start, end = _bounds(window) if window else (None, None)
-        columns = "*" if who else "* EXCLUDE (witness, answered)"
+        columns = "*" if who else "COLUMNS(name -> name NOT IN ('witness', 'answered'))"
         return self._frame(
             f"SELECT {columns} FROM ops.gaps WHERE (? IS NULL OR profile = ?) AND (? IS NULL OR timeframe = ?) "
             "AND (? IS NULL OR list_contains(?, symbol)) AND (? IS NULL OR (first_ts >= ? AND first_ts < ?)) "
@@ -295,7 +295,24 @@ class Snapshot:
 
     def horizons(self) -> pl.DataFrame:
         """From when on sources serve that refuse what is older: profile, source, symbol, timeframe, start_ts, bars, words, learned_at."""
+        # A copy that an earlier version has left to readers has none.
+        if not self._db.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'horizons'").fetchall():
+            return pl.DataFrame()
         return self._frame("SELECT * FROM ops.horizons ORDER BY profile, source, symbol, timeframe")
+
+    def refused(self) -> pl.DataFrame:
+        """The rows that the latest answers held and that cannot be stored, in partitions that lack bars of the symbol.
+
+        Returns:
+            profile, symbol, timeframe, partition, source, reason, rows, example_ts, example, refused_at.
+        """
+        # A copy that an earlier version has left to readers has none.
+        if not self._db.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'refused'").fetchall():
+            return pl.DataFrame(schema=dict.fromkeys(("profile", "symbol"), pl.String))
+        return self._frame(
+            "SELECT r.* FROM ops.refused r SEMI JOIN (SELECT * FROM ops.partitions WHERE missing > 0) p "
+            "USING (profile, symbol, timeframe, partition) ORDER BY ALL"
+        )
 
     def unexplained(self, profile: str, timeframe: Timeframe, symbols: Sequence[str]) -> pl.DataFrame:
         """The gaps of some symbols that are open or abandoned, with what says when to ask again.
@@ -1098,6 +1115,35 @@ class Transaction(Snapshot):
                 self._db.execute(
                     "INSERT INTO ops.gaps BY NAME SELECT ? AS profile, ? AS timeframe, * FROM new_gaps",
                     [profile, timeframe],
+                )
+
+    def put_refused(
+        self,
+        profile: str,
+        timeframe: Timeframe,
+        symbols: Sequence[str],
+        partitions: Sequence[str],
+        refused: pl.DataFrame,
+    ) -> None:
+        """Note which rows the latest answers for some partitions held that cannot be stored, in place of those before.
+
+        Args:
+            profile: The profile's name.
+            timeframe: The candles' timeframe.
+            symbols: Of which something was asked for.
+            partitions: The keys of the partitions.
+            refused: symbol, partition, source, reason, rows, example_ts, example.
+        """
+        self._db.execute(
+            "DELETE FROM ops.refused WHERE profile = ? AND timeframe = ? AND list_contains(?, symbol) "
+            "AND list_contains(?, partition)",
+            [profile, timeframe, list(symbols), list(partitions)],
+        )
+        if not refused.is_empty():
+            with self._lent("rejects", refused):
+                self._db.execute(
+                    "INSERT INTO ops.refused BY NAME SELECT ? AS profile, ? AS timeframe, ? AS refused_at, * FROM rejects",
+                    [profile, timeframe, self._now],
                 )
 
     def put_horizons(self, profile: str, horizons: pl.DataFrame) -> None:

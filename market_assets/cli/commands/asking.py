@@ -15,12 +15,14 @@ from market_assets.cli.console import (
     Column,
     Wide,
     choices,
+    has_store,
     minute,
     number,
     places_of,
     print_json,
     print_table,
     profiles_of,
+    store_to_read,
     universe_here,
     wrong,
 )
@@ -36,6 +38,9 @@ def sources(wide: Wide = False, as_json: AsJson = False) -> None:
     from market_assets.sources.probe import listed_sources, listed_types  # noqa: PLC0415 - a help text needs no polars
 
     found = {"types": listed_types(), "sources": listed_sources()}
+    horizons = _learned_horizons()
+    for row in found["sources"]:
+        row["horizons"] = [each for each in horizons if each["source"] == row["source"]]
     if as_json:
         print_json(found)
     else:
@@ -109,8 +114,27 @@ def practice_vendor(
 def _print_sources(types: list[dict[str, Any]], sources: list[dict[str, Any]], *, wide: bool) -> None:
     columns = [Column(name) for name in ("source", "type", "profiles", "key", "venue", *_TRAITS)]
     print_table(columns, [_source_row(row) for row in sources], wide=wide, title="the universe's sources")
+    _print_horizons(sources)
     columns = [Column(name) for name in ("type", "needs a key", *_TRAITS)]
     print_table(columns, [_type_row(row) for row in types], wide=wide, title="installed types")
+
+
+def _learned_horizons() -> list[dict[str, Any]]:
+    """From when on sources serve that refuse what is older, as fills have learned it."""
+    if not has_store():
+        return []
+    with store_to_read() as store, store.reading("reading how far back sources serve") as view:
+        return view.horizons().to_dicts()
+
+
+def _print_horizons(sources: list[dict[str, Any]]) -> None:
+    for each in (horizon for row in sources for horizon in row["horizons"]):
+        OUT.print(
+            f"{escape(each['source'])} serves {escape(each['symbol'])} {each['timeframe']} from about {minute(each['start_ts'])} on, "
+            f"{each['bars']:,} bars of it, and refuses what is older (learned {minute(each['learned_at'])}): {escape(each['words'])}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _source_row(row: dict[str, Any]) -> list[str]:
@@ -156,6 +180,13 @@ def _print_probe(heading: str, found: Probe, *, names_first: bool) -> None:
         OUT.print(first or "It has no first bar.", highlight=False)
     else:
         OUT.print("It cannot name its first bar.", highlight=False)
+    if found.horizon is not None:
+        OUT.print(
+            f"It serves bars from about {minute(found.horizon.start)} UTC on, the newest {found.horizon.bars:,} or so, and refuses what is "
+            f"older: {escape(found.horizon.words)}. A start in the universe before that finds nothing here.",
+            highlight=False,
+            soft_wrap=True,
+        )
     cost = found.usage
     OUT.print(
         f"{cost.requests:,} {'request' if cost.requests == 1 else 'requests'} ({cost.retries:,} sent again), {cost.bytes:,} bytes, "

@@ -141,11 +141,26 @@ def _print_jobs(document: dict[str, Any], *, wide: bool) -> None:
         Column("requests", right=True),
     ]
     print_table(columns, [_job_row(job) for job in jobs], wide=wide)
+    for job in jobs:
+        _print_refused(job)
     OUT.print(
         f"{total['jobs']} {'job' if total['jobs'] == 1 else 'jobs'}: {total['rows_new']:,} new rows, {total['bars_repaired']:,} bars repaired, {total['requests']:,} requests "
         f"({total['retries']:,} sent again, {total['waits_seconds']:,.0f} s waited). (Times are UTC; --json tells it symbol by symbol.)",
         highlight=False,
     )
+
+
+def _print_refused(job: dict[str, Any]) -> None:
+    """Say what rows a job was given that cannot be stored, and why."""
+    for kind in job["detail"]["refused"][:3]:
+        OUT.print(
+            f"[yellow]Refused[/] by the {job['kind']} of {escape(job['profile'])} {job['timeframe']} that began at "
+            f"{job['started_at'][:16].replace('T', ' ')}: {kind['rows']:,} rows of {escape(kind['source'])}: {escape(kind['reason'])}. One "
+            f"of them: {escape(kind['symbol'])} {kind['ts'] or 'no time'} {escape(kind['example'] or '')}. What may mend it: "
+            f"{escape(kind['advice'])}.",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _job_row(job: dict[str, Any]) -> list[str]:

@@ -28,8 +28,10 @@ from market_assets.cli.console import (
     places_of,
     print_json,
     print_matrix,
+    print_refused,
     print_table,
     profiles_of,
+    refused_now,
     symbols_of,
     universe_here,
     wrong,
@@ -344,6 +346,7 @@ def _finish(asked: _Asked, causes: dict[str, str], now: datetime, *, wide: bool,
             "broken": broken,
             "completeness": judged.to_dicts(),
             "missing_elsewhere": outside,
+            "refused": refused_now(asked.profiles, symbols=asked.symbols or None),
         }
         print_json({**places_of(asked.universe), **answer})
         raise typer.Exit(0 if complete else INCOMPLETE)
@@ -359,9 +362,8 @@ def _finish(asked: _Asked, causes: dict[str, str], now: datetime, *, wide: bool,
         who = f"{len(runs)} runs" if len(runs) > 1 else f"run {runs[0][:8]}"
         ERR.print(f"[red]{who} broke off[/]: {escape(cause)}", highlight=False, soft_wrap=True)
     if not complete:
-        OUT.print(
-            "What is missing: [bold]market-assets gaps[/]. To ask for it again: the same command; it asks for nothing else."
-        )
+        print_refused(refused_now(asked.profiles, symbols=asked.symbols or None))
+        OUT.print(f"What is missing: [bold]market-assets gaps[/]. {_again(asked)}", highlight=False)
     if outside > 0:
         OUT.print(
             f"Beside what was asked for, {outside:,} more bars are missing: [bold]market-assets status[/].",
@@ -369,6 +371,24 @@ def _finish(asked: _Asked, causes: dict[str, str], now: datetime, *, wide: bool,
         )
     OUT.print("The UI: [bold]market-assets up[/]", highlight=False)
     raise typer.Exit(0 if complete else INCOMPLETE)
+
+
+def _again(asked: _Asked) -> str:
+    """What asks again for what is missing: only what is so."""
+    from market_assets.fill.listing import askable_bars  # noqa: PLC0415 - a help text needs no polars
+
+    with open_store().reading("counting what may be asked for again") as view:
+        again, given_up = askable_bars(view, asked.profiles, asked.windows, symbols=asked.symbols or None)
+    same = "To ask for it again: the same command; it asks for nothing else."
+    by_hand = (
+        "[bold]market-assets repair --abandoned[/] asks once more for the {bars:,} bars that were abandoned because sources have answered "
+        "without them."
+    )
+    if not given_up:
+        return same
+    if not again:
+        return f"The same command asks for nothing: {by_hand.format(bars=given_up)}"
+    return f"To ask for it again: the same command. It leaves out what was abandoned: {by_hand.format(bars=given_up)}"
 
 
 def _matrix_asked(asked: _Asked, now: datetime) -> pl.DataFrame:

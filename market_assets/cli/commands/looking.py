@@ -26,8 +26,10 @@ from market_assets.cli.console import (
     orphans_in,
     print_json,
     print_matrix,
+    print_refused,
     print_table,
     profiles_of,
+    refused_now,
     store_to_read,
     symbols_of,
     universe_here,
@@ -47,11 +49,13 @@ if TYPE_CHECKING:
 def status(profiles: ProfileNames = None, wide: Wide = False, as_json: AsJson = False) -> None:
     """Show the completeness matrix: what must exist, what is stored, what is explained, what is missing."""
     universe = universe_here(quiet=as_json)
-    matrix = matrix_now(profiles_of(universe, profiles))
+    chosen = profiles_of(universe, profiles)
+    matrix = matrix_now(chosen)
     if as_json:
         print_json(matrix)
     else:
         print_matrix(matrix, wide=wide)
+        print_refused(refused_now(chosen))
     if has_store():
         _tell_doubts(profiles_of(universe, profiles))
         _tell_orphans(universe)
@@ -85,6 +89,7 @@ def gaps(
         print_json(found)
     else:
         _print_gaps(found, limit, bare, wide=wide)
+        print_refused(refused_now(chosen, symbols=names))
     # Where nothing was ever filled, all of it is missing, though no gap was seen.
     raise typer.Exit(INCOMPLETE if bare or found["status"].is_in(MISSING).any() else 0)
 

@@ -32,6 +32,7 @@ from market_assets.quality.evidence import (
     to_ledger,
     with_closed_sessions,
 )
+from market_assets.quality.plausibility import RECENT, implausible
 from market_assets.quality.verdicts import (
     SAMPLE,
     Gap,
@@ -41,6 +42,7 @@ from market_assets.quality.verdicts import (
     Verdict,
     continuity,
     genesis,
+    plausibility,
     validity,
 )
 
@@ -66,6 +68,9 @@ _COVERAGE_SCHEMA = pl.Schema(
     }
 )
 _TICK = timedelta(microseconds=1)
+
+_PAST = timedelta(days=45)
+"""How far back a symbol's own past reaches that its bars are measured by: twenty sessions, with all holidays."""
 
 _A_SESSION = timedelta(days=4)
 """So far from its date at most a session begins or ends."""
@@ -213,6 +218,7 @@ class Judge:
         rejects_by_partition = self._by_partition(rejects, "asked")
         violations = self._by_partition(self._violations(rows, window, complete=complete))
         gaps_of = self._by_partition(gaps, "first_ts")
+        strange = self._implausible(transaction, window)
         outcomes = []
         for partition in partitions:
             key, own = partition.key, counts.get(partition.key, ())
@@ -234,6 +240,7 @@ class Judge:
                         ),
                         self._judge_genesis(partition, own, heads, early.get(key, {})),
                         _judge_validity(_as_rejects(violations.get(key)), refused, outside.get(key, ())),
+                        *([plausibility(strange.get(key, ()))] if self._profile.checks.plausibility else []),
                     ),
                     new=sum(sources.get(key, {}).values()),
                     revised=sum(revised.get(key, {}).values()),
@@ -417,6 +424,22 @@ class Judge:
             ]
         values = pl.format("o={} h={} l={} c={} v={}", *CANDLE[1:])
         return pl.concat(wrong).select(*key, "reason", values=values)
+
+    def _implausible(self, transaction: Transaction, window: Window) -> dict[str, list[dict[str, Any]]]:
+        """The bars of a window that are likely wrong, by partition: rows of FINDING_SCHEMA. They are measured by some weeks before."""
+        if not self._profile.checks.plausibility:
+            return {}
+        timeframe, known = self._timeframe, self._calendar.known
+        past = max(_PAST, 2 * RECENT * timeframe.duration)
+        whole = Window(max(known.start, window.start - past), min(known.end, window.end + _AROUND))
+        grid = self._calendar.bars(timeframe, whole).select("ts", "session", "opens_at")
+        began = pl.col("opens_at").min().over("session") if timeframe.intraday else pl.col("ts")
+        bars = transaction.candles(self._profile.name, timeframe, self._symbols, whole)
+        bars = bars.unique(["symbol", "ts"]).join(grid.with_columns(opens=began), on="ts")
+        found = implausible(bars, timeframe, real_volume=self._profile.prices.real_volume).filter(
+            window.holds("first_ts")
+        )
+        return {key: rows.drop("part").to_dicts() for key, rows in self._by_partition(found, "first_ts").items()}
 
     def _know(self, genesis: Mapping[str, datetime]) -> None:
         """Expect nothing of a symbol before its genesis."""

@@ -7,6 +7,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -299,9 +300,16 @@ class Judge:
         if refused.is_empty():
             return {}
         around = Window.spanning(refused["ts"], refused["ts"])
-        around = Window(around.start - _AROUND, around.end + _AROUND)
-        inside = around.intersect(self._calendar.known) or around
-        counted = off_calendar(refused, self._calendar.spans(inside), self._calendar.zone)
+        inside = Window(around.start - _AROUND, around.end + _AROUND).intersect(self._calendar.known)
+        if inside is None:
+            return {}
+        if self._timeframe.intraday:
+            counted = off_calendar(refused, self._calendar.spans(inside), self._calendar.zone)
+        else:
+            # A day's time is its date, wherever the exchange is.
+            days = self._calendar.bars(self._timeframe, inside)
+            spans = days.select("session", open="ts", close=pl.col("ts") + self._timeframe.duration)
+            counted = off_calendar(refused, spans, ZoneInfo("UTC"))
         transaction.put_off_calendar(self._profile.name, self._timeframe, counted)
 
         keys = sorted(partition.key for partition in partitions)

@@ -7,6 +7,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -34,6 +35,7 @@ from market_assets.quality.evidence import (
     to_ledger,
     with_closed_sessions,
 )
+from market_assets.quality.plausibility import RECENT, implausible
 from market_assets.quality.verdicts import (
     SAMPLE,
     Gap,
@@ -43,6 +45,7 @@ from market_assets.quality.verdicts import (
     Verdict,
     continuity,
     genesis,
+    plausibility,
     validity,
 )
 
@@ -68,6 +71,9 @@ _COVERAGE_SCHEMA = pl.Schema(
     }
 )
 _TICK = timedelta(microseconds=1)
+
+_PAST = timedelta(days=45)
+"""How far back a symbol's own past reaches that its bars are measured by: twenty sessions, with all holidays."""
 
 _A_SESSION = timedelta(days=4)
 """So far from its date at most a session begins or ends."""
@@ -216,6 +222,7 @@ class Judge:
         rejects_by_partition = self._by_partition(rejects, "asked")
         violations = self._by_partition(self._violations(rows, window, complete=complete))
         gaps_of = self._by_partition(gaps, "first_ts")
+        strange = self._implausible(transaction, window)
         outcomes = []
         for partition in partitions:
             key, own = partition.key, counts.get(partition.key, ())
@@ -237,6 +244,7 @@ class Judge:
                         ),
                         self._judge_genesis(partition, own, heads, early.get(key, {})),
                         _judge_validity(_as_rejects(violations.get(key)), refused, outside.get(key, ())),
+                        *([plausibility(strange.get(key, ()))] if self._profile.checks.plausibility else []),
                     ),
                     new=sum(sources.get(key, {}).values()),
                     revised=sum(revised.get(key, {}).values()),
@@ -296,9 +304,16 @@ class Judge:
         if refused.is_empty():
             return {}
         around = Window.spanning(refused["ts"], refused["ts"])
-        around = Window(around.start - _AROUND, around.end + _AROUND)
-        inside = around.intersect(self._calendar.known) or around
-        counted = off_calendar(refused, self._calendar.spans(inside), self._calendar.zone)
+        inside = Window(around.start - _AROUND, around.end + _AROUND).intersect(self._calendar.known)
+        if inside is None:
+            return {}
+        if self._timeframe.intraday:
+            counted = off_calendar(refused, self._calendar.spans(inside), self._calendar.zone)
+        else:
+            # A day's time is its date, wherever the exchange is.
+            days = self._calendar.bars(self._timeframe, inside)
+            spans = days.select("session", open="ts", close=pl.col("ts") + self._timeframe.duration)
+            counted = off_calendar(refused, spans, ZoneInfo("UTC"))
         transaction.put_off_calendar(self._profile.name, self._timeframe, counted)
 
         keys = sorted(partition.key for partition in partitions)
@@ -437,6 +452,22 @@ class Judge:
             ]
         values = pl.format("o={} h={} l={} c={} v={}", *CANDLE[1:])
         return pl.concat(wrong).select(*key, "reason", values=values)
+
+    def _implausible(self, transaction: Transaction, window: Window) -> dict[str, list[dict[str, Any]]]:
+        """The bars of a window that are likely wrong, by partition: rows of FINDING_SCHEMA. They are measured by some weeks before."""
+        if not self._profile.checks.plausibility:
+            return {}
+        timeframe, known = self._timeframe, self._calendar.known
+        past = max(_PAST, 2 * RECENT * timeframe.duration)
+        whole = Window(max(known.start, window.start - past), min(known.end, window.end + _AROUND))
+        grid = self._calendar.bars(timeframe, whole).select("ts", "session", "opens_at")
+        began = pl.col("opens_at").min().over("session") if timeframe.intraday else pl.col("ts")
+        bars = transaction.candles(self._profile.name, timeframe, self._symbols, whole)
+        bars = bars.unique(["symbol", "ts"]).join(grid.with_columns(opens=began), on="ts")
+        found = implausible(bars, timeframe, real_volume=self._profile.prices.real_volume).filter(
+            window.holds("first_ts")
+        )
+        return {key: rows.drop("part").to_dicts() for key, rows in self._by_partition(found, "first_ts").items()}
 
     def _know(self, genesis: Mapping[str, datetime]) -> None:
         """Expect nothing of a symbol before its genesis."""

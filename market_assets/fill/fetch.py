@@ -23,6 +23,7 @@ from market_assets.fill.genesis import most_requests, next_page, page_before, pa
 from market_assets.market_time.gaps import plan_requests, runs
 from market_assets.market_time.timeframes import TS, Timeframe, Window, from_micros, literal
 from market_assets.quality.clean import CANDLE, REJECT_SCHEMA, Reason, clean
+from market_assets.sources.base import PartialAnswerError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
@@ -89,6 +90,7 @@ class Answer:
         unasked: No source was asked, because the time was spent.
         spared: A silence at the page's edge, which may be longer than it looks, was taken for a quiet one, and further sources were not asked.
         spoken: What the answers speak for: a window an answer, and whether its source leaves quiet bars out.
+        lost: Parts of a window for which an answer is none, each with the reason.
     """
 
     page: Page
@@ -101,6 +103,18 @@ class Answer:
     unasked: bool = False
     spared: bool = False
     spoken: list[tuple[Window, bool]] = field(default_factory=list)
+    lost: list[tuple[Window, str]] = field(default_factory=list)
+
+    def speak(self, window: Window, *, omits_quiet: bool, lost: Sequence[tuple[Window, str]] = ()) -> None:
+        """Add that a source has answered for a window, but for some parts of it."""
+        parts = [(cut, reason) for part, reason in lost if (cut := part.intersect(window)) is not None]
+        self.lost += parts
+        self.spoken += [(rest, omits_quiet) for rest in _without(window, [part for part, _ in parts])]
+
+    def errors_in(self, window: Window) -> list[str]:
+        """Why sources did not answer for a window, or for a part of it."""
+        lost = [reason for part, reason in self.lost if part.intersect(window)]
+        return [*self.errors, *dict.fromkeys(lost)]
 
     def note(self, error: SourceError) -> None:
         """Add why a source did not answer."""
@@ -127,15 +141,20 @@ class Answer:
         """The page's window in parts: None where no answer speaks for one, else whether the last that does leaves quiet bars out."""
         page = self.page.window
         edges = sorted(
-            {page.start, page.end, *(edge for window, _ in self.spoken for edge in (window.start, window.end))}
+            {
+                page.start,
+                page.end,
+                *(edge for window, _ in [*self.spoken, *self.lost] for edge in (window.start, window.end)),
+            }
         )
         for start, end in pairwise(edges):
             said = [quiet for window, quiet in self.spoken if window.start <= start < window.end]
             yield Window(start, end), said[-1] if said else None
 
-    def reason(self, *, spoken: bool) -> str:
-        """Why bars are absent from the part of the page that the answers speak for, or from the other, in the sources' words."""
-        return "; ".join([*self._reasons(spoken=spoken), *filter(None, [self.page.apart])])
+    def reason(self, *, spoken: bool, part: Window | None = None) -> str:
+        """Why bars are absent from a part of the page, which the answers speak for or do not, in the sources' words."""
+        lost = [] if spoken or part is None else self.errors_in(part)
+        return "; ".join([*(lost or self._reasons(spoken=spoken)), *filter(None, [self.page.apart])])
 
     def _reasons(self, *, spoken: bool) -> list[str]:
         if self.errors:
@@ -330,13 +349,15 @@ class Fetcher:
                 if window is None:
                     continue
                 try:
-                    frame = await self._fetch(source, reference.symbol, window, rank)
+                    frame, lost = await self._fetch(source, reference.symbol, window, rank)
                     with self._naming(source, reference.symbol, f"{window}"):
-                        remaining = self._take(answer, reference, window, frame, remaining, fallback=number > 0)
+                        remaining = self._take(
+                            answer, reference, window, frame, remaining, fallback=number > 0, lost=lost
+                        )
                 except SourceError as error:
                     answer.note(error)
                     break
-                answer.spoken.append((window, not source.traits.emits_empty_bars))
+                answer.speak(window, omits_quiet=not source.traits.emits_empty_bars, lost=lost)
             if number + 1 < len(page.sources):
                 remaining = self._unexplained(answer, remaining)
             if remaining.is_empty():
@@ -389,6 +410,7 @@ class Fetcher:
         remaining: pl.Series,
         *,
         fallback: bool,
+        lost: Sequence[tuple[Window, str]] = (),
     ) -> pl.Series:
         """Clean a frame, keep what may be stored, and return what is still absent.
 
@@ -428,15 +450,28 @@ class Fetcher:
             omits = not source.traits.emits_empty_bars
             # Also by rows that are not needed the source shows that it knows the symbol.
             given = len(cleaned.candles)
-            answer.coverage.append((page.symbol, reference.source, window.start, end, given, omits))
+            covered = Window(window.start, end)
+            answer.coverage += [
+                (page.symbol, reference.source, part.start, part.end, given, omits)
+                for part in _without(covered, [part for part, _ in lost])
+            ]
         # On a page's few rows numpy is faster than a polars query.
         absent, came = remaining.to_physical().to_numpy(), candles["ts"].to_physical().to_numpy()
         if np.array_equal(absent, came):
             return remaining.clear()
         return remaining.filter(pl.Series(~np.isin(absent, came, assume_unique=True)))
 
-    async def _fetch(self, source: Source, symbol: str, window: Window, rank: int = _FIRST) -> pl.DataFrame:
-        request = partial(source.fetch, symbol, self._timeframe, window.start, window.end)
+    async def _fetch(
+        self, source: Source, symbol: str, window: Window, rank: int = _FIRST
+    ) -> tuple[pl.DataFrame, Sequence[tuple[Window, str]]]:
+        """Ask a source for a window; give the frame, and the parts of the window that it is no answer for."""
+
+        async def request() -> tuple[pl.DataFrame, Sequence[tuple[Window, str]]]:
+            try:
+                return await source.fetch(symbol, self._timeframe, window.start, window.end), ()
+            except PartialAnswerError as part:
+                return part.frame, part.lost
+
         return await self._request(source, symbol, f"{window}", request, rank=rank)
 
     async def _request(
@@ -595,13 +630,26 @@ class Fetcher:
         if closed.is_empty():
             return None
         answer = Answer(Page(symbol, (reference,), window, wanted=closed["ts"], bars=closed, unfinished=unfinished))
-        frame = await self._fetch(source, reference.symbol, window)
+        frame, _ = await self._fetch(source, reference.symbol, window)
         self._take(answer, reference, window, frame, closed["ts"], fallback=False)
         return _instant(answer.candles[0][1]["ts"]) if answer.candles else None
 
     async def _first(self, source: Source, reference: SourceSymbol) -> datetime | None:
         request = partial(source.earliest, reference.symbol, self._timeframe)
         return await self._request(source, reference.symbol, "first bar", request, probe=True)
+
+
+def _without(window: Window, parts: Sequence[Window]) -> list[Window]:
+    """What is left of a window without some parts of it."""
+    left = [window]
+    for part in parts:
+        pieces = []
+        for each in left:
+            edges = (each.start, max(each.start, part.start)), (min(each.end, part.end), each.end)
+            kept = [Window(start, end) for start, end in edges if start < end]
+            pieces += [each] if each.intersect(part) is None else kept
+        left = pieces
+    return left
 
 
 def _tripped(whom: str, last: SourceError) -> SourceError:

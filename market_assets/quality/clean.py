@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from market_assets.market_time.timeframes import TS
+from market_assets.sources.base import Unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,10 +26,6 @@ class Reason(StrEnum):
     """Why a row is not stored. All but the last two are faults of the source."""
 
     NO_TIME = "no time"
-    UNREADABLE = "a line that cannot be read"
-    NO_SUCH_TIME = "a local time that is non-existent"
-    TWO_TIMES = "a local time that comes twice"
-    NO_SESSION = "a stamp that fits no session"
     OTHER_SYMBOL = "another symbol's bar"
     OUTSIDE_WINDOW = "outside the window asked for"
     OFF_GRID = "time off the grid"
@@ -43,7 +40,7 @@ class Reason(StrEnum):
     UNFINISHED = "bar not closed yet"
 
 
-FAULTS = frozenset(Reason) - {Reason.CLOSED_MARKET, Reason.UNFINISHED}
+FAULTS = frozenset[StrEnum]([*Reason, *Unread]) - {Reason.CLOSED_MARKET, Reason.UNFINISHED}
 
 REJECT_SCHEMA = pl.Schema({"symbol": pl.String(), "ts": TS, "reason": pl.String(), "values": pl.String()})
 """One rejected row: its time as the source gave it, and its numbers in words."""
@@ -122,11 +119,11 @@ def clean(
     return Cleaned(good.select(CANDLE).sort("ts"), bad.cast(REJECT_SCHEMA))
 
 
-def _as_said(answer: pl.DataFrame) -> list[tuple[Reason, pl.Expr]]:
+def _as_said(answer: pl.DataFrame) -> list[tuple[StrEnum, pl.Expr]]:
     """The reasons that the source itself has to refuse a row."""
     if "refused" not in answer.columns:
         return []
-    return [(reason, pl.col("refused").eq_missing(reason.value)) for reason in Reason]
+    return [(reason, pl.col("refused").eq_missing(reason.value)) for reason in (*Unread, Reason.NO_TIME)]
 
 
 def _values(answer: pl.DataFrame) -> pl.Expr:
@@ -214,7 +211,7 @@ def _snapped(
     )
 
 
-def _first_reason(reasons: Iterable[tuple[Reason, pl.Expr]]) -> pl.Expr:
+def _first_reason(reasons: Iterable[tuple[StrEnum, pl.Expr]]) -> pl.Expr:
     return pl.coalesce(
         pl.when(holds.fill_null(value=False)).then(pl.lit(reason.value)).otherwise(None) for reason, holds in reasons
     )

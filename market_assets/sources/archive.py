@@ -35,6 +35,7 @@ from market_assets.sources.base import (
     PartialAnswerError,
     SourceSettings,
     Traits,
+    Unread,
     Usage,
     epoch_to_us,
 )
@@ -58,8 +59,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from market_assets.market_time.calendars import SessionCalendar
-
-UNREADABLE = "a line that cannot be read"
 _PLACEHOLDERS = frozenset({"profile", "symbol", "timeframe", "minutes", "date"})
 _TEXTS = (".csv", ".txt", ".tsv", ".csv.gz", ".txt.gz", ".tsv.gz", ".zip")
 _FORMATS = (".parquet", *_TEXTS)
@@ -824,7 +823,7 @@ class ArchiveSource:
             if len(sound)
             else pl.lit(value=False)
         )
-        rows = rows.with_columns(refused=pl.when(stray).then(pl.lit(UNREADABLE)).otherwise("refused"))
+        rows = rows.with_columns(refused=pl.when(stray).then(pl.lit(Unread.UNREADABLE.value)).otherwise("refused"))
         is_good = pl.col("refused").is_null() & pl.col("ts").is_not_null()
         good = rows.filter(is_good)
         if len(good) == len(rows) and not bad:
@@ -852,7 +851,7 @@ class ArchiveSource:
         extra = [
             (
                 *_standing(placed, line.number, member),
-                UNREADABLE,
+                Unread.UNREADABLE.value,
                 f"{file.path.name}{member and ' ' + member} line {line.number}: {line.reason}: {line.text}".rstrip(
                     ": "
                 ),

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from enum import StrEnum
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
@@ -32,7 +33,15 @@ CANDLE_SCHEMA = pl.Schema({"ts": TS, **dict.fromkeys(("open", "high", "low", "cl
 only where it stands among the others, and its numbers are null.
 """
 
-REFUSED = ("refused", "said")
+
+class Unread(StrEnum):
+    """Why a source could not read a row of its own."""
+
+    UNREADABLE = "a line that cannot be read"
+    NO_SUCH_TIME = "a local time that is non-existent"
+    TWO_TIMES = "a local time that comes twice"
+    NO_SESSION = "a stamp that fits no session"
+
 
 CONSOLIDATED = "us-consolidated"
 """The venue of candles made of the trades of all US stock exchanges, whoever sells them."""

@@ -202,9 +202,10 @@ def guess_layout(text: str) -> str | None:
     """The layout whose files begin like a text; None where none is known to."""
     lines = text.splitlines()
     data = [line for line in lines if line.strip()][:5]
-    for name, layout in LAYOUTS.items():
-        if layout.sign and any(re.search(layout.sign, line) for line in data[:2]):
-            return name
+    for line in data[:2]:
+        for name, layout in LAYOUTS.items():
+            if layout.sign and re.search(layout.sign, line):
+                return name
     return None
 
 

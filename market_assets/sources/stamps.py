@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from market_assets.market_time.timeframes import TS, Timeframe, Window
-from market_assets.sources.base import epoch_to_us
+from market_assets.sources.base import Unread, epoch_to_us
 
 if TYPE_CHECKING:
     from market_assets.market_time.calendars import SessionCalendar
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 Stamps = Literal["open", "close", "session"]
 
 NO_TIME = "no time"
-NO_SUCH_TIME = "a local time that is non-existent"
-TWO_TIMES = "a local time that comes twice"
-NO_SESSION = "a stamp that fits no session"
 
 _DAY = 86_400_000_000
 _MINUTE = 60_000_000
@@ -456,7 +453,7 @@ def localize(walls: pl.Series, clock: Clock) -> tuple[pl.Series, pl.Series]:
         .to_physical()
         for side in ("earliest", "latest")
     )
-    reasons = reasons.set(early.is_null() & walls.is_not_null(), NO_SUCH_TIME)
+    reasons = reasons.set(early.is_null() & walls.is_not_null(), Unread.NO_SUCH_TIME.value)
     twice = (early != late).fill_null(value=False)
     if not twice.any():
         return early, reasons
@@ -478,7 +475,7 @@ def localize(walls: pl.Series, clock: Clock) -> tuple[pl.Series, pl.Series]:
             instants[later] = second_of[later]
     found = pl.Series(instants, nan_to_null=True).cast(pl.Int64)
     lost = pl.Series(unknown)
-    return found.set(lost, None), reasons.set(lost, TWO_TIMES)
+    return found.set(lost, None), reasons.set(lost, Unread.TWO_TIMES.value)
 
 
 def _runs_forwards(walls: pl.Series) -> bool | None:
@@ -655,7 +652,7 @@ def _evenings(
         )
     result = pl.Series(np.where(timed, found, named), dtype=pl.Int64)
     gone = pl.Series(lost)
-    return result.set(gone | wall.is_null(), None), reasons.set(gone, NO_SESSION)
+    return result.set(gone | wall.is_null(), None), reasons.set(gone, Unread.NO_SESSION.value)
 
 
 def _nearest(
@@ -778,9 +775,3 @@ def _require_zone(
             f"its times fit the sessions of {calendar.name} as times of {name} ({local:.0%} lie in them), not as "
             f"UTC ({as_read:.0%}): set `timezone: {name}`, or `timezone: UTC` where they are UTC all the same"
         )
-
-
-__all__ = [
-    "NO_SESSION", "NO_SUCH_TIME", "NO_TIME", "TWO_TIMES", "WALLS", "Clock", "StampError", "Stamps",
-    "clock_of", "has_fold", "instants_of", "localize", "opens_of", "read_stamps",
-]  # fmt: skip

@@ -440,6 +440,25 @@ class TestABadLine:
         assert frame["said"].drop_nulls().to_list() == ["A.csv line 12: nonsense"]
 
 
+class TestAnOpenOutsideTheRange:
+    @pytest.mark.parametrize(("allowed", "stored"), [(True, 4), (False, 3)])
+    def test_it_is_a_bar_where_the_settings_say_so(self, ground, allowed, stored):
+        rows = [line(ts) for ts in minutes(DAYS[0], 4)]
+        rows[2] = "2025-02-26 00:02:00,12.5,11,9,10,5\n"
+        write(ground, "A.csv", HEAD + "".join(rows))
+        keep(
+            ground,
+            "{symbol}.csv",
+            start="2025-02-26",
+            end="2025-02-27",
+            open_outside_range=allowed,
+        )
+
+        ground.fill()
+
+        assert ground.rows().height == stored
+
+
 class TestManySymbolsAFile:
     def test_each_file_is_read_once_whatever_their_number(self, ground, monkeypatch):
         from market_assets.sources import archive  # noqa: PLC0415 - to count what it opens

@@ -323,6 +323,22 @@ class ArchiveSource:
             self._forget()
             self._span.cache_clear()
 
+    def files_of(self, symbol: str, timeframe: Timeframe) -> list[Path]:
+        """Where the files of a symbol are that the path means; empty where there is none."""
+        return self._matches(glob.escape(symbol), timeframe)
+
+    def symbols_in(self, path: Path, timeframe: Timeframe) -> list[str]:
+        """The symbols that a file of many has, sorted.
+
+        Raises:
+            SourceError: It cannot be read.
+        """
+        with self._reading:
+            held = self._table(_File.at(path), timeframe)
+        if held.error:
+            raise SourceError(held.error, permanent=True)
+        return sorted(held.symbols)
+
     def _forget(self) -> None:
         with self._reading:
             self._table.cache_clear()
@@ -800,7 +816,7 @@ class ArchiveSource:
         needed += ["symbol"] if settings.names_symbols else []
         needed += [ours for ours in ("volume", "time") if places.get(ours) is not None]
         for ours in needed:
-            place = places.get(ours, ours)
+            place = places.setdefault(ours, ours)
             if _name(names, place) is None:
                 raise SourceError(
                     f"source {self.name}: {file.path} has no column {place!r} for {ours}; it has {_some(list(names))}. Name the right one "

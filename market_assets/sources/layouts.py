@@ -36,16 +36,16 @@ class Layout:
 
     Attributes:
         note: Whose files these are, and what to mind.
+        sign: How only such a file begins, as a pattern.
         settings: Keys of the source, each of which the universe may set otherwise.
         names: What the columns may be called in a header, in small letters, `_` as a blank; `*` stands for anything,
             and `a + b` for the sum of two columns.
-        sign: What only such a file has in its first lines, as a pattern.
     """
 
     note: str
+    sign: str
     settings: Mapping[str, object] = field(default_factory=dict)
     names: Mapping[ColumnName, tuple[str, ...]] = field(default_factory=dict)
-    sign: str = ""
 
     @property
     def all_names(self) -> dict[ColumnName, tuple[str, ...]]:
@@ -64,49 +64,49 @@ _META: dict[ColumnName, tuple[str, ...]] = {
 LAYOUTS: dict[str, Layout] = {
     "histdata": Layout(
         "HistData.com: 20240311 000000;1.09;... in EST without summer time",
-        {"header": False, "clock": "-05:00"},
+        settings={"header": False, "clock": "-05:00"},
         sign=r"^\d{8} \d{6};[\d.]+;[\d.]+;[\d.]+;[\d.]+;\d+\s*$",
     ),
     "mt5": Layout(
         "MetaTrader 5, export of bars: <DATE> <TIME> by tabs; set clock to the broker's, often New York + 7h",
-        {},
-        _META,
+        settings={},
+        names=_META,
         sign=r"^<DATE>\t(<TIME>\t)?<OPEN>",
     ),
     "mt4": Layout(
         "MetaTrader 4, history centre: 2024.03.11,00:00,1.09,...; set clock to the broker's, often New York + 7h",
-        {"header": False},
-        _META,
+        settings={"header": False},
+        names=_META,
         sign=r"^\d{4}\.\d\d\.\d\d[,;\t]\d\d:\d\d[,;\t]",
     ),
     "kibot": Layout(
         "Kibot: 03/11/2024,09:30,... in New York's time; bars without a trade are left out",
-        {"header": False, "timezone": _NEW_YORK, "format": "%m/%d/%Y", "quiet_minutes": "omitted"},
-        {"ts": ("date",), "date": ("date",), "time": ("time",)},
+        settings={"header": False, "timezone": _NEW_YORK, "format": "%m/%d/%Y", "quiet_minutes": "omitted"},
+        names={"ts": ("date",), "date": ("date",), "time": ("time",)},
         sign=r"^\d\d/\d\d/\d{4},(\d\d:\d\d,)?[\d.]+,[\d.]+,[\d.]+,[\d.]+,\d+\s*$",
     ),
     "stooq": Layout(
         "Stooq: <TICKER>,<PER>,<DATE>,<TIME>,...; times of Warsaw",
-        {"timezone": "Europe/Warsaw"},
-        {"ts": ("date",), "date": ("date",), "time": ("time",), "symbol": ("ticker",)},
+        settings={"timezone": "Europe/Warsaw"},
+        names={"ts": ("date",), "date": ("date",), "time": ("time",), "symbol": ("ticker",)},
         sign=r"^<TICKER>,<PER>",
     ),
     "firstrate": Layout(
         "FirstRate Data: 2024-03-11 04:00:00,... in New York's time; bars without a trade are left out",
-        {"header": False, "timezone": _NEW_YORK, "quiet_minutes": "omitted"},
-        {"ts": ("timestamp", "datetime", "date")},
+        settings={"header": False, "timezone": _NEW_YORK, "quiet_minutes": "omitted"},
+        names={"ts": ("timestamp", "datetime", "date")},
         sign=r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,[\d.]+,[\d.]+,[\d.]+,[\d.]+,\d+\s*$",
     ),
     "dukascopy": Layout(
         "Dukascopy: Gmt time,Open,... with 11.03.2024 00:00:00.000; a local time tells its zone",
-        {"format": "%d.%m.%Y"},
-        {"ts": ("gmt time", "local time", "utc time", "time (utc)", "timestamp", "time")},
-        sign=r"(?i)^(Gmt time|Local time|Time \((UTC|EET)\)),",
+        settings={"format": "%d.%m.%Y"},
+        names={"ts": ("gmt time", "local time", "utc time", "time (utc)", "timestamp", "time")},
+        sign=r"(?i)^(Gmt time|Local time|Time \(UTC\)),",
     ),
     "tradestation": Layout(
         'TradeStation: "Date","Time","Open",...,"Up","Down"; bars bear the time they end at, in New York',
-        {"timezone": _NEW_YORK, "format": "%m/%d/%Y", "stamps": "close"},
-        {
+        settings={"timezone": _NEW_YORK, "format": "%m/%d/%Y", "stamps": "close"},
+        names={
             "ts": ("date",),
             "date": ("date",),
             "time": ("time",),
@@ -116,55 +116,55 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "yahoo": Layout(
         "Yahoo Finance, by hand or yfinance: Date,Open,High,Low,Close,Adj Close,Volume; prices are divided by splits",
-        {},
-        {"ts": ("date", "datetime")},
+        settings={},
+        names={"ts": ("date", "datetime")},
         sign=r"(?i)^(Date|Datetime),(?=.*Adj Close)",
     ),
     "alphavantage": Layout(
         "Alpha Vantage: timestamp,open,..., newest first, in New York's time",
-        {"timezone": _NEW_YORK},
-        {"ts": ("timestamp",)},
+        settings={"timezone": _NEW_YORK},
+        names={"ts": ("timestamp",)},
         sign=r"^timestamp,open,high,low,close,(adjusted_close,)?volume",
     ),
     "tiingo": Layout(
         "Tiingo: date,close,high,low,open,volume,adjClose,...",
-        {},
-        {"ts": ("date", "timestamp")},
+        settings={},
+        names={"ts": ("date", "timestamp")},
         sign=r"^(?:[^\n]*,)?date,(?=.*adjClose|close,high,low,open)",
     ),
     "ibkr": Layout(
         "Interactive Brokers, as ib_insync and ib_async write it: date,open,...,average,barCount; volume -1 is none",
-        {"null_volume": -1},
-        {"ts": ("date", "datetime", "time")},
+        settings={"null_volume": -1},
+        names={"ts": ("date", "datetime", "time")},
         sign=r"(?i)^[^\n]*\b(average|barCount|wap)\b",
     ),
     "databento": Layout(
         "Databento: ts_event,...,open,high,low,close,volume,symbol; prices are whole billionths",
-        {"price_scale": 1e-9, "quiet_minutes": "omitted"},
-        {"ts": ("ts event",), "symbol": ("symbol",)},
+        settings={"price_scale": 1e-9, "quiet_minutes": "omitted"},
+        names={"ts": ("ts event",), "symbol": ("symbol",)},
         sign=r"^ts_event,",
     ),
     "polygon": Layout(
         "Polygon's flat files: ticker,volume,open,close,high,low,window_start,...: a file a day with all symbols",
-        {"quiet_minutes": "omitted"},
-        {"ts": ("window start",), "symbol": ("ticker",)},
+        settings={"quiet_minutes": "omitted"},
+        names={"ts": ("window start",), "symbol": ("ticker",)},
         sign=r"^ticker,volume,open,close,high,low,window_start",
     ),
     "cryptodatadownload": Layout(
         "CryptoDataDownload: an address in the first line, then unix,date,symbol,open,...,Volume BTC,Volume USD",
-        {},
-        {"ts": ("unix", "unix timestamp", "date"), "volume": ("volume", "volume *")},
+        settings={},
+        names={"ts": ("unix", "unix timestamp", "date"), "volume": ("volume", "volume *")},
         sign=r"(?i)^https?://www\.cryptodatadownload\.com",
     ),
     "kraken": Layout(
         "Kraken's dumps: 1381095240,... without a header, named like XBTUSD_1.csv; quiet bars are left out",
-        {"header": False, "quiet_minutes": "omitted"},
+        settings={"header": False, "quiet_minutes": "omitted"},
         sign=r"^\d{10},[\d.]+,[\d.]+,[\d.]+,[\d.]+,[\d.]+,\d+\s*$",
     ),
     "binance": Layout(
         "Binance's dumps of klines, with or without a header",
-        {"header": False},
-        {"ts": ("open time",)},
+        settings={"header": False},
+        names={"ts": ("open time",)},
         sign=r"^(\d{13}|\d{16}),([\d.]+,){5}(\d{13}|\d{16}),|^open_time,open,",
     ),
 }
@@ -200,13 +200,8 @@ def column_of(names: Sequence[str], wanted: Sequence[str]) -> str | None:
 
 def guess_layout(text: str) -> str | None:
     """The layout whose files begin like a text; None where none is known to."""
-    lines = text.splitlines()
-    data = [line for line in lines if line.strip()][:5]
-    for line in data[:2]:
-        for name, layout in LAYOUTS.items():
-            if layout.sign and re.search(layout.sign, line):
-                return name
-    return None
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    return next((name for name, layout in LAYOUTS.items() if re.search(layout.sign, first)), None)
 
 
 def guess_columns(names: Sequence[str]) -> dict[ColumnName, str]:

@@ -1,182 +1,491 @@
-"""What local files are evidence of: what is in them, and no more; and once, however often they are read."""
+"""Files as vendors write them, brought in by a fill: whose day and whose clock, and what a bad one costs."""
+
+# ruff: noqa: DTZ001 - the times of a store bear no zone
 
 from __future__ import annotations
 
-import os
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+import asyncio
+import gzip
+import io
+import zipfile
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
 
-from market_assets.market_time.timeframes import Window
-from market_assets_tests.fill.ground import asked, at, candles, counts, every
+from market_assets.market_time.calendars import load_calendar
+from market_assets.market_time.timeframes import Timeframe, Window
+from market_assets.sources.archive import ArchiveSettings, ArchiveSource
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
 
-HOUR = timedelta(hours=1)
-START, END = at("2025-02-26T00:00"), at("2025-03-01T00:00")
-HOURS = every(HOUR, START, END)
+    from market_assets_tests.fill.ground import Ground
 
-
-def write_days(ground: Any, opens: list[datetime], name: str = "{symbol}-{date}.csv", **settings: object) -> None:
-    """Write a file a day of BTC, and a source that reads them."""
-    for day in sorted({ts.date() for ts in opens}):
-        frame = candles([ts for ts in opens if ts.date() == day])
-        frame.write_csv(ground.folder / name.format(symbol="BTC", date=f"{day}"))
-    ground.add_source("files", type="archive", path=name, **settings)
+DAY = timedelta(days=1)
+MINUTE = timedelta(minutes=1)
+NEW_YORK = ZoneInfo("America/New_York")
+HEAD = "ts,open,high,low,close,volume\n"
 
 
-def fill(ground: Any, times: int = 3) -> list[Any]:
-    for _ in range(times):
-        outcomes = ground.fill()
-        ground.wait(hours=2)
-    return outcomes
+def line(stamp: object, close: float = 10.0, *, sign: str = ",") -> str:
+    return sign.join(map(str, (stamp, close, close + 1, close - 1, close, 5))) + "\n"
 
 
-def reasons(ground: Any) -> dict[str, int]:
-    """How many bars are missing, by why."""
-    return dict(ground.gaps().group_by("reason").agg(pl.sum("bars")).rows())
+def write(ground: Ground, name: str, text: str | bytes) -> None:
+    path = ground.folder / "files" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
 
 
-class TestHowFarFilesReach:
-    @pytest.mark.parametrize("name", ["{symbol}-{date}.csv", "{date}_{symbol}.csv"])
-    @pytest.mark.parametrize("quiet", ["present", "omitted"])
-    def test_a_day_of_which_the_file_is_absent_is_not_spoken_for_by_the_files_around_it(
-        self, empty_ground, name, quiet
-    ):
-        ground = empty_ground
-        write_days(ground, [ts for ts in HOURS if ts.day != 27], name, quiet_minutes=quiet)
-        ground.keep("symbols: {BTC: {}}\nevidence: {quiet_limit: 2d}")
+def keep(
+    ground: Ground, path: str, *, timeframe: str = "1m", start: str, end: str, symbols: str = "{A: {}}",
+    kind: str = "CRYPTO", calendar: str = "24/7", **settings: Any,
+) -> None:  # fmt: skip
+    ground.settings.pop("vendor", None)
+    ground.add_source("files", type="archive", path=f"files/{path}", **settings)
+    ground.keep(
+        f"""
+        kind: {kind}
+        calendar: "{calendar}"
+        start: {start}
+        end: {end}
+        timeframes: {{fetch: [{timeframe}]}}
+        symbols: {symbols}
+        """
+    )
 
-        outcomes = fill(ground)
 
-        assert [counts(outcome)["BTC"].missing for outcome in outcomes] == [0, 24, 0]
-        assert set(ground.gaps()["status"]) == {"open"}
-        assert reasons(ground) == {"no source reaches this far": 24}
+def closes(ground: Ground, symbol: str = "A") -> dict[datetime, float]:
+    rows = ground.rows(symbol)
+    return dict(zip(rows["ts"], rows["close"], strict=True))
 
-    def test_a_quiet_evening_between_two_days_is_spoken_for(self, empty_ground):
-        ground = empty_ground
-        # Two trades a day.
-        write_days(ground, [ts for ts in HOURS if ts.hour in {9, 15}], quiet_minutes="omitted")
-        ground.keep("symbols: {BTC: {}}\nevidence: {quiet_limit: 2d}")
 
-        ground.fill()
+def words(outcomes: Iterable[Any]) -> str:
+    return " ".join(word for outcome in outcomes for word in (*outcome.failures, *outcome.faults))
 
-        # Before the first trade of all and after the last nobody knows.
-        missing = ground.gaps().select(first="first_ts", bars="bars").rows()
-        assert missing == [(START.replace(tzinfo=None), 9), (at("2025-02-28T16:00").replace(tzinfo=None), 8)]
 
+class TestWhoseDay:
     @pytest.mark.parametrize(
-        "odd",
+        ("stamp", "day"),
         [
-            "0,0,0,0,0,0",
-            "1970-01-01 00:00:00,0,0,0,0,0",
-            "2042-06-01 00:00:00,100,102,98,101,10",
-            "1970-01-01 00:00:00,100,102,98,101,10",
-            "1975-06-01 00:00:00",
-            "2042-",
-            "2025-02-28 2",
-            "",
+            ("{:%Y-%m-%d} 00:00:00+09:00", date(2024, 3, 8)),
+            ("{:%Y-%m-%d}T00:00:00+01:00", date(2024, 6, 1)),
+            ("{:%Y-%m-%d}T00:00:00-05:00", date(2024, 3, 8)),
+            ("{:%Y-%m-%d} 00:00:00 Asia/Tokyo", date(2024, 3, 8)),
+            ("{:%Y-%m-%d}T00:00:00Z", date(2024, 3, 8)),
         ],
     )
-    @pytest.mark.parametrize("place", ["first", "last"])
-    def test_a_row_whose_time_cannot_be_does_not_make_a_file_reach_further(self, empty_ground, odd, place):
-        ground = empty_ground
-        header, *rows = candles(HOURS[6:36]).write_csv().splitlines()
-        lines = [header, odd, *rows] if place == "first" else [header, *rows, odd]
-        (ground.folder / "BTC.csv").write_text("\n".join(lines))
-        ground.add_source("files", type="archive", path="{symbol}.csv")
-        ground.keep("symbols: {BTC: {}}")
-
-        outcomes = fill(ground)
-
-        assert set(ground.gaps()["status"]) == {"open"}
-        # A line that cannot be read may cost its file, but it explains nothing either.
-        if not any("cannot be read" in reason for reason in reasons(ground)):
-            assert [counts(outcome)["BTC"].missing for outcome in outcomes] == [6, 12, 24]
-            assert reasons(ground) == {"no source reaches this far": 42}
-
-    def test_a_source_behind_the_files_is_asked_for_the_day_that_they_lack(self, empty_ground, vendor):
-        ground = empty_ground
-        write_days(ground, [ts for ts in HOURS if ts.day != 27], quiet_minutes="omitted")
-        ground.add_vendor("vendor", vendor)
-        ground.keep("symbols: {BTC: {}}\nevidence: {quiet_limit: 2d}")
-
-        outcomes = ground.fill()
-
-        assert asked(vendor) == [Window(at("2025-02-27T00:00"), at("2025-02-28T00:00"))]
-        assert [outcome.sources for outcome in outcomes] == [{"files": 24}, {"vendor": 24}, {"files": 24}]
-
-    @pytest.mark.parametrize(("numbers", "length"), [("20250226", "1h"), ("20250226", "1d")])
-    def test_dates_that_were_taken_for_counts_are_said_to_be_that(self, empty_ground, numbers, length):
-        ground = empty_ground
-        rows = [f"{int(numbers) + day},100,102,98,101,10" for day in range(3)]
-        (ground.folder / "BTC.csv").write_text("\n".join(["ts,open,high,low,close,volume", *rows]))
-        ground.add_source("files", type="archive", path="{symbol}.csv")
-        ground.keep(f"symbols: {{BTC: {{}}}}\ntimeframes: {{fetch: [{length}]}}")
+    @pytest.mark.parametrize("timezone", ["UTC", "America/New_York"])
+    def test_a_day_is_the_date_that_its_stamps_own_zone_names(self, ground, stamp, day, timezone):
+        write(ground, "A.csv", HEAD + "".join(line(stamp.format(day + n * DAY), 10 + n) for n in range(3)))
+        keep(
+            ground, "{symbol}.csv", timeframe="1d", start=str(day), end=str(day + 3 * DAY),
+            timezone=timezone,
+        )  # fmt: skip
 
         ground.fill()
 
-        (reason,) = reasons(ground)
-        assert "BTC.csv: 3 rows have times from 1970-08-23" in reason
-        assert "under `format`" in reason
+        assert closes(ground) == {datetime.combine(day + n * DAY, datetime.min.time()): 10.0 + n for n in range(3)}
+
+    def test_so_is_one_of_a_column_with_a_zone(self, ground):
+        stamps = pl.Series([datetime(2024, 3, 8), datetime(2024, 3, 9)]).dt.replace_time_zone("Asia/Tokyo")
+        frame = pl.DataFrame({"ts": stamps} | {name: [1.0, 2.0] for name in ("open", "high", "low", "close", "volume")})
+        (ground.folder / "files").mkdir()
+        frame.write_parquet(ground.folder / "files" / "A.parquet")
+        keep(ground, "{symbol}.parquet", timeframe="1d", start="2024-03-07", end="2024-03-10")
+
+        ground.fill()
+
+        assert closes(ground) == {datetime(2024, 3, 8): 1.0, datetime(2024, 3, 9): 2.0}
+
+    @pytest.mark.parametrize(("settings"), [{}, {"timezone": "Asia/Shanghai"}])
+    def test_a_count_that_is_midnight_at_the_exchange_is_that_day(self, ground, settings):
+        stamps = [datetime(2024, 3, day, 16, tzinfo=UTC) for day in (6, 7)]
+        write(ground, "A.csv", HEAD + "".join(line(int(s.timestamp()), s.day) for s in stamps))
+        keep(
+            ground, "{symbol}.csv", timeframe="1d", start="2024-03-05", end="2024-03-09", kind="EQUITY",
+            calendar="XSHG", **settings,
+        )  # fmt: skip
+
+        ground.fill()
+
+        assert closes(ground) == {datetime(2024, 3, 7): 6.0, datetime(2024, 3, 8): 7.0}
+
+    @pytest.mark.parametrize(
+        "market",
+        [
+            ("FOREX", "FOREX", 17, "America/New_York"),
+            ("CME Globex Equity", "FUTURES", 17, "America/Chicago"),
+            ("CME Globex Equity", "FUTURES", 18, "America/New_York"),
+        ],
+    )
+    @pytest.mark.parametrize(("stamps", "days"), [("open", 1), ("session", 0), ("close", 0)])
+    def test_what_an_evening_stamp_means_is_a_setting(self, ground, market, stamps, days):
+        calendar, kind, hour, zone = market
+        evenings = [datetime(2024, 3, day, hour) for day in (4, 5, 6)]
+        write(ground, "A.csv", HEAD + "".join(line(evening, evening.day) for evening in evenings))
+        keep(
+            ground, "{symbol}.csv", timeframe="1d", start="2024-03-04", end="2024-03-09", kind=kind,
+            calendar=calendar, stamps=stamps, timezone=zone,
+        )  # fmt: skip
+
+        ground.fill()
+
+        assert closes(ground) == {datetime(2024, 3, day + days): float(day) for day in (4, 5, 6)}
+
+    def test_nobody_guesses_it(self, ground):
+        evenings = [datetime(2024, 3, day, 17) for day in (4, 5, 6)]
+        write(ground, "A.csv", HEAD + "".join(line(evening, evening.day) for evening in evenings))
+        keep(
+            ground, "{symbol}.csv", timeframe="1d", start="2024-03-04", end="2024-03-09", kind="FOREX",
+            calendar="FOREX", timezone="America/New_York",
+        )  # fmt: skip
+
+        outcomes = ground.fill()
+
+        assert not closes(ground)
+        assert "`stamps: open` for the session of 2024-03-05" in words(outcomes)
+        assert "`stamps: session` for that of 2024-03-04" in words(outcomes)
+
+    def test_a_stamp_that_fits_no_session_is_refused(self, ground):
+        good = [line(f"2024-03-0{day}", day) for day in (4, 5, 6)]
+        write(ground, "A.csv", HEAD + "".join(good) + line("2024-03-07 16:00:00+00:00", 7))
+        keep(ground, "{symbol}.csv", timeframe="1d", start="2024-03-04", end="2024-03-09")
+
+        outcomes = ground.fill()
+
+        assert closes(ground) == {datetime(2024, 3, day): float(day) for day in (4, 5, 6)}
+        assert sum(outcome.rejected for outcome in outcomes) == 1
+
+    def test_dates_that_are_all_a_day_early_are_refused_with_what_would_mend_it(self, ground):
+        days = [date(2024, 3, 3) + n * DAY for n in range(12)]
+        sundays_to_thursdays = [day for day in days if day.weekday() in {6, 0, 1, 2, 3}]
+        write(ground, "A.csv", HEAD + "".join(line(day, day.day) for day in sundays_to_thursdays))
+        keep(
+            ground, "{symbol}.csv", timeframe="1d", start="2024-03-04", end="2024-03-15", kind="FOREX",
+            calendar="FOREX",
+        )  # fmt: skip
+
+        assert "set `stamps: open`" in words(ground.fill())
+        assert not closes(ground)
+
+        ground.settings["files"]["stamps"] = "open"
+        ground.keep("{kind: FOREX, start: 2024-03-04, end: 2024-03-15, timeframes: {fetch: [1d]}, symbols: {A: {}}}")
+        ground.fill()
+
+        assert closes(ground)[datetime(2024, 3, 4)] == 3.0
 
 
-class TestWitnesses:
-    @pytest.fixture
-    def holed(self, empty_ground):
-        empty_ground.add_archive("files", {"BTC": candles([ts for ts in HOURS if ts.hour != 5])})
-        empty_ground.keep("symbols: {BTC: {}}")
-        return empty_ground
+class TestWhoseClock:
+    def test_a_brokers_clock_is_new_yorks_and_seven_hours(self, ground):
+        opens = [datetime(2024, 3, 4, 12, tzinfo=UTC) + n * timedelta(hours=1) for n in range(24 * 18)]
+        calendar = load_calendar("FOREX")
+        bars = calendar.expected(Timeframe.H1, Window(opens[0], opens[-1]))
+        instants = [ts.replace(tzinfo=UTC) for ts in bars]
+        shown = [ts.astimezone(NEW_YORK).replace(tzinfo=None) + timedelta(hours=7) for ts in instants]
+        rows = [line(f"{ts:%Y.%m.%d %H:%M}", 100 + n) for n, ts in enumerate(shown)]
+        write(ground, "A.csv", HEAD + "".join(rows))
+        keep(
+            ground, "{symbol}.csv", timeframe="1h", start="2024-03-04", end="2024-03-23", kind="FOREX",
+            calendar="FOREX", clock="New York + 7h", quiet_minutes="omitted",
+        )  # fmt: skip
 
-    def test_a_file_that_does_not_change_is_one_witness_however_often_it_is_read_or_touched(self, holed):
-        for _ in range(3):
-            fill(holed, times=1)
-            os.utime(holed.folder / "files" / "BTC.parquet")
-        assert set(holed.gaps()["status"]) == {"open"}
-        assert set(holed.table("SELECT confirmations FROM ops.gaps").to_series()) == {1}
+        ground.fill()
 
-    def test_it_is_given_up_in_the_end_with_words_and_by_hand_asked_again(self, holed):
-        fill(holed, times=5)
-        (reason,) = reasons(holed)
-        assert reason == "attempts: asked 5 times, of files that have not changed; files answered without it"
-        assert set(holed.gaps()["status"]) == {"abandoned"}
-        holed.fill(only_due=True)
-        assert holed.requests() == 0
+        assert closes(ground) == {ts: 100.0 + n for n, ts in enumerate(bars)}
 
-        holed.add_archive("files", {"BTC": candles(HOURS)})
-        holed.fill()
+    @pytest.mark.parametrize(
+        ("shown_by", "ahead"),
+        [("-03:30", -3.5), ("UTC+2", 2), ("+05:30", 5.5), ("GMT-5", -5), ("Tokyo", 9), ("Asia/Kolkata", 5.5)],
+    )
+    def test_a_fixed_offset_is_a_clock(self, ground, shown_by, ahead):
+        first = datetime(2024, 3, 5)
+        rows = [line(first + timedelta(hours=ahead) + n * MINUTE, 10 + n) for n in range(3)]
+        write(ground, "A.csv", HEAD + "".join(rows))
+        keep(ground, "{symbol}.csv", start="2024-03-05", end="2024-03-06", clock=shown_by)
 
-        assert holed.complete()
-        assert holed.gaps().is_empty()
+        ground.fill()
 
-    def test_a_file_that_was_replaced_is_another_witness(self, holed):
-        fill(holed, times=2)
-        revised = candles([ts for ts in HOURS if ts.hour != 5]).with_columns(pl.col("volume") + 1)
-        holed.add_archive("files", {"BTC": revised})
-        fill(holed, times=1)
-        assert set(holed.gaps()["status"]) == {"outage"}
+        assert closes(ground) == {first + n * MINUTE: 10.0 + n for n in range(3)}
 
-    def test_two_files_are_two_witnesses(self, holed):
-        other = candles([ts for ts in HOURS if ts.hour != 5]).with_columns(pl.col("volume") + 1)
-        holed.add_archive("other", {"BTC": other})
-        holed.keep("symbols: {BTC: {}}\nsources: [files, other]")
-        fill(holed, times=1)
-        assert set(holed.gaps()["status"]) == {"open"}
-        fill(holed, times=1)
-        assert set(holed.gaps()["status"]) == {"outage"}
+    def test_times_of_the_exchange_that_are_read_as_utc_are_refused_with_their_zone(self, ground):
+        opens = [datetime(2024, 3, 5, 9, 30) + n * MINUTE for n in range(390)]
+        write(ground, "A.csv", HEAD + "".join(line(ts) for ts in opens))
+        keep(ground, "{symbol}.csv", start="2024-03-05", end="2024-03-06", kind="EQUITY", calendar="XNYS")
 
-    def test_two_copies_of_a_file_are_one(self, holed):
-        holed.add_archive("other", {"BTC": candles([ts for ts in HOURS if ts.hour != 5])})
-        holed.keep("symbols: {BTC: {}}\nsources: [files, other]")
-        fill(holed, times=3)
-        assert set(holed.gaps()["status"]) == {"open"}
+        outcomes = ground.fill()
 
-    def test_a_vendor_beside_a_file_is_a_new_witness_each_time(self, holed, vendor):
-        vendor.set_faults([])
-        holed.add_vendor("vendor", vendor)
-        holed.keep("symbols: {BTC: {}}\nsources: [files, vendor]")
-        holed.fill()
-        assert holed.complete()
+        assert not closes(ground)
+        assert "set `timezone: America/New_York`" in words(outcomes)
+
+    def test_bars_that_bear_their_close_are_refused_where_nobody_says_so(self, ground):
+        opens = [datetime(2024, 3, 5, 14, 31) + n * MINUTE for n in range(390)]
+        write(ground, "A.csv", HEAD + "".join(line(ts) for ts in opens))
+        keep(ground, "{symbol}.csv", start="2024-03-05", end="2024-03-06", kind="EQUITY", calendar="XNYS")
+
+        outcomes = ground.fill()
+
+        assert not closes(ground)
+        assert "`stamps: close`" in words(outcomes)
+
+
+class TestDatesThatCanBeReadTwoWays:
+    def test_they_want_a_format(self, ground):
+        write(ground, "A.csv", HEAD + "".join(line(f"01/{day:02}/2024", day) for day in range(2, 13)))
+        keep(ground, "{symbol}.csv", timeframe="1d", start="2024-01-01", end="2024-12-31")
+
+        outcomes = ground.fill()
+
+        assert not closes(ground)
+        assert "set format to %d/%m/%Y" in words(outcomes)
+
+    @pytest.mark.parametrize(
+        ("format_", "first", "second"),
+        [
+            ("%m/%d/%Y", datetime(2024, 1, 2), datetime(2024, 1, 3)),
+            ("%d/%m/%Y", datetime(2024, 2, 1), datetime(2024, 3, 1)),
+        ],
+    )
+    def test_with_one_they_are_read_by_it(self, ground, format_, first, second):
+        write(ground, "A.csv", HEAD + line("01/02/2024", 11) + line("01/03/2024", 12))
+        keep(ground, "{symbol}.csv", timeframe="1d", start="2024-01-01", end="2024-12-31", format=format_)
+
+        ground.fill()
+
+        assert closes(ground) == {first: 11.0, second: 12.0}
+
+    def test_a_date_of_the_same_file_may_say_it(self, ground):
+        write(ground, "A.csv", HEAD + "".join(line(f"01/{day:02}/2024", day) for day in range(2, 15)))
+        keep(ground, "{symbol}.csv", timeframe="1d", start="2024-01-01", end="2024-12-31")
+
+        ground.fill()
+
+        assert closes(ground) == {datetime(2024, 1, day): float(day) for day in range(2, 15)}
+
+
+class TestTheRepeatedHour:
+    WALLS = ("00:30", "01:00", "01:30", "01:00", "01:30", "02:00")
+    INSTANTS = ("04:30", "05:00", "05:30", "06:00", "06:30", "07:00")
+
+    @pytest.mark.parametrize("newest_first", [True, False])
+    def test_it_is_told_by_the_order_of_the_file(self, ground, newest_first):
+        rows = [line(f"2024-11-03 {wall}", 400 + n * 10) for n, wall in enumerate(self.WALLS)]
+        write(ground, "A.csv", HEAD + "".join(rows[::-1] if newest_first else rows))
+        keep(
+            ground, "{symbol}.csv", timeframe="30m", start="2024-11-03", end="2024-11-04",
+            timezone="America/New_York",
+        )  # fmt: skip
+
+        ground.fill()
+
+        expected = [datetime.fromisoformat(f"2024-11-03 {at}") for at in self.INSTANTS]
+        assert closes(ground) == {ts: 400.0 + n * 10 for n, ts in enumerate(expected)}
+
+    @pytest.mark.parametrize("newest_first", [True, False])
+    def test_also_where_quiet_bars_are_left_out(self, ground, newest_first):
+        walls = ["00:58", "01:10", "01:50", "01:20", "01:55", "02:01"]
+        instants = ["04:58", "05:10", "05:50", "06:20", "06:55", "07:01"]
+        rows = [line(f"2024-11-03 {wall}", 10 + n) for n, wall in enumerate(walls)]
+        write(ground, "A.csv", HEAD + "".join(rows[::-1] if newest_first else rows))
+        keep(
+            ground, "{symbol}.csv", start="2024-11-03", end="2024-11-04", timezone="America/New_York",
+            quiet_minutes="omitted",
+        )  # fmt: skip
+
+        ground.fill()
+
+        expected = [datetime.fromisoformat(f"2024-11-03 {at}") for at in instants]
+        assert closes(ground) == {ts: 10.0 + n for n, ts in enumerate(expected)}
+
+    def test_where_it_does_not_tell_the_rows_are_refused_and_counted(self, ground):
+        walls = ["00:58", "01:10", "01:50", "02:01"]
+        rows = [line(f"2024-11-03 {wall}", 10 + n) for n, wall in enumerate(walls)]
+        write(ground, "A.csv", HEAD + "".join(rows))
+        keep(ground, "{symbol}.csv", start="2024-11-03", end="2024-11-04", timezone="America/New_York")
+
+        outcomes = ground.fill()
+
+        assert closes(ground) == {datetime(2024, 11, 3, 4, 58): 10.0, datetime(2024, 11, 3, 7, 1): 13.0}
+        assert sum(outcome.rejected for outcome in outcomes) == 2
+
+
+def minutes(day: date, count: int = 1440) -> list[datetime]:
+    return [datetime.combine(day, datetime.min.time()) + n * MINUTE for n in range(count)]
+
+
+DAYS = [date(2025, 2, 26), date(2025, 2, 27), date(2025, 2, 28)]
+
+
+class TestABadFile:
+    @pytest.mark.parametrize("content", [b"", b"<!DOCTYPE html><html>404</html>", b"PK\x03\x04", b"a,b\n1,2\n"])
+    @pytest.mark.parametrize("place", [0, 1, 2])
+    def test_it_costs_its_own_day_which_is_red_and_names_it(self, ground, content, place):
+        for number, day in enumerate(DAYS):
+            text = (HEAD + "".join(line(ts) for ts in minutes(day))).encode()
+            write(ground, f"A-{day}.csv", content if number == place else text)
+        keep(ground, "{symbol}-{date}.csv", start="2025-02-26", end="2025-03-01")
+
+        outcomes = ground.fill()
+
+        assert ground.rows().height == 2880
+        red = [outcome for outcome in outcomes if outcome.failures]
+        assert [outcome.partition.key for outcome in red] == [str(DAYS[place])]
+        assert f"A-{DAYS[place]}.csv cannot be read" in words(red) or "has no column" in words(red)
+
+    def test_another_source_gives_what_it_would_have_had(self, ground):
+        for day in DAYS:
+            text = HEAD + "".join(line(ts) for ts in minutes(day))
+            write(ground, f"A-{day}.csv", "" if day == DAYS[1] else text)
+            write(ground, f"B-{day}.csv", text)
+        ground.add_source("other", type="archive", path="files/{symbol}-{date}.csv")
+        keep(
+            ground, "{symbol}-{date}.csv", start="2025-02-26", end="2025-03-01",
+            symbols="{A: {sources: [{files: A}, {other: B}]}}",
+        )  # fmt: skip
+
+        outcomes = ground.fill()
+
+        assert ground.rows().height == 4320
+        assert not words(outcomes)
+
+    def test_what_a_good_day_lacks_is_concluded_all_the_same(self, ground):
+        for day in DAYS:
+            text = HEAD + "".join(line(ts) for ts in minutes(day) if ts.hour != 5)
+            write(ground, f"A-{day}.csv", "" if day == DAYS[1] else text)
+        keep(ground, "{symbol}-{date}.csv", start="2025-02-26", end="2025-03-01")
+
+        ground.fill()
+        ground.wait(hours=2)
+        outcomes = ground.fill()
+
+        red = {outcome.partition.key: outcome.failures for outcome in outcomes if outcome.failures}
+        assert str(DAYS[1]) in red
+        assert all("A-2025-02-27.csv" not in " ".join(said) for key, said in red.items() if key != str(DAYS[1]))
+
+    def test_a_bad_member_of_a_zip_costs_itself(self, ground):
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as pack:
+            for day in DAYS:
+                text = HEAD + "".join(line(ts) for ts in minutes(day))
+                pack.writestr(f"A-{day}.csv", "<html>" if day == DAYS[1] else text)
+                pack.writestr(f"__MACOSX/._A-{day}.csv", b"\0\5\26\7Mac OS X")
+        write(ground, "A.zip", packed.getvalue())
+        keep(ground, "{symbol}.zip", start="2025-02-26", end="2025-03-01")
+
+        ground.fill()
+
+        assert ground.rows().height == 2880
+
+
+class TestABadLine:
+    BAD: ClassVar[dict[str, bytes]] = {
+        "a bad stamp": b"2025-02-26 25:61:00,1,2,0.5,1,1\n",
+        "a word": b"yesterday,1,2,0.5,1,1\n",
+        "a header in the middle": HEAD.encode(),
+        "one long line": b"2025-02-26 12:00:00" + b",1" * 40_000 + b"\n",
+        "two lines in one": b"2025-02-26 12:00:00,1,2,0.5,1,12025-02-26 12:01:00,1,2,0.5,1,1\n",
+        "an open quote": b'2025-02-26 12:00:00,"1,2,0.5,1,1\n',
+        "half a line": b"2025-02-26 12:0\n",
+    }
+
+    @pytest.mark.parametrize("name", BAD)
+    def test_it_costs_itself_and_is_counted(self, ground, name):
+        rows = [line(ts).encode() for ts in minutes(DAYS[0]) if ts.hour != 12 or ts.minute]
+        write(ground, "A.csv", HEAD.encode() + b"".join([*rows[:720], self.BAD[name], *rows[720:]]))
+        keep(ground, "{symbol}.csv", start="2025-02-26", end="2025-02-27")
+
+        outcomes = ground.fill()
+
+        assert ground.rows().height == 1439
+        assert sum(outcome.rejected for outcome in outcomes) == 1
+
+    def test_so_do_zeros_at_the_end(self, ground):
+        rows = "".join(line(ts) for ts in minutes(DAYS[0], 1439))
+        write(ground, "A.csv", (HEAD + rows).encode() + b"\0" * 4096)
+        keep(ground, "{symbol}.csv", start="2025-02-26", end="2025-02-27")
+
+        outcomes = ground.fill()
+
+        assert ground.rows().height == 1439
+        assert sum(outcome.rejected for outcome in outcomes) == 1
+
+    def test_so_does_a_stamp_of_a_parquet_file_that_is_no_number(self, ground):
+        stamps = [ts.replace(tzinfo=UTC).timestamp() for ts in minutes(DAYS[0])]
+        stamps[700] = float("nan")
+        frame = pl.DataFrame({"ts": stamps}).with_columns(
+            pl.lit(1.0).alias(name) for name in ("open", "high", "low", "close", "volume")
+        )
+        (ground.folder / "files").mkdir()
+        frame.write_parquet(ground.folder / "files" / "A.parquet")
+        keep(ground, "{symbol}.parquet", start="2025-02-26", end="2025-02-27")
+
+        outcomes = ground.fill()
+
+        assert ground.rows().height == 1439
+        assert sum(outcome.rejected for outcome in outcomes) == 1
+
+    def test_the_row_is_named_with_its_file_and_line(self, ground):
+        rows = [line(ts) for ts in minutes(DAYS[0], 10)]
+        write(ground, "A.csv", HEAD + "".join(rows) + "nonsense,1,2,0.5,1,1\n")
+        source = ArchiveSource("files", ArchiveSettings(path="files/{symbol}.csv"), base=ground.folder, kind="crypto")
+
+        frame = asyncio.run(
+            source.fetch("A", Timeframe.M1, datetime(2025, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC))
+        )
+
+        assert frame["said"].drop_nulls().to_list() == ["A.csv line 12: nonsense"]
+
+
+class TestAnOpenOutsideTheRange:
+    @pytest.mark.parametrize(("allowed", "stored"), [(True, 4), (False, 3)])
+    def test_it_is_a_bar_where_the_settings_say_so(self, ground, allowed, stored):
+        rows = [line(ts) for ts in minutes(DAYS[0], 4)]
+        rows[2] = "2025-02-26 00:02:00,12.5,11,9,10,5\n"
+        write(ground, "A.csv", HEAD + "".join(rows))
+        keep(
+            ground,
+            "{symbol}.csv",
+            start="2025-02-26",
+            end="2025-02-27",
+            open_outside_range=allowed,
+        )
+
+        ground.fill()
+
+        assert ground.rows().height == stored
+
+
+class TestManySymbolsAFile:
+    def test_each_file_is_read_once_whatever_their_number(self, ground, monkeypatch):
+        from market_assets.sources import archive  # noqa: PLC0415 - to count what it opens
+
+        symbols = [f"S{n}" for n in range(12)]
+        for day in DAYS:
+            rows = "".join(
+                f"{symbol},{ts},1,2,0.5,{n},1\n"
+                for ts in minutes(day, 30)
+                for n, symbol in enumerate(symbols, 1)
+                if n <= 2
+            ) + "".join(f"{symbol},{ts},1,2,0.5,1.5,1\n" for ts in minutes(day, 30) for symbol in symbols[2:])
+            write(ground, f"{day}.csv.gz", gzip.compress(("ticker," + HEAD + rows).encode()))
+        opened: list[str] = []
+        texts: Callable[..., Any] = archive.texts
+
+        def counted(path: Path, most: int) -> Any:
+            opened.append(path.name)
+            return texts(path, most)
+
+        monkeypatch.setattr(archive, "texts", counted)
+        keep(
+            ground, "{date}.csv.gz", start="2025-02-26", end="2025-03-01", columns={"symbol": "ticker"},
+            symbols="{" + ", ".join(f"{symbol}: {{}}" for symbol in symbols) + "}",
+        )  # fmt: skip
+
+        ground.fill()
+
+        assert sorted(opened) == [f"{day}.csv.gz" for day in DAYS]
+        assert ground.rows().height == 12 * 3 * 30

@@ -1,0 +1,182 @@
+"""What local files are evidence of: what is in them, and no more; and once, however often they are read."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pytest
+
+from market_assets.market_time.timeframes import Window
+from market_assets_tests.fill.ground import asked, at, candles, counts, every
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+HOUR = timedelta(hours=1)
+START, END = at("2025-02-26T00:00"), at("2025-03-01T00:00")
+HOURS = every(HOUR, START, END)
+
+
+def write_days(ground: Any, opens: list[datetime], name: str = "{symbol}-{date}.csv", **settings: object) -> None:
+    """Write a file a day of BTC, and a source that reads them."""
+    for day in sorted({ts.date() for ts in opens}):
+        frame = candles([ts for ts in opens if ts.date() == day])
+        frame.write_csv(ground.folder / name.format(symbol="BTC", date=f"{day}"))
+    ground.add_source("files", type="archive", path=name, **settings)
+
+
+def fill(ground: Any, times: int = 3) -> list[Any]:
+    for _ in range(times):
+        outcomes = ground.fill()
+        ground.wait(hours=2)
+    return outcomes
+
+
+def reasons(ground: Any) -> dict[str, int]:
+    """How many bars are missing, by why."""
+    return dict(ground.gaps().group_by("reason").agg(pl.sum("bars")).rows())
+
+
+class TestHowFarFilesReach:
+    @pytest.mark.parametrize("name", ["{symbol}-{date}.csv", "{date}_{symbol}.csv"])
+    @pytest.mark.parametrize("quiet", ["present", "omitted"])
+    def test_a_day_of_which_the_file_is_absent_is_not_spoken_for_by_the_files_around_it(
+        self, empty_ground, name, quiet
+    ):
+        ground = empty_ground
+        write_days(ground, [ts for ts in HOURS if ts.day != 27], name, quiet_minutes=quiet)
+        ground.keep("symbols: {BTC: {}}\nevidence: {quiet_limit: 2d}")
+
+        outcomes = fill(ground)
+
+        assert [counts(outcome)["BTC"].missing for outcome in outcomes] == [0, 24, 0]
+        assert set(ground.gaps()["status"]) == {"open"}
+        assert reasons(ground) == {"no source reaches this far": 24}
+
+    def test_a_quiet_evening_between_two_days_is_spoken_for(self, empty_ground):
+        ground = empty_ground
+        # Two trades a day.
+        write_days(ground, [ts for ts in HOURS if ts.hour in {9, 15}], quiet_minutes="omitted")
+        ground.keep("symbols: {BTC: {}}\nevidence: {quiet_limit: 2d}")
+
+        ground.fill()
+
+        # Before the first trade of all and after the last nobody knows.
+        missing = ground.gaps().select(first="first_ts", bars="bars").rows()
+        assert missing == [(START.replace(tzinfo=None), 9), (at("2025-02-28T16:00").replace(tzinfo=None), 8)]
+
+    @pytest.mark.parametrize(
+        "odd",
+        [
+            "0,0,0,0,0,0",
+            "1970-01-01 00:00:00,0,0,0,0,0",
+            "2042-06-01 00:00:00,100,102,98,101,10",
+            "1970-01-01 00:00:00,100,102,98,101,10",
+            "1975-06-01 00:00:00",
+            "2042-",
+            "2025-02-28 2",
+            "",
+        ],
+    )
+    @pytest.mark.parametrize("place", ["first", "last"])
+    def test_a_row_whose_time_cannot_be_does_not_make_a_file_reach_further(self, empty_ground, odd, place):
+        ground = empty_ground
+        header, *rows = candles(HOURS[6:36]).write_csv().splitlines()
+        lines = [header, odd, *rows] if place == "first" else [header, *rows, odd]
+        (ground.folder / "BTC.csv").write_text("\n".join(lines))
+        ground.add_source("files", type="archive", path="{symbol}.csv")
+        ground.keep("symbols: {BTC: {}}")
+
+        outcomes = fill(ground)
+
+        assert set(ground.gaps()["status"]) == {"open"}
+        # A line that cannot be read may cost its file, but it explains nothing either.
+        if not any("cannot be read" in reason for reason in reasons(ground)):
+            assert [counts(outcome)["BTC"].missing for outcome in outcomes] == [6, 12, 24]
+            assert reasons(ground) == {"no source reaches this far": 42}
+
+    def test_a_source_behind_the_files_is_asked_for_the_day_that_they_lack(self, empty_ground, vendor):
+        ground = empty_ground
+        write_days(ground, [ts for ts in HOURS if ts.day != 27], quiet_minutes="omitted")
+        ground.add_vendor("vendor", vendor)
+        ground.keep("symbols: {BTC: {}}\nevidence: {quiet_limit: 2d}")
+
+        outcomes = ground.fill()
+
+        assert asked(vendor) == [Window(at("2025-02-27T00:00"), at("2025-02-28T00:00"))]
+        assert [outcome.sources for outcome in outcomes] == [{"files": 24}, {"vendor": 24}, {"files": 24}]
+
+    @pytest.mark.parametrize(("numbers", "length"), [("20250226", "1h"), ("20250226", "1d")])
+    def test_dates_that_were_taken_for_counts_are_said_to_be_that(self, empty_ground, numbers, length):
+        ground = empty_ground
+        rows = [f"{int(numbers) + day},100,102,98,101,10" for day in range(3)]
+        (ground.folder / "BTC.csv").write_text("\n".join(["ts,open,high,low,close,volume", *rows]))
+        ground.add_source("files", type="archive", path="{symbol}.csv")
+        ground.keep(f"symbols: {{BTC: {{}}}}\ntimeframes: {{fetch: [{length}]}}")
+
+        ground.fill()
+
+        (reason,) = reasons(ground)
+        assert "BTC.csv: 3 rows have times from 1970-08-23" in reason
+        assert "under `format`" in reason
+
+
+class TestWitnesses:
+    @pytest.fixture
+    def holed(self, empty_ground):
+        empty_ground.add_archive("files", {"BTC": candles([ts for ts in HOURS if ts.hour != 5])})
+        empty_ground.keep("symbols: {BTC: {}}")
+        return empty_ground
+
+    def test_a_file_that_does_not_change_is_one_witness_however_often_it_is_read_or_touched(self, holed):
+        for _ in range(3):
+            fill(holed, times=1)
+            os.utime(holed.folder / "files" / "BTC.parquet")
+        assert set(holed.gaps()["status"]) == {"open"}
+        assert set(holed.table("SELECT confirmations FROM ops.gaps").to_series()) == {1}
+
+    def test_it_is_given_up_in_the_end_with_words_and_by_hand_asked_again(self, holed):
+        fill(holed, times=5)
+        (reason,) = reasons(holed)
+        assert reason == "attempts: asked 5 times, of files that have not changed; files answered without it"
+        assert set(holed.gaps()["status"]) == {"abandoned"}
+        holed.fill(only_due=True)
+        assert holed.requests() == 0
+
+        holed.add_archive("files", {"BTC": candles(HOURS)})
+        holed.fill()
+
+        assert holed.complete()
+        assert holed.gaps().is_empty()
+
+    def test_a_file_that_was_replaced_is_another_witness(self, holed):
+        fill(holed, times=2)
+        revised = candles([ts for ts in HOURS if ts.hour != 5]).with_columns(pl.col("volume") + 1)
+        holed.add_archive("files", {"BTC": revised})
+        fill(holed, times=1)
+        assert set(holed.gaps()["status"]) == {"outage"}
+
+    def test_two_files_are_two_witnesses(self, holed):
+        other = candles([ts for ts in HOURS if ts.hour != 5]).with_columns(pl.col("volume") + 1)
+        holed.add_archive("other", {"BTC": other})
+        holed.keep("symbols: {BTC: {}}\nsources: [files, other]")
+        fill(holed, times=1)
+        assert set(holed.gaps()["status"]) == {"open"}
+        fill(holed, times=1)
+        assert set(holed.gaps()["status"]) == {"outage"}
+
+    def test_two_copies_of_a_file_are_one(self, holed):
+        holed.add_archive("other", {"BTC": candles([ts for ts in HOURS if ts.hour != 5])})
+        holed.keep("symbols: {BTC: {}}\nsources: [files, other]")
+        fill(holed, times=3)
+        assert set(holed.gaps()["status"]) == {"open"}
+
+    def test_a_vendor_beside_a_file_is_a_new_witness_each_time(self, holed, vendor):
+        vendor.set_faults([])
+        holed.add_vendor("vendor", vendor)
+        holed.keep("symbols: {BTC: {}}\nsources: [files, vendor]")
+        holed.fill()
+        assert holed.complete()

@@ -80,8 +80,10 @@ def _fill(folder: Path) -> None:
     )
     began = time.perf_counter()
     rows = sum(outcome.new for outcome in fill)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(json.dumps({"rows": rows, "seconds": round(time.perf_counter() - began, 1), "peak_mb": peak}))
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    seconds = round(time.perf_counter() - began, 1)
+    cpu = round(used.ru_utime + used.ru_stime, 1)
+    print(json.dumps({"rows": rows, "seconds": seconds, "cpu": cpu, "peak_mb": used.ru_maxrss // 1024}))
 
 
 def main() -> None:
@@ -109,7 +111,7 @@ def main() -> None:
         speed = size / 1e6 / found["seconds"]
         print(
             f"{len(days):4} files x {given.symbols} symbols: {found['rows']:10,} rows, {size / 1e6:6.0f} MB of text, "
-            f"{found['seconds']:6.1f} s, {speed:5.1f} MB/s, {found['peak_mb']:,} MB at most"
+            f"{found['seconds']:6.1f} s ({found['cpu']:.1f} of CPU), {speed:5.1f} MB/s, {found['peak_mb']:,} MB at most"
         )
 
 

@@ -284,7 +284,7 @@ def numbers_of(cells: pl.Series, decimal: str | None = None) -> pl.Series:
     left = quick.is_null() & cells.is_not_null()
     if not left.any():
         return quick
-    odd = cells.filter(left).str.strip_chars()
+    odd = cells.filter(left).str.strip_chars().str.replace(r"^([+-]?)[$\u20ac\u00a3\u00a5]\s*", "${1}")
     grouped = odd.str.contains(_GROUPED)
     comma = odd.str.contains(_COMMA) & ~grouped
     read = odd.cast(pl.Float64, strict=False)
@@ -298,6 +298,10 @@ def numbers_of(cells: pl.Series, decimal: str | None = None) -> pl.Series:
     if decimal is None and comma.any() and not has_point and not sure.any():
         fraction = odd.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
         read = fraction.zip_with(comma | (grouped & ~several), read)
+    short = odd.str.extract_groups(r"^(?<count>[+-]?\d+(?:\.\d+)?)\s?(?<unit>[KMB])$").struct.unnest()
+    units = short["unit"].replace_strict(["K", "M", "B"], [1e3, 1e6, 1e9], default=None, return_dtype=pl.Float64)
+    rounded = (short["count"].cast(pl.Float64, strict=False) * units).round(3)
+    read = rounded.zip_with(rounded.is_not_null(), read)
     swapped = odd.str.contains(_GROUPED_COMMA)
     if decimal is None and swapped.any():
         pointless = odd.str.replace_all(r"[.' \u00a0\u202f]", "").str.replace(",", ".", literal=True)

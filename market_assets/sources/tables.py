@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -190,17 +190,16 @@ def _rows(body: bytes, first: int, sign: str, columns: Sequence[str]) -> tuple[p
     for _ in range(first):
         end = body.find(b"\n", start)
         start = len(body) if end < 0 else end + 1
-    text = memoryview(body)[start:]
     blanks = body.startswith(b"\n", start) or b"\n\n" in body
     if not blanks and body.count(b'"', start) % 2 == 0 and not _has_long_line(body, start):
         try:
-            rows = _parse(bytes(text), sign, columns)
+            rows = _parse(body, sign, columns, skip=first)
         except pl.exceptions.PolarsError:
             pass
         else:
             return rows, pl.int_range(first + 1, first + 1 + len(rows), eager=True), []
     good, numbers, bad = [], [], []
-    for number, line in enumerate(_lines(bytes(text)), first + 1):
+    for number, line in enumerate(_lines(body[start:]), first + 1):
         if not line.strip():
             continue
         reason = _fault(line, sign, len(columns))
@@ -236,15 +235,21 @@ def _fault(line: bytes, sign: str, width: int) -> str:
     return ""
 
 
-def _parse(text: bytes, sign: str, columns: Sequence[str], *, ragged: bool = False) -> pl.DataFrame:
+def _parse(text: bytes, sign: str, columns: Sequence[str], *, skip: int = 0, ragged: bool = False) -> pl.DataFrame:
     schema = dict.fromkeys(columns, pl.String)
-    if not text.strip():
+    try:
+        return _parsed(text, sign, schema, skip=skip, ragged=ragged)
+    except pl.exceptions.NoDataError:
         return pl.DataFrame(schema=schema)
+
+
+def _parsed(text: bytes, sign: str, schema: Mapping[str, type[pl.String]], *, skip: int, ragged: bool) -> pl.DataFrame:
     return pl.read_csv(
         text,
         has_header=False,
         schema=schema,
         separator=sign,
+        skip_lines=skip,
         truncate_ragged_lines=ragged,
         glob=False,
     )

@@ -17,13 +17,18 @@ import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from market_assets.fill import Fill
+from market_assets.market_time.calendars import load_calendar
+from market_assets.market_time.clock import present
+from market_assets.market_time.timeframes import Timeframe, Window
+from market_assets.sources.configured import sources_of
+from market_assets.store import Store
+from market_assets.universe import load_universe
+
 ROWS = 390
 
 
 def _days(count: int) -> list[date]:
-    from market_assets.market_time.calendars import load_calendar
-    from market_assets.market_time.timeframes import Timeframe, Window
-
     window = Window(datetime(2023, 1, 2, tzinfo=UTC), datetime(2024, 12, 30, tzinfo=UTC))
     sessions = load_calendar("XNYS").bars(Timeframe.D1, window)
     full = sessions.filter((sessions["closes_at"] - sessions["opens_at"]) == timedelta(minutes=ROWS))
@@ -31,9 +36,6 @@ def _days(count: int) -> list[date]:
 
 
 def _write(folder: Path, days: list[date], symbols: int) -> int:
-    from market_assets.market_time.calendars import load_calendar
-    from market_assets.market_time.timeframes import Timeframe, Window
-
     calendar = load_calendar("XNYS")
     size = 0
     for day in days:
@@ -70,22 +72,18 @@ def _universe(folder: Path, days: list[date], symbols: int) -> None:
 
 
 def _fill(folder: Path) -> None:
-    from market_assets.fill import Fill
-    from market_assets.market_time.clock import present
-    from market_assets.sources.configured import sources_of
-    from market_assets.store import Store
-    from market_assets.universe import load_universe
-
     universe = load_universe(folder / "universe.yaml", environ={})
     profile = universe.profiles["equity"]
-    store = Store(folder / "market.duckdb")
+    store = Store(folder / "home", clock=present)
     fill = Fill(
         store, sources_of(universe, profile), profile, profile.base_timeframe, profile.window(present()), clock=present
     )
     began = time.perf_counter()
     rows = sum(outcome.new for outcome in fill)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(json.dumps({"rows": rows, "seconds": round(time.perf_counter() - began, 1), "peak_mb": peak}))
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    seconds = round(time.perf_counter() - began, 1)
+    cpu = round(used.ru_utime + used.ru_stime, 1)
+    print(json.dumps({"rows": rows, "seconds": seconds, "cpu": cpu, "peak_mb": used.ru_maxrss // 1024}))
 
 
 def main() -> None:
@@ -108,11 +106,12 @@ def main() -> None:
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             found = json.loads(done.stdout.splitlines()[-1])
         expected = len(days) * given.symbols * ROWS
-        assert found["rows"] == expected, f"{found['rows']:,} rows in place of {expected:,}"
+        if found["rows"] != expected:
+            sys.exit(f"{found['rows']:,} rows in place of {expected:,}")
         speed = size / 1e6 / found["seconds"]
         print(
             f"{len(days):4} files x {given.symbols} symbols: {found['rows']:10,} rows, {size / 1e6:6.0f} MB of text, "
-            f"{found['seconds']:6.1f} s, {speed:5.1f} MB/s, {found['peak_mb']:,} MB at most"
+            f"{found['seconds']:6.1f} s ({found['cpu']:.1f} of CPU), {speed:5.1f} MB/s, {found['peak_mb']:,} MB at most"
         )
 
 

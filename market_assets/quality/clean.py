@@ -40,7 +40,10 @@ class Reason(StrEnum):
     UNFINISHED = "bar not closed yet"
 
 
-FAULTS = frozenset[StrEnum]([*Reason, *Unread]) - {Reason.CLOSED_MARKET, Reason.UNFINISHED}
+FAULTS = frozenset({reason.value for reason in (*Reason, *Unread)}) - {
+    Reason.CLOSED_MARKET.value,
+    Reason.UNFINISHED.value,
+}
 
 REJECT_SCHEMA = pl.Schema({"symbol": pl.String(), "ts": TS, "reason": pl.String(), "values": pl.String()})
 """One rejected row: its time as the source gave it, and its numbers in words."""

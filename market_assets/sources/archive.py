@@ -223,38 +223,6 @@ class _File:
         return cls(path, stat.st_mtime_ns, stat.st_size)
 
 
-@dataclass
-class _Part:
-    """What a file has of one symbol.
-
-    Attributes:
-        blocks: Where its rows are kept: place, bytes, and the first and last open of a block.
-        span: See `_Span`; None without a row.
-        error: Why nobody can believe its rows.
-        refused: Rows that cannot be read: ts (where they stand), refused (why), said (how they are written).
-    """
-
-    blocks: list[tuple[int, int, int, int]] = field(default_factory=list)
-    span: _Span | None = None
-    error: str = ""
-    refused: pl.DataFrame | None = None
-
-
-@dataclass
-class _Held:
-    """What a file has, or why it has nothing.
-
-    Attributes:
-        parts: By symbol; by "" where the file is of one.
-        symbols: All symbols in it.
-        error: Why it cannot be read.
-    """
-
-    parts: dict[str, _Part] = field(default_factory=dict)
-    symbols: frozenset[str] = frozenset()
-    error: str = ""
-
-
 class _Keep:
     """Rows that were read once, kept out of memory where there are many."""
 
@@ -285,6 +253,40 @@ class _Keep:
     def close(self) -> None:
         """Forget all."""
         self._file.close()
+
+
+@dataclass
+class _Part:
+    """What a file has of one symbol.
+
+    Attributes:
+        blocks: Where its rows are kept: place, bytes, and the first and last open of a block.
+        span: See `_Span`; None without a row.
+        error: Why nobody can believe its rows.
+        refused: Rows that cannot be read: ts (where they stand), refused (why), said (how they are written).
+        keep: Where the blocks are.
+    """
+
+    keep: _Keep
+    blocks: list[tuple[int, int, int, int]] = field(default_factory=list)
+    span: _Span | None = None
+    error: str = ""
+    refused: pl.DataFrame | None = None
+
+
+@dataclass
+class _Held:
+    """What a file has, or why it has nothing.
+
+    Attributes:
+        parts: By symbol; by "" where the file is of one.
+        symbols: All symbols in it.
+        error: Why it cannot be read.
+    """
+
+    parts: dict[str, _Part] = field(default_factory=dict)
+    symbols: frozenset[str] = frozenset()
+    error: str = ""
 
 
 class ArchiveSource:
@@ -560,13 +562,33 @@ class ArchiveSource:
         """See whether opens that were taken as they stand fit another reading better."""
         if self._settings.stamps is not None:
             return
-        walls = pl.DataFrame({"wall": opens, "offset": pl.repeat(0, len(opens), eager=True)}).with_columns(
-            dated=pl.lit(value=False), instant=opens
+        none = pl.repeat(None, len(opens), dtype=pl.Int64, eager=True)
+        zoned = not self._is_naive(file)
+        walls = pl.DataFrame(
+            {
+                "wall": opens,
+                "offset": pl.repeat(0, len(opens), eager=True) if zoned else none,
+                "dated": pl.repeat(False, len(opens), eager=True),  # noqa: FBT003 - what is repeated
+                "instant": opens if zoned else none,
+            }
         )
         try:
-            opens_of(walls.cast(WALLS), timeframe, clock=self._clock, meaning=None, calendar=calendar)
+            opens_of(
+                walls.cast(WALLS),
+                timeframe,
+                clock=self._clock,
+                meaning=None,
+                calendar=calendar,
+                clock_is_given=self._clock_is_given,
+            )
         except StampError as error:
             raise self._unreadable(file.path, error) from error
+
+    def _is_naive(self, file: _File) -> bool:
+        """Whether the times of a Parquet file tell no zone."""
+        schema = pl.scan_parquet(file.path, glob=False).collect_schema()
+        kind = schema[_name(schema.names(), self._places(file, schema.names(), has_header=True)["ts"]) or ""]
+        return isinstance(kind, pl.Datetime) and kind.time_zone is None
 
     def _direct(self, file: _File, timeframe: Timeframe) -> pl.LazyFrame | None:
         """A file's candles, unread; None where it has to be read whole."""
@@ -638,7 +660,7 @@ class ArchiveSource:
         if part is None:
             return CANDLE_SCHEMA.to_frame()
         blocks = [
-            self._keep.get(place, size) for place, size, first, last in part.blocks if first < end and last >= start
+            part.keep.get(place, size) for place, size, first, last in part.blocks if first < end and last >= start
         ]
         rows = [block.filter(window.holds()) for block in blocks]
         if part.refused is not None:
@@ -675,7 +697,8 @@ class ArchiveSource:
         good, refused = self._parted(file, rows, bad)
         if good.is_empty() and not refused.is_empty():
             why, example = refused.select("refused", "said").row(0)
-            raise ValueError(f"none of its {len(refused):,} rows can be read: {why}: {example}")
+            hint = "; say how its times are written under format, or name a layout" if why == NO_TIME else ""
+            raise ValueError(f"none of its {len(refused):,} rows can be read: {why}: {example[-100:]}{hint}")
         return self._kept(file, good, refused, timeframe)
 
     def _opened(self, rows: pl.DataFrame, timeframe: Timeframe) -> pl.DataFrame:
@@ -826,8 +849,8 @@ class ArchiveSource:
             return
         for ours, column in prices.items():
             known = column.drop_nulls()
-            known = known.filter(known != _NO_PRICE)
-            if known.is_empty() or _whole(known.min()) < _FIXED or (known % 1000 != 0).any():
+            known = known.filter((known != _NO_PRICE) & known.is_finite())
+            if known.is_empty() or ((known < _FIXED) | (known % 1000 != 0)).any():
                 return
             if not _written_whole(written[ours]).all():
                 return
@@ -945,6 +968,7 @@ class ArchiveSource:
         """Keep rows by symbol, those alone that somebody will ask for."""
         by_symbol = good.partition_by("symbol", as_dict=True, maintain_order=True) if len(good) else {}
         symbols = frozenset(str(symbol) for (symbol,) in by_symbol if symbol is not None)
+        keep = self._keep
         held = _Held(symbols=symbols)
         places: dict[str, tuple[str, int]] = {}
         for (symbol,), rows in by_symbol.items():
@@ -952,12 +976,12 @@ class ArchiveSource:
                 self._settings.names_symbols and self._wanted is not None and symbol not in self._wanted
             ):
                 continue
-            part = held.parts.setdefault(str(symbol), _Part())
+            part = held.parts.setdefault(str(symbol), _Part(keep))
             candles = rows.select(CANDLE_SCHEMA.names())
             for at in range(0, len(candles), _BLOCK):
                 block = candles.slice(at, _BLOCK)
                 opens = block["ts"].to_physical()
-                part.blocks.append((*self._keep.put(block), _whole(opens.min()), _whole(opens.max())))
+                part.blocks.append((*keep.put(block), _whole(opens.min()), _whole(opens.max())))
             places[str(symbol)] = rows.select("member", "line").row(-1)
             try:
                 part.span = self._span_of(file, _measured(candles.lazy(), timeframe).collect(), timeframe)

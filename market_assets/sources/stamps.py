@@ -31,6 +31,9 @@ _MINUTE = 60_000_000
 _NEAR = 3 * 3_600_000_000
 """Microseconds within which a stamp is taken for the open or the close of a session."""
 
+_NO_COUNT = 100_000
+"""A number that is smaller is no count of seconds, or of what is shorter, since 1970."""
+
 _ENOUGH = 5
 """So many dates at least, before they are said to fit another reading better."""
 
@@ -226,6 +229,8 @@ def _counted(counts: pl.Series) -> pl.DataFrame:
         is_date = _compact(text, fits)
         if is_date:
             return _written(text, None)
+    # Places in a list, days since 1900 and zeros: no candle is of the first day of 1970.
+    whole = whole.set((whole.abs() < _NO_COUNT).fill_null(value=False), None)
     instants = pl.select(epoch_to_us(pl.lit(whole))).to_series().to_physical()
     if finite.dtype.is_float():
         # Seconds may have a fraction; finer counts have none that matters.

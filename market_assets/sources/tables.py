@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -190,17 +190,16 @@ def _rows(body: bytes, first: int, sign: str, columns: Sequence[str]) -> tuple[p
     for _ in range(first):
         end = body.find(b"\n", start)
         start = len(body) if end < 0 else end + 1
-    text = memoryview(body)[start:]
     blanks = body.startswith(b"\n", start) or b"\n\n" in body
     if not blanks and body.count(b'"', start) % 2 == 0 and not _has_long_line(body, start):
         try:
-            rows = _parse(bytes(text), sign, columns)
+            rows = _parse(body, sign, columns, skip=first)
         except pl.exceptions.PolarsError:
             pass
         else:
             return rows, pl.int_range(first + 1, first + 1 + len(rows), eager=True), []
     good, numbers, bad = [], [], []
-    for number, line in enumerate(_lines(bytes(text)), first + 1):
+    for number, line in enumerate(_lines(body[start:]), first + 1):
         if not line.strip():
             continue
         reason = _fault(line, sign, len(columns))
@@ -236,15 +235,21 @@ def _fault(line: bytes, sign: str, width: int) -> str:
     return ""
 
 
-def _parse(text: bytes, sign: str, columns: Sequence[str], *, ragged: bool = False) -> pl.DataFrame:
+def _parse(text: bytes, sign: str, columns: Sequence[str], *, skip: int = 0, ragged: bool = False) -> pl.DataFrame:
     schema = dict.fromkeys(columns, pl.String)
-    if not text.strip():
+    try:
+        return _parsed(text, sign, schema, skip=skip, ragged=ragged)
+    except pl.exceptions.NoDataError:
         return pl.DataFrame(schema=schema)
+
+
+def _parsed(text: bytes, sign: str, schema: Mapping[str, type[pl.String]], *, skip: int, ragged: bool) -> pl.DataFrame:
     return pl.read_csv(
         text,
         has_header=False,
         schema=schema,
         separator=sign,
+        skip_lines=skip,
         truncate_ragged_lines=ragged,
         glob=False,
     )
@@ -284,7 +289,7 @@ def numbers_of(cells: pl.Series, decimal: str | None = None) -> pl.Series:
     left = quick.is_null() & cells.is_not_null()
     if not left.any():
         return quick
-    odd = cells.filter(left).str.strip_chars()
+    odd = cells.filter(left).str.strip_chars().str.replace(r"^([+-]?)[$\u20ac\u00a3\u00a5]\s*", "${1}")
     grouped = odd.str.contains(_GROUPED)
     comma = odd.str.contains(_COMMA) & ~grouped
     read = odd.cast(pl.Float64, strict=False)
@@ -298,6 +303,10 @@ def numbers_of(cells: pl.Series, decimal: str | None = None) -> pl.Series:
     if decimal is None and comma.any() and not has_point and not sure.any():
         fraction = odd.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
         read = fraction.zip_with(comma | (grouped & ~several), read)
+    short = odd.str.extract_groups(r"^(?<count>[+-]?\d+(?:\.\d+)?)\s?(?<unit>[KMB])$").struct.unnest()
+    units = short["unit"].replace_strict(["K", "M", "B"], [1e3, 1e6, 1e9], default=None, return_dtype=pl.Float64)
+    rounded = (short["count"].cast(pl.Float64, strict=False) * units).round(3)
+    read = rounded.zip_with(rounded.is_not_null(), read)
     swapped = odd.str.contains(_GROUPED_COMMA)
     if decimal is None and swapped.any():
         pointless = odd.str.replace_all(r"[.' \u00a0\u202f]", "").str.replace(",", ".", literal=True)

@@ -489,3 +489,72 @@ class TestManySymbolsAFile:
 
         assert sorted(opened) == [f"{day}.csv.gz" for day in DAYS]
         assert ground.rows().height == 12 * 3 * 30
+
+
+class TestABadFileAmongOthers:
+    def test_without_a_day_in_its_name_it_costs_what_lies_between_its_neighbours(self, ground):
+        for number, day in enumerate(DAYS):
+            text = HEAD + "".join(line(ts) for ts in minutes(day))
+            write(ground, f"A-{number}.csv", "" if number == 1 else text)
+        keep(ground, "{symbol}-*.csv", start="2025-02-26", end="2025-03-01")
+
+        outcomes = ground.fill()
+
+        assert ground.rows().height == 2880
+        assert [outcome.partition.key for outcome in outcomes if outcome.failures] == [str(DAYS[1])]
+        assert "A-1.csv cannot be read: it is empty" in words(outcomes)
+
+    def test_one_of_all_symbols_costs_its_day_of_each(self, ground):
+        for day in DAYS:
+            rows = "".join(
+                f"{symbol},5,10,10,11,9,{int(ts.replace(tzinfo=UTC).timestamp())}000000000,1\n"
+                for symbol in "AB"
+                for ts in minutes(day)
+            )
+            names = "ticker,volume,open,close,high,low,window_start,transactions\n"
+            body = gzip.compress((names + rows).encode())
+            write(ground, f"{day}.csv.gz", body[:1000] if day == DAYS[1] else body)
+        keep(
+            ground,
+            "{date}.csv.gz",
+            start="2025-02-26",
+            end="2025-03-01",
+            layout="polygon",
+            symbols="{A: {}, B: {}}",
+        )
+
+        outcomes = ground.fill()
+
+        assert ground.rows().height == 2 * 2880
+        assert [outcome.partition.key for outcome in outcomes if outcome.failures] == [str(DAYS[1])]
+        assert f"{DAYS[1]}.csv.gz cannot be read" in words(outcomes)
+
+    def test_so_does_one_of_parquet(self, ground):
+        (ground.folder / "files").mkdir()
+        for day in DAYS:
+            frame = pl.DataFrame({"ts": minutes(day)}).with_columns(
+                pl.lit(1.5).alias(name) for name in ("open", "high", "low", "close", "volume")
+            )
+            path = ground.folder / "files" / f"A-{day}.parquet"
+            frame.write_parquet(path)
+            if day == DAYS[2]:
+                path.write_bytes(path.read_bytes()[:-100])
+        keep(ground, "{symbol}-{date}.parquet", start="2025-02-26", end="2025-03-01")
+
+        outcomes = ground.fill()
+
+        assert ground.rows().height == 2880
+        assert [outcome.partition.key for outcome in outcomes if outcome.failures] == [str(DAYS[2])]
+
+    def test_when_it_is_replaced_the_day_is_there(self, ground):
+        for day in DAYS:
+            text = HEAD + "".join(line(ts) for ts in minutes(day))
+            write(ground, f"A-{day}.csv", "" if day == DAYS[1] else text)
+        keep(ground, "{symbol}-{date}.csv", start="2025-02-26", end="2025-03-01")
+        ground.fill()
+
+        write(ground, f"A-{DAYS[1]}.csv", HEAD + "".join(line(ts) for ts in minutes(DAYS[1])))
+        outcomes = ground.fill()
+
+        assert ground.complete()
+        assert not words(outcomes)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 import polars as pl
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     ByteSize,
     Field,
     NonNegativeInt,
@@ -41,7 +42,7 @@ from market_assets.sources.base import (
     epoch_to_us,
 )
 from market_assets.sources.files import BROKEN, MOST, check_parquet, digest_of, look, texts
-from market_assets.sources.layouts import LAYOUTS, ColumnName, LayoutName, column_of, plain_name
+from market_assets.sources.layouts import LAYOUTS, ColumnName, LayoutName, column_of, layout_named, plain_name
 from market_assets.sources.reach import (
     FileSpan,
     Stretch,
@@ -92,6 +93,13 @@ _NO_PRICE = float(2**63 - 1)
 def _zone(name: str) -> str:
     clock_of(name)
     return name
+
+
+def _offset(value: object) -> object:
+    """An offset such as +10:30, which YAML takes for a number of sixties where it stands without quotes."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{'-' if value < 0 else '+'}{abs(value) // 60:02}:{abs(value) % 60:02}"
+    return value
 
 
 def _path(text: str) -> str:
@@ -153,14 +161,14 @@ class ArchiveSettings(SourceSettings):
     """
 
     path: Annotated[str, AfterValidator(_path)]
-    layout: LayoutName | None = None
+    layout: Annotated[LayoutName | None, BeforeValidator(layout_named)] = None
     columns: dict[ColumnName, str | NonNegativeInt] = Field(default_factory=dict)
     header: bool = True
     separator: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     encoding: Annotated[str, AfterValidator(_encoding)] | None = None
     decimal: Literal[".", ","] | None = None
-    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
-    clock: Annotated[str, AfterValidator(_zone)] | None = None
+    timezone: Annotated[str, BeforeValidator(_offset), AfterValidator(_zone)] = "UTC"
+    clock: Annotated[str, BeforeValidator(_offset), AfterValidator(_zone)] | None = None
     format: str | None = None
     stamps: Stamps | None = None
     quiet_minutes: Literal["present", "omitted"] = "present"
@@ -173,7 +181,7 @@ class ArchiveSettings(SourceSettings):
     @model_validator(mode="before")
     @classmethod
     def _preset(cls, given: object) -> object:
-        layout = LAYOUTS.get(str(given.get("layout"))) if isinstance(given, Mapping) else None
+        layout = LAYOUTS.get(str(layout_named(given.get("layout")))) if isinstance(given, Mapping) else None
         if layout is None or not isinstance(given, Mapping):
             return given
         preset = dict(layout.settings)

@@ -176,6 +176,22 @@ LayoutName = Literal[
 ]  # fmt: skip
 
 
+_ALIASES = {
+    "histdatacom": "histdata", "metatrader5": "mt5", "metatrader4": "mt4", "firstratedata": "firstrate",
+    "yahoofinance": "yahoo", "yfinance": "yahoo", "interactivebrokers": "ibkr", "ib": "ibkr",
+    "polygonflatfiles": "polygon", "massive": "polygon", "stooqcom": "stooq", "cdd": "cryptodatadownload",
+    "krakendumps": "kraken", "binancedumps": "binance", "binancevision": "binance",
+}  # fmt: skip
+
+
+def layout_named(name: object) -> object:
+    """A layout's name as we write it: `Alpha Vantage`, `alpha_vantage` and `alphavantage` are one."""
+    if not isinstance(name, str):
+        return name
+    plain = re.sub(r"[\s_.-]", "", name).casefold()
+    return _ALIASES.get(plain, plain)
+
+
 def plain_name(name: str) -> str:
     """A column's name without what differs from file to file: signs around it, large letters, `_` for a blank."""
     return " ".join(name.strip().strip("<>\"'").replace("_", " ").split()).casefold()

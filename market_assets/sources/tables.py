@@ -28,6 +28,10 @@ _SEPARATORS = ("\t", ";", "|", ",")
 _HEAD = 40
 """Lines in which a header is looked for, and by which the separator is found."""
 
+_WITH_ZEROS = re.compile(rb"[^\n]*\x00[^\n]*")
+_MOST_BAD = 10_000
+"""Lines with bytes of zero that are counted."""
+
 _LONGEST_LINE = 64 * 1024
 _EXCERPT = 80
 _FEWEST = 5
@@ -130,14 +134,15 @@ def _plain(body: bytes, encoding: str | None) -> tuple[bytes, list[BadLine]]:
         except UnicodeDecodeError:
             body = body.decode("latin-1").encode()
     bad = []
-    if b"\0" in body:
-        at = body.index(b"\0")
-        count = body.count(b"\0")
-        number = body.count(b"\n", 0, at) + 1
-        bad.append(BadLine(number, "", f"{count:,} bytes of zero"))
-        body = re.sub(rb"\x00+", b"\n" if body[at - 1 : at] not in {b"\n", b""} else b"", body)
     if b"\r" in body:
         body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if b"\0" in body:
+        # Whatever else such a line has, nobody knows what the zeros have taken the place of.
+        for found in islice(_WITH_ZEROS.finditer(body), _MOST_BAD):
+            number = body.count(b"\n", 0, found.start()) + 1
+            zeros = found.group().count(b"\0")
+            bad.append(BadLine(number, _excerpt(found.group().replace(b"\0", b"")), f"{zeros:,} bytes of zero"))
+        body = _WITH_ZEROS.sub(b"", body)
     return body, bad
 
 

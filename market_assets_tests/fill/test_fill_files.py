@@ -403,9 +403,10 @@ class TestABadLine:
         assert ground.rows().height == 1439
         assert sum(outcome.rejected for outcome in outcomes) == 1
 
-    def test_so_do_zeros_at_the_end(self, ground):
+    @pytest.mark.parametrize("cut", [b"", b"2025-02-26 23:5", b"2025-02-26 23:59:00,1,2,0.5,1,1"])
+    def test_so_do_zeros_at_the_end(self, ground, cut):
         rows = "".join(line(ts) for ts in minutes(DAYS[0], 1439))
-        write(ground, "A.csv", (HEAD + rows).encode() + b"\0" * 4096)
+        write(ground, "A.csv", (HEAD + rows).encode() + cut + b"\0" * 4096)
         keep(ground, "{symbol}.csv", start="2025-02-26", end="2025-02-27")
 
         outcomes = ground.fill()

@@ -133,7 +133,7 @@ class TestHowFarFilesReach:
 
         ground.fill()
 
-        assert ground.complete(timeframe="1d")
+        assert ground.complete()
         assert ground.gaps().is_empty()
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from market_assets.errors import SourceError
@@ -279,6 +280,18 @@ def test_every_layout_has_a_sample_and_is_a_value_of_the_setting() -> None:
     assert {layout for layout, *_ in SAMPLES.values()} == set(LAYOUTS)
     for layout in LAYOUTS:
         ArchiveSettings.model_validate({"path": "{symbol}.csv", "layout": layout})
+
+
+@pytest.mark.parametrize("name", ["Alpha Vantage", "alpha_vantage", "ALPHAVANTAGE"])
+def test_a_layout_may_be_written_as_its_vendor_is(name: str) -> None:
+    assert ArchiveSettings.model_validate({"path": "{symbol}.csv", "layout": name}).layout == "alphavantage"
+
+
+def test_an_offset_that_yaml_takes_for_a_number_is_a_clock(tmp_path: Path) -> None:
+    (tmp_path / "SPY.csv").write_text(HEAD + "2024-03-11 10:30,1,2,0.5,1.5,3\n")
+    given = yaml.safe_load("clock: +10:30")
+
+    assert fetch(archive(tmp_path, "{symbol}.csv", **given))["ts"].to_list() == [MARCH_11]
 
 
 def test_every_key_of_a_layout_can_be_set_otherwise(tmp_path: Path) -> None:

@@ -557,10 +557,11 @@ class Judge:
         for answer in answers:
             page = answer.page
             in_vain = self._refetch and not answer.spoken
-            if not answer.errors or not page.window.intersect(partition.window):
+            said = answer.errors_in(partition.window)
+            if not said or not page.window.intersect(partition.window):
                 continue
             if page.symbol in lacking or in_vain:
-                errors |= dict.fromkeys(answer.errors, page.symbol)
+                errors |= dict.fromkeys(said, page.symbol)
                 awaited |= {page.symbol} if answer.failed or answer.late else set()
                 unheard |= {page.symbol} if in_vain else set()
 
@@ -668,7 +669,7 @@ def _asked(answers: Sequence[Answer], known: Collection[str], newest: datetime |
                     spoken and answer.conclusive and is_known and not beyond,
                     bool(quiet),
                     failed or (not spoken and not answer.errors) or (spoken and beyond and is_known),
-                    answer.reason(spoken=spoken) + ("; it has no newer bar" if spoken and beyond else ""),
+                    answer.reason(spoken=spoken, part=part) + ("; it has no newer bar" if spoken and beyond else ""),
                     spoken,
                     files,
                 )

@@ -3,35 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import codecs
 import glob
 import re
 import threading
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from difflib import get_close_matches
 from functools import lru_cache, partial
-from io import BytesIO
 from pathlib import Path
-from tempfile import SpooledTemporaryFile
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import polars as pl
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    ByteSize,
-    Field,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
-)
 
 from market_assets.errors import SourceError
 from market_assets.market_time.clock import present
 from market_assets.market_time.timeframes import TS, Timeframe, Window, from_micros
+from market_assets.sources.archive_columns import PRICES, ColumnReader, name_at
+from market_assets.sources.archive_kept import Held, Keep, Part, Span
+from market_assets.sources.archive_settings import ArchiveSettings
 from market_assets.sources.base import (
     CANDLE_SCHEMA,
     PartialAnswerError,
@@ -41,8 +30,7 @@ from market_assets.sources.base import (
     Usage,
     epoch_to_us,
 )
-from market_assets.sources.files import BROKEN, MOST, check_parquet, digest_of, look, texts
-from market_assets.sources.layouts import LAYOUTS, ColumnName, LayoutName, column_of, layout_named, plain_name
+from market_assets.sources.files import BROKEN, check_parquet, digest_of, look
 from market_assets.sources.reach import (
     FileSpan,
     Stretch,
@@ -55,166 +43,24 @@ from market_assets.sources.reach import (
 from market_assets.sources.stamps import (
     NO_TIME,
     WALLS,
-    Clock,
     StampError,
-    Stamps,
-    clock_of,
     has_fold,
     opens_of,
     read_stamps,
 )
-from market_assets.sources.tables import BadLine, decimal_of, numbers_of, read_table
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
     from types import TracebackType
 
     from market_assets.market_time.calendars import SessionCalendar
+    from market_assets.sources.tables import BadLine
 
-_PLACEHOLDERS = frozenset({"profile", "symbol", "timeframe", "minutes", "date"})
-_TEXTS = (".csv", ".txt", ".tsv", ".csv.gz", ".txt.gz", ".tsv.gz", ".zip")
-_FORMATS = (".parquet", *_TEXTS)
-_ORDER: tuple[ColumnName, ...] = ("ts", "open", "high", "low", "close", "volume")
-_APART: tuple[ColumnName, ...] = ("date", "time", "open", "high", "low", "close", "volume")
-_PRICES: tuple[ColumnName, ...] = ("open", "high", "low", "close")
+__all__ = ["ArchiveSettings", "ArchiveSource"]
+
 _HOUR = Timeframe.H1.micros
 _BLOCK = 50_000
 """Rows of one symbol that are kept, and read, at once."""
-
-_IN_MEMORY = 64 * 1024**2
-"""Bytes of rows that are kept in memory; more go to a file that nobody sees, and that is gone when the process is."""
-
-_FIXED = 100_000_000
-"""No usual price is so large a whole number, and a multiple of a thousand."""
-
-_NO_PRICE = float(2**63 - 1)
-"""What fixed-point prices have where there is none."""
-
-
-def _zone(name: str) -> str:
-    clock_of(name)
-    return name
-
-
-def _offset(value: object) -> object:
-    """An offset such as +10:30, which YAML takes for a number of sixties where it stands without quotes."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{'-' if value < 0 else '+'}{abs(value) // 60:02}:{abs(value) % 60:02}"
-    return value
-
-
-def _path(text: str) -> str:
-    unknown = set(re.findall(r"\{(\w*)\}", text)) - _PLACEHOLDERS
-    if unknown:
-        raise ValueError(f"{', '.join(sorted(unknown))} cannot stand in braces; {', '.join(sorted(_PLACEHOLDERS))} can")
-    if not text.endswith(_FORMATS):
-        raise ValueError(f"must end in one of {', '.join(_FORMATS)}")
-    return text
-
-
-def _encoding(name: str) -> str:
-    try:
-        codecs.lookup(name)
-    except LookupError as error:
-        raise ValueError(f"{name!r} is no encoding, like utf-8, utf-16 or cp1252") from error
-    return name
-
-
-def _some(names: list[str]) -> str:
-    """The names of columns, as many as can be read at a glance."""
-    shown = ", ".join(name[:40] for name in names[:20])
-    return shown if len(names) <= 20 else f"{shown} and {len(names) - 20:,} more"
-
-
-class ArchiveSettings(SourceSettings):
-    """The keys of an `archive` source.
-
-    Attributes:
-        path: Where the files are, relative to the universe file; `*`, `?` and `**` may stand in it, and `{profile}` (the
-            kind in lower case), `{symbol}` (the source's own name), `{timeframe}`, `{minutes}` (its length) and `{date}`
-            (any text). Ends in .parquet, .csv, .txt or .tsv, these also with .gz, or .zip.
-        layout: Whose files they are: presets for the other keys, each of which may be set otherwise.
-        columns: The file's name, or place from 0, of each of our columns; what is not named is called as we call it, or in
-            a file without a header stands in the order ts, open, high, low, close, volume. `date` and `time` in place of
-            `ts` where they stand apart; `a + b` is the sum of two columns. A `symbol` makes a file of many symbols: only
-            the rows with the source's own name are taken. A volume that is neither named nor there is null.
-        header: False for text without a line of names; where a file has one all the same, it is left out.
-        separator: What stands between two cells; found by itself.
-        encoding: How letters are written; found by itself for UTF-8, UTF-16 and Latin-1.
-        decimal: What stands before a fraction, `.` or `,`; found by itself where the numbers leave no doubt.
-        timezone: The zone of stamps that do not tell theirs. In the hour that a change of clocks repeats, the order of the
-            file says which is meant; where it does not, those rows are refused.
-        clock: The same for a clock that no zone has: `New York + 7h`, `-03:30`.
-        format: The stamps' format, as chrono's strftime has it; that of a date alone, such as `%m/%d/%Y`, says the order
-            of its parts. Without it numbers are counts since 1970 (s, ms, us or ns by their size), or dates such as
-            20240311, and text is read by its shape; dates that can be read two ways are refused.
-        stamps: open, or close where bars bear the time they end at. Of days: open where a stamp is the time at which the
-            session opens, close where it closes, session where its date is the session's. Without it stamps are opens
-            and dates are dates, and a file that fits another reading better is refused.
-        quiet_minutes: omitted where a bar without a trade is left out, so that its absence says that nothing traded.
-        price_scale: What prices are multiplied by, 1e-9 for whole billionths. One of a millionth or less goes for whole
-            numbers only.
-        null_volume: The volume that stands for none, such as -1.
-        open_outside_range: An open may lie outside high and low, as where it is the close before.
-        max_file: Bytes that a file may have, unpacked. A Parquet file, whose rows are read a window at a
-            time, is refused only where it has more rows than its bytes can hold.
-        concurrency: Windows read at once.
-    """
-
-    path: Annotated[str, AfterValidator(_path)]
-    layout: Annotated[LayoutName | None, BeforeValidator(layout_named)] = None
-    columns: dict[ColumnName, str | NonNegativeInt] = Field(default_factory=dict)
-    header: bool = True
-    separator: Annotated[str, Field(min_length=1, max_length=1)] | None = None
-    encoding: Annotated[str, AfterValidator(_encoding)] | None = None
-    decimal: Literal[".", ","] | None = None
-    timezone: Annotated[str, BeforeValidator(_offset), AfterValidator(_zone)] = "UTC"
-    clock: Annotated[str, BeforeValidator(_offset), AfterValidator(_zone)] | None = None
-    format: str | None = None
-    stamps: Stamps | None = None
-    quiet_minutes: Literal["present", "omitted"] = "present"
-    price_scale: PositiveFloat | None = None
-    null_volume: float | None = None
-    open_outside_range: bool = False
-    max_file: ByteSize = ByteSize(MOST)
-    concurrency: PositiveInt = 4
-
-    @model_validator(mode="before")
-    @classmethod
-    def _preset(cls, given: object) -> object:
-        layout = LAYOUTS.get(str(layout_named(given.get("layout")))) if isinstance(given, Mapping) else None
-        if layout is None or not isinstance(given, Mapping):
-            return given
-        preset = dict(layout.settings)
-        if given.keys() & {"timezone", "clock"}:
-            preset = {key: value for key, value in preset.items() if key not in {"timezone", "clock"}}
-        return {**preset, **given}
-
-    @model_validator(mode="after")
-    def _symbol_is_somewhere(self) -> Self:
-        if "{symbol}" not in self.path and not self.names_symbols:
-            raise ValueError("path has no {symbol}: name the column that holds it (columns: {symbol: ...})")
-        if self.layout is None and not self.header and any(isinstance(place, str) for place in self.columns.values()):
-            raise ValueError("columns of a file without a header are given by place, from 0")
-        if self.clock is not None and "timezone" in self.model_fields_set:
-            raise ValueError("clock and timezone say the same: set one of them")
-        if "time" in self.columns and "date" not in self.columns:
-            raise ValueError("a column of times needs one of dates: columns: {date: ..., time: ...}")
-        return self
-
-    @property
-    def names_symbols(self) -> bool:
-        """Whether a column of the files says whose bars they are."""
-        preset = LAYOUTS[self.layout].names if self.layout else {}
-        return "symbol" in self.columns or ("symbol" in preset and "{symbol}" not in self.path)
-
-    @property
-    def wall_clock(self) -> Clock:
-        """The clock of stamps that do not tell theirs."""
-        return clock_of(self.clock or self.timezone)
-
-
-_Span = tuple[int, int, bool]
-"""The first and the last open of a file's believable rows, in microseconds, and whether its last row is one of them."""
 
 
 @dataclass(frozen=True)
@@ -229,72 +75,6 @@ class _File:
     def at(cls, path: Path) -> _File:
         stat = look(path)
         return cls(path, stat.st_mtime_ns, stat.st_size)
-
-
-class _Keep:
-    """Rows that were read once, kept out of memory where there are many."""
-
-    def __init__(self) -> None:
-        self._file = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - as long as the source
-        self._size = 0
-        self._lock = threading.Lock()
-
-    def put(self, rows: pl.DataFrame) -> tuple[int, int]:
-        """Keep some rows; give their place and size."""
-        packed = BytesIO()
-        rows.write_ipc(packed)
-        body = packed.getbuffer()
-        with self._lock:
-            place = self._size
-            self._file.seek(place)
-            self._file.write(body)
-            self._size += len(body)
-        return place, len(body)
-
-    def get(self, place: int, size: int) -> pl.DataFrame:
-        """The rows that are kept at a place."""
-        with self._lock:
-            self._file.seek(place)
-            body = self._file.read(size)
-        return pl.read_ipc(body)
-
-    def close(self) -> None:
-        """Forget all."""
-        self._file.close()
-
-
-@dataclass
-class _Part:
-    """What a file has of one symbol.
-
-    Attributes:
-        blocks: Where its rows are kept: place, bytes, and the first and last open of a block.
-        span: See `_Span`; None without a row.
-        error: Why nobody can believe its rows.
-        refused: Rows that cannot be read: ts (where they stand), refused (why), said (how they are written).
-        keep: Where the blocks are.
-    """
-
-    keep: _Keep
-    blocks: list[tuple[int, int, int, int]] = field(default_factory=list)
-    span: _Span | None = None
-    error: str = ""
-    refused: pl.DataFrame | None = None
-
-
-@dataclass
-class _Held:
-    """What a file has, or why it has nothing.
-
-    Attributes:
-        parts: By symbol; by "" where the file is of one.
-        symbols: All symbols in it.
-        error: Why it cannot be read.
-    """
-
-    parts: dict[str, _Part] = field(default_factory=dict)
-    symbols: frozenset[str] = frozenset()
-    error: str = ""
 
 
 class ArchiveSource:
@@ -322,13 +102,14 @@ class ArchiveSource:
             open_outside_range=settings.open_outside_range,
         )
         self._settings = settings
+        self._columns = ColumnReader(name, settings)
         self._clock = settings.wall_clock
         self._clock_is_given = bool({"clock", "timezone"} & settings.model_fields_set)
         self._base = base
         self._kind = kind
         self._calendar: SessionCalendar | None = None
         self._wanted: frozenset[str] | None = None
-        self._keep = _Keep()
+        self._keep = Keep()
         # One file at a time, whole: so much memory is taken once, and who waits for the same file finds it read.
         self._reading = threading.RLock()
         self._table = lru_cache(maxsize=None)(self._hold)
@@ -371,7 +152,7 @@ class ArchiveSource:
         with self._reading:
             self._table.cache_clear()
             self._keep.close()
-            self._keep = _Keep()
+            self._keep = Keep()
 
     async def fetch(self, symbol: str, timeframe: Timeframe, start: datetime, end: datetime) -> pl.DataFrame:
         """Give the rows of the window in the order of the files' names: see `Source.fetch`."""
@@ -404,7 +185,11 @@ class ArchiveSource:
         """
         files, broken = self._files(symbol, timeframe)
         spans = [
-            FileSpan(*span, period=self._period(file, symbol), witness=partial(self._witness, file))
+            FileSpan(
+                *span,
+                period=period_in(file.path.name.replace(symbol, " "), self._clock),
+                witness=partial(self._witness, file),
+            )
             for file, span in files
             if span is not None
         ]
@@ -449,7 +234,7 @@ class ArchiveSource:
 
     def _files(
         self, symbol: str, timeframe: Timeframe
-    ) -> tuple[list[tuple[_File, _Span | None]], list[tuple[_File, str]]]:
+    ) -> tuple[list[tuple[_File, Span | None]], list[tuple[_File, str]]]:
         """Find the symbol's files.
 
         Returns:
@@ -464,7 +249,7 @@ class ArchiveSource:
             raise self._nothing_found(
                 symbol, timeframe, f"no file matches {self._settings.path} in {self._base}", others
             )
-        found: list[tuple[_File, _Span | None]] = []
+        found: list[tuple[_File, Span | None]] = []
         broken: list[tuple[_File, str]] = []
         first: SourceError | None = None
         for path in paths:
@@ -513,7 +298,7 @@ class ArchiveSource:
 
     # Where a file that cannot be read would have had rows.
 
-    def _lost(self, broken: _File, symbol: str, files: Sequence[tuple[_File, _Span | None]]) -> Window:
+    def _lost(self, broken: _File, symbol: str, files: Sequence[tuple[_File, Span | None]]) -> Window:
         """The stretch that a broken file leaves unknown: the days in its name, or what lies between its neighbours."""
         period = self._period(broken, symbol)
         # Days that others tell as well are not its own.
@@ -534,7 +319,7 @@ class ArchiveSource:
 
     # A Parquet file of one symbol, read a window at a time.
 
-    def _read_span(self, file: _File, symbol: str, timeframe: Timeframe) -> _Span | None:
+    def _read_span(self, file: _File, symbol: str, timeframe: Timeframe) -> Span | None:
         direct = self._direct(file, timeframe)
         if direct is None:
             part = self._part(file, symbol, timeframe)
@@ -545,7 +330,7 @@ class ArchiveSource:
             self._judged(file, rows["ts"], timeframe, self._calendar)
         return span
 
-    def _span_of(self, file: _File, rows: pl.DataFrame, timeframe: Timeframe) -> _Span | None:
+    def _span_of(self, file: _File, rows: pl.DataFrame, timeframe: Timeframe) -> Span | None:
         """What rows reach, as `_measured` gives them; None where there are none.
 
         Raises:
@@ -595,7 +380,9 @@ class ArchiveSource:
     def _is_naive(self, file: _File) -> bool:
         """Whether the times of a Parquet file tell no zone."""
         schema = pl.scan_parquet(file.path, glob=False).collect_schema()
-        kind = schema[_name(schema.names(), self._places(file, schema.names(), has_header=True)["ts"]) or ""]
+        kind = schema[
+            name_at(schema.names(), self._columns.places(file.path, schema.names(), has_header=True)["ts"]) or ""
+        ]
         return isinstance(kind, pl.Datetime) and kind.time_zone is None
 
     def _direct(self, file: _File, timeframe: Timeframe) -> pl.LazyFrame | None:
@@ -611,12 +398,12 @@ class ArchiveSource:
             schema = raw.collect_schema()
         except BROKEN as error:
             raise self._unreadable(file.path, error) from error
-        places = self._places(file, schema.names(), has_header=True)
-        names = {ours: _name(schema.names(), place) for ours, place in places.items()}
+        places = self._columns.places(file.path, schema.names(), has_header=True)
+        names = {ours: name_at(schema.names(), place) for ours, place in places.items()}
         if "ts" not in names or any(name is not None and name not in schema for name in names.values()):
             return None
         ts = names["ts"] or ""
-        if any(schema[name or ""] != pl.Float64 for ours, name in names.items() if ours in _PRICES):
+        if any(schema[name or ""] != pl.Float64 for ours, name in names.items() if ours in PRICES):
             return None
         opens = self._direct_opens(file, raw, ts, schema[ts])
         if opens is None:
@@ -627,7 +414,7 @@ class ArchiveSource:
         number = pl.lit(None) if volume is None else pl.col(volume)
         return raw.select(
             opens.alias("ts"),
-            *(pl.col(names[ours] or "").alias(ours) for ours in _PRICES),
+            *(pl.col(names[ours] or "").alias(ours) for ours in PRICES),
             number.cast(pl.Float64, strict=False).alias("volume"),
         )
 
@@ -675,7 +462,7 @@ class ArchiveSource:
             rows.append(part.refused.filter(window.holds()))
         return pl.concat(rows, how="diagonal") if rows else CANDLE_SCHEMA.to_frame()
 
-    def _part(self, file: _File, symbol: str, timeframe: Timeframe) -> _Part | None:
+    def _part(self, file: _File, symbol: str, timeframe: Timeframe) -> Part | None:
         with self._reading:
             held = self._table(file, timeframe)
         if held.error:
@@ -685,17 +472,17 @@ class ArchiveSource:
             raise SourceError(part.error, permanent=True)
         return part
 
-    def _hold(self, file: _File, timeframe: Timeframe) -> _Held:
+    def _hold(self, file: _File, timeframe: Timeframe) -> Held:
         try:
             return self._understood(file, timeframe)
         except SourceError as error:
-            return _Held(error=str(error))
+            return Held(error=str(error))
         except BROKEN as error:
-            return _Held(error=str(self._unreadable(file.path, error)))
+            return Held(error=str(self._unreadable(file.path, error)))
 
-    def _understood(self, file: _File, timeframe: Timeframe) -> _Held:
+    def _understood(self, file: _File, timeframe: Timeframe) -> Held:
         """Read a file whole: its rows by symbol, and those that nobody can read."""
-        rows, bad = self._columns(file)
+        rows, bad = self._read_columns(file)
         walls = read_stamps(rows["stamp"], self._settings.format)
         rows = rows.drop("stamp").hstack(walls)
         ordered = self._settings.names_symbols and timeframe.intraday and has_fold(walls, self._clock)
@@ -720,207 +507,16 @@ class ArchiveSource:
         )
         return rows.drop(WALLS.names()).with_columns(ts=opens, refused=reasons)
 
-    def _columns(self, file: _File) -> tuple[pl.DataFrame, list[tuple[BadLine, str]]]:
-        """Read a file's columns.
-
-        Returns:
-            stamp (as the file has it), open, high, low, close, volume (numbers), symbol, line, text (the stamp and prices
-            as they are written), member (of a zip); and the lines that are none, each with its member.
-        """
-        settings = self._settings
-        path = file.path
-        if path.suffix == ".parquet":
+    def _read_columns(self, file: _File) -> tuple[pl.DataFrame, list[tuple[BadLine, str]]]:
+        if file.path.suffix == ".parquet":
             self._checked(file)
-            names = pl.scan_parquet(path, glob=False).collect_schema().names()
-            needed = {_name(names, place) for place in self._places(file, names, has_header=True).values()}
-            columns = [
-                name
-                for name in names
-                if name in {part for each in needed if each for part in each.split(" + ")} | needed
-            ]
-            table = pl.read_parquet(path, glob=False, columns=columns)
-            numbers = pl.int_range(1, len(table) + 1, eager=True)
-            return self._ours(file, table, numbers, names, has_header=True, member=""), []
-        frames, bad = [], []
-        failed: list[ValueError] = []
-        several = 0
-        for member, body in texts(path, settings.max_file):
-            several += 1
-            try:
-                text = read_table(
-                    body, is_header=self._is_header, separator=settings.separator, encoding=settings.encoding
-                )
-                own = self._ours(
-                    file, text.rows, text.numbers, text.rows.columns, has_header=text.has_header, member=member
-                )
-            except (ValueError, SourceError) as error:
-                if path.suffix != ".zip":
-                    raise
-                failed.append(error if isinstance(error, ValueError) else ValueError(str(error)))
-                bad.append((BadLine(0, "", " ".join(str(error).split())[:200]), member))
-                continue
-            frames.append(own)
-            bad += [(line, member) for line in text.bad]
-        if not frames:
-            raise failed[0] if failed else ValueError("there is nothing in it")
-        return pl.concat(frames, how="vertical_relaxed"), bad
-
-    def _is_header(self, cells: Sequence[str]) -> bool:
-        """Whether a line has the names of the columns that are looked for."""
-        settings = self._settings
-        if settings.layout:
-            names = LAYOUTS[settings.layout].all_names
-            wanted = {ours: names[ours] for ours in ("open", "high", "low", "close")}
-            if all(column_of(cells, theirs) is not None for theirs in wanted.values()):
-                return True
-        if any(isinstance(place, str) for place in settings.columns.values()):
-            named = [place for place in settings.columns.values() if isinstance(place, str)]
-            return all(part in cells for place in named for part in place.split(" + "))
-        if {*_PRICES} <= {plain_name(cell) for cell in cells}:
-            return True
-        # Names that are not ours are an error that says so, and no candles.
-        return settings.header and len(cells) > 1 and not any(_is_number(cell) for cell in cells)
-
-    def _ours(
-        self,
-        file: _File,
-        table: pl.DataFrame,
-        numbers: pl.Series,
-        names: Sequence[str],
-        *,
-        has_header: bool,
-        member: str,
-    ) -> pl.DataFrame:
-        """Bring a file's columns into the shape of ours."""
-        settings = self._settings
-        if not has_header and settings.header and settings.layout is None:
-            raise SourceError(
-                f"source {self.name}: {file.path} has no column {settings.columns.get('ts', 'ts')!r} for ts: it has no line "
-                f"of names, and begins with {_some([str(cell) for cell in table.row(0)] if len(table) else [])}. "
-                "Set header: false, or name a layout",
-                permanent=True,
-            )
-        places = self._places(file, names, has_header=has_header, table=table)
-        found = {ours: _name(names, place) for ours, place in places.items()}
-        written = {ours: _sum_of(table, name) for ours, name in found.items() if name is not None}
-        decimal = settings.decimal or decimal_of([cells for ours in _PRICES for cells in written[ours]])
-        prices = {ours: self._price(written[ours], decimal) for ours in _PRICES}
-        self._require_plain({ours: written[ours][0] for ours in _PRICES}, prices)
-        columns: dict[str, pl.Series] = {"stamp": self._stamp(written)}
-        columns.update({str(ours): prices[ours] for ours in _PRICES})
-        columns["volume"] = self._volume(written.get("volume"), decimal, len(table))
-        whose = written.get("symbol") if settings.names_symbols else None
-        symbol = pl.repeat("", len(table), eager=True) if whose is None else whose[0].cast(pl.String)
-        columns["symbol"] = symbol.str.strip_chars()
-        columns["line"] = numbers.cast(pl.Int64)
-        columns["text"] = columns["stamp"].cast(pl.String)
-        columns["member"] = pl.repeat(member, len(table), dtype=pl.String, eager=True)
-        return pl.DataFrame(columns)
-
-    def _price(self, cells: Sequence[pl.Series], decimal: str | None) -> pl.Series:
-        column = numbers_of(cells[0], decimal)
-        scale = self._settings.price_scale
-        if scale is None:
-            return column
-        column = column.set((column >= _NO_PRICE).fill_null(value=False), None)
-        scaled = column * scale if scale >= 1 else column / round(1 / scale) if _is_whole(1 / scale) else column * scale
-        if scale > _MILLIONTH:
-            return scaled
-        return scaled.zip_with(_written_whole(cells[0]), column)
-
-    def _volume(self, cells: Sequence[pl.Series] | None, decimal: str | None, rows: int) -> pl.Series:
-        if cells is None:
-            return pl.repeat(None, rows, dtype=pl.Float64, eager=True)
-        whole = numbers_of(cells[0], decimal)
-        for more in cells[1:]:
-            whole = whole + numbers_of(more, decimal)
-        none = self._settings.null_volume
-        return whole if none is None else whole.set((whole == none).fill_null(value=False), None)
-
-    def _stamp(self, written: Mapping[ColumnName, Sequence[pl.Series]]) -> pl.Series:
-        if "date" not in written:
-            return written["ts"][0]
-        date, time = (written[part][0] if part in written else None for part in ("date", "time"))
-        if date is None or time is None:
-            return written["date"][0]
-        day = date.cast(pl.String).str.strip_chars()
-        hour = time.cast(pl.String).str.strip_chars()
-        # Times as numbers have lost the zeros before them.
-        digits = hour.str.contains(r"^\d{1,6}$").fill_null(value=False)
-        width = 6 if hour.filter(digits).str.len_chars().max() not in {3, 4} else 4
-        hour = hour.str.zfill(width).zip_with(digits, hour)
-        return day + " " + hour.fill_null("")
-
-    def _require_plain(self, written: Mapping[ColumnName, pl.Series], prices: Mapping[ColumnName, pl.Series]) -> None:
-        """Refuse prices that look like whole billionths, as long as nobody has said what they are."""
-        if self._settings.price_scale is not None:
-            return
-        for ours, column in prices.items():
-            known = column.drop_nulls()
-            known = known.filter((known != _NO_PRICE) & known.is_finite())
-            if known.is_empty() or ((known < _FIXED) | (known % 1000 != 0)).any():
-                return
-            if not _written_whole(written[ours]).all():
-                return
-        raise ValueError(
-            f"its prices, such as {_whole(prices['close'].drop_nulls()[0])}, look like fixed-point numbers: set "
-            "price_scale (1e-9 for whole billionths), or price_scale: 1 where they are prices as they stand"
-        )
-
-    def _places(
-        self, file: _File, names: Sequence[str], *, has_header: bool, table: pl.DataFrame | None = None
-    ) -> dict[ColumnName, str | int | None]:
-        """What a file calls each of our columns, or where it has it; a volume that it does not have is None.
-
-        Raises:
-            SourceError: It lacks one.
-        """
-        settings = self._settings
-        given: dict[ColumnName, str | int] = dict(settings.columns)
-        by_name: dict[ColumnName, str | int] = {}
-        if has_header and settings.layout:
-            theirs = LAYOUTS[settings.layout].all_names
-            found = {ours: column_of(names, wanted) for ours, wanted in theirs.items()}
-            by_name = {ours: name for ours, name in found.items() if name is not None}
-            if "time" in by_name and "date" in by_name:
-                by_name.pop("ts", None)
-            else:
-                by_name.pop("date", None)
-                by_name.pop("time", None)
-        elif not has_header or not settings.header:
-            order = _APART if table is not None and not has_header and _is_time(table) else _ORDER
-            by_name = {ours: at for at, ours in enumerate(order) if at < len(names) or ours != "volume"}
-            if has_header:
-                # A header that is there all the same says where the columns are.
-                plain = {plain_name(name): name for name in names}
-                by_name |= {ours: plain[ours] for ours in _ORDER if ours in plain}
-        else:
-            by_name = {ours: ours for ours in _ORDER if ours != "volume" or ours in names}
-        places: dict[ColumnName, str | int | None] = {**by_name, **given}
-        if "date" in given:
-            places.pop("ts", None)
-        elif "ts" in given:
-            places.pop("date", None)
-            places.pop("time", None)
-        places.setdefault("volume", None)
-        needed: list[ColumnName] = ["date" if "date" in places else "ts", *_PRICES]
-        needed += ["symbol"] if settings.names_symbols else []
-        needed += [ours for ours in ("volume", "time") if places.get(ours) is not None]
-        for ours in needed:
-            place = places.setdefault(ours, ours)
-            if _name(names, place) is None:
-                raise SourceError(
-                    f"source {self.name}: {file.path} has no column {place!r} for {ours}; it has {_some(list(names))}. Name the right one "
-                    "under columns, or a layout; market-assets inspect FILE guesses them",
-                    permanent=True,
-                )
-        return {ours: place for ours, place in places.items() if ours != "symbol" or settings.names_symbols}
+        return self._columns.read(file.path)
 
     def _parted(
         self, file: _File, rows: pl.DataFrame, bad: Sequence[tuple[BadLine, str]]
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Part rows into good ones, and those that nobody can read (_NO_REFUSED)."""
-        priced = pl.any_horizontal(pl.col(ours).is_not_null() for ours in _PRICES)
+        priced = pl.any_horizontal(pl.col(ours).is_not_null() for ours in PRICES)
         rows = rows.with_columns(priced=priced)
         is_good = pl.col("refused").is_null() & pl.col("ts").is_not_null()
         sound = rows.filter(is_good & pl.col("priced"))["ts"]
@@ -972,19 +568,19 @@ class ArchiveSource:
         more = pl.DataFrame(extra, schema=_NO_REFUSED.schema, orient="row")
         return good, pl.concat([refused.cast(_NO_REFUSED.schema), more])
 
-    def _kept(self, file: _File, good: pl.DataFrame, refused: pl.DataFrame, timeframe: Timeframe) -> _Held:
+    def _kept(self, file: _File, good: pl.DataFrame, refused: pl.DataFrame, timeframe: Timeframe) -> Held:
         """Keep rows by symbol, those alone that somebody will ask for."""
         by_symbol = good.partition_by("symbol", as_dict=True, maintain_order=True) if len(good) else {}
         symbols = frozenset(str(symbol) for (symbol,) in by_symbol if symbol is not None)
         keep = self._keep
-        held = _Held(symbols=symbols)
+        held = Held(symbols=symbols)
         places: dict[str, tuple[str, int]] = {}
         for (symbol,), rows in by_symbol.items():
             if symbol is None or (
                 self._settings.names_symbols and self._wanted is not None and symbol not in self._wanted
             ):
                 continue
-            part = held.parts.setdefault(str(symbol), _Part(keep))
+            part = held.parts.setdefault(str(symbol), Part(keep))
             candles = rows.select(CANDLE_SCHEMA.names())
             for at in range(0, len(candles), _BLOCK):
                 block = candles.slice(at, _BLOCK)
@@ -1025,7 +621,6 @@ _NO_REFUSED = pl.DataFrame(
 
 _BEGINNING = 0
 _END = Window.of_days(date(1970, 1, 1), date(2200, 1, 1)).micros[1]
-_MILLIONTH = 1e-6
 
 
 def _measured(candles: pl.LazyFrame, timeframe: Timeframe) -> pl.LazyFrame:
@@ -1036,50 +631,6 @@ def _measured(candles: pl.LazyFrame, timeframe: Timeframe) -> pl.LazyFrame:
 def _ends(stamps: pl.Series) -> tuple[int, int]:
     column = stamps.to_numpy()
     return int(column.min()), int(column.max())
-
-
-def _name(names: Sequence[str], place: str | int | None) -> str | None:
-    """The name of the column that a place means; None where there is none."""
-    if isinstance(place, int):
-        return names[place] if place < len(names) else None
-    if place is None or place in names or all(part in names for part in place.split(" + ")):
-        return place
-    return None
-
-
-def _sum_of(table: pl.DataFrame, name: str) -> list[pl.Series]:
-    parts = [name] if name in table.columns else name.split(" + ")
-    return [
-        table[part].cast(pl.String) if isinstance(table.schema[part], pl.Categorical | pl.Enum) else table[part]
-        for part in parts
-    ]
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text.replace(",", ""))
-    except ValueError:
-        return False
-    return True
-
-
-def _is_time(table: pl.DataFrame) -> bool:
-    """Whether the second column of a text without a header has times of day, apart from the dates."""
-    if table.width <= len(_PRICES) + 1:
-        return False
-    second = table.to_series(1).drop_nulls().head(1)
-    return bool(len(second)) and bool(second.str.contains(r"^\s*\d{1,2}:\d\d").item())
-
-
-def _is_whole(number: float) -> bool:
-    return abs(number - round(number)) < 1e-6 * abs(number)
-
-
-def _written_whole(cells: pl.Series) -> pl.Series:
-    """Which cells are written as whole numbers."""
-    if cells.dtype == pl.String:
-        return cells.str.contains(r"^\s*[+-]?\d+\s*$").fill_null(value=True)
-    return pl.repeat(cells.dtype.is_integer(), len(cells), dtype=pl.Boolean, eager=True)
 
 
 def _whole(number: object) -> int:

@@ -462,7 +462,7 @@ class TestAnOpenOutsideTheRange:
 
 class TestManySymbolsAFile:
     def test_each_file_is_read_once_whatever_their_number(self, ground, monkeypatch):
-        from market_assets.sources import archive  # noqa: PLC0415 - to count what it opens
+        from market_assets.sources import archive_columns  # noqa: PLC0415 - to count what it opens
 
         symbols = [f"S{n}" for n in range(12)]
         for day in DAYS:
@@ -474,13 +474,13 @@ class TestManySymbolsAFile:
             ) + "".join(f"{symbol},{ts},1,2,0.5,1.5,1\n" for ts in minutes(day, 30) for symbol in symbols[2:])
             write(ground, f"{day}.csv.gz", gzip.compress(("ticker," + HEAD + rows).encode()))
         opened: list[str] = []
-        texts: Callable[..., Any] = archive.texts
+        texts: Callable[..., Any] = archive_columns.texts
 
         def counted(path: Path, most: int) -> Any:
             opened.append(path.name)
             return texts(path, most)
 
-        monkeypatch.setattr(archive, "texts", counted)
+        monkeypatch.setattr(archive_columns, "texts", counted)
         keep(
             ground, "{date}.csv.gz", start="2025-02-26", end="2025-03-01", columns={"symbol": "ticker"},
             symbols="{" + ", ".join(f"{symbol}: {{}}" for symbol in symbols) + "}",

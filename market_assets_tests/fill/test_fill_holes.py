@@ -305,7 +305,7 @@ class TestQuietMinutes:
             "no source reaches this far": 12,
         }
         ground.add_archive("files", {"BTC": candles(every(HOUR, START, at("2025-03-01T00:00")))})
-        assert ground.fill()[2].rows == 23
+        assert ground.fill()[2].rows == 24
 
     def test_a_silence_that_was_quiet_is_judged_the_same_by_a_fill_of_one_day(self, empty_ground):
         ground = empty_ground

@@ -193,3 +193,34 @@ class TestWitnesses:
         holed.keep("symbols: {BTC: {}}\nsources: [files, vendor]")
         holed.fill()
         assert holed.complete()
+
+
+class TestBrokenFiles:
+    @pytest.mark.parametrize("kind", ["csv", "parquet"])
+    def test_a_day_that_is_lost_has_no_witness_and_the_days_around_it_have_one_each(self, empty_ground, kind):
+        ground = empty_ground
+        for day in sorted({ts.date() for ts in HOURS}):
+            frame = candles([ts for ts in HOURS if ts.date() == day and ts.hour != 5])
+            path = ground.folder / f"BTC-{day}.{kind}"
+            if kind == "csv":
+                frame.write_csv(path)
+            else:
+                frame.write_parquet(path)
+            if day.day == 27:
+                path.write_bytes(path.read_bytes()[:20])
+        ground.add_source("files", type="archive", path=f"{{symbol}}-{{date}}.{kind}")
+        ground.keep("symbols: {BTC: {}}")
+
+        fill(ground)
+
+        ledger = ground.table("SELECT first_ts, bars, confirmations, status, reason FROM ops.gaps ORDER BY first_ts")
+        told = [(ts.day, bars, seen, status) for ts, bars, seen, status, _ in ledger.rows()]
+        assert told == [(26, 1, 1, "open"), (27, 24, 0, "open"), (28, 1, 1, "open")]
+        assert f"BTC-2025-02-27.{kind}" in ledger["reason"][1]
+        assert "BTC-2025-02-27" not in ledger["reason"][0] + ledger["reason"][2]
+        assert (
+            ground.table(
+                "SELECT count(*) FROM ops.coverage WHERE start_ts < '2025-02-28' AND end_ts > '2025-02-27'"
+            ).item()
+            == 0
+        )

@@ -79,7 +79,10 @@ def read(
         universe = load_universe(None if universe is None else Path(universe))
     family, timeframe = _parsed(table)
     if adjusted and family != "candles":
-        raise ReadError(f"adjusted: candles can be adjusted, {family} are what they are; read candles_{timeframe}")
+        raise ReadError(
+            f"adjusted: candles can be adjusted as of any day; {family} are made on adjusted prices where corporate actions are kept, each on the "
+            f"footing of its own day: read {table} without it, or candles_{timeframe} with it. {family}.basis in the universe says on which prices"
+        )
     members = _members(universe, profile, family, timeframe)
     known = {name: member for member in members for name in _names(profile, member)}
     chosen = known if symbols is None else [symbols] if isinstance(symbols, str) else symbols

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 from pydantic import (
@@ -30,7 +31,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticKnownError
 
-from market_assets.errors import SourceError, UniverseError
+from market_assets.errors import CalendarError, SourceError, UniverseError
+from market_assets.market_time.changes import Change, Stretch, stretch_of, wall
 from market_assets.market_time.clock import present
 from market_assets.market_time.gaps import Priority
 from market_assets.market_time.partitions import Cadence
@@ -175,6 +177,11 @@ class Kind(StrEnum):
         return _CALENDARS[self]
 
     @property
+    def has_extended_hours(self) -> bool:
+        """Whether vendors give bars of hours before and after the sessions, as they do of stocks."""
+        return self is Kind.EQUITY
+
+    @property
     def prices(self) -> PriceRules:
         """The price rules of a profile that sets none."""
         forex = self is Kind.FOREX
@@ -213,11 +220,13 @@ class CheckSettings(_Model):
         failed_above: A partition is red when more than this share of its bars is missing, such as
             5% or 0.05. A symbol that has nothing at all does not count while half of them have
             something; its check fails by its name.
+        calendar: Whether the calendar is doubted where the bars contradict it.
     """
 
     jitter: float = Field(default=0.1, ge=0, lt=0.5)
     severity: Annotated[dict[Priority, Severity], AfterValidator(lambda given: _SEVERITY | given)] = _SEVERITY
     failed_above: Share = Field(default=0.05, ge=0, le=1)
+    calendar: bool = True
 
 
 class RepairSettings(_Model):
@@ -342,6 +351,23 @@ _Crossings = Annotated[
 ]
 
 
+class Basis(StrEnum):
+    """On which prices returns and features are made.
+
+    A bar's values use the splits and dividends with an ex-date up to its own day, and stand on the footing of that day: what
+    happens later changes none of them.
+    """
+
+    ADJUSTED = "adjusted"
+    """Splits, and dividends as a share of the close before them, as adjusted candles have them."""
+
+    RAW = "raw"
+    """As they were traded."""
+
+    TOTAL_RETURN = "total_return"
+    """Splits, and dividends as money that is paid at the first bar of their ex-date."""
+
+
 class FeatureSettings(_Model):
     """Which features are made of candles, and over how many bars; an empty list or `false` leaves one out.
 
@@ -392,13 +418,25 @@ class FeatureSettings(_Model):
     drawdown: _Windows = (60,)
 
 
+class FeaturesEntry(FeatureSettings):
+    """The features of a profile, and what they are made on.
+
+    Attributes:
+        basis: On which prices; by default adjusted ones where corporate actions are kept, else raw ones.
+    """
+
+    basis: Basis | None = None
+
+
 class ReturnSettings(_Model):
     """What is asked of aligned returns.
 
     Attributes:
+        basis: On which prices; by default adjusted ones where corporate actions are kept, else raw ones.
         neutral_limit: The share of a symbol's bars in a partition that may be neutral, because nothing traded or something is missing.
     """
 
+    basis: Basis | None = None
     neutral_limit: Share = Field(default=0.2, ge=0, le=1)
 
 
@@ -489,6 +527,91 @@ class PartitionSettings(_Model):
         return self.intraday if timeframe.intraday else self.daily
 
 
+def _wall(value: object) -> timedelta:
+    # YAML reads 13:30 without quotation marks as a number of minutes.
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 24 * 60:
+        return timedelta(minutes=value)
+    if isinstance(value, str):
+        return wall(value)
+    raise ValueError(f"{shown(value)} is no time of day; write it like 09:30")
+
+
+def _stretches(value: object) -> tuple[Stretch, ...]:
+    texts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"{shown(value)} are no hours; write them like 09:30-12:00, 13:00-16:00")
+    return tuple(sorted(stretch_of(text) for text in texts))
+
+
+def _true_or_wall(value: object) -> bool | timedelta:
+    return True if value is True else _wall(value)
+
+
+def _opening(value: object) -> bool | timedelta | tuple[Stretch, ...]:
+    return (
+        _stretches(value)
+        if isinstance(value, list) or (isinstance(value, str) and "-" in value)
+        else _true_or_wall(value)
+    )
+
+
+def _zone(value: object) -> str:
+    try:
+        return ZoneInfo(str(value)).key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"{shown(value)} is no time zone; write it like Asia/Hong_Kong") from None
+
+
+class CalendarChange(_Model):
+    """What is known better of a calendar: one day, or the sessions up to another day.
+
+    Attributes:
+        date: The session's date.
+        to: The last session's date, where it is for several days; those without a session stay so.
+        close: True for no session, or the time at which it closes.
+        open: True for a session with the usual hours, the time at which it opens, or the hours of a session that the calendar lacks.
+        hours: All hours of the session, such as `09:30-12:00, 13:00-16:00`; a stretch that ends at or before its start begins on the
+            evening before.
+        zone: Whose clock these times are; the exchange's own by default.
+        reason: Why; it is shown with what it changes.
+    """
+
+    date: Day
+    to: Day | None = None
+    close: Annotated[Any, PlainValidator(_true_or_wall)] = None
+    open: Annotated[Any, PlainValidator(_opening)] = None
+    hours: Annotated[Any, PlainValidator(_stretches)] = None
+    zone: Annotated[str, PlainValidator(_zone)] | None = None
+    reason: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _is_one_change(self) -> Self:
+        if self.to is not None and self.to < self.date:
+            raise ValueError(f"to: {self.to} is before the date, {self.date}")
+        given = [key for key in ("close", "open", "hours") if getattr(self, key) is not None]
+        if not given:
+            raise ValueError("says nothing: write `close: true`, `close: 12:00`, `open: 10:00` or `hours: 09:30-12:00`")
+        alone = "hours" in given or self.close is True or self.open is True or isinstance(self.open, tuple)
+        if alone and len(given) > 1:
+            raise ValueError(f"{listed(given)} contradict each other; write one of them, or all `hours`")
+        return self
+
+    @property
+    def change(self) -> Change:
+        """What calendars are changed by."""
+        hours = self.open if isinstance(self.open, tuple) else self.hours
+        return Change(
+            self.date,
+            self.to or self.date,
+            self.reason,
+            hours=() if self.close is True else hours,
+            opens=self.open if isinstance(self.open, timedelta) else None,
+            closes=self.close if isinstance(self.close, timedelta) else None,
+            as_before=self.open is True,
+            zone=None if self.zone is None else ZoneInfo(self.zone),
+        )
+
+
 class Timeframes(_Model):
     """The timeframes a profile keeps, shortest first: those asked of a source, and those made from them.
 
@@ -571,8 +694,14 @@ class Profile(_Model):
     update: UpdateSettings
     agreement: AgreementSettings
     partitions: PartitionSettings
-    features: FeatureSettings
+    features: FeaturesEntry
     returns: ReturnSettings
+    calendar_changes: tuple[CalendarChange, ...] = ()
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """What is known better of the calendar, as calendars are changed by."""
+        return tuple(each.change for each in self.calendar_changes)
 
     @property
     def compares(self) -> bool:
@@ -583,6 +712,12 @@ class Profile(_Model):
     def has_actions(self) -> bool:
         """Whether corporate actions are kept; then each symbol has a source of them."""
         return any(symbol.actions for symbol in self.symbols.values())
+
+    def basis_of(self, settings: FeaturesEntry | ReturnSettings) -> Basis:
+        """The prices that returns or features are made on: a profile without corporate actions has raw ones alone."""
+        if not self.has_actions:
+            return Basis.RAW
+        return settings.basis or Basis.ADJUSTED
 
     @property
     def base_timeframe(self) -> Timeframe:
@@ -757,8 +892,9 @@ class _ProfileEntry(_Model):
     update: UpdateSettings = UpdateSettings()
     agreement: AgreementSettings = AgreementSettings()
     partitions: PartitionSettings = PartitionSettings()
-    features: FeatureSettings = FeatureSettings()
+    features: FeaturesEntry = FeaturesEntry()
     returns: ReturnSettings = ReturnSettings()
+    calendar_changes: tuple[CalendarChange, ...] = ()
 
 
 class _Entries(_Model):
@@ -771,7 +907,7 @@ class _Entries(_Model):
     repair: RepairSettings = RepairSettings()
     evidence: EvidenceSettings = EvidenceSettings()
     update: UpdateSettings = UpdateSettings()
-    features: FeatureSettings = FeatureSettings()
+    features: FeaturesEntry = FeaturesEntry()
     returns: ReturnSettings = ReturnSettings()
     markets: MarketsSettings = MarketsSettings()
     agreement: AgreementSettings = AgreementSettings()
@@ -779,6 +915,15 @@ class _Entries(_Model):
     export: Annotated[ExportSettings | None, BeforeValidator(_empty_if_none)] = None
     retention: RetentionSettings = RetentionSettings()
     limits: Annotated[str, PlainValidator(_text)] | None = None
+    calendar_changes: Annotated[
+        dict[Annotated[str, AfterValidator(_known_calendar)], tuple[CalendarChange, ...]],
+        BeforeValidator(_empty_if_none),
+    ] = {}
+
+    def changes_of(self, profile: _ProfileEntry) -> tuple[CalendarChange, ...]:
+        """What is known better of a profile's calendar: for all that have it, then for the profile alone."""
+        calendar = profile.calendar or (profile.kind.calendar if profile.kind else "")
+        return (*self.calendar_changes.get(calendar, ()), *profile.calendar_changes)
 
 
 def _read_entries(document: Document) -> _Entries:
@@ -943,6 +1088,7 @@ def _resolve_profile(
         partitions=entry.partitions,
         features=_overlay(entries.features, entry.features),
         returns=_overlay(entries.returns, entry.returns),
+        calendar_changes=entries.changes_of(entry),
     )
 
 
@@ -997,6 +1143,13 @@ def _check_all(entries: _Entries, document: Document) -> _Declared:
     _check_markets(entries, document)
     _check_export(entries, document)
     _check_channels(entries.alerts, document)
+    kept = {entry.calendar or (entry.kind and entry.kind.calendar) for entry in entries.profiles.values()}
+    for calendar in entries.calendar_changes:
+        if calendar not in kept:
+            document.add(
+                ("calendar_changes", calendar),
+                f"is the calendar of no profile; they have {listed(sorted(filter(None, kept)))}",
+            )
     for name, entry in entries.profiles.items():
         _check_profile(name, entry, entries, declared, document)
     return declared
@@ -1035,6 +1188,22 @@ def _check_profile(
     _check_asked(place, entry, entries, declared, document)
     _check_kind(place, entry, declared.traits, document)
     _check_actions(place, entry, declared, document)
+    _check_calendar(place, entry, entries, document)
+
+
+def _check_calendar(place: Place, profile: _ProfileEntry, entries: _Entries, document: Document) -> None:
+    """What is known better of a calendar can be done to it."""
+    changes = entries.changes_of(profile)
+    calendar = profile.calendar or (profile.kind.calendar if profile.kind else None)
+    if not changes or calendar is None or document.faulty_within((*place, "calendar")):
+        return
+    from market_assets.market_time.calendars import load_calendar  # noqa: PLC0415 - takes a second
+
+    try:
+        load_calendar(calendar, tuple(each.change for each in changes))
+    except CalendarError as error:
+        at = (*place, "calendar_changes") if profile.calendar_changes else ("calendar_changes", calendar)
+        document.add(at, str(error))
 
 
 def _check_name(name: str, place: Place, document: Document) -> None:
@@ -1220,10 +1389,22 @@ def _check_kind(place: Place, profile: _ProfileEntry, traits: Mapping[str, Trait
                 document.add(at, f"{source} serves {kinds}, and this profile is {profile.kind}; choose another source")
 
 
+def _check_basis(place: Place, profile: _ProfileEntry, document: Document) -> None:
+    """Without corporate actions a profile itself asks for no prices that are adjusted by them."""
+    for key, settings in (("features", profile.features), ("returns", profile.returns)):
+        if settings.basis not in {None, Basis.RAW}:
+            document.add(
+                (*place, key, "basis"),
+                f"{settings.basis} needs corporate actions: name a source of them under `actions`, or write raw",
+            )
+
+
 def _check_actions(place: Place, profile: _ProfileEntry, declared: _Declared, document: Document) -> None:
     """Where corporate actions are kept, every symbol has a source of them, and raw candles that they can be applied to."""
     lists = {(*place, "actions"): profile.actions}
     lists |= {(*place, "symbols", name, "actions"): symbol.actions for name, symbol in profile.symbols.items()}
+    if not any(lists.values()):
+        _check_basis(place, profile, document)
     if not any(lists.values()) or document.faulty_within((*place, "actions")):
         return
     if profile.kind is not Kind.EQUITY:

@@ -14,6 +14,7 @@ import duckdb
 import pytest
 
 from market_assets.errors import UniverseError
+from market_assets.fill.series import calendar_of
 from market_assets.market_time.gaps import Priority
 from market_assets.market_time.partitions import Cadence
 from market_assets.market_time.timeframes import Timeframe, Window
@@ -522,14 +523,14 @@ def test_a_file_with_neither_sources_nor_profiles_lacks_both(problems: Problems)
     [
         (
             universe(top="profils: {}"),
-            "profils: is no key here; did you mean profiles? The keys are sources, profiles, repair, evidence, update, features, returns, markets, agreement, alerts, export, retention, limits (line 2)",
+            "profils: is no key here; did you mean profiles? The keys are sources, profiles, repair, evidence, update, features, returns, markets, agreement, alerts, export, retention, limits, calendar_changes (line 2)",
         ),
         (
             universe("calender: 24/7"),
             (
                 "profiles.crypto.calender: is no key here; did you mean calendar? The keys are kind, calendar, start, end,"
                 " timeframes, sources, mix_venues, actions, symbols, prices, checks, repair, evidence, update, agreement, partitions,"
-                " features, returns (line 8)"
+                " features, returns, calendar_changes (line 8)"
             ),
         ),
         (
@@ -541,7 +542,7 @@ def test_a_file_with_neither_sources_nor_profiles_lacks_both(problems: Problems)
         ),
         (
             universe("checks: {jiter: 0.1}"),
-            "profiles.crypto.checks.jiter: is no key here; did you mean jitter? The keys are jitter, severity, failed_above (line 8)",
+            "profiles.crypto.checks.jiter: is no key here; did you mean jitter? The keys are jitter, severity, failed_above, calendar (line 8)",
         ),
         (
             universe(top="repair: {quickly: yes}"),
@@ -1165,3 +1166,80 @@ def test_bookkeeping_is_kept_for_a_while_unless_the_file_says_otherwise(load: Lo
 def test_a_retention_that_cannot_be_is_refused(problems: Problems, text: str, problem: str) -> None:
     (found,) = problems(universe(top=f"retention: {{{text}}}"))
     assert found.startswith(problem)
+
+
+# Calendars that are known better
+
+
+def hours_of(universe: Universe, day: str) -> list[str]:
+    """The stretches of a session of the only profile, in Hong Kong."""
+    calendar = calendar_of(universe.profiles["hk"])
+    first = date.fromisoformat(day)
+    spans = calendar.spans(Window.of_days(first - timedelta(days=1), first + timedelta(days=1)))
+    return [
+        "-".join(f"{at.replace(tzinfo=UTC).astimezone(calendar.zone):%H:%M}" for at in (opens, closes))
+        for session, opens, closes in spans.iter_rows()
+        if session == first
+    ]
+
+
+def hong_kong(changes: str, *, top: str = "") -> str:
+    lines = [
+        "sources: {archive: {path: '{symbol}.csv'}}",
+        top,
+        "profiles:",
+        "  hk:",
+        "    kind: EQUITY",
+        "    calendar: XHKG",
+        "    start: 2023-09-01",
+        "    symbols: {A: {}}",
+        "    sources: [archive]",
+        f"    calendar_changes: {changes}",
+    ]
+    return "\n".join(lines)
+
+
+def test_a_calendar_is_changed_for_a_profile_and_for_all_that_have_it(load: Load) -> None:
+    found = load(
+        hong_kong(
+            "[{date: 2023-09-11, close: 12:00, reason: early}, {date: 2023-09-12, open: 13:30, reason: late},"
+            " {date: 2023-09-09, hours: '09:30-12:00, 13:00-16:00', reason: Saturday},"
+            " {date: 2023-09-10, open: true, reason: Sunday},"
+            " {date: 2023-09-16, open: '02:00-04:00', zone: UTC, reason: another},"
+            " {date: 2023-09-18, to: 2023-09-24, hours: ['10:00-12:00'], reason: a week}]",
+            top="calendar_changes: {XHKG: [{date: 2023-09-08, close: true, reason: black rainstorm}]}",
+        )
+    )
+    assert hours_of(found, "2023-09-08") == []
+    assert hours_of(found, "2023-09-09") == ["09:30-12:00", "13:00-16:00"]
+    assert hours_of(found, "2023-09-10") == ["09:30-12:00", "13:00-16:00"]
+    assert hours_of(found, "2023-09-11") == ["09:30-12:00"]
+    assert hours_of(found, "2023-09-12") == ["13:30-16:00"]
+    assert hours_of(found, "2023-09-16") == ["10:00-12:00"]
+    assert hours_of(found, "2023-09-18") == ["10:00-12:00"]
+    assert hours_of(found, "2023-09-23") == []
+    assert calendar_of(found.profiles["hk"]).reasons_for(date(2023, 9, 8)) == ["black rainstorm"]
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ("{date: 2023-09-08, close: true}", "calendar_changes[0].reason"),
+        ("{date: 2023-09-08, reason: x}", "says nothing"),
+        ("{date: 2023-09-08, close: true, hours: '10:00-11:00', reason: x}", "contradict each other"),
+        ("{date: 2023-09-08, close: noon, reason: x}", "is no time of day"),
+        ("{date: 2023-09-08, hours: '10:00', reason: x}", "is no stretch of trading"),
+        ("{date: 2023-09-08, close: true, zone: Hongkong/Asia, reason: x}", "is no time zone"),
+        ("{date: 2023-09-08, to: 2023-09-07, close: true, reason: x}", "is before the date"),
+        ("{date: 2023-09-09, close: 12:00, reason: x}", "has no session on 2023-09-09"),
+    ],
+)
+def test_a_change_of_a_calendar_that_cannot_be_is_told(problems: Problems, change: str, problem: str) -> None:
+    (found,) = problems(hong_kong(f"[{change}]"))
+    assert problem in found
+    assert "(line 10)" in found
+
+
+def test_a_change_of_a_calendar_that_nobody_keeps_is_told(problems: Problems) -> None:
+    (found,) = problems(hong_kong("[]", top="calendar_changes: {XLON: [{date: 2023-09-08, close: true, reason: x}]}"))
+    assert "calendar_changes.XLON: is the calendar of no profile; they have XHKG (line 2)" in found

@@ -38,6 +38,7 @@ NEXT = {
     Kind.SOURCE_DOWN: "look whether the vendor is up and the key is accepted: market-assets probe; another source under sources: of the profile takes over by itself",
     Kind.RESTART: "it was started again by itself; log/up.log in the home folder says what it said before",
     Kind.UNIVERSE: "mend the lines that are named: the file is taken over within a minute; market-assets validate checks it",
+    Kind.CALENDAR: "market-assets status lists the days; look at the exchange's notices, and write what is right into calendar_changes of the universe; checks: {{calendar: false}} switches this doubt off",
     Kind.CHANNEL: "mend its URL under alerts: channels: in the universe, or the service behind it; market-assets alerts --test tries it",
 }
 """What to do about each kind of trouble."""

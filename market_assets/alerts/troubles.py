@@ -16,6 +16,7 @@ from market_assets.up.backoff import QUIET
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from market_assets.quality.doubt import Doubt
     from market_assets.store import StoreMark
     from market_assets.universe import AlertSettings
     from market_assets.up.state import State
@@ -73,6 +74,7 @@ class Kind(StrEnum):
     SOURCE_DOWN = "source_down"
     RESTART = "restart"
     UNIVERSE = "universe"
+    CALENDAR = "calendar"
 
 
 class Place(NamedTuple):
@@ -314,6 +316,26 @@ def backlog(profile: str, timeframe: Timeframe, partitions: Sequence[str]) -> li
     summary = f"{many(len(partitions), 'partition')} were never filled, and they do not become fewer"
     lines = (f"from {partitions[0]} to {partitions[-1]}",)
     return [Trouble(profile, Kind.BACKLOG, asset_name(timeframe), Level.WARNING, summary, len(partitions), lines)]
+
+
+def calendar_doubts(profile: str, timeframe: Timeframe, found: Sequence[Doubt]) -> list[Trouble]:
+    """Why a calendar may be wrong: a trouble for each sort of evidence."""
+    by_sort: dict[str, list[Doubt]] = {}
+    for doubt in found:
+        by_sort.setdefault(doubt.sort.value, []).append(doubt)
+    return [
+        Trouble(
+            profile,
+            Kind.CALENDAR,
+            f"{asset_name(timeframe)} {sort}",
+            Level.WARNING,
+            f"the calendar may be wrong: {own[0].words}"[:_WIDTH],
+            len({day for doubt in own for day in doubt.days}),
+            tuple(f"{of_symbols(doubt.symbols)}: {doubt.words}"[:_WIDTH] for doubt in own)[:LINES],
+            tuple(sorted({symbol for doubt in own for symbol in doubt.symbols})),
+        )
+        for sort, own in by_sort.items()
+    ]
 
 
 def _gap_lines(gaps: pl.DataFrame) -> tuple[str, ...]:

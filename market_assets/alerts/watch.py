@@ -21,6 +21,7 @@ from market_assets.alerts.troubles import (
     Trouble,
     asset_name,
     backlog,
+    calendar_doubts,
     disagreements,
     enrichment,
     failed_days,
@@ -33,6 +34,7 @@ from market_assets.alerts.troubles import (
 )
 from market_assets.enrich.actions import unheard
 from market_assets.errors import StoreBusyError
+from market_assets.fill.doubts import doubts_of
 from market_assets.fill.listing import whole_gaps
 from market_assets.fill.lost import lost_partitions
 from market_assets.fill.series import calendar_of, living_series, partitions_of, series_of
@@ -314,8 +316,10 @@ def store_troubles(
     begun = view.first_jobs()
     apart = view.disagreements() if any(profile.compares for profile in universe.profiles.values()) else None
     for profile in universe.profiles.values():
+        doubted = doubts_of(view, profile)
         for timeframe in profile.timeframes.fetch:
             own = _of(profile, timeframe)
+            found += calendar_doubts(profile.name, timeframe, doubted.get(timeframe, ()))
             rows = gaps.filter(own)
             if not rows.is_empty():
                 whole = whole_gaps(rows, profile, timeframe, alike=("symbol", "status"))

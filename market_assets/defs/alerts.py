@@ -303,7 +303,11 @@ def _read_asset(
     states = partition_states(instance, key, partitions)
     # One that runs again is red until it is filled.
     red = memory.red[key] = set(states.failed) | (memory.red.get(key, set()) & states.in_progress)
-    troubles += failed_partitions(name, asset, red, cadence, derived=derived)
+    # What is being made again, or waits for its turn, is told of only if it stays red.
+    again = red & states.in_progress if derived else set()
+    troubles += failed_partitions(name, asset, red - again, cadence, derived=derived)
+    if again:
+        unsure.add((name, Kind.FAILED_PARTITIONS.value, asset))
     known = states.materialized | states.failed | states.in_progress
     for check in sorted(graph.get_check_keys_for_assets({key})):
         own = memory.checks.setdefault(check, _Check())

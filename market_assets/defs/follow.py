@@ -36,6 +36,9 @@ NAME = "derive_when_input_changes"
 
 EVERY = timedelta(minutes=1)
 
+_BEFORE_REPAIRS = "9"
+"""The priority among queued runs: what is made of candles that are there goes before more of them."""
+
 _PARTITIONS_PER_RUN = 400
 _TAKEN_ALONG = 7
 """So many whole partitions between two that are behind are made along with them."""
@@ -348,6 +351,7 @@ def _request(run: RangeRun, name: str, sequence: int, universe: Universe) -> dg.
             **range_tags(run.partitions[0], run.partitions[-1]),
             TRIGGER_TAG: AUTOMATION,
             PROFILE_TAG: run.profile,
+            "dagster/priority": _BEFORE_REPAIRS,
         },
     )
 

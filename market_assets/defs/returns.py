@@ -17,7 +17,7 @@ from market_assets.defs.keys import candles_key, returns_key, trigger_of
 from market_assets.defs.partitions import days_or_months, partitions_of
 from market_assets.defs.pictures import Pictures, mask_drawn
 from market_assets.defs.resources import Clock, StoreResource
-from market_assets.enrich.returns import REACH_DAYS, Returns, markets_cadence
+from market_assets.enrich.returns import Returns, markets_cadence, reach_days
 from market_assets.market_time.partitions import Cadence
 from market_assets.market_time.timeframes import Timeframe, Window
 from market_assets.universe import Profile, Universe
@@ -80,7 +80,7 @@ def markets_returns(universe: Universe, timeframe: Timeframe, now: datetime) -> 
         cadence=cadence,
         members=members,
         timeframe=timeframe,
-        reach=REACH_DAYS if cadence is Cadence.DAY else 1,
+        reach=reach_days(members, now) if cadence is Cadence.DAY else 1,
         make=returns,
         description=(
             f"{timeframe} returns of the symbols of {', '.join(member.name for member in members)} on the {markets.calendar} of "

@@ -25,7 +25,7 @@ from market_assets.defs.keys import (
     process_tags,
 )
 from market_assets.enrich.featurize import partitions_reached
-from market_assets.enrich.returns import REACH_DAYS, markets_cadence
+from market_assets.enrich.returns import markets_cadence, reach_days
 from market_assets.fill.series import calendar_of
 from market_assets.market_time.calendars import ALWAYS_OPEN, load_calendar
 from market_assets.market_time.clock import machine
@@ -126,7 +126,7 @@ def plan_markets(universe: Universe, windows: Mapping[str, Window], now: datetim
         if not filled:
             continue
         whole = Window(min(one.window(now).start for one in members), max(one.window(now).end for one in members))
-        after = timedelta(days=REACH_DAYS) if timeframe.intraday else _BEHIND
+        after = timedelta(days=reach_days(members, now)) if timeframe.intraday else _BEHIND
         inside = Window(min(one.start for one in filled), max(one.end for one in filled) + after).intersect(whole)
         if inside is not None:
             found = partitions_in(load_calendar(ALWAYS_OPEN), timeframe, markets_cadence(timeframe), inside)

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from market_assets.enrich.adjust import adjustments
+from market_assets.enrich.adjust import STALE, adjustments
 from market_assets.errors import CalendarError, SourceError, error_words, trace_words
 from market_assets.fill.series import calendar_of, prepare
+from market_assets.market_time.partitions import Partition
 from market_assets.market_time.timeframes import Timeframe, Window, midnight
 from market_assets.quality.actions import actions_match_prices
 from market_assets.quality.evidence import believable
-from market_assets.sources.actions import ACTION_SCHEMA
+from market_assets.sources.actions import ACTION_SCHEMA, ActionKind
+from market_assets.universe import Basis
 
 log = logging.getLogger("market_assets.enrich")
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from market_assets.quality.verdicts import Verdict
     from market_assets.sources.actions import ActionSource
-    from market_assets.store import Store
+    from market_assets.store import Store, Transaction
     from market_assets.universe import Profile, Symbol
 
 _TOGETHER = 50
@@ -95,13 +97,13 @@ def record_actions(
             .iter_rows()
         )
     chosen = [one for one in profile.symbols.values() if symbols is None or one.name in symbols]
-    return asyncio.run(_record(store, sources, profile.name, chosen, recorded=recorded, today=now.date()))
+    return asyncio.run(_record(store, sources, profile, chosen, recorded=recorded, today=now.date()))
 
 
 async def _record(
     store: Store,
     sources: Mapping[str, ActionSource],
-    profile: str,
+    profile: Profile,
     symbols: Sequence[Symbol],
     *,
     recorded: Mapping[str, str],
@@ -124,13 +126,29 @@ async def _record(
                 frames.append(
                     actions.select(pl.lit(one.name).alias("symbol"), *ACTION_SCHEMA, source=pl.lit(source_name))
                 )
-            with store.writing(f"recording corporate actions of {profile}") as transaction:
-                merged = transaction.put_actions(profile, told, pl.concat(frames))
+            with store.writing(f"recording corporate actions of {profile.name}") as transaction:
+                merged = transaction.put_actions(profile.name, told, pl.concat(frames))
+                if merged.since is not None:
+                    _outdate(transaction, profile, merged.since)
             outcome.answers |= told
             outcome.new += merged.new
             outcome.changed += merged.changed
             outcome.withdrawn += merged.withdrawn
     return outcome
+
+
+def _outdate(transaction: Transaction, profile: Profile, since: date) -> None:
+    """Have what is made on adjusted prices be made again from an ex-date on of which something else is said now."""
+    frames = profile.timeframes
+    for family, basis, timeframes in (
+        ("features", profile.basis_of(profile.features), frames.features),
+        ("returns", profile.basis_of(profile.returns), frames.returns),
+    ):
+        for timeframe in timeframes if basis is not Basis.RAW else ():
+            first = Partition.holding(since, profile.partitions.of(timeframe))
+            transaction.outdate(profile.name, f"{family}_{timeframe}", first.key)
+    # Its partitions are days or months.
+    transaction.outdate_across(profile.name, f"{since.replace(day=1)}")
 
 
 async def _ask(
@@ -223,9 +241,31 @@ def judge_actions(store: Store, profile: Profile, now: datetime) -> tuple[pl.Dat
         .group_by("symbol")
         .agg(pl.max("ex_date"))
     )
+    unmeasured = pl.concat([unmeasured, measured_long_before(actions, days)]).unique("symbol", keep="first")
     sessions = calendar_of(profile).bars(Timeframe.D1, window)["session"]
     untold = [name for name in profile.symbols if name not in told]
     return actions, actions_match_prices(actions, days, sessions, untold=untold, unmeasured=unmeasured)
+
+
+def measured_long_before(actions: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
+    """The newest dividend of each symbol that a close of more than two weeks before it measures: symbol, ex_date.
+
+    The share was suspended, and the factor is right; or candles are missing, and it is not.
+    """
+    paid = actions.filter(pl.col("kind") == ActionKind.DIVIDEND).select("symbol", "ex_date").sort("ex_date")
+    closes = days.select("symbol", "session").sort("session")
+    placed = paid.join_asof(
+        closes,
+        left_on="ex_date",
+        right_on="session",
+        by="symbol",
+        allow_exact_matches=False,
+        check_sortedness=False,
+    )
+    # Before the newest candle: what a day to come measures is not known yet.
+    reached = placed.join(closes.group_by("symbol").agg(last=pl.max("session")), on="symbol")
+    late = reached.filter(pl.col("ex_date") <= pl.col("last"), pl.col("session") < pl.col("ex_date") - STALE)
+    return late.group_by("symbol").agg(pl.max("ex_date"))
 
 
 def _zone_of(profile: Profile) -> str:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from market_assets.enrich.quiet import is_quiet
 from market_assets.sources.actions import ActionKind
 
 if TYPE_CHECKING:
     from datetime import date, datetime
 
 STALE = timedelta(days=14)
-"""A close so old measures no dividend, and an action so long after a symbol's last candle is not applied. No exchange closes for longer."""
+"""An action so long after a symbol's last candle is not applied."""
 
 _PRICES = ("open", "high", "low", "close")
 
@@ -47,8 +48,8 @@ def adjustments(actions: pl.DataFrame, closes: pl.DataFrame, *, as_of: date) -> 
 
     Returns:
         symbol, ex_date, price_factor, volume_factor: what candles of the sessions before ex_date, from the previous one on, are multiplied
-        with; sorted. A price factor is null where a dividend cannot be measured: no close lies in the 14 days before it, or it is not
-        lower than the close.
+        with; sorted. A price factor is null where a dividend cannot be measured: no close lies before it, or it is not lower than
+        the close. However long a share was suspended, the last close measures what was paid.
     """
     closes = closes.filter(pl.col("session") <= as_of).sort("session")
     last = closes.group_by("symbol").agg(last=pl.max("session"))
@@ -69,7 +70,6 @@ def adjustments(actions: pl.DataFrame, closes: pl.DataFrame, *, as_of: date) -> 
         by="symbol",
         strategy="backward",
         allow_exact_matches=False,
-        tolerance=STALE,
         check_sortedness=False,
     ).join_asof(
         days.select("symbol", then="ex_date", before="shares"),
@@ -106,29 +106,42 @@ def adjust(candles: pl.DataFrame, factors: pl.DataFrame, *, as_of: date) -> pl.D
     Returns:
         The candles' columns, sorted by symbol and ts; prices are null where their factor is.
     """
-    placed = (
-        candles.filter(pl.col("session") <= as_of)
-        .sort("session")
-        .join_asof(
-            factors.sort("ex_date"),
-            left_on="session",
-            right_on="ex_date",
-            by="symbol",
-            strategy="forward",
-            allow_exact_matches=False,
-            check_sortedness=False,
-        )
-        .sort("symbol", "ts")
+    placed = with_factors(candles.filter(pl.col("session") <= as_of), factors).sort("symbol", "ts")
+    return multiplied(placed).select(candles.columns)
+
+
+def with_factors(candles: pl.DataFrame, factors: pl.DataFrame) -> pl.DataFrame:
+    """Give candles what they are to be multiplied with.
+
+    Args:
+        candles: symbol, session (Date) and any other columns.
+        factors: What `adjustments` gives.
+
+    Returns:
+        The candles with price_factor and volume_factor (Float64): 1.0 where no action lies behind; by session.
+    """
+    placed = candles.sort("session").join_asof(
+        factors.sort("ex_date"),
+        left_on="session",
+        right_on="ex_date",
+        by="symbol",
+        strategy="forward",
+        allow_exact_matches=False,
+        check_sortedness=False,
     )
-    price, volume = (
-        pl.when(pl.col("ex_date").is_null()).then(1.0).otherwise(pl.col(name))
-        for name in ("price_factor", "volume_factor")
+    names = ("price_factor", "volume_factor")
+    none_behind = pl.col("ex_date").is_null()
+    return placed.with_columns(
+        pl.when(none_behind).then(1.0).otherwise(pl.col(name)).alias(name) for name in names
+    ).drop("ex_date")
+
+
+def multiplied(candles: pl.DataFrame) -> pl.DataFrame:
+    """Candles with their prices and volumes multiplied with their factors: see `with_factors`."""
+    return candles.with_columns(
+        *(pl.col(name) * pl.col("price_factor") for name in _PRICES),
+        pl.col("volume") * pl.col("volume_factor"),
     )
-    return placed.select(
-        *(name for name in candles.columns if name not in {*_PRICES, "volume"}),
-        *(pl.col(name) * price for name in _PRICES),
-        pl.col("volume") * volume,
-    ).select(candles.columns)
 
 
 def adjusted_weeks(days: pl.DataFrame) -> pl.DataFrame:
@@ -141,7 +154,7 @@ def adjusted_weeks(days: pl.DataFrame) -> pl.DataFrame:
         symbol, ts (the Monday), open, high, low, close, volume, as `resample` makes weeks; a week with a day whose prices are null has none.
     """
     known = pl.col("close").null_count() == 0
-    traded = (pl.col("volume").is_null() | (pl.col("volume") > 0)).alias("traded")
+    traded = ~is_quiet(pl.col("close").shift().over("symbol"))
     last = pl.col("close").last()
     prices = {
         "open": pl.col("open").filter("traded").first(),
@@ -150,8 +163,8 @@ def adjusted_weeks(days: pl.DataFrame) -> pl.DataFrame:
         "close": pl.col("close").filter("traded").last(),
     }
     return (
-        days.with_columns(traded)
-        .sort("symbol", "ts")
+        days.sort("symbol", "ts")
+        .with_columns(traded=traded)
         .group_by("symbol", pl.col("ts").dt.truncate("1w"), maintain_order=True)
         .agg(
             **{name: pl.when(known).then(pl.coalesce(price, last)) for name, price in prices.items()},

@@ -26,6 +26,7 @@ class Neutral(StrEnum):
     AFTER_END = "after_end"
     NO_PREVIOUS = "no_previous"
     UNDEFINED = "undefined"
+    UNADJUSTED = "unadjusted"
 
 
 STRUCTURAL = (Neutral.CLOSED_MARKET, Neutral.BEFORE_GENESIS, Neutral.AFTER_END, Neutral.NO_PREVIOUS)
@@ -37,6 +38,7 @@ _REASONS = {
     State.NO_TRADE: Neutral.NO_TRADE,
     State.HALTED: Neutral.HALTED,
     State.OUTAGE: Neutral.OUTAGE,
+    State.CLOSED: Neutral.CLOSED_MARKET,
 }
 
 RETURNS_SCHEMA = pl.Schema(
@@ -64,7 +66,7 @@ def align(bars: pl.DataFrame, grid: pl.DataFrame, series: pl.DataFrame) -> pl.Da
     bar takes part in it.
 
     Args:
-        bars: symbol, ts, close (null where nothing is stored), state (a `State`): every bar that the symbols must have around the grid.
+        bars: symbol, ts, close (null where nothing is stored, or a stored one cannot be adjusted), state (a `State`): every bar that the symbols must have around the grid.
         grid: ts (TS, unique): the times of the matrix; since (TS): how old the close may be that its return is measured from.
         series: symbol, start, end (TS): from when on and until when each is kept; a row a symbol.
 
@@ -93,6 +95,8 @@ def align(bars: pl.DataFrame, grid: pl.DataFrame, series: pl.DataFrame) -> pl.Da
         .then(pl.lit(Neutral.AFTER_END.value))
         .when(~own)
         .then(pl.lit(Neutral.CLOSED_MARKET.value))
+        .when(~stored & (pl.col("state") == State.STORED))
+        .then(pl.lit(Neutral.UNADJUSTED.value))
         .when(~stored)
         .then(
             pl.col("state").replace_strict(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from market_assets.enrich.behind import Input
 from market_assets.enrich.grid import Grid
-from market_assets.enrich.resample import resample
+from market_assets.enrich.quiet import FLAT_AND_EMPTY
+from market_assets.enrich.resample import NO_CLOSES, resample
 from market_assets.enrich.work import Work, missing_before, nothing_yet
 from market_assets.fill.judge import count_frame, evidence_of, partition_key
 from market_assets.fill.outcome import PartitionOutcome
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
     from market_assets.fill.series import Series
     from market_assets.store import Snapshot, Store, Transaction
     from market_assets.universe import Profile
+
+
+_LOOKS_BACK = timedelta(days=14)
+"""So far back the close is looked for that a candle without volume may only repeat."""
 
 
 class Derive(Work):
@@ -139,7 +144,12 @@ class Derive(Work):
         )
         if not self._input.intraday:
             candles = candles.join(inputs.select("ts", "opens_at"), on="ts").drop("ts").rename({"opens_at": "ts"})
-        rows = resample(candles, bars, quiet_bars_are_flat=profile.prices.real_volume)
+        rows = resample(
+            candles,
+            bars,
+            quiet_bars_are_flat=profile.prices.real_volume,
+            before=self._closes_before(transaction, candles, read.start),
+        )
         expected = self._expected(bars, inputs, series)
         rows = rows.join(expected, on=["symbol", "ts"]).with_columns(source=pl.lit(f"candles_{self._input}"))
         changed = transaction.replace_derived(profile.name, self._timeframe, expected, rows)
@@ -217,6 +227,14 @@ class Derive(Work):
                 )
             )
         return pl.concat(frames)
+
+    def _closes_before(self, view: Snapshot, candles: pl.DataFrame, start: datetime) -> pl.DataFrame:
+        """The last close before the candles of each symbol whose first one may be quiet: symbol, close."""
+        firsts = candles.sort("ts").group_by("symbol").first()
+        symbols = firsts.filter(FLAT_AND_EMPTY)["symbol"].to_list()
+        if not symbols or not self._profile.prices.real_volume:
+            return NO_CLOSES
+        return view.last_closes(self._profile.name, self._input, symbols, Window(start - _LOOKS_BACK, start))
 
     def _states(self, view: Snapshot, expected: pl.DataFrame, inputs: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
         """What is known of each derived bar: symbol, ts, state, and whether its input is still to be made (pending).

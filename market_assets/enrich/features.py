@@ -9,7 +9,7 @@ TA-Lib makes what is recursive. Sums over windows are made here: TA-Lib's keep t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from math import ceil, log
@@ -57,25 +57,28 @@ class Feature:
         words: What it says.
         reach: How many bars of its run before a bar must be there for its value to be what the whole history makes of it, to 1e-9.
         values: Makes the column.
+        unit: What it is a multiple of: "price", "volume", or "" for a mere number.
     """
 
     name: str
     words: str
     reach: int
     values: Callable[[_Candles], Values]
+    unit: str = ""
 
 
 def features_of(settings: FeatureSettings, timeframe: Timeframe) -> tuple[Feature, ...]:
     """The features that the settings name, in the order of their columns."""
     given = settings.model_dump()
     session = {"overnight_return", "intraday_return", "vwap"}
-    found: list[Iterator[Feature]] = []
+    found: list[Feature] = []
     for name, make in _FAMILIES.items():
         if name in session:
-            found.append(make() if given[name] else iter(()))
+            families = [make()] if given[name] else []
         else:
-            found += [make(*(window if isinstance(window, tuple) else (window,))) for window in given[name]]
-    return tuple(each for each in chain.from_iterable(found) if timeframe.intraday or each.name != "vwap")
+            families = [make(*(window if isinstance(window, tuple) else (window,))) for window in given[name]]
+        found += [replace(each, unit=_UNITS.get(name, "")) for each in chain.from_iterable(families)]
+    return tuple(each for each in found if timeframe.intraday or each.name != "vwap")
 
 
 def reach_of(features: tuple[Feature, ...]) -> int:
@@ -460,6 +463,8 @@ def _bars(n: int) -> str:
 def _ema_reach(n: int) -> int:
     return n + ceil(_SETTLED * (n + 1) / 2)
 
+
+_UNITS = {**dict.fromkeys(("atr", "macd", "bb", "sma", "ema", "vwap"), "price"), "obv": "volume"}
 
 _FAMILIES: dict[str, Callable[..., Iterator[Feature]]] = {
     "simple_return": _simple_return,

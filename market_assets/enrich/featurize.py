@@ -12,12 +12,12 @@ import polars as pl
 
 from market_assets.enrich.behind import Input
 from market_assets.enrich.features import compute, features_of, reach_of
+from market_assets.enrich.footing import on_one_footing, on_own_footing
 from market_assets.enrich.grid import Grid, with_runs
 from market_assets.enrich.work import Work, missing_before, nothing_yet
 from market_assets.fill.judge import count_frame, partition_key
 from market_assets.fill.outcome import PartitionOutcome
 from market_assets.fill.series import calendar_of, partitions_of, prepare, series_of
-from market_assets.market_time.calendars import load_calendar
 from market_assets.market_time.timeframes import Window, literal, midnight
 from market_assets.quality.evidence import MISSING, State
 from market_assets.quality.verdicts import SymbolCounts
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from market_assets.fill.job import Job
+    from market_assets.market_time.calendars import SessionCalendar
     from market_assets.market_time.partitions import Cadence, Partition
     from market_assets.market_time.timeframes import Timeframe
     from market_assets.store import Store, Transaction
@@ -79,6 +80,7 @@ class Featurize(Work):
         self._calendar = calendar_of(profile)
         cadence = profile.partitions.of(timeframe)
         self.features = features_of(profile.features, timeframe)
+        self._basis = profile.basis_of(profile.features)
         self._series = series_of(profile, now)
         reach = partitions_reached(profile, timeframe, now)
         super().__init__(
@@ -93,6 +95,11 @@ class Featurize(Work):
             run_id=run_id,
             trigger=trigger,
         )
+
+    def recipe(self) -> str:
+        """See `Work.recipe`."""
+        names = ", ".join(each.name for each in self.features)
+        return f"{self._basis}: {names}"
 
     def prepare(self, transaction: Transaction) -> None:
         """See `Work.prepare`."""
@@ -123,7 +130,8 @@ class Featurize(Work):
             window = Window(window.start - self._timeframe.duration, window.end)
         for symbols, start in self._groups(transaction, window):
             grid = Grid(transaction, self._profile, self._timeframe, self._now, symbols=symbols)
-            bars = grid.bars(Window(start, window.end)).with_columns(strange=_STRANGE)
+            raw = grid.bars(Window(start, window.end)).with_columns(strange=_STRANGE)
+            bars = on_one_footing(transaction, self._profile, self._timeframe, raw, self._basis)
             rows, found = self._compute(bars, window)
             faults += found
             changed.append(transaction.replace_features(self._name, self._timeframe, symbols, window, rows))
@@ -201,6 +209,7 @@ class Featurize(Work):
             made = compute(own, self.features)
         except Exception:  # noqa: BLE001 - what a symbol's candles break in a library is not the others' fault
             made, faults = self._one_by_one(own)
+        made = on_own_footing(made, own, self.features)
         stored = bars.filter(window.holds(), pl.col("state") == State.STORED)
         made = made.filter(window.holds())
         if len(made) < len(stored):
@@ -283,13 +292,14 @@ def partitions_reached(profile: Profile, timeframe: Timeframe, now: datetime) ->
     """How many partitions before a partition its features read, of a symbol that trades in every bar: one at the least."""
     reach = reach_of(features_of(profile.features, timeframe))
     last = max(now, profile.window(now).end).astimezone(UTC).date()
-    return _partitions_of_bars(profile.calendar, timeframe, profile.partitions.of(timeframe), reach, last)
+    return _partitions_of_bars(calendar_of(profile), timeframe, profile.partitions.of(timeframe), reach, last)
 
 
 @lru_cache(maxsize=256)
-def _partitions_of_bars(calendar_name: str, timeframe: Timeframe, cadence: Cadence, bars: int, last: date) -> int:
+def _partitions_of_bars(
+    calendar: SessionCalendar, timeframe: Timeframe, cadence: Cadence, bars: int, last: date
+) -> int:
     """How many partitions so many bars span at most, about a day; kept, because it is asked for every minute."""
-    calendar = load_calendar(calendar_name)
     # Long enough for a market that is open for an eighth of the time.
     span = timedelta(days=400) + 8 * bars * timeframe.duration
     end = min(midnight(last) + timedelta(days=1), calendar.known.end)

@@ -50,6 +50,7 @@ _CLOSED: Colour = (140, 140, 140)
 MARKS: Mapping[str, tuple[Colour, Colour]] = {
     State.NO_TRADE: ((122, 128, 158), (224, 227, 238)),
     State.HALTED: ((94, 79, 162), (213, 206, 238)),
+    State.CLOSED: ((140, 110, 80), (232, 222, 210)),
     INCOMPLETE: ((214, 180, 0), (255, 247, 205)),
     State.OUTAGE: ((245, 130, 32), (255, 227, 199)),
     State.ABANDONED: ((128, 0, 38), (240, 205, 212)),
@@ -68,6 +69,7 @@ REASONS: Mapping[str, Colour] = {
     Neutral.HALTED: MARKS[State.HALTED][0],
     Neutral.NO_PREVIOUS: (255, 221, 87),
     Neutral.UNDEFINED: (20, 20, 20),
+    Neutral.UNADJUSTED: (120, 60, 20),
     Neutral.OUTAGE: MARKS[State.OUTAGE][0],
     Neutral.OPEN_GAP: MARKS[State.OPEN][0],
 }

@@ -4,27 +4,43 @@ from __future__ import annotations
 
 import polars as pl
 
+from market_assets.enrich.quiet import is_quiet
+
 _PRICES = ("open", "high", "low", "close")
 
 
-def resample(candles: pl.DataFrame, bars: pl.DataFrame, *, quiet_bars_are_flat: bool) -> pl.DataFrame:
+NO_CLOSES = pl.DataFrame(schema={"symbol": pl.String, "close": pl.Float64})
+"""Of no symbol is a close known."""
+
+
+def resample(
+    candles: pl.DataFrame,
+    bars: pl.DataFrame,
+    *,
+    quiet_bars_are_flat: bool,
+    before: pl.DataFrame = NO_CLOSES,
+) -> pl.DataFrame:
     """Roll candles up into the bars that they lie in.
 
     A bar holds what there is: an hour that the close cuts is made of the minutes before the close, and a bar over a gap of the
-    minutes that are stored. Where the market's volume is real, a vendor's flat bars for minutes without a trade
-    (volume 0) take no part, since they only repeat the last price; a bar without any trade is then flat itself.
+    minutes that are stored. Where the market's volume is real, a vendor's quiet bars (see `is_quiet`) take no part, since
+    they only repeat the last price; a bar of nothing else is then flat itself.
 
     Args:
         candles: symbol, ts, open, high, low, close, volume; in any order.
         bars: ts, opens_at, closes_at of the longer bars; sorted, disjoint.
-        quiet_bars_are_flat: Whether a candle without volume means that nothing traded.
+        quiet_bars_are_flat: Whether the volume counts what was traded, so that a candle can be quiet.
+        before: symbol, close: the last close before the candles, where one is known.
 
     Returns:
         symbol, ts, open, high, low, close, volume, bars (how many candles each is made of), sorted by symbol and ts; a bar without any
         candle has no row. The volume is null where no candle of the bar has one.
     """
+    first = pl.col("symbol").replace_strict(before["symbol"], before["close"], default=None, return_dtype=pl.Float64)
+    previous = pl.col("close").shift().over("symbol", order_by="ts").fill_null(first)
     placed = (
         candles.sort("ts")
+        .with_columns(traded=~is_quiet(previous) if quiet_bars_are_flat else pl.lit(value=True))
         .join_asof(
             bars.select("opens_at", "closes_at", bar="ts").sort("opens_at"),
             left_on="ts",
@@ -33,20 +49,15 @@ def resample(candles: pl.DataFrame, bars: pl.DataFrame, *, quiet_bars_are_flat: 
         )
         .filter(pl.col("ts") < pl.col("closes_at"))
     )
-    traded = pl.col("volume").is_null() | (pl.col("volume") > 0) if quiet_bars_are_flat else pl.lit(value=True)
     some = pl.col("traded").any()
     last = pl.col("close").last()
-    rolled = (
-        placed.with_columns(traded=traded)
-        .group_by("symbol", "bar")
-        .agg(
-            open=pl.when(some).then(pl.col("open").filter("traded").first()).otherwise(last),
-            high=pl.when(some).then(pl.col("high").filter("traded").max()).otherwise(last),
-            low=pl.when(some).then(pl.col("low").filter("traded").min()).otherwise(last),
-            close=pl.when(some).then(pl.col("close").filter("traded").last()).otherwise(last),
-            volume=pl.when(pl.col("volume").is_not_null().any()).then(pl.col("volume").sum()),
-            bars=pl.len().cast(pl.Int32),
-        )
+    rolled = placed.group_by("symbol", "bar").agg(
+        open=pl.when(some).then(pl.col("open").filter("traded").first()).otherwise(last),
+        high=pl.when(some).then(pl.col("high").filter("traded").max()).otherwise(last),
+        low=pl.when(some).then(pl.col("low").filter("traded").min()).otherwise(last),
+        close=pl.when(some).then(pl.col("close").filter("traded").last()).otherwise(last),
+        volume=pl.when(pl.col("volume").is_not_null().any()).then(pl.col("volume").sum()),
+        bars=pl.len().cast(pl.Int32),
     )
     return rolled.select("symbol", "volume", "bars", *_PRICES, ts="bar").select(
         "symbol", "ts", *_PRICES, "volume", "bars"

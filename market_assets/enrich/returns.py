@@ -9,6 +9,7 @@ import polars as pl
 
 from market_assets.enrich.align import align, common_grid, neutral_shares
 from market_assets.enrich.behind import Input
+from market_assets.enrich.footing import on_one_footing
 from market_assets.enrich.grid import Grid
 from market_assets.enrich.work import Work
 from market_assets.fill.judge import count_frame, partition_key
@@ -17,7 +18,9 @@ from market_assets.fill.series import belongs, calendar_of, partitions_of, prepa
 from market_assets.market_time.calendars import ALWAYS_OPEN, load_calendar
 from market_assets.market_time.partitions import Cadence, Partition, partitions_in
 from market_assets.market_time.timeframes import TS, Timeframe, Window, literal, to_micros
+from market_assets.quality.jumps import NO_JUMPS, overnight_jumps
 from market_assets.quality.verdicts import SymbolCounts, alignment
+from market_assets.universe import Basis, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,17 +28,17 @@ if TYPE_CHECKING:
 
     from market_assets.fill.job import Job
     from market_assets.store import Store, Transaction
-    from market_assets.universe import Profile, Universe
+    from market_assets.universe import Profile, ReturnSettings, Universe
 
-REACH_DAYS = 7
-"""So many days before its first return the matrix across profiles looks for a close: longer than any market stays closed."""
+_REACH_DAYS = 7
+"""So many days before its first return the matrix across profiles looks for a close at the least."""
 
 
 class Returns(Work):
     """One alignment of returns over a window, to be iterated once, oldest partition first.
 
-    The close before a partition's first return is looked for in the partition before, across profiles in the week before: a symbol
-    that was silent for longer begins anew.
+    The close before a partition's first return is looked for in the partition before, across profiles in the week before, or for
+    as long as a market of theirs stays closed: a symbol that was silent for longer begins anew.
 
     Args:
         store: Where candles and ledgers are kept.
@@ -44,6 +47,7 @@ class Returns(Work):
         members: Whose symbols are aligned.
         window: Which partitions: all that overlap it, as far as a member and the present reach.
         intersection: Only the times that the calendars of all members have.
+        settings: Those of the matrix across profiles; a member's own hold where it has none.
         neutral_limit: The share of a symbol's bars that may be neutral.
         clock: Gives the present instant; asked once.
         run_id: Names the caller's run in `ops.jobs`.
@@ -63,14 +67,17 @@ class Returns(Work):
         neutral_limit: float,
         clock: Callable[[], datetime],
         intersection: bool = False,
+        settings: ReturnSettings | None = None,
         run_id: str | None = None,
         trigger: str = "manual",
     ) -> None:
+        self._settings = settings
         self._members = members
         self._intersection = intersection
         self._neutral_limit = neutral_limit
         self._now = now = clock()
         self._alone = len(members) == 1 and members[0].name == name
+        self._reach_days = reach_days(members, now)
         self._cadence = members[0].partitions.of(timeframe) if self._alone else markets_cadence(timeframe)
         start = min(one.window(self._now).start for one in members)
         self._whole = self._partitions(timeframe, Window(start, max(start, self._now)))
@@ -131,6 +138,7 @@ class Returns(Work):
             neutral_limit=markets.neutral_limit,
             clock=clock,
             intersection=markets.calendar == "intersection",
+            settings=markets if markets.basis else None,
             run_id=run_id,
             trigger=trigger,
         )
@@ -138,7 +146,7 @@ class Returns(Work):
     def _reach_of(self, member: Profile) -> int:
         """How many partitions of a member's candles may lie between a partition's first return and the close before it."""
         days = not self._alone and self._cadence is Cadence.DAY
-        return REACH_DAYS if days and member.partitions.intraday is Cadence.DAY else 1
+        return self._reach_days if days and member.partitions.intraday is Cadence.DAY else 1
 
     def _partitions(self, timeframe: Timeframe, window: Window) -> list[Partition]:
         if self._alone:
@@ -183,10 +191,15 @@ class Returns(Work):
             window = Window(self._begin, window.end)
         read = Window(self._reach(batch[0]), window.end)
         bars, series, opens = [], [], []
+        jumps = [NO_JUMPS]
         for member in self._members:
             grid = Grid(transaction, member, self._timeframe, self._now)
             name = pl.lit("" if self._alone else f"{member.name}.")
-            own = grid.bars(read).select("symbol", "ts", "close", "state")
+            basis = self._basis_of(member)
+            whole = on_one_footing(transaction, member, self._timeframe, grid.bars(read), basis)
+            if self._watches_jumps(member):
+                jumps.append(overnight_jumps(whole).filter(window.holds()).with_columns(symbol=name + pl.col("symbol")))
+            own = whole.select("symbol", "ts", "close", "state")
             bars.append(own.with_columns(symbol=name + pl.col("symbol")))
             series.append(_bounds(own, grid, read, self._now).with_columns(symbol=name + pl.col("symbol")))
             called_for = (pl.col("closes_at") <= literal(self._now)) & belongs(
@@ -196,7 +209,19 @@ class Returns(Work):
         times = common_grid(opens, intersection=self._intersection).to_frame()
         returns = align(pl.concat(bars), self._with_reach(times, batch), pl.concat(series)).filter(window.holds())
         changed = transaction.replace_returns(self._name, self._timeframe, window, returns)
-        return self._outcomes(transaction, batch, returns, changed)
+        return self._outcomes(transaction, batch, returns, changed, pl.concat(jumps))
+
+    def _basis_of(self, member: Profile) -> Basis:
+        return member.basis_of(self._settings or member.returns)
+
+    def _watches_jumps(self, member: Profile) -> bool:
+        """Whether a jump over night may be a split that nobody has told of: not where somebody asks for raw prices."""
+        asked = (self._settings or member.returns).basis
+        return member.kind is Kind.EQUITY and asked is not Basis.RAW
+
+    def recipe(self) -> str:
+        """See `Work.recipe`."""
+        return ", ".join(f"{member.name}: {self._basis_of(member)}" for member in self._members)
 
     @property
     def _begin(self) -> datetime:
@@ -206,7 +231,7 @@ class Returns(Work):
     def _reach(self, first: Partition) -> datetime:
         """From when on candles are read for a partition."""
         if not self._alone and self._cadence is Cadence.DAY:
-            return max(first.window.start - timedelta(days=REACH_DAYS), self._begin)
+            return max(first.window.start - timedelta(days=self._reach_days), self._begin)
         place = self._whole.index(first)
         return self._whole[place - 1].window.start if place > 1 else self._begin
 
@@ -221,7 +246,12 @@ class Returns(Work):
         return placed.select("ts", pl.col("since").fill_null(literal(self._reach(batch[0]))))
 
     def _outcomes(
-        self, transaction: Transaction, batch: Sequence[Partition], returns: pl.DataFrame, changed: pl.DataFrame
+        self,
+        transaction: Transaction,
+        batch: Sequence[Partition],
+        returns: pl.DataFrame,
+        changed: pl.DataFrame,
+        jumps: pl.DataFrame,
     ) -> list[PartitionOutcome]:
         part = partition_key(self._cadence)
         extents = returns.group_by(part).agg(pl.len(), first=pl.min("ts"), last=pl.max("ts"))
@@ -231,6 +261,7 @@ class Returns(Work):
         counts = {key: _counts(rows) for key, rows in shares.items()}
         transaction.put_judged(self._name, self.label, count_frame(counts), self._now, changed=renewed)
         versions = transaction.versions(self._name, self.label, list(counts))
+        moved = {str(key): rows.to_dicts() for (key,), rows in jumps.group_by(part)}
         outcomes = []
         for partition in batch:
             key = partition.key
@@ -239,7 +270,7 @@ class Returns(Work):
                 PartitionOutcome(
                     partition,
                     counts=counts.get(key, ()),
-                    verdicts=(alignment(shares.get(key, []), limit=self._neutral_limit),),
+                    verdicts=(alignment(shares.get(key, []), limit=self._neutral_limit, jumps=moved.get(key, [])),),
                     new=renewed.get(key, 0),
                     rows=rows,
                     first_ts=first and first.replace(tzinfo=UTC),
@@ -248,6 +279,19 @@ class Returns(Work):
                 )
             )
         return outcomes
+
+
+def reach_days(members: Sequence[Profile], now: datetime) -> int:
+    """So many days before a return across profiles the close may lie that it is measured from.
+
+    A week, or longer where a market of theirs has stayed closed for longer since its profile starts: over a Golden Week,
+    say.
+    """
+    closures = (
+        calendar_of(one).longest_closure(Window(one.window(now).start, max(one.window(now).end, now)))
+        for one in members
+    )
+    return max(_REACH_DAYS, 1 + max(closures, default=timedelta()).days)
 
 
 def markets_cadence(timeframe: Timeframe) -> Cadence:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from contextlib import closing
+from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 import polars as pl
@@ -14,10 +15,10 @@ from market_assets.fill.job import Job
 from market_assets.fill.judge import partition_key
 from market_assets.market_time.partitions import hull
 from market_assets.market_time.timeframes import TS, literal
+from market_assets.universe import Basis
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Mapping, Sequence
-    from datetime import datetime
 
     from market_assets.enrich.behind import Input
     from market_assets.fill.outcome import PartitionOutcome
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from market_assets.quality.verdicts import SymbolCounts
     from market_assets.store import Snapshot, Store, Transaction
 
+
+_LONG_AGO = datetime(1970, 1, 1)  # noqa: DTZ001 - as frames have it
+"""The version of what a partition was made of that is to be made again."""
 
 _PIECE = 400
 """So many partitions' bars are looked at together."""
@@ -111,6 +115,10 @@ class Work(ABC):
         since = self.partitions[0].key if self.partitions else ""
         return view.standing(self._name, self.label, since)
 
+    def recipe(self) -> str:
+        """How it is made, as far as the universe says so: whatever was made otherwise is to be made again."""
+        return ""
+
     def behind(self, view: Snapshot, standing: pl.DataFrame | None = None) -> list[Partition]:
         """Those of its partitions that are to be made, or made again, because of what they are made of.
 
@@ -118,13 +126,15 @@ class Work(ABC):
             view: The store.
             standing: What `standing` gives, where it was read already.
         """
-        return behind(
-            self.partitions,
-            self._outlines(self.partitions),
-            self.standing(view) if standing is None else standing,
-            self._versions(view),
-            self._now,
-        )
+        standing = self.standing(view) if standing is None else standing
+        if self._is_made_otherwise(view):
+            standing = standing.with_columns(made_of=pl.lit(_LONG_AGO, TS))
+        return behind(self.partitions, self._outlines(self.partitions), standing, self._versions(view), self._now)
+
+    def _is_made_otherwise(self, view: Snapshot) -> bool:
+        """Whether what is there was made by another recipe; what was made before recipes were noted was made of raw prices."""
+        noted = view.recipe(self._name, self.label)
+        return self.recipe() != noted and not (noted is None and Basis.ADJUSTED not in self.recipe())
 
     def _versions(self, view: Snapshot) -> list[Versions]:
         return [Versions(source, view.standing(source.profile, source.timeframe)) for source in self.inputs]
@@ -175,6 +185,9 @@ class Work(ABC):
         about = f"{self._name} {self._timeframe}"
         with self._store.writing(f"preparing {about}") as transaction:
             self.prepare(transaction)
+            if self._is_made_otherwise(transaction):
+                transaction.outdate(self._name, self.label)
+            transaction.put_recipe(self._name, self.label, self.recipe())
         todo = deque(self.partitions)
         while todo:
             batch = [todo.popleft()]

@@ -19,6 +19,7 @@ from market_assets.fill.compare import Comparer
 from market_assets.fill.fetch import Answer, Fetcher, Page, raise_fault
 from market_assets.fill.job import Job
 from market_assets.fill.judge import Judge
+from market_assets.fill.recalendar import follow_calendar
 from market_assets.fill.repair import resting
 from market_assets.fill.series import Series, calendar_of, count_profile, partitions_of, prepare, series_of
 from market_assets.market_time.gaps import plan_requests
@@ -189,6 +190,7 @@ class Fill:
             yield from outcomes
 
     def _run(self, fetcher: Fetcher, job: Job) -> Generator[list[PartitionOutcome]]:
+        follow_calendar(self._store, self._profile, self._now)
         known = self._find_genesis(fetcher)
         judge = Judge(
             self._profile,

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -14,12 +14,15 @@ from market_assets.fill.fetch import Answer, candles_of, rejects_of
 from market_assets.fill.outcome import PartitionOutcome
 from market_assets.fill.refused import refused_frame
 from market_assets.fill.series import Series, bars_of
+from market_assets.market_time.calendars import ALWAYS_OPEN
 from market_assets.market_time.partitions import Cadence, Partition, hull
-from market_assets.market_time.timeframes import TS, Timeframe, Window, literal
-from market_assets.quality.clean import CANDLE, FAULTS, price_faults
+from market_assets.market_time.timeframes import TS, Timeframe, Window, literal, midnight
+from market_assets.quality.clean import CANDLE, FAULTS, Reason, price_faults
 from market_assets.quality.colour import names_of, shortfall
+from market_assets.quality.doubt import off_calendar
 from market_assets.quality.evidence import (
     ASKED_SCHEMA,
+    CONFIRMED_ABSENT,
     EXPLAINED,
     MISSING,
     WITNESS_SCHEMA,
@@ -29,6 +32,7 @@ from market_assets.quality.evidence import (
     classify,
     repaired,
     to_ledger,
+    with_closed_sessions,
 )
 from market_assets.quality.verdicts import (
     SAMPLE,
@@ -44,6 +48,7 @@ from market_assets.quality.verdicts import (
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+    from datetime import date
 
     from market_assets.market_time.calendars import SessionCalendar
     from market_assets.store import Snapshot, Transaction
@@ -63,6 +68,9 @@ _COVERAGE_SCHEMA = pl.Schema(
     }
 )
 _TICK = timedelta(microseconds=1)
+
+_A_SESSION = timedelta(days=4)
+"""So far from its date at most a session begins or ends."""
 
 _NEVER_ASKED = (pl.col("status") == State.OPEN) & (pl.col("attempts") + pl.col("failures") == 0)
 """Whether no source was ever asked for a row of the ledger."""
@@ -183,25 +191,14 @@ class Judge:
             )
         rejects = rejects_of(answers)
         refused_now = self._note_refused(transaction, partitions, answers, rejects)
+        outside = self._off_calendar(transaction, rejects, partitions)
         rows = merged.rows.sort("symbol", "ts")
         bars = bars_of(self._calendar, timeframe, window, self._series, self._now)
         complete = rows.select("symbol", "ts").equals(bars.select("symbol", "ts"))
         if complete and ledger.is_empty():
             states = bars.select("symbol", "ts", state=pl.lit(State.STORED.value))
         else:
-            states = self.classified(transaction, window)
-            remembered = advance(
-                states,
-                ledger=self._ledger(transaction, window),
-                asked=_asked(answers, transaction.symbols_answered(profile, timeframe), newest),
-                refused=rejects.filter(pl.col("reason").is_in(FAULTS)),
-                now=self._now,
-                rules=self._rules,
-                budget=self._profile.repair,
-            )
-            states = states.update(remembered.select("symbol", "ts", "state"), on=["symbol", "ts"])
-            gaps = to_ledger(states, remembered, partition_key(self._cadence))
-            transaction.put_gaps(profile, timeframe, symbols, window, gaps)
+            states, gaps = self._advanced(transaction, window, answers, rejects, newest)
         counts = self._counts(states)
         part = partition_key(self._cadence)
         changed = pl.concat([merged.new, merged.revised]).select(part).unique()["part"].dt.to_string().to_list()
@@ -239,7 +236,7 @@ class Judge:
                             bar=self._timeframe.duration,
                         ),
                         self._judge_genesis(partition, own, heads, early.get(key, {})),
-                        _judge_validity(_as_rejects(violations.get(key)), refused),
+                        _judge_validity(_as_rejects(violations.get(key)), refused, outside.get(key, ())),
                     ),
                     new=sum(sources.get(key, {}).values()),
                     revised=sum(revised.get(key, {}).values()),
@@ -276,6 +273,101 @@ class Judge:
         if symbols:
             transaction.put_refused(self._profile.name, self._timeframe, symbols, keys, refused)
         return refused
+
+    def _advanced(
+        self,
+        transaction: Transaction,
+        window: Window,
+        answers: Sequence[Answer],
+        rejects: pl.DataFrame,
+        newest: datetime | None,
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Note in the ledger what the answers have told of the absent bars of a window; the states of all bars, and the ledger's rows."""
+        profile, timeframe = self._profile.name, self._timeframe
+        states = self.classified(transaction, window)
+        remembered = advance(
+            states,
+            ledger=self._ledger(transaction, window),
+            asked=_asked(answers, transaction.symbols_answered(profile, timeframe), newest),
+            refused=rejects.filter(pl.col("reason").is_in(FAULTS)),
+            now=self._now,
+            rules=self._rules,
+            budget=self._profile.repair,
+        )
+        states = states.update(remembered.select("symbol", "ts", "state"), on=["symbol", "ts"])
+        remembered = with_closed_sessions(remembered, self._closed_bars(transaction, window, states))
+        states = states.update(remembered.select("symbol", "ts", "state"), on=["symbol", "ts"])
+        gaps = to_ledger(states, remembered, partition_key(self._cadence))
+        transaction.put_gaps(profile, timeframe, self._symbols, window, gaps)
+        return states, gaps
+
+    def _off_calendar(
+        self, transaction: Transaction, rejects: pl.DataFrame, partitions: Sequence[Partition]
+    ) -> dict[str, list[dict[str, Any]]]:
+        """Note the rows that the calendar refused, and give them by the partition that shows them: rows of OFF_CALENDAR_SCHEMA.
+
+        A day without a session is no partition: the next one shows its bars, or the last one of all.
+        """
+        refused = rejects.filter(pl.col("reason") == Reason.CLOSED_MARKET)
+        if refused.is_empty():
+            return {}
+        around = Window.spanning(refused["ts"], refused["ts"])
+        around = Window(around.start - _AROUND, around.end + _AROUND)
+        inside = around.intersect(self._calendar.known) or around
+        counted = off_calendar(refused, self._calendar.spans(inside), self._calendar.zone)
+        transaction.put_off_calendar(self._profile.name, self._timeframe, counted)
+
+        keys = sorted(partition.key for partition in partitions)
+        near = hull(partitions)
+        near = Window(near.start - _A_SESSION, near.end + _A_SESSION)
+        shown: dict[str, list[dict[str, Any]]] = {}
+        # Answers reach over more than is judged at once.
+        for row in counted.filter(near.holds("first_ts")).iter_rows(named=True):
+            own = Partition.holding(row["first_ts"].date(), self._cadence).key
+            shown.setdefault(next((key for key in keys if key >= own), keys[-1]), []).append(row)
+        return shown
+
+    def _closed_bars(self, transaction: Transaction, window: Window, states: pl.DataFrame) -> pl.Series:
+        """The bars of a window whose whole session is on the calendar alone: no symbol has a bar of it from any source.
+
+        Every source has answered without these, and something older is stored, so that the sources are at work. A market that
+        never closes has no session to doubt.
+
+        Returns:
+            Their opens (TS).
+        """
+        if self._profile.calendar == ALWAYS_OPEN:
+            return pl.Series(dtype=TS)
+        grid = self._calendar.bars(self._timeframe, window).select("ts", "session")
+        settled = (
+            states.filter(pl.col("state") != State.HALTED)
+            .join(grid, on="ts")
+            .group_by("session")
+            .agg(
+                sure=pl.col("state").is_in(CONFIRMED_ABSENT).all(),
+                first=pl.min("ts"),
+            )
+            .filter("sure")
+        )
+        sessions = [
+            session
+            for session, first in settled.select("session", "first").iter_rows()
+            if self._is_untraded(transaction, session, first.replace(tzinfo=UTC))
+        ]
+        return grid.filter(pl.col("session").is_in(sessions))["ts"]
+
+    def _is_untraded(self, transaction: Transaction, session: date, first: datetime) -> bool:
+        """Whether nobody has a bar of a session, of which one opens at `first`, and somebody has one before it."""
+        around = Window(midnight(session) - _A_SESSION, midnight(session) + _A_SESSION)
+        bars = self._calendar.bars(self._timeframe, around).filter(pl.col("session") == session)
+        if (bars["closes_at"] > self._now.replace(tzinfo=None)).any():
+            return False
+        whole = Window.spanning(bars["ts"], bars["ts"].dt.offset_by("1us"))
+        profile, timeframe, symbols = self._profile.name, self._timeframe, self._symbols
+        if not transaction.stored(profile, timeframe, symbols, whole).is_empty():
+            return False
+        before = transaction.first_bars(profile, timeframe, symbols).values()
+        return any(ts < first for ts in before)
 
     def _in_preference(self, transaction: Transaction, window: Window, incoming: pl.DataFrame) -> pl.DataFrame:
         """The candles without those whose bar is stored from a source that is preferred to theirs."""
@@ -606,14 +698,16 @@ def count_frame(
     )
 
 
-def _judge_validity(violations: Sequence[Reject], refused: Sequence[Reject]) -> Verdict:
+def _judge_validity(
+    violations: Sequence[Reject], refused: Sequence[Reject], outside: Sequence[Mapping[str, Any]]
+) -> Verdict:
     faults: dict[str, int] = {}
     notes: dict[str, int] = {}
     for reject in refused:
         tally = faults if reject.reason in FAULTS else notes
         tally[reject.reason] = tally.get(reject.reason, 0) + 1
     sample = [reject for reject in refused if reject.reason in FAULTS][:SAMPLE]
-    return validity(violations, faults, sample, notes=notes)
+    return validity(violations, faults, sample, notes=notes, outside=outside)
 
 
 def _as_rejects(rows: pl.DataFrame | None) -> list[Reject]:

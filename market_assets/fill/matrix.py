@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from market_assets.errors import StoreBusyError
+from market_assets.fill.recalendar import follow_calendar
 from market_assets.fill.series import bars_of, calendar_of, count_profile, partitions_of, series_of
 from market_assets.market_time.partitions import Cadence, Partition
 from market_assets.market_time.timeframes import Timeframe, Window
@@ -38,6 +39,7 @@ def matrix_of(store: Store, profiles: Sequence[Profile], now: datetime) -> pl.Da
     """
     try:
         for profile in profiles:
+            follow_calendar(store, profile, now)
             count_profile(store, profile, now)
     except StoreBusyError as error:
         log.warning("What must exist is as it was counted last: %s", error)

@@ -126,8 +126,8 @@ def unfinished_partitions(
 
 
 def calendar_of(profile: Profile) -> SessionCalendar:
-    """The profile's calendar, loaded once a process."""
-    return load_calendar(profile.calendar)
+    """The profile's calendar with what the universe knows better of it, loaded once a process."""
+    return load_calendar(profile.calendar, profile.changes)
 
 
 def bars_of(

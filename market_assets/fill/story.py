@@ -211,7 +211,9 @@ class _Teller:
             *(f"trading stopped at {_utc(_aware(at))} (session {day})" for day, _, at in before.iter_rows()),
             *(f"it goes on at {_utc(_aware(at))} (session {day})" for day, at, _ in after.iter_rows()),
         ]
-        return f"The market is closed then by the calendar {self._calendar.name}: {', and '.join(around)}."
+        day = asked.astimezone(self._calendar.zone).date()
+        why = "".join(f" Of {day}: {reason}." for reason in self._calendar.reasons_for(day))
+        return f"The market is closed then by the calendar {self._calendar.name}: {', and '.join(around)}.{why}"
 
     def _stored(self, bar: Bar) -> Mapping[str, object] | None:
         profile, timeframe = self._profile.name, self._timeframe
@@ -326,6 +328,11 @@ class _Teller:
             return f"Missing, asked for {_times(gap['attempts'] + (gap['failures'] or 0))}: {reason}."
         if state == State.ABANDONED:
             return f"Missing, and abandoned: {reason}."
+        if state == State.CLOSED:
+            return (
+                f"Explained as closed: {reason}. If the market was closed, say so in calendar_changes of the universe; if it "
+                "was not, a source that has these bars fills them."
+            )
         what = "nothing was traded" if state == State.NO_TRADE else "the market was open, but no source has this bar"
         return f"Explained as {state}, {what}: {reason}."
 

@@ -6,6 +6,7 @@ The dates and hours come from exchange_calendars, pandas_market_calendars and th
 
 from __future__ import annotations
 
+from datetime import timedelta
 from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING
@@ -13,12 +14,15 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from market_assets.errors import CalendarError
+from market_assets.market_time.changes import changed, reasons_for
 from market_assets.market_time.schedules import always_open
 from market_assets.market_time.timeframes import TS, Timeframe, Window, literal
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import date, datetime
     from zoneinfo import ZoneInfo
+
+    from market_assets.market_time.changes import Change
 
 ALWAYS_OPEN = "24/7"
 
@@ -36,16 +40,31 @@ class SessionCalendar:
         spans: session (Date), open (TS), close (TS): unbroken stretches of trading, sorted, none overlapping another.
         known: The stretch of time for which the spans are complete; it starts and ends on a Monday.
         halts: Stretches in which the whole market stood still although its session was on.
+        changes: What of the spans differs from the libraries, by date, and why; those of a user come last.
+        before: The spans as the libraries have them; the same ones if not given.
+
+    Attributes:
+        uncorrected: The spans as the libraries have them.
     """
 
     def __init__(
-        self, name: str, zone: ZoneInfo, spans: pl.DataFrame, known: Window, halts: tuple[Window, ...] = ()
+        self,
+        name: str,
+        zone: ZoneInfo,
+        spans: pl.DataFrame,
+        known: Window,
+        *,
+        halts: tuple[Window, ...] = (),
+        changes: tuple[Change, ...] = (),
+        before: pl.DataFrame | None = None,
     ) -> None:
         self.name = name
+        self._changes = changes
         self.zone = zone
         self.known = known
         self._halts = halts
         self._spans = spans.rechunk()
+        self.uncorrected = self._spans if before is None else before
         sessions = spans.group_by("session", maintain_order=True).agg(pl.col("open").first(), pl.col("close").last())
         self._bars = {
             Timeframe.D1: _sessions_as_bars(sessions, pl.col("session")),
@@ -54,6 +73,15 @@ class SessionCalendar:
 
     def __repr__(self) -> str:
         return f"SessionCalendar({self.name!r}, known={self.known})"
+
+    @property
+    def halts(self) -> tuple[Window, ...]:
+        """Stretches in which the whole market stood still although its session was on."""
+        return self._halts
+
+    def reasons_for(self, session: date) -> list[str]:
+        """Why the hours of a date differ from what the libraries have, a sentence a change; empty where they do not."""
+        return reasons_for(self._changes, session)
 
     def spans(self, window: Window) -> pl.DataFrame:
         """The unbroken stretches of trading that share an instant with the window, uncut, oldest first.
@@ -117,6 +145,14 @@ class SessionCalendar:
             bars = bars.filter(pl.col("closes_at") <= literal(until))
         return bars["ts"]
 
+    def longest_closure(self, window: Window) -> timedelta:
+        """The longest time between a close and the next open in what the calendar knows of a window; zero where it never closes."""
+        known = window.intersect(self.known)
+        if known is None:
+            return timedelta()
+        spans = _touching(self._spans, "open", "close", known)
+        return (spans["open"] - spans["close"].shift()).max() or timedelta()  # type: ignore[return-value]  # of durations
+
     def trading_days(self, window: Window) -> pl.Series:
         """The UTC days on which at least one minute bar of the window opens: a sorted series "day" (Date).
 
@@ -172,15 +208,16 @@ class SessionCalendar:
 
 
 @cache
-def load_calendar(name: str) -> SessionCalendar:
+def load_calendar(name: str, changes: tuple[Change, ...] = ()) -> SessionCalendar:
     """The calendar of that name, loaded at the first call and kept for the life of the process.
 
     Args:
         name: One of `calendar_names()`. A name that both libraries have is exchange_calendars'; "FOREX" and its aliases
             are this package's.
+        changes: What a user knows better, by date.
 
     Raises:
-        CalendarError: No calendar has that name; the message offers the closest ones.
+        CalendarError: No calendar has that name, and the message offers the closest ones; or a change cannot be made.
     """
     if name == ALWAYS_OPEN:
         schedule = always_open()
@@ -190,7 +227,15 @@ def load_calendar(name: str) -> SessionCalendar:
         if name not in libraries.names():
             raise CalendarError(f"there is no calendar {name!r}; {_closest(name)}")
         schedule = libraries.schedule(name)
-    return SessionCalendar(name, schedule.zone, schedule.spans, schedule.known, schedule.halts)
+    return SessionCalendar(
+        name,
+        schedule.zone,
+        changed(name, schedule.spans, changes, schedule.zone),
+        schedule.known,
+        halts=schedule.halts,
+        changes=(*schedule.changes, *changes),
+        before=schedule.uncorrected,
+    )
 
 
 def calendar_names() -> list[str]:

@@ -18,6 +18,8 @@ from exchange_calendars.exchange_calendar import GLOBAL_DEFAULT_END
 
 from market_assets.errors import CalendarError
 from market_assets.market_time import cme
+from market_assets.market_time.changes import changed
+from market_assets.market_time.corrections import CORRECTIONS
 from market_assets.market_time.forex import ForexCalendar
 from market_assets.market_time.schedules import FIRST_DAY, Schedule
 from market_assets.market_time.timeframes import TS, Window
@@ -29,6 +31,9 @@ _NEW_YORK = ZoneInfo("America/New_York")
 
 _US_EQUITIES = frozenset({"XNYS", "NYSE", "IEX"})
 """What the libraries call the calendars of the stock exchanges that a market-wide circuit breaker stops."""
+
+_STOPPED_TOO = frozenset({"CME Globex Equities", "CME_Equity"})
+"""The futures on their indices, which the CME halts with them."""
 
 _CIRCUIT_BREAKERS = tuple(
     Window(start, start + timedelta(minutes=15))
@@ -109,7 +114,11 @@ def _schedule(name: str, zone: ZoneInfo, spans: pl.DataFrame, first: date, last:
     evening before the day it is named after.
     """
     known = Window.of_days(first + timedelta(days=-first.weekday() % 7), last - timedelta(days=last.weekday()))
-    return Schedule(zone, spans, known, _CIRCUIT_BREAKERS if name in _US_EQUITIES else ())
+    corrections = CORRECTIONS.get(name, ())
+    halts = _CIRCUIT_BREAKERS if name in _US_EQUITIES | _STOPPED_TOO else ()
+    # A newer release may have closed a day that is shortened here.
+    corrected = changed(name, spans, corrections, zone, strict=False)
+    return Schedule(zone, corrected, known, halts, corrections, spans)
 
 
 def _sessions(hours: pd.DataFrame, opens: str, closes: str) -> pl.DataFrame:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from market_assets.market_time.timeframes import TS, Window
+
+if TYPE_CHECKING:
+    from market_assets.market_time.changes import Change
 
 FIRST_DAY = date(1970, 1, 5)
 """The first day that calendars know, a Monday; later for the few that exchange_calendars itself begins later."""
@@ -25,12 +29,16 @@ class Schedule:
         spans: session (Date), open (TS), close (TS): unbroken stretches of trading, sorted, none overlapping another.
         known: The stretch for which the spans are complete, from a Monday to a Monday.
         halts: Stretches in which the whole market stood still although its session was on.
+        changes: What of this differs from the libraries, and why.
+        uncorrected: The spans without these changes; None where there are none.
     """
 
     zone: ZoneInfo
     spans: pl.DataFrame
     known: Window
     halts: tuple[Window, ...] = ()
+    changes: tuple[Change, ...] = ()
+    uncorrected: pl.DataFrame | None = None
 
 
 def always_open() -> Schedule:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from math import log
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from market_assets.quality.jumps import JUMP
 from market_assets.quality.verdicts import SAMPLE, Verdict
 from market_assets.sources.actions import ActionKind
 from market_assets.universe import Severity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-_JUMP = log(1.5)
-"""A move over night by half is looked at; without an action, it is as likely a split that nobody has told of."""
 
 _LEAST = 0.15
 """Within so much, as a logarithm, a price may move by itself over the night of a split."""
@@ -34,7 +31,7 @@ def actions_match_prices(
         days: symbol, session (Date), open, close: raw.
         sessions: The dates of the market's sessions, sorted: a night lies between two that follow each other.
         untold: Symbols whose actions no source has told yet.
-        unmeasured: symbol, ex_date of the dividends that no close measures, so that what lies before them cannot be adjusted.
+        unmeasured: symbol, ex_date of the dividends that no close of the two weeks before them measures.
     """
     split, paid = (pl.col("kind") == kind for kind in (ActionKind.SPLIT, ActionKind.DIVIDEND))
     told = (
@@ -61,7 +58,7 @@ def actions_match_prices(
     seen = pl.col("size") > _SEEN
     bound = pl.max_horizontal(pl.lit(_LEAST), pl.col("size") / 3)
     wrong = nights.filter(seen, pl.col("off") > bound).sort("off", descending=True)
-    jumps = nights.filter(~seen, pl.col("off") > _JUMP).sort("off", descending=True)
+    jumps = nights.filter(~seen, pl.col("off") > JUMP).sort("off", descending=True)
     splits = nights.filter(seen).height
     facts: dict[str, int | float | str] = {
         "actions": actions.height,
@@ -126,7 +123,7 @@ def _sentence(
         name, day = unmeasured.sort("ex_date", descending=True).select("symbol", "ex_date").row(0)
         return (
             f"Dividends that cannot be measured: {unmeasured.height}, the newest that of {name} on {day}: no close of the two weeks before it is stored, or none "
-            "above it. Adjusted candles before it have no prices; backfill candles_1d there."
+            "above it. An older close measures it, if there is one: right if the share was suspended. Else backfill candles_1d there."
         )
     if not jumps.is_empty():
         first = _row(jumps.row(0, named=True))

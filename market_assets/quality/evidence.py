@@ -29,11 +29,20 @@ class State(StrEnum):
     HALTED = "halted"
     NO_TRADE = "no_trade"
     OUTAGE = "outage"
+    CLOSED = "closed"
     ABANDONED = "abandoned"
 
 
-EXPLAINED = (State.HALTED, State.NO_TRADE, State.OUTAGE)
+EXPLAINED = (State.HALTED, State.NO_TRADE, State.OUTAGE, State.CLOSED)
 """The states of a bar that is absent for a reason that somebody has confirmed."""
+
+CONFIRMED_ABSENT = (State.OUTAGE, State.NO_TRADE, State.CLOSED)
+"""The states of a bar that the sources have answered without."""
+
+NO_SESSION = "the calendar has a session here, no source has a bar"
+"""Why a bar is `closed`: nobody of the profile traded in its whole session, so that the market was likely closed."""
+
+SESSION_AFTER_ALL = "another symbol has a bar of this session, so that the market was open"
 
 MISSING = (State.OPEN, State.ABANDONED)
 """The states of a bar that nothing explains: one that is still asked for, and one whose budget is spent."""
@@ -183,7 +192,9 @@ def advance(
         explains by itself needs no row.
     """
     at = literal(now)
-    absent = states.filter(pl.col("state").is_in([State.OPEN, State.OUTAGE, State.ABANDONED, State.NO_TRADE]))
+    absent = states.filter(
+        pl.col("state").is_in([State.OPEN, State.OUTAGE, State.CLOSED, State.ABANDONED, State.NO_TRADE])
+    )
     memory = as_stretches(
         ledger.match_to_schema({**ledger.schema, **WHO_SCHEMA}, missing_columns="insert"),
         "status",
@@ -271,6 +282,33 @@ def askable(ledger: pl.DataFrame) -> pl.DataFrame:
     What sources have answered for and do not have is not asked for again.
     """
     return ledger.filter(pl.col("status") == State.ABANDONED, _may_be_answered())
+
+
+def with_closed_sessions(remembered: pl.DataFrame, closed: pl.Series) -> pl.DataFrame:
+    """Say of bars whose sources have answered without them whether their whole session was closed.
+
+    Args:
+        remembered: What `advance` returned.
+        closed: The opens (TS) of the bars of sessions in which no symbol has a bar from any source.
+
+    Returns:
+        The same: an outage in such a session is `closed`, and a bar that was closed elsewhere is an outage again.
+    """
+    inside = pl.col("ts").is_in(closed.implode())
+    settled = pl.col("state").is_in([State.OUTAGE, State.NO_TRADE, State.CLOSED])
+    again = (pl.col("state") == State.CLOSED) & ~inside
+    return remembered.with_columns(
+        state=pl.when(settled & inside)
+        .then(pl.lit(State.CLOSED.value))
+        .when(again)
+        .then(pl.lit(State.OUTAGE.value))
+        .otherwise("state"),
+        reason=pl.when(settled & inside)
+        .then(pl.lit(NO_SESSION))
+        .when(again)
+        .then(pl.lit(SESSION_AFTER_ALL))
+        .otherwise("reason"),
+    )
 
 
 def _spent(at: pl.Expr, budget: RepairSettings) -> pl.Expr:

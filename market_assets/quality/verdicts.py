@@ -32,6 +32,7 @@ class SymbolCounts:
     halted: int = 0
     no_trade: int = 0
     outage: int = 0
+    closed: int = 0
     abandoned: int = 0
 
     @property
@@ -133,7 +134,7 @@ def continuity(
         "missing": missing,
         "completeness": share(expected - missing, expected),
     }
-    for kind in ("no_trade", "outage", "halted"):
+    for kind in ("no_trade", "outage", "closed", "halted"):
         if explained := sum(getattr(c, kind) for c in counts):
             facts[f"explained_{kind}"] = explained
     if abandoned := sum(c.abandoned for c in counts):
@@ -252,7 +253,12 @@ def genesis(heads: Sequence[Head]) -> Verdict:
 
 
 def validity(
-    violations: Sequence[Reject], rejects: Mapping[str, int], sample: Sequence[Reject], *, notes: Mapping[str, int]
+    violations: Sequence[Reject],
+    rejects: Mapping[str, int],
+    sample: Sequence[Reject],
+    *,
+    notes: Mapping[str, int],
+    outside: Sequence[Mapping[str, Any]] = (),
 ) -> Verdict:
     """Judge whether the stored candles are possible ones, and tell which rows of the source were not.
 
@@ -261,6 +267,7 @@ def validity(
         rejects: How many rows were refused in this fill, by reason: faults of the source.
         sample: Some of the refused rows.
         notes: Rows that were left out without fault (outside the sessions, not closed yet).
+        outside: Those outside the sessions by day: symbol, day, side (of the day's trading), first_ts, last_ts, bars, traded.
     """
     refused = sum(rejects.values())
     facts: dict[str, int | float | str] = {"stored_but_invalid": len(violations), "rejected": refused}
@@ -273,6 +280,20 @@ def validity(
                 {"symbol": r.symbol, "at": _utc(r.at) if r.at else "none", "reason": r.reason, "values": r.values}
                 for r in rows[:SAMPLE]
             ]
+    if outside:
+        worst_first = sorted(outside, key=lambda row: (row["side"] != "no_session", -row["traded"], row["symbol"]))
+        tables["outside_sessions"] = [
+            {
+                "symbol": row["symbol"],
+                "day": str(row["day"]),
+                "where": row["side"].replace("_", " "),
+                "first_bar": _utc(row["first_ts"]),
+                "last_bar": _utc(row["last_ts"]),
+                "bars": row["bars"],
+                "with_trades": row["traded"],
+            }
+            for row in worst_first[:SAMPLE]
+        ]
     if violations:
         first = violations[0]
         summary = (
@@ -287,16 +308,23 @@ def validity(
         )
     else:
         summary = "Every candle is on the grid, in order, unique and possible."
+    days = sorted({str(row["day"]) for row in outside if row["side"] == "no_session" and row["traded"]})
+    if days:
+        summary += (
+            f" The source has bars with trades on {', '.join(days[:_NAMED])}, where the calendar has no session: if there was "
+            "one, write it into calendar_changes of the universe."
+        )
     severity = Severity.ERROR if violations else Severity.WARN
     return Verdict("validity", not violations and not refused, severity, summary, facts, tables)
 
 
-def alignment(shares: Sequence[Mapping[str, Any]], *, limit: float) -> Verdict:
+def alignment(shares: Sequence[Mapping[str, Any]], *, limit: float, jumps: Sequence[Mapping[str, Any]] = ()) -> Verdict:
     """Judge whether aligned returns are measured rather than neutral.
 
     Args:
         shares: A row a symbol: symbol, bars (that its calendar calls for), neutral (of them), share, and a count for each reason.
         limit: The share of a symbol's bars that may be neutral.
+        jumps: symbol, session, close_before, open: moves over night that no recorded action accounts for.
     """
     bars, neutral = sum(row["bars"] for row in shares), sum(row["neutral"] for row in shares)
     degraded = sorted((row for row in shares if row["share"] > limit), key=lambda row: (-row["share"], row["symbol"]))
@@ -333,7 +361,32 @@ def alignment(shares: Sequence[Mapping[str, Any]], *, limit: float) -> Verdict:
     else:
         silent = f"; {neutral:,} {_are(neutral)} neutral, within the limit of each symbol" if neutral else ""
         summary = f"{_many(bars - neutral, 'return')} of {bars:,} {_are(bars - neutral)} measured{silent}."
-    return Verdict("alignment", not degraded, Severity.WARN, summary, facts, tables)
+    if jumps:
+        facts["jumps_without_action"] = len(jumps)
+        tables["jumps_without_action"] = [
+            {name: row[name] if name != "session" else f"{row[name]}" for name in _JUMP} for row in jumps[:SAMPLE]
+        ]
+        first = tables["jumps_without_action"][0]
+        summary = (
+            f"A split may be missing: {first['symbol']} opened on {first['session']} at {first['open']:g} after a close of "
+            f"{first['close_before']:g}, and no action is recorded{_and_more(len(jumps))}. Record it under `actions`, or write "
+            f"`returns: {{basis: raw}}` if such moves are real here. {summary}"
+        )
+    return Verdict(
+        "alignment",
+        not degraded and not jumps,
+        Severity.ERROR if jumps else Severity.WARN,
+        summary,
+        facts,
+        tables,
+    )
+
+
+_JUMP = ("symbol", "session", "close_before", "open")
+
+
+def _and_more(count: int) -> str:
+    return f" (and {count - 1:,} more such nights)" if count > 1 else ""
 
 
 def facts_at(reject: Reject) -> str:

@@ -67,7 +67,7 @@ def gives_actions(source: object) -> TypeGuard[ActionSource]:
 
 
 def tidy(rows: pl.DataFrame, start: date, end: date, *, about: str, divided: bool = False) -> pl.DataFrame:
-    """Bring what a source says of actions into order: those of the window, each once, oldest first.
+    """Bring what a source says of actions into order: those of the window, oldest first, each once but for payments.
 
     Args:
         rows: A frame of ACTION_SCHEMA. A split of 0 or 1 and a dividend of 0 are none: tables that have a line for each day say so.
@@ -102,7 +102,9 @@ def tidy(rows: pl.DataFrame, start: date, end: date, *, about: str, divided: boo
             f"{about}: {len(impossible)} of {len(rows)} actions are none, the first: {first}. Correct the source, or its settings",
             permanent=True,
         )
-    rows = rows.unique()
+    # Two equal payments of a day are two; a split that is told twice is one.
+    payment = (pl.col("kind") == ActionKind.DIVIDEND).fill_null(value=False)
+    rows = pl.concat([rows.filter(payment), rows.filter(~payment).unique()])
     wanted = (_as_paid(rows) if divided else rows).filter(pl.col("ex_date").is_between(start, end, closed="left"))
     return wanted.sort("ex_date", "kind", "detail", "amount", "ratio")
 

@@ -77,9 +77,12 @@ async def _all(
         results = answer.get("results") or []
         if strange := {row["ticker"] for row in results} - {symbol}:
             raise SourceError(f"the answer is about {listed(sorted(strange))}; see how the vendor writes the symbol")
-        return [row for row in map(read, results) if row is not None], text_of(answer.get("next_url"))
+        fresh = [row for row in results if row.get("id") is None or row["id"] not in ids]
+        ids.update(row["id"] for row in fresh if row.get("id") is not None)
+        return [row for row in map(read, fresh) if row is not None], text_of(answer.get("next_url"))
 
     found: list[Row] = []
+    ids: set[str] = set()
     for _ in range(_MOST_PAGES):
         rows, cursor = await http.get(path, params, about=about, parse=_reading(parse))
         found += rows

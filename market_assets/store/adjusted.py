@@ -79,7 +79,7 @@ def _adjustments(profile: str) -> str:
     measured AS (
         SELECT a.symbol, a.ex_date, a.ratio, a.amount,
             a.amount * a.shares / coalesce(b.shares, 1.0) AS paid,
-            CASE WHEN c.ts >= a.ex_date - INTERVAL 14 DAYS THEN c.close END AS close
+            c.close
         FROM counted a
             ASOF LEFT JOIN closes c ON c.symbol = a.symbol AND c.ts < a.ex_date
             ASOF LEFT JOIN counted b ON b.symbol = a.symbol AND b.ex_date <= c.ts
@@ -127,10 +127,16 @@ def _weeks(schema: str) -> str:
     def known(price: str) -> str:
         return f"CASE WHEN count(close) = count(*) THEN coalesce({price}, arg_max(close, ts)) END"
 
-    traded = "FILTER (WHERE volume IS NULL OR volume > 0)"
+    traded = "FILTER (WHERE NOT quiet)"
+    # `enrich.quiet` has the same.
     return f"""
+    WITH days AS (
+        SELECT *, coalesce(volume = 0 AND open = close AND high = low AND open = high
+            AND close = coalesce(lag(close) OVER (PARTITION BY symbol ORDER BY ts), close), false) AS quiet
+        FROM {schema}.adjusted_1d(as_of, known_by := known_by)
+    )
     SELECT symbol, date_trunc('week', ts) AS ts, {known(f"arg_min(open, ts) {traded}")} AS open,
         {known(f"max(high) {traded}")} AS high, {known(f"min(low) {traded}")} AS low,
         {known(f"arg_max(close, ts) {traded}")} AS close, sum(volume) AS volume
-    FROM {schema}.adjusted_1d(as_of, known_by := known_by) GROUP BY symbol, date_trunc('week', ts)
+    FROM days GROUP BY symbol, date_trunc('week', ts)
     """

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 if TYPE_CHECKING:
-    from datetime import timedelta
+    from collections.abc import Sequence
+    from datetime import datetime, timedelta
 
 COVERAGE_COLUMNS = (
     "symbol", "source", "start_ts", "end_ts", "bars", "omits_quiet", "answered_at", "answered_from",
@@ -57,3 +59,29 @@ def merge_coverage(answers: pl.DataFrame, bar: timedelta) -> pl.DataFrame:
         )
         .select(COVERAGE_COLUMNS)
     )
+
+
+def without(answers: pl.DataFrame, cuts: Sequence[tuple[datetime, datetime]]) -> pl.DataFrame:
+    """The answers without some stretches of time: what one speaks for becomes the parts that are left of it.
+
+    Args:
+        answers: Rows with start_ts and end_ts, among other columns.
+        cuts: From and to, naive UTC; none overlaps another.
+
+    Returns:
+        The same columns; as many rows as there are parts.
+    """
+    cuts = sorted(cuts)
+    starts = [start for start, _ in cuts]
+    parts = []
+    for row in answers.iter_rows(named=True):
+        at = row["start_ts"]
+        for start, end in cuts[max(bisect_left(starts, at) - 1, 0) : bisect_left(starts, row["end_ts"])]:
+            if end <= at:
+                continue
+            if at < start:
+                parts.append(row | {"start_ts": at, "end_ts": start})
+            at = max(at, end)
+        if at < row["end_ts"]:
+            parts.append(row | {"start_ts": at})
+    return pl.DataFrame(parts, schema=answers.schema)

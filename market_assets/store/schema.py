@@ -100,6 +100,7 @@ MIGRATIONS = (
     ALTER TABLE ops.store ADD COLUMN committed_at TIMESTAMP;
     """,
     """
+    CREATE TABLE ops.recipes (profile VARCHAR NOT NULL, dataset VARCHAR NOT NULL, recipe VARCHAR NOT NULL);
     ALTER TABLE ops.gaps ADD COLUMN witness VARCHAR;
     ALTER TABLE ops.gaps ADD COLUMN answered BOOLEAN;
     CREATE TABLE ops.horizons (
@@ -110,6 +111,15 @@ MIGRATIONS = (
         profile VARCHAR NOT NULL, symbol VARCHAR NOT NULL, timeframe VARCHAR NOT NULL, partition VARCHAR NOT NULL,
         source VARCHAR NOT NULL, reason VARCHAR NOT NULL, rows BIGINT NOT NULL,
         example_ts TIMESTAMP, example VARCHAR, refused_at TIMESTAMP NOT NULL
+    );
+    CREATE TABLE ops.calendars (profile VARCHAR NOT NULL, digest VARCHAR NOT NULL, changed_at TIMESTAMP NOT NULL);
+    CREATE TABLE ops.sessions (
+        profile VARCHAR NOT NULL, session DATE NOT NULL, open TIMESTAMP NOT NULL, close TIMESTAMP NOT NULL
+    );
+    CREATE TABLE ops.off_calendar (
+        profile VARCHAR NOT NULL, timeframe VARCHAR NOT NULL, symbol VARCHAR NOT NULL, day DATE NOT NULL, side VARCHAR NOT NULL,
+        first_ts TIMESTAMP NOT NULL, last_ts TIMESTAMP NOT NULL, bars BIGINT NOT NULL, traded BIGINT NOT NULL,
+        seen_at TIMESTAMP NOT NULL
     );
     """,
 )

@@ -12,7 +12,7 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import duckdb
 import polars as pl
@@ -22,7 +22,7 @@ from market_assets.market_time.timeframes import TS, Timeframe
 from market_assets.private import OURS_ALONE
 from market_assets.store.adjusted import ACTION_COLUMNS, action_table, create_action_table, create_adjusted
 from market_assets.store.compact import remove_draft, worth_compacting, write_compacted
-from market_assets.store.coverage import COVERAGE_COLUMNS, merge_coverage
+from market_assets.store.coverage import COVERAGE_COLUMNS, merge_coverage, without
 from market_assets.store.engine import close_file, open_file
 from market_assets.store.holders import Hindrance, Holders
 from market_assets.store.lock import TELL_AFTER, TELL_AGAIN, StoreLock
@@ -109,11 +109,13 @@ class ActionsMerged:
         new: Actions that were not there before.
         changed: Actions of which something else is said now; their old rows are in ops.action_revisions.
         withdrawn: Actions that are said no more; their rows are there too.
+        since: The oldest ex-date of which something else is said than before; None where nothing is.
     """
 
     new: int = 0
     changed: int = 0
     withdrawn: int = 0
+    since: date | None = None
 
 
 class Snapshot:
@@ -228,6 +230,15 @@ class Snapshot:
         ).fetchall()
         return {symbol: (ts.replace(tzinfo=UTC), count) for symbol, ts, count in rows}
 
+    def last_closes(self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window) -> pl.DataFrame:
+        """The close of each symbol's newest stored candle in a window: symbol, close."""
+        return self._frame(
+            f"SELECT symbol, arg_max(close, ts) AS close FROM {candle_table(profile, timeframe)} "
+            "WHERE ts >= ? AND ts < ? AND list_contains(?, symbol) GROUP BY symbol",
+            *_bounds(window),
+            list(symbols),
+        )
+
     def stored(self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window) -> pl.DataFrame:
         """The opens of the stored candles: symbol, ts."""
         start, end = _bounds(window)
@@ -332,6 +343,34 @@ class Snapshot:
         ).fetchall()
         return None if newest is None else newest.replace(tzinfo=UTC)
 
+    def calendar_digest(self, profile: str) -> str | None:
+        """The digest of the calendar that a profile was judged by; None where none was noted."""
+        row = self._db.execute("SELECT digest FROM ops.calendars WHERE profile = ?", [profile]).fetchone()
+        return row[0] if row else None
+
+    def sessions(self, profile: str) -> pl.DataFrame:
+        """The stretches of trading that a profile was judged by: session, open, close; sorted."""
+        return self._frame("SELECT session, open, close FROM ops.sessions WHERE profile = ? ORDER BY open", profile)
+
+    def off_calendar(self, profile: str | None = None) -> pl.DataFrame:
+        """Bars that the sources gave and the calendar refused, a row a day, symbol and side of its session.
+
+        Returns:
+            The columns of `ops.off_calendar`: day is the exchange's; side is before, between or after the day's trading, or
+            no_session; traded are the bars with a volume.
+        """
+        return self._frame(
+            "SELECT * FROM ops.off_calendar WHERE profile = coalesce(?, profile) ORDER BY profile, timeframe, day, side, symbol",
+            profile,
+        )
+
+    def judged_labels(self, profile: str) -> list[str]:
+        """The timeframes and names of datasets of which a profile has judged partitions."""
+        rows = self._db.execute(
+            "SELECT DISTINCT timeframe FROM ops.partitions WHERE profile = ? ORDER BY timeframe", [profile]
+        ).fetchall()
+        return [label for (label,) in rows]
+
     def genesis(self, profile: str, timeframe: Timeframe) -> dict[str, datetime]:
         """The first bar's open of each symbol as a source has named it last."""
         rows = self._db.execute(
@@ -397,6 +436,13 @@ class Snapshot:
             since,
         )
 
+    def recipe(self, name: str, label: str) -> str | None:
+        """How a dataset was made, as `Transaction.put_recipe` has noted it; None where nobody has."""
+        found = self._db.execute(
+            "SELECT recipe FROM ops.recipes WHERE profile = ? AND dataset = ?", [name, label]
+        ).fetchall()
+        return found[0][0] if found else None
+
     def fingerprints(self, before: str | None = None) -> dict[tuple[str, str], str]:
         """A text per dataset, by profile (or the matrix across profiles) and label: another as soon as a partition changes.
 
@@ -404,7 +450,7 @@ class Snapshot:
             before: Only partitions whose key is less than this; all of them if not given.
         """
         rows = self._db.execute(
-            "SELECT profile, timeframe, count(*) || ' ' || sum(epoch_us(changed_at)) FROM ops.partitions "
+            "SELECT profile, timeframe, concat_ws(' ', count(*), sum(epoch_us(changed_at)), count(*) FILTER (made_of = TIMESTAMP '1970-01-01')) FROM ops.partitions "
             "WHERE changed_at IS NOT NULL AND (? IS NULL OR partition < ?) GROUP BY profile, timeframe",
             [before, before],
         ).fetchall()
@@ -965,6 +1011,86 @@ class Transaction(Snapshot):
                 series,
             )
 
+    def put_sessions(self, profile: str, digest: str, sessions: pl.DataFrame) -> None:
+        """Note the calendar that a profile is judged by: session, open, close."""
+        self._db.execute("DELETE FROM ops.sessions WHERE profile = ?", [profile])
+        self._db.execute("DELETE FROM ops.calendars WHERE profile = ?", [profile])
+        self._db.execute("INSERT INTO ops.calendars VALUES (?, ?, ?)", [profile, digest, self._now])
+        with self._lent("sessions_now", sessions):
+            self._db.execute(
+                "INSERT INTO ops.sessions BY NAME SELECT ? AS profile, session, open, close FROM sessions_now",
+                [profile],
+            )
+
+    def forget_coverage(self, profile: str, timeframe: Timeframe, windows: Sequence[Window]) -> None:
+        """Take some stretches out of what the sources have answered for: what they gave there was refused then."""
+        if not windows:
+            return
+        bounds = [_bounds(window) for window in windows]
+        first, last = min(start for start, _ in bounds), max(end for _, end in bounds)
+        with self._lent("cuts", pl.DataFrame(bounds, schema={"cut_start": TS, "cut_end": TS}, orient="row")):
+            touched = self._frame(
+                "DELETE FROM ops.coverage WHERE profile = ? AND timeframe = ? AND start_ts < ? AND end_ts > ? "
+                "AND EXISTS (SELECT 1 FROM cuts WHERE start_ts < cut_end AND end_ts > cut_start) RETURNING *",
+                *(profile, timeframe, last, first),
+            )
+        left = without(touched, bounds)
+        if not left.is_empty():
+            with self._lent("parts", left):
+                self._db.execute("INSERT INTO ops.coverage BY NAME SELECT * FROM parts")
+
+    def forget_rows(self, profile: str, label: str, window: Window, kept: pl.Series) -> int:
+        """Remove the rows of a window whose `ts` is none of those kept; the old values of candles stay in `ops.revisions`.
+
+        Args:
+            profile: The profile's name.
+            label: A timeframe, or the name of what is made of candles: `features_1m`.
+            window: Where.
+            kept: The opens (TS) that the calendar has there.
+
+        Returns:
+            How many rows went.
+        """
+        table = f"candles_{label}" if label in set(Timeframe) else label
+        if not self.has_table(profile, table):
+            return 0
+        name = f"{identifier(profile)}.{identifier(table)}"
+        rows = self._frame(f"SELECT * FROM {name} WHERE ts >= ? AND ts < ?", *_bounds(window))
+        gone = rows.filter(~pl.col("ts").is_in(kept.implode()))
+        if gone.is_empty():
+            return 0
+        if table != label:
+            self._keep_revisions(profile, Timeframe(label), gone)
+        self._delete_keys(name, gone.select("symbol", "ts"))
+        return len(gone)
+
+    def put_off_calendar(self, profile: str, timeframe: Timeframe, bars: pl.DataFrame) -> None:
+        """Note bars that the calendar refused; what was noted of the same symbol, day and side is replaced if it was less.
+
+        Args:
+            profile: The profile's name.
+            timeframe: Their timeframe.
+            bars: symbol, day, side, first_ts, last_ts, bars, traded.
+        """
+        if bars.is_empty():
+            return
+        with self._lent("refused", bars):
+            key = "o.profile = ? AND o.timeframe = ? AND o.symbol = r.symbol AND o.day = r.day AND o.side = r.side"
+            self._db.execute(
+                f"DELETE FROM ops.off_calendar o USING refused r WHERE {key} AND o.bars <= r.bars", [profile, timeframe]
+            )
+            self._db.execute(
+                "INSERT INTO ops.off_calendar BY NAME SELECT ? AS profile, ? AS timeframe, r.*, ? AS seen_at FROM refused r "
+                f"WHERE NOT EXISTS (SELECT 1 FROM ops.off_calendar o WHERE {key})",
+                [profile, timeframe, self._now, profile, timeframe],
+            )
+
+    def forget_off_calendar(self, profile: str, days: Sequence[date]) -> None:
+        """Remove what was noted of refused bars of some days, because the calendar is another one there."""
+        self._db.execute(
+            "DELETE FROM ops.off_calendar WHERE profile = ? AND list_contains(?, day)", [profile, list(days)]
+        )
+
     def put_gaps(
         self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window, gaps: pl.DataFrame
     ) -> None:
@@ -1130,6 +1256,35 @@ class Transaction(Snapshot):
         """
         self._put_versions("made_of", name, label, versions)
 
+    def put_recipe(self, name: str, label: str, recipe: str) -> None:
+        """Note how a dataset is made: see `Work.recipe`."""
+        if self.recipe(name, label) != recipe:
+            self._db.execute("DELETE FROM ops.recipes WHERE profile = ? AND dataset = ?", [name, label])
+            self._db.execute("INSERT INTO ops.recipes VALUES (?, ?, ?)", [name, label, recipe])
+
+    def outdate(self, name: str, label: str, since: str = "") -> None:
+        """Have the partitions of a dataset be made again, from a key on: they count as made of what is long gone.
+
+        Args:
+            name: The profile's name, or that of the matrix across profiles.
+            label: The dataset, as in `standing`.
+            since: The key of the first one.
+        """
+        self._db.execute(
+            "UPDATE ops.partitions SET made_of = TIMESTAMP '1970-01-01' "
+            "WHERE profile = ? AND timeframe = ? AND partition >= ?",
+            [name, label, since],
+        )
+
+    def outdate_across(self, profile: str, since: str) -> None:
+        """The same of the matrix across profiles, where it has symbols of a profile."""
+        self._db.execute(
+            "UPDATE ops.partitions SET made_of = TIMESTAMP '1970-01-01' WHERE partition >= ? AND profile IN ("
+            "SELECT DISTINCT profile FROM ops.partitions "
+            "WHERE starts_with(timeframe, 'returns_') AND starts_with(symbol, ? || '.') AND profile <> ?)",
+            [since, profile, profile],
+        )
+
     def put_reported(self, name: str, label: str, versions: Mapping[str, datetime | None]) -> None:
         """Note which version of each of some judged partitions Dagster was told of: see `put_made_of`."""
         self._put_versions("reported_at", name, label, versions)
@@ -1230,17 +1385,21 @@ class Transaction(Snapshot):
             actions: All actions of these symbols: symbol, ex_date, kind, ratio, amount, currency, detail, source.
         """
         names, table, key = ", ".join(ACTION_COLUMNS), action_table(profile), ["symbol", "ex_date", "kind"]
-        before = self._frame(f"SELECT * FROM {table} WHERE list_contains(?, symbol)", list(answers))
-        actions = actions.select(ACTION_COLUMNS).match_to_schema(before.drop("recorded_at").schema).unique()
-        new = actions.join(before, on=list(ACTION_COLUMNS), how="anti", nulls_equal=True).sort(key)
-        gone = before.join(actions, on=list(ACTION_COLUMNS), how="anti", nulls_equal=True)
+        before = self._frame(f"SELECT rowid, * FROM {table} WHERE list_contains(?, symbol)", list(answers))
+        given = actions.select(ACTION_COLUMNS).match_to_schema(before.drop("rowid", "recorded_at").schema)
+        # The second of two equal payments is told from the first by its number.
+        same = [*ACTION_COLUMNS, "number"]
+        before, actions = (
+            frame.with_columns(number=pl.int_range(pl.len()).over(ACTION_COLUMNS)) for frame in (before, given)
+        )
+        new = actions.join(before, on=same, how="anti", nulls_equal=True).sort(key)
+        gone = before.join(actions, on=same, how="anti", nulls_equal=True)
         with self._lent("gone_actions", gone):
-            same = " AND ".join(f"t.{name} IS NOT DISTINCT FROM g.{name}" for name in gone.columns)
             self._db.execute(
                 f"INSERT INTO ops.action_revisions SELECT ?, {names}, recorded_at, ? FROM gone_actions",
                 [profile, self._now],
             )
-            self._db.execute(f"DELETE FROM {table} t USING gone_actions g WHERE {same}")
+            self._db.execute(f"DELETE FROM {table} t USING gone_actions g WHERE t.rowid = g.rowid")
         with self._lent("new_actions", new):
             self._db.execute(f"INSERT INTO {table} SELECT {names}, ? FROM new_actions", [self._now])
         told = pl.DataFrame(
@@ -1255,8 +1414,12 @@ class Transaction(Snapshot):
                 [profile, self._now],
             )
         changed = gone.join(new, on=key, how="semi").height
+        dates = pl.concat([new["ex_date"], gone["ex_date"]])
         return ActionsMerged(
-            new=new.join(gone, on=key, how="anti").height, changed=changed, withdrawn=gone.height - changed
+            new=new.join(gone, on=key, how="anti").height,
+            changed=changed,
+            withdrawn=gone.height - changed,
+            since=cast("date | None", dates.min()),
         )
 
     def start_job(self, job: Mapping[str, object], detail: Mapping[str, object]) -> None:

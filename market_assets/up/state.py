@@ -23,7 +23,7 @@ class Restart:
     """A process that ended and was started again.
 
     Attributes:
-        what: Which one: code server, or web server and daemon.
+        what: Which one: code server, or server of pages and sensors.
         at: When it ended (UTC).
         why: How, in words.
     """

@@ -128,7 +128,7 @@ class Supervisor:
             ready: Called with url, home and universe once the processes are started.
 
         Returns:
-            The exit code: 0 after an end in good order, 1 where processes had to be killed.
+            The exit code: 0 after an end in good order, 1 where a second signal had the processes killed.
 
         Raises:
             MarketAssetsError: It cannot be started here; nothing was.
@@ -242,7 +242,7 @@ class Supervisor:
         self._processes = [
             self._code,
             Process(
-                "web server and daemon",
+                "server of pages and sensors",
                 [*serve, "pages", path, workspace, json.dumps(web)],
                 self._environment,
                 [listener],
@@ -427,7 +427,8 @@ class Supervisor:
         self._state.ended_at = self._clock()
         self._write_state()
         self._tell("ended.")
-        return 1 if killed else 0
+        # What takes too long is killed too, and nothing is lost by it.
+        return 1 if killed and self._signals > before else 0
 
     def _wait_for_all(self, end: float, signals: int) -> bool:
         """Wait until nothing of the processes is left; tells whether they had to be killed."""

@@ -366,3 +366,11 @@ def test_a_base_dir_in_dagster_yaml_is_kept_to(tmp_path: Path) -> None:
         instance.report_runless_asset_event(dg.AssetMaterialization(KEY, partition=KEYS[0]))
     assert (tmp_path / "elsewhere" / "history" / "runs" / "index.db").exists()
     shutil.rmtree(tmp_path / "elsewhere")
+
+
+def test_a_run_in_the_queue_waits_until_a_code_server_is_there_again(tmp_path: Path) -> None:
+    with instance_at(tmp_path) as instance:
+        queue = instance.get_concurrency_config().run_queue_config
+    assert queue is not None
+    waits = queue.max_user_code_failure_retries * queue.user_code_failure_retry_delay
+    assert waits >= 300

@@ -40,6 +40,9 @@ profiles:
 """
 
 
+WEEK = Window(datetime(2024, 6, 3, tzinfo=UTC), datetime(2024, 6, 17, tzinfo=UTC))
+
+
 class Records:
     """A universe of two symbols, `A` and `B`, whose actions are asked of two folders of files."""
 
@@ -83,6 +86,23 @@ def records(tmp_path: Path, store: Store, clock: Clock) -> Records:
     made = Records(tmp_path, store, clock)
     made.say("second", "B", "2024-06-10,,0.5")
     return made
+
+
+def test_two_equal_payments_of_a_day_are_two_and_stay_two_when_they_are_told_again(records: Records) -> None:
+    records.candles("A", ("2024-06-07", 10, 10), ("2024-06-10", 10, 10))
+    records.say("first", "A", "2024-06-10,,0.25", "2024-06-10,,0.25")
+    assert records.record().new == 3
+    for new in (0, 0):
+        assert records.record().new == new
+        assert records.recorded() == [("2024-06-10", 0.25, "first")] * 2
+    with records.store.reading("factors") as view:
+        (row,) = view.adjusted("us", Timeframe.D1, ["A"], WEEK, date(2024, 6, 10)).sort("ts").head(1).to_dicts()
+    assert row["close"] == pytest.approx(10 - 0.50)
+
+    records.say("first", "A", "2024-06-10,,0.25")
+    withdrawn = records.record()
+    assert (withdrawn.new, withdrawn.withdrawn) == (0, 1)
+    assert records.recorded() == [("2024-06-10", 0.25, "first")]
 
 
 class TestWhoseWordCounts:

@@ -61,15 +61,11 @@ class TestByHand:
         assert found["close"].to_list() == [None, 50.0, 51.0]
         assert found["volume"].to_list() == [1000.0] * 3
 
-    def test_without_a_close_in_two_weeks_before_a_dividend_the_prices_before_it_are_unknown_and_no_others(self):
-        stale = STALE.days + 5
-        found = adjusted(
-            days({at(0): 100.0, at(stale): 100.0, at(stale + 1): 100.0}),
-            acts((at(stale), "1"), (at(stale + 1), "1")),
-            at(99),
-        )
+    def test_a_dividend_in_a_suspension_is_measured_by_the_last_close_however_old_it_is(self):
+        for silence in (STALE.days + 14, 400):
+            found = adjusted(days({at(0): 100.0, at(silence): 99.0}), acts((at(silence - 3), "1")), at(silence))
 
-        assert found["close"].to_list() == [None, pytest.approx(99.0), 100.0]
+            assert found["close"].to_list() == [pytest.approx(99.0), 99.0]
 
     def test_an_action_long_after_the_last_candle_is_not_applied(self):
         assert adjusted(days({at(0): 100.0}), acts((at(40), 4), (at(50), "1")), at(60))["close"].to_list() == [100.0]

@@ -143,6 +143,11 @@ def test_flat_bars_count_as_input_but_only_trades_make_prices(market):
     with crypto.store.writing("a trade") as transaction:
         bars = pl.DataFrame({"symbol": ["BTC"], "ts": [at("2025-03-03 00:02")]})
         transaction.merge("kept", M1, ["BTC"], trade, priced(bars, volume=3.0, shift=0.5))
+        # A vendor's bars for quiet minutes repeat the last price.
+        close = "(SELECT arg_max(close, ts) FROM kept.candles_1m WHERE volume > 0)"
+        for price, when in ((100.0, "ts < '2025-03-03 00:02'"), (close, "ts > '2025-03-03 00:02'")):
+            prices = ", ".join(f"{name} = {price}" for name in NAMES)
+            transaction.connection.execute(f"UPDATE kept.candles_1m SET {prices} WHERE {when}")
     crypto.derive(M5, days("2025-03-03", "2025-03-04"))
     first, second = crypto.candles(M5).head(2).rows(named=True)
     (traded,) = crypto.candles(M1).filter(pl.col("volume") > 0).rows(named=True)

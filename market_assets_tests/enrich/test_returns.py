@@ -223,6 +223,33 @@ def test_hours_across_profiles_reach_back_over_a_weekend(markets):
     ].unique().to_list() == ["closed_market"]
 
 
+def test_a_return_is_measured_over_the_longest_closure_that_a_market_of_the_matrix_has_had(store, clock, tmp_path):
+    """Shanghai closed on 2020-01-23 and opened again on 2020-02-03, eleven days later."""
+    clock.now = datetime(2020, 2, 8, tzinfo=UTC)
+    path = tmp_path / "universe.yaml"
+    path.write_text("""
+        sources: {practice: {}}
+        markets: {timeframes: [30m]}
+        profiles:
+          coins: {kind: CRYPTO, start: 2020-01-20, sources: [practice], timeframes: {fetch: [30m]}, symbols: {BTC: {}}}
+          china: {kind: EQUITY, calendar: XSHG, start: 2020-01-20, sources: [practice], timeframes: {fetch: [30m]}, symbols: {SH: {}}}
+        """)
+    universe = load_universe(path, environ={})
+    for profile in universe.profiles.values():
+        Market(store, profile, clock).fill(days("2020-01-20", "2020-02-08"), timeframe=Timeframe.M30)
+    list(Returns.of_markets(store, universe, Timeframe.M30, ALL, clock=clock))
+
+    with store.reading("looking") as view:
+        closes = dict(view.candles("china", Timeframe.M30, ["SH"], ALL).select("ts", "close").rows())
+    found = stored(store, "markets", Timeframe.M30)
+    row = found.row(
+        by_predicate=(pl.col("symbol") == "china.SH") & (pl.col("ts") == at("2020-02-03 01:30")), named=True
+    )
+    assert row["neutral"] is None
+    assert row["bars"] == 1
+    assert row["simple_return"] == pytest.approx(closes[at("2020-02-03 01:30")] / closes[at("2020-01-23 06:30")] - 1)
+
+
 def test_the_calendar_of_a_profile_is_its_grid(market):
     equity = market(EQUITY)
     equity.fill(WEEK)

@@ -177,10 +177,13 @@ def test_a_session_that_opens_on_the_day_before_its_date_in_utc_is_a_whole_one(k
     assert found["close"].to_list() == [10.0, 10.0, 20.0, 20.0]
 
 
-def test_a_dividend_without_a_close_leaves_the_prices_before_it_null_until_the_close_is_there(kept):
-    kept.candles(Timeframe.D1, days("A", ("2024-01-02", 50.0), ("2024-07-02", 100.0)))
+def test_a_dividend_is_measured_by_the_last_close_that_is_there_and_by_a_later_one_when_it_comes(kept):
+    kept.candles(Timeframe.D1, days("A", ("2024-07-02", 100.0)))
     kept.tell(actions(("A", "2024-07-02", "1")))
-    assert kept.sql("FROM us.candles_1d_adjusted ORDER BY ts")["close"].to_list() == [None, 100.0]
+    assert kept.sql("FROM us.candles_1d_adjusted ORDER BY ts")["close"].to_list() == [100.0]
+
+    kept.candles(Timeframe.D1, days("A", ("2024-01-02", 50.0), ("2024-07-02", 100.0)))
+    assert kept.sql("FROM us.candles_1d_adjusted ORDER BY ts")["close"].to_list() == pytest.approx([49.0, 100.0])
 
     kept.candles(Timeframe.D1, days("A", ("2024-01-02", 50.0), ("2024-07-01", 100.0), ("2024-07-02", 100.0)))
 

@@ -132,7 +132,7 @@ def _killed_pages_are_back_with_the_daemon(platform: Platform, home: Path) -> No
     until(lambda: looks(platform) > ticks, "the next look of the alerts sensor")
     state = read_state(home)
     assert state is not None
-    assert [restart.what for restart in state.restarts] == ["code server", "web server and daemon"]
+    assert [restart.what for restart in state.restarts] == ["code server", "server of pages and sensors"]
 
 
 def answer(arguments: list[str], home: Path) -> list[dict[str, str]]:

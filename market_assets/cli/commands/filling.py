@@ -116,7 +116,10 @@ def backfill(
         runner = Runner(build_definitions(universe), instance, BACKFILL)
         _announce_actions(progress, asked)
         failed = _execute(runner, plans, asked, progress=progress)
-        failed += _record_actions(runner, asked, progress=progress)
+        if any(profile.has_actions for profile in asked.profiles):
+            failed += _record_actions(runner, asked, progress=progress)
+            # What actions say of days that were made before.
+            failed += _follow(runner, open_store(), asked, now, progress=progress)
         failed += runner.count_completeness([profile.name for profile in asked.profiles])
         causes = _causes(runner, failed)
     _finish(asked, causes, now, wide=wide, as_json=as_json)

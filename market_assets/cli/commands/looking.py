@@ -38,6 +38,8 @@ from market_assets.cli.console import (
 from market_assets.market_time.clock import present
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import polars as pl
 
     from market_assets.fill.story import Story
@@ -55,6 +57,7 @@ def status(profiles: ProfileNames = None, wide: Wide = False, as_json: AsJson = 
         print_matrix(matrix, wide=wide)
         print_refused(refused_now(chosen))
     if has_store():
+        _tell_doubts(profiles_of(universe, profiles))
         _tell_orphans(universe)
     raise typer.Exit(0 if is_healthy(matrix) else INCOMPLETE)
 
@@ -159,6 +162,24 @@ def _instant(option: str, text: str) -> datetime:
     except ValueError:
         raise wrong(f"{option} {text}: write an instant like 2024-01-31T15:30Z") from None
     return given.astimezone(UTC) if given.tzinfo else given.replace(tzinfo=UTC)
+
+
+def _tell_doubts(profiles: Sequence[Profile]) -> None:
+    """Say where the bars contradict a calendar, and which of its sessions nobody traded."""
+    from market_assets.fill.doubts import doubts_of  # noqa: PLC0415 - a help text needs no polars
+    from market_assets.quality.colour import names_of  # noqa: PLC0415
+
+    with store_to_read() as store, store.reading("looking for doubtful calendars") as view:
+        found = [(profile, doubts_of(view, profile)) for profile in profiles]
+    for profile, doubted in found:
+        for timeframe, doubts in doubted.items():
+            for doubt in doubts:
+                words = (
+                    f"[yellow]The calendar {escape(profile.calendar)} of {escape(profile.name)} may be wrong[/] ({timeframe}, "
+                    f"{escape(names_of(doubt.symbols))}): {escape(doubt.words)}. What is right goes into "
+                    "[bold]calendar_changes[/] of the universe."
+                )
+                ERR.print(words, highlight=False, soft_wrap=True)
 
 
 def _tell_orphans(universe: Universe) -> None:

@@ -1,0 +1,225 @@
+"""A calendar that has changed: what it touches is judged again, and nothing else.
+
+The calendar changes with a correction of this package, a release of a library, or `calendar_changes` of the universe. The store
+notes the stretches of trading that a profile was judged by; where they are other now, the partitions that were judged there are
+judged by the new ones. No source is asked.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from functools import lru_cache
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from market_assets.fill.judge import Judge, count_frame
+from market_assets.fill.series import calendar_of, series_of
+from market_assets.market_time.partitions import Partition, hull
+from market_assets.market_time.timeframes import TS, Timeframe, Window
+from market_assets.quality.evidence import LEDGER_SCHEMA
+from market_assets.quality.verdicts import SymbolCounts
+from market_assets.store.coverage import without
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import date, datetime
+
+    from market_assets.market_time.calendars import SessionCalendar
+    from market_assets.store import Snapshot, Store, Transaction
+    from market_assets.universe import Profile
+
+log = logging.getLogger("market_assets.fill")
+
+_AT_ONCE = 31
+"""So many partitions are judged in one transaction."""
+
+_AHEAD = timedelta(days=8)
+"""Sessions are noted so far ahead of the present: what lies further was never judged."""
+
+_DAY = timedelta(days=1)
+
+
+def follow_calendar(store: Store, profile: Profile, now: datetime) -> list[date]:
+    """Judge again what a change of a profile's calendar touches.
+
+    Args:
+        store: Where all is kept.
+        profile: Whose calendar.
+        now: The present instant.
+
+    Returns:
+        The sessions that are other than they were, and that a judged partition holds; empty where nothing has changed.
+    """
+    calendar = calendar_of(profile)
+    sessions, digest = _sessions(calendar, profile.start, now.date())
+    with store.reading(f"looking whether the calendar of {profile.name} has changed") as view:
+        if view.calendar_digest(profile.name) == digest:
+            return []
+        changed = _changed(view, profile, calendar, sessions)
+        touched = _touched(view, profile, changed)
+
+    if not changed.is_empty():
+        with store.writing(f"preparing the new calendar of {profile.name}") as transaction:
+            for timeframe in profile.timeframes.fetch:
+                transaction.forget_coverage(profile.name, timeframe, _unheard(changed, timeframe))
+    for timeframe, partitions in touched.items():
+        for batch in _neighbours(partitions):
+            with store.writing(f"judging {profile.name} {timeframe} by its new calendar") as transaction:
+                _judge(transaction, profile, timeframe, batch, now)
+    days = sorted(set(changed["session"]))
+    told = days if touched else []
+    with store.writing(f"noting the calendar of {profile.name}") as transaction:
+        _forget_vanished(transaction, profile, touched)
+        transaction.forget_off_calendar(profile.name, days)
+        transaction.put_sessions(profile.name, digest, sessions)
+    if told:
+        log.info(
+            "the calendar %s of %s has changed on %s: what was judged there is judged again",
+            *(calendar.name, profile.name, _named(told)),
+        )
+    return told
+
+
+def _named(days: Sequence[date]) -> str:
+    return ", ".join(map(str, days[:5])) + (f" and {len(days) - 5:,} more sessions" if len(days) > 5 else "")
+
+
+@lru_cache(maxsize=64)
+def _sessions(calendar: SessionCalendar, start: date, today: date) -> tuple[pl.DataFrame, str]:
+    """The stretches of trading since a profile's start, and a digest of them."""
+    window = Window.of_days(start - _DAY, today + _AHEAD)
+    inside = window.intersect(calendar.known)
+    spans = calendar.spans(inside) if inside else calendar.spans(Window(window.start, window.start))
+    text = spans.write_csv() + str(calendar.halts)
+    return spans, sha256(text.encode()).hexdigest()[:16]
+
+
+def _changed(view: Snapshot, profile: Profile, calendar: SessionCalendar, sessions: pl.DataFrame) -> pl.DataFrame:
+    """The stretches that are there now and were not, or the other way round: session, open, close, added (Boolean)."""
+    before = view.sessions(profile.name)
+    if before.is_empty():
+        # A store of an earlier release was judged by what the libraries say.
+        before = calendar.uncorrected
+    known = ["session", "open", "close"]
+    before = before.select(known).cast({"open": TS, "close": TS})
+    if sessions.is_empty():
+        return sessions.with_columns(added=pl.lit(value=True))
+    # What lies beyond either was not judged, or is not kept.
+    last = sessions["session"].max()
+    first = sessions["session"].min()
+    before = before.filter(pl.col("session").is_between(first, last))
+    newest = before["session"].max() if view.calendar_digest(profile.name) else last
+    now = sessions.filter(pl.col("session") <= newest) if newest is not None else sessions.clear()
+    return pl.concat(
+        [
+            now.join(before, on=known, how="anti").with_columns(added=pl.lit(value=True)),
+            before.join(now, on=known, how="anti").with_columns(added=pl.lit(value=False)),
+        ]
+    ).sort("open")
+
+
+def _unheard(changed: pl.DataFrame, timeframe: Timeframe) -> list[Window]:
+    """The stretches that were outside the sessions until now: what a source gave there was refused, whatever it answered."""
+    if not timeframe.intraday:
+        new = set(changed.filter("added")["session"]) - set(changed.filter(~pl.col("added"))["session"])
+        return [Window.of_days(day, day + _DAY) for day in sorted(new)]
+    added = changed.filter("added").select(start_ts="open", end_ts="close")
+    removed = changed.filter(~pl.col("added")).select("open", "close")
+    left = without(added, list(removed.iter_rows()))
+    return [Window.spanning(row["start_ts"], row["end_ts"]) for row in left.iter_slices(1)]
+
+
+def _touched(view: Snapshot, profile: Profile, changed: pl.DataFrame) -> dict[Timeframe, list[Partition]]:
+    """The judged partitions of each fetched timeframe that share a day with a changed session, oldest first."""
+    days = (
+        set(changed["session"])
+        | set(changed["open"].dt.date())
+        | set((changed["close"].dt.offset_by("-1us")).dt.date())
+    )
+    touched = {}
+    for timeframe in profile.timeframes.fetch:
+        cadence = profile.partitions.of(timeframe)
+        opening = {day - timedelta(days=day.weekday()) for day in days} if timeframe is Timeframe.W1 else days
+        judged = view.partitions(profile.name, timeframe)
+        partitions = {Partition.holding(day, cadence) for day in opening}
+        if own := sorted(partition for partition in partitions if partition.key in judged):
+            touched[timeframe] = own
+    return touched
+
+
+def _neighbours(partitions: Sequence[Partition]) -> Iterator[list[Partition]]:
+    """Partitions that follow on each other without a gap in time, some at once."""
+    batch: list[Partition] = []
+    for partition in partitions:
+        if batch and (len(batch) >= _AT_ONCE or batch[-1].window.end != partition.window.start):
+            yield batch
+            batch = []
+        batch.append(partition)
+    if batch:
+        yield batch
+
+
+def _judge(
+    transaction: Transaction,
+    profile: Profile,
+    timeframe: Timeframe,
+    batch: list[Partition],
+    now: datetime,
+) -> None:
+    """Judge some neighbouring partitions by the calendar as it is now."""
+    calendar, name, window = calendar_of(profile), profile.name, hull(batch)
+    grid = calendar.bars(timeframe, window)["ts"]
+    transaction.forget_rows(name, timeframe, window, grid)
+    judge = Judge(
+        profile,
+        timeframe,
+        profile.partitions.of(timeframe),
+        calendar,
+        series_of(profile, now),
+        known_genesis=transaction.genesis(name, timeframe),
+        quiet=True,
+        refetch=False,
+        now=now,
+    )
+    known = transaction.judged(name, timeframe, [partition.key for partition in batch])
+    outcomes = judge.commit(transaction, batch, [])
+    counted = {(outcome.partition.key, own.symbol) for outcome in outcomes for own in outcome.counts}
+    lost = [row for row in known.select("partition", "symbol").iter_rows() if row not in counted]
+    _put_nothing(transaction, name, timeframe, lost)
+    for partition in batch:
+        if grid.filter(grid.is_between(*_edges(partition.window), closed="left")).is_empty():
+            transaction.put_gaps(name, timeframe, list(profile.symbols), partition.window, LEDGER_SCHEMA.to_frame())
+
+
+def _edges(window: Window) -> tuple[datetime, datetime]:
+    return window.start.replace(tzinfo=None), window.end.replace(tzinfo=None)
+
+
+def _put_nothing(transaction: Transaction, name: str, label: str, lost: Sequence[tuple[str, str]]) -> None:
+    """Say of symbols in judged partitions that nothing is expected of them any more."""
+    counts: dict[str, list[SymbolCounts]] = {}
+    for key, symbol in lost:
+        counts.setdefault(key, []).append(SymbolCounts(symbol, 0, 0, 0, 0))
+    transaction.put_judged(name, label, count_frame(counts, {}), changed=list(counts))
+
+
+def _forget_vanished(transaction: Transaction, profile: Profile, touched: dict[Timeframe, list[Partition]]) -> None:
+    """Remove what was made of candles on days that have no session any more: nobody makes these partitions again."""
+    calendar = calendar_of(profile)
+    days = {partition for partitions in touched.values() for partition in partitions if _is_day(partition)}
+    gone = [day for day in sorted(days) if calendar.bars_touching(Timeframe.M1, day.window).is_empty()]
+    made = [label for label in transaction.judged_labels(profile.name) if label not in profile.timeframes.fetch]
+    for day in gone:
+        for label in made:
+            judged = transaction.judged(profile.name, label, [day.key])
+            if judged.is_empty():
+                continue
+            transaction.forget_rows(profile.name, label, day.window, pl.Series(dtype=TS))
+            _put_nothing(transaction, profile.name, label, list(judged.select("partition", "symbol").iter_rows()))
+
+
+def _is_day(partition: Partition) -> bool:
+    return partition.window.end - partition.window.start == _DAY

@@ -1,0 +1,151 @@
+"""A session that is on the calendar alone: explained as closed, and no feature breaks over it."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+
+from market_assets.enrich.derive import Derive
+from market_assets.enrich.featurize import Featurize
+from market_assets.enrich.grid import Grid, with_runs
+from market_assets.fill.matrix import matrix_of
+from market_assets.market_time.timeframes import TS, Timeframe, midnight
+from market_assets.quality.evidence import NO_SESSION
+
+if TYPE_CHECKING:
+    from market_assets_tests.fill.ground import Ground
+
+at = datetime.fromisoformat  # an instant as frames hold it: UTC, without a zone
+
+STORM = date(2023, 9, 8)
+"""A session of the calendar XHKG on which rain kept the exchange closed."""
+
+DAYS = [date(2023, 9, 4) + timedelta(days=step) for step in (0, 1, 2, 3, 7, 8, 9)]
+
+
+def hours(*days: date, start: float = 100.0) -> pl.DataFrame:
+    """Hours of Hong Kong's sessions: 01:30Z to 04:00Z and 05:00Z to 08:00Z."""
+    stamps = [
+        midnight(day).replace(tzinfo=None) + timedelta(minutes=step)
+        for day in days
+        for step in (90, 150, 210, 300, 360, 420)
+    ]
+    prices = pl.Series([start + step for step in range(len(stamps))])
+    return pl.DataFrame({"ts": stamps}, schema={"ts": TS}).with_columns(
+        open=prices, high=prices + 1, low=prices - 1, close=prices, volume=10.0
+    )
+
+
+@pytest.fixture
+def hong_kong(empty_ground: Ground) -> Ground:
+    empty_ground.clock.now = datetime(2023, 9, 20, 12, tzinfo=UTC)
+    return empty_ground
+
+
+def keep(ground: Ground, **frames: pl.DataFrame) -> None:
+    ground.add_archive("files", frames)
+    symbols = ", ".join(f"{symbol}: {{}}" for symbol in frames)
+    ground.keep(
+        f"""
+        kind: EQUITY
+        calendar: XHKG
+        start: 2023-09-04
+        end: 2023-09-14
+        timeframes: {{fetch: [1h], derive: [1d], features: [1h, 1d]}}
+        features: {{ema: [12]}}
+        symbols: {{{symbols}}}
+        """
+    )
+
+
+def fill_twice(ground: Ground) -> None:
+    ground.fill()
+    ground.wait(hours=2)
+    ground.fill()
+
+
+def states(ground: Ground) -> pl.DataFrame:
+    with ground.store.reading("testing") as view:
+        return view.gaps("kept", Timeframe.H1).select("symbol", "first_ts", "bars", "status", "reason")
+
+
+def test_a_session_without_a_bar_of_anybody_is_closed_in_those_words(hong_kong: Ground):
+    keep(hong_kong, A=hours(*DAYS), B=hours(*DAYS, start=200))
+    hong_kong.fill()
+    assert set(states(hong_kong)["status"]) == {"open"}
+    hong_kong.wait(hours=2)
+    outcomes = {outcome.partition.key: outcome for outcome in hong_kong.fill()}
+    first = at("2023-09-08 01:30")
+    assert states(hong_kong).rows() == [(symbol, first, 6, "closed", NO_SESSION) for symbol in ("A", "B")]
+    assert NO_SESSION == "the calendar has a session here, no source has a bar"
+    continuity = outcomes["2023-09-08"].verdicts[0]
+    assert continuity.passed
+    assert continuity.facts["explained_closed"] == 12
+    health = matrix_of(hong_kong.store, [hong_kong.profile], hong_kong.clock()).filter(pl.col("timeframe") == "1h")
+    assert set(health["health"]) == {"HEALTHY"}
+
+
+def test_features_go_on_over_a_closed_session(hong_kong: Ground):
+    ground = hong_kong
+    keep(ground, A=hours(*DAYS), B=hours(*DAYS, start=200))
+    fill_twice(ground)
+    window = ground.profile.window(ground.clock())
+    list(Derive(ground.store, ground.profile, Timeframe.D1, window, clock=ground.clock))
+    for timeframe in (Timeframe.H1, Timeframe.D1):
+        list(Featurize(ground.store, ground.profile, timeframe, window, clock=ground.clock))
+        with ground.store.reading("testing") as view:
+            bars = Grid(view, ground.profile, timeframe, ground.clock()).bars(window)
+        assert not bars["broken"].any()
+        assert with_runs(bars).group_by("symbol").agg(pl.col("run").n_unique())["run"].to_list() == [1, 1]
+    with ground.store.reading("testing") as view:
+        rows = view.rows("kept", "features_1h", ["A"], window)
+    after = rows.filter(pl.col("ts") > at("2023-09-08"))
+    assert after.height == 18
+    assert after["ema_12"].null_count() == 0
+
+
+def test_an_absence_that_others_traded_through_stays_an_outage(hong_kong: Ground):
+    keep(hong_kong, A=hours(*DAYS), B=hours(*DAYS, STORM).sort("ts"))
+    fill_twice(hong_kong)
+    assert set(states(hong_kong)["status"]) == {"outage"}
+
+
+def test_one_bar_of_anybody_shows_that_the_session_was_held_after_all(hong_kong: Ground):
+    ground = hong_kong
+    keep(ground, A=hours(*DAYS), B=hours(*DAYS, start=200))
+    fill_twice(ground)
+    assert set(states(ground)["status"]) == {"closed"}
+    late = (
+        hours(*DAYS, STORM)
+        .sort("ts")
+        .filter(pl.col("ts") <= at("2023-09-08 01:30"))
+        .vstack(hours(*DAYS).filter(pl.col("ts") > at("2023-09-08 01:30")))
+    )
+    ground.add_archive("files", {"A": late})
+    ground.wait(hours=2)
+    ground.fill(refetch=True)
+    found = states(ground)
+    assert dict(found.group_by("symbol").agg(pl.sum("bars")).sort("symbol").iter_rows()) == {"A": 5, "B": 6}
+    assert set(found["status"]) == {"outage"}
+
+
+def test_what_is_before_the_first_bar_of_all_is_not_closed(hong_kong: Ground):
+    keep(hong_kong, A=hours(*DAYS[2:]))
+    fill_twice(hong_kong)
+    assert "closed" not in set(states(hong_kong).filter(pl.col("first_ts") < at("2023-09-06"))["status"])
+
+
+def test_a_market_that_never_closes_has_outages_only(hong_kong: Ground):
+    ground = hong_kong
+    first = midnight(date(2023, 9, 4)).replace(tzinfo=None)
+    stamps = [first + timedelta(hours=step) for step in range(10 * 24) if not 48 <= step < 72]
+    frame = pl.DataFrame({"ts": stamps}, schema={"ts": TS}).with_columns(
+        open=1.0, high=2.0, low=1.0, close=1.5, volume=1.0
+    )
+    ground.add_archive("files", {"A": frame})
+    ground.keep("{start: 2023-09-04, end: 2023-09-14, symbols: {A: {}}}")
+    fill_twice(ground)
+    assert set(states(ground)["status"]) == {"outage"}

@@ -221,12 +221,14 @@ class CheckSettings(_Model):
             5% or 0.05. A symbol that has nothing at all does not count while half of them have
             something; its check fails by its name.
         calendar: Whether the calendar is doubted where the bars contradict it.
+        plausibility: Whether bars that are possible and likely wrong are looked for: spikes, frozen prices, volume that collapses.
     """
 
     jitter: float = Field(default=0.1, ge=0, lt=0.5)
     severity: Annotated[dict[Priority, Severity], AfterValidator(lambda given: _SEVERITY | given)] = _SEVERITY
     failed_above: Share = Field(default=0.05, ge=0, le=1)
     calendar: bool = True
+    plausibility: bool = False
 
 
 class RepairSettings(_Model):

@@ -542,7 +542,7 @@ def test_a_file_with_neither_sources_nor_profiles_lacks_both(problems: Problems)
         ),
         (
             universe("checks: {jiter: 0.1}"),
-            "profiles.crypto.checks.jiter: is no key here; did you mean jitter? The keys are jitter, severity, failed_above, calendar (line 8)",
+            "profiles.crypto.checks.jiter: is no key here; did you mean jitter? The keys are jitter, severity, failed_above, calendar, plausibility (line 8)",
         ),
         (
             universe(top="repair: {quickly: yes}"),

@@ -285,7 +285,7 @@ def store_changed(was: StoreMark, present: StoreMark) -> Trouble:
         summary = "the store is an older copy of itself: what was filled since is not in it"
     else:
         summary = "the store was deleted or replaced: what was filled before is not in it"
-    details = (f"there were {before} (store {was.store_id[:8]})", f"there is {after} (store {present.store_id[:8]})")
+    details = (f"before: {before} (store {was.store_id[:8]})", f"now: {after} (store {present.store_id[:8]})")
     return Trouble("", Kind.STORE_CHANGED, "market.duckdb", Level.ERROR, summary, 1, details)
 
 

@@ -124,6 +124,7 @@ app.command()(listing.validate)
 app.command()(forgetting.forget)
 app.command()(asking.sources)
 app.command()(asking.probe)
+app.command()(asking.inspect)
 app.command("practice-vendor")(asking.practice_vendor)
 
 

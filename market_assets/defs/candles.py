@@ -30,6 +30,10 @@ _CHECK_WORDS = {
     "continuity": "Every bar that the calendar, the genesis and the end call for is stored, or explained by evidence.",
     "genesis": "Nothing is stored before the symbol's first bar, and a series whose head is absent has a recorded genesis.",
     "validity": "Candles are possible, unique and on the grid; rows that a source gave and that were refused are listed.",
+    "plausibility": (
+        "No bar is a spike that comes back, no price stands still and no volume collapses, measured by each symbol's own past. Nothing "
+        "is changed; symbols that trade seldom are left out."
+    ),
     "agreement": (
         "Another source has the same closes, volumes and times. Only a sample of the partitions is compared, and only these have a verdict."
     ),
@@ -78,7 +82,11 @@ def fetched_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg
     """The asset of a timeframe that sources are asked for, with its checks, partitioned alike."""
     key = candles_key(profile.name, timeframe)
     partitions = partitions_of(profile, timeframe, now)
-    checks = (*CHECKS, "agreement") if profile.compares else CHECKS
+    checks = (
+        *CHECKS,
+        *(["plausibility"] if profile.checks.plausibility else []),
+        *(["agreement"] if profile.compares else []),
+    )
 
     @dg.asset(
         key=key,

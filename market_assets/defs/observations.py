@@ -141,7 +141,7 @@ class RunningVerdicts:
                 partition=key,
                 passed=verdict.passed,
                 severity=dg.AssetCheckSeverity[verdict.severity.value],
-                description=f"The session runs: {verdict.summary}",
+                description=f"The session still runs. {verdict.summary}",
                 metadata=verdict_metadata(verdict),
                 materialization=materializations.get(key),
                 run_id=RUNLESS,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from market_assets.fill.series import calendar_of
 from market_assets.market_time.timeframes import Window
-from market_assets.quality.doubt import doubts
+from market_assets.quality.doubt import EXTENDED, doubts
 from market_assets.quality.evidence import State
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from market_assets.store import Snapshot
     from market_assets.universe import Profile
 
+_ANY = timedelta(days=366)
+
 _CLOSED = pl.Schema({"symbol": pl.String(), "session": pl.Date()})
 
 
@@ -24,7 +27,8 @@ def doubts_of(view: Snapshot, profile: Profile) -> dict[Timeframe, list[Doubt]]:
     """Why the calendar of a profile may be wrong, by fetched timeframe; those without a doubt are left out."""
     if not profile.checks.calendar:
         return {}
-    refused = view.off_calendar(profile.name).filter(pl.col("symbol").is_in(list(profile.symbols)))
+    longest = EXTENDED if profile.kind.has_extended_hours else _ANY
+    refused = view.off_calendar(profile.name, longest=longest).filter(pl.col("symbol").is_in(list(profile.symbols)))
     closed = view.absences([State.CLOSED]).filter(
         pl.col("profile") == profile.name, pl.col("symbol").is_in(list(profile.symbols))
     )

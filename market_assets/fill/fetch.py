@@ -30,6 +30,7 @@ from market_assets.fill.genesis import (
 from market_assets.market_time.gaps import plan_requests, runs
 from market_assets.market_time.timeframes import TS, Timeframe, Window, from_micros, literal
 from market_assets.quality.clean import CANDLE, REJECT_SCHEMA, Reason, clean
+from market_assets.sources.base import PartialAnswerError
 from market_assets.sources.horizon import PROBED_BARS, Horizon, served_since, words_of
 from market_assets.sources.reach import Stretch, merged
 
@@ -113,6 +114,7 @@ class Answer:
         files: Parts of these for which files speak, each with the hash of the file.
         fresh: Parts of these for which somebody speaks who may say otherwise the next time.
         limits: A sentence for each source that serves no bars as old as some of the page's.
+        lost: Parts of a window for which an answer is none, each with the reason.
     """
 
     page: Page
@@ -129,6 +131,19 @@ class Answer:
     files: list[tuple[Window, str]] = field(default_factory=list)
     fresh: list[Window] = field(default_factory=list)
     limits: set[str] = field(default_factory=set)
+    lost: list[tuple[Window, str]] = field(default_factory=list)
+
+    def speak(self, spans: Sequence[Window], *, omits_quiet: bool, lost: Sequence[tuple[Window, str]] = ()) -> None:
+        """Add that a source has answered for some stretches, but not for some parts of these."""
+        self.lost += [
+            (cut, reason) for part, reason in lost for span in spans if (cut := part.intersect(span)) is not None
+        ]
+        self.spoken += [(rest, omits_quiet) for rest in _without(spans, lost)]
+
+    def errors_in(self, window: Window) -> list[str]:
+        """Why sources did not answer for a window, or for a part of it."""
+        lost = [reason for part, reason in self.lost if part.intersect(window)]
+        return [*self.errors, *dict.fromkeys(lost)]
 
     def note(self, error: SourceError) -> None:
         """Add why a source did not answer."""
@@ -158,7 +173,7 @@ class Answer:
         speak for it their hashes, with a blank between.
         """
         page = self.page.window
-        windows = [*(window for window, _ in self.spoken), *(window for window, _ in self.files)]
+        windows = [window for window, _ in [*self.spoken, *self.files, *self.lost]]
         bounds = {edge for window in windows for edge in (window.start, window.end) if page.start <= edge <= page.end}
         for start, end in pairwise(sorted({page.start, page.end, *bounds})):
             said = [quiet for window, quiet in self.spoken if window.start <= start < window.end]
@@ -166,9 +181,10 @@ class Answer:
             hashes = {digest for window, digest in self.files if window.start <= start < window.end}
             yield Window(start, end), said[-1] if said else None, "" if is_fresh else " ".join(sorted(hashes))
 
-    def reason(self, *, spoken: bool) -> str:
-        """Why bars are absent from the part of the page that the answers speak for, or from the other, in the sources' words."""
-        return "; ".join([*self._reasons(spoken=spoken), *filter(None, [self.page.apart])])
+    def reason(self, *, spoken: bool, part: Window | None = None) -> str:
+        """Why bars are absent from a part of the page, which the answers speak for or do not, in the sources' words."""
+        lost = [] if spoken or part is None else self.errors_in(part)
+        return "; ".join([*(lost or self._reasons(spoken=spoken)), *filter(None, [self.page.apart])])
 
     def _reasons(self, *, spoken: bool) -> list[str]:
         if self.errors:
@@ -396,24 +412,25 @@ class Fetcher:
                     continue
                 window = Window(spans[0].start, spans[-1].end)
                 try:
-                    frame = await self._fetch_served(source, reference.symbol, window, rank)
+                    frame, lost = await self._fetch_served(source, reference.symbol, window, rank)
                     horizon = await self._horizon_of((source.name, reference.symbol))
                     if horizon is not None:
                         answer.limits |= {str(horizon)} if window.start < horizon.start else set()
                         spans = [part for span in spans if (part := _since(span, horizon)) is not None]
                         window = Window(spans[0].start, window.end)
+                    answered = _without(spans, lost)
                     with self._naming(source, reference.symbol, f"{window}"):
                         remaining = self._take(
-                            answer, reference, window, frame, remaining, spans=spans, fallback=number > 0
+                            answer, reference, window, frame, remaining, spans=answered, fallback=number > 0
                         )
-                    await self._testify(answer, reach, spans, remaining)
+                    await self._testify(answer, reach, answered, remaining)
                 except _BeyondError as error:
                     answer.limits.add(str(error))
                     continue
                 except SourceError as error:
                     answer.note(error)
                     break
-                answer.spoken += [(span, not source.traits.emits_empty_bars) for span in spans]
+                answer.speak(spans, omits_quiet=not source.traits.emits_empty_bars, lost=lost)
             if number + 1 < len(page.sources):
                 remaining = self._unexplained(answer, remaining)
             if remaining.is_empty():
@@ -484,7 +501,7 @@ class Fetcher:
         remaining: pl.Series,
         *,
         fallback: bool,
-        spans: Sequence[Window] = (),
+        spans: Sequence[Window] | None = None,
     ) -> pl.Series:
         """Clean a frame, keep what may be stored, and return what is still absent.
 
@@ -522,11 +539,11 @@ class Fetcher:
         # A source cannot have answered for bars that have not closed yet.
         closed = window.end if page.unfinished.is_empty() else min(window.end, _instant(page.unfinished))
         omits = not source.traits.emits_empty_bars
-        for span in spans or [window]:
+        for span in [window] if spans is None else spans:
             end = min(span.end, closed)
             if end > span.start:
                 # Also by rows that are not needed the source shows that it knows the symbol.
-                given = len(cleaned.candles if len(spans) < 2 else cleaned.candles.filter(span.holds()))
+                given = len(cleaned.candles if span == window else cleaned.candles.filter(span.holds()))
                 answer.coverage.append((page.symbol, reference.source, span.start, end, given, omits))
         # On a page's few rows numpy is faster than a polars query.
         absent, came = remaining.to_physical().to_numpy(), candles["ts"].to_physical().to_numpy()
@@ -543,13 +560,17 @@ class Fetcher:
         *,
         timeframe: Timeframe | None = None,
         unless: Callable[[], bool] = bool,
-    ) -> pl.DataFrame:
+    ) -> tuple[pl.DataFrame, Sequence[tuple[Window, str]]]:
+        """Ask a source for a window; give the frame, and the parts of the window that it is no answer for."""
         length = timeframe or self._timeframe
 
-        async def request() -> pl.DataFrame:
+        async def request() -> tuple[pl.DataFrame, Sequence[tuple[Window, str]]]:
             if unless():
                 raise _AnotherWindowError
-            return await source.fetch(symbol, length, window.start, window.end)
+            try:
+                return await source.fetch(symbol, length, window.start, window.end), ()
+            except PartialAnswerError as part:
+                return part.frame, part.lost
 
         return await self._request(source, symbol, f"{window}", request, rank=rank, timeframe=length)
 
@@ -624,7 +645,9 @@ class Fetcher:
         if self._deadline is not None and self._loop.time() >= self._deadline:
             raise _UnaskedError(self._late(about))
 
-    async def _fetch_served(self, source: Source, symbol: str, window: Window, rank: int) -> pl.DataFrame:
+    async def _fetch_served(
+        self, source: Source, symbol: str, window: Window, rank: int
+    ) -> tuple[pl.DataFrame, Sequence[tuple[Window, str]]]:
         """Fetch a page; where the vendor refuses what is old, learn from when on it serves, and fetch that part.
 
         Raises:
@@ -637,7 +660,9 @@ class Fetcher:
         try:
             if served is None:
                 raise _beyond(horizon)
-            frame = await self._fetch(source, symbol, served, rank, unless=lambda: is_new and key in self._horizons)
+            frame, lost = await self._fetch(
+                source, symbol, served, rank, unless=lambda: is_new and key in self._horizons
+            )
         except _AnotherWindowError:
             return await self._fetch_served(source, symbol, window, rank)
         except SourceError as error:
@@ -661,10 +686,10 @@ class Fetcher:
             served = _since(window, learnt)
             if served is None:
                 raise _beyond(learnt) from error
-            frame = await self._fetch(source, symbol, served, rank)
+            frame, lost = await self._fetch(source, symbol, served, rank)
         oldest = self._oldest_served.get(key)
         self._oldest_served[key] = served.start if oldest is None else min(oldest, served.start)
-        return frame
+        return frame, lost
 
     async def _horizon_of(self, key: tuple[str, str]) -> Horizon | None:
         """From when on a source serves a symbol, as far as it has been learned; who is about to learn it is waited for."""
@@ -883,10 +908,11 @@ class Fetcher:
         """Fetch a page; a refusal counts among those that several in a row of end what is asked of a symbol."""
         source, symbol = search.source, search.reference.symbol
         try:
-            return await self._fetch(source, symbol, window, timeframe=length)
+            frame, _ = await self._fetch(source, symbol, window, timeframe=length)
         except SourceError as error:
             self._rebuffs[source.name, symbol] += error.permanent
             raise
+        return frame
 
     def _bar_at(self, length: Timeframe, ts: datetime) -> Window:
         """From when to when a bar is open that a source gave with a time."""
@@ -922,6 +948,19 @@ def _barred(name: str, error: SourceError) -> SourceError:
         f"source {name}: refuses whoever asks from this machine, and was not asked again in this fill: {error}",
         of_machine=True,
     )
+
+
+def _without(windows: Sequence[Window], lost: Sequence[tuple[Window, str]]) -> list[Window]:
+    """What is left of some windows without the parts that were lost."""
+    left = list(windows)
+    for part, _ in lost:
+        pieces = []
+        for each in left:
+            edges = (each.start, max(each.start, part.start)), (min(each.end, part.end), each.end)
+            kept = [Window(start, end) for start, end in edges if start < end]
+            pieces += [each] if each.intersect(part) is None else kept
+        left = pieces
+    return left
 
 
 def _tripped(whom: str, last: SourceError) -> SourceError:

@@ -26,6 +26,7 @@ from market_assets.market_time.gaps import plan_requests
 from market_assets.market_time.partitions import Partition, hull
 from market_assets.market_time.timeframes import Timeframe, Window, literal
 from market_assets.quality.evidence import LEDGER_SCHEMA, State, as_stretches, askable, within
+from market_assets.sources.base import brief
 from market_assets.sources.horizon import HORIZON_SCHEMA, Horizon
 
 if TYPE_CHECKING:
@@ -118,6 +119,8 @@ class Fill:
         if profile.compares:
             names |= {choice.source for one in self._asked for choice in profile.symbols[one.symbol].compared}
         self._sources = {name: sources[name] for name in names}
+        self._calendar: SessionCalendar = calendar_of(profile)
+        self._brief_sources()
         self._quiet = any(not source.traits.emits_empty_bars for source in sources.values())
         self._newest_first = newest_first
         self._refetch = refetch
@@ -130,10 +133,15 @@ class Fill:
         self._job: Job | None = None
         self._newest: datetime | None = None
         self._noted: list[Horizon] = []
-        self._calendar: SessionCalendar = calendar_of(profile)
         self.partitions = partitions_of(profile, timeframe, self._asked, window)
         if newest_first:
             self.partitions.reverse()
+
+    def _brief_sources(self) -> None:
+        """Tell each source which market it is asked about, and all that it will be asked for."""
+        for name, source in self._sources.items():
+            choices = [choice for one in self._asked for choice in self._profile.symbols[one.symbol].choices]
+            brief(source, self._calendar, {choice.symbol for choice in choices if choice.source == name})
 
     def _served(self, one: Series, sources: Mapping[str, Source]) -> Series:
         """A series with those of its sources that have the timeframe."""

@@ -7,6 +7,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -34,6 +35,7 @@ from market_assets.quality.evidence import (
     to_ledger,
     with_closed_sessions,
 )
+from market_assets.quality.plausibility import RECENT, implausible
 from market_assets.quality.verdicts import (
     SAMPLE,
     Gap,
@@ -43,6 +45,7 @@ from market_assets.quality.verdicts import (
     Verdict,
     continuity,
     genesis,
+    plausibility,
     validity,
 )
 
@@ -68,6 +71,9 @@ _COVERAGE_SCHEMA = pl.Schema(
     }
 )
 _TICK = timedelta(microseconds=1)
+
+_PAST = timedelta(days=45)
+"""How far back a symbol's own past reaches that its bars are measured by: twenty sessions, with all holidays."""
 
 _A_SESSION = timedelta(days=4)
 """So far from its date at most a session begins or ends."""
@@ -190,8 +196,8 @@ class Judge:
                 repairs.select("symbol", ts=pl.col("first_ts").repeat_by("bars")).explode("ts"), "symbol"
             )
         rejects = rejects_of(answers)
-        refused_now = self._note_refused(transaction, partitions, answers, rejects)
         outside = self._off_calendar(transaction, rejects, partitions)
+        refused_now = self._note_refused(transaction, partitions, answers, rejects)
         rows = merged.rows.sort("symbol", "ts")
         bars = bars_of(self._calendar, timeframe, window, self._series, self._now)
         complete = rows.select("symbol", "ts").equals(bars.select("symbol", "ts"))
@@ -216,6 +222,7 @@ class Judge:
         rejects_by_partition = self._by_partition(rejects, "asked")
         violations = self._by_partition(self._violations(rows, window, complete=complete))
         gaps_of = self._by_partition(gaps, "first_ts")
+        strange = self._implausible(transaction, window)
         outcomes = []
         for partition in partitions:
             key, own = partition.key, counts.get(partition.key, ())
@@ -237,6 +244,7 @@ class Judge:
                         ),
                         self._judge_genesis(partition, own, heads, early.get(key, {})),
                         _judge_validity(_as_rejects(violations.get(key)), refused, outside.get(key, ())),
+                        *([plausibility(strange.get(key, ()))] if self._profile.checks.plausibility else []),
                     ),
                     new=sum(sources.get(key, {}).values()),
                     revised=sum(revised.get(key, {}).values()),
@@ -257,22 +265,6 @@ class Judge:
                 )
             )
         return outcomes
-
-    def _note_refused(
-        self,
-        transaction: Transaction,
-        partitions: Sequence[Partition],
-        answers: Sequence[Answer],
-        rejects: pl.DataFrame,
-    ) -> pl.DataFrame:
-        """Keep which rows were refused, and why: a frame of REFUSED_SCHEMA."""
-        keys = [partition.key for partition in partitions]
-        refused = refused_frame(rejects, partition_key(self._cadence, "asked").dt.to_string())
-        refused = refused.filter(pl.col("partition").is_in(keys))
-        symbols = sorted({answer.page.symbol for answer in answers if answer.spoken})
-        if symbols:
-            transaction.put_refused(self._profile.name, self._timeframe, symbols, keys, refused)
-        return refused
 
     def _advanced(
         self,
@@ -312,9 +304,16 @@ class Judge:
         if refused.is_empty():
             return {}
         around = Window.spanning(refused["ts"], refused["ts"])
-        around = Window(around.start - _AROUND, around.end + _AROUND)
-        inside = around.intersect(self._calendar.known) or around
-        counted = off_calendar(refused, self._calendar.spans(inside), self._calendar.zone)
+        inside = Window(around.start - _AROUND, around.end + _AROUND).intersect(self._calendar.known)
+        if inside is None:
+            return {}
+        if self._timeframe.intraday:
+            counted = off_calendar(refused, self._calendar.spans(inside), self._calendar.zone)
+        else:
+            # A day's time is its date, wherever the exchange is.
+            days = self._calendar.bars(self._timeframe, inside)
+            spans = days.select("session", open="ts", close=pl.col("ts") + self._timeframe.duration)
+            counted = off_calendar(refused, spans, ZoneInfo("UTC"))
         transaction.put_off_calendar(self._profile.name, self._timeframe, counted)
 
         keys = sorted(partition.key for partition in partitions)
@@ -368,6 +367,22 @@ class Judge:
             return False
         before = transaction.first_bars(profile, timeframe, symbols).values()
         return any(ts < first for ts in before)
+
+    def _note_refused(
+        self,
+        transaction: Transaction,
+        partitions: Sequence[Partition],
+        answers: Sequence[Answer],
+        rejects: pl.DataFrame,
+    ) -> pl.DataFrame:
+        """Keep which rows were refused, and why: a frame of REFUSED_SCHEMA."""
+        keys = [partition.key for partition in partitions]
+        refused = refused_frame(rejects, partition_key(self._cadence, "asked").dt.to_string())
+        refused = refused.filter(pl.col("partition").is_in(keys))
+        symbols = sorted({answer.page.symbol for answer in answers if answer.spoken})
+        if symbols:
+            transaction.put_refused(self._profile.name, self._timeframe, symbols, keys, refused)
+        return refused
 
     def _in_preference(self, transaction: Transaction, window: Window, incoming: pl.DataFrame) -> pl.DataFrame:
         """The candles without those whose bar is stored from a source that is preferred to theirs."""
@@ -437,6 +452,22 @@ class Judge:
             ]
         values = pl.format("o={} h={} l={} c={} v={}", *CANDLE[1:])
         return pl.concat(wrong).select(*key, "reason", values=values)
+
+    def _implausible(self, transaction: Transaction, window: Window) -> dict[str, list[dict[str, Any]]]:
+        """The bars of a window that are likely wrong, by partition: rows of FINDING_SCHEMA. They are measured by some weeks before."""
+        if not self._profile.checks.plausibility:
+            return {}
+        timeframe, known = self._timeframe, self._calendar.known
+        past = max(_PAST, 2 * RECENT * timeframe.duration)
+        whole = Window(max(known.start, window.start - past), min(known.end, window.end + _AROUND))
+        grid = self._calendar.bars(timeframe, whole).select("ts", "session", "opens_at")
+        began = pl.col("opens_at").min().over("session") if timeframe.intraday else pl.col("ts")
+        bars = transaction.candles(self._profile.name, timeframe, self._symbols, whole)
+        bars = bars.unique(["symbol", "ts"]).join(grid.with_columns(opens=began), on="ts")
+        found = implausible(bars, timeframe, real_volume=self._profile.prices.real_volume).filter(
+            window.holds("first_ts")
+        )
+        return {key: rows.drop("part").to_dicts() for key, rows in self._by_partition(found, "first_ts").items()}
 
     def _know(self, genesis: Mapping[str, datetime]) -> None:
         """Expect nothing of a symbol before its genesis."""
@@ -526,10 +557,11 @@ class Judge:
         for answer in answers:
             page = answer.page
             in_vain = self._refetch and not answer.spoken
-            if not answer.errors or not page.window.intersect(partition.window):
+            said = answer.errors_in(partition.window)
+            if not said or not page.window.intersect(partition.window):
                 continue
             if page.symbol in lacking or in_vain:
-                errors |= dict.fromkeys(answer.errors, page.symbol)
+                errors |= dict.fromkeys(said, page.symbol)
                 awaited |= {page.symbol} if answer.failed or answer.late else set()
                 unheard |= {page.symbol} if in_vain else set()
 
@@ -637,7 +669,7 @@ def _asked(answers: Sequence[Answer], known: Collection[str], newest: datetime |
                     spoken and answer.conclusive and is_known and not beyond,
                     bool(quiet),
                     failed or (not spoken and not answer.errors) or (spoken and beyond and is_known),
-                    answer.reason(spoken=spoken) + ("; it has no newer bar" if spoken and beyond else ""),
+                    answer.reason(spoken=spoken, part=part) + ("; it has no newer bar" if spoken and beyond else ""),
                     spoken,
                     files,
                 )

@@ -34,11 +34,33 @@ _INDEPENDENCE_FRIDAY = "Independence Day (observed) on a Friday: the week ends a
 
 _GOOD_FRIDAYS_CLOSED = tuple(closed(day, _NO_REPORT) for day in _on("2024-03-29", "2025-04-18", "2027-03-26"))
 
-_CME_FX = (
-    *(held(day, _REPORT, "17:00-10:15") for day in _on("2010-04-02", "2012-04-06", "2015-04-03")),
+_FRIDAY_HOLIDAYS = (
     *(shortened(day, _INDEPENDENCE_FRIDAY, closes="12:00") for day in _on("2025-07-04", "2026-07-03")),
     shortened(date(2026, 6, 19), "Juneteenth on a Friday: the week ends at noon", closes="12:00"),
     shortened(date(2027, 6, 18), "Juneteenth (observed) on a Friday: the week ends at noon", closes="12:00"),
+)
+_LATER_SINCE_2025 = (
+    *(
+        shortened(day, "the day after Thanksgiving: since 2025 the end is at 13:45", closes="13:45")
+        for day in _on("2025-11-28", "2026-11-27")
+    ),
+    *(
+        shortened(day, "Christmas Eve: since 2025 the end is at 12:45", closes="12:45")
+        for day in _on("2025-12-24", "2026-12-24")
+    ),
+)
+
+_CME_FX = (
+    *(held(day, _REPORT, "17:00-10:15") for day in _on("2010-04-02", "2012-04-06", "2015-04-03")),
+    *_FRIDAY_HOLIDAYS,
+    *_LATER_SINCE_2025,
+)
+
+_CME_CRYPTO = (
+    *_GOOD_FRIDAYS_CLOSED,
+    *_FRIDAY_HOLIDAYS,
+    *_LATER_SINCE_2025,
+    shortened(date(2024, 12, 24), "Christmas Eve: the end is at 12:45", closes="12:45"),
 )
 
 _CHRISTMAS_EVE = _on(
@@ -47,6 +69,13 @@ _CHRISTMAS_EVE = _on(
 )  # fmt: skip
 
 _CME_ENERGY_AND_METALS = (
+    Change(
+        date(2010, 1, 1),
+        date(2014, 5, 25),
+        "until the spring of 2014 NYMEX and COMEX halted at 12:15 on holidays",
+        closes=wall("12:15"),
+        usual_close=wall("12:00"),
+    ),
     *(shortened(day, "Christmas Eve: NYMEX and COMEX end early", closes="12:45") for day in _CHRISTMAS_EVE),
     *(
         shortened(day, "Labor Day: since 2022 NYMEX and COMEX halt at 13:30 on holidays", closes="13:30")
@@ -123,11 +152,15 @@ _HONG_KONG = (
     held(date(2021, 6, 28), "black rainstorm: trading begins at 13:30", "13:30-16:00"),
 )
 
-_KOREA = tuple(
-    held(day, "the day of the college entrance test: an hour later", "10:00-16:30")
-    for day in _on(
-        "2021-11-18", "2022-11-17", "2023-11-16", "2024-11-14", "2025-11-13", "2026-11-19", "2027-11-18"
-    )
+_KOREA = (
+    closed(date(2026, 6, 3), "local elections: a public holiday"),
+    closed(date(2026, 7, 17), "Constitution Day: a public holiday again"),
+    *(
+        held(day, "the day of the college entrance test: an hour later", "10:00-16:30")
+        for day in _on(
+            "2021-11-18", "2022-11-17", "2023-11-16", "2024-11-14", "2025-11-13", "2026-11-19", "2027-11-18"
+        )
+    ),
 )  # fmt: skip
 
 _MUHURAT = {
@@ -192,7 +225,7 @@ CORRECTIONS: dict[str, tuple[Change, ...]] = {
     "CMEGlobex_FX": _CME_FX,
     "CMEGlobex_EnergyAndMetals": _CME_ENERGY_AND_METALS,
     "CME Globex Fixed Income": _GOOD_FRIDAYS_CLOSED,
-    "CME Globex Crypto": _GOOD_FRIDAYS_CLOSED,
+    "CME Globex Crypto": _CME_CRYPTO,
     "CMEGlobex_GrainsAndOilseeds": _GRAINS,
     "CME_Agriculture": _GRAINS,
     "CFE": _VX,

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from market_assets.market_time.timeframes import TS
+from market_assets.sources.base import Unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,7 +40,10 @@ class Reason(StrEnum):
     UNFINISHED = "bar not closed yet"
 
 
-FAULTS = frozenset(Reason) - {Reason.CLOSED_MARKET, Reason.UNFINISHED}
+FAULTS = frozenset({reason.value for reason in (*Reason, *Unread)}) - {
+    Reason.CLOSED_MARKET.value,
+    Reason.UNFINISHED.value,
+}
 
 REJECT_SCHEMA = pl.Schema({"symbol": pl.String(), "ts": TS, "reason": pl.String(), "values": pl.String()})
 """One rejected row: its time as the source gave it, and its numbers in words."""
@@ -96,6 +100,7 @@ def clean(
     rows = rows.with_columns(
         reason=_first_reason(
             [
+                *_as_said(answer),
                 (Reason.NO_TIME, pl.col("given").is_null()),
                 (
                     Reason.OTHER_SYMBOL,
@@ -112,9 +117,23 @@ def clean(
     rows = rows.with_columns(reason=pl.coalesce("reason", _duplicates()))
     good = rows.filter(pl.col("reason").is_null())
     bad = rows.filter(pl.col("reason").is_not_null()).select(
-        symbol=pl.lit(symbol), ts="given", reason="reason", values=pl.format("o={} h={} l={} c={} v={}", *(pl.col(c).cast(pl.String).fill_null("null") for c in CANDLE[1:]))
+        symbol=pl.lit(symbol), ts="given", reason="reason", values=_values(answer)
     )  # fmt: skip
     return Cleaned(good.select(CANDLE).sort("ts"), bad.cast(REJECT_SCHEMA))
+
+
+def _as_said(answer: pl.DataFrame) -> list[tuple[StrEnum, pl.Expr]]:
+    """The reasons that the source itself has to refuse a row."""
+    if "refused" not in answer.columns:
+        return []
+    return [(reason, pl.col("refused").eq_missing(reason.value)) for reason in (*Unread, Reason.NO_TIME)]
+
+
+def _values(answer: pl.DataFrame) -> pl.Expr:
+    """A row's numbers in words, or as the source says that it is written."""
+    numbers = (pl.col(name).cast(pl.String).fill_null("null") for name in CANDLE[1:])
+    words = pl.format("o={} h={} l={} c={} v={}", *numbers)
+    return pl.coalesce("said", words) if "said" in answer.columns else words
 
 
 def price_faults(rules: PriceRules, *, open_outside_range: bool = False) -> list[tuple[Reason, pl.Expr]]:
@@ -147,7 +166,7 @@ def _flawless(
     It is numpy, because on a page's thousand rows a polars query costs more to plan than to run. A null compares as NaN, so as
     a fault, and whatever is no clear case goes the long way.
     """
-    if not 0 < len(answer) <= len(bars) or "symbol" in answer.columns or answer["ts"].null_count():
+    if not 0 < len(answer) <= len(bars) or {"symbol", "refused"} & {*answer.columns} or answer["ts"].null_count():
         return False
     opens, grid = answer["ts"].to_physical().to_numpy(), bars["ts"].to_physical().to_numpy()
     start, end = window.micros
@@ -195,7 +214,7 @@ def _snapped(
     )
 
 
-def _first_reason(reasons: Iterable[tuple[Reason, pl.Expr]]) -> pl.Expr:
+def _first_reason(reasons: Iterable[tuple[StrEnum, pl.Expr]]) -> pl.Expr:
     return pl.coalesce(
         pl.when(holds.fill_null(value=False)).then(pl.lit(reason.value)).otherwise(None) for reason, holds in reasons
     )

@@ -37,7 +37,7 @@ _SEVERAL_DAYS = 3
 _A_SESSION = timedelta(minutes=15)
 """So much trading on a day without a session is no stray bar."""
 
-_EXTENDED = timedelta(hours=1)
+EXTENDED = timedelta(hours=1)
 """Trading of stocks for longer than this outside of the hours is what a vendor gives of extended hours, and no doubt."""
 
 _NAMED = 5
@@ -145,8 +145,8 @@ def doubts(
     least = max(1, _A_SESSION // timeframe.duration)
     whole = refused.filter(pl.col("side") == Side.NO_SESSION, pl.col("traded") >= least)
     if not whole.is_empty():
-        found.append(_session(whole, zone))
-    for side in (Side.BEFORE, Side.BETWEEN, Side.AFTER):
+        found.append(_session(whole, zone if timeframe.intraday else None))
+    for side in (Side.BEFORE, Side.BETWEEN, Side.AFTER) if timeframe.intraday else ():
         own = refused.filter(pl.col("side") == side, pl.col("traded") > 0)
         found += _hours(own, side, zone, extended=extended)
     if not closed.is_empty():
@@ -156,21 +156,22 @@ def doubts(
     return found
 
 
-def _session(rows: pl.DataFrame, zone: ZoneInfo) -> Doubt:
+def _session(rows: pl.DataFrame, zone: ZoneInfo | None) -> Doubt:
+    """Bars on days without a session; without a zone no hours are told."""
     days = tuple(rows["day"].unique().sort())
     newest = rows.filter(pl.col("day") == days[-1])
-    first, last = (_clock(edge, zone) for edge in (newest["first_ts"].min(), newest["last_ts"].max()))
-    words = (
-        f"{rows['traded'].sum():,} bars with trades on {_named(days)}, where the calendar has no session (the last from {first} "
-        f"to {last} at the exchange)"
-    )
+    count = int(rows["traded"].sum())
+    words = f"{count:,} bar{'' if count == 1 else 's'} with trades on {_named(days)}, where the calendar has no session"
+    if zone is not None:
+        first, last = (_clock(edge, zone) for edge in (newest["first_ts"].min(), newest["last_ts"].max()))
+        words += f" (the last from {first} to {last} at the exchange)"
     return Doubt(Sort.SESSION, days, tuple(rows["symbol"].unique().sort()), words)
 
 
 def _hours(rows: pl.DataFrame, side: Side, zone: ZoneInfo, *, extended: bool) -> list[Doubt]:
     """The minutes next to the calendar's hours that come again on several days."""
     edge = "last_ts" if side is Side.BEFORE else "first_ts"
-    short = (pl.col("last_ts") - pl.col("first_ts")) < _EXTENDED
+    short = (pl.col("last_ts") - pl.col("first_ts")) < EXTENDED
     rows = rows.filter(short if extended and side is not Side.BETWEEN else True)
     if rows.is_empty():
         return []

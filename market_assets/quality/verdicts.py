@@ -318,6 +318,39 @@ def validity(
     return Verdict("validity", not violations and not refused, severity, summary, facts, tables)
 
 
+def plausibility(findings: Sequence[Mapping[str, Any]]) -> Verdict:
+    """Judge whether the bars of a partition look like those before them.
+
+    Args:
+        findings: symbol, first_ts, last_ts, bars, what (spike, frozen, volume_collapse), size.
+    """
+    counts = Counter(str(row["what"]) for row in findings)
+    facts: dict[str, int | float | str] = {"implausible": len(findings), **dict(sorted(counts.items()))}
+    if not findings:
+        words = "No bar differs strangely from the symbol's own past."
+        return Verdict("plausibility", passed=True, severity=Severity.WARN, summary=words, facts=facts)
+    worst = sorted(findings, key=lambda row: (row["what"] != "spike", -row["bars"], row["symbol"]))
+    table = [
+        {
+            "symbol": row["symbol"],
+            "first_bar": _utc(row["first_ts"]),
+            "last_bar": _utc(row["last_ts"]),
+            "bars": row["bars"],
+            "what": row["what"].replace("_", " "),
+            "size": round(row["size"], 6),
+        }
+        for row in worst[:SAMPLE]
+    ]
+    first = worst[0]
+    summary = (
+        f"{_many(len(findings), 'thing')} {_are(len(findings))} likely wrong, the first is a {first['what'].replace('_', ' ')} of "
+        f"{first['symbol']} at {_utc(first['first_ts'])} ({_many(first['bars'], 'bar')}). Nothing is changed: compare it with "
+        "another source, and backfill with --refetch where it was corrected."
+    )
+    tables = {"implausible": table}
+    return Verdict("plausibility", passed=False, severity=Severity.WARN, summary=summary, facts=facts, tables=tables)
+
+
 def alignment(shares: Sequence[Mapping[str, Any]], *, limit: float, jumps: Sequence[Mapping[str, Any]] = ()) -> Verdict:
     """Judge whether aligned returns are measured rather than neutral.
 

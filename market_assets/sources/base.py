@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from enum import StrEnum
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,12 +21,27 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from market_assets.market_time.calendars import SessionCalendar
     from market_assets.market_time.timeframes import Timeframe, Window
 
 ENTRY_POINTS = "market_assets.sources"
 
 CANDLE_SCHEMA = pl.Schema({"ts": TS, **dict.fromkeys(("open", "high", "low", "close", "volume"), pl.Float64())})
-"""The columns of every frame that a source gives; `symbol` (String) may follow where the vendor says whose bar it is."""
+"""The columns of every frame that a source gives; `symbol` (String) may follow where the vendor says whose bar it is.
+
+`refused` and `said` (String) may follow too: of a row that the source could not read, why, and how it is written. Its ts is
+only where it stands among the others, and its numbers are null.
+"""
+
+
+class Unread(StrEnum):
+    """Why a source could not read a row of its own."""
+
+    UNREADABLE = "a line that cannot be read"
+    NO_SUCH_TIME = "a local time that is non-existent"
+    TWO_TIMES = "a local time that comes twice"
+    NO_SESSION = "a stamp that fits no session"
+
 
 CONSOLIDATED = "us-consolidated"
 """The venue of candles made of the trades of all US stock exchanges, whoever sells them."""
@@ -146,6 +162,7 @@ class Source(Protocol):
             nonsensical or outside the window as they may be.
 
         Raises:
+            PartialAnswerError: The source has answered for a part of the window.
             SourceError: The source has not answered for the window; an empty frame, in contrast, says that it has nothing there.
         """
         ...
@@ -157,6 +174,40 @@ class Source(Protocol):
     def answers_for(self, symbol: str, timeframe: Timeframe) -> Window | None:
         """Give the stretch that this source can speak for, None for any. Outside it an absent bar is evidence of nothing."""
         ...
+
+
+class PartialAnswerError(SourceError):
+    """A part of what was asked for cannot be had, and the rest is here: one bad file costs itself.
+
+    Attributes:
+        frame: What could be read, as `Source.fetch` gives it.
+        lost: Stretches that this is no answer for, each with the reason.
+    """
+
+    def __init__(self, frame: pl.DataFrame, lost: Sequence[tuple[Window, str]]) -> None:
+        self.frame = frame
+        self.lost = tuple(lost)
+        super().__init__("; ".join(dict.fromkeys(reason for _, reason in lost)), permanent=True)
+
+
+@runtime_checkable
+class Briefed(Protocol):
+    """A source that makes use of knowing the market it is asked about."""
+
+    def brief(self, calendar: SessionCalendar, symbols: Collection[str]) -> None:
+        """Hear, before the first question, of the market's sessions and of all symbols that will be asked for.
+
+        Args:
+            calendar: The sessions.
+            symbols: The source's own names.
+        """
+        ...
+
+
+def brief(source: Source, calendar: SessionCalendar, symbols: Collection[str]) -> None:
+    """Tell a source of the market that it will be asked about, where it makes use of that."""
+    if isinstance(source, Briefed):
+        source.brief(calendar, symbols)
 
 
 class _SourceTypes(Mapping[str, type[Source]]):

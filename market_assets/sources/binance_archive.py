@@ -104,6 +104,10 @@ class BinanceArchiveSettings(HttpSettings):
         return self
 
 
+class _DamagedError(SourceError):
+    """An archive is published, and is none."""
+
+
 class BinanceArchiveSource:
     """Candles of Binance from its archives as far as they go, and by REST where they do not.
 
@@ -111,6 +115,9 @@ class BinanceArchiveSource:
     for by REST: the newest days, and each hole, since archives have been published with days and hours left out that Binance does have.
     So a bar is absent when both lack it. Where REST refuses the symbol, because Binance does not list it any more, an archive speaks for
     itself; such a symbol needs a start and an end in the universe. Weeks are asked for by REST alone: in archives they are cut, or left out, where months end.
+
+    An archive that is damaged costs itself: a month comes from the archives of its days then, and a day from REST. Only where
+    these do not have it either is it an error.
 
     A zip is trusted when it has the sha256 in its .CHECKSUM file. It is kept in the cache, and every fill asks for the small .CHECKSUM
     again: an archive that was replaced is downloaded anew.
@@ -161,6 +168,7 @@ class BinanceArchiveSource:
     async def __aenter__(self) -> Self:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._digests: dict[str, str | None] = {}
+        self._damaged: dict[str, _DamagedError] = {}
         self._kept: OrderedDict[str, pl.DataFrame] = OrderedDict()
         async with AsyncExitStack() as opened:
             await opened.enter_async_context(self._rest)
@@ -179,7 +187,7 @@ class BinanceArchiveSource:
         window = Window(start, end)
         if timeframe is Timeframe.W1 or window.empty:
             return await self._rest.fetch(symbol, timeframe, start, end)
-        found = await self._archived(symbol, timeframe, window)
+        found, damaged = await self._archived(symbol, timeframe, window)
         archived = pl.concat([CANDLE_SCHEMA.to_frame(), *(candles for _, candles in found)])
         pages = [archived]
         for hole in plan_requests(_absent(archived, timeframe, window), timeframe, self._rest.traits.page_size):
@@ -189,6 +197,10 @@ class BinanceArchiveSource:
                 # No other refusal, of a wrong address or of the country that is asked from, says anything of the candles.
                 if _UNLISTED.search(str(error)) and _covered(hole, [span for span, _ in found]):
                     continue
+                harm = [str(harmed) for span, harmed in damaged if span.intersect(hole)]
+                if harm:
+                    why = "; ".join([*harm, str(error)])
+                    raise SourceError(f"{why}; {_INSTEAD}", retry_after=error.retry_after) from error
                 raise
             pages.append(page.join(archived, on="ts", how="anti"))
         return pl.concat(pages)
@@ -207,15 +219,27 @@ class BinanceArchiveSource:
         """Speak for any window: see `Source.answers_for`."""
         return None
 
-    async def _archived(self, symbol: str, timeframe: Timeframe, window: Window) -> list[tuple[Window, pl.DataFrame]]:
-        """The archives that have a part of the window, sorted: the time that each has, and its candles in the window."""
+    async def _archived(
+        self, symbol: str, timeframe: Timeframe, window: Window
+    ) -> tuple[list[tuple[Window, pl.DataFrame]], list[tuple[Window, SourceError]]]:
+        """The archives that have a part of the window.
+
+        Returns:
+            The time that each has, and its candles in the window, sorted; and the time of each that is damaged, with the
+            reason.
+        """
         found: list[tuple[Window, pl.DataFrame]] = []
+        damaged: list[tuple[Window, SourceError]] = []
         published = self._clock() - _LATE
 
         async def is_there(span: Window) -> bool:
             if span.end > published:
                 return False
-            candles = await self._candles(self._path(symbol, timeframe, span))
+            try:
+                candles = await self._candles(self._path(symbol, timeframe, span))
+            except _DamagedError as error:
+                damaged.append((span, error))
+                return False
             if candles is None:
                 return False
             found.append((span, candles.filter(span.holds(), window.holds())))
@@ -227,8 +251,9 @@ class BinanceArchiveSource:
             absent = 0
             for day in _days(month):
                 if absent < _ABSENT_DAYS and window.intersect(day):
-                    absent = 0 if await is_there(day) else absent + 1
-        return found
+                    harmed = len(damaged)
+                    absent = 0 if await is_there(day) or len(damaged) > harmed else absent + 1
+        return found, damaged
 
     def _path(self, symbol: str, timeframe: Timeframe, span: Window) -> str:
         """Where the archive of a day or a month is, below the vendor's address and below the cache."""
@@ -244,17 +269,26 @@ class BinanceArchiveSource:
             if path in self._kept:
                 self._kept.move_to_end(path)
                 return self._kept[path]
-            body = await self._zip(path)
-            if body is None:
-                return None
+            if path in self._damaged:
+                raise self._damaged[path]
             try:
-                candles = await asyncio.to_thread(unpack, body, f"{PurePosixPath(path).stem}.csv")
-            except SourceError as error:
-                raise SourceError(
-                    f"source {self.name}: archive {PurePosixPath(path).name}: {error}; {_INSTEAD}"
-                ) from error
-            self._keep(path, candles)
+                candles = await self._unpacked(path)
+            except _DamagedError as error:
+                self._damaged[path] = error
+                _log.warning("%s; its bars are looked for in other archives and by REST", error)
+                raise
+            if candles is not None:
+                self._keep(path, candles)
             return candles
+
+    async def _unpacked(self, path: str) -> pl.DataFrame | None:
+        body = await self._zip(path)
+        if body is None:
+            return None
+        try:
+            return await asyncio.to_thread(unpack, body, f"{PurePosixPath(path).stem}.csv")
+        except SourceError as error:
+            raise _DamagedError(f"source {self.name}: archive {PurePosixPath(path).name}: {error}") from error
 
     def _keep(self, path: str, candles: pl.DataFrame) -> None:
         self._kept[path] = candles
@@ -284,9 +318,9 @@ class BinanceArchiveSource:
             if digest is None:
                 return None
         name = PurePosixPath(path).name
-        raise SourceError(
-            f"source {self.name}: archive {name}: its sha256 is not the one in {name}.CHECKSUM, and was not when it was downloaded once "
-            f"more; {_INSTEAD}"
+        raise _DamagedError(
+            f"source {self.name}: archive {name}: its sha256 is not the one in {name}.CHECKSUM, and was not when it was "
+            "downloaded once more"
         )
 
     async def _checksum(self, path: str) -> str | None:

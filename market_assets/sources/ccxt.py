@@ -35,6 +35,8 @@ _PAGE = 200  # where the library does not say how many bars the exchange gives
 _FEWEST = 50  # of its newest bars, no exchange gives fewer
 _LATEST = {"kraken": 720}
 """Exchanges that give their newest bars alone, and how many."""
+_PREVIOUS_CLOSE = frozenset({"bitmex"})
+"""Exchanges whose open is the close before, which may lie outside high and low."""
 
 
 def _exchange(name: str) -> str:
@@ -64,6 +66,7 @@ class CcxtSettings(LibrarySettings):
         secret: Its secret.
         quiet_minutes: omitted where the exchange leaves out a bar without a trade, so that its absence says that nothing traded.
         latest_only: So many of its newest bars the exchange gives, and no older ones.
+        open_outside_range: An open may lie outside high and low, as where it is the close before; known of BitMEX.
     """
 
     library: ClassVar[str] = "ccxt"
@@ -78,6 +81,7 @@ class CcxtSettings(LibrarySettings):
     secret: HeaderSecret | None = None
     quiet_minutes: Literal["present", "omitted"] = "present"
     latest_only: PositiveInt | None = None
+    open_outside_range: bool | None = None
 
     def whose_limit(self) -> str:
         """Name the exchange, whose address the library knows: see `HttpSettings.whose_limit`."""
@@ -126,6 +130,7 @@ class CcxtSource(PagedSource):
         if not exchange.has.get("fetchOHLCV"):
             raise SourceError(f"{settings.exchange} gives no candles through ccxt; choose another", permanent=True)
         latest = settings.latest_only or _LATEST.get(settings.exchange)
+        outside = settings.open_outside_range
         most = CcxtSource.traits
         return replace(
             most,
@@ -133,6 +138,7 @@ class CcxtSource(PagedSource):
             page_size=latest or _most_of(exchange),
             emits_empty_bars=settings.quiet_minutes == "present",
             latest_only=latest,
+            open_outside_range=settings.exchange in _PREVIOUS_CLOSE if outside is None else outside,
             venue=settings.exchange,
         )
 

@@ -81,10 +81,7 @@ def read_csv(path: Path, *, most: int = MOST, header: bool = True) -> pl.DataFra
     Raises:
         BROKEN: It cannot be read, or is more than that.
     """
-    status = look(path)
-    if status.st_size > most:
-        raise ValueError(f"it has {status.st_size:,} bytes, more than max_file ({most:,})")
-    tables = [pl.read_csv(text, has_header=header, infer_schema=False, glob=False) for text in _texts(path, most)]
+    tables = [pl.read_csv(text, has_header=header, infer_schema=False, glob=False) for _, text in texts(path, most)]
     return pl.concat(tables)
 
 
@@ -100,26 +97,50 @@ def check_parquet(path: Path, *, most: int = MOST) -> None:
         raise ValueError(f"it has {rows:,} rows in {size:,} bytes, more than max_file ({most:,}) allows")
 
 
-def _texts(path: Path, most: int) -> Iterator[bytes | Path]:
+_JUNK = ("__macosx/", "._", ".ds_store", "thumbs.db")
+_READMES = ("readme", "license", "licence", "disclaimer", "terms")
+
+
+def texts(path: Path, most: int = MOST) -> Iterator[tuple[str, bytes]]:
+    """Unpack a file of text, or each of those in a zip, with what it is called there; a plain one has no name.
+
+    Raises:
+        BROKEN: It cannot be unpacked, or is more than that.
+    """
+    size = look(path).st_size
+    if size > most:
+        raise ValueError(f"it has {size:,} bytes, more than max_file ({most:,})")
     if path.suffix == ".zip":
-        left = most
-        with zipfile.ZipFile(path) as pack:
-            members = [name for name in sorted(pack.namelist()) if name.lower().endswith(".csv")]
-            if not members:
-                raise zipfile.BadZipFile("there is no .csv in it")
-            for name in members:
-                with pack.open(name) as file:
-                    text = b"".join(_chunks(file, left, most))
-                left -= len(text)
-                yield text
+        yield from _members(path, most)
     elif path.suffix == ".gz":
         with gzip.open(path) as unpacked:
-            yield b"".join(_chunks(unpacked, most, most))
+            yield "", b"".join(_chunks(unpacked, most, most))
     else:
         with path.open("rb") as plain:
-            for _ in _chunks(plain, most, most):
-                pass
-        yield path
+            yield "", b"".join(_chunks(plain, most, most))
+
+
+def _members(path: Path, most: int) -> Iterator[tuple[str, bytes]]:
+    left = most
+    with zipfile.ZipFile(path) as pack:
+        names = [name for name in sorted(pack.namelist()) if not _is_junk(name)]
+        # Beside a .csv a .txt tells of it; alone it may be it.
+        members = [name for name in names if name.lower().endswith((".csv", ".tsv"))]
+        members = members or [name for name in names if name.lower().endswith((".txt", ".prn", ".asc"))]
+        if not members:
+            raise zipfile.BadZipFile("there is no .csv in it")
+        for name in members:
+            with pack.open(name) as file:
+                text = b"".join(_chunks(file, left, most))
+            left -= len(text)
+            yield name, text
+
+
+def _is_junk(name: str) -> bool:
+    """Whether a member of a zip is what a machine or a vendor has put beside the data."""
+    folded = name.casefold()
+    last = folded.rsplit("/", 1)[-1]
+    return folded.startswith(_JUNK[0]) or last.startswith((*_JUNK[1:], *_READMES)) or not last
 
 
 def _chunks(file: _Readable, left: int, most: int) -> Iterator[bytes]:

@@ -13,7 +13,7 @@ import polars as pl
 
 from market_assets.errors import UniverseError
 from market_assets.market_time.timeframes import literal
-from market_assets.sources.base import CANDLE_SCHEMA, Traits, source_types, venue_of
+from market_assets.sources.base import CANDLE_SCHEMA, PartialAnswerError, Traits, source_types, venue_of
 from market_assets.sources.configured import source_of
 from market_assets.sources.horizon import probed_horizon
 from market_assets.universe import load_universe
@@ -106,7 +106,12 @@ async def _newest(source: Source, symbol: str, timeframe: Timeframe, count: int,
     found, width, seen = CANDLE_SCHEMA.to_frame(), min(count + 1, traits.page_size), 0
     for _ in range(_LOOKS):
         start = end - width * timeframe.duration
-        page = await source.fetch(symbol, timeframe, start, end)
+        try:
+            page = await source.fetch(symbol, timeframe, start, end)
+        except PartialAnswerError as part:
+            page = part.frame
+        if "refused" in page.columns:
+            page = page.filter(pl.col("refused").is_null())
         closed = page.select(CANDLE_SCHEMA.names()).filter(pl.col("ts") <= literal(now - timeframe.duration))
         found = pl.concat([closed, found]).unique("ts").sort("ts").tail(count)
         seen += width

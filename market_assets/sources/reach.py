@@ -8,9 +8,10 @@ from __future__ import annotations
 import calendar
 import re
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
@@ -19,7 +20,8 @@ from market_assets.market_time.timeframes import Timeframe, Window, to_micros
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from zoneinfo import ZoneInfo
+
+    from market_assets.sources.stamps import Clock
 
 _HOUR = Timeframe.H1.micros
 _DAY = timedelta(days=1)
@@ -112,16 +114,19 @@ def span_of(opens: pl.Series) -> tuple[int, int] | None:
     return int(stamps[0]), int(stamps[-1])
 
 
-def period_in(name: str, zone: ZoneInfo) -> Window | None:
-    """The days that a file's name tells: a day, a month or a year, or from a first to a last day; None without a date."""
+def period_in(name: str, clock: Clock) -> Window | None:
+    """The days that a file's name tells: a day, a month or a year, or from a first to a last day; None without a date.
+
+    The days are those of a wall clock.
+    """
     if days := [day for found in _DAYS.finditer(name) if (day := _day(found[1], found[3], found[4]))]:
-        return _between(min(days), max(days) + _DAY, zone)
+        return _between(min(days), max(days) + _DAY, clock)
     if found := _MONTHS.search(name):
         year, month = int(found[1]), int(found[2])
         first = date(year, month, 1)
-        return _between(first, first + timedelta(days=calendar.monthrange(year, month)[1]), zone)
+        return _between(first, first + timedelta(days=calendar.monthrange(year, month)[1]), clock)
     if found := _YEARS.search(name):
-        return _between(date(int(found[1]), 1, 1), date(int(found[1]) + 1, 1, 1), zone)
+        return _between(date(int(found[1]), 1, 1), date(int(found[1]) + 1, 1, 1), clock)
     return None
 
 
@@ -132,8 +137,10 @@ def _day(year: str, month: str, day: str) -> date | None:
         return None
 
 
-def _between(first: date, after: date, zone: ZoneInfo) -> Window:
-    start, end = (datetime(each.year, each.month, each.day, tzinfo=zone) for each in (first, after))
+def _between(first: date, after: date, clock: Clock) -> Window:
+    zone = ZoneInfo(clock.zone)
+    walls = (datetime.combine(each, time()) - clock.shift for each in (first, after))
+    start, end = (wall.replace(tzinfo=zone) for wall in walls)
     return Window(start, end)
 
 

@@ -107,11 +107,6 @@ MIGRATIONS = (
         profile VARCHAR NOT NULL, source VARCHAR NOT NULL, symbol VARCHAR NOT NULL, timeframe VARCHAR NOT NULL,
         start_ts TIMESTAMP NOT NULL, bars BIGINT NOT NULL, words VARCHAR NOT NULL, learned_at TIMESTAMP NOT NULL
     );
-    CREATE TABLE ops.refused (
-        profile VARCHAR NOT NULL, symbol VARCHAR NOT NULL, timeframe VARCHAR NOT NULL, partition VARCHAR NOT NULL,
-        source VARCHAR NOT NULL, reason VARCHAR NOT NULL, rows BIGINT NOT NULL,
-        example_ts TIMESTAMP, example VARCHAR, refused_at TIMESTAMP NOT NULL
-    );
     CREATE TABLE ops.calendars (profile VARCHAR NOT NULL, digest VARCHAR NOT NULL, changed_at TIMESTAMP NOT NULL);
     CREATE TABLE ops.sessions (
         profile VARCHAR NOT NULL, session DATE NOT NULL, open TIMESTAMP NOT NULL, close TIMESTAMP NOT NULL
@@ -120,6 +115,11 @@ MIGRATIONS = (
         profile VARCHAR NOT NULL, timeframe VARCHAR NOT NULL, symbol VARCHAR NOT NULL, day DATE NOT NULL, side VARCHAR NOT NULL,
         first_ts TIMESTAMP NOT NULL, last_ts TIMESTAMP NOT NULL, bars BIGINT NOT NULL, traded BIGINT NOT NULL,
         seen_at TIMESTAMP NOT NULL
+    );
+    CREATE TABLE ops.refused (
+        profile VARCHAR NOT NULL, symbol VARCHAR NOT NULL, timeframe VARCHAR NOT NULL, partition VARCHAR NOT NULL,
+        source VARCHAR NOT NULL, reason VARCHAR NOT NULL, rows BIGINT NOT NULL,
+        example_ts TIMESTAMP, example VARCHAR, refused_at TIMESTAMP NOT NULL
     );
     """,
 )

@@ -352,16 +352,22 @@ class Snapshot:
         """The stretches of trading that a profile was judged by: session, open, close; sorted."""
         return self._frame("SELECT session, open, close FROM ops.sessions WHERE profile = ? ORDER BY open", profile)
 
-    def off_calendar(self, profile: str | None = None) -> pl.DataFrame:
+    def off_calendar(self, profile: str | None = None, *, longest: timedelta | None = None) -> pl.DataFrame:
         """Bars that the sources gave and the calendar refused, a row a day, symbol and side of its session.
+
+        Args:
+            profile: Of one profile only.
+            longest: Only bars with trades, and beside a session only those that span less: not the extended hours of stocks.
 
         Returns:
             The columns of `ops.off_calendar`: day is the exchange's; side is before, between or after the day's trading, or
             no_session; traded are the bars with a volume.
         """
         return self._frame(
-            "SELECT * FROM ops.off_calendar WHERE profile = coalesce(?, profile) ORDER BY profile, timeframe, day, side, symbol",
-            profile,
+            "SELECT * FROM ops.off_calendar WHERE profile = coalesce(?, profile) AND (?::INTERVAL IS NULL OR traded > 0 "
+            "AND (side NOT IN ('before', 'after') OR last_ts - first_ts < ?::INTERVAL)) "
+            "ORDER BY profile, timeframe, day, side, symbol",
+            *(profile, longest, longest),
         )
 
     def judged_labels(self, profile: str) -> list[str]:

@@ -149,3 +149,52 @@ def test_a_market_that_never_closes_has_outages_only(hong_kong: Ground):
     ground.keep("{start: 2023-09-04, end: 2023-09-14, symbols: {A: {}}}")
     fill_twice(ground)
     assert set(states(ground)["status"]) == {"outage"}
+
+
+def test_a_session_that_two_days_hold_is_closed_on_both(hong_kong: Ground):
+    ground = hong_kong
+    ground.clock.now = datetime(2024, 6, 20, 12, tzinfo=UTC)
+    first = midnight(date(2024, 6, 9)).replace(tzinfo=None) + timedelta(hours=22)
+    stamps = [first + timedelta(days=day, hours=step) for day in (0, 1, 3) for step in range(23)]
+    frame = pl.DataFrame({"ts": stamps}, schema={"ts": TS}).with_columns(
+        open=1.0, high=2.0, low=1.0, close=1.5, volume=1.0
+    )
+    ground.add_archive("files", {"ES": frame, "NQ": frame})
+    ground.keep(
+        """
+        kind: FUTURES
+        start: 2024-06-09
+        end: 2024-06-14
+        symbols: {ES: {}, NQ: {}}
+        """
+    )
+    fill_twice(ground)
+    found = states(ground).filter(pl.col("symbol") == "ES", pl.col("first_ts") < at("2024-06-13"))
+    assert set(found["status"]) == {"closed"}
+    assert found["bars"].sum() == 23
+    assert found["first_ts"].min() == at("2024-06-11 22:00")
+
+
+def test_a_daily_session_of_a_month_is_closed(hong_kong: Ground):
+    ground = hong_kong
+    stamps = [midnight(day).replace(tzinfo=None) for day in DAYS]
+    frame = pl.DataFrame({"ts": stamps}, schema={"ts": TS}).with_columns(
+        open=1.0, high=2.0, low=1.0, close=1.5, volume=1.0
+    )
+    ground.add_archive("files", {"A": frame})
+    ground.keep(
+        """
+        kind: EQUITY
+        calendar: XHKG
+        start: 2023-09-04
+        end: 2023-09-14
+        timeframes: {fetch: [1d], features: [1d]}
+        symbols: {A: {}}
+        """
+    )
+    fill_twice(ground)
+    with ground.store.reading("testing") as view:
+        rows = view.gaps("kept", Timeframe.D1).select("first_ts", "status").rows()
+        bars = Grid(view, ground.profile, Timeframe.D1, ground.clock()).bars(ground.profile.window(ground.clock()))
+    assert rows == [(at("2023-09-08"), "closed")]
+    assert not bars["broken"].any()

@@ -150,3 +150,46 @@ def test_a_profile_can_do_without_doubts(india: Ground):
     keep(india, *sessions(*WEEK), minutes(FEAST, 18 * 60, 60), more="checks: {calendar: false}")
     india.fill()
     assert doubts(india) == []
+
+
+def test_a_daily_candle_on_a_day_without_a_session_is_a_doubt(india: Ground):
+    days = [*WEEK, FEAST]
+    frame = pl.DataFrame(
+        {"ts": [midnight(day).replace(tzinfo=None) for day in sorted(days)]}, schema={"ts": TS}
+    ).with_columns(open=1.0, high=2.0, low=1.0, close=1.5, volume=10.0)
+    india.add_archive("files", {"INFY": frame})
+    india.keep(
+        """
+        kind: EQUITY
+        calendar: XBOM
+        start: 2024-11-01
+        timeframes: {fetch: [1d]}
+        symbols: {INFY: {}}
+        """
+    )
+    india.fill()
+    with india.store.reading("testing") as view:
+        told = doubts_of(view, india.profile)[Timeframe.D1]
+    assert [(doubt.sort, doubt.days, doubt.words) for doubt in told] == [
+        (Sort.SESSION, (FEAST,), "1 bar with trades on 2024-11-09, where the calendar has no session")
+    ]
+
+
+def test_bars_in_a_pause_that_there_was_not_are_a_doubt(india: Ground):
+    ground = india
+    frames = [minutes(day, 9 * 60 + 15, 375) for day in WEEK]
+    ground.add_archive("files", {"T": pl.concat(frames).with_columns(pl.col("ts") - timedelta(hours=3, minutes=45))})
+    ground.keep(
+        """
+        kind: EQUITY
+        calendar: XTKS
+        start: 2024-11-04
+        end: 2024-11-14
+        timeframes: {fetch: [1m]}
+        symbols: {T: {}}
+        """
+    )
+    ground.fill()
+    with ground.store.reading("testing") as view:
+        told = doubts_of(view, ground.profile).get(Timeframe.M1, [])
+    assert ["in the pause of its sessions, the first of them at 11:30" in doubt.words for doubt in told] == [True]

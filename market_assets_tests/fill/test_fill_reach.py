@@ -28,6 +28,14 @@ def write_days(ground: Any, opens: list[datetime], name: str = "{symbol}-{date}.
     ground.add_source("files", type="archive", path=name, **settings)
 
 
+def write_numbers(ground: Any, first: int, length: str) -> None:
+    """Write a file of BTC whose times are three numbers that follow each other."""
+    rows = [f"{first + day},100,102,98,101,10" for day in range(3)]
+    (ground.folder / "BTC.csv").write_text("\n".join(["ts,open,high,low,close,volume", *rows]))
+    ground.add_source("files", type="archive", path="{symbol}.csv")
+    ground.keep(f"symbols: {{BTC: {{}}}}\ntimeframes: {{fetch: [{length}]}}")
+
+
 def fill(ground: Any, times: int = 3) -> list[Any]:
     for _ in range(times):
         outcomes = ground.fill()
@@ -109,19 +117,24 @@ class TestHowFarFilesReach:
         assert asked(vendor) == [Window(at("2025-02-27T00:00"), at("2025-02-28T00:00"))]
         assert [outcome.sources for outcome in outcomes] == [{"files": 24}, {"vendor": 24}, {"files": 24}]
 
-    @pytest.mark.parametrize(("numbers", "length"), [("20250226", "1h"), ("20250226", "1d")])
-    def test_dates_that_were_taken_for_counts_are_said_to_be_that(self, empty_ground, numbers, length):
+    def test_numbers_that_are_no_times_are_said_to_be_that(self, empty_ground):
         ground = empty_ground
-        rows = [f"{int(numbers) + day},100,102,98,101,10" for day in range(3)]
-        (ground.folder / "BTC.csv").write_text("\n".join(["ts,open,high,low,close,volume", *rows]))
-        ground.add_source("files", type="archive", path="{symbol}.csv")
-        ground.keep(f"symbols: {{BTC: {{}}}}\ntimeframes: {{fetch: [{length}]}}")
+        write_numbers(ground, 5_250_226, "1h")
 
         ground.fill()
 
         (reason,) = reasons(ground)
-        assert "BTC.csv: 3 rows have times from 1970-08-23" in reason
+        assert "BTC.csv: 3 rows have times from 1970-03-02" in reason
         assert "under `format`" in reason
+
+    def test_dates_that_are_written_as_numbers_are_dates(self, empty_ground):
+        ground = empty_ground
+        write_numbers(ground, 20_250_226, "1d")
+
+        ground.fill()
+
+        assert ground.complete()
+        assert ground.gaps().is_empty()
 
 
 class TestWitnesses:

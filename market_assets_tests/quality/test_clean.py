@@ -15,7 +15,7 @@ from polars.testing import assert_frame_equal
 from market_assets.market_time.calendars import load_calendar
 from market_assets.market_time.timeframes import TS, Timeframe, Window
 from market_assets.quality.clean import CANDLE, FAULTS, REJECT_SCHEMA, Cleaned, Reason, clean
-from market_assets.sources.base import CANDLE_SCHEMA, epoch_to_us
+from market_assets.sources.base import CANDLE_SCHEMA, Unread, epoch_to_us
 from market_assets.universe import Kind, PriceRules
 
 at = datetime.fromisoformat  # an instant as frames hold it: UTC, without a zone
@@ -108,6 +108,17 @@ def test_a_bad_row_is_rejected_with_its_reason_and_stops_no_other(reason: Reason
     assert reasons(result) == [reason]
     assert result.rejects.schema == REJECT_SCHEMA
     assert result.rejects.select("symbol", "ts").row(0) == ("BTCUSDT", answer["ts"][1])
+
+
+@pytest.mark.parametrize("reason", [*Unread, Reason.NO_TIME])
+def test_a_row_that_its_source_could_not_read_is_rejected_as_the_source_says(reason: str):
+    good = rows(("2025-03-03 00:00",), ("2025-03-03 00:01",))
+    said = "A.csv line 3: nonsense"
+    bad = pl.DataFrame({"ts": [at("2025-03-03 00:00")], "refused": [str(reason)], "said": [said]})
+    result = cleaned(pl.concat([good, bad.cast({"ts": TS})], how="diagonal"))
+    assert_frame_equal(result.candles, good)
+    assert result.rejects.select("ts", "reason", "values").row(0) == (at("2025-03-03 00:00"), reason, said)
+    assert reason in FAULTS
 
 
 def test_every_reason_but_the_closed_market_is_the_sources_fault_or_a_matter_of_time():

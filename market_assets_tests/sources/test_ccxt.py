@@ -172,6 +172,15 @@ class TestAnExchangeThatGivesItsNewestBars:
         assert build("http://127.0.0.1:9", exchange="kraken").traits.latest_only == 720
         assert build("http://127.0.0.1:9", latest_only=300).traits.latest_only == 300
 
+    def test_an_open_may_lie_outside_the_range_where_it_is_the_close_before(self, build):
+        def outside(**settings):
+            return build("http://127.0.0.1:9", **settings).traits.open_outside_range
+
+        assert outside(exchange="bitmex")
+        assert not outside(exchange="bitmex", open_outside_range=False)
+        assert not outside(exchange="kraken")
+        assert outside(exchange="kraken", open_outside_range=True)
+
     def test_krakens_recorded_answer_comes_through_to_the_last_bit(self, shared, serve, build):
         body = (shared / "wire" / "kraken" / "ohlc_XBTUSDT_1m_720_2025-11-10.json").read_bytes()
         recorded = json.loads(body)["result"]["XBTUSDT"]

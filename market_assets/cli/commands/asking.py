@@ -30,6 +30,10 @@ from market_assets.errors import SourceError
 from market_assets.market_time.clock import present
 
 if TYPE_CHECKING:
+    from market_assets.market_time.calendars import SessionCalendar
+    from market_assets.market_time.timeframes import Timeframe
+    from market_assets.sources.base import Source
+    from market_assets.sources.inspect import Guess
     from market_assets.sources.probe import Probe
 
 
@@ -63,6 +67,8 @@ def probe(
     """Ask a source for a few bars: show them, the first bar it has, and what that cost. Nothing is stored."""
     import asyncio  # noqa: PLC0415 - only here
 
+    from market_assets.market_time.calendars import load_calendar  # noqa: PLC0415 - only here
+    from market_assets.sources.base import brief  # noqa: PLC0415
     from market_assets.sources.configured import source_of  # noqa: PLC0415 - a help text needs no polars
     from market_assets.sources.probe import kind_for, own_name, probe, profile_for  # noqa: PLC0415
 
@@ -81,15 +87,38 @@ def probe(
     if chosen is None:
         raise wrong(f"--timeframe {timeframe}: {source} has {', '.join(there)}")
     named = own_name(universe, source, symbol, profile)
+    if meant:
+        brief(asked, load_calendar(universe.profiles[meant].calendar), {named})
     try:
         found = asyncio.run(probe(asked, named, chosen, count=bars, now=present()))
     except SourceError as error:
+        if not as_json:
+            _guess_instead(asked, named, chosen, load_calendar(universe.profiles[meant].calendar) if meant else None)
         raise SourceError(universe.redact(str(error))) from None
     if as_json:
         document = {"source": source, "symbol": named, "timeframe": chosen, **found.document()}
         print_json({**places_of(universe), **document})
     else:
         _print_probe(f"{source} {named} {chosen}", found, names_first=asked.traits.earliest_probe)
+    raise typer.Exit(INCOMPLETE if found.bars.is_empty() else 0)
+
+
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A file of candles: Parquet, or text, packed or not.")],
+    calendar: Annotated[
+        str | None, typer.Option(help="The market's calendar, such as XNYS, to see whether its times fit.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Guess how a file of candles is written: print the settings to paste into a universe, and its first bars."""
+    from market_assets.market_time.calendars import load_calendar  # noqa: PLC0415 - only here
+    from market_assets.sources.inspect import inspect_file  # noqa: PLC0415 - a help text needs no polars
+
+    found = inspect_file(file, calendar=load_calendar(calendar) if calendar else None)
+    if as_json:
+        print_json({"file": str(file), **found.document()})
+    else:
+        _print_guess(str(file), found)
     raise typer.Exit(INCOMPLETE if found.bars.is_empty() else 0)
 
 
@@ -166,6 +195,37 @@ def _traits(traits: dict[str, Any]) -> list[str]:
         "yes" if traits["names_genesis"] else "no",
         f"{traits['latest_only']:,}" if traits["latest_only"] else "-",
     ]
+
+
+def _guess_instead(asked: Source, symbol: str, timeframe: Timeframe, calendar: SessionCalendar | None) -> None:
+    """Show how the first file of a symbol seems to be written, where it cannot be read as the universe says."""
+    from market_assets.sources.archive import ArchiveSource  # noqa: PLC0415 - only here
+    from market_assets.sources.inspect import inspect_file  # noqa: PLC0415
+
+    files = asked.files_of(symbol, timeframe) if isinstance(asked, ArchiveSource) else []
+    for file in files[:1]:
+        try:
+            guess = inspect_file(file, calendar=calendar)
+        except SourceError:
+            return
+        _print_guess(str(file), guess)
+
+
+def _print_guess(file: str, found: Guess) -> None:
+    length = f", bars of {found.timeframe}" if found.timeframe else ""
+    OUT.print(f"{escape(file)}: {found.layout or 'no known layout'}{length}", highlight=False)
+    if found.symbols:
+        OUT.print(f"symbols: {escape(', '.join(found.symbols))} ...", highlight=False)
+    for note in found.notes:
+        OUT.print(f"- {escape(note)}", highlight=False, soft_wrap=True)
+    for reason, example in found.refused.items():
+        OUT.print(f"- refused, {escape(reason)}, such as {escape(example)}", highlight=False, soft_wrap=True)
+    OUT.print()
+    OUT.print(escape(found.yaml()), highlight=False, soft_wrap=True)
+    columns = [Column("open (UTC)"), *(Column(name, right=True) for name in found.bars.columns[1:])]
+    rows = [[str(row[0]), *map(number, row[1:])] for row in found.bars.rows()]
+    if rows:
+        print_table(columns, rows)
 
 
 def _print_probe(heading: str, found: Probe, *, names_first: bool) -> None:

@@ -10,8 +10,10 @@ import pytest
 
 from market_assets.market_time.timeframes import Timeframe, Window, to_micros
 from market_assets.sources.reach import FileSpan, are_odd, merged, period_in, span_of, stretches_of
+from market_assets.sources.stamps import Clock
 
 NEW_YORK = ZoneInfo("America/New_York")
+UTC_CLOCK = Clock()
 ALL = Window(datetime(1900, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
 
 
@@ -20,7 +22,7 @@ def at(text: str) -> datetime:
 
 
 def span(first: str, last: str, name: str = "", **more: bool) -> FileSpan:
-    return FileSpan(to_micros(at(first)), to_micros(at(last)), period=period_in(name, ZoneInfo("UTC")), **more)
+    return FileSpan(to_micros(at(first)), to_micros(at(last)), period=period_in(name, UTC_CLOCK), **more)
 
 
 def windows(*files: FileSpan) -> list[str]:
@@ -41,15 +43,15 @@ def windows(*files: FileSpan) -> list[str]:
     ],
 )
 def test_a_name_tells_the_days(name, first, after):
-    assert period_in(name, ZoneInfo("UTC")) == Window(at(first), at(after))
-    opens = period_in(name, NEW_YORK)
+    assert period_in(name, UTC_CLOCK) == Window(at(first), at(after))
+    opens = period_in(name, Clock("America/New_York"))
     assert opens is not None
     assert opens.start.astimezone(NEW_YORK).strftime("%Y-%m-%d %H:%M") == f"{first} 00:00"
 
 
 @pytest.mark.parametrize("name", ["", ".csv", "-1m.csv", "part-0001", "1717200000", "x20241345.csv", "_1899.csv"])
 def test_a_name_without_a_date_tells_none(name):
-    assert period_in(name, ZoneInfo("UTC")) is None
+    assert period_in(name, UTC_CLOCK) is None
 
 
 def test_days_that_follow_each_other_speak_for_all_between_and_none_for_a_day_that_is_absent():

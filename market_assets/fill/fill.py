@@ -170,6 +170,8 @@ class Fill:
         """The outcomes of each commit together: for a caller who has work of its own to do once a commit."""
         if not self.partitions:
             return
+        # Before the time for asking begins to run.
+        follow_calendar(self._store, self._profile, self._now)
         with (
             Job(
                 self._store,
@@ -198,7 +200,6 @@ class Fill:
             yield from outcomes
 
     def _run(self, fetcher: Fetcher, job: Job) -> Generator[list[PartitionOutcome]]:
-        follow_calendar(self._store, self._profile, self._now)
         known = self._find_genesis(fetcher)
         judge = Judge(
             self._profile,

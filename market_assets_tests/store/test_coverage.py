@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market_assets.market_time.timeframes import TS, Timeframe
-from market_assets.store.coverage import COVERAGE_COLUMNS, merge_coverage
+from market_assets.store.coverage import COVERAGE_COLUMNS, merge_coverage, without
 
 M1 = Timeframe.M1
 START = datetime(2025, 1, 1)  # noqa: DTZ001 - as the store has it
@@ -107,3 +107,14 @@ def test_a_merged_row_covers_what_was_answered_for_and_claims_no_bar_too_many(sp
     names = ["start_ts", "end_ts"]
     assert sorted(one_by_one.select(names).rows()) == sorted(found.select(names).rows())
     assert one_by_one["bars"].sum() <= len(every)
+
+
+def test_stretches_are_cut_out_of_what_was_answered_for():
+    answers = pl.DataFrame(
+        {"symbol": ["A", "B", "C"], "start_ts": [at(0), at(4), at(9)], "end_ts": [at(8), at(5), at(10)]},
+        schema_overrides={"start_ts": TS, "end_ts": TS},
+    )
+    left = without(answers, [(at(4), at(5)), (at(-1), at(1)), (at(7), at(9))])
+    assert left.rows() == [("A", at(1), at(4)), ("A", at(5), at(7)), ("C", at(9), at(10))]
+    assert without(answers, []).equals(answers)
+    assert without(answers.clear(), [(at(0), at(1))]).schema == answers.schema

@@ -47,6 +47,7 @@ def india(tmp_path: Path) -> Iterator[Shell]:
                     timeframes: {fetch: [1h]}
                     sources: [files]
                     symbols: {INFY: {}}
+                    evidence: {confirmations: 1}
                 """
             )
         )

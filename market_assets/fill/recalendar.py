@@ -90,7 +90,7 @@ def _named(days: Sequence[date]) -> str:
 @lru_cache(maxsize=64)
 def _sessions(calendar: SessionCalendar, start: date, today: date) -> tuple[pl.DataFrame, str]:
     """The stretches of trading since a profile's start, and a digest of them."""
-    window = Window.of_days(start - _DAY, today + _AHEAD)
+    window = Window.of_days(start - _DAY, max(start, today) + _AHEAD)
     inside = window.intersect(calendar.known)
     spans = calendar.spans(inside) if inside else calendar.spans(Window(window.start, window.start))
     text = spans.write_csv() + str(calendar.halts)

@@ -54,6 +54,7 @@ def keep(ground: Ground, *frames: pl.DataFrame, more: str = "") -> None:
         end: 2024-11-14
         timeframes: {{fetch: [1m]}}
         symbols: {{INFY: {{}}}}
+        evidence: {{confirmations: 1}}
         {more}
         """
     )

@@ -82,16 +82,15 @@ def site(tmp_path_factory) -> Path:
 
 
 async def bitstamp(request: bytes, writer: asyncio.StreamWriter) -> None:
-    """The vendor: of what is asked for the newest 1000 minutes, oldest first; its market begins at START."""
+    """The vendor: of what is asked for the newest 1000 bars of a length, oldest first; its market begins at START."""
     url = urlsplit(request.split()[1].decode())
     query = dict(parse_qsl(url.query))
     answer = {"status": "error", "reason": "not found"}
-    if (url.path, query["step"], query["limit"]) == ("/api/v2/ohlc/btcusd/", "60", "1000"):
-        first = max(int(query["start"]), int(START.timestamp()))
-        minutes = range(-(-first // 60) * 60, int(query["end"]) + 1, 60)
+    if (url.path, query["limit"]) == ("/api/v2/ohlc/btcusd/", "1000"):
+        first, step = max(int(query["start"]), int(START.timestamp())), int(query["step"])
+        opens = range(-(-first // step) * step, int(query["end"]) + 1, step)
         rows = [
-            {"timestamp": str(ts), **dict.fromkeys(CANDLE_SCHEMA.names()[1:], f"{ts % 997}.5")}
-            for ts in minutes[-1000:]
+            {"timestamp": str(ts), **dict.fromkeys(CANDLE_SCHEMA.names()[1:], f"{ts % 997}.5")} for ts in opens[-1000:]
         ]
         answer = {"data": {"pair": "BTC/USD", "ohlc": rows}}
     body = json.dumps(answer).encode()
@@ -163,7 +162,8 @@ def test_an_installed_source_is_probed(shell):
     assert (done.code, done.err) == (0, "")
     told = json.loads(done.out)
     assert (told["symbol"], told["timeframe"], len(told["bars"])) == ("btcusd", "1m", 3)
-    assert told["cost"]["requests"] == 1
+    # One for the bars, one to see whether the vendor's oldest are served.
+    assert told["cost"]["requests"] == 2
 
 
 def test_an_installed_source_fills_the_store_under_its_own_name(shell):

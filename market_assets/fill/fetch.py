@@ -27,7 +27,7 @@ from market_assets.fill.genesis import (
     top_lengths,
     with_what_was_before,
 )
-from market_assets.market_time.gaps import plan_requests, runs
+from market_assets.market_time.gaps import left_over, plan_requests, runs
 from market_assets.market_time.timeframes import TS, Timeframe, Window, from_micros, literal
 from market_assets.quality.clean import CANDLE, REJECT_SCHEMA, Reason, clean
 from market_assets.sources.base import PartialAnswerError
@@ -952,15 +952,8 @@ def _barred(name: str, error: SourceError) -> SourceError:
 
 def _without(windows: Sequence[Window], lost: Sequence[tuple[Window, str]]) -> list[Window]:
     """What is left of some windows without the parts that were lost."""
-    left = list(windows)
-    for part, _ in lost:
-        pieces = []
-        for each in left:
-            edges = (each.start, max(each.start, part.start)), (min(each.end, part.end), each.end)
-            kept = [Window(start, end) for start, end in edges if start < end]
-            pieces += [each] if each.intersect(part) is None else kept
-        left = pieces
-    return left
+    cuts = sorted((part.start, part.end) for part, _ in lost)
+    return [Window(*part) for each in windows for part in left_over(each.start, each.end, cuts)]
 
 
 def _tripped(whom: str, last: SourceError) -> SourceError:

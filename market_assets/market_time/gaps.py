@@ -11,6 +11,9 @@ import polars as pl
 from market_assets.market_time.timeframes import Window
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
     from market_assets.market_time.timeframes import Timeframe
 
 
@@ -43,6 +46,31 @@ def missing(expected: pl.Series, present: pl.Series) -> pl.Series:
         present: Opens (TS) in any order; those that are not expected do not matter.
     """
     return expected.filter(~expected.is_in(present.implode()))
+
+
+def left_over(
+    start: datetime, end: datetime, cuts: Iterable[tuple[datetime, datetime]]
+) -> list[tuple[datetime, datetime]]:
+    """What is left of a stretch of time without some parts of it.
+
+    Args:
+        start: Where the stretch begins.
+        end: Where it ends, the first instant after it.
+        cuts: From and to, sorted; they may overlap, and reach further than the stretch.
+
+    Returns:
+        From and to of each part, oldest first.
+    """
+    left = []
+    for first, after in cuts:
+        if after <= start:
+            continue
+        if first >= end:
+            break
+        if start < first:
+            left.append((start, first))
+        start = max(start, after)
+    return [*left, (start, end)] if start < end else left
 
 
 def runs(expected: pl.Series, absent: pl.Series) -> pl.DataFrame:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from market_assets.market_time.gaps import left_over
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime, timedelta
@@ -75,13 +77,7 @@ def without(answers: pl.DataFrame, cuts: Sequence[tuple[datetime, datetime]]) ->
     starts = [start for start, _ in cuts]
     parts = []
     for row in answers.iter_rows(named=True):
-        at = row["start_ts"]
-        for start, end in cuts[max(bisect_left(starts, at) - 1, 0) : bisect_left(starts, row["end_ts"])]:
-            if end <= at:
-                continue
-            if at < start:
-                parts.append(row | {"start_ts": at, "end_ts": start})
-            at = max(at, end)
-        if at < row["end_ts"]:
-            parts.append(row | {"start_ts": at})
+        first, after = row["start_ts"], row["end_ts"]
+        near = cuts[max(bisect_left(starts, first) - 1, 0) : bisect_left(starts, after)]
+        parts += [row | {"start_ts": start, "end_ts": end} for start, end in left_over(first, after, near)]
     return pl.DataFrame(parts, schema=answers.schema)

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from market_assets.market_time.calendars import load_calendar
-from market_assets.market_time.gaps import Priority, missing, plan_requests, priority, runs
+from market_assets.market_time.gaps import Priority, left_over, missing, plan_requests, priority, runs
 from market_assets.market_time.timeframes import TS, Timeframe, Window
 
 at = datetime.fromisoformat  # an instant as frames hold it: UTC, without a zone
@@ -168,3 +168,25 @@ def test_a_page_without_room_for_a_bar_is_refused():
 )
 def test_the_fresher_a_gap_the_more_urgent_it_is(age: timedelta, rank: Priority):
     assert priority(age) is rank
+
+
+stretches = st.tuples(st.integers(0, 40), st.integers(0, 40)).map(sorted)
+
+
+@given(stretches, st.lists(stretches, max_size=6))
+def test_what_is_left_of_a_stretch_is_all_that_no_cut_holds(stretch, cuts):
+    start, end, *edges = (EPOCH + timedelta(minutes=each) for pair in [stretch, *cuts] for each in pair)
+    taken = sorted(zip(edges[::2], edges[1::2], strict=True))
+
+    left = left_over(start, end, taken)
+
+    def minutes(parts):
+        return {
+            each
+            for first, after in parts
+            for each in range((first - EPOCH).seconds // 60, (after - EPOCH).seconds // 60)
+        }
+
+    assert minutes(left) == minutes([(start, end)]) - minutes(taken)
+    assert all(first < after for first, after in left)
+    assert all(earlier[1] <= later[0] for earlier, later in pairwise(left))

@@ -21,6 +21,7 @@ from market_assets.fill.series import calendar_of, partitions_of, prepare, serie
 from market_assets.market_time.timeframes import Window, literal, midnight
 from market_assets.quality.evidence import MISSING, State
 from market_assets.quality.verdicts import SymbolCounts
+from market_assets.universe import Basis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -98,8 +99,15 @@ class Featurize(Work):
 
     def recipe(self) -> str:
         """See `Work.recipe`."""
+        return self._recipe_on(self._basis)
+
+    def first_recipe(self) -> str:
+        """See `Work.first_recipe`: of which features it was is not known, and these were as good as any."""
+        return self._recipe_on(Basis.RAW)
+
+    def _recipe_on(self, basis: Basis) -> str:
         names = ", ".join(each.name for each in self.features)
-        return f"{self._basis}: {names}"
+        return f"{basis}: {names}"
 
     def prepare(self, transaction: Transaction) -> None:
         """See `Work.prepare`."""

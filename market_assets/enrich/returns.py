@@ -223,6 +223,10 @@ class Returns(Work):
         """See `Work.recipe`."""
         return ", ".join(f"{member.name}: {self._basis_of(member)}" for member in self._members)
 
+    def first_recipe(self) -> str:
+        """See `Work.first_recipe`."""
+        return ", ".join(f"{member.name}: {Basis.RAW}" for member in self._members)
+
     @property
     def _begin(self) -> datetime:
         """Before the `ts` of any bar."""

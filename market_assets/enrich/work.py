@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from contextlib import closing
-from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 import polars as pl
@@ -15,10 +14,11 @@ from market_assets.fill.job import Job
 from market_assets.fill.judge import partition_key
 from market_assets.market_time.partitions import hull
 from market_assets.market_time.timeframes import TS, literal
-from market_assets.universe import Basis
+from market_assets.store import OUTDATED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Mapping, Sequence
+    from datetime import datetime
 
     from market_assets.enrich.behind import Input
     from market_assets.fill.outcome import PartitionOutcome
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from market_assets.quality.verdicts import SymbolCounts
     from market_assets.store import Snapshot, Store, Transaction
 
-
-_LONG_AGO = datetime(1970, 1, 1)  # noqa: DTZ001 - as frames have it
-"""The version of what a partition was made of that is to be made again."""
 
 _PIECE = 400
 """So many partitions' bars are looked at together."""
@@ -119,6 +116,10 @@ class Work(ABC):
         """How it is made, as far as the universe says so: whatever was made otherwise is to be made again."""
         return ""
 
+    def first_recipe(self) -> str:
+        """How earlier releases have made it, which noted no recipe."""
+        return ""
+
     def behind(self, view: Snapshot, standing: pl.DataFrame | None = None) -> list[Partition]:
         """Those of its partitions that are to be made, or made again, because of what they are made of.
 
@@ -128,13 +129,13 @@ class Work(ABC):
         """
         standing = self.standing(view) if standing is None else standing
         if self._is_made_otherwise(view):
-            standing = standing.with_columns(made_of=pl.lit(_LONG_AGO, TS))
+            standing = standing.with_columns(made_of=pl.lit(OUTDATED, TS))
         return behind(self.partitions, self._outlines(self.partitions), standing, self._versions(view), self._now)
 
     def _is_made_otherwise(self, view: Snapshot) -> bool:
-        """Whether what is there was made by another recipe; what was made before recipes were noted was made of raw prices."""
+        """Whether what is there was made by another recipe."""
         noted = view.recipe(self._name, self.label)
-        return self.recipe() != noted and not (noted is None and Basis.ADJUSTED not in self.recipe())
+        return self.recipe() != (self.first_recipe() if noted is None else noted)
 
     def _versions(self, view: Snapshot) -> list[Versions]:
         return [Versions(source, view.standing(source.profile, source.timeframe)) for source in self.inputs]

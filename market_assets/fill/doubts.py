@@ -28,10 +28,9 @@ def doubts_of(view: Snapshot, profile: Profile) -> dict[Timeframe, list[Doubt]]:
     if not profile.checks.calendar:
         return {}
     longest = EXTENDED if profile.kind.has_extended_hours else _ANY
-    refused = view.off_calendar(profile.name, longest=longest).filter(pl.col("symbol").is_in(list(profile.symbols)))
-    closed = view.absences([State.CLOSED]).filter(
-        pl.col("profile") == profile.name, pl.col("symbol").is_in(list(profile.symbols))
-    )
+    kept = pl.col("symbol").is_in(list(profile.symbols))
+    refused = view.off_calendar(profile.name, longest=longest).filter(kept)
+    closed = view.absences([State.CLOSED], profile.name).filter(kept)
     if refused.is_empty() and closed.is_empty():
         return {}
     zone = calendar_of(profile).zone

@@ -64,6 +64,9 @@ one more per so many bytes: who opens it again and again makes no more than thes
 _BRIEFLY = timedelta(seconds=3)
 """How long a reader who has an older copy waits for a newer one."""
 
+OUTDATED = datetime(1970, 1, 1)  # noqa: DTZ001 - as frames and the store have it
+"""What a partition counts as made of that is to be made again: a version older than any."""
+
 _OPENINGS = 5
 """A copy may be removed between reading its name and opening it, by two newer ones."""
 
@@ -456,9 +459,11 @@ class Snapshot:
             before: Only partitions whose key is less than this; all of them if not given.
         """
         rows = self._db.execute(
-            "SELECT profile, timeframe, concat_ws(' ', count(*), sum(epoch_us(changed_at)), count(*) FILTER (made_of = TIMESTAMP '1970-01-01')) FROM ops.partitions "
+            "SELECT profile, timeframe, "
+            "concat_ws(' ', count(*), sum(epoch_us(changed_at)), count(*) FILTER (made_of = ?)) "
+            "FROM ops.partitions "
             "WHERE changed_at IS NOT NULL AND (? IS NULL OR partition < ?) GROUP BY profile, timeframe",
-            [before, before],
+            [OUTDATED, before, before],
         ).fetchall()
         return {(profile, label): text for profile, label, text in rows}
 
@@ -659,12 +664,13 @@ class Snapshot:
             _naive(instant),
         )
 
-    def absences(self, statuses: Sequence[str]) -> pl.DataFrame:
-        """The rows of the ledger of absences with one of some statuses, of all profiles, in no particular order."""
+    def absences(self, statuses: Sequence[str], profile: str | None = None) -> pl.DataFrame:
+        """The rows of the ledger of absences with one of some statuses, of one profile or all, in no particular order."""
         return self._frame(
             "SELECT profile, symbol, timeframe, first_ts, last_ts, bars, status, attempts, failures, confirmed_at, "
-            "first_seen, asked_at, reason FROM ops.gaps WHERE list_contains(?, status)",
+            "first_seen, asked_at, reason FROM ops.gaps WHERE list_contains(?, status) AND profile = coalesce(?, profile)",
             list(statuses),
+            profile,
         )
 
     def symbols_without_bars(self) -> pl.DataFrame:
@@ -1277,18 +1283,17 @@ class Transaction(Snapshot):
             since: The key of the first one.
         """
         self._db.execute(
-            "UPDATE ops.partitions SET made_of = TIMESTAMP '1970-01-01' "
-            "WHERE profile = ? AND timeframe = ? AND partition >= ?",
-            [name, label, since],
+            "UPDATE ops.partitions SET made_of = ? WHERE profile = ? AND timeframe = ? AND partition >= ?",
+            [OUTDATED, name, label, since],
         )
 
     def outdate_across(self, profile: str, since: str) -> None:
         """The same of the matrix across profiles, where it has symbols of a profile."""
         self._db.execute(
-            "UPDATE ops.partitions SET made_of = TIMESTAMP '1970-01-01' WHERE partition >= ? AND profile IN ("
+            "UPDATE ops.partitions SET made_of = ? WHERE partition >= ? AND profile IN ("
             "SELECT DISTINCT profile FROM ops.partitions "
             "WHERE starts_with(timeframe, 'returns_') AND starts_with(symbol, ? || '.') AND profile <> ?)",
-            [since, profile, profile],
+            [OUTDATED, since, profile, profile],
         )
 
     def put_reported(self, name: str, label: str, versions: Mapping[str, datetime | None]) -> None:

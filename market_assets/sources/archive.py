@@ -18,7 +18,7 @@ import polars as pl
 from market_assets.errors import SourceError
 from market_assets.market_time.clock import present
 from market_assets.market_time.timeframes import TS, Timeframe, Window, from_micros
-from market_assets.sources.archive_columns import PRICES, ColumnReader, name_at
+from market_assets.sources.archive_columns import PRICES, ColumnReader, name_at, whole
 from market_assets.sources.archive_kept import Held, Keep, Part, Span
 from market_assets.sources.archive_settings import ArchiveSettings
 from market_assets.sources.base import (
@@ -185,11 +185,7 @@ class ArchiveSource:
         """
         files, broken = self._files(symbol, timeframe)
         spans = [
-            FileSpan(
-                *span,
-                period=period_in(file.path.name.replace(symbol, " "), self._clock),
-                witness=partial(self._witness, file),
-            )
+            FileSpan(*span, period=self._period(file, symbol), witness=partial(self._witness, file))
             for file, span in files
             if span is not None
         ]
@@ -585,7 +581,7 @@ class ArchiveSource:
             for at in range(0, len(candles), _BLOCK):
                 block = candles.slice(at, _BLOCK)
                 opens = block["ts"].to_physical()
-                part.blocks.append((*keep.put(block), _whole(opens.min()), _whole(opens.max())))
+                part.blocks.append((*keep.put(block), whole(opens.min()), whole(opens.max())))
             places[str(symbol)] = rows.select("member", "line").row(-1)
             try:
                 part.span = self._span_of(file, _measured(candles.lazy(), timeframe).collect(), timeframe)
@@ -631,10 +627,6 @@ def _measured(candles: pl.LazyFrame, timeframe: Timeframe) -> pl.LazyFrame:
 def _ends(stamps: pl.Series) -> tuple[int, int]:
     column = stamps.to_numpy()
     return int(column.min()), int(column.max())
-
-
-def _whole(number: object) -> int:
-    return int(number)  # type: ignore[call-overload,no-any-return]  # a number of polars, of whatever type
 
 
 def _standing(rows: pl.DataFrame, number: int, member: str) -> tuple[str, datetime | None]:

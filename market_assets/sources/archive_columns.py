@@ -181,7 +181,7 @@ class ColumnReader:
             if not _written_whole(written[ours]).all():
                 return
         raise ValueError(
-            f"its prices, such as {_whole(prices['close'].drop_nulls()[0])}, look like fixed-point numbers: set "
+            f"its prices, such as {whole(prices['close'].drop_nulls()[0])}, look like fixed-point numbers: set "
             "price_scale (1e-9 for whole billionths), or price_scale: 1 where they are prices as they stand"
         )
 
@@ -285,5 +285,6 @@ def _written_whole(cells: pl.Series) -> pl.Series:
     return pl.repeat(cells.dtype.is_integer(), len(cells), dtype=pl.Boolean, eager=True)
 
 
-def _whole(number: object) -> int:
-    return int(number)  # type: ignore[call-overload,no-any-return]  # a number of polars, of whatever type
+def whole(number: object) -> int:
+    """A number of polars, of whatever type, as an integer."""
+    return int(number)  # type: ignore[call-overload,no-any-return]

@@ -24,7 +24,9 @@ def write_days(ground: Any, opens: list[datetime], name: str = "{symbol}-{date}.
     """Write a file a day of BTC, and a source that reads them."""
     for day in sorted({ts.date() for ts in opens}):
         frame = candles([ts for ts in opens if ts.date() == day])
-        frame.write_csv(ground.folder / name.format(symbol="BTC", date=f"{day}"))
+        path = ground.folder / name.format(symbol="BTC", date=f"{day}")
+        path.parent.mkdir(exist_ok=True)
+        frame.write_csv(path)
     ground.add_source("files", type="archive", path=name, **settings)
 
 
@@ -49,7 +51,7 @@ def reasons(ground: Any) -> dict[str, int]:
 
 
 class TestHowFarFilesReach:
-    @pytest.mark.parametrize("name", ["{symbol}-{date}.csv", "{date}_{symbol}.csv"])
+    @pytest.mark.parametrize("name", ["{symbol}-{date}.csv", "{date}_{symbol}.csv", "{date}/{symbol}.csv"])
     @pytest.mark.parametrize("quiet", ["present", "omitted"])
     def test_a_day_of_which_the_file_is_absent_is_not_spoken_for_by_the_files_around_it(
         self, empty_ground, name, quiet
@@ -64,10 +66,11 @@ class TestHowFarFilesReach:
         assert set(ground.gaps()["status"]) == {"open"}
         assert reasons(ground) == {"no source reaches this far": 24}
 
-    def test_a_quiet_evening_between_two_days_is_spoken_for(self, empty_ground):
+    @pytest.mark.parametrize("name", ["{symbol}-{date}.csv", "{date}/{symbol}.csv"])
+    def test_a_quiet_evening_between_two_days_is_spoken_for(self, empty_ground, name):
         ground = empty_ground
         # Two trades a day.
-        write_days(ground, [ts for ts in HOURS if ts.hour in {9, 15}], quiet_minutes="omitted")
+        write_days(ground, [ts for ts in HOURS if ts.hour in {9, 15}], name, quiet_minutes="omitted")
         ground.keep("symbols: {BTC: {}}\nevidence: {quiet_limit: 2d}")
 
         ground.fill()

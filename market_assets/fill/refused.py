@@ -89,7 +89,10 @@ def refused_words(row: Mapping[str, Any]) -> str:
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
     at = f"{row['example_ts']:%Y-%m-%d %H:%M:%S}Z" if row["example_ts"] else "no time"
     count = "1 row" if row["rows"] == 1 else f"{row['rows']:,} rows"
-    return (
-        f"{count} of {row['source'] or 'a source'} ({shown}) refused: {row['reason']}. One of them: {row['example_symbol']} {at} "
-        f"{row['example']}. What may mend it: {advice_for(row['reason'])}."
-    )
+    example = example_words(row["example_symbol"], at, row["example"], advice_for(row["reason"]))
+    return f"{count} of {row['source'] or 'a source'} ({shown}) refused: {row['reason']}. {example}"
+
+
+def example_words(symbol: str, at: str, values: str, advice: str) -> str:
+    """One row that was refused, and what may mend it."""
+    return f"One of them: {symbol} {at} {values}. What may mend it: {advice}."

@@ -152,12 +152,14 @@ def _print_jobs(document: dict[str, Any], *, wide: bool) -> None:
 
 def _print_refused(job: dict[str, Any]) -> None:
     """Say what rows a job was given that cannot be stored, and why."""
+    from market_assets.fill.refused import example_words  # noqa: PLC0415 - a help text needs no polars
+
     for kind in job["detail"]["refused"][:3]:
+        example = example_words(kind["symbol"], kind["ts"] or "no time", kind["example"] or "", kind["advice"])
         OUT.print(
             f"[yellow]Refused[/] by the {job['kind']} of {escape(job['profile'])} {job['timeframe']} that began at "
-            f"{job['started_at'][:16].replace('T', ' ')}: {kind['rows']:,} rows of {escape(kind['source'])}: {escape(kind['reason'])}. One "
-            f"of them: {escape(kind['symbol'])} {kind['ts'] or 'no time'} {escape(kind['example'] or '')}. What may mend it: "
-            f"{escape(kind['advice'])}.",
+            f"{job['started_at'][:16].replace('T', ' ')}: {kind['rows']:,} rows of {escape(kind['source'])}: {escape(kind['reason'])}. "
+            f"{escape(example)}",
             highlight=False,
             soft_wrap=True,
         )

@@ -177,6 +177,7 @@ def repair(
         with Progress(quiet=as_json) as progress:
             failed = _execute(runner, plans, asked, progress=progress)
             failed += _follow(runner, store, asked, now, progress=progress)
+            failed += runner.count_completeness([profile.name for profile in asked.profiles])
         causes = _causes(runner, failed)
     _finish(asked, causes, now, wide=wide, as_json=as_json)
 
@@ -192,7 +193,7 @@ def _follow(runner: Runner, store: Store, asked: _Asked, now: datetime, *, progr
         tried |= set(runs)
         plans: list[tuple[RangeRun, dict[str, Any]]] = [(run, {}) for run in runs]
         failed += _execute(runner, plans, asked, progress=progress)
-    return failed + runner.count_completeness([profile.name for profile in asked.profiles])
+    return failed
 
 
 def _days(first: str | None, after: str | None, days: int | None, now: datetime) -> tuple[date | None, date | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from dataclasses import dataclass, field
 from io import BytesIO
 from tempfile import SpooledTemporaryFile
@@ -23,6 +24,8 @@ class Keep:
         self._file = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - as long as the source
         self._size = 0
         self._lock = threading.Lock()
+        # Also where nobody closes the source.
+        self._end = weakref.finalize(self, self._file.close)
 
     def put(self, rows: pl.DataFrame) -> tuple[int, int]:
         """Keep some rows; give their place and size."""
@@ -45,7 +48,7 @@ class Keep:
 
     def close(self) -> None:
         """Forget all."""
-        self._file.close()
+        self._end()
 
 
 @dataclass

@@ -44,21 +44,27 @@ def _running(_vendor_clock: _VendorClock) -> Iterator[tuple[PracticeVendor, Prac
 
 
 @pytest.fixture
-def vendor(_running: tuple[PracticeVendor, PracticeVendor]) -> PracticeVendor:
-    """A vendor without faults and with an empty log, that trades whatever it is asked for."""
-    return _fresh(_running[0])
+def _fresh(
+    _running: tuple[PracticeVendor, PracticeVendor], _vendor_clock: _VendorClock, clock: Clock
+) -> tuple[PracticeVendor, PracticeVendor]:
+    """The vendors without faults and with empty logs, at the time of this test."""
+    _vendor_clock.of_test = clock
+    for vendor in _running:
+        vendor.set_faults([])
+        vendor.log.clear()
+    return _running
 
 
 @pytest.fixture
-def second_vendor(_running: tuple[PracticeVendor, PracticeVendor]) -> PracticeVendor:
+def vendor(_fresh: tuple[PracticeVendor, PracticeVendor]) -> PracticeVendor:
+    """A vendor without faults and with an empty log, that trades whatever it is asked for."""
+    return _fresh[0]
+
+
+@pytest.fixture
+def second_vendor(_fresh: tuple[PracticeVendor, PracticeVendor]) -> PracticeVendor:
     """Another vendor of the same symbols, with other candles of each."""
-    return _fresh(_running[1])
-
-
-def _fresh(vendor: PracticeVendor) -> PracticeVendor:
-    vendor.set_faults([])
-    vendor.log.clear()
-    return vendor
+    return _fresh[1]
 
 
 @pytest.fixture
@@ -83,9 +89,8 @@ def store(tmp_path: Path, clock: Clock, _empty_home: Path) -> Store:
 
 
 @pytest.fixture
-def empty_ground(tmp_path: Path, store: Store, clock: Clock, _vendor_clock: _VendorClock) -> Ground:
+def empty_ground(tmp_path: Path, store: Store, clock: Clock) -> Ground:
     """A ground without a source."""
-    _vendor_clock.of_test = clock
     return Ground(tmp_path, store, clock)
 
 

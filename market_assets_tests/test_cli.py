@@ -358,6 +358,17 @@ def test_help_comes_without_loading_what_only_the_work_needs() -> None:
         assert "--from" in done.stdout or "practice-vendor" in done.stdout
 
 
+@pytest.mark.parametrize(("columns", "widest"), [(None, 2000), ("60", 60)])
+def test_a_table_in_a_pipe_is_whole_unless_somebody_sets_its_width(
+    shell: Shell, columns: str | None, widest: int
+) -> None:
+    shell.environment.pop("COLUMNS", None)
+    shell.environment |= {"COLUMNS": columns} if columns else {}
+    lines = shell.process("sources").out.splitlines()
+    assert max(map(len, lines)) <= widest
+    assert columns or max(map(len, lines)) > 100
+
+
 def test_the_practice_vendor_serves_until_it_is_stopped(
     shell: Shell, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -101,12 +101,17 @@ class Outside:
             log.warning("%s is not readable and begun anew: %s", self._path, error)
             return Notes()
 
+    @property
+    def is_changed(self) -> bool:
+        """Whether the store is still known as another one than it was."""
+        return self.notes.change is not None
+
     def compare(self, mark: StoreMark, *, whole: bool) -> list[Trouble]:
         """Compare the store with the one that was seen last.
 
         Args:
             mark: The mark of the store that is there.
-            whole: All that was ever filled is in it.
+            whole: All that was ever filled or made is in it.
 
         Returns:
             That it was deleted, replaced or restored from an older copy, until all is there again.

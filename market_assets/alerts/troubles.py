@@ -235,7 +235,7 @@ def sources_down(
         if lasting.is_empty() or len(names) < max(2, symbols / 2):
             continue
         # Not the newest words: each names another page.
-        lines = tuple(f"{row['symbol']}: {row['reason']}"[:_WIDTH] for row in _first_of_each(failed))
+        lines = tuple(f"{row['symbol']}: {row['reason']}"[:_WIDTH] for row in first_of_each(failed))
         found.append(
             Trouble(
                 profile,
@@ -252,7 +252,8 @@ def sources_down(
     return found
 
 
-def _first_of_each(gaps: pl.DataFrame) -> Iterable[dict[str, Any]]:
+def first_of_each(gaps: pl.DataFrame) -> Iterable[dict[str, Any]]:
+    """The oldest gap of each symbol: its words stay as they are while the newest change."""
     return gaps.sort("symbol", "first_ts").unique("symbol", keep="first", maintain_order=True).iter_rows(named=True)
 
 
@@ -347,13 +348,14 @@ def _gap_lines(gaps: pl.DataFrame) -> tuple[str, ...]:
     )
 
 
-def missing_symbols(profile: str, timeframe: Timeframe, empty: Collection[str]) -> list[Trouble]:
+def missing_symbols(profile: str, timeframe: Timeframe, empty: Mapping[str, str]) -> list[Trouble]:
     """Symbols of which not one bar is stored though sources have answered.
 
     Args:
         profile: The profile's name.
         timeframe: A fetched timeframe.
-        empty: These symbols. How many bars they lack is not said: it would be other words each minute.
+        empty: These symbols, each with the reason of its oldest gap: what a source said. How many
+            bars they lack is not said: it would be other words each minute.
     """
     return [
         Trouble(
@@ -363,10 +365,11 @@ def missing_symbols(profile: str, timeframe: Timeframe, empty: Collection[str]) 
             Level.ERROR,
             f"not one bar of {symbol} is stored, and its sources have none or refuse it",
             1,
+            (reason[:_WIDTH],) if reason else (),
             symbols=(symbol,),
             places=frozenset({Place(symbol, *ALWAYS)}),
         )
-        for symbol in sorted(empty)
+        for symbol, reason in sorted(empty.items())
     ]
 
 

@@ -25,6 +25,7 @@ from market_assets.alerts.troubles import (
     disagreements,
     enrichment,
     failed_days,
+    first_of_each,
     gap_troubles,
     missing_symbols,
     silent_actions,
@@ -161,6 +162,7 @@ class Watch:
         *,
         held: Callable[[Key], bool] = lambda _: False,
         filled: Mapping[tuple[str, Timeframe], Collection[str]] | None = None,
+        made: Mapping[tuple[str, str], Collection[str]] | None = None,
     ) -> Told:
         """Find what is wrong, keep the ledger, tell what is to be told.
 
@@ -169,6 +171,7 @@ class Watch:
             held: Of which troubles nothing could be learnt this time: they are neither new nor over.
             filled: The partitions that somebody remembers as filled, by profile and fetched
                 timeframe.
+            made: The same of what is made of candles, by profile and dataset.
 
         Raises:
             StoreError: The store cannot be read or written, or stayed busy. What was sent meanwhile is written down by the
@@ -182,7 +185,8 @@ class Watch:
             troubles = [*store_troubles(view, self._universe, now, gaps), *others]
             lost = self._lost_candles(view, now, filled or {})
             troubles += [*lost, *self._never_filled(view, now)]
-            troubles += self.outside.compare(view.mark(), whole=not lost)
+            whole = not lost and not (self.outside.is_changed and self._unmade(view, made or {}))
+            troubles += self.outside.compare(view.mark(), whole=whole)
         folded = fold(locate(troubles, absences_by_day(gaps)))
         if self._plan(rows, folded, now, held).alerts == rows:
             return Told(_present(rows))
@@ -227,6 +231,19 @@ class Watch:
                 found += vanished(profile.name, timeframe, self._lost[key], cadence)
         self._counted_at = now if whole else self._counted_at
         return found
+
+    def _unmade(self, view: Snapshot, made: Mapping[tuple[str, str], Collection[str]]) -> bool:
+        """Whether something is still to be made again of candles that are stored."""
+        for (name, dataset), keys in made.items():
+            profile = self._universe.profiles[name]
+            unknown = set(keys) - view.partitions(name, dataset.removeprefix("candles_"))
+            if not unknown:
+                continue
+            filled = {day for timeframe in profile.timeframes.fetch for day in _filled(view, profile, timeframe)}
+            cadence = profile.partitions.of(Timeframe(dataset.rpartition("_")[2]))
+            if any(_days(key, cadence) & filled for key in unknown):
+                return True
+        return False
 
     def _never_filled(self, view: Snapshot, now: datetime) -> list[Trouble]:
         """Which backlogs stand still; looked for once an hour, as they grow by the day."""
@@ -325,8 +342,10 @@ def store_troubles(
                 whole = whole_gaps(rows, profile, timeframe, alike=("symbol", "status"))
                 found += gap_troubles(profile.name, timeframe, whole, universe.alerts, now)
             expected = dict(bare.filter(own).select("symbol", "expected").iter_rows())
-            empty = {symbol: bars for symbol, bars in expected.items() if bars * timeframe.duration >= _NOTICEABLE}
-            found += missing_symbols(profile.name, timeframe, empty)
+            empty = [symbol for symbol, bars in expected.items() if bars * timeframe.duration >= _NOTICEABLE]
+            reasons = {row["symbol"]: row["reason"] for row in first_of_each(rows)}
+            words = {symbol: reasons.get(symbol, "") for symbol in empty}
+            found += missing_symbols(profile.name, timeframe, words)
             if apart is not None and profile.compares:
                 found += disagreements(
                     profile.name, timeframe, apart.filter(own).join(_pairs(profile), on=["symbol", "other"], how="semi")
@@ -367,6 +386,20 @@ def never_filled(view: Snapshot, profile: Profile, timeframe: Timeframe, until: 
     judged = view.partitions(profile.name, timeframe)
     due = partitions_of(profile, timeframe, series, profile.window(until))
     return [one.key for one in due if one.window.end <= until and one.key not in judged]
+
+
+def _filled(view: Snapshot, profile: Profile, timeframe: Timeframe) -> set[date]:
+    """The days whose partition of a fetched timeframe holds a bar."""
+    standing = view.standing(profile.name, str(timeframe)).filter(pl.col("stored") > 0)
+    cadence = profile.partitions.of(timeframe)
+    return {day for key in standing["partition"] for day in _days(key, cadence)}
+
+
+def _days(key: str, cadence: Cadence) -> set[date]:
+    """The days of a partition."""
+    window = Partition.of_key(key, cadence).window
+    count = (window.end - window.start).days
+    return {window.start.date() + timedelta(days=place) for place in range(count)}
 
 
 def _since(lost: Iterable[str], cadence: Cadence, until: datetime) -> datetime:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 from rich.cells import cell_len
@@ -65,9 +65,16 @@ class Terminal(Console):
         return super().render_str(harmless(text), **options)
 
 
-# What goes to a file or a pipe is whole, whatever its width.
-OUT = Terminal(width=None if sys.stdout.isatty() else _UNBOUND)
-ERR = Terminal(stderr=True, width=None if sys.stderr.isatty() else _UNBOUND)
+def _width_of(stream: TextIO) -> int | None:
+    """How wide the output may be; None where rich finds it out: a terminal's own, or COLUMNS.
+
+    What goes to a file or a pipe is whole, unless somebody has set COLUMNS.
+    """
+    return None if stream.isatty() or os.environ.get("COLUMNS") else _UNBOUND
+
+
+OUT = Terminal(width=_width_of(sys.stdout))
+ERR = Terminal(stderr=True, width=_width_of(sys.stderr))
 
 ProfileNames = Annotated[
     list[str] | None,

@@ -38,7 +38,7 @@ from market_assets.defs.keys import candles_key
 from market_assets.defs.resources import PATIENCE, Clock, StoreResource
 from market_assets.defs.troubles import publish
 from market_assets.errors import StoreError
-from market_assets.market_time.partitions import Cadence
+from market_assets.market_time.partitions import Cadence, Partition
 from market_assets.universe import Universe
 from market_assets.up.news import write_news
 from market_assets.up.state import State, read_state
@@ -50,6 +50,9 @@ _HEARTBEAT = timedelta(seconds=30)
 
 _CATCHING_UP = timedelta(minutes=10)
 """After a start or a pause there is so much time for the newest session to be filled before its lack is told."""
+
+_LATE_BARS = timedelta(minutes=10)
+"""A check of a partition that still runs has so much time to pass again: bars may only be late."""
 
 _AFRESH = timedelta(hours=1)
 """So often the checks are read from the beginning: whoever deletes a run or an asset leaves no word of it."""
@@ -73,6 +76,7 @@ class _Check:
     planned: set[str] = field(default_factory=set)
     idle: set[str] = field(default_factory=set)
     unsure: set[str] = field(default_factory=set)
+    since: dict[str, datetime] = field(default_factory=dict)
     newest: int = 0
     read_at: datetime | None = None
 
@@ -102,6 +106,12 @@ class _Check:
         self.idle = idle
         # Nobody knows what these were before the run that goes on: they may have failed.
         self.unsure = (set(answers.planned) if first else self.unsure) & self.planned & states.in_progress
+        self.since = {partition: self.since.get(partition, now) for partition in self.failed}
+
+    def late(self, cadence: Cadence, now: datetime) -> set[str]:
+        """The partitions that still run and have failed for so short a time that bars may be late."""
+        young = {partition for partition, since in self.since.items() if now - since < _LATE_BARS}
+        return {key for key in young if key and Partition.of_key(key, cadence).window.end > now}
 
     def _forget(self, partitions: AbstractSet[str]) -> None:
         for partition in partitions:
@@ -117,11 +127,13 @@ class _Asset:
         states: Its partitions by state; None for one without partitions.
         troubles: What is wrong with it.
         unsure: Of which troubles nothing can be said now.
+        late: When it is to be read again though nothing happens; None if it need not be.
     """
 
     states: PartitionStates | None
     troubles: list[Trouble]
     unsure: set[Key]
+    late: datetime | None = None
 
 
 class _Memory:
@@ -242,7 +254,13 @@ def _look(
         for timeframe in profile.timeframes.fetch
         if (asset := memory.assets.get(candles_key(profile.name, timeframe))) and asset.states
     }
-    return memory.watch.look(troubles, held=held, filled=filled)
+    fetched = {candles_key(name, timeframe) for name, timeframe in filled}
+    made = {
+        (key.path[0], key.path[-1]): asset.states.materialized
+        for key, asset in memory.assets.items()
+        if asset.states and key not in fetched
+    }
+    return memory.watch.look(troubles, held=held, filled=filled, made=made)
 
 
 def _heal(instance: dg.DagsterInstance, memory: _Memory) -> None:
@@ -269,12 +287,12 @@ def _read(context: dg.SensorEvaluationContext, universe: Universe, memory: _Memo
         known = memory.assets.get(key)
         # What a run is at work on may have ended without a word.
         under_way = known is not None and known.states is not None and known.states.in_progress
-        settled = not under_way and not any(
-            memory.checks[check].planned for check in graph.get_check_keys_for_assets({key}) if check in memory.checks
-        )
+        checks = [memory.checks[check] for check in graph.get_check_keys_for_assets({key}) if check in memory.checks]
+        settled = not under_way and not any(check.planned for check in checks)
         if key.path[0] not in universe.profiles:
             continue
-        if known is None or key in news.assets or not settled or (known.unsure and news.runs):
+        waits = known is not None and known.late and memory.now >= known.late
+        if known is None or key in news.assets or not settled or waits or (known.unsure and news.runs):
             memory.assets[key] = _read_asset(context.instance, context.repository_def, universe, memory, key)
 
 
@@ -309,6 +327,7 @@ def _read_asset(
     if again:
         unsure.add((name, Kind.FAILED_PARTITIONS.value, asset))
     known = states.materialized | states.failed | states.in_progress
+    waits: list[datetime] = []
     for check in sorted(graph.get_check_keys_for_assets({key})):
         own = memory.checks.setdefault(check, _Check())
         own.read(instance, check, states, memory.now)
@@ -317,10 +336,13 @@ def _read_asset(
             for partition, verdict in own.failed.items()
             if verdict.severity == "ERROR" and partition in known
         }
-        troubles += failed_checks(name, asset, check.name, errors, cadence, derived=derived)
-        if own.unsure and not errors:
+        late = own.late(cadence, memory.now) & errors.keys()
+        lasting = {partition: words for partition, words in errors.items() if partition not in late}
+        troubles += failed_checks(name, asset, check.name, lasting, cadence, derived=derived)
+        if (own.unsure or late) and not lasting:
             unsure.add((name, Kind.FAILED_CHECK.value, f"{asset} {check.name}"))
-    return _Asset(states, troubles, unsure)
+        waits += [own.since[partition] + _LATE_BARS for partition in late]
+    return _Asset(states, troubles, unsure, min(waits, default=None))
 
 
 def _cadence(partitions: dg.PartitionsDefinition[str]) -> Cadence:

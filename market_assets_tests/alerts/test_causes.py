@@ -68,7 +68,7 @@ def dead(name: str, summary: str = "has never been heard of") -> Trouble:
 
 
 def missing(symbol: str) -> Trouble:
-    (trouble,) = missing_symbols("forex", M1, {symbol: 1440})
+    (trouble,) = missing_symbols("forex", M1, {symbol: ""})
     return trouble
 
 

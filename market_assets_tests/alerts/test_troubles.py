@@ -164,9 +164,11 @@ def test_a_derivation_that_succeeded_without_one_feature_is_a_trouble_that_names
 
 
 def test_each_missing_symbol_is_a_trouble_of_its_own() -> None:
-    found = missing_symbols("crypto", M1, {"NOPE": 1440, "GONE": 2880})
+    words = "source binance: HTTP 400: Invalid symbol. (code -1121)"
+    found = missing_symbols("crypto", M1, {"NOPE": words, "GONE": ""})
     assert [one.subject for one in found] == ["GONE candles_1m", "NOPE candles_1m"]
     assert {one.level for one in found} == {Level.ERROR}
+    assert [one.details for one in found] == [(), (words,)]
 
 
 def test_the_symbols_without_the_newest_session_are_one_trouble() -> None:

@@ -161,6 +161,28 @@ def test_a_failed_check_of_severity_error_is_told_and_one_of_severity_warn_is_no
     assert len(hook.messages) == 2
 
 
+def test_bars_of_a_day_that_runs_may_be_late_before_anybody_is_told(bell: Bell, hook: Webhook) -> None:
+    day = KEYS[1]
+    bell.now = datetime(2025, 1, 7, 12, tzinfo=UTC)
+    run(bell.instance, errs(day), day, day)
+    bell.tick()
+    bell.tick(9 * MINUTE)
+    assert (bell.present(), hook.messages) == ([], [])
+    run(bell.instance, fills(day), day, day)
+    bell.tick(MINUTE)
+    assert (bell.present(), hook.messages) == ([], [])
+
+    run(bell.instance, errs(day), day, day)
+    bell.tick()
+    bell.tick(10 * MINUTE)
+    assert bell.present() == [("failed_check", "candles whole", 1)]
+    # A new process does not know since when it fails: what was told stays told.
+    bell.restart()
+    bell.tick()
+    assert bell.present() == [("failed_check", "candles whole", 1)]
+    assert len(hook.messages) == 1
+
+
 @pytest.mark.parametrize("restarted", [True, False])
 def test_while_a_partition_is_repaired_its_trouble_is_neither_over_nor_new(
     bell: Bell, hook: Webhook, *, restarted: bool

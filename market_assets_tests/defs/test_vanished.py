@@ -23,6 +23,7 @@ from dagster._core.scheduler.instigation import (
 from market_assets.alerts import Outside
 from market_assets.defs.troubles import CHECK, KEY
 from market_assets_tests.alerts.ground import Webhook
+from market_assets_tests.defs.ground import Follower
 from market_assets_tests.defs.test_alerts import Bell, loud
 from market_assets_tests.defs.test_repair import Daemon, asked, ranges, reason
 
@@ -120,6 +121,28 @@ def test_a_store_that_was_deleted_is_told_as_one_trouble_and_filled_again_whatev
     assert home.page() == (0, True)
     assert "over: market.duckdb" in hook.titles[-1]
     assert len(hook.messages) == 2
+
+
+def test_a_changed_store_is_not_over_while_what_is_made_of_candles_is_still_to_be_made(
+    ground: Ground, vendor: Callable[..., PracticeVendor], hook: Webhook
+) -> None:
+    ground.keep(vendor(), KEYS.replace("{", "{timeframes: {fetch: [1h], derive: [1d]}, ", 1))
+    assert ground.fill().is_success
+    follower = Follower(ground)
+    follower.launch()
+    bell = Bell(loud(ground.universe, hook.url), ground.definitions, ground.instance, ground.home)
+    bell.now = ground.clock.now()
+    bell.tick()
+
+    (ground.home / "market.duckdb").unlink()
+    bell.tick()
+    assert ("store_changed", "market.duckdb") in [(kind, subject) for kind, subject, _ in bell.present()]
+    assert ground.fill().is_success
+    bell.tick()
+    assert [kind for kind, _, _ in bell.present()] == ["store_changed"]
+    follower.launch()
+    bell.tick()
+    assert bell.present() == []
 
 
 def test_an_older_copy_is_noticed_and_the_days_that_it_lacks_are_filled(home: Home, hook: Webhook) -> None:

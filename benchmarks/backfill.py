@@ -1,10 +1,11 @@
 """The main job against its peer and its floor, side by side: a year of 1m candles from the practice vendor.
 
-    python benchmarks/backfill.py                              the whole: 4 symbols, 366 days, 3 rounds
-    python benchmarks/backfill.py --days 30 --symbols 2 --rounds 1      a quick try
+    python benchmarks/backfill.py                              the whole: 4 symbols, 366 days, 3
+    rounds python benchmarks/backfill.py --days 30 --symbols 2 --rounds 1      a quick try
 
-Each contestant is a process of its own, started anew in every round; the next round has the opposite order. This process imports
-nothing but the standard library: a child's peak memory, as the kernel counts it, begins with that of its parent.
+Each contestant is a process of its own, started anew in every round; the next round has the
+opposite order. This process imports nothing but the standard library: a child's peak memory, as the
+kernel counts it, begins with that of its parent.
 """
 
 from __future__ import annotations
@@ -124,12 +125,23 @@ class Vendor:
 
 
 @contextmanager
-def practice_vendor(folder: Path, task: Task, *, faults: Sequence[dict[str, object]] = ()) -> Iterator[Vendor]:
+def practice_vendor(
+    folder: Path, task: Task, *, faults: Sequence[dict[str, object]] = ()
+) -> Iterator[Vendor]:
     """Start the vendor, and end it."""
     market = folder / "market.yaml"
     symbols = {name: {"kind": "crypto"} for name in task.symbols}
     market.write_text(json.dumps({"symbols": symbols, "cache": "512MiB", "faults": [*faults]}))
-    command = [sys.executable, "-m", "market_assets.cli", "practice-vendor", "--port", "0", "--market", str(market)]
+    command = [
+        sys.executable,
+        "-m",
+        "market_assets.cli",
+        "practice-vendor",
+        "--port",
+        "0",
+        "--market",
+        str(market),
+    ]
     with (folder / "vendor.log").open("w+") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         try:
@@ -162,7 +174,12 @@ class Bench:
 
     def contestants(self) -> dict[str, Callable[[], Measured]]:
         """By name, in the order of the first round."""
-        named = {WHOLE: self.backfill, FILL: lambda: self.fill(self._task), TENTH: self.fill_a_tenth, BARE: self.bare}
+        named = {
+            WHOLE: self.backfill,
+            FILL: lambda: self.fill(self._task),
+            TENTH: self.fill_a_tenth,
+            BARE: self.bare,
+        }
         return named | ({PEER: self.peer} if self._peer else {})
 
     def backfill(self) -> Measured:
@@ -196,12 +213,20 @@ class Bench:
 
     def bare(self) -> Measured:
         """The same pages, thrown away."""
-        return self._run([sys.executable, str(_HERE / "bare_loop.py"), self._vendor.url, *self._task.arguments])
+        return self._run(
+            [sys.executable, str(_HERE / "bare_loop.py"), self._vendor.url, *self._task.arguments]
+        )
 
     def peer(self) -> Measured:
         """The same by ccxt into pandas and Parquet."""
         out = self._folder / "peer"
-        command = [str(self._peer), str(_HERE / "ccxt_peer.py"), self._vendor.url, *self._task.arguments, str(out)]
+        command = [
+            str(self._peer),
+            str(_HERE / "ccxt_peer.py"),
+            self._vendor.url,
+            *self._task.arguments,
+            str(out),
+        ]
         measured = self._run(command)
         _must_equal(PEER, measured.facts["candles"], self._task.candles)
         shutil.rmtree(out)
@@ -229,29 +254,40 @@ class Bench:
         vendor_before = self._vendor.cpu()
         with tempfile.TemporaryFile(mode="w+") as out, tempfile.TemporaryFile(mode="w+") as err:
             began = time.perf_counter()
-            process = subprocess.Popen(command, stdout=out, stderr=err, env=os.environ | (variables or {}))
+            process = subprocess.Popen(
+                command, stdout=out, stderr=err, env=os.environ | (variables or {})
+            )
             _, status, usage = os.wait4(process.pid, 0)
             wall = time.perf_counter() - began
-            process.returncode = os.waitstatus_to_exitcode(status)  # so that nobody waits for it again
+            process.returncode = os.waitstatus_to_exitcode(
+                status
+            )  # so that nobody waits for it again
             out.seek(0)
             err.seek(0)
             if process.returncode:
                 raise SystemExit(
-                    f"{' '.join(command)} ended with {process.returncode}:\n{err.read()[-3000:]}{out.read()[-1000:]}"
+                    f"{' '.join(command)} ended with {process.returncode}:\n"
+                    f"{err.read()[-3000:]}{out.read()[-1000:]}"
                 )
             answer = json.loads(out.read())
         vendor_after = self._vendor.cpu()
-        vendor = None if vendor_before is None or vendor_after is None else vendor_after - vendor_before
+        vendor = (
+            None if vendor_before is None or vendor_after is None else vendor_after - vendor_before
+        )
         unit = 1 if sys.platform == "darwin" else 1024
-        return Measured(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / 1e6, vendor, answer)
+        return Measured(
+            wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / 1e6, vendor, answer
+        )
 
 
 def _dagster_times(log: Path, began: float, ended: float) -> dict[str, float]:
     """Read off the instance's event log what Dagster took.
 
-    An event's time is that from its own stamp to the next event's: it is stored, the step resumes and the next one is made. Events of
-    one commit follow each other with nothing between them: a materialization for each of its partitions, then all their checks. From
-    a check to the next materialization lies a commit, so that interval is left out. A partition is one materialization and its checks.
+    An event's time is that from its own stamp to the next event's: it is stored, the step resumes
+    and the next one is made. Events of one commit follow each other with nothing between them: a
+    materialization for each of its partitions, then all their checks. From a check to the next
+    materialization lies a commit, so that interval is left out. A partition is one materialization
+    and its checks.
 
     Args:
         log: Dagster's index of events (SQLite).
@@ -262,10 +298,18 @@ def _dagster_times(log: Path, began: float, ended: float) -> dict[str, float]:
     wanted = (made, checked, "PIPELINE_START", "PIPELINE_SUCCESS")
     with closing(sqlite3.connect(log)) as connection:
         rows = connection.execute(
-            "SELECT dagster_event_type, timestamp FROM event_logs WHERE dagster_event_type IN (?, ?, ?, ?) ORDER BY id",
+            """
+            SELECT dagster_event_type, timestamp
+            FROM event_logs
+            WHERE dagster_event_type IN (?, ?, ?, ?)
+            ORDER BY id
+            """,
             wanted,
         ).fetchall()
-    events = [(kind, datetime.fromisoformat(stamp).replace(tzinfo=UTC).timestamp()) for kind, stamp in rows]
+    events = [
+        (kind, datetime.fromisoformat(stamp).replace(tzinfo=UTC).timestamp())
+        for kind, stamp in rows
+    ]
     spent: dict[str, list[float]] = {made: [], checked: []}
     for (kind, at), (following, after) in pairwise(events):
         if kind in spent and following in spent and (kind, following) != (checked, made):
@@ -276,7 +320,8 @@ def _dagster_times(log: Path, began: float, ended: float) -> dict[str, float]:
     run_ended = next(at for kind, at in reversed(events) if kind == "PIPELINE_SUCCESS")
     return {
         "partitions": partitions,
-        "event_ms_per_partition": 1000 * (statistics.fmean(spent[made]) + checks * statistics.fmean(spent[checked])),
+        "event_ms_per_partition": 1000
+        * (statistics.fmean(spent[made]) + checks * statistics.fmean(spent[checked])),
         "seconds_before_run": run_began - began,
         "seconds_of_run": run_ended - run_began,
         "seconds_after_run": ended - run_ended,
@@ -286,23 +331,37 @@ def _dagster_times(log: Path, began: float, ended: float) -> dict[str, float]:
 def _must_equal(name: str, candles: float, expected: int) -> None:
     if candles != expected:
         raise SystemExit(
-            f"{name} has {candles:,.0f} candles and should have {expected:,}: a benchmark of wrong results is none"
+            f"{name} has {candles:,.0f} candles and should have {expected:,}: "
+            "a benchmark of wrong results is none"
         )
 
 
-def prepare_peer(folder: Path, requirements: str = "peer-requirements.txt") -> tuple[Path | None, str]:
+def prepare_peer(
+    folder: Path, requirements: str = "peer-requirements.txt"
+) -> tuple[Path | None, str]:
     """Make the peer's environment, or use the one that is there; gives its interpreter, or None and why."""
     python = folder / "bin" / "python"
     try:
         if not python.exists():
-            subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, capture_output=True, text=True)
+            subprocess.run(
+                [sys.executable, "-m", "venv", str(folder)],
+                check=True,
+                capture_output=True,
+                text=True,
+            )
         subprocess.run(
             [str(python), "-m", "pip", "install", "--quiet", "-r", str(_HERE / requirements)],
             check=True, capture_output=True, text=True, timeout=900,
         )  # fmt: skip
     except subprocess.CalledProcessError as error:
         words = [line for line in (error.stderr or "").splitlines() if line.strip()]
-        return None, f"the peer is left out, its environment could not be made: {words[-1] if words else error}"
+        return (
+            None,
+            (
+                "the peer is left out, its environment could not be made: "
+                f"{words[-1] if words else error}"
+            ),
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         return None, f"the peer is left out, its environment could not be made: {error}"
     return python, ""
@@ -324,42 +383,76 @@ def measure(bench: Bench, rounds: int) -> dict[str, list[Measured]]:
 def aims_of(found: dict[str, list[Measured]], task: Task) -> list[Aim]:
     """The aims with the medians beside them."""
     fill_seconds = _median(found[FILL], lambda one: one.facts["seconds"])
-    growth = _median(found[FILL], lambda one: one.peak) / _median(found[TENTH], lambda one: one.peak)
+    growth = _median(found[FILL], lambda one: one.peak) / _median(
+        found[TENTH], lambda one: one.peak
+    )
     whole = found[WHOLE]
     return [
-        Aim("fetch, clean and commit", task.candles / fill_seconds, 300_000, "candles/s", more_is_better=True),
-        Aim("Dagster's events", _median(whole, lambda one: one.facts["event_ms_per_partition"]), 12, "ms a partition"),
+        Aim(
+            "fetch, clean and commit",
+            task.candles / fill_seconds,
+            300_000,
+            "candles/s",
+            more_is_better=True,
+        ),
+        Aim(
+            "Dagster's events",
+            _median(whole, lambda one: one.facts["event_ms_per_partition"]),
+            12,
+            "ms a partition",
+        ),
         Aim("the whole process", _median(whole, lambda one: one.wall), 9, "s"),
         Aim("its peak memory", _median(whole, lambda one: one.peak), 600, "MB"),
-        Aim("on disk", _median(whole, lambda one: one.facts["bytes_per_candle"]), 9, "bytes a candle"),
+        Aim(
+            "on disk",
+            _median(whole, lambda one: one.facts["bytes_per_candle"]),
+            9,
+            "bytes a candle",
+        ),
         Aim("memory over a tenfold window", growth, _FLAT, "times that of a tenth"),
     ]
 
 
 def print_report(found: dict[str, list[Measured]], task: Task, notes: Sequence[str]) -> None:
     """Print tables for a person."""
-    print(f"\n{len(task.symbols)} symbols x {task.days} days of 1m = {task.candles:,} candles, min / median / max\n")
-    print(f"{'':26}{'wall, s':>22}{'candles/s':>12}{'cpu, s':>9}{'peak, MB':>10}{'vendor cpu, s':>15}{'ratio':>8}")
+    print(
+        f"\n{len(task.symbols)} symbols x {task.days} days of 1m = {task.candles:,} candles, "
+        "min / median / max\n"
+    )
+    print(
+        f"{'':26}{'wall, s':>22}{'candles/s':>12}{'cpu, s':>9}{'peak, MB':>10}{'vendor cpu, s':>15}{'ratio':>8}"
+    )
     base = _median(found[WHOLE], lambda one: one.wall)
     for name, runs in found.items():
         walls = sorted(one.wall for one in runs)
         wall = statistics.median(walls)
         spread = f"{walls[0]:.2f} / {wall:.2f} / {walls[-1]:.2f}"
         rate = f"{_median(runs, lambda one: one.facts['candles']) / wall:,.0f}"
-        vendor = "-" if runs[0].vendor is None else f"{_median(runs, lambda one: one.vendor or 0):.1f}"
+        vendor = (
+            "-" if runs[0].vendor is None else f"{_median(runs, lambda one: one.vendor or 0):.1f}"
+        )
         ratio = "" if name == TENTH else f"{wall / base:.2f}"
         print(
             f"{name:26}{spread:>22}{rate:>12}{_median(runs, lambda one: one.cpu):9.1f}"
             f"{_median(runs, lambda one: one.peak):10.0f}{vendor:>15}{ratio:>8}"
         )
-    print("\nEach row is a whole process, start-up included; the ratio is its wall time over that of the first row.\n")
+    print(
+        "\nEach row is a whole process, start-up included; the ratio is its wall time over that "
+        "of the first row.\n"
+    )
     _print_parts(found)
     print(f"\n{'aim':30}{'wanted':>38}{'median':>12}")
     for aim in aims_of(found, task):
         wanted = f"{'at least' if aim.more_is_better else 'at most'} {aim.limit:,g} {aim.unit}"
-        print(f"{aim.words:30}{wanted:>38}{_figure(aim.figure):>12}   {'met' if aim.met else 'NOT MET'}")
+        print(
+            f"{aim.words:30}{wanted:>38}{_figure(aim.figure):>12}   "
+            f"{'met' if aim.met else 'NOT MET'}"
+        )
     if (len(task.symbols), task.days) != _WHOLE:
-        print(f"The aims are meant for {_WHOLE[0]} symbols and {_WHOLE[1]} days; this was another task.")
+        print(
+            f"The aims are meant for {_WHOLE[0]} symbols and {_WHOLE[1]} days; "
+            "this was another task."
+        )
     print()
     for note in notes:
         print(f"- {note}")
@@ -373,18 +466,23 @@ def _print_parts(found: dict[str, list[Measured]]) -> None:
     start_up = _median(fill, lambda one: one.wall - one.facts["seconds"])
     dagster = _median(whole, lambda one: one.cpu) - _median(fill, lambda one: one.cpu)
     print("The backfill in parts, medians")
-    print(f"  before the run (imports, instance, plan)   {part(WHOLE, 'seconds_before_run'):7.2f} s")
+    print(
+        f"  before the run (imports, instance, plan)   {part(WHOLE, 'seconds_before_run'):7.2f} s"
+    )
     print(f"  the run                                    {part(WHOLE, 'seconds_of_run'):7.2f} s")
     print(
-        f"      of it Dagster's events                 {part(WHOLE, 'event_ms_per_partition') * part(WHOLE, 'partitions') / 1000:7.2f} s"
+        "      of it Dagster's events                 "
+        f"{part(WHOLE, 'event_ms_per_partition') * part(WHOLE, 'partitions') / 1000:7.2f} s"
     )
     print(f"  after it (completeness, exit)              {part(WHOLE, 'seconds_after_run'):7.2f} s")
     print(f"  cpu that Dagster adds to the fill alone    {dagster:7.2f} s")
     print(
-        f"The fill alone: fetch, clean, commit, judge  {part(FILL, 'seconds'):7.2f} s, and {start_up:.2f} s of start-up"
+        f"The fill alone: fetch, clean, commit, judge  {part(FILL, 'seconds'):7.2f} s, "
+        f"and {start_up:.2f} s of start-up"
     )
     print(
-        f"Bytes a candle: {part(WHOLE, 'bytes_per_candle'):.2f} through Dagster, {part(FILL, 'bytes_per_candle'):.2f} by the fill alone",
+        f"Bytes a candle: {part(WHOLE, 'bytes_per_candle'):.2f} through Dagster, "
+        f"{part(FILL, 'bytes_per_candle'):.2f} by the fill alone",
         end="",
     )
     print(f", {part(PEER, 'bytes_per_candle'):.2f} in the peer's Parquet" if PEER in found else "")
@@ -403,19 +501,28 @@ def _say(words: str) -> None:
 
 
 def _notes(peer_missing: str, load: float, vendor: float | None) -> list[str]:
-    packages = ", ".join(f"{name} {version(name)}" for name in ("dagster", "duckdb", "polars", "httpx"))
+    packages = ", ".join(
+        f"{name} {version(name)}" for name in ("dagster", "duckdb", "polars", "httpx")
+    )
     warm = "" if vendor is None else f" (the warm-up pass cost it {vendor:.1f} s of CPU)"
     machine = (
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, load average {load:.1f} before the first round; "
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
+        f"load average {load:.1f} before the first round; "
         f"Python {platform.python_version()}, {packages}."
     )
     vendors = (
-        "The vendor is a process on the same cores. It renders pages as it is asked, and was asked for all of them once before the "
-        f"first round{warm}; what it keeps it need not render again. Its CPU is in the table, to show what it takes from everybody."
+        "The vendor is a process on the same cores. It renders pages as it is asked, "
+        "and was asked for all of them once before the "
+        f"first round{warm}; what it keeps it need not render again. Its CPU is in the table, "
+        "to show what it takes from everybody."
     )
-    events = "The time of Dagster's events is read off the stamps in the instance's event log: from each event to the next one of the same commit."
+    events = (
+        "The time of Dagster's events is read off the stamps in the instance's event log: "
+        "from each event to the next one of the same commit."
+    )
     requests = (
-        "ccxt fetches page after page for each symbol, all symbols at once and without its rate limit, as its users do; the bare loop "
+        "ccxt fetches page after page for each symbol, all symbols at once and without its rate "
+        "limit, as its users do; the bare loop "
         "has eight requests in flight, as our fill has."
     )
     notes = [machine, vendors, events, requests, f"Memory counts as flat up to {_FLAT:g} times."]
@@ -423,8 +530,12 @@ def _notes(peer_missing: str, load: float, vendor: float | None) -> list[str]:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--days", type=int, default=_WHOLE[1], help="days from 2024-01-01 on (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--days", type=int, default=_WHOLE[1], help="days from 2024-01-01 on (default: %(default)s)"
+    )
     parser.add_argument(
         "--symbols",
         type=int,
@@ -434,10 +545,14 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=3, help="(default: %(default)s)")
     parser.add_argument(
-        "--peer-venv", type=Path, help="the peer's environment, kept for the next time; without it a temporary one"
+        "--peer-venv",
+        type=Path,
+        help="the peer's environment, kept for the next time; without it a temporary one",
     )
     parser.add_argument("--no-peer", action="store_true", help="leave the peer out")
-    parser.add_argument("--json", action="store_true", help="print every measurement as JSON, and nothing else")
+    parser.add_argument(
+        "--json", action="store_true", help="print every measurement as JSON, and nothing else"
+    )
     given = parser.parse_args()
     if given.days < 1 or given.rounds < 1:
         parser.error("--days and --rounds must be at least 1")
@@ -452,7 +567,9 @@ def main() -> None:
         peer, missing = None, "the peer was left out as asked for"
         if not given.no_peer:
             _say("preparing the peer's environment ...")
-            peer, missing = prepare_peer(given.peer_venv.absolute() if given.peer_venv else folder / "peer-venv")
+            peer, missing = prepare_peer(
+                given.peer_venv.absolute() if given.peer_venv else folder / "peer-venv"
+            )
         load = os.getloadavg()[0]
         with practice_vendor(folder, task) as vendor:
             bench = Bench(folder, vendor, task, peer)
@@ -465,7 +582,13 @@ def main() -> None:
         runs = {name: [asdict(one) for one in runs] for name, runs in found.items()}
         print(
             json.dumps(
-                {"task": asdict(task) | {"candles": task.candles}, "runs": runs, "aims": aims, "notes": notes}, indent=1
+                {
+                    "task": asdict(task) | {"candles": task.candles},
+                    "runs": runs,
+                    "aims": aims,
+                    "notes": notes,
+                },
+                indent=1,
             )
         )
     else:

@@ -26,7 +26,14 @@ def _exchange(url: str, symbols: list[str]) -> ccxt.binance:
     exchange.set_markets(
         [
             exchange.safe_market_structure(
-                {"id": name, "symbol": name, "base": name, "quote": "USDT", "type": "spot", "spot": True}
+                {
+                    "id": name,
+                    "symbol": name,
+                    "base": name,
+                    "quote": "USDT",
+                    "type": "spot",
+                    "spot": True,
+                }
             )
             for name in symbols
         ]
@@ -53,7 +60,9 @@ async def _keep(exchange: ccxt.binance, symbol: str, start: int, end: int, folde
 async def _load(url: str, symbols: list[str], start: int, end: int, folder: Path) -> int:
     exchange = _exchange(url, symbols)
     try:
-        counts = await asyncio.gather(*(_keep(exchange, symbol, start, end, folder) for symbol in symbols))
+        counts = await asyncio.gather(
+            *(_keep(exchange, symbol, start, end, folder) for symbol in symbols)
+        )
     finally:
         await exchange.close()
     return sum(counts)
@@ -69,7 +78,9 @@ def main() -> None:
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
-    candles = asyncio.run(_load(given.url, given.symbols.split(","), given.start, given.end, given.folder))
+    candles = asyncio.run(
+        _load(given.url, given.symbols.split(","), given.start, given.end, given.folder)
+    )
     seconds = time.perf_counter() - began
     size = sum(path.stat().st_size for path in given.folder.iterdir())
     print(json.dumps({"candles": candles, "seconds": seconds, "bytes_per_candle": size / candles}))

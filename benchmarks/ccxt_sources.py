@@ -47,7 +47,9 @@ def read(folder: Path) -> dict[str, float]:
             continue
         body = (folder / case["name"]).read_bytes()
         exchange = _exchange(getattr(ccxt, case["exchange"]), [case["symbol"]])
-        exchange.fetch = lambda *_, exchange=exchange, body=body, **__: exchange.parse_json(body.decode())
+        exchange.fetch = lambda *_, exchange=exchange, body=body, **__: exchange.parse_json(
+            body.decode()
+        )
         rows, passes, began = 0, 0, time.process_time()
         while (spent := time.process_time() - began) < _LONG_ENOUGH:
             rows = len(exchange.fetch_ohlcv(case["symbol"], "1m", case["start"], case["rows"]))
@@ -66,7 +68,8 @@ async def fetch(url: str, symbols: list[str], start: int, end: int, *, together:
         symbols: Their names.
         start: Milliseconds since 1970.
         end: The first millisecond no longer wanted.
-        together: Pages in flight at once; 0 asks for a symbol's pages one after the other, as ccxt's users do, and for all symbols at once.
+        together: Pages in flight at once; 0 asks for a symbol's pages one after the other, as
+            ccxt's users do, and for all symbols at once.
     """
     exchange = _exchange(ccxt.async_support.binance, symbols)
     exchange.urls["api"]["public"] = f"{url}/api/v3"
@@ -109,7 +112,9 @@ def main() -> None:
         print(json.dumps(read(given.folder)))
         return
     began = time.perf_counter()
-    candles = asyncio.run(fetch(given.url, given.symbols.split(","), given.start, given.end, together=given.together))
+    candles = asyncio.run(
+        fetch(given.url, given.symbols.split(","), given.start, given.end, together=given.together)
+    )
     print(json.dumps({"candles": candles, "seconds": time.perf_counter() - began}))
 
 

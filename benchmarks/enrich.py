@@ -1,10 +1,11 @@
 """Twenty features of ten million candles: this project beside pandas-ta and beside TA-Lib on numpy, on the same rows.
 
-    python benchmarks/enrich.py                              the whole: 20 symbols of 500,000 minutes, 3 rounds
-    python benchmarks/enrich.py --rows 50000 --rounds 1      a quick try
+    python benchmarks/enrich.py                              the whole: 20 symbols of 500,000
+    minutes, 3 rounds python benchmarks/enrich.py --rows 50000 --rounds 1      a quick try
 
-Each contestant is a process of its own, started anew in every round; the next round has the opposite order. This process imports
-nothing but the standard library: a child's peak memory, as the kernel counts it, begins with that of its parent.
+Each contestant is a process of its own, started anew in every round; the next round has the
+opposite order. This process imports nothing but the standard library: a child's peak memory, as the
+kernel counts it, begins with that of its parent.
 """
 
 from __future__ import annotations
@@ -71,17 +72,22 @@ class Bench:
             for file in ("market.duckdb", "universe.yaml"):
                 shutil.copy(home / file, copy / file)
             measured = self._run("store", copy)
-            measured.facts["bytes"] = (copy / "market.duckdb").stat().st_size - (home / "market.duckdb").stat().st_size
+            measured.facts["bytes"] = (copy / "market.duckdb").stat().st_size - (
+                home / "market.duckdb"
+            ).stat().st_size
             shutil.rmtree(copy)
         else:
             python = self._peer if name == PANDAS else None
             measured = self._run(
-                {OURS: "features", TALIB: "talib", PANDAS: "pandas_ta"}[name], self._folder, python=python
+                {OURS: "features", TALIB: "talib", PANDAS: "pandas_ta"}[name],
+                self._folder,
+                python=python,
             )
         expected = self._symbols * (max(1, self._rows // 10) if name == TENTH else self._rows)
         if measured.facts["rows"] != expected:
             raise SystemExit(
-                f"{name} has {measured.facts['rows']:,} rows and should have {expected:,}: that is none of the task"
+                f"{name} has {measured.facts['rows']:,} rows and should have {expected:,}: "
+                "that is none of the task"
             )
         return measured
 
@@ -92,14 +98,20 @@ class Bench:
             process = subprocess.Popen(command, stdout=out, stderr=err)
             _, status, usage = os.wait4(process.pid, 0)
             wall = time.perf_counter() - began
-            process.returncode = os.waitstatus_to_exitcode(status)  # so that nobody waits for it again
+            process.returncode = os.waitstatus_to_exitcode(
+                status
+            )  # so that nobody waits for it again
             out.seek(0)
             err.seek(0)
             if process.returncode:
-                raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{err.read()[-3000:]}")
+                raise SystemExit(
+                    f"{' '.join(command)} ended with {process.returncode}:\n{err.read()[-3000:]}"
+                )
             facts = json.loads(out.read())
         unit = 1 if sys.platform == "darwin" else 1024
-        return Measured(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / 1e6, None, facts)
+        return Measured(
+            wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / 1e6, None, facts
+        )
 
 
 def compare(ours: dict[str, list[float]], theirs: dict[str, list[float]]) -> float:
@@ -110,7 +122,9 @@ def compare(ours: dict[str, list[float]], theirs: dict[str, list[float]]) -> flo
             # What is next to 0 is a difference of prices or volumes of about 100.
             worst = max(worst, abs(mine - other) / max(abs(other), 1.0))
     if worst > _NEAR:
-        raise SystemExit(f"our values lie {worst:.1e} from TA-Lib's: a benchmark of wrong results is none")
+        raise SystemExit(
+            f"our values lie {worst:.1e} from TA-Lib's: a benchmark of wrong results is none"
+        )
     return worst
 
 
@@ -138,10 +152,14 @@ def aims_of(found: dict[str, list[Measured]]) -> list[Aim]:
     return aims
 
 
-def print_report(found: dict[str, list[Measured]], rows: int, apart: float | None, notes: Sequence[str]) -> None:
+def print_report(
+    found: dict[str, list[Measured]], rows: int, apart: float | None, notes: Sequence[str]
+) -> None:
     """Print tables for a person."""
     print(f"\n20 features of {rows:,} candles, min / median / max\n")
-    print(f"{'':32}{'seconds':>24}{'rows/s':>12}{'wall, s':>9}{'cpu, s':>9}{'peak, MB':>10}{'ratio':>8}")
+    print(
+        f"{'':32}{'seconds':>24}{'rows/s':>12}{'wall, s':>9}{'cpu, s':>9}{'peak, MB':>10}{'ratio':>8}"
+    )
     base = _seconds(found[OURS])
     for name, runs in found.items():
         seconds = sorted(one.facts["seconds"] for one in runs)
@@ -182,13 +200,21 @@ def _say(words: str) -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--symbols", type=int, default=20, help="(default: %(default)s)")
-    parser.add_argument("--rows", type=int, default=500_000, help="candles of each symbol (default: %(default)s)")
+    parser.add_argument(
+        "--rows", type=int, default=500_000, help="candles of each symbol (default: %(default)s)"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="(default: %(default)s)")
-    parser.add_argument("--peer-venv", type=Path, help="the peer's environment, kept for the next time")
+    parser.add_argument(
+        "--peer-venv", type=Path, help="the peer's environment, kept for the next time"
+    )
     parser.add_argument("--no-peer", action="store_true", help="leave pandas-ta out")
-    parser.add_argument("--json", action="store_true", help="print every measurement as JSON, and nothing else")
+    parser.add_argument(
+        "--json", action="store_true", help="print every measurement as JSON, and nothing else"
+    )
     given = parser.parse_args()
     if given.rows < 1000 or given.rounds < 1 or given.symbols < 1:
         parser.error("--rows must be at least 1000, --rounds and --symbols at least 1")
@@ -214,17 +240,32 @@ def main() -> None:
                 _say(f"round {number + 1} of {given.rounds}: {each} ...")
                 found[each].append(bench.measure(each))
                 _say(f"    {found[each][-1].facts['seconds']:.1f} s")
-    apart = compare(found[OURS][0].facts["last"], found[TALIB][0].facts["last"]) if TALIB in found else None
-    packages = ", ".join(f"{each} {version(each)}" for each in ("polars", "polars-talib", "numpy", "duckdb"))
+    apart = (
+        compare(found[OURS][0].facts["last"], found[TALIB][0].facts["last"])
+        if TALIB in found
+        else None
+    )
+    packages = ", ".join(
+        f"{each} {version(each)}" for each in ("polars", "polars-talib", "numpy", "duckdb")
+    )
     notes = [
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, load average {load:.1f} before the first round.",
+        (
+            f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
+            f"load average {load:.1f} before the first round."
+        ),
         f"Python {platform.python_version()}, {packages}.",
         *([missing] if missing else []),
     ]
     if given.json:
-        runs: dict[str, Any] = {each: [vars(one) for one in measured] for each, measured in found.items()}
+        runs: dict[str, Any] = {
+            each: [vars(one) for one in measured] for each, measured in found.items()
+        }
         aims = [vars(aim) | {"met": aim.met} for aim in aims_of(found)]
-        print(json.dumps({"rows": rows, "runs": runs, "aims": aims, "apart": apart, "notes": notes}, indent=1))
+        print(
+            json.dumps(
+                {"rows": rows, "runs": runs, "aims": aims, "apart": apart, "notes": notes}, indent=1
+            )
+        )
     else:
         print_report(found, rows, apart, notes)
 

@@ -1,10 +1,12 @@
 """One contestant of enrich.py: makes twenty features of the same candles in one of four ways. Prints one line of JSON.
 
-    python benchmarks/enrich_alone.py prepare FOLDER --symbols 20 --rows 500000      candles as Parquet files, and in a store
-    python benchmarks/enrich_alone.py features|talib|pandas_ta FOLDER     a Parquet file a symbol, each by itself; nothing is written
-    python benchmarks/enrich_alone.py store FOLDER                        the candles of the store, written to its table of features
+    python benchmarks/enrich_alone.py prepare FOLDER --symbols 20 --rows 500000      candles as
+    Parquet files, and in a store python benchmarks/enrich_alone.py features|talib|pandas_ta FOLDER
+    a Parquet file a symbol, each by itself; nothing is written python benchmarks/enrich_alone.py
+    store FOLDER                        the candles of the store, written to its table of features
 
-Each way imports only what it needs, and pandas_ta runs in an environment of its own (enrich-requirements.txt).
+Each way imports only what it needs, and pandas_ta runs in an environment of its own
+(enrich-requirements.txt).
 """
 
 from __future__ import annotations
@@ -39,9 +41,9 @@ def prepare(folder: Path, symbols: int, rows: int) -> dict[str, Any]:
     import numpy as np  # noqa: PLC0415 - see above
     import polars as pl  # noqa: PLC0415
 
-    from market_assets.fill.series import prepare as make_tables  # noqa: PLC0415
+    from market_assets.config.universe import load_universe  # noqa: PLC0415
+    from market_assets.expected.series import prepare as make_tables  # noqa: PLC0415
     from market_assets.store import Store  # noqa: PLC0415
-    from market_assets.universe import load_universe  # noqa: PLC0415
 
     first = datetime.fromisoformat(START)
     ts = pl.datetime_range(first, first + timedelta(minutes=rows - 1), "1m", eager=True)
@@ -53,32 +55,45 @@ def prepare(folder: Path, symbols: int, rows: int) -> dict[str, Any]:
         high = np.maximum(opened, close) * (1 + 1e-4 * rng.random(rows))
         low = np.minimum(opened, close) * (1 - 1e-4 * rng.random(rows))
         volume = rng.lognormal(0, 1, rows)
-        columns = {"ts": ts, "open": opened, "high": high, "low": low, "close": close, "volume": volume}
+        columns = {
+            "ts": ts,
+            "open": opened,
+            "high": high,
+            "low": low,
+            "close": close,
+            "volume": volume,
+        }
         pl.DataFrame(columns).write_parquet(folder / f"{name}.parquet")
     profile = {
         "kind": "CRYPTO", "start": START, "end": str((ts[-1] + timedelta(days=1)).date()), "sources": ["practice"],
         "timeframes": {"fetch": ["1m"], "features": ["1m"]}, "features": SETTINGS, "symbols": {name: {} for name in names},
     }  # fmt: skip
-    (folder / "universe.yaml").write_text(json.dumps({"sources": {"practice": {}}, "profiles": {"crypto": profile}}))
+    (folder / "universe.yaml").write_text(
+        json.dumps({"sources": {"practice": {}}, "profiles": {"crypto": profile}})
+    )
     kept = load_universe(folder / "universe.yaml", environ={}).profiles["crypto"]
     with Store(folder, clock=lambda: datetime.now(UTC)).writing("preparing") as transaction:
         make_tables(transaction, kept)
         # Day by day, as a backfill leaves them.
         transaction.connection.execute(
-            "INSERT INTO crypto.candles_1m SELECT parse_filename(filename, true), ts, open, high, low, close, volume, 'practice' "
-            "FROM read_parquet(?, filename = true) ORDER BY ts, 1",
+            """
+            INSERT INTO crypto.candles_1m
+            SELECT parse_filename(filename, true), ts, open, high, low, close, volume, 'practice'
+            FROM read_parquet(?, filename = true)
+            ORDER BY ts, 1
+            """,
             [f"{folder}/*.parquet"],
         )
     return {"rows": symbols * rows}
 
 
 def by_features(folder: Path) -> Iterator[Columns]:
-    """This project: `market_assets.enrich.features.compute`."""
+    """This project: `market_assets.enrich.features.compute.compute`."""
     import polars as pl  # noqa: PLC0415 - see above
 
-    from market_assets.enrich.features import compute, features_of  # noqa: PLC0415
-    from market_assets.market_time.timeframes import Timeframe  # noqa: PLC0415
-    from market_assets.universe import FeatureSettings  # noqa: PLC0415
+    from market_assets.config.universe import FeatureSettings  # noqa: PLC0415
+    from market_assets.enrich.features.compute import compute, features_of  # noqa: PLC0415
+    from market_assets.market.timeframes import Timeframe  # noqa: PLC0415
 
     features = features_of(FeatureSettings.model_validate(SETTINGS), Timeframe.M1)
     for path in sorted(folder.glob("*.parquet")):
@@ -105,10 +120,14 @@ def by_talib(folder: Path) -> Iterator[Columns]:
         columns = {"simple_return_1": talib.ROCP(close, 1), "log_return_1": growth}
         columns |= {f"volatility_{n}": np.sqrt(talib.SMA(squares[1:], n)) for n in (10, 20, 60)}
         columns |= zip(
-            ("macd_12_26_9", "macd_signal_12_26_9", "macd_hist_12_26_9"), talib.MACD(close, 12, 26, 9), strict=True
+            ("macd_12_26_9", "macd_signal_12_26_9", "macd_hist_12_26_9"),
+            talib.MACD(close, 12, 26, 9),
+            strict=True,
         )
         columns |= zip(
-            ("bb_upper_20_2", "bb_middle_20_2", "bb_lower_20_2"), talib.BBANDS(close, 20, 2.0, 2.0), strict=True
+            ("bb_upper_20_2", "bb_middle_20_2", "bb_lower_20_2"),
+            talib.BBANDS(close, 20, 2.0, 2.0),
+            strict=True,
         )
         columns |= {
             "atr_14": talib.ATR(high, low, close, 14), "rsi_14": talib.RSI(close, 14), "adx_14": talib.ADX(high, low, close, 14),
@@ -129,9 +148,15 @@ def by_pandas_ta(folder: Path) -> Iterator[Columns]:
         frame = pd.read_parquet(path).set_index("ts")
         high, low, close, volume = (frame[name] for name in PRICES[1:])
         growth = ta.log_return(close, length=1)
-        columns: Columns = {"simple_return_1": ta.percent_return(close, length=1), "log_return_1": growth}
+        columns: Columns = {
+            "simple_return_1": ta.percent_return(close, length=1),
+            "log_return_1": growth,
+        }
         columns |= {f"volatility_{n}": np.sqrt(ta.sma(growth**2, length=n)) for n in (10, 20, 60)}
-        macd, bands = ta.macd(close, fast=12, slow=26, signal=9), ta.bbands(close, length=20, std=2, ddof=0)
+        macd, bands = (
+            ta.macd(close, fast=12, slow=26, signal=9),
+            ta.bbands(close, length=20, std=2, ddof=0),
+        )
         columns |= {f"macd_{at}": macd.iloc[:, at] for at in range(3)} | {
             f"bb_{at}": bands.iloc[:, at] for at in range(3)
         }
@@ -152,21 +177,29 @@ def of_parquet(way: Callable[[Path], Iterator[Columns]], folder: Path) -> dict[s
         assert len(columns) == 20, sorted(columns)  # noqa: S101 - a benchmark of other work is none
         rows += max(len(column) for column in columns.values())
         for name, column in columns.items():
-            last.setdefault(name, []).append(float(column[-1] if not hasattr(column, "iloc") else column.iloc[-1]))
+            last.setdefault(name, []).append(
+                float(column[-1] if not hasattr(column, "iloc") else column.iloc[-1])
+            )
     return {"rows": rows, "seconds": time.perf_counter() - began, "last": last}
 
 
 def of_store(home: Path) -> dict[str, Any]:
     """The product without Dagster: from the table of candles to the table of features."""
-    from market_assets.enrich.featurize import Featurize  # noqa: PLC0415
-    from market_assets.market_time.timeframes import Timeframe  # noqa: PLC0415
+    from market_assets.config.universe import load_universe  # noqa: PLC0415
+    from market_assets.enrich.features.featurize import Featurize  # noqa: PLC0415
+    from market_assets.market.timeframes import Timeframe  # noqa: PLC0415
     from market_assets.store import Store  # noqa: PLC0415
-    from market_assets.universe import load_universe  # noqa: PLC0415
 
     profile = load_universe(home / "universe.yaml", environ={}).profiles["crypto"]
     now = datetime.now(UTC)
     began = time.perf_counter()
-    work = Featurize(Store(home, clock=lambda: now), profile, Timeframe.M1, profile.window(now), clock=lambda: now)
+    work = Featurize(
+        Store(home, clock=lambda: now),
+        profile,
+        Timeframe.M1,
+        profile.window(now),
+        clock=lambda: now,
+    )
     outcomes = list(work)
     assert all(one.filled for one in outcomes)  # noqa: S101 - see above
     rows = sum(one.rows for one in outcomes)
@@ -174,7 +207,9 @@ def of_store(home: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("way", choices=["prepare", "features", "talib", "pandas_ta", "store"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--symbols", type=int, default=20)
@@ -184,7 +219,11 @@ def main() -> None:
     if given.way == "prepare":
         answer = prepare(given.folder, given.symbols, given.rows)
     else:
-        answer = of_store(given.folder) if given.way == "store" else of_parquet(ways[given.way], given.folder)
+        answer = (
+            of_store(given.folder)
+            if given.way == "store"
+            else of_parquet(ways[given.way], given.folder)
+        )
     print(json.dumps(answer))
 
 

@@ -1,6 +1,7 @@
 """Fetch, clean, commit and judge without Dagster: the fill by itself. Prints one line of JSON.
 
-The universe and the home folder come from MARKET_ASSETS_UNIVERSE and MARKET_ASSETS_HOME, as everywhere.
+The universe and the home folder come from MARKET_ASSETS_UNIVERSE and MARKET_ASSETS_HOME, as
+everywhere.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ import json
 import time
 from datetime import UTC, datetime
 
+from market_assets.config.universe import load_universe
 from market_assets.fill import Fill
-from market_assets.sources.base import build_source
+from market_assets.home import home
+from market_assets.sources.contract import build_source
 from market_assets.store import Store
-from market_assets.universe import home, load_universe
 
 
 def _now() -> datetime:

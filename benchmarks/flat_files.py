@@ -1,7 +1,8 @@
 """A file a day with all symbols: what a backfill of it costs, by the number of files and of symbols.
 
-Writes files like Polygon's (gzipped, in the order of the symbols), fills a store from them in a process of its own, and
-prints a line a size. `python benchmarks/flat_files.py --files 100 --symbols 200`
+Writes files like Polygon's (gzipped, in the order of the symbols), fills a store from them in a
+process of its own, and prints a line a size. `python benchmarks/flat_files.py --files 100 --symbols
+200`
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from market_assets.config.sources import sources_of
+from market_assets.config.universe import load_universe
 from market_assets.fill import Fill
-from market_assets.market_time.calendars import load_calendar
-from market_assets.market_time.clock import present
-from market_assets.market_time.timeframes import Timeframe, Window
-from market_assets.sources.configured import sources_of
+from market_assets.market.calendars.sessions import load_calendar
+from market_assets.market.clock import present
+from market_assets.market.timeframes import Timeframe, Window
 from market_assets.store import Store
-from market_assets.universe import load_universe
 
 ROWS = 390
 
@@ -31,7 +32,9 @@ ROWS = 390
 def _days(count: int) -> list[date]:
     window = Window(datetime(2023, 1, 2, tzinfo=UTC), datetime(2024, 12, 30, tzinfo=UTC))
     sessions = load_calendar("XNYS").bars(Timeframe.D1, window)
-    full = sessions.filter((sessions["closes_at"] - sessions["opens_at"]) == timedelta(minutes=ROWS))
+    full = sessions.filter(
+        (sessions["closes_at"] - sessions["opens_at"]) == timedelta(minutes=ROWS)
+    )
     return [ts.date() for ts in full["ts"][:count]]
 
 
@@ -76,21 +79,34 @@ def _fill(folder: Path) -> None:
     profile = universe.profiles["equity"]
     store = Store(folder / "home", clock=present)
     fill = Fill(
-        store, sources_of(universe, profile), profile, profile.base_timeframe, profile.window(present()), clock=present
+        store,
+        sources_of(universe, profile),
+        profile,
+        profile.base_timeframe,
+        profile.window(present()),
+        clock=present,
     )
     began = time.perf_counter()
     rows = sum(outcome.new for outcome in fill)
     used = resource.getrusage(resource.RUSAGE_SELF)
     seconds = round(time.perf_counter() - began, 1)
     cpu = round(used.ru_utime + used.ru_stime, 1)
-    print(json.dumps({"rows": rows, "seconds": seconds, "cpu": cpu, "peak_mb": used.ru_maxrss // 1024}))
+    print(
+        json.dumps(
+            {"rows": rows, "seconds": seconds, "cpu": cpu, "peak_mb": used.ru_maxrss // 1024}
+        )
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--files", type=int, default=100)
     parser.add_argument("--symbols", type=int, default=200)
-    parser.add_argument("--parts", type=int, default=4, help="the sizes: so many equal steps up to the whole")
+    parser.add_argument(
+        "--parts", type=int, default=4, help="the sizes: so many equal steps up to the whole"
+    )
     parser.add_argument("--fill", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.fill:
@@ -110,8 +126,10 @@ def main() -> None:
             sys.exit(f"{found['rows']:,} rows in place of {expected:,}")
         speed = size / 1e6 / found["seconds"]
         print(
-            f"{len(days):4} files x {given.symbols} symbols: {found['rows']:10,} rows, {size / 1e6:6.0f} MB of text, "
-            f"{found['seconds']:6.1f} s ({found['cpu']:.1f} of CPU), {speed:5.1f} MB/s, {found['peak_mb']:,} MB at most"
+            f"{len(days):4} files x {given.symbols} symbols: {found['rows']:10,} rows, "
+            f"{size / 1e6:6.0f} MB of text, "
+            f"{found['seconds']:6.1f} s ({found['cpu']:.1f} of CPU), {speed:5.1f} MB/s, "
+            f"{found['peak_mb']:,} MB at most"
         )
 
 

@@ -1,17 +1,20 @@
 """What `market-assets up` costs while it is left on: processor, memory, processes, files and bytes, and how they grow.
 
-    python benchmarks/left_on.py                        an hour of real time: one crypto profile of two symbols, all defaults
-    python benchmarks/left_on.py --minutes 10 --profiles 4 --symbols 8
-    python benchmarks/left_on.py --simulate-year        a year in 130 minutes: a clock that runs 4,043 times as fast
-    python benchmarks/left_on.py --simulate-days 30 --minutes 5         a quick try of the same
-    python benchmarks/left_on.py --redraw left_on.csv   the picture of figures that are there already
+    python benchmarks/left_on.py                        an hour of real time: one crypto profile of
+    two symbols, all defaults python benchmarks/left_on.py --minutes 10 --profiles 4 --symbols 8
+    python benchmarks/left_on.py --simulate-year        a year in 130 minutes: a clock that runs
+    4,043 times as fast python benchmarks/left_on.py --simulate-days 30 --minutes 5         a quick
+    try of the same python benchmarks/left_on.py --redraw left_on.csv   the picture of figures that
+    are there already
 
-A temporary home is made, a practice vendor on loopback is its source, and `up` runs over it as a user starts it. Every ten seconds
-its processes are looked at in /proc and its files in the home; nothing of its inside is asked. A table is printed, a CSV and a
-picture are written, and everything that was started is stopped. Linux only.
+A temporary home is made, a practice vendor on loopback is its source, and `up` runs over it as a
+user starts it. Every ten seconds its processes are looked at in /proc and its files in the home;
+nothing of its inside is asked. A table is printed, a CSV and a picture are written, and everything
+that was started is stopped. Linux only.
 
-Processor time is exact, also of processes that came and went between two looks: whatever `up` leaves behind becomes a child of
-this script, and the kernel counts it. Memory is PSS: what processes share is counted once.
+Processor time is exact, also of processes that came and went between two looks: whatever `up`
+leaves behind becomes a child of this script, and the kernel counts it. Memory is PSS: what
+processes share is counted once.
 """
 
 from __future__ import annotations
@@ -67,7 +70,8 @@ class Plan:
         settings: More keys of the universe.
         days_before: So many days are filled before it begins.
         prune: How often `market-assets prune` is called; None leaves it to its schedule.
-        events: What happens on the way: when, by the simulated clock, what is said of it, and the vendor's faults from then on.
+        events: What happens on the way: when, by the simulated clock, what is said of it, and the
+            vendor's faults from then on.
     """
 
     profiles: dict[str, tuple[str, ...]]
@@ -82,18 +86,33 @@ class Plan:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, help="how long it is left on, real time; 60, for a year 130")
-    parser.add_argument("--profiles", type=int, default=1, choices=range(1, 5), help="how many of the four kinds")
+    parser.add_argument(
+        "--minutes", type=float, help="how long it is left on, real time; 60, for a year 130"
+    )
+    parser.add_argument(
+        "--profiles", type=int, default=1, choices=range(1, 5), help="how many of the four kinds"
+    )
     parser.add_argument("--symbols", type=int, default=2, help="how many symbols in all")
-    parser.add_argument("--simulate-year", action="store_true", help="four profiles, 20 symbols, 365 days in --minutes")
+    parser.add_argument(
+        "--simulate-year",
+        action="store_true",
+        help="four profiles, 20 symbols, 365 days in --minutes",
+    )
     parser.add_argument("--simulate-days", type=int, default=0, help="the same with so many days")
     parser.add_argument("--port", type=int, default=13700)
     parser.add_argument("--every", type=float, default=10, help="seconds between two looks")
     parser.add_argument(
-        "--out", type=Path, default=Path("left_on"), help="name of the CSV and the picture, without ending"
+        "--out",
+        type=Path,
+        default=Path("left_on"),
+        help="name of the CSV and the picture, without ending",
     )
-    parser.add_argument("--home", type=Path, help="an empty folder to be kept, in place of a temporary one")
-    parser.add_argument("--redraw", type=Path, help="only draw and print the figures of this CSV again")
+    parser.add_argument(
+        "--home", type=Path, help="an empty folder to be kept, in place of a temporary one"
+    )
+    parser.add_argument(
+        "--redraw", type=Path, help="only draw and print the figures of this CSV again"
+    )
     options = parser.parse_args()
     if options.redraw:
         report(read_csv(options.redraw), options.redraw.with_suffix(""))
@@ -102,7 +121,13 @@ def main() -> None:
     options.minutes = options.minutes or (130 if options.simulate_year else 60)
     plan = fast_plan(days, options.minutes) if days else plain_plan(options)
     with home_folder(options.home) as home:
-        rows = leave_on(plan, home, port=options.port, every=options.every, target=options.out.with_suffix(".csv"))
+        rows = leave_on(
+            plan,
+            home,
+            port=options.port,
+            every=options.every,
+            target=options.out.with_suffix(".csv"),
+        )
     report(rows, options.out)
 
 
@@ -120,7 +145,13 @@ def fast_plan(days: int, minutes: float) -> Plan:
     unknown, delisted = "NOSUCHUSDT", profiles["crypto"][1]
     profiles["crypto"] = (*profiles["crypto"][:-1], unknown)
     delisting, outage = origin + simulated * 0.33, origin + simulated * 0.55
-    refused = {"fault": "error", "symbols": [unknown], "status": 400, "code": -1121, "message": "Invalid symbol."}
+    refused = {
+        "fault": "error",
+        "symbols": [unknown],
+        "status": 400,
+        "code": -1121,
+        "message": "Invalid symbol.",
+    }
     gone = {"fault": "hole", "symbols": [delisted], "start": _iso(delisting)}
     down = {"fault": "error", "status": 503, "message": "The exchange is down."}
     return Plan(
@@ -153,7 +184,10 @@ def spread(names: Sequence[str], symbols: int) -> dict[str, tuple[str, ...]]:
     counts = Counter(names[number % len(names)] for number in range(symbols))
     for name in names:
         if not 0 < counts[name] <= len(KINDS[name]):
-            sys.exit(f"--symbols {symbols}: {name} has 1 to {len(KINDS[name])} symbols, not {counts[name]}")
+            sys.exit(
+                f"--symbols {symbols}: {name} has 1 to {len(KINDS[name])} symbols, "
+                f"not {counts[name]}"
+            )
     return {name: KINDS[name][: counts[name]] for name in names}
 
 
@@ -171,7 +205,10 @@ def universe_of(plan: Plan, url: str) -> str:
 """
         for name, symbols in plan.profiles.items()
     )
-    return f'sources:\n  practice: {{base_url: "{url}", retries: 1, backoff: 0.2}}\n{plan.settings}profiles:{profiles}'
+    return (
+        f'sources:\n  practice: {{base_url: "{url}", retries: 1, backoff: '
+        f"0.2}}\n{plan.settings}profiles:{profiles}"
+    )
 
 
 @contextmanager
@@ -191,7 +228,9 @@ def home_folder(path: Path | None) -> Iterator[Path]:
 # Running
 
 
-def leave_on(plan: Plan, home: Path, *, port: int, every: float, target: Path) -> list[dict[str, Any]]:
+def leave_on(
+    plan: Plan, home: Path, *, port: int, every: float, target: Path
+) -> list[dict[str, Any]]:
     """Run `up` over the home, look at it again and again, stop it, and give what was seen."""
     from market_assets.practice.book import Market  # noqa: PLC0415 - to redraw needs none of it
     from market_assets.practice.vendor import PracticeVendor  # noqa: PLC0415
@@ -199,8 +238,12 @@ def leave_on(plan: Plan, home: Path, *, port: int, every: float, target: Path) -
     adopt_orphans()
     clock = simulated_clock(plan)
     # Symbols without a kind of their own: each is asked for by the profile of its kind.
-    kinds = {symbol: {"kind": name} for name, symbols in plan.profiles.items() for symbol in symbols}
-    market = Market.model_validate({"symbols": kinds, "faults": plan.events[0][2] if plan.events else []})
+    kinds = {
+        symbol: {"kind": name} for name, symbols in plan.profiles.items() for symbol in symbols
+    }
+    market = Market.model_validate(
+        {"symbols": kinds, "faults": plan.events[0][2] if plan.events else []}
+    )
     with PracticeVendor(market, clock) as vendor:
         universe = home.parent / f"{home.name}.yaml"
         universe.write_text(universe_of(plan, vendor.url))
@@ -216,7 +259,9 @@ def leave_on(plan: Plan, home: Path, *, port: int, every: float, target: Path) -
             set_clock(environment, plan.origin, STANDING if plan.speed != 1 else 1)
             terminal(environment, "backfill", "--json")
             set_clock(environment, plan.origin, plan.speed)
-            return watch(plan, home, environment, clock, vendor, port=port, every=every, target=target)
+            return watch(
+                plan, home, environment, clock, vendor, port=port, every=every, target=target
+            )
         finally:
             universe.unlink(missing_ok=True)
 
@@ -236,8 +281,13 @@ def watch(
     events, happened = list(plan.events), list[str]()
     pruned = 0.0
     command = [sys.executable, "-m", "market_assets.cli", "up", "--port", str(port), "--json"]
-    with (home.parent / f"{home.name}.up.log").open("w") as log, target.open("w", newline="") as out:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+    with (
+        (home.parent / f"{home.name}.up.log").open("w") as log,
+        target.open("w", newline="") as out,
+    ):
+        process = subprocess.Popen(
+            command, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
         spent = cpu_of_children()
         began = time.monotonic()
         try:
@@ -246,15 +296,22 @@ def watch(
                     happened += happen(events, clock(), vendor)
                     time.sleep(min(left, 0.5))
                 if process.poll() is not None:
-                    print(f"up has ended by itself with {process.returncode}; {log.name} may say why", flush=True)
+                    print(
+                        f"up has ended by itself with {process.returncode}; {log.name} may say why",
+                        flush=True,
+                    )
                     break
                 seconds, before = time.monotonic() - began, rows[-1] if rows else None
-                row = look(home, process.pid, seconds=seconds, instant=clock(), spent=spent, before=before)
+                row = look(
+                    home, process.pid, seconds=seconds, instant=clock(), spent=spent, before=before
+                )
                 row["event"] = "; ".join(happened)
                 if plan.prune and seconds >= pruned + plan.prune.total_seconds():
                     pruned = seconds
                     # Not waited for, so that what happens meanwhile happens in time.
-                    subprocess.Popen([*command[:3], "prune", "--json"], env=environment, stdout=log, stderr=log)
+                    subprocess.Popen(
+                        [*command[:3], "prune", "--json"], env=environment, stdout=log, stderr=log
+                    )
                 happened.clear()
                 rows.append(row)
                 writer = csv.DictWriter(out, row)
@@ -271,7 +328,19 @@ def watch(
     with suppress(ValueError):
         for series in json.loads(told):
             if series["timeframe"] == "1m":
-                print(*(series[name] for name in ("profile", "symbol", "expected", "missing", "last_ts", "health")))
+                print(
+                    *(
+                        series[name]
+                        for name in (
+                            "profile",
+                            "symbol",
+                            "expected",
+                            "missing",
+                            "last_ts",
+                            "health",
+                        )
+                    )
+                )
     return rows
 
 
@@ -295,7 +364,8 @@ def simulated_clock(plan: Plan) -> Callable[[], datetime]:
     """The clock that `up` and the vendor share."""
     if plan.speed == 1:
         return lambda: datetime.now(UTC)
-    from market_assets.market_time.clock import present  # noqa: PLC0415 - its environment variable has just been set
+    # Its environment variable has just been set.
+    from market_assets.market.clock import present  # noqa: PLC0415
 
     return present
 
@@ -314,9 +384,14 @@ def set_clock(environment: dict[str, str], instant: datetime, speed: float) -> N
 def terminal(environment: Mapping[str, str], *arguments: str) -> str:
     """What a command of the terminal prints; what it costs is not counted."""
     command = [sys.executable, "-m", "market_assets.cli", *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1800, check=False)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=1800, check=False
+    )
     if done.returncode not in {0, 3}:
-        sys.exit(f"market-assets {' '.join(arguments)} ended with {done.returncode}\n{done.stderr[-2000:]}")
+        sys.exit(
+            f"market-assets {' '.join(arguments)} ended with {done.returncode}\n"
+            f"{done.stderr[-2000:]}"
+        )
     return done.stdout
 
 
@@ -341,7 +416,13 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def look(
-    home: Path, up: int, *, seconds: float, instant: datetime, spent: float, before: Mapping[str, Any] | None
+    home: Path,
+    up: int,
+    *,
+    seconds: float,
+    instant: datetime,
+    spent: float,
+    before: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """All figures of one instant; processor time since the start."""
     reap(up)
@@ -367,7 +448,9 @@ def look(
         "ticks": count(home, "schedules.db", "SELECT count(*), max(id) FROM job_ticks")[0],
     }
     if before is not None:
-        row["cpu_percent"] = round(100 * (cpu - before["cpu_seconds"]) / (seconds - before["seconds"]), 1)
+        row["cpu_percent"] = round(
+            100 * (cpu - before["cpu_seconds"]) / (seconds - before["seconds"]), 1
+        )
     return row
 
 
@@ -440,7 +523,9 @@ def files_of(home: Path) -> tuple[int, Counter[str]]:
     for folder, _, names in os.walk(home):
         for name in names:
             with suppress(FileNotFoundError):
-                sizes[_part_of(Path(folder, name).relative_to(home))] += Path(folder, name).stat().st_blocks * 512
+                sizes[_part_of(Path(folder, name).relative_to(home))] += (
+                    Path(folder, name).stat().st_blocks * 512
+                )
                 files += 1
     return files, sizes
 
@@ -454,7 +539,11 @@ def _part_of(path: Path) -> str:
             return part
     if ".db" in name:
         return "run files"
-    return "logs" if "log" in str(path) or name in {"out", "err"} or path.suffix in {".out", ".err"} else "rest"
+    return (
+        "logs"
+        if "log" in str(path) or name in {"out", "err"} or path.suffix in {".out", ".err"}
+        else "rest"
+    )
 
 
 def count(home: Path, name: str, sql: str) -> tuple[int, int]:
@@ -462,7 +551,10 @@ def count(home: Path, name: str, sql: str) -> tuple[int, int]:
     path = next(home.rglob(name), None)
     if path is None:
         return 0, 0
-    with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=1)) as connection:
+    with (
+        suppress(sqlite3.Error),
+        closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=1)) as connection,
+    ):
         first, second = connection.execute(sql).fetchone()
         return first or 0, second or 0
     return 0, 0
@@ -473,16 +565,22 @@ def count(home: Path, name: str, sql: str) -> tuple[int, int]:
 
 def one_line(row: Mapping[str, Any]) -> str:
     return (
-        f"{row['seconds'] / 60:6.1f} min  {row['instant'][:16]}  {row['processes']} processes  {row['pss_mb']:.0f} MB  "
-        f"{row['cpu_seconds']:.0f} s of processor  {row['files']:,} files  {row['bytes'] / 1e6:.1f} MB "
-        f"({row['beside_candles'] / 1e6:.1f} beside the candles)  {row['runs_ever']:,} runs  {row['ticks']:,} ticks"
+        f"{row['seconds'] / 60:6.1f} min  {row['instant'][:16]}  {row['processes']} processes  "
+        f"{row['pss_mb']:.0f} MB  "
+        f"{row['cpu_seconds']:.0f} s of processor  {row['files']:,} files  "
+        f"{row['bytes'] / 1e6:.1f} MB "
+        f"({row['beside_candles'] / 1e6:.1f} beside the candles)  {row['runs_ever']:,} runs  "
+        f"{row['ticks']:,} ticks"
     )
 
 
 def read_csv(path: Path) -> list[dict[str, Any]]:
     with path.open(newline="") as lines:
         return [
-            {name: text if name in {"instant", "event"} else float(text) for name, text in row.items()}
+            {
+                name: text if name in {"instant", "event"} else float(text)
+                for name, text in row.items()
+            }
             for row in csv.DictReader(lines)
         ]
 
@@ -499,13 +597,18 @@ def report(rows: Sequence[Mapping[str, Any]], out: Path) -> None:
     for name, unit in TABLE:
         first, last = rows[0][name] / unit, rows[-1][name] / unit
         # A line through all looks: what comes and goes within minutes is no growth.
-        growth = fitted([row["seconds"] for row in calm], [row[name] / unit for row in calm]) * hours * 3600
+        growth = (
+            fitted([row["seconds"] for row in calm], [row[name] / unit for row in calm])
+            * hours
+            * 3600
+        )
         print(f"{name:22}{first:12,.1f}{last:12,.1f}{growth / hours:12,.2f}{growth / days:12,.2f}")
     share = (calm[-1]["cpu_seconds"] - calm[0]["cpu_seconds"]) / (hours * 36)
     peak = max(row["pss_mb"] for row in rows)
     print(f"\nprocessor: {share:.1f} % of a core; memory at most {peak:.0f} MB (PSS) in all")
     print(
-        "bytes are in MB; the first fifth of the time is left out of the growth; a day is one of the clock that `up` goes by"
+        "bytes are in MB; the first fifth of the time is left out of the growth; "
+        "a day is one of the clock that `up` goes by"
     )
     from left_on_picture import draw  # noqa: PLC0415 - beside this script
 
@@ -517,7 +620,10 @@ def fitted(times: Sequence[float], values: Sequence[float]) -> float:
     """The slope of the straight line that lies closest to the values."""
     mean = sum(times) / len(times)
     spread_of_times = sum((instant - mean) ** 2 for instant in times)
-    return sum((instant - mean) * value for instant, value in zip(times, values, strict=True)) / spread_of_times
+    return (
+        sum((instant - mean) * value for instant, value in zip(times, values, strict=True))
+        / spread_of_times
+    )
 
 
 MB = 1e6

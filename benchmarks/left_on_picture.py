@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from market_assets.quality.drawing import (
+from market_assets.pictures.drawing import (
     INK,
     LINE_HEIGHT,
     MARGIN,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from PIL.ImageDraw import ImageDraw
 
-    from market_assets.quality.drawing import Colour
+    from market_assets.pictures.drawing import Colour
 
 _BLUE, _ORANGE, _GREEN, _RED, _VIOLET, _BROWN = COLOURS = (
     (31, 119, 180),
@@ -61,7 +61,11 @@ class Panel:
 PANELS = (
     Panel(
         "on disk, MB",
-        (("bytes", _BLUE, "all"), ("candles bytes", _GREEN, "candles"), ("beside_candles", _RED, "beside them")),
+        (
+            ("bytes", _BLUE, "all"),
+            ("candles bytes", _GREEN, "candles"),
+            ("beside_candles", _RED, "beside them"),
+        ),
         _MB,
     ),
     Panel(
@@ -79,7 +83,9 @@ PANELS = (
     Panel("memory of all processes, MB", (("pss_mb", _BLUE, "PSS"), ("rss_mb", _ORANGE, "RSS"))),
     Panel("processor, % of one core", (("cpu_percent", _BLUE, ""),)),
     Panel("files", (("files", _BLUE, ""),)),
-    Panel("processes and runs", (("processes", _BLUE, "processes"), ("runs", _ORANGE, "runs kept"))),
+    Panel(
+        "processes and runs", (("processes", _BLUE, "processes"), ("runs", _ORANGE, "runs kept"))
+    ),
 )
 
 
@@ -94,11 +100,16 @@ def draw(rows: Sequence[Mapping[str, Any]]) -> bytes:
     events = [(row["seconds"], row["event"]) for row in rows if row.get("event")]
     minutes = last["seconds"] / 60
     caption = (
-        f"{begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC in {minutes:.0f} minutes of real time; "
+        f"{begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC in {minutes:.0f} minutes of real "
+        "time; "
         f"{last['cpu_seconds']:,.0f} s of processor in all."
     )
     if events:
-        caption += " " + ", ".join(f"{number}: {words}" for number, (_, words) in enumerate(events, 1)) + "."
+        caption += (
+            " "
+            + ", ".join(f"{number}: {words}" for number, (_, words) in enumerate(events, 1))
+            + "."
+        )
     top = heading_height(caption, WIDTH) + 12
     step = _HEIGHT + 3 * LINE_HEIGHT + 24
     image, pen = sheet(WIDTH, top + step * math.ceil(len(PANELS) / 2) + MARGIN // 2)
@@ -144,7 +155,10 @@ def _draw_panel(
         pen.text((at + 2, y), str(number), fill=SOFT_INK, font=font(11))
     for column, colour, _ in panel.lines:
         points = [
-            (left + (right - left) * row["seconds"] / whole, bottom - height * row[column] / panel.unit / ceiling)
+            (
+                left + (right - left) * row["seconds"] / whole,
+                bottom - height * row[column] / panel.unit / ceiling,
+            )
             for row in rows
         ]
         pen.line(points, fill=colour, width=2)
@@ -153,7 +167,13 @@ def _draw_panel(
     for share, anchor in ((0.0, "la"), (0.5, "ma"), (1.0, "ra")):
         row = rows[round(share * (len(rows) - 1))]
         words = f"{datetime.fromisoformat(row['instant']):{form}}"
-        pen.text((left + (right - left) * share, bottom + 4), words, fill=SOFT_INK, font=font(11), anchor=anchor)
+        pen.text(
+            (left + (right - left) * share, bottom + 4),
+            words,
+            fill=SOFT_INK,
+            font=font(11),
+            anchor=anchor,
+        )
 
 
 def _round_up(highest: float) -> tuple[float, int]:

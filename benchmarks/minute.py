@@ -2,9 +2,9 @@
 
     python benchmarks/minute.py [--minutes 10] [--symbols 2]
 
-Each shape updates the same profile over a home of its own: two days of minutes and seven derived timeframes, then so many
-minutes one after the other. Told are processor seconds, files and bytes of bookkeeping a minute, and the memory of a process
-that does nothing else (PSS, Linux).
+Each shape updates the same profile over a home of its own: two days of minutes and seven derived
+timeframes, then so many minutes one after the other. Told are processor seconds, files and bytes of
+bookkeeping a minute, and the memory of a process that does nothing else (PSS, Linux).
 """
 
 from __future__ import annotations
@@ -36,10 +36,12 @@ NAMES = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "ADAUSDT", "BNBUSDT", "DOTU
 
 def ticks(home: Path, first: int, minutes: int) -> None:
     """Update some minutes in this process, and print what that has cost."""
-    from market_assets.live.update import update_profile  # noqa: PLC0415 - each shape in a process of its own
-    from market_assets.sources.configured import sources_of  # noqa: PLC0415
+    from market_assets.config.sources import sources_of  # noqa: PLC0415
+    from market_assets.config.universe import load_universe  # noqa: PLC0415
+
+    # Each shape in a process of its own.
+    from market_assets.live.update import update_profile  # noqa: PLC0415
     from market_assets.store import Store  # noqa: PLC0415
-    from market_assets.universe import load_universe  # noqa: PLC0415
 
     universe = load_universe(home / "universe.yaml", environ={})
     profile = universe.profiles["crypto"]
@@ -49,17 +51,19 @@ def ticks(home: Path, first: int, minutes: int) -> None:
         if minute == first + 1:
             # The first one loads what all the others use.
             began = time.process_time()
-        update_profile(store, sources_of(universe, profile), universe, profile, now=now, busy=lambda *_: ())
+        update_profile(
+            store, sources_of(universe, profile), universe, profile, now=now, busy=lambda *_: ()
+        )
     print(json.dumps({"cpu": (time.process_time() - began) / (minutes - 1), "pss": _pss()}))
 
 
 def run(home: Path, minute: int) -> None:
     """Update a minute in a Dagster run of this process, with what is derived by day."""
+    from market_assets.config.universe import load_universe  # noqa: PLC0415
     from market_assets.definitions import build_definitions  # noqa: PLC0415
+    from market_assets.defs.automation.runs import RangeRun, Runner, instance_at  # noqa: PLC0415
     from market_assets.defs.resources import Clock  # noqa: PLC0415
-    from market_assets.defs.runs import RangeRun, Runner, instance_at  # noqa: PLC0415
-    from market_assets.market_time.timeframes import Timeframe  # noqa: PLC0415
-    from market_assets.universe import load_universe  # noqa: PLC0415
+    from market_assets.market.timeframes import Timeframe  # noqa: PLC0415
 
     universe = load_universe(home / "universe.yaml", environ={})
     now = START + timedelta(minutes=minute)
@@ -78,12 +82,20 @@ def _pss() -> float:
 
 def _bookkeeping(home: Path) -> tuple[int, int]:
     """Files and bytes of a home without its store and its universe."""
-    files = [path for path in home.rglob("*") if path.is_file() and not path.name.startswith(("market.", "universe"))]
+    files = [
+        path
+        for path in home.rglob("*")
+        if path.is_file() and not path.name.startswith(("market.", "universe"))
+    ]
     return len(files), sum(path.stat().st_size for path in files)
 
 
 def _child(home: Path, shape: str, first: int, minutes: int) -> dict[str, float]:
-    environ = {**os.environ, "MARKET_ASSETS_HOME": str(home), "MARKET_ASSETS_UNIVERSE": str(home / "universe.yaml")}
+    environ = {
+        **os.environ,
+        "MARKET_ASSETS_HOME": str(home),
+        "MARKET_ASSETS_UNIVERSE": str(home / "universe.yaml"),
+    }
     command = [sys.executable, "-W", "ignore", __file__, "--shape", shape, "--home", str(home)]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
@@ -129,12 +141,17 @@ def main() -> None:
     files, size = ((now - then) / options.minutes for now, then in zip(after, before, strict=True))
     print(f"{options.symbols} symbols, per minute")
     print(f"in the tick          {tick['cpu']:6.2f} s of processor, no file, no process")
-    print(f"a long-lived run     {tick['cpu']:6.2f} s of processor, no file, a process of {tick['pss']:.0f} MB")
     print(
-        f"a run per minute     {spent:6.2f} s of processor, {files:.1f} files and {size / 1000:.0f} kB, a process of {runs[-1]['pss']:.0f} MB"
+        f"a long-lived run     {tick['cpu']:6.2f} s of processor, no file, "
+        f"a process of {tick['pss']:.0f} MB"
     )
     print(
-        f"a run per 15 minutes {spent / 15:6.2f} s of processor, {files / 15:.1f} files and {size / 15_000:.0f} kB; candles are 15 minutes old"
+        f"a run per minute     {spent:6.2f} s of processor, {files:.1f} files and "
+        f"{size / 1000:.0f} kB, a process of {runs[-1]['pss']:.0f} MB"
+    )
+    print(
+        f"a run per 15 minutes {spent / 15:6.2f} s of processor, "
+        f"{files / 15:.1f} files and {size / 15_000:.0f} kB; candles are 15 minutes old"
     )
     return None
 

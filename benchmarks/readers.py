@@ -14,7 +14,7 @@ from pathlib import Path
 
 import duckdb
 
-from market_assets.market_time.timeframes import Timeframe
+from market_assets.market.timeframes import Timeframe
 from market_assets.store import Store
 
 COMMITS = 60
@@ -28,9 +28,12 @@ def main() -> None:
     with store.writing("filling") as transaction:
         transaction.create_candles("crypto", Timeframe.M1, derived=False)
         transaction.connection.execute(
-            "INSERT INTO crypto.candles_1m SELECT 'S' || (range % 20), "
-            "TIMESTAMP '2020-01-01' + INTERVAL (range // 20) MINUTE, 100 + random(), "
-            "101 + random(), 99 + random(), 100 + random(), random(), 'practice' FROM range(?)",
+            """
+            INSERT INTO crypto.candles_1m
+            SELECT 'S' || (range % 20), TIMESTAMP '2020-01-01' + INTERVAL (range // 20) MINUTE,
+                100 + random(), 101 + random(), 99 + random(), 100 + random(), random(), 'practice'
+            FROM range(?)
+            """,
             [rows],
         )
     print(f"{store.path.stat().st_size / 1e6:,.0f} MB")
@@ -57,9 +60,15 @@ def commit(store: Store, number: int) -> None:
     """Write one minute of 20 symbols anew."""
     with store.writing("measuring") as transaction:
         ts = f"2020-01-01 00:{number:02}:00"
-        transaction.connection.execute("DELETE FROM crypto.candles_1m WHERE ts = ?::TIMESTAMP", [ts])
         transaction.connection.execute(
-            "INSERT INTO crypto.candles_1m SELECT 'S' || range, ?::TIMESTAMP, 1, 1, 1, 1, 1, 'practice' FROM range(20)",
+            "DELETE FROM crypto.candles_1m WHERE ts = ?::TIMESTAMP", [ts]
+        )
+        transaction.connection.execute(
+            """
+            INSERT INTO crypto.candles_1m
+            SELECT 'S' || range, ?::TIMESTAMP, 1, 1, 1, 1, 1, 'practice'
+            FROM range(20)
+            """,
             [ts],
         )
 

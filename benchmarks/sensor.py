@@ -2,8 +2,9 @@
 
     python benchmarks/sensor.py [--symbols 100] [--years 10] [--ticks 5]
 
-A home is made with every partition materialized and judged, one day in twenty with open gaps and a failed check; then each sensor
-is evaluated as the daemon does it, in this process. The first tick builds Dagster's partition cache.
+A home is made with every partition materialized and judged, one day in twenty with open gaps and a
+failed check; then each sensor is evaluated as the daemon does it, in this process. The first tick
+builds Dagster's partition cache.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ import dagster as dg
 import polars as pl
 import yaml
 
+from market_assets.config.universe import Universe, load_universe
 from market_assets.definitions import build_definitions
-from market_assets.defs.adapter import check_evaluation
+from market_assets.defs.automation.runs import instance_at
 from market_assets.defs.events import CHECKS
+from market_assets.defs.internals.adapter import check_evaluation
 from market_assets.defs.keys import candles_key
 from market_assets.defs.resources import Clock, Sources, StoreResource
-from market_assets.defs.runs import instance_at
-from market_assets.fill.series import count_profile
-from market_assets.market_time.timeframes import Timeframe, Window, midnight
+from market_assets.expected.series import count_profile
+from market_assets.market.timeframes import Timeframe, Window, midnight
 from market_assets.store import Store
-from market_assets.universe import Universe, load_universe
 
 H1 = Timeframe.H1
 START = date(2015, 1, 1)
@@ -50,7 +51,10 @@ def main() -> None:
         universe = write_universe(home, options.symbols, end)
         days = [START + timedelta(days=n) for n in range((end - START).days)]
         clock = Clock(fixed=f"{end}T12:00:00+00:00")
-        print(f"{options.symbols} symbols, {len(days):,} daily partitions, one in twenty with a gap in every symbol")
+        print(
+            f"{options.symbols} symbols, {len(days):,} daily partitions, "
+            "one in twenty with a gap in every symbol"
+        )
         with instance_at(home) as instance:
             fill_store(home, universe, days, clock)
             fill_log(instance, days)
@@ -74,8 +78,10 @@ def main() -> None:
                     words = f"{len(result.run_requests or ())} runs"
                 first, *warm = taken
                 print(
-                    f"{sensor.name}: first {first:,.0f} ms, then min {min(warm):,.0f}, median {statistics.median(warm):,.0f}, "
-                    f"max {max(warm):,.0f} ms (aim: under 300), CPU median {statistics.median(used[1:]):,.0f} ms; "
+                    f"{sensor.name}: first {first:,.0f} ms, then min {min(warm):,.0f}, "
+                    f"median {statistics.median(warm):,.0f}, "
+                    f"max {max(warm):,.0f} ms (aim: under 300), CPU median "
+                    f"{statistics.median(used[1:]):,.0f} ms; "
                     f"{words}"
                 )
 
@@ -89,7 +95,9 @@ def write_universe(home: Path, symbols: int, end: date) -> Universe:
         "sources": ["practice"],
         "symbols": {f"S{n:03}": {} for n in range(symbols)},
     }
-    path.write_text(yaml.safe_dump({"sources": {"practice": {}}, "profiles": {"kept": profile | {"end": end}}}))
+    path.write_text(
+        yaml.safe_dump({"sources": {"practice": {}}, "profiles": {"kept": profile | {"end": end}}})
+    )
     return load_universe(path, environ={})
 
 

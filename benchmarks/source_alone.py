@@ -10,8 +10,8 @@ from pathlib import Path
 
 import polars as pl
 
-from market_assets.market_time.timeframes import Timeframe, Window, from_micros
-from market_assets.sources.base import Source, build_source
+from market_assets.market.timeframes import Timeframe, Window, from_micros
+from market_assets.sources.contract import Source, build_source
 
 
 async def _load(source: Source, symbols: list[str], window: Window) -> list[pl.DataFrame]:
@@ -34,7 +34,9 @@ def main() -> None:
     parser.add_argument("start", type=int, help="milliseconds since 1970")
     parser.add_argument("end", type=int)
     given = parser.parse_args()
-    source = build_source("binance", {"base_url": given.url, "rate": None}, base=Path(), kind="crypto")
+    source = build_source(
+        "binance", {"base_url": given.url, "rate": None}, base=Path(), kind="crypto"
+    )
     window = Window(from_micros(given.start * 1000), from_micros(given.end * 1000))
     began = time.perf_counter()
     frames = asyncio.run(_load(source, given.symbols.split(","), window))

@@ -3,7 +3,8 @@
     python benchmarks/sources.py                          the whole: some two minutes
     python benchmarks/sources.py --rounds 1 --days 3      a quick try
 
-Ours and ccxt's take turns, each in a process of its own, in the opposite order in the next round. Nothing but this machine is asked.
+Ours and ccxt's take turns, each in a process of its own, in the opposite order in the next round.
+Nothing but this machine is asked.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from backfill import Task, practice_vendor, prepare_peer
 
-from market_assets.market_time.timeframes import Timeframe
+from market_assets.market.timeframes import Timeframe
 from market_assets.practice import formats
 from market_assets.practice.book import Book, Market
 from market_assets.practice.simulate import Instrument
-from market_assets.sources.base import build_source
-from market_assets.sources.binance_archive import unpack
+from market_assets.sources.contract import build_source
+from market_assets.sources.vendors.binance_archive import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,7 +50,11 @@ _LATENCY = 0.05
 _LONG_ENOUGH = 0.4
 """Seconds of CPU that an answer is read again and again for."""
 
-OURS, PEER, TOGETHER = "our binance source, 8 in flight", "ccxt, page after page for each symbol", "ccxt, 8 in flight"
+OURS, PEER, TOGETHER = (
+    "our binance source, 8 in flight",
+    "ccxt, page after page for each symbol",
+    "ccxt, 8 in flight",
+)
 
 Row = list[Any]
 
@@ -95,8 +100,16 @@ def _named(row: Row, names: str) -> dict[str, Any]:
 
 
 def _polygon(rows: list[Row]) -> Any:  # noqa: ANN401 - JSON
-    results = [{**_named(row, "ohlcv"), "vw": float(row[4]), "t": row[0], "n": row[8]} for row in rows]
-    return {"ticker": _SYMBOLS[0], "status": "OK", "adjusted": False, "resultsCount": len(rows), "results": results}
+    results = [
+        {**_named(row, "ohlcv"), "vw": float(row[4]), "t": row[0], "n": row[8]} for row in rows
+    ]
+    return {
+        "ticker": _SYMBOLS[0],
+        "status": "OK",
+        "adjusted": False,
+        "resultsCount": len(rows),
+        "results": results,
+    }
 
 
 def _iso(row: Row) -> str:
@@ -104,7 +117,9 @@ def _iso(row: Row) -> str:
 
 
 def _alpaca(rows: list[Row]) -> Any:  # noqa: ANN401 - JSON
-    bars = [{**_named(row, "ohlcv"), "vw": float(row[4]), "t": _iso(row), "n": row[8]} for row in rows]
+    bars = [
+        {**_named(row, "ohlcv"), "vw": float(row[4]), "t": _iso(row), "n": row[8]} for row in rows
+    ]
     return {"bars": {_SYMBOLS[0]: bars}, "next_page_token": None}
 
 
@@ -131,7 +146,13 @@ def _archive(rows: list[Row]) -> bytes:
 CASES = (
     Case("binance, spot", "binance", 1000, _of(formats.BINANCE), "binance"),
     Case("binance, USD-M", "binance", 499, _of(formats.BINANCE), "binanceusdm", {"market": "usdm"}),
-    Case("binance, a zip", "binance_archive", 44_640, _archive, reads=lambda _, body: unpack(body, _MEMBER)),
+    Case(
+        "binance, a zip",
+        "binance_archive",
+        44_640,
+        _archive,
+        reads=lambda _, body: unpack(body, _MEMBER),
+    ),
     Case("bybit", "bybit", 1000, _of(formats.BYBIT), "bybit"),
     Case("bitfinex", "bitfinex", 10_000, _of(formats.BITFINEX), "bitfinex"),
     Case("coinbase", "coinbase", 300, _of(formats.COINBASE), "coinbaseexchange"),
@@ -152,7 +173,9 @@ def write_answers(folder: Path, task: Task) -> None:
         _, text = book.page(_SYMBOLS[0], Timeframe.M1, start, last, case.rows)
         rows = msgspec.json.decode(b"[" + text[:-1] + b"]")
         answer = case.answer(rows)
-        (folder / case.name).write_bytes(answer if isinstance(answer, bytes) else msgspec.json.encode(answer))
+        (folder / case.name).write_bytes(
+            answer if isinstance(answer, bytes) else msgspec.json.encode(answer)
+        )
         known = {"name": case.name, "exchange": case.exchange, "symbol": _SYMBOLS[0]}
         listed.append({**known, "start": start, "rows": len(rows)})
     (folder / "cases.json").write_text(json.dumps(listed))
@@ -178,7 +201,9 @@ def _run(command: Sequence[str]) -> Any:  # noqa: ANN401 - JSON
     """What a process prints."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-3000:]}")
+        raise SystemExit(
+            f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-3000:]}"
+        )
     return json.loads(done.stdout)
 
 
@@ -197,7 +222,9 @@ def print_reading(found: dict[str, list[dict[str, float]]]) -> None:
     print("\nFrom the bytes of a full page to its candles, candles a second of CPU, median\n")
     print(f"{'':18}{'rows':>8}{'ours':>14}{'ccxt':>14}{'ratio':>8}")
     for case in CASES:
-        rates = {who: [one[case.name] for one in runs if case.name in one] for who, runs in found.items()}
+        rates = {
+            who: [one[case.name] for one in runs if case.name in one] for who, runs in found.items()
+        }
         ours = statistics.median(rates["ours"])
         peer = statistics.median(rates["ccxt"]) if rates.get("ccxt") else None
         theirs = f"{peer:14,.0f}{ours / peer:8.1f}" if peer else f"{'-':>14}{'-':>8}"
@@ -206,8 +233,12 @@ def print_reading(found: dict[str, list[dict[str, float]]]) -> None:
 
 def print_fetching(found: dict[str, list[dict[str, float]]], task: Task) -> None:
     """Print the seconds of a whole fetch."""
-    print(f"\n{task.candles:,} candles from a vendor that is {_LATENCY * 1000:.0f} ms away, seconds\n")
-    medians = {name: statistics.median(one["seconds"] for one in runs) for name, runs in found.items()}
+    print(
+        f"\n{task.candles:,} candles from a vendor that is {_LATENCY * 1000:.0f} ms away, seconds\n"
+    )
+    medians = {
+        name: statistics.median(one["seconds"] for one in runs) for name, runs in found.items()
+    }
     print(f"{'':40}{'min':>8}{'median':>8}{'candles/s':>12}{'ratio':>8}")
     for name, seconds in medians.items():
         least = min(one["seconds"] for one in found[name])
@@ -216,12 +247,19 @@ def print_fetching(found: dict[str, list[dict[str, float]]], task: Task) -> None
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
-        "--days", type=int, default=31, help="of the whole fetch, from 2024-01-01 on (default: %(default)s)"
+        "--days",
+        type=int,
+        default=31,
+        help="of the whole fetch, from 2024-01-01 on (default: %(default)s)",
     )
     parser.add_argument("--rounds", type=int, default=3, help="(default: %(default)s)")
-    parser.add_argument("--peer-venv", type=Path, help="the peer's environment, kept for the next time")
+    parser.add_argument(
+        "--peer-venv", type=Path, help="the peer's environment, kept for the next time"
+    )
     parser.add_argument("--no-peer", action="store_true", help="leave the peer out")
     parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -237,7 +275,9 @@ def main() -> None:
         folder = Path(name)
         peer, missing = None, "The peer was left out as asked for."
         if not given.no_peer:
-            peer, missing = prepare_peer(given.peer_venv.absolute() if given.peer_venv else folder / "peer-venv")
+            peer, missing = prepare_peer(
+                given.peer_venv.absolute() if given.peer_venv else folder / "peer-venv"
+            )
         load = os.getloadavg()[0]
         theirs = [str(peer), str(_HERE / "ccxt_sources.py")]
         (folder / "answers").mkdir()
@@ -245,10 +285,14 @@ def main() -> None:
         readers = {"ours": [sys.executable, __file__, "--read", str(folder / "answers")]}
         readers |= {"ccxt": [*theirs, "read", str(folder / "answers")]} if peer else {}
         reading = in_turns(readers, given.rounds)
-        with practice_vendor(folder, task, faults=[{"fault": "delay", "seconds": _LATENCY}]) as vendor:
+        with practice_vendor(
+            folder, task, faults=[{"fault": "delay", "seconds": _LATENCY}]
+        ) as vendor:
             ours = [sys.executable, str(_HERE / "source_alone.py"), vendor.url, *task.arguments]
             asked = [*theirs, "fetch", vendor.url, *task.arguments]
-            fetchers = {OURS: ours} | ({PEER: [*asked, "0"], TOGETHER: [*asked, "8"]} if peer else {})
+            fetchers = {OURS: ours} | (
+                {PEER: [*asked, "0"], TOGETHER: [*asked, "8"]} if peer else {}
+            )
             _run(ours)  # the vendor renders each page when it is first asked for
             fetching = in_turns(fetchers, given.rounds)
     for who, runs in fetching.items():
@@ -256,8 +300,13 @@ def main() -> None:
             raise SystemExit(f"{who}: not the {task.candles:,} candles that there are")
     print_reading(reading)
     print_fetching(fetching, task)
-    packages = ", ".join(f"{package} {version(package)}" for package in ("polars", "msgspec", "httpx"))
-    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, load average {load:.1f} at the start"
+    packages = ", ".join(
+        f"{package} {version(package)}" for package in ("polars", "msgspec", "httpx")
+    )
+    machine = (
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
+        f"load average {load:.1f} at the start"
+    )
     print(f"\n{machine}; Python {platform.python_version()}, {packages}. {missing}")
 
 

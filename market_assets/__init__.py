@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from market_assets.reading import connect, read
+    from market_assets.reports.read import connect, read
 
 __all__ = ["connect", "read"]
 
@@ -13,7 +13,7 @@ __all__ = ["connect", "read"]
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
     # Polars and DuckDB take a while to import, and few who import this package read candles.
     if name in __all__:
-        from market_assets import reading  # noqa: PLC0415
+        from market_assets.reports import read as reading  # noqa: PLC0415
 
         return getattr(reading, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

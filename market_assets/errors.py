@@ -39,8 +39,10 @@ class SourceError(MarketAssetsError):
 
     Attributes:
         permanent: True when asking the same again cannot help (unknown symbol, refused key).
-        retry_after: Seconds for which the vendor, in its answer, asks to be left alone; None where it says nothing.
-        of_machine: True when whoever asks from here is refused, whatever is asked for: a block of the country, a portal.
+        retry_after: Seconds for which the vendor, in its answer, asks to be left alone; None where
+            it says nothing.
+        of_machine: True when whoever asks from here is refused, whatever is asked for: a block of
+            the country, a portal.
     """
 
     def __init__(

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from market_assets.config.universe import load_universe
 from market_assets.store import Store
-from market_assets.universe import load_universe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from market_assets.universe import Profile
+    from market_assets.config.universe import Profile
 
 # How long an example takes is measured in benchmarks/, and a loaded machine fails no test.
 settings.register_profile("suite", deadline=None, max_examples=60)
@@ -76,7 +76,9 @@ def profile(tmp_path: Path) -> Callable[[str], Profile]:
     def load(keys: str) -> Profile:
         path = tmp_path / "universe.yaml"
         body = textwrap.indent(textwrap.dedent(keys).strip(), "    ")
-        path.write_text(f"sources: {{practice: {{}}}}\nprofiles:\n  kept:\n    sources: [practice]\n{body}\n")
+        path.write_text(
+            f"sources: {{practice: {{}}}}\nprofiles:\n  kept:\n    sources: [practice]\n{body}\n"
+        )
         return load_universe(path, environ={}).profiles["kept"]
 
     return load

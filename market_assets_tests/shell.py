@@ -48,7 +48,8 @@ profiles:
     symbols: {{SPY: {{}}, THIN: {{start: 2025-02-04, end: 2025-02-06, sources: [quiet]}}}}
 """
 
-# Six bars of New York's hours a day and half an hour; nothing traded in the first hour of the second day.
+# Six bars of New York's hours a day and half an hour; nothing traded in the first hour of the
+# second day.
 THIN = "ts,open,high,low,close,volume\n" + "".join(
     f"2025-02-0{day}T{14 + hour}:30:00,10,11,9,10,{hour}\n"
     for day in (4, 5)
@@ -57,9 +58,15 @@ THIN = "ts,open,high,low,close,volume\n" + "".join(
 )
 
 FAULTS: list[dict[str, Any]] = [
-    # A gap over midnight, and a vendor who says what looks like markup and repeats the key that it was sent.
+    # A gap over midnight, and a vendor who says what looks like markup and repeats the key that it
+    # was sent.
     {"fault": "hole", "symbols": ["BTC"], "start": "2025-02-05T20:00Z", "end": "2025-02-06T03:00Z"},
-    {"fault": "error", "symbols": ["ETH"], "status": 403, "message": f"[/closed] [bold]no[/bold] {KEY}"},
+    {
+        "fault": "error",
+        "symbols": ["ETH"],
+        "status": 403,
+        "message": f"[/closed] [bold]no[/bold] {KEY}",
+    },
 ]
 
 

@@ -15,8 +15,8 @@ import dagster as dg
 import httpx
 import pytest
 
-from market_assets.defs.completeness import completeness_key
-from market_assets.market_time.timeframes import Timeframe
+from market_assets.defs.assets.completeness import completeness_key
+from market_assets.market.timeframes import Timeframe
 from market_assets.practice.book import Market
 from market_assets.practice.vendor import PracticeVendor
 from market_assets_tests.shell import FAULTS, Done, Shell
@@ -51,16 +51,22 @@ def holed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shell, Don
         yield shell, shell.process("backfill")
 
 
-def test_a_backfill_with_holes_ends_with_3_and_says_what_is_missing_and_why(holed: tuple[Shell, Done]) -> None:
+def test_a_backfill_with_holes_ends_with_3_and_says_what_is_missing_and_why(
+    holed: tuple[Shell, Done],
+) -> None:
     _, done = holed
     assert done.code == 3
     rows = [line.split("│") for line in done.out.splitlines() if line.startswith("│")]
     cells = {row[2].strip(): [cell.strip() for cell in row[3:-1]] for row in rows}
-    # Health, the share of the shortest candles and what is missing come before all that may be left out.
+    # Health, the share of the shortest candles and what is missing come before all that may be left
+    # out.
     assert cells["BTC"][:4] == ["DEGRADED", "95.83", "7", "2025-02-09 23:00"]
     assert cells["SPY"][:2] == ["HEALTHY", "100"]
     assert cells["ETH"][:3] == ["MISSING", "0.00", "168"]
-    assert "385 bars must exist: 209 are stored, 1 are absent for a known reason, 175 are missing." in done.out
+    assert (
+        "385 bars must exist: 209 are stored, 1 are absent for a known reason, 175 are missing."
+        in done.out
+    )
     assert "market-assets gaps" in done.out
     said = " ".join(done.err.split())
     assert "why it is not filled" in said
@@ -110,7 +116,9 @@ def test_completeness_has_its_page_after_the_first_backfill(
     with dg.DagsterInstance.from_config(str(shell.home)) as instance:
         for profile in ("crypto", "equity"):
             event = instance.get_latest_materialization_event(completeness_key(profile))
-            missing[profile] = event.asset_materialization.metadata["bars_missing"].value if event else None
+            missing[profile] = (
+                event.asset_materialization.metadata["bars_missing"].value if event else None
+            )
     assert missing == {"crypto": 175, "equity": 0}
 
 
@@ -121,8 +129,17 @@ def test_gaps_are_whole_though_they_reach_over_partitions(holed: tuple[Shell, Do
     found = {gap["symbol"]: gap for gap in done.json}
     assert set(found) == {"BTC", "ETH"}
     gap = found["BTC"]
-    assert (gap["first_ts"], gap["last_ts"], gap["bars"]) == ("2025-02-05T20:00:00Z", "2025-02-06T02:00:00Z", 7)
-    assert (gap["profile"], gap["timeframe"], gap["status"], gap["attempts"]) == ("crypto", "1h", "open", 1)
+    assert (gap["first_ts"], gap["last_ts"], gap["bars"]) == (
+        "2025-02-05T20:00:00Z",
+        "2025-02-06T02:00:00Z",
+        7,
+    )
+    assert (gap["profile"], gap["timeframe"], gap["status"], gap["attempts"]) == (
+        "crypto",
+        "1h",
+        "open",
+        1,
+    )
     assert gap["priority"] == "LOW"
     assert found["ETH"]["bars"] == 168
 
@@ -140,7 +157,9 @@ def test_gaps_of_a_home_in_which_nothing_was_filled_say_so(shell: Shell) -> None
     assert shell.run("gaps", "--json").code == 3
 
 
-def test_gaps_that_are_explained_are_listed_when_they_are_asked_for(holed: tuple[Shell, Done], tmp_path: Path) -> None:
+def test_gaps_that_are_explained_are_listed_when_they_are_asked_for(
+    holed: tuple[Shell, Done], tmp_path: Path
+) -> None:
     source, _ = holed
     shell = Shell(tmp_path, source.vendor)
     shutil.copytree(source.home, shell.home)
@@ -150,7 +169,9 @@ def test_gaps_that_are_explained_are_listed_when_they_are_asked_for(holed: tuple
     assert {gap["symbol"] for gap in shell.run("gaps", "--json").json} == {"ETH"}
     done = shell.run("gaps", "--all", "--symbols", "BTC", "--json")
     assert done.code == 0
-    assert [(gap["symbol"], gap["bars"], gap["status"]) for gap in done.json] == [("BTC", 7, "outage")]
+    assert [(gap["symbol"], gap["bars"], gap["status"]) for gap in done.json] == [
+        ("BTC", 7, "outage")
+    ]
     # What a source leaves out because nothing was traded was never a gap.
     assert shell.run("gaps", "equity", "--all").out.strip() == "No gaps."
 
@@ -162,25 +183,39 @@ def test_jobs_tell_what_was_done_newest_first(holed: tuple[Shell, Done]) -> None
     audit = done.json
     assert datetime.fromisoformat(audit["timestamp"]) <= datetime.now(UTC)
     assert audit["symbols_processed"] == ["BTC", "ETH", "SPY", "THIN"]
-    found = {(gap["symbol"], gap["status"]): (gap["gaps"], gap["bars"]) for gap in audit["gaps_detected"]}
+    found = {
+        (gap["symbol"], gap["status"]): (gap["gaps"], gap["bars"]) for gap in audit["gaps_detected"]
+    }
     # The ledger's rows end where a partition does: two days of BTC's hole, seven of ETH.
     assert found == {("BTC", "open"): (2, 7), ("ETH", "open"): (7, 168)}
     summary = audit["summary"]
-    assert (summary["jobs"], summary["succeeded"], summary["incomplete"], summary["running"]) == (4, 2, 2, 0)
+    assert (summary["jobs"], summary["succeeded"], summary["incomplete"], summary["running"]) == (
+        4,
+        2,
+        2,
+        0,
+    )
     assert (summary["rows_new"], summary["missing_after"], summary["gaps_after"]) == (209, 175, 9)
     # The archive's reads of a file count among them.
     assert summary["requests"] >= len(shell.vendor.log)
     assert audit["retry_results"]["by_source"]["vendor"]["requests"] == len(shell.vendor.log)
 
     jobs = audit["jobs"]
-    assert [(job["kind"], job["profile"], job["timeframe"], job["status"], job["trigger"]) for job in jobs] == [
+    assert [
+        (job["kind"], job["profile"], job["timeframe"], job["status"], job["trigger"])
+        for job in jobs
+    ] == [
         ("fill", "equity", "1h", "SUCCEEDED", "backfill"),
         ("derive", "crypto", "1d", "SUCCEEDED", "backfill"),
         ("derive", "crypto", "4h", "INCOMPLETE", "backfill"),
         ("fill", "crypto", "1h", "INCOMPLETE", "backfill"),
     ]
     detail = jobs[-1]["detail"]
-    assert (detail["partitions_failed"], detail["missing_before"], detail["missing_after"]) == (2, 336, 175)
+    assert (detail["partitions_failed"], detail["missing_before"], detail["missing_after"]) == (
+        2,
+        336,
+        175,
+    )
     assert (detail["by_symbol"]["ETH"]["missing"], detail["by_symbol"]["BTC"]["new"]) == (168, 161)
     assert jobs[0]["started_at"].endswith("Z")
 
@@ -191,7 +226,9 @@ def test_jobs_are_a_table_for_people_and_may_be_fewer(holed: tuple[Shell, Done])
     assert newest.code == 0
     assert "2025-02-03..2025-02-08" in newest.out
     assert newest.out.splitlines()[-1].startswith("1 job: 48 new rows, 0 bars repaired, ")
-    (row,) = (line.split("│") for line in shell.run("jobs").out.splitlines() if "fill crypto 1h" in line)
+    (row,) = (
+        line.split("│") for line in shell.run("jobs").out.splitlines() if "fill crypto 1h" in line
+    )
     cells = [cell.strip() for cell in row[2:-1]]
     assert cells[:4] == ["fill crypto 1h", "INCOMPLETE", "161", "175"]
     assert cells[5:10] == ["2025-02-03..2025-02-10", "backfill", "100%", "336", "0"]
@@ -199,7 +236,11 @@ def test_jobs_are_a_table_for_people_and_may_be_fewer(holed: tuple[Shell, Done])
     nothing = shell.run("jobs", "--since", tomorrow)
     assert (nothing.code, nothing.out.strip()) == (0, "No jobs.")
     assert (
-        len(shell.run("jobs", "--since", f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}", "--json").json["jobs"])
+        len(
+            shell.run(
+                "jobs", "--since", f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}", "--json"
+            ).json["jobs"]
+        )
         == 4
     )
 
@@ -207,7 +248,12 @@ def test_jobs_are_a_table_for_people_and_may_be_fewer(holed: tuple[Shell, Done])
 def test_where_series_begin_is_listed_and_forgotten(shell: Shell) -> None:
     began = datetime(2025, 2, 4, 9, tzinfo=UTC)
     with shell.store().writing("testing") as transaction:
-        for profile, symbol in (("crypto", "BTC"), ("crypto", "ETH"), ("equity", "SPY"), ("gone", "BTC")):
+        for profile, symbol in (
+            ("crypto", "BTC"),
+            ("crypto", "ETH"),
+            ("equity", "SPY"),
+            ("gone", "BTC"),
+        ):
             transaction.put_genesis(profile, Timeframe.H1, symbol, began, "[vendor]")
     done = shell.process("genesis", "--json")
     assert done.code == 0
@@ -227,13 +273,17 @@ def test_where_series_begin_is_listed_and_forgotten(shell: Shell) -> None:
     assert [row["symbol"] for row in shell.run("genesis", "--json").json] == ["ETH", "SPY"]
     # A week of hours, where a moment before only six days and a half were expected.
     with shell.store().reading("testing") as view:
-        expected = dict(view.completeness().filter(timeframe="1h").select("symbol", "expected").iter_rows())
+        expected = dict(
+            view.completeness().filter(timeframe="1h").select("symbol", "expected").iter_rows()
+        )
     assert (expected["BTC"], expected["ETH"]) == (168, 135)
     assert shell.run("genesis", "--reset", "BTC").out.strip() == "No first bar is recorded."
 
 
 def test_a_backfill_of_some_symbols_and_days_asks_for_these_alone(shell: Shell) -> None:
-    done = shell.run("backfill", "--symbols", "SPY", "--from", "2025-02-04", "--to", "2025-02-06", "--json")
+    done = shell.run(
+        "backfill", "--symbols", "SPY", "--from", "2025-02-04", "--to", "2025-02-06", "--json"
+    )
     assert {row["profile"] for row in done.json["completeness"]} == {"equity"}
     (entry,) = shell.asked()
     assert entry["symbol"] == "SPY"
@@ -245,13 +295,27 @@ def test_repair_says_what_it_would_do_does_it_and_derives_and_asks_once_more_for
     shell: Shell,
 ) -> None:
     """A vendor that has a hole, and refuses one symbol at first."""
-    hole = {"fault": "hole", "symbols": ["BTC"], "start": "2025-02-05T20:00Z", "end": "2025-02-06T03:00Z"}
-    refusal = {"fault": "error", "symbols": ["ETH"], "status": 400, "code": -1121, "message": "Invalid symbol."}
+    hole = {
+        "fault": "hole",
+        "symbols": ["BTC"],
+        "start": "2025-02-05T20:00Z",
+        "end": "2025-02-06T03:00Z",
+    }
+    refusal = {
+        "fault": "error",
+        "symbols": ["ETH"],
+        "status": 400,
+        "code": -1121,
+        "message": "Invalid symbol.",
+    }
     shell.environment["MARKET_ASSETS_REPAIR_MAX_ATTEMPTS"] = "1"
     shell.vendor.set_faults(Market.model_validate({"faults": [hole, refusal]}).faults)
     first = shell.run("repair", "crypto")
     assert first.code == 3
-    assert "crypto 1h 7 of 7 partitions are in trouble; 2025-02-03..2025-02-09 is repaired (attempt 1)" in first.out
+    assert (
+        "crypto 1h 7 of 7 partitions are in trouble; 2025-02-03..2025-02-09 is repaired (attempt 1)"
+        in first.out
+    )
 
     shell.vendor.set_faults(Market.model_validate({"faults": [hole]}).faults)
     shell.vendor.log.clear()
@@ -269,7 +333,9 @@ def test_repair_says_what_it_would_do_does_it_and_derives_and_asks_once_more_for
     assert {row["trigger"] for row in shell.jobs()} == {"repair"}
 
 
-def test_ctrl_c_stops_a_backfill_the_next_one_ends_with_0_and_a_third_asks_for_nothing(shell: Shell) -> None:
+def test_ctrl_c_stops_a_backfill_the_next_one_ends_with_0_and_a_third_asks_for_nothing(
+    shell: Shell,
+) -> None:
     # The first request of a symbol is a probe for its first bar; the vendor hangs on the second.
     delay = {"fault": "delay", "symbols": ["ETH"], "seconds": 600, "every": 2}
     shell.vendor.set_faults(Market.model_validate({"faults": [delay]}).faults)
@@ -287,7 +353,11 @@ def test_ctrl_c_stops_a_backfill_the_next_one_ends_with_0_and_a_third_asks_for_n
     done = shell.process("backfill", "--json")
     assert (done.code, done.err) == (0, "")
     assert done.json["complete"] is True
-    assert (done.json["failed_runs"], done.json["failures"], done.json["failed_partitions"]) == ([], [], 0)
+    assert (done.json["failed_runs"], done.json["failures"], done.json["failed_partitions"]) == (
+        [],
+        [],
+        0,
+    )
     matrix = {(row["symbol"], row["timeframe"]): row for row in done.json["completeness"]}
     assert {row["health"] for row in matrix.values()} == {"HEALTHY"}
     assert matrix["ETH", "4h"]["stored"] == 42
@@ -297,7 +367,8 @@ def test_ctrl_c_stops_a_backfill_the_next_one_ends_with_0_and_a_third_asks_for_n
     again = shell.run("backfill")
     assert again.code == 0
     assert shell.asked() == []
-    # Progress is told where it does not disturb what is piped: a line for each kind of work, over all profiles.
+    # Progress is told where it does not disturb what is piped: a line for each kind of work, over
+    # all profiles.
     derived, fetched = again.err.splitlines()
     assert fetched.startswith("fetch: 12/12 partitions in 0:00:0")
     assert derived.startswith("derive: 8/8 partitions in 0:00:0")
@@ -325,7 +396,9 @@ def test_a_wrong_use_is_told_at_once_and_nothing_is_made(
 
 
 def test_a_broken_universe_is_told_as_it_is_written(shell: Shell) -> None:
-    text = shell.universe.read_text().replace("sources: [vendor]\n    symbols: {BTC", "symbols: {BTC")
+    text = shell.universe.read_text().replace(
+        "sources: [vendor]\n    symbols: {BTC", "symbols: {BTC"
+    )
     shell.universe.write_text(text.replace("kind: EQUITY", "kind: EQUITIES"))
     done = shell.process("status")
     assert done.code == 1
@@ -350,10 +423,13 @@ def test_help_comes_without_loading_what_only_the_work_needs() -> None:
         "import sys; sys.argv = ['market-assets', *sys.argv[1:]]\n"
         "from market_assets.cli import main\n"
         "try: main()\n"
-        "finally: print(sorted({'dagster', 'duckdb', 'httpx', 'pandas', 'polars'} & set(sys.modules)))"
+        "finally: print(sorted({'dagster', 'duckdb', 'httpx', 'pandas', "
+        "'polars'} & set(sys.modules)))"
     )
     for arguments in (["--help"], ["backfill", "--help"]):
-        done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
+        )
         assert done.stdout.splitlines()[-1] == "[]"
         assert "--from" in done.stdout or "practice-vendor" in done.stdout
 
@@ -378,7 +454,9 @@ def test_the_practice_vendor_serves_until_it_is_stopped(
     request.addfinalizer(process.kill)
     assert process.stdout is not None
     url = process.stdout.readline().strip()
-    answer = httpx.get(f"{url}/api/v3/klines", params={"symbol": "MINE", "interval": "1h", "limit": 3})
+    answer = httpx.get(
+        f"{url}/api/v3/klines", params={"symbol": "MINE", "interval": "1h", "limit": 3}
+    )
     assert len(answer.json()) == 3
     assert answer.headers["X-Simulated"] == "true"
     process.send_signal(signal.SIGINT)

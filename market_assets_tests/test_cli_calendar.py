@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from market_assets.config.universe import load_universe
 from market_assets.fill import Fill
 from market_assets.practice.book import Market
 from market_assets.practice.vendor import PracticeVendor
-from market_assets.sources.base import build_source
-from market_assets.universe import load_universe
+from market_assets.sources.contract import build_source
 from market_assets_tests.shell import KEY, Shell
 
 if TYPE_CHECKING:
@@ -26,7 +26,10 @@ FEAST = "2024-11-09"
 def hours(day: str, first: int, count: int) -> str:
     """Hours that begin so many minutes after midnight UTC."""
     start = datetime.fromisoformat(day) + timedelta(minutes=first)
-    return "".join(f"{start + timedelta(hours=step):%Y-%m-%dT%H:%M:00Z},10,11,9,10,5\n" for step in range(count))
+    return "".join(
+        f"{start + timedelta(hours=step):%Y-%m-%dT%H:%M:00Z},10,11,9,10,5\n"
+        for step in range(count)
+    )
 
 
 @pytest.fixture
@@ -57,13 +60,20 @@ def india(tmp_path: Path) -> Iterator[Shell]:
         )
         universe = load_universe(environ={**shell.environment, "VENDOR_KEY": KEY})
         profile = universe.profiles["india"]
-        source = build_source("files", universe.sources["files"], base=shell.universe.parent, kind="equity")
+        source = build_source(
+            "files", universe.sources["files"], base=shell.universe.parent, kind="equity"
+        )
         for wait in (0, 2):
             now = datetime.now(UTC) - timedelta(hours=3 - wait)
             window = profile.window(now)
             list(
                 Fill(
-                    shell.store(), {"files": source}, profile, profile.base_timeframe, window, clock=lambda now=now: now
+                    shell.store(),
+                    {"files": source},
+                    profile,
+                    profile.base_timeframe,
+                    window,
+                    clock=lambda now=now: now,
                 )
             )
         yield shell
@@ -73,8 +83,14 @@ def test_status_names_the_days_and_stays_healthy(india: Shell) -> None:
     done = india.run("status")
     assert done.code == 0
     told = " ".join(done.err.split())
-    assert "may be wrong (1h, INFY): 1 bar with trades on 2024-11-09, where the calendar has no session" in told
-    assert "may be wrong (1h, INFY): the calendar has a session on 2024-11-07, no source has a bar of it" in told
+    assert (
+        "may be wrong (1h, INFY): 1 bar with trades on 2024-11-09, "
+        "where the calendar has no session" in told
+    )
+    assert (
+        "may be wrong (1h, INFY): the calendar has a session on 2024-11-07, "
+        "no source has a bar of it" in told
+    )
     assert "calendar_changes" in told
 
 
@@ -90,7 +106,8 @@ def test_gaps_lists_the_closed_session_and_explains_its_bars(india: Shell) -> No
 def test_a_corrected_day_says_why_it_is_closed(india: Shell) -> None:
     changed = india.universe.read_text().replace(
         "symbols: {INFY: {}}",
-        "symbols: {INFY: {}}\n    calendar_changes: [{date: 2024-11-07, close: true, reason: a storm}]",
+        "symbols: {INFY: {}}\n    calendar_changes: [{date: 2024-11-07, close: true, reason: "
+        "a storm}]",
     )
     india.universe.write_text(changed)
     told = india.run("gaps", "--explain", "INFY", "2024-11-07T06:00")

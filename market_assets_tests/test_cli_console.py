@@ -10,7 +10,14 @@ import polars as pl
 import pytest
 
 from market_assets.cli import console
-from market_assets.cli.console import Column, Terminal, harmless, is_healthy, print_matrix, print_table
+from market_assets.cli.console import (
+    Column,
+    Terminal,
+    harmless,
+    is_healthy,
+    print_matrix,
+    print_table,
+)
 from market_assets.cli.progress import Progress
 from market_assets.enrich.within import MATRIX_SCHEMA
 
@@ -18,7 +25,9 @@ LAST = datetime(2025, 1, 2, tzinfo=UTC).replace(tzinfo=None)
 COLUMNS = [Column("name"), Column("bars", right=True), Column("why", prose=True), Column("trigger")]
 
 
-def printed(width: int, columns: list[Column], rows: list[list[str]], *, wide: bool = False) -> list[str]:
+def printed(
+    width: int, columns: list[Column], rows: list[list[str]], *, wide: bool = False
+) -> list[str]:
     """The lines that a table takes in a terminal of some width."""
     terminal = Terminal(width=width, file=io.StringIO(), force_terminal=False)
     print_table(columns, rows, wide=wide, console=terminal)
@@ -65,7 +74,9 @@ def test_a_name_that_is_wider_than_the_window_is_not_cut() -> None:
     assert max(map(len, lines)) <= 40
 
 
-def series(symbol: str, timeframe: str, *, expected: int, stored: int, health: str) -> dict[str, object]:
+def series(
+    symbol: str, timeframe: str, *, expected: int, stored: int, health: str
+) -> dict[str, object]:
     missing = expected - stored
     return {
         "profile": "crypto", "symbol": symbol, "timeframe": timeframe, "expected": expected, "stored": stored,
@@ -94,7 +105,11 @@ def test_the_matrix_has_room_in_80_columns_and_calls_nothing_healthy(
     print_matrix(matrix)
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
-    cells = {row[2].strip(): [cell.strip() for cell in row[3:-1]] for line in lines if len(row := line.split("│")) > 5}
+    cells = {
+        row[2].strip(): [cell.strip() for cell in row[3:-1]]
+        for line in lines
+        if len(row := line.split("│")) > 5
+    }
     assert cells["BTCUSDT"][:4] == ["MISSING 1h", "100", "0", "2025-01-02 00:00"]
     assert cells["ETHUSDT"][:2] == ["HEALTHY", "100"]
     assert cells["NEWUSDT"][:4] == ["PENDING", "-", "0", "-"]
@@ -104,7 +119,9 @@ def test_the_matrix_has_room_in_80_columns_and_calls_nothing_healthy(
     assert not is_healthy(matrix.clear())
 
 
-def test_each_kind_of_work_is_told_of_once_when_it_is_over(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_kind_of_work_is_told_of_once_when_it_is_over(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with Progress(quiet=False) as progress:
         progress.plan("fetch", 3)
         progress.plan("fetch", 2)

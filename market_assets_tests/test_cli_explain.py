@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from market_assets.config.universe import load_universe
 from market_assets.fill import Fill
 from market_assets.practice.book import Market
 from market_assets.practice.vendor import PracticeVendor
-from market_assets.sources.base import build_source
-from market_assets.universe import load_universe
+from market_assets.sources.contract import build_source
 from market_assets_tests.shell import FAULTS, KEY, Shell
 
 if TYPE_CHECKING:
@@ -28,10 +28,14 @@ def holed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     """
     with PracticeVendor(Market.model_validate({**MARKET, "faults": FAULTS})) as vendor:
         shell = Shell(tmp_path_factory.mktemp("holed"), vendor)
-        shell.universe.write_text(shell.universe.read_text().replace("{SPY: {},", "{SPY: {}, ETH: {},"))
+        shell.universe.write_text(
+            shell.universe.read_text().replace("{SPY: {},", "{SPY: {}, ETH: {},")
+        )
         universe = load_universe(environ={**shell.environment, "VENDOR_KEY": KEY})
         profile = universe.profiles["crypto"]
-        source = build_source("vendor", universe.sources["vendor"], base=shell.universe.parent, kind="crypto")
+        source = build_source(
+            "vendor", universe.sources["vendor"], base=shell.universe.parent, kind="crypto"
+        )
         now = datetime.now(UTC)
         list(
             Fill(
@@ -64,7 +68,12 @@ def test_a_missing_bar_ends_with_3_and_json_has_the_whole_story(holed: Shell) ->
     done = holed.run("gaps", "--explain", "BTC", "2025-02-06T03:59:59+02:00", "--json")
     assert done.code == 3
     (story,) = done.json
-    assert (story["profile"], story["symbol"], story["timeframe"], story["state"]) == ("crypto", "BTC", "1h", "open")
+    assert (story["profile"], story["symbol"], story["timeframe"], story["state"]) == (
+        "crypto",
+        "BTC",
+        "1h",
+        "open",
+    )
     assert story["bar"] == {
         "ts": "2025-02-06T01:00:00Z",
         "opens_at": "2025-02-06T01:00:00Z",
@@ -98,8 +107,14 @@ def test_a_symbol_of_several_profiles_has_a_story_in_each(holed: Shell) -> None:
     ("arguments", "said"),
     [
         (["--explain", "XRP", "2025-02-06"], "XRP: no such symbol; there are BTC, ETH, SPY, THIN"),
-        (["equity", "--explain", "BTC", "2025-02-06"], "BTC: no such symbol; there are ETH, SPY, THIN"),
-        (["--explain", "BTC", "yesterday"], "--explain yesterday: write an instant like 2024-01-31T15:30Z"),
+        (
+            ["equity", "--explain", "BTC", "2025-02-06"],
+            "BTC: no such symbol; there are ETH, SPY, THIN",
+        ),
+        (
+            ["--explain", "BTC", "yesterday"],
+            "--explain yesterday: write an instant like 2024-01-31T15:30Z",
+        ),
     ],
 )
 def test_a_wrong_question_ends_with_2(holed: Shell, arguments: list[str], said: str) -> None:
@@ -110,7 +125,9 @@ def test_a_wrong_question_ends_with_2(holed: Shell, arguments: list[str], said: 
 
 def test_status_and_gaps_tell_what_is_abandoned(holed: Shell) -> None:
     with holed.store().writing("testing") as transaction:
-        transaction.connection.execute("UPDATE ops.gaps SET status = 'abandoned' WHERE symbol = 'BTC'")
+        transaction.connection.execute(
+            "UPDATE ops.gaps SET status = 'abandoned' WHERE symbol = 'BTC'"
+        )
     try:
         table = holed.run("status", "crypto")
         assert table.code == 3
@@ -125,4 +142,6 @@ def test_status_and_gaps_tell_what_is_abandoned(holed: Shell) -> None:
         assert {gap["status"] for gap in listed.json} == {"abandoned"}
     finally:
         with holed.store().writing("testing") as transaction:
-            transaction.connection.execute("UPDATE ops.gaps SET status = 'open' WHERE symbol = 'BTC'")
+            transaction.connection.execute(
+                "UPDATE ops.gaps SET status = 'open' WHERE symbol = 'BTC'"
+            )

@@ -54,7 +54,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if mounted.returncode:
         pytest.skip("this user may not mount a disk")
     yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)  # noqa: S607 - where it is depends on the system
+    # Where it is depends on the system.
+    subprocess.run(["umount", "-l", str(folder)], check=True)  # noqa: S607
 
 
 def sqlite_error(path: Path, *statements: str, uri: str = "") -> sqlite3.Error:
@@ -80,7 +81,9 @@ def test_a_full_disk_is_a_sentence(run: Callable[..., Done], small_disk: Path) -
     assert "The trace is in /" in done.err
 
 
-def test_a_file_in_the_place_of_the_home_is_a_sentence(run: Callable[..., Done], tmp_path: Path) -> None:
+def test_a_file_in_the_place_of_the_home_is_a_sentence(
+    run: Callable[..., Done], tmp_path: Path
+) -> None:
     (tmp_path / "notes").write_text("mine")
     for home in (tmp_path / "notes", tmp_path / "notes" / "below"):
         done = run("backfill", "--home", str(home))
@@ -94,7 +97,10 @@ def test_a_file_in_the_place_of_the_home_is_a_sentence(run: Callable[..., Done],
 def test_what_sqlite_says_is_said_in_other_words(tmp_path: Path) -> None:
     path = tmp_path / "runs.db"
     full = sqlite_error(
-        path, "CREATE TABLE t (x)", "PRAGMA max_page_count = 2", "INSERT INTO t VALUES (zeroblob(9999))"
+        path,
+        "CREATE TABLE t (x)",
+        "PRAGMA max_page_count = 2",
+        "INSERT INTO t VALUES (zeroblob(9999))",
     )
     assert sentence_of(full, tmp_path).startswith(f"the disk of {tmp_path} is full")
     readonly = sqlite_error(path, "INSERT INTO t VALUES (1)", uri=f"file:{path}?mode=ro")
@@ -112,11 +118,15 @@ def test_the_cause_counts_whatever_was_raised_around_it(tmp_path: Path) -> None:
 
     full = OSError(errno.ENOSPC, "No space left on device")
     assert "is full" in sentence_of(raised(full), tmp_path)
-    assert sentence_of(raised(StoreError("busy: close it there")), tmp_path) == "busy: close it there"
+    assert (
+        sentence_of(raised(StoreError("busy: close it there")), tmp_path) == "busy: close it there"
+    )
     refused = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "x"))
     assert sentence_of(raised(refused), tmp_path).startswith(f"{tmp_path / 'x'} cannot be written")
     # What DuckDB says of a full disk, in a sentence about the store.
-    wrapped = StoreError("the store could not be written: IO Error: Could not write: No space left on device")
+    wrapped = StoreError(
+        "the store could not be written: IO Error: Could not write: No space left on device"
+    )
     assert sentence_of(wrapped, tmp_path).startswith("the disk of")
     assert sentence_of(raised(KeyError("x")), tmp_path) is None
 
@@ -129,7 +139,10 @@ def test_a_fault_of_ours_is_called_one_and_its_trace_is_kept(
     monkeypatch.setattr("market_assets.cli.commands.listing._assets", lambda *_: list(_)[9])
     done = run("list", "--home", str(home))
     assert done.code == 1
-    assert "this is a fault of market_assets, not yours: IndexError: list index out of range" in done.err
+    assert (
+        "this is a fault of market_assets, not yours: IndexError: list index out of range"
+        in done.err
+    )
     log = home / "log" / "market-assets.log"
     assert f"The trace is in {log}" in done.err
     assert "Traceback" in log.read_text()

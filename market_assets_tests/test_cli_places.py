@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from market_assets.market_time.timeframes import Timeframe
+from market_assets.market.timeframes import Timeframe
 from market_assets.practice.book import Market
 from market_assets.practice.vendor import PracticeVendor
 from market_assets_tests.shell import Shell, in_this_process
@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MARKET = {"kind": "crypto", "symbols": {"SPY": {"kind": "equity"}}}
-HOLE = {"fault": "hole", "symbols": ["BTC"], "start": "2025-02-07T20:00Z", "end": "2025-02-08T03:00Z"}
+HOLE = {
+    "fault": "hole",
+    "symbols": ["BTC"],
+    "start": "2025-02-07T20:00Z",
+    "end": "2025-02-08T03:00Z",
+}
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +32,16 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shell, di
     """A terminal after a backfill of three of seven days, and what that answered: a hole lies behind them."""
     with PracticeVendor(Market.model_validate({**MARKET, "faults": [HOLE]})) as vendor:
         shell = Shell(tmp_path_factory.mktemp("filled"), vendor)
-        done = shell.run("backfill", "crypto", "--from", "2025-02-04", "--to", "2025-02-07", "--json")
+        done = shell.run(
+            "backfill", "crypto", "--from", "2025-02-04", "--to", "2025-02-07", "--json"
+        )
         assert done.code == 0
         yield shell, done.json
 
 
-@pytest.mark.parametrize("command", ["status", "gaps", "jobs", "genesis", "alerts", "list", "tail", "returns crypto"])
+@pytest.mark.parametrize(
+    "command", ["status", "gaps", "jobs", "genesis", "alerts", "list", "tail", "returns crypto"]
+)
 def test_a_command_that_reads_makes_no_folder(
     filled: tuple[Shell, dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
@@ -49,7 +58,10 @@ def test_a_command_that_reads_makes_no_folder(
     assert f"no home folder is named, and there is no data in {tmp_path}" in lost.err
 
     empty = in_this_process([*command.split(), "--home", "elsewhere"], universe)
-    assert f"{tmp_path / 'elsewhere'} holds no store yet: market-assets backfill makes it." in empty.err
+    assert (
+        f"{tmp_path / 'elsewhere'} holds no store yet: market-assets backfill makes it."
+        in empty.err
+    )
     assert "No gaps." not in empty.out
     assert empty.code == {"status": 3, "gaps": 3, "tail": 3, "returns crypto": 1}.get(command, 0)
     assert {entry.name for entry in tmp_path.iterdir()} <= {"universe.yaml"}
@@ -59,10 +71,15 @@ def test_home_and_universe_are_named_by_options_before_or_after_the_command(
     filled: tuple[Shell, dict], tmp_path: Path
 ) -> None:
     shell, _ = filled
-    wrong = {**shell.environment, "MARKET_ASSETS_HOME": str(tmp_path), "MARKET_ASSETS_UNIVERSE": "nowhere.yaml"}
+    wrong = {
+        **shell.environment,
+        "MARKET_ASSETS_HOME": str(tmp_path),
+        "MARKET_ASSETS_UNIVERSE": "nowhere.yaml",
+    }
     options = ["--home", str(shell.home), "--universe", str(shell.universe)]
     before, after = (
-        in_this_process(words, wrong) for words in ([*options, "jobs", "--json"], ["jobs", "--json", *options])
+        in_this_process(words, wrong)
+        for words in ([*options, "jobs", "--json"], ["jobs", "--json", *options])
     )
     assert (before.code, before.json["jobs"]) == (after.code, after.json["jobs"])
     assert before.json["home"] == after.json["home"] == str(shell.home)
@@ -117,20 +134,30 @@ def test_a_backfill_of_some_days_is_judged_by_them_alone(filled: tuple[Shell, di
     assert answer["missing_elsewhere"] == 2 * 4 * 24
     assert shell.run("status", "crypto").code == 3
 
-    again = shell.run("backfill", "crypto", "--from", "2025-02-01", "--to", "2025-02-07", "--symbols", "BTC")
+    again = shell.run(
+        "backfill", "crypto", "--from", "2025-02-01", "--to", "2025-02-07", "--symbols", "BTC"
+    )
     assert again.code == 0
     assert "crypto keeps 2025-02-03 to 2025-02-10: the other days are left out." in again.err
     assert "completeness from 2025-02-01 to 2025-02-07" in again.out
     assert "ETH" not in again.out
-    assert "Beside what was asked for, 168 more bars are missing: market-assets status." in again.out
+    assert (
+        "Beside what was asked for, 168 more bars are missing: market-assets status." in again.out
+    )
 
 
-def test_validate_says_what_a_file_holds_and_what_is_wrong_with_it(filled: tuple[Shell, dict], tmp_path: Path) -> None:
+def test_validate_says_what_a_file_holds_and_what_is_wrong_with_it(
+    filled: tuple[Shell, dict], tmp_path: Path
+) -> None:
     shell, _ = filled
     good = shell.run("validate")
     assert (good.code, good.out.splitlines()[0]) == (0, f"valid: {shell.universe}")
     (crypto, equity) = shell.run("validate", "--json").json["profiles"]
-    assert (crypto["fetch"], crypto["symbols"], equity["end"]) == (["1h"], ["BTC", "ETH"], "2025-02-08")
+    assert (crypto["fetch"], crypto["symbols"], equity["end"]) == (
+        ["1h"],
+        ["BTC", "ETH"],
+        "2025-02-08",
+    )
 
     path = tmp_path / "broken.yaml"
     path.write_text(shell.universe.read_text().replace("kind: EQUITY", "kind: EQUITIES"))
@@ -139,12 +166,18 @@ def test_validate_says_what_a_file_holds_and_what_is_wrong_with_it(filled: tuple
     assert (bad.code, bad.json["valid"], len(bad.json["problems"])) == (1, False, 1)
 
 
-def test_list_shows_the_assets_the_symbols_and_what_no_profile_is_called(filled: tuple[Shell, dict]) -> None:
+def test_list_shows_the_assets_the_symbols_and_what_no_profile_is_called(
+    filled: tuple[Shell, dict],
+) -> None:
     shell, _ = filled
     with shell.store().writing("testing") as transaction:
         transaction.create_candles("coins", Timeframe.H1, derived=False)
-        transaction.connection.execute("INSERT INTO coins.candles_1h SELECT * FROM crypto.candles_1h LIMIT 5")
-        transaction.put_genesis("coins", Timeframe.H1, "BTC", datetime(2025, 2, 3, tzinfo=UTC), "vendor")
+        transaction.connection.execute(
+            "INSERT INTO coins.candles_1h SELECT * FROM crypto.candles_1h LIMIT 5"
+        )
+        transaction.put_genesis(
+            "coins", Timeframe.H1, "BTC", datetime(2025, 2, 3, tzinfo=UTC), "vendor"
+        )
     held = shell.run("list", "--json").json
     assets = {(row["profile"], row["asset"]): row for row in held["assets"]}
     assert assets["crypto", "candles_1d"]["symbols"] == 2
@@ -183,18 +216,24 @@ def test_tail_shows_the_newest_bars_and_follows(filled: tuple[Shell, dict]) -> N
     with shell.store().writing("testing") as transaction:
         table = "crypto.candles_1h"
         transaction.connection.execute(
-            f"INSERT INTO {table} SELECT * REPLACE (ts + INTERVAL 1 DAY AS ts) FROM {table} WHERE symbol = 'BTC' "
-            f"AND ts = (SELECT max(ts) FROM {table})"
+            f"""
+            INSERT INTO {table}
+            SELECT * REPLACE (ts + INTERVAL 1 DAY AS ts)
+            FROM {table}
+            WHERE symbol = 'BTC' AND ts = (SELECT max(ts) FROM {table})
+            """
         )
     timer = threading.Timer(60, process.kill)
     timer.start()
     line = process.stdout.readline()
     timer.cancel()
-    assert datetime.fromisoformat(lines[0].split('"ts": "')[1][:20]) + timedelta(days=1) == datetime.fromisoformat(
-        line.split('"ts": "')[1][:20]
-    )
+    assert datetime.fromisoformat(lines[0].split('"ts": "')[1][:20]) + timedelta(
+        days=1
+    ) == datetime.fromisoformat(line.split('"ts": "')[1][:20])
     with shell.store().writing("testing") as transaction:
-        transaction.connection.execute(f"DELETE FROM {table} WHERE ts = (SELECT max(ts) FROM {table})")
+        transaction.connection.execute(
+            f"DELETE FROM {table} WHERE ts = (SELECT max(ts) FROM {table})"
+        )
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (130, "Stopped.\n")

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-DAY = "profiles: {kept: {kind: CRYPTO, start: 2025-02-26, end: 2025-02-27, timeframes: {fetch: [1h]}, symbols: {BTC: {}}, sources: [%s]}}\n"
+DAY = (
+    "profiles: {kept: {kind: CRYPTO, start: 2025-02-26, end: 2025-02-27, timeframes: {fetch: "
+    "[1h]}, symbols: {BTC: {}}, sources: [%s]}}\n"
+)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +46,9 @@ class TestRefusedRows:
         shell.backfilled = shell.run("backfill")
         return shell
 
-    def test_each_command_says_how_many_why_with_an_example_and_what_mends_it(self, odd: Shell) -> None:
+    def test_each_command_says_how_many_why_with_an_example_and_what_mends_it(
+        self, odd: Shell
+    ) -> None:
         commands = {
             "backfill": odd.backfilled,
             "status": odd.run("status"),
@@ -75,9 +80,13 @@ class TestRefusedRows:
 
 
 class TestWhatAsksAgain:
-    def test_the_same_backfill_where_a_symbol_was_refused(self, shell: Shell, tmp_path: Path, vendor) -> None:
+    def test_the_same_backfill_where_a_symbol_was_refused(
+        self, shell: Shell, tmp_path: Path, vendor
+    ) -> None:
         keep(shell, tmp_path, f"{{type: practice, base_url: '{vendor.url}', retries: 0}}", "short")
-        vendor.set_faults(Market.model_validate({"faults": [{"fault": "error", "status": 400}]}).faults)
+        vendor.set_faults(
+            Market.model_validate({"faults": [{"fault": "error", "status": 400}]}).faults
+        )
         try:
             for _ in range(6):
                 done = shell.run("backfill")

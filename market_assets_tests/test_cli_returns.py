@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
-from market_assets.enrich.returns import Returns
-from market_assets.universe import load_universe
+from market_assets.config.universe import load_universe
+from market_assets.enrich.returns.returns import Returns
 from market_assets_tests.enrich.ground import H1, Market, days
 from market_assets_tests.shell import Done, in_a_process, in_this_process
 
@@ -41,8 +41,12 @@ def shell(tmp_path: Path, store, clock) -> Callable[..., Done]:
     coins = Market(store, load_universe(path, environ={}).profiles["coins"], clock)
     coins.fill(days("2025-03-03", "2025-03-06"), timeframe=H1)
     with store.writing("losing a third of a day") as transaction:
-        transaction.connection.execute("DELETE FROM coins.candles_1h WHERE symbol = 'ETH' AND ts >= '2025-03-05 16:00'")
-    list(Returns.of_profile(store, coins.profile, H1, days("2025-03-01", "2025-04-01"), clock=clock))
+        transaction.connection.execute(
+            "DELETE FROM coins.candles_1h WHERE symbol = 'ETH' AND ts >= '2025-03-05 16:00'"
+        )
+    list(
+        Returns.of_profile(store, coins.profile, H1, days("2025-03-01", "2025-04-01"), clock=clock)
+    )
     environment = {
         **os.environ, "MARKET_ASSETS_HOME": str(tmp_path / "home"), "MARKET_ASSETS_UNIVERSE": str(path),
     }  # fmt: skip
@@ -83,7 +87,9 @@ def test_the_matrix_and_its_mask_are_written_side_by_side(shell, tmp_path):
         (("coins", "--wide", "--out", "nowhere/matrix.parquet"), "cannot be written"),
     ],
 )
-def test_what_cannot_be_had_is_told_in_words_and_leaves_no_file(shell, words, told, tmp_path, monkeypatch):
+def test_what_cannot_be_had_is_told_in_words_and_leaves_no_file(
+    shell, words, told, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     done = shell(*words)
     assert not list(tmp_path.glob("*.parquet"))

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 MARKET = {
     "kind": "crypto",
     "symbols": {"SPY": {"kind": "equity"}, "NEW": {"genesis": "2099-01-01T00:00Z"}},
-    "faults": [{"fault": "error", "symbols": ["ETH"], "status": 403, "message": f"[/closed] {KEY}"}],
+    "faults": [
+        {"fault": "error", "symbols": ["ETH"], "status": 403, "message": f"[/closed] {KEY}"}
+    ],
 }
 
 
@@ -52,9 +54,21 @@ def test_sources_lists_the_universes_and_the_installed_ones_with_their_traits(sh
     assert types["archive"]["traits"] is None  # its settings say what it leaves out
     assert types["polygon"]["traits"]["lacks"] == {"equity": ["1h"], "forex": ["1d"]}
     vendor, quiet = done.json["sources"]
-    assert (vendor["source"], vendor["type"], vendor["profiles"]) == ("vendor", "practice", ["crypto", "equity"])
-    assert (vendor["keys"], vendor["keys_set"], vendor["venue"]) == ({"VENDOR_KEY": True}, True, None)
-    assert (quiet["source"], quiet["keys"], quiet["traits"]["quiet_minutes"]) == ("quiet", {}, "omitted")
+    assert (vendor["source"], vendor["type"], vendor["profiles"]) == (
+        "vendor",
+        "practice",
+        ["crypto", "equity"],
+    )
+    assert (vendor["keys"], vendor["keys_set"], vendor["venue"]) == (
+        {"VENDOR_KEY": True},
+        True,
+        None,
+    )
+    assert (quiet["source"], quiet["keys"], quiet["traits"]["quiet_minutes"]) == (
+        "quiet",
+        {},
+        "omitted",
+    )
 
 
 def test_sources_names_the_key_that_is_not_set_and_ends_with_3(shell: Shell, tmp_path) -> None:
@@ -74,11 +88,14 @@ def test_sources_names_the_key_that_is_not_set_and_ends_with_3(shell: Shell, tmp
     ("text", "name"),
     [("limits: ${LIMITS_URL}\nsources: {binance: {}}", "LIMITS_URL"), ("sources: {binance: {base_url: '${ADDRESS}'}}", "ADDRESS")],
 )  # fmt: skip
-def test_sources_says_of_an_address_that_is_not_set_just_that(shell: Shell, tmp_path, text: str, name: str) -> None:
+def test_sources_says_of_an_address_that_is_not_set_just_that(
+    shell: Shell, tmp_path, text: str, name: str
+) -> None:
     other = Shell(tmp_path, shell.vendor)
     path = tmp_path / "addresses.yaml"
     path.write_text(
-        f"{text}\nprofiles: {{crypto: {{kind: CRYPTO, start: 2025-01-01, sources: [binance], symbols: {{BTC: {{}}}}}}}}"
+        f"{text}\nprofiles: {{crypto: {{kind: CRYPTO, start: 2025-01-01, sources: [binance], "
+        f"symbols: {{BTC: {{}}}}}}}}"
     )
     other.environment["MARKET_ASSETS_UNIVERSE"] = str(path)
 
@@ -114,13 +131,30 @@ def test_probe_shows_the_newest_closed_bars_the_first_one_and_what_they_cost(she
 
 
 def test_probe_looks_back_over_a_closed_market_and_to_the_end_of_a_file(shell: Shell) -> None:
-    done = shell.run("probe", "quiet", "THIN", "--profile", "equity", "--timeframe", "1h", "--bars", "2", "--json")
+    done = shell.run(
+        "probe",
+        "quiet",
+        "THIN",
+        "--profile",
+        "equity",
+        "--timeframe",
+        "1h",
+        "--bars",
+        "2",
+        "--json",
+    )
 
     assert done.code == 0
-    assert [bar["ts"] for bar in done.json["bars"]] == ["2025-02-05T19:30:00Z", "2025-02-05T20:30:00Z"]
+    assert [bar["ts"] for bar in done.json["bars"]] == [
+        "2025-02-05T19:30:00Z",
+        "2025-02-05T20:30:00Z",
+    ]
     assert done.json["first_bar"] is None
-    # A page of minutes reaches back over 16 hours; New York's minutes may lie behind a long weekend.
-    assert len(shell.run("probe", "vendor", "SPY", "--profile", "equity", "--json").json["bars"]) == 5
+    # A page of minutes reaches back over 16 hours; New York's minutes may lie behind a long
+    # weekend.
+    assert (
+        len(shell.run("probe", "vendor", "SPY", "--profile", "equity", "--json").json["bars"]) == 5
+    )
 
 
 def test_probe_without_a_bar_ends_with_3(shell: Shell) -> None:
@@ -157,7 +191,9 @@ def test_probe_of_what_is_not_there_ends_with_2_and_says_what_there_is(
 
 def test_a_hold_that_one_command_was_told_of_holds_the_next_one(shell: Shell, tmp_path) -> None:
     other = Shell(tmp_path, shell.vendor)
-    shell.vendor.set_faults([Fault(fault="error", symbols=["BTC"], status=429, code=-1003, retry_after=3000)])
+    shell.vendor.set_faults(
+        [Fault(fault="error", symbols=["BTC"], status=429, code=-1003, retry_after=3000)]
+    )
     try:
         refused = other.process("probe", "vendor", "BTC")
         shell.vendor.log.clear()
@@ -172,7 +208,9 @@ def test_a_hold_that_one_command_was_told_of_holds_the_next_one(shell: Shell, tm
     assert KEY not in file.name + file.read_text()
 
 
-def test_how_far_back_a_vendor_serves_that_refuses_what_is_older_is_probed_and_listed(tmp_path) -> None:
+def test_how_far_back_a_vendor_serves_that_refuses_what_is_older_is_probed_and_listed(
+    tmp_path,
+) -> None:
     refused = {
         "fault": "error",
         "status": 400,
@@ -182,8 +220,10 @@ def test_how_far_back_a_vendor_serves_that_refuses_what_is_older_is_probed_and_l
     with PracticeVendor(Market.model_validate({"kind": "crypto", "faults": [refused]})) as vendor:
         shell = Shell(tmp_path, vendor)
         (tmp_path / "short.yaml").write_text(
-            f"sources: {{vendor: {{type: practice, base_url: '{vendor.url}', earliest_probe: false, retries: 0}}}}\n"
-            f"profiles: {{crypto: {{kind: CRYPTO, start: {datetime.now(UTC) - timedelta(days=60):%Y-%m-%d}, "
+            f"sources: {{vendor: {{type: practice, base_url: '{vendor.url}', earliest_probe: "
+            f"false, retries: 0}}}}\n"
+            f"profiles: {{crypto: {{kind: CRYPTO, start: "
+            f"{datetime.now(UTC) - timedelta(days=60):%Y-%m-%d}, "
             "timeframes: {fetch: [1h]}, sources: [vendor], symbols: {BTC: {}}}}"
         )
         shell.environment["MARKET_ASSETS_UNIVERSE"] = str(tmp_path / "short.yaml")

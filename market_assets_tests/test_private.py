@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from market_assets.defs.runs import instance_at
+from market_assets.defs.automation.runs import instance_at
 from market_assets.export import Lake
 from market_assets.export.layout import Period, Table
-from market_assets.market_time.partitions import Cadence
-from market_assets.market_time.timeframes import Timeframe
+from market_assets.market.partitions import Cadence
+from market_assets.market.timeframes import Timeframe
 from market_assets.private import mask_of_the_user, private_files
 from market_assets.store import Store
 
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.filterwarnings("ignore::dagster.PreviewWarning", "ignore::dagster.BetaWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::dagster.PreviewWarning", "ignore::dagster.BetaWarning"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +49,9 @@ def modes(folder: Path) -> dict[str, int]:
 
 def open_to_others(folder: Path) -> list[str]:
     """The files that somebody else may read or write."""
-    return [str(path) for path in folder.rglob("*") if path.is_file() and path.stat().st_mode & 0o077]
+    return [
+        str(path) for path in folder.rglob("*") if path.is_file() and path.stat().st_mode & 0o077
+    ]
 
 
 @pytest.mark.parametrize("exists", [False, True])
@@ -62,7 +66,9 @@ def test_every_file_of_a_home_is_its_owners_alone(tmp_path: Path, exists: bool) 
     with instance_at(home) as instance:
         instance.get_runs_count()
     assert open_to_others(home) == []
-    assert {"market.duckdb", "dagster.yaml", "runs.db", "index.db", "schedules.db"} <= set(modes(home))
+    assert {"market.duckdb", "dagster.yaml", "runs.db", "index.db", "schedules.db"} <= set(
+        modes(home)
+    )
     assert modes(home)["home"] == (0o755 if exists else 0o700)
     assert mask() == 0o022
 
@@ -77,7 +83,10 @@ def test_a_lake_is_for_others_where_it_lies_outside_of_the_home(tmp_path: Path) 
         (tmp_path / "home" / "lake", 0o600, 0o700),
     ):
         with private_files():
-            assert Lake(store, lake, clock=lambda: datetime(2025, 3, 1, tzinfo=UTC)).export(table) is not None
+            assert (
+                Lake(store, lake, clock=lambda: datetime(2025, 3, 1, tzinfo=UTC)).export(table)
+                is not None
+            )
         found = modes(lake)
         assert found["candles_1m.manifest.json"] == file_mode
         assert (found["lake"], found["coins"]) == (folder_mode, folder_mode)

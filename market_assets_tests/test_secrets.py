@@ -55,7 +55,11 @@ class Echo(BaseHTTPRequestHandler):
         _, way, spelling, *_ = self.path.split("/")
         self.asked.add(f"{way}/{spelling}")
         sent = {"authorization", "apca-api-key-id", "apca-api-secret-key", "x-more"}
-        known = [value.removeprefix("Bearer ") for name, value in self.headers.items() if name.lower() in sent]
+        known = [
+            value.removeprefix("Bearer ")
+            for name, value in self.headers.items()
+            if name.lower() in sent
+        ]
         known += [SECRETS["MIRROR_TOKEN"]] if SECRETS["MIRROR_TOKEN"] in self.path else []
         said = " ".join(map(SPELLINGS[spelling], known))
         getattr(self, way)(said)
@@ -82,7 +86,12 @@ class Echo(BaseHTTPRequestHandler):
         self.tell(302, "", Location=f"https://elsewhere.example/{said}/x?{said}")
 
     def fine(self, said: str) -> None:
-        self.tell(200, json.dumps({"status": "ERROR", "code": -1, "message": said, "msg": said, "error": said}))
+        self.tell(
+            200,
+            json.dumps(
+                {"status": "ERROR", "code": -1, "message": said, "msg": said, "error": said}
+            ),
+        )
 
     def html(self, said: str) -> None:
         self.tell(200, f"<html>{said}</html>")
@@ -128,12 +137,20 @@ def universe(url: str, closed: int) -> str:
     for way, spelling in WAYS:
         name, at = f"{way}-{spelling}", f"{url}/{way}/{spelling}"
         sources += [
-            f'  polygon-{name}: {{type: polygon, base_url: "{at}/${{MIRROR_TOKEN}}", {keys}, {quick}}}',
-            f'  alpaca-{name}: {{type: alpaca, base_url: "{at}", key: "${{ALPACA_KEY}}", secret: "${{ALPACA_SECRET}}", {quick}}}',
+            (
+                f'  polygon-{name}: {{type: polygon, base_url: "{at}/${{MIRROR_TOKEN}}", {keys}, '
+                f"{quick}}}"
+            ),
+            (
+                f'  alpaca-{name}: {{type: alpaca, base_url: "{at}", key: "${{ALPACA_KEY}}", secret: '
+                f'"${{ALPACA_SECRET}}", {quick}}}'
+            ),
         ]
         symbols.append(f"{name}: {{sources: [polygon-{name}, alpaca-{name}]}}")
     limiter = f'limiter: "redis://me:${{LIMITS_PASSWORD}}@127.0.0.1:{closed}/0"'
-    sources.append(f'  limited: {{type: polygon, base_url: "{url}/words/raw", {limiter}, {keys}, {quick}}}')
+    sources.append(
+        f'  limited: {{type: polygon, base_url: "{url}/words/raw", {limiter}, {keys}, {quick}}}'
+    )
     symbols.append("limited: {sources: [limited]}")
     return UNIVERSE.format(closed=closed, sources="\n".join(sources), symbols=", ".join(symbols))
 
@@ -157,14 +174,18 @@ def all_written(home: Path) -> Iterator[tuple[str, bytes]]:
             yield f"{name}, unpacked", gzip.decompress(body)
         if body[8:12] == b"DUCK":
             with duckdb.connect(path, read_only=True) as db:
-                tables = db.execute("SELECT database_name, schema_name, table_name FROM duckdb_tables()").fetchall()
+                tables = db.execute(
+                    "SELECT database_name, schema_name, table_name FROM duckdb_tables()"
+                ).fetchall()
                 for table in tables:
                     place = ".".join(f'"{part}"' for part in table)
                     for row in db.execute(f"FROM {place}").fetchall():
                         yield f"{name}: {table[-1]}", b"\0".join(str(cell).encode() for cell in row)
         if body.startswith(b"SQLite format 3"):
             with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
-                for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+                for (table,) in db.execute(
+                    "SELECT name FROM sqlite_master WHERE type = 'table'"
+                ).fetchall():
                     for row in db.execute(f'SELECT * FROM "{table}"'):
                         yield f"{name}: {table}", b"\0".join(str(cell).encode() for cell in row)
             db.close()
@@ -173,7 +194,14 @@ def all_written(home: Path) -> Iterator[tuple[str, bytes]]:
 def leaks(written: Iterator[tuple[str, bytes]]) -> list[str]:
     """Which secret stands where."""
     forbidden = spelled()
-    return sorted({f"{name} in {place}" for place, body in written for text, name in forbidden.items() if text in body})
+    return sorted(
+        {
+            f"{name} in {place}"
+            for place, body in written
+            for text, name in forbidden.items()
+            if text in body
+        }
+    )
 
 
 @pytest.fixture(scope="module")
@@ -186,12 +214,19 @@ def vendor() -> Iterator[str]:
         thread.join()
 
 
-def test_no_key_is_in_what_a_failing_run_and_those_who_ask_about_it_write(vendor: str, tmp_path: Path) -> None:
+def test_no_key_is_in_what_a_failing_run_and_those_who_ask_about_it_write(
+    vendor: str, tmp_path: Path
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         closed = free.getsockname()[1]
     home, path = tmp_path / "home", tmp_path / "universe.yaml"
     path.write_text(universe(vendor, closed))
-    environment = {**os.environ, **SECRETS, "MARKET_ASSETS_HOME": str(home), "MARKET_ASSETS_UNIVERSE": str(path)}
+    environment = {
+        **os.environ,
+        **SECRETS,
+        "MARKET_ASSETS_HOME": str(home),
+        "MARKET_ASSETS_UNIVERSE": str(path),
+    }
     environment.pop("DAGSTER_HOME", None)
 
     done = {"backfill": in_a_process(["backfill"], environment)}
@@ -206,7 +241,10 @@ def test_no_key_is_in_what_a_failing_run_and_those_who_ask_about_it_write(vendor
 
     assert done["backfill"].code == 3, done["backfill"].err
     assert Echo.asked == {f"{way}/{spelling}" for way, spelling in WAYS}
-    everything = [*all_written(home), *((command, (it.out + it.err).encode()) for command, it in done.items())]
+    everything = [
+        *all_written(home),
+        *((command, (it.out + it.err).encode()) for command, it in done.items()),
+    ]
     assert not leaks(iter(everything))
     # The words around the keys are there: it was looked for in the right places.
     for place, words in {
@@ -215,8 +253,13 @@ def test_no_key_is_in_what_a_failing_run_and_those_who_ask_about_it_write(vendor
         "backfill": b"no such key",
     }.items():
         assert any(name.startswith(place) and words in body for name, body in everything), place
-    assert any(b"no such key" in body and name.endswith(": event_logs") for name, body in everything)
-    assert "cannot be shared: redis://127.0.0.1/0: ConnectionError" in done[f"gaps --explain limited {bar} --json"].out
+    assert any(
+        b"no such key" in body and name.endswith(": event_logs") for name, body in everything
+    )
+    assert (
+        "cannot be shared: redis://127.0.0.1/0: ConnectionError"
+        in done[f"gaps --explain limited {bar} --json"].out
+    )
 
 
 def test_whoever_writes_a_key_somewhere_would_be_found_out(tmp_path: Path) -> None:
@@ -232,5 +275,7 @@ def test_whoever_writes_a_key_somewhere_would_be_found_out(tmp_path: Path) -> No
 
     found = leaks(all_written(tmp_path))
 
-    for place, name in product(["plain", "packed, unpacked", "lite.db: t", "duck.db: t"], spelled().values()):
+    for place, name in product(
+        ["plain", "packed, unpacked", "lite.db: t", "duck.db: t"], spelled().values()
+    ):
         assert f"{name} in {place}" in found

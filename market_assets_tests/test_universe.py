@@ -13,15 +13,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import pytest
 
-from market_assets.errors import UniverseError
-from market_assets.fill.series import calendar_of
-from market_assets.market_time.gaps import Priority
-from market_assets.market_time.partitions import Cadence
-from market_assets.market_time.timeframes import Timeframe, Window
-from market_assets.sources.base import source_types, venue_of
-from market_assets.sources.practice import PracticeSettings
-from market_assets.sources.probe import listed_sources
-from market_assets.universe import (
+from market_assets.config.universe import (
     PACKAGED,
     RESERVED_NAMES,
     AgreementSettings,
@@ -31,9 +23,17 @@ from market_assets.universe import (
     Severity,
     SourceSymbol,
     Universe,
-    home,
     load_universe,
 )
+from market_assets.errors import UniverseError
+from market_assets.expected.series import calendar_of
+from market_assets.home import home
+from market_assets.market.gaps import Priority
+from market_assets.market.partitions import Cadence
+from market_assets.market.timeframes import Timeframe, Window
+from market_assets.reports.probe import listed_sources
+from market_assets.sources.contract import source_types, venue_of
+from market_assets.sources.vendors.practice import PracticeSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +73,11 @@ def problems(load: Load) -> Problems:
 
 
 def universe(
-    profile: str = "", *, symbols: str = "{BTCUSDT: {}}", top: str = "", sources: str = "{binance: {}}"
+    profile: str = "",
+    *,
+    symbols: str = "{BTCUSDT: {}}",
+    top: str = "",
+    sources: str = "{binance: {}}",
 ) -> str:
     """A sound universe of one profile on 8 lines, and what a test adds to it: `profile` has the lines from 8 on."""
     lines = [
@@ -101,15 +105,29 @@ def test_a_profile_of_few_words_has_the_presets_of_its_kind(load: Load) -> None:
           contracts: {kind: FUTURES, start: 2024-01-01, sources: [practice], symbols: {ES: {}}}
           pairs: {kind: FOREX, start: 2024-01-01, sources: [practice], symbols: {EURUSD: {}}}
         """)
-    assert {name: (each.kind, each.calendar, each.prices) for name, each in loaded.profiles.items()} == {
-        "coins": (Kind.CRYPTO, "24/7", PriceRules(positive=True, volume_optional=False, real_volume=True)),
-        "shares": (Kind.EQUITY, "XNYS", PriceRules(positive=True, volume_optional=False, real_volume=True)),
+    assert {
+        name: (each.kind, each.calendar, each.prices) for name, each in loaded.profiles.items()
+    } == {
+        "coins": (
+            Kind.CRYPTO,
+            "24/7",
+            PriceRules(positive=True, volume_optional=False, real_volume=True),
+        ),
+        "shares": (
+            Kind.EQUITY,
+            "XNYS",
+            PriceRules(positive=True, volume_optional=False, real_volume=True),
+        ),
         "contracts": (
             Kind.FUTURES,
             "CME Globex Equity",
             PriceRules(positive=False, volume_optional=False, real_volume=True),
         ),
-        "pairs": (Kind.FOREX, "FOREX", PriceRules(positive=True, volume_optional=True, real_volume=False)),
+        "pairs": (
+            Kind.FOREX,
+            "FOREX",
+            PriceRules(positive=True, volume_optional=True, real_volume=False),
+        ),
     }
     coins = loaded.profiles["coins"]
     assert coins.timeframes.fetch == (Timeframe.M1,)
@@ -185,11 +203,23 @@ def test_a_symbol_inherits_what_it_does_not_say(load: Load) -> None:
         .profiles["crypto"]
         .symbols
     )
-    both = (SourceSymbol(source="binance", symbol="BTCUSDT"), SourceSymbol(source="other", symbol="BTCUSDT"))
+    both = (
+        SourceSymbol(source="binance", symbol="BTCUSDT"),
+        SourceSymbol(source="other", symbol="BTCUSDT"),
+    )
     assert symbols["BTCUSDT"].sources == both
-    assert (symbols["BTCUSDT"].start, symbols["BTCUSDT"].end) == (date(2024, 1, 1), date(2025, 6, 1))
-    assert (symbols["LITUSDT"].start, symbols["LITUSDT"].end) == (date(2024, 1, 1), date(2025, 1, 31))
-    assert (symbols["ETHUSDT"].start, symbols["ETHUSDT"].end) == (date(2024, 2, 1), date(2025, 6, 1))
+    assert (symbols["BTCUSDT"].start, symbols["BTCUSDT"].end) == (
+        date(2024, 1, 1),
+        date(2025, 6, 1),
+    )
+    assert (symbols["LITUSDT"].start, symbols["LITUSDT"].end) == (
+        date(2024, 1, 1),
+        date(2025, 1, 31),
+    )
+    assert (symbols["ETHUSDT"].start, symbols["ETHUSDT"].end) == (
+        date(2024, 2, 1),
+        date(2025, 6, 1),
+    )
     assert [(each.source, each.symbol) for each in symbols["ETHUSDT"].sources] == [
         ("other", "ETHUSDT"),
         ("binance", "tETHUST"),
@@ -226,12 +256,17 @@ def test_sources_of_another_venue_than_the_first_known_one_are_only_compared(loa
     assert of("ETHUSDT") == (["files", "one", "two"], [])
     assert of("LTCUSDT") == (["two", "files"], ["one"])
     assert symbols["BTCUSDT"].apart == (
-        "two (elsewhere) is another venue than binance and is not asked: mix_venues: true would let it fill"
+        "two (elsewhere) is another venue than binance and is not asked: mix_venues: "
+        "true would let it fill"
     )
     assert symbols["ETHUSDT"].apart == ""
     assert symbols["LTCUSDT"].choices[-1] == SourceSymbol(source="one", symbol="LTC")
     own = symbols["ETHUSDT"]
-    assert [own.is_one_venue("one", other) for other in ("files", "one", "two")] == [True, True, False]
+    assert [own.is_one_venue("one", other) for other in ("files", "one", "two")] == [
+        True,
+        True,
+        False,
+    ]
 
 
 def test_the_listed_sources_say_which_are_another_venue_and_where(tmp_path: Path) -> None:
@@ -256,10 +291,13 @@ def test_venues_are_mixed_where_the_profile_says_so_unless_the_symbol_does_not(l
 
 def test_a_timeframe_that_only_another_venue_has_is_missing(problems: Problems) -> None:
     sources = "{coinbase: {}, two: {type: practice, venue: elsewhere}}"
-    (found,) = problems(universe("sources: [coinbase, two]\ntimeframes: {fetch: [4h]}", sources=sources))
+    (found,) = problems(
+        universe("sources: [coinbase, two]\ntimeframes: {fetch: [4h]}", sources=sources)
+    )
     assert "4h is served by no source of BTCUSDT" in found
     assert (
-        "two (elsewhere) is another venue than coinbase and is not asked: mix_venues: true would let it fill" in found
+        "two (elsewhere) is another venue than coinbase and is not asked: mix_venues: "
+        "true would let it fill" in found
     )
 
 
@@ -297,17 +335,22 @@ def test_agreement_is_off_unless_a_sample_is_set_and_takes_shares_both_ways(load
     profile = load(TWO_VENUES).profiles["crypto"]
     assert (profile.agreement.sample, profile.compares) == (0, False)
     text = "agreement: {sample: 5%, close: 0.2%, volume: null}\n" + textwrap.dedent(TWO_VENUES)
-    profile = load(text.replace("    start:", "    agreement: {close: 0.01, every: 30m}\n    start:")).profiles[
-        "crypto"
-    ]
-    assert profile.agreement == AgreementSettings(sample=0.05, close=0.01, volume=None, every=timedelta(minutes=30))
+    profile = load(
+        text.replace("    start:", "    agreement: {close: 0.01, every: 30m}\n    start:")
+    ).profiles["crypto"]
+    assert profile.agreement == AgreementSettings(
+        sample=0.05, close=0.01, volume=None, every=timedelta(minutes=30)
+    )
     assert profile.compares
 
 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("agreement: {sample: 5 percent}", "agreement.sample: 5 percent is no share; write it like 0.1% or 0.001"),
+        (
+            "agreement: {sample: 5 percent}",
+            "agreement.sample: 5 percent is no share; write it like 0.1% or 0.001",
+        ),
         ("agreement: {sample: 200%}", "agreement.sample: "),
         ("agreement: {close: 0}", "agreement.close: "),
     ],
@@ -318,9 +361,9 @@ def test_a_share_that_is_none_is_refused(problems: Problems, text: str, problem:
 
 
 def test_a_window_ends_now_or_with_the_end_and_is_empty_before_the_start(load: Load) -> None:
-    profile = load(universe("end: 2024-03-01", symbols="{BTCUSDT: {start: 2024-02-01, end: 2024-02-15}}")).profiles[
-        "crypto"
-    ]
+    profile = load(
+        universe("end: 2024-03-01", symbols="{BTCUSDT: {start: 2024-02-01, end: 2024-02-15}}")
+    ).profiles["crypto"]
     symbol = profile.symbols["BTCUSDT"]
     now = datetime(2024, 2, 10, 12, 30, tzinfo=UTC)
     assert profile.window(now) == Window(datetime(2024, 1, 1, tzinfo=UTC), now)
@@ -328,7 +371,9 @@ def test_a_window_ends_now_or_with_the_end_and_is_empty_before_the_start(load: L
     later = datetime(2025, 1, 1, tzinfo=UTC)
     assert profile.window(later) == Window.of_days(date(2024, 1, 1), date(2024, 3, 1))
     assert symbol.window(later) == Window.of_days(date(2024, 2, 1), date(2024, 2, 15))
-    assert profile.window(datetime(2023, 1, 1, tzinfo=UTC)) == Window.of_days(date(2024, 1, 1), date(2024, 1, 1))
+    assert profile.window(datetime(2023, 1, 1, tzinfo=UTC)) == Window.of_days(
+        date(2024, 1, 1), date(2024, 1, 1)
+    )
     endless = load(universe()).profiles["crypto"]
     assert endless.window(later) == Window.of_days(date(2024, 1, 1), date(2025, 1, 1))
 
@@ -392,10 +437,14 @@ def test_the_environment_names_the_universe_and_the_home(
 
 def test_loading_the_packaged_universe_imports_no_calendar_library_and_no_pandas() -> None:
     program = (
-        "import sys; from market_assets.universe import load_universe; load_universe(environ={});"
-        "print(*{'pandas', 'exchange_calendars', 'pandas_market_calendars', 'dagster'} & set(sys.modules))"
+        "import sys; from market_assets.config.universe import load_universe; "
+        "load_universe(environ={});"
+        "print(*{'pandas', 'exchange_calendars', 'pandas_market_calendars', "
+        "'dagster'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == ""
 
 
@@ -427,7 +476,10 @@ def test_a_secret_is_filled_in_and_never_shown(load: Load) -> None:
             assert "swordfish" not in text
         assert "https://vendor.example/${TOKEN}/x" in repr(copied)
     assert not {"sources", "secrets"} & loaded.model_dump().keys()
-    assert loaded.redact(f"GET {url} failed: {HIDDEN!r}") == "GET https://vendor.example/${TOKEN}/x failed: '${TOKEN}'"
+    assert (
+        loaded.redact(f"GET {url} failed: {HIDDEN!r}")
+        == "GET https://vendor.example/${TOKEN}/x failed: '${TOKEN}'"
+    )
 
 
 @pytest.mark.parametrize(
@@ -437,7 +489,9 @@ def test_a_secret_is_filled_in_and_never_shown(load: Load) -> None:
         KEYED.replace("2024-01-01", '"${TOKEN}"'),
         KEYED.replace("[{binance:", "[{binanse:"),
         KEYED.replace('"${TOKEN}"', '["${TOKEN}"]'),
-        KEYED.replace("[{binance: ", "[{").replace('"${TOKEN}"}]', 'a: "${TOKEN}", b: "${TOKEN}"}]'),
+        KEYED.replace("[{binance: ", "[{").replace(
+            '"${TOKEN}"}]', 'a: "${TOKEN}", b: "${TOKEN}"}]'
+        ),
         KEYED.replace("https://vendor.example/", ""),
         KEYED.replace("base_url:", "type:"),
         KEYED.replace("base_url:", "timeout:"),
@@ -459,12 +513,18 @@ def test_no_problem_shows_a_secret(problems: Problems, spoilt: str) -> None:
 
 def test_every_missing_environment_variable_is_named(problems: Problems) -> None:
     assert problems(
-        universe(sources='{binance: {base_url: "https://${HOST}/${KEY}"}, more: {type: binance, base_url: "x${ }"}}'),
+        universe(
+            sources='{binance: {base_url: "https://${HOST}/${KEY}"}, more: {type: binance, base_url: '
+            '"x${ }"}}'
+        ),
         KEY="",
     ) == [
         "sources.binance.base_url: the environment variable HOST is not set (line 1)",
         "sources.binance.base_url: the environment variable KEY is empty (line 1)",
-        "sources.more.base_url: `${` begins the name of an environment variable: write ${NAME} (line 1)",
+        (
+            "sources.more.base_url: `${` begins the name of an environment variable: "
+            "write ${NAME} (line 1)"
+        ),
     ]
 
 
@@ -496,7 +556,9 @@ def test_a_file_that_does_not_exist_is_told_with_who_named_it(tmp_path: Path) ->
         ("a: \x01\n", "is not YAML: "),
     ],
 )
-def test_a_file_that_is_no_mapping_in_yaml_is_one_problem(problems: Problems, text: str, problem: str) -> None:
+def test_a_file_that_is_no_mapping_in_yaml_is_one_problem(
+    problems: Problems, text: str, problem: str
+) -> None:
     (found,) = problems(text)
     assert problem in found
 
@@ -504,7 +566,9 @@ def test_a_file_that_is_no_mapping_in_yaml_is_one_problem(problems: Problems, te
 def test_a_file_that_is_not_text_is_one_problem(tmp_path: Path) -> None:
     path = tmp_path / "universe.yaml"
     path.write_bytes(b"sources: \xff\xfe\x00")
-    with pytest.raises(UniverseError, match="is not a text file in UTF-8: invalid start byte at byte 9"):
+    with pytest.raises(
+        UniverseError, match="is not a text file in UTF-8: invalid start byte at byte 9"
+    ):
         load_universe(path)
 
 
@@ -523,47 +587,70 @@ def test_a_file_with_neither_sources_nor_profiles_lacks_both(problems: Problems)
     [
         (
             universe(top="profils: {}"),
-            "profils: is no key here; did you mean profiles? The keys are sources, profiles, repair, evidence, update, features, returns, markets, agreement, alerts, export, retention, limits, calendar_changes (line 2)",
+            (
+                "profils: is no key here; did you mean profiles? The keys are sources, profiles, "
+                "repair, evidence, update, features, returns, markets, agreement, alerts, export, "
+                "retention, limits, calendar_changes (line 2)"
+            ),
         ),
         (
             universe("calender: 24/7"),
             (
-                "profiles.crypto.calender: is no key here; did you mean calendar? The keys are kind, calendar, start, end,"
-                " timeframes, sources, mix_venues, actions, symbols, prices, checks, repair, evidence, update, agreement, partitions,"
+                "profiles.crypto.calender: is no key here; did you mean calendar? The keys are "
+                "kind, calendar, start, end,"
+                " timeframes, sources, mix_venues, actions, symbols, prices, checks, repair, "
+                "evidence, update, agreement, partitions,"
                 " features, returns, calendar_changes (line 8)"
             ),
         ),
         (
             universe(symbols="{BTCUSDT: {strat: 2024-01-01}}"),
             (
-                "profiles.crypto.symbols.BTCUSDT.strat: is no key here; did you mean start? The keys are start, end, sources,"
+                "profiles.crypto.symbols.BTCUSDT.strat: is no key here; "
+                "did you mean start? The keys are start, end, sources,"
                 " mix_venues, actions (line 7)"
             ),
         ),
         (
             universe("checks: {jiter: 0.1}"),
-            "profiles.crypto.checks.jiter: is no key here; did you mean jitter? The keys are jitter, severity, failed_above, calendar, plausibility (line 8)",
+            (
+                "profiles.crypto.checks.jiter: is no key here; did you mean jitter? The keys are "
+                "jitter, severity, failed_above, calendar, plausibility (line 8)"
+            ),
         ),
         (
             universe(top="repair: {quickly: yes}"),
-            "repair.quickly: is no key here. The keys are every, max_fills, max_time, legacy_cutoff, max_attempts, backoff, give_up, backlog (line 2)",
+            (
+                "repair.quickly: is no key here. The keys are every, max_fills, max_time, "
+                "legacy_cutoff, max_attempts, backoff, give_up, backlog (line 2)"
+            ),
         ),
         (
             universe().replace("CRYPTO", "Cripto"),
-            "profiles.crypto.kind: Cripto is not one of CRYPTO, EQUITY, FUTURES, FOREX; did you mean CRYPTO? (line 5)",
+            (
+                "profiles.crypto.kind: Cripto is not one of CRYPTO, EQUITY, FUTURES, FOREX; "
+                "did you mean CRYPTO? (line 5)"
+            ),
         ),
         (
             universe("timeframes: {fetch: [1m], derive: [5min]}"),
             (
-                "profiles.crypto.timeframes.derive[0]: 5min is not one of 1m, 5m, 15m, 30m, 1h, 4h, 1d, 1w; did you mean 5m?"
+                "profiles.crypto.timeframes.derive[0]: 5min is not one of 1m, 5m, 15m, 30m, 1h, "
+                "4h, 1d, 1w; did you mean 5m?"
                 " (line 8)"
             ),
         ),
         (
             universe("timeframes: {fetch: [1m, 3]}"),
-            "profiles.crypto.timeframes.fetch[1]: 3 is not one of 1m, 5m, 15m, 30m, 1h, 4h, 1d, 1w. (line 8)",
+            (
+                "profiles.crypto.timeframes.fetch[1]: 3 is not one of 1m, 5m, 15m, 30m, 1h, 4h, 1d, "
+                "1w. (line 8)"
+            ),
         ),
-        (universe("timeframes: {fetch: 1m}"), "profiles.crypto.timeframes.fetch: must be a list: [1m] (line 8)"),
+        (
+            universe("timeframes: {fetch: 1m}"),
+            "profiles.crypto.timeframes.fetch: must be a list: [1m] (line 8)",
+        ),
         (
             universe("timeframes: [1m]"),
             "profiles.crypto.timeframes: must be a mapping of keys and values, not ['1m'] (line 8)",
@@ -571,33 +658,46 @@ def test_a_file_with_neither_sources_nor_profiles_lacks_both(problems: Problems)
         (
             universe("calendar: xnys"),
             (
-                "profiles.crypto.calendar: xnys is no calendar; did you mean XNYS? Any name of exchange_calendars or"
-                " pandas_market_calendars will do; the presets are 24/7, XNYS, CME Globex Equity, FOREX (line 8)"
+                "profiles.crypto.calendar: xnys is no calendar; did you mean XNYS? Any name of "
+                "exchange_calendars or"
+                " pandas_market_calendars will do; the presets are 24/7, XNYS, CME Globex Equity, "
+                "FOREX (line 8)"
             ),
         ),
         (
             universe("sources: [binanse]"),
-            "profiles.crypto.sources[0]: binanse is no source of this file; did you mean binance? It has binance (line 8)",
+            (
+                "profiles.crypto.sources[0]: binanse is no source of this file; "
+                "did you mean binance? It has binance (line 8)"
+            ),
         ),
         (
             universe(symbols="{BTCUSDT: {sources: [binance, {bnance: BTC}]}}"),
             (
-                "profiles.crypto.symbols.BTCUSDT.sources[1]: bnance is no source of this file; did you mean binance? It has"
+                "profiles.crypto.symbols.BTCUSDT.sources[1]: bnance is no source of this file; "
+                "did you mean binance? It has"
                 " binance (line 7)"
             ),
         ),
         (
             universe("sources: [{binance: XBT}]"),
-            "profiles.crypto.sources: a source's own name, here XBT, belongs to a symbol; write binance alone (line 8)",
+            (
+                "profiles.crypto.sources: a source's own name, here XBT, belongs to a symbol; "
+                "write binance alone (line 8)"
+            ),
         ),
         (
             universe(symbols="{BTCUSDT: {sources: [{binance: A, other: B}]}}"),
             (
-                "profiles.crypto.symbols.BTCUSDT.sources[0]: each item names one source: `- binance`, or `- binance: its own"
+                "profiles.crypto.symbols.BTCUSDT.sources[0]: each item names one source: "
+                "`- binance`, or `- binance: its own"
                 " name for the symbol` (line 7)"
             ),
         ),
-        (universe("sources: [binance, binance]"), "profiles.crypto.sources: binance is written 2 times (line 8)"),
+        (
+            universe("sources: [binance, binance]"),
+            "profiles.crypto.sources: binance is written 2 times (line 8)",
+        ),
         (
             universe(sources="{binance: {}, mtgox: {}}"),
             f"sources.mtgox: mtgox is no type of source. Installed are {INSTALLED} (line 1)",
@@ -605,39 +705,60 @@ def test_a_file_with_neither_sources_nor_profiles_lacks_both(problems: Problems)
         (
             universe(sources="{binance: {type: Binanse}}"),
             (
-                "sources.binance.type: Binanse is no type of source; did you mean binance? Installed are"
+                "sources.binance.type: Binanse is no type of source; "
+                "did you mean binance? Installed are"
                 f" {INSTALLED} (line 1)"
             ),
         ),
         (
             universe(symbols="{}"),
-            "profiles.crypto.symbols: is missing; write at least one, such as `BTCUSDT: {}` (line 7)",
+            (
+                "profiles.crypto.symbols: is missing; write at least one, such as `BTCUSDT: "
+                "{}` (line 7)"
+            ),
         ),
         (
             universe(symbols="[BTCUSDT]"),
-            "profiles.crypto.symbols: must not be a list: write each symbol as a key, such as `BTCUSDT: {}` (line 7)",
+            (
+                "profiles.crypto.symbols: must not be a list: write each symbol as a key, "
+                "such as `BTCUSDT: {}` (line 7)"
+            ),
         ),
         (
             universe().replace("    sources: [binance]", ""),
             (
-                "profiles.crypto.sources: is missing, and BTCUSDT has none of its own; write which to ask, such as [binance]"
+                "profiles.crypto.sources: is missing, and BTCUSDT has none of its own; "
+                "write which to ask, such as [binance]"
                 " (line 4)"
             ),
         ),
         (
             universe().replace("    kind: CRYPTO", ""),
-            "profiles.crypto.kind: is missing; it is one of CRYPTO, EQUITY, FUTURES, FOREX (line 4)",
+            (
+                "profiles.crypto.kind: is missing; it is one of CRYPTO, EQUITY, FUTURES, "
+                "FOREX (line 4)"
+            ),
         ),
         (
             universe().replace("    start: 2024-01-01", ""),
-            "profiles.crypto.start: is missing; write the first day to keep, such as 2024-01-01 (line 4)",
+            (
+                "profiles.crypto.start: is missing; write the first day to keep, "
+                "such as 2024-01-01 (line 4)"
+            ),
         ),
-        (universe("prices: {positive: maybe}"), "profiles.crypto.prices.positive: should be a valid boolean"),
-        (universe("checks: {jitter: 0.5}"), "profiles.crypto.checks.jitter: should be less than 0.5, not 0.5 (line 8)"),
+        (
+            universe("prices: {positive: maybe}"),
+            "profiles.crypto.prices.positive: should be a valid boolean",
+        ),
+        (
+            universe("checks: {jitter: 0.5}"),
+            "profiles.crypto.checks.jitter: should be less than 0.5, not 0.5 (line 8)",
+        ),
         (
             universe("checks: {severity: {CRITICL: ERROR}}"),
             (
-                "profiles.crypto.checks.severity.CRITICL: CRITICL is not one of CRITICAL, HIGH, MEDIUM, LOW; did you mean"
+                "profiles.crypto.checks.severity.CRITICL: CRITICL is not one of CRITICAL, HIGH, "
+                "MEDIUM, LOW; did you mean"
                 " CRITICAL? (line 8)"
             ),
         ),
@@ -655,7 +776,9 @@ def test_a_file_with_neither_sources_nor_profiles_lacks_both(problems: Problems)
         ),
     ],
 )
-def test_a_wrong_word_is_named_with_its_place_and_the_right_one(problems: Problems, text: str, problem: str) -> None:
+def test_a_wrong_word_is_named_with_its_place_and_the_right_one(
+    problems: Problems, text: str, problem: str
+) -> None:
     (found,) = problems(text)
     assert found.startswith(problem)
 
@@ -710,38 +833,57 @@ def test_a_day_is_written_in_full(problems: Problems, day: str, problem: str) ->
 @pytest.mark.parametrize(
     ("profile", "symbol", "problem"),
     [
-        ("end: 2024-01-01", "", "end: 2024-01-01 is not after the start, 2024-01-01: no day is left (line 8)"),
-        ("end: 2023-12-31", "", "end: 2023-12-31 is not after the start, 2024-01-01: no day is left (line 8)"),
+        (
+            "end: 2024-01-01",
+            "",
+            "end: 2024-01-01 is not after the start, 2024-01-01: no day is left (line 8)",
+        ),
+        (
+            "end: 2023-12-31",
+            "",
+            "end: 2023-12-31 is not after the start, 2024-01-01: no day is left (line 8)",
+        ),
         (
             "",
             "start: 2023-12-31",
             (
-                "symbols.BTCUSDT.start: 2023-12-31 is before the profile's start, 2024-01-01; move that one, or leave this one out"
+                "symbols.BTCUSDT.start: 2023-12-31 is before the profile's start, 2024-01-01; "
+                "move that one, or leave this one out"
                 " (line 7)"
             ),
         ),
         (
             "end: 2024-06-01",
             "start: 2024-06-01",
-            "symbols.BTCUSDT.start: 2024-06-01 is not before the profile's end, 2024-06-01: no day is left (line 7)",
+            (
+                "symbols.BTCUSDT.start: 2024-06-01 is not before the profile's end, 2024-06-01: "
+                "no day is left (line 7)"
+            ),
         ),
         (
             "end: 2024-06-01",
             "end: 2024-06-02",
             (
-                "symbols.BTCUSDT.end: 2024-06-02 is after the profile's end, 2024-06-01; move that one, or leave this one out"
+                "symbols.BTCUSDT.end: 2024-06-02 is after the profile's end, 2024-06-01; "
+                "move that one, or leave this one out"
                 " (line 7)"
             ),
         ),
         (
             "",
             "start: 2024-03-01, end: 2024-02-01",
-            "symbols.BTCUSDT.end: 2024-02-01 is not after the start, 2024-03-01: no day is left (line 7)",
+            (
+                "symbols.BTCUSDT.end: 2024-02-01 is not after the start, 2024-03-01: "
+                "no day is left (line 7)"
+            ),
         ),
         (
             "",
             "end: 2023-02-01",
-            "symbols.BTCUSDT.end: 2023-02-01 is not after the profile's start, 2024-01-01: no day is left (line 7)",
+            (
+                "symbols.BTCUSDT.end: 2023-02-01 is not after the profile's start, 2024-01-01: "
+                "no day is left (line 7)"
+            ),
         ),
     ],
 )
@@ -755,13 +897,22 @@ def test_dates_leave_days_and_promise_none_that_the_profile_does_not_keep(
 @pytest.mark.parametrize(
     ("timeframes", "problem"),
     [
-        ("{fetch: []}", "fetch: is empty; name what the sources are asked for, such as [1m] (line 8)"),
+        (
+            "{fetch: []}",
+            "fetch: is empty; name what the sources are asked for, such as [1m] (line 8)",
+        ),
         ("{fetch: [1m, 1m]}", "fetch: 1m is written 2 times (line 8)"),
         ("{derive: [5m, 5m]}", "derive: 5m is written 2 times (line 8)"),
-        ("{fetch: [1m, 1h], derive: [1h]}", "derive: 1h is fetched as well; keep it in one of the two lists (line 8)"),
+        (
+            "{fetch: [1m, 1h], derive: [1h]}",
+            "derive: 1h is fetched as well; keep it in one of the two lists (line 8)",
+        ),
         (
             "{fetch: [1h], derive: [5m]}",
-            "derive: 5m cannot be made of 1h, the shortest fetched one; fetch a shorter one (line 8)",
+            (
+                "derive: 5m cannot be made of 1h, the shortest fetched one; "
+                "fetch a shorter one (line 8)"
+            ),
         ),
         (
             "{fetch: [1m], derive: [1w]}",
@@ -769,7 +920,9 @@ def test_dates_leave_days_and_promise_none_that_the_profile_does_not_keep(
         ),
     ],
 )
-def test_timeframes_can_be_made_of_what_is_fetched(problems: Problems, timeframes: str, problem: str) -> None:
+def test_timeframes_can_be_made_of_what_is_fetched(
+    problems: Problems, timeframes: str, problem: str
+) -> None:
     (found,) = problems(universe(f"timeframes: {timeframes}"))
     assert found == f"profiles.crypto.timeframes.{problem}"
 
@@ -782,24 +935,47 @@ def test_timeframes_can_be_made_of_what_is_fetched(problems: Problems, timeframe
     [
         (
             "Crypto",
-            "is no usable name: write a lower-case letter, then letters, digits and underscores, such as crypto (line 4)",
+            (
+                "is no usable name: write a lower-case letter, then letters, digits and underscores, "
+                "such as crypto (line 4)"
+            ),
         ),
         (
             "us-equity",
-            "is no usable name: write a lower-case letter, then letters, digits and underscores, such as us_equity (line 4)",
+            (
+                "is no usable name: write a lower-case letter, then letters, digits and underscores, "
+                "such as us_equity (line 4)"
+            ),
         ),
-        ("2nd", "is no usable name: write a lower-case letter, then letters, digits and underscores (line 4)"),
+        (
+            "2nd",
+            (
+                "is no usable name: write a lower-case letter, then letters, "
+                "digits and underscores (line 4)"
+            ),
+        ),
         (
             "crypté",
-            "is no usable name: write a lower-case letter, then letters, digits and underscores, such as crypt_ (line 4)",
+            (
+                "is no usable name: write a lower-case letter, then letters, digits and underscores, "
+                "such as crypt_ (line 4)"
+            ),
         ),
         ("ops", "is a name that DuckDB or this project keeps for itself; choose another (line 4)"),
         ("main", "is a name that DuckDB or this project keeps for itself; choose another (line 4)"),
-        ("information_schema", "is a name that DuckDB or this project keeps for itself; choose another (line 4)"),
-        ("select", "is a name that DuckDB or this project keeps for itself; choose another (line 4)"),
+        (
+            "information_schema",
+            "is a name that DuckDB or this project keeps for itself; choose another (line 4)",
+        ),
+        (
+            "select",
+            "is a name that DuckDB or this project keeps for itself; choose another (line 4)",
+        ),
     ],
 )
-def test_a_profile_s_name_is_a_plain_identifier_of_its_own(problems: Problems, name: str, problem: str) -> None:
+def test_a_profile_s_name_is_a_plain_identifier_of_its_own(
+    problems: Problems, name: str, problem: str
+) -> None:
     (found,) = problems(universe().replace("crypto:", f"{name}:"))
     assert found == f"profiles.{name}: {problem}"
 
@@ -807,29 +983,42 @@ def test_a_profile_s_name_is_a_plain_identifier_of_its_own(problems: Problems, n
 def test_two_profiles_do_not_differ_in_case_alone(problems: Problems) -> None:
     again = universe().partition("profiles:\n")[2].replace("crypto", "CRYPTO_")
     (found,) = problems(universe() + again.replace("CRYPTO_:", "Crypto:"))
-    assert found == "profiles.Crypto: differs from crypto only in upper and lower case; choose another name (line 9)"
+    assert (
+        found == "profiles.Crypto: differs from crypto only in upper and lower case; "
+        "choose another name (line 9)"
+    )
 
 
 def test_a_name_that_passes_is_a_schema_in_duckdb_without_quotes() -> None:
     with duckdb.connect() as store:
-        words = store.sql("SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'").fetchall()
+        words = store.sql(
+            "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'"
+        ).fetchall()
         databases = store.sql("SELECT database_name FROM duckdb_databases()").fetchall()
         schemas = store.sql("SELECT schema_name FROM duckdb_schemas()").fetchall()
     assert {name for (name,) in words + databases + schemas} <= RESERVED_NAMES
 
 
 @pytest.mark.parametrize("name", ["BTC/USDT", '"A B"', '"A,B"', '"a\\\\b"', '""', '".."'])
-def test_a_symbol_s_name_has_nothing_that_separates_names_or_paths(problems: Problems, name: str) -> None:
+def test_a_symbol_s_name_has_nothing_that_separates_names_or_paths(
+    problems: Problems, name: str
+) -> None:
     (found,) = problems(universe(symbols=f"{{{name}: {{}}}}"))
     assert found.startswith("profiles.crypto.symbols.")
-    assert "is no usable name: leave out slashes, commas and spaces (a source may have its own name for it" in found
+    assert (
+        "is no usable name: leave out slashes, commas and spaces (a source may have its own name "
+        "for it" in found
+    )
 
 
 @pytest.mark.parametrize(
-    "name", ["BRK.B", "1INCH", "ES=F", "^GSPC", "Y", "6EH4", "BTCUSDC.KRAKEN", '"ON"', '"0700"', "C"]
+    "name",
+    ["BRK.B", "1INCH", "ES=F", "^GSPC", "Y", "6EH4", "BTCUSDC.KRAKEN", '"ON"', '"0700"', "C"],
 )
 def test_names_that_markets_have_are_symbols(load: Load, name: str) -> None:
-    assert list(load(universe(symbols=f"{{{name}: {{}}}}")).profiles["crypto"].symbols) == [name.strip('"')]
+    assert list(load(universe(symbols=f"{{{name}: {{}}}}")).profiles["crypto"].symbols) == [
+        name.strip('"')
+    ]
 
 
 @pytest.mark.parametrize(
@@ -852,28 +1041,41 @@ def test_a_symbol_that_yaml_takes_for_something_else_wants_quotes(
         return
     (found,) = problems(universe(symbols=f"{{{name}: {{}}}}"))
     assert (
-        found == f'profiles.crypto.symbols.{name}: YAML reads {name} as {kind}; write it in quotes: "{name}" (line 7)'
+        found
+        == f"profiles.crypto.symbols.{name}: YAML reads {name} as {kind}; write it in quotes: "
+        f'"{name}" (line 7)'
     )
 
 
-def test_a_source_s_own_name_that_yaml_takes_for_something_else_wants_quotes(problems: Problems) -> None:
+def test_a_source_s_own_name_that_yaml_takes_for_something_else_wants_quotes(
+    problems: Problems,
+) -> None:
     (found,) = problems(universe(symbols="{ON.US: {sources: [{binance: ON}]}}"))
     assert found == (
-        'profiles.crypto.symbols.ON.US.sources[0].binance: YAML reads ON as true or false; write it in quotes: "ON" (line 7)'
+        "profiles.crypto.symbols.ON.US.sources[0].binance: YAML reads ON as true or false; "
+        'write it in quotes: "ON" (line 7)'
     )
 
 
 def test_a_symbol_twice_is_told_with_both_lines(problems: Problems) -> None:
-    text = universe(symbols="\n      BTCUSDT: {}\n      ETHUSDT: {}\n      BTCUSDT: {end: 2025-01-01}")
-    assert problems(text) == ["profiles.crypto.symbols.BTCUSDT: is written twice, on line 8 and 10 (line 10)"]
+    text = universe(
+        symbols="\n      BTCUSDT: {}\n      ETHUSDT: {}\n      BTCUSDT: {end: 2025-01-01}"
+    )
+    assert problems(text) == [
+        "profiles.crypto.symbols.BTCUSDT: is written twice, on line 8 and 10 (line 10)"
+    ]
 
 
 def test_yaml_that_no_person_means_is_a_problem_too(problems: Problems) -> None:
-    assert "profiles.crypto.symbols: has a list or mapping for a key, on line 7 (line 7)" in problems(
-        universe(symbols="{[1, 2]: {}}")
+    assert (
+        "profiles.crypto.symbols: has a list or mapping for a key, on line 7 (line 7)"
+        in problems(universe(symbols="{[1, 2]: {}}"))
     )
     assert problems(universe(symbols="{A: {sources: &own [*own]}}")) == [
-        "profiles.crypto.symbols.A.sources[0]: is an alias of something that it is part of, on line 7 (line 7)"
+        (
+            "profiles.crypto.symbols.A.sources[0]: is an alias of something that it is part of, "
+            "on line 7 (line 7)"
+        )
     ]
     assert problems(universe("calendar: !env X")) == [
         "profiles.crypto.calendar: could not determine a constructor for the tag '!env' (line 8)"
@@ -884,9 +1086,13 @@ def test_yaml_that_no_person_means_is_a_problem_too(problems: Problems) -> None:
 
 
 def test_the_settings_of_a_source_are_those_of_its_type(problems: Problems) -> None:
-    found = problems(universe(sources="\n  binance: {base_ulr: x}\n  mirror: {type: binance, concurrency: many}"))
+    found = problems(
+        universe(sources="\n  binance: {base_ulr: x}\n  mirror: {type: binance, concurrency: many}")
+    )
     assert len(found) == 2
-    assert found[0].startswith("sources.binance.base_ulr: is no key here; did you mean base_url? The keys are type, ")
+    assert found[0].startswith(
+        "sources.binance.base_ulr: is no key here; did you mean base_url? The keys are type, "
+    )
     assert found[0].endswith("(line 2)")
     assert found[1].startswith("sources.mirror.concurrency: should be a valid integer")
     assert found[1].endswith("not many (line 3)")
@@ -906,8 +1112,14 @@ def test_a_source_is_refused_for_a_kind_of_market_that_it_does_not_have(problems
               AAPL: {sources: [practice, {bybit: AAPLX}]}
         """)
     assert found == [
-        "profiles.equity.sources: binance serves CRYPTO, and this profile is EQUITY; choose another source (line 8)",
-        "profiles.equity.symbols.AAPL.sources: bybit serves CRYPTO, and this profile is EQUITY; choose another source (line 11)",
+        (
+            "profiles.equity.sources: binance serves CRYPTO, and this profile is EQUITY; "
+            "choose another source (line 8)"
+        ),
+        (
+            "profiles.equity.symbols.AAPL.sources: bybit serves CRYPTO, and this profile is EQUITY; "
+            "choose another source (line 11)"
+        ),
     ]
 
 
@@ -920,8 +1132,8 @@ def test_a_profile_without_a_kind_is_told_of_that_alone(problems: Problems) -> N
 
 
 LIMITED = """
-from market_assets.market_time.timeframes import Timeframe
-from market_assets.sources.base import SourceSettings, Traits
+from market_assets.market.timeframes import Timeframe
+from market_assets.sources.contract import SourceSettings, Traits
 
 
 class DailyOnly:
@@ -942,9 +1154,12 @@ def test_a_source_of_another_package_is_refused_where_it_cannot_serve_or_not_eve
     package = tmp_path / "package"
     (package / "daily-1.0.dist-info").mkdir(parents=True)
     (package / "daily.py").write_text(LIMITED)
-    (package / "daily-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: daily\nVersion: 1.0\n")
+    (package / "daily-1.0.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: daily\nVersion: 1.0\n"
+    )
     (package / "daily-1.0.dist-info" / "entry_points.txt").write_text(
-        "[market_assets.sources]\ndaily = daily:DailyOnly\nbroken = daily:Absent\npuzzled = daily:Puzzled\n"
+        "[market_assets.sources]\ndaily = daily:DailyOnly\nbroken = daily:Absent\npuzzled = "
+        "daily:Puzzled\n"
     )
     path = load(universe()).path
     path.write_text(
@@ -959,16 +1174,26 @@ def test_a_source_of_another_package_is_refused_where_it_cannot_serve_or_not_eve
     )
     program = (
         "import sys; sys.path.insert(0, sys.argv[2]); from pathlib import Path;"
-        "from market_assets.universe import load_universe; load_universe(Path(sys.argv[1]), environ={})"
+        "from market_assets.config.universe import load_universe; "
+        "load_universe(Path(sys.argv[1]), environ={})"
     )
-    done = subprocess.run([sys.executable, "-c", program, path, package], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program, path, package], capture_output=True, text=True, check=False
+    )
     assert done.stderr.splitlines()[-3:] == [
         (
-            "  - sources.broken: the source type broken cannot be loaded: AttributeError(\"module 'daily' has no attribute"
+            "  - sources.broken: the source type broken cannot be loaded: "
+            "AttributeError(\"module 'daily' has no attribute"
             " 'Absent'\") (line 1)"
         ),
-        "  - sources.puzzled: the source type puzzled cannot say what it has: KeyError('its own bug') (line 1)",
-        "  - profiles.crypto.timeframes.fetch: 1m is served by no source of BTCUSDT; they have 1d (line 8)",
+        (
+            "  - sources.puzzled: the source type puzzled cannot say what it has: "
+            "KeyError('its own bug') (line 1)"
+        ),
+        (
+            "  - profiles.crypto.timeframes.fetch: 1m is served by no source of BTCUSDT; "
+            "they have 1d (line 8)"
+        ),
     ]
 
 
@@ -1029,12 +1254,15 @@ def test_what_is_wrong_does_not_make_what_refers_to_it_wrong(problems: Problems)
     ]
     assert problems(universe("timeframes: {fetch: [1min], derive: [5m, 1w]}"))[1:] == []
     assert problems(universe("timeframes: {fetch: [1m], derive: [1day, 1w]}"))[1:] == []
-    assert problems(universe("sources: binance")) == ["profiles.crypto.sources: must be a list: [binance] (line 8)"]
+    assert problems(universe("sources: binance")) == [
+        "profiles.crypto.sources: must be a list: [binance] (line 8)"
+    ]
 
 
 def test_the_error_names_the_file_and_counts_its_problems(load: Load) -> None:
     with pytest.raises(
-        UniverseError, match=r"universe\.yaml: 2 problems\n  - profiles\.crypto\.kind: .*\n  - profiles"
+        UniverseError,
+        match=r"universe\.yaml: 2 problems\n  - profiles\.crypto\.kind: .*\n  - profiles",
     ) as caught:
         load(universe("end: 2020-01-01").replace("CRYPTO", "STONKS"))
     assert len(caught.value.problems) == 2
@@ -1045,7 +1273,8 @@ def test_the_error_names_the_file_and_counts_its_problems(load: Load) -> None:
 
 def test_budgets_come_from_the_file_then_the_profile_then_the_environment(load: Load):
     text = universe(
-        "repair: {max_fills: 7, backoff: [2m, 3h]}", top="repair: {max_fills: 3, max_attempts: 4, every: 5m}"
+        "repair: {max_fills: 7, backoff: [2m, 3h]}",
+        top="repair: {max_fills: 3, max_attempts: 4, every: 5m}",
     )
     ours = load(text).profiles["crypto"].repair
     assert (ours.max_fills, ours.max_attempts, ours.every) == (7, 4, timedelta(minutes=5))
@@ -1066,7 +1295,9 @@ def test_budgets_come_from_the_file_then_the_profile_then_the_environment(load: 
 
 
 def test_a_budget_that_the_environment_sets_wrongly_is_named_with_its_variable(problems: Problems):
-    found = problems(universe(), MARKET_ASSETS_REPAIR_MAX_FILLS="many", MARKET_ASSETS_REPAIR_MAXTIME="1h")
+    found = problems(
+        universe(), MARKET_ASSETS_REPAIR_MAX_FILLS="many", MARKET_ASSETS_REPAIR_MAXTIME="1h"
+    )
     assert found[0].startswith(
         "MARKET_ASSETS_REPAIR_MAXTIME: is no setting; did you mean MARKET_ASSETS_REPAIR_MAX_TIME?"
     )
@@ -1077,9 +1308,14 @@ def test_a_budget_that_the_environment_sets_wrongly_is_named_with_its_variable(p
 def test_evidence_and_updates_have_their_defaults_and_are_set_for_all_or_one(load: Load):
     usual = load(universe()).profiles["crypto"]
     assert (usual.evidence.confirmations, usual.evidence.apart) == (2, timedelta(hours=1))
-    assert (usual.update.every, usual.update.first_backfill) == (timedelta(minutes=1), timedelta(days=365))
+    assert (usual.update.every, usual.update.first_backfill) == (
+        timedelta(minutes=1),
+        timedelta(days=365),
+    )
     assert usual.repair.every == timedelta(hours=1)
-    text = universe("evidence: {apart: 1d}\nupdate: {every: 15m}", top="evidence: {confirmations: 3, apart: 2h}")
+    text = universe(
+        "evidence: {apart: 1d}\nupdate: {every: 15m}", top="evidence: {confirmations: 3, apart: 2h}"
+    )
     own = load(text).profiles["crypto"]
     assert (own.evidence.confirmations, own.evidence.apart) == (3, timedelta(days=1))
     assert own.update.every == timedelta(minutes=15)
@@ -1088,13 +1324,19 @@ def test_evidence_and_updates_have_their_defaults_and_are_set_for_all_or_one(loa
 @pytest.mark.parametrize("every", ["7m", "90s", "5h", "2d", "30s"])
 def test_a_cadence_that_no_clock_face_has_is_refused(problems: Problems, every: str):
     (found,) = problems(universe(f"update: {{every: {every}}}"))
-    assert found.startswith("profiles.crypto.update.every: divides neither an hour into whole minutes")
+    assert found.startswith(
+        "profiles.crypto.update.every: divides neither an hour into whole minutes"
+    )
 
 
-def test_a_channel_that_apprise_cannot_send_to_is_a_fault_with_its_line_and_without_its_words(load: Load):
+def test_a_channel_that_apprise_cannot_send_to_is_a_fault_with_its_line_and_without_its_words(
+    load: Load,
+):
     with pytest.raises(UniverseError) as raised:
         load(
-            universe(top='alerts: {channels: [nonsense-4711, "foo://${BOT}/1", "json://example.org/x"]}'),
+            universe(
+                top='alerts: {channels: [nonsense-4711, "foo://${BOT}/1", "json://example.org/x"]}'
+            ),
             BOT="very-secret",
         )
     first, second = raised.value.problems
@@ -1105,18 +1347,29 @@ def test_a_channel_that_apprise_cannot_send_to_is_a_fault_with_its_line_and_with
 
 
 def test_alert_channels_may_hold_secrets_and_are_not_shown(load: Load):
-    loaded = load(universe(top='alerts: {channels: ["tgram://${BOT}/123"], gap_error: 3d}'), BOT="4711:very-secret")
+    loaded = load(
+        universe(top='alerts: {channels: ["tgram://${BOT}/123"], gap_error: 3d}'),
+        BOT="4711:very-secret",
+    )
     assert [str(one) for one in loaded.alerts.channels] == ["tgram://4711:very-secret/123"]
     assert loaded.alerts.gap_error == timedelta(days=3)
     assert "very-secret" not in repr(loaded)
-    assert loaded.redact("cannot reach tgram://4711:very-secret/123") == "cannot reach tgram://${BOT}/123"
+    assert (
+        loaded.redact("cannot reach tgram://4711:very-secret/123")
+        == "cannot reach tgram://${BOT}/123"
+    )
 
 
 def test_features_are_set_for_all_and_changed_key_by_key_for_one(load: Load):
     usual = load(universe()).profiles["crypto"]
-    assert (usual.timeframes.features, usual.features.ema, usual.features.vwap) == ((), (12, 26, 50), True)
+    assert (usual.timeframes.features, usual.features.ema, usual.features.vwap) == (
+        (),
+        (12, 26, 50),
+        True,
+    )
     text = universe(
-        "timeframes: {fetch: [1m], derive: [1h, 1d], features: [1d, 1h]}\nfeatures: {rsi: [7, 14], vwap: false, sma: []}",
+        "timeframes: {fetch: [1m], derive: [1h, 1d], features: [1d, 1h]}\nfeatures: {rsi: [7, "
+        "14], vwap: false, sma: []}",
         top="features: {ema: [200], rsi: [21], bb: [[20, 2.5], [20, 3]]}",
     )
     own = load(text).profiles["crypto"]
@@ -1130,17 +1383,28 @@ def test_features_are_set_for_all_and_changed_key_by_key_for_one(load: Load):
 @pytest.mark.parametrize(
     ("keys", "problem"),
     [
-        ("timeframes: {fetch: [1m], features: [1h]}", "timeframes.features: 1h is neither fetched nor derived"),
-        ("timeframes: {fetch: [1m], features: [1m, 1m]}", "timeframes.features: 1m is written 2 times"),
+        (
+            "timeframes: {fetch: [1m], features: [1h]}",
+            "timeframes.features: 1h is neither fetched nor derived",
+        ),
+        (
+            "timeframes: {fetch: [1m], features: [1m, 1m]}",
+            "timeframes.features: 1m is written 2 times",
+        ),
         ("features: {mcad: []}", "features.mcad: is no key here; did you mean macd?"),
         ("features: {rsi: 14}", "features.rsi: must be a list: [14]"),
         ("features: {rsi: [1]}", "features.rsi[0]: should be greater than or equal to 2, not 1"),
         ("features: {sma: [5, 5]}", "features.sma: 5 is written 2 times"),
-        ("features: {macd: [[26, 12, 9]]}", "features.macd[0]: the first window must be shorter than the second"),
+        (
+            "features: {macd: [[26, 12, 9]]}",
+            "features.macd[0]: the first window must be shorter than the second",
+        ),
         ("features: {bb: [[20, 0]]}", "features.bb[0][1]: should be greater than 0, not 0"),
     ],
 )
-def test_a_feature_that_cannot_be_made_is_refused_with_its_place(problems: Problems, keys: str, problem: str):
+def test_a_feature_that_cannot_be_made_is_refused_with_its_place(
+    problems: Problems, keys: str, problem: str
+):
     (found,) = problems(universe(keys))
     assert found.startswith(f"profiles.crypto.{problem}")
 
@@ -1157,7 +1421,10 @@ def test_bookkeeping_is_kept_for_a_while_unless_the_file_says_otherwise(load: Lo
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("ticks: 8d", "retention.ticks: is more than 7d, after which Dagster deletes them by itself"),
+        (
+            "ticks: 8d",
+            "retention.ticks: is more than 7d, after which Dagster deletes them by itself",
+        ),
         ("runs: 0d", "retention.runs: 0d is no time at all"),
         ("events: 0", "retention.events: should be greater than or equal to 1, not 0"),
         ("job: 3d", "retention.job: is no key here; did you mean jobs?"),
@@ -1177,7 +1444,9 @@ def hours_of(universe: Universe, day: str) -> list[str]:
     first = date.fromisoformat(day)
     spans = calendar.spans(Window.of_days(first - timedelta(days=1), first + timedelta(days=1)))
     return [
-        "-".join(f"{at.replace(tzinfo=UTC).astimezone(calendar.zone):%H:%M}" for at in (opens, closes))
+        "-".join(
+            f"{at.replace(tzinfo=UTC).astimezone(calendar.zone):%H:%M}" for at in (opens, closes)
+        )
         for session, opens, closes in spans.iter_rows()
         if session == first
     ]
@@ -1202,12 +1471,14 @@ def hong_kong(changes: str, *, top: str = "") -> str:
 def test_a_calendar_is_changed_for_a_profile_and_for_all_that_have_it(load: Load) -> None:
     found = load(
         hong_kong(
-            "[{date: 2023-09-11, close: 12:00, reason: early}, {date: 2023-09-12, open: 13:30, reason: late},"
+            "[{date: 2023-09-11, close: 12:00, reason: early}, {date: 2023-09-12, open: 13:30, "
+            "reason: late},"
             " {date: 2023-09-09, hours: '09:30-12:00, 13:00-16:00', reason: Saturday},"
             " {date: 2023-09-10, open: true, reason: Sunday},"
             " {date: 2023-09-16, open: '02:00-04:00', zone: UTC, reason: another},"
             " {date: 2023-09-18, to: 2023-09-24, hours: ['10:00-12:00'], reason: a week}]",
-            top="calendar_changes: {XHKG: [{date: 2023-09-08, close: true, reason: black rainstorm}]}",
+            top="calendar_changes: {XHKG: [{date: 2023-09-08, close: true, reason: "
+            "black rainstorm}]}",
         )
     )
     assert hours_of(found, "2023-09-08") == []
@@ -1226,7 +1497,10 @@ def test_a_calendar_is_changed_for_a_profile_and_for_all_that_have_it(load: Load
     [
         ("{date: 2023-09-08, close: true}", "calendar_changes[0].reason"),
         ("{date: 2023-09-08, reason: x}", "says nothing"),
-        ("{date: 2023-09-08, close: true, hours: '10:00-11:00', reason: x}", "contradict each other"),
+        (
+            "{date: 2023-09-08, close: true, hours: '10:00-11:00', reason: x}",
+            "contradict each other",
+        ),
         ("{date: 2023-09-08, close: noon, reason: x}", "is no time of day"),
         ("{date: 2023-09-08, hours: '10:00', reason: x}", "is no stretch of trading"),
         ("{date: 2023-09-08, close: true, zone: Hongkong/Asia, reason: x}", "is no time zone"),
@@ -1234,12 +1508,18 @@ def test_a_calendar_is_changed_for_a_profile_and_for_all_that_have_it(load: Load
         ("{date: 2023-09-09, close: 12:00, reason: x}", "has no session on 2023-09-09"),
     ],
 )
-def test_a_change_of_a_calendar_that_cannot_be_is_told(problems: Problems, change: str, problem: str) -> None:
+def test_a_change_of_a_calendar_that_cannot_be_is_told(
+    problems: Problems, change: str, problem: str
+) -> None:
     (found,) = problems(hong_kong(f"[{change}]"))
     assert problem in found
     assert "(line 10)" in found
 
 
 def test_a_change_of_a_calendar_that_nobody_keeps_is_told(problems: Problems) -> None:
-    (found,) = problems(hong_kong("[]", top="calendar_changes: {XLON: [{date: 2023-09-08, close: true, reason: x}]}"))
+    (found,) = problems(
+        hong_kong(
+            "[]", top="calendar_changes: {XLON: [{date: 2023-09-08, close: true, reason: x}]}"
+        )
+    )
     assert "calendar_changes.XLON: is the calendar of no profile; they have XHKG (line 2)" in found

@@ -47,7 +47,8 @@ _FRUIT = frozenset(
 
 _FOLLOWS: Mapping[Kind, frozenset[Kind]] = {
     Kind.STORE: frozenset(Kind) - {Kind.STORE, Kind.CHANNEL},
-    Kind.STORE_CHANGED: _FRUIT | {Kind.VANISHED, Kind.BACKLOG, Kind.GAP, Kind.ABANDONED, Kind.MISSING_SYMBOL},
+    Kind.STORE_CHANGED: _FRUIT
+    | {Kind.VANISHED, Kind.BACKLOG, Kind.GAP, Kind.ABANDONED, Kind.MISSING_SYMBOL},
     Kind.DEAD: frozenset({Kind.DEAD, Kind.STALE}),
     Kind.SOURCE_DOWN: _FRUIT | {Kind.GAP},
     Kind.MISSING_SYMBOL: _FRUIT | {Kind.GAP, Kind.ABANDONED},
@@ -87,7 +88,9 @@ def fold(troubles: Iterable[Trouble]) -> Folded:
         troubles: What is wrong now; no two with one key.
     """
     ordered = sorted(troubles, key=_depth)
-    spans = {trouble.key: _Spans.of(trouble.places) for trouble in ordered if trouble.kind in _CAUSES}
+    spans = {
+        trouble.key: _Spans.of(trouble.places) for trouble in ordered if trouble.kind in _CAUSES
+    }
     under: dict[Key, Key] = {}
     followers: dict[Key, list[Trouble]] = defaultdict(list)
     for place, trouble in enumerate(ordered):
@@ -100,7 +103,9 @@ def fold(troubles: Iterable[Trouble]) -> Folded:
     return Folded(tuple(_with(cause, followers[cause.key]) for cause in causes), under)
 
 
-def _cause_of(trouble: Trouble, deeper: Sequence[Trouble], spans: Mapping[Key, _Spans]) -> Trouble | None:
+def _cause_of(
+    trouble: Trouble, deeper: Sequence[Trouble], spans: Mapping[Key, _Spans]
+) -> Trouble | None:
     """The deepest of some troubles that another one follows from.
 
     None where they do not account for all of it.
@@ -117,7 +122,9 @@ def _cause_of(trouble: Trouble, deeper: Sequence[Trouble], spans: Mapping[Key, _
     return None if left else first
 
 
-def locate(troubles: Iterable[Trouble], absent: Mapping[tuple[str, date], Collection[str]]) -> list[Trouble]:
+def locate(
+    troubles: Iterable[Trouble], absent: Mapping[tuple[str, date], Collection[str]]
+) -> list[Trouble]:
     """Say of which symbols a failed partition is, where the ledger of absences knows it.
 
     Args:
@@ -127,13 +134,17 @@ def locate(troubles: Iterable[Trouble], absent: Mapping[tuple[str, date], Collec
     return [replace(trouble, places=_located(trouble, absent)) for trouble in troubles]
 
 
-def _located(trouble: Trouble, absent: Mapping[tuple[str, date], Collection[str]]) -> frozenset[Place]:
+def _located(
+    trouble: Trouble, absent: Mapping[tuple[str, date], Collection[str]]
+) -> frozenset[Place]:
     if trouble.kind not in {Kind.FAILED_CHECK, Kind.FAILED_PARTITIONS}:
         return trouble.places
     places: set[Place] = set()
     for place in trouble.places:
         # Longer partitions are of derived candles, which lack what the shorter ones do.
-        symbols = absent.get((trouble.profile, place.first), ()) if place.first == place.last else ()
+        symbols = (
+            absent.get((trouble.profile, place.first), ()) if place.first == place.last else ()
+        )
         places |= {Place(symbol, place.first, place.last) for symbol in symbols or (place.symbol,)}
     return frozenset(places)
 
@@ -188,13 +199,17 @@ def _with(cause: Trouble, followers: Sequence[Trouble]) -> Trouble:
     by_kind: dict[Kind, list[str]] = defaultdict(list)
     for trouble in followers:
         # What follows from a trouble of everything may be of any profile.
-        by_kind[trouble.kind].append(" ".join(part for part in (_elsewhere(trouble, cause), trouble.subject) if part))
+        by_kind[trouble.kind].append(
+            " ".join(part for part in (_elsewhere(trouble, cause), trouble.subject) if part)
+        )
     lines = tuple(
         f"{CONSEQUENCES}{kind.value.replace('_', ' ')}: {', '.join(sorted(names))}"
         for kind, names in sorted(by_kind.items())
     )
     worst = any(trouble.level is Level.ERROR for trouble in (cause, *followers))
-    return replace(cause, details=(*cause.details, *lines), level=Level.ERROR if worst else cause.level)
+    return replace(
+        cause, details=(*cause.details, *lines), level=Level.ERROR if worst else cause.level
+    )
 
 
 def _elsewhere(trouble: Trouble, cause: Trouble) -> str:

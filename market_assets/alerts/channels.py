@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from market_assets.alerts.message import Message
-    from market_assets.universe import Universe
+    from market_assets.config.universe import Universe
 
 DEADLINE = 15.0
 """Seconds that the messages of one look may take through one channel."""
@@ -34,7 +34,8 @@ class Channel:
     """Where messages go.
 
     Attributes:
-        name: Its URL's scheme and its place among those of that scheme, such as "mailto #1": all that is ever shown of it.
+        name: Its URL's scheme and its place among those of that scheme, such as "mailto #1": all
+            that is ever shown of it.
         url: What apprise takes.
     """
 
@@ -71,7 +72,10 @@ def send(wanted: Mapping[Channel, Sequence[Message]], universe: Universe) -> dic
     """
     ends = time.monotonic() + DEADLINE
     results: dict[Channel, list[str]] = {channel: [] for channel in wanted}
-    threads = {channel: _start(channel, messages, universe, results[channel]) for channel, messages in wanted.items()}
+    threads = {
+        channel: _start(channel, messages, universe, results[channel])
+        for channel, messages in wanted.items()
+    }
     for thread in filter(None, threads.values()):
         thread.join(max(0.0, ends - time.monotonic()))
     late = f"no answer within {DEADLINE:g} s"
@@ -104,7 +108,9 @@ def _start(
     return thread
 
 
-def _send_all(channel: Channel, messages: Sequence[Message], universe: Universe, errors: list[str]) -> None:
+def _send_all(
+    channel: Channel, messages: Sequence[Message], universe: Universe, errors: list[str]
+) -> None:
     for message in messages:
         # Who could not take the first one is not waited for again.
         failed = errors and errors[-1]
@@ -120,7 +126,9 @@ def _send(channel: Channel, message: Message) -> str:
         None: apprise.NotifyType.SUCCESS,
     }
     try:
-        asset = apprise.AppriseAsset(app_id="market_assets", app_desc="market_assets alerts", secure_logging=True)
+        asset = apprise.AppriseAsset(
+            app_id="market_assets", app_desc="market_assets alerts", secure_logging=True
+        )
         service = apprise.Apprise(asset=asset)
         if not service.add(channel.url):
             return "apprise does not understand its URL"
@@ -142,7 +150,8 @@ def _send(channel: Channel, message: Message) -> str:
             *(one.message for one in result.call_logs()),
         ]
         return said[0] if said else f"no answer within {DEADLINE:.0f} s"
-    except Exception as error:  # noqa: BLE001 - a service's plugin may raise anything, and a message is not worth a run
+    # A service's plugin may raise anything, and a message is not worth a run.
+    except Exception as error:  # noqa: BLE001
         return f"{type(error).__name__}: {error}"
 
 

@@ -1,9 +1,9 @@
 """What has been told of each trouble and what is still to be told. Pure: rows in, rows out.
 
-An alert is one episode of one trouble. It is told when it begins, once more if a warning becomes an error, and when it is
-over if it was ever told. Before something is sent it is claimed, so that two watchers do not tell it twice; what could not be
-sent is tried again after a wait that doubles. A channel that failed has an alert of its own (Kind.CHANNEL), whose tries say when
-it is tried again.
+An alert is one episode of one trouble. It is told when it begins, once more if a warning becomes an
+error, and when it is over if it was ever told. Before something is sent it is claimed, so that two
+watchers do not tell it twice; what could not be sent is tried again after a wait that doubles. A
+channel that failed has an alert of its own (Kind.CHANNEL), whose tries say when it is tried again.
 """
 
 from __future__ import annotations
@@ -27,14 +27,16 @@ class Alert:
 
     Attributes:
         alert_id: Names this episode.
-        profile: As in Trouble, and so are kind, subject, summary, count, details and symbols: as they were seen last.
+        profile: As in Trouble, and so are kind, subject, summary, count, details and symbols: as
+            they were seen last.
         level: How bad it is now.
         opened_at: When it was first seen.
         told_at: When it was told last; None while it was not.
         told_level: The worst level that was told.
         over_at: When it was first seen no more.
         over_told_at: When it was told that it is over, or decided that nobody has to hear it.
-        tries: How often it was tried to tell the next thing about it; of a channel: how often in a row it failed.
+        tries: How often it was tried to tell the next thing about it; of a channel: how often in a
+            row it failed.
         tried_at: When it was last tried.
         error: Why that failed.
     """
@@ -65,7 +67,11 @@ class Alert:
     @property
     def untold(self) -> bool:
         """True where its present level is to be told."""
-        return self.over_at is None and self.told_level is not Level.ERROR and self.told_level is not self.level
+        return (
+            self.over_at is None
+            and self.told_level is not Level.ERROR
+            and self.told_level is not self.level
+        )
 
     @property
     def over_untold(self) -> bool:
@@ -110,7 +116,8 @@ def reconcile(
         alerts: The rows whose episode goes on, or whose end is still to be told.
         troubles: What is wrong now; none of Kind.CHANNEL.
         now: The present instant.
-        held: Of which troubles nothing could be learnt this time: their alerts stay as they are, unless they are present.
+        held: Of which troubles nothing could be learnt this time: their alerts stay as they are,
+            unless they are present.
         kept: Whether an alert is about anything that the universe still has; if not it ends unsaid.
         under: Troubles that go on but are named under their cause by now: their alerts end unsaid.
     """
@@ -188,10 +195,14 @@ def told(alert: Alert, sent: Alert, now: datetime) -> Alert:
     worst = Level.ERROR if Level.ERROR in {alert.told_level, sent.level} else Level.WARNING
     alert = replace(alert, told_at=now, told_level=worst)
     # A channel's tries count its own failures, not the attempts to tell of them.
-    return alert if alert.kind is Kind.CHANNEL else replace(alert, tries=0, tried_at=None, error=None)
+    return (
+        alert if alert.kind is Kind.CHANNEL else replace(alert, tries=0, tried_at=None, error=None)
+    )
 
 
-def judge_channels(alerts: Iterable[Alert], outcomes: Mapping[str, str], now: datetime) -> list[Alert]:
+def judge_channels(
+    alerts: Iterable[Alert], outcomes: Mapping[str, str], now: datetime
+) -> list[Alert]:
     """The rows of channels that were tried: those that changed, and new ones.
 
     Args:
@@ -199,7 +210,9 @@ def judge_channels(alerts: Iterable[Alert], outcomes: Mapping[str, str], now: da
         outcomes: What went wrong with each channel that was tried; empty where nothing did.
         now: The present instant.
     """
-    failing = {one.subject: one for one in alerts if one.kind is Kind.CHANNEL and one.over_at is None}
+    failing = {
+        one.subject: one for one in alerts if one.kind is Kind.CHANNEL and one.over_at is None
+    }
     found = []
     for name, error in outcomes.items():
         row = failing.get(name)

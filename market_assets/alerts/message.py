@@ -21,25 +21,40 @@ _DETAILED = 5
 """With more alerts than this, a message gives no more than a sentence for each."""
 
 NEXT = {
-    Kind.GAP: "the repair sensor asks for them again; market-assets gaps {profile} lists them, gaps --explain tells the story of one bar",
+    Kind.GAP: "the repair sensor asks for them again; market-assets gaps {profile} lists them, "
+    "gaps --explain tells the story of one bar",
     Kind.ABANDONED: "market-assets repair {profile} --abandoned asks for them once more",
     Kind.MISSING_SYMBOL: "mend the symbol's name or sources in the universe, or take it out",
-    Kind.FAILED_CHECK: "the check's page in the UI says of each partition what is missing; the repair sensor tries again by itself",
-    Kind.FAILED_PARTITIONS: "market-assets jobs says why; the repair sensor tries again by itself, and so does market-assets backfill {profile}",
+    Kind.FAILED_CHECK: "the check's page in the UI says of each partition what is missing; "
+    "the repair sensor tries again by itself",
+    Kind.FAILED_PARTITIONS: "market-assets jobs says why; the repair sensor tries again by itself, "
+    "and so does market-assets backfill {profile}",
     Kind.FAILED_DAYS: "market-assets jobs says why: a source that is down or refuses, or a symbol that is gone",
     Kind.ENRICHMENT: "the run's page in the UI says why; market-assets backfill {profile} derives again",
     Kind.STALE: "look whether the daemon runs and the source answers: market-assets up, market-assets jobs",
-    Kind.DEAD: "the UI shows it under Automation, and daemons under Deployment; start market-assets up again",
-    Kind.DISAGREEMENT: "market-assets gaps {profile} and the check agreement say of each partition which source says what",
-    Kind.STORE: "close the program that holds it, and let it read market_assets.connect() or published/market.duckdb instead; or put a good copy in its place; with the platform stopped, move the broken file away and start again: all is filled anew",
-    Kind.STORE_CHANGED: "the repair sensors fill again what the sources still have; put a newer copy in its place if there is one, or accept this one: market-assets alerts --accept-store",
+    Kind.DEAD: "the UI shows it under Automation, and daemons under Deployment; "
+    "start market-assets up again",
+    Kind.DISAGREEMENT: "market-assets gaps {profile} and the check agreement say of each partition which source "
+    "says what",
+    Kind.STORE: "close the program that holds it, and let it read market_assets.connect() or "
+    "published/market.duckdb instead; or put a good copy in its place; "
+    "with the platform stopped, move the broken file away and start again: all is filled anew",
+    Kind.STORE_CHANGED: "the repair sensors fill again what the sources still have; "
+    "put a newer copy in its place if there is one, or accept this one: "
+    "market-assets alerts --accept-store",
     Kind.VANISHED: "the repair sensor asks for them again within two minutes, whatever their age",
-    Kind.BACKLOG: "market-assets backfill {profile} fills what is older than update: first_backfill; market-assets jobs says why the rest is not filled",
-    Kind.SOURCE_DOWN: "look whether the vendor is up and the key is accepted: market-assets probe; another source under sources: of the profile takes over by itself",
+    Kind.BACKLOG: "market-assets backfill {profile} fills what is older than update: first_backfill; "
+    "market-assets jobs says why the rest is not filled",
+    Kind.SOURCE_DOWN: "look whether the vendor is up and the key is accepted: market-assets probe; "
+    "another source under sources: of the profile takes over by itself",
     Kind.RESTART: "it was started again by itself; log/up.log in the home folder says what it said before",
-    Kind.UNIVERSE: "mend the lines that are named: the file is taken over within a minute; market-assets validate checks it",
-    Kind.CALENDAR: "market-assets status lists the days; look at the exchange's notices, and write what is right into calendar_changes of the universe; checks: {{calendar: false}} switches this doubt off",
-    Kind.CHANNEL: "mend its URL under alerts: channels: in the universe, or the service behind it; market-assets alerts --test tries it",
+    Kind.UNIVERSE: "mend the lines that are named: the file is taken over within a minute; "
+    "market-assets validate checks it",
+    Kind.CALENDAR: "market-assets status lists the days; look at the exchange's notices, "
+    "and write what is right into calendar_changes of the universe; checks: {{calendar: "
+    "false}} switches this doubt off",
+    Kind.CHANNEL: "mend its URL under alerts: channels: in the universe, or the service behind it; "
+    "market-assets alerts --test tries it",
 }
 """What to do about each kind of trouble."""
 
@@ -75,7 +90,9 @@ def over(alerts: Sequence[Alert], redact: Callable[[str], str]) -> Message:
     return _message(title, alerts, None, redact)
 
 
-def digest(since: datetime, present: Sequence[Alert], ended: Sequence[Alert], redact: Callable[[str], str]) -> Message:
+def digest(
+    since: datetime, present: Sequence[Alert], ended: Sequence[Alert], redact: Callable[[str], str]
+) -> Message:
     """Tell a channel that had failed what is so now, in the place of all that it missed."""
     level = _worst(present) if present else None
     title = f"{level or 'over'}: {many(len(present), 'trouble')}, told again"
@@ -88,7 +105,9 @@ def digest(since: datetime, present: Sequence[Alert], ended: Sequence[Alert], re
 def trial() -> Message:
     """Tell that a channel works."""
     return Message(
-        f"market_assets on {socket.gethostname()}: a test", "This channel works. No candle is in trouble.", None
+        f"market_assets on {socket.gethostname()}: a test",
+        "This channel works. No candle is in trouble.",
+        None,
     )
 
 
@@ -102,15 +121,21 @@ def name(alert: Alert) -> str:
     return " ".join(part for part in (alert.profile, alert.subject) if part)
 
 
-def _message(title: str, alerts: Sequence[Alert], level: Level | None, redact: Callable[[str], str]) -> Message:
-    ordered = sorted(alerts, key=lambda one: (one.over_at is not None, one.level is not Level.ERROR, *one.key))
+def _message(
+    title: str, alerts: Sequence[Alert], level: Level | None, redact: Callable[[str], str]
+) -> Message:
+    ordered = sorted(
+        alerts, key=lambda one: (one.over_at is not None, one.level is not Level.ERROR, *one.key)
+    )
     detailed = len(ordered) <= _DETAILED
     parts = [_paragraph(alert, detailed=detailed) for alert in ordered[:MOST]]
     if more := len(ordered) - MOST:
         parts += [f"and {more:,} more: market-assets alerts lists them."] if more > 0 else []
     host = f"market_assets on {socket.gethostname()}"
     body = ("\n\n" if detailed else "\n").join(parts)
-    return Message(redact(f"{host}: {title}"), redact(f"{body}\n\n{host}. Times are UTC.".lstrip()), level)
+    return Message(
+        redact(f"{host}: {title}"), redact(f"{body}\n\n{host}. Times are UTC.".lstrip()), level
+    )
 
 
 def _paragraph(alert: Alert, *, detailed: bool) -> str:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from market_assets.config.universe import Universe
     from market_assets.errors import StoreError
-    from market_assets.universe import Universe
 
 log = logging.getLogger("market_assets.alerts")
 
@@ -125,7 +125,9 @@ class Outside:
             change = Change(notes.store, mark, now)
         elif change is not None and (whole or _put_back(change, mark)):
             change = None
-        self._save(replace(notes, store=mark if mark.store_id else notes.store, change=change), notes)
+        self._save(
+            replace(notes, store=mark if mark.store_id else notes.store, change=change), notes
+        )
         return [] if change is None else [store_changed(change.was, change.present)]
 
     def accept(self) -> bool:
@@ -169,7 +171,9 @@ class Outside:
         troubles = []
         is_busy = isinstance(error, StoreBusyError)
         if error is not None and (not is_busy or (busy_since and now - busy_since >= BUSY_FOR)):
-            words = "the store is held by another program" if is_busy else "the store cannot be used"
+            words = (
+                "the store is held by another program" if is_busy else "the store cannot be used"
+            )
             details = (self._universe.redact(str(error))[:500],)
             troubles = [Trouble("", Kind.STORE, "market.duckdb", Level.ERROR, words, 1, details)]
         reckoning = reconcile(notes.alerts, troubles, now)
@@ -185,16 +189,23 @@ class Outside:
             self._save(_kept(before, rows), before)
         return tuple(alert for alert in rows if alert.over_at is None)
 
-    def _tell(self, rows: Sequence[Alert], begun: Sequence[Alert], over: Sequence[Alert]) -> tuple[Alert, ...]:
+    def _tell(
+        self, rows: Sequence[Alert], begun: Sequence[Alert], over: Sequence[Alert]
+    ) -> tuple[Alert, ...]:
         redact, now = self._universe.redact, self._clock()
         letters = [message.begun(begun, redact)] if begun else []
         letters += [message.over(over, redact)] if over else []
         outcomes = send(dict.fromkeys(channels_of(self._universe), letters), self._universe)
         if not any(not any(errors) for errors in outcomes.values()):
-            why = "; ".join(f"{name}: {next(filter(None, errors))}" for name, errors in outcomes.items())
+            why = "; ".join(
+                f"{name}: {next(filter(None, errors))}" for name, errors in outcomes.items()
+            )
             return tuple(replace(alert, error=why) for alert in rows)
         sent = {alert.alert_id: alert for alert in (*begun, *over)}
-        return tuple(told(alert, sent[alert.alert_id], now) if alert.alert_id in sent else alert for alert in rows)
+        return tuple(
+            told(alert, sent[alert.alert_id], now) if alert.alert_id in sent else alert
+            for alert in rows
+        )
 
     def _save(self, notes: Notes, before: Notes) -> None:
         if notes == before:
@@ -220,7 +231,9 @@ def _put_back(change: Change, mark: StoreMark) -> bool:
 
 
 def _kept(notes: Notes, rows: Sequence[Alert]) -> Notes:
-    return replace(notes, alerts=tuple(row for row in rows if row.over_at is None or row.over_untold))
+    return replace(
+        notes, alerts=tuple(row for row in rows if row.over_at is None or row.over_untold)
+    )
 
 
 def _notes(stored: Mapping[str, Any]) -> Notes:
@@ -228,8 +241,13 @@ def _notes(stored: Mapping[str, Any]) -> Notes:
     return Notes(
         store=stored["store"] and _mark(stored["store"]),
         change=change
-        and Change(_mark(change["was"]), _mark(change["present"]), datetime.fromisoformat(change["since"])),
-        backlogs={name: (count, datetime.fromisoformat(at)) for name, (count, at) in stored["backlogs"].items()},
+        and Change(
+            _mark(change["was"]), _mark(change["present"]), datetime.fromisoformat(change["since"])
+        ),
+        backlogs={
+            name: (count, datetime.fromisoformat(at))
+            for name, (count, at) in stored["backlogs"].items()
+        },
         busy_since=stored["busy_since"] and datetime.fromisoformat(stored["busy_since"]),
         alerts=tuple(_alert(row) for row in stored["alerts"]),
     )

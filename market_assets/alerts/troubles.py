@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
-from market_assets.market_time.partitions import Cadence, Partition
-from market_assets.market_time.timeframes import Timeframe, literal
+from market_assets.market.partitions import Cadence, Partition
+from market_assets.market.timeframes import Timeframe, literal
 from market_assets.up.backoff import QUIET
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from market_assets.quality.doubt import Doubt
+    from market_assets.config.universe import AlertSettings
     from market_assets.store import StoreMark
-    from market_assets.universe import AlertSettings
     from market_assets.up.state import State
+    from market_assets.verdicts.doubt import Doubt
 
 Key = tuple[str, str, str]
 """What tells one trouble from another: profile (empty for what concerns none), kind, subject."""
@@ -104,7 +104,8 @@ class Trouble:
         summary: One sentence without a full stop: what is so.
         count: How many things it is about.
         details: The first LINES of these, worst or newest first.
-        symbols: The symbols concerned, where it is about symbols: when the universe has none of them any more, it ends unsaid.
+        symbols: The symbols concerned, where it is about symbols: when the universe has none of
+            them any more, it ends unsaid.
         places: Which days of which symbols, all of them, so that its cause can be found; not told.
         derived: It is about something that is made of candles.
     """
@@ -158,14 +159,16 @@ def gap_troubles(
     Args:
         profile: The profile's name.
         timeframe: The candles' timeframe.
-        gaps: symbol, first_ts, last_ts (opens), bars, status, reason, first_seen; whole ones, not cut at partitions.
+        gaps: symbol, first_ts, last_ts (opens), bars, status, reason, first_seen; whole ones, not
+            cut at partitions.
         settings: From when on a gap is worth a word.
         now: The present instant.
     """
     found = []
     opened = gaps.filter(pl.col("status") == "open").with_columns(
         weight=pl.max_horizontal(
-            pl.col("last_ts") - pl.col("first_ts") + timeframe.duration, literal(now) - pl.col("first_seen")
+            pl.col("last_ts") - pl.col("first_ts") + timeframe.duration,
+            literal(now) - pl.col("first_seen"),
         )
     )
     heavy = opened.filter(pl.col("weight") >= min(settings.gap_warning, settings.gap_error))
@@ -189,7 +192,10 @@ def gap_troubles(
     given_up = gaps.filter(pl.col("status") == "abandoned")
     if not given_up.is_empty():
         bars, symbols = int(given_up["bars"].sum()), _symbols(given_up)
-        summary = f"{many(given_up.height, 'gap')} in {of_symbols(symbols)} given up, {bars:,} bars missing for good"
+        summary = (
+            f"{many(given_up.height, 'gap')} in {of_symbols(symbols)} given up, "
+            f"{bars:,} bars missing for good"
+        )
         newest = given_up.sort("last_ts", "symbol", descending=[True, False])
         lines = _gap_lines(newest)
         found.append(
@@ -254,7 +260,11 @@ def sources_down(
 
 def first_of_each(gaps: pl.DataFrame) -> Iterable[dict[str, Any]]:
     """The oldest gap of each symbol: its words stay as they are while the newest change."""
-    return gaps.sort("symbol", "first_ts").unique("symbol", keep="first", maintain_order=True).iter_rows(named=True)
+    return (
+        gaps.sort("symbol", "first_ts")
+        .unique("symbol", keep="first", maintain_order=True)
+        .iter_rows(named=True)
+    )
 
 
 def _gap_places(gaps: pl.DataFrame) -> frozenset[Place]:
@@ -276,7 +286,11 @@ def partition_places(partitions: Iterable[str], cadence: Cadence) -> frozenset[P
 
 def store_changed(was: StoreMark, present: StoreMark) -> Trouble:
     """The store is another one than it was, or an older copy of it."""
-    before = f"{was.commits:,} commits, the last at {minute(was.committed_at)}" if was.committed_at else "no commit"
+    before = (
+        f"{was.commits:,} commits, the last at {minute(was.committed_at)}"
+        if was.committed_at
+        else "no commit"
+    )
     after = (
         f"{present.commits:,} commits, the last at {minute(present.committed_at)}"
         if present.committed_at
@@ -286,11 +300,16 @@ def store_changed(was: StoreMark, present: StoreMark) -> Trouble:
         summary = "the store is an older copy of itself: what was filled since is not in it"
     else:
         summary = "the store was deleted or replaced: what was filled before is not in it"
-    details = (f"before: {before} (store {was.store_id[:8]})", f"now: {after} (store {present.store_id[:8]})")
+    details = (
+        f"before: {before} (store {was.store_id[:8]})",
+        f"now: {after} (store {present.store_id[:8]})",
+    )
     return Trouble("", Kind.STORE_CHANGED, "market.duckdb", Level.ERROR, summary, 1, details)
 
 
-def vanished(profile: str, timeframe: Timeframe, partitions: Mapping[str, str], cadence: Cadence) -> list[Trouble]:
+def vanished(
+    profile: str, timeframe: Timeframe, partitions: Mapping[str, str], cadence: Cadence
+) -> list[Trouble]:
     """Partitions that were filled, and of which candles are not there any more.
 
     Args:
@@ -301,12 +320,24 @@ def vanished(profile: str, timeframe: Timeframe, partitions: Mapping[str, str], 
     """
     if not partitions:
         return []
-    summary = f"candles of {many(len(partitions), 'partition')} were stored and are not there any more"
+    summary = (
+        f"candles of {many(len(partitions), 'partition')} were stored and are not there any more"
+    )
     newest = sorted(partitions, reverse=True)[:LINES]
     lines = tuple(f"{key}: {partitions[key]}"[:_WIDTH] for key in newest)
     places = partition_places(partitions, cadence)
     return [
-        Trouble(profile, Kind.VANISHED, asset_name(timeframe), Level.ERROR, summary, len(partitions), lines, (), places)
+        Trouble(
+            profile,
+            Kind.VANISHED,
+            asset_name(timeframe),
+            Level.ERROR,
+            summary,
+            len(partitions),
+            lines,
+            (),
+            places,
+        )
     ]
 
 
@@ -314,9 +345,21 @@ def backlog(profile: str, timeframe: Timeframe, partitions: Sequence[str]) -> li
     """Partitions that were never filled, and do not become fewer: oldest first."""
     if not partitions:
         return []
-    summary = f"{many(len(partitions), 'partition')} were never filled, and they do not become fewer"
+    summary = (
+        f"{many(len(partitions), 'partition')} were never filled, and they do not become fewer"
+    )
     lines = (f"from {partitions[0]} to {partitions[-1]}",)
-    return [Trouble(profile, Kind.BACKLOG, asset_name(timeframe), Level.WARNING, summary, len(partitions), lines)]
+    return [
+        Trouble(
+            profile,
+            Kind.BACKLOG,
+            asset_name(timeframe),
+            Level.WARNING,
+            summary,
+            len(partitions),
+            lines,
+        )
+    ]
 
 
 def calendar_doubts(profile: str, timeframe: Timeframe, found: Sequence[Doubt]) -> list[Trouble]:
@@ -341,9 +384,8 @@ def calendar_doubts(profile: str, timeframe: Timeframe, found: Sequence[Doubt]) 
 
 def _gap_lines(gaps: pl.DataFrame) -> tuple[str, ...]:
     return tuple(
-        f"{row['symbol']} {_span(row['first_ts'], row['last_ts'])}, {many(row['bars'], 'bar')}: {row['reason']}"[
-            :_WIDTH
-        ]
+        f"{row['symbol']} {_span(row['first_ts'], row['last_ts'])}, {many(row['bars'], 'bar')}: "
+        f"{row['reason']}"[:_WIDTH]
         for row in gaps.head(LINES).iter_rows(named=True)
     )
 
@@ -414,9 +456,12 @@ def failed_checks(
     if not partitions:
         return []
     whole = partitions.keys() == {""}
-    summary = f"the check {check} fails" + ("" if whole else f" in {many(len(partitions), 'partition')}")
+    summary = f"the check {check} fails" + (
+        "" if whole else f" in {many(len(partitions), 'partition')}"
+    )
     newest = tuple(
-        (f"{key}: " * (not whole) + partitions[key])[:_WIDTH] for key in sorted(partitions, reverse=True)[:LINES]
+        (f"{key}: " * (not whole) + partitions[key])[:_WIDTH]
+        for key in sorted(partitions, reverse=True)[:LINES]
     )
     subject = f"{asset} {check}"
     return [
@@ -446,9 +491,13 @@ def disagreements(profile: str, timeframe: Timeframe, found: pl.DataFrame) -> li
         return []
     symbols = _symbols(found)
     partitions = found.select("partition", "symbol").n_unique()
-    summary = f"sources disagree on {of_symbols(symbols)} in {many(partitions, 'partition')} of a symbol"
+    summary = (
+        f"sources disagree on {of_symbols(symbols)} in {many(partitions, 'partition')} of a symbol"
+    )
     lines = tuple(
-        f"{row['symbol']} {row['partition']}, {row['source']} and {row['other']}: {row['words']}"[:_WIDTH]
+        f"{row['symbol']} {row['partition']}, {row['source']} and {row['other']}: {row['words']}"[
+            :_WIDTH
+        ]
         for row in found.head(LINES).iter_rows(named=True)
     )
     return [
@@ -466,7 +515,11 @@ def disagreements(profile: str, timeframe: Timeframe, found: pl.DataFrame) -> li
 
 
 def failed_days(
-    profile: str, timeframe: Timeframe, days: Mapping[date, str], settings: AlertSettings, today: date
+    profile: str,
+    timeframe: Timeframe,
+    days: Mapping[date, str],
+    settings: AlertSettings,
+    today: date,
 ) -> list[Trouble]:
     """A fill whose last job of the day has failed day after day, up to today or yesterday.
 
@@ -487,7 +540,15 @@ def failed_days(
     # Of as many days as it takes, so that the words stay as they are while it goes on.
     lines = tuple(f"{day}: {days[day]}" for day in failed[:LINES])
     return [
-        Trouble(profile, Kind.FAILED_DAYS, asset_name(timeframe), Level.ERROR, summary, settings.failed_days, lines)
+        Trouble(
+            profile,
+            Kind.FAILED_DAYS,
+            asset_name(timeframe),
+            Level.ERROR,
+            summary,
+            settings.failed_days,
+            lines,
+        )
     ]
 
 
@@ -515,7 +576,9 @@ def enrichment(
     if status not in whats and not failures:
         return []
     what = whats.get(status, "could not make a part of it")
-    reasons = [f"{partition}: {why}"[:_WIDTH] for partition, whys in failures.items() for why in whys]
+    reasons = [
+        f"{partition}: {why}"[:_WIDTH] for partition, whys in failures.items() for why in whys
+    ]
     lines = (f"it began {minute(when)}", *reasons[: LINES - 1])
     return [
         Trouble(
@@ -540,10 +603,23 @@ def silent_actions(profile: str, symbols: Sequence[str]) -> list[Trouble]:
     ordered = tuple(sorted(symbols))
     summary = f"no source has told of the corporate actions of {of_symbols(ordered)} for days"
     lines = (f"unheard of: {', '.join(ordered[:20])}{_more(len(ordered) - 20)}",)
-    return [Trouble(profile, Kind.STALE, "corporate_actions", Level.WARNING, summary, len(ordered), lines, ordered)]
+    return [
+        Trouble(
+            profile,
+            Kind.STALE,
+            "corporate_actions",
+            Level.WARNING,
+            summary,
+            len(ordered),
+            lines,
+            ordered,
+        )
+    ]
 
 
-def stale(profile: str, timeframe: Timeframe, session: date, symbols: Sequence[str]) -> list[Trouble]:
+def stale(
+    profile: str, timeframe: Timeframe, session: date, symbols: Sequence[str]
+) -> list[Trouble]:
     """The symbols without a bar of the newest session, though some are expected and not explained.
 
     Args:
@@ -556,7 +632,8 @@ def stale(profile: str, timeframe: Timeframe, session: date, symbols: Sequence[s
         return []
     ordered = tuple(sorted(symbols))
     summary = (
-        f"{of_symbols(ordered)} {'has' if len(ordered) == 1 else 'have'} no bar of the session {session}, which is over"
+        f"{of_symbols(ordered)} {'has' if len(ordered) == 1 else 'have'} no bar of the session "
+        f"{session}, which is over"
     )
     lines = (f"without a bar: {', '.join(ordered[:20])}{_more(len(ordered) - 20)}",)
     return [
@@ -580,14 +657,19 @@ def dead(lives: Iterable[Life], now: datetime, awake: datetime) -> list[Trouble]
     Args:
         lives: What should run.
         now: The present instant.
-        awake: Since when somebody looks: before that everything may have been off, and nothing follows from silence.
+        awake: Since when somebody looks: before that everything may have been off, and nothing
+            follows from silence.
     """
     found = []
     for life in lives:
         if life.stopped:
             continue
         if now - max(life.seen or awake, awake) > _LATE * life.every + timedelta(minutes=1):
-            summary = f"was last heard of at {minute(life.seen)}" if life.seen else "has never been heard of"
+            summary = (
+                f"was last heard of at {minute(life.seen)}"
+                if life.seen
+                else "has never been heard of"
+            )
         elif life.error:
             summary = f"fails: {life.error[:_WIDTH]}"
         else:
@@ -608,13 +690,20 @@ def platform_troubles(state: State, now: datetime) -> list[Trouble]:
         restarts = [restart for restart in state.restarts if restart.what == what]
         if now - restarts[-1].at >= QUIET:
             continue
-        lines = tuple(f"{minute(restart.at)}: {restart.why}"[:_WIDTH] for restart in restarts[: -LINES - 1 : -1])
+        lines = tuple(
+            f"{minute(restart.at)}: {restart.why}"[:_WIDTH]
+            for restart in restarts[: -LINES - 1 : -1]
+        )
         summary = f"ended by itself and was started again; the newest reason: {restarts[-1].why}"
         troubles.append(Trouble("", Kind.RESTART, what, Level.ERROR, summary, len(restarts), lines))
     if state.faults:
         lines = tuple(fault[:_WIDTH] for fault in state.faults[:LINES])
         summary = f"{state.universe} has mistakes and is not taken over; the last good one goes on"
-        troubles.append(Trouble("", Kind.UNIVERSE, "universe file", Level.ERROR, summary, len(state.faults), lines))
+        troubles.append(
+            Trouble(
+                "", Kind.UNIVERSE, "universe file", Level.ERROR, summary, len(state.faults), lines
+            )
+        )
     return troubles
 
 

@@ -12,7 +12,14 @@ import polars as pl
 from market_assets.alerts import message
 from market_assets.alerts.causes import Folded, fold, locate
 from market_assets.alerts.channels import Channel, channels_of, send
-from market_assets.alerts.ledger import Alert, claim, failing_channels, judge_channels, reconcile, told
+from market_assets.alerts.ledger import (
+    Alert,
+    claim,
+    failing_channels,
+    judge_channels,
+    reconcile,
+    told,
+)
 from market_assets.alerts.outside import Outside
 from market_assets.alerts.troubles import (
     Key,
@@ -33,23 +40,23 @@ from market_assets.alerts.troubles import (
     stale,
     vanished,
 )
-from market_assets.enrich.actions import unheard
+from market_assets.enrich.actions.actions import unheard
 from market_assets.errors import StoreBusyError
-from market_assets.fill.doubts import doubts_of
-from market_assets.fill.listing import whole_gaps
-from market_assets.fill.lost import lost_partitions
-from market_assets.fill.series import calendar_of, living_series, partitions_of, series_of
-from market_assets.market_time.partitions import Cadence, Partition
-from market_assets.market_time.timeframes import TS, Timeframe, Window, literal
-from market_assets.quality.evidence import EXPLAINED, MISSING
+from market_assets.expected.lost import lost_partitions
+from market_assets.expected.series import calendar_of, living_series, partitions_of, series_of
+from market_assets.market.partitions import Cadence, Partition
+from market_assets.market.timeframes import TS, Timeframe, Window, literal
+from market_assets.reports.doubts import doubts_of
+from market_assets.reports.gaps import whole_gaps
+from market_assets.verdicts.evidence import EXPLAINED, MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from market_assets.alerts.message import Message
-    from market_assets.market_time.calendars import SessionCalendar
+    from market_assets.config.universe import Profile, Universe
+    from market_assets.market.calendars.sessions import SessionCalendar
     from market_assets.store import Snapshot, Store
-    from market_assets.universe import Profile, Universe
 
 _LOOK_BACK = timedelta(days=31)
 """How far back the newest session is looked for: further than any exchange was ever closed."""
@@ -104,7 +111,9 @@ class Told:
 
     def __str__(self) -> str:
         errors = sum(one.level is Level.ERROR for one in self.present)
-        words = [f"{len(self.present)} present ({errors} errors)" if self.present else "nothing is wrong"]
+        words = [
+            f"{len(self.present)} present ({errors} errors)" if self.present else "nothing is wrong"
+        ]
         words += [f"told {len(self.begun)} new"] if self.begun else []
         words += [f"told {len(self.over)} over"] if self.over else []
         words += [f"{name}: {error}" for name, error in (self.failures or {}).items()]
@@ -154,7 +163,9 @@ class Watch:
         found = self._store.hindrance()
         if found is None:
             return None
-        return StoreBusyError(f"writers wait: another program has {self._store.path} open ({found})")
+        return StoreBusyError(
+            f"writers wait: another program has {self._store.path} open ({found})"
+        )
 
     def look(
         self,
@@ -168,14 +179,15 @@ class Watch:
 
         Args:
             others: Troubles that the store knows nothing of.
-            held: Of which troubles nothing could be learnt this time: they are neither new nor over.
+            held: Of which troubles nothing could be learnt this time: they are neither new nor
+                over.
             filled: The partitions that somebody remembers as filled, by profile and fetched
                 timeframe.
             made: The same of what is made of candles, by profile and dataset.
 
         Raises:
-            StoreError: The store cannot be read or written, or stayed busy. What was sent meanwhile is written down by the
-                next look.
+            StoreError: The store cannot be read or written, or stayed busy. What was sent meanwhile
+                is written down by the next look.
         """
         now = self._clock()
         self._write_down(now)
@@ -191,14 +203,17 @@ class Watch:
         if self._plan(rows, folded, now, held).alerts == rows:
             return Told(_present(rows))
         with self._store.writing("keeping the alerts") as transaction:
-            # Another watcher may have told it meanwhile: what counts is what the ledger says in this transaction.
+            # Another watcher may have told it meanwhile: what counts is what the ledger says in
+            # this transaction.
             rows = alerts_in(transaction.alerts())
             errand = self._plan(rows, folded, now, held)
             transaction.put_alerts(frame_of(one for one in errand.alerts if one not in rows))
         if not errand.letters:
             return Told(_present(errand.alerts))
         errors = send(errand.letters, self._universe)
-        outcomes = {name: next((error for error in own if error), "") for name, own in errors.items()}
+        outcomes = {
+            name: next((error for error in own if error), "") for name, own in errors.items()
+        }
         self._delivered = errand, outcomes
         return Told(
             _present(self._write_down(now)),
@@ -227,7 +242,9 @@ class Watch:
                 newest = min(now, profile.window(now).end)
                 since = None if whole else _since(self._lost.get(key, ()), cadence, newest)
                 remembered = filled.get(key, ())
-                self._lost[key] = lost_partitions(view, profile, timeframe, filled=remembered, now=now, since=since)
+                self._lost[key] = lost_partitions(
+                    view, profile, timeframe, filled=remembered, now=now, since=since
+                )
                 found += vanished(profile.name, timeframe, self._lost[key], cadence)
         self._counted_at = now if whole else self._counted_at
         return found
@@ -239,7 +256,11 @@ class Watch:
             unknown = set(keys) - view.partitions(name, dataset.removeprefix("candles_"))
             if not unknown:
                 continue
-            filled = {day for timeframe in profile.timeframes.fetch for day in _filled(view, profile, timeframe)}
+            filled = {
+                day
+                for timeframe in profile.timeframes.fetch
+                for day in _filled(view, profile, timeframe)
+            }
             cadence = profile.partitions.of(Timeframe(dataset.rpartition("_")[2]))
             if any(_days(key, cadence) & filled for key in unknown):
                 return True
@@ -268,7 +289,9 @@ class Watch:
         ]
         return self._backlogs
 
-    def _plan(self, rows: list[Alert], folded: Folded, now: datetime, held: Callable[[Key], bool]) -> _Errand:
+    def _plan(
+        self, rows: list[Alert], folded: Folded, now: datetime, held: Callable[[Key], bool]
+    ) -> _Errand:
         names = {channel.name for channel in self._channels}
         reckoning = reconcile(
             rows,
@@ -280,7 +303,11 @@ class Watch:
         )
         failing = failing_channels(reckoning.alerts)
         healthy = [channel for channel in self._channels if channel.name not in failing]
-        again = [channel for channel in self._channels if channel.name in failing and failing[channel.name].due(now)]
+        again = [
+            channel
+            for channel in self._channels
+            if channel.name in failing and failing[channel.name].due(now)
+        ]
         begun, over = (reckoning.begun, reckoning.over) if healthy or again else ((), ())
         redact = self._universe.redact
         news = [message.begun(begun, redact)] if begun else []
@@ -288,23 +315,38 @@ class Watch:
         letters: dict[Channel, Sequence[Message]] = {channel: news for channel in healthy if news}
         for channel in again:
             row = failing[channel.name]
-            present = [one for one in _present(reckoning.alerts) if (one in begun or not one.untold) and one != row]
+            present = [
+                one
+                for one in _present(reckoning.alerts)
+                if (one in begun or not one.untold) and one != row
+            ]
             letters[channel] = [message.digest(row.opened_at, present, over, redact)]
-        ids = {one.alert_id for one in (*begun, *over, *(failing[channel.name] for channel in again))}
-        claimed = {one.alert_id: one for one in claim((one for one in reckoning.alerts if one.alert_id in ids), now)}
-        return _Errand([claimed.get(one.alert_id, one) for one in reckoning.alerts], begun, over, letters)
+        ids = {
+            one.alert_id for one in (*begun, *over, *(failing[channel.name] for channel in again))
+        }
+        claimed = {
+            one.alert_id: one
+            for one in claim((one for one in reckoning.alerts if one.alert_id in ids), now)
+        }
+        return _Errand(
+            [claimed.get(one.alert_id, one) for one in reckoning.alerts], begun, over, letters
+        )
 
     def _write_down(self, now: datetime) -> list[Alert]:
         """Note what came of the last errand, if that was not noted yet; gives the rows after it."""
         if self._delivered is None:
             return []
         errand, outcomes = self._delivered
-        sent = {one.alert_id: one for one in (*errand.begun, *errand.over) if _arrived(one, outcomes)}
+        sent = {
+            one.alert_id: one for one in (*errand.begun, *errand.over) if _arrived(one, outcomes)
+        }
         lost = {one.alert_id for one in (*errand.begun, *errand.over)} - set(sent)
         why = "; ".join(f"{name}: {error}" for name, error in outcomes.items() if error)
         with self._store.writing("noting what was told") as transaction:
             rows = alerts_in(transaction.alerts())
-            after = [told(one, sent[one.alert_id], now) if one.alert_id in sent else one for one in rows]
+            after = [
+                told(one, sent[one.alert_id], now) if one.alert_id in sent else one for one in rows
+            ]
             after = [replace(one, error=why) if one.alert_id in lost else one for one in after]
             changed = {one.alert_id: one for one in judge_channels(after, outcomes, now)}
             after = [changed.pop(one.alert_id, one) for one in after]
@@ -331,7 +373,11 @@ def store_troubles(
     fills = view.last_fills(now - (universe.alerts.failed_days + 10) * timedelta(days=1))
     derivations = view.last_derivations()
     begun = view.first_jobs()
-    apart = view.disagreements() if any(profile.compares for profile in universe.profiles.values()) else None
+    apart = (
+        view.disagreements()
+        if any(profile.compares for profile in universe.profiles.values())
+        else None
+    )
     for profile in universe.profiles.values():
         doubted = doubts_of(view, profile)
         for timeframe in profile.timeframes.fetch:
@@ -342,21 +388,34 @@ def store_troubles(
                 whole = whole_gaps(rows, profile, timeframe, alike=("symbol", "status"))
                 found += gap_troubles(profile.name, timeframe, whole, universe.alerts, now)
             expected = dict(bare.filter(own).select("symbol", "expected").iter_rows())
-            empty = [symbol for symbol, bars in expected.items() if bars * timeframe.duration >= _NOTICEABLE]
+            empty = [
+                symbol
+                for symbol, bars in expected.items()
+                if bars * timeframe.duration >= _NOTICEABLE
+            ]
             reasons = {row["symbol"]: row["reason"] for row in first_of_each(rows)}
             words = {symbol: reasons.get(symbol, "") for symbol in empty}
             found += missing_symbols(profile.name, timeframe, words)
             if apart is not None and profile.compares:
                 found += disagreements(
-                    profile.name, timeframe, apart.filter(own).join(_pairs(profile), on=["symbol", "other"], how="semi")
+                    profile.name,
+                    timeframe,
+                    apart.filter(own).join(_pairs(profile), on=["symbol", "other"], how="semi"),
                 )
-            days = dict(fills.filter(_named(profile, timeframe)).select("day", "status").iter_rows())
-            found += failed_days(profile.name, timeframe, days, universe.alerts, now.astimezone(UTC).date())
-            # Until it has had its time, a profile that is new lacks its newest session like any other.
+            days = dict(
+                fills.filter(_named(profile, timeframe)).select("day", "status").iter_rows()
+            )
+            found += failed_days(
+                profile.name, timeframe, days, universe.alerts, now.astimezone(UTC).date()
+            )
+            # Until it has had its time, a profile that is new lacks its newest session like any
+            # other.
             if (first := begun.get(profile.name)) and now - first >= universe.alerts.stale_after:
                 found += _stale(view, profile, timeframe, universe.alerts.stale_after, now)
         if profile.has_actions and (first := begun.get(profile.name)) and now - first >= _SILENCE:
-            found += silent_actions(profile.name, unheard(view.action_answers(profile.name), profile, now - _SILENCE))
+            found += silent_actions(
+                profile.name, unheard(view.action_answers(profile.name), profile, now - _SILENCE)
+            )
         of_profile = pl.col("profile") == profile.name
         asked = {choice.source for symbol in profile.symbols.values() for choice in symbol.choices}
         opened = gaps.filter(of_profile, pl.col("symbol").is_in(list(profile.symbols)))
@@ -370,7 +429,9 @@ def store_troubles(
     return found
 
 
-def never_filled(view: Snapshot, profile: Profile, timeframe: Timeframe, until: datetime) -> list[str]:
+def never_filled(
+    view: Snapshot, profile: Profile, timeframe: Timeframe, until: datetime
+) -> list[str]:
     """The keys of the partitions that must have a bar and were never judged, oldest first.
 
     Only those that have ended by some instant.
@@ -417,7 +478,9 @@ def absences_by_day(gaps: pl.DataFrame) -> dict[tuple[str, date], set[str]]:
             that long.
     """
     days = gaps.select(
-        "profile", "symbol", pl.date_ranges(pl.col("first_ts").dt.date(), pl.col("last_ts").dt.date()).alias("day")
+        "profile",
+        "symbol",
+        pl.date_ranges(pl.col("first_ts").dt.date(), pl.col("last_ts").dt.date()).alias("day"),
     ).explode("day")
     found: dict[tuple[str, date], set[str]] = {}
     for profile, symbol, day in days.unique().iter_rows():
@@ -427,7 +490,11 @@ def absences_by_day(gaps: pl.DataFrame) -> dict[tuple[str, date], set[str]]:
 
 def _pairs(profile: Profile) -> pl.DataFrame:
     """The symbols of a profile with each of their sources: symbol, other."""
-    pairs = [(symbol.name, choice.source) for symbol in profile.symbols.values() for choice in symbol.choices]
+    pairs = [
+        (symbol.name, choice.source)
+        for symbol in profile.symbols.values()
+        for choice in symbol.choices
+    ]
     return pl.DataFrame(pairs, schema={"symbol": pl.String, "other": pl.String}, orient="row")
 
 
@@ -436,7 +503,9 @@ def alerts_in(frame: pl.DataFrame) -> list[Alert]:
     return [_alert(row) for row in frame.iter_rows(named=True)]
 
 
-def _stale(view: Snapshot, profile: Profile, timeframe: Timeframe, grace: timedelta, now: datetime) -> list[Trouble]:
+def _stale(
+    view: Snapshot, profile: Profile, timeframe: Timeframe, grace: timedelta, now: datetime
+) -> list[Trouble]:
     """Who has no bar of the newest session that has been over for some time."""
     latest = now - grace
     if profile.window(now).end < now:
@@ -467,7 +536,12 @@ def _stale(view: Snapshot, profile: Profile, timeframe: Timeframe, grace: timede
     known = view.gaps(profile.name, timeframe, symbols=without, window=around).filter(
         pl.col("status").is_in(EXPLAINED), pl.col("last_ts") >= literal(span.start)
     )
-    return stale(profile.name, timeframe, day, [one for one in without if not _explained(one, wanted[one], known)])
+    return stale(
+        profile.name,
+        timeframe,
+        day,
+        [one for one in without if not _explained(one, wanted[one], known)],
+    )
 
 
 def _newest_session(calendar: SessionCalendar, window: Window) -> tuple[date, Window] | None:
@@ -493,7 +567,11 @@ def _made(profile: Profile) -> list[str]:
     """The names of the assets that are made of candles."""
     frames = profile.timeframes
     families = {"candles": frames.derive, "features": frames.features, "returns": frames.returns}
-    return [f"{family}_{timeframe}" for family, timeframes in families.items() for timeframe in timeframes]
+    return [
+        f"{family}_{timeframe}"
+        for family, timeframes in families.items()
+        for timeframe in timeframes
+    ]
 
 
 def _named(profile: Profile, timeframe: Timeframe) -> pl.Expr:
@@ -514,8 +592,14 @@ def _kept(alert: Alert, universe: Universe, channels: set[str]) -> bool:
     if profile is None:
         return False
     assets = {*(asset_name(timeframe) for timeframe in profile.timeframes.fetch), *_made(profile)}
-    named = {word for word in alert.subject.split() if word.startswith(("candles_", "features_", "returns_"))}
-    return named <= assets and (not alert.symbols or not profile.symbols.keys().isdisjoint(alert.symbols))
+    named = {
+        word
+        for word in alert.subject.split()
+        if word.startswith(("candles_", "features_", "returns_"))
+    }
+    return named <= assets and (
+        not alert.symbols or not profile.symbols.keys().isdisjoint(alert.symbols)
+    )
 
 
 def _arrived(alert: Alert, outcomes: Mapping[str, str]) -> bool:
@@ -546,7 +630,9 @@ def _alert(row: Mapping[str, Any]) -> Alert:
 def frame_of(alerts: Iterable[Alert]) -> pl.DataFrame:
     """Alerts as rows of `ops.alerts`."""
     rows = [[_plain(getattr(alert, field.name)) for field in fields(Alert)] for alert in alerts]
-    return pl.DataFrame(rows, schema={field.name: ALERT_SCHEMA[field.name] for field in fields(Alert)}, orient="row")
+    return pl.DataFrame(
+        rows, schema={field.name: ALERT_SCHEMA[field.name] for field in fields(Alert)}, orient="row"
+    )
 
 
 def _aware(value: Any) -> Any:  # noqa: ANN401 - any column's

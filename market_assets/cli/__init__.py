@@ -28,7 +28,8 @@ from market_assets.cli.commands import (
 )
 from market_assets.cli.console import ERR
 from market_assets.cli.faults import is_expected, keep_trace, sentence_of, trace_of
-from market_assets.places import HOME_VARIABLE, UNIVERSE_VARIABLE
+from market_assets.config.places import UNIVERSE_VARIABLE
+from market_assets.home import HOME_VARIABLE
 from market_assets.private import keep_private
 
 _EVERYWHERE = {"home": HOME_VARIABLE, "universe": UNIVERSE_VARIABLE}
@@ -99,7 +100,9 @@ def everywhere(
     ] = None,
     wanted: Annotated[
         bool,
-        typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True),
+        typer.Option(
+            "--version", help="Show the version and exit.", callback=_show_version, is_eager=True
+        ),
     ] = False,
 ) -> None:
     """Keeps market candles complete, and proves it."""
@@ -139,7 +142,8 @@ def main() -> NoReturn:
     """Run the terminal: whatever ends a command is told in a sentence, and its trace is kept in a log."""
     handler = _Told()
     logging.basicConfig(format="%(message)s", level=logging.WARNING, handlers=[handler])
-    # Dagster's handler, which a run adds to this logger, writes the run's id before every message that comes after it.
+    # Dagster's handler, which a run adds to this logger, writes the run's id before every message
+    # that comes after it.
     ours = logging.getLogger("market_assets")
     ours.addHandler(handler)
     ours.propagate = False
@@ -161,5 +165,9 @@ def _tell(error: Exception) -> None:
         words = f"this is a fault of market_assets, not yours: {type(error).__name__}: {error}"
     if not is_expected(error):
         log = keep_trace(trace_of(error), home)
-        words += f"\nThe trace is in {log}" if log else "\nThe trace could not be kept: no log can be written."
+        words += (
+            f"\nThe trace is in {log}"
+            if log
+            else "\nThe trace could not be kept: no log can be written."
+        )
     ERR.print(f"[bold red]error[/] {escape(words)}", highlight=False, soft_wrap=True)

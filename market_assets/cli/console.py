@@ -22,15 +22,15 @@ from rich.table import Table
 from rich.text import Text
 
 from market_assets.errors import MarketAssetsError, UniverseError
-from market_assets.market_time.clock import present
+from market_assets.market.clock import present
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     import polars as pl
 
+    from market_assets.config.universe import Profile, Universe
     from market_assets.store import Store
-    from market_assets.universe import Profile, Universe
 
 INCOMPLETE = 3
 """Exit code of a command that did its work and found something missing.
@@ -80,7 +80,9 @@ ProfileNames = Annotated[
     list[str] | None,
     typer.Argument(help="Profiles of the universe; all of them if none is named."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")
+]
 Symbols = Annotated[str | None, typer.Option(help="Only these symbols, separated by commas.")]
 Wide = Annotated[bool, typer.Option("--wide", help="Show all columns, however wide they are.")]
 
@@ -91,7 +93,8 @@ def universe_here(*, quiet: bool) -> Universe:
     Args:
         quiet: Name nothing, as where JSON is asked for.
     """
-    from market_assets.universe import load_universe  # noqa: PLC0415 - a help text needs no pydantic
+    # A help text needs no pydantic.
+    from market_assets.config.universe import load_universe  # noqa: PLC0415
 
     universe = load_universe()
     if not quiet:
@@ -102,15 +105,15 @@ def universe_here(*, quiet: bool) -> Universe:
 
 def places_of(universe: Universe) -> dict[str, str]:
     """The home folder and the universe's file, as an answer in JSON names them."""
-    from market_assets.universe import home  # noqa: PLC0415 - a help text needs no pydantic
+    from market_assets.home import home  # noqa: PLC0415
 
     return {"home": str(home()), "universe": str(universe.path)}
 
 
 def open_store() -> Store:
     """The store of the home folder, which is made if it is absent; its clock is the machine's."""
+    from market_assets.home import home  # noqa: PLC0415
     from market_assets.store import Store  # noqa: PLC0415 - DuckDB is not needed for a help text
-    from market_assets.universe import home  # noqa: PLC0415
 
     return Store(home(), clock=present)
 
@@ -121,13 +124,15 @@ def has_store() -> bool:
     Raises:
         MarketAssetsError: No home is named, and the folder where the command runs has none.
     """
-    from market_assets.universe import HOME_VARIABLE, home  # noqa: PLC0415 - a help text needs no pydantic
+    # A help text needs no pydantic.
+    from market_assets.home import HOME_VARIABLE, home  # noqa: PLC0415
 
     folder = home()
     if not os.environ.get(HOME_VARIABLE) and not folder.exists():
         raise MarketAssetsError(
             f"no home folder is named, and there is no {folder.name} in {Path.cwd()}. "
-            f"Name yours with --home FOLDER or {HOME_VARIABLE}; market-assets backfill makes ./data here."
+            f"Name yours with --home FOLDER or {HOME_VARIABLE}; market-assets backfill makes "
+            "./data here."
         )
     return (folder / "market.duckdb").exists()
 
@@ -138,7 +143,7 @@ def need_store() -> None:
     Raises:
         MarketAssetsError: There is none.
     """
-    from market_assets.universe import home  # noqa: PLC0415 - a help text needs no pydantic
+    from market_assets.home import home  # noqa: PLC0415
 
     if not has_store():
         raise MarketAssetsError(f"{home()} holds no store yet: market-assets backfill makes it.")
@@ -153,8 +158,10 @@ def store_to_read() -> Iterator[Store]:
     Raises:
         MarketAssetsError: No home is named, and the folder where the command runs has none.
     """
-    from market_assets.store import LookingStore  # noqa: PLC0415 - DuckDB is not needed for a help text
-    from market_assets.universe import home  # noqa: PLC0415
+    from market_assets.home import home  # noqa: PLC0415
+
+    # DuckDB is not needed for a help text.
+    from market_assets.store import LookingStore  # noqa: PLC0415
 
     def tell(words: str) -> None:
         ERR.print(f"[yellow]{escape(words)}[/]", highlight=False, soft_wrap=True)
@@ -178,7 +185,10 @@ def profiles_of(universe: Universe, names: list[str] | None) -> list[Profile]:
     if unknown:
         raise UniverseError(
             universe.path,
-            [f"profiles.{name}: no such profile; {choices(name, universe.profiles)}" for name in unknown],
+            [
+                f"profiles.{name}: no such profile; {choices(name, universe.profiles)}"
+                for name in unknown
+            ],
         )
     return [universe.profiles[name] for name in names or universe.profiles]
 
@@ -203,13 +213,18 @@ def orphans_in(holdings: pl.DataFrame, universe: Universe) -> list[tuple[str, in
 
     kept = [*universe.profiles, universe.markets.name]
     candles = pl.col("rows").filter(pl.col("asset").str.starts_with("candles_")).sum()
-    others = holdings.filter(~pl.col("schema").is_in(kept)).group_by("schema", maintain_order=True).agg(candles)
+    others = (
+        holdings.filter(~pl.col("schema").is_in(kept))
+        .group_by("schema", maintain_order=True)
+        .agg(candles)
+    )
     return list(others.iter_rows())
 
 
 def choices(word: str, names: Sequence[str] | dict[str, Any]) -> str:
     """What there is in place of an unknown word, and which of it was probably meant."""
-    from market_assets.yaml_file import hint, listed  # noqa: PLC0415 - a help text needs no pydantic
+    # A help text needs no pydantic.
+    from market_assets.words import hint, listed  # noqa: PLC0415
 
     return f"there are {listed(names)}{hint(word, names).removesuffix('.')}"
 
@@ -237,7 +252,8 @@ def days_of(first: str | None, after: str | None) -> tuple[date | None, date | N
 
 def matrix_now(profiles: list[Profile]) -> pl.DataFrame:
     """The completeness matrix of some profiles, counted up to now, also for what was never filled."""
-    from market_assets.fill.matrix import matrix_of  # noqa: PLC0415 - a help text needs no polars
+    # A help text needs no polars.
+    from market_assets.reports.completeness import matrix_of  # noqa: PLC0415
 
     with store_to_read() as store:
         return matrix_of(store, profiles, present())
@@ -283,20 +299,27 @@ def print_matrix(matrix: pl.DataFrame, *, wide: bool = False, title: str = "") -
         _matrix_row(list(rows.iter_rows(named=True)), order)
         for _, rows in matrix.group_by("profile", "symbol", maintain_order=True)
     ]
-    print_table(columns, rows, wide=wide, title=title or "completeness, % of the bars that must exist")
+    print_table(
+        columns, rows, wide=wide, title=title or "completeness, % of the bars that must exist"
+    )
     counts = ("expected", "stored", "explained", "missing", "abandoned")
     expected, stored, explained, missing, abandoned = base_rows(matrix).select(counts).sum().row(0)
     given_up = f", {abandoned:,} of them abandoned" if abandoned else ""
     OUT.print(
-        f"{expected:,} bars must exist: {stored:,} are stored, {explained:,} are absent for a known reason, "
-        f"{missing:,} are missing{given_up}. (Times are UTC; the shortest timeframe of each symbol is counted.)",
+        f"{expected:,} bars must exist: {stored:,} are stored, "
+        f"{explained:,} are absent for a known reason, "
+        f"{missing:,} are missing{given_up}. (Times are UTC; the shortest timeframe of each "
+        "symbol is counted.)",
         highlight=False,
     )
 
 
-def refused_now(profiles: Iterable[Profile], *, symbols: list[str] | None = None) -> list[dict[str, Any]]:
+def refused_now(
+    profiles: Iterable[Profile], *, symbols: list[str] | None = None
+) -> list[dict[str, Any]]:
     """What the latest answers held that cannot be stored, where bars are missing: see `fill.refused.refused_rows`."""
-    from market_assets.fill.refused import refused_rows  # noqa: PLC0415 - a help text needs no polars
+    # A help text needs no polars.
+    from market_assets.work.refused import refused_rows  # noqa: PLC0415
 
     if not has_store():
         return []
@@ -308,7 +331,8 @@ def print_refused(rows: list[dict[str, Any]], *, limit: int = 5) -> None:
     """Say how many rows were refused, why, with an example and the setting that would mend it."""
     for row in rows[:limit]:
         OUT.print(
-            f"[yellow]Refused[/] {escape(row['profile'])} {row['timeframe']}: {escape(row['words'])}",
+            f"[yellow]Refused[/] {escape(row['profile'])} {row['timeframe']}: "
+            f"{escape(row['words'])}",
             highlight=False,
             soft_wrap=True,
         )
@@ -371,7 +395,8 @@ class Column:
     Attributes:
         heading: What stands above it.
         right: It holds numbers.
-        prose: It holds sentences, which may be broken into lines; everything else stands whole in one.
+        prose: It holds sentences, which may be broken into lines; everything else stands whole in
+            one.
     """
 
     heading: str
@@ -391,15 +416,19 @@ def print_table(
 
     Args:
         columns: The most important ones first.
-        rows: A cell a column; what is written in a string is shown as it is, whatever it looks like.
+        rows: A cell a column; what is written in a string is shown as it is, whatever it looks
+            like.
         wide: Show all columns; lines that are longer than the terminal is wide are left to it.
         title: What stands above the table.
         console: Where it goes; standard output if not given.
     """
     console = console or OUT
-    cells = [[Text(harmless(cell)) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    cells = [
+        [Text(harmless(cell)) if isinstance(cell, str) else cell for cell in row] for row in rows
+    ]
     widths = [
-        max([cell_len(column.heading), *(_width(row[place]) for row in cells)]) for place, column in enumerate(columns)
+        max([cell_len(column.heading), *(_width(row[place]) for row in cells)])
+        for place, column in enumerate(columns)
     ]
     shown = len(columns) if wide else _columns_that_fit(columns, widths, console.width)
     # A name that is wider than all of the terminal goes on in the next line: nothing is cut.
@@ -425,12 +454,18 @@ def print_table(
 def _columns_that_fit(columns: Sequence[Column], widths: Sequence[int], room: int) -> int:
     """How many of the first columns a width has room for, at least two."""
     counts = range(len(columns), 2, -1)
-    return next((count for count in counts if _needed(columns[:count], widths) <= room), min(2, len(columns)))
+    return next(
+        (count for count in counts if _needed(columns[:count], widths) <= room),
+        min(2, len(columns)),
+    )
 
 
 def _needed(columns: Sequence[Column], widths: Sequence[int]) -> int:
     """How wide a table of some columns is at least."""
-    cells = [min(width, _PROSE) if column.prose else width for column, width in zip(columns, widths, strict=False)]
+    cells = [
+        min(width, _PROSE) if column.prose else width
+        for column, width in zip(columns, widths, strict=False)
+    ]
     return sum(cells) + 3 * len(cells) + 1
 
 
@@ -451,7 +486,9 @@ def print_json(answer: pl.DataFrame | dict[str, Any] | list[Any]) -> None:
 
 def plain(value: object) -> object:
     """A time of the store (UTC, with or without its zone) as ISO text with its zone."""
-    return f"{value.replace(tzinfo=None).isoformat()}Z" if isinstance(value, datetime) else str(value)
+    return (
+        f"{value.replace(tzinfo=None).isoformat()}Z" if isinstance(value, datetime) else str(value)
+    )
 
 
 def minute(ts: datetime | None) -> str:
@@ -466,6 +503,7 @@ def number(value: float | None) -> str:
 
 def length_of(timeframe: str) -> timedelta:
     """How long a bar of a timeframe is."""
-    from market_assets.market_time.timeframes import Timeframe  # noqa: PLC0415 - a help text needs no polars
+    # A help text needs no polars.
+    from market_assets.market.timeframes import Timeframe  # noqa: PLC0415
 
     return Timeframe(timeframe).duration

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from market_assets.errors import MarketAssetsError, first_line
-from market_assets.market_time.clock import present
+from market_assets.market.clock import present
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,12 @@ _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NO_FOLDER = {errno.ENOTDIR, errno.EEXIST}
 _TOO_MANY = {errno.EMFILE, errno.ENFILE}
 _FULL_WORDS = ("no space left on device", "database or disk is full", "disk quota exceeded")
-_REFUSED_WORDS = ("readonly database", "unable to open database file", "permission denied", "read-only file system")
+_REFUSED_WORDS = (
+    "readonly database",
+    "unable to open database file",
+    "permission denied",
+    "read-only file system",
+)
 
 
 def sentence_of(error: BaseException, home: Path) -> str | None:
@@ -102,7 +107,8 @@ def _of_the_disk(error: BaseException, home: Path) -> str | None:
     is_full = code in _FULL or any(words in text for words in _FULL_WORDS)
     if is_full or (may_be_full and _free(home) < _ROOM):
         return (
-            f"the disk of {home} is full. What was committed is kept. Make room, or name another home folder with "
+            f"the disk of {home} is full. What was committed is kept. Make room, "
+            "or name another home folder with "
             "--home, and run the same command again."
         )
     return None
@@ -115,20 +121,36 @@ def _of_the_machine(error: BaseException, home: Path) -> str | None:
     place = (error.filename if isinstance(error, OSError) else None) or home
     words = None
     if code in _REFUSED or (_is_database(error) and any(words in text for words in _REFUSED_WORDS)):
-        words = f"{place} cannot be written. Give this user access to it, or name another home folder with --home."
+        words = (
+            f"{place} cannot be written. Give this user access to it, "
+            "or name another home folder with --home."
+        )
     elif code in _NO_FOLDER:
-        words = f"{place} is in the way: a folder is needed there. Move it, or name another home folder with --home."
+        words = (
+            f"{place} is in the way: a folder is needed there. Move it, "
+            "or name another home folder with --home."
+        )
     elif code in _TOO_MANY:
-        words = "this process may not open more files. Raise the limit (ulimit -n 4096) and run the same command again."
+        words = (
+            "this process may not open more files. Raise the limit (ulimit -n 4096) and run the "
+            "same command again."
+        )
     elif isinstance(error, MemoryError):
-        words = "there is not enough memory. Close other programs, or fill fewer days at a time (--from, --to)."
+        words = (
+            "there is not enough memory. Close other programs, or fill fewer days at a time "
+            "(--from, --to)."
+        )
     elif _is_database(error):
         words = (
-            f"a bookkeeping file in {home} could not be read or written ({first_line(error)}). See that its disk has room "
+            f"a bookkeeping file in {home} could not be read or written ({first_line(error)}). "
+            "See that its disk has room "
             "and is in order, and run the same command again: what was committed is kept."
         )
     elif code is not None:
-        words = f"{place}: {first_line(error)}. Mend that, and run the same command again: what was committed is kept."
+        words = (
+            f"{place}: {first_line(error)}. Mend that, and run the same command again: "
+            "what was committed is kept."
+        )
     return words
 
 

@@ -8,20 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from market_assets.defs.adapter import asset_output, check_evaluation, check_output, latest_materializations
+from market_assets.defs.internals.adapter import (
+    asset_output,
+    check_evaluation,
+    check_output,
+    latest_materializations,
+)
 from market_assets.defs.keys import process_tags
-from market_assets.fill.job import BY_SYMBOL
-from market_assets.market_time.clock import machine
-from market_assets.quality.colour import names_of
-from market_assets.quality.verdicts import share
+from market_assets.market.clock import machine
+from market_assets.verdicts.colour import names_of
+from market_assets.verdicts.verdicts import share
+from market_assets.work.job import BY_SYMBOL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from market_assets.defs.pictures import Pictures
+    from market_assets.defs.assets.pictures import Pictures
     from market_assets.fill import PartitionOutcome
-    from market_assets.quality.verdicts import Verdict
     from market_assets.store import Store
+    from market_assets.verdicts.verdicts import Verdict
 
 CHECKS = ("continuity", "genesis", "validity")
 """The checks of every fetched candle asset."""
@@ -82,21 +87,29 @@ class Reporter:
                 self.failures[key] = outcome.failures
                 # A partition that is not materialized has no other place for why on its page.
                 yield dg.AssetObservation(
-                    self.asset_key, partition=key, description=not_filled(outcome), metadata=metadata
+                    self.asset_key,
+                    partition=key,
+                    description=not_filled(outcome),
+                    metadata=metadata,
                 )
         if self.checks:
             yield from self._judge(outcomes)
         if self.noted is not None:
             # By now each event that was yielded is stored.
-            self.noted({outcome.partition.key: version_time(outcome.version) for outcome in outcomes})
+            self.noted(
+                {outcome.partition.key: version_time(outcome.version) for outcome in outcomes}
+            )
         self._tell_progress()
 
     def _judge(self, outcomes: Sequence[PartitionOutcome]) -> Iterator[Any]:
         newest = latest_materializations(
             self.context.instance, self.asset_key, [outcome.partition.key for outcome in outcomes]
         )
-        verdicts = [(outcome.partition.key, verdict) for outcome in outcomes for verdict in outcome.verdicts]
-        # Those that failed come last: the UI shows the latest one beside a word that is of all partitions.
+        verdicts = [
+            (outcome.partition.key, verdict) for outcome in outcomes for verdict in outcome.verdicts
+        ]
+        # Those that failed come last: the UI shows the latest one beside a word that is of all
+        # partitions.
         for key, verdict in sorted(verdicts, key=lambda judged: not judged[1].passed):
             yield check_evaluation(
                 asset_key=self.asset_key,
@@ -137,17 +150,23 @@ class Reporter:
         """
         not_due = [key for key in wanted if key not in self.reported]
         if not_due:
-            self.context.log.info("nothing is due in %d partitions, %s to %s", len(not_due), not_due[0], not_due[-1])
+            self.context.log.info(
+                "nothing is due in %d partitions, %s to %s", len(not_due), not_due[0], not_due[-1]
+            )
         if audit:
             # Of no partition: what it tells is of the run.
-            yield dg.AssetObservation(self.asset_key, description=_sentence(audit), metadata=audit_metadata(audit))
+            yield dg.AssetObservation(
+                self.asset_key, description=_sentence(audit), metadata=audit_metadata(audit)
+            )
         for check in self.checks:
             yield check_output(self.asset_key, check)
         if self.failures:
             raise dg.Failure(
                 description=(
-                    f"{len(self.failures)} of {len(wanted)} partitions could not be filled ({_first_of(self.failures)}); the others "
-                    "are stored and stay materialized. Mend the cause that the table names, then backfill the failed partitions again: only what is missing is asked for."
+                    f"{len(self.failures)} of {len(wanted)} partitions could not be filled "
+                    f"({_first_of(self.failures)}); the others "
+                    "are stored and stay materialized. Mend the cause that the table names, "
+                    "then backfill the failed partitions again: only what is missing is asked for."
                 ),
                 metadata={
                     "failed_partitions": _table(
@@ -157,13 +176,16 @@ class Reporter:
                     ),
                     "failed": len(self.failures),
                 },
-                # The same window again at once would meet the same trouble; what could be had is stored.
+                # The same window again at once would meet the same trouble; what could be had is
+                # stored.
                 allow_retries=False,
             )
         yield asset_output()
 
 
-def reported_in(store: Store, name: str, label: str) -> Callable[[Mapping[str, datetime | None]], None]:
+def reported_in(
+    store: Store, name: str, label: str
+) -> Callable[[Mapping[str, datetime | None]], None]:
     """What a Reporter notes of a dataset, kept in the store: which versions Dagster was told of."""
 
     def note(versions: Mapping[str, datetime | None]) -> None:
@@ -181,7 +203,11 @@ def version_time(version: str | None) -> datetime | None:
 def not_filled(outcome: PartitionOutcome) -> str:
     """Why a partition is red, for its own page."""
     words = f"Not filled: {'; '.join(why.rstrip('.') for why in outcome.failures[:_WORDS])}."
-    details = [verdict.summary for verdict in outcome.verdicts if verdict.check == "continuity" and not verdict.passed]
+    details = [
+        verdict.summary
+        for verdict in outcome.verdicts
+        if verdict.check == "continuity" and not verdict.passed
+    ]
     return " ".join([words, *details])
 
 
@@ -203,7 +229,10 @@ def _missing_words(outcome: PartitionOutcome) -> list[str]:
     lacking = sorted((own for own in outcome.counts if own.missing), key=lambda own: -own.missing)
     if not lacking:
         return []
-    missing, expected = sum(own.missing for own in lacking), sum(own.expected for own in outcome.counts)
+    missing, expected = (
+        sum(own.missing for own in lacking),
+        sum(own.expected for own in outcome.counts),
+    )
     names = names_of([own.symbol for own in lacking])
     return [f"{missing:,} of {expected:,} bars are missing, as their candles are ({names})."]
 
@@ -236,7 +265,9 @@ def materialization_metadata(outcome: PartitionOutcome) -> dict[str, Any]:
         metadata["first_bar"] = f"{outcome.first_ts:%Y-%m-%d %H:%M}Z"
         metadata["last_bar"] = f"{outcome.last_ts:%Y-%m-%d %H:%M}Z"
     if outcome.sources:
-        metadata["new_rows_by_source"] = ", ".join(f"{name} {rows:,}" for name, rows in sorted(outcome.sources.items()))
+        metadata["new_rows_by_source"] = ", ".join(
+            f"{name} {rows:,}" for name, rows in sorted(outcome.sources.items())
+        )
     worst = sorted(outcome.counts, key=lambda own: (-own.missing, own.symbol))[:_WORST]
     metadata["symbols"] = _table(
         {
@@ -274,7 +305,14 @@ def audit_metadata(audit: Mapping[str, Any]) -> dict[str, Any]:
         "rejected_rows": detail["rows"]["rejected"],
         **{
             name: detail[name]
-            for name in ("repaired", "gaps_before", "gaps_after", "missing_before", "missing_after", "abandoned")
+            for name in (
+                "repaired",
+                "gaps_before",
+                "gaps_after",
+                "missing_before",
+                "missing_after",
+                "abandoned",
+            )
         },
         "partitions": detail["partitions"],
         "failed_partitions": detail["partitions_failed"],
@@ -284,12 +322,14 @@ def audit_metadata(audit: Mapping[str, Any]) -> dict[str, Any]:
     }
     if sources:
         metadata["by_source"] = _table(
-            {"source": name, **{key: round(value, 3) for key, value in own.items()}} for name, own in sources.items()
+            {"source": name, **{key: round(value, 3) for key, value in own.items()}}
+            for name, own in sources.items()
         )
     # The job has them worst first, and leaves out what is 0.
     by_symbol = list(detail["by_symbol"].items())
     metadata["by_symbol"] = _table(
-        {"symbol": symbol, **{name: own.get(name, 0) for name in BY_SYMBOL}} for symbol, own in by_symbol[:_WORST]
+        {"symbol": symbol, **{name: own.get(name, 0) for name in BY_SYMBOL}}
+        for symbol, own in by_symbol[:_WORST]
     )
     if more := len(by_symbol[_WORST:]) + detail["symbols_not_shown"]:
         metadata["symbols_not_shown"] = more
@@ -308,15 +348,18 @@ def verdict_metadata(verdict: Verdict) -> dict[str, dg.MetadataValue]:
             metadata[name] = dg.MetadataValue.float(value)
     # A table may list the first of what a fact counts, and both are to be seen.
     return metadata | {
-        f"{name}_listed" if name in metadata else name: _table(rows) for name, rows in verdict.tables.items()
+        f"{name}_listed" if name in metadata else name: _table(rows)
+        for name, rows in verdict.tables.items()
     }
 
 
 def _sentence(audit: Mapping[str, Any]) -> str:
     detail = audit["detail"]
     return (
-        f"{audit['kind']} by {audit['trigger']}: {detail['partitions_done']:,} of {detail['partitions']:,} partitions, "
-        f"{detail['rows']['new']:,} new rows, {detail['missing_before']:,} bars missing before and {detail['missing_after']:,} after"
+        f"{audit['kind']} by {audit['trigger']}: {detail['partitions_done']:,} of "
+        f"{detail['partitions']:,} partitions, "
+        f"{detail['rows']['new']:,} new rows, {detail['missing_before']:,} bars missing before "
+        f"and {detail['missing_after']:,} after"
     )
 
 

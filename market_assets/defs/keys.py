@@ -12,12 +12,18 @@ from market_assets.store.process import birth_of, is_alive, this_host
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from market_assets.market_time.timeframes import Timeframe
+    from market_assets.market.timeframes import Timeframe
 
 TRIGGER_TAG = "market_assets/trigger"
 """How a run came about: one of the words below."""
 
-AUTOMATION, BACKFILL, MANUAL, REPAIR, UPDATE = "automation", "backfill", "manual", "repair", "update"
+AUTOMATION, BACKFILL, MANUAL, REPAIR, UPDATE = (
+    "automation",
+    "backfill",
+    "manual",
+    "repair",
+    "update",
+)
 
 PROFILE_TAG = "market_assets/profile"
 
@@ -53,7 +59,11 @@ def trigger_of(tags: Mapping[str, str]) -> str:
 
 def process_tags() -> dict[str, str]:
     """Tags that tell which process of which host executes a run."""
-    return {_HOST_TAG: this_host(), _PROCESS_TAG: str(os.getpid()), _BIRTH_TAG: birth_of(os.getpid()) or ""}
+    return {
+        _HOST_TAG: this_host(),
+        _PROCESS_TAG: str(os.getpid()),
+        _BIRTH_TAG: birth_of(os.getpid()) or "",
+    }
 
 
 def is_process_known(tags: Mapping[str, str]) -> bool:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from dagster_duckdb import DuckDBResource
 
-from market_assets.market_time.clock import present
-from market_assets.sources.configured import action_sources_of, sources_of
+from market_assets.config.sources import action_sources_of, sources_of
+from market_assets.market.clock import present
 from market_assets.store import Store
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
+    from market_assets.config.universe import Profile, Universe
     from market_assets.sources.actions import ActionSource
-    from market_assets.sources.base import Source
-    from market_assets.universe import Profile, Universe
+    from market_assets.sources.contract import Source
 
 
 PATIENCE = timedelta(seconds=10)
@@ -33,7 +33,8 @@ class Clock(dg.ConfigurableResource[None]):
     """Gives the present instant. A test's clock stands still at `fixed`.
 
     Attributes:
-        fixed: An ISO instant with its zone; empty for the clock of `market_time.clock`, the machine's.
+        fixed: An ISO instant with its zone; empty for the clock of `market_time.clock`, the
+            machine's.
     """
 
     fixed: str = ""
@@ -51,8 +52,8 @@ class Clock(dg.ConfigurableResource[None]):
 class StoreResource(DuckDBResource):
     """The DuckDB file of the home folder.
 
-    The assets use `store`. `get_connection` is there for assets of your own: it waits its turn like everybody else, and
-    closes the file whatever happens, so keep it short.
+    The assets use `store`. `get_connection` is there for assets of your own: it waits its turn like
+    everybody else, and closes the file whatever happens, so keep it short.
     """
 
     @property

@@ -8,14 +8,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from market_assets.enrich.behind import Input
 from market_assets.enrich.grid import Grid
 from market_assets.enrich.quiet import FLAT_AND_EMPTY
 from market_assets.enrich.resample import NO_CLOSES, resample
-from market_assets.enrich.work import Work, missing_before, nothing_yet
-from market_assets.fill.judge import count_frame, evidence_of, partition_key
-from market_assets.fill.outcome import PartitionOutcome
-from market_assets.fill.series import (
+from market_assets.expected.series import (
     base_of,
     belongs,
     calendar_of,
@@ -25,20 +21,24 @@ from market_assets.fill.series import (
     series_of,
     touched,
 )
-from market_assets.market_time.partitions import Partition
-from market_assets.market_time.timeframes import Timeframe, Window, literal
-from market_assets.quality.colour import shortfall
-from market_assets.quality.evidence import MISSING, State
-from market_assets.quality.verdicts import SymbolCounts
+from market_assets.fill.judge import count_frame, evidence_of
+from market_assets.market.partitions import Partition, partition_key
+from market_assets.market.timeframes import Timeframe, Window, literal
+from market_assets.verdicts.colour import shortfall
+from market_assets.verdicts.evidence import MISSING, State
+from market_assets.verdicts.verdicts import SymbolCounts
+from market_assets.work.behind import Input
+from market_assets.work.making import Work, missing_before, nothing_yet
+from market_assets.work.outcome import PartitionOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from market_assets.fill.job import Job
-    from market_assets.fill.series import Series
+    from market_assets.config.universe import Profile
+    from market_assets.expected.series import Series
     from market_assets.store import Snapshot, Store, Transaction
-    from market_assets.universe import Profile
+    from market_assets.work.job import Job
 
 
 _LOOKS_BACK = timedelta(days=14)
@@ -48,8 +48,9 @@ _LOOKS_BACK = timedelta(days=14)
 class Derive(Work):
     """One derivation of a profile's timeframe over a window, to be iterated once, oldest partition first.
 
-    It makes again every bar that shares an instant with its partitions, also those that belong to a neighbour (a week that
-    began in the month before), so that candles that arrive in any order lead to the same bars.
+    It makes again every bar that shares an instant with its partitions, also those that belong to a
+    neighbour (a week that began in the month before), so that candles that arrive in any order lead
+    to the same bars.
 
     Args:
         store: Where candles and ledgers are kept.
@@ -106,13 +107,16 @@ class Derive(Work):
         start = min(one.window.start for one in self._series)
         end = max(one.window.end for one in self._series)
         bars = self._calendar.bars(self._timeframe, window)
-        # A profile may end before the first bar of its last partition; while it goes on, its end is the present.
+        # A profile may end before the first bar of its last partition; while it goes on, its end is
+        # the present.
         begun = (pl.col("opens_at") < literal(end)) | (pl.col("closes_at") > literal(self._now))
         return bars.filter((pl.col("closes_at") > literal(start)) & begun)
 
     def size(self, partition: Partition) -> int:
         """See `Work.size`."""
-        return len(self._series) * int((partition.window.end - partition.window.start) / self._input.duration)
+        return len(self._series) * int(
+            (partition.window.end - partition.window.start) / self._input.duration
+        )
 
     def finish(self) -> None:
         """See `Work.finish`."""
@@ -122,7 +126,9 @@ class Derive(Work):
         self, transaction: Transaction, batch: Sequence[Partition], window: Window, job: Job
     ) -> list[PartitionOutcome]:
         """See `Work.make`."""
-        before = transaction.judged(self._profile.name, self._timeframe, [partition.key for partition in batch])
+        before = transaction.judged(
+            self._profile.name, self._timeframe, [partition.key for partition in batch]
+        )
         outcomes = self._derive(transaction, batch, window)
         job.missing_before |= missing_before(before, outcomes)
         return outcomes
@@ -135,15 +141,22 @@ class Derive(Work):
         if bars.is_empty():
             return [PartitionOutcome(partition, counts=()) for partition in partitions]
         symbols = [one.symbol for one in series]
-        # A day's or a week's `ts` may lie after its first instant, so that the input is looked up by its `ts`.
-        inputs = self._calendar.bars_touching(self._input, Window.spanning(bars["opens_at"], bars["closes_at"]))
+        # A day's or a week's `ts` may lie after its first instant, so that the input is looked up
+        # by its `ts`.
+        inputs = self._calendar.bars_touching(
+            self._input, Window.spanning(bars["opens_at"], bars["closes_at"])
+        )
         read = Window.spanning(inputs["ts"], inputs["closes_at"])
         # A bar that somebody stored twice is one bar; the validity verdict tells of it.
         candles = transaction.candles(profile.name, self._input, symbols, read).unique(
             ["symbol", "ts"], keep="last", maintain_order=True
         )
         if not self._input.intraday:
-            candles = candles.join(inputs.select("ts", "opens_at"), on="ts").drop("ts").rename({"opens_at": "ts"})
+            candles = (
+                candles.join(inputs.select("ts", "opens_at"), on="ts")
+                .drop("ts")
+                .rename({"opens_at": "ts"})
+            )
         rows = resample(
             candles,
             bars,
@@ -151,7 +164,9 @@ class Derive(Work):
             before=self._closes_before(transaction, candles, read.start),
         )
         expected = self._expected(bars, inputs, series)
-        rows = rows.join(expected, on=["symbol", "ts"]).with_columns(source=pl.lit(f"candles_{self._input}"))
+        rows = rows.join(expected, on=["symbol", "ts"]).with_columns(
+            source=pl.lit(f"candles_{self._input}")
+        )
         changed = transaction.replace_derived(profile.name, self._timeframe, expected, rows)
         states = self._states(transaction, expected, inputs, rows).filter(window.holds())
         counts = self._counts(states)
@@ -163,7 +178,9 @@ class Derive(Work):
         judged = count_frame(counts, evidence)
         transaction.put_judged(profile.name, self._timeframe, judged, self._now, changed=renewed)
         # A bar that ends in this window may belong to the partition before.
-        transaction.renew_versions(profile.name, self._timeframe, sorted(renewed.keys() - counts.keys()))
+        transaction.renew_versions(
+            profile.name, self._timeframe, sorted(renewed.keys() - counts.keys())
+        )
         versions = transaction.versions(profile.name, self._timeframe, list(counts))
 
         extents = rows.group_by(part).agg(pl.len(), first=pl.min("ts"), last=pl.max("ts"))
@@ -202,15 +219,20 @@ class Derive(Work):
         closed = own.filter(pl.col("closes_at") <= literal(self._now))
         return pl.concat([touching, closed]).unique().sort("ts")
 
-    def _expected(self, bars: pl.DataFrame, inputs: pl.DataFrame, series: list[Series]) -> pl.DataFrame:
+    def _expected(
+        self, bars: pl.DataFrame, inputs: pl.DataFrame, series: list[Series]
+    ) -> pl.DataFrame:
         """The bars that each series must have and what they are made of if nothing is absent.
 
         Returns:
-            symbol, ts, bars_expected, first_input, last_input: the `ts` of the first and the last of these input bars.
+            symbol, ts, bars_expected, first_input, last_input: the `ts` of the first and the last
+                of these input bars.
         """
         frames = []
         for one in series:
-            own = inputs.filter(belongs(one.window, derived=self._input in self._profile.timeframes.derive))
+            own = inputs.filter(
+                belongs(one.window, derived=self._input in self._profile.timeframes.derive)
+            )
             counted = bars.select(
                 pl.lit(one.symbol).alias("symbol"),
                 "ts",
@@ -228,23 +250,31 @@ class Derive(Work):
             )
         return pl.concat(frames)
 
-    def _closes_before(self, view: Snapshot, candles: pl.DataFrame, start: datetime) -> pl.DataFrame:
+    def _closes_before(
+        self, view: Snapshot, candles: pl.DataFrame, start: datetime
+    ) -> pl.DataFrame:
         """The last close before the candles of each symbol whose first one may be quiet: symbol, close."""
         firsts = candles.sort("ts").group_by("symbol").first()
         symbols = firsts.filter(FLAT_AND_EMPTY)["symbol"].to_list()
         if not symbols or not self._profile.prices.real_volume:
             return NO_CLOSES
-        return view.last_closes(self._profile.name, self._input, symbols, Window(start - _LOOKS_BACK, start))
+        return view.last_closes(
+            self._profile.name, self._input, symbols, Window(start - _LOOKS_BACK, start)
+        )
 
-    def _states(self, view: Snapshot, expected: pl.DataFrame, inputs: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    def _states(
+        self, view: Snapshot, expected: pl.DataFrame, inputs: pl.DataFrame, rows: pl.DataFrame
+    ) -> pl.DataFrame:
         """What is known of each derived bar: symbol, ts, state, and whether its input is still to be made (pending).
 
-        A bar without any input is open while an input bar of it is, or lies in a partition that was never judged; else its
-        input explains it.
+        A bar without any input is open while an input bar of it is, or lies in a partition that was
+        never judged; else its input explains it.
         """
         key = ["symbol", "ts"]
         settled = pl.lit(value=False).alias("pending")
-        stored = expected.join(rows, on=key, how="semi").select(*key, settled, state=pl.lit(State.STORED.value))
+        stored = expected.join(rows, on=key, how="semi").select(
+            *key, settled, state=pl.lit(State.STORED.value)
+        )
         absent = expected.join(rows, on=key, how="anti")
         if absent.is_empty():
             return stored
@@ -253,7 +283,9 @@ class Derive(Work):
             [
                 stored,
                 missing.select(*key, "pending", state=pl.lit(State.OPEN.value)),
-                absent.join(missing, on=key, how="anti").select(*key, settled, state=pl.lit(State.NO_TRADE.value)),
+                absent.join(missing, on=key, how="anti").select(
+                    *key, settled, state=pl.lit(State.NO_TRADE.value)
+                ),
             ]
         )
 
@@ -261,7 +293,9 @@ class Derive(Work):
         """Those of the absent bars that nothing explains: symbol, ts, pending."""
         name, cadence = self._profile.name, self._profile.partitions.of(self._input)
         reach = Window.spanning(absent["first_input"], absent["last_input"])
-        first, last = (Partition.holding(edge.date(), cadence).window for edge in (reach.start, reach.end))
+        first, last = (
+            Partition.holding(edge.date(), cadence).window for edge in (reach.start, reach.end)
+        )
         gaps = view.gaps(name, self._input, window=Window(first.start, last.end)).filter(
             pl.col("status").is_in(MISSING)
         )
@@ -276,13 +310,16 @@ class Derive(Work):
             )
             .filter(pl.col("last_ts") >= pl.col("first_input"))
         )
-        # A derived input has no ledger of gaps: where any bar of its partition is missing, this one may be as well.
+        # A derived input has no ledger of gaps: where any bar of its partition is missing, this one
+        # may be as well.
         judged = view.judged(name, self._input).select(
             "symbol",
             part=pl.col("partition").str.to_date(),
             known=(pl.col("missing") == 0) | (self._input in self._profile.timeframes.fetch),
         )
-        days = pl.date_ranges(pl.col("first_input").cast(pl.Date), pl.col("last_input").cast(pl.Date))
+        days = pl.date_ranges(
+            pl.col("first_input").cast(pl.Date), pl.col("last_input").cast(pl.Date)
+        )
         unknown = (
             absent.select("symbol", bar="ts", ts=days)
             .explode("ts")
@@ -302,20 +339,28 @@ class Derive(Work):
     def _counts(self, states: pl.DataFrame) -> dict[str, tuple[SymbolCounts, ...]]:
         table = states.group_by(partition_key(self._cadence), "symbol").agg(
             pl.len(),
-            *((pl.col("state") == state).sum().alias(state) for state in (State.STORED, State.NO_TRADE, State.OPEN)),
+            *(
+                (pl.col("state") == state).sum().alias(state)
+                for state in (State.STORED, State.NO_TRADE, State.OPEN)
+            ),
         )
         counts: dict[str, tuple[SymbolCounts, ...]] = {}
-        for key, symbol, expected, stored, explained, missing in table.sort("part", "symbol").iter_rows():
+        for key, symbol, expected, stored, explained, missing in table.sort(
+            "part", "symbol"
+        ).iter_rows():
             own = SymbolCounts(symbol, expected, stored, explained, missing)
             counts[key.isoformat()] = (*counts.get(key.isoformat(), ()), own)
         return counts
 
-    def _failures(self, counts: Sequence[SymbolCounts], pending: Mapping[str, int]) -> tuple[str, ...]:
+    def _failures(
+        self, counts: Sequence[SymbolCounts], pending: Mapping[str, int]
+    ) -> tuple[str, ...]:
         """Why a partition does not count as filled: by the rule of the fetched ones, over what its input has been asked for.
 
         Args:
             counts: What each symbol has in it.
-            pending: Of the missing bars of each symbol, those of which the input is still to be made.
+            pending: Of the missing bars of each symbol, those of which the input is still to be
+                made.
         """
         if nothing := nothing_yet(counts, f"candles_{self._input}"):
             return nothing

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from market_assets.fill.judge import Judge, partition_key
-from market_assets.fill.series import base_of, belongs, calendar_of, series_of
-from market_assets.market_time.partitions import Partition
-from market_assets.market_time.timeframes import TS, Timeframe, Window, literal
-from market_assets.quality.evidence import MISSING, State
+from market_assets.expected.series import base_of, belongs, calendar_of, series_of
+from market_assets.fill.judge import Judge
+from market_assets.market.partitions import Partition, partition_key
+from market_assets.market.timeframes import TS, Timeframe, Window, literal
+from market_assets.verdicts.evidence import MISSING, State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from market_assets.config.universe import Profile
     from market_assets.store import Snapshot
-    from market_assets.universe import Profile
 
 _PRICES = ("open", "high", "low", "close", "volume")
 _KEY = ["symbol", "ts"]
@@ -65,27 +65,37 @@ class Grid:
         """Every bar whose `ts` lies in a window and that a series must have by now.
 
         Returns:
-            symbol, ts, opens_at, closes_at (TS), session (Date), open, high, low, close, volume (null where nothing is stored), state
-            (a `State`), broken (Boolean); sorted by symbol and ts. A bar is broken where it is not known what happened in it: it is
-            absent and open, abandoned or an outage, or it is made of shorter bars of which one is.
+            symbol, ts, opens_at, closes_at (TS), session (Date), open, high, low, close, volume
+            (null where nothing is stored), state (a `State`), broken (Boolean); sorted by symbol
+            and ts. A bar is broken where it is not known what happened in it: it is absent and
+            open, abandoned or an outage, or it is made of shorter bars of which one is.
 
         Raises:
             CalendarError: The window reaches beyond what the calendar knows.
         """
         derived = self._timeframe is not self._base
-        closed = self._calendar.bars(self._timeframe, window).filter(pl.col("closes_at") <= literal(self._now))
+        closed = self._calendar.bars(self._timeframe, window).filter(
+            pl.col("closes_at") <= literal(self._now)
+        )
         bars = pl.concat(
             closed.filter(belongs(one.window, derived=derived)).select(
-                pl.lit(one.symbol).alias("symbol"), "ts", "opens_at", "closes_at", "session", "halted"
+                pl.lit(one.symbol).alias("symbol"),
+                "ts",
+                "opens_at",
+                "closes_at",
+                "session",
+                "halted",
             )
             for one in self.series
         )
         made_of = ("bars", "bars_expected") if derived else ()
         # A bar that somebody stored twice is one bar; the validity verdict tells of it.
-        candles = self._view.candles(self._profile.name, self._timeframe, self._symbols, window).unique(
-            _KEY, keep="last"
+        candles = self._view.candles(
+            self._profile.name, self._timeframe, self._symbols, window
+        ).unique(_KEY, keep="last")
+        bars = bars.join(
+            candles.select(*_KEY, *_PRICES, *made_of), on=_KEY, how="left", maintain_order="left"
         )
-        bars = bars.join(candles.select(*_KEY, *_PRICES, *made_of), on=_KEY, how="left", maintain_order="left")
         placed = self._derived(bars) if derived else self._fetched(bars, window)
         return placed.select(*_KEY, "opens_at", "closes_at", "session", *_PRICES, "state", "broken")
 
@@ -115,23 +125,35 @@ class Grid:
         stored = pl.col("close").is_not_null()
         whole = stored & (pl.col("bars") == pl.col("bars_expected"))
         bars = bars.with_columns(
-            state=pl.when(stored).then(pl.lit(State.STORED.value)), whole=whole.fill_null(value=False)
+            state=pl.when(stored).then(pl.lit(State.STORED.value)),
+            whole=whole.fill_null(value=False),
         )
         unclear = bars.filter(~pl.col("whole"))
         if unclear.is_empty():
             return bars.with_columns(broken=pl.lit(value=False))
         unknown = self._unknown(Window.spanning(unclear["opens_at"], unclear["closes_at"]))
-        unclear = unclear.with_columns(hidden=pl.coalesce(_overlapping(unclear, each) for each in unknown))
-        # What no ledger of the input tells of is a bar in which the market was halted, or nothing traded.
-        quiet = pl.when("halted").then(pl.lit(State.HALTED.value)).otherwise(pl.lit(State.NO_TRADE.value))
-        return bars.join(unclear.select(*_KEY, "hidden"), on=_KEY, how="left", maintain_order="left").with_columns(
+        unclear = unclear.with_columns(
+            hidden=pl.coalesce(_overlapping(unclear, each) for each in unknown)
+        )
+        # What no ledger of the input tells of is a bar in which the market was halted, or nothing
+        # traded.
+        quiet = (
+            pl.when("halted")
+            .then(pl.lit(State.HALTED.value))
+            .otherwise(pl.lit(State.NO_TRADE.value))
+        )
+        return bars.join(
+            unclear.select(*_KEY, "hidden"), on=_KEY, how="left", maintain_order="left"
+        ).with_columns(
             state=pl.coalesce("state", "hidden", quiet), broken=pl.col("hidden").is_not_null()
         )
 
     def _unknown(self, window: Window) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The stretches of the input of which a ledger says that nobody knows them, and those that were never judged."""
         profile, base, cadence = self._profile, self._base, self._profile.partitions.of(self._base)
-        first, last = (Partition.holding(edge.date(), cadence).window for edge in (window.start, window.end))
+        first, last = (
+            Partition.holding(edge.date(), cadence).window for edge in (window.start, window.end)
+        )
         window = Window(first.start, last.end)
         grid = self._calendar.bars(base, window)
         gaps = self._view.gaps(profile.name, base, symbols=self._symbols, window=window)
@@ -163,7 +185,8 @@ def with_runs(bars: pl.DataFrame) -> pl.DataFrame:
         bars: What `Grid.bars` gives.
 
     Returns:
-        The bars that are stored and not broken, with `run` (UInt32): two neighbours of a symbol share a number where no broken bar
+        The bars that are stored and not broken, with `run` (UInt32): two neighbours of a symbol
+        share a number where no broken bar
         lies between them, whatever else does: a closed market, a halt, minutes without a trade.
     """
     return (
@@ -176,7 +199,9 @@ def with_runs(bars: pl.DataFrame) -> pl.DataFrame:
 
 def _overlapping(bars: pl.DataFrame, stretches: pl.DataFrame) -> pl.Series:
     """The state of a stretch that shares an instant with each bar, null where none does; stretches of a symbol are disjoint."""
-    ends = stretches.select("symbol", "start_at", "state", last_at=pl.col("end_at") - pl.duration(microseconds=1))
+    ends = stretches.select(
+        "symbol", "start_at", "state", last_at=pl.col("end_at") - pl.duration(microseconds=1)
+    )
     placed = (
         bars.select("symbol", "opens_at", "closes_at")
         .with_row_index("place")
@@ -191,4 +216,6 @@ def _overlapping(bars: pl.DataFrame, stretches: pl.DataFrame) -> pl.Series:
         )
         .sort("place")
     )
-    return placed.select(pl.when(pl.col("start_at") < pl.col("closes_at")).then("state").alias("state"))["state"]
+    return placed.select(
+        pl.when(pl.col("start_at") < pl.col("closes_at")).then("state").alias("state")
+    )["state"]

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from market_assets.enrich.derive import Derive
-from market_assets.enrich.featurize import Featurize
-from market_assets.enrich.returns import Returns, markets_cadence
+from market_assets.enrich.features.featurize import Featurize
+from market_assets.enrich.returns.returns import Returns, markets_cadence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from market_assets.enrich.work import Work
-    from market_assets.market_time.partitions import Cadence
-    from market_assets.market_time.timeframes import Timeframe, Window
+    from market_assets.config.universe import Profile, Universe
+    from market_assets.market.partitions import Cadence
+    from market_assets.market.timeframes import Timeframe, Window
     from market_assets.store import Store
-    from market_assets.universe import Profile, Universe
+    from market_assets.work.making import Work
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,13 @@ class Made:
             return Returns.of_markets(
                 store, universe, self.timeframe, window, clock=clock, trigger=trigger, run_id=run_id
             )
-        make = {"candles": Derive, "features": Featurize, "returns": Returns.of_profile}[self.family]
+        make = {"candles": Derive, "features": Featurize, "returns": Returns.of_profile}[
+            self.family
+        ]
         profile = universe.profiles[self.owner]
-        return make(store, profile, self.timeframe, window, clock=clock, trigger=trigger, run_id=run_id)
+        return make(
+            store, profile, self.timeframe, window, clock=clock, trigger=trigger, run_id=run_id
+        )
 
 
 def made_of_profile(profile: Profile) -> list[Made]:
@@ -70,7 +74,10 @@ def made_of_profile(profile: Profile) -> list[Made]:
 def made_of_markets(universe: Universe) -> list[Made]:
     """The matrices of returns across profiles."""
     markets = universe.markets
-    return [Made(markets.name, "returns", timeframe, markets_cadence(timeframe)) for timeframe in markets.timeframes]
+    return [
+        Made(markets.name, "returns", timeframe, markets_cadence(timeframe))
+        for timeframe in markets.timeframes
+    ]
 
 
 def made_in(universe: Universe) -> list[Made]:

@@ -22,21 +22,26 @@ def resample(
 ) -> pl.DataFrame:
     """Roll candles up into the bars that they lie in.
 
-    A bar holds what there is: an hour that the close cuts is made of the minutes before the close, and a bar over a gap of the
-    minutes that are stored. Where the market's volume is real, a vendor's quiet bars (see `is_quiet`) take no part, since
-    they only repeat the last price; a bar of nothing else is then flat itself.
+    A bar holds what there is: an hour that the close cuts is made of the minutes before the close,
+    and a bar over a gap of the minutes that are stored. Where the market's volume is real, a
+    vendor's quiet bars (see `is_quiet`) take no part, since they only repeat the last price; a bar
+    of nothing else is then flat itself.
 
     Args:
         candles: symbol, ts, open, high, low, close, volume; in any order.
         bars: ts, opens_at, closes_at of the longer bars; sorted, disjoint.
-        quiet_bars_are_flat: Whether the volume counts what was traded, so that a candle can be quiet.
+        quiet_bars_are_flat: Whether the volume counts what was traded, so that a candle can be
+            quiet.
         before: symbol, close: the last close before the candles, where one is known.
 
     Returns:
-        symbol, ts, open, high, low, close, volume, bars (how many candles each is made of), sorted by symbol and ts; a bar without any
-        candle has no row. The volume is null where no candle of the bar has one.
+        symbol, ts, open, high, low, close, volume, bars (how many candles each is made of), sorted
+        by symbol and ts; a bar without any candle has no row. The volume is null where no candle of
+        the bar has one.
     """
-    first = pl.col("symbol").replace_strict(before["symbol"], before["close"], default=None, return_dtype=pl.Float64)
+    first = pl.col("symbol").replace_strict(
+        before["symbol"], before["close"], default=None, return_dtype=pl.Float64
+    )
     previous = pl.col("close").shift().over("symbol", order_by="ts").fill_null(first)
     placed = (
         candles.sort("ts")

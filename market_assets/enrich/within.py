@@ -8,21 +8,22 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from market_assets.enrich.grid import Grid
-from market_assets.fill.judge import partition_key
-from market_assets.fill.series import calendar_of
-from market_assets.market_time.partitions import Partition, hull, partitions_in
-from market_assets.market_time.timeframes import TS, Window, literal
-from market_assets.quality.evidence import EXPLAINED, State
+from market_assets.expected.series import calendar_of
+from market_assets.market.partitions import Partition, hull, partition_key, partitions_in
+from market_assets.market.timeframes import TS, Window, literal
+from market_assets.verdicts.evidence import EXPLAINED, State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from market_assets.market_time.timeframes import Timeframe
+    from market_assets.config.universe import Profile
+    from market_assets.market.timeframes import Timeframe
     from market_assets.store import Snapshot
-    from market_assets.universe import Profile
 
-_COUNTS = pl.Schema({"symbol": pl.String(), "expected": pl.Int64(), "stored": pl.Int64(), "explained": pl.Int64()})
+_COUNTS = pl.Schema(
+    {"symbol": pl.String(), "expected": pl.Int64(), "stored": pl.Int64(), "explained": pl.Int64()}
+)
 _AT_ONCE = 31
 """So many partitions are looked at bar by bar in one piece: a month of minutes."""
 
@@ -50,8 +51,8 @@ def matrix_within(
 ) -> pl.DataFrame:
     """The completeness matrix of a profile in a window: only bars that lie in it are counted.
 
-    Partitions that lie in the window are counted as they were judged; of one that the window cuts, and of one that was never
-    judged, each bar is looked at.
+    Partitions that lie in the window are counted as they were judged; of one that the window cuts,
+    and of one that was never judged, each bar is looked at.
 
     Args:
         view: The store.
@@ -61,7 +62,8 @@ def matrix_within(
         symbols: Some symbols; all by default.
 
     Returns:
-        A frame of MATRIX_SCHEMA, sorted by symbol and timeframe; empty where the profile keeps nothing of the window.
+        A frame of MATRIX_SCHEMA, sorted by symbol and timeframe; empty where the profile keeps
+        nothing of the window.
     """
     inside = window.intersect(profile.window(now))
     frames = [MATRIX_SCHEMA.to_frame()]
@@ -84,11 +86,17 @@ class _Within:
     def rows(self, timeframe: Timeframe) -> pl.DataFrame:
         """The matrix of one timeframe."""
         view, name = self.view, self.profile.name
-        given_up = view.gaps(name, timeframe, window=self.window).filter(pl.col("status") == State.ABANDONED)
+        given_up = view.gaps(name, timeframe, window=self.window).filter(
+            pl.col("status") == State.ABANDONED
+        )
         abandoned = given_up.group_by("symbol").agg(abandoned=pl.sum("bars"))
 
         rows = pl.DataFrame({"symbol": self.names}, schema={"symbol": pl.String})
-        for part in (self._counted(timeframe), view.extents(name, timeframe, self.window), abandoned):
+        for part in (
+            self._counted(timeframe),
+            view.extents(name, timeframe, self.window),
+            abandoned,
+        ):
             rows = rows.join(part, on="symbol", how="left")
         numbers = pl.col("expected", "explained", "stored", "abandoned")
         rows = rows.with_columns(numbers.fill_null(0).cast(pl.Int64))
@@ -145,7 +153,8 @@ class _Within:
 
     def _judged(self, timeframe: Timeframe, parts: Sequence[Partition]) -> pl.DataFrame:
         """What was judged of the partitions that lie in the window as a whole: partition and the columns of _COUNTS."""
-        # Of weeks and days that are derived there are few, and those at the edge are made of more than the window.
+        # Of weeks and days that are derived there are few, and those at the edge are made of more
+        # than the window.
         looked_at = timeframe in self.profile.timeframes.derive and not timeframe.intraday
         kept = self.profile.window(self.now)
         whole = [
@@ -154,7 +163,9 @@ class _Within:
             if not looked_at and part.window.intersect(kept) == part.window.intersect(self.window)
         ]
         judged = self.view.judged(self.profile.name, timeframe, whole)
-        return judged.filter(pl.col("symbol").is_in(self.names)).select("partition", *_COUNTS.names())
+        return judged.filter(pl.col("symbol").is_in(self.names)).select(
+            "partition", *_COUNTS.names()
+        )
 
 
 def _pieces(parts: Sequence[Partition], chosen: set[Partition]) -> list[list[Partition]]:

@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from market_assets.errors import ExportError
 from market_assets.export.layout import Period, Piece, Table, arranged, pieces_of, types_of
 from market_assets.export.manifest import FORMAT, Entry, Manifest, decode, manifest_path
-from market_assets.market_time.timeframes import TS, Window, to_micros
+from market_assets.market.timeframes import TS, Window, to_micros
 from market_assets.private import mask_of_the_user
 
 if TYPE_CHECKING:
@@ -76,17 +76,20 @@ class Exported:
 class Lake:
     """A folder of hive-partitioned Parquet files, a subfolder a profile and table, and beside each of these its manifest.
 
-    A file is there whole or not at all: it is written beside the table's folder, synced to the disk, and moved to its place. Only
-    what has changed since it was written last is read and written; the store says when each partition has changed.
+    A file is there whole or not at all: it is written beside the table's folder, synced to the
+    disk, and moved to its place. Only what has changed since it was written last is read and
+    written; the store says when each partition has changed.
 
-    Each version has a name of its own too, which the manifest lists, in a folder beside the table's.
-    Who opens a file by that name goes on reading it for an hour after another version has come. The
-    two names are links to the same bytes.
+    Each version has a name of its own too, which the manifest lists, in a folder beside the
+    table's. Who opens a file by that name goes on reading it for an hour after another version has
+    come. The two names are links to the same bytes.
 
-    Nothing but Parquet files is ever inside of a table's folder: polars and DuckDB read whatever lies there, hidden or not.
+    Nothing but Parquet files is ever inside of a table's folder: polars and DuckDB read whatever
+    lies there, hidden or not.
 
     Args:
-        store: Where the tables are. It is held for one short read a batch, and not while files are written.
+        store: Where the tables are. It is held for one short read a batch, and not while files are
+            written.
         folder: The folder; made where it is absent.
         clock: Gives the present instant.
         patience: How long to wait for another export of the same profile.
@@ -109,21 +112,26 @@ class Lake:
         self._mask = _OURS_ALONE if inside else mask_of_the_user()
 
     def export(
-        self, table: Table, *, verify: bool = False, told: Callable[[int, int], None] = lambda _done, _due: None
+        self,
+        table: Table,
+        *,
+        verify: bool = False,
+        told: Callable[[int, int], None] = lambda _done, _due: None,
     ) -> Exported | None:
         """Bring the files of a table up to date.
 
         Args:
             table: Which one.
-            verify: Read every file and compare its checksum; else a file that has the length that it should have is taken for whole.
+            verify: Read every file and compare its checksum; else a file that has the length that
+                it should have is taken for whole.
             told: Called with how many of how many files are done.
 
         Returns:
             What there is now; None where the store has no such table yet.
 
         Raises:
-            ExportError: The folder cannot be written, somebody else has exported to it all the time, or it holds what this store has
-                never had.
+            ExportError: The folder cannot be written, somebody else has exported to it all the
+                time, or it holds what this store has never had.
             StoreError: The store is busy or cannot be read.
         """
         try:
@@ -132,8 +140,10 @@ class Lake:
                 return self._export(table, files, verify=verify, told=told)
         except OSError as error:
             raise ExportError(
-                f"{table}: {error.filename or self.folder} cannot be written: {error.strerror}. Make room there or give this user write "
-                "access, or export to another folder. What was written is whole; the same export goes on from there."
+                f"{table}: {error.filename or self.folder} cannot be written: {error.strerror}. "
+                "Make room there or give this user write "
+                "access, or export to another folder. What was written is whole; "
+                "the same export goes on from there."
             ) from error
 
     def _export(
@@ -147,34 +157,46 @@ class Lake:
         known = files.load()
         if not due and any(entry.file for entry in known.values()):
             raise ExportError(
-                f"{files.folder} holds files of {table}, and the store has not one partition of it: is MARKET_ASSETS_HOME the home that "
-                "was exported from? If it is, remove that folder and its manifest. Nothing was changed."
+                f"{files.folder} holds files of {table}, and the store has not one partition of "
+                "it: is MARKET_ASSETS_HOME the home that "
+                "was exported from? If it is, remove that folder and its manifest. "
+                "Nothing was changed."
             )
-        whole = {key: files.keep(entry) for key, entry in known.items() if files.is_whole(entry, verify=verify)}
+        whole = {
+            key: files.keep(entry)
+            for key, entry in known.items()
+            if files.is_whole(entry, verify=verify)
+        }
         entries = {one.piece.key: whole[one.piece.key] for one in due if one.piece.key in whole}
         count = sum(_is_stale(one, entries) for one in due)
         done = written = 0
         for batch in _batches(due, entries):
             with self._store.reading(f"exporting {table} {batch[0].piece.key}") as view:
-                rows = _rows(view, table, Window(batch[0].piece.window.start, batch[-1].piece.window.end))
+                rows = _rows(
+                    view, table, Window(batch[0].piece.window.start, batch[-1].piece.window.end)
+                )
             for one, own in zip(batch, _split(rows, batch), strict=True):
                 entry, data = self._made(one, arranged(own))
                 before = entries.get(entry.piece)
-                # The store may have judged again what is as it was, or changed another day of the same file.
+                # The store may have judged again what is as it was, or changed another day of the
+                # same file.
                 if before and (before.file, before.sha256) == (entry.file, entry.sha256):
                     entry = msgspec.structs.replace(before, version=entry.version)
                 elif entry.file:
                     entry = files.put(entry, data)
                     written += 1
                 entries[entry.piece] = entry
-            # After the files: whoever dies in between has left some that the next export writes once more.
+            # After the files: whoever dies in between has left some that the next export writes
+            # once more.
             files.save(entries, columns)
             done += len(batch)
             told(done, count)
         files.save(entries, columns)
         present = {entry.file: entry for entry in entries.values() if entry.file}
         removed = files.sweep(present)
-        files.sweep_versions({entry.snapshot for entry in present.values()}, self._clock() - _KEPT_FOR)
+        files.sweep_versions(
+            {entry.snapshot for entry in present.values()}, self._clock() - _KEPT_FOR
+        )
         return Exported(
             table=str(table),
             folder=files.folder,
@@ -183,7 +205,11 @@ class Lake:
             bytes=sum(entry.bytes for entry in present.values()),
             written=written,
             removed=removed,
-            damaged=tuple(sorted(entry.file for key, entry in known.items() if entry.file and key not in whole)),
+            damaged=tuple(
+                sorted(
+                    entry.file for key, entry in known.items() if entry.file and key not in whole
+                )
+            ),
         )
 
     def _made(self, one: _Due, rows: pl.DataFrame) -> tuple[Entry, bytes]:
@@ -193,7 +219,9 @@ class Lake:
         rows.write_parquet(buffer, compression="zstd", statistics=True, row_group_size=_GROUP_ROWS)
         data = buffer.getvalue()
         first, last = (
-            rows.select(first=pl.min("ts"), last=pl.max("ts")).row(0) if "ts" in rows.columns else (None, None)
+            rows.select(first=pl.min("ts"), last=pl.max("ts")).row(0)
+            if "ts" in rows.columns
+            else (None, None)
         )
         entry = Entry(
             piece=one.piece.key,
@@ -222,7 +250,8 @@ class Lake:
                 lock.acquire(timeout=self._patience.total_seconds())
         except Timeout:
             raise ExportError(
-                f"{table}: gave up after {self._patience.total_seconds():.0f} s, another export to {path.parent} is under way. Wait "
+                f"{table}: gave up after {self._patience.total_seconds():.0f} s, "
+                f"another export to {path.parent} is under way. Wait "
                 "for it to end, or stop it, and run this again."
             ) from None
         try:
@@ -268,7 +297,9 @@ class _Files:
         manifest = decode(self._saved)
         if manifest is None:
             log.warning(
-                "%s is damaged or of another version: all files of %s are written again", self._manifest, self._table
+                "%s is damaged or of another version: all files of %s are written again",
+                self._manifest,
+                self._table,
             )
             return {}
         return {entry.piece: entry for entry in manifest.files}
@@ -280,7 +311,9 @@ class _Files:
         try:
             with (self.folder / entry.file).open("rb") as file:
                 same = os.fstat(file.fileno()).st_size == entry.bytes
-                return same and (not verify or file_digest(file, "sha256").hexdigest() == entry.sha256)
+                return same and (
+                    not verify or file_digest(file, "sha256").hexdigest() == entry.sha256
+                )
         except FileNotFoundError:
             return False
 
@@ -307,7 +340,9 @@ class _Files:
     def _named(self, entry: Entry) -> Entry:
         path = self._versions / str(entry.file)
         version = path.with_name(f"{path.stem}.{entry.sha256[:12]}.parquet")
-        return msgspec.structs.replace(entry, snapshot=version.relative_to(self._manifest.parent).as_posix())
+        return msgspec.structs.replace(
+            entry, snapshot=version.relative_to(self._manifest.parent).as_posix()
+        )
 
     def _link(self, source: Path, target: Path) -> None:
         """Give a file a second name, whoever has that name now."""

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from market_assets.enrich.returns import markets_cadence
+from market_assets.enrich.returns.returns import markets_cadence
 from market_assets.errors import ExportError
-from market_assets.market_time.partitions import Cadence, Partition
-from market_assets.market_time.timeframes import TS, Timeframe, Window
-from market_assets.yaml_file import hint, listed
+from market_assets.market.partitions import Cadence, Partition
+from market_assets.market.timeframes import TS, Timeframe, Window
+from market_assets.words import hint, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from market_assets.universe import Universe
+    from market_assets.config.universe import Universe
 
 ACTIONS = "corporate_actions"
 _SQL: dict[pl.DataType | type[pl.DataType], str] = {
@@ -78,7 +78,8 @@ class Piece:
                 first, after, key = date(day.year, 1, 1), date(day.year + 1, 1, 1), f"{day:%Y}"
             case Period.EVER:
                 raise ValueError("a table without a time has one file and no pieces")
-        # No zero before a month: DuckDB would take it for a text, and the other readers for a number.
+        # No zero before a month: DuckDB would take it for a text, and the other readers for a
+        # number.
         folders = [f"{name}={getattr(day, name)}" for name in period.keys]
         return cls(Window.of_days(first, after), key, "/".join([*folders, f"{key}.parquet"]))
 
@@ -118,7 +119,8 @@ def tables_of(
     Args:
         universe: What is kept.
         names: Of which profiles; also the matrix across profiles has a name. All if none is given.
-        timeframes: Of which timeframes; all if none is given. Corporate actions have none, and are always there.
+        timeframes: Of which timeframes; all if none is given. Corporate actions have none, and are
+            always there.
 
     Raises:
         ExportError: There is no such profile.
@@ -126,25 +128,36 @@ def tables_of(
     markets = universe.markets
     known = [*universe.profiles, *([markets.name] if markets.timeframes else [])]
     if unknown := [name for name in names or () if name not in known]:
-        raise ExportError(f"{unknown[0]}: no such profile{hint(unknown[0], known)} There are {listed(known)}")
+        raise ExportError(
+            f"{unknown[0]}: no such profile{hint(unknown[0], known)} There are {listed(known)}"
+        )
     tables: list[Table] = []
     for name in dict.fromkeys(names or known):
         if name not in universe.profiles:
             tables += [
-                _table(name, "returns", timeframe, markets_cadence(timeframe)) for timeframe in markets.timeframes
+                _table(name, "returns", timeframe, markets_cadence(timeframe))
+                for timeframe in markets.timeframes
             ]
             continue
         profile = universe.profiles[name]
         frames = profile.timeframes
         tables += [
             _table(name, family, timeframe, profile.partitions.of(timeframe))
-            for family, kept in (("candles", frames.kept), ("features", frames.features), ("returns", frames.returns))
+            for family, kept in (
+                ("candles", frames.kept),
+                ("features", frames.features),
+                ("returns", frames.returns),
+            )
             for timeframe in kept
         ]
         if profile.has_actions:
             tables.append(Table(name, ACTIONS, Period.EVER, Cadence.MONTH))
     wanted = list(timeframes or ())
-    return [table for table in tables if not wanted or table.timeframe is None or table.timeframe in wanted]
+    return [
+        table
+        for table in tables
+        if not wanted or table.timeframe is None or table.timeframe in wanted
+    ]
 
 
 def _table(owner: str, family: str, timeframe: Timeframe, cadence: Cadence) -> Table:
@@ -154,20 +167,27 @@ def _table(owner: str, family: str, timeframe: Timeframe, cadence: Cadence) -> T
 def pieces_of(table: Table, partition: str) -> list[Piece]:
     """The pieces that hold a partition's rows: one, or each day of a month."""
     window = Partition.holding(date.fromisoformat(partition), table.cadence).window
-    days = [window.start.date() + timedelta(days=n) for n in range((window.end - window.start).days)]
-    return [Piece.holding(day, table.period) for day in (days if table.period is Period.DAY else days[:1])]
+    days = [
+        window.start.date() + timedelta(days=n) for n in range((window.end - window.start).days)
+    ]
+    return [
+        Piece.holding(day, table.period)
+        for day in (days if table.period is Period.DAY else days[:1])
+    ]
 
 
 def arranged(rows: pl.DataFrame) -> pl.DataFrame:
     """Rows of a table as their file holds them: sorted by symbol and time, times marked as UTC.
 
-    Beside `ts` stands `date`, its day in UTC: of a day its session, of a week its Monday. A reader whose zone is not UTC would
-    make another day of `ts`.
+    Beside `ts` stands `date`, its day in UTC: of a day its session, of a week its Monday. A reader
+    whose zone is not UTC would make another day of `ts`.
     """
     timed = "ts" in rows.columns
     rows = rows.sort("symbol", "ts") if timed else rows.sort(pl.all())
     if timed:
-        rows = rows.select("symbol", "ts", pl.col("ts").dt.date().alias("date"), pl.exclude("symbol", "ts"))
+        rows = rows.select(
+            "symbol", "ts", pl.col("ts").dt.date().alias("date"), pl.exclude("symbol", "ts")
+        )
     return rows.with_columns(pl.col(TS).dt.replace_time_zone("UTC"))
 
 

@@ -17,9 +17,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         piece: What it holds: 2025-01-31, 2025-01 or 2025.
-        version: Another one as soon as the store's rows may be others, or would be written otherwise.
+        version: Another one as soon as the store's rows may be others, or would be written
+            otherwise.
         file: Its path from the table's folder on; None where there is no row.
-        snapshot: The same file under a name that no other version gets, from the manifest's folder on.
+        snapshot: The same file under a name that no other version gets, from the manifest's folder
+            on.
         rows: How many rows it has.
         bytes: How long it is.
         sha256: The sum of its bytes.
@@ -98,6 +100,7 @@ def files_of(lake: str | Path, owner: str, table: str) -> list[Path]:
         manifest = None
     if manifest is None or any(entry.file and not entry.snapshot for entry in manifest.files):
         raise ExportError(
-            f"{owner}.{table}: {path} is not there, or of another version. Run `market-assets export {owner}` first."
+            f"{owner}.{table}: {path} is not there, or of another version. "
+            f"Run `market-assets export {owner}` first."
         )
     return [path.parent / entry.snapshot for entry in manifest.files if entry.snapshot]

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from market_assets.expected.series import bars_of
 from market_assets.fill.fetch import Answer, Page, raise_fault
-from market_assets.fill.series import bars_of
-from market_assets.market_time.gaps import plan_requests
-from market_assets.market_time.timeframes import literal
-from market_assets.quality.agreement import (
+from market_assets.market.gaps import plan_requests
+from market_assets.market.timeframes import literal
+from market_assets.verdicts.agreement import (
     FINDING_SCHEMA,
     Comparison,
     agreement,
@@ -27,15 +27,15 @@ from market_assets.quality.agreement import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from market_assets.config.universe import Profile, SourceSymbol
+    from market_assets.expected.series import Series
     from market_assets.fill.fetch import Fetcher
-    from market_assets.fill.outcome import PartitionOutcome
-    from market_assets.fill.series import Series
-    from market_assets.market_time.calendars import SessionCalendar
-    from market_assets.market_time.partitions import Partition
-    from market_assets.market_time.timeframes import Timeframe
-    from market_assets.sources.base import Source
+    from market_assets.market.calendars.sessions import SessionCalendar
+    from market_assets.market.partitions import Partition
+    from market_assets.market.timeframes import Timeframe
+    from market_assets.sources.contract import Source
     from market_assets.store import Store
-    from market_assets.universe import Profile, SourceSymbol
+    from market_assets.work.outcome import PartitionOutcome
 
 Key = tuple[str, str, str]
 """Partition, symbol and other source."""
@@ -64,8 +64,9 @@ class _Question:
 class Comparer:
     """Asks the other sources for sampled partitions after these were committed, and adds the verdict `agreement` to their outcomes.
 
-    Each other source of the symbol is asked, those of other venues too. One that does not reach a partition is not compared there;
-    one that fails is written down as not compared, and harms nothing.
+    Each other source of the symbol is asked, those of other venues too. One that does not reach a
+    partition is not compared there; one that fails is written down as not compared, and harms
+    nothing.
 
     Args:
         store: Where the candles and the findings are.
@@ -115,8 +116,12 @@ class Comparer:
         findings, questions = self._look(sampled)
         fresh = self._ask(questions)
         if fresh:
-            rows = pl.DataFrame([row for own in fresh.values() for row in own], schema=FINDING_SCHEMA)
-            with self._store.writing(f"comparing {self._profile.name} {self._timeframe}") as transaction:
+            rows = pl.DataFrame(
+                [row for own in fresh.values() for row in own], schema=FINDING_SCHEMA
+            )
+            with self._store.writing(
+                f"comparing {self._profile.name} {self._timeframe}"
+            ) as transaction:
                 transaction.put_agreement(self._profile.name, self._timeframe, rows)
         found: dict[str, list[Finding]] = defaultdict(list)
         for (partition, *_), own in sorted((findings | fresh).items()):
@@ -142,7 +147,9 @@ class Comparer:
         known: dict[Key, list[Finding]] = defaultdict(list)
         still: dict[Key, list[Finding]] = {}
         questions: list[_Question] = []
-        with self._store.reading(f"looking for what to compare of {profile.name} {timeframe}") as view:
+        with self._store.reading(
+            f"looking for what to compare of {profile.name} {timeframe}"
+        ) as view:
             keys = list(dict.fromkeys(outcome.partition.key for outcome, _ in sampled))
             for row in view.agreement(profile.name, timeframe, keys).iter_rows(named=True):
                 known[row["partition"], row["symbol"], row["other"]].append(row)
@@ -157,8 +164,16 @@ class Comparer:
                     key = partition.key, symbol, other.source
                     if key in known:
                         still[key] = known[key]
-                    traits = None if other.source not in self._sources else self._sources[other.source].traits
-                    if symbol not in self._series or traits is None or timeframe not in traits.timeframes_for(kind):
+                    traits = (
+                        None
+                        if other.source not in self._sources
+                        else self._sources[other.source].traits
+                    )
+                    if (
+                        symbol not in self._series
+                        or traits is None
+                        or timeframe not in traits.timeframes_for(kind)
+                    ):
                         continue
                     question = self._question(outcome, symbol, other, ours, traits.page_size)
                     if self._refetch or is_due(
@@ -173,7 +188,12 @@ class Comparer:
         return still, questions
 
     def _question(
-        self, outcome: PartitionOutcome, symbol: str, other: SourceSymbol, ours: pl.DataFrame, page_size: int
+        self,
+        outcome: PartitionOutcome,
+        symbol: str,
+        other: SourceSymbol,
+        ours: pl.DataFrame,
+        page_size: int,
     ) -> _Question:
         partition = outcome.partition
         settings, own = self._profile.agreement, self._profile.symbols[symbol]
@@ -181,7 +201,9 @@ class Comparer:
         # Of two venues, and where nobody counts what was traded, volumes are of different things.
         counted = self._profile.prices.real_volume and own.is_one_venue(source, other.source)
         volume = settings.volume if counted else None
-        bars = bars_of(self._calendar, self._timeframe, partition.window, [self._series[symbol]], self._now)["ts"]
+        bars = bars_of(
+            self._calendar, self._timeframe, partition.window, [self._series[symbol]], self._now
+        )["ts"]
         return _Question(
             partition,
             None if outcome.version is None else datetime.fromisoformat(outcome.version),
@@ -190,9 +212,20 @@ class Comparer:
             other,
             ours,
             [
-                Page(symbol, (other,), window, wanted=inside, bars=inside.to_frame(), unfinished=bars.clear())
+                Page(
+                    symbol,
+                    (other,),
+                    window,
+                    wanted=inside,
+                    bars=inside.to_frame(),
+                    unfinished=bars.clear(),
+                )
                 for window in plan_requests(bars, self._timeframe, page_size)
-                for inside in [bars.filter(bars.is_between(literal(window.start), literal(window.end), closed="left"))]
+                for inside in [
+                    bars.filter(
+                        bars.is_between(literal(window.start), literal(window.end), closed="left")
+                    )
+                ]
             ],
             volume,
             tolerance_of(settings.close, volume),
@@ -219,10 +252,15 @@ class Comparer:
                     "other": question.other.source,
                     "tolerance": question.tolerance,
                     "until_ts": min(self._now, partition.window.end).replace(tzinfo=None),
-                    # Never before the rows that were compared, which this fill itself may have brought.
-                    "checked_at": max(self._now, question.changed_at or self._now).replace(tzinfo=None),
+                    # Never before the rows that were compared, which this fill itself may have
+                    # brought.
+                    "checked_at": max(self._now, question.changed_at or self._now).replace(
+                        tzinfo=None
+                    ),
                 }
-                found[partition.key, question.symbol, question.other.source] = findings_of(result, about)
+                found[partition.key, question.symbol, question.other.source] = findings_of(
+                    result, about
+                )
         return found
 
     def _result(self, question: _Question, answers: Sequence[Answer]) -> Comparison | str | None:
@@ -234,7 +272,9 @@ class Comparer:
         spoken = [window for answer in answers for window, _ in answer.spoken]
         if not spoken:
             return None
-        ours = question.ours.filter(pl.any_horizontal(window.holds() for window in spoken)).select(_COMPARED)
+        ours = question.ours.filter(pl.any_horizontal(window.holds() for window in spoken)).select(
+            _COMPARED
+        )
         theirs = [candles.select(_COMPARED) for answer in answers for _, candles in answer.candles]
         result = compare(
             ours,

@@ -27,34 +27,40 @@ from market_assets.fill.genesis import (
     top_lengths,
     with_what_was_before,
 )
-from market_assets.market_time.gaps import left_over, plan_requests, runs
-from market_assets.market_time.timeframes import TS, Timeframe, Window, from_micros, literal
-from market_assets.quality.clean import CANDLE, REJECT_SCHEMA, Reason, clean
-from market_assets.sources.base import PartialAnswerError
-from market_assets.sources.horizon import PROBED_BARS, Horizon, served_since, words_of
-from market_assets.sources.reach import Stretch, merged
+from market_assets.market.gaps import left_over, plan_requests, runs
+from market_assets.market.timeframes import TS, Timeframe, Window, from_micros, literal
+from market_assets.sources.contract import PartialAnswerError
+from market_assets.sources.files.reach import Stretch, merged
+from market_assets.sources.transport.horizon import PROBED_BARS, Horizon, served_since, words_of
+from market_assets.verdicts.clean import CANDLE, REJECT_SCHEMA, Reason, clean
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
     from concurrent.futures import Future
     from datetime import datetime
 
-    from market_assets.fill.series import Series
-    from market_assets.market_time.calendars import SessionCalendar
-    from market_assets.sources.base import Source
-    from market_assets.universe import PriceRules, SourceSymbol
+    from market_assets.config.universe import PriceRules, SourceSymbol
+    from market_assets.expected.series import Series
+    from market_assets.market.calendars.sessions import SessionCalendar
+    from market_assets.sources.contract import Source
 
 log = logging.getLogger("market_assets.fill")
 T = TypeVar("T")
 
 _NO_CANDLES = pl.DataFrame(
-    schema={"symbol": pl.String, "ts": TS, **dict.fromkeys(CANDLE[1:], pl.Float64), "source": pl.String}
+    schema={
+        "symbol": pl.String,
+        "ts": TS,
+        **dict.fromkeys(CANDLE[1:], pl.Float64),
+        "source": pl.String,
+    }
 )
 
 _TRIPPED_AFTER = 3
 """A source that fails so often in a row, and not for one symbol alone, is not asked again in the
-same fill: it is down, and each try costs minutes. Neither is it asked again for a symbol of which so
-many windows in a row have failed, or were refused."""
+same fill: it is down, and each try costs minutes. Neither is it asked again for a symbol of which
+so many windows in a row have failed, or were refused.
+"""
 
 
 _LIES = 3
@@ -101,7 +107,8 @@ class Answer:
 
     Attributes:
         page: What was asked.
-        candles: Pairs of a source's name and its candles that may be stored: ts, open, high, low, close, volume.
+        candles: Pairs of a source's name and its candles that may be stored: ts, open, high, low,
+            close, volume.
         rejects: Rows that may not (REJECT_SCHEMA), a frame an answer.
         refused_by: The sources that gave these.
         coverage: symbol, source, start_ts, end_ts, bars, omits_quiet: a row a source that answered.
@@ -109,8 +116,10 @@ class Answer:
         failed: One of these may answer the same question another time.
         late: A source did not answer, or was not asked, because the time was spent.
         unasked: No source was asked, because the time was spent.
-        spared: A silence at the page's edge, which may be longer than it looks, was taken for a quiet one, and further sources were not asked.
-        spoken: What the answers speak for: a window an answer, and whether its source leaves quiet bars out.
+        spared: A silence at the page's edge, which may be longer than it looks, was taken for a
+            quiet one, and further sources were not asked.
+        spoken: What the answers speak for: a window an answer, and whether its source leaves quiet
+            bars out.
         files: Parts of these for which files speak, each with the hash of the file.
         fresh: Parts of these for which somebody speaks who may say otherwise the next time.
         limits: A sentence for each source that serves no bars as old as some of the page's.
@@ -133,10 +142,15 @@ class Answer:
     limits: set[str] = field(default_factory=set)
     lost: list[tuple[Window, str]] = field(default_factory=list)
 
-    def speak(self, spans: Sequence[Window], *, omits_quiet: bool, lost: Sequence[tuple[Window, str]] = ()) -> None:
+    def speak(
+        self, spans: Sequence[Window], *, omits_quiet: bool, lost: Sequence[tuple[Window, str]] = ()
+    ) -> None:
         """Add that a source has answered for some stretches, but not for some parts of these."""
         self.lost += [
-            (cut, reason) for part, reason in lost for span in spans if (cut := part.intersect(span)) is not None
+            (cut, reason)
+            for part, reason in lost
+            for span in spans
+            if (cut := part.intersect(span)) is not None
         ]
         self.spoken += [(rest, omits_quiet) for rest in _without(spans, lost)]
 
@@ -169,22 +183,33 @@ class Answer:
     def parts(self) -> Iterator[tuple[Window, bool | None, str]]:
         """The page's window in parts, each with what is said of it.
 
-        None where no answer speaks for it, else whether the last that does leaves quiet bars out; and where none but files
-        speak for it their hashes, with a blank between.
+        None where no answer speaks for it, else whether the last that does leaves quiet bars out;
+        and where none but files speak for it their hashes, with a blank between.
         """
         page = self.page.window
         windows = [window for window, _ in [*self.spoken, *self.files, *self.lost]]
-        bounds = {edge for window in windows for edge in (window.start, window.end) if page.start <= edge <= page.end}
+        bounds = {
+            edge
+            for window in windows
+            for edge in (window.start, window.end)
+            if page.start <= edge <= page.end
+        }
         for start, end in pairwise(sorted({page.start, page.end, *bounds})):
             said = [quiet for window, quiet in self.spoken if window.start <= start < window.end]
             is_fresh = any(window.start <= start < window.end for window in self.fresh)
             hashes = {digest for window, digest in self.files if window.start <= start < window.end}
-            yield Window(start, end), said[-1] if said else None, "" if is_fresh else " ".join(sorted(hashes))
+            yield (
+                Window(start, end),
+                said[-1] if said else None,
+                "" if is_fresh else " ".join(sorted(hashes)),
+            )
 
     def reason(self, *, spoken: bool, part: Window | None = None) -> str:
         """Why bars are absent from a part of the page, which the answers speak for or do not, in the sources' words."""
         lost = [] if spoken or part is None else self.errors_in(part)
-        return "; ".join([*(lost or self._reasons(spoken=spoken)), *filter(None, [self.page.apart])])
+        return "; ".join(
+            [*(lost or self._reasons(spoken=spoken)), *filter(None, [self.page.apart])]
+        )
 
     def _reasons(self, *, spoken: bool) -> list[str]:
         if self.errors:
@@ -192,7 +217,9 @@ class Answer:
         names = dict.fromkeys(source for _, source, *_ in self.coverage)
         if not (names and spoken):
             return ["no source reaches this far", *sorted(self.limits)]
-        refused = [f"{sum(map(len, self.rejects)):,} of the rows were refused"] if self.rejects else []
+        refused = (
+            [f"{sum(map(len, self.rejects)):,} of the rows were refused"] if self.rejects else []
+        )
         return [f"{' and '.join(names)} answered without it", *refused]
 
 
@@ -264,7 +291,8 @@ class _Search:
     def unsure(self, why: str) -> SourceError:
         """What to say where nothing may be recorded."""
         return SourceError(
-            f"source {self.source.name}: {self.reference.symbol} {self.series.window}: {why}; every bar since the start is "
+            f"source {self.source.name}: {self.reference.symbol} {self.series.window}: {why}; "
+            "every bar since the start is "
             "asked for. Give the symbol its start in the universe to spare that"
         )
 
@@ -277,11 +305,13 @@ class Fetcher:
         timeframe: The candles' timeframe.
         rules: What prices and volumes may be.
         jitter: The share of the timeframe within which a time is moved onto the grid.
-        quiet_bars: The longest silence that a source which leaves quiet bars out explains by itself.
+        quiet_bars: The longest silence that a source which leaves quiet bars out explains by
+            itself.
         calendar: Says which bars there can be, for what no plan has listed.
         now: The instant up to which bars have closed.
         kind: The kind of the profile, in lower case: which timeframes a source has for it.
-        budget: Seconds after which nothing more is asked; what was had until then is kept. None for no limit.
+        budget: Seconds after which nothing more is asked; what was had until then is kept. None for
+            no limit.
     """
 
     def __init__(
@@ -316,7 +346,9 @@ class Fetcher:
         self._relearned: dict[tuple[str, str], int] = defaultdict(int)
         self._reaches: dict[tuple[str, str], asyncio.Task[list[Stretch] | None]] = {}
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="market-assets-fetch", daemon=True)
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="market-assets-fetch", daemon=True
+        )
         self._exit = AsyncExitStack()
         self._ranks = count()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -349,8 +381,9 @@ class Fetcher:
     def earliest(self, series: Sequence[Series]) -> dict[str, tuple[datetime, str]]:
         """The oldest bar's open of each symbol, with the source that has it, where one of its sources can name it.
 
-        A source without a probe of its own is searched no further back than the series begins: the start of the series then means
-        that or any time before. A symbol of which a source should be asked again is left out: that source's bar may be older than all others.
+        A source without a probe of its own is searched no further back than the series begins: the
+        start of the series then means that or any time before. A symbol of which a source should be
+        asked again is left out: that source's bar may be older than all others.
         """
         return self._call(self._earliest(series))
 
@@ -387,7 +420,8 @@ class Fetcher:
                 about = f"{page.symbol} {self._timeframe} {page.window}"
                 answer.note(_stumble(about, "what the sources gave", error))
                 answers.put(answer)
-            except BaseException as error:  # noqa: BLE001 - handed to the thread that waits, which raises it
+            # Handed to the thread that waits, which raises it.
+            except BaseException as error:  # noqa: BLE001
                 answers.put(error)
 
         for page in pages:
@@ -416,12 +450,20 @@ class Fetcher:
                     horizon = await self._horizon_of((source.name, reference.symbol))
                     if horizon is not None:
                         answer.limits |= {str(horizon)} if window.start < horizon.start else set()
-                        spans = [part for span in spans if (part := _since(span, horizon)) is not None]
+                        spans = [
+                            part for span in spans if (part := _since(span, horizon)) is not None
+                        ]
                         window = Window(spans[0].start, window.end)
                     answered = _without(spans, lost)
                     with self._naming(source, reference.symbol, f"{window}"):
                         remaining = self._take(
-                            answer, reference, window, frame, remaining, spans=answered, fallback=number > 0
+                            answer,
+                            reference,
+                            window,
+                            frame,
+                            remaining,
+                            spans=answered,
+                            fallback=number > 0,
                         )
                     await self._testify(answer, reach, answered, remaining)
                 except _BeyondError as error:
@@ -438,7 +480,11 @@ class Fetcher:
         return answer
 
     async def _testify(
-        self, answer: Answer, reach: Sequence[Stretch] | None, spans: Sequence[Window], absent: pl.Series
+        self,
+        answer: Answer,
+        reach: Sequence[Stretch] | None,
+        spans: Sequence[Window],
+        absent: pl.Series,
     ) -> None:
         """Note who it is that lacks bars: files by their hashes, which are found only where they matter."""
         files = [stretch for stretch in reach or () if stretch.witness is not None]
@@ -475,9 +521,12 @@ class Fetcher:
     def _unexplained(self, answer: Answer, remaining: pl.Series) -> pl.Series:
         """The absent bars without those of short silences of which a source that leaves quiet bars out has spoken.
 
-        As in the evidence that is drawn from it later, it has spoken of nothing where it has given nothing.
+        As in the evidence that is drawn from it later, it has spoken of nothing where it has given
+        nothing.
         """
-        spoken = [Window(start, end) for *_, start, end, bars, omits in answer.coverage if omits and bars]
+        spoken = [
+            Window(start, end) for *_, start, end, bars, omits in answer.coverage if omits and bars
+        ]
         if not spoken or remaining.is_empty():
             return remaining
         silences = runs(answer.page.bars["ts"], remaining).filter(
@@ -485,7 +534,9 @@ class Fetcher:
             pl.any_horizontal(window.holds("first") & window.holds("last") for window in spoken),
         )
         edges = answer.page.bars["ts"].gather([0, -1]).implode()
-        answer.spared |= silences.select(pl.any_horizontal(pl.col("first", "last").is_in(edges)).any()).item()
+        answer.spared |= silences.select(
+            pl.any_horizontal(pl.col("first", "last").is_in(edges)).any()
+        ).item()
         opens = remaining.to_physical().to_numpy()
         firsts, lasts = (silences[edge].to_physical().to_numpy() for edge in ("first", "last"))
         # One before the first silence stands for no silence.
@@ -531,20 +582,29 @@ class Fetcher:
             answer.rejects.append(cleaned.rejects)
             answer.refused_by.append(reference.source)
             if len(frame) == (cleaned.rejects["reason"] == Reason.OUTSIDE_WINDOW).sum():
-                # An answer to another question, such as the page before once more, is no evidence that there is nothing.
+                # An answer to another question, such as the page before once more, is no evidence
+                # that there is nothing.
                 raise SourceError(
-                    f"source {reference.source}: {reference.symbol} {self._timeframe} {window}: not one of the {len(frame):,} bars in the "
-                    "answer lies in the window asked for; run it again, or ask another source for it"
+                    f"source {reference.source}: {reference.symbol} {self._timeframe} {window}: "
+                    f"not one of the {len(frame):,} bars in the "
+                    "answer lies in the window asked for; run it again, "
+                    "or ask another source for it"
                 )
         # A source cannot have answered for bars that have not closed yet.
-        closed = window.end if page.unfinished.is_empty() else min(window.end, _instant(page.unfinished))
+        closed = (
+            window.end if page.unfinished.is_empty() else min(window.end, _instant(page.unfinished))
+        )
         omits = not source.traits.emits_empty_bars
         for span in [window] if spans is None else spans:
             end = min(span.end, closed)
             if end > span.start:
                 # Also by rows that are not needed the source shows that it knows the symbol.
-                given = len(cleaned.candles if span == window else cleaned.candles.filter(span.holds()))
-                answer.coverage.append((page.symbol, reference.source, span.start, end, given, omits))
+                given = len(
+                    cleaned.candles if span == window else cleaned.candles.filter(span.holds())
+                )
+                answer.coverage.append(
+                    (page.symbol, reference.source, span.start, end, given, omits)
+                )
         # On a page's few rows numpy is faster than a polars query.
         absent, came = remaining.to_physical().to_numpy(), candles["ts"].to_physical().to_numpy()
         if np.array_equal(absent, came):
@@ -572,7 +632,9 @@ class Fetcher:
             except PartialAnswerError as part:
                 return part.frame, part.lost
 
-        return await self._request(source, symbol, f"{window}", request, rank=rank, timeframe=length)
+        return await self._request(
+            source, symbol, f"{window}", request, rank=rank, timeframe=length
+        )
 
     async def _request(
         self,
@@ -594,7 +656,8 @@ class Fetcher:
             request: Sends it.
             rank: Its place among those that wait for the source.
             timeframe: The length of the bars, where it is not that of the fill.
-            probe: It asks for nothing but the symbol's first bar, so that a refusal is one of the symbol.
+            probe: It asks for nothing but the symbol's first bar, so that a refusal is one of the
+                symbol.
         """
         about = f"source {source.name}: {symbol} {timeframe or self._timeframe} {what}"
         key, failures = (source.name, symbol), self._failures[source.name, probe]
@@ -633,7 +696,10 @@ class Fetcher:
         Raises:
             SourceError: It is clear that nothing would.
         """
-        failures, strikes = self._failures[source.name, probe], self._strikes[source.name, symbol, probe]
+        failures, strikes = (
+            self._failures[source.name, probe],
+            self._strikes[source.name, symbol, probe],
+        )
         if (source.name, symbol) in self._refusals:
             raise self._refusals[source.name, symbol]
         if source.name in self._barred:
@@ -651,7 +717,8 @@ class Fetcher:
         """Fetch a page; where the vendor refuses what is old, learn from when on it serves, and fetch that part.
 
         Raises:
-            SourceError: There is no answer. A refusal of the window alone costs this page, several in a row the symbol.
+            SourceError: There is no answer. A refusal of the window alone costs this page, several
+                in a row the symbol.
         """
         key = (source.name, symbol)
         is_new = key not in self._horizons
@@ -695,23 +762,33 @@ class Fetcher:
         """From when on a source serves a symbol, as far as it has been learned; who is about to learn it is waited for."""
         return await self._horizons[key] if key in self._horizons else None
 
-    async def _learn(self, source: Source, symbol: str, window: Window, error: SourceError) -> Horizon | None:
+    async def _learn(
+        self, source: Source, symbol: str, window: Window, error: SourceError
+    ) -> Horizon | None:
         """Learn from when on a source serves a symbol of which it refused a window; None where that is no matter of age.
 
         Once for all pages of the symbol.
         """
         key = (source.name, symbol)
         if key not in self._horizons:
-            self._horizons[key] = self._loop.create_task(self._found_horizon(source, symbol, window, error))
+            self._horizons[key] = self._loop.create_task(
+                self._found_horizon(source, symbol, window, error)
+            )
         return await self._horizons[key]
 
-    async def _found_horizon(self, source: Source, symbol: str, window: Window, error: SourceError) -> Horizon | None:
+    async def _found_horizon(
+        self, source: Source, symbol: str, window: Window, error: SourceError
+    ) -> Horizon | None:
         bar = self._timeframe.duration
         most = min(PROBED_BARS, source.traits.page_size)
 
         async def is_served(start: datetime) -> bool:
             try:
-                await self._fetch(source, symbol, Window(start, min(start + most * bar, max(self._now, start + bar))))
+                await self._fetch(
+                    source,
+                    symbol,
+                    Window(start, min(start + most * bar, max(self._now, start + bar))),
+                )
             except SourceError as refusal:
                 if not refusal.permanent:
                     raise
@@ -719,7 +796,9 @@ class Fetcher:
                 return False
             return True
 
-        newest = self._calendar.bars(self._timeframe, Window(self._now - _AROUND - most * bar, self._now))
+        newest = self._calendar.bars(
+            self._timeframe, Window(self._now - _AROUND - most * bar, self._now)
+        )
         closed = newest.filter(pl.col("closes_at") <= literal(self._now))["ts"]
         if closed.is_empty() or (last := _instant(closed.tail(1))) <= window.start:
             return None
@@ -727,9 +806,13 @@ class Fetcher:
         if older is not None and older < window.start:
             return None
         try:
-            start = await served_since(is_served, source, self._timeframe, refused=window.start, newest=last)
+            start = await served_since(
+                is_served, source, self._timeframe, refused=window.start, newest=last
+            )
         except SourceError as failure:
-            log.warning("%s: how far back it serves %s was not learned: %s", source.name, symbol, failure)
+            log.warning(
+                "%s: how far back it serves %s was not learned: %s", source.name, symbol, failure
+            )
             return None
         if start is None:
             return None
@@ -740,12 +823,17 @@ class Fetcher:
     def horizons(self) -> list[Horizon]:
         """What was learned of from when on sources serve."""
         tasks = [
-            task for task in self._horizons.values() if task.done() and not task.cancelled() and not task.exception()
+            task
+            for task in self._horizons.values()
+            if task.done() and not task.cancelled() and not task.exception()
         ]
         return [horizon for task in tasks if (horizon := task.result()) is not None]
 
     def _late(self, about: str) -> str:
-        return f"{about}: the time budget of {self._budget:g} s is spent; what came before is kept, run it again for the rest"
+        return (
+            f"{about}: the time budget of {self._budget:g} s is spent; what came before is kept, "
+            "run it again for the rest"
+        )
 
     async def _reach(self, source: Source, reference: SourceSymbol) -> list[Stretch] | None:
         key = (source.name, reference.symbol)
@@ -764,7 +852,9 @@ class Fetcher:
 
     def _spoken_for(self, source: Source, symbol: str) -> list[Stretch] | None:
         """The stretches that a source can speak for, sorted: of one that serves its latest bars alone, these."""
-        by_files: Callable[[str, Timeframe], list[Stretch]] | None = getattr(source, "stretches", None)
+        by_files: Callable[[str, Timeframe], list[Stretch]] | None = getattr(
+            source, "stretches", None
+        )
         if by_files is not None:
             return by_files(symbol, self._timeframe)
         window = self._window_of(source, symbol)
@@ -781,7 +871,9 @@ class Fetcher:
             self._timeframe, Window(max(self._now - around, self._calendar.known.start), self._now)
         )
         # The bar that is still open is one of them.
-        closed = bars.filter(pl.col("closes_at") <= literal(self._now))["ts"].tail(max(0, newest - 1))
+        closed = bars.filter(pl.col("closes_at") <= literal(self._now))["ts"].tail(
+            max(0, newest - 1)
+        )
         if closed.is_empty():
             return Window(self._now, self._now)
         latest = Window(_instant(closed), self._now)
@@ -800,32 +892,47 @@ class Fetcher:
                         first = await self._first(source, reference)
                     elif (reach := await self._reach(source, reference)) is not None:
                         reached += [
-                            (each.window.start, reference.source) for each in reach[:1] if not each.window.empty
+                            (each.window.start, reference.source)
+                            for each in reach[:1]
+                            if not each.window.empty
                         ]
                         continue
                     else:
                         first = await self._search(source, reference, one)
                 except SourceError as error:
-                    # The fill itself meets the same error and reports it for the partitions that it concerns.
-                    log.warning("%s could not name the first bar of %s: %s", source.name, reference.symbol, error)
+                    # The fill itself meets the same error and reports it for the partitions that it
+                    # concerns.
+                    log.warning(
+                        "%s could not name the first bar of %s: %s",
+                        source.name,
+                        reference.symbol,
+                        error,
+                    )
                     if not error.permanent:
                         return None
                 else:
                     named += [] if first is None else [(first, reference.source)]
             if not named:
                 return None
-            # A reach, told in whole hours, names no first bar; but where it goes back behind one, that is not the first.
+            # A reach, told in whole hours, names no first bar; but where it goes back behind one,
+            # that is not the first.
             hour = min(named)[0].replace(minute=0, second=0, microsecond=0)
             return min([*named, *(each for each in reached if each[0] < hour)])
 
         found = await asyncio.gather(*(probe(one) for one in series))
-        return {one.symbol: result for one, result in zip(series, found, strict=True) if result is not None}
+        return {
+            one.symbol: result
+            for one, result in zip(series, found, strict=True)
+            if result is not None
+        }
 
-    async def _search(self, source: Source, reference: SourceSymbol, one: Series) -> datetime | None:
+    async def _search(
+        self, source: Source, reference: SourceSymbol, one: Series
+    ) -> datetime | None:
         """Search a source for the first bar of a series: None where it has none, the start of the series where it has had it since.
 
-        Its longest bars tell of the whole history with few requests, also of a symbol that was away for years or is seldom
-        traded; shorter ones then tell when the first of them began.
+        Its longest bars tell of the whole history with few requests, also of a symbol that was away
+        for years or is seldom traded; shorter ones then tell when the first of them began.
 
         Raises:
             SourceError: The source fails, or it is not sure that the oldest bar found is the first.
@@ -846,11 +953,18 @@ class Fetcher:
             if length is self._timeframe:
                 break
             # The bar before may hold what the vendor counts to this one.
-            around = Window(max(bar.start - length.duration, self._calendar.known.start), min(bar.end, self._now))
+            around = Window(
+                max(bar.start - length.duration, self._calendar.known.start),
+                min(bar.end, self._now),
+            )
             shorter = [each for each in there if each.micros < length.micros]
-            length = length_within(self._timeframe, shorter, self._calendar, around, source.traits.page_size)
+            length = length_within(
+                self._timeframe, shorter, self._calendar, around, source.traits.page_size
+            )
             first = await self._certain_in(search, length, around)
-        grid = self._calendar.bars(self._timeframe, Window(one.window.start, max(first, one.window.start) + _TICK))
+        grid = self._calendar.bars(
+            self._timeframe, Window(one.window.start, max(first, one.window.start) + _TICK)
+        )
         return one.window.start if grid.is_empty() or first <= _instant(grid["ts"]) else first
 
     async def _certain_in(self, search: _Search, length: Timeframe, span: Window) -> datetime:
@@ -862,9 +976,13 @@ class Fetcher:
                 first = await self._oldest_in(search, length, window)
                 if first is not None:
                     return first
-        raise search.unsure(f"its longer bars tell of trading in {span}, and its {length} bars do not")
+        raise search.unsure(
+            f"its longer bars tell of trading in {span}, and its {length} bars do not"
+        )
 
-    async def _oldest_in(self, search: _Search, length: Timeframe, window: Window) -> datetime | None:
+    async def _oldest_in(
+        self, search: _Search, length: Timeframe, window: Window
+    ) -> datetime | None:
         """The open of the oldest bar of a length in a window of any size; None where the source has none there.
 
         Raises:
@@ -880,7 +998,9 @@ class Fetcher:
             if first is not None:
                 firsts[look.page] = first
         if firsts and not look.is_sure:
-            raise search.unsure(f"its first {length} bar was not found for sure with {search.requests} requests")
+            raise search.unsure(
+                f"its first {length} bar was not found for sure with {search.requests} requests"
+            )
         return min(firsts.values(), default=None)
 
     async def _oldest(self, search: _Search, window: Window, length: Timeframe) -> datetime | None:
@@ -891,20 +1011,31 @@ class Fetcher:
             with self._naming(source, reference.symbol, f"{window}"):
                 rows = frame.filter(window.holds())
                 if "symbol" in rows.columns:
-                    rows = rows.filter(pl.col("symbol").is_null() | (pl.col("symbol") == reference.symbol))
+                    rows = rows.filter(
+                        pl.col("symbol").is_null() | (pl.col("symbol") == reference.symbol)
+                    )
                 return None if rows.is_empty() else _instant(rows["ts"].cast(TS).sort())
         bars = self._calendar.bars(self._timeframe, window)
         is_closed = pl.col("closes_at") <= literal(self._now)
         closed, unfinished = bars.filter(is_closed).select("ts"), bars.filter(~is_closed)["ts"]
         if closed.is_empty():
             return None
-        page = Page(search.series.symbol, (reference,), window, wanted=closed["ts"], bars=closed, unfinished=unfinished)
+        page = Page(
+            search.series.symbol,
+            (reference,),
+            window,
+            wanted=closed["ts"],
+            bars=closed,
+            unfinished=unfinished,
+        )
         answer = Answer(page)
         frame = await self._fetch_or_count(search, window, length)
         self._take(answer, reference, window, frame, closed["ts"], fallback=False)
         return _instant(answer.candles[0][1]["ts"]) if answer.candles else None
 
-    async def _fetch_or_count(self, search: _Search, window: Window, length: Timeframe) -> pl.DataFrame:
+    async def _fetch_or_count(
+        self, search: _Search, window: Window, length: Timeframe
+    ) -> pl.DataFrame:
         """Fetch a page; a refusal counts among those that several in a row of end what is asked of a symbol."""
         source, symbol = search.source, search.reference.symbol
         try:
@@ -945,7 +1076,8 @@ async def _given(horizon: Horizon) -> Horizon:
 
 def _barred(name: str, error: SourceError) -> SourceError:
     return SourceError(
-        f"source {name}: refuses whoever asks from this machine, and was not asked again in this fill: {error}",
+        f"source {name}: refuses whoever asks from this machine, "
+        f"and was not asked again in this fill: {error}",
         of_machine=True,
     )
 
@@ -966,7 +1098,9 @@ def _tripped(whom: str, last: SourceError) -> SourceError:
 def _stumble(about: str, what: str, error: Exception) -> SourceError:
     """What to say, and to log with its trace, where an answer breaks what reads it."""
     log.warning("%s: %s cannot be used\n%s", about, what, trace_words(error))
-    return SourceError(f"{about}: {what} cannot be used ({error_words(error)}); the trace is in the log")
+    return SourceError(
+        f"{about}: {what} cannot be used ({error_words(error)}); the trace is in the log"
+    )
 
 
 def _instant(opens: pl.Series) -> datetime:
@@ -1006,4 +1140,6 @@ def raise_fault(fault: BaseException) -> NoReturn:
     """Raise in this thread what went wrong in the fetching one."""
     if isinstance(fault, MarketAssetsError):
         raise fault
-    raise RuntimeError("a fault of this program stopped the fetch; please report it with this traceback") from fault
+    raise RuntimeError(
+        "a fault of this program stopped the fetch; please report it with this traceback"
+    ) from fault

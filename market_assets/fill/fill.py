@@ -15,30 +15,37 @@ import numpy as np
 import polars as pl
 
 from market_assets.errors import SourceError
+from market_assets.expected.series import (
+    Series,
+    calendar_of,
+    count_profile,
+    partitions_of,
+    prepare,
+    series_of,
+)
 from market_assets.fill.compare import Comparer
 from market_assets.fill.fetch import Answer, Fetcher, Page, raise_fault
-from market_assets.fill.job import Job
 from market_assets.fill.judge import Judge
 from market_assets.fill.recalendar import follow_calendar
-from market_assets.fill.repair import resting
-from market_assets.fill.series import Series, calendar_of, count_profile, partitions_of, prepare, series_of
-from market_assets.market_time.gaps import plan_requests
-from market_assets.market_time.partitions import Partition, hull
-from market_assets.market_time.timeframes import Timeframe, Window, literal
-from market_assets.quality.evidence import LEDGER_SCHEMA, State, as_stretches, askable, within
-from market_assets.sources.base import brief
-from market_assets.sources.horizon import HORIZON_SCHEMA, Horizon
+from market_assets.market.gaps import plan_requests
+from market_assets.market.partitions import Partition, hull
+from market_assets.market.timeframes import Timeframe, Window, literal
+from market_assets.plan.repair import resting
+from market_assets.sources.contract import brief
+from market_assets.sources.transport.horizon import HORIZON_SCHEMA, Horizon
+from market_assets.verdicts.evidence import LEDGER_SCHEMA, State, as_stretches, askable, within
+from market_assets.work.job import Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
     from datetime import datetime
     from queue import SimpleQueue
 
-    from market_assets.fill.outcome import PartitionOutcome
-    from market_assets.market_time.calendars import SessionCalendar
-    from market_assets.sources.base import Source
+    from market_assets.config.universe import Profile
+    from market_assets.market.calendars.sessions import SessionCalendar
+    from market_assets.sources.contract import Source
     from market_assets.store import Snapshot, Store, Transaction
-    from market_assets.universe import Profile
+    from market_assets.work.outcome import PartitionOutcome
 
 log = logging.getLogger("market_assets.fill")
 
@@ -47,7 +54,9 @@ _CHUNK_BARS = 250_000
 
 _COMMIT_EVERY = 2.0
 """Seconds after which partitions that are whole are committed although more of their chunk is under way. DuckDB rewrites what it
-has of a row group at each commit, so that many small commits cost more time and room than the candles."""
+has of a row group at each commit, so that many small commits cost more time and room than the
+candles.
+"""
 
 _COMMIT_BARS = 250_000
 """Bars of all symbols that one transaction takes at the most, so that a reader waits for tenths of a second."""
@@ -69,8 +78,9 @@ class _Chunk:
 class Fill:
     """One fill of a profile's timeframe over a window, to be iterated once.
 
-    It yields a PartitionOutcome as soon as that partition is committed, oldest first unless `newest_first`. Closing the
-    iterator early keeps what was committed; the next fill does the rest. Two fills may run at once.
+    It yields a PartitionOutcome as soon as that partition is committed, oldest first unless
+    `newest_first`. Closing the iterator early keeps what was committed; the next fill does the
+    rest. Two fills may run at once.
 
     Args:
         store: Where candles and ledgers are kept.
@@ -79,12 +89,16 @@ class Fill:
         timeframe: A fetched timeframe of the profile.
         window: Which partitions: all that overlap it, as far as the profile and the present reach.
         clock: Gives the present instant; asked once, so that one fill has one present.
-        symbols: Ask only for these; None for all. Every symbol of the profile is judged all the same.
+        symbols: Ask only for these; None for all. Every symbol of the profile is judged all the
+            same.
         newest_first: Newest partition first.
         refetch: Ask also for what is stored or explained, to find revisions and a moved genesis.
-        only_due: Leave out gaps that were asked for and whose waiting time is not over, and symbols that no source has ever had.
-        recheck: Ask also for so many of the newest closed bars, whatever is known of them, to find late rows and revisions.
-        max_fills: So many requests at the most, of each chunk's pages the newest; None for no limit.
+        only_due: Leave out gaps that were asked for and whose waiting time is not over, and symbols
+            that no source has ever had.
+        recheck: Ask also for so many of the newest closed bars, whatever is known of them, to find
+            late rows and revisions.
+        max_fills: So many requests at the most, of each chunk's pages the newest; None for no
+            limit.
         max_time: After this nothing more is asked; what was had until then is kept.
         run_id: Names the caller's run in `ops.jobs`.
         trigger: How it came about: manual, backfill, update, repair, automation.
@@ -117,7 +131,11 @@ class Fill:
         self._asked = [self._served(one, sources) for one in series_of(profile, self._now, symbols)]
         names = {reference.source for one in self._asked for reference in one.sources}
         if profile.compares:
-            names |= {choice.source for one in self._asked for choice in profile.symbols[one.symbol].compared}
+            names |= {
+                choice.source
+                for one in self._asked
+                for choice in profile.symbols[one.symbol].compared
+            }
         self._sources = {name: sources[name] for name in names}
         self._calendar: SessionCalendar = calendar_of(profile)
         self._brief_sources()
@@ -140,17 +158,30 @@ class Fill:
     def _brief_sources(self) -> None:
         """Tell each source which market it is asked about, and all that it will be asked for."""
         for name, source in self._sources.items():
-            choices = [choice for one in self._asked for choice in self._profile.symbols[one.symbol].choices]
-            brief(source, self._calendar, {choice.symbol for choice in choices if choice.source == name})
+            choices = [
+                choice
+                for one in self._asked
+                for choice in self._profile.symbols[one.symbol].choices
+            ]
+            brief(
+                source,
+                self._calendar,
+                {choice.symbol for choice in choices if choice.source == name},
+            )
 
     def _served(self, one: Series, sources: Mapping[str, Source]) -> Series:
         """A series with those of its sources that have the timeframe."""
         kind = self._profile.kind.value.lower()
-        served = [each for each in one.sources if self._timeframe in sources[each.source].traits.timeframes_for(kind)]
+        served = [
+            each
+            for each in one.sources
+            if self._timeframe in sources[each.source].traits.timeframes_for(kind)
+        ]
         if not served:
             names = ", ".join(each.source for each in one.sources)
             raise SourceError(
-                f"{self._profile.name} {one.symbol}: none of its sources ({names}) has {self._timeframe}; name one that has, or fetch another "
+                f"{self._profile.name} {one.symbol}: none of its sources ({names}) has "
+                f"{self._timeframe}; name one that has, or fetch another "
                 "timeframe",
                 permanent=True,
             )
@@ -226,7 +257,11 @@ class Fill:
                 now=self._now,
             )
         dead = self._dead_symbols() if self._only_due else frozenset()
-        series = {one.symbol: one.since(known.get(one.symbol)) for one in self._asked if one.symbol not in dead}
+        series = {
+            one.symbol: one.since(known.get(one.symbol))
+            for one in self._asked
+            if one.symbol not in dead
+        }
         waiting = deque(self._chunks())
         planned: deque[_Chunk] = deque()
         counted = False
@@ -235,7 +270,8 @@ class Fill:
             while waiting and len(planned) < 2:
                 planned.append(self._plan(fetcher, judge, series, waiting.popleft(), job))
             if not counted:
-                # While the first answers are on their way, so that the completeness view is right however the fill ends.
+                # While the first answers are on their way, so that the completeness view is right
+                # however the fill ends.
                 count_profile(self._store, self._profile, self._now)
                 counted = True
             for outcomes in self._finish(planned.popleft(), judge, job):
@@ -261,13 +297,17 @@ class Fill:
             for each in learned
         ]
         frame = pl.DataFrame(rows, schema=HORIZON_SCHEMA, orient="row")
-        with self._store.writing(f"noting how far back sources of {self._profile.name} serve") as transaction:
+        with self._store.writing(
+            f"noting how far back sources of {self._profile.name} serve"
+        ) as transaction:
             transaction.put_horizons(self._profile.name, frame)
 
     def _chunks(self) -> list[list[Partition]]:
         """The partitions in pieces of about _CHUNK_BARS bars."""
         # Of a week, because a Sunday's evening or half a day would pass for little.
-        most = max(len(self._calendar.bars(self._timeframe, each.window)) for each in self.partitions[:7])
+        most = max(
+            len(self._calendar.bars(self._timeframe, each.window)) for each in self.partitions[:7]
+        )
         size = max(1, _CHUNK_BARS // max(1, most * len(self._series)))
         return [self.partitions[at : at + size] for at in range(0, len(self.partitions), size)]
 
@@ -277,32 +317,47 @@ class Fill:
         with self._store.writing(f"preparing {profile} {timeframe}") as transaction:
             prepare(transaction, self._profile)
             known = transaction.genesis(profile, timeframe)
-            series = self._asked if self._refetch else [one for one in self._asked if one.symbol not in known]
-            stored = transaction.first_bars(profile, timeframe, [one.symbol for one in series]) if series else {}
+            series = (
+                self._asked
+                if self._refetch
+                else [one for one in self._asked if one.symbol not in known]
+            )
+            stored = (
+                transaction.first_bars(profile, timeframe, [one.symbol for one in series])
+                if series
+                else {}
+            )
             looked_for = series if self._refetch else self._headless(transaction, series, stored)
         found = fetcher.earliest(looked_for) if looked_for else {}
         starts = {one.symbol: one.window.start for one in looked_for}
         changed = {
             symbol: (ts, source)
             for symbol, (ts, source) in found.items()
-            # A symbol that has been there since its series starts needs no record, unless it is to correct one.
+            # A symbol that has been there since its series starts needs no record, unless it is to
+            # correct one.
             if ts != known.get(symbol, starts[symbol])
-            # What is stored tells more than a search, which looks at few pages; a source that names its first bar knows.
+            # What is stored tells more than a search, which looks at few pages; a source that names
+            # its first bar knows.
             and (self._sources[source].traits.earliest_probe or ts <= stored.get(symbol, ts))
         }
         if changed:
-            with self._store.writing(f"recording the genesis of {', '.join(changed)}") as transaction:
+            with self._store.writing(
+                f"recording the genesis of {', '.join(changed)}"
+            ) as transaction:
                 for symbol, (ts, source) in changed.items():
                     transaction.put_genesis(profile, timeframe, symbol, ts, source)
                     self._forget_before(transaction, symbol, ts)
                     known[symbol] = ts
         return known
 
-    def _headless(self, view: Snapshot, series: Sequence[Series], stored: Mapping[str, datetime]) -> list[Series]:
+    def _headless(
+        self, view: Snapshot, series: Sequence[Series], stored: Mapping[str, datetime]
+    ) -> list[Series]:
         """Those of some series without a genesis whose sources are to be asked where they begin.
 
-        These are series without their first bar, as long as nothing says why it is absent and it is due to be asked for. Of a
-        symbol that no source has, nobody asks any more once one of its bars was given up or explained.
+        These are series without their first bar, as long as nothing says why it is absent and it is
+        due to be asked for. Of a symbol that no source has, nobody asks any more once one of its
+        bars was given up or explained.
 
         Args:
             view: The store.
@@ -318,7 +373,11 @@ class Fill:
         if not self._only_due:
             settled -= set(askable(ledger)["symbol"])
         oldest = ledger.unique("symbol", keep="first", maintain_order=True)
-        rests = set(resting(oldest, profile.evidence, profile.repair, self._now)["symbol"]) if self._only_due else set()
+        rests = (
+            set(resting(oldest, profile.evidence, profile.repair, self._now)["symbol"])
+            if self._only_due
+            else set()
+        )
         heads = {gap["symbol"]: gap for gap in oldest.iter_rows(named=True)}
         reach = min(partition.window.start for partition in self.partitions)
 
@@ -361,11 +420,18 @@ class Fill:
             return frozenset(view.dead_symbols(profile, timeframe))
 
     def _plan(
-        self, fetcher: Fetcher, judge: Judge, series: Mapping[str, Series], partitions: list[Partition], job: Job
+        self,
+        fetcher: Fetcher,
+        judge: Judge,
+        series: Mapping[str, Series],
+        partitions: list[Partition],
+        job: Job,
     ) -> _Chunk:
         """Find what is absent from a chunk and start asking for it."""
         window = hull(partitions)
-        with self._store.reading(f"planning {self._profile.name} {self._timeframe} {window}") as view:
+        with self._store.reading(
+            f"planning {self._profile.name} {self._timeframe} {window}"
+        ) as view:
             states = self._marked(judge.classified(view, window), view, window)
         job.missing_before |= judge.missing(states)
         grid = self._calendar.bars(self._timeframe, window)
@@ -380,7 +446,9 @@ class Fill:
             if wanted.is_empty():
                 continue
             page_size = self._sources[one.sources[0].source].traits.page_size
-            stretches = plan_requests(wanted, self._timeframe, page_size, newest_first=self._newest_first)
+            stretches = plan_requests(
+                wanted, self._timeframe, page_size, newest_first=self._newest_first
+            )
             parts = (_cut(opens, stretches) for opens in (wanted, closed, unfinished))
             pages += [
                 Page(
@@ -429,7 +497,10 @@ class Fill:
 
     def _finish(self, chunk: _Chunk, judge: Judge, job: Job) -> Iterator[list[PartitionOutcome]]:
         """Commit the partitions of a chunk, each as soon as the pages that touch it are answered."""
-        touching = {p.key: sum(1 for page in chunk.pages if page.window.intersect(p.window)) for p in chunk.partitions}
+        touching = {
+            p.key: sum(1 for page in chunk.pages if page.window.intersect(p.window))
+            for p in chunk.partitions
+        }
         answered: list[Answer] = []
         outstanding = len(chunk.pages)
         todo = deque(chunk.partitions)
@@ -451,7 +522,9 @@ class Fill:
                         touching[partition.key] -= 1
             batch = [todo.popleft()]
             bars = self._bars_in(batch[0])
-            while todo and not touching[todo[0].key] and bars + self._bars_in(todo[0]) <= _COMMIT_BARS:
+            while (
+                todo and not touching[todo[0].key] and bars + self._bars_in(todo[0]) <= _COMMIT_BARS
+            ):
                 batch.append(todo.popleft())
                 bars += self._bars_in(batch[-1])
             yield self._commit(batch, answered, judge, job)
@@ -460,17 +533,25 @@ class Fill:
                 answered = [a for a in answered if self._still_needed(a.page.window, left)]
 
     def _bars_in(self, partition: Partition) -> int:
-        return len(self._series) * int((partition.window.end - partition.window.start) / self._timeframe.duration)
+        return len(self._series) * int(
+            (partition.window.end - partition.window.start) / self._timeframe.duration
+        )
 
     def _still_needed(self, page: Window, next_partition: Window) -> bool:
-        return page.start < next_partition.end if self._newest_first else page.end > next_partition.start
+        return (
+            page.start < next_partition.end
+            if self._newest_first
+            else page.end > next_partition.start
+        )
 
     def _commit(
         self, batch: list[Partition], answered: Sequence[Answer], judge: Judge, job: Job
     ) -> list[PartitionOutcome]:
         window = hull(batch)
         answers = [answer for answer in answered if answer.page.window.intersect(window)]
-        with self._store.writing(f"filling {self._profile.name} {self._timeframe} {window}") as transaction:
+        with self._store.writing(
+            f"filling {self._profile.name} {self._timeframe} {window}"
+        ) as transaction:
             outcomes = judge.commit(transaction, batch, answers, newest=self._newest)
             job.count(outcomes, transaction)
         return outcomes

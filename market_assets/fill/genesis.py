@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from market_assets.market_time.timeframes import Timeframe, Window
+from market_assets.market.timeframes import Timeframe, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from market_assets.market_time.calendars import SessionCalendar
+    from market_assets.market.calendars.sessions import SessionCalendar
 
 _AROUND = timedelta(days=7)
 _AT_LEAST = 4
@@ -47,9 +47,10 @@ class Look(NamedTuple):
 def next_look(pages: int, looks: Mapping[int, Sequence[bool]], left: int) -> Look:
     """Say which page of a series to ask for next, so that its first bar is found and not only one of its lives.
 
-    Where there are few pages each is asked for, the oldest first, until one has a bar. Where there are many, the oldest
-    that can be found by halving is taken, and some pages before it are looked at, evenly spread. In the end every page
-    before the oldest with a bar must have answered without one, and more than once.
+    Where there are few pages each is asked for, the oldest first, until one has a bar. Where there
+    are many, the oldest that can be found by halving is taken, and some pages before it are looked
+    at, evenly spread. In the end every page before the oldest with a bar must have answered without
+    one, and more than once.
 
     Args:
         pages: How many pages there are; 0 is the oldest.
@@ -57,7 +58,8 @@ def next_look(pages: int, looks: Mapping[int, Sequence[bool]], left: int) -> Loo
         left: How many more requests there may be.
 
     Returns:
-        The page to ask for, or None: then `is_sure` says whether the oldest page with a bar is the first of all. Where no
+        The page to ask for, or None: then `is_sure` says whether the oldest page with a bar is the
+            first of all. Where no
         page has one, nothing is sure.
     """
     answers = {page: any(found) for page, found in looks.items()}
@@ -81,11 +83,14 @@ def next_look(pages: int, looks: Mapping[int, Sequence[bool]], left: int) -> Loo
 def _confirmation(found: int, looks: Mapping[int, Sequence[bool]], left: int) -> Look:
     """Which of the pages before the oldest with a bar to ask for once more."""
     for wanted in _LOOKS:
-        missing = {page: wanted - len(looks[page]) for page in range(found) if len(looks[page]) < wanted}
+        missing = {
+            page: wanted - len(looks[page]) for page in range(found) if len(looks[page]) < wanted
+        }
         if not missing:
             return Look(None, is_sure=True)
         if sum(missing.values()) <= left:
-            # One page after the other: a vendor that fails every so often may fail at the same page of each round.
+            # One page after the other: a vendor that fails every so often may fail at the same page
+            # of each round.
             return Look(min(missing), is_sure=False)
     return Look(None, is_sure=False)
 
@@ -99,18 +104,26 @@ def _spread(pages: int) -> Iterable[int]:
 def top_lengths(timeframe: Timeframe, there: Iterable[Timeframe]) -> list[Timeframe]:
     """The lengths of bars in which a whole history is looked over, the longest that there is first.
 
-    Where a vendor has nothing of the longest, which happens to weeks, its days are looked at, then the bars themselves.
+    Where a vendor has nothing of the longest, which happens to weeks, its days are looked at, then
+    the bars themselves.
     """
-    longer = sorted((each for each in there if each.micros > timeframe.micros), key=lambda each: each.micros)
+    longer = sorted(
+        (each for each in there if each.micros > timeframe.micros), key=lambda each: each.micros
+    )
     return [*longer[-1:], *(each for each in longer[:-1] if each is Timeframe.D1), timeframe]
 
 
 def length_within(
-    timeframe: Timeframe, there: Iterable[Timeframe], calendar: SessionCalendar, span: Window, page_size: int
+    timeframe: Timeframe,
+    there: Iterable[Timeframe],
+    calendar: SessionCalendar,
+    span: Window,
+    page_size: int,
 ) -> Timeframe:
     """The shortest bars, no shorter than the timeframe, of which all in a span fit one page; else the next longer ones."""
     lengths = sorted(
-        {timeframe, *(each for each in there if each.micros > timeframe.micros)}, key=lambda each: each.micros
+        {timeframe, *(each for each in there if each.micros > timeframe.micros)},
+        key=lambda each: each.micros,
     )
     fitting = (each for each in lengths if len(calendar.bars_touching(each, span)) <= page_size)
     return next(fitting, lengths[-1])
@@ -119,17 +132,20 @@ def length_within(
 def next_page(pages: int, answers: Mapping[int, object]) -> int | None:
     """Say which page of a series to ask for next, so that its oldest page with a bar is found with few requests.
 
-    From the oldest page known to have a bar the search looks back, from far to near: at the first page of all, then by halving
-    distances. Wherever there is a bar it goes on from there. It ends when a whole round from one page has found nothing: that is
-    its confirmation, so that a hole is not taken for the beginning. No hole shorter than four pages is, and none that is not
-    longer than the run of pages with bars before it. Without such holes it takes at most twice the logarithm of `pages`.
+    From the oldest page known to have a bar the search looks back, from far to near: at the first
+    page of all, then by halving distances. Wherever there is a bar it goes on from there. It ends
+    when a whole round from one page has found nothing: that is its confirmation, so that a hole is
+    not taken for the beginning. No hole shorter than four pages is, and none that is not longer
+    than the run of pages with bars before it. Without such holes it takes at most twice the
+    logarithm of `pages`.
 
     Args:
         pages: How many pages there are; 0 is the oldest.
         answers: What was found in those that were asked for: true where there is a bar.
 
     Returns:
-        The page to ask for; None when the oldest answer that is true is the result, or when there is none anywhere.
+        The page to ask for; None when the oldest answer that is true is the result, or when there
+        is none anywhere.
     """
     found = pages
     while True:
@@ -153,7 +169,9 @@ def _distances(most: int) -> list[int]:
     return sorted((distance for distance in halving if 0 < distance <= most), reverse=True)
 
 
-def pages_of(calendar: SessionCalendar, timeframe: Timeframe, window: Window, page_size: int) -> list[Window]:
+def pages_of(
+    calendar: SessionCalendar, timeframe: Timeframe, window: Window, page_size: int
+) -> list[Window]:
     """Cut a window into stretches of a page's length, and leave out those in which no bar can open.
 
     No bar is listed for it, because a search looks at few of the pages.
@@ -179,12 +197,20 @@ def pages_of(calendar: SessionCalendar, timeframe: Timeframe, window: Window, pa
     else:
         opens = pl.col("ts").to_physical()
         stretches = calendar.bars(timeframe, window).select(first=opens, last=opens)
-    inside = stretches.select(pl.col("first").clip(lower_bound=start), pl.col("last").clip(upper_bound=end - 1))
+    inside = stretches.select(
+        pl.col("first").clip(lower_bound=start), pl.col("last").clip(upper_bound=end - 1)
+    )
     numbers = (
         inside.filter(pl.col("first") <= pl.col("last"))
-        .select(number=pl.int_ranges((pl.col("first") - start) // length, (pl.col("last") - start) // length + 1))
+        .select(
+            number=pl.int_ranges(
+                (pl.col("first") - start) // length, (pl.col("last") - start) // length + 1
+            )
+        )
         .explode("number")["number"]
         .unique()
         .sort()
     )
-    return [Window.of_micros(at := start + number * length, min(at + length, end)) for number in numbers]
+    return [
+        Window.of_micros(at := start + number * length, min(at + length, end)) for number in numbers
+    ]

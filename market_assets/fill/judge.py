@@ -11,17 +11,15 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from market_assets.expected.series import Series, bars_of
 from market_assets.fill.fetch import Answer, candles_of, rejects_of
-from market_assets.fill.outcome import PartitionOutcome
-from market_assets.fill.refused import refused_frame
-from market_assets.fill.series import Series, bars_of
-from market_assets.market_time.calendars import ALWAYS_OPEN
-from market_assets.market_time.partitions import Cadence, Partition, hull
-from market_assets.market_time.timeframes import TS, Timeframe, Window, literal, midnight
-from market_assets.quality.clean import CANDLE, FAULTS, Reason, price_faults
-from market_assets.quality.colour import names_of, shortfall
-from market_assets.quality.doubt import off_calendar
-from market_assets.quality.evidence import (
+from market_assets.market.calendars.sessions import ALWAYS_OPEN
+from market_assets.market.partitions import Cadence, Partition, hull, partition_key
+from market_assets.market.timeframes import TS, Timeframe, Window, literal, midnight
+from market_assets.verdicts.clean import CANDLE, FAULTS, Reason, price_faults
+from market_assets.verdicts.colour import names_of, shortfall
+from market_assets.verdicts.doubt import off_calendar
+from market_assets.verdicts.evidence import (
     ASKED_SCHEMA,
     CONFIRMED_ABSENT,
     EXPLAINED,
@@ -35,8 +33,8 @@ from market_assets.quality.evidence import (
     to_ledger,
     with_closed_sessions,
 )
-from market_assets.quality.plausibility import RECENT, implausible
-from market_assets.quality.verdicts import (
+from market_assets.verdicts.plausibility import RECENT, implausible
+from market_assets.verdicts.verdicts import (
     SAMPLE,
     Gap,
     Head,
@@ -48,15 +46,17 @@ from market_assets.quality.verdicts import (
     plausibility,
     validity,
 )
+from market_assets.work.outcome import PartitionOutcome
+from market_assets.work.refused import refused_frame
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import date
 
-    from market_assets.market_time.calendars import SessionCalendar
+    from market_assets.config.universe import Profile
+    from market_assets.market.calendars.sessions import SessionCalendar
     from market_assets.store import Snapshot, Transaction
     from market_assets.store.store import Merged
-    from market_assets.universe import Profile
 
 log = logging.getLogger("market_assets.fill")
 
@@ -83,12 +83,6 @@ _NEVER_ASKED = (pl.col("status") == State.OPEN) & (pl.col("attempts") + pl.col("
 
 _AROUND = timedelta(days=7)
 """How far to look for the neighbours of a partition: further than any market stays closed."""
-
-
-def partition_key(cadence: Cadence, column: str = "ts") -> pl.Expr:
-    """The day on which the partition of a time begins, as a Date named part."""
-    day = pl.col(column).dt.date()
-    return (day if cadence is Cadence.DAY else day.dt.month_start()).alias("part")
 
 
 class Judge:
@@ -138,7 +132,9 @@ class Judge:
         states = classify(
             bars_of(self._calendar, timeframe, outer, self._series, self._now),
             view.stored(profile, timeframe, symbols, outer),
-            coverage=believable(view.coverage(profile, timeframe, symbols, outer), self._now, "answered_at"),
+            coverage=believable(
+                view.coverage(profile, timeframe, symbols, outer), self._now, "answered_at"
+            ),
             ledger=self._ledger(view, window),
             timeframe=timeframe,
             rules=self._rules,
@@ -147,13 +143,16 @@ class Judge:
 
     def _ledger(self, view: Snapshot, window: Window) -> pl.DataFrame:
         """The absences seen before in a window, but those that a clock which was ahead has seen."""
-        gaps = view.gaps(self._profile.name, self._timeframe, symbols=self._symbols, window=window, who=True)
+        gaps = view.gaps(
+            self._profile.name, self._timeframe, symbols=self._symbols, window=window, who=True
+        )
         return believable(gaps, self._now, "first_seen", "asked_at", "confirmed_at")
 
     def _silent_until(self, newest: datetime | None) -> datetime:
         """How far the word of a source counts that leaves quiet bars out.
 
-        Bars after the newest one may be quiet, or the clock is ahead, which shows within the quiet limit.
+        Bars after the newest one may be quiet, or the clock is ahead, which shows within the quiet
+        limit.
         """
         passed = self._now - self._rules.quiet_limit
         return passed if newest is None else max(passed, newest + self._timeframe.duration)
@@ -176,16 +175,23 @@ class Judge:
         Args:
             transaction: Everything is written here, or nothing.
             partitions: Neighbours in time; every page that touches them is answered.
-            answers: All answers that touch the partitions; what lies outside of these is not stored.
+            answers: All answers that touch the partitions; what lies outside of these is not
+                stored.
             newest: The newest bar's open that any answer of this fill has held so far.
         """
         profile, timeframe, symbols = self._profile.name, self._timeframe, self._symbols
         window = hull(partitions)
-        incoming = self._in_preference(transaction, window, candles_of(answers).filter(window.holds()))
+        incoming = self._in_preference(
+            transaction, window, candles_of(answers).filter(window.holds())
+        )
         merged = transaction.merge(profile, timeframe, symbols, window, incoming)
         self._move_genesis(transaction, merged)
-        newest = max(filter(None, (newest, transaction.newest_bar(profile, timeframe, window))), default=None)
-        transaction.put_coverage(profile, timeframe, _coverage(answers, window, self._silent_until(newest)))
+        newest = max(
+            filter(None, (newest, transaction.newest_bar(profile, timeframe, window))), default=None
+        )
+        transaction.put_coverage(
+            profile, timeframe, _coverage(answers, window, self._silent_until(newest))
+        )
         ledger = gaps = transaction.gaps(profile, timeframe, symbols=symbols, window=window)
         mended: dict[str, dict[str, int]] = {}
         if not ledger.is_empty():
@@ -193,7 +199,8 @@ class Judge:
             transaction.put_repairs(profile, timeframe, repairs)
             # A row of the ledger lies in one partition: its bars are tallied as if each had a row.
             (mended,) = self._tally(
-                repairs.select("symbol", ts=pl.col("first_ts").repeat_by("bars")).explode("ts"), "symbol"
+                repairs.select("symbol", ts=pl.col("first_ts").repeat_by("bars")).explode("ts"),
+                "symbol",
             )
         rejects = rejects_of(answers)
         outside = self._off_calendar(transaction, rejects, partitions)
@@ -207,7 +214,13 @@ class Judge:
             states, gaps = self._advanced(transaction, window, answers, rejects, newest)
         counts = self._counts(states)
         part = partition_key(self._cadence)
-        changed = pl.concat([merged.new, merged.revised]).select(part).unique()["part"].dt.to_string().to_list()
+        changed = (
+            pl.concat([merged.new, merged.revised])
+            .select(part)
+            .unique()["part"]
+            .dt.to_string()
+            .to_list()
+        )
         judged = count_frame(counts, evidence_of(states, self._cadence))
         transaction.put_judged(profile, timeframe, judged, self._now, changed=changed)
         versions = transaction.versions(profile, timeframe, list(counts))
@@ -243,8 +256,14 @@ class Judge:
                             bar=self._timeframe.duration,
                         ),
                         self._judge_genesis(partition, own, heads, early.get(key, {})),
-                        _judge_validity(_as_rejects(violations.get(key)), refused, outside.get(key, ())),
-                        *([plausibility(strange.get(key, ()))] if self._profile.checks.plausibility else []),
+                        _judge_validity(
+                            _as_rejects(violations.get(key)), refused, outside.get(key, ())
+                        ),
+                        *(
+                            [plausibility(strange.get(key, ()))]
+                            if self._profile.checks.plausibility
+                            else []
+                        ),
                     ),
                     new=sum(sources.get(key, {}).values()),
                     revised=sum(revised.get(key, {}).values()),
@@ -261,7 +280,9 @@ class Judge:
                     last_ts=last and last.replace(tzinfo=UTC),
                     sources=sources.get(key, {}),
                     version=versions.get(key),
-                    refused=refused_now.filter(pl.col("partition") == key).to_dicts() if rejected else (),
+                    refused=refused_now.filter(pl.col("partition") == key).to_dicts()
+                    if rejected
+                    else (),
                 )
             )
         return outcomes
@@ -287,7 +308,9 @@ class Judge:
             budget=self._profile.repair,
         )
         states = states.update(remembered.select("symbol", "ts", "state"), on=["symbol", "ts"])
-        remembered = with_closed_sessions(remembered, self._closed_bars(transaction, window, states))
+        remembered = with_closed_sessions(
+            remembered, self._closed_bars(transaction, window, states)
+        )
         states = states.update(remembered.select("symbol", "ts", "state"), on=["symbol", "ts"])
         gaps = to_ledger(states, remembered, partition_key(self._cadence))
         transaction.put_gaps(profile, timeframe, self._symbols, window, gaps)
@@ -298,13 +321,16 @@ class Judge:
     ) -> dict[str, list[dict[str, Any]]]:
         """Note the rows that the calendar refused, and give them by the partition that shows them: rows of OFF_CALENDAR_SCHEMA.
 
-        A day without a session is no partition: the next one shows its bars, or the last one of all.
+        A day without a session is no partition: the next one shows its bars, or the last one of
+        all.
         """
         refused = rejects.filter(pl.col("reason") == Reason.CLOSED_MARKET)
         if refused.is_empty():
             return {}
         around = Window.spanning(refused["ts"], refused["ts"])
-        inside = Window(around.start - _AROUND, around.end + _AROUND).intersect(self._calendar.known)
+        inside = Window(around.start - _AROUND, around.end + _AROUND).intersect(
+            self._calendar.known
+        )
         if inside is None:
             return {}
         if self._timeframe.intraday:
@@ -326,11 +352,13 @@ class Judge:
             shown.setdefault(next((key for key in keys if key >= own), keys[-1]), []).append(row)
         return shown
 
-    def _closed_bars(self, transaction: Transaction, window: Window, states: pl.DataFrame) -> pl.Series:
+    def _closed_bars(
+        self, transaction: Transaction, window: Window, states: pl.DataFrame
+    ) -> pl.Series:
         """The bars of a window whose whole session is on the calendar alone: no symbol has a bar of it from any source.
 
-        Every source has answered without these, and something older is stored, so that the sources are at work. A market that
-        never closes has no session to doubt.
+        Every source has answered without these, and something older is stored, so that the sources
+        are at work. A market that never closes has no session to doubt.
 
         Returns:
             Their opens (TS).
@@ -384,10 +412,16 @@ class Judge:
             transaction.put_refused(self._profile.name, self._timeframe, symbols, keys, refused)
         return refused
 
-    def _in_preference(self, transaction: Transaction, window: Window, incoming: pl.DataFrame) -> pl.DataFrame:
+    def _in_preference(
+        self, transaction: Transaction, window: Window, incoming: pl.DataFrame
+    ) -> pl.DataFrame:
         """The candles without those whose bar is stored from a source that is preferred to theirs."""
         ranks = pl.DataFrame(
-            [(one.symbol, own.source, at) for one in self._series for at, own in enumerate(one.sources)],
+            [
+                (one.symbol, own.source, at)
+                for one in self._series
+                for at, own in enumerate(one.sources)
+            ],
             schema={"symbol": pl.String, "source": pl.String, "rank": pl.Int64},
             orient="row",
         )
@@ -398,7 +432,11 @@ class Judge:
         better = (
             stored.select("symbol", "ts", "source")
             .join(ranks, on=["symbol", "source"])
-            .join(incoming.join(fallen_back, on=["symbol", "source"]), on=["symbol", "ts"], suffix="_new")
+            .join(
+                incoming.join(fallen_back, on=["symbol", "source"]),
+                on=["symbol", "ts"],
+                suffix="_new",
+            )
             .filter(pl.col("rank") < pl.col("rank_new"))
         )
         return incoming.join(better, on=["symbol", "ts"], how="anti")
@@ -406,18 +444,28 @@ class Judge:
     def _padded(self, window: Window) -> Window:
         """The window and, on both sides, the quiet limit's number of bars.
 
-        Whether a silence is short enough to be quiet minutes shows only with the bars on both sides of a border.
+        Whether a silence is short enough to be quiet minutes shows only with the bars on both sides
+        of a border.
         """
         count = self._rules.quiet_bars(self._timeframe)
-        before = self._calendar.bars(self._timeframe, Window(window.start - _AROUND, window.start))["ts"].tail(count)
-        after = self._calendar.bars(self._timeframe, Window(window.end, window.end + _AROUND))["ts"].head(count)
+        before = self._calendar.bars(self._timeframe, Window(window.start - _AROUND, window.start))[
+            "ts"
+        ].tail(count)
+        after = self._calendar.bars(self._timeframe, Window(window.end, window.end + _AROUND))[
+            "ts"
+        ].head(count)
         start = window.start if before.is_empty() else before[0].replace(tzinfo=UTC)
-        end = window.end if after.is_empty() else after[-1].replace(tzinfo=UTC) + timedelta(microseconds=1)
+        end = (
+            window.end
+            if after.is_empty()
+            else after[-1].replace(tzinfo=UTC) + timedelta(microseconds=1)
+        )
         return Window(start, end)
 
     def _counts(self, states: pl.DataFrame) -> dict[str, tuple[SymbolCounts, ...]]:
         table = states.group_by(partition_key(self._cadence), "symbol").agg(
-            pl.len().alias("expected"), *((pl.col("state") == state).sum().alias(state.value) for state in State)
+            pl.len().alias("expected"),
+            *((pl.col("state") == state).sum().alias(state.value) for state in State),
         )
         counts: dict[str, list[SymbolCounts]] = {}
         for row in table.sort("part", "symbol").iter_rows(named=True):
@@ -438,22 +486,34 @@ class Judge:
     def _violations(self, rows: pl.DataFrame, window: Window, *, complete: bool) -> pl.DataFrame:
         """Stored candles that cannot be: impossible numbers, a time that is no bar of the series, two for one bar.
 
-        Where the rows are `complete`, one for each bar of the calendar, only the numbers can be wrong.
+        Where the rows are `complete`, one for each bar of the calendar, only the numbers can be
+        wrong.
         """
-        # A source's own rule about the open was applied when the row came in; what is stored does not tell of it.
-        faults = pl.any_horizontal(fault for _, fault in price_faults(self._profile.prices, open_outside_range=True))
+        # A source's own rule about the open was applied when the row came in; what is stored does
+        # not tell of it.
+        faults = pl.any_horizontal(
+            fault for _, fault in price_faults(self._profile.prices, open_outside_range=True)
+        )
         key = ["symbol", "ts"]
         wrong = [rows.filter(faults).with_columns(reason=pl.lit("impossible prices or volume"))]
         if not complete:
-            allowed = bars_of(self._calendar, self._timeframe, window, self._whole.values(), self._now)
+            allowed = bars_of(
+                self._calendar, self._timeframe, window, self._whole.values(), self._now
+            )
             wrong += [
-                rows.filter(pl.struct(key).is_duplicated()).with_columns(reason=pl.lit("two candles for one bar")),
-                rows.join(allowed, on=key, how="anti").with_columns(reason=pl.lit("not a bar of this series")),
+                rows.filter(pl.struct(key).is_duplicated()).with_columns(
+                    reason=pl.lit("two candles for one bar")
+                ),
+                rows.join(allowed, on=key, how="anti").with_columns(
+                    reason=pl.lit("not a bar of this series")
+                ),
             ]
         values = pl.format("o={} h={} l={} c={} v={}", *CANDLE[1:])
         return pl.concat(wrong).select(*key, "reason", values=values)
 
-    def _implausible(self, transaction: Transaction, window: Window) -> dict[str, list[dict[str, Any]]]:
+    def _implausible(
+        self, transaction: Transaction, window: Window
+    ) -> dict[str, list[dict[str, Any]]]:
         """The bars of a window that are likely wrong, by partition: rows of FINDING_SCHEMA. They are measured by some weeks before."""
         if not self._profile.checks.plausibility:
             return {}
@@ -467,7 +527,10 @@ class Judge:
         found = implausible(bars, timeframe, real_volume=self._profile.prices.real_volume).filter(
             window.holds("first_ts")
         )
-        return {key: rows.drop("part").to_dicts() for key, rows in self._by_partition(found, "first_ts").items()}
+        return {
+            key: rows.drop("part").to_dicts()
+            for key, rows in self._by_partition(found, "first_ts").items()
+        }
 
     def _know(self, genesis: Mapping[str, datetime]) -> None:
         """Expect nothing of a symbol before its genesis."""
@@ -482,10 +545,21 @@ class Judge:
         profile, timeframe = self._profile.name, self._timeframe
         recorded = transaction.genesis(profile, timeframe)
         moved = _older(merged.new, recorded)["symbol"].unique().to_list()
-        for symbol, ts in transaction.first_bars(profile, timeframe, moved).items() if moved else ():
-            bar = transaction.candles(profile, timeframe, [symbol], Window(ts, ts + timeframe.duration))
+        for symbol, ts in (
+            transaction.first_bars(profile, timeframe, moved).items() if moved else ()
+        ):
+            bar = transaction.candles(
+                profile, timeframe, [symbol], Window(ts, ts + timeframe.duration)
+            )
             source = bar.sort("ts")["source"][0]
-            log.info("%s %s %s begins at %s, earlier than known: %s has it", profile, symbol, timeframe, ts, source)
+            log.info(
+                "%s %s %s begins at %s, earlier than known: %s has it",
+                profile,
+                symbol,
+                timeframe,
+                ts,
+                source,
+            )
             transaction.put_genesis(profile, timeframe, symbol, ts, source)
             recorded[symbol] = ts
         if recorded != self._genesis:
@@ -494,21 +568,34 @@ class Judge:
     def _open_heads(self, transaction: Transaction, states: pl.DataFrame) -> dict[str, datetime]:
         """The last bar of each series' open head, for the series of which nothing older is stored.
 
-        A series whose older partitions were never judged has no open head here: nobody has looked for it yet.
+        A series whose older partitions were never judged has no open head here: nobody has looked
+        for it yet.
         """
         heads: dict[str, datetime] = {}
-        firsts = states.group_by("symbol", maintain_order=True).agg(pl.first("state"), pl.first("ts"))
-        for symbol, ts in firsts.filter(pl.col("state").is_in(MISSING)).select("symbol", "ts").iter_rows():
+        firsts = states.group_by("symbol", maintain_order=True).agg(
+            pl.first("state"), pl.first("ts")
+        )
+        for symbol, ts in (
+            firsts.filter(pl.col("state").is_in(MISSING)).select("symbol", "ts").iter_rows()
+        ):
             whole = next(one.window for one in self._series if one.symbol == symbol)
             older = Window(min(whole.start, first := ts.replace(tzinfo=UTC)), first)
-            expected = bars_of(self._calendar, self._timeframe, older, [self._whole[symbol]], self._now)
+            expected = bars_of(
+                self._calendar, self._timeframe, older, [self._whole[symbol]], self._now
+            )
             if not expected.is_empty() and (
-                not transaction.stored(self._profile.name, self._timeframe, [symbol], older).is_empty()
-                or transaction.gaps(self._profile.name, self._timeframe, symbols=[symbol], window=older).is_empty()
+                not transaction.stored(
+                    self._profile.name, self._timeframe, [symbol], older
+                ).is_empty()
+                or transaction.gaps(
+                    self._profile.name, self._timeframe, symbols=[symbol], window=older
+                ).is_empty()
             ):
                 continue
             own = states.filter(pl.col("symbol") == symbol)
-            heads[symbol] = own.filter((~pl.col("state").is_in(MISSING)).cum_sum() == 0)["ts"][-1].replace(tzinfo=UTC)
+            heads[symbol] = own.filter((~pl.col("state").is_in(MISSING)).cum_sum() == 0)["ts"][
+                -1
+            ].replace(tzinfo=UTC)
         return heads
 
     def _judge_genesis(
@@ -525,7 +612,9 @@ class Judge:
                 Head(
                     own.symbol,
                     expected=self._whole[own.symbol].window.start,
-                    absent=own.missing if last is not None and last >= partition.window.start else 0,
+                    absent=own.missing
+                    if last is not None and last >= partition.window.start
+                    else 0,
                     genesis=self._genesis.get(own.symbol),
                     before_genesis=early.get(own.symbol, 0),
                 )
@@ -547,8 +636,8 @@ class Judge:
     ) -> list[str]:
         """Why a partition does not count as filled as a whole, and what its sources say of it.
 
-        A symbol that a refetch asked for in vain counts as one that has nothing: nobody knows whether
-        what is stored of it has been revised.
+        A symbol that a refetch asked for in vain counts as one that has nothing: nobody knows
+        whether what is stored of it has been revised.
         """
         lacking = {own.symbol for own in counts if own.missing}
         errors: dict[str, str] = {}
@@ -566,7 +655,9 @@ class Judge:
                 unheard |= {page.symbol} if in_vain else set()
 
         heard = [
-            SymbolCounts(own.symbol, own.expected, 0, 0, own.expected) if own.symbol in unheard else own
+            SymbolCounts(own.symbol, own.expected, 0, 0, own.expected)
+            if own.symbol in unheard
+            else own
             for own in counts
         ]
         limit = self._profile.checks.failed_above
@@ -575,7 +666,8 @@ class Judge:
             why = f"nobody answered when bars were asked for again ({names_of(sorted(unheard))})"
         if not why:
             return []
-        # What is said of a symbol that has nothing is no cause of the colour while half of them are there.
+        # What is said of a symbol that has nothing is no cause of the colour while half of them are
+        # there.
         empty = {own.symbol for own in heard if own.has_nothing}
         spared = empty - awaited if 2 * len(empty) <= len(heard) else set()
         return [why, *(error for error, symbol in errors.items() if symbol not in spared)]
@@ -583,7 +675,9 @@ class Judge:
     def _tally(self, rows: pl.DataFrame, *columns: str) -> list[dict[str, dict[str, int]]]:
         """How many rows there are by partition and by a column's value: one such tally for each column."""
         tallies: list[dict[str, dict[str, int]]] = [{} for _ in columns]
-        for key, *values, count in rows.group_by(partition_key(self._cadence), *columns).agg(pl.len()).iter_rows():
+        for key, *values, count in (
+            rows.group_by(partition_key(self._cadence), *columns).agg(pl.len()).iter_rows()
+        ):
             for tally, value in zip(tallies, values, strict=True):
                 own = tally.setdefault(key.isoformat(), {})
                 own[value] = own.get(value, 0) + count
@@ -591,7 +685,9 @@ class Judge:
 
     def _by_partition(self, rows: pl.DataFrame, column: str = "ts") -> dict[str, pl.DataFrame]:
         """Some rows, few in most fills, apart by partition."""
-        parts = rows.with_columns(partition_key(self._cadence, column)).partition_by("part", as_dict=True)
+        parts = rows.with_columns(partition_key(self._cadence, column)).partition_by(
+            "part", as_dict=True
+        )
         return {key.isoformat(): frame for (key,), frame in parts.items()}
 
 
@@ -644,14 +740,17 @@ def _coverage(answers: Sequence[Answer], window: Window, silent_until: datetime)
     )
 
 
-def _asked(answers: Sequence[Answer], known: Collection[str], newest: datetime | None) -> pl.DataFrame:
+def _asked(
+    answers: Sequence[Answer], known: Collection[str], newest: datetime | None
+) -> pl.DataFrame:
     """What was asked for; where no source reaches, the asking concludes nothing.
 
     Neither does an answer about bars after the newest one that anybody has given: that is where a
     source ends, or a clock is ahead.
 
-    Neither does an empty answer for a symbol that is not known: some vendors have one for what they have never heard of. One that
-    is known and refused all the same is a matter of keys and addresses, and may be answered for another time.
+    Neither does an empty answer for a symbol that is not known: some vendors have one for what they
+    have never heard of. One that is known and refused all the same is a matter of keys and
+    addresses, and may be answered for another time.
     """
     rows = []
     for answer in answers:
@@ -668,8 +767,11 @@ def _asked(answers: Sequence[Answer], known: Collection[str], newest: datetime |
                     *(edge.replace(tzinfo=None) for edge in (stretch.start, stretch.end)),
                     spoken and answer.conclusive and is_known and not beyond,
                     bool(quiet),
-                    failed or (not spoken and not answer.errors) or (spoken and beyond and is_known),
-                    answer.reason(spoken=spoken, part=part) + ("; it has no newer bar" if spoken and beyond else ""),
+                    failed
+                    or (not spoken and not answer.errors)
+                    or (spoken and beyond and is_known),
+                    answer.reason(spoken=spoken, part=part)
+                    + ("; it has no newer bar" if spoken and beyond else ""),
                     spoken,
                     files,
                 )
@@ -696,17 +798,24 @@ def evidence_of(states: pl.DataFrame, cadence: Cadence) -> dict[tuple[str, str],
     Returns:
         The digests by partition key and symbol; none where all is stored.
     """
-    # Whether an unexplained bar is still asked for makes no difference to what is made of the candles.
-    state = pl.when(pl.col("state").is_in(MISSING)).then(pl.lit(State.OPEN.value)).otherwise("state")
+    # Whether an unexplained bar is still asked for makes no difference to what is made of the
+    # candles.
+    state = (
+        pl.when(pl.col("state").is_in(MISSING)).then(pl.lit(State.OPEN.value)).otherwise("state")
+    )
     states = states.select("symbol", "ts", partition_key(cadence), state=state)
     before = pl.col("state").shift().over("part", "symbol").fill_null(State.STORED.value)
     told = states.filter(pl.col("state") != before).group_by("part", "symbol", maintain_order=True)
     texts = told.agg(pl.format("{} {}", "ts", "state").str.join("\n"))
-    return {(f"{part}", symbol): sha256(text.encode()).hexdigest()[:16] for part, symbol, text in texts.iter_rows()}
+    return {
+        (f"{part}", symbol): sha256(text.encode()).hexdigest()[:16]
+        for part, symbol, text in texts.iter_rows()
+    }
 
 
 def count_frame(
-    counts: Mapping[str, Sequence[SymbolCounts]], evidence: Mapping[tuple[str, str], str] | None = None
+    counts: Mapping[str, Sequence[SymbolCounts]],
+    evidence: Mapping[tuple[str, str], str] | None = None,
 ) -> pl.DataFrame:
     """Counts by partition key as the frame that `Transaction.put_judged` takes, with the evidence where there is any."""
     return pl.DataFrame(
@@ -746,14 +855,27 @@ def _as_rejects(rows: pl.DataFrame | None) -> list[Reject]:
     if rows is None:
         return []
     fields = rows.select("symbol", "ts", "reason", "values").iter_rows()
-    return [Reject(symbol, ts and ts.replace(tzinfo=UTC), reason, values) for symbol, ts, reason, values in fields]
+    return [
+        Reject(symbol, ts and ts.replace(tzinfo=UTC), reason, values)
+        for symbol, ts, reason, values in fields
+    ]
 
 
 def _as_gaps(rows: pl.DataFrame | None) -> list[Gap]:
     if rows is None:
         return []
-    fields = rows.select("symbol", "first_ts", "last_ts", "bars", "status", "attempts", "reason").iter_rows()
+    fields = rows.select(
+        "symbol", "first_ts", "last_ts", "bars", "status", "attempts", "reason"
+    ).iter_rows()
     return [
-        Gap(symbol, first.replace(tzinfo=UTC), last.replace(tzinfo=UTC), bars, status, attempts, reason)
+        Gap(
+            symbol,
+            first.replace(tzinfo=UTC),
+            last.replace(tzinfo=UTC),
+            bars,
+            status,
+            attempts,
+            reason,
+        )
         for symbol, first, last, bars, status, attempts, reason in fields
     ]

@@ -1,8 +1,9 @@
 """A calendar that has changed: what it touches is judged again, and nothing else.
 
-The calendar changes with a correction of this package, a release of a library, or `calendar_changes` of the universe. The store
-notes the stretches of trading that a profile was judged by; where they are other now, the partitions that were judged there are
-judged by the new ones. No source is asked.
+The calendar changes with a correction of this package, a release of a library, or
+`calendar_changes` of the universe. The store notes the stretches of trading that a profile was
+judged by; where they are other now, the partitions that were judged there are judged by the new
+ones. No source is asked.
 """
 
 from __future__ import annotations
@@ -15,21 +16,21 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from market_assets.expected.series import calendar_of, series_of
 from market_assets.fill.judge import Judge, count_frame
-from market_assets.fill.series import calendar_of, series_of
-from market_assets.market_time.partitions import Partition, hull
-from market_assets.market_time.timeframes import TS, Timeframe, Window
-from market_assets.quality.evidence import LEDGER_SCHEMA
-from market_assets.quality.verdicts import SymbolCounts
+from market_assets.market.partitions import Partition, hull
+from market_assets.market.timeframes import TS, Timeframe, Window
 from market_assets.store.coverage import without
+from market_assets.verdicts.evidence import LEDGER_SCHEMA
+from market_assets.verdicts.verdicts import SymbolCounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import date, datetime
 
-    from market_assets.market_time.calendars import SessionCalendar
+    from market_assets.config.universe import Profile
+    from market_assets.market.calendars.sessions import SessionCalendar
     from market_assets.store import Snapshot, Store, Transaction
-    from market_assets.universe import Profile
 
 log = logging.getLogger("market_assets.fill")
 
@@ -51,7 +52,8 @@ def follow_calendar(store: Store, profile: Profile, now: datetime) -> list[date]
         now: The present instant.
 
     Returns:
-        The sessions that are other than they were, and that a judged partition holds; empty where nothing has changed.
+        The sessions that are other than they were, and that a judged partition holds; empty where
+        nothing has changed.
     """
     calendar = calendar_of(profile)
     sessions, digest = _sessions(calendar, profile.start, now.date())
@@ -67,7 +69,9 @@ def follow_calendar(store: Store, profile: Profile, now: datetime) -> list[date]
                 transaction.forget_coverage(profile.name, timeframe, _unheard(changed, timeframe))
     for timeframe, partitions in touched.items():
         for batch in _neighbours(partitions):
-            with store.writing(f"judging {profile.name} {timeframe} by its new calendar") as transaction:
+            with store.writing(
+                f"judging {profile.name} {timeframe} by its new calendar"
+            ) as transaction:
                 _judge(transaction, profile, timeframe, batch, now)
     days = sorted(set(changed["session"]))
     told = days if touched else []
@@ -84,7 +88,9 @@ def follow_calendar(store: Store, profile: Profile, now: datetime) -> list[date]
 
 
 def _named(days: Sequence[date]) -> str:
-    return ", ".join(map(str, days[:5])) + (f" and {len(days) - 5:,} more sessions" if len(days) > 5 else "")
+    return ", ".join(map(str, days[:5])) + (
+        f" and {len(days) - 5:,} more sessions" if len(days) > 5 else ""
+    )
 
 
 @lru_cache(maxsize=64)
@@ -97,7 +103,9 @@ def _sessions(calendar: SessionCalendar, start: date, today: date) -> tuple[pl.D
     return spans, sha256(text.encode()).hexdigest()[:16]
 
 
-def _changed(view: Snapshot, profile: Profile, calendar: SessionCalendar, sessions: pl.DataFrame) -> pl.DataFrame:
+def _changed(
+    view: Snapshot, profile: Profile, calendar: SessionCalendar, sessions: pl.DataFrame
+) -> pl.DataFrame:
     """The stretches that are there now and were not, or the other way round: session, open, close, added (Boolean)."""
     before = view.sessions(profile.name)
     if before.is_empty():
@@ -124,7 +132,9 @@ def _changed(view: Snapshot, profile: Profile, calendar: SessionCalendar, sessio
 def _unheard(changed: pl.DataFrame, timeframe: Timeframe) -> list[Window]:
     """The stretches that were outside the sessions until now: what a source gave there was refused, whatever it answered."""
     if not timeframe.intraday:
-        new = set(changed.filter("added")["session"]) - set(changed.filter(~pl.col("added"))["session"])
+        new = set(changed.filter("added")["session"]) - set(
+            changed.filter(~pl.col("added"))["session"]
+        )
         return [Window.of_days(day, day + _DAY) for day in sorted(new)]
     added = changed.filter("added").select(start_ts="open", end_ts="close")
     removed = changed.filter(~pl.col("added")).select("open", "close")
@@ -132,7 +142,9 @@ def _unheard(changed: pl.DataFrame, timeframe: Timeframe) -> list[Window]:
     return [Window.spanning(row["start_ts"], row["end_ts"]) for row in left.iter_slices(1)]
 
 
-def _touched(view: Snapshot, profile: Profile, changed: pl.DataFrame) -> dict[Timeframe, list[Partition]]:
+def _touched(
+    view: Snapshot, profile: Profile, changed: pl.DataFrame
+) -> dict[Timeframe, list[Partition]]:
     """The judged partitions of each fetched timeframe that share a day with a changed session, oldest first."""
     days = (
         set(changed["session"])
@@ -142,7 +154,11 @@ def _touched(view: Snapshot, profile: Profile, changed: pl.DataFrame) -> dict[Ti
     touched = {}
     for timeframe in profile.timeframes.fetch:
         cadence = profile.partitions.of(timeframe)
-        opening = {day - timedelta(days=day.weekday()) for day in days} if timeframe is Timeframe.W1 else days
+        opening = (
+            {day - timedelta(days=day.weekday()) for day in days}
+            if timeframe is Timeframe.W1
+            else days
+        )
         judged = view.partitions(profile.name, timeframe)
         partitions = {Partition.holding(day, cadence) for day in opening}
         if own := sorted(partition for partition in partitions if partition.key in judged):
@@ -186,19 +202,25 @@ def _judge(
     )
     known = transaction.judged(name, timeframe, [partition.key for partition in batch])
     outcomes = judge.commit(transaction, batch, [])
-    counted = {(outcome.partition.key, own.symbol) for outcome in outcomes for own in outcome.counts}
+    counted = {
+        (outcome.partition.key, own.symbol) for outcome in outcomes for own in outcome.counts
+    }
     lost = [row for row in known.select("partition", "symbol").iter_rows() if row not in counted]
     _put_nothing(transaction, name, timeframe, lost)
     for partition in batch:
         if grid.filter(grid.is_between(*_edges(partition.window), closed="left")).is_empty():
-            transaction.put_gaps(name, timeframe, list(profile.symbols), partition.window, LEDGER_SCHEMA.to_frame())
+            transaction.put_gaps(
+                name, timeframe, list(profile.symbols), partition.window, LEDGER_SCHEMA.to_frame()
+            )
 
 
 def _edges(window: Window) -> tuple[datetime, datetime]:
     return window.start.replace(tzinfo=None), window.end.replace(tzinfo=None)
 
 
-def _put_nothing(transaction: Transaction, name: str, label: str, lost: Sequence[tuple[str, str]]) -> None:
+def _put_nothing(
+    transaction: Transaction, name: str, label: str, lost: Sequence[tuple[str, str]]
+) -> None:
     """Say of symbols in judged partitions that nothing is expected of them any more."""
     counts: dict[str, list[SymbolCounts]] = {}
     for key, symbol in lost:
@@ -206,19 +228,37 @@ def _put_nothing(transaction: Transaction, name: str, label: str, lost: Sequence
     transaction.put_judged(name, label, count_frame(counts, {}), changed=list(counts))
 
 
-def _forget_vanished(transaction: Transaction, profile: Profile, touched: dict[Timeframe, list[Partition]]) -> None:
+def _forget_vanished(
+    transaction: Transaction, profile: Profile, touched: dict[Timeframe, list[Partition]]
+) -> None:
     """Remove what was made of candles on days that have no session any more: nobody makes these partitions again."""
     calendar = calendar_of(profile)
-    days = {partition for partitions in touched.values() for partition in partitions if _is_day(partition)}
-    gone = [day for day in sorted(days) if calendar.bars_touching(Timeframe.M1, day.window).is_empty()]
-    made = [label for label in transaction.judged_labels(profile.name) if label not in profile.timeframes.fetch]
+    days = {
+        partition
+        for partitions in touched.values()
+        for partition in partitions
+        if _is_day(partition)
+    }
+    gone = [
+        day for day in sorted(days) if calendar.bars_touching(Timeframe.M1, day.window).is_empty()
+    ]
+    made = [
+        label
+        for label in transaction.judged_labels(profile.name)
+        if label not in profile.timeframes.fetch
+    ]
     for day in gone:
         for label in made:
             judged = transaction.judged(profile.name, label, [day.key])
             if judged.is_empty():
                 continue
             transaction.forget_rows(profile.name, label, day.window, pl.Series(dtype=TS))
-            _put_nothing(transaction, profile.name, label, list(judged.select("partition", "symbol").iter_rows()))
+            _put_nothing(
+                transaction,
+                profile.name,
+                label,
+                list(judged.select("partition", "symbol").iter_rows()),
+            )
 
 
 def _is_day(partition: Partition) -> bool:

@@ -8,16 +8,23 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from market_assets.keeping.parts import Removed
-from market_assets.market_time.clock import stamped
+from market_assets.market.clock import stamped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from market_assets.universe import RetentionSettings
+    from market_assets.config.universe import RetentionSettings
 
 STORE, RUNS, EVENTS, TICKS = "market.duckdb", "runs", "events", "ticks"
-LOGS, CACHES, COPIES, LAKE, OTHER, LEFTOVERS = "logs", "caches", "copies", "lake", "other", "leftovers"
+LOGS, CACHES, COPIES, LAKE, OTHER, LEFTOVERS = (
+    "logs",
+    "caches",
+    "copies",
+    "lake",
+    "other",
+    "leftovers",
+)
 
 _BROKEN_OFF = timedelta(days=1)
 """What was being written so long ago is not written any more."""

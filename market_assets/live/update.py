@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING
 
 from market_assets.enrich.made import made_of_markets, made_of_profile
 from market_assets.errors import MarketAssetsError
+from market_assets.expected.newest import due_of, newest_partitions
 from market_assets.fill import Fill
-from market_assets.live.newest import due_of, newest_partitions
-from market_assets.market_time.partitions import hull
-from market_assets.market_time.timeframes import Window
+from market_assets.market.partitions import hull
+from market_assets.market.timeframes import Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
-    from market_assets.enrich.work import Work
+    from market_assets.config.universe import Profile, Universe
+    from market_assets.expected.newest import Standing
     from market_assets.fill import PartitionOutcome
-    from market_assets.live.newest import Standing
-    from market_assets.market_time.partitions import Partition
-    from market_assets.market_time.timeframes import Timeframe
-    from market_assets.sources.base import Source
+    from market_assets.market.partitions import Partition
+    from market_assets.market.timeframes import Timeframe
+    from market_assets.sources.contract import Source
     from market_assets.store import Store
-    from market_assets.universe import Profile, Universe
+    from market_assets.work.making import Work
 
     Busy = Callable[[Timeframe, Sequence[str]], Collection[str]]
     """Which of some partitions of a fetched timeframe somebody else fills right now."""
@@ -88,7 +88,17 @@ def update_profile(
             updated.lines.append(f"{timeframe}: left to the next update")
             continue
         try:
-            _fill(store, sources, profile, timeframe, updated, now=now, busy=busy, trigger=trigger, max_time=time_left)
+            _fill(
+                store,
+                sources,
+                profile,
+                timeframe,
+                updated,
+                now=now,
+                busy=busy,
+                trigger=trigger,
+                max_time=time_left,
+            )
         except MarketAssetsError as error:
             updated.errors.append(f"{timeframe}: {error}")
 
@@ -144,7 +154,9 @@ def _fill(
     _note(updated, timeframe, due, outcomes)
 
 
-def _note(updated: Updated, timeframe: Timeframe, due: list[Partition], outcomes: list[PartitionOutcome]) -> None:
+def _note(
+    updated: Updated, timeframe: Timeframe, due: list[Partition], outcomes: list[PartitionOutcome]
+) -> None:
     new = sum(outcome.new for outcome in outcomes)
     revised = sum(outcome.revised for outcome in outcomes)
     reasons = [reason for outcome in outcomes for reason in outcome.failures]
@@ -171,7 +183,9 @@ def _follow(
     datasets = made_of_profile(profile) + [
         made for made in made_of_markets(universe) if profile in universe.in_markets(made.timeframe)
     ]
-    works = [made.work(store, universe, scope, clock=lambda: now, trigger=trigger) for made in datasets]
+    works = [
+        made.work(store, universe, scope, clock=lambda: now, trigger=trigger) for made in datasets
+    ]
     works = [work for work in works if work.partitions]
     with store.reading(f"looking for what is made of {profile.name}") as view:
         behind = {id(work): work.behind(view) for work in works}

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, PositiveInt
 
-from market_assets.market_time.timeframes import Timeframe, Window, from_micros, to_micros
+from market_assets.market.timeframes import Timeframe, Window, from_micros, to_micros
 from market_assets.practice.faults import Fault
 from market_assets.practice.simulate import Instrument, KindName, Simulation
 
@@ -30,10 +30,13 @@ class Market(BaseModel):
         seed: Another seed is another history, and other bars are struck by the faults.
         symbols: The symbols that there are, and what is to be special about them.
         kind: What a symbol is that is not named in `symbols`; None: then it does not exist.
-        data: A folder of `{symbol}__{timeframe}.parquet` or `.csv`; a symbol that is there is served from it alone.
+        data: A folder of `{symbol}__{timeframe}.parquet` or `.csv`; a symbol that is there is
+            served from it alone.
         faults: What goes wrong.
-        latest_only: So many bars up to the present are served, by the clock, and no older ones, as Kraken does it.
-        cache: How many bytes of rendered pages are kept, so that what is asked for twice is rendered once.
+        latest_only: So many bars up to the present are served, by the clock, and no older ones, as
+            Kraken does it.
+        cache: How many bytes of rendered pages are kept, so that what is asked for twice is
+            rendered once.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -76,7 +79,11 @@ class Book:
     def has(self, symbol: str) -> bool:
         """Tell whether there is such a symbol."""
         market = self._market
-        return symbol in market.symbols or market.kind is not None or any(name == symbol for name, _ in self._files)
+        return (
+            symbol in market.symbols
+            or market.kind is not None
+            or any(name == symbol for name, _ in self._files)
+        )
 
     def page(
         self, symbol: str, timeframe: Timeframe, first: int, last: int, limit: int
@@ -93,7 +100,9 @@ class Book:
                 break
         return np.concatenate([np.empty(0, np.int64), *opens]), b"".join(texts)
 
-    def _stretches(self, symbol: str, timeframe: Timeframe, first: int, last: int) -> Iterator[_Rendered]:
+    def _stretches(
+        self, symbol: str, timeframe: Timeframe, first: int, last: int
+    ) -> Iterator[_Rendered]:
         if any(name == symbol for name, _ in self._files):
             if (symbol, timeframe) in self._files:
                 yield self._file(symbol, timeframe)
@@ -101,7 +110,9 @@ class Book:
         simulation = self._simulation(symbol)
         now = to_micros(self._clock())
         # Long bars are made of many minutes, short ones are asked for by the thousand.
-        span = min(max(2048 * timeframe.duration, timedelta(days=16)), timedelta(days=112)) // timedelta(microseconds=1)
+        span = min(
+            max(2048 * timeframe.duration, timedelta(days=16)), timedelta(days=112)
+        ) // timedelta(microseconds=1)
         begin = max(first * 1000, to_micros(simulation.instrument.genesis) - Timeframe.W1.micros)
         # A session's day is dated up to a day after it opens.
         end = min(last * 1000, now + Timeframe.W1.micros)
@@ -159,18 +170,33 @@ def _files(folder: Path | None) -> dict[tuple[str, str], Path]:
     """Find the files of a data folder by symbol and timeframe."""
     if folder is None:
         return {}
-    paths = sorted(path for path in folder.iterdir() if path.suffix in {".parquet", ".csv"} and "__" in path.stem)
-    return {(symbol, timeframe): path for path in paths for symbol, _, timeframe in [path.stem.rpartition("__")]}
+    paths = sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix in {".parquet", ".csv"} and "__" in path.stem
+    )
+    return {
+        (symbol, timeframe): path
+        for path in paths
+        for symbol, _, timeframe in [path.stem.rpartition("__")]
+    }
 
 
 def _read(path: Path, timeframe: Timeframe) -> pl.DataFrame:
     """Read ts, open, high, low, close and volume into the columns of a simulation; what a file does not have is zero."""
-    frame = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path, try_parse_dates=True)
+    frame = (
+        pl.read_parquet(path)
+        if path.suffix == ".parquet"
+        else pl.read_csv(path, try_parse_dates=True)
+    )
     opens = pl.col("ts").dt.timestamp("ms")
     return frame.sort("ts").select(
         opens,
         (opens + timeframe.micros // 1000).alias("closes_at"),
-        *(pl.col(name).cast(pl.String).fill_null("null") for name in ("open", "high", "low", "close", "volume")),
+        *(
+            pl.col(name).cast(pl.String).fill_null("null")
+            for name in ("open", "high", "low", "close", "volume")
+        ),
         (pl.col("volume") * pl.col("close")).fill_null(0.0).alias("quote_volume"),
         pl.lit(0).alias("trades"),
         pl.lit(0.0).alias("taker_volume"),

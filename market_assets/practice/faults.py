@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from market_assets.market_time.timeframes import to_micros
+from market_assets.market.timeframes import to_micros
 from market_assets.practice.simulate import noise, seeded
 
 if TYPE_CHECKING:
@@ -27,32 +27,49 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from market_assets.market_time.timeframes import Timeframe
+    from market_assets.market.timeframes import Timeframe
 
     Row = list[Any]
 
-RowFault = Literal["hole", "revision", "off_grid", "duplicate", "nan", "null", "negative", "zero", "inverted"]
+RowFault = Literal[
+    "hole", "revision", "off_grid", "duplicate", "nan", "null", "negative", "zero", "inverted"
+]
 RequestFault = Literal[
-    "error", "delay", "short", "unsorted", "outside", "repeat", "html", "truncated", "cut", "redirect", "huge", "drip"
+    "error",
+    "delay",
+    "short",
+    "unsorted",
+    "outside",
+    "repeat",
+    "html",
+    "truncated",
+    "cut",
+    "redirect",
+    "huge",
+    "drip",
 ]
 
 
 class Fault(BaseModel):
     """One fault. It strikes bars (hole to inverted) or whole requests (error to drip).
 
-    hole: the bars are left out. revision: they come with other values before they come right. off_grid: `seconds` late. duplicate:
-    twice. nan, null, negative, zero: their prices. inverted: high below low. error: an answer with `status`, `code` and
-    `message`. delay: `seconds` late. short: only the first `rows` of the page. unsorted: the page backwards. outside: `bars` more on
-    either side of the window. repeat: the page before. html, truncated: what their names say. cut: the connection breaks in the
-    body. redirect: 302. huge: a body of `size`. drip: a byte every `seconds`.
+    hole: the bars are left out. revision: they come with other values before they come right.
+    off_grid: `seconds` late. duplicate:
+    twice. nan, null, negative, zero: their prices. inverted: high below low. error: an answer with
+    `status`, `code` and `message`. delay: `seconds` late. short: only the first `rows` of the page.
+    unsorted: the page backwards. outside: `bars` more on either side of the window. repeat: the
+    page before. html, truncated: what their names say. cut: the connection breaks in the body.
+    redirect: 302. huge: a body of `size`. drip: a byte every `seconds`.
 
     Attributes:
         fault: Which one.
         symbols: Whom it strikes; empty is everybody.
-        start: The first time that it strikes: of bars, their opens; of requests, any part of their window.
+        start: The first time that it strikes: of bars, their opens; of requests, any part of their
+            window.
         end: The first time that it no longer strikes.
         every: Of requests every nth; of bars one block of `bars` in n, drawn by the seed.
-        times: After so many strikes (for bars: of the same block) it is over. None is never; a revision strikes once.
+        times: After so many strikes (for bars: of the same block) it is over. None is never; a
+            revision strikes once.
         ends_at: When it is over, by the vendor's clock.
         bars: Neighbouring bars that are struck together.
         status: The HTTP status of an error; 200 hides the error in the body.
@@ -63,9 +80,10 @@ class Fault(BaseModel):
         seconds: Of delay, drip and off_grid.
         rows: Of a short page.
         size: Of a huge body.
-        heals_after: So many seconds after a bar's open it is as it should be: what comes late, or is revised later. Of requests
-            only those for bars younger than that are struck.
-        cycle: It comes again each so many seconds: of bars by their opens, of requests by the vendor's clock.
+        heals_after: So many seconds after a bar's open it is as it should be: what comes late, or
+            is revised later. Of requests only those for bars younger than that are struck.
+        cycle: It comes again each so many seconds: of bars by their opens, of requests by the
+            vendor's clock.
         phase: So many seconds after the beginning of its cycle it begins.
         lasts: So many seconds of its cycle it strikes.
     """
@@ -97,7 +115,8 @@ class Fault(BaseModel):
     def _fits_its_cycle(self) -> Fault:
         if self.cycle is not None and self.phase + self.lasts > self.cycle:
             raise ValueError(
-                f"phase {self.phase} and lasts {self.lasts} reach beyond the cycle of {self.cycle} seconds"
+                f"phase {self.phase} and lasts {self.lasts} reach beyond the cycle of "
+                f"{self.cycle} seconds"
             )
         return self
 
@@ -130,7 +149,11 @@ class Faults:
                 continue
             start, end = _bounds(fault)
             now = to_micros(self._clock()) // 1000
-            if last < max(start, _healed(fault, now)) or first >= end or not _in_cycle(fault, np.array([now]))[0]:
+            if (
+                last < max(start, _healed(fault, now))
+                or first >= end
+                or not _in_cycle(fault, np.array([now]))[0]
+            ):
                 continue
             self._asked[place] += 1
             if self._asked[place] % fault.every == 0 and self._may(fault, place):
@@ -146,7 +169,11 @@ class Faults:
             start, end = _bounds(fault)
             healed = _healed(fault, to_micros(self._clock()) // 1000)
             struck = (opens >= start) & (opens < end) & (opens > healed) & _in_cycle(fault, opens)
-            block = opens // (timeframe.micros // 1000 * fault.bars) if fault.every > 1 else np.zeros_like(opens)
+            block = (
+                opens // (timeframe.micros // 1000 * fault.bars)
+                if fault.every > 1
+                else np.zeros_like(opens)
+            )
             if fault.every > 1:
                 struck &= noise(seeded(self._seed + place, symbol), block) < 2 / fault.every - 1
             if fault.times is not None or (fault.fault == "revision" and fault.heals_after is None):
@@ -174,7 +201,11 @@ class Faults:
 def spoil(fault: Fault, rows: list[Row], struck: NDArray[np.bool_]) -> list[Row]:
     """Change the struck ones of a page's rows (in Binance's order of elements)."""
     change = _SPOILT[fault.fault]
-    return [new for row, hit in zip(rows, struck, strict=True) for new in (change(row, fault) if hit else [row])]
+    return [
+        new
+        for row, hit in zip(rows, struck, strict=True)
+        for new in (change(row, fault) if hit else [row])
+    ]
 
 
 def _bounds(fault: Fault) -> tuple[float, float]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from market_assets.market_time.timeframes import Timeframe
+from market_assets.market.timeframes import Timeframe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,16 +18,19 @@ class Format:
 
     Attributes:
         path: Where it is asked; {symbol} and {interval} may stand in it.
-        names: What the query calls symbol, interval, start, end and limit; what is not named cannot be said in it.
+        names: What the query calls symbol, interval, start, end and limit; what is not named cannot
+            be said in it.
         intervals: The vendor's word for each timeframe that it has.
         row: Makes a row out of one of Binance's.
         answer: Makes the answer out of the symbol and its rows.
         error: Makes the body of an error out of a code and its words.
-        unknown: Status, code and words for a symbol that there is not; None where it is answered with no rows.
+        unknown: Status, code and words for a symbol that there is not; None where it is answered
+            with no rows.
         wrong: Status and code for a request that it does not understand.
         millis: Milliseconds in one count of the times in a query; 0 where they are ISO 8601.
         limit: Rows in a page by default, and at most.
-        newest_first: True where a page begins with its newest row, and lacks older ones when it is full.
+        newest_first: True where a page begins with its newest row, and lacks older ones when it is
+            full.
         oldest_first: The name and the value in a query that turn this round.
         after: True where what opens at the start itself does not belong to what is asked for.
         latest: So many bars up to the present it has, and no older ones.
@@ -50,7 +53,9 @@ class Format:
     timeframes: Mapping[str, Timeframe] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "timeframes", {word: timeframe for timeframe, word in self.intervals.items()})
+        object.__setattr__(
+            self, "timeframes", {word: timeframe for timeframe, word in self.intervals.items()}
+        )
 
     def read_time(self, text: str) -> int:
         """Milliseconds since 1970 of a time in a query.
@@ -74,7 +79,13 @@ _INTRADAY = (Timeframe.M1, Timeframe.M5, Timeframe.M15, Timeframe.M30, Timeframe
 
 BINANCE = Format(
     path="/api/v3/klines",
-    names={"symbol": "symbol", "interval": "interval", "start": "startTime", "end": "endTime", "limit": "limit"},
+    names={
+        "symbol": "symbol",
+        "interval": "interval",
+        "start": "startTime",
+        "end": "endTime",
+        "limit": "limit",
+    },
     intervals={timeframe: timeframe.value for timeframe in Timeframe},
     row=lambda row: row,
     answer=lambda _symbol, rows: rows,
@@ -87,7 +98,10 @@ BINANCE_USDM = replace(BINANCE, path="/fapi/v1/klines", limit=(500, 1500))
 BITFINEX = Format(
     path="/v2/candles/trade:{interval}:{symbol}/hist",
     names={"start": "start", "end": "end", "limit": "limit"},
-    intervals={**{each: each.value for each in _INTRADAY if each is not Timeframe.H4}, Timeframe.D1: "1D"},
+    intervals={
+        **{each: each.value for each in _INTRADAY if each is not Timeframe.H4},
+        Timeframe.D1: "1D",
+    },
     row=lambda row: [row[0], *(_number(row[place]) for place in (1, 4, 2, 3, 5))],
     answer=lambda _symbol, rows: rows,
     error=lambda code, words: ["error", code, words],
@@ -99,10 +113,20 @@ BITFINEX = Format(
 )
 BYBIT = Format(
     path="/v5/market/kline",
-    names={"symbol": "symbol", "interval": "interval", "start": "start", "end": "end", "limit": "limit"},
+    names={
+        "symbol": "symbol",
+        "interval": "interval",
+        "start": "start",
+        "end": "end",
+        "limit": "limit",
+    },
     intervals={**_minutes(*_INTRADAY), Timeframe.D1: "D", Timeframe.W1: "W"},
     row=lambda row: [str(row[0]), *row[1:6], row[7]],
-    answer=lambda symbol, rows: {"retCode": 0, "retMsg": "OK", "result": {"symbol": symbol, "list": rows}},
+    answer=lambda symbol, rows: {
+        "retCode": 0,
+        "retMsg": "OK",
+        "result": {"symbol": symbol, "list": rows},
+    },
     error=lambda code, words: {"retCode": code, "retMsg": words, "result": {}},
     unknown=(200, 10001, "Not supported symbols"),
     wrong=(200, 10001),
@@ -130,7 +154,10 @@ KRAKEN = Format(
     names={"symbol": "pair", "interval": "interval", "start": "since"},
     intervals=_minutes(*_INTRADAY, Timeframe.D1),
     row=lambda row: [_seconds(row[0]), *row[1:5], row[4], row[5], row[8]],
-    answer=lambda symbol, rows: {"error": [], "result": {symbol: rows, "last": rows[-1][0] if rows else 0}},
+    answer=lambda symbol, rows: {
+        "error": [],
+        "result": {symbol: rows, "last": rows[-1][0] if rows else 0},
+    },
     error=lambda _code, words: {"error": [words]},
     unknown=(200, 0, "EQuery:Unknown asset pair"),
     wrong=(200, 0),

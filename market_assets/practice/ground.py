@@ -1,8 +1,9 @@
 """The practice ground: the packaged universe as of today. Pure, but for `keep`.
 
-The packaged file is written for one Monday. Who uses it gets its days moved on by whole weeks, so that five to six weeks of
-candles lie behind them, weekdays stay weekdays, and faults strike where they did. The first command that makes a home keeps the
-result in it: its days stand still from then on, and the file can be read, edited and copied.
+The packaged file is written for one Monday. Who uses it gets its days moved on by whole weeks, so
+that five to six weeks of candles lie behind them, weekdays stay weekdays, and faults strike where
+they did. The first command that makes a home keeps the result in it: its days stand still from then
+on, and the file can be read, edited and copied.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ def moved(text: str, today: date) -> str:
         today: The day in UTC.
     """
     weeks = timedelta(weeks=(today - WRITTEN_FOR).days // 7)
-    return re.sub(r"\b\d{4}-\d\d-\d\d(?!\d)", lambda day: str(date.fromisoformat(day[0]) + weeks), text)
+    return re.sub(
+        r"\b\d{4}-\d\d-\d\d(?!\d)", lambda day: str(date.fromisoformat(day[0]) + weeks), text
+    )
 
 
 def keep(packaged: Path, home: Path, today: date) -> None:

@@ -1,8 +1,9 @@
 """Simulated candles: no market ever traded them. Every bar is a pure function of seed, symbol and time.
 
-The log price of a symbol is noise in octaves: random values on lattices of 1, 8, 64, ... minutes, joined by straight lines, each
-octave as high as a random walk gets in its time. So any window can be had without what lies before it, and it is the same whatever
-window was asked for. Minutes are the base; a longer bar is made of its minutes, as on a real exchange.
+The log price of a symbol is noise in octaves: random values on lattices of 1, 8, 64, ... minutes,
+joined by straight lines, each octave as high as a random walk gets in its time. So any window can
+be had without what lies before it, and it is the same whatever window was asked for. Minutes are
+the base; a longer bar is made of its minutes, as on a real exchange.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ import numpy as np
 import polars as pl
 from pydantic import AwareDatetime, BaseModel, ConfigDict, PositiveFloat
 
-from market_assets.market_time.calendars import load_calendar
-from market_assets.market_time.timeframes import Timeframe, Window, from_micros, to_micros
+from market_assets.market.calendars.sessions import load_calendar
+from market_assets.market.timeframes import Timeframe, Window, from_micros, to_micros
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,8 +69,12 @@ class Instrument(BaseModel):
 _PRESETS: dict[KindName, Instrument] = {
     "crypto": Instrument(price=1000, lot=0.001, volume=20, volatility=0.0006),
     "equity": Instrument(calendar="XNYS", price=200, lot=1, volume=60_000, volatility=0.0004),
-    "futures": Instrument(calendar="CME Globex Equity", price=5000, tick=0.25, lot=1, volume=800, volatility=0.0003),
-    "forex": Instrument(calendar="FOREX", price=1.1, tick=0.00001, lot=1, volume=80, volatility=0.0001),
+    "futures": Instrument(
+        calendar="CME Globex Equity", price=5000, tick=0.25, lot=1, volume=800, volatility=0.0003
+    ),
+    "forex": Instrument(
+        calendar="FOREX", price=1.1, tick=0.00001, lot=1, volume=80, volatility=0.0001
+    ),
 }
 
 
@@ -102,15 +107,17 @@ class Simulation:
         """Give the bars that open in the window and not after `until`; the one that is open then is as unfinished as it should be.
 
         Returns:
-            ts and closes_at (milliseconds since 1970), open, high, low, close, volume, quote_volume (Float64), trades (Int64),
-            taker_volume, taker_quote (Float64), sorted by ts.
+            ts and closes_at (milliseconds since 1970), open, high, low, close, volume, quote_volume
+            (Float64), trades (Int64), taker_volume, taker_quote (Float64), sorted by ts.
         """
         inside = window.intersect(self._calendar.known)
         if inside is None:
             return _EMPTY
         now = to_micros(until)
         bars = _whole(self._calendar.bars(timeframe, inside))
-        bars = bars.filter((pl.col("opens_at") >= to_micros(self.instrument.genesis)) & (pl.col("opens_at") <= now))
+        bars = bars.filter(
+            (pl.col("opens_at") >= to_micros(self.instrument.genesis)) & (pl.col("opens_at") <= now)
+        )
         if bars.is_empty():
             return _EMPTY
         opens = bars["opens_at"].to_numpy()
@@ -130,13 +137,21 @@ class Simulation:
         edges = self._ticks(int(count[0]), int(count[-1] - count[0]) + 2)
         open_, close = edges[count - count[0]], edges[count - count[0] + 1]
         wick = self.instrument.volatility * open_
-        high = np.maximum(open_, close) + (wick * np.square(noise(self._key + 101, count))).astype(np.int64)
-        low = np.minimum(open_, close) - (wick * np.square(noise(self._key + 102, count))).astype(np.int64)
+        high = np.maximum(open_, close) + (wick * np.square(noise(self._key + 101, count))).astype(
+            np.int64
+        )
+        low = np.minimum(open_, close) - (wick * np.square(noise(self._key + 102, count))).astype(
+            np.int64
+        )
         low = np.maximum(low, 1)
         mood = noise(self._key + 103, count) + noise(self._key + 104, count // 60)
-        lots = 1 + (self.instrument.volume / self.instrument.lot * np.exp(mood - 1)).astype(np.int64)
+        lots = 1 + (self.instrument.volume / self.instrument.lot * np.exp(mood - 1)).astype(
+            np.int64
+        )
         trades = 1 + (30 * np.exp(mood)).astype(np.int64)
-        if minutes[-1] + _MINUTE > now:  # of a minute that has not ended no more than its beginning is known
+        if (
+            minutes[-1] + _MINUTE > now
+        ):  # of a minute that has not ended no more than its beginning is known
             high[-1] = low[-1] = close[-1] = open_[-1]
             lots[-1] = lots[-1] * (now - minutes[-1]) // _MINUTE
         cents = np.rint(lot.decimal(lots) * tick.decimal(open_ + close) * 50).astype(np.int64)
@@ -165,8 +180,14 @@ class Simulation:
         level = np.zeros(count)
         for octave, period in enumerate(_OCTAVES):
             nodes = np.arange(minute // period, (minute + count) // period + 2)
-            level += np.sqrt(period) * np.interp(minutes, nodes * period, noise(self._key + octave, nodes))
-        price = self.instrument.price / self.instrument.tick * np.exp(self.instrument.volatility * level)
+            level += np.sqrt(period) * np.interp(
+                minutes, nodes * period, noise(self._key + octave, nodes)
+            )
+        price = (
+            self.instrument.price
+            / self.instrument.tick
+            * np.exp(self.instrument.volatility * level)
+        )
         return np.maximum(np.rint(price), 1).astype(np.int64)
 
 
@@ -187,7 +208,9 @@ class _Step:
 
 def _whole(bars: pl.DataFrame) -> pl.DataFrame:
     """Drop bars in which the whole market stood still, and give their times as microseconds."""
-    return bars.filter(~pl.col("halted")).select(pl.col("ts", "opens_at", "closes_at").to_physical())
+    return bars.filter(~pl.col("halted")).select(
+        pl.col("ts", "opens_at", "closes_at").to_physical()
+    )
 
 
 def seeded(seed: int, symbol: str) -> int:

@@ -1,10 +1,11 @@
 """The practice vendor: candles over HTTP in the formats of several vendors, simulated or those of a folder, and with faults on demand.
 
-    GET  /api/v3/klines     as Binance has it: twelve elements a row, at most 1000 rows, errors with its codes
+    GET  /api/v3/klines     as Binance has it: twelve elements a row, at most 1000 rows, errors with
+    its codes
     GET  ...                as others have it: see `formats`
-    GET  /api/v3/ping       {}
-    GET  /practice/log      the latest requests, oldest first
-    POST /practice/faults   a JSON list of faults takes the place of those before; their counts start afresh
+    GET  /api/v3/ping       {} GET  /practice/log      the latest requests, oldest first POST
+    /practice/faults   a JSON list of faults takes the place of those before; their counts start
+    afresh
 
 Every answer carries the header `X-Simulated: true`. No answer is a market's.
 """
@@ -31,8 +32,8 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from market_assets.market_time.clock import present
-from market_assets.market_time.timeframes import Timeframe, to_micros
+from market_assets.market.clock import present
+from market_assets.market.timeframes import Timeframe, to_micros
 from market_assets.practice.book import Book, Market
 from market_assets.practice.faults import Fault, Faults, spoil
 from market_assets.practice.formats import BINANCE, FORMATS, Format
@@ -64,7 +65,9 @@ class _Query:
 
     def widened(self, bars: int) -> _Query:
         more = bars * self.timeframe.micros // 1000
-        return replace(self, first=self.first - more, last=self.last + more, limit=self.limit + 2 * bars)
+        return replace(
+            self, first=self.first - more, last=self.last + more, limit=self.limit + 2 * bars
+        )
 
 
 class _RefusedError(Exception):
@@ -81,12 +84,13 @@ class Vendor:
 
     Args:
         market: What it trades.
-        clock: Its time: no bar that opens later is served, and the one that is open is served unfinished.
+        clock: Its time: no bar that opens later is served, and the one that is open is served
+            unfinished.
 
     Attributes:
         app: The application.
-        log: The latest requests for candles: symbol, interval, start, end and limit as they were sent, under the names that Binance
-            has for them; status and faults.
+        log: The latest requests for candles: symbol, interval, start, end and limit as they were
+            sent, under the names that Binance has for them; status and faults.
     """
 
     def __init__(self, market: Market, clock: Callable[[], datetime] = present) -> None:
@@ -112,7 +116,8 @@ class Vendor:
     async def _ping(self, request: Request) -> Response:  # noqa: ARG002 - an endpoint's argument
         return _json(b"{}")
 
-    async def _show_log(self, request: Request) -> Response:  # noqa: ARG002 - an endpoint's argument
+    # An endpoint's argument.
+    async def _show_log(self, request: Request) -> Response:  # noqa: ARG002
         return JSONResponse(list(self.log), headers=_HEADERS)
 
     async def _replace_faults(self, request: Request) -> Response:
@@ -123,19 +128,29 @@ class Vendor:
         return _json(b"{}")
 
     async def _candles(self, spoken: Format, request: Request) -> Response:
-        sent = {what: request.query_params.get(name) for what, name in spoken.names.items()} | request.path_params
+        sent = {
+            what: request.query_params.get(name) for what, name in spoken.names.items()
+        } | request.path_params
         entry = {name: sent.get(what) for what, name in BINANCE.names.items()}
-        ascending = spoken.oldest_first is not None and spoken.oldest_first in request.query_params.items()
+        ascending = (
+            spoken.oldest_first is not None and spoken.oldest_first in request.query_params.items()
+        )
         struck: list[Fault] = []
         try:
-            query = self._understood(spoken, sent, newest_first=spoken.newest_first and not ascending)
+            query = self._understood(
+                spoken, sent, newest_first=spoken.newest_first and not ascending
+            )
             response = await self._page(spoken, query, struck)
         except _RefusedError as refusal:
             response = _error(spoken, refusal.status, refusal.code, str(refusal))
-        self.log.append(entry | {"status": response.status_code, "faults": [fault.fault for fault in struck]})
+        self.log.append(
+            entry | {"status": response.status_code, "faults": [fault.fault for fault in struck]}
+        )
         return response
 
-    def _understood(self, spoken: Format, sent: Mapping[str, str | None], *, newest_first: bool) -> _Query:
+    def _understood(
+        self, spoken: Format, sent: Mapping[str, str | None], *, newest_first: bool
+    ) -> _Query:
         """Check a request as the vendor does, and fill in what was not sent."""
         symbol, interval = sent.get("symbol"), sent.get("interval")
         if not symbol:
@@ -180,7 +195,9 @@ class Vendor:
         return _json(body)
 
     def _body(self, spoken: Format, query: _Query, struck: list[Fault]) -> bytes:
-        opens, text = self._book.page(query.symbol, query.timeframe, query.first, query.last, query.limit)
+        opens, text = self._book.page(
+            query.symbol, query.timeframe, query.first, query.last, query.limit
+        )
         body = b"[" + text[:-1] + b"]"
         spoilt_bars = list(self._faults.of_rows(query.symbol, query.timeframe, opens))
         spoilt_page = [fault for fault in struck if fault.fault in {"short", "unsorted"}]
@@ -188,7 +205,8 @@ class Vendor:
             return body
         rows: list[list[Any]] = msgspec.json.decode(body)
         for fault, mask in spoilt_bars:
-            # The fault before may have dropped or doubled rows, so the bars are found by their opens.
+            # The fault before may have dropped or doubled rows, so the bars are found by their
+            # opens.
             hit = set(opens[mask].tolist())
             rows = spoil(fault, rows, np.array([row[0] in hit for row in rows], bool))
         if query.newest_first:
@@ -201,7 +219,9 @@ class Vendor:
         response = _error(spoken, fault.status, fault.code, fault.message)
         if fault.retry_after is not None:
             moment = self._clock() + timedelta(seconds=fault.retry_after)
-            text = format_datetime(moment, usegmt=True) if fault.http_date else str(fault.retry_after)
+            text = (
+                format_datetime(moment, usegmt=True) if fault.http_date else str(fault.retry_after)
+            )
             response.headers["Retry-After"] = text
         return response
 
@@ -234,7 +254,8 @@ class PracticeVendor:
         port: int = 0,
     ) -> None:
         self._vendor = Vendor(market, clock)
-        # It listens before the thread runs, so that a client's first connection waits instead of being refused.
+        # It listens before the thread runs, so that a client's first connection waits instead of
+        # being refused.
         self._socket = socket.create_server((host, port))
         self._server = _server(self._vendor)
         self._thread = threading.Thread(
@@ -263,12 +284,21 @@ class PracticeVendor:
         return self.start()
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.stop()
 
 
-def serve(market: Market, *, host: str = "127.0.0.1", port: int = 0, announce: Callable[[str], None] = print) -> None:
+def serve(
+    market: Market,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    announce: Callable[[str], None] = print,
+) -> None:
     """Serve until the process is told to stop; `announce` is called with the URL once connections are accepted."""
     with socket.create_server((host, port)) as listening:
         announce(f"http://{host}:{listening.getsockname()[1]}")
@@ -278,16 +308,30 @@ def serve(market: Market, *, host: str = "127.0.0.1", port: int = 0, announce: C
 
 def _server(vendor: Vendor) -> uvicorn.Server:
     return uvicorn.Server(
-        uvicorn.Config(vendor.app, lifespan="off", ws="none", access_log=False, log_config=None, log_level="critical")
+        uvicorn.Config(
+            vendor.app,
+            lifespan="off",
+            ws="none",
+            access_log=False,
+            log_config=None,
+            log_level="critical",
+        )
     )
 
 
 class _Cut(Response):
     """A body that breaks off in the middle: the server closes the connection when an answer ends before its length."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - an ASGI application's arguments
+    # An ASGI application's arguments.
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": self.body[: len(self.body) // 2], "more_body": True})
+        await send(
+            {
+                "type": "http.response.body",
+                "body": self.body[: len(self.body) // 2],
+                "more_body": True,
+            }
+        )
 
 
 _INSTEAD: dict[str, Callable[[Fault, bytes], Response]] = {
@@ -299,8 +343,12 @@ _INSTEAD: dict[str, Callable[[Fault, bytes], Response]] = {
     "redirect": lambda _fault, _body: Response(
         status_code=302, headers=_HEADERS | {"Location": "https://elsewhere.invalid/klines"}
     ),
-    "huge": lambda fault, _body: StreamingResponse(_blocks(fault.size), media_type=_JSON, headers=_HEADERS),
-    "drip": lambda fault, body: StreamingResponse(_drops(body, fault.seconds), media_type=_JSON, headers=_HEADERS),
+    "huge": lambda fault, _body: StreamingResponse(
+        _blocks(fault.size), media_type=_JSON, headers=_HEADERS
+    ),
+    "drip": lambda fault, body: StreamingResponse(
+        _drops(body, fault.seconds), media_type=_JSON, headers=_HEADERS
+    ),
 }
 """The faults whose answer comes instead of the page."""
 

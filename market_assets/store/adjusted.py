@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from market_assets.market_time.timeframes import Timeframe
+from market_assets.market.timeframes import Timeframe
 from market_assets.store.schema import candle_table, identifier
 
 if TYPE_CHECKING:
@@ -21,12 +21,9 @@ def action_table(profile: str) -> str:
 
 def create_action_table(profile: str) -> str:
     """DDL of the table of corporate actions; what a row was before it changed is in `ops.action_revisions`."""
-    return (
-        f"CREATE SCHEMA IF NOT EXISTS {identifier(profile)};"
-        f"CREATE TABLE IF NOT EXISTS {action_table(profile)} (symbol VARCHAR NOT NULL, ex_date DATE NOT NULL, "
-        "kind VARCHAR NOT NULL, ratio DOUBLE, amount DOUBLE, currency VARCHAR, detail VARCHAR, source VARCHAR NOT NULL, "
-        "recorded_at TIMESTAMP NOT NULL);"
-    )
+    return f"""
+        CREATE SCHEMA IF NOT EXISTS {identifier(profile)};CREATE TABLE IF NOT EXISTS {action_table(profile)} (symbol VARCHAR NOT NULL, ex_date DATE NOT NULL, kind VARCHAR NOT NULL, ratio DOUBLE, amount DOUBLE, currency VARCHAR, detail VARCHAR, source VARCHAR NOT NULL, recorded_at TIMESTAMP NOT NULL);
+        """
 
 
 def create_adjusted(profile: str, timeframes: Iterable[Timeframe], zone: str) -> str:
@@ -40,7 +37,13 @@ def create_adjusted(profile: str, timeframes: Iterable[Timeframe], zone: str) ->
         zone: The exchange's time zone, in which every session lies within its date.
     """
     schema = identifier(profile)
-    made = [f"CREATE OR REPLACE MACRO {schema}.adjustments(as_of, known_by := NULL) AS TABLE {_adjustments(profile)}"]
+    made = [
+        (
+            f"""
+            CREATE OR REPLACE MACRO {schema}.adjustments(as_of, known_by := NULL) AS TABLE {_adjustments(profile)}
+            """
+        )
+    ]
     # Weeks are made of adjusted days.
     for timeframe in sorted(timeframes, key=lambda each: each.duration):
         macro = f"{schema}.adjusted_{timeframe}"
@@ -48,7 +51,12 @@ def create_adjusted(profile: str, timeframes: Iterable[Timeframe], zone: str) ->
         made += [
             f"CREATE OR REPLACE MACRO {macro}(as_of, known_by := NULL) AS TABLE {body}",
             # Today's date in UTC, whatever zone a reader's session is set to.
-            f"CREATE OR REPLACE VIEW {schema}.candles_{timeframe}_adjusted AS FROM {macro}(make_timestamp(epoch_us(now()))::DATE)",
+            (
+                f"""
+                CREATE OR REPLACE VIEW {schema}.candles_{timeframe}_adjusted AS
+                FROM {macro}(make_timestamp(epoch_us(now()))::DATE)
+                """
+            ),
         ]
     return ";".join(made)
 
@@ -101,7 +109,11 @@ def _adjusted(profile: str, timeframe: Timeframe, zone: str) -> str:
 
     def begins(day: str) -> str:
         instant = f"({day})::TIMESTAMP"
-        return f"timezone('UTC', timezone({_text(zone)}, {instant}))" if timeframe.intraday else instant
+        return (
+            f"timezone('UTC', timezone({_text(zone)}, {instant}))"
+            if timeframe.intraday
+            else instant
+        )
 
     # Joined by stretches and not ASOF, which would sort the candles: so they stream.
     return f"""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from market_assets.market_time.gaps import left_over
+from market_assets.market.gaps import left_over
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,5 +79,7 @@ def without(answers: pl.DataFrame, cuts: Sequence[tuple[datetime, datetime]]) ->
     for row in answers.iter_rows(named=True):
         first, after = row["start_ts"], row["end_ts"]
         near = cuts[max(bisect_left(starts, first) - 1, 0) : bisect_left(starts, after)]
-        parts += [row | {"start_ts": start, "end_ts": end} for start, end in left_over(first, after, near)]
+        parts += [
+            row | {"start_ts": start, "end_ts": end} for start, end in left_over(first, after, near)
+        ]
     return pl.DataFrame(parts, schema=answers.schema)

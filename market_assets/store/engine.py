@@ -50,7 +50,8 @@ def close_file(path: Path, connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("USE memory")
         connection.execute(f"DETACH {_catalog(path)}")
     except duckdb.Error:
-        # After an error that DuckDB takes for fatal its instance does nothing any more: it goes, and the file with it.
+        # After an error that DuckDB takes for fatal its instance does nothing any more: it goes,
+        # and the file with it.
         with _guard:
             engine = _engines.pop(path, None)
         if engine is not None:

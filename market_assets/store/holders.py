@@ -113,7 +113,11 @@ class Holders:
         if not timedelta(0) <= self._clock() - seen <= _SEEN:
             return None
         here = this_host()
-        present = tuple(holder for holder in holders if holder.host != here or is_alive(holder.process, holder.birth))
+        present = tuple(
+            holder
+            for holder in holders
+            if holder.host != here or is_alive(holder.process, holder.birth)
+        )
         return Hindrance(since, present) if present or not holders else None
 
     def clear(self) -> None:

@@ -34,9 +34,10 @@ _POLL = 0.01
 class StoreLock:
     """Mutual exclusion between threads and processes over one file.
 
-    Beside the lock lies a small JSON note with the holder's process, host, command, purpose and start (UTC), so
-    that whoever waits can say for whom. A second lock is the turn: it is held while waiting for the first, so that a
-    process that commits without a pause cannot come again before one that waits.
+    Beside the lock lies a small JSON note with the holder's process, host, command, purpose and
+    start (UTC), so that whoever waits can say for whom. A second lock is the turn: it is held while
+    waiting for the first, so that a process that commits without a pause cannot come again before
+    one that waits.
 
     Args:
         path: The lock's file.
@@ -53,7 +54,8 @@ class StoreLock:
         clock: Callable[[], datetime],
         behind: Callable[[], object | None] = lambda: None,
     ) -> None:
-        # Each thread has a lock of its own on the file, so that threads exclude each other just as processes do.
+        # Each thread has a lock of its own on the file, so that threads exclude each other just as
+        # processes do.
         self._file = FileLock(path, poll_interval=_POLL)
         self._turn = FileLock(path.with_suffix(".turn"), poll_interval=_POLL)
         self._note = path.with_suffix(".holder.json")
@@ -109,15 +111,18 @@ class StoreLock:
                     waited = time.monotonic() - start
                     if waited >= timeout:
                         raise StoreBusyError(
-                            f"{purpose}: gave up after {waited:.0f} s, the store is held by {self.holder()}. "
-                            "Wait for it to end, or stop it, and run this again: what was committed is kept.",
+                            f"{purpose}: gave up after {waited:.0f} s, "
+                            f"the store is held by {self.holder()}. "
+                            "Wait for it to end, or stop it, and run this again: "
+                            "what was committed is kept.",
                         ) from None
                     if waited >= tell_at:
                         log.warning("%s: waiting for the store, held by %s", purpose, self.holder())
                         tell_at = waited + TELL_AGAIN
                 except OSError as error:
                     raise StoreError(
-                        f"{purpose}: {lock.lock_file} cannot be opened: {error.strerror}. Give this user write access to it, "
+                        f"{purpose}: {lock.lock_file} cannot be opened: {error.strerror}. "
+                        "Give this user write access to it, "
                         "or set MARKET_ASSETS_HOME to a folder of yours."
                     ) from error
                 else:
@@ -134,7 +139,8 @@ class StoreLock:
         note = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
-            "command": os.path.basename(sys.argv[0]) or "python",  # noqa: PTH119 - argv[0] is a word, not a path to open
+            # Argv[0] is a word, not a path to open.
+            "command": os.path.basename(sys.argv[0]) or "python",  # noqa: PTH119
             "purpose": purpose,
             "since": f"{self._clock():%Y-%m-%d %H:%M:%S} UTC",
         }

@@ -66,7 +66,10 @@ class LookingStore(Store):
             if copy is None:
                 raise
             self._copy_until = time.monotonic() + _NEXT_TRY
-            self._tell(f"as of {copy.as_of:%Y-%m-%d %H:%M:%S} UTC, because the store is held by {self._lock.holder()}")
+            self._tell(
+                f"as of {copy.as_of:%Y-%m-%d %H:%M:%S} UTC, because the store is held by "
+                f"{self._lock.holder()}"
+            )
             return None
 
     def _copied(self, stack: ExitStack) -> Snapshot:

@@ -23,8 +23,8 @@ def is_alive(process: int, birth: str | None = None) -> bool:
 
     Args:
         process: Its number.
-        birth: What `birth_of` said of it, if it is known: the number of a process that has ended is given out again, in a container
-            most often to the same program.
+        birth: What `birth_of` said of it, if it is known: the number of a process that has ended is
+            given out again, in a container most often to the same program.
     """
     try:
         os.kill(process, 0)

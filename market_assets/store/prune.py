@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from market_assets.market_time.timeframes import Timeframe
+from market_assets.market.timeframes import Timeframe
 from market_assets.store.coverage import COVERAGE_COLUMNS, merge_coverage
 from market_assets.store.schema import identifier
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import duckdb
 
-    from market_assets.universe import RetentionSettings
+    from market_assets.config.universe import RetentionSettings
 
 _OLD_ROWS = {
     # The last of each day and status stays as long as any other job, and the newest of each kind
@@ -178,8 +178,12 @@ def _table_size(connection: duckdb.DuckDBPyConnection, table: str) -> TableSize:
     days: dict[datetime, int] = {}
     if table in _AGES:
         counted = connection.execute(
-            f"SELECT date_trunc('day', {_AGES[table]})::TIMESTAMP, count(*) FROM ops.{table} "
-            f"WHERE {_AGES[table]} IS NOT NULL GROUP BY ALL"
+            f"""
+            SELECT date_trunc('day', {_AGES[table]})::TIMESTAMP, count(*)
+            FROM ops.{table}
+            WHERE {_AGES[table]} IS NOT NULL
+            GROUP BY ALL
+            """
         ).fetchall()
         days = {day.replace(tzinfo=UTC): count for day, count in counted}
     return TableSize(table, rows, _bytes_of(connection, f"ops.{table}"), days)
@@ -200,9 +204,17 @@ def free_bytes(connection: duckdb.DuckDBPyConnection) -> int:
 def _deleted_bytes(connection: duckdb.DuckDBPyConnection, table: str) -> int:
     """How many bytes the deleted rows of a table still take, by their share in its rows."""
     ((written, rows),) = connection.execute(
-        "SELECT (SELECT sum(count) FROM pragma_storage_info(?) "
-        "WHERE column_id = 0 AND segment_type NOT IN ('VALIDITY')), "
-        f"(SELECT count(*) FROM {table})",
+        f"""
+        SELECT (
+            SELECT sum(count)
+            FROM pragma_storage_info(?)
+            WHERE column_id = 0 AND segment_type NOT IN ('VALIDITY')
+        ),
+        (
+            SELECT count(*)
+            FROM {table}
+        )
+        """,
         [table],
     ).fetchall()
     if not written or written <= rows:
@@ -214,9 +226,12 @@ def _deleted_bytes(connection: duckdb.DuckDBPyConnection, table: str) -> int:
 def _bytes_of(connection: duckdb.DuckDBPyConnection, table: str) -> int:
     """How long the blocks are that a table lies in; small ones share a block with others."""
     ((size,),) = connection.execute(
-        "SELECT count(DISTINCT s.block_id) * any_value(d.block_size) "
-        "FROM pragma_database_size() d LEFT JOIN pragma_storage_info(?) s "
-        "ON s.persistent AND s.block_id >= 0 WHERE d.database_name = current_database()",
+        """
+        SELECT count(DISTINCT s.block_id) * any_value(d.block_size)
+        FROM pragma_database_size() d
+        LEFT JOIN pragma_storage_info(?) s ON s.persistent AND s.block_id >= 0
+        WHERE d.database_name = current_database()
+        """,
         [table],
     ).fetchall()
     return int(size or 0)

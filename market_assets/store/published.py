@@ -196,8 +196,8 @@ class Published:
 def _is_open(path: Path) -> bool:
     """Whether some program has a copy open, this one included; yes where that cannot be known.
 
-    DuckDB holds a lock on what it reads; what only copies the file (cp, rsync) is seen among the open files of the processes
-    that this user may look at.
+    DuckDB holds a lock on what it reads; what only copies the file (cp, rsync) is seen among the
+    open files of the processes that this user may look at.
     """
     if not Path("/proc/self/fd").exists():
         return True

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from market_assets.market_time.timeframes import Timeframe
+    from market_assets.market.timeframes import Timeframe
 
 MIGRATIONS = (
     """
@@ -144,12 +144,9 @@ def candle_table(profile: str, timeframe: Timeframe) -> str:
 def create_candle_table(profile: str, timeframe: Timeframe, *, derived: bool) -> str:
     """DDL of one candle table; it has no index, which would cost nine times the bytes and the time."""
     made_of = ", bars INTEGER NOT NULL, bars_expected INTEGER NOT NULL" if derived else ""
-    return (
-        f"CREATE SCHEMA IF NOT EXISTS {identifier(profile)};"
-        f"CREATE TABLE IF NOT EXISTS {candle_table(profile, timeframe)} ("
-        "symbol VARCHAR NOT NULL, ts TIMESTAMP NOT NULL, open DOUBLE NOT NULL, high DOUBLE NOT NULL, "
-        f"low DOUBLE NOT NULL, close DOUBLE NOT NULL, volume DOUBLE, source VARCHAR NOT NULL{made_of});"
-    )
+    return f"""
+        CREATE SCHEMA IF NOT EXISTS {identifier(profile)};CREATE TABLE IF NOT EXISTS {candle_table(profile, timeframe)} (symbol VARCHAR NOT NULL, ts TIMESTAMP NOT NULL, open DOUBLE NOT NULL, high DOUBLE NOT NULL, low DOUBLE NOT NULL, close DOUBLE NOT NULL, volume DOUBLE, source VARCHAR NOT NULL{made_of});
+        """
 
 
 def returns_table(name: str, timeframe: Timeframe) -> str:
@@ -159,12 +156,9 @@ def returns_table(name: str, timeframe: Timeframe) -> str:
 
 def create_returns_table(name: str, timeframe: Timeframe) -> str:
     """DDL of one table of aligned returns: `neutral` says why a return is 0.0 without having been measured."""
-    return (
-        f"CREATE SCHEMA IF NOT EXISTS {identifier(name)};"
-        f"CREATE TABLE IF NOT EXISTS {returns_table(name, timeframe)} ("
-        "symbol VARCHAR NOT NULL, ts TIMESTAMP NOT NULL, simple_return DOUBLE NOT NULL, log_return DOUBLE NOT NULL, "
-        "bars INTEGER NOT NULL, neutral VARCHAR);"
-    )
+    return f"""
+        CREATE SCHEMA IF NOT EXISTS {identifier(name)};CREATE TABLE IF NOT EXISTS {returns_table(name, timeframe)} (symbol VARCHAR NOT NULL, ts TIMESTAMP NOT NULL, simple_return DOUBLE NOT NULL, log_return DOUBLE NOT NULL, bars INTEGER NOT NULL, neutral VARCHAR);
+        """
 
 
 def feature_table(profile: str, timeframe: Timeframe) -> str:
@@ -176,17 +170,21 @@ def create_feature_table(profile: str, timeframe: Timeframe, features: Sequence[
     """DDL of one table of features, or of the columns that it lacks. One that is not named any more stays, with what was made of it."""
     table = feature_table(profile, timeframe)
     return (
-        f"CREATE SCHEMA IF NOT EXISTS {identifier(profile)};"
-        f"CREATE TABLE IF NOT EXISTS {table} (symbol VARCHAR NOT NULL, ts TIMESTAMP NOT NULL);"
-    ) + "".join(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {identifier(name)} DOUBLE;" for name in features)
+        f"""
+        CREATE SCHEMA IF NOT EXISTS {identifier(profile)};CREATE TABLE IF NOT EXISTS {table} (symbol VARCHAR NOT NULL, ts TIMESTAMP NOT NULL);
+        """
+    ) + "".join(
+        f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {identifier(name)} DOUBLE;"
+        for name in features
+    )
 
 
 def create_completeness_view(tables: list[tuple[str, Timeframe]]) -> str:
     """DDL of `ops.completeness` over every candle table.
 
-    What is stored is counted in the candle tables themselves, not taken from a ledger, so that a row deleted by hand
-    shows as missing at once, and one that was doubled by hand counts once. What lies outside a series, because its start
-    was moved, counts nowhere.
+    What is stored is counted in the candle tables themselves, not taken from a ledger, so that a
+    row deleted by hand shows as missing at once, and one that was doubled by hand counts once. What
+    lies outside a series, because its start was moved, counts nowhere.
 
     Args:
         tables: Pairs of a profile and a timeframe whose candle table exists.
@@ -234,20 +232,29 @@ def create_completeness_view(tables: list[tuple[str, Timeframe]]) -> str:
 def _count_of(profile: str, timeframe: Timeframe) -> str:
     """SQL that counts the rows and the bars of each series of a candle table.
 
-    A set of bits for each 64 bars counts 10 million of them in a quarter of a second; a set of times takes ten times as long.
+    A set of bits for each 64 bars counts 10 million of them in a quarter of a second; a set of
+    times takes ten times as long.
     """
     # Counted from a year before any candle, so that no number is negative.
     bar = f"((epoch_us(ts) - epoch_us(TIMESTAMP '0001-01-01')) // {timeframe.micros})"
-    return (
-        "SELECT profile, symbol, timeframe, sum(rows)::BIGINT AS rows, sum(bit_count(bars))::BIGINT AS stored, "
-        "min(first_ts) AS first_ts, max(last_ts) AS last_ts FROM ("
-        "SELECT s.profile, c.symbol, s.timeframe, count(*) AS rows, "
-        f"bit_or(1::UBIGINT << ({bar} & 63)::UBIGINT) AS bars, min(ts) AS first_ts, max(ts) AS last_ts "
-        f"FROM {candle_table(profile, timeframe)} c JOIN ops.series s ON s.symbol = c.symbol "
-        f"AND s.profile = {_literal(profile)} AND s.timeframe = {_literal(timeframe)} "
-        "AND ts >= coalesce(s.start_ts, ts) AND ts < coalesce(s.end_ts, 'infinity'::TIMESTAMP) "
-        f"GROUP BY s.profile, c.symbol, s.timeframe, {bar} // 64) GROUP BY ALL"
-    )
+    return f"""
+        SELECT profile, symbol, timeframe, sum(rows)::BIGINT AS rows,
+            sum(bit_count(bars))::BIGINT AS stored, min(first_ts) AS first_ts,
+            max(last_ts) AS last_ts
+        FROM (
+            SELECT s.profile, c.symbol, s.timeframe, count(*) AS rows,
+                bit_or(1::UBIGINT << ({bar} & 63)::UBIGINT) AS bars, min(ts) AS first_ts,
+                max(ts) AS last_ts
+            FROM {candle_table(profile, timeframe)} c
+            JOIN ops.series s ON s.symbol = c.symbol
+              AND s.profile = {_literal(profile)}
+              AND s.timeframe = {_literal(timeframe)}
+              AND ts >= coalesce(s.start_ts, ts)
+              AND ts < coalesce(s.end_ts, 'infinity'::TIMESTAMP)
+            GROUP BY s.profile, c.symbol, s.timeframe, {bar} // 64
+        )
+        GROUP BY ALL
+        """
 
 
 def _literal(text: str) -> str:

@@ -37,10 +37,12 @@ LONGEST = 900.0
 class HeldBack:
     """Holds back the signals that stop a program while its block runs, and delivers them when it ends.
 
-    DuckDB runs Python's signal handlers in the middle of a statement. One that raises, as Ctrl-C does, is lost, or breaks a
-    commit off so that the file can never be opened again in this process, which then waits for itself forever.
+    DuckDB runs Python's signal handlers in the middle of a statement. One that raises, as Ctrl-C
+    does, is lost, or breaks a commit off so that the file can never be opened again in this
+    process, which then waits for itself forever.
 
-    Only the main thread runs handlers, so that in any other one this does nothing. Blocks do not nest.
+    Only the main thread runs handlers, so that in any other one this does nothing. Blocks do not
+    nest.
     """
 
     def __init__(self) -> None:
@@ -50,7 +52,8 @@ class HeldBack:
     def __enter__(self) -> Self:
         if _in_main_thread():
             for number in _STOPPING:
-                # None is a handler that was not installed by Python and that Python cannot put back.
+                # None is a handler that was not installed by Python and that Python cannot put
+                # back.
                 if signal.getsignal(number) is not None:
                     self._handlers[number] = signal.signal(number, self._note)
             _watcher().listen()
@@ -62,7 +65,8 @@ class HeldBack:
         _watcher().ignore()
         while self._handlers:
             number, handler = self._handlers.popitem()
-            signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal has returned
+            # What signal.signal has returned.
+            signal.signal(number, handler)  # type: ignore[arg-type]
         while self._pending:
             signal.raise_signal(self._pending.pop())
 
@@ -144,7 +148,9 @@ class _Watcher:
 
     def _run(self) -> None:
         while True:
-            heard, _, _ = select.select([self._ears], [], [], _IDLE if self._first is None else _TICK)
+            heard, _, _ = select.select(
+                [self._ears], [], [], _IDLE if self._first is None else _TICK
+            )
             numbers = self._ears.recv(4096) if heard else b""
             with self._guard:
                 self._hear([number for number in numbers if number in _STOPPING])
@@ -164,11 +170,15 @@ class _Watcher:
             self._interrupt(list(self._opened))
             if now >= self._deadline + GRACE:
                 number, _ = self._first
-                log.error("DuckDB did not end after signal %d; this process ends without it", number)
+                log.error(
+                    "DuckDB did not end after signal %d; this process ends without it", number
+                )
                 os._exit(128 + number)
         late = [key for key, (_, until) in self._opened.items() if now >= until]
         if late:
-            log.error("what runs in the store has not ended within %.0f s, and is broken off", LONGEST)
+            log.error(
+                "what runs in the store has not ended within %.0f s, and is broken off", LONGEST
+            )
             self._interrupt(late)
             for key in late:
                 connection, _ = self._opened[key]

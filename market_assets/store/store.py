@@ -18,9 +18,14 @@ import duckdb
 import polars as pl
 
 from market_assets.errors import StoreBusyError, StoreError, first_line
-from market_assets.market_time.timeframes import TS, Timeframe
+from market_assets.market.timeframes import TS, Timeframe
 from market_assets.private import OURS_ALONE
-from market_assets.store.adjusted import ACTION_COLUMNS, action_table, create_action_table, create_adjusted
+from market_assets.store.adjusted import (
+    ACTION_COLUMNS,
+    action_table,
+    create_action_table,
+    create_adjusted,
+)
 from market_assets.store.compact import remove_draft, worth_compacting, write_compacted
 from market_assets.store.coverage import COVERAGE_COLUMNS, merge_coverage, without
 from market_assets.store.engine import close_file, open_file
@@ -49,9 +54,9 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
-    from market_assets.market_time.timeframes import Window
+    from market_assets.config.universe import RetentionSettings
+    from market_assets.market.timeframes import Window
     from market_assets.store.prune import Pruned, TableSize
-    from market_assets.universe import RetentionSettings
 
 log = logging.getLogger("market_assets.store")
 
@@ -110,9 +115,11 @@ class ActionsMerged:
 
     Attributes:
         new: Actions that were not there before.
-        changed: Actions of which something else is said now; their old rows are in ops.action_revisions.
+        changed: Actions of which something else is said now; their old rows are in
+            ops.action_revisions.
         withdrawn: Actions that are said no more; their rows are there too.
-        since: The oldest ex-date of which something else is said than before; None where nothing is.
+        since: The oldest ex-date of which something else is said than before; None where nothing
+            is.
     """
 
     new: int = 0
@@ -128,9 +135,12 @@ class Snapshot:
         self._db = connection
 
     def _frame(self, sql: str, *parameters: object, **named: object) -> pl.DataFrame:
-        # Not `sql`: with parameters that makes Python values of all of a result first, forty times slower.
+        # Not `sql`: with parameters that makes Python values of all of a result first, forty times
+        # slower.
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Arrow output", category=UserWarning)  # duckdb 2 advises `sql`
+            warnings.filterwarnings(
+                "ignore", message="Arrow output", category=UserWarning
+            )  # duckdb 2 advises `sql`
             found = pl.from_arrow(self._db.execute(sql, named or list(parameters)).to_arrow_table())
         return found if isinstance(found, pl.DataFrame) else found.to_frame()
 
@@ -146,7 +156,9 @@ class Snapshot:
         if alerts.is_empty():
             return
         with self._lent("new_alerts", alerts):
-            self._db.execute("DELETE FROM ops.alerts a USING new_alerts n WHERE a.alert_id = n.alert_id")
+            self._db.execute(
+                "DELETE FROM ops.alerts a USING new_alerts n WHERE a.alert_id = n.alert_id"
+            )
             self._db.execute("INSERT INTO ops.alerts BY NAME SELECT * FROM new_alerts")
 
     @contextmanager
@@ -154,7 +166,8 @@ class Snapshot:
         """Let statements read a frame as a table of that name."""
         self._db.register(name, frame.to_arrow())
         yield
-        # Not when a statement failed: the connection is closed then, and what it said is what counts.
+        # Not when a statement failed: the connection is closed then, and what it said is what
+        # counts.
         self._db.unregister(name)
 
     def returns(
@@ -162,15 +175,25 @@ class Snapshot:
     ) -> pl.DataFrame:
         """Aligned returns in a window, sorted by symbol and ts: symbol, ts, simple_return, log_return, bars, neutral."""
         return self._frame(
-            f"SELECT * FROM {returns_table(name, timeframe)} WHERE ts >= ? AND ts < ? AND (? IS NULL OR list_contains(?, symbol)) "
-            "ORDER BY symbol, ts",
+            f"""
+            SELECT *
+            FROM {returns_table(name, timeframe)}
+            WHERE ts >= ? AND ts < ? AND (? IS NULL OR list_contains(?, symbol))
+            ORDER BY symbol, ts
+            """,
             *(*_bounds(window), *(2 * [None if symbols is None else list(symbols)])),
         )
 
-    def rows(self, name: str, table: str, symbols: Sequence[str] | None, window: Window) -> pl.DataFrame:
+    def rows(
+        self, name: str, table: str, symbols: Sequence[str] | None, window: Window
+    ) -> pl.DataFrame:
         """The rows of some or all symbols in a window, in no particular order: all columns of a table with symbol and ts."""
         return self._frame(
-            f"SELECT * FROM {identifier(name)}.{identifier(table)} WHERE ts >= ? AND ts < ? AND (? IS NULL OR list_contains(?, symbol))",
+            f"""
+            SELECT *
+            FROM {identifier(name)}.{identifier(table)}
+            WHERE ts >= ? AND ts < ? AND (? IS NULL OR list_contains(?, symbol))
+            """,
             *(*_bounds(window), *(2 * [None if symbols is None else list(symbols)])),
         )
 
@@ -179,46 +202,67 @@ class Snapshot:
     ) -> pl.DataFrame:
         """Candles on the footing of a day, in no particular order: symbol, ts, open, high, low, close, volume."""
         return self._frame(
-            f"SELECT * FROM {identifier(profile)}.{identifier(f'adjusted_{timeframe}')}(DATE '{day.isoformat()}') "
-            "WHERE ts >= ? AND ts < ? AND list_contains(?, symbol)",
+            f"""
+            SELECT *
+            FROM {identifier(profile)}.{identifier(f"adjusted_{timeframe}")}(DATE '{day.isoformat()}')
+            WHERE ts >= ? AND ts < ? AND list_contains(?, symbol)
+            """,
             *_bounds(window),
             list(symbols),
         )
 
     def has_table(self, schema: str, table: str) -> bool:
         """True when a profile, or the matrix across profiles, has a table of that name."""
-        # Always fetchall: since duckdb 2.0 a result that is not read to its end blocks its connection.
+        # Always fetchall: since duckdb 2.0 a result that is not read to its end blocks its
+        # connection.
         found = self._db.execute(
-            "SELECT 1 FROM duckdb_tables() WHERE schema_name = ? AND table_name = ?", [schema, table]
+            "SELECT 1 FROM duckdb_tables() WHERE schema_name = ? AND table_name = ?",
+            [schema, table],
         ).fetchall()
         return bool(found)
 
     def schemas(self) -> list[str]:
         """The schemas that hold tables, in the order of the alphabet."""
-        rows = self._db.execute("SELECT DISTINCT schema_name FROM duckdb_tables() ORDER BY ALL").fetchall()
+        rows = self._db.execute(
+            "SELECT DISTINCT schema_name FROM duckdb_tables() ORDER BY ALL"
+        ).fetchall()
         return [schema for (schema,) in rows]
 
     def has_candles(self, profile: str, timeframe: Timeframe) -> bool:
         """True when the series' table exists."""
         return self.has_table(profile, f"candles_{timeframe}")
 
-    def candles(self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window) -> pl.DataFrame:
+    def candles(
+        self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window
+    ) -> pl.DataFrame:
         """The stored candles of some symbols in a window, in no particular order: all columns of the table."""
         start, end = _bounds(window)
         return self._frame(
-            f"SELECT * FROM {candle_table(profile, timeframe)} WHERE ts >= ? AND ts < ? AND list_contains(?, symbol)",
+            f"""
+            SELECT *
+            FROM {candle_table(profile, timeframe)}
+            WHERE ts >= ? AND ts < ? AND list_contains(?, symbol)
+            """,
             start,
             end,
             list(symbols),
         )
 
     def features(
-        self, profile: str, timeframe: Timeframe, window: Window, symbols: Sequence[str] | None = None
+        self,
+        profile: str,
+        timeframe: Timeframe,
+        window: Window,
+        symbols: Sequence[str] | None = None,
     ) -> pl.DataFrame:
         """The stored features in a window, sorted by symbol and ts: all columns of the table."""
         return self._frame(
-            f"SELECT * FROM {feature_table(profile, timeframe)} WHERE ts >= ? AND ts < ? AND (? IS NULL OR list_contains(?, symbol)) "
-            "ORDER BY symbol, ts",
+            f"""
+            SELECT *
+            FROM {feature_table(profile, timeframe)}
+            WHERE ts >= ? AND ts < ? AND (? IS NULL OR list_contains(?, symbol))
+            ORDER BY symbol, ts
+            """,
             *(*_bounds(window), *(2 * [None if symbols is None else list(symbols)])),
         )
 
@@ -227,38 +271,62 @@ class Snapshot:
     ) -> dict[str, tuple[datetime, int]]:
         """The open of each symbol's oldest of the newest stored candles in a window, and how many of them there are: so many at the most."""
         rows = self._db.execute(
-            f"SELECT symbol, list_min(max(ts, ?)), least(count(*), ?) FROM {candle_table(profile, timeframe)} "
-            "WHERE ts >= ? AND ts < ? AND list_contains(?, symbol) GROUP BY symbol",
+            f"""
+            SELECT symbol, list_min(max(ts, ?)), least(count(*), ?)
+            FROM {candle_table(profile, timeframe)}
+            WHERE ts >= ? AND ts < ? AND list_contains(?, symbol)
+            GROUP BY symbol
+            """,
             [bars, bars, *_bounds(window), list(symbols)],
         ).fetchall()
         return {symbol: (ts.replace(tzinfo=UTC), count) for symbol, ts, count in rows}
 
-    def last_closes(self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window) -> pl.DataFrame:
+    def last_closes(
+        self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window
+    ) -> pl.DataFrame:
         """The close of each symbol's newest stored candle in a window: symbol, close."""
         return self._frame(
-            f"SELECT symbol, arg_max(close, ts) AS close FROM {candle_table(profile, timeframe)} "
-            "WHERE ts >= ? AND ts < ? AND list_contains(?, symbol) GROUP BY symbol",
+            f"""
+            SELECT symbol, arg_max(close, ts) AS close
+            FROM {candle_table(profile, timeframe)}
+            WHERE ts >= ? AND ts < ? AND list_contains(?, symbol)
+            GROUP BY symbol
+            """,
             *_bounds(window),
             list(symbols),
         )
 
-    def stored(self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window) -> pl.DataFrame:
+    def stored(
+        self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window
+    ) -> pl.DataFrame:
         """The opens of the stored candles: symbol, ts."""
         start, end = _bounds(window)
         return self._frame(
-            f"SELECT symbol, ts FROM {candle_table(profile, timeframe)} "
-            "WHERE ts >= ? AND ts < ? AND list_contains(?, symbol)",
+            f"""
+            SELECT symbol, ts
+            FROM {candle_table(profile, timeframe)}
+            WHERE ts >= ? AND ts < ? AND list_contains(?, symbol)
+            """,
             start,
             end,
             list(symbols),
         )
 
-    def coverage(self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window) -> pl.DataFrame:
+    def coverage(
+        self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window
+    ) -> pl.DataFrame:
         """Which source has answered for which stretch that touches the window: COVERAGE_COLUMNS."""
         start, end = _bounds(window)
         return self._frame(
-            f"SELECT {', '.join(COVERAGE_COLUMNS)} FROM ops.coverage "
-            "WHERE profile = ? AND timeframe = ? AND end_ts > ? AND start_ts < ? AND list_contains(?, symbol)",
+            f"""
+            SELECT {", ".join(COVERAGE_COLUMNS)}
+            FROM ops.coverage
+            WHERE profile = ?
+              AND timeframe = ?
+              AND end_ts > ?
+              AND start_ts < ?
+              AND list_contains(?, symbol)
+            """,
             profile,
             timeframe,
             start,
@@ -269,7 +337,11 @@ class Snapshot:
     def symbols_answered(self, profile: str, timeframe: Timeframe) -> set[str]:
         """The symbols of which some source has given at least one candle."""
         rows = self._db.execute(
-            "SELECT DISTINCT symbol FROM ops.coverage WHERE profile = ? AND timeframe = ? AND bars > 0",
+            """
+            SELECT DISTINCT symbol
+            FROM ops.coverage
+            WHERE profile = ? AND timeframe = ? AND bars > 0
+            """,
             [profile, timeframe],
         ).fetchall()
         return {symbol for (symbol,) in rows}
@@ -290,16 +362,24 @@ class Snapshot:
         start, end = _bounds(window) if window else (None, None)
         columns = "*" if who else "COLUMNS(name -> name NOT IN ('witness', 'answered'))"
         return self._frame(
-            f"SELECT {columns} FROM ops.gaps WHERE (? IS NULL OR profile = ?) AND (? IS NULL OR timeframe = ?) "
-            "AND (? IS NULL OR list_contains(?, symbol)) AND (? IS NULL OR (first_ts >= ? AND first_ts < ?)) "
-            "ORDER BY profile, timeframe, symbol, first_ts",
+            f"""
+            SELECT {columns}
+            FROM ops.gaps
+            WHERE (? IS NULL OR profile = ?)
+              AND (? IS NULL OR timeframe = ?)
+              AND (? IS NULL OR list_contains(?, symbol))
+              AND (? IS NULL OR (first_ts >= ? AND first_ts < ?))
+            ORDER BY profile, timeframe, symbol, first_ts
+            """,
             *(profile, profile, timeframe, timeframe, symbols, symbols, start, start, end),
         )
 
     def horizons(self) -> pl.DataFrame:
         """From when on sources serve that refuse what is older: profile, source, symbol, timeframe, start_ts, bars, words, learned_at."""
         # A copy that an earlier version has left to readers has none.
-        if not self._db.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'horizons'").fetchall():
+        if not self._db.execute(
+            "SELECT 1 FROM duckdb_tables() WHERE table_name = 'horizons'"
+        ).fetchall():
             return pl.DataFrame()
         return self._frame("SELECT * FROM ops.horizons ORDER BY profile, source, symbol, timeframe")
 
@@ -307,34 +387,60 @@ class Snapshot:
         """The rows that the latest answers held and that cannot be stored, in partitions that lack bars of the symbol.
 
         Returns:
-            profile, symbol, timeframe, partition, source, reason, rows, example_ts, example, refused_at.
+            profile, symbol, timeframe, partition, source, reason, rows, example_ts, example,
+            refused_at.
         """
         # A copy that an earlier version has left to readers has none.
-        if not self._db.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'refused'").fetchall():
+        if not self._db.execute(
+            "SELECT 1 FROM duckdb_tables() WHERE table_name = 'refused'"
+        ).fetchall():
             return pl.DataFrame(schema=dict.fromkeys(("profile", "symbol"), pl.String))
         return self._frame(
-            "SELECT r.* FROM ops.refused r SEMI JOIN (SELECT * FROM ops.partitions WHERE missing > 0) p "
-            "USING (profile, symbol, timeframe, partition) ORDER BY ALL"
+            """
+            SELECT r.*
+            FROM ops.refused r
+            SEMI JOIN (
+                SELECT *
+                FROM ops.partitions
+                WHERE missing > 0
+            ) p USING (profile, symbol, timeframe, partition)
+            ORDER BY ALL
+            """
         )
 
-    def unexplained(self, profile: str, timeframe: Timeframe, symbols: Sequence[str]) -> pl.DataFrame:
+    def unexplained(
+        self, profile: str, timeframe: Timeframe, symbols: Sequence[str]
+    ) -> pl.DataFrame:
         """The gaps of some symbols that are open or abandoned, with what says when to ask again.
 
         Returns:
             symbol, first_ts, last_ts, status, attempts, failures, confirmed_at, asked_at.
         """
         return self._frame(
-            "SELECT symbol, first_ts, last_ts, status, attempts, failures, confirmed_at, asked_at FROM ops.gaps "
-            "WHERE profile = ? AND timeframe = ? AND status IN ('open', 'abandoned') AND list_contains(?, symbol)",
+            """
+            SELECT symbol, first_ts, last_ts, status, attempts, failures, confirmed_at, asked_at
+            FROM ops.gaps
+            WHERE profile = ?
+              AND timeframe = ?
+              AND status IN ('open', 'abandoned')
+              AND list_contains(?, symbol)
+            """,
             profile,
             timeframe,
             list(symbols),
         )
 
-    def first_bars(self, profile: str, timeframe: Timeframe, symbols: Sequence[str]) -> dict[str, datetime]:
+    def first_bars(
+        self, profile: str, timeframe: Timeframe, symbols: Sequence[str]
+    ) -> dict[str, datetime]:
         """The open of the oldest stored candle of each of some symbols that has one."""
         rows = self._db.execute(
-            f"SELECT symbol, min(ts) FROM {candle_table(profile, timeframe)} WHERE list_contains(?, symbol) GROUP BY symbol",
+            f"""
+            SELECT symbol, min(ts)
+            FROM {candle_table(profile, timeframe)}
+            WHERE list_contains(?, symbol)
+            GROUP BY symbol
+            """,
             [list(symbols)],
         ).fetchall()
         return {symbol: ts.replace(tzinfo=UTC) for symbol, ts in rows}
@@ -342,48 +448,66 @@ class Snapshot:
     def newest_bar(self, profile: str, timeframe: Timeframe, window: Window) -> datetime | None:
         """The open of the newest stored candle of any symbol; None where it lies before a window."""
         ((newest,),) = self._db.execute(
-            f"SELECT max(ts) FROM {candle_table(profile, timeframe)} WHERE ts >= ?", [_bounds(window)[0]]
+            f"SELECT max(ts) FROM {candle_table(profile, timeframe)} WHERE ts >= ?",
+            [_bounds(window)[0]],
         ).fetchall()
         return None if newest is None else newest.replace(tzinfo=UTC)
 
     def calendar_digest(self, profile: str) -> str | None:
         """The digest of the calendar that a profile was judged by; None where none was noted."""
-        row = self._db.execute("SELECT digest FROM ops.calendars WHERE profile = ?", [profile]).fetchone()
+        row = self._db.execute(
+            "SELECT digest FROM ops.calendars WHERE profile = ?", [profile]
+        ).fetchone()
         return row[0] if row else None
 
     def sessions(self, profile: str) -> pl.DataFrame:
         """The stretches of trading that a profile was judged by: session, open, close; sorted."""
-        return self._frame("SELECT session, open, close FROM ops.sessions WHERE profile = ? ORDER BY open", profile)
+        return self._frame(
+            "SELECT session, open, close FROM ops.sessions WHERE profile = ? ORDER BY open", profile
+        )
 
-    def off_calendar(self, profile: str | None = None, *, longest: timedelta | None = None) -> pl.DataFrame:
+    def off_calendar(
+        self, profile: str | None = None, *, longest: timedelta | None = None
+    ) -> pl.DataFrame:
         """Bars that the sources gave and the calendar refused, a row a day, symbol and side of its session.
 
         Args:
             profile: Of one profile only.
-            longest: Only bars with trades, and beside a session only those that span less: not the extended hours of stocks.
+            longest: Only bars with trades, and beside a session only those that span less: not the
+                extended hours of stocks.
 
         Returns:
-            The columns of `ops.off_calendar`: day is the exchange's; side is before, between or after the day's trading, or
-            no_session; traded are the bars with a volume.
+            The columns of `ops.off_calendar`: day is the exchange's; side is before, between or
+            after the day's trading, or no_session; traded are the bars with a volume.
         """
         return self._frame(
-            "SELECT * FROM ops.off_calendar WHERE profile = coalesce(?, profile) AND (?::INTERVAL IS NULL OR traded > 0 "
-            "AND (side NOT IN ('before', 'after') OR last_ts - first_ts < ?::INTERVAL)) "
-            "ORDER BY profile, timeframe, day, side, symbol",
+            """
+            SELECT *
+            FROM ops.off_calendar
+            WHERE profile = coalesce(?, profile)
+              AND (?::INTERVAL IS NULL OR traded > 0 AND (side NOT IN ('before', 'after') OR last_ts - first_ts < ?::INTERVAL))
+            ORDER BY profile, timeframe, day, side, symbol
+            """,
             *(profile, longest, longest),
         )
 
     def judged_labels(self, profile: str) -> list[str]:
         """The timeframes and names of datasets of which a profile has judged partitions."""
         rows = self._db.execute(
-            "SELECT DISTINCT timeframe FROM ops.partitions WHERE profile = ? ORDER BY timeframe", [profile]
+            "SELECT DISTINCT timeframe FROM ops.partitions WHERE profile = ? ORDER BY timeframe",
+            [profile],
         ).fetchall()
         return [label for (label,) in rows]
 
     def genesis(self, profile: str, timeframe: Timeframe) -> dict[str, datetime]:
         """The first bar's open of each symbol as a source has named it last."""
         rows = self._db.execute(
-            "SELECT symbol, last(ts ORDER BY found_at, rowid) FROM ops.genesis WHERE profile = ? AND timeframe = ? GROUP BY symbol",
+            """
+            SELECT symbol, last(ts ORDER BY found_at, rowid)
+            FROM ops.genesis
+            WHERE profile = ? AND timeframe = ?
+            GROUP BY symbol
+            """,
             [profile, timeframe],
         ).fetchall()
         return {symbol: ts.replace(tzinfo=UTC) for symbol, ts in rows}
@@ -391,15 +515,25 @@ class Snapshot:
     def geneses(self) -> pl.DataFrame:
         """The first bar of each series as a source has named it last: profile, symbol, timeframe, ts, source, found_at."""
         return self._frame(
-            "SELECT * FROM ops.genesis QUALIFY row_number() OVER "
-            "(PARTITION BY profile, symbol, timeframe ORDER BY found_at DESC, rowid DESC) = 1 ORDER BY profile, symbol, timeframe"
+            """
+            SELECT *
+            FROM ops.genesis
+            QUALIFY row_number() OVER (PARTITION BY profile, symbol, timeframe ORDER BY found_at DESC, rowid DESC) = 1
+            ORDER BY profile, symbol, timeframe
+            """
         )
 
-    def judged(self, profile: str, timeframe: str, partitions: Sequence[str] | None = None) -> pl.DataFrame:
+    def judged(
+        self, profile: str, timeframe: str, partitions: Sequence[str] | None = None
+    ) -> pl.DataFrame:
         """The counts of every partition that was judged, or of some: partition, symbol, expected, stored, explained, missing, judged_at."""
         return self._frame(
-            "SELECT partition, symbol, expected, stored, explained, missing, judged_at FROM ops.partitions "
-            "WHERE profile = ? AND timeframe = ? AND (? IS NULL OR list_contains(?, partition)) ORDER BY partition, symbol",
+            """
+            SELECT partition, symbol, expected, stored, explained, missing, judged_at
+            FROM ops.partitions
+            WHERE profile = ? AND timeframe = ? AND (? IS NULL OR list_contains(?, partition))
+            ORDER BY partition, symbol
+            """,
             profile,
             timeframe,
             *(2 * [None if partitions is None else list(partitions)]),
@@ -413,11 +547,17 @@ class Snapshot:
             timeframe: The candles' timeframe, or the name of what is made of them: `returns_1d`.
 
         Returns:
-            partition, changed_at (null where that was never noted), expected: the bars that it must have, of all symbols.
+            partition, changed_at (null where that was never noted), expected: the bars that it must
+            have, of all symbols.
         """
         return self._frame(
-            "SELECT partition, max(changed_at) AS changed_at, sum(expected)::BIGINT AS expected FROM ops.partitions "
-            "WHERE profile = ? AND timeframe = ? GROUP BY partition ORDER BY partition",
+            """
+            SELECT partition, max(changed_at) AS changed_at, sum(expected)::BIGINT AS expected
+            FROM ops.partitions
+            WHERE profile = ? AND timeframe = ?
+            GROUP BY partition
+            ORDER BY partition
+            """,
             profile,
             timeframe,
         )
@@ -431,15 +571,20 @@ class Snapshot:
             since: Only partitions with this key or a later one.
 
         Returns:
-            partition, changed_at (its version), judged_at (until when it was judged),
-            reported_at (the version that Dagster was told of), made_of (the newest version of what it was made of),
-            stored (its bars, of all symbols).
+            partition, changed_at (its version), judged_at (until when it was judged), reported_at
+            (the version that Dagster was told of), made_of (the newest version of what it was made
+            of), stored (its bars, of all symbols).
         """
         return self._frame(
-            "SELECT partition, max(changed_at) AS changed_at, max(judged_at) AS judged_at, "
-            "max(reported_at) AS reported_at, max(made_of) AS made_of, "
-            "sum(stored)::BIGINT AS stored FROM ops.partitions "
-            "WHERE profile = ? AND timeframe = ? AND partition >= ? GROUP BY partition ORDER BY partition",
+            """
+            SELECT partition, max(changed_at) AS changed_at, max(judged_at) AS judged_at,
+                max(reported_at) AS reported_at, max(made_of) AS made_of,
+                sum(stored)::BIGINT AS stored
+            FROM ops.partitions
+            WHERE profile = ? AND timeframe = ? AND partition >= ?
+            GROUP BY partition
+            ORDER BY partition
+            """,
             name,
             label,
             since,
@@ -459,10 +604,13 @@ class Snapshot:
             before: Only partitions whose key is less than this; all of them if not given.
         """
         rows = self._db.execute(
-            "SELECT profile, timeframe, "
-            "concat_ws(' ', count(*), sum(epoch_us(changed_at)), count(*) FILTER (made_of = ?)) "
-            "FROM ops.partitions "
-            "WHERE changed_at IS NOT NULL AND (? IS NULL OR partition < ?) GROUP BY profile, timeframe",
+            """
+            SELECT profile, timeframe,
+                concat_ws(' ', count(*), sum(epoch_us(changed_at)), count(*) FILTER (made_of = ?))
+            FROM ops.partitions
+            WHERE changed_at IS NOT NULL AND (? IS NULL OR partition < ?)
+            GROUP BY profile, timeframe
+            """,
             [OUTDATED, before, before],
         ).fetchall()
         return {(profile, label): text for profile, label, text in rows}
@@ -506,25 +654,39 @@ class Snapshot:
             f"SELECT symbol, {first} AS first, count(*) AS there "
             f"FROM {candle_table(profile, timeframe)} {newest} GROUP BY ALL)"
             if self.has_candles(profile, timeframe)
-            else "SELECT NULL::VARCHAR AS symbol, NULL::VARCHAR AS partition, 0 AS there WHERE FALSE"
+            else "SELECT NULL::VARCHAR AS symbol, NULL::VARCHAR AS partition, 0 AS there "
+            "WHERE FALSE"
         )
         return self._frame(
-            f"WITH counted AS ({counted}) SELECT p.partition, p.symbol, p.stored, coalesce(c.there, 0) AS there "
-            "FROM ops.partitions p LEFT JOIN counted c USING (partition, symbol) "
-            "WHERE p.profile = $profile AND p.timeframe = $timeframe AND list_contains($symbols, p.symbol) "
-            "AND p.partition >= coalesce(strftime($start::TIMESTAMP, '%Y-%m-%d'), '') "
-            "AND p.stored > coalesce(c.there, 0) ORDER BY ALL",
+            f"""
+            WITH counted AS ({counted})
+            SELECT p.partition, p.symbol, p.stored, coalesce(c.there, 0) AS there
+            FROM ops.partitions p
+            LEFT JOIN counted c USING (partition, symbol)
+            WHERE p.profile = $profile
+              AND p.timeframe = $timeframe
+              AND list_contains($symbols, p.symbol)
+              AND p.partition >= coalesce(strftime($start::TIMESTAMP, '%Y-%m-%d'), '')
+              AND p.stored > coalesce(c.there, 0)
+            ORDER BY ALL
+            """,
             profile=profile,
             timeframe=str(timeframe),
             symbols=list(symbols),
             start=start,
         )
 
-    def judged_partitions(self, profile: str, timeframe: Timeframe, symbols: Sequence[str]) -> pl.DataFrame:
+    def judged_partitions(
+        self, profile: str, timeframe: Timeframe, symbols: Sequence[str]
+    ) -> pl.DataFrame:
         """Until when each partition has been judged, and for how many of some symbols: partition, judged_at, symbols."""
         return self._frame(
-            "SELECT partition, min(judged_at) AS judged_at, count(*) AS symbols FROM ops.partitions "
-            "WHERE profile = ? AND timeframe = ? AND expected > 0 AND list_contains(?, symbol) GROUP BY partition",
+            """
+            SELECT partition, min(judged_at) AS judged_at, count(*) AS symbols
+            FROM ops.partitions
+            WHERE profile = ? AND timeframe = ? AND expected > 0 AND list_contains(?, symbol)
+            GROUP BY partition
+            """,
             profile,
             timeframe,
             list(symbols),
@@ -533,7 +695,11 @@ class Snapshot:
     def newest_judged_at(self, profile: str, timeframe: Timeframe) -> datetime | None:
         """Until when the newest partition has been judged; None before the first."""
         ((found,),) = self._db.execute(
-            "SELECT max_by(judged_at, (partition, judged_at)) FROM ops.partitions WHERE profile = ? AND timeframe = ?",
+            """
+            SELECT max_by(judged_at, (partition, judged_at))
+            FROM ops.partitions
+            WHERE profile = ? AND timeframe = ?
+            """,
             [profile, timeframe],
         ).fetchall()
         return None if found is None else found.replace(tzinfo=UTC)
@@ -541,20 +707,37 @@ class Snapshot:
     def dead_symbols(self, profile: str, timeframe: Timeframe) -> set[str]:
         """The symbols of which no source has ever given a candle, and some gap is settled: nobody asks for them any more."""
         rows = self._db.execute(
-            "SELECT DISTINCT symbol FROM ops.gaps WHERE profile = ? AND timeframe = ? AND status <> 'open' EXCEPT "
-            "SELECT symbol FROM ops.coverage WHERE profile = ? AND timeframe = ? AND bars > 0",
+            """
+            SELECT DISTINCT symbol
+            FROM ops.gaps
+            WHERE profile = ? AND timeframe = ? AND status <> 'open'
+            EXCEPT
+            SELECT symbol
+            FROM ops.coverage
+            WHERE profile = ? AND timeframe = ? AND bars > 0
+            """,
             [profile, timeframe, profile, timeframe],
         ).fetchall()
         return {symbol for (symbol,) in rows}
 
     def completeness(self) -> pl.DataFrame:
         """The completeness matrix, a row a profile, symbol and timeframe; empty before the first fill."""
-        if not self._db.execute("SELECT 1 FROM duckdb_views() WHERE view_name = 'completeness'").fetchall():
+        if not self._db.execute(
+            "SELECT 1 FROM duckdb_views() WHERE view_name = 'completeness'"
+        ).fetchall():
             return pl.DataFrame()
         return self._frame(
-            "SELECT c.*, coalesce(g.abandoned, 0)::BIGINT AS abandoned FROM ops.completeness c LEFT JOIN ("
-            "SELECT profile, symbol, timeframe, sum(bars) AS abandoned FROM ops.gaps WHERE status = 'abandoned' GROUP BY ALL"
-            ") g USING (profile, symbol, timeframe) ORDER BY profile, symbol, timeframe"
+            """
+            SELECT c.*, coalesce(g.abandoned, 0)::BIGINT AS abandoned
+            FROM ops.completeness c
+            LEFT JOIN (
+                SELECT profile, symbol, timeframe, sum(bars) AS abandoned
+                FROM ops.gaps
+                WHERE status = 'abandoned'
+                GROUP BY ALL
+            ) g USING (profile, symbol, timeframe)
+            ORDER BY profile, symbol, timeframe
+            """
         )
 
     def worst_shares(self, profile: str, timeframe: Timeframe, due: pl.DataFrame) -> pl.DataFrame:
@@ -563,21 +746,27 @@ class Snapshot:
         Args:
             profile: The profile's name.
             timeframe: The candles' timeframe.
-            due: symbol, partition, bucket (the first day of its stretch), expected (null, or fewer: as many bars as it was judged
-                by); a row a partition that must have a bar.
+            due: symbol, partition, bucket (the first day of its stretch), expected (null, or fewer:
+                as many bars as it was judged by); a row a partition that must have a bar.
 
         Returns:
-            symbol, bucket, share (0 to 1), never_filled: some partition of it was never judged, which makes the share 0.
+            symbol, bucket, share (0 to 1), never_filled: some partition of it was never judged,
+            which makes the share 0.
         """
         with self._lent("due", due):
             return self._frame(
                 "WITH counted AS ("
-                "SELECT d.symbol, d.bucket, greatest(d.expected, p.expected) AS expected, p.expected - p.missing AS known "
-                # Of a partition that was judged before its symbol's first bar was known, nothing is known.
-                "FROM due d LEFT JOIN ops.partitions p ON p.profile = ? AND p.timeframe = ? AND p.expected > 0 "
+                "SELECT d.symbol, d.bucket, greatest(d.expected, p.expected) AS expected, "
+                "p.expected - p.missing AS known "
+                # Of a partition that was judged before its symbol's first bar was known, nothing is
+                # known.
+                "FROM due d LEFT JOIN ops.partitions p ON p.profile = ? AND p.timeframe = ? AND "
+                "p.expected > 0 "
                 "AND p.symbol = d.symbol AND p.partition = d.partition"
-                ") SELECT symbol, bucket, min(CASE WHEN known IS NULL THEN 0.0 ELSE least(known / expected, 1.0) END) AS share, "
-                "bool_or(known IS NULL) AS never_filled FROM counted GROUP BY symbol, bucket ORDER BY symbol, bucket",
+                ") SELECT symbol, bucket, min(CASE WHEN known IS NULL THEN 0.0 ELSE least(known / "
+                "expected, 1.0) END) AS share, "
+                "bool_or(known IS NULL) AS never_filled FROM counted GROUP BY symbol, "
+                "bucket ORDER BY symbol, bucket",
                 profile,
                 timeframe,
             )
@@ -585,8 +774,12 @@ class Snapshot:
     def judged_early(self, profile: str, timeframe: Timeframe, length: timedelta) -> list[str]:
         """The keys of the partitions whose counts are older than their end: than their first day and some length after it."""
         rows = self._db.execute(
-            "SELECT DISTINCT partition FROM ops.partitions WHERE profile = ? AND timeframe = ? "
-            "AND judged_at < partition::TIMESTAMP + ? ORDER BY partition",
+            """
+            SELECT DISTINCT partition
+            FROM ops.partitions
+            WHERE profile = ? AND timeframe = ? AND judged_at < partition::TIMESTAMP + ?
+            ORDER BY partition
+            """,
             [profile, timeframe, length],
         ).fetchall()
         return [partition for (partition,) in rows]
@@ -594,36 +787,64 @@ class Snapshot:
     def namings(self, profile: str, timeframe: Timeframe, symbol: str) -> pl.DataFrame:
         """Each time that a source has named a symbol's first bar: ts, source, found_at; oldest first."""
         return self._frame(
-            "SELECT ts, source, found_at FROM ops.genesis WHERE profile = ? AND timeframe = ? AND symbol = ? ORDER BY found_at, rowid",
+            """
+            SELECT ts, source, found_at
+            FROM ops.genesis
+            WHERE profile = ? AND timeframe = ? AND symbol = ?
+            ORDER BY found_at, rowid
+            """,
             profile,
             timeframe,
             symbol,
         )
 
-    def revisions(self, profile: str, timeframe: Timeframe, symbol: str, ts: datetime) -> pl.DataFrame:
+    def revisions(
+        self, profile: str, timeframe: Timeframe, symbol: str, ts: datetime
+    ) -> pl.DataFrame:
         """What one bar was before its values changed: open, high, low, close, volume, source, revised_at; oldest first."""
         return self._frame(
-            "SELECT open, high, low, close, volume, source, revised_at FROM ops.revisions "
-            "WHERE profile = ? AND timeframe = ? AND symbol = ? AND ts = ? ORDER BY revised_at",
+            """
+            SELECT open, high, low, close, volume, source, revised_at
+            FROM ops.revisions
+            WHERE profile = ? AND timeframe = ? AND symbol = ? AND ts = ?
+            ORDER BY revised_at
+            """,
             profile,
             timeframe,
             symbol,
             _naive(ts),
         )
 
-    def repairs(self, profile: str, timeframe: Timeframe, symbol: str, ts: datetime) -> pl.DataFrame:
+    def repairs(
+        self, profile: str, timeframe: Timeframe, symbol: str, ts: datetime
+    ) -> pl.DataFrame:
         """The absences that were filled later and in which one bar lay: all columns of `ops.repairs`, oldest first."""
         return self._frame(
-            "SELECT * FROM ops.repairs WHERE profile = ? AND timeframe = ? AND symbol = ? AND first_ts <= ? AND last_ts >= ? "
-            "ORDER BY repaired_at",
+            """
+            SELECT *
+            FROM ops.repairs
+            WHERE profile = ? AND timeframe = ? AND symbol = ? AND first_ts <= ? AND last_ts >= ?
+            ORDER BY repaired_at
+            """,
             *(profile, timeframe, symbol, _naive(ts), _naive(ts)),
         )
 
-    def jobs_over(self, profile: str, timeframe: Timeframe, symbol: str, ts: datetime) -> pl.DataFrame:
+    def jobs_over(
+        self, profile: str, timeframe: Timeframe, symbol: str, ts: datetime
+    ) -> pl.DataFrame:
         """The jobs that fill or derive candles and whose window and symbols include one bar: all columns of `ops.jobs`, newest first."""
         return self._frame(
-            "SELECT * FROM ops.jobs WHERE kind IN ('fill', 'derive') AND profile = ? AND timeframe = ? AND list_contains(symbols, ?) AND start_ts <= ? "
-            "AND end_ts > ? ORDER BY started_at DESC, job_id",
+            """
+            SELECT *
+            FROM ops.jobs
+            WHERE kind IN ('fill', 'derive')
+              AND profile = ?
+              AND timeframe = ?
+              AND list_contains(symbols, ?)
+              AND start_ts <= ?
+              AND end_ts > ?
+            ORDER BY started_at DESC, job_id
+            """,
             *(profile, timeframe, symbol, _naive(ts), _naive(ts)),
         )
 
@@ -635,7 +856,13 @@ class Snapshot:
             since: Only those that started at this instant or after it.
         """
         return self._frame(
-            "SELECT * FROM ops.jobs WHERE ? IS NULL OR started_at >= ? ORDER BY started_at DESC, job_id LIMIT ?",
+            """
+            SELECT *
+            FROM ops.jobs
+            WHERE ? IS NULL OR started_at >= ?
+            ORDER BY started_at DESC, job_id
+            LIMIT ?
+            """,
             *(2 * [since and _naive(since)]),
             limit,
         )
@@ -643,16 +870,32 @@ class Snapshot:
     def running_jobs(self, host: str) -> list[tuple[str, int, float, dict[str, object]]]:
         """The jobs of a host that have not ended: job_id, process, progress, detail."""
         rows = self._db.execute(
-            "SELECT job_id, process, progress, detail FROM ops.jobs WHERE status = 'RUNNING' AND host = ? AND process IS NOT NULL",
+            """
+            SELECT job_id, process, progress, detail
+            FROM ops.jobs
+            WHERE status = 'RUNNING' AND host = ? AND process IS NOT NULL
+            """,
             [host],
         ).fetchall()
-        return [(job_id, process, progress, json.loads(detail or "{}")) for job_id, process, progress, detail in rows]
+        return [
+            (job_id, process, progress, json.loads(detail or "{}"))
+            for job_id, process, progress, detail in rows
+        ]
 
-    def count_gaps(self, profile: str, timeframe: Timeframe, window: Window, statuses: Sequence[str]) -> int:
+    def count_gaps(
+        self, profile: str, timeframe: Timeframe, window: Window, statuses: Sequence[str]
+    ) -> int:
         """How many rows of the ledger of absences begin in a window and have one of some statuses."""
         ((rows,),) = self._db.execute(
-            "SELECT count(*) FROM ops.gaps WHERE profile = ? AND timeframe = ? AND first_ts >= ? AND first_ts < ? "
-            "AND list_contains(?, status)",
+            """
+            SELECT count(*)
+            FROM ops.gaps
+            WHERE profile = ?
+              AND timeframe = ?
+              AND first_ts >= ?
+              AND first_ts < ?
+              AND list_contains(?, status)
+            """,
             [profile, timeframe, *_bounds(window), list(statuses)],
         ).fetchall()
         return int(rows)
@@ -660,15 +903,23 @@ class Snapshot:
     def repairs_since(self, instant: datetime) -> pl.DataFrame:
         """The absences that were filled at an instant or after it: profile, symbol, timeframe, first_ts, bars, attempts, repaired_at."""
         return self._frame(
-            "SELECT profile, symbol, timeframe, first_ts, bars, attempts, repaired_at FROM ops.repairs WHERE repaired_at >= ?",
+            """
+            SELECT profile, symbol, timeframe, first_ts, bars, attempts, repaired_at
+            FROM ops.repairs
+            WHERE repaired_at >= ?
+            """,
             _naive(instant),
         )
 
     def absences(self, statuses: Sequence[str], profile: str | None = None) -> pl.DataFrame:
         """The rows of the ledger of absences with one of some statuses, of one profile or all, in no particular order."""
         return self._frame(
-            "SELECT profile, symbol, timeframe, first_ts, last_ts, bars, status, attempts, failures, confirmed_at, "
-            "first_seen, asked_at, reason FROM ops.gaps WHERE list_contains(?, status) AND profile = coalesce(?, profile)",
+            """
+            SELECT profile, symbol, timeframe, first_ts, last_ts, bars, status, attempts, failures,
+                confirmed_at, first_seen, asked_at, reason
+            FROM ops.gaps
+            WHERE list_contains(?, status) AND profile = coalesce(?, profile)
+            """,
             list(statuses),
             profile,
         )
@@ -676,11 +927,26 @@ class Snapshot:
     def symbols_without_bars(self) -> pl.DataFrame:
         """The symbols of which no judged partition has a bar though sources have answered: profile, symbol, timeframe, expected."""
         return self._frame(
-            "WITH bare AS (SELECT profile, symbol, timeframe, sum(expected)::BIGINT AS expected FROM ops.partitions "
-            "GROUP BY ALL HAVING sum(stored) = 0 AND sum(expected) > 0), "
-            "asked AS (SELECT profile, symbol, timeframe FROM ops.gaps WHERE attempts > 0 "
-            "UNION ALL SELECT profile, symbol, timeframe FROM ops.coverage) "
-            "SELECT * FROM bare SEMI JOIN asked USING (profile, symbol, timeframe) ORDER BY ALL"
+            """
+            WITH bare AS (
+                SELECT profile, symbol, timeframe, sum(expected)::BIGINT AS expected
+                FROM ops.partitions
+                GROUP BY ALL
+                HAVING sum(stored) = 0 AND sum(expected) > 0
+            ),
+            asked AS (
+                SELECT profile, symbol, timeframe
+                FROM ops.gaps
+                WHERE attempts > 0
+                UNION ALL
+                SELECT profile, symbol, timeframe
+                FROM ops.coverage
+            )
+            SELECT *
+            FROM bare
+            SEMI JOIN asked USING (profile, symbol, timeframe)
+            ORDER BY ALL
+            """
         )
 
     def count_stored(
@@ -688,8 +954,12 @@ class Snapshot:
     ) -> dict[str, int]:
         """How many candles of some symbols are stored in a window; without the symbols that have none."""
         rows = self._db.execute(
-            f"SELECT symbol, count(*) FROM {candle_table(profile, timeframe)} "
-            "WHERE ts >= ? AND ts < ? AND list_contains(?, symbol) GROUP BY symbol",
+            f"""
+            SELECT symbol, count(*)
+            FROM {candle_table(profile, timeframe)}
+            WHERE ts >= ? AND ts < ? AND list_contains(?, symbol)
+            GROUP BY symbol
+            """,
             [*_bounds(window), list(symbols)],
         ).fetchall()
         return dict(rows)
@@ -699,8 +969,12 @@ class Snapshot:
         if not self.has_candles(profile, timeframe):
             return pl.DataFrame(schema={"symbol": pl.String, "first_ts": TS, "last_ts": TS})
         return self._frame(
-            "SELECT symbol, min(ts) AS first_ts, max(ts) AS last_ts "
-            f"FROM {candle_table(profile, timeframe)} WHERE ts >= ? AND ts < ? GROUP BY symbol",
+            f"""
+            SELECT symbol, min(ts) AS first_ts, max(ts) AS last_ts
+            FROM {candle_table(profile, timeframe)}
+            WHERE ts >= ? AND ts < ?
+            GROUP BY symbol
+            """,
             *_bounds(window),
         )
 
@@ -728,9 +1002,17 @@ class Snapshot:
         if not self.has_candles(profile, timeframe):
             return pl.DataFrame(schema=dict.fromkeys(CANDLE_COLUMNS, pl.String))
         return self._frame(
-            f"SELECT * FROM (SELECT {', '.join(CANDLE_COLUMNS)} FROM {candle_table(profile, timeframe)} "
-            "WHERE list_contains(?, symbol) AND (? IS NULL OR ts > ?) ORDER BY ts DESC, symbol DESC LIMIT ?) "
-            "ORDER BY ts, symbol",
+            f"""
+            SELECT *
+            FROM (
+                SELECT {", ".join(CANDLE_COLUMNS)}
+                FROM {candle_table(profile, timeframe)}
+                WHERE list_contains(?, symbol) AND (? IS NULL OR ts > ?)
+                ORDER BY ts DESC, symbol DESC
+                LIMIT ?
+            )
+            ORDER BY ts, symbol
+            """,
             list(symbols),
             *(2 * [after and _naive(after)]),
             limit,
@@ -740,19 +1022,29 @@ class Snapshot:
         """What every table of candles, features and returns holds, whoever keeps it.
 
         Returns:
-            schema (the profile's name, or that of the matrix across profiles), asset (the table's name), rows, symbols,
-            first_ts, last_ts; sorted by the first two.
+            schema (the profile's name, or that of the matrix across profiles), asset (the table's
+            name), rows, symbols, first_ts, last_ts; sorted by the first two.
         """
-        names = [f"{family}_{timeframe}" for family in ("candles", "features", "returns") for timeframe in Timeframe]
+        names = [
+            f"{family}_{timeframe}"
+            for family in ("candles", "features", "returns")
+            for timeframe in Timeframe
+        ]
         tables = self._db.execute(
-            "SELECT schema_name, table_name FROM duckdb_tables() WHERE list_contains(?, table_name) "
-            "AND schema_name NOT IN ('ops', 'main') ORDER BY ALL",
+            """
+            SELECT schema_name, table_name
+            FROM duckdb_tables()
+            WHERE list_contains(?, table_name) AND schema_name NOT IN ('ops', 'main')
+            ORDER BY ALL
+            """,
             [names],
         ).fetchall()
         counted = [
             (schema, table, *self._db.execute(
-                "SELECT count(*), count(DISTINCT symbol), min(ts), max(ts) "
-                f"FROM {identifier(schema)}.{identifier(table)}"
+                f"""
+                SELECT count(*), count(DISTINCT symbol), min(ts), max(ts)
+                FROM {identifier(schema)}.{identifier(table)}
+                """
             ).fetchall()[0])
             for schema, table in tables
         ]  # fmt: skip
@@ -769,8 +1061,13 @@ class Snapshot:
     def last_fills(self, since: datetime) -> pl.DataFrame:
         """How the last fill of each UTC day has ended, but for those that were cancelled: profile, timeframe, day, status."""
         return self._frame(
-            "SELECT profile, timeframe, started_at::DATE AS day, arg_max(status, started_at) AS status FROM ops.jobs "
-            "WHERE kind = 'fill' AND status NOT IN ('RUNNING', 'CANCELLED') AND started_at >= ? GROUP BY ALL",
+            """
+            SELECT profile, timeframe, started_at::DATE AS day,
+                arg_max(status, started_at) AS status
+            FROM ops.jobs
+            WHERE kind = 'fill' AND status NOT IN ('RUNNING', 'CANCELLED') AND started_at >= ?
+            GROUP BY ALL
+            """,
             _naive(since),
         )
 
@@ -778,26 +1075,40 @@ class Snapshot:
         """How the newest making of each thing that is made of candles has ended, but for those that were cancelled.
 
         Returns:
-            profile, asset (candles_1h, features_1h, returns_1h, ...), status, started_at, failures and faults (JSON: by
-            partition a list of reasons).
+            profile, asset (candles_1h, features_1h, returns_1h, ...), status, started_at, failures
+            and faults (JSON: by partition a list of reasons).
         """
         return self._frame(
-            "SELECT profile, replace(kind, 'derive', 'candles') || '_' || timeframe AS asset, arg_max(status, started_at) AS status, "
-            "max(started_at) AS started_at, arg_max(coalesce(detail->>'$.failures', '{}'), started_at) AS failures, "
-            "arg_max(coalesce(detail->>'$.faults', '{}'), started_at) AS faults FROM ops.jobs "
-            "WHERE kind IN ('derive', 'features', 'returns') AND status NOT IN ('RUNNING', 'CANCELLED') GROUP BY ALL"
+            """
+            SELECT profile, replace(kind, 'derive', 'candles') || '_' || timeframe AS asset,
+                arg_max(status, started_at) AS status, max(started_at) AS started_at,
+                arg_max(coalesce(detail->>'$.failures', '{}'), started_at) AS failures,
+                arg_max(coalesce(detail->>'$.faults', '{}'), started_at) AS faults
+            FROM ops.jobs
+            WHERE kind IN ('derive', 'features', 'returns')
+              AND status NOT IN ('RUNNING', 'CANCELLED')
+            GROUP BY ALL
+            """
         )
 
     def first_jobs(self) -> dict[str, datetime]:
         """When the first job of each profile began."""
-        rows = self._db.execute("SELECT profile, min(started_at) FROM ops.jobs GROUP BY ALL").fetchall()
+        rows = self._db.execute(
+            "SELECT profile, min(started_at) FROM ops.jobs GROUP BY ALL"
+        ).fetchall()
         return {profile: started_at.replace(tzinfo=UTC) for profile, started_at in rows}
 
-    def agreement(self, profile: str, timeframe: Timeframe, partitions: Sequence[str]) -> pl.DataFrame:
+    def agreement(
+        self, profile: str, timeframe: Timeframe, partitions: Sequence[str]
+    ) -> pl.DataFrame:
         """What comparing sources has come to in some partitions: the columns of `ops.agreement`, a row a finding."""
         return self._frame(
-            "SELECT * EXCLUDE (profile, timeframe) FROM ops.agreement WHERE profile = ? AND timeframe = ? AND list_contains(?, partition) "
-            "ORDER BY partition, symbol, other, rowid",
+            """
+            SELECT * EXCLUDE (profile, timeframe)
+            FROM ops.agreement
+            WHERE profile = ? AND timeframe = ? AND list_contains(?, partition)
+            ORDER BY partition, symbol, other, rowid
+            """,
             profile,
             timeframe,
             list(partitions),
@@ -806,35 +1117,55 @@ class Snapshot:
     def disagreements(self) -> pl.DataFrame:
         """Everything in which sources were found to disagree, newest partition first: all columns of `ops.disagreements`."""
         return self._frame(
-            "SELECT * FROM ops.disagreements ORDER BY partition DESC, profile, timeframe, symbol, other, kind"
+            """
+            SELECT *
+            FROM ops.disagreements
+            ORDER BY partition DESC, profile, timeframe, symbol, other, kind
+            """
         )
 
     def actions(self, profile: str) -> pl.DataFrame:
         """Every corporate action that was ever recorded, also those that hold no more, oldest first; the table must exist.
 
         Returns:
-            symbol, ex_date, kind, ratio, amount, currency, detail, source, recorded_at, replaced_at: null while it holds.
+            symbol, ex_date, kind, ratio, amount, currency, detail, source, recorded_at,
+                replaced_at: null while it holds.
         """
         columns = ", ".join(ACTION_COLUMNS)
         return self._frame(
-            f"SELECT {columns}, recorded_at, NULL::TIMESTAMP AS replaced_at FROM {action_table(profile)} UNION ALL "
-            f"SELECT {columns}, recorded_at, replaced_at FROM ops.action_revisions WHERE profile = ? "
-            "ORDER BY symbol, ex_date, kind, detail, recorded_at",
+            f"""
+            SELECT {columns}, recorded_at, NULL::TIMESTAMP AS replaced_at
+            FROM {action_table(profile)}
+            UNION ALL
+            SELECT {columns}, recorded_at, replaced_at
+            FROM ops.action_revisions
+            WHERE profile = ?
+            ORDER BY symbol, ex_date, kind, detail, recorded_at
+            """,
             profile,
         )
 
     def action_answers(self, profile: str) -> pl.DataFrame:
         """Which source has told each symbol's corporate actions, and when last: symbol, source, actions, answered_at."""
         return self._frame(
-            "SELECT symbol, source, actions, answered_at FROM ops.action_answers WHERE profile = ? ORDER BY symbol",
+            """
+            SELECT symbol, source, actions, answered_at
+            FROM ops.action_answers
+            WHERE profile = ?
+            ORDER BY symbol
+            """,
             profile,
         )
 
     def alerts(self, *, everything: bool = False) -> pl.DataFrame:
         """The alerts of troubles that go on or whose end is still to be told, or everything; newest first: all columns."""
         return self._frame(
-            "SELECT * FROM ops.alerts WHERE ? OR over_at IS NULL OR (told_at IS NOT NULL AND over_told_at IS NULL) "
-            "ORDER BY opened_at DESC, profile, kind, subject",
+            """
+            SELECT *
+            FROM ops.alerts
+            WHERE ? OR over_at IS NULL OR (told_at IS NOT NULL AND over_told_at IS NULL)
+            ORDER BY opened_at DESC, profile, kind, subject
+            """,
             everything,
         )
 
@@ -864,7 +1195,12 @@ class Transaction(Snapshot):
         self._now = _naive(now)
 
     def merge(
-        self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window, incoming: pl.DataFrame
+        self,
+        profile: str,
+        timeframe: Timeframe,
+        symbols: Sequence[str],
+        window: Window,
+        incoming: pl.DataFrame,
     ) -> Merged:
         """Take candles into a window: new ones are inserted, changed ones replaced and their old values kept.
 
@@ -909,7 +1245,8 @@ class Transaction(Snapshot):
         Args:
             profile: The profile's name.
             timeframe: The derived timeframe.
-            bars: symbol, ts of every bar that was derived again, also of those that came out with no row.
+            bars: symbol, ts of every bar that was derived again, also of those that came out with
+                no row.
             rows: symbol, ts, open, high, low, close, volume, source, bars, bars_expected.
 
         Returns:
@@ -918,8 +1255,14 @@ class Transaction(Snapshot):
         table = candle_table(profile, timeframe)
         key = ["symbol", "ts"]
         with self._lent("derived_bars", bars.select(key)):
-            before = self._frame(f"SELECT t.* FROM {table} t SEMI JOIN derived_bars USING (symbol, ts)")
-        rows = rows.select(DERIVED_COLUMNS).with_columns(pl.col("bars", "bars_expected").cast(pl.Int32)).sort(key)
+            before = self._frame(
+                f"SELECT t.* FROM {table} t SEMI JOIN derived_bars USING (symbol, ts)"
+            )
+        rows = (
+            rows.select(DERIVED_COLUMNS)
+            .with_columns(pl.col("bars", "bars_expected").cast(pl.Int32))
+            .sort(key)
+        )
         return self._replace(table, before, rows)
 
     def create_features(self, profile: str, timeframe: Timeframe, features: Sequence[str]) -> None:
@@ -927,7 +1270,12 @@ class Transaction(Snapshot):
         self._db.execute(create_feature_table(profile, timeframe, features))
 
     def replace_features(
-        self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window, rows: pl.DataFrame
+        self,
+        profile: str,
+        timeframe: Timeframe,
+        symbols: Sequence[str],
+        window: Window,
+        rows: pl.DataFrame,
     ) -> pl.DataFrame:
         """Put features in the place of all those of some symbols in a window.
 
@@ -938,8 +1286,8 @@ class Transaction(Snapshot):
             timeframe: The candles' timeframe.
             symbols: Whose features.
             window: Holds every row.
-            rows: symbol, ts and the features; unique by symbol and ts. A column of the table that is not among them becomes null in a
-                row that is replaced.
+            rows: symbol, ts and the features; unique by symbol and ts. A column of the table that
+                is not among them becomes null in a row that is replaced.
 
         Returns:
             symbol, ts of the rows that differ from what was there.
@@ -966,7 +1314,9 @@ class Transaction(Snapshot):
         """Create the table of the aligned returns of a profile, or across profiles, where it does not exist."""
         self._db.execute(create_returns_table(name, timeframe))
 
-    def replace_returns(self, name: str, timeframe: Timeframe, window: Window, rows: pl.DataFrame) -> pl.DataFrame:
+    def replace_returns(
+        self, name: str, timeframe: Timeframe, window: Window, rows: pl.DataFrame
+    ) -> pl.DataFrame:
         """Put aligned returns in the place of all those in a window.
 
         Args:
@@ -998,20 +1348,33 @@ class Transaction(Snapshot):
         series = [profile, timeframe]
         with self._lent("answers", answers):
             self._db.execute(
-                "DELETE FROM ops.coverage c USING answers a "
-                "WHERE c.profile = ? AND c.timeframe = ? "
-                "AND c.symbol = a.symbol AND c.source = a.source "
-                "AND c.start_ts >= a.start_ts AND c.end_ts <= a.end_ts "
-                "AND (a.bars > 0 OR c.bars = 0)",
+                """
+                DELETE FROM ops.coverage c
+                USING answers a
+                WHERE c.profile = ?
+                  AND c.timeframe = ?
+                  AND c.symbol = a.symbol
+                  AND c.source = a.source
+                  AND c.start_ts >= a.start_ts
+                  AND c.end_ts <= a.end_ts
+                  AND (a.bars > 0 OR c.bars = 0)
+                """,
                 series,
             )
             touched = self._frame(
-                "DELETE FROM ops.coverage c USING answers a "
-                "WHERE c.profile = ? AND c.timeframe = ? "
-                "AND c.symbol = a.symbol AND c.source = a.source "
-                "AND c.omits_quiet = a.omits_quiet AND (c.bars > 0) = (a.bars > 0) "
-                "AND c.start_ts <= a.end_ts AND c.end_ts >= a.start_ts "
-                f"RETURNING {', '.join(f'c.{name}' for name in COVERAGE_COLUMNS)}",
+                f"""
+                DELETE FROM ops.coverage c
+                USING answers a
+                WHERE c.profile = ?
+                  AND c.timeframe = ?
+                  AND c.symbol = a.symbol
+                  AND c.source = a.source
+                  AND c.omits_quiet = a.omits_quiet
+                  AND (c.bars > 0) = (a.bars > 0)
+                  AND c.start_ts <= a.end_ts
+                  AND c.end_ts >= a.start_ts
+                RETURNING {", ".join(f"c.{name}" for name in COVERAGE_COLUMNS)}
+                """,
                 *series,
             )
             new = self._frame("SELECT *, ?::TIMESTAMP AS answered_at FROM answers", self._now)
@@ -1019,7 +1382,11 @@ class Transaction(Snapshot):
         known = pl.concat([touched, new.match_to_schema(touched.schema, missing_columns="insert")])
         with self._lent("merged", merge_coverage(known, timeframe.duration)):
             self._db.execute(
-                "INSERT INTO ops.coverage BY NAME SELECT ? AS profile, ? AS timeframe, * FROM merged",
+                """
+                INSERT INTO ops.coverage BY NAME
+                SELECT ? AS profile, ? AS timeframe, *
+                FROM merged
+                """,
                 series,
             )
 
@@ -1030,20 +1397,35 @@ class Transaction(Snapshot):
         self._db.execute("INSERT INTO ops.calendars VALUES (?, ?, ?)", [profile, digest, self._now])
         with self._lent("sessions_now", sessions):
             self._db.execute(
-                "INSERT INTO ops.sessions BY NAME SELECT ? AS profile, session, open, close FROM sessions_now",
+                """
+                INSERT INTO ops.sessions BY NAME
+                SELECT ? AS profile, session, open, close
+                FROM sessions_now
+                """,
                 [profile],
             )
 
-    def forget_coverage(self, profile: str, timeframe: Timeframe, windows: Sequence[Window]) -> None:
+    def forget_coverage(
+        self, profile: str, timeframe: Timeframe, windows: Sequence[Window]
+    ) -> None:
         """Take some stretches out of what the sources have answered for: what they gave there was refused then."""
         if not windows:
             return
         bounds = [_bounds(window) for window in windows]
         first, last = min(start for start, _ in bounds), max(end for _, end in bounds)
-        with self._lent("cuts", pl.DataFrame(bounds, schema={"cut_start": TS, "cut_end": TS}, orient="row")):
+        with self._lent(
+            "cuts", pl.DataFrame(bounds, schema={"cut_start": TS, "cut_end": TS}, orient="row")
+        ):
             touched = self._frame(
-                "DELETE FROM ops.coverage WHERE profile = ? AND timeframe = ? AND start_ts < ? AND end_ts > ? "
-                "AND EXISTS (SELECT 1 FROM cuts WHERE start_ts < cut_end AND end_ts > cut_start) RETURNING *",
+                """
+                DELETE FROM ops.coverage
+                WHERE profile = ? AND timeframe = ? AND start_ts < ? AND end_ts > ? AND EXISTS (
+                    SELECT 1
+                    FROM cuts
+                    WHERE start_ts < cut_end AND end_ts > cut_start
+                )
+                RETURNING *
+                """,
                 *(profile, timeframe, last, first),
             )
         left = without(touched, bounds)
@@ -1087,24 +1469,38 @@ class Transaction(Snapshot):
         if bars.is_empty():
             return
         with self._lent("refused", bars):
-            key = "o.profile = ? AND o.timeframe = ? AND o.symbol = r.symbol AND o.day = r.day AND o.side = r.side"
-            self._db.execute(
-                f"DELETE FROM ops.off_calendar o USING refused r WHERE {key} AND o.bars <= r.bars", [profile, timeframe]
+            key = (
+                "o.profile = ? AND o.timeframe = ? AND o.symbol = r.symbol AND o.day = r.day AND "
+                "o.side = r.side"
             )
             self._db.execute(
-                "INSERT INTO ops.off_calendar BY NAME SELECT ? AS profile, ? AS timeframe, r.*, ? AS seen_at FROM refused r "
-                f"WHERE NOT EXISTS (SELECT 1 FROM ops.off_calendar o WHERE {key})",
+                f"DELETE FROM ops.off_calendar o USING refused r WHERE {key} AND o.bars <= r.bars",
+                [profile, timeframe],
+            )
+            self._db.execute(
+                f"""
+                INSERT INTO ops.off_calendar BY NAME
+                SELECT ? AS profile, ? AS timeframe, r.*, ? AS seen_at
+                FROM refused r
+                WHERE NOT EXISTS (SELECT 1 FROM ops.off_calendar o WHERE {key})
+                """,
                 [profile, timeframe, self._now, profile, timeframe],
             )
 
     def forget_off_calendar(self, profile: str, days: Sequence[date]) -> None:
         """Remove what was noted of refused bars of some days, because the calendar is another one there."""
         self._db.execute(
-            "DELETE FROM ops.off_calendar WHERE profile = ? AND list_contains(?, day)", [profile, list(days)]
+            "DELETE FROM ops.off_calendar WHERE profile = ? AND list_contains(?, day)",
+            [profile, list(days)],
         )
 
     def put_gaps(
-        self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window, gaps: pl.DataFrame
+        self,
+        profile: str,
+        timeframe: Timeframe,
+        symbols: Sequence[str],
+        window: Window,
+        gaps: pl.DataFrame,
     ) -> None:
         """Replace the ledger of absences of some symbols in a window.
 
@@ -1113,19 +1509,29 @@ class Transaction(Snapshot):
             timeframe: The candles' timeframe.
             symbols: Whose absences are replaced.
             window: Where they are replaced.
-            gaps: symbol, first_ts, last_ts, bars, status, attempts, failures, confirmations, confirmed_at, first_seen,
-                asked_at, reason; witness and answered may follow.
+            gaps: symbol, first_ts, last_ts, bars, status, attempts, failures, confirmations,
+                confirmed_at, first_seen, asked_at, reason; witness and answered may follow.
         """
         start, end = _bounds(window)
         self._db.execute(
-            "DELETE FROM ops.gaps WHERE profile = ? AND timeframe = ? AND first_ts >= ? AND first_ts < ? "
-            "AND list_contains(?, symbol)",
+            """
+            DELETE FROM ops.gaps
+            WHERE profile = ?
+              AND timeframe = ?
+              AND first_ts >= ?
+              AND first_ts < ?
+              AND list_contains(?, symbol)
+            """,
             [profile, timeframe, start, end, list(symbols)],
         )
         if not gaps.is_empty():
             with self._lent("new_gaps", gaps):
                 self._db.execute(
-                    "INSERT INTO ops.gaps BY NAME SELECT ? AS profile, ? AS timeframe, * FROM new_gaps",
+                    """
+                    INSERT INTO ops.gaps BY NAME
+                    SELECT ? AS profile, ? AS timeframe, *
+                    FROM new_gaps
+                    """,
                     [profile, timeframe],
                 )
 
@@ -1147,14 +1553,23 @@ class Transaction(Snapshot):
             refused: symbol, partition, source, reason, rows, example_ts, example.
         """
         self._db.execute(
-            "DELETE FROM ops.refused WHERE profile = ? AND timeframe = ? AND list_contains(?, symbol) "
-            "AND list_contains(?, partition)",
+            """
+            DELETE FROM ops.refused
+            WHERE profile = ?
+              AND timeframe = ?
+              AND list_contains(?, symbol)
+              AND list_contains(?, partition)
+            """,
             [profile, timeframe, list(symbols), list(partitions)],
         )
         if not refused.is_empty():
             with self._lent("rejects", refused):
                 self._db.execute(
-                    "INSERT INTO ops.refused BY NAME SELECT ? AS profile, ? AS timeframe, ? AS refused_at, * FROM rejects",
+                    """
+                    INSERT INTO ops.refused BY NAME
+                    SELECT ? AS profile, ? AS timeframe, ? AS refused_at, *
+                    FROM rejects
+                    """,
                     [profile, timeframe, self._now],
                 )
 
@@ -1167,18 +1582,29 @@ class Transaction(Snapshot):
         """
         with self._lent("learned", horizons):
             self._db.execute(
-                "DELETE FROM ops.horizons h USING learned l WHERE h.profile = ? AND h.source = l.source "
-                "AND h.symbol = l.symbol AND h.timeframe = l.timeframe",
+                """
+                DELETE FROM ops.horizons h
+                USING learned l
+                WHERE h.profile = ?
+                  AND h.source = l.source
+                  AND h.symbol = l.symbol
+                  AND h.timeframe = l.timeframe
+                """,
                 [profile],
             )
-            self._db.execute("INSERT INTO ops.horizons BY NAME SELECT ? AS profile, * FROM learned", [profile])
+            self._db.execute(
+                "INSERT INTO ops.horizons BY NAME SELECT ? AS profile, * FROM learned", [profile]
+            )
 
     def reopen_gaps(self, profile: str, timeframe: Timeframe) -> int:
         """Make every abandoned gap an open one that was never asked for; returns how many there were."""
         rows = self._db.execute(
-            "UPDATE ops.gaps SET status = 'open', attempts = 0, failures = 0, confirmations = 0, confirmed_at = NULL, "
-            "witness = NULL, answered = NULL, "
-            "first_seen = ?, asked_at = NULL WHERE profile = ? AND timeframe = ? AND status = 'abandoned'",
+            """
+            UPDATE ops.gaps
+            SET status = 'open', attempts = 0, failures = 0, confirmations = 0, confirmed_at = NULL,
+                witness = NULL, answered = NULL, first_seen = ?, asked_at = NULL
+            WHERE profile = ? AND timeframe = ? AND status = 'abandoned'
+            """,
             [self._now, profile, timeframe],
         ).fetchall()
         return int(rows[0][0])
@@ -1189,7 +1615,11 @@ class Transaction(Snapshot):
             return
         with self._lent("filled", repairs):
             self._db.execute(
-                "INSERT INTO ops.repairs BY NAME SELECT ? AS profile, ? AS timeframe, ? AS repaired_at, * FROM filled",
+                """
+                INSERT INTO ops.repairs BY NAME
+                SELECT ? AS profile, ? AS timeframe, ? AS repaired_at, *
+                FROM filled
+                """,
                 [profile, timeframe, self._now],
             )
 
@@ -1207,10 +1637,12 @@ class Transaction(Snapshot):
         Args:
             profile: The profile's name.
             timeframe: The candles' timeframe, or the name of what is made of them: `returns_1d`.
-            counts: partition, symbol, expected, stored, explained, missing and, where they are of candles, evidence: another text
-                as soon as something else is known of the absent bars.
+            counts: partition, symbol, expected, stored, explained, missing and, where they are of
+                candles, evidence: another text as soon as something else is known of the absent
+                bars.
             as_of: Bars that closed later were not judged; the present instant if it is not given.
-            changed: The partitions whose candles changed; one whose counts or evidence differ from before has changed as well.
+            changed: The partitions whose candles changed; one whose counts or evidence differ from
+                before has changed as well.
         """
         if counts.is_empty():
             return
@@ -1218,33 +1650,60 @@ class Transaction(Snapshot):
             counts = counts.with_columns(evidence=pl.lit(None, pl.String))
         with self._lent("counts", counts):
             judged = self._frame(
-                "WITH before AS (SELECT * FROM ops.partitions WHERE profile = ? AND timeframe = ?), "
-                "known AS (SELECT partition, max(changed_at) AS newest, max(reported_at) AS reported_at, "
+                "WITH before AS (SELECT * FROM ops.partitions WHERE profile = ? "
+                "AND timeframe = ?), "
+                "known AS (SELECT partition, max(changed_at) AS newest, "
+                "max(reported_at) AS reported_at, "
                 "max(made_of) AS made_of FROM before GROUP BY partition) "
-                "SELECT ? AS profile, ? AS timeframe, c.*, ? AS judged_at, CASE WHEN NOT list_contains(?, c.partition) "
-                "AND (p.expected, p.stored, p.explained, p.missing) = (c.expected, c.stored, c.explained, c.missing) "
+                "SELECT ? AS profile, ? AS timeframe, c.*, ? AS judged_at, "
+                "CASE WHEN NOT list_contains(?, c.partition) "
+                "AND (p.expected, p.stored, p.explained, p.missing) = (c.expected, c.stored, "
+                "c.explained, c.missing) "
                 "AND coalesce(p.evidence = c.evidence, TRUE) "
                 # Never an instant twice that the partition was known by, whatever the clock does.
-                "THEN p.changed_at ELSE greatest(?, k.newest + INTERVAL 1 MICROSECOND) END AS changed_at, "
+                "THEN p.changed_at ELSE greatest(?, k.newest + INTERVAL 1 MICROSECOND) END AS "
+                "changed_at, "
                 "k.reported_at, k.made_of "
-                "FROM counts c LEFT JOIN before p USING (partition, symbol) LEFT JOIN known k USING (partition)",
-                *(profile, timeframe, profile, timeframe, self._now if as_of is None else _naive(as_of)),
+                "FROM counts c LEFT JOIN before p USING (partition, "
+                "symbol) LEFT JOIN known k USING (partition)",
+                *(
+                    profile,
+                    timeframe,
+                    profile,
+                    timeframe,
+                    self._now if as_of is None else _naive(as_of),
+                ),
                 *(list(changed), self._now),
             )
         with self._lent("judged", judged):
             self._db.execute(
-                "DELETE FROM ops.partitions p USING judged j WHERE p.profile = j.profile AND p.timeframe = j.timeframe "
-                "AND p.partition = j.partition AND p.symbol = j.symbol"
+                """
+                DELETE FROM ops.partitions p
+                USING judged j
+                WHERE p.profile = j.profile
+                  AND p.timeframe = j.timeframe
+                  AND p.partition = j.partition
+                  AND p.symbol = j.symbol
+                """
             )
             self._db.execute("INSERT INTO ops.partitions BY NAME SELECT * FROM judged")
         # By this a store that was deleted, or restored from an older copy, is told from this one.
-        self._db.execute("UPDATE ops.store SET commits = commits + 1, committed_at = ?", [self._now])
+        self._db.execute(
+            "UPDATE ops.store SET commits = commits + 1, committed_at = ?", [self._now]
+        )
 
     def versions(self, profile: str, timeframe: str, partitions: Sequence[str]) -> dict[str, str]:
         """What each of some judged partitions is known by until its candles, or what is known of the absent ones, change: the instant of the last change."""
         rows = self._db.execute(
-            "SELECT partition, strftime(max(changed_at), '%Y-%m-%dT%H:%M:%S.%fZ') FROM ops.partitions "
-            "WHERE profile = ? AND timeframe = ? AND list_contains(?, partition) AND changed_at IS NOT NULL GROUP BY partition",
+            """
+            SELECT partition, strftime(max(changed_at), '%Y-%m-%dT%H:%M:%S.%fZ')
+            FROM ops.partitions
+            WHERE profile = ?
+              AND timeframe = ?
+              AND list_contains(?, partition)
+              AND changed_at IS NOT NULL
+            GROUP BY partition
+            """,
             [profile, timeframe, list(partitions)],
         ).fetchall()
         return dict(rows)
@@ -1253,8 +1712,11 @@ class Transaction(Snapshot):
         """Give judged partitions another version, because candles of theirs were written along with a neighbour's."""
         if partitions:
             self._db.execute(
-                "UPDATE ops.partitions SET changed_at = greatest(?, changed_at + INTERVAL 1 MICROSECOND) "
-                "WHERE profile = ? AND timeframe = ? AND list_contains(?, partition)",
+                """
+                UPDATE ops.partitions
+                SET changed_at = greatest(?, changed_at + INTERVAL 1 MICROSECOND)
+                WHERE profile = ? AND timeframe = ? AND list_contains(?, partition)
+                """,
                 [self._now, name, label, list(partitions)],
             )
 
@@ -1271,7 +1733,9 @@ class Transaction(Snapshot):
     def put_recipe(self, name: str, label: str, recipe: str) -> None:
         """Note how a dataset is made: see `Work.recipe`."""
         if self.recipe(name, label) != recipe:
-            self._db.execute("DELETE FROM ops.recipes WHERE profile = ? AND dataset = ?", [name, label])
+            self._db.execute(
+                "DELETE FROM ops.recipes WHERE profile = ? AND dataset = ?", [name, label]
+            )
             self._db.execute("INSERT INTO ops.recipes VALUES (?, ?, ?)", [name, label, recipe])
 
     def outdate(self, name: str, label: str, since: str = "") -> None:
@@ -1283,16 +1747,28 @@ class Transaction(Snapshot):
             since: The key of the first one.
         """
         self._db.execute(
-            "UPDATE ops.partitions SET made_of = ? WHERE profile = ? AND timeframe = ? AND partition >= ?",
+            """
+            UPDATE ops.partitions
+            SET made_of = ?
+            WHERE profile = ? AND timeframe = ? AND partition >= ?
+            """,
             [OUTDATED, name, label, since],
         )
 
     def outdate_across(self, profile: str, since: str) -> None:
         """The same of the matrix across profiles, where it has symbols of a profile."""
         self._db.execute(
-            "UPDATE ops.partitions SET made_of = ? WHERE partition >= ? AND profile IN ("
-            "SELECT DISTINCT profile FROM ops.partitions "
-            "WHERE starts_with(timeframe, 'returns_') AND starts_with(symbol, ? || '.') AND profile <> ?)",
+            """
+            UPDATE ops.partitions
+            SET made_of = ?
+            WHERE partition >= ? AND profile IN (
+                SELECT DISTINCT profile
+                FROM ops.partitions
+                WHERE starts_with(timeframe, 'returns_')
+                  AND starts_with(symbol, ? || '.')
+                  AND profile <> ?
+            )
+            """,
             [OUTDATED, since, profile, profile],
         )
 
@@ -1300,13 +1776,19 @@ class Transaction(Snapshot):
         """Note which version of each of some judged partitions Dagster was told of: see `put_made_of`."""
         self._put_versions("reported_at", name, label, versions)
 
-    def _put_versions(self, column: str, name: str, label: str, versions: Mapping[str, datetime | None]) -> None:
+    def _put_versions(
+        self, column: str, name: str, label: str, versions: Mapping[str, datetime | None]
+    ) -> None:
         rows = [(key, at and _naive(at)) for key, at in versions.items()]
         noted = pl.DataFrame(rows, schema={"partition": pl.String, "version": TS}, orient="row")
         with self._lent("noted", noted):
             self._db.execute(
-                f"UPDATE ops.partitions p SET {column} = n.version FROM noted n "
-                "WHERE p.profile = ? AND p.timeframe = ? AND p.partition = n.partition",
+                f"""
+                UPDATE ops.partitions p
+                SET {column} = n.version
+                FROM noted n
+                WHERE p.profile = ? AND p.timeframe = ? AND p.partition = n.partition
+                """,
                 [name, label],
             )
 
@@ -1322,16 +1804,29 @@ class Transaction(Snapshot):
             return
         with self._lent("findings", findings):
             self._db.execute(
-                "DELETE FROM ops.agreement a USING findings f WHERE a.profile = ? AND a.timeframe = ? "
-                "AND a.partition = f.partition AND a.symbol = f.symbol AND a.other = f.other",
+                """
+                DELETE FROM ops.agreement a
+                USING findings f
+                WHERE a.profile = ?
+                  AND a.timeframe = ?
+                  AND a.partition = f.partition
+                  AND a.symbol = f.symbol
+                  AND a.other = f.other
+                """,
                 [profile, timeframe],
             )
             self._db.execute(
-                "INSERT INTO ops.agreement BY NAME SELECT ? AS profile, ? AS timeframe, * FROM findings",
+                """
+                INSERT INTO ops.agreement BY NAME
+                SELECT ? AS profile, ? AS timeframe, *
+                FROM findings
+                """,
                 [profile, timeframe],
             )
 
-    def put_genesis(self, profile: str, timeframe: Timeframe, symbol: str, ts: datetime, source: str) -> None:
+    def put_genesis(
+        self, profile: str, timeframe: Timeframe, symbol: str, ts: datetime, source: str
+    ) -> None:
         """Record the open of a symbol's first bar as a source named it; the earlier records stay."""
         self._db.execute(
             "INSERT INTO ops.genesis VALUES (?, ?, ?, ?, ?, ?)",
@@ -1341,7 +1836,8 @@ class Transaction(Snapshot):
     def forget_genesis(self, profile: str, symbols: Sequence[str]) -> None:
         """Remove what is recorded of where some symbols begin, of all their timeframes, so that it is looked for again."""
         self._db.execute(
-            "DELETE FROM ops.genesis WHERE profile = ? AND list_contains(?, symbol)", [profile, list(symbols)]
+            "DELETE FROM ops.genesis WHERE profile = ? AND list_contains(?, symbol)",
+            [profile, list(symbols)],
         )
 
     def put_series(self, series: pl.DataFrame) -> None:
@@ -1350,8 +1846,8 @@ class Transaction(Snapshot):
         Only the profiles that are named in the frame are touched.
 
         Args:
-            series: profile, symbol, timeframe, derived, expected, counted_until, start_ts, end_ts: a bar counts whose `ts` lies
-                between the last two.
+            series: profile, symbol, timeframe, derived, expected, counted_until, start_ts, end_ts:
+                a bar counts whose `ts` lies between the last two.
         """
         with self._lent("series", series):
             self._db.execute("DELETE FROM ops.series WHERE profile IN (SELECT profile FROM series)")
@@ -1360,8 +1856,15 @@ class Transaction(Snapshot):
     def drop_profile(self, name: str) -> None:
         """Remove all that is stored of a profile: its schema, and its rows in every ledger."""
         ledgers = self._db.execute(
-            "SELECT table_name FROM duckdb_columns() WHERE schema_name = 'ops' AND column_name = 'profile' "
-            "AND table_name IN (SELECT table_name FROM duckdb_tables() WHERE schema_name = 'ops')"
+            """
+            SELECT table_name
+            FROM duckdb_columns()
+            WHERE schema_name = 'ops' AND column_name = 'profile' AND table_name IN (
+                SELECT table_name
+                FROM duckdb_tables()
+                WHERE schema_name = 'ops'
+            )
+            """
         ).fetchall()
         for (ledger,) in ledgers:
             self._db.execute(f"DELETE FROM ops.{identifier(ledger)} WHERE profile = ?", [name])
@@ -1387,27 +1890,43 @@ class Transaction(Snapshot):
         self._db.execute(create_action_table(profile))
         self._db.execute(create_adjusted(profile, timeframes, zone))
 
-    def put_actions(self, profile: str, answers: Mapping[str, str], actions: pl.DataFrame) -> ActionsMerged:
+    def put_actions(
+        self, profile: str, answers: Mapping[str, str], actions: pl.DataFrame
+    ) -> ActionsMerged:
         """Record what sources say of some symbols; what they say no more, or otherwise, is kept as a revision.
 
         Args:
             profile: The profile's name.
             answers: The source that has answered, by symbol.
-            actions: All actions of these symbols: symbol, ex_date, kind, ratio, amount, currency, detail, source.
+            actions: All actions of these symbols: symbol, ex_date, kind, ratio, amount, currency,
+                detail, source.
         """
-        names, table, key = ", ".join(ACTION_COLUMNS), action_table(profile), ["symbol", "ex_date", "kind"]
-        before = self._frame(f"SELECT rowid, * FROM {table} WHERE list_contains(?, symbol)", list(answers))
-        given = actions.select(ACTION_COLUMNS).match_to_schema(before.drop("rowid", "recorded_at").schema)
+        names, table, key = (
+            ", ".join(ACTION_COLUMNS),
+            action_table(profile),
+            ["symbol", "ex_date", "kind"],
+        )
+        before = self._frame(
+            f"SELECT rowid, * FROM {table} WHERE list_contains(?, symbol)", list(answers)
+        )
+        given = actions.select(ACTION_COLUMNS).match_to_schema(
+            before.drop("rowid", "recorded_at").schema
+        )
         # The second of two equal payments is told from the first by its number.
         same = [*ACTION_COLUMNS, "number"]
         before, actions = (
-            frame.with_columns(number=pl.int_range(pl.len()).over(ACTION_COLUMNS)) for frame in (before, given)
+            frame.with_columns(number=pl.int_range(pl.len()).over(ACTION_COLUMNS))
+            for frame in (before, given)
         )
         new = actions.join(before, on=same, how="anti", nulls_equal=True).sort(key)
         gone = before.join(actions, on=same, how="anti", nulls_equal=True)
         with self._lent("gone_actions", gone):
             self._db.execute(
-                f"INSERT INTO ops.action_revisions SELECT ?, {names}, recorded_at, ? FROM gone_actions",
+                f"""
+                INSERT INTO ops.action_revisions
+                SELECT ?, {names}, recorded_at, ?
+                FROM gone_actions
+                """,
                 [profile, self._now],
             )
             self._db.execute(f"DELETE FROM {table} t USING gone_actions g WHERE t.rowid = g.rowid")
@@ -1418,10 +1937,19 @@ class Transaction(Snapshot):
         ).join(actions.group_by("symbol").agg(actions=pl.len()), on="symbol", how="left")
         with self._lent("told", told):
             self._db.execute(
-                "DELETE FROM ops.action_answers a USING told t WHERE a.profile = ? AND a.symbol = t.symbol", [profile]
+                """
+                DELETE FROM ops.action_answers a
+                USING told t
+                WHERE a.profile = ? AND a.symbol = t.symbol
+                """,
+                [profile],
             )
             self._db.execute(
-                "INSERT INTO ops.action_answers SELECT ?, symbol, source, coalesce(actions, 0), ? FROM told",
+                """
+                INSERT INTO ops.action_answers
+                SELECT ?, symbol, source, coalesce(actions, 0), ?
+                FROM told
+                """,
                 [profile, self._now],
             )
         changed = gone.join(new, on=key, how="semi").height
@@ -1437,21 +1965,32 @@ class Transaction(Snapshot):
         """Record a job that begins.
 
         Args:
-            job: job_id, run_id, kind, profile, timeframe, symbols, start_ts, end_ts, trigger, host, process.
+            job: job_id, run_id, kind, profile, timeframe, symbols, start_ts, end_ts, trigger, host,
+                process.
             detail: What is known of it at once.
         """
         self._db.execute(
-            "INSERT INTO ops.jobs BY NAME SELECT $job_id AS job_id, $run_id AS run_id, $kind AS kind, $profile AS profile, "
-            "$timeframe AS timeframe, $symbols AS symbols, $start_ts AS start_ts, $end_ts AS end_ts, $trigger AS trigger, "
-            "$host AS host, $process AS process, 'RUNNING' AS status, 0.0 AS progress, $now AS started_at, $detail AS detail",
+            """
+            INSERT INTO ops.jobs BY NAME
+            SELECT $job_id AS job_id, $run_id AS run_id, $kind AS kind, $profile AS profile,
+                $timeframe AS timeframe, $symbols AS symbols, $start_ts AS start_ts,
+                $end_ts AS end_ts, $trigger AS trigger, $host AS host, $process AS process,
+                'RUNNING' AS status, 0.0 AS progress, $now AS started_at, $detail AS detail
+            """,
             {**job, "now": self._now, "detail": json.dumps(detail, default=str)},
         )
 
-    def update_job(self, job_id: str, *, progress: float, status: str, detail: Mapping[str, object]) -> None:
+    def update_job(
+        self, job_id: str, *, progress: float, status: str, detail: Mapping[str, object]
+    ) -> None:
         """Record how far a job is (0 to 1), or that it ended (SUCCEEDED, INCOMPLETE, FAILED)."""
         self._db.execute(
-            "UPDATE ops.jobs SET progress = ?, status = ?, detail = ?, ended_at = CASE WHEN ? = 'RUNNING' THEN NULL ELSE ? END "
-            "WHERE job_id = ?",
+            """
+            UPDATE ops.jobs
+            SET progress = ?, status = ?, detail = ?,
+                ended_at = CASE WHEN ? = 'RUNNING' THEN NULL ELSE ? END
+            WHERE job_id = ?
+            """,
             [progress, status, json.dumps(detail, default=str), status, self._now, job_id],
         )
 
@@ -1459,7 +1998,9 @@ class Transaction(Snapshot):
         """Remove the old rows of the ledgers, and merge what sources have answered for."""
         return prune_ledgers(self._db, settings, now, dry_run=False)
 
-    def _insert(self, table: str, rows: pl.DataFrame, columns: Sequence[str] = CANDLE_COLUMNS) -> None:
+    def _insert(
+        self, table: str, rows: pl.DataFrame, columns: Sequence[str] = CANDLE_COLUMNS
+    ) -> None:
         if rows.is_empty():
             return
         with self._lent("rows", rows):
@@ -1471,7 +2012,9 @@ class Transaction(Snapshot):
         key = ["symbol", "ts"]
         single, doubled = _apart(before)
         added = rows.join(single, on=rows.columns, how="anti", nulls_equal=True)
-        gone = pl.concat([single.join(rows, on=rows.columns, how="anti", nulls_equal=True), doubled])
+        gone = pl.concat(
+            [single.join(rows, on=rows.columns, how="anti", nulls_equal=True), doubled]
+        )
         self._delete_keys(table, gone.select(key))
         self._insert(table, added, rows.columns)
         return pl.concat([added.select(key), gone.select(key)]).unique()
@@ -1480,12 +2023,18 @@ class Transaction(Snapshot):
         if keys.is_empty():
             return
         with self._lent("keys", keys):
-            self._db.execute(f"DELETE FROM {table} t USING keys k WHERE t.symbol = k.symbol AND t.ts = k.ts")
+            self._db.execute(
+                f"DELETE FROM {table} t USING keys k WHERE t.symbol = k.symbol AND t.ts = k.ts"
+            )
 
     def _keep_revisions(self, profile: str, timeframe: Timeframe, old: pl.DataFrame) -> None:
         with self._lent("old", old):
             self._db.execute(
-                "INSERT INTO ops.revisions SELECT ?, symbol, ?, ts, open, high, low, close, volume, source, ? FROM old",
+                """
+                INSERT INTO ops.revisions
+                SELECT ?, symbol, ?, ts, open, high, low, close, volume, source, ?
+                FROM old
+                """,
                 [profile, timeframe, self._now],
             )
 
@@ -1517,9 +2066,9 @@ class _Wait:
 class Store:
     """One DuckDB file in the home folder.
 
-    The file is opened for one block at a time and closed at its end: `with store.reading("...") as view` or
-    `with store.writing("...") as transaction`. Blocks of all threads and processes come one after the other; the words
-    given say for what, and are shown to whoever waits.
+    The file is opened for one block at a time and closed at its end: `with store.reading("...") as
+    view` or `with store.writing("...") as transaction`. Blocks of all threads and processes come
+    one after the other; the words given say for what, and are shown to whoever waits.
 
     Args:
         home: The folder that holds `market.duckdb`; made by the first who writes.
@@ -1528,7 +2077,11 @@ class Store:
     """
 
     def __init__(
-        self, home: Path, *, clock: Callable[[], datetime], patience: timedelta = timedelta(minutes=10)
+        self,
+        home: Path,
+        *,
+        clock: Callable[[], datetime],
+        patience: timedelta = timedelta(minutes=10),
     ) -> None:
         self.path = home / "market.duckdb"
         self._clock = clock
@@ -1538,13 +2091,19 @@ class Store:
         there = next(folder for folder in (home, *home.absolute().parents) if folder.exists())
         if not there.is_dir() or (there != home and not os.access(there, os.W_OK | os.X_OK)):
             why = "not writable" if there.is_dir() else "no folder"
-            raise StoreError(f"{home} cannot be made: {there} is {why}. Set MARKET_ASSETS_HOME to a folder of yours.")
+            raise StoreError(
+                f"{home} cannot be made: {there} is {why}. Set MARKET_ASSETS_HOME to a folder of "
+                "yours."
+            )
         if not os.access(there, os.W_OK | os.X_OK):
             raise StoreError(
-                f"{home} cannot be written to. Give this user write access, or set MARKET_ASSETS_HOME to a folder of yours."
+                f"{home} cannot be written to. Give this user write access, "
+                "or set MARKET_ASSETS_HOME to a folder of yours."
             )
         self._holders = Holders(self.path, clock)
-        self._lock = StoreLock(home / "market.duckdb.lock", timeout=patience, clock=clock, behind=self._holders.noted)
+        self._lock = StoreLock(
+            home / "market.duckdb.lock", timeout=patience, clock=clock, behind=self._holders.noted
+        )
         self._published = Published(self.path)
         self._signals = HeldBack()
 
@@ -1566,7 +2125,9 @@ class Store:
                 yield Snapshot(connection)
             except duckdb.Error as error:
                 self._verified = None
-                raise StoreError(f"{purpose}: {self.path} could not be read: {first_line(error)}") from error
+                raise StoreError(
+                    f"{purpose}: {self.path} could not be read: {first_line(error)}"
+                ) from error
             finally:
                 close_file(self.path, connection)
 
@@ -1590,7 +2151,9 @@ class Store:
         try:
             yield Snapshot(connection)
         except duckdb.Error as error:
-            raise StoreError(f"{purpose}: a copy of {self.path} could not be read: {first_line(error)}") from error
+            raise StoreError(
+                f"{purpose}: a copy of {self.path} could not be read: {first_line(error)}"
+            ) from error
         finally:
             connection.close()
 
@@ -1606,7 +2169,9 @@ class Store:
                 return duckdb.connect(copy.path, read_only=True)
             except duckdb.Error as error:
                 if left == 0 or copy == self._published.newest():
-                    raise StoreError(f"{purpose}: {copy.path} cannot be opened: {first_line(error)}") from error
+                    raise StoreError(
+                        f"{purpose}: {copy.path} cannot be opened: {first_line(error)}"
+                    ) from error
         raise AssertionError("the last opening returns or raises")
 
     def copy(self, purpose: str) -> Copy:
@@ -1656,7 +2221,8 @@ class Store:
                 return published.publish(stamp, as_of)
         except OSError as error:
             raise StoreError(
-                f"{purpose}: {error.filename or published.folder} cannot be written: {error.strerror}. "
+                f"{purpose}: {error.filename or published.folder} cannot be written: "
+                f"{error.strerror}. "
                 "Make room there, or give this user write access."
             ) from error
 
@@ -1699,7 +2265,8 @@ class Store:
         """Open the store for one transaction; an exception inside the block leaves the store as it was.
 
         Raises:
-            StoreError: The file is no store of ours, is newer than this program, stayed busy, or could not be written.
+            StoreError: The file is no store of ours, is newer than this program, stayed busy, or
+                could not be written.
         """
         self._make_home()
         with self._lock.held(purpose), self._signals:
@@ -1712,7 +2279,8 @@ class Store:
             except duckdb.Error as error:
                 self._verified = None
                 raise StoreError(
-                    f"{purpose}: {self.path} could not be written: {first_line(error)}. Nothing of this step was stored; "
+                    f"{purpose}: {self.path} could not be written: {first_line(error)}. "
+                    "Nothing of this step was stored; "
                     "mend the cause and run it again."
                 ) from error
             finally:
@@ -1798,7 +2366,8 @@ class Store:
             self._verified = None
             raise StoreError(
                 f"{wait.path} cannot be opened: {first_line(error)}. Give this user access to it, "
-                "make room on its disk or move it away, or set MARKET_ASSETS_HOME to another folder. Nothing was changed."
+                "make room on its disk or move it away, or set MARKET_ASSETS_HOME to another "
+                "folder. Nothing was changed."
             ) from error
         hindrance, waited = wait.hindrance, wait.seconds
         if hindrance is None or waited >= wait.look_at:
@@ -1806,7 +2375,8 @@ class Store:
             wait.look_at = waited + TELL_AFTER
         if waited > wait.patience.total_seconds():
             raise StoreBusyError(
-                f"{wait.purpose}: gave up after {waited:.0f} s, another program has {wait.path} open "
+                f"{wait.purpose}: gave up after {waited:.0f} s, another program has {wait.path} "
+                "open "
                 f"({hindrance}). Close it there and run this again: what was committed is kept."
             ) from error
         if waited > wait.tell_at:
@@ -1838,7 +2408,8 @@ class Store:
             return False
         if replaced:
             log.warning(
-                "%s: %s is left as it is to those who read it (%s), and the store goes on in a copy. "
+                "%s: %s is left as it is to those who read it (%s), "
+"and the store goes on in a copy. "
                 "To read without that, use market_assets.connect() or %s",
                 wait.purpose, wait.path, hindrance, self._published.link,
             )  # fmt: skip
@@ -1853,8 +2424,10 @@ class Store:
             version = self._version(purpose)
             if version > VERSION:
                 raise StoreError(
-                    f"{self.path} was written by a newer market_assets (store version {version}, this one knows {VERSION}). "
-                    "Upgrade market_assets, or set MARKET_ASSETS_HOME to another folder. Nothing was changed."
+                    f"{self.path} was written by a newer market_assets (store version {version}, "
+                    f"this one knows {VERSION}). "
+                    "Upgrade market_assets, or set MARKET_ASSETS_HOME to another folder. "
+                    "Nothing was changed."
                 )
             if version < VERSION:
                 self._migrate(self.path, purpose, version)
@@ -1869,7 +2442,8 @@ class Store:
         """Make an empty store beside its place and move it there whole: whoever dies meanwhile leaves no half a store."""
         if (log_ahead := _log_of(self.path)).exists():
             raise StoreError(
-                f"{log_ahead} holds the last changes of a {self.path.name} that is gone. Put that file back beside it, or "
+                f"{log_ahead} holds the last changes of a {self.path.name} that is gone. "
+                "Put that file back beside it, or "
                 f"remove {log_ahead.name} to begin with an empty store."
             )
         draft = self.path.with_name(f"{self.path.name}.new")
@@ -1884,7 +2458,8 @@ class Store:
             self._upgrade(connection, version)
         except duckdb.Error as error:
             raise StoreError(
-                f"{purpose}: {path} could not be brought to store version {VERSION}: {first_line(error)}. "
+                f"{purpose}: {path} could not be brought to store version {VERSION}: "
+                f"{first_line(error)}. "
                 "Nothing was changed; mend the cause and run it again."
             ) from error
         finally:
@@ -1896,12 +2471,20 @@ class Store:
             connection.execute(script)
         # Its text is this version's, too.
         _view_completeness(connection)
-        rows = connection.execute("SELECT store_id, commits, committed_at FROM ops.store").fetchall()
+        rows = connection.execute(
+            "SELECT store_id, commits, committed_at FROM ops.store"
+        ).fetchall()
         store_id, commits, committed_at = rows[0] if rows else (None, None, None)
         connection.execute("DELETE FROM ops.store")
         connection.execute(
             "INSERT INTO ops.store VALUES (?, ?, ?, ?, ?)",
-            [VERSION, _naive(self._clock()), store_id or uuid.uuid4().hex, commits or 0, committed_at],
+            [
+                VERSION,
+                _naive(self._clock()),
+                store_id or uuid.uuid4().hex,
+                commits or 0,
+                committed_at,
+            ],
         )
         connection.commit()
 
@@ -1916,7 +2499,9 @@ class Store:
             connection.execute("BEGIN TRANSACTION READ ONLY")
             yield connection
         except duckdb.Error as error:
-            raise StoreError(f"{purpose}: an empty store could not be read: {first_line(error)}") from error
+            raise StoreError(
+                f"{purpose}: an empty store could not be read: {first_line(error)}"
+            ) from error
         finally:
             connection.close()
 
@@ -1925,13 +2510,16 @@ class Store:
             self.path.parent.mkdir(OURS_ALONE, parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(
-                f"{self.path.parent} cannot be made: {error.strerror}. Set MARKET_ASSETS_HOME to a folder of yours."
+                f"{self.path.parent} cannot be made: {error.strerror}. "
+                "Set MARKET_ASSETS_HOME to a folder of yours."
             ) from error
 
     def _version(self, purpose: str) -> int:
         connection = self._connect(self.path, purpose, read_only=True)
         try:
-            tables = connection.execute("SELECT schema_name || '.' || table_name FROM duckdb_tables()").fetchall()
+            tables = connection.execute(
+                "SELECT schema_name || '.' || table_name FROM duckdb_tables()"
+            ).fetchall()
             if ("ops.store",) in tables:
                 ((version,),) = connection.execute("SELECT max(version) FROM ops.store").fetchall()
                 return int(version or 0)
@@ -1939,7 +2527,8 @@ class Store:
             close_file(self.path, connection)
         if tables:
             raise StoreError(
-                f"{self.path} is a DuckDB file of another program (it has {tables[0][0]} and no ops.store). "
+                f"{self.path} is a DuckDB file of another program (it has {tables[0][0]} and no "
+                "ops.store). "
                 "Move it away, or set MARKET_ASSETS_HOME to another folder. Nothing was changed."
             )
         return 0
@@ -1947,10 +2536,15 @@ class Store:
 
 def _view_completeness(connection: duckdb.DuckDBPyConnection, *, without: str = "") -> None:
     """Make the completeness view over the candle tables that there are, but for those of one schema."""
-    # Whatever else somebody keeps in this file, under a name such as candles_mine, is no business of the view's.
+    # Whatever else somebody keeps in this file, under a name such as candles_mine, is no business
+    # of the view's.
     found = connection.execute(
-        "SELECT schema_name, table_name[9:] FROM duckdb_tables() WHERE list_contains(?, table_name) "
-        "AND schema_name NOT IN ('ops', 'main', ?) ORDER BY ALL",
+        """
+        SELECT schema_name, table_name[9:]
+        FROM duckdb_tables()
+        WHERE list_contains(?, table_name) AND schema_name NOT IN ('ops', 'main', ?)
+        ORDER BY ALL
+        """,
         [[f"candles_{timeframe}" for timeframe in Timeframe], without],
     ).fetchall()
     if found:
@@ -1970,7 +2564,8 @@ def _alike(names: Sequence[str]) -> pl.Expr:
     """Whether some columns of a row are what they were before (with _before), but for their rounding."""
     pairs = [(pl.col(name), pl.col(f"{name}_before")) for name in names]
     near = [
-        now.eq_missing(before) | ((now - before).abs() <= _ROUNDING * pl.max_horizontal(now.abs(), before.abs()))
+        now.eq_missing(before)
+        | ((now - before).abs() <= _ROUNDING * pl.max_horizontal(now.abs(), before.abs()))
         for now, before in pairs
     ]
     return pl.all_horizontal(pl.lit(value=True), *(each.fill_null(value=False) for each in near))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from market_assets.universe import Profile, Universe
+    from market_assets.config.universe import Profile, Universe
 
 _NAMES = 8
 """How many names a sentence lists."""
@@ -77,13 +77,18 @@ def changes(before: Summary, after: Summary) -> list[str]:
     words = []
     for name in _new(*profiles):
         profile = after["profiles"][name]
-        words.append(f"profile {name} is new: {_listed(profile['symbols'])}; {_listed(profile['timeframes']['fetch'])}")
+        words.append(
+            f"profile {name} is new: {_listed(profile['symbols'])}; "
+            f"{_listed(profile['timeframes']['fetch'])}"
+        )
     words += [
         f"profile {name} is no longer kept; what is stored of it stays in the schema {name}"
         for name in _gone(*profiles)
     ]
     for name in sorted(profiles[0].keys() & profiles[1].keys()):
-        words += [f"{name}: {change}" for change in _profile_changes(profiles[0][name], profiles[1][name])]
+        words += [
+            f"{name}: {change}" for change in _profile_changes(profiles[0][name], profiles[1][name])
+        ]
     words += _set_changes("source", before["sources"], after["sources"])
     words += [f"{key} has changed" for key in _changed(before["parts"], after["parts"])]
     return words
@@ -95,13 +100,19 @@ def _profile_changes(before: ProfileSummary, after: ProfileSummary) -> list[str]
     if added := _new(*symbols):
         words.append(f"{_counted(added, 'symbol')} added: {_listed(added)}")
     if gone := _gone(*symbols):
-        words.append(f"{_counted(gone, 'symbol')} removed: {_listed(gone)} (what is stored of them stays)")
+        words.append(
+            f"{_counted(gone, 'symbol')} removed: {_listed(gone)} (what is stored of them stays)"
+        )
     if changed := _changed(*symbols):
         words.append(f"{_counted(changed, 'symbol')} changed: {_listed(changed)}")
     for key in after["timeframes"]:
         frames = before["timeframes"].get(key, []), after["timeframes"][key]
-        words += [f"timeframes.{key}: {frame} added" for frame in frames[1] if frame not in frames[0]]
-        words += [f"timeframes.{key}: {frame} removed" for frame in frames[0] if frame not in frames[1]]
+        words += [
+            f"timeframes.{key}: {frame} added" for frame in frames[1] if frame not in frames[0]
+        ]
+        words += [
+            f"timeframes.{key}: {frame} removed" for frame in frames[0] if frame not in frames[1]
+        ]
     for key in _changed(before["settings"], after["settings"]):
         values = before["settings"][key], after["settings"][key]
         short = all(len(value) <= 20 for value in values)
@@ -123,7 +134,8 @@ def orphans(stored: Collection[str], summary: Summary) -> list[str]:
         summary: Of the universe.
     """
     return [
-        f"schema {name} is in the store, and no profile is called so: call a profile {name} to go on with it, "
+        f"schema {name} is in the store, and no profile is called so: "
+        f"call a profile {name} to go on with it, "
         f"or remove it: market-assets forget {name} --yes"
         for name in sorted(set(stored) - set(summary["schemas"]) - _OWN_SCHEMAS)
     ]

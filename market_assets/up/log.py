@@ -27,10 +27,18 @@ class Log(RotatingFileHandler):
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        super().__init__(path, maxBytes=BYTES, backupCount=FILES - 1, encoding="utf-8", errors="backslashreplace")
+        super().__init__(
+            path, maxBytes=BYTES, backupCount=FILES - 1, encoding="utf-8", errors="backslashreplace"
+        )
 
     def _open(self):  # type: ignore[no-untyped-def]  # noqa: ANN202 - logging has no types for it
-        return open(self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=_private)
+        return open(
+            self.baseFilename,
+            self.mode,
+            encoding=self.encoding,
+            errors=self.errors,
+            opener=_private,
+        )
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Lose the line: a full disk must not end what goes on without a log."""

@@ -43,7 +43,9 @@ def write_news(home: Path, jobs: Iterable[Mapping[str, Any]], troubles: Mapping[
         for job in jobs
         if job["kind"] == "fill"
     ]
-    put_private(home / NEWS_FILE, json.dumps({"filled": filled, "troubles": dict(troubles)}).encode())
+    put_private(
+        home / NEWS_FILE, json.dumps({"filled": filled, "troubles": dict(troubles)}).encode()
+    )
 
 
 def read_news(home: Path) -> Mapping[str, Any] | None:
@@ -52,7 +54,11 @@ def read_news(home: Path) -> Mapping[str, Any] | None:
         document = json.loads((home / NEWS_FILE).read_text())
     except (OSError, ValueError):
         return None
-    return document if isinstance(document, dict) and {"filled", "troubles"} <= document.keys() else None
+    return (
+        document
+        if isinstance(document, dict) and {"filled", "troubles"} <= document.keys()
+        else None
+    )
 
 
 @dataclass
@@ -77,7 +83,11 @@ class Bulletin:
             now: The present instant, in seconds of a clock that nobody sets.
         """
         wrong: Mapping[str, str] = news["troubles"]
-        lines = [f"wrong: {name}: {words}" for name, words in wrong.items() if self.troubles.get(name) != words]
+        lines = [
+            f"wrong: {name}: {words}"
+            for name, words in wrong.items()
+            if self.troubles.get(name) != words
+        ]
         lines += [f"over: {name}" for name in self.troubles if name not in wrong]
         self.troubles = dict(wrong)
         self._count(news["filled"])

@@ -28,7 +28,8 @@ def check_room(free: int, home: Path) -> None:
     """
     if free < ROOM:
         raise UpError(
-            f"{home}: only {free / 1000**2:,.0f} MB are free on this disk, and {ROOM / 1000**2:,.0f} MB are needed; "
+            f"{home}: only {free / 1000**2:,.0f} MB are free on this disk, "
+            f"and {ROOM / 1000**2:,.0f} MB are needed; "
             "make room, or set MARKET_ASSETS_HOME to a folder on another disk."
         )
 
@@ -49,7 +50,8 @@ def check_home(home: Path) -> None:
         with suppress(OSError):
             probe.unlink()
         raise UpError(
-            f"{home}: this home folder cannot be written: {error.strerror}; give this user write access to it, "
+            f"{home}: this home folder cannot be written: {error.strerror}; "
+            "give this user write access to it, "
             "or set MARKET_ASSETS_HOME to a folder of yours."
         ) from error
     check_room(free, home)
@@ -62,7 +64,9 @@ def listen(host: str, port: int) -> socket.socket:
         UpError: There is no such port or address, or the port is taken or not for this user.
     """
     if not 0 < port <= _LAST_PORT:
-        raise UpError(f"--port {port}: there is no such port; choose one from 1024 to {_LAST_PORT}.")
+        raise UpError(
+            f"--port {port}: there is no such port; choose one from 1024 to {_LAST_PORT}."
+        )
     try:
         family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, proto)
@@ -83,7 +87,10 @@ def _refused(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"{where}: port {port} is taken by another program; choose another one with --port."
     if error.errno in {errno.EACCES, errno.EPERM}:
-        return f"{where}: this user may not listen on port {port}; choose one from 1024 on with --port."
+        return (
+            f"{where}: this user may not listen on port {port}; choose one from 1024 on with "
+            "--port."
+        )
     if error.errno == errno.EADDRNOTAVAIL:
         return f"--host {host}: this machine has no such address."
     return f"{where}: cannot listen there: {error.strerror}."

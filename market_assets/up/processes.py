@@ -140,7 +140,7 @@ def ending(code: int) -> str:
 
 
 class Errand:
-    """A short-lived process of `market_assets.defs.errands`, for what needs Dagster or the store.
+    """A short-lived process of `market_assets.errands`, for what needs Dagster or the store.
 
     Args:
         name: Which errand.
@@ -155,7 +155,13 @@ class Errand:
         self._out = tempfile.TemporaryFile()  # noqa: SIM115 - it is read and closed at the end
         self._err = tempfile.TemporaryFile()  # noqa: SIM115 - this too
         self._popen = subprocess.Popen(  # noqa: S603 - no shell, our own words
-            [sys.executable, "-m", "market_assets.up.child", "market_assets.defs.errands", name],
+            [
+                sys.executable,
+                "-m",
+                "market_assets.up.child",
+                "market_assets.errands",
+                name,
+            ],
             env=dict(environment),
             stdin=subprocess.PIPE,
             stdout=self._out,

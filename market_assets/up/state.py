@@ -78,7 +78,8 @@ def read_state(home: Path) -> State | None:
     try:
         document = json.loads((home / STATE_FILE).read_text())
         document["restarts"] = [
-            Restart(row["what"], datetime.fromisoformat(row["at"]), row["why"]) for row in document["restarts"]
+            Restart(row["what"], datetime.fromisoformat(row["at"]), row["why"])
+            for row in document["restarts"]
         ]
         for name in ("started_at", "ended_at", "faulty_since", "taken_over_at"):
             document[name] = document[name] and datetime.fromisoformat(document[name])

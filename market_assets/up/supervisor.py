@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from market_assets.config.places import COPY_VARIABLE, UNIVERSE_VARIABLE
 from market_assets.errors import UpError
-from market_assets.places import COPY_VARIABLE, HOME_VARIABLE, UNIVERSE_VARIABLE
+from market_assets.home import HOME_VARIABLE
 from market_assets.up.backoff import LONGEST
 from market_assets.up.changes import changes, orphans
 from market_assets.up.leash import ALIVE_VARIABLE, GRACE, live_at, take
@@ -60,7 +61,8 @@ _MEMORY = {
     # Each thread that allocates would get an arena of its own, which is never given back.
     "MALLOC_ARENA_MAX": "2",
     "MALLOC_TRIM_THRESHOLD_": "131072",
-    # A tick fills, and may wait for a vendor or the store: on a busy machine that takes more than Dagster's minute.
+    # A tick fills, and may wait for a vendor or the store: on a busy machine that takes more than
+    # Dagster's minute.
     "DAGSTER_SCHEDULE_GRPC_TIMEOUT_SECONDS": "180",
     "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS": "180",
     "PYTHONWARNINGS": "ignore",
@@ -108,7 +110,9 @@ class Supervisor:
         clock: Gives the present instant, aware UTC.
     """
 
-    def __init__(self, options: Options, say: Callable[[str], None], clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, options: Options, say: Callable[[str], None], clock: Callable[[], datetime]
+    ) -> None:
         self._options = options
         self._home = options.home
         self._say = say
@@ -128,7 +132,8 @@ class Supervisor:
             ready: Called with url, home and universe once the processes are started.
 
         Returns:
-            The exit code: 0 after an end in good order, 1 where a second signal had the processes killed.
+            The exit code: 0 after an end in good order, 1 where a second signal had the processes
+                killed.
 
         Raises:
             MarketAssetsError: It cannot be started here; nothing was.
@@ -158,12 +163,19 @@ class Supervisor:
         try:
             lock = take(self._home / _LOCK_FILE)
         except OSError as error:
-            raise UpError(f"{self._home / _LOCK_FILE}: cannot be opened: {error.strerror}.") from error
+            raise UpError(
+                f"{self._home / _LOCK_FILE}: cannot be opened: {error.strerror}."
+            ) from error
         if lock is None:
             other = read_state(self._home)
-            who = f" (process {other.process}, {other.url})" if other and other.ended_at is None else ""
+            who = (
+                f" (process {other.process}, {other.url})"
+                if other and other.ended_at is None
+                else ""
+            )
             raise UpError(
-                f"{self._home}: another `market-assets up` runs on this home folder{who}; end that one first."
+                f"{self._home}: another `market-assets up` runs on this home folder{who}; "
+                "end that one first."
             )
         stack.enter_context(lock)
 
@@ -237,7 +249,7 @@ class Supervisor:
             "reports": options.reports,
             "read_only": options.read_only,
         }
-        serve = ("market_assets.defs.serve",)
+        serve = ("market_assets.defs.internals.serve",)
         self._code = Process("code server", [*serve, "code", path, LOCATION], self._environment)
         self._processes = [
             self._code,
@@ -257,14 +269,25 @@ class Supervisor:
     def _greet(self) -> None:
         options = self._options
         if self._last and self._last.ended_at is None:
-            self._tell("the last `up` of this home folder ended without a word: it was killed, or the power went.")
+            self._tell(
+                "the last `up` of this home folder ended without a word: it was killed, "
+                "or the power went."
+            )
         if self._ended:
-            self._tell(f"{_runs(self._ended)} of before had no process any more and now count as failed.")
+            self._tell(
+                f"{_runs(self._ended)} of before had no process any more and now count as failed."
+            )
         profiles = list(self._summary["profiles"])
-        self._tell(f"open {self._options.url}/asset-groups first; each profile is a group: {', '.join(profiles)}.")
+        self._tell(
+            f"open {self._options.url}/asset-groups first; each profile is a group: "
+            f"{', '.join(profiles)}."
+        )
         self._tell(f"what is complete: {self._options.url}/assets/{profiles[0]}/completeness")
         if not options.read_only and not is_loopback(options.host):
-            self._tell("other machines can reach these pages and change everything; --read-only lets nobody.")
+            self._tell(
+                "other machines can reach these pages and change everything; "
+                "--read-only lets nobody."
+            )
         self._tell_orphans(self._schemas)
 
     # Watching.
@@ -293,7 +316,8 @@ class Supervisor:
                 except OSError as error:
                     process.due = now + LONGEST
                     self._tell(
-                        f"the {process.name} cannot be started: {error.strerror}; it is tried again in a minute."
+                        f"the {process.name} cannot be started: {error.strerror}; "
+                        "it is tried again in a minute."
                     )
 
     def _on_death(self, process: Process, why: str) -> None:
@@ -314,7 +338,9 @@ class Supervisor:
                 environment = {**self._environment, COPY_VARIABLE: str(self._file.candidate)}
                 self._check = Errand("check", environment)
         except OSError as error:
-            self._tell(f"{self._options.universe}: its change cannot be looked at: {error.strerror}.")
+            self._tell(
+                f"{self._options.universe}: its change cannot be looked at: {error.strerror}."
+            )
 
     def _end_check(self) -> None:
         """Take a changed universe over once it is checked."""
@@ -355,7 +381,10 @@ class Supervisor:
         self._state.faults = lines[:10] or ["it cannot be read"]
         self._state.faulty_since = self._clock()
         self._write_state()
-        self._tell(f"wrong: the changed universe is not taken over, the last good one goes on. {' '.join(lines[:4])}")
+        self._tell(
+            "wrong: the changed universe is not taken over, the last good one goes on. "
+            f"{' '.join(lines[:4])}"
+        )
 
     # Output.
 
@@ -397,7 +426,9 @@ class Supervisor:
         try:
             write_state(self._home, self._state)
         except OSError as error:
-            self._log.write(f"{self._clock():%Y-%m-%d %H:%M:%S} up: up.json cannot be written: {error.strerror}")
+            self._log.write(
+                f"{self._clock():%Y-%m-%d %H:%M:%S} up: up.json cannot be written: {error.strerror}"
+            )
 
     # Ending.
 
@@ -420,7 +451,8 @@ class Supervisor:
             self._write_lines("closing", trace.encode())
             if answer and answer["ended"]:
                 self._tell(
-                    f"{_runs(answer['ended'])} had not ended and now count as failed; what they committed is kept."
+                    f"{_runs(answer['ended'])} had not ended and now count as failed; "
+                    "what they committed is kept."
                 )
         with suppress(OSError):
             _socket_path(self._home).unlink()
@@ -433,7 +465,8 @@ class Supervisor:
     def _wait_for_all(self, end: float, signals: int) -> bool:
         """Wait until nothing of the processes is left; tells whether they had to be killed."""
         killed = False
-        while any([not process.has_ended() for process in self._processes]):  # noqa: C419 - all are asked
+        # All are asked.
+        while any([not process.has_ended() for process in self._processes]):  # noqa: C419
             if not killed and (time.monotonic() > end or self._signals > signals):
                 killed = True
                 for process in self._processes:
@@ -484,8 +517,15 @@ def _socket_path(home: Path) -> Path:
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     status = folder.lstat()
-    if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o077 or not stat.S_ISDIR(status.st_mode):
-        raise UpError(f"{folder}: this folder is open to others; remove it, or set TMPDIR to a folder of yours.")
+    if (
+        status.st_uid != os.getuid()
+        or stat.S_IMODE(status.st_mode) & 0o077
+        or not stat.S_ISDIR(status.st_mode)
+    ):
+        raise UpError(
+            f"{folder}: this folder is open to others; remove it, "
+            "or set TMPDIR to a folder of yours."
+        )
     return folder / _SOCKET
 
 

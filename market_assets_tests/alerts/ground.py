@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from aiosmtpd.controller import Controller
 
-from market_assets.universe import load_universe
+from market_assets.config.universe import load_universe
 
 if TYPE_CHECKING:
     from email.message import EmailMessage
     from pathlib import Path
 
-    from market_assets.universe import Universe
+    from market_assets.config.universe import Universe
 
 
 class MailServer:
@@ -34,7 +34,8 @@ class MailServer:
         self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
         self._controller.start()
 
-    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
+    # Aiosmtpd's name.
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
         if self.refuse:
             return "554 not now"
         self.messages.append(email.message_from_bytes(envelope.content, policy=policy.default))
@@ -79,7 +80,9 @@ class Webhook:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        ).start()
 
     @property
     def url(self) -> str:
@@ -98,7 +101,9 @@ class Webhook:
         self._server.server_close()
 
 
-def universe_of(folder: Path, *channels: str, secrets: dict[str, str] | None = None, **profile: object) -> Universe:
+def universe_of(
+    folder: Path, *channels: str, secrets: dict[str, str] | None = None, **profile: object
+) -> Universe:
     """A universe with one profile, `kept`: hours of two symbols, round the clock, from 2025-02-01 on."""
     kept = {
         "kind": "CRYPTO",
@@ -109,6 +114,10 @@ def universe_of(folder: Path, *channels: str, secrets: dict[str, str] | None = N
         **profile,
     }
     path = folder / "universe.yaml"
-    written = {"sources": {"practice": {}}, "profiles": {"kept": kept}, "alerts": {"channels": list(channels)}}
+    written = {
+        "sources": {"practice": {}},
+        "profiles": {"kept": kept},
+        "alerts": {"channels": list(channels)},
+    }
     path.write_text(yaml.safe_dump(written))
     return load_universe(path, environ=secrets or {})

@@ -26,8 +26,8 @@ from market_assets.alerts.troubles import (
     store_changed,
     vanished,
 )
-from market_assets.market_time.partitions import Cadence
-from market_assets.market_time.timeframes import Timeframe
+from market_assets.market.partitions import Cadence
+from market_assets.market.timeframes import Timeframe
 from market_assets.store import StoreMark
 
 NOW = datetime(2025, 11, 20, 12, tzinfo=UTC)
@@ -39,7 +39,9 @@ DERIVED = ("candles_5m", "candles_15m", "candles_30m", "candles_1h", "candles_4h
 def gap(symbol: str, first: str, last: str, profile: str = "forex") -> Trouble:
     place = Place(symbol, date.fromisoformat(first), date.fromisoformat(last))
     words = f"1 gap in {symbol}"
-    return Trouble(profile, Kind.GAP, "candles_1m", Level.WARNING, words, 1, (), (symbol,), frozenset({place}))
+    return Trouble(
+        profile, Kind.GAP, "candles_1m", Level.WARNING, words, 1, (), (symbol,), frozenset({place})
+    )
 
 
 def red(asset: str, *days: str, profile: str = "forex") -> Trouble:
@@ -75,7 +77,9 @@ def missing(symbol: str) -> Trouble:
 def down(*symbols: str, day: str = LOST) -> Trouble:
     when = date.fromisoformat(day)
     places = frozenset(Place(symbol, when, when) for symbol in symbols)
-    return Trouble("forex", Kind.SOURCE_DOWN, "oanda", Level.ERROR, "it fails", 2, (), symbols, places)
+    return Trouble(
+        "forex", Kind.SOURCE_DOWN, "oanda", Level.ERROR, "it fails", 2, (), symbols, places
+    )
 
 
 CHANGED = store_changed(StoreMark("a" * 32, 9, NOW), StoreMark("b" * 32, 0, None))

@@ -16,14 +16,14 @@ from market_assets.alerts import channels
 from market_assets.alerts.channels import channels_of, send, try_channels
 from market_assets.alerts.message import Message
 from market_assets.alerts.troubles import Level
-from market_assets.universe import AlertSettings
+from market_assets.config.universe import AlertSettings
 from market_assets_tests.alerts.ground import universe_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from market_assets.universe import Universe
+    from market_assets.config.universe import Universe
     from market_assets_tests.alerts.ground import MailServer, Webhook
 
 MESSAGE = Message("a title", "line <one> & more\n\n  two", Level.ERROR)
@@ -47,15 +47,23 @@ def test_a_message_arrives_as_it_was_written_by_mail_and_at_a_webhook(
 ) -> None:
     universe = universe_of(tmp_path, mail.url, hook.url)
     first, second = channels_of(universe)
-    assert send({first: [MESSAGE], second: [MESSAGE]}, universe) == {"mailto #1": [""], "json #1": [""]}
+    assert send({first: [MESSAGE], second: [MESSAGE]}, universe) == {
+        "mailto #1": [""],
+        "json #1": [""],
+    }
     assert mail.titles == hook.titles == ["a title"]
     assert mail.bodies[0].replace("\r\n", "\n").strip() == hook.bodies[0] == MESSAGE.body
-    assert (mail.messages[0]["To"], mail.messages[0]["From"]) == ("desk@example.org", mail.messages[0]["From"])
+    assert (mail.messages[0]["To"], mail.messages[0]["From"]) == (
+        "desk@example.org",
+        mail.messages[0]["From"],
+    )
     assert hook.messages[0]["type"] == "failure"
 
 
 def test_a_channel_is_shown_by_its_scheme_and_its_place_only(tmp_path: Path, closed: str) -> None:
-    universe = unchecked(tmp_path, closed, "tgram://123456789:secrettoken/42", closed, "no address at all")
+    universe = unchecked(
+        tmp_path, closed, "tgram://123456789:secrettoken/42", closed, "no address at all"
+    )
     named = channels_of(universe)
     assert [channel.name for channel in named] == ["json #1", "tgram #1", "json #2", "channel #1"]
     assert "token" not in repr(named)
@@ -83,10 +91,14 @@ def test_a_refusal_is_a_failure(tmp_path: Path, mail: MailServer, hook: Webhook)
     assert "503" in sent["json #1"][0]
 
 
-def test_a_message_that_is_too_long_for_its_service_is_cut_at_its_end(tmp_path: Path, hook: Webhook) -> None:
+def test_a_message_that_is_too_long_for_its_service_is_cut_at_its_end(
+    tmp_path: Path, hook: Webhook
+) -> None:
     universe = universe_of(tmp_path, hook.url)
     long = Message("a title", "\n".join(f"line {n}" for n in range(9000)), None)
-    assert send({channel: [long] for channel in channels_of(universe)}, universe) == {"json #1": [""]}
+    assert send({channel: [long] for channel in channels_of(universe)}, universe) == {
+        "json #1": [""]
+    }
     assert 30_000 < len(hook.bodies[0]) <= 32_768
     assert hook.bodies[0].startswith("line 0\nline 1\n")
 
@@ -103,7 +115,9 @@ def test_without_a_channel_nothing_is_sent(tmp_path: Path) -> None:
     assert try_channels(universe_of(tmp_path)) == {}
 
 
-def test_a_plugin_that_raises_is_a_failure_and_loses_no_other_message(tmp_path: Path, hook: Webhook) -> None:
+def test_a_plugin_that_raises_is_a_failure_and_loses_no_other_message(
+    tmp_path: Path, hook: Webhook
+) -> None:
     @notify(on="boom")
     def explode(*_: object, **__: object) -> None:
         raise RuntimeError("a bug")
@@ -169,5 +183,13 @@ def test_a_server_that_drips_its_answer_holds_nobody_past_the_deadline_and_is_no
 
 
 def test_who_has_no_news_to_send_loads_neither_apprise_nor_dagster() -> None:
-    code = "import sys, market_assets.alerts; print(sorted({'apprise', 'dagster', 'pandas'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    code = (
+        "import sys, market_assets.alerts; print(sorted({'apprise', 'dagster', "
+        "'pandas'} & set(sys.modules)))"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
+        == "[]\n"
+    )

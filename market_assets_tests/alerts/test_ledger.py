@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market_assets.alerts.ledger import Alert, claim, failing_channels, judge_channels, reconcile, told
+from market_assets.alerts.ledger import (
+    Alert,
+    claim,
+    failing_channels,
+    judge_channels,
+    reconcile,
+    told,
+)
 from market_assets.alerts.troubles import Kind, Level, Trouble
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
@@ -36,9 +43,14 @@ class Desk:
         claimed = {one.alert_id: one for one in claim(sent, now)}
         rows = [claimed.get(one.alert_id, one) for one in reckoning.alerts]
         if works:
-            self.heard += [(one.alert_id, "over" if one.over_at else one.level.value) for one in sent]
+            self.heard += [
+                (one.alert_id, "over" if one.over_at else one.level.value) for one in sent
+            ]
             by_id = {one.alert_id: one for one in sent}
-            rows = [told(one, by_id[one.alert_id], now) if one.alert_id in by_id else one for one in rows]
+            rows = [
+                told(one, by_id[one.alert_id], now) if one.alert_id in by_id else one
+                for one in rows
+            ]
         # What the store gives the next time: what goes on, and what is still to be told.
         self.rows = [one for one in rows if one.over_at is None or one.over_untold]
         return [word for _, word in self.heard[before:]]
@@ -48,7 +60,16 @@ def test_a_trouble_is_told_when_it_begins_when_it_gets_worse_and_when_it_is_over
     desk = Desk()
     warning, error = trouble(), trouble(level=Level.ERROR)
     looks = [(), (warning,), (warning,), (error,), (warning,), (error,), (), ()]
-    assert [desk.look(*present) for present in looks] == [[], ["WARNING"], [], ["ERROR"], [], [], ["over"], []]
+    assert [desk.look(*present) for present in looks] == [
+        [],
+        ["WARNING"],
+        [],
+        ["ERROR"],
+        [],
+        [],
+        ["over"],
+        [],
+    ]
 
 
 def test_a_trouble_that_comes_again_is_a_new_one() -> None:
@@ -107,7 +128,9 @@ def test_an_alert_of_something_that_the_universe_lost_ends_unsaid() -> None:
 def test_an_alert_of_which_nothing_could_be_learnt_stays_as_it_is() -> None:
     desk = Desk()
     desk.look(trouble(), trouble("candles_1h"))
-    kept, ended = reconcile(desk.rows, [], NOW + MINUTE, held=lambda key: key[2] == "candles_1m").alerts
+    kept, ended = reconcile(
+        desk.rows, [], NOW + MINUTE, held=lambda key: key[2] == "candles_1m"
+    ).alerts
     assert (kept, ended.over_at) == (desk.rows[0], NOW + MINUTE)
 
 
@@ -118,7 +141,10 @@ STEPS = st.tuples(
 )
 
 
-@given(st.lists(STEPS, max_size=30), st.lists(st.sampled_from([None, Level.WARNING, Level.ERROR]), max_size=30))
+@given(
+    st.lists(STEPS, max_size=30),
+    st.lists(st.sampled_from([None, Level.WARNING, Level.ERROR]), max_size=30),
+)
 def test_whatever_comes_and_fails_nothing_is_told_twice_and_nothing_is_lost(
     steps: list[tuple[Level | None, bool, timedelta]], other: list[Level | None]
 ) -> None:
@@ -129,7 +155,8 @@ def test_whatever_comes_and_fails_nothing_is_told_twice_and_nothing_is_lost(
         present = [trouble(level=level)] if level else []
         present += [trouble("candles_1h", level=second)] if second else []
         desk.look(*present, now=now, works=works)
-    # Given time and a channel that works, everything that is still to be told is told, and then there is peace.
+    # Given time and a channel that works, everything that is still to be told is told, and then
+    # there is peace.
     final = [trouble(level=steps[-1][0])] if steps and steps[-1][0] else []
     for _ in range(3):
         now += timedelta(hours=2)
@@ -158,7 +185,11 @@ def test_a_wait_is_never_longer_than_an_hour(tries: int) -> None:
 
 def test_a_channel_that_fails_has_an_alert_until_it_works_again() -> None:
     (failed,) = judge_channels([], {"mailto #1": "refused", "json #1": ""}, NOW)
-    assert (failed.kind, failed.subject, failed.details) == (Kind.CHANNEL, "mailto #1", ("refused",))
+    assert (failed.kind, failed.subject, failed.details) == (
+        Kind.CHANNEL,
+        "mailto #1",
+        ("refused",),
+    )
     assert not failed.due(NOW)
     assert failed.due(NOW + MINUTE)
     assert failing_channels([failed]) == {"mailto #1": failed}

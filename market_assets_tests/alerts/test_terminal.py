@@ -29,7 +29,10 @@ def alerts(tmp_path: Path) -> Callable[..., Done]:
     """Runs the command with some options, in this process if no other way is given."""
 
     def run(*options: str, way: Callable[..., Done] = in_this_process) -> Done:
-        home = {"MARKET_ASSETS_HOME": str(tmp_path / "home"), "MARKET_ASSETS_UNIVERSE": str(tmp_path / "universe.yaml")}
+        home = {
+            "MARKET_ASSETS_HOME": str(tmp_path / "home"),
+            "MARKET_ASSETS_UNIVERSE": str(tmp_path / "universe.yaml"),
+        }
         done = way(["alerts", *options], {**os.environ, **home, "HOOK_TOKEN": FILLED_IN})
         assert FILLED_IN not in done.out + done.err
         assert "Traceback" not in done.err
@@ -45,16 +48,40 @@ def test_present_troubles_are_listed_and_those_that_are_over_on_request(
     watch = Watch(store, universe, clock)
     calm = alerts()
     assert (calm.code, calm.out.strip()) == (0, "No trouble.")
-    trouble = Trouble("kept", Kind.GAP, "candles_1h", Level.ERROR, f"2 gaps [/closed] {FILLED_IN}", 2, ("BTC 2025",))
-    universe_of(tmp_path, "json://127.0.0.1/${HOOK_TOKEN}", end="2025-02-02", secrets={"HOOK_TOKEN": FILLED_IN})
+    trouble = Trouble(
+        "kept",
+        Kind.GAP,
+        "candles_1h",
+        Level.ERROR,
+        f"2 gaps [/closed] {FILLED_IN}",
+        2,
+        ("BTC 2025",),
+    )
+    universe_of(
+        tmp_path,
+        "json://127.0.0.1/${HOOK_TOKEN}",
+        end="2025-02-02",
+        secrets={"HOOK_TOKEN": FILLED_IN},
+    )
     watch.look([trouble])
     listed = alerts(way=in_a_process)
     assert listed.code == 3
-    for words in ("2025-03-01 12:00", "ERROR", "kept gap candles_1h", "2 gaps [/closed] ${HOOK_TOKEN}", "BTC 2025"):
+    for words in (
+        "2025-03-01 12:00",
+        "ERROR",
+        "kept gap candles_1h",
+        "2 gaps [/closed] ${HOOK_TOKEN}",
+        "BTC 2025",
+    ):
         assert words in listed.out
     assert "Nobody is told" not in listed.out
     (row,) = alerts("--json").json
-    assert (row["kind"], row["count"], row["opened_at"], row["told_at"]) == ("gap", 2, "2025-03-01T12:00:00Z", None)
+    assert (row["kind"], row["count"], row["opened_at"], row["told_at"]) == (
+        "gap",
+        2,
+        "2025-03-01T12:00:00Z",
+        None,
+    )
     watch.look()
     assert alerts("--json").out.strip() == "[]"
     over = alerts("--all")
@@ -72,7 +99,10 @@ def test_a_store_that_cannot_be_opened_is_listed_and_one_that_was_changed_can_be
     store.path.unlink()
     watch.look()
     listed = alerts()
-    assert (listed.code, "the store was deleted or replaced" in " ".join(listed.out.split())) == (3, True)
+    assert (listed.code, "the store was deleted or replaced" in " ".join(listed.out.split())) == (
+        3,
+        True,
+    )
     assert alerts("--accept-store").code == 0
     watch.look()
     assert alerts().code == 0

@@ -25,8 +25,8 @@ from market_assets.alerts.troubles import (
     sources_down,
     stale,
 )
-from market_assets.market_time.timeframes import TS, Timeframe
-from market_assets.universe import AlertSettings
+from market_assets.config.universe import AlertSettings
+from market_assets.market.timeframes import TS, Timeframe
 from market_assets.up.state import Restart, State
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
@@ -39,9 +39,19 @@ def gaps(*rows: tuple[str, str, int, str, str]) -> pl.DataFrame:
     for symbol, first, bars, seen, status in rows:
         start = datetime.fromisoformat(first)
         last = start + timedelta(minutes=bars - 1)
-        values.append((symbol, start, last, bars, status, "no answer", datetime.fromisoformat(seen)))
-    names = {"symbol": pl.String, "first_ts": TS, "last_ts": TS, "bars": pl.Int64, "status": pl.String}
-    return pl.DataFrame(values, schema={**names, "reason": pl.String, "first_seen": TS}, orient="row")
+        values.append(
+            (symbol, start, last, bars, status, "no answer", datetime.fromisoformat(seen))
+        )
+    names = {
+        "symbol": pl.String,
+        "first_ts": TS,
+        "last_ts": TS,
+        "bars": pl.Int64,
+        "status": pl.String,
+    }
+    return pl.DataFrame(
+        values, schema={**names, "reason": pl.String, "first_seen": TS}, orient="row"
+    )
 
 
 def of_gaps(*rows: tuple[str, str, int, str, str]) -> list[Trouble]:
@@ -78,11 +88,17 @@ def test_gaps_of_one_asset_are_one_trouble_with_the_heaviest_first() -> None:
 
 def test_an_explained_gap_is_none_and_an_abandoned_one_a_trouble_of_its_own() -> None:
     long = ("2024-01-01", 10 * 1440, "2024-02-01")
-    found = of_gaps(("BTC", *long, "abandoned"), ("ETH", *long, "outage"), ("LIT", *long, "no_trade"))
-    assert [(one.kind, one.level, one.symbols) for one in found] == [(Kind.ABANDONED, Level.WARNING, ("BTC",))]
+    found = of_gaps(
+        ("BTC", *long, "abandoned"), ("ETH", *long, "outage"), ("LIT", *long, "no_trade")
+    )
+    assert [(one.kind, one.level, one.symbols) for one in found] == [
+        (Kind.ABANDONED, Level.WARNING, ("BTC",))
+    ]
 
 
-def failing(symbol: str, reason: str, seen: int = 30, asked: int = 5, failures: int = 1) -> dict[str, object]:
+def failing(
+    symbol: str, reason: str, seen: int = 30, asked: int = 5, failures: int = 1
+) -> dict[str, object]:
     """An open gap that was first seen and last asked for some minutes ago."""
     at = NOW.replace(tzinfo=None)
     return {
@@ -112,7 +128,9 @@ def test_a_source_that_fails_for_most_symbols_is_down(
     schema = {"symbol": pl.String, "reason": pl.String, "failures": pl.Int32}
     schema |= dict.fromkeys(("first_ts", "last_ts", "asked_at", "first_seen", "confirmed_at"), TS)
     found = sources_down("crypto", pl.DataFrame(rows, schema=schema), {"binance", "kraken"}, 3, NOW)
-    assert [(one.subject, one.symbols) for one in found] == ([("binance", symbols)] if symbols else [])
+    assert [(one.subject, one.symbols) for one in found] == (
+        [("binance", symbols)] if symbols else []
+    )
 
 
 def test_two_hundred_failed_partitions_are_one_trouble_with_a_count_and_a_few_lines() -> None:
@@ -124,8 +142,13 @@ def test_two_hundred_failed_partitions_are_one_trouble_with_a_count_and_a_few_li
 
 
 def test_a_failed_check_says_what_the_check_said() -> None:
-    (found,) = failed_checks("crypto", "candles_1m", "continuity", {"2025-01-01": "3 of 9 bars are missing"})
-    assert (found.subject, found.details) == ("candles_1m continuity", ("2025-01-01: 3 of 9 bars are missing",))
+    (found,) = failed_checks(
+        "crypto", "candles_1m", "continuity", {"2025-01-01": "3 of 9 bars are missing"}
+    )
+    assert (found.subject, found.details) == (
+        "candles_1m continuity",
+        ("2025-01-01: 3 of 9 bars are missing",),
+    )
     assert found.summary == "the check continuity fails in 1 partition"
 
 
@@ -151,8 +174,12 @@ def test_only_days_in_a_row_up_to_today_or_yesterday_count(days: str, count: int
     assert [one.count for one in found] == ([count] if count else [])
 
 
-@pytest.mark.parametrize(("status", "troubled"), [("FAILED", True), ("INCOMPLETE", True), ("SUCCEEDED", False)])
-def test_the_newest_derivation_that_did_not_succeed_is_a_trouble(status: str, *, troubled: bool) -> None:
+@pytest.mark.parametrize(
+    ("status", "troubled"), [("FAILED", True), ("INCOMPLETE", True), ("SUCCEEDED", False)]
+)
+def test_the_newest_derivation_that_did_not_succeed_is_a_trouble(
+    status: str, *, troubled: bool
+) -> None:
     assert len(enrichment("crypto", "features_1h", status, NOW, {})) == troubled
 
 
@@ -195,7 +222,9 @@ def life(ago: float | None, error: str = "", *, stopped: bool = False) -> Life:
         (life(-10_000), None),
     ],
 )
-def test_what_should_tick_and_does_not_is_dead_after_three_intervals_and_a_minute(one: Life, words: str | None) -> None:
+def test_what_should_tick_and_does_not_is_dead_after_three_intervals_and_a_minute(
+    one: Life, words: str | None
+) -> None:
     found = dead([one], NOW, NOW - timedelta(days=1))
     assert [trouble.summary for trouble in found] == ([words] if words else [])
 
@@ -213,19 +242,36 @@ def test_a_process_that_was_started_again_is_a_trouble_for_ten_quiet_minutes() -
     ]
     state = State(1, "http://127.0.0.1:3000", "crypto.yaml", NOW, restarts=restarts)
     (trouble,) = platform_troubles(state, NOW)
-    assert (trouble.key, trouble.level, trouble.count) == (("", "restart", "code server"), Level.ERROR, 2)
-    assert trouble.summary == "ended by itself and was started again; the newest reason: killed by SIGSEGV"
-    assert trouble.details == ("2025-03-01 11:51Z: killed by SIGSEGV", "2025-03-01 11:49Z: killed by SIGKILL")
+    assert (trouble.key, trouble.level, trouble.count) == (
+        ("", "restart", "code server"),
+        Level.ERROR,
+        2,
+    )
+    assert (
+        trouble.summary
+        == "ended by itself and was started again; the newest reason: killed by SIGSEGV"
+    )
+    assert trouble.details == (
+        "2025-03-01 11:51Z: killed by SIGSEGV",
+        "2025-03-01 11:49Z: killed by SIGKILL",
+    )
     assert platform_troubles(state, NOW + timedelta(minutes=1)) == []
 
 
 def test_a_universe_file_with_mistakes_is_a_trouble_until_it_has_none() -> None:
     state = State(
-        1, "http://127.0.0.1:3000", "crypto.yaml", NOW, faults=["crypto.yaml: 1 problem", "start: is missing"]
+        1,
+        "http://127.0.0.1:3000",
+        "crypto.yaml",
+        NOW,
+        faults=["crypto.yaml: 1 problem", "start: is missing"],
     )
     (trouble,) = platform_troubles(state, NOW)
     assert trouble.key == ("", "universe", "universe file")
-    assert trouble.summary == "crypto.yaml has mistakes and is not taken over; the last good one goes on"
+    assert (
+        trouble.summary
+        == "crypto.yaml has mistakes and is not taken over; the last good one goes on"
+    )
     assert trouble.details == ("crypto.yaml: 1 problem", "start: is missing")
     state.faults = []
     assert platform_troubles(state, NOW) == []
@@ -233,7 +279,9 @@ def test_a_universe_file_with_mistakes_is_a_trouble_until_it_has_none() -> None:
 
 def test_a_sensor_that_misses_its_code_server_while_it_is_replaced_is_no_trouble() -> None:
     state = State(1, "http://127.0.0.1:3000", "crypto.yaml", NOW, taken_over_at=NOW)
-    error = "dagster._core.errors.DagsterUserCodeUnreachableError: Could not reach user code server."
+    error = (
+        "dagster._core.errors.DagsterUserCodeUnreachableError: Could not reach user code server."
+    )
     missed, other = (
         dead([Life("daemon SENSOR", timedelta(seconds=30), NOW, words)], NOW, NOW)[0]
         for words in (error, "KeyError: 1")

@@ -15,16 +15,16 @@ import pytest
 from market_assets.alerts import Kind, Level, Trouble, Watch, alerts_in
 from market_assets.alerts.troubles import failed_partitions
 from market_assets.errors import StoreBusyError, StoreError
-from market_assets.market_time.timeframes import TS, Timeframe, Window
-from market_assets.quality.evidence import LEDGER_SCHEMA
+from market_assets.market.timeframes import TS, Timeframe, Window
 from market_assets.store import Store, published
+from market_assets.verdicts.evidence import LEDGER_SCHEMA
 from market_assets_tests.alerts.ground import universe_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from market_assets.alerts import Alert, Told
-    from market_assets.universe import Universe
+    from market_assets.config.universe import Universe
     from market_assets_tests.alerts.ground import MailServer, Webhook
     from market_assets_tests.conftest import Clock
 
@@ -44,7 +44,12 @@ def ledger(store: Store) -> list[Alert]:
         return alerts_in(view.alerts(everything=True))
 
 
-def hole(store: Store, *rows: tuple[str, str, int, str], seen: str = "2025-02-01", reason: str = "no answer") -> None:
+def hole(
+    store: Store,
+    *rows: tuple[str, str, int, str],
+    seen: str = "2025-02-01",
+    reason: str = "no answer",
+) -> None:
     """Make these the ledger of absences: symbol, first bar, bars, status."""
     frame = pl.DataFrame(
         [
@@ -70,11 +75,19 @@ def hole(store: Store, *rows: tuple[str, str, int, str], seen: str = "2025-02-01
 
 
 def job(store: Store, clock: Clock, kind: str, status: str, timeframe: str = "1h") -> None:
-    values: dict[str, Any] = {"job_id": f"{clock()}{kind}{status}{timeframe}", "kind": kind, "status": status}
+    values: dict[str, Any] = {
+        "job_id": f"{clock()}{kind}{status}{timeframe}",
+        "kind": kind,
+        "status": status,
+    }
     with store.writing("a test") as transaction:
         transaction.connection.execute(
-            "INSERT INTO ops.jobs BY NAME SELECT $job_id AS job_id, $kind AS kind, 'kept' AS profile, $timeframe AS timeframe, "
-            "['BTC'] AS symbols, $at AS start_ts, $at AS end_ts, $status AS status, 1.0 AS progress, $at AS started_at",
+            """
+            INSERT INTO ops.jobs BY NAME
+            SELECT $job_id AS job_id, $kind AS kind, 'kept' AS profile, $timeframe AS timeframe,
+                ['BTC'] AS symbols, $at AS start_ts, $at AS end_ts, $status AS status,
+                1.0 AS progress, $at AS started_at
+            """,
             {**values, "timeframe": timeframe, "at": clock().replace(tzinfo=None)},
         )
 
@@ -84,7 +97,8 @@ def candles(store: Store, symbol: str, *opens: str) -> None:
         {"symbol": symbol, "ts": [datetime.fromisoformat(one) for one in opens]},
         schema={"symbol": pl.String, "ts": TS},
     ).with_columns(
-        *(pl.lit(1.0).alias(name) for name in ("open", "high", "low", "close", "volume")), source=pl.lit("x")
+        *(pl.lit(1.0).alias(name) for name in ("open", "high", "low", "close", "volume")),
+        source=pl.lit("x"),
     )
     window = Window.spanning(rows["ts"], rows["ts"] + timedelta(hours=1))
     with store.writing("a test") as transaction:
@@ -97,7 +111,11 @@ def kinds(told: Told) -> list[tuple[str, str]]:
 
 
 def test_two_hundred_failed_partitions_give_one_message_by_mail_and_one_at_the_webhook_and_recovery_one(
-    tmp_path: Path, clock: Clock, watch: Callable[[Universe], Watch], mail: MailServer, hook: Webhook
+    tmp_path: Path,
+    clock: Clock,
+    watch: Callable[[Universe], Watch],
+    mail: MailServer,
+    hook: Webhook,
 ) -> None:
     looks = watch(universe_of(tmp_path, mail.url, hook.url))
     for _ in range(3):
@@ -122,7 +140,8 @@ def test_many_new_troubles_are_one_message_of_bounded_length(
     tmp_path: Path, watch: Callable[[Universe], Watch], hook: Webhook
 ) -> None:
     troubles = [
-        Trouble("kept", Kind.FAILED_PARTITIONS, f"asset_{n:03d}", Level.ERROR, "it failed", 1) for n in range(300)
+        Trouble("kept", Kind.FAILED_PARTITIONS, f"asset_{n:03d}", Level.ERROR, "it failed", 1)
+        for n in range(300)
     ]
     told = watch(universe_of(tmp_path, hook.url)).look(troubles)
     assert (len(told.begun), str(told)) == (300, "300 present (300 errors); told 300 new")
@@ -132,7 +151,11 @@ def test_many_new_troubles_are_one_message_of_bounded_length(
 
 
 def test_a_failing_channel_is_told_by_the_other_and_hears_of_all_when_it_works_again(
-    tmp_path: Path, clock: Clock, watch: Callable[[Universe], Watch], mail: MailServer, hook: Webhook
+    tmp_path: Path,
+    clock: Clock,
+    watch: Callable[[Universe], Watch],
+    mail: MailServer,
+    hook: Webhook,
 ) -> None:
     hook.status = 503
     looks = watch(universe_of(tmp_path, mail.url, hook.url))
@@ -151,7 +174,9 @@ def test_a_failing_channel_is_told_by_the_other_and_hears_of_all_when_it_works_a
     clock.now += timedelta(hours=1)
     looks.look(RED)
     assert hook.titles == [hook.titles[0]]
-    assert "This channel took no message since 2025-03-01 12:00Z. What is wrong now:" in hook.bodies[0]
+    assert (
+        "This channel took no message since 2025-03-01 12:00Z. What is wrong now:" in hook.bodies[0]
+    )
     assert "200 partitions failed" in hook.bodies[0]
     clock.now += MINUTE
     assert str(looks.look(RED)) == "1 present (1 errors); told 1 over"
@@ -171,7 +196,11 @@ def test_what_no_channel_took_is_told_later_and_once(
     assert (row.told_at, bool(row.error)) == (None, True)
     mail.refuse = False
     clock.now += timedelta(hours=1)
-    assert [one.kind for one in looks.look(RED).begun if one.told_at is None and one.kind is not Kind.CHANNEL]
+    assert [
+        one.kind
+        for one in looks.look(RED).begun
+        if one.told_at is None and one.kind is not Kind.CHANNEL
+    ]
     assert "ERROR: 1 trouble, told again" in mail.titles[0]
     clock.now += MINUTE
     assert str(looks.look(RED)) == "1 present (1 errors)"
@@ -191,10 +220,17 @@ def test_without_channels_the_ledger_is_kept_and_a_channel_that_is_added_hears_o
 
 
 def test_a_channel_that_is_not_used_any_more_is_no_trouble(
-    tmp_path: Path, clock: Clock, watch: Callable[[Universe], Watch], mail: MailServer, hook: Webhook
+    tmp_path: Path,
+    clock: Clock,
+    watch: Callable[[Universe], Watch],
+    mail: MailServer,
+    hook: Webhook,
 ) -> None:
     hook.status = 503
-    assert kinds(watch(universe_of(tmp_path, mail.url, hook.url)).look(RED))[-1] == ("channel", "json #1")
+    assert kinds(watch(universe_of(tmp_path, mail.url, hook.url)).look(RED))[-1] == (
+        "channel",
+        "json #1",
+    )
     clock.now += MINUTE
     assert str(watch(universe_of(tmp_path, mail.url)).look(RED)) == "1 present (1 errors)"
     assert len(mail.messages) == 1
@@ -271,7 +307,9 @@ def test_a_gap_of_the_ledger_is_told_whole_though_it_is_cut_at_partitions(
 ) -> None:
     days = [("BTC", f"2025-02-{day:02d}", 24, "open") for day in range(10, 18)]
     hole(store, *days, ("ETH", "2025-02-10", 5, "outage"), seen="2025-03-01")
-    (gap,) = [one for one in watch(universe_of(tmp_path, hook.url)).look().present if one.kind is Kind.GAP]
+    (gap,) = [
+        one for one in watch(universe_of(tmp_path, hook.url)).look().present if one.kind is Kind.GAP
+    ]
     assert (gap.level, gap.count, gap.symbols) == (Level.ERROR, 1, ("BTC",))
     assert gap.details == ("BTC 2025-02-10 00:00Z to 2025-02-17 23:00Z, 192 bars: no answer",)
     assert "market-assets gaps kept lists them" in hook.bodies[0]
@@ -285,7 +323,9 @@ def test_a_gap_that_grows_old_is_told_as_a_warning_then_as_an_error_and_then_as_
     for _ in range(8 * 4):
         looks.look()
         clock.now += timedelta(hours=6)
-    assert [title.rpartition(" on ")[2].partition(": ")[2].partition(":")[0] for title in hook.titles] == [
+    assert [
+        title.rpartition(" on ")[2].partition(": ")[2].partition(":")[0] for title in hook.titles
+    ] == [
         "WARNING",
         "ERROR",
     ]
@@ -298,7 +338,9 @@ def test_a_symbol_that_left_the_universe_takes_its_troubles_along_without_a_word
     tmp_path: Path, store: Store, clock: Clock, watch: Callable[[Universe], Watch], hook: Webhook
 ) -> None:
     hole(store, ("ETH", "2025-02-10", 1, "open"))
-    missing = Trouble("kept", Kind.MISSING_SYMBOL, "ETH candles_1h", Level.ERROR, "nothing", 1, symbols=("ETH",))
+    missing = Trouble(
+        "kept", Kind.MISSING_SYMBOL, "ETH candles_1h", Level.ERROR, "nothing", 1, symbols=("ETH",)
+    )
     assert len(watch(universe_of(tmp_path, hook.url)).look([missing]).begun) == 2
     clock.now += MINUTE
     without = universe_of(tmp_path, hook.url, symbols={"BTC": {}})
@@ -312,16 +354,24 @@ def test_a_symbol_without_a_bar_is_missing_once_its_sources_have_answered(
 ) -> None:
     looks = watch(universe_of(tmp_path))
     candles(store, "BTC", *(f"2025-02-10T{hour:02d}:00" for hour in range(24)))
-    rows = [("2025-02-10", "BTC", 24, 24), ("2025-02-10", "ETH", 24, 0), ("2025-02-11", "ETH", 24, 0)]
+    rows = [
+        ("2025-02-10", "BTC", 24, 24),
+        ("2025-02-10", "ETH", 24, 0),
+        ("2025-02-11", "ETH", 24, 0),
+    ]
     counts = pl.DataFrame(rows, schema=["partition", "symbol", "expected", "stored"], orient="row")
     with store.writing("a test") as transaction:
-        named = counts.with_columns(explained=pl.lit(0), missing=pl.col("expected") - pl.col("stored"))
+        named = counts.with_columns(
+            explained=pl.lit(0), missing=pl.col("expected") - pl.col("stored")
+        )
         transaction.put_judged("kept", H1, named)
     assert kinds(looks.look()) == []
     hole(store, ("ETH", "2025-02-10", 48, "open"), seen="2025-03-01T12:00")
     present = [one for one in looks.look().present if one.kind is Kind.MISSING_SYMBOL]
     assert [(one.subject, one.level) for one in present] == [("ETH candles_1h", Level.ERROR)]
-    assert present[0].summary == "not one bar of ETH is stored, and its sources have none or refuse it"
+    assert (
+        present[0].summary == "not one bar of ETH is stored, and its sources have none or refuse it"
+    )
 
 
 def test_a_fill_that_fails_day_after_day_is_a_trouble_until_one_succeeds(
@@ -403,7 +453,9 @@ def test_the_newest_session_is_stale_until_each_symbol_has_a_bar_of_it_or_a_reas
     assert stale_symbols(looks.look()) == [("ETH",)]
     hole(store, ("ETH", "2025-02-28T00:00", 23, "outage"), seen="2025-03-01")
     assert stale_symbols(looks.look()) == [("ETH",)]
-    hole(store, ("ETH", "2025-02-28T00:00", 23, "outage"), ("ETH", "2025-02-28T23:00", 1, "no_trade"))
+    hole(
+        store, ("ETH", "2025-02-28T00:00", 23, "outage"), ("ETH", "2025-02-28T23:00", 1, "no_trade")
+    )
     assert stale_symbols(looks.look()) == []
     # Two hours after its close the next session counts.
     clock.now = datetime(2025, 3, 2, 1, 59, tzinfo=UTC)
@@ -482,7 +534,13 @@ sys.stdin.read()
 
 @pytest.mark.parametrize("way", ["to read", "to write"])
 def test_who_holds_the_file_for_two_minutes_is_told_once_and_that_it_is_over(
-    way: str, *, tmp_path: Path, store: Store, clock: Clock, hook: Webhook, monkeypatch: pytest.MonkeyPatch
+    way: str,
+    *,
+    tmp_path: Path,
+    store: Store,
+    clock: Clock,
+    hook: Webhook,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Where there is no room for a copy, readers of the file are waited for as well.
     monkeypatch.setattr(published, "_SPARE_ROOM", 1 << 60)
@@ -491,7 +549,9 @@ def test_who_holds_the_file_for_two_minutes_is_told_once_and_that_it_is_over(
     impatient = Store(store.path.parent, clock=clock, patience=timedelta(seconds=0.05))
     looks = Watch(impatient, universe_of(tmp_path, hook.url, end="2025-02-02"), clock)
     command = [sys.executable, "-c", HOLDS_THE_FILE, str(store.path), way]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as foreign:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as foreign:
         assert foreign.stdout is not None
         assert foreign.stdout.readline() == "open\n"
         for minute in range(4):

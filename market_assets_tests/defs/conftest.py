@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from market_assets.defs.runs import instance_at
+from market_assets.defs.automation.runs import instance_at
 from market_assets.practice.book import Market
 from market_assets.practice.vendor import PracticeVendor
 from market_assets_tests.defs.ground import Ground

@@ -9,13 +9,13 @@ import dagster as dg
 import duckdb
 import yaml
 
+from market_assets.config.universe import load_universe
 from market_assets.definitions import build_definitions
+from market_assets.defs.automation.runs import RangeRun, Runner
 from market_assets.defs.events import CHECKS
 from market_assets.defs.keys import candles_key
 from market_assets.defs.resources import Clock, StoreResource
-from market_assets.defs.runs import RangeRun, Runner
-from market_assets.market_time.timeframes import Timeframe
-from market_assets.universe import load_universe
+from market_assets.market.timeframes import Timeframe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from market_assets.config.universe import Profile
     from market_assets.practice.vendor import PracticeVendor
-    from market_assets.universe import Profile
 
 NOW = "2025-03-01T12:00:00+00:00"
 
@@ -80,7 +80,8 @@ class Ground:
         self.definitions = build_definitions(self.universe, overrides=resources)
 
     def schedule(self) -> Any:
-        # Not by Definitions.resolve_schedule_def: that makes a repository, and looks in an instance that an earlier test has closed.
+        # Not by Definitions.resolve_schedule_def: that makes a repository, and looks in an instance
+        # that an earlier test has closed.
         return next(one for one in self.definitions.schedules or () if one.name == "update_kept")
 
     def sensor(self, name: str) -> Any:
@@ -101,10 +102,16 @@ class Ground:
         """Fill from the first to the last of some partitions, or all of them."""
         return self.run("1h", *partitions, config=config)
 
-    def run(self, timeframe: str, *partitions: str, config: Mapping[str, object] | None = None) -> dg.DagsterRun:
-        ranged = RangeRun("kept", (Timeframe(timeframe),), partitions or tuple(self.keys(timeframe)))
+    def run(
+        self, timeframe: str, *partitions: str, config: Mapping[str, object] | None = None
+    ) -> dg.DagsterRun:
+        ranged = RangeRun(
+            "kept", (Timeframe(timeframe),), partitions or tuple(self.keys(timeframe))
+        )
         self.done = 0
-        run_id, _ = Runner(self.definitions, self.instance).execute(ranged, config=dict(config or {}), done=self._count)
+        run_id, _ = Runner(self.definitions, self.instance).execute(
+            ranged, config=dict(config or {}), done=self._count
+        )
         run = self.instance.get_run_by_id(run_id)
         assert run is not None
         return run
@@ -123,18 +130,25 @@ class Ground:
         for info in self.instance.event_log_storage.get_asset_check_partition_info(keys):
             word = info.latest_execution_status.value + ("" if info.is_current else " BEFORE")
             found.setdefault(str(info.partition_key), {})[info.check_key.name] = word
-        return {key: tuple(verdicts.get(check, "NONE") for check in CHECKS) for key, verdicts in found.items()}
+        return {
+            key: tuple(verdicts.get(check, "NONE") for check in CHECKS)
+            for key, verdicts in found.items()
+        }
 
     def evaluations(self, run: dg.DagsterRun) -> dict[tuple[str, str], Any]:
         """What a run said of each partition and check."""
         found = {}
-        for entry in self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
+        for entry in self.instance.all_logs(
+            run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        ):
             data: Any = entry.get_dagster_event().event_specific_data
             found[data.partition, data.check_name] = data
         return found
 
     def materializations(self, run: dg.DagsterRun) -> dict[str, dg.AssetMaterialization]:
-        entries = self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+        entries = self.instance.all_logs(
+            run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION
+        )
         found = [entry.asset_materialization for entry in entries]
         return {str(one.partition): one for one in found if one is not None}
 
@@ -202,7 +216,9 @@ class Follower:
         return runs
 
 
-def colours(instance: dg.DagsterInstance, key: dg.AssetKey, partitions: dg.PartitionsDefinition[str]) -> dict[str, str]:
+def colours(
+    instance: dg.DagsterInstance, key: dg.AssetKey, partitions: dg.PartitionsDefinition[str]
+) -> dict[str, str]:
     """Each partition of an asset with the colour of its square in the UI."""
     found = instance.get_status_by_partition(key, partitions.get_partition_keys(), partitions)
     return {name: status.value if status else "MISSING" for name, status in (found or {}).items()}

@@ -47,7 +47,9 @@ class Platform:
 
     def alive(self) -> bool:
         try:
-            locations = self.ask("{ workspaceOrError { ... on Workspace { locationEntries { loadStatus } } } }")
+            locations = self.ask(
+                "{ workspaceOrError { ... on Workspace { locationEntries { loadStatus } } } }"
+            )
         except (httpx.HTTPError, ValueError):
             return False
         entries = locations["workspaceOrError"]["locationEntries"]
@@ -55,21 +57,26 @@ class Platform:
 
     def partitions(self, *path: str) -> list[str]:
         query = (
-            "query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode { partitionKeys } } }"
+            "query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... "
+            "on AssetNode { partitionKeys } } }"
         )
         return self.ask(query, key={"path": path})["assetNodeOrError"]["partitionKeys"]
 
     def backfill(self, *assets: list[str], partitions: list[str]) -> str:
         query = """mutation ($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
             __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
-        params = {"assetSelection": [{"path": path} for path in assets], "partitionNames": partitions}
+        params = {
+            "assetSelection": [{"path": path} for path in assets],
+            "partitionNames": partitions,
+        }
         answer = self.ask(query, params=params)["launchPartitionBackfill"]
         assert answer["__typename"] == "LaunchBackfillSuccess", answer
         return answer["backfillId"]
 
     def backfill_status(self, backfill: str) -> str:
         query = (
-            "query ($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"
+            "query ($id: String!) { partitionBackfillOrError(backfillId: $id) { ... "
+            "on PartitionBackfill { status } } }"
         )
         return self.ask(query, id=backfill)["partitionBackfillOrError"]["status"]
 
@@ -93,13 +100,19 @@ class Platform:
         for at in range(0, len(keys), 100):
             some = {f"p{number}": key for number, key in enumerate(keys[at : at + 100])}
             fields = " ".join(
-                f'{alias}: assetCheckExecutions(assetKey: $key, checkName: $name, limit: 1, partition: "{key}") {{ status }}'
+                f"{alias}: assetCheckExecutions(assetKey: $key, checkName: $name, limit: 1, "
+                f'partition: "{key}") {{ status }}'
                 for alias, key in some.items()
             )
             answer = self.ask(
-                f"query ($key: AssetKeyInput!, $name: String!) {{ {fields} }}", key={"path": path}, name=name
+                f"query ($key: AssetKeyInput!, $name: String!) {{ {fields} }}",
+                key={"path": path},
+                name=name,
             )
-            verdicts |= {key: answer[alias][0]["status"] if answer[alias] else "NONE" for alias, key in some.items()}
+            verdicts |= {
+                key: answer[alias][0]["status"] if answer[alias] else "NONE"
+                for alias, key in some.items()
+            }
         return verdicts
 
     def ticks(self, sensor: str) -> int:
@@ -118,10 +131,15 @@ class Platform:
         """The process of the running run of a backfill, as its log tells it."""
         query = """query ($filter: RunsFilter!) { runsOrError(filter: $filter) { ... on Runs { results {
             eventConnection { events { ... on EngineEvent { message } ... on MessageEvent { message } } } } } } }"""
-        found = self.ask(query, filter={"tags": [{"key": "dagster/backfill", "value": tag}], "statuses": ["STARTED"]})
+        found = self.ask(
+            query,
+            filter={"tags": [{"key": "dagster/backfill", "value": tag}], "statuses": ["STARTED"]},
+        )
         for run in found["runsOrError"]["results"]:
             for event in run["eventConnection"]["events"]:
-                if match := re.search(r"Started process for run \(pid: (\d+)\)", event.get("message") or ""):
+                if match := re.search(
+                    r"Started process for run \(pid: (\d+)\)", event.get("message") or ""
+                ):
                     return int(match[1])
         return None
 

@@ -11,14 +11,14 @@ import duckdb
 import polars as pl
 import pytest
 
+from market_assets.config.universe import load_universe
 from market_assets.definitions import build_definitions
-from market_assets.defs.actions import actions_key
+from market_assets.defs.assets.actions import actions_key
+from market_assets.defs.automation.runs import Runner, plan_backfill
 from market_assets.defs.keys import TRIGGER_TAG, candles_key
 from market_assets.defs.resources import Clock, StoreResource
-from market_assets.defs.runs import Runner, plan_backfill
-from market_assets.fill.series import prepare
-from market_assets.market_time.timeframes import Timeframe
-from market_assets.universe import load_universe
+from market_assets.expected.series import prepare
+from market_assets.market.timeframes import Timeframe
 from market_assets_tests.defs.test_alerts import Bell
 
 if TYPE_CHECKING:
@@ -50,10 +50,16 @@ class Us:
         self.home, self.instance = home, instance
         (home / "actions").mkdir()
         lines = (
-            (shared / "data" / "oracle" / "yahoo_actions" / "dividends_splits_2015-2025.csv").read_text().splitlines()
+            (shared / "data" / "oracle" / "yahoo_actions" / "dividends_splits_2015-2025.csv")
+            .read_text()
+            .splitlines()
         )
         for symbol in ("AAPL", "BAC"):
-            own = [line.partition(",")[2] for line in lines if line.partition(",")[0] in {"symbol", symbol}]
+            own = [
+                line.partition(",")[2]
+                for line in lines
+                if line.partition(",")[0] in {"symbol", symbol}
+            ]
             (home / "actions" / f"{symbol}.csv").write_text("\n".join(own))
             shutil.copy(shared / "data" / "equity" / f"lean__{symbol}__1d.parquet", home)
         (home / "universe.yaml").write_text(UNIVERSE)
@@ -78,8 +84,16 @@ class Us:
         with self.resources["store"].store(self.resources["clock"]).writing("days") as transaction:
             prepare(transaction, self.profile)
             for symbol in self.profile.symbols:
-                rows = pl.read_parquet(self.home / f"lean__{symbol}__1d.parquet").filter(window.holds())
-                transaction.merge("us", Timeframe.D1, [symbol], window, rows.with_columns(source=pl.lit("archive")))
+                rows = pl.read_parquet(self.home / f"lean__{symbol}__1d.parquet").filter(
+                    window.holds()
+                )
+                transaction.merge(
+                    "us",
+                    Timeframe.D1,
+                    [symbol],
+                    window,
+                    rows.with_columns(source=pl.lit("archive")),
+                )
 
     def record(self, **config: object) -> tuple[str, bool]:
         return Runner(self.definitions, self.instance).execute_assets([self.key], config=config)
@@ -114,20 +128,32 @@ def test_a_run_records_the_actions_holds_them_against_the_prices_and_makes_the_v
         "dagster/row_count": 4, "splits": 1, "dividends": 3, "renames": 0, "new": 4, "symbols": 2,
     }  # fmt: skip
     newest = made["newest"].records[0].data
-    assert (newest["symbol"], newest["ex_date"], newest["what"]) == ("AAPL", "2020-11-06", "0.205 USD")
+    assert (newest["symbol"], newest["ex_date"], newest["what"]) == (
+        "AAPL",
+        "2020-11-06",
+        "0.205 USD",
+    )
     assert made["newest"].records[-1].data["what"] == "0.82 USD"
     verdict = us.check()
     assert verdict.passed
     assert verdict.description.startswith("The raw prices moved as the splits say, which are 1")
-    ((raw,),) = us.sql("SELECT close FROM us.candles_1d WHERE symbol = 'AAPL' AND ts = '2020-08-28'")
+    ((raw,),) = us.sql(
+        "SELECT close FROM us.candles_1d WHERE symbol = 'AAPL' AND ts = '2020-08-28'"
+    )
     ((adjusted,),) = us.sql(
-        "SELECT close FROM us.adjusted_1d(DATE '2020-08-31') WHERE symbol = 'AAPL' AND ts = '2020-08-28'"
+        """
+        SELECT close
+        FROM us.adjusted_1d(DATE '2020-08-31')
+        WHERE symbol = 'AAPL' AND ts = '2020-08-28'
+        """
     )
     assert (raw, adjusted) == (499.23, 499.23 / 4)
     ((weeks,),) = us.sql("SELECT count(*) FROM us.candles_1w_adjusted WHERE symbol = 'AAPL'")
     assert weeks == 18
 
-    version = us.instance.get_latest_materialization_event(us.key).asset_materialization.tags["dagster/data_version"]
+    version = us.instance.get_latest_materialization_event(us.key).asset_materialization.tags[
+        "dagster/data_version"
+    ]
     us.at(NOW + timedelta(days=1))
     assert us.record()[1]
     assert us.materialization().tags["dagster/data_version"] == version
@@ -147,7 +173,9 @@ def test_a_source_that_fails_for_one_symbol_leaves_the_run_red_and_everything_el
     said = failure.user_failure_data
     assert "of 1 of 2 symbols could not be had (AAPL)" in said.description
     assert "cannot be read" in said.metadata["failed_symbols"].records[0].data["why"]
-    assert us.sql("SELECT symbol, count(*) FROM us.corporate_actions GROUP BY ALL ORDER BY ALL") == [
+    assert us.sql(
+        "SELECT symbol, count(*) FROM us.corporate_actions GROUP BY ALL ORDER BY ALL"
+    ) == [
         ("AAPL", 3),
         ("BAC", 1),
     ]
@@ -158,7 +186,9 @@ def test_a_source_that_fails_for_one_symbol_leaves_the_run_red_and_everything_el
 def test_a_split_that_is_missing_is_seen_in_the_prices(us):
     us.store_days()
     path = us.home / "actions" / "AAPL.csv"
-    path.write_text("\n".join(line for line in path.read_text().splitlines() if "2020-08-31" not in line))
+    path.write_text(
+        "\n".join(line for line in path.read_text().splitlines() if "2020-08-31" not in line)
+    )
 
     assert us.record()[1]
 
@@ -190,7 +220,9 @@ def test_a_split_that_the_prices_do_not_know_is_an_alert_until_it_is_corrected(u
     us.at(NOW + timedelta(days=1))
     assert us.record()[1]
     assert told() == []
-    assert us.sql("SELECT ex_date::VARCHAR, kind FROM ops.action_revisions") == [("2020-08-28", "split")]
+    assert us.sql("SELECT ex_date::VARCHAR, kind FROM ops.action_revisions") == [
+        ("2020-08-28", "split")
+    ]
 
 
 def test_the_schedule_asks_for_those_that_are_due_and_is_on_by_default(us):
@@ -204,7 +236,9 @@ def test_the_schedule_asks_for_those_that_are_due_and_is_on_by_default(us):
     assert "actions_us" not in {one.name for one in us.definitions.schedules or ()}
     us.at(datetime.fromisoformat("2020-11-10T03:15:00+00:00"))
     request = tick()
-    assert request.run_config["ops"]["us__corporate_actions"]["config"] == {"symbols": ["AAPL", "BAC"]}
+    assert request.run_config["ops"]["us__corporate_actions"]["config"] == {
+        "symbols": ["AAPL", "BAC"]
+    }
     assert request.tags[TRIGGER_TAG] == "update"
 
     assert us.record(symbols=["AAPL"])[1]
@@ -219,6 +253,8 @@ def test_only_profiles_with_actions_have_the_asset(us):
     assert candles_key("us", Timeframe.D1) in keys
 
     (us.home / "universe.yaml").write_text(UNIVERSE.replace("    actions: [files]\n", ""))
-    without = build_definitions(load_universe(us.home / "universe.yaml", environ={}), overrides=us.resources)
+    without = build_definitions(
+        load_universe(us.home / "universe.yaml", environ={}), overrides=us.resources
+    )
 
     assert us.key not in without.resolve_asset_graph().get_all_asset_keys()

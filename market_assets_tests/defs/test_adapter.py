@@ -17,7 +17,10 @@ import pytest
 import sqlalchemy as db
 from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView, TemporalContext
 from dagster._core.definitions.assets.graph.remote_asset_graph import RemoteWorkspaceAssetGraph
-from dagster._core.execution.asset_backfill import AssetBackfillData, execute_asset_backfill_iteration_inner
+from dagster._core.execution.asset_backfill import (
+    AssetBackfillData,
+    execute_asset_backfill_iteration_inner,
+)
 from dagster._core.remote_origin import (
     InProcessCodeLocationOrigin,
     RegisteredCodeLocationOrigin,
@@ -35,7 +38,10 @@ from dagster._core.scheduler.instigation import (
     TickData,
     TickStatus,
 )
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
+    INDEX_SHARD_NAME,
+    SqliteEventLogStorage,
+)
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS, create_db_conn_string
 from dagster._core.storage.tags import HIDDEN_TAG_PREFIX
@@ -45,7 +51,8 @@ from dagster._daemon.sensor import get_elapsed
 from dagster._daemon.types import DaemonHeartbeat
 from dagster._utils.error import SerializableErrorInfo
 
-from market_assets.defs.adapter import (
+from market_assets.defs.automation.runs import prepare_home
+from market_assets.defs.internals.adapter import (
     FINISHED,
     NO_VALUE,
     RUNLESS,
@@ -72,7 +79,6 @@ from market_assets.defs.adapter import (
     wake_sensors,
     web_app,
 )
-from market_assets.defs.runs import prepare_home
 from market_assets_tests.defs.ground import colours
 from market_assets_tests.defs.toy import CHECK, DAYS, KEY, KEYS, evaluation, fills, run, toy
 
@@ -84,12 +90,16 @@ if TYPE_CHECKING:
 
     from market_assets_tests.defs.toy import Body
 
-pytestmark = pytest.mark.filterwarnings("ignore::dagster.PreviewWarning", "ignore::dagster.BetaWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::dagster.PreviewWarning", "ignore::dagster.BetaWarning"
+)
 
 
 def verdicts(instance: dg.DagsterInstance) -> dict[str | None, tuple[str, bool]]:
     infos = instance.event_log_storage.get_asset_check_partition_info([CHECK])
-    return {info.partition_key: (info.latest_execution_status.value, info.is_current) for info in infos}
+    return {
+        info.partition_key: (info.latest_execution_status.value, info.is_current) for info in infos
+    }
 
 
 @contextmanager
@@ -131,7 +141,9 @@ def test_a_run_of_one_partition_gives_its_key_the_same_way(instance: dg.DagsterI
     assert seen == [KEYS[1]]
 
 
-def test_an_evaluation_is_stored_for_its_partition_and_is_current(instance: dg.DagsterInstance) -> None:
+def test_an_evaluation_is_stored_for_its_partition_and_is_current(
+    instance: dg.DagsterInstance,
+) -> None:
     run(instance, fills(*KEYS))
     assert verdicts(instance) == dict.fromkeys(KEYS, ("SUCCEEDED", True))
     newest = latest_materializations(instance, KEY, KEYS)
@@ -139,7 +151,9 @@ def test_an_evaluation_is_stored_for_its_partition_and_is_current(instance: dg.D
         assert info.latest_target_materialization_storage_id == newest[str(info.partition_key)]
 
 
-def test_an_evaluation_keeps_its_words_its_severity_and_its_numbers(instance: dg.DagsterInstance) -> None:
+def test_an_evaluation_keeps_its_words_its_severity_and_its_numbers(
+    instance: dg.DagsterInstance,
+) -> None:
     run_id = run(instance, fills(KEYS[0], red=(KEYS[1],)))
     entries = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
     data: Any = entries[1].get_dagster_event().event_specific_data
@@ -161,7 +175,9 @@ def test_an_evaluation_without_the_materialization_that_it_is_about_would_not_be
     assert verdicts(instance) == {KEYS[0]: ("SUCCEEDED", False)}
 
 
-def test_a_later_materialization_outdates_a_verdict_until_the_next_one(instance: dg.DagsterInstance) -> None:
+def test_a_later_materialization_outdates_a_verdict_until_the_next_one(
+    instance: dg.DagsterInstance,
+) -> None:
     run(instance, fills(KEYS[0]), KEYS[0], KEYS[0])
     instance.report_runless_asset_event(dg.AssetMaterialization(KEY, partition=KEYS[0]))
     assert verdicts(instance)[KEYS[0]] == ("SUCCEEDED", False)
@@ -170,7 +186,12 @@ def test_a_later_materialization_outdates_a_verdict_until_the_next_one(instance:
 
 
 def test_a_partition_that_was_not_filled_has_a_verdict_too(instance: dg.DagsterInstance) -> None:
-    run(instance, fills(*KEYS[:2], red=(KEYS[2],), then=dg.Failure("one is not filled")), KEYS[0], KEYS[2])
+    run(
+        instance,
+        fills(*KEYS[:2], red=(KEYS[2],), then=dg.Failure("one is not filled")),
+        KEYS[0],
+        KEYS[2],
+    )
     assert verdicts(instance)[KEYS[2]] == ("FAILED", True)
     # A day that was green and fails now is judged against the rows that it still has.
     run(instance, fills(red=(KEYS[0],), then=dg.Failure("not filled again")), KEYS[0], KEYS[0])
@@ -187,7 +208,10 @@ def test_partitions_that_a_failing_step_did_not_yield_are_failed_and_the_others_
     cache = get_and_update_asset_status_cache_value(instance, KEY, DAYS)
     assert cache is not None
     assert cache.deserialize_materialized_partition_subsets(DAYS).get_partition_keys() == KEYS[1:3]
-    assert set(cache.deserialize_failed_partition_subsets(DAYS).get_partition_keys()) == {KEYS[0], KEYS[3]}
+    assert set(cache.deserialize_failed_partition_subsets(DAYS).get_partition_keys()) == {
+        KEYS[0],
+        KEYS[3],
+    }
 
 
 def test_partitions_that_a_successful_step_did_not_yield_are_neither_filled_nor_failed(
@@ -199,7 +223,9 @@ def test_partitions_that_a_successful_step_did_not_yield_are_neither_filled_nor_
     assert verdicts(instance)[KEYS[3]] == ("PLANNED", True)
 
 
-def test_the_newest_materialization_of_many_partitions_is_found_by_one_query(instance: dg.DagsterInstance) -> None:
+def test_the_newest_materialization_of_many_partitions_is_found_by_one_query(
+    instance: dg.DagsterInstance,
+) -> None:
     run(instance, fills(*KEYS[:4]))
     run(instance, fills(KEYS[0]), KEYS[0], KEYS[0])
     with statements() as seen:
@@ -209,7 +235,9 @@ def test_the_newest_materialization_of_many_partitions_is_found_by_one_query(ins
     assert max(newest, key=lambda partition: newest[partition]) == KEYS[0]
 
 
-def test_a_step_owes_an_output_for_each_check_and_we_know_its_name(instance: dg.DagsterInstance) -> None:
+def test_a_step_owes_an_output_for_each_check_and_we_know_its_name(
+    instance: dg.DagsterInstance,
+) -> None:
     def silent(context: dg.AssetExecutionContext) -> Iterator[Any]:
         yield dg.AssetMaterialization(KEY, partition=KEYS[0])
         yield evaluation(context, KEYS[0])
@@ -240,9 +268,14 @@ def test_what_is_downstream_in_the_same_run_goes_on_after_an_output_that_materia
     tags = range_tags(KEYS[0], KEYS[2])
     assert dg.materialize([upstream, downstream], instance=instance, tags=tags).success
     # Of the three partitions only the one that was yielded, and only once.
-    assert [one.partition_key for one in instance.fetch_materializations(KEY, limit=10).records] == KEYS[:1]
-    # This is why there is an output: without it the step downstream is skipped, and the run is a success.
-    assert instance.get_materialized_partitions(downstream.key) == ({KEYS[0]} if with_output else set())
+    assert [
+        one.partition_key for one in instance.fetch_materializations(KEY, limit=10).records
+    ] == KEYS[:1]
+    # This is why there is an output: without it the step downstream is skipped, and the run is a
+    # success.
+    assert instance.get_materialized_partitions(downstream.key) == (
+        {KEYS[0]} if with_output else set()
+    )
 
 
 @pytest.mark.parametrize("then", [None, dg.Failure("one is not filled")])
@@ -258,14 +291,20 @@ def test_an_observation_of_no_partition_is_stored_and_changes_the_state_of_none(
             raise then
 
     run(instance, body, KEYS[0], KEYS[1])
-    assert [one.partition_key for one in instance.fetch_observations(KEY, limit=10).records] == [None]
-    assert [one.partition_key for one in instance.fetch_materializations(KEY, limit=10).records] == KEYS[:1]
+    assert [one.partition_key for one in instance.fetch_observations(KEY, limit=10).records] == [
+        None
+    ]
+    assert [
+        one.partition_key for one in instance.fetch_materializations(KEY, limit=10).records
+    ] == KEYS[:1]
     second = "MISSING" if then is None else "FAILED"
     assert list(colours(instance, KEY, DAYS).values()) == ["MATERIALIZED", second, *["MISSING"] * 4]
     assert verdicts(instance)[KEYS[0]] == ("SUCCEEDED", True)
 
 
-def test_a_listener_hears_of_every_materialization_while_the_run_goes_on(instance: dg.DagsterInstance) -> None:
+def test_a_listener_hears_of_every_materialization_while_the_run_goes_on(
+    instance: dg.DagsterInstance,
+) -> None:
     heard: list[str | None] = []
     during: list[int] = []
     run_id = "00000000-0000-4000-8000-000000000001"
@@ -283,7 +322,9 @@ def test_a_listener_hears_of_every_materialization_while_the_run_goes_on(instanc
 
     instance.add_event_listener(run_id, listen)
     job = dg.Definitions([toy(body)]).resolve_implicit_global_asset_job_def()
-    job.execute_in_process(instance=instance, run_id=run_id, tags=range_tags(KEYS[0], KEYS[-1]), asset_selection=[KEY])
+    job.execute_in_process(
+        instance=instance, run_id=run_id, tags=range_tags(KEYS[0], KEYS[-1]), asset_selection=[KEY]
+    )
     assert heard == KEYS
     assert during == [1, 2, 3, 4, 5, 6]
 
@@ -296,7 +337,9 @@ def test_the_daemon_that_starts_runs_is_seen_by_its_heartbeat(instance: dg.Dagst
     assert launcher_seen_at(instance) == at
 
 
-def test_the_sqlite_event_log_opens_every_file_by_the_method_that_ours_replaces(tmp_path: Path) -> None:
+def test_the_sqlite_event_log_opens_every_file_by_the_method_that_ours_replaces(
+    tmp_path: Path,
+) -> None:
     opened: Counter[str] = Counter()
 
     class Watched(SqliteEventLogStorage):
@@ -325,7 +368,9 @@ def test_the_sqlite_event_log_opens_every_file_by_the_method_that_ours_replaces(
     fresh.dispose()
 
 
-def first_runs_of_a_backfill(defs: dg.Definitions, instance: dg.DagsterInstance) -> list[set[dg.AssetKey]]:
+def first_runs_of_a_backfill(
+    defs: dg.Definitions, instance: dg.DagsterInstance
+) -> list[set[dg.AssetKey]]:
     """The assets of each run that the daemon starts first for a backfill of every partition of all assets."""
     repository = RemoteRepository(
         RepositorySnap.from_def(defs.get_repository_def()),
@@ -333,7 +378,9 @@ def first_runs_of_a_backfill(defs: dg.Definitions, instance: dg.DagsterInstance)
         auto_materialize_use_sensors=True,
     )
     location = SimpleNamespace(name="here", get_repositories=lambda: {"here": repository})
-    workspace: Any = SimpleNamespace(code_location_entries={"here": SimpleNamespace(code_location=location)})
+    workspace: Any = SimpleNamespace(
+        code_location_entries={"here": SimpleNamespace(code_location=location)}
+    )
     graph = RemoteWorkspaceAssetGraph.build(workspace)
     now = datetime.now(UTC)
     backfill = AssetBackfillData.from_asset_partitions(
@@ -345,7 +392,9 @@ def first_runs_of_a_backfill(defs: dg.Definitions, instance: dg.DagsterInstance)
         backfill_start_timestamp=now.timestamp(),
     )
     view = AssetGraphView(
-        temporal_context=TemporalContext(effective_dt=now, last_event_id=None), instance=instance, asset_graph=graph
+        temporal_context=TemporalContext(effective_dt=now, last_event_id=None),
+        instance=instance,
+        asset_graph=graph,
     )
     result = execute_asset_backfill_iteration_inner(
         "backfill", backfill, view, now.timestamp(), logging.getLogger("backfill"), run_config=None
@@ -374,18 +423,32 @@ def test_tags_with_this_prefix_are_not_shown_in_the_ui() -> None:
     assert HIDDEN_TAG_PREFIX == ".dagster/"
 
 
-def test_a_failed_check_is_found_by_its_partition_until_the_partition_passes(instance: dg.DagsterInstance) -> None:
-    run(instance, fills(*KEYS[:2], red=(KEYS[2],), then=dg.Failure("one is not filled")), KEYS[0], KEYS[2])
+def test_a_failed_check_is_found_by_its_partition_until_the_partition_passes(
+    instance: dg.DagsterInstance,
+) -> None:
+    run(
+        instance,
+        fills(*KEYS[:2], red=(KEYS[2],), then=dg.Failure("one is not filled")),
+        KEYS[0],
+        KEYS[2],
+    )
     first = check_failures(instance, KEY, CHECK.name)
     assert (set(first.failed), first.planned, first.settled) == ({KEYS[2]}, set(), set(KEYS[:2]))
-    assert check_failures(instance, KEY, CHECK.name, first.newest) == ({}, set(), set(), first.newest)
+    assert check_failures(instance, KEY, CHECK.name, first.newest) == (
+        {},
+        set(),
+        set(),
+        first.newest,
+    )
     run(instance, fills(KEYS[2]), KEYS[2], KEYS[2])
     later = check_failures(instance, KEY, CHECK.name, first.newest)
     assert (later.failed, later.settled) == ({}, {KEYS[2]})
     assert later.newest > first.newest
 
 
-def test_a_failed_check_is_not_current_once_its_partition_is_materialized_again(instance: dg.DagsterInstance) -> None:
+def test_a_failed_check_is_not_current_once_its_partition_is_materialized_again(
+    instance: dg.DagsterInstance,
+) -> None:
     run(instance, fills(KEYS[1], red=(KEYS[0],)), KEYS[0], KEYS[1])
     before = check_failures(instance, KEY, CHECK.name)
     instance.report_runless_asset_event(dg.AssetMaterialization(KEY, partition=KEYS[0]))
@@ -397,13 +460,20 @@ def test_a_failed_check_is_not_current_once_its_partition_is_materialized_again(
 def test_a_partition_whose_run_goes_on_is_planned_and_in_progress_and_one_of_a_failed_run_stays_planned(
     instance: dg.DagsterInstance, *, read_before: bool
 ) -> None:
-    run(instance, fills(KEYS[1], red=(KEYS[0],), then=dg.Failure("one is not filled")), KEYS[0], KEYS[1])
+    run(
+        instance,
+        fills(KEYS[1], red=(KEYS[0],), then=dg.Failure("one is not filled")),
+        KEYS[0],
+        KEYS[1],
+    )
     if read_before:
         assert partition_states(instance, KEY, DAYS) == ({KEYS[1]}, {KEYS[0]}, set())
     during = []
 
     def body(_context: dg.AssetExecutionContext) -> Iterator[Any]:
-        during.append((check_failures(instance, KEY, CHECK.name), partition_states(instance, KEY, DAYS)))
+        during.append(
+            (check_failures(instance, KEY, CHECK.name), partition_states(instance, KEY, DAYS))
+        )
         raise dg.Failure("nothing is filled")
         yield
 
@@ -421,7 +491,9 @@ def test_an_asset_that_was_never_planned_has_no_states(instance: dg.DagsterInsta
     assert check_failures(instance, KEY, CHECK.name) == ({}, set(), set(), 0)
 
 
-def test_the_words_of_a_failed_check_are_those_of_its_newest_failure(instance: dg.DagsterInstance) -> None:
+def test_the_words_of_a_failed_check_are_those_of_its_newest_failure(
+    instance: dg.DagsterInstance,
+) -> None:
     def said(words: str) -> Body:
         def body(context: dg.AssetExecutionContext) -> Iterator[Any]:
             for partition in context.partition_keys:
@@ -436,9 +508,18 @@ def test_the_words_of_a_failed_check_are_those_of_its_newest_failure(instance: d
     assert found == {KEYS[0]: FailedCheck("WARN", "second"), KEYS[1]: FailedCheck("WARN", "first")}
 
 
-def test_a_daemon_is_alive_as_of_its_last_heartbeat_and_says_what_went_wrong(instance: dg.DagsterInstance) -> None:
+def test_a_daemon_is_alive_as_of_its_last_heartbeat_and_says_what_went_wrong(
+    instance: dg.DagsterInstance,
+) -> None:
     before = daemon_beats(instance)
-    assert {"SENSOR", "SCHEDULER", "BACKFILL", "ASSET", "QUEUED_RUN_COORDINATOR", "MONITORING"} <= set(before)
+    assert {
+        "SENSOR",
+        "SCHEDULER",
+        "BACKFILL",
+        "ASSET",
+        "QUEUED_RUN_COORDINATOR",
+        "MONITORING",
+    } <= set(before)
     assert set(before.values()) == {None}
     trouble = SerializableErrorInfo("disk full\nand more", [], "OSError")
     instance.add_daemon_heartbeat(DaemonHeartbeat(1000.0, "SENSOR", "one", [trouble]))
@@ -447,14 +528,22 @@ def test_a_daemon_is_alive_as_of_its_last_heartbeat_and_says_what_went_wrong(ins
     assert (beats["SENSOR"], beats["SCHEDULER"]) == (Beat(1000.0, "disk full"), Beat(2000.0))
 
 
-def instigator(instance: dg.DagsterInstance, name: str, status: InstigatorStatus) -> InstigatorState:
+def instigator(
+    instance: dg.DagsterInstance, name: str, status: InstigatorStatus
+) -> InstigatorState:
     location = InProcessCodeLocationOrigin(LoadableTargetOrigin(module_name="here"))
     origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, "here"), name)
     state = InstigatorState(origin, InstigatorType.SENSOR, status, SensorInstigatorData())
     return instance.add_instigator_state(state)
 
 
-def tick(instance: dg.DagsterInstance, state: InstigatorState, at: float, status: TickStatus, error: str = "") -> None:
+def tick(
+    instance: dg.DagsterInstance,
+    state: InstigatorState,
+    at: float,
+    status: TickStatus,
+    error: str = "",
+) -> None:
     instance.create_tick(
         TickData(
             instigator_origin_id=state.instigator_origin_id,
@@ -494,7 +583,9 @@ def test_only_assets_with_events_since_the_last_look_are_news(instance: dg.Dagst
     assert (second.assets, second.runs) == ({KEY}, True)
     assert news_since(instance, second.ids) == News(frozenset(), runs=False, ids=second.ids)
     # An evaluation alone tells its asset too, and what belongs to no run says so.
-    instance.report_runless_asset_event(dg.AssetCheckEvaluation(asset_key=KEY, check_name=CHECK.name, passed=True))
+    instance.report_runless_asset_event(
+        dg.AssetCheckEvaluation(asset_key=KEY, check_name=CHECK.name, passed=True)
+    )
     third = news_since(instance, second.ids)
     assert (third.assets, third.runs) == ({KEY}, False)
     instance.report_runless_asset_event(dg.AssetMaterialization(other))
@@ -506,12 +597,16 @@ def test_a_verdict_without_run_and_partition_can_be_written_again_and_the_newest
 ) -> None:
     for passed in (True, False, True, False):
         instance.report_runless_asset_event(
-            dg.AssetCheckEvaluation(asset_key=KEY, check_name=CHECK.name, passed=passed, description=f"{passed}")
+            dg.AssetCheckEvaluation(
+                asset_key=KEY, check_name=CHECK.name, passed=passed, description=f"{passed}"
+            )
         )
     assert failed_evaluation(instance, KEY, CHECK.name) == FailedCheck("ERROR", "False")
 
 
-def test_ticks_of_a_sensor_that_has_not_moved_are_not_read_again(instance: dg.DagsterInstance) -> None:
+def test_ticks_of_a_sensor_that_has_not_moved_are_not_read_again(
+    instance: dg.DagsterInstance,
+) -> None:
     state = instigator(instance, "repair", InstigatorStatus.RUNNING)
     tick(instance, state, 1000.0, TickStatus.SKIPPED)
     memory: dict[str, tuple[object, Beat | None]] = {}
@@ -524,7 +619,9 @@ def test_ticks_of_a_sensor_that_has_not_moved_are_not_read_again(instance: dg.Da
     assert tick_beats(instance, ["repair"], memory) == {"repair": Beat(2000.0)}
 
 
-def test_a_sensor_that_is_woken_has_no_last_tick_and_keeps_its_cursor(instance: dg.DagsterInstance) -> None:
+def test_a_sensor_that_is_woken_has_no_last_tick_and_keeps_its_cursor(
+    instance: dg.DagsterInstance,
+) -> None:
     location = RegisteredCodeLocationOrigin("here")
     origin = RemoteRepositoryOrigin(location, "__repository__").get_instigator_origin("repair_kept")
     data = SensorInstigatorData(
@@ -547,10 +644,15 @@ def test_a_run_of_the_terminal_writes_where_the_terminal_is_and_its_events_where
     """Dagster's own way sends a step's output through files, and a process prints them later."""
     prepare_home(tmp_path)
     started: list[object] = []
-    monkeypatch.setattr("dagster._core.execution.compute_logs.subprocess.Popen", lambda *given: started.append(given))
+    monkeypatch.setattr(
+        "dagster._core.execution.compute_logs.subprocess.Popen",
+        lambda *given: started.append(given),
+    )
     with instance_of_terminal(tmp_path) as instance:
         ended = run(instance, fills(KEYS[0]), KEYS[0], KEYS[0])
-        assert type(instance.event_log_storage).__module__ == "market_assets.defs.event_log"
+        assert (
+            type(instance.event_log_storage).__module__ == "market_assets.defs.internals.event_log"
+        )
     assert started == []
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         assert instance.get_run_by_id(ended).status is dg.DagsterRunStatus.SUCCESS
@@ -565,18 +667,26 @@ def test_the_web_server_is_an_application_that_answers_and_can_be_read_only(
 
     async def answers(app: Starlette) -> tuple[str, int, str]:
         transport = httpx.ASGITransport(app=app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:3000") as client:
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://127.0.0.1:3000"
+        ) as client:
             version = (await client.post("/graphql", json={"query": "{ version }"})).json()
             page = await client.get("/")
             wiped = (await client.post("/graphql", json={"query": wipe})).json()
-        return version["data"]["version"], page.status_code, wiped["data"]["wipeAssets"]["__typename"]
+        return (
+            version["data"]["version"],
+            page.status_code,
+            wiped["data"]["wipeAssets"]["__typename"],
+        )
 
     for read_only, outcome in ((False, "AssetWipeSuccess"), (True, "UnauthorizedError")):
         with web_app(instance, workspace, read_only=read_only) as app:
             assert asyncio.run(answers(app)) == (dg.__version__, 200, outcome)
 
 
-def test_a_run_s_row_can_be_removed_while_its_asset_events_stay(instance: dg.DagsterInstance) -> None:
+def test_a_run_s_row_can_be_removed_while_its_asset_events_stay(
+    instance: dg.DagsterInstance,
+) -> None:
     run_id = run(instance, fills(*KEYS))
     before = colours(instance, KEY, DAYS)
     instance.run_storage.delete_run(run_id)

@@ -11,12 +11,12 @@ import yaml
 from dagster._daemon.types import DaemonHeartbeat
 
 from market_assets.alerts import alerts_in
-from market_assets.defs import alerts as module
-from market_assets.defs.adapter import NO_VALUE, partition_states, range_tags
-from market_assets.defs.alerts import alert_sensor
+from market_assets.config.universe import AlertSettings, load_universe
+from market_assets.defs.automation import alerts as module
+from market_assets.defs.automation.alerts import alert_sensor
+from market_assets.defs.internals.adapter import NO_VALUE, partition_states, range_tags
 from market_assets.defs.resources import Clock, StoreResource
 from market_assets.store import Store
-from market_assets.universe import AlertSettings, load_universe
 from market_assets_tests.alerts.ground import Webhook
 from market_assets_tests.defs.toy import CHECK, KEY, KEYS, check_output, evaluation, fills, run, toy
 
@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from market_assets.alerts import Alert
+    from market_assets.config.universe import Universe
     from market_assets.practice.vendor import PracticeVendor
-    from market_assets.universe import Universe
     from market_assets_tests.defs.ground import Ground
 
-pytestmark = pytest.mark.filterwarnings("ignore::dagster.PreviewWarning", "ignore::dagster.BetaWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::dagster.PreviewWarning", "ignore::dagster.BetaWarning"
+)
 MINUTE = timedelta(minutes=1)
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
 
@@ -67,7 +69,9 @@ class Bell:
         """Tick some time after the last tick; gives the reason that the UI shows."""
         self.now += after
         for name in set(self.instance.get_required_daemon_types()) - self.silent:
-            self.instance.add_daemon_heartbeat(DaemonHeartbeat(self.now.timestamp(), name, "one", []))
+            self.instance.add_daemon_heartbeat(
+                DaemonHeartbeat(self.now.timestamp(), name, "one", [])
+            )
         with dg.build_sensor_context(
             instance=self.instance,
             definitions=self.definitions,
@@ -83,7 +87,9 @@ class Bell:
             return alerts_in(view.alerts(everything=True))
 
     def present(self) -> list[tuple[str, str, int]]:
-        return sorted((one.kind.value, one.subject, one.count) for one in self.alerts if one.over_at is None)
+        return sorted(
+            (one.kind.value, one.subject, one.count) for one in self.alerts if one.over_at is None
+        )
 
 
 def loud(universe: Universe, *channels: str) -> Universe:
@@ -114,13 +120,17 @@ def errs(*partitions: str) -> Any:
             yield dg.AssetMaterialization(KEY, partition=partition)
         for partition in partitions:
             words = f"{partition} lacks bars"
-            yield evaluation(context, partition, passed=False, severity=dg.AssetCheckSeverity.ERROR, words=words)
+            yield evaluation(
+                context, partition, passed=False, severity=dg.AssetCheckSeverity.ERROR, words=words
+            )
         yield check_output(KEY, CHECK.name)
 
     return body
 
 
-def test_two_hundred_failed_partitions_are_one_message_and_filling_them_is_another(bell: Bell, hook: Webhook) -> None:
+def test_two_hundred_failed_partitions_are_one_message_and_filling_them_is_another(
+    bell: Bell, hook: Webhook
+) -> None:
     days = dg.DailyPartitionsDefinition("2024-07-01", end_date="2025-01-17")
     works = False
 
@@ -135,7 +145,11 @@ def test_two_hundred_failed_partitions_are_one_message_and_filling_them_is_anoth
     tags = range_tags("2024-07-01", "2025-01-16")
     dg.materialize([candles], instance=bell.instance, tags=tags, raise_on_error=False)
     reasons = [bell.tick() for _ in range(3)]
-    assert reasons == ["1 present (1 errors); told 1 new", "1 present (1 errors)", "1 present (1 errors)"]
+    assert reasons == [
+        "1 present (1 errors); told 1 new",
+        "1 present (1 errors)",
+        "1 present (1 errors)",
+    ]
     assert bell.present() == [("failed_partitions", "candles", 200)]
     assert "200 partitions failed" in hook.bodies[0]
     assert hook.bodies[0].count("2024-") + hook.bodies[0].count("2025-") == 11
@@ -147,7 +161,9 @@ def test_two_hundred_failed_partitions_are_one_message_and_filling_them_is_anoth
     assert len(hook.messages) == 2
 
 
-def test_a_failed_check_of_severity_error_is_told_and_one_of_severity_warn_is_not(bell: Bell, hook: Webhook) -> None:
+def test_a_failed_check_of_severity_error_is_told_and_one_of_severity_warn_is_not(
+    bell: Bell, hook: Webhook
+) -> None:
     run(bell.instance, errs(*KEYS[:3]), KEYS[0], KEYS[2])
     run(bell.instance, fills(red=KEYS[3:5]), KEYS[3], KEYS[4])
     bell.tick()
@@ -161,7 +177,9 @@ def test_a_failed_check_of_severity_error_is_told_and_one_of_severity_warn_is_no
     assert len(hook.messages) == 2
 
 
-def test_bars_of_a_day_that_runs_may_be_late_before_anybody_is_told(bell: Bell, hook: Webhook) -> None:
+def test_bars_of_a_day_that_runs_may_be_late_before_anybody_is_told(
+    bell: Bell, hook: Webhook
+) -> None:
     day = KEYS[1]
     bell.now = datetime(2025, 1, 7, 12, tzinfo=UTC)
     run(bell.instance, errs(day), day, day)
@@ -223,7 +241,9 @@ def test_a_new_process_repeats_nothing_and_sees_what_is_over(bell: Bell, hook: W
     assert len(hook.messages) == 2
 
 
-def test_dagster_is_read_again_only_where_something_has_happened(bell: Bell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dagster_is_read_again_only_where_something_has_happened(
+    bell: Bell, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read: list[str] = []
 
     def counted(instance: dg.DagsterInstance, key: dg.AssetKey, partitions: Any) -> Any:
@@ -254,7 +274,11 @@ def test_a_partition_that_is_not_kept_any_more_is_no_trouble(bell: Bell) -> None
 
     later = dg.DailyPartitionsDefinition("2025-01-07", end_date="2025-01-15")
 
-    @dg.asset(key=KEY, partitions_def=later, check_specs=[dg.AssetCheckSpec("whole", asset=KEY, partitions_def=later)])
+    @dg.asset(
+        key=KEY,
+        partitions_def=later,
+        check_specs=[dg.AssetCheckSpec("whole", asset=KEY, partitions_def=later)],
+    )
     def candles(): ...
 
     bell.definitions = dg.Definitions([candles])
@@ -316,7 +340,9 @@ def test_a_sensor_that_never_ticks_is_dead_after_three_intervals_and_a_minute(be
 def test_a_stale_session_is_told_once_there_was_time_to_fill_it(
     ground: Ground, vendor: Callable[..., PracticeVendor], hook: Webhook
 ) -> None:
-    ground.keep(vendor(), "{end: 2025-04-01, timeframes: {fetch: [1h], derive: []}, symbols: {BTC: {}}}")
+    ground.keep(
+        vendor(), "{end: 2025-04-01, timeframes: {fetch: [1h], derive: []}, symbols: {BTC: {}}}"
+    )
     assert ground.fill("2025-02-26", "2025-02-27").is_success
     bell = Bell(loud(ground.universe, hook.url), ground.definitions, ground.instance, ground.home)
     bell.now = datetime(2025, 3, 1, 14, 1, tzinfo=UTC)

@@ -11,9 +11,13 @@ import dagster as dg
 import polars as pl
 from PIL import Image
 
-from market_assets.defs.adapter import range_tags
-from market_assets.defs.completeness import completeness_asset, completeness_key, completeness_metadata
-from market_assets.quality.heatmap import BANDS, NEVER_FILLED
+from market_assets.defs.assets.completeness import (
+    completeness_asset,
+    completeness_key,
+    completeness_metadata,
+)
+from market_assets.defs.internals.adapter import range_tags
+from market_assets.pictures.heatmap import BANDS, NEVER_FILLED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +27,12 @@ if TYPE_CHECKING:
 
 KEY = completeness_key("kept")
 GREEN, DARK_RED = BANDS[0][1], BANDS[-1][1]
-HOLE = {"fault": "hole", "start": "2025-02-05T00:00Z", "end": "2025-02-05T12:00Z", "symbols": ["BTC"]}
+HOLE = {
+    "fault": "hole",
+    "start": "2025-02-05T00:00Z",
+    "end": "2025-02-05T12:00Z",
+    "symbols": ["BTC"],
+}
 
 
 def keep(ground: Ground, *arguments: Any, **options: Any) -> None:
@@ -31,10 +40,14 @@ def keep(ground: Ground, *arguments: Any, **options: Any) -> None:
     profile = ground.keep(*arguments, **options)
     definitions = ground.definitions
     assets = [
-        each for each in definitions.assets or () if isinstance(each, dg.AssetsDefinition) and KEY not in each.keys
+        each
+        for each in definitions.assets or ()
+        if isinstance(each, dg.AssetsDefinition) and KEY not in each.keys
     ]
     ground.definitions = dg.Definitions(
-        assets=[*assets, completeness_asset(profile)], resources=definitions.resources, executor=definitions.executor
+        assets=[*assets, completeness_asset(profile)],
+        resources=definitions.resources,
+        executor=definitions.executor,
     )
 
 
@@ -42,7 +55,11 @@ def run(ground: Ground, *keys: dg.AssetKey, **options: Any) -> dg.ExecuteInProce
     job = ground.definitions.resolve_implicit_global_asset_job_def()
     silent = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     return job.execute_in_process(
-        instance=ground.instance, asset_selection=list(keys), run_config=silent, raise_on_error=False, **options
+        instance=ground.instance,
+        asset_selection=list(keys),
+        run_config=silent,
+        raise_on_error=False,
+        **options,
     )
 
 
@@ -68,7 +85,9 @@ def cells(image: Image.Image) -> dict[tuple[int, ...], int]:
     return {colour: count for count, colour in above.getcolors(1 << 20) or ()}
 
 
-def test_it_shows_each_series_the_counts_and_a_picture(ground: Ground, vendor: Callable[..., PracticeVendor]) -> None:
+def test_it_shows_each_series_the_counts_and_a_picture(
+    ground: Ground, vendor: Callable[..., PracticeVendor]
+) -> None:
     keep(ground, vendor(HOLE), "{timeframes: {fetch: [1h], derive: [4h]}}")
     ground.fill()
     assert run(ground, KEY).success
@@ -85,7 +104,9 @@ def test_it_shows_each_series_the_counts_and_a_picture(ground: Ground, vendor: C
         "bars_abandoned": 0,
     }
     rows = [record.data for record in found["matrix"].records]
-    assert [(row["symbol"], row["tf"], row["health"], row["missing"], row["%"]) for row in rows] == [
+    assert [
+        (row["symbol"], row["tf"], row["health"], row["missing"], row["%"]) for row in rows
+    ] == [
         ("BTC", "1h", "DEGRADED", 12, 92.85),
         ("BTC", "4h", "PENDING", 42, 0.0),
         ("ETH", "4h", "PENDING", 42, 0.0),
@@ -109,7 +130,9 @@ def test_before_the_first_fill_it_shows_that_nothing_is_there(ground: Ground) ->
     assert GREEN not in colours
 
 
-def test_it_is_made_in_one_run_with_a_range_of_candles_and_counts_what_that_run_brought(ground: Ground) -> None:
+def test_it_is_made_in_one_run_with_a_range_of_candles_and_counts_what_that_run_brought(
+    ground: Ground,
+) -> None:
     keep(ground, keys="{timeframes: {fetch: [1h], derive: [4h]}}")
     tags = range_tags("2025-02-04", "2025-02-06")
     result = run(ground, ground.key("1h"), ground.key("4h"), KEY, tags=tags)
@@ -126,7 +149,9 @@ def test_the_table_is_bounded_to_the_worst(ground: Ground) -> None:
     keep(ground, keys=f"{{symbols: {symbols}}}")
     health = ["HEALTHY"] * 57 + ["DEGRADED", "MISSING", "DEGRADED"]
     missing = [0] * 57 + [3, 168, 9]
-    matrix = pl.DataFrame({"symbol": list(symbols), "health": health, "missing": missing}).with_columns(
+    matrix = pl.DataFrame(
+        {"symbol": list(symbols), "health": health, "missing": missing}
+    ).with_columns(
         timeframe=pl.lit("1h"),
         expected=pl.lit(168),
         abandoned=pl.lit(0),
@@ -137,7 +162,12 @@ def test_the_table_is_bounded_to_the_worst(ground: Ground) -> None:
     metadata = completeness_metadata(ground.profile, matrix, b"")
     table = metadata["matrix"]
     assert isinstance(table, dg.TableMetadataValue)
-    assert [record.data["symbol"] for record in table.records][:4] == ["S058", "S059", "S057", "S000"]
+    assert [record.data["symbol"] for record in table.records][:4] == [
+        "S058",
+        "S059",
+        "S057",
+        "S000",
+    ]
     assert len(table.records) == 50
     assert metadata["series_not_shown"] == dg.MetadataValue.int(10)
 
@@ -148,5 +178,10 @@ def test_it_says_what_it_is(ground: Ground) -> None:
     assert node.partitions_def is None
     assert node.group_name == "kept"
     assert node.owners == ["team:market-data"]
-    assert {key.path[-1] for key in node.parent_keys} == {"candles_1h", "candles_4h", "candles_1d", "candles_1w"}
+    assert {key.path[-1] for key in node.parent_keys} == {
+        "candles_1h",
+        "candles_4h",
+        "candles_1d",
+        "candles_1w",
+    }
     assert "2 symbols" in str(node.description)

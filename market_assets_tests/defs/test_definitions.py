@@ -12,14 +12,14 @@ import pytest
 from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster._serdes import serialize_value
 
+from market_assets.config.universe import PACKAGED, load_universe
 from market_assets.definitions import build_definitions
-from market_assets.defs.adapter import range_tags
+from market_assets.defs.automation.runs import RangeRun, Runner
+from market_assets.defs.internals.adapter import range_tags
 from market_assets.defs.resources import Clock, Sources, StoreResource
-from market_assets.defs.runs import RangeRun, Runner
 from market_assets.enrich.derive import Derive
-from market_assets.market_time.timeframes import Timeframe, Window
+from market_assets.market.timeframes import Timeframe, Window
 from market_assets.store import Store
-from market_assets.universe import PACKAGED, load_universe
 from market_assets_tests.defs.ground import Follower
 
 if TYPE_CHECKING:
@@ -40,7 +40,9 @@ def packaged() -> dg.Definitions:
         name: profile.model_copy(update={"end": ends.get(name, date(2025, 11, 29))})
         for name, profile in universe.profiles.items()
     }
-    return build_definitions(universe.model_copy(update={"profiles": profiles}), overrides={"clock": CLOCK})
+    return build_definitions(
+        universe.model_copy(update={"profiles": profiles}), overrides={"clock": CLOCK}
+    )
 
 
 def described(definitions: dg.Definitions) -> str:
@@ -54,34 +56,54 @@ def described(definitions: dg.Definitions) -> str:
         if partitions is not None:
             assert isinstance(partitions, dg.TimeWindowPartitionsDefinition)
             keys = partitions.get_partition_keys()
-            stretch = f"partitions {keys[0]} to {keys[-1]}, {len(keys)} by {partitions.cron_schedule}"
-        runs = f"{policy.policy_type.value}, at most {policy.max_partitions_per_run} a run" if policy else "none"
+            stretch = (
+                f"partitions {keys[0]} to {keys[-1]}, {len(keys)} by {partitions.cron_schedule}"
+            )
+        runs = (
+            f"{policy.policy_type.value}, at most {policy.max_partitions_per_run} a run"
+            if policy
+            else "none"
+        )
         columns = node.metadata["dagster/column_schema"].columns
         paragraph = (
-            f"    group {node.group_name}; kinds {', '.join(sorted(node.kinds))}; owners {', '.join(node.owners)}",
+            (
+                f"    group {node.group_name}; kinds {', '.join(sorted(node.kinds))}; "
+                f"owners {', '.join(node.owners)}"
+            ),
             f"    {stretch}",
             f"    backfill {runs}; pool {node.assets_def.op.pool}",
             f"    made of {', '.join(sorted(parent.to_user_string() for parent in node.parent_keys)) or 'no other asset'}",
-            f"    automation {node.automation_condition.get_label() if node.automation_condition else 'none'}",
+            (
+                "    automation "
+                f"{node.automation_condition.get_label() if node.automation_condition else 'none'}"
+            ),
             f"    checks {', '.join(sorted(check.name for check in node.check_keys)) or 'none'}",
             f"    columns {', '.join(f'{column.name} {column.type}' for column in columns)}",
         )
         alike.setdefault(paragraph, []).append(key.to_user_string())
-    lines = [line for paragraph, names in alike.items() for line in (" ".join(names), *paragraph, "")]
+    lines = [
+        line for paragraph, names in alike.items() for line in (" ".join(names), *paragraph, "")
+    ]
     repository = definitions.get_repository_def()
     for key in sorted(graph.external_asset_keys):
         checks = ", ".join(sorted(check.name for check in graph.get(key).check_keys))
-        lines.append(f"made by no run: {key.to_user_string()}; group {graph.get(key).group_name}; checks {checks}")
+        lines.append(
+            f"made by no run: {key.to_user_string()}; group {graph.get(key).group_name}; "
+            f"checks {checks}"
+        )
     lines += [
         f"schedule {schedule.name}: {schedule.default_status.value}, {schedule.cron_schedule}"
         for schedule in repository.schedule_defs
     ]
     lines += [
-        f"sensor {sensor.name}: {sensor.default_status.value}, every {sensor.minimum_interval_seconds} s"
+        f"sensor {sensor.name}: {sensor.default_status.value}, "
+        f"every {sensor.minimum_interval_seconds} s"
         for sensor in repository.sensor_defs
     ]
     lines.append(f"resources {', '.join(sorted(repository.get_top_level_resources()))}")
-    lines.append(f"jobs {', '.join(sorted(repository.job_names))}; executor {definitions.executor.name}")
+    lines.append(
+        f"jobs {', '.join(sorted(repository.job_names))}; executor {definitions.executor.name}"
+    )
     return "\n".join(lines) + "\n"
 
 
@@ -92,7 +114,10 @@ def _shortest_first(key: dg.AssetKey) -> tuple[str, timedelta]:
 
 def test_the_packaged_universe_makes_these_assets() -> None:
     found = described(packaged())
-    told = "if this change is meant: python -m market_assets_tests.defs.test_definitions writes the golden file again"
+    told = (
+        "if this change is meant: python -m market_assets_tests.defs.test_definitions writes the "
+        "golden file again"
+    )
     assert found.splitlines() == GOLDEN.read_text().splitlines(), told
 
 
@@ -132,7 +157,9 @@ def test_definitions_load_without_network_and_without_making_or_opening_a_store(
     loaded = defs()
     loaded.resolve_all_job_defs()
     RepositorySnap.from_def(loaded.get_repository_def())
-    assert dg.AssetKey(["crypto", "candles_1w"]) in loaded.resolve_asset_graph().get_all_asset_keys()
+    assert (
+        dg.AssetKey(["crypto", "candles_1w"]) in loaded.resolve_asset_graph().get_all_asset_keys()
+    )
     assert not (tmp_path / "home").exists()
 
 
@@ -141,7 +168,8 @@ def test_the_universe_that_the_environment_names_is_the_one_that_is_loaded(
 ) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(
-        "sources: {binance: {}}\nprofiles:\n  mine: {kind: CRYPTO, start: 2025-01-01, sources: [binance], symbols: {A: {}}}\n"
+        "sources: {binance: {}}\nprofiles:\n  mine: {kind: CRYPTO, start: 2025-01-01, sources: "
+        "[binance], symbols: {A: {}}}\n"
     )
     monkeypatch.setenv("MARKET_ASSETS_UNIVERSE", str(path))
     from market_assets.definitions import defs  # noqa: PLC0415 - it reads the environment
@@ -152,18 +180,26 @@ def test_the_universe_that_the_environment_names_is_the_one_that_is_loaded(
 
 def test_a_month_that_begins_before_its_profile_is_made_of_the_days_that_there_are() -> None:
     graph = packaged().resolve_asset_graph()
-    minutes, days = graph.get(dg.AssetKey(["crypto", "candles_1m"])), graph.get(dg.AssetKey(["crypto", "candles_1d"]))
+    minutes, days = (
+        graph.get(dg.AssetKey(["crypto", "candles_1m"])),
+        graph.get(dg.AssetKey(["crypto", "candles_1d"])),
+    )
     assert days.partitions_def is not None
     mapping = graph.get_partition_mapping(days.key, minutes.key)
     result = mapping.get_upstream_mapped_partitions_result_for_partitions(
-        days.partitions_def.subset_with_partition_keys(["2025-10-01"]), days.partitions_def, minutes.partitions_def
+        days.partitions_def.subset_with_partition_keys(["2025-10-01"]),
+        days.partitions_def,
+        minutes.partitions_def,
     )
-    assert list(result.partitions_subset.get_partition_keys()) == [f"2025-10-{day}" for day in range(27, 32)]
+    assert list(result.partitions_subset.get_partition_keys()) == [
+        f"2025-10-{day}" for day in range(27, 32)
+    ]
     assert list(result.required_but_nonexistent_subset.get_partition_keys()) == []
 
 
 def test_resources_can_be_replaced(ground: Ground, vendor: Callable[..., PracticeVendor]) -> None:
-    # The universe names a vendor that is not there; the one that is there comes by the override, with its clock and store.
+    # The universe names a vendor that is not there; the one that is there comes by the override,
+    # with its clock and store.
     ground.keep(vendor())
     living = ground.universe
     path = ground.home / "dead.yaml"
@@ -187,8 +223,10 @@ def test_resources_can_be_replaced(ground: Ground, vendor: Callable[..., Practic
 def test_secrets_are_nowhere_in_what_dagster_is_told(tmp_path: Path) -> None:
     path = tmp_path / "universe.yaml"
     path.write_text(
-        "sources:\n  binance: {base_url: 'https://${HOST_PART}.example', headers: {X-Key: 'Bearer ${VENDOR_KEY}'}}\n"
-        "profiles:\n  kept: {kind: CRYPTO, start: 2025-01-01, sources: [binance], symbols: {A: {}}}\n"
+        "sources:\n  binance: {base_url: 'https://${HOST_PART}.example', headers: {X-Key: "
+        "'Bearer ${VENDOR_KEY}'}}\n"
+        "profiles:\n  kept: {kind: CRYPTO, start: 2025-01-01, sources: [binance], symbols: {A: "
+        "{}}}\n"
     )
     secrets = {"VENDOR_KEY": "tell-nobody-4711", "HOST_PART": "hidden-host"}
     universe = load_universe(path, environ=secrets)
@@ -208,14 +246,17 @@ def test_secrets_are_nowhere_in_what_dagster_is_told(tmp_path: Path) -> None:
 def derived(ground: Ground) -> Ground:
     """Two months of hours, and what is made of them; nothing is filled yet."""
     ground.keep(
-        keys="{end: 2025-04-10, timeframes: {fetch: [1h], derive: [4h, 1d, 1w]}}", now="2025-05-01T00:00:00+00:00"
+        keys="{end: 2025-04-10, timeframes: {fetch: [1h], derive: [4h, 1d, 1w]}}",
+        now="2025-05-01T00:00:00+00:00",
     )
     return ground
 
 
 def derive(ground: Ground, partitions: tuple[str, ...], *timeframes: Timeframe) -> None:
     ranged = RangeRun("kept", timeframes, partitions)
-    assert Runner(ground.definitions, ground.instance).execute(ranged, config={}, done=lambda: None)[1]
+    assert Runner(ground.definitions, ground.instance).execute(
+        ranged, config={}, done=lambda: None
+    )[1]
 
 
 def heal(ground: Ground, day: str) -> None:
@@ -336,8 +377,12 @@ def test_a_run_that_was_to_make_both_and_filled_some_days_alone_leaves_these_to_
 ) -> None:
     hole = {"fault": "hole", "start": "2025-02-05T00:00Z", "end": "2025-02-06T00:00Z"}
     ground.keep(vendor(hole), "{timeframes: {fetch: [1h], derive: [4h]}}")
-    both = RangeRun("kept", (Timeframe.H1, Timeframe.H4), ("2025-02-04", "2025-02-05", "2025-02-06"))
-    assert not Runner(ground.definitions, ground.instance).execute(both, config={}, done=lambda: None)[1]
+    both = RangeRun(
+        "kept", (Timeframe.H1, Timeframe.H4), ("2025-02-04", "2025-02-05", "2025-02-06")
+    )
+    assert not Runner(ground.definitions, ground.instance).execute(
+        both, config={}, done=lambda: None
+    )[1]
     assert set(list(ground.colours("4h").values())[1:4]) == {"FAILED"}
     # The day between is made along, and has nothing to be made of.
     assert Follower(ground).asked() == {"candles_4h": [("2025-02-04", "2025-02-06")]}

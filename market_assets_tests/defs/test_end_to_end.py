@@ -52,10 +52,21 @@ MARKET = Market.model_validate(
         "kind": "crypto",
         "symbols": {"SPY": {"kind": "equity"}},
         "faults": [
-            # A day with a hole: the source has answered, so the day is green and its continuity red.
-            {"fault": "hole", "symbols": ["BTCUSDT"], "start": "2024-03-24T12:00Z", "end": "2024-03-24T14:00Z"},
+            # A day with a hole: the source has answered, so the day is green and its continuity
+            # red.
+            {
+                "fault": "hole",
+                "symbols": ["BTCUSDT"],
+                "start": "2024-03-24T12:00Z",
+                "end": "2024-03-24T14:00Z",
+            },
             # A vendor that fails for a while: the days of the page that it failed on are red.
-            {"fault": "error", "symbols": ["ETHUSDT"], "start": "2024-06-01T00:00Z", "end": "2024-06-02T00:00Z"},
+            {
+                "fault": "error",
+                "symbols": ["ETHUSDT"],
+                "start": "2024-06-01T00:00Z",
+                "end": "2024-06-02T00:00Z",
+            },
             # A vendor that hangs: the run is killed while it waits here.
             {"fault": "delay", "symbols": ["SPY"], "start": "2024-02-20T00:00Z", "seconds": 600},
         ],
@@ -78,7 +89,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def environment(vendor: PracticeVendor, home: Path) -> dict[str, str]:
     universe = home / "universe.yaml"
     universe.write_text(UNIVERSE.format(url=vendor.url))
-    environment = {**os.environ, "MARKET_ASSETS_HOME": str(home), "MARKET_ASSETS_UNIVERSE": str(universe)}
+    environment = {
+        **os.environ,
+        "MARKET_ASSETS_HOME": str(home),
+        "MARKET_ASSETS_UNIVERSE": str(universe),
+    }
     environment.pop("DAGSTER_HOME", None)
     return environment
 
@@ -92,15 +107,21 @@ def platform(environment: dict[str, str], home: Path) -> Iterator[Platform]:
 @pytest.fixture(scope="module")
 def backfills(platform: Platform) -> dict[str, str]:
     """Both profiles' backfills, launched together, so that the daemon's rounds are waited for once."""
-    year = platform.backfill(["year", "candles_1h"], partitions=platform.partitions("year", "candles_1h"))
-    stalled = platform.backfill(["stalled", "candles_1m"], partitions=platform.partitions("stalled", "candles_1m"))
+    year = platform.backfill(
+        ["year", "candles_1h"], partitions=platform.partitions("year", "candles_1h")
+    )
+    stalled = platform.backfill(
+        ["stalled", "candles_1m"], partitions=platform.partitions("stalled", "candles_1m")
+    )
     return {"year": year, "stalled": stalled}
 
 
 def stored_per_day(home: Path, table: str) -> dict[str, Counter[str]]:
     """Rows by day and symbol."""
     days: dict[str, Counter[str]] = {}
-    for day, symbol, rows in look(home, f"SELECT strftime(ts, '%Y-%m-%d'), symbol, count(*) FROM {table} GROUP BY ALL"):
+    for day, symbol, rows in look(
+        home, f"SELECT strftime(ts, '%Y-%m-%d'), symbol, count(*) FROM {table} GROUP BY ALL"
+    ):
         days.setdefault(day, Counter())[symbol] = rows
     return days
 
@@ -133,11 +154,18 @@ def test_a_year_launched_over_graphql_shows_the_truth_of_every_partition(
 
 
 def test_a_killed_run_keeps_what_it_finished_and_a_second_backfill_does_only_the_rest(
-    platform: Platform, home: Path, vendor: PracticeVendor, environment: dict[str, str], backfills: dict[str, str]
+    platform: Platform,
+    home: Path,
+    vendor: PracticeVendor,
+    environment: dict[str, str],
+    backfills: dict[str, str],
 ) -> None:
     path = ("stalled", "candles_1m")
     keys = platform.partitions(*path)
-    until(lambda: platform.colours(*path)["2024-02-16"] == "MATERIALIZED", "the last partition before the stall")
+    until(
+        lambda: platform.colours(*path)["2024-02-16"] == "MATERIALIZED",
+        "the last partition before the stall",
+    )
     process = until(lambda: platform.run_process(backfills["stalled"]), "the run's process")
     os.kill(process, signal.SIGKILL)
     until(lambda: platform.colours(*path)[keys[-1]] == "FAILED", "the end of the killed run")

@@ -20,16 +20,18 @@ import pytest
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._serdes import serialize_value
 
-from market_assets.defs.adapter import latest_materializations
-from market_assets.defs.event_log import PooledSqliteEventLogStorage
-from market_assets.defs.runs import instance_at, prepare_home
+from market_assets.defs.automation.runs import instance_at, prepare_home
+from market_assets.defs.internals.adapter import latest_materializations
+from market_assets.defs.internals.event_log import PooledSqliteEventLogStorage
 from market_assets_tests.defs.ground import colours
 from market_assets_tests.defs.toy import CHECK, DAYS, KEY, KEYS, fills, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.filterwarnings("ignore::dagster.PreviewWarning", "ignore::dagster.BetaWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::dagster.PreviewWarning", "ignore::dagster.BetaWarning"
+)
 
 WRITER = """
 import sys
@@ -49,7 +51,7 @@ FIRST = """
 import sys
 from pathlib import Path
 import dagster as dg
-from market_assets.defs.runs import instance_at
+from market_assets.defs.automation.runs import instance_at
 
 home = Path(sys.argv[1])
 openers = {"ours": instance_at, "dagster": lambda home: dg.DagsterInstance.from_config(str(home))}
@@ -95,17 +97,26 @@ def answers(instance: dg.DagsterInstance) -> dict[str, Any]:
     log = instance.event_log_storage
     runs = [each.run_id for each in instance.get_runs()]
     return {
-        "logs": {each: [serialize_value(entry) for entry in instance.all_logs(each)] for each in runs},
+        "logs": {
+            each: [serialize_value(entry) for entry in instance.all_logs(each)] for each in runs
+        },
         "statistics": {each: instance.get_run_stats(each) for each in runs},
         "steps": {each: instance.get_run_step_stats(each) for each in runs},
         "assets": sorted(instance.get_asset_keys()),
         "colours": colours(instance, KEY, DAYS),
         "newest": latest_materializations(instance, KEY, KEYS),
         "materializations": instance.fetch_materializations(KEY, limit=100).records,
-        "failures": instance.fetch_run_status_changes(dg.DagsterEventType.RUN_FAILURE, limit=100).records,
+        "failures": instance.fetch_run_status_changes(
+            dg.DagsterEventType.RUN_FAILURE, limit=100
+        ).records,
         "verdicts": log.get_asset_check_partition_info([CHECK]),
         "evaluations": [
-            (row.run_id, row.status, row.partition, serialize_value(row.event) if row.event else None)
+            (
+                row.run_id,
+                row.status,
+                row.partition,
+                serialize_value(row.event) if row.event else None,
+            )
             for row in log.get_asset_check_execution_history(CHECK, limit=100)
         ],
         "newest event": log.get_maximum_record_id(),
@@ -114,14 +125,25 @@ def answers(instance: dg.DagsterInstance) -> dict[str, Any]:
 
 def make_history(instance: dg.DagsterInstance) -> None:
     run(instance, fills(*KEYS[3:], red=(KEYS[0],)))
-    run(instance, fills(*KEYS[:3], red=(KEYS[3],), then=dg.Failure("one is not filled")), KEYS[0], KEYS[3])
+    run(
+        instance,
+        fills(*KEYS[:3], red=(KEYS[3],), then=dg.Failure("one is not filled")),
+        KEYS[0],
+        KEYS[3],
+    )
     instance.report_runless_asset_event(dg.AssetMaterialization(KEY, partition=KEYS[1]))
-    instance.report_runless_asset_event(dg.AssetObservation(KEY, partition=KEYS[2], metadata={"rows": 5}))
+    instance.report_runless_asset_event(
+        dg.AssetObservation(KEY, partition=KEYS[2], metadata={"rows": 5})
+    )
 
 
 def entry(run_id: str, number: int) -> dg.EventLogEntry:
     return dg.EventLogEntry(
-        error_info=None, user_message=str(number), level=logging.INFO, run_id=run_id, timestamp=time.time()
+        error_info=None,
+        user_message=str(number),
+        level=logging.INFO,
+        run_id=run_id,
+        timestamp=time.time(),
     )
 
 
@@ -160,7 +182,9 @@ def test_what_dagsters_own_has_written_ours_reads_and_says_the_same_of(tmp_path:
         assert set(colours(other, KEY, DAYS).values()) == {"MATERIALIZED"}
 
 
-def test_what_one_writes_the_other_sees_at_once(tmp_path: Path, storage: PooledSqliteEventLogStorage) -> None:
+def test_what_one_writes_the_other_sees_at_once(
+    tmp_path: Path, storage: PooledSqliteEventLogStorage
+) -> None:
     other = PooledSqliteEventLogStorage(str(tmp_path))
     for number in range(20):
         writer, reader = (storage, other) if number % 2 else (other, storage)
@@ -174,7 +198,8 @@ def test_what_one_writes_the_other_sees_at_once(tmp_path: Path, storage: PooledS
 def test_whoever_watches_a_run_hears_of_each_event_while_the_run_goes_on(
     tmp_path: Path, storage: PooledSqliteEventLogStorage
 ) -> None:
-    # The run has its log open for as long as it goes on, and the UI, which is another process, watches.
+    # The run has its log open for as long as it goes on, and the UI, which is another process,
+    # watches.
     storage.store_event(entry("run", 0))
     ui = PooledSqliteEventLogStorage(str(tmp_path))
     heard: list[str] = []
@@ -206,10 +231,14 @@ def test_threads_of_one_process_share_it(storage: PooledSqliteEventLogStorage) -
     for thread in threads:
         thread.join()
     written = [message for number in range(3) for message in messages(storage, f"run {number}")]
-    assert sorted(map(int, written)) == [thread * 100 + number for thread in range(4) for number in range(25)]
+    assert sorted(map(int, written)) == [
+        thread * 100 + number for thread in range(4) for number in range(25)
+    ]
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts the open files that Linux lists")
+@pytest.mark.skipif(
+    not Path("/proc/self/fd").exists(), reason="counts the open files that Linux lists"
+)
 def test_however_many_runs_there_are_few_files_are_open_and_none_after_the_end(
     tmp_path: Path, storage: PooledSqliteEventLogStorage
 ) -> None:
@@ -302,13 +331,16 @@ def test_processes_that_write_at_once_lose_nothing(aftermath: Aftermath) -> None
             assert [record.partition_key for record in records] == [str(each) for each in range(40)]
 
 
-def test_a_killed_writer_loses_at_most_the_event_that_it_had_not_finished(aftermath: Aftermath) -> None:
+def test_a_killed_writer_loses_at_most_the_event_that_it_had_not_finished(
+    aftermath: Aftermath,
+) -> None:
     key = dg.AssetKey(["toy", "killed"])
     with instance_at(aftermath.home) as instance:
         kept = instance.get_materialized_partitions(key)
         said = {str(number) for number in aftermath.killed}
         assert said <= kept
-        # It may have written more before the signal came than it was heard to say, but none is lost in between.
+        # It may have written more before the signal came than it was heard to say, but none is lost
+        # in between.
         assert kept == {str(number) for number in range(len(kept))}
         instance.report_runless_asset_event(dg.AssetMaterialization(key, partition="after"))
         assert "after" in instance.get_materialized_partitions(key)
@@ -318,17 +350,24 @@ def test_a_killed_writer_loses_at_most_the_event_that_it_had_not_finished(afterm
         connection.close()
 
 
-def test_our_dagster_yaml_boots_an_instance_with_our_log_where_dagster_would_put_its_own(tmp_path: Path) -> None:
+def test_our_dagster_yaml_boots_an_instance_with_our_log_where_dagster_would_put_its_own(
+    tmp_path: Path,
+) -> None:
     with instance_at(tmp_path / "home") as instance:
         log = instance.event_log_storage
         assert isinstance(log, PooledSqliteEventLogStorage)
-        assert Path(log.path_for_shard("index")) == tmp_path / "home" / "history" / "runs" / "index.db"
+        assert (
+            Path(log.path_for_shard("index")) == tmp_path / "home" / "history" / "runs" / "index.db"
+        )
         assert instance.managed_python_loggers == ["market_assets"]
         assert instance.get_concurrency_config().pool_config.default_pool_limit == 1
     with plain(tmp_path / "other") as other:
         theirs = other.event_log_storage
         assert isinstance(theirs, SqliteEventLogStorage)
-        assert Path(theirs.path_for_shard("index")) == tmp_path / "other" / "history" / "runs" / "index.db"
+        assert (
+            Path(theirs.path_for_shard("index"))
+            == tmp_path / "other" / "history" / "runs" / "index.db"
+        )
 
 
 def test_the_dagster_yaml_of_the_repository_is_the_one_in_the_package() -> None:
@@ -360,7 +399,11 @@ def test_without_a_dagster_home_the_log_lies_in_the_home_of_market_assets(
 def test_a_base_dir_in_dagster_yaml_is_kept_to(tmp_path: Path) -> None:
     home = tmp_path / "home"
     prepare_home(home)
-    text = (home / "dagster.yaml").read_text().replace("config: {}", f"config: {{base_dir: {tmp_path / 'elsewhere'}}}")
+    text = (
+        (home / "dagster.yaml")
+        .read_text()
+        .replace("config: {}", f"config: {{base_dir: {tmp_path / 'elsewhere'}}}")
+    )
     (home / "dagster.yaml").write_text(text)
     with instance_at(home) as instance:
         instance.report_runless_asset_event(dg.AssetMaterialization(KEY, partition=KEYS[0]))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pytest
 
+from market_assets.defs.automation.runs import instance_at
 from market_assets.defs.events import audit_metadata
-from market_assets.defs.runs import instance_at
 from market_assets.practice.book import Market
 from market_assets.practice.vendor import PracticeVendor
 from market_assets_tests.defs.ground import Ground
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     Vendor = Callable[..., PracticeVendor]
 
-pytestmark = pytest.mark.filterwarnings("ignore::dagster.PreviewWarning", "ignore::dagster.BetaWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::dagster.PreviewWarning", "ignore::dagster.BetaWarning"
+)
 
 BUSY = {"fault": "error", "symbols": ["BTC"], "status": 429, "retry_after": 1, "times": 1}
 
@@ -70,9 +72,23 @@ def test_a_run_that_fails_has_its_audit_too_and_it_is_of_no_partition(audited: A
     shown = plain(told.metadata)
     assert shown["window"] == "2025-02-03 00:00Z to 2025-02-10 00:00Z"
     assert (shown["trigger"], shown["status"], shown["symbols"]) == ("manual", "INCOMPLETE", 2)
-    assert (shown["progress_percent"], shown["partitions"], shown["failed_partitions"]) == (100.0, 7, 1)
-    assert (shown["new_rows"], shown["revised_rows"], shown["rejected_rows"], shown["repaired"]) == (260, 0, 2, 0)
-    assert (shown["missing_before"], shown["missing_after"], shown["gaps_before"], shown["gaps_after"]) == (
+    assert (shown["progress_percent"], shown["partitions"], shown["failed_partitions"]) == (
+        100.0,
+        7,
+        1,
+    )
+    assert (
+        shown["new_rows"],
+        shown["revised_rows"],
+        shown["rejected_rows"],
+        shown["repaired"],
+    ) == (260, 0, 2, 0)
+    assert (
+        shown["missing_before"],
+        shown["missing_after"],
+        shown["gaps_before"],
+        shown["gaps_after"],
+    ) == (
         336,
         76,
         0,
@@ -82,24 +98,46 @@ def test_a_run_that_fails_has_its_audit_too_and_it_is_of_no_partition(audited: A
     assert shown["waits_seconds"] > 0.9
     assert shown["by_source"][0]["retries"] == 1
     assert [row["symbol"] for row in shown["by_symbol"]] == ["ETH", "BTC"]
-    eth = {"missing_before": 168, "expected": 168, "stored": 118, "missing": 50, "new": 118, "rejected": 2}
+    eth = {
+        "missing_before": 168,
+        "expected": 168,
+        "stored": 118,
+        "missing": 50,
+        "new": 118,
+        "rejected": 2,
+    }
     assert {name: shown["by_symbol"][0][name] for name in eth} == eth
     assert "symbols_not_shown" not in shown
-    assert told.description == "fill by manual: 7 of 7 partitions, 260 new rows, 336 bars missing before and 76 after"
+    assert (
+        told.description
+        == "fill by manual: 7 of 7 partitions, 260 new rows, 336 bars missing before and 76 after"
+    )
 
 
 def test_the_audit_is_the_jobs_own_record(audited: Audited) -> None:
     (told,) = observations(audited.ground, audited.run)
-    job = audited.ground.table("SELECT job_id, run_id, (detail ->> '$.missing_after')::INT AS missing FROM ops.jobs")
+    job = audited.ground.table(
+        "SELECT job_id, run_id, (detail ->> '$.missing_after')::INT AS missing FROM ops.jobs"
+    )
     assert job.row(0) == (plain(told.metadata)["job"], audited.run.run_id, 76)
 
 
 def test_an_audit_paints_no_partition(audited: Audited) -> None:
     green, red = "MATERIALIZED", "FAILED"
-    assert list(audited.ground.colours().values()) == [green, green, red, green, green, green, green]
+    assert list(audited.ground.colours().values()) == [
+        green,
+        green,
+        red,
+        green,
+        green,
+        green,
+        green,
+    ]
 
 
-def test_a_long_run_tells_its_progress_in_a_bounded_number_of_lines(ground: Ground, vendor: Vendor) -> None:
+def test_a_long_run_tells_its_progress_in_a_bounded_number_of_lines(
+    ground: Ground, vendor: Vendor
+) -> None:
     ground.keep(vendor(), "{start: 2024-11-01, symbols: {BTC: {}}}")
     run = ground.fill()
     lines = progress(ground, run)
@@ -107,7 +145,9 @@ def test_a_long_run_tells_its_progress_in_a_bounded_number_of_lines(ground: Grou
     assert lines[-1] == "progress 100 %: 101 of 101 partitions, 0 not filled; 2,424 new rows"
 
 
-def test_a_derivation_has_an_audit_and_a_run_of_the_future_has_none(ground: Ground, vendor: Vendor) -> None:
+def test_a_derivation_has_an_audit_and_a_run_of_the_future_has_none(
+    ground: Ground, vendor: Vendor
+) -> None:
     ground.keep(vendor(), "{timeframes: {fetch: [1h], derive: [4h]}}")
     ground.fill()
     (told,) = observations(ground, run := ground.run("4h"))

@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 import yaml
 
-from market_assets.defs.export import export_key
-from market_assets.defs.runs import Runner
-from market_assets.universe import load_universe
+from market_assets.config.universe import load_universe
+from market_assets.defs.assets.export import export_key
+from market_assets.defs.automation.runs import Runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,9 @@ def lake(ground: Ground, vendor: Callable[..., PracticeVendor]) -> Ground:
     """A week of hours and what is made of them, and a universe that wants them exported."""
     ground.keep(vendor(), "{timeframes: {fetch: [1h], derive: [4h], returns: [1h]}}")
     path = ground.home / "universe.yaml"
-    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "export": {"folder": "files"}}))
+    path.write_text(
+        yaml.safe_dump({**yaml.safe_load(path.read_text()), "export": {"folder": "files"}})
+    )
     ground.universe = load_universe(path, environ={})
     ground._define()
     return ground
@@ -54,7 +56,9 @@ class Daemon:
 
     def tick(self) -> dg.SensorResult:
         resources = {"store": self.ground.store_resource, "clock": self.ground.clock}
-        with dg.build_sensor_context(instance=self.ground.instance, cursor=self.cursor, resources=resources) as context:
+        with dg.build_sensor_context(
+            instance=self.ground.instance, cursor=self.cursor, resources=resources
+        ) as context:
             result = self.ground.sensor("export_kept")(context)
         assert isinstance(result, dg.SensorResult)
         self.cursor = result.cursor
@@ -64,7 +68,9 @@ class Daemon:
 def test_without_the_key_there_is_no_asset(ground: Ground) -> None:
     ground.keep()
     assert not any(
-        KEY in each.keys for each in ground.definitions.assets or () if isinstance(each, dg.AssetsDefinition)
+        KEY in each.keys
+        for each in ground.definitions.assets or ()
+        if isinstance(each, dg.AssetsDefinition)
     )
 
 
@@ -74,7 +80,11 @@ def test_it_writes_what_is_stored_and_says_what_it_wrote(lake: Ground) -> None:
     shown = export(lake)
     folder = lake.home / "files" / "kept"
     assert shown["folder"] == str(folder)
-    assert (shown["files_written"], shown["files"], shown["dagster/row_count"]) == (2, 2, 2 * 2 * (24 + 6))
+    assert (shown["files_written"], shown["files"], shown["dagster/row_count"]) == (
+        2,
+        2,
+        2 * 2 * (24 + 6),
+    )
     assert pl.scan_parquet(folder / "candles_1h").collect().height == 2 * 2 * 24
     rows = {record.data["table"]: record.data for record in shown["tables"].records}
     assert list(rows) == ["kept.candles_1h", "kept.candles_4h"], "returns were not made yet"
@@ -94,7 +104,9 @@ def test_it_depends_on_every_table_that_it_exports(lake: Ground) -> None:
     }
 
 
-def test_the_first_export_is_a_run_and_later_ones_write_what_has_changed_by_themselves(lake: Ground) -> None:
+def test_the_first_export_is_a_run_and_later_ones_write_what_has_changed_by_themselves(
+    lake: Ground,
+) -> None:
     lake.fill("2025-02-03", "2025-02-05")
     daemon = Daemon(lake)
     assert len(daemon.tick().run_requests or ()) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from market_assets.defs.guard import Rules, refusal
+from market_assets.defs.internals.guard import Rules, refusal
 
 HERE = "127.0.0.1:3000"
 MUTATION = "query=mutation%20%7B%20wipeAssets%20%7B%20__typename%20%7D%20%7D"
@@ -22,11 +22,35 @@ MUTATION = "query=mutation%20%7B%20wipeAssets%20%7B%20__typename%20%7D%20%7D"
         ("POST", "/graphql", "", {"host": HERE}, False),
         ("POST", "/graphql", "", {"host": HERE, "origin": f"http://{HERE}"}, False),
         ("POST", "/graphql", "", {"host": HERE, "origin": "http://127.0.0.1:8888"}, True),
-        ("POST", "/graphql", "", {"host": HERE, "origin": "http://127.0.0.1.evil.example:3000"}, True),
+        (
+            "POST",
+            "/graphql",
+            "",
+            {"host": HERE, "origin": "http://127.0.0.1.evil.example:3000"},
+            True,
+        ),
         ("POST", "/graphql", "", {"host": HERE, "origin": "null"}, True),
-        ("POST", "/graphql", "", {"host": HERE, "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}, True),
-        ("GET", "/runs", "", {"host": HERE, "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}, False),
-        ("GET", "/graphql", "query={version}", {"host": HERE, "sec-fetch-site": "cross-site"}, True),
+        (
+            "POST",
+            "/graphql",
+            "",
+            {"host": HERE, "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"},
+            True,
+        ),
+        (
+            "GET",
+            "/runs",
+            "",
+            {"host": HERE, "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"},
+            False,
+        ),
+        (
+            "GET",
+            "/graphql",
+            "query={version}",
+            {"host": HERE, "sec-fetch-site": "cross-site"},
+            True,
+        ),
         ("GET", "/graphql", "query={version}", {"host": HERE}, False),
         ("GET", "/graphql", MUTATION, {"host": HERE}, True),
         ("HEAD", "/graphql/", MUTATION, {"host": HERE}, True),
@@ -37,7 +61,9 @@ MUTATION = "query=mutation%20%7B%20wipeAssets%20%7B%20__typename%20%7D%20%7D"
         ("POST", "/report_asset_observation/a/b", "", {"host": HERE}, True),
     ],
 )
-def test_what_is_refused(method: str, path: str, query: str, headers: dict[str, str], *, refused: bool) -> None:
+def test_what_is_refused(
+    method: str, path: str, query: str, headers: dict[str, str], *, refused: bool
+) -> None:
     why = refusal(Rules.of("127.0.0.1", ()), method, path, query, headers)
     assert (why is not None) is refused
     assert why is None or why.endswith(".")
@@ -47,7 +73,10 @@ def test_a_name_that_is_allowed_is_one_of_ours_also_behind_a_proxy() -> None:
     rules = Rules.of("0.0.0.0", ("Candles.example",), reports=True)  # noqa: S104
     assert rules.hosts == {"localhost", "127.0.0.1", "::1", "candles.example"}
     assert refusal(rules, "GET", "/", "", {"host": "candles.example"}) is None
-    assert refusal(rules, "POST", "/graphql", "", {"host": HERE, "origin": "https://candles.example"}) is None
+    assert (
+        refusal(rules, "POST", "/graphql", "", {"host": HERE, "origin": "https://candles.example"})
+        is None
+    )
     assert refusal(rules, "POST", "/report_asset_check/a", "", {"host": HERE}) is None
     assert refusal(Rules.of("::", ()), "GET", "/", "", {"host": "candles.example"}) is not None
     read_only = Rules.of("127.0.0.1", (), reports=True, read_only=True)

@@ -46,14 +46,48 @@ profiles:
 """
 
 GENESIS = "2025-02-05T07:30Z"
-GONE = {"fault": "hole", "symbols": ["GONE"], "start": "2025-02-06T12:40Z", "end": "2025-02-06T14:00Z"}
-NONE = {"fault": "error", "symbols": ["NONE"], "status": 400, "code": -1121, "message": "Invalid symbol."}
+GONE = {
+    "fault": "hole",
+    "symbols": ["GONE"],
+    "start": "2025-02-06T12:40Z",
+    "end": "2025-02-06T14:00Z",
+}
+NONE = {
+    "fault": "error",
+    "symbols": ["NONE"],
+    "status": 400,
+    "code": -1121,
+    "message": "Invalid symbol.",
+}
 FOR_EVER = [GONE, NONE]
 AT_FIRST = [
-    {"fault": "hole", "symbols": ["MINUTE"], "start": "2025-02-08T10:00Z", "end": "2025-02-08T10:01Z"},
-    {"fault": "hole", "symbols": ["HOUR"], "start": "2025-02-09T10:00Z", "end": "2025-02-09T11:00Z"},
-    {"fault": "hole", "symbols": ["DAYS"], "start": "2025-02-10T05:00Z", "end": "2025-02-13T05:00Z"},
-    {"fault": "error", "symbols": ["BUSY"], "every": 3, "times": 4, "status": 429, "code": -1003, "retry_after": 1},
+    {
+        "fault": "hole",
+        "symbols": ["MINUTE"],
+        "start": "2025-02-08T10:00Z",
+        "end": "2025-02-08T10:01Z",
+    },
+    {
+        "fault": "hole",
+        "symbols": ["HOUR"],
+        "start": "2025-02-09T10:00Z",
+        "end": "2025-02-09T11:00Z",
+    },
+    {
+        "fault": "hole",
+        "symbols": ["DAYS"],
+        "start": "2025-02-10T05:00Z",
+        "end": "2025-02-13T05:00Z",
+    },
+    {
+        "fault": "error",
+        "symbols": ["BUSY"],
+        "every": 3,
+        "times": 4,
+        "status": 429,
+        "code": -1003,
+        "retry_after": 1,
+    },
 ]
 OUTAGE = timedelta(minutes=2)
 
@@ -61,13 +95,20 @@ OUTAGE = timedelta(minutes=2)
 @pytest.fixture(scope="module")
 def outage() -> dict[str, Any]:
     """The vendor answers 500 for one symbol in the first two minutes."""
-    return {"fault": "error", "symbols": ["DOWN"], "status": 500, "ends_at": (datetime.now(UTC) + OUTAGE).isoformat()}
+    return {
+        "fault": "error",
+        "symbols": ["DOWN"],
+        "status": 500,
+        "ends_at": (datetime.now(UTC) + OUTAGE).isoformat(),
+    }
 
 
 @pytest.fixture(scope="module")
 def vendor(outage: dict[str, Any]) -> Iterator[PracticeVendor]:
     symbols = {"LATE": {"genesis": GENESIS}}
-    market = Market.model_validate({"kind": "crypto", "symbols": symbols, "faults": [*FOR_EVER, *AT_FIRST, outage]})
+    market = Market.model_validate(
+        {"kind": "crypto", "symbols": symbols, "faults": [*FOR_EVER, *AT_FIRST, outage]}
+    )
     with PracticeVendor(market) as running_vendor:
         yield running_vendor
 
@@ -98,10 +139,16 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def platform(home: Path, vendor: PracticeVendor, messages: tuple[str, list[dict[str, Any]]]) -> Iterator[Platform]:
+def platform(
+    home: Path, vendor: PracticeVendor, messages: tuple[str, list[dict[str, Any]]]
+) -> Iterator[Platform]:
     universe = home / "universe.yaml"
     universe.write_text(UNIVERSE.format(vendor=vendor.url, webhook=messages[0]))
-    environment = {**os.environ, "MARKET_ASSETS_HOME": str(home), "MARKET_ASSETS_UNIVERSE": str(universe)}
+    environment = {
+        **os.environ,
+        "MARKET_ASSETS_HOME": str(home),
+        "MARKET_ASSETS_UNIVERSE": str(universe),
+    }
     environment.pop("DAGSTER_HOME", None)
     with running(home, environment) as platform:
         yield platform
@@ -114,10 +161,17 @@ def test_every_hole_that_can_be_filled_is_filled_and_every_other_one_is_explaine
     outage: dict[str, Any],
     messages: tuple[str, list[dict[str, Any]]],
 ) -> None:
-    first_fill = "SELECT 1 FROM ops.jobs WHERE profile = 'holed' AND kind = 'fill' AND status <> 'RUNNING'"
+    first_fill = (
+        "SELECT 1 FROM ops.jobs WHERE profile = 'holed' AND kind = 'fill' AND status <> 'RUNNING'"
+    )
     until(lambda: look(home, first_fill), "the first fill")
     assert look(
-        home, "SELECT count(*) FROM ops.gaps WHERE symbol IN ('MINUTE', 'HOUR', 'DAYS') AND status = 'open'"
+        home,
+        """
+        SELECT count(*)
+        FROM ops.gaps
+        WHERE symbol IN ('MINUTE', 'HOUR', 'DAYS') AND status = 'open'
+        """,
     ) != [(0,)]
     # The vendor has what it lacked at first; the outage of two minutes goes on.
     vendor.set_faults(Market.model_validate({"faults": [*FOR_EVER, outage]}).faults)
@@ -125,7 +179,10 @@ def test_every_hole_that_can_be_filled_is_filled_and_every_other_one_is_explaine
     colours = lambda: platform.colours("holed", "candles_1m")  # noqa: E731
     until(lambda: set(colours().values()) == {"MATERIALIZED"}, "the healing of every partition")
     healed = {"SUCCEEDED"}
-    until(lambda: set(platform.check("continuity", "holed", "candles_1m").values()) == healed, "the checks")
+    until(
+        lambda: set(platform.check("continuity", "holed", "candles_1m").values()) == healed,
+        "the checks",
+    )
     assert set(platform.check("genesis", "holed", "candles_1m").values()) == healed
 
     # What came later is there, to the last bar.
@@ -142,13 +199,17 @@ def test_every_hole_that_can_be_filled_is_filled_and_every_other_one_is_explaine
     assert repaired["HOUR"] >= 60
     assert repaired["DAYS"] >= 3 * 1440
     # What never came is explained.
-    assert look(home, "SELECT symbol, status, bars FROM ops.gaps WHERE profile = 'holed'") == [("GONE", "outage", 80)]
+    assert look(home, "SELECT symbol, status, bars FROM ops.gaps WHERE profile = 'holed'") == [
+        ("GONE", "outage", 80)
+    ]
     assert look(home, "SELECT symbol, ts::VARCHAR FROM ops.genesis WHERE symbol = 'LATE'") == [
         ("LATE", "2025-02-05 07:30:00")
     ]
 
     # What does not exist is red, given up, and told.
-    abandoned = "SELECT 1 FROM ops.gaps WHERE profile = 'ghost' HAVING bool_and(status = 'abandoned')"
+    abandoned = (
+        "SELECT 1 FROM ops.gaps WHERE profile = 'ghost' HAVING bool_and(status = 'abandoned')"
+    )
     until(lambda: look(home, abandoned), "the end of asking for a symbol that does not exist")
     assert set(platform.colours("ghost", "candles_1h").values()) == {"FAILED"}
     assert set(platform.check("continuity", "ghost", "candles_1h").values()) == {"FAILED"}
@@ -158,5 +219,7 @@ def test_every_hole_that_can_be_filled_is_filled_and_every_other_one_is_explaine
     sensors = ("repair_holed", "repair_ghost")
     before = {name: platform.ticks(name) for name in sensors}
     vendor.log.clear()
-    until(lambda: all(platform.ticks(name) >= before[name] + 5 for name in sensors), "five more ticks")
+    until(
+        lambda: all(platform.ticks(name) >= before[name] + 5 for name in sensors), "five more ticks"
+    )
     assert list(vendor.log) == []

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from market_assets.defs.partitions import partitions_of
-from market_assets.fill.series import calendar_of
-from market_assets.market_time.partitions import partitions_in
-from market_assets.market_time.timeframes import Timeframe, Window, midnight
+from market_assets.defs.assets.partitions import partitions_of
+from market_assets.expected.series import calendar_of
+from market_assets.market.partitions import partitions_in
+from market_assets.market.timeframes import Timeframe, Window, midnight
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from market_assets.universe import Profile
+    from market_assets.config.universe import Profile
     from market_assets_tests.defs.ground import Ground
 
 SATURDAY = datetime(2025, 3, 1, 12, tzinfo=UTC)
@@ -41,7 +41,9 @@ def weekdays(keys: list[str]) -> set[int]:
     return {date.fromisoformat(key).isoweekday() for key in keys}
 
 
-def test_new_york_has_no_weekend_and_no_holiday_but_half_days(profile: Callable[[str], Profile]) -> None:
+def test_new_york_has_no_weekend_and_no_holiday_but_half_days(
+    profile: Callable[[str], Profile],
+) -> None:
     keys = keys_at(SATURDAY, profile(of("EQUITY", "2024-11-25", "2025-01-21")))
     assert weekdays(keys) == {1, 2, 3, 4, 5}
     assert {"2024-11-29", "2024-12-24", "2025-01-08", "2025-01-10"} <= set(keys)
@@ -54,11 +56,14 @@ def test_futures_trade_on_sundays_and_never_on_saturdays(profile: Callable[[str]
     keys = keys_at(SATURDAY, profile(of("FUTURES", "2024-12-01", "2025-02-01")))
     assert weekdays(keys) == {1, 2, 3, 4, 5, 7}
     assert keys[0] == "2024-12-01"
-    # Good Friday's session, like the one of the day of mourning, has hours of its own; Christmas begins again in the evening.
+    # Good Friday's session, like the one of the day of mourning, has hours of its own; Christmas
+    # begins again in the evening.
     assert {"2024-12-25", "2025-01-09", "2025-01-20"} <= set(keys)
 
 
-def test_forex_trades_from_sunday_to_friday_and_crypto_every_day(profile: Callable[[str], Profile]) -> None:
+def test_forex_trades_from_sunday_to_friday_and_crypto_every_day(
+    profile: Callable[[str], Profile],
+) -> None:
     forex = keys_at(SATURDAY, profile(of("FOREX", "2025-01-06", "2025-02-03")))
     assert weekdays(forex) == {1, 2, 3, 4, 5, 7}
     assert len(forex) == 24
@@ -93,7 +98,9 @@ def test_a_profile_of_a_few_days_has_its_trading_days_alone(
 def test_months_begin_on_the_first_whatever_day_the_profile_begins_and_ends(
     profile: Callable[[str], Profile],
 ) -> None:
-    kept = profile(of("EQUITY", "2024-11-25", "2025-01-21", "timeframes: {fetch: [1m], derive: [1d, 1w]}"))
+    kept = profile(
+        of("EQUITY", "2024-11-25", "2025-01-21", "timeframes: {fetch: [1m], derive: [1d, 1w]}")
+    )
     assert keys_at(SATURDAY, kept, D1) == ["2024-11-01", "2024-12-01", "2025-01-01"]
     assert keys_at(SATURDAY, kept, W1) == keys_at(SATURDAY, kept, D1)
     until_new_year = profile(of("EQUITY", "2024-12-01", "2025-01-01"))
@@ -101,19 +108,25 @@ def test_months_begin_on_the_first_whatever_day_the_profile_begins_and_ends(
 
 
 def test_days_may_be_kept_in_months_and_months_in_days(profile: Callable[[str], Profile]) -> None:
-    kept = profile(of("EQUITY", "2025-01-02", "2025-01-13", "partitions: {intraday: month, daily: day}"))
+    kept = profile(
+        of("EQUITY", "2025-01-02", "2025-01-13", "partitions: {intraday: month, daily: day}")
+    )
     assert keys_at(SATURDAY, kept, M1) == ["2025-01-01"]
     assert keys_at(SATURDAY, kept, D1) == ["2025-01-02", "2025-01-03", "2025-01-06", "2025-01-07", "2025-01-08", "2025-01-10"]  # fmt: skip
 
 
-def test_a_profile_that_goes_on_has_the_day_and_the_month_that_run_now(profile: Callable[[str], Profile]) -> None:
+def test_a_profile_that_goes_on_has_the_day_and_the_month_that_run_now(
+    profile: Callable[[str], Profile],
+) -> None:
     kept = profile(of("CRYPTO", "2025-02-01"))
     assert keys_at(SATURDAY, kept)[-1] == "2025-03-01"
     assert keys_at(SATURDAY, kept, D1) == ["2025-02-01", "2025-03-01"]
     assert keys_at(midnight(date(2025, 3, 1)), kept)[-1] == "2025-03-01"
 
 
-def test_a_profile_that_has_ended_has_nothing_after_its_end(profile: Callable[[str], Profile]) -> None:
+def test_a_profile_that_has_ended_has_nothing_after_its_end(
+    profile: Callable[[str], Profile],
+) -> None:
     kept = profile(of("CRYPTO", "2025-02-01", "2025-02-20"))
     for now in (SATURDAY, midnight(date(2025, 2, 20)), SATURDAY + timedelta(days=500)):
         assert keys_at(now, kept)[-1] == "2025-02-19"
@@ -123,7 +136,9 @@ def test_a_profile_that_has_ended_has_nothing_after_its_end(profile: Callable[[s
     assert keys_at(datetime(2025, 2, 10, 6, tzinfo=UTC), kept, D1) == ["2025-02-01"]
 
 
-def test_on_a_weekend_the_next_session_is_a_partition_already(profile: Callable[[str], Profile]) -> None:
+def test_on_a_weekend_the_next_session_is_a_partition_already(
+    profile: Callable[[str], Profile],
+) -> None:
     # Dagster's own reckoning; the next test says what a run over it does.
     kept = profile(of("EQUITY", "2025-02-24"))
     assert keys_at(SATURDAY, kept)[-2:] == ["2025-02-28", "2025-03-03"]
@@ -145,7 +160,9 @@ def test_a_monday_that_has_not_begun_is_neither_filled_nor_failed(ground: Ground
     assert "nothing is due in 1 partitions, 2025-03-03 to 2025-03-03" in ground.messages(run)
 
 
-def test_a_profile_that_begins_in_the_future_has_no_day_yet(profile: Callable[[str], Profile]) -> None:
+def test_a_profile_that_begins_in_the_future_has_no_day_yet(
+    profile: Callable[[str], Profile],
+) -> None:
     assert keys_at(SATURDAY, profile(of("EQUITY", "2025-03-10"))) == []
     assert keys_at(SATURDAY, profile(of("EQUITY", "2028-03-10"))) == []
 
@@ -156,6 +173,8 @@ def test_definitions_know_the_holidays_of_the_months_ahead_and_stay_the_same_fro
     kept = profile(of("EQUITY", "2025-02-24"))
     partitions = partitions_of(kept, M1, SATURDAY)
     with dg.partition_loading_context(effective_dt=datetime(2026, 1, 5, tzinfo=UTC)):
-        assert {"2025-07-04", "2025-11-27", "2025-12-25", "2026-01-01"}.isdisjoint(partitions.get_partition_keys())
+        assert {"2025-07-04", "2025-11-27", "2025-12-25", "2026-01-01"}.isdisjoint(
+            partitions.get_partition_keys()
+        )
     # Other definitions make Dagster count all partitions of the asset again.
     assert partitions_of(kept, M1, SATURDAY + timedelta(days=1)) == partitions

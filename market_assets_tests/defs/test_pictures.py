@@ -13,26 +13,33 @@ import dagster as dg
 import pytest
 from PIL import Image
 
-from market_assets.defs.pictures import MOST, Picture, Pictures
-from market_assets.defs.runs import RangeRun, Runner
-from market_assets.fill.outcome import PartitionOutcome
-from market_assets.market_time.partitions import Cadence, Partition
-from market_assets.market_time.timeframes import Timeframe
-from market_assets.quality.verdicts import SymbolCounts
+from market_assets.defs.assets.pictures import MOST, Picture, Pictures
+from market_assets.defs.automation.runs import RangeRun, Runner
+from market_assets.market.partitions import Cadence, Partition
+from market_assets.market.timeframes import Timeframe
+from market_assets.verdicts.verdicts import SymbolCounts
+from market_assets.work.outcome import PartitionOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from market_assets.defs.pictures import Draw
+    from market_assets.defs.assets.pictures import Draw
     from market_assets.practice.vendor import PracticeVendor
     from market_assets.store import Snapshot
     from market_assets_tests.defs.ground import Ground
 
     Vendor = Callable[..., PracticeVendor]
 
-pytestmark = pytest.mark.filterwarnings("ignore::dagster.PreviewWarning", "ignore::dagster.BetaWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::dagster.PreviewWarning", "ignore::dagster.BetaWarning"
+)
 
-HOLE = {"fault": "hole", "symbols": ["ETH"], "start": "2025-02-05T02:00Z", "end": "2025-02-05T10:00Z"}
+HOLE = {
+    "fault": "hole",
+    "symbols": ["ETH"],
+    "start": "2025-02-05T02:00Z",
+    "end": "2025-02-05T10:00Z",
+}
 BUDGET = 20_000
 
 
@@ -40,7 +47,10 @@ def drawn(ground: Ground, run: dg.DagsterRun, name: str = "candles") -> list[str
     """The partitions of which a run drew a picture, each looked at."""
     entries = ground.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_OBSERVATION)
     red = (entry.asset_observation for entry in entries)
-    found = {**ground.materializations(run), **{one.partition: one for one in red if one and one.partition}}
+    found = {
+        **ground.materializations(run),
+        **{one.partition: one for one in red if one and one.partition},
+    }
     shown = {key: one.metadata[name] for key, one in found.items() if name in one.metadata}
     for markdown in shown.values():
         text = str(markdown.value)
@@ -51,8 +61,12 @@ def drawn(ground: Ground, run: dg.DagsterRun, name: str = "candles") -> list[str
     return sorted(shown)
 
 
-def made(ground: Ground, ranged: RangeRun, config: dict[str, object], *, trigger: str = "manual") -> dg.DagsterRun:
-    run_id, _ = Runner(ground.definitions, ground.instance, trigger).execute(ranged, config=config, done=lambda: None)
+def made(
+    ground: Ground, ranged: RangeRun, config: dict[str, object], *, trigger: str = "manual"
+) -> dg.DagsterRun:
+    run_id, _ = Runner(ground.definitions, ground.instance, trigger).execute(
+        ranged, config=config, done=lambda: None
+    )
     run = ground.instance.get_run_by_id(run_id)
     assert run is not None
     return run
@@ -61,7 +75,9 @@ def made(ground: Ground, ranged: RangeRun, config: dict[str, object], *, trigger
 def test_each_table_has_pictures_in_a_small_run_of_all_and_in_a_longer_one_of_what_is_to_be_seen(
     ground: Ground, vendor: Vendor
 ) -> None:
-    ground.keep(vendor(HOLE), "{timeframes: {fetch: [1h], derive: [4h], features: [1h], returns: [1h]}}")
+    ground.keep(
+        vendor(HOLE), "{timeframes: {fetch: [1h], derive: [4h], features: [1h], returns: [1h]}}"
+    )
     run = ground.fill()
     assert drawn(ground, run) == ["2025-02-05", "2025-02-09"]
     entries = ground.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_OBSERVATION)
@@ -86,11 +102,15 @@ def test_a_partition_that_goes_on_has_one_when_a_person_asks_and_not_at_each_upd
     days = ("2025-02-04", "2025-02-05")
 
     ranged = RangeRun("kept", (Timeframe.H1,), days)
-    assert drawn(ground, made(ground, ranged, {"refetch": True}, trigger="update")) == ["2025-02-04"]
+    assert drawn(ground, made(ground, ranged, {"refetch": True}, trigger="update")) == [
+        "2025-02-04"
+    ]
     assert drawn(ground, made(ground, ranged, {"refetch": True})) == list(days)
 
 
-def test_a_run_that_lacks_bars_everywhere_stays_within_its_budget_and_keeps_room_for_its_newest(ground: Ground) -> None:
+def test_a_run_that_lacks_bars_everywhere_stays_within_its_budget_and_keeps_room_for_its_newest(
+    ground: Ground,
+) -> None:
     ground.keep()
     outcomes = [outcome(number, missing=1) for number in range(1, 29)]
     pictures = chosen_by(ground, outcomes, lambda *_: Picture("candles", "kept", b"png"))
@@ -101,10 +121,15 @@ def test_a_run_that_lacks_bars_everywhere_stays_within_its_budget_and_keeps_room
 def test_what_was_not_filled_has_none(ground: Ground) -> None:
     ground.keep()
     failed = replace(outcome(4), failures=("nobody answered",))
-    assert chosen_by(ground, [failed], lambda *_: Picture("candles", "kept", b"png")).of([failed]) == {}
+    assert (
+        chosen_by(ground, [failed], lambda *_: Picture("candles", "kept", b"png")).of([failed])
+        == {}
+    )
 
 
-def test_a_picture_that_cannot_be_drawn_costs_no_partition(ground: Ground, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_picture_that_cannot_be_drawn_costs_no_partition(
+    ground: Ground, caplog: pytest.LogCaptureFixture
+) -> None:
     ground.keep()
     outcomes = [outcome(4), outcome(5)]
 

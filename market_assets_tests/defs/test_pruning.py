@@ -16,11 +16,11 @@ from dagster._core.scheduler.instigation import InstigatorType, TickData, TickSt
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionResolvedStatus
 from dagster._utils.error import SerializableErrorInfo
 
-from market_assets.defs.adapter import check_output, latest_materializations
-from market_assets.defs.event_log import PooledSqliteEventLogStorage
-from market_assets.defs.pruning import prune_dagster
-from market_assets.defs.runs import instance_at
-from market_assets.universe import RetentionSettings
+from market_assets.config.universe import RetentionSettings
+from market_assets.defs.automation.pruning import prune_dagster
+from market_assets.defs.automation.runs import instance_at
+from market_assets.defs.internals.adapter import check_output, latest_materializations
+from market_assets.defs.internals.event_log import PooledSqliteEventLogStorage
 from market_assets_tests.defs.ground import colours
 from market_assets_tests.defs.toy import CHECK, DAYS, KEY, KEYS, evaluation, fills, run
 
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
     from market_assets.keeping import Removed
 
-pytestmark = pytest.mark.filterwarnings("ignore::dagster.PreviewWarning", "ignore::dagster.BetaWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::dagster.PreviewWarning", "ignore::dagster.BetaWarning"
+)
 
 SETTINGS = RetentionSettings(events=2, observations=3)
 WHOLE = dg.AssetKey(["toy", "whole"])
@@ -39,7 +41,9 @@ def later(days: float) -> datetime:
     return datetime.now(UTC) + timedelta(days=days)
 
 
-async def resolved(instance: dg.DagsterInstance, partitions: list[str | None]) -> dict[str | None, Any]:
+async def resolved(
+    instance: dg.DagsterInstance, partitions: list[str | None]
+) -> dict[str | None, Any]:
     context = LoadingContextForTest(instance)
     found = {}
     for partition in partitions:
@@ -69,7 +73,9 @@ def looks(instance: dg.DagsterInstance) -> dict[str, Any]:
         "latest": log.get_latest_asset_check_execution_by_key([CHECK]),
         "assets": instance.get_asset_records([KEY, WHOLE]),
         "events": {
-            key: instance.fetch_materializations(dg.AssetRecordsFilter(KEY, asset_partitions=[key]), limit=1).records
+            key: instance.fetch_materializations(
+                dg.AssetRecordsFilter(KEY, asset_partitions=[key]), limit=1
+            ).records
             for key in KEYS
         },
         "newest event": log.get_maximum_record_id(),
@@ -97,7 +103,9 @@ def files(instance: dg.DagsterInstance) -> set[str]:
     """The files of the home, without those that SQLite has beside a file while it is open."""
     root = Path(instance.root_directory)
     every = (path for path in root.rglob("*") if path.is_file())
-    return {str(path.relative_to(root)) for path in every if not path.name.endswith(("-wal", "-shm"))}
+    return {
+        str(path.relative_to(root)) for path in every if not path.name.endswith(("-wal", "-shm"))
+    }
 
 
 def counted(removed: list[Removed]) -> dict[str, int]:
@@ -119,7 +127,9 @@ def full(tmp_path: Path, _filled: Path) -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
-def test_what_the_ui_shows_is_the_same_after_everything_old_is_gone(full: dg.DagsterInstance) -> None:
+def test_what_the_ui_shows_is_the_same_after_everything_old_is_gone(
+    full: dg.DagsterInstance,
+) -> None:
     before, runs = looks(full), full.get_run_ids()
     assert set(before["colours"].values()) == {"MATERIALIZED", "FAILED", "MISSING"}
     assert {status for status, _, _ in before["checks"].values()} == {
@@ -143,13 +153,17 @@ def test_what_the_ui_shows_is_the_same_after_everything_old_is_gone(full: dg.Dag
     assert len(kept) < len(runs)
     shards = {Path(name).stem for name in files(full) if name.startswith("history/runs/")}
     assert kept <= shards
-    assert not (set(runs) - kept) & {part for name in files(full) for part in Path(name).with_suffix("").parts}
+    assert not (set(runs) - kept) & {
+        part for name in files(full) for part in Path(name).with_suffix("").parts
+    }
 
     assert prune_dagster(full, SETTINGS, later(60)) == []
     assert looks(full) == before
 
 
-def test_of_what_is_not_old_only_what_is_beyond_the_newest_few_goes(full: dg.DagsterInstance) -> None:
+def test_of_what_is_not_old_only_what_is_beyond_the_newest_few_goes(
+    full: dg.DagsterInstance,
+) -> None:
     before, runs = looks(full), set(full.get_run_ids())
     removed = counted(prune_dagster(full, SETTINGS, later(0.5)))
     assert looks(full) == before
@@ -157,7 +171,11 @@ def test_of_what_is_not_old_only_what_is_beyond_the_newest_few_goes(full: dg.Dag
     assert "runs" not in removed
     # Each was filled at least four times, and of two partitions the first two are the newest.
     newest = {
-        key: len(full.fetch_materializations(dg.AssetRecordsFilter(KEY, asset_partitions=[key]), 99).records)
+        key: len(
+            full.fetch_materializations(
+                dg.AssetRecordsFilter(KEY, asset_partitions=[key]), 99
+            ).records
+        )
         for key in KEYS[:5]
     }
     assert newest == dict.fromkeys(KEYS[:5], 2)
@@ -254,8 +272,15 @@ def test_the_file_of_a_small_run_is_small(instance: dg.DagsterInstance) -> None:
 
 
 def test_of_old_partitions_the_numbers_stay_and_the_tables_go(instance: dg.DagsterInstance) -> None:
-    table = dg.MetadataValue.table([dg.TableRecord({"symbol": f"S{number}", "missing": 0}) for number in range(50)])
-    metadata = {"rows": 5, "symbols": table, "first": "2025-01-06", "text": dg.MetadataValue.md("# A")}
+    table = dg.MetadataValue.table(
+        [dg.TableRecord({"symbol": f"S{number}", "missing": 0}) for number in range(50)]
+    )
+    metadata = {
+        "rows": 5,
+        "symbols": table,
+        "first": "2025-01-06",
+        "text": dg.MetadataValue.md("# A"),
+    }
 
     def body(context: dg.AssetExecutionContext) -> Iterator[Any]:
         for key in KEYS[:2]:

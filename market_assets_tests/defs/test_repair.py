@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pytest
 
+from market_assets.defs.automation.repair import ATTEMPT_TAG
 from market_assets.defs.keys import TRIGGER_TAG
-from market_assets.defs.repair import ATTEMPT_TAG
 from market_assets.defs.resources import Clock, Sources
-from market_assets.market_time.timeframes import from_micros
+from market_assets.market.timeframes import from_micros
 from market_assets.practice.book import Market
 from market_assets.store import Store
 
@@ -25,7 +25,12 @@ if TYPE_CHECKING:
     Vendor = Callable[..., PracticeVendor]
 
 QUICK = "{repair: {backoff: [1m, 1h], max_attempts: 3, legacy_cutoff: null}}"
-NEW = {"fault": "hole", "symbols": ["ETH"], "start": "2025-02-06T03:00Z", "end": "2025-02-06T05:00Z"}
+NEW = {
+    "fault": "hole",
+    "symbols": ["ETH"],
+    "start": "2025-02-06T03:00Z",
+    "end": "2025-02-06T05:00Z",
+}
 
 
 class Daemon:
@@ -38,8 +43,14 @@ class Daemon:
 
     def tick(self) -> dg.SensorResult:
         ground = self.ground
-        resources = {"store": ground.store_resource, "sources": Sources(ground.universe), "clock": ground.clock}
-        with dg.build_sensor_context(instance=ground.instance, cursor=self.cursor, resources=resources) as context:
+        resources = {
+            "store": ground.store_resource,
+            "sources": Sources(ground.universe),
+            "clock": ground.clock,
+        }
+        with dg.build_sensor_context(
+            instance=ground.instance, cursor=self.cursor, resources=resources
+        ) as context:
             result = ground.sensor("repair_kept")(context)
         assert isinstance(result, dg.SensorResult)
         self.cursor = result.cursor
@@ -79,7 +90,10 @@ def daemon(ground: Ground) -> Daemon:
 
 def ranges(result: dg.SensorResult) -> list[tuple[str, str]]:
     tags = [request.tags for request in result.run_requests or ()]
-    return [(one["dagster/asset_partition_range_start"], one["dagster/asset_partition_range_end"]) for one in tags]
+    return [
+        (one["dagster/asset_partition_range_start"], one["dagster/asset_partition_range_end"])
+        for one in tags
+    ]
 
 
 def asked(vendor: PracticeVendor) -> Counter[str]:
@@ -111,9 +125,13 @@ def test_after_a_week_off_what_is_missing_is_filled_without_a_hand(
     ground: Ground, vendor: Vendor, daemon: Daemon
 ) -> None:
     source = vendor()
-    ground.keep(source, "{end: 2025-03-01, repair: {legacy_cutoff: null}}", now="2025-02-05T12:00:00+00:00")
+    ground.keep(
+        source, "{end: 2025-03-01, repair: {legacy_cutoff: null}}", now="2025-02-05T12:00:00+00:00"
+    )
     daemon.heal()
-    assert len(ground.table("FROM kept.candles_1h")) == 2 * (2 * 24 + 11)  # the bar that closed this moment may settle
+    assert len(ground.table("FROM kept.candles_1h")) == 2 * (
+        2 * 24 + 11
+    )  # the bar that closed this moment may settle
     source.log.clear()
     daemon.wait(days=7)
     (request,) = (result := daemon.tick()).run_requests or ()
@@ -133,7 +151,10 @@ def test_a_symbol_that_is_added_later_is_filled_from_its_start_on(
     ground.keep(source, QUICK)
     daemon.heal()
     source.log.clear()
-    ground.keep(source, "{symbols: {BTC: {}, ETH: {}, SOL: {start: 2025-02-05}}, repair: {legacy_cutoff: null}}")
+    ground.keep(
+        source,
+        "{symbols: {BTC: {}, ETH: {}, SOL: {start: 2025-02-05}}, repair: {legacy_cutoff: null}}",
+    )
     daemon.wait(minutes=2)
     result = daemon.tick()
     assert ranges(result) == [("2025-02-05", "2025-02-09")]
@@ -145,8 +166,17 @@ def test_a_symbol_that_is_added_later_is_filled_from_its_start_on(
 def test_a_dead_symbol_of_a_living_profile_starts_no_run_of_its_own(
     ground: Ground, vendor: Vendor, daemon: Daemon
 ) -> None:
-    none = {"fault": "error", "symbols": ["NONE"], "status": 400, "code": -1121, "message": "Invalid symbol."}
-    keys = "{end: 2025-04-01, symbols: {BTC: {}, NONE: {}}, repair: {max_attempts: 2, backoff: [1s, 1s], legacy_cutoff: null}}"
+    none = {
+        "fault": "error",
+        "symbols": ["NONE"],
+        "status": 400,
+        "code": -1121,
+        "message": "Invalid symbol.",
+    }
+    keys = (
+        "{end: 2025-04-01, symbols: {BTC: {}, NONE: {}}, repair: {max_attempts: 2, backoff: [1s, "
+        "1s], legacy_cutoff: null}}"
+    )
     ground.keep(vendor(none), keys, now="2025-02-05T12:00:30+00:00")
     for _ in range(3):
         daemon.heal()
@@ -166,8 +196,9 @@ def test_a_hole_is_confirmed_as_an_outage_in_its_time_and_never_asked_for_again(
     ground.keep(source, QUICK)
     daemon.heal()
     source.log.clear()
-    assert "1 left alone, waiting before the next try, the first until 2025-03-01 12:59:50Z: 2025-02-06" in reason(
-        daemon.tick()
+    assert (
+        "1 left alone, waiting before the next try, the first until 2025-03-01 12:59:50Z: "
+        "2025-02-06" in reason(daemon.tick())
     )
     daemon.wait(hours=1)
     result = daemon.tick()
@@ -203,9 +234,17 @@ def test_a_hole_that_the_vendor_fills_later_is_repaired_and_remembered(
 def test_a_symbol_that_the_vendor_does_not_have_is_asked_for_a_few_times_and_then_abandoned(
     ground: Ground, vendor: Vendor, daemon: Daemon
 ) -> None:
-    missing = {"fault": "error", "symbols": ["NONE"], "status": 400, "code": -1121, "message": "Invalid symbol."}
+    missing = {
+        "fault": "error",
+        "symbols": ["NONE"],
+        "status": 400,
+        "code": -1121,
+        "message": "Invalid symbol.",
+    }
     source = vendor(missing)
-    ground.keep(source, "{symbols: {BTC: {}, NONE: {}}, repair: {max_attempts: 3, legacy_cutoff: null}}")
+    ground.keep(
+        source, "{symbols: {BTC: {}, NONE: {}}, repair: {max_attempts: 3, legacy_cutoff: null}}"
+    )
     for _ in range(12):
         daemon.heal()
         daemon.wait(hours=2)
@@ -239,7 +278,9 @@ def test_two_daemons_ask_for_the_same_run_and_dagster_launches_it_once(
     ground.keep(vendor(), QUICK)
     other = Daemon(ground)
     ours, theirs = daemon.tick(), other.tick()
-    assert [request.run_key for request in ours.run_requests or ()] == [r.run_key for r in theirs.run_requests or ()]
+    assert [request.run_key for request in ours.run_requests or ()] == [
+        r.run_key for r in theirs.run_requests or ()
+    ]
     daemon.launch(ours)
     assert reason(other.tick()) == "1h: all 7 partitions are well"
 
@@ -255,7 +296,9 @@ def test_a_cursor_that_was_reset_does_not_make_a_run_key_that_was_used(
     assert len(daemon.heal()) == 1
 
 
-def test_a_run_under_way_holds_its_partitions_back(ground: Ground, vendor: Vendor, daemon: Daemon) -> None:
+def test_a_run_under_way_holds_its_partitions_back(
+    ground: Ground, vendor: Vendor, daemon: Daemon
+) -> None:
     ground.keep(vendor(), QUICK)
     result = daemon.tick()
     (request,) = result.run_requests or ()
@@ -267,7 +310,8 @@ def test_a_run_under_way_holds_its_partitions_back(ground: Ground, vendor: Vendo
         asset_selection=frozenset(request.asset_selection or ()),
     )
     assert "7 left alone, a run is under way" in reason(daemon.tick())
-    # A new version is deployed in the middle of it: the definitions are loaded again, and the cursor has not moved.
+    # A new version is deployed in the middle of it: the definitions are loaded again, and the
+    # cursor has not moved.
     ground.move_clock(ground.clock.now() + timedelta(minutes=5))
     daemon.cursor = result.cursor
     assert "7 left alone, a run is under way" in reason(daemon.tick())
@@ -278,18 +322,22 @@ def test_a_backlog_holds_detection_back(ground: Ground, vendor: Vendor, daemon: 
     job = ground.definitions.resolve_implicit_global_asset_job_def()
     tags = {TRIGGER_TAG: "repair", "market_assets/profile": "kept"}
     ground.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTING, tags=tags)
-    assert reason(daemon.tick()) == ("1 repair runs wait or are under way; no more gaps are looked for before they end")
+    assert reason(daemon.tick()) == (
+        "1 repair runs wait or are under way; no more gaps are looked for before they end"
+    )
 
 
 def test_a_store_that_stays_busy_is_a_reason_and_no_error(
     ground: Ground, vendor: Vendor, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ground.keep(vendor(), QUICK)
-    monkeypatch.setattr("market_assets.defs.repair.PATIENCE", timedelta(0))
+    monkeypatch.setattr("market_assets.defs.automation.repair.PATIENCE", timedelta(0))
     with Store(ground.home, clock=Clock().now).writing("filling all day"):
         pass
     with Store(ground.home, clock=Clock().now).writing("filling all day"):
-        assert "nothing was looked at: looking for gaps in kept 1h: gave up after" in reason(daemon.tick())
+        assert "nothing was looked at: looking for gaps in kept 1h: gave up after" in reason(
+            daemon.tick()
+        )
     assert daemon.tick().run_requests
 
 
@@ -306,16 +354,23 @@ def test_a_symbol_that_left_the_universe_is_asked_for_no_more_and_its_gaps_troub
     daemon.wait(days=1)
     assert reason(daemon.tick()) == "1h: all 7 partitions are well"
     assert asked(source) == {}
-    assert ground.table("SELECT count(*) FROM kept.candles_1h WHERE symbol = 'ETH'").item() == 7 * 24 - 2
+    assert (
+        ground.table("SELECT count(*) FROM kept.candles_1h WHERE symbol = 'ETH'").item()
+        == 7 * 24 - 2
+    )
 
 
-def test_a_clock_that_jumps_ahead_and_back_holds_nothing_up(ground: Ground, vendor: Vendor, daemon: Daemon) -> None:
+def test_a_clock_that_jumps_ahead_and_back_holds_nothing_up(
+    ground: Ground, vendor: Vendor, daemon: Daemon
+) -> None:
     source = vendor(NEW)
     ground.keep(source, QUICK)
     before = ground.clock.now()
     daemon.heal()
     ground.move_clock(before + timedelta(days=3650))
-    source.set_faults([*Market.model_validate({"faults": [NEW, {"fault": "error", "status": 503}]}).faults])
+    source.set_faults(
+        [*Market.model_validate({"faults": [NEW, {"fault": "error", "status": 503}]}).faults]
+    )
     daemon.heal()
     source.set_faults([])
     ground.move_clock(before + timedelta(hours=2))
@@ -324,7 +379,9 @@ def test_a_clock_that_jumps_ahead_and_back_holds_nothing_up(ground: Ground, vend
 
 
 @pytest.mark.parametrize("seconds", [0, 9])
-def test_a_bar_that_has_just_closed_may_settle(seconds: int, *, ground: Ground, vendor: Vendor, daemon: Daemon) -> None:
+def test_a_bar_that_has_just_closed_may_settle(
+    seconds: int, *, ground: Ground, vendor: Vendor, daemon: Daemon
+) -> None:
     now = datetime.fromisoformat("2025-02-05T12:00:00+00:00") + timedelta(seconds=seconds)
     ground.keep(vendor(), "{end: 2025-03-01, repair: {legacy_cutoff: null}}", now=now.isoformat())
     daemon.heal()

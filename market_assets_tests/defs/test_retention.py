@@ -11,13 +11,13 @@ import dagster as dg
 import pytest
 from filelock import FileLock
 
-from market_assets.defs import pruning, retention
-from market_assets.defs.pruning import compact_databases
-from market_assets.defs.retention import Keeper
+from market_assets.config.universe import RetentionSettings
+from market_assets.defs.automation import pruning, retention
+from market_assets.defs.automation.pruning import compact_databases
+from market_assets.defs.automation.retention import Keeper
 from market_assets.errors import StoreError
 from market_assets.keeping import Part, Removed, advice, by_age
 from market_assets.store import compact
-from market_assets.universe import RetentionSettings
 from market_assets_tests.defs.toy import KEY, KEYS, fills, run
 from market_assets_tests.shell import in_this_process
 
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
     from market_assets_tests.defs.ground import Ground
 
-pytestmark = pytest.mark.filterwarnings("ignore::dagster.PreviewWarning", "ignore::dagster.BetaWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::dagster.PreviewWarning", "ignore::dagster.BetaWarning"
+)
 
 LATER = timedelta(days=60)
 
@@ -87,7 +89,9 @@ def test_a_tick_removes_what_is_old_by_itself_and_says_so(kept: Ground) -> None:
     assert len(kept.instance.get_materialized_partitions(KEY)) == len(KEYS)
 
 
-def test_what_a_tick_has_no_time_for_is_done_by_a_run(kept: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_tick_has_no_time_for_is_done_by_a_run(
+    kept: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(retention, "_TICK_TIME", -1.0)
     monkeypatch.setattr(compact, "FREE_BYTES", 0)
     monkeypatch.setattr(compact, "FREE_SHARE", 0.0)
@@ -104,13 +108,17 @@ def test_what_a_tick_has_no_time_for_is_done_by_a_run(kept: Ground, monkeypatch:
     assert len(kept.instance.get_run_ids()) == 2
 
 
-def test_a_home_that_was_never_pruned_is_left_to_a_run(kept: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_that_was_never_pruned_is_left_to_a_run(
+    kept: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(retention, "_LARGE", 0)
     assert len(tick(kept).run_requests) == 1
     assert len(kept.instance.get_run_ids()) == 2
 
 
-def test_a_store_that_somebody_holds_leaves_the_ledgers_to_a_run(kept: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_somebody_holds_leaves_the_ledgers_to_a_run(
+    kept: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(retention, "PATIENCE", timedelta(0))
     with kept.store_resource.store(kept.clock).reading("standing in the way"):
         (request,) = tick(kept).run_requests
@@ -178,7 +186,9 @@ def test_a_database_that_is_mostly_free_becomes_shorter_while_others_read(
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def test_what_a_home_costs_is_told_by_part_with_what_shorter_settings_would_free(kept: Ground) -> None:
+def test_what_a_home_costs_is_told_by_part_with_what_shorter_settings_would_free(
+    kept: Ground,
+) -> None:
     for days in range(1, 29):
         old_file(kept.home, f"archives/{days}.zip", days=days - 60, size=100_000)
     parts = {part.name: part for part in keeper(kept).parts()}
@@ -241,7 +251,9 @@ def test_the_terminal_tells_and_prunes_within_eighty_columns(
     assert answer["advice"][0]["setting"] == "retention.caches"
 
     announced = run_command("prune", "--dry-run", "--json").json
-    assert announced["removed"] == [{"part": "caches", "what": "downloaded archives", "count": 1, "bytes": 200_000}]
+    assert announced["removed"] == [
+        {"part": "caches", "what": "downloaded archives", "count": 1, "bytes": 200_000}
+    ]
     shown = run_command("prune", "--dry-run").out
     assert max(map(len, shown.splitlines())) <= 80
     assert "200.0 kB would be removed." in shown

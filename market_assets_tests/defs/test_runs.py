@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 import pytest
-from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
 from dagster._core.test_utils import create_run_for_test
 from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
 from dagster._daemon.types import DaemonHeartbeat
 
-from market_assets.defs.adapter import range_tags
-from market_assets.defs.partitions import partitions_of
-from market_assets.defs.repair import in_flight
-from market_assets.defs.runs import (
+from market_assets.defs.assets.partitions import partitions_of
+from market_assets.defs.automation.repair import in_flight
+from market_assets.defs.automation.runs import (
     fail_orphans,
     failure_of,
     instance_at,
@@ -28,7 +31,8 @@ from market_assets.defs.runs import (
     prepare_home,
     unfinished_runs,
 )
-from market_assets.market_time.timeframes import Timeframe, Window, midnight
+from market_assets.defs.internals.adapter import range_tags
+from market_assets.market.timeframes import Timeframe, Window, midnight
 from market_assets_tests.defs.ground import colours
 from market_assets_tests.defs.toy import DAYS, KEY, KEYS, fills, run
 
@@ -36,27 +40,38 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from market_assets.universe import Profile
+    from market_assets.config.universe import Profile
 
-pytestmark = pytest.mark.filterwarnings("ignore::dagster.PreviewWarning", "ignore::dagster.BetaWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::dagster.PreviewWarning", "ignore::dagster.BetaWarning"
+)
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 PREFIX = ".dagster/market_assets_"
 
 
 def of(kind: str, start: str, end: str, timeframes: str) -> str:
-    return f"kind: {kind}\nstart: {start}\nend: {end}\nsymbols: {{A: {{}}}}\ntimeframes: {timeframes}"
+    return (
+        f"kind: {kind}\nstart: {start}\nend: {end}\nsymbols: {{A: {{}}}}\ntimeframes: {timeframes}"
+    )
 
 
 def plan(profile: Profile, window: Window | None = None) -> list[tuple[str, str, str, int]]:
     """Each run as its timeframes, its first and last partition and how many it has."""
     runs = plan_backfill(profile, window or profile.window(NOW), NOW)
     assert all(run.profile == profile.name for run in runs)
-    return [(" ".join(run.timeframes), run.partitions[0], run.partitions[-1], len(run.partitions)) for run in runs]
+    return [
+        (" ".join(run.timeframes), run.partitions[0], run.partitions[-1], len(run.partitions))
+        for run in runs
+    ]
 
 
-def test_what_is_made_of_something_comes_after_it_and_siblings_share_a_run(profile: Callable[[str], Profile]) -> None:
-    kept = profile(of("EQUITY", "2025-01-02", "2025-02-03", "{fetch: [5m, 1m], derive: [1w, 1h, 15m, 1d]}"))
+def test_what_is_made_of_something_comes_after_it_and_siblings_share_a_run(
+    profile: Callable[[str], Profile],
+) -> None:
+    kept = profile(
+        of("EQUITY", "2025-01-02", "2025-02-03", "{fetch: [5m, 1m], derive: [1w, 1h, 15m, 1d]}")
+    )
     days = ("2025-01-02", "2025-01-31", 20)
     assert plan(kept) == [
         ("1m", *days),
@@ -67,7 +82,9 @@ def test_what_is_made_of_something_comes_after_it_and_siblings_share_a_run(profi
     ]
 
 
-def test_a_long_window_is_run_in_pieces_so_that_a_run_stays_readable(profile: Callable[[str], Profile]) -> None:
+def test_a_long_window_is_run_in_pieces_so_that_a_run_stays_readable(
+    profile: Callable[[str], Profile],
+) -> None:
     kept = profile(of("CRYPTO", "2023-01-01", "2026-01-01", "{fetch: [1h], derive: [1d]}"))
     pieces = plan(kept)
     assert pieces == [
@@ -78,7 +95,9 @@ def test_a_long_window_is_run_in_pieces_so_that_a_run_stays_readable(profile: Ca
     ]
 
 
-def test_only_the_partitions_that_a_window_touches_are_run(profile: Callable[[str], Profile]) -> None:
+def test_only_the_partitions_that_a_window_touches_are_run(
+    profile: Callable[[str], Profile],
+) -> None:
     kept = profile(of("EQUITY", "2025-01-02", "null", "{fetch: [1m], derive: [1d]}"))
     friday_to_tuesday = Window.of_days(date(2025, 1, 31), date(2025, 2, 4))
     assert plan(kept, friday_to_tuesday) == [
@@ -95,7 +114,9 @@ def test_only_the_partitions_that_a_window_touches_are_run(profile: Callable[[st
 
 
 @pytest.mark.parametrize("kind", ["CRYPTO", "EQUITY", "FUTURES", "FOREX"])
-def test_every_planned_partition_is_one_that_dagster_has(profile: Callable[[str], Profile], kind: str) -> None:
+def test_every_planned_partition_is_one_that_dagster_has(
+    profile: Callable[[str], Profile], kind: str
+) -> None:
     kept = profile(of(kind, "2025-06-01", "null", "{fetch: [1h], derive: [4h, 1d, 1w]}"))
     for planned in plan_backfill(kept, kept.window(NOW), NOW):
         for timeframe in planned.timeframes:
@@ -116,12 +137,19 @@ def test_a_run_whose_process_is_gone_is_failed_and_its_partitions_are_no_longer_
         return create_run_for_test(instance, status=dg.DagsterRunStatus.STARTED, tags=tags).run_id
 
     dead = running(gone.pid)
-    alive = [running(os.getpid()), running(os.getppid()), running(gone.pid, host="another"), running(None)]
+    alive = [
+        running(os.getpid()),
+        running(os.getppid()),
+        running(gone.pid, host="another"),
+        running(None),
+    ]
     assert fail_orphans(instance) == [dead]
     failed = instance.get_run_by_id(dead)
     assert failed is not None
     assert failed.status is dg.DagsterRunStatus.FAILURE
-    assert "is gone; what it had committed is kept" in str(instance.all_logs(dead)[-1].get_dagster_event().message)
+    assert "is gone; what it had committed is kept" in str(
+        instance.all_logs(dead)[-1].get_dagster_event().message
+    )
     statuses = [found.status for run_id in alive if (found := instance.get_run_by_id(run_id))]
     assert statuses == [dg.DagsterRunStatus.STARTED] * 4
     assert fail_orphans(instance) == []
@@ -168,11 +196,11 @@ def test_a_run_that_was_made_and_never_started_holds_up_a_repair_for_some_minute
 DIES = """
 import os, sys
 import dagster as dg
-from market_assets.defs.runs import instance_at
+from market_assets.defs.automation.runs import instance_at
 from market_assets_tests.defs.toy import KEY, KEYS, toy
 from pathlib import Path
 import socket
-from market_assets.defs.adapter import range_tags
+from market_assets.defs.internals.adapter import range_tags
 
 def body(context):
     yield dg.AssetMaterialization(KEY, partition=KEYS[0])
@@ -186,7 +214,9 @@ with instance_at(Path(sys.argv[1])) as instance:
 
 def test_after_a_killed_terminal_the_next_one_finds_the_truth(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    killed = subprocess.run([sys.executable, "-W", "ignore", "-c", DIES, str(home)], capture_output=True, check=False)
+    killed = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", DIES, str(home)], capture_output=True, check=False
+    )
     assert killed.returncode == -9
     with instance_at(home) as instance:
         shown = colours(instance, KEY, DAYS)
@@ -198,13 +228,19 @@ def test_after_a_killed_terminal_the_next_one_finds_the_truth(tmp_path: Path) ->
 def test_a_new_home_gets_our_dagster_yaml_and_the_process_is_pointed_to_it(tmp_path: Path) -> None:
     home = tmp_path / "a" / "home"
     prepare_home(home)
-    assert (home / "dagster.yaml").read_text() == files("market_assets").joinpath("dagster.yaml").read_text()
+    assert (home / "dagster.yaml").read_text() == files("market_assets").joinpath(
+        "dagster.yaml"
+    ).read_text()
     assert os.environ["DAGSTER_HOME"] == str(home)
 
 
 def test_a_home_keeps_the_dagster_yaml_that_was_changed_in_it(tmp_path: Path) -> None:
     prepare_home(tmp_path)
-    changed = (tmp_path / "dagster.yaml").read_text().replace("max_concurrent_runs: 4", "max_concurrent_runs: 9")
+    changed = (
+        (tmp_path / "dagster.yaml")
+        .read_text()
+        .replace("max_concurrent_runs: 4", "max_concurrent_runs: 9")
+    )
     (tmp_path / "dagster.yaml").write_text(changed)
     prepare_home(tmp_path)
     with instance_at(tmp_path) as instance:
@@ -216,7 +252,9 @@ def test_why_a_run_failed_is_a_line_and_a_trace_only_where_somebody_slipped(tmp_
     lost = RuntimeError("the step failed")
     lost.__cause__ = OSError("No space left on device")
     with instance_at(tmp_path) as instance:
-        wanted = run(instance, fills(KEYS[0], then=dg.Failure("two partitions could not be filled")))
+        wanted = run(
+            instance, fills(KEYS[0], then=dg.Failure("two partitions could not be filled"))
+        )
         slipped = run(instance, fills(KEYS[0], then=lost))
         assert failure_of(instance, wanted) == ("two partitions could not be filled", "")
         cause, trace = failure_of(instance, slipped)

@@ -21,7 +21,7 @@ from dagster._core.scheduler.instigation import (
 )
 
 from market_assets.alerts import Outside
-from market_assets.defs.troubles import CHECK, KEY
+from market_assets.defs.assets.troubles import CHECK, KEY
 from market_assets_tests.alerts.ground import Webhook
 from market_assets_tests.defs.ground import Follower
 from market_assets_tests.defs.test_alerts import Bell, loud
@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from market_assets.practice.vendor import PracticeVendor
     from market_assets_tests.defs.ground import Ground
 
-pytestmark = pytest.mark.filterwarnings("ignore::dagster.PreviewWarning", "ignore::dagster.BetaWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::dagster.PreviewWarning", "ignore::dagster.BetaWarning"
+)
 
 # What is older than a day is left to a backfill, if it was never filled.
 KEYS = "{update: {first_backfill: 1d}, repair: {legacy_cutoff: null}}"
@@ -56,7 +58,9 @@ class Home:
         self.file = ground.home / "market.duckdb"
         self.daemon = Daemon(ground)
         assert reason(self.daemon.tick()) == "1h: all 7 partitions are well"
-        self.bell = Bell(loud(ground.universe, hook.url), ground.definitions, ground.instance, ground.home)
+        self.bell = Bell(
+            loud(ground.universe, hook.url), ground.definitions, ground.instance, ground.home
+        )
         self.bell.now = ground.clock.now()
         self.bell.tick()
         source.log.clear()
@@ -102,7 +106,9 @@ def test_a_store_that_was_deleted_is_told_as_one_trouble_and_filled_again_whatev
         repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "__repository__")
         running = InstigatorStatus.DECLARED_IN_CODE
         origin = repository.get_instigator_origin(name)
-        instance.add_instigator_state(InstigatorState(origin, InstigatorType.SENSOR, running, resting))
+        instance.add_instigator_state(
+            InstigatorState(origin, InstigatorType.SENSOR, running, resting)
+        )
     home.file.unlink()
     home.bell.tick()
     # The sensor that mends it does not sleep for the rest of its hour.
@@ -136,7 +142,9 @@ def test_a_changed_store_is_not_over_while_what_is_made_of_candles_is_still_to_b
 
     (ground.home / "market.duckdb").unlink()
     bell.tick()
-    assert ("store_changed", "market.duckdb") in [(kind, subject) for kind, subject, _ in bell.present()]
+    assert ("store_changed", "market.duckdb") in [
+        (kind, subject) for kind, subject, _ in bell.present()
+    ]
     assert ground.fill().is_success
     bell.tick()
     assert [kind for kind, _, _ in bell.present()] == ["store_changed"]
@@ -145,7 +153,9 @@ def test_a_changed_store_is_not_over_while_what_is_made_of_candles_is_still_to_b
     assert bell.present() == []
 
 
-def test_an_older_copy_is_noticed_and_the_days_that_it_lacks_are_filled(home: Home, hook: Webhook) -> None:
+def test_an_older_copy_is_noticed_and_the_days_that_it_lacks_are_filled(
+    home: Home, hook: Webhook
+) -> None:
     days = ("2025-02-07", "2025-02-08", "2025-02-09")
     newer = home.file.read_bytes()
     for table in ("kept.candles_1h", "ops.partitions"):
@@ -182,9 +192,14 @@ def test_another_store_is_a_trouble_until_it_is_accepted(home: Home) -> None:
     assert not outside.accept()
 
 
-def test_rows_that_somebody_deleted_are_missed_at_once_and_asked_for_again(home: Home, hook: Webhook) -> None:
+def test_rows_that_somebody_deleted_are_missed_at_once_and_asked_for_again(
+    home: Home, hook: Webhook
+) -> None:
     home.sql(
-        "DELETE FROM kept.candles_1h WHERE symbol = 'ETH' AND ts >= '2025-02-04 05:00' AND ts < '2025-02-04 09:00'"
+        """
+        DELETE FROM kept.candles_1h
+        WHERE symbol = 'ETH' AND ts >= '2025-02-04 05:00' AND ts < '2025-02-04 09:00'
+        """
     )
     # The newest days are counted at each look, all of them once a day.
     home.bell.tick(timedelta(days=1))

@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from market_assets.defs.adapter import check_evaluation, check_output, latest_materializations, range_tags
+from market_assets.defs.internals.adapter import (
+    check_evaluation,
+    check_output,
+    latest_materializations,
+    range_tags,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,7 +22,9 @@ KEY = dg.AssetKey(["toy", "candles"])
 CHECK = dg.AssetCheckKey(KEY, "whole")
 # A Thursday is missing, and the weekend.
 DAYS = dg.DailyPartitionsDefinition(
-    "2025-01-06", end_date="2025-01-15", exclusions=["0 0 * * 0,6", dg.DailyPartitionsDefinition("2025-01-09").start]
+    "2025-01-06",
+    end_date="2025-01-15",
+    exclusions=["0 0 * * 0,6", dg.DailyPartitionsDefinition("2025-01-09").start],
 )
 KEYS = ["2025-01-06", "2025-01-07", "2025-01-08", "2025-01-10", "2025-01-13", "2025-01-14"]
 
@@ -38,9 +45,13 @@ def toy(body: Body) -> dg.AssetsDefinition:
     return candles
 
 
-def run(instance: dg.DagsterInstance, body: Body, first: str = KEYS[0], last: str = KEYS[-1]) -> str:
+def run(
+    instance: dg.DagsterInstance, body: Body, first: str = KEYS[0], last: str = KEYS[-1]
+) -> str:
     """Materialize a range of the toy asset; gives the run's id."""
-    result = dg.materialize([toy(body)], instance=instance, tags=range_tags(first, last), raise_on_error=False)
+    result = dg.materialize(
+        [toy(body)], instance=instance, tags=range_tags(first, last), raise_on_error=False
+    )
     return result.run_id
 
 

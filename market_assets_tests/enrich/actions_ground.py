@@ -27,7 +27,9 @@ def acts(*rows: tuple[object, ...], symbol: str = "A") -> pl.DataFrame:
 def days(closes: dict[date, float], symbol: str = "A") -> pl.DataFrame:
     """Raw daily candles around their closes, 1,000 shares a day."""
     rows = [(symbol, day, close) for day, close in closes.items()]
-    frame = pl.DataFrame(rows, schema={"symbol": pl.String, "session": pl.Date, "close": pl.Float64}, orient="row")
+    frame = pl.DataFrame(
+        rows, schema={"symbol": pl.String, "session": pl.Date, "close": pl.Float64}, orient="row"
+    )
     return frame.with_columns(
         ts=pl.col("session").cast(pl.Datetime("us")),
         open=pl.col("close") - 1,
@@ -45,7 +47,11 @@ def at(day: int) -> date:
 def histories(draw: st.DrawFn) -> tuple[pl.DataFrame, pl.DataFrame]:
     """A month or two of days, and actions on some of them, some on days without a candle."""
     count = draw(st.integers(3, 40))
-    closes = {at(day): draw(st.floats(5, 500)) for day in range(count) if day % 7 < 5 and draw(st.integers(0, 9))}
+    closes = {
+        at(day): draw(st.floats(5, 500))
+        for day in range(count)
+        if day % 7 < 5 and draw(st.integers(0, 9))
+    }
     rows = draw(
         st.lists(
             st.tuples(

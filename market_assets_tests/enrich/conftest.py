@@ -15,11 +15,19 @@ def market(store: Store, profile, clock):
     """Makes a market out of a profile's keys, of minutes of crypto if none are given."""
 
     def make(
-        keys: str = "", *, symbols: str = "BTC: {}", derive: str = "[5m, 1h, 4h, 1d, 1w]", fetch: str = "[1m]"
+        keys: str = "",
+        *,
+        symbols: str = "BTC: {}",
+        derive: str = "[5m, 1h, 4h, 1d, 1w]",
+        fetch: str = "[1m]",
     ) -> Market:
         given = keys or "kind: CRYPTO\nstart: 2025-03-03"
         return Market(
-            store, profile(f"{given}\ntimeframes: {{fetch: {fetch}, derive: {derive}}}\nsymbols: {{{symbols}}}"), clock
+            store,
+            profile(
+                f"{given}\ntimeframes: {{fetch: {fetch}, derive: {derive}}}\nsymbols: {{{symbols}}}"
+            ),
+            clock,
         )
 
     return make

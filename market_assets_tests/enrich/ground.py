@@ -7,20 +7,22 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from market_assets.config.universe import EvidenceSettings, RepairSettings
 from market_assets.enrich.derive import Derive
-from market_assets.fill.judge import partition_key
-from market_assets.fill.series import bars_of, calendar_of, prepare, series_of
-from market_assets.market_time.timeframes import Timeframe, Window
-from market_assets.quality.evidence import ASKED_SCHEMA, LEDGER_SCHEMA, advance, to_ledger
-from market_assets.universe import EvidenceSettings, RepairSettings
+from market_assets.expected.series import bars_of, calendar_of, prepare, series_of
+from market_assets.market.partitions import partition_key
+from market_assets.market.timeframes import Timeframe, Window
+from market_assets.verdicts.evidence import ASKED_SCHEMA, LEDGER_SCHEMA, advance, to_ledger
 
 if TYPE_CHECKING:
-    from market_assets.fill.outcome import PartitionOutcome
+    from market_assets.config.universe import Profile
     from market_assets.store import Store
-    from market_assets.universe import Profile
+    from market_assets.work.outcome import PartitionOutcome
 
 at = datetime.fromisoformat  # an instant as frames hold it: UTC, without a zone
-M1, M5, M15, H1, H4, D1, W1 = (Timeframe(name) for name in ("1m", "5m", "15m", "1h", "4h", "1d", "1w"))
+M1, M5, M15, H1, H4, D1, W1 = (
+    Timeframe(name) for name in ("1m", "5m", "15m", "1h", "4h", "1d", "1w")
+)
 NAMES = ("open", "high", "low", "close")
 
 CRYPTO_SINCE_JANUARY = "kind: CRYPTO\nstart: 2025-01-20"
@@ -42,7 +44,12 @@ def span(text: str) -> Window:
 
 def priced(bars: pl.DataFrame, *, volume: float | None = 1.0, shift: float = 0.0) -> pl.DataFrame:
     """Candles for some bars, the prices of each its own."""
-    price = 100 + (pl.col("ts").to_physical() // 60_000_000) % 997 + pl.col("symbol").str.len_chars() + shift
+    price = (
+        100
+        + (pl.col("ts").to_physical() // 60_000_000) % 997
+        + pl.col("symbol").str.len_chars()
+        + shift
+    )
     return bars.select(
         "symbol", "ts", open=price.cast(pl.Float64), high=price + 2.5, low=price - 2.5, close=price + 1.0,
         volume=pl.lit(volume, pl.Float64), source=pl.lit("binance"),
@@ -65,11 +72,20 @@ class Market:
         volume: float | None = 1.0,
     ) -> None:
         name, symbols, now = self.profile.name, list(self.profile.symbols), self.clock.now
-        bars = bars_of(calendar_of(self.profile), timeframe, window, series_of(self.profile, now), now)
-        absent, confirmed = (
-            pl.any_horizontal(pl.lit(value=False), *(span(one).holds() for one in ones)) for ones in (without, outages)
+        bars = bars_of(
+            calendar_of(self.profile), timeframe, window, series_of(self.profile, now), now
         )
-        state = pl.when(confirmed).then(pl.lit("outage")).when(absent).then(pl.lit("open")).otherwise(pl.lit("stored"))
+        absent, confirmed = (
+            pl.any_horizontal(pl.lit(value=False), *(span(one).holds() for one in ones))
+            for ones in (without, outages)
+        )
+        state = (
+            pl.when(confirmed)
+            .then(pl.lit("outage"))
+            .when(absent)
+            .then(pl.lit("open"))
+            .otherwise(pl.lit("stored"))
+        )
         states = bars.select("symbol", "ts", state=state)
         part = partition_key(self.profile.partitions.of(timeframe))
         remembered = advance(
@@ -85,27 +101,41 @@ class Market:
             expected=pl.len(),
             **{
                 column: (pl.col("state") == state).sum()
-                for column, state in (("stored", "stored"), ("explained", "outage"), ("missing", "open"))
+                for column, state in (
+                    ("stored", "stored"),
+                    ("explained", "outage"),
+                    ("missing", "open"),
+                )
             },
         )
         with self.store.writing("filling") as transaction:
             prepare(transaction, self.profile)
             candles = priced(states.filter(pl.col("state") == "stored"), volume=volume)
             transaction.merge(name, timeframe, symbols, window, candles)
-            transaction.put_gaps(name, timeframe, symbols, window, to_ledger(bars, remembered, part))
-            transaction.put_judged(name, timeframe, counts.rename({"part": "partition"}).cast({"partition": pl.String}))
+            transaction.put_gaps(
+                name, timeframe, symbols, window, to_ledger(bars, remembered, part)
+            )
+            transaction.put_judged(
+                name, timeframe, counts.rename({"part": "partition"}).cast({"partition": pl.String})
+            )
 
     def derive(self, timeframe: Timeframe, window: Window | None = None) -> list[PartitionOutcome]:
         return list(
-            Derive(self.store, self.profile, timeframe, window or days("2000-01-01", "2030-01-01"), clock=self.clock)
+            Derive(
+                self.store,
+                self.profile,
+                timeframe,
+                window or days("2000-01-01", "2030-01-01"),
+                clock=self.clock,
+            )
         )
 
     def candles(self, timeframe: Timeframe) -> pl.DataFrame:
         with self.store.reading("looking") as view:
             everything = days("2000-01-01", "2030-01-01")
-            return view.candles(self.profile.name, timeframe, list(self.profile.symbols), everything).sort(
-                "symbol", "ts"
-            )
+            return view.candles(
+                self.profile.name, timeframe, list(self.profile.symbols), everything
+            ).sort("symbol", "ts")
 
     def made(self, timeframe: Timeframe, *columns: str) -> list[tuple]:
         return self.candles(timeframe).select(*(columns or ("ts", "bars", "bars_expected"))).rows()
@@ -114,7 +144,9 @@ class Market:
         with self.store.reading("looking") as view:
             rows = (
                 view.completeness()
-                .select("symbol", "timeframe", "expected", "stored", "explained", "missing", "health")
+                .select(
+                    "symbol", "timeframe", "expected", "stored", "explained", "missing", "health"
+                )
                 .rows()
             )
         return {row[:2]: row[2:] for row in rows}

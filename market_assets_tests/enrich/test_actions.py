@@ -9,16 +9,16 @@ import polars as pl
 import pytest
 
 from market_assets.alerts.watch import store_troubles
-from market_assets.enrich.actions import judge_actions, record_actions, symbols_due
+from market_assets.config.sources import action_sources_of
+from market_assets.config.universe import load_universe
+from market_assets.enrich.actions.actions import judge_actions, record_actions, symbols_due
 from market_assets.errors import CalendarError
-from market_assets.market_time.timeframes import TS, Timeframe, Window, midnight
-from market_assets.sources.configured import action_sources_of
-from market_assets.universe import load_universe
+from market_assets.market.timeframes import TS, Timeframe, Window, midnight
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from market_assets.enrich.actions import ActionsOutcome
+    from market_assets.enrich.actions.actions import ActionsOutcome
     from market_assets.store import Store
     from market_assets_tests.conftest import Clock
 
@@ -55,7 +55,9 @@ class Records:
 
     def say(self, source: str, symbol: str, *lines: str) -> None:
         (self.folder / source).mkdir(exist_ok=True)
-        (self.folder / source / f"{symbol}.csv").write_text("\n".join(["ex_date,ratio,amount", *lines, ""]))
+        (self.folder / source / f"{symbol}.csv").write_text(
+            "\n".join(["ex_date,ratio,amount", *lines, ""])
+        )
 
     def fall_silent(self, source: str, symbol: str) -> None:
         (self.folder / source / f"{symbol}.csv").unlink()
@@ -63,12 +65,19 @@ class Records:
     def record(self, *symbols: str) -> ActionsOutcome:
         self.clock.now += timedelta(days=1)
         sources = action_sources_of(self.universe, self.profile)
-        return record_actions(self.store, sources, self.profile, clock=self.clock, symbols=symbols or None)
+        return record_actions(
+            self.store, sources, self.profile, clock=self.clock, symbols=symbols or None
+        )
 
     def recorded(self, symbol: str = "A") -> list[tuple[Any, ...]]:
         with self.store.reading("what is recorded") as view:
-            rows = view.actions("us").filter(pl.col("symbol") == symbol, pl.col("replaced_at").is_null())
-        return [(f"{row['ex_date']}", row["ratio"] or row["amount"], row["source"]) for row in rows.to_dicts()]
+            rows = view.actions("us").filter(
+                pl.col("symbol") == symbol, pl.col("replaced_at").is_null()
+            )
+        return [
+            (f"{row['ex_date']}", row["ratio"] or row["amount"], row["source"])
+            for row in rows.to_dicts()
+        ]
 
     def candles(self, symbol: str, *bars: tuple[str, float, float]) -> None:
         """Daily candles: session, open and close."""
@@ -77,7 +86,13 @@ class Records:
         window = Window(midnight(date(2024, 6, 1)), midnight(date(2024, 8, 1)))
         with self.store.writing("candles") as transaction:
             transaction.create_candles("us", Timeframe.D1, derived=False)
-            transaction.merge("us", Timeframe.D1, [symbol], window, pl.DataFrame(rows, schema=columns, orient="row"))
+            transaction.merge(
+                "us",
+                Timeframe.D1,
+                [symbol],
+                window,
+                pl.DataFrame(rows, schema=columns, orient="row"),
+            )
 
 
 @pytest.fixture
@@ -88,7 +103,9 @@ def records(tmp_path: Path, store: Store, clock: Clock) -> Records:
     return made
 
 
-def test_two_equal_payments_of_a_day_are_two_and_stay_two_when_they_are_told_again(records: Records) -> None:
+def test_two_equal_payments_of_a_day_are_two_and_stay_two_when_they_are_told_again(
+    records: Records,
+) -> None:
     records.candles("A", ("2024-06-07", 10, 10), ("2024-06-10", 10, 10))
     records.say("first", "A", "2024-06-10,,0.25", "2024-06-10,,0.25")
     assert records.record().new == 3
@@ -96,7 +113,12 @@ def test_two_equal_payments_of_a_day_are_two_and_stay_two_when_they_are_told_aga
         assert records.record().new == new
         assert records.recorded() == [("2024-06-10", 0.25, "first")] * 2
     with records.store.reading("factors") as view:
-        (row,) = view.adjusted("us", Timeframe.D1, ["A"], WEEK, date(2024, 6, 10)).sort("ts").head(1).to_dicts()
+        (row,) = (
+            view.adjusted("us", Timeframe.D1, ["A"], WEEK, date(2024, 6, 10))
+            .sort("ts")
+            .head(1)
+            .to_dicts()
+        )
     assert row["close"] == pytest.approx(10 - 0.50)
 
     records.say("first", "A", "2024-06-10,,0.25")
@@ -106,7 +128,9 @@ def test_two_equal_payments_of_a_day_are_two_and_stay_two_when_they_are_told_aga
 
 
 class TestWhoseWordCounts:
-    def test_the_next_source_is_asked_where_one_has_nothing_and_the_preferred_one_takes_over_when_it_has(self, records):
+    def test_the_next_source_is_asked_where_one_has_nothing_and_the_preferred_one_takes_over_when_it_has(
+        self, records
+    ):
         records.say("first", "A")
         records.say("first", "B", "2024-06-10,,0.5")
         records.say("second", "A", "2024-06-10,2,")
@@ -180,13 +204,17 @@ class TestWhoseWordCounts:
         assert "cannot be read" in outcome.failures["A"][0]
 
     def test_actions_before_the_start_are_none_of_ours_and_announced_ones_are(self, records):
-        records.say("first", "A", "2024-06-02,2,", "2024-06-03,,0.1", "2024-12-01,,0.2", "2029-12-01,,0.2")
+        records.say(
+            "first", "A", "2024-06-02,2,", "2024-06-03,,0.1", "2024-12-01,,0.2", "2029-12-01,,0.2"
+        )
 
         records.record("A")
 
         assert [row[0] for row in records.recorded()] == ["2024-06-03", "2024-12-01"]
 
-    def test_a_calendar_whose_sessions_begin_the_day_before_is_refused(self, tmp_path, store, clock):
+    def test_a_calendar_whose_sessions_begin_the_day_before_is_refused(
+        self, tmp_path, store, clock
+    ):
         records = Records(tmp_path, store, clock, "calendar: CME Globex Equity")
 
         with pytest.raises(CalendarError, match="no ex-date can be placed"):
@@ -205,7 +233,9 @@ class TestDue:
         assert symbols_due(records.store, records.profile, now + timedelta(hours=19)) == ["A"]
         assert symbols_due(records.store, records.profile, now + timedelta(hours=21)) == ["A", "B"]
 
-    def test_a_symbol_that_has_ended_is_asked_for_once_more_and_never_again(self, tmp_path, store, clock):
+    def test_a_symbol_that_has_ended_is_asked_for_once_more_and_never_again(
+        self, tmp_path, store, clock
+    ):
         records = Records(tmp_path, store, clock, "end: 2024-07-12")
         clock.now = NOW
         for name in ("A", "B"):
@@ -222,7 +252,11 @@ def test_actions_that_nobody_has_told_of_for_days_are_a_trouble(records):
     def told() -> list[tuple[str, str, tuple[str, ...]]]:
         with records.store.reading("troubles") as view:
             found = store_troubles(view, records.universe, records.clock.now)
-        return [(one.level.value, one.summary, one.symbols) for one in found if one.subject == "corporate_actions"]
+        return [
+            (one.level.value, one.summary, one.symbols)
+            for one in found
+            if one.subject == "corporate_actions"
+        ]
 
     records.say("first", "B", "2024-06-10,,0.5")
     records.record()
@@ -237,7 +271,12 @@ def test_actions_that_nobody_has_told_of_for_days_are_a_trouble(records):
     assert told() == [("WARNING", words, ("A",))]
 
 
-NIGHTS = [("2024-07-01", 400, 400), ("2024-07-02", 101, 100), ("2024-07-03", 100, 100), ("2024-07-05", 99, 99)]
+NIGHTS = [
+    ("2024-07-01", 400, 400),
+    ("2024-07-02", 101, 100),
+    ("2024-07-03", 100, 100),
+    ("2024-07-05", 99, 99),
+]
 
 
 class TestJudgement:
@@ -254,8 +293,8 @@ class TestJudgement:
 
         assert verdict.passed
         assert (
-            verdict.summary
-            == "The raw prices moved as the splits say, which are 1, and over no other of 3 nights by half."
+            verdict.summary == "The raw prices moved as the splits say, which are 1, "
+            "and over no other of 3 nights by half."
         )
         assert verdict.facts["splits_seen_in_prices"] == 1
 
@@ -268,7 +307,9 @@ class TestJudgement:
             (["2024-07-03,1.5,"], 1.5, 1.0),
         ],
     )
-    def test_a_split_that_the_prices_do_not_know_is_an_error_with_both_figures(self, records, lines, told, of_prices):
+    def test_a_split_that_the_prices_do_not_know_is_an_error_with_both_figures(
+        self, records, lines, told, of_prices
+    ):
         records.say("first", "A", *lines)
         records.say("first", "B", "2024-07-05,,0.5")
         records.candles("A", *NIGHTS)
@@ -277,7 +318,11 @@ class TestJudgement:
 
         assert (verdict.passed, verdict.severity.value) == (False, "ERROR")
         row = verdict.tables["splits_not_in_prices"][0]
-        assert (row["symbol"], row["ratio_told"], row["ratio_of_prices"]) == ("A", pytest.approx(told), of_prices)
+        assert (row["symbol"], row["ratio_told"], row["ratio_of_prices"]) == (
+            "A",
+            pytest.approx(told),
+            of_prices,
+        )
         assert "Splits that do not agree with the raw prices" in verdict.summary
 
     def test_a_jump_without_an_action_is_a_warning(self, records):
@@ -306,7 +351,9 @@ class TestJudgement:
         verdict = self.verdict(records)
 
         assert (verdict.passed, verdict.severity.value) == (False, "WARN")
-        assert verdict.tables["dividends_without_close"] == [{"symbol": "A", "ex_date": "2024-07-01"}]
+        assert verdict.tables["dividends_without_close"] == [
+            {"symbol": "A", "ex_date": "2024-07-01"}
+        ]
         assert "backfill candles_1d" in verdict.summary
 
     def test_a_symbol_that_no_source_has_told_of_is_an_error(self, records):

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from market_assets.enrich.adjust import STALE, adjust, adjusted_weeks, adjustments, known_by
-from market_assets.sources.action_files import ActionFilesSettings, ActionFilesSource
+from market_assets.enrich.actions.adjust import STALE, adjust, adjusted_weeks, adjustments, known_by
 from market_assets.sources.actions import ACTION_SCHEMA
+from market_assets.sources.files.action_files import ActionFilesSettings, ActionFilesSource
 from market_assets_tests.enrich.actions_ground import acts, at, days, histories
 
 
@@ -30,14 +30,18 @@ class TestByHand:
         assert found["high"].to_list() == [100.5, 102.0]
         assert found["volume"].to_list() == [4000.0, 1000.0]
 
-    def test_a_dividend_takes_its_share_of_the_close_before_it_off_the_prices_and_leaves_volumes_alone(self):
+    def test_a_dividend_takes_its_share_of_the_close_before_it_off_the_prices_and_leaves_volumes_alone(
+        self,
+    ):
         found = adjusted(days({at(0): 50.0, at(1): 100.0, at(2): 98.0}), acts((at(2), "2")), at(2))
 
         assert found["close"].to_list() == pytest.approx([49.0, 98.0, 98.0])
         assert found["volume"].to_list() == [1000.0] * 3
 
     def test_shares_are_merged_by_a_ratio_below_one(self):
-        assert adjusted(days({at(0): 1.0, at(1): 10.0}), acts((at(1), 0.1)), at(1))["close"].to_list() == [10.0, 10.0]
+        assert adjusted(days({at(0): 1.0, at(1): 10.0}), acts((at(1), 0.1)), at(1))[
+            "close"
+        ].to_list() == [10.0, 10.0]
 
     def test_two_dividends_of_one_day_are_added(self):
         found = adjusted(days({at(0): 100.0, at(1): 90.0}), acts((at(1), "2"), (at(1), "8")), at(1))
@@ -56,33 +60,48 @@ class TestByHand:
 
     @pytest.mark.parametrize("amount", ["100", "1000"])
     def test_a_dividend_of_the_whole_price_leaves_nothing_to_adjust_by(self, amount):
-        found = adjusted(days({at(0): 100.0, at(1): 50.0, at(2): 51.0}), acts((at(1), amount)), at(2))
+        found = adjusted(
+            days({at(0): 100.0, at(1): 50.0, at(2): 51.0}), acts((at(1), amount)), at(2)
+        )
 
         assert found["close"].to_list() == [None, 50.0, 51.0]
         assert found["volume"].to_list() == [1000.0] * 3
 
     def test_a_dividend_in_a_suspension_is_measured_by_the_last_close_however_old_it_is(self):
         for silence in (STALE.days + 14, 400):
-            found = adjusted(days({at(0): 100.0, at(silence): 99.0}), acts((at(silence - 3), "1")), at(silence))
+            found = adjusted(
+                days({at(0): 100.0, at(silence): 99.0}), acts((at(silence - 3), "1")), at(silence)
+            )
 
             assert found["close"].to_list() == [pytest.approx(99.0), 99.0]
 
     def test_an_action_long_after_the_last_candle_is_not_applied(self):
-        assert adjusted(days({at(0): 100.0}), acts((at(40), 4), (at(50), "1")), at(60))["close"].to_list() == [100.0]
+        assert adjusted(days({at(0): 100.0}), acts((at(40), 4), (at(50), "1")), at(60))[
+            "close"
+        ].to_list() == [100.0]
 
     def test_renames_and_delistings_move_no_price(self):
         other = acts((at(1), 1)).with_columns(kind=pl.lit("rename"), ratio=pl.lit(None, pl.Float64))
         gone = other.with_columns(kind=pl.lit("delisting"))
 
         assert (
-            adjusted(days({at(0): 100.0, at(1): 100.0}), pl.concat([other, gone]), at(2))["close"].to_list()
+            adjusted(days({at(0): 100.0, at(1): 100.0}), pl.concat([other, gone]), at(2))[
+                "close"
+            ].to_list()
             == [100.0] * 2
         )
 
     def test_one_symbol_s_actions_are_not_another_s(self):
-        candles = pl.concat([days({at(0): 100.0, at(1): 25.0}), days({at(0): 10.0, at(1): 10.0}, "B")])
+        candles = pl.concat(
+            [days({at(0): 100.0, at(1): 25.0}), days({at(0): 10.0, at(1): 10.0}, "B")]
+        )
 
-        assert adjusted(candles, acts((at(1), 4)), at(1))["close"].to_list() == [25.0, 25.0, 10.0, 10.0]
+        assert adjusted(candles, acts((at(1), 4)), at(1))["close"].to_list() == [
+            25.0,
+            25.0,
+            10.0,
+            10.0,
+        ]
 
     def test_a_week_with_a_split_in_it_is_made_of_days_on_one_footing(self):
         monday = date(2024, 1, 8)
@@ -92,12 +111,19 @@ class TestByHand:
         ).to_dicts()
 
         assert week["ts"] == datetime.fromisoformat("2024-01-08")
-        assert (week["open"], week["high"], week["low"], week["close"]) == (99.75, 102.0, 97.0, 100.0)
+        assert (week["open"], week["high"], week["low"], week["close"]) == (
+            99.75,
+            102.0,
+            97.0,
+            100.0,
+        )
         assert week["volume"] == 5000.0
 
     def test_what_was_on_record_at_an_instant_can_be_asked_for(self):
         recorded = acts((at(1), "1"), (at(1), "2")).with_columns(
-            recorded_at=pl.Series([datetime.fromisoformat("2024-02-01"), datetime.fromisoformat("2024-03-01")]),
+            recorded_at=pl.Series(
+                [datetime.fromisoformat("2024-02-01"), datetime.fromisoformat("2024-03-01")]
+            ),
             replaced_at=pl.Series([datetime.fromisoformat("2024-03-01"), None]),
         )
 
@@ -116,7 +142,9 @@ class TestAlways:
         candles, actions = history
         day = at(cut)
 
-        then = adjusted(candles.filter(pl.col("session") <= day), actions.filter(pl.col("ex_date") <= day), day)
+        then = adjusted(
+            candles.filter(pl.col("session") <= day), actions.filter(pl.col("ex_date") <= day), day
+        )
 
         assert adjusted(candles, actions, day).equals(then)
 
@@ -126,7 +154,9 @@ class TestAlways:
         candles, actions = history
         first, last = sorted((at(one), at(other)))
         early, late = (adjusted(candles, actions, day) for day in (first, last))
-        known = early.join(late, on="ts").filter(pl.col("close").is_not_null(), pl.col("close_right").is_not_null())
+        known = early.join(late, on="ts").filter(
+            pl.col("close").is_not_null(), pl.col("close_right").is_not_null()
+        )
         ratios = known.select(pl.col("close_right") / pl.col("close")).to_series()
 
         assert ratios.is_empty() or ratios.max() == pytest.approx(ratios.min(), rel=1e-12)
@@ -147,23 +177,36 @@ class TestAlways:
         closes = candles.select("symbol", "session", "close")
         whole = adjustments(actions, closes, as_of=at(60))
 
-        for place, (day, price, volume) in enumerate(whole.select("ex_date", "price_factor", "volume_factor").rows()):
+        for place, (day, price, volume) in enumerate(
+            whole.select("ex_date", "price_factor", "volume_factor").rows()
+        ):
             rest = whole["price_factor"][place + 1] if place + 1 < whole.height else 1.0
-            own = adjustments(actions.filter(pl.col("ex_date") == day), closes, as_of=at(60))["price_factor"]
-            before = actions.filter(pl.col("kind") == "split", pl.col("ex_date") >= day)["ratio"].product()
+            own = adjustments(actions.filter(pl.col("ex_date") == day), closes, as_of=at(60))[
+                "price_factor"
+            ]
+            before = actions.filter(pl.col("kind") == "split", pl.col("ex_date") >= day)[
+                "ratio"
+            ].product()
             assert volume == pytest.approx(before)
             stale = closes.filter(pl.col("session") < day)["session"].max()
             between = actions.filter(
-                pl.col("kind") == "split", pl.col("ex_date") < day, pl.col("ex_date") > (stale or day)
+                pl.col("kind") == "split",
+                pl.col("ex_date") < day,
+                pl.col("ex_date") > (stale or day),
             )
-            # A close from before another split is not one of these shares: the day alone cannot say how it is to be read.
+            # A close from before another split is not one of these shares: the day alone cannot say
+            # how it is to be read.
             if price is not None and rest is not None and between.is_empty():
                 assert price == pytest.approx(own[0] * rest)
 
 
-def told(path: Path, symbol: str, columns: dict[str, str], *, end: date = date(2030, 1, 1)) -> pl.DataFrame:
+def told(
+    path: Path, symbol: str, columns: dict[str, str], *, end: date = date(2030, 1, 1)
+) -> pl.DataFrame:
     """The actions of a symbol in a file of Yahoo's, whose dividends are divided by later splits."""
-    settings = ActionFilesSettings.model_validate({"path": str(path), "columns": columns, "amounts": "split_adjusted"})
+    settings = ActionFilesSettings.model_validate(
+        {"path": str(path), "columns": columns, "amounts": "split_adjusted"}
+    )
     source = ActionFilesSource("told", settings, base=Path(), kind="equity")
     found = asyncio.run(source.actions(symbol, date(1990, 1, 1), end))
     return found.select(pl.lit(symbol).alias("symbol"), *ACTION_SCHEMA)
@@ -173,25 +216,40 @@ def told(path: Path, symbol: str, columns: dict[str, str], *, end: date = date(2
 def apple(shared: Path) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Raw candles of LEAN until 2021-03-31, Yahoo's actions up to then, and Yahoo's adjusted candles as of 2025-11-18."""
     equity = shared / "data" / "equity"
-    adjusted = pl.read_parquet(equity / "yahoo__PANEL20__1d.parquet").filter(pl.col("symbol") == "AAPL")
-    raw = pl.read_parquet(equity / "lean__AAPL__1d.parquet").with_columns(session=pl.col("ts").dt.date())
-    columns = {"symbol": "symbol", "ex_date": "Date", "ratio": "Stock Splits", "amount": "Dividends"}
+    adjusted = pl.read_parquet(equity / "yahoo__PANEL20__1d.parquet").filter(
+        pl.col("symbol") == "AAPL"
+    )
+    raw = pl.read_parquet(equity / "lean__AAPL__1d.parquet").with_columns(
+        session=pl.col("ts").dt.date()
+    )
+    columns = {
+        "symbol": "symbol",
+        "ex_date": "Date",
+        "ratio": "Stock Splits",
+        "amount": "Dividends",
+    }
     path = shared / "data" / "oracle" / "yahoo_actions" / "dividends_splits_2015-2025.csv"
     return raw, told(path, "AAPL", columns), adjusted
 
 
 class TestAgainstVendors:
-    def test_apple_over_five_years_and_a_split_is_within_a_cent_of_what_yahoo_has_adjusted(self, apple):
+    def test_apple_over_five_years_and_a_split_is_within_a_cent_of_what_yahoo_has_adjusted(
+        self, apple
+    ):
         raw, actions, yahoo = apple
         last = date(2021, 3, 31)
 
         ours = adjusted(raw, actions, last).join(yahoo, on="ts", suffix="_yahoo").sort("ts")
         # Yahoo's are as of 2025: the dividends since are one factor over all of this.
         since = ours["close_yahoo"][-1] / ours["close"][-1]
-        off = ours.select("session", cents=(pl.col("close") * since - pl.col("close_yahoo")).abs() * 100)
+        off = ours.select(
+            "session", cents=(pl.col("close") * since - pl.col("close_yahoo")).abs() * 100
+        )
 
         assert ours.height == 1347
-        assert actions.filter(pl.col("ex_date") <= last)["kind"].value_counts().sort("kind").rows() == [
+        assert actions.filter(pl.col("ex_date") <= last)["kind"].value_counts().sort(
+            "kind"
+        ).rows() == [
             ("dividend", 21),
             ("split", 1),
         ]
@@ -207,7 +265,11 @@ class TestAgainstVendors:
 
         eve, split = (adjusted(raw, actions, day) for day in (date(2020, 8, 30), date(2020, 8, 31)))
 
-        assert eve["close"][-1] == raw.filter(pl.col("session") == date(2020, 8, 28))["close"][0] == 499.23
+        assert (
+            eve["close"][-1]
+            == raw.filter(pl.col("session") == date(2020, 8, 28))["close"][0]
+            == 499.23
+        )
         assert split.filter(pl.col("session") == date(2020, 8, 28))["close"][0] == 499.23 / 4
 
     def test_the_split_of_2014_makes_one_series_of_its_minutes(self, shared):
@@ -217,11 +279,18 @@ class TestAgainstVendors:
         closes = minutes.group_by("symbol", "session").agg(pl.col("close").last())
         split = acts((date(2014, 6, 9), 7), symbol="AAPL")
 
-        found = adjust(minutes, adjustments(split, closes, as_of=date(2014, 6, 9)), as_of=date(2014, 6, 9))
+        found = adjust(
+            minutes, adjustments(split, closes, as_of=date(2014, 6, 9)), as_of=date(2014, 6, 9)
+        )
 
         assert found.height == minutes.height == 2303
         steps = found.select((pl.col("close") / pl.col("close").shift()).log().abs()).to_series()
-        assert minutes.select((pl.col("close") / pl.col("close").shift()).log().abs()).to_series().max() > 1.9
+        assert (
+            minutes.select((pl.col("close") / pl.col("close").shift()).log().abs())
+            .to_series()
+            .max()
+            > 1.9
+        )
         assert steps.max() < 0.02
         assert found.filter(pl.col("session") == date(2014, 6, 6))["volume"].sum() == pytest.approx(
             7 * minutes.filter(pl.col("session") == date(2014, 6, 6))["volume"].sum()

@@ -11,8 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from market_assets.enrich.align import RETURNS_SCHEMA, Neutral, align, common_grid, neutral_shares, wide
-from market_assets.market_time.timeframes import TS
+from market_assets.enrich.returns.align import (
+    RETURNS_SCHEMA,
+    Neutral,
+    align,
+    common_grid,
+    neutral_shares,
+    wide,
+)
+from market_assets.market.timeframes import TS
 
 START = datetime.fromisoformat("2025-03-03")
 
@@ -40,8 +47,12 @@ def bars_of(**symbols: str) -> pl.DataFrame:
         for place, word in enumerate(words.split()):
             price = None if word[0].isalpha() else word
             if word != ".":
-                rows.append((symbol, at(place), price and float(price), "stored" if price else word))
-    return pl.DataFrame(rows, {"symbol": pl.String, "ts": TS, "close": pl.Float64, "state": pl.String}, orient="row")
+                rows.append(
+                    (symbol, at(place), price and float(price), "stored" if price else word)
+                )
+    return pl.DataFrame(
+        rows, {"symbol": pl.String, "ts": TS, "close": pl.Float64, "state": pl.String}, orient="row"
+    )
 
 
 def series_of(**bounds: tuple[int, int]) -> pl.DataFrame:
@@ -51,7 +62,9 @@ def series_of(**bounds: tuple[int, int]) -> pl.DataFrame:
 
 def story(returns: pl.DataFrame, symbol: str = "A") -> list[tuple[float, int, str | None]]:
     rows = (
-        returns.filter(pl.col("symbol") == symbol).select(pl.col("simple_return").round(10), "bars", "neutral").rows()
+        returns.filter(pl.col("symbol") == symbol)
+        .select(pl.col("simple_return").round(10), "bars", "neutral")
+        .rows()
     )
     return [(value, bars, reason) for value, bars, reason in rows]
 
@@ -96,13 +109,24 @@ def test_the_intersection_measures_over_the_times_in_between():
 
 
 def test_a_close_that_is_too_old_is_no_beginning_of_a_return():
-    grid = times_of(0, 1, 2, 3).to_frame().with_columns(since=pl.Series([at(0), at(0), at(1), at(1)], dtype=TS))
+    grid = (
+        times_of(0, 1, 2, 3)
+        .to_frame()
+        .with_columns(since=pl.Series([at(0), at(0), at(1), at(1)], dtype=TS))
+    )
     returns = align(bars_of(A="100 no_trade 101 102"), grid, series_of(A=(0, 9)))
-    assert [reason for *_, reason in story(returns)] == ["no_previous", "no_trade", "no_previous", None]
+    assert [reason for *_, reason in story(returns)] == [
+        "no_previous",
+        "no_trade",
+        "no_previous",
+        None,
+    ]
 
 
 def test_the_wide_matrix_and_its_mask_have_one_shape():
-    returns = align(bars_of(A="100 110 open", B="10 . 11"), grid_of(0, 1, 2), series_of(A=(0, 9), B=(0, 9)))
+    returns = align(
+        bars_of(A="100 110 open", B="10 . 11"), grid_of(0, 1, 2), series_of(A=(0, 9), B=(0, 9))
+    )
     values, mask = wide(returns, "simple_return"), wide(returns, "neutral")
     assert values.columns == mask.columns == ["ts", "A", "B"]
     assert values.shape == mask.shape == (3, 3)
@@ -115,8 +139,16 @@ def test_the_wide_matrix_and_its_mask_have_one_shape():
 
 
 def test_a_symbol_is_judged_by_the_bars_to_which_its_own_calendar_calls_for_a_return():
-    returns = align(bars_of(A="100 open 100 no_trade", B="10 . . ."), grid_of(*range(4)), series_of(A=(0, 9), B=(0, 9)))
-    shares = neutral_shares(returns).select("symbol", "bars", "neutral", "share", "open_gap", "closed_market").rows()
+    returns = align(
+        bars_of(A="100 open 100 no_trade", B="10 . . ."),
+        grid_of(*range(4)),
+        series_of(A=(0, 9), B=(0, 9)),
+    )
+    shares = (
+        neutral_shares(returns)
+        .select("symbol", "bars", "neutral", "share", "open_gap", "closed_market")
+        .rows()
+    )
     # No return leads to a first bar.
     assert shares == [("A", 3, 2, 2 / 3, 1, 0), ("B", 0, 0, 0.0, 0, 3)]
 
@@ -139,8 +171,12 @@ def test_no_return_knows_of_anything_after_it(words: list[str], cut: int):
 
 
 @given(st.lists(WORDS, min_size=2, max_size=30))
-def test_the_returns_lead_from_the_first_price_to_the_last_and_a_zero_has_a_reason_or_was_measured(words: list[str]):
-    returns = align(bars_of(A=" ".join(words)), grid_of(*range(len(words))), series_of(A=(0, len(words))))
+def test_the_returns_lead_from_the_first_price_to_the_last_and_a_zero_has_a_reason_or_was_measured(
+    words: list[str],
+):
+    returns = align(
+        bars_of(A=" ".join(words)), grid_of(*range(len(words))), series_of(A=(0, len(words)))
+    )
     prices = [float(word) for word in words if word[0].isdigit()]
     if prices:
         assert (1 + returns["simple_return"]).product() == pytest.approx(prices[-1] / prices[0])
@@ -149,4 +185,8 @@ def test_the_returns_lead_from_the_first_price_to_the_last_and_a_zero_has_a_reas
     assert (measured["bars"] > 0).all()
     neutral = returns.filter(pl.col("neutral").is_not_null())
     assert set(neutral["neutral"]) <= {reason.value for reason in Neutral}
-    assert neutral.select(pl.col("simple_return", "log_return", "bars").abs().sum()).row(0) == (0, 0, 0)
+    assert neutral.select(pl.col("simple_return", "log_return", "bars").abs().sum()).row(0) == (
+        0,
+        0,
+        0,
+    )

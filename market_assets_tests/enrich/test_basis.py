@@ -9,22 +9,22 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from market_assets.enrich.featurize import Featurize
-from market_assets.enrich.returns import Returns
+from market_assets.config.universe import load_universe
+from market_assets.enrich.features.featurize import Featurize
+from market_assets.enrich.returns.returns import Returns
 from market_assets.errors import UniverseError
+from market_assets.expected.series import calendar_of
 from market_assets.fill.judge import count_frame
-from market_assets.fill.series import calendar_of
-from market_assets.quality.verdicts import SymbolCounts
-from market_assets.universe import load_universe
+from market_assets.verdicts.verdicts import SymbolCounts
 from market_assets_tests.enrich.ground import D1, H1, W1, at, days
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from market_assets.enrich.work import Work
-    from market_assets.fill.outcome import PartitionOutcome
-    from market_assets.market_time.timeframes import Timeframe, Window
+    from market_assets.market.timeframes import Timeframe, Window
     from market_assets.store import Store
+    from market_assets.work.making import Work
+    from market_assets.work.outcome import PartitionOutcome
     from market_assets_tests.conftest import Clock
 
 ALL = days("2020-06-01", "2020-11-01")
@@ -91,7 +91,9 @@ class Share:
         if timeframe is D1:
             # As it was.
             known = {FRIDAY: 499.23, MONDAY: 129.04}
-            close = pl.col("ts").replace_strict(known, default=pl.col("close"), return_dtype=pl.Float64)
+            close = pl.col("ts").replace_strict(
+                known, default=pl.col("close"), return_dtype=pl.Float64
+            )
             rows = rows.with_columns(close=close).with_columns(
                 high=pl.max_horizontal("high", "close"), low=pl.min_horizontal("low", "close")
             )
@@ -121,9 +123,13 @@ class Share:
                 derived = timeframe in self.profile.timeframes.derive
                 transaction.create_candles("us", timeframe, derived=derived)
             transaction.create_actions("us", self.profile.timeframes.kept, "America/New_York")
-            transaction.put_actions("us", {"AAPL": "said"}, pl.DataFrame(rows, schema=ACTION, orient="row"))
+            transaction.put_actions(
+                "us", {"AAPL": "said"}, pl.DataFrame(rows, schema=ACTION, orient="row")
+            )
 
-    def make(self, work: type[Work], timeframe: Timeframe = D1, window: Window = ALL) -> list[PartitionOutcome]:
+    def make(
+        self, work: type[Work], timeframe: Timeframe = D1, window: Window = ALL
+    ) -> list[PartitionOutcome]:
         make: Any = Returns.of_profile if work is Returns else work
         return list(make(self.store, self.profile, timeframe, window, clock=self.clock))
 
@@ -212,7 +218,9 @@ def test_features_over_a_split_are_those_of_a_share_that_was_never_split(share: 
     # A price stands on the footing of its own day: in quarters from the split on.
     later = pl.when(pl.col("ts") >= MONDAY)
     whole = share.features()
-    prices = [name for name in whole.columns if name.startswith(("ema", "sma", "atr", "macd", "bb"))]
+    prices = [
+        name for name in whole.columns if name.startswith(("ema", "sma", "atr", "macd", "bb"))
+    ]
     due = whole.with_columns(
         *(later.then(pl.col(name) / 4).otherwise(name).alias(name) for name in prices),
         obv_5=later.then(pl.col("obv_5") * 4).otherwise("obv_5"),
@@ -260,7 +268,9 @@ def test_what_was_paid_is_in_the_first_hour_of_its_day_alone(share: Share, basis
     share.say(SPLIT, PAID)
     share.make(Returns, H1)
     found = share.returns(H1).sort("ts")
-    assert_frame_equal(found.drop("simple_return", "log_return"), without.drop("simple_return", "log_return"))
+    assert_frame_equal(
+        found.drop("simple_return", "log_return"), without.drop("simple_return", "log_return")
+    )
     moved = found["simple_return"] - without["simple_return"]
     changed = found.filter(moved.abs() > 1e-9)["ts"].to_list()
     assert changed == [at("2020-08-07 13:30")]

@@ -9,14 +9,14 @@ import polars as pl
 import pytest
 
 from market_assets.enrich.made import made_of_profile
-from market_assets.market_time.timeframes import Timeframe, Window
+from market_assets.market.timeframes import Timeframe, Window
 from market_assets_tests.enrich.ground import D1, H1, H4, W1, days
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from market_assets.enrich.work import Work
-    from market_assets.universe import Profile
+    from market_assets.config.universe import Profile
+    from market_assets.work.making import Work
     from market_assets_tests.enrich.ground import Market
 
 EVER = days("2000-01-01", "2030-01-01")
@@ -31,13 +31,18 @@ class Universe:
 
 def works(kept: Market) -> list[Work]:
     universe = Universe(kept.profile)
-    return [made.work(kept.store, universe, EVER, clock=kept.clock) for made in made_of_profile(kept.profile)]
+    return [
+        made.work(kept.store, universe, EVER, clock=kept.clock)
+        for made in made_of_profile(kept.profile)
+    ]
 
 
 def behind(kept: Market) -> dict[str, list[str]]:
     """The keys of what is behind, by dataset."""
     with kept.store.reading("looking") as view:
-        found = {work.dataset: [partition.key for partition in work.behind(view)] for work in works(kept)}
+        found = {
+            work.dataset: [partition.key for partition in work.behind(view)] for work in works(kept)
+        }
     return {name: keys for name, keys in found.items() if keys}
 
 
@@ -66,7 +71,9 @@ def step(
         kept.clock.now += pace
 
 
-def rows(kept: Market, timeframe: Timeframe) -> tuple[list[datetime], list[datetime], list[datetime]]:
+def rows(
+    kept: Market, timeframe: Timeframe
+) -> tuple[list[datetime], list[datetime], list[datetime]]:
     """The `ts` of the candles, the features and the returns."""
     with kept.store.reading("looking") as view:
         candles = view.candles("kept", timeframe, list(kept.profile.symbols), EVER).sort("ts")
@@ -92,7 +99,12 @@ def test_a_bar_that_closes_after_midnight_is_there_when_it_closes_and_so_is_what
 
     first = datetime(2025, 3, 4, tzinfo=UTC)
     step(
-        kept, first=first, after=first + timedelta(days=2, hours=3), pace=timedelta(hours=1), timeframe=H1, since=since
+        kept,
+        first=first,
+        after=first + timedelta(days=2, hours=3),
+        pace=timedelta(hours=1),
+        timeframe=H1,
+        since=since,
     )
     candles, features, returns = rows(kept, H4)
     opened = datetime(2025, 3, 5, 22 if kind == "FOREX" else 23, tzinfo=UTC).replace(tzinfo=None)
@@ -101,7 +113,9 @@ def test_a_bar_that_closes_after_midnight_is_there_when_it_closes_and_so_is_what
     assert set(candles) <= set(returns)
     with kept.store.reading("looking") as view:
         judged = view.judged("kept", H4).filter(partition="2025-03-05")
-    assert judged["expected"].item() == judged["stored"].item() == sum(ts.day == 5 for ts in candles)
+    assert (
+        judged["expected"].item() == judged["stored"].item() == sum(ts.day == 5 for ts in candles)
+    )
     kept.clock.now -= timedelta(hours=1)
     assert behind(kept) == {}
 
@@ -120,7 +134,14 @@ def test_a_week_over_the_turn_of_a_month_has_its_features(market: Callable[..., 
     first = datetime(2025, 3, 29, tzinfo=UTC)
     kept.clock.now = first
     kept.fill(Window(datetime(2025, 3, 3, tzinfo=UTC), first), timeframe=D1)
-    step(kept, first=first, after=first + timedelta(days=11), pace=timedelta(days=1), timeframe=D1, since=since)
+    step(
+        kept,
+        first=first,
+        after=first + timedelta(days=11),
+        pace=timedelta(days=1),
+        timeframe=D1,
+        since=since,
+    )
     with kept.store.reading("looking") as view:
         candles = view.candles("kept", W1, ["BTC"], EVER).sort("ts")["ts"].to_list()
         features = view.features("kept", W1, EVER)["ts"].to_list()
@@ -139,7 +160,9 @@ def test_a_day_that_is_revised_is_followed_at_once_and_not_when_the_next_week_cl
 
     sunday = days("2025-03-09", "2025-03-10")
     with kept.store.writing("revising") as transaction:
-        revised = transaction.candles("kept", D1, ["BTC"], sunday).with_columns(close=pl.lit(500.0), high=pl.lit(600.0))
+        revised = transaction.candles("kept", D1, ["BTC"], sunday).with_columns(
+            close=pl.lit(500.0), high=pl.lit(600.0)
+        )
         transaction.merge("kept", D1, ["BTC"], sunday, revised)
         counts = transaction.judged("kept", D1).drop("judged_at")
         transaction.put_judged("kept", D1, counts, changed=["2025-03-01"])
@@ -150,9 +173,18 @@ def test_a_day_that_is_revised_is_followed_at_once_and_not_when_the_next_week_cl
         assert view.candles("kept", W1, ["BTC"], EVER)["close"].item() == 500.0
 
 
-def test_a_partition_without_a_bar_of_its_own_is_not_behind_forever(market: Callable[..., Market]) -> None:
-    kept = market("kind: CRYPTO\nstart: 2025-03-03\nend: 2025-04-03", fetch="[1d]", derive="[1w]", symbols="BTC: {}")
+def test_a_partition_without_a_bar_of_its_own_is_not_behind_forever(
+    market: Callable[..., Market],
+) -> None:
+    kept = market(
+        "kind: CRYPTO\nstart: 2025-03-03\nend: 2025-04-03",
+        fetch="[1d]",
+        derive="[1w]",
+        symbols="BTC: {}",
+    )
     kept.clock.now = datetime(2025, 6, 1, tzinfo=UTC)
-    kept.fill(Window(datetime(2025, 3, 3, tzinfo=UTC), datetime(2025, 4, 3, tzinfo=UTC)), timeframe=D1)
+    kept.fill(
+        Window(datetime(2025, 3, 3, tzinfo=UTC), datetime(2025, 4, 3, tzinfo=UTC)), timeframe=D1
+    )
     follow(kept)
     assert behind(kept) == {}

@@ -12,8 +12,8 @@ from polars.testing import assert_frame_equal
 
 from market_assets.enrich.derive import Derive
 from market_assets.enrich.resample import resample
-from market_assets.fill.series import calendar_of, prepare
-from market_assets.market_time.timeframes import Window
+from market_assets.expected.series import calendar_of, prepare
+from market_assets.market.timeframes import Window
 from market_assets.store import Store
 from market_assets_tests.enrich.ground import (
     CRYPTO_SINCE_JANUARY,
@@ -37,7 +37,7 @@ from market_assets_tests.enrich.ground import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from market_assets.fill.outcome import PartitionOutcome
+    from market_assets.work.outcome import PartitionOutcome
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -66,11 +66,16 @@ def test_a_derived_candle_is_the_roll_up_of_its_input_and_says_of_how_many(marke
     stored = crypto.candles(M5)
     bars = calendar_of(crypto.profile).bars(M5, days("2025-03-03", "2025-03-05"))
     assert_frame_equal(
-        stored.drop("source", "bars_expected"), resample(crypto.candles(M1), bars, quiet_bars_are_flat=True)
+        stored.drop("source", "bars_expected"),
+        resample(crypto.candles(M1), bars, quiet_bars_are_flat=True),
     )
-    assert stored.select("source", "bars", "bars_expected").unique().rows() == [("candles_1m", 5, 5)]
+    assert stored.select("source", "bars", "bars_expected").unique().rows() == [
+        ("candles_1m", 5, 5)
+    ]
     assert counted(outcomes) == [
-        (key, symbol, 288, 288, 0, 0) for key in ("2025-03-03", "2025-03-04") for symbol in ("BTC", "ETHER")
+        (key, symbol, 288, 288, 0, 0)
+        for key in ("2025-03-03", "2025-03-04")
+        for symbol in ("BTC", "ETHER")
     ]
     assert [(one.new, one.rows, one.filled) for one in outcomes] == [(576, 576, True)] * 2
     assert outcomes[0].first_ts == datetime(2025, 3, 3, tzinfo=UTC)
@@ -80,10 +85,15 @@ def test_a_derived_candle_is_the_roll_up_of_its_input_and_says_of_how_many(marke
 def test_a_bar_over_a_gap_holds_what_there_is(market):
     crypto = market()
     crypto.fill(
-        days("2025-03-03", "2025-03-04"), without=("2025-03-03 00:01..00:03",), outages=("2025-03-03 00:57..01:00",)
+        days("2025-03-03", "2025-03-04"),
+        without=("2025-03-03 00:01..00:03",),
+        outages=("2025-03-03 00:57..01:00",),
     )
     crypto.derive(H1, days("2025-03-03", "2025-03-04"))
-    assert crypto.made(H1)[:2] == [(at("2025-03-03 00:00"), 55, 60), (at("2025-03-03 01:00"), 60, 60)]
+    assert crypto.made(H1)[:2] == [
+        (at("2025-03-03 00:00"), 55, 60),
+        (at("2025-03-03 01:00"), 60, 60),
+    ]
 
 
 def test_an_absent_bar_is_missing_while_its_input_is_and_explained_when_that_is(market, capfd):
@@ -99,9 +109,9 @@ def test_an_absent_bar_is_missing_while_its_input_is_and_explained_when_that_is(
     assert outcomes[0].filled
     assert crypto.matrix()["BTC", "5m"] == (9 * 288, 283, 2, 8 * 288 + 3, "DEGRADED")
     with crypto.store.reading("looking") as view:
-        assert view.judged("kept", M5).select("partition", "stored", "explained", "missing").rows() == [
-            ("2025-03-03", 283, 2, 3)
-        ]
+        assert view.judged("kept", M5).select(
+            "partition", "stored", "explained", "missing"
+        ).rows() == [("2025-03-03", 283, 2, 3)]
     assert "Warning" not in capfd.readouterr().err
 
 
@@ -109,7 +119,9 @@ def test_bars_that_were_never_filled_are_missing_and_the_outcome_says_what_to_do
     crypto = market()
     outcomes = crypto.derive(M5, days("2025-03-03", "2025-03-04"))
     assert counted(outcomes) == [("2025-03-03", "BTC", 288, 0, 0, 288)]
-    assert outcomes[0].failures == ("candles_1m has nothing here yet to make it of; backfill it first",)
+    assert outcomes[0].failures == (
+        "candles_1m has nothing here yet to make it of; backfill it first",
+    )
     assert crypto.matrix()["BTC", "5m"][-1] == "MISSING"
 
 
@@ -151,7 +163,11 @@ def test_flat_bars_count_as_input_but_only_trades_make_prices(market):
     crypto.derive(M5, days("2025-03-03", "2025-03-04"))
     first, second = crypto.candles(M5).head(2).rows(named=True)
     (traded,) = crypto.candles(M1).filter(pl.col("volume") > 0).rows(named=True)
-    assert [first[name] for name in (*NAMES, "volume", "bars")] == [*(traded[name] for name in NAMES), 3.0, 5]
+    assert [first[name] for name in (*NAMES, "volume", "bars")] == [
+        *(traded[name] for name in NAMES),
+        3.0,
+        5,
+    ]
     assert len({second[name] for name in NAMES}) == 1
     assert (second["volume"], second["bars"]) == (0.0, 5)
 
@@ -162,7 +178,11 @@ def test_flat_bars_count_as_input_but_only_trades_make_prices(market):
 def test_months_derived_in_any_order_give_the_same_bars(market, clock, tmp_path):
     """From Monday 2025-01-27 to Sunday 2025-02-02 and on to 2025-03-02, two weeks reach over the end of a month."""
     clock.now = datetime(2025, 3, 5, tzinfo=UTC)
-    months = [days("2025-01-20", "2025-02-01"), days("2025-02-01", "2025-03-01"), days("2025-03-01", "2025-03-05")]
+    months = [
+        days("2025-01-20", "2025-02-01"),
+        days("2025-02-01", "2025-03-01"),
+        days("2025-03-01", "2025-03-05"),
+    ]
     tables = []
     for number, order in enumerate([months, [months[2], months[0], months[1]]]):
         crypto = market(CRYPTO_SINCE_JANUARY, fetch="[1h]", derive="[4h, 1d, 1w]")
@@ -191,16 +211,32 @@ def test_only_what_changed_is_written_again(market):
     crypto = market(fetch="[1h]", derive="[4h, 1d, 1w]")
     crypto.fill(days("2025-03-03", "2025-03-12"), timeframe=H1)
     kept = (H4, D1, W1)
-    assert [sum(outcome.new for outcome in crypto.derive(timeframe)) for timeframe in kept] == [9 * 6, 9, 1]
+    assert [sum(outcome.new for outcome in crypto.derive(timeframe)) for timeframe in kept] == [
+        9 * 6,
+        9,
+        1,
+    ]
     before = {timeframe: crypto.candles(timeframe) for timeframe in kept}
-    assert [sum(outcome.new for outcome in crypto.derive(timeframe)) for timeframe in kept] == [0, 0, 0]
+    assert [sum(outcome.new for outcome in crypto.derive(timeframe)) for timeframe in kept] == [
+        0,
+        0,
+        0,
+    ]
     with crypto.store.writing("a revision") as transaction:
         bars = pl.DataFrame({"symbol": ["BTC"], "ts": [at("2025-03-04 13:00")]})
         revised = priced(bars).with_columns(high=pl.lit(5000.0))
         transaction.merge("kept", H1, ["BTC"], days("2025-03-04", "2025-03-05"), revised)
-    assert [sum(outcome.new for outcome in crypto.derive(timeframe)) for timeframe in kept] == [1, 1, 1]
-    for timeframe, opened in zip(kept, ("2025-03-04 12:00", "2025-03-04", "2025-03-03"), strict=True):
-        changed = crypto.candles(timeframe).join(before[timeframe], on=before[timeframe].columns, how="anti")
+    assert [sum(outcome.new for outcome in crypto.derive(timeframe)) for timeframe in kept] == [
+        1,
+        1,
+        1,
+    ]
+    for timeframe, opened in zip(
+        kept, ("2025-03-04 12:00", "2025-03-04", "2025-03-03"), strict=True
+    ):
+        changed = crypto.candles(timeframe).join(
+            before[timeframe], on=before[timeframe].columns, how="anti"
+        )
         assert changed.select("ts", "high").rows() == [(at(opened), 5000.0)]
 
 
@@ -225,7 +261,10 @@ def test_the_hours_and_the_day_of_a_session(market):
         equity.derive(timeframe)
     hours = [(at(f"2025-03-03 {hour}:30"), 60, 60) for hour in range(14, 20)]
     assert equity.made(H1)[:7] == [*hours, (at("2025-03-03 20:30"), 30, 30)]
-    assert equity.made(H4)[:2] == [(at("2025-03-03 14:30"), 240, 240), (at("2025-03-03 18:30"), 150, 150)]
+    assert equity.made(H4)[:2] == [
+        (at("2025-03-03 14:30"), 240, 240),
+        (at("2025-03-03 18:30"), 150, 150),
+    ]
     assert equity.made(D1) == [(at("2025-03-03"), 390, 390), (at("2025-03-04"), 390, 390)]
 
 
@@ -261,7 +300,10 @@ def test_a_week_of_futures_begins_on_sunday(market, clock):
     for timeframe in (D1, W1):
         futures.derive(timeframe)
     week = futures.candles(W1)
-    assert week.select("ts", "bars", "bars_expected").rows() == [(at("2025-03-03"), 5, 5), (at("2025-03-10"), 5, 5)]
+    assert week.select("ts", "bars", "bars_expected").rows() == [
+        (at("2025-03-03"), 5, 5),
+        (at("2025-03-10"), 5, 5),
+    ]
     first = futures.candles(M1).filter(pl.col("ts") >= at("2025-03-09 22:00")).head(1)
     assert first["ts"].to_list() == [at("2025-03-09 22:00")]
     assert week["open"].to_list()[1] == first["open"].item()
@@ -282,7 +324,9 @@ def test_forex_has_no_volume_and_its_day_ends_in_new_york(market):
     closes = dict(forex.candles(M1).select("ts", "close").iter_rows())
     by_day = dict(stored.select("ts", "close").iter_rows())
     assert by_day[at("2025-03-07")] == closes[at("2025-03-07 21:59")]
-    assert by_day[at("2025-03-10")] == closes[at("2025-03-10 20:59")], "the clocks of New York had changed"
+    assert by_day[at("2025-03-10")] == closes[at("2025-03-10 20:59")], (
+        "the clocks of New York had changed"
+    )
 
 
 # Where a series begins and ends
@@ -301,18 +345,27 @@ def test_a_symbol_that_begins_and_ends_in_the_middle_of_a_week_has_what_it_can_h
 def test_nothing_is_derived_from_before_the_genesis(market):
     crypto = market(derive="[1h, 1d]")
     with crypto.store.writing("a genesis") as transaction:
-        transaction.put_genesis("kept", M1, "BTC", datetime(2025, 3, 4, 10, 30, tzinfo=UTC), "binance")
+        transaction.put_genesis(
+            "kept", M1, "BTC", datetime(2025, 3, 4, 10, 30, tzinfo=UTC), "binance"
+        )
     crypto.fill(days("2025-03-03", "2025-03-05"), without=("2025-03-03 00:00..2025-03-04 10:30",))
     crypto.derive(H1, days("2025-03-03", "2025-03-05"))
     crypto.derive(D1, days("2025-03-03", "2025-03-05"))
-    assert crypto.made(H1)[:2] == [(at("2025-03-04 10:00"), 30, 30), (at("2025-03-04 11:00"), 60, 60)]
+    assert crypto.made(H1)[:2] == [
+        (at("2025-03-04 10:00"), 30, 30),
+        (at("2025-03-04 11:00"), 60, 60),
+    ]
     assert crypto.made(D1) == [(at("2025-03-04"), 810, 810)]
 
 
 def test_a_first_bar_without_candles_is_explained_though_it_began_before_the_series(market):
     """The first days of forex, futures and weeks open before the series does: there was nothing to judge then."""
     forex = market(FOREX, symbols="EURUSD: {}")
-    forex.fill(days("2025-03-03", "2025-03-12"), outages=("2025-03-03 00:00..2025-03-03 22:00",), volume=None)
+    forex.fill(
+        days("2025-03-03", "2025-03-12"),
+        outages=("2025-03-03 00:00..2025-03-03 22:00",),
+        volume=None,
+    )
     assert counted(forex.derive(D1)) == [("2025-03-01", "EURUSD", 7, 6, 1, 0)]
 
 
@@ -335,14 +388,22 @@ def test_a_holiday_in_a_week_that_is_explained_is_nothing_to_wait_for(market, cl
     clock.now = datetime(2025, 1, 13, tzinfo=UTC)
     keys = "kind: EQUITY\nstart: 2025-01-06\npartitions: {daily: day}"
     equity = market(keys, symbols="SPY: {}", fetch="[1d]", derive="[1w]")
-    equity.fill(days("2025-01-06", "2025-01-11"), timeframe=D1, outages=("2025-01-06 00:00..2025-01-11 00:00",))
+    equity.fill(
+        days("2025-01-06", "2025-01-11"),
+        timeframe=D1,
+        outages=("2025-01-06 00:00..2025-01-11 00:00",),
+    )
     assert counted(equity.derive(W1)) == [("2025-01-06", "SPY", 1, 0, 1, 0)]
 
 
 def test_a_week_that_ends_with_its_monday_is_missing_while_that_is(market, clock):
     clock.now = datetime(2025, 3, 17, tzinfo=UTC)
     equity = market(EQUITY, symbols="SPY: {end: 2025-03-11}", fetch="[1d]", derive="[1w]")
-    equity.fill(days("2025-03-03", "2025-03-11"), timeframe=D1, without=("2025-03-10 00:00..2025-03-11 00:00",))
+    equity.fill(
+        days("2025-03-03", "2025-03-11"),
+        timeframe=D1,
+        without=("2025-03-10 00:00..2025-03-11 00:00",),
+    )
     assert counted(equity.derive(W1)) == [("2025-03-01", "SPY", 2, 1, 0, 1)]
 
 
@@ -393,7 +454,12 @@ def test_a_derivation_is_a_job(market):
     with crypto.store.reading("looking") as view:
         jobs = {job["start_ts"]: job for job in view.jobs(10).iter_rows(named=True)}
     done, empty = jobs[at("2025-03-03")], jobs[at("2025-03-05")]
-    assert (done["kind"], done["status"], done["progress"], done["symbols"]) == ("derive", "SUCCEEDED", 1.0, ["BTC"])
+    assert (done["kind"], done["status"], done["progress"], done["symbols"]) == (
+        "derive",
+        "SUCCEEDED",
+        1.0,
+        ["BTC"],
+    )
     assert (done["end_ts"], done["ended_at"]) == (at("2025-03-05"), at("2025-03-12"))
     assert json.loads(done["detail"])["rows"]["new"] == 48
     assert empty["status"] == "INCOMPLETE"
@@ -404,14 +470,22 @@ def test_a_derivation_that_is_closed_early_keeps_what_it_has_committed(market, m
     monkeypatch.setattr("market_assets.enrich.derive.Derive.batch_bars", 1440)
     crypto = market()
     crypto.fill(days("2025-03-03", "2025-03-06"))
-    derivation = iter(Derive(crypto.store, crypto.profile, H1, days("2025-03-03", "2025-03-06"), clock=crypto.clock))
+    derivation = iter(
+        Derive(
+            crypto.store, crypto.profile, H1, days("2025-03-03", "2025-03-06"), clock=crypto.clock
+        )
+    )
     assert next(derivation).partition.key == "2025-03-03"
     derivation.close()
     assert len(crypto.made(H1)) == 24
     with crypto.store.reading("looking") as view:
         (job,) = view.jobs(10).rows(named=True)
     assert (job["status"], job["progress"]) == ("CANCELLED", pytest.approx(1 / 3))
-    assert [outcome.new for outcome in crypto.derive(H1, days("2025-03-03", "2025-03-06"))] == [0, 24, 24]
+    assert [outcome.new for outcome in crypto.derive(H1, days("2025-03-03", "2025-03-06"))] == [
+        0,
+        24,
+        24,
+    ]
 
 
 @pytest.mark.parametrize("batch_bars", [1, 10_000_000])
@@ -446,10 +520,16 @@ def test_a_week_of_bitcoin_in_the_store_becomes_binances_own_bars(market, clock,
     minutes = pl.read_parquet(folder / "binance-spot__BTCUSDT__1m.parquet").filter(week.holds())
     with crypto.store.writing("filling") as transaction:
         prepare(transaction, crypto.profile)
-        transaction.merge("kept", M1, ["BTCUSDT"], week, minutes.with_columns(source=pl.lit("binance")))
+        transaction.merge(
+            "kept", M1, ["BTCUSDT"], week, minutes.with_columns(source=pl.lit("binance"))
+        )
     for timeframe in (M5, M15):
         crypto.derive(timeframe)
-        theirs = pl.read_parquet(folder / f"binance-spot__BTCUSDT__{timeframe}.parquet").filter(week.holds()).sort("ts")
+        theirs = (
+            pl.read_parquet(folder / f"binance-spot__BTCUSDT__{timeframe}.parquet")
+            .filter(week.holds())
+            .sort("ts")
+        )
         ours = crypto.candles(timeframe)
         assert_frame_equal(ours.select("ts", *NAMES), theirs.select("ts", *NAMES))
         assert ours["volume"].to_list() == pytest.approx(theirs["volume"].to_list())

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from market_assets.enrich.features import _FAMILIES, compute, features_of, reach_of
-from market_assets.enrich.rolling import rolling_moments, rolling_sum
-from market_assets.market_time.calendars import load_calendar
-from market_assets.market_time.timeframes import Timeframe, Window
-from market_assets.universe import FeatureSettings
+from market_assets.config.universe import FeatureSettings
+from market_assets.enrich.features.compute import _FAMILIES, compute, features_of, reach_of
+from market_assets.enrich.features.rolling import rolling_moments, rolling_sum
+from market_assets.market.calendars.sessions import load_calendar
+from market_assets.market.timeframes import Timeframe, Window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +58,9 @@ def candles(
 
 
 def column(bars: pl.DataFrame, name: str) -> list[float | None]:
-    return compute(bars, tuple(one for one in (*ALL, *SHORT) if one.name == name)[:1])[name].to_list()
+    return compute(bars, tuple(one for one in (*ALL, *SHORT) if one.name == name)[:1])[
+        name
+    ].to_list()
 
 
 # Which there are
@@ -74,7 +76,10 @@ def test_every_feature_of_the_settings_is_made_and_said_in_words():
 
 def test_what_is_left_out_is_no_column_and_a_day_has_no_average_price_by_session():
     given = FeatureSettings.model_validate(
-        {name: False if isinstance(value, bool) else [] for name, value in FeatureSettings().model_dump().items()}
+        {
+            name: False if isinstance(value, bool) else []
+            for name, value in FeatureSettings().model_dump().items()
+        }
         | {"bb": [[10, 2.5]], "vwap": True}
     )
     bands = ["bb_upper_10_2_5", "bb_middle_10_2_5", "bb_lower_10_2_5"]
@@ -89,7 +94,9 @@ def test_what_is_left_out_is_no_column_and_a_day_has_no_average_price_by_session
 
 def oracle(bars: pl.DataFrame) -> dict[str, np.ndarray]:
     talib = pytest.importorskip("talib")
-    high, low, close, volume = (bars[name].fill_null(np.nan).to_numpy() for name in ("high", "low", "close", "volume"))
+    high, low, close, volume = (
+        bars[name].fill_null(np.nan).to_numpy() for name in ("high", "low", "close", "volume")
+    )
     made = {f"ema_{n}": talib.EMA(close, n) for n in (12, 26, 50)} | {
         f"sma_{n}": talib.SMA(close, n) for n in (10, 20, 50)
     }
@@ -98,8 +105,16 @@ def oracle(bars: pl.DataFrame) -> dict[str, np.ndarray]:
         "atr_14": talib.ATR(high, low, close, 14),
         "adx_14": talib.ADX(high, low, close, 14),
     }
-    made |= zip(("macd_12_26_9", "macd_signal_12_26_9", "macd_hist_12_26_9"), talib.MACD(close, 12, 26, 9), strict=True)
-    made |= zip(("bb_upper_20_2", "bb_middle_20_2", "bb_lower_20_2"), talib.BBANDS(close, 20, 2.0, 2.0), strict=True)
+    made |= zip(
+        ("macd_12_26_9", "macd_signal_12_26_9", "macd_hist_12_26_9"),
+        talib.MACD(close, 12, 26, 9),
+        strict=True,
+    )
+    made |= zip(
+        ("bb_upper_20_2", "bb_middle_20_2", "bb_lower_20_2"),
+        talib.BBANDS(close, 20, 2.0, 2.0),
+        strict=True,
+    )
     made["simple_return_1"] = talib.ROCP(close, 1)
     with np.errstate(invalid="ignore"):
         made["zscore_20"] = (close - talib.SMA(close, 20)) / talib.STDDEV(close, 20)
@@ -114,7 +129,10 @@ def oracle(bars: pl.DataFrame) -> dict[str, np.ndarray]:
 
 REAL = {
     "minutes of bitcoin": ("crypto/binance-spot__BTCUSDT__1m.parquet", 20_000),
-    "an hour of bitcoin with a stop": ("crypto/binance-spot-2023outage__BTCUSDT__1m.parquet", 10_000),
+    "an hour of bitcoin with a stop": (
+        "crypto/binance-spot-2023outage__BTCUSDT__1m.parquet",
+        10_000,
+    ),
     "days of SPY since 1998": ("equity/lean__SPY__1d.parquet", 10_000),
     "hours of euro without volume": ("forex/lean-oanda-bid__EURUSD__1h.parquet", 20_000),
     "minutes of a future": ("futures/lean__ESZ3__1m.parquet", 10_000),
@@ -122,7 +140,9 @@ REAL = {
 
 
 @pytest.mark.parametrize(("path", "rows"), REAL.values(), ids=REAL)
-def test_features_of_a_real_history_are_those_of_talib_called_on_the_whole(path: str, rows: int, shared: Path):
+def test_features_of_a_real_history_are_those_of_talib_called_on_the_whole(
+    path: str, rows: int, shared: Path
+):
     bars = pl.read_parquet(shared / "data" / path).sort("ts").head(rows)
     bars = bars.select(
         pl.lit("X").alias("symbol"), "ts", opens_at="ts", closes_at=pl.col("ts"), session=pl.col("ts").dt.date(),
@@ -140,7 +160,9 @@ def test_features_of_a_real_history_are_those_of_talib_called_on_the_whole(path:
         assert not (np.isfinite(ours) & ~defined).any() or name == "zscore_20", name
         both = defined & ~nulls
         assert both.sum() > 0.9 * len(bars), name
-        np.testing.assert_array_less(np.abs(ours - values)[both], (1e-9 * scale + 1e-9)[both], err_msg=name)
+        np.testing.assert_array_less(
+            np.abs(ours - values)[both], (1e-9 * scale + 1e-9)[both], err_msg=name
+        )
 
 
 def _scale(name: str, bars: pl.DataFrame) -> np.ndarray:
@@ -161,7 +183,9 @@ def _scale(name: str, bars: pl.DataFrame) -> np.ndarray:
 @st.composite
 def histories(draw: st.DrawFn) -> pl.DataFrame:
     """A thousand minutes with everything that is hard on arithmetic: stretches that stand still, spikes, tiny moves of large prices, gaps."""
-    stretch = st.tuples(st.sampled_from(["walk", "tiny", "still", "spike", "jump", "range"]), st.integers(1, 160))
+    stretch = st.tuples(
+        st.sampled_from(["walk", "tiny", "still", "spike", "jump", "range"]), st.integers(1, 160)
+    )
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     price = draw(st.sampled_from([1e5, 1.0, 1e-9]))
     closes, volumes = [price], [1.0]
@@ -179,10 +203,14 @@ def histories(draw: st.DrawFn) -> pl.DataFrame:
             closes += [last * (1 + rng.normal(0, 0.2) % 1)]
         else:
             closes += list(last * (1 + 1e-5 * (np.arange(length) % 3)))
-        volumes += list(rng.choice([0.0, 1e-3, 1.0, 1e12], len(closes) - len(volumes), p=[0.2, 0.3, 0.49, 0.01]))
+        volumes += list(
+            rng.choice([0.0, 1e-3, 1.0, 1e12], len(closes) - len(volumes), p=[0.2, 0.3, 0.49, 0.01])
+        )
     bars = candles(closes, volume=volumes, spread=0.0)
     gaps = sorted(draw(st.sets(st.integers(1, len(bars) - 1), max_size=2)))
-    return bars.with_columns(run=pl.Series(np.searchsorted(gaps, np.arange(len(bars)), side="right")))
+    return bars.with_columns(
+        run=pl.Series(np.searchsorted(gaps, np.arange(len(bars)), side="right"))
+    )
 
 
 @settings(max_examples=40)
@@ -192,7 +220,9 @@ def test_no_feature_depends_on_how_the_history_was_cut(bars: pl.DataFrame, data:
     cut = data.draw(st.integers(0, len(bars) - 1), "cut")
     # A partition reads back to the session's first bar.
     session = int(bars["session"].search_sorted(bars["session"][cut]))
-    for reach, features in groupby(sorted(SHORT, key=lambda one: one.reach), key=lambda one: one.reach):
+    for reach, features in groupby(
+        sorted(SHORT, key=lambda one: one.reach), key=lambda one: one.reach
+    ):
         several = tuple(features)
         start = min(max(0, cut - reach), session if reach == 0 else len(bars))
         part = compute(bars.slice(start), several).slice(cut - start)
@@ -200,7 +230,9 @@ def test_no_feature_depends_on_how_the_history_was_cut(bars: pl.DataFrame, data:
             ours, theirs = part[one.name], whole[one.name].slice(cut)
             assert ours.is_null().equals(theirs.is_null()), one.name
             error = (ours - theirs).abs().fill_null(0).to_numpy()
-            relative = one.name.startswith(("volatility", "parkinson", "garman", "atr", "simple", "log"))
+            relative = one.name.startswith(
+                ("volatility", "parkinson", "garman", "atr", "simple", "log")
+            )
             scale = _scale(one.name, bars)[cut:]
             if relative:
                 scale = np.maximum(theirs.abs().fill_null(0).to_numpy(), 1e-12 * scale)
@@ -211,7 +243,9 @@ def test_no_feature_depends_on_how_the_history_was_cut(bars: pl.DataFrame, data:
 @given(histories(), st.data())
 def test_no_feature_looks_ahead(bars: pl.DataFrame, data: st.DataObject):
     end = data.draw(st.integers(1, len(bars)), "end")
-    assert_frame_equal(compute(bars.head(end), SHORT), compute(bars, SHORT).head(end), check_exact=True)
+    assert_frame_equal(
+        compute(bars.head(end), SHORT), compute(bars, SHORT).head(end), check_exact=True
+    )
 
 
 @settings(max_examples=40)
@@ -222,13 +256,22 @@ def test_nothing_is_stored_that_is_no_number(bars: pl.DataFrame, sign: float, vo
     made = compute(bars, SHORT).drop("symbol", "ts")
     assert made.select(pl.all().is_finite().all()).row(0) == (True,) * made.width
     if not volume:
-        assert all(made[name].null_count() == len(bars) for name in ("obv_6", "mfi_4", "vwap", "volume_ratio_5"))
+        assert all(
+            made[name].null_count() == len(bars)
+            for name in ("obv_6", "mfi_4", "vwap", "volume_ratio_5")
+        )
     if sign < 0:
-        assert all(made[name].null_count() == len(bars) for name in ("log_return_3", "volatility_5", "drawdown_9"))
+        assert all(
+            made[name].null_count() == len(bars)
+            for name in ("log_return_3", "volatility_5", "drawdown_9")
+        )
     assert made["ema_3"].null_count() < len(bars)
 
 
-values = st.lists(st.sampled_from([0.0, 1e-9, 1e-3, 1.0, 99_999.999, 1e5, 1e12]) | st.floats(-1e6, 1e6), max_size=80)
+values = st.lists(
+    st.sampled_from([0.0, 1e-9, 1e-3, 1.0, 99_999.999, 1e5, 1e12]) | st.floats(-1e6, 1e6),
+    max_size=80,
+)
 
 
 @settings(max_examples=100)
@@ -245,7 +288,9 @@ def test_a_window_is_as_exact_as_if_it_stood_alone(values: list[float], n: int):
         assert sums[end] == pytest.approx(own.sum(), rel=1e-9, abs=1e-12 * np.abs(own).sum())
         spread = (own - own[0]).std()
         assert deviations[end] == pytest.approx(spread, rel=1e-9, abs=1e-300)
-        assert distances[end] == pytest.approx(own[-1] - own.mean(), abs=1e-9 * spread + 1e-15 * np.abs(own).max())
+        assert distances[end] == pytest.approx(
+            own[-1] - own.mean(), abs=1e-9 * spread + 1e-15 * np.abs(own).max()
+        )
         assert (spread == 0) == (deviations[end] == 0)
 
 
@@ -258,7 +303,11 @@ def test_what_reaches_over_a_gap_is_null_and_all_begins_again_behind_it():
     made, second = compute(bars, SHORT), compute(bars.slice(80), SHORT)
     session = {"vwap"}
     assert_frame_equal(made.slice(80).drop(session), second.drop(session))
-    lacks = {one.name: second[one.name].null_count() for one in SHORT if one.name not in {"overnight_return", *session}}
+    lacks = {
+        one.name: second[one.name].null_count()
+        for one in SHORT
+        if one.name not in {"overnight_return", *session}
+    }
     assert lacks == {
         "simple_return_1": 1, "simple_return_5": 5, "log_return_3": 3, "intraday_return": 1, "volatility_5": 5, "volatility_30": 30,
         "parkinson_7": 6, "garman_klass_6": 5, "atr_3": 3, "rsi_2": 2, "rsi_3": 3, "macd_2_5_3": 6, "macd_signal_2_5_3": 6,
@@ -274,7 +323,8 @@ def test_a_price_that_stands_still_has_no_strength_and_no_score():
     assert column(still, "bb_upper_20_2")[-1] == 100.0
     assert column(still, "volatility_20")[-1] == 0.0
     assert column(still, "drawdown_60") == [None] * 50
-    # As TA-Lib, as long as more than rounding is left of the last move; then nothing, where it goes on with that.
+    # As TA-Lib, as long as more than rounding is left of the last move; then nothing, where it goes
+    # on with that.
     stopped = candles([100.0, 101.0, 100.5] + [100.5] * 40)
     rsi = column(stopped, "rsi_2")
     assert rsi[:2] == [None, None]
@@ -323,7 +373,9 @@ def test_what_happens_overnight_is_told_apart_from_what_happens_in_the_session()
     assert made["intraday_return"][opening] == pytest.approx(close / opened - 1)
     assert [at for at, value in enumerate(overnight) if value is not None] == [opening]
     both = (1 + made["overnight_return"].fill_null(0)) * (1 + made["intraday_return"]) - 1
-    np.testing.assert_allclose(both[1:].to_numpy(), made["simple_return_1"][1:].to_numpy(), rtol=1e-9)
+    np.testing.assert_allclose(
+        both[1:].to_numpy(), made["simple_return_1"][1:].to_numpy(), rtol=1e-9
+    )
 
 
 def test_a_market_that_never_closes_has_no_night():

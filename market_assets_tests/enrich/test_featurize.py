@@ -11,18 +11,18 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from market_assets.enrich.features import Feature, compute, features_of, reach_of
-from market_assets.enrich.featurize import Featurize, partitions_reached
+from market_assets.enrich.features.compute import Feature, compute, features_of, reach_of
+from market_assets.enrich.features.featurize import Featurize, partitions_reached
 from market_assets.enrich.grid import Grid, with_runs
-from market_assets.fill.series import bars_of, calendar_of, prepare, series_of
-from market_assets.market_time.timeframes import Window
+from market_assets.expected.series import bars_of, calendar_of, prepare, series_of
+from market_assets.market.timeframes import Window
 from market_assets_tests.enrich.ground import D1, EQUITY, FUTURES, H1, M1, M5, M15, W1, at, days
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from market_assets.fill.outcome import PartitionOutcome
-    from market_assets.market_time.timeframes import Timeframe
+    from market_assets.market.timeframes import Timeframe
+    from market_assets.work.outcome import PartitionOutcome
     from market_assets_tests.enrich.ground import Market
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -53,22 +53,41 @@ def walk(market):
         rng = np.random.default_rng(7)
         close = 100 + np.cumsum(rng.normal(0, 1, len(bars))) % 37
         opened = np.concatenate((close[:1], close[:-1]))
-        high, low = np.maximum(opened, close) + rng.random(len(bars)), np.minimum(opened, close) - rng.random(len(bars))
-        columns = {"open": opened, "high": high, "low": low, "close": close, "volume": rng.random(len(bars)) * 100}
-        rows = bars.select("symbol", "ts", **{name: pl.Series(values) for name, values in columns.items()})
+        high, low = (
+            np.maximum(opened, close) + rng.random(len(bars)),
+            np.minimum(opened, close) - rng.random(len(bars)),
+        )
+        columns = {
+            "open": opened,
+            "high": high,
+            "low": low,
+            "close": close,
+            "volume": rng.random(len(bars)) * 100,
+        }
+        rows = bars.select(
+            "symbol", "ts", **{name: pl.Series(values) for name, values in columns.items()}
+        )
         with filled.store.writing("walking") as transaction:
             prepare(transaction, profile)
             transaction.merge(
-                profile.name, timeframe, list(profile.symbols), window, rows.with_columns(source=pl.lit("binance"))
+                profile.name,
+                timeframe,
+                list(profile.symbols),
+                window,
+                rows.with_columns(source=pl.lit("binance")),
             )
         return filled
 
     return make
 
 
-def made(filled: Market, timeframe: Timeframe, window: Window | None = None, **given: object) -> list[PartitionOutcome]:
+def made(
+    filled: Market, timeframe: Timeframe, window: Window | None = None, **given: object
+) -> list[PartitionOutcome]:
     window = window or days("2000-01-01", "2030-01-01")
-    return list(Featurize(filled.store, filled.profile, timeframe, window, clock=filled.clock, **given))  # type: ignore[arg-type]
+    return list(
+        Featurize(filled.store, filled.profile, timeframe, window, clock=filled.clock, **given)
+    )  # type: ignore[arg-type]
 
 
 def stored(filled: Market, timeframe: Timeframe) -> pl.DataFrame:
@@ -88,7 +107,11 @@ def at_once(filled: Market, timeframe: Timeframe) -> pl.DataFrame:
 
 
 def test_each_candle_has_a_row_of_features_as_of_the_whole_history(walk):
-    crypto = walk("kind: CRYPTO\nstart: 2025-02-20", days("2025-02-20", "2025-03-05"), symbols="BTC: {}, ETH: {}")
+    crypto = walk(
+        "kind: CRYPTO\nstart: 2025-02-20",
+        days("2025-02-20", "2025-03-05"),
+        symbols="BTC: {}, ETH: {}",
+    )
     crypto.clock.now = datetime(2025, 3, 5, tzinfo=UTC)
     outcomes = made(crypto, H1)
     assert [one.partition.key for one in outcomes][:2] == ["2025-02-20", "2025-02-21"]
@@ -105,14 +128,16 @@ def test_each_candle_has_a_row_of_features_as_of_the_whole_history(walk):
 
 
 @pytest.mark.parametrize(
-    "keys", ["kind: CRYPTO\nstart: 2025-03-03", EQUITY, FUTURES], ids=["crypto", "equity", "futures"]
+    "keys",
+    ["kind: CRYPTO\nstart: 2025-03-03", EQUITY, FUTURES],
+    ids=["crypto", "equity", "futures"],
 )
 def test_one_partition_after_the_other_makes_the_same_as_all_at_once(keys: str, walk, monkeypatch):
     keys = keys.replace("2025-03-03", "2025-01-20")
     filled = walk(keys, days("2025-01-20", "2025-02-12"), symbols="ONE: {}, TWO: {}")
     filled.clock.now = datetime(2025, 2, 12, tzinfo=UTC)
     monkeypatch.setattr(Featurize, "batch_bars", 1)
-    monkeypatch.setattr("market_assets.enrich.featurize._GROUP_BARS", 1)
+    monkeypatch.setattr("market_assets.enrich.features.featurize._GROUP_BARS", 1)
     outcomes = made(filled, H1, days("2025-02-09", "2025-02-12"))
     found, whole = stored(filled, H1), at_once(filled, H1)
     first = outcomes[0].partition.window.start.replace(tzinfo=None)
@@ -123,12 +148,19 @@ def test_one_partition_after_the_other_makes_the_same_as_all_at_once(keys: str, 
 
 
 def test_a_month_of_days_and_a_week_that_began_before_the_start(walk, market):
-    equity = walk("kind: EQUITY\nstart: 2024-09-02", days("2024-09-02", "2025-03-12"), D1, symbols="SPY: {}")
+    equity = walk(
+        "kind: EQUITY\nstart: 2024-09-02", days("2024-09-02", "2025-03-12"), D1, symbols="SPY: {}"
+    )
     made(equity, D1, days("2025-03-01", "2025-04-01"))
     found = stored(equity, D1)
     assert "vwap" not in found.columns
     assert found["ts"].min() == at("2025-03-03")
-    assert_frame_equal(found, at_once(equity, D1).filter(pl.col("ts") >= at("2025-03-01")), rel_tol=1e-9, abs_tol=1e-9)
+    assert_frame_equal(
+        found,
+        at_once(equity, D1).filter(pl.col("ts") >= at("2025-03-01")),
+        rel_tol=1e-9,
+        abs_tol=1e-9,
+    )
     assert found["overnight_return"].null_count() == 0
     weeks = market("kind: CRYPTO\nstart: 2025-02-01", fetch="[1d]", derive="[1w]")
     weeks.fill(days("2025-02-01", "2025-03-12"), timeframe=D1)
@@ -147,7 +179,10 @@ def test_nothing_reaches_over_a_gap_and_a_bar_that_is_half_there_has_a_row_witho
     assert (first.rows, second.rows, second.filled) == (288, 287, True)
     assert [(own.stored, own.missing) for own in second.counts] == [(287, 1)]
     found = stored(crypto, M5)
-    known = {row["ts"]: (row["simple_return_1"], row["ema_3"], row["vwap"]) for row in found.iter_rows(named=True)}
+    known = {
+        row["ts"]: (row["simple_return_1"], row["ema_3"], row["vwap"])
+        for row in found.iter_rows(named=True)
+    }
     has = {ts: tuple(value is not None for value in values) for ts, values in known.items()}
     assert has[at("2025-03-04 09:55")] == (True, True, True)
     # 10:00 is made of 2 minutes, 10:05 is absent, 10:10 is made of 4.
@@ -164,7 +199,11 @@ def test_nothing_reaches_over_a_gap_and_a_bar_that_is_half_there_has_a_row_witho
 
 
 def test_a_market_that_hardly_trades_reaches_back_as_far_as_it_must(walk):
-    crypto = walk("kind: CRYPTO\nstart: 2025-01-01", days("2025-01-01", "2025-02-12"), symbols="ONE: {}, TWO: {}")
+    crypto = walk(
+        "kind: CRYPTO\nstart: 2025-01-01",
+        days("2025-01-01", "2025-02-12"),
+        symbols="ONE: {}, TWO: {}",
+    )
     crypto.clock.now = datetime(2025, 2, 12, tzinfo=UTC)
     answered = {
         "symbol": "TWO",
@@ -175,7 +214,9 @@ def test_a_market_that_hardly_trades_reaches_back_as_far_as_it_must(walk):
         "omits_quiet": True,
     }
     with crypto.store.writing("trading in every second hour") as transaction:
-        transaction.connection.execute("DELETE FROM kept.candles_1h WHERE symbol = 'TWO' AND hour(ts) % 2 > 0")
+        transaction.connection.execute(
+            "DELETE FROM kept.candles_1h WHERE symbol = 'TWO' AND hour(ts) % 2 > 0"
+        )
         transaction.put_coverage("kept", H1, pl.DataFrame([answered]))
     made(crypto, H1, days("2025-02-10", "2025-02-12"))
     whole = at_once(crypto, H1).filter(pl.col("ts") >= at("2025-02-10"))
@@ -187,14 +228,18 @@ def test_a_market_that_hardly_trades_reaches_back_as_far_as_it_must(walk):
 
 
 def test_what_is_what_it_was_stays_and_a_version_changes_only_with_the_features(walk):
-    crypto = walk("kind: CRYPTO\nstart: 2025-02-20", days("2025-02-20", "2025-03-05"), symbols="BTC: {}")
+    crypto = walk(
+        "kind: CRYPTO\nstart: 2025-02-20", days("2025-02-20", "2025-03-05"), symbols="BTC: {}"
+    )
     crypto.clock.now = datetime(2025, 3, 5, tzinfo=UTC)
     first = made(crypto, H1)
     again = made(crypto, H1, days("2025-03-04", "2025-03-05"))
     assert [(one.new, one.rows) for one in again] == [(0, 24)]
     assert again[0].version == first[-1].version is not None
     with crypto.store.writing("revising") as transaction:
-        transaction.connection.execute("UPDATE kept.candles_1h SET close = close + 1 WHERE ts = '2025-03-04 20:00'")
+        transaction.connection.execute(
+            "UPDATE kept.candles_1h SET close = close + 1 WHERE ts = '2025-03-04 20:00'"
+        )
     (third,) = made(crypto, H1, days("2025-03-04", "2025-03-05"))
     assert (third.new, third.by_symbol) == (4, {"new": {"BTC": 4}})
     assert third.version != first[-1].version
@@ -206,7 +251,9 @@ def test_a_symbol_whose_end_was_moved_loses_what_lies_behind_it(walk):
     crypto.clock.now = WEEK.end
     made(crypto, H1)
     ended = crypto.profile.symbols["ETH"].model_copy(update={"end": date(2025, 3, 5)})
-    crypto.profile = crypto.profile.model_copy(update={"symbols": crypto.profile.symbols | {"ETH": ended}})
+    crypto.profile = crypto.profile.model_copy(
+        update={"symbols": crypto.profile.symbols | {"ETH": ended}}
+    )
     outcomes = made(crypto, H1)
     assert [one.rows for one in outcomes] == [48, 48, 24, 24, 24, 24, 24]
     last = stored(crypto, H1).group_by("symbol").agg(pl.max("ts")).sort("symbol")
@@ -224,7 +271,10 @@ def test_a_feature_that_is_new_is_null_until_it_is_made_and_one_that_is_gone_kee
     made(crypto, H1, days("2025-03-09", "2025-03-10"))
     after = stored(crypto, H1)
     assert set(after.columns) == {*before.columns, "sma_6"}
-    old, new = after.filter(pl.col("ts") < at("2025-03-09")), after.filter(pl.col("ts") >= at("2025-03-09"))
+    old, new = (
+        after.filter(pl.col("ts") < at("2025-03-09")),
+        after.filter(pl.col("ts") >= at("2025-03-09")),
+    )
     assert old["sma_6"].null_count() == len(old)
     assert_frame_equal(old.select(before.columns), before.head(len(old)))
     assert new["sma_6"].null_count() == 0
@@ -232,7 +282,9 @@ def test_a_feature_that_is_new_is_null_until_it_is_made_and_one_that_is_gone_kee
 
 
 def test_no_bar_is_made_of_what_comes_after_it(walk):
-    crypto = walk("kind: CRYPTO\nstart: 2025-02-20", days("2025-02-20", "2025-03-05"), symbols="BTC: {}")
+    crypto = walk(
+        "kind: CRYPTO\nstart: 2025-02-20", days("2025-02-20", "2025-03-05"), symbols="BTC: {}"
+    )
     crypto.clock.now = datetime(2025, 3, 4, 10, 30, tzinfo=UTC)
     made(crypto, H1)
     known = stored(crypto, H1)
@@ -250,17 +302,30 @@ def test_a_price_that_is_no_number_is_named_and_is_a_gap_for_its_symbol_alone(wa
     crypto.clock.now = WEEK.end
     with crypto.store.writing("breaking") as transaction:
         transaction.connection.execute(
-            "UPDATE kept.candles_1h SET high = 'inf' WHERE symbol = 'ETH' AND ts = '2025-03-05 07:00'"
+            """
+            UPDATE kept.candles_1h
+            SET high = 'inf'
+            WHERE symbol = 'ETH' AND ts = '2025-03-05 07:00'
+            """
         )
-    work = Featurize(crypto.store, crypto.profile, H1, days("2025-03-04", "2025-03-07"), clock=crypto.clock)
-    why = "ETH: the candle at 2025-03-05 07:00Z has a price that is no number; delete it, and backfill its partition"
-    assert [(one.failures, one.faults, one.rows) for one in work] == [((), (), 72), ((), (why,), 72), ((), (), 72)]
+    work = Featurize(
+        crypto.store, crypto.profile, H1, days("2025-03-04", "2025-03-07"), clock=crypto.clock
+    )
+    why = (
+        "ETH: the candle at 2025-03-05 07:00Z has a price that is no number; delete it, "
+        "and backfill its partition"
+    )
+    assert [(one.failures, one.faults, one.rows) for one in work] == [
+        ((), (), 72),
+        ((), (why,), 72),
+        ((), (), 72),
+    ]
     assert (work.audit["kind"], work.audit["status"]) == ("features", "SUCCEEDED")
     assert work.audit["detail"]["faults"] == {"2025-03-05": (why,)}
     found = stored(crypto, H1)
-    average = found.filter(pl.col("ts").is_between(at("2025-03-05 05:00"), at("2025-03-05 13:00"))).select(
-        "symbol", "sma_5"
-    )
+    average = found.filter(
+        pl.col("ts").is_between(at("2025-03-05 05:00"), at("2025-03-05 13:00"))
+    ).select("symbol", "sma_5")
     missing = average.group_by("symbol").agg(pl.col("sma_5").is_null().sum()).sort("symbol")
     assert missing.rows() == [("BTC", 0), ("ETH", 5), ("XRP", 0)]
 
@@ -268,7 +333,9 @@ def test_a_price_that_is_no_number_is_named_and_is_a_gap_for_its_symbol_alone(wa
 def test_a_feature_that_cannot_be_made_of_one_symbol_is_null_there_and_all_others_are_made(walk):
     crypto = walk("kind: CRYPTO\nstart: 2025-03-03", WEEK, symbols="BTC: {}, ETH: {}")
     crypto.clock.now = WEEK.end
-    work = Featurize(crypto.store, crypto.profile, H1, days("2025-03-05", "2025-03-06"), clock=crypto.clock)
+    work = Featurize(
+        crypto.store, crypto.profile, H1, days("2025-03-05", "2025-03-06"), clock=crypto.clock
+    )
 
     def values(candles: object) -> np.ndarray:
         prices = candles.close  # type: ignore[attr-defined]
@@ -278,16 +345,31 @@ def test_a_feature_that_cannot_be_made_of_one_symbol_is_null_there_and_all_other
 
     with crypto.store.writing("making dear") as transaction:
         transaction.connection.execute(
-            "UPDATE kept.candles_1h SET high = 1000, close = 999 WHERE symbol = 'BTC' AND ts = '2025-03-05'"
+            """
+            UPDATE kept.candles_1h
+            SET high = 1000, close = 999
+            WHERE symbol = 'BTC' AND ts = '2025-03-05'
+            """
         )
-        transaction.connection.execute("UPDATE kept.candles_1h SET close = 100, low = 1 WHERE symbol = 'ETH'")
+        transaction.connection.execute(
+            "UPDATE kept.candles_1h SET close = 100, low = 1 WHERE symbol = 'ETH'"
+        )
     other = work.features[0].name
-    work.features = (replace(work.features[0], reach=0), Feature("dear", "A price that some do not bear", 0, values))
+    work.features = (
+        replace(work.features[0], reach=0),
+        Feature("dear", "A price that some do not bear", 0, values),
+    )
     (outcome,) = work
-    assert (outcome.failures, outcome.faults) == ((), ("BTC: dear could not be made: ArithmeticError('too dear')",))
+    assert (outcome.failures, outcome.faults) == (
+        (),
+        ("BTC: dear could not be made: ArithmeticError('too dear')",),
+    )
     assert (outcome.rows, work.audit["status"]) == (48, "SUCCEEDED")
     found = stored(crypto, H1)
-    assert found.select("symbol", "dear").unique().sort("symbol").rows() == [("BTC", None), ("ETH", 100.0)]
+    assert found.select("symbol", "dear").unique().sort("symbol").rows() == [
+        ("BTC", None),
+        ("ETH", 100.0),
+    ]
     kept = found.group_by("symbol").agg(pl.col(other).count() > 0).sort("symbol")
     assert kept.rows() == [("BTC", True), ("ETH", True)]
 
@@ -305,7 +387,9 @@ def test_without_candles_there_is_nothing_to_make_and_that_is_said(market):
 def test_a_partition_depends_on_as_many_before_it_as_hold_what_it_reads(profile):
     def reached(keys: str, timeframe: Timeframe) -> int:
         return partitions_reached(
-            profile(keys + "\ntimeframes: {fetch: [1m, 1h, 1d]}\nsymbols: {X: {}}"), timeframe, at_now
+            profile(keys + "\ntimeframes: {fetch: [1m, 1h, 1d]}\nsymbols: {X: {}}"),
+            timeframe,
+            at_now,
         )
 
     at_now = datetime(2025, 3, 12, tzinfo=UTC)
@@ -350,7 +434,12 @@ def real(market, clock, path: Path, keys: str, timeframe: Timeframe) -> tuple[Ma
 @pytest.mark.parametrize(
     "case",
     [
-        ("crypto/binance-spot-long__BTCUSDT__15m.parquet", "kind: CRYPTO\nstart: 2023-01-01", M15, timedelta(days=3)),
+        (
+            "crypto/binance-spot-long__BTCUSDT__15m.parquet",
+            "kind: CRYPTO\nstart: 2023-01-01",
+            M15,
+            timedelta(days=3),
+        ),
         ("equity/lean__SPY__1d.parquet", "kind: EQUITY\nstart: 1998-01-02", D1, timedelta(days=60)),
     ],
     ids=["bitcoin", "SPY"],
@@ -364,17 +453,27 @@ def test_a_partition_of_a_real_history_has_what_talib_makes_of_the_whole(
     made(kept, timeframe, Window(clock.now - last, clock.now))
     found = stored(kept, timeframe)
     assert 40 < len(found) < len(candles) / 10
-    high, low, close, volume = (candles[name].to_numpy() for name in ("high", "low", "close", "volume"))
+    high, low, close, volume = (
+        candles[name].to_numpy() for name in ("high", "low", "close", "volume")
+    )
     theirs = {f"ema_{n}": talib.EMA(close, n) for n in (12, 26, 50)}
     theirs |= {
         "rsi_14": talib.RSI(close, 14), "atr_14": talib.ATR(high, low, close, 14), "adx_14": talib.ADX(high, low, close, 14),
         "mfi_14": talib.MFI(high, low, close, volume.astype(float), 14), "sma_50": talib.SMA(close, 50),
     }  # fmt: skip
     theirs |= zip(
-        ("macd_12_26_9", "macd_signal_12_26_9", "macd_hist_12_26_9"), talib.MACD(close, 12, 26, 9), strict=True
+        ("macd_12_26_9", "macd_signal_12_26_9", "macd_hist_12_26_9"),
+        talib.MACD(close, 12, 26, 9),
+        strict=True,
     )
-    theirs |= zip(("bb_upper_20_2", "bb_middle_20_2", "bb_lower_20_2"), talib.BBANDS(close, 20, 2.0, 2.0), strict=True)
+    theirs |= zip(
+        ("bb_upper_20_2", "bb_middle_20_2", "bb_lower_20_2"),
+        talib.BBANDS(close, 20, 2.0, 2.0),
+        strict=True,
+    )
     for name, values in theirs.items():
-        scale = close[-len(found) :] if name.startswith(("ema", "sma", "macd", "bb", "atr")) else 1.0
+        scale = (
+            close[-len(found) :] if name.startswith(("ema", "sma", "macd", "bb", "atr")) else 1.0
+        )
         ours = found[name].to_numpy()
         assert np.max(np.abs(ours - values[-len(found) :]) / scale) < 1e-9, name

@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 
 from market_assets.enrich.grid import Grid, with_runs
-from market_assets.fill.series import calendar_of
+from market_assets.expected.series import calendar_of
 from market_assets_tests.enrich.ground import D1, EQUITY, FOREX, H1, H4, M1, M5, W1, at, days, span
 
 if TYPE_CHECKING:
-    from market_assets.market_time.timeframes import Timeframe, Window
+    from market_assets.market.timeframes import Timeframe, Window
     from market_assets_tests.enrich.ground import Market
 
 WEEK = days("2025-03-03", "2025-03-08")
@@ -42,7 +42,11 @@ def test_a_fetched_bar_has_its_prices_or_the_state_that_the_ledger_knows(market)
     crypto = market()
     crypto.fill(WEEK, without=("2025-03-04 10:00..10:05",), outages=("2025-03-05 11:00..11:20",))
     bars = bars_of(crypto, M1, WEEK)
-    assert stories(bars) == {("stored", False): 5 * 1440 - 25, ("open", True): 5, ("outage", True): 20}
+    assert stories(bars) == {
+        ("stored", False): 5 * 1440 - 25,
+        ("open", True): 5,
+        ("outage", True): 20,
+    }
     assert bars["ts"].is_sorted()
     assert bars.filter(pl.col("state") == "stored").null_count().sum_horizontal().item() == 0
     assert bars.filter(pl.col("state") != "stored")["close"].null_count() == 25
@@ -57,7 +61,10 @@ def test_minutes_that_a_source_leaves_out_break_nothing(market):
             "bars": 1435, "omits_quiet": True,
         }  # fmt: skip
         transaction.put_coverage("kept", M1, pl.DataFrame([answer]))
-    assert stories(bars_of(crypto, M1, WEEK)) == {("stored", False): 5 * 1440 - 5, ("no_trade", False): 5}
+    assert stories(bars_of(crypto, M1, WEEK)) == {
+        ("stored", False): 5 * 1440 - 5,
+        ("no_trade", False): 5,
+    }
 
 
 def test_a_derived_bar_over_a_hole_is_broken_and_one_over_quiet_minutes_is_not(market):
@@ -69,7 +76,11 @@ def test_a_derived_bar_over_a_hole_is_broken_and_one_over_quiet_minutes_is_not(m
     assert stories(hours) == {("stored", False): 117, ("stored", True): 1, ("outage", True): 2}
     assert broken(hours) == [at("2025-03-04 10:00"), at("2025-03-05 11:00"), at("2025-03-05 12:00")]
     assert broken(bars_of(crypto, M5, WEEK))[0] == at("2025-03-04 10:00")
-    assert broken(bars_of(crypto, H4, WEEK)) == [at("2025-03-04 08:00"), at("2025-03-05 08:00"), at("2025-03-05 12:00")]
+    assert broken(bars_of(crypto, H4, WEEK)) == [
+        at("2025-03-04 08:00"),
+        at("2025-03-05 08:00"),
+        at("2025-03-05 12:00"),
+    ]
     assert broken(bars_of(crypto, D1, WEEK)) == [at("2025-03-04"), at("2025-03-05")]
 
 
@@ -107,11 +118,14 @@ def test_a_week_of_fetched_days_is_broken_by_the_session_that_lacks(market):
     equity.derive(W1)
     days_of = bars_of(equity, D1, weeks)
     assert stories(days_of) == {("stored", False): 5, ("open", True): 1}
-    assert bars_of(equity, W1, weeks).select("ts", "state", "broken").rows() == [(at("2025-03-03"), "stored", False)]
+    assert bars_of(equity, W1, weeks).select("ts", "state", "broken").rows() == [
+        (at("2025-03-03"), "stored", False)
+    ]
 
 
 def test_the_last_session_bar_that_the_close_cuts_does_not_reach_into_the_next_session(market):
-    # A forex day of hours fetched: its last four hours end at the session's close, after which the next begins at once.
+    # A forex day of hours fetched: its last four hours end at the session's close, after which the
+    # next begins at once.
     forex = market(FOREX, fetch="[4h]", derive="[1d]")
     forex.fill(WEEK, timeframe=H4, without=("2025-03-04 18:00..18:01",))
     forex.derive(D1)
@@ -123,7 +137,9 @@ def test_a_bar_that_has_not_closed_or_lies_before_the_first_one_is_none(market, 
     crypto = market()
     crypto.fill(WEEK)
     with crypto.store.writing("a source names the first bar") as transaction:
-        transaction.put_genesis("kept", M1, "BTC", at("2025-03-04 12:00").replace(tzinfo=UTC), "practice")
+        transaction.put_genesis(
+            "kept", M1, "BTC", at("2025-03-04 12:00").replace(tzinfo=UTC), "practice"
+        )
     clock.now = datetime(2025, 3, 5, 0, 0, 30, tzinfo=UTC)
     bars = bars_of(crypto, M1, WEEK)
     assert (bars["ts"].min(), bars["ts"].max()) == (at("2025-03-04 12:00"), at("2025-03-04 23:59"))
@@ -134,7 +150,12 @@ def test_a_run_ends_at_a_broken_bar_and_at_nothing_else(market):
     crypto.fill(WEEK, without=("2025-03-04 10:00..10:05",))
     runs = with_runs(bars_of(crypto, M1, WEEK))
     lengths = runs.group_by("symbol", "run", maintain_order=True).agg(pl.len(), pl.min("ts"))
-    assert lengths.select("symbol", "len").rows() == [("BTC", 2040), ("BTC", 5155), ("ETHER", 2040), ("ETHER", 5155)]
+    assert lengths.select("symbol", "len").rows() == [
+        ("BTC", 2040),
+        ("BTC", 5155),
+        ("ETHER", 2040),
+        ("ETHER", 5155),
+    ]
     assert lengths["run"].n_unique() == 4
     equity = market(EQUITY)
     equity.fill(WEEK)

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from market_assets.enrich.align import Neutral
-from market_assets.enrich.pictures import (
+from market_assets.enrich.returns.align import Neutral
+from market_assets.market.timeframes import TS
+from market_assets.pictures.candles import (
     DOWN,
     INCOMPLETE,
     MARKS,
@@ -27,9 +28,8 @@ from market_assets.enrich.pictures import (
     feature_picture,
     mask_picture,
 )
-from market_assets.market_time.timeframes import TS
-from market_assets.quality.drawing import PAPER
-from market_assets.quality.evidence import State
+from market_assets.pictures.drawing import PAPER
+from market_assets.verdicts.evidence import State
 
 DAY = datetime.fromisoformat("2025-02-03")
 BUDGET = 15_000
@@ -38,7 +38,9 @@ RAIL = {colour: mark for mark, (colour, _) in MARKS.items()}
 LINE = (33, 102, 172)
 
 
-def bars(*states: str, minutes: int = 1, volume: float | None = 1.0, prices: tuple[float, ...] = ()) -> pl.DataFrame:
+def bars(
+    *states: str, minutes: int = 1, volume: float | None = 1.0, prices: tuple[float, ...] = ()
+) -> pl.DataFrame:
     """Bars on end from DAY, a state each: the stored ones rise and fall by turns, or have the closes that are given."""
     rows = []
     for number, state in enumerate(states):
@@ -47,7 +49,16 @@ def bars(*states: str, minutes: int = 1, volume: float | None = 1.0, prices: tup
         stored = (100.0, max(100.0, close) + 1, min(100.0, close) - 1, close, volume)
         own = stored if state in {State.STORED, INCOMPLETE} else (None,) * 5
         known = State.STORED.value if state == INCOMPLETE else str(state)
-        rows.append((ts, ts, ts + timedelta(minutes=minutes), *own, known, state in {INCOMPLETE, State.OPEN}))
+        rows.append(
+            (
+                ts,
+                ts,
+                ts + timedelta(minutes=minutes),
+                *own,
+                known,
+                state in {INCOMPLETE, State.OPEN},
+            )
+        )
     names = ("open", "high", "low", "close", "volume")
     schema = {"ts": TS, "opens_at": TS, "closes_at": TS, **dict.fromkeys(names, pl.Float64), "state": pl.String, "broken": pl.Boolean}  # fmt: skip
     return pl.DataFrame(rows, schema=schema, orient="row")
@@ -109,9 +120,13 @@ def test_a_stored_bar_that_is_made_of_less_is_drawn_and_marked() -> None:
 
 
 def test_a_rising_candle_lies_where_its_prices_are() -> None:
-    png = candle_picture(bars(State.STORED, State.STORED, minutes=60, prices=(90.0, 110.0)), title="kept BTC 1h")
+    png = candle_picture(
+        bars(State.STORED, State.STORED, minutes=60, prices=(90.0, 110.0)), title="kept BTC 1h"
+    )
     rows = pixels(png)[:-40]
-    heights = {colour: [y for y, row in enumerate(rows) if row.count(colour) > 5] for colour in (UP, DOWN)}
+    heights = {
+        colour: [y for y, row in enumerate(rows) if row.count(colour) > 5] for colour in (UP, DOWN)
+    }
     # Both begin at 100, the middle of the picture: one goes down from there, the other up.
     assert heights[UP][-1] == pytest.approx(heights[DOWN][0], abs=1)
     assert len(heights[UP]) == pytest.approx(len(heights[DOWN]), abs=1)
@@ -120,7 +135,13 @@ def test_a_rising_candle_lies_where_its_prices_are() -> None:
 def test_many_bars_share_a_candle_and_few_have_one_each() -> None:
     def candles(number: int) -> int:
         (row,) = (
-            row for row in [max(pixels(candle_picture(bars(*[State.STORED] * number), title=""))[40:250], key=busy)]
+            row
+            for row in [
+                max(
+                    pixels(candle_picture(bars(*[State.STORED] * number), title=""))[40:250],
+                    key=busy,
+                )
+            ]
         )
         return sum(1 for colour, _ in groupby(row) if colour in {UP, DOWN})
 
@@ -144,7 +165,10 @@ def test_volume_that_nobody_knows_has_no_room() -> None:
 def test_a_market_that_was_closed_takes_no_room_and_is_told() -> None:
     whole = bars(*[State.STORED] * 60)
     closed = whole.with_columns(
-        pl.when(pl.int_range(pl.len()) < 30).then(name).otherwise(pl.col(name) + pl.duration(hours=1)).alias(name)
+        pl.when(pl.int_range(pl.len()) < 30)
+        .then(name)
+        .otherwise(pl.col(name) + pl.duration(hours=1))
+        .alias(name)
         for name in ("ts", "opens_at", "closes_at")
     )
     one, other = (pixels(candle_picture(frame, title="kept ES 1m")) for frame in (whole, closed))
@@ -175,8 +199,13 @@ def test_a_feature_without_any_value_is_an_empty_panel() -> None:
 
 
 def returns(*reasons: str | None, symbol: str = "BTC", minutes: int = 60) -> pl.DataFrame:
-    rows = [(symbol, DAY + timedelta(minutes=minutes * number), reason) for number, reason in enumerate(reasons)]
-    return pl.DataFrame(rows, schema={"symbol": pl.String, "ts": TS, "neutral": pl.String}, orient="row")
+    rows = [
+        (symbol, DAY + timedelta(minutes=minutes * number), reason)
+        for number, reason in enumerate(reasons)
+    ]
+    return pl.DataFrame(
+        rows, schema={"symbol": pl.String, "ts": TS, "neutral": pl.String}, orient="row"
+    )
 
 
 def cells(png: bytes) -> list[list[tuple[int, int, int]]]:
@@ -217,7 +246,10 @@ def test_the_mask_has_a_row_a_symbol_and_shows_the_weightiest_reason_of_a_cell()
 def test_of_very_many_symbols_the_mask_shows_those_that_lack_most_within_the_budget() -> None:
     reasons = [None, *Neutral]
     frame = pl.concat(
-        returns(*(reasons[(number * 7 + hour * 3) % len(reasons)] for hour in range(744)), symbol=f"S{number:03}USDT")
+        returns(
+            *(reasons[(number * 7 + hour * 3) % len(reasons)] for hour in range(744)),
+            symbol=f"S{number:03}USDT",
+        )
         for number in range(200)
     )
     png = mask_picture(frame, title="kept returns_1h")
@@ -229,7 +261,9 @@ def test_of_very_many_symbols_the_mask_shows_those_that_lack_most_within_the_bud
 
 def test_nothing_at_all_is_a_picture_too() -> None:
     assert pixels(candle_picture(bars(), title="kept"))
-    assert pixels(feature_picture(bars().with_columns(x=pl.lit(None, pl.Float64)), "x", title="kept"))
+    assert pixels(
+        feature_picture(bars().with_columns(x=pl.lit(None, pl.Float64)), "x", title="kept")
+    )
     assert pixels(mask_picture(returns(), title="kept"))
 
 
@@ -245,10 +279,15 @@ def test_whatever_the_prices_are_there_is_a_small_picture_and_always_the_same(
     rows = rows * times
     frame = bars(*(own[0] for own in rows), minutes=minutes)
     names = ("open", "high", "low", "close", "volume")
-    odd = pl.DataFrame([own[1:] for own in rows], schema=dict.fromkeys(names, pl.Float64), orient="row")
+    odd = pl.DataFrame(
+        [own[1:] for own in rows], schema=dict.fromkeys(names, pl.Float64), orient="row"
+    )
     frame = frame.with_columns(odd.get_columns())
     pictures = [
-        (candle_picture(one, title="kept BTC"), feature_picture(one, "close", "volume", title="kept BTC"))
+        (
+            candle_picture(one, title="kept BTC"),
+            feature_picture(one, "close", "volume", title="kept BTC"),
+        )
         for one in (frame, frame.clone())
     ]
     assert pictures[0] == pictures[1]
@@ -258,6 +297,6 @@ def test_whatever_the_prices_are_there_is_a_small_picture_and_always_the_same(
 
 
 def test_who_only_knows_of_the_pictures_does_not_load_what_draws_them() -> None:
-    code = "import sys, market_assets.enrich.pictures; print('PIL' in sys.modules)"
+    code = "import sys, market_assets.pictures.candles; print('PIL' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
-from market_assets.enrich.align import neutral_shares, wide
+from market_assets.config.sources import sources_of
+from market_assets.config.universe import load_universe
 from market_assets.enrich.derive import Derive
-from market_assets.enrich.returns import Returns
+from market_assets.enrich.returns.align import neutral_shares, wide
+from market_assets.enrich.returns.returns import Returns
 from market_assets.fill import Fill
-from market_assets.sources.configured import sources_of
 from market_assets.store import Store
-from market_assets.universe import load_universe
 from market_assets_tests.conftest import Clock
 from market_assets_tests.enrich.ground import D1, at, days
 
@@ -55,7 +55,9 @@ def matrix(shared: Path, tmp_path_factory: pytest.TempPathFactory):
     for profile in universe.profiles.values():
         window = profile.window(clock())
         for timeframe in profile.timeframes.fetch:
-            list(Fill(store, sources_of(universe, profile), profile, timeframe, window, clock=clock))
+            list(
+                Fill(store, sources_of(universe, profile), profile, timeframe, window, clock=clock)
+            )
         for timeframe in profile.timeframes.derive:
             list(Derive(store, profile, timeframe, window, clock=clock))
 
@@ -75,22 +77,31 @@ def closes(shared: Path, name: str) -> pl.DataFrame:
 
 def changes(daily: pl.DataFrame) -> list[float]:
     """Returns of daily closes over the weeks, without the first."""
-    inside = daily.filter(pl.col("day").is_between(date(2013, 10, 7), date(2013, 10, 25))).sort("day")
+    inside = daily.filter(pl.col("day").is_between(date(2013, 10, 7), date(2013, 10, 25))).sort(
+        "day"
+    )
     return inside["close"].pct_change().drop_nulls().to_list()
 
 
 def measured(found: pl.DataFrame, symbol: str) -> list[float]:
-    return found.filter(pl.col("symbol") == symbol, pl.col("neutral").is_null()).sort("ts")["simple_return"].to_list()
+    return (
+        found.filter(pl.col("symbol") == symbol, pl.col("neutral").is_null())
+        .sort("ts")["simple_return"]
+        .to_list()
+    )
 
 
 def test_the_union_of_four_markets_explains_each_of_its_zeros(matrix, shared: Path) -> None:
     found = matrix("union")
     reasons = ("closed_market", "open_gap", "no_previous")
     counted = neutral_shares(found).select("symbol", "bars", "neutral", *reasons).rows()
-    # ESZ3's minutes stop in the second week and come back in December. A session opens at 22:00 UTC on the evening before.
+    # ESZ3's minutes stop in the second week and come back in December. A session opens at 22:00 UTC
+    # on the evening before.
     minutes = closes(shared, "futures/lean__ESZ3__1m.parquet").filter(WEEKS.holds())
     recorded = (minutes["ts"] + timedelta(hours=2)).dt.date().unique()
-    unrecorded = [day for day in range(14, 26) if day not in {19, 20} and date(2013, 10, day) not in recorded]
+    unrecorded = [
+        day for day in range(14, 26) if day not in {19, 20} and date(2013, 10, day) not in recorded
+    ]
     assert counted == [
         ("crypto.BTCUSD", 18, 0, 0, 0, 1),
         # Two weekends.
@@ -102,22 +113,33 @@ def test_the_union_of_four_markets_explains_each_of_its_zeros(matrix, shared: Pa
     assert len(unrecorded) >= 8
     mask = wide(found, "neutral")
     assert mask.shape == wide(found).shape == (19, 6)
-    assert mask.filter(pl.col("ts") == at("2013-10-12")).drop("ts").row(0) == (None, *4 * ["closed_market"])
+    assert mask.filter(pl.col("ts") == at("2013-10-12")).drop("ts").row(0) == (
+        None,
+        *4 * ["closed_market"],
+    )
     assert found.filter(pl.col("neutral").is_not_null())["simple_return"].abs().sum() == 0
 
 
 def test_what_is_measured_is_what_the_closes_say(matrix, shared: Path) -> None:
     found = matrix("union")
     for symbol in ("SPY", "AAPL"):
-        daily = closes(shared, f"equity/lean__{symbol}__1d.parquet").with_columns(day=pl.col("ts").dt.date())
+        daily = closes(shared, f"equity/lean__{symbol}__1d.parquet").with_columns(
+            day=pl.col("ts").dt.date()
+        )
         assert measured(found, f"equity.{symbol}") == pytest.approx(changes(daily), abs=1e-15)
     coin = closes(shared, "crypto/lean-bitfinex__BTCUSD__1h.parquet")
-    daily = coin.group_by(pl.col("ts").dt.date().alias("day"), maintain_order=True).agg(pl.last("close"))
+    daily = coin.group_by(pl.col("ts").dt.date().alias("day"), maintain_order=True).agg(
+        pl.last("close")
+    )
     assert measured(found, "crypto.BTCUSD") == pytest.approx(changes(daily), abs=1e-15)
     # A forex day ends at 17:00 in New York, 21:00 UTC in October.
-    euro = closes(shared, "forex/lean-oanda-bid__EURUSD__1h.parquet").filter(pl.col("ts").dt.weekday() != 7)
+    euro = closes(shared, "forex/lean-oanda-bid__EURUSD__1h.parquet").filter(
+        pl.col("ts").dt.weekday() != 7
+    )
     ends = euro.filter(pl.col("ts").dt.hour() < 21)
-    daily = ends.group_by(pl.col("ts").dt.date().alias("day"), maintain_order=True).agg(pl.last("close"))
+    daily = ends.group_by(pl.col("ts").dt.date().alias("day"), maintain_order=True).agg(
+        pl.last("close")
+    )
     assert measured(found, "forex.EURUSD") == pytest.approx(changes(daily), abs=1e-15)
 
 

@@ -11,19 +11,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from market_assets.enrich.resample import resample
-from market_assets.market_time.calendars import load_calendar
-from market_assets.market_time.timeframes import TS, Timeframe, Window
+from market_assets.market.calendars.sessions import load_calendar
+from market_assets.market.timeframes import TS, Timeframe, Window
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 at = datetime.fromisoformat  # an instant as frames hold it: UTC, without a zone
 
-SCHEMA = {"symbol": pl.String, "ts": TS, **dict.fromkeys(("open", "high", "low", "close", "volume"), pl.Float64)}
+SCHEMA = {
+    "symbol": pl.String,
+    "ts": TS,
+    **dict.fromkeys(("open", "high", "low", "close", "volume"), pl.Float64),
+}
 MINUTE = timedelta(minutes=1)
 
 
-def minutes(*rows: tuple[str, float | tuple[float, ...], float | None], symbol: str = "BTC") -> pl.DataFrame:
+def minutes(
+    *rows: tuple[str, float | tuple[float, ...], float | None], symbol: str = "BTC"
+) -> pl.DataFrame:
     """Candles of some times: a price, or open, high, low and close; and the volume."""
     table = [
         (symbol, at(ts), *(prices if isinstance(prices, tuple) else (prices,) * 4), volume)
@@ -35,12 +41,21 @@ def minutes(*rows: tuple[str, float | tuple[float, ...], float | None], symbol: 
 def session(calendar: str, first: date, after: date, price: float = 1.0) -> pl.DataFrame:
     """A flat candle for every minute that a calendar has between two days, the price rising by one a minute."""
     opens = load_calendar(calendar).bars(Timeframe.M1, Window.of_days(first, after)).select("ts")
-    prices = {name: pl.int_range(pl.len()).cast(pl.Float64) + price for name in ("open", "high", "low", "close")}
+    prices = {
+        name: pl.int_range(pl.len()).cast(pl.Float64) + price
+        for name in ("open", "high", "low", "close")
+    }
     return opens.select(pl.lit("BTC").alias("symbol"), "ts", **prices, volume=pl.lit(1.0))
 
 
 def rolled(
-    candles: pl.DataFrame, timeframe: Timeframe, first: date, after: date, calendar: str = "24/7", *, flat: bool = True
+    candles: pl.DataFrame,
+    timeframe: Timeframe,
+    first: date,
+    after: date,
+    calendar: str = "24/7",
+    *,
+    flat: bool = True,
 ) -> pl.DataFrame:
     bars = load_calendar(calendar).bars_touching(timeframe, Window.of_days(first, after))
     return resample(candles, bars, quiet_bars_are_flat=flat)
@@ -66,22 +81,31 @@ def test_a_bar_opens_with_its_first_candle_and_closes_with_its_last():
 
 def test_symbols_do_not_mix():
     candles = pl.concat(
-        [minutes(("2025-03-03 00:00", 1.0, 1.0), symbol="ETH"), minutes(("2025-03-03 00:01", 2.0, 2.0))]
+        [
+            minutes(("2025-03-03 00:00", 1.0, 1.0), symbol="ETH"),
+            minutes(("2025-03-03 00:01", 2.0, 2.0)),
+        ]
     )
     result = rolled(candles, Timeframe.M5, *DAY)
     assert result.select("symbol", "close", "bars").rows() == [("BTC", 2.0, 1), ("ETH", 1.0, 1)]
 
 
 def test_a_bar_without_any_candle_has_no_row():
-    result = rolled(minutes(("2025-03-03 00:00", 1.0, 1.0), ("2025-03-03 00:10", 1.0, 1.0)), Timeframe.M5, *DAY)
+    result = rolled(
+        minutes(("2025-03-03 00:00", 1.0, 1.0), ("2025-03-03 00:10", 1.0, 1.0)), Timeframe.M5, *DAY
+    )
     assert result["ts"].to_list() == [at("2025-03-03 00:00"), at("2025-03-03 00:10")]
     assert rolled(minutes(), Timeframe.M5, *DAY).schema == {**SCHEMA, "bars": pl.Int32}
-    assert rolled(minutes(("2025-03-03 00:00", 1.0, 1.0)), Timeframe.M5, date(2025, 3, 3), date(2025, 3, 3)).is_empty()
+    assert rolled(
+        minutes(("2025-03-03 00:00", 1.0, 1.0)), Timeframe.M5, date(2025, 3, 3), date(2025, 3, 3)
+    ).is_empty()
 
 
 def test_candles_outside_every_bar_take_no_part():
     early_and_late = minutes(
-        ("2025-03-03 14:29", 1.0, 1.0), ("2025-03-03 14:30", 2.0, 1.0), ("2025-03-03 21:00", 3.0, 1.0)
+        ("2025-03-03 14:29", 1.0, 1.0),
+        ("2025-03-03 14:30", 2.0, 1.0),
+        ("2025-03-03 21:00", 3.0, 1.0),
     )
     result = rolled(early_and_late, Timeframe.H1, *DAY, calendar="XNYS")
     assert result.select("ts", "close").rows() == [(at("2025-03-03 14:30"), 2.0)]
@@ -97,7 +121,14 @@ def test_flat_bars_for_quiet_minutes_take_no_part_where_volume_is_real():
         ("2025-03-03 00:02", 1.5, 0.0),
     )
     assert rolled(candles, Timeframe.M5, *DAY).row(0)[2:] == (1.0, 2.0, 1.0, 1.5, 3.0, 3)
-    assert rolled(candles, Timeframe.M5, *DAY, flat=False).row(0)[2:] == (5.0, 5.0, 1.0, 1.5, 3.0, 3)
+    assert rolled(candles, Timeframe.M5, *DAY, flat=False).row(0)[2:] == (
+        5.0,
+        5.0,
+        1.0,
+        1.5,
+        3.0,
+        3,
+    )
 
 
 def test_a_bar_without_any_trade_is_flat_at_the_last_price():
@@ -108,7 +139,14 @@ def test_a_bar_without_any_trade_is_flat_at_the_last_price():
 def test_a_volume_that_nobody_knows_is_no_sign_of_silence():
     unknown = minutes(("2025-03-03 00:00", 4.0, None), ("2025-03-03 00:01", 5.0, None))
     for flat in (True, False):
-        assert rolled(unknown, Timeframe.M5, *DAY, flat=flat).row(0)[2:] == (4.0, 5.0, 4.0, 5.0, None, 2)
+        assert rolled(unknown, Timeframe.M5, *DAY, flat=flat).row(0)[2:] == (
+            4.0,
+            5.0,
+            4.0,
+            5.0,
+            None,
+            2,
+        )
     some = minutes(("2025-03-03 00:00", 4.0, None), ("2025-03-03 00:01", 5.0, 2.0))
     assert rolled(some, Timeframe.M5, *DAY).row(0)[2:] == (4.0, 5.0, 4.0, 5.0, 2.0, 2)
 
@@ -130,20 +168,32 @@ def test_an_hour_that_the_close_cuts_holds_what_there_was():
 
 
 @pytest.mark.parametrize(
-    ("day", "minutes_in_it"), [(date(2025, 3, 7), 390), (date(2025, 3, 10), 390), (date(2025, 11, 28), 210)]
+    ("day", "minutes_in_it"),
+    [(date(2025, 3, 7), 390), (date(2025, 3, 10), 390), (date(2025, 11, 28), 210)],
 )
 def test_a_days_bar_holds_every_minute_of_its_session(day: date, minutes_in_it: int):
     span = (day, day + timedelta(days=1))
     result = rolled(session("XNYS", *span), Timeframe.D1, *span, calendar="XNYS")
     assert result.select("ts", "bars", "open", "close", "volume").rows() == [
-        (datetime.combine(day, datetime.min.time()), minutes_in_it, 1.0, float(minutes_in_it), float(minutes_in_it))
+        (
+            datetime.combine(day, datetime.min.time()),
+            minutes_in_it,
+            1.0,
+            float(minutes_in_it),
+            float(minutes_in_it),
+        )
     ]
 
 
 def test_days_of_forex_follow_new_york_across_the_change_of_its_clocks():
     span = (date(2025, 3, 6), date(2025, 3, 12))
-    result = rolled(session("FOREX", *span), Timeframe.D1, date(2025, 3, 7), date(2025, 3, 11), calendar="FOREX")
-    by_day = {ts.date(): (first, bars) for ts, first, bars in result.select("ts", "open", "bars").iter_rows()}
+    result = rolled(
+        session("FOREX", *span), Timeframe.D1, date(2025, 3, 7), date(2025, 3, 11), calendar="FOREX"
+    )
+    by_day = {
+        ts.date(): (first, bars)
+        for ts, first, bars in result.select("ts", "open", "bars").iter_rows()
+    }
     opens = load_calendar("FOREX").bars(Timeframe.M1, Window.of_days(*span))["ts"]
     assert opens[int(by_day[date(2025, 3, 7)][0]) - 1] == at("2025-03-06 22:00")
     assert opens[int(by_day[date(2025, 3, 10)][0]) - 1] == at("2025-03-09 21:00")
@@ -163,17 +213,23 @@ def test_futures_and_forex_begin_their_day_the_evening_before():
     ):
         span = (date(2025, 3, 2), date(2025, 3, 4))
         candles = session(calendar, *span)
-        result = rolled(candles, Timeframe.D1, *DAY, calendar=calendar).filter(pl.col("ts") == at("2025-03-03"))
+        result = rolled(candles, Timeframe.D1, *DAY, calendar=calendar).filter(
+            pl.col("ts") == at("2025-03-03")
+        )
         assert result["bars"].to_list() == [bars]
         assert candles["ts"][int(result["open"][0]) - 1] == at(opening)
 
 
 def test_a_week_of_futures_begins_on_sunday_and_is_named_for_monday():
-    days = load_calendar("CME Globex Equity").bars(Timeframe.D1, Window.of_days(date(2025, 3, 3), date(2025, 3, 15)))
+    days = load_calendar("CME Globex Equity").bars(
+        Timeframe.D1, Window.of_days(date(2025, 3, 3), date(2025, 3, 15))
+    )
     candles = days.select(pl.lit("ES").alias("symbol"), ts="opens_at", volume=pl.lit(1.0), **{
         name: pl.int_range(pl.len()).cast(pl.Float64) + 1 for name in ("open", "high", "low", "close")
     })  # fmt: skip
-    result = rolled(candles, Timeframe.W1, date(2025, 3, 3), date(2025, 3, 15), calendar="CME Globex Equity")
+    result = rolled(
+        candles, Timeframe.W1, date(2025, 3, 3), date(2025, 3, 15), calendar="CME Globex Equity"
+    )
     assert result.select("ts", "open", "close", "bars").rows() == [
         (at("2025-03-03"), 1.0, 5.0, 5),
         (at("2025-03-10"), 6.0, 10.0, 5),
@@ -223,14 +279,18 @@ def compared(shared: Path, name: str, timeframe: str, *, flat: bool = True) -> p
 
 
 def disagreeing(both: pl.DataFrame) -> pl.DataFrame:
-    prices = pl.any_horizontal(pl.col(p).ne_missing(pl.col(f"{p}_theirs")) for p in ("open", "high", "low", "close"))
+    prices = pl.any_horizontal(
+        pl.col(p).ne_missing(pl.col(f"{p}_theirs")) for p in ("open", "high", "low", "close")
+    )
     # A sum of many volumes depends in its last digits on the order of the terms.
     volume = (pl.col("volume") - pl.col("volume_theirs")).abs() > 1e-9 * pl.col("volume_theirs")
     return both.filter(prices | volume.fill_null(value=True))
 
 
 @pytest.mark.parametrize(("name", "timeframe", "bars"), ORACLES)
-def test_the_roll_up_of_minutes_is_the_vendors_own_bar(name: str, timeframe: str, bars: int, shared: Path):
+def test_the_roll_up_of_minutes_is_the_vendors_own_bar(
+    name: str, timeframe: str, bars: int, shared: Path
+):
     both = compared(shared, name, timeframe)
     assert disagreeing(both).is_empty()
     assert both.height == bars
@@ -249,20 +309,35 @@ bars_present = st.sets(st.integers(0, 59), min_size=1)
 @settings(max_examples=50)
 @given(
     st.lists(
-        st.tuples(st.floats(1, 9), st.floats(1, 9), st.sampled_from([0.0, 1.0, 2.5, None])), min_size=60, max_size=60
+        st.tuples(st.floats(1, 9), st.floats(1, 9), st.sampled_from([0.0, 1.0, 2.5, None])),
+        min_size=60,
+        max_size=60,
     ),
     bars_present,
 )
 def test_rolling_up_in_two_steps_is_rolling_up_in_one(values, there):
     start = at("2025-03-03")
     table = [
-        ("BTC", start + slot * MINUTE, opens, max(opens, closes), min(opens, closes), closes, volume)
+        (
+            "BTC",
+            start + slot * MINUTE,
+            opens,
+            max(opens, closes),
+            min(opens, closes),
+            closes,
+            volume,
+        )
         for slot, (opens, closes, volume) in enumerate(values)
         if slot in there
     ]
     candles = pl.DataFrame(table, schema=SCHEMA, orient="row")
     hours = rolled(candles, Timeframe.H1, *DAY, flat=False)
-    steps = rolled(rolled(candles, Timeframe.M15, *DAY, flat=False).drop("bars"), Timeframe.H1, *DAY, flat=False)
+    steps = rolled(
+        rolled(candles, Timeframe.M15, *DAY, flat=False).drop("bars"),
+        Timeframe.H1,
+        *DAY,
+        flat=False,
+    )
     assert hours.drop("bars", "volume").equals(steps.drop("bars", "volume"))
     assert hours["volume"].to_list() == pytest.approx(steps["volume"].to_list())
     assert hours["bars"].to_list() == [len(there)]
@@ -278,7 +353,9 @@ class TestQuietBars:
             ("2018-02-06 00:00", (50.0, 77.57, 49.0, 60.0), 0.0),
             ("2018-02-07 00:00", (60.0, 61.0, 50.0, 57.83), 0.0),
         ]
-        (week,) = rolled(minutes(*days), Timeframe.W1, date(2018, 2, 5), date(2018, 2, 12)).to_dicts()
+        (week,) = rolled(
+            minutes(*days), Timeframe.W1, date(2018, 2, 5), date(2018, 2, 12)
+        ).to_dicts()
         prices = [week[name] for name in ("open", "high", "low", "close")]
         assert prices == [43.77, 77.57, 43.44, 57.83]
         assert week["volume"] == 0.0
@@ -289,7 +366,12 @@ class TestQuietBars:
             ("2025-03-03 00:01", (120.0, 130.0, 110.0, 159.5), 0.0),
         )
         (hour,) = rolled(candles, Timeframe.H1, *DAY).to_dicts()
-        assert [hour[name] for name in ("open", "high", "low", "close")] == [100.0, 181.0, 69.0, 159.5]
+        assert [hour[name] for name in ("open", "high", "low", "close")] == [
+            100.0,
+            181.0,
+            69.0,
+            159.5,
+        ]
 
     def test_a_flat_minute_at_another_price_has_moved(self):
         candles = minutes(
@@ -299,7 +381,12 @@ class TestQuietBars:
             ("2025-03-03 01:02", (102.0, 103.0, 102.0, 103.0), 1.0),
         )
         _, hour = rolled(candles, Timeframe.H1, *DAY).to_dicts()
-        assert [hour[name] for name in ("open", "high", "low", "close")] == [101.0, 103.0, 101.0, 103.0]
+        assert [hour[name] for name in ("open", "high", "low", "close")] == [
+            101.0,
+            103.0,
+            101.0,
+            103.0,
+        ]
 
     def test_the_close_before_the_candles_tells_a_quiet_first_one_from_one_that_moved(self):
         candles = minutes(("2025-03-03 00:00", 100.0, 0.0), ("2025-03-03 00:01", 104.0, 1.0))
@@ -312,7 +399,11 @@ class TestQuietBars:
         assert opens == {100.0: 104.0, 99.0: 100.0}
 
     def test_hours_do_not_depend_on_where_the_candles_are_cut(self):
-        rows = [(f"2025-03-03 0{hour}:{minute:02}", 100.0 + hour, 0.0) for hour in range(3) for minute in range(60)]
+        rows = [
+            (f"2025-03-03 0{hour}:{minute:02}", 100.0 + hour, 0.0)
+            for hour in range(3)
+            for minute in range(60)
+        ]
         candles = minutes(*rows)
         bars = load_calendar("24/7").bars_touching(Timeframe.H1, Window.of_days(*DAY))
         whole = resample(candles, bars, quiet_bars_are_flat=True)

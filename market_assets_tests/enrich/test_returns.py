@@ -9,18 +9,18 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from market_assets.enrich.returns import Returns
-from market_assets.fill.series import calendar_of
-from market_assets.market_time.timeframes import Timeframe, Window
-from market_assets.quality.verdicts import SymbolCounts
-from market_assets.universe import load_universe
+from market_assets.config.universe import load_universe
+from market_assets.enrich.returns.returns import Returns
+from market_assets.expected.series import calendar_of
+from market_assets.market.timeframes import Timeframe, Window
+from market_assets.verdicts.verdicts import SymbolCounts
 from market_assets_tests.enrich.ground import D1, EQUITY, H1, M1, W1, Market, at, days
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from market_assets.fill.outcome import PartitionOutcome
     from market_assets.store import Store
+    from market_assets.work.outcome import PartitionOutcome
 
 ALL = days("2000-01-01", "2030-01-01")
 WEEK = days("2025-03-03", "2025-03-10")
@@ -51,13 +51,19 @@ def test_returns_are_made_of_the_closes_and_a_hole_is_zero_with_its_reason(marke
     outcomes = make(crypto, window=WEEK)
     found = stored(crypto.store).filter(pl.col("symbol") == "BTC")
     assert why(found) == {None: 7 * 24 - 5, "open_gap": 2, "outage": 2, "no_previous": 1}
-    closes = crypto.candles(H1).filter(pl.col("symbol") == "BTC").select("ts", change=pl.col("close").pct_change())
+    closes = (
+        crypto.candles(H1)
+        .filter(pl.col("symbol") == "BTC")
+        .select("ts", change=pl.col("close").pct_change())
+    )
     both = found.join(closes, on="ts").drop_nulls("change")
     assert_frame_equal(both.select(change="simple_return"), both.select("change"), abs_tol=1e-15)
     over = found.filter(pl.col("bars") > 1).select("ts", "bars").rows()
     assert over == [(at("2025-03-04 12:00"), 3), (at("2025-03-05 13:00"), 3)]
     assert [one.partition.key for one in outcomes] == [f"2025-03-0{day}" for day in range(3, 10)]
-    assert outcomes[1].counts[0] == SymbolCounts("BTC", expected=24, stored=22, explained=0, missing=2)
+    assert outcomes[1].counts[0] == SymbolCounts(
+        "BTC", expected=24, stored=22, explained=0, missing=2
+    )
     assert all(one.filled for one in outcomes)
 
 
@@ -94,7 +100,10 @@ def test_a_second_run_changes_nothing_and_a_healed_hole_changes_what_hangs_on_it
     healed = make(crypto)
     changed = {one.partition.key for one in healed if one.version != first[one.partition.key]}
     assert changed == {"2025-03-04", "2025-03-05"}
-    assert {one.partition.key: one.new for one in healed if one.new} == {"2025-03-04": 1, "2025-03-05": 1}
+    assert {one.partition.key: one.new for one in healed if one.new} == {
+        "2025-03-04": 1,
+        "2025-03-05": 1,
+    }
 
 
 def test_the_week_that_began_before_the_first_day_is_what_the_second_is_measured_from(market):
@@ -122,7 +131,9 @@ def test_a_profile_that_starts_in_the_future_has_no_returns_yet(market):
     assert make(market("kind: CRYPTO\nstart: 2026-01-01")) == []
 
 
-def test_what_is_known_of_an_absent_minute_changes_the_version_of_the_hour_and_makes_its_features_whole(market):
+def test_what_is_known_of_an_absent_minute_changes_the_version_of_the_hour_and_makes_its_features_whole(
+    market,
+):
     crypto = market()
     crypto.fill(WEEK, without=("2025-03-04 10:00..10:05",), outages=("2025-03-06 10:00..12:00",))
     first = {one.partition.key: one.version for one in crypto.derive(H1, WEEK)}
@@ -134,13 +145,21 @@ def test_what_is_known_of_an_absent_minute_changes_the_version_of_the_hour_and_m
 
 
 def test_a_symbol_above_the_limit_is_named_degraded(market):
-    crypto = market("kind: CRYPTO\nstart: 2025-03-03\nreturns: {neutral_limit: 10%}", symbols="BTC: {}, ETHER: {}")
+    crypto = market(
+        "kind: CRYPTO\nstart: 2025-03-03\nreturns: {neutral_limit: 10%}",
+        symbols="BTC: {}, ETHER: {}",
+    )
     crypto.fill(WEEK, without=("2025-03-04 10:00..13:00",))
     crypto.derive(H1)
     with crypto.store.writing("losing three hours of one symbol's candles") as transaction:
-        transaction.connection.execute("DELETE FROM kept.candles_1h WHERE symbol = 'ETHER' AND ts::DATE = '2025-03-06'")
+        transaction.connection.execute(
+            "DELETE FROM kept.candles_1h WHERE symbol = 'ETHER' AND ts::DATE = '2025-03-06'"
+        )
     verdicts = {one.partition.key: one.verdicts[0] for one in make(crypto, window=WEEK)}
-    assert [key for key, verdict in verdicts.items() if not verdict.passed] == ["2025-03-04", "2025-03-06"]
+    assert [key for key, verdict in verdicts.items() if not verdict.passed] == [
+        "2025-03-04",
+        "2025-03-06",
+    ]
     failed = verdicts["2025-03-06"]
     assert failed.check == "alignment"
     assert failed.tables["degraded_symbols"][0]["symbol"] == "ETHER"
@@ -210,7 +229,9 @@ def test_the_intersection_measures_the_crypto_weekend_on_monday(markets, store):
     assert monday["bars"].item() == 3
     with store.reading("looking") as view:
         closes = dict(view.candles("crypto", D1, ["BTC"], ALL).select("ts", "close").rows())
-    assert monday["simple_return"].item() == pytest.approx(closes[at("2025-03-10")] / closes[at("2025-03-07")] - 1)
+    assert monday["simple_return"].item() == pytest.approx(
+        closes[at("2025-03-10")] / closes[at("2025-03-07")] - 1
+    )
 
 
 def test_hours_across_profiles_reach_back_over_a_weekend(markets):
@@ -223,7 +244,9 @@ def test_hours_across_profiles_reach_back_over_a_weekend(markets):
     ].unique().to_list() == ["closed_market"]
 
 
-def test_a_return_is_measured_over_the_longest_closure_that_a_market_of_the_matrix_has_had(store, clock, tmp_path):
+def test_a_return_is_measured_over_the_longest_closure_that_a_market_of_the_matrix_has_had(
+    store, clock, tmp_path
+):
     """Shanghai closed on 2020-01-23 and opened again on 2020-02-03, eleven days later."""
     clock.now = datetime(2020, 2, 8, tzinfo=UTC)
     path = tmp_path / "universe.yaml"
@@ -236,18 +259,25 @@ def test_a_return_is_measured_over_the_longest_closure_that_a_market_of_the_matr
         """)
     universe = load_universe(path, environ={})
     for profile in universe.profiles.values():
-        Market(store, profile, clock).fill(days("2020-01-20", "2020-02-08"), timeframe=Timeframe.M30)
+        Market(store, profile, clock).fill(
+            days("2020-01-20", "2020-02-08"), timeframe=Timeframe.M30
+        )
     list(Returns.of_markets(store, universe, Timeframe.M30, ALL, clock=clock))
 
     with store.reading("looking") as view:
-        closes = dict(view.candles("china", Timeframe.M30, ["SH"], ALL).select("ts", "close").rows())
+        closes = dict(
+            view.candles("china", Timeframe.M30, ["SH"], ALL).select("ts", "close").rows()
+        )
     found = stored(store, "markets", Timeframe.M30)
     row = found.row(
-        by_predicate=(pl.col("symbol") == "china.SH") & (pl.col("ts") == at("2020-02-03 01:30")), named=True
+        by_predicate=(pl.col("symbol") == "china.SH") & (pl.col("ts") == at("2020-02-03 01:30")),
+        named=True,
     )
     assert row["neutral"] is None
     assert row["bars"] == 1
-    assert row["simple_return"] == pytest.approx(closes[at("2020-02-03 01:30")] / closes[at("2020-01-23 06:30")] - 1)
+    assert row["simple_return"] == pytest.approx(
+        closes[at("2020-02-03 01:30")] / closes[at("2020-01-23 06:30")] - 1
+    )
 
 
 def test_the_calendar_of_a_profile_is_its_grid(market):
@@ -255,6 +285,8 @@ def test_the_calendar_of_a_profile_is_its_grid(market):
     equity.fill(WEEK)
     equity.derive(H1)
     make(equity)
-    grid = calendar_of(equity.profile).bars(H1, Window(WEEK.start, equity.clock.now - timedelta(hours=1)))
+    grid = calendar_of(equity.profile).bars(
+        H1, Window(WEEK.start, equity.clock.now - timedelta(hours=1))
+    )
     assert stored(equity.store)["ts"].to_list() == grid["ts"].to_list()
     assert M1 not in equity.profile.timeframes.returns

@@ -46,7 +46,13 @@ def test_whole_days_are_counted_as_they_were_judged_and_others_bar_by_bar(hours)
     assert found["BTC", "1w"] == (0, 0, 0, 0, "PENDING")
 
     # The first day of the window was never filled, and ETH begins later.
-    assert counts(hours, days("2025-03-03", "2025-03-05"))["BTC", "1h"] == (48, 24, 0, 24, "DEGRADED")
+    assert counts(hours, days("2025-03-03", "2025-03-05"))["BTC", "1h"] == (
+        48,
+        24,
+        0,
+        24,
+        "DEGRADED",
+    )
     assert counts(hours, days("2025-03-03", "2025-03-05"))["ETH", "1h"] == (0, 0, 0, 0, "PENDING")
     assert counts(hours, days("2025-03-10", "2025-03-12"))["BTC", "1h"] == (48, 0, 0, 48, "MISSING")
     assert set(counts(hours, days("2025-03-05", "2025-03-08"), symbols=["ETH"])) == {

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from market_assets.enrich.featurize import Featurize
-from market_assets.enrich.returns import Returns
+from market_assets.config.universe import load_universe
+from market_assets.enrich.features.featurize import Featurize
+from market_assets.enrich.returns.returns import Returns
 from market_assets.export import Exported, Lake, Table, tables_of
 from market_assets.store import Store
-from market_assets.universe import load_universe
 from market_assets_tests.enrich.ground import D1, H4, M1, W1, Market, days
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ class Ground:
         return found
 
     def export(self, name: str, **options: bool) -> Exported:
-        exported = Lake(self.store, self.folder, clock=self.clock).export(self.table(name), **options)
+        exported = Lake(self.store, self.folder, clock=self.clock).export(
+            self.table(name), **options
+        )
         assert exported is not None
         return exported
 
@@ -96,7 +98,11 @@ class Ground:
         """Change the candles of a day, as a fill does that finds revisions."""
         with self.store.writing("changing") as transaction:
             transaction.connection.execute(
-                f"UPDATE {table} SET open = ? WHERE ts >= ?::TIMESTAMP AND ts < ?::TIMESTAMP + INTERVAL 1 DAY",
+                f"""
+                UPDATE {table}
+                SET open = ?
+                WHERE ts >= ?::TIMESTAMP AND ts < ?::TIMESTAMP + INTERVAL 1 DAY
+                """,
                 [price, day, day],
             )
             self._judge(transaction, day)

@@ -23,7 +23,7 @@ from polars.testing import assert_frame_equal
 from market_assets.errors import ExportError
 from market_assets.export import Lake, files_of
 from market_assets.export.layout import Period, Piece, Table, pieces_of
-from market_assets.market_time.partitions import Cadence
+from market_assets.market.partitions import Cadence
 from market_assets_tests.export.ground import HOURS, MINUTES, Ground
 
 DAYS = ("2025-01-30", "2025-01-31", "2025-02-01", "2025-02-02", "2025-02-03")
@@ -34,7 +34,9 @@ def path_of(day: str) -> str:
 
 
 def manifest(ground: Ground, name: str = MINUTES) -> dict:
-    return json.loads(ground.of(name).with_name(f"{name.partition('.')[2]}.manifest.json").read_bytes())
+    return json.loads(
+        ground.of(name).with_name(f"{name.partition('.')[2]}.manifest.json").read_bytes()
+    )
 
 
 def read(ground: Ground, name: str = MINUTES) -> pl.DataFrame:
@@ -47,16 +49,30 @@ def test_every_table_is_there_with_all_its_rows_in_few_files(lake):
     for name in lake.names:
         assert_frame_equal(read(lake, name), lake.stored(name))
     assert list(lake.files(MINUTES)) == [path_of(day) for day in DAYS]
-    assert list(lake.files(HOURS)) == ["year=2025/month=1/2025-01.parquet", "year=2025/month=2/2025-02.parquet"]
+    assert list(lake.files(HOURS)) == [
+        "year=2025/month=1/2025-01.parquet",
+        "year=2025/month=2/2025-02.parquet",
+    ]
     assert {name: list(lake.files(name)) for name in lake.names if name[-1] in "dw"} == {
         name: ["year=2025/2025.parquet"]
-        for name in ("coins.candles_1d", "coins.candles_1w", "coins.returns_1d", "markets.returns_1d")
+        for name in (
+            "coins.candles_1d",
+            "coins.candles_1w",
+            "coins.returns_1d",
+            "markets.returns_1d",
+        )
     }
 
 
 def test_it_says_what_there_is_and_what_it_wrote(ground):
     one = ground.export(MINUTES)
-    assert (one.files, one.rows, one.written, one.removed, one.damaged) == (5, 2 * 5 * 1440, 5, 0, ())
+    assert (one.files, one.rows, one.written, one.removed, one.damaged) == (
+        5,
+        2 * 5 * 1440,
+        5,
+        0,
+        (),
+    )
     assert one.bytes == sum(map(len, ground.files(MINUTES).values()))
 
 
@@ -64,7 +80,9 @@ def test_a_second_export_writes_nothing(ground):
     names = (MINUTES, HOURS, "markets.returns_1d")
     assert [ground.export(name).written for name in names] == [5, 2, 1]
     before = {
-        path: path.stat().st_mtime_ns for path in ground.folder.rglob("*") if path.suffix in {".parquet", ".json"}
+        path: path.stat().st_mtime_ns
+        for path in ground.folder.rglob("*")
+        if path.suffix in {".parquet", ".json"}
     }
     assert [ground.export(name).written for name in names] == [0, 0, 0]
     assert {path: path.stat().st_mtime_ns for path in before} == before
@@ -86,8 +104,12 @@ def test_a_partition_that_was_judged_anew_and_is_as_it_was_keeps_its_file(ground
     before = manifest(ground)["files"]
     ground.change("2025-02-01", 7.0)
     assert ground.export(MINUTES).written == 0
-    changed = [(new, old) for new, old in zip(manifest(ground)["files"], before, strict=True) if new != old]
-    assert [{name for name in new if new[name] != old[name]} for new, old in changed] == [{"version"}]
+    changed = [
+        (new, old) for new, old in zip(manifest(ground)["files"], before, strict=True) if new != old
+    ]
+    assert [{name for name in new if new[name] != old[name]} for new, old in changed] == [
+        {"version"}
+    ]
 
 
 def test_the_file_of_a_partition_without_rows_is_removed_and_comes_back_with_them(ground):
@@ -109,12 +131,21 @@ def test_the_manifest_lists_each_file_with_its_checksum_and_the_columns_with_the
     assert [one["piece"] for one in listed["files"]] == list(DAYS)
     for one in listed["files"]:
         data = files[one["file"]]
-        assert (one["bytes"], one["sha256"], one["rows"]) == (len(data), hashlib.sha256(data).hexdigest(), 2880)
-        assert (one["first_ts"], one["last_ts"]) == (f"{one['piece']}T00:00:00Z", f"{one['piece']}T23:59:00Z")
+        assert (one["bytes"], one["sha256"], one["rows"]) == (
+            len(data),
+            hashlib.sha256(data).hexdigest(),
+            2880,
+        )
+        assert (one["first_ts"], one["last_ts"]) == (
+            f"{one['piece']}T00:00:00Z",
+            f"{one['piece']}T23:59:00Z",
+        )
     assert (listed["table"], listed["partitioned_by"]) == (MINUTES, ["year", "month"])
     with duckdb.connect() as db:
         file = ground.of(MINUTES) / path_of("2025-02-01")
-        found = db.execute(f"DESCRIBE FROM read_parquet('{file}', hive_partitioning = false)").fetchall()
+        found = db.execute(
+            f"DESCRIBE FROM read_parquet('{file}', hive_partitioning = false)"
+        ).fetchall()
     assert listed["columns"] == {name: kind for name, kind, *_ in found}
 
 
@@ -175,8 +206,11 @@ def test_corporate_actions_are_one_file_of_those_that_hold(ground):
     with ground.store.writing("recording") as transaction:
         transaction.create_actions("coins", [], "UTC")
         transaction.connection.execute(
-            "INSERT INTO coins.corporate_actions (symbol, ex_date, kind, ratio, source, recorded_at) VALUES "
-            "('ETH', '2025-02-01', 'split', 2, 'mine', '2025-02-01'), ('BTC', '2025-02-02', 'split', 4, 'mine', '2025-02-01')"
+            """
+            INSERT INTO coins.corporate_actions (symbol, ex_date, kind, ratio, source, recorded_at)
+            VALUES ('ETH', '2025-02-01', 'split', 2, 'mine', '2025-02-01'),
+                ('BTC', '2025-02-02', 'split', 4, 'mine', '2025-02-01')
+            """
         )
     assert [lake.export(table).written for _ in range(2)] == [1, 0]
     found = pl.read_parquet(ground.of("coins.corporate_actions"))
@@ -187,19 +221,24 @@ def test_corporate_actions_are_one_file_of_those_that_hold(ground):
 def test_a_partition_of_a_month_may_be_in_many_files():
     minutes = Table("coins", "candles_1m", Period.DAY, Cadence.MONTH)
     pieces = pieces_of(minutes, "2025-02-01")
-    assert (len(pieces), pieces[0].path, pieces[-1].path) == (28, path_of("2025-02-01"), path_of("2025-02-28"))
+    assert (len(pieces), pieces[0].path, pieces[-1].path) == (
+        28,
+        path_of("2025-02-01"),
+        path_of("2025-02-28"),
+    )
     hours = Table("coins", "candles_1h", Period.MONTH, Cadence.DAY)
     assert pieces_of(hours, "2024-12-31") == [Piece.holding(date(2024, 12, 1), Period.MONTH)]
 
 
-# In the middle of everything: the first file is written and not yet in its place; it is there, and no manifest; a later file is half way.
+# In the middle of everything: the first file is written and not yet in its place; it is there, and
+# no manifest; a later file is half way.
 KILLED_IN = """
 import os, signal, sys
 from datetime import UTC, datetime
 from pathlib import Path
 import market_assets.export.lake as lake
-from market_assets.market_time.partitions import Cadence
-from market_assets.market_time.timeframes import Timeframe
+from market_assets.market.partitions import Cadence
+from market_assets.market.timeframes import Timeframe
 from market_assets.store import Store
 
 lake._BATCH_ROWS = 4000
@@ -217,7 +256,9 @@ lake.Lake(Store(Path(sys.argv[1], "home"), clock=clock), Path(sys.argv[1], "lake
 """
 
 
-def test_an_export_that_is_killed_leaves_whole_files_and_the_next_one_does_the_rest(ground, tmp_path):
+def test_an_export_that_is_killed_leaves_whole_files_and_the_next_one_does_the_rest(
+    ground, tmp_path
+):
     other = tmp_path / "other"
     other.mkdir()
     reference = ground.copy_to(other, ground.clock)
@@ -232,7 +273,11 @@ def test_an_export_that_is_killed_leaves_whole_files_and_the_next_one_does_the_r
         assert child.returncode == -signal.SIGKILL, child.stderr.decode()
         found = ground.files(MINUTES)
         assert all(whole[name] == data for name, data in found.items())
-        assert pl.scan_parquet(ground.of(MINUTES)).collect().height == 2880 * len(found) if found else True
+        assert (
+            pl.scan_parquet(ground.of(MINUTES)).collect().height == 2880 * len(found)
+            if found
+            else True
+        )
         seen.append(len(found))
     assert seen == [0, 1, 2]
     done = ground.export(MINUTES)
@@ -278,7 +323,9 @@ while len(seen) < 4:
 def test_readers_of_the_manifest_never_break_off_while_exports_replace_files(ground):
     ground.export(MINUTES)
     command = [sys.executable, "-c", READS, str(ground.folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as reader:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as reader:
         assert reader.stdout is not None
         assert reader.stdout.readline() == "ready\n"
         for price in count(1):

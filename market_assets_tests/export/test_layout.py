@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from market_assets.config.universe import Universe, load_universe
 from market_assets.errors import ExportError, UniverseError
 from market_assets.export import tables_of
-from market_assets.market_time.timeframes import Timeframe
-from market_assets.universe import Universe, load_universe
+from market_assets.market.timeframes import Timeframe
 
 UNIVERSE = """
 sources: {practice: {}, told: {type: action_files, path: "{symbol}.csv"}}
@@ -62,7 +62,9 @@ def test_nothing_is_exported_by_itself_until_the_universe_says_so(tmp_path):
         (),
         timedelta(minutes=15),
     )
-    settings = load(tmp_path, "export: {folder: /elsewhere, timeframes: [1d, 1m], every: 1h}\n").export
+    settings = load(
+        tmp_path, "export: {folder: /elsewhere, timeframes: [1d, 1m], every: 1h}\n"
+    ).export
     assert settings is not None
     assert (settings.folder_in(Path("/home")), settings.timeframes) == (
         Path("/elsewhere"),

@@ -12,25 +12,38 @@ import pyarrow.parquet as pq
 from market_assets_tests.export.ground import MINUTES
 
 DAILY = "coins.candles_1d"
-SPARK = {pa.string(), pa.large_string(), pa.date32(), pa.float64(), pa.int32(), pa.timestamp("us", "UTC")}
+SPARK = {
+    pa.string(),
+    pa.large_string(),
+    pa.date32(),
+    pa.float64(),
+    pa.int32(),
+    pa.timestamp("us", "UTC"),
+}
 """What Spark reads as string, date, double, int and timestamp; it has no unsigned numbers and no nanoseconds."""
 
 
 def by_duckdb(folder, what: str = "*", zone: str = "America/New_York") -> list[tuple]:
     with duckdb.connect() as db:
         db.execute(f"SET TimeZone = '{zone}'")
-        return db.sql(f"SELECT {what} FROM read_parquet('{folder}/**/*.parquet', hive_partitioning = true)").fetchall()
+        return db.sql(
+            f"SELECT {what} FROM read_parquet('{folder}/**/*.parquet', hive_partitioning = true)"
+        ).fetchall()
 
 
 def test_duckdb_reads_the_folder_in_any_zone_and_prunes_by_the_keys(lake):
     total = lake.stored(MINUTES)["close"].sum()
     for zone in ("UTC", "America/New_York", "Asia/Tokyo"):
-        what = "count(*), sum(close), epoch_us(min(ts)), min(date)::VARCHAR, typeof(any_value(year)), typeof(any_value(month))"
+        what = (
+            "count(*), sum(close), epoch_us(min(ts)), min(date)::VARCHAR, "
+            "typeof(any_value(year)), typeof(any_value(month))"
+        )
         found = by_duckdb(lake.of(MINUTES), what, zone)
         assert found == [(14_400, total, 1_738_195_200_000_000, "2025-01-30", "BIGINT", "BIGINT")]
     with duckdb.connect() as db:
         told = db.execute(
-            f"EXPLAIN ANALYZE SELECT sum(close) FROM read_parquet('{lake.of(MINUTES)}/**/*.parquet') WHERE year = 2025 AND month = 2"
+            "EXPLAIN ANALYZE SELECT sum(close) "
+            f"FROM read_parquet('{lake.of(MINUTES)}/**/*.parquet') WHERE year = 2025 AND month = 2"
         ).fetchall()
     assert "Scanning Files: 3/5" in str(told)
 
@@ -51,7 +64,9 @@ def test_pandas_reads_the_folder_itself(lake):
     assert str(found["ts"].dtype) == "datetime64[us, UTC]"
     assert found["close"].sum() == lake.stored(MINUTES)["close"].sum()
     assert set(found["month"].astype(int)) == {1, 2}
-    table = ds.dataset(lake.of(MINUTES), partitioning="hive").to_table(filter=ds.field("month") == 2)
+    table = ds.dataset(lake.of(MINUTES), partitioning="hive").to_table(
+        filter=ds.field("month") == 2
+    )
     assert (table.num_rows, table.schema.field("month").type) == (3 * 2880, pa.int32())
 
 
@@ -67,7 +82,9 @@ def test_every_file_has_types_that_spark_knows_and_no_column_that_is_a_key(lake)
                 "INT64",
                 "Timestamp(isAdjustedToUTC=true, timeUnit=microseco",
             )
-            assert {parquet.metadata.row_group(0).column(n).compression for n in range(3)} == {"ZSTD"}
+            assert {parquet.metadata.row_group(0).column(n).compression for n in range(3)} == {
+                "ZSTD"
+            }
 
 
 def test_a_session_s_day_is_its_date_whatever_zone_a_reader_has(lake):

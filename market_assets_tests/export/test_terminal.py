@@ -50,7 +50,11 @@ def test_the_universe_says_where_and_what(ground, run):
     path.write_text(path.read_text() + "export: {folder: files, timeframes: [1d]}\n")
     found = run("--json").json
     assert found["folder"] == str(ground.home / "files")
-    assert {one["table"] for one in found["tables"]} == {"coins.candles_1d", "coins.returns_1d", "markets.returns_1d"}
+    assert {one["table"] for one in found["tables"]} == {
+        "coins.candles_1d",
+        "coins.returns_1d",
+        "markets.returns_1d",
+    }
 
 
 @pytest.mark.parametrize(

@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import yaml
 
+from market_assets.config.universe import load_universe
+from market_assets.expected.series import calendar_of
 from market_assets.fill import Fill
-from market_assets.fill.series import calendar_of
-from market_assets.market_time.timeframes import TS, Timeframe, Window, from_micros
+from market_assets.market.timeframes import TS, Timeframe, Window, from_micros
 from market_assets.practice.simulate import Instrument
-from market_assets.sources.base import build_source
-from market_assets.universe import load_universe
+from market_assets.sources.contract import build_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from market_assets.config.universe import Profile
     from market_assets.fill import PartitionOutcome
-    from market_assets.market_time.calendars import SessionCalendar
+    from market_assets.market.calendars.sessions import SessionCalendar
     from market_assets.practice.vendor import PracticeVendor
-    from market_assets.quality.verdicts import SymbolCounts, Verdict
-    from market_assets.sources.base import Source
+    from market_assets.sources.contract import Source
     from market_assets.store import Store
-    from market_assets.universe import Profile
+    from market_assets.verdicts.verdicts import SymbolCounts, Verdict
     from market_assets_tests.conftest import Clock
 
 QUICK = {"retries": 0, "backoff": 0, "timeout": 5, "total_timeout": 5, "max_elapsed": 5}
@@ -69,13 +69,17 @@ class Ground:
     def add_vendor(self, name: str, vendor: PracticeVendor, **settings: object) -> None:
         self.add_source(name, **(QUICK | {"type": "practice", "base_url": vendor.url} | settings))
 
-    def add_archive(self, name: str, frames: Mapping[str, pl.DataFrame], **settings: object) -> None:
+    def add_archive(
+        self, name: str, frames: Mapping[str, pl.DataFrame], **settings: object
+    ) -> None:
         """Write a Parquet file a symbol, and a source that reads them."""
         for symbol, frame in frames.items():
             path = self.folder / name / f"{symbol}.parquet"
             path.parent.mkdir(exist_ok=True)
             frame.write_parquet(path)
-        self.add_source(name, **{"type": "archive", "path": f"{name}/{{symbol}}.parquet"} | settings)
+        self.add_source(
+            name, **{"type": "archive", "path": f"{name}/{{symbol}}.parquet"} | settings
+        )
 
     def keep(self, keys: str) -> None:
         """Write the universe: a profile of a few days of hours, but for the keys that are given."""
@@ -92,7 +96,9 @@ class Ground:
         self.universe = load_universe(path, environ={})
         self.profile = self.universe.profiles["kept"]
 
-    def begin(self, *, window: Window | None = None, timeframe: Timeframe | None = None, **options: Any) -> Fill:
+    def begin(
+        self, *, window: Window | None = None, timeframe: Timeframe | None = None, **options: Any
+    ) -> Fill:
         """Make a fill of the whole profile, or of a window, that has not begun yet."""
         if "sources" in options:
             self.sources = options.pop("sources")
@@ -150,11 +156,16 @@ class Ground:
         stored = self.rows().select("symbol", "ts")
         expected = {
             symbol: len(
-                self.calendar().expected(self.profile.base_timeframe, one.window(self.clock()), until=self.clock())
+                self.calendar().expected(
+                    self.profile.base_timeframe, one.window(self.clock()), until=self.clock()
+                )
             )
             for symbol, one in self.profile.symbols.items()
         }
-        return dict(stored.unique().group_by("symbol").len().iter_rows()) == expected and stored.is_unique().all()
+        return (
+            dict(stored.unique().group_by("symbol").len().iter_rows()) == expected
+            and stored.is_unique().all()
+        )
 
     def table(self, sql: str) -> pl.DataFrame:
         """The rows of a query; the columns of time are UTC without a zone."""
@@ -164,10 +175,18 @@ class Ground:
     def lose(self, condition: str) -> None:
         """Delete candles by hand."""
         with self.store.writing("testing") as transaction:
-            transaction.connection.execute(f"DELETE FROM kept.candles_{self.profile.base_timeframe} WHERE {condition}")
+            transaction.connection.execute(
+                f"DELETE FROM kept.candles_{self.profile.base_timeframe} WHERE {condition}"
+            )
 
     def gaps(self) -> pl.DataFrame:
-        return self.table("SELECT symbol, first_ts, last_ts, bars, status, attempts, reason FROM ops.gaps ORDER BY ALL")
+        return self.table(
+            """
+            SELECT symbol, first_ts, last_ts, bars, status, attempts, reason
+            FROM ops.gaps
+            ORDER BY ALL
+            """
+        )
 
     def job(self) -> dict[str, Any]:
         """The only job of the latest start, with its detail unpacked."""
@@ -208,9 +227,9 @@ def at(text: str) -> datetime:
 def candles(opens: Sequence[datetime]) -> pl.DataFrame:
     """Candles of an archive, each of its own values."""
     price = pl.int_range(pl.len()).cast(pl.Float64) + 100
-    return pl.DataFrame({"ts": [ts.replace(tzinfo=None) for ts in opens]}, schema={"ts": TS}).with_columns(
-        open=price, high=price + 2, low=price - 2, close=price + 1, volume=price / 10
-    )
+    return pl.DataFrame(
+        {"ts": [ts.replace(tzinfo=None) for ts in opens]}, schema={"ts": TS}
+    ).with_columns(open=price, high=price + 2, low=price - 2, close=price + 1, volume=price / 10)
 
 
 def every(step: timedelta, start: datetime, end: datetime) -> list[datetime]:

@@ -9,9 +9,9 @@ import pytest
 
 from market_assets.alerts.troubles import Level
 from market_assets.alerts.watch import store_troubles
-from market_assets.fill.story import story_of
-from market_assets.market_time.timeframes import Timeframe, Window
+from market_assets.market.timeframes import Timeframe, Window
 from market_assets.practice.faults import Fault
+from market_assets.reports.story import story_of
 from market_assets_tests.fill.ground import asked, at, keys
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -43,7 +43,11 @@ def twins(ground, vendor):
 
 def copied(ground, **changes: pl.Expr) -> pl.DataFrame:
     """What is stored of BTC, changed, as an archive would hold it."""
-    return ground.rows("BTC").select("ts", "open", "high", "low", "close", "volume").with_columns(**changes)
+    return (
+        ground.rows("BTC")
+        .select("ts", "open", "high", "low", "close", "volume")
+        .with_columns(**changes)
+    )
 
 
 class TestWhatIsCompared:
@@ -64,9 +68,16 @@ class TestWhatIsCompared:
 
         assert passed(outcomes) == {"2025-02-26": True, "2025-02-27": True}
         assert [one.facts["compared"] for one in agreements(outcomes).values()] == [1440, 1440]
-        rows = twins.table("SELECT partition, source, other, kind, compared, tolerance FROM ops.agreement ORDER BY ALL")
+        rows = twins.table(
+            """
+            SELECT partition, source, other, kind, compared, tolerance
+            FROM ops.agreement
+            ORDER BY ALL
+            """
+        )
         assert rows.rows() == [
-            (day, "vendor", "copy", "agrees", 1440, "close 0.001, volume 0.01") for day in ("2025-02-26", "2025-02-27")
+            (day, "vendor", "copy", "agrees", 1440, "close 0.001, volume 0.01")
+            for day in ("2025-02-26", "2025-02-27")
         ]
         assert twins.table("SELECT * FROM ops.disagreements").is_empty()
 
@@ -88,7 +99,9 @@ class TestWhatIsCompared:
         assert passed(outcomes) == dict.fromkeys(keys(outcomes), True)
         assert asked(vendor) == []
 
-    def test_rows_that_changed_without_being_compared_are_compared_by_the_next_fill(self, ground, vendor):
+    def test_rows_that_changed_without_being_compared_are_compared_by_the_next_fill(
+        self, ground, vendor
+    ):
         """As after a fill that was killed, or had no time left, between its commit and the comparison."""
         ground.keep(BTC)
         ground.fill()
@@ -108,22 +121,30 @@ class TestWhatIsCompared:
         ground.fill()
         assert ground.requests() == 0
 
-    def test_what_the_second_gave_for_want_of_the_first_is_compared_with_neither(self, twins, vendor, second_vendor):
-        vendor.set_faults([Fault(fault="hole", start=at("2025-02-27T10:00"), end=at("2025-02-27T12:00"))])
+    def test_what_the_second_gave_for_want_of_the_first_is_compared_with_neither(
+        self, twins, vendor, second_vendor
+    ):
+        vendor.set_faults(
+            [Fault(fault="hole", start=at("2025-02-27T10:00"), end=at("2025-02-27T12:00"))]
+        )
         del twins.settings["copy"]
         twins.add_vendor("second", second_vendor)
         twins.keep(ALL + BTC)
 
         assert set(passed(twins.fill()).values()) == {False}  # it has other candles
 
-        found = twins.table("SELECT partition, source, other, compared FROM ops.agreement GROUP BY ALL ORDER BY ALL")
+        found = twins.table(
+            "SELECT partition, source, other, compared FROM ops.agreement GROUP BY ALL ORDER BY ALL"
+        )
         assert found.rows() == [
             ("2025-02-26", "vendor", "second", 24),
             ("2025-02-27", "vendor", "second", 22),
             ("2025-02-28", "vendor", "second", 24),
         ]
 
-    def test_another_venue_is_compared_though_it_fills_nothing_and_volumes_are_left_out(self, ground, vendor):
+    def test_another_venue_is_compared_though_it_fills_nothing_and_volumes_are_left_out(
+        self, ground, vendor
+    ):
         ground.settings["vendor"]["venue"] = "here"
         ground.add_vendor("copy", vendor, venue="there")
         ground.keep(ALL + BTC)
@@ -132,11 +153,18 @@ class TestWhatIsCompared:
 
         assert set(passed(outcomes).values()) == {True}
         assert set(ground.rows()["source"]) == {"vendor"}
-        assert set(ground.table("SELECT tolerance FROM ops.agreement")["tolerance"]) == {"close 0.001"}
+        assert set(ground.table("SELECT tolerance FROM ops.agreement")["tolerance"]) == {
+            "close 0.001"
+        }
 
-    def test_a_running_day_is_compared_at_most_once_an_hour_and_once_more_when_it_is_over(self, twins, clock):
+    def test_a_running_day_is_compared_at_most_once_an_hour_and_once_more_when_it_is_over(
+        self, twins, clock
+    ):
         clock.now = at("2025-02-28T12:00")
-        twins.keep("agreement: {sample: 1}\ntimeframes: {fetch: [1m]}\nstart: 2025-02-28\nend: null\n" + BTC)
+        twins.keep(
+            "agreement: {sample: 1}\ntimeframes: {fetch: [1m]}\nstart: 2025-02-28\nend: null\n"
+            + BTC
+        )
         seen = []
         for minutes in (0, 30, 30, 11 * 60 + 1):
             twins.wait(minutes=minutes)
@@ -160,7 +188,9 @@ def copied_hours(ground) -> pl.DataFrame:
     ground.keep(BTC)
     ground.fill()
     rows = copied(ground).filter(
-        pl.col("ts").is_between(*(at(f"2025-02-27T{hour}:00").replace(tzinfo=None) for hour in ("08", "11")))
+        pl.col("ts").is_between(
+            *(at(f"2025-02-27T{hour}:00").replace(tzinfo=None) for hour in ("08", "11"))
+        )
     )
     with ground.store.writing("testing") as transaction:
         transaction.connection.execute("DELETE FROM kept.candles_1h")
@@ -177,7 +207,9 @@ class TestDisagreement:
             ground.keep(TWO_DAYS + BTC)
             ground.fill()
             ground.add_archive("files", {"BTC": changed(copied(ground))})
-            ground.keep(TWO_DAYS + BTC + (f"agreement: {sampling or {'sample': 1}}\n".replace("'", "")))
+            ground.keep(
+                TWO_DAYS + BTC + (f"agreement: {sampling or {'sample': 1}}\n".replace("'", ""))
+            )
             return ground.fill()
 
         return fill_beside
@@ -194,16 +226,23 @@ class TestDisagreement:
 
         assert passed(outcomes) == {"2025-02-26": True, "2025-02-27": False}
         found = agreements(outcomes)["2025-02-27"]
-        assert (found.facts["close: bars"], found.facts["volume: bars"], found.facts["compared"]) == (1, 1, 1440)
+        assert (
+            found.facts["close: bars"],
+            found.facts["volume: bars"],
+            found.facts["compared"],
+        ) == (1, 1, 1440)
         assert found.facts["close: largest difference"] == pytest.approx(0.01)
         assert found.tables["bars"][0]["ts"] == "2025-02-27 10:00Z"
-        kinds = ground.table("SELECT partition, kind, bars, first_ts FROM ops.disagreements ORDER BY kind").rows()
+        kinds = ground.table(
+            "SELECT partition, kind, bars, first_ts FROM ops.disagreements ORDER BY kind"
+        ).rows()
         first = at("2025-02-27T10:00").replace(tzinfo=None)
         assert kinds == [("2025-02-27", "close", 1, first), ("2025-02-27", "volume", 1, first)]
         assert all(outcome.filled and outcome.new == outcome.revised == 0 for outcome in outcomes)
 
     @pytest.mark.parametrize(
-        ("offset", "kind", "seconds"), [("1m", "shifted by a bar", 60), ("-1h", "shifted clock", -3600)]
+        ("offset", "kind", "seconds"),
+        [("1m", "shifted by a bar", 60), ("-1h", "shifted clock", -3600)],
     )
     def test_shifted_times_are_named(self, beside, offset, kind, seconds):
         outcomes = beside(lambda rows: rows.with_columns(pl.col("ts").dt.offset_by(offset)))
@@ -217,11 +256,16 @@ class TestDisagreement:
 
         assert agreements(outcomes)["2025-02-27"].facts["adjusted: ratio"] == pytest.approx(1 / 7)
 
-    def test_it_is_over_once_both_have_the_same_and_the_partition_is_compared_again(self, ground, beside):
+    def test_it_is_over_once_both_have_the_same_and_the_partition_is_compared_again(
+        self, ground, beside
+    ):
         beside(lambda rows: rows.with_columns(pl.col("close") * 1.002, pl.col("high") * 1.002))
         (trouble,) = self.troubles(ground)
         assert (trouble.level, trouble.count, trouble.subject) == (Level.WARNING, 2, "candles_1m")
-        assert "2025-02-27, vendor and files: theirs are 1.002 times ours throughout" in trouble.details[0]
+        assert (
+            "2025-02-27, vendor and files: theirs are 1.002 times ours throughout"
+            in trouble.details[0]
+        )
         assert ground.gaps().is_empty()
 
         for name in ("files", "more"):
@@ -235,7 +279,9 @@ class TestDisagreement:
         assert self.troubles(ground) == []
 
     def test_other_tolerances_are_judged_anew_by_the_next_fill(self, ground, beside):
-        assert not any(passed(beside(lambda rows: rows.with_columns(pl.col("close", "high") * 1.002))).values())
+        assert not any(
+            passed(beside(lambda rows: rows.with_columns(pl.col("close", "high") * 1.002))).values()
+        )
 
         ground.keep(TWO_DAYS + BTC + "agreement: {sample: 1, close: 1%}\n")
 
@@ -244,9 +290,18 @@ class TestDisagreement:
     def test_the_story_of_a_bar_tells_of_it(self, ground, beside):
         beside(lambda rows: rows.with_columns(pl.col("close", "high") * 1.002))
         with ground.store.reading("testing") as view:
-            story = story_of(view, ground.profile, Timeframe.M1, "BTC", at("2025-02-27T10:00"), now=ground.clock())
+            story = story_of(
+                view,
+                ground.profile,
+                Timeframe.M1,
+                "BTC",
+                at("2025-02-27T10:00"),
+                now=ground.clock(),
+            )
         (event,) = (event.what for event in story.events if "compared" in event.what)
-        assert event.startswith("partition 2025-02-27 was compared with files: theirs are 1.002 times ours")
+        assert event.startswith(
+            "partition 2025-02-27 was compared with files: theirs are 1.002 times ours"
+        )
 
     @staticmethod
     def troubles(ground):
@@ -297,7 +352,9 @@ class TestNoComparison:
 
         assert found.tables["without_comparison"][0]["why"] == "second has none of the 24 bars"
 
-    def test_a_fill_whose_time_ends_while_the_other_source_answers_leaves_what_was_known(self, twins, slow_vendor):
+    def test_a_fill_whose_time_ends_while_the_other_source_answers_leaves_what_was_known(
+        self, twins, slow_vendor
+    ):
         twins.keep(ALL + BTC)
         twins.fill()
         slow_vendor.set_faults([Fault(fault="delay", seconds=30)])
@@ -328,13 +385,15 @@ def test_real_records_of_two_recorders_agree_and_their_hole_is_only_counted(empt
         path = str(shared / "data" / "forex" / f"{name}__{{symbol}}__{{timeframe}}.parquet")
         ground.add_source(name, type="archive", path=path, quiet_minutes="omitted")
     ground.keep(
-        "kind: FOREX\nstart: 2020-05-18\nend: 2020-05-27\ntimeframes: {fetch: [1m]}\nsymbols: {EURUSD: {}}\n"
+        "kind: FOREX\nstart: 2020-05-18\nend: 2020-05-27\ntimeframes: {fetch: [1m]}\nsymbols: "
+        "{EURUSD: {}}\n"
         "agreement: {sample: 1, close: 0.01%}\n"
     )
 
     outcomes = ground.fill()
 
-    # histdata has nothing from the 23rd to the 31st: there, all rows are of the other one, and nothing can be compared with them.
+    # histdata has nothing from the 23rd to the 31st: there, all rows are of the other one, and
+    # nothing can be compared with them.
     found = agreements(outcomes)
     assert [key for key, verdict in found.items() if verdict.passed] == [
         f"2020-05-{day}" for day in (18, 19, 20, 21, 22)

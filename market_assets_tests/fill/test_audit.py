@@ -13,26 +13,40 @@ import polars as pl
 import pytest
 
 from market_assets.enrich.derive import Derive
-from market_assets.fill.audit import audit, audit_document
-from market_assets.fill.job import BY_SYMBOL, Job
-from market_assets.market_time.partitions import Cadence, Partition
-from market_assets.market_time.timeframes import TS, Timeframe
+from market_assets.market.partitions import Cadence, Partition
+from market_assets.market.timeframes import TS, Timeframe
 from market_assets.practice.faults import Fault
+from market_assets.reports.jobs import audit, audit_document
 from market_assets.store.process import this_host
+from market_assets.work.job import BY_SYMBOL, Job
 from market_assets_tests.fill.ground import at
 
-HOLE = Fault(fault="hole", symbols=["BTC"], start=at("2025-02-27T10:00"), end=at("2025-02-27T12:00"))
+HOLE = Fault(
+    fault="hole", symbols=["BTC"], start=at("2025-02-27T10:00"), end=at("2025-02-27T12:00")
+)
 
 
 def document(ground, **limits) -> dict[str, Any]:
     """The audit document as it comes out of JSON."""
-    return json.loads(json.dumps(audit(ground.store, **{"limit": None, "since": None, **limits}, now=ground.clock())))
+    return json.loads(
+        json.dumps(
+            audit(ground.store, **{"limit": None, "since": None, **limits}, now=ground.clock())
+        )
+    )
 
 
 class TestOneJob:
     def test_it_tells_of_every_symbol_what_was_there_before_and_what_came(self, ground, vendor):
         vendor.set_faults(
-            [HOLE, Fault(fault="inverted", symbols=["ETH"], start=at("2025-02-28T03:00"), end=at("2025-02-28T04:00"))]
+            [
+                HOLE,
+                Fault(
+                    fault="inverted",
+                    symbols=["ETH"],
+                    start=at("2025-02-28T03:00"),
+                    end=at("2025-02-28T04:00"),
+                ),
+            ]
         )
         ground.keep("symbols: {BTC: {}, ETH: {}}")
         fill = ground.begin(run_id="a-run", trigger="backfill")
@@ -42,10 +56,21 @@ class TestOneJob:
         detail = ground.job()["detail"]
         assert detail["by_symbol"] == {
             "BTC": {"missing_before": 72, "expected": 72, "stored": 70, "missing": 2, "new": 70},
-            "ETH": {"missing_before": 72, "expected": 72, "stored": 71, "missing": 1, "new": 71, "rejected": 1},
+            "ETH": {
+                "missing_before": 72,
+                "expected": 72,
+                "stored": 71,
+                "missing": 1,
+                "new": 71,
+                "rejected": 1,
+            },
         }
         assert (detail["gaps_before"], detail["gaps_after"]) == (0, 2)
-        assert (detail["missing_before"], detail["missing_after"], detail["repaired"]) == (144, 3, 0)
+        assert (detail["missing_before"], detail["missing_after"], detail["repaired"]) == (
+            144,
+            3,
+            0,
+        )
         # The fill says the same of itself when it has ended.
         said = dict(fill.audit)
         assert said["detail"] | {"seconds": 0} == detail | {"seconds": 0}
@@ -76,7 +101,9 @@ class TestOneJob:
         }
         assert detail["by_symbol"]["ETH"] == {"expected": 72, "stored": 72}
 
-    def test_a_fill_that_is_stopped_tells_of_the_partitions_that_it_has_done(self, ground, monkeypatch):
+    def test_a_fill_that_is_stopped_tells_of_the_partitions_that_it_has_done(
+        self, ground, monkeypatch
+    ):
         monkeypatch.setattr("market_assets.fill.fill._COMMIT_EVERY", 0.0)
         monkeypatch.setattr("market_assets.fill.fill._COMMIT_BARS", 24)
         ground.keep("symbols: {BTC: {}}")
@@ -87,13 +114,22 @@ class TestOneJob:
         outcomes.close()
 
         job = ground.job()
-        assert (job["status"], job["detail"]["partitions_done"], job["detail"]["partitions"]) == ("CANCELLED", 1, 3)
+        assert (job["status"], job["detail"]["partitions_done"], job["detail"]["partitions"]) == (
+            "CANCELLED",
+            1,
+            3,
+        )
         # Nothing is said of days that nobody has looked at.
         assert (job["detail"]["missing_before"], job["detail"]["missing_after"]) == (24, 0)
 
     def test_requests_that_were_sent_again_and_waits_are_counted(self, empty_ground, vendor):
         busy = Fault(
-            fault="error", status=429, retry_after=1, times=1, start=at("2025-02-26T00:00"), end=at("2025-02-26T01:00")
+            fault="error",
+            status=429,
+            retry_after=1,
+            times=1,
+            start=at("2025-02-26T00:00"),
+            end=at("2025-02-26T01:00"),
         )
         vendor.set_faults([busy])
         empty_ground.add_vendor("vendor", vendor, retries=3)
@@ -110,24 +146,45 @@ class TestOneJob:
 
     def test_a_derivation_tells_what_was_missing_before_too(self, ground, vendor, clock):
         vendor.set_faults(
-            [HOLE, Fault(fault="hole", symbols=["ETH"], start=at("2025-02-28T00:00"), end=at("2025-02-28T04:00"))]
+            [
+                HOLE,
+                Fault(
+                    fault="hole",
+                    symbols=["ETH"],
+                    start=at("2025-02-28T00:00"),
+                    end=at("2025-02-28T04:00"),
+                ),
+            ]
         )
         ground.keep("symbols: {BTC: {}, ETH: {}}\ntimeframes: {fetch: [1h], derive: [4h]}")
         ground.fill()
 
         def derive() -> dict[str, Any]:
-            made = Derive(ground.store, ground.profile, Timeframe.H4, ground.profile.window(clock()), clock=clock)
+            made = Derive(
+                ground.store,
+                ground.profile,
+                Timeframe.H4,
+                ground.profile.window(clock()),
+                clock=clock,
+            )
             list(made)
             return ground.job()["detail"]
 
         first = derive()
         assert (first["missing_before"], first["missing_after"]) == (36, 1)
-        assert first["by_symbol"]["BTC"] == {"missing_before": 18, "expected": 18, "stored": 18, "new": 18}
+        assert first["by_symbol"]["BTC"] == {
+            "missing_before": 18,
+            "expected": 18,
+            "stored": 18,
+            "new": 18,
+        }
         again = derive()
         assert (again["missing_before"], again["missing_after"], again["rows"]["new"]) == (1, 1, 0)
 
-    def test_of_very_many_symbols_the_worst_are_told_apart_and_the_others_counted(self, ground, monkeypatch):
-        monkeypatch.setattr("market_assets.fill.job._SYMBOLS", 2)
+    def test_of_very_many_symbols_the_worst_are_told_apart_and_the_others_counted(
+        self, ground, monkeypatch
+    ):
+        monkeypatch.setattr("market_assets.work.job._SYMBOLS", 2)
         ground.keep("symbols: {BTC: {}, ETH: {}, LATE: {}}")
         ground.fill()
         detail = ground.job()["detail"]
@@ -138,9 +195,9 @@ DIES = """
 import os, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from market_assets.fill.job import Job
-from market_assets.market_time.partitions import Cadence, Partition
-from market_assets.market_time.timeframes import Timeframe
+from market_assets.work.job import Job
+from market_assets.market.partitions import Cadence, Partition
+from market_assets.market.timeframes import Timeframe
 from market_assets.store import Store
 
 store = Store(Path(sys.argv[1]), clock=lambda: datetime(2025, 3, 1, tzinfo=UTC))
@@ -154,7 +211,9 @@ class TestAProcessThatIsGone:
     @pytest.fixture
     def killed(self, ground) -> None:
         ground.keep("symbols: {BTC: {}}")
-        died = subprocess.run([sys.executable, "-c", DIES, str(ground.store.path.parent)], check=False)
+        died = subprocess.run(
+            [sys.executable, "-c", DIES, str(ground.store.path.parent)], check=False
+        )
         assert died.returncode == -9
         assert ground.job()["status"] == "RUNNING"
 
@@ -167,7 +226,12 @@ class TestAProcessThatIsGone:
         with ground.store.writing("testing") as transaction:
             for host in ("'another'", "NULL"):
                 transaction.connection.execute(
-                    f"INSERT INTO ops.jobs BY NAME SELECT * REPLACE ('x' AS job_id, {host} AS host) FROM ops.jobs WHERE job_id <> 'x'"
+                    f"""
+                    INSERT INTO ops.jobs BY NAME
+                    SELECT * REPLACE ('x' AS job_id, {host} AS host)
+                    FROM ops.jobs
+                    WHERE job_id <> 'x'
+                    """
                 )
         ground.wait(hours=1)
         (job,) = [job for job in document(ground)["jobs"] if job["status"] == "FAILED"]
@@ -194,7 +258,9 @@ class TestAProcessThatIsGone:
 
 class TestTheDocument:
     def test_it_tells_what_was_processed_detected_and_retried(self, ground, vendor, clock):
-        hole_of_a_day = Fault(fault="hole", symbols=["ETH"], start=at("2025-02-26T20:00"), end=at("2025-02-27T04:00"))
+        hole_of_a_day = Fault(
+            fault="hole", symbols=["ETH"], start=at("2025-02-26T20:00"), end=at("2025-02-27T04:00")
+        )
         vendor.set_faults([HOLE, hole_of_a_day])
         ground.keep("symbols: {BTC: {}, ETH: {}}")
         began = clock()
@@ -204,7 +270,14 @@ class TestTheDocument:
         ground.fill(trigger="repair")
 
         found = document(ground)
-        assert list(found) == ["timestamp", "symbols_processed", "gaps_detected", "retry_results", "summary", "jobs"]
+        assert list(found) == [
+            "timestamp",
+            "symbols_processed",
+            "gaps_detected",
+            "retry_results",
+            "summary",
+            "jobs",
+        ]
         assert found["timestamp"] == "2025-03-01T12:30:00Z"
         assert found["symbols_processed"] == ["BTC", "ETH"]
         # Two rows of the ledger, because a partition ends at midnight.
@@ -219,12 +292,27 @@ class TestTheDocument:
             "gaps": 1,
             "bars": 2,
             "series": [
-                series | {"symbol": "BTC", "gaps": 1, "bars": 2, "attempts": 1, "repaired_at": "2025-03-01T12:30:00Z"}
+                series
+                | {
+                    "symbol": "BTC",
+                    "gaps": 1,
+                    "bars": 2,
+                    "attempts": 1,
+                    "repaired_at": "2025-03-01T12:30:00Z",
+                }
             ],
         }
-        assert (retried["still_open"], retried["abandoned"]) == ({"gaps": 2, "bars": 8}, {"gaps": 0, "bars": 0})
+        assert (retried["still_open"], retried["abandoned"]) == (
+            {"gaps": 2, "bars": 8},
+            {"gaps": 0, "bars": 0},
+        )
         summary = found["summary"]
-        assert (summary["jobs"], summary["succeeded"], summary["incomplete"], summary["failed"]) == (2, 0, 2, 0)
+        assert (
+            summary["jobs"],
+            summary["succeeded"],
+            summary["incomplete"],
+            summary["failed"],
+        ) == (2, 0, 2, 0)
         assert (summary["rows_new"], summary["bars_repaired"]) == (136, 2)
         assert (summary["gaps_before"], summary["gaps_after"]) == (0 + 3, 3 + 2)
         assert (summary["missing_before"], summary["missing_after"]) == (144 + 10, 10 + 8)
@@ -236,7 +324,9 @@ class TestTheDocument:
 
         # A look at a part of it.
         assert document(ground, limit=1)["summary"]["jobs"] == 1
-        assert [job["trigger"] for job in document(ground, since=began + timedelta(minutes=1))["jobs"]] == ["repair"]
+        assert [
+            job["trigger"] for job in document(ground, since=began + timedelta(minutes=1))["jobs"]
+        ] == ["repair"]
         # What an earlier job repaired is not told of a later one.
         ground.wait(minutes=30)
         ground.fill()
@@ -270,4 +360,7 @@ class TestTheDocument:
         )
         now = datetime(2025, 3, 1, 2, tzinfo=timezone(timedelta(hours=2)))
         assert now.astimezone(UTC).day == 1
-        assert audit_document([], gaps=nothing, repairs=nothing, now=now)["timestamp"] == "2025-03-01T00:00:00Z"
+        assert (
+            audit_document([], gaps=nothing, repairs=nothing, now=now)["timestamp"]
+            == "2025-03-01T00:00:00Z"
+        )

@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 
 from market_assets.enrich.derive import Derive
-from market_assets.enrich.featurize import Featurize
+from market_assets.enrich.features.featurize import Featurize
 from market_assets.enrich.grid import Grid, with_runs
-from market_assets.fill.matrix import matrix_of
-from market_assets.market_time.timeframes import TS, Timeframe, midnight
-from market_assets.quality.evidence import NO_SESSION
+from market_assets.market.timeframes import TS, Timeframe, midnight
+from market_assets.reports.completeness import matrix_of
+from market_assets.verdicts.evidence import NO_SESSION
 
 if TYPE_CHECKING:
     from market_assets_tests.fill.ground import Ground
@@ -70,7 +70,9 @@ def fill_twice(ground: Ground) -> None:
 
 def states(ground: Ground) -> pl.DataFrame:
     with ground.store.reading("testing") as view:
-        return view.gaps("kept", Timeframe.H1).select("symbol", "first_ts", "bars", "status", "reason")
+        return view.gaps("kept", Timeframe.H1).select(
+            "symbol", "first_ts", "bars", "status", "reason"
+        )
 
 
 def test_a_session_without_a_bar_of_anybody_is_closed_in_those_words(hong_kong: Ground):
@@ -78,12 +80,16 @@ def test_a_session_without_a_bar_of_anybody_is_closed_in_those_words(hong_kong: 
     # Files that do not change are one witness, and one is enough here.
     outcomes = {outcome.partition.key: outcome for outcome in hong_kong.fill()}
     first = at("2023-09-08 01:30")
-    assert states(hong_kong).rows() == [(symbol, first, 6, "closed", NO_SESSION) for symbol in ("A", "B")]
+    assert states(hong_kong).rows() == [
+        (symbol, first, 6, "closed", NO_SESSION) for symbol in ("A", "B")
+    ]
     assert NO_SESSION == "the calendar has a session here, no source has a bar"
     continuity = outcomes["2023-09-08"].verdicts[0]
     assert continuity.passed
     assert continuity.facts["explained_closed"] == 12
-    health = matrix_of(hong_kong.store, [hong_kong.profile], hong_kong.clock()).filter(pl.col("timeframe") == "1h")
+    health = matrix_of(hong_kong.store, [hong_kong.profile], hong_kong.clock()).filter(
+        pl.col("timeframe") == "1h"
+    )
     assert set(health["health"]) == {"HEALTHY"}
 
 
@@ -98,7 +104,9 @@ def test_features_go_on_over_a_closed_session(hong_kong: Ground):
         with ground.store.reading("testing") as view:
             bars = Grid(view, ground.profile, timeframe, ground.clock()).bars(window)
         assert not bars["broken"].any()
-        assert with_runs(bars).group_by("symbol").agg(pl.col("run").n_unique())["run"].to_list() == [1, 1]
+        assert with_runs(bars).group_by("symbol").agg(pl.col("run").n_unique())[
+            "run"
+        ].to_list() == [1, 1]
     with ground.store.reading("testing") as view:
         rows = view.rows("kept", "features_1h", ["A"], window)
     after = rows.filter(pl.col("ts") > at("2023-09-08"))
@@ -127,14 +135,19 @@ def test_one_bar_of_anybody_shows_that_the_session_was_held_after_all(hong_kong:
     ground.wait(hours=2)
     ground.fill(refetch=True)
     found = states(ground)
-    assert dict(found.group_by("symbol").agg(pl.sum("bars")).sort("symbol").iter_rows()) == {"A": 5, "B": 6}
+    assert dict(found.group_by("symbol").agg(pl.sum("bars")).sort("symbol").iter_rows()) == {
+        "A": 5,
+        "B": 6,
+    }
     assert set(found["status"]) == {"outage"}
 
 
 def test_what_is_before_the_first_bar_of_all_is_not_closed(hong_kong: Ground):
     keep(hong_kong, A=hours(*DAYS[2:]))
     fill_twice(hong_kong)
-    assert "closed" not in set(states(hong_kong).filter(pl.col("first_ts") < at("2023-09-06"))["status"])
+    assert "closed" not in set(
+        states(hong_kong).filter(pl.col("first_ts") < at("2023-09-06"))["status"]
+    )
 
 
 def test_a_market_that_never_closes_has_outages_only(hong_kong: Ground):
@@ -145,7 +158,9 @@ def test_a_market_that_never_closes_has_outages_only(hong_kong: Ground):
         open=1.0, high=2.0, low=1.0, close=1.5, volume=1.0
     )
     ground.add_archive("files", {"A": frame})
-    ground.keep("{start: 2023-09-04, end: 2023-09-14, symbols: {A: {}}, evidence: {confirmations: 1}}")
+    ground.keep(
+        "{start: 2023-09-04, end: 2023-09-14, symbols: {A: {}}, evidence: {confirmations: 1}}"
+    )
     fill_twice(ground)
     assert set(states(ground)["status"]) == {"outage"}
 
@@ -196,6 +211,8 @@ def test_a_daily_session_of_a_month_is_closed(hong_kong: Ground):
     fill_twice(ground)
     with ground.store.reading("testing") as view:
         rows = view.gaps("kept", Timeframe.D1).select("first_ts", "status").rows()
-        bars = Grid(view, ground.profile, Timeframe.D1, ground.clock()).bars(ground.profile.window(ground.clock()))
+        bars = Grid(view, ground.profile, Timeframe.D1, ground.clock()).bars(
+            ground.profile.window(ground.clock())
+        )
     assert rows == [(at("2023-09-08"), "closed")]
     assert not bars["broken"].any()

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from market_assets.enrich.derive import Derive
-from market_assets.enrich.featurize import Featurize
-from market_assets.enrich.returns import Returns
-from market_assets.market_time.timeframes import Timeframe
+from market_assets.enrich.features.featurize import Featurize
+from market_assets.enrich.returns.returns import Returns
+from market_assets.market.timeframes import Timeframe
 from market_assets.practice.faults import Fault
-from market_assets.quality.verdicts import Severity
+from market_assets.verdicts.verdicts import Severity
 from market_assets_tests.fill.ground import at, counts, verdict
 
 if TYPE_CHECKING:
@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 KEYS = "timeframes: {fetch: [1h], derive: [4h], features: [1h], returns: [1h]}\n"
 REFUSED = {"fault": "error", "status": 400, "code": -1121, "message": "Invalid symbol."}
 UPDATE = {"only_due": True, "recheck": 5, "newest_first": True}
-REPAIR = {"only_due": True, "max_fills": 50, "max_time": timedelta(minutes=10), "newest_first": True}
+REPAIR = {
+    "only_due": True,
+    "max_fills": 50,
+    "max_time": timedelta(minutes=10),
+    "newest_first": True,
+}
 
 
 def made(ground: Ground) -> list[list[PartitionOutcome]]:
@@ -38,7 +43,11 @@ def made(ground: Ground) -> list[list[PartitionOutcome]]:
 
 
 def symbols_in(ground: Ground, table: str) -> dict[str, int]:
-    return dict(ground.table(f"SELECT symbol, count(*) FROM kept.{table} GROUP BY ALL ORDER BY ALL").iter_rows())
+    return dict(
+        ground.table(
+            f"SELECT symbol, count(*) FROM kept.{table} GROUP BY ALL ORDER BY ALL"
+        ).iter_rows()
+    )
 
 
 @pytest.mark.parametrize("options", [{}, UPDATE, REPAIR])
@@ -69,7 +78,9 @@ def test_a_symbol_that_is_refused_fails_its_check_by_name_and_nothing_else(
     assert symbols_in(ground, measured) == {"BTC": 71, "ETH": 71}
 
 
-def test_a_symbol_that_was_delisted_on_the_way_takes_only_its_last_day_along(ground: Ground, vendor: Any) -> None:
+def test_a_symbol_that_was_delisted_on_the_way_takes_only_its_last_day_along(
+    ground: Ground, vendor: Any
+) -> None:
     delisted = at("2025-02-26T12:00")
     gone = Fault(fault="hole", symbols=["OLD"], start=delisted, end=at("2026-01-01T00:00"))
     vendor.set_faults([gone])
@@ -79,28 +90,44 @@ def test_a_symbol_that_was_delisted_on_the_way_takes_only_its_last_day_along(gro
 
     # A day of which a sixth is missing, and days of which one symbol has nothing.
     assert [outcome.filled for outcome in outcomes] == [False, True, True]
-    assert outcomes[0].failures == ("12 of 72 bars are missing (OLD): 16.67 %, and at most 5 % may be",)
+    assert outcomes[0].failures == (
+        "12 of 72 bars are missing (OLD): 16.67 %, and at most 5 % may be",
+    )
     assert [verdict(outcome, "continuity").passed for outcome in outcomes] == [False] * 3
-    assert "Nothing at all of OLD: vendor answered without it." in verdict(outcomes[1], "continuity").summary
+    assert (
+        "Nothing at all of OLD: vendor answered without it."
+        in verdict(outcomes[1], "continuity").summary
+    )
     assert symbols_in(ground, "candles_1h") == {"BTC": 72, "ETH": 72, "OLD": 12}
 
     # Once that is confirmed, nothing is missing any more.
     ground.wait(hours=2)
-    assert all(outcome.filled and verdict(outcome, "continuity").passed for outcome in ground.fill())
+    assert all(
+        outcome.filled and verdict(outcome, "continuity").passed for outcome in ground.fill()
+    )
 
 
-def test_a_misspelt_symbol_that_the_source_answers_with_nothing_is_named(ground: Ground, vendor: Any) -> None:
-    vendor.set_faults([Fault(fault="short", rows=0, symbols=["BTCC"], start=at("2025-02-26T00:00"))])
+def test_a_misspelt_symbol_that_the_source_answers_with_nothing_is_named(
+    ground: Ground, vendor: Any
+) -> None:
+    vendor.set_faults(
+        [Fault(fault="short", rows=0, symbols=["BTCC"], start=at("2025-02-26T00:00"))]
+    )
     ground.keep(KEYS + "symbols: {BTCC: {}, ETH: {}}")
 
     outcomes = ground.fill()
 
     assert all(outcome.filled for outcome in outcomes)
-    assert "Nothing at all of BTCC: vendor answered without it." in verdict(outcomes[0], "continuity").summary
+    assert (
+        "Nothing at all of BTCC: vendor answered without it."
+        in verdict(outcomes[0], "continuity").summary
+    )
     assert all(outcome.filled for outcomes in made(ground) for outcome in outcomes)
     # The only symbol of a profile is all that there is of it.
     ground.keep(KEYS + "symbols: {BTCC: {}}")
-    assert ground.fill()[0].failures == ("not one of 24 expected bars is stored or explained (BTCC)",)
+    assert ground.fill()[0].failures == (
+        "not one of 24 expected bars is stored or explained (BTCC)",
+    )
 
 
 def test_a_source_that_is_down_for_one_of_two_symbols_is_a_red_day_and_the_other_one_goes_on(
@@ -129,10 +156,14 @@ def test_a_source_that_is_down_for_one_of_two_symbols_is_a_red_day_and_the_other
 def test_a_day_that_lacks_four_hours_of_minutes_is_red_unless_it_is_a_small_part(
     ground: Ground, vendor: Any, others: int, *, red: bool
 ) -> None:
-    lost = Fault(fault="hole", symbols=["BTC"], start=at("2025-02-26T10:00"), end=at("2025-02-26T14:00"))
+    lost = Fault(
+        fault="hole", symbols=["BTC"], start=at("2025-02-26T10:00"), end=at("2025-02-26T14:00")
+    )
     vendor.set_faults([lost])
     symbols = ", ".join(f"{name}: {{}}" for name in ("BTC", "ETH", "XRP", "SOL")[: others + 1])
-    ground.keep(f"timeframes: {{fetch: [1m], derive: [5m]}}\nend: 2025-02-27\nsymbols: {{{symbols}}}")
+    ground.keep(
+        f"timeframes: {{fetch: [1m], derive: [5m]}}\nend: 2025-02-27\nsymbols: {{{symbols}}}"
+    )
 
     (outcome,) = ground.fill()
 
@@ -149,7 +180,9 @@ def test_a_day_that_lacks_four_hours_of_minutes_is_red_unless_it_is_a_small_part
 
 
 def test_how_much_may_be_missing_is_a_setting(ground: Ground, vendor: Any) -> None:
-    vendor.set_faults([Fault(fault="hole", start=at("2025-02-26T10:00"), end=at("2025-02-26T14:00"))])
+    vendor.set_faults(
+        [Fault(fault="hole", start=at("2025-02-26T10:00"), end=at("2025-02-26T14:00"))]
+    )
     ground.keep("symbols: {BTC: {}}\nchecks: {failed_above: 20%}")
     assert all(outcome.filled for outcome in ground.fill())
     ground.keep("symbols: {BTC: {}}\nchecks: {failed_above: 0}")

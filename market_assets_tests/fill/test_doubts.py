@@ -10,12 +10,12 @@ import pytest
 
 from market_assets.alerts.troubles import Kind
 from market_assets.alerts.watch import store_troubles
-from market_assets.fill.doubts import doubts_of
-from market_assets.market_time.timeframes import TS, Timeframe, midnight
-from market_assets.quality.doubt import Sort
+from market_assets.market.timeframes import TS, Timeframe, midnight
+from market_assets.reports.doubts import doubts_of
+from market_assets.verdicts.doubt import Sort
 
 if TYPE_CHECKING:
-    from market_assets.quality.doubt import Doubt
+    from market_assets.verdicts.doubt import Doubt
     from market_assets_tests.fill.ground import Ground
 
 FEAST = date(2024, 11, 9)
@@ -68,7 +68,9 @@ def doubts(ground: Ground) -> list[Doubt]:
 def kinds(ground: Ground) -> list[tuple[str, str]]:
     with ground.store.reading("testing") as view:
         found = store_troubles(view, ground.universe, ground.clock())
-    return [(trouble.subject, trouble.summary) for trouble in found if trouble.kind is Kind.CALENDAR]
+    return [
+        (trouble.subject, trouble.summary) for trouble in found if trouble.kind is Kind.CALENDAR
+    ]
 
 
 def test_a_session_that_the_calendar_lacks_is_counted_told_and_shown_in_the_check(india: Ground):
@@ -77,7 +79,8 @@ def test_a_session_that_the_calendar_lacks_is_counted_told_and_shown_in_the_chec
     (doubt,) = doubts(india)
     assert (doubt.sort, doubt.days, doubt.symbols) == (Sort.SESSION, (FEAST,), ("INFY",))
     assert doubt.words == (
-        "60 bars with trades on 2024-11-09, where the calendar has no session (the last from 18:00 to 18:59 at the exchange)"
+        "60 bars with trades on 2024-11-09, where the calendar has no session (the last from "
+        "18:00 to 18:59 at the exchange)"
     )
     assert kinds(india) == [("candles_1m session", f"the calendar may be wrong: {doubt.words}")]
     shown = [
@@ -86,7 +89,9 @@ def test_a_session_that_the_calendar_lacks_is_counted_told_and_shown_in_the_chec
         for row in outcome.verdicts[2].tables.get("outside_sessions", ())
     ]
     assert shown == [("2024-11-09", "no session", 60, 60)]
-    told = [outcome.verdicts[2] for outcome in outcomes if "2024-11-09" in outcome.verdicts[2].summary]
+    told = [
+        outcome.verdicts[2] for outcome in outcomes if "2024-11-09" in outcome.verdicts[2].summary
+    ]
     assert len(told) == 1
     assert told[0].passed
     assert "calendar_changes" in told[0].summary
@@ -104,7 +109,12 @@ def test_a_session_that_the_calendar_lacks_is_counted_told_and_shown_in_the_chec
 
 
 def test_a_stray_bar_and_bars_without_trades_are_counted_and_no_doubt(india: Ground):
-    keep(india, *sessions(*WEEK), minutes(FEAST, 600, 3), minutes(date(2024, 11, 10), 600, 60, volume=0))
+    keep(
+        india,
+        *sessions(*WEEK),
+        minutes(FEAST, 600, 3),
+        minutes(date(2024, 11, 10), 600, 60, volume=0),
+    )
     india.fill()
     assert doubts(india) == []
     with india.store.reading("testing") as view:
@@ -172,14 +182,21 @@ def test_a_daily_candle_on_a_day_without_a_session_is_a_doubt(india: Ground):
     with india.store.reading("testing") as view:
         told = doubts_of(view, india.profile)[Timeframe.D1]
     assert [(doubt.sort, doubt.days, doubt.words) for doubt in told] == [
-        (Sort.SESSION, (FEAST,), "1 bar with trades on 2024-11-09, where the calendar has no session")
+        (
+            Sort.SESSION,
+            (FEAST,),
+            "1 bar with trades on 2024-11-09, where the calendar has no session",
+        )
     ]
 
 
 def test_bars_in_a_pause_that_there_was_not_are_a_doubt(india: Ground):
     ground = india
     frames = [minutes(day, 9 * 60 + 15, 375) for day in WEEK]
-    ground.add_archive("files", {"T": pl.concat(frames).with_columns(pl.col("ts") - timedelta(hours=3, minutes=45))})
+    ground.add_archive(
+        "files",
+        {"T": pl.concat(frames).with_columns(pl.col("ts") - timedelta(hours=3, minutes=45))},
+    )
     ground.keep(
         """
         kind: EQUITY
@@ -193,4 +210,6 @@ def test_bars_in_a_pause_that_there_was_not_are_a_doubt(india: Ground):
     ground.fill()
     with ground.store.reading("testing") as view:
         told = doubts_of(view, ground.profile).get(Timeframe.M1, [])
-    assert ["in the pause of its sessions, the first of them at 11:30" in doubt.words for doubt in told] == [True]
+    assert [
+        "in the pause of its sessions, the first of them at 11:30" in doubt.words for doubt in told
+    ] == [True]

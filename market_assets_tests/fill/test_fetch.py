@@ -6,14 +6,14 @@ import threading
 
 import pytest
 
+from market_assets.config.universe import PriceRules, SourceSymbol
 from market_assets.errors import SourceError
+from market_assets.expected.series import Series
 from market_assets.fill.fetch import Fetcher
-from market_assets.fill.series import Series
-from market_assets.market_time.calendars import load_calendar
-from market_assets.market_time.timeframes import Timeframe, Window
+from market_assets.market.calendars.sessions import load_calendar
+from market_assets.market.timeframes import Timeframe, Window
 from market_assets.practice.faults import Fault
-from market_assets.sources.base import build_source
-from market_assets.universe import PriceRules, SourceSymbol
+from market_assets.sources.contract import build_source
 from market_assets_tests.fill.ground import LATE_GENESIS, QUICK, at
 
 NOW = at("2025-03-01T12:00")
@@ -35,14 +35,18 @@ def fetcher(vendor, folder, *, budget: float | None = None) -> Fetcher:
 
 
 def series(symbol: str) -> Series:
-    return Series(symbol, Window(at("2025-02-26T00:00"), NOW), (SourceSymbol(source="vendor", symbol=symbol),))
+    return Series(
+        symbol, Window(at("2025-02-26T00:00"), NOW), (SourceSymbol(source="vendor", symbol=symbol),)
+    )
 
 
 def test_a_source_that_cannot_be_opened_ends_the_fill_and_the_others_are_closed(ground):
     ground.add_source("broken", type="practice", faults_file="nowhere.yaml")
     ground.keep("symbols: {BTC: {}}")
 
-    with pytest.raises(SourceError, match=r"source broken: the faults file .*nowhere.yaml cannot be used"):
+    with pytest.raises(
+        SourceError, match=r"source broken: the faults file .*nowhere.yaml cannot be used"
+    ):
         ground.fill()
 
     assert ground.sources["vendor"]._http._client is None
@@ -61,7 +65,9 @@ class TestTheFirstBar:
             found = opened.earliest([series("LATE"), series("EARLY")])
         assert list(found) == ["EARLY"]
 
-    def test_a_source_that_fails_three_times_in_a_row_is_not_asked_for_more_first_bars(self, vendor, tmp_path):
+    def test_a_source_that_fails_three_times_in_a_row_is_not_asked_for_more_first_bars(
+        self, vendor, tmp_path
+    ):
         vendor.set_faults([Fault(fault="error")])
         with fetcher(vendor, tmp_path) as opened:
             assert opened.earliest([series(str(number)) for number in range(10)]) == {}

@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 
 from market_assets.errors import UniverseError
-from market_assets.market_time.partitions import hull
-from market_assets.market_time.timeframes import Timeframe, Window
+from market_assets.market.partitions import hull
+from market_assets.market.timeframes import Timeframe, Window
 from market_assets.practice.faults import Fault
 from market_assets.store import Store
 from market_assets_tests.fill.ground import (
@@ -34,7 +34,9 @@ MINUTES = "timeframes: {fetch: [1m]}\n"
 
 
 class TestAskingForJustWhatIsAbsent:
-    def test_a_first_fill_stores_every_bar_that_must_exist_and_a_second_one_asks_for_nothing(self, ground, vendor):
+    def test_a_first_fill_stores_every_bar_that_must_exist_and_a_second_one_asks_for_nothing(
+        self, ground, vendor
+    ):
         ground.keep(MINUTES + "symbols: {BTC: {}, ETH: {}}")
 
         outcomes = ground.fill()
@@ -42,10 +44,17 @@ class TestAskingForJustWhatIsAbsent:
         assert keys(outcomes) == THREE_DAYS
         assert all(outcome.filled for outcome in outcomes)
         assert all(verdict.passed for outcome in outcomes for verdict in outcome.verdicts)
-        assert [verdict.check for verdict in outcomes[0].verdicts] == ["continuity", "genesis", "validity"]
+        assert [verdict.check for verdict in outcomes[0].verdicts] == [
+            "continuity",
+            "genesis",
+            "validity",
+        ]
         assert [(outcome.new, outcome.rows) for outcome in outcomes] == [(2880, 2880)] * 3
         assert outcomes[0].sources == {"vendor": 2880}
-        assert (outcomes[0].first_ts, outcomes[0].last_ts) == (at("2025-02-26T00:00"), at("2025-02-26T23:59"))
+        assert (outcomes[0].first_ts, outcomes[0].last_ts) == (
+            at("2025-02-26T00:00"),
+            at("2025-02-26T23:59"),
+        )
         assert ground.complete()
         # Pages cross the borders of partitions.
         assert len(asked(vendor)) == 2 * -(-3 * 1440 // 1000)
@@ -93,7 +102,9 @@ class TestAskingForJustWhatIsAbsent:
         ]
         assert ground.rows().equals(rows)
 
-    def test_a_symbol_that_was_named_twice_is_asked_for_once_and_one_that_was_not_is_not(self, ground, vendor):
+    def test_a_symbol_that_was_named_twice_is_asked_for_once_and_one_that_was_not_is_not(
+        self, ground, vendor
+    ):
         ground.keep("symbols: {BTC: {}, ETH: {}}")
 
         outcomes = ground.fill(symbols=["ETH", "ETH"])
@@ -112,13 +123,20 @@ class TestAskingForJustWhatIsAbsent:
         ] * 3
         # What nobody has asked for may still be had.
         assert not any(outcome.filled for outcome in part)
-        assert part[0].failures == ("24 of 48 bars are missing (BTC): 50 %, and at most 5 % may be",)
+        assert part[0].failures == (
+            "24 of 48 bars are missing (BTC): 50 %, and at most 5 % may be",
+        )
         assert "Nothing at all of BTC: not asked yet." in part[0].verdicts[0].summary
         assert not any(
-            verdict.passed for outcome in part for verdict in outcome.verdicts if verdict.check == "continuity"
+            verdict.passed
+            for outcome in part
+            for verdict in outcome.verdicts
+            if verdict.check == "continuity"
         )
         rest = ground.fill(symbols=["BTC"])
-        assert all(outcome.filled and verdict.passed for outcome in rest for verdict in outcome.verdicts)
+        assert all(
+            outcome.filled and verdict.passed for outcome in rest for verdict in outcome.verdicts
+        )
 
     def test_a_symbol_that_is_not_kept_is_refused_with_the_names_that_are(self, ground):
         ground.keep("symbols: {BTC: {}, ETH: {}}")
@@ -126,7 +144,9 @@ class TestAskingForJustWhatIsAbsent:
         with pytest.raises(UniverseError, match=r"XYZ: no such symbol; it has BTC, ETH"):
             ground.begin(symbols=["XYZ"])
 
-    def test_a_window_before_the_profile_or_in_the_future_has_no_partition_and_asks_nothing(self, ground, vendor):
+    def test_a_window_before_the_profile_or_in_the_future_has_no_partition_and_asks_nothing(
+        self, ground, vendor
+    ):
         ground.keep("symbols: {BTC: {}}")
 
         before = ground.fill(window=Window(at("2024-01-01T00:00"), at("2024-02-01T00:00")))
@@ -159,7 +179,16 @@ class TestOneOutcomeAPartition:
         ground.add_vendor("vendor", vendor, total_timeout=60, timeout=60, max_elapsed=60)
         ground.keep(MINUTES + "symbols: {BTC: {}, ETH: {}}")
         ground.fill(window=Window(at("2025-02-27T00:00"), at("2025-02-28T00:00")))
-        vendor.set_faults([Fault(fault="delay", seconds=60, start=at("2025-02-28T23:00"), end=at("2025-03-01T00:00"))])
+        vendor.set_faults(
+            [
+                Fault(
+                    fault="delay",
+                    seconds=60,
+                    start=at("2025-02-28T23:00"),
+                    end=at("2025-03-01T00:00"),
+                )
+            ]
+        )
 
         outcomes = iter(ground.begin())
         first = next(outcomes)
@@ -183,7 +212,9 @@ class TestOneOutcomeAPartition:
         assert ground.complete()
 
     @pytest.mark.parametrize("newest_first", [False, True])
-    def test_a_long_window_is_filled_in_pieces_of_so_many_bars(self, ground, monkeypatch, newest_first):
+    def test_a_long_window_is_filled_in_pieces_of_so_many_bars(
+        self, ground, monkeypatch, newest_first
+    ):
         monkeypatch.setattr("market_assets.fill.fill._CHUNK_BARS", 6000)
         monkeypatch.setattr("market_assets.fill.fill._COMMIT_BARS", 3000)
         ground.keep(MINUTES + "symbols: {BTC: {}, ETH: {}}\nstart: 2025-02-22\nend: 2025-03-01")
@@ -202,7 +233,10 @@ class TestTwoFillsAtOnce:
         ground.keep(MINUTES + "symbols: {BTC: {}, ETH: {}}\nstart: 2025-02-24")
         begun = [
             ground.begin(window=Window(at(start), at(end)))
-            for start, end in (("2025-02-24T00:00", "2025-02-28T00:00"), ("2025-02-25T00:00", "2025-03-01T00:00"))
+            for start, end in (
+                ("2025-02-24T00:00", "2025-02-28T00:00"),
+                ("2025-02-25T00:00", "2025-03-01T00:00"),
+            )
         ]
 
         with ThreadPoolExecutor() as pool:
@@ -213,19 +247,24 @@ class TestTwoFillsAtOnce:
         rows = ground.rows()
         assert rows.select("symbol", "ts").is_duplicated().sum() == 0
         assert rows.height == 2 * 5 * 1440
-        assert ground.table("SELECT status FROM ops.jobs")["status"].to_list() == ["SUCCEEDED", "SUCCEEDED"]
+        assert ground.table("SELECT status FROM ops.jobs")["status"].to_list() == [
+            "SUCCEEDED",
+            "SUCCEEDED",
+        ]
 
-    def test_overlapping_windows_in_two_processes_both_finish_and_no_row_is_double(self, ground, vendor):
+    def test_overlapping_windows_in_two_processes_both_finish_and_no_row_is_double(
+        self, ground, vendor
+    ):
         ground.keep(MINUTES + "symbols: {BTC: {}, ETH: {}}\nstart: 2025-02-24")
         script = """
 import sys
 from datetime import datetime
 from pathlib import Path
 from market_assets.fill import Fill
-from market_assets.market_time.timeframes import Timeframe, Window
-from market_assets.sources.base import build_source
+from market_assets.market.timeframes import Timeframe, Window
+from market_assets.sources.contract import build_source
 from market_assets.store import Store
-from market_assets.universe import load_universe
+from market_assets.config.universe import load_universe
 
 folder, now, start, end = Path(sys.argv[1]), *map(datetime.fromisoformat, sys.argv[2:])
 universe = load_universe(folder / "universe.yaml", environ={})
@@ -234,10 +273,20 @@ store = Store(folder / "home", clock=lambda: now)
 fill = Fill(store, {"vendor": source}, universe.profiles["kept"], Timeframe.M1, Window(start, end), clock=lambda: now)
 print(*(outcome.partition.key for outcome in fill if outcome.filled))
 """
-        windows = (("2025-02-24T00:00Z", "2025-02-28T00:00Z"), ("2025-02-25T00:00Z", "2025-03-01T00:00Z"))
+        windows = (
+            ("2025-02-24T00:00Z", "2025-02-28T00:00Z"),
+            ("2025-02-25T00:00Z", "2025-03-01T00:00Z"),
+        )
         running = [
             subprocess.Popen(
-                [sys.executable, "-c", script, str(ground.folder), ground.clock().isoformat(), *window],
+                [
+                    sys.executable,
+                    "-c",
+                    script,
+                    str(ground.folder),
+                    ground.clock().isoformat(),
+                    *window,
+                ],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -284,7 +333,9 @@ print(*(outcome.partition.key for outcome in fill if outcome.filled))
 class TestCalendars:
     def test_equity_has_no_partition_on_closed_days_and_half_a_day_is_whole(self, ground):
         ground.clock.now = datetime(2025, 8, 1, tzinfo=UTC)
-        ground.keep("kind: EQUITY\nstart: 2025-07-02\nend: 2025-07-09\nsymbols: {SPY: {}}\n" + MINUTES)
+        ground.keep(
+            "kind: EQUITY\nstart: 2025-07-02\nend: 2025-07-09\nsymbols: {SPY: {}}\n" + MINUTES
+        )
 
         outcomes = ground.fill()
 
@@ -298,7 +349,9 @@ class TestCalendars:
 
     def test_a_market_wide_halt_is_explained(self, ground):
         ground.clock.now = datetime(2020, 4, 1, tzinfo=UTC)
-        ground.keep("kind: EQUITY\nstart: 2020-03-09\nend: 2020-03-10\nsymbols: {SPY: {}}\n" + MINUTES)
+        ground.keep(
+            "kind: EQUITY\nstart: 2020-03-09\nend: 2020-03-10\nsymbols: {SPY: {}}\n" + MINUTES
+        )
 
         (outcome,) = ground.fill()
 
@@ -317,7 +370,10 @@ class TestCalendars:
     )
     def test_sessions_over_midnight_are_cut_into_utc_days(self, ground, kind, symbol, rows):
         ground.clock.now = datetime(2025, 4, 1, tzinfo=UTC)
-        ground.keep(f"kind: {kind}\nstart: 2025-03-07\nend: 2025-03-11\nsymbols: {{{symbol}: {{}}}}\n" + MINUTES)
+        ground.keep(
+            f"kind: {kind}\nstart: 2025-03-07\nend: 2025-03-11\nsymbols: {{{symbol}: {{}}}}\n"
+            + MINUTES
+        )
 
         outcomes = ground.fill()
 
@@ -329,7 +385,8 @@ class TestCalendars:
     def test_days_and_weeks_that_are_fetched_have_monthly_partitions(self, ground, kind, symbol):
         # The 15th is a Wednesday: the profile starts and ends within a week.
         ground.keep(
-            f"kind: {kind}\nstart: 2025-01-15\nend: 2025-02-20\nsymbols: {{{symbol}: {{}}}}\ntimeframes: {{fetch: [1d, 1w]}}"
+            f"kind: {kind}\nstart: 2025-01-15\nend: 2025-02-20\nsymbols: {{{symbol}: "
+            f"{{}}}}\ntimeframes: {{fetch: [1d, 1w]}}"
         )
         for timeframe in (Timeframe.D1, Timeframe.W1):
             outcomes = ground.fill(timeframe=timeframe)
@@ -340,14 +397,19 @@ class TestCalendars:
             expected = ground.calendar().expected(timeframe, window, until=ground.clock())
             assert ground.rows(timeframe=timeframe)["ts"].to_list() == expected.to_list()
             assert sum(outcome.rows for outcome in outcomes) == len(expected)
-        completeness = ground.table("SELECT timeframe, expected, stored, missing, health FROM ops.completeness")
+        completeness = ground.table(
+            "SELECT timeframe, expected, stored, missing, health FROM ops.completeness"
+        )
         for timeframe, expected, stored, missing, health in completeness.iter_rows():
             assert (timeframe, stored, missing, health) == (timeframe, expected, 0, "HEALTHY")
 
 
 class TestStartsAndEndsOfSymbols:
-    def test_nothing_is_expected_or_asked_for_before_a_symbols_start_and_after_its_end(self, ground, vendor):
-        # OLD and NEW are two instruments that the vendor has called by one ticker, one after the other.
+    def test_nothing_is_expected_or_asked_for_before_a_symbols_start_and_after_its_end(
+        self, ground, vendor
+    ):
+        # OLD and NEW are two instruments that the vendor has called by one ticker, one after the
+        # other.
         ground.keep("""
             symbols:
               BTC: {end: 2025-02-28}
@@ -358,7 +420,11 @@ class TestStartsAndEndsOfSymbols:
 
         outcomes = ground.fill()
 
-        assert [set(counts(outcome)) for outcome in outcomes] == [{"BTC", "OLD"}, {"BTC", "ETH"}, {"ETH", "NEW"}]
+        assert [set(counts(outcome)) for outcome in outcomes] == [
+            {"BTC", "OLD"},
+            {"BTC", "ETH"},
+            {"ETH", "NEW"},
+        ]
         assert all(verdict.passed for outcome in outcomes for verdict in outcome.verdicts)
         assert asked(vendor, "BTC") == [Window(at("2025-02-26T00:00"), at("2025-02-28T00:00"))]
         assert asked(vendor, "ETH") == [Window(at("2025-02-27T00:00"), at("2025-03-01T00:00"))]
@@ -367,27 +433,38 @@ class TestStartsAndEndsOfSymbols:
             Window(at("2025-02-28T00:00"), at("2025-03-01T00:00")),
         ]
         assert ground.complete()
-        completeness = ground.table("SELECT symbol, expected, stored, health FROM ops.completeness ORDER BY symbol")
+        completeness = ground.table(
+            "SELECT symbol, expected, stored, health FROM ops.completeness ORDER BY symbol"
+        )
         assert completeness.rows() == [
-            (symbol, bars, bars, "HEALTHY") for symbol, bars in (("BTC", 48), ("ETH", 48), ("NEW", 24), ("OLD", 24))
+            (symbol, bars, bars, "HEALTHY")
+            for symbol, bars in (("BTC", 48), ("ETH", 48), ("NEW", 24), ("OLD", 24))
         ]
 
 
 class TestGenesis:
-    def test_a_late_genesis_is_asked_for_once_and_nothing_is_expected_or_asked_for_before_it(self, ground, vendor):
+    def test_a_late_genesis_is_asked_for_once_and_nothing_is_expected_or_asked_for_before_it(
+        self, ground, vendor
+    ):
         ground.keep(MINUTES + "symbols: {BTC: {}, LATE: {}}\nend: 2026-01-01")
 
         outcomes = ground.fill()
 
         assert sum(entry["endTime"] is None for entry in vendor.log) == 2
-        assert ground.table("SELECT symbol, ts, source FROM ops.genesis WHERE symbol = 'LATE'").rows() == [
-            ("LATE", LATE_GENESIS.replace(tzinfo=None), "vendor")
-        ]
+        assert ground.table(
+            "SELECT symbol, ts, source FROM ops.genesis WHERE symbol = 'LATE'"
+        ).rows() == [("LATE", LATE_GENESIS.replace(tzinfo=None), "vendor")]
         assert min(window.start for window in asked(vendor, "LATE")) == LATE_GENESIS
-        assert [counts(outcome)["LATE"].expected for outcome in outcomes[1:]] == [1440 - 510, 1440, 720]
+        assert [counts(outcome)["LATE"].expected for outcome in outcomes[1:]] == [
+            1440 - 510,
+            1440,
+            720,
+        ]
         assert "LATE" not in counts(outcomes[0])
         assert all(verdict.passed for outcome in outcomes for verdict in outcome.verdicts)
-        completeness = ground.table("SELECT expected, missing, health FROM ops.completeness WHERE symbol = 'LATE'")
+        completeness = ground.table(
+            "SELECT expected, missing, health FROM ops.completeness WHERE symbol = 'LATE'"
+        )
         assert completeness.rows() == [(2 * 1440 - 510 + 720, 0, "HEALTHY")]
 
         vendor.log.clear()
@@ -427,11 +504,19 @@ class TestGenesis:
         assert ground.opens("NEW")[0] == EARLY_GENESIS
         assert outcomes[0].new == 4
         assert all(verdict.passed for outcome in outcomes for verdict in outcome.verdicts)
-        assert ground.table("SELECT ts FROM ops.genesis ORDER BY found_at")["ts"].dt.hour().to_list() == [9, 20]
-        assert ground.absent("NEW") == every(timedelta(hours=1), at("2025-02-26T00:00"), EARLY_GENESIS)
+        assert ground.table("SELECT ts FROM ops.genesis ORDER BY found_at")[
+            "ts"
+        ].dt.hour().to_list() == [9, 20]
+        assert ground.absent("NEW") == every(
+            timedelta(hours=1), at("2025-02-26T00:00"), EARLY_GENESIS
+        )
 
-    def test_a_genesis_that_moves_on_leaves_older_rows_and_the_verdict_says_so(self, ground, vendor):
-        vendor.set_faults([Fault(fault="hole", start=at("2025-02-26T21:00"), end=at("2025-02-27T00:00"))])
+    def test_a_genesis_that_moves_on_leaves_older_rows_and_the_verdict_says_so(
+        self, ground, vendor
+    ):
+        vendor.set_faults(
+            [Fault(fault="hole", start=at("2025-02-26T21:00"), end=at("2025-02-27T00:00"))]
+        )
         ground.keep("symbols: {NEW: {sources: [{vendor: EARLY}]}}")
         ground.fill()
         ground.wait(hours=2)
@@ -444,16 +529,23 @@ class TestGenesis:
 
         assert verdict(refetched, "genesis").passed
         assert not verdict(first, "genesis").passed
-        assert "NEW has 1 bar before its genesis 2025-02-28 00:00Z" in verdict(first, "genesis").summary
+        assert (
+            "NEW has 1 bar before its genesis 2025-02-28 00:00Z"
+            in verdict(first, "genesis").summary
+        )
         # What was explained before it counts no more.
         assert ground.gaps().is_empty()
         ground.lose("ts < '2025-02-28' OR ts >= '2025-02-28 20:00'")
-        completeness = ground.table("SELECT expected, stored, explained, missing FROM ops.completeness").row(0)
+        completeness = ground.table(
+            "SELECT expected, stored, explained, missing FROM ops.completeness"
+        ).row(0)
         assert completeness == (24, 20, 0, 4)
 
 
 class TestTheOpenBar:
-    def test_the_bar_that_is_still_open_is_not_stored_and_comes_when_it_has_closed(self, ground, vendor):
+    def test_the_bar_that_is_still_open_is_not_stored_and_comes_when_it_has_closed(
+        self, ground, vendor
+    ):
         ground.clock.now = at("2025-03-01T12:00") + timedelta(seconds=30)
         ground.keep(MINUTES + "start: 2025-03-01\nend: 2026-01-01\nsymbols: {BTC: {}}")
         ground.fill()
@@ -482,7 +574,10 @@ class TestTheOpenBar:
     )
     def test_a_day_is_stored_no_sooner_than_its_session_has_closed(self, ground, now, last):
         ground.clock.now = at(now)
-        ground.keep("kind: FOREX\nstart: 2025-02-03\nend: 2026-01-01\nsymbols: {EURUSD: {}}\ntimeframes: {fetch: [1d]}")
+        ground.keep(
+            "kind: FOREX\nstart: 2025-02-03\nend: 2026-01-01\nsymbols: {EURUSD: {}}\ntimeframes: "
+            "{fetch: [1d]}"
+        )
 
         ground.fill()
 
@@ -490,11 +585,17 @@ class TestTheOpenBar:
 
 
 class TestRevisions:
-    def test_refetch_replaces_a_revised_bar_and_keeps_the_old_values_with_the_time(self, ground, vendor):
-        vendor.set_faults([Fault(fault="revision", start=at("2025-02-27T10:00"), end=at("2025-02-27T12:00"))])
+    def test_refetch_replaces_a_revised_bar_and_keeps_the_old_values_with_the_time(
+        self, ground, vendor
+    ):
+        vendor.set_faults(
+            [Fault(fault="revision", start=at("2025-02-27T10:00"), end=at("2025-02-27T12:00"))]
+        )
         ground.keep("symbols: {BTC: {}}")
         ground.fill()
-        old = ground.rows().filter(pl.col("ts").dt.date() == date(2025, 2, 27), pl.col("ts").dt.hour().is_in([10, 11]))
+        old = ground.rows().filter(
+            pl.col("ts").dt.date() == date(2025, 2, 27), pl.col("ts").dt.hour().is_in([10, 11])
+        )
         assert [outcome.revised for outcome in ground.fill()] == [0, 0, 0]
         ground.wait(hours=3)
 
@@ -504,7 +605,8 @@ class TestRevisions:
         kept = ground.table("SELECT * FROM ops.revisions ORDER BY ts")
         values = ["symbol", "ts", "open", "high", "low", "close", "volume", "source"]
         assert kept.select(values).equals(old.select(values))
-        assert set(kept["revised_at"]) == {datetime(2025, 3, 1, 15)}  # noqa: DTZ001 - the store's columns have no zone
+        # The store's columns have no zone.
+        assert set(kept["revised_at"]) == {datetime(2025, 3, 1, 15)}  # noqa: DTZ001
         new = ground.rows().join(old, on=["symbol", "ts"], how="semi")
         assert (new["close"] != old["close"]).all()
         assert ground.rows().height == 72
@@ -512,16 +614,31 @@ class TestRevisions:
 
 class TestJobs:
     def test_a_job_tells_what_was_asked_and_what_came_of_it(self, ground, vendor):
-        vendor.set_faults([Fault(fault="hole", start=at("2025-02-27T10:00"), end=at("2025-02-27T12:00"))])
+        vendor.set_faults(
+            [Fault(fault="hole", start=at("2025-02-27T10:00"), end=at("2025-02-27T12:00"))]
+        )
         ground.keep("symbols: {BTC: {}, ETH: {}}")
 
         ground.fill(run_id="a-run")
 
         job = ground.job()
         detail = job["detail"]
-        assert (job["kind"], job["profile"], job["timeframe"], job["run_id"]) == ("fill", "kept", "1h", "a-run")
-        assert (job["symbols"], job["progress"], job["status"]) == (["BTC", "ETH"], 1.0, "INCOMPLETE")
-        assert (detail["partitions"], detail["partitions_done"], detail["partitions_failed"]) == (3, 3, 1)
+        assert (job["kind"], job["profile"], job["timeframe"], job["run_id"]) == (
+            "fill",
+            "kept",
+            "1h",
+            "a-run",
+        )
+        assert (job["symbols"], job["progress"], job["status"]) == (
+            ["BTC", "ETH"],
+            1.0,
+            "INCOMPLETE",
+        )
+        assert (detail["partitions"], detail["partitions_done"], detail["partitions_failed"]) == (
+            3,
+            3,
+            1,
+        )
         assert detail["rows"] == {"new": 140, "revised": 0, "rejected": 0}
         assert (detail["missing_before"], detail["missing_after"]) == (144, 4)
         of_each = {"missing_before": 72, "expected": 72, "stored": 70, "missing": 2, "new": 70}
@@ -535,7 +652,9 @@ class TestJobs:
         assert ground.job()["detail"]["requests"]["vendor"]["requests"] == len(vendor.log)
 
     def test_a_job_with_a_partition_that_failed_is_incomplete_and_names_it(self, ground, vendor):
-        vendor.set_faults([Fault(fault="error", start=at("2025-02-26T00:00"), end=at("2025-02-26T01:00"))])
+        vendor.set_faults(
+            [Fault(fault="error", start=at("2025-02-26T00:00"), end=at("2025-02-26T01:00"))]
+        )
         ground.keep("symbols: {BTC: {}}")
 
         ground.fill()

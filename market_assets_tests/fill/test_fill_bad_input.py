@@ -13,10 +13,10 @@ import polars as pl
 import pytest
 
 from market_assets.errors import SourceError
-from market_assets.market_time.timeframes import Timeframe, Window
+from market_assets.market.timeframes import Timeframe, Window
 from market_assets.practice.faults import Fault
-from market_assets.quality.verdicts import Severity
-from market_assets.sources.base import SourceSettings, Traits, Usage
+from market_assets.sources.contract import SourceSettings, Traits, Usage
+from market_assets.verdicts.verdicts import Severity
 from market_assets_tests.fill.ground import asked, at, candles, counts, every, plain, verdict
 
 if TYPE_CHECKING:
@@ -40,11 +40,16 @@ class TestRowsThatCannotBe:
         }
     )
 
-    def test_bad_rows_are_refused_with_a_count_and_a_sample_and_the_rest_is_stored(self, ground, vendor):
+    def test_bad_rows_are_refused_with_a_count_and_a_sample_and_the_rest_is_stored(
+        self, ground, vendor
+    ):
         # That a page is unsorted or short, or has a row twice, costs no bar.
         harmless = ["unsorted", "short", "duplicate"]
         vendor.set_faults(
-            [Fault(fault=fault, seconds=1000, rows=7, symbols=[fault], **TEN) for fault in (*harmless, *self.reasons)]
+            [
+                Fault(fault=fault, seconds=1000, rows=7, symbols=[fault], **TEN)
+                for fault in (*harmless, *self.reasons)
+            ]
         )
         ground.keep(f"symbols: {plain([*harmless, *self.reasons])}")
 
@@ -66,14 +71,18 @@ class TestRowsThatCannotBe:
         shown = {row["symbol"]: row["reason"] for row in judged.tables["rejected"]}
         assert shown == {**self.reasons, "duplicate": "duplicate time"}
         assert all(row["at"].startswith("2025-02-27 1") for row in judged.tables["rejected"])
-        assert "vendor answered without it; 2 of the rows were refused" in set(ground.gaps()["reason"])
+        assert "vendor answered without it; 2 of the rows were refused" in set(
+            ground.gaps()["reason"]
+        )
         assert ground.job()["detail"]["rows"]["rejected"] == 14
 
         vendor.set_faults([])
         assert all(outcome.filled for outcome in ground.fill())
         assert ground.complete()
 
-    def test_bars_outside_the_window_that_was_asked_for_are_counted_once_and_not_stored(self, ground, vendor):
+    def test_bars_outside_the_window_that_was_asked_for_are_counted_once_and_not_stored(
+        self, ground, vendor
+    ):
         ground.keep(MINUTES + "symbols: {BTC: {}}\nend: 2026-01-01")
         days = Window(at("2025-02-27T00:00"), at("2025-03-01T00:00"))
         vendor.set_faults([Fault(fault="outside", bars=2, start=days.start, end=days.end)])
@@ -104,7 +113,9 @@ class TestRowsThatCannotBe:
 
     def test_an_impossible_number_is_refused(self, empty_ground):
         ground = empty_ground
-        ground.add_archive("files", {symbol: spoilt(values) for symbol, (values, _) in self.impossible.items()})
+        ground.add_archive(
+            "files", {symbol: spoilt(values) for symbol, (values, _) in self.impossible.items()}
+        )
         ground.keep(f"start: 2025-02-27\nend: 2025-02-28\nsymbols: {plain(self.impossible)}")
 
         (outcome,) = ground.fill()
@@ -122,7 +133,9 @@ class TestRowsThatCannotBe:
             pytest.param("FOREX", {"volume": None}, id="a null volume in spot forex"),
             # Crude oil settled at -37.63 on 2020-04-20.
             pytest.param(
-                "FUTURES", {"open": 1.0, "high": 2.0, "low": -40.32, "close": -37.63}, id="a future below zero"
+                "FUTURES",
+                {"open": 1.0, "high": 2.0, "low": -40.32, "close": -37.63},
+                id="a future below zero",
             ),
         ],
     )
@@ -137,9 +150,12 @@ class TestRowsThatCannotBe:
         stored = ground.rows().filter(pl.col("ts").dt.hour() == 10).row(0, named=True)
         assert {column: stored[column] for column in values} == values
 
-    def test_a_time_a_little_off_the_grid_is_moved_onto_it_and_one_further_off_refused(self, empty_ground):
+    def test_a_time_a_little_off_the_grid_is_moved_onto_it_and_one_further_off_refused(
+        self, empty_ground
+    ):
         ground = empty_ground
-        # Binance, 2018-02-09: a minute that opened at 10:01:34.789 instead of 10:01; 4.7 s and 6.1 s are 8 % and 10.2 %.
+        # Binance, 2018-02-09: a minute that opened at 10:01:34.789 instead of 10:01; 4.7 s and 6.1
+        # s are 8 % and 10.2 %.
         minutes = every(MINUTE, at("2018-02-09T10:00"), at("2018-02-09T11:00"))
         moved = [timedelta(seconds=seconds) for seconds in (0, 34.789, 4.7, -4.7, 6.1, *[0] * 55)]
         frame = candles([ts + offset for ts, offset in zip(minutes, moved, strict=True)])
@@ -160,7 +176,8 @@ class TestRowsThatCannotBe:
         ground = empty_ground
         minutes = every(MINUTE, at("2025-02-27T10:00"), at("2025-02-27T11:00"))
         second = timedelta(seconds=1)
-        # Of 10:05 there is the exact row and another; of 10:10 there are two that are both a little off.
+        # Of 10:05 there is the exact row and another; of 10:10 there are two that are both a little
+        # off.
         strays = [minutes[5] + second, minutes[10] - second, minutes[10] + 2 * second]
         frame = candles(sorted([ts for ts in minutes if ts != minutes[10]] + strays))
         ground.add_archive("files", {"BTC": frame})
@@ -175,9 +192,12 @@ class TestRowsThatCannotBe:
         assert facts["rejected: duplicate time"] == 1
         assert facts["rejected: several different bars for one time"] == 2
 
-    def test_milliseconds_and_microseconds_in_one_archive_are_the_minutes_that_they_mean(self, empty_ground, tmp_path):
+    def test_milliseconds_and_microseconds_in_one_archive_are_the_minutes_that_they_mean(
+        self, empty_ground, tmp_path
+    ):
         ground = empty_ground
-        # Binance's spot archives changed their unit with 2025: 23:59 of the year before is followed by 00:00.
+        # Binance's spot archives changed their unit with 2025: 23:59 of the year before is followed
+        # by 00:00.
         rows = [(1735689540000, 1.0), (1735689600000000, 2.0), (1735689660000000, 3.0)]
         lines = [f"{stamp},{price},{price},{price},{price},1" for stamp, price in rows]
         (tmp_path / "BTC.csv").write_text("\n".join(lines) + "\n")
@@ -193,7 +213,9 @@ class TestRowsThatCannotBe:
         ground = empty_ground
         frame = candles(every(MINUTE, at("2025-02-27T13:30"), at("2025-02-27T21:30")))
         ground.add_archive("files", {"SPY": frame})
-        ground.keep(MINUTES + "kind: EQUITY\nstart: 2025-02-27\nend: 2025-02-28\nsymbols: {SPY: {}}")
+        ground.keep(
+            MINUTES + "kind: EQUITY\nstart: 2025-02-27\nend: 2025-02-28\nsymbols: {SPY: {}}"
+        )
 
         (outcome,) = ground.fill()
 
@@ -206,7 +228,8 @@ def spoilt(values: dict[str, float | None]) -> pl.DataFrame:
     frame = candles(every(HOUR, at("2025-02-27T00:00"), at("2025-02-28T00:00")))
     ten = pl.col("ts").dt.hour() == 10
     return frame.with_columns(
-        pl.when(ten).then(pl.lit(value, pl.Float64)).otherwise(column).alias(column) for column, value in values.items()
+        pl.when(ten).then(pl.lit(value, pl.Float64)).otherwise(column).alias(column)
+        for column, value in values.items()
     )
 
 
@@ -239,7 +262,11 @@ class TestAnswersThatAreNone:
         vendor.set_faults(
             [
                 fault.model_copy(
-                    update={"symbols": frozenset({"BTC"}), "start": page.start, "end": page.start + MINUTE}
+                    update={
+                        "symbols": frozenset({"BTC"}),
+                        "start": page.start,
+                        "end": page.start + MINUTE,
+                    }
                 )
                 for (fault, _), page in zip(self.faults, struck, strict=True)
             ]
@@ -252,11 +279,17 @@ class TestAnswersThatAreNone:
             touched = {page.start.date().isoformat(), (page.end - MINUTE).date().isoformat()}
             days |= touched
             for day in touched:
-                said = [failure for failure in outcomes[day].failures if f"source vendor: BTC 1m {page}: " in failure]
+                said = [
+                    failure
+                    for failure in outcomes[day].failures
+                    if f"source vendor: BTC 1m {page}: " in failure
+                ]
                 assert len(said) == 1, outcomes[day].failures
                 assert words in said[0]
         assert {key for key, outcome in outcomes.items() if not outcome.filled} == days
-        assert ground.absent("BTC") == sorted(ts for page in struck for ts in every(MINUTE, page.start, page.end))
+        assert ground.absent("BTC") == sorted(
+            ts for page in struck for ts in every(MINUTE, page.start, page.end)
+        )
         assert ground.absent("ETH") == []
         assert ground.job()["status"] == "INCOMPLETE"
 
@@ -285,20 +318,28 @@ class TestAnswersThatAreNone:
         ground.fill(window=other)
         vendor.set_faults([Fault(fault="repeat", **_day(edge), times=1)])
 
-        outcomes = {outcome.partition.key: outcome for outcome in ground.fill(newest_first=newest_first)}
+        outcomes = {
+            outcome.partition.key: outcome for outcome in ground.fill(newest_first=newest_first)
+        }
 
         assert not outcomes[edge].filled
         assert "source vendor: BTC 1m" in outcomes[edge].failures[1]
-        assert {key for key, outcome in outcomes.items() if outcome.filled} == set(outcomes) - {edge}
+        assert {key for key, outcome in outcomes.items() if outcome.filled} == set(outcomes) - {
+            edge
+        }
 
     def test_an_empty_answer_for_a_whole_day_does_not_fill_it(self, ground, vendor):
-        vendor.set_faults([Fault(fault="short", rows=0, start=at("2025-02-26T00:00"), end=at("2025-03-01T00:00"))])
+        vendor.set_faults(
+            [Fault(fault="short", rows=0, start=at("2025-02-26T00:00"), end=at("2025-03-01T00:00"))]
+        )
         ground.keep("symbols: {BTC: {}, ETH: {}}")
 
         outcomes = ground.fill()
 
         assert [outcome.filled for outcome in outcomes] == [False, False, False]
-        assert outcomes[0].failures == ("not one of 48 expected bars is stored or explained (BTC, ETH)",)
+        assert outcomes[0].failures == (
+            "not one of 48 expected bars is stored or explained (BTC, ETH)",
+        )
         assert ground.job()["status"] == "INCOMPLETE"
 
     def test_an_unknown_symbol_is_asked_for_once_and_the_others_are_filled(self, ground, vendor):
@@ -340,7 +381,9 @@ def _day(text: str) -> dict[str, datetime]:
 
 
 class TestSourcesThatAreDown:
-    def test_a_source_that_fails_three_times_in_a_row_is_not_asked_again_in_that_fill(self, ground, vendor):
+    def test_a_source_that_fails_three_times_in_a_row_is_not_asked_again_in_that_fill(
+        self, ground, vendor
+    ):
         vendor.set_faults([Fault(fault="error")])
         ground.add_vendor("vendor", vendor, concurrency=1)
         ground.keep(MINUTES + "symbols: {BTC: {}, ETH: {}}\nstart: 2025-02-20")
@@ -351,12 +394,16 @@ class TestSourcesThatAreDown:
         assert (len(vendor.log), len(asked(vendor))) == (5, 3)
         assert not any(outcome.filled for outcome in outcomes)
         words = outcomes[-1].failures[1]
-        assert "source vendor: failed 3 times in a row and was not asked again in this fill" in words
+        assert (
+            "source vendor: failed 3 times in a row and was not asked again in this fill" in words
+        )
         assert "HTTP 503" in words
         vendor.set_faults([])
         assert all(outcome.filled for outcome in ground.fill())
 
-    def test_a_symbol_that_fails_again_and_again_does_not_take_the_others_along(self, ground, vendor):
+    def test_a_symbol_that_fails_again_and_again_does_not_take_the_others_along(
+        self, ground, vendor
+    ):
         vendor.set_faults([Fault(fault="error", symbols=["ODD"])])
         ground.add_vendor("vendor", vendor, concurrency=1)
         ground.keep(MINUTES + "symbols: {BTC: {}, ODD: {}}\nstart: 2025-02-20")
@@ -380,20 +427,37 @@ class TestSourcesThatAreDown:
 
         pages = -(-8 * 1440 // 1000)
         assert len(asked(vendor)) == pages
-        assert len(ground.absent("BTC")) == pages // 2 * 1000 - (pages * 1000 - 8 * 1440) * (pages % 2 == 0)
+        assert len(ground.absent("BTC")) == pages // 2 * 1000 - (pages * 1000 - 8 * 1440) * (
+            pages % 2 == 0
+        )
 
 
 class TestTheTimeBudget:
-    def test_what_was_had_is_kept_and_the_rest_reported_as_not_filled(self, empty_ground, slow_vendor):
+    def test_what_was_had_is_kept_and_the_rest_reported_as_not_filled(
+        self, empty_ground, slow_vendor
+    ):
         ground, vendor = empty_ground, slow_vendor
         ground.add_vendor("vendor", vendor, timeout=60, total_timeout=60, max_elapsed=60)
         ground.keep(MINUTES + "symbols: {BTC: {}}")
         ground.fill(window=Window(at("2025-02-26T00:00"), at("2025-02-27T00:00")))
-        vendor.set_faults([Fault(fault="delay", seconds=60, start=at("2025-02-28T23:00"), end=at("2025-03-01T00:00"))])
+        vendor.set_faults(
+            [
+                Fault(
+                    fault="delay",
+                    seconds=60,
+                    start=at("2025-02-28T23:00"),
+                    end=at("2025-03-01T00:00"),
+                )
+            ]
+        )
 
         outcomes = ground.fill(max_time=timedelta(seconds=2))
 
-        assert [(outcome.filled, outcome.rows) for outcome in outcomes] == [(True, 1440), (True, 1440), (False, 560)]
+        assert [(outcome.filled, outcome.rows) for outcome in outcomes] == [
+            (True, 1440),
+            (True, 1440),
+            (False, 560),
+        ]
         colour, reason = outcomes[2].failures
         assert colour == "880 of 1,440 bars are missing (BTC): 61.11 %, and at most 5 % may be"
         assert reason.startswith("source vendor: BTC 1m 2025-02-28 09:20..2025-03-01 00:00 UTC: ")
@@ -430,7 +494,9 @@ class Foreign:
     """A source of somebody else's making, that does as a test wants."""
 
     Settings: ClassVar[type[SourceSettings]] = SourceSettings
-    traits = Traits(timeframes=frozenset(Timeframe), page_size=24, emits_empty_bars=True, earliest_probe=False)
+    traits = Traits(
+        timeframes=frozenset(Timeframe), page_size=24, emits_empty_bars=True, earliest_probe=False
+    )
     concurrency = 1
 
     def __init__(self, answer: Callable[[Window], pl.DataFrame]) -> None:
@@ -443,7 +509,13 @@ class Foreign:
 
     async def __aexit__(self, *_: object) -> None: ...
 
-    async def fetch(self, symbol: str, timeframe: Timeframe, start: datetime, end: datetime) -> pl.DataFrame:  # noqa: ARG002 - the protocol's
+    async def fetch(
+        self,
+        symbol: str,  # noqa: ARG002
+        timeframe: Timeframe,  # noqa: ARG002
+        start: datetime,
+        end: datetime,
+    ) -> pl.DataFrame:
         self.usage.requests += 1
         return self._answer(Window(start, end))
 
@@ -474,16 +546,22 @@ class TestForeignSources:
 
         assert [(outcome.rows, outcome.rejected) for outcome in outcomes] == [(22, 2)] * 3
         judged = verdict(outcomes[1], "validity")
-        assert judged.facts["rejected: another symbol's bar"] == judged.facts["rejected: no time"] == 1
+        assert (
+            judged.facts["rejected: another symbol's bar"] == judged.facts["rejected: no time"] == 1
+        )
         assert {row["at"] for row in judged.tables["rejected"]} == {"2025-02-27 10:00Z", "none"}
 
     @pytest.mark.parametrize(
         "odd",
         [
-            pytest.param(lambda frame: frame.with_columns(ts=pl.lit(2**63, pl.UInt64)), id="a stamp of 2^63"),
+            pytest.param(
+                lambda frame: frame.with_columns(ts=pl.lit(2**63, pl.UInt64)), id="a stamp of 2^63"
+            ),
             pytest.param(lambda frame: frame.select("ts"), id="columns that are absent"),
             pytest.param(lambda _: [[1, 2], {"a": None}], id="no frame at all"),
-            pytest.param(lambda _: "\ud800" + str(1 // 0), id="an error that no source should raise"),
+            pytest.param(
+                lambda _: "\ud800" + str(1 // 0), id="an error that no source should raise"
+            ),
         ],
     )
     def test_one_odd_answer_costs_its_page_by_name_and_no_other(self, ground, odd):
@@ -498,7 +576,9 @@ class TestForeignSources:
         about = "source vendor: BTC 1h 2025-02-27 00:00..2025-02-28 00:00 UTC: "
         assert failure.startswith(f"{about}the answer cannot be used (")
 
-    def test_half_a_surrogate_pair_in_the_words_of_a_source_is_stored_as_a_sign_of_its_own(self, ground):
+    def test_half_a_surrogate_pair_in_the_words_of_a_source_is_stored_as_a_sign_of_its_own(
+        self, ground
+    ):
         def answer(window: Window) -> pl.DataFrame:
             raise SourceError(f"source vendor: BTC 1h {window}: \ud800 \x1b[2J \u202e")
 
@@ -517,7 +597,9 @@ class TestForeignSources:
 
         assert [outcome.filled for outcome in outcomes] == [True, False, True]
 
-    def test_a_symbol_that_is_refused_for_good_page_after_page_is_not_asked_for_for_ever(self, ground):
+    def test_a_symbol_that_is_refused_for_good_page_after_page_is_not_asked_for_for_ever(
+        self, ground
+    ):
         def answer(window: Window) -> pl.DataFrame:
             raise SourceError(f"source vendor: BTC 1h {window}: who is that", permanent=True)
 
@@ -537,7 +619,10 @@ class TestForeignSources:
         outcomes = self.fill(ground, answer)
 
         assert [outcome.filled for outcome in outcomes] == [True, False, True]
-        assert "source vendor: BTC 1h 2025-02-27 00:00..2025-02-28 00:00 UTC" in outcomes[1].failures[1]
+        assert (
+            "source vendor: BTC 1h 2025-02-27 00:00..2025-02-28 00:00 UTC"
+            in outcomes[1].failures[1]
+        )
 
     def test_what_is_to_end_the_program_stops_the_fill_and_its_job_is_failed(self, ground):
         def answer(window: Window) -> pl.DataFrame:

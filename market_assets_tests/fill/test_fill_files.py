@@ -15,9 +15,9 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
-from market_assets.market_time.calendars import load_calendar
-from market_assets.market_time.timeframes import Timeframe, Window
-from market_assets.sources.archive import ArchiveSettings, ArchiveSource
+from market_assets.market.calendars.sessions import load_calendar
+from market_assets.market.timeframes import Timeframe, Window
+from market_assets.sources.files.archive import ArchiveSettings, ArchiveSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -81,7 +81,11 @@ class TestWhoseDay:
     )
     @pytest.mark.parametrize("timezone", ["UTC", "America/New_York"])
     def test_a_day_is_the_date_that_its_stamps_own_zone_names(self, ground, stamp, day, timezone):
-        write(ground, "A.csv", HEAD + "".join(line(stamp.format(day + n * DAY), 10 + n) for n in range(3)))
+        write(
+            ground,
+            "A.csv",
+            HEAD + "".join(line(stamp.format(day + n * DAY), 10 + n) for n in range(3)),
+        )
         keep(
             ground, "{symbol}.csv", timeframe="1d", start=str(day), end=str(day + 3 * DAY),
             timezone=timezone,
@@ -89,11 +93,18 @@ class TestWhoseDay:
 
         ground.fill()
 
-        assert closes(ground) == {datetime.combine(day + n * DAY, datetime.min.time()): 10.0 + n for n in range(3)}
+        assert closes(ground) == {
+            datetime.combine(day + n * DAY, datetime.min.time()): 10.0 + n for n in range(3)
+        }
 
     def test_so_is_one_of_a_column_with_a_zone(self, ground):
-        stamps = pl.Series([datetime(2024, 3, 8), datetime(2024, 3, 9)]).dt.replace_time_zone("Asia/Tokyo")
-        frame = pl.DataFrame({"ts": stamps} | {name: [1.0, 2.0] for name in ("open", "high", "low", "close", "volume")})
+        stamps = pl.Series([datetime(2024, 3, 8), datetime(2024, 3, 9)]).dt.replace_time_zone(
+            "Asia/Tokyo"
+        )
+        frame = pl.DataFrame(
+            {"ts": stamps}
+            | {name: [1.0, 2.0] for name in ("open", "high", "low", "close", "volume")}
+        )
         (ground.folder / "files").mkdir()
         frame.write_parquet(ground.folder / "files" / "A.parquet")
         keep(ground, "{symbol}.parquet", timeframe="1d", start="2024-03-07", end="2024-03-10")
@@ -174,7 +185,10 @@ class TestWhoseDay:
         assert not closes(ground)
 
         ground.settings["files"]["stamps"] = "open"
-        ground.keep("{kind: FOREX, start: 2024-03-04, end: 2024-03-15, timeframes: {fetch: [1d]}, symbols: {A: {}}}")
+        ground.keep(
+            "{kind: FOREX, start: 2024-03-04, end: 2024-03-15, timeframes: {fetch: [1d]}, "
+            "symbols: {A: {}}}"
+        )
         ground.fill()
 
         assert closes(ground)[datetime(2024, 3, 4)] == 3.0
@@ -182,11 +196,15 @@ class TestWhoseDay:
 
 class TestWhoseClock:
     def test_a_brokers_clock_is_new_yorks_and_seven_hours(self, ground):
-        opens = [datetime(2024, 3, 4, 12, tzinfo=UTC) + n * timedelta(hours=1) for n in range(24 * 18)]
+        opens = [
+            datetime(2024, 3, 4, 12, tzinfo=UTC) + n * timedelta(hours=1) for n in range(24 * 18)
+        ]
         calendar = load_calendar("FOREX")
         bars = calendar.expected(Timeframe.H1, Window(opens[0], opens[-1]))
         instants = [ts.replace(tzinfo=UTC) for ts in bars]
-        shown = [ts.astimezone(NEW_YORK).replace(tzinfo=None) + timedelta(hours=7) for ts in instants]
+        shown = [
+            ts.astimezone(NEW_YORK).replace(tzinfo=None) + timedelta(hours=7) for ts in instants
+        ]
         rows = [line(f"{ts:%Y.%m.%d %H:%M}", 100 + n) for n, ts in enumerate(shown)]
         write(ground, "A.csv", HEAD + "".join(rows))
         keep(
@@ -200,7 +218,14 @@ class TestWhoseClock:
 
     @pytest.mark.parametrize(
         ("shown_by", "ahead"),
-        [("-03:30", -3.5), ("UTC+2", 2), ("+05:30", 5.5), ("GMT-5", -5), ("Tokyo", 9), ("Asia/Kolkata", 5.5)],
+        [
+            ("-03:30", -3.5),
+            ("UTC+2", 2),
+            ("+05:30", 5.5),
+            ("GMT-5", -5),
+            ("Tokyo", 9),
+            ("Asia/Kolkata", 5.5),
+        ],
     )
     def test_a_fixed_offset_is_a_clock(self, ground, shown_by, ahead):
         first = datetime(2024, 3, 5)
@@ -215,7 +240,14 @@ class TestWhoseClock:
     def test_times_of_the_exchange_that_are_read_as_utc_are_refused_with_their_zone(self, ground):
         opens = [datetime(2024, 3, 5, 9, 30) + n * MINUTE for n in range(390)]
         write(ground, "A.csv", HEAD + "".join(line(ts) for ts in opens))
-        keep(ground, "{symbol}.csv", start="2024-03-05", end="2024-03-06", kind="EQUITY", calendar="XNYS")
+        keep(
+            ground,
+            "{symbol}.csv",
+            start="2024-03-05",
+            end="2024-03-06",
+            kind="EQUITY",
+            calendar="XNYS",
+        )
 
         outcomes = ground.fill()
 
@@ -225,7 +257,14 @@ class TestWhoseClock:
     def test_bars_that_bear_their_close_are_refused_where_nobody_says_so(self, ground):
         opens = [datetime(2024, 3, 5, 14, 31) + n * MINUTE for n in range(390)]
         write(ground, "A.csv", HEAD + "".join(line(ts) for ts in opens))
-        keep(ground, "{symbol}.csv", start="2024-03-05", end="2024-03-06", kind="EQUITY", calendar="XNYS")
+        keep(
+            ground,
+            "{symbol}.csv",
+            start="2024-03-05",
+            end="2024-03-06",
+            kind="EQUITY",
+            calendar="XNYS",
+        )
 
         outcomes = ground.fill()
 
@@ -235,7 +274,9 @@ class TestWhoseClock:
 
 class TestDatesThatCanBeReadTwoWays:
     def test_they_want_a_format(self, ground):
-        write(ground, "A.csv", HEAD + "".join(line(f"01/{day:02}/2024", day) for day in range(2, 13)))
+        write(
+            ground, "A.csv", HEAD + "".join(line(f"01/{day:02}/2024", day) for day in range(2, 13))
+        )
         keep(ground, "{symbol}.csv", timeframe="1d", start="2024-01-01", end="2024-12-31")
 
         outcomes = ground.fill()
@@ -252,14 +293,23 @@ class TestDatesThatCanBeReadTwoWays:
     )
     def test_with_one_they_are_read_by_it(self, ground, format_, first, second):
         write(ground, "A.csv", HEAD + line("01/02/2024", 11) + line("01/03/2024", 12))
-        keep(ground, "{symbol}.csv", timeframe="1d", start="2024-01-01", end="2024-12-31", format=format_)
+        keep(
+            ground,
+            "{symbol}.csv",
+            timeframe="1d",
+            start="2024-01-01",
+            end="2024-12-31",
+            format=format_,
+        )
 
         ground.fill()
 
         assert closes(ground) == {first: 11.0, second: 12.0}
 
     def test_a_date_of_the_same_file_may_say_it(self, ground):
-        write(ground, "A.csv", HEAD + "".join(line(f"01/{day:02}/2024", day) for day in range(2, 15)))
+        write(
+            ground, "A.csv", HEAD + "".join(line(f"01/{day:02}/2024", day) for day in range(2, 15))
+        )
         keep(ground, "{symbol}.csv", timeframe="1d", start="2024-01-01", end="2024-12-31")
 
         ground.fill()
@@ -305,11 +355,20 @@ class TestTheRepeatedHour:
         walls = ["00:58", "01:10", "01:50", "02:01"]
         rows = [line(f"2024-11-03 {wall}", 10 + n) for n, wall in enumerate(walls)]
         write(ground, "A.csv", HEAD + "".join(rows))
-        keep(ground, "{symbol}.csv", start="2024-11-03", end="2024-11-04", timezone="America/New_York")
+        keep(
+            ground,
+            "{symbol}.csv",
+            start="2024-11-03",
+            end="2024-11-04",
+            timezone="America/New_York",
+        )
 
         outcomes = ground.fill()
 
-        assert closes(ground) == {datetime(2024, 11, 3, 4, 58): 10.0, datetime(2024, 11, 3, 7, 1): 13.0}
+        assert closes(ground) == {
+            datetime(2024, 11, 3, 4, 58): 10.0,
+            datetime(2024, 11, 3, 7, 1): 13.0,
+        }
         assert sum(outcome.rejected for outcome in outcomes) == 2
 
 
@@ -321,7 +380,9 @@ DAYS = [date(2025, 2, 26), date(2025, 2, 27), date(2025, 2, 28)]
 
 
 class TestABadFile:
-    @pytest.mark.parametrize("content", [b"", b"<!DOCTYPE html><html>404</html>", b"PK\x03\x04", b"a,b\n1,2\n"])
+    @pytest.mark.parametrize(
+        "content", [b"", b"<!DOCTYPE html><html>404</html>", b"PK\x03\x04", b"a,b\n1,2\n"]
+    )
     @pytest.mark.parametrize("place", [0, 1, 2])
     def test_it_costs_its_own_day_which_is_red_and_names_it(self, ground, content, place):
         for number, day in enumerate(DAYS):
@@ -364,7 +425,11 @@ class TestABadFile:
 
         red = {outcome.partition.key: outcome.failures for outcome in outcomes if outcome.failures}
         assert str(DAYS[1]) in red
-        assert all("A-2025-02-27.csv" not in " ".join(said) for key, said in red.items() if key != str(DAYS[1]))
+        assert all(
+            "A-2025-02-27.csv" not in " ".join(said)
+            for key, said in red.items()
+            if key != str(DAYS[1])
+        )
 
     def test_a_bad_member_of_a_zip_costs_itself(self, ground):
         packed = io.BytesIO()
@@ -432,10 +497,17 @@ class TestABadLine:
     def test_the_row_is_named_with_its_file_and_line(self, ground):
         rows = [line(ts) for ts in minutes(DAYS[0], 10)]
         write(ground, "A.csv", HEAD + "".join(rows) + "nonsense,1,2,0.5,1,1\n")
-        source = ArchiveSource("files", ArchiveSettings(path="files/{symbol}.csv"), base=ground.folder, kind="crypto")
+        source = ArchiveSource(
+            "files", ArchiveSettings(path="files/{symbol}.csv"), base=ground.folder, kind="crypto"
+        )
 
         frame = asyncio.run(
-            source.fetch("A", Timeframe.M1, datetime(2025, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC))
+            source.fetch(
+                "A",
+                Timeframe.M1,
+                datetime(2025, 1, 1, tzinfo=UTC),
+                datetime(2026, 1, 1, tzinfo=UTC),
+            )
         )
 
         assert frame["said"].drop_nulls().to_list() == ["A.csv line 12: nonsense"]
@@ -462,7 +534,7 @@ class TestAnOpenOutsideTheRange:
 
 class TestManySymbolsAFile:
     def test_each_file_is_read_once_whatever_their_number(self, ground, monkeypatch):
-        from market_assets.sources import archive_columns  # noqa: PLC0415 - to count what it opens
+        from market_assets.sources.files import columns as archive_columns  # noqa: PLC0415 - to count what it opens
 
         symbols = [f"S{n}" for n in range(12)]
         for day in DAYS:
@@ -471,7 +543,11 @@ class TestManySymbolsAFile:
                 for ts in minutes(day, 30)
                 for n, symbol in enumerate(symbols, 1)
                 if n <= 2
-            ) + "".join(f"{symbol},{ts},1,2,0.5,1.5,1\n" for ts in minutes(day, 30) for symbol in symbols[2:])
+            ) + "".join(
+                f"{symbol},{ts},1,2,0.5,1.5,1\n"
+                for ts in minutes(day, 30)
+                for symbol in symbols[2:]
+            )
             write(ground, f"{day}.csv.gz", gzip.compress(("ticker," + HEAD + rows).encode()))
         opened: list[str] = []
         texts: Callable[..., Any] = archive_columns.texts

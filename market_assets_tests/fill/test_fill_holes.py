@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 
-from market_assets.market_time.timeframes import Window
+from market_assets.market.timeframes import Window
 from market_assets.practice.faults import Fault
-from market_assets.sources.base import build_source
+from market_assets.sources.contract import build_source
 from market_assets.store import Store
 from market_assets_tests.conftest import Clock
 from market_assets_tests.fill.ground import asked, at, candles, counts, every, plain, verdict
 
 if TYPE_CHECKING:
-    from market_assets.fill.outcome import PartitionOutcome
+    from market_assets.work.outcome import PartitionOutcome
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 MINUTES = "timeframes: {fetch: [1m]}\n"
@@ -43,14 +43,18 @@ class TestOutages:
         ground.keep("symbols: {BTC: {}}")
         first = ground.fill()[1]
         assert (first.filled, verdict(first, "continuity").passed) == (False, False)
-        assert first.failures == ("4 of 24 bars are missing (BTC): 16.67 %, and at most 5 % may be",)
+        assert first.failures == (
+            "4 of 24 bars are missing (BTC): 16.67 %, and at most 5 % may be",
+        )
 
         for minutes, attempts in ((0, 2), (59, 3)):
             ground.wait(minutes=minutes)
             vendor.log.clear()
             outcome = ground.fill()[1]
             assert asked(vendor) == [outage]
-            assert ground.gaps().select("bars", "status", "attempts").rows() == [(4, "open", attempts)]
+            assert ground.gaps().select("bars", "status", "attempts").rows() == [
+                (4, "open", attempts)
+            ]
             assert not verdict(outcome, "continuity").passed
         ground.wait(minutes=1)
         explained = ground.fill()[1]
@@ -64,8 +68,14 @@ class TestOutages:
             assert (own.expected, own.stored, own.outage, own.missing) == (24, 20, 4, 0)
             assert "4 are absent for a known reason" in verdict(outcome, "continuity").summary
         gap = ground.gaps().row(0, named=True)
-        assert (gap["status"], gap["bars"], gap["reason"]) == ("outage", 4, "vendor answered without it")
-        completeness = ground.table("SELECT expected, stored, explained, missing, health FROM ops.completeness").row(0)
+        assert (gap["status"], gap["bars"], gap["reason"]) == (
+            "outage",
+            4,
+            "vendor answered without it",
+        )
+        completeness = ground.table(
+            "SELECT expected, stored, explained, missing, health FROM ops.completeness"
+        ).row(0)
         assert completeness == (72, 68, 4, 0, "HEALTHY")
 
         assert again.version == explained.version != first.version
@@ -118,12 +128,16 @@ class TestEveryShape:
     In the long one a page in the middle is empty, which does not end the backfill.
     """
 
-    def test_holes_are_found_then_asked_for_alone_and_filled_once_the_vendor_has_them(self, ground, vendor):
+    def test_holes_are_found_then_asked_for_alone_and_filled_once_the_vendor_has_them(
+        self, ground, vendor
+    ):
         absent = {
             symbol: every(MINUTE, START + first * MINUTE, START + after * MINUTE)
             for symbol, (first, after) in self.shapes.items()
         }
-        vendor.set_faults([hole(bars[0], bars[-1] + MINUTE, symbols=[symbol]) for symbol, bars in absent.items()])
+        vendor.set_faults(
+            [hole(bars[0], bars[-1] + MINUTE, symbols=[symbol]) for symbol, bars in absent.items()]
+        )
         ground.keep(MINUTES + f"end: 2025-02-28\nsymbols: {plain(absent)}")
 
         outcomes = ground.fill()
@@ -136,7 +150,9 @@ class TestEveryShape:
             empty = [own.symbol for own in outcome.counts if own.missing == 1440]
             judged = verdict(outcome, "continuity")
             assert not judged.passed
-            assert [symbol for symbol in self.shapes if f"Nothing at all of {symbol}:" in judged.summary] == empty
+            assert [
+                symbol for symbol in self.shapes if f"Nothing at all of {symbol}:" in judged.summary
+            ] == empty
             # A third of the bars of those that are there is missing.
             assert not outcome.filled
         heads = {row["symbol"] for row in verdict(outcomes[0], "genesis").tables["heads"]}
@@ -162,7 +178,13 @@ class TestWhatTheVerdictsSay:
         genesis = datetime(2025, 2, 27, 8, 30, tzinfo=UTC)
         vendor.set_faults(
             [
-                Fault(fault="hole", every=3 + seed, bars=1 + 15 * seed, symbols=["LATE"], start=genesis + MINUTE),
+                Fault(
+                    fault="hole",
+                    every=3 + seed,
+                    bars=1 + 15 * seed,
+                    symbols=["LATE"],
+                    start=genesis + MINUTE,
+                ),
                 Fault(fault="hole", every=3 + seed, bars=1 + 15 * seed, symbols=["BTC"]),
                 Fault(fault="hole", every=9, bars=200 - 60 * seed, symbols=["BTC"]),
             ]
@@ -180,7 +202,11 @@ class TestWhatTheVerdictsSay:
         for symbol, bars in absent.items():
             for outcome in outcomes:
                 own = counts(outcome)[symbol]
-                inside = [ts for ts in bars if outcome.partition.window.start <= ts < outcome.partition.window.end]
+                inside = [
+                    ts
+                    for ts in bars
+                    if outcome.partition.window.start <= ts < outcome.partition.window.end
+                ]
                 assert own.missing == len(inside)
                 assert own.expected == own.stored + own.missing
             gaps = ledger.filter(pl.col("symbol") == symbol)
@@ -194,13 +220,22 @@ class TestWhatTheVerdictsSay:
             assert facts["stored"] == outcome.rows
             assert facts["missing"] == sum(own.missing for own in outcome.counts)
             assert facts["expected"] == facts["stored"] + facts["missing"]
-            assert facts["completeness"] == pytest.approx(1 - facts["missing"] / facts["expected"], abs=1e-6)
-            assert facts["open_gaps"] == ledger.filter(outcome.partition.window.holds("first_ts")).height
+            assert facts["completeness"] == pytest.approx(
+                1 - facts["missing"] / facts["expected"], abs=1e-6
+            )
+            assert (
+                facts["open_gaps"]
+                == ledger.filter(outcome.partition.window.holds("first_ts")).height
+            )
             assert verdict(outcome, "validity").passed
         assert verdict(outcomes[0], "genesis").passed == (absent["BTC"][0] > at("2025-02-27T00:00"))
         view = ground.table("SELECT symbol, missing, stored FROM ops.completeness ORDER BY symbol")
         assert view.rows() == [
-            (symbol, len(absent[symbol]), sum(counts(outcome)[symbol].stored for outcome in outcomes))
+            (
+                symbol,
+                len(absent[symbol]),
+                sum(counts(outcome)[symbol].stored for outcome in outcomes),
+            )
             for symbol in ("BTC", "LATE")
         ]
 
@@ -222,14 +257,24 @@ class TestQuietMinutes:
     def quiet(self, *silences: tuple[str, str], end: str = "2025-02-28T00:00") -> pl.DataFrame:
         """Two days of minutes, every third left out, and longer silences."""
         silent = {ts for first, after in silences for ts in every(MINUTE, at(first), at(after))}
-        return candles([ts for ts in every(MINUTE, START, at(end)) if ts not in silent and ts.minute % 3 != 1])
+        return candles(
+            [ts for ts in every(MINUTE, START, at(end)) if ts not in silent and ts.minute % 3 != 1]
+        )
 
-    def test_a_minute_without_a_trade_is_no_gap_where_the_source_has_answered_for_it(self, empty_ground):
+    def test_a_minute_without_a_trade_is_no_gap_where_the_source_has_answered_for_it(
+        self, empty_ground
+    ):
         ground = empty_ground
-        # Exactly an hour of silence between 14:59 and 16:00; the last one is of 42 minutes over the border of two days.
+        # Exactly an hour of silence between 14:59 and 16:00; the last one is of 42 minutes over the
+        # border of two days.
         ground.add_archive(
             "files",
-            {"BTC": self.quiet(("2025-02-26T15:00", "2025-02-26T16:00"), ("2025-02-26T23:40", "2025-02-27T00:20"))},
+            {
+                "BTC": self.quiet(
+                    ("2025-02-26T15:00", "2025-02-26T16:00"),
+                    ("2025-02-26T23:40", "2025-02-27T00:20"),
+                )
+            },
             quiet_minutes="omitted",
         )
         ground.keep(MINUTES + "symbols: {BTC: {}}\nend: 2025-02-28")
@@ -245,13 +290,20 @@ class TestQuietMinutes:
         assert ground.gaps().is_empty()
         ground.fill()
         assert ground.requests() == 0
-        view = ground.table("SELECT expected, stored + explained, missing, health FROM ops.completeness").row(0)
+        view = ground.table(
+            "SELECT expected, stored + explained, missing, health FROM ops.completeness"
+        ).row(0)
         assert view == (2880, 2880, 0, "HEALTHY")
 
-    def test_a_silence_longer_than_an_hour_is_asked_for_again_and_then_taken_for_quiet(self, empty_ground):
+    def test_a_silence_longer_than_an_hour_is_asked_for_again_and_then_taken_for_quiet(
+        self, empty_ground
+    ):
         ground = empty_ground
         # 1 to 100 minutes past ten, and 80 minutes over midnight.
-        silences = ("2025-02-26T10:00", "2025-02-26T11:40"), ("2025-02-26T23:20", "2025-02-27T00:40")
+        silences = (
+            ("2025-02-26T10:00", "2025-02-26T11:40"),
+            ("2025-02-26T23:20", "2025-02-27T00:40"),
+        )
         ground.add_archive("files", {"BTC": self.quiet(*silences)}, quiet_minutes="omitted")
         ground.keep(MINUTES + "symbols: {BTC: {}}\nend: 2025-02-28")
 
@@ -284,11 +336,18 @@ class TestQuietMinutes:
         assert [counts(outcome)["BTC"].missing for outcome in outcomes] == [480, 480]
         assert not verdict(outcomes[0], "continuity").passed
 
-    def test_bars_that_no_file_reaches_stay_open_however_often_they_were_asked_for(self, empty_ground):
+    def test_bars_that_no_file_reaches_stay_open_however_often_they_were_asked_for(
+        self, empty_ground
+    ):
         ground = empty_ground
         # A hole within the file, and beyond its end half a day, both in one page of the archive.
         ground.add_archive(
-            "files", {"BTC": candles([ts for ts in every(HOUR, START, at("2025-02-28T12:00")) if ts.hour != 5])}
+            "files",
+            {
+                "BTC": candles(
+                    [ts for ts in every(HOUR, START, at("2025-02-28T12:00")) if ts.hour != 5]
+                )
+            },
         )
         ground.keep("symbols: {BTC: {}}")
         for _ in range(3):
@@ -310,13 +369,19 @@ class TestQuietMinutes:
     def test_a_silence_that_was_quiet_is_judged_the_same_by_a_fill_of_one_day(self, empty_ground):
         ground = empty_ground
         ground.add_archive(
-            "files", {"BTC": self.quiet(("2025-02-26T23:20", "2025-02-27T00:40"))}, quiet_minutes="omitted"
+            "files",
+            {"BTC": self.quiet(("2025-02-26T23:20", "2025-02-27T00:40"))},
+            quiet_minutes="omitted",
         )
         ground.keep(MINUTES + "symbols: {BTC: {}}\nend: 2025-02-28")
         whole = [counts(outcome)["BTC"] for outcome in ground.fill()]
 
         days = [
-            counts(ground.fill(window=Window(at(f"2025-02-{day}T00:00"), at(f"2025-02-{day + 1}T00:00")))[0])["BTC"]
+            counts(
+                ground.fill(
+                    window=Window(at(f"2025-02-{day}T00:00"), at(f"2025-02-{day + 1}T00:00"))
+                )[0]
+            )["BTC"]
             for day in (26, 27)
         ]
 
@@ -338,7 +403,10 @@ class TestPatience:
         vendor.set_faults([Fault(fault="error", status=status)])
         self.every_other_hour(ground, 6)
         # More often than a source may answer without a bar before it is abandoned.
-        assert ground.table("SELECT max(failures) FROM ops.gaps").item() > ground.profile.repair.max_attempts
+        assert (
+            ground.table("SELECT max(failures) FROM ops.gaps").item()
+            > ground.profile.repair.max_attempts
+        )
         assert set(ground.gaps()["status"]) == {"open"}
         vendor.set_faults([])
         self.every_other_hour(ground, 1)
@@ -356,7 +424,9 @@ class TestPatience:
         self.every_other_hour(ground, 1)
         assert ground.gaps().is_empty()
 
-    def test_what_is_older_than_the_legacy_cutoff_is_not_abandoned_before_somebody_has_answered(self, ground, vendor):
+    def test_what_is_older_than_the_legacy_cutoff_is_not_abandoned_before_somebody_has_answered(
+        self, ground, vendor
+    ):
         vendor.set_faults([Fault(fault="error", status=503)])
         ground.keep("symbols: {BTC: {}}\nrepair: {legacy_cutoff: 2026-01-01}")
         ground.fill()
@@ -370,7 +440,9 @@ class TestPatience:
 class TestAClockThatIsAhead:
     def update(self, ground: Any, *, emits: bool) -> list[PartitionOutcome]:
         """What a schedule does, with a source that leaves out quiet bars or one that does not."""
-        source = build_source("vendor", ground.universe.sources["vendor"], base=ground.folder, kind="crypto")
+        source = build_source(
+            "vendor", ground.universe.sources["vendor"], base=ground.folder, kind="crypto"
+        )
         source.traits = replace(source.traits, emits_empty_bars=emits)
         return ground.fill(sources={"vendor": source}, only_due=True, recheck=5)
 
@@ -378,7 +450,9 @@ class TestAClockThatIsAhead:
         ("ahead", "emits"),
         [(timedelta(hours=3), True), (timedelta(days=1), False), (timedelta(minutes=50), False)],
     )
-    def test_explains_nothing_and_holds_up_nothing_once_it_is_right_again(self, ground, clock, ahead, emits):
+    def test_explains_nothing_and_holds_up_nothing_once_it_is_right_again(
+        self, ground, clock, ahead, emits
+    ):
         # The vendor's clock is right: it has no bar of the time that this machine dreams of.
         ground.keep(MINUTES + "symbols: {BTC: {}, ETH: {}}\nstart: 2025-03-01\nend: 2025-03-05")
         ground.fill()
@@ -395,7 +469,9 @@ class TestAClockThatIsAhead:
         ground.wait(minutes=1)
         outcomes = self.update(ground, emits=emits)
 
-        assert all(count.missing == count.explained == 0 for one in outcomes for count in one.counts)
+        assert all(
+            count.missing == count.explained == 0 for one in outcomes for count in one.counts
+        )
         assert ground.complete()
         view = ground.table("SELECT explained, missing, health FROM ops.completeness")
         assert view.unique().rows() == [(0, 0, "HEALTHY")]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 
-from market_assets.market_time.timeframes import Window
+from market_assets.market.timeframes import Window
 from market_assets_tests.fill.ground import asked, at, candles, counts, every
 
 if TYPE_CHECKING:
@@ -20,7 +20,9 @@ START, END = at("2025-02-26T00:00"), at("2025-03-01T00:00")
 HOURS = every(HOUR, START, END)
 
 
-def write_days(ground: Any, opens: list[datetime], name: str = "{symbol}-{date}.csv", **settings: object) -> None:
+def write_days(
+    ground: Any, opens: list[datetime], name: str = "{symbol}-{date}.csv", **settings: object
+) -> None:
     """Write a file a day of BTC, and a source that reads them."""
     for day in sorted({ts.date() for ts in opens}):
         frame = candles([ts for ts in opens if ts.date() == day])
@@ -51,7 +53,9 @@ def reasons(ground: Any) -> dict[str, int]:
 
 
 class TestHowFarFilesReach:
-    @pytest.mark.parametrize("name", ["{symbol}-{date}.csv", "{date}_{symbol}.csv", "{date}/{symbol}.csv"])
+    @pytest.mark.parametrize(
+        "name", ["{symbol}-{date}.csv", "{date}_{symbol}.csv", "{date}/{symbol}.csv"]
+    )
     @pytest.mark.parametrize("quiet", ["present", "omitted"])
     def test_a_day_of_which_the_file_is_absent_is_not_spoken_for_by_the_files_around_it(
         self, empty_ground, name, quiet
@@ -70,14 +74,19 @@ class TestHowFarFilesReach:
     def test_a_quiet_evening_between_two_days_is_spoken_for(self, empty_ground, name):
         ground = empty_ground
         # Two trades a day.
-        write_days(ground, [ts for ts in HOURS if ts.hour in {9, 15}], name, quiet_minutes="omitted")
+        write_days(
+            ground, [ts for ts in HOURS if ts.hour in {9, 15}], name, quiet_minutes="omitted"
+        )
         ground.keep("symbols: {BTC: {}}\nevidence: {quiet_limit: 2d}")
 
         ground.fill()
 
         # Before the first trade of all and after the last nobody knows.
         missing = ground.gaps().select(first="first_ts", bars="bars").rows()
-        assert missing == [(START.replace(tzinfo=None), 9), (at("2025-02-28T16:00").replace(tzinfo=None), 8)]
+        assert missing == [
+            (START.replace(tzinfo=None), 9),
+            (at("2025-02-28T16:00").replace(tzinfo=None), 8),
+        ]
 
     @pytest.mark.parametrize(
         "odd",
@@ -93,7 +102,9 @@ class TestHowFarFilesReach:
         ],
     )
     @pytest.mark.parametrize("place", ["first", "last"])
-    def test_a_row_whose_time_cannot_be_does_not_make_a_file_reach_further(self, empty_ground, odd, place):
+    def test_a_row_whose_time_cannot_be_does_not_make_a_file_reach_further(
+        self, empty_ground, odd, place
+    ):
         ground = empty_ground
         header, *rows = candles(HOURS[6:36]).write_csv().splitlines()
         lines = [header, odd, *rows] if place == "first" else [header, *rows, odd]
@@ -109,7 +120,9 @@ class TestHowFarFilesReach:
             assert [counts(outcome)["BTC"].missing for outcome in outcomes] == [6, 12, 24]
             assert reasons(ground) == {"no source reaches this far": 42}
 
-    def test_a_source_behind_the_files_is_asked_for_the_day_that_they_lack(self, empty_ground, vendor):
+    def test_a_source_behind_the_files_is_asked_for_the_day_that_they_lack(
+        self, empty_ground, vendor
+    ):
         ground = empty_ground
         write_days(ground, [ts for ts in HOURS if ts.day != 27], quiet_minutes="omitted")
         ground.add_vendor("vendor", vendor)
@@ -118,7 +131,11 @@ class TestHowFarFilesReach:
         outcomes = ground.fill()
 
         assert asked(vendor) == [Window(at("2025-02-27T00:00"), at("2025-02-28T00:00"))]
-        assert [outcome.sources for outcome in outcomes] == [{"files": 24}, {"vendor": 24}, {"files": 24}]
+        assert [outcome.sources for outcome in outcomes] == [
+            {"files": 24},
+            {"vendor": 24},
+            {"files": 24},
+        ]
 
     def test_numbers_that_are_no_times_are_said_to_be_that(self, empty_ground):
         ground = empty_ground
@@ -147,7 +164,9 @@ class TestWitnesses:
         empty_ground.keep("symbols: {BTC: {}}")
         return empty_ground
 
-    def test_a_file_that_does_not_change_is_one_witness_however_often_it_is_read_or_touched(self, holed):
+    def test_a_file_that_does_not_change_is_one_witness_however_often_it_is_read_or_touched(
+        self, holed
+    ):
         for _ in range(3):
             fill(holed, times=1)
             os.utime(holed.folder / "files" / "BTC.parquet")
@@ -157,7 +176,10 @@ class TestWitnesses:
     def test_it_is_given_up_in_the_end_with_words_and_by_hand_asked_again(self, holed):
         fill(holed, times=5)
         (reason,) = reasons(holed)
-        assert reason == "attempts: asked 5 times, of files that have not changed; files answered without it"
+        assert (
+            reason
+            == "attempts: asked 5 times, of files that have not changed; files answered without it"
+        )
         assert set(holed.gaps()["status"]) == {"abandoned"}
         holed.fill(only_due=True)
         assert holed.requests() == 0
@@ -200,7 +222,9 @@ class TestWitnesses:
 
 class TestBrokenFiles:
     @pytest.mark.parametrize("kind", ["csv", "parquet"])
-    def test_a_day_that_is_lost_has_no_witness_and_the_days_around_it_have_one_each(self, empty_ground, kind):
+    def test_a_day_that_is_lost_has_no_witness_and_the_days_around_it_have_one_each(
+        self, empty_ground, kind
+    ):
         ground = empty_ground
         for day in sorted({ts.date() for ts in HOURS}):
             frame = candles([ts for ts in HOURS if ts.date() == day and ts.hour != 5])
@@ -216,14 +240,20 @@ class TestBrokenFiles:
 
         fill(ground)
 
-        ledger = ground.table("SELECT first_ts, bars, confirmations, status, reason FROM ops.gaps ORDER BY first_ts")
+        ledger = ground.table(
+            "SELECT first_ts, bars, confirmations, status, reason FROM ops.gaps ORDER BY first_ts"
+        )
         told = [(ts.day, bars, seen, status) for ts, bars, seen, status, _ in ledger.rows()]
         assert told == [(26, 1, 1, "open"), (27, 24, 0, "open"), (28, 1, 1, "open")]
         assert f"BTC-2025-02-27.{kind}" in ledger["reason"][1]
         assert "BTC-2025-02-27" not in ledger["reason"][0] + ledger["reason"][2]
         assert (
             ground.table(
-                "SELECT count(*) FROM ops.coverage WHERE start_ts < '2025-02-28' AND end_ts > '2025-02-27'"
+                """
+                SELECT count(*)
+                FROM ops.coverage
+                WHERE start_ts < '2025-02-28' AND end_ts > '2025-02-27'
+                """
             ).item()
             == 0
         )

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import pytest
 
 from market_assets.errors import SourceError
-from market_assets.market_time.timeframes import Timeframe, Window
+from market_assets.market.timeframes import Timeframe, Window
 from market_assets.practice.faults import Fault
-from market_assets.sources.base import SourceSettings, Traits, Usage
+from market_assets.sources.contract import SourceSettings, Traits, Usage
 from market_assets_tests.fill.ground import at, candles, counts, every
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ def fill(ground: Any, times: int, **options: object) -> list[Any]:
 
 
 class TestOfTheMoment:
-    @pytest.mark.parametrize("status", [408, 425, 500, 507, 520, 521, 522, 523, 524, 525, 526, 527, 529, 530, 599])
+    @pytest.mark.parametrize(
+        "status", [408, 425, 500, 507, 520, 521, 522, 523, 524, 525, 526, 527, 529, 530, 599]
+    )
     def test_a_passing_one_costs_no_page(self, empty_ground, vendor, status):
         ground = empty_ground
         ground.add_vendor("vendor", vendor, retries=2)
@@ -41,10 +43,13 @@ class TestOfTheMoment:
         assert ground.complete()
 
     @pytest.mark.parametrize(
-        ("status", "words"), [(522, ""), (408, ""), (451, ""), (403, COUNTRY), (403, "Forbidden"), (530, "")]
+        ("status", "words"),
+        [(522, ""), (408, ""), (451, ""), (403, COUNTRY), (403, "Forbidden"), (530, "")],
     )
     @pytest.mark.parametrize("only_due", [False, True])
-    def test_five_of_them_on_a_new_install_abandon_nothing(self, ground, vendor, status, words, only_due):
+    def test_five_of_them_on_a_new_install_abandon_nothing(
+        self, ground, vendor, status, words, only_due
+    ):
         vendor.set_faults([Fault(fault="error", status=status, message=words)])
         ground.keep("symbols: {BTC: {}, ETH: {}}")
         fill(ground, 6, only_due=only_due)
@@ -60,7 +65,9 @@ class TestOfTheMachine:
         ground.keep("symbols: {BTC: {}, ETH: {}, X: {}, Y: {}, Z: {}}")
         ground.fill()
         assert len(vendor.log) <= 8, "each request in flight may be refused once"
-        assert any("refuses whoever asks from this machine" in reason for reason in ground.gaps()["reason"])
+        assert any(
+            "refuses whoever asks from this machine" in reason for reason in ground.gaps()["reason"]
+        )
         assert all("restricted location" in reason for reason in ground.gaps()["reason"])
 
     def test_one_of_a_symbol_leaves_the_others_alone(self, ground, vendor):
@@ -93,14 +100,18 @@ class TestAbandonedThroughRefusals:
         vendor.set_faults([Fault(fault="error", status=400, message="Invalid symbol.")])
         ground.keep("symbols: {BTC: {}}")
         fill(ground, 6)
-        vendor.set_faults([Fault(fault="hole", start=at("2025-02-27T10:00"), end=at("2025-02-27T14:00"))])
+        vendor.set_faults(
+            [Fault(fault="hole", start=at("2025-02-27T10:00"), end=at("2025-02-27T14:00"))]
+        )
         fill(ground, 1)
         assert ground.gaps().select("bars", "status").rows() == [(4, "open")]
         fill(ground, 1)
         assert ground.gaps().select("bars", "status").rows() == [(4, "outage")]
 
     def test_what_sources_have_answered_for_is_not_asked_for_again(self, ground, vendor):
-        vendor.set_faults([Fault(fault="negative", start=at("2025-02-27T10:00"), end=at("2025-02-27T14:00"))])
+        vendor.set_faults(
+            [Fault(fault="negative", start=at("2025-02-27T10:00"), end=at("2025-02-27T14:00"))]
+        )
         ground.keep("symbols: {BTC: {}}")
         fill(ground, 6)
         assert ground.gaps().select("bars", "status").rows() == [(4, "abandoned")]
@@ -118,7 +129,9 @@ class Forgetful:
     """
 
     Settings: ClassVar[type[SourceSettings]] = SourceSettings
-    traits = Traits(timeframes=frozenset(Timeframe), page_size=1000, emits_empty_bars=True, earliest_probe=False)
+    traits = Traits(
+        timeframes=frozenset(Timeframe), page_size=1000, emits_empty_bars=True, earliest_probe=False
+    )
     concurrency = 4
 
     def __init__(self, clock: Callable[[], datetime], keeps: int) -> None:
@@ -132,16 +145,25 @@ class Forgetful:
 
     async def __aexit__(self, *_: object) -> None: ...
 
-    async def fetch(self, symbol: str, timeframe: Timeframe, start: datetime, end: datetime) -> pl.DataFrame:
+    async def fetch(
+        self, symbol: str, timeframe: Timeframe, start: datetime, end: datetime
+    ) -> pl.DataFrame:
         self.usage.requests += 1
         await asyncio.sleep(0)
         if start < self._clock() - self._keeps * timeframe.duration:
             words = f"Candlestick too long ago. Maximum {self._keeps} points ago are allowed"
             raise SourceError(
-                f"source vendor: {symbol} {timeframe} {Window(start, end)}: HTTP 400: {words}", permanent=True
+                f"source vendor: {symbol} {timeframe} {Window(start, end)}: HTTP 400: {words}",
+                permanent=True,
             )
         step = timeframe.duration
-        return candles(every(step, start + -(start - datetime(1970, 1, 5, tzinfo=UTC)) % step, min(end, self._clock())))
+        return candles(
+            every(
+                step,
+                start + -(start - datetime(1970, 1, 5, tzinfo=UTC)) % step,
+                min(end, self._clock()),
+            )
+        )
 
     async def earliest(self, symbol: str, timeframe: Timeframe) -> None: ...
 
@@ -152,7 +174,9 @@ class TestOfAWindow:
     MONTH = "start: 2025-01-30\nend: 2025-04-01\ntimeframes: {fetch: [1m]}\nsymbols: {BTC: {}}"
 
     @pytest.mark.parametrize("newest_first", [False, True])
-    def test_the_bars_that_a_vendor_serves_are_had_though_it_refuses_older_windows(self, ground, newest_first):
+    def test_the_bars_that_a_vendor_serves_are_had_though_it_refuses_older_windows(
+        self, ground, newest_first
+    ):
         ground.keep(self.MONTH)
         source = Forgetful(ground.clock, 10_000)
 
@@ -164,7 +188,10 @@ class TestOfAWindow:
         assert source.usage.requests < 45
         reasons = ground.gaps()["reason"].to_list()
         assert len(set(reasons)) == 1
-        assert "no source reaches this far; source vendor serves BTC 1m from about 2025-02-22 13:" in reasons[0]
+        assert (
+            "no source reaches this far; source vendor serves BTC 1m from about 2025-02-22 13:"
+            in reasons[0]
+        )
         assert "Maximum 10000 points ago" in reasons[0]
         assert set(ground.gaps()["status"]) == {"open"}
 
@@ -172,7 +199,12 @@ class TestOfAWindow:
         ground.keep(self.MONTH)
         ground.fill(sources={"vendor": Forgetful(ground.clock, 10_000)})
         (row,) = ground.table("SELECT * FROM ops.horizons").rows(named=True)
-        assert (row["profile"], row["source"], row["symbol"], row["timeframe"]) == ("kept", "vendor", "BTC", "1m")
+        assert (row["profile"], row["source"], row["symbol"], row["timeframe"]) == (
+            "kept",
+            "vendor",
+            "BTC",
+            "1m",
+        )
         assert 9_900 <= row["bars"] <= 10_000
         assert "too long ago" in row["words"]
         ground.wait(hours=1)
@@ -191,7 +223,9 @@ class TestOfAWindow:
     def test_one_odd_window_is_no_horizon(self, empty_ground, vendor):
         ground = empty_ground
         ground.add_vendor("vendor", vendor, earliest_probe=False)
-        odd = Fault(fault="error", status=400, start=at("2025-02-27T00:00"), end=at("2025-02-27T01:00"))
+        odd = Fault(
+            fault="error", status=400, start=at("2025-02-27T00:00"), end=at("2025-02-27T01:00")
+        )
         vendor.set_faults([odd])
         ground.keep("timeframes: {fetch: [1m]}\nsymbols: {BTC: {}}")
         outcomes = ground.fill()

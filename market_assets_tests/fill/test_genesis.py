@@ -11,16 +11,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market_assets.fill.genesis import MOST_LOOKS, next_look, next_page, pages_of, with_what_was_before
-from market_assets.market_time.calendars import load_calendar
-from market_assets.market_time.timeframes import TS, Timeframe, Window
+from market_assets.fill.genesis import (
+    MOST_LOOKS,
+    next_look,
+    next_page,
+    pages_of,
+    with_what_was_before,
+)
+from market_assets.market.calendars.sessions import load_calendar
+from market_assets.market.timeframes import TS, Timeframe, Window
 from market_assets.practice.book import Market
 from market_assets.practice.faults import Fault
 from market_assets.practice.simulate import Instrument
 from market_assets.practice.vendor import PracticeVendor
-from market_assets.sources.base import SourceSettings, Traits, Usage
-from market_assets.sources.practice import PracticeSettings, PracticeSource
-from market_assets_tests.fill.ground import EARLY_GENESIS, LATE_GENESIS, asked, at, candles, counts, every, verdict
+from market_assets.sources.contract import SourceSettings, Traits, Usage
+from market_assets.sources.vendors.practice import PracticeSettings, PracticeSource
+from market_assets_tests.fill.ground import (
+    EARLY_GENESIS,
+    LATE_GENESIS,
+    asked,
+    at,
+    candles,
+    counts,
+    every,
+    verdict,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,10 +67,16 @@ class TestTheSearch:
         runs=st.lists(st.tuples(st.integers(1, 300), st.integers(0, 300)), min_size=1, max_size=30),
         before=st.integers(0, 500),
     )
-    def test_no_hole_that_is_short_or_no_longer_than_the_bars_before_it_passes_for_the_beginning(self, runs, before):
+    def test_no_hole_that_is_short_or_no_longer_than_the_bars_before_it_passes_for_the_beginning(
+        self, runs, before
+    ):
         lengths = [length for bars, hole in runs for length in (bars, min(hole, max(3, bars)))]
         ends = list(accumulate([before, *lengths]))
-        rows = {page for first, after in zip(ends[::2], ends[1::2], strict=False) for page in range(first, after)}
+        rows = {
+            page
+            for first, after in zip(ends[::2], ends[1::2], strict=False)
+            for page in range(first, after)
+        }
         found, requests = search(ends[-1], rows)
         assert found == before
         if len(runs) <= 2:
@@ -67,7 +88,9 @@ class TestTheSearch:
         assert found is None
         assert requests <= pages.bit_length() + 2
 
-    def test_a_symbol_that_has_been_there_all_along_costs_one_request_for_each_look_at_the_first_page(self):
+    def test_a_symbol_that_has_been_there_all_along_costs_one_request_for_each_look_at_the_first_page(
+        self,
+    ):
         assert next_page(5000, {}) == 0
         assert next_page(5000, {0: True}) is None
 
@@ -98,8 +121,11 @@ class TestTheSearchForTheFirstOfAll:
     )
     def test_an_empty_answer_in_five_hides_no_page(self, pages, rows, phase):
         rows = {page % pages for page in rows}
-        found, is_sure, requests = self.look(pages, lambda page, number: page in rows and number % 5 != phase)
-        # Where the only page with a bar was asked for at the wrong moment, nothing is found, and nothing recorded.
+        found, is_sure, requests = self.look(
+            pages, lambda page, number: page in rows and number % 5 != phase
+        )
+        # Where the only page with a bar was asked for at the wrong moment, nothing is found, and
+        # nothing recorded.
         assert (found, is_sure) in {(min(rows), True), (None, False)}
         assert requests <= MOST_LOOKS
 
@@ -139,17 +165,25 @@ class TestPages:
         assert all(earlier.end <= later.start for earlier, later in pairwise(pages))
         assert all(page.end - page.start <= size * timeframe.duration for page in pages)
         held = [calendar.bars(timeframe, page)["ts"] for page in pages]
-        assert pl.concat([pl.Series("ts", [], TS), *held]).equals(calendar.bars(timeframe, window)["ts"])
+        assert pl.concat([pl.Series("ts", [], TS), *held]).equals(
+            calendar.bars(timeframe, window)["ts"]
+        )
 
     def test_pages_without_trading_are_left_out(self):
         window = Window(at("2025-03-07T00:00"), at("2025-03-11T00:00"))
         pages = pages_of(load_calendar("XNYS"), Timeframe.M1, window, 720)
         assert [page.start for page in pages] == [at("2025-03-07T12:00"), at("2025-03-10T12:00")]
 
-    def test_with_what_was_before_a_monday_a_week_of_minutes_is_looked_at_and_a_month_of_weeks(self):
-        calendar, monday = load_calendar("XNYS"), Window(at("2025-03-10T00:00"), at("2025-03-11T00:00"))
+    def test_with_what_was_before_a_monday_a_week_of_minutes_is_looked_at_and_a_month_of_weeks(
+        self,
+    ):
+        calendar, monday = (
+            load_calendar("XNYS"),
+            Window(at("2025-03-10T00:00"), at("2025-03-11T00:00")),
+        )
         starts = [
-            with_what_was_before(calendar, each, monday).start for each in (Timeframe.M1, Timeframe.D1, Timeframe.W1)
+            with_what_was_before(calendar, each, monday).start
+            for each in (Timeframe.M1, Timeframe.D1, Timeframe.W1)
         ]
         assert starts == [at("2025-03-03T00:00"), at("2025-03-03T00:00"), at("2025-02-10T00:00")]
         since = Window(calendar.known.start, calendar.known.start + HOUR)
@@ -226,8 +260,12 @@ class TestSearchedFor:
 
         assert recorded(old) == [(OLD, "vendor")]
 
-    def test_a_symbol_that_has_been_there_since_the_start_costs_one_request_and_none_later(self, old, old_vendor):
-        old.keep("start: 2023-01-01\nend: 2023-03-01\npartitions: {intraday: month}\nsymbols: {OLD: {}}")
+    def test_a_symbol_that_has_been_there_since_the_start_costs_one_request_and_none_later(
+        self, old, old_vendor
+    ):
+        old.keep(
+            "start: 2023-01-01\nend: 2023-03-01\npartitions: {intraday: month}\nsymbols: {OLD: {}}"
+        )
 
         old.fill()
 
@@ -237,9 +275,15 @@ class TestSearchedFor:
         old.fill()
         assert len(asked(old_vendor)) == 3
 
-    def test_a_hole_at_the_start_is_no_beginning_because_there_are_bars_before_it(self, old, old_vendor):
-        old_vendor.set_faults([Fault(fault="hole", start=at("2023-01-01T00:00"), end=at("2023-02-20T00:00"))])
-        old.keep("start: 2023-01-01\nend: 2023-04-01\npartitions: {intraday: month}\nsymbols: {OLD: {}}")
+    def test_a_hole_at_the_start_is_no_beginning_because_there_are_bars_before_it(
+        self, old, old_vendor
+    ):
+        old_vendor.set_faults(
+            [Fault(fault="hole", start=at("2023-01-01T00:00"), end=at("2023-02-20T00:00"))]
+        )
+        old.keep(
+            "start: 2023-01-01\nend: 2023-04-01\npartitions: {intraday: month}\nsymbols: {OLD: {}}"
+        )
 
         first, *_ = old.fill()
 
@@ -249,7 +293,9 @@ class TestSearchedFor:
         assert not verdict(first, "genesis").passed
         assert counts(first)["OLD"].missing == 31 * 24
 
-    def test_nothing_is_recorded_when_the_source_fails_in_the_search_and_the_next_fill_finds_it(self, plain, vendor):
+    def test_nothing_is_recorded_when_the_source_fails_in_the_search_and_the_next_fill_finds_it(
+        self, plain, vendor
+    ):
         plain.keep("symbols: {LATE: {}}\ntimeframes: {fetch: [1m]}")
         # The search looks at the first page first.
         vendor.set_faults([Fault(fault="error", end=at("2025-02-26T16:00"))])
@@ -279,7 +325,9 @@ class TestSearchedFor:
 
             oldest = end
 
-            async def fetch(self, symbol: str, timeframe: Timeframe, *window: datetime) -> pl.DataFrame:
+            async def fetch(
+                self, symbol: str, timeframe: Timeframe, *window: datetime
+            ) -> pl.DataFrame:
                 given = await super().fetch(symbol, timeframe, *window)
                 if not self.oldest - 8000 * HOUR <= window[0] < self.oldest:
                     return given.clear()
@@ -313,7 +361,9 @@ class Seldom:
     def __init__(self, lengths: set[Timeframe], *, lies: int = 0, sparse: bool = False) -> None:
         self.name = "vendor"
         self.usage = Usage()
-        self.traits = Traits(frozenset(lengths), page_size=300, emits_empty_bars=False, earliest_probe=False)
+        self.traits = Traits(
+            frozenset(lengths), page_size=300, emits_empty_bars=False, earliest_probe=False
+        )
         self._lies = lies
         self._sparse = sparse
 
@@ -322,22 +372,39 @@ class Seldom:
 
     async def __aexit__(self, *_: object) -> None: ...
 
-    async def fetch(self, symbol: str, timeframe: Timeframe, start: datetime, end: datetime) -> pl.DataFrame:  # noqa: ARG002 - the protocol's
+    async def fetch(
+        self,
+        symbol: str,  # noqa: ARG002
+        timeframe: Timeframe,
+        start: datetime,
+        end: datetime,
+    ) -> pl.DataFrame:
         self.usage.requests += 1
         if self._lies and self.usage.requests % self._lies == 0:
             return candles([])
         step = max(timeframe.duration, HOUR / 2) if self._sparse else timeframe.duration
-        first = datetime(1970, 1, 5, tzinfo=UTC) if timeframe is Timeframe.W1 else datetime(1970, 1, 1, tzinfo=UTC)
+        first = (
+            datetime(1970, 1, 5, tzinfo=UTC)
+            if timeframe is Timeframe.W1
+            else datetime(1970, 1, 1, tzinfo=UTC)
+        )
         opens = every(step, first + -((first - start) // step) * step, end)
         if self._sparse and timeframe.intraday:
             opens = [ts for ts in opens if any(self._trades(ts, ts + timeframe.duration))]
         return candles(
-            [ts for ts in opens if any(life.intersect(Window(ts, ts + timeframe.duration)) for life in self.lives)]
+            [
+                ts
+                for ts in opens
+                if any(life.intersect(Window(ts, ts + timeframe.duration)) for life in self.lives)
+            ]
         )
 
     def _trades(self, start: datetime, end: datetime) -> list[bool]:
         day = start.replace(hour=0, minute=0)
-        return [start <= day + time < end for time in (timedelta(hours=10, minutes=30), timedelta(hours=15))]
+        return [
+            start <= day + time < end
+            for time in (timedelta(hours=10, minutes=30), timedelta(hours=15))
+        ]
 
     async def earliest(self, symbol: str, timeframe: Timeframe) -> None: ...
 
@@ -351,7 +418,9 @@ class TestASymbolWithTwoLives:
     def search(self, ground: Any, source: Seldom, timeframe: str, start: str = "2015-01-01") -> int:
         """Fill a day, and give how many requests went into the search."""
         ground.add_source("vendor", type="coinbase")
-        ground.keep(f"start: {start}\nsymbols: {{TWICE: {{}}}}\ntimeframes: {{fetch: [{timeframe}]}}")
+        ground.keep(
+            f"start: {start}\nsymbols: {{TWICE: {{}}}}\ntimeframes: {{fetch: [{timeframe}]}}"
+        )
         ground.fill(sources={"vendor": source}, window=self.SHORTLY, timeframe=Timeframe(timeframe))
         pages = -(-int(timedelta(days=1) / Timeframe(timeframe).duration) // 300)
         return source.usage.requests - pages
@@ -379,11 +448,16 @@ class TestASymbolWithTwoLives:
         assert requests <= 6
         assert recorded(empty_ground) == [(at("2018-05-01T10:30"), "vendor")]
 
-    def test_has_no_genesis_where_only_short_bars_tell_of_it_and_no_bar_of_it_is_left_out(self, empty_ground):
+    def test_has_no_genesis_where_only_short_bars_tell_of_it_and_no_bar_of_it_is_left_out(
+        self, empty_ground
+    ):
         ground, source = empty_ground, Seldom({Timeframe.M15})
         assert self.search(ground, source, "15m") <= 40
         assert recorded(ground) == []
-        ground.fill(sources={"vendor": source}, window=Window(at("2018-04-30T00:00"), at("2018-05-03T00:00")))
+        ground.fill(
+            sources={"vendor": source},
+            window=Window(at("2018-04-30T00:00"), at("2018-05-03T00:00")),
+        )
         assert ground.opens("TWICE")[0] == at("2018-05-01T10:30")
 
 
@@ -426,7 +500,9 @@ class TestSeveralSources:
         ground.fill()
         assert recorded(ground) == [(EARLY_GENESIS, "second")]
 
-    def test_a_symbol_that_one_source_has_had_since_the_start_has_no_genesis(self, ground, second_vendor):
+    def test_a_symbol_that_one_source_has_had_since_the_start_has_no_genesis(
+        self, ground, second_vendor
+    ):
         ground.add_vendor("second", second_vendor, earliest_probe=False)
         ground.keep("symbols: {NEW: {sources: [{vendor: LATE}, {second: BTC}]}}")
         ground.fill()
@@ -435,7 +511,9 @@ class TestSeveralSources:
 
 
 class TestMoved:
-    def test_a_second_source_with_older_bars_moves_it_when_all_is_asked_again(self, plain, second_vendor):
+    def test_a_second_source_with_older_bars_moves_it_when_all_is_asked_again(
+        self, plain, second_vendor
+    ):
         plain.keep("symbols: {NEW: {sources: [{vendor: LATE}]}}")
         plain.fill()
         plain.add_vendor("second", second_vendor, earliest_probe=False)
@@ -444,7 +522,10 @@ class TestMoved:
 
         outcomes = plain.fill(refetch=True)
 
-        assert recorded(plain) == [(LATE_GENESIS.replace(hour=9, minute=0), "vendor"), (EARLY_GENESIS, "second")]
+        assert recorded(plain) == [
+            (LATE_GENESIS.replace(hour=9, minute=0), "vendor"),
+            (EARLY_GENESIS, "second"),
+        ]
         assert plain.opens("NEW")[0] == EARLY_GENESIS
         assert all(verdict.passed for outcome in outcomes for verdict in outcome.verdicts)
         plain.keep("symbols: {NEW: {sources: [{vendor: LATE}, {second: BTC}]}}")
@@ -471,25 +552,46 @@ class TestMoved:
 
             async def fetch(self, symbol: str, *rest: Any) -> pl.DataFrame:
                 with ground.store.writing("another fill") as transaction:
-                    transaction.put_genesis("kept", Timeframe.H1, symbol, at("2025-02-28T00:00"), "other")
+                    transaction.put_genesis(
+                        "kept", Timeframe.H1, symbol, at("2025-02-28T00:00"), "other"
+                    )
                 ground.wait(minutes=1)
                 return await super().fetch(symbol, *rest)
 
         settings = PracticeSettings.model_validate(ground.settings["vendor"])
-        outcomes = ground.fill(sources={"vendor": Meanwhile("vendor", settings, base=ground.folder, kind="crypto")})
+        outcomes = ground.fill(
+            sources={"vendor": Meanwhile("vendor", settings, base=ground.folder, kind="crypto")}
+        )
 
         latest = ground.table(
-            "SELECT symbol, last(ts ORDER BY found_at, rowid) FROM ops.genesis GROUP BY ALL ORDER BY ALL"
+            """
+            SELECT symbol, last(ts ORDER BY found_at, rowid)
+            FROM ops.genesis
+            GROUP BY ALL
+            ORDER BY ALL
+            """
         )
         assert latest["symbol"].to_list() == ["BTC", "EARLY"]
-        assert [ts.replace(tzinfo=UTC) for ts in latest.to_series(1)] == [at("2025-02-26T00:00"), EARLY_GENESIS]
-        assert set(recorded(ground)) >= {(EARLY_GENESIS, "vendor"), (at("2025-02-28T00:00"), "other")}
-        assert [[own.expected for own in outcome.counts] for outcome in outcomes] == [[24, 4], [24, 24], [24, 24]]
+        assert [ts.replace(tzinfo=UTC) for ts in latest.to_series(1)] == [
+            at("2025-02-26T00:00"),
+            EARLY_GENESIS,
+        ]
+        assert set(recorded(ground)) >= {
+            (EARLY_GENESIS, "vendor"),
+            (at("2025-02-28T00:00"), "other"),
+        }
+        assert [[own.expected for own in outcome.counts] for outcome in outcomes] == [
+            [24, 4],
+            [24, 24],
+            [24, 24],
+        ]
         assert all(verdict.passed for outcome in outcomes for verdict in outcome.verdicts)
 
 
 class TestForgotten:
-    def test_what_is_forgotten_is_expected_again_and_found_again_by_the_next_backfill(self, plain, vendor):
+    def test_what_is_forgotten_is_expected_again_and_found_again_by_the_next_backfill(
+        self, plain, vendor
+    ):
         plain.keep("symbols: {LATE: {}}")
         plain.fill()
         first = recorded(plain)
@@ -534,7 +636,9 @@ class TestASymbolWithoutABar:
         assert sum(requests) <= 20
         assert requests[5:] == [0] * 3
         assert ground.table("SELECT health FROM ops.completeness").item() == "MISSING"
-        assert not any(outcome.filled for outcome in ground.fill()), "an empty answer made a partition green"
+        assert not any(outcome.filled for outcome in ground.fill()), (
+            "an empty answer made a partition green"
+        )
 
     def test_while_its_gap_rests_nobody_looks_for_it(self, plain, vendor):
         vendor.set_faults([Fault(fault="hole")])
@@ -551,9 +655,11 @@ class TestASymbolWithoutABar:
         for _ in range(5):
             plain.fill()
             plain.wait(hours=2)
-        assert set(plain.gaps().filter(pl.col("first_ts") < at("2025-02-27T00:00").replace(tzinfo=None))["status"]) == {
-            "abandoned"
-        }
+        assert set(
+            plain.gaps().filter(pl.col("first_ts") < at("2025-02-27T00:00").replace(tzinfo=None))[
+                "status"
+            ]
+        ) == {"abandoned"}
 
         clock.now = at("2025-03-01T12:00")
         plain.fill()

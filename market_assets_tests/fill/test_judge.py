@@ -7,15 +7,19 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from market_assets.fill.judge import evidence_of
-from market_assets.market_time.partitions import Cadence
-from market_assets.market_time.timeframes import TS
+from market_assets.market.partitions import Cadence
+from market_assets.market.timeframes import TS
 
 
 def evidence(*states: str) -> dict[tuple[str, str], str]:
     """Of hours from the eve of a day on."""
     first = datetime.fromisoformat("2025-03-03 22:00")
     frame = pl.DataFrame(
-        {"symbol": "BTC", "ts": [first + timedelta(hours=n) for n in range(len(states))], "state": states}
+        {
+            "symbol": "BTC",
+            "ts": [first + timedelta(hours=n) for n in range(len(states))],
+            "state": states,
+        }
     )
     return evidence_of(frame.cast({"ts": TS}), Cadence.DAY)
 
@@ -27,13 +31,20 @@ def test_there_is_none_where_all_is_stored():
 def test_each_partition_has_its_own():
     found = evidence("stored", "open", "open", "stored")
     assert set(found) == {("2025-03-03", "BTC"), ("2025-03-04", "BTC")}
-    assert evidence("stored", "stored", "open", "stored") == {("2025-03-04", "BTC"): found["2025-03-04", "BTC"]}
+    assert evidence("stored", "stored", "open", "stored") == {
+        ("2025-03-04", "BTC"): found["2025-03-04", "BTC"]
+    }
 
 
 def test_it_tells_states_and_places_apart_though_as_many_are_explained():
     told = [
         evidence("stored", "stored", *states)["2025-03-04", "BTC"]
-        for states in (("open", "no_trade"), ("no_trade", "open"), ("no_trade", "outage"), ("open", "stored"))
+        for states in (
+            ("open", "no_trade"),
+            ("no_trade", "open"),
+            ("no_trade", "outage"),
+            ("open", "stored"),
+        )
     ]
     assert len(set(told)) == 4
 

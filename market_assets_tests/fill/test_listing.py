@@ -8,9 +8,9 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market_assets.fill.listing import join_neighbours, listed_gaps
-from market_assets.market_time.timeframes import TS
+from market_assets.market.timeframes import TS
 from market_assets.practice.faults import Fault
+from market_assets.reports.gaps import join_neighbours, listed_gaps
 from market_assets_tests.fill.ground import at
 
 MINUTE = timedelta(minutes=1)
@@ -22,31 +22,54 @@ class TestListing:
         options = {"symbols": None, "now": ground.clock(), "explained": False} | options
         return listed_gaps(ground.store, [ground.profile], **options)
 
-    def test_a_gap_over_midnight_and_one_over_a_weekend_are_one_each_newest_first(self, ground, vendor):
+    def test_a_gap_over_midnight_and_one_over_a_weekend_are_one_each_newest_first(
+        self, ground, vendor
+    ):
         vendor.set_faults(
             [
-                Fault(fault="hole", start=at("2025-02-25T20:30"), end=at("2025-02-26T15:00"), symbols=["SPY"]),
-                Fault(fault="hole", start=at("2025-02-21T20:00"), end=at("2025-02-24T15:30"), symbols=["SPY"]),
+                Fault(
+                    fault="hole",
+                    start=at("2025-02-25T20:30"),
+                    end=at("2025-02-26T15:00"),
+                    symbols=["SPY"],
+                ),
+                Fault(
+                    fault="hole",
+                    start=at("2025-02-21T20:00"),
+                    end=at("2025-02-24T15:30"),
+                    symbols=["SPY"],
+                ),
             ]
         )
-        ground.keep("kind: EQUITY\nstart: 2025-02-20\nend: 2025-02-27\nsymbols: {SPY: {}}\ntimeframes: {fetch: [1m]}")
+        ground.keep(
+            "kind: EQUITY\nstart: 2025-02-20\nend: 2025-02-27\nsymbols: {SPY: {}}\ntimeframes: "
+            "{fetch: [1m]}"
+        )
         ground.fill()
         assert len(ground.gaps()) == 4
 
         gaps = self.listed(ground)
 
-        assert gaps.select("first_ts", "last_ts", "bars", "priority", "status", "attempts").rows() == [
+        assert gaps.select(
+            "first_ts", "last_ts", "bars", "priority", "status", "attempts"
+        ).rows() == [
             (_naive("2025-02-25T20:30"), _naive("2025-02-26T14:59"), 60, "HIGH", "open", 1),
             (_naive("2025-02-21T20:00"), _naive("2025-02-24T15:29"), 120, "HIGH", "open", 1),
         ]
-        assert self.listed(ground, now=at("2025-06-01T00:00"))["priority"].to_list() == ["LOW", "LOW"]
+        assert self.listed(ground, now=at("2025-06-01T00:00"))["priority"].to_list() == [
+            "LOW",
+            "LOW",
+        ]
         assert self.listed(ground, symbols=["OTHER"]).is_empty()
 
         # Once they are explained, they are listed only on demand.
         ground.wait(hours=1)
         ground.fill()
         assert self.listed(ground).is_empty()
-        assert self.listed(ground, explained=True).select("bars", "status").rows() == [(60, "outage"), (120, "outage")]
+        assert self.listed(ground, explained=True).select("bars", "status").rows() == [
+            (60, "outage"),
+            (120, "outage"),
+        ]
 
 
 @given(
@@ -62,7 +85,10 @@ def test_joining_loses_no_bar_and_parts_only_what_differs(states, borders):
         run = [*run, place] if state else []
     rows += [(states[-1], run)] if run else []
     ledger = pl.DataFrame(
-        [("BTC", GRID[run[0]], GRID[run[-1]], len(run), state, 1, GRID[run[0]], None, "why") for state, run in rows],
+        [
+            ("BTC", GRID[run[0]], GRID[run[-1]], len(run), state, 1, GRID[run[0]], None, "why")
+            for state, run in rows
+        ],
         schema={
             "symbol": pl.String,
             "first_ts": TS,
@@ -86,7 +112,8 @@ def test_joining_loses_no_bar_and_parts_only_what_differs(states, borders):
     assert told == states
     assert joined["bars"].sum() == sum(state is not None for state in states)
     changes = sum(
-        state is not None and (place == 0 or states[place - 1] != state) for place, state in enumerate(states)
+        state is not None and (place == 0 or states[place - 1] != state)
+        for place, state in enumerate(states)
     )
     assert len(joined) == changes
 

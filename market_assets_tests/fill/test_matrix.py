@@ -6,10 +6,10 @@ from datetime import date, datetime, timedelta
 
 import polars as pl
 
-from market_assets.fill.matrix import heat_of, matrix_of
-from market_assets.fill.series import prepare
-from market_assets.market_time.timeframes import Timeframe, Window
-from market_assets.quality.heatmap import Bucket, CellState
+from market_assets.expected.series import prepare
+from market_assets.market.timeframes import Timeframe, Window
+from market_assets.pictures.heatmap import Bucket, CellState
+from market_assets.reports.completeness import heat_of, matrix_of
 from market_assets_tests.fill.ground import Ground, at, candles, every
 
 HOUR = timedelta(hours=1)
@@ -30,7 +30,9 @@ def bucket(ground: Ground) -> Bucket:
         return heat_of(view, ground.profile, ground.clock())[1]
 
 
-def judge(ground: Ground, symbol: str, days: list[date], *, expected: int, missing: int = 0) -> None:
+def judge(
+    ground: Ground, symbol: str, days: list[date], *, expected: int, missing: int = 0
+) -> None:
     """Write the counts of some partitions as a fill leaves them."""
     counts = pl.DataFrame({"partition": [day.isoformat() for day in days]}).with_columns(
         symbol=pl.lit(symbol), expected=pl.lit(expected), stored=pl.lit(expected - missing), explained=pl.lit(0), missing=pl.lit(missing)
@@ -40,9 +42,13 @@ def judge(ground: Ground, symbol: str, days: list[date], *, expected: int, missi
         transaction.put_judged("kept", ground.profile.base_timeframe, counts)
 
 
-def test_a_day_has_the_share_of_its_bars_and_what_was_never_filled_says_so(empty_ground: Ground) -> None:
+def test_a_day_has_the_share_of_its_bars_and_what_was_never_filled_says_so(
+    empty_ground: Ground,
+) -> None:
     ground = empty_ground
-    there = [ts for ts in every(HOUR, at("2025-02-26"), at("2025-03-01")) if ts.day != 27 or ts.hour >= 6]
+    there = [
+        ts for ts in every(HOUR, at("2025-02-26"), at("2025-03-01")) if ts.day != 27 or ts.hour >= 6
+    ]
     ground.add_archive("files", {"BTC": candles(there), "ETH": candles(there[:24])})
     ground.keep("symbols: {BTC: {}, ETH: {}}")
     ground.fill(window=Window(at("2025-02-26"), at("2025-02-28")))
@@ -56,10 +62,15 @@ def test_a_day_has_the_share_of_its_bars_and_what_was_never_filled_says_so(empty
     }
 
 
-def test_nothing_is_expected_before_the_genesis_nor_of_a_symbol_that_the_universe_has_lost(ground: Ground) -> None:
+def test_nothing_is_expected_before_the_genesis_nor_of_a_symbol_that_the_universe_has_lost(
+    ground: Ground,
+) -> None:
     ground.keep("symbols: {BTC: {}, LATE: {}, LAST: {}}")
     ground.fill()
-    days = {symbol: [day.day for name, day in heat(ground) if name == symbol] for symbol in ground.profile.symbols}
+    days = {
+        symbol: [day.day for name, day in heat(ground) if name == symbol]
+        for symbol in ground.profile.symbols
+    }
     assert days == {"BTC": [26, 27, 28], "LATE": [27, 28], "LAST": [28]}
     assert set(heat(ground).values()) == {1.0}
     ground.keep("symbols: {BTC: {}}")
@@ -133,7 +144,10 @@ def test_months_of_days_have_a_cell_only_where_a_session_is(empty_ground: Ground
     )
     ground.clock.now = at("2025-08-01")
     assert bucket(ground) is Bucket.MONTH
-    months = {symbol: [day.month for name, day in heat(ground) if name == symbol] for symbol in ("SPY", "NEW", "OLD")}
+    months = {
+        symbol: [day.month for name, day in heat(ground) if name == symbol]
+        for symbol in ("SPY", "NEW", "OLD")
+    }
     assert months == {"SPY": [4, 5, 6], "NEW": [6], "OLD": [4, 5]}
 
 
@@ -150,9 +164,13 @@ def test_the_matrix_counts_up_to_now_and_tells_what_is_abandoned(ground: Ground)
     ground.lose("symbol = 'BTC' AND ts >= '2025-02-28' AND ts < '2025-02-28 04:00'")
     with ground.store.writing("testing") as transaction:
         transaction.connection.execute(
-            "INSERT INTO ops.gaps BY NAME SELECT 'kept' AS profile, 'BTC' AS symbol, '1h' AS timeframe, "
-            "TIMESTAMP '2025-02-28' AS first_ts, TIMESTAMP '2025-02-28 02:00' AS last_ts, 3 AS bars, 'abandoned' AS status, "
-            "5 AS attempts, 0 AS failures, 0 AS confirmations, TIMESTAMP '2025-03-01' AS first_seen, 'attempts: asked 5 times' AS reason"
+            """
+            INSERT INTO ops.gaps BY NAME
+            SELECT 'kept' AS profile, 'BTC' AS symbol, '1h' AS timeframe,
+                TIMESTAMP '2025-02-28' AS first_ts, TIMESTAMP '2025-02-28 02:00' AS last_ts,
+                3 AS bars, 'abandoned' AS status, 5 AS attempts, 0 AS failures, 0 AS confirmations,
+                TIMESTAMP '2025-03-01' AS first_seen, 'attempts: asked 5 times' AS reason
+            """
         )
     ground.wait(hours=2, minutes=30)
     found = {
@@ -160,7 +178,12 @@ def test_the_matrix_counts_up_to_now_and_tells_what_is_abandoned(ground: Ground)
         for row in matrix_of(ground.store, [ground.profile], ground.clock()).to_dicts()
     }
     btc = found["BTC", "1h"]
-    assert (btc["expected"], btc["missing"], btc["abandoned"], btc["health"]) == (86, 6, 3, "DEGRADED")
+    assert (btc["expected"], btc["missing"], btc["abandoned"], btc["health"]) == (
+        86,
+        6,
+        3,
+        "DEGRADED",
+    )
     assert (btc["first_ts"], btc["last_ts"]) == (datetime(2025, 2, 26), datetime(2025, 3, 1, 11))  # noqa: DTZ001 - as the store holds it
     assert found["ETH", "1h"]["abandoned"] == 0
     assert found["ETH", "4h"]["health"] == "PENDING"
@@ -173,10 +196,17 @@ def test_a_profile_that_was_never_filled_has_a_matrix(empty_ground: Ground) -> N
     ground.add_source("practice")
     ground.keep("symbols: {BTC: {}}")
     (row,) = matrix_of(ground.store, [ground.profile], ground.clock()).to_dicts()
-    assert (row["expected"], row["missing"], row["health"], row["first_ts"]) == (72, 72, "MISSING", None)
+    assert (row["expected"], row["missing"], row["health"], row["first_ts"]) == (
+        72,
+        72,
+        "MISSING",
+        None,
+    )
 
 
-def test_partitions_that_were_judged_before_their_end_are_found_by_the_store(empty_ground: Ground) -> None:
+def test_partitions_that_were_judged_before_their_end_are_found_by_the_store(
+    empty_ground: Ground,
+) -> None:
     ground = empty_ground
     ground.add_source("practice")
     ground.keep("symbols: {BTC: {}}")
@@ -184,7 +214,10 @@ def test_partitions_that_were_judged_before_their_end_are_found_by_the_store(emp
     with ground.store.reading("testing") as view:
         # It is noon of the first of March.
         assert view.judged_early("kept", Timeframe.H1, timedelta(days=1)) == ["2025-03-01"]
-        assert view.judged_early("kept", Timeframe.H1, timedelta(days=2)) == ["2025-02-28", "2025-03-01"]
+        assert view.judged_early("kept", Timeframe.H1, timedelta(days=2)) == [
+            "2025-02-28",
+            "2025-03-01",
+        ]
 
 
 def test_what_was_stored_before_a_start_that_was_moved_hides_no_hole(ground: Ground) -> None:
@@ -193,4 +226,9 @@ def test_what_was_stored_before_a_start_that_was_moved_hides_no_hole(ground: Gro
     ground.lose("ts >= '2025-02-28' AND ts < '2025-02-28 04:00'")
     ground.keep("symbols: {BTC: {}}\nstart: 2025-02-27")
     (row,) = matrix_of(ground.store, [ground.profile], ground.clock()).to_dicts()
-    assert (row["expected"], row["stored"], row["missing"], row["health"]) == (48, 44, 4, "DEGRADED")
+    assert (row["expected"], row["stored"], row["missing"], row["health"]) == (
+        48,
+        44,
+        4,
+        "DEGRADED",
+    )

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from market_assets.quality.verdicts import Severity
-from market_assets_tests.quality.test_plausibility import FIRST, changed, market
+from market_assets.verdicts.verdicts import Severity
+from market_assets_tests.verdicts.test_plausibility import FIRST, changed, market
 
 if TYPE_CHECKING:
     from market_assets.fill import PartitionOutcome
@@ -47,7 +47,9 @@ def test_a_spike_is_named_and_nothing_is_changed(empty_ground: Ground):
     assert outcomes["2024-01-16"].filled
     stored = empty_ground.rows("A")
     assert stored.height == market().height
-    assert stored.filter(pl.col("ts") == datetime.fromisoformat("2024-01-16 10:00"))["high"][0] > 100
+    assert (
+        stored.filter(pl.col("ts") == datetime.fromisoformat("2024-01-16 10:00"))["high"][0] > 100
+    )
     assert stored["ts"][0] == FIRST
 
 

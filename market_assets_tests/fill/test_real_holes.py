@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
-from market_assets.market_time.timeframes import Window
+from market_assets.market.timeframes import Window
 from market_assets_tests.fill.ground import Ground, at
 
 if TYPE_CHECKING:
@@ -39,7 +39,9 @@ def states(ground: Ground) -> dict[str, int]:
     return {state: bars for state, bars in found.items() if bars}
 
 
-def test_the_outage_is_open_while_its_only_source_is_a_file_unless_one_word_is_enough(ground: Ground) -> None:
+def test_the_outage_is_open_while_its_only_source_is_a_file_unless_one_word_is_enough(
+    ground: Ground,
+) -> None:
     kept = MINUTES + "symbols: {BTC: {sources: [{binance: binance-spot-2023outage__BTCUSDT}]}}"
     ground.keep(kept + "}")
     assert states(ground) == {"open": 80}
@@ -52,8 +54,12 @@ def test_the_outage_is_open_while_its_only_source_is_a_file_unless_one_word_is_e
     assert [gap["first_ts"], gap["last_ts"]] == bounds
 
 
-def test_a_second_source_that_lacks_the_minutes_too_confirms_the_outage_with_its_name(ground: Ground) -> None:
-    both = "[{binance: binance-spot-2023outage__BTCUSDT}, {other: binance-spot-2023outage__ETHUSDT}]"
+def test_a_second_source_that_lacks_the_minutes_too_confirms_the_outage_with_its_name(
+    ground: Ground,
+) -> None:
+    both = (
+        "[{binance: binance-spot-2023outage__BTCUSDT}, {other: binance-spot-2023outage__ETHUSDT}]"
+    )
     ground.keep(MINUTES + f"symbols: {{BTC: {{sources: {both}}}}}}}")
     assert states(ground) == {"open": 80}
     ground.wait(hours=1)
@@ -66,7 +72,9 @@ def test_a_second_source_that_traded_fills_its_minutes_and_explains_its_quiet_on
 ) -> None:
     both = "[{binance: binance-spot-2023outage__BTCUSDT}, {kraken: kraken__BTCUSDC}]"
     ground.keep(MINUTES + f"symbols: {{BTC: {{sources: {both}}}}}}}")
-    theirs = pl.read_parquet(shared / "data" / "crypto" / "kraken__BTCUSDC__1m.parquet").filter(HOLE.holds())
+    theirs = pl.read_parquet(shared / "data" / "crypto" / "kraken__BTCUSDC__1m.parquet").filter(
+        HOLE.holds()
+    )
     assert len(theirs) == 56
     assert states(ground) == {"no_trade": 24}
     rows = ground.rows().filter(pl.col("source") == "kraken")
@@ -74,7 +82,9 @@ def test_a_second_source_that_traded_fills_its_minutes_and_explains_its_quiet_on
     assert rows.sort("ts")["close"].equals(theirs.sort("ts")["close"])
 
 
-def test_what_the_second_source_got_later_turns_an_outage_into_a_repair(ground: Ground, shared: Path) -> None:
+def test_what_the_second_source_got_later_turns_an_outage_into_a_repair(
+    ground: Ground, shared: Path
+) -> None:
     path = ground.folder / "late.parquet"
     whole = pl.read_parquet(shared / "data" / "crypto" / "kraken__BTCUSDC__1m.parquet")
     whole.filter(~HOLE.holds()).write_parquet(path)
@@ -102,7 +112,9 @@ def test_flat_minutes_of_an_illiquid_pair_are_candles_and_its_absent_ones_no_gap
     assert ground.rows().filter(pl.col("volume") == 0).height > 400
 
 
-def test_a_source_that_leaves_quiet_minutes_out_has_no_gap_in_a_day_of_which_half_is_absent(ground: Ground) -> None:
+def test_a_source_that_leaves_quiet_minutes_out_has_no_gap_in_a_day_of_which_half_is_absent(
+    ground: Ground,
+) -> None:
     ground.keep(MINUTES + "symbols: {BTC: {sources: [{kraken: kraken__BTCUSDC}]}}}")
     found = states(ground)
     assert found.keys() == {"no_trade"}

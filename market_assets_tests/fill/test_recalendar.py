@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from market_assets.enrich.derive import Derive
-from market_assets.fill.matrix import matrix_of
-from market_assets.market_time.timeframes import TS, Timeframe, midnight
+from market_assets.market.timeframes import TS, Timeframe, midnight
+from market_assets.reports.completeness import matrix_of
 
 if TYPE_CHECKING:
     from market_assets_tests.fill.ground import Ground
@@ -22,7 +22,11 @@ SATURDAY = date(2025, 3, 1)
 def hours(*days: date, opens: str = "14:30", bars: int = 7) -> pl.DataFrame:
     """Hours of New York's sessions (UTC), and of others like them."""
     start = timedelta(hours=int(opens[:2]), minutes=int(opens[3:]))
-    stamps = [midnight(day).replace(tzinfo=None) + start + timedelta(hours=at) for day in days for at in range(bars)]
+    stamps = [
+        midnight(day).replace(tzinfo=None) + start + timedelta(hours=at)
+        for day in days
+        for at in range(bars)
+    ]
     prices = [100.0 + at for at in range(len(stamps))]
     return pl.DataFrame({"ts": stamps}, schema={"ts": TS}).with_columns(
         open=pl.Series(prices),
@@ -54,12 +58,17 @@ def spy(empty_ground: Ground) -> Ground:
 
 def versions(ground: Ground) -> dict[str, datetime]:
     with ground.store.reading("testing") as view:
-        return {row["partition"]: row["changed_at"] for row in view.standing("kept", "1h").iter_rows(named=True)}
+        return {
+            row["partition"]: row["changed_at"]
+            for row in view.standing("kept", "1h").iter_rows(named=True)
+        }
 
 
 def status(ground: Ground) -> dict[str, object]:
     (row,) = (
-        matrix_of(ground.store, [ground.profile], ground.clock()).filter(pl.col("timeframe") == "1h").rows(named=True)
+        matrix_of(ground.store, [ground.profile], ground.clock())
+        .filter(pl.col("timeframe") == "1h")
+        .rows(named=True)
     )
     return {key: row[key] for key in ("expected", "stored", "missing", "health")}
 
@@ -67,7 +76,9 @@ def status(ground: Ground) -> dict[str, object]:
 CLOSED = "[{date: 2025-02-26, close: true, reason: a storm}]"
 
 
-def test_a_session_that_is_closed_by_the_universe_is_not_missing_any_more_and_nothing_else_is_judged(spy: Ground):
+def test_a_session_that_is_closed_by_the_universe_is_not_missing_any_more_and_nothing_else_is_judged(
+    spy: Ground,
+):
     ground = spy
     ground.add_archive("files", {"SPY": hours(*WEEK[:2], *WEEK[3:], date(2025, 3, 3))})
     keep(ground)
@@ -92,11 +103,17 @@ def test_a_session_that_is_closed_by_the_universe_is_not_missing_any_more_and_no
 
 
 @pytest.mark.parametrize("quiet", ["present", "omitted"])
-def test_a_session_that_the_calendar_lacks_is_stored_once_the_universe_has_it(spy: Ground, quiet: str):
+def test_a_session_that_the_calendar_lacks_is_stored_once_the_universe_has_it(
+    spy: Ground, quiet: str
+):
     ground = spy
     ground.add_archive(
         "files",
-        {"SPY": pl.concat([hours(*WEEK), hours(SATURDAY, opens="15:00", bars=1), hours(date(2025, 3, 3))])},
+        {
+            "SPY": pl.concat(
+                [hours(*WEEK), hours(SATURDAY, opens="15:00", bars=1), hours(date(2025, 3, 3))]
+            )
+        },
         quiet_minutes=quiet,
     )
     keep(ground)
@@ -114,9 +131,13 @@ def test_a_session_that_the_calendar_lacks_is_stored_once_the_universe_has_it(sp
 
 
 @pytest.mark.parametrize("quiet", ["present", "omitted"])
-def test_longer_hours_are_asked_for_although_the_source_had_answered_for_them(spy: Ground, quiet: str):
+def test_longer_hours_are_asked_for_although_the_source_had_answered_for_them(
+    spy: Ground, quiet: str
+):
     ground = spy
-    ground.add_archive("files", {"SPY": hours(*WEEK, date(2025, 3, 3), bars=9)}, quiet_minutes=quiet)
+    ground.add_archive(
+        "files", {"SPY": hours(*WEEK, date(2025, 3, 3), bars=9)}, quiet_minutes=quiet
+    )
     keep(ground)
     ground.fill()
     assert ground.rows().height == 42
@@ -133,15 +154,29 @@ def test_bars_outside_of_shorter_hours_go_and_their_old_values_stay(spy: Ground)
     keep(ground, timeframes="{fetch: [1h], derive: [4h, 1d]}")
     ground.fill()
     for timeframe in (Timeframe.H4, Timeframe.D1):
-        list(Derive(ground.store, ground.profile, timeframe, ground.profile.window(ground.clock()), clock=ground.clock))
+        list(
+            Derive(
+                ground.store,
+                ground.profile,
+                timeframe,
+                ground.profile.window(ground.clock()),
+                clock=ground.clock,
+            )
+        )
     assert ground.rows(timeframe=Timeframe.H4).height == 12
 
-    keep(ground, "[{date: 2025-02-26, close: true, reason: a storm}]", timeframes="{fetch: [1h], derive: [4h, 1d]}")
+    keep(
+        ground,
+        "[{date: 2025-02-26, close: true, reason: a storm}]",
+        timeframes="{fetch: [1h], derive: [4h, 1d]}",
+    )
     assert status(ground) == {"expected": 35, "stored": 35, "missing": 0, "health": "HEALTHY"}
     assert ground.rows().height == 35
     assert ground.rows(timeframe=Timeframe.H4).height == 10
     with ground.store.reading("testing") as view:
-        kept = view.revisions("kept", Timeframe.H1, "SPY", datetime(2025, 2, 26, 14, 30, tzinfo=UTC))
+        kept = view.revisions(
+            "kept", Timeframe.H1, "SPY", datetime(2025, 2, 26, 14, 30, tzinfo=UTC)
+        )
     assert kept.height == 1
 
 
@@ -166,8 +201,10 @@ def test_a_store_of_an_earlier_release_is_judged_by_the_corrections(spy: Ground)
         db.execute("DELETE FROM ops.calendars")
         db.execute("DELETE FROM ops.sessions")
         db.execute(
-            "INSERT INTO ops.partitions (profile, timeframe, partition, symbol, expected, stored, explained, missing, judged_at, "
-            "changed_at) VALUES ('kept', '1h', '2024-10-31', 'T', 5, 0, 0, 5, now()::TIMESTAMP, now()::TIMESTAMP)"
+            """
+            INSERT INTO ops.partitions (profile, timeframe, partition, symbol, expected, stored, explained, missing, judged_at, changed_at)
+            VALUES ('kept', '1h', '2024-10-31', 'T', 5, 0, 0, 5, now()::TIMESTAMP, now()::TIMESTAMP)
+            """
         )
     matrix_of(ground.store, [ground.profile], ground.clock())
     with ground.store.reading("testing") as view:

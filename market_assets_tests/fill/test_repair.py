@@ -10,7 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market_assets.fill.repair import (
+from market_assets.config.universe import EvidenceSettings, RepairSettings
+from market_assets.market.gaps import Priority, plan_requests
+from market_assets.market.partitions import Cadence, Partition
+from market_assets.market.timeframes import TS, Timeframe
+from market_assets.plan.repair import (
     Launches,
     Pause,
     RepairPlan,
@@ -21,11 +25,7 @@ from market_assets.fill.repair import (
     resting,
     wait_after,
 )
-from market_assets.market_time.gaps import Priority, plan_requests
-from market_assets.market_time.partitions import Cadence, Partition
-from market_assets.market_time.timeframes import TS, Timeframe
-from market_assets.quality.evidence import LEDGER_SCHEMA
-from market_assets.universe import EvidenceSettings, RepairSettings
+from market_assets.verdicts.evidence import LEDGER_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -41,7 +41,9 @@ def naive(instant: datetime) -> datetime:
     return instant.replace(tzinfo=None)
 
 
-def gap(day: str, hour: int = 0, bars: int = 60, *, symbol: str = "A", **story: object) -> dict[str, object]:
+def gap(
+    day: str, hour: int = 0, bars: int = 60, *, symbol: str = "A", **story: object
+) -> dict[str, object]:
     """An hour of a day that was asked for a month ago."""
     first = datetime.fromisoformat(f"{day} {hour:02}:00")
     told = {
@@ -101,7 +103,9 @@ def ranges(planned: RepairPlan) -> list[tuple[str, str]]:
 
 
 def test_the_wait_doubles_from_the_first_to_the_longest():
-    minutes = [wait_after(tries, BUDGET) // timedelta(minutes=1) for tries in (0, 1, 2, 3, 6, 7, 8, 10**9)]
+    minutes = [
+        wait_after(tries, BUDGET) // timedelta(minutes=1) for tries in (0, 1, 2, 3, 6, 7, 8, 10**9)
+    ]
     assert minutes == [1, 1, 2, 4, 32, 60, 60, 60]
 
 
@@ -116,12 +120,17 @@ def test_after_an_answer_that_counts_the_next_try_waits_until_another_would_coun
     at = naive(NOW - timedelta(minutes=10))
     frame = ledger(gap("2025-02-01", asked_at=at, confirmed_at=at, confirmations=1))
     assert resting(frame, EVIDENCE, BUDGET, NOW)["due_at"].to_list() == [at + timedelta(hours=1)]
-    failed_since = ledger(gap("2025-02-01", asked_at=at + timedelta(minutes=5), confirmed_at=at, confirmations=1))
+    failed_since = ledger(
+        gap("2025-02-01", asked_at=at + timedelta(minutes=5), confirmed_at=at, confirmations=1)
+    )
     assert resting(failed_since, EVIDENCE, BUDGET, NOW).is_empty()
 
 
 def test_what_was_never_asked_for_or_asked_for_in_the_future_is_due():
-    never, ahead = gap("2025-02-01", asked_at=None), gap("2025-02-02", asked_at=naive(NOW + timedelta(days=3650)))
+    never, ahead = (
+        gap("2025-02-01", asked_at=None),
+        gap("2025-02-02", asked_at=naive(NOW + timedelta(days=3650))),
+    )
     assert resting(ledger(never, ahead), EVIDENCE, BUDGET, NOW).is_empty()
 
 
@@ -141,7 +150,9 @@ def stretches(steps: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 def gaps_of(found: list[tuple[int, int]], symbol: str = "A") -> pl.DataFrame:
     rows = [(symbol, *(naive(START) + edge * M1.duration for edge in span)) for span in found]
-    return pl.DataFrame(rows, schema={"symbol": pl.String, "first_ts": TS, "last_ts": TS}, orient="row")
+    return pl.DataFrame(
+        rows, schema={"symbol": pl.String, "first_ts": TS, "last_ts": TS}, orient="row"
+    )
 
 
 def opens(found: list[tuple[int, int]]) -> pl.Series:
@@ -153,7 +164,9 @@ def opens(found: list[tuple[int, int]]) -> pl.Series:
 def test_pages_are_those_that_a_fill_plans_bar_by_bar_and_so_the_fewest(steps, page_size):
     found = stretches(steps)
     pages = newest_pages(gaps_of(found), M1, {"A": page_size}, 10**6)
-    assert [window for _, window in pages] == plan_requests(opens(found), M1, page_size, newest_first=True)
+    assert [window for _, window in pages] == plan_requests(
+        opens(found), M1, page_size, newest_first=True
+    )
     assert len(pages) == len(plan_requests(opens(found), M1, page_size))
 
 
@@ -163,7 +176,9 @@ def test_a_budget_takes_the_newest_pages_of_all_symbols(ours, theirs, page_size,
     pages = newest_pages(gaps, M1, {"A": page_size, "B": page_size}, most)
     every = newest_pages(gaps, M1, {"A": page_size, "B": page_size}, 10**6)
     assert pages == every[:most]
-    assert [window.end for _, window in every] == sorted((window.end for _, window in every), reverse=True)
+    assert [window.end for _, window in every] == sorted(
+        (window.end for _, window in every), reverse=True
+    )
 
 
 def test_a_thousand_gaps_of_a_year_cost_no_request_more_than_the_least_possible():
@@ -176,10 +191,21 @@ def test_a_thousand_gaps_of_a_year_cost_no_request_more_than_the_least_possible(
 
 
 def test_gaps_that_are_due_are_repaired_newest_first_and_neighbours_in_one_run():
-    planned = plan(gap("2025-01-20"), gap("2025-02-26"), gap("2025-02-27", 5), gap("2025-02-27", 9), gap("2025-02-28"))
+    planned = plan(
+        gap("2025-01-20"),
+        gap("2025-02-26"),
+        gap("2025-02-27", 5),
+        gap("2025-02-27", 9),
+        gap("2025-02-28"),
+    )
     assert ranges(planned) == [("02-26", "02-28"), ("01-20", "01-20")]
     newest, oldest = planned.runs
-    assert (newest.troubled, newest.attempt, newest.requests, newest.priority) == (3, 1, 3, Priority.CRITICAL)
+    assert (newest.troubled, newest.attempt, newest.requests, newest.priority) == (
+        3,
+        1,
+        3,
+        Priority.CRITICAL,
+    )
     assert (oldest.requests, oldest.priority) == (1, Priority.LOW)
     assert (planned.paused, planned.next_due) == ({}, None)
 
@@ -192,7 +218,10 @@ def test_a_deep_request_that_covers_younger_gaps_counts_once():
 
 def test_a_whole_day_or_a_few_between_two_are_taken_along_and_more_are_not():
     assert ranges(plan(gap("2025-02-01"), gap("2025-02-09"))) == [("02-01", "02-09")]
-    assert ranges(plan(gap("2025-02-01"), gap("2025-02-10"))) == [("02-10", "02-10"), ("02-01", "02-01")]
+    assert ranges(plan(gap("2025-02-01"), gap("2025-02-10"))) == [
+        ("02-10", "02-10"),
+        ("02-01", "02-01"),
+    ]
 
 
 def test_over_the_budget_the_oldest_wait():
@@ -203,11 +232,15 @@ def test_over_the_budget_the_oldest_wait():
 
 def test_gaps_in_backoff_wait_and_say_until_when():
     recent = asked(timedelta(seconds=90), attempts=2)
-    planned = plan(gap("2025-02-27", **recent), gap("2025-02-10", **asked(timedelta(minutes=1), attempts=9)))
+    planned = plan(
+        gap("2025-02-27", **recent), gap("2025-02-10", **asked(timedelta(minutes=1), attempts=9))
+    )
     assert planned.runs == ()
     assert planned.paused == {Pause.BACKOFF: ["2025-02-10", "2025-02-27"]}
     assert planned.next_due == NOW + timedelta(seconds=30)
-    assert ranges(plan(gap("2025-02-27", **recent), now=NOW + timedelta(seconds=30))) == [("02-27", "02-27")]
+    assert ranges(plan(gap("2025-02-27", **recent), now=NOW + timedelta(seconds=30))) == [
+        ("02-27", "02-27")
+    ]
 
 
 def test_a_partition_with_one_gap_that_is_due_is_repaired_though_another_waits():
@@ -218,7 +251,9 @@ def test_a_partition_with_one_gap_that_is_due_is_repaired_though_another_waits()
 
 def test_abandoned_partitions_are_left_alone():
     assert plan(gap("2025-02-27", status="abandoned")).paused == {Pause.ABANDONED: ["2025-02-27"]}
-    assert ranges(plan(gap("2025-02-27", status="abandoned"), gap("2025-02-27", 9))) == [("02-27", "02-27")]
+    assert ranges(plan(gap("2025-02-27", status="abandoned"), gap("2025-02-27", 9))) == [
+        ("02-27", "02-27")
+    ]
 
 
 def test_one_repair_a_partition_is_in_flight_and_no_range_reaches_over_it():
@@ -243,14 +278,21 @@ def test_a_run_that_failed_without_a_word_is_tried_again_with_growing_waits_and_
     key = "2025-02-27"
 
     def again(count: int, ago: timedelta) -> RepairPlan:
-        return plan(troubled=[key], trouble=Trouble.FAILED, launches={key: Launches(count, NOW - ago)}, max_attempts=3)
+        return plan(
+            troubled=[key],
+            trouble=Trouble.FAILED,
+            launches={key: Launches(count, NOW - ago)},
+            max_attempts=3,
+        )
 
     assert again(1, timedelta(seconds=59)).next_due == NOW + timedelta(seconds=1)
     assert again(1, timedelta(seconds=60)).runs[0].attempt == 2
     assert again(2, timedelta(seconds=119)).paused == {Pause.BACKOFF: [key]}
     assert again(3, timedelta(hours=23)).paused == {Pause.BACKOFF: [key]}
     assert again(3, timedelta(hours=24)).runs[0].attempt == 4
-    assert again(1, -timedelta(days=3650)).runs[0].attempt == 2  # launched by a clock that was ahead
+    assert (
+        again(1, -timedelta(days=3650)).runs[0].attempt == 2
+    )  # launched by a clock that was ahead
 
 
 def test_a_run_that_dies_before_it_asks_is_not_launched_at_every_tick():
@@ -265,7 +307,8 @@ stories = st.fixed_dictionaries(
         "status": st.sampled_from(["open", "open", "abandoned"]),
         "attempts": st.integers(0, 6),
         "failures": st.integers(0, 6),
-        "asked_at": st.none() | st.integers(0, 5000).map(lambda minutes: naive(NOW - timedelta(minutes=minutes))),
+        "asked_at": st.none()
+        | st.integers(0, 5000).map(lambda minutes: naive(NOW - timedelta(minutes=minutes))),
     }
 )
 
@@ -280,7 +323,9 @@ def test_every_troubled_partition_is_in_one_run_or_has_a_reason(told, silent, fl
     gaps = [gap(DAYS[day].key, 3, **story) for day, story in told.items()]
     troubled = {DAYS[day].key for day in {*told, *silent}}
     busy = [DAYS[day].key for day in flying]
-    planned = plan(*gaps, troubled=troubled, trouble=Trouble.FAILED, in_flight=busy, max_fills=max_fills)
+    planned = plan(
+        *gaps, troubled=troubled, trouble=Trouble.FAILED, in_flight=busy, max_fills=max_fills
+    )
     paused = [key for keys in planned.paused.values() for key in keys]
     running = [key for run in planned.runs for key in run.partitions]
     assert len(set(paused)) == len(paused)

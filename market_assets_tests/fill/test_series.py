@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from market_assets.config.universe import SourceSymbol
 from market_assets.errors import UniverseError
-from market_assets.fill.series import Series, bars_of, count_series, series_of
-from market_assets.market_time.calendars import load_calendar
-from market_assets.market_time.timeframes import Timeframe, Window
-from market_assets.universe import SourceSymbol
+from market_assets.expected.series import Series, bars_of, count_series, series_of
+from market_assets.market.calendars.sessions import load_calendar
+from market_assets.market.timeframes import Timeframe, Window
 from market_assets_tests.fill.ground import at
 
 NOW = datetime(2025, 3, 1, 12, 30, tzinfo=UTC)
@@ -26,10 +26,14 @@ def series(start: datetime, end: datetime) -> Series:
 
 class TestSeries:
     @given(start=instants, end=instants, genesis=instants)
-    def test_a_series_since_its_genesis_is_the_part_of_it_that_the_genesis_leaves(self, start, end, genesis):
+    def test_a_series_since_its_genesis_is_the_part_of_it_that_the_genesis_leaves(
+        self, start, end, genesis
+    ):
         start, end = sorted((start, end))
         since = series(start, end).since(genesis).window
-        left = Window(start, end).intersect(Window(min(genesis, at("2026-01-01T00:00")), at("2026-01-01T00:00")))
+        left = Window(start, end).intersect(
+            Window(min(genesis, at("2026-01-01T00:00")), at("2026-01-01T00:00"))
+        )
         assert since.empty if left is None else since == left
 
     def test_a_series_ends_at_the_present_or_at_its_end_and_a_symbol_is_named_once(self, profile):
@@ -50,14 +54,22 @@ class TestSeries:
         kept = profile("kind: CRYPTO\nstart: 2025-02-01\nsymbols: {BTC: {}}")
         with pytest.raises(UniverseError) as caught:
             series_of(kept, NOW, ["NOPE", "BTC", "NIX"])
-        assert caught.value.problems == [f"{name}: no such symbol; it has BTC" for name in ("NIX", "NOPE")]
+        assert caught.value.problems == [
+            f"{name}: no such symbol; it has BTC" for name in ("NIX", "NOPE")
+        ]
 
 
 class TestBars:
     def test_the_bars_of_series_are_the_closed_ones_that_lie_in_them_sorted(self):
         window = Window(at("2025-03-01T10:00"), at("2025-03-01T14:00"))
         new = Series("AAA", Window(at("2025-03-01T12:00"), NOW), ())
-        bars = bars_of(load_calendar("24/7"), Timeframe.H1, window, [series(at("2025-01-01T00:00"), NOW), new], NOW)
+        bars = bars_of(
+            load_calendar("24/7"),
+            Timeframe.H1,
+            window,
+            [series(at("2025-01-01T00:00"), NOW), new],
+            NOW,
+        )
         assert bars.select("symbol", pl.col("ts").dt.hour()).rows() == [("BTC", 10), ("BTC", 11)]
         half = bars_of(load_calendar("24/7"), Timeframe.M30, window, [new], NOW)
         assert half["ts"].dt.to_string("%H:%M").to_list() == ["12:00"]
@@ -69,7 +81,8 @@ class TestBars:
 
 class TestCounting:
     @pytest.mark.parametrize(
-        ("kind", "timeframe"), [("CRYPTO", "1h"), ("FUTURES", "1d"), ("FOREX", "1w"), ("EQUITY", "5m")]
+        ("kind", "timeframe"),
+        [("CRYPTO", "1h"), ("FUTURES", "1d"), ("FOREX", "1w"), ("EQUITY", "5m")],
     )
     def test_as_many_bars_are_counted_as_a_fill_expects(self, profile, kind, timeframe):
         kept = profile(f"""
@@ -103,7 +116,9 @@ class TestCounting:
         rows = counted.select("timeframe", "expected", "derived").rows()
         assert rows == [("1h", 14 * 24, False), ("1d", 14, True), ("1w", 3, True)]
 
-    def test_a_bar_that_the_next_update_is_still_to_bring_is_not_called_for_before_it_was_judged(self, profile):
+    def test_a_bar_that_the_next_update_is_still_to_bring_is_not_called_for_before_it_was_judged(
+        self, profile
+    ):
         kept = profile("""
             kind: CRYPTO
             start: 2025-02-28

@@ -9,27 +9,34 @@ import polars as pl
 import pytest
 
 from market_assets.errors import CalendarError, UniverseError
-from market_assets.fill.series import prepare
-from market_assets.fill.story import story_of
-from market_assets.market_time.timeframes import Timeframe, Window
+from market_assets.expected.series import prepare
+from market_assets.market.timeframes import Timeframe, Window
 from market_assets.practice.book import Market
+from market_assets.reports.story import story_of
 from market_assets_tests.fill.ground import Ground, at, candles, every
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from market_assets.fill.story import Story
     from market_assets.practice.vendor import PracticeVendor
+    from market_assets.reports.story import Story
 
 HOUR = timedelta(hours=1)
 HOLE = at("2025-02-27T10:00")
 
 
-def told(ground: Ground, symbol: str, ts: datetime | str, timeframe: Timeframe | None = None) -> Story:
+def told(
+    ground: Ground, symbol: str, ts: datetime | str, timeframe: Timeframe | None = None
+) -> Story:
     ts = at(ts) if isinstance(ts, str) else ts
     with ground.store.reading("testing") as view:
         return story_of(
-            view, ground.profile, timeframe or ground.profile.base_timeframe, symbol, ts, now=ground.clock()
+            view,
+            ground.profile,
+            timeframe or ground.profile.base_timeframe,
+            symbol,
+            ts,
+            now=ground.clock(),
         )
 
 
@@ -55,7 +62,9 @@ def test_a_stored_bar_is_told_with_its_values_and_who_answered(ground: Ground) -
     assert story.bar is not None
     assert (story.bar.ts, story.bar.closes_at) == (at("2025-02-26T10:00"), at("2025-02-26T11:00"))
     row = ground.rows("BTC").row(10, named=True)
-    assert story.values == {name: row[name] for name in ("open", "high", "low", "close", "volume", "source")}
+    assert story.values == {
+        name: row[name] for name in ("open", "high", "low", "close", "volume", "source")
+    }
     assert story.verdict.startswith(f"Stored, from vendor: open {row['open']:.12g} ")
     assert "vendor answered for 2025-02-26 00:00..2025-03-01 00:00 UTC with 72 bars" in said(story)
     assert "a fill of 2025-02-26..2025-03-01 began: SUCCEEDED, run run-1" in said(story)
@@ -85,7 +94,10 @@ def test_a_revised_bar_is_told_with_its_old_values(empty_ground: Ground) -> None
     assert "It was revised once." in story.verdict
     (revision,) = [event for event in story.events if event.what.startswith("revised")]
     assert revision.at == ground.clock()
-    assert revision.what == "revised; until then it was, from files: open 105 high 107 low 103 close 106 volume 10.5"
+    assert (
+        revision.what
+        == "revised; until then it was, from files: open 105 high 107 low 103 close 106 volume 10.5"
+    )
 
 
 def test_an_open_bar_says_who_was_asked_and_when_it_is_due_again(holed: Ground) -> None:
@@ -94,16 +106,26 @@ def test_an_open_bar_says_who_was_asked_and_when_it_is_due_again(holed: Ground) 
     assert (story.state, story.missing) == ("open", True)
     assert story.verdict == "Missing, asked for once: files answered without it."
     assert story.gap is not None
-    assert (story.gap["attempts"], story.gap["first_ts"], story.gap["asked_at"]) == (1, HOLE, holed.clock())
-    # The answer counts towards a confirmation, so that asking before the second would count is no use.
+    assert (story.gap["attempts"], story.gap["first_ts"], story.gap["asked_at"]) == (
+        1,
+        HOLE,
+        holed.clock(),
+    )
+    # The answer counts towards a confirmation, so that asking before the second would count is no
+    # use.
     assert "No repair asks for it before 2025-03-01 13:00Z" in story.coming
     assert "2 answers that there is no such bar explain it (1 so far)" in story.coming
-    assert "seen to be absent, now one of 1 bars from 2025-02-27 10:00Z to 2025-02-27 10:00Z" in said(story)
+    assert (
+        "seen to be absent, now one of 1 bars from 2025-02-27 10:00Z to 2025-02-27 10:00Z"
+        in said(story)
+    )
     holed.wait(hours=1)
     assert "It is due" in told(holed, "BTC", HOLE).coming
 
 
-def test_a_bar_that_two_answers_lack_is_explained_and_one_that_comes_then_is_a_repaired_one(holed: Ground) -> None:
+def test_a_bar_that_two_answers_lack_is_explained_and_one_that_comes_then_is_a_repaired_one(
+    holed: Ground,
+) -> None:
     holed.fill()
     holed.wait(hours=2)
     # A file that has not changed is the same witness.
@@ -113,7 +135,8 @@ def test_a_bar_that_two_answers_lack_is_explained_and_one_that_comes_then_is_a_r
     story = told(holed, "BTC", HOLE)
     assert (story.state, story.missing) == ("outage", False)
     assert story.verdict == (
-        "Explained as outage, the market was open, but no source has this bar: files answered without it."
+        "Explained as outage, the market was open, but no source has this bar: "
+        "files answered without it."
     )
     assert "not asked for any more" in story.coming
     assert "answer 2 of 2 that there is no such bar" in said(story)
@@ -124,8 +147,8 @@ def test_a_bar_that_two_answers_lack_is_explained_and_one_that_comes_then_is_a_r
     story = told(holed, "BTC", HOLE)
     assert story.state == "stored"
     assert (
-        "repaired: it had been outage since 2025-03-01 12:00Z, one of 1 bars, and had been asked for 2 times"
-        in said(story)
+        "repaired: it had been outage since 2025-03-01 12:00Z, one of 1 bars, "
+        "and had been asked for 2 times" in said(story)
     )
 
 
@@ -135,12 +158,15 @@ def test_an_abandoned_bar_says_why_and_that_it_is_not_asked_for_any_more(holed: 
     story = told(holed, "BTC", HOLE)
     assert (story.state, story.missing) == ("abandoned", True)
     assert story.verdict == (
-        "Missing, and abandoned: legacy cutoff: before 2025-02-28, and asked for once; files answered without it."
+        "Missing, and abandoned: legacy cutoff: before 2025-02-28, and asked for once; "
+        "files answered without it."
     )
     assert "repair --abandoned" in story.coming
 
 
-def test_a_source_that_fails_is_a_failure_and_no_attempt(ground: Ground, vendor: PracticeVendor) -> None:
+def test_a_source_that_fails_is_a_failure_and_no_attempt(
+    ground: Ground, vendor: PracticeVendor
+) -> None:
     vendor.set_faults(Market.model_validate({"faults": [{"fault": "error", "status": 500}]}).faults)
     ground.keep("symbols: {BTC: {}}")
     ground.fill()
@@ -159,7 +185,9 @@ def test_a_bar_that_nobody_asked_for_says_who_will(ground: Ground) -> None:
         assert story.verdict == "Missing: nobody has asked a source for it yet."
         assert story.coming == "The next repair or backfill of partition 2025-02-26 asks for it."
         old = told(ground, "BTC", "2023-02-26T10:00")
-        assert old.coming.startswith("Nothing happens by itself, because partition 2023-02-26 is older")
+        assert old.coming.startswith(
+            "Nothing happens by itself, because partition 2023-02-26 is older"
+        )
         assert "(365d)" in old.coming
         if not prepared:
             ground.fill(window=Window(at("2025-02-01"), at("2025-02-02")))
@@ -174,10 +202,16 @@ def test_a_bar_that_somebody_deleted_is_told_as_gone(ground: Ground) -> None:
     ground.lose("ts = '2025-02-26 10:00'")
     story = told(ground, "BTC", "2025-02-26T10:00")
     assert story.missing
-    assert story.verdict == "Missing: it has gone from the store since the partition was judged at 2025-03-01 12:00Z."
+    assert (
+        story.verdict
+        == "Missing: it has gone from the store since the partition was judged at 2025-03-01 "
+        "12:00Z."
+    )
 
 
-def test_a_quiet_bar_is_explained_by_a_source_that_leaves_such_bars_out(empty_ground: Ground) -> None:
+def test_a_quiet_bar_is_explained_by_a_source_that_leaves_such_bars_out(
+    empty_ground: Ground,
+) -> None:
     ground = empty_ground
     opens = [ts for ts in every(HOUR, at("2025-02-26"), at("2025-03-01")) if ts != HOLE]
     ground.add_archive("files", {"BTC": candles(opens)}, quiet_minutes="omitted")
@@ -201,7 +235,9 @@ def test_before_the_genesis_it_says_who_named_it_and_when(ground: Ground) -> Non
     assert naming.at == ground.clock()
 
 
-def test_before_the_start_after_the_end_and_in_the_future_nothing_is_expected(ground: Ground) -> None:
+def test_before_the_start_after_the_end_and_in_the_future_nothing_is_expected(
+    ground: Ground,
+) -> None:
     ground.keep("symbols: {BTC: {start: 2025-02-27, end: 2025-02-28}}\nend: null")
     assert (
         told(ground, "BTC", "2025-02-26T10:00").verdict
@@ -223,14 +259,18 @@ def test_when_the_market_is_closed_the_sessions_around_are_named(ground: Ground)
     story = told(ground, "SPY", "2025-03-01T15:00")
     assert (story.state, story.bar, story.missing) == ("market closed", None, False)
     assert story.verdict == (
-        "The market is closed then by the calendar XNYS: trading stopped at 2025-02-28 21:00Z (session 2025-02-28), "
+        "The market is closed then by the calendar XNYS: trading stopped at 2025-02-28 21:00Z "
+        "(session 2025-02-28), "
         "and it goes on at 2025-03-03 14:30Z (session 2025-03-03)."
     )
 
 
 def test_a_halted_bar_may_be_absent(ground: Ground) -> None:
     # All American shares stood still for fifteen minutes from 13:34:13Z of that day on.
-    ground.keep("kind: EQUITY\nstart: 2020-03-09\nend: 2020-03-10\ntimeframes: {fetch: [1m]}\nsymbols: {SPY: {}}")
+    ground.keep(
+        "kind: EQUITY\nstart: 2020-03-09\nend: 2020-03-10\ntimeframes: {fetch: [1m]}\nsymbols: "
+        "{SPY: {}}"
+    )
     for prepared in (False, True):
         story = told(ground, "SPY", "2020-03-09T13:40")
         assert (story.state, story.missing) == ("halted", False)
@@ -242,7 +282,9 @@ def test_a_halted_bar_may_be_absent(ground: Ground) -> None:
 
 
 def test_a_day_is_found_by_its_date_and_by_any_instant_of_its_session(ground: Ground) -> None:
-    ground.keep("kind: EQUITY\nstart: 2025-02-24\ntimeframes: {fetch: [1d]}\nsymbols: {SPY: {}}\nend: null")
+    ground.keep(
+        "kind: EQUITY\nstart: 2025-02-24\ntimeframes: {fetch: [1d]}\nsymbols: {SPY: {}}\nend: null"
+    )
     ground.fill()
     for ts in ("2025-02-26", "2025-02-26T15:00"):
         story = told(ground, "SPY", ts)
@@ -272,7 +314,11 @@ def test_of_many_jobs_the_newest_are_told(ground: Ground) -> None:
     assert "there were 8" in jobs[0].what
     assert jobs[-1].at == ground.clock()
     # A job of another day is none of this bar's business.
-    assert not [event for event in told(ground, "BTC", "2025-02-28T10:00").events if event.what.startswith("a fill")]
+    assert not [
+        event
+        for event in told(ground, "BTC", "2025-02-28T10:00").events
+        if event.what.startswith("a fill")
+    ]
 
 
 def test_what_cannot_be_told_is_refused(ground: Ground) -> None:

@@ -11,13 +11,13 @@ import httpx
 import pytest
 
 from market_assets.errors import SourceError
-from market_assets.market_time.timeframes import Timeframe
+from market_assets.market.timeframes import Timeframe
 from market_assets.practice.book import Market
 from market_assets.practice.faults import Fault
 from market_assets.practice.formats import BINANCE, BITFINEX, BYBIT, COINBASE, FORMATS, KRAKEN
 from market_assets.practice.simulate import Instrument
 from market_assets.practice.vendor import PracticeVendor
-from market_assets.sources.base import build_source
+from market_assets.sources.contract import build_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,9 @@ VENDORS = {"bitfinex": BITFINEX, "bybit": BYBIT, "coinbase": COINBASE, "kraken":
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[PracticeVendor]:
-    with PracticeVendor(Market(symbols={"BTCUSDT": Instrument(), "ETHUSDT": Instrument()}), lambda: NOW) as vendor:
+    with PracticeVendor(
+        Market(symbols={"BTCUSDT": Instrument(), "ETHUSDT": Instrument()}), lambda: NOW
+    ) as vendor:
         yield vendor
 
 
@@ -53,12 +55,21 @@ def ask(vendor, tmp_path):
     """Fetch so many bars by an adapter, sorted."""
 
     def ask(name, *, bars=100, start=START, symbol="BTCUSDT", timeframe=Timeframe.M1):
-        quick = {"base_url": vendor.url, "rate": None, "backoff": 0, "retries": 2, "timeout": 2, "max_elapsed": 5}
+        quick = {
+            "base_url": vendor.url,
+            "rate": None,
+            "backoff": 0,
+            "retries": 2,
+            "timeout": 2,
+            "max_elapsed": 5,
+        }
         source = build_source(name, quick, base=tmp_path, kind="crypto")
 
         async def fetch():
             async with source:
-                return await source.fetch(symbol, timeframe, start, start + bars * timeframe.duration)
+                return await source.fetch(
+                    symbol, timeframe, start, start + bars * timeframe.duration
+                )
 
         return asyncio.run(fetch()).sort("ts")
 
@@ -141,7 +152,11 @@ def test_a_page_again_and_again_is_an_error(name, minutes, vendor, ask):
 
 @pytest.mark.parametrize(
     ("name", "code", "words"),
-    [("bybit", 10016, "10016 down"), ("bitfinex", 20060, "20060 down"), ("kraken", 0, "EService:down")],
+    [
+        ("bybit", 10016, "10016 down"),
+        ("bitfinex", 20060, "20060 down"),
+        ("kraken", 0, "EService:down"),
+    ],
 )
 def test_an_error_with_status_200_is_in_the_vendors_form(name, vendor, ask, code, words):
     vendor.set_faults([Fault(fault="error", status=200, code=code, message=words.split()[-1])])
@@ -152,11 +167,20 @@ def test_an_error_with_status_200_is_in_the_vendors_form(name, vendor, ask, code
 
 def test_a_full_page_of_the_newest_first_lacks_the_oldest(vendor):
     first, last = (int(at.timestamp()) * 1000 for at in (START, START + 299 * MINUTE))
-    query = {"category": "spot", "symbol": "BTCUSDT", "interval": "1", "start": first, "end": last, "limit": 10}
+    query = {
+        "category": "spot",
+        "symbol": "BTCUSDT",
+        "interval": "1",
+        "start": first,
+        "end": last,
+        "limit": 10,
+    }
 
     answer = httpx.get(f"{vendor.url}{BYBIT.path}", params=query, trust_env=False).json()
 
-    assert [int(row[0]) for row in answer["result"]["list"]] == [last - place * 60_000 for place in range(10)]
+    assert [int(row[0]) for row in answer["result"]["list"]] == [
+        last - place * 60_000 for place in range(10)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -168,7 +192,9 @@ def test_a_full_page_of_the_newest_first_lacks_the_oldest(vendor):
         (BINANCE, {"symbol": "BTCUSDT", "interval": "1m", "limit": "-1"}, 400),
     ],
 )
-def test_a_request_that_is_not_understood_is_refused_in_the_vendors_form(vendor, spoken, query, status):
+def test_a_request_that_is_not_understood_is_refused_in_the_vendors_form(
+    vendor, spoken, query, status
+):
     answer = httpx.get(f"{vendor.url}{spoken.path}", params=query, trust_env=False)
 
     assert answer.status_code == status

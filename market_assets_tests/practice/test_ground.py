@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from market_assets.defs.runs import prepare_home
-from market_assets.market_time.clock import CLOCK_VARIABLE
-from market_assets.market_time.timeframes import Window, midnight
+from market_assets.config.universe import PACKAGED, load_universe
+from market_assets.defs.automation.runs import prepare_home
+from market_assets.market.clock import CLOCK_VARIABLE
+from market_assets.market.timeframes import Window, midnight
 from market_assets.practice.book import Market
 from market_assets.practice.ground import KEPT, WRITTEN_FOR, keep, moved
 from market_assets.practice.vendor import PracticeVendor
-from market_assets.sources.practice import PracticeSettings
-from market_assets.universe import PACKAGED, load_universe
+from market_assets.sources.vendors.practice import PracticeSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,10 @@ _STANDS_STILL = "@2000-01-01T00:00:00Z*0.000000001"
 def test_days_are_moved_by_whole_weeks_and_nothing_else_is() -> None:
     text = "{start: 2025-10-27T12:40Z, price: 110000, code: -1003} # 2025-11-28, 120250-10-27"
     assert moved(text, WRITTEN_FOR + timedelta(days=6)) == text
-    assert moved(text, TODAY) == "{start: 2026-02-16T12:40Z, price: 110000, code: -1003} # 2026-03-20, 120250-10-27"
+    assert (
+        moved(text, TODAY)
+        == "{start: 2026-02-16T12:40Z, price: 110000, code: -1003} # 2026-03-20, 120250-10-27"
+    )
     assert moved(text, WRITTEN_FOR - timedelta(days=1)).startswith("{start: 2025-10-20T12:40Z")
 
 
@@ -45,7 +48,11 @@ def test_five_to_six_weeks_lie_behind_whatever_day_it_is(
     faults = PracticeSettings.model_validate(universe.sources["practice"]).faults
     dated = [fault for fault in faults if fault.start and fault.end]
     assert len(dated) == 5
-    assert all(window.start <= fault.start < fault.end <= window.end for fault in dated if fault.start and fault.end)
+    assert all(
+        window.start <= fault.start < fault.end <= window.end
+        for fault in dated
+        if fault.start and fault.end
+    )
 
 
 def test_a_home_keeps_its_days_once_it_is_used_and_is_not_made_by_looking(
@@ -72,7 +79,9 @@ def test_a_home_keeps_its_days_once_it_is_used_and_is_not_made_by_looking(
     assert "LATER" in load_universe(environ=environ).profiles["crypto"].symbols
 
 
-def test_a_home_of_another_universe_keeps_no_practice_ground(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_of_another_universe_keeps_no_practice_ground(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DAGSTER_HOME", "")
     monkeypatch.setenv("MARKET_ASSETS_UNIVERSE", str(tmp_path / "mine.yaml"))
     prepare_home(tmp_path / "home")
@@ -100,17 +109,27 @@ def test_of_many_who_keep_it_at_once_one_does_and_the_others_find_it_whole(tmp_p
 def test_each_ten_minutes_bars_come_late_one_is_revised_and_a_minute_is_refused() -> None:
     universe = load_universe(PACKAGED, environ={})
     settings = PracticeSettings.model_validate(universe.sources["practice"])
-    market = Market(seed=settings.seed, symbols=settings.symbols, kind="crypto", faults=settings.faults)
+    market = Market(
+        seed=settings.seed, symbols=settings.symbols, kind="crypto", faults=settings.faults
+    )
     begin = datetime(2026, 3, 26, 12, 0, tzinfo=UTC)
     clock = [begin]
     absent: list[int] = []
     volumes: set[str] = set()
     refused: list[int] = []
-    with PracticeVendor(market, lambda: clock[0]) as vendor, httpx.Client(base_url=vendor.url) as client:
+    with (
+        PracticeVendor(market, lambda: clock[0]) as vendor,
+        httpx.Client(base_url=vendor.url) as client,
+    ):
 
         def ask(symbol: str, count: int) -> httpx.Response:
             start = int((clock[0] - timedelta(minutes=count)).timestamp() * 1000)
-            query = {"symbol": symbol, "interval": "1m", "startTime": start, "endTime": start + (count - 1) * 60_000}
+            query = {
+                "symbol": symbol,
+                "interval": "1m",
+                "startTime": start,
+                "endTime": start + (count - 1) * 60_000,
+            }
             return client.get("/api/v3/klines", params=query)
 
         for minute in range(1, 11):

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market_assets.market_time.calendars import load_calendar
-from market_assets.market_time.timeframes import Timeframe, Window
+from market_assets.market.calendars.sessions import load_calendar
+from market_assets.market.timeframes import Timeframe, Window
 from market_assets.practice.simulate import Instrument, Simulation
 
 NOW = datetime(2024, 12, 1, tzinfo=UTC)
@@ -20,7 +20,9 @@ KINDS = ["crypto", "equity", "futures", "forex"]
 CANDLE = ["ts", "open", "high", "low", "close", "volume"]
 
 
-def simulation(kind: str = "crypto", symbol: str = "ABC", seed: int = 1, **more: object) -> Simulation:
+def simulation(
+    kind: str = "crypto", symbol: str = "ABC", seed: int = 1, **more: object
+) -> Simulation:
     return Simulation(seed, symbol, Instrument(kind=kind, **more).completed(kind, symbol))
 
 
@@ -33,18 +35,24 @@ def test_a_bar_is_the_same_whatever_window_was_asked_for(offset, count):
     source = simulation()
     start = MONDAY + timedelta(minutes=offset)
     some = source.candles(Timeframe.M1, window(start, timedelta(minutes=count)), NOW)
-    more = source.candles(Timeframe.M1, window(start - timedelta(minutes=777), timedelta(minutes=count + 999)), NOW)
+    more = source.candles(
+        Timeframe.M1, window(start - timedelta(minutes=777), timedelta(minutes=count + 999)), NOW
+    )
 
     assert some.height == count
     assert more.slice(777, count).equals(some)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("timeframe", [Timeframe.M5, Timeframe.H1, Timeframe.H4, Timeframe.D1, Timeframe.W1])
+@pytest.mark.parametrize(
+    "timeframe", [Timeframe.M5, Timeframe.H1, Timeframe.H4, Timeframe.D1, Timeframe.W1]
+)
 def test_a_longer_bar_is_made_of_its_minutes(kind, timeframe):
     source = simulation(kind)
     long = source.candles(timeframe, window(MONDAY, timedelta(days=14)), NOW)
-    minutes = source.candles(Timeframe.M1, window(MONDAY - timedelta(days=7), timedelta(days=28)), NOW)
+    minutes = source.candles(
+        Timeframe.M1, window(MONDAY - timedelta(days=7), timedelta(days=28)), NOW
+    )
     bars = source._calendar.bars(timeframe, window(MONDAY, timedelta(days=14)))
 
     assert long["ts"].to_list() == (bars["ts"].dt.timestamp("ms")).to_list()
@@ -77,13 +85,17 @@ def test_it_trades_when_its_calendar_does_and_at_no_other_time(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_prices_are_whole_ticks_that_print_short_and_make_sense(kind):
     source = simulation(kind)
-    year = source.candles(Timeframe.D1, window(datetime(2023, 1, 1, tzinfo=UTC), timedelta(days=365)), NOW)
+    year = source.candles(
+        Timeframe.D1, window(datetime(2023, 1, 1, tzinfo=UTC), timedelta(days=365)), NOW
+    )
     minutes = source.candles(Timeframe.M1, window(MONDAY, timedelta(days=3)), NOW)
 
     for frame in (year, minutes):
         prices = frame.select("open", "high", "low", "close").to_numpy()
         assert (prices > 0).all()
-        assert (frame["high"] >= frame.select(pl.max_horizontal("open", "close", "low")).to_series()).all()
+        assert (
+            frame["high"] >= frame.select(pl.max_horizontal("open", "close", "low")).to_series()
+        ).all()
         assert (frame["low"] <= frame.select(pl.min_horizontal("open", "close")).to_series()).all()
         assert (frame["volume"] > 0).all()
         tick = source.instrument.tick
@@ -97,7 +109,9 @@ def test_prices_are_whole_ticks_that_print_short_and_make_sense(kind):
 def test_another_seed_or_symbol_is_another_history():
     day = window(MONDAY, timedelta(days=1))
     closes = [
-        simulation(symbol=symbol, seed=seed, price=100).candles(Timeframe.M1, day, NOW)["close"].to_list()
+        simulation(symbol=symbol, seed=seed, price=100)
+        .candles(Timeframe.M1, day, NOW)["close"]
+        .to_list()
         for symbol, seed in [("ABC", 1), ("ABC", 2), ("XYZ", 1), ("ABC", 1)]
     ]
 
@@ -111,7 +125,9 @@ def test_nothing_trades_before_the_genesis():
     days = window(MONDAY, timedelta(days=2))
 
     assert source.candles(Timeframe.M1, days, NOW)["ts"][0] == genesis.timestamp() * 1000
-    assert source.candles(Timeframe.D1, days, NOW)["ts"].to_list() == [(MONDAY + timedelta(days=1)).timestamp() * 1000]
+    assert source.candles(Timeframe.D1, days, NOW)["ts"].to_list() == [
+        (MONDAY + timedelta(days=1)).timestamp() * 1000
+    ]
 
 
 def test_the_bar_that_is_open_is_there_and_unfinished_and_none_after_it():

@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from market_assets.market_time.timeframes import TS
+from market_assets.market.timeframes import TS
 from market_assets.practice.book import Market
 from market_assets.practice.faults import Fault
 from market_assets.practice.simulate import Instrument
@@ -33,7 +33,11 @@ def clock():
 
 @pytest.fixture(scope="module")
 def running(clock):
-    symbols = {"BTCUSDT": Instrument(price=60_000), "SPY": Instrument(kind="equity"), "LATE": Instrument(genesis=START)}
+    symbols = {
+        "BTCUSDT": Instrument(price=60_000),
+        "SPY": Instrument(kind="equity"),
+        "LATE": Instrument(genesis=START),
+    }
     with PracticeVendor(Market(symbols=symbols), lambda: clock[0]) as vendor:
         yield vendor
 
@@ -76,7 +80,9 @@ def opens(response: httpx.Response) -> list[int]:
 
 class TestFormat:
     def test_a_row_has_binances_twelve_elements(self, klines, shared):
-        recorded = json.loads((shared / "wire" / "binance" / "api_v3_klines__BTCUSDT_1m_02.json").read_text())[0]
+        recorded = json.loads(
+            (shared / "wire" / "binance" / "api_v3_klines__BTCUSDT_1m_02.json").read_text()
+        )[0]
         response = klines()
 
         assert response.headers["content-type"] == "application/json"
@@ -87,7 +93,12 @@ class TestFormat:
             assert "e" not in "".join(str(element) for element in row)
 
     def test_every_answer_says_that_it_is_simulated(self, klines, client):
-        answers = [klines(), klines(symbol="NOPE"), client.get("/api/v3/ping"), client.get("/practice/log")]
+        answers = [
+            klines(),
+            klines(symbol="NOPE"),
+            client.get("/api/v3/ping"),
+            client.get("/practice/log"),
+        ]
 
         assert {answer.headers["x-simulated"] for answer in answers} == {"true"}
 
@@ -97,7 +108,9 @@ class TestFormat:
         assert opens(klines(startTime=START_MS + 1)) == list(range(1, 100))
         assert opens(klines(endTime=START_MS - 1)) == []
 
-    def test_no_more_than_1000_rows_come_whatever_is_asked_for_and_500_where_nothing_is(self, klines):
+    def test_no_more_than_1000_rows_come_whatever_is_asked_for_and_500_where_nothing_is(
+        self, klines
+    ):
         assert opens(klines(endTime=START_MS + 10**9, limit=5000)) == list(range(1000))
         assert opens(klines(endTime=START_MS + 10**9, limit=None)) == list(range(500))
 
@@ -171,7 +184,10 @@ class TestLog:
 
 class TestFaults:
     def test_they_can_be_replaced_while_it_runs(self, klines, client):
-        assert client.post("/practice/faults", json=[{"fault": "error", "status": 502}]).status_code == 200
+        assert (
+            client.post("/practice/faults", json=[{"fault": "error", "status": 502}]).status_code
+            == 200
+        )
         assert klines().status_code == 502
         assert client.post("/practice/faults", json=[]).status_code == 200
         assert klines().status_code == 200
@@ -183,26 +199,45 @@ class TestFaults:
         assert klines().status_code == 502
 
     def test_a_hole_has_no_rows(self, vendor, klines):
-        vendor.set_faults([Fault(fault="hole", start=START + timedelta(minutes=10), end=START + timedelta(minutes=20))])
+        vendor.set_faults(
+            [
+                Fault(
+                    fault="hole",
+                    start=START + timedelta(minutes=10),
+                    end=START + timedelta(minutes=20),
+                )
+            ]
+        )
 
         assert opens(klines()) == [*range(10), *range(20, 100)]
         assert opens(klines()) == [*range(10), *range(20, 100)]
 
     def test_a_hole_heals_after_so_many_asks(self, vendor, klines):
-        vendor.set_faults([Fault(fault="hole", start=START, end=START + timedelta(minutes=20), times=2)])
+        vendor.set_faults(
+            [Fault(fault="hole", start=START, end=START + timedelta(minutes=20), times=2)]
+        )
 
         assert [len(klines().json()) for _ in range(3)] == [80, 80, 100]
 
     def test_a_hole_heals_at_a_given_time(self, vendor, klines, clock):
         vendor.set_faults(
-            [Fault(fault="hole", start=START, end=START + timedelta(minutes=20), ends_at=NOW + timedelta(hours=1))]
+            [
+                Fault(
+                    fault="hole",
+                    start=START,
+                    end=START + timedelta(minutes=20),
+                    ends_at=NOW + timedelta(hours=1),
+                )
+            ]
         )
 
         assert len(klines().json()) == 80
         clock[0] = NOW + timedelta(hours=1)
         assert len(klines().json()) == 100
 
-    def test_bars_of_a_cycle_come_late_and_are_right_from_then_on_in_whatever_process(self, vendor, klines, clock):
+    def test_bars_of_a_cycle_come_late_and_are_right_from_then_on_in_whatever_process(
+        self, vendor, klines, clock
+    ):
         """The second and third minute of each ten come four minutes late."""
         late = Fault(fault="hole", cycle=600, phase=60, lasts=120, heals_after=240)
         for minute, absent in ((3, [1, 2]), (4.9, [1, 2]), (5.1, [2]), (6.1, []), (13, [11, 12])):
@@ -211,7 +246,9 @@ class TestFaults:
 
             assert sorted(set(range(int(minute) + 1)) - set(opens(klines()))) == absent
 
-    def test_a_bar_that_is_revised_later_is_wrong_until_then_however_often_it_is_asked_for(self, vendor, klines, clock):
+    def test_a_bar_that_is_revised_later_is_wrong_until_then_however_often_it_is_asked_for(
+        self, vendor, klines, clock
+    ):
         vendor.set_faults([Fault(fault="revision", cycle=600, heals_after=150)])
         seen = []
         for seconds in (90, 140, 151, 200):
@@ -221,18 +258,30 @@ class TestFaults:
         assert seen[:2] == ["1", "1"]
         assert seen[2] == seen[3] != "1"
 
-    def test_requests_for_young_bars_are_refused_in_their_part_of_the_cycle(self, vendor, klines, clock):
-        vendor.set_faults([Fault(fault="error", cycle=600, phase=300, lasts=60, heals_after=120, status=500)])
+    def test_requests_for_young_bars_are_refused_in_their_part_of_the_cycle(
+        self, vendor, klines, clock
+    ):
+        vendor.set_faults(
+            [Fault(fault="error", cycle=600, phase=300, lasts=60, heals_after=120, status=500)]
+        )
         statuses = {}
         for minute in (4.9, 5.0, 5.9, 6.0, 15.5):
             clock[0] = START + timedelta(minutes=minute)
             old = klines(endTime=START_MS + 60_000).status_code
             statuses[minute] = (klines().status_code, old)
 
-        assert statuses == {4.9: (200, 200), 5.0: (500, 200), 5.9: (500, 200), 6.0: (200, 200), 15.5: (500, 200)}
+        assert statuses == {
+            4.9: (200, 200),
+            5.0: (500, 200),
+            5.9: (500, 200),
+            6.0: (200, 200),
+            15.5: (500, 200),
+        }
 
     def test_a_fault_that_lasts_longer_than_its_cycle_is_refused(self):
-        with pytest.raises(ValidationError, match="phase 30 and lasts 60 reach beyond the cycle of 80 seconds"):
+        with pytest.raises(
+            ValidationError, match="phase 30 and lasts 60 reach beyond the cycle of 80 seconds"
+        ):
             Fault(fault="hole", cycle=80, phase=30, lasts=60)
 
     def test_drawn_holes_are_where_the_seed_puts_them_whatever_is_asked_for(self, vendor, klines):
@@ -241,7 +290,11 @@ class TestFaults:
         parts = [
             minute
             for first in range(0, 1000, 100)
-            for minute in opens(klines(startTime=START_MS + first * 60_000, endTime=START_MS + (first + 99) * 60_000))
+            for minute in opens(
+                klines(
+                    startTime=START_MS + first * 60_000, endTime=START_MS + (first + 99) * 60_000
+                )
+            )
         ]
 
         assert whole == parts
@@ -252,7 +305,13 @@ class TestFaults:
     def test_a_revision_comes_right_at_the_second_ask(self, vendor, klines):
         truth = klines().json()
         vendor.set_faults(
-            [Fault(fault="revision", start=START + timedelta(minutes=3), end=START + timedelta(minutes=4))]
+            [
+                Fault(
+                    fault="revision",
+                    start=START + timedelta(minutes=3),
+                    end=START + timedelta(minutes=4),
+                )
+            ]
         )
         first, second = klines().json(), klines().json()
 
@@ -271,13 +330,27 @@ class TestFaults:
         ],
     )
     def test_single_bars_are_spoilt(self, vendor, klines, fault, seen):
-        vendor.set_faults([Fault(fault=fault, start=START + timedelta(minutes=3), end=START + timedelta(minutes=4))])
+        vendor.set_faults(
+            [
+                Fault(
+                    fault=fault,
+                    start=START + timedelta(minutes=3),
+                    end=START + timedelta(minutes=4),
+                )
+            ]
+        )
 
         assert [place for place, row in enumerate(klines().json()) if seen(row)] == [3]
 
     def test_bars_are_doubled(self, vendor, klines):
         vendor.set_faults(
-            [Fault(fault="duplicate", start=START + timedelta(minutes=3), end=START + timedelta(minutes=4))]
+            [
+                Fault(
+                    fault="duplicate",
+                    start=START + timedelta(minutes=3),
+                    end=START + timedelta(minutes=4),
+                )
+            ]
         )
 
         assert opens(klines()) == [0, 1, 2, 3, 3, *range(4, 100)]
@@ -285,7 +358,11 @@ class TestFaults:
     def test_several_faults_add_up(self, vendor, klines):
         window = {"start": START, "end": START + timedelta(minutes=2)}
         vendor.set_faults(
-            [Fault(fault="duplicate", **window), Fault(fault="zero", **window), Fault(fault="short", rows=5)]
+            [
+                Fault(fault="duplicate", **window),
+                Fault(fault="zero", **window),
+                Fault(fault="short", rows=5),
+            ]
         )
         rows = klines().json()
 
@@ -306,11 +383,25 @@ class TestFaults:
     def test_every_nth_request_is_struck_and_so_often(self, vendor, klines):
         vendor.set_faults([Fault(fault="error", status=429, every=3, times=2)])
 
-        assert [klines().status_code for _ in range(10)] == [200, 200, 429, 200, 200, 429, 200, 200, 200, 200]
+        assert [klines().status_code for _ in range(10)] == [
+            200,
+            200,
+            429,
+            200,
+            200,
+            429,
+            200,
+            200,
+            200,
+            200,
+        ]
 
     def test_only_the_symbols_and_the_windows_that_are_named_are_struck(self, vendor, klines):
         vendor.set_faults(
-            [Fault(fault="error", symbols=["SPY"]), Fault(fault="error", start=START + timedelta(days=1))]
+            [
+                Fault(fault="error", symbols=["SPY"]),
+                Fault(fault="error", start=START + timedelta(days=1)),
+            ]
         )
 
         assert klines().status_code == 200
@@ -320,7 +411,9 @@ class TestFaults:
     def test_a_refusal_asks_for_patience_in_seconds_or_by_a_date(self, vendor, klines):
         vendor.set_faults([Fault(fault="error", status=429, code=-1003, retry_after=30)])
         assert klines().headers["retry-after"] == "30"
-        vendor.set_faults([Fault(fault="error", status=418, code=-1003, retry_after=30, http_date=True)])
+        vendor.set_faults(
+            [Fault(fault="error", status=418, code=-1003, retry_after=30, http_date=True)]
+        )
         assert parsedate_to_datetime(klines().headers["retry-after"]) == NOW + timedelta(seconds=30)
 
     def test_bodies_are_not_what_they_should_be(self, vendor, klines, client):
@@ -357,7 +450,12 @@ class TestFaults:
         assert time.monotonic() - began >= 0.5
 
     @pytest.mark.parametrize(
-        "wrong", [{"fault": "hole", "every": 0}, {"fault": "hole", "start": "2024-01-01"}, {"fault": "hole", "evry": 2}]
+        "wrong",
+        [
+            {"fault": "hole", "every": 0},
+            {"fault": "hole", "start": "2024-01-01"},
+            {"fault": "hole", "evry": 2},
+        ],
     )
     def test_a_fault_that_makes_no_sense_is_refused(self, wrong):
         with pytest.raises(ValidationError):
@@ -366,16 +464,24 @@ class TestFaults:
 
 class TestFolder:
     def test_the_candles_of_a_folder_are_served_to_the_last_bit(self, tmp_path):
-        times = pl.datetime_range(datetime(2024, 1, 2), datetime(2024, 1, 2, 0, 4), "1m", eager=True, time_unit="us")  # noqa: DTZ001 - a frame's times bear no zone
+        # A frame's times bear no zone.
+        first, last = datetime(2024, 1, 2), datetime(2024, 1, 2, 0, 4)  # noqa: DTZ001
+        times = pl.datetime_range(first, last, "1m", eager=True, time_unit="us")
         numbers = pl.Series([0.1 + 0.2, 1e-7, 123456.789012345, 1 / 3, 2.5e11])
-        frame = pl.DataFrame({"ts": times.cast(TS), **dict.fromkeys(("open", "high", "low", "close"), numbers)})
-        frame.with_columns(volume=pl.Series([1.5, None, 0.0, 2.0, 3.0])).write_parquet(tmp_path / "EURUSD__1m.parquet")
+        frame = pl.DataFrame(
+            {"ts": times.cast(TS), **dict.fromkeys(("open", "high", "low", "close"), numbers)}
+        )
+        frame.with_columns(volume=pl.Series([1.5, None, 0.0, 2.0, 3.0])).write_parquet(
+            tmp_path / "EURUSD__1m.parquet"
+        )
         frame.with_columns(volume=1.0).write_csv(tmp_path / "GBPUSD__5m.csv")
         with (
             PracticeVendor(Market(data=tmp_path), lambda: NOW) as vendor,
             httpx.Client(base_url=vendor.url, trust_env=False) as client,
         ):
-            rows = client.get("/api/v3/klines", params={"symbol": "EURUSD", "interval": "1m", "startTime": 0}).json()
+            rows = client.get(
+                "/api/v3/klines", params={"symbol": "EURUSD", "interval": "1m", "startTime": 0}
+            ).json()
 
             assert [row[0] for row in rows] == [START_MS + 60_000 * minute for minute in range(5)]
             assert [float(row[4]).hex() for row in rows] == [number.hex() for number in numbers]
@@ -383,7 +489,10 @@ class TestFolder:
             query = {"symbol": "GBPUSD", "interval": "5m", "startTime": 0}
             assert len(client.get("/api/v3/klines", params=query).json()) == 5
             assert client.get("/api/v3/klines", params=query | {"interval": "1m"}).json() == []
-            assert client.get("/api/v3/klines", params=query | {"symbol": "USDJPY"}).json()["code"] == -1121
+            assert (
+                client.get("/api/v3/klines", params=query | {"symbol": "USDJPY"}).json()["code"]
+                == -1121
+            )
 
 
 class TestRunning:
@@ -392,14 +501,21 @@ class TestRunning:
         bodies = []
         for seed in (5, 5, 6):
             with PracticeVendor(Market(seed=seed, kind="futures"), lambda: NOW) as vendor:
-                bodies.append(httpx.get(f"{vendor.url}/api/v3/klines", params=query, trust_env=False).content)
+                bodies.append(
+                    httpx.get(f"{vendor.url}/api/v3/klines", params=query, trust_env=False).content
+                )
 
         assert bodies[0] == bodies[1] != bodies[2]
 
     def test_it_stops_at_once_also_while_it_answers(self):
-        with PracticeVendor(Market(kind="crypto", faults=[Fault(fault="drip", seconds=60)])) as vendor:
+        with PracticeVendor(
+            Market(kind="crypto", faults=[Fault(fault="drip", seconds=60)])
+        ) as vendor:
             stream = httpx.stream(
-                "GET", f"{vendor.url}/api/v3/klines", params={"symbol": "A", "interval": "1m"}, trust_env=False
+                "GET",
+                f"{vendor.url}/api/v3/klines",
+                params={"symbol": "A", "interval": "1m"},
+                trust_env=False,
             )
             with stream as response:
                 next(response.iter_raw())
@@ -411,9 +527,14 @@ class TestRunning:
             httpx.get(vendor.url, trust_env=False)
 
     def test_as_a_process_it_says_where_it_is_and_ends_when_told_to(self):
-        code = "from market_assets.practice.book import Market\nfrom market_assets.practice.vendor import serve\n"
+        code = (
+            "from market_assets.practice.book import Market\nfrom market_assets.practice.vendor "
+            "import serve\n"
+        )
         code += "serve(Market(kind='crypto'), announce=lambda url: print(url, flush=True))"
-        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
+        ) as process:
             url = process.stdout.readline().strip()
             answer = httpx.get(f"{url}/api/v3/ping", trust_env=False)
             process.terminate()

@@ -11,25 +11,35 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from market_assets.market_time.timeframes import Timeframe
+from market_assets.market.timeframes import Timeframe
 from market_assets.practice.book import Market
 from market_assets.practice.simulate import Instrument
 from market_assets.practice.vendor import PracticeVendor
-from market_assets.sources.binance import BinanceSettings, BinanceSource
+from market_assets.sources.vendors.binance import BinanceSettings, BinanceSource
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 START = datetime(2024, 1, 1, tzinfo=UTC)
-QUICK = {"rate": None, "backoff": 0, "retries": 2, "timeout": 2, "total_timeout": 2, "max_elapsed": 5}
+QUICK = {
+    "rate": None,
+    "backoff": 0,
+    "retries": 2,
+    "timeout": 2,
+    "total_timeout": 2,
+    "max_elapsed": 5,
+}
 
 Handler = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 
 
 @pytest.fixture(scope="session")
 def _running_vendor() -> Iterator[PracticeVendor]:
-    symbols = {"BTCUSDT": Instrument(), "ETHUSDT": Instrument(genesis=datetime(2024, 1, 5, 7, 30, tzinfo=UTC))}
+    symbols = {
+        "BTCUSDT": Instrument(),
+        "ETHUSDT": Instrument(genesis=datetime(2024, 1, 5, 7, 30, tzinfo=UTC)),
+    }
     with PracticeVendor(Market(symbols=symbols), lambda: NOW) as vendor:
         yield vendor
 
@@ -69,7 +79,9 @@ def ask(build: Callable[..., BinanceSource]) -> Callable[..., SimpleNamespace]:
         async def fetch() -> SimpleNamespace:
             source = build(url, **settings)
             async with source:
-                frame = await source.fetch(symbol, timeframe, start, start + bars * timeframe.duration)
+                frame = await source.fetch(
+                    symbol, timeframe, start, start + bars * timeframe.duration
+                )
             return SimpleNamespace(frame=frame, usage=source.usage)
 
         return asyncio.run(fetch())

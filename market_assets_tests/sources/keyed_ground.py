@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from market_assets.market_time.timeframes import from_micros
+from market_assets.market.timeframes import from_micros
 
 if TYPE_CHECKING:
     import asyncio
@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 
 KEY = "kEy-0f-a-Test-4711"
 SECRET = "sEcret-0f-a-Test-1147"  # noqa: S105 - it opens nothing
-QUICK = {"rate": None, "backoff": 0, "retries": 1, "timeout": 2, "total_timeout": 2, "max_elapsed": 5, "hold": 0}
+QUICK = {
+    "rate": None,
+    "backoff": 0,
+    "retries": 1,
+    "timeout": 2,
+    "total_timeout": 2,
+    "max_elapsed": 5,
+    "hold": 0,
+}
 MINUTE = timedelta(minutes=1)
 START = datetime(2024, 1, 3, 15, tzinfo=UTC)
 
@@ -43,12 +51,17 @@ class KeyedVendor:
     async def __call__(self, request: bytes, writer: asyncio.StreamWriter) -> None:
         first, *lines = request.decode().split("\r\n")
         url = urlsplit(first.split()[1])
-        headers = {name.lower(): text for name, _, text in (line.partition(": ") for line in lines if line)}
+        headers = {
+            name.lower(): text for name, _, text in (line.partition(": ") for line in lines if line)
+        }
         asked = Asked(unquote(url.path), dict(parse_qsl(url.query)), headers, first)
         self.log.append(asked)
         status, answer = self.respond(asked)
         body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-        writer.write(f"HTTP/1.1 {status} X\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body)
+        writer.write(
+            f"HTTP/1.1 {status} X\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n".encode()
+            + body
+        )
 
 
 def opens(frame: pl.DataFrame) -> list[datetime]:

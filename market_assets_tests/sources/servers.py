@@ -28,11 +28,19 @@ def redis_server() -> Iterator[str]:
     binary = _binary("redis-server")
     with tempfile.TemporaryDirectory() as folder:
         port = _free_port()
-        options = {"port": port, "bind": "127.0.0.1", "save": "", "dir": folder, "requirepass": PASSWORD}
+        options = {
+            "port": port,
+            "bind": "127.0.0.1",
+            "save": "",
+            "dir": folder,
+            "requirepass": PASSWORD,
+        }
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         with subprocess.Popen([binary, *words], stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
-            said = next((line for line in process.stdout if "eady to accept connections" in line), None)
+            said = next(
+                (line for line in process.stdout if "eady to accept connections" in line), None
+            )
             assert said, "redis-server has not started"
             yield f"redis://:{QUOTED}@127.0.0.1:{port}/0"
             process.terminate()
@@ -51,16 +59,33 @@ def postgres_server() -> Iterator[str]:
         for path in (folder, password):
             shutil.chown(path, owner)
         port = _free_port()
-        options = f"-F -p {port} -k {folder} -c listen_addresses=127.0.0.1 -c timezone=Europe/Berlin"
+        options = (
+            f"-F -p {port} -k {folder} -c listen_addresses=127.0.0.1 -c timezone=Europe/Berlin"
+        )
 
         def run(*words: object) -> None:
             done = subprocess.run(
-                [*map(str, words)], user=owner, cwd=folder, capture_output=True, text=True, check=False
+                [*map(str, words)],
+                user=owner,
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                check=False,
             )
             assert done.returncode == 0, done.stdout + done.stderr
 
         run(
-            initdb, "-D", data, "-U", "tester", "-A", "scram-sha-256", f"--pwfile={password}", "--no-sync", "-E", "UTF8"
+            initdb,
+            "-D",
+            data,
+            "-U",
+            "tester",
+            "-A",
+            "scram-sha-256",
+            f"--pwfile={password}",
+            "--no-sync",
+            "-E",
+            "UTF8",
         )
         run(control, "-D", data, "-w", "-l", Path(folder) / "log", "-o", options, "start")
         try:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 
+from market_assets.config.universe import load_universe
 from market_assets.errors import SourceError, UniverseError
-from market_assets.sources.action_files import ActionFilesSettings, ActionFilesSource
 from market_assets.sources.actions import ACTION_SCHEMA, gives_actions, tidy
-from market_assets.sources.base import source_types
-from market_assets.sources.polygon import PolygonSettings, PolygonSource
-from market_assets.sources.yahoo import YahooSettings, YahooSource
-from market_assets.sources.yahoo_actions import read_actions
-from market_assets.universe import load_universe
+from market_assets.sources.contract import source_types
+from market_assets.sources.files.action_files import ActionFilesSettings, ActionFilesSource
+from market_assets.sources.vendors.polygon import PolygonSettings, PolygonSource
+from market_assets.sources.vendors.yahoo import YahooSettings, YahooSource
+from market_assets.sources.vendors.yahoo_actions import read_actions
 from market_assets_tests.sources.keyed_ground import KEY, QUICK, KeyedVendor
 from market_assets_tests.sources.test_yahoo import LoopbackSession
 
@@ -79,7 +79,9 @@ class TestFiles:
         ]
         assert source.usage.requests == 1
 
-    def test_a_line_a_day_in_a_file_of_many_symbols_is_read_and_dividends_are_what_was_paid(self, files):
+    def test_a_line_a_day_in_a_file_of_many_symbols_is_read_and_dividends_are_what_was_paid(
+        self, files
+    ):
         source = files(
             "Ticker,Day,Dividends,Splits\n"
             "AAPL,2020-08-07 00:00:00-04:00,0.205,0.0\n"
@@ -89,7 +91,12 @@ class TestFiles:
             "BAC,2020-09-03 00:00:00-04:00,0.18,0.0\n",
             name="all.csv",
             path="all.csv",
-            columns={"symbol": "Ticker", "ex_date": "Day", "amount": "Dividends", "ratio": "Splits"},
+            columns={
+                "symbol": "Ticker",
+                "ex_date": "Day",
+                "amount": "Dividends",
+                "ratio": "Splits",
+            },
             amounts="split_adjusted",
             currency="USD",
         )
@@ -110,8 +117,12 @@ class TestFiles:
         source = files("ex_date,ratio,amount\n09/06/2014,7,\n", format="%d/%m/%Y")
         assert told(ask(source, "AAPL")) == [("2014-06-09", "split", 7.0)]
 
-        pl.DataFrame({"ex_date": [date(2020, 8, 31)], "ratio": [4.0]}).write_parquet(tmp_path / "AAPL.parquet")
-        assert told(ask(files("", path="{symbol}.parquet"), "AAPL")) == [("2020-08-31", "split", 4.0)]
+        pl.DataFrame({"ex_date": [date(2020, 8, 31)], "ratio": [4.0]}).write_parquet(
+            tmp_path / "AAPL.parquet"
+        )
+        assert told(ask(files("", path="{symbol}.parquet"), "AAPL")) == [
+            ("2020-08-31", "split", 4.0)
+        ]
 
     @pytest.mark.parametrize(
         ("text", "words"),
@@ -166,7 +177,12 @@ class Polygon:
     """The vendor's lists, a page of so many rows at a time."""
 
     def __init__(self, page: int = 1000, **lists: Any) -> None:
-        self.lists = {"splits": SPLITS, "dividends": DIVIDENDS, "tickers": [], "events": EVENTS} | lists
+        self.lists = {
+            "splits": SPLITS,
+            "dividends": DIVIDENDS,
+            "tickers": [],
+            "events": EVENTS,
+        } | lists
         self.page = page
 
     def __call__(self, asked: Asked) -> tuple[int, Any]:
@@ -181,7 +197,9 @@ class Polygon:
         at = int(asked.query.get("cursor", 0))
         answer = {"results": rows[at : at + self.page], "status": "OK", "request_id": "f00"}
         if at + self.page < len(rows):
-            answer["next_url"] = f"https://api.elsewhere.example/v3/reference/{what}?cursor={at + self.page}"
+            answer["next_url"] = (
+                f"https://api.elsewhere.example/v3/reference/{what}?cursor={at + self.page}"
+            )
         return 200, answer
 
 
@@ -190,8 +208,12 @@ class TestPolygon:
     def polygon(self, serve, tmp_path):
         def polygon(respond: Any) -> tuple[PolygonSource, KeyedVendor]:
             vendor = KeyedVendor(respond)
-            settings = PolygonSettings.model_validate(QUICK | {"base_url": serve(vendor).url, "key": KEY})
-            return PolygonSource("mine", settings, base=tmp_path, kind="equity", clock=lambda: NOW), vendor
+            settings = PolygonSettings.model_validate(
+                QUICK | {"base_url": serve(vendor).url, "key": KEY}
+            )
+            return PolygonSource(
+                "mine", settings, base=tmp_path, kind="equity", clock=lambda: NOW
+            ), vendor
 
         return polygon
 
@@ -209,20 +231,37 @@ class TestPolygon:
         first, second, third, fourth = vendor.log
         assert first.path == "/v3/reference/splits"
         assert first.query["ticker"] == "AAPL"
-        assert (first.query["execution_date.gte"], first.query["execution_date.lt"]) == ("2014-01-01", "2026-01-01")
+        assert (first.query["execution_date.gte"], first.query["execution_date.lt"]) == (
+            "2014-01-01",
+            "2026-01-01",
+        )
         assert second.query["ex_dividend_date.gte"] == "2014-01-01"
         assert third.query["active"] == "false"
-        assert (fourth.path, fourth.query) == ("/vX/reference/tickers/AAPL/events", {"types": "ticker_change"})
+        assert (fourth.path, fourth.query) == (
+            "/vX/reference/tickers/AAPL/events",
+            {"types": "ticker_change"},
+        )
 
     def test_further_pages_are_asked_of_our_own_address(self, polygon):
         source, vendor = polygon(Polygon(page=1))
 
         assert len(ask(source, "AAPL")) == 6
-        assert [asked.query.get("cursor") for asked in vendor.log if "dividends" in asked.path] == [None, "1", "2"]
+        assert [asked.query.get("cursor") for asked in vendor.log if "dividends" in asked.path] == [
+            None,
+            "1",
+            "2",
+        ]
 
     def test_the_day_a_ticker_was_delisted_is_told(self, polygon):
-        gone = {"ticker": "AAPL", "name": "Apple", "active": False, "delisted_utc": "2023-05-02T04:00:00Z"}
-        source, _ = polygon(Polygon(splits=[], dividends=[], events=(404, {"status": "NOT_FOUND"}), tickers=[gone]))
+        gone = {
+            "ticker": "AAPL",
+            "name": "Apple",
+            "active": False,
+            "delisted_utc": "2023-05-02T04:00:00Z",
+        }
+        source, _ = polygon(
+            Polygon(splits=[], dividends=[], events=(404, {"status": "NOT_FOUND"}), tickers=[gone])
+        )
 
         assert told(ask(source, "AAPL")) == [("2023-05-02", "delisting", "Apple")]
 
@@ -241,7 +280,9 @@ class TestPolygon:
             ({"events": (500, {})}, "HTTP 500"),
         ],
     )  # fmt: skip
-    def test_what_is_no_answer_is_an_error_that_names_source_and_symbol(self, polygon, lists, words):
+    def test_what_is_no_answer_is_an_error_that_names_source_and_symbol(
+        self, polygon, lists, words
+    ):
         source, _ = polygon(Polygon(**lists))
 
         with pytest.raises(SourceError) as caught:
@@ -261,16 +302,23 @@ class TestYahoo:
             ("v8_historical-via-chart-NVDA-split-2021-02-01-to-2022-01-31.csv", "NVDA", [("2021-07-20", "split", 4.0, "4:1")]),
         ],
     )  # fmt: skip
-    def test_recorded_answers_are_read_with_the_exchange_s_dates(self, shared, name, symbol, expected):
+    def test_recorded_answers_are_read_with_the_exchange_s_dates(
+        self, shared, name, symbol, expected
+    ):
         said = json.loads((shared / "wire" / "yahoo" / f"{name}.json").read_bytes())
         body = json.dumps(said.get("response", {}).get("bodyJson", said)).encode()
 
         assert told(read_actions(symbol, body).sort("ex_date")) == expected
 
-    def test_all_is_asked_for_up_to_now_and_dividends_are_given_as_they_were_paid(self, serve, tmp_path):
+    def test_all_is_asked_for_up_to_now_and_dividends_are_given_as_they_were_paid(
+        self, serve, tmp_path
+    ):
         import yfinance  # noqa: PLC0415 - half a second
 
-        dividends = {"1": {"amount": 0.205, "date": 1596807000}, "2": {"amount": 0.26, "date": 1762785000}}
+        dividends = {
+            "1": {"amount": 0.205, "date": 1596807000},
+            "2": {"amount": 0.26, "date": 1762785000},
+        }
         split = {"date": 1598880600, "numerator": 4, "denominator": 1, "splitRatio": "4:1"}
         meta = {"symbol": "AAPL", "currency": "USD", "exchangeTimezoneName": "America/New_York"}
         result = {"meta": meta, "events": {"dividends": dividends, "splits": {"3": split}}}
@@ -292,8 +340,10 @@ class TestYahoo:
         ("body", "words"),
         [
             (b"<html>", "no actions"),
-            (b'{"chart": {"result": null, "error": {"code": "Not Found", "description": "No data found"}}}', "No data found"),
-            (b'{"chart": {"result": [{"meta": {"symbol": "MSFT", "exchangeTimezoneName": "UTC"}}], "error": null}}', "about 'MSFT'"),
+            ((b'{"chart": {"result": null, "error": {"code": "Not Found", "description": '
+b'"No data found"}}}'), "No data found"),
+            ((b'{"chart": {"result": [{"meta": {"symbol": "MSFT", "exchangeTimezoneName": '
+b'"UTC"}}], "error": null}}'), "about 'MSFT'"),
             (b'{"chart": {"result": [{"meta": {"symbol": "AAPL"}}], "error": null}}', "no actions"),
         ],
     )  # fmt: skip
@@ -327,7 +377,9 @@ class TestUniverse:
 
         return load
 
-    def test_symbols_have_the_profile_s_sources_of_actions_under_the_names_that_these_know(self, load):
+    def test_symbols_have_the_profile_s_sources_of_actions_under_the_names_that_these_know(
+        self, load
+    ):
         profile = load("actions: [polygon, files]")
 
         assert profile.has_actions
@@ -344,7 +396,8 @@ class TestUniverse:
     @pytest.mark.parametrize(
         ("more", "replace", "words"),
         [
-            ("actions: [archive]", {}, "profiles.us.actions.*archive cannot be asked for corporate actions; of this file, files, polygon, yahoo can"),
+            ("actions: [archive]", {}, ("profiles.us.actions.*archive cannot be asked for corporate actions; "
+"of this file, files, polygon, yahoo can")),
             ("actions: [nobody]", {}, "nobody is no source of this file"),
             ("actions: [polygon, polygon]", {}, "polygon is written 2 times"),
             ("actions: [files]", {"EQUITY": "CRYPTO", "archive, {polygon: BRK.B}": "archive"}, "corporate actions are kept of EQUITY"),
@@ -362,4 +415,8 @@ class TestUniverse:
 def test_the_installed_types_that_can_be_asked_are_known_by_their_method():
     types = source_types()
 
-    assert {name for name in types if gives_actions(types[name])} == {"action_files", "polygon", "yahoo"}
+    assert {name for name in types if gives_actions(types[name])} == {
+        "action_files",
+        "polygon",
+        "yahoo",
+    }

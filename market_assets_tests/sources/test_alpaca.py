@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from market_assets.config.universe import load_universe
 from market_assets.errors import SourceError, UniverseError
-from market_assets.market_time.timeframes import Timeframe
-from market_assets.sources.alpaca import AlpacaSettings, AlpacaSource, read_bars
-from market_assets.sources.base import CANDLE_SCHEMA
-from market_assets.universe import load_universe
+from market_assets.market.timeframes import Timeframe
+from market_assets.sources.contract import CANDLE_SCHEMA
+from market_assets.sources.vendors.alpaca import AlpacaSettings, AlpacaSource, read_bars
 from market_assets_tests.sources.keyed_ground import (
     KEY,
     MINUTE,
@@ -30,14 +30,28 @@ NOW = datetime(2024, 6, 1, 12, tzinfo=UTC)
 
 
 def bar(open_: datetime) -> dict[str, object]:
-    return {"t": f"{open_:%Y-%m-%dT%H:%M:%SZ}", "o": 10.5, "h": 12.25, "l": 9, "c": 11, "v": 100, "n": 7, "vw": 11.1}
+    return {
+        "t": f"{open_:%Y-%m-%dT%H:%M:%SZ}",
+        "o": 10.5,
+        "h": 12.25,
+        "l": 9,
+        "c": 11,
+        "v": 100,
+        "n": 7,
+        "vw": 11.1,
+    }
 
 
 class Alpaca:
     """The vendor's pages of so many bars, with a token for the next, or cut short in silence."""
 
     def __init__(
-        self, bars: list[datetime], *, page: int = 10_000, names_next: bool = True, symbol: str = "AAPL"
+        self,
+        bars: list[datetime],
+        *,
+        page: int = 10_000,
+        names_next: bool = True,
+        symbol: str = "AAPL",
     ) -> None:
         self.bars = bars
         self.page = page
@@ -45,20 +59,28 @@ class Alpaca:
         self.symbol = symbol
 
     def __call__(self, asked):
-        if (asked.headers.get("apca-api-key-id"), asked.headers.get("apca-api-secret-key")) != (KEY, SECRET):
+        if (asked.headers.get("apca-api-key-id"), asked.headers.get("apca-api-secret-key")) != (
+            KEY,
+            SECRET,
+        ):
             return 403, {"message": "forbidden."}
         first, last = (datetime.fromisoformat(asked.query[name]) for name in ("start", "end"))
         inside = [each for each in self.bars if first <= each <= last]
         skip = int(asked.query.get("page_token", 0))
         rows = inside[skip : skip + self.page]
         more = str(skip + self.page) if self.names_next and skip + self.page < len(inside) else None
-        return 200, {"bars": {self.symbol: [bar(each) for each in rows]} if rows else {}, "next_page_token": more}
+        return 200, {
+            "bars": {self.symbol: [bar(each) for each in rows]} if rows else {},
+            "next_page_token": more,
+        }
 
 
 @pytest.fixture
 def build(tmp_path):
     def build(url, **settings):
-        model = AlpacaSettings.model_validate(QUICK | {"base_url": url, "key": KEY, "secret": SECRET} | settings)
+        model = AlpacaSettings.model_validate(
+            QUICK | {"base_url": url, "key": KEY, "secret": SECRET} | settings
+        )
         return AlpacaSource("mine", model, base=tmp_path, kind="equity", clock=lambda: NOW)
 
     return build
@@ -75,7 +97,9 @@ def ask(serve, build):
         async def fetch():
             source = build(url, **settings)
             async with source:
-                return await source.fetch("AAPL", timeframe, start, end or start + bars * timeframe.duration)
+                return await source.fetch(
+                    "AAPL", timeframe, start, end or start + bars * timeframe.duration
+                )
 
         return asyncio.run(fetch()), vendor
 
@@ -110,7 +134,8 @@ class TestParsing:
         )
 
     @pytest.mark.parametrize(
-        "body", [b"", b"<html>", b'{"bars":{"AAPL":[{"t":"20', b"[]", b"{}", b'{"bars":{"AAPL":[7]}}']
+        "body",
+        [b"", b"<html>", b'{"bars":{"AAPL":[{"t":"20', b"[]", b"{}", b'{"bars":{"AAPL":[7]}}'],
     )
     def test_what_holds_no_bars_is_an_error_that_may_pass(self, body):
         with pytest.raises(SourceError, match="the answer is not") as caught:
@@ -130,7 +155,9 @@ class TestParsing:
 
 class TestDays:
     def test_recorded_days_bear_their_dates(self, shared, ask):
-        body = json.loads((shared / "wire" / "alpaca" / "stock_data_01.json").read_bytes()) | {"next_page_token": None}
+        body = json.loads((shared / "wire" / "alpaca" / "stock_data_01.json").read_bytes()) | {
+            "next_page_token": None
+        }
         start, end = days("2022-02-01", "2022-02-03")
 
         frame, vendor = ask(lambda _: (200, body), timeframe=Timeframe.D1, start=start, end=end)
@@ -148,10 +175,14 @@ class TestDays:
             (("2024-11-01", "2024-11-04"), ("2024-11-01T04:00", "2024-11-04T05:00")),
         ],
     )
-    def test_midnight_in_new_york_is_the_date_on_both_sides_of_a_change(self, ask, sessions, stamps):
+    def test_midnight_in_new_york_is_the_date_on_both_sides_of_a_change(
+        self, ask, sessions, stamps
+    ):
         start, last = days(*sessions)
 
-        frame, vendor = ask(Alpaca(days(*stamps)), timeframe=Timeframe.D1, start=start, end=last + timedelta(days=1))
+        frame, vendor = ask(
+            Alpaca(days(*stamps)), timeframe=Timeframe.D1, start=start, end=last + timedelta(days=1)
+        )
 
         assert opens(frame) == days(*sessions)
         assert len(vendor.log) == 1
@@ -178,7 +209,8 @@ class TestPages:
         assert SECRET not in asked.line
 
     @pytest.mark.parametrize(
-        ("bars", "page", "requests"), [(200, 40, 3), (100, 50, 2), (100, 100, 1), (101, 100, 1), (100, 99, 2)]
+        ("bars", "page", "requests"),
+        [(200, 40, 3), (100, 50, 2), (100, 100, 1), (101, 100, 1), (100, 99, 2)],
     )
     def test_a_page_token_is_followed(self, ask, bars, page, requests):
         frame, vendor = ask(Alpaca(minutes(START, bars), page=page))
@@ -199,7 +231,10 @@ class TestPages:
     def test_an_empty_page_with_a_token_is_gone_on_with(self, ask):
         def respond(asked):
             if "page_token" in asked.query:
-                return 200, {"bars": {"AAPL": [bar(each) for each in minutes(START, 100)]}, "next_page_token": None}
+                return 200, {
+                    "bars": {"AAPL": [bar(each) for each in minutes(START, 100)]},
+                    "next_page_token": None,
+                }
             return 200, {"bars": {}, "next_page_token": "QUFQTHxN"}
 
         frame, vendor = ask(respond)
@@ -237,7 +272,9 @@ class TestRefusals:
     def test_a_refused_key_is_permanent_and_shown_nowhere(self, ask, caplog, status):
         caplog.set_level(logging.DEBUG)
 
-        with pytest.raises(SourceError, match=rf"HTTP {status}: .*forbidden.*source's key is right") as caught:
+        with pytest.raises(
+            SourceError, match=rf"HTTP {status}: .*forbidden.*source's key is right"
+        ) as caught:
             ask(lambda _: (status, {"message": f"forbidden. {KEY} {SECRET}"}))
 
         assert caught.value.permanent
@@ -248,13 +285,17 @@ class TestRefusals:
     def test_bars_that_are_too_young_for_the_plan_are_no_refusal_of_older_ones(self, ask):
         words = "subscription does not permit querying recent SIP data"
 
-        with pytest.raises(SourceError, match=f"{words}; tell the source's settings what the plan has") as caught:
+        with pytest.raises(
+            SourceError, match=f"{words}; tell the source's settings what the plan has"
+        ) as caught:
             ask(lambda _: (403, {"message": words}))
 
         assert not caught.value.permanent
 
     def test_an_error_in_a_200_body_is_not_an_empty_page(self, ask):
-        with pytest.raises(SourceError, match="the answer is an error: 42210000 invalid timeframe") as caught:
+        with pytest.raises(
+            SourceError, match="the answer is an error: 42210000 invalid timeframe"
+        ) as caught:
             ask(lambda _: (200, {"code": 42210000, "message": "invalid timeframe"}))
 
         assert caught.value.permanent
@@ -262,7 +303,9 @@ class TestRefusals:
     def test_too_many_requests_are_tried_again(self, ask):
         answers = [(429, {"message": "too many requests."})]
 
-        frame, vendor = ask(lambda asked: answers.pop() if answers else Alpaca(minutes(START, 100))(asked))
+        frame, vendor = ask(
+            lambda asked: answers.pop() if answers else Alpaca(minutes(START, 100))(asked)
+        )
 
         assert frame.height == 100
         assert len(vendor.log) == 2
@@ -279,7 +322,10 @@ class TestPlan:
         assert build("http://127.0.0.1:9", delay=0).answers_for("AAPL", Timeframe.M1) is None
 
     def test_the_first_bar_is_found_with_one_request(self, serve, build):
-        listed = {"bars": {"AAPL": [bar(datetime(2016, 1, 4, 5, tzinfo=UTC))]}, "next_page_token": "more"}
+        listed = {
+            "bars": {"AAPL": [bar(datetime(2016, 1, 4, 5, tzinfo=UTC))]},
+            "next_page_token": "more",
+        }
         vendor = KeyedVendor(lambda _: (200, listed))
         url = serve(vendor).url
 

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from market_assets.errors import SourceError
-from market_assets.market_time.timeframes import TS, Timeframe, Window
-from market_assets.sources.archive import ArchiveSettings, ArchiveSource
-from market_assets.sources.base import CANDLE_SCHEMA, build_source
+from market_assets.market.timeframes import TS, Timeframe, Window
+from market_assets.sources.contract import CANDLE_SCHEMA, build_source
+from market_assets.sources.files.archive import ArchiveSettings, ArchiveSource
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,14 +35,23 @@ FAR_AHEAD = datetime(2100, 1, 1, tzinfo=UTC)
 
 def candles(count: int = 5, start: datetime = START, step: timedelta = MINUTE) -> pl.DataFrame:
     rows = [
-        ((start + step * place).replace(tzinfo=None), 1.1 + place, 2.2 + place, 0.3 + place, 1.7 + place, 10.0 * place)
+        (
+            (start + step * place).replace(tzinfo=None),
+            1.1 + place,
+            2.2 + place,
+            0.3 + place,
+            1.7 + place,
+            10.0 * place,
+        )
         for place in range(count)
     ]
     return pl.DataFrame(rows, schema=CANDLE_SCHEMA, orient="row")
 
 
 def archive(base: Path, path: str, *, kind: str = "equity", **more: object) -> ArchiveSource:
-    return ArchiveSource("files", ArchiveSettings.model_validate({"path": path} | more), base=base, kind=kind)
+    return ArchiveSource(
+        "files", ArchiveSettings.model_validate({"path": path} | more), base=base, kind=kind
+    )
 
 
 def fetch(
@@ -71,7 +80,9 @@ class TestFormats:
         whole.write_parquet(tmp_path / "SPY.parquet")
         window = (START + 10 * MINUTE, START + 20 * MINUTE)
 
-        assert fetch(archive(tmp_path, "{symbol}.parquet"), start=window[0], end=window[1]).equals(whole[10:20])
+        assert fetch(archive(tmp_path, "{symbol}.parquet"), start=window[0], end=window[1]).equals(
+            whole[10:20]
+        )
 
     @pytest.mark.parametrize("suffix", ["csv", "csv.gz", "zip"])
     def test_csv_is_read_plain_gzipped_and_zipped(self, tmp_path, suffix):
@@ -102,16 +113,23 @@ class TestFormats:
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
     @given(
         st.lists(
-            st.one_of(st.decimals(-(10**9), 10**9, places=8).map(str), st.floats(allow_nan=False).map(repr)),
+            st.one_of(
+                st.decimals(-(10**9), 10**9, places=8).map(str),
+                st.floats(allow_nan=False).map(repr),
+            ),
             min_size=4,
             max_size=4,
         )
     )
     def test_every_number_of_a_csv_is_the_double_nearest_to_its_text(self, tmp_path, texts):
-        (tmp_path / "SPY.csv").write_text("ts,open,high,low,close\n1704205800," + ",".join(texts) + "\n")
+        (tmp_path / "SPY.csv").write_text(
+            "ts,open,high,low,close\n1704205800," + ",".join(texts) + "\n"
+        )
         row = fetch(archive(tmp_path, "{symbol}.csv")).row(0)
 
-        assert [struct.pack("d", number) for number in row[1:5]] == [struct.pack("d", float(text)) for text in texts]
+        assert [struct.pack("d", number) for number in row[1:5]] == [
+            struct.pack("d", float(text)) for text in texts
+        ]
 
     def test_cells_that_are_no_numbers_are_null_and_cost_nothing_else(self, tmp_path):
         (tmp_path / "SPY.csv").write_text(
@@ -135,7 +153,9 @@ class TestLayouts:
         source = archive(tmp_path, "{symbol}/{date}.parquet")
 
         assert fetch(source).equals(pl.concat(days))
-        assert fetch(source, start=START + timedelta(days=2), end=START + timedelta(days=3)).equals(days[2])
+        assert fetch(source, start=START + timedelta(days=2), end=START + timedelta(days=3)).equals(
+            days[2]
+        )
 
     def test_only_files_that_hold_the_window_are_opened(self, tmp_path):
         good, other = candles(3), candles(3, START + timedelta(days=30))
@@ -180,7 +200,9 @@ class TestLayouts:
 
     def test_a_file_of_many_symbols_gives_the_one_asked_for(self, tmp_path):
         spy, qqq = candles(), candles().with_columns(pl.col("close") + 1000)
-        panel = pl.concat([spy.with_columns(ticker=pl.lit("SPY")), qqq.with_columns(ticker=pl.lit("QQQ"))]).sort("ts")
+        panel = pl.concat(
+            [spy.with_columns(ticker=pl.lit("SPY")), qqq.with_columns(ticker=pl.lit("QQQ"))]
+        ).sort("ts")
         panel.write_csv(tmp_path / "panel.csv")
         panel.write_parquet(tmp_path / "panel.parquet")
         for suffix in ("csv", "parquet"):
@@ -203,7 +225,10 @@ class TestLayouts:
         candles().write_parquet(tmp_path / "futures" / "ES__1m.parquet")
 
         source = build_source(
-            "archive", {"path": "{profile}/{symbol}__{timeframe}.parquet"}, base=tmp_path, kind="futures"
+            "archive",
+            {"path": "{profile}/{symbol}__{timeframe}.parquet"},
+            base=tmp_path,
+            kind="futures",
         )
 
         assert fetch(source, "ES").height == 5
@@ -222,31 +247,47 @@ class TestTime:
         assert fetch(archive(tmp_path, "{symbol}.csv", timezone="Asia/Kolkata")).equals(candles())
 
     def test_stamps_with_a_zone_are_taken_at_their_word(self, tmp_path):
-        zoned = candles().with_columns(pl.col("ts").dt.replace_time_zone("UTC").dt.convert_time_zone("Asia/Tokyo"))
+        zoned = candles().with_columns(
+            pl.col("ts").dt.replace_time_zone("UTC").dt.convert_time_zone("Asia/Tokyo")
+        )
         zoned.write_parquet(tmp_path / "SPY.parquet")
         text = candles().with_columns(
-            pl.col("ts").dt.replace_time_zone("UTC").dt.convert_time_zone("Asia/Tokyo").dt.to_string("iso:strict")
+            pl.col("ts")
+            .dt.replace_time_zone("UTC")
+            .dt.convert_time_zone("Asia/Tokyo")
+            .dt.to_string("iso:strict")
         )
         text.write_csv(tmp_path / "SPY.csv")
 
-        assert fetch(archive(tmp_path, "{symbol}.parquet", timezone="America/New_York")).equals(candles())
-        assert fetch(archive(tmp_path, "{symbol}.csv", timezone="America/New_York")).equals(candles())
+        assert fetch(archive(tmp_path, "{symbol}.parquet", timezone="America/New_York")).equals(
+            candles()
+        )
+        assert fetch(archive(tmp_path, "{symbol}.csv", timezone="America/New_York")).equals(
+            candles()
+        )
 
     def test_stamps_without_a_zone_are_in_the_zone_of_the_settings(self, tmp_path):
         local = candles().with_columns(pl.col("ts") - timedelta(hours=5))
         local.write_csv(tmp_path / "SPY.csv")
 
-        assert fetch(archive(tmp_path, "{symbol}.csv", timezone="America/New_York")).equals(candles())
+        assert fetch(archive(tmp_path, "{symbol}.csv", timezone="America/New_York")).equals(
+            candles()
+        )
 
     def test_the_hour_that_comes_twice_is_read_twice(self, tmp_path):
         whole = candles(180, datetime(2024, 11, 3, 5, tzinfo=UTC))
         local = whole.with_columns(
-            pl.col("ts").dt.replace_time_zone("UTC").dt.convert_time_zone("America/New_York").dt.replace_time_zone(None)
+            pl.col("ts")
+            .dt.replace_time_zone("UTC")
+            .dt.convert_time_zone("America/New_York")
+            .dt.replace_time_zone(None)
         )
         assert local["ts"].n_unique() == 120
         local.write_parquet(tmp_path / "SPY.parquet")
 
-        assert fetch(archive(tmp_path, "{symbol}.parquet", timezone="America/New_York")).equals(whole)
+        assert fetch(archive(tmp_path, "{symbol}.parquet", timezone="America/New_York")).equals(
+            whole
+        )
 
     def test_an_hour_that_the_zone_does_not_have_is_an_error(self, tmp_path):
         candles(1, datetime(2024, 3, 10, 2, 30, tzinfo=UTC)).write_parquet(tmp_path / "SPY.parquet")
@@ -270,9 +311,13 @@ class TestTime:
 
     def test_dates_as_numbers_are_read_by_their_format(self, tmp_path):
         daily = candles(5, datetime(2024, 1, 2, tzinfo=UTC), timedelta(days=1))
-        daily.with_columns(pl.col("ts").dt.strftime("%Y%m%d").cast(pl.Int64)).write_parquet(tmp_path / "SPY.parquet")
+        daily.with_columns(pl.col("ts").dt.strftime("%Y%m%d").cast(pl.Int64)).write_parquet(
+            tmp_path / "SPY.parquet"
+        )
 
-        assert fetch(archive(tmp_path, "{symbol}.parquet", format="%Y%m%d"), timeframe=Timeframe.D1).equals(daily)
+        assert fetch(
+            archive(tmp_path, "{symbol}.parquet", format="%Y%m%d"), timeframe=Timeframe.D1
+        ).equals(daily)
 
     def test_bars_stamped_by_their_close_are_moved_to_their_open(self, tmp_path):
         candles().with_columns(pl.col("ts") + MINUTE).write_parquet(tmp_path / "SPY.parquet")
@@ -293,7 +338,9 @@ class TestTime:
         daily = candles(5, datetime(2024, 3, 7, tzinfo=UTC), timedelta(days=1))
         naive = daily.with_columns(pl.col("ts") + timedelta(hours=hour))
         naive.write_parquet(tmp_path / "SPY.parquet")
-        naive.with_columns(pl.col("ts").dt.replace_time_zone(zone)).write_parquet(tmp_path / "QQQ.parquet")
+        naive.with_columns(pl.col("ts").dt.replace_time_zone(zone)).write_parquet(
+            tmp_path / "QQQ.parquet"
+        )
         source = archive(tmp_path, "{symbol}.parquet", timezone=zone, stamps=stamps)
 
         assert fetch(source, "SPY", Timeframe.D1).equals(daily)
@@ -303,7 +350,9 @@ class TestTime:
         daily = candles(5, datetime(2024, 1, 2, tzinfo=UTC), timedelta(days=1))
         daily.with_columns(pl.col("ts").cast(pl.Date)).write_parquet(tmp_path / "SPY.parquet")
 
-        assert fetch(archive(tmp_path, "{symbol}.parquet", timezone="Asia/Tokyo"), timeframe=Timeframe.D1).equals(daily)
+        assert fetch(
+            archive(tmp_path, "{symbol}.parquet", timezone="Asia/Tokyo"), timeframe=Timeframe.D1
+        ).equals(daily)
 
 
 class TestWhatAnArchiveSpeaksFor:
@@ -313,7 +362,9 @@ class TestWhatAnArchiveSpeaksFor:
 
         window = archive(tmp_path, "{symbol}-*.parquet").answers_for("SPY", Timeframe.M1)
 
-        assert window == Window(START.replace(minute=0), START.replace(minute=0) + timedelta(days=3, hours=1))
+        assert window == Window(
+            START.replace(minute=0), START.replace(minute=0) + timedelta(days=3, hours=1)
+        )
 
     def test_of_a_file_without_rows_it_is_nothing(self, tmp_path):
         candles(0).write_parquet(tmp_path / "SPY.parquet")
@@ -324,7 +375,10 @@ class TestWhatAnArchiveSpeaksFor:
 
     @pytest.mark.parametrize(("quiet_minutes", "emits"), [("present", True), ("omitted", False)])
     def test_whether_quiet_minutes_are_there_is_a_setting(self, tmp_path, quiet_minutes, emits):
-        assert archive(tmp_path, "{symbol}.csv", quiet_minutes=quiet_minutes).traits.emits_empty_bars == emits
+        assert (
+            archive(tmp_path, "{symbol}.csv", quiet_minutes=quiet_minutes).traits.emits_empty_bars
+            == emits
+        )
 
     def test_it_knows_no_first_bar(self, tmp_path):
         assert asyncio.run(archive(tmp_path, "{symbol}.csv").earliest("SPY", Timeframe.M1)) is None
@@ -336,7 +390,10 @@ class TestTrouble:
             candles().write_parquet(tmp_path / f"{name}.parquet")
         source = archive(tmp_path, "{symbol}__{timeframe}.parquet")
 
-        for ask in (lambda: fetch(source, "SPYY"), lambda: source.answers_for("SPYY", Timeframe.M1)):
+        for ask in (
+            lambda: fetch(source, "SPYY"),
+            lambda: source.answers_for("SPYY", Timeframe.M1),
+        ):
             with pytest.raises(SourceError) as caught:
                 ask()
             assert caught.value.permanent
@@ -350,13 +407,22 @@ class TestTrouble:
     @pytest.mark.parametrize("suffix", ["parquet", "csv", "csv.gz", "zip"])
     @pytest.mark.parametrize(
         "content",
-        [b"", b"\xff\xfe\x00garbage" * 20, b"PK\x03\x04 not a zip", gzip.compress(b"a,b\n" * 9999)[:-30]],
+        [
+            b"",
+            b"\xff\xfe\x00garbage" * 20,
+            b"PK\x03\x04 not a zip",
+            gzip.compress(b"a,b\n" * 9999)[:-30],
+        ],
         ids=["empty", "garbage", "not a zip", "cut gzip"],
     )
-    def test_a_file_that_is_not_what_its_name_says_is_an_error_that_names_it(self, tmp_path, suffix, content):
+    def test_a_file_that_is_not_what_its_name_says_is_an_error_that_names_it(
+        self, tmp_path, suffix, content
+    ):
         (tmp_path / f"SPY.{suffix}").write_bytes(content)
 
-        with pytest.raises(SourceError, match=f"SPY.{suffix} (cannot be read|has no column)") as caught:
+        with pytest.raises(
+            SourceError, match=f"SPY.{suffix} (cannot be read|has no column)"
+        ) as caught:
             fetch(archive(tmp_path, "{symbol}." + suffix))
 
         assert caught.value.permanent
@@ -377,7 +443,9 @@ class TestTrouble:
         content = path.read_bytes()
         for place in range(4, len(content) - 4, len(content) // 40):
             path.write_bytes(
-                content[:place] + bytes(255 - byte for byte in content[place : place + 3]) + content[place + 3 :]
+                content[:place]
+                + bytes(255 - byte for byte in content[place : place + 3])
+                + content[place + 3 :]
             )
             with contextlib.suppress(SourceError):
                 assert fetch(archive(tmp_path, "{symbol}.parquet")).schema == CANDLE_SCHEMA
@@ -393,12 +461,15 @@ class TestTrouble:
         candles().rename({"close": "Close"}).write_csv(tmp_path / "SPY.csv")
 
         with pytest.raises(
-            SourceError, match=r"has no column 'close' for close; it has ts, open, high, low, Close, volume"
+            SourceError,
+            match=r"has no column 'close' for close; it has ts, open, high, low, Close, volume",
         ):
             fetch(archive(tmp_path, "{symbol}.csv"))
 
     def test_a_stamp_that_is_no_time_is_an_error(self, tmp_path):
-        (tmp_path / "SPY.csv").write_text("ts,open,high,low,close,volume\nyesterday,1,2,0.5,1.5,3\n")
+        (tmp_path / "SPY.csv").write_text(
+            "ts,open,high,low,close,volume\nyesterday,1,2,0.5,1.5,3\n"
+        )
 
         with pytest.raises(SourceError, match=r"SPY\.csv cannot be read"):
             fetch(archive(tmp_path, "{symbol}.csv"))
@@ -410,7 +481,10 @@ class TestTrouble:
             ({"path": "{symbol}.xlsx"}, "must end in"),
             ({"path": "all.csv"}, "name the column that holds it"),
             ({"path": "{symbol}.csv", "timezone": "Mars/Olympus"}, "no time zone"),
-            ({"path": "{symbol}.csv", "header": False, "columns": {"ts": "Date"}}, "given by place"),
+            (
+                {"path": "{symbol}.csv", "header": False, "columns": {"ts": "Date"}},
+                "given by place",
+            ),
             ({"path": "{symbol}.csv", "columns": {"vwap": "w"}}, "columns"),
             ({"path": "{symbol}.csv", "columns": {"ts": -1}}, "columns"),
             ({"path": "{symbol}.csv", "quiet_minutes": "maybe"}, "quiet_minutes"),
@@ -432,8 +506,12 @@ class TestRealFiles:
                 for named in symbol["sources"]:
                     ((name, own_name),) = named.items()
                     for text in profile["timeframes"]["fetch"]:
-                        source = build_source(name, universe["sources"][name], base=shared, kind=kind)
-                        whole = pl.read_parquet(shared / "data" / kind / f"{own_name}__{text}.parquet")
+                        source = build_source(
+                            name, universe["sources"][name], base=shared, kind=kind
+                        )
+                        whole = pl.read_parquet(
+                            shared / "data" / kind / f"{own_name}__{text}.parquet"
+                        )
 
                         frame = fetch(source, own_name, Timeframe(text))
 
@@ -446,7 +524,9 @@ class TestRealFiles:
 
     def test_a_real_file_of_many_symbols_gives_each_of_them(self, shared):
         whole = pl.read_parquet(shared / "data" / "equity" / "yahoo__PANEL20__1m.parquet")
-        source = archive(shared, "data/equity/yahoo__PANEL20__1m.parquet", columns={"symbol": "symbol"})
+        source = archive(
+            shared, "data/equity/yahoo__PANEL20__1m.parquet", columns={"symbol": "symbol"}
+        )
 
         for (symbol,), rows in whole.group_by("symbol"):
             assert fetch(source, str(symbol)).equals(rows.select(CANDLE_SCHEMA.names()))

@@ -8,7 +8,7 @@ import warnings
 import polars as pl
 import pytest
 
-from market_assets.sources.archive_kept import Keep
+from market_assets.sources.files.kept import Keep
 
 ROWS = pl.DataFrame({"ts": [1, 2], "close": [10.0, 11.0]})
 

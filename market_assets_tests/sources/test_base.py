@@ -12,23 +12,29 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from market_assets.errors import SourceError
-from market_assets.market_time.timeframes import TS, Timeframe, from_micros
-from market_assets.sources.archive import ArchiveSource
-from market_assets.sources.base import build_source, epoch_to_us, source_types
-from market_assets.sources.binance import BinanceSource
-from market_assets.sources.practice import PracticeSource
+from market_assets.market.timeframes import TS, Timeframe, from_micros
+from market_assets.sources.contract import build_source, epoch_to_us, source_types
+from market_assets.sources.files.archive import ArchiveSource
+from market_assets.sources.vendors.binance import BinanceSource
+from market_assets.sources.vendors.practice import PracticeSource
 
 
 def test_the_installed_types_are_found_by_name():
     types = source_types()
 
     assert {"archive", "binance", "practice"} <= set(types)
-    assert (types["archive"], types["binance"], types["practice"]) == (ArchiveSource, BinanceSource, PracticeSource)
+    assert (types["archive"], types["binance"], types["practice"]) == (
+        ArchiveSource,
+        BinanceSource,
+        PracticeSource,
+    )
 
 
 def test_a_source_is_of_the_type_it_is_named_after_unless_it_says_another():
     by_name = build_source("archive", {"path": "{symbol}.csv"}, base=Path(), kind="crypto")
-    by_type = build_source("sparse", {"type": "archive", "path": "{symbol}.csv"}, base=Path(), kind="crypto")
+    by_type = build_source(
+        "sparse", {"type": "archive", "path": "{symbol}.csv"}, base=Path(), kind="crypto"
+    )
 
     assert isinstance(by_name, ArchiveSource)
     assert isinstance(by_type, ArchiveSource)
@@ -36,7 +42,9 @@ def test_a_source_is_of_the_type_it_is_named_after_unless_it_says_another():
 
 
 def test_an_unknown_type_is_an_error_with_a_suggestion():
-    with pytest.raises(SourceError, match="no source type is called binanse; did you mean binance") as caught:
+    with pytest.raises(
+        SourceError, match="no source type is called binanse; did you mean binance"
+    ) as caught:
         build_source("binanse", {}, base=Path(), kind="crypto")
 
     assert caught.value.permanent
@@ -72,6 +80,8 @@ def test_a_count_since_1970_is_read_in_whatever_unit_it_is(seconds, per_micro):
 
 
 def test_binances_archives_go_on_in_microseconds():
-    frame = pl.DataFrame({"ts": [1735689540000, 1735689600000000, None]}).select(epoch_to_us(pl.col("ts")))
+    frame = pl.DataFrame({"ts": [1735689540000, 1735689600000000, None]}).select(
+        epoch_to_us(pl.col("ts"))
+    )
 
     assert frame["ts"].to_list() == [datetime(2024, 12, 31, 23, 59), datetime(2025, 1, 1), None]  # noqa: DTZ001 - a frame's times bear no zone

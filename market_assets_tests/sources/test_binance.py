@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from market_assets.errors import SourceError
-from market_assets.market_time.timeframes import Timeframe, from_micros
+from market_assets.market.timeframes import Timeframe, from_micros
 from market_assets.practice.faults import Fault
-from market_assets.sources.base import CANDLE_SCHEMA, venue_of
-from market_assets.sources.binance import BinanceSettings, BinanceSource, parse_klines
+from market_assets.sources.contract import CANDLE_SCHEMA, venue_of
+from market_assets.sources.vendors.binance import BinanceSettings, BinanceSource, parse_klines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +52,9 @@ class TestParsing:
             frame = parse_klines(path.read_bytes())
 
             assert frame.schema == CANDLE_SCHEMA
-            assert [micros // 1000 for micros in frame["ts"].to_physical()] == [row[0] for row in rows]
+            assert [micros // 1000 for micros in frame["ts"].to_physical()] == [
+                row[0] for row in rows
+            ]
             for place, name in enumerate(CANDLE_SCHEMA.names()[1:], start=1):
                 assert bits(frame[name].to_list()) == bits([float(row[place]) for row in rows])
             read += 1
@@ -83,14 +85,20 @@ class TestParsing:
         )
     )
     def test_every_number_is_the_double_nearest_to_its_text(self, texts):
-        frame = parse_klines(json.dumps([[1704067200000, *texts, 0, "0", 0, "0", "0", "0"]]).encode())
+        frame = parse_klines(
+            json.dumps([[1704067200000, *texts, 0, "0", 0, "0", "0", "0"]]).encode()
+        )
 
         assert bits(list(frame.row(0)[1:])) == bits([float(text) for text in texts])
 
-    @pytest.mark.parametrize("cell", ['"NaN"', "NaN", "null", '"null"', '""', '"abc"', "[]", '"1e999"', "true"])
+    @pytest.mark.parametrize(
+        "cell", ['"NaN"', "NaN", "null", '"null"', '""', '"abc"', "[]", '"1e999"', "true"]
+    )
     def test_a_cell_that_is_no_number_does_not_cost_the_page(self, cell):
         good = '[1704067200000,"1","2","0.5","1.5","10"]'
-        frame = parse_klines(f'[{good},[1704067260000,{cell},"2","0.5","1.5","10"],{good}]'.encode())
+        frame = parse_klines(
+            f'[{good},[1704067260000,{cell},"2","0.5","1.5","10"],{good}]'.encode()
+        )
 
         assert frame.height == 3
         assert frame["high"].to_list() == [2.0, 2.0, 2.0]
@@ -125,7 +133,9 @@ class TestParsing:
         assert not caught.value.permanent
         assert len(str(caught.value)) < 400
 
-    @pytest.mark.parametrize(("code", "permanent"), [(-1121, True), (-1003, False), (-1001, False), ("odd", True)])
+    @pytest.mark.parametrize(
+        ("code", "permanent"), [(-1121, True), (-1003, False), (-1001, False), ("odd", True)]
+    )
     def test_an_error_in_a_200_body_is_permanent_by_its_code(self, code, permanent):
         with pytest.raises(SourceError, match=f"the answer is an error: {code} words") as caught:
             parse_klines(json.dumps({"code": code, "msg": "words"}).encode())
@@ -139,7 +149,11 @@ class TestFetching:
 
         assert opens(answer.frame) == minutes(START, 1000)
         (request,) = vendor.log
-        assert (request["symbol"], request["interval"], request["limit"]) == ("BTCUSDT", "1m", "1000")
+        assert (request["symbol"], request["interval"], request["limit"]) == (
+            "BTCUSDT",
+            "1m",
+            "1000",
+        )
         assert int(request["startTime"]) == START.timestamp() * 1000
         assert int(request["endTime"]) == (START + 999 * MINUTE).timestamp() * 1000 + 59_999
 
@@ -188,7 +202,9 @@ class TestFetching:
             async with source:
                 await source.fetch("BTCUSDT", Timeframe.M1, START, START + 100 * MINUTE)
                 vendor.set_faults([Fault(fault="repeat")])
-                await source.fetch("BTCUSDT", Timeframe.M1, START + 100 * MINUTE, START + 200 * MINUTE)
+                await source.fetch(
+                    "BTCUSDT", Timeframe.M1, START + 100 * MINUTE, START + 200 * MINUTE
+                )
 
         with pytest.raises(
             SourceError, match=r"BTCUSDT 1m 2024-01-01 01:40\.\..*the pages do not move forward"
@@ -223,7 +239,8 @@ class TestFetching:
         assert len(server.requests) == 1
 
     @pytest.mark.parametrize(
-        "fault", ["unsorted", "duplicate", "inverted", "nan", "null", "negative", "zero", "off_grid"]
+        "fault",
+        ["unsorted", "duplicate", "inverted", "nan", "null", "negative", "zero", "off_grid"],
     )
     def test_odd_rows_are_handed_on_as_they_came(self, vendor, ask, fault):
         vendor.set_faults([Fault(fault=fault, start=START + 10 * MINUTE, end=START + 12 * MINUTE)])
@@ -243,7 +260,9 @@ class TestFetching:
     def test_an_answer_that_is_no_page_is_tried_again_and_then_an_error(self, vendor, ask, fault):
         vendor.set_faults([Fault(fault=fault)])
 
-        with pytest.raises(SourceError, match="no answer after 3 attempts: the answer is not JSON") as caught:
+        with pytest.raises(
+            SourceError, match="no answer after 3 attempts: the answer is not JSON"
+        ) as caught:
             ask(vendor.url)
 
         assert not caught.value.permanent
@@ -268,7 +287,10 @@ class TestFetching:
             async with source:
                 window = (START + timedelta(days=10), START + timedelta(days=10) + 500 * MINUTE)
                 return await asyncio.gather(
-                    *(source.fetch(symbol, Timeframe.M1, *window) for symbol in ("BTCUSDT", "ETHUSDT"))
+                    *(
+                        source.fetch(symbol, Timeframe.M1, *window)
+                        for symbol in ("BTCUSDT", "ETHUSDT")
+                    )
                 )
 
         bitcoin, ether = asyncio.run(both())
@@ -284,7 +306,10 @@ class TestGenesis:
             async with source:
                 return await source.earliest(symbol, timeframe), source.usage.requests
 
-        assert asyncio.run(probe("ETHUSDT", Timeframe.M1)) == (datetime(2024, 1, 5, 7, 30, tzinfo=UTC), 1)
+        assert asyncio.run(probe("ETHUSDT", Timeframe.M1)) == (
+            datetime(2024, 1, 5, 7, 30, tzinfo=UTC),
+            1,
+        )
         assert asyncio.run(probe("ETHUSDT", Timeframe.D1)) == (datetime(2024, 1, 6, tzinfo=UTC), 1)
 
     def test_a_symbol_without_a_bar_has_none(self, serve, reply, build):
@@ -306,7 +331,10 @@ class TestMarkets:
 
     @pytest.mark.parametrize(
         ("market", "url", "most"),
-        [("spot", "https://data-api.binance.vision", 6000), ("usdm", "https://fapi.binance.com", 2400)],
+        [
+            ("spot", "https://data-api.binance.vision", 6000),
+            ("usdm", "https://fapi.binance.com", 2400),
+        ],
     )
     def test_each_has_an_address_and_a_rate_below_what_the_vendor_allows(self, market, url, most):
         settings = BinanceSettings.model_validate({"market": market})
@@ -317,23 +345,31 @@ class TestMarkets:
         assert 0.9 * most < int(count) < most
 
     def test_what_is_set_is_not_overruled(self):
-        settings = BinanceSettings.model_validate({"market": "usdm", "base_url": "http://a.example", "rate": None})
+        settings = BinanceSettings.model_validate(
+            {"market": "usdm", "base_url": "http://a.example", "rate": None}
+        )
 
         assert (settings.base_url, settings.rate) == ("http://a.example", None)
 
     @pytest.mark.parametrize(
-        "wrong", [{"market": "coinm"}, {"market": []}, {"rate": "1/s"}, {"market": "usdm", "rate": "1/m"}]
+        "wrong",
+        [{"market": "coinm"}, {"market": []}, {"rate": "1/s"}, {"market": "usdm", "rate": "1/m"}],
     )
     def test_wrong_settings_are_refused(self, wrong):
         with pytest.raises(ValidationError):
             BinanceSettings.model_validate(wrong)
 
-    @pytest.mark.parametrize(("market", "size", "venue"), [("spot", 1000, "binance"), ("usdm", 499, "binance-usdm")])
+    @pytest.mark.parametrize(
+        ("market", "size", "venue"), [("spot", 1000, "binance"), ("usdm", 499, "binance-usdm")]
+    )
     def test_each_has_its_page_and_its_venue(self, build, market, size, venue):
         source = build("http://127.0.0.1:9", market=market)
 
         assert source.traits.page_size == size
-        assert venue_of(BinanceSource, BinanceSettings.model_validate({"market": market}), "crypto") == venue
+        assert (
+            venue_of(BinanceSource, BinanceSettings.model_validate({"market": market}), "crypto")
+            == venue
+        )
 
     @pytest.mark.parametrize(
         "case",
@@ -347,11 +383,15 @@ class TestMarkets:
             ("usdm", 500, ["499", "99"], 3),
         ],
     )
-    def test_a_window_is_asked_for_with_the_lightest_page_that_holds_it(self, vendor, build, tmp_path, case):
+    def test_a_window_is_asked_for_with_the_lightest_page_that_holds_it(
+        self, vendor, build, tmp_path, case
+    ):
         market, bars, limits, charged = case
 
         async def fetch() -> pl.DataFrame:
-            async with build(vendor.url, market=market, rate="1000/m", limiter_path="counts.sqlite") as source:
+            async with build(
+                vendor.url, market=market, rate="1000/m", limiter_path="counts.sqlite"
+            ) as source:
                 return await source.fetch("BTCUSDT", Timeframe.M1, START, START + bars * MINUTE)
 
         assert opens(asyncio.run(fetch())) == minutes(START, bars)
@@ -359,9 +399,13 @@ class TestMarkets:
         assert weight_in(tmp_path / "counts.sqlite") == charged
 
     @pytest.mark.parametrize(("market", "charged"), [("spot", 2), ("usdm", 1)])
-    def test_the_first_bar_is_asked_for_at_the_least_weight(self, vendor, build, tmp_path, market, charged):
+    def test_the_first_bar_is_asked_for_at_the_least_weight(
+        self, vendor, build, tmp_path, market, charged
+    ):
         async def probe() -> datetime | None:
-            async with build(vendor.url, market=market, rate="1000/m", limiter_path="counts.sqlite") as source:
+            async with build(
+                vendor.url, market=market, rate="1000/m", limiter_path="counts.sqlite"
+            ) as source:
                 return await source.earliest("ETHUSDT", Timeframe.D1)
 
         assert asyncio.run(probe()) == datetime(2024, 1, 6, tzinfo=UTC)

@@ -21,20 +21,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from market_assets.config.sources import source_of
+from market_assets.config.universe import load_universe
 from market_assets.errors import SourceError
 from market_assets.fill import Fill
-from market_assets.market_time.timeframes import TS, Timeframe, Window
-from market_assets.sources.base import CANDLE_SCHEMA, build_source, venue_of
-from market_assets.sources.binance import BinanceSettings
-from market_assets.sources.binance_archive import BinanceArchiveSettings, BinanceArchiveSource, unpack
-from market_assets.sources.configured import source_of
+from market_assets.market.timeframes import TS, Timeframe, Window
+from market_assets.sources.contract import CANDLE_SCHEMA, build_source, venue_of
+from market_assets.sources.vendors.binance import BinanceSettings
+from market_assets.sources.vendors.binance_archive import (
+    BinanceArchiveSettings,
+    BinanceArchiveSource,
+    unpack,
+)
 from market_assets.store import Store
-from market_assets.universe import load_universe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-QUICK = {"rate": None, "backoff": 0, "retries": 1, "timeout": 2, "total_timeout": 2, "max_elapsed": 5}
+QUICK = {
+    "rate": None,
+    "backoff": 0,
+    "retries": 1,
+    "timeout": 2,
+    "total_timeout": 2,
+    "max_elapsed": 5,
+}
 HEADER = "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote_volume,ignore\n"
 NOW = datetime(2025, 8, 18, 18, 15, tzinfo=UTC)
 JUNE = Window(datetime(2025, 6, 1, tzinfo=UTC), datetime(2025, 7, 1, tzinfo=UTC))
@@ -57,9 +68,14 @@ def lines(candles: pl.DataFrame, *, unit: str = "us", header: bool = False) -> b
     cells = [
         pl.col("ts").dt.epoch(unit),
         *(pl.col(name) for name in ("open", "high", "low", "close", "volume")),
-        *(pl.lit(text).alias(text) for text in ("1735689659999999", "1.5", "7", "0.5", "0.25", "0")),
+        *(
+            pl.lit(text).alias(text)
+            for text in ("1735689659999999", "1.5", "7", "0.5", "0.25", "0")
+        ),
     ]
-    return (HEADER if header else "").encode() + candles.select(cells).write_csv(include_header=False).encode()
+    return (HEADER if header else "").encode() + candles.select(cells).write_csv(
+        include_header=False
+    ).encode()
 
 
 def packed(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -96,7 +112,9 @@ class Vision:
 
     def put(self, path: str, body: bytes) -> None:
         self.files[path] = body
-        self.files[f"{path}.CHECKSUM"] = f"{sha256(body).hexdigest()}  {path.rpartition('/')[2]}\n".encode()
+        self.files[f"{path}.CHECKSUM"] = (
+            f"{sha256(body).hexdigest()}  {path.rpartition('/')[2]}\n".encode()
+        )
 
     async def __call__(self, request: bytes, writer: asyncio.StreamWriter) -> None:
         url = urlsplit(request.split()[1].decode())
@@ -109,7 +127,10 @@ class Vision:
             body = found() if callable(found) else found
             status = 200 if body is not None else 404
             body = body if body is not None else b"<Error><Code>NoSuchKey</Code></Error>"
-        writer.write(f"HTTP/1.1 {status} X\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body)
+        writer.write(
+            f"HTTP/1.1 {status} X\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n".encode()
+            + body
+        )
 
     def klines(self, query: dict[str, str]) -> tuple[int, bytes]:
         first, limit = int(query["startTime"]), int(query["limit"])
@@ -118,7 +139,10 @@ class Vision:
             return self.refusal
         last = int(query.get("endTime", 10**15))
         rows = self.live.filter(pl.col("ts").dt.epoch("ms").is_between(first, last)).head(limit)
-        cells = [[ts, *map(str, numbers)] for ts, *numbers in rows.with_columns(pl.col("ts").dt.epoch("ms")).rows()]
+        cells = [
+            [ts, *map(str, numbers)]
+            for ts, *numbers in rows.with_columns(pl.col("ts").dt.epoch("ms")).rows()
+        ]
         return 200, json.dumps(cells).encode()
 
 
@@ -129,7 +153,9 @@ def bitcoin(shared) -> pl.DataFrame:
 
 
 def real(shared, name: str) -> pl.DataFrame:
-    return pl.read_parquet(shared / "data" / "crypto" / f"{name}.parquet").select(CANDLE_SCHEMA.names())
+    return pl.read_parquet(shared / "data" / "crypto" / f"{name}.parquet").select(
+        CANDLE_SCHEMA.names()
+    )
 
 
 def within(candles: pl.DataFrame, window: Window) -> pl.DataFrame:
@@ -153,7 +179,9 @@ def build(serve, tmp_path):
         if id(vision) not in urls:
             urls[id(vision)] = serve(vision).url
         asked = QUICK | {"base_url": urls[id(vision)]}
-        model = BinanceArchiveSettings.model_validate(asked | {"rest": asked, "cache": "zips"} | more)
+        model = BinanceArchiveSettings.model_validate(
+            asked | {"rest": asked, "cache": "zips"} | more
+        )
         return BinanceArchiveSource("mine", model, base=tmp_path, kind="crypto", clock=lambda: now)
 
     return build
@@ -174,7 +202,10 @@ def run(source: BinanceArchiveSource, *questions: tuple[str, Timeframe, Window])
 
     async def fetch() -> list[pl.DataFrame]:
         async with source:
-            return [await source.fetch(name, frame, each.start, each.end) for name, frame, each in questions]
+            return [
+                await source.fetch(name, frame, each.start, each.end)
+                for name, frame, each in questions
+            ]
 
     return pl.concat(asyncio.run(fetch()))
 
@@ -189,7 +220,9 @@ class TestMonths:
 
     @pytest.mark.parametrize("header", [False, True])
     @pytest.mark.parametrize("unit", ["ms", "us"])
-    def test_times_in_either_unit_are_read_with_a_line_of_names_or_without(self, ask, bitcoin, unit, header):
+    def test_times_in_either_unit_are_read_with_a_line_of_names_or_without(
+        self, ask, bitcoin, unit, header
+    ):
         vision = Vision()
         vision.publish(MONTH, within(bitcoin, JUNE), unit=unit, header=header)
 
@@ -207,7 +240,9 @@ class TestMonths:
         assert frame.equals(within(coins, september))
         assert vision.log == [f"{path}.CHECKSUM", path]
 
-    def test_a_page_across_the_end_of_a_month_takes_each_bar_from_one_archive(self, vision, ask, bitcoin):
+    def test_a_page_across_the_end_of_a_month_takes_each_bar_from_one_archive(
+        self, vision, ask, bitcoin
+    ):
         # This archive has a day too many on either side.
         july = Window(datetime(2025, 6, 30, tzinfo=UTC), datetime(2025, 8, 2, tzinfo=UTC))
         vision.publish(MONTH.replace("06", "07"), within(bitcoin, july))
@@ -224,7 +259,10 @@ class TestMonths:
 
         assert ask(vision, page).equals(within(bitcoin, page))
         files = [daily("2025-06-09"), daily("2025-06-10")]
-        assert vision.log == [f"{MONTH}.CHECKSUM", *(name for path in files for name in (f"{path}.CHECKSUM", path))]
+        assert vision.log == [
+            f"{MONTH}.CHECKSUM",
+            *(name for path in files for name in (f"{path}.CHECKSUM", path)),
+        ]
 
     def test_an_empty_window_asks_nothing(self, vision, ask):
         assert ask(vision, Window(JUNE.start, JUNE.start)).equals(CANDLE_SCHEMA.to_frame())
@@ -240,14 +278,18 @@ class TestMonths:
 
 
 class TestRest:
-    def test_the_newest_days_come_by_rest_and_no_archive_of_them_is_looked_for(self, vision, ask, bitcoin):
+    def test_the_newest_days_come_by_rest_and_no_archive_of_them_is_looked_for(
+        self, vision, ask, bitcoin
+    ):
         for date in ("2025-08-15", "2025-08-16", "2025-08-17"):
             vision.publish(daily(date), within(bitcoin, day(date)))
         page = Window(datetime(2025, 8, 15, tzinfo=UTC), NOW)
 
         assert ask(vision, page).equals(within(bitcoin, page))
         assert vision.log[-1] == "rest 2025-08-18 00:00 1000"
-        assert not [entry for entry in vision.log[:-1] if "monthly" in entry or "2025-08-18" in entry]
+        assert not [
+            entry for entry in vision.log[:-1] if "monthly" in entry or "2025-08-18" in entry
+        ]
 
     def test_a_day_whose_archive_is_not_published_yet_comes_by_rest(self, vision, ask, bitcoin):
         vision.publish(daily("2025-08-16"), within(bitcoin, day("2025-08-16")))
@@ -278,19 +320,26 @@ class TestRest:
 
         assert frame.equals(within(minutes, outage))
         assert 1300 < frame.height < 1440
-        assert [entry for entry in vision.log if entry.startswith("rest")] == ["rest 2023-03-24 12:40 1000"]
+        assert [entry for entry in vision.log if entry.startswith("rest")] == [
+            "rest 2023-03-24 12:40 1000"
+        ]
 
     def test_rest_gives_nothing_that_an_archive_has(self, ask, bitcoin):
         # Its first bar opens off the grid, so that REST is asked for it and gives it again.
         odd = within(bitcoin, JUNE).with_columns(
-            pl.when(pl.int_range(pl.len()) == 0).then(pl.col("ts") + timedelta(seconds=3)).otherwise("ts").alias("ts")
+            pl.when(pl.int_range(pl.len()) == 0)
+            .then(pl.col("ts") + timedelta(seconds=3))
+            .otherwise("ts")
+            .alias("ts")
         )
         vision = Vision(live=odd)
         vision.publish(MONTH, odd)
 
         assert ask(vision, JUNE).equals(odd)
 
-    def test_of_a_symbol_that_is_listed_no_more_the_archives_speak_for_themselves(self, vision, ask, bitcoin):
+    def test_of_a_symbol_that_is_listed_no_more_the_archives_speak_for_themselves(
+        self, vision, ask, bitcoin
+    ):
         vision.refusal = (400, REFUSED)
         some = within(bitcoin, JUNE).filter(~day("2025-06-09").holds())
         vision.publish(MONTH, some)
@@ -298,7 +347,9 @@ class TestRest:
         assert ask(vision, JUNE).equals(some)
 
     @pytest.mark.parametrize("refusal", [(451, b'{"code":0,"msg":"restricted location"}'), (404, b""), (400, b'{"code":-1100,"msg":"no"}')])  # fmt: skip
-    def test_a_refusal_of_something_else_than_the_symbol_is_no_absence(self, vision, ask, bitcoin, refusal):
+    def test_a_refusal_of_something_else_than_the_symbol_is_no_absence(
+        self, vision, ask, bitcoin, refusal
+    ):
         vision.refusal = refusal
         vision.publish(MONTH, within(bitcoin, JUNE).filter(~day("2025-06-09").holds()))
 
@@ -308,7 +359,9 @@ class TestRest:
     def test_where_there_is_no_archive_a_refusal_is_one(self, vision, ask):
         vision.refusal = (400, REFUSED)
 
-        with pytest.raises(SourceError, match=r"BTCUSDT 15m 2025-07-01 .*-1121 Invalid symbol") as caught:
+        with pytest.raises(
+            SourceError, match=r"BTCUSDT 15m 2025-07-01 .*-1121 Invalid symbol"
+        ) as caught:
             ask(vision, Window(JUNE.start, JUNE.end + DAY))
 
         assert caught.value.permanent
@@ -322,11 +375,15 @@ class TestRest:
 
         assert not caught.value.permanent
 
-    def test_after_three_days_without_an_archive_the_rest_of_the_month_is_not_looked_for(self, ask, bitcoin):
+    def test_after_three_days_without_an_archive_the_rest_of_the_month_is_not_looked_for(
+        self, ask, bitcoin
+    ):
         vision = Vision(live=bitcoin)
 
         assert ask(vision, JUNE).equals(within(bitcoin, JUNE))
-        assert vision.log[:4] == [f"{path}.CHECKSUM" for path in (MONTH, *(daily(f"2025-06-0{n}") for n in (1, 2, 3)))]
+        assert vision.log[:4] == [
+            f"{path}.CHECKSUM" for path in (MONTH, *(daily(f"2025-06-0{n}") for n in (1, 2, 3)))
+        ]
         assert all(entry.startswith("rest") for entry in vision.log[4:])
 
     def test_what_is_not_there_is_asked_for_once_in_a_run(self, build, bitcoin):
@@ -343,10 +400,13 @@ class TestRest:
 
 
 class TestFills:
-    def test_a_refetch_finds_what_a_replaced_archive_has_revised(self, vision, build, bitcoin, tmp_path, profile):
+    def test_a_refetch_finds_what_a_replaced_archive_has_revised(
+        self, vision, build, bitcoin, tmp_path, profile
+    ):
         store = Store(tmp_path / "home", clock=lambda: NOW)
         kept = profile(
-            "kind: CRYPTO\nstart: 2025-06-01\nend: 2025-07-01\ntimeframes: {fetch: [15m]}\nsymbols: {BTCUSDT: {}}\n"
+            "kind: CRYPTO\nstart: 2025-06-01\nend: 2025-07-01\ntimeframes: {fetch: "
+            "[15m]}\nsymbols: {BTCUSDT: {}}\n"
         )
         name = kept.symbols["BTCUSDT"].sources[0].source
 
@@ -374,7 +434,11 @@ class TestFills:
 
 def stored(store: Store) -> pl.DataFrame:
     with store.reading("testing") as view:
-        return view.candles("kept", Timeframe.M15, ["BTCUSDT"], JUNE).select(CANDLE_SCHEMA.names()).sort("ts")
+        return (
+            view.candles("kept", Timeframe.M15, ["BTCUSDT"], JUNE)
+            .select(CANDLE_SCHEMA.names())
+            .sort("ts")
+        )
 
 
 class TestCache:
@@ -396,9 +460,12 @@ class TestCache:
         assert vision.log.count(MONTH) == 2
 
     @pytest.mark.parametrize(
-        "harm", [lambda body: body[:-1], lambda _body: b"", lambda body: body[:99] + b"\0" + body[100:]]
+        "harm",
+        [lambda body: body[:-1], lambda _body: b"", lambda body: body[:99] + b"\0" + body[100:]],
     )
-    def test_a_damaged_file_is_noticed_and_downloaded_again(self, vision, ask, bitcoin, tmp_path, harm):
+    def test_a_damaged_file_is_noticed_and_downloaded_again(
+        self, vision, ask, bitcoin, tmp_path, harm
+    ):
         ask(vision, JUNE)
         kept = tmp_path / "zips" / MONTH
         whole = kept.read_bytes()
@@ -413,7 +480,10 @@ class TestCache:
         async def fetch():
             async with build(vision) as source:
                 return await asyncio.gather(
-                    *(source.fetch("BTCUSDT", Timeframe.M15, page.start, page.end) for page in pages)
+                    *(
+                        source.fetch("BTCUSDT", Timeframe.M15, page.start, page.end)
+                        for page in pages
+                    )
                 )
 
         assert pl.concat(asyncio.run(fetch())).equals(within(bitcoin, JUNE))
@@ -438,13 +508,17 @@ class TestCache:
         assert vision.log.count(f"{MONTH}.CHECKSUM") == 3
         assert vision.log.count(MONTH) == 1
 
-    def test_a_cache_that_cannot_be_written_costs_nothing_but_a_warning(self, vision, ask, bitcoin, tmp_path, caplog):
+    def test_a_cache_that_cannot_be_written_costs_nothing_but_a_warning(
+        self, vision, ask, bitcoin, tmp_path, caplog
+    ):
         (tmp_path / "zips").write_text("a file")
 
         assert ask(vision, JUNE).equals(within(bitcoin, JUNE))
         assert "set `cache` to another folder" in caplog.text
 
-    def test_by_default_it_is_below_the_home_folder(self, monkeypatch, vision, ask, bitcoin, tmp_path):
+    def test_by_default_it_is_below_the_home_folder(
+        self, monkeypatch, vision, ask, bitcoin, tmp_path
+    ):
         monkeypatch.setenv("MARKET_ASSETS_HOME", str(tmp_path / "home"))
 
         assert ask(vision, JUNE, cache=None).equals(within(bitcoin, JUNE))
@@ -453,7 +527,9 @@ class TestCache:
 
 
 def files_in(folder) -> list[str]:
-    return [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
+    return [
+        path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()
+    ]
 
 
 class TestTrust:
@@ -463,7 +539,9 @@ class TestTrust:
 
         assert ask(vision, JUNE).equals(within(bitcoin, JUNE))
 
-    def test_an_archive_that_is_replaced_between_the_two_requests_is_taken_as_it_is_then(self, vision, ask, bitcoin):
+    def test_an_archive_that_is_replaced_between_the_two_requests_is_taken_as_it_is_then(
+        self, vision, ask, bitcoin
+    ):
         new = within(bitcoin, JUNE).with_columns(volume=pl.col("volume") * 2)
 
         def replace_it() -> bytes:
@@ -502,18 +580,22 @@ class TestTrust:
         vision.refusal = (400, REFUSED)
 
         with pytest.raises(
-            SourceError, match=r"archive BTCUSDT-15m-2025-06\.zip: its sha256 is not.*Invalid symbol.*; name"
+            SourceError,
+            match=r"archive BTCUSDT-15m-2025-06\.zip: its sha256 is not.*Invalid symbol.*; name",
         ) as caught:
             ask(vision, JUNE)
 
         assert not caught.value.permanent
 
-    @pytest.mark.parametrize("body", [b"", b"<html>Maintenance</html>", b"0" * 63, b"g" * 64, b"0" * 65])
+    @pytest.mark.parametrize(
+        "body", [b"", b"<html>Maintenance</html>", b"0" * 63, b"g" * 64, b"0" * 65]
+    )
     def test_what_is_no_checksum_is_an_error_that_may_pass(self, vision, ask, body):
         vision.files[f"{MONTH}.CHECKSUM"] = body
 
         with pytest.raises(
-            SourceError, match=r"archive BTCUSDT-15m-2025-06\.zip\.CHECKSUM: no answer after 2 attempts"
+            SourceError,
+            match=r"archive BTCUSDT-15m-2025-06\.zip\.CHECKSUM: no answer after 2 attempts",
         ):
             ask(vision, JUNE)
 
@@ -530,12 +612,20 @@ class TestTrust:
             (lambda _text: b"<html>Maintenance</html>", "no zip, or damaged: .*<html>Maintenance"),
             (lambda _text: b"", "no zip"),
             (lambda text: packed({"other.csv": text}), "there is no BTCUSDT-15m-2025-06.csv in it"),
-            (lambda _text: packed({member(MONTH): b"<html>\nMaintenance\n</html>"}), "its lines are not candles"),
-            (lambda _text: packed({member(MONTH): b"a,b,c,d,e,f\ng,h,i,j,k,l\n"}), "its lines are not candles"),
+            (
+                lambda _text: packed({member(MONTH): b"<html>\nMaintenance\n</html>"}),
+                "its lines are not candles",
+            ),
+            (
+                lambda _text: packed({member(MONTH): b"a,b,c,d,e,f\ng,h,i,j,k,l\n"}),
+                "its lines are not candles",
+            ),
             (lambda text: packed({member(MONTH): text}, zipfile.ZIP_LZMA), "packed oddly"),
         ],
     )
-    def test_a_file_with_the_right_checksum_can_be_no_archive(self, vision, ask, bitcoin, *, spoil, words, caplog):
+    def test_a_file_with_the_right_checksum_can_be_no_archive(
+        self, vision, ask, bitcoin, *, spoil, words, caplog
+    ):
         vision.put(MONTH, spoil(lines(within(bitcoin, JUNE).head(5))))
 
         with caplog.at_level(logging.WARNING):
@@ -557,14 +647,17 @@ class TestTrust:
         assert ask(vision, JUNE).equals(within(bitcoin, JUNE))
 
     @pytest.mark.parametrize("harm", ["cut", "drip", "huge", "busy"])
-    def test_a_server_in_trouble_is_a_timely_error_and_nothing_half_written(self, build, serve, tmp_path, harm):
+    def test_a_server_in_trouble_is_a_timely_error_and_nothing_half_written(
+        self, build, serve, tmp_path, harm
+    ):
         async def answer(request: bytes, writer: asyncio.StreamWriter) -> None:
             if b"CHECKSUM" in request:
                 writer.write(b"HTTP/1.1 200 X\r\nconnection: close\r\n\r\n" + b"0" * 64)
                 return
             size = 10**9 if harm == "huge" else 1000
             writer.write(
-                f"HTTP/1.1 {503 if harm == 'busy' else 200} X\r\ncontent-length: {size}\r\n\r\n".encode() + b"PK"
+                f"HTTP/1.1 {503 if harm == 'busy' else 200} X\r\ncontent-length: {size}\r\n\r\n".encode()
+                + b"PK"
             )
             while harm == "drip":
                 writer.write(b"x")
@@ -601,9 +694,13 @@ class TestUnpacking:
         )
     )
     def test_every_number_is_the_double_nearest_to_its_text(self, texts):
-        frame = unpack(packed({"a.csv": f"1735689600000000,{','.join(texts)},1,2,3,4,5,0\n".encode()}), "a.csv")
+        frame = unpack(
+            packed({"a.csv": f"1735689600000000,{','.join(texts)},1,2,3,4,5,0\n".encode()}), "a.csv"
+        )
 
-        assert [number.hex() for number in frame.row(0)[1:]] == [float(text).hex() for text in texts]
+        assert [number.hex() for number in frame.row(0)[1:]] == [
+            float(text).hex() for text in texts
+        ]
 
     @pytest.mark.parametrize("cell", ["", "null", "abc", "[]", '"1.5"', "1.5 x"])
     def test_a_cell_that_is_no_number_does_not_cost_the_rest(self, cell):
@@ -616,7 +713,10 @@ class TestUnpacking:
         assert frame["high"].to_list() == [2.0, 2.0, 2.0]
 
     def test_lines_of_any_length_and_ending_are_read(self):
-        text = b"1735689600000000,1,2,0.5,1.5,10\r\n1735689660000000,1,2,0.5\r\n1735689720000000,1,2,0.5,1.5,10,x,y\r\n"
+        text = (
+            b"1735689600000000,1,2,0.5,1.5,10\r\n1735689660000000,1,2,0.5\r\n"
+            b"1735689720000000,1,2,0.5,1.5,10,x,y\r\n"
+        )
 
         frame = unpack(packed({"a.csv": text}), "a.csv")
 
@@ -629,7 +729,9 @@ class TestUnpacking:
         with pytest.raises(SourceError, match="16,777,217 bytes, more than candles have"):
             unpack(bomb, "a.csv")
 
-    @pytest.mark.parametrize("text", [b"1\n" * 100_000, b"1," * 10**6, b"open_time,\n" + b"1," * 10**6])
+    @pytest.mark.parametrize(
+        "text", [b"1\n" * 100_000, b"1," * 10**6, b"open_time,\n" + b"1," * 10**6]
+    )
     def test_more_lines_or_cells_than_a_month_has_are_not_read(self, text):
         with pytest.raises(SourceError, match="its lines are not candles"):
             unpack(packed({"a.csv": text}), "a.csv")
@@ -637,7 +739,9 @@ class TestUnpacking:
     @given(
         st.one_of(
             st.binary(),
-            st.lists(st.text('0123456789.,-e\n\r"x', min_size=1)).map(lambda cells: ",".join(cells).encode()),
+            st.lists(st.text('0123456789.,-e\n\r"x', min_size=1)).map(
+                lambda cells: ",".join(cells).encode()
+            ),
         )
     )
     def test_whatever_a_file_holds_is_read_or_an_error_of_ours(self, text):
@@ -648,7 +752,9 @@ class TestUnpacking:
         assert frame.schema == CANDLE_SCHEMA
 
     def test_what_unpacks_to_more_than_it_tells_is_refused(self):
-        bomb = packed({"a.csv": b"\0" * 10**6}).replace(struct.pack("<I", 10**6), struct.pack("<I", 1000))
+        bomb = packed({"a.csv": b"\0" * 10**6}).replace(
+            struct.pack("<I", 10**6), struct.pack("<I", 1000)
+        )
 
         with pytest.raises(SourceError, match="no zip, or damaged: Bad CRC"):
             unpack(bomb, "a.csv")
@@ -712,7 +818,9 @@ class TestSettings:
         assert source.traits.kinds == {"crypto"}
 
     def test_one_word_makes_both_halves_ask_for_futures(self):
-        model = BinanceArchiveSettings.model_validate({"market": "usdm", "rest": {"concurrency": 2}})
+        model = BinanceArchiveSettings.model_validate(
+            {"market": "usdm", "rest": {"concurrency": 2}}
+        )
 
         assert model.rest == BinanceSettings.model_validate({"market": "usdm", "concurrency": 2})
         assert model.rest.base_url == "https://fapi.binance.com"
@@ -721,25 +829,34 @@ class TestSettings:
         with pytest.raises(ValidationError, match="rest is asked for usdm, the archives for spot"):
             BinanceArchiveSettings.model_validate({"rest": {"market": "usdm"}})
 
-    @pytest.mark.parametrize("wrong", [{"market": "coinm"}, {"rest": {"rats": 1}}, {"rest": 5}, {"market": []}])
+    @pytest.mark.parametrize(
+        "wrong", [{"market": "coinm"}, {"rest": {"rats": 1}}, {"rest": 5}, {"market": []}]
+    )
     def test_wrong_settings_are_refused(self, wrong):
         with pytest.raises(ValidationError):
             BinanceArchiveSettings.model_validate(wrong)
 
     @pytest.mark.parametrize(("market", "venue"), [("spot", "binance"), ("usdm", "binance-usdm")])
     def test_its_prices_are_those_of_its_market(self, market, venue):
-        assert venue_of(BinanceArchiveSource, BinanceArchiveSettings(market=market), "crypto") == venue
+        assert (
+            venue_of(BinanceArchiveSource, BinanceArchiveSettings(market=market), "crypto") == venue
+        )
 
-    def test_its_rest_shares_the_limit_of_the_binance_source_of_the_same_home(self, monkeypatch, tmp_path):
+    def test_its_rest_shares_the_limit_of_the_binance_source_of_the_same_home(
+        self, monkeypatch, tmp_path
+    ):
         path = tmp_path / "universe.yaml"
         path.write_text(
             "sources: {binance: {}, binance_archive: {rest: {concurrency: 3}}}\n"
-            "profiles:\n  crypto: {kind: CRYPTO, start: 2024-01-01, sources: [binance_archive, binance], symbols: {BTCUSDT: {}}}\n"
+            "profiles:\n  crypto: {kind: CRYPTO, start: 2024-01-01, sources: [binance_archive, "
+            "binance], symbols: {BTCUSDT: {}}}\n"
         )
         monkeypatch.setenv("MARKET_ASSETS_HOME", str(tmp_path))
         universe = load_universe(path)
 
-        alone, both = (source_of(universe, name, kind="crypto") for name in ("binance", "binance_archive"))
+        alone, both = (
+            source_of(universe, name, kind="crypto") for name in ("binance", "binance_archive")
+        )
 
         limits = tmp_path / "limits"
         assert both._http._settings.limiter_path == limits / "data.binance.vision.sqlite"
@@ -749,7 +866,11 @@ class TestSettings:
 
     def test_what_both_halves_cost_is_counted_together(self, vision, build):
         source = build(vision)
-        run(source, ("BTCUSDT", Timeframe.M15, JUNE), ("BTCUSDT", Timeframe.M15, Window(NOW - timedelta(hours=3), NOW)))
+        run(
+            source,
+            ("BTCUSDT", Timeframe.M15, JUNE),
+            ("BTCUSDT", Timeframe.M15, Window(NOW - timedelta(hours=3), NOW)),
+        )
 
         assert source.usage.requests == 3
         assert source.usage.bytes > len(vision.files[MONTH])

@@ -9,9 +9,19 @@ from datetime import UTC, datetime
 import pytest
 
 from market_assets.errors import SourceError
-from market_assets.market_time.timeframes import Timeframe
-from market_assets.sources.base import CANDLE_SCHEMA
-from market_assets_tests.sources.wire import BITFINEX, MINUTE, START, Exchange, ask, build, every, opens, tell
+from market_assets.market.timeframes import Timeframe
+from market_assets.sources.contract import CANDLE_SCHEMA
+from market_assets_tests.sources.wire import (
+    BITFINEX,
+    MINUTE,
+    START,
+    Exchange,
+    ask,
+    build,
+    every,
+    opens,
+    tell,
+)
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -20,7 +30,9 @@ def test_a_recorded_answer_is_read_as_the_peer_reads_it(shared, tmp_path):
     folder = shared / "wire" / "bitfinex"
     expected = json.loads((folder / "v2_candles_1h_BTCUST_1bar.expected_ohlcv.json").read_bytes())
 
-    frame = build(BITFINEX, NOWHERE, tmp_path).parse((folder / "v2_candles_1h_BTCUST_1bar.json").read_bytes())
+    frame = build(BITFINEX, NOWHERE, tmp_path).parse(
+        (folder / "v2_candles_1h_BTCUST_1bar.json").read_bytes()
+    )
 
     assert [[micros // 1000, *frame.row(0)[1:]] for micros in frame["ts"].to_physical()] == expected
 
@@ -31,7 +43,9 @@ def test_the_request_asks_for_the_oldest_first(serve, tmp_path):
     frame = ask(build(BITFINEX, serve(exchange).url, tmp_path), BITFINEX.symbol, bars=10)
 
     first = int(START.timestamp()) * 1000
-    assert exchange.log == [{"sort": "1", "start": str(first), "end": str(first + 599_999), "limit": "10000"}]
+    assert exchange.log == [
+        {"sort": "1", "start": str(first), "end": str(first + 599_999), "limit": "10000"}
+    ]
     assert opens(frame) == every(10)
 
 
@@ -40,7 +54,9 @@ def test_a_symbol_cannot_lead_to_another_path(serve, reply, tmp_path):
 
     ask(build(BITFINEX, server.url, tmp_path), "t../../x?limit=1#", bars=1)
 
-    assert server.requests[0].startswith(b"GET /v2/candles/trade:1m:t..%2F..%2Fx%3Flimit%3D1%23/hist?")
+    assert server.requests[0].startswith(
+        b"GET /v2/candles/trade:1m:t..%2F..%2Fx%3Flimit%3D1%23/hist?"
+    )
 
 
 class TestGenesis:
@@ -63,7 +79,10 @@ class TestGenesis:
     def test_a_symbol_without_a_bar_has_none(self, serve, tmp_path):
         exchange = Exchange(BITFINEX, every(50))
 
-        assert self.probe(build(BITFINEX, serve(exchange).url, tmp_path), symbol="tNOPE") == (None, 1)
+        assert self.probe(build(BITFINEX, serve(exchange).url, tmp_path), symbol="tNOPE") == (
+            None,
+            1,
+        )
 
 
 class TestSilence:
@@ -112,10 +131,14 @@ class TestErrors:
             build(BITFINEX, NOWHERE, tmp_path).parse(body)
 
     @pytest.mark.parametrize("status", [429, 200])
-    def test_too_many_requests_are_followed_by_a_minute_of_silence(self, serve, reply, tmp_path, status):
+    def test_too_many_requests_are_followed_by_a_minute_of_silence(
+        self, serve, reply, tmp_path, status
+    ):
         server = serve(reply((status, {}, b'{"error":"ERR_RATE_LIMIT"}')))
 
-        with pytest.raises(SourceError, match=r"left alone for another (60|59) s|no answer within") as caught:
+        with pytest.raises(
+            SourceError, match=r"left alone for another (60|59) s|no answer within"
+        ) as caught:
             ask(build(BITFINEX, server.url, tmp_path), BITFINEX.symbol, bars=5)
 
         assert not caught.value.permanent

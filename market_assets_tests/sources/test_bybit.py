@@ -8,8 +8,19 @@ import pytest
 from pydantic import ValidationError
 
 from market_assets.errors import SourceError
-from market_assets.market_time.timeframes import Timeframe
-from market_assets_tests.sources.wire import BYBIT, MINUTE, START, Exchange, ask, build, every, opens, rows, tell
+from market_assets.market.timeframes import Timeframe
+from market_assets_tests.sources.wire import (
+    BYBIT,
+    MINUTE,
+    START,
+    Exchange,
+    ask,
+    build,
+    every,
+    opens,
+    rows,
+    tell,
+)
 
 
 def failure(code, words="words"):
@@ -47,7 +58,12 @@ def test_the_request_names_the_first_millisecond_and_the_last(serve, tmp_path):
 def test_the_category_is_a_setting(serve, tmp_path):
     exchange = Exchange(BYBIT, every(10, step=Timeframe.D1.duration))
 
-    ask(build(BYBIT, serve(exchange).url, tmp_path, category="linear"), "BTCUSDT", bars=10, timeframe=Timeframe.D1)
+    ask(
+        build(BYBIT, serve(exchange).url, tmp_path, category="linear"),
+        "BTCUSDT",
+        bars=10,
+        timeframe=Timeframe.D1,
+    )
 
     assert [(query["category"], query["interval"]) for query in exchange.log] == [("linear", "D")]
     with pytest.raises(ValidationError, match="category"):
@@ -94,7 +110,9 @@ def test_a_fault_of_the_vendors_is_tried_again(serve, reply, tmp_path):
 def test_a_ban_is_waited_out_and_not_knocked_against(serve, reply, tmp_path, status, body):
     server = serve(reply((status, {}, body)))
 
-    with pytest.raises(SourceError, match=r"left alone for another (600|599) s|no answer within") as caught:
+    with pytest.raises(
+        SourceError, match=r"left alone for another (600|599) s|no answer within"
+    ) as caught:
         ask(build(BYBIT, server.url, tmp_path), "BTCUSDT", bars=5)
 
     assert not caught.value.permanent

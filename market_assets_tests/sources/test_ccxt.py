@@ -14,11 +14,11 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from pydantic import ValidationError
 
+from market_assets.config.universe import load_universe
 from market_assets.errors import SourceError, UniverseError
-from market_assets.market_time.timeframes import Timeframe
-from market_assets.sources.base import CANDLE_SCHEMA, source_types, venue_of
-from market_assets.sources.ccxt import CcxtSettings, CcxtSource, _moved
-from market_assets.universe import load_universe
+from market_assets.market.timeframes import Timeframe
+from market_assets.sources.contract import CANDLE_SCHEMA, source_types, venue_of
+from market_assets.sources.vendors.ccxt import CcxtSettings, CcxtSource, _moved
 from market_assets_tests.sources.wire import MINUTE, QUICK, START, candle, every, opens, rows
 
 if TYPE_CHECKING:
@@ -55,7 +55,11 @@ class Coinbase:
     async def __call__(self, request: bytes, writer: asyncio.StreamWriter) -> None:
         url = urlsplit(request.split()[1].decode())
         self.paths.append(url.path)
-        status, headers, body = 200, {}, json.dumps(self.answer(url.path, dict(parse_qsl(url.query))))
+        status, headers, body = (
+            200,
+            {},
+            json.dumps(self.answer(url.path, dict(parse_qsl(url.query)))),
+        )
         if self.refusals and url.path.endswith("/candles"):
             status, headers, body = self.refusals.pop(0)
         lines = [f"{name}: {value}" for name, value in headers.items()]
@@ -67,16 +71,27 @@ class Coinbase:
             return [PRODUCT] if path == "/products" else []
         self.log.append(query)
         first, last = (datetime.fromisoformat(query[name]).timestamp() for name in ("start", "end"))
-        found = self.bars[-300:] if self.heedless else [ts for ts in self.bars if first <= ts <= last]
+        found = (
+            self.bars[-300:] if self.heedless else [ts for ts in self.bars if first <= ts <= last]
+        )
         rows = [candle(ts) for ts in found]
-        return [[ts, low, high, open_, close, volume] for ts, open_, high, low, close, volume in reversed(rows)]
+        return [
+            [ts, low, high, open_, close, volume]
+            for ts, open_, high, low, close, volume in reversed(rows)
+        ]
 
 
 @pytest.fixture
 def build(tmp_path: Any) -> Callable[..., CcxtSource]:
     def build(url: str, *, now: datetime = NOW, **keys: Any) -> CcxtSource:
         keys = QUICK | {"base_url": url, "exchange": "coinbaseexchange", "hold": 0} | keys
-        return CcxtSource("mine", CcxtSettings.model_validate(keys), base=tmp_path, kind="crypto", clock=lambda: now)
+        return CcxtSource(
+            "mine",
+            CcxtSettings.model_validate(keys),
+            base=tmp_path,
+            kind="crypto",
+            clock=lambda: now,
+        )
 
     return build
 
@@ -149,14 +164,25 @@ class TestAnExchangeThatGivesItsNewestBars:
     def test_the_newest_minutes_of_a_quiet_market_cost_one_request(self, serve, build):
         exchange = Coinbase(every(1000)[:995:3])
 
-        assert len(ask(build(serve(exchange).url, now=START + 1000 * MINUTE), start=START + 995 * MINUTE, bars=5)) == 0
+        assert (
+            len(
+                ask(
+                    build(serve(exchange).url, now=START + 1000 * MINUTE),
+                    start=START + 995 * MINUTE,
+                    bars=5,
+                )
+            )
+            == 0
+        )
         assert len(exchange.log) == 1
 
     def test_a_hole_near_the_present_is_told_apart_from_it(self, serve, build):
         there = every(1000)
         exchange = Coinbase(there[:900] + there[910:])
 
-        frame = ask(build(serve(exchange).url, now=START + 1000 * MINUTE), start=START + 900 * MINUTE)
+        frame = ask(
+            build(serve(exchange).url, now=START + 1000 * MINUTE), start=START + 900 * MINUTE
+        )
 
         assert frame.is_empty()
         assert [query["start"][11:16] for query in exchange.log] == ["15:00", "10:00"]
@@ -165,7 +191,9 @@ class TestAnExchangeThatGivesItsNewestBars:
         there = every(1000)
         exchange = Coinbase(there[:100] + there[110:])
 
-        assert ask(build(serve(exchange).url, now=START + 1000 * MINUTE), start=START + 100 * MINUTE).is_empty()
+        assert ask(
+            build(serve(exchange).url, now=START + 1000 * MINUTE), start=START + 100 * MINUTE
+        ).is_empty()
         assert len(exchange.log) == 1
 
     def test_is_asked_for_no_more_than_these_where_it_is_known(self, build):
@@ -215,10 +243,16 @@ class TestTraits:
         assert binance.timeframes == frozenset(Timeframe) - {Timeframe.W1}
         assert binance.page_size == 1000
         assert not binance.earliest_probe
-        assert binance.venue == venue_of(CcxtSource, CcxtSettings(exchange="binance"), "crypto") == "binance"
+        assert (
+            binance.venue
+            == venue_of(CcxtSource, CcxtSettings(exchange="binance"), "crypto")
+            == "binance"
+        )
 
     def test_a_timeframe_that_the_exchange_lacks_is_refused(self, build):
-        with pytest.raises(SourceError, match="coinbaseexchange has 1m, 5m, 15m, 1h, 1d; fetch one of these") as caught:
+        with pytest.raises(
+            SourceError, match="coinbaseexchange has 1m, 5m, 15m, 1h, 1d; fetch one of these"
+        ) as caught:
             ask(build("http://127.0.0.1:9"), timeframe=Timeframe.M30)
 
         assert caught.value.permanent
@@ -228,7 +262,11 @@ class TestTraits:
             build("http://127.0.0.1:9", exchange="bitflyer")
 
     def test_every_address_of_the_exchange_is_moved(self):
-        api = {"public": "https://api.{hostname}/v1", "private": {"spot": "http://x.example"}, "none": None}
+        api = {
+            "public": "https://api.{hostname}/v1",
+            "private": {"spot": "http://x.example"},
+            "none": None,
+        }
 
         assert _moved(api, "http://127.0.0.1:1/") == {
             "public": "http://127.0.0.1:1/v1",
@@ -241,16 +279,22 @@ class TestRefusals:
     def test_an_unknown_symbol_is_permanent(self, serve, build):
         exchange = Coinbase(every(10))
 
-        with pytest.raises(SourceError, match=r"source mine: NO/PE 1m .*BadSymbol: .*write it as ccxt does") as caught:
+        with pytest.raises(
+            SourceError, match=r"source mine: NO/PE 1m .*BadSymbol: .*write it as ccxt does"
+        ) as caught:
             ask(build(serve(exchange).url), "NO/PE")
 
         assert caught.value.permanent
         assert not exchange.log
 
     def test_a_retry_after_is_obeyed(self, serve, build):
-        exchange = Coinbase(every(10), refusals=[(429, {"Retry-After": "77"}, '{"message": "slow down"}')])
+        exchange = Coinbase(
+            every(10), refusals=[(429, {"Retry-After": "77"}, '{"message": "slow down"}')]
+        )
 
-        with pytest.raises(SourceError, match=r"left alone for another 7[67] s.*RateLimitExceeded") as caught:
+        with pytest.raises(
+            SourceError, match=r"left alone for another 7[67] s.*RateLimitExceeded"
+        ) as caught:
             ask(build(serve(exchange).url))
 
         assert not caught.value.permanent
@@ -285,12 +329,15 @@ class TestRefusals:
         exchange = Coinbase(every(10), refusals=[(400, {}, '{"message": "Invalid API Key"}')])
 
         with pytest.raises(SourceError, match=r"AuthenticationError: .*Invalid API Key") as caught:
-            ask(build(serve(exchange).url, key=KEY, secret="ssss-tell-nobody"))  # noqa: S106 - it opens nothing
+            # It opens nothing.
+            ask(build(serve(exchange).url, key=KEY, secret="ssss-tell-nobody"))  # noqa: S106
 
         assert caught.value.permanent
 
     def test_what_the_exchange_repeats_of_a_key_is_not_shown(self, serve, build):
-        exchange = Coinbase(every(10), refusals=[(400, {}, json.dumps({"message": f"{KEY} is strange"}))])
+        exchange = Coinbase(
+            every(10), refusals=[(400, {}, json.dumps({"message": f"{KEY} is strange"}))]
+        )
 
         with pytest.raises(SourceError, match=r"\*\*\* is strange") as caught:
             ask(build(serve(exchange).url, key=KEY, retries=0))
@@ -331,7 +378,9 @@ class TestUniverse:
         return load_universe(path, environ={})
 
     def test_it_is_found_by_its_name(self, tmp_path):
-        assert self.load(tmp_path).profiles["crypto"].symbols["BTCUSD"].sources[0].symbol == "BTC/USD"
+        assert (
+            self.load(tmp_path).profiles["crypto"].symbols["BTCUSD"].sources[0].symbol == "BTC/USD"
+        )
         assert source_types()["ccxt"] is CcxtSource
 
     @pytest.mark.parametrize(
@@ -341,7 +390,10 @@ class TestUniverse:
             ("exchange: qqq", "'qqq' is no exchange of ccxt; it knows 1"),
             ("exchange: __init__", "is no exchange of ccxt"),
             ("rate: 1/s", "exchange"),
-            ("exchange: okx, headers: {X-More: a}", "has headers, which the package ccxt would not send"),
+            (
+                "exchange: okx, headers: {X-More: a}",
+                "has headers, which the package ccxt would not send",
+            ),
         ],
     )
     def test_an_exchange_that_the_library_does_not_know_is_told_when_the_universe_is_loaded(
@@ -350,7 +402,9 @@ class TestUniverse:
         with pytest.raises(UniverseError, match=words):
             self.load(tmp_path, keys)
 
-    def test_a_library_that_is_missing_is_told_when_the_universe_is_loaded(self, tmp_path, monkeypatch):
+    def test_a_library_that_is_missing_is_told_when_the_universe_is_loaded(
+        self, tmp_path, monkeypatch
+    ):
         monkeypatch.setitem(sys.modules, "ccxt", None)
 
         with pytest.raises(UniverseError, match=r"ccxt: pip install 'market-assets\[ccxt\]'"):
@@ -361,7 +415,10 @@ class TestUniverse:
         [
             ({"kind": "EQUITY"}, "market serves CRYPTO"),
             ({"timeframe": "1w"}, "1w is served by no source of BTCUSD"),
-            ({"timeframe": "4h", "keys": "exchange: coinbaseexchange"}, "they have 1m, 5m, 15m, 1h, 1d"),
+            (
+                {"timeframe": "4h", "keys": "exchange: coinbaseexchange"},
+                "they have 1m, 5m, 15m, 1h, 1d",
+            ),
             ({"keys": "exchange: bitflyer"}, "bitflyer gives no candles through ccxt"),
         ],
     )

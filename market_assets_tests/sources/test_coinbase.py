@@ -8,17 +8,31 @@ from datetime import timedelta
 import pytest
 
 from market_assets.errors import SourceError
-from market_assets.market_time.timeframes import Timeframe, Window
-from market_assets_tests.sources.wire import COINBASE, MINUTE, START, Exchange, ask, build, every, opens, tell
+from market_assets.market.timeframes import Timeframe, Window
+from market_assets_tests.sources.wire import (
+    COINBASE,
+    MINUTE,
+    START,
+    Exchange,
+    ask,
+    build,
+    every,
+    opens,
+    tell,
+)
 
 NOWHERE = "http://127.0.0.1:9"
 
 
 def test_a_recorded_answer_is_read_as_the_peer_reads_it(shared, tmp_path):
     folder = shared / "wire" / "coinbase"
-    expected = json.loads((folder / "exchange_candles_1h_BTC-USDT_1bar.expected_ohlcv.json").read_bytes())
+    expected = json.loads(
+        (folder / "exchange_candles_1h_BTC-USDT_1bar.expected_ohlcv.json").read_bytes()
+    )
 
-    frame = build(COINBASE, NOWHERE, tmp_path).parse((folder / "exchange_candles_1h_BTC-USDT_1bar.json").read_bytes())
+    frame = build(COINBASE, NOWHERE, tmp_path).parse(
+        (folder / "exchange_candles_1h_BTC-USDT_1bar.json").read_bytes()
+    )
 
     assert [[micros // 1000, *frame.row(0)[1:]] for micros in frame["ts"].to_physical()] == expected
 
@@ -41,16 +55,21 @@ def test_the_request_names_the_first_open_and_the_last(serve, tmp_path):
 
     ask(build(COINBASE, serve(exchange).url, tmp_path), "BTC-USD", bars=300)
 
-    assert exchange.log == [{"granularity": "60", "start": "2024-01-01T00:00:00Z", "end": "2024-01-01T04:59:00Z"}]
+    assert exchange.log == [
+        {"granularity": "60", "start": "2024-01-01T00:00:00Z", "end": "2024-01-01T04:59:00Z"}
+    ]
 
 
 @pytest.mark.parametrize(
-    ("timeframe", "end"), [(Timeframe.H1, "2024-01-13T11:00:00Z"), (Timeframe.D1, "2024-10-26T00:00:00Z")]
+    ("timeframe", "end"),
+    [(Timeframe.H1, "2024-01-13T11:00:00Z"), (Timeframe.D1, "2024-10-26T00:00:00Z")],
 )
 def test_a_page_of_longer_bars_asks_for_no_more_than_300_either(serve, tmp_path, timeframe, end):
     exchange = Exchange(COINBASE, every(300, step=timeframe.duration))
 
-    frame = ask(build(COINBASE, serve(exchange).url, tmp_path), "BTC-USD", bars=300, timeframe=timeframe)
+    frame = ask(
+        build(COINBASE, serve(exchange).url, tmp_path), "BTC-USD", bars=300, timeframe=timeframe
+    )
 
     assert frame.height == 300
     assert [query["end"] for query in exchange.log] == [end]
@@ -69,7 +88,12 @@ def test_rows_before_the_start_show_that_the_page_reaches_it(serve, tmp_path):
     bars = [*every(5), *every(60)[30:]]
     exchange = Exchange(COINBASE, bars, wider=30)
 
-    frame = ask(build(COINBASE, serve(exchange).url, tmp_path), "BTC-USD", bars=40, start=START + 20 * MINUTE)
+    frame = ask(
+        build(COINBASE, serve(exchange).url, tmp_path),
+        "BTC-USD",
+        bars=40,
+        start=START + 20 * MINUTE,
+    )
 
     assert sorted(opens(frame)) == every(60)[30:]
     assert len(exchange.log) == 1
@@ -86,7 +110,9 @@ def test_a_symbol_cannot_lead_to_another_path(serve, reply, tmp_path):
 def test_a_refusal_is_told_in_the_vendors_words(serve, reply, tmp_path):
     server = serve(reply((404, {}, b'{"message":"NotFound"}')))
 
-    with pytest.raises(SourceError, match=r"source mine: NOPE 1m 2024-01-01 00:00\.\..*HTTP 404: .*NotFound") as caught:
+    with pytest.raises(
+        SourceError, match=r"source mine: NOPE 1m 2024-01-01 00:00\.\..*HTTP 404: .*NotFound"
+    ) as caught:
         ask(build(COINBASE, server.url, tmp_path), "NOPE", bars=5)
 
     assert caught.value.permanent

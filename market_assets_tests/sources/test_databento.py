@@ -18,11 +18,11 @@ import zstandard
 from databento import DBNStore
 from pydantic import ValidationError
 
+from market_assets.config.universe import load_universe
 from market_assets.errors import SourceError, UniverseError
-from market_assets.market_time.timeframes import Timeframe, Window
-from market_assets.sources.base import CANDLE_SCHEMA, source_types, venue_of
-from market_assets.sources.databento import DatabentoSettings, DatabentoSource, read_dbn
-from market_assets.universe import load_universe
+from market_assets.market.timeframes import Timeframe, Window
+from market_assets.sources.contract import CANDLE_SCHEMA, source_types, venue_of
+from market_assets.sources.vendors.databento import DatabentoSettings, DatabentoSource, read_dbn
 from market_assets_tests.sources.wire import MINUTE, QUICK
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     import polars as pl
 
 # The client's own use of aiohttp.
-pytestmark = pytest.mark.filterwarnings("ignore:BasicAuth is deprecated", "ignore:The 'auth' parameter is deprecated")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:BasicAuth is deprecated", "ignore:The 'auth' parameter is deprecated"
+)
 
 KEY = "db-tell-nobody-4711"
 START = datetime(2026, 1, 9, 20, 55, tzinfo=UTC)
@@ -40,7 +42,12 @@ ES = "futures_ohlcv-1m_2026-01-09T20-55_2026-01-09T21-05.dbn.zst"
 RANGE = {
     "start": "2010-06-06T00:00:00.000000000Z",
     "end": "2026-01-10T00:00:00.000000000Z",
-    "schema": {"ohlcv-1m": {"start": "2010-06-06T00:00:00.000000000Z", "end": "2026-01-09T21:30:00.123456789Z"}},
+    "schema": {
+        "ohlcv-1m": {
+            "start": "2010-06-06T00:00:00.000000000Z",
+            "end": "2026-01-09T21:30:00.123456789Z",
+        }
+    },
 }
 
 
@@ -49,7 +56,8 @@ class Gateway:
     """The vendor; an instance is a handler of the server.
 
     Attributes:
-        answers: Status, headers and body of the answers for bars, one after another, the last for ever.
+        answers: Status, headers and body of the answers for bars, one after another, the last for
+            ever.
         reach: What it says of the dataset's range.
         log: Path and form of each request.
         keys: Who asked.
@@ -92,7 +100,9 @@ def recorded(shared: Path) -> Callable[[str], bytes]:
 def build(tmp_path: Path) -> Callable[..., DatabentoSource]:
     def build(url: str = "http://127.0.0.1:9", **keys: Any) -> DatabentoSource:
         given = QUICK | {"base_url": url, "key": KEY, "dataset": "GLBX.MDP3"} | keys
-        return DatabentoSource("mine", DatabentoSettings.model_validate(given), base=tmp_path, kind="futures")
+        return DatabentoSource(
+            "mine", DatabentoSettings.model_validate(given), base=tmp_path, kind="futures"
+        )
 
     return build
 
@@ -121,7 +131,9 @@ class TestRecordedAnswers:
         frame = read_dbn(recorded(name))
 
         assert frame.schema == CANDLE_SCHEMA
-        assert frame["ts"].to_physical().to_list() == [record.ts_event // 1000 for record in records]
+        assert frame["ts"].to_physical().to_list() == [
+            record.ts_event // 1000 for record in records
+        ]
         for column in ("open", "high", "low", "close"):
             decimals = [Decimal(getattr(record, column)) / 10**9 for record in records]
             assert frame[column].to_list() == [float(str(each)) for each in decimals]
@@ -129,7 +141,9 @@ class TestRecordedAnswers:
         assert len(frame) > 0
 
     def test_an_answer_without_a_record_is_empty(self, recorded):
-        assert read_dbn(without_records(recorded(ES)), symbol="ESH6").equals(CANDLE_SCHEMA.to_frame())
+        assert read_dbn(without_records(recorded(ES)), symbol="ESH6").equals(
+            CANDLE_SCHEMA.to_frame()
+        )
 
     def test_bars_of_another_length_are_an_error(self, recorded):
         with pytest.raises(SourceError, match="the answer is of ohlcv-1h, not of ohlcv-1m"):
@@ -167,7 +181,9 @@ class TestRequests:
 
         frame = ask(source)
 
-        assert frame["ts"].to_list() == [(START + n * MINUTE).replace(tzinfo=None) for n in range(10)]
+        assert frame["ts"].to_list() == [
+            (START + n * MINUTE).replace(tzinfo=None) for n in range(10)
+        ]
         assert frame.row(0)[1:] == (7009.75, 7010.0, 7007.5, 7008.0, 6784.0)
         ((path, form),) = gateway.log
         assert path == "/v0/timeseries.get_range"
@@ -187,7 +203,9 @@ class TestRequests:
         with pytest.raises(SourceError, match=r"source mine: ESM6 1m .* the answer is about ESH6"):
             ask(build(serve(gateway).url, retries=0), "ESM6")
 
-    def test_continuous_series_are_asked_for_as_such_and_are_another_venue(self, recorded, serve, build):
+    def test_continuous_series_are_asked_for_as_such_and_are_another_venue(
+        self, recorded, serve, build
+    ):
         gateway = Gateway([(200, {}, recorded(ES))])
 
         with pytest.raises(SourceError, match="the answer is about ESH6"):
@@ -196,7 +214,11 @@ class TestRequests:
         assert gateway.log[0][1]["stype_in"] == "continuous"
         settings = {"key": KEY, "dataset": "GLBX.MDP3"}
         names = [
-            venue_of(DatabentoSource, DatabentoSettings.model_validate(settings | {"stype_in": each}), "futures")
+            venue_of(
+                DatabentoSource,
+                DatabentoSettings.model_validate(settings | {"stype_in": each}),
+                "futures",
+            )
             for each in ("raw_symbol", "continuous")
         ]
         assert names == ["glbx.mdp3", "glbx.mdp3-continuous"]
@@ -209,16 +231,28 @@ class TestReach:
 
         windows = {source.answers_for(symbol, Timeframe.M1) for symbol in ("ESH6", "NQH6")}
 
-        assert windows == {Window(datetime(2010, 6, 6, tzinfo=UTC), datetime(2026, 1, 9, 21, 30, tzinfo=UTC))}
+        assert windows == {
+            Window(datetime(2010, 6, 6, tzinfo=UTC), datetime(2026, 1, 9, 21, 30, tzinfo=UTC))
+        }
         assert len(server.requests) == source.usage.requests == 1
 
-    @pytest.mark.parametrize("reach", [{}, [], {"start": "soon", "end": "later"}, {"start": "2020-01-01"}])
+    @pytest.mark.parametrize(
+        "reach", [{}, [], {"start": "soon", "end": "later"}, {"start": "2020-01-01"}]
+    )
     def test_an_answer_that_is_none_is_an_error(self, serve, build, reach):
-        with pytest.raises(SourceError, match=r"source mine: the range of GLBX\.MDP3: the answer is none"):
+        with pytest.raises(
+            SourceError, match=r"source mine: the range of GLBX\.MDP3: the answer is none"
+        ):
             build(serve(Gateway([], reach=(200, reach))).url).answers_for("ESH6", Timeframe.M1)
 
     def test_a_refused_key_is_permanent_and_not_shown(self, serve, build):
-        said = {"detail": {"case": "auth_invalid", "message": f"{KEY} is wrong", "docs": "https://databento.com/docs"}}
+        said = {
+            "detail": {
+                "case": "auth_invalid",
+                "message": f"{KEY} is wrong",
+                "docs": "https://databento.com/docs",
+            }
+        }
 
         with pytest.raises(SourceError, match=r"HTTP 401: auth_invalid \*\*\* is wrong") as caught:
             build(serve(Gateway([], reach=(401, said))).url).answers_for("ESH6", Timeframe.M1)
@@ -266,7 +300,9 @@ class TestRefusals:
     def test_what_does_not_pass_is_permanent_and_shows_no_key(self, serve, build, status):
         gateway = Gateway([self.refused(status, f"data_end_after_available_end {KEY}")])
 
-        with pytest.raises(SourceError, match=rf"HTTP {status}: data_end_after_available_end \*\*\*") as caught:
+        with pytest.raises(
+            SourceError, match=rf"HTTP {status}: data_end_after_available_end \*\*\*"
+        ) as caught:
             ask(build(serve(gateway).url))
 
         assert caught.value.permanent
@@ -276,7 +312,9 @@ class TestRefusals:
     def test_a_retry_after_is_obeyed(self, serve, build):
         gateway = Gateway([(429, {"Retry-After": "77"}, b'{"detail": "slow down"}')])
 
-        with pytest.raises(SourceError, match=r"left alone for another 7[67] s.*HTTP 429: slow down"):
+        with pytest.raises(
+            SourceError, match=r"left alone for another 7[67] s.*HTTP 429: slow down"
+        ):
             ask(build(serve(gateway).url))
 
     def test_a_server_that_says_nothing_is_left_in_time(self, serve, build):
@@ -312,10 +350,14 @@ class TestUniverse:
         assert KEY not in repr(self.load(tmp_path))
         assert source_types()["databento"] is DatabentoSource
 
-    def test_a_library_that_is_missing_is_told_when_the_universe_is_loaded(self, tmp_path, monkeypatch):
+    def test_a_library_that_is_missing_is_told_when_the_universe_is_loaded(
+        self, tmp_path, monkeypatch
+    ):
         monkeypatch.setitem(sys.modules, "databento", None)
 
-        with pytest.raises(UniverseError, match=r"databento: pip install 'market-assets\[databento\]'"):
+        with pytest.raises(
+            UniverseError, match=r"databento: pip install 'market-assets\[databento\]'"
+        ):
             self.load(tmp_path)
 
     @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import duckdb
 import pytest
 
 from market_assets.errors import SourceError
-from market_assets.sources.base import CANDLE_SCHEMA
+from market_assets.sources.contract import CANDLE_SCHEMA
 from market_assets_tests.sources.conftest import RawServer
 from market_assets_tests.sources.wire import QUICK, START, ask, every, opens
 
@@ -55,15 +55,25 @@ profiles:
 def site(tmp_path_factory) -> Path:
     """A folder with both packages installed in it."""
     folder = tmp_path_factory.mktemp("packages")
-    files = re.findall(r"^<!-- file: (\S+) -->\n```\w+\n(.*?)^```$", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
+    files = re.findall(
+        r"^<!-- file: (\S+) -->\n```\w+\n(.*?)^```$", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL
+    )
     assert [name for name, _ in files] == ["market_assets_bitstamp.py", "pyproject.toml"]
     files = {f"documented/{name}": text for name, text in files}
-    files |= {"broken/pyproject.toml": BROKEN, "broken/broken_source.py": "import a_library_that_nobody_has\n"}
+    files |= {
+        "broken/pyproject.toml": BROKEN,
+        "broken/broken_source.py": "import a_library_that_nobody_has\n",
+    }
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
-    without_an_index = ["--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
+    without_an_index = [
+        "--no-index",
+        "--no-deps",
+        "--no-build-isolation",
+        "--disable-pip-version-check",
+    ]
     pip = [
         sys.executable,
         "-m",
@@ -90,11 +100,14 @@ async def bitstamp(request: bytes, writer: asyncio.StreamWriter) -> None:
         first, step = max(int(query["start"]), int(START.timestamp())), int(query["step"])
         opens = range(-(-first // step) * step, int(query["end"]) + 1, step)
         rows = [
-            {"timestamp": str(ts), **dict.fromkeys(CANDLE_SCHEMA.names()[1:], f"{ts % 997}.5")} for ts in opens[-1000:]
+            {"timestamp": str(ts), **dict.fromkeys(CANDLE_SCHEMA.names()[1:], f"{ts % 997}.5")}
+            for ts in opens[-1000:]
         ]
         answer = {"data": {"pair": "BTC/USD", "ohlc": rows}}
     body = json.dumps(answer).encode()
-    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body) + body)
+    writer.write(
+        b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body) + body
+    )
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +122,9 @@ def shell(site, tmp_path_factory):
         "MARKET_ASSETS_HOME": str(folder / "home"),
         "MARKET_ASSETS_UNIVERSE": str(universe),
     }
-    environment = {name: text for name, text in os.environ.items() if name != "DAGSTER_HOME"} | variables
+    environment = {
+        name: text for name, text in os.environ.items() if name != "DAGSTER_HOME"
+    } | variables
 
     def run(*arguments: str) -> SimpleNamespace:
         command = [sys.executable, "-m", "market_assets.cli", *arguments]
@@ -123,7 +138,9 @@ def shell(site, tmp_path_factory):
 @pytest.fixture(scope="module")
 def documented(site):
     """The module of the example, imported by this process without being registered in it."""
-    spec = importlib.util.spec_from_file_location("market_assets_bitstamp", site / "market_assets_bitstamp.py")
+    spec = importlib.util.spec_from_file_location(
+        "market_assets_bitstamp", site / "market_assets_bitstamp.py"
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -153,7 +170,10 @@ def test_a_universe_that_uses_a_broken_source_is_refused_with_its_name(shell):
         shell.universe.write_text(written)
 
     assert done.code == 1
-    assert "sources.broken: the source type broken cannot be loaded: ModuleNotFoundError" in " ".join(done.err.split())
+    assert (
+        "sources.broken: the source type broken cannot be loaded: ModuleNotFoundError"
+        in " ".join(done.err.split())
+    )
 
 
 def test_an_installed_source_is_probed(shell):

@@ -16,9 +16,9 @@ import polars as pl
 import pytest
 
 from market_assets.errors import SourceError
-from market_assets.market_time.timeframes import Timeframe
-from market_assets.sources.action_files import ActionFilesSettings, ActionFilesSource
-from market_assets.sources.archive import ArchiveSettings, ArchiveSource
+from market_assets.market.timeframes import Timeframe
+from market_assets.sources.files.action_files import ActionFilesSettings, ActionFilesSource
+from market_assets.sources.files.archive import ArchiveSettings, ArchiveSource
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +60,9 @@ BOMBS = {
 def test_a_file_that_is_none_is_an_error_that_names_it(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     BOMBS[name](path)
-    settings = ArchiveSettings(path=f"*{''.join(path.suffixes)}", columns={"symbol": "symbol"}, max_file=MOST)
+    settings = ArchiveSettings(
+        path=f"*{''.join(path.suffixes)}", columns={"symbol": "symbol"}, max_file=MOST
+    )
     source = ArchiveSource("files", settings, base=tmp_path, kind="crypto")
 
     async def fetch() -> None:
@@ -88,7 +90,7 @@ def test_a_bomb_takes_no_more_memory_than_the_file_that_is_allowed(tmp_path: Pat
     code = """
         import resource, sys
         from pathlib import Path
-        from market_assets.sources.files import BROKEN, read_csv
+        from market_assets.sources.files.reading import BROKEN, read_csv
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         try:
             read_csv(Path(sys.argv[1]), most=32 * 1024**2)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from market_assets.errors import SourceError
-from market_assets.sources.alpaca import AlpacaSource
-from market_assets.sources.binance import BinanceSource
-from market_assets.sources.oanda import OandaSource
-from market_assets.sources.polygon import PolygonSource
+from market_assets.sources.vendors.alpaca import AlpacaSource
+from market_assets.sources.vendors.binance import BinanceSource
+from market_assets.sources.vendors.oanda import OandaSource
+from market_assets.sources.vendors.polygon import PolygonSource
 from market_assets_tests.sources import test_alpaca, test_oanda, test_polygon, wire
 from market_assets_tests.sources.keyed_ground import KEY, SECRET, minutes
 from market_assets_tests.sources.wire import QUICK, START, Wire, every, formats, tell
@@ -23,7 +23,7 @@ from market_assets_tests.sources.wire import QUICK, START, Wire, every, formats,
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from market_assets.sources.rest import PagedSource
+    from market_assets.sources.transport.rest import PagedSource
 
 TOO_MUCH = 100_000_000
 
@@ -104,7 +104,9 @@ def fails(given_by) -> Callable[..., SourceError]:
 
     def fails(prey: Prey, url: str, **settings: object) -> SourceError:
         began = time.monotonic()
-        with pytest.raises(SourceError, match=f"^source mine: {prey.symbol} 1m 2024-01-01 00:00") as caught:
+        with pytest.raises(
+            SourceError, match=f"^source mine: {prey.symbol} 1m 2024-01-01 00:00"
+        ) as caught:
             given_by(prey, url, **settings)
         assert time.monotonic() - began < 4
         assert len(str(caught.value)) < 1000
@@ -119,7 +121,15 @@ def test_the_page_that_is_spoilt_below_is_a_page_while_it_is_whole(prey, serve, 
 
 
 @pytest.mark.parametrize(
-    "body", [b"<html><h1>Maintenance</h1></html>", b"", b"\0" * 1000, b"\xff\xfe", b"[" * 200_000, b'{"a":' * 50_000]
+    "body",
+    [
+        b"<html><h1>Maintenance</h1></html>",
+        b"",
+        b"\0" * 1000,
+        b"\xff\xfe",
+        b"[" * 200_000,
+        b'{"a":' * 50_000,
+    ],
 )
 def test_what_is_no_json_is_asked_for_again_and_then_an_error(prey, serve, reply, fails, body):
     server = serve(reply((200, {}, body)))
@@ -134,14 +144,18 @@ def test_a_page_cut_off_anywhere_is_never_taken_for_a_shorter_one(prey, serve, f
 
     async def cut(_request: bytes, writer: asyncio.StreamWriter) -> None:
         body = prey.page[: left.pop()]
-        writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+        )
 
     assert not fails(prey, serve(cut).url, retries=len(cuts) - 1).permanent
     assert not left
 
 
 @pytest.mark.parametrize("head", [b"content-length: %d\r\n", b"transfer-encoding: chunked\r\n"])
-def test_a_connection_cut_in_the_body_is_asked_for_again_and_then_an_error(prey, serve, fails, head):
+def test_a_connection_cut_in_the_body_is_asked_for_again_and_then_an_error(
+    prey, serve, fails, head
+):
     async def cut(_request: bytes, writer: asyncio.StreamWriter) -> None:
         declared = head % len(prey.page) if b"%" in head else head
         half = prey.page[: len(prey.page) // 2]
@@ -168,7 +182,10 @@ def test_a_redirect_is_not_followed(prey, serve, reply, fails, status):
 
     error = fails(prey, server.url)
 
-    assert f"redirected to {elsewhere.url}/there: redirects are not followed, correct base_url" in str(error)
+    assert (
+        f"redirected to {elsewhere.url}/there: redirects are not followed, correct base_url"
+        in str(error)
+    )
     assert error.permanent
     assert (len(server.requests), len(elsewhere.requests)) == (1, 0)
 
@@ -195,7 +212,9 @@ def test_of_a_body_of_100_megabytes_no_more_is_read_than_may_be(prey, serve, fai
     assert sent < 20_000_000  # what two sockets hold
 
 
-def test_of_a_small_body_that_unpacks_to_100_megabytes_no_more_is_unpacked_than_may_be(prey, serve, reply, fails):
+def test_of_a_small_body_that_unpacks_to_100_megabytes_no_more_is_unpacked_than_may_be(
+    prey, serve, reply, fails
+):
     server = serve(reply((200, {"content-encoding": "gzip"}, _BOMB)))
 
     assert "max_body" in str(fails(prey, server.url, max_body="1MiB"))

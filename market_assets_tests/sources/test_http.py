@@ -18,11 +18,11 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from market_assets.errors import SourceError
-from market_assets.market_time.timeframes import Timeframe
+from market_assets.market.timeframes import Timeframe
 from market_assets.practice.faults import Fault
-from market_assets.sources.base import Usage
-from market_assets.sources.binance import BinanceSettings
-from market_assets.sources.http import HttpClient, HttpSettings, excerpt
+from market_assets.sources.contract import Usage
+from market_assets.sources.transport.http import HttpClient, HttpSettings, excerpt
+from market_assets.sources.vendors.binance import BinanceSettings
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 KLINE = [1704067200000, "1", "2", "0.5", "1.5", "10", 1704067259999, "15", 3, "5", "7", "0"]
@@ -31,7 +31,9 @@ PAGE = json.dumps([KLINE]).encode()
 
 class TestWaitingAsToldTo:
     @pytest.mark.parametrize("status", [429, 418])
-    def test_a_refusal_with_retry_after_is_waited_out_and_the_page_then_had(self, vendor, ask, status):
+    def test_a_refusal_with_retry_after_is_waited_out_and_the_page_then_had(
+        self, vendor, ask, status
+    ):
         vendor.set_faults([Fault(fault="error", status=status, code=-1003, retry_after=0, times=1)])
 
         answer = ask(vendor.url)
@@ -47,11 +49,17 @@ class TestWaitingAsToldTo:
             nonlocal count
             count += 1
             if count == 1:
-                writer.write(b"HTTP/1.1 429 X\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+                writer.write(
+                    b"HTTP/1.1 429 X\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: "
+                    b"close\r\n\r\n"
+                )
                 return
             if count == 2:
                 await asyncio.sleep(0.1)
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(PAGE) + PAGE)
+            writer.write(
+                b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(PAGE)
+                + PAGE
+            )
 
         server = serve(refuse_the_first_and_be_slow_with_the_second)
 
@@ -59,18 +67,25 @@ class TestWaitingAsToldTo:
             source = build(server.url, concurrency=2)
             async with source:
                 minute = timedelta(minutes=1)
-                await asyncio.gather(*(source.fetch("A", Timeframe.M1, START, START + minute) for _ in range(5)))
+                await asyncio.gather(
+                    *(source.fetch("A", Timeframe.M1, START, START + minute) for _ in range(5))
+                )
             return source.usage
 
         usage = asyncio.run(five_at_once())
 
-        # Two were under way when the server spoke; the four that follow, three of them never refused, wait for it.
+        # Two were under way when the server spoke; the four that follow, three of them never
+        # refused, wait for it.
         assert usage.requests == 6
         assert min(server.times[2:]) - server.times[0] >= 0.99
 
     def test_a_retry_after_as_an_http_date_is_obeyed(self, serve, reply, ask):
         date = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
-        server = serve(reply((429, {"retry-after": date}, b'{"code":-1003,"msg":"Too much request weight used"}')))
+        server = serve(
+            reply(
+                (429, {"retry-after": date}, b'{"code":-1003,"msg":"Too much request weight used"}')
+            )
+        )
 
         with pytest.raises(SourceError, match=r"left alone for another (9\d|100) s") as caught:
             ask(server.url)
@@ -89,7 +104,10 @@ class TestWaitingAsToldTo:
     ):
         server = serve(reply((418, {"retry-after": "259200"}, b'{"code":-1003,"msg":"IP banned"}')))
 
-        words = r"alone for another 259200 s \(asked for by the vendor: HTTP 418: -1003 IP banned\), longer than max_elapsed"
+        words = (
+            r"alone for another 259200 s \(asked for by the vendor: HTTP 418: -1003 IP banned\), "
+            r"longer than max_elapsed"
+        )
 
         async def twice():
             source = build(server.url)
@@ -159,7 +177,9 @@ class TestWaitingAsToldTo:
         assert caught.value.permanent
         assert len(vendor.log) == 1
 
-    def test_a_429_that_does_not_say_how_long_holds_for_as_long_as_the_settings_say(self, serve, reply, ask):
+    def test_a_429_that_does_not_say_how_long_holds_for_as_long_as_the_settings_say(
+        self, serve, reply, ask
+    ):
         server = serve(reply((429, {}, b""), (200, {}, PAGE)))
 
         usage = ask(server.url, bars=1, hold=0.5).usage
@@ -178,7 +198,9 @@ class TestWaitingAsToldTo:
         assert asyncio.run(_get(server.url, tmp_path, holds={403: 0.3})) >= 0.25
         assert len(server.requests) == 2
 
-    def test_an_answer_that_says_in_its_body_how_long_to_wait_is_obeyed_by_all_requests(self, serve, reply, tmp_path):
+    def test_an_answer_that_says_in_its_body_how_long_to_wait_is_obeyed_by_all_requests(
+        self, serve, reply, tmp_path
+    ):
         server = serve(reply((200, {}, b"busy"), (200, {}, b"{}")))
 
         def parse(body):
@@ -255,7 +277,8 @@ class TestHostileServers:
         vendor.set_faults([Fault(fault="redirect")])
 
         with pytest.raises(
-            SourceError, match=r"redirected to https://elsewhere\.invalid/klines: .* correct base_url"
+            SourceError,
+            match=r"redirected to https://elsewhere\.invalid/klines: .* correct base_url",
         ) as caught:
             ask(vendor.url)
 
@@ -312,10 +335,16 @@ class TestHostileServers:
 
         assert ask(server.url, bars=1).frame.height == 1
 
-    @pytest.mark.parametrize("encoding", ["gzip, gzip", "gzip, identity, deflate", "br", "gzip,," + "gzip," * 99])
-    def test_a_body_that_is_packed_twice_or_in_another_way_is_not_unpacked(self, serve, reply, ask, encoding):
+    @pytest.mark.parametrize(
+        "encoding", ["gzip, gzip", "gzip, identity, deflate", "br", "gzip,," + "gzip," * 99]
+    )
+    def test_a_body_that_is_packed_twice_or_in_another_way_is_not_unpacked(
+        self, serve, reply, ask, encoding
+    ):
         # 60 kB of it would be 60 MB packed once, and 60 GB in the end.
-        server = serve(reply((200, {"content-encoding": encoding}, gzip.compress(gzip.compress(PAGE)))))
+        server = serve(
+            reply((200, {"content-encoding": encoding}, gzip.compress(gzip.compress(PAGE))))
+        )
 
         with pytest.raises(SourceError, match="gzip or deflate is read, one at a time"):
             ask(server.url)
@@ -362,7 +391,9 @@ class TestHostileServers:
 
         assert len(server.requests) == 2
 
-    @pytest.mark.parametrize("answer", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n"])
+    @pytest.mark.parametrize(
+        "answer", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n"]
+    )
     def test_what_is_no_http_is_an_error(self, serve, ask, answer):
         async def babble(_request, writer):
             writer.write(answer)
@@ -391,13 +422,17 @@ class TestWhatAnErrorSays:
         assert caught.value.permanent
         assert (
             str(caught.value)
-            == "source mine: NOPE 1m 2024-01-01 00:00..2024-01-01 01:40 UTC: HTTP 400: -1121 Invalid symbol."
+            == "source mine: NOPE 1m 2024-01-01 00:00..2024-01-01 01:40 UTC: HTTP 400: "
+            "-1121 Invalid symbol."
         )
 
     def test_a_secret_that_an_excerpt_cuts_in_its_middle_is_blotted_too(self, serve, ask):
         async def echo(_request, writer):
             body = b"x" * 190 + b" s3cr3t-value-that-is-long"
-            writer.write(b"HTTP/1.1 403 X\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+            writer.write(
+                b"HTTP/1.1 403 X\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+                + body
+            )
 
         server = serve(echo)
         with pytest.raises(SourceError) as caught:
@@ -406,7 +441,9 @@ class TestWhatAnErrorSays:
         assert "***..." in str(caught.value)
 
     @pytest.mark.parametrize("status", [302, 401, 500])
-    def test_it_never_shows_a_header_or_the_query_even_when_the_vendor_echoes_them(self, serve, ask, status):
+    def test_it_never_shows_a_header_or_the_query_even_when_the_vendor_echoes_them(
+        self, serve, ask, status
+    ):
         async def echo(request, writer):
             words = request.replace(b"\r\n", b" ")
             target = (
@@ -416,7 +453,8 @@ class TestWhatAnErrorSays:
                 + b"q=limit\r\n"
             )
             writer.write(
-                b"HTTP/1.1 %d X\r\n%sconnection: close\r\n\r\n" % (status, target) + words[words.index(b"X-Key") :]
+                b"HTTP/1.1 %d X\r\n%sconnection: close\r\n\r\n" % (status, target)
+                + words[words.index(b"X-Key") :]
             )
 
         server = serve(echo)
@@ -436,7 +474,10 @@ class TestWhatAnErrorSays:
             b"HTTP/1.1 200 OK\r\ns3cr3t-value\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\ns3cr3t-value",
             b"HTTP/1.1 403 s3cr3t-value\r\nconnection: close\r\n\r\ns3cr3t-value",
-            b"HTTP/1.1 302 s3cr3t-value\r\nconnection: close\r\nlocation: http://s3cr3t-value\r\n\r\n",
+            (
+                b"HTTP/1.1 302 s3cr3t-value\r\nconnection: close\r\nlocation: "
+                b"http://s3cr3t-value\r\n\r\n"
+            ),
         ],
     )
     def test_no_traceback_of_it_shows_a_key(self, serve, ask, answer):
@@ -461,19 +502,27 @@ class TestWhatAnErrorSays:
             "Bearer s3cr3t/%22Value%2B%5C",
         ],
     )
-    def test_a_secret_that_the_vendor_writes_in_another_way_is_blotted_too(self, serve, reply, ask, spelled):
+    def test_a_secret_that_the_vendor_writes_in_another_way_is_blotted_too(
+        self, serve, reply, ask, spelled
+    ):
         server = serve(reply((403, {}, f"<p>{spelled}</p>".encode())))
 
         with pytest.raises(SourceError, match=r"HTTP 403: <p>(Bearer )?\*\*\*</p>$"):
             ask(server.url, headers={"Authorization": 'Bearer s3cr3t/"Value+\\'})
 
-    def test_a_key_that_an_adapter_keeps_in_a_field_of_its_own_is_blotted_out_too(self, serve, reply, tmp_path):
+    def test_a_key_that_an_adapter_keeps_in_a_field_of_its_own_is_blotted_out_too(
+        self, serve, reply, tmp_path
+    ):
         class Settings(HttpSettings):
             key: SecretStr
 
         server = serve(reply((403, {}, b'{"error": "no such key: s3cr3t-value"}')))
         settings = Settings.model_validate(
-            {"base_url": server.url, "key": "s3cr3t-value", "headers": {"Authorization": "Bearer s3cr3t-value"}}
+            {
+                "base_url": server.url,
+                "key": "s3cr3t-value",
+                "headers": {"Authorization": "Bearer s3cr3t-value"},
+            }
         )
 
         async def get():
@@ -488,7 +537,10 @@ class TestWhatAnErrorSays:
         [
             (b'{"code":-1121,"msg":"Invalid symbol."}', "-1121 Invalid symbol."),
             (b'{"code":42210000,"message":"invalid start"}', "42210000 invalid start"),
-            (b'{"status":"ERROR","request_id":"6a7e","error":"Unknown API Key"}', "Unknown API Key"),
+            (
+                b'{"status":"ERROR","request_id":"6a7e","error":"Unknown API Key"}',
+                "Unknown API Key",
+            ),
             (
                 b'{"errorMessage":"Insufficient authorization to perform request."}',
                 "Insufficient authorization to perform request.",
@@ -515,12 +567,15 @@ class TestWhatAnErrorSays:
 
 class TestRate:
     @pytest.mark.parametrize("shared", [False, True])
-    def test_no_more_requests_a_second_than_the_rate_allows(self, serve, reply, build, tmp_path, shared):
+    def test_no_more_requests_a_second_than_the_rate_allows(
+        self, serve, reply, build, tmp_path, shared
+    ):
         server = serve(reply((200, {}, PAGE)))
         settings = {"rate": "6/s"} | ({"limiter_path": "limits/vendor.sqlite"} if shared else {})
 
         async def ask_five_times():
-            # Through the file the limit holds for two sources as for two processes, without it for each alone.
+            # Through the file the limit holds for two sources as for two processes, without it for
+            # each alone.
             one = build(server.url, **settings)
             other = build(server.url, **settings) if shared else one
             async with one:
@@ -533,12 +588,18 @@ class TestRate:
 
         waits = asyncio.run(ask_five_times())
 
-        # On a busy machine a request arrives later than it was let go, so less than a whole second may lie between two arrivals.
-        assert all(later - earlier >= 0.6 for earlier, later in zip(server.times, server.times[3:], strict=False))
+        # On a busy machine a request arrives later than it was let go, so less than a whole second
+        # may lie between two arrivals.
+        assert all(
+            later - earlier >= 0.6
+            for earlier, later in zip(server.times, server.times[3:], strict=False)
+        )
         assert waits > 0.5
         assert (tmp_path / "limits" / "vendor.sqlite").exists() == shared
 
-    def test_time_in_the_queue_of_the_rate_does_not_count_against_the_deadline(self, serve, reply, build):
+    def test_time_in_the_queue_of_the_rate_does_not_count_against_the_deadline(
+        self, serve, reply, build
+    ):
         server = serve(reply((200, {}, PAGE)))
 
         async def ask_twice():
@@ -566,7 +627,9 @@ class TestClient:
 
         async def once():
             async with source:
-                return await source.fetch("BTCUSDT", Timeframe.M1, START, START + timedelta(minutes=5))
+                return await source.fetch(
+                    "BTCUSDT", Timeframe.M1, START, START + timedelta(minutes=5)
+                )
 
         assert asyncio.run(once()).equals(asyncio.run(once()))
         assert source.usage.requests == 2
@@ -591,7 +654,10 @@ class TestClient:
             for _ in range(20):
                 await asyncio.sleep(0)
             flying -= 1
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(PAGE) + PAGE)
+            writer.write(
+                b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(PAGE)
+                + PAGE
+            )
 
         server = serve(slowly)
 
@@ -599,7 +665,9 @@ class TestClient:
             source = build(server.url, concurrency=3)
             async with source:
                 minute = timedelta(minutes=1)
-                await asyncio.gather(*(source.fetch("A", Timeframe.M1, START, START + minute) for _ in range(20)))
+                await asyncio.gather(
+                    *(source.fetch("A", Timeframe.M1, START, START + minute) for _ in range(20))
+                )
 
         asyncio.run(many())
 

@@ -18,10 +18,10 @@ from typer.testing import CliRunner
 
 from market_assets.cli import app
 from market_assets.errors import SourceError
-from market_assets.market_time.calendars import load_calendar
-from market_assets.market_time.timeframes import Timeframe
-from market_assets.sources.archive import ArchiveSettings
-from market_assets.sources.inspect import inspect_file
+from market_assets.market.calendars.sessions import load_calendar
+from market_assets.market.timeframes import Timeframe
+from market_assets.sources.files.archive import ArchiveSettings
+from market_assets.sources.files.inspect import inspect_file
 from market_assets_tests.sources.test_archive import archive, fetch
 from market_assets_tests.sources.test_layouts import SAMPLES
 
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("name", SAMPLES)
 @pytest.mark.parametrize("suffix", ["csv", "txt.gz", "zip"])
-def test_every_vendors_file_is_read_by_the_settings_that_are_guessed(tmp_path: Path, name: str, suffix: str) -> None:
+def test_every_vendors_file_is_read_by_the_settings_that_are_guessed(
+    tmp_path: Path, name: str, suffix: str
+) -> None:
     _, text, timeframe, rows = SAMPLES[name]
     path = tmp_path / f"EURUSD_2024-03-11.{suffix}"
     body = text.encode()
@@ -60,7 +62,8 @@ def test_every_vendors_file_is_read_by_the_settings_that_are_guessed(tmp_path: P
 
 def test_a_table_that_nobody_knows_is_guessed_by_the_names_of_its_columns(tmp_path: Path) -> None:
     (tmp_path / "AAPL.csv").write_text(
-        "Ticker;Day;Hour;O;H;L;C;Vol.\nAAPL;2024-03-11;09:30;1,25;2,5;0,75;1,5;1.000\nAAPL;2024-03-11;09:31;1,25;2,5;0,75;1,5;1.000\n"
+        "Ticker;Day;Hour;O;H;L;C;Vol.\nAAPL;2024-03-11;09:30;1,25;2,5;0,75;1,5;1.000\n"
+        "AAPL;2024-03-11;09:31;1,25;2,5;0,75;1,5;1.000\n"
     )
 
     guess = inspect_file(tmp_path / "AAPL.csv")
@@ -79,7 +82,9 @@ def test_a_table_that_nobody_knows_is_guessed_by_the_names_of_its_columns(tmp_pa
 
 
 def test_without_names_it_is_guessed_by_the_cells(tmp_path: Path) -> None:
-    (tmp_path / "AAPL.txt").write_text("20240311|093000|1.0|2.0|0.5|1.5|10\n20240311|093500|1.0|2.0|0.5|1.5|10\n")
+    (tmp_path / "AAPL.txt").write_text(
+        "20240311|093000|1.0|2.0|0.5|1.5|10\n20240311|093500|1.0|2.0|0.5|1.5|10\n"
+    )
 
     guess = inspect_file(tmp_path / "AAPL.txt")
 
@@ -103,9 +108,15 @@ def test_with_a_calendar_the_zone_and_the_meaning_of_the_stamps_are_guessed(tmp_
         (tmp_path / "SPY.csv").write_text("ts,open,high,low,close,volume\n" + rows)
 
     write(datetime(2024, 3, 5, 9, 30))
-    assert inspect_file(tmp_path / "SPY.csv", calendar=load_calendar("XNYS")).settings["timezone"] == "America/New_York"
+    assert (
+        inspect_file(tmp_path / "SPY.csv", calendar=load_calendar("XNYS")).settings["timezone"]
+        == "America/New_York"
+    )
     write(datetime(2024, 3, 5, 14, 31))
-    assert inspect_file(tmp_path / "SPY.csv", calendar=load_calendar("XNYS")).settings["stamps"] == "close"
+    assert (
+        inspect_file(tmp_path / "SPY.csv", calendar=load_calendar("XNYS")).settings["stamps"]
+        == "close"
+    )
 
 
 @pytest.mark.parametrize(
@@ -118,7 +129,9 @@ def test_with_a_calendar_the_zone_and_the_meaning_of_the_stamps_are_guessed(tmp_
         ("a.parquet", b"PAR1", "cannot be read"),
     ],
 )
-def test_what_is_no_table_is_an_error_that_names_it(tmp_path: Path, name: str, body: bytes, words: str) -> None:
+def test_what_is_no_table_is_an_error_that_names_it(
+    tmp_path: Path, name: str, body: bytes, words: str
+) -> None:
     (tmp_path / name).write_bytes(body)
 
     with pytest.raises(SourceError, match=words):
@@ -139,11 +152,14 @@ def test_the_terminal_prints_settings_to_paste(tmp_path: Path) -> None:
     assert document["timeframe"] == "1m"
 
 
-def test_probe_shows_the_settings_where_those_of_the_universe_do_not_read_the_file(tmp_path: Path, monkeypatch) -> None:
+def test_probe_shows_the_settings_where_those_of_the_universe_do_not_read_the_file(
+    tmp_path: Path, monkeypatch
+) -> None:
     (tmp_path / "EURUSD.csv").write_text(SAMPLES["histdata"][1])
     (tmp_path / "universe.yaml").write_text(
         "sources: {files: {type: archive, path: '{symbol}.csv'}}\n"
-        "profiles: {forex: {kind: FOREX, start: 2024-03-11, timeframes: {fetch: [1m]}, sources: [files], symbols: {EURUSD: {}}}}\n"
+        "profiles: {forex: {kind: FOREX, start: 2024-03-11, timeframes: {fetch: [1m]}, sources: "
+        "[files], symbols: {EURUSD: {}}}}\n"
     )
     monkeypatch.setenv("MARKET_ASSETS_UNIVERSE", str(tmp_path / "universe.yaml"))
     monkeypatch.setenv("MARKET_ASSETS_HOME", str(tmp_path / "home"))

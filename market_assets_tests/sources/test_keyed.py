@@ -9,13 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market_assets.market_time.calendars import load_calendar
-from market_assets.market_time.timeframes import TS, Timeframe, Window, midnight
-from market_assets.sources.keyed import FOREX_DAYS, STOCK_DAYS, UTC_DAYS, Days, dates_in
+from market_assets.market.calendars.sessions import load_calendar
+from market_assets.market.timeframes import TS, Timeframe, Window, midnight
+from market_assets.sources.transport.keyed import FOREX_DAYS, STOCK_DAYS, UTC_DAYS, Days, dates_in
 from market_assets_tests.sources.keyed_ground import opens
 
 DATES = st.dates(date(1990, 1, 1), date(2035, 12, 31))
-INSTANTS = st.timedeltas(timedelta(), timedelta(days=16_000)).map(lambda age: datetime(1992, 1, 1, tzinfo=UTC) + age)
+INSTANTS = st.timedeltas(timedelta(), timedelta(days=16_000)).map(
+    lambda age: datetime(1992, 1, 1, tzinfo=UTC) + age
+)
 ZONES = st.sampled_from([STOCK_DAYS, FOREX_DAYS, UTC_DAYS])
 INTRADAY = st.sampled_from([timeframe for timeframe in Timeframe if timeframe.intraday])
 
@@ -34,7 +36,9 @@ def test_the_stamp_of_a_date_is_turned_back_into_it(days: Days, day: date):
 
 @pytest.mark.parametrize(("days", "calendar"), [(STOCK_DAYS, "XNYS"), (FOREX_DAYS, "FOREX")])
 def test_a_date_is_over_when_its_session_is(days, calendar):
-    sessions = load_calendar(calendar).bars(Timeframe.D1, Window.of_days(date(2024, 1, 1), date(2025, 1, 1)))
+    sessions = load_calendar(calendar).bars(
+        Timeframe.D1, Window.of_days(date(2024, 1, 1), date(2025, 1, 1))
+    )
     ordinary = 0
     for day, close in sessions.select("session", "closes_at").iter_rows():
         closes = close.replace(tzinfo=UTC)
@@ -48,7 +52,9 @@ def test_a_date_is_over_when_its_session_is(days, calendar):
 
 
 @given(INSTANTS, st.timedeltas(timedelta(), timedelta(days=9)))
-def test_the_dates_of_a_window_are_those_whose_midnight_lies_in_it(start: datetime, length: timedelta):
+def test_the_dates_of_a_window_are_those_whose_midnight_lies_in_it(
+    start: datetime, length: timedelta
+):
     window = Window(start, start + length)
     first, last = dates_in(window)
 
@@ -58,7 +64,9 @@ def test_the_dates_of_a_window_are_those_whose_midnight_lies_in_it(start: dateti
 
 
 @given(ZONES, INSTANTS, INTRADAY)
-def test_the_first_open_lies_less_than_a_bar_behind_the_start(days: Days, start: datetime, timeframe: Timeframe):
+def test_the_first_open_lies_less_than_a_bar_behind_the_start(
+    days: Days, start: datetime, timeframe: Timeframe
+):
     first = days.first_open(Window(start, start), timeframe)
 
     assert timedelta() <= first - start < timeframe.duration
@@ -72,4 +80,6 @@ def test_behind_each_bar_of_the_forex_grid_the_next_one_is_asked_for(timeframe):
     for ts, closes in bars.select("ts", "closes_at").iter_rows():
         behind = (ts + timedelta(seconds=1)).replace(tzinfo=UTC)
 
-        assert FOREX_DAYS.first_open(Window(behind, behind), timeframe) == closes.replace(tzinfo=UTC)
+        assert FOREX_DAYS.first_open(Window(behind, behind), timeframe) == closes.replace(
+            tzinfo=UTC
+        )

@@ -16,9 +16,9 @@ import yaml
 from pydantic import ValidationError
 
 from market_assets.errors import SourceError
-from market_assets.market_time.timeframes import Timeframe
-from market_assets.sources.archive import ArchiveSettings
-from market_assets.sources.layouts import LAYOUTS, guess_layout
+from market_assets.market.timeframes import Timeframe
+from market_assets.sources.files.archive import ArchiveSettings
+from market_assets.sources.files.layouts import LAYOUTS, guess_layout
 from market_assets_tests.sources.test_archive import archive, fetch
 
 if TYPE_CHECKING:
@@ -29,7 +29,10 @@ MARCH_11 = datetime(2024, 3, 11)
 SAMPLES: dict[str, tuple[str, str, Timeframe, list[tuple[Any, ...]]]] = {
     "histdata": (
         "histdata",
-        "20240311 000000;1.09410;1.09420;1.09400;1.09415;0\n20240311 000100;1.09415;1.09430;1.09410;1.09420;0\n",
+        (
+            "20240311 000000;1.09410;1.09420;1.09400;1.09415;0\n20240311 "
+            "000100;1.09415;1.09430;1.09410;1.09420;0\n"
+        ),
         Timeframe.M1,
         [
             (datetime(2024, 3, 11, 5, 0), 1.0941, 1.0942, 1.094, 1.09415, 0.0),
@@ -59,7 +62,10 @@ SAMPLES: dict[str, tuple[str, str, Timeframe, list[tuple[Any, ...]]]] = {
     ),
     "mt5 by the day": (
         "mt5",
-        "<DATE>\t<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\t<TICKVOL>\t<VOL>\t<SPREAD>\n2024.03.11\t1.0\t2.0\t0.5\t1.5\t12\t0\t3\n",
+        (
+            "<DATE>\t<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\t<TICKVOL>\t<VOL>\t<SPREAD>\n"
+            "2024.03.11\t1.0\t2.0\t0.5\t1.5\t12\t0\t3\n"
+        ),
         Timeframe.D1,
         [(MARCH_11, 1.0, 2.0, 0.5, 1.5, 12.0)],
     ),
@@ -88,7 +94,8 @@ SAMPLES: dict[str, tuple[str, str, Timeframe, list[tuple[Any, ...]]]] = {
         "stooq",
         (
             "<TICKER>,<PER>,<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>,<OPENINT>\n"
-            "AAPL.US,5,20240311,153000,1.0,2.0,0.5,1.5,100,0\nAAPL.US,5,20240311,090000,1.0,2.0,0.5,1.5,100,0\n"
+            "AAPL.US,5,20240311,153000,1.0,2.0,0.5,1.5,100,0\n"
+            "AAPL.US,5,20240311,090000,1.0,2.0,0.5,1.5,100,0\n"
         ),
         Timeframe.M5,
         [
@@ -119,13 +126,19 @@ SAMPLES: dict[str, tuple[str, str, Timeframe, list[tuple[Any, ...]]]] = {
     ),
     "dukascopy in local time": (
         "dukascopy",
-        "Local time,Open,High,Low,Close,Volume\n11.03.2024 01:00:00.000 GMT+0100,1.0,2.0,0.5,1.5,100.5\n",
+        (
+            "Local time,Open,High,Low,Close,Volume\n11.03.2024 01:00:00.000 "
+            "GMT+0100,1.0,2.0,0.5,1.5,100.5\n"
+        ),
         Timeframe.M1,
         [(MARCH_11, 1.0, 2.0, 0.5, 1.5, 100.5)],
     ),
     "tradestation": (
         "tradestation",
-        '"Date","Time","Open","High","Low","Close","Up","Down"\n03/11/2024,09:31,1.0,2.0,0.5,1.5,60,40\n',
+        (
+            '"Date","Time","Open","High","Low","Close","Up","Down"\n'
+            "03/11/2024,09:31,1.0,2.0,0.5,1.5,60,40\n"
+        ),
         Timeframe.M1,
         [(datetime(2024, 3, 11, 13, 30), 1.0, 2.0, 0.5, 1.5, 100.0)],
     ),
@@ -137,7 +150,10 @@ SAMPLES: dict[str, tuple[str, str, Timeframe, list[tuple[Any, ...]]]] = {
     ),
     "alphavantage": (
         "alphavantage",
-        "timestamp,open,high,low,close,volume\n2024-03-11 09:31:00,1.0,2.0,0.5,1.5,9\n2024-03-11 09:30:00,1.0,2.0,0.5,1.5,8\n",
+        (
+            "timestamp,open,high,low,close,volume\n2024-03-11 09:31:00,1.0,2.0,0.5,1.5,9\n2024-03-11 "
+            "09:30:00,1.0,2.0,0.5,1.5,8\n"
+        ),
         Timeframe.M1,
         [
             (datetime(2024, 3, 11, 13, 31), 1.0, 2.0, 0.5, 1.5, 9.0),
@@ -155,13 +171,19 @@ SAMPLES: dict[str, tuple[str, str, Timeframe, list[tuple[Any, ...]]]] = {
     ),
     "ibkr": (
         "ibkr",
-        ",date,open,high,low,close,volume,average,barCount\n0,2024-03-11 09:30:00-04:00,1.0,2.0,0.5,1.5,-1,-1,-1\n",
+        (
+            ",date,open,high,low,close,volume,average,barCount\n0,2024-03-11 "
+            "09:30:00-04:00,1.0,2.0,0.5,1.5,-1,-1,-1\n"
+        ),
         Timeframe.M1,
         [(datetime(2024, 3, 11, 13, 30), 1.0, 2.0, 0.5, 1.5, None)],
     ),
     "ibkr with the zone's name": (
         "ibkr",
-        "date,open,high,low,close,volume,average,barCount\n20240311 09:30:00 US/Eastern,1.0,2.0,0.5,1.5,7,1,1\n",
+        (
+            "date,open,high,low,close,volume,average,barCount\n20240311 09:30:00 "
+            "US/Eastern,1.0,2.0,0.5,1.5,7,1,1\n"
+        ),
         Timeframe.M1,
         [(datetime(2024, 3, 11, 13, 30), 1.0, 2.0, 0.5, 1.5, 7.0)],
     ),
@@ -195,8 +217,10 @@ SAMPLES: dict[str, tuple[str, str, Timeframe, list[tuple[Any, ...]]]] = {
     "cryptodatadownload": (
         "cryptodatadownload",
         (
-            "https://www.CryptoDataDownload.com\nunix,date,symbol,open,high,low,close,Volume BTC,Volume USD\n"
-            "1710115260000,2024-03-11 00:01:00,BTC/USD,1.0,2.0,0.5,1.5,7,10\n1710115200,2024-03-11 00:00:00,BTC/USD,1.0,2.0,0.5,1.5,8,10\n"
+            "https://www.CryptoDataDownload.com\nunix,date,symbol,open,high,low,close,Volume "
+            "BTC,Volume USD\n"
+            "1710115260000,2024-03-11 00:01:00,BTC/USD,1.0,2.0,0.5,1.5,7,10\n"
+            "1710115200,2024-03-11 00:00:00,BTC/USD,1.0,2.0,0.5,1.5,8,10\n"
         ),
         Timeframe.M1,
         [
@@ -207,8 +231,10 @@ SAMPLES: dict[str, tuple[str, str, Timeframe, list[tuple[Any, ...]]]] = {
     "cryptodatadownload by the hour": (
         "cryptodatadownload",
         (
-            "https://www.CryptoDataDownload.com\nDate,Symbol,Open,High,Low,Close,Volume BTC,Volume USD\n"
-            "2020-01-01 11-AM,BTCUSD,1.0,2.0,0.5,1.5,7,10\n2020-01-01 12-AM,BTCUSD,1.0,2.0,0.5,1.5,8,10\n"
+            "https://www.CryptoDataDownload.com\nDate,Symbol,Open,High,Low,Close,Volume "
+            "BTC,Volume USD\n"
+            "2020-01-01 11-AM,BTCUSD,1.0,2.0,0.5,1.5,7,10\n2020-01-01 "
+            "12-AM,BTCUSD,1.0,2.0,0.5,1.5,8,10\n"
         ),
         Timeframe.H1,
         [
@@ -284,7 +310,10 @@ def test_every_layout_has_a_sample_and_is_a_value_of_the_setting() -> None:
 
 @pytest.mark.parametrize("name", ["Alpha Vantage", "alpha_vantage", "ALPHAVANTAGE"])
 def test_a_layout_may_be_written_as_its_vendor_is(name: str) -> None:
-    assert ArchiveSettings.model_validate({"path": "{symbol}.csv", "layout": name}).layout == "alphavantage"
+    assert (
+        ArchiveSettings.model_validate({"path": "{symbol}.csv", "layout": name}).layout
+        == "alphavantage"
+    )
 
 
 def test_an_offset_that_yaml_takes_for_a_number_is_a_clock(tmp_path: Path) -> None:
@@ -312,7 +341,9 @@ def test_polygons_files_of_all_symbols_give_the_one_that_is_asked_for(tmp_path: 
 
 def test_krakens_names_have_minutes_in_them(tmp_path: Path) -> None:
     for minutes in (1, 60, 1440):
-        (tmp_path / f"XBTUSD_{minutes}.csv").write_text(f"1710115200,{minutes},{minutes},{minutes},{minutes},1,1\n")
+        (tmp_path / f"XBTUSD_{minutes}.csv").write_text(
+            f"1710115200,{minutes},{minutes},{minutes},{minutes},1,1\n"
+        )
     source = archive(tmp_path, "{symbol}_{minutes}.csv", layout="kraken")
 
     assert fetch(source, "XBTUSD", Timeframe.H1)["close"].to_list() == [60.0]
@@ -323,7 +354,9 @@ HEAD = "ts,open,high,low,close,volume\n"
 
 
 class TestNumbersAndStampsAsTheyAreWritten:
-    @pytest.mark.parametrize("stamp", ["1717200000.0", "1.7172E+12", " 1717200000 ", "1717200000000", "20240601000000"])
+    @pytest.mark.parametrize(
+        "stamp", ["1717200000.0", "1.7172E+12", " 1717200000 ", "1717200000000", "20240601000000"]
+    )
     def test_a_count_is_read_however_it_is_written(self, tmp_path, stamp):
         (tmp_path / "SPY.csv").write_text(HEAD + f"{stamp},1,2,0.5,1.5,3\n")
 
@@ -332,7 +365,9 @@ class TestNumbersAndStampsAsTheyAreWritten:
     def test_a_date_of_eight_digits_is_no_count_of_seconds(self, tmp_path):
         (tmp_path / "SPY.csv").write_text(HEAD + "20240311,1,2,0.5,1.5,3\n")
 
-        assert fetch(archive(tmp_path, "{symbol}.csv"), timeframe=Timeframe.D1)["ts"].to_list() == [MARCH_11]
+        assert fetch(archive(tmp_path, "{symbol}.csv"), timeframe=Timeframe.D1)["ts"].to_list() == [
+            MARCH_11
+        ]
 
     def test_nor_in_a_parquet_file(self, tmp_path):
         frame = pl.DataFrame({"ts": [20240311, 20240312]}).with_columns(
@@ -340,48 +375,84 @@ class TestNumbersAndStampsAsTheyAreWritten:
         )
         frame.write_parquet(tmp_path / "SPY.parquet")
 
-        assert fetch(archive(tmp_path, "{symbol}.parquet"), timeframe=Timeframe.D1)["ts"][0] == MARCH_11
+        assert (
+            fetch(archive(tmp_path, "{symbol}.parquet"), timeframe=Timeframe.D1)["ts"][0]
+            == MARCH_11
+        )
 
     def test_a_blank_after_each_comma_is_none(self, tmp_path):
-        (tmp_path / "SPY.csv").write_text("ts, open, high, low, close, volume\n2024-03-11, 1, 2, 0.5, 1.5, 3\n")
+        (tmp_path / "SPY.csv").write_text(
+            "ts, open, high, low, close, volume\n2024-03-11, 1, 2, 0.5, 1.5, 3\n"
+        )
 
-        assert fetch(archive(tmp_path, "{symbol}.csv")).row(0) == (MARCH_11, 1.0, 2.0, 0.5, 1.5, 3.0)
+        assert fetch(archive(tmp_path, "{symbol}.csv")).row(0) == (
+            MARCH_11,
+            1.0,
+            2.0,
+            0.5,
+            1.5,
+            3.0,
+        )
 
     @pytest.mark.parametrize(
         ("cells", "numbers"),
         [
-            ('"1,234.50","1,300.00","1,200.00","1,250.25","12,345"', (1234.5, 1300.0, 1200.0, 1250.25, 12345.0)),
-            ("1 234.50,1 300.00,1 200.00,1 250.25,12345", (1234.5, 1300.0, 1200.0, 1250.25, 12345.0)),
-            ('"1234,50","1300,00","1200,00","1250,25","12.345"', (1234.5, 1300.0, 1200.0, 1250.25, 12345.0)),
-            ('"1.234,50","1.300,00","1.200,00","1.250,25","12.345"', (1234.5, 1300.0, 1200.0, 1250.25, 12345.0)),
+            (
+                '"1,234.50","1,300.00","1,200.00","1,250.25","12,345"',
+                (1234.5, 1300.0, 1200.0, 1250.25, 12345.0),
+            ),
+            (
+                "1 234.50,1 300.00,1 200.00,1 250.25,12345",
+                (1234.5, 1300.0, 1200.0, 1250.25, 12345.0),
+            ),
+            (
+                '"1234,50","1300,00","1200,00","1250,25","12.345"',
+                (1234.5, 1300.0, 1200.0, 1250.25, 12345.0),
+            ),
+            (
+                '"1.234,50","1.300,00","1.200,00","1.250,25","12.345"',
+                (1234.5, 1300.0, 1200.0, 1250.25, 12345.0),
+            ),
         ],
     )
-    def test_thousands_may_be_parted_and_a_comma_may_stand_before_a_fraction(self, tmp_path, cells, numbers):
+    def test_thousands_may_be_parted_and_a_comma_may_stand_before_a_fraction(
+        self, tmp_path, cells, numbers
+    ):
         (tmp_path / "SPY.csv").write_text(HEAD + f"2024-03-11,{cells}\n")
 
         assert fetch(archive(tmp_path, "{symbol}.csv")).row(0)[1:] == numbers
 
     def test_a_number_that_can_be_two_is_none(self, tmp_path):
-        (tmp_path / "SPY.csv").write_text("ts;open;high;low;close;volume\n2024-03-11;1,234;1,234;1,234;1,234;1\n")
+        (tmp_path / "SPY.csv").write_text(
+            "ts;open;high;low;close;volume\n2024-03-11;1,234;1,234;1,234;1,234;1\n"
+        )
         source = archive(tmp_path, "{symbol}.csv")
 
         assert fetch(source)["close"].to_list() == [None]
         assert fetch(archive(tmp_path, "{symbol}.csv", decimal=","))["close"].to_list() == [1.234]
         assert fetch(archive(tmp_path, "{symbol}.csv", decimal="."))["close"].to_list() == [1234.0]
 
-    @pytest.mark.parametrize("dtype", [pl.Categorical, pl.Enum(["2024-03-11 00:00:00", "2024-03-11 00:01:00"])])
+    @pytest.mark.parametrize(
+        "dtype", [pl.Categorical, pl.Enum(["2024-03-11 00:00:00", "2024-03-11 00:01:00"])]
+    )
     def test_categories_are_text(self, tmp_path, dtype):
         frame = pl.DataFrame({"ts": ["2024-03-11 00:00:00", "2024-03-11 00:01:00"]}).with_columns(
-            pl.col("ts").cast(dtype), *(pl.lit(1.5).alias(name) for name in ("open", "high", "low", "close", "volume"))
+            pl.col("ts").cast(dtype),
+            *(pl.lit(1.5).alias(name) for name in ("open", "high", "low", "close", "volume")),
         )
         frame.write_parquet(tmp_path / "SPY.parquet")
 
         assert fetch(archive(tmp_path, "{symbol}.parquet"))["ts"][1] == datetime(2024, 3, 11, 0, 1)
 
     def test_a_volume_may_stand_for_none(self, tmp_path):
-        (tmp_path / "SPY.csv").write_text(HEAD + "2024-03-11,1,2,0.5,1.5,-1\n2024-03-12,1,2,0.5,1.5,3\n")
+        (tmp_path / "SPY.csv").write_text(
+            HEAD + "2024-03-11,1,2,0.5,1.5,-1\n2024-03-12,1,2,0.5,1.5,3\n"
+        )
 
-        assert fetch(archive(tmp_path, "{symbol}.csv", null_volume=-1))["volume"].to_list() == [None, 3.0]
+        assert fetch(archive(tmp_path, "{symbol}.csv", null_volume=-1))["volume"].to_list() == [
+            None,
+            3.0,
+        ]
 
 
 class TestFixedPointPrices:
@@ -396,14 +467,18 @@ class TestFixedPointPrices:
     @pytest.mark.parametrize("suffix", ["csv", "parquet"])
     def test_with_a_scale_they_are_prices(self, tmp_path, suffix):
         (tmp_path / "SPY.csv").write_text(self.TEXT)
-        pl.read_csv(self.TEXT.encode(), try_parse_dates=True).write_parquet(tmp_path / "SPY.parquet")
+        pl.read_csv(self.TEXT.encode(), try_parse_dates=True).write_parquet(
+            tmp_path / "SPY.parquet"
+        )
 
         row = fetch(archive(tmp_path, "{symbol}." + suffix, price_scale=1e-9)).row(0)
 
         assert row == (MARCH_11, 10.0, 10.5, 9.99, 10.25, 3.0)
 
     def test_so_are_those_of_a_parquet_file(self, tmp_path):
-        pl.read_csv(self.TEXT.encode(), try_parse_dates=True).write_parquet(tmp_path / "SPY.parquet")
+        pl.read_csv(self.TEXT.encode(), try_parse_dates=True).write_parquet(
+            tmp_path / "SPY.parquet"
+        )
 
         with pytest.raises(SourceError, match="price_scale"):
             fetch(archive(tmp_path, "{symbol}.parquet"))
@@ -411,17 +486,28 @@ class TestFixedPointPrices:
     def test_a_scale_of_one_says_that_they_are_prices_as_they_stand(self, tmp_path):
         (tmp_path / "SPY.csv").write_text(self.TEXT)
 
-        assert fetch(archive(tmp_path, "{symbol}.csv", price_scale=1))["close"].to_list() == [10250000000.0]
+        assert fetch(archive(tmp_path, "{symbol}.csv", price_scale=1))["close"].to_list() == [
+            10250000000.0
+        ]
 
     def test_no_price_of_theirs_is_none(self, tmp_path):
-        (tmp_path / "SPY.csv").write_text(HEAD + f"2024-03-11,{2**63 - 1},{2**63 - 1},{2**63 - 1},{2**63 - 1},3\n")
+        (tmp_path / "SPY.csv").write_text(
+            HEAD + f"2024-03-11,{2**63 - 1},{2**63 - 1},{2**63 - 1},{2**63 - 1},3\n"
+        )
 
-        assert fetch(archive(tmp_path, "{symbol}.csv", price_scale=1e-9))["close"].to_list() == [None]
+        assert fetch(archive(tmp_path, "{symbol}.csv", price_scale=1e-9))["close"].to_list() == [
+            None
+        ]
 
     def test_cents_may_have_fractions(self, tmp_path):
         (tmp_path / "SPY.csv").write_text(HEAD + "2024-03-11,1000,1050.5,950,1000,3\n")
 
-        assert fetch(archive(tmp_path, "{symbol}.csv", price_scale=0.01)).row(0)[1:5] == (10.0, 10.505, 9.5, 10.0)
+        assert fetch(archive(tmp_path, "{symbol}.csv", price_scale=0.01)).row(0)[1:5] == (
+            10.0,
+            10.505,
+            9.5,
+            10.0,
+        )
 
 
 @pytest.mark.parametrize(

@@ -25,14 +25,14 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 from redis import Redis
 
+from market_assets.config.sources import source_of
+from market_assets.config.universe import load_universe
 from market_assets.errors import SourceError, UniverseError
-from market_assets.sources.base import Usage
-from market_assets.sources.binance import BinanceSource
-from market_assets.sources.configured import source_of
-from market_assets.sources.http import HttpClient, HttpSettings, limit_name
-from market_assets.sources.limit import Hold, Limit, rates_of
-from market_assets.sources.shared_limit import SharedLimit
-from market_assets.universe import load_universe
+from market_assets.sources.contract import Usage
+from market_assets.sources.transport.http import HttpClient, HttpSettings, limit_name
+from market_assets.sources.transport.limit import Hold, Limit, rates_of
+from market_assets.sources.transport.shared_limit import SharedLimit
+from market_assets.sources.vendors.binance import BinanceSource
 from market_assets_tests.sources.servers import PASSWORD, QUOTED, SERVERS
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ CLIENT = """
 import asyncio, json, sys, time
 from pathlib import Path
 from market_assets.errors import SourceError
-from market_assets.sources.base import Usage
-from market_assets.sources.http import HttpClient, HttpSettings
+from market_assets.sources.contract import Usage
+from market_assets.sources.transport.http import HttpClient, HttpSettings
 
 async def ask(settings, folder, count, name):
     usage = Usage()
@@ -109,7 +109,9 @@ class Place:
         port = vendor.rpartition(":")[2]
         if not self.url:
             with sqlite3.connect(folder / "limits" / "vendor.sqlite") as counts:
-                found = [ts / 1000 for (ts,) in counts.execute("SELECT item_timestamp FROM rate_bucket")]
+                found = [
+                    ts / 1000 for (ts,) in counts.execute("SELECT item_timestamp FROM rate_bucket")
+                ]
             counts.close()
             return found
         if self.url.startswith("redis"):
@@ -118,7 +120,8 @@ class Place:
                 return [ms / 1000 for _, ms in server.zrange(key, 0, -1, withscores=True)]
         with psycopg.connect(self.url) as connection:
             sent = connection.execute(
-                "SELECT extract(epoch FROM at), weight FROM market_assets_sent WHERE name LIKE %s", (f"%\\_{port}-%",)
+                "SELECT extract(epoch FROM at), weight FROM market_assets_sent WHERE name LIKE %s",
+                (f"%\\_{port}-%",),
             )
             return [float(at) for at, weight in sent for _ in range(weight)]
 
@@ -130,7 +133,10 @@ class Place:
             with Redis.from_url(self.url) as server:
                 return b"".join(key + (server.dump(key) or b"") for key in server.keys("*"))
         with psycopg.connect(self.url) as connection:
-            tables = [connection.execute(f"TABLE market_assets_{name}").fetchall() for name in ("sent", "holds")]
+            tables = [
+                connection.execute(f"TABLE market_assets_{name}").fetchall()
+                for name in ("sent", "holds")
+            ]
             return repr(tables).encode()
 
     def cut(self) -> None:
@@ -141,7 +147,9 @@ class Place:
             return
         with psycopg.connect(self.url) as connection:
             ours = "application_name = 'market-assets'"
-            connection.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {ours}")
+            connection.execute(
+                f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {ours}"
+            )
 
 
 @pytest.fixture(scope="module", params=["file"])
@@ -211,10 +219,12 @@ class TestRateOfAllProcesses:
         let_go = place.let_go(tmp_path, server.url)
         assert len(let_go) == 160
         assert most_within(let_go, 1) <= 41
-        # On a busy machine requests arrive later than they were let go, some with those that follow half a second later.
+        # On a busy machine requests arrive later than they were let go, some with those that follow
+        # half a second later.
         assert most_within(server.times, 1) <= 60
         assert most_within(server.times, 3) <= 3 * 40 * 1.1
-        # Ten go at once, the others forty a second; on a busy machine they may be held up, but not all the time.
+        # Ten go at once, the others forty a second; on a busy machine they may be held up, but not
+        # all the time.
         assert most_within(sorted(server.times)[10:], 2) >= 0.9 * 2 * 40
         assert 150 / (max(server.times) - min(server.times)) >= 0.8 * 40
 
@@ -236,7 +246,8 @@ class TestRateOfAllProcesses:
         seconds = repair.answer()["seconds"]
         backfill.answer()
 
-        # Of twenty a second every second one is its own: half a second, and up to another half until the first comes free.
+        # Of twenty a second every second one is its own: half a second, and up to another half
+        # until the first comes free.
         assert seconds < 2.5
         assert max(place for place, who in enumerate(order) if who == "repair") < 80
 
@@ -260,7 +271,8 @@ class TestRateOfAllProcesses:
 
         assert whole.limit == count
         assert all(
-            rate.limit / rate.interval <= 1.01 * count / whole.interval for rate in rates_of(f"{count}/{period}")
+            rate.limit / rate.interval <= 1.01 * count / whole.interval
+            for rate in rates_of(f"{count}/{period}")
         )
         assert all(rate.limit >= min(count, 10) for rate in rates_of(f"{count}/{period}"))
 
@@ -305,7 +317,9 @@ class TestRateOfAllProcesses:
         assert asyncio.run(ask()) < 5
 
     def test_a_source_with_a_shorter_period_leaves_the_counts_of_the_others(self, tmp_path):
-        minute, second = (Limit("mine", rate, tmp_path / "vendor.sqlite") for rate in ("2/m", "9/s"))
+        minute, second = (
+            Limit("mine", rate, tmp_path / "vendor.sqlite") for rate in ("2/m", "9/s")
+        )
 
         async def ask() -> None:
             for limit in (minute, second):
@@ -323,13 +337,19 @@ class TestRateOfAllProcesses:
         second.close()
 
     def test_a_file_that_is_no_database_is_an_error_that_names_it(self, tmp_path):
-        (tmp_path / "vendor.sqlite").write_text("these are not counts, this is a letter to a friend" * 20)
+        (tmp_path / "vendor.sqlite").write_text(
+            "these are not counts, this is a letter to a friend" * 20
+        )
 
         async def ask() -> None:
-            async with client("http://127.0.0.1:9", tmp_path, rate="2/s", limiter_path="vendor.sqlite"):
+            async with client(
+                "http://127.0.0.1:9", tmp_path, rate="2/s", limiter_path="vendor.sqlite"
+            ):
                 pass
 
-        with pytest.raises(SourceError, match=r"vendor\.sqlite cannot be used: .*; delete it") as caught:
+        with pytest.raises(
+            SourceError, match=r"vendor\.sqlite cannot be used: .*; delete it"
+        ) as caught:
             asyncio.run(ask())
 
         assert caught.value.permanent
@@ -354,7 +374,9 @@ class TestHoldOfAllProcesses:
         assert KEY.encode() not in place.written(Path(other.folder))
 
     @everywhere
-    def test_a_hold_longer_than_a_process_may_wait_is_an_error_in_that_process(self, serve, reply, askers):
+    def test_a_hold_longer_than_a_process_may_wait_is_an_error_in_that_process(
+        self, serve, reply, askers
+    ):
         server = serve(reply((418, {"retry-after": "3000"}, b"")))
         told, other = askers(2, server.url, rate="5/s")
 
@@ -362,10 +384,15 @@ class TestHoldOfAllProcesses:
         told.answer()
         other.tell(3)
 
-        assert re.search(r"left alone for another (2999|3000) s \(seen by another process\)", other.answer()["said"])
+        assert re.search(
+            r"left alone for another (2999|3000) s \(seen by another process\)",
+            other.answer()["said"],
+        )
         assert len(server.requests) == 1
 
-    def test_a_process_that_waits_already_goes_on_waiting_when_another_is_told_to_wait_longer(self, tmp_path):
+    def test_a_process_that_waits_already_goes_on_waiting_when_another_is_told_to_wait_longer(
+        self, tmp_path
+    ):
         mine, other = Hold("mine", tmp_path / "a.hold"), Hold("other", tmp_path / "a.hold")
 
         other.ask(5)
@@ -408,7 +435,9 @@ class TestHoldOfAllProcesses:
 
         assert Hold("later", tmp_path / "a.hold").left() <= 7 * 86_400
 
-    @pytest.mark.parametrize("text", ["", "{", "[1, 2, 3]", '{"until": "soon"}', '{"until": NaN}', "\0" * 50])
+    @pytest.mark.parametrize(
+        "text", ["", "{", "[1, 2, 3]", '{"until": "soon"}', '{"until": NaN}', "\0" * 50]
+    )
     def test_a_broken_file_is_logged_once_and_holds_nobody_until_the_next_hold_replaces_it(
         self, tmp_path, caplog, text
     ):
@@ -423,7 +452,9 @@ class TestHoldOfAllProcesses:
         mine.ask(5)
         assert Hold("other", path).left() > 4
 
-    def test_a_file_that_another_keeps_locked_is_logged_and_the_hold_is_ours_alone(self, tmp_path, caplog):
+    def test_a_file_that_another_keeps_locked_is_logged_and_the_hold_is_ours_alone(
+        self, tmp_path, caplog
+    ):
         mine = Hold("mine", tmp_path / "a.hold")
 
         with FileLock(tmp_path / "a.hold.lock"), caplog.at_level(logging.WARNING):
@@ -490,7 +521,9 @@ class TestServer:
         for seconds, left in ((5, 5), (60, 60), (1, 60), (float("inf"), 7 * 86_400)):
             other.hold(seconds)
             permit(mine)
-            assert left - 2 < mine.held() < left + 0.1  # what the vendor said is told to others a moment later
+            assert (
+                left - 2 < mine.held() < left + 0.1
+            )  # what the vendor said is told to others a moment later
             assert left - 2 < other.held() <= left
         assert shared(place, "longest").held() == 0
 
@@ -554,7 +587,9 @@ class TestServer:
         wrong = Place({"limiter": place.url.replace(QUOTED, "wR0ng")})
         limit = shared(wrong, "wrong", "5/s")
 
-        with pytest.raises(SourceError, match=r"its limit cannot be shared: .*127\.0\.0\.1.*`limits`") as caught:
+        with pytest.raises(
+            SourceError, match=r"its limit cannot be shared: .*127\.0\.0\.1.*`limits`"
+        ) as caught:
             permit(limit)
         limit.hold(5)
 
@@ -598,12 +633,14 @@ class TestWithoutItsServer:
         assert not any(secret in str(caught.value) for secret in (PASSWORD, QUOTED))
 
     def test_a_server_that_says_nothing_is_given_up(self, serve, scheme, monkeypatch):
-        patience = {"redis": 0.2, "postgresql": 2}[scheme]  # libpq takes whole seconds, and no fewer than two
+        patience = {"redis": 0.2, "postgresql": 2}[
+            scheme
+        ]  # libpq takes whole seconds, and no fewer than two
 
         async def say_nothing(_request: bytes, _writer: asyncio.StreamWriter) -> None:
             await asyncio.Event().wait()
 
-        monkeypatch.setattr("market_assets.sources.shared_limit._PATIENCE", patience)
+        monkeypatch.setattr("market_assets.sources.transport.shared_limit._PATIENCE", patience)
         port = serve(say_nothing).url.rpartition(":")[2]
         limit = SharedLimit("mine", "5/s", SecretStr(f"{scheme}://127.0.0.1:{port}/0"), "silent")
 
@@ -620,20 +657,28 @@ class TestWhoSharesALimit:
         assert name("https://API.example.com") == name()
         assert name("http://localhost:8765") == "localhost_8765"
         assert name(key=KEY) == name("https://api.example.com/v2", key=KEY)
-        assert len({name(), name(key=KEY), name(key="another"), name("https://example.com", key=KEY)}) == 4
+        assert (
+            len({name(), name(key=KEY), name(key="another"), name("https://example.com", key=KEY)})
+            == 4
+        )
         assert KEY not in name(key=KEY)
 
     def test_a_key_in_a_field_of_the_adapters_own_counts_too(self):
         class Settings(HttpSettings):
             key: SecretStr
 
-        names = {limit_name(Settings(base_url="http://a.example", key=SecretStr(key))) for key in ("one", "two")}
+        names = {
+            limit_name(Settings(base_url="http://a.example", key=SecretStr(key)))
+            for key in ("one", "two")
+        }
 
         assert len(names) == 2
         assert Settings(base_url="http://a.example", key=SecretStr("one")).secrets() == {"one"}
 
     def test_the_server_that_a_limit_is_shared_through_makes_no_difference_to_who_shares_it(self):
-        model = HttpSettings(base_url="http://a.example", limiter=SecretStr(f"redis://:{QUOTED}@a.example"))
+        model = HttpSettings(
+            base_url="http://a.example", limiter=SecretStr(f"redis://:{QUOTED}@a.example")
+        )
 
         assert limit_name(model) == "a.example"
         assert QUOTED in next(iter(model.secrets()))
@@ -658,12 +703,18 @@ profiles:
         url = f"postgresql://me:{QUOTED}@db.example/limits"
         universe = load_universe(path, environ={"LIMITS_URL": url})
 
-        limits = {name: source_of(universe, name, kind="crypto")._http._limit for name in universe.sources}
+        limits = {
+            name: source_of(universe, name, kind="crypto")._http._limit for name in universe.sources
+        }
 
         assert isinstance(limits["binance"], SharedLimit)
         assert (limits["binance"]._url, limits["binance"]._key) == (url, "data-api.binance.vision")
         libraries = ("okx", "moved", "yahoo")
-        assert [limits[name]._key for name in libraries] == ["ccxt-okx", "a.example", "finance.yahoo.com"]
+        assert [limits[name]._key for name in libraries] == [
+            "ccxt-okx",
+            "a.example",
+            "finance.yahoo.com",
+        ]
         assert limits["other"]._url == "redis://other.example"
         assert limits["own"]._path == tmp_path / "counts" / "mine.sqlite"
         # Nobody else asks the vendor that a practice source starts for itself.
@@ -674,14 +725,25 @@ profiles:
     @pytest.mark.parametrize(
         ("url", "said"),
         [
-            ("http://a.example", "is no address of a server that limits can be kept on: write redis://"),
+            (
+                "http://a.example",
+                "is no address of a server that limits can be kept on: write redis://",
+            ),
             ("s3cr3t", "is no address of a server"),
             ("redis://:s3cr3t/x@a.example:6379/0", "cannot be understood: write redis://"),
-            ("postgresql://me:s3cr3t@a.example:5432/x?s3cr3t", "cannot be understood: write redis://"),
+            (
+                "postgresql://me:s3cr3t@a.example:5432/x?s3cr3t",
+                "cannot be understood: write redis://",
+            ),
         ],
     )
-    def test_what_is_no_such_server_is_refused_when_the_universe_is_loaded(self, tmp_path, url, said):
-        for text in (f"limits: {url}\nsources: {{binance: {{}}}}", f"sources: {{binance: {{limiter: '{url}'}}}}"):
+    def test_what_is_no_such_server_is_refused_when_the_universe_is_loaded(
+        self, tmp_path, url, said
+    ):
+        for text in (
+            f"limits: {url}\nsources: {{binance: {{}}}}",
+            f"sources: {{binance: {{limiter: '{url}'}}}}",
+        ):
             path = tmp_path / "universe.yaml"
             path.write_text(text)
 
@@ -698,18 +760,25 @@ profiles:
     ):
         for name in [name for name in sys.modules if name.partition(".")[0] == library]:
             monkeypatch.delitem(sys.modules, name)
-        monkeypatch.setitem(sys.modules, library, None)  # type: ignore[arg-type]  # what importlib takes for "not there"
+        # What importlib takes for "not there".
+        monkeypatch.setitem(sys.modules, library, None)  # type: ignore[arg-type]
         path = tmp_path / "universe.yaml"
         path.write_text(f"limits: {extra}://a.example/0\nsources: {{binance: {{}}}}")
 
-        with pytest.raises(UniverseError, match=rf"limits: needs .* pip install 'market-assets\[{extra}\]'"):
+        with pytest.raises(
+            UniverseError, match=rf"limits: needs .* pip install 'market-assets\[{extra}\]'"
+        ):
             load_universe(path, environ={})
 
     def test_a_source_has_one_place_for_its_limit(self):
         with pytest.raises(ValidationError, match="has both limiter and limiter_path"):
-            HttpSettings.model_validate({"base_url": "http://a.example", "limiter": "redis://b", "limiter_path": "c"})
+            HttpSettings.model_validate(
+                {"base_url": "http://a.example", "limiter": "redis://b", "limiter_path": "c"}
+            )
 
-    def test_a_universes_sources_keep_it_in_the_home_folder_unless_they_say_where(self, tmp_path, monkeypatch):
+    def test_a_universes_sources_keep_it_in_the_home_folder_unless_they_say_where(
+        self, tmp_path, monkeypatch
+    ):
         monkeypatch.setenv("MARKET_ASSETS_HOME", str(tmp_path / "home"))
         path = tmp_path / "universe.yaml"
         path.write_text("""

@@ -9,25 +9,44 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from market_assets.config.universe import load_universe
 from market_assets.errors import SourceError, UniverseError
-from market_assets.market_time.calendars import load_calendar
-from market_assets.market_time.timeframes import Timeframe, Window
-from market_assets.sources.base import CANDLE_SCHEMA
-from market_assets.sources.oanda import OandaSettings, OandaSource, read_candles
-from market_assets.universe import load_universe
-from market_assets_tests.sources.keyed_ground import KEY, MINUTE, QUICK, START, KeyedVendor, days, minutes, opens
+from market_assets.market.calendars.sessions import load_calendar
+from market_assets.market.timeframes import Timeframe, Window
+from market_assets.sources.contract import CANDLE_SCHEMA
+from market_assets.sources.vendors.oanda import OandaSettings, OandaSource, read_candles
+from market_assets_tests.sources.keyed_ground import (
+    KEY,
+    MINUTE,
+    QUICK,
+    START,
+    KeyedVendor,
+    days,
+    minutes,
+    opens,
+)
 
 
 def candle(open_: datetime, *, price: str = "mid", complete: bool = True) -> dict[str, object]:
     prices = {"o": "1.10001", "h": "1.10005", "l": "1.10000", "c": "1.10003"}
-    return {"time": f"{open_:%Y-%m-%dT%H:%M:%S}.000000000Z", "complete": complete, "volume": 42, price: prices}
+    return {
+        "time": f"{open_:%Y-%m-%dT%H:%M:%S}.000000000Z",
+        "complete": complete,
+        "volume": 42,
+        price: prices,
+    }
 
 
 class Oanda:
     """The vendor's candles from a start on, so many as asked for, or fewer."""
 
     def __init__(
-        self, bars: list[datetime], *, page: int = 5000, instrument: str = "EUR_USD", unfinished: int = 0
+        self,
+        bars: list[datetime],
+        *,
+        page: int = 5000,
+        instrument: str = "EUR_USD",
+        unfinished: int = 0,
     ) -> None:
         self.bars = bars
         self.page = page
@@ -40,11 +59,19 @@ class Oanda:
         if int(asked.query["count"]) > 5000:
             return 400, {"errorMessage": "Maximum value for 'count' exceeded"}
         first = datetime.fromisoformat(asked.query["from"])
-        rows = [each for each in self.bars if each >= first][: min(self.page, int(asked.query["count"]))]
+        rows = [each for each in self.bars if each >= first][
+            : min(self.page, int(asked.query["count"]))
+        ]
         price = {"M": "mid", "B": "bid", "A": "ask"}[asked.query["price"]]
         done = len(self.bars) - self.unfinished
-        candles = [candle(each, price=price, complete=self.bars.index(each) < done) for each in rows]
-        return 200, {"instrument": self.instrument, "granularity": asked.query["granularity"], "candles": candles}
+        candles = [
+            candle(each, price=price, complete=self.bars.index(each) < done) for each in rows
+        ]
+        return 200, {
+            "instrument": self.instrument,
+            "granularity": asked.query["granularity"],
+            "candles": candles,
+        }
 
 
 @pytest.fixture
@@ -67,7 +94,9 @@ def ask(serve, build):
         async def fetch():
             source = build(url, **settings)
             async with source:
-                return await source.fetch("EUR_USD", timeframe, start, end or start + bars * timeframe.duration)
+                return await source.fetch(
+                    "EUR_USD", timeframe, start, end or start + bars * timeframe.duration
+                )
 
         return asyncio.run(fetch()), vendor
 
@@ -82,10 +111,16 @@ class TestParsing:
 
         assert found.candles.schema == CANDLE_SCHEMA
         assert found.symbols == {answer["instrument"]}
-        assert opens(found.candles) == [datetime.fromisoformat(row["time"]) for row in answer["candles"]]
-        assert found.candles["volume"].to_list() == [float(row["volume"]) for row in answer["candles"]]
+        assert opens(found.candles) == [
+            datetime.fromisoformat(row["time"]) for row in answer["candles"]
+        ]
+        assert found.candles["volume"].to_list() == [
+            float(row["volume"]) for row in answer["candles"]
+        ]
         for name in ("open", "high", "low", "close"):
-            assert found.candles[name].to_list() == [float(row["mid"][name[0]]) for row in answer["candles"]]
+            assert found.candles[name].to_list() == [
+                float(row["mid"][name[0]]) for row in answer["candles"]
+            ]
 
     def test_an_answer_with_another_price_than_asked_for_is_an_error(self, shared):
         body = (shared / "wire" / "oanda" / "v3_instruments_instrument_candles.json").read_bytes()
@@ -94,9 +129,13 @@ class TestParsing:
             read_candles(body, "bid")
 
     def test_an_answer_without_candles_is_an_empty_frame(self):
-        assert read_candles(b'{"instrument":"EUR_USD","candles":[]}', "mid").candles.equals(CANDLE_SCHEMA.to_frame())
+        assert read_candles(b'{"instrument":"EUR_USD","candles":[]}', "mid").candles.equals(
+            CANDLE_SCHEMA.to_frame()
+        )
 
-    @pytest.mark.parametrize("body", [b"", b"<html>", b'{"candles":[{"time":"20', b"[]", b"{}", b'{"candles":[7]}'])
+    @pytest.mark.parametrize(
+        "body", [b"", b"<html>", b'{"candles":[{"time":"20', b"[]", b"{}", b'{"candles":[7]}']
+    )
     def test_what_holds_no_candles_is_an_error_that_may_pass(self, body):
         with pytest.raises(SourceError, match="the answer is not") as caught:
             read_candles(body, "mid")
@@ -107,14 +146,18 @@ class TestParsing:
 class TestGrid:
     @pytest.mark.parametrize("timeframe", [Timeframe.H1, Timeframe.H4, Timeframe.D1])
     @pytest.mark.parametrize("day", ["2024-03-05", "2024-10-29"])
-    def test_bars_of_the_vendor_lie_on_the_calendars_grid_across_a_change_of_clocks(self, ask, timeframe, day):
+    def test_bars_of_the_vendor_lie_on_the_calendars_grid_across_a_change_of_clocks(
+        self, ask, timeframe, day
+    ):
         (start,) = days(day)
         window = Window(start, start + timedelta(days=10))
         bars = load_calendar("FOREX").bars(timeframe, window)
         stamps = [instant.replace(tzinfo=UTC) for instant in bars["opens_at"].to_list()]
         expected = [instant.replace(tzinfo=UTC) for instant in bars["ts"].to_list()]
 
-        frame, _ = ask(Oanda(stamps, page=3), timeframe=timeframe, start=window.start, end=window.end)
+        frame, _ = ask(
+            Oanda(stamps, page=3), timeframe=timeframe, start=window.start, end=window.end
+        )
 
         assert opens(frame) == expected
 
@@ -127,12 +170,17 @@ class TestGrid:
         assert opens(frame) == days("2024-03-08", "2024-03-11")
         (asked,) = vendor.log
         assert asked.query["from"] == "2024-03-07T22:00:00Z"
-        assert (asked.query["dailyAlignment"], asked.query["alignmentTimezone"]) == ("17", "America/New_York")
+        assert (asked.query["dailyAlignment"], asked.query["alignmentTimezone"]) == (
+            "17",
+            "America/New_York",
+        )
 
 
 class TestPages:
     @pytest.mark.parametrize(("price", "letter"), [("mid", "M"), ("bid", "B"), ("ask", "A")])
-    def test_a_window_is_asked_for_with_the_price_wanted_and_the_key_in_a_header(self, ask, price, letter):
+    def test_a_window_is_asked_for_with_the_price_wanted_and_the_key_in_a_header(
+        self, ask, price, letter
+    ):
         frame, vendor = ask(Oanda(minutes(START, 200)), price=price)
 
         assert opens(frame) == minutes(START, 100)
@@ -197,7 +245,12 @@ class TestRefusals:
         with pytest.raises(
             SourceError, match=f"HTTP {status}: .*Insufficient authorization.*source's key is right"
         ) as caught:
-            ask(lambda _: (status, {"errorMessage": f"Insufficient authorization of {KEY} to perform request."}))
+            ask(
+                lambda _: (
+                    status,
+                    {"errorMessage": f"Insufficient authorization of {KEY} to perform request."},
+                )
+            )
 
         assert caught.value.permanent
         assert KEY not in str(caught.value)
@@ -214,7 +267,9 @@ class TestRefusals:
     def test_too_many_requests_are_tried_again(self, ask):
         answers = [(429, {"errorMessage": "Too many requests"})]
 
-        frame, vendor = ask(lambda asked: answers.pop() if answers else Oanda(minutes(START, 100))(asked))
+        frame, vendor = ask(
+            lambda asked: answers.pop() if answers else Oanda(minutes(START, 100))(asked)
+        )
 
         assert frame.height == 100
         assert len(vendor.log) == 2
@@ -232,7 +287,8 @@ class TestRefusals:
 def test_what_cannot_work_is_refused_when_the_universe_is_loaded(tmp_path, source, kind, words):
     path = tmp_path / "universe.yaml"
     profile = (
-        f"{{kind: {kind}, start: 2024-01-01, sources: [oanda], symbols: {{EURUSD: {{sources: [{{oanda: EUR_USD}}]}}}}}}"
+        f"{{kind: {kind}, start: 2024-01-01, sources: [oanda], symbols: {{EURUSD: {{sources: "
+        f"[{{oanda: EUR_USD}}]}}}}}}"
     )
     path.write_text(f"sources: {{oanda: {source}}}\nprofiles: {{fx: {profile}}}\n")
 

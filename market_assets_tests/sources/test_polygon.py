@@ -9,12 +9,21 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from market_assets.config.universe import load_universe
 from market_assets.errors import SourceError, UniverseError
-from market_assets.market_time.timeframes import Timeframe, Window
-from market_assets.sources.base import CANDLE_SCHEMA
-from market_assets.sources.polygon import PolygonSettings, PolygonSource, read_aggs
-from market_assets.universe import load_universe
-from market_assets_tests.sources.keyed_ground import KEY, MINUTE, QUICK, START, KeyedVendor, days, minutes, opens
+from market_assets.market.timeframes import Timeframe, Window
+from market_assets.sources.contract import CANDLE_SCHEMA
+from market_assets.sources.vendors.polygon import PolygonSettings, PolygonSource, read_aggs
+from market_assets_tests.sources.keyed_ground import (
+    KEY,
+    MINUTE,
+    QUICK,
+    START,
+    KeyedVendor,
+    days,
+    minutes,
+    opens,
+)
 
 NOW = datetime(2024, 6, 1, 12, tzinfo=UTC)
 
@@ -35,7 +44,9 @@ def bar(open_: datetime) -> dict[str, float]:
 class Polygon:
     """The vendor's pages of so many bars, with `next_url` or cut short in silence."""
 
-    def __init__(self, bars: list[datetime], *, page: int = 50_000, names_next: bool = True, **extra: object) -> None:
+    def __init__(
+        self, bars: list[datetime], *, page: int = 50_000, names_next: bool = True, **extra: object
+    ) -> None:
         self.bars = bars
         self.page = page
         self.names_next = names_next
@@ -47,11 +58,20 @@ class Polygon:
         *_, symbol, _range, _number, unit, since, until = asked.path.split("/")
         if unit == "day":
             first, last = (datetime.fromisoformat(text).date() for text in (since, until))
-            inside = [each for each in self.bars if first <= (each - timedelta(hours=4)).date() <= last]
+            inside = [
+                each for each in self.bars if first <= (each - timedelta(hours=4)).date() <= last
+            ]
         else:
-            inside = [each for each in self.bars if int(since) <= each.timestamp() * 1000 <= int(until)]
+            inside = [
+                each for each in self.bars if int(since) <= each.timestamp() * 1000 <= int(until)
+            ]
         rows = inside[: min(self.page, int(asked.query.get("limit", self.page)))]
-        answer = {"queryCount": len(rows), "resultsCount": len(rows), "request_id": "f00", **self.extra}
+        answer = {
+            "queryCount": len(rows),
+            "resultsCount": len(rows),
+            "request_id": "f00",
+            **self.extra,
+        }
         if rows:
             answer["results"] = [bar(each) for each in rows]
         if len(rows) < len(inside) and self.names_next:
@@ -77,7 +97,15 @@ def ask(serve, build):
     """Fetch so many minutes from a vendor that answers with `respond`; gives the frame, and the vendor."""
 
     def ask(
-        respond, *, symbol="AAPL", timeframe=Timeframe.M1, start=START, end=None, bars=100, kind="equity", **settings
+        respond,
+        *,
+        symbol="AAPL",
+        timeframe=Timeframe.M1,
+        start=START,
+        end=None,
+        bars=100,
+        kind="equity",
+        **settings,
     ):
         vendor = KeyedVendor(respond)
         url = serve(vendor).url
@@ -85,7 +113,9 @@ def ask(serve, build):
         async def fetch():
             source = build(url, kind=kind, **settings)
             async with source:
-                return await source.fetch(symbol, timeframe, start, end or start + bars * timeframe.duration)
+                return await source.fetch(
+                    symbol, timeframe, start, end or start + bars * timeframe.duration
+                )
 
         return asyncio.run(fetch()), vendor
 
@@ -106,7 +136,9 @@ class TestParsing:
                 row["t"] for row in answer["results"]
             ]
             for name in CANDLE_SCHEMA.names()[1:]:
-                assert found.candles[name].to_list() == [float(row[name[0]]) for row in answer["results"]]
+                assert found.candles[name].to_list() == [
+                    float(row[name[0]]) for row in answer["results"]
+                ]
         assert len(paths) == 7
 
     def test_recorded_prices_that_are_adjusted_are_not_taken_for_raw_ones(self, shared):
@@ -119,7 +151,9 @@ class TestParsing:
 
     @pytest.mark.parametrize("extra", [{}, {"results": None}, {"results": []}])
     def test_an_answer_without_bars_is_an_empty_frame(self, extra):
-        found = read_aggs(json.dumps({"status": "DELAYED", "ticker": "AAPL", **extra}).encode(), raw=True)
+        found = read_aggs(
+            json.dumps({"status": "DELAYED", "ticker": "AAPL", **extra}).encode(), raw=True
+        )
 
         assert found.candles.equals(CANDLE_SCHEMA.to_frame())
 
@@ -130,7 +164,15 @@ class TestParsing:
         assert not caught.value.permanent
 
     @pytest.mark.parametrize(
-        "body", [b"", b"<html>", b'{"status":"OK","results":[{"t":1', b"[]", b"{}", b'{"status":"OK","results":[7]}']
+        "body",
+        [
+            b"",
+            b"<html>",
+            b'{"status":"OK","results":[{"t":1',
+            b"[]",
+            b"{}",
+            b'{"status":"OK","results":[7]}',
+        ],
     )
     def test_what_holds_no_bars_is_an_error_that_may_pass(self, body):
         with pytest.raises(SourceError, match="the answer is not") as caught:
@@ -142,11 +184,18 @@ class TestParsing:
 class TestDays:
     def test_recorded_days_across_a_change_of_clocks_bear_their_dates(self, shared, ask):
         body = json.loads(
-            (shared / "wire" / "polygon" / "ticker_AAPL_range_1_day_2005-04-01_2005-04-04.json").read_bytes()
+            (
+                shared / "wire" / "polygon" / "ticker_AAPL_range_1_day_2005-04-01_2005-04-04.json"
+            ).read_bytes()
         )
         start, end = days("2005-04-01", "2005-04-05")
 
-        frame, vendor = ask(lambda _: (200, body | {"adjusted": False}), timeframe=Timeframe.D1, start=start, end=end)
+        frame, vendor = ask(
+            lambda _: (200, body | {"adjusted": False}),
+            timeframe=Timeframe.D1,
+            start=start,
+            end=end,
+        )
 
         assert opens(frame) == days("2005-04-01", "2005-04-04")
         assert vendor.log[0].path == "/v2/aggs/ticker/AAPL/range/1/day/2005-04-01/2005-04-04"
@@ -158,10 +207,17 @@ class TestDays:
             (("2024-11-01", "2024-11-04"), ("2024-11-01T04:00", "2024-11-04T05:00")),
         ],
     )
-    def test_midnight_in_new_york_is_the_date_on_both_sides_of_a_change(self, ask, sessions, stamps):
+    def test_midnight_in_new_york_is_the_date_on_both_sides_of_a_change(
+        self, ask, sessions, stamps
+    ):
         start, last = days(*sessions)
 
-        frame, vendor = ask(Polygon(days(*stamps)), timeframe=Timeframe.D1, start=start, end=last + timedelta(days=1))
+        frame, vendor = ask(
+            Polygon(days(*stamps)),
+            timeframe=Timeframe.D1,
+            start=start,
+            end=last + timedelta(days=1),
+        )
 
         assert opens(frame) == days(*sessions)
         assert len(vendor.log) == 1
@@ -171,7 +227,12 @@ class TestDays:
         start, end = days("2023-01-01", "2023-01-11")
 
         frame, _ = ask(
-            lambda _: (200, body), symbol="X:BTCUSD", timeframe=Timeframe.D1, start=start, end=end, kind="crypto"
+            lambda _: (200, body),
+            symbol="X:BTCUSD",
+            timeframe=Timeframe.D1,
+            start=start,
+            end=end,
+            kind="crypto",
         )
 
         assert opens(frame) == [start + timedelta(days=place) for place in range(10)]
@@ -179,14 +240,17 @@ class TestDays:
     def test_recorded_days_of_a_currency_are_utcs_and_thus_not_the_markets(self, shared):
         body = (shared / "wire" / "polygon" / "aggs_C-EURUSD_1day_2023-01.json").read_bytes()
 
-        # Among them are a Saturday and two Sundays, and a day of the market opens at 22:00 the day before.
+        # Among them are a Saturday and two Sundays, and a day of the market opens at 22:00 the day
+        # before.
         assert opens(read_aggs(body, raw=False).candles) == [
             datetime(2023, 1, 1, tzinfo=UTC) + timedelta(days=place) for place in range(10)
         ]
         assert Timeframe.D1 not in PolygonSource.traits.timeframes_for("forex")
 
     def test_a_window_in_which_no_day_opens_asks_nothing(self, ask):
-        frame, vendor = ask(Polygon([]), timeframe=Timeframe.D1, start=START, end=START + timedelta(hours=3))
+        frame, vendor = ask(
+            Polygon([]), timeframe=Timeframe.D1, start=START, end=START + timedelta(hours=3)
+        )
 
         assert frame.is_empty()
         assert not vendor.log
@@ -207,13 +271,17 @@ class TestPages:
         assert opens(frame) == minutes(START, 100)
         (asked,) = vendor.log
         first = int(START.timestamp() * 1000)
-        assert asked.path == f"/v2/aggs/ticker/AAPL/range/1/minute/{first}/{first + 100 * 60_000 - 1}"
+        assert (
+            asked.path == f"/v2/aggs/ticker/AAPL/range/1/minute/{first}/{first + 100 * 60_000 - 1}"
+        )
         assert asked.query == {"adjusted": "false", "sort": "asc", "limit": "50000"}
         assert KEY not in asked.line
 
     def test_hours_of_a_currency_open_at_the_full_hour(self, ask):
         start = datetime(2024, 3, 8, 18, tzinfo=UTC)
-        hours = [start + timedelta(hours=place) for place in range(4)]  # the market closes at 22:00, and summer begins
+        hours = [
+            start + timedelta(hours=place) for place in range(4)
+        ]  # the market closes at 22:00, and summer begins
 
         frame, vendor = ask(
             Polygon(hours, ticker="C:EURUSD", adjusted=True),
@@ -227,23 +295,35 @@ class TestPages:
         assert opens(frame) == hours
         (asked,) = vendor.log
         first = int(start.timestamp() * 1000)
-        assert asked.path == f"/v2/aggs/ticker/C:EURUSD/range/1/hour/{first}/{first + 4 * 3_600_000 - 1}"
+        assert (
+            asked.path
+            == f"/v2/aggs/ticker/C:EURUSD/range/1/hour/{first}/{first + 4 * 3_600_000 - 1}"
+        )
 
     @pytest.mark.parametrize(
-        ("bars", "page", "requests"), [(200, 40, 3), (100, 50, 2), (100, 100, 1), (101, 100, 1), (100, 99, 2)]
+        ("bars", "page", "requests"),
+        [(200, 40, 3), (100, 50, 2), (100, 100, 1), (101, 100, 1), (100, 99, 2)],
     )
     def test_next_url_is_followed_on_our_own_address_and_raw(self, ask, bars, page, requests):
         frame, vendor = ask(Polygon(minutes(START, bars), page=page))
 
         assert opens(frame) == minutes(START, 100)
         assert len(vendor.log) == requests
-        assert [asked.query.get("cursor") for asked in vendor.log[1:]] == ["bGltaXQ"] * (requests - 1)
-        assert all(asked.query["adjusted"] == "false" and "apiKey" not in asked.query for asked in vendor.log)
+        assert [asked.query.get("cursor") for asked in vendor.log[1:]] == ["bGltaXQ"] * (
+            requests - 1
+        )
+        assert all(
+            asked.query["adjusted"] == "false" and "apiKey" not in asked.query
+            for asked in vendor.log
+        )
 
     @pytest.mark.parametrize(
-        ("bars", "page", "requests"), [(100, 30, 4), (100, 50, 2), (100, 100, 1), (101, 100, 1), (100, 99, 2)]
+        ("bars", "page", "requests"),
+        [(100, 30, 4), (100, 50, 2), (100, 100, 1), (101, 100, 1), (100, 99, 2)],
     )
-    def test_an_answer_that_is_cut_short_in_silence_is_gone_on_with(self, ask, bars, page, requests):
+    def test_an_answer_that_is_cut_short_in_silence_is_gone_on_with(
+        self, ask, bars, page, requests
+    ):
         frame, vendor = ask(Polygon(minutes(START, bars), page=page, names_next=False))
 
         assert opens(frame) == minutes(START, 100)
@@ -252,7 +332,9 @@ class TestPages:
     def test_a_longer_bar_that_is_gone_on_behind_is_not_asked_for_again(self, ask):
         bars = [START + 5 * place * MINUTE for place in range(12)]
 
-        frame, vendor = ask(Polygon(bars, page=7, names_next=False), timeframe=Timeframe.M5, bars=12)
+        frame, vendor = ask(
+            Polygon(bars, page=7, names_next=False), timeframe=Timeframe.M5, bars=12
+        )
 
         assert opens(frame) == bars
         assert vendor.log[1].path.split("/")[-2] == str(int(bars[7].timestamp() * 1000))
@@ -282,14 +364,23 @@ class TestPages:
 
     def test_a_next_page_that_is_the_one_before_ends_in_an_error(self, ask):
         def respond(asked):
-            return 200, {"status": "OK", "results": [bar(START)], "next_url": f"https://x.example{asked.path}?cursor=a"}
+            return 200, {
+                "status": "OK",
+                "results": [bar(START)],
+                "next_url": f"https://x.example{asked.path}?cursor=a",
+            }
 
         with pytest.raises(SourceError, match="do not move forward"):
             ask(respond)
 
     def test_empty_pages_that_always_name_a_next_one_end_in_an_error(self, ask):
         with pytest.raises(SourceError, match=r"the pages do not end: .*after 100 pages"):
-            ask(lambda asked: (200, {"status": "OK", "next_url": f"https://x.example{asked.path}?cursor=a"}))
+            ask(
+                lambda asked: (
+                    200,
+                    {"status": "OK", "next_url": f"https://x.example{asked.path}?cursor=a"},
+                )
+            )
 
     @pytest.mark.parametrize(
         "url",
@@ -302,14 +393,18 @@ class TestPages:
         ],
     )
     def test_a_next_page_that_cannot_be_one_is_not_asked_for(self, ask, url):
-        with pytest.raises(SourceError, match=r"the next page is said to be elsewhere|the pages do not end") as caught:
+        with pytest.raises(
+            SourceError, match=r"the next page is said to be elsewhere|the pages do not end"
+        ) as caught:
             ask(lambda _: (200, {"status": "OK", "results": [bar(START)], "next_url": url}))
 
         assert len(str(caught.value)) < 400
 
     @pytest.mark.parametrize("odd", [7, ["a"], {"a": 1}, False, ""])
     def test_a_name_or_a_next_page_of_another_type_is_none(self, odd):
-        found = read_aggs(json.dumps({"status": "OK", "ticker": odd, "next_url": odd}).encode(), raw=True)
+        found = read_aggs(
+            json.dumps({"status": "OK", "ticker": odd, "next_url": odd}).encode(), raw=True
+        )
 
         assert (found.symbols, found.cursor) == (frozenset(), None)
 
@@ -318,7 +413,12 @@ class TestPages:
         start = datetime(2024, 1, 3, tzinfo=UTC)
         rows = [bar(start + timedelta(hours=5)), bar(START) | {"t": stamp}]
 
-        frame, _ = ask(lambda _: (200, {"status": "OK", "results": rows}), timeframe=Timeframe.D1, start=start, bars=1)
+        frame, _ = ask(
+            lambda _: (200, {"status": "OK", "results": rows}),
+            timeframe=Timeframe.D1,
+            start=start,
+            bars=1,
+        )
 
         assert frame.height == 2
         assert opens(frame.head(1)) == [start]
@@ -338,7 +438,9 @@ class TestRefusals:
         caplog.set_level(logging.DEBUG)
         echo = {"status": "ERROR", "error": f"Unknown API Key: {KEY}"}
 
-        with pytest.raises(SourceError, match=f"HTTP {status}: .*Unknown API Key: .*source's key is right") as caught:
+        with pytest.raises(
+            SourceError, match=f"HTTP {status}: .*Unknown API Key: .*source's key is right"
+        ) as caught:
             ask(lambda _: (status, echo))
 
         assert caught.value.permanent
@@ -346,7 +448,10 @@ class TestRefusals:
         assert KEY not in caplog.text
 
     def test_what_the_plan_withholds_is_no_refusal_of_the_symbol(self, ask):
-        words = "Your plan doesn't include this data timeframe. Please upgrade your plan at https://polygon.io/pricing"
+        words = (
+            "Your plan doesn't include this data timeframe. Please upgrade your plan at "
+            "https://polygon.io/pricing"
+        )
 
         with pytest.raises(
             SourceError, match=r"this data timeframe.*tell the source's settings what the plan has"
@@ -357,16 +462,22 @@ class TestRefusals:
 
     @pytest.mark.parametrize("key", ["error", "message"])
     def test_an_error_in_a_200_body_is_not_an_empty_page(self, ask, key):
-        with pytest.raises(SourceError, match="the answer is an error: ERROR the ticker is wrong") as caught:
+        with pytest.raises(
+            SourceError, match="the answer is an error: ERROR the ticker is wrong"
+        ) as caught:
             ask(lambda _: (200, {"status": "ERROR", key: f"the ticker is wrong {KEY}"}))
 
         assert caught.value.permanent
         assert KEY not in str(caught.value)
 
     def test_too_many_requests_are_tried_again(self, ask):
-        answers = [(429, {"status": "ERROR", "error": "You've exceeded the maximum requests per minute"})]
+        answers = [
+            (429, {"status": "ERROR", "error": "You've exceeded the maximum requests per minute"})
+        ]
 
-        frame, vendor = ask(lambda asked: answers.pop() if answers else Polygon(minutes(START, 100))(asked))
+        frame, vendor = ask(
+            lambda asked: answers.pop() if answers else Polygon(minutes(START, 100))(asked)
+        )
 
         assert frame.height == 100
         assert len(vendor.log) == 2
@@ -383,7 +494,9 @@ class TestPlan:
     def test_the_free_plan_speaks_for_two_years_and_not_for_today(self, build):
         source = build("http://127.0.0.1:9")
 
-        assert source.answers_for("AAPL", Timeframe.M5) == Window(*days("2022-06-03", "2024-05-31T12:00"))
+        assert source.answers_for("AAPL", Timeframe.M5) == Window(
+            *days("2022-06-03", "2024-05-31T12:00")
+        )
         assert source.answers_for("AAPL", Timeframe.D1) == Window(*days("2022-06-03", "2024-05-31"))
 
     def test_a_plan_that_holds_nothing_back_speaks_for_any_window(self, build):
@@ -391,7 +504,9 @@ class TestPlan:
 
         assert source.answers_for("AAPL", Timeframe.M1) is None
 
-    @pytest.mark.parametrize(("minute", "last"), [(15 * 60 + 59, "2024-01-03"), (16 * 60, "2024-01-04")])
+    @pytest.mark.parametrize(
+        ("minute", "last"), [(15 * 60 + 59, "2024-01-03"), (16 * 60, "2024-01-04")]
+    )
     def test_a_delayed_day_is_spoken_for_once_its_session_is_given(self, tmp_path, minute, last):
         settings = PolygonSettings.model_validate({"key": KEY, "delay": 900, "history_days": None})
         now = datetime(2024, 1, 3, 5, tzinfo=UTC) + MINUTE * (minute + 15)
@@ -424,7 +539,11 @@ class TestFirstBar:
         return probe
 
     def test_it_is_found_with_one_cheap_request(self, probe):
-        listed = {"status": "OK", "ticker": "AAPL", "results": [bar(datetime(2024, 1, 10, 14, 37, tzinfo=UTC))]}
+        listed = {
+            "status": "OK",
+            "ticker": "AAPL",
+            "results": [bar(datetime(2024, 1, 10, 14, 37, tzinfo=UTC))],
+        }
 
         first, vendor = probe(lambda _: (200, listed), Timeframe.M15, history_days=None)
 
@@ -447,7 +566,10 @@ class TestFirstBar:
         assert probe(lambda _: (200, {"status": "OK", "resultsCount": 0}))[0] is None
 
     def test_a_plan_that_does_not_reach_back_does_not_condemn_the_symbol(self, probe):
-        refusal = {"status": "NOT_AUTHORIZED", "message": "Your plan doesn't include this data timeframe."}
+        refusal = {
+            "status": "NOT_AUTHORIZED",
+            "message": "Your plan doesn't include this data timeframe.",
+        }
 
         with pytest.raises(SourceError, match="what the plan has") as caught:
             probe(lambda _: (403, refusal))
@@ -456,9 +578,20 @@ class TestFirstBar:
 
 
 class TestUniverse:
-    UNIVERSE = "sources: {{polygon: {source}}}\nprofiles: {{us: {{kind: {kind}, start: 2024-01-01, sources: [polygon], timeframes: {{fetch: [{timeframe}]}}, symbols: {{AAPL: {{}}}}}}}}\n"
+    UNIVERSE = (
+        "sources: {{polygon: {source}}}\nprofiles: {{us: {{kind: {kind}, start: 2024-01-01, "
+        "sources: [polygon], timeframes: {{fetch: [{timeframe}]}}, symbols: {{AAPL: {{}}}}}}}}\n"
+    )
 
-    def load(self, tmp_path, *, source="{key: '${POLYGON_KEY}'}", kind="EQUITY", timeframe="1m", environ=None):
+    def load(
+        self,
+        tmp_path,
+        *,
+        source="{key: '${POLYGON_KEY}'}",
+        kind="EQUITY",
+        timeframe="1m",
+        environ=None,
+    ):
         path = tmp_path / "universe.yaml"
         path.write_text(self.UNIVERSE.format(source=source, kind=kind, timeframe=timeframe))
         return load_universe(path, environ={"POLYGON_KEY": KEY} if environ is None else environ)
@@ -504,5 +637,7 @@ class TestUniverse:
             if timeframe in timeframes:
                 assert self.load(tmp_path, kind=kind, timeframe=timeframe)
             else:
-                with pytest.raises(UniverseError, match=r"is served by no source of AAPL|polygon serves CRYPTO"):
+                with pytest.raises(
+                    UniverseError, match=r"is served by no source of AAPL|polygon serves CRYPTO"
+                ):
                     self.load(tmp_path, kind=kind, timeframe=timeframe)

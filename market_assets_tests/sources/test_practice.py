@@ -9,9 +9,9 @@ import pytest
 from pydantic import ValidationError
 
 from market_assets.errors import SourceError
-from market_assets.market_time.calendars import load_calendar
-from market_assets.market_time.timeframes import Timeframe, Window
-from market_assets.sources.base import build_source
+from market_assets.market.calendars.sessions import load_calendar
+from market_assets.market.timeframes import Timeframe, Window
+from market_assets.sources.contract import build_source
 
 START = datetime(2024, 3, 4, tzinfo=UTC)
 END = START + timedelta(days=1)
@@ -20,7 +20,13 @@ END = START + timedelta(days=1)
 @pytest.fixture
 def fetch(tmp_path):
     def fetch(
-        symbol, *, kind="crypto", start=START, end=START + timedelta(minutes=1000), timeframe=Timeframe.M1, **settings
+        symbol,
+        *,
+        kind="crypto",
+        start=START,
+        end=START + timedelta(minutes=1000),
+        timeframe=Timeframe.M1,
+        **settings,
     ):
         async def within():
             source = build_source("practice", {"retries": 0} | settings, base=tmp_path, kind=kind)
@@ -53,11 +59,18 @@ def test_two_sources_of_one_seed_give_the_same_candles(fetch):
 def test_a_symbol_trades_in_the_sessions_of_its_profiles_kind(fetch, kind, symbol, calendar):
     minutes = fetch(symbol, kind=kind, start=START, end=END)
 
-    assert minutes["ts"].to_list() == load_calendar(calendar).expected(Timeframe.M1, Window(START, END)).to_list()
+    assert (
+        minutes["ts"].to_list()
+        == load_calendar(calendar).expected(Timeframe.M1, Window(START, END)).to_list()
+    )
 
 
 def test_what_is_special_about_a_symbol_is_a_setting(fetch):
-    frame = fetch("SPY", symbols={"SPY": {"kind": "equity", "price": 580, "genesis": "2024-03-04T15:00Z"}}, end=END)
+    frame = fetch(
+        "SPY",
+        symbols={"SPY": {"kind": "equity", "price": 580, "genesis": "2024-03-04T15:00Z"}},
+        end=END,
+    )
 
     assert frame["ts"][0] == datetime(2024, 3, 4, 15)  # noqa: DTZ001 - a frame's times bear no zone
     assert 400 < frame["close"][0] < 800
@@ -65,7 +78,8 @@ def test_what_is_special_about_a_symbol_is_a_setting(fetch):
 
 def test_faults_are_had_inline_and_from_a_file(fetch, tmp_path):
     (tmp_path / "faults.yaml").write_text(
-        "- {fault: hole, start: 2024-03-04T00:10Z, end: 2024-03-04T00:20Z}\n- {fault: hole, symbols: [ETHUSDT]}\n"
+        "- {fault: hole, start: 2024-03-04T00:10Z, end: 2024-03-04T00:20Z}\n- {fault: hole, "
+        "symbols: [ETHUSDT]}\n"
     )
     inline = [{"fault": "hole", "start": "2024-03-04T01:00Z", "end": "2024-03-04T02:00Z"}]
 
@@ -78,7 +92,9 @@ def test_faults_are_had_inline_and_from_a_file(fetch, tmp_path):
 def test_a_faults_file_that_makes_no_sense_is_an_error_that_names_it(fetch, tmp_path, text):
     (tmp_path / "faults.yaml").write_text(text)
 
-    with pytest.raises(SourceError, match=r"the faults file .*faults\.yaml cannot be used") as caught:
+    with pytest.raises(
+        SourceError, match=r"the faults file .*faults\.yaml cannot be used"
+    ) as caught:
         fetch("BTCUSDT", faults_file="faults.yaml")
 
     assert caught.value.permanent
@@ -102,7 +118,11 @@ def test_it_has_binances_traits_and_finds_the_first_bar(tmp_path):
     async def probe():
         settings = {"symbols": {"SPY": {"genesis": "2020-01-01T00:00Z"}}}
         async with build_source("practice", settings, base=tmp_path, kind="equity") as source:
-            return source.traits, await source.earliest("SPY", Timeframe.M1), await source.earliest("SPY", Timeframe.D1)
+            return (
+                source.traits,
+                await source.earliest("SPY", Timeframe.M1),
+                await source.earliest("SPY", Timeframe.D1),
+            )
 
     traits, first_minute, first_day = asyncio.run(probe())
 
@@ -112,7 +132,9 @@ def test_it_has_binances_traits_and_finds_the_first_bar(tmp_path):
 
 
 def test_it_can_be_told_to_name_no_first_bar_and_to_serve_its_latest_bars_alone(tmp_path):
-    source = build_source("practice", {"earliest_probe": False, "latest_only": 720}, base=tmp_path, kind="crypto")
+    source = build_source(
+        "practice", {"earliest_probe": False, "latest_only": 720}, base=tmp_path, kind="crypto"
+    )
     assert (source.traits.earliest_probe, source.traits.latest_only) == (False, 720)
     assert build_source("practice", {}, base=tmp_path, kind="crypto").traits.latest_only is None
 

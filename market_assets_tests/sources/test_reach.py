@@ -8,9 +8,16 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
-from market_assets.market_time.timeframes import Timeframe, Window, to_micros
-from market_assets.sources.reach import FileSpan, are_odd, merged, period_in, span_of, stretches_of
-from market_assets.sources.stamps import Clock
+from market_assets.market.timeframes import Timeframe, Window, to_micros
+from market_assets.sources.files.reach import (
+    FileSpan,
+    are_odd,
+    merged,
+    period_in,
+    span_of,
+    stretches_of,
+)
+from market_assets.sources.files.stamps import Clock
 
 NEW_YORK = ZoneInfo("America/New_York")
 UTC_CLOCK = Clock()
@@ -22,11 +29,16 @@ def at(text: str) -> datetime:
 
 
 def span(first: str, last: str, name: str = "", **more: bool) -> FileSpan:
-    return FileSpan(to_micros(at(first)), to_micros(at(last)), period=period_in(name, UTC_CLOCK), **more)
+    return FileSpan(
+        to_micros(at(first)), to_micros(at(last)), period=period_in(name, UTC_CLOCK), **more
+    )
 
 
 def windows(*files: FileSpan) -> list[str]:
-    return [f"{window.start:%m-%dT%H:%M} {window.end:%m-%dT%H:%M}" for window in merged(stretches_of(files), ALL)]
+    return [
+        f"{window.start:%m-%dT%H:%M} {window.end:%m-%dT%H:%M}"
+        for window in merged(stretches_of(files), ALL)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -49,13 +61,18 @@ def test_a_name_tells_the_days(name, first, after):
     assert opens.start.astimezone(NEW_YORK).strftime("%Y-%m-%d %H:%M") == f"{first} 00:00"
 
 
-@pytest.mark.parametrize("name", ["", ".csv", "-1m.csv", "part-0001", "1717200000", "x20241345.csv", "_1899.csv"])
+@pytest.mark.parametrize(
+    "name", ["", ".csv", "-1m.csv", "part-0001", "1717200000", "x20241345.csv", "_1899.csv"]
+)
 def test_a_name_without_a_date_tells_none(name):
     assert period_in(name, UTC_CLOCK) is None
 
 
 def test_days_that_follow_each_other_speak_for_all_between_and_none_for_a_day_that_is_absent():
-    days = [span(f"2024-03-0{day}T09:30", f"2024-03-0{day}T15:10", f"2024-03-0{day}") for day in (1, 2, 4, 5)]
+    days = [
+        span(f"2024-03-0{day}T09:30", f"2024-03-0{day}T15:10", f"2024-03-0{day}")
+        for day in (1, 2, 4, 5)
+    ]
     assert windows(*days) == ["03-01T09:00 03-03T00:00", "03-04T00:00 03-05T16:00"]
 
 
@@ -69,7 +86,8 @@ def test_a_file_that_was_cut_speaks_for_what_is_in_it():
 
 def test_files_of_the_hours_of_a_day_leave_an_hour_that_is_absent_out():
     hours = [
-        span(f"2024-03-01T{hour:02}:00", f"2024-03-01T{hour:02}:59", f"2024-03-01-{hour:02}") for hour in (1, 2, 4)
+        span(f"2024-03-01T{hour:02}:00", f"2024-03-01T{hour:02}:59", f"2024-03-01-{hour:02}")
+        for hour in (1, 2, 4)
     ]
     assert windows(*hours) == ["03-01T01:00 03-01T03:00", "03-01T04:00 03-01T05:00"]
 
@@ -83,14 +101,25 @@ def test_a_name_that_has_nothing_to_do_with_the_rows_tells_nothing():
 
 
 def test_parts_without_dates_speak_for_the_hours_between_them():
-    assert windows(span("2024-03-01T00:00", "2024-03-01T15:10"), span("2024-03-01T20:05", "2024-03-02T02:00")) == [
-        "03-01T00:00 03-02T03:00"
-    ]
-    assert len(windows(span("2024-03-01T00:00", "2024-03-01T15:10"), span("2024-03-02T09:05", "2024-03-02T10:00"))) == 2
+    assert windows(
+        span("2024-03-01T00:00", "2024-03-01T15:10"), span("2024-03-01T20:05", "2024-03-02T02:00")
+    ) == ["03-01T00:00 03-02T03:00"]
+    assert (
+        len(
+            windows(
+                span("2024-03-01T00:00", "2024-03-01T15:10"),
+                span("2024-03-02T09:05", "2024-03-02T10:00"),
+            )
+        )
+        == 2
+    )
 
 
 def test_a_session_that_begins_the_evening_before_its_date_is_whole():
-    days = [span(f"2024-03-0{day - 1}T23:00", f"2024-03-0{day}T21:59", f"2024-03-0{day}") for day in (5, 6)]
+    days = [
+        span(f"2024-03-0{day - 1}T23:00", f"2024-03-0{day}T21:59", f"2024-03-0{day}")
+        for day in (5, 6)
+    ]
     assert windows(*days) == ["03-04T23:00 03-06T22:00"]
 
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market_assets.errors import SourceError
-from market_assets.market_time.timeframes import from_micros
-from market_assets.sources.base import CANDLE_SCHEMA, build_source
-from market_assets.sources.rest import candles, refusal
+from market_assets.market.timeframes import from_micros
+from market_assets.sources.contract import CANDLE_SCHEMA, build_source
+from market_assets.sources.transport.rest import candles, refusal
 from market_assets_tests.sources.wire import (
     KRAKEN,
     MINUTE,
@@ -55,7 +55,9 @@ def given_by(serve, tmp_path):
 
     def given_by(exchange, *, bars, start=START, symbol=None, **more):
         source = build(exchange.wire, serve(exchange).url, tmp_path)
-        return ask(source, symbol or exchange.wire.symbol, bars=bars, start=start, **more), len(exchange.log)
+        return ask(source, symbol or exchange.wire.symbol, bars=bars, start=start, **more), len(
+            exchange.log
+        )
 
     return given_by
 
@@ -88,7 +90,9 @@ class TestPages:
 
     @pytest.mark.parametrize("cap", [10, 5, 4])
     def test_one_bar_more_than_pages_hold_is_one_request_more(self, cut, given_by, cap):
-        frame, requests = given_by(Exchange(cut, every(60), cap=cap), bars=2 * cap + 1, start=START + 10 * MINUTE)
+        frame, requests = given_by(
+            Exchange(cut, every(60), cap=cap), bars=2 * cap + 1, start=START + 10 * MINUTE
+        )
 
         assert rows(frame) == [candle(ts) for ts in every(2 * cap + 1, start=START + 10 * MINUTE)]
         assert requests == 3
@@ -134,12 +138,16 @@ class TestPages:
         assert sorted(opens(frame)) == bars
 
     def test_pages_that_overlap_give_no_bar_twice(self, cut, given_by):
-        frame, _ = given_by(Exchange(cut, every(40), cap=7, wider=2), bars=20, start=START + 10 * MINUTE)
+        frame, _ = given_by(
+            Exchange(cut, every(40), cap=7, wider=2), bars=20, start=START + 10 * MINUTE
+        )
 
         inside = [ts for ts in opens(frame) if ts in every(20, start=START + 10 * MINUTE)]
         assert sorted(inside) == every(20, start=START + 10 * MINUTE)
 
-    def test_rows_outside_the_window_are_cut_where_they_are_known_to_come_and_handed_on_elsewhere(self, wire, given_by):
+    def test_rows_outside_the_window_are_cut_where_they_are_known_to_come_and_handed_on_elsewhere(
+        self, wire, given_by
+    ):
         exchange = Exchange(wire, every(40), wider=2)
 
         frame, _ = given_by(exchange, bars=5, start=START + 10 * MINUTE)
@@ -151,7 +159,9 @@ class TestPages:
         bars = every(10, start=START + 10 * MINUTE) if wire.source.newest_first else every(10)
         exchange = Exchange(wire, bars, fixed=True)
 
-        with pytest.raises(SourceError, match=r"01 00:00\.\..*the pages do not move forward") as caught:
+        with pytest.raises(
+            SourceError, match=r"01 00:00\.\..*the pages do not move forward"
+        ) as caught:
             given_by(exchange, bars=20)
 
         assert not caught.value.permanent
@@ -174,7 +184,9 @@ class TestPages:
 
             assert sorted(opens(frame)) == every(10, step=timeframe.duration)
 
-    def test_a_symbol_that_the_vendor_does_not_have_is_an_error_and_no_absence(self, wire, given_by):
+    def test_a_symbol_that_the_vendor_does_not_have_is_an_error_and_no_absence(
+        self, wire, given_by
+    ):
         exchange = Exchange(wire, every(30))
 
         with pytest.raises(SourceError, match="source mine: NOPE 1m") as caught:
@@ -183,17 +195,25 @@ class TestPages:
         assert caught.value.permanent
         assert len(exchange.log) <= 2
 
-    @pytest.mark.parametrize("body", [b"<html>Maintenance</html>", b"", b'{"retCode":0,"result":{"list":[[', b"\xff"])
-    def test_what_is_no_json_is_tried_again_and_then_an_error(self, wire, serve, reply, tmp_path, body):
+    @pytest.mark.parametrize(
+        "body", [b"<html>Maintenance</html>", b"", b'{"retCode":0,"result":{"list":[[', b"\xff"]
+    )
+    def test_what_is_no_json_is_tried_again_and_then_an_error(
+        self, wire, serve, reply, tmp_path, body
+    ):
         server = serve(reply((200, {}, body)))
 
-        with pytest.raises(SourceError, match="no answer after 3 attempts: the answer is not JSON") as caught:
+        with pytest.raises(
+            SourceError, match="no answer after 3 attempts: the answer is not JSON"
+        ) as caught:
             ask(build(wire, server.url, tmp_path), wire.symbol, bars=5)
 
         assert not caught.value.permanent
         assert len(server.requests) == 3
 
-    @pytest.mark.parametrize("body", [b"17", b"null", b"{}", b'["a"]', b'[["1704067200000","1"]]', b'"words"', b"[{}]"])
+    @pytest.mark.parametrize(
+        "body", [b"17", b"null", b"{}", b'["a"]', b'[["1704067200000","1"]]', b'"words"', b"[{}]"]
+    )
     def test_json_of_another_kind_is_an_error_too(self, wire, serve, reply, tmp_path, body):
         server = serve(reply((200, {}, body)))
 
@@ -215,7 +235,9 @@ class TestTraits:
 
     def test_they_speak_for_any_window(self, wire, tmp_path):
         assert (
-            build(wire, "http://127.0.0.1:9", tmp_path).answers_for(wire.symbol, min(wire.source.traits.timeframes))
+            build(wire, "http://127.0.0.1:9", tmp_path).answers_for(
+                wire.symbol, min(wire.source.traits.timeframes)
+            )
             is None
         )
 
@@ -228,7 +250,11 @@ class TestTraits:
         assert source.traits == WIRES[name].traits
 
     def test_only_kraken_serves_its_latest_bars_alone(self):
-        limited = {name: count for name, wire in WIRES.items() if (count := wire.traits.latest_only) is not None}
+        limited = {
+            name: count
+            for name, wire in WIRES.items()
+            if (count := wire.traits.latest_only) is not None
+        }
 
         assert limited == {"kraken": KRAKEN.traits.page_size}
 
@@ -260,7 +286,9 @@ class TestCandles:
     def test_a_cell_that_is_no_number_does_not_cost_the_page(self, cell):
         good = '[1704067200000,"1","2","0.5","1.5","10"]'
         frame = candles(
-            f'[{good},[1704067260000,{cell},"2","0.5","1.5","10"],{good}]'.encode(), lambda rows: rows, LIST
+            f'[{good},[1704067260000,{cell},"2","0.5","1.5","10"],{good}]'.encode(),
+            lambda rows: rows,
+            LIST,
         )
 
         assert frame["high"].to_list() == [2.0, 2.0, 2.0]
@@ -269,7 +297,8 @@ class TestCandles:
         assert odd is None or math.isnan(odd) or math.isinf(odd)
 
     @pytest.mark.parametrize(
-        "stamp", [1735689600, 1735689600000, 1735689600000000, "1735689600", "1735689600000", 1735689600.0]
+        "stamp",
+        [1735689600, 1735689600000, 1735689600000000, "1735689600", "1735689600000", 1735689600.0],
     )
     def test_a_time_is_read_in_whatever_unit_it_is(self, stamp):
         frame = candles(json.dumps([[stamp, 1, 2, 0, 1, 5]]).encode(), lambda rows: rows, LIST)
@@ -292,10 +321,13 @@ class TestCandles:
         assert from_micros(frame["ts"].to_physical()[0]) == instant
 
     @pytest.mark.parametrize(
-        ("stamp", "iso"), [("soon", False), (None, False), ([], False), (2**70, False), ("soon", True), (17, True)]
+        ("stamp", "iso"),
+        [("soon", False), (None, False), ([], False), (2**70, False), ("soon", True), (17, True)],
     )
     def test_a_time_that_is_none_is_null(self, stamp, iso):
-        frame = candles(json.dumps([[stamp, 1, 2, 0, 1, 5]]).encode(), lambda rows: rows, LIST, iso=iso)
+        frame = candles(
+            json.dumps([[stamp, 1, 2, 0, 1, 5]]).encode(), lambda rows: rows, LIST, iso=iso
+        )
 
         assert frame["ts"].to_list() == [None]
 

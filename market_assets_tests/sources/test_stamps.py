@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market_assets.market_time.timeframes import TS
-from market_assets.sources.stamps import Clock, StampError, clock_of, localize, read_stamps
+from market_assets.market.timeframes import TS
+from market_assets.sources.files.stamps import Clock, StampError, clock_of, localize, read_stamps
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -70,7 +70,9 @@ def test_what_is_no_clock_is_an_error(text: str) -> None:
         ("01.02.2024", datetime(2024, 2, 1), None, True),
     ],
 )  # fmt: skip
-def test_text_is_read_by_its_shape(text: str, wall: datetime, hours: float | None, dated: bool) -> None:
+def test_text_is_read_by_its_shape(
+    text: str, wall: datetime, hours: float | None, dated: bool
+) -> None:
     row = read_stamps(pl.Series([text])).row(0, named=True)
 
     assert row["wall"] == micros(wall)
@@ -79,7 +81,18 @@ def test_text_is_read_by_its_shape(text: str, wall: datetime, hours: float | Non
 
 
 @pytest.mark.parametrize(
-    "text", ["", "yesterday", "2024-13-01", "2024-02-30", "24:00", "13/02/24", "5", "45362.5", "2024-03-08 25:00"]
+    "text",
+    [
+        "",
+        "yesterday",
+        "2024-13-01",
+        "2024-02-30",
+        "24:00",
+        "13/02/24",
+        "5",
+        "45362.5",
+        "2024-03-08 25:00",
+    ],
 )
 def test_what_is_no_time_is_none(text: str) -> None:
     assert read_stamps(pl.Series([text]))["wall"].to_list() == [None]
@@ -109,9 +122,14 @@ def test_a_time_around_the_repeated_hour_is_read_right_or_refused(
 ) -> None:  # fmt: skip
     instants = [ZONES[zone] + timedelta(minutes=minute) for minute in minutes]
     instants = instants[::-1] if newest_first else instants
-    walls = [at.astimezone(ZoneInfo(zone)).replace(tzinfo=None) + timedelta(hours=shift) for at in instants]
+    walls = [
+        at.astimezone(ZoneInfo(zone)).replace(tzinfo=None) + timedelta(hours=shift)
+        for at in instants
+    ]
 
-    found, why = localize(pl.Series(walls).cast(TS).to_physical(), Clock(zone, timedelta(hours=shift)))
+    found, why = localize(
+        pl.Series(walls).cast(TS).to_physical(), Clock(zone, timedelta(hours=shift))
+    )
 
     for at, read, reason in zip(instants, found, why, strict=True):
         assert (read == micros(at)) if reason is None else read is None
@@ -121,7 +139,9 @@ def test_a_time_around_the_repeated_hour_is_read_right_or_refused(
     minutes=st.lists(st.integers(-90, 90), min_size=150, max_size=180, unique=True).map(sorted),
     newest_first=st.booleans(),
 )
-def test_with_most_of_the_minutes_there_none_is_refused(minutes: list[int], newest_first: bool) -> None:
+def test_with_most_of_the_minutes_there_none_is_refused(
+    minutes: list[int], newest_first: bool
+) -> None:
     zone = "America/New_York"
     instants = [ZONES[zone] + timedelta(minutes=minute) for minute in minutes]
     instants = instants[::-1] if newest_first else instants

@@ -15,12 +15,12 @@ import yfinance
 from curl_cffi.requests import Session
 from curl_cffi.requests.exceptions import ConnectionError as NoConnectionError
 
+from market_assets.config.universe import load_universe
 from market_assets.errors import SourceError, UniverseError
-from market_assets.market_time.timeframes import Timeframe, Window, midnight
-from market_assets.sources import yahoo
-from market_assets.sources.base import CANDLE_SCHEMA, source_types, venue_of
-from market_assets.sources.yahoo import YahooSettings, YahooSource, read_chart
-from market_assets.universe import load_universe
+from market_assets.market.timeframes import Timeframe, Window, midnight
+from market_assets.sources.contract import CANDLE_SCHEMA, source_types, venue_of
+from market_assets.sources.vendors import yahoo
+from market_assets.sources.vendors.yahoo import YahooSettings, YahooSource, read_chart
 from market_assets_tests.sources.wire import MINUTE, QUICK
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     import polars as pl
 
 NOW = datetime(2024, 3, 13, 17, 0, tzinfo=UTC)
-OPEN = datetime(2024, 3, 12, 13, 30, tzinfo=UTC)  # New York's session, two days after the clocks were changed
+OPEN = datetime(
+    2024, 3, 12, 13, 30, tzinfo=UTC
+)  # New York's session, two days after the clocks were changed
 
 
 class LoopbackSession(Session):  # type: ignore[type-arg]
@@ -73,8 +75,13 @@ class Yahoo:
         url = urlsplit(request.split()[1].decode())
         query = dict(parse_qsl(url.query))
         self.log.append((unquote(url.path), query))
-        status, body = self.refusals.pop(0) if self.refusals else (200, self.answer(unquote(url.path), query))
-        head = f"HTTP/1.1 {status} X\r\ncontent-length: {len(body.encode())}\r\nconnection: close\r\n\r\n"
+        status, body = (
+            self.refusals.pop(0) if self.refusals else (200, self.answer(unquote(url.path), query))
+        )
+        head = (
+            f"HTTP/1.1 {status} X\r\ncontent-length: {len(body.encode())}\r\nconnection: "
+            "close\r\n\r\n"
+        )
         writer.write(head.encode() + body.encode())
 
     def answer(self, path: str, query: dict[str, str]) -> str:
@@ -100,12 +107,16 @@ def ask(serve: Callable[..., Any], tmp_path: Any) -> Callable[..., pl.DataFrame]
     def ask(
         vendor: Any, symbol: str = "SPY", timeframe: Timeframe = Timeframe.M1, *, start: datetime = OPEN, bars: int = 10, **keys: Any
     ) -> pl.DataFrame:  # fmt: skip
-        settings = YahooSettings.model_validate(QUICK | {"base_url": serve(vendor).url, "hold": 0} | keys)
+        settings = YahooSettings.model_validate(
+            QUICK | {"base_url": serve(vendor).url, "hold": 0} | keys
+        )
         source = YahooSource("mine", settings, base=tmp_path, kind="equity", clock=lambda: NOW)
 
         async def fetch() -> pl.DataFrame:
             async with source:
-                return await source.fetch(symbol, timeframe, start, start + bars * timeframe.duration)
+                return await source.fetch(
+                    symbol, timeframe, start, start + bars * timeframe.duration
+                )
 
         return asyncio.run(fetch())
 
@@ -145,7 +156,9 @@ class TestRecordedAnswers:
         ],
     )
     def test_days_of_any_exchange_bear_the_date_of_its_zone(self, shared, name, first):
-        said = json.loads((shared / "wire" / "yahoo" / f"{name}.json").read_bytes())["response"]["bodyJson"]
+        said = json.loads((shared / "wire" / "yahoo" / f"{name}.json").read_bytes())["response"][
+            "bodyJson"
+        ]
 
         assert stamps(read_chart(json.dumps(said).encode()).days())[0] == midnight(first)
 
@@ -177,35 +190,59 @@ class TestRequests:
         assert vendor.log == [
             (
                 "/v8/finance/chart/BRK-B",
-                {"period1": str(first), "period2": str(first + 600), "interval": "1m", "includePrePost": "false"},
+                {
+                    "period1": str(first),
+                    "period2": str(first + 600),
+                    "interval": "1m",
+                    "includePrePost": "false",
+                },
             )
         ]
-        assert frame.rows()[3] == (datetime(2024, 3, 12, 13, 33), 104.5, 106.25, 103.0, 105.75, 1200.0)  # noqa: DTZ001 - as frames have it
+        assert frame.rows()[3] == (
+            datetime(2024, 3, 12, 13, 33),  # noqa: DTZ001 - as frames have it
+            104.5,
+            106.25,
+            103.0,
+            105.75,
+            1200.0,
+        )
         assert len(frame) == 10
 
-    def test_days_are_asked_for_with_a_day_more_on_either_side_and_only_those_asked_for_are_given(self, ask):
-        opens = [datetime(2024, 3, day, 14 if day < 10 else 13, 30, tzinfo=UTC) for day in (6, 7, 8, 11, 12, 13)]
+    def test_days_are_asked_for_with_a_day_more_on_either_side_and_only_those_asked_for_are_given(
+        self, ask
+    ):
+        opens = [
+            datetime(2024, 3, day, 14 if day < 10 else 13, 30, tzinfo=UTC)
+            for day in (6, 7, 8, 11, 12, 13)
+        ]
         vendor = Yahoo([bar(at) for at in opens])
 
         frame = ask(vendor, timeframe=Timeframe.D1, start=midnight(date(2024, 3, 7)), bars=5)
 
         assert stamps(frame) == [midnight(date(2024, 3, day)) for day in (7, 8, 11)]
         (_, asked), *_ = vendor.log
-        assert [datetime.fromtimestamp(int(asked[name]), UTC) for name in ("period1", "period2")] == [
+        assert [
+            datetime.fromtimestamp(int(asked[name]), UTC) for name in ("period1", "period2")
+        ] == [
             datetime(2024, 3, 6, tzinfo=UTC),
             datetime(2024, 3, 13, tzinfo=UTC),
         ]
         assert len(vendor.log) == 1
 
     def test_a_session_that_opens_on_the_utc_day_before_its_date_is_found(self, ask):
-        sydney = Yahoo([bar(datetime(2024, 3, 11, 23, tzinfo=UTC))], meta={"exchangeTimezoneName": "Australia/Sydney"})
+        sydney = Yahoo(
+            [bar(datetime(2024, 3, 11, 23, tzinfo=UTC))],
+            meta={"exchangeTimezoneName": "Australia/Sydney"},
+        )
 
         frame = ask(sydney, "BHP.AX", Timeframe.D1, start=midnight(date(2024, 3, 12)), bars=1)
 
         assert stamps(frame) == [midnight(date(2024, 3, 12))]
 
     def test_hours_open_with_the_session(self, ask):
-        vendor = Yahoo([bar(OPEN + n * timedelta(hours=1)) for n in range(7)], meta={"dataGranularity": "60m"})
+        vendor = Yahoo(
+            [bar(OPEN + n * timedelta(hours=1)) for n in range(7)], meta={"dataGranularity": "60m"}
+        )
 
         frame = ask(vendor, timeframe=Timeframe.H1, bars=7)
 
@@ -223,7 +260,9 @@ class TestWhatIsNoBar:
     def test_the_close_that_follows_the_last_hour_is_left_out(self, ask):
         rows = [bar(OPEN + n * timedelta(hours=1)) for n in range(7)]
 
-        frame = ask(Yahoo(rows, live=[bar(OPEN + timedelta(hours=6.5))]), timeframe=Timeframe.H1, bars=8)
+        frame = ask(
+            Yahoo(rows, live=[bar(OPEN + timedelta(hours=6.5))]), timeframe=Timeframe.H1, bars=8
+        )
 
         assert len(frame) == 7
 
@@ -257,17 +296,29 @@ class TestWhatIsNoBar:
 class TestReach:
     @pytest.mark.parametrize(
         ("timeframe", "days"),
-        [(Timeframe.M1, 29), (Timeframe.M5, 59), (Timeframe.M15, 59), (Timeframe.H1, 729), (Timeframe.D1, None)],
+        [
+            (Timeframe.M1, 29),
+            (Timeframe.M5, 59),
+            (Timeframe.M15, 59),
+            (Timeframe.H1, 729),
+            (Timeframe.D1, None),
+        ],
     )
     def test_it_speaks_for_what_the_vendor_still_has(self, tmp_path, timeframe, days):
-        source = YahooSource("mine", YahooSettings(), base=tmp_path, kind="equity", clock=lambda: NOW)
+        source = YahooSource(
+            "mine", YahooSettings(), base=tmp_path, kind="equity", clock=lambda: NOW
+        )
 
         window = source.answers_for("SPY", timeframe)
 
-        assert window == (None if days is None else Window(midnight((NOW - timedelta(days=days - 1)).date()), NOW))
+        assert window == (
+            None if days is None else Window(midnight((NOW - timedelta(days=days - 1)).date()), NOW)
+        )
 
     def test_what_comes_late_is_not_asked_for(self, tmp_path):
-        source = YahooSource("mine", YahooSettings(delay=900), base=tmp_path, kind="equity", clock=lambda: NOW)
+        source = YahooSource(
+            "mine", YahooSettings(delay=900), base=tmp_path, kind="equity", clock=lambda: NOW
+        )
 
         assert source.answers_for("BHP.AX", Timeframe.M1).end == NOW - timedelta(minutes=15)
         assert source.answers_for("BHP.AX", Timeframe.D1).end == midnight(NOW.date())
@@ -284,9 +335,13 @@ class TestRefusals:
         assert ask(vendor).equals(CANDLE_SCHEMA.to_frame())
 
     def test_an_unknown_symbol_is_an_error_and_no_evidence(self, ask):
-        vendor = Yahoo([], refusals=[(404, refused("Not Found", "No data found, symbol may be delisted"))] * 2)
+        vendor = Yahoo(
+            [], refusals=[(404, refused("Not Found", "No data found, symbol may be delisted"))] * 2
+        )
 
-        with pytest.raises(SourceError, match=r"source mine: NOPE 1m .* Not Found: No data found") as caught:
+        with pytest.raises(
+            SourceError, match=r"source mine: NOPE 1m .* Not Found: No data found"
+        ) as caught:
             ask(vendor, "NOPE")
 
         assert caught.value.permanent
@@ -322,7 +377,9 @@ class TestRefusals:
             ask(Yahoo([], refusals=[(200, body)] * 2), retries=0)
 
     def test_a_server_that_is_not_there_is_an_error_without_its_address(self, tmp_path):
-        settings = YahooSettings.model_validate(QUICK | {"base_url": "http://127.0.0.1:9", "retries": 0})
+        settings = YahooSettings.model_validate(
+            QUICK | {"base_url": "http://127.0.0.1:9", "retries": 0}
+        )
 
         async def fetch() -> None:
             async with YahooSource("mine", settings, base=tmp_path, kind="equity") as source:
@@ -362,13 +419,17 @@ class TestUniverse:
         assert self.load(tmp_path).sources == {"yahoo": {}}
         assert source_types()["yahoo"] is YahooSource
 
-    def test_a_library_that_is_missing_is_told_when_the_universe_is_loaded(self, tmp_path, monkeypatch):
+    def test_a_library_that_is_missing_is_told_when_the_universe_is_loaded(
+        self, tmp_path, monkeypatch
+    ):
         monkeypatch.setitem(sys.modules, "yfinance", None)
 
         with pytest.raises(UniverseError, match=r"yfinance: pip install 'market-assets\[yahoo\]'"):
             self.load(tmp_path)
 
-    @pytest.mark.parametrize("keys", [{"kind": "FOREX"}, {"kind": "FUTURES"}, {"timeframe": "30m"}, {"kind": "CRYPTO"}])
+    @pytest.mark.parametrize(
+        "keys", [{"kind": "FOREX"}, {"kind": "FUTURES"}, {"timeframe": "30m"}, {"kind": "CRYPTO"}]
+    )
     def test_what_it_does_not_serve_is_refused(self, tmp_path, keys):
         with pytest.raises(UniverseError):
             self.load(tmp_path, **keys)
@@ -377,13 +438,19 @@ class TestUniverse:
         assert venue_of(YahooSource, YahooSettings(), "equity") == "yahoo-split-adjusted"
         assert venue_of(YahooSource, YahooSettings(), "crypto") == "yahoo"
 
-    @pytest.mark.parametrize("keys", [{}, {"limiter_path": "elsewhere/a.sqlite"}, {"limiter": "redis://a.example"}])
-    def test_its_cookies_lie_in_the_home_folder_wherever_its_limit_is_kept(self, tmp_path, monkeypatch, keys):
+    @pytest.mark.parametrize(
+        "keys", [{}, {"limiter_path": "elsewhere/a.sqlite"}, {"limiter": "redis://a.example"}]
+    )
+    def test_its_cookies_lie_in_the_home_folder_wherever_its_limit_is_kept(
+        self, tmp_path, monkeypatch, keys
+    ):
         told = []
         monkeypatch.setattr(yfinance, "set_tz_cache_location", told.append)
         monkeypatch.setenv("MARKET_ASSETS_HOME", str(tmp_path / "home"))
 
-        source = YahooSource("mine", YahooSettings.model_validate(keys), base=tmp_path, kind="equity")
+        source = YahooSource(
+            "mine", YahooSettings.model_validate(keys), base=tmp_path, kind="equity"
+        )
         yahoo._library.__wrapped__(source._cookies)
 
         assert told == [str(tmp_path / "home" / "yahoo")]

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from market_assets.market_time.timeframes import Timeframe, from_micros
+from market_assets.market.timeframes import Timeframe, from_micros
 from market_assets.practice import formats
-from market_assets.sources.binance import BinanceSource
-from market_assets.sources.bitfinex import BitfinexSource
-from market_assets.sources.bybit import BybitSource
-from market_assets.sources.coinbase import CoinbaseSource
-from market_assets.sources.kraken import KrakenSource
+from market_assets.sources.vendors.binance import BinanceSource
+from market_assets.sources.vendors.bitfinex import BitfinexSource
+from market_assets.sources.vendors.bybit import BybitSource
+from market_assets.sources.vendors.coinbase import CoinbaseSource
+from market_assets.sources.vendors.kraken import KrakenSource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,12 +25,19 @@ if TYPE_CHECKING:
     import polars as pl
 
     from market_assets.practice.formats import Format
-    from market_assets.sources.base import Traits
-    from market_assets.sources.rest import PagedSource
+    from market_assets.sources.contract import Traits
+    from market_assets.sources.transport.rest import PagedSource
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-QUICK = {"rate": None, "backoff": 0, "retries": 2, "timeout": 2, "total_timeout": 2, "max_elapsed": 5}
+QUICK = {
+    "rate": None,
+    "backoff": 0,
+    "retries": 2,
+    "timeout": 2,
+    "total_timeout": 2,
+    "max_elapsed": 5,
+}
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,13 @@ BYBIT = Wire(BybitSource, "BTCUSDT", formats.BYBIT)
 BITFINEX = Wire(BitfinexSource, "tTESTBTC:TESTUSD", formats.BITFINEX)
 COINBASE = Wire(CoinbaseSource, "BTC-USD", formats.COINBASE)
 KRAKEN = Wire(KrakenSource, "XBTUSD", formats.KRAKEN)
-WIRES = {"binance-usdm": BINANCE_USDM, "bybit": BYBIT, "bitfinex": BITFINEX, "coinbase": COINBASE, "kraken": KRAKEN}
+WIRES = {
+    "binance-usdm": BINANCE_USDM,
+    "bybit": BYBIT,
+    "bitfinex": BITFINEX,
+    "coinbase": COINBASE,
+    "kraken": KRAKEN,
+}
 
 
 def candle(ts: int) -> tuple[int, float, float, float, float, float]:
@@ -108,7 +121,9 @@ class Exchange:
         )
         match = re.fullmatch(path, unquote(url.path))
         assert match, target
-        asked = {what: query[name] for what, name in spoken.names.items() if name in query} | match.groupdict()
+        asked = {
+            what: query[name] for what, name in spoken.names.items() if name in query
+        } | match.groupdict()
         if asked["symbol"] != self.wire.symbol:
             status, code, words = spoken.unknown or (200, None, "")
             return status, [] if code is None else spoken.error(code, words)
@@ -117,7 +132,9 @@ class Exchange:
         end = spoken.read_time(asked["end"]) / 1000 if "end" in asked else 10**12
         if spoken is formats.COINBASE and (end - start) / step + 1 > 300:
             return 400, {"message": "Count of aggregations requested exceeds 300"}
-        bars = [ts for ts in self.bars if start - self.wider * step <= ts <= end + self.wider * step]
+        bars = [
+            ts for ts in self.bars if start - self.wider * step <= ts <= end + self.wider * step
+        ]
         bars = self.bars if self.fixed else bars
         most = min(int(asked.get("limit", spoken.limit[0])), spoken.limit[1], self.cap)
         if spoken.latest is not None:
@@ -133,7 +150,12 @@ def every(count: int, *, start: datetime = START, step: timedelta = MINUTE) -> l
 
 
 def ask(
-    source: PagedSource, symbol: str, *, bars: int, start: datetime = START, timeframe: Timeframe = Timeframe.M1
+    source: PagedSource,
+    symbol: str,
+    *,
+    bars: int,
+    start: datetime = START,
+    timeframe: Timeframe = Timeframe.M1,
 ) -> pl.DataFrame:
     """Fetch so many bars from a start on."""
 
@@ -146,7 +168,9 @@ def ask(
 
 def build(wire: Wire, url: str, base: Path, **settings: object) -> PagedSource:
     """Build a source that asks the given address and is quick to give up."""
-    model = wire.source.Settings.model_validate(QUICK | {"base_url": url} | dict(wire.settings) | settings)
+    model = wire.source.Settings.model_validate(
+        QUICK | {"base_url": url} | dict(wire.settings) | settings
+    )
     return wire.source("mine", model, base=base, kind="crypto")  # type: ignore[arg-type]
 
 
@@ -157,7 +181,10 @@ def opens(frame: pl.DataFrame) -> list[int]:
 
 def rows(frame: pl.DataFrame) -> list[tuple[float, ...]]:
     """The rows of a frame, times in seconds, sorted."""
-    return sorted((ts, *numbers) for ts, numbers in zip(opens(frame), frame.drop("ts").iter_rows(), strict=True))
+    return sorted(
+        (ts, *numbers)
+        for ts, numbers in zip(opens(frame), frame.drop("ts").iter_rows(), strict=True)
+    )
 
 
 def tell(wire: Wire, *opens: int) -> bytes:

@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
-from market_assets.market_time.timeframes import TS, Timeframe, Window
+from market_assets.market.timeframes import TS, Timeframe, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SCHEMA = {"symbol": pl.String, "ts": TS, **dict.fromkeys(("open", "high", "low", "close", "volume"), pl.Float64)}
+SCHEMA = {
+    "symbol": pl.String,
+    "ts": TS,
+    **dict.fromkeys(("open", "high", "low", "close", "volume"), pl.Float64),
+}
 START = datetime(2025, 1, 1, tzinfo=UTC)
 
 
@@ -32,9 +36,14 @@ class Minutes:
     def window(self, first: int, after: int) -> Window:
         return Window(self.at(first), self.at(after))
 
-    def candles(self, *rows: tuple[str, int, float, float | None], source: str = "binance") -> pl.DataFrame:
+    def candles(
+        self, *rows: tuple[str, int, float, float | None], source: str = "binance"
+    ) -> pl.DataFrame:
         """Flat candles of some symbols, minutes, prices and volumes."""
-        values = [(symbol, self.naive(minute), *(price,) * 4, volume) for symbol, minute, price, volume in rows]
+        values = [
+            (symbol, self.naive(minute), *(price,) * 4, volume)
+            for symbol, minute, price, volume in rows
+        ]
         return pl.DataFrame(values, schema=SCHEMA, orient="row").with_columns(source=pl.lit(source))
 
     def naive(self, minute: int) -> datetime:

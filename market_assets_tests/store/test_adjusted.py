@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from market_assets.enrich.adjust import adjust, adjusted_weeks, adjustments, known_by
-from market_assets.market_time.timeframes import TS, Timeframe, Window
+from market_assets.enrich.actions.adjust import adjust, adjusted_weeks, adjustments, known_by
+from market_assets.market.timeframes import TS, Timeframe, Window
 from market_assets.sources.actions import ACTION_SCHEMA
 from market_assets.store.adjusted import create_action_table, create_adjusted
 from market_assets.store.schema import MIGRATIONS, create_candle_table
@@ -45,7 +45,12 @@ def actions(*rows: tuple[str, str, float | str]) -> pl.DataFrame:
 
 def flat(symbol: str, *bars: tuple[datetime, float]) -> pl.DataFrame:
     rows = [(symbol, ts, close, close, close, close, 100.0, "raw") for ts, close in bars]
-    columns = {"symbol": pl.String, "ts": TS, **dict.fromkeys(PRICES, pl.Float64), "source": pl.String}
+    columns = {
+        "symbol": pl.String,
+        "ts": TS,
+        **dict.fromkeys(PRICES, pl.Float64),
+        "source": pl.String,
+    }
     return pl.DataFrame(rows, schema=columns, orient="row")
 
 
@@ -87,8 +92,12 @@ def days(symbol: str, *closes: tuple[str, float]) -> pl.DataFrame:
 
 def test_ten_years_of_days_and_weeks_are_those_of_the_pure_functions(kept, shared):
     equity = shared / "data" / "equity"
-    raw = pl.concat(pl.read_parquet(equity / f"lean__{name}__1d.parquet") for name in ("AAPL", "BAC"))
-    raw = raw.filter(pl.col("ts") >= at("2011-03-31")).select("symbol", "ts", *PRICES, source=pl.lit("lean"))
+    raw = pl.concat(
+        pl.read_parquet(equity / f"lean__{name}__1d.parquet") for name in ("AAPL", "BAC")
+    )
+    raw = raw.filter(pl.col("ts") >= at("2011-03-31")).select(
+        "symbol", "ts", *PRICES, source=pl.lit("lean")
+    )
     path = shared / "data" / "oracle" / "yahoo_actions" / "dividends_splits_2015-2025.csv"
     table = pl.read_csv(path, try_parse_dates=True).filter(pl.col("symbol").is_in(["AAPL", "BAC"]))
     told = pl.concat(
@@ -127,7 +136,9 @@ def memory() -> Iterator[duckdb.DuckDBPyConnection]:
         for script in (*MIGRATIONS, create_action_table("us"), *(create_candle_table("us", each, derived=False) for each in KEPT)):  # fmt: skip
             db.execute(script)
         db.execute(create_adjusted("us", KEPT, "UTC"))
-        db.execute("INSERT INTO ops.action_answers VALUES ('us', 'A', 'told', 1, TIMESTAMP '2024-01-01')")
+        db.execute(
+            "INSERT INTO ops.action_answers VALUES ('us', 'A', 'told', 1, TIMESTAMP '2024-01-01')"
+        )
         yield db
 
 
@@ -136,21 +147,43 @@ def memory() -> Iterator[duckdb.DuckDBPyConnection]:
 def test_any_history_comes_out_as_the_pure_functions_have_it(memory, history, day):
     candles, told = history
     as_of = date(2024, 1, 1) + timedelta(days=day)
-    ours = adjust(candles, adjustments(told, candles.select("symbol", "session", "close"), as_of=as_of), as_of=as_of)
-    for table, rows in (("corporate_actions", told), ("candles_1m", candles), ("candles_1d", candles)):
+    ours = adjust(
+        candles,
+        adjustments(told, candles.select("symbol", "session", "close"), as_of=as_of),
+        as_of=as_of,
+    )
+    for table, rows in (
+        ("corporate_actions", told),
+        ("candles_1m", candles),
+        ("candles_1d", candles),
+    ):
         names = [name for name in rows.columns if name not in {"session", "source"}]
-        more = ", recorded_at) SELECT *, 'told', TIMESTAMP '2024-01-01'" if rows is told else ") SELECT *, 'raw'"
+        more = (
+            ", recorded_at) SELECT *, 'told', TIMESTAMP '2024-01-01'"
+            if rows is told
+            else ") SELECT *, 'raw'"
+        )
         memory.register("rows", rows.select(names).to_arrow())
-        memory.execute(f"DELETE FROM us.{table}; INSERT INTO us.{table} ({', '.join(names)}, source{more} FROM rows")
+        memory.execute(
+            f"DELETE FROM us.{table}; INSERT INTO us.{table} ({', '.join(names)}, source{more} "
+            "FROM rows"
+        )
     for timeframe in KEPT:
-        expected = adjusted_weeks(ours) if timeframe is Timeframe.W1 else ours.select("symbol", "ts", *PRICES)
+        expected = (
+            adjusted_weeks(ours)
+            if timeframe is Timeframe.W1
+            else ours.select("symbol", "ts", *PRICES)
+        )
         found = memory.sql(f"FROM us.adjusted_{timeframe}(DATE '{as_of}') ORDER BY symbol, ts").pl()
         assert_frame_equal(found, expected, rel_tol=1e-12, abs_tol=0)
 
 
 def test_minutes_are_adjusted_by_their_session_in_the_exchange_s_zone(kept):
     kept.candles(Timeframe.D1, days("A", ("2024-07-01", 400.0), ("2024-07-02", 100.0)))
-    minutes = [at(f"2024-07-{text}") for text in ("01 19:59", "02 03:59", "02 04:00", "02 13:30", "03 04:00")]
+    minutes = [
+        at(f"2024-07-{text}")
+        for text in ("01 19:59", "02 03:59", "02 04:00", "02 13:30", "03 04:00")
+    ]
     kept.candles(Timeframe.M1, flat("A", *((ts, 400.0) for ts in minutes)))
     kept.tell(actions(("A", "2024-07-02", 4.0)))
 
@@ -167,7 +200,10 @@ def test_a_session_that_opens_on_the_day_before_its_date_in_utc_is_a_whole_one(k
     with kept.store.writing("in Sydney") as transaction:
         transaction.create_actions("us", KEPT, "Australia/Sydney")
     kept.candles(Timeframe.D1, days("A", ("2024-01-15", 20.0), ("2024-01-16", 10.0)))
-    minutes = [at(f"2024-01-{text}") for text in ("14 23:00", "15 04:59", "15 23:00", "16 04:59", "16 23:00")]
+    minutes = [
+        at(f"2024-01-{text}")
+        for text in ("14 23:00", "15 04:59", "15 23:00", "16 04:59", "16 23:00")
+    ]
     kept.candles(Timeframe.M1, flat("A", *((ts, 20.0) for ts in minutes)))
     kept.tell(actions(("A", "2024-01-16", 2.0)))
 
@@ -177,27 +213,37 @@ def test_a_session_that_opens_on_the_day_before_its_date_in_utc_is_a_whole_one(k
     assert found["close"].to_list() == [10.0, 10.0, 20.0, 20.0]
 
 
-def test_a_dividend_is_measured_by_the_last_close_that_is_there_and_by_a_later_one_when_it_comes(kept):
+def test_a_dividend_is_measured_by_the_last_close_that_is_there_and_by_a_later_one_when_it_comes(
+    kept,
+):
     kept.candles(Timeframe.D1, days("A", ("2024-07-02", 100.0)))
     kept.tell(actions(("A", "2024-07-02", "1")))
     assert kept.sql("FROM us.candles_1d_adjusted ORDER BY ts")["close"].to_list() == [100.0]
 
     kept.candles(Timeframe.D1, days("A", ("2024-01-02", 50.0), ("2024-07-02", 100.0)))
-    assert kept.sql("FROM us.candles_1d_adjusted ORDER BY ts")["close"].to_list() == pytest.approx([49.0, 100.0])
+    assert kept.sql("FROM us.candles_1d_adjusted ORDER BY ts")["close"].to_list() == pytest.approx(
+        [49.0, 100.0]
+    )
 
-    kept.candles(Timeframe.D1, days("A", ("2024-01-02", 50.0), ("2024-07-01", 100.0), ("2024-07-02", 100.0)))
+    kept.candles(
+        Timeframe.D1, days("A", ("2024-01-02", 50.0), ("2024-07-01", 100.0), ("2024-07-02", 100.0))
+    )
 
-    assert kept.sql("FROM us.candles_1d_adjusted ORDER BY ts")["close"].to_list() == pytest.approx([49.5, 99.0, 100.0])
+    assert kept.sql("FROM us.candles_1d_adjusted ORDER BY ts")["close"].to_list() == pytest.approx(
+        [49.5, 99.0, 100.0]
+    )
 
 
 def test_symbols_that_no_source_has_told_of_have_no_adjusted_candles(kept):
-    kept.candles(Timeframe.D1, pl.concat([days("A", ("2024-07-01", 1.0)), days("B", ("2024-07-01", 2.0))]))
+    kept.candles(
+        Timeframe.D1, pl.concat([days("A", ("2024-07-01", 1.0)), days("B", ("2024-07-01", 2.0))])
+    )
     kept.tell(actions(), "B")
 
     assert kept.sql("FROM us.candles_1d_adjusted")["symbol"].to_list() == ["B"]
-    assert kept.sql("FROM ops.action_answers").select("profile", "symbol", "source", "actions").rows() == [
-        ("us", "B", "told", 0)
-    ]
+    assert kept.sql("FROM ops.action_answers").select(
+        "profile", "symbol", "source", "actions"
+    ).rows() == [("us", "B", "told", 0)]
 
 
 class TestRecord:
@@ -213,9 +259,13 @@ class TestRecord:
             recorded.replace(tzinfo=None)
         ]
         assert kept.sql("FROM ops.action_revisions").is_empty()
-        assert kept.sql("FROM ops.action_answers")["answered_at"][0] == kept.clock.now.replace(tzinfo=None)
+        assert kept.sql("FROM ops.action_answers")["answered_at"][0] == kept.clock.now.replace(
+            tzinfo=None
+        )
 
-    def test_a_corrected_amount_takes_the_place_of_the_old_one_which_stays_known_by_then(self, kept):
+    def test_a_corrected_amount_takes_the_place_of_the_old_one_which_stays_known_by_then(
+        self, kept
+    ):
         kept.candles(Timeframe.D1, days("A", ("2024-07-01", 100.0), ("2024-07-02", 100.0)))
         kept.tell(actions(("A", "2024-07-02", "1"), ("A", "2024-07-03", "1")))
         kept.clock.now += timedelta(days=2)
@@ -230,9 +280,15 @@ class TestRecord:
             assert found == pytest.approx(close)
             with kept.store.reading("all of it") as view:
                 every = view.actions("us")
-            closes = pl.DataFrame({"symbol": "A", "session": [date(2024, 7, 1), date(2024, 7, 2)], "close": 100.0})
-            factors = adjustments(known_by(every, known or kept.clock.now), closes, as_of=date(2024, 7, 5))
-            assert 100.0 * (factors["price_factor"][0] if factors.height else 1.0) == pytest.approx(close)
+            closes = pl.DataFrame(
+                {"symbol": "A", "session": [date(2024, 7, 1), date(2024, 7, 2)], "close": 100.0}
+            )
+            factors = adjustments(
+                known_by(every, known or kept.clock.now), closes, as_of=date(2024, 7, 5)
+            )
+            assert 100.0 * (factors["price_factor"][0] if factors.height else 1.0) == pytest.approx(
+                close
+            )
 
     def test_other_symbols_and_other_profiles_are_left_alone(self, kept):
         kept.tell(actions(("A", "2024-07-02", "1"), ("B", "2024-07-02", "1")))

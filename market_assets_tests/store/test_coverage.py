@@ -8,7 +8,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market_assets.market_time.timeframes import TS, Timeframe
+from market_assets.market.timeframes import TS, Timeframe
 from market_assets.store.coverage import COVERAGE_COLUMNS, merge_coverage, without
 
 M1 = Timeframe.M1
@@ -26,7 +26,8 @@ def at(minute: int) -> datetime:
 def answers(*rows: tuple[int, int, int, int]) -> pl.DataFrame:
     """First minute, minute after the last, bars, and the hour of the answer."""
     values = [
-        ("BTC", "kraken", at(first), at(after), bars, True, at(60 * hour), None) for first, after, bars, hour in rows
+        ("BTC", "kraken", at(first), at(after), bars, True, at(60 * hour), None)
+        for first, after, bars, hour in rows
     ]
     return pl.DataFrame(values, schema=SCHEMA, orient="row")
 
@@ -72,7 +73,9 @@ def test_an_empty_frame_stays_empty():
     assert merged(answers()) == []
 
 
-spans = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 15), st.integers(0, 3)), min_size=1, max_size=8)
+spans = st.lists(
+    st.tuples(st.integers(0, 60), st.integers(1, 15), st.integers(0, 3)), min_size=1, max_size=8
+)
 
 
 @given(spans)
@@ -111,7 +114,11 @@ def test_a_merged_row_covers_what_was_answered_for_and_claims_no_bar_too_many(sp
 
 def test_stretches_are_cut_out_of_what_was_answered_for():
     answers = pl.DataFrame(
-        {"symbol": ["A", "B", "C"], "start_ts": [at(0), at(4), at(9)], "end_ts": [at(8), at(5), at(10)]},
+        {
+            "symbol": ["A", "B", "C"],
+            "start_ts": [at(0), at(4), at(9)],
+            "end_ts": [at(8), at(5), at(10)],
+        },
         schema_overrides={"start_ts": TS, "end_ts": TS},
     )
     left = without(answers, [(at(4), at(5)), (at(-1), at(1)), (at(7), at(9))])

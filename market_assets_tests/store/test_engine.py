@@ -10,7 +10,10 @@ import pytest
 
 from market_assets.store.engine import close_file, open_file
 
-WRITES = "import duckdb, sys; duckdb.connect(sys.argv[1]).execute('CREATE OR REPLACE TABLE theirs AS SELECT 1 AS n')"
+WRITES = (
+    "import duckdb, sys; duckdb.connect(sys.argv[1]).execute('CREATE OR REPLACE TABLE theirs AS "
+    "SELECT 1 AS n')"
+)
 
 
 @pytest.fixture
@@ -59,7 +62,12 @@ def test_a_file_that_could_not_be_let_go_goes_with_the_whole_instance(path):
 def test_a_view_that_is_made_here_is_read_under_whatever_name_the_file_is_opened(path, tmp_path):
     ours = open_file(path, read_only=False)
     ours.execute(
-        "CREATE SCHEMA ops; CREATE TABLE ops.kept AS SELECT 3 AS n; CREATE VIEW ops.shown AS SELECT * FROM ops.kept"
+        """
+        CREATE SCHEMA ops; CREATE TABLE ops.kept AS
+        SELECT 3 AS n; CREATE VIEW ops.shown AS
+        SELECT *
+        FROM ops.kept
+        """
     )
     close_file(path, ours)
     moved = path.rename(tmp_path / "another.duckdb")

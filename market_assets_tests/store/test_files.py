@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from market_assets.errors import StoreError
-from market_assets.market_time.timeframes import Timeframe
+from market_assets.market.timeframes import Timeframe
 from market_assets.store import Store
 from market_assets.store.schema import VERSION
 
@@ -45,7 +45,11 @@ def folder(tmp_path: Path) -> Path:
 
 def left(folder: Path) -> dict[str, bytes]:
     """Every file of a folder but for the locks."""
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix not in {".lock", ".turn"}}
+    return {
+        path.name: path.read_bytes()
+        for path in folder.iterdir()
+        if path.suffix not in {".lock", ".turn"}
+    }
 
 
 def database(path: Path, sql: str) -> None:
@@ -103,7 +107,9 @@ def test_a_store_that_is_older_is_brought_up_to_date(store):
         assert view.jobs(10).is_empty()
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", b"ts,open,high,low,close\n" * 1000], ids=["empty", "short", "csv"])
+@pytest.mark.parametrize(
+    "content", [b"", b"hello", b"ts,open,high,low,close\n" * 1000], ids=["empty", "short", "csv"]
+)
 def test_a_file_that_is_no_duckdb_file_is_left_as_it_is(content: bytes, folder, opening):
     (folder / "market.duckdb").write_bytes(content)
     message = opening(folder, "not a valid DuckDB database file")
@@ -121,7 +127,10 @@ def test_a_broken_duckdb_file_is_no_reason_to_wait(folder, opening):
 
 
 def test_a_duckdb_file_of_another_program_is_left_as_it_is(folder, opening):
-    database(folder / "market.duckdb", "CREATE TABLE prices (symbol VARCHAR); INSERT INTO prices VALUES ('BTC')")
+    database(
+        folder / "market.duckdb",
+        "CREATE TABLE prices (symbol VARCHAR); INSERT INTO prices VALUES ('BTC')",
+    )
     before = left(folder)
     message = opening(folder, "another program")
     assert "main.prices" in message
@@ -166,7 +175,10 @@ def test_a_file_that_may_only_be_read_can_be_read(store):
 def test_a_lock_that_cannot_be_opened_says_so(store):
     lock = store.path.with_name("market.duckdb.lock")
     lock.mkdir(parents=True)
-    with pytest.raises(StoreError, match=r"looking: .*market\.duckdb\.lock cannot be opened"), store.writing("looking"):
+    with (
+        pytest.raises(StoreError, match=r"looking: .*market\.duckdb\.lock cannot be opened"),
+        store.writing("looking"),
+    ):
         pass
 
 
@@ -180,7 +192,9 @@ def test_what_was_left_of_a_store_that_was_being_made_does_no_harm(folder, clock
 
 def test_the_changes_of_a_store_that_is_gone_are_not_poured_into_a_new_one(folder, opening):
     (folder / "market.duckdb.wal").write_bytes(b"the last changes")
-    assert "begin with an empty store" in opening(folder, r"market\.duckdb\.wal holds the last changes")
+    assert "begin with an empty store" in opening(
+        folder, r"market\.duckdb\.wal holds the last changes"
+    )
     assert left(folder) == {"market.duckdb.wal": b"the last changes"}
 
 
@@ -190,7 +204,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 import polars as pl
 from market_assets.errors import StoreError
-from market_assets.market_time.timeframes import TS, Timeframe, Window
+from market_assets.market.timeframes import TS, Timeframe, Window
 from market_assets.store import Store
 
 home, limit = Path(sys.argv[1]), int(sys.argv[2])

@@ -84,7 +84,9 @@ ROWS = 20_000
 def home(store: Store) -> Path:
     """The folder of a store with a table that every commit of these tests writes anew."""
     with store.writing("preparing") as transaction:
-        transaction.connection.execute(f"CREATE TABLE numbers AS SELECT random() AS n FROM range({ROWS})")
+        transaction.connection.execute(
+            f"CREATE TABLE numbers AS SELECT random() AS n FROM range({ROWS})"
+        )
     return store.path.parent
 
 
@@ -113,10 +115,14 @@ def test_who_keeps_the_file_open_to_read_stops_no_writer(home, store, child, cap
     assert count(store.path) == (20, ROWS)
     foreign.do_one()
     assert foreign.says() == f"0.0 {ROWS}"
-    (left,) = [message for message in caplog.messages if "is left as it is to those who read it" in message]
+    (left,) = [
+        message for message in caplog.messages if "is left as it is to those who read it" in message
+    ]
     assert f": {Path(sys.executable).name} (PID {foreign.process.pid})" in left
     assert "market_assets.connect()" in left
-    assert {path.name for path in home.iterdir() if path.suffix not in {".lock", ".turn"}} == {"market.duckdb"}
+    assert {path.name for path in home.iterdir() if path.suffix not in {".lock", ".turn"}} == {
+        "market.duckdb"
+    }
 
 
 @pytest.mark.usefixtures("soon")
@@ -160,14 +166,18 @@ def test_readers_that_overlap_without_a_gap_stop_no_writer(store, child):
 
 
 @pytest.mark.usefixtures("soon")
-def test_who_may_write_to_the_file_is_waited_for_and_named_with_its_time(home, store, child, clock: Clock):
+def test_who_may_write_to_the_file_is_waited_for_and_named_with_its_time(
+    home, store, child, clock: Clock
+):
     holders = Holders(store.path, clock)
     inode = store.path.stat().st_ino
     foreign = child(HOLDS_THE_FILE, store.path, "to write")
     assert foreign.says() == "open"
     impatient = Store(home, clock=clock, patience=timedelta(seconds=0.4))
     for _ in range(2):
-        with pytest.raises(StoreBusyError, match=r"since 2025-03-01 12:00:00 UTC: python") as raised:
+        with pytest.raises(
+            StoreBusyError, match=r"since 2025-03-01 12:00:00 UTC: python"
+        ) as raised:
             count_up(impatient)
         assert f"(PID {foreign.process.pid})" in str(raised.value)
         clock.now += timedelta(minutes=1)
@@ -212,7 +222,13 @@ def test_a_note_that_is_old_or_damaged_says_nothing(store, home, clock: Clock):
     holders = Holders(store.path, clock)
     note = home / "market.duckdb.waits.json"
     assert holders.noted() is None
-    for content in ("", "{", "[]", '{"seen": 3}', '{"seen": "2025-03-01T12:00Z", "since": "x", "holders": []}'):
+    for content in (
+        "",
+        "{",
+        "[]",
+        '{"seen": 3}',
+        '{"seen": "2025-03-01T12:00Z", "since": "x", "holders": []}',
+    ):
         note.write_text(content)
         assert holders.noted() is None
     holders.look("Could not set lock on file: Conflicting lock is held in somebody (PID 1)")
@@ -223,7 +239,9 @@ def test_a_note_that_is_old_or_damaged_says_nothing(store, home, clock: Clock):
     assert not note.exists()
 
 
-def test_who_only_looks_reads_the_last_copy_while_a_program_has_the_store(home, store, child, clock: Clock):
+def test_who_only_looks_reads_the_last_copy_while_a_program_has_the_store(
+    home, store, child, clock: Clock
+):
     told: list[str] = []
     looking = LookingStore(home, clock=clock, tell=told.append, patience=timedelta(seconds=0.2))
     store.copy("looking")
@@ -237,7 +255,9 @@ def test_who_only_looks_reads_the_last_copy_while_a_program_has_the_store(home, 
     with looking.reading("looking") as view:
         assert view._db.execute("SELECT floor(max(n)) FROM numbers").fetchall() == [(0,)]
     (words,) = told
-    assert words.startswith("as of 2025-03-01 12:00:00 UTC, because the store is held by another program")
+    assert words.startswith(
+        "as of 2025-03-01 12:00:00 UTC, because the store is held by another program"
+    )
     program = f"{Path(sys.executable).name} (PID {foreign.process.pid})"
     assert words.endswith(f"since 2025-03-01 12:03:00 UTC: {program})")
     Published(store.path).clear()

@@ -11,8 +11,8 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from market_assets.errors import StoreError
-from market_assets.market_time.timeframes import TS, Timeframe
-from market_assets.quality.evidence import LEDGER_SCHEMA
+from market_assets.market.timeframes import TS, Timeframe
+from market_assets.verdicts.evidence import LEDGER_SCHEMA
 
 if TYPE_CHECKING:
     from market_assets.store import Store
@@ -45,16 +45,24 @@ def read(store: Store):
 
 
 def series(*rows: tuple[str, str, int], profile: str = "crypto") -> pl.DataFrame:
-    frame = pl.DataFrame(rows, schema={"symbol": pl.String, "timeframe": pl.String, "expected": pl.Int64}, orient="row")
+    frame = pl.DataFrame(
+        rows,
+        schema={"symbol": pl.String, "timeframe": pl.String, "expected": pl.Int64},
+        orient="row",
+    )
     return frame.with_columns(
-        profile=pl.lit(profile), derived=pl.col("timeframe") != "1m", counted_until=pl.lit(at("2025-03-01")).cast(TS)
+        profile=pl.lit(profile),
+        derived=pl.col("timeframe") != "1m",
+        counted_until=pl.lit(at("2025-03-01")).cast(TS),
     )
 
 
 def counts(*rows: tuple[str, str, int, int, int, int]) -> pl.DataFrame:
     names = ("expected", "stored", "explained", "missing")
     return pl.DataFrame(
-        rows, schema={"partition": pl.String, "symbol": pl.String} | dict.fromkeys(names, pl.Int64), orient="row"
+        rows,
+        schema={"partition": pl.String, "symbol": pl.String} | dict.fromkeys(names, pl.Int64),
+        orient="row",
     )
 
 
@@ -77,20 +85,39 @@ def matrix(store: Store, *columns: str) -> list[tuple]:
 
 
 def test_the_matrix_counts_what_is_stored_and_explained(filled):
-    names = ("symbol", "timeframe", "expected", "stored", "explained", "missing", "completeness", "health")
+    names = (
+        "symbol",
+        "timeframe",
+        "expected",
+        "stored",
+        "explained",
+        "missing",
+        "completeness",
+        "health",
+    )
     assert matrix(filled, *names) == [
         ("BTC", "1h", 0, 0, 0, 0, 1.0, "PENDING"),
         ("BTC", "1m", 10, 8, 2, 0, 1.0, "HEALTHY"),
         ("ETH", "1m", 10, 0, 0, 10, 0.0, "MISSING"),
     ]
-    assert matrix(filled, "first_ts", "last_ts")[1] == (at("2025-01-01 00:00"), at("2025-01-01 00:07"))
+    assert matrix(filled, "first_ts", "last_ts")[1] == (
+        at("2025-01-01 00:00"),
+        at("2025-01-01 00:07"),
+    )
     assert matrix(filled, "first_ts", "last_ts")[2] == (None, None)
 
 
 def test_rows_deleted_by_hand_are_missing_at_once(filled):
     with filled.writing("deleting by hand") as transaction:
-        transaction.connection.execute("DELETE FROM crypto.candles_1m WHERE ts >= '2025-01-01 00:05:00'")
-    assert matrix(filled, "stored", "missing", "completeness", "health")[1] == (5, 3, 0.7, "DEGRADED")
+        transaction.connection.execute(
+            "DELETE FROM crypto.candles_1m WHERE ts >= '2025-01-01 00:05:00'"
+        )
+    assert matrix(filled, "stored", "missing", "completeness", "health")[1] == (
+        5,
+        3,
+        0.7,
+        "DEGRADED",
+    )
     with filled.writing("deleting by hand") as transaction:
         transaction.connection.execute("DELETE FROM crypto.candles_1m")
     assert matrix(filled, "stored", "missing", "health")[1] == (0, 8, "MISSING")
@@ -99,7 +126,9 @@ def test_rows_deleted_by_hand_are_missing_at_once(filled):
 def test_a_row_doubled_by_hand_counts_once_and_hides_no_other(filled, minutes):
     with filled.writing("doubling by hand") as transaction:
         table = "crypto.candles_1m"
-        transaction.connection.execute(f"INSERT INTO {table} SELECT * FROM {table} WHERE ts < '2025-01-01 00:02:00'")
+        transaction.connection.execute(
+            f"INSERT INTO {table} SELECT * FROM {table} WHERE ts < '2025-01-01 00:02:00'"
+        )
         transaction.connection.execute(f"DELETE FROM {table} WHERE ts = '2025-01-01 00:05:00'")
     assert matrix(filled, "stored", "missing", "doubled", "health")[1] == (7, 1, 2, "DEGRADED")
     with filled.writing("finding it again") as transaction:
@@ -114,7 +143,9 @@ def test_what_is_still_to_be_derived_is_pending_until_it_was_or_its_input_is_mis
     def health(*own: tuple) -> str:
         with filled.writing("judging") as transaction:
             transaction.put_judged("crypto", H1, counts(*own))
-            transaction.put_series(series(("BTC", "1m", 10), ("BTC", "1h", 2), ("ETH", "1m", 10), ("ETH", "1h", 2)))
+            transaction.put_series(
+                series(("BTC", "1m", 10), ("BTC", "1h", 2), ("ETH", "1m", 10), ("ETH", "1h", 2))
+            )
         return matrix(filled, "health")[0][0]
 
     assert health() == "PENDING"
@@ -135,7 +166,9 @@ def test_a_table_dropped_by_hand_is_made_again(filled):
 
 def test_a_table_of_somebody_elses_is_left_alone(filled):
     with filled.writing("a table of a user's") as transaction:
-        transaction.connection.execute("CREATE SCHEMA research; CREATE TABLE research.candles_mine (x INTEGER)")
+        transaction.connection.execute(
+            "CREATE SCHEMA research; CREATE TABLE research.candles_mine (x INTEGER)"
+        )
         transaction.create_candles("equity", M1, derived=False)
     assert len(matrix(filled, "symbol")) == 3
 
@@ -149,11 +182,19 @@ def test_what_is_no_longer_kept_leaves_the_matrix_but_other_profiles_stay(filled
     with filled.writing("counting") as transaction:
         transaction.put_series(series(("SPY", "1m", 5), profile="equity"))
         transaction.put_series(series(("ETH", "1m", 20)))
-    assert matrix(filled, "profile", "symbol", "expected") == [("crypto", "ETH", 20), ("equity", "SPY", 5)]
+    assert matrix(filled, "profile", "symbol", "expected") == [
+        ("crypto", "ETH", 20),
+        ("equity", "SPY", 5),
+    ]
 
 
 def test_a_partition_judged_again_is_counted_once(filled, write, read):
-    write("put_judged", "crypto", M1, counts(("2025-01-01", "BTC", 10, 9, 1, 0), ("2025-01-02", "BTC", 10, 0, 0, 10)))
+    write(
+        "put_judged",
+        "crypto",
+        M1,
+        counts(("2025-01-01", "BTC", 10, 9, 1, 0), ("2025-01-02", "BTC", 10, 0, 0, 10)),
+    )
     judged = read("judged", "crypto", M1)
     assert judged.select("partition", "stored", "explained", "missing").rows() == [
         ("2025-01-01", 9, 1, 0),
@@ -175,7 +216,9 @@ def test_no_counts_and_no_answers_are_no_change(write, read, minutes):
 # Gaps
 
 
-def gap(minutes, symbol: str, first: int, last: int, status: str = "open", **story: object) -> dict[str, object]:
+def gap(
+    minutes, symbol: str, first: int, last: int, status: str = "open", **story: object
+) -> dict[str, object]:
     told = {
         "attempts": 1,
         "confirmations": 1,
@@ -199,16 +242,22 @@ def gaps(*rows: dict[str, object]) -> pl.DataFrame:
 
 
 def test_a_gap_is_read_as_it_was_written(write, read, minutes):
-    full = gap(minutes, "BTC", 3, 5, "outage", confirmed_at=minutes.naive(60), asked_at=minutes.naive(61))
+    full = gap(
+        minutes, "BTC", 3, 5, "outage", confirmed_at=minutes.naive(60), asked_at=minutes.naive(61)
+    )
     bare = gap(minutes, "ETH", 3, 3)
     write("put_gaps", "crypto", M1, ["BTC", "ETH"], minutes.window(0, 10), gaps(full, bare))
     found = read("gaps", "crypto", M1)
-    assert_frame_equal(found.drop("profile", "timeframe"), gaps(full, bare), check_column_order=False)
+    assert_frame_equal(
+        found.drop("profile", "timeframe"), gaps(full, bare), check_column_order=False
+    )
     assert found.select("profile", "timeframe").unique().rows() == [("crypto", "1m")]
 
 
 def test_only_the_gaps_of_the_symbols_and_the_window_are_replaced(write, read, minutes):
-    before = gaps(*(gap(minutes, symbol, first, first) for symbol in ("BTC", "ETH") for first in (2, 12)))
+    before = gaps(
+        *(gap(minutes, symbol, first, first) for symbol in ("BTC", "ETH") for first in (2, 12))
+    )
     write("put_gaps", "crypto", M1, ["BTC", "ETH"], minutes.window(0, 20), before)
     write("put_gaps", "equity", M1, ["BTC"], minutes.window(0, 20), before.head(1))
     write("put_gaps", "crypto", H1, ["BTC"], minutes.window(0, 20), before.head(1))
@@ -229,7 +278,9 @@ def test_only_the_gaps_of_the_symbols_and_the_window_are_replaced(write, read, m
 
 
 def test_gaps_are_found_by_profile_timeframe_symbol_and_window(write, read, minutes):
-    rows = gaps(*(gap(minutes, symbol, first, first) for symbol in ("BTC", "ETH") for first in (2, 12)))
+    rows = gaps(
+        *(gap(minutes, symbol, first, first) for symbol in ("BTC", "ETH") for first in (2, 12))
+    )
     write("put_gaps", "crypto", M1, ["BTC", "ETH"], minutes.window(0, 20), rows)
     assert read("gaps").height == 4
     assert read("gaps", "crypto").height == 4
@@ -237,9 +288,9 @@ def test_gaps_are_found_by_profile_timeframe_symbol_and_window(write, read, minu
     assert read("gaps", timeframe=H1).is_empty()
     assert read("gaps", symbols=["ETH"])["symbol"].unique().to_list() == ["ETH"]
     assert read("gaps", symbols=[]).is_empty()
-    assert read("gaps", "crypto", M1, symbols=["BTC"], window=minutes.window(2, 12))["first_ts"].to_list() == [
-        minutes.naive(2)
-    ]
+    assert read("gaps", "crypto", M1, symbols=["BTC"], window=minutes.window(2, 12))[
+        "first_ts"
+    ].to_list() == [minutes.naive(2)]
 
 
 # Coverage
@@ -247,10 +298,19 @@ def test_gaps_are_found_by_profile_timeframe_symbol_and_window(write, read, minu
 
 def answers(minutes, *rows: tuple[str, str, int, int, int]) -> pl.DataFrame:
     values = [
-        (symbol, source, minutes.naive(start), minutes.naive(end), bars) for symbol, source, start, end, bars in rows
+        (symbol, source, minutes.naive(start), minutes.naive(end), bars)
+        for symbol, source, start, end, bars in rows
     ]
-    schema = {"symbol": pl.String, "source": pl.String, "start_ts": TS, "end_ts": TS, "bars": pl.Int64}
-    return pl.DataFrame(values, schema=schema, orient="row").with_columns(omits_quiet=pl.lit(value=True))
+    schema = {
+        "symbol": pl.String,
+        "source": pl.String,
+        "start_ts": TS,
+        "end_ts": TS,
+        "bars": pl.Int64,
+    }
+    return pl.DataFrame(values, schema=schema, orient="row").with_columns(
+        omits_quiet=pl.lit(value=True)
+    )
 
 
 def test_an_answer_is_found_by_every_window_that_it_touches(write, read, minutes):
@@ -265,7 +325,11 @@ def test_an_answer_is_found_by_every_window_that_it_touches(write, read, minutes
     assert read("coverage", "crypto", M1, ["ETH"], minutes.window(0, 30)).is_empty()
     assert read("coverage", "crypto", H1, ["BTC"], minutes.window(0, 30)).is_empty()
     (row,) = read("coverage", "crypto", M1, ["BTC"], minutes.window(0, 30)).rows(named=True)
-    assert (row["bars"], row["omits_quiet"], row["answered_at"]) == (7, True, at("2025-03-01 12:00"))
+    assert (row["bars"], row["omits_quiet"], row["answered_at"]) == (
+        7,
+        True,
+        at("2025-03-01 12:00"),
+    )
 
 
 def test_an_answer_replaces_those_of_the_same_source_inside_it(write, read, minutes):
@@ -279,7 +343,9 @@ def test_an_answer_replaces_those_of_the_same_source_inside_it(write, read, minu
     write("put_coverage", "crypto", M1, answers(minutes, *old))
     write("put_coverage", "equity", M1, answers(minutes, old[0]))
     write("put_coverage", "crypto", M1, answers(minutes, ("BTC", "kraken", 0, 30, 12)))
-    found = read("coverage", "crypto", M1, ["BTC", "ETH"], minutes.window(0, 100)).sort("symbol", "source", "start_ts")
+    found = read("coverage", "crypto", M1, ["BTC", "ETH"], minutes.window(0, 100)).sort(
+        "symbol", "source", "start_ts"
+    )
     # What meets or overlaps is one row, of as many bars as there must have been at least.
     assert found.select("symbol", "source", "start_ts", "end_ts", "bars").rows() == [
         ("BTC", "binance", minutes.naive(0), minutes.naive(10), 5),
@@ -290,16 +356,25 @@ def test_an_answer_replaces_those_of_the_same_source_inside_it(write, read, minu
 
 
 def test_an_empty_answer_does_not_take_the_place_of_evidence(write, read, minutes):
-    write("put_coverage", "crypto", M1, answers(minutes, ("BTC", "kraken", 0, 10, 5), ("BTC", "kraken", 10, 20, 0)))
+    write(
+        "put_coverage",
+        "crypto",
+        M1,
+        answers(minutes, ("BTC", "kraken", 0, 10, 5), ("BTC", "kraken", 10, 20, 0)),
+    )
     write("put_coverage", "crypto", M1, answers(minutes, ("BTC", "kraken", 0, 30, 0)))
-    found = read("coverage", "crypto", M1, ["BTC"], minutes.window(0, 100)).sort("start_ts", "end_ts")
+    found = read("coverage", "crypto", M1, ["BTC"], minutes.window(0, 100)).sort(
+        "start_ts", "end_ts"
+    )
     assert found.select("end_ts", "bars").rows() == [(minutes.naive(10), 5), (minutes.naive(30), 0)]
 
 
 # Genesis
 
 
-def test_the_genesis_is_the_one_that_was_found_last_and_all_are_kept(store, write, read, minutes, clock):
+def test_the_genesis_is_the_one_that_was_found_last_and_all_are_kept(
+    store, write, read, minutes, clock
+):
     assert read("genesis", "crypto", M1) == {}
     write("put_genesis", "crypto", M1, "BTC", minutes.at(100), "kraken")
     write("put_genesis", "crypto", M1, "ETH", minutes.at(7), "binance")
@@ -310,13 +385,18 @@ def test_the_genesis_is_the_one_that_was_found_last_and_all_are_kept(store, writ
     assert read("genesis", "crypto", M1)["BTC"] == minutes.at(60)
     assert read("genesis", "crypto", H1) == {}
     with store.writing("counting") as transaction:
-        assert transaction.connection.execute("SELECT count(*) FROM ops.genesis WHERE symbol = 'BTC'").fetchall() == [
-            (3,)
-        ]
+        assert transaction.connection.execute(
+            "SELECT count(*) FROM ops.genesis WHERE symbol = 'BTC'"
+        ).fetchall() == [(3,)]
 
 
 def test_the_geneses_are_listed_as_they_were_found_last_and_can_be_forgotten(write, read, minutes):
-    for timeframe, symbol, minute in ((M1, "BTC", 9), (M1, "BTC", 5), (H1, "BTC", 60), (M1, "ETH", 7)):
+    for timeframe, symbol, minute in (
+        (M1, "BTC", 9),
+        (M1, "BTC", 5),
+        (H1, "BTC", 60),
+        (M1, "ETH", 7),
+    ):
         write("put_genesis", "crypto", timeframe, symbol, minutes.at(minute), "binance")
     write("put_genesis", "other", M1, "BTC", minutes.at(1), "kraken")
     listed = read("geneses")
@@ -328,7 +408,10 @@ def test_the_geneses_are_listed_as_they_were_found_last_and_can_be_forgotten(wri
         ("other", "BTC", "1m", minutes.naive(1)),
     ]
     write("forget_genesis", "crypto", ["BTC"])
-    assert read("geneses").select("profile", "symbol").rows() == [("crypto", "ETH"), ("other", "BTC")]
+    assert read("geneses").select("profile", "symbol").rows() == [
+        ("crypto", "ETH"),
+        ("other", "BTC"),
+    ]
 
 
 def test_the_oldest_candle_of_each_symbol(write, read, minutes):
@@ -338,15 +421,31 @@ def test_the_oldest_candle_of_each_symbol(write, read, minutes):
     assert read("first_bars", "crypto", M1, ["BTC", "XRP"]) == {"BTC": minutes.at(1)}
 
 
-def test_a_symbol_is_dead_when_nobody_has_ever_had_a_bar_of_it_and_a_gap_of_it_is_settled(write, read, minutes):
-    write("put_coverage", "crypto", M1, answers(minutes, ("BTC", "kraken", 0, 10, 5), ("NONE", "kraken", 0, 10, 0)))
+def test_a_symbol_is_dead_when_nobody_has_ever_had_a_bar_of_it_and_a_gap_of_it_is_settled(
+    write, read, minutes
+):
+    write(
+        "put_coverage",
+        "crypto",
+        M1,
+        answers(minutes, ("BTC", "kraken", 0, 10, 5), ("NONE", "kraken", 0, 10, 0)),
+    )
     assert read("symbols_answered", "crypto", M1) == {"BTC"}
     assert read("dead_symbols", "crypto", M1) == set()
     rows = gaps(*(gap(minutes, symbol, 0, 9) for symbol in ("BTC", "NONE", "NEW")))
     settled = pl.when(pl.col("symbol") == "NEW").then(pl.lit("open")).otherwise(pl.lit("abandoned"))
-    write("put_gaps", "crypto", M1, ["BTC", "NONE", "NEW"], minutes.window(0, 10), rows.with_columns(status=settled))
+    write(
+        "put_gaps",
+        "crypto",
+        M1,
+        ["BTC", "NONE", "NEW"],
+        minutes.window(0, 10),
+        rows.with_columns(status=settled),
+    )
     assert read("dead_symbols", "crypto", M1) == {"NONE"}
-    assert read("unexplained", "crypto", M1, ["NEW", "NONE"]).sort("symbol")["status"].to_list() == [
+    assert read("unexplained", "crypto", M1, ["NEW", "NONE"]).sort("symbol")[
+        "status"
+    ].to_list() == [
         "open",
         "abandoned",
     ]
@@ -359,7 +458,12 @@ def test_a_partition_is_known_by_another_instant_whenever_one_of_its_symbols_cha
     def version() -> str:
         return write("versions", "crypto", M1, ["2025-01-01"])["2025-01-01"]
 
-    write("put_judged", "crypto", M1, counts(("2025-01-01", "BTC", 10, 8, 2, 0), ("2025-01-01", "ETH", 10, 8, 2, 0)))
+    write(
+        "put_judged",
+        "crypto",
+        M1,
+        counts(("2025-01-01", "BTC", 10, 8, 2, 0), ("2025-01-01", "ETH", 10, 8, 2, 0)),
+    )
     clock.now += timedelta(hours=1)
     write("put_judged", "crypto", M1, counts(("2025-01-01", "BTC", 10, 9, 1, 0)))
     seen = [version()]
@@ -372,12 +476,15 @@ def test_a_partition_is_known_by_another_instant_whenever_one_of_its_symbols_cha
 
 def test_a_partition_with_other_evidence_is_another_and_one_of_which_none_was_noted_is_not(write):
     def version(evidence: str | None) -> str:
-        told = counts(("2025-01-01", "BTC", 10, 8, 2, 0)).with_columns(evidence=pl.lit(evidence, pl.String))
+        told = counts(("2025-01-01", "BTC", 10, 8, 2, 0)).with_columns(
+            evidence=pl.lit(evidence, pl.String)
+        )
         write("put_judged", "crypto", M1, told)
         return write("versions", "crypto", M1, ["2025-01-01"])["2025-01-01"]
 
     unknown, first, same, other = (
-        version(text) for text in (None, "two hours of no trade", "two hours of no trade", "an outage")
+        version(text)
+        for text in (None, "two hours of no trade", "two hours of no trade", "an outage")
     )
     assert unknown == first == same < other
 
@@ -395,8 +502,13 @@ def test_until_when_partitions_were_judged_and_for_how_many_symbols(write, read)
     )
     found = read("judged_partitions", "crypto", M1, ["BTC", "ETH"]).sort("partition").rows()
     # A symbol of which nothing was expected counts as one that was not judged.
-    assert found == [("2025-01-01", at("2025-01-01 12:00"), 2), ("2025-01-02", at("2025-03-01 12:00"), 1)]
-    assert read("judged_partitions", "crypto", M1, ["BTC"]).rows() == [("2025-01-01", at("2025-01-01 12:00"), 1)]
+    assert found == [
+        ("2025-01-01", at("2025-01-01 12:00"), 2),
+        ("2025-01-02", at("2025-03-01 12:00"), 1),
+    ]
+    assert read("judged_partitions", "crypto", M1, ["BTC"]).rows() == [
+        ("2025-01-01", at("2025-01-01 12:00"), 1)
+    ]
     assert read("newest_judged_at", "crypto", M1) == datetime(2025, 3, 1, 12, tzinfo=UTC)
 
 
@@ -404,15 +516,21 @@ def test_until_when_partitions_were_judged_and_for_how_many_symbols(write, read)
 
 
 def derived(minutes, *rows: tuple[str, int, float, int]) -> pl.DataFrame:
-    flat = minutes.candles(*((symbol, minute, close, 1.0) for symbol, minute, close, _ in rows), source="candles_1m")
-    return flat.with_columns(pl.Series("bars", [made_of for *_, made_of in rows], pl.Int32), bars_expected=pl.lit(60))
+    flat = minutes.candles(
+        *((symbol, minute, close, 1.0) for symbol, minute, close, _ in rows), source="candles_1m"
+    )
+    return flat.with_columns(
+        pl.Series("bars", [made_of for *_, made_of in rows], pl.Int32), bars_expected=pl.lit(60)
+    )
 
 
 def test_derived_bars_are_replaced_only_where_they_differ(write, read, minutes):
     write("create_candles", "crypto", H1, derived=True)
     rows = derived(minutes, ("BTC", 0, 1.0, 60), ("BTC", 60, 1.0, 60), ("BTC", 120, 1.0, 60))
     every = rows.select("symbol", "ts")
-    assert_frame_equal(write("replace_derived", "crypto", H1, every, rows), every, check_row_order=False)
+    assert_frame_equal(
+        write("replace_derived", "crypto", H1, every, rows), every, check_row_order=False
+    )
     assert write("replace_derived", "crypto", H1, every, rows).is_empty()
 
     renewed = derived(minutes, ("BTC", 0, 1.0, 59), ("BTC", 120, 1.0, 60))
@@ -428,7 +546,10 @@ def test_derived_bars_that_were_not_made_again_stay(write, read, minutes):
     write("replace_derived", "crypto", H1, rows, rows)
     write("replace_derived", "crypto", H1, rows.head(1), rows.clear())
     found = read("candles", "crypto", H1, ["BTC", "ETH"], minutes.window(0, 200)).sort("symbol")
-    assert found.select("symbol", "ts").rows() == [("BTC", minutes.naive(60)), ("ETH", minutes.naive(0))]
+    assert found.select("symbol", "ts").rows() == [
+        ("BTC", minutes.naive(60)),
+        ("ETH", minutes.naive(0)),
+    ]
 
 
 # Jobs
@@ -462,7 +583,10 @@ def test_a_job_is_followed_from_its_start_to_its_end(write, read, minutes, clock
     assert (started["trigger"], started["host"], started["process"]) == ("repair", "here", 4711)
     assert read("running_jobs", "here") == [("a", 4711, 0.0, {"partitions": 2})]
     assert read("running_jobs", "there") == []
-    assert (started["symbols"], started["started_at"]) == (["BTC", "O'NEIL"], at("2025-03-01 12:00"))
+    assert (started["symbols"], started["started_at"]) == (
+        ["BTC", "O'NEIL"],
+        at("2025-03-01 12:00"),
+    )
     clock.now += timedelta(minutes=5)
     write("update_job", "a", progress=0.5, status="RUNNING", detail={"partitions_done": 1})
     (running,) = read("jobs", 10).rows(named=True)

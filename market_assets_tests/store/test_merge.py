@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from market_assets.errors import StoreError
-from market_assets.market_time.timeframes import Timeframe
+from market_assets.market.timeframes import Timeframe
 
 if TYPE_CHECKING:
     from market_assets.store import Merged, Store
@@ -30,12 +30,16 @@ def merge(store: Store, minutes):
         transaction.create_candles("crypto", Timeframe.M1, derived=False)
 
     def commit(
-        *rows: tuple[str, int, float, float | None], within: tuple[int, int] = (0, 10), **options: str
+        *rows: tuple[str, int, float, float | None],
+        within: tuple[int, int] = (0, 10),
+        **options: str,
     ) -> Merged:
         symbols = sorted({row[0] for row in rows})
         with store.writing("merging") as transaction:
             incoming = minutes.candles(*rows, **options)
-            return transaction.merge("crypto", Timeframe.M1, symbols, minutes.window(*within), incoming)
+            return transaction.merge(
+                "crypto", Timeframe.M1, symbols, minutes.window(*within), incoming
+            )
 
     return commit
 
@@ -44,9 +48,13 @@ def merge(store: Store, minutes):
 def stored(store: Store, minutes):
     """What is stored: symbol, minute, close, volume."""
 
-    def read(symbols: tuple[str, ...] = ("BTC", "ETH"), within: tuple[int, int] = (-1000, 100_000)) -> list[tuple]:
+    def read(
+        symbols: tuple[str, ...] = ("BTC", "ETH"), within: tuple[int, int] = (-1000, 100_000)
+    ) -> list[tuple]:
         with store.reading("looking") as view:
-            rows = view.candles("crypto", Timeframe.M1, symbols, minutes.window(*within)).sort("symbol", "ts")
+            rows = view.candles("crypto", Timeframe.M1, symbols, minutes.window(*within)).sort(
+                "symbol", "ts"
+            )
         minute = (pl.col("ts") - minutes.naive(0)).dt.total_minutes()
         return rows.select("symbol", minute, "close", "volume").rows()
 
@@ -57,7 +65,9 @@ def stored(store: Store, minutes):
 def revisions(store: Store, minutes):
     def read() -> list[tuple]:
         with store.writing("looking") as transaction:
-            rows = transaction.connection.sql("SELECT * FROM ops.revisions ORDER BY symbol, ts, revised_at").pl()
+            rows = transaction.connection.sql(
+                "SELECT * FROM ops.revisions ORDER BY symbol, ts, revised_at"
+            ).pl()
         minute = (pl.col("ts") - minutes.naive(0)).dt.total_minutes()
         return rows.select("symbol", minute, "close", "volume", "source", "revised_at").rows()
 
@@ -71,7 +81,11 @@ def keys(frame: pl.DataFrame) -> list[tuple[str, datetime]]:
 def test_what_was_merged_is_what_is_read(merge, store, minutes):
     given_rows = [("BTC", 1, 100.5, 3.0), ("BTC", 0, 100.0, 0.0), ("ETH", 1, 7.25, None)]
     merged = merge(*given_rows)
-    assert keys(merged.new) == [("BTC", minutes.naive(0)), ("BTC", minutes.naive(1)), ("ETH", minutes.naive(1))]
+    assert keys(merged.new) == [
+        ("BTC", minutes.naive(0)),
+        ("BTC", minutes.naive(1)),
+        ("ETH", minutes.naive(1)),
+    ]
     assert merged.revised.is_empty()
     with store.reading("looking") as view:
         read = view.candles("crypto", Timeframe.M1, ["BTC", "ETH"], minutes.window(0, 10))
@@ -101,7 +115,9 @@ def test_the_same_again_changes_nothing(merge, stored, revisions):
     assert revisions() == []
 
 
-def test_a_revised_candle_replaces_the_stored_one_and_its_old_values_are_kept(merge, stored, revisions, clock):
+def test_a_revised_candle_replaces_the_stored_one_and_its_old_values_are_kept(
+    merge, stored, revisions, clock
+):
     merge(("BTC", 0, 1.0, 2.0), ("BTC", 1, 5.0, 1.0))
     clock.now += timedelta(days=1)
     merged = merge(("BTC", 0, 1.25, 2.0), ("BTC", 1, 5.0, 1.0), source="bitfinex")
@@ -117,7 +133,9 @@ def test_a_revised_candle_replaces_the_stored_one_and_its_old_values_are_kept(me
 
 
 @pytest.mark.parametrize(("old", "new"), [(None, 3.0), (3.0, None), (0.0, None)])
-def test_a_volume_that_appears_or_goes_is_a_revision(old: float | None, new: float | None, merge, stored, revisions):
+def test_a_volume_that_appears_or_goes_is_a_revision(
+    old: float | None, new: float | None, merge, stored, revisions
+):
     merge(("BTC", 0, 1.0, old))
     merge(("BTC", 0, 1.0, new))
     assert stored() == [("BTC", 0, 1.0, new)]
@@ -129,7 +147,9 @@ def test_the_same_values_from_another_source_are_no_revision(merge, store, minut
     assert merge(("BTC", 0, 1.0, 2.0), source="bitfinex").revised.is_empty()
     assert revisions() == []
     with store.reading("looking") as view:
-        assert view.candles("crypto", Timeframe.M1, ["BTC"], minutes.window(0, 1))["source"].to_list() == ["binance"]
+        assert view.candles("crypto", Timeframe.M1, ["BTC"], minutes.window(0, 1))[
+            "source"
+        ].to_list() == ["binance"]
 
 
 def test_rows_that_a_source_leaves_out_later_stay(merge, stored):
@@ -142,7 +162,9 @@ def test_rows_that_a_source_leaves_out_later_stay(merge, stored):
 def test_nothing_merged_is_nothing_changed(merge, stored, store, minutes):
     merge(("BTC", 0, 1.0, 1.0))
     with store.writing("merging") as transaction:
-        merged = transaction.merge("crypto", Timeframe.M1, ["BTC"], minutes.window(0, 5), minutes.candles())
+        merged = transaction.merge(
+            "crypto", Timeframe.M1, ["BTC"], minutes.window(0, 5), minutes.candles()
+        )
     assert (merged.new.height, merged.revised.height, merged.rows.height) == (0, 0, 1)
     assert stored() == [("BTC", 0, 1.0, 1.0)]
 
@@ -180,24 +202,44 @@ def test_after_any_merges_each_bar_is_there_once_with_its_last_values(merge, sto
         assert merged.revised.height == len(changed)
         replaced += len(changed)
         model |= bars
-        inside = [slot for slot in model if within[0] <= slot[1] < within[1] and slot[0] in {s for s, _ in bars}]
+        inside = [
+            slot
+            for slot in model
+            if within[0] <= slot[1] < within[1] and slot[0] in {s for s, _ in bars}
+        ]
         assert merged.rows.height == len(inside)
     expected = sorted((names[letter], minute, *value) for (letter, minute), value in model.items())
     assert stored(tuple(names.values())) == expected
     with store.writing("counting") as transaction:
         kept = "SELECT count(*) FROM ops.revisions WHERE list_contains(?, symbol)"
-        assert transaction.connection.execute(kept, [list(names.values())]).fetchall() == [(replaced,)]
+        assert transaction.connection.execute(kept, [list(names.values())]).fetchall() == [
+            (replaced,)
+        ]
 
 
-@pytest.mark.parametrize("profile", ["select", "my markets", 'a"b', "O'Neil", "börse", "candles_1m"])
+@pytest.mark.parametrize(
+    "profile", ["select", "my markets", 'a"b', "O'Neil", "börse", "candles_1m"]
+)
 def test_any_name_of_a_profile_does(profile: str, store: Store, minutes):
     series = pl.DataFrame(
-        {"profile": [profile], "symbol": ["BTC"], "timeframe": ["1m"], "derived": [False], "expected": [2]}
+        {
+            "profile": [profile],
+            "symbol": ["BTC"],
+            "timeframe": ["1m"],
+            "derived": [False],
+            "expected": [2],
+        }
     )
     with store.writing("merging") as transaction:
         transaction.create_candles(profile, Timeframe.M1, derived=False)
         transaction.create_candles(profile, Timeframe.H1, derived=True)
-        transaction.merge(profile, Timeframe.M1, ["BTC"], minutes.window(0, 1), minutes.candles(("BTC", 0, 1.0, 1.0)))
+        transaction.merge(
+            profile,
+            Timeframe.M1,
+            ["BTC"],
+            minutes.window(0, 1),
+            minutes.candles(("BTC", 0, 1.0, 1.0)),
+        )
         transaction.put_series(series.with_columns(counted_until=pl.lit(at("2025-01-01"))))
     with store.reading("looking") as view:
         assert view.candles(profile, Timeframe.M1, ["BTC"], minutes.window(0, 1)).height == 1
@@ -205,14 +247,18 @@ def test_any_name_of_a_profile_does(profile: str, store: Store, minutes):
         assert view.completeness().select("profile", "stored").rows() == [(profile, 1)]
 
 
-@pytest.mark.parametrize("symbol", ["BRK.B", "O'NEIL", "ES=F", 'X"Y', "^GSPC", "日経225", "%_", "1000SHIBUSDT"])
+@pytest.mark.parametrize(
+    "symbol", ["BRK.B", "O'NEIL", "ES=F", 'X"Y', "^GSPC", "日経225", "%_", "1000SHIBUSDT"]
+)
 def test_any_name_of_a_symbol_does(symbol: str, merge, stored):
     merge((symbol, 0, 1.0, 1.0), (symbol + "x", 0, 1.0, 1.0))
     merge((symbol, 0, 2.0, 1.0))
     assert stored((symbol,)) == [(symbol, 0, 2.0, 1.0)]
 
 
-def test_an_exception_in_the_block_leaves_the_store_as_it_was(merge, stored, revisions, store, minutes):
+def test_an_exception_in_the_block_leaves_the_store_as_it_was(
+    merge, stored, revisions, store, minutes
+):
     merge(("BTC", 0, 1.0, 1.0))
 
     def fail_half_way() -> None:
@@ -238,31 +284,42 @@ def test_a_statement_that_fails_says_what_it_was_for_and_stores_nothing(store: S
     def merge_into_no_table() -> None:
         with store.writing("filling crypto 1m") as transaction:
             transaction.put_genesis("crypto", Timeframe.M1, "BTC", minutes.at(0), "binance")
-            transaction.merge("crypto", Timeframe.M1, ["BTC"], minutes.window(0, 1), minutes.candles())
+            transaction.merge(
+                "crypto", Timeframe.M1, ["BTC"], minutes.window(0, 1), minutes.candles()
+            )
 
-    with pytest.raises(StoreError, match=r"filling crypto 1m: .*candles_1m.*Nothing of this step was stored") as raised:
+    with pytest.raises(
+        StoreError, match=r"filling crypto 1m: .*candles_1m.*Nothing of this step was stored"
+    ) as raised:
         merge_into_no_table()
     assert isinstance(raised.value.__cause__, duckdb.Error)
     with store.reading("looking") as view:
         assert view.genesis("crypto", Timeframe.M1) == {}
-    with pytest.raises(StoreError, match=r"planning: .* could not be read"), store.reading("planning") as view:
+    with (
+        pytest.raises(StoreError, match=r"planning: .* could not be read"),
+        store.reading("planning") as view,
+    ):
         view.stored("crypto", Timeframe.M1, ["BTC"], minutes.window(0, 1))
 
 
 @pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/New_York", "UTC"])
-def test_the_machines_time_zone_plays_no_part(zone: str, *, monkeypatch, merge, store, minutes, revisions, clock):
+def test_the_machines_time_zone_plays_no_part(
+    zone: str, *, monkeypatch, merge, store, minutes, revisions, clock
+):
     monkeypatch.setenv("TZ", zone)
     time.tzset()
     try:
-        clock.now = datetime(2025, 3, 9, 7, 30, tzinfo=UTC)  # the night in which New York skips an hour
+        clock.now = datetime(
+            2025, 3, 9, 7, 30, tzinfo=UTC
+        )  # the night in which New York skips an hour
         merge(("BTC", 0, 1.0, 1.0))
         merge(("BTC", 0, 2.0, 1.0))
         with store.writing("noting") as transaction:
             transaction.put_genesis("crypto", Timeframe.M1, "BTC", minutes.at(0), "binance")
         with store.reading("looking") as view:
-            assert view.stored("crypto", Timeframe.M1, ["BTC"], minutes.window(0, 1))["ts"].to_list() == [
-                at("2025-01-01")
-            ]
+            assert view.stored("crypto", Timeframe.M1, ["BTC"], minutes.window(0, 1))[
+                "ts"
+            ].to_list() == [at("2025-01-01")]
             assert view.genesis("crypto", Timeframe.M1) == {"BTC": datetime(2025, 1, 1, tzinfo=UTC)}
         assert [when for *_, when in revisions()] == [at("2025-03-09 07:30")]
     finally:

@@ -11,7 +11,9 @@ import pytest
 
 from market_assets.store.process import birth_of, is_alive, this_host
 
-on_linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells when a process began")
+on_linux = pytest.mark.skipif(
+    not Path("/proc/self/stat").exists(), reason="only Linux tells when a process began"
+)
 
 
 def test_this_process_is_there_and_one_that_has_ended_is_not():

@@ -14,7 +14,7 @@ import duckdb
 import pytest
 
 from market_assets.errors import StoreError
-from market_assets.market_time.timeframes import Timeframe
+from market_assets.market.timeframes import Timeframe
 from market_assets.store import Store, signals
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 import polars as pl
-from market_assets.market_time.timeframes import TS, Timeframe, Window, midnight
+from market_assets.market.timeframes import TS, Timeframe, Window, midnight
 from market_assets.store import Store
 
 # Whoever started the tests may have told its children to ignore Ctrl-C.
@@ -86,7 +86,9 @@ for number in range(int(sys.argv[2]), int(sys.argv[3])):
     say(number, merged.new.height, merged.revised.height)
 """
 
-FILLS_DAYS_ON_COMMAND = FILLS_DAYS.replace("    with store", "    sys.stdin.readline()\n    with store")
+FILLS_DAYS_ON_COMMAND = FILLS_DAYS.replace(
+    "    with store", "    sys.stdin.readline()\n    with store"
+)
 
 WAITS_THEN_FILLS_DAYS = f"say('ready')\nwait()\n{FILLS_DAYS}"
 
@@ -220,7 +222,9 @@ def whole(*numbers: int) -> dict[tuple[str, int], int]:
 # Killed
 
 
-def test_killed_in_the_middle_of_a_partition_leaves_the_ones_before_it_whole(child, home, days, caplog):
+def test_killed_in_the_middle_of_a_partition_leaves_the_ones_before_it_whole(
+    child, home, days, caplog
+):
     caplog.set_level(logging.INFO)
     writer = child(COMMON + DIES_IN_THE_MIDDLE, home)
     assert writer.says() == "in the middle"
@@ -256,15 +260,21 @@ def test_killed_at_any_moment_and_started_again_until_all_is_there(child, home, 
 # Stopped by a signal
 
 
-@pytest.mark.parametrize(("name", "raised"), [("SIGINT", "KeyboardInterrupt"), ("SIGTERM", "SystemExit")])
-def test_a_signal_in_a_transaction_waits_for_its_commit_and_the_store_opens_again(name, raised, *, child, home, days):
+@pytest.mark.parametrize(
+    ("name", "raised"), [("SIGINT", "KeyboardInterrupt"), ("SIGTERM", "SystemExit")]
+)
+def test_a_signal_in_a_transaction_waits_for_its_commit_and_the_store_opens_again(
+    name, raised, *, child, home, days
+):
     writer = child(COMMON + IS_STOPPED_IN_A_COMMIT, home, name)
     assert [writer.says() for _ in range(3)] == ["went on", raised, "True True"]
     writer.ends()
     assert days() == whole(0, 1)
 
 
-def test_ctrl_c_at_any_moment_of_a_commit_leaves_a_store_that_the_same_process_goes_on_with(child, home, days):
+def test_ctrl_c_at_any_moment_of_a_commit_leaves_a_store_that_the_same_process_goes_on_with(
+    child, home, days
+):
     writer = child(COMMON + IS_STOPPED_AT_ANY_MOMENT, home)
     assert writer.says() == "stopped"
     writer.ends()
@@ -275,7 +285,9 @@ def test_ctrl_c_at_any_moment_of_a_commit_leaves_a_store_that_the_same_process_g
     ("endless", "held_for", "ends_by"),
     [("a statement", 0.3, -15), ("a call that runs no handler", 600, 128 + 15)],
 )
-def test_a_termination_passes_after_a_time_or_when_it_comes_twice(child, home, endless, held_for, ends_by):
+def test_a_termination_passes_after_a_time_or_when_it_comes_twice(
+    child, home, endless, held_for, ends_by
+):
     reader = child(COMMON + RUNS_FOREVER.format(endless=ENDLESS[endless]), home, "", held_for)
     assert reader.says() == "holds"
     reader.process.terminate()
@@ -293,7 +305,9 @@ def test_a_statement_that_does_not_end_is_broken_off_and_told(store, monkeypatch
         pytest.raises(StoreError, match=r"^counting for long: .*Interrupt"),
         store.reading("counting for long") as view,
     ):
-        view._db.execute("SELECT count(*) FROM range(10000000000) a, range(10000000000) b").fetchall()
+        view._db.execute(
+            "SELECT count(*) FROM range(10000000000) a, range(10000000000) b"
+        ).fetchall()
     assert "broken off" in caplog.text
     with store.reading("counting") as view:
         assert view.genesis("crypto", M1) == {}
@@ -308,7 +322,9 @@ def test_ctrl_c_ends_a_wait_for_a_foreign_program(child, home, store):
 # At once
 
 
-def test_two_processes_that_merge_overlapping_windows_lose_and_double_nothing(child, home, days, store):
+def test_two_processes_that_merge_overlapping_windows_lose_and_double_nothing(
+    child, home, days, store
+):
     writers = [
         child(COMMON + WAITS_THEN_FILLS_DAYS, home, 0, 12, 1.0),
         child(COMMON + WAITS_THEN_FILLS_DAYS, home, 4, 16, 2.0),
@@ -320,7 +336,9 @@ def test_two_processes_that_merge_overlapping_windows_lose_and_double_nothing(ch
     while any(writer.process.poll() is None for writer in writers):
         seen |= set(days().values())
     assert seen <= {DAY}, "a reader saw half a partition"
-    told = [list(map(int, line.split())) for writer in writers for line in writer.ends().splitlines()]
+    told = [
+        list(map(int, line.split())) for writer in writers for line in writer.ends().splitlines()
+    ]
     assert len(told) == 24
     assert sum(new for _, new, _ in told) == 16 * 2 * DAY
     assert sum(revised for *_, revised in told) == 8 * 2 * DAY
@@ -359,7 +377,9 @@ def test_a_process_that_commits_without_a_pause_lets_others_in(store):
 
 
 @pytest.mark.parametrize("way", ["reading", "writing"])
-def test_whoever_waits_says_for_whom_and_goes_on(way: str, *, child, home, store, released_on_waiting, caplog):
+def test_whoever_waits_says_for_whom_and_goes_on(
+    way: str, *, child, home, store, released_on_waiting, caplog
+):
     holder = released_on_waiting(child(COMMON + HOLDS, home))
     assert holder.says() == "holds"
     with getattr(store, way)("planning crypto 1m"):
@@ -396,7 +416,10 @@ def test_a_holder_whose_note_cannot_be_read_is_a_holder_all_the_same(child, home
     note = home / "market.duckdb.holder.json"
     for content in ("", "{", "{}", "[1, 2]", None):
         note.unlink() if content is None else note.write_text(content)
-        with pytest.raises(StoreError, match="held by a process that left no note"), impatient.reading("looking"):
+        with (
+            pytest.raises(StoreError, match="held by a process that left no note"),
+            impatient.reading("looking"),
+        ):
             pass
 
 
@@ -417,7 +440,10 @@ def test_threads_wait_for_each_other_like_processes(store, home, clock):
             thread.start()
             thread.join()
     assert len(caught) == 2
-    assert all(f"process {os.getpid()} on" in message and "filling crypto 1m" in message for message in caught)
+    assert all(
+        f"process {os.getpid()} on" in message and "filling crypto 1m" in message
+        for message in caught
+    )
     with store.reading("looking"):
         pass
     assert not (home / "market.duckdb.holder.json").exists()
@@ -433,7 +459,9 @@ def test_an_exception_in_a_block_gives_the_store_free(store, home, clock):
 # Waiting for a program that does not know our lock
 
 
-@pytest.mark.parametrize(("theirs", "ours"), [("to read", "writing"), ("to write", "writing"), ("to write", "reading")])
+@pytest.mark.parametrize(
+    ("theirs", "ours"), [("to read", "writing"), ("to write", "writing"), ("to write", "reading")]
+)
 def test_a_foreign_program_that_holds_the_file_is_waited_for(
     theirs: str, ours: str, *, child, store, released_on_waiting, caplog
 ):

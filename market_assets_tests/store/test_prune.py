@@ -10,10 +10,10 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 import pytest
 
+from market_assets.config.universe import RetentionSettings
 from market_assets.errors import StoreError
-from market_assets.market_time.timeframes import Timeframe
+from market_assets.market.timeframes import Timeframe
 from market_assets.store import Store, compact
-from market_assets.universe import RetentionSettings
 
 NOW = datetime(2025, 6, 30, 12, tzinfo=UTC)
 SETTINGS = RetentionSettings()
@@ -25,9 +25,12 @@ def add_jobs(store: Store, *rows: tuple[str, str, str, str, str]) -> None:
     with store.writing("testing") as transaction:
         for name, kind, trigger, status, started in rows:
             transaction.connection.execute(
-                "INSERT INTO ops.jobs BY NAME SELECT ? AS job_id, ? AS kind, ? AS trigger, ? AS status, "
-                "?::TIMESTAMP AS started_at, 'crypto' AS profile, '1m' AS timeframe, [] AS symbols, "
-                "started_at AS start_ts, started_at AS end_ts, 1.0 AS progress",
+                """
+                INSERT INTO ops.jobs BY NAME
+                SELECT ? AS job_id, ? AS kind, ? AS trigger, ? AS status,
+                    ?::TIMESTAMP AS started_at, 'crypto' AS profile, '1m' AS timeframe,
+                    [] AS symbols, started_at AS start_ts, started_at AS end_ts, 1.0 AS progress
+                """,
                 [name, kind, trigger, status, started],
             )
 
@@ -37,7 +40,9 @@ def column(store: Store, sql: str) -> set[str]:
         return {value for (value,) in transaction.connection.execute(sql).fetchall()}
 
 
-def prune(store: Store, settings: RetentionSettings = SETTINGS, now: datetime = NOW) -> dict[str, int]:
+def prune(
+    store: Store, settings: RetentionSettings = SETTINGS, now: datetime = NOW
+) -> dict[str, int]:
     with store.reading("testing") as view:
         announced = view.prunable(settings, now)
     with store.writing("testing") as transaction:
@@ -47,7 +52,9 @@ def prune(store: Store, settings: RetentionSettings = SETTINGS, now: datetime = 
     return {each.table: each.rows for each in removed}
 
 
-def test_of_the_jobs_the_newest_of_each_kind_and_the_last_update_of_each_day_stay(store: Store) -> None:
+def test_of_the_jobs_the_newest_of_each_kind_and_the_last_update_of_each_day_stay(
+    store: Store,
+) -> None:
     add_jobs(
         store,
         ("first of all", "fill", "backfill", "SUCCEEDED", "2024-01-01 10:00"),
@@ -62,7 +69,11 @@ def test_of_the_jobs_the_newest_of_each_kind_and_the_last_update_of_each_day_sta
         ("younger", "fill", "update", "SUCCEEDED", "2025-06-30 11:00"),
     )  # fmt: skip
     with store.reading("testing") as view:
-        before = (view.last_derivations(), view.first_jobs(), view.last_fills(NOW - timedelta(days=13)))
+        before = (
+            view.last_derivations(),
+            view.first_jobs(),
+            view.last_fills(NOW - timedelta(days=13)),
+        )
     assert prune(store) == {"jobs": 2}
     assert column(store, "SELECT job_id FROM ops.jobs") == {
         "first of all", "old, the newest that failed", "old, the newest derivation",
@@ -91,36 +102,54 @@ def test_alerts_that_go_on_or_whose_end_is_not_told_stay(store: Store) -> None:
             ("over, young", older, "'2025-06-01'::TIMESTAMP", "'2025-06-01'::TIMESTAMP"),
         ):
             transaction.connection.execute(
-                f"INSERT INTO ops.alerts BY NAME SELECT '{name}' AS alert_id, 'crypto' AS profile, 'gap' AS kind, "
-                f"'' AS subject, 'ERROR' AS level, '' AS summary, 1 AS count, [] AS details, [] AS symbols, "
-                f"{older} AS opened_at, {told} AS told_at, {over} AS over_at, {over_told} AS over_told_at, 0 AS tries"
+                f"""
+                INSERT INTO ops.alerts BY NAME
+                SELECT '{name}' AS alert_id, 'crypto' AS profile, 'gap' AS kind, '' AS subject,
+                    'ERROR' AS level, '' AS summary, 1 AS count, [] AS details, [] AS symbols,
+                    {older} AS opened_at, {told} AS told_at, {over} AS over_at,
+                    {over_told} AS over_told_at, 0 AS tries
+                """
             )
     assert prune(store) == {"alerts": 2}
-    assert column(store, "SELECT alert_id FROM ops.alerts") == {"goes on", "its end is to be told", "over, young"}
+    assert column(store, "SELECT alert_id FROM ops.alerts") == {
+        "goes on",
+        "its end is to be told",
+        "over, young",
+    }
 
 
 def test_revisions_are_kept_as_long_as_the_universe_says_or_forever(store: Store) -> None:
     with store.writing("testing") as transaction:
         for day in ("2001-01-01", "2025-01-01"):
             transaction.connection.execute(
-                f"INSERT INTO ops.revisions BY NAME SELECT 'crypto' AS profile, 'BTC' AS symbol, '1m' AS timeframe, "
-                f"'{day}'::TIMESTAMP AS ts, '{day}'::TIMESTAMP AS revised_at"
+                f"""
+                INSERT INTO ops.revisions BY NAME
+                SELECT 'crypto' AS profile, 'BTC' AS symbol, '1m' AS timeframe,
+                    '{day}'::TIMESTAMP AS ts, '{day}'::TIMESTAMP AS revised_at
+                """
             )
     assert prune(store, RetentionSettings(revisions=None)) == {}
     assert prune(store) == {"revisions": 1}
 
 
-def test_rows_of_an_older_release_are_merged_and_nothing_else_is_known_than_before(store: Store) -> None:
+def test_rows_of_an_older_release_are_merged_and_nothing_else_is_known_than_before(
+    store: Store,
+) -> None:
     with store.writing("testing") as transaction:
         transaction.connection.execute(
-            "INSERT INTO ops.coverage BY NAME SELECT 'crypto' AS profile, symbol, timeframe, 'kraken' AS source, "
-            "ts AS start_ts, ts + INTERVAL 6 MINUTE AS end_ts, 6 AS bars, TRUE AS omits_quiet, ts AS answered_at "
-            "FROM range('2025-01-01'::TIMESTAMP, '2025-01-02'::TIMESTAMP, INTERVAL 1 MINUTE) r(ts), "
-            "unnest(['BTC', 'ETH']) s(symbol), unnest(['1m', '5m']) t(timeframe)"
+            """
+            INSERT INTO ops.coverage BY NAME
+            SELECT 'crypto' AS profile, symbol, timeframe, 'kraken' AS source, ts AS start_ts,
+                ts + INTERVAL 6 MINUTE AS end_ts, 6 AS bars, TRUE AS omits_quiet, ts AS answered_at
+            FROM range('2025-01-01'::TIMESTAMP, '2025-01-02'::TIMESTAMP, INTERVAL 1 MINUTE) r(ts),
+                unnest(['BTC', 'ETH']) s(symbol), unnest(['1m', '5m']) t(timeframe)
+            """
         )
     assert prune(store) == {"coverage": 4 * 1440 - 4}
     with store.reading("testing") as view:
-        (row,) = view._frame("SELECT * FROM ops.coverage WHERE symbol = 'BTC' AND timeframe = '1m'").rows(named=True)
+        (row,) = view._frame(
+            "SELECT * FROM ops.coverage WHERE symbol = 'BTC' AND timeframe = '1m'"
+        ).rows(named=True)
     day, minute = datetime(2025, 1, 1, tzinfo=UTC).replace(tzinfo=None), timedelta(minutes=1)
     assert (row["start_ts"], row["end_ts"], row["bars"]) == (day, day + 1445 * minute, 1445)
     assert (row["answered_from"], row["answered_at"]) == (day, day + 1439 * minute)
@@ -138,12 +167,18 @@ def loose(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
         transaction.create_features("equity", Timeframe.H1, ["sma_10"])
         transaction.create_returns("equity", Timeframe.D1)
         transaction.connection.execute(
-            "INSERT INTO equity.candles_1m SELECT 'SPY', ts, random(), 1, 1, 1, 1, 'x' "
-            "FROM range('2024-01-01'::TIMESTAMP, '2024-06-01'::TIMESTAMP, INTERVAL 1 MINUTE) r(ts)"
+            """
+            INSERT INTO equity.candles_1m
+            SELECT 'SPY', ts, random(), 1, 1, 1, 1, 'x'
+            FROM range('2024-01-01'::TIMESTAMP, '2024-06-01'::TIMESTAMP, INTERVAL 1 MINUTE) r(ts)
+            """
         )
         transaction.connection.execute(
-            "INSERT INTO equity.candles_1d SELECT 'SPY', ts, 10, 10, 10, 10, 1, 'x', 1, 1 "
-            "FROM range('2024-01-01'::TIMESTAMP, '2024-06-01'::TIMESTAMP, INTERVAL 1 DAY) r(ts)"
+            """
+            INSERT INTO equity.candles_1d
+            SELECT 'SPY', ts, 10, 10, 10, 10, 1, 'x', 1, 1
+            FROM range('2024-01-01'::TIMESTAMP, '2024-06-01'::TIMESTAMP, INTERVAL 1 DAY) r(ts)
+            """
         )
         answer = pl.DataFrame(
             [("SPY", date(2024, 5, 30), "split", 2.0, None, None, "", "x")],
@@ -162,7 +197,9 @@ def contents(store: Store) -> tuple[object, ...]:
         return (
             compact._inventory(db, database),
             db.execute("SELECT * FROM equity.candles_1m ORDER BY ts").fetchall(),
-            db.execute("SELECT * FROM equity.adjusted_1d(DATE '2024-06-01') ORDER BY ts").fetchall(),
+            db.execute(
+                "SELECT * FROM equity.adjusted_1d(DATE '2024-06-01') ORDER BY ts"
+            ).fetchall(),
             db.execute("SELECT * FROM equity.candles_1m_adjusted ORDER BY ts").fetchall(),
             db.execute("SELECT * FROM ops.completeness").fetchall(),
             db.execute("SELECT * FROM ops.store").fetchall(),
@@ -184,7 +221,9 @@ def test_a_compacted_file_is_shorter_and_holds_what_it_held(loose: Store) -> Non
         transaction.connection.execute("DELETE FROM equity.candles_1d")
 
 
-def test_nothing_is_compacted_without_room_or_without_need(loose: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_compacted_without_room_or_without_need(
+    loose: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     usage = shutil.disk_usage(loose.path.parent)
     monkeypatch.setattr(compact.shutil, "disk_usage", lambda _: usage._replace(free=1024))
     before = contents(loose)
@@ -200,7 +239,9 @@ def test_a_copy_that_lacks_something_never_takes_the_place_of_the_file(
 ) -> None:
     before = contents(loose)
     inventory = compact._inventory
-    monkeypatch.setattr(compact, "_inventory", lambda db, name: inventory(db, name)[name == "compacted" :])
+    monkeypatch.setattr(
+        compact, "_inventory", lambda db, name: inventory(db, name)[name == "compacted" :]
+    )
     with pytest.raises(StoreError, match="was not compacted"):
         loose.compact()
     monkeypatch.setattr(compact, "_inventory", inventory)
@@ -224,9 +265,13 @@ Store(Path(sys.argv[1]), clock=lambda: datetime.now(UTC)).compact()
 
 
 @pytest.mark.parametrize("where", ["written", "moved"])
-def test_a_compaction_that_is_killed_leaves_the_file_and_the_next_one_clears_up(loose: Store, where: str) -> None:
+def test_a_compaction_that_is_killed_leaves_the_file_and_the_next_one_clears_up(
+    loose: Store, where: str
+) -> None:
     before = contents(loose)
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(loose.path.parent), where], check=False)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(loose.path.parent), where], check=False
+    )
     assert killed.returncode == 9
     draft = loose.path.with_name("market.duckdb.compact")
     assert draft.exists()

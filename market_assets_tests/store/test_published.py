@@ -81,7 +81,9 @@ ROWS = 50_000
 def home(store: Store) -> Path:
     """The folder of a store with a table that every commit of these tests writes anew."""
     with store.writing("preparing") as transaction:
-        transaction.connection.execute(f"CREATE TABLE numbers AS SELECT 0 AS n, random() AS noise FROM range({ROWS})")
+        transaction.connection.execute(
+            f"CREATE TABLE numbers AS SELECT 0 AS n, random() AS noise FROM range({ROWS})"
+        )
     return store.path.parent
 
 
@@ -145,7 +147,9 @@ def test_a_reader_in_the_process_that_publishes_sees_its_state_as_well(home, sto
         store.copy("looking")
         assert number == 0 or held not in {path.stat().st_ino for path in copies(home)}
     # A column that is still in the file alone.
-    assert reader.execute("SELECT floor(min(noise)), floor(max(noise)) FROM numbers").fetchall() == [(0, 0)]
+    assert reader.execute(
+        "SELECT floor(min(noise)), floor(max(noise)) FROM numbers"
+    ).fetchall() == [(0, 0)]
     reader.close()
 
 
@@ -159,7 +163,9 @@ def test_a_copy_nobody_reads_any_more_becomes_the_next_one(home, store):
     assert len(copies(home)) == 2
 
 
-def test_killed_while_it_copies_leaves_the_copy_before_and_the_next_one_is_whole(home, store, child):
+def test_killed_while_it_copies_leaves_the_copy_before_and_the_next_one_is_whole(
+    home, store, child
+):
     before = store.copy("looking")
     count_up(store)
     publisher = child(COMMON + DIES_WHILE_IT_COPIES, home)
@@ -209,7 +215,9 @@ def test_threads_publish_side_by_side(store):
     assert seen == 4 * [(1, 1, ROWS)]
 
 
-def test_while_the_store_is_busy_the_copy_before_is_read_and_the_log_says_so(home, store, child, caplog):
+def test_while_the_store_is_busy_the_copy_before_is_read_and_the_log_says_so(
+    home, store, child, caplog
+):
     store.copy("looking")
     count_up(store)
     holder = child(COMMON + HOLDS_THE_STORE, home)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from market_assets.universe import load_universe
+from market_assets.config.universe import load_universe
 from market_assets.up.changes import Summary, changes, orphans, summary_of
 
 if TYPE_CHECKING:
@@ -73,7 +73,11 @@ def test_every_change_is_a_sentence(read: Read) -> None:
 def test_a_comment_or_another_order_of_keys_is_no_change(read: Read) -> None:
     assert (
         changes(
-            read(BEFORE), read(f"# again\n{BEFORE.replace('fetch: [1m], derive: [1h]', 'derive: [1h], fetch: [1m]')}")
+            read(BEFORE),
+            read(
+                "# again\n"
+                f"{BEFORE.replace('fetch: [1m], derive: [1h]', 'derive: [1h], fetch: [1m]')}"
+            ),
         )
         == []
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from market_assets.errors import StoreError, UpError
-from market_assets.places import home
+from market_assets.home import home
 from market_assets.up.backoff import wait_before
 from market_assets.up.log import BYTES, FILES, Log
 from market_assets.up.news import SPAN, Bulletin, read_news, write_news
@@ -39,11 +39,19 @@ def test_the_wait_doubles_up_to_a_minute_and_is_forgotten_after_ten_quiet_minute
 
 def test_a_port_that_cannot_be_had_is_refused_in_one_sentence() -> None:
     for port in (0, -1, 65536, 99999):
-        with pytest.raises(UpError, match=rf"^--port {port}: there is no such port; choose one from 1024 to 65535\.$"):
+        with pytest.raises(
+            UpError,
+            match=rf"^--port {port}: there is no such port; choose one from 1024 to 65535\.$",
+        ):
             listen("127.0.0.1", port)
-    with listen("127.0.0.1", port := free_port()), pytest.raises(UpError, match=rf"port {port} is taken by another"):
+    with (
+        listen("127.0.0.1", port := free_port()),
+        pytest.raises(UpError, match=rf"port {port} is taken by another"),
+    ):
         listen("127.0.0.1", port)
-    with pytest.raises(UpError, match=r"^--host 203\.0\.113\.7: this machine has no such address\.$"):
+    with pytest.raises(
+        UpError, match=r"^--host 203\.0\.113\.7: this machine has no such address\.$"
+    ):
         listen("203.0.113.7", port)
     with pytest.raises(UpError, match=r"^--host no\.such\.invalid: there is no such address: "):
         listen("no.such.invalid", port)
@@ -56,13 +64,19 @@ def free_port() -> int:
 
 def test_a_home_that_cannot_be_used_is_refused_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UpError, match=r"file/home: this home folder cannot be written: Not a directory; "):
+    with pytest.raises(
+        UpError, match=r"file/home: this home folder cannot be written: Not a directory; "
+    ):
         check_home(tmp_path / "file" / "home")
-    with pytest.raises(UpError, match=r"only 199 MB are free on this disk, and 200 MB are needed; "):
+    with pytest.raises(
+        UpError, match=r"only 199 MB are free on this disk, and 200 MB are needed; "
+    ):
         check_room(199_400_000, tmp_path)
     check_room(200_000_000, tmp_path)
     for name in ("a?b", "a%41b"):
-        with pytest.raises(StoreError, match=rf"{re.escape(name)}: the path of a home folder must not hold "):
+        with pytest.raises(
+            StoreError, match=rf"{re.escape(name)}: the path of a home folder must not hold "
+        ):
             home({"MARKET_ASSETS_HOME": str(tmp_path / name)})
     assert home({"MARKET_ASSETS_HOME": str(tmp_path / "50% of a b#1")}).name == "50% of a b#1"
 
@@ -86,9 +100,14 @@ def test_a_process_that_ends_is_due_again_and_one_that_makes_way_is_at_once(tmp_
     assert process.has_ended()
 
     (tmp_path / "deaf.py").write_text(
-        "import signal, threading\nsignal.signal(15, signal.SIG_IGN)\nprint(1, flush=True)\nthreading.Event().wait()\n"
+        "import signal, threading\nsignal.signal(15, signal.SIG_IGN)\nprint(1, "
+        "flush=True)\nthreading.Event().wait()\n"
     )
-    deaf = Process("code server", ["deaf"], {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(tmp_path)])})
+    deaf = Process(
+        "code server",
+        ["deaf"],
+        {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(tmp_path)])},
+    )
     deaf.start(lambda _, file: outputs.append(file))
     with os.fdopen(outputs[1], "rb") as output:
         assert output.readline() == b"1\n"
@@ -103,7 +122,14 @@ def test_a_process_that_ends_is_due_again_and_one_that_makes_way_is_at_once(tmp_
 
 def test_the_state_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert read_state(tmp_path) is None
-    state = State(1, "http://127.0.0.1:3000", "universe.yaml", NOW, faults=["start: is missing"], faulty_since=NOW)
+    state = State(
+        1,
+        "http://127.0.0.1:3000",
+        "universe.yaml",
+        NOW,
+        faults=["start: is missing"],
+        faulty_since=NOW,
+    )
     for _ in range(30):
         state.note(Restart("daemon", NOW, "killed by SIGKILL"))
     write_state(tmp_path, state)
@@ -115,7 +141,14 @@ def test_the_state_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 def job(name: str, rows: int, kind: str = "fill") -> dict[str, object]:
     detail = f'{{"rows": {{"new": {rows}}}}}'
-    return {"job_id": name, "kind": kind, "profile": "crypto", "timeframe": "1m", "detail": detail, "started_at": NOW}
+    return {
+        "job_id": name,
+        "kind": kind,
+        "profile": "crypto",
+        "timeframe": "1m",
+        "detail": detail,
+        "started_at": NOW,
+    }
 
 
 def test_the_terminal_says_what_changes_and_repeats_nothing(tmp_path: Path) -> None:
@@ -130,7 +163,9 @@ def test_the_terminal_says_what_changes_and_repeats_nothing(tmp_path: Path) -> N
     gap = {"crypto candles_1m (gap)": "1 gap in BTCUSDT, 9 bars missing"}
     before = job("z", 9) | {"started_at": NOW - timedelta(seconds=1)}
     assert lines([before, job("a", 5), job("d", 7, "derive")], {}, 0.0) == ["new bars: crypto 1m 5"]
-    assert lines([job("a", 5)], gap, 0.0) == ["wrong: crypto candles_1m (gap): 1 gap in BTCUSDT, 9 bars missing"]
+    assert lines([job("a", 5)], gap, 0.0) == [
+        "wrong: crypto candles_1m (gap): 1 gap in BTCUSDT, 9 bars missing"
+    ]
     assert lines([job("a", 5), job("b", 2), job("c", 0)], gap, 0.0) == []
     assert lines([job("b", 2), job("e", 1_000)], gap, SPAN) == ["new bars: crypto 1m 1,002"]
     assert lines([job("b", 2)], {}, SPAN) == ["over: crypto candles_1m (gap)"]

@@ -35,7 +35,9 @@ LATER = """
   later: {kind: CRYPTO, start: 2025-02-03, end: 2025-02-04, timeframes: {fetch: [1h]}, sources: [files], symbols: {BBB: {}}}
 """
 
-BARS = "ts,open,high,low,close,volume\n" + "".join(f"2025-02-03T{hour:02}:00:00,10,11,9,10,1\n" for hour in range(24))
+BARS = "ts,open,high,low,close,volume\n" + "".join(
+    f"2025-02-03T{hour:02}:00:00,10,11,9,10,1\n" for hour in range(24)
+)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +64,11 @@ def universe(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(home: Path, universe: Path) -> dict[str, str]:
-    environment = {**os.environ, "MARKET_ASSETS_HOME": str(home), "MARKET_ASSETS_UNIVERSE": str(universe)}
+    environment = {
+        **os.environ,
+        "MARKET_ASSETS_HOME": str(home),
+        "MARKET_ASSETS_UNIVERSE": str(universe),
+    }
     environment.pop("DAGSTER_HOME", None)
     return environment
 
@@ -91,7 +97,9 @@ def processes(home: Path) -> dict[int, str]:
 
 
 def process_of(home: Path, what: str) -> int | None:
-    return next((pid for pid, command in processes(home).items() if f"defs.serve {what} " in command), None)
+    return next(
+        (pid for pid, command in processes(home).items() if f"defs.serve {what} " in command), None
+    )
 
 
 def profiles_shown(platform: Platform) -> set[str]:
@@ -109,17 +117,23 @@ def looks(platform: Platform) -> int:
         return 0
 
 
-def _a_killed_code_server_is_back_in_seconds_and_the_sensors_go_on(platform: Platform, home: Path) -> None:
+def _a_killed_code_server_is_back_in_seconds_and_the_sensors_go_on(
+    platform: Platform, home: Path
+) -> None:
     before = process_of(home, "code")
     assert before is not None
     ticks = until(lambda: looks(platform), "the first look of the alerts sensor")
     os.kill(before, signal.SIGKILL)
     until(lambda: process_of(home, "code") not in {None, before}, "another code server")
     state = until(lambda: (state := read_state(home)) and state.restarts and state, "the state")
-    assert [(restart.what, restart.why) for restart in state.restarts] == [("code server", "killed by SIGKILL")]
+    assert [(restart.what, restart.why) for restart in state.restarts] == [
+        ("code server", "killed by SIGKILL")
+    ]
     until(lambda: looks(platform) > ticks, "the next look of the alerts sensor")
     look = ["alerts", "--json"]
-    alert = until(lambda: [row for row in answer(look, home) if row["kind"] == "restart"], "the alert")
+    alert = until(
+        lambda: [row for row in answer(look, home) if row["kind"] == "restart"], "the alert"
+    )
     assert alert[0]["subject"] == "code server"
 
 
@@ -132,7 +146,10 @@ def _killed_pages_are_back_with_the_daemon(platform: Platform, home: Path) -> No
     until(lambda: looks(platform) > ticks, "the next look of the alerts sensor")
     state = read_state(home)
     assert state is not None
-    assert [restart.what for restart in state.restarts] == ["code server", "server of pages and sensors"]
+    assert [restart.what for restart in state.restarts] == [
+        "code server",
+        "server of pages and sensors",
+    ]
 
 
 def answer(arguments: list[str], home: Path) -> list[dict[str, str]]:
@@ -150,9 +167,24 @@ def _a_second_up_and_a_bad_port_are_refused_in_one_sentence(
     elsewhere = {**environment, "MARKET_ASSETS_HOME": str(tmp_path)}
     port = platform.url.rpartition(":")[2]
     for options, chosen, words in (
-        ([], environment, f"another `market-assets up` runs on this home folder (process {platform.process.pid}, "),
-        (["--port", port], elsewhere, f"port {port} is taken by another program; choose another one with --port."),
-        (["--port", "99999"], elsewhere, "--port 99999: there is no such port; choose one from 1024 to 65535."),
+        (
+            [],
+            environment,
+            (
+                "another `market-assets up` runs on this home folder (process "
+                f"{platform.process.pid}, "
+            ),
+        ),
+        (
+            ["--port", port],
+            elsewhere,
+            f"port {port} is taken by another program; choose another one with --port.",
+        ),
+        (
+            ["--port", "99999"],
+            elsewhere,
+            "--port 99999: there is no such port; choose one from 1024 to 65535.",
+        ),
     ):
         done = subprocess.run(
             [sys.executable, "-m", "market_assets.cli", "up", *options],
@@ -178,9 +210,13 @@ def _a_page_of_another_site_changes_nothing(platform: Platform) -> None:
         ):
             assert refused.status_code == 403
             assert refused.text.strip().endswith(".")
-        page = client.get("/", headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"})
+        page = client.get(
+            "/", headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+        )
         assert page.status_code == 200
-        asked = client.post("/graphql", json={"query": "{ version }"}, headers={"Origin": platform.url})
+        asked = client.post(
+            "/graphql", json={"query": "{ version }"}, headers={"Origin": platform.url}
+        )
         assert asked.json()["data"]["version"]
         assert client.get("/graphql", params={"query": "{ version }"}).json()["data"]["version"]
     assert handshake(platform.url, origin="https://evil.example") == 403
@@ -192,14 +228,18 @@ def handshake(url: str, *, origin: str) -> int:
     host, port = url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=30) as client:
         client.sendall(
-            f"GET /graphql HTTP/1.1\r\nHost: {host}:{port}\r\nOrigin: {origin}\r\nUpgrade: websocket\r\n"
-            "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+            f"GET /graphql HTTP/1.1\r\nHost: {host}:{port}\r\nOrigin: {origin}\r\nUpgrade: "
+            "websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            "Sec-WebSocket-Version: 13\r\n"
             "Sec-WebSocket-Protocol: graphql-ws\r\n\r\n".encode()
         )
         return int(client.recv(1000).split()[1])
 
 
-def _a_changed_universe_is_taken_over_and_a_faulty_one_is_not(platform: Platform, home: Path, universe: Path) -> None:
+def _a_changed_universe_is_taken_over_and_a_faulty_one_is_not(
+    platform: Platform, home: Path, universe: Path
+) -> None:
     assert profiles_shown(platform) == {"past"}
     universe.write_text(UNIVERSE + LATER.replace("end: 2025-02-04", "end: never"))
     state = until(lambda: (state := read_state(home)) and state.faults and state, "the fault")

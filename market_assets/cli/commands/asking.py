@@ -27,19 +27,20 @@ from market_assets.cli.console import (
     wrong,
 )
 from market_assets.errors import SourceError
-from market_assets.market_time.clock import present
+from market_assets.market.clock import present
 
 if TYPE_CHECKING:
-    from market_assets.market_time.calendars import SessionCalendar
-    from market_assets.market_time.timeframes import Timeframe
-    from market_assets.sources.base import Source
-    from market_assets.sources.inspect import Guess
-    from market_assets.sources.probe import Probe
+    from market_assets.market.calendars.sessions import SessionCalendar
+    from market_assets.market.timeframes import Timeframe
+    from market_assets.reports.probe import Probe
+    from market_assets.sources.contract import Source
+    from market_assets.sources.files.inspect import Guess
 
 
 def sources(wide: Wide = False, as_json: AsJson = False) -> None:
     """List the installed types of sources and those of the universe: what each has, and whether its key is set."""
-    from market_assets.sources.probe import listed_sources, listed_types  # noqa: PLC0415 - a help text needs no polars
+    # A help text needs no polars.
+    from market_assets.reports.probe import listed_sources, listed_types  # noqa: PLC0415
 
     found = {"types": listed_types(), "sources": listed_sources()}
     horizons = _learned_horizons()
@@ -54,23 +55,31 @@ def sources(wide: Wide = False, as_json: AsJson = False) -> None:
 
 def probe(
     source: Annotated[str, typer.Argument(help="A source of the universe.")],
-    symbol: Annotated[str, typer.Argument(help="A symbol of a profile, or the source's own name for an instrument.")],
+    symbol: Annotated[
+        str,
+        typer.Argument(help="A symbol of a profile, or the source's own name for an instrument."),
+    ],
     timeframe: Annotated[
-        str | None, typer.Option(help="How long a bar is; the shortest that the profile fetches if not given.")
+        str | None,
+        typer.Option(help="How long a bar is; the shortest that the profile fetches if not given."),
     ] = None,
-    bars: Annotated[int, typer.Option(help="How many of the newest closed bars.", min=1, max=1000)] = 5,
+    bars: Annotated[
+        int, typer.Option(help="How many of the newest closed bars.", min=1, max=1000)
+    ] = 5,
     profile: Annotated[
-        str | None, typer.Option(help="The profile to ask for; the first that uses the source if not given.")
+        str | None,
+        typer.Option(help="The profile to ask for; the first that uses the source if not given."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask a source for a few bars: show them, the first bar it has, and what that cost. Nothing is stored."""
     import asyncio  # noqa: PLC0415 - only here
 
-    from market_assets.market_time.calendars import load_calendar  # noqa: PLC0415 - only here
-    from market_assets.sources.base import brief  # noqa: PLC0415
-    from market_assets.sources.configured import source_of  # noqa: PLC0415 - a help text needs no polars
-    from market_assets.sources.probe import kind_for, own_name, probe, profile_for  # noqa: PLC0415
+    # A help text needs no polars.
+    from market_assets.config.sources import source_of  # noqa: PLC0415
+    from market_assets.market.calendars.sessions import load_calendar  # noqa: PLC0415 - only here
+    from market_assets.reports.probe import kind_for, own_name, probe, profile_for  # noqa: PLC0415
+    from market_assets.sources.contract import brief  # noqa: PLC0415
 
     universe = universe_here(quiet=as_json)
     if source not in universe.sources:
@@ -93,7 +102,12 @@ def probe(
         found = asyncio.run(probe(asked, named, chosen, count=bars, now=present()))
     except SourceError as error:
         if not as_json:
-            _guess_instead(asked, named, chosen, load_calendar(universe.profiles[meant].calendar) if meant else None)
+            _guess_instead(
+                asked,
+                named,
+                chosen,
+                load_calendar(universe.profiles[meant].calendar) if meant else None,
+            )
         raise SourceError(universe.redact(str(error))) from None
     if as_json:
         document = {"source": source, "symbol": named, "timeframe": chosen, **found.document()}
@@ -104,15 +118,20 @@ def probe(
 
 
 def inspect(
-    file: Annotated[Path, typer.Argument(help="A file of candles: Parquet, or text, packed or not.")],
+    file: Annotated[
+        Path, typer.Argument(help="A file of candles: Parquet, or text, packed or not.")
+    ],
     calendar: Annotated[
-        str | None, typer.Option(help="The market's calendar, such as XNYS, to see whether its times fit.")
+        str | None,
+        typer.Option(help="The market's calendar, such as XNYS, to see whether its times fit."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Guess how a file of candles is written: print the settings to paste into a universe, and its first bars."""
-    from market_assets.market_time.calendars import load_calendar  # noqa: PLC0415 - only here
-    from market_assets.sources.inspect import inspect_file  # noqa: PLC0415 - a help text needs no polars
+    from market_assets.market.calendars.sessions import load_calendar  # noqa: PLC0415 - only here
+
+    # A help text needs no polars.
+    from market_assets.sources.files.inspect import inspect_file  # noqa: PLC0415
 
     found = inspect_file(file, calendar=load_calendar(calendar) if calendar else None)
     if as_json:
@@ -123,14 +142,19 @@ def inspect(
 
 
 def practice_vendor(
-    port: Annotated[int, typer.Option(help="Where it listens on this machine; 0 for any free port.")] = 8765,
-    market: Annotated[Path | None, typer.Option(help="A YAML file: seed, symbols, data, faults.")] = None,
+    port: Annotated[
+        int, typer.Option(help="Where it listens on this machine; 0 for any free port.")
+    ] = 8765,
+    market: Annotated[
+        Path | None, typer.Option(help="A YAML file: seed, symbols, data, faults.")
+    ] = None,
 ) -> None:
     """Serve simulated candles in Binance's format on this machine, for tests and rehearsals."""
     import yaml  # noqa: PLC0415
     from pydantic import ValidationError  # noqa: PLC0415
 
-    from market_assets.practice.book import Market  # noqa: PLC0415 - a web server that no other command needs
+    # A web server that no other command needs.
+    from market_assets.practice.book import Market  # noqa: PLC0415
     from market_assets.practice.vendor import serve  # noqa: PLC0415
 
     try:
@@ -140,9 +164,13 @@ def practice_vendor(
     serve(served, port=port, announce=lambda url: print(url, flush=True))  # noqa: T201 - the answer
 
 
-def _print_sources(types: list[dict[str, Any]], sources: list[dict[str, Any]], *, wide: bool) -> None:
+def _print_sources(
+    types: list[dict[str, Any]], sources: list[dict[str, Any]], *, wide: bool
+) -> None:
     columns = [Column(name) for name in ("source", "type", "profiles", "key", "venue", *_TRAITS)]
-    print_table(columns, [_source_row(row) for row in sources], wide=wide, title="the universe's sources")
+    print_table(
+        columns, [_source_row(row) for row in sources], wide=wide, title="the universe's sources"
+    )
     _print_horizons(sources)
     columns = [Column(name) for name in ("type", "needs a key", *_TRAITS)]
     print_table(columns, [_type_row(row) for row in types], wide=wide, title="installed types")
@@ -159,8 +187,10 @@ def _learned_horizons() -> list[dict[str, Any]]:
 def _print_horizons(sources: list[dict[str, Any]]) -> None:
     for each in (horizon for row in sources for horizon in row["horizons"]):
         OUT.print(
-            f"{escape(each['source'])} serves {escape(each['symbol'])} {each['timeframe']} from about {minute(each['start_ts'])} on, "
-            f"{each['bars']:,} bars of it, and refuses what is older (learned {minute(each['learned_at'])}): {escape(each['words'])}",
+            f"{escape(each['source'])} serves {escape(each['symbol'])} {each['timeframe']} from "
+            f"about {minute(each['start_ts'])} on, "
+            f"{each['bars']:,} bars of it, and refuses what is older (learned "
+            f"{minute(each['learned_at'])}): {escape(each['words'])}",
             highlight=False,
             soft_wrap=True,
         )
@@ -170,7 +200,10 @@ def _source_row(row: dict[str, Any]) -> list[str]:
     missing = [name for name, is_set in row["keys"].items() if not is_set]
     named = "set" if row["keys"] else "in the file" if row["traits"]["needs_key"] else "-"
     key = f"{', '.join(missing)} not set" if missing else named
-    users = [name + (" (another venue)" if name in row["other_venue"] else "") for name in row["profiles"]]
+    users = [
+        name + (" (another venue)" if name in row["other_venue"] else "")
+        for name in row["profiles"]
+    ]
     profiles, venue = ", ".join(users) or "-", row["venue"] or "-"
     return [row["source"], row["type"], profiles, key, venue, *_traits(row["traits"])]
 
@@ -189,7 +222,9 @@ def _traits(traits: dict[str, Any]) -> list[str]:
     return [
         " ".join(traits["kinds"]),
         " ".join(traits["timeframes"])
-        + "".join(f"; {kind} without {' '.join(absent)}" for kind, absent in traits["lacks"].items()),
+        + "".join(
+            f"; {kind} without {' '.join(absent)}" for kind, absent in traits["lacks"].items()
+        ),
         f"{traits['page_size']:,}",
         traits["quiet_minutes"],
         "yes" if traits["names_genesis"] else "no",
@@ -197,10 +232,12 @@ def _traits(traits: dict[str, Any]) -> list[str]:
     ]
 
 
-def _guess_instead(asked: Source, symbol: str, timeframe: Timeframe, calendar: SessionCalendar | None) -> None:
+def _guess_instead(
+    asked: Source, symbol: str, timeframe: Timeframe, calendar: SessionCalendar | None
+) -> None:
     """Show how the first file of a symbol seems to be written, where it cannot be read as the universe says."""
-    from market_assets.sources.archive import ArchiveSource  # noqa: PLC0415 - only here
-    from market_assets.sources.inspect import inspect_file  # noqa: PLC0415
+    from market_assets.sources.files.archive import ArchiveSource  # noqa: PLC0415 - only here
+    from market_assets.sources.files.inspect import inspect_file  # noqa: PLC0415
 
     files = asked.files_of(symbol, timeframe) if isinstance(asked, ArchiveSource) else []
     for file in files[:1]:
@@ -219,7 +256,11 @@ def _print_guess(file: str, found: Guess) -> None:
     for note in found.notes:
         OUT.print(f"- {escape(note)}", highlight=False, soft_wrap=True)
     for reason, example in found.refused.items():
-        OUT.print(f"- refused, {escape(reason)}, such as {escape(example)}", highlight=False, soft_wrap=True)
+        OUT.print(
+            f"- refused, {escape(reason)}, such as {escape(example)}",
+            highlight=False,
+            soft_wrap=True,
+        )
     OUT.print()
     OUT.print(escape(found.yaml()), highlight=False, soft_wrap=True)
     columns = [Column("open (UTC)"), *(Column(name, right=True) for name in found.bars.columns[1:])]
@@ -242,14 +283,17 @@ def _print_probe(heading: str, found: Probe, *, names_first: bool) -> None:
         OUT.print("It cannot name its first bar.", highlight=False)
     if found.horizon is not None:
         OUT.print(
-            f"It serves bars from about {minute(found.horizon.start)} UTC on, the newest {found.horizon.bars:,} or so, and refuses what is "
-            f"older: {escape(found.horizon.words)}. A start in the universe before that finds nothing here.",
+            f"It serves bars from about {minute(found.horizon.start)} UTC on, "
+            f"the newest {found.horizon.bars:,} or so, and refuses what is "
+            f"older: {escape(found.horizon.words)}. A start in the universe before that finds "
+            "nothing here.",
             highlight=False,
             soft_wrap=True,
         )
     cost = found.usage
     OUT.print(
-        f"{cost.requests:,} {'request' if cost.requests == 1 else 'requests'} ({cost.retries:,} sent again), {cost.bytes:,} bytes, "
+        f"{cost.requests:,} {'request' if cost.requests == 1 else 'requests'} ({cost.retries:,} "
+        f"sent again), {cost.bytes:,} bytes, "
         f"{found.seconds:.2f} s, {cost.waits:.2f} s of them waited. (Times are UTC.)",
         highlight=False,
     )

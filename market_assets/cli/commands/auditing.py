@@ -25,28 +25,32 @@ from market_assets.cli.console import (
     store_to_read,
     universe_here,
 )
-from market_assets.market_time.clock import present
+from market_assets.market.clock import present
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from market_assets.universe import Universe
+    from market_assets.config.universe import Universe
 
 
 def jobs(
     limit: Annotated[
-        int | None, typer.Option(help="How many of the newest; 20 if no day is given either.", min=1)
+        int | None,
+        typer.Option(help="How many of the newest; 20 if no day is given either.", min=1),
     ] = None,
-    since: Annotated[str | None, typer.Option(help="Only those that started on this day (UTC) or later.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only those that started on this day (UTC) or later.")
+    ] = None,
     wide: Wide = False,
     as_json: AsJson = False,
 ) -> None:
     """List what was done: each fill and derivation with its rows, repairs, requests and what is still missing.
 
-    JSON is the audit document: timestamp, symbols_processed, gaps_detected, retry_results, summary, jobs.
+    JSON is the audit document: timestamp, symbols_processed, gaps_detected, retry_results, summary,
+    jobs.
     """
-    from market_assets.fill.audit import audit  # noqa: PLC0415 - a help text needs no polars
-    from market_assets.market_time.timeframes import midnight  # noqa: PLC0415
+    from market_assets.market.timeframes import midnight  # noqa: PLC0415
+    from market_assets.reports.jobs import audit  # noqa: PLC0415 - a help text needs no polars
 
     universe = universe_here(quiet=as_json)
     day = day_of("--since", since)
@@ -67,22 +71,26 @@ def jobs(
 
 def alerts(
     everything: Annotated[bool, typer.Option("--all", help="Also those that are over.")] = False,
-    test: Annotated[bool, typer.Option("--test", help="Send a test message through each channel instead.")] = False,
+    test: Annotated[
+        bool, typer.Option("--test", help="Send a test message through each channel instead.")
+    ] = False,
     accept: Annotated[
         bool,
         typer.Option(
             "--accept-store",
-            help="Take the store that is there for the right one: no alert says any more that it was changed.",
+            help="Take the store that is there for the right one: no alert says any more that it "
+            "was changed.",
         ),
     ] = False,
     wide: Wide = False,
     as_json: AsJson = False,
 ) -> None:
     """List the troubles that the alerts sensor saw at its last look, and whether somebody was told."""
-    from market_assets.alerts import Outside, try_channels  # noqa: PLC0415 - a help text needs no polars
+    # A help text needs no polars.
+    from market_assets.alerts import Outside, try_channels  # noqa: PLC0415
     from market_assets.alerts.watch import frame_of  # noqa: PLC0415
     from market_assets.errors import StoreError  # noqa: PLC0415
-    from market_assets.universe import home  # noqa: PLC0415
+    from market_assets.home import home  # noqa: PLC0415
 
     universe = universe_here(quiet=as_json)
     outside = Outside(home(), universe, present)
@@ -98,7 +106,9 @@ def alerts(
         if as_json:
             print_json(tried)
         for name, error in {} if as_json else tried.items():
-            OUT.print(f"{name}: {escape(error) or 'took the message'}", highlight=False, soft_wrap=True)
+            OUT.print(
+                f"{name}: {escape(error) or 'took the message'}", highlight=False, soft_wrap=True
+            )
         if not tried:
             ERR.print("The universe names no channel: write their URLs under alerts: channels:.")
         raise typer.Exit(0 if tried and not any(tried.values()) else INCOMPLETE)
@@ -111,11 +121,14 @@ def alerts(
         if found.is_empty():
             raise
     if not outside.was_looked:
-        ERR.print("Nobody has looked yet: the alerts sensor looks while [bold]market-assets up[/] runs.")
+        ERR.print(
+            "Nobody has looked yet: the alerts sensor looks while [bold]market-assets up[/] runs."
+        )
     going_on = found["over_at"].is_null()
     shown = found if everything else found.filter(going_on)
     if as_json:
-        print(universe.redact(json.dumps(shown.to_dicts(), default=plain, indent=1)))  # noqa: T201 - the answer
+        # The answer.
+        print(universe.redact(json.dumps(shown.to_dicts(), default=plain, indent=1)))  # noqa: T201
     else:
         _print_alerts(shown, universe, wide=wide)
     raise typer.Exit(INCOMPLETE if going_on.any() else 0)
@@ -144,21 +157,29 @@ def _print_jobs(document: dict[str, Any], *, wide: bool) -> None:
     for job in jobs:
         _print_refused(job)
     OUT.print(
-        f"{total['jobs']} {'job' if total['jobs'] == 1 else 'jobs'}: {total['rows_new']:,} new rows, {total['bars_repaired']:,} bars repaired, {total['requests']:,} requests "
-        f"({total['retries']:,} sent again, {total['waits_seconds']:,.0f} s waited). (Times are UTC; --json tells it symbol by symbol.)",
+        f"{total['jobs']} {'job' if total['jobs'] == 1 else 'jobs'}: "
+        f"{total['rows_new']:,} new rows, {total['bars_repaired']:,} bars repaired, "
+        f"{total['requests']:,} requests "
+        f"({total['retries']:,} sent again, {total['waits_seconds']:,.0f} s waited). "
+        "(Times are UTC; --json tells it symbol by symbol.)",
         highlight=False,
     )
 
 
 def _print_refused(job: dict[str, Any]) -> None:
     """Say what rows a job was given that cannot be stored, and why."""
-    from market_assets.fill.refused import example_words  # noqa: PLC0415 - a help text needs no polars
+    # A help text needs no polars.
+    from market_assets.work.refused import example_words  # noqa: PLC0415
 
     for kind in job["detail"]["refused"][:3]:
-        example = example_words(kind["symbol"], kind["ts"] or "no time", kind["example"] or "", kind["advice"])
+        example = example_words(
+            kind["symbol"], kind["ts"] or "no time", kind["example"] or "", kind["advice"]
+        )
         OUT.print(
-            f"[yellow]Refused[/] by the {job['kind']} of {escape(job['profile'])} {job['timeframe']} that began at "
-            f"{job['started_at'][:16].replace('T', ' ')}: {kind['rows']:,} rows of {escape(kind['source'])}: {escape(kind['reason'])}. "
+            f"[yellow]Refused[/] by the {job['kind']} of {escape(job['profile'])} "
+            f"{job['timeframe']} that began at "
+            f"{job['started_at'][:16].replace('T', ' ')}: {kind['rows']:,} rows of "
+            f"{escape(kind['source'])}: {escape(kind['reason'])}. "
             f"{escape(example)}",
             highlight=False,
             soft_wrap=True,
@@ -168,7 +189,8 @@ def _print_refused(job: dict[str, Any]) -> None:
 def _job_row(job: dict[str, Any]) -> list[str]:
     detail, rows = job["detail"], job["detail"]["rows"]
     requests, retries = (
-        int(sum(source[name] for source in detail["requests"].values())) for name in ("requests", "retries")
+        int(sum(source[name] for source in detail["requests"].values()))
+        for name in ("requests", "retries")
     )
     return [
         job["started_at"][:16].replace("T", " "),
@@ -188,7 +210,9 @@ def _job_row(job: dict[str, Any]) -> list[str]:
 
 def _and(count: int, **others: int) -> str:
     """A count, and those of the others that are not 0 with their names."""
-    return ", ".join([f"{count:,}", *(f"{number:,} {name}" for name, number in others.items() if number)])
+    return ", ".join(
+        [f"{count:,}", *(f"{number:,} {name}" for name, number in others.items() if number)]
+    )
 
 
 def _print_alerts(found: pl.DataFrame, universe: Universe, *, wide: bool) -> None:
@@ -202,16 +226,23 @@ def _print_alerts(found: pl.DataFrame, universe: Universe, *, wide: bool) -> Non
         Column("told"),
         Column("over"),
     ]
-    print_table(columns, [_alert_row(row, universe) for row in found.iter_rows(named=True)], wide=wide)
+    print_table(
+        columns, [_alert_row(row, universe) for row in found.iter_rows(named=True)], wide=wide
+    )
     if not universe.alerts.channels:
         OUT.print("Nobody is told: the universe names no channel under alerts: channels:.")
 
 
 def _alert_row(row: dict[str, Any], universe: Universe) -> list[str]:
-    from market_assets.alerts.troubles import CONSEQUENCES  # noqa: PLC0415 - a help text needs no polars
+    # A help text needs no polars.
+    from market_assets.alerts.troubles import CONSEQUENCES  # noqa: PLC0415
 
     where = " ".join(part for part in (row["profile"], row["kind"], row["subject"]) if part)
-    lines = [line for place, line in enumerate(row["details"]) if place < 3 or line.startswith(CONSEQUENCES)]
+    lines = [
+        line
+        for place, line in enumerate(row["details"])
+        if place < 3 or line.startswith(CONSEQUENCES)
+    ]
     words = [f"{where}:", row["summary"], *(f"  {line}" for line in lines)]
     told = row["error"] if row["error"] and not row["told_at"] else minute(row["told_at"])
     return [

@@ -38,17 +38,17 @@ from market_assets.cli.console import (
 )
 from market_assets.cli.faults import keep_trace
 from market_assets.cli.progress import Progress
-from market_assets.market_time.clock import present
+from market_assets.market.clock import present
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import polars as pl
 
-    from market_assets.defs.runs import RangeRun, Runner
-    from market_assets.market_time.timeframes import Window
+    from market_assets.config.universe import Profile, Universe
+    from market_assets.defs.automation.runs import RangeRun, Runner
+    from market_assets.market.timeframes import Window
     from market_assets.store import Store
-    from market_assets.universe import Profile, Universe
 
 _STOPPED = "Stopped. What was committed is kept, and the same command goes on from there."
 
@@ -81,12 +81,16 @@ def backfill(
         str | None, typer.Option("--from", help="The first day; the profile's start if not given.")
     ] = None,
     after: Annotated[
-        str | None, typer.Option("--to", help="The first day no longer filled; the profile's end, or now.")
+        str | None,
+        typer.Option("--to", help="The first day no longer filled; the profile's end, or now."),
     ] = None,
     days: Annotated[
-        int | None, typer.Option(help="The last so many days and today, in place of --from and --to.", min=1)
+        int | None,
+        typer.Option(help="The last so many days and today, in place of --from and --to.", min=1),
     ] = None,
-    refetch: Annotated[bool, typer.Option(help="Ask also for what is stored or explained, to find revisions.")] = False,
+    refetch: Annotated[
+        bool, typer.Option(help="Ask also for what is stored or explained, to find revisions.")
+    ] = False,
     wide: Wide = False,
     as_json: AsJson = False,
 ) -> None:
@@ -98,14 +102,18 @@ def backfill(
         for words in _bounds(asked, now):
             ERR.print(words, highlight=False, soft_wrap=True)
 
-    from market_assets.definitions import build_definitions  # noqa: PLC0415 - Dagster takes seconds to import
+    # Dagster takes seconds to import.
+    from market_assets.definitions import build_definitions  # noqa: PLC0415
+    from market_assets.defs.automation.runs import Runner, instance_at, plan_backfill, plan_markets  # noqa: PLC0415
     from market_assets.defs.keys import BACKFILL  # noqa: PLC0415
-    from market_assets.defs.runs import Runner, instance_at, plan_backfill, plan_markets  # noqa: PLC0415
-    from market_assets.universe import home  # noqa: PLC0415
+    from market_assets.home import home  # noqa: PLC0415
 
     plans = []
     for profile in asked.profiles:
-        config = {"symbols": [name for name in asked.symbols if name in profile.symbols], "refetch": refetch}
+        config = {
+            "symbols": [name for name in asked.symbols if name in profile.symbols],
+            "refetch": refetch,
+        }
         runs = plan_backfill(profile, asked.windows[profile.name], now)
         plans += [(run, config if run.fetches(profile) else {}) for run in runs]
     plans += [(run, {}) for run in plan_markets(universe, asked.windows, now)]
@@ -127,8 +135,12 @@ def backfill(
 
 def repair(
     profiles: ProfileNames = None,
-    abandoned: Annotated[bool, typer.Option(help="Ask once more for gaps that were abandoned.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    abandoned: Annotated[
+        bool, typer.Option(help="Ask once more for gaps that were abandoned.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+    ] = False,
     wide: Wide = False,
     as_json: AsJson = False,
 ) -> None:
@@ -137,13 +149,15 @@ def repair(
     now = present()
     asked = _asked(universe, profiles, None, (None, None), now)
 
-    from market_assets.definitions import build_definitions  # noqa: PLC0415 - Dagster takes seconds to import
-    from market_assets.defs.follow import behind_runs  # noqa: PLC0415
+    from market_assets.config.sources import sources_of  # noqa: PLC0415
+
+    # Dagster takes seconds to import.
+    from market_assets.definitions import build_definitions  # noqa: PLC0415
+    from market_assets.defs.automation.follow import behind_runs  # noqa: PLC0415
+    from market_assets.defs.automation.repair import describe, look_everywhere, reopen, runs_of  # noqa: PLC0415
+    from market_assets.defs.automation.runs import Runner, instance_at  # noqa: PLC0415
     from market_assets.defs.keys import REPAIR  # noqa: PLC0415
-    from market_assets.defs.repair import describe, look_everywhere, reopen, runs_of  # noqa: PLC0415
-    from market_assets.defs.runs import Runner, instance_at  # noqa: PLC0415
-    from market_assets.sources.configured import sources_of  # noqa: PLC0415
-    from market_assets.universe import home  # noqa: PLC0415
+    from market_assets.home import home  # noqa: PLC0415
 
     store = open_store()
     with instance_at(home()) as instance, _stoppable():
@@ -155,15 +169,23 @@ def repair(
         troubled = 0
         for profile in asked.profiles:
             looks = look_everywhere(
-                profile, instance=instance, store=store, sources=sources_of(universe, profile), now=now
+                profile,
+                instance=instance,
+                store=store,
+                sources=sources_of(universe, profile),
+                now=now,
             )
-            told |= {f"{profile.name} {timeframe}": describe(look) for timeframe, look in looks.items()}
+            told |= {
+                f"{profile.name} {timeframe}": describe(look) for timeframe, look in looks.items()
+            }
             troubled += sum(len(look.troubled) for look in looks.values())
             plans += runs_of(profile, looks)
         behind = list(behind_runs(store, universe, asked.profiles, now))
         for run in behind:
             span = f"{run.partitions[0]}..{run.partitions[-1]}"
-            told[f"{run.profile} {run.family} {' '.join(run.timeframes)} {span}"] = "is behind its candles"
+            told[f"{run.profile} {run.family} {' '.join(run.timeframes)} {span}"] = (
+                "is behind its candles"
+            )
         if not as_json:
             for name, words in told.items():
                 OUT.print(f"[bold]{name}[/] {escape(words)}", highlight=False, soft_wrap=True)
@@ -182,21 +204,28 @@ def repair(
     _finish(asked, causes, now, wide=wide, as_json=as_json)
 
 
-def _follow(runner: Runner, store: Store, asked: _Asked, now: datetime, *, progress: Progress) -> list[str]:
+def _follow(
+    runner: Runner, store: Store, asked: _Asked, now: datetime, *, progress: Progress
+) -> list[str]:
     """Make all that is behind its candles, and give the ids of the runs that failed."""
-    from market_assets.defs.follow import behind_runs  # noqa: PLC0415 - Dagster takes seconds to import
+    # Dagster takes seconds to import.
+    from market_assets.defs.automation.follow import behind_runs  # noqa: PLC0415
 
     failed: list[str] = []
     tried: set[RangeRun] = set()
     # What is made of what was made is behind only then: days, weeks, returns.
-    while runs := [run for run in behind_runs(store, asked.universe, asked.profiles, now) if run not in tried]:
+    while runs := [
+        run for run in behind_runs(store, asked.universe, asked.profiles, now) if run not in tried
+    ]:
         tried |= set(runs)
         plans: list[tuple[RangeRun, dict[str, Any]]] = [(run, {}) for run in runs]
         failed += _execute(runner, plans, asked, progress=progress)
     return failed
 
 
-def _days(first: str | None, after: str | None, days: int | None, now: datetime) -> tuple[date | None, date | None]:
+def _days(
+    first: str | None, after: str | None, days: int | None, now: datetime
+) -> tuple[date | None, date | None]:
     """The first day and the first no longer meant, as the options name them."""
     if days is None:
         return days_of(first, after)
@@ -224,7 +253,9 @@ def _asked(
     chosen = [profile for profile in named if not names or set(names) & set(profile.symbols)]
     windows = {profile.name: _window(profile, *days, now) for profile in chosen}
     named_days = any(days)
-    if named_days and not any(windows[profile.name].intersect(profile.window(now)) for profile in chosen):
+    if named_days and not any(
+        windows[profile.name].intersect(profile.window(now)) for profile in chosen
+    ):
         kept = "; ".join(_kept(profile, now) for profile in chosen)
         raise wrong(f"nothing of these days is kept: {kept}")
     first, after = days
@@ -234,7 +265,8 @@ def _asked(
 
 def _window(profile: Profile, first: date | None, after: date | None, now: datetime) -> Window:
     """The window of a profile from a first day to one that no longer belongs to it; empty where it has none of it."""
-    from market_assets.market_time.timeframes import Window, midnight  # noqa: PLC0415 - a help text needs no polars
+    # A help text needs no polars.
+    from market_assets.market.timeframes import Window, midnight  # noqa: PLC0415
 
     kept = profile.window(now)
     start = midnight(first) if first else kept.start
@@ -270,11 +302,16 @@ def _stoppable() -> Iterator[None]:
 
 
 def _execute(
-    runner: Runner, plans: list[tuple[RangeRun, dict[str, Any]]], asked: _Asked, *, progress: Progress
+    runner: Runner,
+    plans: list[tuple[RangeRun, dict[str, Any]]],
+    asked: _Asked,
+    *,
+    progress: Progress,
 ) -> list[str]:
     """Execute runs one after the other, and give the ids of those that failed."""
     works = [
-        (_kind_of(run, asked.universe), run, config, len(run.partitions) * len(run.timeframes)) for run, config in plans
+        (_kind_of(run, asked.universe), run, config, len(run.partitions) * len(run.timeframes))
+        for run, config in plans
     ]
     for kind, _, _, pieces in works:
         progress.plan(kind, pieces)
@@ -302,7 +339,8 @@ def _announce_actions(progress: Progress, asked: _Asked) -> None:
 
 def _record_actions(runner: Runner, asked: _Asked, *, progress: Progress) -> list[str]:
     """Ask for the corporate actions of the profiles that keep them, and give the ids of the runs that failed."""
-    from market_assets.defs.actions import actions_key  # noqa: PLC0415 - Dagster takes seconds to import
+    # Dagster takes seconds to import.
+    from market_assets.defs.assets.actions import actions_key  # noqa: PLC0415
 
     failed = []
     for profile in (profile for profile in asked.profiles if profile.has_actions):
@@ -318,8 +356,9 @@ def _record_actions(runner: Runner, asked: _Asked, *, progress: Progress) -> lis
 
 def _causes(runner: Runner, failed: list[str]) -> dict[str, str]:
     """Why each run failed, in a sentence; a trace that it left goes to the log, which the sentence then names."""
-    from market_assets.defs.runs import failure_of  # noqa: PLC0415 - Dagster takes seconds to import
-    from market_assets.universe import home  # noqa: PLC0415
+    # Dagster takes seconds to import.
+    from market_assets.defs.automation.runs import failure_of  # noqa: PLC0415
+    from market_assets.home import home  # noqa: PLC0415
 
     causes = {}
     for run_id in failed:
@@ -329,7 +368,9 @@ def _causes(runner: Runner, failed: list[str]) -> dict[str, str]:
     return causes
 
 
-def _finish(asked: _Asked, causes: dict[str, str], now: datetime, *, wide: bool, as_json: bool) -> NoReturn:
+def _finish(
+    asked: _Asked, causes: dict[str, str], now: datetime, *, wide: bool, as_json: bool
+) -> NoReturn:
     """Say what came of it and end: 0 where every bar that was asked for is stored or explained."""
     matrix = matrix_now(asked.profiles)
     judged = matrix if asked.whole else _matrix_asked(asked, now)
@@ -367,7 +408,8 @@ def _finish(asked: _Asked, causes: dict[str, str], now: datetime, *, wide: bool,
         OUT.print(f"What is missing: [bold]market-assets gaps[/]. {_again(asked)}", highlight=False)
     if outside > 0:
         OUT.print(
-            f"Beside what was asked for, {outside:,} more bars are missing: [bold]market-assets status[/].",
+            f"Beside what was asked for, {outside:,} more bars are missing: "
+            "[bold]market-assets status[/].",
             highlight=False,
         )
     OUT.print("The UI: [bold]market-assets up[/]", highlight=False)
@@ -376,20 +418,27 @@ def _finish(asked: _Asked, causes: dict[str, str], now: datetime, *, wide: bool,
 
 def _again(asked: _Asked) -> str:
     """What asks again for what is missing: only what is so."""
-    from market_assets.fill.listing import askable_bars  # noqa: PLC0415 - a help text needs no polars
+    # A help text needs no polars.
+    from market_assets.reports.gaps import askable_bars  # noqa: PLC0415
 
     with open_store().reading("counting what may be asked for again") as view:
-        again, given_up = askable_bars(view, asked.profiles, asked.windows, symbols=asked.symbols or None)
+        again, given_up = askable_bars(
+            view, asked.profiles, asked.windows, symbols=asked.symbols or None
+        )
     same = "To ask for it again: the same command; it asks for nothing else."
     by_hand = (
-        "[bold]market-assets repair --abandoned[/] asks once more for the {bars:,} bars that were abandoned because sources have answered "
+        "[bold]market-assets repair --abandoned[/] asks once more for the {bars:,} bars that were "
+        "abandoned because sources have answered "
         "without them."
     )
     if not given_up:
         return same
     if not again:
         return f"The same command asks for nothing: {by_hand.format(bars=given_up)}"
-    return f"To ask for it again: the same command. It leaves out what was abandoned: {by_hand.format(bars=given_up)}"
+    return (
+        "To ask for it again: the same command. It leaves out what was abandoned: "
+        f"{by_hand.format(bars=given_up)}"
+    )
 
 
 def _matrix_asked(asked: _Asked, now: datetime) -> pl.DataFrame:
@@ -402,7 +451,9 @@ def _matrix_asked(asked: _Asked, now: datetime) -> pl.DataFrame:
     with open_store().reading("counting what was asked for") as view:
         for profile in asked.profiles:
             names = [name for name in asked.symbols if name in profile.symbols]
-            frames.append(matrix_within(view, profile, asked.windows[profile.name], now, symbols=names))
+            frames.append(
+                matrix_within(view, profile, asked.windows[profile.name], now, symbols=names)
+            )
     return pl.concat(frames)
 
 
@@ -414,17 +465,30 @@ def _missing(matrix: pl.DataFrame) -> int:
 def _failures(causes: dict[str, str]) -> tuple[list[dict[str, Any]], int, dict[str, str]]:
     """What failed: partitions with their reasons, how many they are, and the runs that broke off with theirs."""
     with open_store().reading("reading what failed") as view:
-        jobs = {row["run_id"]: row for row in view.jobs(1000).iter_rows(named=True) if row["run_id"] in causes}
+        jobs = {
+            row["run_id"]: row
+            for row in view.jobs(1000).iter_rows(named=True)
+            if row["run_id"] in causes
+        }
     details = {run_id: json.loads(row["detail"] or "{}") for run_id, row in jobs.items()}
     fills = [run_id for run_id, row in jobs.items() if row["kind"] == "fill"]
     failures = [
-        {"profile": jobs[run_id]["profile"], "timeframe": jobs[run_id]["timeframe"], "partition": key, "why": why}
+        {
+            "profile": jobs[run_id]["profile"],
+            "timeframe": jobs[run_id]["timeframe"],
+            "partition": key,
+            "why": why,
+        }
         for run_id in fills
         for key, whys in details[run_id].get("failures", {}).items()
         for why in whys
     ]
     count = sum(details[run_id].get("partitions_failed", 0) for run_id in fills)
-    broken = {run_id: cause for run_id, cause in causes.items() if not details.get(run_id, {}).get("partitions_failed")}
+    broken = {
+        run_id: cause
+        for run_id, cause in causes.items()
+        if not details.get(run_id, {}).get("partitions_failed")
+    }
     return failures, count, broken
 
 
@@ -440,7 +504,12 @@ def _print_failures(failures: list[dict[str, Any]], count: int, *, wide: bool) -
     if not failures:
         return
     columns = [Column("partition"), Column("why it is not filled", prose=True)]
-    rows = [[f"{row['profile']} {row['timeframe']} {row['partition']}", row["why"]] for row in failures[:20]]
+    rows = [
+        [f"{row['profile']} {row['timeframe']} {row['partition']}", row["why"]]
+        for row in failures[:20]
+    ]
     print_table(columns, rows, wide=wide, title="failed partitions", console=ERR)
-    if more := count - len({(row["profile"], row["timeframe"], row["partition"]) for row in failures[:20]}):
+    if more := count - len(
+        {(row["profile"], row["timeframe"], row["partition"]) for row in failures[:20]}
+    ):
         ERR.print(f"{more:,} more partitions failed; the UI shows them all.")

@@ -22,8 +22,12 @@ from market_assets.cli.console import (
 
 
 def forget(
-    name: Annotated[str, typer.Argument(help="What a profile was called that the universe no longer has.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Remove it; without this it is only said what would go.")] = False,
+    name: Annotated[
+        str, typer.Argument(help="What a profile was called that the universe no longer has.")
+    ],
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Remove it; without this it is only said what would go.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Remove all that the store holds of a profile that is no longer in the universe: candles, features, ledgers."""
@@ -40,9 +44,12 @@ def forget(
         with store.writing(f"removing {name}") as transaction:
             transaction.drop_profile(name)
     if as_json:
-        print_json({**places_of(universe), "schema": name, "candles": orphans[name], "removed": yes})
+        print_json(
+            {**places_of(universe), "schema": name, "candles": orphans[name], "removed": yes}
+        )
     else:
         verb = "are removed" if yes else "would be removed: add --yes"
         OUT.print(
-            f"{orphans[name]:,} candles of {escape(name)} and all that was noted of them {verb}.", highlight=False
+            f"{orphans[name]:,} candles of {escape(name)} and all that was noted of them {verb}.",
+            highlight=False,
         )

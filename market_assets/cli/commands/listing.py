@@ -38,38 +38,45 @@ from market_assets.cli.console import (
     wrong,
 )
 from market_assets.errors import MarketAssetsError, UniverseError
-from market_assets.market_time.clock import present
+from market_assets.market.clock import present
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import polars as pl
 
-    from market_assets.market_time.timeframes import Timeframe
-    from market_assets.universe import Profile, Universe
+    from market_assets.config.universe import Profile, Universe
+    from market_assets.market.timeframes import Timeframe
 
 _LOOK_EVERY = 1.0
 """Seconds between two looks at whether the store has changed."""
 
 
 def validate(
-    file: Annotated[Path | None, typer.Argument(help="A universe file; the one that is used if not given.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="A universe file; the one that is used if not given.")
+    ] = None,
     wide: Wide = False,
     as_json: AsJson = False,
 ) -> None:
     """Check a universe file and say what it holds; nothing is asked for and nothing is written."""
-    from market_assets.universe import load_universe  # noqa: PLC0415 - a help text needs no pydantic
+    # A help text needs no pydantic.
+    from market_assets.config.universe import load_universe  # noqa: PLC0415
 
     try:
         universe = load_universe(file)
     except UniverseError as error:
         if not as_json:
             raise
-        print_json({"valid": False, "universe": error.path, "problems": error.problems, "profiles": []})
+        print_json(
+            {"valid": False, "universe": error.path, "problems": error.problems, "profiles": []}
+        )
         raise typer.Exit(1) from None
     profiles = [_described(profile) for profile in universe.profiles.values()]
     if as_json:
-        print_json({"valid": True, "universe": str(universe.path), "problems": [], "profiles": profiles})
+        print_json(
+            {"valid": True, "universe": str(universe.path), "problems": [], "profiles": profiles}
+        )
         return
     OUT.print(f"[green]valid[/]: {escape(str(universe.path))}", highlight=False, soft_wrap=True)
     _print_profiles(profiles, wide=wide)
@@ -83,14 +90,18 @@ def list_assets(profiles: ProfileNames = None, wide: Wide = False, as_json: AsJs
     with store_to_read() as store, store.reading("listing what is kept") as view:
         held = view.holdings()
         first_bars = {
-            profile.name: view.extents(profile.name, profile.base_timeframe, profile.window(present()))
+            profile.name: view.extents(
+                profile.name, profile.base_timeframe, profile.window(present())
+            )
             for profile in chosen
         }
     assets = _assets(universe, chosen, held)
     symbols = [row for profile in chosen for row in _symbols(profile, first_bars[profile.name])]
     orphans = dict(orphans_in(held, universe)) if not profiles else {}
     if as_json:
-        print_json({**places_of(universe), "assets": assets, "symbols": symbols, "orphans": orphans})
+        print_json(
+            {**places_of(universe), "assets": assets, "symbols": symbols, "orphans": orphans}
+        )
         return
     if profiles:
         _print_assets(assets, wide=wide)
@@ -98,16 +109,21 @@ def list_assets(profiles: ProfileNames = None, wide: Wide = False, as_json: AsJs
     else:
         _print_kept(chosen, assets, wide=wide)
     for name, bars in orphans.items():
-        OUT.print(f"{escape(name)}: {bars:,} candles of no profile of this universe.", highlight=False)
+        OUT.print(
+            f"{escape(name)}: {bars:,} candles of no profile of this universe.", highlight=False
+        )
 
 
 def tail(
     profiles: ProfileNames = None,
     symbols: Symbols = None,
     timeframe: Annotated[
-        str | None, typer.Option(help="Of which candles; the shortest that each profile fetches if not given.")
+        str | None,
+        typer.Option(help="Of which candles; the shortest that each profile fetches if not given."),
     ] = None,
-    lines: Annotated[int, typer.Option("-n", "--lines", help="How many bars of each profile.", min=1)] = 10,
+    lines: Annotated[
+        int, typer.Option("-n", "--lines", help="How many bars of each profile.", min=1)
+    ] = 10,
     follow: Annotated[
         bool, typer.Option("-f", "--follow", help="Go on with the bars that come, until Ctrl-C.")
     ] = False,
@@ -153,7 +169,8 @@ def _batches(
     yield _read_bars(series, lines, newest)
     while follow:
         time.sleep(_LOOK_EVERY)
-        # The file's times say whether something was committed: no writer waits for a reader that finds nothing.
+        # The file's times say whether something was committed: no writer waits for a reader that
+        # finds nothing.
         before, state = state, _state_of_store()
         if state != before:
             yield _read_bars(series, lines, newest)
@@ -168,10 +185,15 @@ def _read_bars(
             after = newest.get(profile.name)
             limit = lines if after is None else 1000 * len(names)
             rows = view.newest(
-                profile.name, timeframe, symbols=names, limit=limit, after=after and after.replace(tzinfo=UTC)
+                profile.name,
+                timeframe,
+                symbols=names,
+                limit=limit,
+                after=after and after.replace(tzinfo=UTC),
             )
             bars += [
-                {"profile": profile.name, "timeframe": timeframe.value, **row} for row in rows.iter_rows(named=True)
+                {"profile": profile.name, "timeframe": timeframe.value, **row}
+                for row in rows.iter_rows(named=True)
             ]
             if not rows.is_empty():
                 newest[profile.name] = rows["ts"][-1]
@@ -181,7 +203,9 @@ def _read_bars(
 def _state_of_store() -> object:
     path = open_store().path if has_store() else None
     if path is None:
-        raise MarketAssetsError("there is no store to follow yet: market-assets backfill or market-assets up makes it.")
+        raise MarketAssetsError(
+            "there is no store to follow yet: market-assets backfill or market-assets up makes it."
+        )
     try:
         stat = path.stat()
     except FileNotFoundError:
@@ -226,7 +250,9 @@ def _described(profile: Profile) -> dict[str, Any]:
         "derive": [kept.value for kept in frames.derive],
         "features": [kept.value for kept in frames.features],
         "returns": [kept.value for kept in frames.returns],
-        "sources": sorted({choice.source for symbol in profile.symbols.values() for choice in symbol.choices}),
+        "sources": sorted(
+            {choice.source for symbol in profile.symbols.values() for choice in symbol.choices}
+        ),
     }
 
 
@@ -251,7 +277,10 @@ def _print_profiles(profiles: list[dict[str, Any]], *, wide: bool) -> None:
             str(len(row["symbols"])),
             row["start"],
             row["end"] or "now",
-            *(" ".join(row[key]) or "-" for key in ("fetch", "sources", "derive", "features", "returns")),
+            *(
+                " ".join(row[key]) or "-"
+                for key in ("fetch", "sources", "derive", "features", "returns")
+            ),
             row["calendar"],
         ]
         for row in profiles
@@ -266,11 +295,20 @@ def _print_rest(universe: Universe) -> None:
         frames = " ".join(kept.value for kept in markets.timeframes)
         OUT.print(f"Returns across profiles: {escape(markets.name)} {frames}.", highlight=False)
     if universe.export:
-        OUT.print(f"Exported as Parquet files to {escape(universe.export.folder)}.", highlight=False, soft_wrap=True)
-    OUT.print(f"Alerts go to {channels} channels." if channels else "Alerts go to nobody.", highlight=False)
+        OUT.print(
+            f"Exported as Parquet files to {escape(universe.export.folder)}.",
+            highlight=False,
+            soft_wrap=True,
+        )
+    OUT.print(
+        f"Alerts go to {channels} channels." if channels else "Alerts go to nobody.",
+        highlight=False,
+    )
 
 
-def _assets(universe: Universe, profiles: list[Profile], held: pl.DataFrame) -> list[dict[str, Any]]:
+def _assets(
+    universe: Universe, profiles: list[Profile], held: pl.DataFrame
+) -> list[dict[str, Any]]:
     """Every asset that is kept, whether something of it is stored or not: one with rows, symbols, first and last bar."""
     stored = {(row["schema"], row["asset"]): row for row in held.iter_rows(named=True)}
     wanted = [
@@ -289,7 +327,11 @@ def _assets(universe: Universe, profiles: list[Profile], held: pl.DataFrame) -> 
     nothing: dict[str, Any] = {"rows": 0, "symbols": 0, "first_ts": None, "last_ts": None}
     keys = tuple(nothing)
     return [
-        {"profile": name, "asset": asset, **{key: stored.get((name, asset), nothing)[key] for key in keys}}
+        {
+            "profile": name,
+            "asset": asset,
+            **{key: stored.get((name, asset), nothing)[key] for key in keys},
+        }
         for name, asset in wanted
     ]
 
@@ -304,7 +346,9 @@ def _symbols(profile: Profile, extents: pl.DataFrame) -> list[dict[str, Any]]:
             "start": str(symbol.start),
             "end": str(symbol.end) if symbol.end else None,
             "sources": [
-                choice.source if choice.symbol == symbol.name else f"{choice.source}: {choice.symbol}"
+                choice.source
+                if choice.symbol == symbol.name
+                else f"{choice.source}: {choice.symbol}"
                 for choice in symbol.choices
             ],
             "first_ts": stored.get(symbol.name, {}).get("first_ts"),
@@ -342,7 +386,10 @@ def _print_kept(profiles: list[Profile], assets: list[dict[str, Any]], *, wide: 
             ]
         )
     print_table(columns, rows, wide=wide)
-    OUT.print(f"{len(assets)} assets; market-assets list PROFILE shows them and the symbols.", highlight=False)
+    OUT.print(
+        f"{len(assets)} assets; market-assets list PROFILE shows them and the symbols.",
+        highlight=False,
+    )
 
 
 def _print_assets(assets: list[dict[str, Any]], *, wide: bool) -> None:
@@ -369,7 +416,10 @@ def _print_assets(assets: list[dict[str, Any]], *, wide: bool) -> None:
 
 
 def _print_symbols(symbols: list[dict[str, Any]], *, wide: bool) -> None:
-    columns = [Column(name) for name in ("profile", "symbol", "from", "to", "last bar", "first bar", "sources")]
+    columns = [
+        Column(name)
+        for name in ("profile", "symbol", "from", "to", "last bar", "first bar", "sources")
+    ]
     rows = [
         [
             row["profile"],

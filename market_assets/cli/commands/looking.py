@@ -35,15 +35,15 @@ from market_assets.cli.console import (
     universe_here,
     wrong,
 )
-from market_assets.market_time.clock import present
+from market_assets.market.clock import present
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import polars as pl
 
-    from market_assets.fill.story import Story
-    from market_assets.universe import Profile, Universe
+    from market_assets.config.universe import Profile, Universe
+    from market_assets.reports.story import Story
 
 
 def status(profiles: ProfileNames = None, wide: Wide = False, as_json: AsJson = False) -> None:
@@ -65,18 +65,24 @@ def status(profiles: ProfileNames = None, wide: Wide = False, as_json: AsJson = 
 def gaps(
     profiles: ProfileNames = None,
     symbols: Symbols = None,
-    everything: Annotated[bool, typer.Option("--all", help="Also those that are explained.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also those that are explained.")
+    ] = False,
     limit: Annotated[int, typer.Option(help="How many to print; JSON has them all.")] = 50,
     explain: Annotated[
         tuple[str, str] | None,
-        typer.Option(metavar="SYMBOL TS", help="Tell the story of the bar at an instant (ISO, UTC without a zone)."),
+        typer.Option(
+            metavar="SYMBOL TS",
+            help="Tell the story of the bar at an instant (ISO, UTC without a zone).",
+        ),
     ] = None,
     wide: Wide = False,
     as_json: AsJson = False,
 ) -> None:
     """List the gaps that were found, newest first, with what is known of each; or explain one bar."""
-    from market_assets.fill.listing import bare_profiles, listed_gaps  # noqa: PLC0415 - a help text needs no polars
-    from market_assets.quality.evidence import MISSING  # noqa: PLC0415
+    # A help text needs no polars.
+    from market_assets.reports.gaps import bare_profiles, listed_gaps  # noqa: PLC0415
+    from market_assets.verdicts.evidence import MISSING  # noqa: PLC0415
 
     chosen = profiles_of(universe_here(quiet=as_json), profiles)
     if explain is not None:
@@ -100,7 +106,8 @@ def genesis(
         str | None,
         typer.Option(
             metavar="SYMBOLS",
-            help="Forget those of these symbols, separated by commas, so that they are looked for again.",
+            help="Forget those of these symbols, separated by commas, "
+            "so that they are looked for again.",
         ),
     ] = None,
     wide: Wide = False,
@@ -109,7 +116,7 @@ def genesis(
     """List where series begin that begin later than the universe says, or forget it."""
     import polars as pl  # noqa: PLC0415 - a help text needs no polars
 
-    from market_assets.fill.series import count_profile  # noqa: PLC0415
+    from market_assets.expected.series import count_profile  # noqa: PLC0415
 
     named = profiles_of(universe_here(quiet=as_json), profiles)
     names = symbols_of(named, reset)
@@ -130,14 +137,18 @@ def genesis(
         return
     _print_genesis(found, wide=wide)
     if names and not found.is_empty():
-        again = f"{' '.join(found['profile'].unique().sort())} --symbols {','.join(found['symbol'].unique().sort())}"
+        again = (
+            f"{' '.join(found['profile'].unique().sort())} --symbols "
+            f"{','.join(found['symbol'].unique().sort())}"
+        )
         OUT.print(
-            f"Forgotten: what is older than the oldest stored bar is expected again. To look for it: [bold]market-assets backfill {escape(again)}[/]"
+            "Forgotten: what is older than the oldest stored bar is expected again. "
+            f"To look for it: [bold]market-assets backfill {escape(again)}[/]"
         )
 
 
 def _explain(profiles: list[Profile], name: str, instant: str, *, as_json: bool) -> NoReturn:
-    from market_assets.fill.story import story_of  # noqa: PLC0415 - a help text needs no polars
+    from market_assets.reports.story import story_of  # noqa: PLC0415 - a help text needs no polars
 
     (symbol,) = symbols_of(profiles, name) or [name]
     ts, now = _instant("--explain", instant), present()
@@ -166,8 +177,9 @@ def _instant(option: str, text: str) -> datetime:
 
 def _tell_doubts(profiles: Sequence[Profile]) -> None:
     """Say where the bars contradict a calendar, and which of its sessions nobody traded."""
-    from market_assets.fill.doubts import doubts_of  # noqa: PLC0415 - a help text needs no polars
-    from market_assets.quality.colour import names_of  # noqa: PLC0415
+    # A help text needs no polars.
+    from market_assets.reports.doubts import doubts_of  # noqa: PLC0415
+    from market_assets.verdicts.colour import names_of  # noqa: PLC0415
 
     with store_to_read() as store, store.reading("looking for doubtful calendars") as view:
         found = [(profile, doubts_of(view, profile)) for profile in profiles]
@@ -175,8 +187,10 @@ def _tell_doubts(profiles: Sequence[Profile]) -> None:
         for timeframe, doubts in doubted.items():
             for doubt in doubts:
                 words = (
-                    f"[yellow]The calendar {escape(profile.calendar)} of {escape(profile.name)} may be wrong[/] ({timeframe}, "
-                    f"{escape(names_of(doubt.symbols))}): {escape(doubt.words)}. What is right goes into "
+                    f"[yellow]The calendar {escape(profile.calendar)} of {escape(profile.name)} "
+                    f"may be wrong[/] ({timeframe}, "
+                    f"{escape(names_of(doubt.symbols))}): {escape(doubt.words)}. "
+                    "What is right goes into "
                     "[bold]calendar_changes[/] of the universe."
                 )
                 ERR.print(words, highlight=False, soft_wrap=True)
@@ -188,7 +202,8 @@ def _tell_orphans(universe: Universe) -> None:
         held = view.holdings()
     for name, bars in orphans_in(held, universe):
         ERR.print(
-            f"[yellow]The store also holds {escape(name)} ({bars:,} candles), which no profile is called.[/] To keep it, give a "
+            f"[yellow]The store also holds {escape(name)} ({bars:,} candles), "
+            "which no profile is called.[/] To keep it, give a "
             f"profile that name again; to remove it: [bold]market-assets forget {escape(name)}[/]",
             highlight=False,
             soft_wrap=True,
@@ -199,7 +214,8 @@ def _print_gaps(found: pl.DataFrame, limit: int, bare: list[str], *, wide: bool)
     if bare:
         names = " ".join(bare)
         OUT.print(
-            f"Nothing was filled yet of {escape(names)}: all of it is missing, and no gap is listed.\n"
+            f"Nothing was filled yet of {escape(names)}: all of it is missing, "
+            "and no gap is listed.\n"
             f"To fill it: [bold]market-assets backfill {escape(names)}[/]",
             highlight=False,
         )
@@ -239,9 +255,19 @@ def _print_genesis(found: pl.DataFrame, *, wide: bool) -> None:
     if found.is_empty():
         OUT.print("No first bar is recorded.")
         return
-    columns = [Column(name) for name in ("profile", "symbol", "timeframe", "first bar", "named by", "found")]
+    columns = [
+        Column(name)
+        for name in ("profile", "symbol", "timeframe", "first bar", "named by", "found")
+    ]
     rows = [
-        [row["profile"], row["symbol"], row["timeframe"], minute(row["ts"]), row["source"], minute(row["found_at"])]
+        [
+            row["profile"],
+            row["symbol"],
+            row["timeframe"],
+            minute(row["ts"]),
+            row["source"],
+            minute(row["found_at"]),
+        ]
         for row in found.iter_rows(named=True)
     ]
     print_table(columns, rows, wide=wide)
@@ -250,7 +276,9 @@ def _print_genesis(found: pl.DataFrame, *, wide: bool) -> None:
 def _print_story(story: Story) -> None:
     colour = "red" if story.missing else "green"
     bar = story.bar and f"{minute(story.bar.opens_at)} to {minute(story.bar.closes_at)} UTC"
-    heading = f"{story.profile} {story.symbol} {story.timeframe}, {bar or f'{minute(story.asked)} UTC'}"
+    heading = (
+        f"{story.profile} {story.symbol} {story.timeframe}, {bar or f'{minute(story.asked)} UTC'}"
+    )
     OUT.print(f"[bold]{escape(heading)}[/]: [{colour}]{story.state}[/]", highlight=False)
     OUT.print(escape(story.verdict), highlight=False)
     for event in story.events:

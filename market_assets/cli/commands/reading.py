@@ -23,7 +23,8 @@ def snapshot(as_json: AsJson = False) -> None:
         print_json(answer)
         return
     OUT.print(
-        f"{link}, as of {copy.as_of:%Y-%m-%d %H:%M:%S} UTC, {size / 1e6:,.1f} MB. Open it read-only: you stop nobody.",
+        f"{link}, as of {copy.as_of:%Y-%m-%d %H:%M:%S} UTC, {size / 1e6:,.1f} MB. "
+        "Open it read-only: you stop nobody.",
         highlight=False,
         soft_wrap=True,
     )

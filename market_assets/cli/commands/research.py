@@ -29,7 +29,7 @@ from market_assets.cli.console import (
     wrong,
 )
 from market_assets.cli.progress import Progress
-from market_assets.market_time.clock import present
+from market_assets.market.clock import present
 
 if TYPE_CHECKING:
     import polars as pl
@@ -44,17 +44,27 @@ def returns(
     ] = None,
     symbols: Symbols = None,
     first: Annotated[str | None, typer.Option("--from", help="The first day.")] = None,
-    after: Annotated[str | None, typer.Option("--to", help="The first day no longer wanted.")] = None,
+    after: Annotated[
+        str | None, typer.Option("--to", help="The first day no longer wanted.")
+    ] = None,
     wide: Annotated[
-        bool, typer.Option("--wide", help="Write the matrix to Parquet, a column a symbol, and its mask beside it.")
+        bool,
+        typer.Option(
+            "--wide", help="Write the matrix to Parquet, a column a symbol, and its mask beside it."
+        ),
     ] = False,
-    value: Annotated[str, typer.Option(help="What the matrix holds: log_return or simple_return.")] = "log_return",
-    out: Annotated[Path | None, typer.Option(help="The Parquet file; NAME_returns_TF.parquet here by default.")] = None,
+    value: Annotated[
+        str, typer.Option(help="What the matrix holds: log_return or simple_return.")
+    ] = "log_return",
+    out: Annotated[
+        Path | None, typer.Option(help="The Parquet file; NAME_returns_TF.parquet here by default.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show how much of each symbol's aligned returns is neutral, and why; or write them as a matrix."""
-    from market_assets.enrich.align import neutral_shares  # noqa: PLC0415 - a help text needs no polars
-    from market_assets.reading import read, returns_timeframe, write_matrix  # noqa: PLC0415
+    # A help text needs no polars.
+    from market_assets.enrich.returns.align import neutral_shares  # noqa: PLC0415
+    from market_assets.reports.read import read, returns_timeframe, write_matrix  # noqa: PLC0415
 
     universe = universe_here(quiet=as_json)
     frame = returns_timeframe(universe, name, timeframe)
@@ -68,11 +78,21 @@ def returns(
         end=end,
         universe=universe,
     )
-    limit = (universe.profiles[name].returns if name in universe.profiles else universe.markets).neutral_limit
+    limit = (
+        universe.profiles[name].returns if name in universe.profiles else universe.markets
+    ).neutral_limit
     shares = neutral_shares(found)
-    written = write_matrix(found, value, out or Path(f"{name}_returns_{frame}.parquet")) if wide or out else ()
+    written = (
+        write_matrix(found, value, out or Path(f"{name}_returns_{frame}.parquet"))
+        if wide or out
+        else ()
+    )
     if as_json:
-        answer = {"symbols": shares.to_dicts(), "neutral_limit": limit, "written": [str(path) for path in written]}
+        answer = {
+            "symbols": shares.to_dicts(),
+            "neutral_limit": limit,
+            "written": [str(path) for path in written],
+        }
         print_json({**places_of(universe), **answer})
     else:
         _print_shares(shares, limit)
@@ -84,38 +104,54 @@ def returns(
 def export(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="PROFILE", help="Profiles, or the matrix across profiles; all if none is named."),
+        typer.Argument(
+            metavar="PROFILE", help="Profiles, or the matrix across profiles; all if none is named."
+        ),
     ] = None,
     to: Annotated[
-        Path | None, typer.Option(help="The folder; the universe's, or lake in the home folder, if not given.")
+        Path | None,
+        typer.Option(help="The folder; the universe's, or lake in the home folder, if not given."),
     ] = None,
     timeframes: Annotated[
-        str | None, typer.Option(help="Only these, separated by commas; the universe's, or all, if not given.")
+        str | None,
+        typer.Option(help="Only these, separated by commas; the universe's, or all, if not given."),
     ] = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read every file and compare its checksum, not its length alone.")
+        bool,
+        typer.Option(
+            "--verify", help="Read every file and compare its checksum, not its length alone."
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write what is stored as Parquet files, or what has changed since; a damaged or missing file is written again."""
+    from market_assets.config.universe import ExportSettings  # noqa: PLC0415
     from market_assets.export import Lake, tables_of  # noqa: PLC0415 - a help text needs no polars
-    from market_assets.market_time.timeframes import Timeframe  # noqa: PLC0415
-    from market_assets.universe import ExportSettings, home  # noqa: PLC0415
+    from market_assets.home import home  # noqa: PLC0415
+    from market_assets.market.timeframes import Timeframe  # noqa: PLC0415
 
     universe = universe_here(quiet=as_json)
     settings = universe.export or ExportSettings()
     wanted = [name.strip() for name in timeframes.split(",")] if timeframes else settings.timeframes
     if unknown := [name for name in wanted if name not in list(Timeframe)]:
-        raise wrong(f"--timeframes {unknown[0]}: no such timeframe; {choices(unknown[0], list(Timeframe))}")
+        raise wrong(
+            f"--timeframes {unknown[0]}: no such timeframe; {choices(unknown[0], list(Timeframe))}"
+        )
     tables = tables_of(universe, names, wanted)
     need_store()
-    lake = Lake(open_store(), to.expanduser().absolute() if to else settings.folder_in(home()), clock=present)
+    lake = Lake(
+        open_store(),
+        to.expanduser().absolute() if to else settings.folder_in(home()),
+        clock=present,
+    )
     done = []
     with Progress(quiet=as_json) as progress:
         progress.plan("export", len(tables), "tables")
         for table in tables:
             with progress.work("export", str(table), 1) as advance:
-                exported = lake.export(table, verify=verify, told=partial(_show, progress, str(table)))
+                exported = lake.export(
+                    table, verify=verify, told=partial(_show, progress, str(table))
+                )
                 advance()
             if exported is not None:
                 done.append(exported)
@@ -142,7 +178,8 @@ def _print_shares(shares: pl.DataFrame, limit: float) -> None:
     # The option --wide of this command is another one: all columns are shown.
     print_table(columns, rows, wide=True, title="aligned returns: how many are neutral, and why")
     OUT.print(
-        f"Bars are those to which a symbol's own calendar calls for a return; above {limit:.0%} of them neutral it is DEGRADED.",
+        "Bars are those to which a symbol's own calendar calls for a return; "
+        f"above {limit:.0%} of them neutral it is DEGRADED.",
         highlight=False,
     )
 

@@ -10,8 +10,9 @@ import typer
 from rich.markup import escape
 
 from market_assets.cli.console import OUT, AsJson
-from market_assets.market_time.clock import present
-from market_assets.places import home, keep_practice, universe_path
+from market_assets.config.places import keep_practice, universe_path
+from market_assets.home import home
+from market_assets.market.clock import present
 from market_assets.up.supervisor import Options, Supervisor
 
 if TYPE_CHECKING:
@@ -23,12 +24,19 @@ def up(
     host: Annotated[str, typer.Option(help="The address they listen on.")] = "127.0.0.1",
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(help="Another name by which browsers ask for the pages, such as that of a proxy."),
+        typer.Option(
+            help="Another name by which browsers ask for the pages, such as that of a proxy."
+        ),
     ] = None,
     allow_reports: Annotated[
-        bool, typer.Option("--allow-reports", help="Let other programs report materializations over HTTP.")
+        bool,
+        typer.Option(
+            "--allow-reports", help="Let other programs report materializations over HTTP."
+        ),
     ] = False,
-    read_only: Annotated[bool, typer.Option("--read-only", help="Let nobody change anything in the pages.")] = False,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Let nobody change anything in the pages.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Start the Dagster pages and the daemon over this home folder, until Ctrl-C."""
@@ -58,7 +66,10 @@ def up(
             _print_json(facts)
             return
         _print(f"[bold]market_assets[/] {escape(facts['url'])}  home {escape(facts['home'])}")
-        _print(f"universe {escape(facts['universe'])}  log {escape(facts['home'])}/log/up.log  Ctrl-C ends it.")
+        _print(
+            f"universe {escape(facts['universe'])}  log {escape(facts['home'])}/log/up.log  "
+            "Ctrl-C ends it."
+        )
 
     raise typer.Exit(Supervisor(options, say, present).run(ready))
 

@@ -1,0 +1,117 @@
+"""The sources of a universe: built from its settings, each with the limit that all processes of a home folder share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from market_assets.errors import SourceError
+from market_assets.home import home
+from market_assets.secrets import secrets_in
+from market_assets.sources.actions import ActionSource, gives_actions
+from market_assets.sources.contract import Source, build_source, source_types
+from market_assets.sources.transport.http import HttpSettings, limit_name
+
+if TYPE_CHECKING:
+    from market_assets.config.universe import Profile, Universe
+
+_SHORTEST_SECRET = 5
+"""Letters. What is shorter, a port say, is in many a number too."""
+
+
+def source_of(universe: Universe, name: str, *, kind: str) -> Source:
+    """Build a source of a universe.
+
+    A source that speaks HTTP shares its vendor's limit with all who use the universe's `limits`, a
+    server, and without that with all processes of this home folder, by a file below it: one limit
+    for each address and key, whatever the sources are called. `limiter` or `limiter_path` in its
+    settings names another server or file.
+
+    Args:
+        universe: Whose settings are used.
+        name: The source's, one of the universe.
+        kind: The kind of the profile it is built for, in lower case ("crypto").
+
+    Raises:
+        SourceError: Its type is not installed any more.
+    """
+    settings = _sharing(name, universe)
+    return build_source(name, settings, base=universe.path.parent, kind=kind)
+
+
+def sources_of(universe: Universe, profile: Profile) -> dict[str, Source]:
+    """Build the sources that a profile's symbols are asked of, or compared with: see `source_of`."""
+    symbols = profile.symbols.values()
+    names = {
+        choice.source
+        for one in symbols
+        for choice in (one.choices if profile.compares else one.sources)
+    }
+    return {
+        name: source_of(universe, name, kind=profile.kind.value.lower()) for name in sorted(names)
+    }
+
+
+def action_sources_of(universe: Universe, profile: Profile) -> dict[str, ActionSource]:
+    """Build the sources that are asked for the corporate actions of a profile's symbols: see `source_of`."""
+    found = {}
+    for name in sorted(
+        {choice.source for one in profile.symbols.values() for choice in one.actions}
+    ):
+        source = source_of(universe, name, kind=profile.kind.value.lower())
+        if not gives_actions(source):
+            raise SourceError(
+                f"source {name}: it cannot be asked for corporate actions", permanent=True
+            )
+        found[name] = source
+    return found
+
+
+def _sharing(name: str, universe: Universe) -> Mapping[str, object]:
+    """The settings with the server or the file that the limit is kept in, and with what is to be hidden."""
+    settings = universe.sources[name]
+    source_type = source_types().get(str(settings.get("type") or name))
+    if source_type is None or not issubclass(source_type.Settings, HttpSettings):
+        return settings
+    return _limited(name, settings, source_type.Settings.model_validate(settings), universe)
+
+
+def _limited(
+    name: str, settings: Mapping[str, object], checked: HttpSettings, universe: Universe
+) -> Mapping[str, object]:
+    """The same of a source, and of another one that it asks itself and whose settings stand within its own."""
+    checked = checked.model_copy(update={"hidden": (*checked.hidden, *_hidden(settings, universe))})
+    settings = {**settings, "hidden": checked.hidden}
+    for key, part in checked:
+        if isinstance(part, HttpSettings):
+            given = settings.get(key)
+            settings = {
+                **settings,
+                key: _limited(name, given if isinstance(given, Mapping) else {}, part, universe),
+            }
+    if checked.limiter is not None or checked.limiter_path is not None:
+        return settings
+    vendor = limit_name(checked)
+    # Without an address the vendor is the practice source's own, in this process: no other machine
+    # asks it.
+    if universe.limits is not None and vendor:
+        return {**settings, "limiter": universe.limits}
+    return {**settings, "limiter_path": home() / "limits" / f"{vendor or name}.sqlite"}
+
+
+def _hidden(settings: Mapping[str, object], universe: Universe) -> list[SecretStr]:
+    """What stands for a `${NAME}` in the settings; a source's own fields may show it, or have it as part of a longer secret."""
+    # Who shares a limit must not depend on where it is kept.
+    texts = [
+        secret
+        for key, value in settings.items()
+        if key != "limiter"
+        for secret in secrets_in(value)
+    ]
+    return [
+        SecretStr(value)
+        for value in universe.secrets
+        if len(value) >= _SHORTEST_SECRET and any(value in text for text in texts)
+    ]

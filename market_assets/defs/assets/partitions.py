@@ -1,0 +1,97 @@
+"""Dagster partitions that are exactly the days or months for which a calendar has candles."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from market_assets.expected.series import calendar_of
+from market_assets.market.partitions import Cadence, Partition, partitions_in
+from market_assets.market.timeframes import Timeframe, Window, midnight
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
+
+    from market_assets.config.universe import Profile
+
+_AHEAD = timedelta(days=400)
+"""How far to look for days without trading; the definitions are loaded again long before."""
+
+
+def partitions_of(
+    profile: Profile, timeframe: Timeframe, now: datetime
+) -> dg.TimeWindowPartitionsDefinition:
+    """The partitions of a profile's timeframe: days on which a bar opens, or months.
+
+    A profile that has not ended also has the partition that runs now.
+
+    Args:
+        profile: The profile.
+        timeframe: One of its timeframes.
+        now: Decides whether the profile has ended.
+    """
+    cadence = profile.partitions.of(timeframe)
+    closed = [] if cadence is Cadence.MONTH else _closed_days(profile, timeframe, now)
+    return days_or_months(cadence, profile.start, profile.end, now, without=closed)
+
+
+def days_or_months(
+    cadence: Cadence,
+    start: date,
+    end: date | None,
+    now: datetime,
+    *,
+    without: Sequence[str | datetime] = (),
+) -> dg.TimeWindowPartitionsDefinition:
+    """The partitions from a day on, up to the one that runs now where it has no end.
+
+    Args:
+        cadence: How long they are.
+        start: The first day.
+        end: The first day that is in none of them, if there is one.
+        now: Decides whether it has ended.
+        without: Days that are no partition, as `exclusions` takes them.
+    """
+    first = Partition.holding(start, cadence).window.start
+    after = None if end is None else _ceil(end, cadence)
+    running = 0 if after is not None and after <= now else 1
+    if cadence is Cadence.MONTH:
+        return dg.MonthlyPartitionsDefinition(start_date=first, end_date=after, end_offset=running)
+    return dg.DailyPartitionsDefinition(
+        start_date=first, end_date=after, end_offset=running, exclusions=list(without) or None
+    )
+
+
+def _closed_days(profile: Profile, timeframe: Timeframe, now: datetime) -> list[str | datetime]:
+    """The days that are no partition: a cron line for the weekdays that never trade, and each other day by itself."""
+    calendar = calendar_of(profile)
+    # An exchange is known for about a year ahead, and that moves on every day; a whole month's
+    # border moves, and with it
+    # Dagster's cache of the partitions, only once a month.
+    ahead = min(calendar.known.end, now + _AHEAD) - timedelta(days=31)
+    known = midnight(ahead.date().replace(day=1))
+    start, end = midnight(profile.start), None if profile.end is None else midnight(profile.end)
+    window = Window(start, max(start, min(known, end) if end else known))
+    trading = {
+        partition.key for partition in partitions_in(calendar, timeframe, Cadence.DAY, window)
+    }
+    days = [window.start + timedelta(days=n) for n in range((window.end - window.start).days)]
+    closed = [day for day in days if day.date().isoformat() not in trading]
+    traded = {_weekday(datetime.fromisoformat(key)) for key in trading}
+    never = sorted({_weekday(day) for day in closed} - traded)
+    cron: list[str | datetime] = [f"0 0 * * {','.join(map(str, never))}"] if never else []
+    return [*cron, *(day for day in closed if _weekday(day) not in never)]
+
+
+def _weekday(day: datetime) -> int:
+    """The day of the week as cron counts it: Sunday is 0."""
+    return day.isoweekday() % 7
+
+
+def _ceil(day: date, cadence: Cadence) -> datetime:
+    """The first partition border that is not before a day."""
+    holding = Partition.holding(day, cadence).window
+    return holding.start if holding.start.date() == day else holding.end

@@ -1,0 +1,1 @@
+"""What runs by itself: sensors, schedules, and the runs that they ask for."""

@@ -1,0 +1,167 @@
+"""What Dagster is told of a session that still runs: an observation now and then, a verdict that has changed, and no materialization."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from market_assets.defs.events import verdict_metadata
+from market_assets.defs.internals.adapter import (
+    RUNLESS,
+    check_evaluation,
+    latest_materializations,
+    report_evaluation,
+)
+from market_assets.defs.keys import candles_key
+from market_assets.market.clock import machine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from market_assets.config.universe import Profile
+    from market_assets.expected.newest import Standing
+    from market_assets.fill import PartitionOutcome
+    from market_assets.market.timeframes import Timeframe
+    from market_assets.store import Store
+    from market_assets.verdicts.verdicts import Verdict
+
+_SHOWN = 20
+
+
+def observe(
+    instance: dg.DagsterInstance,
+    store: Store,
+    profile: Profile,
+    timeframe: Timeframe,
+    *,
+    newest: Sequence[Standing],
+    now: datetime,
+) -> None:
+    """Observe the partition of the session that runs; nothing where none does.
+
+    Args:
+        instance: Where the observation goes.
+        store: Where the counts are.
+        profile: Whose candles.
+        timeframe: Their timeframe.
+        newest: How far the newest partitions are.
+        now: The present instant.
+    """
+    running = [standing for standing in newest if standing.ends_at > now and standing.judged_at]
+    if not running:
+        return
+    standing = running[-1]
+    key = standing.partition.key
+    with store.reading(f"observing {profile.name} {timeframe}") as view:
+        counts = view.judged(profile.name, timeframe, [key])
+        extents = view.extents(profile.name, timeframe, standing.partition.window)
+    last = dict(extents.select("symbol", "last_ts").iter_rows())
+    expected, stored, missing = (
+        int(counts[name].sum()) for name in ("expected", "stored", "missing")
+    )
+
+    rows = [
+        dg.TableRecord(
+            {
+                "symbol": row["symbol"],
+                "stored": row["stored"],
+                "missing": row["missing"],
+                "last bar": f"{last[row['symbol']]:%H:%M}Z" if row["symbol"] in last else "none",
+            }
+        )
+        for row in counts.sort("missing", "symbol", descending=[True, False])
+        .head(_SHOWN)
+        .iter_rows(named=True)
+    ]
+    metadata: dict[str, Any] = {"expected": expected, "stored": stored, "missing": missing}
+    if standing.judged_at is not None:
+        lag = (now - standing.judged_at).total_seconds()
+        metadata["judged_until"] = f"{standing.judged_at:%Y-%m-%d %H:%M:%S}Z"
+        metadata["lag_seconds"] = round(lag, 1)
+    if rows:
+        metadata["symbols"] = dg.MetadataValue.table(rows)
+    instance.report_runless_asset_event(
+        dg.AssetObservation(
+            candles_key(profile.name, timeframe),
+            partition=key,
+            description=(
+                f"The session runs: {stored:,} of {expected:,} bars are stored, "
+                f"{missing:,} are missing. "
+                "Its partition is materialized when it is over."
+            ),
+            metadata=metadata,
+        )
+    )
+
+
+@dataclass
+class RunningVerdicts:
+    """Tells Dagster of the verdicts on sessions that still run, when they change.
+
+    A bar that comes a minute late is no news: a verdict is told when it stands at the next update
+    still.
+
+    Args:
+        asset_key: Whose partitions are judged.
+    """
+
+    asset_key: dg.AssetKey
+    _newest: dict[tuple[str, str], Verdict] = field(default_factory=dict)
+    _told: dict[tuple[str, str], bool] = field(default_factory=dict)
+
+    def tell(
+        self,
+        instance: dg.DagsterInstance,
+        newest: Sequence[Standing],
+        outcomes: Sequence[PartitionOutcome],
+        now: datetime,
+    ) -> None:
+        """Tell what stands since the update before and Dagster does not know.
+
+        Args:
+            instance: Where the evaluations go.
+            newest: How far the newest partitions are.
+            outcomes: What this update has found in them.
+            now: The present instant.
+        """
+        running = {standing.partition.key for standing in newest if standing.ends_at > now}
+        before = {place: verdict for place, verdict in self._newest.items() if place[0] in running}
+        verdicts = before | {
+            (outcome.partition.key, verdict.check): verdict
+            for outcome in outcomes
+            for verdict in outcome.verdicts
+            if outcome.partition.key in running
+        }
+        told = {place: passed for place, passed in self._told.items() if place[0] in running}
+        news = [
+            place
+            for place, verdict in verdicts.items()
+            if place in before
+            and verdict.passed == before[place].passed
+            and verdict.passed != told.get(place)
+        ]
+        self._newest = verdicts
+        self._told = told | {place: verdicts[place].passed for place in news}
+        materializations = (
+            latest_materializations(instance, self.asset_key, [key for key, _ in news])
+            if news
+            else {}
+        )
+        for key, check in news:
+            verdict = verdicts[key, check]
+            evaluation = check_evaluation(
+                asset_key=self.asset_key,
+                check=check,
+                partition=key,
+                passed=verdict.passed,
+                severity=dg.AssetCheckSeverity[verdict.severity.value],
+                description=f"The session still runs. {verdict.summary}",
+                metadata=verdict_metadata(verdict),
+                materialization=materializations.get(key),
+                run_id=RUNLESS,
+                timestamp=machine().timestamp(),
+            )
+            report_evaluation(instance, evaluation)

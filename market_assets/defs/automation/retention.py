@@ -1,0 +1,275 @@
+"""The daily prune: what is removed of a home, when, and what the home costs.
+
+Dagster reads the annotations of a schedule's resources at run time, so that this module does
+without postponed ones.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+from filelock import FileLock, Timeout
+
+from market_assets.config.universe import RetentionSettings, Universe
+from market_assets.defs.automation.pruning import compact_databases, databases, prune_dagster
+from market_assets.defs.keys import process_tags
+from market_assets.defs.resources import PATIENCE, Clock, StoreResource
+from market_assets.errors import StoreError
+from market_assets.keeping import (
+    Advice,
+    Part,
+    Removed,
+    advice,
+    by_age,
+    files_of,
+    halves,
+    prune_files,
+    size_words,
+    spread,
+)
+from market_assets.keeping.files import COPIES, EVENTS, LAKE, OTHER, STORE, TICKS
+from market_assets.store import Store
+
+EVERY = timedelta(days=1)
+"""How often the schedule ticks."""
+
+_QUIET_HOUR = "40 3 * * *"
+"""UTC: after New York's evening, before London's morning, and not when everything else begins."""
+
+_TICK_TIME = 20.0
+"""Seconds of one tick, of the minute that Dagster gives it; what is left is done by a run."""
+
+_LARGE = 256 * 1024 * 1024
+"""Bytes of events and ticks that no tick looks through."""
+
+
+class Keeper:
+    """Prunes and measures one home.
+
+    Args:
+        home: The folder.
+        store: The store in it.
+        instance: The Dagster instance in it.
+        universe: Says how long things are kept.
+        clock: Gives the present instant (aware).
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        store: Store,
+        instance: dg.DagsterInstance,
+        universe: Universe,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._home = home
+        self._store = store
+        self._instance = instance
+        self._settings = universe.retention
+        self._lake = None if universe.export is None else universe.export.folder_in(home)
+        self._clock = clock
+
+    def prune(
+        self,
+        *,
+        dry_run: bool = False,
+        go_on: Callable[[], bool] = lambda: True,
+    ) -> list[Removed]:
+        """Remove what is old; its files are not made shorter by that.
+
+        Args:
+            dry_run: Say what would be removed, and remove nothing.
+            go_on: Asked between batches; where it says no, the rest is left to the next time.
+
+        Raises:
+            StoreError: The store stayed busy, or another prune of this home is under way.
+        """
+        if dry_run:
+            return self._prune(self._settings, dry_run=True, go_on=go_on)
+        with self._alone():
+            return self._prune(self._settings, dry_run=False, go_on=go_on)
+
+    def compact(self) -> int:
+        """Make the files shorter that are free for a large part; returns how many bytes they are.
+
+        Raises:
+            StoreError: The store stayed busy or could not be written anew, or another prune of this
+                home is under way. What was done before stays done.
+        """
+        with self._alone():
+            return compact_databases(self._instance) + self._store.compact()
+
+    def can_compact(self) -> bool:
+        """Whether some file is free for a large part.
+
+        Raises:
+            StoreError: The store stayed busy.
+        """
+        return self._store.can_compact() or compact_databases(self._instance, dry_run=True) > 0
+
+    def is_large(self) -> bool:
+        """Whether it may take long to look for what is old: a home that was never pruned."""
+        files = files_of(self._home)
+        return sum(file.bytes for part in (EVENTS, TICKS) for file in files.get(part, ())) > _LARGE
+
+    def parts(self) -> list[Part]:
+        """How large each part of the home is, largest first.
+
+        Raises:
+            StoreError: The store stayed busy.
+        """
+        now = self._clock()
+        # The store first: it is made where there is none.
+        found = self._parts_of_store(now)
+        files = files_of(self._home, self._lake)
+        inside = {each.part: each for each in databases(self._instance)}
+        for name in sorted(files.keys() - {STORE}):
+            listed = files[name]
+            size = sum(file.bytes for file in listed)
+            database = inside.get(name)
+            own = set() if database is None else _with_log(database.path)
+            dated = [(each.written, each.bytes) for each in listed if each.path not in own]
+            ages = by_age(dated, now)
+            if name in {EVENTS, TICKS} and database is not None:
+                ages = spread(by_age(database.days.items(), now), database.bytes - database.free)
+            # A lake's files are written again and again: their age is not that of their rows.
+            known = {} if name in {COPIES, LAKE, OTHER} else ages
+            free = 0 if database is None else database.free
+            found.append(Part(name, len(listed), size, known, free))
+        return sorted((part for part in found if part.bytes), key=lambda part: -part.bytes)
+
+    def advice(self) -> list[Advice]:
+        """What half of each setting would free at the next prune.
+
+        Raises:
+            StoreError: The store stayed busy.
+        """
+        now = _bytes(self._prune(self._settings, dry_run=True))
+        freed = {}
+        for name, _, shorter in halves(self._settings):
+            freed[name] = _bytes(self._prune(shorter, dry_run=True)) - now
+        return advice(freed, self._settings)
+
+    def _prune(
+        self,
+        settings: RetentionSettings,
+        *,
+        dry_run: bool,
+        go_on: Callable[[], bool] = lambda: True,
+    ) -> list[Removed]:
+        now = self._clock()
+        removed = prune_dagster(self._instance, settings, now, dry_run=dry_run, go_on=go_on)
+        removed += prune_files(self._home, settings, now, dry_run=dry_run)
+
+        with self._store.reading("looking for what is old") as view:
+            ledgers = view.prunable(settings, now)
+        if ledgers and not dry_run:
+            with self._store.writing("removing what is old") as transaction:
+                ledgers = transaction.prune(settings, now)
+        for each in ledgers:
+            removed.append(Removed("ledgers", f"rows of ops.{each.table}", each.rows, each.bytes))
+        return removed
+
+    def _parts_of_store(self, now: datetime) -> list[Part]:
+        with self._store.reading("measuring the store") as view:
+            tables, free = view.table_sizes(), view.free_bytes()
+            size = self._store.size
+        jobs = [each for each in tables if each.table == "jobs"]
+        ledgers = [each for each in tables if each.table != "jobs"]
+
+        parts = []
+        for name, members in (("jobs", jobs), ("ledgers", ledgers)):
+            ages: list[tuple[datetime, float]] = []
+            for table in members:
+                share = table.bytes / max(table.rows, 1)
+                ages += [(day, rows * share) for day, rows in table.days.items()]
+            parts.append(Part(name, 0, sum(each.bytes for each in members), by_age(ages, now)))
+        rest = size - free - sum(part.bytes for part in parts)
+        return [*parts, Part("candles", 1, max(rest, 0) + free, free=free)]
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        lock = FileLock(self._home / "prune.lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise StoreError(
+                f"another prune of {self._home} is under way; wait until it ends.",
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def retention_schedule(universe: Universe) -> dg.ScheduleDefinition:
+    """The schedule `retention`, on by default.
+
+    Its tick prunes in its own process, for some seconds. Only where that was not enough, or files
+    are to be made shorter, it starts a run, which does all that is left.
+
+    Args:
+        universe: Says how long things are kept.
+    """
+
+    @dg.op(name="prune", description="Removes what is old, and makes the files shorter.")
+    def prune(context: dg.OpExecutionContext, store: StoreResource, clock: Clock) -> None:
+        context.instance.add_run_tags(context.run_id, process_tags())
+        keeper = Keeper(store.home, store.store(clock), context.instance, universe, clock.now)
+        context.log.info("%s", told(keeper.prune()))
+        context.log.info("The files are %s shorter.", size_words(keeper.compact()))
+
+    @dg.job(name="retention", description="What is left of a day's retention.")
+    def job() -> None:
+        prune()
+
+    @dg.schedule(
+        name="retention",
+        job=job,
+        cron_schedule=_QUIET_HOUR,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=(
+            "Removes old runs, events, ticks, jobs, alerts, logs and downloads, as `retention` in "
+            "the universe says. Partitions and checks look the same before and after. "
+            "market-assets usage tells what is kept and what it costs."
+        ),
+    )
+    def retention(
+        context: dg.ScheduleEvaluationContext, store: StoreResource, clock: Clock
+    ) -> dg.SkipReason | dg.RunRequest:
+        end = time.monotonic() + _TICK_TIME
+        began = clock.now()
+        patient = store.store(clock, PATIENCE)
+        keeper = Keeper(store.home, patient, context.instance, universe, clock.now)
+        if keeper.is_large():
+            return dg.RunRequest(run_key=f"{began:%Y-%m-%d %H:%M}")
+        try:
+            removed = keeper.prune(go_on=lambda: time.monotonic() < end)
+            if time.monotonic() < end and not keeper.can_compact():
+                return dg.SkipReason(told(removed))
+        except StoreError as error:
+            context.log.warning("%s", error)
+        return dg.RunRequest(run_key=f"{began:%Y-%m-%d %H:%M}")
+
+    return retention
+
+
+def told(removed: list[Removed]) -> str:
+    """What was removed, in a sentence."""
+    if not removed:
+        return "Nothing is old enough to be removed."
+    words = ", ".join(f"{each.count:,} {each.what}" for each in removed)
+    return f"Removed {words}: {size_words(_bytes(removed))}."
+
+
+def _with_log(path: Path) -> set[Path]:
+    """An SQLite file with its log of the last changes, which say nothing of the age of the rows."""
+    return {path.with_name(f"{path.name}{end}") for end in ("", "-wal", "-shm")}
+
+
+def _bytes(removed: list[Removed]) -> int:
+    return sum(each.bytes for each in removed)

@@ -1,0 +1,566 @@
+"""All that is taken from Dagster's private modules, so that an upgrade has one place to mend.
+
+`market_assets_tests/defs/test_adapter.py` holds a contract test for each behaviour that is relied
+on.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import dagster as dg
+import sqlalchemy as db
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluation,
+    AssetCheckEvaluationTargetMaterializationData,
+)
+from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
+from dagster._core.events import RunFailureReason, StepMaterializationData
+from dagster._core.events.log import EventLogEntry
+from dagster._core.instance.ref import InstanceRef
+from dagster._core.instance.utils import RUNLESS_RUN_ID
+from dagster._core.scheduler.instigation import InstigatorType, SensorInstigatorData, TickStatus
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.dagster_run import FINISHED_STATUSES
+from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.schema import (
+    AssetCheckExecutionsTable,
+    SqlEventLogStorageTable,
+)
+from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
+from dagster._core.storage.runs import SqliteRunStorage
+from dagster._core.storage.schedules import SqliteScheduleStorage
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+)
+from dagster._core.types.dagster_type import Nothing
+from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
+from dagster._serdes import deserialize_value, serialize_value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from dagster import DagsterInstance, ExecuteInProcessResult
+    from dagster._core.scheduler.instigation import InstigatorState
+    from sqlalchemy.engine import Connection
+    from starlette.applications import Starlette
+
+_HISTORY_PAGE = 500
+
+_DETAILS = (dg.TableMetadataValue, dg.MarkdownMetadataValue, dg.JsonMetadataValue)
+
+RUNLESS = RUNLESS_RUN_ID
+"""The run of an event that no run has made."""
+
+FINISHED = frozenset(FINISHED_STATUSES)
+"""The statuses of a run that has ended."""
+
+_PAGE_POLL_MILLISECONDS = 2000
+"""How often an open page asks for what is new."""
+
+NO_VALUE: dg.DagsterType = Nothing
+"""The type of an asset whose rows are in the store when its step ends, so that Dagster has nothing to keep of it."""
+
+
+_NO_STREAMS = {
+    "compute_logs": {
+        "module": "dagster._core.storage.noop_compute_log_manager",
+        "class": "NoOpComputeLogManager",
+    }
+}
+
+
+def instance_of_terminal(home: Path) -> DagsterInstance:
+    """The Dagster instance of a home folder, whose runs in this process leave its standard output and error alone.
+
+    Else Dagster sends both through files and four more processes a step: what is drawn on a
+    terminal comes late and is mixed up, and Ctrl-C, which goes to these processes too, makes each
+    of them print a trace.
+    """
+    return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=_NO_STREAMS))
+
+
+def range_tags(first: str, last: str) -> dict[str, str]:
+    """Run tags that make a run materialize every partition from `first` to `last`, both included."""
+    return {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
+
+
+def range_of(tags: Mapping[str, str]) -> tuple[str, str] | None:
+    """The first and the last partition that a run materializes, by its tags; None for a run without partitions."""
+    if PARTITION_NAME_TAG in tags:
+        return tags[PARTITION_NAME_TAG], tags[PARTITION_NAME_TAG]
+    if ASSET_PARTITION_RANGE_START_TAG not in tags:
+        return None
+    return tags[ASSET_PARTITION_RANGE_START_TAG], tags[ASSET_PARTITION_RANGE_END_TAG]
+
+
+def launcher_seen_at(instance: DagsterInstance) -> datetime | None:
+    """When the daemon that starts queued runs was seen last; None where there was none yet."""
+    heartbeat = instance.get_daemon_heartbeats().get(QueuedRunCoordinatorDaemon.daemon_type())
+    return None if heartbeat is None else datetime.fromtimestamp(heartbeat.timestamp, UTC)
+
+
+def latest_materializations(
+    instance: DagsterInstance, asset_key: dg.AssetKey, partitions: Sequence[str]
+) -> Mapping[str, int]:
+    """The storage id of the newest materialization of each partition that has one, in one query."""
+    return instance.get_latest_storage_id_by_partition(
+        asset_key, dg.DagsterEventType.ASSET_MATERIALIZATION, set(partitions)
+    )
+
+
+def check_evaluation(
+    *,
+    asset_key: dg.AssetKey,
+    check: str,
+    partition: str,
+    passed: bool,
+    severity: dg.AssetCheckSeverity,
+    description: str,
+    metadata: Mapping[str, dg.MetadataValue],
+    materialization: int | None,
+    run_id: str,
+    timestamp: float,
+) -> AssetCheckEvaluation:
+    """An evaluation of one partition's check, which the public AssetCheckResult cannot express in a run over a range.
+
+    Args:
+        asset_key: The asset that was checked.
+        check: The check's name.
+        partition: The partition that was checked.
+        passed: Whether it passed.
+        severity: How bad it is if not.
+        description: One sentence.
+        metadata: What a person needs to act.
+        materialization: Storage id of the materialization that was checked; without it the
+            evaluation does not count as current.
+        run_id: The run that materialized it.
+        timestamp: When, in seconds since 1970.
+    """
+    target = None
+    if materialization is not None:
+        target = AssetCheckEvaluationTargetMaterializationData(
+            storage_id=materialization, run_id=run_id, timestamp=timestamp
+        )
+    return AssetCheckEvaluation(
+        asset_key=asset_key,
+        check_name=check,
+        passed=passed,
+        partition=partition,
+        severity=severity,
+        description=description,
+        metadata=metadata,
+        target_materialization_data=target,
+    )
+
+
+def report_evaluation(instance: DagsterInstance, evaluation: AssetCheckEvaluation) -> None:
+    """Tell Dagster of an evaluation that no run has made.
+
+    Its table has room for one of them per check and partition, and refuses the next: the new one
+    takes the place.
+    """
+    storage, checks = instance.event_log_storage, AssetCheckExecutionsTable.c
+    if isinstance(storage, SqlEventLogStorage):
+        with storage.index_connection() as connection:
+            connection.execute(
+                db.delete(AssetCheckExecutionsTable).where(
+                    checks.asset_key == evaluation.asset_key.to_string(),
+                    checks.check_name == evaluation.check_name,
+                    checks.partition == evaluation.partition,
+                    checks.run_id == RUNLESS,
+                )
+            )
+    instance.report_runless_asset_event(evaluation)
+
+
+def check_output(asset_key: dg.AssetKey, check: str) -> dg.Output[None]:
+    """The output that a step owes for a check whose evaluations it has yielded itself."""
+    return dg.Output(None, output_name=f"{asset_key.to_python_identifier()}_{check}")
+
+
+def asset_output() -> dg.Output[None]:
+    """The output of a step that has materialized its partitions itself; its asset must be of the type NO_VALUE.
+
+    Without one, Dagster skips the assets downstream in the same run. An ordinary one would
+    materialize every partition of the run, also those that have no bar yet: this mark, which
+    Dagster has for steps that report their own events, prevents that.
+    """
+    return dg.Output(None, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
+
+
+def was_interrupted(result: ExecuteInProcessResult) -> bool:
+    """True when a run in this process was ended by Ctrl-C, which Dagster takes for a failure like any other."""
+    failures = [event.job_failure_data for event in result.all_events if event.is_job_failure]
+    return any(
+        failure.failure_reason is RunFailureReason.UNEXPECTED_TERMINATION for failure in failures
+    )
+
+
+class CheckAnswers(NamedTuple):
+    """What the newest evaluation of one check says of each partition that was asked about.
+
+    Attributes:
+        failed: Partition and storage id of the failed evaluation, where it judges the newest
+            materialization.
+        planned: Partitions whose newest evaluation is still to come, or never came because its run
+            ended before.
+        settled: Partitions that passed, or were materialized again without being judged since.
+        newest: The highest storage id seen; 0 if nothing was found.
+    """
+
+    failed: Mapping[str, int]
+    planned: AbstractSet[str]
+    settled: AbstractSet[str]
+    newest: int
+
+
+def check_failures(
+    instance: DagsterInstance,
+    asset_key: dg.AssetKey,
+    check: str,
+    after_storage_id: int | None = None,
+) -> CheckAnswers:
+    """Read off what a check says of each partition; 35 ms for ten years of days, half of that after a storage id.
+
+    Args:
+        instance: The instance that keeps the evaluations.
+        asset_key: The asset that is checked.
+        check: The check's name.
+        after_storage_id: Only partitions that were judged, planned or materialized after this; None
+            for all of them.
+    """
+    failed, planned, settled, newest = {}, set(), set(), after_storage_id or 0
+    key = dg.AssetCheckKey(asset_key, check)
+    for info in instance.event_log_storage.get_asset_check_partition_info(
+        [key], after_storage_id=after_storage_id
+    ):
+        newest = max(
+            newest, info.latest_check_event_storage_id, info.latest_materialization_storage_id or 0
+        )
+        if info.partition_key is None:
+            continue
+        if info.latest_execution_status is AssetCheckExecutionRecordStatus.PLANNED:
+            planned.add(info.partition_key)
+        elif (
+            info.latest_execution_status is AssetCheckExecutionRecordStatus.FAILED
+            and info.is_current
+        ):
+            failed[info.partition_key] = info.latest_check_event_storage_id
+        else:
+            settled.add(info.partition_key)
+    return CheckAnswers(failed, planned, settled, newest)
+
+
+class FailedCheck(NamedTuple):
+    """What a failed evaluation says: how bad it is (WARN or ERROR), and its sentence."""
+
+    severity: str
+    words: str
+
+
+def failed_evaluations(
+    instance: DagsterInstance, asset_key: dg.AssetKey, check: str, partitions: Collection[str]
+) -> Mapping[str, FailedCheck]:
+    """What the newest failed evaluation of each partition says; 0.2 ms for each failed one that was ever stored and is read on the way."""
+    found: dict[str, FailedCheck] = {}
+    wanted, cursor = set(partitions), None
+    while wanted:
+        page = instance.event_log_storage.get_asset_check_execution_history(
+            dg.AssetCheckKey(asset_key, check),
+            limit=_HISTORY_PAGE,
+            cursor=cursor,
+            status={AssetCheckExecutionRecordStatus.FAILED},
+        )
+        for record in page:
+            evaluation = record.evaluation
+            if record.partition in wanted and record.event is not None and evaluation is not None:
+                wanted.discard(record.partition)
+                found[record.partition] = FailedCheck(
+                    evaluation.severity.value, evaluation.description or ""
+                )
+        if len(page) < _HISTORY_PAGE:
+            break
+        cursor = page[-1].id
+    return found
+
+
+def failed_evaluation(
+    instance: DagsterInstance, asset_key: dg.AssetKey, check: str
+) -> FailedCheck | None:
+    """What the newest evaluation of a check without partitions says, if it failed."""
+    history = instance.event_log_storage.get_asset_check_execution_history(
+        dg.AssetCheckKey(asset_key, check), limit=_HISTORY_PAGE
+    )
+    # One that is planned has not been judged, or never will be, because its run ended before.
+    done = (
+        record for record in history if record.status is not AssetCheckExecutionRecordStatus.PLANNED
+    )
+    newest = next(done, None)
+    if (
+        newest is None
+        or newest.status is not AssetCheckExecutionRecordStatus.FAILED
+        or newest.evaluation is None
+    ):
+        return None
+    return FailedCheck(newest.evaluation.severity.value, newest.evaluation.description or "")
+
+
+class PartitionStates(NamedTuple):
+    """The partitions of an asset by their state in the UI.
+
+    One that failed and runs again is in progress, and failed as well if it was looked at in
+    between.
+    """
+
+    materialized: AbstractSet[str]
+    failed: AbstractSet[str]
+    in_progress: AbstractSet[str]
+
+
+def partition_states(
+    instance: DagsterInstance, asset_key: dg.AssetKey, partitions_def: dg.PartitionsDefinition[str]
+) -> PartitionStates:
+    """The state of every partition that was ever planned: a failed one's latest attempt failed, older rows may be there.
+
+    A few milliseconds; up to seconds the first time, and after the partitions' definition has
+    changed.
+    """
+    cache = get_and_update_asset_status_cache_value(instance, asset_key, partitions_def)
+    if cache is None:
+        return PartitionStates(frozenset(), frozenset(), frozenset())
+    subsets = (
+        cache.deserialize_materialized_partition_subsets(partitions_def),
+        cache.deserialize_failed_partition_subsets(partitions_def),
+        cache.deserialize_in_progress_partition_subsets(partitions_def),
+    )
+    return PartitionStates(*(frozenset(subset.get_partition_keys()) for subset in subsets))
+
+
+class News(NamedTuple):
+    """What has happened in the event log since somebody looked.
+
+    Attributes:
+        assets: The assets of which there is an event.
+        runs: Some run has begun or ended, or its events cannot be told apart.
+        ids: The storage ids of the newest events, which the next look takes for old.
+    """
+
+    assets: AbstractSet[dg.AssetKey]
+    runs: bool
+    ids: frozenset[int]
+
+
+_NEWEST = 200
+"""Ids may be committed out of their order: so many of the newest are looked at again."""
+
+
+def news_since(instance: DagsterInstance, known: frozenset[int]) -> News:
+    """Which assets have events that are not known yet; 2 ms where there are none.
+
+    Args:
+        instance: The instance whose log is read.
+        known: The `ids` of the look before; empty at the first one, to which all is news.
+    """
+    storage = instance.event_log_storage
+    if not isinstance(storage, SqlEventLogStorage):
+        return News(frozenset(), runs=True, ids=frozenset())
+    table, checks = SqlEventLogStorageTable.c, AssetCheckExecutionsTable.c
+    newest = max(known, default=0)
+    with storage.index_connection() as connection:
+        rows = connection.execute(
+            db.select(table.id, table.asset_key, table.dagster_event_type)
+            .where(table.id > newest - _NEWEST)
+            .order_by(table.id)
+        ).fetchall()
+        fresh = [row for row in rows if row[0] not in known]
+        names = {row[1] for row in fresh if row[1]}
+        judged = [row[0] for row in fresh if row[2] and row[2].startswith("ASSET_CHECK")]
+        if judged:
+            found = db.select(checks.asset_key).where(
+                checks.evaluation_event_storage_id >= min(judged)
+            )
+            names |= {name for (name,) in connection.execute(found.distinct()).fetchall()}
+    keys = [dg.AssetKey.from_db_string(name) for name in names]
+    runs = any(row[1] is None and not (row[2] or "").startswith("ASSET_CHECK") for row in fresh)
+    return News(
+        frozenset(key for key in keys if key), runs, frozenset(row[0] for row in rows[-_NEWEST:])
+    )
+
+
+class Beat(NamedTuple):
+    """The last sign of life of a sensor, a schedule or a daemon.
+
+    Attributes:
+        seen: When, in seconds since 1970.
+        error: What went wrong then, its first line; empty if nothing did.
+        stopped: Somebody has switched it off.
+    """
+
+    seen: float
+    error: str = ""
+    stopped: bool = False
+
+
+def daemon_beats(instance: DagsterInstance) -> Mapping[str, Beat | None]:
+    """The last heartbeat of each daemon that the instance needs; None for one that was never there."""
+    beats = instance.get_daemon_heartbeats()
+    return {
+        name: Beat(
+            beats[name].timestamp,
+            _first_line([error.message for error in beats[name].errors or ()]),
+        )
+        if name in beats
+        else None
+        for name in instance.get_required_daemon_types()
+    }
+
+
+def tick_beats(
+    instance: DagsterInstance,
+    names: Collection[str],
+    memory: dict[str, tuple[object, Beat | None]] | None = None,
+) -> Mapping[str, Beat]:
+    """The last tick of each sensor and schedule that has ticked or was switched by hand, by its name.
+
+    Args:
+        instance: The instance that keeps the ticks.
+        names: Of which sensors and schedules.
+        memory: What this has found before, kept by the caller: the ticks of one that has not moved
+            are not read again.
+    """
+    found: dict[str, Beat] = {}
+    memory = {} if memory is None else memory
+    for state in instance.all_instigator_state():
+        if state.name in names:
+            known, beat = memory.get(state.instigator_origin_id, (None, None))
+            # A sensor's data change with each tick, at its begin and at its end; a schedule's
+            # once an hour.
+            moved = (state.instigator_data, state.status)
+            if known != moved or not isinstance(state.instigator_data, SensorInstigatorData):
+                beat = _last_tick(instance, state)
+                memory[state.instigator_origin_id] = moved, beat
+            # The same name may have been in another code location before.
+            if beat and (state.name not in found or beat.seen > found[state.name].seen):
+                found[state.name] = beat
+    return found
+
+
+def _last_tick(instance: DagsterInstance, state: InstigatorState) -> Beat | None:
+    ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=2)
+    if not ticks:
+        return None if state.is_running else Beat(0.0, stopped=True)
+    # One that is under way says nothing yet of how it ends: the one before it does.
+    errors = [tick.error for tick in ticks if tick.status is not TickStatus.STARTED]
+    return Beat(
+        ticks[0].end_timestamp or ticks[0].timestamp,
+        _first_line([errors[0].message]) if errors and errors[0] else "",
+        stopped=not state.is_running,
+    )
+
+
+def _first_line(messages: Sequence[str]) -> str:
+    return next((line for message in messages for line in message.splitlines() if line), "")
+
+
+def wake_sensors(instance: DagsterInstance, names: Collection[str] | None = None) -> None:
+    """Forget when sensors ticked last, so that the daemon ticks them at once; cursors stay.
+
+    Args:
+        instance: The instance that keeps the moments.
+        names: Only these sensors; None for all.
+
+    Dagster keeps that moment over a restart: a sensor of an hour's interval would sleep on for the
+    rest of it, and after a clock that was ahead, until that time comes.
+    """
+    for state in instance.all_instigator_state(instigator_type=InstigatorType.SENSOR):
+        data = state.instigator_data
+        if isinstance(data, SensorInstigatorData) and (names is None or state.name in names):
+            rested = data._replace(last_tick_timestamp=None, last_tick_start_timestamp=None)
+            instance.update_instigator_state(state.with_data(rested))
+
+
+def sharded_log(instance: DagsterInstance) -> SqliteEventLogStorage | None:
+    """The event log, where it is SQLite with a file per run; else None."""
+    log = instance.event_log_storage
+    return log if isinstance(log, SqliteEventLogStorage) else None
+
+
+def database_of(storage: object) -> Callable[[], AbstractContextManager[Connection]] | None:
+    """What opens a transaction of Dagster's run or schedule storage; None where it is no SQLite."""
+    if isinstance(storage, (SqliteRunStorage, SqliteScheduleStorage)):
+        return storage.connect
+    return None
+
+
+@contextmanager
+def web_app(instance: DagsterInstance, workspace: Path, *, read_only: bool) -> Iterator[Starlette]:
+    """Dagster's web server as an application, as `dagster-webserver --workspace` builds it.
+
+    Args:
+        instance: What the pages are about.
+        workspace: The workspace file that says where the code server is.
+        read_only: Whether nothing can be changed in the pages.
+    """
+    # The pages' code takes a second to import, and nobody else needs it.
+    from dagster._core.workspace.context import WorkspaceProcessContext  # noqa: PLC0415
+    from dagster._core.workspace.load_target import WorkspaceFileTarget  # noqa: PLC0415
+    from dagster_webserver.app import create_app_from_workspace_process_context  # noqa: PLC0415
+    from dagster_webserver.version import __version__  # noqa: PLC0415
+
+    # The server's own defaults: they matter to a database that is shared.
+    instance.optimize_for_webserver(statement_timeout=15_000, pool_recycle=3600, max_overflow=20)
+    target = WorkspaceFileTarget(paths=[str(workspace)])
+    with WorkspaceProcessContext(
+        instance, workspace_load_target=target, version=__version__, read_only=read_only
+    ) as context:
+        yield create_app_from_workspace_process_context(
+            context, live_data_poll_rate=_PAGE_POLL_MILLISECONDS
+        )
+
+
+def without_details(event: str, words: str) -> str:
+    """An asset's stored event without the tables and documents of its metadata.
+
+    Its run, its step, its time and its other metadata stay, and all that a status is made of.
+
+    Args:
+        event: A materialization or a check's evaluation, as the event log has it.
+        words: Stands in their place, as the metadata `details`.
+
+    Returns:
+        The event as the log takes it; as it was where it has none of these.
+    """
+    entry = deserialize_value(event, EventLogEntry)
+    dagster_event = entry.dagster_event
+    data = None if dagster_event is None else dagster_event.event_specific_data
+    asset_event = data.materialization if isinstance(data, StepMaterializationData) else data
+    if dagster_event is None:
+        return event
+    if not isinstance(asset_event, (dg.AssetMaterialization, AssetCheckEvaluation)):
+        return event
+    metadata = asset_event.metadata.items()
+    kept = {name: value for name, value in metadata if not isinstance(value, _DETAILS)}
+    if len(kept) == len(asset_event.metadata):
+        return event
+
+    shorter = asset_event.with_metadata({**kept, "details": dg.MetadataValue.text(words)})
+    slim: Any = shorter
+    if isinstance(data, StepMaterializationData):
+        slim = data._replace(materialization=slim)
+    # Where in the run's graph it came from, its log says as long as it is there.
+    told = dagster_event._replace(
+        event_specific_data=slim,
+        logging_tags={},
+        node_handle=None,
+        step_handle=None,
+    )
+    return serialize_value(entry._replace(dagster_event=told))

@@ -1,0 +1,233 @@
+"""Dagster's storages on SQLite, made by one process at a time; the event log stays open.
+
+Two processes that make the same file at once, as the first two commands over an empty home do,
+stamp it twice, and Dagster refuses it from then on. So whoever makes one holds a lock in the home.
+
+Dagster's own event log opens and closes a connection for every statement group, some sixteen an
+event, which costs more than all the rest of a partition. dagster.yaml names these classes; a home
+folder written by either can be read by the other.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import dagster as dg
+import sqlalchemy as db
+from dagster._core.storage.event_log import SqlPollingEventWatcher
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
+    INDEX_SHARD_NAME,
+    SqliteEventLogStorage,
+)
+from dagster._core.storage.runs import SqliteRunStorage
+from dagster._core.storage.schedules import SqliteScheduleStorage
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
+from filelock import FileLock
+from sqlalchemy.pool import StaticPool
+
+from market_assets.home import home
+from market_assets.private import OURS_ALONE, private_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from dagster._config import UserConfigSchema
+    from dagster._serdes import ConfigurableClassData
+
+_RUN_PAGE = 1024
+"""Bytes of a page in the file of a run; SQLite's own is 4096."""
+
+_OPEN_RUNS = 16
+"""Runs whose log file is kept open at once; the index is always open."""
+
+
+_PATIENCE = 120
+"""Seconds to wait for another process that makes the storages; on a slow disk it takes a few."""
+
+
+@contextmanager
+def making(folder: Path) -> Iterator[None]:
+    """Make Dagster's files in a folder: one process at a time, and for their owner alone.
+
+    A thread may enter it twice.
+    """
+    folder.mkdir(OURS_ALONE, parents=True, exist_ok=True)
+    with private_files(), FileLock(folder / ".storage.lock", timeout=_PATIENCE, is_singleton=True):
+        yield
+
+
+def _dagster_home(base_dir: str | None) -> Path:
+    """The folder that was named, else the Dagster home, or without one (`dg dev` alone) ours."""
+    return Path(base_dir or os.environ.get("DAGSTER_HOME") or home())
+
+
+_CONFIG: UserConfigSchema = {"base_dir": dg.Field(dg.StringSource, is_required=False)}
+
+
+class _InHome:
+    """A storage of Dagster's whose files lie in a folder of the home, made by one process at a time."""
+
+    folder: ClassVar[str]
+
+    @classmethod
+    def config_type(cls) -> UserConfigSchema:
+        """What dagster.yaml may say of it."""
+        return _CONFIG
+
+    @classmethod
+    def from_config_value(
+        cls,
+        inst_data: ConfigurableClassData | None,
+        config_value: Any,  # noqa: ANN401 - Dagster's
+    ) -> Any:  # noqa: ANN401 - each of Dagster's storages names itself
+        """Make the storage from its block in dagster.yaml."""
+        base = _dagster_home(config_value.get("base_dir"))
+        with making(base):
+            # Dagster's.
+            return cls.from_local(str(base / cls.folder), inst_data)  # type: ignore[attr-defined]
+
+
+class HomeRunStorage(_InHome, SqliteRunStorage):
+    """Dagster's SqliteRunStorage; the file is `history/runs.db`."""
+
+    folder = "history"
+
+
+class HomeScheduleStorage(_InHome, SqliteScheduleStorage):
+    """Dagster's SqliteScheduleStorage; the file is `schedules/schedules.db`."""
+
+    folder = "schedules"
+
+
+class PooledSqliteEventLogStorage(SqliteEventLogStorage):
+    """SqliteEventLogStorage with one open connection for the index and for each of the last few runs.
+
+    Args:
+        base_dir: The log lies in `history/runs` below it, where Dagster puts it too. Without it, it
+            is the Dagster home, or where there is none (`dg dev` by itself) the home folder of
+            market_assets.
+        inst_data: What Dagster passes to make the object again in another process.
+    """
+
+    def __init__(
+        self, base_dir: str | None = None, inst_data: ConfigurableClassData | None = None
+    ) -> None:
+        self._engines: OrderedDict[str, db.Engine] = OrderedDict()
+        self._home = _dagster_home(base_dir)
+        with making(self._home):
+            super().__init__(str(self._home / "history" / "runs"), inst_data)
+        self._watcher = SqlPollingEventWatcher(self)
+
+    @classmethod
+    def config_type(cls) -> UserConfigSchema:
+        """What dagster.yaml may say of it."""
+        return _CONFIG
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> Self:  # noqa: ANN401 - Dagster's
+        """Make the storage from its block in dagster.yaml."""
+        return cls(inst_data=inst_data, **config_value)
+
+    @cached_property
+    def supports_asset_checks(self) -> bool:  # Dagster looks the table up for every evaluation
+        """Whether the log has the table of check evaluations, which every log of this release has from the start."""
+        return bool(super().supports_asset_checks)
+
+    @contextmanager
+    def _connect(self, shard: str) -> Iterator[db.Connection]:
+        with self._db_lock:
+            engine = self._engine(shard)
+            with engine.connect() as connection, connection.begin():
+                yield connection
+
+    def _engine(self, shard: str) -> db.Engine:
+        if shard in self._engines:
+            self._engines.move_to_end(shard)
+            return self._engines[shard]
+        engine = db.create_engine(
+            self.conn_string_for_shard(shard),
+            poolclass=StaticPool,
+            connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
+        )
+        if shard != INDEX_SHARD_NAME:
+            db.event.listen(engine, "connect", _use_small_pages)
+        db.event.listen(engine, "connect", _tune)
+        if shard not in self._initialized_dbs:
+            with making(self._home):
+                self._initdb(engine)
+            self._initialized_dbs.add(shard)
+        self._engines[shard] = engine
+        if len(self._engines) > _OPEN_RUNS:
+            oldest = next(name for name in self._engines if name != INDEX_SHARD_NAME)
+            self._engines.pop(oldest).dispose()
+        return engine
+
+    def delete_events(self, run_id: str) -> None:
+        """Delete a run's events, with its file, which Dagster's own class leaves behind."""
+        super().delete_events(run_id)
+        self.remove_run_log(run_id)
+
+    def remove_run_log(self, run_id: str) -> None:
+        """Remove a run's file, and leave its events in the index: partitions stay what they are."""
+        self._close_run(run_id)
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{self.path_for_shard(run_id)}{suffix}").unlink(missing_ok=True)
+
+    def _close_run(self, run_id: str) -> None:
+        with self._db_lock:
+            self._initialized_dbs.discard(run_id)
+            if (engine := self._engines.pop(run_id, None)) is not None:
+                engine.dispose()
+
+    def wipe(self) -> None:
+        """Delete everything; the files of the runs are closed first, for whoever has one open goes on in a file that is gone."""
+        self._close()
+        super().wipe()
+
+    def watch(
+        self, run_id: str, cursor: str | None, callback: Callable[[dg.EventLogEntry, str], Any]
+    ) -> None:
+        """Call back for each new event of a run.
+
+        Dagster's own class waits until the run's file changes. Here new events are in the log
+        beside it for as long as a connection is open, so the run is asked again and again, as
+        Dagster does on PostgreSQL.
+        """
+        self._watcher.watch_run(run_id, cursor, callback)
+
+    def end_watch(self, run_id: str, handler: Callable[[dg.EventLogEntry, str], Any]) -> None:
+        """Call back no more."""
+        self._watcher.unwatch_run(run_id, handler)
+
+    def dispose(self) -> None:
+        """Close every file."""
+        self._watcher.close()
+        self._close()
+        super().dispose()
+
+    def _close(self) -> None:
+        with self._db_lock:
+            while self._engines:
+                self._engines.popitem()[1].dispose()
+
+
+def _use_small_pages(connection: Any, _record: object) -> None:  # noqa: ANN401 - sqlite3's
+    # Two thirds of a small run's file are the empty pages of tables and indexes that only the
+    # index uses. It has an effect only before the file's first page is written.
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA page_size={_RUN_PAGE}")
+    cursor.close()
+
+
+def _tune(connection: Any, _record: object) -> None:  # noqa: ANN401 - sqlite3's own connection
+    # WAL with synchronous=NORMAL loses nothing when a process is killed, and at worst the last
+    # events when the power fails.
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()

@@ -1,0 +1,140 @@
+"""The two processes of a running platform, as `market-assets up` starts them.
+
+`python -m market_assets.up.child market_assets.defs.internals.serve code SOCKET MODULE`, or
+`... pages SOCKET WORKSPACE OPTIONS`; OPTIONS is JSON, see `Web`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import signal
+import socket
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import uvicorn
+
+from market_assets.defs.internals.adapter import web_app
+from market_assets.defs.internals.guard import Guard, Rules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_PATIENCE = 120.0
+"""Seconds that the code server has to load the definitions before the others begin without it."""
+
+_BROWSER = 2
+"""Seconds that open pages have to say goodbye."""
+
+
+@dataclass(frozen=True)
+class Web:
+    """How the pages are served.
+
+    Attributes:
+        fd: The number of the socket that listens; the supervisor has opened it.
+        host: The address that it listens on.
+        hosts: More names by which the pages may be asked for.
+        reports: Whether other programs may report over HTTP.
+        read_only: Whether nothing can be changed in the pages.
+    """
+
+    fd: int
+    host: str
+    hosts: tuple[str, ...] = ()
+    reports: bool = False
+    read_only: bool = False
+
+
+def serve_code(path: str, module: str) -> None:
+    """Serve the definitions, and launch their runs, until the process is told to end."""
+    _dagster(
+        "dagster", "api", "grpc", "--lazy-load-user-code", "--socket", path,
+        "--module-name", module, "--location-name", module,
+        # Without it the working folder would be looked through for modules.
+        "--empty-working-directory", "--log-level", "warning",
+    )  # fmt: skip
+
+
+def serve_pages(path: str, workspace: str, options: str) -> None:
+    """Serve the pages, and run schedules, sensors, backfills and the queue, until the process is told to end.
+
+    They share a process because each needs all of Dagster, which is a hundred megabytes. Where one
+    of the two ends by itself, the process does.
+    """
+    web = Web(**json.loads(options))
+    rules = Rules.of(web.host, tuple(web.hosts), reports=web.reports, read_only=web.read_only)
+    _await(path)
+    with (
+        dg.DagsterInstance.get() as instance,
+        web_app(instance, Path(workspace), read_only=web.read_only) as app,
+    ):
+        config = uvicorn.Config(
+            Guard(app, rules),
+            log_level="warning",
+            timeout_graceful_shutdown=_BROWSER,
+            server_header=False,
+        )
+        with _beside(uvicorn.Server(config), socket.socket(fileno=web.fd)):
+            _dagster("dagster._daemon", "run", "--workspace", workspace, "--log-level", "warning")
+
+
+@contextmanager
+def _beside(server: uvicorn.Server, listener: socket.socket) -> Iterator[None]:
+    """Serve the pages in a thread of their own while the block runs, which is ended where they end first.
+
+    Raises:
+        SystemExit: They did.
+    """
+
+    def serve() -> None:
+        try:
+            server.run(sockets=[listener])
+        finally:
+            if not server.should_exit:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=serve, name="pages")
+    thread.start()
+    try:
+        yield
+    finally:
+        ended = not thread.is_alive()
+        server.should_exit = True
+        thread.join()
+        if ended:
+            sys.exit(1)
+
+
+def _dagster(module: str, *arguments: str) -> None:
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=False)
+
+
+def _await(path: str) -> None:
+    """Wait until the code server answers, so that the first page shows the assets."""
+    end = time.monotonic() + _PATIENCE
+    pause = threading.Event()
+    while time.monotonic() < end:
+        with socket.socket(socket.AF_UNIX) as client:
+            if client.connect_ex(path) == 0:
+                return
+        pause.wait(0.1)
+
+
+def main(process: str, *arguments: str) -> None:
+    """Run one of the processes."""
+    processes: dict[str, Callable[..., None]] = {"code": serve_code, "pages": serve_pages}
+    processes[process](*arguments)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,1 @@
+"""Corporate actions: asking for them, and prices that they adjust."""

@@ -1,0 +1,1 @@
+"""Features of candles: their formulas, and the work that makes them."""

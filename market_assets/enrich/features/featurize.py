@@ -1,0 +1,375 @@
+"""Keeps a timeframe's features equal to what its candles make."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from market_assets.config.universe import Basis
+from market_assets.enrich.features.compute import compute, features_of, reach_of
+from market_assets.enrich.footing import on_one_footing, on_own_footing
+from market_assets.enrich.grid import Grid, with_runs
+from market_assets.expected.series import calendar_of, partitions_of, prepare, series_of
+from market_assets.fill.judge import count_frame
+from market_assets.market.partitions import partition_key
+from market_assets.market.timeframes import Window, literal, midnight
+from market_assets.verdicts.evidence import MISSING, State
+from market_assets.verdicts.verdicts import SymbolCounts
+from market_assets.work.behind import Input
+from market_assets.work.making import Work, missing_before, nothing_yet
+from market_assets.work.outcome import PartitionOutcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import date, datetime
+
+    from market_assets.config.universe import Profile
+    from market_assets.market.calendars.sessions import SessionCalendar
+    from market_assets.market.partitions import Cadence, Partition
+    from market_assets.market.timeframes import Timeframe
+    from market_assets.store import Store, Transaction
+    from market_assets.work.job import Job
+
+_GROUP_BARS = 300_000
+"""Bars of several symbols that are computed at once at the most, those that are only read back to included."""
+
+_STRANGE = ~pl.all_horizontal(pl.col("open", "high", "low", "close").is_finite()).fill_null(
+    value=True
+)
+"""Whether some price of a stored bar is no number."""
+
+_LONGEST_SESSION = timedelta(days=7)
+
+
+class Featurize(Work):
+    """One making of a profile's features over a window, to be iterated once, oldest partition first.
+
+    Each stored candle gets a row. A partition reads so many stored bars before it as the features
+    reach for; with those a value does not depend on where the partition begins.
+
+    Args:
+        store: Where candles and ledgers are kept.
+        profile: The profile.
+        timeframe: A fetched or derived timeframe of it.
+        window: Which partitions: all that overlap it, as far as the profile and the present reach.
+        clock: Gives the present instant; asked once.
+        run_id: Names the caller's run in `ops.jobs`.
+        trigger: How it came about: manual, backfill, update, repair, automation.
+
+    Attributes:
+        features: What is made.
+    """
+
+    kind = family = "features"
+    batch_bars = 400_000
+
+    def __init__(
+        self,
+        store: Store,
+        profile: Profile,
+        timeframe: Timeframe,
+        window: Window,
+        *,
+        clock: Callable[[], datetime],
+        run_id: str | None = None,
+        trigger: str = "manual",
+    ) -> None:
+        self._profile = profile
+        now = clock()
+        self._calendar = calendar_of(profile)
+        cadence = profile.partitions.of(timeframe)
+        self.features = features_of(profile.features, timeframe)
+        self._basis = profile.basis_of(profile.features)
+        self._series = series_of(profile, now)
+        reach = partitions_reached(profile, timeframe, now)
+        super().__init__(
+            store,
+            profile.name,
+            timeframe,
+            partitions_of(profile, timeframe, self._series, window),
+            symbols=[one.symbol for one in self._series],
+            inputs=[Input(profile.name, timeframe, cadence, reach)],
+            cadence=cadence,
+            now=now,
+            run_id=run_id,
+            trigger=trigger,
+        )
+
+    def recipe(self) -> str:
+        """See `Work.recipe`."""
+        return self._recipe_on(self._basis)
+
+    def first_recipe(self) -> str:
+        """See `Work.first_recipe`: of which features it was is not known, and these were as good as any."""
+        return self._recipe_on(Basis.RAW)
+
+    def _recipe_on(self, basis: Basis) -> str:
+        names = ", ".join(each.name for each in self.features)
+        return f"{basis}: {names}"
+
+    def prepare(self, transaction: Transaction) -> None:
+        """See `Work.prepare`."""
+        prepare(transaction, self._profile)
+        transaction.create_features(
+            self._name, self._timeframe, [one.name for one in self.features]
+        )
+
+    def bars(self, window: Window) -> pl.DataFrame:
+        """See `Work.bars`."""
+        return self._calendar.bars(self._timeframe, window)
+
+    def size(self, partition: Partition) -> int:
+        """See `Work.size`."""
+        return len(self._symbols) * int(
+            (partition.window.end - partition.window.start) / self._timeframe.duration
+        )
+
+    def make(
+        self,
+        transaction: Transaction,
+        batch: Sequence[Partition],
+        window: Window,
+        job: Job,
+    ) -> list[PartitionOutcome]:
+        """See `Work.make`."""
+        before = transaction.judged(self._name, self.label, [partition.key for partition in batch])
+        states, changed, strange = [], [], []
+        faults: list[str] = []
+        if batch[0].window.start <= self._profile.window(self._now).start:
+            # The first bar of all, a week perhaps, may have a `ts` before the first partition.
+            window = Window(window.start - self._timeframe.duration, window.end)
+        for symbols, start in self._groups(transaction, window):
+            grid = Grid(transaction, self._profile, self._timeframe, self._now, symbols=symbols)
+            raw = grid.bars(Window(start, window.end)).with_columns(strange=_STRANGE)
+            bars = on_one_footing(transaction, self._profile, self._timeframe, raw, self._basis)
+            rows, found = self._compute(bars, window)
+            faults += found
+            changed.append(
+                transaction.replace_features(self._name, self._timeframe, symbols, window, rows)
+            )
+            kept = bars.filter(window.holds())
+            states.append(kept.select("symbol", "ts", "state"))
+            strange.append(kept.filter("strange").select("symbol", "ts"))
+        outcomes = self._outcomes(transaction, batch, pl.concat(states), pl.concat(changed), faults)
+        job.missing_before |= missing_before(before, outcomes)
+        return self._with_strange(outcomes, pl.concat(strange))
+
+    def finish(self) -> None:
+        """See `Work.finish`."""
+
+    def _groups(
+        self, transaction: Transaction, window: Window
+    ) -> Iterator[tuple[list[str], datetime]]:
+        """Symbols that can be read together, and from when on."""
+        # A bar may share an instant with a series though its `ts` does not lie in it.
+        margin = self._timeframe.duration
+        near = Window(window.start - margin, window.end + margin)
+        starts = self._starts(
+            transaction, window, [one.symbol for one in self._series if one.window.intersect(near)]
+        )
+        if over := [symbol for symbol in self._symbols if symbol not in starts]:
+            yield over, window.start
+        group: list[str] = []
+        # A symbol that hardly ever trades reaches back for years: those that do not are not read
+        # along with it.
+        for symbol in sorted(starts, key=lambda each: starts[each], reverse=True):
+            bars = (window.end - starts[symbol]) / self._timeframe.duration
+            if group and (len(group) + 1) * bars > _GROUP_BARS:
+                yield group, starts[group[-1]]
+                group = []
+            group.append(symbol)
+        if group:
+            yield group, starts[group[-1]]
+
+    def _starts(
+        self, transaction: Transaction, window: Window, symbols: Sequence[str]
+    ) -> dict[str, datetime]:
+        """From when on the candles of some symbols are read: the session's first bar, and as many stored ones as the features reach for."""
+        first = self._session_start(window.start)
+        starts = dict.fromkeys(symbols, first)
+        reach = reach_of(self.features)
+        short = list(symbols) if reach else []
+        whole = self._profile.window(self._now).start - self._timeframe.duration
+        # Twice the time that a market needs that never closes and trades in every bar, then ever
+        # more.
+        span = 2 * reach * self._timeframe.duration
+        while short:
+            since = max(whole, first - span)
+            if since >= first:
+                break
+            found = transaction.reach_back(
+                self._name, self._timeframe, short, Window(since, first), reach
+            )
+            starts |= {symbol: ts for symbol, (ts, _) in found.items()}
+            short = (
+                []
+                if since == whole
+                else [one for one in short if one not in found or found[one][1] < reach]
+            )
+            span *= 8
+        return starts
+
+    def _session_start(self, instant: datetime) -> datetime:
+        """The open of the session that goes on at an instant, or the instant itself."""
+        if not self._timeframe.intraday:
+            return instant
+        known = self._calendar.known
+        around = Window(
+            max(known.start, instant - _LONGEST_SESSION), min(known.end, instant + _LONGEST_SESSION)
+        )
+        spans = self._calendar.spans(around)
+        begun = spans.filter(pl.col("open") < literal(instant)).tail(1)
+        session = spans.join(begun, on="session", how="semi")
+        if (
+            session.is_empty()
+            or (whole := Window.spanning(session["open"], session["close"])).end <= instant
+        ):
+            return instant
+        return whole.start
+
+    def _compute(self, bars: pl.DataFrame, window: Window) -> tuple[pl.DataFrame, list[str]]:
+        """The features of the stored bars in a window, and which of them could not be made, with why."""
+        # TA-Lib would go on for ever with a price that is no number.
+        bars = bars.with_columns(broken=pl.col("broken") | pl.col("strange"))
+        own = with_runs(bars)
+        if bars["broken"].any():
+            torn = bars.select(
+                "symbol", "ts", torn=pl.col("broken").cum_max().over("symbol", "session")
+            )
+            own = own.join(torn, on=["symbol", "ts"], how="left", maintain_order="left")
+        faults: list[str] = []
+        try:
+            made = compute(own, self.features)
+        # What a symbol's candles break in a library is not the others' fault.
+        except Exception:  # noqa: BLE001
+            made, faults = self._one_by_one(own)
+        made = on_own_footing(made, own, self.features)
+        stored = bars.filter(window.holds(), pl.col("state") == State.STORED)
+        made = made.filter(window.holds())
+        if len(made) < len(stored):
+            # A bar that is made of a part of its minutes has a row, and no features.
+            made = stored.select("symbol", "ts").join(made, on=["symbol", "ts"], how="left")
+        return made, faults
+
+    def _one_by_one(self, bars: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+        """The features symbol by symbol, null where one cannot be made, and a sentence for each such."""
+        nothing = pl.DataFrame(
+            schema=dict.fromkeys((one.name for one in self.features), pl.Float64)
+        )
+        made = [pl.concat([bars.select("symbol", "ts").clear(), nothing], how="horizontal")]
+        faults: list[str] = []
+        for (symbol,), own in bars.group_by("symbol", maintain_order=True):
+            broken: dict[str, Exception] = {}
+            made.append(compute(own, self.features, faults=broken))
+            faults += [
+                f"{symbol}: {name} could not be made: {error!r}" for name, error in broken.items()
+            ]
+        return pl.concat(made), faults
+
+    def _outcomes(
+        self,
+        transaction: Transaction,
+        batch: Sequence[Partition],
+        states: pl.DataFrame,
+        changed: pl.DataFrame,
+        faults: Sequence[str],
+    ) -> list[PartitionOutcome]:
+        part = partition_key(self._cadence)
+        counts = self._counts(states)
+        renewed: dict[str, dict[str, int]] = {}
+        for key, symbol, rows in changed.group_by(part, "symbol").agg(pl.len()).iter_rows():
+            renewed.setdefault(key.isoformat(), {})[symbol] = rows
+        transaction.put_judged(
+            self._name, self.label, count_frame(counts), self._now, changed=renewed
+        )
+        versions = transaction.versions(self._name, self.label, list(counts))
+        stored = states.filter(pl.col("state") == State.STORED)
+        extents = stored.group_by(part).agg(first=pl.min("ts"), last=pl.max("ts"))
+        reached = {key.isoformat(): extent for key, *extent in extents.iter_rows()}
+        outcomes = []
+        for partition in batch:
+            own, new = counts.get(partition.key, ()), renewed.get(partition.key, {})
+            first, last = reached.get(partition.key, (None, None))
+            outcomes.append(
+                PartitionOutcome(
+                    partition,
+                    counts=own,
+                    failures=nothing_yet(own, f"candles_{self._timeframe}"),
+                    faults=tuple(faults),
+                    new=sum(new.values()),
+                    by_symbol={"new": new},
+                    rows=sum(one.stored for one in own),
+                    first_ts=first and first.replace(tzinfo=UTC),
+                    last_ts=last and last.replace(tzinfo=UTC),
+                    version=versions.get(partition.key),
+                )
+            )
+        return outcomes
+
+    def _with_strange(
+        self, outcomes: list[PartitionOutcome], strange: pl.DataFrame
+    ) -> list[PartitionOutcome]:
+        """Say of the partitions with a candle that has no numbers for prices that they have one."""
+        if strange.is_empty():
+            return outcomes
+        told: dict[str, tuple[str, ...]] = {}
+        found = (
+            strange.group_by(partition_key(self._cadence), "symbol")
+            .agg(pl.min("ts"))
+            .sort("part", "symbol")
+        )
+        for key, symbol, ts in found.iter_rows():
+            why = (
+                f"{symbol}: the candle at {ts:%Y-%m-%d %H:%M}Z has a price that is no number; "
+                "delete it, and backfill its partition"
+            )
+            told[key.isoformat()] = (*told.get(key.isoformat(), ()), why)
+        return [
+            replace(one, faults=one.faults + told.get(one.partition.key, ())) for one in outcomes
+        ]
+
+    def _counts(self, states: pl.DataFrame) -> dict[str, tuple[SymbolCounts, ...]]:
+        table = states.group_by(partition_key(self._cadence), "symbol").agg(
+            pl.len(),
+            stored=(pl.col("state") == State.STORED).sum(),
+            missing=pl.col("state").is_in(MISSING).sum(),
+        )
+        counts: dict[str, tuple[SymbolCounts, ...]] = {}
+        for key, symbol, expected, stored, missing in table.sort("part", "symbol").iter_rows():
+            own = SymbolCounts(symbol, expected, stored, expected - stored - missing, missing)
+            counts[key.isoformat()] = (*counts.get(key.isoformat(), ()), own)
+        return counts
+
+
+def partitions_reached(profile: Profile, timeframe: Timeframe, now: datetime) -> int:
+    """How many partitions before a partition its features read, of a symbol that trades in every bar: one at the least."""
+    reach = reach_of(features_of(profile.features, timeframe))
+    last = max(now, profile.window(now).end).astimezone(UTC).date()
+    return _partitions_of_bars(
+        calendar_of(profile), timeframe, profile.partitions.of(timeframe), reach, last
+    )
+
+
+@lru_cache(maxsize=256)
+def _partitions_of_bars(
+    calendar: SessionCalendar, timeframe: Timeframe, cadence: Cadence, bars: int, last: date
+) -> int:
+    """How many partitions so many bars span at most, about a day; kept, because it is asked for every minute."""
+    # Long enough for a market that is open for an eighth of the time.
+    span = timedelta(days=400) + 8 * bars * timeframe.duration
+    end = min(midnight(last) + timedelta(days=1), calendar.known.end)
+    window = Window(max(calendar.known.start, end - span), end)
+    parts = calendar.bars(timeframe, window).select(partition_key(cadence))["part"]
+    part = parts.rle_id().to_numpy()
+    firsts = np.flatnonzero(np.diff(part, prepend=-1))
+    firsts = firsts[firsts >= bars]
+    return (
+        max(1, int((part[firsts] - part[firsts - bars]).max()))
+        if len(firsts)
+        else max(1, len(set(part)))
+    )

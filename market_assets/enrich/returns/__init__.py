@@ -1,0 +1,1 @@
+"""Returns aligned over symbols and markets."""

@@ -1,0 +1,373 @@
+"""Keeps aligned returns equal to what the candles make: those of one profile, and the matrix across profiles."""
+
+from __future__ import annotations
+
+from datetime import UTC, timedelta
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from market_assets.config.universe import Basis, Kind
+from market_assets.enrich.footing import on_one_footing
+from market_assets.enrich.grid import Grid
+from market_assets.enrich.returns.align import align, common_grid, neutral_shares
+from market_assets.expected.series import belongs, calendar_of, partitions_of, prepare, series_of
+from market_assets.fill.judge import count_frame
+from market_assets.market.calendars.sessions import ALWAYS_OPEN, load_calendar
+from market_assets.market.partitions import Cadence, Partition, partition_key, partitions_in
+from market_assets.market.timeframes import TS, Timeframe, Window, literal, to_micros
+from market_assets.verdicts.jumps import NO_JUMPS, overnight_jumps
+from market_assets.verdicts.verdicts import SymbolCounts, alignment
+from market_assets.work.behind import Input
+from market_assets.work.making import Work
+from market_assets.work.outcome import PartitionOutcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from market_assets.config.universe import Profile, ReturnSettings, Universe
+    from market_assets.store import Store, Transaction
+    from market_assets.work.job import Job
+
+_REACH_DAYS = 7
+"""So many days before its first return the matrix across profiles looks for a close at the least."""
+
+
+class Returns(Work):
+    """One alignment of returns over a window, to be iterated once, oldest partition first.
+
+    The close before a partition's first return is looked for in the partition before, across
+    profiles in the week before, or for as long as a market of theirs stays closed: a symbol that
+    was silent for longer begins anew.
+
+    Args:
+        store: Where candles and ledgers are kept.
+        name: The profile's name, or that of the matrix across profiles.
+        timeframe: A timeframe that each of the members keeps.
+        members: Whose symbols are aligned.
+        window: Which partitions: all that overlap it, as far as a member and the present reach.
+        intersection: Only the times that the calendars of all members have.
+        settings: Those of the matrix across profiles; a member's own hold where it has none.
+        neutral_limit: The share of a symbol's bars that may be neutral.
+        clock: Gives the present instant; asked once.
+        run_id: Names the caller's run in `ops.jobs`.
+        trigger: How it came about: manual, backfill, update, repair, automation.
+    """
+
+    kind = family = "returns"
+
+    def __init__(
+        self,
+        store: Store,
+        name: str,
+        timeframe: Timeframe,
+        members: Sequence[Profile],
+        window: Window,
+        *,
+        neutral_limit: float,
+        clock: Callable[[], datetime],
+        intersection: bool = False,
+        settings: ReturnSettings | None = None,
+        run_id: str | None = None,
+        trigger: str = "manual",
+    ) -> None:
+        self._settings = settings
+        self._members = members
+        self._intersection = intersection
+        self._neutral_limit = neutral_limit
+        self._now = now = clock()
+        self._alone = len(members) == 1 and members[0].name == name
+        self._reach_days = reach_days(members, now)
+        self._cadence = (
+            members[0].partitions.of(timeframe) if self._alone else markets_cadence(timeframe)
+        )
+        start = min(one.window(self._now).start for one in members)
+        self._whole = self._partitions(timeframe, Window(start, max(start, self._now)))
+        super().__init__(
+            store,
+            name,
+            timeframe,
+            [one for one in self._whole if one.window.intersect(window)],
+            symbols=[self._id(member, symbol) for member in members for symbol in member.symbols],
+            inputs=[
+                Input(
+                    member.name, timeframe, member.partitions.of(timeframe), self._reach_of(member)
+                )
+                for member in members
+            ],
+            cadence=self._cadence,
+            now=now,
+            run_id=run_id,
+            trigger=trigger,
+        )
+
+    @classmethod
+    def of_profile(
+        cls,
+        store: Store,
+        profile: Profile,
+        timeframe: Timeframe,
+        window: Window,
+        *,
+        clock: Callable[[], datetime],
+        run_id: str | None = None,
+        trigger: str = "manual",
+    ) -> Returns:
+        """The returns of one profile, whose symbols share a calendar."""
+        limit = profile.returns.neutral_limit
+        return cls(
+            store, profile.name, timeframe, [profile], window, neutral_limit=limit, clock=clock, run_id=run_id, trigger=trigger
+        )  # fmt: skip
+
+    @classmethod
+    def of_markets(
+        cls,
+        store: Store,
+        universe: Universe,
+        timeframe: Timeframe,
+        window: Window,
+        *,
+        clock: Callable[[], datetime],
+        run_id: str | None = None,
+        trigger: str = "manual",
+    ) -> Returns:
+        """The returns of all profiles that are in the matrix across profiles; a symbol is named `profile.symbol` there."""
+        markets = universe.markets
+        return cls(
+            store,
+            markets.name,
+            timeframe,
+            universe.in_markets(timeframe),
+            window,
+            neutral_limit=markets.neutral_limit,
+            clock=clock,
+            intersection=markets.calendar == "intersection",
+            settings=markets if markets.basis else None,
+            run_id=run_id,
+            trigger=trigger,
+        )
+
+    def _reach_of(self, member: Profile) -> int:
+        """How many partitions of a member's candles may lie between a partition's first return and the close before it."""
+        days = not self._alone and self._cadence is Cadence.DAY
+        return self._reach_days if days and member.partitions.intraday is Cadence.DAY else 1
+
+    def _partitions(self, timeframe: Timeframe, window: Window) -> list[Partition]:
+        if self._alone:
+            (member,) = self._members
+            return partitions_of(member, timeframe, series_of(member, self._now), window)
+        return partitions_in(load_calendar(ALWAYS_OPEN), timeframe, self._cadence, window)
+
+    def _id(self, member: Profile, symbol: str) -> str:
+        return symbol if self._alone else f"{member.name}.{symbol}"
+
+    def prepare(self, transaction: Transaction) -> None:
+        """See `Work.prepare`."""
+        for member in self._members:
+            prepare(transaction, member)
+        transaction.create_returns(self._name, self._timeframe)
+
+    def bars(self, window: Window) -> pl.DataFrame:
+        """See `Work.bars`."""
+        opens = [
+            calendar_of(member).bars(self._timeframe, window).select("ts", "opens_at", "closes_at")
+            for member in self._members
+        ]
+        return pl.concat(opens).unique()
+
+    def size(self, partition: Partition) -> int:
+        """See `Work.size`."""
+        return len(self._symbols) * int(
+            (partition.window.end - partition.window.start) / self._timeframe.duration
+        )
+
+    def finish(self) -> None:
+        """See `Work.finish`."""
+
+    def make(
+        self,
+        transaction: Transaction,
+        batch: Sequence[Partition],
+        window: Window,
+        job: Job,  # noqa: ARG002 - of all works
+    ) -> list[PartitionOutcome]:
+        """See `Work.make`."""
+        if batch[0] is self._whole[0]:
+            # The first bar of all, a week perhaps, may have a `ts` before the first partition.
+            window = Window(self._begin, window.end)
+        read = Window(self._reach(batch[0]), window.end)
+        bars, series, opens = [], [], []
+        jumps = [NO_JUMPS]
+        for member in self._members:
+            grid = Grid(transaction, member, self._timeframe, self._now)
+            name = pl.lit("" if self._alone else f"{member.name}.")
+            basis = self._basis_of(member)
+            whole = on_one_footing(transaction, member, self._timeframe, grid.bars(read), basis)
+            if self._watches_jumps(member):
+                jumps.append(
+                    overnight_jumps(whole)
+                    .filter(window.holds())
+                    .with_columns(symbol=name + pl.col("symbol"))
+                )
+            own = whole.select("symbol", "ts", "close", "state")
+            bars.append(own.with_columns(symbol=name + pl.col("symbol")))
+            series.append(
+                _bounds(own, grid, read, self._now).with_columns(symbol=name + pl.col("symbol"))
+            )
+            called_for = (pl.col("closes_at") <= literal(self._now)) & belongs(
+                member.window(self._now), derived=self._timeframe in member.timeframes.derive
+            )
+            opens.append(calendar_of(member).bars(self._timeframe, read).filter(called_for)["ts"])
+        times = common_grid(opens, intersection=self._intersection).to_frame()
+        returns = align(pl.concat(bars), self._with_reach(times, batch), pl.concat(series)).filter(
+            window.holds()
+        )
+        changed = transaction.replace_returns(self._name, self._timeframe, window, returns)
+        return self._outcomes(transaction, batch, returns, changed, pl.concat(jumps))
+
+    def _basis_of(self, member: Profile) -> Basis:
+        return member.basis_of(self._settings or member.returns)
+
+    def _watches_jumps(self, member: Profile) -> bool:
+        """Whether a jump over night may be a split that nobody has told of: not where somebody asks for raw prices."""
+        asked = (self._settings or member.returns).basis
+        return member.kind is Kind.EQUITY and asked is not Basis.RAW
+
+    def recipe(self) -> str:
+        """See `Work.recipe`."""
+        return ", ".join(f"{member.name}: {self._basis_of(member)}" for member in self._members)
+
+    def first_recipe(self) -> str:
+        """See `Work.first_recipe`."""
+        return ", ".join(f"{member.name}: {Basis.RAW}" for member in self._members)
+
+    @property
+    def _begin(self) -> datetime:
+        """Before the `ts` of any bar."""
+        return self._whole[0].window.start - self._timeframe.duration
+
+    def _reach(self, first: Partition) -> datetime:
+        """From when on candles are read for a partition."""
+        if not self._alone and self._cadence is Cadence.DAY:
+            return max(first.window.start - timedelta(days=self._reach_days), self._begin)
+        place = self._whole.index(first)
+        return self._whole[place - 1].window.start if place > 1 else self._begin
+
+    def _with_reach(self, times: pl.DataFrame, batch: Sequence[Partition]) -> pl.DataFrame:
+        """Give each time of a grid (ts) the oldest close that its return may be measured from: that of its own partition."""
+        reaches = pl.DataFrame(
+            [(to_micros(one.window.start), to_micros(self._reach(one))) for one in batch],
+            schema={"begins": pl.Int64, "since": pl.Int64},
+            orient="row",
+        ).cast(TS)
+        placed = times.join_asof(reaches, left_on="ts", right_on="begins")
+        return placed.select("ts", pl.col("since").fill_null(literal(self._reach(batch[0]))))
+
+    def _outcomes(
+        self,
+        transaction: Transaction,
+        batch: Sequence[Partition],
+        returns: pl.DataFrame,
+        changed: pl.DataFrame,
+        jumps: pl.DataFrame,
+    ) -> list[PartitionOutcome]:
+        part = partition_key(self._cadence)
+        extents = returns.group_by(part).agg(pl.len(), first=pl.min("ts"), last=pl.max("ts"))
+        stored = {key.isoformat(): extent for key, *extent in extents.iter_rows()}
+        renewed = {
+            key.isoformat(): count for key, count in changed.group_by(part).len().iter_rows()
+        }
+        shares = {
+            str(key): neutral_shares(rows).to_dicts() for (key,), rows in returns.group_by(part)
+        }
+        counts = {key: _counts(rows) for key, rows in shares.items()}
+        transaction.put_judged(
+            self._name, self.label, count_frame(counts), self._now, changed=renewed
+        )
+        versions = transaction.versions(self._name, self.label, list(counts))
+        moved = {str(key): rows.to_dicts() for (key,), rows in jumps.group_by(part)}
+        outcomes = []
+        for partition in batch:
+            key = partition.key
+            rows, first, last = stored.get(key, (0, None, None))
+            outcomes.append(
+                PartitionOutcome(
+                    partition,
+                    counts=counts.get(key, ()),
+                    verdicts=(
+                        alignment(
+                            shares.get(key, []), limit=self._neutral_limit, jumps=moved.get(key, [])
+                        ),
+                    ),
+                    new=renewed.get(key, 0),
+                    rows=rows,
+                    first_ts=first and first.replace(tzinfo=UTC),
+                    last_ts=last and last.replace(tzinfo=UTC),
+                    version=versions.get(key),
+                )
+            )
+        return outcomes
+
+
+def reach_days(members: Sequence[Profile], now: datetime) -> int:
+    """So many days before a return across profiles the close may lie that it is measured from.
+
+    A week, or longer where a market of theirs has stayed closed for longer since its profile
+    starts: over a Golden Week, say.
+    """
+    closures = (
+        calendar_of(one).longest_closure(
+            Window(one.window(now).start, max(one.window(now).end, now))
+        )
+        for one in members
+    )
+    return max(_REACH_DAYS, 1 + max(closures, default=timedelta()).days)
+
+
+def markets_cadence(timeframe: Timeframe) -> Cadence:
+    """How long the partitions of the matrix across profiles are."""
+    return Cadence.DAY if timeframe.intraday else Cadence.MONTH
+
+
+def _bounds(own: pl.DataFrame, grid: Grid, read: Window, now: datetime) -> pl.DataFrame:
+    """From which `ts` on, and until which, each series has bars: symbol, start, end; beyond what was read where it does not begin or end in it."""
+    seen = own.group_by("symbol").agg(pl.min("ts").alias("first"), pl.max("ts").alias("last"))
+    first, _ = read.micros
+    rows = [
+        (
+            one.symbol,
+            *(to_micros(edge) for edge in (one.window.start, one.window.end)),
+            # A series that ends at the present has not ended.
+            one.window.end < min(now, read.end),
+        )
+        for one in grid.series
+    ]
+    frame = pl.DataFrame(rows, schema=["symbol", "starts", "ends", "ended"], orient="row").join(
+        seen, on="symbol", how="left"
+    )
+    begins = (
+        pl.when(pl.col("starts") > first)
+        .then(pl.col("first").fill_null(literal(read.end)))
+        .otherwise(literal(read.start))
+    )
+    after = pl.col("last") + pl.duration(microseconds=1)
+    stops = pl.when("ended").then(after.fill_null(literal(read.start))).otherwise(literal(read.end))
+    return frame.select("symbol", start=begins, end=pl.max_horizontal(stops, begins))
+
+
+def _counts(shares: Sequence[Mapping[str, Any]]) -> tuple[SymbolCounts, ...]:
+    """What each symbol has of the bars that its calendar calls for: stored where a return was measured, missing in an open gap."""
+    return tuple(
+        SymbolCounts(
+            row["symbol"],
+            expected=row["bars"],
+            stored=row["bars"] - row["neutral"],
+            explained=row["neutral"] - row["open_gap"],
+            missing=row["open_gap"],
+            halted=row["halted"],
+            no_trade=row["no_trade"],
+            outage=row["outage"],
+        )
+        for row in shares
+    )

@@ -1,0 +1,139 @@
+"""How far the newest partitions of fetched candles are: what an update is to fill, and what can be reported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from market_assets.expected.series import calendar_of, partitions_of, series_of
+from market_assets.market.partitions import Partition, hull, partition_key
+from market_assets.market.timeframes import Timeframe, Window, literal
+from market_assets.verdicts.evidence import is_believable
+
+if TYPE_CHECKING:
+    from market_assets.config.universe import Profile
+    from market_assets.store import Store
+
+NEWEST = 3
+"""So many of the newest partitions are an update's business; what is missing in older ones is a repair's."""
+
+LOOKS_AGAIN = 10
+"""So many updates after a session's close its last bars are asked for again."""
+
+_LONGEST_CLOSURE = timedelta(days=31)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far one of the newest partitions is.
+
+    Attributes:
+        partition: Which one.
+        closed_at: When the newest of its bars that have closed did so.
+        ends_at: When the last of its bars closes.
+        judged_at: Until when it was judged; None if it never was.
+        changed_at: Its version; None where none is known.
+        reported_at: The version that Dagster was told of.
+        again_after: So long after a close the last bars are asked for again.
+    """
+
+    partition: Partition
+    closed_at: datetime
+    ends_at: datetime
+    judged_at: datetime | None
+    changed_at: datetime | None
+    reported_at: datetime | None
+    again_after: timedelta
+
+    def is_behind(self, now: datetime) -> bool:
+        """Whether a bar has closed since it was judged, or its last bars are to be asked for again."""
+        if self.judged_at is None or not is_believable(self.judged_at, now):
+            return True
+        again_at = self.closed_at + self.again_after
+        return self.judged_at < self.closed_at or self.judged_at < again_at <= now
+
+    def is_reportable(self, timeframe: Timeframe, now: datetime) -> bool:
+        """Whether Dagster is to be told of it: it has changed since, and no bar of its session is to come."""
+        if self.is_behind(now) or self.changed_at is None:
+            return False
+        complete = not timeframe.intraday or self.ends_at + self.again_after <= now
+        return complete and (self.reported_at is None or self.reported_at < self.changed_at)
+
+
+def newest_partitions(
+    store: Store, profile: Profile, timeframe: Timeframe, now: datetime
+) -> list[Standing]:
+    """The newest partitions in which a bar has closed, oldest first.
+
+    Raises:
+        StoreError: The store stayed busy, or cannot be read.
+    """
+    calendar, window = calendar_of(profile), profile.window(now)
+    span = max(_LONGEST_CLOSURE, 62 * timeframe.duration)
+    recent = window.intersect(Window(window.end - span, window.end))
+    if recent is None:
+        return []
+    partitions = partitions_of(profile, timeframe, series_of(profile, now), recent)[-NEWEST - 1 :]
+    if not partitions:
+        return []
+
+    part = partition_key(profile.partitions.of(timeframe)).cast(pl.String)
+    bars = calendar.bars(timeframe, hull(partitions)).with_columns(part)
+    ends = dict(bars.group_by("part").agg(pl.max("closes_at")).iter_rows())
+    closed = bars.filter(pl.col("closes_at") <= literal(now))
+    closes = dict(closed.group_by("part").agg(pl.max("closes_at")).iter_rows())
+    begun = [partition for partition in partitions if partition.key in closes][-NEWEST:]
+    if not begun:
+        return []
+
+    with store.reading(f"looking for what {profile.name} {timeframe} lacks") as view:
+        standing = view.standing(profile.name, timeframe, begun[0].key)
+    known = {row["partition"]: row for row in standing.iter_rows(named=True)}
+
+    def standing_of(partition: Partition) -> Standing:
+        row = known.get(partition.key, {})
+        return Standing(
+            partition,
+            closed_at=closes[partition.key].replace(tzinfo=UTC),
+            ends_at=ends[partition.key].replace(tzinfo=UTC),
+            judged_at=_utc(row.get("judged_at")),
+            changed_at=_utc(row.get("changed_at")),
+            reported_at=_utc(row.get("reported_at")),
+            again_after=LOOKS_AGAIN * profile.update.every,
+        )
+
+    return [standing_of(partition) for partition in begun]
+
+
+def closes_within(profile: Profile, window: Window) -> bool:
+    """Whether a bar of some fetched timeframe closes in a window: not while the market is closed."""
+    calendar = calendar_of(profile)
+    for timeframe in profile.timeframes.fetch:
+        around = Window(window.start - 2 * timeframe.duration, window.end)
+        closes = calendar.bars(timeframe, around)["closes_at"]
+        if closes.is_between(literal(window.start), literal(window.end)).any():
+            return True
+    return False
+
+
+def due_of(
+    profile: Profile, timeframe: Timeframe, newest: list[Standing], now: datetime
+) -> list[Partition]:
+    """The partitions that an update fills, oldest first: those behind, and those of the bars that are asked for again."""
+    due = [standing.partition for standing in newest if standing.is_behind(now)]
+    if not due or not profile.update.recheck:
+        return due
+
+    partitions = [standing.partition for standing in newest]
+    bars = calendar_of(profile).bars(timeframe, hull(partitions))
+    part = partition_key(profile.partitions.of(timeframe)).cast(pl.String)
+    recent = bars.filter(pl.col("closes_at") <= literal(now)).tail(profile.update.recheck)
+    again = set(recent.select(part).to_series())
+    return [partition for partition in partitions if partition in due or partition.key in again]
+
+
+def _utc(stamp: datetime | None) -> datetime | None:
+    return None if stamp is None else stamp.replace(tzinfo=UTC)

@@ -1,0 +1,1 @@
+"""Pure nouns of a market: timeframes, windows, partitions, gaps, calendars."""

@@ -1,0 +1,1 @@
+"""Sessions of every market, with the corrections that the libraries lack."""

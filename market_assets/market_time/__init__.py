@@ -1,1 +1,0 @@
-"""When markets trade: timeframes, session calendars, partitions and gap arithmetic. Pure: no store, no network, no clock."""

@@ -1,0 +1,1 @@
+"""Which ranges to run; no Dagster."""

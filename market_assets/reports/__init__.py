@@ -1,0 +1,1 @@
+"""Read-only answers: story, gaps, jobs, completeness, probe, read. Nothing here writes."""

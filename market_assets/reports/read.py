@@ -1,0 +1,304 @@
+"""Candles, features and returns as polars frames, for notebooks and backtests."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import polars as pl
+
+from market_assets.config.universe import Universe, load_universe
+from market_assets.enrich.returns.align import wide as matrix
+from market_assets.errors import ReadError
+from market_assets.expected.series import calendar_of
+from market_assets.home import home as home_folder
+from market_assets.market.clock import present
+from market_assets.market.timeframes import Timeframe, Window, literal, midnight
+from market_assets.store import Store
+from market_assets.words import hint, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import duckdb
+
+    from market_assets.config.universe import Profile
+    from market_assets.store import Snapshot
+
+Family = Literal["candles", "features", "returns"]
+Bound = str | date | datetime | None
+
+_FIRST, _LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+_TABLE = re.compile(r"(candles|features|returns)_(\w+)")
+
+
+def read(
+    profile: str,
+    table: str,
+    *,
+    symbols: Iterable[str] | str | None = None,
+    start: Bound = None,
+    end: Bound = None,
+    as_of: Bound = None,
+    adjusted: bool = False,
+    wide: str | None = None,
+    universe: Universe | Path | str | None = None,
+    home: Path | str | None = None,
+) -> pl.DataFrame:
+    """Read what is committed, from a copy that nobody else waits for, however long it takes.
+
+    While the store is busy for more than some seconds, it is the last copy that is read; the log
+    says as of when.
+
+    Args:
+        profile: The profile's name; for returns also that of the matrix across profiles.
+        table: What to read: `candles_1h`, `features_1d`, `returns_1d`.
+        symbols: Some symbols, or one; all by default.
+        start: The first `ts` wanted: a day, or an instant (UTC where it has no zone).
+        end: The first `ts` no longer wanted.
+        as_of: Only what could be known at this instant (a day: at its first instant, UTC): bars
+            that had closed, and with `adjusted` the splits and dividends up to that day. Later
+            revisions of a candle are not undone.
+        adjusted: Candles adjusted by the splits and dividends up to `as_of`, or up to today.
+        wide: A column to spread over the symbols: one row a `ts`, one column a symbol that is
+            wanted, null where the long form has no row. For returns `simple_return`, `log_return`,
+            or `neutral` for the mask.
+        universe: A universe, or its file; by default the one that `MARKET_ASSETS_UNIVERSE` names.
+        home: The home folder; by default `MARKET_ASSETS_HOME`.
+
+    Returns:
+        symbol, ts (TS, UTC without a zone) and the table's columns, sorted by symbol and ts; with
+        `wide` ts and a column a symbol.
+
+    Raises:
+        ReadError: There is no such profile, table, symbol or column, no such window, or no store;
+            the message names the path that was looked at.
+        UniverseError: The universe cannot be used.
+        StoreError: The store is busy and there is no copy of it yet, or it cannot be read.
+    """
+    if not isinstance(universe, Universe):
+        universe = load_universe(None if universe is None else Path(universe))
+    family, timeframe = _parsed(table)
+    if adjusted and family != "candles":
+        raise ReadError(
+            f"adjusted: candles can be adjusted as of any day; {family} are made on adjusted "
+            "prices where corporate actions are kept, each on the "
+            f"footing of its own day: read {table} without it, or candles_{timeframe} with it. "
+            f"{family}.basis in the universe says on which prices"
+        )
+    members = _members(universe, profile, family, timeframe)
+    known = {name: member for member in members for name in _names(profile, member)}
+    chosen = known if symbols is None else [symbols] if isinstance(symbols, str) else symbols
+    wanted = sorted(set(chosen))
+    if unknown := [name for name in wanted if name not in known]:
+        raise ReadError(
+            f"{profile} has no {unknown[0]}{hint(unknown[0], known)} It has {listed(sorted(known))}"
+        )
+    until = None if as_of is None else _instant("as_of", as_of)
+    first = _FIRST if start is None else _instant("start", start)
+    last = _LAST if end is None else _instant("end", end)
+    if last < first:
+        raise ReadError(f"end: {end} lies before the start, {start}; swap them")
+    window = Window(first, last)
+    store = _store(home)
+    with store.reading_copy(f"reading {profile} {table}") as view:
+        if not view.has_table(profile, table):
+            raise ReadError(
+                f"{store.path}: {profile}.{table} holds nothing yet: "
+                "market-assets backfill makes it"
+            )
+        if adjusted:
+            day = (until or present()).date()
+            _need_actions(view, profile)
+            frame = view.adjusted(profile, timeframe, wanted, window, day)
+        else:
+            frame = view.rows(profile, table, wanted, window)
+    if until is not None:
+        frame = pl.concat(
+            _known(
+                frame.filter(pl.col("symbol").is_in(list(_names(profile, member)))),
+                member,
+                timeframe,
+                until,
+            )
+            for member in members
+        )
+    frame = frame.sort("symbol", "ts")
+    return frame if wide is None else _spread(frame, wide, f"{profile}.{table}", wanted)
+
+
+def connect(home: Path | str | None = None) -> duckdb.DuckDBPyConnection:
+    """Connect DuckDB to a copy of what is committed, read-only: nobody waits for you.
+
+    What is committed later is not in it: connect again to see that.
+
+    Args:
+        home: The home folder; by default `MARKET_ASSETS_HOME`.
+
+    Returns:
+        A connection of your own; close it to give the copy's room on the disk back.
+
+    Raises:
+        ReadError: There is no store; the message names the path that was looked at.
+        StoreError: The store is busy and there is no copy of it yet, or it cannot be read.
+    """
+    return _store(home).connect_to_copy("connecting a reader")
+
+
+def _store(home: Path | str | None) -> Store:
+    """The store of a home folder, which must be there: to read makes nothing in a wrong folder."""
+    folder = Path(home or home_folder()).expanduser().absolute()
+    if not (folder / "market.duckdb").exists():
+        raise ReadError(
+            f"{folder / 'market.duckdb'} does not exist: nothing was stored there yet. Name the "
+            "home folder by home= or MARKET_ASSETS_HOME, or fill it: market-assets backfill"
+        )
+    return Store(folder, clock=present, patience=timedelta(minutes=1))
+
+
+def returns_timeframe(universe: Universe, name: str, wanted: str | None = None) -> str:
+    """The timeframe of the returns of a profile or of the matrix across profiles: the one that is wanted, else the longest.
+
+    Raises:
+        ReadError: There is no such name, or it has no returns.
+    """
+    if name == universe.markets.name:
+        kept = universe.markets.timeframes
+    elif name in universe.profiles:
+        kept = universe.profiles[name].timeframes.returns
+    else:
+        names = [*universe.profiles, universe.markets.name]
+        raise ReadError(
+            f"{name} is neither a profile nor the matrix across profiles{hint(name, names)} There "
+            f"are {listed(names)}"
+        )
+    if not kept:
+        raise ReadError(
+            f"{name} has no returns: add their timeframes to the universe, such as `returns: [1d]`"
+        )
+    return wanted or str(kept[-1])
+
+
+def write_matrix(returns: pl.DataFrame, value: str, path: Path) -> tuple[Path, Path]:
+    """Write returns as a matrix to a Parquet file, and its mask beside it as `<name>.mask.parquet`; each is there whole or not at all.
+
+    Args:
+        returns: symbol, ts, simple_return, log_return, bars, neutral.
+        value: The column that the matrix holds.
+        path: The matrix's file.
+
+    Returns:
+        The two files.
+
+    Raises:
+        ReadError: There is no such column, or a file cannot be written.
+    """
+    mask = path.with_name(f"{path.stem}.mask{path.suffix}")
+    symbols = returns["symbol"].unique().sort().to_list()
+    frames = {
+        target: _spread(returns, column, "returns", symbols)
+        for target, column in ((mask, "neutral"), (path, value))
+    }
+    for target, frame in frames.items():
+        unfinished = target.with_name(f".{target.name}.new")
+        try:
+            frame.write_parquet(unfinished)
+            unfinished.replace(target)
+        except OSError as error:
+            raise ReadError(
+                f"{target} cannot be written: {error}; name another file with --out"
+            ) from error
+    return path, mask
+
+
+def _parsed(table: str) -> tuple[Family, Timeframe]:
+    match = _TABLE.fullmatch(table)
+    if match is None or match[2] not in list(Timeframe):
+        raise ReadError(
+            f"{table!r} is no table to read; write candles_1h, features_1d or returns_1d, "
+            f"of {listed(Timeframe)}"
+        )
+    family: Family = match[1]  # type: ignore[assignment]  # the expression allows these three alone
+    return family, Timeframe(match[2])
+
+
+def _members(universe: Universe, name: str, family: Family, timeframe: Timeframe) -> list[Profile]:
+    """The profiles whose symbols are in a table."""
+    markets = universe.markets
+    if name == markets.name and family == "returns" and timeframe in markets.timeframes:
+        return universe.in_markets(timeframe)
+    if name not in universe.profiles:
+        raise ReadError(
+            f"{name} is no profile{hint(name, universe.profiles)} There are "
+            f"{listed(universe.profiles)}"
+        )
+    profile = universe.profiles[name]
+    frames = profile.timeframes
+    kept = {"candles": frames.kept, "features": frames.features, "returns": frames.returns}[family]
+    if timeframe not in kept:
+        has = f"it keeps {family} of {listed(kept)}" if kept else f"it keeps no {family}"
+        raise ReadError(
+            f"{name} keeps no {family}_{timeframe}: {has}; add {timeframe} to its timeframes in "
+            "the universe"
+        )
+    return [profile]
+
+
+def _names(name: str, member: Profile) -> list[str]:
+    """What a member's symbols are called in a table."""
+    return (
+        list(member.symbols)
+        if name == member.name
+        else [f"{member.name}.{symbol}" for symbol in member.symbols]
+    )
+
+
+def _instant(key: str, bound: str | date | datetime) -> datetime:
+    if isinstance(bound, date) and not isinstance(bound, datetime):
+        return midnight(bound)
+    try:
+        found = bound if isinstance(bound, datetime) else datetime.fromisoformat(bound)
+    except (TypeError, ValueError):
+        raise ReadError(
+            f"{key}: {bound!r} is no time; write 2025-01-31 or 2025-01-31T14:30Z"
+        ) from None
+    # In UTC, where its day is the one that adjusted candles are as of.
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _need_actions(view: Snapshot, profile: str) -> None:
+    if not view.has_table(profile, "corporate_actions"):
+        raise ReadError(
+            f"{profile} has no corporate actions to adjust by: name a source of them under "
+            "`actions` in the universe, then "
+            "market-assets backfill"
+        )
+
+
+def _known(
+    frame: pl.DataFrame, member: Profile, timeframe: Timeframe, until: datetime
+) -> pl.DataFrame:
+    """The rows whose bars had closed."""
+    early = frame.filter(pl.col("ts") < literal(until))
+    if early.is_empty():
+        return early
+    reach = Window.spanning(early["ts"], early["ts"] + timedelta(microseconds=1))
+    bars = calendar_of(member).bars(timeframe, reach)
+    open_still = bars.filter(pl.col("closes_at") > literal(until))["ts"]
+    return early.filter(~pl.col("ts").is_in(open_still.implode()))
+
+
+def _spread(frame: pl.DataFrame, column: str, table: str, symbols: Sequence[str]) -> pl.DataFrame:
+    columns = [name for name in frame.columns if name not in {"symbol", "ts"}]
+    if column not in columns:
+        raise ReadError(
+            f"{table} has no {column}{hint(column, columns)} It has {listed(columns, most=60)}"
+        )
+    absent = [
+        pl.lit(None, frame.schema[column]).alias(name)
+        for name in symbols
+        if name not in set(frame["symbol"])
+    ]
+    return matrix(frame, column).with_columns(absent).select("ts", *symbols)

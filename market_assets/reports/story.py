@@ -1,0 +1,590 @@
+"""The story of one bar: whether it must exist, what is known of it, from whom and since when, and what happens next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from market_assets.expected.series import calendar_of, series_of
+from market_assets.fill.judge import Judge
+from market_assets.market.durations import duration_words
+from market_assets.market.partitions import Partition
+from market_assets.market.timeframes import Timeframe, Window, midnight
+from market_assets.plan.repair import due_at
+from market_assets.verdicts.agreement import AGREES, NOT_COMPARED
+from market_assets.verdicts.evidence import EXPLAINED, MISSING, WHO_SCHEMA, State, askable
+from market_assets.work.refused import refused_words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from market_assets.config.universe import Profile
+    from market_assets.market.calendars.sessions import SessionCalendar
+    from market_assets.store import Snapshot
+
+_AROUND = timedelta(days=14)
+"""Further than any market stays closed."""
+
+_JOBS = 5
+"""How many of the newest jobs a story tells of; it says how many there were."""
+
+_VALUES = ("open", "high", "low", "close", "volume")
+_NOTHING_COMES = "Nothing is expected there, so that nobody asks for it."
+_SETTLED = (
+    "It is not asked for any more. If a source gives it in a backfill --refetch, "
+    "it is stored and counts as repaired."
+)
+
+
+class Beyond(StrEnum):
+    """Why no bar has to be there: what a State cannot say, because it is one of a bar that has to."""
+
+    CLOSED = "market closed"
+    BEFORE_START = "before start"
+    AFTER_END = "after end"
+    NOT_CLOSED = "not closed yet"
+    BEFORE_GENESIS = "before genesis"
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar of the calendar; `ts` is what it is stored by: of a day its session's date, of a week its Monday."""
+
+    ts: datetime
+    opens_at: datetime
+    closes_at: datetime
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened, and when."""
+
+    at: datetime
+    what: str
+
+
+@dataclass(frozen=True)
+class Story:
+    """What is known of one bar. Every instant is aware UTC.
+
+    Attributes:
+        profile: The profile's name.
+        symbol: The symbol.
+        timeframe: The bar's timeframe.
+        asked: The instant that was asked for.
+        bar: The bar that holds it; None where the market is closed.
+        state: A State or a Beyond.
+        verdict: What is so, and why.
+        coming: What happens next.
+        values: The stored candle and its source, if there is one.
+        gap: Its row of the gap ledger, if there is one.
+        events: What happened, oldest first.
+    """
+
+    profile: str
+    symbol: str
+    timeframe: Timeframe
+    asked: datetime
+    bar: Bar | None
+    state: str
+    verdict: str
+    coming: str
+    values: Mapping[str, object] | None = None
+    gap: Mapping[str, object] | None = None
+    events: tuple[Event, ...] = ()
+
+    @property
+    def missing(self) -> bool:
+        """True when the bar must exist and is neither stored nor explained."""
+        return self.state in MISSING
+
+
+def story_of(
+    view: Snapshot,
+    profile: Profile,
+    timeframe: Timeframe,
+    symbol: str,
+    ts: datetime,
+    *,
+    now: datetime,
+) -> Story:
+    """Tell the story of the bar that holds an instant.
+
+    Args:
+        view: The store.
+        profile: The symbol's profile.
+        timeframe: A fetched timeframe of it.
+        symbol: The symbol.
+        ts: Any instant of the bar, or what it is stored by.
+        now: The present instant.
+
+    Raises:
+        UniverseError: The profile has no such symbol.
+        CalendarError: The instant lies outside the years that the calendar knows.
+        ValueError: The profile does not fetch that timeframe.
+    """
+    if timeframe not in profile.timeframes.fetch:
+        raise ValueError(f"profile {profile.name} does not fetch {timeframe}")
+    return _Teller(view, profile, timeframe, symbol, now).tell(ts.astimezone(UTC))
+
+
+@dataclass(frozen=True)
+class _Told:
+    """The part of a story that its question does not hold."""
+
+    state: str
+    verdict: str
+    coming: str = _NOTHING_COMES
+    values: Mapping[str, object] | None = None
+    gap: Mapping[str, object] | None = None
+    events: Sequence[Event] = ()
+
+
+class _Teller:
+    """Tells the stories of one symbol's bars."""
+
+    def __init__(
+        self, view: Snapshot, profile: Profile, timeframe: Timeframe, symbol: str, now: datetime
+    ) -> None:
+        self._view = view
+        self._profile = profile
+        self._timeframe = timeframe
+        self._symbol = symbol
+        self._now = now
+        self._calendar = calendar_of(profile)
+        (self._series,) = series_of(profile, now, [symbol])
+
+    def tell(self, asked: datetime) -> Story:
+        """The story of the bar that holds an instant (aware UTC)."""
+        bar, told = self._find(asked)
+        return Story(
+            self._profile.name,
+            self._symbol,
+            self._timeframe,
+            asked,
+            bar,
+            str(told.state),
+            told.verdict,
+            told.coming,
+            values=told.values,
+            gap=told.gap,
+            # Within a second in the order in which they are told: a job before what it brought.
+            events=tuple(sorted(told.events, key=lambda event: event.at.replace(microsecond=0))),
+        )
+
+    def _find(self, asked: datetime) -> tuple[Bar | None, _Told]:
+        outside, known = self._outside(asked), self._calendar.known
+        if outside and not known.start <= asked < known.end:
+            return None, outside
+        bar = _bar_holding(self._calendar, self._timeframe, asked)
+        if bar is None:
+            return None, outside or _Told(Beyond.CLOSED, self._closed(asked))
+        if values := self._stored(bar):
+            return bar, self._of_stored(bar, values)
+        return bar, self._outside(bar.ts) or self._early(bar) or self._of_absent(bar)
+
+    def _outside(self, ts: datetime) -> _Told | None:
+        """Why nothing is kept of the symbol at that time, by the universe alone."""
+        own, name = self._profile.symbols[self._symbol], self._symbol
+        if ts < midnight(own.start):
+            return _Told(
+                Beyond.BEFORE_START,
+                f"{name} is kept from {own.start} on: that is its start in the universe.",
+            )
+        if own.end is not None and ts >= midnight(own.end):
+            return _Told(
+                Beyond.AFTER_END,
+                f"{name} is kept until {own.end}: that is its end in the universe.",
+            )
+        return None
+
+    def _early(self, bar: Bar) -> _Told | None:
+        """Why nothing is expected of a bar yet, or nothing was yet."""
+        if bar.closes_at > self._now:
+            return _Told(
+                Beyond.NOT_CLOSED,
+                f"This bar closes at {_utc(bar.closes_at)}, and it is {_utc(self._now)} now.",
+                f"The first update from {duration_words(self._profile.update.settle)} after its "
+                "close on asks for it.",
+            )
+        genesis = self._view.genesis(self._profile.name, self._timeframe).get(self._symbol)
+        if genesis is None or bar.ts >= genesis:
+            return None
+        verdict = f"{self._symbol} has its first bar at {_utc(genesis)}, as a source has named it."
+        return _Told(Beyond.BEFORE_GENESIS, verdict, events=[*self._jobs(bar), *self._namings()])
+
+    def _closed(self, asked: datetime) -> str:
+        """Which sessions lie around an instant at which nobody trades."""
+        known = self._calendar.known
+        spans = self._calendar.spans(
+            Window(max(known.start, asked - _AROUND), min(known.end, asked + _AROUND))
+        )
+        instant = asked.replace(tzinfo=None)
+        before, after = (
+            spans.filter(pl.col("close") <= instant).tail(1),
+            spans.filter(pl.col("open") > instant).head(1),
+        )
+        around = [
+            *(
+                f"trading stopped at {_utc(_aware(at))} (session {day})"
+                for day, _, at in before.iter_rows()
+            ),
+            *(
+                f"it goes on at {_utc(_aware(at))} (session {day})"
+                for day, at, _ in after.iter_rows()
+            ),
+        ]
+        day = asked.astimezone(self._calendar.zone).date()
+        why = "".join(f" Of {day}: {reason}." for reason in self._calendar.reasons_for(day))
+        return (
+            f"The market is closed then by the calendar {self._calendar.name}: "
+            f"{', and '.join(around)}.{why}"
+        )
+
+    def _stored(self, bar: Bar) -> Mapping[str, object] | None:
+        profile, timeframe = self._profile.name, self._timeframe
+        if not self._view.has_candles(profile, timeframe):
+            return None
+        rows = self._view.candles(profile, timeframe, [self._symbol], _at(bar.ts))
+        return rows.select(*_VALUES, "source").row(0, named=True) if len(rows) else None
+
+    def _of_stored(self, bar: Bar, values: Mapping[str, object]) -> _Told:
+        revisions = self._revisions(bar)
+        verdict = f"Stored, from {values['source']}: {_prices(values)}."
+        if revisions:
+            verdict += f" It was revised {_times(len(revisions))}."
+        if unexpected := self._outside(bar.ts) or self._early(bar):
+            verdict += f" Nothing is expected there, though: {unexpected.verdict}"
+        return _Told(
+            State.STORED,
+            verdict,
+            "Only a backfill --refetch, or an update while it is among the newest bars, "
+            "asks for it again.",
+            values=values,
+            events=[
+                *self._jobs(bar),
+                *self._coverage(bar),
+                *self._repairs(bar),
+                *revisions,
+                *self._comparisons(bar),
+            ],
+        )
+
+    def _of_absent(self, bar: Bar) -> _Told:
+        partition = Partition.holding(bar.ts.date(), self._profile.partitions.of(self._timeframe))
+        state, row = self._state(bar, partition), self._ledger_row(bar, partition)
+        gap = row.row(0, named=True) if len(row) else None
+        if gap is None:
+            told = self._unseen(state, bar, partition)
+            if self._series.apart:
+                told = replace(told, verdict=f"{told.verdict} {self._series.apart}.")
+        else:
+            told = _Told(
+                state,
+                self._why(state, gap),
+                self._next(state, row),
+                gap={name: _in_utc(gap[name]) for name in gap if name not in WHO_SCHEMA},
+            )
+        events = [
+            *self._jobs(bar), *self._namings(), *self._coverage(bar), *self._refused(partition), *self._repairs(bar),
+            *self._revisions(bar),
+        ]  # fmt: skip
+        return replace(told, events=[*events, *(self._of_gap(gap) if gap else [])])
+
+    def _state(self, bar: Bar, partition: Partition) -> str:
+        """What the evidence makes of an absent bar, by the rules of every fill."""
+        if not self._view.has_candles(self._profile.name, self._timeframe):
+            halted = self._calendar.bars(self._timeframe, _at(bar.ts))["halted"].any()
+            return State.HALTED if halted else State.OPEN
+        judge = Judge(
+            self._profile,
+            self._timeframe,
+            self._profile.partitions.of(self._timeframe),
+            self._calendar,
+            [self._series],
+            known_genesis={},
+            # Coverage tells which sources leave quiet bars out; where none does, this looks at some
+            # bars in vain.
+            quiet=True,
+            refetch=False,
+            now=self._now,
+        )
+        states = judge.classified(self._view, partition.window)
+        return str(states.filter(pl.col("ts") == bar.ts.replace(tzinfo=None))["state"][0])
+
+    def _ledger_row(self, bar: Bar, partition: Partition) -> pl.DataFrame:
+        gaps = self._view.gaps(
+            self._profile.name,
+            self._timeframe,
+            symbols=[self._symbol],
+            window=partition.window,
+            who=True,
+        )
+        ts = bar.ts.replace(tzinfo=None)
+        return gaps.filter(pl.col("first_ts") <= ts, pl.col("last_ts") >= ts).head(1)
+
+    def _unseen(self, state: str, bar: Bar, partition: Partition) -> _Told:
+        """An absent bar of which the ledger knows nothing."""
+        if state == State.HALTED:
+            return _Told(
+                state,
+                "Explained: the whole market stood still then, so that the bar may exist but need "
+                "not.",
+                _SETTLED,
+            )
+        if state == State.NO_TRADE:
+            limit = duration_words(self._profile.evidence.quiet_limit)
+            verdict = (
+                "Explained as no_trade: a source that leaves bars without a trade out has "
+                "answered for this stretch, and the "
+                f"silence is not longer than {limit}."
+            )
+            return _Told(state, verdict, _SETTLED)
+        judged = self._view.judged(self._profile.name, self._timeframe, [partition.key])
+        judged_at = judged.filter(pl.col("symbol") == self._symbol)["judged_at"].max()
+        coming = f"The next repair or backfill of partition {partition.key} asks for it."
+        if isinstance(judged_at, datetime) and _aware(judged_at) >= bar.closes_at:
+            # What is absent when a partition is judged gets a row, so that this one was there.
+            verdict = (
+                "Missing: it has gone from the store since the partition was judged at "
+                f"{_utc(_aware(judged_at))}."
+            )
+            return _Told(
+                state,
+                verdict,
+                f"The next fill of partition {partition.key} sees it and asks for it.",
+            )
+        first = self._profile.update.first_backfill
+        if judged_at is None and partition.window.end <= self._now - first:
+            coming = (
+                f"Nothing happens by itself, because partition {partition.key} is older than the "
+                f"first backfill ({duration_words(first)}): "
+                "market-assets backfill asks for it."
+            )
+        return _Told(state, "Missing: nobody has asked a source for it yet.", coming)
+
+    def _why(self, state: str, gap: Mapping[str, Any]) -> str:
+        """What is so of a bar in a row of the ledger."""
+        reason = gap["reason"]
+        if state == State.OPEN:
+            return (
+                f"Missing, asked for {_times(gap['attempts'] + (gap['failures'] or 0))}: {reason}."
+            )
+        if state == State.ABANDONED:
+            return f"Missing, and abandoned: {reason}."
+        if state == State.CLOSED:
+            return (
+                f"Explained as closed: {reason}. If the market was closed, "
+                "say so in calendar_changes of the universe; if it "
+                "was not, a source that has these bars fills them."
+            )
+        what = (
+            "nothing was traded"
+            if state == State.NO_TRADE
+            else "the market was open, but no source has this bar"
+        )
+        return f"Explained as {state}, {what}: {reason}."
+
+    def _next(self, state: str, row: pl.DataFrame) -> str:
+        """What happens to a bar in a row of the ledger."""
+        budget, rules = self._profile.repair, self._profile.evidence
+        if state == State.ABANDONED and not askable(row).is_empty():
+            return (
+                "No repair asks for it any more. A backfill by hand does, "
+                "because those who were asked may answer otherwise the next time."
+            )
+        if state == State.ABANDONED:
+            return (
+                "It is not asked for any more; market-assets repair --abandoned asks once more, "
+                "and so does a backfill --refetch."
+            )
+        if state in EXPLAINED:
+            return _SETTLED
+        due = row.select(due_at(rules, budget, self._now)).item()
+        words = "It is due: the next repair or backfill asks for it."
+        if due is not None and _aware(due) > self._now:
+            words = (
+                f"No repair asks for it before {_utc(_aware(due))}; "
+                "a backfill by hand asks at once."
+            )
+        return (
+            f"{words} {rules.confirmations} answers that there is no such bar explain it "
+            f"({row['confirmations'][0]} so far); "
+            f"{budget.max_attempts} that leave it in doubt make it abandoned "
+            f"({row['attempts'][0]} answers so far)."
+        )
+
+    def _namings(self) -> list[Event]:
+        rows = self._view.namings(self._profile.name, self._timeframe, self._symbol)
+        return [
+            Event(
+                _aware(found),
+                f"{source} named {_utc(_aware(ts))} as the first bar of {self._symbol}",
+            )
+            for ts, source, found in rows.iter_rows()
+        ]
+
+    def _coverage(self, bar: Bar) -> list[Event]:
+        rows = self._view.coverage(self._profile.name, self._timeframe, [self._symbol], _at(bar.ts))
+        events = []
+        for row in rows.iter_rows(named=True):
+            stretch = Window(_aware(row["start_ts"]), _aware(row["end_ts"]))
+            omits = (
+                "leaves bars without a trade out"
+                if row["omits_quiet"]
+                else "gives every bar, also those without a trade"
+            )
+            gave = f"{row['bars']:,} bars" if row["bars"] else "not one bar, which proves nothing"
+            if (first := row["answered_from"]) is not None:
+                gave = f"{gave}, in several answers since {_utc(_aware(first))}"
+            events.append(
+                Event(
+                    _aware(row["answered_at"]),
+                    f"{row['source']} answered for {stretch} with {gave}; it {omits}",
+                )
+            )
+        return events
+
+    def _refused(self, partition: Partition) -> list[Event]:
+        """Which rows of the bar's partition were refused, and what would mend that."""
+        rows = self._view.refused()
+        if "partition" not in rows.columns:
+            return []
+        own = rows.filter(
+            pl.col("profile") == self._profile.name,
+            pl.col("symbol") == self._symbol,
+            pl.col("timeframe") == self._timeframe,
+            pl.col("partition") == partition.key,
+        )
+        return [
+            Event(
+                _aware(row["refused_at"]),
+                f"in partition {partition.key}: "
+                + refused_words(
+                    {**row, "symbol": [row["symbol"]], "example_symbol": row["symbol"]}
+                ),
+            )
+            for row in own.iter_rows(named=True)
+        ]
+
+    def _revisions(self, bar: Bar) -> list[Event]:
+        rows = self._view.revisions(self._profile.name, self._timeframe, self._symbol, bar.ts)
+        return [
+            Event(
+                _aware(row["revised_at"]),
+                f"revised; until then it was, from {row['source']}: {_prices(row)}",
+            )
+            for row in rows.iter_rows(named=True)
+        ]
+
+    def _repairs(self, bar: Bar) -> list[Event]:
+        rows = self._view.repairs(self._profile.name, self._timeframe, self._symbol, bar.ts)
+        return [
+            Event(
+                _aware(row["repaired_at"]),
+                f"repaired: it had been {row['was']} since {_utc(_aware(row['first_seen']))}, "
+                f"one of {row['bars']:,} bars, and had been "
+                f"asked for {_times(row['attempts'])}",
+            )
+            for row in rows.iter_rows(named=True)
+        ]
+
+    def _comparisons(self, bar: Bar) -> list[Event]:
+        key = Partition.holding(bar.ts.date(), self._profile.partitions.of(self._timeframe)).key
+        rows = self._view.agreement(self._profile.name, self._timeframe, [key])
+        words = {
+            AGREES: "was compared with {other}: both have the same in {compared:,} bars",
+            NOT_COMPARED: "was not compared with {other}: {words}",
+        }
+        apart = "was compared with {other}: {words}"
+        return [
+            Event(
+                _aware(row["checked_at"]),
+                f"partition {key} {words.get(row['kind'], apart).format(**row)}",
+            )
+            for row in rows.filter(pl.col("symbol") == self._symbol).iter_rows(named=True)
+        ]
+
+    def _of_gap(self, gap: Mapping[str, Any]) -> list[Event]:
+        first, last = _utc(_aware(gap["first_ts"])), _utc(_aware(gap["last_ts"]))
+        events = [
+            (
+                gap["first_seen"],
+                f"seen to be absent, now one of {gap['bars']:,} bars from {first} to {last}",
+            )
+        ]
+        if gap["confirmed_at"]:
+            needed = self._profile.evidence.confirmations
+            events.append(
+                (
+                    gap["confirmed_at"],
+                    f"answer {gap['confirmations']} of {needed} that there is no such bar",
+                )
+            )
+        if gap["asked_at"]:
+            tries = f"{gap['attempts']} answered, {gap['failures'] or 0} failed"
+            events.append(
+                (gap["asked_at"], f"asked for the last time so far ({tries}): {gap['reason']}")
+            )
+        return [Event(_aware(at), what) for at, what in events]
+
+    def _jobs(self, bar: Bar) -> list[Event]:
+        jobs = self._view.jobs_over(self._profile.name, self._timeframe, self._symbol, bar.ts)
+        older = (
+            f" (the oldest of the {_JOBS} newest such jobs; there were {len(jobs):,})"
+            if len(jobs) > _JOBS
+            else ""
+        )
+        shown = jobs.head(_JOBS)
+        return [
+            Event(
+                _aware(row["started_at"]),
+                f"a {row['kind']} of "
+                f"{_aware(row['start_ts']):%Y-%m-%d}..{_aware(row['end_ts']):%Y-%m-%d} began: "
+                f"{row['status']}"
+                + (f", run {row['run_id']}" if row["run_id"] else "")
+                + (older if number == len(shown) - 1 else ""),
+            )
+            for number, row in enumerate(shown.iter_rows(named=True))
+        ]
+
+
+def _bar_holding(calendar: SessionCalendar, timeframe: Timeframe, ts: datetime) -> Bar | None:
+    """The bar that is stored by that time, else the one that is open then."""
+    bars = calendar.bars(timeframe, _at(ts))
+    if bars.is_empty():
+        bars = calendar.bars_touching(timeframe, _at(ts))
+    if bars.is_empty():
+        return None
+    return Bar(*(_aware(instant) for instant in bars.select("ts", "opens_at", "closes_at").row(0)))
+
+
+def _at(ts: datetime) -> Window:
+    return Window(ts, ts + timedelta(microseconds=1))
+
+
+def _aware(instant: datetime) -> datetime:
+    """An instant of the store, which is UTC without a zone."""
+    return instant.replace(tzinfo=UTC)
+
+
+def _in_utc(value: object) -> object:
+    return _aware(value) if isinstance(value, datetime) else value
+
+
+def _utc(instant: datetime) -> str:
+    return f"{instant:%Y-%m-%d %H:%M}Z" if instant.second == 0 else f"{instant:%Y-%m-%d %H:%M:%S}Z"
+
+
+def _prices(row: Mapping[str, Any]) -> str:
+    return " ".join(
+        f"{name} {'none' if row[name] is None else format(row[name], '.12g')}" for name in _VALUES
+    )
+
+
+def _times(count: int) -> str:
+    return {0: "not once", 1: "once"}.get(count, f"{count} times")

@@ -1,0 +1,1 @@
+"""Local files: how they are written, what they hold, and what they speak for."""

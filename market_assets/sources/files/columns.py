@@ -1,0 +1,334 @@
+"""The columns of a file of candles brought into the shape of ours, by an archive's settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from market_assets.errors import SourceError
+from market_assets.sources.files.layouts import LAYOUTS, ColumnName, column_of, plain_name
+from market_assets.sources.files.reading import texts
+from market_assets.sources.files.tables import BadLine, decimal_of, numbers_of, read_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from market_assets.sources.files.settings import ArchiveSettings
+
+PRICES: tuple[ColumnName, ...] = ("open", "high", "low", "close")
+_ORDER: tuple[ColumnName, ...] = ("ts", *PRICES, "volume")
+_APART: tuple[ColumnName, ...] = ("date", "time", *PRICES, "volume")
+
+_FIXED = 100_000_000
+"""No usual price is so large a whole number, and a multiple of a thousand."""
+
+_NO_PRICE = float(2**63 - 1)
+"""What fixed-point prices have where there is none."""
+
+_MILLIONTH = 1e-6
+
+
+class ColumnReader:
+    """Reads the columns of files.
+
+    Args:
+        name: The source's, for what is told.
+        settings: Its settings.
+    """
+
+    def __init__(self, name: str, settings: ArchiveSettings) -> None:
+        self._name = name
+        self._settings = settings
+
+    def read(self, path: Path) -> tuple[pl.DataFrame, list[tuple[BadLine, str]]]:
+        """Read a file's columns.
+
+        Returns:
+            stamp (as the file has it), open, high, low, close, volume (numbers), symbol, line, text
+            (the stamp and prices as they are written), member (of a zip); and the lines that are
+            none, each with its member.
+        """
+        settings = self._settings
+        if path.suffix == ".parquet":
+            names = pl.scan_parquet(path, glob=False).collect_schema().names()
+            needed = {
+                name_at(names, place)
+                for place in self.places(path, names, has_header=True).values()
+            }
+            columns = [
+                name
+                for name in names
+                if name in {part for each in needed if each for part in each.split(" + ")} | needed
+            ]
+            table = pl.read_parquet(path, glob=False, columns=columns)
+            numbers = pl.int_range(1, len(table) + 1, eager=True)
+            return self._ours(path, table, numbers, names, has_header=True, member=""), []
+        frames, bad = [], []
+        failed: list[ValueError] = []
+        for member, body in texts(path, settings.max_file):
+            try:
+                text = read_table(
+                    body,
+                    is_header=self._is_header,
+                    separator=settings.separator,
+                    encoding=settings.encoding,
+                )
+                own = self._ours(
+                    path,
+                    text.rows,
+                    text.numbers,
+                    text.rows.columns,
+                    has_header=text.has_header,
+                    member=member,
+                )
+            except (ValueError, SourceError) as error:
+                if path.suffix != ".zip":
+                    raise
+                failed.append(error if isinstance(error, ValueError) else ValueError(str(error)))
+                bad.append((BadLine(0, "", " ".join(str(error).split())[:200]), member))
+                continue
+            frames.append(own)
+            bad += [(line, member) for line in text.bad]
+        if not frames:
+            raise failed[0] if failed else ValueError("there is nothing in it")
+        return pl.concat(frames, how="vertical_relaxed"), bad
+
+    def _is_header(self, cells: Sequence[str]) -> bool:
+        """Whether a line has the names of the columns that are looked for."""
+        settings = self._settings
+        if settings.layout:
+            names = LAYOUTS[settings.layout].all_names
+            wanted = {ours: names[ours] for ours in ("open", "high", "low", "close")}
+            if all(column_of(cells, theirs) is not None for theirs in wanted.values()):
+                return True
+        if any(isinstance(place, str) for place in settings.columns.values()):
+            named = [place for place in settings.columns.values() if isinstance(place, str)]
+            return all(part in cells for place in named for part in place.split(" + "))
+        if {*PRICES} <= {plain_name(cell) for cell in cells}:
+            return True
+        # Names that are not ours are an error that says so, and no candles.
+        return settings.header and len(cells) > 1 and not any(_is_number(cell) for cell in cells)
+
+    def _ours(
+        self,
+        path: Path,
+        table: pl.DataFrame,
+        numbers: pl.Series,
+        names: Sequence[str],
+        *,
+        has_header: bool,
+        member: str,
+    ) -> pl.DataFrame:
+        """Bring a file's columns into the shape of ours."""
+        settings = self._settings
+        if not has_header and settings.header and settings.layout is None:
+            raise SourceError(
+                f"source {self._name}: {path} has no column {settings.columns.get('ts', 'ts')!r} "
+                "for ts: it has no line "
+                "of names, and begins with "
+                f"{_some([str(cell) for cell in table.row(0)] if len(table) else [])}. "
+                "Set header: false, or name a layout",
+                permanent=True,
+            )
+        places = self.places(path, names, has_header=has_header, table=table)
+        found = {ours: name_at(names, place) for ours, place in places.items()}
+        written = {ours: _sum_of(table, name) for ours, name in found.items() if name is not None}
+        decimal = settings.decimal or decimal_of(
+            [cells for ours in PRICES for cells in written[ours]]
+        )
+        prices = {ours: self._price(written[ours], decimal) for ours in PRICES}
+        self._require_plain({ours: written[ours][0] for ours in PRICES}, prices)
+        columns: dict[str, pl.Series] = {"stamp": self._stamp(written)}
+        columns.update({str(ours): prices[ours] for ours in PRICES})
+        columns["volume"] = self._volume(written.get("volume"), decimal, len(table))
+        whose = written.get("symbol") if settings.names_symbols else None
+        symbol = (
+            pl.repeat("", len(table), eager=True) if whose is None else whose[0].cast(pl.String)
+        )
+        columns["symbol"] = symbol.str.strip_chars()
+        columns["line"] = numbers.cast(pl.Int64)
+        columns["text"] = columns["stamp"].cast(pl.String)
+        columns["member"] = pl.repeat(member, len(table), dtype=pl.String, eager=True)
+        return pl.DataFrame(columns)
+
+    def _price(self, cells: Sequence[pl.Series], decimal: str | None) -> pl.Series:
+        column = numbers_of(cells[0], decimal)
+        scale = self._settings.price_scale
+        if scale is None:
+            return column
+        column = column.set((column >= _NO_PRICE).fill_null(value=False), None)
+        scaled = (
+            column * scale
+            if scale >= 1
+            else column / round(1 / scale)
+            if _is_whole(1 / scale)
+            else column * scale
+        )
+        if scale > _MILLIONTH:
+            return scaled
+        return scaled.zip_with(_written_whole(cells[0]), column)
+
+    def _volume(
+        self, cells: Sequence[pl.Series] | None, decimal: str | None, rows: int
+    ) -> pl.Series:
+        if cells is None:
+            return pl.repeat(None, rows, dtype=pl.Float64, eager=True)
+        whole = numbers_of(cells[0], decimal)
+        for more in cells[1:]:
+            whole = whole + numbers_of(more, decimal)
+        none = self._settings.null_volume
+        return whole if none is None else whole.set((whole == none).fill_null(value=False), None)
+
+    def _stamp(self, written: Mapping[ColumnName, Sequence[pl.Series]]) -> pl.Series:
+        if "date" not in written:
+            return written["ts"][0]
+        date, time = (written[part][0] if part in written else None for part in ("date", "time"))
+        if date is None or time is None:
+            return written["date"][0]
+        day = date.cast(pl.String).str.strip_chars()
+        hour = time.cast(pl.String).str.strip_chars()
+        # Times as numbers have lost the zeros before them.
+        digits = hour.str.contains(r"^\d{1,6}$").fill_null(value=False)
+        width = 6 if hour.filter(digits).str.len_chars().max() not in {3, 4} else 4
+        hour = hour.str.zfill(width).zip_with(digits, hour)
+        return day + " " + hour.fill_null("")
+
+    def _require_plain(
+        self, written: Mapping[ColumnName, pl.Series], prices: Mapping[ColumnName, pl.Series]
+    ) -> None:
+        """Refuse prices that look like whole billionths, as long as nobody has said what they are."""
+        if self._settings.price_scale is not None:
+            return
+        for ours, column in prices.items():
+            known = column.drop_nulls()
+            known = known.filter((known != _NO_PRICE) & known.is_finite())
+            if known.is_empty() or ((known < _FIXED) | (known % 1000 != 0)).any():
+                return
+            if not _written_whole(written[ours]).all():
+                return
+        raise ValueError(
+            f"its prices, such as {whole(prices['close'].drop_nulls()[0])}, "
+            "look like fixed-point numbers: set "
+            "price_scale (1e-9 for whole billionths), or price_scale: "
+            "1 where they are prices as they stand"
+        )
+
+    def places(
+        self,
+        path: Path,
+        names: Sequence[str],
+        *,
+        has_header: bool,
+        table: pl.DataFrame | None = None,
+    ) -> dict[ColumnName, str | int | None]:
+        """What a file calls each of our columns, or where it has it; a volume that it does not have is None.
+
+        Raises:
+            SourceError: It lacks one.
+        """
+        settings = self._settings
+        given: dict[ColumnName, str | int] = dict(settings.columns)
+        by_name: dict[ColumnName, str | int] = {}
+        if has_header and settings.layout:
+            theirs = LAYOUTS[settings.layout].all_names
+            found = {ours: column_of(names, wanted) for ours, wanted in theirs.items()}
+            by_name = {ours: name for ours, name in found.items() if name is not None}
+            if "time" in by_name and "date" in by_name:
+                by_name.pop("ts", None)
+            else:
+                by_name.pop("date", None)
+                by_name.pop("time", None)
+        elif not has_header or not settings.header:
+            order = _APART if table is not None and not has_header and _is_time(table) else _ORDER
+            by_name = {
+                ours: at for at, ours in enumerate(order) if at < len(names) or ours != "volume"
+            }
+            if has_header:
+                # A header that is there all the same says where the columns are.
+                plain = {plain_name(name): name for name in names}
+                by_name |= {ours: plain[ours] for ours in _ORDER if ours in plain}
+        else:
+            by_name = {ours: ours for ours in _ORDER if ours != "volume" or ours in names}
+        places: dict[ColumnName, str | int | None] = {**by_name, **given}
+        if "date" in given:
+            places.pop("ts", None)
+        elif "ts" in given:
+            places.pop("date", None)
+            places.pop("time", None)
+        places.setdefault("volume", None)
+        needed: list[ColumnName] = ["date" if "date" in places else "ts", *PRICES]
+        needed += ["symbol"] if settings.names_symbols else []
+        needed += [ours for ours in ("volume", "time") if places.get(ours) is not None]
+        for ours in needed:
+            place = places.setdefault(ours, ours)
+            if name_at(names, place) is None:
+                raise SourceError(
+                    f"source {self._name}: {path} has no column {place!r} for {ours}; "
+                    f"it has {_some(list(names))}. Name the right one "
+                    "under columns, or a layout; market-assets inspect FILE guesses them",
+                    permanent=True,
+                )
+        return {
+            ours: place
+            for ours, place in places.items()
+            if ours != "symbol" or settings.names_symbols
+        }
+
+
+def _some(names: list[str]) -> str:
+    """The names of columns, as many as can be read at a glance."""
+    shown = ", ".join(name[:40] for name in names[:20])
+    return shown if len(names) <= 20 else f"{shown} and {len(names) - 20:,} more"
+
+
+def name_at(names: Sequence[str], place: str | int | None) -> str | None:
+    """The name of the column that a place means; None where there is none."""
+    if isinstance(place, int):
+        return names[place] if place < len(names) else None
+    if place is None or place in names or all(part in names for part in place.split(" + ")):
+        return place
+    return None
+
+
+def _sum_of(table: pl.DataFrame, name: str) -> list[pl.Series]:
+    parts = [name] if name in table.columns else name.split(" + ")
+    return [
+        table[part].cast(pl.String)
+        if isinstance(table.schema[part], pl.Categorical | pl.Enum)
+        else table[part]
+        for part in parts
+    ]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text.replace(",", ""))
+    except ValueError:
+        return False
+    return True
+
+
+def _is_time(table: pl.DataFrame) -> bool:
+    """Whether the second column of a text without a header has times of day, apart from the dates."""
+    if table.width <= len(PRICES) + 1:
+        return False
+    second = table.to_series(1).drop_nulls().head(1)
+    return bool(len(second)) and bool(second.str.contains(r"^\s*\d{1,2}:\d\d").item())
+
+
+def _is_whole(number: float) -> bool:
+    return abs(number - round(number)) < 1e-6 * abs(number)
+
+
+def _written_whole(cells: pl.Series) -> pl.Series:
+    """Which cells are written as whole numbers."""
+    if cells.dtype == pl.String:
+        return cells.str.contains(r"^\s*[+-]?\d+\s*$").fill_null(value=True)
+    return pl.repeat(cells.dtype.is_integer(), len(cells), dtype=pl.Boolean, eager=True)
+
+
+def whole(number: object) -> int:
+    """A number of polars, of whatever type, as an integer."""
+    return int(number)  # type: ignore[call-overload,no-any-return]

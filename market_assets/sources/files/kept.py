@@ -1,0 +1,87 @@
+"""Rows of files that were read once, kept until their source is closed."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from dataclasses import dataclass, field
+from io import BytesIO
+from tempfile import SpooledTemporaryFile
+
+import polars as pl
+
+_IN_MEMORY = 64 * 1024**2
+"""Bytes of rows that are kept in memory; more go to a file that nobody sees, and that is gone when the process is."""
+
+Span = tuple[int, int, bool]
+"""The first and the last open of a file's believable rows, in microseconds, and whether its last row is one of them."""
+
+
+class Keep:
+    """Rows that were read once, kept out of memory where there are many."""
+
+    def __init__(self) -> None:
+        # As long as the source.
+        self._file = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115
+        self._size = 0
+        self._lock = threading.Lock()
+        # Also where nobody closes the source.
+        self._end = weakref.finalize(self, self._file.close)
+
+    def put(self, rows: pl.DataFrame) -> tuple[int, int]:
+        """Keep some rows; give their place and size."""
+        packed = BytesIO()
+        rows.write_ipc(packed)
+        body = packed.getbuffer()
+        with self._lock:
+            place = self._size
+            self._file.seek(place)
+            self._file.write(body)
+            self._size += len(body)
+        return place, len(body)
+
+    def get(self, place: int, size: int) -> pl.DataFrame:
+        """The rows that are kept at a place."""
+        with self._lock:
+            self._file.seek(place)
+            body = self._file.read(size)
+        return pl.read_ipc(body)
+
+    def close(self) -> None:
+        """Forget all."""
+        self._end()
+
+
+@dataclass
+class Part:
+    """What a file has of one symbol.
+
+    Attributes:
+        blocks: Where its rows are kept: place, bytes, and the first and last open of a block.
+        span: See `Span`; None without a row.
+        error: Why nobody can believe its rows.
+        refused: Rows that cannot be read: ts (where they stand), refused (why), said (how they are
+            written).
+        keep: Where the blocks are.
+    """
+
+    keep: Keep
+    blocks: list[tuple[int, int, int, int]] = field(default_factory=list)
+    span: Span | None = None
+    error: str = ""
+    refused: pl.DataFrame | None = None
+
+
+@dataclass
+class Held:
+    """What a file has, or why it has nothing.
+
+    Attributes:
+        parts: By symbol; by "" where the file is of one.
+        symbols: All symbols in it.
+        error: Why it cannot be read.
+    """
+
+    parts: dict[str, Part] = field(default_factory=dict)
+    symbols: frozenset[str] = frozenset()
+    error: str = ""

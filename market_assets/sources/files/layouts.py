@@ -1,0 +1,253 @@
+"""How the files of vendors and platforms are written: presets for an archive's settings, and names of columns."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+ColumnName = Literal["ts", "date", "time", "open", "high", "low", "close", "volume", "symbol"]
+
+_PRICES: dict[ColumnName, tuple[str, ...]] = {
+    "open": ("open",),
+    "high": ("high",),
+    "low": ("low",),
+    "close": ("close",),
+    "volume": ("volume", "vol"),
+}
+_QUOTES = ("usd", "usdt", "usdc", "busd", "tusd", "dai", "eur", "gbp", "jpy", "krw", "try")
+"""Currencies that prices are told in: a volume in one of them is a turnover."""
+
+_ANY_TIME = (
+    "ts", "time", "timestamp", "datetime", "date", "date/time", "date time", "open time", "opentime",
+    "gmt time", "local time", "utc time", "time (utc)", "time (eet)", "unix", "unix timestamp", "epoch",
+    "window start", "ts event", "start", "begin", "bar time", "candle begin time",
+)  # fmt: skip
+"""What a column of times may be called, in files of which nobody has said the layout."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way in which files are written.
+
+    Attributes:
+        note: Whose files these are, and what to mind.
+        sign: How only such a file begins, as a pattern.
+        settings: Keys of the source, each of which the universe may set otherwise.
+        names: What the columns may be called in a header, in small letters, `_` as a blank; `*`
+            stands for anything, and `a + b` for the sum of two columns.
+    """
+
+    note: str
+    sign: str
+    settings: Mapping[str, object] = field(default_factory=dict)
+    names: Mapping[ColumnName, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def all_names(self) -> dict[ColumnName, tuple[str, ...]]:
+        """The names of all columns, also of those that everybody calls the same."""
+        return {**_PRICES, **self.names}
+
+
+_NEW_YORK = "America/New_York"
+_META: dict[ColumnName, tuple[str, ...]] = {
+    "ts": ("date",),
+    "date": ("date",),
+    "time": ("time",),
+    "volume": ("tickvol", "tick volume", "vol", "volume"),
+}
+
+LAYOUTS: dict[str, Layout] = {
+    "histdata": Layout(
+        "HistData.com: 20240311 000000;1.09;... in EST without summer time",
+        settings={"header": False, "clock": "-05:00"},
+        sign=r"^\d{8} \d{6};[\d.]+;[\d.]+;[\d.]+;[\d.]+;\d+\s*$",
+    ),
+    "mt5": Layout(
+        "MetaTrader 5, export of bars: <DATE> <TIME> by tabs; set clock to the broker's, "
+        "often New York + 7h",
+        settings={},
+        names=_META,
+        sign=r"^<DATE>\t(<TIME>\t)?<OPEN>",
+    ),
+    "mt4": Layout(
+        "MetaTrader 4, history centre: 2024.03.11,00:00,1.09,...; set clock to the broker's, "
+        "often New York + 7h",
+        settings={"header": False},
+        names=_META,
+        sign=r"^\d{4}\.\d\d\.\d\d[,;\t]\d\d:\d\d[,;\t]",
+    ),
+    "kibot": Layout(
+        "Kibot: 03/11/2024,09:30,... in New York's time; bars without a trade are left out",
+        settings={
+            "header": False,
+            "timezone": _NEW_YORK,
+            "format": "%m/%d/%Y",
+            "quiet_minutes": "omitted",
+        },
+        names={"ts": ("date",), "date": ("date",), "time": ("time",)},
+        sign=r"^\d\d/\d\d/\d{4},(\d\d:\d\d,)?[\d.]+,[\d.]+,[\d.]+,[\d.]+,\d+\s*$",
+    ),
+    "stooq": Layout(
+        "Stooq: <TICKER>,<PER>,<DATE>,<TIME>,...; times of Warsaw",
+        settings={"timezone": "Europe/Warsaw"},
+        names={"ts": ("date",), "date": ("date",), "time": ("time",), "symbol": ("ticker",)},
+        sign=r"^<TICKER>,<PER>",
+    ),
+    "firstrate": Layout(
+        "FirstRate Data: 2024-03-11 04:00:00,... in New York's time; "
+        "bars without a trade are left out",
+        settings={"header": False, "timezone": _NEW_YORK, "quiet_minutes": "omitted"},
+        names={"ts": ("timestamp", "datetime", "date")},
+        sign=r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,[\d.]+,[\d.]+,[\d.]+,[\d.]+,\d+\s*$",
+    ),
+    "dukascopy": Layout(
+        "Dukascopy: Gmt time,Open,... with 11.03.2024 00:00:00.000; a local time tells its zone",
+        settings={"format": "%d.%m.%Y"},
+        names={"ts": ("gmt time", "local time", "utc time", "time (utc)", "timestamp", "time")},
+        sign=r"(?i)^(Gmt time|Local time|Time \(UTC\)),",
+    ),
+    "tradestation": Layout(
+        'TradeStation: "Date","Time","Open",...,"Up","Down"; bars bear the time they end at, '
+        "in New York",
+        settings={"timezone": _NEW_YORK, "format": "%m/%d/%Y", "stamps": "close"},
+        names={
+            "ts": ("date",),
+            "date": ("date",),
+            "time": ("time",),
+            "volume": ("up + down", "vol", "volume", "total volume"),
+        },
+        sign=r'(?i)^"?Date"?,"?Time"?,"?Open"?,"?High"?,"?Low"?,"?Close"?,"?(Up|Vol)',
+    ),
+    "yahoo": Layout(
+        "Yahoo Finance, by hand or yfinance: Date,Open,High,Low,Close,Adj Close,Volume; "
+        "prices are divided by splits",
+        settings={},
+        names={"ts": ("date", "datetime")},
+        sign=r"(?i)^(Date|Datetime),(?=.*Adj Close)",
+    ),
+    "alphavantage": Layout(
+        "Alpha Vantage: timestamp,open,..., newest first, in New York's time",
+        settings={"timezone": _NEW_YORK},
+        names={"ts": ("timestamp",)},
+        sign=r"^timestamp,open,high,low,close,(adjusted_close,)?volume",
+    ),
+    "tiingo": Layout(
+        "Tiingo: date,close,high,low,open,volume,adjClose,...",
+        settings={},
+        names={"ts": ("date", "timestamp")},
+        sign=r"^(?:[^\n]*,)?date,(?=.*adjClose|close,high,low,open)",
+    ),
+    "ibkr": Layout(
+        "Interactive Brokers, as ib_insync and ib_async write it: date,open,...,average,barCount; "
+        "volume -1 is none",
+        settings={"null_volume": -1},
+        names={"ts": ("date", "datetime", "time")},
+        sign=r"(?i)^[^\n]*\b(average|barCount|wap)\b",
+    ),
+    "databento": Layout(
+        "Databento: ts_event,...,open,high,low,close,volume,symbol; prices are whole billionths",
+        settings={"price_scale": 1e-9, "quiet_minutes": "omitted"},
+        names={"ts": ("ts event",), "symbol": ("symbol",)},
+        sign=r"^ts_event,",
+    ),
+    "polygon": Layout(
+        "Polygon's flat files: ticker,volume,open,close,high,low,window_start,...: "
+        "a file a day with all symbols",
+        settings={"quiet_minutes": "omitted"},
+        names={"ts": ("window start",), "symbol": ("ticker",)},
+        sign=r"^ticker,volume,open,close,high,low,window_start",
+    ),
+    "cryptodatadownload": Layout(
+        "CryptoDataDownload: an address in the first line, then unix,date,symbol,open,...,Volume "
+        "BTC,Volume USD",
+        settings={},
+        names={"ts": ("unix", "unix timestamp", "date"), "volume": ("volume", "volume *")},
+        sign=r"(?i)^https?://www\.cryptodatadownload\.com",
+    ),
+    "kraken": Layout(
+        "Kraken's dumps: 1381095240,... without a header, named like XBTUSD_1.csv; "
+        "quiet bars are left out",
+        settings={"header": False, "quiet_minutes": "omitted"},
+        sign=r"^\d{10},[\d.]+,[\d.]+,[\d.]+,[\d.]+,[\d.]+,\d+\s*$",
+    ),
+    "binance": Layout(
+        "Binance's dumps of klines, with or without a header",
+        settings={"header": False},
+        names={"ts": ("open time",)},
+        sign=r"^(\d{13}|\d{16}),([\d.]+,){5}(\d{13}|\d{16}),|^open_time,open,",
+    ),
+}
+"""The layouts by name."""
+
+LayoutName = Literal[
+    "histdata", "mt5", "mt4", "kibot", "stooq", "firstrate", "dukascopy", "tradestation", "yahoo",
+    "alphavantage", "tiingo", "ibkr", "databento", "polygon", "cryptodatadownload", "kraken", "binance",
+]  # fmt: skip
+
+
+_ALIASES = {
+    "histdatacom": "histdata", "metatrader5": "mt5", "metatrader4": "mt4", "firstratedata": "firstrate",
+    "yahoofinance": "yahoo", "yfinance": "yahoo", "interactivebrokers": "ibkr", "ib": "ibkr",
+    "polygonflatfiles": "polygon", "massive": "polygon", "stooqcom": "stooq", "cdd": "cryptodatadownload",
+    "krakendumps": "kraken", "binancedumps": "binance", "binancevision": "binance",
+}  # fmt: skip
+
+
+def layout_named(name: object) -> object:
+    """A layout's name as we write it: `Alpha Vantage`, `alpha_vantage` and `alphavantage` are one."""
+    if not isinstance(name, str):
+        return name
+    plain = re.sub(r"[\s_.-]", "", name).casefold()
+    return _ALIASES.get(plain, plain)
+
+
+def plain_name(name: str) -> str:
+    """A column's name without what differs from file to file: signs around it, large letters, `_` for a blank."""
+    return " ".join(name.strip().strip("<>\"'").replace("_", " ").split()).casefold()
+
+
+def column_of(names: Sequence[str], wanted: Sequence[str]) -> str | None:
+    """The first of some wanted columns that a file has; `a + b` where it has both."""
+    plain = {plain_name(name): name for name in reversed(names)}
+    for each in wanted:
+        parts = [part.strip() for part in each.split(" + ")]
+        if len(parts) > 1 and all(part in plain for part in parts):
+            return " + ".join(plain[part] for part in parts)
+        if "*" in each:
+            found = [name for name in plain if fnmatchcase(name, each)][::-1]
+            traded = [name for name in found if not name.endswith(_QUOTES)]
+            if found:
+                return plain[(traded or found)[0]]
+        if each in plain:
+            return plain[each]
+    return None
+
+
+def guess_layout(text: str) -> str | None:
+    """The layout whose files begin like a text; None where none is known to."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    return next((name for name, layout in LAYOUTS.items() if re.search(layout.sign, first)), None)
+
+
+def guess_columns(names: Sequence[str]) -> dict[ColumnName, str]:
+    """What the columns of a file without a known layout are called, as far as their names tell it."""
+    wanted: dict[ColumnName, tuple[str, ...]] = {
+        "ts": _ANY_TIME,
+        "open": ("open", "o", "open price", "first", "op"),
+        "high": ("high", "h", "high price", "max", "hi"),
+        "low": ("low", "l", "low price", "min", "lo"),
+        "close": ("close", "c", "last", "close price", "cl", "price"),
+        "volume": ("volume", "vol", "v", "vol.", "quantity", "tickvol", "tick volume", "volume *"),
+    }
+    found = {ours: column_of(names, theirs) for ours, theirs in wanted.items()}
+    date, time = column_of(names, ("date", "day")), column_of(names, ("time", "hour"))
+    known: dict[ColumnName, str] = {ours: name for ours, name in found.items() if name is not None}
+    if date and time:
+        known.pop("ts", None)
+        known |= {"date": date, "time": time}
+    return known

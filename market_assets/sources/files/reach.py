@@ -1,0 +1,201 @@
+"""How far local files reach, by what is in them and by how they lie beside each other. Pure.
+
+What is here knows nothing of how a file is read.
+"""
+
+from __future__ import annotations
+
+import calendar
+import re
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import polars as pl
+
+from market_assets.market.timeframes import Timeframe, Window, to_micros
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from market_assets.sources.files.stamps import Clock
+
+_HOUR = Timeframe.H1.micros
+_DAY = timedelta(days=1)
+_PRICES = ("open", "high", "low", "close")
+
+_FIRST_INTRADAY = datetime(1980, 1, 1, tzinfo=UTC)
+"""Nobody has bars of less than a day from before; zero counts of seconds, and counts that were cut, are times of the 1970s."""
+
+_FEW, _MANY = 3, 100
+_FAR = 366 * Timeframe.D1.micros
+"""So few rows, parted by so much from so many others, are slips of somebody's pen."""
+
+_NEAR = 12 * _HOUR
+"""Parts of one series that follow each other so closely have no day between them."""
+
+_YEAR, _MONTH, _DATE = r"(?:19|20)\d\d", r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|[12]\d|3[01])"
+_DAYS = re.compile(rf"(?<!\d)({_YEAR})([-_./]?)({_MONTH})\2({_DATE})(?!\d)")
+_MONTHS = re.compile(rf"(?<!\d)({_YEAR})[-_./]?({_MONTH})(?!\d)")
+_YEARS = re.compile(rf"(?<!\d)({_YEAR})(?!\d)")
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A stretch of time that a source can speak for.
+
+    Attributes:
+        window: Outside of it an absent bar is evidence of nothing.
+        witness: Gives what the same answer will always bear as long as nothing has changed, a
+            file's hash; None where each answer is a new one. It may take as long as reading a file.
+    """
+
+    window: Window
+    witness: Callable[[], str] | None = None
+
+
+@dataclass(frozen=True)
+class FileSpan:
+    """What one file of a series holds.
+
+    Attributes:
+        first: The open of its first believable row, in microseconds.
+        last: The open of its last one.
+        is_whole: False where its last row is not believable, as in one that was cut off.
+        period: The days that its name tells; None where it tells none.
+        witness: See `Stretch`.
+    """
+
+    first: int
+    last: int
+    is_whole: bool = True
+    period: Window | None = None
+    witness: Callable[[], str] | None = None
+
+
+def believable_row(timeframe: Timeframe, now: datetime) -> pl.Expr:
+    """Whether a row (CANDLE_SCHEMA) can be a bar, so that a file that holds it reaches so far.
+
+    It has a time between the first that there can be and the present, and four numbers that are not
+    all zero.
+    """
+    earliest = to_micros(_FIRST_INTRADAY) if timeframe.intraday else None
+    # Stamps of a running bar, or of a zone that is ahead, lie a little ahead.
+    latest = to_micros(now + max(_DAY, timeframe.duration))
+    opens = pl.col("ts").to_physical()
+    in_time = (opens <= latest) if earliest is None else opens.is_between(earliest, latest)
+    numbers = pl.all_horizontal(pl.col(_PRICES).is_finite().fill_null(value=False))
+    return in_time.fill_null(value=False) & numbers & pl.any_horizontal(pl.col(_PRICES) != 0)
+
+
+def are_odd(opens: pl.Series, timeframe: Timeframe) -> bool:
+    """Whether some opens (microseconds) are no times but other numbers, such as 20240311, that were taken for counts since 1970."""
+    if opens.is_empty():
+        return False
+    if timeframe.intraday:
+        return int(opens.to_numpy().max()) < to_micros(_FIRST_INTRADAY)
+    # All dates from 1900 to 2099, as seconds, are three weeks of the August of 1970; those of years
+    # fall on two days.
+    first, after = (to_micros(datetime(1970, 8, day, tzinfo=UTC)) for day in (1, 31))
+    return len(opens) > 2 and opens.n_unique() <= 2 and bool(opens.is_between(first, after).all())
+
+
+def span_of(opens: pl.Series) -> tuple[int, int] | None:
+    """The first and the last of some opens (microseconds), but for a few at an end that lie more than a year apart from the rest."""
+    if opens.is_empty():
+        return None
+    stamps = np.sort(opens.to_numpy())
+    if len(stamps) >= _MANY and stamps[-1] - stamps[0] > _FAR:
+        gaps = np.flatnonzero(np.diff(stamps) > _FAR) + 1
+        first = max((int(at) for at in gaps if at <= _FEW), default=0)
+        after = min((int(at) for at in gaps if len(stamps) - at <= _FEW), default=len(stamps))
+        stamps = stamps[first:after]
+    return int(stamps[0]), int(stamps[-1])
+
+
+def period_in(name: str, clock: Clock) -> Window | None:
+    """The days that a file's name tells: a day, a month or a year, or from a first to a last day; None without a date.
+
+    The days are those of a wall clock.
+    """
+    if days := [
+        day for found in _DAYS.finditer(name) if (day := _day(found[1], found[3], found[4]))
+    ]:
+        return _between(min(days), max(days) + _DAY, clock)
+    if found := _MONTHS.search(name):
+        year, month = int(found[1]), int(found[2])
+        first = date(year, month, 1)
+        return _between(first, first + timedelta(days=calendar.monthrange(year, month)[1]), clock)
+    if found := _YEARS.search(name):
+        return _between(date(int(found[1]), 1, 1), date(int(found[1]) + 1, 1, 1), clock)
+    return None
+
+
+def _day(year: str, month: str, day: str) -> date | None:
+    try:
+        return date(int(year), int(month), int(day))
+    except ValueError:
+        return None
+
+
+def _between(first: date, after: date, clock: Clock) -> Window:
+    zone = ZoneInfo(clock.zone)
+    walls = (datetime.combine(each, time()) - clock.shift for each in (first, after))
+    start, end = (wall.replace(tzinfo=zone) for wall in walls)
+    return Window(start, end)
+
+
+def stretches_of(files: Sequence[FileSpan]) -> list[Stretch]:
+    """What some files of one series speak for, each for itself: nobody speaks for a file that is not there.
+
+    A file speaks for the hours from its first row to its last. Between two others it speaks for the
+    whole of the days that its name tells, so that a quiet evening is spoken for; where the names
+    tell nothing, files that follow each other within hours speak for the time between them.
+    """
+    spans = sorted(files, key=lambda file: (file.first, file.last))
+    periods = [file.period for file in spans if file.period is not None]
+    windows = [_hours(file) for file in spans]
+    if periods:
+        shared = {period for period in periods if periods.count(period) > 1}
+        outer = Window(
+            min(window.start for window in windows), max(window.end for window in windows)
+        )
+        windows = [
+            _widened(window, file, outer) if file.period not in shared else window
+            for window, file in zip(windows, spans, strict=True)
+        ]
+    else:
+        for place, (earlier, later) in enumerate(pairwise(windows)):
+            if timedelta() < later.start - earlier.end < timedelta(microseconds=_NEAR):
+                windows[place] = replace(earlier, end=later.start)
+    return [Stretch(window, file.witness) for window, file in zip(windows, spans, strict=True)]
+
+
+def _hours(file: FileSpan) -> Window:
+    return Window.of_micros(file.first // _HOUR * _HOUR, (file.last // _HOUR + 1) * _HOUR)
+
+
+def _widened(window: Window, file: FileSpan, outer: Window) -> Window:
+    """A file's hours with the rest of the days that its name tells, as far as other files lie around it."""
+    # A name whose days have nothing to do with the rows tells something else.
+    period = file.period
+    if period is None or not window.intersect(Window(period.start - _DAY, period.end + _DAY)):
+        return window
+    start = min(window.start, max(period.start, outer.start))
+    end = max(window.end, min(period.end, outer.end)) if file.is_whole else window.end
+    return Window(start, end)
+
+
+def merged(stretches: Sequence[Stretch], within: Window) -> list[Window]:
+    """The windows that some stretches cover of another, sorted, none meeting another."""
+    parts = [part for each in stretches if (part := each.window.intersect(within)) is not None]
+    joined: list[Window] = []
+    for part in sorted(parts):
+        if joined and part.start <= joined[-1].end:
+            joined[-1] = Window(joined[-1].start, max(joined[-1].end, part.end))
+        else:
+            joined.append(part)
+    return joined

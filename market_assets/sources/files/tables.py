@@ -1,0 +1,362 @@
+"""Text as vendors write it, made a table: encodings, separators, lines above the header, lines that are broken.
+
+A line that cannot be read costs itself and is reported with its number; what is no table at all is
+a `ValueError`. Nothing is known here of stamps and candles but that a number is no header.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import re
+from dataclasses import dataclass, field
+from itertools import islice
+from statistics import mode
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_SEPARATORS = ("\t", ";", "|", ",")
+_HEAD = 40
+"""Lines in which a header is looked for, and by which the separator is found."""
+
+_WITH_ZEROS = re.compile(rb"[^\n]*\x00[^\n]*")
+_MOST_BAD = 10_000
+"""Lines with bytes of zero that are counted."""
+
+_LONGEST_LINE = 64 * 1024
+_EXCERPT = 80
+_FEWEST = 5
+"""Cells in a line of candles at least: a time and four prices."""
+
+
+@dataclass(frozen=True)
+class BadLine:
+    """A line that was left out.
+
+    Attributes:
+        number: Its number in the file, from 1.
+        text: How it begins.
+        reason: Why.
+    """
+
+    number: int
+    text: str
+    reason: str
+
+
+@dataclass
+class Table:
+    """The lines of a text as columns of text.
+
+    Attributes:
+        rows: A column of text each; called as the header says, or column_1 and so on.
+        has_header: There was a line of names.
+        numbers: The number of each row's line in the file (Int64), from 1.
+        bad: Lines that are not among the rows.
+    """
+
+    rows: pl.DataFrame
+    has_header: bool
+    numbers: pl.Series
+    bad: list[BadLine] = field(default_factory=list)
+
+
+def read_table(
+    body: bytes,
+    *,
+    is_header: Callable[[Sequence[str]], bool],
+    separator: str | None = None,
+    encoding: str | None = None,
+) -> Table:
+    """Read a text.
+
+    Args:
+        body: Its bytes.
+        is_header: Whether some cells are the names of its columns.
+        separator: What stands between two cells; None to find it.
+        encoding: How its letters are written; None to find it.
+
+    Raises:
+        ValueError: It is no table: empty, a page of HTML, or not in that encoding.
+    """
+    body, bad = _plain(body, encoding)
+    start = body[:512].lstrip().lower()
+    if not start:
+        raise ValueError("it is empty")
+    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+        raise ValueError(f"it is a page of HTML or XML and no table: {_excerpt(body)!r}")
+    if start.startswith((b"{", b"[{", b"[[")):
+        raise ValueError(f"it is JSON and no table: {_excerpt(body)!r}")
+    head = [line.decode("utf-8", "replace") for line in islice(_lines(body), _HEAD)]
+    sign = separator or _separator(head)
+    rows_of_head = [_cells(line, sign) for line in head]
+    place = next((at for at, cells in enumerate(rows_of_head) if is_header(cells)), None)
+    names = None if place is None else rows_of_head[place]
+    first = _first_row(rows_of_head) if place is None else place + 1
+    widths = [len(cells) for cells in rows_of_head[first:] if len(cells) >= _FEWEST]
+    width = (
+        len(names) if names is not None else mode(widths) if widths else len(rows_of_head[first])
+    )
+    if (
+        names is not None
+        and widths
+        and min(widths) > width
+        and all(not "".join(cells[width:]) for cells in rows_of_head[first:])
+    ):
+        # A separator behind the last cell of each line, but for the header.
+        names = [*names, *[""] * (min(widths) - width)]
+        width = len(names)
+    columns = _unique(names) if names is not None else [f"column_{at + 1}" for at in range(width)]
+    rows, numbers, more = _rows(body, first, sign, columns)
+    return Table(rows, names is not None, numbers, bad + more)
+
+
+def _plain(body: bytes, encoding: str | None) -> tuple[bytes, list[BadLine]]:
+    """The text in UTF-8, without NULs, its lines ended by line feeds."""
+    for mark, name in _BOMS:
+        if body.startswith(mark):
+            body, encoding = body[len(mark) :], name
+            break
+    if encoding is None and len(body) > 3 and body[1:2] == body[3:4] == b"\0":
+        encoding = "utf-16-le"
+    if encoding is not None and codecs.lookup(encoding).name not in {"utf-8", "ascii"}:
+        body = body.decode(encoding, "replace").encode()
+    elif not body.isascii():
+        try:
+            body.decode()
+        except UnicodeDecodeError:
+            body = body.decode("latin-1").encode()
+    bad = []
+    if b"\r" in body:
+        body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if b"\0" in body:
+        # Whatever else such a line has, nobody knows what the zeros have taken the place of.
+        for found in islice(_WITH_ZEROS.finditer(body), _MOST_BAD):
+            number = body.count(b"\n", 0, found.start()) + 1
+            zeros = found.group().count(b"\0")
+            bad.append(
+                BadLine(
+                    number, _excerpt(found.group().replace(b"\0", b"")), f"{zeros:,} bytes of zero"
+                )
+            )
+        body = _WITH_ZEROS.sub(b"", body)
+    return body, bad
+
+
+def _lines(body: bytes) -> Iterator[bytes]:
+    start = 0
+    while start < len(body):
+        end = body.find(b"\n", start)
+        end = len(body) if end < 0 else end
+        yield body[start:end]
+        start = end + 1
+
+
+def _separator(head: Sequence[str]) -> str:
+    """What parts the cells: what stands most often the same number of times in the lines, four times at least."""
+    best, most = ",", 0
+    for sign in _SEPARATORS:
+        counts = [line.count(sign) for line in head if line.strip()]
+        usual = [count for count in counts if count >= _FEWEST - 1]
+        agreed = usual.count(mode(usual)) if usual else 0
+        if agreed > most:
+            best, most = sign, agreed
+    return best
+
+
+def _cells(line: str, sign: str) -> list[str]:
+    try:
+        cells = next(csv.reader([line], delimiter=sign), [])
+    except csv.Error:
+        cells = line.split(sign)
+    return [cell.strip() for cell in cells]
+
+
+def _first_row(rows: Sequence[Sequence[str]]) -> int:
+    """The first line that may be one of candles, in a text without a header."""
+    return next((at for at, cells in enumerate(rows) if len(cells) >= _FEWEST), 0)
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    seen: dict[str, int] = {}
+    result = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        result.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+    return result
+
+
+def _rows(
+    body: bytes, first: int, sign: str, columns: Sequence[str]
+) -> tuple[pl.DataFrame, pl.Series, list[BadLine]]:
+    """The cells from a line on: all at once where every line is whole, else line by line."""
+    start = 0
+    for _ in range(first):
+        end = body.find(b"\n", start)
+        start = len(body) if end < 0 else end + 1
+    blanks = body.startswith(b"\n", start) or b"\n\n" in body
+    if not blanks and body.count(b'"', start) % 2 == 0 and not _has_long_line(body, start):
+        try:
+            rows = _parse(body, sign, columns, skip=first)
+        except pl.exceptions.PolarsError:
+            pass
+        else:
+            return rows, pl.int_range(first + 1, first + 1 + len(rows), eager=True), []
+    good, numbers, bad = [], [], []
+    for number, line in enumerate(_lines(body[start:]), first + 1):
+        if not line.strip():
+            continue
+        reason = _fault(line, sign, len(columns))
+        if reason:
+            bad.append(BadLine(number, _excerpt(line), reason))
+        else:
+            good.append(line)
+            numbers.append(number)
+    rows = _parse(b"\n".join(good), sign, columns, ragged=True)
+    return rows, pl.Series(numbers, dtype=pl.Int64), bad
+
+
+def _has_long_line(body: bytes, start: int) -> bool:
+    at = start
+    while len(body) - at > _LONGEST_LINE:
+        end = body.rfind(b"\n", at, at + _LONGEST_LINE)
+        if end < 0:
+            return True
+        at = end + 1
+    return False
+
+
+def _fault(line: bytes, sign: str, width: int) -> str:
+    if len(line) > _LONGEST_LINE:
+        return f"a line of {len(line):,} bytes"
+    if line.count(b'"') % 2:
+        return "a quote that does not end"
+    cells = _cells(line.decode("utf-8", "replace"), sign)
+    if len(cells) > width and any(cells[width:]):
+        return f"{len(cells)} cells in place of {width}"
+    if len(cells) < min(width, _FEWEST):
+        return f"{len(cells)} cells in place of {width}"
+    return ""
+
+
+def _parse(
+    text: bytes, sign: str, columns: Sequence[str], *, skip: int = 0, ragged: bool = False
+) -> pl.DataFrame:
+    schema = dict.fromkeys(columns, pl.String)
+    try:
+        return _parsed(text, sign, schema, skip=skip, ragged=ragged)
+    except pl.exceptions.NoDataError:
+        return pl.DataFrame(schema=schema)
+
+
+def _parsed(
+    text: bytes, sign: str, schema: Mapping[str, type[pl.String]], *, skip: int, ragged: bool
+) -> pl.DataFrame:
+    return pl.read_csv(
+        text,
+        has_header=False,
+        schema=schema,
+        separator=sign,
+        skip_lines=skip,
+        truncate_ragged_lines=ragged,
+        glob=False,
+    )
+
+
+def _excerpt(line: bytes) -> str:
+    return " ".join(line[: _EXCERPT * 2].decode("utf-8", "replace").split())[:_EXCERPT]
+
+
+# Numbers --------------------------------------------------------------------------------------
+
+_GROUPED = r"^[+-]?\d{1,3}(?:[,'\u00a0\u202f ]\d{3})+(?:\.\d+)?$"
+_GROUPED_COMMA = r"^[+-]?\d{1,3}(?:[.'\u00a0\u202f ]\d{3})+,\d+$"
+_COMMA = r"^[+-]?\d*,\d+$"
+_WITH_COMMA = r"^\s*[+-]?(?:\d{1,3}(?:[.'\u00a0\u202f ]\d{3})+|\d*)(?:,\d+)?(?:[eE][+-]?\d+)?\s*$"
+_ONE_GROUP = r"^[+-]?\d{1,3},\d{3}$"
+
+
+def numbers_of(cells: pl.Series, decimal: str | None = None) -> pl.Series:
+    """Read text as numbers: with blanks around, thousands parted, or a comma before the fraction.
+
+    Args:
+        cells: Text, or numbers already.
+        decimal: What stands before a fraction, "." or ","; None to find it where there is no doubt.
+
+    Returns:
+        Float64; null where a cell is no number, or could be two (`1,234` beside no other).
+    """
+    if cells.dtype != pl.String:
+        return cells.cast(pl.Float64, strict=False)
+    if decimal == ",":
+        text = cells.str.strip_chars()
+        bare = text.str.replace_all(r"[.'\u00a0\u202f ]", "").str.replace(",", ".", literal=True)
+        fits = text.str.contains(_WITH_COMMA).fill_null(value=False)
+        return bare.cast(pl.Float64, strict=False).set(~fits, None)
+    quick = cells.cast(pl.Float64, strict=False)
+    left = quick.is_null() & cells.is_not_null()
+    if not left.any():
+        return quick
+    odd = (
+        cells.filter(left)
+        .str.strip_chars()
+        .str.replace(r"^([+-]?)[$\u20ac\u00a3\u00a5]\s*", "${1}")
+    )
+    grouped = odd.str.contains(_GROUPED)
+    comma = odd.str.contains(_COMMA) & ~grouped
+    read = odd.cast(pl.Float64, strict=False)
+    points = cells.str.contains(".", literal=True).fill_null(value=False)
+    has_point = bool(
+        (points & quick.is_not_null()).any() or (grouped & odd.str.contains(r"[.]")).any()
+    )
+    several = odd.str.count_matches(r"[,' \u00a0\u202f]") > 1
+    # One group alone may be a fraction: 1,234 is 1234, or 1.234 where a comma stands before
+    # fractions.
+    sure = grouped & (
+        several | odd.str.contains(r"[.' \u00a0\u202f]") | has_point | (decimal == ".")
+    )
+    without = odd.str.replace_all(r"[,' \u00a0\u202f]", "").cast(pl.Float64, strict=False)
+    read = without.zip_with(sure, read)
+    if decimal is None and comma.any() and not has_point and not sure.any():
+        fraction = odd.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
+        read = fraction.zip_with(comma | (grouped & ~several), read)
+    short = odd.str.extract_groups(
+        r"^(?<count>[+-]?\d+(?:\.\d+)?)\s?(?<unit>[KMB])$"
+    ).struct.unnest()
+    units = short["unit"].replace_strict(
+        ["K", "M", "B"], [1e3, 1e6, 1e9], default=None, return_dtype=pl.Float64
+    )
+    rounded = (short["count"].cast(pl.Float64, strict=False) * units).round(3)
+    read = rounded.zip_with(rounded.is_not_null(), read)
+    swapped = odd.str.contains(_GROUPED_COMMA)
+    if decimal is None and swapped.any():
+        pointless = odd.str.replace_all(r"[.' \u00a0\u202f]", "").str.replace(
+            ",", ".", literal=True
+        )
+        read = pointless.cast(pl.Float64, strict=False).zip_with(swapped, read)
+    return quick.scatter(left.arg_true(), read)
+
+
+def decimal_of(columns: Sequence[pl.Series]) -> str | None:
+    """What stands before a fraction in some columns of text, where their cells say it; None where none does."""
+    texts = [cells.drop_nulls().str.strip_chars() for cells in columns if cells.dtype == pl.String]
+    if any(cells.str.contains(_GROUPED_COMMA).any() for cells in texts):
+        return ","
+    comma = any(
+        (cells.str.contains(_COMMA) & ~cells.str.contains(_ONE_GROUP)).any() for cells in texts
+    )
+    point = any(
+        cells.str.contains(r"^[+-]?(?:\d+|\d{1,3}(?:,\d{3})+)\.\d+$").any() for cells in texts
+    )
+    if comma and not point:
+        return ","
+    return "." if point and not comma else None

@@ -1,0 +1,1 @@
+"""What all vendors share: HTTP, rate limits, paging, keys, refusals."""

@@ -1,0 +1,645 @@
+"""The HTTP client that all sources share: one connection pool, rate limit, retries, deadlines and a bounded body.
+
+A request can end in three ways only: with the parsed answer, with a SourceError, or cancelled.
+Neither headers nor the query ever reach a message, and secrets that a vendor echoes are blotted
+out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import zlib
+from base64 import b64encode, urlsafe_b64encode
+from hashlib import sha256
+from operator import itemgetter
+from pathlib import Path  # noqa: TC003 - pydantic reads the annotations of HttpSettings at runtime
+from time import monotonic
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Self, TypeVar
+from urllib.parse import quote, quote_plus
+
+import httpx
+from httpx_retries import Retry
+from pydantic import (
+    AfterValidator,
+    ByteSize,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    model_validator,
+)
+
+from market_assets.errors import SourceError, printable
+from market_assets.sources.contract import SourceSettings, Usage
+from market_assets.sources.transport.limit import CAREFUL, LONGEST_HOLD, Limit, RateText
+from market_assets.sources.transport.refusals import Kind, Page, is_of_a_place, page_in, passes
+from market_assets.sources.transport.shared_limit import LimitsUrl, SharedLimit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from types import TracebackType
+
+__all__ = [
+    "CAREFUL", "FailureError", "HeaderSecret", "HttpClient", "HttpSettings", "RateText", "WebAddress", "excerpt", "limit_name",
+]  # fmt: skip
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+# httpx writes every URL with its query at INFO, where a key may stand; who wants it can still set
+# the logger's level.
+if logging.getLogger("httpx").level == logging.NOTSET:
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+_FORBIDDEN = 403
+# Binance's answer to who goes on after a 429; with a Retry-After it is one more kind of "wait".
+_BANNED = 418
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_EXCERPT = 200
+_TELLING = 4
+"""So many letters of a secret are too many to be shown."""
+
+_WORDS = ("msg", "message", "errorMessage", "error")  # under which vendors say what was wrong
+_ERROR_BODY = 64 * 1024
+_ENCODINGS = frozenset({"gzip", "x-gzip", "deflate"})
+
+
+def _web_address(text: str) -> str:
+    url = httpx.URL(text)
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise ValueError("must be an address like https://api.example.com")
+    if url.userinfo or url.query or url.fragment:
+        raise ValueError(
+            "must hold no user, password or query: what shows the vendor who asks goes into "
+            "`headers`"
+        )
+    return text
+
+
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+"""An http or https address with a host."""
+
+
+def _header_text(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    if not (text.isprintable() and text.isascii()):
+        raise ValueError("must be printable ASCII text on one line")
+    return secret
+
+
+HeaderSecret = Annotated[SecretStr, AfterValidator(_header_text)]
+"""A key, or anything else that can be sent in a header and is shown to nobody."""
+
+
+class HttpSettings(SourceSettings):
+    """The keys of every source that speaks HTTP.
+
+    Attributes:
+        base_url: Where the vendor is; paths are appended to it.
+        timeout: Seconds without a connection, or without a byte, after which a request is given up.
+        total_timeout: Seconds that one request may take, body included: a server that drips is cut
+            here.
+        retries: How often a request is sent again after 408, 425, 429, 5xx, a timeout or a broken
+            connection.
+        backoff: Seconds before the first retry, about; doubled with each one, with jitter.
+        backoff_cap: The longest wait between two attempts, Retry-After aside.
+        max_elapsed: Seconds for one answer over all its attempts; time in the queue of the rate
+            limit does not count.
+        rate: The most requests per second, minute or hour, like "50/s" or "2900/m", in the vendor's
+            weights where a request has one; None is unlimited. A tenth of them may go at once (ten
+            at least).
+        hold: Seconds to leave the vendor alone for after a 429 that does not say how long.
+        limiter_path: A file that makes the rate, and the time for which the vendor wants to be left
+            alone, hold between processes; without it, they hold in this source alone. A source of a
+            universe has one by itself: `source_of`.
+        limiter: The Redis or PostgreSQL server that does so between machines, in place of the file.
+        concurrency: Requests in flight at once.
+        max_body: Bytes that an answer may have, after decompression.
+        headers: Headers sent with every request: where keys go.
+        hidden: What else is shown to nobody, a token in `base_url` say. In a universe every
+            `${NAME}` of a source is hidden by itself.
+    """
+
+    base_url: WebAddress
+    timeout: PositiveFloat = 10
+    total_timeout: PositiveFloat = 30
+    retries: NonNegativeInt = 5
+    backoff: NonNegativeFloat = 0.5
+    backoff_cap: PositiveFloat = 30
+    max_elapsed: PositiveFloat = 120
+    rate: RateText | None = None
+    hold: NonNegativeFloat = 0
+    limiter_path: Path | None = None
+    limiter: LimitsUrl | None = None
+    concurrency: PositiveInt = 8
+    max_body: ByteSize = ByteSize(32 * 1024**2)
+    headers: dict[str, HeaderSecret] = Field(default_factory=dict)
+    hidden: tuple[SecretStr, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_limiter(self) -> Self:
+        if self.limiter is not None and self.limiter_path is not None:
+            raise ValueError("has both limiter and limiter_path: keep one of them")
+        return self
+
+    def secrets(self) -> set[str]:
+        """Every value that must be shown to nobody: the headers, what is hidden, and the fields of a source's own that are secret."""
+        return {secret.get_secret_value() for _, value in self for secret in _secrets_in(value)} - {
+            ""
+        }
+
+    def whose_limit(self) -> str:
+        """Name whose limit these settings are under: the host and port, empty without an address."""
+        return httpx.URL(self.base_url).netloc.decode()
+
+
+def _secrets_in(value: object) -> Iterator[SecretStr]:
+    if isinstance(value, SecretStr):
+        yield value
+    elif isinstance(value, dict | tuple):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _secrets_in(part)
+
+
+def _spellings(secret: str) -> set[str]:
+    """The ways in which a vendor may write what it was sent: escaped, encoded, or without the word in front (Bearer)."""
+    rest = secret.partition(" ")[2]
+    parts = {secret, rest} if len(rest) > _TELLING else {secret}
+    escaped = {json.dumps(part)[1:-1] for part in parts} | {repr(part)[1:-1] for part in parts}
+    slashes = {text.replace("/", "\\/") for text in escaped}  # some write JSON so
+    addressed = {
+        form for part in parts for form in (quote(part), quote(part, safe=""), quote_plus(part))
+    }
+    packed = {
+        pack(part.encode()).decode().rstrip("=")
+        for part in parts
+        for pack in (b64encode, urlsafe_b64encode)
+    }
+    return parts | escaped | slashes | addressed | packed
+
+
+def limit_name(settings: HttpSettings) -> str:
+    """Name what these settings share a limit with: all of the same vendor and the same keys.
+
+    The name is fit for a file. It has the vendor and, where there are keys, the beginning of their
+    hash; it is empty without a vendor.
+    """
+    vendor = settings.whose_limit()
+    keys = sorted(settings.model_copy(update={"limiter": None}).secrets())
+    digest = sha256(json.dumps(keys).encode()).hexdigest()[:12] if keys else ""
+    return re.sub(r"[^\w.-]+", "_", "-".join(filter(None, (vendor, digest)))) if vendor else ""
+
+
+def _limit(name: str, settings: HttpSettings, base: Path) -> Limit | SharedLimit:
+    if settings.limiter is not None:
+        return SharedLimit(name, settings.rate, settings.limiter, limit_name(settings) or name)
+    return Limit(
+        name, settings.rate, None if settings.limiter_path is None else base / settings.limiter_path
+    )
+
+
+class FailureError(Exception):
+    """One attempt came to nothing.
+
+    Attributes:
+        reason: Why, in words that may be shown.
+        permanent: True when another attempt cannot help.
+        retry_after: Seconds that the server asked to be left alone for, None where it said nothing.
+        is_last: True when another attempt right now cannot help, though one at another time may.
+        of_machine: See `SourceError`.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        permanent: bool = False,
+        retry_after: float | None = None,
+        is_last: bool = False,
+        of_machine: bool = False,
+    ) -> None:
+        self.reason = reason
+        self.permanent = permanent
+        self.retry_after = retry_after
+        self.is_last = is_last or permanent
+        self.of_machine = of_machine
+        super().__init__(reason)
+
+
+def failure_of(error: SourceError, reason: str) -> FailureError:
+    """The failure of one attempt that a source's error tells of, in words that may be shown."""
+    return FailureError(
+        reason,
+        permanent=error.permanent,
+        retry_after=error.retry_after,
+        is_last=error.of_machine,
+        of_machine=error.of_machine,
+    )
+
+
+class HttpClient:
+    """GET requests to one vendor, as many at once as the settings allow.
+
+    Enter it inside the running event loop; after leaving it may be entered again, by another loop
+    too.
+
+    httpx-retries gives the policy here (exponential backoff with jitter, the reading of
+    Retry-After) but not its transport: that one returns before the body is read, so that a
+    connection cut in the body would not be retried, it cuts a long Retry-After down to its own cap,
+    which is disobedience, and it lets one request wait where all of them have to.
+
+    Args:
+        name: The source's, for errors.
+        settings: Where and how it asks.
+        usage: Counts what it costs.
+        base: The folder that a relative `limiter_path` starts from.
+        holds: Seconds to leave the vendor alone for, by the status of a refusal that does not say
+            how long itself; such a refusal passes, and is tried again. For 429 the settings' `hold`
+            comes before it, where it is set.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: HttpSettings,
+        usage: Usage,
+        *,
+        base: Path,
+        holds: Mapping[int, float] = MappingProxyType({}),
+    ) -> None:
+        self.name = name
+        self.usage = usage
+        self._settings = settings
+        self._holds = {**holds, **({429: settings.hold} if settings.hold else {})}
+        spellings = {spelling for secret in settings.secrets() for spelling in _spellings(secret)}
+        # The longest first: one may be part of another.
+        self._secrets = sorted(spellings, key=len, reverse=True)
+        self._limit = _limit(name, settings, base)
+        self._asked = (
+            "",
+            0.0,
+        )  # why the vendor is left alone, as far as it was said here, and until when
+        self._client: httpx.AsyncClient | None = None
+        self._slots = asyncio.Semaphore(settings.concurrency)
+
+    async def __aenter__(self) -> Self:
+        settings = self._settings
+        self._limit.open()
+        url = httpx.URL(settings.base_url)
+        self._client = httpx.AsyncClient(
+            base_url=url,
+            headers={"user-agent": "market-assets", "accept-encoding": "gzip, deflate"}
+            | {name: secret.get_secret_value() for name, secret in settings.headers.items()},
+            timeout=httpx.Timeout(settings.timeout, pool=None),
+            limits=httpx.Limits(max_connections=settings.concurrency),
+            verify=url.scheme
+            == "https",  # reading the list of authorities takes 20 ms, for nothing without TLS
+            trust_env=url.host not in _LOOPBACK,  # a proxy cannot reach this machine's loopback
+        )
+        self._slots = asyncio.Semaphore(
+            settings.concurrency
+        )  # one that has waited belongs to the loop it waited in
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+        self._limit.close()
+        self._client = None
+
+    async def get(
+        self,
+        path: str,
+        params: Mapping[str, str | int],
+        *,
+        about: str,
+        parse: Callable[[bytes], T],
+        weight: int = 1,
+    ) -> T:
+        """Ask until there is an answer that `parse` accepts, or until it is clear that there will be none.
+
+        Args:
+            path: Appended to the base URL.
+            params: The query; never shown.
+            about: What is asked for, in words for the error: symbol, timeframe and window.
+            parse: Turns a body into the answer. Its SourceErrors count as a failed attempt, retried
+                unless permanent; one with a `retry_after` is obeyed like a Retry-After.
+            weight: What the vendor charges for the request, in the units of `rate`.
+
+        Raises:
+            SourceError: There is no answer: permanent where asking again cannot help.
+        """
+        async with self._slots:
+            return await self._get(path, params, f"source {self.name}: {about}", parse, weight)
+
+    async def _get(
+        self,
+        path: str,
+        params: Mapping[str, str | int],
+        about: str,
+        parse: Callable[[bytes], T],
+        weight: int,
+    ) -> T:
+        settings = self._settings
+        deadline = monotonic() + settings.max_elapsed
+        retry = Retry(
+            total=settings.retries,
+            backoff_factor=settings.backoff / 2,  # the library doubles it before the first wait
+            max_backoff_wait=settings.backoff_cap,
+            backoff_jitter=0.5,
+        )
+        while True:
+            deadline = await self._turn(deadline, weight, about)
+            try:
+                return await self._attempt(
+                    path, params, min(deadline - monotonic(), settings.total_timeout), parse
+                )
+            except FailureError as failure:
+                if failure.is_last:
+                    raise SourceError(
+                        f"{about}: {failure.reason}",
+                        permanent=failure.permanent,
+                        of_machine=failure.of_machine,
+                    ) from failure
+                if failure.retry_after is not None:
+                    # The server speaks to all who share its limit: every request waits, this one
+                    # included, at its next `_turn`.
+                    self._asked = max(
+                        self._asked,
+                        (failure.reason, monotonic() + failure.retry_after),
+                        key=itemgetter(1),
+                    )
+                    # In a thread: a file that is locked, or a server that says nothing, takes its
+                    # seconds.
+                    await asyncio.to_thread(self._limit.hold, failure.retry_after)
+                if retry.is_exhausted():
+                    attempts = retry.attempts_made + 1
+                    raise SourceError(
+                        f"{about}: no answer after {attempts} attempts: {failure.reason}"
+                    ) from failure
+                retry = retry.increment()
+                wait = retry.backoff_strategy() if failure.retry_after is None else 0.0
+                if monotonic() + wait >= deadline:
+                    limit = f"{settings.max_elapsed:g} s"
+                    raise SourceError(
+                        f"{about}: no answer within {limit}: {failure.reason}"
+                    ) from failure
+                await self._sleep(wait)
+                self.usage.retries += 1
+
+    async def _attempt(
+        self,
+        path: str,
+        params: Mapping[str, str | int],
+        seconds: float,
+        parse: Callable[[bytes], T],
+    ) -> T:
+        if self._client is None:
+            raise RuntimeError(f"source {self.name} is not open: use `async with`")
+        self.usage.requests += 1
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                self._client.stream("GET", path, params=dict(params)) as response,
+            ):
+                if response.status_code != httpx.codes.OK:
+                    raise await self._refusal(response)
+                body = await self._read(response)
+            self.usage.bytes += len(body)
+            return self._parsed(body, parse)
+        # What these say can hold the key that the vendor repeats, and a traceback would tell all
+        # causes: they go no further.
+        except SourceError as error:
+            raise failure_of(error, self.blot(str(error))) from None
+        except TimeoutError:
+            raise FailureError(f"the answer was not complete after {seconds:.3g} s") from None
+        except httpx.TimeoutException as error:
+            raise FailureError(
+                f"silent for {self._settings.timeout:g} s ({type(error).__name__})"
+            ) from None
+        except (
+            httpx.NetworkError,
+            httpx.RemoteProtocolError,
+            httpx.DecodingError,
+            httpx.ProxyError,
+        ) as error:
+            raise FailureError(
+                f"broken connection: {self.blot(str(error) or type(error).__name__)}"
+            ) from None
+        except httpx.HTTPError as error:
+            # What is left is a fault on our side, and its text can hold the request.
+            raise FailureError(
+                f"the request could not be sent ({type(error).__name__})", permanent=True
+            ) from None
+
+    def _parsed(self, body: bytes, parse: Callable[[bytes], T]) -> T:
+        """Read an answer; one that makes the reader stumble costs this answer, and no others."""
+        try:
+            return parse(body)
+        except SourceError:
+            raise
+        except Exception as error:
+            words = self.blot(excerpt(str(error).encode("utf-8", "replace")))
+            log.debug("source %s: an answer could not be read", self.name, exc_info=True)
+            raise SourceError(
+                f"the answer cannot be read ({type(error).__name__}: {words})"
+            ) from None
+
+    async def _refusal(self, response: httpx.Response) -> FailureError:
+        status = response.status_code
+        if response.is_redirect:
+            target = self.blot(response.headers.get("location", "nowhere").partition("?")[0])[
+                :_EXCERPT
+            ]
+            return FailureError(
+                f"HTTP {status}, redirected to {target}: redirects are not followed, "
+                "correct base_url",
+                permanent=True,
+            )
+        waits = self._retry_after(response)
+        if waits is None:
+            waits = self._holds.get(status)
+        try:
+            body = await self._read(response, keep=_ERROR_BODY)
+        except FailureError:
+            body = b""  # packed in a way that is not read: the status says enough
+        page = page_in(body, response.headers, status)
+        message = self.blot(excerpt(body)) if page is None else self.blot(_told(page))
+        reason = f"HTTP {status}: {message}" if message else f"HTTP {status}"
+        of_place = is_of_a_place(status, message) if page is None else page.kind is Kind.COUNTRY
+        if of_place:
+            # No waiting helps, nor is it the symbol's fault: all that is asked for from here is
+            # refused.
+            return FailureError(reason, is_last=True, of_machine=True)
+        if passes(status) or status in self._holds or (status == _BANNED and waits is not None):
+            return FailureError(reason, retry_after=waits)
+        if status == _FORBIDDEN and page is not None and page.is_for_the_machine:
+            return FailureError(reason, is_last=True, of_machine=True)
+        if status == _FORBIDDEN and not self._secrets:
+            # Who shows no key is refused for where he is, or for how much he has asked.
+            return FailureError(reason, is_last=True)
+        return FailureError(reason, permanent=True)
+
+    async def _read(self, response: httpx.Response, *, keep: int | None = None) -> bytes:
+        """Take the body while it comes; stop at `keep` bytes, or refuse what exceeds max_body.
+
+        httpx would unpack as many encodings as an answer names, each chunk to whatever size it has.
+        """
+        limit = self._settings.max_body
+        declared = response.headers.get("content-length", "")
+        if keep is None and declared.isdecimal() and int(declared[:20]) > limit:
+            raise FailureError(
+                f"a body of {declared[:20]} bytes is more than max_body ({limit})", permanent=True
+            )
+        unpacked = _Unpacker(
+            response.headers.get("content-encoding", ""), limit if keep is None else keep
+        )
+        body = bytearray()
+        arrived = 0
+        async for chunk in response.aiter_raw():
+            arrived += len(chunk)
+            body += unpacked(chunk)
+            if keep is not None and max(arrived, len(body)) >= keep:
+                return bytes(body[:keep])
+            if max(arrived, len(body)) > limit:
+                raise FailureError(
+                    f"the body is more than max_body ({limit} bytes)", permanent=True
+                )
+        if keep is None and not unpacked.whole:
+            raise FailureError("broken connection: the compressed body was cut off")
+        return bytes(body)
+
+    def _retry_after(self, response: httpx.Response) -> float | None:
+        text = response.headers.get("retry-after", "")
+        try:
+            seconds = Retry().parse_retry_after(text) if text else None
+        except Exception:  # noqa: BLE001 - an impossible date is none
+            return None
+        return None if seconds is None else min(seconds, LONGEST_HOLD)
+
+    async def _turn(self, deadline: float, weight: int, about: str) -> float:
+        """Wait until a request may be sent; gives the deadline, later by the time in the queue of the rate limit.
+
+        A permit is taken last, so that none lies about while a hold lasts: those would all be used
+        at once at its end.
+        """
+        while True:
+            await self._hold(deadline, about)
+            waited = await self._limit.permit(weight)
+            self.usage.waits += waited
+            deadline += waited
+            if not self._limit.held():
+                return deadline
+
+    async def _hold(self, deadline: float, about: str) -> None:
+        while (wait := self._limit.held()) > 0:
+            if monotonic() + wait > deadline:
+                reason, until = self._asked
+                why = (
+                    f"asked for by the vendor: {reason}"
+                    if monotonic() < until
+                    else "seen by another process"
+                )
+                raise SourceError(
+                    f"{about}: the server is to be left alone for another {wait:.0f} s ({why}), "
+                    f"longer than max_elapsed ({self._settings.max_elapsed:g} s) allows; "
+                    "fill again after that"
+                )
+            await self._sleep(wait)
+
+    async def _sleep(self, seconds: float) -> None:
+        self.usage.waits += seconds
+        await asyncio.sleep(seconds)
+
+    def blot(self, text: str) -> str:
+        """Make what a vendor said fit to be shown: without the secrets that it may repeat."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+            # What an excerpt has cut in its middle is a part of the secret all the same.
+            for size in range(len(secret) - 1, _TELLING - 1, -1):
+                text = text.replace(f"{secret[:size]}...", "***...")
+        return text
+
+
+class _Unpacker:
+    """Unpacks the chunks of a body: one encoding at most, and little more than a limit.
+
+    Args:
+        encoding: The Content-Encoding header.
+        limit: Bytes of the whole body.
+    """
+
+    def __init__(self, encoding: str, limit: int) -> None:
+        words = [word.strip() for word in encoding.lower().split(",")]
+        packed = [word for word in words if word not in {"", "identity"}]
+        if len(packed) > 1 or not _ENCODINGS.issuperset(packed):
+            shown = excerpt(encoding.encode("utf-8", "replace"))
+            raise FailureError(
+                f"the body is packed as {shown!r}; gzip or deflate is read, one at a time"
+            )
+        self._left = limit + 1
+        self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32) if packed else None
+        # Some say deflate and mean it without the header of zlib.
+        self._may_be_bare = packed == ["deflate"]
+        self._begun = False
+
+    def __call__(self, chunk: bytes) -> bytes:
+        """Give what a chunk holds, as far as the limit allows."""
+        if self._inflate is None or not chunk:
+            return chunk
+        try:
+            data = self._inflate.decompress(chunk, max(1, self._left))
+        except zlib.error as error:
+            if self._begun or not self._may_be_bare:
+                raise FailureError(
+                    f"broken connection: the compressed body is damaged: {error}"
+                ) from None
+            self._begun = True
+            self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+            return self(chunk)
+        self._begun = True
+        self._left -= len(data)
+        return data
+
+    @property
+    def whole(self) -> bool:
+        """Whether the end of what was packed has come."""
+        return self._inflate is None or not self._begun or self._inflate.eof
+
+
+def _told(page: Page) -> str:
+    """What a page is, and what can be done about it, on one line."""
+    words = printable(str(page))
+    return f"{words}; {page.advice}" if page.advice else words
+
+
+def excerpt(body: bytes) -> str:
+    """Find the vendor's own words in a body, at most 200 characters on one line: code and message of an error, else the start.
+
+    A web page is told as what it is, where that can be told.
+    """
+    page = page_in(body)
+    if page is not None and page.kind is not Kind.PAGE:
+        return printable(str(page))
+    text = body[:_ERROR_BODY].decode("utf-8", "replace")
+    try:
+        answer = json.loads(text)
+    except (ValueError, RecursionError):
+        answer = None
+    if isinstance(answer, dict) and (
+        words := next((answer[key] for key in _WORDS if answer.get(key)), None)
+    ):
+        text = f"{answer.get('code', '')} {words}"
+    text = printable(" ".join(text[: 8 * _EXCERPT].split()))
+    return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}..."

@@ -1,0 +1,236 @@
+"""Binance's candles, spot and USD-M futures: `GET /api/v3/klines` and `GET /fapi/v1/klines`, or any server that speaks their format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import msgspec
+import polars as pl
+from pydantic import model_validator
+
+from market_assets.market.timeframes import TS, Timeframe
+from market_assets.sources.contract import CANDLE_SCHEMA, SourceSettings, Traits, epoch_to_us
+from market_assets.sources.transport.http import HttpSettings, RateText, WebAddress
+from market_assets.sources.transport.rest import (
+    PagedSource,
+    bounded,
+    candles,
+    first_open,
+    millis,
+    refusal,
+)
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from market_assets.market.timeframes import Window
+
+Market = Literal["spot", "usdm"]
+"""Spot, or futures and perpetuals that are settled in USDT or USDC."""
+
+_PLACES = {"ts": 0, "open": 1, "high": 2, "low": 3, "close": 4, "volume": 5}
+_RAW_SCHEMA = pl.Schema({**CANDLE_SCHEMA, "ts": pl.Int64()})
+_TIME = epoch_to_us(pl.col("ts"))
+_CURABLE = frozenset({-1000, -1001, -1003, -1006, -1007, -1008, -1015, -1016})
+"""Binance's error codes that another attempt may cure: overload, time-outs, too many requests, a service shut for a while."""
+
+
+@dataclass(frozen=True)
+class _Venue:
+    """What differs between Binance's markets.
+
+    Attributes:
+        name: Whose prices these are.
+        base_url: Where it is.
+        path: Where its candles are asked for.
+        rate: What we spend, in the vendor's weights.
+        pages: What pages of up to so many rows weigh, the smallest first. The last is the cheapest
+            a row; larger ones, which the vendor would give, cost more than they hold.
+    """
+
+    name: str
+    base_url: str
+    path: str
+    rate: str
+    pages: tuple[tuple[int, int], ...]
+
+    @property
+    def page(self) -> int:
+        """Rows in the largest page."""
+        return self.pages[-1][0]
+
+    def limit(self, bars: int) -> int:
+        """The `limit` to ask for a window of so many bars with."""
+        return next((rows for rows, _ in self.pages if bars <= rows), self.page)
+
+    def weight(self, limit: int) -> int:
+        """What the vendor charges for a page of a `limit`."""
+        return next(weight for rows, weight in self.pages if limit <= rows)
+
+
+_VENUES: Mapping[Market, _Venue] = {
+    "spot": _Venue(
+        "binance", "https://data-api.binance.vision", "/api/v3/klines", "5800/m", ((1000, 2),)
+    ),
+    "usdm": _Venue(
+        "binance-usdm", "https://fapi.binance.com", "/fapi/v1/klines", "2300/m", ((99, 1), (499, 2))
+    ),
+}
+
+
+def venue_name(market: Market) -> str:
+    """Say whose prices a market's are: see `Traits.venue`."""
+    return _VENUES[market].name
+
+
+class BinanceSettings(HttpSettings):
+    """The keys of a `binance` source: those of every HTTP source, and which market it is.
+
+    Address and limit follow from the market. The limit is counted in the vendor's weights, of which
+    it allows an address 6000 a minute for spot and 2400 for futures; a page weighs 2. The default
+    stays a little below that, because the vendor counts in minutes of its own clock and other
+    programs may share the address.
+
+    Attributes:
+        market: spot, or usdm for futures and perpetuals that are settled in USDT or USDC.
+    """
+
+    base_url: WebAddress = _VENUES["spot"].base_url
+    rate: RateText | None = _VENUES["spot"].rate
+    market: Market = "spot"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_its_market_has_it(cls, given: object) -> object:
+        if not (isinstance(given, Mapping) and given.get("market") == "usdm"):
+            return given
+        venue = _VENUES["usdm"]
+        return {"base_url": venue.base_url, "rate": venue.rate, **given}
+
+    @model_validator(mode="after")
+    def _a_page_is_allowed(self) -> Self:
+        weight = _VENUES[self.market].pages[-1][1]
+        if self.rate and int(self.rate.split("/")[0]) < weight:
+            raise ValueError(
+                f"rate counts Binance's weights, and a page weighs {weight}: "
+                f"{self.rate} allows none"
+            )
+        return self
+
+
+class _Kline(msgspec.Struct, array_like=True, gc=False):
+    """The first six of a row's twelve elements; msgspec skips the others."""
+
+    ts: int
+    open: float | None
+    high: float | None
+    low: float | None
+    close: float | None
+    volume: float | None
+
+
+_decode = msgspec.json.Decoder(list[_Kline], strict=False).decode
+
+
+class BinanceSource(PagedSource):
+    """Candles of Binance, without a key.
+
+    A page has 1000 bars, of futures 499: the cheapest for each bar. Binance gives a flat bar for a
+    minute without a trade, so a bar that is missing is an outage; its week opens on Monday, as ours
+    does.
+    """
+
+    Settings: ClassVar[type[SourceSettings]] = BinanceSettings
+
+    traits = Traits(
+        timeframes=frozenset(Timeframe),
+        page_size=_VENUES["spot"].page,
+        emits_empty_bars=True,
+        earliest_probe=True,
+        kinds=frozenset({"crypto"}),
+    )
+
+    def __init__(self, name: str, settings: HttpSettings, *, base: Path, kind: str) -> None:
+        super().__init__(name, settings, base=base, kind=kind)
+        self._venue = _VENUES[settings.market if isinstance(settings, BinanceSettings) else "spot"]
+        self.traits = replace(self.traits, page_size=self._venue.page)
+
+    @staticmethod
+    def venue_of(settings: SourceSettings, _kind: str) -> str | None:
+        """Name the market whose prices these are; who only speaks like Binance has others. See `Source`."""
+        return venue_name(settings.market) if isinstance(settings, BinanceSettings) else None
+
+    async def earliest(self, symbol: str, timeframe: Timeframe) -> datetime | None:
+        """Give the open of the first bar that Binance has: see `Source.earliest`."""
+        params: dict[str, str | int] = {
+            "symbol": symbol,
+            "interval": timeframe,
+            "startTime": 0,
+            "limit": 1,
+        }
+        about, weight = f"{symbol} {timeframe} first bar", self.weight(params)
+        page = await self._http.get(
+            self._venue.path, params, about=about, parse=self.parse, weight=weight
+        )
+        return first_open(page)
+
+    def request(
+        self, symbol: str, timeframe: Timeframe, window: Window
+    ) -> tuple[str, dict[str, str | int]]:
+        """See `PagedSource.request`."""
+        start, end = window.micros
+        return self._venue.path, {
+            "symbol": symbol,
+            "interval": timeframe,
+            "startTime": millis(window.start),
+            "endTime": millis(window.end) - 1,  # inclusive
+            "limit": self._venue.limit(-((start - end) // timeframe.micros)),
+        }
+
+    def weight(self, params: Mapping[str, str | int]) -> int:
+        """See `PagedSource.weight`."""
+        return self._venue.weight(int(params["limit"]))
+
+    def parse(self, body: bytes) -> pl.DataFrame:
+        """See `PagedSource.parse`."""
+        return parse_klines(body)
+
+
+def parse_klines(body: bytes) -> pl.DataFrame:
+    """Turn the body of an answer into a frame of CANDLE_SCHEMA, each number the double nearest to its decimal text.
+
+    Raises:
+        SourceError: The body is no list of rows: an error in words (permanent by its code), HTML,
+            JSON that was cut off.
+    """
+    try:
+        rows = _decode(bounded(body))
+    except (msgspec.MsgspecError, RecursionError):
+        # An odd cell, an odd row, or an error in words: read slowly, to say what it is.
+        return candles(body, _rows, _PLACES)
+    columns = {
+        "ts": [row.ts for row in rows],
+        "open": [row.open for row in rows],
+        "high": [row.high for row in rows],
+        "low": [row.low for row in rows],
+        "close": [row.close for row in rows],
+        "volume": [row.volume for row in rows],
+    }
+    page = pl.DataFrame(columns, schema=_RAW_SCHEMA)
+    stamps = page["ts"].to_numpy()
+    if len(stamps) and stamps.min() >= 10**11 and stamps.max() < 10**14:
+        # Milliseconds, as always over REST: the product is a third of a page's time cheaper than a
+        # query.
+        return page.replace_column(0, pl.Series("ts", stamps * 1000).cast(TS))
+    return page.with_columns(_TIME)
+
+
+def _rows(answer: Any) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(answer, dict):
+        raise refusal(
+            f"{answer['code']} {answer.get('msg', '')}", permanent=answer["code"] not in _CURABLE
+        )
+    return answer

@@ -1,0 +1,515 @@
+"""Binance's public archives, zips of a month's or a day's candles, and its REST API for what none of them has."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import zipfile
+import zlib
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from datetime import datetime, timedelta
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from secrets import token_hex
+from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
+
+import numpy as np
+import polars as pl
+from pydantic import ByteSize, Field, PositiveFloat, model_validator
+
+from market_assets.errors import SourceError, printable
+from market_assets.home import home
+from market_assets.market.clock import present
+from market_assets.market.gaps import missing, plan_requests
+from market_assets.market.timeframes import TS, Timeframe, Window, midnight
+from market_assets.sources.contract import CANDLE_SCHEMA, SourceSettings, Traits, epoch_to_us
+from market_assets.sources.files.reading import look
+from market_assets.sources.transport.http import (
+    CAREFUL,
+    HttpClient,
+    HttpSettings,
+    RateText,
+    WebAddress,
+    excerpt,
+    limit_name,
+)
+from market_assets.sources.transport.refusals import page_in
+from market_assets.sources.vendors.binance import BinanceSettings, BinanceSource, Market, venue_name
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+T = TypeVar("T")
+
+_FOLDERS: Mapping[Market, str] = {"spot": "spot", "usdm": "futures/um"}
+_DAY = timedelta(days=1)
+_PAGE = 7 * 1440
+"""A week of minutes. A page may hold two bars that are missing and all that lies between them, so with a month of them a repair of this
+morning would look through the archives of weeks; and pages that share a month unpack it once all
+the same.
+"""
+_LATE = timedelta(hours=6)
+"""So long after its end nobody looks for the archive of a day or a month: it is not there yet."""
+_ABSENT_DAYS = 3
+"""After so many days in a row without an archive the rest of a month is not looked for."""
+_MOST_TEXT = 16 * 1024**2
+_MOST_LINES = 2 * 31 * 1440
+_LONGEST_LINE = 1000
+"""What is more than twice as large as any archive is none."""
+_CELLS = {
+    f"column_{place}": pl.Float64() if place else pl.Int64() for place in range(len(CANDLE_SCHEMA))
+}
+"""The first of a line's twelve cells, as polars calls them: time, open, high, low, close, volume."""
+_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+"""How a member may be packed: the other methods unpack as much at once as they like."""
+_BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError)
+"""What unpacking something that is no zip can raise; RuntimeError is a password."""
+_UNLISTED = re.compile(r": HTTP 400: -112[12]\b")
+"""How Binance refuses a symbol that it does not list, or not any more."""
+_SHOWN = 100
+_INSTEAD = "name `binance` behind this source, so that it is asked for these bars"
+_log = logging.getLogger(__name__)
+
+
+class BinanceArchiveSettings(HttpSettings):
+    """The keys of a `binance_archive` source: those of every HTTP source, which market it is, and where its zips are kept.
+
+    The vendor publishes no limit for its archives.
+
+    Attributes:
+        market: spot, or usdm for futures and perpetuals that are settled in USDT or USDC.
+        cache: The folder that zips are kept in, relative to the universe file; by default
+            `archives` in the home folder. Whatever is deleted there is downloaded again when it is
+            needed.
+        memory: Bytes of candles that are kept in memory, so that pages that share an archive unpack
+            it once. A month of minutes takes two million; with more symbols than it has room for,
+            each page unpacks its own.
+        rest: The keys of the `binance` source that is asked for what no archive has; its market is
+            this one's.
+    """
+
+    base_url: WebAddress = "https://data.binance.vision"
+    max_body: ByteSize = ByteSize(16 * 1024**2)
+    total_timeout: PositiveFloat = 120
+    max_elapsed: PositiveFloat = 300
+    rate: RateText | None = CAREFUL
+    market: Market = "spot"
+    cache: Path | None = None
+    memory: ByteSize = ByteSize(128 * 1024**2)
+    rest: BinanceSettings = Field(default_factory=BinanceSettings)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rest_is_of_its_market(cls, given: object) -> object:
+        if not (
+            isinstance(given, Mapping) and isinstance(rest := given.get("rest") or {}, Mapping)
+        ):
+            return given
+        market = {"market": "usdm"} if given.get("market") == "usdm" else {}
+        return {**given, "rest": {**market, **rest}}
+
+    @model_validator(mode="after")
+    def _one_market(self) -> Self:
+        if self.rest.market != self.market:
+            raise ValueError(
+                f"rest is asked for {self.rest.market}, the archives for {self.market}: "
+                "leave its market out"
+            )
+        return self
+
+
+class _DamagedError(SourceError):
+    """An archive is published, and is none."""
+
+
+class BinanceArchiveSource:
+    """Candles of Binance from its archives as far as they go, and by REST where they do not.
+
+    A month comes from its zip, or where that is not published, from those of its days. What the
+    archives do not have of a window is asked for by REST: the newest days, and each hole, since
+    archives have been published with days and hours left out that Binance does have. So a bar is
+    absent when both lack it. Where REST refuses the symbol, because Binance does not list it any
+    more, an archive speaks for itself; such a symbol needs a start and an end in the universe.
+    Weeks are asked for by REST alone: in archives they are cut, or left out, where months end.
+
+    An archive that is damaged costs itself: a month comes from the archives of its days then, and a
+    day from REST. Only where these do not have it either is it an error.
+
+    A zip is trusted when it has the sha256 in its .CHECKSUM file. It is kept in the cache, and
+    every fill asks for the small .CHECKSUM again: an archive that was replaced is downloaded anew.
+
+    Args:
+        name: The source's name in the universe.
+        settings: Its settings.
+        base: The universe file's folder.
+        kind: The kind of the profile, in lower case.
+        clock: Gives the present instant, which says what can be published.
+    """
+
+    Settings: ClassVar[type[SourceSettings]] = BinanceArchiveSettings
+
+    traits = Traits(
+        timeframes=frozenset(Timeframe),
+        page_size=_PAGE,
+        emits_empty_bars=True,
+        earliest_probe=True,
+        kinds=frozenset({"crypto"}),
+    )
+
+    def __init__(
+        self,
+        name: str,
+        settings: BinanceArchiveSettings,
+        *,
+        base: Path,
+        kind: str,
+        clock: Callable[[], datetime] = present,
+    ) -> None:
+        self.name = name
+        self.concurrency = settings.concurrency
+        self._rest = BinanceSource(name, settings.rest, base=base, kind=kind)
+        self.usage = self._rest.usage
+        self._http = HttpClient(name, settings, self.usage, base=base)
+        self._folder = _FOLDERS[settings.market]
+        self._cache = (
+            base / settings.cache if settings.cache else home() / "archives" / limit_name(settings)
+        )
+        self._memory = settings.memory
+        self._clock = clock
+        self._exit = AsyncExitStack()
+
+    @staticmethod
+    def venue_of(settings: BinanceArchiveSettings, _kind: str) -> str:
+        """Name the market whose prices these are: see `Source`."""
+        return venue_name(settings.market)
+
+    async def __aenter__(self) -> Self:
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._digests: dict[str, str | None] = {}
+        self._damaged: dict[str, _DamagedError] = {}
+        self._kept: OrderedDict[str, pl.DataFrame] = OrderedDict()
+        async with AsyncExitStack() as opened:
+            await opened.enter_async_context(self._rest)
+            await opened.enter_async_context(self._http)
+            self._exit = opened.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._kept.clear()
+        await self._exit.aclose()
+
+    async def fetch(
+        self, symbol: str, timeframe: Timeframe, start: datetime, end: datetime
+    ) -> pl.DataFrame:
+        """Give what the archives have of the window, and what REST has of the rest: see `Source.fetch`."""
+        window = Window(start, end)
+        if timeframe is Timeframe.W1 or window.empty:
+            return await self._rest.fetch(symbol, timeframe, start, end)
+        found, damaged = await self._archived(symbol, timeframe, window)
+        archived = pl.concat([CANDLE_SCHEMA.to_frame(), *(candles for _, candles in found)])
+        pages = [archived]
+        for hole in plan_requests(
+            _absent(archived, timeframe, window), timeframe, self._rest.traits.page_size
+        ):
+            try:
+                page = await self._rest.fetch(symbol, timeframe, hole.start, hole.end)
+            except SourceError as error:
+                # No other refusal, of a wrong address or of the country that is asked from, says
+                # anything of the candles.
+                if _UNLISTED.search(str(error)) and _covered(hole, [span for span, _ in found]):
+                    continue
+                harm = [str(harmed) for span, harmed in damaged if span.intersect(hole)]
+                if harm:
+                    why = "; ".join([*harm, str(error)])
+                    raise SourceError(
+                        f"{why}; {_INSTEAD}", retry_after=error.retry_after
+                    ) from error
+                raise
+            pages.append(page.join(archived, on="ts", how="anti"))
+        return pl.concat(pages)
+
+    async def earliest(self, symbol: str, timeframe: Timeframe) -> datetime | None:
+        """Give the open of the first bar that REST has; None where it refuses, which is no reason to refuse the archives."""
+        try:
+            return await self._rest.earliest(symbol, timeframe)
+        except SourceError as error:
+            if not error.permanent:
+                raise
+            _log.warning("%s; its archives are asked all the same", error)
+            return None
+
+    # The protocol's arguments.
+    def answers_for(self, symbol: str, timeframe: Timeframe) -> Window | None:  # noqa: ARG002
+        """Speak for any window: see `Source.answers_for`."""
+        return None
+
+    async def _archived(
+        self, symbol: str, timeframe: Timeframe, window: Window
+    ) -> tuple[list[tuple[Window, pl.DataFrame]], list[tuple[Window, SourceError]]]:
+        """The archives that have a part of the window.
+
+        Returns:
+            The time that each has, and its candles in the window, sorted; and the time of each that
+            is damaged, with the reason.
+        """
+        found: list[tuple[Window, pl.DataFrame]] = []
+        damaged: list[tuple[Window, SourceError]] = []
+        published = self._clock() - _LATE
+
+        async def is_there(span: Window) -> bool:
+            if span.end > published:
+                return False
+            try:
+                candles = await self._candles(self._path(symbol, timeframe, span))
+            except _DamagedError as error:
+                damaged.append((span, error))
+                return False
+            if candles is None:
+                return False
+            found.append((span, candles.filter(span.holds(), window.holds())))
+            return True
+
+        for month in _months(window):
+            if await is_there(month):
+                continue
+            absent = 0
+            for day in _days(month):
+                if absent < _ABSENT_DAYS and window.intersect(day):
+                    harmed = len(damaged)
+                    absent = 0 if await is_there(day) or len(damaged) > harmed else absent + 1
+        return found, damaged
+
+    def _path(self, symbol: str, timeframe: Timeframe, span: Window) -> str:
+        """Where the archive of a day or a month is, below the vendor's address and below the cache."""
+        if not re.fullmatch(r"[\w-]+", symbol):
+            raise SourceError(
+                f"source {self.name}: {symbol!r} is no symbol of Binance, like BTCUSDT",
+                permanent=True,
+            )
+        period, date = (
+            ("daily", "%Y-%m-%d") if span.end - span.start == _DAY else ("monthly", "%Y-%m")
+        )
+        name = f"{symbol}-{timeframe}-{span.start.strftime(date)}.zip"
+        return f"data/{self._folder}/{period}/klines/{symbol}/{timeframe}/{name}"
+
+    async def _candles(self, path: str) -> pl.DataFrame | None:
+        """The candles of an archive, None where it is not published; who else needs it meanwhile waits."""
+        async with self._locks[path]:
+            if path in self._kept:
+                self._kept.move_to_end(path)
+                return self._kept[path]
+            if path in self._damaged:
+                raise self._damaged[path]
+            try:
+                candles = await self._unpacked(path)
+            except _DamagedError as error:
+                self._damaged[path] = error
+                _log.warning("%s; its bars are looked for in other archives and by REST", error)
+                raise
+            if candles is not None:
+                self._keep(path, candles)
+            return candles
+
+    async def _unpacked(self, path: str) -> pl.DataFrame | None:
+        body = await self._zip(path)
+        if body is None:
+            return None
+        try:
+            return await asyncio.to_thread(unpack, body, f"{PurePosixPath(path).stem}.csv")
+        except SourceError as error:
+            raise _DamagedError(
+                f"source {self.name}: archive {PurePosixPath(path).name}: {error}"
+            ) from error
+
+    def _keep(self, path: str, candles: pl.DataFrame) -> None:
+        self._kept[path] = candles
+        size = sum(each.estimated_size() for each in self._kept.values())
+        while size > self._memory:
+            _, oldest = self._kept.popitem(last=False)
+            size -= oldest.estimated_size()
+
+    async def _zip(self, path: str) -> bytes | None:
+        """The bytes of a zip, which have the sha256 that the vendor says; None where it is not published."""
+        if path not in self._digests:
+            self._digests[path] = await self._checksum(path)
+        digest = self._digests[path]
+        if digest is None:
+            return None
+        kept = self._cache / path
+        body = await asyncio.to_thread(_read_if, kept, digest)
+        if body is not None:
+            return body
+        for _ in range(2):
+            body = await self._get(path, bytes)
+            if body is not None and sha256(body).hexdigest() == digest:
+                await asyncio.to_thread(self._store, kept, body)
+                return body
+            # It may have been replaced between the two requests.
+            digest = self._digests[path] = None if body is None else await self._checksum(path)
+            if digest is None:
+                return None
+        name = PurePosixPath(path).name
+        raise _DamagedError(
+            f"source {self.name}: archive {name}: its sha256 is not the one in {name}.CHECKSUM, "
+            "and was not when it was "
+            "downloaded once more"
+        )
+
+    async def _checksum(self, path: str) -> str | None:
+        return await self._get(f"{path}.CHECKSUM", _digest)
+
+    async def _get(self, path: str, parse: Callable[[bytes], T]) -> T | None:
+        """Ask for a file, None where there is none."""
+        about = f"archive {PurePosixPath(path).name}"
+        try:
+            return await self._http.get(path, {}, about=about, parse=parse)
+        except SourceError as error:
+            if f"{about}: HTTP 404" in str(error):
+                return None
+            raise
+
+    def _store(self, path: Path, body: bytes) -> None:
+        """Write a zip as a whole or not at all."""
+        fresh = path.with_name(f".{path.name}.{token_hex(4)}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                fresh.write_bytes(body)
+                fresh.replace(path)
+            finally:
+                fresh.unlink(missing_ok=True)
+        except OSError as error:
+            _log.warning(
+                "source %s: %s cannot be kept and will be downloaded again: %s; "
+"set `cache` to another folder",
+                self.name, path, error,
+            )  # fmt: skip
+
+
+def unpack(body: bytes, member: str) -> pl.DataFrame:
+    """Read the candles of an archive.
+
+    Args:
+        body: A zip.
+        member: The file in it that has them; no other is looked at.
+
+    Returns:
+        A frame of CANDLE_SCHEMA, each number the double nearest to its decimal text. A cell that is
+        no number, or no time, is null.
+
+    Raises:
+        SourceError: It is no zip, or damaged; the file is not in it, is too large, or holds no
+            candles.
+    """
+    try:
+        with zipfile.ZipFile(BytesIO(body)) as pack:
+            told = pack.getinfo(member)
+            if told.compress_type not in _METHODS or told.file_size > _MOST_TEXT:
+                raise SourceError(
+                    f"{member} has {told.file_size:,} bytes, more than candles have, "
+                    "or is packed oddly"
+                )
+            with pack.open(told) as file:
+                # However much is packed in it, no more is unpacked at once than is asked for.
+                text = file.read(told.file_size + 1)
+    except KeyError as error:
+        raise SourceError(f"there is no {member} in it") from error
+    except _BROKEN as error:
+        shown = "" if body.startswith(b"PK") else f": {_shown(body)}"
+        raise SourceError(f"it is no zip, or damaged: {error}{shown}") from error
+    return _table(text)
+
+
+def _table(text: bytes) -> pl.DataFrame:
+    """Read the lines of an archive."""
+    if not text.strip():
+        return CANDLE_SCHEMA.to_frame()
+    strange = SourceError(f"its lines are not candles: {_shown(text)}")
+    if not text[:1].isdigit():
+        _, _, text = text.partition(b"\n")  # the names of the columns, in some archives
+    if text.count(b"\n") > _MOST_LINES or len(text.partition(b"\n")[0]) > _LONGEST_LINE:
+        raise strange
+    try:
+        table = pl.read_csv(
+            text,
+            has_header=False,
+            columns=range(len(_CELLS)),
+            schema_overrides=_CELLS,
+            infer_schema=False,
+            ignore_errors=True,
+            truncate_ragged_lines=True,
+            quote_char=None,
+        )
+    except pl.exceptions.PolarsError as error:
+        raise strange from error
+    table.columns = CANDLE_SCHEMA.names()
+    if table["ts"].null_count() == len(table):
+        raise strange
+    return table.with_columns(epoch_to_us(pl.col("ts")))
+
+
+def _shown(body: bytes) -> str:
+    """The beginning of what came, and what it is where it is a web page."""
+    start = body[:_LONGEST_LINE]
+    page = page_in(start)
+    if page is None:
+        return repr(excerpt(start))
+    written = printable(" ".join(start.decode("utf-8", "replace").split())[:_SHOWN])
+    return f"{written!r}, {printable(str(page))}"
+
+
+def _digest(body: bytes) -> str:
+    """The sha256 that a .CHECKSUM file tells, in the form of sha256sum."""
+    found = re.match(rb"([0-9a-fA-F]{64})\b", body)
+    if found is None:
+        raise SourceError(f"the answer is no checksum: {_shown(body)}")
+    return found[1].decode().lower()
+
+
+def _read_if(path: Path, digest: str) -> bytes | None:
+    """The bytes of a file, None where they have another sha256 or cannot be read."""
+    try:
+        body = path.read_bytes() if look(path).st_size <= _MOST_TEXT else b""
+    except OSError:
+        return None
+    return body if sha256(body).hexdigest() == digest else None
+
+
+def _absent(archived: pl.DataFrame, timeframe: Timeframe, window: Window) -> pl.Series:
+    """The opens in a window that an archive has no bar for; the market never closes."""
+    start, end = window.micros
+    grid = np.arange(-(-start // timeframe.micros) * timeframe.micros, end, timeframe.micros)
+    return missing(pl.Series(grid, dtype=pl.Int64).cast(TS), archived["ts"])
+
+
+def _covered(window: Window, spans: Sequence[Window]) -> bool:
+    """Whether every instant of a window lies in one of some spans, which are sorted."""
+    reached = window.start
+    for span in spans:
+        if span.start <= reached < span.end:
+            reached = span.end
+    return reached >= window.end
+
+
+def _months(window: Window) -> Iterator[Window]:
+    """The calendar months that a window touches."""
+    first = window.start.date().replace(day=1)
+    while midnight(first) < window.end:
+        after = (first + timedelta(days=32)).replace(day=1)
+        yield Window.of_days(first, after)
+        first = after
+
+
+def _days(month: Window) -> Iterator[Window]:
+    """The days of a month."""
+    for number in range((month.end - month.start).days):
+        yield Window(month.start + number * _DAY, month.start + (number + 1) * _DAY)

@@ -1,0 +1,147 @@
+"""Candles of currencies from OANDA: `GET /v3/instruments/{symbol}/candles` of its v20 interface."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from urllib.parse import quote
+
+from pydantic import Field, SecretStr
+
+from market_assets.market.timeframes import Timeframe, Window
+from market_assets.sources.contract import SourceSettings, Traits
+from market_assets.sources.transport.http import HeaderSecret, HttpSettings, RateText, WebAddress
+from market_assets.sources.transport.keyed import (
+    FOREX_DAYS,
+    Answer,
+    KeyedSource,
+    Request,
+    dates_in,
+    text_of,
+)
+from market_assets.sources.transport.rest import candles, refusal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_PAGE = 5000
+_PLACES = {"ts": "time", "open": "o", "high": "h", "low": "l", "close": "c", "volume": "volume"}
+_GRANULARITIES = {
+    Timeframe.M1: "M1",
+    Timeframe.M5: "M5",
+    Timeframe.M15: "M15",
+    Timeframe.M30: "M30",
+    Timeframe.H1: "H1",
+    Timeframe.H4: "H4",
+    Timeframe.D1: "D",
+}
+_PRICES = {"mid": "M", "bid": "B", "ask": "A"}
+
+
+class OandaSettings(HttpSettings):
+    """The keys of an `oanda` source: those of every HTTP source, the token, and which price it keeps.
+
+    The vendor allows 120 requests a second; the default stays a third below. For a practice account
+    the address is https://api-fxpractice.oanda.com.
+
+    Attributes:
+        key: The personal access token.
+        price: Of which price the candles are: mid, bid or ask.
+    """
+
+    base_url: WebAddress = "https://api-fxtrade.oanda.com"
+    rate: RateText | None = "80/s"
+    key: HeaderSecret = Field(min_length=1)
+    price: Literal["mid", "bid", "ask"] = "mid"
+
+
+class OandaSource(KeyedSource):
+    """Candles of currencies; the volume counts price changes.
+
+    A page has 5000 candles. A minute without a price change is left out, and so is here a candle
+    that the vendor calls incomplete. Days, and with them the bars of 4h, begin at 17:00 in New
+    York, as ours do. There is no 1w: weeks are made of days. The documents promise no way to the
+    first candle: it is searched for.
+    """
+
+    Settings: ClassVar[type[SourceSettings]] = OandaSettings
+    # It is asked for so many candles from a start on: an end in the future would be refused, and
+    # weekends and quiet minutes take no place.
+    exceeds = True
+    traits = Traits(
+        timeframes=frozenset(_GRANULARITIES),
+        page_size=_PAGE,
+        emits_empty_bars=False,
+        earliest_probe=False,
+        kinds=frozenset({"forex"}),
+        needs_key=True,
+    )
+
+    @staticmethod
+    def venue_of(settings: OandaSettings, _kind: str) -> str:
+        """Name whose prices these are; bid and ask are no more alike than two venues. See `Source`."""
+        return "oanda" if settings.price == "mid" else f"oanda-{settings.price}"
+
+    def __init__(self, name: str, settings: OandaSettings, *, base: Path, kind: str) -> None:
+        super().__init__(
+            name,
+            settings,
+            base=base,
+            kind=kind,
+            headers={"Authorization": SecretStr(f"Bearer {settings.key.get_secret_value()}")},
+            days=FOREX_DAYS,
+        )
+        self._price = settings.price
+
+    def request(self, symbol: str, timeframe: Timeframe, window: Window) -> Request:
+        """See `PagedSource.request`."""
+        if timeframe is Timeframe.D1:
+            first, last = dates_in(window)
+            start, count = self._days.opens(first), (last - first).days + 1
+        else:
+            start = self._days.first_open(window, timeframe)
+            count = -(-(window.end - start) // timeframe.duration)
+        return f"/v3/instruments/{quote(symbol, safe='')}/candles", {
+            "price": _PRICES[self._price],
+            "granularity": _GRANULARITIES[timeframe],
+            "from": f"{start.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+            "count": count,
+            "dailyAlignment": 17,
+            "alignmentTimezone": "America/New_York",
+        }
+
+    # It names no rest.
+    def following(self, request: Request, cursor: str) -> Request:  # noqa: ARG002
+        """See `KeyedSource.following`."""
+        return request
+
+    def read(self, body: bytes) -> Answer:
+        """See `KeyedSource.read`."""
+        return read_candles(body, self._price)
+
+
+def read_candles(body: bytes, price: str) -> Answer:
+    """Understand an answer of the vendor's candles; those that are not complete are left out.
+
+    Args:
+        body: JSON.
+        price: mid, bid or ask: what was asked for.
+
+    Raises:
+        SourceError: It holds no candles: an error in words, HTML, JSON that was cut off.
+    """
+    said: dict[str, Any] = {}
+
+    def rows(answer: Any) -> Any:  # noqa: ANN401 - JSON
+        said.update(answer)
+        if "errorMessage" in answer:
+            raise refusal(answer["errorMessage"], permanent=True)
+        return [
+            {"time": row["time"], "volume": row["volume"], **row[price]}
+            for row in answer["candles"]
+            if row["complete"]
+        ]
+
+    found = candles(body, rows, _PLACES, iso=True)
+    symbol = text_of(said.get("instrument"))
+    return Answer(found, frozenset({symbol} if symbol else ()))

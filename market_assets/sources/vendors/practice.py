@@ -1,0 +1,121 @@
+"""The practice source: simulated candles, said to be simulated, asked for over real HTTP as if from Binance."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from dataclasses import replace
+
+# Pydantic reads the annotations of PracticeSettings at runtime.
+from pathlib import Path  # noqa: TC003
+from typing import TYPE_CHECKING, ClassVar, Self, cast
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from market_assets.errors import SourceError
+from market_assets.practice.book import Market
+from market_assets.practice.faults import Fault
+from market_assets.sources.contract import KINDS
+from market_assets.sources.transport.http import HttpClient, HttpSettings, WebAddress
+from market_assets.sources.vendors.binance import BinanceSource
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from market_assets.practice.simulate import KindName
+    from market_assets.practice.vendor import PracticeVendor
+    from market_assets.sources.contract import SourceSettings
+
+
+class PracticeSettings(HttpSettings, Market):
+    """The keys of a `practice` source: what the vendor trades, and how it is asked.
+
+    ```yaml
+    practice:
+      seed: 7
+      symbols: {SPY: {price: 580}, ES: {kind: futures, price: 6000}}   # what is special; the rest
+          follows from the profile's kind
+      faults: [{fault: hole, symbols: [BTCUSDT], start: 2024-01-05T03:00Z, end: 2024-01-05T04:20Z}]
+    ```
+
+    Attributes:
+        base_url: A practice vendor that runs already; without it one is started inside this
+            process, the same in every process.
+        kind: What a symbol is that is not named in `symbols`; without it the kind of the profile.
+        faults_file: A YAML file with a list of more faults.
+        earliest_probe: False for a source that cannot name a first bar.
+    """
+
+    base_url: WebAddress = ""
+    faults_file: Path | None = None
+    earliest_probe: bool = True
+
+
+class PracticeSource(BinanceSource):
+    """Candles of a practice vendor. No market ever traded them."""
+
+    Settings: ClassVar[type[SourceSettings]] = PracticeSettings
+
+    traits = replace(BinanceSource.traits, kinds=KINDS, venue=None)
+
+    def __init__(self, name: str, settings: PracticeSettings, *, base: Path, kind: str) -> None:
+        super().__init__(name, settings, base=base, kind=kind)
+        self.traits = replace(
+            self.traits, earliest_probe=settings.earliest_probe, latest_only=settings.latest_only
+        )
+        self._settings = settings
+        self._base = base
+        self._kind = cast("KindName", kind)
+
+    async def __aenter__(self) -> Self:
+        if not self._settings.base_url:
+            here = self._settings.model_copy(update={"base_url": _vendor(self._market()).url})
+            self._http = HttpClient(self.name, here, self.usage, base=self._base)
+        return await super().__aenter__()
+
+    # It charges nothing by what is asked for.
+    def weight(self, params: Mapping[str, str | int]) -> int:  # noqa: ARG002
+        """Count each request once: see `PagedSource.weight`."""
+        return 1
+
+    def _market(self) -> Market:
+        settings = self._settings
+        return Market(
+            seed=settings.seed,
+            symbols=settings.symbols,
+            kind=settings.kind or self._kind,
+            data=None if settings.data is None else self._base / settings.data,
+            faults=[*settings.faults, *self._more_faults()],
+            latest_only=settings.latest_only,
+        )
+
+    def _more_faults(self) -> list[Fault]:
+        if self._settings.faults_file is None:
+            return []
+        path = self._base / self._settings.faults_file
+        try:
+            return TypeAdapter(list[Fault]).validate_python(yaml.safe_load(path.read_text()))
+        except (OSError, yaml.YAMLError, ValidationError) as error:
+            raise SourceError(
+                f"source {self.name}: the faults file {path} cannot be used: {error}",
+                permanent=True,
+            ) from error
+
+
+_running: dict[tuple[int, str], PracticeVendor] = {}
+_starting = threading.Lock()
+
+
+def _vendor(market: Market) -> PracticeVendor:
+    """Start a vendor for this market in this process, or give the one that runs; it ends with the process."""
+    # To read settings no web server is needed.
+    from market_assets.practice.vendor import PracticeVendor  # noqa: PLC0415
+
+    key = (os.getpid(), market.model_dump_json())
+    with _starting:
+        if key not in _running:
+            _running[key] = PracticeVendor(market).start()
+            atexit.register(_running[key].stop)
+        return _running[key]

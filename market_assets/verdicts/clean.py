@@ -1,0 +1,284 @@
+"""What a source gave, sorted into candles that may be stored and rows that may not, each with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from market_assets.market.timeframes import TS
+from market_assets.sources.contract import Unread
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from market_assets.config.universe import PriceRules
+    from market_assets.market.timeframes import Timeframe, Window
+
+_PRICES = ("open", "high", "low", "close")
+CANDLE = ("ts", *_PRICES, "volume")
+
+
+class Reason(StrEnum):
+    """Why a row is not stored. All but the last two are faults of the source."""
+
+    NO_TIME = "no time"
+    OTHER_SYMBOL = "another symbol's bar"
+    OUTSIDE_WINDOW = "outside the window asked for"
+    OFF_GRID = "time off the grid"
+    DUPLICATE = "duplicate time"
+    CONFLICT = "several different bars for one time"
+    NO_NUMBER = "a price that is null, NaN or infinite"
+    NOT_POSITIVE = "a price that is zero or negative"
+    HIGH_BELOW_LOW = "high below low"
+    OUTSIDE_RANGE = "open or close outside high and low"
+    BAD_VOLUME = "a volume that is missing, negative or no number"
+    CLOSED_MARKET = "outside the sessions"
+    UNFINISHED = "bar not closed yet"
+
+
+FAULTS = frozenset({reason.value for reason in (*Reason, *Unread)}) - {
+    Reason.CLOSED_MARKET.value,
+    Reason.UNFINISHED.value,
+}
+
+REJECT_SCHEMA = pl.Schema(
+    {"symbol": pl.String(), "ts": TS, "reason": pl.String(), "values": pl.String()}
+)
+"""One rejected row: its time as the source gave it, and its numbers in words."""
+
+NO_REJECTS = REJECT_SCHEMA.to_frame()
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """The two halves of an answer.
+
+    Attributes:
+        candles: ts, open, high, low, close, volume; sorted and unique by ts, every ts a bar of the
+            calendar.
+        rejects: Frame of REJECT_SCHEMA.
+    """
+
+    candles: pl.DataFrame
+    rejects: pl.DataFrame
+
+
+def clean(
+    answer: pl.DataFrame,
+    *,
+    symbol: str,
+    own_name: str,
+    timeframe: Timeframe,
+    window: Window,
+    bars: pl.DataFrame,
+    unfinished: pl.Series,
+    rules: PriceRules,
+    jitter: float,
+    open_outside_range: bool = False,
+) -> Cleaned:
+    """Keep the candles that belong to the window and the calendar, and say of each other row why it was not kept.
+
+    A time within the jitter of a bar's open is moved onto it; a row further off is rejected. Two
+    different rows for one bar are both rejected, unless exactly one of them came with the bar's
+    exact time.
+
+    Args:
+        answer: ts, open, high, low, close, volume and, where the source says it, symbol; in any
+            order.
+        symbol: The symbol as the universe calls it.
+        own_name: The symbol as the source calls it.
+        timeframe: The candles' timeframe.
+        window: What was asked for.
+        bars: ts of every closed bar of the calendar in the window, sorted.
+        unfinished: Opens of the bars of the window that have not closed yet, sorted.
+        rules: What prices and volumes may be.
+        jitter: The share of the timeframe within which a time is moved onto the grid.
+        open_outside_range: True where the source's open may lie outside high and low.
+    """
+    if _flawless(answer, window, bars, rules, open_outside_range=open_outside_range):
+        return Cleaned(answer if answer.columns == [*CANDLE] else answer.select(CANDLE), NO_REJECTS)
+    rows = _snapped(answer, bars["ts"], unfinished, timeframe, jitter)
+    rows = rows.with_columns(
+        reason=_first_reason(
+            [
+                *_as_said(answer),
+                (Reason.NO_TIME, pl.col("given").is_null()),
+                (
+                    Reason.OTHER_SYMBOL,
+                    pl.col("symbol").ne_missing(own_name)
+                    if "symbol" in answer.columns
+                    else pl.lit(value=False),
+                ),
+                (Reason.OUTSIDE_WINDOW, ~window.holds("ts")),
+                (Reason.UNFINISHED, pl.col("open_bar")),
+                (Reason.OFF_GRID, ~pl.col("on_bar") & ~pl.col("aligned")),
+                (Reason.CLOSED_MARKET, ~pl.col("on_bar")),
+                *price_faults(rules, open_outside_range=open_outside_range),
+            ]
+        )
+    )
+    rows = rows.with_columns(reason=pl.coalesce("reason", _duplicates()))
+    good = rows.filter(pl.col("reason").is_null())
+    bad = rows.filter(pl.col("reason").is_not_null()).select(
+        symbol=pl.lit(symbol), ts="given", reason="reason", values=_values(answer)
+    )  # fmt: skip
+    return Cleaned(good.select(CANDLE).sort("ts"), bad.cast(REJECT_SCHEMA))
+
+
+def _as_said(answer: pl.DataFrame) -> list[tuple[StrEnum, pl.Expr]]:
+    """The reasons that the source itself has to refuse a row."""
+    if "refused" not in answer.columns:
+        return []
+    return [
+        (reason, pl.col("refused").eq_missing(reason.value)) for reason in (*Unread, Reason.NO_TIME)
+    ]
+
+
+def _values(answer: pl.DataFrame) -> pl.Expr:
+    """A row's numbers in words, or as the source says that it is written."""
+    numbers = (pl.col(name).cast(pl.String).fill_null("null") for name in CANDLE[1:])
+    words = pl.format("o={} h={} l={} c={} v={}", *numbers)
+    return pl.coalesce("said", words) if "said" in answer.columns else words
+
+
+def price_faults(
+    rules: PriceRules, *, open_outside_range: bool = False
+) -> list[tuple[Reason, pl.Expr]]:
+    """What can be wrong with the numbers of a row, each as a predicate on open, high, low, close and volume.
+
+    Args:
+        rules: What prices and volumes may be.
+        open_outside_range: True where the open, in contrast to the close, may lie outside high and
+            low.
+    """
+    number = pl.all_horizontal(pl.col(p).is_finite().fill_null(value=False) for p in _PRICES)
+    volume = pl.col("volume")
+    usable = volume.is_finite() & (volume >= 0)
+    faults = [
+        (Reason.NO_NUMBER, ~number),
+        (Reason.HIGH_BELOW_LOW, pl.col("high") < pl.col("low")),
+        (Reason.BAD_VOLUME, ~usable.fill_null(value=rules.volume_optional)),
+    ]
+    if rules.positive:
+        faults.insert(1, (Reason.NOT_POSITIVE, pl.any_horizontal(pl.col(p) <= 0 for p in _PRICES)))
+    ranged = ("close",) if open_outside_range else ("open", "close")
+    inside = pl.all_horizontal(pl.col(p).is_between("low", "high") for p in ranged)
+    return [*faults, (Reason.OUTSIDE_RANGE, ~inside)]
+
+
+def _flawless(
+    answer: pl.DataFrame,
+    window: Window,
+    bars: pl.DataFrame,
+    rules: PriceRules,
+    *,
+    open_outside_range: bool,
+) -> bool:
+    """True when every row may be stored as it is: the way of nearly every page, so it is tried first.
+
+    It is numpy, because on a page's thousand rows a polars query costs more to plan than to run. A
+    null compares as NaN, so as a fault, and whatever is no clear case goes the long way.
+    """
+    if (
+        not 0 < len(answer) <= len(bars)
+        or {"symbol", "refused"} & {*answer.columns}
+        or answer["ts"].null_count()
+    ):
+        return False
+    opens, grid = answer["ts"].to_physical().to_numpy(), bars["ts"].to_physical().to_numpy()
+    start, end = window.micros
+    places = np.searchsorted(grid, opens)
+    if (
+        opens[0] < start
+        or opens[-1] >= end
+        or places[-1] >= len(grid)
+        or not (np.diff(places) > 0).all()
+    ):
+        return False
+    if not (grid[places] == opens).all():
+        return False
+    first, high, low, last, volume = (answer[name].to_numpy() for name in CANDLE[1:])
+    good = (
+        (low > -np.inf)
+        & (high < np.inf)
+        & (low <= last)
+        & (last <= high)
+        & (volume >= 0)
+        & (volume < np.inf)
+    )
+    if rules.positive:
+        good &= low > 0
+    if open_outside_range:
+        good &= np.isfinite(first) & ((first > 0) | (not rules.positive))
+    else:
+        good &= (low <= first) & (first <= high)
+    return bool(good.all())
+
+
+def _snapped(
+    answer: pl.DataFrame,
+    bars: pl.Series,
+    unfinished: pl.Series,
+    timeframe: Timeframe,
+    jitter: float,
+) -> pl.DataFrame:
+    """Add `given` (the time as it came), `ts` (the bar that it means), `on_bar`, `open_bar`, `aligned` and `exact`."""
+    grid = pl.DataFrame({"bar": pl.concat([bars, unfinished.cast(TS)]).cast(TS)}).with_columns(
+        closed=pl.int_range(pl.len()) < len(bars)
+    )
+    tolerance = round(timeframe.micros * jitter)
+    placed = (
+        answer.with_row_index("row")
+        .rename({"ts": "given"})
+        .with_columns(pl.col("given").cast(TS))
+        .sort("given", nulls_last=True)
+        .join_asof(
+            grid.sort("bar"), left_on="given", right_on="bar", strategy="nearest", coalesce=False
+        )
+    )
+    phases = (grid["bar"].to_physical() % timeframe.micros).unique()
+    distance = (pl.col("given").to_physical() - pl.col("bar").to_physical()).abs()
+    near = (distance <= tolerance).fill_null(value=False)
+    return placed.with_columns(
+        ts=pl.when(near).then("bar").otherwise("given"),
+        on_bar=near & pl.col("closed"),
+        open_bar=near & ~pl.col("closed"),
+        # A time that a session's bar could have, on a day or at an hour without one, is no error of
+        # the clock.
+        aligned=(pl.col("given").to_physical() % timeframe.micros).is_in(phases.implode())
+        | phases.is_empty(),
+        exact=(distance == 0).fill_null(value=False),
+    )
+
+
+def _first_reason(reasons: Iterable[tuple[StrEnum, pl.Expr]]) -> pl.Expr:
+    return pl.coalesce(
+        pl.when(holds.fill_null(value=False)).then(pl.lit(reason.value)).otherwise(None)
+        for reason, holds in reasons
+    )
+
+
+def _duplicates() -> pl.Expr:
+    """The reason for all but one of several good rows that mean the same bar."""
+    candidate = pl.col("reason").is_null()
+    same_bar = ["ts", candidate]
+    rivals = pl.len().over(same_bar)
+    values = pl.struct(pl.col(name).fill_nan(None) for name in CANDLE[1:])
+    alike = values.n_unique().over(same_bar) == 1
+    first = pl.col("row") == pl.col("row").min().over(same_bar)
+    only_exact = pl.col("exact") & (pl.col("exact").sum().over(same_bar) == 1)
+    kept = pl.when(alike).then(first).otherwise(only_exact)
+    someone_kept = alike | (pl.col("exact").sum().over(same_bar) == 1)
+    return (
+        pl.when((rivals > 1) & ~kept)
+        .then(
+            pl.when(someone_kept)
+            .then(pl.lit(Reason.DUPLICATE.value))
+            .otherwise(pl.lit(Reason.CONFLICT.value))
+        )
+        .otherwise(None)
+    )

@@ -1,0 +1,1 @@
+"""What every run does: its job, its batches, its outcome."""

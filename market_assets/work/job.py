@@ -1,0 +1,263 @@
+"""The row of `ops.jobs` that tells what one fill or derivation did."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Self
+
+from market_assets.market.partitions import hull
+from market_assets.store.process import birth_of, is_alive, this_host
+from market_assets.verdicts.advice import advice_for
+from market_assets.verdicts.evidence import MISSING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from market_assets.market.partitions import Partition
+    from market_assets.market.timeframes import Timeframe
+    from market_assets.sources.contract import Source
+    from market_assets.store import Snapshot, Store, Transaction
+    from market_assets.work.outcome import PartitionOutcome
+
+_FAILURES = 50
+"""How many failed partitions a job's record names; it always says how many there were."""
+
+_FAULTS = 10
+"""How many faults a job's record names of a partition."""
+
+_SYMBOLS = 200
+"""Of how many symbols a job's record tells apart, those with the most missing first; it always says how many more there are."""
+
+COUNTED = ("expected", "stored", "explained", "missing", "abandoned")
+TALLIED = ("new", "revised", "rejected", "repaired")
+BY_SYMBOL = ("missing_before", *COUNTED, *TALLIED)
+"""What a job's record tells of a symbol, in bars; what is 0 is left out of it."""
+
+
+class Job:
+    """Counts outcomes and keeps the job's row up to date; a context manager around all the work.
+
+    Its status ends as SUCCEEDED, INCOMPLETE (some partitions were not filled), CANCELLED (from
+    outside) or FAILED. A process that is killed can say nothing: its job is FAILED as soon as
+    another one begins or somebody lists them.
+
+    Args:
+        store: Where the row is.
+        kind: fill, derive, features or returns.
+        profile: The profile's name.
+        timeframe: The timeframe that is filled.
+        symbols: The symbols that are filled.
+        partitions: What there is to do.
+        sources: Who is asked; what that costs is counted from here on.
+        run_id: The Dagster run, if there is one.
+        trigger: How it came about: manual, backfill, update, repair, automation.
+
+    Attributes:
+        missing_before: Bars that were missing by partition and symbol, to be filled in before a
+            partition is counted.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        kind: str,
+        profile: str,
+        timeframe: Timeframe,
+        symbols: Sequence[str],
+        partitions: Sequence[Partition],
+        sources: Mapping[str, Source],
+        run_id: str | None,
+        trigger: str = "manual",
+    ) -> None:
+        self._store = store
+        self._id = uuid.uuid4().hex
+        self._profile, self._timeframe, self._window = profile, timeframe, hull(partitions)
+        self._row: dict[str, object] = {
+            "job_id": self._id,
+            "run_id": run_id,
+            "kind": kind,
+            "profile": profile,
+            "timeframe": str(timeframe),
+            "symbols": list(symbols),
+            "start_ts": self._window.start.replace(tzinfo=None),
+            "end_ts": self._window.end.replace(tzinfo=None),
+            "trigger": trigger,
+            "host": this_host(),
+            "process": os.getpid(),
+        }
+        self._status = "RUNNING"
+        self._partitions = len(partitions)
+        self._sources = sources
+        self._asked_before = self._usage()
+        self._done = 0
+        self._began = time.monotonic()
+        self._rows = dict.fromkeys(TALLIED, 0)
+        self._by_symbol: dict[str, dict[str, int]] = {}
+        self._failures: dict[str, Sequence[str]] = {}
+        self._faults: dict[str, Sequence[str]] = {}
+        self._refused: dict[tuple[str, str], dict[str, Any]] = {}
+        self._gaps_before = self._gaps_after = 0
+        self.missing_before: dict[str, dict[str, int]] = {}
+
+    def __enter__(self) -> Self:
+        with self._store.writing(f"starting {self._words()}") as transaction:
+            for job in _lost(transaction):
+                _end_lost(transaction, job)
+            self._gaps_before = self._gaps_after = self._gaps(transaction)
+            transaction.start_job(self._row, self._detail())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        if kind is None:
+            self._status = "INCOMPLETE" if self._failures else "SUCCEEDED"
+        else:
+            # Not an error but an end from outside: nobody takes the next outcome, Ctrl-C, a run
+            # that is terminated.
+            self._status = "FAILED" if issubclass(kind, Exception) else "CANCELLED"
+        with self._store.writing(f"ending {self._words()}") as transaction:
+            self._update(transaction)
+
+    @property
+    def record(self) -> Mapping[str, object]:
+        """The row of `ops.jobs` as it is now, with its detail unpacked and without the times of its start and end."""
+        return {
+            **self._row,
+            "status": self._status,
+            "progress": self._progress(),
+            "detail": self._detail(),
+        }
+
+    def count(self, outcomes: Sequence[PartitionOutcome], transaction: Transaction) -> None:
+        """Add what some partitions came to, in the transaction that commits them."""
+        for outcome in outcomes:
+            self._done += 1
+            for name in TALLIED:
+                self._rows[name] += getattr(outcome, name)
+            before = self.missing_before.pop(outcome.partition.key, {})
+            for own in outcome.counts:
+                counts = self._of(own.symbol)
+                counts["missing_before"] += before.get(own.symbol, 0)
+                counts["expected"] += own.expected
+                counts["stored"] += own.stored
+                counts["explained"] += own.explained
+                counts["missing"] += own.missing
+                counts["abandoned"] += own.abandoned
+            for name, by_symbol in outcome.by_symbol.items():
+                for symbol, bars in by_symbol.items():
+                    self._of(symbol)[name] += bars
+            for row in outcome.refused:
+                self._add_refused(row)
+            if outcome.failures:
+                self._failures[outcome.partition.key] = outcome.failures
+            if outcome.faults:
+                self._faults[outcome.partition.key] = outcome.faults
+        self._update(transaction)
+
+    def _add_refused(self, row: Mapping[str, Any]) -> None:
+        """Add refused rows to those of the same source and reason; the first of them stays the example."""
+        kind = self._refused.setdefault(
+            (row["source"], row["reason"]),
+            {
+                "source": row["source"],
+                "reason": row["reason"],
+                "rows": 0,
+                "symbol": row["symbol"],
+                "ts": row["example_ts"] and f"{row['example_ts'].isoformat()}Z",
+                "example": row["example"],
+                "advice": advice_for(row["reason"]),
+            },
+        )
+        kind["rows"] += row["rows"]
+
+    def _of(self, symbol: str) -> dict[str, int]:
+        return self._by_symbol.setdefault(symbol, dict.fromkeys(BY_SYMBOL, 0))
+
+    def _update(self, transaction: Transaction) -> None:
+        self._gaps_after = self._gaps(transaction)
+        transaction.update_job(
+            self._id, progress=self._progress(), status=self._status, detail=self._detail()
+        )
+
+    def _gaps(self, view: Snapshot) -> int:
+        return view.count_gaps(self._profile, self._timeframe, self._window, MISSING)
+
+    def _progress(self) -> float:
+        return self._done / self._partitions
+
+    def _usage(self) -> dict[str, dict[str, float]]:
+        return {name: asdict(source.usage) for name, source in self._sources.items()}
+
+    def _words(self) -> str:
+        return "the {kind} of {profile} {timeframe}".format(**self._row)
+
+    def _detail(self) -> dict[str, object]:
+        before = self._asked_before
+        total = {
+            name: sum(own[name] for own in self._by_symbol.values())
+            for name in ("missing_before", *COUNTED)
+        }
+        worst = sorted(self._by_symbol.items(), key=lambda item: (-item[1]["missing"], item[0]))
+        return {
+            "partitions": self._partitions,
+            "partitions_done": self._done,
+            "partitions_failed": len(self._failures),
+            "failures": dict(list(self._failures.items())[:_FAILURES]),
+            "partitions_with_faults": len(self._faults),
+            "faults": {
+                key: faults[:_FAULTS] for key, faults in list(self._faults.items())[:_FAILURES]
+            },
+            "rows": {name: self._rows[name] for name in ("new", "revised", "rejected")},
+            "refused": sorted(self._refused.values(), key=lambda kind: -kind["rows"]),
+            "repaired": self._rows["repaired"],
+            "missing_before": total["missing_before"],
+            "missing_after": total["missing"],
+            "abandoned": total["abandoned"],
+            "gaps_before": self._gaps_before,
+            "gaps_after": self._gaps_after,
+            "by_symbol": {
+                symbol: {name: bars for name, bars in own.items() if bars}
+                for symbol, own in worst[:_SYMBOLS]
+            },
+            "symbols_not_shown": len(worst[_SYMBOLS:]),
+            "requests": {
+                name: {key: value - before[name][key] for key, value in own.items()}
+                for name, own in self._usage().items()
+            },
+            "seconds": round(time.monotonic() - self._began, 3),
+            "process_born": birth_of(os.getpid()),
+        }
+
+
+def end_lost_jobs(store: Store) -> None:
+    """Mark the jobs as FAILED whose process on this host is gone; their `ended_at` is now."""
+    with store.reading("looking for jobs without a process") as view:
+        lost = _lost(view)
+    if lost:
+        with store.writing("ending jobs without a process") as transaction:
+            for job in lost:
+                _end_lost(transaction, job)
+
+
+def _lost(view: Snapshot) -> list[tuple[str, float, dict[str, object]]]:
+    """The jobs that are RUNNING though their process on this host is gone: job_id, progress, detail."""
+    return [
+        (job_id, progress, detail)
+        for job_id, process, progress, detail in view.running_jobs(this_host())
+        if not is_alive(process, _text(detail.get("process_born")))
+    ]
+
+
+def _end_lost(transaction: Transaction, job: tuple[str, float, dict[str, object]]) -> None:
+    job_id, progress, detail = job
+    ended = {**detail, "ended": "its process ended without a word"}
+    transaction.update_job(job_id, progress=progress, status="FAILED", detail=ended)
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)

@@ -1,0 +1,270 @@
+"""Work that makes partitions out of stored ones: in batches, each committed and counted in a job's record at once."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from contextlib import closing
+from typing import TYPE_CHECKING, ClassVar
+
+import polars as pl
+
+from market_assets.market.partitions import hull, partition_key
+from market_assets.market.timeframes import TS, literal
+from market_assets.store import OUTDATED
+from market_assets.work.behind import NEVER, Outline, Versions, behind, made_of
+from market_assets.work.job import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Generator, Mapping, Sequence
+    from datetime import datetime
+
+    from market_assets.market.partitions import Cadence, Partition
+    from market_assets.market.timeframes import Timeframe, Window
+    from market_assets.store import Snapshot, Store, Transaction
+    from market_assets.verdicts.verdicts import SymbolCounts
+    from market_assets.work.behind import Input
+    from market_assets.work.outcome import PartitionOutcome
+
+
+_PIECE = 400
+"""So many partitions' bars are looked at together."""
+
+
+class Work(ABC):
+    """Makes some partitions, oldest first; to be iterated once.
+
+    Args:
+        store: Where all is kept.
+        name: Whose partitions: a profile's name, or that of what spans several.
+        timeframe: The timeframe that is made.
+        partitions: What is to be made.
+        symbols: Of which symbols.
+        inputs: The candles that it is made of.
+        cadence: How long its partitions are.
+        now: The present instant.
+        run_id: Names the caller's run in `ops.jobs`.
+        trigger: How it came about: manual, backfill, update, repair, automation.
+
+    Attributes:
+        kind: What the job is called in `ops.jobs`.
+        family: What the dataset's name begins with: candles, features, returns.
+        batch_bars: Bars of all symbols that one transaction reads at the most.
+    """
+
+    kind: ClassVar[str]
+    family: ClassVar[str]
+    batch_bars: ClassVar[int] = 200_000
+
+    def __init__(
+        self,
+        store: Store,
+        name: str,
+        timeframe: Timeframe,
+        partitions: list[Partition],
+        *,
+        symbols: Sequence[str],
+        inputs: Sequence[Input],
+        cadence: Cadence,
+        now: datetime,
+        run_id: str | None,
+        trigger: str,
+    ) -> None:
+        self._store = store
+        self.inputs = inputs
+        self._cadence = cadence
+        self._now = now
+        self._name = name
+        self._timeframe = timeframe
+        self._symbols = list(symbols)
+        self._run_id = run_id
+        self._trigger = trigger
+        self._job: Job | None = None
+        self.partitions = partitions
+
+    def __iter__(self) -> Generator[PartitionOutcome]:
+        with closing(self.batches()) as batches:
+            for batch in batches:
+                yield from batch
+
+    @property
+    def owner(self) -> str:
+        """Whose dataset it is: a profile's, or that of the matrix across profiles."""
+        return self._name
+
+    @property
+    def dataset(self) -> str:
+        """The dataset's name in the store and in Dagster: candles_1h, features_1h."""
+        return f"{self.family}_{self._timeframe}"
+
+    @property
+    def label(self) -> str:
+        """What `ops.partitions` calls the dataset: candles by their timeframe alone."""
+        return str(self._timeframe) if self.family == "candles" else self.dataset
+
+    def made_from(self, names: Collection[tuple[str, str]]) -> bool:
+        """Whether it is made of one of some candles, each a profile and a timeframe."""
+        return any((source.profile, source.timeframe) in names for source in self.inputs)
+
+    def standing(self, view: Snapshot) -> pl.DataFrame:
+        """How far each of its partitions is: see `Snapshot.standing`."""
+        since = self.partitions[0].key if self.partitions else ""
+        return view.standing(self._name, self.label, since)
+
+    def recipe(self) -> str:
+        """How it is made, as far as the universe says so: whatever was made otherwise is to be made again."""
+        return ""
+
+    def first_recipe(self) -> str:
+        """How earlier releases have made it, which noted no recipe."""
+        return ""
+
+    def behind(self, view: Snapshot, standing: pl.DataFrame | None = None) -> list[Partition]:
+        """Those of its partitions that are to be made, or made again, because of what they are made of.
+
+        Args:
+            view: The store.
+            standing: What `standing` gives, where it was read already.
+        """
+        standing = self.standing(view) if standing is None else standing
+        if self._is_made_otherwise(view):
+            standing = standing.with_columns(made_of=pl.lit(OUTDATED, TS))
+        return behind(
+            self.partitions,
+            self._outlines(self.partitions),
+            standing,
+            self._versions(view),
+            self._now,
+        )
+
+    def _is_made_otherwise(self, view: Snapshot) -> bool:
+        """Whether what is there was made by another recipe."""
+        noted = view.recipe(self._name, self.label)
+        return self.recipe() != (self.first_recipe() if noted is None else noted)
+
+    def _versions(self, view: Snapshot) -> list[Versions]:
+        return [
+            Versions(source, view.standing(source.profile, source.timeframe))
+            for source in self.inputs
+        ]
+
+    def _outlines(self, partitions: Sequence[Partition]) -> dict[str, Outline]:
+        """What each of some partitions spans, by key."""
+        outlines = {
+            partition.key: Outline(*partition.window.micros, NEVER) for partition in partitions
+        }
+        part = partition_key(self._cadence).cast(pl.String)
+        closed = pl.col("closes_at").filter(pl.col("closes_at") <= literal(self._now)).max()
+        # In pieces: ten years of minutes are five million bars.
+        for at in range(0, len(partitions), _PIECE):
+            bars = self.bars(hull(partitions[at : at + _PIECE]))
+            edges = bars.group_by(part).agg(
+                pl.min("opens_at"), pl.max("closes_at"), closed.alias("closed")
+            )
+            for key, *spans in edges.with_columns(pl.col(TS).to_physical()).iter_rows():
+                if key in outlines:
+                    opens, closes, last = spans
+                    start, end, _ = outlines[key]
+                    outlines[key] = Outline(
+                        min(start, opens), max(end, closes), NEVER if last is None else last
+                    )
+        return outlines
+
+    @property
+    def audit(self) -> Mapping[str, object]:
+        """What was done so far, as its row of `ops.jobs` tells it; empty where nothing was due."""
+        return {} if self._job is None else self._job.record
+
+    def batches(self) -> Generator[list[PartitionOutcome]]:
+        """The outcomes of each commit together."""
+        if not self.partitions:
+            return
+        with (
+            Job(
+                self._store,
+                kind=self.kind,
+                profile=self._name,
+                timeframe=self._timeframe,
+                symbols=self._symbols,
+                partitions=self.partitions,
+                sources={},
+                run_id=self._run_id,
+                trigger=self._trigger,
+            ) as self._job,
+            closing(self._run(self._job)) as batches,
+        ):
+            yield from batches
+            self.finish()
+
+    def _run(self, job: Job) -> Generator[list[PartitionOutcome]]:
+        about = f"{self._name} {self._timeframe}"
+        with self._store.writing(f"preparing {about}") as transaction:
+            self.prepare(transaction)
+            if self._is_made_otherwise(transaction):
+                transaction.outdate(self._name, self.label)
+            transaction.put_recipe(self._name, self.label, self.recipe())
+        todo = deque(self.partitions)
+        while todo:
+            batch = [todo.popleft()]
+            size = self.size(batch[0])
+            while todo and size + self.size(todo[0]) <= self.batch_bars:
+                batch.append(todo.popleft())
+                size += self.size(batch[-1])
+            window = hull(batch)
+            with self._store.writing(f"{self.kind} {about} {window}") as transaction:
+                outcomes = self.make(transaction, batch, window, job)
+                versions = made_of(batch, self._outlines(batch), self._versions(transaction))
+                transaction.put_made_of(self._name, self.label, versions)
+                job.count(outcomes, transaction)
+            yield outcomes
+
+    @abstractmethod
+    def prepare(self, transaction: Transaction) -> None:
+        """Make ready for the first batch: tables, and what is known of the series."""
+
+    @abstractmethod
+    def bars(self, window: Window) -> pl.DataFrame:
+        """The bars that it has by the calendar whose `ts` lies in a window, also those to come: ts, opens_at, closes_at."""
+
+    @abstractmethod
+    def size(self, partition: Partition) -> int:
+        """How many bars a partition reads, about."""
+
+    @abstractmethod
+    def make(
+        self, transaction: Transaction, batch: Sequence[Partition], window: Window, job: Job
+    ) -> list[PartitionOutcome]:
+        """Make some partitions, the hull of which is the window; an outcome each, in their order."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Do what is due when all is made."""
+
+
+def missing_before(
+    judged: pl.DataFrame, outcomes: Sequence[PartitionOutcome]
+) -> dict[str, dict[str, int]]:
+    """How many bars were missing by partition and symbol before these outcomes: all of them where nobody had judged it."""
+    known = {
+        (key, symbol): missing
+        for key, symbol, missing in judged.select("partition", "symbol", "missing").rows()
+    }
+    return {
+        one.partition.key: {
+            own.symbol: known.get((one.partition.key, own.symbol), own.expected)
+            for own in one.counts
+        }
+        for one in outcomes
+    }
+
+
+def nothing_yet(counts: Sequence[SymbolCounts], source: str) -> tuple[str, ...]:
+    """Why a partition that is made of another table's rows does not count as filled: it has none.
+
+    Args:
+        counts: What each symbol has in it.
+        source: The table that it is made of, such as candles_1m.
+    """
+    if any(own.stored for own in counts) or not any(own.missing for own in counts):
+        return ()
+    return (f"{source} has nothing here yet to make it of; backfill it first",)

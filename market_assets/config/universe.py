@@ -232,7 +232,8 @@ class CheckSettings(_Model):
     Attributes:
         jitter: The share of the timeframe within which a bar that opens off the grid is moved onto
             it.
-        severity: What an open gap of each priority makes of the continuity check.
+        severity: ERROR or WARN of the continuity check, by the priority of an open gap: CRITICAL
+            (younger than 24 h), HIGH (7 d), MEDIUM (30 d), LOW.
         failed_above: A partition is red when more than this share of its bars is missing, such as
             5% or 0.05. A symbol that has nothing at all does not count while half of them have
             something; its check fails by its name.
@@ -257,8 +258,8 @@ class RepairSettings(_Model):
         every: How often failed, faulty and absent partitions are looked for.
         max_fills: Requests in one repair run.
         max_time: How long one repair run may take.
-        legacy_cutoff: Gaps before this day are asked for once and then abandoned; None treats them
-            like any other.
+        legacy_cutoff: Gaps before this day are asked for until they were answered once, and then
+            abandoned; null treats them like any other.
         max_attempts: Tries for one gap, answered without it, before it is abandoned.
         backoff: The wait after a gap's first failed try, and the longest wait that doubling it
             leads to.
@@ -460,8 +461,8 @@ class FeaturesEntry(FeatureSettings):
     """The features of a profile, and what they are made on.
 
     Attributes:
-        basis: On which prices; by default adjusted ones where corporate actions are kept, else raw
-            ones.
+        basis: The prices that they are made on: adjusted, raw or total_return; by default adjusted
+            ones where corporate actions are kept, else raw ones.
     """
 
     basis: Basis | None = None
@@ -471,10 +472,10 @@ class ReturnSettings(_Model):
     """What is asked of aligned returns.
 
     Attributes:
-        basis: On which prices; by default adjusted ones where corporate actions are kept, else raw
-            ones.
+        basis: The prices that they are made on: adjusted, raw or total_return; by default adjusted
+            ones where corporate actions are kept, else raw ones.
         neutral_limit: The share of a symbol's bars in a partition that may be neutral, because
-            nothing traded or something is missing.
+            nothing traded or something is missing. A symbol above it is degraded.
     """
 
     basis: Basis | None = None
@@ -487,8 +488,9 @@ class MarketsSettings(ReturnSettings):
     Attributes:
         name: Its asset key prefix and DuckDB schema.
         profiles: Whose symbols are in it; empty for all that keep the timeframe.
-        timeframes: Of which there is one; none by default.
-        calendar: Which times it has: those of any profile's calendar, or those that all have.
+        timeframes: The timeframes that have a matrix; none by default.
+        calendar: Its times: `union` for those of any profile's calendar, `intersection` for those
+            that all calendars have.
     """
 
     name: str = "markets"
@@ -501,8 +503,8 @@ class ExportSettings(_Model):
     """What is kept as Parquet files besides, for other programs.
 
     Attributes:
-        folder: Where; a path that is not absolute begins in the home folder.
-        timeframes: Of which timeframes; empty for all that are kept.
+        folder: Where the files are; a path that is not absolute begins in the home folder.
+        timeframes: The timeframes that are exported; empty for all that are kept.
         every: How often changes are exported; whole minutes that divide an hour, or whole hours
             that divide a day.
     """
@@ -559,7 +561,12 @@ class RetentionSettings(_Model):
 
 
 class PartitionSettings(_Model):
-    """How long the partitions of a profile are, below one day and from one day on."""
+    """How long the partitions of a profile are: `day` or `month`.
+
+    Attributes:
+        intraday: Of timeframes below 1d: a UTC day or a UTC month.
+        daily: Of 1d and 1w.
+    """
 
     intraday: Cadence = Cadence.DAY
     daily: Cadence = Cadence.MONTH
@@ -670,9 +677,9 @@ class Timeframes(_Model):
 
     Attributes:
         fetch: Asked of a source.
-        derive: Made of the shortest fetched one.
-        features: Those of the two with features.
-        returns: Those of the two with aligned returns.
+        derive: Made of the shortest fetched one; weeks are made of days.
+        features: The fetched and derived ones that have features.
+        returns: The fetched and derived ones that have aligned returns.
     """
 
     fetch: Annotated[tuple[Timeframe, ...], AfterValidator(_shortest_first)] = (Timeframe.M1,)
@@ -942,6 +949,17 @@ def _no_list(value: object) -> object:
 
 
 class _SymbolEntry(_Model):
+    """One symbol of a profile; `{}` is all defaults.
+
+    Attributes:
+        start: Its first day (UTC); the profile's by default.
+        end: The first day that is no longer kept (UTC); the profile's by default.
+        sources: Its own sources, in order of preference, each with the source's own name for it
+            where that is another one: `sources: [{binance: ETHUSDT}, {archive: eth}]`.
+        mix_venues: As in a profile; the profile's by default.
+        actions: Whom to ask for its splits and dividends; the profile's by default.
+    """
+
     start: Day | None = None
     end: Day | None = None
     sources: tuple[Choice, ...] = ()
@@ -950,6 +968,35 @@ class _SymbolEntry(_Model):
 
 
 class _ProfileEntry(_Model):
+    """A group of symbols that share calendar, timeframes and rules.
+
+    Its name becomes an asset key prefix, an asset group and a DuckDB schema.
+
+    Attributes:
+        kind: CRYPTO, EQUITY, FUTURES or FOREX; presets the calendar and the price rules. Required.
+        calendar: Any name of exchange_calendars or pandas_market_calendars, or a preset: `24/7`,
+            `XNYS`, `CME Globex Equity`, `FOREX`. By default the one of the kind.
+        start: The first day (UTC). Required.
+        end: The first day that is no longer kept (UTC); without it the profile goes on.
+        timeframes: Of 1m 5m 15m 30m 1h 4h 1d 1w, which ones are fetched and which ones are made.
+        sources: The sources in order of preference. The next one is asked for the bars that the one
+            before failed to give.
+        mix_venues: True lets sources of another venue fill.
+        actions: Whom to ask for splits and dividends, in order of preference; for EQUITY that keeps
+            1d.
+        symbols: The symbols by name.
+        prices: What a price may be, where the preset of the kind is not right.
+        checks: How strictly candles are judged.
+        repair: When and how hard gaps are repaired.
+        evidence: When an absence is explained.
+        update: How the newest candles are kept.
+        agreement: How sources are compared.
+        partitions: How long a partition is.
+        features: Which features, over how many bars; a full set by default.
+        returns: What is asked of aligned returns.
+        calendar_changes: What is known better of the calendar, by date and with a reason.
+    """
+
     kind: Kind | None = None
     calendar: Annotated[str, AfterValidator(_known_calendar)] | None = None
     start: Day | None = None
@@ -972,7 +1019,29 @@ class _ProfileEntry(_Model):
 
 
 class _Entries(_Model):
-    """The file as it is written, each part valid by itself; nothing is inherited yet and nothing is required."""
+    """The file as it is written, each part valid by itself; nothing is inherited yet and nothing is required.
+
+    Attributes:
+        sources: The settings of each source, by a name of your choice; its `type` is that name
+            unless it says otherwise.
+        profiles: What is kept, by name.
+        repair: When and how hard gaps are repaired.
+        evidence: When an absence is explained.
+        update: How the newest candles are kept.
+        features: Which features, over how many bars; a full set by default.
+        returns: What is asked of aligned returns.
+        markets: One matrix of returns across profiles.
+        agreement: How sources are compared.
+        alerts: Who is told of troubles, and when.
+        export: Switches the lake of Parquet files on; `{}` is all defaults.
+        retention: How long bookkeeping is kept.
+        limits: A Redis or PostgreSQL server on which all machines that use it keep one limit for
+            each vendor's address and key: `redis://user:password@host:6379/0` or
+            `postgresql://...`, best as `${LIMITS_URL}`. It needs the extra `redis` or `postgres`.
+            Without it the processes of one home folder share a file.
+        calendar_changes: What is known better of a calendar, by calendar; for all profiles that
+            have it.
+    """
 
     sources: Annotated[
         dict[str, Annotated[dict[str, object], BeforeValidator(_empty_if_none)]],

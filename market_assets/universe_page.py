@@ -1,0 +1,231 @@
+"""Writes the tables of docs/universe.md: every key of a universe file, from its docstrings.
+
+`python -m market_assets.universe_page docs/universe.md` puts the tables of today between the two
+marks of that page. What stands around the marks is written by hand. A test fails if the page and
+the settings differ.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, timedelta
+from enum import Enum
+from inspect import cleandoc
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+
+from pydantic import BaseModel, ByteSize
+from pydantic_core import PydanticUndefined
+
+from market_assets.config.universe import (
+    AgreementSettings,
+    AlertSettings,
+    CalendarChange,
+    CheckSettings,
+    EvidenceSettings,
+    ExportSettings,
+    FeaturesEntry,
+    MarketsSettings,
+    PartitionSettings,
+    PriceRules,
+    RepairSettings,
+    RetentionSettings,
+    ReturnSettings,
+    Share,
+    Timeframes,
+    UpdateSettings,
+    _Entries,
+    _ProfileEntry,
+    _SymbolEntry,
+)
+from market_assets.market.durations import duration_words
+from market_assets.sources.contract import SourceSettings, source_types
+from market_assets.sources.transport.http import HttpSettings
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+    Model = type[BaseModel]
+
+FIRST, LAST = "<!-- keys: generated -->", "<!-- /keys -->"
+
+_NEEDED = "`sources` and `profiles` are needed, the rest has defaults."
+_PROFILE = "Key of a profile."
+_BOTH = "Key at the top of the file for all profiles, and of a profile."
+_TOP = "Key at the top of the file."
+_MACHINE = "`MARKET_ASSETS_REPAIR_<KEY>` sets a key for one machine, and wins."
+_ITEMS = "A list in a profile, and at the top by calendar; each item has these keys."
+_PRICES = (
+    "These are the presets of CRYPTO and EQUITY. FUTURES has `positive: false`; FOREX has "
+    "`volume_optional: true` and `real_volume: false`."
+)
+_PARTS: tuple[tuple[str, Model, str], ...] = (
+    ("timeframes", Timeframes, _PROFILE),
+    ("prices", PriceRules, f"{_PROFILE} {_PRICES}"),
+    ("checks", CheckSettings, _PROFILE),
+    ("partitions", PartitionSettings, _PROFILE),
+    ("repair", RepairSettings, f"{_BOTH} {_MACHINE}"),
+    ("evidence", EvidenceSettings, _BOTH),
+    ("update", UpdateSettings, _BOTH),
+    ("agreement", AgreementSettings, _BOTH),
+    ("features", FeaturesEntry, f"{_BOTH} An empty list or `false` leaves a feature out."),
+    ("returns", ReturnSettings, _BOTH),
+    ("calendar_changes", CalendarChange, _ITEMS),
+    ("markets", MarketsSettings, _TOP),
+    ("export", ExportSettings, _TOP),
+    ("retention", RetentionSettings, _TOP),
+    ("alerts", AlertSettings, _TOP),
+)
+
+
+def tables() -> str:
+    """Every key, as Markdown."""
+    parts = [
+        _section("The file", _Entries, _NEEDED),
+        _section("A profile: `profiles.NAME`", _ProfileEntry),
+        _section("A symbol: `profiles.NAME.symbols.NAME`", _SymbolEntry),
+    ]
+    parts += [_section(f"`{name}`", model, where) for name, model, where in _PARTS]
+    parts += [
+        _section("Every source: `sources.NAME`", SourceSettings),
+        _section("Every source that speaks HTTP", HttpSettings, without=SourceSettings),
+    ]
+    types = source_types()
+    ours = [name for name in sorted(types) if _is_ours(types[name])]
+    parts += [_source(name, types[name].Settings) for name in ours]
+    return "\n".join(parts)
+
+
+def page(text: str) -> str:
+    """A page with the tables of today between its marks.
+
+    Raises:
+        ValueError: The page lacks a mark.
+    """
+    before, first, rest = text.partition(FIRST)
+    _, last, after = rest.partition(LAST)
+    if not (first and last):
+        raise ValueError(f"the page lacks {FIRST} or {LAST}")
+    return f"{before}{FIRST}\n\n{tables()}\n{LAST}{after}"
+
+
+def descriptions(model: Model) -> dict[str, str]:
+    """What the docstrings of a model and of its bases say of its keys."""
+    found: dict[str, str] = {}
+    for part in reversed(model.__mro__):
+        if part.__module__.startswith("market_assets."):
+            found |= _attributes(cleandoc(part.__doc__ or ""))
+    return found
+
+
+def _is_ours(source_type: type) -> bool:
+    return source_type.__module__.startswith("market_assets.")
+
+
+def _attributes(docstring: str) -> dict[str, str]:
+    """The section `Attributes:` of a docstring, a sentence or more a name."""
+    _, _, section = docstring.partition("Attributes:\n")
+    lines = section.split("\n\n")[0].splitlines()
+    found: dict[str, str] = {}
+    name = ""
+    for line in lines:
+        start = re.match(r"    (\w+): (.*)", line)
+        if start:
+            name = start[1]
+            found[name] = start[2]
+        elif name:
+            found[name] += f" {line.strip()}"
+    return found
+
+
+def _section(title: str, model: Model, where: str = "", *, without: Model | None = None) -> str:
+    inherited = without.model_fields if without else {}
+    fields = {name: field for name, field in model.model_fields.items() if name not in inherited}
+    lead = where or _summary(model)
+    return f"### {title}\n\n{lead}\n\n{_table(model, fields)}\n"
+
+
+def _source(name: str, settings: Model) -> str:
+    """The keys that a type of source has beside those of its kind, or presets otherwise."""
+    common: Model = HttpSettings if issubclass(settings, HttpSettings) else SourceSettings
+    fields = {
+        key: field
+        for key, field in settings.model_fields.items()
+        if key not in common.model_fields or _default(field) != _default(common.model_fields[key])
+    }
+    text = f"### Source `{name}`\n\n{_summary(settings)}\n"
+    return f"{text}\n{_table(settings, fields, common)}\n" if fields else text
+
+
+def _summary(model: Model) -> str:
+    """What a docstring says before its sections."""
+    return re.split(r"\n+Attributes:\n", cleandoc(model.__doc__ or ""))[0]
+
+
+def _table(model: Model, fields: Mapping[str, FieldInfo], common: Model | None = None) -> str:
+    said = descriptions(model)
+    hints = get_type_hints(model, include_extras=True)
+    inherited = descriptions(common) if common else {}
+    rows = ["| key | default | meaning |", "|---|---|---|"]
+    for name, field in fields.items():
+        hint = hints[name]
+        default = _written(_default(field), share=Share in (hint, *get_args(hint)))
+        meaning = "Another default; see above." if said[name] == inherited.get(name) else said[name]
+        rows.append(f"| `{name}` | {default} | {meaning.replace('|', '&#124;')} |")
+    return "\n".join(rows)
+
+
+def _default(field: FieldInfo) -> object:
+    if field.is_required():
+        return PydanticUndefined
+    return field.get_default(call_default_factory=True, validated_data={})
+
+
+def _written(value: object, *, share: bool = False) -> str:
+    """A default as it would stand in the file; empty where the key is not set."""
+    if value is PydanticUndefined:
+        return "required"
+    is_empty = not value and not isinstance(value, bool | int | float)
+    if is_empty or isinstance(value, BaseModel):
+        return ""
+    return f"`{_yaml(value, share=share)}`"
+
+
+def _yaml(value: object, *, share: bool = False) -> str:
+    if share:
+        return f"{100 * float(str(value)):g}%"
+    for kind, spell in _SPELLINGS.items():
+        if isinstance(value, kind):
+            return spell(value)
+    raise TypeError(f"{value!r} has no spelling here; add one")
+
+
+def _list(values: Sequence[object]) -> str:
+    return "[" + ", ".join(map(_yaml, values)) + "]"
+
+
+def _mapping(values: Mapping[object, object]) -> str:
+    return "{" + ", ".join(f"{_yaml(key)}: {_yaml(value)}" for key, value in values.items()) + "}"
+
+
+# The first kind that fits: true is a number too, and a size in bytes as well.
+_SPELLINGS: dict[type, Callable[[Any], str]] = {
+    bool: lambda value: str(value).lower(),
+    Enum: lambda value: str(value.value),
+    timedelta: duration_words,
+    ByteSize: lambda value: value.human_readable(separator=" ").replace(".0 ", " "),
+    int: "{:g}".format,
+    float: "{:g}".format,
+    date: str,
+    str: str,
+    Path: str,
+    Mapping: _mapping,
+    tuple: _list,
+}
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1])
+    target.write_text(page(target.read_text()))

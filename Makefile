@@ -19,9 +19,10 @@ hooks: ## check each commit before it is made
 test: ## run the tests; TESTS=market_assets_tests/verdicts for a part of them
 	$(BIN)/pytest -q -n 4 $(TESTS)
 
-lint: ## look for faults and for code that is not formatted
+lint: ## look for faults, for code that is not formatted, and for imports that point up
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 format: ## format the code, and mend what can be mended
 	$(BIN)/ruff check --fix .

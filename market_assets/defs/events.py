@@ -23,7 +23,7 @@ from market_assets.work.job import BY_SYMBOL
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from market_assets.defs.assets.pictures import Pictures
+    from market_assets.defs.pictures import Pictures
     from market_assets.fill import PartitionOutcome
     from market_assets.store import Store
     from market_assets.verdicts.verdicts import Verdict

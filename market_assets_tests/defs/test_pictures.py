@@ -13,8 +13,8 @@ import dagster as dg
 import pytest
 from PIL import Image
 
-from market_assets.defs.assets.pictures import MOST, Picture, Pictures
 from market_assets.defs.automation.runs import RangeRun, Runner
+from market_assets.defs.pictures import MOST, Picture, Pictures
 from market_assets.market.partitions import Cadence, Partition
 from market_assets.market.timeframes import Timeframe
 from market_assets.verdicts.verdicts import SymbolCounts
@@ -23,7 +23,7 @@ from market_assets.work.outcome import PartitionOutcome
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from market_assets.defs.assets.pictures import Draw
+    from market_assets.defs.pictures import Draw
     from market_assets.practice.vendor import PracticeVendor
     from market_assets.store import Snapshot
     from market_assets_tests.defs.ground import Ground

@@ -14,10 +14,10 @@ from pydantic import Field
 
 from market_assets.config.universe import Profile
 from market_assets.defs.assets.partitions import partitions_of
-from market_assets.defs.assets.pictures import Pictures, candles_drawn
 from market_assets.defs.events import CHECKS, Reporter, reported_in
 from market_assets.defs.internals.adapter import NO_VALUE
 from market_assets.defs.keys import candles_key, trigger_of
+from market_assets.defs.pictures import Pictures, candles_drawn
 from market_assets.defs.resources import Clock, Sources, StoreResource
 from market_assets.enrich.derive import Derive
 from market_assets.fill import Fill

@@ -14,10 +14,10 @@ import dagster as dg
 from market_assets.config.universe import Profile
 from market_assets.defs.assets.candles import window_of
 from market_assets.defs.assets.partitions import partitions_of
-from market_assets.defs.assets.pictures import Pictures, features_drawn
 from market_assets.defs.events import Reporter, reported_in
 from market_assets.defs.internals.adapter import NO_VALUE
 from market_assets.defs.keys import candles_key, features_key, trigger_of
+from market_assets.defs.pictures import Pictures, features_drawn
 from market_assets.defs.resources import Clock, StoreResource
 from market_assets.enrich.features.compute import features_of, reach_of
 from market_assets.enrich.features.featurize import Featurize, partitions_reached

@@ -14,10 +14,10 @@ import dagster as dg
 from market_assets.config.universe import Profile, Universe
 from market_assets.defs.assets.candles import window_of
 from market_assets.defs.assets.partitions import days_or_months, partitions_of
-from market_assets.defs.assets.pictures import Pictures, mask_drawn
 from market_assets.defs.events import Reporter, reported_in
 from market_assets.defs.internals.adapter import NO_VALUE
 from market_assets.defs.keys import candles_key, returns_key, trigger_of
+from market_assets.defs.pictures import Pictures, mask_drawn
 from market_assets.defs.resources import Clock, StoreResource
 from market_assets.enrich.returns.returns import Returns, markets_cadence, reach_days
 from market_assets.market.partitions import Cadence

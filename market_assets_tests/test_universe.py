@@ -1506,6 +1506,19 @@ def test_a_calendar_is_changed_for_a_profile_and_for_all_that_have_it(load: Load
         ("{date: 2023-09-08, close: true, zone: Hongkong/Asia, reason: x}", "is no time zone"),
         ("{date: 2023-09-08, to: 2023-09-07, close: true, reason: x}", "is before the date"),
         ("{date: 2023-09-09, close: 12:00, reason: x}", "has no session on 2023-09-09"),
+        (
+            "{date: 2023-09-08, open: 17:00, reason: x}",
+            "leaves nothing of the session of 2023-09-08",
+        ),
+        (
+            "{date: 2023-09-08, close: 09:00, reason: x}",
+            "leaves nothing of the session of 2023-09-08",
+        ),
+        ("{date: 2023-09-09, to: 2023-09-10, open: true, reason: x}", "open: true is for one day"),
+        (
+            "{date: 2023-09-08, pause: 12:00, reason: x}",
+            "The keys are date, to, close, open, hours, zone, reason",
+        ),
     ],
 )
 def test_a_change_of_a_calendar_that_cannot_be_is_told(
@@ -1523,3 +1536,35 @@ def test_a_change_of_a_calendar_that_nobody_keeps_is_told(problems: Problems) ->
         )
     )
     assert "calendar_changes.XLON: is the calendar of no profile; they have XHKG (line 2)" in found
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        "close: true",
+        "hours: '10:00-12:00'",
+        "open: 10:00",
+        "open: '10:00-11:00'",
+        "open: 09:45, close: 15:00",
+    ],
+)
+def test_two_changes_that_say_what_a_day_is_are_told(problems: Problems, second: str) -> None:
+    first = "{date: 2023-09-08, open: 10:30, reason: x}"
+    (found,) = problems(hong_kong(f"[{first}, {{date: 2023-09-08, {second}, reason: y}}]"))
+    assert "calendar_changes[1]: says what an entry before says of 2023-09-08 too" in found
+
+
+def test_a_day_may_be_another_than_those_around_it_and_open_late_and_close_early(
+    load: Load,
+) -> None:
+    found = load(
+        hong_kong(
+            "[{date: 2023-09-04, to: 2023-09-08, hours: '10:00-12:00', reason: a week}, {date: "
+            "2023-09-06, close: true, reason: x},"
+            " {date: 2023-09-11, open: 10:30, reason: late}, {date: 2023-09-11, close: 15:00, "
+            "reason: early}]"
+        )
+    )
+    assert hours_of(found, "2023-09-05") == ["10:00-12:00"]
+    assert hours_of(found, "2023-09-06") == []
+    assert hours_of(found, "2023-09-11") == ["10:30-12:00", "13:00-15:00"]

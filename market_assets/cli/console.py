@@ -340,6 +340,50 @@ def print_refused(rows: list[dict[str, Any]], *, limit: int = 5) -> None:
         OUT.print(f"{len(rows) - limit:,} more kinds of refused rows; --json has them all.")
 
 
+def jumps_now(profiles: Iterable[Profile]) -> list[dict[str, Any]]:
+    """The nights that look like a split of which nobody has told: profile, symbol, session, close_before, open."""
+    import polars as pl  # noqa: PLC0415 - a help text needs no polars
+
+    from market_assets.enrich.jumps import jumps_of  # noqa: PLC0415
+
+    if not has_store():
+        return []
+    rows: list[dict[str, Any]] = []
+    with (
+        store_to_read() as store,
+        store.reading("looking for splits that nobody has told of") as view,
+    ):
+        for profile in profiles:
+            found = jumps_of(view, profile, present()).sort(
+                "session", "symbol", descending=[True, False]
+            )
+            rows += found.select(
+                pl.lit(profile.name).alias("profile"),
+                "symbol",
+                pl.col("session").cast(pl.String),
+                "close_before",
+                "open",
+            ).to_dicts()
+    return rows
+
+
+def print_jumps(rows: list[dict[str, Any]], *, limit: int = 5) -> None:
+    """Name the nights that look like a split of which nobody has told, the newest first."""
+    for row in rows[:limit]:
+        ERR.print(
+            f"[yellow]A split may be missing[/]: {escape(row['profile'])} {escape(row['symbol'])} "
+            f"opened on {row['session']} at "
+            f"{row['open']:g} after a close of {row['close_before']:g}, "
+            "and no action is recorded: returns and features reach over it. "
+            "Record it under [bold]actions[/], or write [bold]basis: "
+            "raw[/] in returns and features if such moves are real.",
+            highlight=False,
+            soft_wrap=True,
+        )
+    if len(rows) > limit:
+        ERR.print(f"{len(rows) - limit:,} more nights look like a split that is missing.")
+
+
 def _matrix_row(rows: list[dict[str, Any]], order: list[str]) -> list[str | Text]:
     """A symbol's row: its shortest timeframe first, then all of them."""
     by_length = sorted(rows, key=lambda row: length_of(row["timeframe"]))

@@ -654,7 +654,22 @@ class CalendarChange(_Model):
             raise ValueError(
                 f"{listed(given)} contradict each other; write one of them, or all `hours`"
             )
+        if self.open is True and self.to is not None and self.to > self.date:
+            raise ValueError(
+                "open: true is for one day; write an entry for each that has a session"
+            )
         return self
+
+    def repeats(self, other: CalendarChange) -> bool:
+        """Whether another entry speaks of the same days and the same ends of them."""
+        if (self.date, self.to or self.date) != (other.date, other.to or other.date):
+            return False
+        ends = {
+            isinstance(each.open, timedelta) or isinstance(each.close, timedelta)
+            for each in (self, other)
+        }
+        apart = (self.open is None, self.close is None) == (other.close is None, other.open is None)
+        return not (ends == {True} and apart)
 
     @property
     def change(self) -> Change:
@@ -1398,6 +1413,20 @@ def _check_calendar(
     calendar = profile.calendar or (profile.kind.calendar if profile.kind else None)
     if not changes or calendar is None or document.faulty_within((*place, "calendar")):
         return
+    own, shared = (*place, "calendar_changes"), ("calendar_changes", calendar)
+    for at, entries_of in (
+        (own, profile.calendar_changes),
+        (shared, entries.calendar_changes.get(calendar, ())),
+    ):
+        for index, each in enumerate(entries_of):
+            if not document.faulty((*at, index)) and any(
+                each.repeats(before) for before in entries_of[:index]
+            ):
+                document.add(
+                    (*at, index),
+                    f"says what an entry before says of {each.date} too; "
+                    "keep the one that is right",
+                )
     # Takes a second.
     from market_assets.market.calendars.sessions import load_calendar  # noqa: PLC0415
 

@@ -317,13 +317,9 @@ def _keys_at(model: type[BaseModel], place: Place) -> list[str]:
     kind: Any = model
     for part in place:
         fields = getattr(kind, "model_fields", {})
-        kind = (
-            fields[part].annotation
-            if part in fields
-            else get_args(kind)[-1]
-            if get_args(kind)
-            else None
-        )
+        # A list of any length is written `tuple[Model, ...]`.
+        inner = [each for each in get_args(kind) if each is not Ellipsis]
+        kind = fields[part].annotation if part in fields else inner[-1] if inner else None
         while get_origin(kind) in (Annotated, Union, UnionType):
             kind = next(each for each in get_args(kind) if each is not NoneType)
     return list(getattr(kind, "model_fields", {}))

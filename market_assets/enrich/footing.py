@@ -1,8 +1,9 @@
 """Bars of returns and features on one footing, with the factors that lead back to each bar's own.
 
-The footing is that of the last bar that is read. What is a ratio of prices does not depend on it;
-what is a price is divided by the factor of its own bar. So an action takes part in the values of
-its ex-date and of later bars alone, and one that comes later changes nothing.
+The footing is that of a symbol's first day: what was traded from an ex-date on is multiplied with
+the inverse of that day's factor. What is a ratio of prices does not depend on it; what is a price
+is divided by the factor of its own bar. So an action takes part in the values of its ex-date and of
+later bars alone, and one that comes later changes nothing, not even a rounding.
 """
 
 from __future__ import annotations
@@ -13,12 +14,7 @@ from typing import TYPE_CHECKING, cast
 import polars as pl
 
 from market_assets.config.universe import Basis
-from market_assets.enrich.actions.adjust import (
-    adjusted_weeks,
-    adjustments,
-    multiplied,
-    with_factors,
-)
+from market_assets.enrich.actions.adjust import adjusted_weeks, ex_days, multiplied
 from market_assets.market.timeframes import Timeframe, Window, midnight
 from market_assets.sources.actions import ActionKind
 from market_assets.verdicts.evidence import State
@@ -37,7 +33,7 @@ _WEEK = timedelta(days=7)
 def on_one_footing(
     view: Snapshot, profile: Profile, timeframe: Timeframe, bars: pl.DataFrame, basis: Basis
 ) -> pl.DataFrame:
-    """Bring the prices of some bars on the footing of the newest one.
+    """Bring the prices of some bars on one footing.
 
     Args:
         view: The store, with the profile's actions and raw daily candles.
@@ -48,29 +44,26 @@ def on_one_footing(
 
     Returns:
         The bars in their order, with price_factor and volume_factor (Float64), by which they were
-        multiplied. Prices and factor are null, and the bar broken, where a dividend behind it
-        cannot be measured.
+        multiplied, and severed (Boolean):
+        nothing can be measured over the night before the bar, because a dividend of it has no close
+        to be a share of.
     """
     stored = bars.filter(pl.col("state") == State.STORED)
-    actions = _actions_within(view, profile, stored) if basis is not Basis.RAW else None
+    actions = _actions_until(view, profile, stored) if basis is not Basis.RAW else None
     if actions is None or actions.is_empty():
-        return bars.with_columns(price_factor=1.0, volume_factor=1.0)
+        return bars.with_columns(price_factor=1.0, volume_factor=1.0, severed=pl.lit(value=False))
 
     symbols = actions["symbol"].unique().to_list()
-    first, last = (
-        cast("date", edge) for edge in (stored["session"].min(), stored["session"].max())
-    )
+    own = stored.filter(pl.col("symbol").is_in(symbols))
+    first, last = (cast("date", edge) for edge in (own["session"].min(), own["session"].max()))
     if timeframe is Timeframe.W1:
         last += _WEEK
     closes = _days(
         view, profile, symbols, Window(midnight(profile.start), midnight(last) + timedelta(days=1))
     )
-    if timeframe is Timeframe.W1:
-        made = _weeks(closes.filter(pl.col("session") >= first), actions, closes, basis, last)
-    else:
-        own = stored.filter(pl.col("symbol").is_in(symbols))
-        made = _footed(own, actions, closes, basis, last)
-    return _replaced(bars, made)
+    candles = closes.filter(pl.col("session") >= first) if timeframe is Timeframe.W1 else own
+    made = _footed(candles, actions, closes, basis)
+    return _replaced(bars, _weeks(made) if timeframe is Timeframe.W1 else made)
 
 
 def on_own_footing(
@@ -88,17 +81,17 @@ def on_own_footing(
     return features.with_columns(own)
 
 
-def _actions_within(view: Snapshot, profile: Profile, stored: pl.DataFrame) -> pl.DataFrame | None:
-    """The actions with an ex-date after the first and up to the last session of some bars."""
+def _actions_until(view: Snapshot, profile: Profile, stored: pl.DataFrame) -> pl.DataFrame | None:
+    """The actions with an ex-date up to the last session of some bars, also of those before the first."""
     if stored.is_empty() or not view.has_table(profile.name, "corporate_actions"):
         return None
-    spans = stored.group_by("symbol").agg(first=pl.min("session"), last=pl.max("session"))
+    spans = stored.group_by("symbol").agg(last=pl.max("session"))
     return (
         view.actions(profile.name)
         .filter(pl.col("replaced_at").is_null())
         .join(spans, on="symbol")
-        .filter(pl.col("ex_date") > pl.col("first"), pl.col("ex_date") <= pl.col("last") + _WEEK)
-        .drop("first", "last")
+        .filter(pl.col("ex_date") <= pl.col("last") + _WEEK)
+        .drop("last")
     )
 
 
@@ -111,54 +104,103 @@ def _days(view: Snapshot, profile: Profile, symbols: Sequence[str], window: Wind
 
 
 def _footed(
-    candles: pl.DataFrame, actions: pl.DataFrame, closes: pl.DataFrame, basis: Basis, as_of: date
+    candles: pl.DataFrame, actions: pl.DataFrame, closes: pl.DataFrame, basis: Basis
 ) -> pl.DataFrame:
-    """Candles multiplied with their factors, which they keep; sorted by symbol and ts."""
-    if basis is Basis.ADJUSTED:
-        return multiplied(with_factors(candles, adjustments(actions, closes, as_of=as_of))).sort(
-            "symbol", "ts"
-        )
+    """Candles multiplied with their factors, which they keep, and severed; sorted by symbol and ts."""
+    days = _since_the_first_day(ex_days(actions, closes), closes, candles)
+    is_total = basis is Basis.TOTAL_RETURN
+    kept = pl.lit(1.0) if is_total else pl.col("kept").fill_null(1.0)
+    days = days.with_columns(
+        price_factor=(pl.col("ratio") / kept).cum_prod().over("symbol"),
+        volume_factor=1 / pl.col("ratio").cum_prod().over("symbol"),
+    )
+    placed = _with_factors(candles, days)
+    if is_total:
+        paid = _paid(actions, days, placed)
+        close = pl.col("close") * pl.col("price_factor")
+        grown = ((close + pl.col("paid")) / close).fill_null(1.0).fill_nan(1.0)
+        placed = placed.join(paid, on=["symbol", "ts"], how="left", maintain_order="left")
+        factor = pl.col("price_factor") * grown.cum_prod().over("symbol")
+        return multiplied(
+            placed.with_columns(price_factor=factor, severed=pl.lit(value=False))
+        ).drop("paid")
 
-    splits = actions.filter(pl.col("kind") == ActionKind.SPLIT)
-    factors = adjustments(splits, closes, as_of=as_of)
-    placed = with_factors(candles, factors).sort("symbol", "ts")
-    paid = with_factors(
-        actions.filter(pl.col("kind") == ActionKind.DIVIDEND).select(
-            "symbol", "amount", session="ex_date"
-        ),
-        factors,
-    ).select("symbol", "session", paid=pl.col("amount") * pl.col("price_factor"))
-    # At the first bar that was stored from the ex-date on.
-    bars = placed.select("symbol", "ts", bar_session="session").sort("bar_session", "ts")
-    placed_payments = (
-        paid.sort("session")
+    unknown = days.filter(pl.col("kept").is_null()).select("symbol", session="ex_date")
+    severed = (
+        _first_bars_from(unknown, placed)
+        .select("symbol", "ts", severed=pl.lit(value=True))
+        .unique()
+    )
+    placed = placed.join(severed, on=["symbol", "ts"], how="left", maintain_order="left")
+    return multiplied(placed.with_columns(pl.col("severed").fill_null(value=False)))
+
+
+def _since_the_first_day(
+    days: pl.DataFrame, closes: pl.DataFrame, candles: pl.DataFrame
+) -> pl.DataFrame:
+    """Those ex-dates before which a symbol has traded."""
+    begins = pl.concat([closes.select("symbol", "session"), candles.select("symbol", "session")])
+    first = begins.group_by("symbol").agg(first=pl.min("session"))
+    return (
+        days.join(first, on="symbol", maintain_order="left")
+        .filter(pl.col("ex_date") > pl.col("first"))
+        .drop("first")
+    )
+
+
+def _with_factors(rows: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
+    """Rows with the factors of their session, 1.0 before the first ex-date; sorted by symbol and, if there is one, ts."""
+    names = ("price_factor", "volume_factor")
+    placed = rows.sort("session").join_asof(
+        days.sort("ex_date").select("symbol", "ex_date", *names),
+        left_on="session",
+        right_on="ex_date",
+        by="symbol",
+        strategy="backward",
+        check_sortedness=False,
+    )
+    order = ["symbol", "ts"] if "ts" in rows.columns else ["symbol", "session"]
+    return placed.with_columns(pl.col(names).fill_null(1.0)).drop("ex_date").sort(order)
+
+
+def _paid(actions: pl.DataFrame, days: pl.DataFrame, placed: pl.DataFrame) -> pl.DataFrame:
+    """What was paid, on the one footing, at the first bar from its ex-date on: symbol, ts, paid."""
+    dividends = actions.filter(pl.col("kind") == ActionKind.DIVIDEND).select(
+        "symbol", "amount", session="ex_date"
+    )
+    amounts = _with_factors(dividends, days).select(
+        "symbol", "session", paid=pl.col("amount") * pl.col("price_factor")
+    )
+    return _first_bars_from(amounts, placed).group_by("symbol", "ts").agg(pl.sum("paid"))
+
+
+def _first_bars_from(dates: pl.DataFrame, bars: pl.DataFrame) -> pl.DataFrame:
+    """Some dates (symbol, session and more) with the `ts` of the first bar on or after each; those before any bar are left out."""
+    first = bars.group_by("symbol").agg(first=pl.min("session"))
+    opening = bars.select("symbol", "ts", at="session").sort("at", "ts")
+    return (
+        dates.join(first, on="symbol")
+        .filter(pl.col("session") > pl.col("first"))
+        .sort("session")
         .join_asof(
-            bars.unique(["symbol", "bar_session"], keep="first", maintain_order=True),
+            opening.unique(["symbol", "at"], keep="first", maintain_order=True),
             left_on="session",
-            right_on="bar_session",
+            right_on="at",
             by="symbol",
             strategy="forward",
             check_sortedness=False,
         )
-        .group_by("symbol", "ts")
-        .agg(pl.sum("paid"))
+        .drop_nulls("ts")
+        .drop("first", "at")
     )
-    close = pl.col("close") * pl.col("price_factor")
-    share = (close / (close + pl.col("paid"))).fill_null(1.0)
-    later = share.cum_prod(reverse=True).over("symbol").shift(-1).over("symbol").fill_null(1.0)
-    placed = placed.join(placed_payments, on=["symbol", "ts"], how="left", maintain_order="left")
-    return multiplied(placed.with_columns(price_factor=pl.col("price_factor") * later)).drop("paid")
 
 
-def _weeks(
-    days: pl.DataFrame, actions: pl.DataFrame, closes: pl.DataFrame, basis: Basis, as_of: date
-) -> pl.DataFrame:
+def _weeks(days: pl.DataFrame) -> pl.DataFrame:
     """Weeks of days on one footing: in a raw week with a split in it the prices stand on two. Its factors are those of its last day."""
-    footed = _footed(days, actions, closes, basis, as_of)
-    factors = footed.group_by("symbol", ts=pl.col("ts").dt.truncate("1w")).agg(
-        pl.col("price_factor", "volume_factor").sort_by("session").last()
+    factors = days.group_by("symbol", ts=pl.col("ts").dt.truncate("1w")).agg(
+        pl.col("price_factor", "volume_factor").sort_by("session").last(), pl.any("severed")
     )
-    return adjusted_weeks(footed).join(factors, on=["symbol", "ts"])
+    return adjusted_weeks(days).join(factors, on=["symbol", "ts"])
 
 
 def _replaced(bars: pl.DataFrame, made: pl.DataFrame) -> pl.DataFrame:
@@ -166,13 +208,17 @@ def _replaced(bars: pl.DataFrame, made: pl.DataFrame) -> pl.DataFrame:
     names = ["open", "high", "low", "close", "volume"]
     factors = ["price_factor", "volume_factor"]
     found = made.select(
-        "symbol", "ts", *(pl.col(name).alias(f"new_{name}") for name in names), *factors, made=True
+        "symbol",
+        "ts",
+        "severed",
+        *(pl.col(name).alias(f"new_{name}") for name in names),
+        *factors,
+        made=True,
     )
     joined = bars.join(found, on=["symbol", "ts"], how="left", maintain_order="left")
     own = pl.col("made").fill_null(value=False) & (pl.col("state") == State.STORED)
-    unknown = own & pl.col("new_close").is_null()
     return joined.with_columns(
         *(pl.when(own).then(f"new_{name}").otherwise(name).alias(name) for name in names),
         *(pl.when(own).then(name).otherwise(1.0).alias(name) for name in factors),
-        broken=pl.col("broken") | unknown,
-    ).select(*bars.columns, *factors)
+        severed=own & pl.col("severed"),
+    ).select(*bars.columns, *factors, pl.col("severed").fill_null(value=False))

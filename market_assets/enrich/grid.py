@@ -182,15 +182,17 @@ def with_runs(bars: pl.DataFrame) -> pl.DataFrame:
     """Number the unbroken stretches of the stored bars.
 
     Args:
-        bars: What `Grid.bars` gives.
+        bars: What `Grid.bars` gives, and severed (Boolean) where something cannot be measured from
+            the bar before.
 
     Returns:
         The bars that are stored and not broken, with `run` (UInt32): two neighbours of a symbol
         share a number where no broken bar
         lies between them, whatever else does: a closed market, a halt, minutes without a trade.
     """
+    severed = pl.col("severed") if "severed" in bars.columns else pl.lit(value=False)
     return (
-        bars.with_columns(breaks=pl.col("broken").cum_sum().over("symbol"))
+        bars.with_columns(breaks=(pl.col("broken") | severed).cum_sum().over("symbol"))
         .filter((pl.col("state") == State.STORED) & ~pl.col("broken"))
         .with_columns(run=pl.struct("symbol", "breaks").rle_id())
         .drop("breaks")

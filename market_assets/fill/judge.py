@@ -203,7 +203,7 @@ class Judge:
                 "symbol",
             )
         rejects = rejects_of(answers)
-        outside = self._off_calendar(transaction, rejects, partitions)
+        outside = self.note_off_calendar(transaction, rejects, partitions)
         refused_now = self._note_refused(transaction, partitions, answers, rejects)
         rows = merged.rows.sort("symbol", "ts")
         bars = bars_of(self._calendar, timeframe, window, self._series, self._now)
@@ -316,7 +316,7 @@ class Judge:
         transaction.put_gaps(profile, timeframe, self._symbols, window, gaps)
         return states, gaps
 
-    def _off_calendar(
+    def note_off_calendar(
         self, transaction: Transaction, rejects: pl.DataFrame, partitions: Sequence[Partition]
     ) -> dict[str, list[dict[str, Any]]]:
         """Note the rows that the calendar refused, and give them by the partition that shows them: rows of OFF_CALENDAR_SCHEMA.

@@ -21,6 +21,7 @@ from market_assets.fill.judge import Judge, count_frame
 from market_assets.market.partitions import Partition, hull
 from market_assets.market.timeframes import TS, Timeframe, Window
 from market_assets.store.coverage import without
+from market_assets.verdicts.clean import Reason
 from market_assets.verdicts.evidence import LEDGER_SCHEMA
 from market_assets.verdicts.verdicts import SymbolCounts
 
@@ -65,6 +66,7 @@ def follow_calendar(store: Store, profile: Profile, now: datetime) -> list[date]
 
     if not changed.is_empty():
         with store.writing(f"preparing the new calendar of {profile.name}") as transaction:
+            transaction.forget_off_calendar(profile.name, sorted(set(changed["session"])))
             for timeframe in profile.timeframes.fetch:
                 transaction.forget_coverage(profile.name, timeframe, _unheard(changed, timeframe))
     for timeframe, partitions in touched.items():
@@ -77,7 +79,6 @@ def follow_calendar(store: Store, profile: Profile, now: datetime) -> list[date]
     told = days if touched else []
     with store.writing(f"noting the calendar of {profile.name}") as transaction:
         _forget_vanished(transaction, profile, touched)
-        transaction.forget_off_calendar(profile.name, days)
         transaction.put_sessions(profile.name, digest, sessions)
     if told:
         log.info(
@@ -188,6 +189,7 @@ def _judge(
     """Judge some neighbouring partitions by the calendar as it is now."""
     calendar, name, window = calendar_of(profile), profile.name, hull(batch)
     grid = calendar.bars(timeframe, window)["ts"]
+    outside = _outside(transaction, profile, timeframe, window, grid)
     transaction.forget_rows(name, timeframe, window, grid)
     judge = Judge(
         profile,
@@ -201,6 +203,7 @@ def _judge(
         now=now,
     )
     known = transaction.judged(name, timeframe, [partition.key for partition in batch])
+    judge.note_off_calendar(transaction, outside, batch)
     outcomes = judge.commit(transaction, batch, [])
     counted = {
         (outcome.partition.key, own.symbol) for outcome in outcomes for own in outcome.counts
@@ -212,6 +215,20 @@ def _judge(
             transaction.put_gaps(
                 name, timeframe, list(profile.symbols), partition.window, LEDGER_SCHEMA.to_frame()
             )
+
+
+def _outside(
+    view: Snapshot, profile: Profile, timeframe: Timeframe, window: Window, grid: pl.Series
+) -> pl.DataFrame:
+    """The stored candles that the calendar refuses now, as rows that were refused: they speak against it."""
+    candles = view.candles(profile.name, timeframe, list(profile.symbols), window)
+    values = (pl.format(f"{name[0]}={{}}", name) for name in ("high", "low", "volume"))
+    return candles.filter(~pl.col("ts").is_in(grid.implode())).select(
+        "symbol",
+        "ts",
+        reason=pl.lit(Reason.CLOSED_MARKET.value),
+        values=pl.concat_str(*values, separator=" ", ignore_nulls=True),
+    )
 
 
 def _edges(window: Window) -> tuple[datetime, datetime]:

@@ -32,7 +32,7 @@ def actions_match_prices(
     """Judge recorded actions by raw daily candles.
 
     Args:
-        actions: symbol, ex_date, kind, ratio, amount: those that hold.
+        actions: symbol, ex_date, kind, ratio, amount, currency: those that hold.
         days: symbol, session (Date), open, close: raw.
         sessions: The dates of the market's sessions, sorted: a night lies between two that follow
             each other.
@@ -88,6 +88,20 @@ def actions_match_prices(
     if not unmeasured.is_empty():
         listed = unmeasured.sort("ex_date", descending=True).head(SAMPLE)
         tables["dividends_without_close"] = [{"symbol": name, "ex_date": f"{day}"} for name, day in listed.select("symbol", "ex_date").iter_rows()]  # fmt: skip
+    mixed = (
+        actions.filter(paid, pl.col("currency").is_not_null())
+        .group_by("symbol")
+        .agg(
+            currencies=pl.col("currency").unique().sort().str.join(", "),
+            count=pl.col("currency").n_unique(),
+        )
+        .filter(pl.col("count") > 1)
+        .drop("count")
+        .sort("symbol")
+    )
+    facts["symbols_of_several_currencies"] = mixed.height
+    if not mixed.is_empty():
+        tables["several_currencies"] = mixed.head(SAMPLE).to_dicts()
     if untold:
         tables["symbols_without_answer"] = [{"symbol": name} for name in untold[:SAMPLE]]
     failed = bool(tables)
@@ -96,7 +110,9 @@ def actions_match_prices(
         "actions_match_prices",
         not failed,
         severity,
-        _sentence(untold, wrong, unmeasured, jumps, splits=splits, nights=nights.height),
+        _sentence(
+            untold, wrong, unmeasured, jumps=jumps, mixed=mixed, splits=splits, nights=nights.height
+        ),
         facts,
         tables,
     )
@@ -117,8 +133,9 @@ def _sentence(
     untold: Sequence[str],
     wrong: pl.DataFrame,
     unmeasured: pl.DataFrame,
-    jumps: pl.DataFrame,
     *,
+    jumps: pl.DataFrame,
+    mixed: pl.DataFrame,
     splits: int,
     nights: int,
 ) -> str:
@@ -158,9 +175,18 @@ def _sentence(
             f"{first['close_before']:g} to {first['open']:g}. A split may be missing, "
             "or it was a wild night."
         )
-    if not nights:
-        return "There are no daily candles yet that actions could be held against."
+    if not mixed.is_empty():
+        name, currencies = mixed.row(0)
+        return (
+            f"Dividends in several currencies: {mixed.height} "
+            f"symbol{'' if mixed.height == 1 else 's'}, the first {name} ({currencies}). "
+            "Nothing is "
+            "converted: those that are not in the currency of the prices give wrong factors. "
+            "Write their amounts in that currency."
+        )
     return (
         f"The raw prices moved as the splits say, which are {splits}, "
         f"and over no other of {nights:,} nights by half."
+        if nights
+        else "There are no daily candles yet that actions could be held against."
     )

@@ -9,8 +9,9 @@ import polars as pl
 from market_assets.market.timeframes import TS
 from market_assets.verdicts.evidence import State
 
-JUMP = log(1.5)
-"""A move over night by half is looked at; without an action, it is as likely a split that nobody has told of."""
+JUMP = log(1.45)
+"""A move over night to 1.45 times the close, or to 69 % of it, is looked at: without an action it is as likely a split that nobody has
+told of. Three shares for two move a price to 67 %, and the night itself adds some."""
 
 NO_JUMPS = pl.DataFrame(
     schema={

@@ -172,6 +172,7 @@ def test_a_source_that_fails_for_one_symbol_leaves_the_run_red_and_everything_el
     failure: Any = entry.get_dagster_event().event_specific_data
     said = failure.user_failure_data
     assert "of 1 of 2 symbols could not be had (AAPL)" in said.description
+    assert "cannot be read" in said.description
     assert "cannot be read" in said.metadata["failed_symbols"].records[0].data["why"]
     assert us.sql(
         "SELECT symbol, count(*) FROM us.corporate_actions GROUP BY ALL ORDER BY ALL"

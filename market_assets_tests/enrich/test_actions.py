@@ -356,6 +356,19 @@ class TestJudgement:
         ]
         assert "backfill candles_1d" in verdict.summary
 
+    def test_dividends_in_two_currencies_are_a_warning_because_nothing_is_converted(self, records):
+        records.say("first", "A")
+        lines = ["ex_date,amount,currency", "2024-07-03,0.5,USD", "2024-07-05,0.5,EUR", ""]
+        (records.folder / "first" / "A.csv").write_text("\n".join(lines))
+        records.say("first", "B", "2024-07-05,,0.5")
+        records.candles("A", *NIGHTS[1:])
+
+        verdict = self.verdict(records)
+
+        assert (verdict.passed, verdict.severity.value) == (False, "WARN")
+        assert verdict.tables["several_currencies"] == [{"symbol": "A", "currencies": "EUR, USD"}]
+        assert "Nothing is converted" in verdict.summary
+
     def test_a_symbol_that_no_source_has_told_of_is_an_error(self, records):
         records.say("first", "A", "2024-07-02,4,")
         records.fall_silent("second", "B")

@@ -180,6 +180,52 @@ def test_without_the_action_the_night_is_an_error_that_names_it(share: Share) ->
     assert all(one.verdicts[0].passed for one in share.make(Returns))
 
 
+def test_a_week_in_which_a_split_is_missing_is_an_error_too(share: Share) -> None:
+    with share.store.writing("a split on a Wednesday") as transaction:
+        prices = ", ".join(f"{name} = {name} * 4" for name in ("open", "high", "low", "close"))
+        transaction.connection.execute(
+            f"UPDATE us.candles_1d SET {prices} WHERE ts >= '2020-08-31' AND ts < '2020-09-02'"
+        )
+    share.fill(W1)
+    share.say()
+    failed = [one for one in share.make(Returns, W1) if not one.verdicts[0].passed]
+    assert [one.partition.key for one in failed] == ["2020-08-01"]
+    assert failed[0].verdicts[0].tables["jumps_without_action"][0]["session"] == "2020-09-02"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "is_told"),
+    [
+        (1.5, True),
+        (2, True),
+        (10, True),
+        (0.1, True),
+        (0.5, True),
+        (1 / 0.7, False),
+        (1 / 1.3, False),
+    ],
+)
+def test_what_looks_like_a_split_is_an_error_and_a_crash_is_none(
+    share: Share, *, ratio: float, is_told: bool
+) -> None:
+    with share.store.writing("a night") as transaction:
+        whole = ", ".join(f"{name} = {name} * 4" for name in ("open", "high", "low", "close"))
+        transaction.connection.execute(f"UPDATE us.candles_1d SET {whole} WHERE ts >= '2020-08-31'")
+        close = "(SELECT close FROM us.candles_1d WHERE ts = '2020-09-14')"
+        opened = f"{close} / {ratio} * 1.01"
+        transaction.connection.execute(
+            f"UPDATE us.candles_1d SET open = {opened} WHERE ts = '2020-09-15'"
+        )
+        rest = ", ".join(f"{name} = {name} / {ratio}" for name in ("high", "low", "close"))
+        transaction.connection.execute(f"UPDATE us.candles_1d SET {rest} WHERE ts >= '2020-09-15'")
+        transaction.connection.execute(
+            f"UPDATE us.candles_1d SET open = open / {ratio} WHERE ts > '2020-09-15'"
+        )
+    share.say()
+    failed = [one.partition.key for one in share.make(Returns) if not one.verdicts[0].passed]
+    assert failed == (["2020-09-01"] if is_told else [])
+
+
 def test_raw_prices_that_were_asked_for_are_no_error(share: Share) -> None:
     share.on_basis("raw")
     share.say(SPLIT)
@@ -288,15 +334,83 @@ def test_a_week_in_which_a_split_falls_is_made_of_days_on_one_footing(share: Sha
     assert share.features(W1)["ema_5"].drop_nulls().len() > 0
 
 
-def test_a_dividend_that_no_close_measures_is_neutral_and_not_wrong(share: Share) -> None:
-    share.say(("2020-08-07", "dividend", None, 10_000.0))
+@pytest.mark.parametrize("basis", ["adjusted", "total_return"])
+def test_a_later_action_changes_not_even_a_rounding(share: Share, basis: str) -> None:
+    words = f"actions: [said]\n    returns: {{basis: {basis}}}"
+    share.universe(words, f", basis: {basis}")
+    seen = []
+    later = (
+        ("2020-10-01", "split", 7.0, None),
+        ("2020-10-07", "dividend", None, 3.3),
+        ("2020-10-08", "split", 0.1, None),
+    )
+    for actions in ((), later):
+        share.say(PAID, SPLIT, *actions)
+        share.make(Featurize)
+        share.make(Returns)
+        seen.append(
+            [
+                each.filter(pl.col("ts") < at("2020-10-01"))
+                for each in (share.features(), share.returns())
+            ]
+        )
+    for then, now in zip(*seen, strict=True):
+        assert then.equals(now)
+
+
+def test_what_is_made_on_each_day_stays_when_the_next_ones_come(share: Share) -> None:
+    share.say(PAID, SPLIT, ("2020-10-01", "split", 7.0, None))
+    share.make(Featurize)
     share.make(Returns)
-    found = share.returns()
-    before = found.filter(pl.col("ts").is_between(at("2020-08-01"), at("2020-08-06")))
-    assert set(before["neutral"]) == {"unadjusted"}
-    assert before["simple_return"].to_list() == [0.0] * len(before)
-    assert row(found, at("2020-08-07"))["neutral"] == "no_previous"
-    assert row(found, at("2020-08-10"))["neutral"] is None
+    whole = share.features(), share.returns()
+    for day in (
+        "2020-08-06",
+        "2020-08-07",
+        "2020-08-28",
+        "2020-08-31",
+        "2020-09-01",
+        "2020-10-01",
+        "2020-10-02",
+    ):
+        share.clock.now = datetime.fromisoformat(f"{day}T22:00Z")
+        for work, due in zip((Featurize, Returns), whole, strict=True):
+            share.make(work)
+            found = share.features() if work is Featurize else share.returns()
+            assert found.filter(pl.col("ts") <= at(day)).equals(
+                due.filter(pl.col("ts") <= at(day))
+            ), (day, work)
+
+
+def test_over_a_dividend_that_no_close_measures_there_is_no_value_and_before_it_nothing_changes(
+    share: Share,
+) -> None:
+    day, before = at("2020-08-07"), pl.col("ts") < at("2020-08-07")
+    seen = []
+    for actions in ((), (("2020-08-07", "dividend", None, 10_000.0),)):
+        share.say(*actions, SPLIT)
+        share.make(Featurize)
+        share.make(Returns)
+        seen.append((share.features(), share.returns()))
+    (features, returns), (found_features, found_returns) = seen
+    assert found_features.filter(before).equals(features.filter(before))
+    assert found_returns.filter(before).equals(returns.filter(before))
+    assert row(found_returns, day)["neutral"] == "unadjusted"
+    assert row(found_returns, day)["simple_return"] == 0.0
+    assert row(found_returns, at("2020-08-10")) == row(returns, at("2020-08-10"))
+    # Features begin anew, as behind a gap.
+    assert row(found_features, day)["simple_return_1"] is None
+    assert row(found_features, at("2020-08-10"))["ema_5"] is None
+    assert row(found_features, at("2020-08-20"))["ema_5"] is not None
+
+
+def test_a_split_is_applied_to_hours_although_the_daily_candles_have_ended(share: Share) -> None:
+    share.fill(H1)
+    with share.store.writing("days that no source gives any more") as transaction:
+        transaction.connection.execute("DELETE FROM us.candles_1d WHERE ts >= '2020-08-01'")
+    share.say(SPLIT)
+    share.make(Returns, H1)
+    night = row(share.returns(H1), at("2020-08-31 13:30"))
+    assert (night["neutral"], abs(night["simple_return"]) < 0.1) == (None, True)
 
 
 def test_a_matrix_across_profiles_takes_each_member_on_its_own_basis(share: Share) -> None:

@@ -210,3 +210,21 @@ def test_a_store_of_an_earlier_release_is_judged_by_the_corrections(spy: Ground)
     with ground.store.reading("testing") as view:
         (row,) = view.judged("kept", "1h", ["2024-10-31"]).rows(named=True)
     assert (row["expected"], row["missing"]) == (0, 0)
+
+
+def test_what_a_calendar_refuses_again_speaks_against_it_again(spy: Ground):
+    ground = spy
+    saturday = hours(SATURDAY, bars=1)
+    ground.add_archive(
+        "files", {"SPY": pl.concat([hours(*WEEK), saturday, hours(date(2025, 3, 3))])}
+    )
+    seen = []
+    for changes in ("[]", '[{date: 2025-03-01, hours: "09:30-10:30", reason: a feast}]', "[]"):
+        keep(ground, changes)
+        status(ground)
+        ground.wait(minutes=5)
+        if not seen or changes != "[]":
+            ground.fill()
+        with ground.store.reading("testing") as view:
+            seen.append(view.off_calendar("kept").select("day", "side", "bars", "traded").rows())
+    assert seen == [[(SATURDAY, "no_session", 1, 1)], [], [(SATURDAY, "no_session", 1, 1)]]

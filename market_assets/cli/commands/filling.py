@@ -23,10 +23,12 @@ from market_assets.cli.console import (
     base_rows,
     days_of,
     is_healthy,
+    jumps_now,
     matrix_now,
     open_store,
     places_of,
     print_json,
+    print_jumps,
     print_matrix,
     print_refused,
     print_table,
@@ -378,7 +380,8 @@ def _finish(
     failures, count, broken = _failures(causes)
     # A partition that lacks nothing but symbols that nobody asked for has failed for others.
     has_failed = broken or (causes and asked.whole)
-    complete = not has_failed and (is_healthy(judged) or judged.is_empty())
+    jumps = _jumps_asked(asked)
+    complete = not (has_failed or jumps) and (is_healthy(judged) or judged.is_empty())
     if as_json:
         answer = {
             "complete": complete,
@@ -388,6 +391,7 @@ def _finish(
             "broken": broken,
             "completeness": judged.to_dicts(),
             "missing_elsewhere": outside,
+            "jumps_without_action": jumps,
             "refused": refused_now(asked.profiles, symbols=asked.symbols or None),
         }
         print_json({**places_of(asked.universe), **answer})
@@ -403,7 +407,8 @@ def _finish(
     for cause, runs in _by_cause(broken).items():
         who = f"{len(runs)} runs" if len(runs) > 1 else f"run {runs[0][:8]}"
         ERR.print(f"[red]{who} broke off[/]: {escape(cause)}", highlight=False, soft_wrap=True)
-    if not complete:
+    print_jumps(jumps)
+    if has_failed or not (is_healthy(judged) or judged.is_empty()):
         print_refused(refused_now(asked.profiles, symbols=asked.symbols or None))
         OUT.print(f"What is missing: [bold]market-assets gaps[/]. {_again(asked)}", highlight=False)
     if outside > 0:
@@ -455,6 +460,22 @@ def _matrix_asked(asked: _Asked, now: datetime) -> pl.DataFrame:
                 matrix_within(view, profile, asked.windows[profile.name], now, symbols=names)
             )
     return pl.concat(frames)
+
+
+def _jumps_asked(asked: _Asked) -> list[dict[str, Any]]:
+    """The nights of the days and symbols that were asked for that look like a split of which nobody has told."""
+    rows = jumps_now(asked.profiles)
+    if asked.symbols:
+        rows = [row for row in rows if row["symbol"] in asked.symbols]
+    spans = {
+        name: (f"{window.start:%Y-%m-%d}", f"{window.end:%Y-%m-%d}")
+        for name, window in asked.windows.items()
+    }
+    return [
+        row
+        for row in rows
+        if spans[row["profile"]][0] <= row["session"] <= spans[row["profile"]][1]
+    ]
 
 
 def _missing(matrix: pl.DataFrame) -> int:

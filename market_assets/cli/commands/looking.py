@@ -20,11 +20,13 @@ from market_assets.cli.console import (
     Wide,
     has_store,
     is_healthy,
+    jumps_now,
     matrix_now,
     minute,
     open_store,
     orphans_in,
     print_json,
+    print_jumps,
     print_matrix,
     print_refused,
     print_table,
@@ -59,7 +61,9 @@ def status(profiles: ProfileNames = None, wide: Wide = False, as_json: AsJson = 
     if has_store():
         _tell_doubts(profiles_of(universe, profiles))
         _tell_orphans(universe)
-    raise typer.Exit(0 if is_healthy(matrix) else INCOMPLETE)
+    jumps = jumps_now(chosen)
+    print_jumps(jumps)
+    raise typer.Exit(0 if is_healthy(matrix) and not jumps else INCOMPLETE)
 
 
 def gaps(

@@ -20,10 +20,12 @@ from market_assets.cli.console import (
     choices,
     colour_of,
     days_of,
+    jumps_now,
     need_store,
     open_store,
     places_of,
     print_json,
+    print_jumps,
     print_table,
     universe_here,
     wrong,
@@ -64,6 +66,7 @@ def returns(
     """Show how much of each symbol's aligned returns is neutral, and why; or write them as a matrix."""
     # A help text needs no polars.
     from market_assets.enrich.returns.align import neutral_shares  # noqa: PLC0415
+    from market_assets.market.timeframes import Timeframe  # noqa: PLC0415
     from market_assets.reports.read import read, returns_timeframe, write_matrix  # noqa: PLC0415
 
     universe = universe_here(quiet=as_json)
@@ -98,7 +101,19 @@ def returns(
         _print_shares(shares, limit)
         for path in written:
             OUT.print(f"Written: [bold]{escape(str(path))}[/]", highlight=False, soft_wrap=True)
-    raise typer.Exit(INCOMPLETE if (shares["share"] > limit).any() else 0)
+    shown = set(found["symbol"])
+    kept = (
+        [universe.profiles[name]]
+        if name in universe.profiles
+        else universe.in_markets(Timeframe(frame))
+    )
+    jumps = [
+        row
+        for row in jumps_now(kept)
+        if {row["symbol"], f"{row['profile']}.{row['symbol']}"} & shown
+    ]
+    print_jumps(jumps)
+    raise typer.Exit(INCOMPLETE if jumps or (shares["share"] > limit).any() else 0)
 
 
 def export(

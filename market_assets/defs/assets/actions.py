@@ -173,13 +173,14 @@ def _failure(outcome: ActionsOutcome) -> dg.Failure:
     names = ", ".join(list(outcome.failures)[:3]) + (
         " and others" if len(outcome.failures) > 3 else ""
     )
+    first = f" {rows[0]['why']}." if rows else ""
     return dg.Failure(
         description=(
             f"The corporate actions of {len(outcome.failures)} of "
             f"{len(outcome.failures) + len(outcome.answers)} symbols could not be had ({names}); "
             "what is on "
-            "record of them stays, the others are recorded. Mend the cause that the table names, "
-            "then materialize again."
+            f"record of them stays, the others are recorded.{first} Mend the cause, "
+            "which the table names for each, then materialize again."
         ),
         metadata={"failed_symbols": _table(rows[:_WORST]), "failed": len(outcome.failures)},
         allow_retries=False,

@@ -57,13 +57,43 @@ def adjustments(actions: pl.DataFrame, closes: pl.DataFrame, *, as_of: date) -> 
         before it, or it is not lower than the close. However long a share was suspended, the last
         close measures what was paid.
     """
-    closes = closes.filter(pl.col("session") <= as_of).sort("session")
+    closes = closes.filter(pl.col("session") <= as_of)
     last = closes.group_by("symbol").agg(last=pl.max("session"))
-    split, paid = (pl.col("kind") == kind for kind in (ActionKind.SPLIT, ActionKind.DIVIDEND))
-    days = (
-        actions.filter(split | paid, pl.col("ex_date") <= as_of)
+    near = (
+        actions.filter(pl.col("ex_date") <= as_of)
         .join(last, on="symbol")
         .filter(pl.col("ex_date") <= pl.col("last") + STALE)
+    )
+    unknown = pl.col("factor").is_null().cum_sum(reverse=True).over("symbol") > 0
+    return (
+        ex_days(near, closes)
+        .with_columns(factor=pl.col("kept") / pl.col("ratio"))
+        .select(
+            "symbol",
+            "ex_date",
+            price_factor=pl.when(~unknown).then(
+                pl.col("factor").cum_prod(reverse=True).over("symbol")
+            ),
+            volume_factor=pl.col("ratio").cum_prod(reverse=True).over("symbol"),
+        )
+    )
+
+
+def ex_days(actions: pl.DataFrame, closes: pl.DataFrame) -> pl.DataFrame:
+    """What the actions of each ex-date come to by themselves.
+
+    Args:
+        actions: symbol and the columns of ACTION_SCHEMA.
+        closes: symbol, session (Date), close: raw daily closes.
+
+    Returns:
+        symbol, ex_date, ratio (1.0 where no split is), kept: the share of the price that is left
+        after the day's dividends, null where these cannot be measured; sorted.
+    """
+    closes = closes.sort("session")
+    split, paid = (pl.col("kind") == kind for kind in (ActionKind.SPLIT, ActionKind.DIVIDEND))
+    days = (
+        actions.filter(split | paid)
         .group_by("symbol", "ex_date")
         .agg(
             ratio=pl.col("ratio").filter(split).product(),
@@ -73,7 +103,7 @@ def adjustments(actions: pl.DataFrame, closes: pl.DataFrame, *, as_of: date) -> 
         .with_columns(shares=pl.col("ratio").cum_prod().over("symbol"))
     )
     measured = days.join_asof(
-        closes,
+        closes.select("symbol", "session", "close"),
         left_on="ex_date",
         right_on="session",
         by="symbol",
@@ -96,19 +126,7 @@ def adjustments(actions: pl.DataFrame, closes: pl.DataFrame, *, as_of: date) -> 
         .when(amount < pl.col("close"))
         .then(1 - amount / pl.col("close"))
     )
-    unknown = pl.col("factor").is_null().cum_sum(reverse=True).over("symbol") > 0
-    return (
-        measured.with_columns(factor=kept / pl.col("ratio"))
-        .sort("symbol", "ex_date")
-        .select(
-            "symbol",
-            "ex_date",
-            price_factor=pl.when(~unknown).then(
-                pl.col("factor").cum_prod(reverse=True).over("symbol")
-            ),
-            volume_factor=pl.col("ratio").cum_prod(reverse=True).over("symbol"),
-        )
-    )
+    return measured.sort("symbol", "ex_date").select("symbol", "ex_date", "ratio", kept=kept)
 
 
 def adjust(candles: pl.DataFrame, factors: pl.DataFrame, *, as_of: date) -> pl.DataFrame:

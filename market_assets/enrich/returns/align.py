@@ -68,8 +68,9 @@ def align(bars: pl.DataFrame, grid: pl.DataFrame, series: pl.DataFrame) -> pl.Da
     returns is the way of the price. Nothing later than a row's own bar takes part in it.
 
     Args:
-        bars: symbol, ts, close (null where nothing is stored, or a stored one cannot be adjusted),
-            state (a `State`): every bar that the symbols must have around the grid.
+        bars: symbol, ts, close (null where nothing is stored), state (a `State`): every bar that
+            the symbols must have around the grid; severed (Boolean) where nothing can be measured
+            over the night before a bar.
         grid: ts (TS, unique): the times of the matrix; since (TS): how old the close may be that
             its return is measured from.
         series: symbol, start, end (TS): from when on and until when each is kept; a row a symbol.
@@ -78,12 +79,14 @@ def align(bars: pl.DataFrame, grid: pl.DataFrame, series: pl.DataFrame) -> pl.Da
         A frame of RETURNS_SCHEMA, a row for each time of the grid and symbol, sorted by symbol and
         ts.
     """
+    severed = pl.col("severed") if "severed" in bars.columns else pl.lit(value=False)
     own_bars = bars.sort("symbol", "ts").select(
         "symbol",
         "ts",
         "close",
         "state",
         place=pl.int_range(pl.len(), dtype=pl.Int32).over("symbol"),
+        piece=severed.cum_sum().over("symbol"),
     )
     rows = (
         series.join(grid.select("ts", "since"), how="cross")
@@ -96,6 +99,7 @@ def align(bars: pl.DataFrame, grid: pl.DataFrame, series: pl.DataFrame) -> pl.Da
         previous=pl.col("close").forward_fill().shift().over("symbol"),
         previous_ts=pl.when(stored).then("ts").forward_fill().shift().over("symbol"),
         previous_place=pl.when(stored).then("place").forward_fill().shift().over("symbol"),
+        previous_piece=pl.when(stored).then("piece").forward_fill().shift().over("symbol"),
     )
     gap = (
         pl.when(pl.col("ts") < pl.col("start"))
@@ -104,8 +108,6 @@ def align(bars: pl.DataFrame, grid: pl.DataFrame, series: pl.DataFrame) -> pl.Da
         .then(pl.lit(Neutral.AFTER_END.value))
         .when(~own)
         .then(pl.lit(Neutral.CLOSED_MARKET.value))
-        .when(~stored & (pl.col("state") == State.STORED))
-        .then(pl.lit(Neutral.UNADJUSTED.value))
         .when(~stored)
         .then(
             pl.col("state").replace_strict(
@@ -114,6 +116,8 @@ def align(bars: pl.DataFrame, grid: pl.DataFrame, series: pl.DataFrame) -> pl.Da
         )
         .when(pl.col("previous").is_null() | (pl.col("previous_ts") < pl.col("since")))
         .then(pl.lit(Neutral.NO_PREVIOUS.value))
+        .when(pl.col("piece") != pl.col("previous_piece"))
+        .then(pl.lit(Neutral.UNADJUSTED.value))
         # A future may settle at zero or below; the ratio of such prices is no return.
         .when((pl.col("previous") <= 0) | (pl.col("close") <= 0))
         .then(pl.lit(Neutral.UNDEFINED.value))

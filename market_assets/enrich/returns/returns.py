@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from market_assets.config.universe import Basis, Kind
+from market_assets.config.universe import Basis
 from market_assets.enrich.footing import on_one_footing
 from market_assets.enrich.grid import Grid
+from market_assets.enrich.jumps import jumps_in, watches_jumps
 from market_assets.enrich.returns.align import align, common_grid, neutral_shares
 from market_assets.expected.series import belongs, calendar_of, partitions_of, prepare, series_of
 from market_assets.fill.judge import count_frame
 from market_assets.market.calendars.sessions import ALWAYS_OPEN, load_calendar
 from market_assets.market.partitions import Cadence, Partition, partition_key, partitions_in
 from market_assets.market.timeframes import TS, Timeframe, Window, literal, to_micros
-from market_assets.verdicts.jumps import NO_JUMPS, overnight_jumps
+from market_assets.verdicts.jumps import NO_JUMPS
 from market_assets.verdicts.verdicts import SymbolCounts, alignment
 from market_assets.work.behind import Input
 from market_assets.work.making import Work
@@ -204,13 +205,14 @@ class Returns(Work):
             name = pl.lit("" if self._alone else f"{member.name}.")
             basis = self._basis_of(member)
             whole = on_one_footing(transaction, member, self._timeframe, grid.bars(read), basis)
-            if self._watches_jumps(member):
-                jumps.append(
-                    overnight_jumps(whole)
-                    .filter(window.holds())
-                    .with_columns(symbol=name + pl.col("symbol"))
+            if watches_jumps(member, (self._settings or member.returns).basis):
+                found = jumps_in(
+                    transaction, member, self._timeframe, whole, basis=basis, now=self._now
                 )
-            own = whole.select("symbol", "ts", "close", "state")
+                jumps.append(
+                    found.filter(window.holds()).with_columns(symbol=name + pl.col("symbol"))
+                )
+            own = whole.select("symbol", "ts", "close", "state", "severed")
             bars.append(own.with_columns(symbol=name + pl.col("symbol")))
             series.append(
                 _bounds(own, grid, read, self._now).with_columns(symbol=name + pl.col("symbol"))
@@ -228,11 +230,6 @@ class Returns(Work):
 
     def _basis_of(self, member: Profile) -> Basis:
         return member.basis_of(self._settings or member.returns)
-
-    def _watches_jumps(self, member: Profile) -> bool:
-        """Whether a jump over night may be a split that nobody has told of: not where somebody asks for raw prices."""
-        asked = (self._settings or member.returns).basis
-        return member.kind is Kind.EQUITY and asked is not Basis.RAW
 
     def recipe(self) -> str:
         """See `Work.recipe`."""

@@ -151,8 +151,8 @@ def changed(
             nothing.
 
     Raises:
-        CalendarError: A change opens or closes a session that the calendar does not have, or two
-            sessions would overlap.
+        CalendarError: A change opens or closes a session that the calendar does not have, or leaves
+            nothing of one, or two sessions would overlap.
     """
     if not changes:
         return spans
@@ -166,6 +166,12 @@ def changed(
             if change.as_before and not spans_of:
                 spans_of = _like_before(session, sessions, zone)
             own = _changed_session(session, spans_of, change, change.zone or zone)
+            if strict and spans_of and not own and change.hours is None:
+                raise CalendarError(
+                    f"calendar {name!r}: the change of {change.first} leaves nothing of the "
+                    f"session of {session}: correct its times, write "
+                    "`close: true` if there was no session, or the whole `hours`"
+                )
             if own:
                 sessions[session] = own
             else:

@@ -276,6 +276,22 @@ _PHILIPPINES = (
     ),
 )
 
+_BOMBAY = (
+    *_INDIA,
+    held(date(2013, 11, 14), "Muharram was moved to the day after", "09:15-15:30"),
+    closed(date(2013, 11, 15), "Muharram"),
+)
+
+_NATIONAL = (
+    *_INDIA,
+    held(
+        date(2024, 1, 20),
+        "a Saturday with a full session in place of the Monday after",
+        "09:15-15:30",
+    ),
+    closed(date(2013, 11, 15), "Muharram"),
+)
+
 CORRECTIONS: dict[str, tuple[Change, ...]] = {
     "CMEGlobex_FX": _CME_FX,
     "CMEGlobex_EnergyAndMetals": _CME_ENERGY_AND_METALS,
@@ -289,9 +305,9 @@ CORRECTIONS: dict[str, tuple[Change, ...]] = {
     "XEUR": _EUREX,
     "XHKG": _HONG_KONG,
     "XKRX": _KOREA,
-    "XBOM": _INDIA,
-    "BSE": _INDIA,
-    "NSE": _INDIA,
+    "XBOM": _BOMBAY,
+    "BSE": _BOMBAY,
+    "NSE": _NATIONAL,
     "XKLS": (paused(*_ALWAYS, _LUNCH, "12:30-14:30"),),
     "XBKK": _THAILAND,
     "XPHS": _PHILIPPINES,

@@ -28,6 +28,10 @@ from market_assets.market.timeframes import TS, Window
 FOREX_NAMES = frozenset({"FOREX", "FX", "Forex"})
 """Under these pandas_market_calendars has a currency calendar with a session on Saturday night; ours takes its place."""
 
+_MEANT = {"NYMEX": "CMEGlobex_EnergyAndMetals", "COMEX": "CMEGlobex_EnergyAndMetals"}
+"""exchange_calendars has one calendar for all of the CME under these names, without its daily halt; what trades there is energy and
+metals."""
+
 _NEW_YORK = ZoneInfo("America/New_York")
 
 _US_EQUITIES = frozenset({"XNYS", "NYSE", "IEX"})
@@ -68,6 +72,7 @@ def schedule(name: str) -> Schedule:
     Raises:
         CalendarError: The library cannot build the calendar on the pandas that is installed.
     """
+    name = _MEANT.get(name, name)
     try:
         if name in FOREX_NAMES:
             return _of_exchange_calendar(ForexCalendar(start=pd.Timestamp(FIRST_DAY)))

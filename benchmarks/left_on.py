@@ -2,10 +2,11 @@
 
     python benchmarks/left_on.py                        an hour of real time: one crypto profile of
     two symbols, all defaults python benchmarks/left_on.py --minutes 10 --profiles 4 --symbols 8
-    python benchmarks/left_on.py --simulate-year        a year in 130 minutes: a clock that runs
-    4,043 times as fast python benchmarks/left_on.py --simulate-days 30 --minutes 5         a quick
-    try of the same python benchmarks/left_on.py --redraw left_on.csv   the picture of figures that
-    are there already
+    python benchmarks/left_on.py --minutes 10 --empty   nothing is filled before: `up` has runs
+    under way from the start python benchmarks/left_on.py --simulate-year        a year in 130
+    minutes: a clock that runs 4,043 times as fast python benchmarks/left_on.py --simulate-days 30
+    --minutes 5         a quick try of the same python benchmarks/left_on.py --redraw left_on.csv
+    the picture of figures that are there already
 
 A temporary home is made, a practice vendor on loopback is its source, and `up` runs over it as a
 user starts it. Every ten seconds its processes are looked at in /proc and its files in the home;
@@ -68,7 +69,8 @@ class Plan:
         speed: How many simulated seconds pass in one.
         origin: The simulated instant of the beginning.
         settings: More keys of the universe.
-        days_before: So many days are filled before it begins.
+        days_before: So many days are there to be filled when it begins.
+        filled: They are filled before; else `up` fills them by runs of its own.
         prune: How often `market-assets prune` is called; None leaves it to its schedule.
         events: What happens on the way: when, by the simulated clock, what is said of it, and the
             vendor's faults from then on.
@@ -80,6 +82,7 @@ class Plan:
     origin: datetime = field(default_factory=lambda: datetime.now(UTC))
     settings: str = ""
     days_before: int = 7
+    filled: bool = True
     prune: timedelta | None = None
     events: list[tuple[datetime, str, list[dict[str, Any]]]] = field(default_factory=list)
 
@@ -99,6 +102,7 @@ def main() -> None:
         help="four profiles, 20 symbols, 365 days in --minutes",
     )
     parser.add_argument("--simulate-days", type=int, default=0, help="the same with so many days")
+    parser.add_argument("--empty", action="store_true", help="fill nothing before it begins")
     parser.add_argument("--port", type=int, default=13700)
     parser.add_argument("--every", type=float, default=10, help="seconds between two looks")
     parser.add_argument(
@@ -134,7 +138,8 @@ def main() -> None:
 def plain_plan(options: argparse.Namespace) -> Plan:
     """Real time and all defaults."""
     names = list(KINDS)[: options.profiles]
-    return Plan(spread(names, options.symbols), timedelta(minutes=options.minutes))
+    length = timedelta(minutes=options.minutes)
+    return Plan(spread(names, options.symbols), length, filled=not options.empty)
 
 
 def fast_plan(days: int, minutes: float) -> Plan:
@@ -255,9 +260,10 @@ def leave_on(
         }
         environment.pop("DAGSTER_HOME", None)
         try:
-            print(f"filling {plan.days_before} days before it begins", flush=True)
             set_clock(environment, plan.origin, STANDING if plan.speed != 1 else 1)
-            terminal(environment, "backfill", "--json")
+            if plan.filled:
+                print(f"filling {plan.days_before} days before it begins", flush=True)
+                terminal(environment, "backfill", "--json")
             set_clock(environment, plan.origin, plan.speed)
             return watch(
                 plan, home, environment, clock, vendor, port=port, every=every, target=target
@@ -443,6 +449,7 @@ def look(
         "bytes": sum(sizes.values()),
         **{f"{part} bytes": sizes[part] for part in PARTS},
         "beside_candles": sum(sizes.values()) - sizes["candles"],
+        "under_way": count(home, "runs.db", UNDER_WAY)[0],
         "runs": count(home, "runs.db", "SELECT count(*), max(id) FROM runs")[0],
         "runs_ever": count(home, "runs.db", "SELECT count(*), max(id) FROM runs")[1],
         "ticks": count(home, "schedules.db", "SELECT count(*), max(id) FROM job_ticks")[0],
@@ -452,6 +459,10 @@ def look(
             100 * (cpu - before["cpu_seconds"]) / (seconds - before["seconds"]), 1
         )
     return row
+
+
+UNDER_WAY = "SELECT count(*), 0 FROM runs WHERE status IN ('STARTING', 'STARTED', 'CANCELING')"
+"""Counts the runs that have a process."""
 
 
 def adopt_orphans() -> None:
@@ -606,6 +617,14 @@ def report(rows: Sequence[Mapping[str, Any]], out: Path) -> None:
     share = (calm[-1]["cpu_seconds"] - calm[0]["cpu_seconds"]) / (hours * 36)
     peak = max(row["pss_mb"] for row in rows)
     print(f"\nprocessor: {share:.1f} % of a core; memory at most {peak:.0f} MB (PSS) in all")
+    # Figures of earlier times do not tell of runs.
+    for runs in sorted({row["under_way"] for row in calm if "under_way" in row}):
+        sizes = sorted(row["pss_mb"] for row in calm if row["under_way"] == runs)
+        middle = sizes[len(sizes) // 2]
+        print(
+            f"  with {runs:.0f} runs under way: {middle:.0f} MB, "
+            f"at most {sizes[-1]:.0f} ({len(sizes)} looks)"
+        )
     print(
         "bytes are in MB; the first fifth of the time is left out of the growth; "
         "a day is one of the clock that `up` goes by"

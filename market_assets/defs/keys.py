@@ -27,6 +27,14 @@ AUTOMATION, BACKFILL, MANUAL, REPAIR, UPDATE = (
 
 PROFILE_TAG = "market_assets/profile"
 
+AUTOMATIC_TAG = "market_assets/automatic"
+"""On every run that no person has asked for: one of them at a time goes on, see dagster.yaml."""
+
+FIRST_OF_ALL, BEFORE_REPAIRS = 10, 9
+"""Priorities among the runs that wait: a session's report; what is short, or made of what is there."""
+
+_PRIORITY_TAG = "dagster/priority"
+
 # Tags with this prefix are not shown in the UI.
 _HOST_TAG, _PROCESS_TAG = ".dagster/market_assets_host", ".dagster/market_assets_process"
 _BIRTH_TAG = ".dagster/market_assets_process_birth"
@@ -55,6 +63,15 @@ def dataset_key(owner: str, family: str, timeframe: Timeframe) -> dg.AssetKey:
 def trigger_of(tags: Mapping[str, str]) -> str:
     """How a run came about, by its tags: a person in the UI sets none."""
     return tags.get(TRIGGER_TAG) or (BACKFILL if "dagster/backfill" in tags else MANUAL)
+
+
+def automatic(priority: int) -> dict[str, str]:
+    """Tags of a run that starts by itself.
+
+    Args:
+        priority: Among the runs that wait; the highest goes first.
+    """
+    return {AUTOMATIC_TAG: "true", _PRIORITY_TAG: str(priority)}
 
 
 def process_tags() -> dict[str, str]:

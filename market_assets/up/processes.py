@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import tempfile
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from market_assets.up.backoff import QUIET, wait_before
+from market_assets.up.forks import start_anew
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from market_assets.up.forks import Child, Launch
+
+
+_MOMENT = 0.01
+"""Seconds between two looks at what was killed."""
 
 REFUSED = 3
 """The exit code of an errand that says on standard error, in words for people, why it cannot be."""
@@ -33,7 +38,9 @@ class Process:
         name: What it is called in messages.
         arguments: What follows `python -m market_assets.up.child`.
         environment: Its environment.
-        fds: Files that it inherits.
+        fds: Files that it inherits; their numbers there follow the arguments.
+        launch: What starts it.
+        asks: Whether it may ask the fork server for processes.
         restarts: When it was started again, in the last minutes.
         due: When it is to be started; None while it runs.
         stopping: It was told to end, and that it does is no trouble.
@@ -44,11 +51,13 @@ class Process:
     arguments: Sequence[str]
     environment: Mapping[str, str]
     fds: Sequence[int] = ()
+    launch: Launch = start_anew
+    asks: bool = False
     restarts: list[float] = field(default_factory=list)
     due: float | None = None
     stopping: bool = False
     patience: float | None = None
-    _popen: subprocess.Popen[bytes] | None = None
+    _child: Child | None = None
     _groups: set[int] = field(default_factory=set)
 
     def start(self, on_output: Callable[[str, int], None]) -> None:
@@ -62,33 +71,32 @@ class Process:
         """
         read, write = os.pipe()
         try:
-            self._popen = subprocess.Popen(  # noqa: S603 - no shell, our own words
-                [sys.executable, "-m", "market_assets.up.child", *self.arguments],
-                env=dict(self.environment),
-                stdin=subprocess.DEVNULL,
-                stdout=write,
-                stderr=write,
-                pass_fds=self.fds,
-                start_new_session=True,
-            )
+            with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - its number is wanted
+                self._child = self.launch(
+                    self.arguments,
+                    self.environment,
+                    streams=(nothing.fileno(), write, write),
+                    fds=self.fds,
+                    asks=self.asks,
+                )
         except OSError:
             os.close(read)
             raise
         finally:
             os.close(write)
         self.due, self.stopping, self.patience = None, False, None
-        self._groups.add(self._popen.pid)
+        self._groups.add(self._child.pid)
         on_output(self.name, read)
 
     def watch(self, now: float) -> str | None:
         """How it has ended, in words, if nobody told it to; then it is due again after a while."""
-        if self._popen is None:
+        if self._child is None:
             return None
-        if (code := self._popen.poll()) is None:
+        if (code := self._child.poll()) is None:
             if self.patience is not None and now >= self.patience:
-                self._popen.kill()
+                self._child.kill()
             return None
-        self._popen = None
+        self._child = None
         told, self.stopping = self.stopping, False
         self.restarts = [at for at in self.restarts if now - at < QUIET.total_seconds()]
         self.due = now if told else now + wait_before(self.restarts, now)
@@ -103,9 +111,9 @@ class Process:
         Args:
             patience: When it is killed if it has not ended by then.
         """
-        if self._popen is not None and self._popen.poll() is None:
+        if self._child is not None and self._child.poll() is None:
             self.stopping, self.patience = True, patience
-            self._popen.terminate()
+            self._child.terminate()
 
     def end(self, number: int) -> None:
         """Send a signal to it and all that it, or one that was here before it, has started."""
@@ -119,8 +127,8 @@ class Process:
 
     def has_ended(self) -> bool:
         """Whether nothing of it is left."""
-        if self._popen is not None:
-            self._popen.poll()
+        if self._child is not None:
+            self._child.poll()
         self.end(0)
         return not self._groups
 
@@ -145,64 +153,64 @@ class Errand:
     Args:
         name: Which errand.
         environment: Its environment.
+        launch: What starts it.
 
     Raises:
         OSError: The machine has no room for another process.
     """
 
-    def __init__(self, name: str, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, environment: Mapping[str, str], launch: Launch = start_anew
+    ) -> None:
         # Files, not pipes: nobody reads them before the end.
         self._out = tempfile.TemporaryFile()  # noqa: SIM115 - it is read and closed at the end
         self._err = tempfile.TemporaryFile()  # noqa: SIM115 - this too
-        self._popen = subprocess.Popen(  # noqa: S603 - no shell, our own words
-            [
-                sys.executable,
-                "-m",
-                "market_assets.up.child",
-                "market_assets.errands",
-                name,
-            ],
-            env=dict(environment),
-            stdin=subprocess.PIPE,
-            stdout=self._out,
-            stderr=self._err,
-            start_new_session=True,
-        )
+        read, self._in = os.pipe()
+        try:
+            self._child = launch(
+                ["market_assets.errands", name],
+                environment,
+                streams=(read, self._out.fileno(), self._err.fileno()),
+            )
+        except OSError:
+            os.close(self._in)
+            raise
+        finally:
+            os.close(read)
+        self._code: int | None = None
 
     def go(self) -> None:
         """Send the line that the errand waits for, if it does."""
-        if self._popen.stdin is not None:
-            with suppress(OSError):
-                self._popen.stdin.write(b"\n")
-                self._popen.stdin.flush()
+        with suppress(OSError):
+            os.write(self._in, b"\n")
 
     def is_done(self) -> bool:
         """Whether it has ended."""
-        return self._popen.poll() is not None
+        self._code = self._child.poll()
+        return self._code is not None
 
     def kill(self) -> None:
         """End it at once."""
-        self._popen.kill()
-        self._popen.wait()
+        self._child.kill()
+        while not self.is_done():
+            time.sleep(_MOMENT)
 
     def answer(self) -> tuple[dict[str, Any] | None, str, str]:
         """What it has found out, or None; why not, in words for people; and all that it printed beside.
 
         To be asked once, after it has ended.
         """
-        if self._popen.stdin is not None:
-            with suppress(OSError):
-                self._popen.stdin.close()
+        os.close(self._in)
         texts = []
         for file in (self._out, self._err):
             file.seek(0)
             texts.append(file.read().decode(errors="backslashreplace").strip())
             file.close()
         out, err = texts
-        code = self._popen.returncode
+        code = self._code
         if code == 0:
             return json.loads(out.splitlines()[-1]), "", err
         if code == REFUSED:
             return None, err, ""
-        last = err.splitlines()[-1] if err else ending(code)
+        last = err.splitlines()[-1] if err else ending(code or 0)
         return None, f"{last} (all of it is in the log)", err

@@ -22,11 +22,12 @@ from market_assets.errors import UpError
 from market_assets.home import HOME_VARIABLE
 from market_assets.up.backoff import LONGEST
 from market_assets.up.changes import changes, orphans
-from market_assets.up.leash import ALIVE_VARIABLE, GRACE, live_at, take
+from market_assets.up.leash import ALIVE_VARIABLE, GRACE, take
 from market_assets.up.log import Log
 from market_assets.up.news import NEWS_FILE, Bulletin, read_news
 from market_assets.up.preflight import check_home, listen
 from market_assets.up.processes import Errand, Process
+from market_assets.up.starter import Starter
 from market_assets.up.state import Restart, State, read_state, write_state
 from market_assets.up.universe_file import UniverseFile
 
@@ -65,6 +66,10 @@ _MEMORY = {
     # Dagster's minute.
     "DAGSTER_SCHEDULE_GRPC_TIMEOUT_SECONDS": "180",
     "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS": "180",
+    # A process with threads cannot be forked, and these libraries would start some when they are
+    # loaded.
+    "OPENBLAS_NUM_THREADS": "1",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
     "PYTHONWARNINGS": "ignore",
     # Modules of the working folder are not looked for: a random.py there is none of ours.
     "PYTHONSAFEPATH": "1",
@@ -205,7 +210,6 @@ class Supervisor:
         """
         self._last = read_state(self._home)
         (self._home / NEWS_FILE).unlink(missing_ok=True)
-        stack.enter_context(live_at(self._home / _ALIVE_FILE))
         self._log = Log(self._home / "log" / "up.log")
         stack.callback(self._log.close)
         self._file.changed()
@@ -218,8 +222,15 @@ class Supervisor:
             ALIVE_VARIABLE: str(self._home / _ALIVE_FILE),
             UNIVERSE_VARIABLE: str(self._options.universe),
         }
+        self._starter = Starter(self._environment, self._read_from)
+        stack.callback(self._end_starter)
+        self._starter.start()
+        while not self._starter.is_ready():
+            self._pump(_TICK / 5)
+            if self._signals:
+                raise UpError("ended before it was started.")
         candidate = {**self._environment, COPY_VARIABLE: str(self._file.candidate)}
-        prepare = Errand("prepare", candidate)
+        prepare = Errand("prepare", candidate, self._starter.launch)
         while not prepare.is_done():
             self._pump(_TICK / 5)
             if self._signals:
@@ -243,14 +254,20 @@ class Supervisor:
         # JSON is YAML as well.
         Path(workspace).write_text(json.dumps({"load_from": [server]}))
         web = {
-            "fd": listener,
             "host": options.host,
             "hosts": options.hosts,
             "reports": options.reports,
             "read_only": options.read_only,
         }
         serve = ("market_assets.defs.internals.serve",)
-        self._code = Process("code server", [*serve, "code", path, LOCATION], self._environment)
+        launch = self._starter.launch
+        self._code = Process(
+            "code server",
+            [*serve, "code", path, LOCATION],
+            self._environment,
+            launch=launch,
+            asks=True,
+        )
         self._processes = [
             self._code,
             Process(
@@ -258,6 +275,7 @@ class Supervisor:
                 [*serve, "pages", path, workspace, json.dumps(web)],
                 self._environment,
                 [listener],
+                launch=launch,
             ),
         ]
         for process in self._processes:
@@ -297,6 +315,11 @@ class Supervisor:
         pauses = {self._look_at_file: _FILE_LOOK, self._look_at_news: _NEWS_LOOK}
         while not self._signals:
             self._pump(_TICK)
+            if why := self._starter.watch(time.monotonic()):
+                self._note_death("fork server", why)
+                self._tell(
+                    f"the fork server has ended ({why}), and all that it has started with it."
+                )
             for process in self._processes:
                 if why := process.watch(time.monotonic()):
                     self._on_death(process, why)
@@ -308,6 +331,8 @@ class Supervisor:
                     due[look] = time.monotonic() + pauses[look]
 
     def _start_due(self) -> None:
+        if not self._starter.is_ready():
+            return
         now = time.monotonic()
         for process in self._processes:
             if process.due is not None and process.due <= now:
@@ -321,10 +346,13 @@ class Supervisor:
                     )
 
     def _on_death(self, process: Process, why: str) -> None:
-        self._state.note(Restart(process.name, self._clock(), why))
-        self._write_state()
+        self._note_death(process.name, why)
         wait = max((process.due or 0.0) - time.monotonic(), 0.0)
         self._tell(f"the {process.name} has ended ({why}); it is started again in {wait:.0f} s.")
+
+    def _note_death(self, name: str, why: str) -> None:
+        self._state.note(Restart(name, self._clock(), why))
+        self._write_state()
 
     def _look_at_news(self) -> None:
         if news := read_news(self._home):
@@ -334,9 +362,9 @@ class Supervisor:
     def _look_at_file(self) -> None:
         """Begin to check a universe file that has changed."""
         try:
-            if self._check is None and self._file.changed():
+            if self._check is None and self._starter.is_ready() and self._file.changed():
                 environment = {**self._environment, COPY_VARIABLE: str(self._file.candidate)}
-                self._check = Errand("check", environment)
+                self._check = Errand("check", environment, self._starter.launch)
         except OSError as error:
             self._tell(
                 f"{self._options.universe}: its change cannot be looked at: {error.strerror}."
@@ -477,10 +505,16 @@ class Supervisor:
             self._pump(0.1)
         return killed
 
+    def _end_starter(self) -> None:
+        self._starter.end()
+        end = time.monotonic() + GRACE
+        while not self._starter.has_ended() and time.monotonic() < end:
+            self._pump(_TICK / 5)
+
     def _start_closing(self) -> Errand | None:
         # It takes seconds to import what it needs, in which the others end.
         with suppress(OSError):
-            return Errand("close", self._environment)
+            return Errand("close", self._environment, self._starter.launch)
         return None
 
 

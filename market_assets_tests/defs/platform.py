@@ -143,6 +143,20 @@ class Platform:
                     return int(match[1])
         return None
 
+    def runs(self, tag: str) -> dict[str, str]:
+        """The runs of a backfill, and their statuses."""
+        query = (
+            "query ($filter: RunsFilter!) { runsOrError(filter: $filter) { ... "
+            "on Runs { results { runId status } } } }"
+        )
+        found = self.ask(query, filter={"tags": [{"key": "dagster/backfill", "value": tag}]})
+        return {run["runId"]: run["status"] for run in found["runsOrError"]["results"]}
+
+    def terminate(self, run_id: str) -> str:
+        """Have a run end, as the button of its page does."""
+        mutation = "mutation ($id: String!) { terminateRun(runId: $id) { __typename } }"
+        return self.ask(mutation, id=run_id)["terminateRun"]["__typename"]
+
 
 def until(condition: Callable[[], Any], what: str) -> Any:
     """Ask again, a few times a second, until a real process has got that far."""

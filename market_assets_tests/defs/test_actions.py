@@ -15,7 +15,7 @@ from market_assets.config.universe import load_universe
 from market_assets.definitions import build_definitions
 from market_assets.defs.assets.actions import actions_key
 from market_assets.defs.automation.runs import Runner, plan_backfill
-from market_assets.defs.keys import TRIGGER_TAG, candles_key
+from market_assets.defs.keys import AUTOMATIC_TAG, TRIGGER_TAG, candles_key
 from market_assets.defs.resources import Clock, StoreResource
 from market_assets.expected.series import prepare
 from market_assets.market.timeframes import Timeframe
@@ -241,6 +241,7 @@ def test_the_schedule_asks_for_those_that_are_due_and_is_on_by_default(us):
         "symbols": ["AAPL", "BAC"]
     }
     assert request.tags[TRIGGER_TAG] == "update"
+    assert request.tags[AUTOMATIC_TAG] == "true"
 
     assert us.record(symbols=["AAPL"])[1]
     assert tick().run_config["ops"]["us__corporate_actions"]["config"] == {"symbols": ["BAC"]}

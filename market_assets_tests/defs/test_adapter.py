@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import pickle
+import queue
 import threading
 from collections import Counter
 from contextlib import contextmanager
@@ -46,9 +48,15 @@ from dagster._core.storage.partition_status_cache import get_and_update_asset_st
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS, create_db_conn_string
 from dagster._core.storage.tags import HIDDEN_TAG_PREFIX
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._core.utils import FuturesAwareThreadPoolExecutor
 from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
 from dagster._daemon.sensor import get_elapsed
 from dagster._daemon.types import DaemonHeartbeat
+from dagster._grpc import server
+from dagster._grpc.__generated__ import dagster_api_pb2
+from dagster._grpc.impl import start_run_in_subprocess
+from dagster._grpc.types import ExecuteExternalJobArgs, StartRunResult
+from dagster._serdes import deserialize_value, serialize_value
 from dagster._utils.error import SerializableErrorInfo
 
 from market_assets.defs.automation.runs import prepare_home
@@ -75,6 +83,7 @@ from market_assets.defs.internals.adapter import (
     range_tags,
     report_evaluation,
     sharded_log,
+    start_runs_by,
     tick_beats,
     wake_sensors,
     web_app,
@@ -83,7 +92,7 @@ from market_assets_tests.defs.ground import colours
 from market_assets_tests.defs.toy import CHECK, DAYS, KEY, KEYS, evaluation, fills, run, toy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from starlette.applications import Starlette
@@ -682,6 +691,81 @@ def test_the_web_server_is_an_application_that_answers_and_can_be_read_only(
     for read_only, outcome in ((False, "AssetWipeSuccess"), (True, "UnauthorizedError")):
         with web_app(instance, workspace, read_only=read_only) as app:
             assert asyncio.run(answers(app)) == (dg.__version__, 200, outcome)
+
+
+class Ended:
+    """A process that has ended before it could say anything, and what it was to execute."""
+
+    exitcode = 9
+
+    def __init__(self, target: Callable[..., None], args: Sequence[object]) -> None:
+        self.target, self.args = target, args
+
+    def start(self) -> None:
+        pass
+
+    def is_alive(self) -> bool:
+        return False
+
+
+class Context:
+    """What the code server needs of multiprocessing; notes the processes."""
+
+    Queue, Event = queue.Queue, threading.Event
+
+    def __init__(self) -> None:
+        self.processes: list[Ended] = []
+
+    def Process(self, target: Callable[..., None], args: Sequence[object]) -> Ended:  # noqa: N802
+        self.processes.append(Ended(target, args))
+        return self.processes[-1]
+
+
+def test_the_code_server_starts_runs_by_the_context_that_it_was_given(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "DagsterApiServer", server.DagsterApiServer)
+    start_runs_by(context := Context())
+    # As `dagster api grpc` makes it.
+    over = threading.Event()
+    served = server.DagsterApiServer(
+        server_termination_event=over,
+        logger=logging.getLogger("test"),
+        server_threadpool_executor=FuturesAwareThreadPoolExecutor(max_workers=1),
+        loadable_target_origin=LoadableTargetOrigin(
+            module_name="market_assets_tests.defs.toy_location"
+        ),
+        location_name="toy",
+    )
+    try:
+        repository = RemoteRepositoryOrigin(
+            code_location_origin=RegisteredCodeLocationOrigin("toy"),
+            repository_name="__repository__",
+        )
+        arguments = ExecuteExternalJobArgs(
+            job_origin=repository.get_job_origin("toy"),
+            run_id="a run",
+            instance_ref=instance.get_ref(),
+        )
+        request = dagster_api_pb2.StartRunRequest(
+            serialized_execute_run_args=serialize_value(arguments)
+        )
+        reply = served.StartRun(request, None)
+    finally:
+        over.set()
+        served.cleanup()
+    result = deserialize_value(reply.serialized_start_run_result, StartRunResult)
+    assert not result.success
+    assert "terminated unexpectedly with exit code 9" in result.message
+
+    process = context.processes[0]
+    assert process.target is start_run_in_subprocess
+    words, job, reports, stop = process.args
+    assert words == request.serialized_execute_run_args
+    assert isinstance(reports, queue.Queue)
+    assert isinstance(stop, threading.Event)
+    # All of it but these two goes to the process in a file.
+    assert pickle.loads(pickle.dumps((process.target, words, job)))[2] == job  # noqa: S301
 
 
 def test_a_run_s_row_can_be_removed_while_its_asset_events_stay(

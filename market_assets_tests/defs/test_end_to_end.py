@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -20,7 +21,6 @@ from market_assets_tests.defs.platform import look, running, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from market_assets_tests.defs.platform import Platform
 
@@ -45,12 +45,19 @@ profiles:
     timeframes: {{fetch: [1m]}}
     sources: [vendor]
     symbols: {{SPY: {{}}}}
+  stopped:
+    kind: EQUITY
+    start: 2024-02-19
+    end: 2024-02-21
+    timeframes: {{fetch: [1m]}}
+    sources: [vendor]
+    symbols: {{QQQ: {{}}}}
 """
 
 MARKET = Market.model_validate(
     {
         "kind": "crypto",
-        "symbols": {"SPY": {"kind": "equity"}},
+        "symbols": {"SPY": {"kind": "equity"}, "QQQ": {"kind": "equity"}},
         "faults": [
             # A day with a hole: the source has answered, so the day is green and its continuity
             # red.
@@ -68,7 +75,12 @@ MARKET = Market.model_validate(
                 "end": "2024-06-02T00:00Z",
             },
             # A vendor that hangs: the run is killed while it waits here.
-            {"fault": "delay", "symbols": ["SPY"], "start": "2024-02-20T00:00Z", "seconds": 600},
+            {
+                "fault": "delay",
+                "symbols": ["SPY", "QQQ"],
+                "start": "2024-02-20T00:00Z",
+                "seconds": 600,
+            },
         ],
     }
 )
@@ -113,7 +125,10 @@ def backfills(platform: Platform) -> dict[str, str]:
     stalled = platform.backfill(
         ["stalled", "candles_1m"], partitions=platform.partitions("stalled", "candles_1m")
     )
-    return {"year": year, "stalled": stalled}
+    stopped = platform.backfill(
+        ["stopped", "candles_1m"], partitions=platform.partitions("stopped", "candles_1m")
+    )
+    return {"year": year, "stalled": stalled, "stopped": stopped}
 
 
 def stored_per_day(home: Path, table: str) -> dict[str, Counter[str]]:
@@ -151,6 +166,22 @@ def test_a_year_launched_over_graphql_shows_the_truth_of_every_partition(
     assert "FAILED" in colours.values()
     assert colours["2024-06-01"] == "FAILED"
     assert set(platform.check("validity", "year", "candles_1h").values()) == {"SUCCEEDED"}
+
+
+def test_a_run_is_a_fork_and_ends_when_its_page_says_so(
+    platform: Platform, backfills: dict[str, str]
+) -> None:
+    process = until(lambda: platform.run_process(backfills["stopped"]), "the run's process")
+    facts = Path(f"/proc/{process}")
+    assert (facts / "comm").read_text().strip() == "serve run"
+    server = int((facts / "stat").read_text().rpartition(")")[2].split()[1])
+    assert server != platform.process.pid
+    assert b"forkserver" in Path(f"/proc/{server}/cmdline").read_bytes()
+
+    (run_id,) = platform.runs(backfills["stopped"])
+    assert platform.terminate(run_id) == "TerminateRunSuccess"
+    until(lambda: platform.runs(backfills["stopped"])[run_id] == "CANCELED", "the end of the run")
+    until(lambda: not facts.exists(), "the end of its process")
 
 
 def test_a_killed_run_keeps_what_it_finished_and_a_second_backfill_does_only_the_rest(

@@ -13,6 +13,7 @@ import yaml
 from market_assets.config.universe import load_universe
 from market_assets.defs.assets.export import export_key
 from market_assets.defs.automation.runs import Runner
+from market_assets.defs.keys import AUTOMATIC_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,7 +110,8 @@ def test_the_first_export_is_a_run_and_later_ones_write_what_has_changed_by_them
 ) -> None:
     lake.fill("2025-02-03", "2025-02-05")
     daemon = Daemon(lake)
-    assert len(daemon.tick().run_requests or ()) == 1
+    (request,) = daemon.tick().run_requests or ()
+    assert request.tags[AUTOMATIC_TAG] == "true"
     export(lake)
     assert "nothing has changed" in str(daemon.tick().skip_reason)
     lake.fill("2025-02-05", refetch=True)

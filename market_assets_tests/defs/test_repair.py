@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from market_assets.defs.automation.repair import ATTEMPT_TAG
-from market_assets.defs.keys import TRIGGER_TAG
+from market_assets.defs.keys import AUTOMATIC_TAG, TRIGGER_TAG
 from market_assets.defs.resources import Clock, Sources
 from market_assets.market.timeframes import from_micros
 from market_assets.practice.book import Market
@@ -138,6 +138,7 @@ def test_after_a_week_off_what_is_missing_is_filled_without_a_hand(
     # The day in whose middle it went off looked well at the time.
     assert ranges(result) == [("2025-02-05", "2025-02-12")]
     assert request.tags["dagster/priority"] == "8"
+    assert request.tags[AUTOMATIC_TAG] == "true"
     daemon.launch(result)
     assert asked(source) == {"BTC": 1, "ETH": 1}
     assert len(ground.table("FROM kept.candles_1h")) == 2 * (9 * 24 + 11)

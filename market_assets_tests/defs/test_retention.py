@@ -15,6 +15,7 @@ from market_assets.config.universe import RetentionSettings
 from market_assets.defs.automation import pruning, retention
 from market_assets.defs.automation.pruning import compact_databases
 from market_assets.defs.automation.retention import Keeper
+from market_assets.defs.keys import AUTOMATIC_TAG
 from market_assets.errors import StoreError
 from market_assets.keeping import Part, Removed, advice, by_age
 from market_assets.store import compact
@@ -96,6 +97,7 @@ def test_what_a_tick_has_no_time_for_is_done_by_a_run(
     monkeypatch.setattr(compact, "FREE_BYTES", 0)
     monkeypatch.setattr(compact, "FREE_SHARE", 0.0)
     (request,) = tick(kept).run_requests
+    assert request.tags[AUTOMATIC_TAG] == "true"
     assert request.run_key == f"{kept.clock.now():%Y-%m-%d %H:%M}"
     assert len(kept.instance.get_run_ids()) == 2
     resources = {"store": kept.store_resource, "clock": kept.clock}

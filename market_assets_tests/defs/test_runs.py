@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 import pytest
+import yaml
 from dagster._core.remote_origin import (
     RegisteredCodeLocationOrigin,
     RemoteJobOrigin,
@@ -32,6 +33,7 @@ from market_assets.defs.automation.runs import (
     unfinished_runs,
 )
 from market_assets.defs.internals.adapter import range_tags
+from market_assets.defs.keys import AUTOMATIC_TAG, automatic
 from market_assets.market.timeframes import Timeframe, Window, midnight
 from market_assets_tests.defs.ground import colours
 from market_assets_tests.defs.toy import DAYS, KEY, KEYS, fills, run
@@ -232,6 +234,14 @@ def test_a_new_home_gets_our_dagster_yaml_and_the_process_is_pointed_to_it(tmp_p
         "dagster.yaml"
     ).read_text()
     assert os.environ["DAGSTER_HOME"] == str(home)
+
+
+def test_of_the_runs_that_start_by_themselves_one_goes_on_at_a_time(tmp_path: Path) -> None:
+    prepare_home(tmp_path)
+    settings = yaml.safe_load((tmp_path / "dagster.yaml").read_text())
+    limits = settings["concurrency"]["runs"]["tag_concurrency_limits"]
+    assert limits == [{"key": AUTOMATIC_TAG, "limit": 1}]
+    assert automatic(3) == {AUTOMATIC_TAG: "true", "dagster/priority": "3"}
 
 
 def test_a_home_keeps_the_dagster_yaml_that_was_changed_in_it(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from market_assets.defs.assets.completeness import completeness_key
 from market_assets.defs.internals.adapter import range_tags
-from market_assets.defs.keys import TRIGGER_TAG
+from market_assets.defs.keys import AUTOMATIC_TAG, TRIGGER_TAG
 from market_assets.defs.resources import Sources
 from market_assets.practice.faults import Fault
 
@@ -93,6 +93,7 @@ def test_the_running_day_is_filled_bar_by_bar_without_a_run_and_only_when_one_ha
     (request,) = tick(ground)
     assert bounds(request) == ("2025-02-03", "2025-02-04")
     assert (request.tags[TRIGGER_TAG], request.tags["dagster/priority"]) == ("update", "10")
+    assert request.tags[AUTOMATIC_TAG] == "true"
     assert last(ground) == "2025-02-05 11:00:00"
     (run,) = report(ground, [request])
     assert run.is_success

@@ -80,7 +80,7 @@ def platform(home: Path, environment: dict[str, str]) -> Iterator[Platform]:
 
 
 def processes(home: Path) -> dict[int, str]:
-    """The processes of the `up` of a home folder without its supervisor, and their commands."""
+    """The processes of the `up` of a home folder without its supervisor, and their names."""
     mark = f"MARKET_ASSETS_UP_ALIVE={home}".encode()
     members = {}
     for entry in Path("/proc").glob("[0-9]*"):
@@ -89,17 +89,22 @@ def processes(home: Path) -> dict[int, str]:
                 mark in (entry / "environ").read_bytes()
                 and "Z" not in (entry / "stat").read_text().rpartition(")")[2][:3]
             ):
-                command = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
-                members[int(entry.name)] = " ".join(command)
+                # Their command line is that of the process that they are forks of.
+                members[int(entry.name)] = (entry / "comm").read_text().strip()
         except OSError:
             continue
     return members
 
 
 def process_of(home: Path, what: str) -> int | None:
-    return next(
-        (pid for pid, command in processes(home).items() if f"defs.serve {what} " in command), None
-    )
+    return next((pid for pid, name in processes(home).items() if name == f"serve {what}"), None)
+
+
+def fork_server_of(home: Path) -> int:
+    """The process that pages and code server are forks of."""
+    pages = process_of(home, "pages")
+    assert pages is not None
+    return int(Path(f"/proc/{pages}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def profiles_shown(platform: Platform) -> set[str]:
@@ -150,6 +155,35 @@ def _killed_pages_are_back_with_the_daemon(platform: Platform, home: Path) -> No
         "code server",
         "server of pages and sensors",
     ]
+
+
+def _a_killed_fork_server_is_back_with_all_that_it_had_started(
+    platform: Platform, home: Path
+) -> None:
+    before, ticks = fork_server_of(home), looks(platform)
+    children = {process_of(home, "pages"), process_of(home, "code")}
+    os.kill(before, signal.SIGKILL)
+    until(
+        lambda: (
+            None not in {process_of(home, "pages"), process_of(home, "code")} - children
+            and not children & set(processes(home))
+        ),
+        "other pages and another code server",
+    )
+    assert fork_server_of(home) == fork_server_of(home) != before
+    until(lambda: looks(platform) > ticks, "the next look of the alerts sensor")
+    state = read_state(home)
+    assert state is not None
+    assert {restart.what for restart in state.restarts[2:]} == {
+        "fork server",
+        "server of pages and sensors",
+        "code server",
+    }
+    log = (home / "log" / "up.log").read_text()
+    assert (
+        "up: the fork server has ended (killed by SIGKILL), and all that it has started with it."
+        in log
+    )
 
 
 def answer(arguments: list[str], home: Path) -> list[dict[str, str]]:
@@ -252,7 +286,7 @@ def _a_changed_universe_is_taken_over_and_a_faulty_one_is_not(
     assert state is not None
     assert state.faults == []
     assert state.taken_over_at is not None
-    assert len(state.restarts) == 2
+    assert len(state.restarts) == 5
     log = (home / "log" / "up.log").read_text()
     assert "up: the universe has changed: profile later is new: BBB; 1h." in log
 
@@ -274,6 +308,7 @@ def test_up_is_left_on_and_stands_what_happens_to_it(
     """One start serves all: what each part finds is what the part before has left."""
     _a_killed_code_server_is_back_in_seconds_and_the_sensors_go_on(platform, home)
     _killed_pages_are_back_with_the_daemon(platform, home)
+    _a_killed_fork_server_is_back_with_all_that_it_had_started(platform, home)
     _a_second_up_and_a_bad_port_are_refused_in_one_sentence(platform, environment, tmp_path)
     _a_page_of_another_site_changes_nothing(platform)
     _a_changed_universe_is_taken_over_and_a_faulty_one_is_not(platform, home, universe)

@@ -15,7 +15,15 @@ from pydantic import Field
 
 from market_assets.config.universe import Profile
 from market_assets.defs.events import verdict_metadata
-from market_assets.defs.keys import PROFILE_TAG, TRIGGER_TAG, UPDATE, op_config, process_tags
+from market_assets.defs.keys import (
+    BEFORE_REPAIRS,
+    PROFILE_TAG,
+    TRIGGER_TAG,
+    UPDATE,
+    automatic,
+    op_config,
+    process_tags,
+)
 from market_assets.defs.resources import PATIENCE, Clock, Sources, StoreResource
 from market_assets.enrich.actions.actions import (
     ActionsOutcome,
@@ -160,7 +168,7 @@ def actions_schedule(profile: Profile) -> dg.ScheduleDefinition:
         return dg.RunRequest(
             run_key=f"{key.to_user_string()}/{now.astimezone(UTC):%Y-%m-%dT%H}",
             run_config=op_config([key], {"symbols": due}),
-            tags={TRIGGER_TAG: UPDATE, PROFILE_TAG: profile.name},
+            tags={TRIGGER_TAG: UPDATE, PROFILE_TAG: profile.name, **automatic(BEFORE_REPAIRS)},
         )
 
     return actions

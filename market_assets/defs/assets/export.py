@@ -13,7 +13,7 @@ from typing import Self
 import dagster as dg
 
 from market_assets.config.universe import ExportSettings, Universe
-from market_assets.defs.keys import process_tags
+from market_assets.defs.keys import BEFORE_REPAIRS, automatic, process_tags
 from market_assets.defs.resources import PATIENCE, Clock, StoreResource
 from market_assets.errors import MarketAssetsError
 from market_assets.export import Exported, Lake, Table, tables_of
@@ -93,7 +93,10 @@ def _sensor(owner: str, tables: list[Table], settings: ExportSettings) -> dg.Sen
                 )
             cursor = _Exports(stamps, now).dump()
             if before.at is None or now - before.at > _LONG_AGO:
-                request = dg.RunRequest(run_key=f"{owner}/export/{now:%Y-%m-%dT%H:%M:%S}")
+                request = dg.RunRequest(
+                    run_key=f"{owner}/export/{now:%Y-%m-%dT%H:%M:%S}",
+                    tags=automatic(BEFORE_REPAIRS),
+                )
                 return dg.SensorResult(run_requests=[request], cursor=cursor)
             lake = Lake(kept, settings.folder_in(store.home), clock=clock.now, patience=PATIENCE)
             done = [exported for table in tables if (exported := lake.export(table)) is not None]

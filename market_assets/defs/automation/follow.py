@@ -21,7 +21,15 @@ from market_assets.config.universe import Profile, RepairSettings, Universe
 from market_assets.defs.assets.completeness import completeness_key
 from market_assets.defs.automation.runs import RangeRun, unfinished_runs
 from market_assets.defs.internals.adapter import range_of, range_tags
-from market_assets.defs.keys import AUTOMATION, PROFILE_TAG, TRIGGER_TAG, candles_key, dataset_key
+from market_assets.defs.keys import (
+    AUTOMATION,
+    BEFORE_REPAIRS,
+    PROFILE_TAG,
+    TRIGGER_TAG,
+    automatic,
+    candles_key,
+    dataset_key,
+)
 from market_assets.defs.resources import PATIENCE, Clock, StoreResource
 from market_assets.enrich.made import Made, made_in
 from market_assets.errors import StoreError
@@ -37,9 +45,6 @@ from market_assets.work.making import Work
 NAME = "derive_when_input_changes"
 
 EVERY = timedelta(minutes=1)
-
-_BEFORE_REPAIRS = "9"
-"""The priority among queued runs: what is made of candles that are there goes before more of them."""
 
 _PARTITIONS_PER_RUN = 400
 _TAKEN_ALONG = 7
@@ -384,7 +389,7 @@ def _request(run: RangeRun, name: str, sequence: int, universe: Universe) -> dg.
             **range_tags(run.partitions[0], run.partitions[-1]),
             TRIGGER_TAG: AUTOMATION,
             PROFILE_TAG: run.profile,
-            "dagster/priority": _BEFORE_REPAIRS,
+            **automatic(BEFORE_REPAIRS),
         },
     )
 

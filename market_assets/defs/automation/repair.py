@@ -27,7 +27,14 @@ from market_assets.defs.internals.adapter import (
     range_of,
     range_tags,
 )
-from market_assets.defs.keys import PROFILE_TAG, REPAIR, TRIGGER_TAG, candles_key, op_config
+from market_assets.defs.keys import (
+    PROFILE_TAG,
+    REPAIR,
+    TRIGGER_TAG,
+    automatic,
+    candles_key,
+    op_config,
+)
 from market_assets.defs.resources import PATIENCE, Clock, Sources, StoreResource
 from market_assets.errors import MarketAssetsError
 from market_assets.expected.lost import lost_partitions
@@ -393,7 +400,7 @@ def _request(profile: Profile, key: dg.AssetKey, run: RepairRun, sequence: int) 
             TRIGGER_TAG: REPAIR,
             PROFILE_TAG: profile.name,
             ATTEMPT_TAG: str(run.attempt),
-            "dagster/priority": str(_PRIORITY[run.priority]),
+            **automatic(_PRIORITY[run.priority]),
         },
     )
 

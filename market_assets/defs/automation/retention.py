@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from market_assets.config.universe import RetentionSettings, Universe
 from market_assets.defs.automation.pruning import compact_databases, databases, prune_dagster
-from market_assets.defs.keys import process_tags
+from market_assets.defs.keys import BEFORE_REPAIRS, automatic, process_tags
 from market_assets.defs.resources import PATIENCE, Clock, StoreResource
 from market_assets.errors import StoreError
 from market_assets.keeping import (
@@ -246,16 +246,20 @@ def retention_schedule(universe: Universe) -> dg.ScheduleDefinition:
         patient = store.store(clock, PATIENCE)
         keeper = Keeper(store.home, patient, context.instance, universe, clock.now)
         if keeper.is_large():
-            return dg.RunRequest(run_key=f"{began:%Y-%m-%d %H:%M}")
+            return _request(began)
         try:
             removed = keeper.prune(go_on=lambda: time.monotonic() < end)
             if time.monotonic() < end and not keeper.can_compact():
                 return dg.SkipReason(told(removed))
         except StoreError as error:
             context.log.warning("%s", error)
-        return dg.RunRequest(run_key=f"{began:%Y-%m-%d %H:%M}")
+        return _request(began)
 
     return retention
+
+
+def _request(began: datetime) -> dg.RunRequest:
+    return dg.RunRequest(run_key=f"{began:%Y-%m-%d %H:%M}", tags=automatic(BEFORE_REPAIRS))
 
 
 def told(removed: list[Removed]) -> str:

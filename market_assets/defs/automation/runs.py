@@ -62,6 +62,7 @@ _UNFINISHED = [*_NOT_BEGUN, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CAN
 _EARLIER = frozenset(
     {
         "1bbc12851bced9c37e332729a6076c6ce62a6e464790bfcb5f843c53db9796b5",
+        "7b3512209776eb8b03e8daf6af38dd40377caeafa5e9e8b710cada0122b58a34",
         "d32e4f5990d97c9e18a91dc0a409a72a248a8af2730301bd5bf2bf976581a4bc",
     }
 )

@@ -21,9 +21,11 @@ from market_assets.defs.automation.observations import RunningVerdicts, observe
 from market_assets.defs.automation.repair import in_flight
 from market_assets.defs.internals.adapter import range_tags
 from market_assets.defs.keys import (
+    FIRST_OF_ALL,
     PROFILE_TAG,
     TRIGGER_TAG,
     UPDATE,
+    automatic,
     candles_key,
     dataset_key,
     op_config,
@@ -37,9 +39,6 @@ from market_assets.market.clock import machine
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.plan.repair import wait_after
 from market_assets.store import Store
-
-_FIRST_OF_ALL = "10"
-"""The priority of a session's report among queued runs: above any repair and backfill."""
 
 _LONGEST_WAIT = timedelta(seconds=20)
 """A tick waits so long at most for the bar that has just closed to settle; Dagster ends one after a minute."""
@@ -224,7 +223,7 @@ def _reports(
                 **range_tags(keys[0], keys[-1]),
                 TRIGGER_TAG: UPDATE,
                 PROFILE_TAG: profile.name,
-                "dagster/priority": _FIRST_OF_ALL,
+                **automatic(FIRST_OF_ALL),
             },
         )
     ]

@@ -66,6 +66,14 @@ FINISHED = frozenset(FINISHED_STATUSES)
 _PAGE_POLL_MILLISECONDS = 2000
 """How often an open page asks for what is new."""
 
+SERVERS = (
+    "dagster._cli.api",
+    "dagster._daemon.daemon",
+    "dagster._grpc.impl",
+    "dagster._grpc.server",
+)
+"""The modules of the code server, the daemon and the runs."""
+
 NO_VALUE: dg.DagsterType = Nothing
 """The type of an asset whose rows are in the store when its step ends, so that Dagster has nothing to keep of it."""
 
@@ -525,6 +533,26 @@ def web_app(instance: DagsterInstance, workspace: Path, *, read_only: bool) -> I
         yield create_app_from_workspace_process_context(
             context, live_data_poll_rate=_PAGE_POLL_MILLISECONDS
         )
+
+
+def start_runs_by(context: object) -> None:
+    """Have the code server of this process start its runs by another context of `multiprocessing`.
+
+    Args:
+        context: Has `Queue()`, `Event()` and `Process(target, args)`. Of the queue `get_nowait` is
+            used, of the event `set` and `is_set`, of the process `start`, `is_alive` and
+            `exitcode`; the target is given two values that can be pickled, the queue and the event.
+    """
+    # Loaded for the code server alone.
+    from dagster._grpc import server  # noqa: PLC0415
+
+    class Server(server.DagsterApiServer):
+        def __init__(self, *args: object, **options: object) -> None:
+            super().__init__(*args, **options)  # type: ignore[arg-type]
+            self._mp_ctx = context  # type: ignore[assignment]
+
+    # The command that serves takes it from there.
+    server.DagsterApiServer = Server  # type: ignore[misc]
 
 
 def without_details(event: str, words: str) -> str:

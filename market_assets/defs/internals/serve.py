@@ -1,7 +1,8 @@
-"""The two processes of a running platform, as `market-assets up` starts them.
+"""The processes of a running platform, as `market-assets up` starts them.
 
-`python -m market_assets.up.child market_assets.defs.internals.serve code SOCKET MODULE`, or
-`... pages SOCKET WORKSPACE OPTIONS`; OPTIONS is JSON, see `Web`.
+`python -m market_assets.up.child market_assets.defs.internals.serve code SOCKET MODULE`, or `...
+pages SOCKET WORKSPACE OPTIONS LISTENER`; OPTIONS is JSON, see `Web`, and LISTENER the number of the
+socket that the supervisor has opened for the pages. The third is that of a run: `run_forks`.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import uvicorn
 
-from market_assets.defs.internals.adapter import web_app
+from market_assets.defs.internals.adapter import start_runs_by, web_app
 from market_assets.defs.internals.guard import Guard, Rules
+from market_assets.defs.internals.run_forks import RunContext, execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,14 +42,12 @@ class Web:
     """How the pages are served.
 
     Attributes:
-        fd: The number of the socket that listens; the supervisor has opened it.
         host: The address that it listens on.
         hosts: More names by which the pages may be asked for.
         reports: Whether other programs may report over HTTP.
         read_only: Whether nothing can be changed in the pages.
     """
 
-    fd: int
     host: str
     hosts: tuple[str, ...] = ()
     reports: bool = False
@@ -56,6 +56,8 @@ class Web:
 
 def serve_code(path: str, module: str) -> None:
     """Serve the definitions, and launch their runs, until the process is told to end."""
+    if context := RunContext.of_environment():
+        start_runs_by(context)
     _dagster(
         "dagster", "api", "grpc", "--lazy-load-user-code", "--socket", path,
         "--module-name", module, "--location-name", module,
@@ -64,7 +66,7 @@ def serve_code(path: str, module: str) -> None:
     )  # fmt: skip
 
 
-def serve_pages(path: str, workspace: str, options: str) -> None:
+def serve_pages(path: str, workspace: str, options: str, listener: str) -> None:
     """Serve the pages, and run schedules, sensors, backfills and the queue, until the process is told to end.
 
     They share a process because each needs all of Dagster, which is a hundred megabytes. Where one
@@ -83,7 +85,7 @@ def serve_pages(path: str, workspace: str, options: str) -> None:
             timeout_graceful_shutdown=_BROWSER,
             server_header=False,
         )
-        with _beside(uvicorn.Server(config), socket.socket(fileno=web.fd)):
+        with _beside(uvicorn.Server(config), socket.socket(fileno=int(listener))):
             _dagster("dagster._daemon", "run", "--workspace", workspace, "--log-level", "warning")
 
 
@@ -132,7 +134,11 @@ def _await(path: str) -> None:
 
 def main(process: str, *arguments: str) -> None:
     """Run one of the processes."""
-    processes: dict[str, Callable[..., None]] = {"code": serve_code, "pages": serve_pages}
+    processes: dict[str, Callable[..., None]] = {
+        "code": serve_code,
+        "pages": serve_pages,
+        "run": execute,
+    }
     processes[process](*arguments)
 
 

@@ -121,6 +121,7 @@ class Answer:
         spoken: What the answers speak for: a window an answer, and whether its source leaves quiet
             bars out.
         files: Parts of these for which files speak, each with the hash of the file.
+        around: From the first row to the last of files that lack bars there, each with its hash.
         fresh: Parts of these for which somebody speaks who may say otherwise the next time.
         limits: A sentence for each source that serves no bars as old as some of the page's.
         lost: Parts of a window for which an answer is none, each with the reason.
@@ -138,6 +139,7 @@ class Answer:
     spared: bool = False
     spoken: list[tuple[Window, bool]] = field(default_factory=list)
     files: list[tuple[Window, str]] = field(default_factory=list)
+    around: list[tuple[Window, str]] = field(default_factory=list)
     fresh: list[Window] = field(default_factory=list)
     limits: set[str] = field(default_factory=set)
     lost: list[tuple[Window, str]] = field(default_factory=list)
@@ -499,7 +501,9 @@ class Fetcher:
                     continue
                 first, after = np.searchsorted(opens, window.micros)
                 if first < after:
-                    answer.files.append((window, await asyncio.to_thread(stretch.witness)))
+                    digest = await asyncio.to_thread(stretch.witness)
+                    answer.files.append((window, digest))
+                    answer.around += [] if stretch.rows is None else [(stretch.rows, digest)]
 
     @contextmanager
     def _naming(self, source: Source, symbol: str, what: str) -> Iterator[None]:

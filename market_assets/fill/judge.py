@@ -20,8 +20,8 @@ from market_assets.verdicts.clean import CANDLE, FAULTS, Reason, price_faults
 from market_assets.verdicts.colour import names_of, shortfall
 from market_assets.verdicts.doubt import off_calendar
 from market_assets.verdicts.evidence import (
+    AROUND_SCHEMA,
     ASKED_SCHEMA,
-    CONFIRMED_ABSENT,
     EXPLAINED,
     MISSING,
     WITNESS_SCHEMA,
@@ -31,6 +31,7 @@ from market_assets.verdicts.evidence import (
     classify,
     repaired,
     to_ledger,
+    unheld_sessions,
     with_closed_sessions,
 )
 from market_assets.verdicts.plausibility import RECENT, implausible
@@ -308,9 +309,8 @@ class Judge:
             budget=self._profile.repair,
         )
         states = states.update(remembered.select("symbol", "ts", "state"), on=["symbol", "ts"])
-        remembered = with_closed_sessions(
-            remembered, self._closed_bars(transaction, window, states)
-        )
+        closed, held = self._closed_bars(transaction, window, states, remembered, answers)
+        remembered = with_closed_sessions(remembered, closed, held, self._rules)
         states = states.update(remembered.select("symbol", "ts", "state"), on=["symbol", "ts"])
         gaps = to_ledger(states, remembered, partition_key(self._cadence))
         transaction.put_gaps(profile, timeframe, self._symbols, window, gaps)
@@ -353,35 +353,60 @@ class Judge:
         return shown
 
     def _closed_bars(
-        self, transaction: Transaction, window: Window, states: pl.DataFrame
-    ) -> pl.Series:
+        self,
+        transaction: Transaction,
+        window: Window,
+        states: pl.DataFrame,
+        remembered: pl.DataFrame,
+        answers: Sequence[Answer],
+    ) -> tuple[pl.Series, pl.Series]:
         """The bars of a window whose whole session is on the calendar alone: no symbol has a bar of it from any source.
 
-        Every source has answered without these, and something older is stored, so that the sources
-        are at work. A market that never closes has no session to doubt.
+        Something older is stored, so that the sources are at work. A market that never closes has
+        no session to doubt.
 
         Returns:
-            Their opens (TS).
+            Their opens, and those of the sessions that somebody has a bar of (TS).
         """
         if self._profile.calendar == ALWAYS_OPEN:
-            return pl.Series(dtype=TS)
-        grid = self._calendar.bars(self._timeframe, window).select("ts", "session")
-        settled = (
-            states.filter(pl.col("state") != State.HALTED)
-            .join(grid, on="ts")
-            .group_by("session")
-            .agg(
-                sure=pl.col("state").is_in(CONFIRMED_ABSENT).all(),
-                first=pl.min("ts"),
+            return pl.Series(dtype=TS), pl.Series(dtype=TS)
+        near = (
+            Window(window.start - _A_SESSION, window.end + _A_SESSION).intersect(
+                self._calendar.known
             )
-            .filter("sure")
+            or window
         )
-        sessions = [
+        bars = self._calendar.bars(self._timeframe, near).select("ts", "session")
+        sessions = bars.group_by("session").agg(first_ts=pl.min("ts"), last_ts=pl.max("ts"))
+        grid = bars.filter(window.holds())
+        around = [
+            (
+                answer.page.symbol,
+                *(edge.replace(tzinfo=None) for edge in (rows.start, rows.end)),
+                digest,
+            )
+            for answer in answers
+            for rows, digest in answer.around
+        ]
+        unheld = unheld_sessions(
+            states,
+            remembered,
+            grid=grid,
+            sessions=sessions,
+            around=pl.DataFrame(around, schema=AROUND_SCHEMA, orient="row"),
+            rules=self._rules,
+        )
+        closed = [
             session
-            for session, first in settled.select("session", "first").iter_rows()
+            for session, first in unheld.iter_rows()
             if self._is_untraded(transaction, session, first.replace(tzinfo=UTC))
         ]
-        return grid.filter(pl.col("session").is_in(sessions))["ts"]
+        stored = states.filter(pl.col("state") == State.STORED).select("ts").unique()
+        traded = {*grid.join(stored, on="ts", how="semi")["session"], *unheld["session"]} - {
+            *closed
+        }
+        opens_in = grid["session"].is_in
+        return grid.filter(opens_in(closed))["ts"], grid.filter(opens_in(list(traded)))["ts"]
 
     def _is_untraded(self, transaction: Transaction, session: date, first: datetime) -> bool:
         """Whether nobody has a bar of a session, of which one opens at `first`, and somebody has one before it."""

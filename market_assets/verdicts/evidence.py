@@ -96,6 +96,12 @@ WITNESS_SCHEMA = pl.Schema({"spoken": pl.Boolean(), "witness": pl.String()})
 """What may follow. `spoken`: some source has spoken for the stretch; `witness`: the hashes of the files that have, with a blank
 between, empty where somebody else has too, whose next answer may be another."""
 
+AROUND_SCHEMA = pl.Schema(
+    {"symbol": pl.String(), "start_ts": TS, "end_ts": TS, "witness": pl.String()}
+)
+"""From the first row to the last of files that have answered without some bars between them, each
+with its hash."""
+
 
 _CLOCKS_DIFFER = timedelta(minutes=1)
 """By so much another machine's clock, or an instant that leaves bars time to settle, may be behind."""
@@ -322,27 +328,102 @@ def askable(ledger: pl.DataFrame) -> pl.DataFrame:
     return ledger.filter(pl.col("status") == State.ABANDONED, _may_be_answered())
 
 
-def with_closed_sessions(remembered: pl.DataFrame, closed: pl.Series) -> pl.DataFrame:
-    """Say of bars whose sources have answered without them whether their whole session was closed.
+def unheld_sessions(
+    states: pl.DataFrame,
+    remembered: pl.DataFrame,
+    *,
+    grid: pl.DataFrame,
+    sessions: pl.DataFrame,
+    around: pl.DataFrame,
+    rules: EvidenceSettings,
+) -> pl.DataFrame:
+    """The sessions that every symbol is without, as far as sources have told.
+
+    A symbol's own absence is confirmed by `advance`, or else told by a file that goes on after the
+    session: as many different files as there must be confirmations, each of another symbol, are as
+    good as one source that is asked as often.
+
+    Args:
+        states: symbol, ts, state of all bars.
+        remembered: What `advance` returned of the absent ones.
+        grid: ts, session: the calendar's bars.
+        sessions: session, first_ts, last_ts: the opens of the whole sessions that these are of.
+        around: A frame of AROUND_SCHEMA.
+        rules: How many confirmations there must be.
+
+    Returns:
+        session, first (the open of the first of its bars), sorted.
+    """
+    absent = [*CONFIRMED_ABSENT, State.OPEN, State.ABANDONED]
+    bars = states.filter(pl.col("state") != State.HALTED).join(grid, on="ts")
+    bars = bars.filter(pl.col("state").is_in(absent).all().over("session"))
+    bars = bars.join(
+        remembered.select("symbol", "ts", "confirmations"), on=["symbol", "ts"], how="left"
+    )
+    is_settled = pl.col("state").is_in(CONFIRMED_ABSENT)
+    by_symbol = bars.group_by("session", "symbol").agg(
+        first=pl.min("ts"),
+        settled=is_settled.all(),
+        answered=(is_settled | (pl.col("confirmations") > 0).fill_null(value=False)).all(),
+    )
+    goes_on = [pl.col("start_ts") < pl.col("first_ts"), pl.col("end_ts") > pl.col("last_ts")]
+    files = (
+        around.unique()
+        .join_where(sessions, *goes_on)
+        .group_by("session", "symbol")
+        .agg(pl.col("witness").unique())
+    )
+    by_symbol = by_symbol.join(files, on=["session", "symbol"], how="left")
+    by_file = ~pl.col("settled")
+    return (
+        by_symbol.group_by("session")
+        .agg(
+            pl.min("first"),
+            told=(pl.col("settled") | (pl.col("answered") & pl.col("witness").is_not_null())).all(),
+            settled=pl.sum("settled"),
+            files=pl.col("witness").filter(by_file).explode(empty_as_null=False).n_unique(),
+            confirmed=pl.col("settled").all(),
+        )
+        .filter(
+            "told",
+            pl.col("confirmed") | (pl.col("settled") + pl.col("files") >= rules.confirmations),
+        )
+        .select("session", "first")
+        .sort("session")
+    )
+
+
+def with_closed_sessions(
+    remembered: pl.DataFrame, closed: pl.Series, held: pl.Series, rules: EvidenceSettings
+) -> pl.DataFrame:
+    """Say of absent bars whether their whole session was closed.
 
     Args:
         remembered: What `advance` returned.
         closed: The opens (TS) of the bars of sessions in which no symbol has a bar from any source.
+        held: Those of sessions in which one has.
+        rules: How many confirmations an outage has.
 
     Returns:
-        The same: an outage in such a session is `closed`, and a bar that was closed elsewhere is an
-            outage again.
+        The same: a bar that is absent from such a session is `closed`; one that was closed in a
+            session
+        that was held is an outage where that is confirmed, and open where it is not.
     """
     inside = pl.col("ts").is_in(closed.implode())
-    settled = pl.col("state").is_in([State.OUTAGE, State.NO_TRADE, State.CLOSED])
-    again = (pl.col("state") == State.CLOSED) & ~inside
+    absent = pl.col("state").is_in([*CONFIRMED_ABSENT, State.OPEN, State.ABANDONED])
+    again = (pl.col("state") == State.CLOSED) & pl.col("ts").is_in(held.implode())
+    after_all = (
+        pl.when(pl.col("confirmations") >= rules.confirmations)
+        .then(pl.lit(State.OUTAGE.value))
+        .otherwise(pl.lit(State.OPEN.value))
+    )
     return remembered.with_columns(
-        state=pl.when(settled & inside)
+        state=pl.when(absent & inside)
         .then(pl.lit(State.CLOSED.value))
         .when(again)
-        .then(pl.lit(State.OUTAGE.value))
+        .then(after_all)
         .otherwise("state"),
-        reason=pl.when(settled & inside)
+        reason=pl.when(absent & inside)
         .then(pl.lit(NO_SESSION))
         .when(again)
         .then(pl.lit(SESSION_AFTER_ALL))

@@ -216,3 +216,115 @@ def test_a_daily_session_of_a_month_is_closed(hong_kong: Ground):
         )
     assert rows == [(at("2023-09-08"), "closed")]
     assert not bars["broken"].any()
+
+
+class TestFilesAlone:
+    """A file that goes on after a session is a witness that its symbol was not traded; different files are several."""
+
+    @staticmethod
+    def keep(ground: Ground, symbols: str = "{A: {}, B: {}}", **more: str) -> None:
+        rest = "".join(f", {key}: {value}" for key, value in more.items())
+        ground.keep(
+            f"""{{kind: EQUITY, calendar: XHKG, start: 2023-09-04, end: 2023-09-14,
+            timeframes: {{fetch: [1h]}}, symbols: {symbols}{rest}}}"""
+        )
+
+    def test_two_of_them_show_that_a_session_was_closed(self, hong_kong: Ground):
+        hong_kong.add_archive("files", {"A": hours(*DAYS), "B": hours(*DAYS, start=200)})
+        self.keep(hong_kong)
+
+        outcomes = {outcome.partition.key: outcome for outcome in hong_kong.fill()}
+
+        first = at("2023-09-08 01:30")
+        assert states(hong_kong).rows() == [
+            (symbol, first, 6, "closed", NO_SESSION) for symbol in ("A", "B")
+        ]
+        assert outcomes["2023-09-08"].verdicts[0].passed
+
+    def test_it_stays_closed_when_they_are_read_again(self, hong_kong: Ground):
+        hong_kong.add_archive("files", {"A": hours(*DAYS), "B": hours(*DAYS, start=200)})
+        self.keep(hong_kong)
+        fill_twice(hong_kong)
+
+        assert set(states(hong_kong)["status"]) == {"closed"}
+
+    def test_one_file_is_one_witness(self, hong_kong: Ground):
+        hong_kong.add_archive("files", {"A": hours(*DAYS)})
+        self.keep(hong_kong, "{A: {}}")
+        fill_twice(hong_kong)
+
+        assert states(hong_kong)["status"].to_list() == ["open"]
+
+    def test_copies_of_a_file_are_one_witness(self, hong_kong: Ground):
+        hong_kong.add_archive("files", {"A": hours(*DAYS), "B": hours(*DAYS)})
+        self.keep(hong_kong)
+        fill_twice(hong_kong)
+
+        assert set(states(hong_kong)["status"]) == {"open"}
+
+    def test_one_file_of_two_symbols_is_one_witness(self, hong_kong: Ground):
+        both = [
+            hours(*DAYS, start=start).with_columns(symbol=pl.lit(name))
+            for name, start in (("A", 100), ("B", 200))
+        ]
+        (hong_kong.folder / "files").mkdir()
+        pl.concat(both).write_parquet(hong_kong.folder / "files" / "all.parquet")
+        hong_kong.add_source(
+            "files", type="archive", path="files/all.parquet", columns={"symbol": "symbol"}
+        )
+        self.keep(hong_kong)
+        fill_twice(hong_kong)
+
+        assert set(states(hong_kong)["status"]) == {"open"}
+
+    def test_a_file_that_ends_before_is_no_witness(self, hong_kong: Ground):
+        before = [day for day in DAYS if day < STORM]
+        hong_kong.add_archive("files", {"A": hours(*DAYS), "B": hours(*before, start=200)})
+        self.keep(hong_kong)
+        fill_twice(hong_kong)
+
+        assert "closed" not in set(states(hong_kong)["status"])
+
+    def test_neither_are_two_files_between_which_a_day_is_absent(self, hong_kong: Ground):
+        for name in ("A", "B"):
+            for day in DAYS:
+                hong_kong.add_archive(
+                    "files", {f"{name}-{day}": hours(day, start=100 if name == "A" else 200)}
+                )
+        hong_kong.add_source("files", type="archive", path="files/{symbol}-{date}.parquet")
+        self.keep(hong_kong)
+        fill_twice(hong_kong)
+
+        found = states(hong_kong).filter(pl.col("first_ts") == at("2023-09-08 01:30"))
+        assert found["status"].to_list() == ["open", "open"]
+
+    def test_a_symbol_that_traded_makes_it_a_hole_of_the_others(self, hong_kong: Ground):
+        frames = {
+            "A": hours(*DAYS),
+            "B": hours(*DAYS, start=200),
+            "C": hours(*DAYS, STORM, start=300).sort("ts"),
+        }
+        hong_kong.add_archive("files", frames)
+        self.keep(hong_kong, "{A: {}, B: {}, C: {}}")
+        fill_twice(hong_kong)
+
+        assert set(states(hong_kong)["status"]) == {"open"}
+
+    def test_a_bar_that_comes_later_opens_it_again(self, hong_kong: Ground):
+        ground = hong_kong
+        ground.add_archive("files", {"A": hours(*DAYS), "B": hours(*DAYS, start=200)})
+        self.keep(ground)
+        ground.fill()
+        ground.add_archive("files", {"A": hours(*DAYS, STORM).sort("ts")})
+        ground.wait(hours=2)
+        ground.fill(refetch=True)
+
+        found = states(ground).select("symbol", "status").rows()
+        assert found == [("B", "open")]
+
+    def test_as_many_are_needed_as_confirmations(self, hong_kong: Ground):
+        hong_kong.add_archive("files", {"A": hours(*DAYS), "B": hours(*DAYS, start=200)})
+        self.keep(hong_kong, evidence="{confirmations: 3}")
+        hong_kong.fill()
+
+        assert set(states(hong_kong)["status"]) == {"open"}

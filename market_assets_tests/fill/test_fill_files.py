@@ -43,7 +43,7 @@ def write(ground: Ground, name: str, text: str | bytes) -> None:
 
 def keep(
     ground: Ground, path: str, *, timeframe: str = "1m", start: str, end: str, symbols: str = "{A: {}}",
-    kind: str = "CRYPTO", calendar: str = "24/7", **settings: Any,
+    kind: str = "CRYPTO", calendar: str = "24/7", evidence: dict[str, Any] | None = None, **settings: Any,
 ) -> None:  # fmt: skip
     ground.settings.pop("vendor", None)
     ground.add_source("files", type="archive", path=f"files/{path}", **settings)
@@ -55,6 +55,7 @@ def keep(
         end: {end}
         timeframes: {{fetch: [{timeframe}]}}
         symbols: {symbols}
+        evidence: {evidence or {}}
         """
     )
 
@@ -446,6 +447,140 @@ class TestABadFile:
         assert ground.rows().height == 2880
 
 
+def zip_of(members: dict[str, str | bytes], *, spoil: str = "") -> bytes:
+    """A zip of some texts; the bytes of one of them are changed after it was packed."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as pack:
+        for name, text in members.items():
+            pack.writestr(name, text)
+        at = pack.getinfo(spoil).header_offset + 200 if spoil else None
+    body = bytearray(packed.getvalue())
+    if at is not None:
+        body[at] ^= 1
+    return bytes(body)
+
+
+def absences(ground: Ground) -> list[tuple[str, int]]:
+    with ground.store.reading("testing") as view:
+        gaps = view.gaps("kept", Timeframe.M1)
+    return list(gaps.select("status", "bars").iter_rows())
+
+
+class TestABadMemberOfAZip:
+    """What cannot be read is no answer, though one answer is enough."""
+
+    @pytest.mark.parametrize("place", [0, 1, 2])
+    @pytest.mark.parametrize("name", ["A-{}.csv", "{:%Y%m%d}/minutes.csv"])
+    @pytest.mark.parametrize("harm", ["html", "empty", "spoilt"])
+    def test_its_days_are_open_and_its_name_is_told(self, ground, place, name, harm):
+        members = {
+            name.format(day): HEAD + "".join(line(ts) for ts in minutes(day)) for day in DAYS
+        }
+        bad = name.format(DAYS[place])
+        members[bad] = {"html": "<html>", "empty": "", "spoilt": members[bad]}[harm]
+        write(ground, "A.zip", zip_of(members, spoil=bad if harm == "spoilt" else ""))
+        keep(
+            ground, "{symbol}.zip", start="2025-02-26", end="2025-03-01", evidence={"confirmations": 1}
+        )  # fmt: skip
+
+        outcomes = ground.fill()
+
+        assert ground.rows().height == 2880
+        assert absences(ground) == [("open", 1440)]
+        red = [outcome for outcome in outcomes if outcome.failures]
+        assert [outcome.partition.key for outcome in red] == [str(DAYS[place])]
+        assert f"A.zip: {bad} in it cannot be read" in words(red)
+
+    def test_without_a_day_in_its_name_it_is_what_lies_between_the_others(self, ground):
+        members = {
+            f"part{n}.csv": HEAD + "".join(line(ts) for ts in minutes(day))
+            for n, day in enumerate(DAYS)
+        }
+        write(ground, "A.zip", zip_of(members | {"part1.csv": "<html>"}))
+        keep(
+            ground, "{symbol}.zip", start="2025-02-26", end="2025-03-01", evidence={"confirmations": 1}
+        )  # fmt: skip
+
+        outcomes = ground.fill()
+
+        assert absences(ground) == [("open", 1440)]
+        assert "part1.csv in it cannot be read" in words(outcomes)
+
+    def test_what_a_good_member_lacks_is_concluded_all_the_same(self, ground):
+        members = {
+            f"{day}.csv": HEAD + "".join(line(ts) for ts in minutes(day) if ts.hour != 5)
+            for day in DAYS
+        }
+        write(ground, "A.zip", zip_of(members | {f"{DAYS[1]}.csv": ""}))
+        keep(
+            ground, "{symbol}.zip", start="2025-02-26", end="2025-03-01", evidence={"confirmations": 1}
+        )  # fmt: skip
+
+        ground.fill()
+
+        assert sorted(absences(ground)) == [("open", 1440), ("outage", 60), ("outage", 60)]
+
+
+class TestABrokersClock:
+    HEAD = "<DATE>\t<TIME>\t<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\t<TICKVOL>\t<VOL>\t<SPREAD>\n"
+
+    def write(self, ground: Ground, **settings: str) -> None:
+        first = datetime(2025, 1, 12, 22, tzinfo=UTC)
+        instants = [first + n * timedelta(minutes=15) for n in range(12 * 96)]
+        walls = [
+            at.astimezone(NEW_YORK).replace(tzinfo=None) + timedelta(hours=7) for at in instants
+        ]
+        rows = [
+            f"{wall:%Y.%m.%d}\t{wall:%H:%M:%S}\t10\t11\t9\t10\t5\t0\t1\n"
+            for wall in walls
+            if wall.weekday() < 5
+        ]
+        write(ground, "A.csv", self.HEAD + "".join(rows))
+        keep(
+            ground, "{symbol}.csv", kind="FOREX", calendar="FOREX", timeframe="15m", start="2025-01-13",
+            end="2025-01-25", layout="mt5", **settings,
+        )  # fmt: skip
+
+    def test_it_is_named_where_nobody_has_said_it(self, ground):
+        self.write(ground)
+
+        outcomes = ground.fill()
+
+        assert ground.rows().is_empty()
+        assert 'Set `clock: "New York + 7h"`, or `timezone: UTC`' in words(outcomes)
+
+    @pytest.mark.parametrize(
+        ("settings", "first"),
+        [
+            ({"clock": "New York + 7h"}, datetime(2025, 1, 12, 22)),
+            ({"timezone": "UTC"}, datetime(2025, 1, 13)),
+        ],
+    )
+    def test_what_is_set_is_taken_at_its_word(self, ground, settings, first):
+        self.write(ground, **settings)
+
+        ground.fill()
+
+        stored = ground.rows()["ts"]
+        assert stored.min() == max(first, datetime(2025, 1, 13))
+        assert (stored == datetime(2025, 1, 24, 21, 45)).any()
+
+
+class TestALinkToNothing:
+    def test_it_costs_itself(self, ground):
+        for day in (DAYS[0], DAYS[2]):
+            write(ground, f"A-{day}.csv", HEAD + "".join(line(ts) for ts in minutes(day)))
+        (ground.folder / "files" / f"A-{DAYS[1]}.csv").symlink_to(ground.folder / "nothing.csv")
+        keep(ground, "{symbol}-{date}.csv", start="2025-02-26", end="2025-03-01")
+
+        outcomes = ground.fill()
+
+        assert ground.rows().height == 2880
+        red = [outcome for outcome in outcomes if outcome.failures]
+        assert [outcome.partition.key for outcome in red] == [str(DAYS[1])]
+        assert f"A-{DAYS[1]}.csv is a link to nothing" in words(red)
+
+
 class TestABadLine:
     BAD: ClassVar[dict[str, bytes]] = {
         "a bad stamp": b"2025-02-26 25:61:00,1,2,0.5,1,1\n",
@@ -467,6 +602,36 @@ class TestABadLine:
 
         assert ground.rows().height == 1439
         assert sum(outcome.rejected for outcome in outcomes) == 1
+
+    @pytest.mark.parametrize("quiet", ["present", "omitted"])
+    @pytest.mark.parametrize("newest_first", [False, True])
+    @pytest.mark.parametrize("name", sorted(set(BAD) - {"a header in the middle"}))
+    def test_it_is_no_answer_for_its_bar(self, ground, name, newest_first, quiet):
+        rows = [line(ts).encode() for ts in minutes(DAYS[0]) if ts.hour != 12 or ts.minute]
+        rows = [*rows[:720], self.BAD[name], *rows[720:]]
+        write(ground, "A.csv", HEAD.encode() + b"".join(rows[::-1] if newest_first else rows))
+        keep(
+            ground, "{symbol}.csv", start="2025-02-26", end="2025-02-27", quiet_minutes=quiet,
+            evidence={"confirmations": 1},
+        )  # fmt: skip
+
+        outcomes = ground.fill()
+
+        assert absences(ground) == [("open", 1)]
+        assert sum(outcome.rejected for outcome in outcomes) == 1
+        assert "A.csv: a row cannot be read: A.csv line" in ground.gaps()["reason"].item()
+
+    def test_a_header_in_the_middle_has_no_bar(self, ground):
+        rows = [line(ts) for ts in minutes(DAYS[0]) if ts.hour != 12]
+        write(ground, "A.csv", HEAD + "".join([*rows[:720], HEAD, *rows[720:]]))
+        keep(
+            ground, "{symbol}.csv", start="2025-02-26", end="2025-02-27", evidence={"confirmations": 1}
+        )  # fmt: skip
+
+        outcomes = ground.fill()
+
+        assert absences(ground) == [("outage", 60)]
+        assert not words(outcomes)
 
     @pytest.mark.parametrize("cut", [b"", b"2025-02-26 23:5", b"2025-02-26 23:59:00,1,2,0.5,1,1"])
     def test_so_do_zeros_at_the_end(self, ground, cut):

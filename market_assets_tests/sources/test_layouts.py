@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import zipfile
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -145,6 +147,38 @@ SAMPLES: dict[str, tuple[str, str, Timeframe, list[tuple[Any, ...]]]] = {
     "yahoo": (
         "yahoo",
         "Date,Open,High,Low,Close,Adj Close,Volume\n2024-03-11,1.0,2.0,0.5,1.5,1.4,100\n",
+        Timeframe.D1,
+        [(MARCH_11, 1.0, 2.0, 0.5, 1.5, 100.0)],
+    ),
+    "yahoo's page": (
+        "yahoo",
+        (
+            'Date,Open,High,Low,"Close   Close price adjusted for splits.","Adj Close   Adjusted '
+            'close price",Volume\n'
+            '"Mar 11, 2024",1.0,2.0,0.5,1.5,1.4,"1,234,567"\n'
+        ),
+        Timeframe.D1,
+        [(MARCH_11, 1.0, 2.0, 0.5, 1.5, 1234567.0)],
+    ),
+    "yfinance of several levels": (
+        "yahoo",
+        (
+            "Price,Close,High,Low,Open,Volume\nTicker,0700.HK,0700.HK,0700.HK,0700.HK,0700.HK\n"
+            "Date,,,,,\n"
+            "2024-03-11,1.5,2.0,0.5,1.0,100\n"
+        ),
+        Timeframe.D1,
+        [(MARCH_11, 1.0, 2.0, 0.5, 1.5, 100.0)],
+    ),
+    "dukascopy's new page": (
+        "dukascopy",
+        "UTC,Open,High,Low,Close,Volume\n11.03.2024 00:00:00.000 UTC,1.0,2.0,0.5,1.5,120.46\n",
+        Timeframe.M1,
+        [(MARCH_11, 1.0, 2.0, 0.5, 1.5, 120.46)],
+    ),
+    "stooq's Polish page": (
+        "stooq",
+        "Data,Otwarcie,Najwyzszy,Najnizszy,Zamkniecie,Wolumen\n2024-03-11,1.0,2.0,0.5,1.5,100\n",
         Timeframe.D1,
         [(MARCH_11, 1.0, 2.0, 0.5, 1.5, 100.0)],
     ),
@@ -302,6 +336,21 @@ def test_a_layout_is_guessed_by_the_first_lines(name: str) -> None:
     assert guessed == alike.get(name, layout)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "timestamp,open,high,low,close,volume\n1710115200000,1,2,0.5,1.5,3\n",
+        "timestamp,open,high,low,close,volume\n2024-03-11 00:00:00,1,2,0.5,1.5,3\n2024-03-11 "
+        "00:01:00,1,2,0.5,1.5,3\n",
+        "timestamp,open,high,low,close,volume\n2024-03-11T00:00:00Z,1,2,0.5,1.5,3\n",
+        "date,time,open,high,low,close,volume\n2024-03-11,09:30,1,2,0.5,1.5,3\n",
+        "Date,Time,Open,High,Low,Close,Volume\n2024-03-11,09:30,1,2,0.5,1.5,3\n",
+    ],
+)
+def test_names_that_anybody_may_use_are_no_layout(text: str) -> None:
+    assert guess_layout(text) is None
+
+
 def test_every_layout_has_a_sample_and_is_a_value_of_the_setting() -> None:
     assert {layout for layout, *_ in SAMPLES.values()} == set(LAYOUTS)
     for layout in LAYOUTS:
@@ -413,6 +462,34 @@ class TestNumbersAndStampsAsTheyAreWritten:
                 '"1.234,50","1.300,00","1.200,00","1.250,25","12.345"',
                 (1234.5, 1300.0, 1200.0, 1250.25, 12345.0),
             ),
+            (
+                "1\u2019234.50,1\u2019300.00,1\u2019200.00,1\u2019250.25,12\u2019345",
+                (1234.5, 1300.0, 1200.0, 1250.25, 12345.0),
+            ),
+            (
+                "1\u2009234.50,1\u2009300.00,1\u2009200.00,1\u2009250.25,12\u2009345",
+                (1234.5, 1300.0, 1200.0, 1250.25, 12345.0),
+            ),
+            (
+                '"1,01,234.50","1,01,300","1,01,200","1,01,250.25","12,34,567"',
+                (101234.5, 101300.0, 101200.0, 101250.25, 1234567.0),
+            ),
+            (
+                '"1,234","1,300","1,200","1,250","1,234,567"',
+                (1234.0, 1300.0, 1200.0, 1250.0, 1234567.0),
+            ),
+            ("1234.5,1300,1200,1250.25,60.14M", (1234.5, 1300.0, 1200.0, 1250.25, 60140000.0)),
+            ("1234.5,1300,1200,1250.25,3.4m", (1234.5, 1300.0, 1200.0, 1250.25, 3400000.0)),
+            ("1234.5,1300,1200,1250.25,1.2 k", (1234.5, 1300.0, 1200.0, 1250.25, 1200.0)),
+            ("1234.5,1300,1200,1250.25,2.5B", (1234.5, 1300.0, 1200.0, 1250.25, 2.5e9)),
+            (
+                '"1234,5","1300,25","1200,5","1250,25","60,14M"',
+                (1234.5, 1300.25, 1200.5, 1250.25, 60140000.0),
+            ),
+            (
+                '"1234,5","1300,25","1200,5","1250,25","1,5 Mio."',
+                (1234.5, 1300.25, 1200.5, 1250.25, 1500000.0),
+            ),
         ],
     )
     def test_thousands_may_be_parted_and_a_comma_may_stand_before_a_fraction(
@@ -453,6 +530,158 @@ class TestNumbersAndStampsAsTheyAreWritten:
             None,
             3.0,
         ]
+
+
+class TestTextsAsTheyAre:
+    ROWS = "2024-03-11 00:00:00,1,2,0.5,1.5,3\n2024-03-11 00:01:00,1,2,0.5,1.6,4\n"
+
+    def closes(
+        self, folder: Path, body: bytes, *, name: str = "SPY.csv", **settings: Any
+    ) -> list[float]:
+        (folder / name).write_bytes(body)
+        suffix = name.removeprefix("SPY")
+        return fetch(archive(folder, "{symbol}" + suffix, **settings))["close"].to_list()
+
+    @pytest.mark.parametrize(
+        "encoding", ["utf-16-le", "utf-16-be", "utf-16", "utf-32", "utf-8-sig", "cp1252"]
+    )
+    def test_letters_are_read_however_they_are_written(self, tmp_path, encoding):
+        body = (HEAD.strip() + ",Umsatz \u20ac\n" + self.ROWS.replace("\n", ",\u20ac\n")).encode(
+            encoding, "replace"
+        )
+
+        assert self.closes(tmp_path, body) == [1.5, 1.6]
+
+    def test_a_column_is_found_by_a_name_that_windows_has_written(self, tmp_path):
+        body = b"ts,open,high,low,close,Umsatz \x80\n" + self.ROWS.encode()
+
+        assert self.closes(tmp_path, body, columns={"volume": "Umsatz \u20ac"}) == [1.5, 1.6]
+
+    @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, bytes])
+    @pytest.mark.parametrize("suffix", ["csv", "csv.gz", "csv.bz2", "csv.xz", "CSV", "Txt"])
+    def test_how_a_file_is_packed_its_bytes_say_and_not_its_name(self, tmp_path, pack, suffix):
+        body = pack((HEAD + self.ROWS).encode())
+
+        assert self.closes(tmp_path, body, name=f"SPY.{suffix}") == [1.5, 1.6]
+
+    def test_a_zip_may_be_called_csv_and_its_member_nothing(self, tmp_path):
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as pack:
+            pack.writestr("SPY", HEAD + self.ROWS)
+
+        assert self.closes(tmp_path, packed.getvalue()) == [1.5, 1.6]
+
+    @pytest.mark.parametrize(
+        ("start", "words"),
+        [
+            (b"\x28\xb5\x2f\xfd", "packed with zstd: unpack it"),
+            (b"\xd0\xcf\x11\xe0", "an Excel workbook: save it as CSV"),
+            (b"PAR1", "a Parquet file: its name must end in .parquet"),
+            (b"ARROW1", "an Arrow file: save it as Parquet"),
+        ],
+    )
+    def test_what_is_no_text_is_told_by_what_it_is(self, tmp_path, start, words):
+        with pytest.raises(SourceError, match=words):
+            self.closes(tmp_path, start + b"\0" * 100)
+
+    def test_so_is_a_workbook_of_today(self, tmp_path):
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as pack:
+            pack.writestr("xl/workbook.xml", "<workbook/>")
+
+        with pytest.raises(SourceError, match="an Excel workbook: save it as CSV"):
+            self.closes(tmp_path, packed.getvalue())
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "sep=,\n" + HEAD + ROWS,
+            "#" + HEAD + ROWS,
+            "# of a vendor, as it is, without, any, warranty\n" + HEAD + ROWS,
+            HEAD + "# a remark\n" + ROWS.replace("\n", "\n# another\n", 1),
+            HEAD + "#2024-03-10 23:59:00,9,9,9,9,9\n" + ROWS,
+            HEAD.replace(",", "  ") + ROWS.replace(" 00", "T00").replace(",", "   "),
+            HEAD.replace("ts", "date time").replace(",", " ") + ROWS.replace(",", " "),
+        ],
+    )
+    def test_signs_remarks_and_blanks_are_no_rows(self, tmp_path, text):
+        apart = {"date": "date", "time": "time"} if text.startswith("date") else {}
+
+        frame_closes = self.closes(tmp_path, text.encode(), columns=apart)
+
+        assert frame_closes == [1.5, 1.6]
+
+    def test_lines_with_fewer_cells_than_names_are_told(self, tmp_path):
+        with pytest.raises(SourceError, match="its lines have 6 cells, and its header has 7 names"):
+            self.closes(tmp_path, (HEAD.strip() + ",more\n" + self.ROWS).encode())
+
+    def test_further_lines_of_names_are_none(self, tmp_path):
+        text = (
+            "ts,close,high,low,open,volume\nTicker,0700.HK,0700.HK,0700.HK,0700.HK,0700.HK\n"
+            "Date,,,,,\n2024-03-11,1.5,2,0.5,1,3\n"
+        )
+
+        assert self.closes(tmp_path, text.encode()) == [1.5]
+
+
+class TestClockInTheHeader:
+    TEXT = "Time ({}),Open,High,Low,Close,Volume\n2024.03.11 02:00:00,1,2,0.5,1.5,3\n"
+
+    def read(self, folder, zone, **settings):
+        (folder / "SPY.csv").write_text(self.TEXT.format(zone))
+        names = {"ts": f"Time ({zone})"} | {
+            name: name.capitalize() for name in ("open", "high", "low", "close")
+        }
+        return fetch(archive(folder, "{symbol}.csv", columns=names, **settings))["ts"].to_list()
+
+    @pytest.mark.parametrize("zone", ["EET", "GMT+2", "Europe/Athens"])
+    def test_one_that_nobody_has_said_is_asked_for(self, tmp_path, zone):
+        with pytest.raises(
+            SourceError, match=rf"set timezone: {zone}, or timezone: UTC".replace("+", r"\+")
+        ):
+            self.read(tmp_path, zone)
+
+    @pytest.mark.parametrize(("zone", "hour"), [("EET", 0), ("UTC", 2)])
+    def test_what_is_set_is_taken_at_its_word(self, tmp_path, zone, hour):
+        assert self.read(tmp_path, "EET", timezone=zone) == [datetime(2024, 3, 11, hour)]
+
+    @pytest.mark.parametrize("zone", ["UTC", "GMT", "UTC+0", "ms", "local"])
+    def test_utc_and_what_is_no_clock_is_none_to_ask_for(self, tmp_path, zone):
+        assert self.read(tmp_path, zone) == [datetime(2024, 3, 11, 2)]
+
+
+class TestSeveralSymbols:
+    TEXT = (
+        "ts,ticker,open,high,low,close,volume\n2024-03-11,SPY,1,2,0.5,1.5,3\n"
+        "{},QQQ,100,200,50,150,3\n"
+    )
+
+    @pytest.mark.parametrize("columns", [{}, {"symbol": "ticker"}])
+    @pytest.mark.parametrize("suffix", ["csv", "parquet"])
+    def test_a_file_of_several_gives_each_its_own(self, tmp_path, suffix, columns):
+        text = self.TEXT.format("2024-03-11")
+        (tmp_path / "SPY.csv").write_text(text)
+        pl.read_csv(text.encode(), try_parse_dates=True).cast(
+            {"high": pl.Float64, "open": pl.Float64}
+        ).with_columns(pl.col("ts").cast(pl.Datetime("us"))).write_parquet(tmp_path / "SPY.parquet")
+
+        assert fetch(archive(tmp_path, "{symbol}." + suffix, columns=columns))[
+            "close"
+        ].to_list() == [1.5]
+
+    def test_none_of_them_is_taken_for_one_that_it_does_not_name(self, tmp_path):
+        (tmp_path / "spy-1m.csv").write_text(self.TEXT.format("2024-03-11"))
+
+        with pytest.raises(
+            SourceError,
+            match=r"several symbols at the same times, such as QQQ, SPY, and none of spy-1m",
+        ):
+            fetch(archive(tmp_path, "{symbol}.csv"), symbol="spy-1m")
+
+    def test_one_that_was_renamed_is_one(self, tmp_path):
+        (tmp_path / "SPY.csv").write_text(self.TEXT.format("2024-03-12"))
+
+        assert fetch(archive(tmp_path, "{symbol}.csv"))["close"].to_list() == [1.5, 150.0]
 
 
 class TestFixedPointPrices:
@@ -498,6 +727,42 @@ class TestFixedPointPrices:
         assert fetch(archive(tmp_path, "{symbol}.csv", price_scale=1e-9))["close"].to_list() == [
             None
         ]
+
+    def test_they_are_right_to_the_last_bit(self, tmp_path):
+        (tmp_path / "SPY.csv").write_text(
+            HEAD + "2024-03-11,172700000000,172940000000,172610000000,172930000000,3\n"
+        )
+
+        row = fetch(archive(tmp_path, "{symbol}.csv", price_scale=1e-9)).row(0)
+
+        assert row[1:5] == (172.7, 172.94, 172.61, 172.93)
+
+    def test_a_whole_price_among_fractions_is_one_as_it_stands(self, tmp_path):
+        (tmp_path / "SPY.csv").write_text(HEAD + "2024-03-11,172.94,173.06,172.7,173,3\n")
+
+        assert fetch(archive(tmp_path, "{symbol}.csv", price_scale=1e-9)).row(0)[1:5] == (
+            172.94,
+            173.06,
+            172.7,
+            173.0,
+        )
+
+    def test_billionths_beside_fractions_are_billionths(self, tmp_path):
+        rows = (
+            "2024-03-11,172.94,173.06,172.7,173.5,3\n"
+            "2024-03-12,172940000000,173060000000,172700000000,173000000000,3\n"
+        )
+        (tmp_path / "SPY.csv").write_text(HEAD + rows)
+
+        closes = fetch(archive(tmp_path, "{symbol}.csv", price_scale=1e-9))["close"].to_list()
+
+        assert closes == [173.5, 173.0]
+
+    def test_whole_prices_that_are_no_billionths_are_refused(self, tmp_path):
+        (tmp_path / "SPY.csv").write_text(HEAD + "2024-03-11,17,18,16,17,3\n")
+
+        with pytest.raises(SourceError, match="price_scale: 1 where they are prices as they stand"):
+            fetch(archive(tmp_path, "{symbol}.csv", price_scale=1e-9))
 
     def test_cents_may_have_fractions(self, tmp_path):
         (tmp_path / "SPY.csv").write_text(HEAD + "2024-03-11,1000,1050.5,950,1000,3\n")

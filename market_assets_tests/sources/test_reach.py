@@ -141,3 +141,11 @@ def test_numbers_that_are_no_counts_are_known_by_where_they_lie():
     assert are_odd(dates // Timeframe.D1.micros * Timeframe.D1.micros, Timeframe.D1)
     old = pl.Series([to_micros(at("1970-08-03") + timedelta(days=day)) for day in range(20)])
     assert not are_odd(old, Timeframe.D1)
+
+
+@pytest.mark.parametrize("timeframe", [Timeframe.M1, Timeframe.D1])
+def test_times_of_centuries_to_come_are_other_numbers(timeframe):
+    later = pl.Series([to_micros(at("2611-05-23")), to_micros(at("2611-05-24"))])
+
+    assert are_odd(later, timeframe)
+    assert not are_odd(pl.Series([*later, to_micros(at("2024-01-02"))]), timeframe)

@@ -12,8 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market_assets.market.timeframes import TS
-from market_assets.sources.files.stamps import Clock, StampError, clock_of, localize, read_stamps
+from market_assets.market.calendars.sessions import load_calendar
+from market_assets.market.timeframes import TS, Timeframe
+from market_assets.sources.files.stamps import (
+    Clock,
+    StampError,
+    Stamps,
+    clock_of,
+    localize,
+    opens_of,
+    read_stamps,
+)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -65,6 +74,12 @@ def test_what_is_no_clock_is_an_error(text: str) -> None:
         ("2024-03-08 12-AM", datetime(2024, 3, 8), None, False),
         ("2024-03-08 24:00", datetime(2024, 3, 9), None, False),
         ("20240308 09:30:00 US/Eastern", datetime(2024, 3, 8, 9, 30), -5, False),
+        ("20240308  09:30:00 America/New_York", datetime(2024, 3, 8, 9, 30), -5, False),
+        ("2024-03-08 09:30:00 America/Chicago", datetime(2024, 3, 8, 9, 30), -6, False),
+        ("2024-03-08T09:30:00-05:00[America/New_York]", datetime(2024, 3, 8, 9, 30), -5, False),
+        ("Fri Mar 08 2024 09:30:00 GMT-0500 (Eastern Standard Time)", datetime(2024, 3, 8, 9, 30), -5, False),
+        ("20240308093000000", datetime(2024, 3, 8, 9, 30), None, False),
+        ("2024-03-08 4:30PM America/New_York", datetime(2024, 3, 8, 16, 30), -5, False),
         ("13/02/2024", datetime(2024, 2, 13), None, True),
         ("02/13/2024", datetime(2024, 2, 13), None, True),
         ("01.02.2024", datetime(2024, 2, 1), None, True),
@@ -150,3 +165,32 @@ def test_with_most_of_the_minutes_there_none_is_refused(
     found, _ = localize(pl.Series(walls).cast(TS).to_physical(), Clock(zone))
 
     assert found.to_list() == [micros(at) for at in instants]
+
+
+def opens(
+    stamps: list[str], timeframe: Timeframe, meaning: Stamps | None = None
+) -> list[datetime | None]:
+    walls = read_stamps(pl.Series(stamps))
+    calendar = load_calendar("24/7") if not timeframe.intraday else None
+    found, _ = opens_of(walls, timeframe, clock=Clock(), meaning=meaning, calendar=calendar)
+    return found.to_list()
+
+
+@pytest.mark.parametrize("meaning", [None, "close", "session"])
+def test_a_day_that_ends_at_24_hours_is_the_one_that_is_written(meaning: Stamps | None) -> None:
+    days = [datetime(2024, 3, 11), datetime(2024, 3, 12)]
+
+    assert opens(["2024-03-11 24:00:00", "2024-03-12 24:00:00"], Timeframe.D1, meaning) == days
+    assert opens(["20240311240000", "20240312240000"], Timeframe.D1, meaning) == days
+    assert opens(["2024-03-11 24:00"], Timeframe.M1) == [datetime(2024, 3, 12)]
+
+
+@pytest.mark.parametrize("end", ["09:30:59", "09:30:59.999", "09:31:00"])
+def test_a_close_in_the_last_second_is_that_of_the_minute(end: str) -> None:
+    assert opens([f"2024-03-11 {end}"], Timeframe.M1, "close") == [datetime(2024, 3, 11, 9, 30)]
+
+
+def test_any_other_close_is_left_as_it_stands() -> None:
+    assert opens(["2024-03-11 09:30:58"], Timeframe.M1, "close") == [
+        datetime(2024, 3, 11, 9, 29, 58)
+    ]

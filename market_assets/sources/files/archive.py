@@ -7,7 +7,7 @@ import glob
 import re
 import threading
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from difflib import get_close_matches
 from functools import lru_cache, partial
 from pathlib import Path
@@ -31,9 +31,11 @@ from market_assets.sources.files.columns import PRICES, ColumnReader, name_at, w
 from market_assets.sources.files.kept import Held, Keep, Part, Span
 from market_assets.sources.files.reach import (
     FileSpan,
+    Piece,
     Stretch,
     are_odd,
     believable_row,
+    left_unknown,
     period_in,
     span_of,
     stretches_of,
@@ -119,6 +121,8 @@ class ArchiveSource:
         self._span = lru_cache(maxsize=None)(self._read_span)
         self._checked = lru_cache(maxsize=None)(self._check)
         self._digest = lru_cache(maxsize=None)(self._hash)
+        self._is_direct = lru_cache(maxsize=None)(self._can_be_read_in_parts)
+        self._count = lru_cache(maxsize=None)(self._count_symbols)
 
     async def __aenter__(self) -> Self:
         return self
@@ -202,14 +206,14 @@ class ArchiveSource:
             if span is not None
         ]
         stretches = stretches_of(spans)
-        if not (stretches and broken):
+        losses = self._losses(symbol, timeframe, files, broken) if stretches else []
+        if not losses:
             return stretches
         outer = Window(
             min(each.window.start for each in stretches), max(each.window.end for each in stretches)
         )
-        for file, _ in broken:
-            lost = self._lost(file, symbol, files)
-            missed = lost.intersect(outer) if self._period(file, symbol) is None else lost
+        for loss in losses:
+            missed = loss.window if loss.is_dated else loss.window.intersect(outer)
             stretches += [] if missed is None else [Stretch(missed)]
         return sorted(stretches, key=lambda stretch: stretch.window)
 
@@ -223,20 +227,19 @@ class ArchiveSource:
         return digest_of(file.path)
 
     def _fetch(self, symbol: str, timeframe: Timeframe, window: Window) -> pl.DataFrame:
-        start, end = window.micros
         files, broken = self._files(symbol, timeframe)
         frames = [
             self._rows(file, symbol, timeframe, window)
             for file, span in files
-            if span is not None and span[0] < end and span[1] >= start
+            if span is not None and _meet(span, window)
         ]
         frame = pl.concat(frames, how="diagonal") if frames else CANDLE_SCHEMA.to_frame()
         self.usage.requests += 1
         self.usage.bytes += int(frame.estimated_size())
         lost = [
-            (stretch, error)
-            for file, error in broken
-            if (stretch := self._lost(file, symbol, files).intersect(window)) is not None
+            (stretch, loss.reason)
+            for loss in self._losses(symbol, timeframe, files, broken, window)
+            if (stretch := loss.window.intersect(window)) is not None
         ]
         if lost:
             raise PartialAnswerError(frame, lost)
@@ -268,6 +271,16 @@ class ArchiveSource:
                 file = _File.at(path)
                 found.append((file, self._span(file, symbol, timeframe)))
             except FileNotFoundError as error:
+                if path.is_symlink():
+                    first = first or self._unreadable(path, error)
+                    broken.append(
+                        (
+                            _File(path, 0, 0),
+                            f"source {self.name}: {path} is a link to nothing: mend it, "
+                            "or remove it",
+                        )
+                    )
+                    continue
                 raise SourceError(
                     f"source {self.name}: {symbol} {timeframe}: a file has gone meanwhile: {error}"
                 ) from error
@@ -318,33 +331,66 @@ class ArchiveSource:
             permanent=True,
         )
 
-    # Where a file that cannot be read would have had rows.
+    # Where what cannot be read would have had rows.
 
-    def _lost(
-        self, broken: _File, symbol: str, files: Sequence[tuple[_File, Span | None]]
-    ) -> Window:
-        """The stretch that a broken file leaves unknown: the days in its name, or what lies between its neighbours."""
-        period = self._period(broken, symbol)
-        # Days that others tell as well are not its own.
-        if period is not None and all(self._period(file, symbol) != period for file, _ in files):
-            return period
-        before = [
-            span[1] + 1
-            for file, span in files
-            if span is not None and str(file.path) < str(broken.path)
+    def _losses(
+        self,
+        symbol: str,
+        timeframe: Timeframe,
+        files: Sequence[tuple[_File, Span | None]],
+        broken: Sequence[tuple[_File, str]],
+        window: Window | None = None,
+    ) -> list[_Loss]:
+        """What broken files, members of zips and lines leave unknown: other rows are no evidence of it.
+
+        Lines are those of files that reach into the window, where there is one.
+        """
+        sound = [self._piece(file, symbol, span) for file, span in files] if broken else []
+        losses = []
+        for file, error in broken:
+            piece = self._piece(file, symbol, None)
+            losses.append(
+                _Loss(left_unknown(piece, sound), error, is_dated=piece.period is not None)
+            )
+        for file, span in files:
+            # A zip may have lost what was around its rows; others are opened for what lies within.
+            is_near = (
+                window is None
+                or file.path.suffix.lower() == ".zip"
+                or (span is not None and _meet(span, window))
+            )
+            if span is not None and is_near and not self._is_direct(file, timeframe):
+                losses += self._losses_in(file, symbol, timeframe)
+        return losses
+
+    def _losses_in(self, file: _File, symbol: str, timeframe: Timeframe) -> list[_Loss]:
+        """What members and lines of a file leave unknown."""
+        part = self._part(file, symbol, timeframe)
+        if part is None:
+            return []
+        about = f"source {self.name}: {file.path}"
+        losses = [
+            _Loss(window, f"{about}: a row cannot be read: {said}") for window, said in part.unread
         ]
-        after = [
-            span[0]
-            for file, span in files
-            if span is not None and str(file.path) > str(broken.path)
+        damaged = self._table(file, timeframe).damaged
+        pieces = [
+            Piece(name, self._days_in(name.replace(symbol, " ")), span)
+            for name, span in sorted(part.members.items())
         ]
-        start = max(before, default=_BEGINNING)
-        between = Window.of_micros(start, max(start, min(after, default=_END)))
-        return (
-            between
-            if period is None
-            else between.intersect(period) or Window(period.start, period.start)
-        )
+        for name, reason in damaged.items():
+            period = self._days_in(name.replace(symbol, " "))
+            window = left_unknown(Piece(name, period), pieces)
+            losses.append(
+                _Loss(
+                    window,
+                    f"{about}: {name} in it cannot be read: {reason}",
+                    is_dated=period is not None,
+                )
+            )
+        return losses
+
+    def _piece(self, file: _File, symbol: str, span: Span | None) -> Piece:
+        return Piece(str(file.path), self._period(file, symbol), None if span is None else span[:2])
 
     def _period(self, file: _File, symbol: str) -> Window | None:
         """The days that a file's name tells, or else the folders that it lies in; None where they tell none."""
@@ -354,8 +400,11 @@ class ArchiveSource:
             if path.is_relative_to(self._base)
             else path.name
         )
-        told = (period_in(text.replace(symbol, " "), self._clock) for text in (path.name, within))
+        told = (self._days_in(text.replace(symbol, " ")) for text in (path.name, within))
         return next((period for period in told if period is not None), None)
+
+    def _days_in(self, name: str) -> Window | None:
+        return period_in(name, self._clock)
 
     # A Parquet file of one symbol, read a window at a time.
 
@@ -409,6 +458,7 @@ class ArchiveSource:
                 # What is repeated.
                 "dated": pl.repeat(False, len(opens), eager=True),  # noqa: FBT003
                 "instant": opens if zoned else none,
+                "eve": pl.repeat(False, len(opens), eager=True),  # noqa: FBT003 - what is repeated
             }
         )
         try:
@@ -439,7 +489,7 @@ class ArchiveSource:
         """A file's candles, unread; None where it has to be read whole."""
         settings = self._settings
         if (
-            file.path.suffix != ".parquet"
+            file.path.suffix.lower() != ".parquet"
             or settings.names_symbols
             or settings.format
             or not timeframe.intraday
@@ -460,7 +510,11 @@ class ArchiveSource:
         ):
             return None
         ts = names["ts"] or ""
-        if any(schema[name or ""] != pl.Float64 for ours, name in names.items() if ours in PRICES):
+        whose = self._columns.names_whose(schema.names())
+        is_plain = all(
+            schema[name or ""] == pl.Float64 for ours, name in names.items() if ours in PRICES
+        )
+        if not is_plain or (whose is not None and self._count(file, whose) > 1):
             return None
         opens = self._direct_opens(file, raw, ts, schema[ts])
         if opens is None:
@@ -474,6 +528,9 @@ class ArchiveSource:
             *(pl.col(names[ours] or "").alias(ours) for ours in PRICES),
             number.cast(pl.Float64, strict=False).alias("volume"),
         )
+
+    def _can_be_read_in_parts(self, file: _File, timeframe: Timeframe) -> bool:
+        return self._direct(file, timeframe) is not None
 
     def _direct_opens(
         self, file: _File, raw: pl.LazyFrame, ts: str, kind: pl.DataType
@@ -499,6 +556,14 @@ class ArchiveSource:
             return rows.collect()
         except BROKEN as error:
             raise self._unreadable(file.path, error) from error
+
+    def _count_symbols(self, file: _File, column: str) -> int:
+        """How many symbols a column of a Parquet file names."""
+        return whole(
+            self._read(
+                file, pl.scan_parquet(file.path, glob=False).select(pl.col(column).n_unique())
+            ).item()
+        )
 
     def _check(self, file: _File) -> None:
         check_parquet(file.path, most=self._settings.max_file)
@@ -528,7 +593,17 @@ class ArchiveSource:
             held = self._table(file, timeframe)
         if held.error:
             raise SourceError(held.error, permanent=True)
-        part = held.parts.get(symbol if self._settings.names_symbols else "")
+        several = held.symbols - {""}
+        part = held.parts.get(symbol if several or self._settings.names_symbols else "")
+        if several and part is None and not self._settings.names_symbols:
+            raise SourceError(
+                f"source {self.name}: {file.path} has bars of several symbols at the same times, "
+                "such as "
+                f"{', '.join(sorted(several)[:3])}, and none of {symbol}. "
+                "Name the column that tells them apart "
+                "(columns: {symbol: ...}), or write the symbol as the file does",
+                permanent=True,
+            )
         if part is not None and part.error:
             raise SourceError(part.error, permanent=True)
         return part
@@ -547,12 +622,12 @@ class ArchiveSource:
         walls = read_stamps(rows["stamp"], self._settings.format)
         rows = rows.drop("stamp").hstack(walls)
         ordered = (
-            self._settings.names_symbols and timeframe.intraday and has_fold(walls, self._clock)
+            rows["symbol"].n_unique() > 1 and timeframe.intraday and has_fold(walls, self._clock)
         )
         groups = rows.partition_by("symbol", maintain_order=True) if ordered else [rows]
         opened = [self._opened(group, timeframe) for group in groups]
         rows = pl.concat(opened) if opened else self._opened(rows, timeframe)
-        good, refused = self._parted(file, rows, bad)
+        good, refused = self._parted(file, rows, bad, timeframe)
         if good.is_empty() and not refused.is_empty():
             why, example = refused.select("refused", "said").row(0)
             hint = (
@@ -563,7 +638,9 @@ class ArchiveSource:
             raise ValueError(
                 f"none of its {len(refused):,} rows can be read: {why}: {example[-100:]}{hint}"
             )
-        return self._kept(file, good, refused, timeframe)
+        held = self._kept(file, good, refused, timeframe)
+        held.damaged = {member: line.reason for line, member in bad if not line.number}
+        return held
 
     def _opened(self, rows: pl.DataFrame, timeframe: Timeframe) -> pl.DataFrame:
         opens, reasons = opens_of(
@@ -577,12 +654,16 @@ class ArchiveSource:
         return rows.drop(WALLS.names()).with_columns(ts=opens, refused=reasons)
 
     def _read_columns(self, file: _File) -> tuple[pl.DataFrame, list[tuple[BadLine, str]]]:
-        if file.path.suffix == ".parquet":
+        if file.path.suffix.lower() == ".parquet":
             self._checked(file)
         return self._columns.read(file.path)
 
     def _parted(
-        self, file: _File, rows: pl.DataFrame, bad: Sequence[tuple[BadLine, str]]
+        self,
+        file: _File,
+        rows: pl.DataFrame,
+        bad: Sequence[tuple[BadLine, str]],
+        timeframe: Timeframe,
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Part rows into good ones, and those that nobody can read (_NO_REFUSED)."""
         priced = pl.any_horizontal(pl.col(ours).is_not_null() for ours in PRICES)
@@ -605,8 +686,12 @@ class ArchiveSource:
         known = pl.when(is_good).then(pl.col("ts"))
         near = known.forward_fill().over("symbol"), known.backward_fill().over("symbol")
         anywhere = known.forward_fill(), known.backward_fill()
+        edges = pl.min_horizontal(*near), pl.max_horizontal(*near)
+        has_both = pl.all_horizontal(each.is_not_null() for each in near)
         placed = rows.with_columns(
             at=pl.coalesce(*near, *anywhere),
+            after=pl.when(has_both).then(edges[0] + timeframe.duration),
+            before=pl.when(has_both).then(edges[1]),
             whose=pl.coalesce(pl.col("symbol").replace("", None).forward_fill(), pl.lit("")),
         )
         label = pl.format(
@@ -623,15 +708,18 @@ class ArchiveSource:
             said=label,
             member="member",
             line="line",
+            # What repeats the names of the columns is no bar.
+            after=pl.when(pl.col("priced") | pl.col("text").str.contains(r"\d")).then("after"),
+            before="before",
         )
         extra = [
             (
                 *_standing(placed, line.number, member),
                 Unread.UNREADABLE.value,
-                f"{file.path.name}{member and ' ' + member} line {line.number}: {line.reason}: "
-                f"{line.text}".rstrip(": "),
+                _words_of(file.path.name, member, line),
                 member,
                 line.number,
+                *_around(placed, line, member, timeframe),
             )
             for line, member in bad
         ]
@@ -663,6 +751,10 @@ class ArchiveSource:
                 opens = block["ts"].to_physical()
                 part.blocks.append((*keep.put(block), whole(opens.min()), whole(opens.max())))
             places[str(symbol)] = rows.select("member", "line").row(-1)
+            if rows["member"].n_unique() > 1 or rows["member"][0]:
+                stamp = pl.col("ts").to_physical()
+                reach = rows.group_by("member").agg(first=stamp.min(), last=stamp.max())
+                part.members = {name: (first, last) for name, first, last in reach.iter_rows()}
             try:
                 part.span = self._span_of(
                     file, _measured(candles.lazy(), timeframe).collect(), timeframe
@@ -674,7 +766,8 @@ class ArchiveSource:
         ):
             if str(symbol) in held.parts:
                 part = held.parts[str(symbol)]
-                part.refused = rows.drop("symbol", "member", "line")
+                part.refused = rows.drop("symbol", "member", "line", "after", "before")
+                part.unread = _unread(rows)
                 if (
                     part.span is not None
                     and max(rows.select("member", "line").rows()) > places[str(symbol)]
@@ -701,12 +794,67 @@ _NO_REFUSED = pl.DataFrame(
         "said": pl.String,
         "member": pl.String,
         "line": pl.Int64,
+        "after": TS,
+        "before": TS,
     }
 )
-"""Rows that nobody can read: whose they are, where they stand, why, how they are written, and where in the file."""
+"""Rows that nobody can read: whose they are, where they stand, why, how they are written, where in
+the file, and the stretch between the rows around them, where these have bars between them."""
 
-_BEGINNING = 0
-_END = Window.of_days(date(1970, 1, 1), date(2200, 1, 1)).micros[1]
+_MOST_UNREAD = 100
+"""Where rows leave more stretches unknown, all that lies between the first and the last is."""
+
+
+@dataclass(frozen=True)
+class _Loss:
+    """A stretch that something leaves unknown which cannot be read.
+
+    Attributes:
+        window: The stretch.
+        reason: Why, in words.
+        is_dated: The name of what cannot be read tells the days, so that it should have had them.
+    """
+
+    window: Window
+    reason: str
+    is_dated: bool = False
+
+
+def _unread(refused: pl.DataFrame) -> list[tuple[Window, str]]:
+    """The stretches that rows (_NO_REFUSED) leave unknown, each with the words of its first row."""
+    gaps = refused.filter(pl.col("after") < pl.col("before")).sort("after", "line")
+    gaps = gaps.group_by("after", "before", maintain_order=True).agg(pl.first("said"))
+    if len(gaps) > _MOST_UNREAD:
+        gaps = gaps.select(pl.min("after"), pl.max("before"), pl.first("said"))
+    return [
+        (Window.spanning(gap["after"], gap["before"]), gap["said"][0])
+        for gap in gaps.iter_slices(1)
+    ]
+
+
+def _words_of(name: str, member: str, line: BadLine) -> str:
+    """How a line is told that is no row."""
+    place = f"{name}{member and ' ' + member}" + (f" line {line.number}" if line.number else "")
+    return f"{place}: {line.reason}: {line.text}".rstrip(": ")
+
+
+def _around(
+    rows: pl.DataFrame, line: BadLine, member: str, timeframe: Timeframe
+) -> tuple[datetime | None, datetime | None]:
+    """The stretch between the rows around a broken line; none for a header, or what is no line of rows."""
+    if not line.number or (line.text and not any(sign.isdigit() for sign in line.text)):
+        return None, None
+    known = rows.filter(
+        pl.col("member") == member, pl.col("refused").is_null(), pl.col("ts").is_not_null()
+    )
+    ends = known.filter(pl.col("line") < line.number).tail(1)["ts"].to_list()
+    ends += known.filter(pl.col("line") > line.number).head(1)["ts"].to_list()
+    return (min(ends) + timeframe.duration, max(ends)) if len(ends) == 2 else (None, None)
+
+
+def _meet(span: Span, window: Window) -> bool:
+    start, end = window.micros
+    return span[0] < end and span[1] >= start
 
 
 def _measured(candles: pl.LazyFrame, timeframe: Timeframe) -> pl.LazyFrame:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from market_assets.errors import SourceError
 from market_assets.sources.files.layouts import LAYOUTS, ColumnName, column_of, plain_name
-from market_assets.sources.files.reading import texts
-from market_assets.sources.files.tables import BadLine, decimal_of, numbers_of, read_table
+from market_assets.sources.files.reading import BROKEN, damaged_in, texts
+from market_assets.sources.files.stamps import clock_of
+from market_assets.sources.files.tables import (
+    BadLine,
+    decimal_of,
+    grouping_of,
+    numbers_of,
+    read_table,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,6 +36,15 @@ _NO_PRICE = float(2**63 - 1)
 """What fixed-point prices have where there is none."""
 
 _MILLIONTH = 1e-6
+
+_LEAST_BESIDE = 1e-3
+"""Whole numbers beside fractions are fixed-point prices only where they stand for so much."""
+
+_LEAST = 1e-6
+"""No price of a file of fixed-point prices is less than so much."""
+
+_SYMBOLS = ("symbol", "ticker", "raw symbol", "sym")
+"""How columns are called that say whose bars a file has."""
 
 
 class ColumnReader:
@@ -48,15 +65,16 @@ class ColumnReader:
         Returns:
             stamp (as the file has it), open, high, low, close, volume (numbers), symbol, line, text
             (the stamp and prices as they are written), member (of a zip); and the lines that are
-            none, each with its member.
+            none, each with its member: the line 0 of a member that cannot be read at all.
         """
         settings = self._settings
-        if path.suffix == ".parquet":
+        if path.suffix.lower() == ".parquet":
             names = pl.scan_parquet(path, glob=False).collect_schema().names()
             needed = {
                 name_at(names, place)
                 for place in self.places(path, names, has_header=True).values()
             }
+            needed.add(self.names_whose(names))
             columns = [
                 name
                 for name in names
@@ -66,33 +84,39 @@ class ColumnReader:
             numbers = pl.int_range(1, len(table) + 1, eager=True)
             return self._ours(path, table, numbers, names, has_header=True, member=""), []
         frames, bad = [], []
-        failed: list[ValueError] = []
-        for member, body in texts(path, settings.max_file):
-            try:
-                text = read_table(
-                    body,
-                    is_header=self._is_header,
-                    separator=settings.separator,
-                    encoding=settings.encoding,
-                )
-                own = self._ours(
-                    path,
-                    text.rows,
-                    text.numbers,
-                    text.rows.columns,
-                    has_header=text.has_header,
-                    member=member,
-                )
-            except (ValueError, SourceError) as error:
-                if path.suffix != ".zip":
-                    raise
-                failed.append(error if isinstance(error, ValueError) else ValueError(str(error)))
-                bad.append((BadLine(0, "", " ".join(str(error).split())[:200]), member))
-                continue
-            frames.append(own)
-            bad += [(line, member) for line in text.bad]
+        failed: dict[str, str] = {}
+        first: Exception | None = None
+        try:
+            for member, body in texts(path, settings.max_file):
+                try:
+                    text = read_table(
+                        body,
+                        is_header=self._is_header,
+                        separator=settings.separator,
+                        encoding=settings.encoding,
+                    )
+                    own = self._ours(
+                        path,
+                        text.rows,
+                        text.numbers,
+                        text.rows.columns,
+                        has_header=text.has_header,
+                        member=member,
+                    )
+                except (ValueError, SourceError) as error:
+                    first = first or error
+                    failed[member] = " ".join(str(error).split())[:200]
+                    continue
+                frames.append(own)
+                bad += [(line, member) for line in text.bad]
+        except BROKEN as error:
+            first = first or error
+            failed |= damaged_in(path, settings.max_file)
+            if not frames or not failed:
+                raise
         if not frames:
-            raise failed[0] if failed else ValueError("there is nothing in it")
+            raise first or ValueError("there is nothing in it")
+        bad += [(BadLine(0, "", reason), member) for member, reason in failed.items()]
         return pl.concat(frames, how="vertical_relaxed"), bad
 
     def _is_header(self, cells: Sequence[str]) -> bool:
@@ -135,40 +159,86 @@ class ColumnReader:
         places = self.places(path, names, has_header=has_header, table=table)
         found = {ours: name_at(names, place) for ours, place in places.items()}
         written = {ours: _sum_of(table, name) for ours, name in found.items() if name is not None}
-        decimal = settings.decimal or decimal_of(
-            [cells for ours in PRICES for cells in written[ours]]
+        numbers_of_a_bar = [cells for ours in PRICES for cells in written[ours]]
+        decimal = (
+            settings.decimal
+            or decimal_of(numbers_of_a_bar)
+            or grouping_of(written.get("volume", ()))
         )
-        prices = {ours: self._price(written[ours], decimal) for ours in PRICES}
+        is_decimal = not all(_written_whole(written[ours][0]).all() for ours in PRICES)
+        prices = {
+            ours: self._price(written[ours], decimal, is_decimal=is_decimal) for ours in PRICES
+        }
         self._require_plain({ours: written[ours][0] for ours in PRICES}, prices)
+        self._require_clock(found)
         columns: dict[str, pl.Series] = {"stamp": self._stamp(written)}
         columns.update({str(ours): prices[ours] for ours in PRICES})
         columns["volume"] = self._volume(written.get("volume"), decimal, len(table))
-        whose = written.get("symbol") if settings.names_symbols else None
-        symbol = (
-            pl.repeat("", len(table), eager=True) if whose is None else whose[0].cast(pl.String)
-        )
+        whose = self._whose(table, written)
+        symbol = pl.repeat("", len(table), eager=True) if whose is None else whose
         columns["symbol"] = symbol.str.strip_chars()
         columns["line"] = numbers.cast(pl.Int64)
         columns["text"] = columns["stamp"].cast(pl.String)
         columns["member"] = pl.repeat(member, len(table), dtype=pl.String, eager=True)
         return pl.DataFrame(columns)
 
-    def _price(self, cells: Sequence[pl.Series], decimal: str | None) -> pl.Series:
+    def _price(
+        self, cells: Sequence[pl.Series], decimal: str | None, *, is_decimal: bool
+    ) -> pl.Series:
+        """The prices in some cells.
+
+        Args:
+            cells: Those of one column.
+            decimal: What stands before a fraction.
+            is_decimal: Some price of the file has a fraction: 173 beside 172.9 is a price as it
+                stands.
+
+        Raises:
+            ValueError: They are no whole billionths, as the scale says, but whole numbers.
+        """
         column = numbers_of(cells[0], decimal)
         scale = self._settings.price_scale
         if scale is None:
             return column
         column = column.set((column >= _NO_PRICE).fill_null(value=False), None)
-        scaled = (
-            column * scale
-            if scale >= 1
-            else column / round(1 / scale)
-            if _is_whole(1 / scale)
-            else column * scale
-        )
+        scaled = _scaled(column, scale)
         if scale > _MILLIONTH:
             return scaled
-        return scaled.zip_with(_written_whole(cells[0]), column)
+        is_fixed = _written_whole(cells[0])
+        if is_decimal:
+            return scaled.zip_with(
+                is_fixed & (scaled.abs() >= _LEAST_BESIDE).fill_null(value=True), column
+            )
+        known = scaled.drop_nulls()
+        if len(known) and known.abs().max() < _LEAST and (known != 0).any():  # type: ignore[operator]  # a number
+            raise ValueError(
+                f"its prices, such as {whole(column.drop_nulls()[0])}, "
+                f"are too small for whole numbers of {scale:g}: "
+                "set price_scale: 1 where they are prices as they stand"
+            )
+        return scaled.zip_with(is_fixed, column)
+
+    def names_whose(self, names: Sequence[str]) -> str | None:
+        """The column that seems to say whose bars a file has, where nobody has said that one does."""
+        return None if self._settings.names_symbols else column_of(names, _SYMBOLS)
+
+    def _whose(
+        self, table: pl.DataFrame, written: Mapping[ColumnName, Sequence[pl.Series]]
+    ) -> pl.Series | None:
+        """Whose each row is; None where the file is of one symbol.
+
+        A file of one symbol whose own column names several at the same time is one of several.
+        """
+        if self._settings.names_symbols:
+            return written["symbol"][0].cast(pl.String)
+        name = self.names_whose(table.columns)
+        symbols = None if name is None else table[name].cast(pl.String)
+        if symbols is None or symbols.n_unique() == 1:
+            return None
+        stamps = self._stamp(written).cast(pl.String)
+        together = pl.DataFrame({"stamp": stamps, "symbol": symbols}).drop_nulls().unique()
+        # Else it was renamed, or is a series of contracts.
+        return symbols if together["stamp"].is_duplicated().any() else None
 
     def _volume(
         self, cells: Sequence[pl.Series] | None, decimal: str | None, rows: int
@@ -194,6 +264,20 @@ class ColumnReader:
         width = 6 if hour.filter(digits).str.len_chars().max() not in {3, 4} else 4
         hour = hour.str.zfill(width).zip_with(digits, hour)
         return day + " " + hour.fill_null("")
+
+    def _require_clock(self, found: Mapping[ColumnName, str | None]) -> None:
+        """Refuse times whose header names a clock, as `Time (EET)` does, until somebody has said it."""
+        if {"clock", "timezone"} & self._settings.model_fields_set:
+            return
+        for ours in ("ts", "time"):
+            name = found.get(ours) or ""
+            told = re.search(r"(?i)time.*[(\[]([^()\[\]]+)[)\]]\s*$", name)
+            if told and _is_another_clock(told[1]):
+                raise ValueError(
+                    f"its column {name!r} says on which clock its times are: set timezone: "
+                    f"{told[1]}, "
+                    "or timezone: UTC where they are UTC all the same"
+                )
 
     def _require_plain(
         self, written: Mapping[ColumnName, pl.Series], prices: Mapping[ColumnName, pl.Series]
@@ -277,6 +361,15 @@ class ColumnReader:
         }
 
 
+def _is_another_clock(text: str) -> bool:
+    """Whether a text names a clock that does not show UTC."""
+    try:
+        clock = clock_of(text)
+    except ValueError:
+        return False
+    return not (clock.is_utc or clock.zone in {"GMT", "Etc/UTC", "Etc/GMT", "Zulu"})
+
+
 def _some(names: list[str]) -> str:
     """The names of columns, as many as can be read at a glance."""
     shown = ", ".join(name[:40] for name in names[:20])
@@ -316,6 +409,14 @@ def _is_time(table: pl.DataFrame) -> bool:
         return False
     second = table.to_series(1).drop_nulls().head(1)
     return bool(len(second)) and bool(second.str.contains(r"^\s*\d{1,2}:\d\d").item())
+
+
+def _scaled(prices: pl.Series, scale: float) -> pl.Series:
+    """Prices times a scale, each the double nearest to it: a division by 10, no product with 0.1."""
+    counts = prices.fill_null(float("nan")).to_numpy()
+    parts = 1 / scale
+    scaled = counts / round(parts) if scale < 1 and _is_whole(parts) else counts * scale
+    return pl.Series(prices.name, scaled).set(prices.is_null(), None)
 
 
 def _is_whole(number: float) -> bool:

@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 
 _LINES = 5_000
 _ANY = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
-_SUFFIXES = (".parquet", ".csv.gz", ".txt.gz", ".tsv.gz", ".csv", ".txt", ".tsv", ".zip")
+_SUFFIXES = (
+    ".parquet",
+    *(text + pack for text in (".csv", ".txt", ".tsv") for pack in (".gz", ".bz2", ".xz", "")),
+    ".zip",
+)
 _DATE = re.compile(
     r"(?<!\d)(?:19|20)\d\d(?:[-_.]?(?:0[1-9]|1[0-2])(?:[-_.]?(?:0[1-9]|[12]\d|3[01]))?)?(?!\d)"
 )

@@ -7,8 +7,12 @@ import weakref
 from dataclasses import dataclass, field
 from io import BytesIO
 from tempfile import SpooledTemporaryFile
+from typing import TYPE_CHECKING
 
 import polars as pl
+
+if TYPE_CHECKING:
+    from market_assets.market.timeframes import Window
 
 _IN_MEMORY = 64 * 1024**2
 """Bytes of rows that are kept in memory; more go to a file that nobody sees, and that is gone when the process is."""
@@ -63,6 +67,8 @@ class Part:
         refused: Rows that cannot be read: ts (where they stand), refused (why), said (how they are
             written).
         keep: Where the blocks are.
+        members: Of a zip, what each member reaches; None of one that cannot be read.
+        unread: The stretches that lines leave unknown which cannot be read, each with its words.
     """
 
     keep: Keep
@@ -70,6 +76,8 @@ class Part:
     span: Span | None = None
     error: str = ""
     refused: pl.DataFrame | None = None
+    members: dict[str, tuple[int, int] | None] = field(default_factory=dict)
+    unread: list[tuple[Window, str]] = field(default_factory=list)
 
 
 @dataclass
@@ -80,8 +88,10 @@ class Held:
         parts: By symbol; by "" where the file is of one.
         symbols: All symbols in it.
         error: Why it cannot be read.
+        damaged: The members of a zip that cannot be read, each with the reason.
     """
 
     parts: dict[str, Part] = field(default_factory=dict)
     symbols: frozenset[str] = frozenset()
     error: str = ""
+    damaged: dict[str, str] = field(default_factory=dict)

@@ -24,7 +24,7 @@ _QUOTES = ("usd", "usdt", "usdc", "busd", "tusd", "dai", "eur", "gbp", "jpy", "k
 
 _ANY_TIME = (
     "ts", "time", "timestamp", "datetime", "date", "date/time", "date time", "open time", "opentime",
-    "gmt time", "local time", "utc time", "time (utc)", "time (eet)", "unix", "unix timestamp", "epoch",
+    "gmt time", "local time", "utc time", "time (*)", "utc", "unix", "unix timestamp", "epoch",
     "window start", "ts event", "start", "begin", "bar time", "candle begin time",
 )  # fmt: skip
 """What a column of times may be called, in files of which nobody has said the layout."""
@@ -95,8 +95,18 @@ LAYOUTS: dict[str, Layout] = {
     "stooq": Layout(
         "Stooq: <TICKER>,<PER>,<DATE>,<TIME>,...; times of Warsaw",
         settings={"timezone": "Europe/Warsaw"},
-        names={"ts": ("date",), "date": ("date",), "time": ("time",), "symbol": ("ticker",)},
-        sign=r"^<TICKER>,<PER>",
+        names={
+            "ts": ("date", "data"),
+            "date": ("date",),
+            "time": ("time",),
+            "open": ("open", "otwarcie"),
+            "high": ("high", "najwyzszy"),
+            "low": ("low", "najnizszy"),
+            "close": ("close", "zamkniecie"),
+            "volume": ("vol", "volume", "wolumen"),
+            "symbol": ("ticker",),
+        },
+        sign=r"^<TICKER>,<PER>|^Data,Otwarcie,",
     ),
     "firstrate": Layout(
         "FirstRate Data: 2024-03-11 04:00:00,... in New York's time; "
@@ -108,8 +118,19 @@ LAYOUTS: dict[str, Layout] = {
     "dukascopy": Layout(
         "Dukascopy: Gmt time,Open,... with 11.03.2024 00:00:00.000; a local time tells its zone",
         settings={"format": "%d.%m.%Y"},
-        names={"ts": ("gmt time", "local time", "utc time", "time (utc)", "timestamp", "time")},
-        sign=r"(?i)^(Gmt time|Local time|Time \(UTC\)),",
+        names={
+            "ts": (
+                "gmt time",
+                "local time",
+                "utc time",
+                "time (*)",
+                "timestamp",
+                "time",
+                "utc",
+                "eet",
+            )
+        },
+        sign=r"(?i)^(Gmt time|Local time|Time \((UTC|EET)\)|UTC),",
     ),
     "tradestation": Layout(
         'TradeStation: "Date","Time","Open",...,"Up","Down"; bars bear the time they end at, '
@@ -121,20 +142,31 @@ LAYOUTS: dict[str, Layout] = {
             "time": ("time",),
             "volume": ("up + down", "vol", "volume", "total volume"),
         },
-        sign=r'(?i)^"?Date"?,"?Time"?,"?Open"?,"?High"?,"?Low"?,"?Close"?,"?(Up|Vol)',
+        sign=(
+            r'(?i)^"Date","Time","Open","High","Low","Close","(Up|Vol)'
+            r'|^"?Date"?,"?Time"?,"?Open"?,"?High"?,"?Low"?,"?Close"?,"?(Up"?,"?Down|Vol"?,"?OI)'
+        ),
     ),
     "yahoo": Layout(
         "Yahoo Finance, by hand or yfinance: Date,Open,High,Low,Close,Adj Close,Volume; "
         "prices are divided by splits",
         settings={},
-        names={"ts": ("date", "datetime")},
-        sign=r"(?i)^(Date|Datetime),(?=.*Adj Close)",
+        names={
+            "ts": ("date", "datetime", "price"),
+            "close": ("close", "close close price adjusted for splits.", "close*"),
+        },
+        sign=r"(?i)^(Date|Datetime),(?=.*Adj Close)|^Price,(Adj Close,)?Close,High,Low,Open,Volume",
     ),
     "alphavantage": Layout(
         "Alpha Vantage: timestamp,open,..., newest first, in New York's time",
         settings={"timezone": _NEW_YORK},
         names={"ts": ("timestamp",)},
-        sign=r"^timestamp,open,high,low,close,(adjusted_close,)?volume",
+        sign=(
+            r"^timestamp,open,high,low,close,adjusted_close,volume"
+            r"|^timestamp,open,high,low,close,volume\n(?P<newest>\d{4}-\d\d-\d\d(?: "
+            r"\d\d:\d\d:\d\d)?),"
+            r"[^\n]*\n(?P<older>\d{4}-\d\d-\d\d(?: \d\d:\d\d:\d\d)?),"
+        ),
     ),
     "tiingo": Layout(
         "Tiingo: date,close,high,low,open,volume,adjClose,...",
@@ -230,8 +262,19 @@ def column_of(names: Sequence[str], wanted: Sequence[str]) -> str | None:
 
 def guess_layout(text: str) -> str | None:
     """The layout whose files begin like a text; None where none is known to."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    return next((name for name, layout in LAYOUTS.items() if re.search(layout.sign, first)), None)
+    start = "\n".join(line.rstrip() for line in text.splitlines() if line.strip())
+    return next((name for name, layout in LAYOUTS.items() if _is_signed(layout, start)), None)
+
+
+def _is_signed(layout: Layout, start: str) -> bool:
+    """Whether a text begins as files of a layout do; of two stamps named the newest stands first."""
+    found = re.search(f"(?m){layout.sign}", start.partition("\n")[0]) or re.match(
+        layout.sign, start
+    )
+    if found is None:
+        return False
+    stamps = found.groupdict()
+    return "newest" not in stamps or stamps["newest"] is None or stamps["newest"] > stamps["older"]
 
 
 def guess_columns(names: Sequence[str]) -> dict[ColumnName, str]:
@@ -247,6 +290,9 @@ def guess_columns(names: Sequence[str]) -> dict[ColumnName, str]:
     found = {ours: column_of(names, theirs) for ours, theirs in wanted.items()}
     date, time = column_of(names, ("date", "day")), column_of(names, ("time", "hour"))
     known: dict[ColumnName, str] = {ours: name for ours, name in found.items() if name is not None}
+    if "ts" not in known and names and plain_name(names[0]) in {"", "unnamed: 0", "index"}:
+        # As pandas writes an index.
+        known["ts"] = names[0]
     if date and time:
         known.pop("ts", None)
         known |= {"date": date, "time": time}

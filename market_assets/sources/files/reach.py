@@ -30,6 +30,12 @@ _PRICES = ("open", "high", "low", "close")
 _FIRST_INTRADAY = datetime(1980, 1, 1, tzinfo=UTC)
 """Nobody has bars of less than a day from before; zero counts of seconds, and counts that were cut, are times of the 1970s."""
 
+_NEVER = datetime(2100, 1, 1, tzinfo=UTC)
+"""A file all of whose times are later has other numbers in their place."""
+
+_BEGINNING = 0
+_END = Window.of_days(date(1970, 1, 1), date(2200, 1, 1)).micros[1]
+
 _FEW, _MANY = 3, 100
 _FAR = 366 * Timeframe.D1.micros
 """So few rows, parted by so much from so many others, are slips of somebody's pen."""
@@ -51,10 +57,12 @@ class Stretch:
         window: Outside of it an absent bar is evidence of nothing.
         witness: Gives what the same answer will always bear as long as nothing has changed, a
             file's hash; None where each answer is a new one. It may take as long as reading a file.
+        rows: From the first believable row of a file to its last; None where it is no file.
     """
 
     window: Window
     witness: Callable[[], str] | None = None
+    rows: Window | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,21 @@ class FileSpan:
     witness: Callable[[], str] | None = None
 
 
+@dataclass(frozen=True)
+class Piece:
+    """A file of a series, or a member of a zip.
+
+    Attributes:
+        name: Pieces follow each other in the order of their names.
+        period: The days that the name tells; None where it tells none.
+        span: The opens of its first and last row, in microseconds; None without rows.
+    """
+
+    name: str
+    period: Window | None
+    span: tuple[int, int] | None = None
+
+
 def believable_row(timeframe: Timeframe, now: datetime) -> pl.Expr:
     """Whether a row (CANDLE_SCHEMA) can be a bar, so that a file that holds it reaches so far.
 
@@ -95,8 +118,11 @@ def are_odd(opens: pl.Series, timeframe: Timeframe) -> bool:
     """Whether some opens (microseconds) are no times but other numbers, such as 20240311, that were taken for counts since 1970."""
     if opens.is_empty():
         return False
+    stamps = opens.to_numpy()
+    if int(stamps.min()) > to_micros(_NEVER):
+        return True
     if timeframe.intraday:
-        return int(opens.to_numpy().max()) < to_micros(_FIRST_INTRADAY)
+        return int(stamps.max()) < to_micros(_FIRST_INTRADAY)
     # All dates from 1900 to 2099, as seconds, are three weeks of the August of 1970; those of years
     # fall on two days.
     first, after = (to_micros(datetime(1970, 8, day, tzinfo=UTC)) for day in (1, 31))
@@ -171,7 +197,10 @@ def stretches_of(files: Sequence[FileSpan]) -> list[Stretch]:
         for place, (earlier, later) in enumerate(pairwise(windows)):
             if timedelta() < later.start - earlier.end < timedelta(microseconds=_NEAR):
                 windows[place] = replace(earlier, end=later.start)
-    return [Stretch(window, file.witness) for window, file in zip(windows, spans, strict=True)]
+    return [
+        Stretch(window, file.witness, Window.of_micros(file.first, file.last))
+        for window, file in zip(windows, spans, strict=True)
+    ]
 
 
 def _hours(file: FileSpan) -> Window:
@@ -187,6 +216,20 @@ def _widened(window: Window, file: FileSpan, outer: Window) -> Window:
     start = min(window.start, max(period.start, outer.start))
     end = max(window.end, min(period.end, outer.end)) if file.is_whole else window.end
     return Window(start, end)
+
+
+def left_unknown(broken: Piece, others: Sequence[Piece]) -> Window:
+    """What a piece that cannot be read leaves unknown: its days, or what lies between its neighbours."""
+    # Days that others tell as well are not its own.
+    if broken.period is not None and all(other.period != broken.period for other in others):
+        return broken.period
+    filled = [(other.name, *other.span) for other in others if other.span is not None]
+    start = max((last + 1 for name, _, last in filled if name < broken.name), default=_BEGINNING)
+    end = min((first for name, first, _ in filled if name > broken.name), default=_END)
+    between = Window.of_micros(start, max(start, end))
+    if broken.period is None:
+        return between
+    return between.intersect(broken.period) or Window(broken.period.start, broken.period.start)
 
 
 def merged(stretches: Sequence[Stretch], within: Window) -> list[Window]:

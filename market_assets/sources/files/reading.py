@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
+import lzma
 import stat
 import zipfile
 import zlib
@@ -13,7 +15,8 @@ import polars as pl
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 
@@ -35,8 +38,29 @@ BROKEN = (
     MemoryError,
     zipfile.BadZipFile,
     zlib.error,
+    lzma.LZMAError,
 )
 """What reading a file that is not what its name says can raise."""
+
+_PACKED: Mapping[bytes, Callable[[Path], AbstractContextManager[_Readable]]] = {
+    b"\x1f\x8b": gzip.GzipFile,
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\0": lzma.LZMAFile,
+}
+"""What unpacks a file that begins so."""
+
+_STRANGE = {
+    b"\x28\xb5\x2f\xfd": "packed with zstd: unpack it, as `zstd -d` does",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook: save it as CSV",
+    b"PAR1": "a Parquet file: its name must end in .parquet",
+    b"ARROW1": "an Arrow file: save it as Parquet",
+    b"%PDF": "a PDF",
+    b"SQLite": "a database",
+}
+"""What a file is that begins so, and is no table of text."""
+
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
+"""What unpacking a member of a sound zip can raise; RuntimeError is a password."""
 
 _CHUNK = 1024**2
 _LONGEST_LINE = 64 * 1024
@@ -110,22 +134,47 @@ def texts(path: Path, most: int = MOST) -> Iterator[tuple[str, bytes]]:
     """Unpack a file of text, or each of those in a zip, with what it is called there; a plain one has no name.
 
     Raises:
-        BROKEN: It cannot be unpacked, or is more than that.
+        BROKEN: It cannot be unpacked, or is more than that; a member of a zip raises after the
+            others.
     """
     size = look(path).st_size
     if size > most:
         raise ValueError(f"it has {size:,} bytes, more than max_file ({most:,})")
-    if path.suffix == ".zip":
-        yield from _members(path, most)
-    elif path.suffix == ".gz":
-        with gzip.open(path) as unpacked:
-            yield "", b"".join(_chunks(unpacked, most, most))
+    # What a file is its first bytes say: many a program unpacks it on the way, and keeps the name.
+    with path.open("rb") as file:
+        start = file.read(8)
+    unpack = next(
+        (open_packed for sign, open_packed in _PACKED.items() if start.startswith(sign)), None
+    )
+    strange = next((what for sign, what in _STRANGE.items() if start.startswith(sign)), None)
+    if strange is not None:
+        raise ValueError(f"it is {strange}")
+    if start.startswith(b"PK\x03\x04") or path.suffix.lower() == ".zip":
+        damaged = []
+        for name, text in _members(path, most):
+            if isinstance(text, bytes):
+                yield name, text
+            else:
+                damaged.append(text)
+        if damaged:
+            raise damaged[0]
     else:
-        with path.open("rb") as plain:
-            yield "", b"".join(_chunks(plain, most, most))
+        with unpack(path) if unpack is not None else path.open("rb") as text_file:
+            yield "", b"".join(_chunks(text_file, most, most))
 
 
-def _members(path: Path, most: int) -> Iterator[tuple[str, bytes]]:
+def damaged_in(path: Path, most: int = MOST) -> dict[str, str]:
+    """The members of a zip that cannot be unpacked, each with the reason; none of a broken zip."""
+    try:
+        return {
+            name: str(text) for name, text in _members(path, most) if not isinstance(text, bytes)
+        }
+    except BROKEN:
+        return {}
+
+
+def _members(path: Path, most: int) -> Iterator[tuple[str, bytes | Exception]]:
+    """The texts in a zip, or why one cannot be unpacked."""
     left = most
     with zipfile.ZipFile(path) as pack:
         names = [name for name in sorted(pack.namelist()) if not _is_junk(name)]
@@ -134,11 +183,19 @@ def _members(path: Path, most: int) -> Iterator[tuple[str, bytes]]:
         members = members or [
             name for name in names if name.lower().endswith((".txt", ".prn", ".asc"))
         ]
+        members = members or [name for name in names if "." not in name.rsplit("/", 1)[-1]]
+        if "xl/workbook.xml" in names:
+            raise zipfile.BadZipFile("it is an Excel workbook: save it as CSV")
         if not members:
-            raise zipfile.BadZipFile("there is no .csv in it")
+            inside = ", ".join(names[:3]) or "nothing"
+            raise zipfile.BadZipFile(f"there is no .csv in it, but {inside}")
         for name in members:
-            with pack.open(name) as file:
-                text = b"".join(_chunks(file, left, most))
+            try:
+                with pack.open(name) as file:
+                    text = b"".join(_chunks(file, left, most))
+            except _DAMAGED as error:
+                yield name, error
+                continue
             left -= len(text)
             yield name, text
 

@@ -24,7 +24,10 @@ from market_assets.sources.files.reading import MOST
 from market_assets.sources.files.stamps import Clock, Stamps, clock_of
 
 _PLACEHOLDERS = frozenset({"profile", "symbol", "timeframe", "minutes", "date"})
-_TEXTS = (".csv", ".txt", ".tsv", ".csv.gz", ".txt.gz", ".tsv.gz", ".zip")
+_TEXTS = (
+    *(text + pack for text in (".csv", ".txt", ".tsv") for pack in ("", ".gz", ".bz2", ".xz")),
+    ".zip",
+)
 _FORMATS = (".parquet", *_TEXTS)
 
 
@@ -47,7 +50,7 @@ def _path(text: str) -> str:
             f"{', '.join(sorted(unknown))} cannot stand in braces; "
             f"{', '.join(sorted(_PLACEHOLDERS))} can"
         )
-    if not text.endswith(_FORMATS):
+    if not text.lower().endswith(_FORMATS):
         raise ValueError(f"must end in one of {', '.join(_FORMATS)}")
     return text
 
@@ -67,7 +70,7 @@ class ArchiveSettings(SourceSettings):
         path: Where the files are, relative to the universe file; `*`, `?` and `**` may stand in it,
             and `{profile}` (the kind in lower case), `{symbol}` (the source's own name),
             `{timeframe}`, `{minutes}` (its length) and `{date}` (any text). Ends in .parquet, .csv,
-            .txt or .tsv, these also with .gz, or .zip.
+            .txt or .tsv, these also with .gz, .bz2 or .xz, or .zip.
         layout: Whose files they are: presets for the other keys, each of which may be set
             otherwise.
         columns: The file's name, or place from 0, of each of our columns; what is not named is

@@ -28,6 +28,7 @@ NO_TIME = "no time"
 
 _DAY = 86_400_000_000
 _MINUTE = 60_000_000
+_SECOND = 1_000_000
 _NEAR = 3 * 3_600_000_000
 """Microseconds within which a stamp is taken for the open or the close of a session."""
 
@@ -69,6 +70,12 @@ class Clock:
         hours = f"{abs(minutes) // 60}h" + (f"{abs(minutes) % 60}m" if minutes % 60 else "")
         return f"{self.zone} {'-' if minutes < 0 else '+'} {hours}" if minutes else self.zone
 
+
+_BROKERS = Clock("America/New_York", timedelta(hours=7))
+"""Most brokers of currencies show midnight when New York shows 17:00, so that a week has five days."""
+
+_FEW_OUTSIDE = 0.005
+"""A share of bars in weekends that may be a slip."""
 
 _OFFSET = re.compile(r"(?:UTC|GMT)?\s*([+-])\s*(\d{1,2})(?::?([0-5]\d))?", re.IGNORECASE)
 _SHIFTED = re.compile(
@@ -129,11 +136,18 @@ def _zone_named(text: str) -> str | None:
 # Text and numbers into walls ------------------------------------------------------------------
 
 WALLS = pl.Schema(
-    {"wall": pl.Int64(), "offset": pl.Int64(), "dated": pl.Boolean(), "instant": pl.Int64()}
+    {
+        "wall": pl.Int64(),
+        "offset": pl.Int64(),
+        "dated": pl.Boolean(),
+        "instant": pl.Int64(),
+        "eve": pl.Boolean(),
+    }
 )
 """A stamp: what a wall clock showed (microseconds since 1970 on that clock), how far that clock is
-ahead of UTC where the stamp says it, whether the stamp is a date without a time, and the instant
-(microseconds since 1970, UTC) where the stamp is a count of such."""
+ahead of UTC where the stamp says it, whether the stamp is a date without a time, the instant
+(microseconds since 1970, UTC) where the stamp is a count of such, and whether a midnight is written
+24:00, as the end of the date before."""
 
 _NUMBER = r"^[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?$"
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -147,15 +161,18 @@ _DATE = (
     r"|(?<a>\d{1,2})[-/](?<b>\d{1,2})[-/](?<yy>\d{4})"
     r"|(?<pa>\d{1,2})\.(?<pb>\d{1,2})\.(?<py>\d{4})"
     r"|(?<c>\d{8})"
-    r"|(?<nd>\d{1,2})[-\s/](?<nm>[A-Za-z]{3,9})[-\s,/]+(?<ny>\d{4})"
+    r"|(?<nd>\d{1,2})[-\s/.]?(?<nm>[A-Za-z]{3,9})[-\s,/.]*(?<ny>\d{4})"
     r"|(?<um>[A-Za-z]{3,9})[-\s](?<ud>\d{1,2}),?[-\s](?<uy>\d{4})"
     r"|(?<ym>\d{4})[-\s/](?<mm>[A-Za-z]{3,9})[-\s/](?<dm>\d{1,2}))"
 )
 _TIME = (
     r"(?:(?:T|[\s,;_-]+)(?<h>\d{1,2})(?::?(?<mi>\d{2})(?::?(?<s>\d{2})(?:[.,:](?<f>\d{1,9}))?)?)?"
-    r"(?:[\s-]*(?<ap>[AaPp])\.?[Mm]\.?)?)?"
+    r"(?:[\s-]*(?<ap>[AaPp])\.?[Mm]\b\.?)?)?"
 )
-_ZONE = r"\s*(?<z>(?:UTC|GMT)?\s*[+-]\d{1,2}(?::?\d{2})?|[A-Za-z]+/[A-Za-z_/+-]+|[A-Za-z]{1,4})?\s*"
+_ZONE = (
+    r"\s*(?<z>(?:UTC|GMT)?\s*[+-]\d{1,2}(?::?\d{2})?|[A-Za-z]+/[A-Za-z_/+-]+|[A-Za-z]{1,4})?"
+    r"\s*(?:\[[A-Za-z_/+-]+\]|\([A-Za-z ]+\))?\s*"
+)
 _STAMP = f"^\\s*{_DATE}{_TIME}{_ZONE}$"
 _SIMPLE = re.compile(r"%([dmY])[-/.]%([dmY])[-/.]%([dmY])")
 _WITH_TIME = re.compile(r"%[HIkTRsXc]")
@@ -198,6 +215,7 @@ def _walls(
     offset: pl.Series | int | None = None,
     dated: pl.Series | bool = False,
     instant: pl.Series | None = None,
+    eve: pl.Series | bool = False,
 ) -> pl.DataFrame:
     def column(values: pl.Series | int | bool | None) -> pl.Series:  # noqa: FBT001 - a value
         return values if isinstance(values, pl.Series) else pl.repeat(values, len(wall), eager=True)
@@ -207,6 +225,7 @@ def _walls(
         "offset": column(offset),
         "dated": column(dated),
         "instant": column(instant),
+        "eve": column(eve),
     }
     return pl.DataFrame(columns).cast(WALLS)
 
@@ -253,13 +272,11 @@ def _counted(counts: pl.Series) -> pl.DataFrame:
 def _compact(texts: pl.Series, counts: pl.Series) -> bool:
     """Whether all of some whole numbers are dates without signs, with or without a time behind."""
     low, high = int(counts.min()), int(counts.max())  # type: ignore[arg-type]  # whole numbers
-    if len(str(low)) != len(str(high)) or len(str(low)) not in {8, 12, 14}:
+    if len(str(low)) != len(str(high)) or len(str(low)) not in {8, 12, 14, 17}:
         return False
     if not (int(str(low)[:4]) >= 1800 and int(str(high)[:4]) <= 2100):
         return False
-    pattern = (
-        r"^\d{4}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:(?:[01]\d|2[0-4])[0-5]\d(?:[0-5]\d)?)?$"
-    )
+    pattern = r"^\d{4}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:(?:[01]\d|2[0-4])[0-5]\d(?:[0-5]\d(?:\d{3})?)?)?$"
     return bool(texts.drop_nulls().str.contains(pattern).all())
 
 
@@ -335,7 +352,8 @@ def _shaped(texts: pl.Series, order: str | None) -> pl.DataFrame:
 def _compact_or_counted(numbers: pl.Series, whole: pl.Series) -> pl.DataFrame:
     dates = whole.drop_nulls()
     if len(dates) and _compact(numbers.filter(whole.is_not_null()), dates):
-        spaced = numbers.str.replace(r"^(\d{8})(\d{4,6})$", "${1} ${2}")
+        spaced = numbers.str.replace(r"^(\d{8})(\d{6})(\d{3})$", "${1} ${2}.${3}")
+        spaced = spaced.str.replace(r"^(\d{8})(\d{4,6})$", "${1} ${2}")
         return _parted(spaced, None)
     if whole.null_count() == 0:
         return _counted(whole)
@@ -395,7 +413,10 @@ def _parted(texts: pl.Series, order: str | None) -> pl.DataFrame:
     wall = built.select(pl.col("date").cast(TS).to_physical() + pl.col("clock")).to_series()
     offset, unknown = _zones(built["zone"], wall)
     wall = wall.set(unknown, None)
-    return _walls(wall=wall, offset=offset, dated=built["hour"].is_null() & wall.is_not_null())
+    eve = (built["hour"] == 24).fill_null(value=False)
+    return _walls(
+        wall=wall, offset=offset, dated=built["hour"].is_null() & wall.is_not_null(), eve=eve
+    )
 
 
 def _day_first(groups: pl.DataFrame, order: str | None) -> bool:
@@ -567,8 +588,14 @@ def opens_of(
             calendar,
             zone=naive and not clock_is_given,
         )
-    opens = instants - timeframe.micros if meaning == "close" else instants
+    opens = _after_last_second(instants) - timeframe.micros if meaning == "close" else instants
     return _bounded(opens), reasons
+
+
+def _after_last_second(closes: pl.Series) -> pl.Series:
+    """The minutes that closes in the last second before them mean, such as 09:30:59.999."""
+    left = _MINUTE - closes % _MINUTE
+    return (closes + left).zip_with((left <= _SECOND).fill_null(value=False), closes)
 
 
 def instants_of(stamps: pl.DataFrame, clock: Clock) -> tuple[pl.Series, pl.Series]:
@@ -642,6 +669,9 @@ def _days_of(
     if meaning == "close":
         # A close at midnight ends the day before; a date without a time is its own.
         days = days.zip_with(dated, _floor(wall - 1))
+    elif meaning != "open":
+        # 24:00 is an end, of the date that stands before it.
+        days = _floor(wall - 1).zip_with(stamps["eve"].fill_null(value=False), days)
     plain = midnight | dated
     if calendar is None or meaning == "session":
         return _bounded(days), reasons
@@ -837,3 +867,43 @@ def _require_zone(
             f"UTC ({as_read:.0%}): set `timezone: {name}`, or `timezone: "
             "UTC` where they are UTC all the same"
         )
+    opens, closes = _weeks(edges)
+    brokers, _ = localize(wall.drop_nulls(), _BROKERS)
+    theirs = brokers.drop_nulls().to_numpy()
+    outside = _outside(at, opens, closes)
+    # Around the clock only the ends of weeks tell one clock from another.
+    if (
+        outside > _FEW_OUTSIDE * len(at)
+        and not _outside(theirs, opens, closes)
+        and np.isin(theirs, opens).any()
+        and not np.isin(at, opens).any()
+    ):
+        raise StampError(
+            f"its times fit the weeks of {calendar.name} on the clock of most brokers, "
+            f"{_BROKERS}: as UTC {outside:,} of "
+            f"{len(at):,} lie in a weekend, and no week begins with a bar. Set `clock: "
+            '"New York + 7h"`, or '
+            "`timezone: UTC` where they are UTC all the same"
+        )
+
+
+def _weeks(
+    edges: list[np.ndarray[tuple[int], np.dtype[np.int64]]],
+) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], np.ndarray[tuple[int], np.dtype[np.int64]]]:
+    """The opens and closes of sessions, those without a day between them as one."""
+    opens, closes = edges
+    parted = opens[1:] - closes[:-1] >= _DAY
+    return np.concatenate((opens[:1], opens[1:][parted])), np.concatenate(
+        (closes[:-1][parted], closes[-1:])
+    )
+
+
+def _outside(
+    at: np.ndarray[tuple[int], np.dtype[np.int64]],
+    opens: np.ndarray[tuple[int], np.dtype[np.int64]],
+    closes: np.ndarray[tuple[int], np.dtype[np.int64]],
+) -> int:
+    """How many instants lie in none of some spans, but between them."""
+    place = np.searchsorted(opens, at, side="right") - 1
+    known = place >= 0
+    return int((at[known] >= closes[place[known]]).sum()) + int((~known).sum())

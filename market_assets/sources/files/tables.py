@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
@@ -28,9 +30,22 @@ _SEPARATORS = ("\t", ";", "|", ",")
 _HEAD = 40
 """Lines in which a header is looked for, and by which the separator is found."""
 
+_MARKS = {
+    **dict.fromkeys("\u2018\u2019\u02bc\u00b4", "'"),
+    **dict.fromkeys("\u2005\u2006\u2007\u2008\u2009\u200a", "\u202f"),
+    "\u2212": "-",
+}
+"""Signs in numbers that are written in several ways: apostrophes, narrow blanks, a minus."""
+
+_SIGN_LINE = re.compile(r'^"?sep=.?"?$', re.IGNORECASE)
+"""The first line of a text that Excel has written with another separator than it expects."""
+
 _WITH_ZEROS = re.compile(rb"[^\n]*\x00[^\n]*")
 _MOST_BAD = 10_000
 """Lines with bytes of zero that are counted."""
+
+_BLANKS = re.compile(rb"[ \t]+")
+_AT_AN_END = re.compile(rb"(?m)^ | $")
 
 _LONGEST_LINE = 64 * 1024
 _EXCERPT = 80
@@ -98,10 +113,15 @@ def read_table(
         raise ValueError(f"it is JSON and no table: {_excerpt(body)!r}")
     head = [line.decode("utf-8", "replace") for line in islice(_lines(body), _HEAD)]
     sign = separator or _separator(head)
-    rows_of_head = [_cells(line, sign) for line in head]
-    place = next((at for at, cells in enumerate(rows_of_head) if is_header(cells)), None)
+    if sign == " ":
+        body = _AT_AN_END.sub(b"", _BLANKS.sub(b" ", body))
+        head = [line.decode("utf-8", "replace") for line in islice(_lines(body), _HEAD)]
+    rows_of_head = [
+        [] if _SIGN_LINE.match(line) else _cells(line.removeprefix("#"), sign) for line in head
+    ]
+    place = _place_of_names(head, rows_of_head, is_header)
     names = None if place is None else rows_of_head[place]
-    first = _first_row(rows_of_head) if place is None else place + 1
+    first = _first_row(rows_of_head) if place is None else _after_names(rows_of_head, place)
     widths = [len(cells) for cells in rows_of_head[first:] if len(cells) >= _FEWEST]
     width = (
         len(names) if names is not None else mode(widths) if widths else len(rows_of_head[first])
@@ -115,26 +135,19 @@ def read_table(
         # A separator behind the last cell of each line, but for the header.
         names = [*names, *[""] * (min(widths) - width)]
         width = len(names)
+    if names is not None and widths and max(widths) < width:
+        raise ValueError(f"its lines have {max(widths)} cells, and its header has {width} names")
     columns = _unique(names) if names is not None else [f"column_{at + 1}" for at in range(width)]
     rows, numbers, more = _rows(body, first, sign, columns)
     return Table(rows, names is not None, numbers, bad + more)
 
 
 def _plain(body: bytes, encoding: str | None) -> tuple[bytes, list[BadLine]]:
-    """The text in UTF-8, without NULs, its lines ended by line feeds."""
-    for mark, name in _BOMS:
-        if body.startswith(mark):
-            body, encoding = body[len(mark) :], name
-            break
-    if encoding is None and len(body) > 3 and body[1:2] == body[3:4] == b"\0":
-        encoding = "utf-16-le"
-    if encoding is not None and codecs.lookup(encoding).name not in {"utf-8", "ascii"}:
-        body = body.decode(encoding, "replace").encode()
-    elif not body.isascii():
-        try:
-            body.decode()
-        except UnicodeDecodeError:
-            body = body.decode("latin-1").encode()
+    """The text in UTF-8, without NULs, lines ended by line feeds, the signs in numbers the usual ones."""
+    body = _in_utf8(body, encoding)
+    if not body.isascii():
+        for sign, plain in _MARKS.items():
+            body = body.replace(sign.encode(), plain.encode())
     bad = []
     if b"\r" in body:
         body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
@@ -150,6 +163,30 @@ def _plain(body: bytes, encoding: str | None) -> tuple[bytes, list[BadLine]]:
             )
         body = _WITH_ZEROS.sub(b"", body)
     return body, bad
+
+
+def _in_utf8(body: bytes, encoding: str | None) -> bytes:
+    """The text in UTF-8, without a mark before it; what is neither UTF-8 nor UTF-16 is Western."""
+    for mark, name in _BOMS:
+        if body.startswith(mark):
+            body, encoding = body[len(mark) :], name
+            break
+    if encoding is None and len(body) > 3 and b"\0" in (body[:1], body[1:2]):
+        encoding = (
+            "utf-16-le"
+            if body[1:4:2] == b"\0\0"
+            else "utf-16-be"
+            if body[0:4:2] == b"\0\0"
+            else None
+        )
+    if encoding is not None and codecs.lookup(encoding).name not in {"utf-8", "ascii"}:
+        return body.decode(encoding, "replace").encode()
+    for name in ("utf-8", "cp1252"):
+        try:
+            return body.decode(name).encode()
+        except UnicodeDecodeError:
+            continue
+    return body.decode("latin-1").encode()
 
 
 def _lines(body: bytes) -> Iterator[bytes]:
@@ -170,6 +207,8 @@ def _separator(head: Sequence[str]) -> str:
         agreed = usual.count(mode(usual)) if usual else 0
         if agreed > most:
             best, most = sign, agreed
+    if not most and any(len(line.split()) >= _FEWEST for line in head):
+        return " "
     return best
 
 
@@ -184,6 +223,30 @@ def _cells(line: str, sign: str) -> list[str]:
 def _first_row(rows: Sequence[Sequence[str]]) -> int:
     """The first line that may be one of candles, in a text without a header."""
     return next((at for at, cells in enumerate(rows) if len(cells) >= _FEWEST), 0)
+
+
+def _place_of_names(
+    head: Sequence[str], rows: Sequence[Sequence[str]], is_header: Callable[[Sequence[str]], bool]
+) -> int | None:
+    """The line that names the columns: one that is no remark, or else the last of the remarks."""
+    remarks = [at for at, line in enumerate(head) if line.startswith("#")]
+    others = (at for at in range(len(head)) if at not in remarks)
+    return next((at for at in (*others, *reversed(remarks)) if is_header(rows[at])), None)
+
+
+def _after_names(rows: Sequence[Sequence[str]], place: int) -> int:
+    """The first line after the names of the columns, and after further names, as pandas writes them."""
+    first = place + 1
+    while first < len(rows) and any(rows[first]) and not any(map(_may_be_of_a_row, rows[first])):
+        first += 1
+    return first
+
+
+def _may_be_of_a_row(cell: str) -> bool:
+    """Whether a cell is a time or a number, as no name is; `0700.HK` is a name."""
+    return bool(re.match(r"[+-]?(\d{4}|[\d.,:]+$|\d+[-/.:])", cell)) and not re.search(
+        r"\d\.[A-Z]", cell
+    )
 
 
 def _unique(names: Sequence[str]) -> list[str]:
@@ -204,7 +267,12 @@ def _rows(
         end = body.find(b"\n", start)
         start = len(body) if end < 0 else end + 1
     blanks = body.startswith(b"\n", start) or b"\n\n" in body
-    if not blanks and body.count(b'"', start) % 2 == 0 and not _has_long_line(body, start):
+    comments = body.startswith(b"#", start) or body.find(b"\n#", start) >= 0
+    if (
+        not (blanks or comments)
+        and body.count(b'"', start) % 2 == 0
+        and not _has_long_line(body, start)
+    ):
         try:
             rows = _parse(body, sign, columns, skip=first)
         except pl.exceptions.PolarsError:
@@ -213,7 +281,7 @@ def _rows(
             return rows, pl.int_range(first + 1, first + 1 + len(rows), eager=True), []
     good, numbers, bad = [], [], []
     for number, line in enumerate(_lines(body[start:]), first + 1):
-        if not line.strip():
+        if not line.strip() or line.startswith(b"#"):
             continue
         reason = _fault(line, sign, len(columns))
         if reason:
@@ -278,10 +346,15 @@ def _excerpt(line: bytes) -> str:
 
 # Numbers --------------------------------------------------------------------------------------
 
-_GROUPED = r"^[+-]?\d{1,3}(?:[,'\u00a0\u202f ]\d{3})+(?:\.\d+)?$"
+_GROUPED = r"^[+-]?\d{1,3}(?:(?:[,'\u00a0\u202f ]\d{3})+|(?:,\d{2})+,\d{3})(?:\.\d+)?$"
+_UNIT = r"(?i)(\d)\s?(K|M|B|T|Mio|Mrd)\.?\s*$"
+_UNITS = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12, "mio": 1e6, "mrd": 1e9}
+"""How thousands, millions and more are written behind a number."""
+
 _GROUPED_COMMA = r"^[+-]?\d{1,3}(?:[.'\u00a0\u202f ]\d{3})+,\d+$"
 _COMMA = r"^[+-]?\d*,\d+$"
 _WITH_COMMA = r"^\s*[+-]?(?:\d{1,3}(?:[.'\u00a0\u202f ]\d{3})+|\d*)(?:,\d+)?(?:[eE][+-]?\d+)?\s*$"
+_WITH_POINT = r"^[+-]?(?:\d+|\d{1,3}(?:,\d{2,3})+)\.\d+$|^[+-]?\d{1,3}(?:,\d{3}){2,}$"
 _ONE_GROUP = r"^[+-]?\d{1,3},\d{3}$"
 
 
@@ -297,15 +370,19 @@ def numbers_of(cells: pl.Series, decimal: str | None = None) -> pl.Series:
     """
     if cells.dtype != pl.String:
         return cells.cast(pl.Float64, strict=False)
+    quick = cells.cast(pl.Float64, strict=False)
+    left = quick.is_null() & cells.is_not_null()
+    if decimal != "," and not left.any():
+        return quick
+    if cells.str.contains(_UNIT).any():
+        unit = cells.str.extract(_UNIT, 2).str.to_lowercase().str.slice(0, 3)
+        factor = unit.replace_strict(_UNITS, default=1.0, return_dtype=pl.Float64)
+        return (numbers_of(cells.str.replace(_UNIT, "${1}"), decimal) * factor).round(3)
     if decimal == ",":
         text = cells.str.strip_chars()
         bare = text.str.replace_all(r"[.'\u00a0\u202f ]", "").str.replace(",", ".", literal=True)
         fits = text.str.contains(_WITH_COMMA).fill_null(value=False)
         return bare.cast(pl.Float64, strict=False).set(~fits, None)
-    quick = cells.cast(pl.Float64, strict=False)
-    left = quick.is_null() & cells.is_not_null()
-    if not left.any():
-        return quick
     odd = (
         cells.filter(left)
         .str.strip_chars()
@@ -329,14 +406,6 @@ def numbers_of(cells: pl.Series, decimal: str | None = None) -> pl.Series:
     if decimal is None and comma.any() and not has_point and not sure.any():
         fraction = odd.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
         read = fraction.zip_with(comma | (grouped & ~several), read)
-    short = odd.str.extract_groups(
-        r"^(?<count>[+-]?\d+(?:\.\d+)?)\s?(?<unit>[KMB])$"
-    ).struct.unnest()
-    units = short["unit"].replace_strict(
-        ["K", "M", "B"], [1e3, 1e6, 1e9], default=None, return_dtype=pl.Float64
-    )
-    rounded = (short["count"].cast(pl.Float64, strict=False) * units).round(3)
-    read = rounded.zip_with(rounded.is_not_null(), read)
     swapped = odd.str.contains(_GROUPED_COMMA)
     if decimal is None and swapped.any():
         pointless = odd.str.replace_all(r"[.' \u00a0\u202f]", "").str.replace(
@@ -354,9 +423,16 @@ def decimal_of(columns: Sequence[pl.Series]) -> str | None:
     comma = any(
         (cells.str.contains(_COMMA) & ~cells.str.contains(_ONE_GROUP)).any() for cells in texts
     )
-    point = any(
-        cells.str.contains(r"^[+-]?(?:\d+|\d{1,3}(?:,\d{3})+)\.\d+$").any() for cells in texts
-    )
+    point = any(cells.str.contains(_WITH_POINT).any() for cells in texts)
     if comma and not point:
         return ","
     return "." if point and not comma else None
+
+
+def grouping_of(columns: Sequence[pl.Series]) -> str | None:
+    """What stands before a fraction where the other sign parts thousands twice in a cell; else None."""
+    texts = [cells.drop_nulls().str.strip_chars() for cells in columns if cells.dtype == pl.String]
+    for sign, decimal in ((",", "."), (r"\.", ",")):
+        if any(cells.str.contains(rf"^\d{{1,3}}(?:{sign}\d{{3}}){{2,}}$").any() for cells in texts):
+            return decimal
+    return None

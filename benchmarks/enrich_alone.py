@@ -77,7 +77,7 @@ def prepare(folder: Path, symbols: int, rows: int) -> dict[str, Any]:
         # Day by day, as a backfill leaves them.
         transaction.connection.execute(
             """
-            INSERT INTO crypto.candles_1m
+            INSERT INTO crypto.candles_1m (symbol, ts, open, high, low, close, volume, source)
             SELECT parse_filename(filename, true), ts, open, high, low, close, volume, 'practice'
             FROM read_parquet(?, filename = true)
             ORDER BY ts, 1

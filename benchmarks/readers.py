@@ -29,7 +29,7 @@ def main() -> None:
         transaction.create_candles("crypto", Timeframe.M1, derived=False)
         transaction.connection.execute(
             """
-            INSERT INTO crypto.candles_1m
+            INSERT INTO crypto.candles_1m (symbol, ts, open, high, low, close, volume, source)
             SELECT 'S' || (range % 20), TIMESTAMP '2020-01-01' + INTERVAL (range // 20) MINUTE,
                 100 + random(), 101 + random(), 99 + random(), 100 + random(), random(), 'practice'
             FROM range(?)
@@ -65,7 +65,7 @@ def commit(store: Store, number: int) -> None:
         )
         transaction.connection.execute(
             """
-            INSERT INTO crypto.candles_1m
+            INSERT INTO crypto.candles_1m (symbol, ts, open, high, low, close, volume, source)
             SELECT 'S' || range, ?::TIMESTAMP, 1, 1, 1, 1, 1, 'practice'
             FROM range(20)
             """,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 from datetime import UTC, datetime, timedelta
@@ -237,3 +238,17 @@ def test_tail_shows_the_newest_bars_and_follows(filled: tuple[Shell, dict]) -> N
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (130, "Stopped.\n")
+
+
+def test_tail_shows_extra_columns_where_they_are_wanted(filled: tuple[Shell, dict]) -> None:
+    shell, _ = filled
+    plain, more = (
+        shell.run("tail", "crypto", "--lines", "2", "--json", *wish) for wish in ((), ("--extras",))
+    )
+    bare, full = (json.loads(found.out.splitlines()[-1]) for found in (plain, more))
+    assert [*full] == [*bare, "quote_volume", "trades", "taker_buy_volume", "vwap"]
+    assert full["trades"] > 0
+    assert full["vwap"] is None
+    words = shell.run("tail", "crypto", "--lines", "1", "--extras").out.splitlines()
+    assert words[0].split()[-4:] == ["quote_volume", "trades", "taker_buy_volume", "vwap"]
+    assert words[1].split()[-1] == "-"

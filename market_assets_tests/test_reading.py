@@ -15,6 +15,7 @@ import market_assets
 from market_assets.config.universe import Universe, load_universe
 from market_assets.enrich.returns.returns import Returns
 from market_assets.errors import ReadError
+from market_assets.market.columns import EXTRA_NAMES
 from market_assets.market.timeframes import TS
 from market_assets.store import Store
 from market_assets_tests.conftest import Clock
@@ -74,7 +75,17 @@ def read(universe: Universe, tmp_path: Path):
 
 def test_candles_come_sorted_by_symbol_and_time_in_utc_without_a_zone(read):
     found = read("stocks", "candles_1m")
-    assert found.columns == ["symbol", "ts", "open", "high", "low", "close", "volume", "source"]
+    assert found.columns == [
+        "symbol",
+        "ts",
+        "open",
+        "high",
+        "low",
+        "close",
+        "volume",
+        "source",
+        *EXTRA_NAMES,
+    ]
     assert found.schema["ts"] == TS
     assert len(found) == 2 * 5 * 390
     assert found.select("symbol", "ts").equals(found.select("symbol", "ts").sort("symbol", "ts"))

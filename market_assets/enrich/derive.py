@@ -22,6 +22,7 @@ from market_assets.expected.series import (
     touched,
 )
 from market_assets.fill.judge import count_frame, evidence_of
+from market_assets.market.columns import EXTRA_NAMES
 from market_assets.market.partitions import Partition, partition_key
 from market_assets.market.timeframes import Timeframe, Window, literal
 from market_assets.verdicts.colour import shortfall
@@ -148,9 +149,9 @@ class Derive(Work):
         )
         read = Window.spanning(inputs["ts"], inputs["closes_at"])
         # A bar that somebody stored twice is one bar; the validity verdict tells of it.
-        candles = transaction.candles(profile.name, self._input, symbols, read).unique(
-            ["symbol", "ts"], keep="last", maintain_order=True
-        )
+        candles = transaction.candles(
+            profile.name, self._input, symbols, read, extras=EXTRA_NAMES
+        ).unique(["symbol", "ts"], keep="last", maintain_order=True)
         if not self._input.intraday:
             candles = (
                 candles.join(inputs.select("ts", "opens_at"), on="ts")

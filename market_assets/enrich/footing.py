@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from datetime import date
 
     from market_assets.config.universe import Profile
-    from market_assets.enrich.features.compute import Feature
     from market_assets.store import Snapshot
 
 _WEEK = timedelta(days=7)
@@ -64,21 +63,6 @@ def on_one_footing(
     candles = closes.filter(pl.col("session") >= first) if timeframe is Timeframe.W1 else own
     made = _footed(candles, actions, closes, basis)
     return _replaced(bars, _weeks(made) if timeframe is Timeframe.W1 else made)
-
-
-def on_own_footing(
-    features: pl.DataFrame, bars: pl.DataFrame, made: Sequence[Feature]
-) -> pl.DataFrame:
-    """Features on the footing of their own bar's day.
-
-    Args:
-        features: A row a bar, made of bars on one footing.
-        bars: The same rows, with price_factor and volume_factor.
-        made: The features.
-    """
-    factors = {"price": bars["price_factor"], "volume": bars["volume_factor"]}
-    own = [pl.col(each.name) / factors[each.unit] for each in made if each.unit]
-    return features.with_columns(own)
 
 
 def _actions_until(view: Snapshot, profile: Profile, stored: pl.DataFrame) -> pl.DataFrame | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from market_assets.enrich.quiet import is_quiet
+from market_assets.market.columns import extras_in, only_possible, rolled
 
 _PRICES = ("open", "high", "low", "close")
 
@@ -28,7 +29,7 @@ def resample(
     of nothing else is then flat itself.
 
     Args:
-        candles: symbol, ts, open, high, low, close, volume; in any order.
+        candles: symbol, ts, open, high, low, close, volume, any extra columns; in any order.
         bars: ts, opens_at, closes_at of the longer bars; sorted, disjoint.
         quiet_bars_are_flat: Whether the volume counts what was traded, so that a candle can be
             quiet.
@@ -36,8 +37,9 @@ def resample(
 
     Returns:
         symbol, ts, open, high, low, close, volume, bars (how many candles each is made of), sorted
-        by symbol and ts; a bar without any candle has no row. The volume is null where no candle of
-        the bar has one.
+        by symbol and ts; a bar without any
+        candle has no row. The volume is null where no candle of the bar has one. Then the extra
+            columns: see `columns.rolled`.
     """
     first = pl.col("symbol").replace_strict(
         before["symbol"], before["close"], default=None, return_dtype=pl.Float64
@@ -56,14 +58,15 @@ def resample(
     )
     some = pl.col("traded").any()
     last = pl.col("close").last()
-    rolled = placed.group_by("symbol", "bar").agg(
+    made = placed.group_by("symbol", "bar").agg(
         open=pl.when(some).then(pl.col("open").filter("traded").first()).otherwise(last),
         high=pl.when(some).then(pl.col("high").filter("traded").max()).otherwise(last),
         low=pl.when(some).then(pl.col("low").filter("traded").min()).otherwise(last),
         close=pl.when(some).then(pl.col("close").filter("traded").last()).otherwise(last),
         volume=pl.when(pl.col("volume").is_not_null().any()).then(pl.col("volume").sum()),
         bars=pl.len().cast(pl.Int32),
+        **rolled(extras_in(candles.columns)),
     )
-    return rolled.select("symbol", "volume", "bars", *_PRICES, ts="bar").select(
-        "symbol", "ts", *_PRICES, "volume", "bars"
-    ).sort("symbol", "ts")  # fmt: skip
+    made = only_possible(made).rename({"bar": "ts"})
+    extras = extras_in(made.columns)
+    return made.select("symbol", "ts", *_PRICES, "volume", "bars", *extras).sort("symbol", "ts")

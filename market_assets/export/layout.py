@@ -26,6 +26,7 @@ _SQL: dict[pl.DataType | type[pl.DataType], str] = {
     pl.Datetime("us", "UTC"): "TIMESTAMP WITH TIME ZONE",
     pl.Date: "DATE",
     pl.Float64: "DOUBLE",
+    pl.Int64: "BIGINT",
     pl.Int32: "INTEGER",
 }
 

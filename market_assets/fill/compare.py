@@ -48,7 +48,10 @@ _COMPARED = ("ts", "close", "volume")
 
 @dataclass(frozen=True)
 class _Question:
-    """What is to be compared: our rows of a symbol in a partition that are not the other source's own, and how to ask for its."""
+    """What is to be compared: our rows of a symbol in a partition that are not the other source's own, and how to ask for its.
+
+    `stored` are the opens of all our rows there (TS).
+    """
 
     partition: Partition
     changed_at: datetime | None
@@ -59,6 +62,7 @@ class _Question:
     pages: Sequence[Page]
     volume: float | None
     tolerance: str
+    stored: pl.Series
 
 
 class Comparer:
@@ -175,7 +179,9 @@ class Comparer:
                         or timeframe not in traits.timeframes_for(kind)
                     ):
                         continue
-                    question = self._question(outcome, symbol, other, ours, traits.page_size)
+                    question = self._question(
+                        outcome, symbol, other, ours, rows["ts"], page_size=traits.page_size
+                    )
                     if self._refetch or is_due(
                         known.get(key, []),
                         end=partition.window.end,
@@ -193,6 +199,8 @@ class Comparer:
         symbol: str,
         other: SourceSymbol,
         ours: pl.DataFrame,
+        stored: pl.Series,
+        *,
         page_size: int,
     ) -> _Question:
         partition = outcome.partition
@@ -229,6 +237,7 @@ class Comparer:
             ],
             volume,
             tolerance_of(settings.close, volume),
+            stored.unique().sort(),
         )
 
     def _ask(self, questions: Sequence[_Question]) -> dict[Key, list[Finding]]:
@@ -259,7 +268,7 @@ class Comparer:
                     ),
                 }
                 found[partition.key, question.symbol, question.other.source] = findings_of(
-                    result, about
+                    result, about, question.stored
                 )
         return found
 

@@ -27,6 +27,7 @@ from market_assets.fill.genesis import (
     top_lengths,
     with_what_was_before,
 )
+from market_assets.market.columns import EXTRA_SCHEMA, NOTHING_DROPPED, extras_in
 from market_assets.market.gaps import left_over, plan_requests, runs
 from market_assets.market.timeframes import TS, Timeframe, Window, from_micros, literal
 from market_assets.sources.contract import PartialAnswerError
@@ -108,7 +109,8 @@ class Answer:
     Attributes:
         page: What was asked.
         candles: Pairs of a source's name and its candles that may be stored: ts, open, high, low,
-            close, volume.
+            close, volume, any extra columns.
+        dropped: ts, column of the values of extra columns that cannot be, a frame an answer.
         rejects: Rows that may not (REJECT_SCHEMA), a frame an answer.
         refused_by: The sources that gave these.
         coverage: symbol, source, start_ts, end_ts, bars, omits_quiet: a row a source that answered.
@@ -129,6 +131,7 @@ class Answer:
 
     page: Page
     candles: list[tuple[str, pl.DataFrame]] = field(default_factory=list)
+    dropped: list[pl.DataFrame] = field(default_factory=list)
     rejects: list[pl.DataFrame] = field(default_factory=list)
     refused_by: list[str] = field(default_factory=list)
     coverage: list[tuple[str, str, datetime, datetime, int, bool]] = field(default_factory=list)
@@ -582,6 +585,8 @@ class Fetcher:
             candles = candles.filter(pl.col("ts").is_in(remaining.implode()))
         if not candles.is_empty():
             answer.candles.append((reference.source, candles))
+        if not cleaned.dropped.is_empty():
+            answer.dropped.append(cleaned.dropped.join(candles, on="ts", how="semi"))
         if not cleaned.rejects.is_empty():
             answer.rejects.append(cleaned.rejects)
             answer.refused_by.append(reference.source)
@@ -1112,19 +1117,31 @@ def _instant(opens: pl.Series) -> datetime:
 
 
 def candles_of(answers: Sequence[Answer]) -> pl.DataFrame:
-    """The candles of some answers: symbol, ts, open, high, low, close, volume, source."""
+    """The candles of some answers: symbol, ts, open, high, low, close, volume, source, and the extra columns that any of them has."""
     frames: dict[tuple[str, str], list[pl.DataFrame]] = defaultdict(list)
     for answer in answers:
         for source, candles in answer.candles:
             frames[answer.page.symbol, source].append(candles)
-    named = [
-        pl.concat(parts)
-        .with_columns(symbol=pl.lit(symbol), source=pl.lit(source))
-        .select(_NO_CANDLES.columns)
-        .cast(_NO_CANDLES.schema)
-        for (symbol, source), parts in frames.items()
-    ]
-    return pl.concat([_NO_CANDLES, *named])
+    named = []
+    for (symbol, source), parts in frames.items():
+        candles = pl.concat(parts, how="diagonal")
+        extras = extras_in(candles.columns)
+        named.append(
+            candles.with_columns(symbol=pl.lit(symbol), source=pl.lit(source))
+            .select(*_NO_CANDLES.columns, *extras)
+            .cast(
+                pl.Schema(
+                    [*_NO_CANDLES.schema.items(), *((name, EXTRA_SCHEMA[name]) for name in extras)]
+                )
+            )
+        )
+    return pl.concat([_NO_CANDLES, *named], how="diagonal")
+
+
+def dropped_of(answers: Sequence[Answer], window: Window) -> pl.DataFrame:
+    """The values of extra columns in a window that cannot be, and became null: ts, column."""
+    frames = [frame.filter(window.holds()) for answer in answers for frame in answer.dropped]
+    return pl.concat([NOTHING_DROPPED, *frames])
 
 
 def rejects_of(answers: Sequence[Answer]) -> pl.DataFrame:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from market_assets.expected.series import Series, bars_of
-from market_assets.fill.fetch import Answer, candles_of, rejects_of
+from market_assets.fill.fetch import Answer, candles_of, dropped_of, rejects_of
 from market_assets.market.calendars.sessions import ALWAYS_OPEN
 from market_assets.market.partitions import Cadence, Partition, hull, partition_key
 from market_assets.market.timeframes import TS, Timeframe, Window, literal, midnight
@@ -216,7 +216,7 @@ class Judge:
         counts = self._counts(states)
         part = partition_key(self._cadence)
         changed = (
-            pl.concat([merged.new, merged.revised])
+            pl.concat([merged.new, merged.revised, merged.filled])
             .select(part)
             .unique()["part"]
             .dt.to_string()
@@ -236,6 +236,7 @@ class Judge:
         rejects_by_partition = self._by_partition(rejects, "asked")
         violations = self._by_partition(self._violations(rows, window, complete=complete))
         gaps_of = self._by_partition(gaps, "first_ts")
+        (nulled,) = self._tally(dropped_of(answers, window), "column")
         strange = self._implausible(transaction, window)
         outcomes = []
         for partition in partitions:
@@ -258,7 +259,10 @@ class Judge:
                         ),
                         self._judge_genesis(partition, own, heads, early.get(key, {})),
                         _judge_validity(
-                            _as_rejects(violations.get(key)), refused, outside.get(key, ())
+                            _as_rejects(violations.get(key)),
+                            refused,
+                            outside.get(key, ()),
+                            nulled.get(key),
                         ),
                         *(
                             [plausibility(strange.get(key, ()))]
@@ -865,7 +869,10 @@ def count_frame(
 
 
 def _judge_validity(
-    violations: Sequence[Reject], refused: Sequence[Reject], outside: Sequence[Mapping[str, Any]]
+    violations: Sequence[Reject],
+    refused: Sequence[Reject],
+    outside: Sequence[Mapping[str, Any]],
+    nulled: Mapping[str, int] | None = None,
 ) -> Verdict:
     faults: dict[str, int] = {}
     notes: dict[str, int] = {}
@@ -873,7 +880,7 @@ def _judge_validity(
         tally = faults if reject.reason in FAULTS else notes
         tally[reject.reason] = tally.get(reject.reason, 0) + 1
     sample = [reject for reject in refused if reject.reason in FAULTS][:SAMPLE]
-    return validity(violations, faults, sample, notes=notes, outside=outside)
+    return validity(violations, faults, sample, notes=notes, outside=outside, nulled=nulled)
 
 
 def _as_rejects(rows: pl.DataFrame | None) -> list[Reject]:

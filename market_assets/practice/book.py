@@ -155,15 +155,22 @@ def _render(candles: pl.DataFrame) -> _Rendered:
     """Write each bar as Binance does: open time, four prices and volume as text, close time, and five fields that few read."""
     rows = candles.select(
         pl.format(
-            '[{},"{}","{}","{}","{}","{}",{},"{}",{},"{}","{}","0"],',
+            '[{},"{}","{}","{}","{}","{}",{},{},{},{},{},"0"],',
             *("ts", "open", "high", "low", "close", "volume"),
             pl.col("closes_at") - 1,
-            *("quote_volume", "trades", "taker_volume", "taker_quote"),
+            _quoted("quote_volume"),
+            pl.col("trades").cast(pl.String).fill_null("null"),
+            *(_quoted(name) for name in ("taker_volume", "taker_quote")),
         )
     ).to_series()
     starts = np.zeros(len(rows) + 1, np.int64)
     np.cumsum(rows.str.len_bytes().to_numpy(), out=starts[1:])
     return _Rendered(candles["ts"].to_numpy(), starts, (rows.str.join("").item() or "").encode())
+
+
+def _quoted(name: str) -> pl.Expr:
+    """A column of numbers as text in JSON."""
+    return pl.format('"{}"', name).fill_null("null")
 
 
 def _files(folder: Path | None) -> dict[tuple[str, str], Path]:
@@ -183,13 +190,17 @@ def _files(folder: Path | None) -> dict[tuple[str, str], Path]:
 
 
 def _read(path: Path, timeframe: Timeframe) -> pl.DataFrame:
-    """Read ts, open, high, low, close and volume into the columns of a simulation; what a file does not have is zero."""
+    """Read ts, open, high, low, close, volume and extra columns into those of a simulation; what a file does not have is null."""
     frame = (
         pl.read_parquet(path)
         if path.suffix == ".parquet"
         else pl.read_csv(path, try_parse_dates=True)
     )
     opens = pl.col("ts").dt.timestamp("ms")
+
+    def given(name: str, dtype: pl.DataType) -> pl.Expr:
+        return (pl.col(name) if name in frame.columns else pl.lit(None)).cast(dtype).alias(name)
+
     return frame.sort("ts").select(
         opens,
         (opens + timeframe.micros // 1000).alias("closes_at"),
@@ -197,8 +208,8 @@ def _read(path: Path, timeframe: Timeframe) -> pl.DataFrame:
             pl.col(name).cast(pl.String).fill_null("null")
             for name in ("open", "high", "low", "close", "volume")
         ),
-        (pl.col("volume") * pl.col("close")).fill_null(0.0).alias("quote_volume"),
-        pl.lit(0).alias("trades"),
-        pl.lit(0.0).alias("taker_volume"),
-        pl.lit(0.0).alias("taker_quote"),
+        given("quote_volume", pl.Float64()),
+        given("trades", pl.Int64()),
+        given("taker_buy_volume", pl.Float64()).alias("taker_volume"),
+        pl.lit(None, pl.Float64).alias("taker_quote"),
     )

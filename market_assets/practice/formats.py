@@ -153,7 +153,7 @@ KRAKEN = Format(
     path="/0/public/OHLC",
     names={"symbol": "pair", "interval": "interval", "start": "since"},
     intervals=_minutes(*_INTRADAY, Timeframe.D1),
-    row=lambda row: [_seconds(row[0]), *row[1:5], row[4], row[5], row[8]],
+    row=lambda row: [_seconds(row[0]), *row[1:5], _vwap(row), row[5], row[8]],
     answer=lambda symbol, rows: {
         "error": [],
         "result": {symbol: rows, "last": rows[-1][0] if rows else 0},
@@ -174,6 +174,13 @@ def _number(cell: Any) -> Any:  # noqa: ANN401 - a spoilt cell is handed on
         return float(cell)
     except (TypeError, ValueError):
         return cell
+
+
+def _vwap(row: list[Any]) -> str:
+    """The mean price as Kraken writes it: 0 where nothing was traded."""
+    volume, paid = _number(row[5]), _number(row[7])
+    is_known = isinstance(volume, float) and isinstance(paid, float) and volume > 0
+    return f"{paid / volume:.8f}" if is_known else "0.0"
 
 
 def _seconds(cell: Any) -> Any:  # noqa: ANN401 - a spoilt cell is handed on

@@ -12,11 +12,12 @@ import polars as pl
 from market_assets.config.universe import Universe, load_universe
 from market_assets.enrich.returns.align import wide as matrix
 from market_assets.errors import ReadError
-from market_assets.expected.series import calendar_of
+from market_assets.expected.series import base_of, calendar_of
 from market_assets.home import home as home_folder
 from market_assets.market.clock import present
 from market_assets.market.timeframes import Timeframe, Window, literal, midnight
 from market_assets.store import Store
+from market_assets.verdicts.trust import quality_of
 from market_assets.words import hint, listed
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 Family = Literal["candles", "features", "returns"]
 Bound = str | date | datetime | None
 
+_TICK, _WEEK = timedelta(microseconds=1), timedelta(days=8)
 _FIRST, _LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 _TABLE = re.compile(r"(candles|features|returns)_(\w+)")
 
@@ -43,6 +45,7 @@ def read(
     end: Bound = None,
     as_of: Bound = None,
     adjusted: bool = False,
+    quality: bool = False,
     wide: str | None = None,
     universe: Universe | Path | str | None = None,
     home: Path | str | None = None,
@@ -62,6 +65,11 @@ def read(
             that had closed, and with `adjusted` the splits and dividends up to that day. Later
             revisions of a candle are not undone.
         adjusted: Candles adjusted by the splits and dividends up to `as_of`, or up to today.
+        quality: For candles, a column `quality` more: disputed (a comparison with another source
+            differs in it), revised (its values were others before), late (it was seen absent and
+            filled later), confirmed (another source has the same), or single; of several the first
+            that holds. A derived candle has what any of the candles has that it is made of, and is
+            confirmed where all of them are. It is what is known now, whatever `as_of` says.
         wide: A column to spread over the symbols: one row a `ts`, one column a symbol that is
             wanted, null where the long form has no row. For returns `simple_return`, `log_return`,
             or `neutral` for the mask.
@@ -87,6 +95,11 @@ def read(
             "prices where corporate actions are kept, each on the "
             f"footing of its own day: read {table} without it, or candles_{timeframe} with it. "
             f"{family}.basis in the universe says on which prices"
+        )
+    if quality and family != "candles":
+        raise ReadError(
+            f"quality: candles have one; {family} are made of many of them: "
+            f"read candles_{timeframe} with it, and join it by symbol and ts"
         )
     members = _members(universe, profile, family, timeframe)
     known = {name: member for member in members for name in _names(profile, member)}
@@ -115,6 +128,9 @@ def read(
             frame = view.adjusted(profile, timeframe, wanted, window, day)
         else:
             frame = view.rows(profile, table, wanted, window)
+        if quality:
+            marks = view.trust(profile, base_of(members[0], timeframe), wanted, _around(window))
+            frame = frame.with_columns(quality_of(_opens_in(frame, members[0], timeframe), marks))
     if until is not None:
         frame = pl.concat(
             _known(
@@ -288,6 +304,26 @@ def _known(
     bars = calendar_of(member).bars(timeframe, reach)
     open_still = bars.filter(pl.col("closes_at") > literal(until))["ts"]
     return early.filter(~pl.col("ts").is_in(open_still.implode()))
+
+
+def _around(window: Window) -> Window:
+    """A window that holds all that a longer bar at its edges is made of."""
+    return Window(window.start - _WEEK, window.end + _WEEK)
+
+
+def _opens_in(frame: pl.DataFrame, profile: Profile, timeframe: Timeframe) -> pl.DataFrame:
+    """The opens of fetched candles that each candle of a frame holds: symbol, since, until; in its order."""
+    base = base_of(profile, timeframe)
+    if base is timeframe:
+        return frame.select("symbol", since="ts", until=pl.col("ts") + _TICK)
+    until = pl.col("ts") + timeframe.duration
+    if frame.is_empty() or not base.intraday:
+        return frame.select("symbol", since="ts", until=until)
+    reach = Window.spanning(frame["ts"], frame["ts"] + _TICK)
+    bars = calendar_of(profile).bars(timeframe, reach).select("ts", "opens_at", "closes_at")
+    return frame.join(bars, on="ts", how="left", maintain_order="left").select(
+        "symbol", since=pl.coalesce("opens_at", "ts"), until=pl.coalesce("closes_at", until)
+    )
 
 
 def _spread(frame: pl.DataFrame, column: str, table: str, symbols: Sequence[str]) -> pl.DataFrame:

@@ -31,6 +31,9 @@ CANDLE_SCHEMA = pl.Schema(
 )
 """The columns of every frame that a source gives; `symbol` (String) may follow where the vendor says whose bar it is.
 
+Any of `columns.EXTRAS` may follow as numbers, null where a row has none: quote_volume, trades,
+taker_buy_volume, vwap.
+
 `refused` and `said` (String) may follow too: of a row that the source could not read, why, and how
 it is written. Its ts is only where it stands among the others, and its numbers are null.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from market_assets.market.columns import EXTRAS, Extra
 from market_assets.market.timeframes import Timeframe
 from market_assets.store.schema import candle_table, identifier
 
@@ -127,7 +128,8 @@ def _adjusted(profile: str, timeframe: Timeframe, zone: str) -> str:
         SELECT *, lag(until, 1, '-infinity'::TIMESTAMP) OVER (PARTITION BY symbol ORDER BY until) AS since FROM bounds
     )
     SELECT c.symbol, c.ts, c.open * s.price_factor AS open, c.high * s.price_factor AS high, c.low * s.price_factor AS low,
-        c.close * s.price_factor AS close, c.volume * s.volume_factor AS volume
+        c.close * s.price_factor AS close, c.volume * s.volume_factor AS volume,
+        {", ".join(f"{_footed(extra)} AS {extra.name}" for extra in EXTRAS)}
     FROM {candle_table(profile, timeframe)} c
         JOIN stretches s ON s.symbol = c.symbol AND c.ts >= s.since AND c.ts < s.until
     """
@@ -149,6 +151,21 @@ def _weeks(schema: str) -> str:
     )
     SELECT symbol, date_trunc('week', ts) AS ts, {known(f"arg_min(open, ts) {traded}")} AS open,
         {known(f"max(high) {traded}")} AS high, {known(f"min(low) {traded}")} AS low,
-        {known(f"arg_max(close, ts) {traded}")} AS close, sum(volume) AS volume
+        {known(f"arg_max(close, ts) {traded}")} AS close, sum(volume) AS volume,
+        {", ".join(f"{_rolled(extra)} AS {extra.name}" for extra in EXTRAS)}
     FROM days GROUP BY symbol, date_trunc('week', ts)
     """
+
+
+def _footed(extra: Extra) -> str:
+    """An extra column of a candle on the footing of a day."""
+    return f"c.{extra.name}" + (f" * s.{extra.factor}" if extra.factor else "")
+
+
+def _rolled(extra: Extra) -> str:
+    """An extra column of a week of adjusted days: see `columns.rolled`."""
+    is_whole = f"count(*) FILTER (WHERE {extra.name} IS NULL AND volume IS DISTINCT FROM 0) = 0"
+    if extra.roll == "sum":
+        return f"CASE WHEN {is_whole} THEN sum({extra.name})::{extra.sql} END"
+    mean = f"sum({extra.name} * volume) / sum(volume)"
+    return f"CASE WHEN {is_whole} AND count(volume) = count(*) AND sum(volume) > 0 THEN {mean} END"

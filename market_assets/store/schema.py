@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from market_assets.market.columns import DERIVED, EXTRAS, FETCHED
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from market_assets.market.columns import Column
     from market_assets.market.timeframes import Timeframe
 
 MIGRATIONS = (
@@ -122,13 +125,22 @@ MIGRATIONS = (
         example_ts TIMESTAMP, example VARCHAR, refused_at TIMESTAMP NOT NULL
     );
     """,
+    # Older tables of candles get theirs in `add_extras`, which knows them.
+    """
+    ALTER TABLE ops.revisions ADD COLUMN quote_volume DOUBLE;
+    ALTER TABLE ops.revisions ADD COLUMN trades BIGINT;
+    ALTER TABLE ops.revisions ADD COLUMN taker_buy_volume DOUBLE;
+    ALTER TABLE ops.revisions ADD COLUMN vwap DOUBLE;
+    ALTER TABLE ops.agreement ADD COLUMN apart TIMESTAMP[];
+    ALTER TABLE ops.agreement ADD COLUMN alone TIMESTAMP[];
+    """,
 )
 """Version N of the store is what the first N scripts make."""
 
 VERSION = len(MIGRATIONS)
 
-CANDLE_COLUMNS = ("symbol", "ts", "open", "high", "low", "close", "volume", "source")
-DERIVED_COLUMNS = (*CANDLE_COLUMNS, "bars", "bars_expected")
+CANDLE_COLUMNS = tuple(column.name for column in FETCHED)
+DERIVED_COLUMNS = tuple(column.name for column in DERIVED)
 
 
 def identifier(name: str) -> str:
@@ -143,10 +155,32 @@ def candle_table(profile: str, timeframe: Timeframe) -> str:
 
 def create_candle_table(profile: str, timeframe: Timeframe, *, derived: bool) -> str:
     """DDL of one candle table; it has no index, which would cost nine times the bytes and the time."""
-    made_of = ", bars INTEGER NOT NULL, bars_expected INTEGER NOT NULL" if derived else ""
-    return f"""
-        CREATE SCHEMA IF NOT EXISTS {identifier(profile)};CREATE TABLE IF NOT EXISTS {candle_table(profile, timeframe)} (symbol VARCHAR NOT NULL, ts TIMESTAMP NOT NULL, open DOUBLE NOT NULL, high DOUBLE NOT NULL, low DOUBLE NOT NULL, close DOUBLE NOT NULL, volume DOUBLE, source VARCHAR NOT NULL{made_of});
-        """
+    table = candle_table(profile, timeframe)
+    columns = (*(DERIVED if derived else FETCHED), *EXTRAS)
+    types = (
+        f"{column.name} {column.sql}{' NOT NULL' if column.required else ''}" for column in columns
+    )
+    return (
+        f"CREATE SCHEMA IF NOT EXISTS {identifier(profile)};"
+        f"CREATE TABLE IF NOT EXISTS {table} ({', '.join(types)});" + _describe(table, columns)
+    )
+
+
+def add_extras(profile: str, timeframe: Timeframe) -> str:
+    """DDL of what a candle table of an older version lacks: the extra columns, null so far, and the words on all of them."""
+    table = candle_table(profile, timeframe)
+    added = (
+        f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {extra.name} {extra.sql};"
+        for extra in EXTRAS
+    )
+    return "".join(added) + _describe(table, (*FETCHED, *EXTRAS))
+
+
+def _describe(table: str, columns: Iterable[Column]) -> str:
+    return "".join(
+        f"COMMENT ON COLUMN {table}.{column.name} IS {_literal(column.words)};"
+        for column in columns
+    )
 
 
 def returns_table(name: str, timeframe: Timeframe) -> str:

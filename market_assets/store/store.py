@@ -18,6 +18,7 @@ import duckdb
 import polars as pl
 
 from market_assets.errors import StoreBusyError, StoreError, first_line
+from market_assets.market.columns import EXTRA_NAMES, EXTRA_SCHEMA, extras_in
 from market_assets.market.timeframes import TS, Timeframe
 from market_assets.private import OURS_ALONE
 from market_assets.store.adjusted import (
@@ -38,6 +39,7 @@ from market_assets.store.schema import (
     DERIVED_COLUMNS,
     MIGRATIONS,
     VERSION,
+    add_extras,
     candle_table,
     create_candle_table,
     create_completeness_view,
@@ -50,7 +52,7 @@ from market_assets.store.schema import (
 from market_assets.store.signals import HeldBack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import date
     from pathlib import Path
 
@@ -87,11 +89,14 @@ class Merged:
         new: symbol, ts of the rows that were not there before.
         revised: symbol, ts of the rows whose values changed; their old values are in ops.revisions.
         rows: All rows of the window after the merge: the candle columns.
+        filled: symbol, ts of the rows whose values stayed, and that have extra columns now which
+            were null.
     """
 
     new: pl.DataFrame
     revised: pl.DataFrame
     rows: pl.DataFrame
+    filled: pl.DataFrame
 
 
 @dataclass(frozen=True)
@@ -188,10 +193,16 @@ class Snapshot:
         self, name: str, table: str, symbols: Sequence[str] | None, window: Window
     ) -> pl.DataFrame:
         """The rows of some or all symbols in a window, in no particular order: all columns of a table with symbol and ts."""
+        source = f"{identifier(name)}.{identifier(table)}"
+        if table.startswith("candles_"):
+            return self._columns(
+                source, window, symbols, extras=EXTRA_NAMES, absent=EXTRA_NAMES, probe=source
+            )
+        # A feature may be called as an extra column is.
         return self._frame(
             f"""
             SELECT *
-            FROM {identifier(name)}.{identifier(table)}
+            FROM {source}
             WHERE ts >= ? AND ts < ? AND (? IS NULL OR list_contains(?, symbol))
             """,
             *(*_bounds(window), *(2 * [None if symbols is None else list(symbols)])),
@@ -200,15 +211,67 @@ class Snapshot:
     def adjusted(
         self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window, day: date
     ) -> pl.DataFrame:
-        """Candles on the footing of a day, in no particular order: symbol, ts, open, high, low, close, volume."""
-        return self._frame(
-            f"""
-            SELECT *
-            FROM {identifier(profile)}.{identifier(f"adjusted_{timeframe}")}(DATE '{day.isoformat()}')
-            WHERE ts >= ? AND ts < ? AND list_contains(?, symbol)
-            """,
-            *_bounds(window),
-            list(symbols),
+        """Candles on the footing of a day, in no particular order: symbol, ts, open, high, low, close, volume, EXTRA_NAMES."""
+        source = (
+            f"{identifier(profile)}.{identifier(f'adjusted_{timeframe}')}(DATE '{day.isoformat()}')"
+        )
+        # Weeks are made of days, some of which lie outside of the window.
+        probe = None if timeframe is Timeframe.W1 else candle_table(profile, timeframe)
+        return self._columns(
+            source, window, symbols, extras=EXTRA_NAMES, absent=EXTRA_NAMES, probe=probe
+        )
+
+    def _columns(
+        self,
+        source: str,
+        window: Window,
+        symbols: Sequence[str] | None,
+        *,
+        extras: Sequence[str],
+        absent: Sequence[str] = (),
+        probe: str | None = None,
+    ) -> pl.DataFrame:
+        """The rows of some or all symbols in a window: all columns of a table, but of the extra ones those alone that have a value.
+
+        Columns of nulls would take as much memory as columns of prices.
+
+        Args:
+            source: The table, or what gives one.
+            window: Where.
+            symbols: Whose; None for all.
+            extras: The extra columns that are wanted.
+            absent: Those of them that are to be there, of nulls, where they have no value.
+            probe: The table that says which of them have a value; None where that is not to be
+                looked for.
+        """
+        where = "WHERE ts >= $start AND ts < $end"
+        named: dict[str, object] = dict(zip(("start", "end"), _bounds(window), strict=True))
+        if symbols is not None:
+            where += " AND list_contains($symbols, symbol)"
+            named["symbols"] = list(symbols)
+        # Tables that an earlier version has left to readers have none.
+        if not extras:
+            known = ", ".join(f"'{name}'" for name in EXTRA_NAMES)
+            return self._frame(
+                f"SELECT COLUMNS(name -> name NOT IN ({known})) FROM {source} {where}", **named
+            )
+        found = self._db.execute(f"SELECT * FROM {source} LIMIT 0")
+        there = [str(name) for name, *_ in found.description or ()]
+        found.fetchall()
+        held = extras_in({*there} & {*extras})
+        if held and probe:
+            counts = ", ".join(f"count({name})" for name in held)
+            (sizes,) = self._db.execute(f"SELECT {counts} FROM {probe} {where}", named).fetchall()
+            held = [name for name, count in zip(held, sizes, strict=True) if count]
+        wanted = [identifier(name) for name in there if name not in EXTRA_NAMES or name in held]
+        rows = self._frame(f"SELECT {', '.join(wanted)} FROM {source} {where}", **named)
+        if not absent:
+            return rows
+        nulls = [
+            pl.lit(None, EXTRA_SCHEMA[name]).alias(name) for name in absent if name not in held
+        ]
+        return rows.with_columns(nulls).select(
+            *(name for name in rows.columns if name not in EXTRA_NAMES), *absent
         )
 
     def has_table(self, schema: str, table: str) -> bool:
@@ -233,20 +296,28 @@ class Snapshot:
         return self.has_table(profile, f"candles_{timeframe}")
 
     def candles(
-        self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window
+        self,
+        profile: str,
+        timeframe: Timeframe,
+        symbols: Sequence[str],
+        window: Window,
+        *,
+        extras: Collection[str] = (),
     ) -> pl.DataFrame:
-        """The stored candles of some symbols in a window, in no particular order: all columns of the table."""
-        start, end = _bounds(window)
-        return self._frame(
-            f"""
-            SELECT *
-            FROM {candle_table(profile, timeframe)}
-            WHERE ts >= ? AND ts < ? AND list_contains(?, symbol)
-            """,
-            start,
-            end,
-            list(symbols),
-        )
+        """The stored candles of some symbols in a window, in no particular order.
+
+        Args:
+            profile: The profile's name.
+            timeframe: The candles' timeframe.
+            symbols: Whose.
+            window: Where.
+            extras: Which extra columns are wanted (EXTRA_NAMES).
+
+        Returns:
+            All other columns of the table, and of these the ones that have a value somewhere.
+        """
+        table = candle_table(profile, timeframe)
+        return self._columns(table, window, symbols, extras=extras_in(extras), probe=table)
 
     def features(
         self,
@@ -986,6 +1057,7 @@ class Snapshot:
         symbols: Sequence[str],
         limit: int,
         after: datetime | None = None,
+        extras: Collection[str] = (),
     ) -> pl.DataFrame:
         """The newest candles of some symbols, oldest first.
 
@@ -995,17 +1067,20 @@ class Snapshot:
             symbols: Whose.
             limit: How many at most, of all symbols together.
             after: Only those whose `ts` lies later.
+            extras: Extra columns that are wanted too.
 
         Returns:
-            symbol, ts, open, high, low, close, volume, source; empty without a table.
+            symbol, ts, open, high, low, close, volume, source and the extra columns; empty without
+            a table.
         """
+        names = (*CANDLE_COLUMNS, *extras_in(extras))
         if not self.has_candles(profile, timeframe):
-            return pl.DataFrame(schema=dict.fromkeys(CANDLE_COLUMNS, pl.String))
+            return pl.DataFrame(schema=dict.fromkeys(names, pl.String))
         return self._frame(
             f"""
             SELECT *
             FROM (
-                SELECT {", ".join(CANDLE_COLUMNS)}
+                SELECT {", ".join(names)}
                 FROM {candle_table(profile, timeframe)}
                 WHERE list_contains(?, symbol) AND (? IS NULL OR ts > ?)
                 ORDER BY ts DESC, symbol DESC
@@ -1114,6 +1189,63 @@ class Snapshot:
             list(partitions),
         )
 
+    def trust(
+        self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window
+    ) -> pl.DataFrame:
+        """What the ledgers know of some symbols' bars in a window: frame of `quality.trust.TRUST_SCHEMA`, in no particular order.
+
+        A comparison confirms nothing in a partition that has changed since. One of an earlier
+        version, which has not noted the bars it is about, disputes a whole partition and confirms
+        none.
+        """
+        named = {
+            "profile": profile,
+            "timeframe": str(timeframe),
+            "symbols": list(symbols),
+            **dict(zip(("start", "end"), _bounds(window), strict=True)),
+        }
+        # Of a store that an earlier version has left to readers.
+        noted = self._db.execute(
+            """
+            SELECT 1
+            FROM duckdb_columns()
+            WHERE schema_name = 'ops' AND table_name = 'agreement' AND column_name = 'apart'
+            """
+        ).fetchall()
+        lists = (
+            "apart, alone" if noted else "NULL::TIMESTAMP[] AS apart, NULL::TIMESTAMP[] AS alone"
+        )
+        here = "profile = $profile AND timeframe = $timeframe AND list_contains($symbols, symbol)"
+        return self._frame(
+            f"""
+            WITH compared AS (
+                SELECT symbol, partition, partition::TIMESTAMP AS since, until_ts AS until, other, kind, checked_at, {lists}
+                FROM ops.agreement
+                WHERE {here} AND kind <> 'not compared' AND partition::TIMESTAMP < $end AND until_ts > $start
+            ),
+            valid AS (
+                SELECT DISTINCT symbol, partition, c.since, c.until, other, alone FROM compared c
+                    LEFT JOIN (SELECT symbol, partition, changed_at FROM ops.partitions WHERE {here}) p
+                    USING (symbol, partition)
+                WHERE alone IS NOT NULL AND coalesce(p.changed_at <= c.checked_at, TRUE)
+            ),
+            lonely AS (SELECT symbol, partition, other, unnest(alone) AS ts FROM valid),
+            others AS (SELECT symbol, partition, count(DISTINCT other) AS others FROM valid GROUP BY ALL)
+            SELECT symbol, ts AS since, ts + INTERVAL 1 MICROSECOND AS until, 'revised' AS quality
+                FROM ops.revisions WHERE {here} AND ts >= $start AND ts < $end
+            UNION ALL SELECT symbol, first_ts, last_ts + INTERVAL 1 MICROSECOND, 'late'
+                FROM ops.repairs WHERE {here} AND last_ts >= $start AND first_ts < $end
+            UNION ALL SELECT symbol, ts, ts + INTERVAL 1 MICROSECOND, 'disputed'
+                FROM (SELECT symbol, unnest(apart) AS ts FROM compared WHERE kind <> 'agrees')
+            UNION ALL SELECT symbol, since, until, 'disputed' FROM compared WHERE kind <> 'agrees' AND apart IS NULL
+            UNION ALL SELECT symbol, since, until, 'confirmed' FROM valid
+            UNION ALL SELECT symbol, ts, ts + INTERVAL 1 MICROSECOND, 'alone'
+                FROM lonely JOIN others USING (symbol, partition)
+                GROUP BY symbol, partition, ts, others HAVING count(DISTINCT other) = others
+            """,
+            **named,
+        )
+
     def disagreements(self) -> pl.DataFrame:
         """Everything in which sources were found to disagree, newest partition first: all columns of `ops.disagreements`."""
         return self._frame(
@@ -1204,37 +1336,63 @@ class Transaction(Snapshot):
     ) -> Merged:
         """Take candles into a window: new ones are inserted, changed ones replaced and their old values kept.
 
+        What a row has in its extra columns goes with its values: a row that is replaced has those
+        of the new one. Of a bar whose values stay, an extra column that was null is filled, which
+        is no revision; it stays where the new one is null, or is another source's. Another value of
+        the same source is a revision.
+
         Args:
             profile: The profile's name.
             timeframe: The candles' timeframe.
             symbols: The symbols that the window is merged for.
             window: Holds every incoming row.
-            incoming: symbol, ts, open, high, low, close, volume, source; unique by symbol and ts.
+            incoming: symbol, ts, open, high, low, close, volume, source, any extra columns; unique
+                by symbol and ts.
         """
-        table = candle_table(profile, timeframe)
-        before = self.candles(profile, timeframe, symbols, window)
-        key = ["symbol", "ts"]
-        incoming = incoming.select(CANDLE_COLUMNS).sort(key)
+        table, key = candle_table(profile, timeframe), ["symbol", "ts"]
+        # Nobody looks for those of which nothing came.
+        wanted = EXTRA_NAMES if extras_in(incoming.columns) else ()
+        before = self.candles(profile, timeframe, symbols, window, extras=wanted)
+        extras = extras_in({*incoming.columns, *before.columns})
+        columns = [*CANDLE_COLUMNS, *extras]
+        before, incoming = _with_columns(before, extras), _with_columns(incoming, extras)
+        incoming = incoming.select(columns).sort(key)
+        filled = incoming.clear()
         if before.is_empty():
             new, revised = incoming, before
         else:
             new = incoming.join(before, on=key, how="anti")
             matched = before.join(incoming, on=key, how="inner", suffix="_new")
-            differs = pl.any_horizontal(pl.col(v).ne_missing(pl.col(f"{v}_new")) for v in _VALUES)
+            differs = _differ(_VALUES)
             # A bar that somebody stored twice is replaced by the one row that came.
-            revised = matched.filter(differs | pl.Series(matched.select(key).is_duplicated()))
+            doubled = pl.Series(matched.select(key).is_duplicated())
+            if extras:
+                differs, filled = _with_extras(matched, differs | doubled, extras, columns)
+            revised = matched.filter(differs | doubled)
         if not revised.is_empty():
-            self._keep_revisions(profile, timeframe, revised)
-            self._delete_keys(table, revised.select(key))
+            self._keep_revisions(profile, timeframe, revised.select(key).unique())
+            # What the new row does not say, the old one of the same values and source still does.
             changed = incoming.join(revised, on=key, how="semi")
+            if extras:
+                said = revised.filter(
+                    ~_differ(_VALUES), pl.col("source") == pl.col("source_new")
+                ).select(*key, *(pl.col(name).alias(f"{name}_old") for name in extras))
+                changed = (
+                    changed.join(said.unique(key), on=key, how="left", maintain_order="left")
+                    .with_columns(pl.coalesce(name, f"{name}_old") for name in extras)
+                    .select(columns)
+                )
         else:
             changed = incoming.clear()
-        self._insert(table, pl.concat([new, changed]))
-        kept = before.join(revised, on=key, how="anti") if len(revised) else before
+        gone = pl.concat([revised.select(key), filled.select(key)])
+        self._delete_keys(table, gone)
+        self._insert(table, pl.concat([new, changed, filled]), columns)
+        kept = before.join(gone, on=key, how="anti") if len(gone) else before
         return Merged(
             new=new.select(key),
             revised=revised.select(key).unique(maintain_order=True),
-            rows=pl.concat([kept.select(CANDLE_COLUMNS), new, changed]),
+            rows=pl.concat([rows.select(CANDLE_COLUMNS) for rows in (kept, new, changed, filled)]),
+            filled=filled.select(key),
         )
 
     def replace_derived(
@@ -1247,7 +1405,8 @@ class Transaction(Snapshot):
             timeframe: The derived timeframe.
             bars: symbol, ts of every bar that was derived again, also of those that came out with
                 no row.
-            rows: symbol, ts, open, high, low, close, volume, source, bars, bars_expected.
+            rows: symbol, ts, open, high, low, close, volume, source, bars, bars_expected, any extra
+                columns.
 
         Returns:
             symbol, ts of the bars that differ from what was stored.
@@ -1258,8 +1417,12 @@ class Transaction(Snapshot):
             before = self._frame(
                 f"SELECT t.* FROM {table} t SEMI JOIN derived_bars USING (symbol, ts)"
             )
+        # Extra columns that are null now may have had values before.
+        held = {name for name in EXTRA_NAMES if before[name].null_count() < len(before)}
+        extras = extras_in(held | {*rows.columns})
         rows = (
-            rows.select(DERIVED_COLUMNS)
+            _with_columns(rows, extras)
+            .select(*DERIVED_COLUMNS, *extras)
             .with_columns(pl.col("bars", "bars_expected").cast(pl.Int32))
             .sort(key)
         )
@@ -1454,7 +1617,7 @@ class Transaction(Snapshot):
         if gone.is_empty():
             return 0
         if table != label:
-            self._keep_revisions(profile, Timeframe(label), gone)
+            self._keep_revisions(profile, Timeframe(label), gone.select("symbol", "ts").unique())
         self._delete_keys(name, gone.select("symbol", "ts"))
         return len(gone)
 
@@ -2027,13 +2190,16 @@ class Transaction(Snapshot):
                 f"DELETE FROM {table} t USING keys k WHERE t.symbol = k.symbol AND t.ts = k.ts"
             )
 
-    def _keep_revisions(self, profile: str, timeframe: Timeframe, old: pl.DataFrame) -> None:
-        with self._lent("old", old):
+    def _keep_revisions(self, profile: str, timeframe: Timeframe, keys: pl.DataFrame) -> None:
+        """Keep what the candles of some keys are before they change: symbol, ts; unique."""
+        names = ", ".join((*_VALUES, "source", *EXTRA_NAMES))
+        with self._lent("old", keys):
             self._db.execute(
-                """
-                INSERT INTO ops.revisions
-                SELECT ?, symbol, ?, ts, open, high, low, close, volume, source, ?
-                FROM old
+                f"""
+                INSERT INTO ops.revisions BY NAME
+                SELECT ? AS profile, symbol, ? AS timeframe, ts, {names}, ? AS revised_at
+                FROM {candle_table(profile, timeframe)}
+                SEMI JOIN old USING (symbol, ts)
                 """,
                 [profile, timeframe, self._now],
             )
@@ -2469,6 +2635,8 @@ class Store:
         connection.begin()
         for script in MIGRATIONS[version:]:
             connection.execute(script)
+        for profile, timeframe in _candle_tables(connection):
+            connection.execute(add_extras(profile, timeframe))
         # Its text is this version's, too.
         _view_completeness(connection)
         rows = connection.execute(
@@ -2536,22 +2704,72 @@ class Store:
 
 def _view_completeness(connection: duckdb.DuckDBPyConnection, *, without: str = "") -> None:
     """Make the completeness view over the candle tables that there are, but for those of one schema."""
+    tables = [
+        (profile, timeframe)
+        for profile, timeframe in _candle_tables(connection)
+        if profile != without
+    ]
+    if tables:
+        connection.execute(create_completeness_view(tables))
+    else:
+        connection.execute("DROP VIEW IF EXISTS ops.completeness")
+
+
+def _candle_tables(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, Timeframe]]:
+    """The profiles and timeframes that have a table of candles."""
     # Whatever else somebody keeps in this file, under a name such as candles_mine, is no business
-    # of the view's.
+    # of ours.
     found = connection.execute(
         """
         SELECT schema_name, table_name[9:]
         FROM duckdb_tables()
-        WHERE list_contains(?, table_name) AND schema_name NOT IN ('ops', 'main', ?)
+        WHERE list_contains(?, table_name) AND schema_name NOT IN ('ops', 'main')
         ORDER BY ALL
         """,
-        [[f"candles_{timeframe}" for timeframe in Timeframe], without],
+        [[f"candles_{timeframe}" for timeframe in Timeframe]],
     ).fetchall()
-    if found:
-        tables = [(profile, Timeframe(timeframe)) for profile, timeframe in found]
-        connection.execute(create_completeness_view(tables))
-    else:
-        connection.execute("DROP VIEW IF EXISTS ops.completeness")
+    return [(profile, Timeframe(timeframe)) for profile, timeframe in found]
+
+
+def _with_columns(rows: pl.DataFrame, extras: Sequence[str]) -> pl.DataFrame:
+    """Rows with some extra columns in their types, of nulls where there are none."""
+    return rows.with_columns(
+        (pl.col(name) if name in rows.columns else pl.lit(None))
+        .cast(EXTRA_SCHEMA[name])
+        .alias(name)
+        for name in extras
+    )
+
+
+def _differ(names: Iterable[str]) -> pl.Expr:
+    """Whether one of some columns of a row is not what came for it (with _new)."""
+    return pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_new")) for name in names)
+
+
+def _with_extras(
+    matched: pl.DataFrame, differs: pl.Expr, extras: Sequence[str], columns: Sequence[str]
+) -> tuple[pl.Expr, pl.DataFrame]:
+    """What extra columns add to a comparison of stored rows with those that came (with _new).
+
+    A volume tells that two sources speak of the same trades; without one, only the same source
+    knows what it counts.
+
+    Returns:
+        Whether a row is revised; and the rows, with some columns, that are not and of which nulls
+        are filled.
+    """
+    same_source = pl.col("source") == pl.col("source_new")
+    other = pl.any_horizontal(pl.col(name) != pl.col(f"{name}_new") for name in extras).fill_null(
+        value=False
+    )
+    revised = differs | (same_source & other)
+    gained = pl.any_horizontal(
+        pl.col(name).is_null() & pl.col(f"{name}_new").is_not_null() for name in extras
+    )
+    filled = matched.filter(~revised, gained, same_source | pl.col("volume").is_not_null())
+    return revised, filled.with_columns(pl.coalesce(name, f"{name}_new") for name in extras).select(
+        columns
+    )
 
 
 def _apart(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

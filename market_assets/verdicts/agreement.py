@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import blake2b
@@ -45,9 +45,15 @@ FINDING_SCHEMA = pl.Schema(
         "tolerance": pl.String(),
         "until_ts": TS,
         "checked_at": TS,
+        "apart": pl.List(TS),
+        "alone": pl.List(TS),
     }
 )
-"""What a comparison came to, a row a finding: AGREES, NOT_COMPARED, or one Kind after the other."""
+"""What a comparison came to, a row a finding: AGREES, NOT_COMPARED, or one Kind after the other.
+
+`apart` are the bars in which the two differ, null for all of them; `alone` those of ours that
+nobody has confirmed or denied.
+"""
 
 _HOUR = 3_600_000_000
 _SHOWN = 5
@@ -98,6 +104,7 @@ class Disagreement:
         first: The open of the first such bar (UTC).
         words: What is so, with its figures.
         sample: Some of these bars: ts, close, their_close, volume, their_volume.
+        at: The opens of all these bars (TS); None where it is every bar that both have.
     """
 
     kind: Kind
@@ -106,6 +113,7 @@ class Disagreement:
     first: datetime
     words: str
     sample: tuple[Mapping[str, object], ...] = ()
+    at: pl.Series | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -117,12 +125,14 @@ class Comparison:
         only_ours: Bars that only we have.
         only_theirs: Bars that only they have.
         disagreements: In what they differ; empty where they agree.
+        both: The opens of the bars that both have (TS).
     """
 
     compared: int
     only_ours: int
     only_theirs: int
     disagreements: tuple[Disagreement, ...] = ()
+    both: pl.Series | None = field(default=None, compare=False, repr=False)
 
 
 def is_sampled(
@@ -168,11 +178,9 @@ def compare(
     if timing is None and volume is not None:
         found.append(pair.volumes(volume))
     common = len(pair.both)
+    disagreements = tuple(one for one in found if one is not None)
     return Comparison(
-        common,
-        len(ours) - common,
-        len(theirs) - common,
-        tuple(one for one in found if one is not None),
+        common, len(ours) - common, len(theirs) - common, disagreements, pair.opens(pair.both)
     )
 
 
@@ -193,6 +201,10 @@ class _Pair:
         at = self._matched(0)
         self.both = np.flatnonzero(at >= 0)
         self._there = at[self.both]
+
+    def opens(self, bars: Ints) -> pl.Series:
+        """The opens of some of our bars (TS)."""
+        return pl.Series(self._ts[bars], dtype=pl.Int64).cast(TS)
 
     def _matched(self, shift: int) -> Ints:
         """Where among their bars each of ours lies if their times are later by so much; -1 where it does not."""
@@ -346,8 +358,16 @@ class _Pair:
         self, kind: Kind, bars: Ints, worst: float, words: str, shown: Ints
     ) -> Disagreement:
         first = from_micros(int(self._ts[bars].min()))
+        # Where times are shifted, each bar has another's values.
+        at = None if kind is Kind.SHIFTED else self.opens(bars)
         return Disagreement(
-            kind, len(bars), worst, first, words, tuple(self._row(int(i)) for i in shown[:_SHOWN])
+            kind,
+            len(bars),
+            worst,
+            first,
+            words,
+            tuple(self._row(int(i)) for i in shown[:_SHOWN]),
+            at,
         )
 
     def _row(self, bar: int) -> dict[str, object]:
@@ -412,18 +432,22 @@ def _utc(micros: int) -> str:
 
 
 def findings_of(
-    comparison: Comparison | str, about: Mapping[str, object]
+    comparison: Comparison | str, about: Mapping[str, object], stored: pl.Series | None = None
 ) -> list[dict[str, object]]:
     """The rows of FINDING_SCHEMA that a comparison is written down as.
 
     Args:
         comparison: What came of it, or why nothing did.
         about: What was compared, and when: the columns that do not follow from that.
+        stored: The opens of all bars of ours in the partition (TS).
     """
+    alone: list[object] | None = None
     if isinstance(comparison, str):
         counts, found = (0, 0, 0), [_finding(NOT_COMPARED, comparison)]
     else:
         counts = comparison.compared, comparison.only_ours, comparison.only_theirs
+        if stored is not None and comparison.both is not None:
+            alone = stored.filter(~stored.is_in(comparison.both.implode())).to_list()
         found = [
             _finding(
                 one.kind,
@@ -432,14 +456,16 @@ def findings_of(
                 worst=one.worst,
                 first=one.first.replace(tzinfo=None),
                 sample=one.sample,
+                apart=None if one.at is None else one.at.to_list(),
             )
             for one in comparison.disagreements
-        ] or [_finding(AGREES, "")]
+        ] or [_finding(AGREES, "", apart=[])]
     return [
         {
             **about,
             **dict(zip(("compared", "only_ours", "only_theirs"), counts, strict=True)),
             **each,
+            "alone": alone,
         }
         for each in found
     ]
@@ -453,6 +479,7 @@ def _finding(
     worst: float | None = None,
     first: datetime | None = None,
     sample: Sequence[Mapping[str, object]] = (),
+    apart: list[object] | None = None,
 ) -> dict[str, object]:
     return {
         "kind": str(kind),
@@ -461,6 +488,7 @@ def _finding(
         "worst": worst,
         "first_ts": first,
         "sample": json.dumps(list(sample)),
+        "apart": apart,
     }
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
+from market_assets.market.columns import NOTHING_DROPPED, extras_in, sound
 from market_assets.market.timeframes import TS
 from market_assets.sources.contract import Unread
 
@@ -58,13 +59,16 @@ class Cleaned:
     """The two halves of an answer.
 
     Attributes:
-        candles: ts, open, high, low, close, volume; sorted and unique by ts, every ts a bar of the
-            calendar.
+        candles: ts, open, high, low, close, volume and any extra columns; sorted and unique by ts,
+            every ts a bar of the calendar.
         rejects: Frame of REJECT_SCHEMA.
+        dropped: ts, column of the values of extra columns that cannot be, and are null: see
+            `columns.sound`.
     """
 
     candles: pl.DataFrame
     rejects: pl.DataFrame
+    dropped: pl.DataFrame = field(default_factory=lambda: NOTHING_DROPPED)
 
 
 def clean(
@@ -87,8 +91,8 @@ def clean(
     exact time.
 
     Args:
-        answer: ts, open, high, low, close, volume and, where the source says it, symbol; in any
-            order.
+        answer: ts, open, high, low, close, volume, any extra columns and, where the source says it,
+            symbol; in any order.
         symbol: The symbol as the universe calls it.
         own_name: The symbol as the source calls it.
         timeframe: The candles' timeframe.
@@ -100,7 +104,9 @@ def clean(
         open_outside_range: True where the source's open may lie outside high and low.
     """
     if _flawless(answer, window, bars, rules, open_outside_range=open_outside_range):
-        return Cleaned(answer if answer.columns == [*CANDLE] else answer.select(CANDLE), NO_REJECTS)
+        columns = [*CANDLE, *extras_in(answer.columns)]
+        candles, dropped = sound(answer if answer.columns == columns else answer.select(columns))
+        return Cleaned(candles, NO_REJECTS, dropped)
     rows = _snapped(answer, bars["ts"], unfinished, timeframe, jitter)
     rows = rows.with_columns(
         reason=_first_reason(
@@ -126,7 +132,8 @@ def clean(
     bad = rows.filter(pl.col("reason").is_not_null()).select(
         symbol=pl.lit(symbol), ts="given", reason="reason", values=_values(answer)
     )  # fmt: skip
-    return Cleaned(good.select(CANDLE).sort("ts"), bad.cast(REJECT_SCHEMA))
+    candles, dropped = sound(good.select(*CANDLE, *extras_in(good.columns)).sort("ts"))
+    return Cleaned(candles, bad.cast(REJECT_SCHEMA), dropped)
 
 
 def _as_said(answer: pl.DataFrame) -> list[tuple[StrEnum, pl.Expr]]:

@@ -288,6 +288,7 @@ def validity(
     *,
     notes: Mapping[str, int],
     outside: Sequence[Mapping[str, Any]] = (),
+    nulled: Mapping[str, int] | None = None,
 ) -> Verdict:
     """Judge whether the stored candles are possible ones, and tell which rows of the source were not.
 
@@ -298,6 +299,8 @@ def validity(
         notes: Rows that were left out without fault (outside the sessions, not closed yet).
         outside: Those outside the sessions by day: symbol, day, side (of the day's trading),
             first_ts, last_ts, bars, traded.
+        nulled: Values of extra columns that cannot be, and are stored as null, by column. They cost
+            no bar.
     """
     refused = sum(rejects.values())
     facts: dict[str, int | float | str] = {
@@ -306,6 +309,7 @@ def validity(
     }
     facts |= {f"rejected: {reason}": count for reason, count in rejects.items()}
     facts |= {f"left out: {reason}": count for reason, count in notes.items()}
+    facts |= {f"set to null: {column}": count for column, count in (nulled or {}).items()}
     tables: dict[str, list[dict[str, Any]]] = {}
     for name, rows in (("invalid", violations), ("rejected", sample)):
         if rows:

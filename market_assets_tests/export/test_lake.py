@@ -415,3 +415,12 @@ def test_the_store_is_free_while_files_are_written(ground):
 
     Lake(ground.store, ground.folder, clock=ground.clock).export(ground.table(MINUTES), told=told)
     assert opened == [(5, 5)]
+
+
+def test_candles_have_their_extra_columns_with_their_types(ground):
+    ground.export(MINUTES)
+    columns = manifest(ground)["columns"]
+
+    assert list(columns)[-4:] == ["quote_volume", "trades", "taker_buy_volume", "vwap"]
+    assert [columns[name] for name in ("quote_volume", "trades")] == ["DOUBLE", "BIGINT"]
+    assert read(ground)["trades"].dtype == pl.Int64

@@ -17,7 +17,7 @@ from market_assets.practice.faults import Fault
 from market_assets.practice.formats import BINANCE, BITFINEX, BYBIT, COINBASE, FORMATS, KRAKEN
 from market_assets.practice.simulate import Instrument
 from market_assets.practice.vendor import PracticeVendor
-from market_assets.sources.contract import build_source
+from market_assets.sources.contract import CANDLE_SCHEMA, build_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +71,7 @@ def ask(vendor, tmp_path):
                     symbol, timeframe, start, start + bars * timeframe.duration
                 )
 
-        return asyncio.run(fetch()).sort("ts")
+        return asyncio.run(fetch()).select(CANDLE_SCHEMA.names()).sort("ts")
 
     return ask
 

@@ -485,7 +485,7 @@ class TestTrouble:
                 {"path": "{symbol}.csv", "header": False, "columns": {"ts": "Date"}},
                 "given by place",
             ),
-            ({"path": "{symbol}.csv", "columns": {"vwap": "w"}}, "columns"),
+            ({"path": "{symbol}.csv", "columns": {"wap": "w"}}, "columns"),
             ({"path": "{symbol}.csv", "columns": {"ts": -1}}, "columns"),
             ({"path": "{symbol}.csv", "quiet_minutes": "maybe"}, "quiet_minutes"),
             ({}, "path"),

@@ -19,7 +19,12 @@ from market_assets.errors import SourceError
 from market_assets.market.timeframes import Timeframe, from_micros
 from market_assets.practice.faults import Fault
 from market_assets.sources.contract import CANDLE_SCHEMA, venue_of
-from market_assets.sources.vendors.binance import BinanceSettings, BinanceSource, parse_klines
+from market_assets.sources.vendors.binance import (
+    EXTRA_PLACES,
+    BinanceSettings,
+    BinanceSource,
+    parse_klines,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,11 +56,13 @@ class TestParsing:
                 continue
             frame = parse_klines(path.read_bytes())
 
-            assert frame.schema == CANDLE_SCHEMA
+            assert frame.columns == [*CANDLE_SCHEMA, *EXTRA_PLACES]
             assert [micros // 1000 for micros in frame["ts"].to_physical()] == [
                 row[0] for row in rows
             ]
             for place, name in enumerate(CANDLE_SCHEMA.names()[1:], start=1):
+                assert bits(frame[name].to_list()) == bits([float(row[place]) for row in rows])
+            for name, place in EXTRA_PLACES.items():
                 assert bits(frame[name].to_list()) == bits([float(row[place]) for row in rows])
             read += 1
         assert read >= 20
@@ -89,7 +96,7 @@ class TestParsing:
             json.dumps([[1704067200000, *texts, 0, "0", 0, "0", "0", "0"]]).encode()
         )
 
-        assert bits(list(frame.row(0)[1:])) == bits([float(text) for text in texts])
+        assert bits(list(frame.row(0)[1:6])) == bits([float(text) for text in texts])
 
     @pytest.mark.parametrize(
         "cell", ['"NaN"', "NaN", "null", '"null"', '""', '"abc"', "[]", '"1e999"', "true"]

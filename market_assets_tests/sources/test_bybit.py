@@ -34,7 +34,8 @@ def test_a_recorded_answer_is_read_to_the_last_bit(shared, tmp_path):
     frame = build(BYBIT, "http://127.0.0.1:9", tmp_path).parse(body)
 
     assert frame["ts"].to_physical().to_list() == [int(row[0]) * 1000]
-    assert frame.row(0)[1:] == tuple(map(float, row[1:6]))
+    assert frame.row(0)[1:] == tuple(map(float, row[1:7]))
+    assert frame.columns[-1] == "quote_volume"
 
 
 def test_the_request_names_the_first_millisecond_and_the_last(serve, tmp_path):

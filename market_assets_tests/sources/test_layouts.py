@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from market_assets.errors import SourceError
 from market_assets.market.timeframes import Timeframe
+from market_assets.sources.contract import CANDLE_SCHEMA
 from market_assets.sources.files.archive import ArchiveSettings
 from market_assets.sources.files.layouts import LAYOUTS, guess_layout
 from market_assets_tests.sources.test_archive import archive, fetch
@@ -323,7 +324,107 @@ def test_a_layout_reads_its_vendors_lines(tmp_path: Path, name: str, suffix: str
 
     frame = fetch(archive(tmp_path, "{symbol}." + suffix, layout=layout), timeframe=timeframe)
 
-    assert frame.rows() == rows if layout != "polygon" else frame.rows()[-1:] == rows
+    found = frame.select(CANDLE_SCHEMA.names()).rows()
+    assert found == rows if layout != "polygon" else found[-1:] == rows
+
+
+_FILES = {
+    "binance": (
+        "1710115200000,1.0,2.0,0.5,1.5,0.25,1710115259999,0.3,3,0.1,0.1,0\n",
+        {"quote_volume": 0.3, "trades": 3.0, "taker_buy_volume": 0.1},
+    ),
+    "binance with a header": (
+        (
+            "open_time,open,high,low,close,volume,close_time,quote_asset_volume,number_of_trades,taker_buy_base_asset_volume,x,y\n"
+            "1710115200000,1.0,2.0,0.5,1.5,0.25,1710115259999,0.3,3,0.1,0.1,0\n"
+        ),
+        {"quote_volume": 0.3, "trades": 3.0, "taker_buy_volume": 0.1},
+    ),
+    "kraken": ("1710115200,1.0,2.0,0.5,1.5,0.25,3\n", {"trades": 3.0}),
+    "ibkr": (
+        (
+            "date,open,high,low,close,volume,average,barCount\n20240311 09:30:00 "
+            "US/Eastern,1.0,2.0,0.5,1.5,7,1.25,4\n"
+        ),
+        {"trades": 4.0, "vwap": 1.25},
+    ),
+    "ibkr of midpoints": (
+        (
+            "date,open,high,low,close,volume,average,barCount\n20240311 09:30:00 "
+            "US/Eastern,1.0,2.0,0.5,1.5,-1,-1,-1\n"
+        ),
+        {"trades": None, "vwap": None},
+    ),
+    "polygon": (
+        (
+            "ticker,volume,open,close,high,low,window_start,transactions\n"
+            "SPY,100,1.0,1.5,2.0,0.5,1710163800000000000,7\n"
+        ),
+        {"trades": 7.0},
+    ),
+    "cryptodatadownload": (
+        (
+            "https://www.CryptoDataDownload.com\nunix,date,symbol,open,high,low,close,Volume "
+            "BTC,Volume USDT,tradecount\n"
+            "1710115200000,2024-03-11 00:00:00,BTC/USDT,1.0,2.0,0.5,1.5,7,10,5\n"
+        ),
+        {"quote_volume": 10.0, "trades": 5.0},
+    ),
+    "cryptodatadownload of two currencies": (
+        (
+            "https://www.CryptoDataDownload.com\nunix,date,symbol,open,high,low,close,Volume "
+            "USDT,Volume USD\n"
+            "1710115200000,2024-03-11 00:00:00,USDT/USD,1.0,2.0,0.5,1.5,7,10\n"
+        ),
+        {"quote_volume": 10.0},
+    ),
+    "cryptodatadownload of a turnover alone": (
+        (
+            "https://www.CryptoDataDownload.com\nunix,date,symbol,open,high,low,close,Volume USD\n"
+            "1710115200000,2024-03-11 00:00:00,BTC/USD,1.0,2.0,0.5,1.5,7\n"
+        ),
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", _FILES)
+def test_a_layout_reads_the_extra_columns_of_its_vendor(tmp_path: Path, name: str) -> None:
+    text, extras = _FILES[name]
+    (tmp_path / "SPY.csv").write_text(text)
+
+    frame = fetch(archive(tmp_path, "{symbol}.csv", layout=name.split(maxsplit=1)[0]))
+
+    assert frame.drop(CANDLE_SCHEMA.names()).to_dicts() == [extras]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_extra_columns_are_named_or_taken_by_our_names(tmp_path: Path, suffix: str) -> None:
+    columns = {
+        "open": 1.0,
+        "high": 2.0,
+        "low": 0.5,
+        "close": 1.5,
+        "volume": 7.0,
+        "vwap": 1.25,
+        "Turnover": 8.75,
+        "n": 4,
+    }
+    bars = pl.DataFrame({"ts": [MARCH_11], **{name: [value] for name, value in columns.items()}})
+    path = tmp_path / f"SPY.{suffix}"
+    bars.write_parquet(path) if suffix == "parquet" else bars.write_csv(path)
+
+    alone = fetch(archive(tmp_path, "{symbol}." + suffix))
+    named = fetch(
+        archive(tmp_path, "{symbol}." + suffix, columns={"quote_volume": "Turnover", "trades": "n"})
+    )
+
+    assert alone.drop(CANDLE_SCHEMA.names()).to_dicts() == [{"vwap": 1.25}]
+    assert named.drop(CANDLE_SCHEMA.names()).to_dicts() == [
+        {"quote_volume": 8.75, "trades": 4.0, "vwap": 1.25}
+    ]
+    with pytest.raises(SourceError, match="has no column 'N' for trades"):
+        fetch(archive(tmp_path, "{symbol}." + suffix, columns={"trades": "N"}))
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -340,8 +441,10 @@ def test_a_layout_is_guessed_by_the_first_lines(name: str) -> None:
     "text",
     [
         "timestamp,open,high,low,close,volume\n1710115200000,1,2,0.5,1.5,3\n",
-        "timestamp,open,high,low,close,volume\n2024-03-11 00:00:00,1,2,0.5,1.5,3\n2024-03-11 "
-        "00:01:00,1,2,0.5,1.5,3\n",
+        (
+            "timestamp,open,high,low,close,volume\n2024-03-11 00:00:00,1,2,0.5,1.5,3\n2024-03-11 "
+            "00:01:00,1,2,0.5,1.5,3\n"
+        ),
         "timestamp,open,high,low,close,volume\n2024-03-11T00:00:00Z,1,2,0.5,1.5,3\n",
         "date,time,open,high,low,close,volume\n2024-03-11,09:30,1,2,0.5,1.5,3\n",
         "Date,Time,Open,High,Low,Close,Volume\n2024-03-11,09:30,1,2,0.5,1.5,3\n",
@@ -385,7 +488,7 @@ def test_polygons_files_of_all_symbols_give_the_one_that_is_asked_for(tmp_path: 
 
     frame = fetch(archive(tmp_path, "{date}.csv", layout="polygon"), "SPY")
 
-    assert frame.rows() == SAMPLES["polygon"][3]
+    assert frame.select(CANDLE_SCHEMA.names()).rows() == SAMPLES["polygon"][3]
 
 
 def test_krakens_names_have_minutes_in_them(tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ class TestParsing:
             answer = json.loads(path.read_bytes())
             found = read_aggs(path.read_bytes(), raw=False)
 
-            assert found.candles.schema == CANDLE_SCHEMA
+            assert found.candles.columns == [*CANDLE_SCHEMA, "trades", "vwap"]
             assert found.symbols == ({answer["ticker"]} if "ticker" in answer else set())
             assert found.cursor is None
             assert [micros // 1000 for micros in found.candles["ts"].to_physical()] == [
@@ -139,6 +139,8 @@ class TestParsing:
                 assert found.candles[name].to_list() == [
                     float(row[name[0]]) for row in answer["results"]
                 ]
+            assert found.candles["trades"].to_list() == [row["n"] for row in answer["results"]]
+            assert found.candles["vwap"].to_list() == [row["vw"] for row in answer["results"]]
         assert len(paths) == 7
 
     def test_recorded_prices_that_are_adjusted_are_not_taken_for_raw_ones(self, shared):

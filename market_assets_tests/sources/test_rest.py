@@ -66,7 +66,7 @@ class TestPages:
     def test_a_window_within_a_page_is_one_request_for_exactly_these_bars(self, wire, given_by):
         frame, requests = given_by(Exchange(wire, every(60)), bars=5, start=START + 20 * MINUTE)
 
-        assert frame.schema == CANDLE_SCHEMA
+        assert frame.select(CANDLE_SCHEMA.names()).schema == CANDLE_SCHEMA
         assert rows(frame) == [candle(ts) for ts in every(5, start=START + 20 * MINUTE)]
         assert requests == 1
 
@@ -355,3 +355,17 @@ class TestCandles:
 
         assert text.startswith("the answer is an error: a b xxx")
         assert len(text) < 300
+
+
+def test_of_extra_columns_a_row_may_lack_any() -> None:
+    places = {**LIST, "trades": 6, "vwap": 7}
+    body = b'[[0,1,2,0.5,1.5,10,3,"1.25"],[60,1,2,0.5,1.5,10],[120,1,2,0.5,1.5,10,null,"odd"]]'
+
+    frame = candles(body, lambda rows: rows, places)
+
+    assert frame["trades"].to_list() == [3.0, None, None]
+    assert frame["vwap"].to_list() == [1.25, None, None]
+    assert frame["close"].to_list() == [1.5, 1.5, 1.5]
+    assert (
+        candles(b"[[0,1,2,0.5,1.5,10]]", lambda rows: rows, places).columns == CANDLE_SCHEMA.names()
+    )

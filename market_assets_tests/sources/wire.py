@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from market_assets.market.timeframes import Timeframe, from_micros
 from market_assets.practice import formats
+from market_assets.sources.contract import CANDLE_SCHEMA
 from market_assets.sources.vendors.binance import BinanceSource
 from market_assets.sources.vendors.bitfinex import BitfinexSource
 from market_assets.sources.vendors.bybit import BybitSource
@@ -180,10 +181,10 @@ def opens(frame: pl.DataFrame) -> list[int]:
 
 
 def rows(frame: pl.DataFrame) -> list[tuple[float, ...]]:
-    """The rows of a frame, times in seconds, sorted."""
+    """The rows of a frame, times in seconds, sorted: without the extra columns, which not every vendor has."""
+    values = frame.select(CANDLE_SCHEMA.names()[1:])
     return sorted(
-        (ts, *numbers)
-        for ts, numbers in zip(opens(frame), frame.drop("ts").iter_rows(), strict=True)
+        (ts, *numbers) for ts, numbers in zip(opens(frame), values.iter_rows(), strict=True)
     )
 
 

@@ -169,14 +169,14 @@ def loose(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
         transaction.connection.execute(
             """
             INSERT INTO equity.candles_1m
-            SELECT 'SPY', ts, random(), 1, 1, 1, 1, 'x'
+            SELECT 'SPY', ts, random(), 1, 1, 1, 1, 'x', NULL, NULL, NULL, NULL
             FROM range('2024-01-01'::TIMESTAMP, '2024-06-01'::TIMESTAMP, INTERVAL 1 MINUTE) r(ts)
             """
         )
         transaction.connection.execute(
             """
             INSERT INTO equity.candles_1d
-            SELECT 'SPY', ts, 10, 10, 10, 10, 1, 'x', 1, 1
+            SELECT 'SPY', ts, 10, 10, 10, 10, 1, 'x', 1, 1, 10, 3, 0.5, 10
             FROM range('2024-01-01'::TIMESTAMP, '2024-06-01'::TIMESTAMP, INTERVAL 1 DAY) r(ts)
             """
         )

@@ -41,7 +41,7 @@ from market_assets.errors import MarketAssetsError, UniverseError
 from market_assets.market.clock import present
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import polars as pl
 
@@ -127,9 +127,14 @@ def tail(
     follow: Annotated[
         bool, typer.Option("-f", "--follow", help="Go on with the bars that come, until Ctrl-C.")
     ] = False,
+    extras: Annotated[
+        bool, typer.Option("--extras", help="Also quote volume, trades, taker buy volume and vwap.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show the newest bars, oldest first; JSON is an object a line."""
+    from market_assets.market.columns import EXTRA_NAMES  # noqa: PLC0415 - a help text needs no polars
+
     universe = universe_here(quiet=as_json)
     chosen = profiles_of(universe, profiles)
     names = symbols_of(chosen, symbols)
@@ -143,12 +148,13 @@ def tail(
         there = sorted({kept.value for profile in chosen for kept in profile.timeframes.kept})
         raise wrong(f"--timeframe {timeframe}: nobody keeps it; {choices(timeframe or '', there)}")
     shown = 0
-    for bars in _batches(series, lines, follow=follow):
+    more = EXTRA_NAMES if extras else ()
+    for bars in _batches(series, lines, more, follow=follow):
         if as_json:
             for bar in bars:
                 print(json.dumps(bar, default=plain), flush=True)  # noqa: T201 - the answer
         elif bars:
-            _print_bars(bars, heading=not shown, is_alone=len(series) == 1)
+            _print_bars(bars, more, heading=not shown, is_alone=len(series) == 1)
         shown += len(bars)
     if not shown and not as_json and has_store():
         OUT.print("No bar of this is stored yet.")
@@ -161,23 +167,30 @@ def _timeframe_of(profile: Profile, wanted: str | None) -> Timeframe | None:
 
 
 def _batches(
-    series: list[tuple[Profile, Timeframe, list[str]]], lines: int, *, follow: bool
+    series: list[tuple[Profile, Timeframe, list[str]]],
+    lines: int,
+    extras: Sequence[str],
+    *,
+    follow: bool,
 ) -> Iterator[list[dict[str, Any]]]:
     """The newest bars of each profile and, where that is wanted, those that come, forever."""
     newest: dict[str, datetime] = {}
     state = _state_of_store() if follow else None
-    yield _read_bars(series, lines, newest)
+    yield _read_bars(series, lines, extras, newest)
     while follow:
         time.sleep(_LOOK_EVERY)
         # The file's times say whether something was committed: no writer waits for a reader that
         # finds nothing.
         before, state = state, _state_of_store()
         if state != before:
-            yield _read_bars(series, lines, newest)
+            yield _read_bars(series, lines, extras, newest)
 
 
 def _read_bars(
-    series: list[tuple[Profile, Timeframe, list[str]]], lines: int, newest: dict[str, datetime]
+    series: list[tuple[Profile, Timeframe, list[str]]],
+    lines: int,
+    extras: Sequence[str],
+    newest: dict[str, datetime],
 ) -> list[dict[str, Any]]:
     bars = []
     with store_to_read() as store, store.reading("reading the newest bars") as view:
@@ -190,6 +203,7 @@ def _read_bars(
                 symbols=names,
                 limit=limit,
                 after=after and after.replace(tzinfo=UTC),
+                extras=extras,
             )
             bars += [
                 {"profile": profile.name, "timeframe": timeframe.value, **row}
@@ -213,15 +227,18 @@ def _state_of_store() -> object:
     return stat.st_mtime_ns, stat.st_size
 
 
-def _print_bars(bars: list[dict[str, Any]], *, heading: bool, is_alone: bool) -> None:
+def _print_bars(
+    bars: list[dict[str, Any]], extras: Sequence[str], *, heading: bool, is_alone: bool
+) -> None:
     """Print bars in columns, as narrow as they can be: of one profile that is alone without its name."""
-    names = ["ts", "bar", *_VALUES]
+    values = [*_VALUES, *extras]
+    names = ["ts", "bar", *values]
     common = f"{bars[0]['profile']} " if is_alone else ""
     rows = [
         [
             minute(bar["ts"]),
             f"{bar['profile']} {bar['symbol']} {bar['timeframe']}".removeprefix(common),
-            *(number(bar[key]).replace(",", "") for key in _VALUES),
+            *(number(bar[key]).replace(",", "") for key in values),
         ]
         for bar in bars
     ]

@@ -21,6 +21,7 @@ from market_assets.defs.pictures import Pictures, candles_drawn
 from market_assets.defs.resources import Clock, Sources, StoreResource
 from market_assets.enrich.derive import Derive
 from market_assets.fill import Fill
+from market_assets.market.columns import DERIVED, EXTRAS, FETCHED
 from market_assets.market.partitions import Cadence, Partition
 from market_assets.market.timeframes import Timeframe, Window
 
@@ -45,23 +46,10 @@ _CHECK_WORDS = {
     ),
 }
 
-_PRICE_COLUMNS = [
-    dg.TableColumn("symbol", "string", "The symbol as the universe calls it"),
-    dg.TableColumn(
-        "ts", "timestamp", "The bar's open, UTC; of a day its session's date, of a week its Monday"
-    ),
-    dg.TableColumn("open", "double", "First price"),
-    dg.TableColumn("high", "double", "Highest price"),
-    dg.TableColumn("low", "double", "Lowest price"),
-    dg.TableColumn("close", "double", "Last price"),
-    dg.TableColumn("volume", "double", "As the source counts it; null where the market has none"),
-    dg.TableColumn("source", "string", "Where the row came from"),
-]
-_DERIVED_COLUMNS = [
-    *_PRICE_COLUMNS,
-    dg.TableColumn("bars", "integer", "How many bars of its input it is made of"),
-    dg.TableColumn("bars_expected", "integer", "How many it would be made of if none were absent"),
-]
+_FETCHED_COLUMNS, _DERIVED_COLUMNS = (
+    [dg.TableColumn(column.name, column.kind, column.words) for column in (*columns, *EXTRAS)]
+    for columns in (FETCHED, DERIVED)
+)
 
 
 class FillConfig(dg.Config):
@@ -110,7 +98,7 @@ def fetched_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg
         dagster_type=NO_VALUE,
         output_required=False,
         description=_describe_fetched(profile, timeframe),
-        metadata=_static_metadata(profile, timeframe, _PRICE_COLUMNS),
+        metadata=_static_metadata(profile, timeframe, _FETCHED_COLUMNS),
         kinds={"duckdb", "polars", "candles"},
         group_name=profile.name,
         owners=["team:market-data"],

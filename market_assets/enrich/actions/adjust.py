@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from market_assets.enrich.quiet import is_quiet
+from market_assets.market.columns import EXTRAS, extras_in, rolled
 from market_assets.sources.actions import ActionKind
 
 if TYPE_CHECKING:
@@ -133,7 +134,8 @@ def adjust(candles: pl.DataFrame, factors: pl.DataFrame, *, as_of: date) -> pl.D
     """Raw candles on the footing of a day; those of later sessions are left out.
 
     Args:
-        candles: symbol, ts, session (Date), open, high, low, close, volume; of days or shorter.
+        candles: symbol, ts, session (Date), open, high, low, close, volume, any extra columns; of
+            days or shorter.
         factors: What `adjustments` gives for that day.
         as_of: The day.
 
@@ -172,10 +174,15 @@ def with_factors(candles: pl.DataFrame, factors: pl.DataFrame) -> pl.DataFrame:
 
 
 def multiplied(candles: pl.DataFrame) -> pl.DataFrame:
-    """Candles with their prices and volumes multiplied with their factors: see `with_factors`."""
+    """Candles with their prices and volumes, extra ones too, multiplied with their factors: see `with_factors`."""
     return candles.with_columns(
         *(pl.col(name) * pl.col("price_factor") for name in _PRICES),
         pl.col("volume") * pl.col("volume_factor"),
+        *(
+            pl.col(extra.name) * pl.col(extra.factor)
+            for extra in EXTRAS
+            if extra.factor and extra.name in candles.columns
+        ),
     )
 
 
@@ -186,8 +193,10 @@ def adjusted_weeks(days: pl.DataFrame) -> pl.DataFrame:
         days: What `adjust` gives of 1d candles.
 
     Returns:
-        symbol, ts (the Monday), open, high, low, close, volume, as `resample` makes weeks; a week
-        with a day whose prices are null has none.
+        symbol, ts (the Monday), open, high, low, close, volume and the days' extra columns, as
+        `resample` makes weeks; a week with a day
+        whose prices are null has none. A vwap is that of the days alone: what was paid is not
+            adjusted.
     """
     known = pl.col("close").null_count() == 0
     traded = ~is_quiet(pl.col("close").shift().over("symbol"))
@@ -198,6 +207,7 @@ def adjusted_weeks(days: pl.DataFrame) -> pl.DataFrame:
         "low": pl.col("low").filter("traded").min(),
         "close": pl.col("close").filter("traded").last(),
     }
+    extras = rolled(extras_in(days.columns), is_raw=False)
     return (
         days.sort("symbol", "ts")
         .with_columns(traded=traded)
@@ -208,5 +218,6 @@ def adjusted_weeks(days: pl.DataFrame) -> pl.DataFrame:
                 for name, price in prices.items()
             },
             volume=pl.when(pl.col("volume").is_not_null().any()).then(pl.col("volume").sum()),
+            **extras,
         )
     )

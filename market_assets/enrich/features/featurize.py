@@ -12,7 +12,7 @@ import polars as pl
 
 from market_assets.config.universe import Basis
 from market_assets.enrich.features.compute import compute, features_of, reach_of
-from market_assets.enrich.footing import on_one_footing, on_own_footing
+from market_assets.enrich.footing import on_one_footing
 from market_assets.enrich.grid import Grid, with_runs
 from market_assets.expected.series import calendar_of, partitions_of, prepare, series_of
 from market_assets.fill.judge import count_frame
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from market_assets.config.universe import Profile
+    from market_assets.enrich.features.compute import Feature
     from market_assets.market.calendars.sessions import SessionCalendar
     from market_assets.market.partitions import Cadence, Partition
     from market_assets.market.timeframes import Timeframe
@@ -248,7 +249,7 @@ class Featurize(Work):
         # What a symbol's candles break in a library is not the others' fault.
         except Exception:  # noqa: BLE001
             made, faults = self._one_by_one(own)
-        made = on_own_footing(made, own, self.features)
+        made = _on_own_footing(made, own, self.features)
         stored = bars.filter(window.holds(), pl.col("state") == State.STORED)
         made = made.filter(window.holds())
         if len(made) < len(stored):
@@ -373,3 +374,18 @@ def _partitions_of_bars(
         if len(firsts)
         else max(1, len(set(part)))
     )
+
+
+def _on_own_footing(
+    features: pl.DataFrame, bars: pl.DataFrame, made: Sequence[Feature]
+) -> pl.DataFrame:
+    """Features on the footing of their own bar's day.
+
+    Args:
+        features: A row a bar, made of bars on one footing.
+        bars: The same rows, with price_factor and volume_factor.
+        made: The features.
+    """
+    factors = {"price": bars["price_factor"], "volume": bars["volume_factor"]}
+    own = [pl.col(each.name) / factors[each.unit] for each in made if each.unit]
+    return features.with_columns(own)

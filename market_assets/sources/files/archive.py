@@ -17,6 +17,7 @@ import polars as pl
 
 from market_assets.errors import SourceError
 from market_assets.market.clock import present
+from market_assets.market.columns import extras_in
 from market_assets.market.timeframes import TS, Timeframe, Window, from_micros
 from market_assets.sources.contract import (
     CANDLE_SCHEMA,
@@ -29,6 +30,7 @@ from market_assets.sources.contract import (
 )
 from market_assets.sources.files.columns import PRICES, ColumnReader, name_at, whole
 from market_assets.sources.files.kept import Held, Keep, Part, Span
+from market_assets.sources.files.layouts import EXTRA_COLUMNS
 from market_assets.sources.files.reach import (
     FileSpan,
     Piece,
@@ -276,8 +278,10 @@ class ArchiveSource:
                     broken.append(
                         (
                             _File(path, 0, 0),
-                            f"source {self.name}: {path} is a link to nothing: mend it, "
-                            "or remove it",
+                            (
+                                f"source {self.name}: {path} is a link to nothing: mend it, "
+                                "or remove it"
+                            ),
                         )
                     )
                     continue
@@ -527,6 +531,11 @@ class ArchiveSource:
             opens.alias("ts"),
             *(pl.col(names[ours] or "").alias(ours) for ours in PRICES),
             number.cast(pl.Float64, strict=False).alias("volume"),
+            *(
+                pl.col(names[ours] or "").cast(pl.Float64, strict=False).alias(ours)
+                for ours in EXTRA_COLUMNS
+                if ours in names
+            ),
         )
 
     def _can_be_read_in_parts(self, file: _File, timeframe: Timeframe) -> bool:
@@ -745,7 +754,7 @@ class ArchiveSource:
             ):
                 continue
             part = held.parts.setdefault(str(symbol), Part(keep))
-            candles = rows.select(CANDLE_SCHEMA.names())
+            candles = rows.select(*CANDLE_SCHEMA.names(), *extras_in(rows.columns))
             for at in range(0, len(candles), _BLOCK):
                 block = candles.slice(at, _BLOCK)
                 opens = block["ts"].to_physical()

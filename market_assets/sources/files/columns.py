@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from market_assets.errors import SourceError
-from market_assets.sources.files.layouts import LAYOUTS, ColumnName, column_of, plain_name
+from market_assets.sources.files.layouts import (
+    EXTRA_COLUMNS,
+    LAYOUTS,
+    ColumnName,
+    LayoutName,
+    column_of,
+    plain_name,
+)
 from market_assets.sources.files.reading import BROKEN, damaged_in, texts
 from market_assets.sources.files.stamps import clock_of
 from market_assets.sources.files.tables import (
@@ -28,6 +35,7 @@ if TYPE_CHECKING:
 PRICES: tuple[ColumnName, ...] = ("open", "high", "low", "close")
 _ORDER: tuple[ColumnName, ...] = ("ts", *PRICES, "volume")
 _APART: tuple[ColumnName, ...] = ("date", "time", *PRICES, "volume")
+_OPTIONAL = frozenset({"volume", *EXTRA_COLUMNS})
 
 _FIXED = 100_000_000
 """No usual price is so large a whole number, and a multiple of a thousand."""
@@ -63,9 +71,10 @@ class ColumnReader:
         """Read a file's columns.
 
         Returns:
-            stamp (as the file has it), open, high, low, close, volume (numbers), symbol, line, text
-            (the stamp and prices as they are written), member (of a zip); and the lines that are
-            none, each with its member: the line 0 of a member that cannot be read at all.
+            stamp (as the file has it), open, high, low, close, volume and extra columns (numbers),
+            symbol, line, text (the stamp and prices as they are written), member (of a zip); and
+            the lines that are none, each with its member: the line 0 of a member that cannot be
+            read at all.
         """
         settings = self._settings
         if path.suffix.lower() == ".parquet":
@@ -117,7 +126,7 @@ class ColumnReader:
         if not frames:
             raise first or ValueError("there is nothing in it")
         bad += [(BadLine(0, "", reason), member) for member, reason in failed.items()]
-        return pl.concat(frames, how="vertical_relaxed"), bad
+        return pl.concat(frames, how="diagonal_relaxed"), bad
 
     def _is_header(self, cells: Sequence[str]) -> bool:
         """Whether a line has the names of the columns that are looked for."""
@@ -127,8 +136,11 @@ class ColumnReader:
             wanted = {ours: names[ours] for ours in ("open", "high", "low", "close")}
             if all(column_of(cells, theirs) is not None for theirs in wanted.values()):
                 return True
-        if any(isinstance(place, str) for place in settings.columns.values()):
-            named = [place for place in settings.columns.values() if isinstance(place, str)]
+        # A wrong name of an extra column is told as that.
+        given = {
+            ours: place for ours, place in settings.columns.items() if ours not in EXTRA_COLUMNS
+        }
+        if named := [place for place in given.values() if isinstance(place, str)]:
             return all(part in cells for place in named for part in place.split(" + "))
         if {*PRICES} <= {plain_name(cell) for cell in cells}:
             return True
@@ -174,6 +186,9 @@ class ColumnReader:
         columns: dict[str, pl.Series] = {"stamp": self._stamp(written)}
         columns.update({str(ours): prices[ours] for ours in PRICES})
         columns["volume"] = self._volume(written.get("volume"), decimal, len(table))
+        for ours in EXTRA_COLUMNS:
+            if ours in written:
+                columns[ours] = self._extra(ours, written[ours], decimal, is_decimal=is_decimal)
         whose = self._whose(table, written)
         symbol = pl.repeat("", len(table), eager=True) if whose is None else whose
         columns["symbol"] = symbol.str.strip_chars()
@@ -251,6 +266,23 @@ class ColumnReader:
         none = self._settings.null_volume
         return whole if none is None else whole.set((whole == none).fill_null(value=False), None)
 
+    def _extra(
+        self,
+        ours: ColumnName,
+        cells: Sequence[pl.Series],
+        decimal: str | None,
+        *,
+        is_decimal: bool,
+    ) -> pl.Series:
+        if ours != "vwap":
+            return self._volume(cells, decimal, len(cells[0]))
+        # As a price; but where a volume may be none, so may this.
+        none = self._settings.null_volume
+        price = self._price(cells, decimal, is_decimal=is_decimal)
+        if none is None:
+            return price
+        return price.set((numbers_of(cells[0], decimal) == none).fill_null(value=False), None)
+
     def _stamp(self, written: Mapping[ColumnName, Sequence[pl.Series]]) -> pl.Series:
         if "date" not in written:
             return written["ts"][0]
@@ -316,25 +348,32 @@ class ColumnReader:
         given: dict[ColumnName, str | int] = dict(settings.columns)
         by_name: dict[ColumnName, str | int] = {}
         if has_header and settings.layout:
-            theirs = LAYOUTS[settings.layout].all_names
-            found = {ours: column_of(names, wanted) for ours, wanted in theirs.items()}
-            by_name = {ours: name for ours, name in found.items() if name is not None}
-            if "time" in by_name and "date" in by_name:
-                by_name.pop("ts", None)
-            else:
-                by_name.pop("date", None)
-                by_name.pop("time", None)
+            by_name = _by_layout(settings.layout, names)
         elif not has_header or not settings.header:
             order = _APART if table is not None and not has_header and _is_time(table) else _ORDER
             by_name = {
                 ours: at for at, ours in enumerate(order) if at < len(names) or ours != "volume"
             }
+            if settings.layout and not has_header:
+                by_name |= {
+                    ours: at
+                    for ours, at in LAYOUTS[settings.layout].extras.items()
+                    if at < len(names)
+                }
             if has_header:
                 # A header that is there all the same says where the columns are.
-                plain = {plain_name(name): name for name in names}
-                by_name |= {ours: plain[ours] for ours in _ORDER if ours in plain}
+                plain = {name.strip().casefold(): name for name in names} | {
+                    plain_name(name): name for name in names
+                }
+                by_name |= {
+                    ours: plain[ours] for ours in (*_ORDER, *EXTRA_COLUMNS) if ours in plain
+                }
         else:
-            by_name = {ours: ours for ours in _ORDER if ours != "volume" or ours in names}
+            by_name = {
+                ours: ours
+                for ours in (*_ORDER, *EXTRA_COLUMNS)
+                if ours not in _OPTIONAL or ours in names
+            }
         places: dict[ColumnName, str | int | None] = {**by_name, **given}
         if "date" in given:
             places.pop("ts", None)
@@ -344,7 +383,9 @@ class ColumnReader:
         places.setdefault("volume", None)
         needed: list[ColumnName] = ["date" if "date" in places else "ts", *PRICES]
         needed += ["symbol"] if settings.names_symbols else []
-        needed += [ours for ours in ("volume", "time") if places.get(ours) is not None]
+        needed += [
+            ours for ours in ("volume", "time", *EXTRA_COLUMNS) if places.get(ours) is not None
+        ]
         for ours in needed:
             place = places.setdefault(ours, ours)
             if name_at(names, place) is None:
@@ -368,6 +409,24 @@ def _is_another_clock(text: str) -> bool:
     except ValueError:
         return False
     return not (clock.is_utc or clock.zone in {"GMT", "Etc/UTC", "Etc/GMT", "Zulu"})
+
+
+def _by_layout(layout: LayoutName, names: Sequence[str]) -> dict[ColumnName, str | int]:
+    """What the columns of a file of some layout are called, by its header."""
+    theirs = LAYOUTS[layout].all_names
+    found = {ours: column_of(names, wanted) for ours, wanted in theirs.items()}
+    if "quote_volume" in theirs:
+        others = [name for name in names if name != found["volume"]]
+        found["quote_volume"] = column_of(others, theirs["quote_volume"])
+    by_name: dict[ColumnName, str | int] = {
+        ours: name for ours, name in found.items() if name is not None
+    }
+    if "time" in by_name and "date" in by_name:
+        by_name.pop("ts", None)
+    else:
+        by_name.pop("date", None)
+        by_name.pop("time", None)
+    return by_name
 
 
 def _some(names: list[str]) -> str:

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-ColumnName = Literal["ts", "date", "time", "open", "high", "low", "close", "volume", "symbol"]
+ColumnName = Literal[
+    "ts", "date", "time", "open", "high", "low", "close", "volume", "symbol",
+    "quote_volume", "trades", "taker_buy_volume", "vwap",
+]  # fmt: skip
+EXTRA_COLUMNS: tuple[ColumnName, ...] = ("quote_volume", "trades", "taker_buy_volume", "vwap")
+"""The columns of `columns.EXTRAS` as a file may have them."""
 
 _PRICES: dict[ColumnName, tuple[str, ...]] = {
     "open": ("open",),
@@ -40,12 +45,14 @@ class Layout:
         settings: Keys of the source, each of which the universe may set otherwise.
         names: What the columns may be called in a header, in small letters, `_` as a blank; `*`
             stands for anything, and `a + b` for the sum of two columns.
+        extras: Where extra columns stand in a file without a header.
     """
 
     note: str
     sign: str
     settings: Mapping[str, object] = field(default_factory=dict)
     names: Mapping[ColumnName, tuple[str, ...]] = field(default_factory=dict)
+    extras: Mapping[ColumnName, int] = field(default_factory=dict)
 
     @property
     def all_names(self) -> dict[ColumnName, tuple[str, ...]]:
@@ -178,7 +185,11 @@ LAYOUTS: dict[str, Layout] = {
         "Interactive Brokers, as ib_insync and ib_async write it: date,open,...,average,barCount; "
         "volume -1 is none",
         settings={"null_volume": -1},
-        names={"ts": ("date", "datetime", "time")},
+        names={
+            "ts": ("date", "datetime", "time"),
+            "trades": ("barcount", "bar count", "count"),
+            "vwap": ("average", "wap"),
+        },
         sign=r"(?i)^[^\n]*\b(average|barCount|wap)\b",
     ),
     "databento": Layout(
@@ -191,26 +202,42 @@ LAYOUTS: dict[str, Layout] = {
         "Polygon's flat files: ticker,volume,open,close,high,low,window_start,...: "
         "a file a day with all symbols",
         settings={"quiet_minutes": "omitted"},
-        names={"ts": ("window start",), "symbol": ("ticker",)},
+        names={"ts": ("window start",), "symbol": ("ticker",), "trades": ("transactions",)},
         sign=r"^ticker,volume,open,close,high,low,window_start",
     ),
     "cryptodatadownload": Layout(
         "CryptoDataDownload: an address in the first line, then unix,date,symbol,open,...,Volume "
         "BTC,Volume USD",
         settings={},
-        names={"ts": ("unix", "unix timestamp", "date"), "volume": ("volume", "volume *")},
+        names={
+            "ts": ("unix", "unix timestamp", "date"),
+            "volume": ("volume", "volume *"),
+            "quote_volume": tuple(f"volume {quote}" for quote in _QUOTES),
+            "trades": ("tradecount", "trade count", "buytradecount + selltradecount"),
+        },
         sign=r"(?i)^https?://www\.cryptodatadownload\.com",
     ),
     "kraken": Layout(
         "Kraken's dumps: 1381095240,... without a header, named like XBTUSD_1.csv; "
         "quiet bars are left out",
         settings={"header": False, "quiet_minutes": "omitted"},
+        extras={"trades": 6},
         sign=r"^\d{10},[\d.]+,[\d.]+,[\d.]+,[\d.]+,[\d.]+,\d+\s*$",
     ),
     "binance": Layout(
         "Binance's dumps of klines, with or without a header",
         settings={"header": False},
-        names={"ts": ("open time",)},
+        names={
+            "ts": ("open time",),
+            "quote_volume": ("quote volume", "quote asset volume"),
+            "trades": ("count", "number of trades", "trades"),
+            "taker_buy_volume": (
+                "taker buy volume",
+                "taker buy base asset volume",
+                "taker buy base volume",
+            ),
+        },
+        extras={"quote_volume": 7, "trades": 8, "taker_buy_volume": 9},
         sign=r"^(\d{13}|\d{16}),([\d.]+,){5}(\d{13}|\d{16}),|^open_time,open,",
     ),
 }
@@ -286,6 +313,14 @@ def guess_columns(names: Sequence[str]) -> dict[ColumnName, str]:
         "low": ("low", "l", "low price", "min", "lo"),
         "close": ("close", "c", "last", "close price", "cl", "price"),
         "volume": ("volume", "vol", "v", "vol.", "quantity", "tickvol", "tick volume", "volume *"),
+        "quote_volume": ("quote volume", "quote asset volume", "quotevolume", "turnover"),
+        "trades": ("trades", "number of trades", "trade count", "tradecount", "transactions"),
+        "taker_buy_volume": (
+            "taker buy volume",
+            "taker buy base asset volume",
+            "taker buy base volume",
+        ),
+        "vwap": ("vwap", "wap", "average"),
     }
     found = {ours: column_of(names, theirs) for ours, theirs in wanted.items()}
     date, time = column_of(names, ("date", "day")), column_of(names, ("time", "hour"))

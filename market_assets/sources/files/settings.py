@@ -77,7 +77,8 @@ class ArchiveSettings(SourceSettings):
             called as we call it, or in a file without a header stands in the order ts, open, high,
             low, close, volume. `date` and `time` in place of `ts` where they stand apart; `a + b`
             is the sum of two columns. A `symbol` makes a file of many symbols: only the rows with
-            the source's own name are taken. A volume that is neither named nor there is null.
+            the source's own name are taken. A volume that is neither named nor there is null; so
+            are `quote_volume`, `trades`, `taker_buy_volume` and `vwap`.
         header: False for text without a line of names; where a file has one all the same, it is
             left out.
         separator: What stands between two cells; found by itself.

@@ -204,7 +204,7 @@ class KeyedSource(PagedSource):
                     f"page {len(parts)} ends no later than the one before"
                 )
             last = max(last, _last(answer.candles))
-        page = pl.concat(parts)
+        page = pl.concat(parts, how="diagonal")
         return page.with_columns(ts=self._days.dates(page["ts"])) if daily else page
 
     async def ask(self, symbol: str, request: Request, about: str) -> Answer:

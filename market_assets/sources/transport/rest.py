@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from market_assets.errors import SourceError
+from market_assets.market.columns import extras_in
 from market_assets.market.timeframes import TS, Timeframe, Window, from_micros, to_micros
 from market_assets.sources.contract import CANDLE_SCHEMA, SourceSettings, Traits, Usage, epoch_to_us
 from market_assets.sources.transport.http import HttpClient, HttpSettings, excerpt
@@ -145,7 +146,9 @@ class PagedSource(ABC):
                 if int(reached.max()) + timeframe.micros >= stop:
                     break
                 at = int(inside.max()) + 1_000_000
-        return pl.concat(pages) if pages else CANDLE_SCHEMA.to_frame()
+        # The others may hold nothing but what was cut.
+        pages = [page for page in pages if len(page)]
+        return pl.concat(pages, how="diagonal") if pages else CANDLE_SCHEMA.to_frame()
 
     async def page(self, symbol: str, timeframe: Timeframe, window: Window) -> pl.DataFrame:
         """Ask for a window of at most a page, and give what came of it."""
@@ -214,8 +217,9 @@ def candles(
         body: JSON.
         rows: Finds the list of rows in the decoded answer; raises a `refusal` where it is an error
             in words. What else it raises means that the answer is none.
-        places: Where each column of CANDLE_SCHEMA stands in a row: the place in a list, or the key
-            in an object. A volume that is not there is null.
+        places: Where each column of CANDLE_SCHEMA, and each extra one that the vendor has, stands
+            in a row: the place in a list, or the key in an object. A volume that is not there is
+            null; so is what a row lacks of the extra ones.
         iso: True where times are text like 2024-01-31T23:59:00Z, False where they are counts since
             1970 (s, ms, us or ns by their size), as numbers or as text.
 
@@ -224,18 +228,44 @@ def candles(
     """
     try:
         found = rows(_decoded(body))
-        columns = {name: [row[place] for row in found] for name, place in places.items()}
+        extras = extras_in(places)
+        columns = {
+            name: [row[place] for row in found]
+            for name, place in places.items()
+            if name not in extras
+        }
+        given = {name: _cells(found, places[name]) for name in extras}
+        # A page of nulls is none.
+        columns |= {
+            name: cells for name, cells in given.items() if any(cell is not None for cell in cells)
+        }
     except (LookupError, TypeError, AttributeError, ValueError):
         found = None
     if not isinstance(found, list):
         raise SourceError(f"the answer is not a list of candles: {excerpt(body)!r}")
     absent = [None] * len(found)
     times = columns.pop("ts")
+    names = [*CANDLE_SCHEMA.names()[1:], *extras_in(columns)]
     frame = pl.DataFrame(
-        {name: _numbers(columns.get(name, absent)) for name in CANDLE_SCHEMA.names()[1:]},
-        schema=[*CANDLE_SCHEMA.items()][1:],
+        {name: _numbers(columns.get(name, absent)) for name in names},
+        schema=dict.fromkeys(names, pl.Float64()),
     )
     return frame.insert_column(0, _iso_times(times) if iso else _epoch_times(times))
+
+
+def _cells(rows: Sequence[Any], place: int | str) -> list[Any]:
+    """One cell of each row, None where a row has none."""
+    try:
+        return [row[place] for row in rows]
+    except LookupError:
+        return [_cell(row, place) for row in rows]
+
+
+def _cell(row: Any, place: int | str) -> Any:  # noqa: ANN401 - JSON
+    try:
+        return row[place]
+    except LookupError:
+        return None
 
 
 def bounded(body: bytes) -> bytes:

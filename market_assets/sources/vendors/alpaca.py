@@ -27,7 +27,16 @@ if TYPE_CHECKING:
 
 _BARS = "/v2/stocks/bars"
 _LIMIT = 10_000
-_PLACES = {"ts": "t", "open": "o", "high": "h", "low": "l", "close": "c", "volume": "v"}
+_PLACES = {
+    "ts": "t",
+    "open": "o",
+    "high": "h",
+    "low": "l",
+    "close": "c",
+    "volume": "v",
+    "trades": "n",
+    "vwap": "vw",
+}
 _NAMES = {
     Timeframe.M1: "1Min",
     Timeframe.M5: "5Min",

@@ -32,7 +32,12 @@ Market = Literal["spot", "usdm"]
 """Spot, or futures and perpetuals that are settled in USDT or USDC."""
 
 _PLACES = {"ts": 0, "open": 1, "high": 2, "low": 3, "close": 4, "volume": 5}
-_RAW_SCHEMA = pl.Schema({**CANDLE_SCHEMA, "ts": pl.Int64()})
+EXTRA_PLACES = {"quote_volume": 7, "trades": 8, "taker_buy_volume": 9}
+"""Where the extra columns stand in a row."""
+
+_RAW_SCHEMA = pl.Schema(
+    {**CANDLE_SCHEMA, "ts": pl.Int64(), **dict.fromkeys(EXTRA_PLACES, pl.Float64())}
+)
 _TIME = epoch_to_us(pl.col("ts"))
 _CURABLE = frozenset({-1000, -1001, -1003, -1006, -1007, -1008, -1015, -1016})
 """Binance's error codes that another attempt may cure: overload, time-outs, too many requests, a service shut for a while."""
@@ -122,7 +127,7 @@ class BinanceSettings(HttpSettings):
 
 
 class _Kline(msgspec.Struct, array_like=True, gc=False):
-    """The first six of a row's twelve elements; msgspec skips the others."""
+    """The first ten of a row's twelve elements; msgspec skips the others."""
 
     ts: int
     open: float | None
@@ -130,6 +135,10 @@ class _Kline(msgspec.Struct, array_like=True, gc=False):
     low: float | None
     close: float | None
     volume: float | None
+    closes_at: msgspec.Raw = msgspec.Raw()
+    quote_volume: float | None = None
+    trades: float | None = None
+    taker_buy_volume: float | None = None
 
 
 _decode = msgspec.json.Decoder(list[_Kline], strict=False).decode
@@ -210,7 +219,7 @@ def parse_klines(body: bytes) -> pl.DataFrame:
         rows = _decode(bounded(body))
     except (msgspec.MsgspecError, RecursionError):
         # An odd cell, an odd row, or an error in words: read slowly, to say what it is.
-        return candles(body, _rows, _PLACES)
+        return candles(body, _rows, {**_PLACES, **EXTRA_PLACES})
     columns = {
         "ts": [row.ts for row in rows],
         "open": [row.open for row in rows],
@@ -218,8 +227,12 @@ def parse_klines(body: bytes) -> pl.DataFrame:
         "low": [row.low for row in rows],
         "close": [row.close for row in rows],
         "volume": [row.volume for row in rows],
+        "quote_volume": [row.quote_volume for row in rows],
+        "trades": [row.trades for row in rows],
+        "taker_buy_volume": [row.taker_buy_volume for row in rows],
     }
     page = pl.DataFrame(columns, schema=_RAW_SCHEMA)
+    page = page.drop(name for name in EXTRA_PLACES if page[name].null_count() == len(page))
     stamps = page["ts"].to_numpy()
     if len(stamps) and stamps.min() >= 10**11 and stamps.max() < 10**14:
         # Milliseconds, as always over REST: the product is a third of a page's time cheaper than a

@@ -38,7 +38,13 @@ from market_assets.sources.transport.http import (
     limit_name,
 )
 from market_assets.sources.transport.refusals import page_in
-from market_assets.sources.vendors.binance import BinanceSettings, BinanceSource, Market, venue_name
+from market_assets.sources.vendors.binance import (
+    EXTRA_PLACES,
+    BinanceSettings,
+    BinanceSource,
+    Market,
+    venue_name,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -60,10 +66,11 @@ _MOST_TEXT = 16 * 1024**2
 _MOST_LINES = 2 * 31 * 1440
 _LONGEST_LINE = 1000
 """What is more than twice as large as any archive is none."""
-_CELLS = {
-    f"column_{place}": pl.Float64() if place else pl.Int64() for place in range(len(CANDLE_SCHEMA))
+_NAMES = {
+    **dict(enumerate(CANDLE_SCHEMA.names())),
+    **{place: name for name, place in EXTRA_PLACES.items()},
 }
-"""The first of a line's twelve cells, as polars calls them: time, open, high, low, close, volume."""
+"""What those of a line's twelve cells are that are read."""
 _METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 """How a member may be packed: the other methods unpack as much at once as they like."""
 _BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError)
@@ -215,7 +222,9 @@ class BinanceArchiveSource:
         if timeframe is Timeframe.W1 or window.empty:
             return await self._rest.fetch(symbol, timeframe, start, end)
         found, damaged = await self._archived(symbol, timeframe, window)
-        archived = pl.concat([CANDLE_SCHEMA.to_frame(), *(candles for _, candles in found)])
+        archived = pl.concat(
+            [CANDLE_SCHEMA.to_frame(), *(candles for _, candles in found)], how="diagonal"
+        )
         pages = [archived]
         for hole in plan_requests(
             _absent(archived, timeframe, window), timeframe, self._rest.traits.page_size
@@ -235,7 +244,7 @@ class BinanceArchiveSource:
                     ) from error
                 raise
             pages.append(page.join(archived, on="ts", how="anti"))
-        return pl.concat(pages)
+        return pl.concat(pages, how="diagonal")
 
     async def earliest(self, symbol: str, timeframe: Timeframe) -> datetime | None:
         """Give the open of the first bar that REST has; None where it refuses, which is no reason to refuse the archives."""
@@ -438,12 +447,18 @@ def _table(text: bytes) -> pl.DataFrame:
         _, _, text = text.partition(b"\n")  # the names of the columns, in some archives
     if text.count(b"\n") > _MOST_LINES or len(text.partition(b"\n")[0]) > _LONGEST_LINE:
         raise strange
+    cells = text.partition(b"\n")[0].count(b",") + 1
+    names = {
+        place: name for place, name in _NAMES.items() if place < max(cells, len(CANDLE_SCHEMA))
+    }
     try:
         table = pl.read_csv(
             text,
             has_header=False,
-            columns=range(len(_CELLS)),
-            schema_overrides=_CELLS,
+            columns=[*names],
+            schema_overrides={
+                f"column_{place}": pl.Float64() if place else pl.Int64() for place in names
+            },
             infer_schema=False,
             ignore_errors=True,
             truncate_ragged_lines=True,
@@ -451,7 +466,7 @@ def _table(text: bytes) -> pl.DataFrame:
         )
     except pl.exceptions.PolarsError as error:
         raise strange from error
-    table.columns = CANDLE_SCHEMA.names()
+    table.columns = [*names.values()]
     if table["ts"].null_count() == len(table):
         raise strange
     return table.with_columns(epoch_to_us(pl.col("ts")))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from market_assets.market.timeframes import Window
 
 _PAGE = 1000
-_PLACES = {"ts": 0, "open": 1, "high": 2, "low": 3, "close": 4, "volume": 5}
+_PLACES = {"ts": 0, "open": 1, "high": 2, "low": 3, "close": 4, "volume": 5, "quote_volume": 6}
 _INTERVALS = {
     Timeframe.M1: "1",
     Timeframe.M5: "5",

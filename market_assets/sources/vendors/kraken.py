@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from market_assets.market.timeframes import Window
 
 _LATEST = 720
-_PLACES = {"ts": 0, "open": 1, "high": 2, "low": 3, "close": 4, "volume": 6}
+_PLACES = {"ts": 0, "open": 1, "high": 2, "low": 3, "close": 4, "volume": 6, "trades": 7, "vwap": 5}
 _CURABLE = {
     "EService:": None,
     "EGeneral:Internal error": None,

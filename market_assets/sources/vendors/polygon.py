@@ -34,7 +34,16 @@ if TYPE_CHECKING:
     import polars as pl
 
 _LIMIT = 50_000
-_PLACES = {"ts": "t", "open": "o", "high": "h", "low": "l", "close": "c", "volume": "v"}
+_PLACES = {
+    "ts": "t",
+    "open": "o",
+    "high": "h",
+    "low": "l",
+    "close": "c",
+    "volume": "v",
+    "trades": "n",
+    "vwap": "vw",
+}
 _SPANS = {
     Timeframe.M1: (1, "minute"),
     Timeframe.M5: (5, "minute"),

@@ -68,19 +68,19 @@ def measured(days: int, *, with_extras: bool) -> dict[str, float]:
         now = START + timedelta(days=days)
         store = Store(Path(folder, "home"), clock=lambda: now)
         with store.writing("making it") as transaction:
-            transaction.create_candles("kept", Timeframe.M1, derived=False)
+            transaction.candles.create("kept", Timeframe.M1, derived=False)
         frames = [day_of(number, with_extras=with_extras) for number in range(days)]
 
         def merge() -> None:
             for number, frame in enumerate(frames):
                 day = Window(START + timedelta(days=number), START + timedelta(days=number + 1))
                 with store.writing("merging") as transaction:
-                    transaction.merge("kept", Timeframe.M1, SYMBOLS, day, frame)
+                    transaction.candles.merge("kept", Timeframe.M1, SYMBOLS, day, frame)
 
         def read() -> None:
             whole = Window(START, now)
             with store.reading("reading") as view:
-                view.rows("kept", "candles_1m", None, whole)
+                view.candles.rows("kept", "candles_1m", None, whole)
 
         timed("merge", merge)
         timed("merge again", merge)

@@ -26,7 +26,7 @@ def main() -> None:
     folder, rows = Path(sys.argv[1]), int(float(sys.argv[2]) * 1e6)
     store = Store(folder, clock=lambda: datetime.now(UTC))
     with store.writing("filling") as transaction:
-        transaction.create_candles("crypto", Timeframe.M1, derived=False)
+        transaction.candles.create("crypto", Timeframe.M1, derived=False)
         transaction.connection.execute(
             """
             INSERT INTO crypto.candles_1m (symbol, ts, open, high, low, close, volume, source)

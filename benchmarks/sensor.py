@@ -122,8 +122,8 @@ def fill_store(home: Path, universe: Universe, days: list[date], clock: Clock) -
     )  # fmt: skip
     with store.writing("preparing the benchmark") as transaction:
         window = Window(midnight(days[0]), datetime.now(UTC))
-        transaction.put_judged("kept", H1, judged)
-        transaction.put_gaps("kept", H1, sorted(profile.symbols), window, gaps)
+        transaction.partitions.put("kept", H1, judged)
+        transaction.gaps.put("kept", H1, sorted(profile.symbols), window, gaps)
 
 
 def fill_log(instance: dg.DagsterInstance, days: list[date]) -> None:

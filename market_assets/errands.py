@@ -39,7 +39,7 @@ def prepare() -> dict[str, Any]:
     universe = load_universe()
     folder = home()
     with _store(folder).reading("starting up") as view:
-        schemas = view.schemas()
+        schemas = view.catalog.schemas()
     with instance_at(folder) as instance:
         ended = end_runs(instance)
         wake_sensors(instance)
@@ -58,7 +58,7 @@ def check() -> dict[str, Any]:
     universe = load_universe()
     build_definitions(universe).resolve_all_job_defs()
     with _store(home()).reading("looking for schemas") as view:
-        return {"summary": summary_of(universe), "schemas": view.schemas()}
+        return {"summary": summary_of(universe), "schemas": view.catalog.schemas()}
 
 
 def close() -> dict[str, Any]:

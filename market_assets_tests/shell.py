@@ -181,12 +181,14 @@ class Shell:
 
     def jobs(self) -> list[dict[str, Any]]:
         with self.store().reading("testing") as view:
-            return view.jobs(100).to_dicts()
+            return view.jobs.newest(100).to_dicts()
 
     def counted(self, profile: str) -> bool:
         """True once a fill has planned what it asks for, counted what there must be, and waits for answers."""
         with self.store().reading("testing") as view:
-            return not view.completeness().filter(pl.col("profile") == profile).is_empty()
+            return (
+                not view.partitions.completeness().filter(pl.col("profile") == profile).is_empty()
+            )
 
     def asked(self) -> list[dict[str, Any]]:
         """What the vendor was asked for since its log was cleared, without the probes for a first bar."""

@@ -254,7 +254,7 @@ def test_where_series_begin_is_listed_and_forgotten(shell: Shell) -> None:
             ("equity", "SPY"),
             ("gone", "BTC"),
         ):
-            transaction.put_genesis(profile, Timeframe.H1, symbol, began, "[vendor]")
+            transaction.genesis.put(profile, Timeframe.H1, symbol, began, "[vendor]")
     done = shell.process("genesis", "--json")
     assert done.code == 0
     assert [(row["profile"], row["symbol"]) for row in done.json] == [
@@ -274,7 +274,10 @@ def test_where_series_begin_is_listed_and_forgotten(shell: Shell) -> None:
     # A week of hours, where a moment before only six days and a half were expected.
     with shell.store().reading("testing") as view:
         expected = dict(
-            view.completeness().filter(timeframe="1h").select("symbol", "expected").iter_rows()
+            view.partitions.completeness()
+            .filter(timeframe="1h")
+            .select("symbol", "expected")
+            .iter_rows()
         )
     assert (expected["BTC"], expected["ETH"]) == (168, 135)
     assert shell.run("genesis", "--reset", "BTC").out.strip() == "No first bar is recorded."

@@ -172,11 +172,11 @@ def test_list_shows_the_assets_the_symbols_and_what_no_profile_is_called(
 ) -> None:
     shell, _ = filled
     with shell.store().writing("testing") as transaction:
-        transaction.create_candles("coins", Timeframe.H1, derived=False)
+        transaction.candles.create("coins", Timeframe.H1, derived=False)
         transaction.connection.execute(
             "INSERT INTO coins.candles_1h SELECT * FROM crypto.candles_1h LIMIT 5"
         )
-        transaction.put_genesis(
+        transaction.genesis.put(
             "coins", Timeframe.H1, "BTC", datetime(2025, 2, 3, tzinfo=UTC), "vendor"
         )
     held = shell.run("list", "--json").json
@@ -202,8 +202,10 @@ def test_list_shows_the_assets_the_symbols_and_what_no_profile_is_called(
     )
     assert shell.run("forget", "coins", "--yes", "--json").json["removed"] is True
     with shell.store().reading("testing") as view:
-        assert "coins" not in set(view.holdings()["schema"]) | set(view.geneses()["profile"])
-        assert not view.completeness().is_empty()
+        assert "coins" not in set(view.catalog.holdings()["schema"]) | set(
+            view.genesis.all()["profile"]
+        )
+        assert not view.partitions.completeness().is_empty()
     assert shell.run("status", "--json").err == ""
 
 

@@ -167,10 +167,10 @@ def test_the_day_that_adjusted_candles_are_as_of_is_that_of_the_instant_in_utc(
         }
     )  # fmt: skip
     with store.writing("recording a split") as transaction:
-        transaction.create_actions(
+        transaction.actions.create(
             "stocks", universe.profiles["stocks"].timeframes.kept, "America/New_York"
         )
-        transaction.put_actions("stocks", {"SPY": "files"}, split)
+        transaction.actions.put("stocks", {"SPY": "files"}, split)
     raw = read("stocks", "candles_1d", symbols="SPY", end="2025-03-05")["close"]
     for as_of, factor in (("2025-03-06T09:00+14:00", 1.0), ("2025-03-06T09:00Z", 0.5)):
         found = read(

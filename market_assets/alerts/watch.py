@@ -192,8 +192,8 @@ class Watch:
         now = self._clock()
         self._write_down(now)
         with self._store.reading("looking for troubles") as view:
-            rows = alerts_in(view.alerts())
-            gaps = view.absences(MISSING)
+            rows = alerts_in(view.alerts.of())
+            gaps = view.gaps.with_status(MISSING)
             troubles = [*store_troubles(view, self._universe, now, gaps), *others]
             lost = self._lost_candles(view, now, filled or {})
             troubles += [*lost, *self._never_filled(view, now)]
@@ -205,9 +205,9 @@ class Watch:
         with self._store.writing("keeping the alerts") as transaction:
             # Another watcher may have told it meanwhile: what counts is what the ledger says in
             # this transaction.
-            rows = alerts_in(transaction.alerts())
+            rows = alerts_in(transaction.alerts.of())
             errand = self._plan(rows, folded, now, held)
-            transaction.put_alerts(frame_of(one for one in errand.alerts if one not in rows))
+            transaction.alerts.put(frame_of(one for one in errand.alerts if one not in rows))
         if not errand.letters:
             return Told(_present(errand.alerts))
         errors = send(errand.letters, self._universe)
@@ -253,7 +253,7 @@ class Watch:
         """Whether something is still to be made again of candles that are stored."""
         for (name, dataset), keys in made.items():
             profile = self._universe.profiles[name]
-            unknown = set(keys) - view.partitions(name, dataset.removeprefix("candles_"))
+            unknown = set(keys) - view.partitions.keys(name, dataset.removeprefix("candles_"))
             if not unknown:
                 continue
             filled = {
@@ -271,7 +271,7 @@ class Watch:
         before = self._backlogs_at
         if before is not None and timedelta(0) <= now - before < _HOUR:
             return self._backlogs
-        begun = view.first_jobs()
+        begun = view.jobs.first()
         lists = {
             (profile.name, timeframe): never_filled(view, profile, timeframe, now - _DAY)
             for profile in self._universe.profiles.values()
@@ -343,7 +343,7 @@ class Watch:
         lost = {one.alert_id for one in (*errand.begun, *errand.over)} - set(sent)
         why = "; ".join(f"{name}: {error}" for name, error in outcomes.items() if error)
         with self._store.writing("noting what was told") as transaction:
-            rows = alerts_in(transaction.alerts())
+            rows = alerts_in(transaction.alerts.of())
             after = [
                 told(one, sent[one.alert_id], now) if one.alert_id in sent else one for one in rows
             ]
@@ -351,7 +351,7 @@ class Watch:
             changed = {one.alert_id: one for one in judge_channels(after, outcomes, now)}
             after = [changed.pop(one.alert_id, one) for one in after]
             after += changed.values()
-            transaction.put_alerts(frame_of(one for one in after if one not in rows))
+            transaction.alerts.put(frame_of(one for one in after if one not in rows))
         self._delivered = None
         return after
 
@@ -368,13 +368,13 @@ def store_troubles(
         gaps: The rows of the ledger of absences that are missing, where they were read already.
     """
     found = []
-    gaps = view.absences(MISSING) if gaps is None else gaps
-    bare = view.symbols_without_bars()
-    fills = view.last_fills(now - (universe.alerts.failed_days + 10) * timedelta(days=1))
-    derivations = view.last_derivations()
-    begun = view.first_jobs()
+    gaps = view.gaps.with_status(MISSING) if gaps is None else gaps
+    bare = view.partitions.symbols_without_bars()
+    fills = view.jobs.last_fills(now - (universe.alerts.failed_days + 10) * timedelta(days=1))
+    derivations = view.jobs.last_derivations()
+    begun = view.jobs.first()
     apart = (
-        view.disagreements()
+        view.agreement.disagreements()
         if any(profile.compares for profile in universe.profiles.values())
         else None
     )
@@ -414,7 +414,7 @@ def store_troubles(
                 found += _stale(view, profile, timeframe, universe.alerts.stale_after, now)
         if profile.has_actions and (first := begun.get(profile.name)) and now - first >= _SILENCE:
             found += silent_actions(
-                profile.name, unheard(view.action_answers(profile.name), profile, now - _SILENCE)
+                profile.name, unheard(view.actions.answers(profile.name), profile, now - _SILENCE)
             )
         of_profile = pl.col("profile") == profile.name
         asked = {choice.source for symbol in profile.symbols.values() for choice in symbol.choices}
@@ -439,19 +439,19 @@ def never_filled(
     series = living_series(
         profile,
         until,
-        genesis=view.genesis(profile.name, timeframe),
-        dead=view.dead_symbols(profile.name, timeframe),
+        genesis=view.genesis.of(profile.name, timeframe),
+        dead=view.gaps.dead_symbols(profile.name, timeframe),
     )
     if not series:
         return []
-    judged = view.partitions(profile.name, timeframe)
+    judged = view.partitions.keys(profile.name, timeframe)
     due = partitions_of(profile, timeframe, series, profile.window(until))
     return [one.key for one in due if one.window.end <= until and one.key not in judged]
 
 
 def _filled(view: Snapshot, profile: Profile, timeframe: Timeframe) -> set[date]:
     """The days whose partition of a fetched timeframe holds a bar."""
-    standing = view.standing(profile.name, str(timeframe)).filter(pl.col("stored") > 0)
+    standing = view.partitions.standing(profile.name, str(timeframe)).filter(pl.col("stored") > 0)
     cadence = profile.partitions.of(timeframe)
     return {day for key in standing["partition"] for day in _days(key, cadence)}
 
@@ -519,13 +519,13 @@ def _stale(
     if bars.is_empty():
         return []
     span = Window.spanning(bars["ts"], bars["ts"] + timedelta(microseconds=1))
-    genesis = view.genesis(profile.name, timeframe)
+    genesis = view.genesis.of(profile.name, timeframe)
     due = {one.symbol: one.since(genesis.get(one.symbol)).window for one in series_of(profile, now)}
     wanted = {symbol: bars.filter(window.holds()) for symbol, window in due.items()}
     wanted = {symbol: own for symbol, own in wanted.items() if not own.is_empty()}
     have = (
-        view.count_stored(profile.name, timeframe, list(wanted), span)
-        if view.has_candles(profile.name, timeframe)
+        view.candles.count(profile.name, timeframe, list(wanted), span)
+        if view.candles.has(profile.name, timeframe)
         else {}
     )
     without = [symbol for symbol in wanted if symbol not in have]
@@ -533,7 +533,7 @@ def _stale(
         return []
     # The ledger's rows begin where their partition does, at the earliest.
     around = Window(span.start - _LOOK_BACK, span.end)
-    known = view.gaps(profile.name, timeframe, symbols=without, window=around).filter(
+    known = view.gaps.of(profile.name, timeframe, symbols=without, window=around).filter(
         pl.col("status").is_in(EXPLAINED), pl.col("last_ts") >= literal(span.start)
     )
     return stale(

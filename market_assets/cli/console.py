@@ -206,7 +206,7 @@ def orphans_in(holdings: pl.DataFrame, universe: Universe) -> list[tuple[str, in
     """The schemas of a store that no profile of the universe is called, with how many candles each holds.
 
     Args:
-        holdings: What `Snapshot.holdings` gives.
+        holdings: What `Catalog.holdings` gives.
         universe: What is to be kept.
     """
     import polars as pl  # noqa: PLC0415 - a help text needs no polars

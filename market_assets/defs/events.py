@@ -190,7 +190,7 @@ def reported_in(
 
     def note(versions: Mapping[str, datetime | None]) -> None:
         with store.writing(f"noting what was reported of {name} {label}") as transaction:
-            transaction.put_reported(name, label, versions)
+            transaction.partitions.put_reported(name, label, versions)
 
     return note
 

@@ -142,7 +142,7 @@ def features_drawn(
             return None
         bars, symbol, caption = found
         title = f"{profile.name} {symbol} features_{timeframe}, {outcome.partition.key}"
-        made = view.features(profile.name, timeframe, outcome.partition.window, [symbol])
+        made = view.features.of(profile.name, timeframe, outcome.partition.window, [symbol])
         bars = bars.join(made.select("ts", *plotted), on="ts", how="left", maintain_order="left")
         return Picture(
             "features", title, feature_picture(bars, *plotted, title=title, caption=caption)
@@ -155,7 +155,7 @@ def mask_drawn(name: str, timeframe: Timeframe) -> Draw:
     """Draws of which returns a partition says that they are neutral, and why."""
 
     def draw(view: Snapshot, outcome: PartitionOutcome) -> Picture | None:
-        returns = view.returns(name, timeframe, outcome.partition.window)
+        returns = view.returns.of(name, timeframe, outcome.partition.window)
         if returns.is_empty():
             return None
         title = f"{name} returns_{timeframe}, {outcome.partition.key}"

@@ -100,7 +100,7 @@ class Derive(Work):
     def prepare(self, transaction: Transaction) -> None:
         """See `Work.prepare`."""
         prepare(transaction, self._profile)
-        genesis = transaction.genesis(self._profile.name, self._base)
+        genesis = transaction.genesis.of(self._profile.name, self._base)
         self._series = [one.since(genesis.get(one.symbol)) for one in self._series]
 
     def bars(self, window: Window) -> pl.DataFrame:
@@ -127,7 +127,7 @@ class Derive(Work):
         self, transaction: Transaction, batch: Sequence[Partition], window: Window, job: Job
     ) -> list[PartitionOutcome]:
         """See `Work.make`."""
-        before = transaction.judged(
+        before = transaction.partitions.counts(
             self._profile.name, self._timeframe, [partition.key for partition in batch]
         )
         outcomes = self._derive(transaction, batch, window)
@@ -149,7 +149,7 @@ class Derive(Work):
         )
         read = Window.spanning(inputs["ts"], inputs["closes_at"])
         # A bar that somebody stored twice is one bar; the validity verdict tells of it.
-        candles = transaction.candles(
+        candles = transaction.candles.of(
             profile.name, self._input, symbols, read, extras=EXTRA_NAMES
         ).unique(["symbol", "ts"], keep="last", maintain_order=True)
         if not self._input.intraday:
@@ -168,7 +168,7 @@ class Derive(Work):
         rows = rows.join(expected, on=["symbol", "ts"]).with_columns(
             source=pl.lit(f"candles_{self._input}")
         )
-        changed = transaction.replace_derived(profile.name, self._timeframe, expected, rows)
+        changed = transaction.candles.replace_derived(profile.name, self._timeframe, expected, rows)
         states = self._states(transaction, expected, inputs, rows).filter(window.holds())
         counts = self._counts(states)
         part = partition_key(self._cadence)
@@ -177,12 +177,14 @@ class Derive(Work):
         whole = len(rows) == len(expected) and (rows["bars"] == rows["bars_expected"]).all()
         evidence = {} if whole else self._evidence(transaction, window)
         judged = count_frame(counts, evidence)
-        transaction.put_judged(profile.name, self._timeframe, judged, self._now, changed=renewed)
+        transaction.partitions.put(
+            profile.name, self._timeframe, judged, self._now, changed=renewed
+        )
         # A bar that ends in this window may belong to the partition before.
-        transaction.renew_versions(
+        transaction.partitions.renew_versions(
             profile.name, self._timeframe, sorted(renewed.keys() - counts.keys())
         )
-        versions = transaction.versions(profile.name, self._timeframe, list(counts))
+        versions = transaction.partitions.versions(profile.name, self._timeframe, list(counts))
 
         extents = rows.group_by(part).agg(pl.len(), first=pl.min("ts"), last=pl.max("ts"))
         stored = {key.isoformat(): extent for key, *extent in extents.iter_rows()}
@@ -259,7 +261,7 @@ class Derive(Work):
         symbols = firsts.filter(FLAT_AND_EMPTY)["symbol"].to_list()
         if not symbols or not self._profile.prices.real_volume:
             return NO_CLOSES
-        return view.last_closes(
+        return view.candles.last_closes(
             self._profile.name, self._input, symbols, Window(start - _LOOKS_BACK, start)
         )
 
@@ -297,7 +299,7 @@ class Derive(Work):
         first, last = (
             Partition.holding(edge.date(), cadence).window for edge in (reach.start, reach.end)
         )
-        gaps = view.gaps(name, self._input, window=Window(first.start, last.end)).filter(
+        gaps = view.gaps.of(name, self._input, window=Window(first.start, last.end)).filter(
             pl.col("status").is_in(MISSING)
         )
         in_gaps = (
@@ -313,7 +315,7 @@ class Derive(Work):
         )
         # A derived input has no ledger of gaps: where any bar of its partition is missing, this one
         # may be as well.
-        judged = view.judged(name, self._input).select(
+        judged = view.partitions.counts(name, self._input).select(
             "symbol",
             part=pl.col("partition").str.to_date(),
             known=(pl.col("missing") == 0) | (self._input in self._profile.timeframes.fetch),

@@ -67,11 +67,11 @@ def on_one_footing(
 
 def _actions_until(view: Snapshot, profile: Profile, stored: pl.DataFrame) -> pl.DataFrame | None:
     """The actions with an ex-date up to the last session of some bars, also of those before the first."""
-    if stored.is_empty() or not view.has_table(profile.name, "corporate_actions"):
+    if stored.is_empty() or not view.catalog.has(profile.name, "corporate_actions"):
         return None
     spans = stored.group_by("symbol").agg(last=pl.max("session"))
     return (
-        view.actions(profile.name)
+        view.actions.of(profile.name)
         .filter(pl.col("replaced_at").is_null())
         .join(spans, on="symbol")
         .filter(pl.col("ex_date") <= pl.col("last") + _WEEK)
@@ -81,7 +81,7 @@ def _actions_until(view: Snapshot, profile: Profile, stored: pl.DataFrame) -> pl
 
 def _days(view: Snapshot, profile: Profile, symbols: Sequence[str], window: Window) -> pl.DataFrame:
     """Raw daily candles, with their session."""
-    days = view.candles(profile.name, Timeframe.D1, symbols, window).unique(
+    days = view.candles.of(profile.name, Timeframe.D1, symbols, window).unique(
         ["symbol", "ts"], keep="last"
     )
     return days.with_columns(session=pl.col("ts").dt.date()).sort("symbol", "ts")

@@ -58,7 +58,7 @@ class Grid:
         self._now = now
         self._calendar = calendar_of(profile)
         self._whole = sorted(series_of(profile, now, symbols), key=lambda one: one.symbol)
-        self._genesis = view.genesis(profile.name, self._base)
+        self._genesis = view.genesis.of(profile.name, self._base)
         self.series = [one.since(self._genesis.get(one.symbol)) for one in self._whole]
 
     def bars(self, window: Window) -> pl.DataFrame:
@@ -90,7 +90,7 @@ class Grid:
         )
         made_of = ("bars", "bars_expected") if derived else ()
         # A bar that somebody stored twice is one bar; the validity verdict tells of it.
-        candles = self._view.candles(
+        candles = self._view.candles.of(
             self._profile.name, self._timeframe, self._symbols, window
         ).unique(_KEY, keep="last")
         bars = bars.join(
@@ -156,14 +156,14 @@ class Grid:
         )
         window = Window(first.start, last.end)
         grid = self._calendar.bars(base, window)
-        gaps = self._view.gaps(profile.name, base, symbols=self._symbols, window=window)
+        gaps = self._view.gaps.of(profile.name, base, symbols=self._symbols, window=window)
         absent = (
             gaps.filter(pl.col("status").is_in(UNKNOWN))
             .join(grid.select(first_ts="ts", start_at="opens_at"), on="first_ts")
             .join(grid.select(last_ts="ts", end_at="closes_at"), on="last_ts")
             .select("symbol", "start_at", "end_at", state="status")
         )
-        judged = self._view.judged(profile.name, base).select(
+        judged = self._view.partitions.counts(profile.name, base).select(
             "symbol", "judged_at", part=pl.col("partition").str.to_date()
         )
         unjudged = (

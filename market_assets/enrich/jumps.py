@@ -92,7 +92,7 @@ def jumps_of(view: Snapshot, profile: Profile, now: datetime) -> pl.DataFrame:
     if (
         window is None
         or timeframe.duration < _SHORTEST
-        or not view.has_table(profile.name, f"candles_{timeframe}")
+        or not view.catalog.has(profile.name, f"candles_{timeframe}")
     ):
         return NO_JUMPS
     bars = Grid(view, profile, timeframe, now).bars(window)

@@ -86,7 +86,7 @@ class _Within:
     def rows(self, timeframe: Timeframe) -> pl.DataFrame:
         """The matrix of one timeframe."""
         view, name = self.view, self.profile.name
-        given_up = view.gaps(name, timeframe, window=self.window).filter(
+        given_up = view.gaps.of(name, timeframe, window=self.window).filter(
             pl.col("status") == State.ABANDONED
         )
         abandoned = given_up.group_by("symbol").agg(abandoned=pl.sum("bars"))
@@ -94,7 +94,7 @@ class _Within:
         rows = pl.DataFrame({"symbol": self.names}, schema={"symbol": pl.String})
         for part in (
             self._counted(timeframe),
-            view.extents(name, timeframe, self.window),
+            view.candles.extents(name, timeframe, self.window),
             abandoned,
         ):
             rows = rows.join(part, on="symbol", how="left")
@@ -162,7 +162,7 @@ class _Within:
             for part in parts
             if not looked_at and part.window.intersect(kept) == part.window.intersect(self.window)
         ]
-        judged = self.view.judged(self.profile.name, timeframe, whole)
+        judged = self.view.partitions.counts(self.profile.name, timeframe, whole)
         return judged.filter(pl.col("symbol").is_in(self.names)).select(
             "partition", *_COUNTS.names()
         )

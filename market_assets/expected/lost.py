@@ -50,7 +50,7 @@ def lost_partitions(
     Returns:
         What is so, by key.
     """
-    shrunk = view.shrunk(
+    shrunk = view.candles.shrunk(
         profile.name,
         timeframe,
         list(profile.symbols),
@@ -64,13 +64,13 @@ def lost_partitions(
         key: f"{there:,} of {stored:,} candles are left of {', '.join(symbols[:5])}"
         for key, stored, there, symbols in by_partition.iter_rows()
     }
-    unknown = set(filled) - view.partitions(profile.name, timeframe)
+    unknown = set(filled) - view.partitions.keys(profile.name, timeframe)
     if unknown:
         series = living_series(
             profile,
             now,
-            genesis=view.genesis(profile.name, timeframe),
-            dead=view.dead_symbols(profile.name, timeframe),
+            genesis=view.genesis.of(profile.name, timeframe),
+            dead=view.gaps.dead_symbols(profile.name, timeframe),
         )
         due = _with_bars(profile, timeframe, unknown, series, now)
         found |= dict.fromkeys(due, "the store knows nothing of it")

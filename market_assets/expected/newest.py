@@ -90,7 +90,7 @@ def newest_partitions(
         return []
 
     with store.reading(f"looking for what {profile.name} {timeframe} lacks") as view:
-        standing = view.standing(profile.name, timeframe, begun[0].key)
+        standing = view.partitions.standing(profile.name, timeframe, begun[0].key)
     known = {row["partition"]: row for row in standing.iter_rows(named=True)}
 
     def standing_of(partition: Partition) -> Standing:

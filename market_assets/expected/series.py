@@ -80,8 +80,8 @@ def living_series(
     Args:
         profile: The profile.
         now: The present instant.
-        genesis: `Snapshot.genesis` of the fetched timeframe.
-        dead: `Snapshot.dead_symbols` of it.
+        genesis: `Genesis.of` of the fetched timeframe.
+        dead: `Gaps.dead_symbols` of it.
     """
     return [
         one.since(genesis.get(one.symbol))
@@ -198,7 +198,7 @@ def count_series(
             called for.
 
     Returns:
-        The frame that `Transaction.put_series` takes.
+        The frame that `SeriesWriter.put` takes.
     """
     calendar = calendar_of(profile)
     rows = []
@@ -266,26 +266,26 @@ def count_profile(store: Store, profile: Profile, now: datetime) -> None:
     """Write down in `ops.series` how many bars each series of a profile must have by now."""
     with store.reading(f"counting {profile.name}") as view:
         genesis = {
-            timeframe: view.genesis(profile.name, timeframe)
+            timeframe: view.genesis.of(profile.name, timeframe)
             for timeframe in profile.timeframes.fetch
         }
         found = {
-            timeframe: view.newest_judged_at(profile.name, timeframe)
+            timeframe: view.partitions.newest_judged_at(profile.name, timeframe)
             for timeframe in (*profile.timeframes.fetch, *profile.timeframes.derive)
         }
     judged = {timeframe: at for timeframe, at in found.items() if at is not None}
     counted = count_series(profile, genesis, now, judged=judged)
     with store.writing(f"counting {profile.name}") as transaction:
         prepare(transaction, profile)
-        transaction.put_series(counted)
+        transaction.series.put(counted)
 
 
 def prepare(transaction: Transaction, profile: Profile) -> None:
     """Make the candle tables of a profile that do not exist yet."""
     for timeframe in profile.timeframes.fetch:
-        transaction.create_candles(profile.name, timeframe, derived=False)
+        transaction.candles.create(profile.name, timeframe, derived=False)
     for timeframe in profile.timeframes.derive:
-        transaction.create_candles(profile.name, timeframe, derived=True)
+        transaction.candles.create(profile.name, timeframe, derived=True)
 
 
 def base_of(profile: Profile, timeframe: Timeframe) -> Timeframe:

@@ -150,7 +150,7 @@ class Lake:
         self, table: Table, files: _Files, *, verify: bool, told: Callable[[int, int], None]
     ) -> Exported | None:
         with self._store.reading(f"looking what is to be exported of {table}") as view:
-            if not view.has_table(table.owner, table.name):
+            if not view.catalog.has(table.owner, table.name):
                 return None
             columns = types_of(arranged(_rows(view, table, _NEVER)))
             due = _due(view, table, columns)
@@ -436,8 +436,10 @@ def _sync(folder: Path) -> None:
 
 def _rows(view: Snapshot, table: Table, window: Window) -> pl.DataFrame:
     if table.period is Period.EVER:
-        return view.actions(table.owner).filter(pl.col("replaced_at").is_null()).drop("replaced_at")
-    return view.rows(table.owner, table.name, None, window)
+        return (
+            view.actions.of(table.owner).filter(pl.col("replaced_at").is_null()).drop("replaced_at")
+        )
+    return view.candles.rows(table.owner, table.name, None, window)
 
 
 def _due(view: Snapshot, table: Table, columns: Mapping[str, str]) -> list[_Due]:
@@ -447,7 +449,9 @@ def _due(view: Snapshot, table: Table, columns: Mapping[str, str]) -> list[_Due]
     # Other columns, or another way of writing them: every file is to be written again.
     layout = sha256(repr((FORMAT, _GROUP_ROWS, list(columns.items()))).encode()).hexdigest()[:8]
     found: dict[Piece, tuple[datetime | None, int]] = {}
-    for partition, changed_at, bars in view.changes(table.owner, table.label).iter_rows():
+    for partition, changed_at, bars in view.partitions.changes(
+        table.owner, table.label
+    ).iter_rows():
         for piece in pieces_of(table, partition):
             before, rows = found.get(piece, (None, 0))
             found[piece] = (max(filter(None, (before, changed_at)), default=None), rows + bars)

@@ -126,7 +126,7 @@ class Comparer:
             with self._store.writing(
                 f"comparing {self._profile.name} {self._timeframe}"
             ) as transaction:
-                transaction.put_agreement(self._profile.name, self._timeframe, rows)
+                transaction.agreement.put(self._profile.name, self._timeframe, rows)
         found: dict[str, list[Finding]] = defaultdict(list)
         for (partition, *_), own in sorted((findings | fresh).items()):
             found[partition] += own
@@ -155,11 +155,11 @@ class Comparer:
             f"looking for what to compare of {profile.name} {timeframe}"
         ) as view:
             keys = list(dict.fromkeys(outcome.partition.key for outcome, _ in sampled))
-            for row in view.agreement(profile.name, timeframe, keys).iter_rows(named=True):
+            for row in view.agreement.of(profile.name, timeframe, keys).iter_rows(named=True):
                 known[row["partition"], row["symbol"], row["other"]].append(row)
             for outcome, symbol in sampled:
                 partition = outcome.partition
-                rows = view.candles(profile.name, timeframe, [symbol], partition.window)
+                rows = view.candles.of(profile.name, timeframe, [symbol], partition.window)
                 choices = profile.symbols[symbol].choices
                 for rank, other in enumerate(choices):
                     ours = _comparable(rows, other.source, [each.source for each in choices[:rank]])

@@ -300,7 +300,7 @@ class Fill:
         with self._store.writing(
             f"noting how far back sources of {self._profile.name} serve"
         ) as transaction:
-            transaction.put_horizons(self._profile.name, frame)
+            transaction.horizons.put(self._profile.name, frame)
 
     def _chunks(self) -> list[list[Partition]]:
         """The partitions in pieces of about _CHUNK_BARS bars."""
@@ -316,14 +316,14 @@ class Fill:
         profile, timeframe = self._profile.name, self._timeframe
         with self._store.writing(f"preparing {profile} {timeframe}") as transaction:
             prepare(transaction, self._profile)
-            known = transaction.genesis(profile, timeframe)
+            known = transaction.genesis.of(profile, timeframe)
             series = (
                 self._asked
                 if self._refetch
                 else [one for one in self._asked if one.symbol not in known]
             )
             stored = (
-                transaction.first_bars(profile, timeframe, [one.symbol for one in series])
+                transaction.candles.first(profile, timeframe, [one.symbol for one in series])
                 if series
                 else {}
             )
@@ -345,7 +345,7 @@ class Fill:
                 f"recording the genesis of {', '.join(changed)}"
             ) as transaction:
                 for symbol, (ts, source) in changed.items():
-                    transaction.put_genesis(profile, timeframe, symbol, ts, source)
+                    transaction.genesis.put(profile, timeframe, symbol, ts, source)
                     self._forget_before(transaction, symbol, ts)
                     known[symbol] = ts
         return known
@@ -368,7 +368,9 @@ class Fill:
         late = [one for one in series if not self._has_head(one, stored.get(one.symbol))]
         if not late:
             return []
-        ledger = view.gaps(profile.name, timeframe, symbols=[one.symbol for one in late], who=True)
+        ledger = view.gaps.of(
+            profile.name, timeframe, symbols=[one.symbol for one in late], who=True
+        )
         settled = set(ledger.filter(pl.col("status") != State.OPEN)["symbol"])
         if not self._only_due:
             settled -= set(askable(ledger)["symbol"])
@@ -407,17 +409,19 @@ class Fill:
         """What was open or explained before a genesis counts no more: nothing is expected there."""
         profile, timeframe = self._profile.name, self._timeframe
         before = Window(min(genesis, *(one.window.start for one in self._series)), genesis)
-        transaction.put_gaps(profile, timeframe, [symbol], before, LEDGER_SCHEMA.to_frame())
+        transaction.gaps.put(profile, timeframe, [symbol], before, LEDGER_SCHEMA.to_frame())
         older = (pl.col("symbol") == symbol) & (pl.col("partition") <= genesis.date().isoformat())
-        counts = transaction.judged(profile, timeframe).filter(older)
+        counts = transaction.partitions.counts(profile, timeframe).filter(older)
         nothing = (pl.lit(0).alias(name) for name in ("expected", "stored", "explained", "missing"))
-        transaction.put_judged(profile, timeframe, counts.drop("judged_at").with_columns(*nothing))
+        transaction.partitions.put(
+            profile, timeframe, counts.drop("judged_at").with_columns(*nothing)
+        )
 
     def _dead_symbols(self) -> frozenset[str]:
         """The symbols that nobody has: asking for each new bar of them would never end."""
         profile, timeframe = self._profile.name, self._timeframe
         with self._store.reading(f"looking for dead symbols of {profile} {timeframe}") as view:
-            return frozenset(view.dead_symbols(profile, timeframe))
+            return frozenset(view.gaps.dead_symbols(profile, timeframe))
 
     def _plan(
         self,
@@ -475,12 +479,14 @@ class Fill:
         wanted = pl.col("state") == State.OPEN
         if self._only_due:
             profile = self._profile
-            ledger = view.gaps(profile.name, self._timeframe, window=window)
+            ledger = view.gaps.of(profile.name, self._timeframe, window=window)
             rests = resting(ledger, profile.evidence, profile.repair, self._now)
             states = within(states, as_stretches(rests, "due_at"))
             wanted &= pl.col("due_at").is_null()
         elif (states["state"] == State.ABANDONED).any():
-            again = askable(view.gaps(self._profile.name, self._timeframe, window=window, who=True))
+            again = askable(
+                view.gaps.of(self._profile.name, self._timeframe, window=window, who=True)
+            )
             states = within(states, as_stretches(again, again=pl.lit(value=True)))
             wanted |= pl.col("again").fill_null(value=False) & (pl.col("state") == State.ABANDONED)
         if self._recheck:

@@ -56,8 +56,7 @@ if TYPE_CHECKING:
 
     from market_assets.config.universe import Profile
     from market_assets.market.calendars.sessions import SessionCalendar
-    from market_assets.store import Snapshot, Transaction
-    from market_assets.store.store import Merged
+    from market_assets.store import Merged, Snapshot, Transaction
 
 log = logging.getLogger("market_assets.fill")
 
@@ -132,9 +131,9 @@ class Judge:
         outer = self._padded(window) if self._quiet else window
         states = classify(
             bars_of(self._calendar, timeframe, outer, self._series, self._now),
-            view.stored(profile, timeframe, symbols, outer),
+            view.candles.opens(profile, timeframe, symbols, outer),
             coverage=believable(
-                view.coverage(profile, timeframe, symbols, outer), self._now, "answered_at"
+                view.coverage.of(profile, timeframe, symbols, outer), self._now, "answered_at"
             ),
             ledger=self._ledger(view, window),
             timeframe=timeframe,
@@ -144,7 +143,7 @@ class Judge:
 
     def _ledger(self, view: Snapshot, window: Window) -> pl.DataFrame:
         """The absences seen before in a window, but those that a clock which was ahead has seen."""
-        gaps = view.gaps(
+        gaps = view.gaps.of(
             self._profile.name, self._timeframe, symbols=self._symbols, window=window, who=True
         )
         return believable(gaps, self._now, "first_seen", "asked_at", "confirmed_at")
@@ -185,19 +184,20 @@ class Judge:
         incoming = self._in_preference(
             transaction, window, candles_of(answers).filter(window.holds())
         )
-        merged = transaction.merge(profile, timeframe, symbols, window, incoming)
+        merged = transaction.candles.merge(profile, timeframe, symbols, window, incoming)
         self._move_genesis(transaction, merged)
         newest = max(
-            filter(None, (newest, transaction.newest_bar(profile, timeframe, window))), default=None
+            filter(None, (newest, transaction.candles.newest_open(profile, timeframe, window))),
+            default=None,
         )
-        transaction.put_coverage(
+        transaction.coverage.put(
             profile, timeframe, _coverage(answers, window, self._silent_until(newest))
         )
-        ledger = gaps = transaction.gaps(profile, timeframe, symbols=symbols, window=window)
+        ledger = gaps = transaction.gaps.of(profile, timeframe, symbols=symbols, window=window)
         mended: dict[str, dict[str, int]] = {}
         if not ledger.is_empty():
             repairs = repaired(merged.new, ledger)
-            transaction.put_repairs(profile, timeframe, repairs)
+            transaction.repairs.put(profile, timeframe, repairs)
             # A row of the ledger lies in one partition: its bars are tallied as if each had a row.
             (mended,) = self._tally(
                 repairs.select("symbol", ts=pl.col("first_ts").repeat_by("bars")).explode("ts"),
@@ -223,8 +223,8 @@ class Judge:
             .to_list()
         )
         judged = count_frame(counts, evidence_of(states, self._cadence))
-        transaction.put_judged(profile, timeframe, judged, self._now, changed=changed)
-        versions = transaction.versions(profile, timeframe, list(counts))
+        transaction.partitions.put(profile, timeframe, judged, self._now, changed=changed)
+        versions = transaction.partitions.versions(profile, timeframe, list(counts))
         heads = self._open_heads(transaction, states)
 
         new = rows if len(merged.new) == len(rows) else merged.new.join(rows, on=["symbol", "ts"])
@@ -306,7 +306,7 @@ class Judge:
         remembered = advance(
             states,
             ledger=self._ledger(transaction, window),
-            asked=_asked(answers, transaction.symbols_answered(profile, timeframe), newest),
+            asked=_asked(answers, transaction.coverage.symbols(profile, timeframe), newest),
             refused=rejects.filter(pl.col("reason").is_in(FAULTS)),
             now=self._now,
             rules=self._rules,
@@ -317,7 +317,7 @@ class Judge:
         remembered = with_closed_sessions(remembered, closed, held, self._rules)
         states = states.update(remembered.select("symbol", "ts", "state"), on=["symbol", "ts"])
         gaps = to_ledger(states, remembered, partition_key(self._cadence))
-        transaction.put_gaps(profile, timeframe, self._symbols, window, gaps)
+        transaction.gaps.put(profile, timeframe, self._symbols, window, gaps)
         return states, gaps
 
     def note_off_calendar(
@@ -344,7 +344,7 @@ class Judge:
             days = self._calendar.bars(self._timeframe, inside)
             spans = days.select("session", open="ts", close=pl.col("ts") + self._timeframe.duration)
             counted = off_calendar(refused, spans, ZoneInfo("UTC"))
-        transaction.put_off_calendar(self._profile.name, self._timeframe, counted)
+        transaction.off_calendar.put(self._profile.name, self._timeframe, counted)
 
         keys = sorted(partition.key for partition in partitions)
         near = hull(partitions)
@@ -420,9 +420,9 @@ class Judge:
             return False
         whole = Window.spanning(bars["ts"], bars["ts"].dt.offset_by("1us"))
         profile, timeframe, symbols = self._profile.name, self._timeframe, self._symbols
-        if not transaction.stored(profile, timeframe, symbols, whole).is_empty():
+        if not transaction.candles.opens(profile, timeframe, symbols, whole).is_empty():
             return False
-        before = transaction.first_bars(profile, timeframe, symbols).values()
+        before = transaction.candles.first(profile, timeframe, symbols).values()
         return any(ts < first for ts in before)
 
     def _note_refused(
@@ -438,7 +438,7 @@ class Judge:
         refused = refused.filter(pl.col("partition").is_in(keys))
         symbols = sorted({answer.page.symbol for answer in answers if answer.spoken})
         if symbols:
-            transaction.put_refused(self._profile.name, self._timeframe, symbols, keys, refused)
+            transaction.refused.put(self._profile.name, self._timeframe, symbols, keys, refused)
         return refused
 
     def _in_preference(
@@ -457,7 +457,7 @@ class Judge:
         fallen_back = ranks.filter(pl.col("rank") > 0)
         if incoming.join(fallen_back, on=["symbol", "source"], how="semi").is_empty():
             return incoming
-        stored = transaction.candles(self._profile.name, self._timeframe, self._symbols, window)
+        stored = transaction.candles.of(self._profile.name, self._timeframe, self._symbols, window)
         better = (
             stored.select("symbol", "ts", "source")
             .join(ranks, on=["symbol", "source"])
@@ -551,7 +551,7 @@ class Judge:
         whole = Window(max(known.start, window.start - past), min(known.end, window.end + _AROUND))
         grid = self._calendar.bars(timeframe, whole).select("ts", "session", "opens_at")
         began = pl.col("opens_at").min().over("session") if timeframe.intraday else pl.col("ts")
-        bars = transaction.candles(self._profile.name, timeframe, self._symbols, whole)
+        bars = transaction.candles.of(self._profile.name, timeframe, self._symbols, whole)
         bars = bars.unique(["symbol", "ts"]).join(grid.with_columns(opens=began), on="ts")
         found = implausible(bars, timeframe, real_volume=self._profile.prices.real_volume).filter(
             window.holds("first_ts")
@@ -572,12 +572,12 @@ class Judge:
         What another fill has recorded since this one began counts from here on, too.
         """
         profile, timeframe = self._profile.name, self._timeframe
-        recorded = transaction.genesis(profile, timeframe)
+        recorded = transaction.genesis.of(profile, timeframe)
         moved = _older(merged.new, recorded)["symbol"].unique().to_list()
         for symbol, ts in (
-            transaction.first_bars(profile, timeframe, moved).items() if moved else ()
+            transaction.candles.first(profile, timeframe, moved).items() if moved else ()
         ):
-            bar = transaction.candles(
+            bar = transaction.candles.of(
                 profile, timeframe, [symbol], Window(ts, ts + timeframe.duration)
             )
             source = bar.sort("ts")["source"][0]
@@ -589,7 +589,7 @@ class Judge:
                 ts,
                 source,
             )
-            transaction.put_genesis(profile, timeframe, symbol, ts, source)
+            transaction.genesis.put(profile, timeframe, symbol, ts, source)
             recorded[symbol] = ts
         if recorded != self._genesis:
             self._know(recorded)
@@ -613,10 +613,10 @@ class Judge:
                 self._calendar, self._timeframe, older, [self._whole[symbol]], self._now
             )
             if not expected.is_empty() and (
-                not transaction.stored(
+                not transaction.candles.opens(
                     self._profile.name, self._timeframe, [symbol], older
                 ).is_empty()
-                or transaction.gaps(
+                or transaction.gaps.of(
                     self._profile.name, self._timeframe, symbols=[symbol], window=older
                 ).is_empty()
             ):
@@ -846,7 +846,7 @@ def count_frame(
     counts: Mapping[str, Sequence[SymbolCounts]],
     evidence: Mapping[tuple[str, str], str] | None = None,
 ) -> pl.DataFrame:
-    """Counts by partition key as the frame that `Transaction.put_judged` takes, with the evidence where there is any."""
+    """Counts by partition key as the frame that `PartitionsWriter.put` takes, with the evidence where there is any."""
     return pl.DataFrame(
         [
             (

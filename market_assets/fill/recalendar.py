@@ -59,16 +59,16 @@ def follow_calendar(store: Store, profile: Profile, now: datetime) -> list[date]
     calendar = calendar_of(profile)
     sessions, digest = _sessions(calendar, profile.start, now.date())
     with store.reading(f"looking whether the calendar of {profile.name} has changed") as view:
-        if view.calendar_digest(profile.name) == digest:
+        if view.sessions.digest(profile.name) == digest:
             return []
         changed = _changed(view, profile, calendar, sessions)
         touched = _touched(view, profile, changed)
 
     if not changed.is_empty():
         with store.writing(f"preparing the new calendar of {profile.name}") as transaction:
-            transaction.forget_off_calendar(profile.name, sorted(set(changed["session"])))
+            transaction.off_calendar.forget(profile.name, sorted(set(changed["session"])))
             for timeframe in profile.timeframes.fetch:
-                transaction.forget_coverage(profile.name, timeframe, _unheard(changed, timeframe))
+                transaction.coverage.forget(profile.name, timeframe, _unheard(changed, timeframe))
     for timeframe, partitions in touched.items():
         for batch in _neighbours(partitions):
             with store.writing(
@@ -79,7 +79,7 @@ def follow_calendar(store: Store, profile: Profile, now: datetime) -> list[date]
     told = days if touched else []
     with store.writing(f"noting the calendar of {profile.name}") as transaction:
         _forget_vanished(transaction, profile, touched)
-        transaction.put_sessions(profile.name, digest, sessions)
+        transaction.sessions.put(profile.name, digest, sessions)
     if told:
         log.info(
             "the calendar %s of %s has changed on %s: what was judged there is judged again",
@@ -108,7 +108,7 @@ def _changed(
     view: Snapshot, profile: Profile, calendar: SessionCalendar, sessions: pl.DataFrame
 ) -> pl.DataFrame:
     """The stretches that are there now and were not, or the other way round: session, open, close, added (Boolean)."""
-    before = view.sessions(profile.name)
+    before = view.sessions.of(profile.name)
     if before.is_empty():
         # A store of an earlier release was judged by what the libraries say.
         before = calendar.uncorrected
@@ -120,7 +120,7 @@ def _changed(
     last = sessions["session"].max()
     first = sessions["session"].min()
     before = before.filter(pl.col("session").is_between(first, last))
-    newest = before["session"].max() if view.calendar_digest(profile.name) else last
+    newest = before["session"].max() if view.sessions.digest(profile.name) else last
     now = sessions.filter(pl.col("session") <= newest) if newest is not None else sessions.clear()
     return pl.concat(
         [
@@ -160,7 +160,7 @@ def _touched(
             if timeframe is Timeframe.W1
             else days
         )
-        judged = view.partitions(profile.name, timeframe)
+        judged = view.partitions.keys(profile.name, timeframe)
         partitions = {Partition.holding(day, cadence) for day in opening}
         if own := sorted(partition for partition in partitions if partition.key in judged):
             touched[timeframe] = own
@@ -190,19 +190,19 @@ def _judge(
     calendar, name, window = calendar_of(profile), profile.name, hull(batch)
     grid = calendar.bars(timeframe, window)["ts"]
     outside = _outside(transaction, profile, timeframe, window, grid)
-    transaction.forget_rows(name, timeframe, window, grid)
+    transaction.candles.forget(name, timeframe, window, grid)
     judge = Judge(
         profile,
         timeframe,
         profile.partitions.of(timeframe),
         calendar,
         series_of(profile, now),
-        known_genesis=transaction.genesis(name, timeframe),
+        known_genesis=transaction.genesis.of(name, timeframe),
         quiet=True,
         refetch=False,
         now=now,
     )
-    known = transaction.judged(name, timeframe, [partition.key for partition in batch])
+    known = transaction.partitions.counts(name, timeframe, [partition.key for partition in batch])
     judge.note_off_calendar(transaction, outside, batch)
     outcomes = judge.commit(transaction, batch, [])
     counted = {
@@ -212,7 +212,7 @@ def _judge(
     _put_nothing(transaction, name, timeframe, lost)
     for partition in batch:
         if grid.filter(grid.is_between(*_edges(partition.window), closed="left")).is_empty():
-            transaction.put_gaps(
+            transaction.gaps.put(
                 name, timeframe, list(profile.symbols), partition.window, LEDGER_SCHEMA.to_frame()
             )
 
@@ -221,7 +221,7 @@ def _outside(
     view: Snapshot, profile: Profile, timeframe: Timeframe, window: Window, grid: pl.Series
 ) -> pl.DataFrame:
     """The stored candles that the calendar refuses now, as rows that were refused: they speak against it."""
-    candles = view.candles(profile.name, timeframe, list(profile.symbols), window)
+    candles = view.candles.of(profile.name, timeframe, list(profile.symbols), window)
     values = (pl.format(f"{name[0]}={{}}", name) for name in ("high", "low", "volume"))
     return candles.filter(~pl.col("ts").is_in(grid.implode())).select(
         "symbol",
@@ -242,7 +242,7 @@ def _put_nothing(
     counts: dict[str, list[SymbolCounts]] = {}
     for key, symbol in lost:
         counts.setdefault(key, []).append(SymbolCounts(symbol, 0, 0, 0, 0))
-    transaction.put_judged(name, label, count_frame(counts, {}), changed=list(counts))
+    transaction.partitions.put(name, label, count_frame(counts, {}), changed=list(counts))
 
 
 def _forget_vanished(
@@ -261,15 +261,15 @@ def _forget_vanished(
     ]
     made = [
         label
-        for label in transaction.judged_labels(profile.name)
+        for label in transaction.partitions.labels(profile.name)
         if label not in profile.timeframes.fetch
     ]
     for day in gone:
         for label in made:
-            judged = transaction.judged(profile.name, label, [day.key])
+            judged = transaction.partitions.counts(profile.name, label, [day.key])
             if judged.is_empty():
                 continue
-            transaction.forget_rows(profile.name, label, day.window, pl.Series(dtype=TS))
+            transaction.candles.forget(profile.name, label, day.window, pl.Series(dtype=TS))
             _put_nothing(
                 transaction,
                 profile.name,

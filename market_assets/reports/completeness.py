@@ -51,7 +51,7 @@ def matrix_of(store: Store, profiles: Sequence[Profile], now: datetime) -> pl.Da
     except StoreBusyError as error:
         log.warning("What must exist is as it was counted last: %s", error)
     with store.reading("reading the completeness matrix") as view:
-        matrix = view.completeness()
+        matrix = view.partitions.completeness()
     return matrix.filter(pl.col("profile").is_in([profile.name for profile in profiles]))
 
 
@@ -63,7 +63,7 @@ def heat_of(view: Snapshot, profile: Profile, now: datetime) -> tuple[pl.DataFra
     """
     timeframe = profile.base_timeframe
     cadence = profile.partitions.of(timeframe)
-    genesis = view.genesis(profile.name, timeframe)
+    genesis = view.genesis.of(profile.name, timeframe)
     series = [one.since(genesis.get(one.symbol)) for one in series_of(profile, now)]
     whole = Window(min(one.window.start for one in series), max(one.window.end for one in series))
     bucket = (
@@ -77,7 +77,9 @@ def heat_of(view: Snapshot, profile: Profile, now: datetime) -> tuple[pl.DataFra
     keys = pl.DataFrame({"partition": [partition.key for partition in partitions]}).with_columns(
         bucket.first_day(pl.col("partition").str.to_date()).alias("bucket")
     )
-    early = view.judged_early(profile.name, timeframe, _LENGTHS[cadence] + timeframe.duration)
+    early = view.partitions.judged_early(
+        profile.name, timeframe, _LENGTHS[cadence] + timeframe.duration
+    )
     due = (
         _due(profile, timeframe, partitions, series, now)
         .join(keys, on="partition")
@@ -85,7 +87,7 @@ def heat_of(view: Snapshot, profile: Profile, now: datetime) -> tuple[pl.DataFra
             _counted(profile, timeframe, early, series, now), on=["symbol", "partition"], how="left"
         )
     )
-    shares = view.worst_shares(profile.name, timeframe, due)
+    shares = view.partitions.worst_shares(profile.name, timeframe, due)
     state = (
         pl.when("never_filled")
         .then(pl.lit(CellState.NEVER_FILLED.value))

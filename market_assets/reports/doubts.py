@@ -29,8 +29,8 @@ def doubts_of(view: Snapshot, profile: Profile) -> dict[Timeframe, list[Doubt]]:
         return {}
     longest = EXTENDED if profile.kind.has_extended_hours else _ANY
     kept = pl.col("symbol").is_in(list(profile.symbols))
-    refused = view.off_calendar(profile.name, longest=longest).filter(kept)
-    closed = view.absences([State.CLOSED], profile.name).filter(kept)
+    refused = view.off_calendar.of(profile.name, longest=longest).filter(kept)
+    closed = view.gaps.with_status([State.CLOSED], profile.name).filter(kept)
     if refused.is_empty() and closed.is_empty():
         return {}
     zone = calendar_of(profile).zone

@@ -62,7 +62,7 @@ def listed_gaps(
         asked_at, reason.
     """
     with store.reading("listing gaps") as view:
-        ledger = view.gaps(symbols=symbols)
+        ledger = view.gaps.of(symbols=symbols)
     found = [pl.DataFrame(schema=GAP_SCHEMA)]
     for profile in profiles:
         for timeframe in profile.timeframes.fetch:
@@ -102,7 +102,7 @@ def askable_bars(
     again = given_up = 0
     for profile in profiles:
         for timeframe in profile.timeframes.fetch:
-            ledger = view.gaps(
+            ledger = view.gaps.of(
                 profile.name, timeframe, symbols=symbols, window=windows[profile.name], who=True
             )
             opened = ledger.filter(pl.col("status") == State.OPEN)
@@ -127,7 +127,8 @@ def bare_profiles(store: Store, profiles: Sequence[Profile]) -> list[str]:
             profile.name
             for profile in profiles
             if not any(
-                view.partitions(profile.name, timeframe) for timeframe in profile.timeframes.fetch
+                view.partitions.keys(profile.name, timeframe)
+                for timeframe in profile.timeframes.fetch
             )
         ]
 

@@ -43,10 +43,10 @@ def audit(
     with store.reading("listing jobs") as view:
         jobs = [
             {**row, "detail": json.loads(row["detail"] or "{}")}
-            for row in view.jobs(limit, since).iter_rows(named=True)
+            for row in view.jobs.newest(limit, since).iter_rows(named=True)
         ]
         first = min((job["started_at"].replace(tzinfo=UTC) for job in jobs), default=now)
-        gaps, repairs = view.gaps(), view.repairs_since(first)
+        gaps, repairs = view.gaps.of(), view.repairs.since(first)
     return audit_document(jobs, gaps=gaps, repairs=repairs, now=now)
 
 

@@ -117,7 +117,7 @@ def read(
     window = Window(first, last)
     store = _store(home)
     with store.reading_copy(f"reading {profile} {table}") as view:
-        if not view.has_table(profile, table):
+        if not view.catalog.has(profile, table):
             raise ReadError(
                 f"{store.path}: {profile}.{table} holds nothing yet: "
                 "market-assets backfill makes it"
@@ -125,11 +125,13 @@ def read(
         if adjusted:
             day = (until or present()).date()
             _need_actions(view, profile)
-            frame = view.adjusted(profile, timeframe, wanted, window, day)
+            frame = view.candles.adjusted(profile, timeframe, wanted, window, day)
         else:
-            frame = view.rows(profile, table, wanted, window)
+            frame = view.candles.rows(profile, table, wanted, window)
         if quality:
-            marks = view.trust(profile, base_of(members[0], timeframe), wanted, _around(window))
+            marks = view.agreement.trust(
+                profile, base_of(members[0], timeframe), wanted, _around(window)
+            )
             frame = frame.with_columns(quality_of(_opens_in(frame, members[0], timeframe), marks))
     if until is not None:
         frame = pl.concat(
@@ -285,7 +287,7 @@ def _instant(key: str, bound: str | date | datetime) -> datetime:
 
 
 def _need_actions(view: Snapshot, profile: str) -> None:
-    if not view.has_table(profile, "corporate_actions"):
+    if not view.catalog.has(profile, "corporate_actions"):
         raise ReadError(
             f"{profile} has no corporate actions to adjust by: name a source of them under "
             "`actions` in the universe, then "

@@ -211,7 +211,7 @@ class _Teller:
                 f"The first update from {duration_words(self._profile.update.settle)} after its "
                 "close on asks for it.",
             )
-        genesis = self._view.genesis(self._profile.name, self._timeframe).get(self._symbol)
+        genesis = self._view.genesis.of(self._profile.name, self._timeframe).get(self._symbol)
         if genesis is None or bar.ts >= genesis:
             return None
         verdict = f"{self._symbol} has its first bar at {_utc(genesis)}, as a source has named it."
@@ -247,9 +247,9 @@ class _Teller:
 
     def _stored(self, bar: Bar) -> Mapping[str, object] | None:
         profile, timeframe = self._profile.name, self._timeframe
-        if not self._view.has_candles(profile, timeframe):
+        if not self._view.candles.has(profile, timeframe):
             return None
-        rows = self._view.candles(profile, timeframe, [self._symbol], _at(bar.ts))
+        rows = self._view.candles.of(profile, timeframe, [self._symbol], _at(bar.ts))
         return rows.select(*_VALUES, "source").row(0, named=True) if len(rows) else None
 
     def _of_stored(self, bar: Bar, values: Mapping[str, object]) -> _Told:
@@ -297,7 +297,7 @@ class _Teller:
 
     def _state(self, bar: Bar, partition: Partition) -> str:
         """What the evidence makes of an absent bar, by the rules of every fill."""
-        if not self._view.has_candles(self._profile.name, self._timeframe):
+        if not self._view.candles.has(self._profile.name, self._timeframe):
             halted = self._calendar.bars(self._timeframe, _at(bar.ts))["halted"].any()
             return State.HALTED if halted else State.OPEN
         judge = Judge(
@@ -317,7 +317,7 @@ class _Teller:
         return str(states.filter(pl.col("ts") == bar.ts.replace(tzinfo=None))["state"][0])
 
     def _ledger_row(self, bar: Bar, partition: Partition) -> pl.DataFrame:
-        gaps = self._view.gaps(
+        gaps = self._view.gaps.of(
             self._profile.name,
             self._timeframe,
             symbols=[self._symbol],
@@ -344,7 +344,7 @@ class _Teller:
                 f"silence is not longer than {limit}."
             )
             return _Told(state, verdict, _SETTLED)
-        judged = self._view.judged(self._profile.name, self._timeframe, [partition.key])
+        judged = self._view.partitions.counts(self._profile.name, self._timeframe, [partition.key])
         judged_at = judged.filter(pl.col("symbol") == self._symbol)["judged_at"].max()
         coming = f"The next repair or backfill of partition {partition.key} asks for it."
         if isinstance(judged_at, datetime) and _aware(judged_at) >= bar.closes_at:
@@ -419,7 +419,7 @@ class _Teller:
         )
 
     def _namings(self) -> list[Event]:
-        rows = self._view.namings(self._profile.name, self._timeframe, self._symbol)
+        rows = self._view.genesis.namings(self._profile.name, self._timeframe, self._symbol)
         return [
             Event(
                 _aware(found),
@@ -429,7 +429,9 @@ class _Teller:
         ]
 
     def _coverage(self, bar: Bar) -> list[Event]:
-        rows = self._view.coverage(self._profile.name, self._timeframe, [self._symbol], _at(bar.ts))
+        rows = self._view.coverage.of(
+            self._profile.name, self._timeframe, [self._symbol], _at(bar.ts)
+        )
         events = []
         for row in rows.iter_rows(named=True):
             stretch = Window(_aware(row["start_ts"]), _aware(row["end_ts"]))
@@ -451,7 +453,7 @@ class _Teller:
 
     def _refused(self, partition: Partition) -> list[Event]:
         """Which rows of the bar's partition were refused, and what would mend that."""
-        rows = self._view.refused()
+        rows = self._view.refused.present()
         if "partition" not in rows.columns:
             return []
         own = rows.filter(
@@ -472,7 +474,9 @@ class _Teller:
         ]
 
     def _revisions(self, bar: Bar) -> list[Event]:
-        rows = self._view.revisions(self._profile.name, self._timeframe, self._symbol, bar.ts)
+        rows = self._view.candles.revisions(
+            self._profile.name, self._timeframe, self._symbol, bar.ts
+        )
         return [
             Event(
                 _aware(row["revised_at"]),
@@ -482,7 +486,7 @@ class _Teller:
         ]
 
     def _repairs(self, bar: Bar) -> list[Event]:
-        rows = self._view.repairs(self._profile.name, self._timeframe, self._symbol, bar.ts)
+        rows = self._view.repairs.of(self._profile.name, self._timeframe, self._symbol, bar.ts)
         return [
             Event(
                 _aware(row["repaired_at"]),
@@ -495,7 +499,7 @@ class _Teller:
 
     def _comparisons(self, bar: Bar) -> list[Event]:
         key = Partition.holding(bar.ts.date(), self._profile.partitions.of(self._timeframe)).key
-        rows = self._view.agreement(self._profile.name, self._timeframe, [key])
+        rows = self._view.agreement.of(self._profile.name, self._timeframe, [key])
         words = {
             AGREES: "was compared with {other}: both have the same in {compared:,} bars",
             NOT_COMPARED: "was not compared with {other}: {words}",
@@ -533,7 +537,7 @@ class _Teller:
         return [Event(_aware(at), what) for at, what in events]
 
     def _jobs(self, bar: Bar) -> list[Event]:
-        jobs = self._view.jobs_over(self._profile.name, self._timeframe, self._symbol, bar.ts)
+        jobs = self._view.jobs.over(self._profile.name, self._timeframe, self._symbol, bar.ts)
         older = (
             f" (the oldest of the {_JOBS} newest such jobs; there were {len(jobs):,})"
             if len(jobs) > _JOBS

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from market_assets.errors import StoreBusyError
-from market_assets.store.store import Snapshot, Store
+from market_assets.store.snapshot import Snapshot
+from market_assets.store.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

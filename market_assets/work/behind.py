@@ -62,7 +62,7 @@ class Versions:
 
     Args:
         source: Whose versions.
-        standing: `Snapshot.standing` of the input.
+        standing: `Partitions.standing` of the input.
     """
 
     def __init__(self, source: Input, standing: pl.DataFrame) -> None:
@@ -113,7 +113,7 @@ def behind(
     Args:
         partitions: Those that the dataset has by now.
         outlines: What each of them spans, by key.
-        standing: `Snapshot.standing` of the dataset.
+        standing: `Partitions.standing` of the dataset.
         inputs: The versions of what it is made of.
         now: The present instant.
     """
@@ -151,7 +151,7 @@ def behind(
 def made_of(
     partitions: Sequence[Partition], outlines: Mapping[str, Outline], inputs: Sequence[Versions]
 ) -> dict[str, datetime | None]:
-    """The newest version of what each of some partitions is made of: what `Transaction.put_made_of` takes."""
+    """The newest version of what each of some partitions is made of: what `PartitionsWriter.put_made_of` takes."""
     newest = {
         partition.key: max(
             (versions.newest(outlines[partition.key]) for versions in inputs), default=NEVER

@@ -108,7 +108,7 @@ class Job:
             for job in _lost(transaction):
                 _end_lost(transaction, job)
             self._gaps_before = self._gaps_after = self._gaps(transaction)
-            transaction.start_job(self._row, self._detail())
+            transaction.jobs.start(self._row, self._detail())
         return self
 
     def __exit__(
@@ -180,12 +180,12 @@ class Job:
 
     def _update(self, transaction: Transaction) -> None:
         self._gaps_after = self._gaps(transaction)
-        transaction.update_job(
+        transaction.jobs.update(
             self._id, progress=self._progress(), status=self._status, detail=self._detail()
         )
 
     def _gaps(self, view: Snapshot) -> int:
-        return view.count_gaps(self._profile, self._timeframe, self._window, MISSING)
+        return view.gaps.count(self._profile, self._timeframe, self._window, MISSING)
 
     def _progress(self) -> float:
         return self._done / self._partitions
@@ -248,7 +248,7 @@ def _lost(view: Snapshot) -> list[tuple[str, float, dict[str, object]]]:
     """The jobs that are RUNNING though their process on this host is gone: job_id, progress, detail."""
     return [
         (job_id, progress, detail)
-        for job_id, process, progress, detail in view.running_jobs(this_host())
+        for job_id, process, progress, detail in view.jobs.running(this_host())
         if not is_alive(process, _text(detail.get("process_born")))
     ]
 
@@ -256,7 +256,7 @@ def _lost(view: Snapshot) -> list[tuple[str, float, dict[str, object]]]:
 def _end_lost(transaction: Transaction, job: tuple[str, float, dict[str, object]]) -> None:
     job_id, progress, detail = job
     ended = {**detail, "ended": "its process ended without a word"}
-    transaction.update_job(job_id, progress=progress, status="FAILED", detail=ended)
+    transaction.jobs.update(job_id, progress=progress, status="FAILED", detail=ended)
 
 
 def _text(value: object) -> str | None:

@@ -107,9 +107,9 @@ class Work(ABC):
         return any((source.profile, source.timeframe) in names for source in self.inputs)
 
     def standing(self, view: Snapshot) -> pl.DataFrame:
-        """How far each of its partitions is: see `Snapshot.standing`."""
+        """How far each of its partitions is: see `Partitions.standing`."""
         since = self.partitions[0].key if self.partitions else ""
-        return view.standing(self._name, self.label, since)
+        return view.partitions.standing(self._name, self.label, since)
 
     def recipe(self) -> str:
         """How it is made, as far as the universe says so: whatever was made otherwise is to be made again."""
@@ -139,12 +139,12 @@ class Work(ABC):
 
     def _is_made_otherwise(self, view: Snapshot) -> bool:
         """Whether what is there was made by another recipe."""
-        noted = view.recipe(self._name, self.label)
+        noted = view.partitions.recipe(self._name, self.label)
         return self.recipe() != (self.first_recipe() if noted is None else noted)
 
     def _versions(self, view: Snapshot) -> list[Versions]:
         return [
-            Versions(source, view.standing(source.profile, source.timeframe))
+            Versions(source, view.partitions.standing(source.profile, source.timeframe))
             for source in self.inputs
         ]
 
@@ -201,8 +201,8 @@ class Work(ABC):
         with self._store.writing(f"preparing {about}") as transaction:
             self.prepare(transaction)
             if self._is_made_otherwise(transaction):
-                transaction.outdate(self._name, self.label)
-            transaction.put_recipe(self._name, self.label, self.recipe())
+                transaction.partitions.outdate(self._name, self.label)
+            transaction.partitions.put_recipe(self._name, self.label, self.recipe())
         todo = deque(self.partitions)
         while todo:
             batch = [todo.popleft()]
@@ -214,7 +214,7 @@ class Work(ABC):
             with self._store.writing(f"{self.kind} {about} {window}") as transaction:
                 outcomes = self.make(transaction, batch, window, job)
                 versions = made_of(batch, self._outlines(batch), self._versions(transaction))
-                transaction.put_made_of(self._name, self.label, versions)
+                transaction.partitions.put_made_of(self._name, self.label, versions)
                 job.count(outcomes, transaction)
             yield outcomes
 

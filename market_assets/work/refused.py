@@ -60,7 +60,7 @@ def refused_rows(
     view: Snapshot, profiles: Sequence[str], *, symbols: Sequence[str] | None = None
 ) -> list[dict[str, Any]]:
     """What is refused of some profiles where bars are missing, most rows first, each with the words that tell of it."""
-    table = view.refused().filter(pl.col("profile").is_in(list(profiles)))
+    table = view.refused.present().filter(pl.col("profile").is_in(list(profiles)))
     if symbols is not None:
         table = table.filter(pl.col("symbol").is_in(list(symbols)))
     if table.is_empty():

@@ -87,7 +87,7 @@ class Us:
                 rows = pl.read_parquet(self.home / f"lean__{symbol}__1d.parquet").filter(
                     window.holds()
                 )
-                transaction.merge(
+                transaction.candles.merge(
                     "us",
                     Timeframe.D1,
                     [symbol],

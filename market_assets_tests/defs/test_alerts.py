@@ -84,7 +84,7 @@ class Bell:
     @property
     def alerts(self) -> list[Alert]:
         with Store(self.store.home, clock=lambda: self.now).reading("a test") as view:
-            return alerts_in(view.alerts(everything=True))
+            return alerts_in(view.alerts.of(everything=True))
 
     def present(self) -> list[tuple[str, str, int]]:
         return sorted(

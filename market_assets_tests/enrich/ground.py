@@ -111,11 +111,11 @@ class Market:
         with self.store.writing("filling") as transaction:
             prepare(transaction, self.profile)
             candles = priced(states.filter(pl.col("state") == "stored"), volume=volume)
-            transaction.merge(name, timeframe, symbols, window, candles)
-            transaction.put_gaps(
+            transaction.candles.merge(name, timeframe, symbols, window, candles)
+            transaction.gaps.put(
                 name, timeframe, symbols, window, to_ledger(bars, remembered, part)
             )
-            transaction.put_judged(
+            transaction.partitions.put(
                 name, timeframe, counts.rename({"part": "partition"}).cast({"partition": pl.String})
             )
 
@@ -133,7 +133,7 @@ class Market:
     def candles(self, timeframe: Timeframe) -> pl.DataFrame:
         with self.store.reading("looking") as view:
             everything = days("2000-01-01", "2030-01-01")
-            return view.candles(
+            return view.candles.of(
                 self.profile.name, timeframe, list(self.profile.symbols), everything
             ).sort("symbol", "ts")
 
@@ -143,7 +143,7 @@ class Market:
     def matrix(self) -> dict[tuple[str, str], tuple]:
         with self.store.reading("looking") as view:
             rows = (
-                view.completeness()
+                view.partitions.completeness()
                 .select(
                     "symbol", "timeframe", "expected", "stored", "explained", "missing", "health"
                 )

@@ -71,7 +71,7 @@ class Records:
 
     def recorded(self, symbol: str = "A") -> list[tuple[Any, ...]]:
         with self.store.reading("what is recorded") as view:
-            rows = view.actions("us").filter(
+            rows = view.actions.of("us").filter(
                 pl.col("symbol") == symbol, pl.col("replaced_at").is_null()
             )
         return [
@@ -85,8 +85,8 @@ class Records:
         columns = {"symbol": pl.String, "ts": TS, **dict.fromkeys(("open", "high", "low", "close", "volume"), pl.Float64), "source": pl.String}  # fmt: skip
         window = Window(midnight(date(2024, 6, 1)), midnight(date(2024, 8, 1)))
         with self.store.writing("candles") as transaction:
-            transaction.create_candles("us", Timeframe.D1, derived=False)
-            transaction.merge(
+            transaction.candles.create("us", Timeframe.D1, derived=False)
+            transaction.candles.merge(
                 "us",
                 Timeframe.D1,
                 [symbol],
@@ -114,7 +114,7 @@ def test_two_equal_payments_of_a_day_are_two_and_stay_two_when_they_are_told_aga
         assert records.recorded() == [("2024-06-10", 0.25, "first")] * 2
     with records.store.reading("factors") as view:
         (row,) = (
-            view.adjusted("us", Timeframe.D1, ["A"], WEEK, date(2024, 6, 10))
+            view.candles.adjusted("us", Timeframe.D1, ["A"], WEEK, date(2024, 6, 10))
             .sort("ts")
             .head(1)
             .to_dicts()
@@ -261,7 +261,7 @@ def test_actions_that_nobody_has_told_of_for_days_are_a_trouble(records):
     records.say("first", "B", "2024-06-10,,0.5")
     records.record()
     with records.store.writing("a job") as transaction:
-        transaction.start_job({"job_id": "x", "run_id": None, "kind": "fill", "profile": "us", "timeframe": "1d", "symbols": [], "start_ts": NOW, "end_ts": NOW, "trigger": "manual", "host": "h", "process": 1}, {})  # fmt: skip
+        transaction.jobs.start({"job_id": "x", "run_id": None, "kind": "fill", "profile": "us", "timeframe": "1d", "symbols": [], "start_ts": NOW, "end_ts": NOW, "trigger": "manual", "host": "h", "process": 1}, {})  # fmt: skip
     assert told() == []
 
     records.clock.now += timedelta(days=2)

@@ -105,13 +105,17 @@ class Share:
         }
         derived = timeframe in self.profile.timeframes.derive
         with self.store.writing("filling") as transaction:
-            transaction.create_candles("us", timeframe, derived=derived)
+            transaction.candles.create("us", timeframe, derived=derived)
             if derived:
                 made = rows.with_columns(bars=5, bars_expected=5)
-                transaction.replace_derived("us", timeframe, rows.select("symbol", "ts"), made)
+                transaction.candles.replace_derived(
+                    "us", timeframe, rows.select("symbol", "ts"), made
+                )
             else:
-                transaction.merge("us", timeframe, ["AAPL"], ALL, rows)
-            transaction.put_judged("us", timeframe, count_frame(judged), self.clock.now, changed={})
+                transaction.candles.merge("us", timeframe, ["AAPL"], ALL, rows)
+            transaction.partitions.put(
+                "us", timeframe, count_frame(judged), self.clock.now, changed={}
+            )
 
     def say(self, *actions: tuple[str, str, float | None, float | None]) -> None:
         rows = [
@@ -121,9 +125,9 @@ class Share:
         with self.store.writing("saying") as transaction:
             for timeframe in self.profile.timeframes.kept:
                 derived = timeframe in self.profile.timeframes.derive
-                transaction.create_candles("us", timeframe, derived=derived)
-            transaction.create_actions("us", self.profile.timeframes.kept, "America/New_York")
-            transaction.put_actions(
+                transaction.candles.create("us", timeframe, derived=derived)
+            transaction.actions.create("us", self.profile.timeframes.kept, "America/New_York")
+            transaction.actions.put(
                 "us", {"AAPL": "said"}, pl.DataFrame(rows, schema=ACTION, orient="row")
             )
 
@@ -135,15 +139,15 @@ class Share:
 
     def returns(self, timeframe: Timeframe = D1, name: str = "us") -> pl.DataFrame:
         with self.store.reading("looking") as view:
-            return view.returns(name, timeframe, ALL)
+            return view.returns.of(name, timeframe, ALL)
 
     def features(self, timeframe: Timeframe = D1) -> pl.DataFrame:
         with self.store.reading("looking") as view:
-            return view.features("us", timeframe, ALL)
+            return view.features.of("us", timeframe, ALL)
 
     def closes(self) -> dict[datetime, float]:
         with self.store.reading("looking") as view:
-            return dict(view.candles("us", D1, ["AAPL"], ALL).select("ts", "close").rows())
+            return dict(view.candles.of("us", D1, ["AAPL"], ALL).select("ts", "close").rows())
 
 
 @pytest.fixture

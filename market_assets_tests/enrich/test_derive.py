@@ -109,7 +109,7 @@ def test_an_absent_bar_is_missing_while_its_input_is_and_explained_when_that_is(
     assert outcomes[0].filled
     assert crypto.matrix()["BTC", "5m"] == (9 * 288, 283, 2, 8 * 288 + 3, "DEGRADED")
     with crypto.store.reading("looking") as view:
-        assert view.judged("kept", M5).select(
+        assert view.partitions.counts("kept", M5).select(
             "partition", "stored", "explained", "missing"
         ).rows() == [("2025-03-03", 283, 2, 3)]
     assert "Warning" not in capfd.readouterr().err
@@ -154,7 +154,7 @@ def test_flat_bars_count_as_input_but_only_trades_make_prices(market):
     trade = span("2025-03-03 00:02..00:03")
     with crypto.store.writing("a trade") as transaction:
         bars = pl.DataFrame({"symbol": ["BTC"], "ts": [at("2025-03-03 00:02")]})
-        transaction.merge("kept", M1, ["BTC"], trade, priced(bars, volume=3.0, shift=0.5))
+        transaction.candles.merge("kept", M1, ["BTC"], trade, priced(bars, volume=3.0, shift=0.5))
         # A vendor's bars for quiet minutes repeat the last price.
         close = "(SELECT arg_max(close, ts) FROM kept.candles_1m WHERE volume > 0)"
         for price, when in ((100.0, "ts < '2025-03-03 00:02'"), (close, "ts > '2025-03-03 00:02'")):
@@ -225,7 +225,7 @@ def test_only_what_changed_is_written_again(market):
     with crypto.store.writing("a revision") as transaction:
         bars = pl.DataFrame({"symbol": ["BTC"], "ts": [at("2025-03-04 13:00")]})
         revised = priced(bars).with_columns(high=pl.lit(5000.0))
-        transaction.merge("kept", H1, ["BTC"], days("2025-03-04", "2025-03-05"), revised)
+        transaction.candles.merge("kept", H1, ["BTC"], days("2025-03-04", "2025-03-05"), revised)
     assert [sum(outcome.new for outcome in crypto.derive(timeframe)) for timeframe in kept] == [
         1,
         1,
@@ -345,7 +345,7 @@ def test_a_symbol_that_begins_and_ends_in_the_middle_of_a_week_has_what_it_can_h
 def test_nothing_is_derived_from_before_the_genesis(market):
     crypto = market(derive="[1h, 1d]")
     with crypto.store.writing("a genesis") as transaction:
-        transaction.put_genesis(
+        transaction.genesis.put(
             "kept", M1, "BTC", datetime(2025, 3, 4, 10, 30, tzinfo=UTC), "binance"
         )
     crypto.fill(days("2025-03-03", "2025-03-05"), without=("2025-03-03 00:00..2025-03-04 10:30",))
@@ -452,7 +452,7 @@ def test_a_derivation_is_a_job(market):
     crypto.derive(H1, days("2025-03-03", "2025-03-05"))
     crypto.derive(H1, days("2025-03-05", "2025-03-06"))
     with crypto.store.reading("looking") as view:
-        jobs = {job["start_ts"]: job for job in view.jobs(10).iter_rows(named=True)}
+        jobs = {job["start_ts"]: job for job in view.jobs.newest(10).iter_rows(named=True)}
     done, empty = jobs[at("2025-03-03")], jobs[at("2025-03-05")]
     assert (done["kind"], done["status"], done["progress"], done["symbols"]) == (
         "derive",
@@ -479,7 +479,7 @@ def test_a_derivation_that_is_closed_early_keeps_what_it_has_committed(market, m
     derivation.close()
     assert len(crypto.made(H1)) == 24
     with crypto.store.reading("looking") as view:
-        (job,) = view.jobs(10).rows(named=True)
+        (job,) = view.jobs.newest(10).rows(named=True)
     assert (job["status"], job["progress"]) == ("CANCELLED", pytest.approx(1 / 3))
     assert [outcome.new for outcome in crypto.derive(H1, days("2025-03-03", "2025-03-06"))] == [
         0,
@@ -506,7 +506,7 @@ def test_a_window_before_the_profile_is_no_job(market):
     crypto = market()
     assert crypto.derive(H1, days("2020-01-01", "2021-01-01")) == []
     with crypto.store.reading("looking") as view:
-        assert view.jobs(10).is_empty()
+        assert view.jobs.newest(10).is_empty()
 
 
 # The vendor's own
@@ -520,7 +520,7 @@ def test_a_week_of_bitcoin_in_the_store_becomes_binances_own_bars(market, clock,
     minutes = pl.read_parquet(folder / "binance-spot__BTCUSDT__1m.parquet").filter(week.holds())
     with crypto.store.writing("filling") as transaction:
         prepare(transaction, crypto.profile)
-        transaction.merge(
+        transaction.candles.merge(
             "kept", M1, ["BTCUSDT"], week, minutes.with_columns(source=pl.lit("binance"))
         )
     for timeframe in (M5, M15):
@@ -546,7 +546,7 @@ def test_390_minutes_of_spy_are_its_day(market, clock, shared: Path):
     minutes = spy.filter(window.holds()).join(allowed, on="ts", how="semi")
     with equity.store.writing("filling") as transaction:
         prepare(transaction, equity.profile)
-        transaction.merge("kept", M1, ["SPY"], window, minutes)
+        transaction.candles.merge("kept", M1, ["SPY"], window, minutes)
     equity.derive(D1)
     made = equity.candles(D1)
     assert made.height == len(calendar_of(equity.profile).bars(D1, window)) > 5

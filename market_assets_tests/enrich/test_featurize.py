@@ -69,7 +69,7 @@ def walk(market):
         )
         with filled.store.writing("walking") as transaction:
             prepare(transaction, profile)
-            transaction.merge(
+            transaction.candles.merge(
                 profile.name,
                 timeframe,
                 list(profile.symbols),
@@ -92,7 +92,7 @@ def made(
 
 def stored(filled: Market, timeframe: Timeframe) -> pl.DataFrame:
     with filled.store.reading("looking") as view:
-        return view.features(filled.profile.name, timeframe, days("2000-01-01", "2030-01-01"))
+        return view.features.of(filled.profile.name, timeframe, days("2000-01-01", "2030-01-01"))
 
 
 def at_once(filled: Market, timeframe: Timeframe) -> pl.DataFrame:
@@ -217,7 +217,7 @@ def test_a_market_that_hardly_trades_reaches_back_as_far_as_it_must(walk):
         transaction.connection.execute(
             "DELETE FROM kept.candles_1h WHERE symbol = 'TWO' AND hour(ts) % 2 > 0"
         )
-        transaction.put_coverage("kept", H1, pl.DataFrame([answered]))
+        transaction.coverage.put("kept", H1, pl.DataFrame([answered]))
     made(crypto, H1, days("2025-02-10", "2025-02-12"))
     whole = at_once(crypto, H1).filter(pl.col("ts") >= at("2025-02-10"))
     assert len(whole) == 48 + 24
@@ -408,10 +408,10 @@ def test_the_part_of_a_market_is_prepared_that_has_no_candles_yet(market):
     crypto = market("kind: CRYPTO\nstart: 2025-03-03", fetch="[1h]", derive="[]")
     with crypto.store.writing("preparing") as transaction:
         prepare(transaction, crypto.profile)
-        assert not transaction.has_table("kept", "features_1h")
+        assert not transaction.catalog.has("kept", "features_1h")
     made(crypto, H1, days("2025-03-04", "2025-03-05"))
     with crypto.store.reading("looking") as view:
-        assert view.has_table("kept", "features_1h")
+        assert view.catalog.has("kept", "features_1h")
 
 
 # Real candles
@@ -427,7 +427,9 @@ def real(market, clock, path: Path, keys: str, timeframe: Timeframe) -> tuple[Ma
     )
     with kept.store.writing("keeping") as transaction:
         prepare(transaction, kept.profile)
-        transaction.merge("kept", timeframe, ["REAL"], days("1990-01-01", "2030-01-01"), rows)
+        transaction.candles.merge(
+            "kept", timeframe, ["REAL"], days("1990-01-01", "2030-01-01"), rows
+        )
     return kept, candles
 
 

@@ -60,7 +60,7 @@ def test_minutes_that_a_source_leaves_out_break_nothing(market):
             "symbol": "BTC", "source": "practice", "start_ts": at("2025-03-04"), "end_ts": at("2025-03-05"),
             "bars": 1435, "omits_quiet": True,
         }  # fmt: skip
-        transaction.put_coverage("kept", M1, pl.DataFrame([answer]))
+        transaction.coverage.put("kept", M1, pl.DataFrame([answer]))
     assert stories(bars_of(crypto, M1, WEEK)) == {
         ("stored", False): 5 * 1440 - 5,
         ("no_trade", False): 5,
@@ -137,7 +137,7 @@ def test_a_bar_that_has_not_closed_or_lies_before_the_first_one_is_none(market, 
     crypto = market()
     crypto.fill(WEEK)
     with crypto.store.writing("a source names the first bar") as transaction:
-        transaction.put_genesis(
+        transaction.genesis.put(
             "kept", M1, "BTC", at("2025-03-04 12:00").replace(tzinfo=UTC), "practice"
         )
     clock.now = datetime(2025, 3, 5, 0, 0, 30, tzinfo=UTC)

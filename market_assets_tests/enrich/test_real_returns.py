@@ -66,7 +66,7 @@ def matrix(shared: Path, tmp_path_factory: pytest.TempPathFactory):
         wanted = load_universe(path, environ={})
         list(Returns.of_markets(store, wanted, D1, days("2000-01-01", "2030-01-01"), clock=clock))
         with store.reading("looking") as view:
-            return view.returns("markets", D1, WEEKS)
+            return view.returns.of("markets", D1, WEEKS)
 
     return made
 

@@ -37,7 +37,7 @@ def make(made: Market, timeframe: Timeframe = H1, window: Window = ALL) -> list[
 
 def stored(store: Store, name: str = "kept", timeframe: Timeframe = H1) -> pl.DataFrame:
     with store.reading("looking") as view:
-        return view.returns(name, timeframe, ALL)
+        return view.returns.of(name, timeframe, ALL)
 
 
 def why(frame: pl.DataFrame) -> dict[str | None, int]:
@@ -228,7 +228,7 @@ def test_the_intersection_measures_the_crypto_weekend_on_monday(markets, store):
     monday = bitcoin.filter(pl.col("ts") == at("2025-03-10"))
     assert monday["bars"].item() == 3
     with store.reading("looking") as view:
-        closes = dict(view.candles("crypto", D1, ["BTC"], ALL).select("ts", "close").rows())
+        closes = dict(view.candles.of("crypto", D1, ["BTC"], ALL).select("ts", "close").rows())
     assert monday["simple_return"].item() == pytest.approx(
         closes[at("2025-03-10")] / closes[at("2025-03-07")] - 1
     )
@@ -266,7 +266,7 @@ def test_a_return_is_measured_over_the_longest_closure_that_a_market_of_the_matr
 
     with store.reading("looking") as view:
         closes = dict(
-            view.candles("china", Timeframe.M30, ["SH"], ALL).select("ts", "close").rows()
+            view.candles.of("china", Timeframe.M30, ["SH"], ALL).select("ts", "close").rows()
         )
     found = stored(store, "markets", Timeframe.M30)
     row = found.row(

@@ -92,7 +92,7 @@ class Ground:
 
     def stored(self, name: str) -> pl.DataFrame:
         with self.store.reading("looking") as view:
-            return view._frame(f"SELECT * FROM {name} ORDER BY symbol, ts")
+            return view.database.frame(f"SELECT * FROM {name} ORDER BY symbol, ts")
 
     def change(self, day: str, price: float, *, table: str = MINUTES) -> None:
         """Change the candles of a day, as a fill does that finds revisions."""
@@ -108,20 +108,22 @@ class Ground:
             self._judge(transaction, day)
 
     def _judge(self, transaction, day: str) -> None:
-        counts = transaction.judged("coins", M1, [day]).select(
+        counts = transaction.partitions.counts("coins", M1, [day]).select(
             "partition", "symbol", "expected", "stored", "explained", "missing"
         )
-        transaction.put_judged("coins", "1m", counts, changed=[day])
+        transaction.partitions.put("coins", "1m", counts, changed=[day])
 
     def empty(self, day: str) -> pl.DataFrame:
         """Take every row of a day away, and judge it; gives the rows."""
         with self.store.writing("emptying") as transaction:
-            rows = transaction._frame(f"SELECT * FROM {MINUTES} WHERE ts::DATE = ?::DATE", day)
+            rows = transaction.database.frame(
+                f"SELECT * FROM {MINUTES} WHERE ts::DATE = ?::DATE", day
+            )
             transaction.connection.execute(f"DELETE FROM {MINUTES} WHERE ts::DATE = ?::DATE", [day])
             self._judge(transaction, day)
         return rows
 
     def put_back(self, day: str, rows: pl.DataFrame) -> None:
         with self.store.writing("filling") as transaction:
-            transaction.merge("coins", M1, ["BTC", "ETH"], ALL, rows)
+            transaction.candles.merge("coins", M1, ["BTC", "ETH"], ALL, rows)
             self._judge(transaction, day)

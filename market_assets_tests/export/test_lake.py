@@ -204,7 +204,7 @@ def test_corporate_actions_are_one_file_of_those_that_hold(ground):
     lake = Lake(ground.store, ground.folder, clock=ground.clock)
     assert lake.export(table) is None
     with ground.store.writing("recording") as transaction:
-        transaction.create_actions("coins", [], "UTC")
+        transaction.actions.create("coins", [], "UTC")
         transaction.connection.execute(
             """
             INSERT INTO coins.corporate_actions (symbol, ex_date, kind, ratio, source, recorded_at)

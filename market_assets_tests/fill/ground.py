@@ -138,7 +138,7 @@ class Ground:
         everything = Window(datetime(2000, 1, 1, tzinfo=UTC), datetime(2050, 1, 1, tzinfo=UTC))
         symbols = [symbol] if symbol else list(self.profile.symbols)
         with self.store.reading("testing") as view:
-            return view.candles("kept", timeframe, symbols, everything).sort("symbol", "ts")
+            return view.candles.of("kept", timeframe, symbols, everything).sort("symbol", "ts")
 
     def opens(self, symbol: str) -> list[datetime]:
         """The opens of what is stored of a symbol."""
@@ -170,7 +170,7 @@ class Ground:
     def table(self, sql: str) -> pl.DataFrame:
         """The rows of a query; the columns of time are UTC without a zone."""
         with self.store.reading("testing") as view:
-            return view._frame(sql)
+            return view.database.frame(sql)
 
     def lose(self, condition: str) -> None:
         """Delete candles by hand."""

@@ -70,7 +70,7 @@ def fill_twice(ground: Ground) -> None:
 
 def states(ground: Ground) -> pl.DataFrame:
     with ground.store.reading("testing") as view:
-        return view.gaps("kept", Timeframe.H1).select(
+        return view.gaps.of("kept", Timeframe.H1).select(
             "symbol", "first_ts", "bars", "status", "reason"
         )
 
@@ -108,7 +108,7 @@ def test_features_go_on_over_a_closed_session(hong_kong: Ground):
             "run"
         ].to_list() == [1, 1]
     with ground.store.reading("testing") as view:
-        rows = view.rows("kept", "features_1h", ["A"], window)
+        rows = view.candles.rows("kept", "features_1h", ["A"], window)
     after = rows.filter(pl.col("ts") > at("2023-09-08"))
     assert after.height == 18
     assert after["ema_12"].null_count() == 0
@@ -210,7 +210,7 @@ def test_a_daily_session_of_a_month_is_closed(hong_kong: Ground):
     )
     fill_twice(ground)
     with ground.store.reading("testing") as view:
-        rows = view.gaps("kept", Timeframe.D1).select("first_ts", "status").rows()
+        rows = view.gaps.of("kept", Timeframe.D1).select("first_ts", "status").rows()
         bars = Grid(view, ground.profile, Timeframe.D1, ground.clock()).bars(
             ground.profile.window(ground.clock())
         )

@@ -118,7 +118,7 @@ def test_a_stray_bar_and_bars_without_trades_are_counted_and_no_doubt(india: Gro
     india.fill()
     assert doubts(india) == []
     with india.store.reading("testing") as view:
-        rows = view.off_calendar("kept").select("day", "side", "bars", "traded").rows()
+        rows = view.off_calendar.of("kept").select("day", "side", "bars", "traded").rows()
     assert rows == [(FEAST, "no_session", 3, 3), (date(2024, 11, 10), "no_session", 60, 0)]
 
 
@@ -143,7 +143,7 @@ def test_hours_of_trading_before_the_open_are_extended_hours_of_stocks(india: Gr
     india.fill()
     assert doubts(india) == []
     with india.store.reading("testing") as view:
-        assert view.off_calendar("kept")["side"].to_list() == ["before"] * 5
+        assert view.off_calendar.of("kept")["side"].to_list() == ["before"] * 5
 
 
 def test_a_session_that_nobody_traded_is_listed_and_alerted(india: Ground):

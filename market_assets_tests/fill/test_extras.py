@@ -47,7 +47,7 @@ def derive(ground):
 def plain(ground, *columns: str) -> pl.DataFrame:
     """What is stored of BTC, as a file without extra columns has it, but for some."""
     with ground.store.reading("testing") as view:
-        rows = view.rows(
+        rows = view.candles.rows(
             "kept",
             f"candles_{ground.profile.base_timeframe}",
             ["BTC"],

@@ -314,9 +314,11 @@ print(*(outcome.partition.key for outcome in fill if outcome.filled))
             store = Store(ground.folder / "home", clock=ground.clock)
             while not done.is_set():
                 with store.reading("looking on") as view:
-                    if not view.has_candles("kept", Timeframe.M1):
+                    if not view.candles.has("kept", Timeframe.M1):
                         continue
-                    stored = view.stored("kept", Timeframe.M1, ["BTC"], hull(fill.partitions))
+                    stored = view.candles.opens(
+                        "kept", Timeframe.M1, ["BTC"], hull(fill.partitions)
+                    )
                 seen.append(set(stored.group_by(pl.col("ts").dt.date()).len()["len"]))
 
         reader = threading.Thread(target=read)

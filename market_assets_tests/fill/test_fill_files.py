@@ -462,7 +462,7 @@ def zip_of(members: dict[str, str | bytes], *, spoil: str = "") -> bytes:
 
 def absences(ground: Ground) -> list[tuple[str, int]]:
     with ground.store.reading("testing") as view:
-        gaps = view.gaps("kept", Timeframe.M1)
+        gaps = view.gaps.of("kept", Timeframe.M1)
     return list(gaps.select("status", "bars").iter_rows())
 
 

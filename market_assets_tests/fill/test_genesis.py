@@ -552,7 +552,7 @@ class TestMoved:
 
             async def fetch(self, symbol: str, *rest: Any) -> pl.DataFrame:
                 with ground.store.writing("another fill") as transaction:
-                    transaction.put_genesis(
+                    transaction.genesis.put(
                         "kept", Timeframe.H1, symbol, at("2025-02-28T00:00"), "other"
                     )
                 ground.wait(minutes=1)
@@ -596,7 +596,7 @@ class TestForgotten:
         plain.fill()
         first = recorded(plain)
         with plain.store.writing("a reset") as transaction:
-            transaction.forget_genesis("kept", ["LATE"])
+            transaction.genesis.forget("kept", ["LATE"])
         assert recorded(plain) == []
         vendor.log.clear()
         (newest,) = plain.fill(window=Window(at("2025-02-28T00:00"), at("2025-03-01T00:00")))

@@ -39,7 +39,7 @@ def judge(
     )  # fmt: skip
     with ground.store.writing("testing") as transaction:
         prepare(transaction, ground.profile)
-        transaction.put_judged("kept", ground.profile.base_timeframe, counts)
+        transaction.partitions.put("kept", ground.profile.base_timeframe, counts)
 
 
 def test_a_day_has_the_share_of_its_bars_and_what_was_never_filled_says_so(
@@ -213,8 +213,10 @@ def test_partitions_that_were_judged_before_their_end_are_found_by_the_store(
     judge(ground, "BTC", [date(2025, 2, 27), date(2025, 2, 28), date(2025, 3, 1)], expected=24)
     with ground.store.reading("testing") as view:
         # It is noon of the first of March.
-        assert view.judged_early("kept", Timeframe.H1, timedelta(days=1)) == ["2025-03-01"]
-        assert view.judged_early("kept", Timeframe.H1, timedelta(days=2)) == [
+        assert view.partitions.judged_early("kept", Timeframe.H1, timedelta(days=1)) == [
+            "2025-03-01"
+        ]
+        assert view.partitions.judged_early("kept", Timeframe.H1, timedelta(days=2)) == [
             "2025-02-28",
             "2025-03-01",
         ]

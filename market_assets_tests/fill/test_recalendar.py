@@ -60,7 +60,7 @@ def versions(ground: Ground) -> dict[str, datetime]:
     with ground.store.reading("testing") as view:
         return {
             row["partition"]: row["changed_at"]
-            for row in view.standing("kept", "1h").iter_rows(named=True)
+            for row in view.partitions.standing("kept", "1h").iter_rows(named=True)
         }
 
 
@@ -92,7 +92,7 @@ def test_a_session_that_is_closed_by_the_universe_is_not_missing_any_more_and_no
     after = versions(ground)
     assert {key for key in after if after[key] != before.get(key)} == {"2025-02-26"}
     with ground.store.reading("testing") as view:
-        assert view.gaps("kept", Timeframe.H1).is_empty()
+        assert view.gaps.of("kept", Timeframe.H1).is_empty()
 
     ground.wait(minutes=5)
     assert status(ground)["health"] == "HEALTHY"
@@ -174,7 +174,7 @@ def test_bars_outside_of_shorter_hours_go_and_their_old_values_stay(spy: Ground)
     assert ground.rows().height == 35
     assert ground.rows(timeframe=Timeframe.H4).height == 10
     with ground.store.reading("testing") as view:
-        kept = view.revisions(
+        kept = view.candles.revisions(
             "kept", Timeframe.H1, "SPY", datetime(2025, 2, 26, 14, 30, tzinfo=UTC)
         )
     assert kept.height == 1
@@ -197,7 +197,7 @@ def test_a_store_of_an_earlier_release_is_judged_by_the_corrections(spy: Ground)
     with ground.store.writing("as an earlier release left it") as transaction:
         calendar = ground.calendar()
         assert calendar.uncorrected.filter(pl.col("session") == date(2024, 10, 31)).height == 1
-        db = transaction._db
+        db = transaction.database
         db.execute("DELETE FROM ops.calendars")
         db.execute("DELETE FROM ops.sessions")
         db.execute(
@@ -208,7 +208,7 @@ def test_a_store_of_an_earlier_release_is_judged_by_the_corrections(spy: Ground)
         )
     matrix_of(ground.store, [ground.profile], ground.clock())
     with ground.store.reading("testing") as view:
-        (row,) = view.judged("kept", "1h", ["2024-10-31"]).rows(named=True)
+        (row,) = view.partitions.counts("kept", "1h", ["2024-10-31"]).rows(named=True)
     assert (row["expected"], row["missing"]) == (0, 0)
 
 
@@ -226,5 +226,5 @@ def test_what_a_calendar_refuses_again_speaks_against_it_again(spy: Ground):
         if not seen or changes != "[]":
             ground.fill()
         with ground.store.reading("testing") as view:
-            seen.append(view.off_calendar("kept").select("day", "side", "bars", "traded").rows())
+            seen.append(view.off_calendar.of("kept").select("day", "side", "bars", "traded").rows())
     assert seen == [[(SATURDAY, "no_session", 1, 1)], [], [(SATURDAY, "no_session", 1, 1)]]

@@ -428,14 +428,16 @@ class TestFills:
         assert fill(refetch=True)[-2:] == archive
         assert stored(store).equals(corrected)
         with store.reading("testing") as view:
-            old = view.revisions("kept", Timeframe.M15, "BTCUSDT", JUNE.end - timedelta(minutes=15))
+            old = view.candles.revisions(
+                "kept", Timeframe.M15, "BTCUSDT", JUNE.end - timedelta(minutes=15)
+            )
         assert old["volume"].to_list() == within(bitcoin, JUNE)["volume"].tail(1).to_list()
 
 
 def stored(store: Store) -> pl.DataFrame:
     with store.reading("testing") as view:
         return (
-            view.candles("kept", Timeframe.M15, ["BTCUSDT"], JUNE)
+            view.candles.of("kept", Timeframe.M15, ["BTCUSDT"], JUNE)
             .select(CANDLE_SCHEMA.names())
             .sort("ts")
         )

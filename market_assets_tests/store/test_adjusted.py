@@ -62,18 +62,20 @@ class Kept:
         self.store, self.clock = store, clock
         with store.writing("making it") as transaction:
             for timeframe in KEPT:
-                transaction.create_candles("us", timeframe, derived=timeframe is Timeframe.W1)
-            transaction.create_actions("us", KEPT, NEW_YORK)
+                transaction.candles.create("us", timeframe, derived=timeframe is Timeframe.W1)
+            transaction.actions.create("us", KEPT, NEW_YORK)
 
     def candles(self, timeframe: Timeframe, frame: pl.DataFrame) -> None:
         window = Window(datetime(1990, 1, 1, tzinfo=UTC), datetime(2040, 1, 1, tzinfo=UTC))
         with self.store.writing("candles") as transaction:
-            transaction.merge("us", timeframe, frame["symbol"].unique().to_list(), window, frame)
+            transaction.candles.merge(
+                "us", timeframe, frame["symbol"].unique().to_list(), window, frame
+            )
 
     def tell(self, told: pl.DataFrame, *symbols: str, source: str = "told"):
         names = symbols or tuple(told["symbol"].unique())
         with self.store.writing("actions") as transaction:
-            return transaction.put_actions("us", dict.fromkeys(names, source), told)
+            return transaction.actions.put("us", dict.fromkeys(names, source), told)
 
     def sql(self, query: str) -> pl.DataFrame:
         with duckdb.connect(self.store.path, read_only=True) as db:
@@ -208,7 +210,7 @@ def test_minutes_are_adjusted_by_their_session_in_the_exchange_s_zone(kept):
 
 def test_a_session_that_opens_on_the_day_before_its_date_in_utc_is_a_whole_one(kept):
     with kept.store.writing("in Sydney") as transaction:
-        transaction.create_actions("us", KEPT, "Australia/Sydney")
+        transaction.actions.create("us", KEPT, "Australia/Sydney")
     kept.candles(Timeframe.D1, days("A", ("2024-01-15", 20.0), ("2024-01-16", 10.0)))
     minutes = [
         at(f"2024-01-{text}")
@@ -289,7 +291,7 @@ class TestRecord:
             found = kept.sql(f"FROM us.adjusted_1d(DATE '2024-07-05'{by}) ORDER BY ts")["close"][0]
             assert found == pytest.approx(close)
             with kept.store.reading("all of it") as view:
-                every = view.actions("us")
+                every = view.actions.of("us")
             closes = pl.DataFrame(
                 {"symbol": "A", "session": [date(2024, 7, 1), date(2024, 7, 2)], "close": 100.0}
             )
@@ -304,9 +306,9 @@ class TestRecord:
         kept.tell(actions(("A", "2024-07-02", "1"), ("B", "2024-07-02", "1")))
         with kept.store.writing("another") as transaction:
             for timeframe in KEPT:
-                transaction.create_candles("other", timeframe, derived=False)
-            transaction.create_actions("other", KEPT, NEW_YORK)
-            transaction.put_actions("other", {"A": "told"}, actions(("A", "2024-07-02", "3")))
+                transaction.candles.create("other", timeframe, derived=False)
+            transaction.actions.create("other", KEPT, NEW_YORK)
+            transaction.actions.put("other", {"A": "told"}, actions(("A", "2024-07-02", "3")))
 
         kept.tell(actions(), "A")
 

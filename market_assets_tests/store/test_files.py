@@ -61,10 +61,10 @@ def database(path: Path, sql: str) -> None:
 def test_a_store_is_made_by_whoever_writes_first_and_not_by_who_reads(tmp_path, clock):
     store = Store(tmp_path / "deep" / "down", clock=clock)
     with store.reading("looking") as view:
-        assert view.jobs(10).is_empty()
+        assert view.jobs.newest(10).is_empty()
     assert not (tmp_path / "deep").exists()
     with store.writing("filling") as transaction:
-        assert transaction.jobs(10).is_empty()
+        assert transaction.jobs.newest(10).is_empty()
     assert set(left(tmp_path / "deep" / "down")) == {"market.duckdb"}
     connection = duckdb.connect(store.path, read_only=True)
     assert connection.execute("SELECT version FROM ops.store").fetchall() == [(VERSION,)]
@@ -73,10 +73,10 @@ def test_a_store_is_made_by_whoever_writes_first_and_not_by_who_reads(tmp_path, 
 
 def test_a_store_that_is_deleted_between_two_blocks_is_made_again(store):
     with store.writing("preparing") as transaction:
-        transaction.create_candles("crypto", Timeframe.M1, derived=False)
+        transaction.candles.create("crypto", Timeframe.M1, derived=False)
     store.path.unlink()
     with store.reading("looking") as view:
-        assert not view.has_candles("crypto", Timeframe.M1)
+        assert not view.candles.has("crypto", Timeframe.M1)
 
 
 def test_nothing_holds_the_file_open_between_two_blocks(store):
@@ -104,7 +104,7 @@ def test_a_store_that_is_older_is_brought_up_to_date(store):
     store.path.parent.mkdir()
     database(store.path, "SELECT 1")
     with store.reading("looking") as view:
-        assert view.jobs(10).is_empty()
+        assert view.jobs.newest(10).is_empty()
 
 
 @pytest.mark.parametrize(
@@ -164,10 +164,10 @@ def test_a_home_that_cannot_be_written_to_says_so(folder, clock):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_file_that_may_only_be_read_can_be_read(store):
     with store.writing("preparing") as transaction:
-        transaction.create_candles("crypto", Timeframe.M1, derived=False)
+        transaction.candles.create("crypto", Timeframe.M1, derived=False)
     store.path.chmod(0o400)
     with store.reading("looking") as view:
-        assert view.has_candles("crypto", Timeframe.M1)
+        assert view.candles.has("crypto", Timeframe.M1)
     with pytest.raises(StoreError, match="cannot be opened"), store.writing("filling"):
         pass
 
@@ -186,7 +186,7 @@ def test_what_was_left_of_a_store_that_was_being_made_does_no_harm(folder, clock
     (folder / "market.duckdb.new").write_bytes(b"half")
     (folder / "market.duckdb.new.wal").write_bytes(b"of it")
     with Store(folder, clock=clock).writing("looking") as view:
-        assert view.jobs(10).is_empty()
+        assert view.jobs.newest(10).is_empty()
     assert set(left(folder)) == {"market.duckdb"}
 
 
@@ -218,7 +218,7 @@ rows = ts.to_frame("ts").select(
 )
 try:
     with store.writing("filling crypto 1m") as transaction:
-        transaction.merge("crypto", Timeframe.M1, ["BTC"], day, rows)
+        transaction.candles.merge("crypto", Timeframe.M1, ["BTC"], day, rows)
 except StoreError as error:
     print(error)
 """
@@ -226,18 +226,21 @@ except StoreError as error:
 
 def test_a_full_disk_is_a_clear_error_and_loses_nothing(store, minutes, child):
     with store.writing("filling") as transaction:
-        transaction.create_candles("crypto", Timeframe.M1, derived=False)
+        transaction.candles.create("crypto", Timeframe.M1, derived=False)
         rows = minutes.candles(*(("BTC", minute, 1.0, 1.0) for minute in range(8)))
-        transaction.merge("crypto", Timeframe.M1, ["BTC"], minutes.window(0, 10), rows)
+        transaction.candles.merge("crypto", Timeframe.M1, ["BTC"], minutes.window(0, 10), rows)
     said = child(FULL_DISK, store.path.parent, 2_000_000).ends()
     assert "filling crypto 1m:" in said
     assert "Nothing of this step was stored" in said
     with store.reading("looking") as view:
-        assert view.stored("crypto", Timeframe.M1, ["BTC"], minutes.window(0, 100_000)).height == 8
+        assert (
+            view.candles.opens("crypto", Timeframe.M1, ["BTC"], minutes.window(0, 100_000)).height
+            == 8
+        )
 
 
 def test_a_disk_that_is_full_before_the_store_is_made_leaves_no_half_store(tmp_path, clock, child):
     assert "make room on its disk" in child(FULL_DISK, tmp_path, 5000).ends()
     assert not (tmp_path / "market.duckdb").exists()
     with Store(tmp_path, clock=clock).reading("looking") as view:
-        assert view.jobs(10).is_empty()
+        assert view.jobs.newest(10).is_empty()

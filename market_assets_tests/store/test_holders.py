@@ -248,12 +248,12 @@ def test_who_only_looks_reads_the_last_copy_while_a_program_has_the_store(
     clock.now += timedelta(minutes=3)
     count_up(store)
     with looking.reading("looking") as view:
-        assert view._db.execute("SELECT floor(max(n)) FROM numbers").fetchall() == [(1,)]
+        assert view.database.execute("SELECT floor(max(n)) FROM numbers").fetchall() == [(1,)]
     assert told == []
     foreign = child(HOLDS_THE_FILE, store.path, "to write")
     assert foreign.says() == "open"
     with looking.reading("looking") as view:
-        assert view._db.execute("SELECT floor(max(n)) FROM numbers").fetchall() == [(0,)]
+        assert view.database.execute("SELECT floor(max(n)) FROM numbers").fetchall() == [(0,)]
     (words,) = told
     assert words.startswith(
         "as of 2025-03-01 12:00:00 UTC, because the store is held by another program"

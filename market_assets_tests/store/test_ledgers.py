@@ -70,18 +70,18 @@ def counts(*rows: tuple[str, str, int, int, int, int]) -> pl.DataFrame:
 def filled(store: Store, minutes):
     """Ten expected bars of BTC, of which eight are stored and two explained; ETH was never filled."""
     with store.writing("filling") as transaction:
-        transaction.create_candles("crypto", M1, derived=False)
-        transaction.create_candles("crypto", H1, derived=True)
+        transaction.candles.create("crypto", M1, derived=False)
+        transaction.candles.create("crypto", H1, derived=True)
         rows = minutes.candles(*(("BTC", minute, 1.0, 1.0) for minute in range(8)))
-        transaction.merge("crypto", M1, ["BTC"], minutes.window(0, 10), rows)
-        transaction.put_judged("crypto", M1, counts(("2025-01-01", "BTC", 10, 8, 2, 0)))
-        transaction.put_series(series(("BTC", "1m", 10), ("BTC", "1h", 0), ("ETH", "1m", 10)))
+        transaction.candles.merge("crypto", M1, ["BTC"], minutes.window(0, 10), rows)
+        transaction.partitions.put("crypto", M1, counts(("2025-01-01", "BTC", 10, 8, 2, 0)))
+        transaction.series.put(series(("BTC", "1m", 10), ("BTC", "1h", 0), ("ETH", "1m", 10)))
     return store
 
 
 def matrix(store: Store, *columns: str) -> list[tuple]:
     with store.reading("looking") as view:
-        return view.completeness().select(columns).rows()
+        return view.partitions.completeness().select(columns).rows()
 
 
 def test_the_matrix_counts_what_is_stored_and_explained(filled):
@@ -133,8 +133,8 @@ def test_a_row_doubled_by_hand_counts_once_and_hides_no_other(filled, minutes):
     assert matrix(filled, "stored", "missing", "doubled", "health")[1] == (7, 1, 2, "DEGRADED")
     with filled.writing("finding it again") as transaction:
         window = minutes.window(0, 10)
-        rows = transaction.candles("crypto", M1, ["BTC"], window).unique()
-        merged = transaction.merge("crypto", M1, ["BTC"], window, rows)
+        rows = transaction.candles.of("crypto", M1, ["BTC"], window).unique()
+        merged = transaction.candles.merge("crypto", M1, ["BTC"], window, rows)
     assert (merged.revised.height, merged.rows.height) == (2, 7)
     assert matrix(filled, "stored", "missing", "doubled", "health")[1] == (7, 1, 0, "DEGRADED")
 
@@ -142,8 +142,8 @@ def test_a_row_doubled_by_hand_counts_once_and_hides_no_other(filled, minutes):
 def test_what_is_still_to_be_derived_is_pending_until_it_was_or_its_input_is_missing(filled):
     def health(*own: tuple) -> str:
         with filled.writing("judging") as transaction:
-            transaction.put_judged("crypto", H1, counts(*own))
-            transaction.put_series(
+            transaction.partitions.put("crypto", H1, counts(*own))
+            transaction.series.put(
                 series(("BTC", "1m", 10), ("BTC", "1h", 2), ("ETH", "1m", 10), ("ETH", "1h", 2))
             )
         return matrix(filled, "health")[0][0]
@@ -160,7 +160,7 @@ def test_a_table_dropped_by_hand_is_made_again(filled):
     with filled.writing("dropping by hand") as transaction:
         transaction.connection.execute("DROP TABLE crypto.candles_1m")
     with filled.writing("preparing") as transaction:
-        transaction.create_candles("crypto", M1, derived=False)
+        transaction.candles.create("crypto", M1, derived=False)
     assert matrix(filled, "stored", "health")[1] == (0, "MISSING")
 
 
@@ -169,19 +169,19 @@ def test_a_table_of_somebody_elses_is_left_alone(filled):
         transaction.connection.execute(
             "CREATE SCHEMA research; CREATE TABLE research.candles_mine (x INTEGER)"
         )
-        transaction.create_candles("equity", M1, derived=False)
+        transaction.candles.create("equity", M1, derived=False)
     assert len(matrix(filled, "symbol")) == 3
 
 
 def test_before_the_first_fill_the_matrix_is_empty(store):
     with store.reading("looking") as view:
-        assert view.completeness().is_empty()
+        assert view.partitions.completeness().is_empty()
 
 
 def test_what_is_no_longer_kept_leaves_the_matrix_but_other_profiles_stay(filled):
     with filled.writing("counting") as transaction:
-        transaction.put_series(series(("SPY", "1m", 5), profile="equity"))
-        transaction.put_series(series(("ETH", "1m", 20)))
+        transaction.series.put(series(("SPY", "1m", 5), profile="equity"))
+        transaction.series.put(series(("ETH", "1m", 20)))
     assert matrix(filled, "profile", "symbol", "expected") == [
         ("crypto", "ETH", 20),
         ("equity", "SPY", 5),
@@ -615,4 +615,4 @@ def test_the_newest_jobs_come_first(write, read, minutes, clock):
 
 def test_a_reader_cannot_write(store):
     with pytest.raises(StoreError, match="read-only"), store.reading("looking") as view:
-        view._db.execute("DELETE FROM ops.jobs")
+        view.database.execute("DELETE FROM ops.jobs")

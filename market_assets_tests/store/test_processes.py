@@ -53,7 +53,7 @@ def day(number, price):
 
 def merge(transaction, number, price=1.0):
     window, rows = day(number, price)
-    return transaction.merge("crypto", Timeframe.M1, ["BTC", "ETH"], window, rows)
+    return transaction.candles.merge("crypto", Timeframe.M1, ["BTC", "ETH"], window, rows)
 """
 
 HOLDS = """
@@ -141,7 +141,7 @@ with store.reading("counting for long") as view:
 """
 
 ENDLESS = {
-    "a statement": "view._db.execute('FROM range(10000000000) a, range(10000000000) b SELECT count(*)')",
+    "a statement": "view.database.execute('FROM range(10000000000) a, range(10000000000) b SELECT count(*)')",
     "a call that runs no handler": "hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1)",
 }
 
@@ -169,7 +169,7 @@ sys.stdin.read()
 def home(store: Store) -> Path:
     """The folder of a store with an empty table of crypto minutes."""
     with store.writing("preparing") as transaction:
-        transaction.create_candles("crypto", M1, derived=False)
+        transaction.candles.create("crypto", M1, derived=False)
     return store.path.parent
 
 
@@ -179,7 +179,9 @@ def days(store: Store, minutes):
 
     def count(*_: object) -> Counter[tuple[str, int]]:
         with store.reading("counting") as view:
-            rows = view.stored("crypto", M1, ["BTC", "ETH"], minutes.window(0, 100 * DAY)).rows()
+            rows = view.candles.opens(
+                "crypto", M1, ["BTC", "ETH"], minutes.window(0, 100 * DAY)
+            ).rows()
         assert len(set(rows)) == len(rows), "a bar is stored twice"
         return Counter((symbol, (ts - minutes.naive(0)).days) for symbol, ts in rows)
 
@@ -305,12 +307,12 @@ def test_a_statement_that_does_not_end_is_broken_off_and_told(store, monkeypatch
         pytest.raises(StoreError, match=r"^counting for long: .*Interrupt"),
         store.reading("counting for long") as view,
     ):
-        view._db.execute(
+        view.database.execute(
             "SELECT count(*) FROM range(10000000000) a, range(10000000000) b"
         ).fetchall()
     assert "broken off" in caplog.text
     with store.reading("counting") as view:
-        assert view.genesis("crypto", M1) == {}
+        assert view.genesis.of("crypto", M1) == {}
 
 
 def test_ctrl_c_ends_a_wait_for_a_foreign_program(child, home, store):
@@ -453,7 +455,7 @@ def test_an_exception_in_a_block_gives_the_store_free(store, home, clock):
     with pytest.raises(ZeroDivisionError), store.writing("filling"):
         _ = 1 / 0
     with Store(home, clock=clock, patience=timedelta(0)).writing("filling") as transaction:
-        assert transaction.has_candles("crypto", M1)
+        assert transaction.candles.has("crypto", M1)
 
 
 # Waiting for a program that does not know our lock
@@ -468,7 +470,7 @@ def test_a_foreign_program_that_holds_the_file_is_waited_for(
     foreign = released_on_waiting(child(OPENS_THE_FILE, store.path, theirs))
     assert foreign.says() == "open"
     with getattr(store, ours)("filling crypto 1m") as view:
-        assert view.has_candles("crypto", M1)
+        assert view.candles.has("crypto", M1)
     waits, got = caplog.messages
     assert waits.startswith(f"filling crypto 1m: waiting, another program has {store.path} open (")
     assert waits.endswith(f"(PID {foreign.process.pid}))")
@@ -479,7 +481,7 @@ def test_a_foreign_reader_and_ours_read_side_by_side(child, store, caplog):
     foreign = child(OPENS_THE_FILE, store.path, "to read")
     assert foreign.says() == "open"
     with store.reading("looking") as view:
-        assert view.has_candles("crypto", M1)
+        assert view.candles.has("crypto", M1)
     assert caplog.messages == []
 
 

@@ -44,9 +44,9 @@ def prune(
     store: Store, settings: RetentionSettings = SETTINGS, now: datetime = NOW
 ) -> dict[str, int]:
     with store.reading("testing") as view:
-        announced = view.prunable(settings, now)
+        announced = view.catalog.prunable(settings, now)
     with store.writing("testing") as transaction:
-        removed = transaction.prune(settings, now)
+        removed = transaction.catalog.prune(settings, now)
     assert removed == announced
     assert all(each.bytes >= 0 for each in removed)
     return {each.table: each.rows for each in removed}
@@ -70,9 +70,9 @@ def test_of_the_jobs_the_newest_of_each_kind_and_the_last_update_of_each_day_sta
     )  # fmt: skip
     with store.reading("testing") as view:
         before = (
-            view.last_derivations(),
-            view.first_jobs(),
-            view.last_fills(NOW - timedelta(days=13)),
+            view.jobs.last_derivations(),
+            view.jobs.first(),
+            view.jobs.last_fills(NOW - timedelta(days=13)),
         )
     assert prune(store) == {"jobs": 2}
     assert column(store, "SELECT job_id FROM ops.jobs") == {
@@ -81,9 +81,9 @@ def test_of_the_jobs_the_newest_of_each_kind_and_the_last_update_of_each_day_sta
     }  # fmt: skip
     with store.reading("testing") as view:
         derivations, first, fills = (
-            view.last_derivations(),
-            view.first_jobs(),
-            view.last_fills(NOW - timedelta(days=13)),
+            view.jobs.last_derivations(),
+            view.jobs.first(),
+            view.jobs.last_fills(NOW - timedelta(days=13)),
         )
     assert derivations.equals(before[0])
     assert first == before[1]
@@ -147,7 +147,7 @@ def test_rows_of_an_older_release_are_merged_and_nothing_else_is_known_than_befo
         )
     assert prune(store) == {"coverage": 4 * 1440 - 4}
     with store.reading("testing") as view:
-        (row,) = view._frame(
+        (row,) = view.database.frame(
             "SELECT * FROM ops.coverage WHERE symbol = 'BTC' AND timeframe = '1m'"
         ).rows(named=True)
     day, minute = datetime(2025, 1, 1, tzinfo=UTC).replace(tzinfo=None), timedelta(minutes=1)
@@ -162,10 +162,10 @@ def loose(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setattr(compact, "FREE_BYTES", 0)
     with store.writing("testing") as transaction:
         for frame in FRAMES:
-            transaction.create_candles("equity", frame, derived=frame is not Timeframe.M1)
-        transaction.create_actions("equity", FRAMES, "America/New_York")
-        transaction.create_features("equity", Timeframe.H1, ["sma_10"])
-        transaction.create_returns("equity", Timeframe.D1)
+            transaction.candles.create("equity", frame, derived=frame is not Timeframe.M1)
+        transaction.actions.create("equity", FRAMES, "America/New_York")
+        transaction.features.create("equity", Timeframe.H1, ["sma_10"])
+        transaction.returns.create("equity", Timeframe.D1)
         transaction.connection.execute(
             """
             INSERT INTO equity.candles_1m
@@ -184,7 +184,7 @@ def loose(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
             [("SPY", date(2024, 5, 30), "split", 2.0, None, None, "", "x")],
             schema=["symbol", "ex_date", "kind", "ratio", "amount", "currency", "detail", "source"], orient="row",
         )  # fmt: skip
-        transaction.put_actions("equity", {"SPY": "x"}, answer)
+        transaction.actions.put("equity", {"SPY": "x"}, answer)
     with store.writing("testing") as transaction:
         transaction.connection.execute("DELETE FROM equity.candles_1m WHERE ts < '2024-05-31'")
     return store
@@ -192,7 +192,7 @@ def loose(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 def contents(store: Store) -> tuple[object, ...]:
     with store.reading("testing") as view:
-        db = view._db
+        db = view.database
         ((database,),) = db.execute("SELECT current_database()").fetchall()
         return (
             compact._inventory(db, database),

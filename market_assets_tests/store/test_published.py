@@ -71,7 +71,7 @@ for number in range(10):
     with store.writing("filling") as transaction:
         transaction.connection.execute("UPDATE numbers SET n = n + 1, noise = noise + 1")
     with store.reading_copy("looking") as view:
-        say(*view._db.execute("SELECT min(n) = max(n), count(*) FROM numbers").fetchone())
+        say(*view.database.execute("SELECT min(n) = max(n), count(*) FROM numbers").fetchone())
 """
 
 ROWS = 50_000
@@ -108,7 +108,7 @@ def test_a_copy_has_what_is_committed_and_is_made_once(store):
     second = store.copy("looking")
     assert second.path != first.path
     with store.reading_copy("looking") as view:
-        assert numbers(view._db) == (1, 1, ROWS)
+        assert numbers(view.database) == (1, 1, ROWS)
     assert second.path.read_bytes() == store.path.read_bytes()
 
 
@@ -118,7 +118,7 @@ def test_it_needs_nobody_while_nothing_changes(home, store, child):
     holder = child(COMMON + HOLDS_THE_STORE, home)
     assert holder.says() == "holds"
     with Store(home, clock=store._clock, patience=timedelta(0)).reading_copy("looking") as view:
-        assert numbers(view._db) == (0, 0, ROWS)
+        assert numbers(view.database) == (0, 0, ROWS)
 
 
 def test_a_reader_that_stays_sees_its_state_while_fifty_commits_go_on(home, store, child):
@@ -135,7 +135,7 @@ def test_a_reader_that_stays_sees_its_state_while_fifty_commits_go_on(home, stor
     foreign.do_one()
     assert foreign.says() == f"0.0 0.0 {ROWS}"
     with store.reading_copy("looking") as view:
-        assert numbers(view._db) == (50, 50, ROWS)
+        assert numbers(view.database) == (50, 50, ROWS)
 
 
 def test_a_reader_in_the_process_that_publishes_sees_its_state_as_well(home, store):
@@ -175,7 +175,7 @@ def test_killed_while_it_copies_leaves_the_copy_before_and_the_next_one_is_whole
     with duckdb.connect(home / "published" / "market.duckdb", read_only=True) as reader:
         assert numbers(reader) == (0, 0, ROWS)
     with store.reading_copy("looking") as view:
-        assert numbers(view._db) == (1, 1, ROWS)
+        assert numbers(view.database) == (1, 1, ROWS)
     assert len(copies(home)) == 2
     assert not (home / "published" / ".draft").exists()
 
@@ -186,7 +186,7 @@ def test_what_a_killed_process_has_committed_is_in_the_copy(home, store, child):
     assert writer.says() == "committed"
     writer.kill()
     with store.reading_copy("looking") as view:
-        assert numbers(view._db) == (7, 7, ROWS)
+        assert numbers(view.database) == (7, 7, ROWS)
 
 
 def test_several_publishers_at_once_give_whole_copies(home, store, child):
@@ -194,7 +194,7 @@ def test_several_publishers_at_once_give_whole_copies(home, store, child):
     for publisher in publishers:
         assert set(publisher.ends().splitlines()) == {f"True {ROWS}"}
     with store.reading_copy("looking") as view:
-        assert numbers(view._db) == (20, 20, ROWS)
+        assert numbers(view.database) == (20, 20, ROWS)
     assert len(copies(home)) <= 2
 
 
@@ -204,7 +204,7 @@ def test_threads_publish_side_by_side(store):
 
     def look() -> None:
         with store.reading_copy("looking") as view:
-            seen.append(numbers(view._db))
+            seen.append(numbers(view.database))
 
     count_up(store)
     threads = [threading.Thread(target=look) for _ in range(4)]
@@ -224,7 +224,7 @@ def test_while_the_store_is_busy_the_copy_before_is_read_and_the_log_says_so(
     assert holder.says() == "holds"
     impatient = Store(home, clock=store._clock, patience=timedelta(seconds=0.1))
     with impatient.reading_copy("reading crypto candles_1m") as view:
-        assert numbers(view._db) == (0, 0, ROWS)
+        assert numbers(view.database) == (0, 0, ROWS)
     assert "reading crypto candles_1m: as of 2025-03-01 12:00:00 UTC, because" in caplog.text
     assert f"process {holder.process.pid}" in caplog.text
     published = Published(store.path)

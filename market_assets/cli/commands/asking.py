@@ -181,7 +181,7 @@ def _learned_horizons() -> list[dict[str, Any]]:
     if not has_store():
         return []
     with store_to_read() as store, store.reading("reading how far back sources serve") as view:
-        return view.horizons().to_dicts()
+        return view.horizons.all().to_dicts()
 
 
 def _print_horizons(sources: list[dict[str, Any]]) -> None:

@@ -116,7 +116,7 @@ def alerts(
     found = frame_of(outside.notes.alerts)
     try:
         with store_to_read() as store, store.reading("listing alerts") as view:
-            found = found.vstack(view.alerts(everything=True).select(found.columns))
+            found = found.vstack(view.alerts.of(everything=True).select(found.columns))
     except StoreError:
         if found.is_empty():
             raise

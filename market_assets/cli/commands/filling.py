@@ -488,7 +488,7 @@ def _failures(causes: dict[str, str]) -> tuple[list[dict[str, Any]], int, dict[s
     with open_store().reading("reading what failed") as view:
         jobs = {
             row["run_id"]: row
-            for row in view.jobs(1000).iter_rows(named=True)
+            for row in view.jobs.newest(1000).iter_rows(named=True)
             if row["run_id"] in causes
         }
     details = {run_id: json.loads(row["detail"] or "{}") for run_id, row in jobs.items()}

@@ -37,12 +37,12 @@ def forget(
     need_store()
     store = open_store()
     with store.reading("looking for orphans") as view:
-        orphans = dict(orphans_in(view.holdings(), universe))
+        orphans = dict(orphans_in(view.catalog.holdings(), universe))
     if name not in orphans:
         raise wrong(f"{name}: the store holds nothing of that name; {choices(name, orphans)}")
     if yes:
         with store.writing(f"removing {name}") as transaction:
-            transaction.drop_profile(name)
+            transaction.catalog.drop_profile(name)
     if as_json:
         print_json(
             {**places_of(universe), "schema": name, "candles": orphans[name], "removed": yes}

@@ -88,9 +88,9 @@ def list_assets(profiles: ProfileNames = None, wide: Wide = False, as_json: AsJs
     universe = universe_here(quiet=as_json)
     chosen = profiles_of(universe, profiles)
     with store_to_read() as store, store.reading("listing what is kept") as view:
-        held = view.holdings()
+        held = view.catalog.holdings()
         first_bars = {
-            profile.name: view.extents(
+            profile.name: view.candles.extents(
                 profile.name, profile.base_timeframe, profile.window(present())
             )
             for profile in chosen
@@ -197,7 +197,7 @@ def _read_bars(
         for profile, timeframe, names in series:
             after = newest.get(profile.name)
             limit = lines if after is None else 1000 * len(names)
-            rows = view.newest(
+            rows = view.candles.newest(
                 profile.name,
                 timeframe,
                 symbols=names,

@@ -126,14 +126,16 @@ def genesis(
     names = symbols_of(named, reset)
     chosen = [profile for profile in named if not names or set(names) & set(profile.symbols)]
     with store_to_read() as store, store.reading("listing where series begin") as view:
-        found = view.geneses().filter(pl.col("profile").is_in([profile.name for profile in chosen]))
+        found = view.genesis.all().filter(
+            pl.col("profile").is_in([profile.name for profile in chosen])
+        )
     if names:
         found = found.filter(pl.col("symbol").is_in(names))
     if names and not found.is_empty():
         store = open_store()
         with store.writing(f"forgetting where {', '.join(names)} begins") as transaction:
             for profile in chosen:
-                transaction.forget_genesis(profile.name, names)
+                transaction.genesis.forget(profile.name, names)
         for profile in chosen:
             count_profile(store, profile, present())
     if as_json:
@@ -203,7 +205,7 @@ def _tell_doubts(profiles: Sequence[Profile]) -> None:
 def _tell_orphans(universe: Universe) -> None:
     """Name what the store holds of profiles that the universe does not have: renamed ones, for instance."""
     with store_to_read() as store, store.reading("looking for orphans") as view:
-        held = view.holdings()
+        held = view.catalog.holdings()
     for name, bars in orphans_in(held, universe):
         ERR.print(
             f"[yellow]The store also holds {escape(name)} ({bars:,} candles), "

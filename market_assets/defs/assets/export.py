@@ -84,7 +84,7 @@ def _sensor(owner: str, tables: list[Table], settings: ExportSettings) -> dg.Sen
         now = clock.now()
         try:
             with kept.reading(f"looking what of {owner} is to be exported") as view:
-                fingerprints = view.fingerprints()
+                fingerprints = view.partitions.fingerprints()
             stamps = {place[1]: text for place, text in fingerprints.items() if place in labels}
             before = _Exports.load(context.cursor)
             if stamps == before.stamps:

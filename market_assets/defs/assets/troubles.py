@@ -53,7 +53,7 @@ def troubles_check(universe: Universe) -> dg.AssetChecksDefinition:
         outside = Outside(store.home, universe, clock.now)
         alerts = [alert for alert in outside.notes.alerts if alert.over_at is None]
         with store.store(clock).reading("listing alerts") as view:
-            alerts += [alert for alert in alerts_in(view.alerts()) if alert.over_at is None]
+            alerts += [alert for alert in alerts_in(view.alerts.of()) if alert.over_at is None]
         return dg.AssetCheckResult(
             passed=not alerts,
             severity=dg.AssetCheckSeverity.WARN,

@@ -235,7 +235,7 @@ def _runs_here(home: Path) -> State | None:
 def _leave_news(universe: Universe, store: StoreResource, clock: Clock, told: Told) -> None:
     """Leave for the terminal of `market-assets up` what is wrong and what was filled."""
     with store.store(clock, PATIENCE).reading("news for the terminal") as view:
-        jobs = view.jobs(_NEWEST_JOBS).to_dicts()
+        jobs = view.jobs.newest(_NEWEST_JOBS).to_dicts()
     troubles = {
         " ".join(part for part in (alert.profile, alert.subject) if part)
         + f" ({alert.kind.replace('_', ' ')})": universe.redact(alert.summary)

@@ -299,7 +299,7 @@ def _tick(
     instance: dg.DagsterInstance, memory: _Memory, universe: Universe, store: Store, now: datetime
 ) -> dg.SensorResult:
     with store.reading("looking whether candles have changed") as view:
-        fingerprints = view.fingerprints(before=f"{now.astimezone(UTC).date()}")
+        fingerprints = view.partitions.fingerprints(before=f"{now.astimezone(UTC).date()}")
     stamps = {f"{name}/{label}": text for (name, label), text in fingerprints.items()}
     fresh = memory.looked_at is not None and timedelta(0) <= now - memory.looked_at < _AFRESH
     if fresh and stamps == memory.stamps:

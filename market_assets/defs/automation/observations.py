@@ -56,8 +56,8 @@ def observe(
     standing = running[-1]
     key = standing.partition.key
     with store.reading(f"observing {profile.name} {timeframe}") as view:
-        counts = view.judged(profile.name, timeframe, [key])
-        extents = view.extents(profile.name, timeframe, standing.partition.window)
+        counts = view.partitions.counts(profile.name, timeframe, [key])
+        extents = view.candles.extents(profile.name, timeframe, standing.partition.window)
     last = dict(extents.select("symbol", "last_ts").iter_rows())
     expected, stored, missing = (
         int(counts[name].sum()) for name in ("expected", "stored", "missing")

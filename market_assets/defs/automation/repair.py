@@ -198,11 +198,11 @@ def look_at(
         partition for check in _CHECKS for partition in check_failures(instance, key, check).failed
     }
     with store.reading(f"looking for gaps in {profile.name} {timeframe}") as view:
-        ledger = view.unexplained(profile.name, timeframe, list(profile.symbols))
-        dead = view.dead_symbols(profile.name, timeframe)
-        noted = view.judged_partitions(profile.name, timeframe, list(profile.symbols))
-        genesis = view.genesis(profile.name, timeframe)
-        standing = view.standing(profile.name, timeframe)
+        ledger = view.gaps.unexplained(profile.name, timeframe, list(profile.symbols))
+        dead = view.gaps.dead_symbols(profile.name, timeframe)
+        noted = view.partitions.judged_until(profile.name, timeframe, list(profile.symbols))
+        genesis = view.genesis.of(profile.name, timeframe)
+        standing = view.partitions.standing(profile.name, timeframe)
         # What the store does not know is not there, whatever Dagster remembers.
         lost = lost_partitions(view, profile, timeframe, filled=states.materialized, now=now)
     series = living_series(profile, now, genesis=genesis, dead=dead)
@@ -308,7 +308,7 @@ def reopen(store: Store, profile: Profile) -> int:
     """Make every abandoned gap of a profile an open one that was never asked for; returns how many there were."""
     with store.writing(f"reopening what was abandoned of {profile.name}") as transaction:
         return sum(
-            transaction.reopen_gaps(profile.name, timeframe)
+            transaction.gaps.reopen(profile.name, timeframe)
             for timeframe in profile.timeframes.fetch
         )
 

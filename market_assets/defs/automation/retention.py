@@ -165,17 +165,17 @@ class Keeper:
         removed += prune_files(self._home, settings, now, dry_run=dry_run)
 
         with self._store.reading("looking for what is old") as view:
-            ledgers = view.prunable(settings, now)
+            ledgers = view.catalog.prunable(settings, now)
         if ledgers and not dry_run:
             with self._store.writing("removing what is old") as transaction:
-                ledgers = transaction.prune(settings, now)
+                ledgers = transaction.catalog.prune(settings, now)
         for each in ledgers:
             removed.append(Removed("ledgers", f"rows of ops.{each.table}", each.rows, each.bytes))
         return removed
 
     def _parts_of_store(self, now: datetime) -> list[Part]:
         with self._store.reading("measuring the store") as view:
-            tables, free = view.table_sizes(), view.free_bytes()
+            tables, free = view.catalog.sizes(), view.catalog.free_bytes()
             size = self._store.size
         jobs = [each for each in tables if each.table == "jobs"]
         ledgers = [each for each in tables if each.table != "jobs"]

@@ -91,9 +91,9 @@ def record_actions(
     zone = _zone_of(profile)
     with store.writing(f"preparing the corporate actions of {profile.name}") as transaction:
         prepare(transaction, profile)
-        transaction.create_actions(profile.name, profile.timeframes.kept, zone)
+        transaction.actions.create(profile.name, profile.timeframes.kept, zone)
         recorded = dict(
-            transaction.action_answers(profile.name)
+            transaction.actions.answers(profile.name)
             .filter(pl.col("actions") > 0)
             .select("symbol", "source")
             .iter_rows()
@@ -137,7 +137,7 @@ async def _record(
                     )
                 )
             with store.writing(f"recording corporate actions of {profile.name}") as transaction:
-                merged = transaction.put_actions(profile.name, told, pl.concat(frames))
+                merged = transaction.actions.put(profile.name, told, pl.concat(frames))
                 if merged.since is not None:
                     _outdate(transaction, profile, merged.since)
             outcome.answers |= told
@@ -156,9 +156,9 @@ def _outdate(transaction: Transaction, profile: Profile, since: date) -> None:
     ):
         for timeframe in timeframes if basis is not Basis.RAW else ():
             first = Partition.holding(since, profile.partitions.of(timeframe))
-            transaction.outdate(profile.name, f"{family}_{timeframe}", first.key)
+            transaction.partitions.outdate(profile.name, f"{family}_{timeframe}", first.key)
     # Its partitions are days or months.
-    transaction.outdate_across(profile.name, f"{since.replace(day=1)}")
+    transaction.partitions.outdate_across(profile.name, f"{since.replace(day=1)}")
 
 
 async def _ask(
@@ -210,7 +210,7 @@ def symbols_due(store: Store, profile: Profile, now: datetime) -> list[str]:
     with store.reading(
         f"looking for what is due of the corporate actions of {profile.name}"
     ) as view:
-        answers = believable(view.action_answers(profile.name), now, "answered_at")
+        answers = believable(view.actions.answers(profile.name), now, "answered_at")
     return unheard(answers, profile, now - _A_DAY)
 
 
@@ -246,11 +246,13 @@ def judge_actions(store: Store, profile: Profile, now: datetime) -> tuple[pl.Dat
     """
     with store.reading(f"judging the corporate actions of {profile.name}") as view:
         actions = (
-            view.actions(profile.name).filter(pl.col("replaced_at").is_null()).drop("replaced_at")
+            view.actions.of(profile.name)
+            .filter(pl.col("replaced_at").is_null())
+            .drop("replaced_at")
         )
-        told = set(view.action_answers(profile.name)["symbol"])
+        told = set(view.actions.answers(profile.name)["symbol"])
         window = Window(midnight(profile.start), max(midnight(profile.start), now))
-        candles = view.candles(profile.name, Timeframe.D1, list(profile.symbols), window)
+        candles = view.candles.of(profile.name, Timeframe.D1, list(profile.symbols), window)
     actions = actions.filter(pl.col("symbol").is_in(list(profile.symbols)))
     days = candles.select("symbol", "open", "close", session=pl.col("ts").dt.date())
     factors = adjustments(actions, days.select("symbol", "session", "close"), as_of=now.date())

@@ -116,7 +116,7 @@ class Featurize(Work):
     def prepare(self, transaction: Transaction) -> None:
         """See `Work.prepare`."""
         prepare(transaction, self._profile)
-        transaction.create_features(
+        transaction.features.create(
             self._name, self._timeframe, [one.name for one in self.features]
         )
 
@@ -138,7 +138,9 @@ class Featurize(Work):
         job: Job,
     ) -> list[PartitionOutcome]:
         """See `Work.make`."""
-        before = transaction.judged(self._name, self.label, [partition.key for partition in batch])
+        before = transaction.partitions.counts(
+            self._name, self.label, [partition.key for partition in batch]
+        )
         states, changed, strange = [], [], []
         faults: list[str] = []
         if batch[0].window.start <= self._profile.window(self._now).start:
@@ -151,7 +153,7 @@ class Featurize(Work):
             rows, found = self._compute(bars, window)
             faults += found
             changed.append(
-                transaction.replace_features(self._name, self._timeframe, symbols, window, rows)
+                transaction.features.replace(self._name, self._timeframe, symbols, window, rows)
             )
             kept = bars.filter(window.holds())
             states.append(kept.select("symbol", "ts", "state"))
@@ -203,7 +205,7 @@ class Featurize(Work):
             since = max(whole, first - span)
             if since >= first:
                 break
-            found = transaction.reach_back(
+            found = transaction.candles.reach_back(
                 self._name, self._timeframe, short, Window(since, first), reach
             )
             starts |= {symbol: ts for symbol, (ts, _) in found.items()}
@@ -285,10 +287,10 @@ class Featurize(Work):
         renewed: dict[str, dict[str, int]] = {}
         for key, symbol, rows in changed.group_by(part, "symbol").agg(pl.len()).iter_rows():
             renewed.setdefault(key.isoformat(), {})[symbol] = rows
-        transaction.put_judged(
+        transaction.partitions.put(
             self._name, self.label, count_frame(counts), self._now, changed=renewed
         )
-        versions = transaction.versions(self._name, self.label, list(counts))
+        versions = transaction.partitions.versions(self._name, self.label, list(counts))
         stored = states.filter(pl.col("state") == State.STORED)
         extents = stored.group_by(part).agg(first=pl.min("ts"), last=pl.max("ts"))
         reached = {key.isoformat(): extent for key, *extent in extents.iter_rows()}

@@ -167,7 +167,7 @@ class Returns(Work):
         """See `Work.prepare`."""
         for member in self._members:
             prepare(transaction, member)
-        transaction.create_returns(self._name, self._timeframe)
+        transaction.returns.create(self._name, self._timeframe)
 
     def bars(self, window: Window) -> pl.DataFrame:
         """See `Work.bars`."""
@@ -225,7 +225,7 @@ class Returns(Work):
         returns = align(pl.concat(bars), self._with_reach(times, batch), pl.concat(series)).filter(
             window.holds()
         )
-        changed = transaction.replace_returns(self._name, self._timeframe, window, returns)
+        changed = transaction.returns.replace(self._name, self._timeframe, window, returns)
         return self._outcomes(transaction, batch, returns, changed, pl.concat(jumps))
 
     def _basis_of(self, member: Profile) -> Basis:
@@ -279,10 +279,10 @@ class Returns(Work):
             str(key): neutral_shares(rows).to_dicts() for (key,), rows in returns.group_by(part)
         }
         counts = {key: _counts(rows) for key, rows in shares.items()}
-        transaction.put_judged(
+        transaction.partitions.put(
             self._name, self.label, count_frame(counts), self._now, changed=renewed
         )
-        versions = transaction.versions(self._name, self.label, list(counts))
+        versions = transaction.partitions.versions(self._name, self.label, list(counts))
         moved = {str(key): rows.to_dicts() for (key,), rows in jumps.group_by(part)}
         outcomes = []
         for partition in batch:

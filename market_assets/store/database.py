@@ -1,0 +1,128 @@
+"""An open connection to the store, and what all tables do with it."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from market_assets.store.schema import (
+    CANDLE_COLUMNS,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import duckdb
+
+    from market_assets.market.timeframes import Window
+
+
+class Database:
+    """An open connection, and the instant that its writes are stamped with.
+
+    Attributes:
+        connection: Where statements go; always read results to their end: since duckdb 2.0 one that
+            is not blocks its connection.
+        now: The present instant as the store has it: UTC without a zone. Only writers need it.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, now: datetime | None = None) -> None:
+        self.connection = connection
+        self._now = now and naive(now)
+
+    @property
+    def now(self) -> datetime:
+        """The present instant: UTC without a zone.
+
+        Raises:
+            RuntimeError: The connection was opened to read.
+        """
+        if self._now is None:
+            raise RuntimeError("this connection was opened to read")
+        return self._now
+
+    def execute(
+        self, sql: str, parameters: Sequence[object] | Mapping[str, object] | None = None
+    ) -> duckdb.DuckDBPyConnection:
+        """Run a statement."""
+        return self.connection.execute(sql, parameters)
+
+    def frame(self, sql: str, *parameters: object, **named: object) -> pl.DataFrame:
+        """The rows of a query; their times are UTC without a zone."""
+        # Not `sql`: with parameters that makes Python values of all of a result first, forty times
+        # slower.
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", message="Arrow output", category=UserWarning
+            )  # duckdb 2 advises `sql`
+            found = pl.from_arrow(
+                self.connection.execute(sql, named or list(parameters)).to_arrow_table()
+            )
+        return found if isinstance(found, pl.DataFrame) else found.to_frame()
+
+    @contextmanager
+    def lent(self, name: str, frame: pl.DataFrame) -> Iterator[None]:
+        """Let statements read a frame as a table of that name."""
+        self.connection.register(name, frame.to_arrow())
+        yield
+        # Not when a statement failed: the connection is closed then, and what it said is what
+        # counts.
+        self.connection.unregister(name)
+
+    def insert(
+        self, table: str, rows: pl.DataFrame, columns: Sequence[str] = CANDLE_COLUMNS
+    ) -> None:
+        """Add rows to a table."""
+        if rows.is_empty():
+            return
+        with self.lent("rows", rows):
+            names = ", ".join(columns)
+            self.connection.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM rows")
+
+    def replace(self, table: str, before: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+        """Make rows of a table out of those that were there, touching none that stays as it is; gives symbol, ts of what differs."""
+        key = ["symbol", "ts"]
+        single, doubled = apart(before)
+        added = rows.join(single, on=rows.columns, how="anti", nulls_equal=True)
+        gone = pl.concat(
+            [single.join(rows, on=rows.columns, how="anti", nulls_equal=True), doubled]
+        )
+        self.delete_keys(table, gone.select(key))
+        self.insert(table, added, rows.columns)
+        return pl.concat([added.select(key), gone.select(key)]).unique()
+
+    def delete_keys(self, table: str, keys: pl.DataFrame) -> None:
+        """Remove the rows of a table with some symbol and ts."""
+        if keys.is_empty():
+            return
+        with self.lent("keys", keys):
+            self.connection.execute(
+                f"DELETE FROM {table} t USING keys k WHERE t.symbol = k.symbol AND t.ts = k.ts"
+            )
+
+
+class Table:
+    """What reads a table, or writes it, over one open connection."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+
+def apart(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows of a table, without those that somebody stored twice for one symbol and ts, and these."""
+    doubled = rows.select("symbol", "ts").is_duplicated()
+    return rows.filter(~doubled), rows.filter(doubled)
+
+
+def bounds(window: Window) -> tuple[datetime, datetime]:
+    """The start and the end of a window as DuckDB has them."""
+    return naive(window.start), naive(window.end)
+
+
+def naive(instant: datetime) -> datetime:
+    """An aware instant as DuckDB's TIMESTAMP holds it: UTC without a zone."""
+    return instant.astimezone(UTC).replace(tzinfo=None)

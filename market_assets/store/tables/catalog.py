@@ -1,0 +1,121 @@
+"""Which tables there are, and what all of them hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from market_assets.market.timeframes import TS, Timeframe
+from market_assets.store.completeness import renew_completeness_view
+from market_assets.store.database import Table
+from market_assets.store.prune import free_bytes, prune_ledgers, table_sizes
+from market_assets.store.schema import (
+    identifier,
+)
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from market_assets.config.universe import RetentionSettings
+    from market_assets.store.prune import Pruned, TableSize
+
+
+class Catalog(Table):
+    """Reads which tables there are, and what all of them hold."""
+
+    def has(self, schema: str, table: str) -> bool:
+        """True when a profile, or the matrix across profiles, has a table of that name."""
+        # Always fetchall: since duckdb 2.0 a result that is not read to its end blocks its
+        # connection.
+        found = self._db.execute(
+            "SELECT 1 FROM duckdb_tables() WHERE schema_name = ? AND table_name = ?",
+            [schema, table],
+        ).fetchall()
+        return bool(found)
+
+    def schemas(self) -> list[str]:
+        """The schemas that hold tables, in the order of the alphabet."""
+        rows = self._db.execute(
+            "SELECT DISTINCT schema_name FROM duckdb_tables() ORDER BY ALL"
+        ).fetchall()
+        return [schema for (schema,) in rows]
+
+    def holdings(self) -> pl.DataFrame:
+        """What every table of candles, features and returns holds, whoever keeps it.
+
+        Returns:
+            schema (the profile's name, or that of the matrix across profiles), asset (the table's
+            name), rows, symbols, first_ts, last_ts; sorted by the first two.
+        """
+        names = [
+            f"{family}_{timeframe}"
+            for family in ("candles", "features", "returns")
+            for timeframe in Timeframe
+        ]
+        tables = self._db.execute(
+            """
+            SELECT schema_name, table_name
+            FROM duckdb_tables()
+            WHERE list_contains(?, table_name) AND schema_name NOT IN ('ops', 'main')
+            ORDER BY ALL
+            """,
+            [names],
+        ).fetchall()
+        counted = [
+            (schema, table, *self._db.execute(
+                f"""
+                SELECT count(*), count(DISTINCT symbol), min(ts), max(ts)
+                FROM {identifier(schema)}.{identifier(table)}
+                """
+            ).fetchall()[0])
+            for schema, table in tables
+        ]  # fmt: skip
+        columns = [
+            ("schema", pl.String()),
+            ("asset", pl.String()),
+            ("rows", pl.Int64()),
+            ("symbols", pl.Int64()),
+            ("first_ts", TS),
+            ("last_ts", TS),
+        ]
+        return pl.DataFrame(counted, schema=pl.Schema(columns), orient="row")
+
+    def sizes(self) -> list[TableSize]:
+        """How large each table of the schema `ops` is."""
+        return table_sizes(self._db.connection)
+
+    def free_bytes(self) -> int:
+        """How many bytes of the file hold nothing and are used again."""
+        return free_bytes(self._db.connection)
+
+    def prunable(self, settings: RetentionSettings, now: datetime) -> list[Pruned]:
+        """What `CatalogWriter.prune` would remove."""
+        return prune_ledgers(self._db.connection, settings, now, dry_run=True)
+
+
+class CatalogWriter(Catalog):
+    """Reads and writes which tables there are, and what all of them hold."""
+
+    def drop_profile(self, name: str) -> None:
+        """Remove all that is stored of a profile: its schema, and its rows in every ledger."""
+        ledgers = self._db.execute(
+            """
+            SELECT table_name
+            FROM duckdb_columns()
+            WHERE schema_name = 'ops' AND column_name = 'profile' AND table_name IN (
+                SELECT table_name
+                FROM duckdb_tables()
+                WHERE schema_name = 'ops'
+            )
+            """
+        ).fetchall()
+        for (ledger,) in ledgers:
+            self._db.execute(f"DELETE FROM ops.{identifier(ledger)} WHERE profile = ?", [name])
+        # The completeness view reads the candle tables: it has to leave them before they go.
+        renew_completeness_view(self._db.connection, without=name)
+        self._db.execute(f"DROP SCHEMA IF EXISTS {identifier(name)} CASCADE")
+
+    def prune(self, settings: RetentionSettings, now: datetime) -> list[Pruned]:
+        """Remove the old rows of the ledgers, and merge what sources have answered for."""
+        return prune_ledgers(self._db.connection, settings, now, dry_run=False)

@@ -1,0 +1,107 @@
+"""The tables of features, `<profile>.features_<timeframe>`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from market_assets.store.database import Table, apart, bounds
+from market_assets.store.schema import (
+    create_feature_table,
+    feature_table,
+    identifier,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from market_assets.market.timeframes import Timeframe, Window
+
+
+_ROUNDING = 1e-9
+"""So little of a value is nothing but rounding."""
+
+
+class Features(Table):
+    """Reads the tables of features, `<profile>.features_<timeframe>`."""
+
+    def of(
+        self,
+        profile: str,
+        timeframe: Timeframe,
+        window: Window,
+        symbols: Sequence[str] | None = None,
+    ) -> pl.DataFrame:
+        """The stored features in a window, sorted by symbol and ts: all columns of the table."""
+        return self._db.frame(
+            f"""
+            SELECT *
+            FROM {feature_table(profile, timeframe)}
+            WHERE ts >= ? AND ts < ? AND (? IS NULL OR list_contains(?, symbol))
+            ORDER BY symbol, ts
+            """,
+            *(*bounds(window), *(2 * [None if symbols is None else list(symbols)])),
+        )
+
+
+class FeaturesWriter(Features):
+    """Reads and writes the tables of features, `<profile>.features_<timeframe>`."""
+
+    def create(self, profile: str, timeframe: Timeframe, features: Sequence[str]) -> None:
+        """Create a table of features where it does not exist, and the columns that it lacks: null until their rows are made again."""
+        self._db.execute(create_feature_table(profile, timeframe, features))
+
+    def replace(
+        self,
+        profile: str,
+        timeframe: Timeframe,
+        symbols: Sequence[str],
+        window: Window,
+        rows: pl.DataFrame,
+    ) -> pl.DataFrame:
+        """Put features in the place of all those of some symbols in a window.
+
+        A row whose values are what they were but for their rounding stays as it is.
+
+        Args:
+            profile: The profile's name.
+            timeframe: The candles' timeframe.
+            symbols: Whose features.
+            window: Holds every row.
+            rows: symbol, ts and the features; unique by symbol and ts. A column of the table that
+                is not among them becomes null in a row that is replaced.
+
+        Returns:
+            symbol, ts of the rows that differ from what was there.
+        """
+        table, key = feature_table(profile, timeframe), ["symbol", "ts"]
+        names = [name for name in rows.columns if name not in key]
+        columns = ", ".join(map(identifier, rows.columns))
+        before = self._db.frame(
+            f"SELECT {columns} FROM {table} WHERE ts >= ? AND ts < ? AND list_contains(?, symbol)",
+            *(*bounds(window), list(symbols)),
+        )
+        if before.is_empty():
+            added, gone = rows, before.select(key)
+        else:
+            single, _ = apart(before)
+            kept = rows.join(single, on=key, suffix="_before").filter(_alike(names)).select(key)
+            added = rows.join(kept, on=key, how="anti")
+            gone = before.join(kept, on=key, how="anti").select(key)
+        self._db.delete_keys(table, gone)
+        self._db.insert(
+            table, added.sort("ts", "symbol"), [identifier(name) for name in rows.columns]
+        )
+        return pl.concat([added.select(key), gone]).unique()
+
+
+def _alike(names: Sequence[str]) -> pl.Expr:
+    """Whether some columns of a row are what they were before (with _before), but for their rounding."""
+    pairs = [(pl.col(name), pl.col(f"{name}_before")) for name in names]
+    near = [
+        now.eq_missing(before)
+        | ((now - before).abs() <= _ROUNDING * pl.max_horizontal(now.abs(), before.abs()))
+        for now, before in pairs
+    ]
+    return pl.all_horizontal(pl.lit(value=True), *(each.fill_null(value=False) for each in near))

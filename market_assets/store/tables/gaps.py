@@ -1,0 +1,173 @@
+"""`ops.gaps`: the ledger of absences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from market_assets.store.database import Table, bounds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import polars as pl
+
+    from market_assets.market.timeframes import Timeframe, Window
+
+
+class Gaps(Table):
+    """Reads `ops.gaps`: the ledger of absences."""
+
+    def of(
+        self,
+        profile: str | None = None,
+        timeframe: Timeframe | None = None,
+        *,
+        symbols: Sequence[str] | None = None,
+        window: Window | None = None,
+        who: bool = False,
+    ) -> pl.DataFrame:
+        """The ledger of absences that were seen, oldest first; a row never reaches over a partition's border.
+
+        With `who` it has WHO_SCHEMA's columns too: whose word they rest on.
+        """
+        start, end = bounds(window) if window else (None, None)
+        columns = "*" if who else "COLUMNS(name -> name NOT IN ('witness', 'answered'))"
+        return self._db.frame(
+            f"""
+            SELECT {columns}
+            FROM ops.gaps
+            WHERE (? IS NULL OR profile = ?)
+              AND (? IS NULL OR timeframe = ?)
+              AND (? IS NULL OR list_contains(?, symbol))
+              AND (? IS NULL OR (first_ts >= ? AND first_ts < ?))
+            ORDER BY profile, timeframe, symbol, first_ts
+            """,
+            *(profile, profile, timeframe, timeframe, symbols, symbols, start, start, end),
+        )
+
+    def unexplained(
+        self, profile: str, timeframe: Timeframe, symbols: Sequence[str]
+    ) -> pl.DataFrame:
+        """The gaps of some symbols that are open or abandoned, with what says when to ask again.
+
+        Returns:
+            symbol, first_ts, last_ts, status, attempts, failures, confirmed_at, asked_at.
+        """
+        return self._db.frame(
+            """
+            SELECT symbol, first_ts, last_ts, status, attempts, failures, confirmed_at, asked_at
+            FROM ops.gaps
+            WHERE profile = ?
+              AND timeframe = ?
+              AND status IN ('open', 'abandoned')
+              AND list_contains(?, symbol)
+            """,
+            profile,
+            timeframe,
+            list(symbols),
+        )
+
+    def count(
+        self, profile: str, timeframe: Timeframe, window: Window, statuses: Sequence[str]
+    ) -> int:
+        """How many rows of the ledger of absences begin in a window and have one of some statuses."""
+        ((rows,),) = self._db.execute(
+            """
+            SELECT count(*)
+            FROM ops.gaps
+            WHERE profile = ?
+              AND timeframe = ?
+              AND first_ts >= ?
+              AND first_ts < ?
+              AND list_contains(?, status)
+            """,
+            [profile, timeframe, *bounds(window), list(statuses)],
+        ).fetchall()
+        return int(rows)
+
+    def with_status(self, statuses: Sequence[str], profile: str | None = None) -> pl.DataFrame:
+        """The rows of the ledger of absences with one of some statuses, of one profile or all, in no particular order."""
+        return self._db.frame(
+            """
+            SELECT profile, symbol, timeframe, first_ts, last_ts, bars, status, attempts, failures,
+                confirmed_at, first_seen, asked_at, reason
+            FROM ops.gaps
+            WHERE list_contains(?, status) AND profile = coalesce(?, profile)
+            """,
+            list(statuses),
+            profile,
+        )
+
+    def dead_symbols(self, profile: str, timeframe: Timeframe) -> set[str]:
+        """The symbols of which no source has ever given a candle, and some gap is settled: nobody asks for them any more."""
+        rows = self._db.execute(
+            """
+            SELECT DISTINCT symbol
+            FROM ops.gaps
+            WHERE profile = ? AND timeframe = ? AND status <> 'open'
+            EXCEPT
+            SELECT symbol
+            FROM ops.coverage
+            WHERE profile = ? AND timeframe = ? AND bars > 0
+            """,
+            [profile, timeframe, profile, timeframe],
+        ).fetchall()
+        return {symbol for (symbol,) in rows}
+
+
+class GapsWriter(Gaps):
+    """Reads and writes `ops.gaps`: the ledger of absences."""
+
+    def put(
+        self,
+        profile: str,
+        timeframe: Timeframe,
+        symbols: Sequence[str],
+        window: Window,
+        gaps: pl.DataFrame,
+    ) -> None:
+        """Replace the ledger of absences of some symbols in a window.
+
+        Args:
+            profile: The profile's name.
+            timeframe: The candles' timeframe.
+            symbols: Whose absences are replaced.
+            window: Where they are replaced.
+            gaps: symbol, first_ts, last_ts, bars, status, attempts, failures, confirmations,
+                confirmed_at, first_seen, asked_at, reason; witness and answered may follow.
+        """
+        start, end = bounds(window)
+        self._db.execute(
+            """
+            DELETE FROM ops.gaps
+            WHERE profile = ?
+              AND timeframe = ?
+              AND first_ts >= ?
+              AND first_ts < ?
+              AND list_contains(?, symbol)
+            """,
+            [profile, timeframe, start, end, list(symbols)],
+        )
+        if not gaps.is_empty():
+            with self._db.lent("new_gaps", gaps):
+                self._db.execute(
+                    """
+                    INSERT INTO ops.gaps BY NAME
+                    SELECT ? AS profile, ? AS timeframe, *
+                    FROM new_gaps
+                    """,
+                    [profile, timeframe],
+                )
+
+    def reopen(self, profile: str, timeframe: Timeframe) -> int:
+        """Make every abandoned gap an open one that was never asked for; returns how many there were."""
+        rows = self._db.execute(
+            """
+            UPDATE ops.gaps
+            SET status = 'open', attempts = 0, failures = 0, confirmations = 0, confirmed_at = NULL,
+                witness = NULL, answered = NULL, first_seen = ?, asked_at = NULL
+            WHERE profile = ? AND timeframe = ? AND status = 'abandoned'
+            """,
+            [self._db.now, profile, timeframe],
+        ).fetchall()
+        return int(rows[0][0])

@@ -1,0 +1,421 @@
+"""`ops.partitions`: what every judged partition has, when it was judged, and what it was made of."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from market_assets.market.timeframes import TS, Timeframe
+from market_assets.store.database import Table, naive
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import timedelta
+
+
+OUTDATED = datetime(1970, 1, 1)  # noqa: DTZ001 - as frames and the store have it
+"""What a partition counts as made of that is to be made again: a version older than any."""
+
+
+class Partitions(Table):
+    """Reads `ops.partitions`: what every judged partition has, when it was judged, and what it was made of."""
+
+    def counts(
+        self, profile: str, timeframe: str, partitions: Sequence[str] | None = None
+    ) -> pl.DataFrame:
+        """The counts of every partition that was judged, or of some: partition, symbol, expected, stored, explained, missing, judged_at."""
+        return self._db.frame(
+            """
+            SELECT partition, symbol, expected, stored, explained, missing, judged_at
+            FROM ops.partitions
+            WHERE profile = ? AND timeframe = ? AND (? IS NULL OR list_contains(?, partition))
+            ORDER BY partition, symbol
+            """,
+            profile,
+            timeframe,
+            *(2 * [None if partitions is None else list(partitions)]),
+        )
+
+    def labels(self, profile: str) -> list[str]:
+        """The timeframes and names of datasets of which a profile has judged partitions."""
+        rows = self._db.execute(
+            "SELECT DISTINCT timeframe FROM ops.partitions WHERE profile = ? ORDER BY timeframe",
+            [profile],
+        ).fetchall()
+        return [label for (label,) in rows]
+
+    def changes(self, profile: str, timeframe: str) -> pl.DataFrame:
+        """When each judged partition has changed last, oldest first.
+
+        Args:
+            profile: The profile's name, or that of the matrix across profiles.
+            timeframe: The candles' timeframe, or the name of what is made of them: `returns_1d`.
+
+        Returns:
+            partition, changed_at (null where that was never noted), expected: the bars that it must
+            have, of all symbols.
+        """
+        return self._db.frame(
+            """
+            SELECT partition, max(changed_at) AS changed_at, sum(expected)::BIGINT AS expected
+            FROM ops.partitions
+            WHERE profile = ? AND timeframe = ?
+            GROUP BY partition
+            ORDER BY partition
+            """,
+            profile,
+            timeframe,
+        )
+
+    def standing(self, name: str, label: str, since: str = "") -> pl.DataFrame:
+        """How far each judged partition of a dataset is, oldest first.
+
+        Args:
+            name: The profile's name, or that of the matrix across profiles.
+            label: The candles' timeframe, or the name of what is made of them: `returns_1d`.
+            since: Only partitions with this key or a later one.
+
+        Returns:
+            partition, changed_at (its version), judged_at (until when it was judged), reported_at
+            (the version that Dagster was told of), made_of (the newest version of what it was made
+            of), stored (its bars, of all symbols).
+        """
+        return self._db.frame(
+            """
+            SELECT partition, max(changed_at) AS changed_at, max(judged_at) AS judged_at,
+                max(reported_at) AS reported_at, max(made_of) AS made_of,
+                sum(stored)::BIGINT AS stored
+            FROM ops.partitions
+            WHERE profile = ? AND timeframe = ? AND partition >= ?
+            GROUP BY partition
+            ORDER BY partition
+            """,
+            name,
+            label,
+            since,
+        )
+
+    def fingerprints(self, before: str | None = None) -> dict[tuple[str, str], str]:
+        """A text per dataset, by profile (or the matrix across profiles) and label: another as soon as a partition changes.
+
+        Args:
+            before: Only partitions whose key is less than this; all of them if not given.
+        """
+        rows = self._db.execute(
+            """
+            SELECT profile, timeframe,
+                concat_ws(' ', count(*), sum(epoch_us(changed_at)), count(*) FILTER (made_of = ?))
+            FROM ops.partitions
+            WHERE changed_at IS NOT NULL AND (? IS NULL OR partition < ?)
+            GROUP BY profile, timeframe
+            """,
+            [OUTDATED, before, before],
+        ).fetchall()
+        return {(profile, label): text for profile, label, text in rows}
+
+    def keys(self, profile: str, timeframe: str) -> set[str]:
+        """The keys of every partition that was ever judged: those of which something is known."""
+        rows = self._db.execute(
+            "SELECT DISTINCT partition FROM ops.partitions WHERE profile = ? AND timeframe = ?",
+            [profile, timeframe],
+        ).fetchall()
+        return {partition for (partition,) in rows}
+
+    def judged_until(
+        self, profile: str, timeframe: Timeframe, symbols: Sequence[str]
+    ) -> pl.DataFrame:
+        """Until when each partition has been judged, and for how many of some symbols: partition, judged_at, symbols."""
+        return self._db.frame(
+            """
+            SELECT partition, min(judged_at) AS judged_at, count(*) AS symbols
+            FROM ops.partitions
+            WHERE profile = ? AND timeframe = ? AND expected > 0 AND list_contains(?, symbol)
+            GROUP BY partition
+            """,
+            profile,
+            timeframe,
+            list(symbols),
+        )
+
+    def newest_judged_at(self, profile: str, timeframe: Timeframe) -> datetime | None:
+        """Until when the newest partition has been judged; None before the first."""
+        ((found,),) = self._db.execute(
+            """
+            SELECT max_by(judged_at, (partition, judged_at))
+            FROM ops.partitions
+            WHERE profile = ? AND timeframe = ?
+            """,
+            [profile, timeframe],
+        ).fetchall()
+        return None if found is None else found.replace(tzinfo=UTC)
+
+    def judged_early(self, profile: str, timeframe: Timeframe, length: timedelta) -> list[str]:
+        """The keys of the partitions whose counts are older than their end: than their first day and some length after it."""
+        rows = self._db.execute(
+            """
+            SELECT DISTINCT partition
+            FROM ops.partitions
+            WHERE profile = ? AND timeframe = ? AND judged_at < partition::TIMESTAMP + ?
+            ORDER BY partition
+            """,
+            [profile, timeframe, length],
+        ).fetchall()
+        return [partition for (partition,) in rows]
+
+    def worst_shares(self, profile: str, timeframe: Timeframe, due: pl.DataFrame) -> pl.DataFrame:
+        """How complete the worst partition is in each stretch of time: what a heat map shows.
+
+        Args:
+            profile: The profile's name.
+            timeframe: The candles' timeframe.
+            due: symbol, partition, bucket (the first day of its stretch), expected (null, or fewer:
+                as many bars as it was judged by); a row a partition that must have a bar.
+
+        Returns:
+            symbol, bucket, share (0 to 1), never_filled: some partition of it was never judged,
+            which makes the share 0.
+        """
+        with self._db.lent("due", due):
+            return self._db.frame(
+                "WITH counted AS ("
+                "SELECT d.symbol, d.bucket, greatest(d.expected, p.expected) AS expected, "
+                "p.expected - p.missing AS known "
+                # Of a partition that was judged before its symbol's first bar was known, nothing is
+                # known.
+                "FROM due d LEFT JOIN ops.partitions p ON p.profile = ? AND p.timeframe = ? AND "
+                "p.expected > 0 "
+                "AND p.symbol = d.symbol AND p.partition = d.partition"
+                ") SELECT symbol, bucket, min(CASE WHEN known IS NULL THEN 0.0 ELSE least(known / "
+                "expected, 1.0) END) AS share, "
+                "bool_or(known IS NULL) AS never_filled FROM counted GROUP BY symbol, "
+                "bucket ORDER BY symbol, bucket",
+                profile,
+                timeframe,
+            )
+
+    def symbols_without_bars(self) -> pl.DataFrame:
+        """The symbols of which no judged partition has a bar though sources have answered: profile, symbol, timeframe, expected."""
+        return self._db.frame(
+            """
+            WITH bare AS (
+                SELECT profile, symbol, timeframe, sum(expected)::BIGINT AS expected
+                FROM ops.partitions
+                GROUP BY ALL
+                HAVING sum(stored) = 0 AND sum(expected) > 0
+            ),
+            asked AS (
+                SELECT profile, symbol, timeframe
+                FROM ops.gaps
+                WHERE attempts > 0
+                UNION ALL
+                SELECT profile, symbol, timeframe
+                FROM ops.coverage
+            )
+            SELECT *
+            FROM bare
+            SEMI JOIN asked USING (profile, symbol, timeframe)
+            ORDER BY ALL
+            """
+        )
+
+    def completeness(self) -> pl.DataFrame:
+        """The completeness matrix, a row a profile, symbol and timeframe; empty before the first fill."""
+        if not self._db.execute(
+            "SELECT 1 FROM duckdb_views() WHERE view_name = 'completeness'"
+        ).fetchall():
+            return pl.DataFrame()
+        return self._db.frame(
+            """
+            SELECT c.*, coalesce(g.abandoned, 0)::BIGINT AS abandoned
+            FROM ops.completeness c
+            LEFT JOIN (
+                SELECT profile, symbol, timeframe, sum(bars) AS abandoned
+                FROM ops.gaps
+                WHERE status = 'abandoned'
+                GROUP BY ALL
+            ) g USING (profile, symbol, timeframe)
+            ORDER BY profile, symbol, timeframe
+            """
+        )
+
+    def recipe(self, name: str, label: str) -> str | None:
+        """How a dataset was made, as `PartitionsWriter.put_recipe` has noted it; None where nobody has."""
+        found = self._db.execute(
+            "SELECT recipe FROM ops.recipes WHERE profile = ? AND dataset = ?", [name, label]
+        ).fetchall()
+        return found[0][0] if found else None
+
+
+class PartitionsWriter(Partitions):
+    """Reads and writes `ops.partitions`: what every judged partition has, when it was judged, and what it was made of."""
+
+    def put(
+        self,
+        profile: str,
+        timeframe: str,
+        counts: pl.DataFrame,
+        as_of: datetime | None = None,
+        *,
+        changed: Collection[str] = (),
+    ) -> None:
+        """Replace the counts of partitions, and note which of these are not what they were.
+
+        Args:
+            profile: The profile's name.
+            timeframe: The candles' timeframe, or the name of what is made of them: `returns_1d`.
+            counts: partition, symbol, expected, stored, explained, missing and, where they are of
+                candles, evidence: another text as soon as something else is known of the absent
+                bars.
+            as_of: Bars that closed later were not judged; the present instant if it is not given.
+            changed: The partitions whose candles changed; one whose counts or evidence differ from
+                before has changed as well.
+        """
+        if counts.is_empty():
+            return
+        if "evidence" not in counts.columns:
+            counts = counts.with_columns(evidence=pl.lit(None, pl.String))
+        with self._db.lent("counts", counts):
+            judged = self._db.frame(
+                "WITH before AS (SELECT * FROM ops.partitions WHERE profile = ? "
+                "AND timeframe = ?), "
+                "known AS (SELECT partition, max(changed_at) AS newest, "
+                "max(reported_at) AS reported_at, "
+                "max(made_of) AS made_of FROM before GROUP BY partition) "
+                "SELECT ? AS profile, ? AS timeframe, c.*, ? AS judged_at, "
+                "CASE WHEN NOT list_contains(?, c.partition) "
+                "AND (p.expected, p.stored, p.explained, p.missing) = (c.expected, c.stored, "
+                "c.explained, c.missing) "
+                "AND coalesce(p.evidence = c.evidence, TRUE) "
+                # Never an instant twice that the partition was known by, whatever the clock does.
+                "THEN p.changed_at ELSE greatest(?, k.newest + INTERVAL 1 MICROSECOND) END AS "
+                "changed_at, "
+                "k.reported_at, k.made_of "
+                "FROM counts c LEFT JOIN before p USING (partition, "
+                "symbol) LEFT JOIN known k USING (partition)",
+                *(
+                    profile,
+                    timeframe,
+                    profile,
+                    timeframe,
+                    self._db.now if as_of is None else naive(as_of),
+                ),
+                *(list(changed), self._db.now),
+            )
+        with self._db.lent("judged", judged):
+            self._db.execute(
+                """
+                DELETE FROM ops.partitions p
+                USING judged j
+                WHERE p.profile = j.profile
+                  AND p.timeframe = j.timeframe
+                  AND p.partition = j.partition
+                  AND p.symbol = j.symbol
+                """
+            )
+            self._db.execute("INSERT INTO ops.partitions BY NAME SELECT * FROM judged")
+        # By this a store that was deleted, or restored from an older copy, is told from this one.
+        self._db.execute(
+            "UPDATE ops.store SET commits = commits + 1, committed_at = ?", [self._db.now]
+        )
+
+    def versions(self, profile: str, timeframe: str, partitions: Sequence[str]) -> dict[str, str]:
+        """What each of some judged partitions is known by until its candles, or what is known of the absent ones, change: the instant of the last change."""
+        rows = self._db.execute(
+            """
+            SELECT partition, strftime(max(changed_at), '%Y-%m-%dT%H:%M:%S.%fZ')
+            FROM ops.partitions
+            WHERE profile = ?
+              AND timeframe = ?
+              AND list_contains(?, partition)
+              AND changed_at IS NOT NULL
+            GROUP BY partition
+            """,
+            [profile, timeframe, list(partitions)],
+        ).fetchall()
+        return dict(rows)
+
+    def renew_versions(self, name: str, label: str, partitions: Sequence[str]) -> None:
+        """Give judged partitions another version, because candles of theirs were written along with a neighbour's."""
+        if partitions:
+            self._db.execute(
+                """
+                UPDATE ops.partitions
+                SET changed_at = greatest(?, changed_at + INTERVAL 1 MICROSECOND)
+                WHERE profile = ? AND timeframe = ? AND list_contains(?, partition)
+                """,
+                [self._db.now, name, label, list(partitions)],
+            )
+
+    def put_made_of(self, name: str, label: str, versions: Mapping[str, datetime | None]) -> None:
+        """Note the newest version of what each of some judged partitions was made of; None where it has none.
+
+        Args:
+            name: The profile's name, or that of the matrix across profiles.
+            label: The name of what was made, as in `standing`.
+            versions: By partition key, aware UTC.
+        """
+        self._put_versions("made_of", name, label, versions)
+
+    def outdate(self, name: str, label: str, since: str = "") -> None:
+        """Have the partitions of a dataset be made again, from a key on: they count as made of what is long gone.
+
+        Args:
+            name: The profile's name, or that of the matrix across profiles.
+            label: The dataset, as in `standing`.
+            since: The key of the first one.
+        """
+        self._db.execute(
+            """
+            UPDATE ops.partitions
+            SET made_of = ?
+            WHERE profile = ? AND timeframe = ? AND partition >= ?
+            """,
+            [OUTDATED, name, label, since],
+        )
+
+    def outdate_across(self, profile: str, since: str) -> None:
+        """The same of the matrix across profiles, where it has symbols of a profile."""
+        self._db.execute(
+            """
+            UPDATE ops.partitions
+            SET made_of = ?
+            WHERE partition >= ? AND profile IN (
+                SELECT DISTINCT profile
+                FROM ops.partitions
+                WHERE starts_with(timeframe, 'returns_')
+                  AND starts_with(symbol, ? || '.')
+                  AND profile <> ?
+            )
+            """,
+            [OUTDATED, since, profile, profile],
+        )
+
+    def put_reported(self, name: str, label: str, versions: Mapping[str, datetime | None]) -> None:
+        """Note which version of each of some judged partitions Dagster was told of: see `put_made_of`."""
+        self._put_versions("reported_at", name, label, versions)
+
+    def _put_versions(
+        self, column: str, name: str, label: str, versions: Mapping[str, datetime | None]
+    ) -> None:
+        rows = [(key, at and naive(at)) for key, at in versions.items()]
+        noted = pl.DataFrame(rows, schema={"partition": pl.String, "version": TS}, orient="row")
+        with self._db.lent("noted", noted):
+            self._db.execute(
+                f"""
+                UPDATE ops.partitions p
+                SET {column} = n.version
+                FROM noted n
+                WHERE p.profile = ? AND p.timeframe = ? AND p.partition = n.partition
+                """,
+                [name, label],
+            )
+
+    def put_recipe(self, name: str, label: str, recipe: str) -> None:
+        """Note how a dataset is made: see `Work.recipe`."""
+        if self.recipe(name, label) != recipe:
+            self._db.execute(
+                "DELETE FROM ops.recipes WHERE profile = ? AND dataset = ?", [name, label]
+            )
+            self._db.execute("INSERT INTO ops.recipes VALUES (?, ?, ?)", [name, label, recipe])

@@ -1,0 +1,85 @@
+"""`ops.refused`: rows that answers held and that cannot be stored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from market_assets.store.database import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from market_assets.market.timeframes import Timeframe
+
+
+class Refused(Table):
+    """Reads `ops.refused`: rows that answers held and that cannot be stored."""
+
+    def present(self) -> pl.DataFrame:
+        """The rows that the latest answers held and that cannot be stored, in partitions that lack bars of the symbol.
+
+        Returns:
+            profile, symbol, timeframe, partition, source, reason, rows, example_ts, example,
+            refused_at.
+        """
+        # A copy that an earlier version has left to readers has none.
+        if not self._db.execute(
+            "SELECT 1 FROM duckdb_tables() WHERE table_name = 'refused'"
+        ).fetchall():
+            return pl.DataFrame(schema=dict.fromkeys(("profile", "symbol"), pl.String))
+        return self._db.frame(
+            """
+            SELECT r.*
+            FROM ops.refused r
+            SEMI JOIN (
+                SELECT *
+                FROM ops.partitions
+                WHERE missing > 0
+            ) p USING (profile, symbol, timeframe, partition)
+            ORDER BY ALL
+            """
+        )
+
+
+class RefusedWriter(Refused):
+    """Reads and writes `ops.refused`: rows that answers held and that cannot be stored."""
+
+    def put(
+        self,
+        profile: str,
+        timeframe: Timeframe,
+        symbols: Sequence[str],
+        partitions: Sequence[str],
+        refused: pl.DataFrame,
+    ) -> None:
+        """Note which rows the latest answers for some partitions held that cannot be stored, in place of those before.
+
+        Args:
+            profile: The profile's name.
+            timeframe: The candles' timeframe.
+            symbols: Of which something was asked for.
+            partitions: The keys of the partitions.
+            refused: symbol, partition, source, reason, rows, example_ts, example.
+        """
+        self._db.execute(
+            """
+            DELETE FROM ops.refused
+            WHERE profile = ?
+              AND timeframe = ?
+              AND list_contains(?, symbol)
+              AND list_contains(?, partition)
+            """,
+            [profile, timeframe, list(symbols), list(partitions)],
+        )
+        if not refused.is_empty():
+            with self._db.lent("rejects", refused):
+                self._db.execute(
+                    """
+                    INSERT INTO ops.refused BY NAME
+                    SELECT ? AS profile, ? AS timeframe, ? AS refused_at, *
+                    FROM rejects
+                    """,
+                    [profile, timeframe, self._db.now],
+                )

@@ -1,0 +1,62 @@
+"""The tables of aligned returns, `<profile>.returns_<timeframe>`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from market_assets.store.database import Table, bounds
+from market_assets.store.schema import (
+    create_returns_table,
+    returns_table,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import polars as pl
+
+    from market_assets.market.timeframes import Timeframe, Window
+
+
+class Returns(Table):
+    """Reads the tables of aligned returns, `<profile>.returns_<timeframe>`."""
+
+    def of(
+        self, name: str, timeframe: Timeframe, window: Window, symbols: Sequence[str] | None = None
+    ) -> pl.DataFrame:
+        """Aligned returns in a window, sorted by symbol and ts: symbol, ts, simple_return, log_return, bars, neutral."""
+        return self._db.frame(
+            f"""
+            SELECT *
+            FROM {returns_table(name, timeframe)}
+            WHERE ts >= ? AND ts < ? AND (? IS NULL OR list_contains(?, symbol))
+            ORDER BY symbol, ts
+            """,
+            *(*bounds(window), *(2 * [None if symbols is None else list(symbols)])),
+        )
+
+
+class ReturnsWriter(Returns):
+    """Reads and writes the tables of aligned returns, `<profile>.returns_<timeframe>`."""
+
+    def create(self, name: str, timeframe: Timeframe) -> None:
+        """Create the table of the aligned returns of a profile, or across profiles, where it does not exist."""
+        self._db.execute(create_returns_table(name, timeframe))
+
+    def replace(
+        self, name: str, timeframe: Timeframe, window: Window, rows: pl.DataFrame
+    ) -> pl.DataFrame:
+        """Put aligned returns in the place of all those in a window.
+
+        Args:
+            name: The profile's name, or that of the matrix across profiles.
+            timeframe: Their timeframe.
+            window: Holds every row.
+            rows: symbol, ts, simple_return, log_return, bars, neutral; unique by symbol and ts.
+
+        Returns:
+            symbol, ts of the rows that differ from what was there.
+        """
+        table = returns_table(name, timeframe)
+        before = self._db.frame(f"SELECT * FROM {table} WHERE ts >= ? AND ts < ?", *bounds(window))
+        return self._db.replace(table, before, rows.select(before.columns).sort("ts", "symbol"))

@@ -41,7 +41,7 @@ def prepare(folder: Path, symbols: int, rows: int) -> dict[str, Any]:
     import numpy as np  # noqa: PLC0415 - see above
     import polars as pl  # noqa: PLC0415
 
-    from market_assets.config.universe import load_universe  # noqa: PLC0415
+    from market_assets.config.load import load_universe  # noqa: PLC0415
     from market_assets.expected.series import prepare as make_tables  # noqa: PLC0415
     from market_assets.store import Store  # noqa: PLC0415
 
@@ -91,7 +91,7 @@ def by_features(folder: Path) -> Iterator[Columns]:
     """This project: `market_assets.enrich.features.compute.compute`."""
     import polars as pl  # noqa: PLC0415 - see above
 
-    from market_assets.config.universe import FeatureSettings  # noqa: PLC0415
+    from market_assets.config.settings import FeatureSettings  # noqa: PLC0415
     from market_assets.enrich.features.compute import compute, features_of  # noqa: PLC0415
     from market_assets.market.timeframes import Timeframe  # noqa: PLC0415
 
@@ -185,7 +185,7 @@ def of_parquet(way: Callable[[Path], Iterator[Columns]], folder: Path) -> dict[s
 
 def of_store(home: Path) -> dict[str, Any]:
     """The product without Dagster: from the table of candles to the table of features."""
-    from market_assets.config.universe import load_universe  # noqa: PLC0415
+    from market_assets.config.load import load_universe  # noqa: PLC0415
     from market_assets.enrich.features.featurize import Featurize  # noqa: PLC0415
     from market_assets.market.timeframes import Timeframe  # noqa: PLC0415
     from market_assets.store import Store  # noqa: PLC0415

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from market_assets.config.universe import load_universe
+from market_assets.config.load import load_universe
 from market_assets.enrich.derive import Derive
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.store import Store

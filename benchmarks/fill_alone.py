@@ -10,7 +10,7 @@ import json
 import time
 from datetime import UTC, datetime
 
-from market_assets.config.universe import load_universe
+from market_assets.config.load import load_universe
 from market_assets.fill import Fill
 from market_assets.home import home
 from market_assets.sources.contract import build_source

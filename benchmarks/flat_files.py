@@ -18,8 +18,8 @@ import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from market_assets.config.load import load_universe
 from market_assets.config.sources import sources_of
-from market_assets.config.universe import load_universe
 from market_assets.fill import Fill
 from market_assets.market.calendars.sessions import load_calendar
 from market_assets.market.clock import present

@@ -36,8 +36,8 @@ NAMES = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "ADAUSDT", "BNBUSDT", "DOTU
 
 def ticks(home: Path, first: int, minutes: int) -> None:
     """Update some minutes in this process, and print what that has cost."""
+    from market_assets.config.load import load_universe  # noqa: PLC0415
     from market_assets.config.sources import sources_of  # noqa: PLC0415
-    from market_assets.config.universe import load_universe  # noqa: PLC0415
 
     # Each shape in a process of its own.
     from market_assets.live.update import update_profile  # noqa: PLC0415
@@ -59,7 +59,7 @@ def ticks(home: Path, first: int, minutes: int) -> None:
 
 def run(home: Path, minute: int) -> None:
     """Update a minute in a Dagster run of this process, with what is derived by day."""
-    from market_assets.config.universe import load_universe  # noqa: PLC0415
+    from market_assets.config.load import load_universe  # noqa: PLC0415
     from market_assets.definitions import build_definitions  # noqa: PLC0415
     from market_assets.defs.automation.runs import RangeRun, Runner, instance_at  # noqa: PLC0415
     from market_assets.defs.resources import Clock  # noqa: PLC0415

@@ -17,12 +17,13 @@ import time
 import warnings
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import polars as pl
 import yaml
 
-from market_assets.config.universe import Universe, load_universe
+from market_assets.config.load import load_universe
 from market_assets.definitions import build_definitions
 from market_assets.defs.automation.runs import instance_at
 from market_assets.defs.events import CHECKS
@@ -32,6 +33,9 @@ from market_assets.defs.resources import Clock, Sources, StoreResource
 from market_assets.expected.series import count_profile
 from market_assets.market.timeframes import Timeframe, Window, midnight
 from market_assets.store import Store
+
+if TYPE_CHECKING:
+    from market_assets.config.universe import Universe
 
 H1 = Timeframe.H1
 START = date(2015, 1, 1)

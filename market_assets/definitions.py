@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from market_assets.config.universe import Universe, load_universe
+from market_assets.config.load import load_universe
 from market_assets.defs.assets.actions import EVERY, actions_asset, actions_schedule
 from market_assets.defs.assets.candles import derived_candles, fetched_candles
 from market_assets.defs.assets.completeness import completeness_asset
@@ -30,6 +30,8 @@ from market_assets.market.timeframes import midnight
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from market_assets.config.universe import Universe
 
 
 def build_definitions(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from market_assets.config.universe import load_universe
+from market_assets.config.load import load_universe
 from market_assets.defs.automation.runs import instance_at
 from market_assets.defs.internals.adapter import wake_sensors
 from market_assets.defs.keys import has_process

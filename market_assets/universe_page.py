@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 from pydantic import BaseModel, ByteSize
 from pydantic_core import PydanticUndefined
 
-from market_assets.config.universe import (
+from market_assets.config.calendar_changes import CalendarChange
+from market_assets.config.entries import Entries, ProfileEntry, SymbolEntry
+from market_assets.config.settings import (
     AgreementSettings,
     AlertSettings,
-    CalendarChange,
     CheckSettings,
     EvidenceSettings,
     ExportSettings,
@@ -33,13 +34,10 @@ from market_assets.config.universe import (
     RepairSettings,
     RetentionSettings,
     ReturnSettings,
-    Share,
     Timeframes,
     UpdateSettings,
-    _Entries,
-    _ProfileEntry,
-    _SymbolEntry,
 )
+from market_assets.config.values import Share
 from market_assets.market.durations import duration_words
 from market_assets.sources.contract import SourceSettings, source_types
 from market_assets.sources.transport.http import HttpSettings
@@ -83,9 +81,9 @@ _PARTS: tuple[tuple[str, Model, str], ...] = (
 def tables() -> str:
     """Every key, as Markdown."""
     parts = [
-        _section("The file", _Entries, _NEEDED),
-        _section("A profile: `profiles.NAME`", _ProfileEntry),
-        _section("A symbol: `profiles.NAME.symbols.NAME`", _SymbolEntry),
+        _section("The file", Entries, _NEEDED),
+        _section("A profile: `profiles.NAME`", ProfileEntry),
+        _section("A symbol: `profiles.NAME.symbols.NAME`", SymbolEntry),
     ]
     parts += [_section(f"`{name}`", model, where) for name, model, where in _PARTS]
     parts += [

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from market_assets.config.universe import load_universe
+from market_assets.config.load import load_universe
 from market_assets.store import Store
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from market_assets.config.universe import load_universe
+from market_assets.config.load import load_universe
 from market_assets.fill import Fill
 from market_assets.practice.book import Market
 from market_assets.practice.vendor import PracticeVendor

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
-from market_assets.config.universe import load_universe
+from market_assets.config.load import load_universe
 from market_assets.enrich.returns.returns import Returns
 from market_assets_tests.enrich.ground import D1, H1, Market, days
 from market_assets_tests.shell import Done, in_a_process, in_this_process

@@ -14,7 +14,7 @@ from typer.main import get_command
 
 from market_assets.alerts.troubles import Kind
 from market_assets.cli import app
-from market_assets.config.universe import _Entries, _ProfileEntry
+from market_assets.config.entries import _Entries, _ProfileEntry
 from market_assets.sources.contract import ENTRY_POINTS
 from market_assets.store.schema import MIGRATIONS
 from market_assets.universe_page import page

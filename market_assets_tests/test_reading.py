@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 import market_assets
-from market_assets.config.universe import Universe, load_universe
+from market_assets.config.load import load_universe
 from market_assets.enrich.returns.returns import Returns
 from market_assets.errors import ReadError
 from market_assets.market.columns import EXTRA_NAMES
@@ -23,6 +23,8 @@ from market_assets_tests.enrich.ground import D1, M5, Market, at, days
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from market_assets.config.universe import Universe
 
 UNIVERSE = """
 sources: {practice: {}}

@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING
 import duckdb
 import pytest
 
-from market_assets.config.universe import (
-    PACKAGED,
-    RESERVED_NAMES,
+from market_assets.config.checks import RESERVED_NAMES
+from market_assets.config.load import load_universe
+from market_assets.config.places import PACKAGED
+from market_assets.config.settings import (
     AgreementSettings,
     Kind,
     PriceRules,
     RepairSettings,
     Severity,
-    SourceSymbol,
-    Universe,
-    load_universe,
 )
+from market_assets.config.universe import SourceSymbol, Universe
 from market_assets.errors import UniverseError
 from market_assets.expected.series import calendar_of
 from market_assets.home import home
@@ -437,7 +436,7 @@ def test_the_environment_names_the_universe_and_the_home(
 
 def test_loading_the_packaged_universe_imports_no_calendar_library_and_no_pandas() -> None:
     program = (
-        "import sys; from market_assets.config.universe import load_universe; "
+        "import sys; from market_assets.config.load import load_universe; "
         "load_universe(environ={});"
         "print(*{'pandas', 'exchange_calendars', 'pandas_market_calendars', "
         "'dagster'} & set(sys.modules))"
@@ -1174,7 +1173,7 @@ def test_a_source_of_another_package_is_refused_where_it_cannot_serve_or_not_eve
     )
     program = (
         "import sys; sys.path.insert(0, sys.argv[2]); from pathlib import Path;"
-        "from market_assets.config.universe import load_universe; "
+        "from market_assets.config.load import load_universe; "
         "load_universe(Path(sys.argv[1]), environ={})"
     )
     done = subprocess.run(

@@ -16,7 +16,7 @@ from market_assets.up.backoff import QUIET
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from market_assets.config.universe import AlertSettings
+    from market_assets.config.settings import AlertSettings
     from market_assets.store import StoreMark
     from market_assets.up.state import State
     from market_assets.verdicts.doubt import Doubt

@@ -94,7 +94,7 @@ def universe_here(*, quiet: bool) -> Universe:
         quiet: Name nothing, as where JSON is asked for.
     """
     # A help text needs no pydantic.
-    from market_assets.config.universe import load_universe  # noqa: PLC0415
+    from market_assets.config.load import load_universe  # noqa: PLC0415
 
     universe = load_universe()
     if not quiet:

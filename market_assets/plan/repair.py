@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from market_assets.config.universe import EvidenceSettings, RepairSettings
+    from market_assets.config.settings import EvidenceSettings, RepairSettings
     from market_assets.market.partitions import Partition
     from market_assets.market.timeframes import Timeframe
 

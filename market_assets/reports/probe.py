@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from market_assets.config.load import load_universe
 from market_assets.config.sources import source_of
-from market_assets.config.universe import load_universe
 from market_assets.errors import UniverseError
 from market_assets.market.timeframes import literal
 from market_assets.secrets import secrets_in

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 
-from market_assets.config.universe import Universe, load_universe
+from market_assets.config.load import load_universe
+from market_assets.config.universe import Universe
 from market_assets.enrich.returns.align import wide as matrix
 from market_assets.errors import ReadError
 from market_assets.expected.series import base_of, calendar_of

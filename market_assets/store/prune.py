@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import duckdb
 
-    from market_assets.config.universe import RetentionSettings
+    from market_assets.config.settings import RetentionSettings
 
 _OLD_ROWS = {
     # The last of each day and status stays as long as any other job, and the newest of each kind

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from market_assets.config.universe import Severity
+from market_assets.config.settings import Severity
 from market_assets.sources.actions import ActionKind
 from market_assets.verdicts.jumps import JUMP
 from market_assets.verdicts.verdicts import SAMPLE, Verdict

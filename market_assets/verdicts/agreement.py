@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from market_assets.config.universe import Severity
+from market_assets.config.settings import Severity
 from market_assets.market.timeframes import TS, Timeframe, from_micros
 from market_assets.verdicts.verdicts import SAMPLE, Verdict
 

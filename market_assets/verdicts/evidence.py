@@ -17,7 +17,7 @@ from market_assets.market.timeframes import TS, literal, midnight
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from market_assets.config.universe import EvidenceSettings, RepairSettings
+    from market_assets.config.settings import EvidenceSettings, RepairSettings
     from market_assets.market.timeframes import Timeframe
 
 

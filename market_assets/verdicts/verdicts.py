@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from market_assets.config.universe import Severity
+from market_assets.config.settings import Severity
 from market_assets.market.gaps import Priority, priority
 
 if TYPE_CHECKING:

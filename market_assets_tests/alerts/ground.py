@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from aiosmtpd.controller import Controller
 
-from market_assets.config.universe import load_universe
+from market_assets.config.load import load_universe
 
 if TYPE_CHECKING:
     from email.message import EmailMessage

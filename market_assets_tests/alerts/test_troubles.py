@@ -25,7 +25,7 @@ from market_assets.alerts.troubles import (
     sources_down,
     stale,
 )
-from market_assets.config.universe import AlertSettings
+from market_assets.config.settings import AlertSettings
 from market_assets.market.timeframes import TS, Timeframe
 from market_assets.up.state import Restart, State
 

@@ -9,7 +9,7 @@ import dagster as dg
 import duckdb
 import yaml
 
-from market_assets.config.universe import load_universe
+from market_assets.config.load import load_universe
 from market_assets.definitions import build_definitions
 from market_assets.defs.automation.runs import RangeRun, Runner
 from market_assets.defs.events import CHECKS

@@ -11,7 +11,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from market_assets.config.universe import load_universe
+from market_assets.config.load import load_universe
 from market_assets.definitions import build_definitions
 from market_assets.defs.assets.actions import actions_key
 from market_assets.defs.automation.runs import Runner, plan_backfill

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pytest
 
-from market_assets.config.universe import Severity
+from market_assets.config.settings import Severity
 from market_assets.defs.automation.runs import instance_at
 from market_assets.defs.events import CHECKS, materialization_metadata, verdict_metadata
 from market_assets.defs.resources import StoreResource
@@ -463,7 +463,7 @@ from market_assets.defs.resources import Clock, StoreResource
 from market_assets.defs.automation.runs import RangeRun, Runner, instance_at
 from market_assets.market.partitions import Cadence, Partition
 from market_assets.market.timeframes import Timeframe
-from market_assets.config.universe import load_universe
+from market_assets.config.load import load_universe
 
 home, now, *keys = sys.argv[1:]
 resources = {"store": StoreResource(database=f"{home}/market.duckdb"), "clock": Clock(fixed=now)}

@@ -12,7 +12,8 @@ import pytest
 from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster._serdes import serialize_value
 
-from market_assets.config.universe import PACKAGED, load_universe
+from market_assets.config.load import load_universe
+from market_assets.config.places import PACKAGED
 from market_assets.definitions import build_definitions
 from market_assets.defs.automation.runs import RangeRun, Runner
 from market_assets.defs.internals.adapter import range_tags

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 import yaml
 
-from market_assets.config.universe import load_universe
+from market_assets.config.load import load_universe
 from market_assets.defs.assets.export import export_key
 from market_assets.defs.automation.runs import Runner
 from market_assets.defs.keys import AUTOMATIC_TAG

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pytest
 
-from market_assets.config.universe import load_universe
+from market_assets.config.load import load_universe
 from market_assets.definitions import build_definitions
 from market_assets.defs.automation.runs import RangeRun, Runner, plan_backfill, plan_markets
 from market_assets.market.timeframes import Timeframe

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from market_assets.config.universe import EvidenceSettings, RepairSettings
+from market_assets.config.settings import EvidenceSettings, RepairSettings
 from market_assets.enrich.derive import Derive
 from market_assets.expected.series import bars_of, calendar_of, prepare, series_of
 from market_assets.market.partitions import partition_key

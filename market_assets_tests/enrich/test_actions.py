@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from market_assets.alerts.watch import store_troubles
+from market_assets.config.load import load_universe
 from market_assets.config.sources import action_sources_of
-from market_assets.config.universe import load_universe
 from market_assets.enrich.actions.actions import judge_actions, record_actions, symbols_due
 from market_assets.errors import CalendarError
 from market_assets.market.timeframes import TS, Timeframe, Window, midnight

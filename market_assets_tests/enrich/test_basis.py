@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from market_assets.config.universe import load_universe
+from market_assets.config.load import load_universe
 from market_assets.enrich.features.featurize import Featurize
 from market_assets.enrich.returns.returns import Returns
 from market_assets.errors import UniverseError

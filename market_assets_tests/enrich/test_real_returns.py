@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
+from market_assets.config.load import load_universe
 from market_assets.config.sources import sources_of
-from market_assets.config.universe import load_universe
 from market_assets.enrich.derive import Derive
 from market_assets.enrich.returns.align import neutral_shares, wide
 from market_assets.enrich.returns.returns import Returns

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from market_assets.config.universe import load_universe
+from market_assets.config.load import load_universe
 from market_assets.enrich.returns.returns import Returns
 from market_assets.expected.series import calendar_of
 from market_assets.market.timeframes import Timeframe, Window

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from market_assets.config.universe import load_universe
+from market_assets.config.load import load_universe
 from market_assets.enrich.features.featurize import Featurize
 from market_assets.enrich.returns.returns import Returns
 from market_assets.export import Exported, Lake, Table, tables_of

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from market_assets.config.universe import Universe, load_universe
+from market_assets.config.load import load_universe
 from market_assets.errors import ExportError, UniverseError
 from market_assets.export import tables_of
 from market_assets.market.timeframes import Timeframe
+
+if TYPE_CHECKING:
+    from market_assets.config.universe import Universe
 
 UNIVERSE = """
 sources: {practice: {}, told: {type: action_files, path: "{symbol}.csv"}}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import yaml
 
-from market_assets.config.universe import load_universe
+from market_assets.config.load import load_universe
 from market_assets.expected.series import calendar_of
 from market_assets.fill import Fill
 from market_assets.market.timeframes import TS, Timeframe, Window, from_micros

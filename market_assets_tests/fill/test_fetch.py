@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from market_assets.config.universe import PriceRules, SourceSymbol
+from market_assets.config.settings import PriceRules
+from market_assets.config.universe import SourceSymbol
 from market_assets.errors import SourceError
 from market_assets.expected.series import Series
 from market_assets.fill.fetch import Fetcher

@@ -264,7 +264,7 @@ from market_assets.fill import Fill
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.sources.contract import build_source
 from market_assets.store import Store
-from market_assets.config.universe import load_universe
+from market_assets.config.load import load_universe
 
 folder, now, start, end = Path(sys.argv[1]), *map(datetime.fromisoformat, sys.argv[2:])
 universe = load_universe(folder / "universe.yaml", environ={})

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market_assets.config.universe import EvidenceSettings, RepairSettings
+from market_assets.config.settings import EvidenceSettings, RepairSettings
 from market_assets.market.gaps import Priority, plan_requests
 from market_assets.market.partitions import Cadence, Partition
 from market_assets.market.timeframes import TS, Timeframe

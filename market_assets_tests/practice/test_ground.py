@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from market_assets.config.universe import PACKAGED, load_universe
+from market_assets.config.load import load_universe
+from market_assets.config.places import PACKAGED
 from market_assets.defs.automation.runs import prepare_home
 from market_assets.market.clock import CLOCK_VARIABLE
 from market_assets.market.timeframes import Window, midnight

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 
-from market_assets.config.universe import load_universe
+from market_assets.config.load import load_universe
 from market_assets.errors import SourceError, UniverseError
 from market_assets.sources.actions import ACTION_SCHEMA, gives_actions, tidy
 from market_assets.sources.contract import source_types

@@ -21,8 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from market_assets.config.load import load_universe
 from market_assets.config.sources import source_of
-from market_assets.config.universe import load_universe
 from market_assets.errors import SourceError
 from market_assets.fill import Fill
 from market_assets.market.timeframes import TS, Timeframe, Window

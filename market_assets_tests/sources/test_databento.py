@@ -18,7 +18,7 @@ import zstandard
 from databento import DBNStore
 from pydantic import ValidationError
 
-from market_assets.config.universe import load_universe
+from market_assets.config.load import load_universe
 from market_assets.errors import SourceError, UniverseError
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.sources.contract import CANDLE_SCHEMA, source_types, venue_of

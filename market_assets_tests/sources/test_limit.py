@@ -25,8 +25,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 from redis import Redis
 
+from market_assets.config.load import load_universe
 from market_assets.config.sources import source_of
-from market_assets.config.universe import load_universe
 from market_assets.errors import SourceError, UniverseError
 from market_assets.sources.contract import Usage
 from market_assets.sources.transport.http import HttpClient, HttpSettings, limit_name

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from market_assets.config.universe import load_universe
+from market_assets.config.load import load_universe
 from market_assets.errors import SourceError, UniverseError
 from market_assets.market.calendars.sessions import load_calendar
 from market_assets.market.timeframes import Timeframe, Window

@@ -15,7 +15,7 @@ import yfinance
 from curl_cffi.requests import Session
 from curl_cffi.requests.exceptions import ConnectionError as NoConnectionError
 
-from market_assets.config.universe import load_universe
+from market_assets.config.load import load_universe
 from market_assets.errors import SourceError, UniverseError
 from market_assets.market.timeframes import Timeframe, Window, midnight
 from market_assets.sources.contract import CANDLE_SCHEMA, source_types, venue_of

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from market_assets.config.universe import load_universe
+from market_assets.config.load import load_universe
 from market_assets.up.changes import Summary, changes, orphans, summary_of
 
 if TYPE_CHECKING:

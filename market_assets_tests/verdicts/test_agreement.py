@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from market_assets.config.universe import Severity
+from market_assets.config.settings import Severity
 from market_assets.market.timeframes import TS, Timeframe
 from market_assets.verdicts.agreement import (
     AGREES,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market_assets.config.universe import EvidenceSettings, RepairSettings
+from market_assets.config.settings import EvidenceSettings, RepairSettings
 from market_assets.market.calendars.sessions import load_calendar
 from market_assets.market.timeframes import TS, Timeframe, Window
 from market_assets.verdicts.evidence import (

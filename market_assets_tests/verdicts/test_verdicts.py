@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market_assets.config.universe import CheckSettings, Severity
+from market_assets.config.settings import CheckSettings, Severity
 from market_assets.verdicts.verdicts import (
     SAMPLE,
     Gap,

@@ -61,7 +61,7 @@ def validate(
 ) -> None:
     """Check a universe file and say what it holds; nothing is asked for and nothing is written."""
     # A help text needs no pydantic.
-    from market_assets.config.universe import load_universe  # noqa: PLC0415
+    from market_assets.config.load import load_universe  # noqa: PLC0415
 
     try:
         universe = load_universe(file)

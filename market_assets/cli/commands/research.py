@@ -140,7 +140,7 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write what is stored as Parquet files, or what has changed since; a damaged or missing file is written again."""
-    from market_assets.config.universe import ExportSettings  # noqa: PLC0415
+    from market_assets.config.settings import ExportSettings  # noqa: PLC0415
     from market_assets.export import Lake, tables_of  # noqa: PLC0415 - a help text needs no polars
     from market_assets.home import home  # noqa: PLC0415
     from market_assets.market.timeframes import Timeframe  # noqa: PLC0415

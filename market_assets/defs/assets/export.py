@@ -12,7 +12,8 @@ from typing import Self
 
 import dagster as dg
 
-from market_assets.config.universe import ExportSettings, Universe
+from market_assets.config.settings import ExportSettings
+from market_assets.config.universe import Universe
 from market_assets.defs.keys import BEFORE_REPAIRS, automatic, process_tags
 from market_assets.defs.resources import PATIENCE, Clock, StoreResource
 from market_assets.errors import MarketAssetsError

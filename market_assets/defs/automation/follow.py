@@ -17,7 +17,8 @@ from typing import Self
 import dagster as dg
 import polars as pl
 
-from market_assets.config.universe import Profile, RepairSettings, Universe
+from market_assets.config.settings import RepairSettings
+from market_assets.config.universe import Profile, Universe
 from market_assets.defs.assets.completeness import completeness_key
 from market_assets.defs.automation.runs import RangeRun, unfinished_runs
 from market_assets.defs.internals.adapter import range_of, range_tags

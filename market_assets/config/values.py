@@ -1,0 +1,84 @@
+"""How values of the file are written: days, durations, shares; and what all its parts have in common."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, timedelta
+from typing import Annotated
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    model_validator,
+)
+from pydantic_core import PydanticKnownError
+
+from market_assets.config.yaml_file import shown
+
+
+def empty_if_none(value: object) -> object:
+    """A key without a value, such as `BTCUSDT:`, stands for all defaults."""
+    return {} if value is None else value
+
+
+class Model(BaseModel):
+    """A part of the universe; a key without a value, such as `BTCUSDT:`, is all defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_is_all_defaults(cls, value: object) -> object:
+        return empty_if_none(value)
+
+
+def _day(value: object) -> date:
+    if type(value) is date:
+        return value
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            raise ValueError(f"{value!r} is not in the calendar") from None
+    raise ValueError(f"{shown(value)} is no day; write it like 2024-01-31")
+
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def _duration(value: object) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    match = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)([smhdw])", value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(
+            f"{shown(value)} is no duration; write a number and its unit: 90s, 10m, 1h, 365d"
+        )
+    duration = timedelta(**{_UNITS[match[2]]: float(match[1])})
+    if not duration:
+        raise ValueError(f"{shown(value)} is no time at all; write a longer one, such as 1s")
+    return duration
+
+
+def _share(value: object) -> object:
+    match = re.fullmatch(r"(\d{1,6}(?:\.\d+)?) ?%", value) if isinstance(value, str) else None
+    if isinstance(value, str) and match is None:
+        raise ValueError(f"{shown(value)} is no share; write it like 0.1% or 0.001")
+    return float(match[1]) / 100 if match else value
+
+
+Day = Annotated[date, BeforeValidator(_day)]
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+
+
+Share = Annotated[float, BeforeValidator(_share)]
+
+
+def text(value: object) -> str:
+    """A string as it is: pydantic's own check would lose what a `Secret` shows itself as."""
+    if not isinstance(value, str):
+        raise PydanticKnownError("string_type")
+    return value

@@ -1,7 +1,9 @@
-"""The main job against its peer and its floor, side by side: a year of 1m candles from the practice vendor.
+"""The main job beside its peer and its floor: a year of 1m candles from the practice vendor.
 
-    python benchmarks/backfill.py                              the whole: 4 symbols, 366 days, 3
-    rounds python benchmarks/backfill.py --days 30 --symbols 2 --rounds 1      a quick try
+The whole has 4 symbols, 366 days and 3 rounds; the second line is a quick try:
+
+    python benchmarks/backfill.py
+    python benchmarks/backfill.py --days 30 --symbols 2 --rounds 1
 
 Each contestant is a process of its own, started anew in every round; the next round has the
 opposite order. This process imports nothing but the standard library: a child's peak memory, as the
@@ -37,7 +39,7 @@ _START = datetime(2024, 1, 1, tzinfo=UTC)
 _NAMES = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "XRPUSDT", "ADAUSDT", "DOGEUSDT", "LTCUSDT")
 _WHOLE = (4, 366)
 _FLAT = 1.25
-"""Peak memory counts as flat when ten times the window takes at the most so many times as much."""
+"""Peak memory counts as flat when ten times the window takes at most so many times as much."""
 
 WHOLE, FILL, TENTH, PEER, BARE = (
     "backfill through Dagster",
@@ -339,7 +341,11 @@ def _must_equal(name: str, candles: float, expected: int) -> None:
 def prepare_peer(
     folder: Path, requirements: str = "peer-requirements.txt"
 ) -> tuple[Path | None, str]:
-    """Make the peer's environment, or use the one that is there; gives its interpreter, or None and why."""
+    """Make the peer's environment, or use the one that is there.
+
+    Returns:
+        Its interpreter, or None; and why there is none.
+    """
     python = folder / "bin" / "python"
     try:
         if not python.exists():
@@ -420,7 +426,8 @@ def print_report(found: dict[str, list[Measured]], task: Task, notes: Sequence[s
         "min / median / max\n"
     )
     print(
-        f"{'':26}{'wall, s':>22}{'candles/s':>12}{'cpu, s':>9}{'peak, MB':>10}{'vendor cpu, s':>15}{'ratio':>8}"
+        f"{'':26}{'wall, s':>22}{'candles/s':>12}{'cpu, s':>9}"
+        f"{'peak, MB':>10}{'vendor cpu, s':>15}{'ratio':>8}"
     )
     base = _median(found[WHOLE], lambda one: one.wall)
     for name, runs in found.items():
@@ -512,18 +519,17 @@ def _notes(peer_missing: str, load: float, vendor: float | None) -> list[str]:
     )
     vendors = (
         "The vendor is a process on the same cores. It renders pages as it is asked, "
-        "and was asked for all of them once before the "
-        f"first round{warm}; what it keeps it need not render again. Its CPU is in the table, "
-        "to show what it takes from everybody."
+        f"and was asked for all of them once before the first round{warm}; "
+        "what it keeps it need not render again. "
+        "Its CPU is in the table, to show what it takes from everybody."
     )
     events = (
         "The time of Dagster's events is read off the stamps in the instance's event log: "
         "from each event to the next one of the same commit."
     )
     requests = (
-        "ccxt fetches page after page for each symbol, all symbols at once and without its rate "
-        "limit, as its users do; the bare loop "
-        "has eight requests in flight, as our fill has."
+        "ccxt fetches page after page for each symbol, all symbols at once and without its "
+        "rate limit, as its users do; the bare loop has eight requests in flight, as our fill has."
     )
     notes = [machine, vendors, events, requests, f"Memory counts as flat up to {_FLAT:g} times."]
     return [*notes, peer_missing] if peer_missing else notes

@@ -1,4 +1,7 @@
-"""The floor: the same pages over httpx, eight at a time, and nothing done with them. Prints one line of JSON."""
+"""The floor: the same pages over httpx, eight at a time, and nothing done with them.
+
+Prints one line of JSON.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The peer: what a user of ccxt and pandas writes to keep the same candles as Parquet. Prints one line of JSON.
+"""The peer: what a user of ccxt and pandas writes to keep the same candles as Parquet.
+
+Prints one line of JSON.
 
 It runs in an environment of its own (peer-requirements.txt), and imports nothing of this project.
 """
@@ -42,7 +44,11 @@ def _exchange(url: str, symbols: list[str]) -> ccxt.binance:
 
 
 async def _keep(exchange: ccxt.binance, symbol: str, start: int, end: int, folder: Path) -> int:
-    """Ask page after page for one symbol, and write them to one file; gives the number of candles."""
+    """Ask page after page for one symbol, and write them to one file.
+
+    Returns:
+        The number of candles.
+    """
     rows: list[list[float]] = []
     at = start
     while at < end:

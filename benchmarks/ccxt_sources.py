@@ -1,4 +1,6 @@
-"""The peer of `sources.py`: what ccxt takes to read the same bytes, and to fetch the same candles. Prints one line of JSON.
+"""The peer of `sources.py`: how fast ccxt reads the same bytes and fetches the same candles.
+
+Prints one line of JSON.
 
 It runs in an environment of its own (peer-requirements.txt), and imports nothing of this project.
 """
@@ -25,7 +27,10 @@ _LONG_ENOUGH = 0.4
 
 
 def _exchange(made: Callable[..., ccxt.Exchange], symbols: list[str]) -> ccxt.Exchange:
-    """Make an exchange that has been told what it would have read in its list of markets, which the practice vendor does not have."""
+    """Make an exchange that has been told its list of markets.
+
+    The practice vendor does not have such a list to read.
+    """
     exchange = made({"enableRateLimit": False})
     kind = "swap" if exchange.id == "binanceusdm" else "spot"
     exchange.set_markets(
@@ -40,7 +45,11 @@ def _exchange(made: Callable[..., ccxt.Exchange], symbols: list[str]) -> ccxt.Ex
 
 
 def read(folder: Path) -> dict[str, float]:
-    """Candles a second of CPU of `fetch_ohlcv` by the name of each answer, where the bytes are there already."""
+    """How fast `fetch_ohlcv` is where the bytes are there already.
+
+    Returns:
+        Candles per second of CPU by the name of each answer.
+    """
     found = {}
     for case in json.loads((folder / "cases.json").read_text()):
         if case["exchange"] is None:

@@ -1,7 +1,10 @@
-"""Twenty features of ten million candles: this project beside pandas-ta and beside TA-Lib on numpy, on the same rows.
+"""Twenty features of ten million candles: this project beside pandas-ta and TA-Lib on numpy.
 
-    python benchmarks/enrich.py                              the whole: 20 symbols of 500,000
-    minutes, 3 rounds python benchmarks/enrich.py --rows 50000 --rounds 1      a quick try
+All work on the same rows. The whole has 20 symbols of 500,000 minutes and 3 rounds; the second line
+is a quick try:
+
+    python benchmarks/enrich.py
+    python benchmarks/enrich.py --rows 50000 --rounds 1
 
 Each contestant is a process of its own, started anew in every round; the next round has the
 opposite order. This process imports nothing but the standard library: a child's peak memory, as the
@@ -64,7 +67,10 @@ class Bench:
         return [OURS, STORE, TENTH, *talib, *([PANDAS] if self._peer else [])]
 
     def measure(self, name: str) -> Measured:
-        """Run one of them once; a store is copied before, so that its table of features is always new."""
+        """Run one of them once.
+
+        A store is copied before, so that its table of features is always new.
+        """
         if name in {STORE, TENTH}:
             home = self._tenth if name == TENTH else self._folder
             copy = home.with_name("copy")
@@ -115,7 +121,10 @@ class Bench:
 
 
 def compare(ours: dict[str, list[float]], theirs: dict[str, list[float]]) -> float:
-    """How far our last values lie from TA-Lib's, as a share of them, at the most; ends the benchmark where they are others."""
+    """How far our last values lie from TA-Lib's at most, as a share of these.
+
+    Ends the benchmark where the values are others.
+    """
     worst = 0.0
     for name, values in theirs.items():
         for mine, other in zip(ours[name], values, strict=True):
@@ -158,7 +167,8 @@ def print_report(
     """Print tables for a person."""
     print(f"\n20 features of {rows:,} candles, min / median / max\n")
     print(
-        f"{'':32}{'seconds':>24}{'rows/s':>12}{'wall, s':>9}{'cpu, s':>9}{'peak, MB':>10}{'ratio':>8}"
+        f"{'':32}{'seconds':>24}{'rows/s':>12}{'wall, s':>9}"
+        f"{'cpu, s':>9}{'peak, MB':>10}{'ratio':>8}"
     )
     base = _seconds(found[OURS])
     for name, runs in found.items():
@@ -167,8 +177,10 @@ def print_report(
         spread = f"{seconds[0]:.2f} / {middle:.2f} / {seconds[-1]:.2f}"
         ratio = "" if name == TENTH else f"{middle / base:.2f}"
         print(
-            f"{name:32}{spread:>24}{runs[0].facts['rows'] / middle:>12,.0f}{statistics.median(one.wall for one in runs):9.1f}"
-            f"{statistics.median(one.cpu for one in runs):9.1f}{statistics.median(one.peak for one in runs):10.0f}{ratio:>8}"
+            f"{name:32}{spread:>24}{runs[0].facts['rows'] / middle:>12,.0f}"
+            f"{statistics.median(one.wall for one in runs):9.1f}"
+            f"{statistics.median(one.cpu for one in runs):9.1f}"
+            f"{statistics.median(one.peak for one in runs):10.0f}{ratio:>8}"
         )
     print("\nSeconds are without imports; wall, CPU and memory are those of the whole process.\n")
     for aim in aims_of(found):

@@ -1,9 +1,14 @@
-"""One contestant of enrich.py: makes twenty features of the same candles in one of four ways. Prints one line of JSON.
+"""One contestant of enrich.py: makes twenty features of the same candles in one of four ways.
 
-    python benchmarks/enrich_alone.py prepare FOLDER --symbols 20 --rows 500000      candles as
-    Parquet files, and in a store python benchmarks/enrich_alone.py features|talib|pandas_ta FOLDER
-    a Parquet file a symbol, each by itself; nothing is written python benchmarks/enrich_alone.py
-    store FOLDER                        the candles of the store, written to its table of features
+Prints one line of JSON.
+
+    python benchmarks/enrich_alone.py prepare FOLDER --symbols 20 --rows 500000
+    python benchmarks/enrich_alone.py features|talib|pandas_ta FOLDER
+    python benchmarks/enrich_alone.py store FOLDER
+
+The first writes the candles as Parquet files and into a store. The second takes one Parquet file
+per symbol, each by itself, and writes nothing. The third takes the candles of the store, and writes
+to its table of features.
 
 Each way imports only what it needs, and pandas_ta runs in an environment of its own
 (enrich-requirements.txt).
@@ -26,9 +31,11 @@ if TYPE_CHECKING:
     Columns = dict[str, Any]
 
 SETTINGS = {
-    "simple_return": [1], "log_return": [1], "volatility": [10, 20, 60], "atr": [14], "rsi": [14], "macd": [[12, 26, 9]], "bb": [[20, 2]],
-    "sma": [50], "ema": [26], "adx": [14], "obv": [20], "mfi": [14], "zscore": [20], "volume_ratio": [20],
-    "overnight_return": False, "intraday_return": False, "vwap": False, "parkinson": [], "garman_klass": [], "drawdown": [],
+    "simple_return": [1], "log_return": [1], "volatility": [10, 20, 60], "atr": [14],
+    "rsi": [14], "macd": [[12, 26, 9]], "bb": [[20, 2]], "sma": [50], "ema": [26], "adx": [14],
+    "obv": [20], "mfi": [14], "zscore": [20], "volume_ratio": [20],
+    "overnight_return": False, "intraday_return": False, "vwap": False,
+    "parkinson": [], "garman_klass": [], "drawdown": [],
 }  # fmt: skip
 """Twenty columns."""
 
@@ -65,9 +72,14 @@ def prepare(folder: Path, symbols: int, rows: int) -> dict[str, Any]:
         }
         pl.DataFrame(columns).write_parquet(folder / f"{name}.parquet")
     profile = {
-        "kind": "CRYPTO", "start": START, "end": str((ts[-1] + timedelta(days=1)).date()), "sources": ["practice"],
-        "timeframes": {"fetch": ["1m"], "features": ["1m"]}, "features": SETTINGS, "symbols": {name: {} for name in names},
-    }  # fmt: skip
+        "kind": "CRYPTO",
+        "start": START,
+        "end": str((ts[-1] + timedelta(days=1)).date()),
+        "sources": ["practice"],
+        "timeframes": {"fetch": ["1m"], "features": ["1m"]},
+        "features": SETTINGS,
+        "symbols": {name: {} for name in names},
+    }
     (folder / "universe.yaml").write_text(
         json.dumps({"sources": {"practice": {}}, "profiles": {"crypto": profile}})
     )
@@ -98,9 +110,14 @@ def by_features(folder: Path) -> Iterator[Columns]:
     features = features_of(FeatureSettings.model_validate(SETTINGS), Timeframe.M1)
     for path in sorted(folder.glob("*.parquet")):
         candles = pl.read_parquet(path).select(
-            pl.lit(path.stem).alias("symbol"), "ts", opens_at="ts", closes_at="ts", session=pl.col("ts").dt.date(),
-            run=pl.lit(0), **{name: name for name in PRICES},
-        )  # fmt: skip
+            pl.lit(path.stem).alias("symbol"),
+            "ts",
+            opens_at="ts",
+            closes_at="ts",
+            session=pl.col("ts").dt.date(),
+            run=pl.lit(0),
+            **{name: name for name in PRICES},
+        )
         yield compute(candles, features).drop("symbol", "ts").to_dict(as_series=True)
 
 
@@ -130,16 +147,24 @@ def by_talib(folder: Path) -> Iterator[Columns]:
             strict=True,
         )
         columns |= {
-            "atr_14": talib.ATR(high, low, close, 14), "rsi_14": talib.RSI(close, 14), "adx_14": talib.ADX(high, low, close, 14),
-            "sma_50": talib.SMA(close, 50), "ema_26": talib.EMA(close, 26), "mfi_14": talib.MFI(high, low, close, volume, 14),
-            "obv_20": lagged(talib.OBV(close, volume), 20), "volume_ratio_20": volume / talib.SMA(volume, 20),
+            "atr_14": talib.ATR(high, low, close, 14),
+            "rsi_14": talib.RSI(close, 14),
+            "adx_14": talib.ADX(high, low, close, 14),
+            "sma_50": talib.SMA(close, 50),
+            "ema_26": talib.EMA(close, 26),
+            "mfi_14": talib.MFI(high, low, close, volume, 14),
+            "obv_20": lagged(talib.OBV(close, volume), 20),
+            "volume_ratio_20": volume / talib.SMA(volume, 20),
             "zscore_20": (close - talib.SMA(close, 20)) / talib.STDDEV(close, 20),
-        }  # fmt: skip
+        }
         yield columns
 
 
 def by_pandas_ta(folder: Path) -> Iterator[Columns]:
-    """pandas-ta-classic on pandas; its moving averages begin otherwise than TA-Lib's, so that its values are not compared."""
+    """pandas-ta-classic on pandas.
+
+    Its moving averages begin otherwise than TA-Lib's, so that its values are not compared.
+    """
     import numpy as np  # noqa: PLC0415
     import pandas as pd  # noqa: PLC0415
     import pandas_ta_classic as ta  # noqa: PLC0415
@@ -161,11 +186,16 @@ def by_pandas_ta(folder: Path) -> Iterator[Columns]:
             f"bb_{at}": bands.iloc[:, at] for at in range(3)
         }
         columns |= {
-            "atr_14": ta.atr(high, low, close, length=14), "rsi_14": ta.rsi(close, length=14),
-            "adx_14": ta.adx(high, low, close, length=14).iloc[:, 0], "sma_50": ta.sma(close, length=50), "ema_26": ta.ema(close, length=26),
-            "mfi_14": ta.mfi(high, low, close, volume, length=14), "obv_20": ta.obv(close, volume).diff(20),
-            "volume_ratio_20": volume / ta.sma(volume, length=20), "zscore_20": ta.zscore(close, length=20),
-        }  # fmt: skip
+            "atr_14": ta.atr(high, low, close, length=14),
+            "rsi_14": ta.rsi(close, length=14),
+            "adx_14": ta.adx(high, low, close, length=14).iloc[:, 0],
+            "sma_50": ta.sma(close, length=50),
+            "ema_26": ta.ema(close, length=26),
+            "mfi_14": ta.mfi(high, low, close, volume, length=14),
+            "obv_20": ta.obv(close, volume).diff(20),
+            "volume_ratio_20": volume / ta.sma(volume, length=20),
+            "zscore_20": ta.zscore(close, length=20),
+        }
         yield columns
 
 

@@ -1,8 +1,11 @@
-"""A file a day with all symbols: what a backfill of it costs, by the number of files and of symbols.
+"""One file per day with all symbols: what a backfill of it costs.
+
+The cost is measured by the number of files and of symbols.
+
+    python benchmarks/flat_files.py --files 100 --symbols 200
 
 Writes files like Polygon's (gzipped, in the order of the symbols), fills a store from them in a
-process of its own, and prints a line a size. `python benchmarks/flat_files.py --files 100 --symbols
-200`
+process of its own, and prints one line per size.
 """
 
 from __future__ import annotations

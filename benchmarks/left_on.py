@@ -1,4 +1,4 @@
-"""What `market-assets up` costs while it is left on: processor, memory, processes, files and bytes, and how they grow.
+"""What `market-assets up` costs while it is left on, and how the costs grow.
 
     python benchmarks/left_on.py                        an hour of real time: one crypto profile of
     two symbols, all defaults python benchmarks/left_on.py --minutes 10 --profiles 4 --symbols 8
@@ -176,10 +176,14 @@ def fast_plan(days: int, minutes: float) -> Plan:
 
 
 PRUNE_EVERY = timedelta(minutes=2)
-"""The daily schedule goes by real time, and would not tick: what it does is done by the terminal, with its cost counted."""
+"""How often the terminal does what the daily schedule does, with its cost counted.
+
+The schedule goes by real time, and would not tick.
+"""
 
 FAST_SETTINGS = """
-# Schedules and sensors go by real time: an update a minute, which takes the newest three days, and a repair now and then.
+# Schedules and sensors go by real time: an update a minute, \
+which takes the newest three days, and a repair now and then.
 repair: {every: 5m}
 """
 
@@ -381,7 +385,10 @@ STANDING = 0.000001
 
 
 def set_clock(environment: dict[str, str], instant: datetime, speed: float) -> None:
-    """Set the clock of this process and of those that get the environment; at real speed it is the machine's."""
+    """Set the clock of this process and of those that get the environment.
+
+    At real speed the clock is the machine's.
+    """
     if speed != 1:
         clock = f"{_iso(instant)}@{datetime.now(UTC).isoformat()}*{speed:.6f}"
         os.environ["MARKET_ASSETS_CLOCK"] = environment["MARKET_ASSETS_CLOCK"] = clock
@@ -466,7 +473,7 @@ UNDER_WAY = "SELECT count(*), 0 FROM runs WHERE status IN ('STARTING', 'STARTED'
 
 
 def adopt_orphans() -> None:
-    """Make what loses its parent a child of this process, so that it is seen, counted and stopped."""
+    """Make each process that loses its parent a child of this one: seen, counted and stopped."""
     ctypes.CDLL(None, use_errno=True).prctl(_SUBREAPER, 1, 0, 0, 0)
 
 
@@ -484,7 +491,10 @@ def processes() -> list[int]:
 
 
 def stat_of(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat after the name: state, parent and so on; empty where it is gone."""
+    """The fields of /proc/PID/stat after the name: state, parent and so on.
+
+    The list is empty where the process is gone.
+    """
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):

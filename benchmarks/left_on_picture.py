@@ -1,4 +1,7 @@
-"""Draws the figures of left_on.py: six panels over one axis of time, in the package's own ink and letters."""
+"""Draws the figures of left_on.py.
+
+The picture has six panels over one axis of time, in the package's own ink and letters.
+"""
 
 from __future__ import annotations
 
@@ -100,9 +103,8 @@ def draw(rows: Sequence[Mapping[str, Any]]) -> bytes:
     events = [(row["seconds"], row["event"]) for row in rows if row.get("event")]
     minutes = last["seconds"] / 60
     caption = (
-        f"{begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC in {minutes:.0f} minutes of real "
-        "time; "
-        f"{last['cpu_seconds']:,.0f} s of processor in all."
+        f"{begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC "
+        f"in {minutes:.0f} minutes of real time; {last['cpu_seconds']:,.0f} s of processor in all."
     )
     if events:
         caption += (

@@ -1,10 +1,12 @@
-"""What one minute of updates costs, in three shapes: in the schedule's tick, in a run of its own, in a long-lived run.
+"""What one minute of updates costs, in three shapes.
+
+The shapes are the schedule's tick, a run per update, and a long-lived run.
 
     python benchmarks/minute.py [--minutes 10] [--symbols 2]
 
 Each shape updates the same profile over a home of its own: two days of minutes and seven derived
-timeframes, then so many minutes one after the other. Told are processor seconds, files and bytes of
-bookkeeping a minute, and the memory of a process that does nothing else (PSS, Linux).
+timeframes, then so many minutes one after the other. Printed are processor seconds, files and bytes
+of bookkeeping per minute, and the memory of a process that does nothing else (PSS, Linux).
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""How long a tick of the repair sensor and of the alert sensor takes over ten years of daily partitions and a hundred symbols.
+"""How long a tick of the repair sensor and of the alert sensor takes.
+
+The store has ten years of daily partitions of a hundred symbols.
 
     python benchmarks/sensor.py [--symbols 100] [--years 10] [--ticks 5]
 
@@ -106,7 +108,7 @@ def write_universe(home: Path, symbols: int, end: date) -> Universe:
 
 
 def fill_store(home: Path, universe: Universe, days: list[date], clock: Clock) -> None:
-    """Judge every partition of every symbol, and put an open gap of two hours into each twentieth day."""
+    """Judge every partition of every symbol, and put a gap of two hours into each twentieth day."""
     store = Store(home, clock=clock.now)
     profile = universe.profiles["kept"]
     count_profile(store, profile, clock.now())
@@ -114,16 +116,33 @@ def fill_store(home: Path, universe: Universe, days: list[date], clock: Clock) -
     frame = pl.DataFrame({"day": days}).with_row_index("n").with_columns(gap=pl.col("n") % 20 == 7)
     bars = pl.when("gap").then(2).otherwise(0).cast(pl.Int64)
     judged = frame.join(names, how="cross").select(
-        "symbol", partition=pl.col("day").cast(pl.String), expected=pl.lit(24, pl.Int64), stored=24 - bars,
-        explained=pl.lit(0, pl.Int64), missing=bars,
-    )  # fmt: skip
+        "symbol",
+        partition=pl.col("day").cast(pl.String),
+        expected=pl.lit(24, pl.Int64),
+        stored=24 - bars,
+        explained=pl.lit(0, pl.Int64),
+        missing=bars,
+    )
     at = clock.now().replace(tzinfo=None) - timedelta(days=1)
     first = pl.col("day").cast(pl.Datetime("us")) + pl.duration(hours=3)
-    gaps = frame.filter("gap").join(names, how="cross").select(
-        "symbol", first_ts=first, last_ts=first + pl.duration(hours=1), bars=pl.lit(2, pl.Int64), status=pl.lit("open"),
-        attempts=pl.lit(1, pl.Int32), failures=pl.lit(0, pl.Int32), confirmations=pl.lit(0, pl.Int32),
-        confirmed_at=pl.lit(None, pl.Datetime("us")), first_seen=pl.lit(at), asked_at=pl.lit(at), reason=pl.lit("benchmark"),
-    )  # fmt: skip
+    gaps = (
+        frame.filter("gap")
+        .join(names, how="cross")
+        .select(
+            "symbol",
+            first_ts=first,
+            last_ts=first + pl.duration(hours=1),
+            bars=pl.lit(2, pl.Int64),
+            status=pl.lit("open"),
+            attempts=pl.lit(1, pl.Int32),
+            failures=pl.lit(0, pl.Int32),
+            confirmations=pl.lit(0, pl.Int32),
+            confirmed_at=pl.lit(None, pl.Datetime("us")),
+            first_seen=pl.lit(at),
+            asked_at=pl.lit(at),
+            reason=pl.lit("benchmark"),
+        )
+    )
     with store.writing("preparing the benchmark") as transaction:
         window = Window(midnight(days[0]), datetime.now(UTC))
         transaction.partitions.put("kept", H1, judged)

@@ -1,4 +1,7 @@
-"""One of our sources over a window, all its pages at once as far as its concurrency goes, into a frame a symbol. Prints one line of JSON."""
+"""One of our sources over a window, into one frame per symbol.
+
+All its pages are asked for at once, as far as its concurrency goes. Prints one line of JSON.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The sources against their peer: how fast each reads its vendor's answers, and a whole fetch from a vendor that is 50 ms away.
+"""The sources beside their peer: how fast each reads its vendor's answers.
+
+A whole fetch from a vendor that is 50 ms away is measured too.
 
     python benchmarks/sources.py                          the whole: some two minutes
     python benchmarks/sources.py --rounds 1 --days 3      a quick try

@@ -1,4 +1,8 @@
-"""The Dagster definitions of a universe; `defs` is what `dagster dev -m market_assets.definitions` loads."""
+"""The Dagster definitions of a universe.
+
+`defs` is what `dagster dev -m market_assets.definitions` loads. The assets, checks, schedules and
+sensors themselves are made in `market_assets.defs`.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +41,7 @@ if TYPE_CHECKING:
 def build_definitions(
     universe: Universe, *, overrides: Mapping[str, Any] | None = None
 ) -> dg.Definitions:
-    """The assets, checks and resources of a universe.
+    """The assets, checks, schedules, sensors and resources of a universe.
 
     Args:
         universe: What to keep.
@@ -97,8 +101,8 @@ def build_definitions(
         assets=assets,
         asset_checks=[troubles_check(universe)],
         resources=resources,
-        # One process a run: a fill has its own concurrency, and a process a step costs seconds
-        # each.
+        # One process per run: a fill has its own concurrency, and one process per step costs
+        # seconds each.
         executor=dg.in_process_executor,
         schedules=[*(schedule for _, schedule in schedules), *daily, retention],
         sensors=[*sensors, alert_sensor(universe, watched)],
@@ -107,5 +111,5 @@ def build_definitions(
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """The definitions of the universe that `MARKET_ASSETS_UNIVERSE` names, or of the packaged one."""
+    """The definitions of the universe named by `MARKET_ASSETS_UNIVERSE`, or of the packaged one."""
     return build_definitions(load_universe())

@@ -1,9 +1,9 @@
 """What `market-assets up` has done by short-lived processes, because it needs Dagster or the store.
 
-`python -m market_assets.errands prepare|check|close`: the answer is one JSON
-document on standard output, an error one message on standard error and exit code REFUSED. The home
-folder and the universe come from the environment. Any other end is a fault of ours, with its
-traceback.
+`python -m market_assets.errands prepare|check|close` does one errand. The answer is one JSON
+document on standard output. An error is one message on standard error, with exit code REFUSED. Any
+other end is a fault of ours, with its traceback. The home folder and the universe come from the
+environment.
 """
 
 from __future__ import annotations
@@ -72,9 +72,9 @@ def close() -> dict[str, Any]:
 def end_runs(instance: dg.DagsterInstance) -> Sequence[str]:
     """Mark the unfinished runs as failed that no process executes; no code server may run here.
 
-    A run whose process is gone is told by its tags. One without a process was created, or launched
-    by a code server that has ended before the run could say who it is. Queued runs stay: the next
-    daemon launches them.
+    The tags of a run say whether its process is gone. A run without a process was created, or was
+    launched by a code server that ended before the run could say who it is. Queued runs stay: the
+    next daemon launches them.
     """
     unfinished = [
         dg.DagsterRunStatus.NOT_STARTED,
@@ -97,7 +97,7 @@ def _store(folder: Path) -> Store:
 
 
 def main(errand: str) -> int:
-    """Do an errand; gives the exit code."""
+    """Do an errand; returns the exit code."""
     errands: dict[str, Callable[..., dict[str, Any]]] = {
         "prepare": prepare,
         "check": check,

@@ -1,4 +1,7 @@
-"""The errors that this package raises on purpose. Each message says what was wrong and what to do next."""
+"""The errors that this package raises on purpose, and the words of an error.
+
+Each message says what was wrong and what to do next.
+"""
 
 import traceback
 
@@ -15,7 +18,7 @@ class UniverseError(MarketAssetsError):
 
     Attributes:
         path: The file, or the part of it that is meant.
-        problems: One sentence a problem, each starting with its path in the file.
+        problems: One sentence per problem, each starting with its path in the file.
     """
 
     def __init__(self, path: object, problems: list[str]) -> None:
@@ -31,7 +34,7 @@ class ClockError(MarketAssetsError):
 
 
 class CalendarError(MarketAssetsError):
-    """A calendar's name is unknown, or a window lies outside the years that the calendar knows."""
+    """A calendar is unknown, cannot be built or changed, or does not know the years of a window."""
 
 
 class SourceError(MarketAssetsError):
@@ -70,18 +73,18 @@ def printable(text: str) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's words, or what it is called where it has none."""
+    """The first line of an error's words, or the name of its class where it has none."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def error_words(error: BaseException) -> str:
-    """What an error is called and what it says, printable and on one line, at most 200 letters of it."""
+    """The class of an error and what it says, printable and on one line: at most 200 letters."""
     words = printable(" ".join(str(error).split())[:_EXCERPT])
     return f"{type(error).__name__}: {words}"
 
 
 def trace_words(error: BaseException) -> str:
-    """An error's trace, printable line by line: for logs, since its words may be somebody else's."""
+    """An error's trace, printable line by line, for logs: its words may be somebody else's."""
     lines = "".join(traceback.format_exception(error)).splitlines()
     return "\n".join(map(printable, lines))
 

@@ -16,7 +16,7 @@ OURS_ALONE = 0o700
 
 _NOBODY_ELSE = 0o077
 _VARIABLE = "MARKET_ASSETS_UMASK"
-"""How a program of ours tells its children what the user's mask was."""
+"""In which variable a program of ours gives its children the user's mask."""
 
 _guard = threading.Lock()
 _depth = 0

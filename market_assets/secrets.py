@@ -9,7 +9,9 @@ if TYPE_CHECKING:
 
 
 class Secret(str):
-    """A string with environment variables filled in: it is used with their values and shown (`repr`) with their names.
+    """A string of the file with environment variables filled in.
+
+    It is used with their values and shown (`repr`) with their names.
 
     Attributes:
         written: The text of the file, `${NAME}` and all.
@@ -41,7 +43,7 @@ def secrets_in(value: object) -> Iterator[Secret]:
 
 
 def redact(text: str, secrets: Mapping[str, str]) -> str:
-    """The text with each secret value replaced by the `${NAME}` it came from."""
+    """The text with each secret value replaced by the `${NAME}` that it came from."""
     for value in sorted(secrets, key=len, reverse=True):
         text = text.replace(value, secrets[value]).replace(repr(value)[1:-1], secrets[value])
     return text

@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
 
 def hint(word: object, names: Iterable[str]) -> str:
-    """The end of a sentence about an unknown name: a question for the one that was probably meant, if there is one."""
+    """The end of a sentence about an unknown name.
+
+    It asks for the name that was probably meant, if there is one; otherwise it is a full stop.
+    """
     folded = {name.casefold(): name for name in names}
     near = get_close_matches(str(word).casefold(), folded, n=1)
     return f"; did you mean {folded[near[0]]}?" if near else "."

@@ -60,7 +60,10 @@ def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real candles and real vendor answers beside the repository; a test that needs it skips without it."""
+    """The folder of real candles and real vendor answers beside the repository.
+
+    A test that needs the folder is skipped without it.
+    """
     if not SHARED.is_dir():
         pytest.skip(f"needs the folder of real records at {SHARED.name}/ beside the repository")
     return SHARED

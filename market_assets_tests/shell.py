@@ -29,7 +29,8 @@ KEY = "tell-nobody-4711"
 
 UNIVERSE = """
 sources:
-  vendor: {{type: practice, base_url: "{url}", retries: 0, backoff: 0, headers: {{X-Key: "${{VENDOR_KEY}}"}}}}
+  vendor: {{type: practice, base_url: "{url}", retries: 0, backoff: 0,
+           headers: {{X-Key: "${{VENDOR_KEY}}"}}}}
   quiet: {{type: archive, path: "{{symbol}}.csv", quiet_minutes: omitted}}
 profiles:
   crypto:
@@ -94,7 +95,10 @@ def in_a_process(arguments: Sequence[str], environment: Mapping[str, str]) -> Do
 
 
 def in_this_process(arguments: Sequence[str], environment: Mapping[str, str]) -> Done:
-    """A command from its entry point to its exit code, with streams, environment and loggers like those of a new process."""
+    """A command from its entry point to its exit code.
+
+    Its streams, environment and loggers are like those of a new process.
+    """
     out, err = io.StringIO(), io.StringIO()
     with (
         patch.object(sys, "argv", ["market-assets", *arguments]),
@@ -184,12 +188,18 @@ class Shell:
             return view.jobs.newest(100).to_dicts()
 
     def counted(self, profile: str) -> bool:
-        """True once a fill has planned what it asks for, counted what there must be, and waits for answers."""
+        """True once a fill waits for answers.
+
+        By then it has planned what it asks for and counted what there must be.
+        """
         with self.store().reading("testing") as view:
             return (
                 not view.partitions.completeness().filter(pl.col("profile") == profile).is_empty()
             )
 
     def asked(self) -> list[dict[str, Any]]:
-        """What the vendor was asked for since its log was cleared, without the probes for a first bar."""
+        """What the vendor was asked for since its log was cleared.
+
+        The probes for a first bar are left out.
+        """
         return [entry for entry in self.vendor.log if entry["endTime"] is not None]

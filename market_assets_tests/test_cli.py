@@ -45,7 +45,10 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
 
 @pytest.fixture(scope="module")
 def holed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shell, Done]]:
-    """A terminal after a backfill that met some faults, which no test changes, and what that backfill said."""
+    """A terminal after a backfill that met some faults, and what that backfill said.
+
+    No test changes it.
+    """
     with PracticeVendor(Market.model_validate({**MARKET, "faults": FAULTS})) as vendor:
         shell = Shell(tmp_path_factory.mktemp("holed"), vendor)
         yield shell, shell.process("backfill")
@@ -58,8 +61,8 @@ def test_a_backfill_with_holes_ends_with_3_and_says_what_is_missing_and_why(
     assert done.code == 3
     rows = [line.split("│") for line in done.out.splitlines() if line.startswith("│")]
     cells = {row[2].strip(): [cell.strip() for cell in row[3:-1]] for row in rows}
-    # Health, the share of the shortest candles and what is missing come before all that may be left
-    # out.
+    # Health, the share of the shortest candles and what is missing
+    # come before all that may be left out.
     assert cells["BTC"][:4] == ["DEGRADED", "95.83", "7", "2025-02-09 23:00"]
     assert cells["SPY"][:2] == ["HEALTHY", "100"]
     assert cells["ETH"][:3] == ["MISSING", "0.00", "168"]
@@ -382,12 +385,20 @@ def test_ctrl_c_stops_a_backfill_the_next_one_ends_with_0_and_a_third_asks_for_n
     ("arguments", "code", "said"),
     [
         (["backfill", "cryptoo"], 1, "profiles.cryptoo: no such profile; there are crypto, equity"),
-        (["backfill", "--symbols", "BTC,XRP"], 2, "XRP: no such symbol; there are BTC, ETH, SPY, THIN"),
+        (
+            ["backfill", "--symbols", "BTC,XRP"],
+            2,
+            "XRP: no such symbol; there are BTC, ETH, SPY, THIN",
+        ),
         (["genesis", "--reset", "XRP"], 2, "XRP: no such symbol"),
         (["backfill", "--from", "yesterday"], 2, "--from yesterday: write a day like 2024-01-31"),
-        (["backfill", "--from", "2025-02-05", "--to", "2025-02-04"], 2, "--to 2025-02-04 lies before --from 2025-02-05"),
+        (
+            ["backfill", "--from", "2025-02-05", "--to", "2025-02-04"],
+            2,
+            "--to 2025-02-04 lies before --from 2025-02-05",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_use_is_told_at_once_and_nothing_is_made(
     shell: Shell, arguments: list[str], code: int, said: str
 ) -> None:
@@ -426,8 +437,8 @@ def test_help_comes_without_loading_what_only_the_work_needs() -> None:
         "import sys; sys.argv = ['market-assets', *sys.argv[1:]]\n"
         "from market_assets.cli import main\n"
         "try: main()\n"
-        "finally: print(sorted({'dagster', 'duckdb', 'httpx', 'pandas', "
-        "'polars'} & set(sys.modules)))"
+        "finally: print(sorted("
+        "{'dagster', 'duckdb', 'httpx', 'pandas', 'polars'} & set(sys.modules)))"
     )
     for arguments in (["--help"], ["backfill", "--help"]):
         done = subprocess.run(

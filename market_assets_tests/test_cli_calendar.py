@@ -34,7 +34,10 @@ def hours(day: str, first: int, count: int) -> str:
 
 @pytest.fixture
 def india(tmp_path: Path) -> Iterator[Shell]:
-    """A terminal after two fills of hours of Bombay: no source has one of 7 November, and one has an hour of a Saturday."""
+    """A terminal after two fills of hours of Bombay.
+
+    No source has one of 7 November, and one source has an hour of a Saturday.
+    """
     with PracticeVendor(Market()) as vendor:
         shell = Shell(tmp_path, vendor)
         shell.universe.write_text(
@@ -106,8 +109,8 @@ def test_gaps_lists_the_closed_session_and_explains_its_bars(india: Shell) -> No
 def test_a_corrected_day_says_why_it_is_closed(india: Shell) -> None:
     changed = india.universe.read_text().replace(
         "symbols: {INFY: {}}",
-        "symbols: {INFY: {}}\n    calendar_changes: [{date: 2024-11-07, close: true, reason: "
-        "a storm}]",
+        "symbols: {INFY: {}}\n"
+        "    calendar_changes: [{date: 2024-11-07, close: true, reason: a storm}]",
     )
     india.universe.write_text(changed)
     told = india.run("gaps", "--explain", "INFY", "2024-11-07T06:00")

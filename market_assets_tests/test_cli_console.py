@@ -39,7 +39,10 @@ def printed(
     [
         ("\x1b[31mred\x07", r"\x1b[31mred\x07"),
         ("BTC\u202eDSU", r"BTC\u202eDSU"),
-        ("two\nlines\tand a tab, \u00fcml\u00e4ute, \u65e5\u672c", "two\nlines\tand a tab, \u00fcml\u00e4ute, \u65e5\u672c"),
+        (
+            "two\nlines\tand a tab, \u00fcml\u00e4ute, \u65e5\u672c",
+            "two\nlines\tand a tab, \u00fcml\u00e4ute, \u65e5\u672c",
+        ),
         ("a\rb\u2028c\u200bd\ud800", r"a\rb\u2028c\u200bd\ud800"),
     ],
 )  # fmt: skip
@@ -79,11 +82,19 @@ def series(
 ) -> dict[str, object]:
     missing = expected - stored
     return {
-        "profile": "crypto", "symbol": symbol, "timeframe": timeframe, "expected": expected, "stored": stored,
-        "explained": 0, "missing": missing, "completeness": stored / expected if expected else 1.0,
-        "first_ts": None, "last_ts": LAST if stored else None,
-        "health": health, "abandoned": 0,
-    }  # fmt: skip
+        "profile": "crypto",
+        "symbol": symbol,
+        "timeframe": timeframe,
+        "expected": expected,
+        "stored": stored,
+        "explained": 0,
+        "missing": missing,
+        "completeness": stored / expected if expected else 1.0,
+        "first_ts": None,
+        "last_ts": LAST if stored else None,
+        "health": health,
+        "abandoned": 0,
+    }
 
 
 def test_the_matrix_has_room_in_80_columns_and_calls_nothing_healthy(

@@ -22,7 +22,9 @@ MARKET = {"kind": "crypto", "symbols": {"SPY": {"kind": "equity"}}}
 
 @pytest.fixture(scope="module")
 def holed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    """A terminal after a fill of the crypto profile that met a hole and a vendor who refuses a symbol; equity was never filled.
+    """A terminal after a fill of the crypto profile; equity was never filled.
+
+    The fill met a hole, and a vendor who refuses a symbol.
 
     ETH is in the equity profile too, on other days.
     """

@@ -1,4 +1,7 @@
-"""What a user is told when a command breaks off: one sentence with the next step, and where the trace is."""
+"""What a user is told when a command breaks off.
+
+That is one sentence with the next step, and where the trace is.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,8 @@ if TYPE_CHECKING:
 
 UNIVERSE = """
 sources: {practice: {}}
-profiles: {crypto: {kind: CRYPTO, start: 2025-02-03, end: 2025-02-04, sources: [practice], symbols: {BTC: {}}}}
+profiles: {crypto: {kind: CRYPTO, start: 2025-02-03, end: 2025-02-04, sources: [practice],
+                    symbols: {BTC: {}}}}
 """
 
 

@@ -1,4 +1,7 @@
-"""Where a command works: the home folder and the universe, by option, environment or folder; and what is kept there."""
+"""Where a command works: the home folder and the universe.
+
+They are given by option, environment or folder. The tests cover also what is kept there.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,10 @@ HOLE = {
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Shell, dict]]:
-    """A terminal after a backfill of three of seven days, and what that answered: a hole lies behind them."""
+    """A terminal after a backfill of three of seven days, and what that backfill said.
+
+    A hole lies after these days.
+    """
     with PracticeVendor(Market.model_validate({**MARKET, "faults": [HOLE]})) as vendor:
         shell = Shell(tmp_path_factory.mktemp("filled"), vendor)
         done = shell.run(
@@ -107,10 +113,18 @@ def test_the_version_and_the_help_have_their_options(filled: tuple[Shell, dict])
         (["probe", "vendr", "BTC"], 2, "did you mean vendor?"),
         (["tail", "--timeframe", "1w"], 2, "--timeframe 1w: nobody keeps it; there are 1d, 1h, 4h"),
         (["backfill", "--days", "3", "--to", "2025-02-04"], 2, "leave --from and --to out"),
-        (["backfill", "crypto", "--days", "3"], 2, "nothing of these days is kept: crypto keeps 2025-02-03 to 2025-02-10"),
-        (["backfill", "--from", "2020-01-01", "--to", "2021-01-01"], 2, "equity keeps 2025-02-03 to 2025-02-08"),
+        (
+            ["backfill", "crypto", "--days", "3"],
+            2,
+            "nothing of these days is kept: crypto keeps 2025-02-03 to 2025-02-10",
+        ),
+        (
+            ["backfill", "--from", "2020-01-01", "--to", "2021-01-01"],
+            2,
+            "equity keeps 2025-02-03 to 2025-02-08",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_slip_is_answered_with_what_there_is(
     filled: tuple[Shell, dict], words: list[str], code: int, said: str
 ) -> None:

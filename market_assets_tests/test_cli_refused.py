@@ -1,4 +1,7 @@
-"""What the terminal says of rows that were refused, of pages in place of answers, and of what asks again."""
+"""What the terminal says of rows that were refused.
+
+The tests cover also pages in place of answers, and what asks again.
+"""
 
 from __future__ import annotations
 

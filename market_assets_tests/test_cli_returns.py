@@ -1,4 +1,7 @@
-"""`market-assets returns`: how much is neutral and why, and the matrix with its mask as Parquet files."""
+"""`market-assets returns`: how much is neutral and why.
+
+The tests cover also the matrix with its mask as Parquet files.
+"""
 
 from __future__ import annotations
 
@@ -48,8 +51,10 @@ def shell(tmp_path: Path, store, clock) -> Callable[..., Done]:
         Returns.of_profile(store, coins.profile, H1, days("2025-03-01", "2025-04-01"), clock=clock)
     )
     environment = {
-        **os.environ, "MARKET_ASSETS_HOME": str(tmp_path / "home"), "MARKET_ASSETS_UNIVERSE": str(path),
-    }  # fmt: skip
+        **os.environ,
+        "MARKET_ASSETS_HOME": str(tmp_path / "home"),
+        "MARKET_ASSETS_UNIVERSE": str(path),
+    }
     return lambda *words, run=in_this_process: run(["returns", *words], environment)
 
 

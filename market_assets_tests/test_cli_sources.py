@@ -86,16 +86,20 @@ def test_sources_names_the_key_that_is_not_set_and_ends_with_3(shell: Shell, tmp
 
 @pytest.mark.parametrize(
     ("text", "name"),
-    [("limits: ${LIMITS_URL}\nsources: {binance: {}}", "LIMITS_URL"), ("sources: {binance: {base_url: '${ADDRESS}'}}", "ADDRESS")],
-)  # fmt: skip
+    [
+        ("limits: ${LIMITS_URL}\nsources: {binance: {}}", "LIMITS_URL"),
+        ("sources: {binance: {base_url: '${ADDRESS}'}}", "ADDRESS"),
+    ],
+)
 def test_sources_says_of_an_address_that_is_not_set_just_that(
     shell: Shell, tmp_path, text: str, name: str
 ) -> None:
     other = Shell(tmp_path, shell.vendor)
     path = tmp_path / "addresses.yaml"
     path.write_text(
-        f"{text}\nprofiles: {{crypto: {{kind: CRYPTO, start: 2025-01-01, sources: [binance], "
-        f"symbols: {{BTC: {{}}}}}}}}"
+        f"{text}\n"
+        "profiles: {crypto: {kind: CRYPTO, start: 2025-01-01, sources: [binance], "
+        "symbols: {BTC: {}}}}"
     )
     other.environment["MARKET_ASSETS_UNIVERSE"] = str(path)
 
@@ -150,8 +154,8 @@ def test_probe_looks_back_over_a_closed_market_and_to_the_end_of_a_file(shell: S
         "2025-02-05T20:30:00Z",
     ]
     assert done.json["first_bar"] is None
-    # A page of minutes reaches back over 16 hours; New York's minutes may lie behind a long
-    # weekend.
+    # A page of minutes reaches back over 16 hours;
+    # New York's minutes may lie behind a long weekend.
     assert (
         len(shell.run("probe", "vendor", "SPY", "--profile", "equity", "--json").json["bars"]) == 5
     )
@@ -220,10 +224,10 @@ def test_how_far_back_a_vendor_serves_that_refuses_what_is_older_is_probed_and_l
     with PracticeVendor(Market.model_validate({"kind": "crypto", "faults": [refused]})) as vendor:
         shell = Shell(tmp_path, vendor)
         (tmp_path / "short.yaml").write_text(
-            f"sources: {{vendor: {{type: practice, base_url: '{vendor.url}', earliest_probe: "
-            f"false, retries: 0}}}}\n"
-            f"profiles: {{crypto: {{kind: CRYPTO, start: "
-            f"{datetime.now(UTC) - timedelta(days=60):%Y-%m-%d}, "
+            f"sources: {{vendor: {{type: practice, base_url: '{vendor.url}', "
+            "earliest_probe: false, retries: 0}}\n"
+            "profiles: {crypto: {kind: CRYPTO, "
+            f"start: {datetime.now(UTC) - timedelta(days=60):%Y-%m-%d}, "
             "timeframes: {fetch: [1h]}, sources: [vendor], symbols: {BTC: {}}}}"
         )
         shell.environment["MARKET_ASSETS_UNIVERSE"] = str(tmp_path / "short.yaml")

@@ -1,4 +1,7 @@
-"""What a home holds is its owner's alone; what is meant for others is as open as the user lets it be."""
+"""What a home holds is its owner's alone.
+
+What is meant for others is as open as the user lets it be.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,10 @@ def open_to_others(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("exists", [False, True])
-def test_every_file_of_a_home_is_its_owners_alone(tmp_path: Path, exists: bool) -> None:  # noqa: FBT001 - a parameter
+def test_every_file_of_a_home_is_its_owners_alone(
+    tmp_path: Path,
+    exists: bool,  # noqa: FBT001 - a parameter
+) -> None:
     home = tmp_path / "home"
     if exists:
         home.mkdir(0o755)

@@ -44,7 +44,10 @@ NOW = datetime(2025, 3, 8, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a universe, and a home with a week of its minutes and all that is made of them."""
+    """A folder with a universe, and a home with a week of its minutes.
+
+    The home has all that is made of them.
+    """
     folder = tmp_path_factory.mktemp("made")
     clock = Clock(NOW)
     (folder / "universe.yaml").write_text(UNIVERSE)
@@ -164,10 +167,16 @@ def test_the_day_that_adjusted_candles_are_as_of_is_that_of_the_instant_in_utc(
 ):
     split = pl.DataFrame(
         {
-            "symbol": "SPY", "ex_date": date(2025, 3, 6), "kind": "split", "ratio": 2.0, "amount": None, "currency": None, "detail": None,
+            "symbol": "SPY",
+            "ex_date": date(2025, 3, 6),
+            "kind": "split",
+            "ratio": 2.0,
+            "amount": None,
+            "currency": None,
+            "detail": None,
             "source": "files",
         }
-    )  # fmt: skip
+    )
     with store.writing("recording a split") as transaction:
         transaction.actions.create(
             "stocks", universe.profiles["stocks"].timeframes.kept, "America/New_York"

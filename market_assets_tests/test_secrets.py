@@ -1,4 +1,8 @@
-"""Keys are shown to nobody: after a run that failed in every way, with vendors that repeat them, they are looked for in all that was written."""
+"""Keys are shown to nobody.
+
+A run fails in every way, with vendors that repeat the keys. After it, the keys are looked for in
+all that was written.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +50,10 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 
 
 class Echo(BaseHTTPRequestHandler):
-    """Refuses every request in the way that its path begins with, and repeats what it was sent as a key."""
+    """Refuses every request in the way that its path begins with.
+
+    It repeats what it was sent as a key.
+    """
 
     protocol_version = "HTTP/1.1"
     asked: ClassVar[set[str]] = set()
@@ -130,7 +137,10 @@ profiles:
 
 
 def universe(url: str, closed: int) -> str:
-    """A universe with sources of their own for each way of failing: one that fails again and again is left alone."""
+    """A universe with sources of their own for each way of failing.
+
+    A source that fails again and again is left alone.
+    """
     quick = "rate: null, retries: 1, backoff: 0, hold: 0, timeout: 5, max_elapsed: 10"
     keys = 'key: "${POLYGON_KEY}", headers: {X-More: "Bearer ${MIRROR_KEY}"}'
     sources, symbols = [], []
@@ -142,8 +152,8 @@ def universe(url: str, closed: int) -> str:
                 f"{quick}}}"
             ),
             (
-                f'  alpaca-{name}: {{type: alpaca, base_url: "{at}", key: "${{ALPACA_KEY}}", secret: '
-                f'"${{ALPACA_SECRET}}", {quick}}}'
+                f'  alpaca-{name}: {{type: alpaca, base_url: "{at}", key: "${{ALPACA_KEY}}", '
+                f'secret: "${{ALPACA_SECRET}}", {quick}}}'
             ),
         ]
         symbols.append(f"{name}: {{sources: [polygon-{name}, alpaca-{name}]}}")
@@ -166,7 +176,10 @@ def spelled() -> dict[bytes, str]:
 
 
 def all_written(home: Path) -> Iterator[tuple[str, bytes]]:
-    """Every file below a folder as it is, and what databases and archives have in it that is not to be seen so."""
+    """Every file below a folder as it is.
+
+    The contents of databases and archives, which cannot be seen so, are added.
+    """
     for path in sorted(path for path in home.rglob("*") if path.is_file()):
         name, body = str(path.relative_to(home)), path.read_bytes()
         yield name, body
@@ -232,11 +245,24 @@ def test_no_key_is_in_what_a_failing_run_and_those_who_ask_about_it_write(
     done = {"backfill": in_a_process(["backfill"], environment)}
     bar = "2025-02-03T00:00Z"
     for command in (
-        "status", "status --json", "jobs", "jobs --json", "gaps --all", "gaps --json", "sources", "sources --json",
-        "alerts", "alerts --test", "alerts --test --json", "repair --dry-run", f"gaps --explain words-raw {bar}",
-        f"gaps --explain limited {bar} --json", "probe polygon-words-raw X --timeframe 1d", "probe alpaca-page-json X --timeframe 1d",
+        "status",
+        "status --json",
+        "jobs",
+        "jobs --json",
+        "gaps --all",
+        "gaps --json",
+        "sources",
+        "sources --json",
+        "alerts",
+        "alerts --test",
+        "alerts --test --json",
+        "repair --dry-run",
+        f"gaps --explain words-raw {bar}",
+        f"gaps --explain limited {bar} --json",
+        "probe polygon-words-raw X --timeframe 1d",
+        "probe alpaca-page-json X --timeframe 1d",
         "probe limited X --timeframe 1d",
-    ):  # fmt: skip
+    ):
         done[command] = in_this_process(command.split(), environment)
 
     assert done["backfill"].code == 3, done["backfill"].err

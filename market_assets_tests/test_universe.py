@@ -1,4 +1,7 @@
-"""The universe file: what it gives, and that everything wrong with it is told at once, with its place and a remedy."""
+"""The universe file: what it gives.
+
+Everything wrong with it is reported at once, with its place and a remedy.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +81,10 @@ def universe(
     top: str = "",
     sources: str = "{binance: {}}",
 ) -> str:
-    """A sound universe of one profile on 8 lines, and what a test adds to it: `profile` has the lines from 8 on."""
+    """A sound universe of one profile on 8 lines, and what a test adds to it.
+
+    `profile` has the lines from 8 on.
+    """
     lines = [
         f"sources: {sources}",
         top,
@@ -438,8 +444,8 @@ def test_loading_the_packaged_universe_imports_no_calendar_library_and_no_pandas
     program = (
         "import sys; from market_assets.config.load import load_universe; "
         "load_universe(environ={});"
-        "print(*{'pandas', 'exchange_calendars', 'pandas_market_calendars', "
-        "'dagster'} & set(sys.modules))"
+        "print(*{'pandas', 'exchange_calendars', 'pandas_market_calendars', 'dagster'} "
+        "& set(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
@@ -453,7 +459,8 @@ def test_loading_the_packaged_universe_imports_no_calendar_library_and_no_pandas
 KEYED = """
     sources: {binance: {base_url: "https://vendor.example/${TOKEN}/x"}}
     profiles:
-      crypto: {kind: CRYPTO, start: 2024-01-01, symbols: {BTCUSDT: {sources: [{binance: "${TOKEN}"}]}}}
+      crypto: {kind: CRYPTO, start: 2024-01-01, \
+               symbols: {BTCUSDT: {sources: [{binance: "${TOKEN}"}]}}}
     """
 
 
@@ -463,7 +470,11 @@ def test_a_secret_is_filled_in_and_never_shown(load: Load) -> None:
     own_name = loaded.profiles["crypto"].symbols["BTCUSDT"].sources[0].symbol
     assert url == f"https://vendor.example/{HIDDEN}/x"
     assert own_name == HIDDEN
-    for copied in (loaded, copy.deepcopy(loaded), pickle.loads(pickle.dumps(loaded))):  # noqa: S301  # just dumped
+    for copied in (
+        loaded,
+        copy.deepcopy(loaded),
+        pickle.loads(pickle.dumps(loaded)),  # noqa: S301 - just dumped
+    ):
         assert copied == loaded
         for text in (
             repr(copied),
@@ -513,8 +524,8 @@ def test_no_problem_shows_a_secret(problems: Problems, spoilt: str) -> None:
 def test_every_missing_environment_variable_is_named(problems: Problems) -> None:
     assert problems(
         universe(
-            sources='{binance: {base_url: "https://${HOST}/${KEY}"}, more: {type: binance, base_url: '
-            '"x${ }"}}'
+            sources='{binance: {base_url: "https://${HOST}/${KEY}"}, '
+            'more: {type: binance, base_url: "x${ }"}}'
         ),
         KEY="",
     ) == [
@@ -595,26 +606,24 @@ def test_a_file_with_neither_sources_nor_profiles_lacks_both(problems: Problems)
         (
             universe("calender: 24/7"),
             (
-                "profiles.crypto.calender: is no key here; did you mean calendar? The keys are "
-                "kind, calendar, start, end,"
-                " timeframes, sources, mix_venues, actions, symbols, prices, checks, repair, "
-                "evidence, update, agreement, partitions,"
-                " features, returns, calendar_changes (line 8)"
+                "profiles.crypto.calender: is no key here; did you mean calendar? "
+                "The keys are kind, calendar, start, end, timeframes, "
+                "sources, mix_venues, actions, symbols, prices, checks, repair, evidence, "
+                "update, agreement, partitions, features, returns, calendar_changes (line 8)"
             ),
         ),
         (
             universe(symbols="{BTCUSDT: {strat: 2024-01-01}}"),
             (
-                "profiles.crypto.symbols.BTCUSDT.strat: is no key here; "
-                "did you mean start? The keys are start, end, sources,"
-                " mix_venues, actions (line 7)"
+                "profiles.crypto.symbols.BTCUSDT.strat: is no key here; did you mean start? "
+                "The keys are start, end, sources, mix_venues, actions (line 7)"
             ),
         ),
         (
             universe("checks: {jiter: 0.1}"),
             (
-                "profiles.crypto.checks.jiter: is no key here; did you mean jitter? The keys are "
-                "jitter, severity, failed_above, calendar, plausibility (line 8)"
+                "profiles.crypto.checks.jiter: is no key here; did you mean jitter? "
+                "The keys are jitter, severity, failed_above, calendar, plausibility (line 8)"
             ),
         ),
         (
@@ -634,16 +643,15 @@ def test_a_file_with_neither_sources_nor_profiles_lacks_both(problems: Problems)
         (
             universe("timeframes: {fetch: [1m], derive: [5min]}"),
             (
-                "profiles.crypto.timeframes.derive[0]: 5min is not one of 1m, 5m, 15m, 30m, 1h, "
-                "4h, 1d, 1w; did you mean 5m?"
-                " (line 8)"
+                "profiles.crypto.timeframes.derive[0]: "
+                "5min is not one of 1m, 5m, 15m, 30m, 1h, 4h, 1d, 1w; did you mean 5m? (line 8)"
             ),
         ),
         (
             universe("timeframes: {fetch: [1m, 3]}"),
             (
-                "profiles.crypto.timeframes.fetch[1]: 3 is not one of 1m, 5m, 15m, 30m, 1h, 4h, 1d, "
-                "1w. (line 8)"
+                "profiles.crypto.timeframes.fetch[1]: "
+                "3 is not one of 1m, 5m, 15m, 30m, 1h, 4h, 1d, 1w. (line 8)"
             ),
         ),
         (
@@ -657,10 +665,9 @@ def test_a_file_with_neither_sources_nor_profiles_lacks_both(problems: Problems)
         (
             universe("calendar: xnys"),
             (
-                "profiles.crypto.calendar: xnys is no calendar; did you mean XNYS? Any name of "
-                "exchange_calendars or"
-                " pandas_market_calendars will do; the presets are 24/7, XNYS, CME Globex Equity, "
-                "FOREX (line 8)"
+                "profiles.crypto.calendar: xnys is no calendar; did you mean XNYS? "
+                "Any name of exchange_calendars or pandas_market_calendars will do; "
+                "the presets are 24/7, XNYS, CME Globex Equity, FOREX (line 8)"
             ),
         ),
         (
@@ -673,9 +680,8 @@ def test_a_file_with_neither_sources_nor_profiles_lacks_both(problems: Problems)
         (
             universe(symbols="{BTCUSDT: {sources: [binance, {bnance: BTC}]}}"),
             (
-                "profiles.crypto.symbols.BTCUSDT.sources[1]: bnance is no source of this file; "
-                "did you mean binance? It has"
-                " binance (line 7)"
+                "profiles.crypto.symbols.BTCUSDT.sources[1]: "
+                "bnance is no source of this file; did you mean binance? It has binance (line 7)"
             ),
         ),
         (
@@ -689,8 +695,7 @@ def test_a_file_with_neither_sources_nor_profiles_lacks_both(problems: Problems)
             universe(symbols="{BTCUSDT: {sources: [{binance: A, other: B}]}}"),
             (
                 "profiles.crypto.symbols.BTCUSDT.sources[0]: each item names one source: "
-                "`- binance`, or `- binance: its own"
-                " name for the symbol` (line 7)"
+                "`- binance`, or `- binance: its own name for the symbol` (line 7)"
             ),
         ),
         (
@@ -704,9 +709,8 @@ def test_a_file_with_neither_sources_nor_profiles_lacks_both(problems: Problems)
         (
             universe(sources="{binance: {type: Binanse}}"),
             (
-                "sources.binance.type: Binanse is no type of source; "
-                "did you mean binance? Installed are"
-                f" {INSTALLED} (line 1)"
+                "sources.binance.type: Binanse is no type of source; did you mean binance? "
+                f"Installed are {INSTALLED} (line 1)"
             ),
         ),
         (
@@ -727,8 +731,7 @@ def test_a_file_with_neither_sources_nor_profiles_lacks_both(problems: Problems)
             universe().replace("    sources: [binance]", ""),
             (
                 "profiles.crypto.sources: is missing, and BTCUSDT has none of its own; "
-                "write which to ask, such as [binance]"
-                " (line 4)"
+                "write which to ask, such as [binance] (line 4)"
             ),
         ),
         (
@@ -756,9 +759,8 @@ def test_a_file_with_neither_sources_nor_profiles_lacks_both(problems: Problems)
         (
             universe("checks: {severity: {CRITICL: ERROR}}"),
             (
-                "profiles.crypto.checks.severity.CRITICL: CRITICL is not one of CRITICAL, HIGH, "
-                "MEDIUM, LOW; did you mean"
-                " CRITICAL? (line 8)"
+                "profiles.crypto.checks.severity.CRITICL: "
+                "CRITICL is not one of CRITICAL, HIGH, MEDIUM, LOW; did you mean CRITICAL? (line 8)"
             ),
         ),
         (
@@ -847,8 +849,7 @@ def test_a_day_is_written_in_full(problems: Problems, day: str, problem: str) ->
             "start: 2023-12-31",
             (
                 "symbols.BTCUSDT.start: 2023-12-31 is before the profile's start, 2024-01-01; "
-                "move that one, or leave this one out"
-                " (line 7)"
+                "move that one, or leave this one out (line 7)"
             ),
         ),
         (
@@ -864,8 +865,7 @@ def test_a_day_is_written_in_full(problems: Problems, day: str, problem: str) ->
             "end: 2024-06-02",
             (
                 "symbols.BTCUSDT.end: 2024-06-02 is after the profile's end, 2024-06-01; "
-                "move that one, or leave this one out"
-                " (line 7)"
+                "move that one, or leave this one out (line 7)"
             ),
         ),
         (
@@ -935,15 +935,15 @@ def test_timeframes_can_be_made_of_what_is_fetched(
         (
             "Crypto",
             (
-                "is no usable name: write a lower-case letter, then letters, digits and underscores, "
-                "such as crypto (line 4)"
+                "is no usable name: write a lower-case letter, then letters, "
+                "digits and underscores, such as crypto (line 4)"
             ),
         ),
         (
             "us-equity",
             (
-                "is no usable name: write a lower-case letter, then letters, digits and underscores, "
-                "such as us_equity (line 4)"
+                "is no usable name: write a lower-case letter, then letters, "
+                "digits and underscores, such as us_equity (line 4)"
             ),
         ),
         (
@@ -956,8 +956,8 @@ def test_timeframes_can_be_made_of_what_is_fetched(
         (
             "crypté",
             (
-                "is no usable name: write a lower-case letter, then letters, digits and underscores, "
-                "such as crypt_ (line 4)"
+                "is no usable name: write a lower-case letter, then letters, "
+                "digits and underscores, such as crypt_ (line 4)"
             ),
         ),
         ("ops", "is a name that DuckDB or this project keeps for itself; choose another (line 4)"),
@@ -1005,8 +1005,8 @@ def test_a_symbol_s_name_has_nothing_that_separates_names_or_paths(
     (found,) = problems(universe(symbols=f"{{{name}: {{}}}}"))
     assert found.startswith("profiles.crypto.symbols.")
     assert (
-        "is no usable name: leave out slashes, commas and spaces (a source may have its own name "
-        "for it" in found
+        "is no usable name: "
+        "leave out slashes, commas and spaces (a source may have its own name for it" in found
     )
 
 
@@ -1101,7 +1101,8 @@ def test_a_source_is_refused_for_a_kind_of_market_that_it_does_not_have(problems
     found = problems("""
         sources: {binance: {}, bybit: {}, practice: {}}
         profiles:
-          crypto: {kind: CRYPTO, start: 2024-01-01, sources: [binance, bybit, practice], symbols: {BTCUSDT: {}}}
+          crypto: {kind: CRYPTO, start: 2024-01-01, sources: [binance, bybit, practice], \
+                   symbols: {BTCUSDT: {}}}
           equity:
             kind: EQUITY
             start: 2024-01-01
@@ -1116,8 +1117,8 @@ def test_a_source_is_refused_for_a_kind_of_market_that_it_does_not_have(problems
             "choose another source (line 8)"
         ),
         (
-            "profiles.equity.symbols.AAPL.sources: bybit serves CRYPTO, and this profile is EQUITY; "
-            "choose another source (line 11)"
+            "profiles.equity.symbols.AAPL.sources: bybit serves CRYPTO, "
+            "and this profile is EQUITY; choose another source (line 11)"
         ),
     ]
 
@@ -1137,7 +1138,9 @@ from market_assets.sources.contract import SourceSettings, Traits
 
 class DailyOnly:
     Settings = SourceSettings
-    traits = Traits(frozenset({Timeframe.D1}), page_size=100, emits_empty_bars=True, earliest_probe=False)
+    traits = Traits(
+        frozenset({Timeframe.D1}), page_size=100, emits_empty_bars=True, earliest_probe=False
+    )
 
 
 class Puzzled(DailyOnly):
@@ -1157,8 +1160,8 @@ def test_a_source_of_another_package_is_refused_where_it_cannot_serve_or_not_eve
         "Metadata-Version: 2.1\nName: daily\nVersion: 1.0\n"
     )
     (package / "daily-1.0.dist-info" / "entry_points.txt").write_text(
-        "[market_assets.sources]\ndaily = daily:DailyOnly\nbroken = daily:Absent\npuzzled = "
-        "daily:Puzzled\n"
+        "[market_assets.sources]\n"
+        "daily = daily:DailyOnly\nbroken = daily:Absent\npuzzled = daily:Puzzled\n"
     )
     path = load(universe()).path
     path.write_text(
@@ -1182,8 +1185,7 @@ def test_a_source_of_another_package_is_refused_where_it_cannot_serve_or_not_eve
     assert done.stderr.splitlines()[-3:] == [
         (
             "  - sources.broken: the source type broken cannot be loaded: "
-            "AttributeError(\"module 'daily' has no attribute"
-            " 'Absent'\") (line 1)"
+            "AttributeError(\"module 'daily' has no attribute 'Absent'\") (line 1)"
         ),
         (
             "  - sources.puzzled: the source type puzzled cannot say what it has: "
@@ -1367,8 +1369,8 @@ def test_features_are_set_for_all_and_changed_key_by_key_for_one(load: Load):
         True,
     )
     text = universe(
-        "timeframes: {fetch: [1m], derive: [1h, 1d], features: [1d, 1h]}\nfeatures: {rsi: [7, "
-        "14], vwap: false, sma: []}",
+        "timeframes: {fetch: [1m], derive: [1h, 1d], features: [1d, 1h]}\n"
+        "features: {rsi: [7, 14], vwap: false, sma: []}",
         top="features: {ema: [200], rsi: [21], bb: [[20, 2.5], [20, 3]]}",
     )
     own = load(text).profiles["crypto"]
@@ -1470,14 +1472,14 @@ def hong_kong(changes: str, *, top: str = "") -> str:
 def test_a_calendar_is_changed_for_a_profile_and_for_all_that_have_it(load: Load) -> None:
     found = load(
         hong_kong(
-            "[{date: 2023-09-11, close: 12:00, reason: early}, {date: 2023-09-12, open: 13:30, "
-            "reason: late},"
-            " {date: 2023-09-09, hours: '09:30-12:00, 13:00-16:00', reason: Saturday},"
-            " {date: 2023-09-10, open: true, reason: Sunday},"
-            " {date: 2023-09-16, open: '02:00-04:00', zone: UTC, reason: another},"
-            " {date: 2023-09-18, to: 2023-09-24, hours: ['10:00-12:00'], reason: a week}]",
-            top="calendar_changes: {XHKG: [{date: 2023-09-08, close: true, reason: "
-            "black rainstorm}]}",
+            "[{date: 2023-09-11, close: 12:00, reason: early}, "
+            "{date: 2023-09-12, open: 13:30, reason: late}, "
+            "{date: 2023-09-09, hours: '09:30-12:00, 13:00-16:00', reason: Saturday}, "
+            "{date: 2023-09-10, open: true, reason: Sunday}, "
+            "{date: 2023-09-16, open: '02:00-04:00', zone: UTC, reason: another}, "
+            "{date: 2023-09-18, to: 2023-09-24, hours: ['10:00-12:00'], reason: a week}]",
+            top="calendar_changes: "
+            "{XHKG: [{date: 2023-09-08, close: true, reason: black rainstorm}]}",
         )
     )
     assert hours_of(found, "2023-09-08") == []

@@ -1,4 +1,7 @@
-"""Tells somebody when data is not what it should be, once, and once more when it is over."""
+"""Reports when data is not what it should be: once, and once more when that is over.
+
+What is wrong is in `troubles`, what was reported in `ledger`, how it is sent in `channels`.
+"""
 
 from market_assets.alerts.channels import Channel, channels_of, try_channels
 from market_assets.alerts.ledger import Alert

@@ -65,7 +65,7 @@ _OF_ABSENCE = frozenset({"continuity", "genesis", "alignment"})
 """The checks that fail because bars are absent; the others say something of their own."""
 
 _WORLD = frozenset({Kind.STORE, Kind.STORE_CHANGED})
-"""These concern everything, whatever it is about."""
+"""A trouble of such a kind concerns everything."""
 
 
 @dataclass(frozen=True)

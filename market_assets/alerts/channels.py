@@ -1,4 +1,8 @@
-"""Sends messages through apprise, each channel by itself, so that one that fails is known and hinders no other."""
+"""Sends messages through apprise, each channel separately.
+
+The failure of one channel is reported and does not hinder the others. What a message says is in
+`message`.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +92,11 @@ def send(wanted: Mapping[Channel, Sequence[Message]], universe: Universe) -> dic
 
 
 def try_channels(universe: Universe) -> dict[str, str]:
-    """Send a test message through every channel: by its name what went wrong, empty where it arrived."""
+    """Send a test message through each channel.
+
+    Returns:
+        The error by channel name; empty where the message arrived.
+    """
     sent = send({channel: [trial()] for channel in channels_of(universe)}, universe)
     return {name: error for name, (error,) in sent.items()}
 

@@ -1,4 +1,4 @@
-"""What has been told of each trouble and what is still to be told. Pure: rows in, rows out.
+"""What has been reported of each trouble, and what is still to be. Pure: rows in, rows out.
 
 An alert is one episode of one trouble. It is told when it begins, once more if a warning becomes an
 error, and when it is over if it was ever told. Before something is sent it is claimed, so that two

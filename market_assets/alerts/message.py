@@ -1,4 +1,7 @@
-"""The words that are sent: what, where, since when, how many, and what to do next. Bounded, and without secrets."""
+"""The text of alert messages: what, where, since when, how many, and what to do next.
+
+A text is bounded in length and contains no secrets. How it is sent is in `channels`.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +32,16 @@ NEXT = {
     "the repair sensor tries again by itself",
     Kind.FAILED_PARTITIONS: "market-assets jobs says why; the repair sensor tries again by itself, "
     "and so does market-assets backfill {profile}",
-    Kind.FAILED_DAYS: "market-assets jobs says why: a source that is down or refuses, or a symbol that is gone",
-    Kind.ENRICHMENT: "the run's page in the UI says why; market-assets backfill {profile} derives again",
-    Kind.STALE: "look whether the daemon runs and the source answers: market-assets up, market-assets jobs",
+    Kind.FAILED_DAYS: "market-assets jobs says why: a source that is down or refuses, "
+    "or a symbol that is gone",
+    Kind.ENRICHMENT: "the run's page in the UI says why; "
+    "market-assets backfill {profile} derives again",
+    Kind.STALE: "look whether the daemon runs and the source answers: "
+    "market-assets up, market-assets jobs",
     Kind.DEAD: "the UI shows it under Automation, and daemons under Deployment; "
     "start market-assets up again",
-    Kind.DISAGREEMENT: "market-assets gaps {profile} and the check agreement say of each partition which source "
-    "says what",
+    Kind.DISAGREEMENT: "market-assets gaps {profile} and the check agreement "
+    "say of each partition which source says what",
     Kind.STORE: "close the program that holds it, and let it read market_assets.connect() or "
     "published/market.duckdb instead; or put a good copy in its place; "
     "with the platform stopped, move the broken file away and start again: all is filled anew",
@@ -43,11 +49,13 @@ NEXT = {
     "put a newer copy in its place if there is one, or accept this one: "
     "market-assets alerts --accept-store",
     Kind.VANISHED: "the repair sensor asks for them again within two minutes, whatever their age",
-    Kind.BACKLOG: "market-assets backfill {profile} fills what is older than update: first_backfill; "
+    Kind.BACKLOG: "market-assets backfill {profile} "
+    "fills what is older than update: first_backfill; "
     "market-assets jobs says why the rest is not filled",
     Kind.SOURCE_DOWN: "look whether the vendor is up and the key is accepted: market-assets probe; "
     "another source under sources: of the profile takes over by itself",
-    Kind.RESTART: "it was started again by itself; log/up.log in the home folder says what it said before",
+    Kind.RESTART: "it was started again by itself; "
+    "log/up.log in the home folder says what it said before",
     Kind.UNIVERSE: "mend the lines that are named: the file is taken over within a minute; "
     "market-assets validate checks it",
     Kind.CALENDAR: "market-assets status lists the days; look at the exchange's notices, "

@@ -35,7 +35,7 @@ WITNESS = "market.witness.json"
 """The file's name in the home folder."""
 
 BUSY_FOR = timedelta(minutes=2)
-"""A store that is held by somebody for longer is worth an alert."""
+"""A store that another program holds for longer is worth an alert."""
 
 _STANDS_STILL = timedelta(days=1)
 """A backlog that has not become smaller for so long is not being worked on."""

@@ -1,4 +1,7 @@
-"""What is wrong now: facts in, the list of present troubles out. Pure."""
+"""What is wrong now: facts in, the list of present troubles out. Pure.
+
+Where the facts come from is in `watch`, and what a message says of a trouble in `message`.
+"""
 
 from __future__ import annotations
 
@@ -25,16 +28,16 @@ Key = tuple[str, str, str]
 """What tells one trouble from another: profile (empty for what concerns none), kind, subject."""
 
 LINES = 10
-"""How many lines of detail a trouble has at the most; its count says how many there would be."""
+"""How many lines of detail a trouble has at most; its count says how many there would be."""
 
 CONSEQUENCES = "consequences, "
 """How the lines of detail begin that name what follows from a trouble."""
 
 _WIDTH = 240
-"""Letters of what somebody else says in one line."""
+"""How many characters of another program's text one line has at most."""
 
 _UNREACHABLE = "DagsterUserCodeUnreachableError"
-"""What Dagster says of a sensor or daemon that looks for a code server while another one is started."""
+"""What Dagster reports of a sensor or daemon that looks for a code server during its restart."""
 
 _LATELY = timedelta(hours=2)
 """A source that failed longer ago was not asked since, or has answered."""
@@ -43,7 +46,7 @@ _LASTING = timedelta(minutes=10)
 """A source that fails for less is only slow: the next update asks again."""
 
 _LATE = 3
-"""So many intervals without a sign of life, and a minute, make a sensor dead."""
+"""How many intervals without a sign of life, and a minute, make a sensor dead."""
 
 
 class Level(StrEnum):
@@ -94,7 +97,9 @@ ALWAYS = (date.min, date.max)
 
 @dataclass(frozen=True)
 class Trouble:
-    """Something that somebody should know of. Neither words nor numbers change while nothing happens: no ages in them.
+    """A condition that somebody must know of.
+
+    Its words and numbers stay the same while nothing happens: they contain no ages.
 
     Attributes:
         profile: The profile's name; empty where it concerns none.
@@ -452,7 +457,11 @@ def failed_checks(
     *,
     derived: bool = False,
 ) -> list[Trouble]:
-    """The partitions in which a check failed with the severity ERROR, and what it says of each; that of a whole asset has no name."""
+    """The trouble of a check that fails with the severity ERROR; empty where it fails nowhere.
+
+    `partitions` has what the check says, by partition. The key of a whole asset is the empty
+    string.
+    """
     if not partitions:
         return []
     whole = partitions.keys() == {""}
@@ -632,8 +641,8 @@ def stale(
         return []
     ordered = tuple(sorted(symbols))
     summary = (
-        f"{of_symbols(ordered)} {'has' if len(ordered) == 1 else 'have'} no bar of the session "
-        f"{session}, which is over"
+        f"{of_symbols(ordered)} {'has' if len(ordered) == 1 else 'have'} no bar "
+        f"of the session {session}, which is over"
     )
     lines = (f"without a bar: {', '.join(ordered[:20])}{_more(len(ordered) - 20)}",)
     return [
@@ -708,7 +717,7 @@ def platform_troubles(state: State, now: datetime) -> list[Trouble]:
 
 
 def is_replacing(trouble: Trouble, state: State, now: datetime) -> bool:
-    """Whether something fails because the code server was being started again, which is told already.
+    """Whether a failure comes from a restart of the code server, which is reported already.
 
     Args:
         trouble: What is wrong.

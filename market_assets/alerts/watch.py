@@ -1,4 +1,7 @@
-"""One look at everything that can be wrong: reads the store, keeps the ledger, sends what is to be told."""
+"""One look at everything that can be wrong.
+
+A look reads the store, keeps the ledger of alerts, and sends what is to be reported.
+"""
 
 from __future__ import annotations
 
@@ -64,10 +67,13 @@ _LOOK_BACK = timedelta(days=31)
 _HOUR, _DAY, _FEW_DAYS = timedelta(hours=1), timedelta(days=1), timedelta(days=3)
 
 _NOTICEABLE = timedelta(hours=1)
-"""A symbol has to lack this much of candles, all of it, before it counts as missing and not as new."""
+"""How much of candles a symbol must lack, all of it, to count as missing and not as new."""
 
 _SILENCE = timedelta(days=2)
-"""Corporate actions are asked for every day: of a symbol that nobody has told of for so long, they are out of date."""
+"""After so long without an answer, a symbol's corporate actions are out of date.
+
+They are asked for every day.
+"""
 
 ALERT_SCHEMA = pl.Schema(
     {
@@ -159,7 +165,10 @@ class Watch:
         self._backlogs_at: datetime | None = None
 
     def hindrance(self) -> StoreBusyError | None:
-        """Who keeps writers from the store's file, though it can be read; None where nobody does."""
+        """The program that keeps writers from the store's file, as an error; None without one.
+
+        The file can be read all the same.
+        """
         found = self._store.hindrance()
         if found is None:
             return None
@@ -233,7 +242,10 @@ class Watch:
     def _lost_candles(
         self, view: Snapshot, now: datetime, filled: Mapping[tuple[str, Timeframe], Collection[str]]
     ) -> list[Trouble]:
-        """Which partitions have lost candles: the newest are counted at each look, all once a day."""
+        """The partitions that have lost candles.
+
+        The newest partitions are counted at each look, all partitions once per day.
+        """
         whole = self._counted_at is None or not timedelta(0) <= now - self._counted_at < _DAY
         found = []
         for profile in self._universe.profiles.values():
@@ -408,8 +420,7 @@ def store_troubles(
             found += failed_days(
                 profile.name, timeframe, days, universe.alerts, now.astimezone(UTC).date()
             )
-            # Until it has had its time, a profile that is new lacks its newest session like any
-            # other.
+            # Until this time is over, a new profile lacks its newest session like any other.
             if (first := begun.get(profile.name)) and now - first >= universe.alerts.stale_after:
                 found += _stale(view, profile, timeframe, universe.alerts.stale_after, now)
         if profile.has_actions and (first := begun.get(profile.name)) and now - first >= _SILENCE:
@@ -545,7 +556,11 @@ def _stale(
 
 
 def _newest_session(calendar: SessionCalendar, window: Window) -> tuple[date, Window] | None:
-    """The last session of a calendar that closed inside a window, and its hours from its first open to its last close."""
+    """The last session of a calendar that closed inside a window; None where none did.
+
+    Returns:
+        The session's date, and its hours from its first open to its last close.
+    """
     spans = calendar.spans(window)
     sessions = spans.group_by("session").agg(pl.min("open"), pl.max("close"))
     sessions = sessions.filter(pl.col("close") <= literal(window.end)).sort("session").tail(1)

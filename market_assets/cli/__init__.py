@@ -1,4 +1,8 @@
-"""The terminal: the same operations as in the UI, with progress, `--json` and exit codes for scripts."""
+"""The terminal: the same operations as in the UI.
+
+Commands show their progress, and have `--json` and exit codes for scripts. What a command does is
+in `commands`; what all of them share is in `console`.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +88,8 @@ def everywhere(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Where everything is that is written; MARKET_ASSETS_HOME, or ./data, if not given.",
+            help="Where everything is that is written; "
+            "MARKET_ASSETS_HOME, or ./data, if not given.",
             callback=_set,
             rich_help_panel="Options of every command",
         ),
@@ -139,7 +144,10 @@ class _Told(logging.Handler):
 
 
 def main() -> NoReturn:
-    """Run the terminal: whatever ends a command is told in a sentence, and its trace is kept in a log."""
+    """Run the terminal.
+
+    An error that ends a command is shown in one sentence, and its trace is kept in a log.
+    """
     handler = _Told()
     logging.basicConfig(format="%(message)s", level=logging.WARNING, handlers=[handler])
     # Dagster's handler, which a run adds to this logger, writes the run's id before every message

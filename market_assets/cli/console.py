@@ -1,4 +1,7 @@
-"""What every command of the terminal uses: its consoles, its options, tables, and how values are written."""
+"""What every command of the terminal uses: consoles, options, tables, and how values are written.
+
+What only one command prints is in its module.
+"""
 
 from __future__ import annotations
 
@@ -42,18 +45,21 @@ _HARMFUL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
     "\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
-"""Characters that command a terminal, turn the direction of a text, or cannot be seen or written."""
+"""Characters that command a terminal, turn a text's direction, or cannot be seen or written."""
 
 _UNBOUND = 100_000
 _PROSE = 28
-"""So many characters a column of sentences must have, to be shown at all."""
+"""How many characters a column of sentences must have to be shown at all."""
 
 _COLOURS = {"HEALTHY": "green", "DEGRADED": "yellow", "MISSING": "red"}
 """From the best to the worst; any other word of health is neither."""
 
 
 def harmless(text: str) -> str:
-    """A text that others wrote, as a terminal may show it: what would act on it is visible as an escape."""
+    """A text that others wrote, as a terminal may show it.
+
+    Characters that would act on the terminal are visible as escapes.
+    """
     return _HARMFUL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
@@ -131,8 +137,8 @@ def has_store() -> bool:
     if not os.environ.get(HOME_VARIABLE) and not folder.exists():
         raise MarketAssetsError(
             f"no home folder is named, and there is no {folder.name} in {Path.cwd()}. "
-            f"Name yours with --home FOLDER or {HOME_VARIABLE}; market-assets backfill makes "
-            "./data here."
+            f"Name yours with --home FOLDER or {HOME_VARIABLE}; "
+            "market-assets backfill makes ./data here."
         )
     return (folder / "market.duckdb").exists()
 
@@ -151,7 +157,9 @@ def need_store() -> None:
 
 @contextmanager
 def store_to_read() -> Iterator[Store]:
-    """The store of the home folder for a command that only reads: where there is none, an empty one is read.
+    """The store of the home folder, for a command that only reads.
+
+    Where there is no store, an empty one is read.
 
     While another program holds the store, its last copy is read, and it is said as of when.
 
@@ -203,7 +211,7 @@ def symbols_of(profiles: list[Profile], given: str | None) -> list[str]:
 
 
 def orphans_in(holdings: pl.DataFrame, universe: Universe) -> list[tuple[str, int]]:
-    """The schemas of a store that no profile of the universe is called, with how many candles each holds.
+    """The schemas of a store that no profile of the universe has, each with its number of candles.
 
     Args:
         holdings: What `Catalog.holdings` gives.
@@ -251,7 +259,10 @@ def days_of(first: str | None, after: str | None) -> tuple[date | None, date | N
 
 
 def matrix_now(profiles: list[Profile]) -> pl.DataFrame:
-    """The completeness matrix of some profiles, counted up to now, also for what was never filled."""
+    """The completeness matrix of some profiles, counted up to now.
+
+    It has also what was never filled.
+    """
     # A help text needs no polars.
     from market_assets.reports.completeness import matrix_of  # noqa: PLC0415
 
@@ -260,7 +271,7 @@ def matrix_now(profiles: list[Profile]) -> pl.DataFrame:
 
 
 def is_healthy(matrix: pl.DataFrame) -> bool:
-    """Whether there is something in the completeness matrix, and nothing of it that is due is missing or in doubt."""
+    """Whether the completeness matrix has rows, and none that is due is missing or in doubt."""
     return not matrix.is_empty() and bool(matrix["health"].is_in(["HEALTHY", "PENDING"]).all())
 
 
@@ -307,9 +318,8 @@ def print_matrix(matrix: pl.DataFrame, *, wide: bool = False, title: str = "") -
     given_up = f", {abandoned:,} of them abandoned" if abandoned else ""
     OUT.print(
         f"{expected:,} bars must exist: {stored:,} are stored, "
-        f"{explained:,} are absent for a known reason, "
-        f"{missing:,} are missing{given_up}. (Times are UTC; the shortest timeframe of each "
-        "symbol is counted.)",
+        f"{explained:,} are absent for a known reason, {missing:,} are missing{given_up}. "
+        "(Times are UTC; the shortest timeframe of each symbol is counted.)",
         highlight=False,
     )
 
@@ -317,7 +327,10 @@ def print_matrix(matrix: pl.DataFrame, *, wide: bool = False, title: str = "") -
 def refused_now(
     profiles: Iterable[Profile], *, symbols: list[str] | None = None
 ) -> list[dict[str, Any]]:
-    """What the latest answers held that cannot be stored, where bars are missing: see `fill.refused.refused_rows`."""
+    """The rows of the latest answers that cannot be stored, where bars are missing.
+
+    The columns are those of `work.refused.refused_rows`.
+    """
     # A help text needs no polars.
     from market_assets.work.refused import refused_rows  # noqa: PLC0415
 
@@ -425,7 +438,10 @@ def colour_of(health: str) -> str:
 
 
 def percent(row: dict[str, Any]) -> str:
-    """How complete a series is, in per cent without the sign; a dash where nothing must exist yet."""
+    """How complete a series is, in per cent without the sign.
+
+    The result is a dash where nothing must exist yet.
+    """
     if not row["expected"]:
         return "-"
     # Rounded down, so that 100 % means that not one bar is missing.
@@ -456,11 +472,13 @@ def print_table(
     title: str | None = None,
     console: Console | None = None,
 ) -> None:
-    """Print a table with the columns that the terminal has room for, and say which ones it leaves out.
+    """Print a table with the columns that the terminal has room for.
+
+    A line below says which columns are left out.
 
     Args:
         columns: The most important ones first.
-        rows: A cell a column; what is written in a string is shown as it is, whatever it looks
+        rows: One cell per column; what is written in a string is shown as it is, whatever it looks
             like.
         wide: Show all columns; lines that are longer than the terminal is wide are left to it.
         title: What stands above the table.

@@ -1,4 +1,6 @@
-"""What a person is told when a command breaks off: a sentence with the cause and the next step, never a trace.
+"""What a person is told when a command breaks off.
+
+That is one sentence with the cause and the next step, and never a trace.
 
 The trace goes to the log of the home folder, which the sentence names.
 """
@@ -58,7 +60,10 @@ def sentence_of(error: BaseException, home: Path) -> str | None:
 
 
 def is_expected(error: BaseException) -> bool:
-    """Whether the sentence says all: the error was raised on purpose, and nothing of it is in a trace."""
+    """Whether the sentence says everything.
+
+    That is so where the error was raised on purpose: its trace adds nothing.
+    """
     return isinstance(error, MarketAssetsError)
 
 
@@ -68,7 +73,9 @@ def trace_of(error: BaseException) -> str:
 
 
 def keep_trace(text: str, home: Path) -> Path | None:
-    """Write a trace to the log of a home folder, or to one for temporary files where that cannot be.
+    """Write a trace to the log of a home folder.
+
+    Where that cannot be, the trace goes to a log in the folder for temporary files.
 
     Returns:
         The log's file; None if it cannot be written anywhere.
@@ -107,9 +114,8 @@ def _of_the_disk(error: BaseException, home: Path) -> str | None:
     is_full = code in _FULL or any(words in text for words in _FULL_WORDS)
     if is_full or (may_be_full and _free(home) < _ROOM):
         return (
-            f"the disk of {home} is full. What was committed is kept. Make room, "
-            "or name another home folder with "
-            "--home, and run the same command again."
+            f"the disk of {home} is full. What was committed is kept. "
+            "Make room, or name another home folder with --home, and run the same command again."
         )
     return None
 
@@ -132,13 +138,13 @@ def _of_the_machine(error: BaseException, home: Path) -> str | None:
         )
     elif code in _TOO_MANY:
         words = (
-            "this process may not open more files. Raise the limit (ulimit -n 4096) and run the "
-            "same command again."
+            "this process may not open more files. "
+            "Raise the limit (ulimit -n 4096) and run the same command again."
         )
     elif isinstance(error, MemoryError):
         words = (
-            "there is not enough memory. Close other programs, or fill fewer days at a time "
-            "(--from, --to)."
+            "there is not enough memory. "
+            "Close other programs, or fill fewer days at a time (--from, --to)."
         )
     elif _is_database(error):
         words = (

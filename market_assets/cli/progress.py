@@ -1,4 +1,7 @@
-"""How far a command has come: a live line for each kind of work, and one that stays when it is over."""
+"""How far a command has come.
+
+Each kind of work has a live line, and a line that stays when the work is over.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +65,10 @@ class _Kind:
 
     @property
     def rate(self) -> str:
-        """How many pieces a second, or a minute where that says more; empty before the first one."""
+        """How many pieces per second, or per minute where that says more.
+
+        The text is empty before the first piece.
+        """
         if not self.done or not self.worked:
             return ""
         speed = self.done / self.worked
@@ -72,7 +78,10 @@ class _Kind:
 
     @property
     def left(self) -> str:
-        """How long the rest takes at this speed; empty before the first piece and after the last."""
+        """How long the rest takes at this speed.
+
+        The text is empty before the first piece and after the last.
+        """
         if not self.done or self.is_over:
             return ""
         return f"{_clock((self.total - self.done) * self.worked / self.done)} left"

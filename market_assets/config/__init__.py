@@ -1,1 +1,1 @@
-"""What to keep: the universe as it is written, its checks, and what it comes to."""
+"""What to keep: the universe as it is written, its checks, and what follows from them."""

@@ -1,4 +1,7 @@
-"""What a file knows better of a calendar."""
+"""What a file knows better of a calendar: its `calendar_changes`, as they are written.
+
+What such a change does to a calendar stands in `market.calendars.changes`.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,8 @@ class CalendarChange(Model):
 
     Attributes:
         date: The session's date.
-        to: The last session's date, where it is for several days; those without a session stay so.
+        to: The last session's date, where the change is for several days; days without a session
+            stay so.
         close: True for no session, or the time at which it closes.
         open: True for a session with the usual hours, the time at which it opens, or the hours of a
             session that the calendar lacks.
@@ -83,8 +87,8 @@ class CalendarChange(Model):
         given = [key for key in ("close", "open", "hours") if getattr(self, key) is not None]
         if not given:
             raise ValueError(
-                "says nothing: write `close: true`, `close: 12:00`, `open: 10:00` or `hours: "
-                "09:30-12:00`"
+                "says nothing: "
+                "write `close: true`, `close: 12:00`, `open: 10:00` or `hours: 09:30-12:00`"
             )
         alone = (
             "hours" in given
@@ -115,7 +119,7 @@ class CalendarChange(Model):
 
     @property
     def change(self) -> Change:
-        """What calendars are changed by."""
+        """The change as calendars take it."""
         hours = self.open if isinstance(self.open, tuple) else self.hours
         return Change(
             self.date,

@@ -1,4 +1,8 @@
-"""Where parts of the file contradict each other: every fault with its place."""
+"""Where parts of the file contradict each other: every fault with its place.
+
+What one key can hold is checked in `settings`, `entries` and `values`; here stands what takes more
+than one part of the file.
+"""
 
 from __future__ import annotations
 
@@ -26,22 +30,34 @@ if TYPE_CHECKING:
 
 
 _SQL_WORDS = """
-all analyse analyze and any array as asc asymmetric both case cast check collate column constraint create default
-deferrable desc describe distinct do else end except false fetch for foreign from group having in initially intersect
-into lambda lateral leading limit not null offset on only or order pivot pivot_longer pivot_wider placing primary
-qualify references returning select show some summarize symmetric table then to trailing true union unique unpivot
+all analyse analyze and any array as asc asymmetric both case cast check collate column
+constraint create default deferrable desc describe distinct do else end except false fetch for
+foreign from group having in initially intersect into lambda lateral leading limit not null
+offset on only or order pivot pivot_longer pivot_wider placing primary qualify references
+returning select show some summarize symmetric table then to trailing true union unique unpivot
 using variadic when where window with
 """
 
 
 _SCHEMAS = {
-    "information_schema", "main", "market", "memory", "ops", "pg_catalog", "platform", "system", "temp",
-}  # fmt: skip
+    "information_schema",
+    "main",
+    "market",
+    "memory",
+    "ops",
+    "pg_catalog",
+    "platform",
+    "system",
+    "temp",
+}
 
 
 RESERVED_NAMES = _SCHEMAS | set(_SQL_WORDS.split())
-"""Names that no profile can have: schemas and catalogs of the store, the group of the assets that
-are about the platform itself, and words that SQL would have to quote."""
+"""Names that no profile can have.
+
+These are the schemas and catalogs of the store, the group of the assets that are about the platform
+itself, and words that SQL would have to quote.
+"""
 
 
 Choices = tuple[tuple[str, str], ...]
@@ -52,9 +68,9 @@ class Declared:
     """What the types of the sources say of them, by source.
 
     Attributes:
-        traits: Of the sources whose type declares them.
-        venues: By kind of profile whose prices a source gives, None where nobody knows.
         telling: The sources that can be asked for corporate actions.
+        traits: Of the sources whose type declares them.
+        venues: By kind of profile, whose prices a source gives; None where nobody knows.
     """
 
     telling: set[str] = field(default_factory=set)
@@ -62,7 +78,7 @@ class Declared:
     venues: dict[str, dict[str, str | None]] = field(default_factory=dict)
 
     def venues_of(self, profile: ProfileEntry, symbol: SymbolEntry) -> dict[str, str]:
-        """The venues of a symbol's sources, in the sources' order, of those that are known."""
+        """The venues of a symbol's sources, in the sources' order, where they are known."""
         kind = (profile.kind or "").lower()
         venues = {
             source: self.venues.get(source, {}).get(kind)
@@ -71,7 +87,12 @@ class Declared:
         return {source: venue for source, venue in venues.items() if venue is not None}
 
     def parted(self, profile: ProfileEntry, symbol: SymbolEntry) -> tuple[Choices, Choices, str]:
-        """The sources of a symbol that give its candles, those that are another venue, and why these give none."""
+        """The sources of a symbol, parted by whether they give its candles.
+
+        Returns:
+            The sources that give its candles; those that are another venue; and why these give
+            none, as the end of a sentence, empty where there are none.
+        """
         choices = tuple((source, own) for source, own in symbol.sources or profile.sources)
         if profile.mix_venues if symbol.mix_venues is None else symbol.mix_venues:
             return choices, (), ""
@@ -88,8 +109,8 @@ class Declared:
             ("are other venues", "are", "them") if others[1:] else ("is another venue", "is", "it")
         )
         apart = (
-            f"{listed(names)} {are} than {first} and {is_} not asked: mix_venues: "
-            f"true would let {it} fill"
+            f"{listed(names)} {are} than {first} and {is_} not asked: "
+            f"mix_venues: true would let {it} fill"
         )
         return tuple(choice for choice in choices if choice not in others), others, apart
 
@@ -117,8 +138,8 @@ def _check_sources(entries: Entries, document: Document) -> Declared:
             at = (*place, "type") if "type" in settings else place
             document.add(
                 at,
-                f"{shown(wanted)} is no type of source{hint(wanted, installed)} Installed are "
-                f"{listed(installed)}",
+                f"{shown(wanted)} is no type of source{hint(wanted, installed)} "
+                f"Installed are {listed(installed)}",
             )
             continue
         try:
@@ -199,7 +220,10 @@ def _check_profile(
     declared: Declared,
     document: Document,
 ) -> None:
-    """Check what a profile's keys say together; each by itself is valid, and those that are not have been left out."""
+    """Check what a profile's keys say together.
+
+    Each key by itself is valid: those that are not have been left out.
+    """
     place: Place = ("profiles", name)
     _check_profile_name(name, entries, document)
     for key, found, advice in (
@@ -235,7 +259,7 @@ def _check_profile(
 def _check_calendar(
     place: Place, profile: ProfileEntry, entries: Entries, document: Document
 ) -> None:
-    """What is known better of a calendar can be done to it."""
+    """The changes of a profile's calendar can be made to it."""
     changes = entries.changes_of(profile)
     calendar = profile.calendar or (profile.kind.calendar if profile.kind else None)
     if not changes or calendar is None or document.faulty_within((*place, "calendar")):
@@ -290,8 +314,8 @@ def _check_profile_name(name: str, entries: Entries, document: Document) -> None
             example = f", such as {valid}" if re.fullmatch(r"[a-z]\w*", valid) else ""
             document.add(
                 place,
-                "is no usable name: write a lower-case letter, then letters, "
-                f"digits and underscores{example}",
+                "is no usable name: "
+                f"write a lower-case letter, then letters, digits and underscores{example}",
             )
     elif name in RESERVED_NAMES:
         document.add(
@@ -300,7 +324,7 @@ def _check_profile_name(name: str, entries: Entries, document: Document) -> None
 
 
 def _check_markets(entries: Entries, document: Document) -> None:
-    """The matrix across profiles has a name of its own, and each profile that it names keeps its timeframes."""
+    """The matrix across profiles has a name of its own, and its profiles keep its timeframes."""
     markets, place = entries.markets, ("markets",)
     if markets.name in entries.profiles or not re.fullmatch(r"[a-z][a-z0-9_]*", markets.name):
         document.add(
@@ -318,8 +342,8 @@ def _check_markets(entries: Entries, document: Document) -> None:
     for name in markets.profiles:
         if name not in entries.profiles:
             advice = (
-                f"{shown(name)} is no profile{hint(name, entries.profiles)} There are "
-                f"{listed(entries.profiles)}"
+                f"{shown(name)} is no profile{hint(name, entries.profiles)} "
+                f"There are {listed(entries.profiles)}"
             )
             document.add((*place, "profiles"), advice)
     for timeframe in markets.timeframes:
@@ -347,8 +371,8 @@ def _check_export(entries: Entries, document: Document) -> None:
         if not any(timeframe in profile.timeframes.kept for profile in entries.profiles.values()):
             document.add(
                 place,
-                f"{timeframe} is kept by no profile; add it to the fetched or derived timeframes "
-                "of one",
+                f"{timeframe} is kept by no profile; "
+                "add it to the fetched or derived timeframes of one",
             )
 
 
@@ -358,9 +382,9 @@ def _check_channels(alerts: AlertSettings, document: Document) -> None:
         return
     apprise = load_apprise()
     advice = (
-        "is no URL of a service that apprise knows, or lacks a part: write one as in "
-        "https://appriseit.com/services, such as mailto://user:password@example.org or "
-        "json://host/path"
+        "is no URL of a service that apprise knows, or lacks a part: "
+        "write one as in https://appriseit.com/services, "
+        "such as mailto://user:password@example.org or json://host/path"
     )
     for place, url in enumerate(alerts.channels):
         # As it comes from YAML: a number may stand where a URL should.
@@ -407,7 +431,11 @@ def _check_symbol_dates(
 
 
 def _check_timeframes(place: Place, timeframes: Timeframes, document: Document) -> None:
-    """Each timeframe divides every longer one, so that a derived one only has to be longer than what it is made of."""
+    """What the lists of timeframes say together.
+
+    Each timeframe divides every longer one, so that a derived one only has to be longer than what
+    it is made of.
+    """
     fetch, derive = (*place, "fetch"), (*place, "derive")
     _check_repeats(fetch, timeframes.fetch, document)
     _check_repeats(derive, timeframes.derive, document)
@@ -527,15 +555,18 @@ def _check_basis(place: Place, profile: ProfileEntry, document: Document) -> Non
         if settings.basis not in {None, Basis.RAW}:
             document.add(
                 (*place, key, "basis"),
-                f"{settings.basis} needs corporate actions: name a source of them under "
-                "`actions`, or write raw",
+                f"{settings.basis} needs corporate actions: "
+                "name a source of them under `actions`, or write raw",
             )
 
 
 def _check_actions(
     place: Place, profile: ProfileEntry, declared: Declared, document: Document
 ) -> None:
-    """Where corporate actions are kept, every symbol has a source of them, and raw candles that they can be applied to."""
+    """Where corporate actions are kept, every symbol has a source of them.
+
+    Its candles must be raw, so that the actions can be applied to them.
+    """
     lists = {(*place, "actions"): profile.actions}
     lists |= {
         (*place, "symbols", name, "actions"): symbol.actions

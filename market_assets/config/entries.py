@@ -50,9 +50,9 @@ def _known_calendar(name: str) -> str:
     known = calendar_names()
     if name not in known:
         raise ValueError(
-            f"{name} is no calendar{hint(name, known)} Any name of exchange_calendars or "
-            "pandas_market_calendars will do;"
-            f" the presets are {listed(PRESETS.values())}"
+            f"{name} is no calendar{hint(name, known)} "
+            "Any name of exchange_calendars or pandas_market_calendars will do; "
+            f"the presets are {listed(PRESETS.values())}"
         )
     return name
 
@@ -84,7 +84,9 @@ Choice = Annotated[
 
 def _no_list(value: object) -> object:
     if isinstance(value, list):
-        raise ValueError("must not be a list: write each symbol as a key, such as `BTCUSDT: {}`")  # noqa: TRY004  # pydantic's
+        raise ValueError(  # noqa: TRY004 - pydantic's
+            "must not be a list: write each symbol as a key, such as `BTCUSDT: {}`"
+        )
     return empty_if_none(value)
 
 
@@ -213,13 +215,20 @@ class Entries(Model):
     ] = Field(default_factory=dict)
 
     def changes_of(self, profile: ProfileEntry) -> tuple[CalendarChange, ...]:
-        """What is known better of a profile's calendar: for all that have it, then for the profile alone."""
+        """What is known better of a profile's calendar.
+
+        Returns:
+            The changes for all profiles that have the calendar, then those for this profile alone.
+        """
         calendar = profile.calendar or (profile.kind.calendar if profile.kind else "")
         return (*self.calendar_changes.get(calendar, ()), *profile.calendar_changes)
 
 
 def read_entries(document: Document) -> Entries:
-    """The parts of the document that are valid by themselves; what is not becomes problems and is left out."""
+    """The parts of the document that are valid by themselves.
+
+    What is not becomes problems of the document and is left out.
+    """
     data = document.data
     if not isinstance(data, dict):
         if not document.faulty(()):

@@ -36,7 +36,8 @@ def load_universe(path: Path | None = None, *, environ: Mapping[str, str] = os.e
     Args:
         path: The file; without it the one that `MARKET_ASSETS_UNIVERSE` names, without that the
             practice universe: as the home keeps it, or as of today where the home does not keep it
-            yet. Of these the copy is read if `MARKET_ASSETS_UNIVERSE_COPY` names one.
+            yet. Without `path`, the copy is read in its place if `MARKET_ASSETS_UNIVERSE_COPY`
+            names one.
         environ: Where these variables and the secrets of the file are taken from.
 
     Raises:
@@ -76,7 +77,10 @@ def _as_of_today(text: str) -> str:
 def _resolve_profile(
     name: str, entry: ProfileEntry, entries: Entries, declared: Declared, here: RepairSettings
 ) -> Profile | None:
-    """The profile with everything inherited and preset, and what is set for this machine; None without the keys that nothing can be made of."""
+    """The profile with everything inherited and preset, and what is set for this machine.
+
+    None without the keys that nothing can be made of: kind and start.
+    """
     if entry.kind is None or entry.start is None:
         return None
     symbols = {}
@@ -116,7 +120,10 @@ def _resolve_profile(
 
 
 def _actions_of(name: str, symbol: SymbolEntry, profile: ProfileEntry) -> tuple[SourceSymbol, ...]:
-    """Whom to ask for a symbol's corporate actions: a source knows it by the name under which it gives candles."""
+    """The sources to ask for a symbol's corporate actions.
+
+    A source knows the symbol by the name under which it gives candles.
+    """
     names = {source: own or name for source, own in symbol.sources or profile.sources}
     return tuple(
         SourceSymbol(source=source, symbol=own or names.get(source, name))
@@ -133,7 +140,10 @@ def _overlay(below: Part, above: Part) -> Part:
 
 
 def _repair_here(environ: Mapping[str, str]) -> tuple[RepairSettings, list[str]]:
-    """The repair settings that the environment sets, written as in the file, and what is wrong with them."""
+    """The repair settings that the environment sets, and what is wrong with them.
+
+    They are written as in the file.
+    """
     names = {REPAIR_VARIABLE + key.upper(): key for key in RepairSettings.model_fields}
     given = {key: environ[name] for name, key in names.items() if environ.get(name)}
     strange = sorted(

@@ -1,4 +1,7 @@
-"""Where this project finds its universe file and its home folder."""
+"""Where this project finds its universe file.
+
+Where the home folder is stands in `market_assets.home`.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,9 @@ COPY_VARIABLE = "MARKET_ASSETS_UNIVERSE_COPY"
 
 
 def keep_practice(environ: Mapping[str, str] = os.environ) -> None:
-    """Keep the practice universe in the home folder, so that its days stand still; no other universe is.
+    """Keep the practice universe in the home folder, so that its days stand still.
+
+    No other universe is kept there.
 
     Raises:
         OSError: The home cannot be made or written.

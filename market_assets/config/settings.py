@@ -1,4 +1,7 @@
-"""The settings of a profile and of the platform."""
+"""The settings of a profile and of the platform, each with its default and its limits.
+
+How a value is written stands in `values`, what several settings say together in `checks`.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +35,8 @@ def _up_to(days: int) -> AfterValidator:
 def _rising(bounds: tuple[timedelta, timedelta]) -> tuple[timedelta, timedelta]:
     if bounds[0] > bounds[1]:
         raise ValueError(
-            "the first wait must not be longer than the longest; write [first, longest], "
-            "such as [1m, 1h]"
+            "the first wait must not be longer than the longest; "
+            "write [first, longest], such as [1m, 1h]"
         )
     return bounds
 
@@ -44,8 +47,8 @@ def _cadence(every: timedelta) -> timedelta:
         minutes.is_integer() and (60 % minutes == 0 or (minutes % 60 == 0 and 1440 % minutes == 0))
     ):
         raise ValueError(
-            "divides neither an hour into whole minutes nor a day into whole hours; write 1m, 5m, "
-            "15m, 1h or 4h"
+            "divides neither an hour into whole minutes nor a day into whole hours; "
+            "write 1m, 5m, 15m, 1h or 4h"
         )
     return every
 
@@ -84,7 +87,7 @@ class Kind(StrEnum):
 
     @property
     def has_extended_hours(self) -> bool:
-        """Whether vendors give bars of hours before and after the sessions, as they do of stocks."""
+        """Whether vendors give bars from before and after the sessions, as they do for stocks."""
         return self is Kind.EQUITY
 
     @property
@@ -105,7 +108,7 @@ PRESETS = {
 
 
 class Severity(StrEnum):
-    """What a failed check means for those downstream: ERROR blocks, WARN tells."""
+    """What a failed check means for those downstream: ERROR blocks, WARN reports."""
 
     ERROR = "ERROR"
     WARN = "WARN"
@@ -145,7 +148,9 @@ class CheckSettings(Model):
 
 
 class RepairSettings(Model):
-    """When and how hard gaps are repaired. Each key can be set for this machine by `MARKET_ASSETS_REPAIR_<KEY>`.
+    """When gaps are repaired, and how hard.
+
+    Each key can be set for this machine by `MARKET_ASSETS_REPAIR_<KEY>`.
 
     Attributes:
         every: How often failed, faulty and absent partitions are looked for.
@@ -213,7 +218,7 @@ class UpdateSettings(Model):
 
 
 class AlertSettings(Model):
-    """Who is told of troubles, and when.
+    """Who gets a message about troubles, and when.
 
     Attributes:
         channels: Apprise URLs, such as `mailto://...`, `slack://...`, `tgram://...` or
@@ -234,7 +239,7 @@ class AlertSettings(Model):
 
 
 class AgreementSettings(Model):
-    """How many of a symbol's partitions are compared with its other sources, and what counts as agreement.
+    """How many partitions are compared with other sources, and what counts as agreement.
 
     Attributes:
         sample: The share of the partitions of each symbol and timeframe that are compared, always
@@ -263,8 +268,8 @@ def _unequal(windows: tuple[object, ...]) -> tuple[object, ...]:
 def _fast_first(windows: tuple[int, int, int]) -> tuple[int, int, int]:
     if windows[0] >= windows[1]:
         raise ValueError(
-            "the first window must be shorter than the second; write [fast, slow, signal], "
-            "such as [12, 26, 9]"
+            "the first window must be shorter than the second; "
+            "write [fast, slow, signal], such as [12, 26, 9]"
         )
     return windows
 
@@ -307,10 +312,10 @@ class Basis(StrEnum):
 
 
 class FeatureSettings(Model):
-    """Which features are made of candles, and over how many bars; an empty list or `false` leaves one out.
+    """Which features are made of candles, and over how many bars.
 
-    The columns are called after them: `ema: [12]` is `ema_12`, `macd: [[12, 26, 9]]` is
-    `macd_12_26_9`.
+    An empty list or `false` leaves a feature out. The columns are called after the features: `ema:
+    [12]` is `ema_12`, `macd: [[12, 26, 9]]` is `macd_12_26_9`.
 
     Attributes:
         simple_return: Close over the close n bars before, less 1.
@@ -415,7 +420,7 @@ class ExportSettings(Model):
     every: Annotated[Duration, AfterValidator(_cadence)] = timedelta(minutes=15)
 
     def folder_in(self, home: Path) -> Path:
-        """The folder of a home."""
+        """The path of the folder, given the home folder."""
         return home / Path(self.folder).expanduser()
 
 
@@ -478,7 +483,7 @@ class PartitionSettings(Model):
 
 
 class Timeframes(Model):
-    """The timeframes a profile keeps, shortest first: those asked of a source, and those made from them.
+    """The timeframes that a profile keeps, each list shortest first.
 
     Attributes:
         fetch: Asked of a source.
@@ -494,5 +499,5 @@ class Timeframes(Model):
 
     @property
     def kept(self) -> tuple[Timeframe, ...]:
-        """Those of which there are candles."""
+        """The timeframes that have candles: fetched ones first, then derived ones."""
         return (*self.fetch, *self.derive)

@@ -1,4 +1,8 @@
-"""The sources of a universe: built from its settings, each with the limit that all processes of a home folder share."""
+"""The sources of a universe, built from its settings.
+
+Each has the limit that all processes of a home folder share, or all machines that use the
+universe's `limits`.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +22,19 @@ if TYPE_CHECKING:
     from market_assets.config.universe import Profile, Universe
 
 _SHORTEST_SECRET = 5
-"""Letters. What is shorter, a port say, is in many a number too."""
+"""The fewest letters of a secret that is hidden.
+
+A shorter one, such as a port, is a part of many numbers too.
+"""
 
 
 def source_of(universe: Universe, name: str, *, kind: str) -> Source:
     """Build a source of a universe.
 
-    A source that speaks HTTP shares its vendor's limit with all who use the universe's `limits`, a
-    server, and without that with all processes of this home folder, by a file below it: one limit
-    for each address and key, whatever the sources are called. `limiter` or `limiter_path` in its
-    settings names another server or file.
+    A source that speaks HTTP shares its vendor's limit: with all who use the universe's `limits`,
+    which is a server, and without that with all processes of this home folder, by a file below it.
+    There is one limit per address and key, whatever the sources are called. `limiter` or
+    `limiter_path` in its settings names another server or file.
 
     Args:
         universe: Whose settings are used.
@@ -42,7 +49,10 @@ def source_of(universe: Universe, name: str, *, kind: str) -> Source:
 
 
 def sources_of(universe: Universe, profile: Profile) -> dict[str, Source]:
-    """Build the sources that a profile's symbols are asked of, or compared with: see `source_of`."""
+    """Build the sources that give a profile's candles, or that these are compared with.
+
+    Each is built as in `source_of`. Returns them by name.
+    """
     symbols = profile.symbols.values()
     names = {
         choice.source
@@ -55,7 +65,13 @@ def sources_of(universe: Universe, profile: Profile) -> dict[str, Source]:
 
 
 def action_sources_of(universe: Universe, profile: Profile) -> dict[str, ActionSource]:
-    """Build the sources that are asked for the corporate actions of a profile's symbols: see `source_of`."""
+    """Build the sources of the corporate actions of a profile's symbols.
+
+    Each is built as in `source_of`. Returns them by name.
+
+    Raises:
+        SourceError: A source cannot be asked for corporate actions, or is not installed any more.
+    """
     found = {}
     for name in sorted(
         {choice.source for one in profile.symbols.values() for choice in one.actions}
@@ -70,7 +86,11 @@ def action_sources_of(universe: Universe, profile: Profile) -> dict[str, ActionS
 
 
 def _sharing(name: str, universe: Universe) -> Mapping[str, object]:
-    """The settings with the server or the file that the limit is kept in, and with what is to be hidden."""
+    """The settings of a source, with where its limit is kept and with what is to be hidden.
+
+    The limit is kept on a server or in a file. The settings of a source without HTTP stay as they
+    are.
+    """
     settings = universe.sources[name]
     source_type = source_types().get(str(settings.get("type") or name))
     if source_type is None or not issubclass(source_type.Settings, HttpSettings):
@@ -81,7 +101,10 @@ def _sharing(name: str, universe: Universe) -> Mapping[str, object]:
 def _limited(
     name: str, settings: Mapping[str, object], checked: HttpSettings, universe: Universe
 ) -> Mapping[str, object]:
-    """The same of a source, and of another one that it asks itself and whose settings stand within its own."""
+    """The same for a source and for another one that it asks itself.
+
+    The settings of that one stand within its own.
+    """
     checked = checked.model_copy(update={"hidden": (*checked.hidden, *_hidden(settings, universe))})
     settings = {**settings, "hidden": checked.hidden}
     for key, part in checked:
@@ -102,7 +125,10 @@ def _limited(
 
 
 def _hidden(settings: Mapping[str, object], universe: Universe) -> list[SecretStr]:
-    """What stands for a `${NAME}` in the settings; a source's own fields may show it, or have it as part of a longer secret."""
+    """The values that stand for a `${NAME}` in the settings.
+
+    A source's own fields may show such a value, or have it as part of a longer secret.
+    """
     # Who shares a limit must not depend on where it is kept.
     texts = [
         secret

@@ -1,4 +1,7 @@
-"""The universe, resolved: each symbol knows its dates and its sources, each profile its calendar and rules."""
+"""The universe, resolved: nothing is left to inherit.
+
+Each symbol knows its dates and its sources, each profile its calendar and rules.
+"""
 
 from __future__ import annotations
 
@@ -46,19 +49,19 @@ class SourceSymbol(Model):
 
 
 class Symbol(Model):
-    """One instrument of a profile: from 00:00 UTC of `start` to 00:00 UTC of `end`, which no longer belongs to it.
+    """One instrument of a profile, kept from 00:00 UTC of `start` to 00:00 UTC of `end`.
 
     Attributes:
         name: What the universe calls it.
         start: Its first day.
         end: The day after its last, if there is one.
-        sources: Whom to ask for its candles, in order of preference.
+        sources: The sources to ask for its candles, in order of preference.
         compared: Sources of another venue: they give no candles, but what they have can be compared
             with what is stored.
         apart: Why these give none, and what would let them, as the end of a sentence; empty where
             there are none.
-        venues: Whose prices its sources give, of those of which that is known.
-        actions: Whom to ask for its corporate actions, in order of preference.
+        venues: Whose prices its sources give, by source, where that is known.
+        actions: The sources to ask for its corporate actions, in order of preference.
     """
 
     name: str
@@ -85,7 +88,10 @@ class Symbol(Model):
 
 
 class Profile(Model):
-    """A group of symbols that share calendar, timeframes and rules: an asset key prefix and a DuckDB schema."""
+    """A group of symbols that share calendar, timeframes and rules.
+
+    Its name is an asset key prefix and a DuckDB schema.
+    """
 
     name: str
     kind: Kind
@@ -107,7 +113,7 @@ class Profile(Model):
 
     @property
     def changes(self) -> tuple[Change, ...]:
-        """What is known better of the calendar, as calendars are changed by."""
+        """What is known better of the calendar, as calendars take it."""
         return tuple(each.change for each in self.calendar_changes)
 
     @property
@@ -123,7 +129,10 @@ class Profile(Model):
         return any(symbol.actions for symbol in self.symbols.values())
 
     def basis_of(self, settings: FeaturesEntry | ReturnSettings) -> Basis:
-        """The prices that returns or features are made on: a profile without corporate actions has raw ones alone."""
+        """The prices that returns or features are made on.
+
+        A profile without corporate actions has raw ones alone.
+        """
         if not self.has_actions:
             return Basis.RAW
         return settings.basis or Basis.ADJUSTED
@@ -134,11 +143,16 @@ class Profile(Model):
         return self.timeframes.fetch[0]
 
     def window(self, now: datetime) -> Window:
-        """From 00:00 UTC of the first day to 00:00 UTC of `end`, or to `now` while that is earlier; empty before it starts."""
+        """From 00:00 UTC of the first day to 00:00 UTC of `end`, or to `now` while that is earlier.
+
+        It is empty before the profile starts.
+        """
         return _window(self.start, self.end, now)
 
     def input_of(self, timeframe: Timeframe) -> Timeframe:
-        """The timeframe that a derived one is made of: weeks of days, everything else of the shortest fetched.
+        """The timeframe that a derived one is made of.
+
+        Weeks are made of days, everything else of the shortest fetched timeframe.
 
         Raises:
             ValueError: The profile does not derive that timeframe.
@@ -157,12 +171,12 @@ class Universe(Model):
     """Everything that is to be kept.
 
     Attributes:
-        path: The file it was read from; the paths in a source's settings are relative to its
+        path: The file that it was read from; the paths in a source's settings are relative to its
             folder.
         sources: The settings of each source, secrets filled in: shown with their `${NAME}` and left
             out of dumps.
         profiles: By name, in the order of the file.
-        alerts: Who is told of troubles.
+        alerts: Who gets a message about troubles.
         markets: The matrix of returns across profiles.
         export: What is kept as Parquet files besides; None where nothing is.
         retention: How long bookkeeping is kept.
@@ -191,5 +205,8 @@ class Universe(Model):
         ]
 
     def redact(self, text: str) -> str:
-        """The text with every secret of the universe replaced by its `${NAME}`: for logs, errors and metadata."""
+        """The text with every secret of the universe replaced by its `${NAME}`.
+
+        For logs, errors and metadata.
+        """
         return redact(text, self.secrets)

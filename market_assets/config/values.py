@@ -1,4 +1,8 @@
-"""How values of the file are written: days, durations, shares; and what all its parts have in common."""
+"""How values of the file are written: days, durations, shares.
+
+Also what all parts of the file have in common. The settings that use these values stand in
+`settings`.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +82,10 @@ Share = Annotated[float, BeforeValidator(_share)]
 
 
 def text(value: object) -> str:
-    """A string as it is: pydantic's own check would lose what a `Secret` shows itself as."""
+    """A string as it is, for a field that may hold a secret.
+
+    Pydantic's own check would lose what a `Secret` shows itself as.
+    """
     if not isinstance(value, str):
         raise PydanticKnownError("string_type")
     return value

@@ -1,8 +1,8 @@
-"""A YAML file that a person writes: read with the line of every key, and with everything wrong in it, not just the first.
+"""A YAML file that a person writes, read with the line of every key and with all its faults.
 
 Two keys of the same name, a name that YAML takes for something else (`ON` is true), a missing
 environment variable: none of these stops the reading, each becomes a problem with its place. A
-value that holds `${NAME}` prints as it was written.
+value that holds `${NAME}` prints as it was written. What the keys mean is not known here.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 @dataclass
 class Document:
-    """What a file holds and what is wrong with it; later passes over the data add their problems here.
+    """What a file holds and what is wrong with it.
+
+    Later passes over the data add their problems here.
 
     Attributes:
         data: Mappings with string keys, lists and scalars; None for an empty file.
@@ -60,11 +62,14 @@ class Document:
         return place in self._problems
 
     def faulty_within(self, place: Place) -> bool:
-        """True where a problem has been recorded already for the place or for something inside it."""
+        """True where a problem has been recorded already for the place or for a part of it."""
         return any(other[: len(place)] == place for other in self._problems)
 
     def problems(self) -> list[str]:
-        """One sentence a problem, in the order of the file: its path, what is wrong, its line; without secrets."""
+        """One sentence per problem, in the order of the file, without secrets.
+
+        Each has the path, what is wrong and the line.
+        """
         found = [
             (self._mark(place), place, text)
             for place, texts in self._problems.items()
@@ -95,7 +100,10 @@ def _sentence(place: Place, message: str, line: int) -> str:
 
 
 def read_yaml(path: Path, environ: Mapping[str, str], edit: Callable[[str], str] = str) -> Document:
-    """Read a YAML file; never raises for what the file holds, or for a file that cannot be read.
+    """Read a YAML file.
+
+    It never raises for what the file holds, or for a file that cannot be read: these are problems
+    of the document.
 
     Args:
         path: The file, in UTF-8.
@@ -126,8 +134,8 @@ def _syntax_problem(error: yaml.MarkedYAMLError) -> str:
     where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
     what = ", ".join(part for part in (error.context, error.problem) if part)
     return (
-        f"{where}is not YAML: {what} (a value that holds a colon, a brace, "
-        "a bracket or # needs quotes)"
+        f"{where}is not YAML: {what} "
+        "(a value that holds a colon, a brace, a bracket or # needs quotes)"
     )
 
 
@@ -255,7 +263,14 @@ def unquoted(text: str, read_as: str) -> str:
 def add_faults(
     document: Document, at: Place, faults: list[ErrorDetails], model: type[BaseModel]
 ) -> None:
-    """Record what pydantic found wrong with the part of the document `at` a place, which is shaped like the model."""
+    """Record what pydantic found wrong with a part of the document.
+
+    Args:
+        document: Takes the problems.
+        at: The place of the part.
+        faults: What pydantic found.
+        model: What the part is shaped like.
+    """
     for fault in faults:
         exact = (*at, *fault["loc"])
         place = nearest(document.data, exact)
@@ -268,7 +283,10 @@ def add_faults(
 
 
 def nearest(data: object, place: Place) -> Place:
-    """The longest part of a place that the data has: pydantic also names what is missing, and kinds of key."""
+    """The longest part of a place that the data has.
+
+    Pydantic also names what is missing, and kinds of key.
+    """
     for depth, part in enumerate(place):
         parts = (
             data

@@ -34,12 +34,14 @@ _WORST = 20
 _WORDS = 5
 """How many reasons a description has at most; a table has more."""
 _LINES = 20
-"""How many lines about its progress a run has at the most."""
+"""How many lines about its progress a run has at most."""
 
 
 @dataclass
 class Reporter:
-    """Yields the events of one step over a range of partitions, each as soon as its partition is committed.
+    """Yields the events of one step over a range of partitions.
+
+    The events of a partition come as soon as it is committed.
 
     Use `report` for each batch and `close` at the end.
 
@@ -108,8 +110,7 @@ class Reporter:
         verdicts = [
             (outcome.partition.key, verdict) for outcome in outcomes for verdict in outcome.verdicts
         ]
-        # Those that failed come last: the UI shows the latest one beside a word that is of all
-        # partitions.
+        # Failed partitions come last: beside a word about all of them the UI shows the latest one.
         for key, verdict in sorted(verdicts, key=lambda judged: not judged[1].passed):
             yield check_evaluation(
                 asset_key=self.asset_key,
@@ -139,7 +140,9 @@ class Reporter:
             )
 
     def close(self, wanted: Sequence[str], audit: Mapping[str, Any]) -> Iterator[Any]:
-        """Yield what the step did as a whole and the outputs that it owes, and fail it if a partition that is due was not filled.
+        """Yield what the step did as a whole and the outputs that it owes.
+
+        The step fails if a partition that is due was not filled.
 
         Args:
             wanted: The partitions of the run.
@@ -164,8 +167,8 @@ class Reporter:
             raise dg.Failure(
                 description=(
                     f"{len(self.failures)} of {len(wanted)} partitions could not be filled "
-                    f"({_first_of(self.failures)}); the others "
-                    "are stored and stay materialized. Mend the cause that the table names, "
+                    f"({_first_of(self.failures)}); the others are stored and stay materialized. "
+                    "Mend the cause that the table names, "
                     "then backfill the failed partitions again: only what is missing is asked for."
                 ),
                 metadata={
@@ -176,8 +179,7 @@ class Reporter:
                     ),
                     "failed": len(self.failures),
                 },
-                # The same window again at once would meet the same trouble; what could be had is
-                # stored.
+                # The same window would meet the same trouble at once; what there was is stored.
                 allow_retries=False,
             )
         yield asset_output()
@@ -212,7 +214,7 @@ def not_filled(outcome: PartitionOutcome) -> str:
 
 
 def not_whole(outcome: PartitionOutcome) -> str | None:
-    """What a partition that counts as filled lacks all the same, for its own page; None where it is whole."""
+    """What a filled partition still lacks, for its own page; None where it is whole."""
     failed = {verdict.check: verdict.summary for verdict in outcome.verdicts if not verdict.passed}
     if "continuity" in failed:
         # A head that is absent is among what is missing.
@@ -285,7 +287,9 @@ def materialization_metadata(outcome: PartitionOutcome) -> dict[str, Any]:
 
 
 def audit_metadata(audit: Mapping[str, Any]) -> dict[str, Any]:
-    """What the UI shows of one run: its job's record, the numbers apart so that Dagster plots them over the runs.
+    """What the UI shows of one run: the record of its job.
+
+    The numbers are separate, so that Dagster plots them over the runs.
 
     Args:
         audit: A job's record: the columns of `ops.jobs`, its detail unpacked.
@@ -356,10 +360,9 @@ def verdict_metadata(verdict: Verdict) -> dict[str, dg.MetadataValue]:
 def _sentence(audit: Mapping[str, Any]) -> str:
     detail = audit["detail"]
     return (
-        f"{audit['kind']} by {audit['trigger']}: {detail['partitions_done']:,} of "
-        f"{detail['partitions']:,} partitions, "
-        f"{detail['rows']['new']:,} new rows, {detail['missing_before']:,} bars missing before "
-        f"and {detail['missing_after']:,} after"
+        f"{audit['kind']} by {audit['trigger']}: {detail['partitions_done']:,} "
+        f"of {detail['partitions']:,} partitions, {detail['rows']['new']:,} new rows, "
+        f"{detail['missing_before']:,} bars missing before and {detail['missing_after']:,} after"
     )
 
 

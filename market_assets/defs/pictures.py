@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     """Draws a committed partition; None where there is nothing to see."""
 
 MOST = 10
-"""How many pictures a run draws at the most: some hundredths of a second and about 8 kB of the event log each."""
+"""How many pictures a run draws at most.
+
+Each takes some hundredths of a second and about 8 kB of the event log.
+"""
 
 _FEW = 5
 """A run of so many partitions or less has a picture of each."""
@@ -51,7 +54,9 @@ class Picture(NamedTuple):
 
 
 class Pictures:
-    """Draws some of a run's partitions, so that a long backfill stays as fast, and the event log as small, as without.
+    """Draws some of a run's partitions.
+
+    A long backfill stays as fast, and the event log as small, as without pictures.
 
     A run of a few partitions has a picture of each. A longer one has one of its newest partition,
     and of others in which bars are missing until there are MOST. A partition that goes on has one
@@ -85,7 +90,10 @@ class Pictures:
         self._draw = draw
 
     def of(self, outcomes: Sequence[PartitionOutcome]) -> Mapping[str, dict[str, dg.MetadataValue]]:
-        """The pictures of those of some committed partitions that get one, as metadata by partition key."""
+        """The pictures of committed partitions, as metadata by partition key.
+
+        Only some of the partitions get one.
+        """
         chosen = [outcome for outcome in outcomes if self._choose(outcome)]
         if not chosen:
             return {}
@@ -167,7 +175,11 @@ def mask_drawn(name: str, timeframe: Timeframe) -> Draw:
 def _bars(
     view: Snapshot, profile: Profile, timeframe: Timeframe, outcome: PartitionOutcome, now: datetime
 ) -> tuple[pl.DataFrame, str, str] | None:
-    """The bars of the symbol that is drawn, its name, and words about the others; None where no bar is expected."""
+    """The bars of the symbol that is drawn; None where no bar is expected.
+
+    Returns:
+        The bars, the symbol's name, and words about the other symbols.
+    """
     counts = [own for own in outcome.counts if own.expected]
     if not counts:
         return None

@@ -1,4 +1,7 @@
-"""What the assets work with: the store, the sources, the clock. Each can be replaced in `build_definitions`."""
+"""What the assets work with: the store, the sources, the clock.
+
+Each can be replaced in `build_definitions`.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +29,17 @@ if TYPE_CHECKING:
 
 
 PATIENCE = timedelta(seconds=10)
-"""How long a tick waits for the store: another tick comes soon, and Dagster ends one that takes a minute."""
+"""How long a tick waits for the store.
+
+Another tick comes soon, and Dagster ends a tick that takes a minute.
+"""
 
 
 class Clock(dg.ConfigurableResource[None]):
     """Gives the present instant. A test's clock stands still at `fixed`.
 
     Attributes:
-        fixed: An ISO instant with its zone; empty for the clock of `market_time.clock`, the
+        fixed: An ISO instant with its zone; empty for the clock of `market.clock`, the
             machine's.
     """
 
@@ -73,7 +79,9 @@ class StoreResource(DuckDBResource):
 
 
 class Sources:
-    """Builds the sources that a profile names. It is no configurable resource, so that secrets are in no run's config.
+    """Builds the sources that a profile names.
+
+    It is no configurable resource, so that no run's config contains secrets.
 
     Args:
         universe: Whose settings are used.

@@ -1,1 +1,1 @@
-"""Everything that is made of candles."""
+"""Datasets that are made of candles: derived candles, features, returns, adjusted prices."""

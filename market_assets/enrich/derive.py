@@ -1,4 +1,4 @@
-"""Keeps a derived timeframe's candles equal to what its input's candles make."""
+"""Keeps the candles of a derived timeframe equal to what its input's candles make."""
 
 from __future__ import annotations
 
@@ -43,11 +43,13 @@ if TYPE_CHECKING:
 
 
 _LOOKS_BACK = timedelta(days=14)
-"""So far back the close is looked for that a candle without volume may only repeat."""
+"""How far back the close is looked for that a candle without volume may only repeat."""
 
 
 class Derive(Work):
-    """One derivation of a profile's timeframe over a window, to be iterated once, oldest partition first.
+    """One derivation of a profile's timeframe over a window, oldest partition first.
+
+    To be iterated once.
 
     It makes again every bar that shares an instant with its partitions, also those that belong to a
     neighbour (a week that began in the month before), so that candles that arrive in any order lead
@@ -108,8 +110,8 @@ class Derive(Work):
         start = min(one.window.start for one in self._series)
         end = max(one.window.end for one in self._series)
         bars = self._calendar.bars(self._timeframe, window)
-        # A profile may end before the first bar of its last partition; while it goes on, its end is
-        # the present.
+        # A profile may end before the first bar of its last partition. While it goes on, its end
+        # is the present.
         begun = (pl.col("opens_at") < literal(end)) | (pl.col("closes_at") > literal(self._now))
         return bars.filter((pl.col("closes_at") > literal(start)) & begun)
 
@@ -142,8 +144,7 @@ class Derive(Work):
         if bars.is_empty():
             return [PartitionOutcome(partition, counts=()) for partition in partitions]
         symbols = [one.symbol for one in series]
-        # A day's or a week's `ts` may lie after its first instant, so that the input is looked up
-        # by its `ts`.
+        # The `ts` of a day or a week may lie after its first instant; inputs are found by `ts`.
         inputs = self._calendar.bars_touching(
             self._input, Window.spanning(bars["opens_at"], bars["closes_at"])
         )
@@ -208,14 +209,21 @@ class Derive(Work):
         return outcomes
 
     def _evidence(self, view: Snapshot, window: Window) -> dict[tuple[str, str], str]:
-        """What is known of bars that are absent, or made of less than they should be: what hangs on them asks for it."""
+        """What is known of bars that are absent, or made of less than they should be.
+
+        The version of a partition depends on it.
+        """
         bars = Grid(view, self._profile, self._timeframe, self._now).bars(window)
         stored = pl.col("state") == State.STORED
         state = pl.when(stored & pl.col("broken")).then(pl.lit(State.OPEN.value)).otherwise("state")
         return evidence_of(bars.select("symbol", "ts", state=state), self._cadence)
 
     def _bars(self, window: Window) -> pl.DataFrame:
-        """The closed bars that touch a window or open in it by their `ts`: ts, opens_at, closes_at."""
+        """The closed bars that touch a window or have their `ts` in it.
+
+        Returns:
+            ts, opens_at, closes_at; sorted by ts.
+        """
         columns = ["ts", "opens_at", "closes_at"]
         touching = touched(self._timeframe, self._calendar, window, self._now).select(columns)
         own = self._calendar.bars(self._timeframe, window).select(columns)
@@ -225,11 +233,11 @@ class Derive(Work):
     def _expected(
         self, bars: pl.DataFrame, inputs: pl.DataFrame, series: list[Series]
     ) -> pl.DataFrame:
-        """The bars that each series must have and what they are made of if nothing is absent.
+        """The bars that each series must have, and what they are made of if nothing is absent.
 
         Returns:
             symbol, ts, bars_expected, first_input, last_input: the `ts` of the first and the last
-                of these input bars.
+            of these input bars.
         """
         frames = []
         for one in series:
@@ -256,7 +264,11 @@ class Derive(Work):
     def _closes_before(
         self, view: Snapshot, candles: pl.DataFrame, start: datetime
     ) -> pl.DataFrame:
-        """The last close before the candles of each symbol whose first one may be quiet: symbol, close."""
+        """The last close before the candles of each symbol whose first candle may be quiet.
+
+        Returns:
+            symbol, close.
+        """
         firsts = candles.sort("ts").group_by("symbol").first()
         symbols = firsts.filter(FLAT_AND_EMPTY)["symbol"].to_list()
         if not symbols or not self._profile.prices.real_volume:
@@ -268,10 +280,13 @@ class Derive(Work):
     def _states(
         self, view: Snapshot, expected: pl.DataFrame, inputs: pl.DataFrame, rows: pl.DataFrame
     ) -> pl.DataFrame:
-        """What is known of each derived bar: symbol, ts, state, and whether its input is still to be made (pending).
+        """What is known of each derived bar.
 
         A bar without any input is open while an input bar of it is, or lies in a partition that was
         never judged; else its input explains it.
+
+        Returns:
+            symbol, ts, state, pending: whether its input must still be made.
         """
         key = ["symbol", "ts"]
         settled = pl.lit(value=False).alias("pending")
@@ -293,7 +308,7 @@ class Derive(Work):
         )
 
     def _missing(self, view: Snapshot, absent: pl.DataFrame, inputs: pl.DataFrame) -> pl.DataFrame:
-        """Those of the absent bars that nothing explains: symbol, ts, pending."""
+        """The absent bars that nothing explains: symbol, ts, pending."""
         name, cadence = self._profile.name, self._profile.partitions.of(self._input)
         reach = Window.spanning(absent["first_input"], absent["last_input"])
         first, last = (
@@ -358,11 +373,13 @@ class Derive(Work):
     def _failures(
         self, counts: Sequence[SymbolCounts], pending: Mapping[str, int]
     ) -> tuple[str, ...]:
-        """Why a partition does not count as filled: by the rule of the fetched ones, over what its input has been asked for.
+        """Why a partition does not count as filled.
+
+        The rule is that of the fetched partitions, over the bars that its input has been asked for.
 
         Args:
             counts: What each symbol has in it.
-            pending: Of the missing bars of each symbol, those of which the input is still to be
+            pending: How many of the missing bars of each symbol have an input that must still be
                 made.
         """
         if nothing := nothing_yet(counts, f"candles_{self._input}"):

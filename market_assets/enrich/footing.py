@@ -1,4 +1,4 @@
-"""Bars of returns and features on one footing, with the factors that lead back to each bar's own.
+"""Bars of returns and features on one footing, with the factors back to each bar's own.
 
 The footing is that of a symbol's first day: what was traded from an ex-date on is multiplied with
 the inverse of that day's factor. What is a ratio of prices does not depend on it; what is a price
@@ -188,7 +188,7 @@ def _weeks(days: pl.DataFrame) -> pl.DataFrame:
 
 
 def _replaced(bars: pl.DataFrame, made: pl.DataFrame) -> pl.DataFrame:
-    """The bars with the prices of those that were made in the place of their own."""
+    """The bars with the prices of the footed ones in place of their own."""
     names = ["open", "high", "low", "close", "volume"]
     factors = ["price_factor", "volume_factor"]
     found = made.select(

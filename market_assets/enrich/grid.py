@@ -1,4 +1,7 @@
-"""Candles on their grid: every bar that a series must have, with its prices or with the reason why it has none."""
+"""Candles on their grid: every bar that a series must have.
+
+A bar has its prices, or the reason why it has none.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +26,16 @@ _PRICES = ("open", "high", "low", "close", "volume")
 _KEY = ["symbol", "ts"]
 
 UNKNOWN = (*MISSING, State.OUTAGE)
-"""The states of a bar of which nobody knows what happened in it; in a halted one, and in one without a trade, nothing did."""
+"""The states of a bar whose events are unknown.
+
+In a halted bar, and in one without a trade, nothing did.
+"""
 
 _STRETCHES = pl.Schema({"symbol": pl.String(), "start_at": TS, "end_at": TS, "state": pl.String()})
 
 
 class Grid:
-    """What one profile must have of a timeframe, read from an open store.
+    """The bars that one profile must have of a timeframe, read from an open store.
 
     Args:
         view: The store.
@@ -67,8 +73,8 @@ class Grid:
         Returns:
             symbol, ts, opens_at, closes_at (TS), session (Date), open, high, low, close, volume
             (null where nothing is stored), state (a `State`), broken (Boolean); sorted by symbol
-            and ts. A bar is broken where it is not known what happened in it: it is absent and
-            open, abandoned or an outage, or it is made of shorter bars of which one is.
+            and ts. A bar is broken where it is unknown what happened in it: it is absent and open,
+            abandoned or an outage, or one of the shorter bars that it is made of is.
 
         Raises:
             CalendarError: The window reaches beyond what the calendar knows.
@@ -89,7 +95,7 @@ class Grid:
             for one in self.series
         )
         made_of = ("bars", "bars_expected") if derived else ()
-        # A bar that somebody stored twice is one bar; the validity verdict tells of it.
+        # A bar that somebody stored twice is one bar; the validity verdict reports it.
         candles = self._view.candles.of(
             self._profile.name, self._timeframe, self._symbols, window
         ).unique(_KEY, keep="last")
@@ -135,8 +141,7 @@ class Grid:
         unclear = unclear.with_columns(
             hidden=pl.coalesce(_overlapping(unclear, each) for each in unknown)
         )
-        # What no ledger of the input tells of is a bar in which the market was halted, or nothing
-        # traded.
+        # Where no ledger of the input has a row, the market was halted, or nothing was traded.
         quiet = (
             pl.when("halted")
             .then(pl.lit(State.HALTED.value))
@@ -149,7 +154,7 @@ class Grid:
         )
 
     def _unknown(self, window: Window) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """The stretches of the input of which a ledger says that nobody knows them, and those that were never judged."""
+        """The stretches of the input that a ledger calls unknown, and the never judged ones."""
         profile, base, cadence = self._profile, self._base, self._profile.partitions.of(self._base)
         first, last = (
             Partition.holding(edge.date(), cadence).window for edge in (window.start, window.end)
@@ -186,9 +191,9 @@ def with_runs(bars: pl.DataFrame) -> pl.DataFrame:
             the bar before.
 
     Returns:
-        The bars that are stored and not broken, with `run` (UInt32): two neighbours of a symbol
-        share a number where no broken bar
-        lies between them, whatever else does: a closed market, a halt, minutes without a trade.
+        The bars that are stored and not broken, with `run` (UInt32). Two neighbours of a symbol
+        share a number where no broken bar lies between them, whatever else does: a closed market, a
+        halt, minutes without a trade.
     """
     severed = pl.col("severed") if "severed" in bars.columns else pl.lit(value=False)
     return (
@@ -200,7 +205,10 @@ def with_runs(bars: pl.DataFrame) -> pl.DataFrame:
 
 
 def _overlapping(bars: pl.DataFrame, stretches: pl.DataFrame) -> pl.Series:
-    """The state of a stretch that shares an instant with each bar, null where none does; stretches of a symbol are disjoint."""
+    """The state of the stretch that shares an instant with each bar; null where none does.
+
+    The stretches of a symbol are disjoint.
+    """
     ends = stretches.select(
         "symbol", "start_at", "state", last_at=pl.col("end_at") - pl.duration(microseconds=1)
     )

@@ -1,4 +1,7 @@
-"""Every dataset that is made of candles, in the order in which they are made, and the work that makes each."""
+"""Every dataset that is made of candles, and the work that makes it.
+
+The datasets are in the order in which they are made.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a quiet bar is: one that only repeats the last price, because nobody traded. Pure."""
+"""What a quiet bar is: one without a trade, which only repeats the last price. Pure."""
 
 from __future__ import annotations
 

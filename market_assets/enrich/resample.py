@@ -1,4 +1,4 @@
-"""Longer candles out of shorter ones. Pure."""
+"""Rolls shorter candles up into longer ones. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PRICES = ("open", "high", "low", "close")
 
 
 NO_CLOSES = pl.DataFrame(schema={"symbol": pl.String, "close": pl.Float64})
-"""Of no symbol is a close known."""
+"""The frame that has no close of any symbol."""
 
 
 def resample(

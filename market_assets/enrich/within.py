@@ -1,4 +1,4 @@
-"""How complete a profile is in a window: what a fill of these days alone is judged by."""
+"""How complete a profile is in a window: the measure of a fill of these days alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COUNTS = pl.Schema(
     {"symbol": pl.String(), "expected": pl.Int64(), "stored": pl.Int64(), "explained": pl.Int64()}
 )
 _AT_ONCE = 31
-"""So many partitions are looked at bar by bar in one piece: a month of minutes."""
+"""How many partitions are looked at bar by bar in one piece: a month of minutes."""
 
 MATRIX_SCHEMA = pl.Schema(
     {
@@ -121,7 +121,11 @@ class _Within:
         return rows.select(MATRIX_SCHEMA.names())
 
     def _counted(self, timeframe: Timeframe) -> pl.DataFrame:
-        """How many bars each symbol must have, has, and lacks for a known reason: a frame of _COUNTS."""
+        """How many bars each symbol must have, has, and lacks for a known reason.
+
+        Returns:
+            A frame of _COUNTS.
+        """
         cadence = self.profile.partitions.of(timeframe)
         parts = partitions_in(calendar_of(self.profile), timeframe, cadence, self.window)
         grid = Grid(self.view, self.profile, timeframe, self.now, symbols=self.names)
@@ -138,7 +142,7 @@ class _Within:
         for piece in _pieces(parts, unknown):
             bars = grid.bars(hull(piece)).filter(self.window.holds())
             if timeframe in self.profile.timeframes.derive:
-                # A bar that reaches out of the window is made of candles that nobody asked for.
+                # A bar that reaches out of the window is made of candles outside the question.
                 start, end = literal(self.window.start), literal(self.window.end)
                 bars = bars.filter(pl.col("opens_at") >= start, pl.col("closes_at") <= end)
             bars = bars.with_columns(partition_key(cadence).dt.to_string().alias("partition"))
@@ -152,9 +156,12 @@ class _Within:
         return pl.concat(counts).group_by("symbol").agg(pl.sum("expected", "stored", "explained"))
 
     def _judged(self, timeframe: Timeframe, parts: Sequence[Partition]) -> pl.DataFrame:
-        """What was judged of the partitions that lie in the window as a whole: partition and the columns of _COUNTS."""
-        # Of weeks and days that are derived there are few, and those at the edge are made of more
-        # than the window.
+        """The counts of the judged partitions that lie in the window as a whole.
+
+        Returns:
+            partition and the columns of _COUNTS.
+        """
+        # Derived weeks and days are few, and those at the edge are made of more than the window.
         looked_at = timeframe in self.profile.timeframes.derive and not timeframe.intraday
         kept = self.profile.window(self.now)
         whole = [
@@ -169,7 +176,7 @@ class _Within:
 
 
 def _pieces(parts: Sequence[Partition], chosen: set[Partition]) -> list[list[Partition]]:
-    """Those of some partitions that are chosen, in pieces of neighbours."""
+    """The chosen ones of some partitions, in pieces of neighbours."""
     pieces: list[list[Partition]] = []
     for before, part in zip([None, *parts], parts, strict=False):
         if part not in chosen:

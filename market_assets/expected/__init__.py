@@ -1,1 +1,1 @@
-"""What must exist, and how far it is: series, newest partitions, what was lost."""
+"""What must exist, and how complete it is: series, newest partitions, lost candles."""

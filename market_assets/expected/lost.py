@@ -1,4 +1,4 @@
-"""What was filled and is not there any more.
+"""Partitions that were filled and whose candles are gone.
 
 The store is compared with what Dagster remembers, and with its own ledger.
 """
@@ -35,9 +35,9 @@ def lost_partitions(
 ) -> dict[str, str]:
     """The partitions that were filled and lack candles that were stored in them.
 
-    The store is the truth: a partition that somebody remembers as filled and that the store has
+    The store is the truth. A partition that Dagster remembers as filled and that the store has
     never judged was in another store, or in a newer copy of this one. One that holds fewer candles
-    than were judged lost them to somebody's DELETE.
+    than were judged lost them to a DELETE.
 
     Args:
         view: The store.
@@ -48,7 +48,7 @@ def lost_partitions(
         since: Candles are counted in partitions from this instant on; None counts all of them.
 
     Returns:
-        What is so, by key.
+        By key, a few words about the loss.
     """
     shrunk = view.candles.shrunk(
         profile.name,
@@ -84,7 +84,7 @@ def _with_bars(
     series: Sequence[Series],
     now: datetime,
 ) -> list[str]:
-    """Those of some partitions in which a bar of some series has closed by now."""
+    """The given partitions in which a bar of some series has closed by now."""
     if not series:
         return []
     bounds = np.array([one.window.micros for one in series], dtype=np.int64)

@@ -1,4 +1,7 @@
-"""How far the newest partitions of fetched candles are: what an update is to fill, and what can be reported."""
+"""How far the newest partitions of fetched candles are.
+
+It says what an update must fill, and what can be reported to Dagster.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,10 @@ if TYPE_CHECKING:
     from market_assets.store import Store
 
 NEWEST = 3
-"""So many of the newest partitions are an update's business; what is missing in older ones is a repair's."""
+"""How many of the newest partitions an update fills; older ones are left to a repair."""
 
 LOOKS_AGAIN = 10
-"""So many updates after a session's close its last bars are asked for again."""
+"""How many updates after a session's close its last bars are asked for again."""
 
 _LONGEST_CLOSURE = timedelta(days=31)
 
@@ -36,8 +39,8 @@ class Standing:
         ends_at: When the last of its bars closes.
         judged_at: Until when it was judged; None if it never was.
         changed_at: Its version; None where none is known.
-        reported_at: The version that Dagster was told of.
-        again_after: So long after a close the last bars are asked for again.
+        reported_at: The version that was reported to Dagster.
+        again_after: How long after a close the last bars are asked for again.
     """
 
     partition: Partition
@@ -49,14 +52,20 @@ class Standing:
     again_after: timedelta
 
     def is_behind(self, now: datetime) -> bool:
-        """Whether a bar has closed since it was judged, or its last bars are to be asked for again."""
+        """Whether it must be filled again.
+
+        A bar has closed since it was judged, or its last bars are due to be asked for again.
+        """
         if self.judged_at is None or not is_believable(self.judged_at, now):
             return True
         again_at = self.closed_at + self.again_after
         return self.judged_at < self.closed_at or self.judged_at < again_at <= now
 
     def is_reportable(self, timeframe: Timeframe, now: datetime) -> bool:
-        """Whether Dagster is to be told of it: it has changed since, and no bar of its session is to come."""
+        """Whether it must be reported to Dagster.
+
+        It has changed since the last report, and no bar of its session is still to come.
+        """
         if self.is_behind(now) or self.changed_at is None:
             return False
         complete = not timeframe.intraday or self.ends_at + self.again_after <= now
@@ -109,7 +118,10 @@ def newest_partitions(
 
 
 def closes_within(profile: Profile, window: Window) -> bool:
-    """Whether a bar of some fetched timeframe closes in a window: not while the market is closed."""
+    """Whether a bar of some fetched timeframe closes in a window.
+
+    None does while the market is closed.
+    """
     calendar = calendar_of(profile)
     for timeframe in profile.timeframes.fetch:
         around = Window(window.start - 2 * timeframe.duration, window.end)
@@ -122,7 +134,10 @@ def closes_within(profile: Profile, window: Window) -> bool:
 def due_of(
     profile: Profile, timeframe: Timeframe, newest: list[Standing], now: datetime
 ) -> list[Partition]:
-    """The partitions that an update fills, oldest first: those behind, and those of the bars that are asked for again."""
+    """The partitions that an update fills, oldest first.
+
+    These are the ones behind, and those of the newest bars that are asked for again.
+    """
     due = [standing.partition for standing in newest if standing.is_behind(now)]
     if not due or not profile.update.recheck:
         return due

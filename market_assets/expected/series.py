@@ -1,4 +1,4 @@
-"""What is to be kept of each symbol, and which bars that makes."""
+"""The series of each symbol that a profile keeps, and the bars that they must have."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Series:
         symbol: The symbol as the universe calls it.
         window: From the symbol's start or its genesis, whichever is later, to its end or the
             present.
-        sources: Whom to ask, in order of preference.
+        sources: The sources to ask, in order of preference.
         apart: Why other sources of the symbol are not asked; empty where all are.
     """
 
@@ -75,7 +75,7 @@ def series_of(
 def living_series(
     profile: Profile, now: datetime, *, genesis: Mapping[str, datetime], dead: Collection[str]
 ) -> list[Series]:
-    """The series of a profile from their genesis on, but for those of symbols that nobody has.
+    """The series of a profile from their genesis on, without symbols that no source has.
 
     Args:
         profile: The profile.
@@ -110,7 +110,9 @@ def unfinished_partitions(
     judged: pl.DataFrame,
     until: datetime,
 ) -> set[str]:
-    """The keys of the partitions that were judged before their last bar closed, or not for every series that is in them.
+    """The keys of the partitions that were not judged to their end, or not for every series.
+
+    Such a partition was judged before its last bar closed, or for fewer series than are in it.
 
     Args:
         profile: The profile.
@@ -131,8 +133,7 @@ def unfinished_partitions(
         # A series that begins or ends inside may have no bar here.
         if symbols < int(((bounds[:, 0] <= first) & (bounds[:, 1] >= min(end, after))).sum()):
             found.add(partition.key)
-        # Bars close after they open, so that a partition judged after its end lacks one bar at the
-        # most.
+        # Bars close after they open: a partition judged after its end lacks at most one bar.
         elif at < partition.window.end + timeframe.duration and at < until:
             bars = calendar_of(profile).bars(timeframe, partition.window)
             late = bars.filter(
@@ -144,7 +145,7 @@ def unfinished_partitions(
 
 
 def calendar_of(profile: Profile) -> SessionCalendar:
-    """The profile's calendar with what the universe knows better of it, loaded once a process."""
+    """The profile's calendar with the corrections of the universe, loaded once per process."""
     return load_calendar(profile.calendar, profile.changes)
 
 
@@ -155,7 +156,11 @@ def bars_of(
     series: Iterable[Series],
     now: datetime,
 ) -> pl.DataFrame:
-    """Every closed bar of the calendar in a window that belongs to a series: symbol, ts, halted; sorted by both."""
+    """Every closed bar of the calendar in a window that belongs to a series.
+
+    Returns:
+        symbol, ts, halted; sorted by the first two.
+    """
     closed = (
         calendar.bars(timeframe, window)
         .filter(pl.col("closes_at") <= literal(now))
@@ -258,12 +263,15 @@ def count_series(
 
 
 def lag_of(profile: Profile) -> timedelta:
-    """How long after its close a bar may take to be there: until it has settled, the next update has begun, and a run has ended."""
+    """How long after its close a bar may take to be stored.
+
+    In that time the bar settles, the next update begins, and a run ends.
+    """
     return profile.update.settle + profile.update.every + _A_RUN
 
 
 def count_profile(store: Store, profile: Profile, now: datetime) -> None:
-    """Write down in `ops.series` how many bars each series of a profile must have by now."""
+    """Write to `ops.series` how many bars each series of a profile must have by now."""
     with store.reading(f"counting {profile.name}") as view:
         genesis = {
             timeframe: view.genesis.of(profile.name, timeframe)
@@ -281,7 +289,7 @@ def count_profile(store: Store, profile: Profile, now: datetime) -> None:
 
 
 def prepare(transaction: Transaction, profile: Profile) -> None:
-    """Make the candle tables of a profile that do not exist yet."""
+    """Create the candle tables of a profile that do not exist yet."""
     for timeframe in profile.timeframes.fetch:
         transaction.candles.create(profile.name, timeframe, derived=False)
     for timeframe in profile.timeframes.derive:
@@ -296,7 +304,10 @@ def base_of(profile: Profile, timeframe: Timeframe) -> Timeframe:
 
 
 def belongs(window: Window, *, derived: bool) -> pl.Expr:
-    """Whether a bar (ts, opens_at, closes_at) is one of a series: a fetched one by its `ts`, a derived one if they share an instant."""
+    """Whether a bar (ts, opens_at, closes_at) belongs to a series.
+
+    A fetched bar does by its `ts`, a derived one if it shares an instant with the window.
+    """
     if not derived:
         return window.holds()
     return (pl.col("closes_at") > literal(window.start)) & (

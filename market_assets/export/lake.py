@@ -1,4 +1,7 @@
-"""Keeps a folder of Parquet files equal to tables of the store, for others to read while it is being done."""
+"""Keeps a folder of Parquet files equal to tables of the store.
+
+Others can read the files while they are written. Which tables and files there are is in `layout`.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +35,16 @@ if TYPE_CHECKING:
 log = logging.getLogger("market_assets.export")
 
 _BATCH_ROWS = 500_000
-"""Rows that are read from the store at once at the most, about: as long as that takes, nobody else can have it."""
+"""About how many rows are read from the store at once, at most.
+
+Nobody else can have the store for as long as such a read takes.
+"""
 
 _GROUP_ROWS = 65_536
-"""Rows of a row group. Files are sorted by symbol, so that who wants one symbol reads one or two of these."""
+"""Rows of a row group.
+
+Files are sorted by symbol: a reader of one symbol reads one or two row groups.
+"""
 
 _OURS = re.compile(r"(year=\d+/)?(month=\d+/)?(\d{4}(-\d\d){0,2}|corporate_actions)\.parquet")
 _OURS_ALONE = 0o077
@@ -74,7 +83,9 @@ class Exported:
 
 
 class Lake:
-    """A folder of hive-partitioned Parquet files, a subfolder a profile and table, and beside each of these its manifest.
+    """A folder of hive-partitioned Parquet files, with one subfolder per profile and table.
+
+    Beside each table's folder lies its manifest.
 
     A file is there whole or not at all: it is written beside the table's folder, synced to the
     disk, and moved to its place. Only what has changed since it was written last is read and
@@ -88,8 +99,8 @@ class Lake:
     lies there, hidden or not.
 
     Args:
-        store: Where the tables are. It is held for one short read a batch, and not while files are
-            written.
+        store: Where the tables are. It is held for one short read per batch, and not while files
+            are written.
         folder: The folder; made where it is absent.
         clock: Gives the present instant.
         patience: How long to wait for another export of the same profile.
@@ -141,9 +152,8 @@ class Lake:
         except OSError as error:
             raise ExportError(
                 f"{table}: {error.filename or self.folder} cannot be written: {error.strerror}. "
-                "Make room there or give this user write "
-                "access, or export to another folder. What was written is whole; "
-                "the same export goes on from there."
+                "Make room there or give this user write access, or export to another folder. "
+                "What was written is whole; the same export goes on from there."
             ) from error
 
     def _export(
@@ -157,10 +167,9 @@ class Lake:
         known = files.load()
         if not due and any(entry.file for entry in known.values()):
             raise ExportError(
-                f"{files.folder} holds files of {table}, and the store has not one partition of "
-                "it: is MARKET_ASSETS_HOME the home that "
-                "was exported from? If it is, remove that folder and its manifest. "
-                "Nothing was changed."
+                f"{files.folder} holds files of {table}, and the store has not one partition "
+                "of it: is MARKET_ASSETS_HOME the home that was exported from? "
+                "If it is, remove that folder and its manifest. Nothing was changed."
             )
         whole = {
             key: files.keep(entry)
@@ -251,8 +260,8 @@ class Lake:
         except Timeout:
             raise ExportError(
                 f"{table}: gave up after {self._patience.total_seconds():.0f} s, "
-                f"another export to {path.parent} is under way. Wait "
-                "for it to end, or stop it, and run this again."
+                f"another export to {path.parent} is under way. "
+                "Wait for it to end, or stop it, and run this again."
             ) from None
         try:
             yield
@@ -276,7 +285,10 @@ class _Due:
 
 
 class _Files:
-    """The files of one table: its folder, and beside it the manifest and the file that is being written."""
+    """The files of one table.
+
+    Beside the table's folder lie its manifest and the file that is being written.
+    """
 
     def __init__(self, lake: Path, table: Table, mask: int) -> None:
         self.folder = lake / table.owner / table.name
@@ -378,7 +390,11 @@ class _Files:
         self._saved = data
 
     def sweep(self, present: Collection[str]) -> int:
-        """Remove the files of this table that are not among some, whoever left them; returns how many there were."""
+        """Remove the files of this table that are not among `present`, whoever left them.
+
+        Returns:
+            How many files were removed.
+        """
         removed = 0
         for path in list(self.folder.rglob("*.parquet")):
             name = path.relative_to(self.folder).as_posix()

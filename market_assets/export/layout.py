@@ -32,7 +32,10 @@ _SQL: dict[pl.DataType | type[pl.DataType], str] = {
 
 
 class Period(StrEnum):
-    """What stretch of time one file holds: as long a one as keeps it small enough to be written again for one bar."""
+    """The stretch of time that one file holds.
+
+    It is as long as possible while the file stays small enough to be written again for one bar.
+    """
 
     DAY = "day"
     MONTH = "month"
@@ -79,8 +82,7 @@ class Piece:
                 first, after, key = date(day.year, 1, 1), date(day.year + 1, 1, 1), f"{day:%Y}"
             case Period.EVER:
                 raise ValueError("a table without a time has one file and no pieces")
-        # No zero before a month: DuckDB would take it for a text, and the other readers for a
-        # number.
+        # No zero before a month: DuckDB would take it for a text, other readers for a number.
         folders = [f"{name}={getattr(day, name)}" for name in period.keys]
         return cls(Window.of_days(first, after), key, "/".join([*folders, f"{key}.parquet"]))
 
@@ -115,7 +117,9 @@ class Table:
 def tables_of(
     universe: Universe, names: Sequence[str] | None = None, timeframes: Iterable[str] | None = None
 ) -> list[Table]:
-    """The tables that a universe keeps, in its order: candles, features, returns and corporate actions.
+    """The tables that a universe keeps, in its order.
+
+    These are candles, features, returns and corporate actions.
 
     Args:
         universe: What is kept.

@@ -65,7 +65,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def decode(text: bytes) -> Manifest | None:
-    """The manifest in a document; None where it is damaged or of another format, so that all is to be written again."""
+    """Read a manifest from its document.
+
+    Returns:
+        The manifest; None where it is damaged or of another format, so that all is written again.
+    """
     try:
         manifest = msgspec.json.decode(text, type=Manifest)
     except msgspec.MsgspecError:

@@ -1,4 +1,4 @@
-"""Compares what a fill has stored of the sampled partitions with what the symbols' other sources have of them."""
+"""Compares the sampled partitions of a fill with the other sources of their symbols."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ class _Question:
 
 
 class Comparer:
-    """Asks the other sources for sampled partitions after these were committed, and adds the verdict `agreement` to their outcomes.
+    """Asks the other sources for sampled partitions after these were committed.
 
-    Each other source of the symbol is asked, those of other venues too. One that does not reach a
-    partition is not compared there; one that fails is written down as not compared, and harms
-    nothing.
+    It adds the verdict `agreement` to their outcomes. Each other source of the symbol is asked,
+    those of other venues too. One that does not reach a partition is not compared there; one that
+    fails is recorded as not compared, and harms nothing.
 
     Args:
         store: Where the candles and the findings are.
@@ -80,8 +80,8 @@ class Comparer:
         timeframe: Which of them.
         calendar: The profile's.
         series: The symbols that the fill asks for, from their start on.
-        refetch: Compare again whatever was compared before.
-        now: The instant as of which is judged.
+        refetch: Compare again what was compared before.
+        now: The instant of the judgement.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class Comparer:
     def _look(
         self, sampled: Sequence[tuple[PartitionOutcome, str]]
     ) -> tuple[dict[Key, list[Finding]], list[_Question]]:
-        """What earlier comparisons came to that still counts, and what is to be compared now."""
+        """The findings of earlier comparisons that still count, and what must be compared now."""
         profile, timeframe, kind = self._profile, self._timeframe, self._profile.kind.value.lower()
         known: dict[Key, list[Finding]] = defaultdict(list)
         still: dict[Key, list[Finding]] = {}
@@ -206,7 +206,7 @@ class Comparer:
         partition = outcome.partition
         settings, own = self._profile.agreement, self._profile.symbols[symbol]
         source = str(ours["source"].value_counts(sort=True)["source"][0])
-        # Of two venues, and where nobody counts what was traded, volumes are of different things.
+        # Volumes of two venues, or uncounted ones, cannot be compared.
         counted = self._profile.prices.real_volume and own.is_one_venue(source, other.source)
         volume = settings.volume if counted else None
         bars = bars_of(
@@ -241,7 +241,10 @@ class Comparer:
         )
 
     def _ask(self, questions: Sequence[_Question]) -> dict[Key, list[Finding]]:
-        """Ask for everything at once, and compare; what is not answered in the time that there is is left out."""
+        """Ask for everything at once, and compare the answers.
+
+        What is not answered within the time budget is left out.
+        """
         pages = [page for question in questions for page in question.pages]
         queue, answers = self._fetcher.submit(pages), {}
         for _ in pages:
@@ -261,8 +264,7 @@ class Comparer:
                     "other": question.other.source,
                     "tolerance": question.tolerance,
                     "until_ts": min(self._now, partition.window.end).replace(tzinfo=None),
-                    # Never before the rows that were compared, which this fill itself may have
-                    # brought.
+                    # Never before the rows that were compared: this fill may have brought them.
                     "checked_at": max(self._now, question.changed_at or self._now).replace(
                         tzinfo=None
                     ),
@@ -273,7 +275,10 @@ class Comparer:
         return found
 
     def _result(self, question: _Question, answers: Sequence[Answer]) -> Comparison | str | None:
-        """What came of a question: a comparison, why there is none, or None where nothing is to be said."""
+        """The result of a question: a comparison, or why there is none.
+
+        None where nothing can be said.
+        """
         if any(answer.late for answer in answers):
             return None
         if errors := dict.fromkeys(error for answer in answers for error in answer.errors):
@@ -298,7 +303,7 @@ class Comparer:
 
 
 def _comparable(rows: pl.DataFrame, other: str, preferred: Sequence[str]) -> pl.DataFrame:
-    """The rows that can be compared with what another source has.
+    """The rows that can be compared with the rows of another source.
 
     Where that one has given rows itself, others that come after it have given only what it lacks.
 

@@ -1,4 +1,7 @@
-"""Asks the sources for planned pages, many at once, in a thread of its own; whoever commits takes the answers in order."""
+"""Asks the sources for planned pages, many at once, in a thread of its own.
+
+The thread that commits takes the answers in order.
+"""
 
 from __future__ import annotations
 
@@ -59,14 +62,14 @@ _NO_CANDLES = pl.DataFrame(
 )
 
 _TRIPPED_AFTER = 3
-"""A source that fails so often in a row, and not for one symbol alone, is not asked again in the
-same fill: it is down, and each try costs minutes. Neither is it asked again for a symbol of which
-so many windows in a row have failed, or were refused.
+"""After so many failures in a row, and not for one symbol alone, a source is not asked again.
+
+That holds for the same fill: the source is down, and each try costs minutes. Neither is it asked
+again for a symbol after so many failed or refused windows in a row.
 """
 
-
 _LIES = 3
-"""So many empty answers in a row, where there must be a bar, end a search."""
+"""How many empty answers in a row, where there must be a bar, end a search."""
 
 _TICK = timedelta(microseconds=1)
 
@@ -74,19 +77,19 @@ _AROUND = timedelta(days=7)
 """Further than any market stays closed."""
 
 _MARGIN = 10
-"""Where the bars that a vendor serves have moved on since that was learned, so many are left out."""
+"""How many bars are left out where a vendor's oldest bar has moved on since it was learned."""
 
 _FIRST = -1
-"""The rank of what is asked before any page."""
+"""The rank of a question that comes before any page."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """One stretch of one symbol that is to be asked for.
+    """One stretch of one symbol to ask for.
 
     Attributes:
         symbol: The symbol as the universe calls it.
-        sources: Whom to ask, in order of preference.
+        sources: The sources to ask, in order of preference.
         window: What to ask for.
         wanted: ts of the bars that are absent and not explained, sorted.
         bars: ts of every closed bar of the calendar in the window, sorted.
@@ -105,7 +108,7 @@ class Page:
 
 @dataclass
 class Answer:
-    """What came of one page.
+    """The answers of the sources to one page.
 
     Attributes:
         page: What was asked.
@@ -114,15 +117,16 @@ class Answer:
         dropped: ts, column of the values of extra columns that cannot be, a frame an answer.
         rejects: Rows that may not (REJECT_SCHEMA), a frame an answer.
         refused_by: The sources that gave these.
-        coverage: symbol, source, start_ts, end_ts, bars, omits_quiet: a row a source that answered.
+        coverage: symbol, source, start_ts, end_ts, bars, omits_quiet: one row per source that
+            answered.
         errors: A sentence for each source that did not.
         failed: One of these may answer the same question another time.
         late: A source did not answer, or was not asked, because the time was spent.
         unasked: No source was asked, because the time was spent.
         spared: A silence at the page's edge, which may be longer than it looks, was taken for a
             quiet one, and further sources were not asked.
-        spoken: What the answers speak for: a window an answer, and whether its source leaves quiet
-            bars out.
+        spoken: What the answers speak for: one window per answer, and whether its source leaves
+            quiet bars out.
         files: Parts of these for which files speak, each with the hash of the file.
         around: From the first row to the last of files that lack bars there, each with its hash.
         fresh: Parts of these for which somebody speaks who may say otherwise the next time.
@@ -189,8 +193,9 @@ class Answer:
     def parts(self) -> Iterator[tuple[Window, bool | None, str]]:
         """The page's window in parts, each with what is said of it.
 
-        None where no answer speaks for it, else whether the last that does leaves quiet bars out;
-        and where none but files speak for it their hashes, with a blank between.
+        The second value is None where no answer speaks for the part, else whether the last one that
+        does leaves quiet bars out. The third is the hashes of the files where only files speak for
+        it, separated by a blank.
         """
         page = self.page.window
         windows = [window for window, _ in [*self.spoken, *self.files, *self.lost]]
@@ -211,7 +216,10 @@ class Answer:
             )
 
     def reason(self, *, spoken: bool, part: Window | None = None) -> str:
-        """Why bars are absent from a part of the page, which the answers speak for or do not, in the sources' words."""
+        """Why bars are absent from a part of the page, in the sources' words.
+
+        `spoken` says whether the answers speak for that part.
+        """
         lost = [] if spoken or part is None else self.errors_in(part)
         return "; ".join(
             [*(lost or self._reasons(spoken=spoken)), *filter(None, [self.page.apart])]
@@ -230,7 +238,7 @@ class Answer:
 
 
 class _Gate:
-    """Lets so many requests to a source go at once; the next is that of the page that comes first.
+    """Lets a number of requests to a source go at once; the page of the lowest rank is next.
 
     In the order of arrival one symbol would get all of its pages before another gets its first: a
     page comes here when its source has looked how far it reaches, symbol by symbol.
@@ -270,19 +278,19 @@ class _Gate:
 
 
 class _LateError(SourceError):
-    """The time was spent before an answer came."""
+    """The time budget was spent before an answer came."""
 
 
 class _BeyondError(SourceError):
-    """What is asked for is older than what the source serves."""
+    """The window asked for is older than what the source serves."""
 
 
 class _AnotherWindowError(MarketAssetsError):
-    """While a page waited for its turn it was learned that the source does not serve all of its window."""
+    """While a page waited, it was learned that the source serves only a part of its window."""
 
 
 class _UnaskedError(_LateError):
-    """The time was spent before a request was sent."""
+    """The time budget was spent before a request was sent."""
 
 
 @dataclass
@@ -295,11 +303,11 @@ class _Search:
     requests: int = 0
 
     def unsure(self, why: str) -> SourceError:
-        """What to say where nothing may be recorded."""
+        """The error where nothing may be recorded."""
         return SourceError(
             f"source {self.source.name}: {self.reference.symbol} {self.series.window}: {why}; "
-            "every bar since the start is "
-            "asked for. Give the symbol its start in the universe to spare that"
+            "every bar since the start is asked for. "
+            "Give the symbol its start in the universe to spare that"
         )
 
 
@@ -375,21 +383,22 @@ class Fetcher:
             self._stop()
 
     def submit(self, pages: Sequence[Page]) -> SimpleQueue[Answer | BaseException]:
-        """Start asking for pages in their order; each answer is put on the queue as soon as it is complete.
+        """Start asking for pages in their order.
 
-        A fault of this program costs the page that met it. What is to end the program is put on the
-        queue too.
+        Each answer is put on the queue as soon as it is complete. A fault of this program costs the
+        page that met it. An exception that must end the program is put on the queue, too.
         """
         answers: SimpleQueue[Answer | BaseException] = SimpleQueue()
         self._loop.call_soon_threadsafe(self._start, pages, answers)
         return answers
 
     def earliest(self, series: Sequence[Series]) -> dict[str, tuple[datetime, str]]:
-        """The oldest bar's open of each symbol, with the source that has it, where one of its sources can name it.
+        """The open of each symbol's oldest bar, with the source that has it.
 
-        A source without a probe of its own is searched no further back than the series begins: the
-        start of the series then means that or any time before. A symbol of which a source should be
-        asked again is left out: that source's bar may be older than all others.
+        Only symbols for which a source can name it are given. A source without a probe of its own
+        is searched no further back than the series begins: the start of the series then means that
+        instant or any before it. A symbol is left out where a source should be asked again: that
+        source's bar may be older than all others.
         """
         return self._call(self._earliest(series))
 
@@ -492,7 +501,10 @@ class Fetcher:
         spans: Sequence[Window],
         absent: pl.Series,
     ) -> None:
-        """Note who it is that lacks bars: files by their hashes, which are found only where they matter."""
+        """Record which source lacks bars: files by their hashes.
+
+        A hash is computed only where it matters.
+        """
         files = [stretch for stretch in reach or () if stretch.witness is not None]
         if not files:
             answer.fresh += spans
@@ -511,13 +523,13 @@ class Fetcher:
 
     @contextmanager
     def _naming(self, source: Source, symbol: str, what: str) -> Iterator[None]:
-        """Make what an odd answer breaks a failure of this one question, by name."""
+        """Make an odd answer a failure of this one question, by name."""
         try:
             yield
         except MarketAssetsError:
             raise
         except TimeoutError:
-            # That of the budget, or a source's own: whoever has set the time knows.
+            # That of the budget, or a source's own: the caller can tell.
             raise
         except Exception as error:
             about = f"source {source.name}: {symbol} {self._timeframe} {what}"
@@ -527,9 +539,10 @@ class Fetcher:
         return plan_requests(remaining, self._timeframe, source.traits.page_size)
 
     def _unexplained(self, answer: Answer, remaining: pl.Series) -> pl.Series:
-        """The absent bars without those of short silences of which a source that leaves quiet bars out has spoken.
+        """The absent bars without those of short silences.
 
-        As in the evidence that is drawn from it later, it has spoken of nothing where it has given
+        A short silence is explained by a source that leaves quiet bars out and has spoken of it. As
+        in the evidence that is drawn from it later, it has spoken of nothing where it has given
         nothing.
         """
         spoken = [
@@ -592,13 +605,12 @@ class Fetcher:
             answer.rejects.append(cleaned.rejects)
             answer.refused_by.append(reference.source)
             if len(frame) == (cleaned.rejects["reason"] == Reason.OUTSIDE_WINDOW).sum():
-                # An answer to another question, such as the page before once more, is no evidence
-                # that there is nothing.
+                # An answer to another question, such as the previous page, proves no absence.
                 raise SourceError(
                     f"source {reference.source}: {reference.symbol} {self._timeframe} {window}: "
-                    f"not one of the {len(frame):,} bars in the "
-                    "answer lies in the window asked for; run it again, "
-                    "or ask another source for it"
+                    f"not one of the {len(frame):,} bars in the answer "
+                    "lies in the window asked for; "
+                    "run it again, or ask another source for it"
                 )
         # A source cannot have answered for bars that have not closed yet.
         closed = (
@@ -608,7 +620,7 @@ class Fetcher:
         for span in [window] if spans is None else spans:
             end = min(span.end, closed)
             if end > span.start:
-                # Also by rows that are not needed the source shows that it knows the symbol.
+                # Rows that are not needed show, too, that the source knows the symbol.
                 given = len(
                     cleaned.candles if span == window else cleaned.candles.filter(span.holds())
                 )
@@ -631,7 +643,11 @@ class Fetcher:
         timeframe: Timeframe | None = None,
         unless: Callable[[], bool] = bool,
     ) -> tuple[pl.DataFrame, Sequence[tuple[Window, str]]]:
-        """Ask a source for a window; give the frame, and the parts of the window that it is no answer for."""
+        """Ask a source for a window.
+
+        Returns:
+            The frame, and the parts of the window that it is no answer for, each with the reason.
+        """
         length = timeframe or self._timeframe
 
         async def request() -> tuple[pl.DataFrame, Sequence[tuple[Window, str]]]:
@@ -660,7 +676,7 @@ class Fetcher:
         """Send a request in its turn, unless it is already clear that nothing would come of it.
 
         Args:
-            source: Whom to ask.
+            source: The source to ask.
             symbol: The source's own name for the symbol.
             what: What is asked for, in words.
             request: Sends it.
@@ -701,7 +717,7 @@ class Fetcher:
             return answer
 
     def _see_whether_to_ask(self, source: Source, symbol: str, about: str, *, probe: bool) -> None:
-        """See that something may come of a request.
+        """Check that something may come of a request.
 
         Raises:
             SourceError: It is clear that nothing would.
@@ -724,7 +740,9 @@ class Fetcher:
     async def _fetch_served(
         self, source: Source, symbol: str, window: Window, rank: int
     ) -> tuple[pl.DataFrame, Sequence[tuple[Window, str]]]:
-        """Fetch a page; where the vendor refuses what is old, learn from when on it serves, and fetch that part.
+        """Fetch a page, or the part of it that the vendor serves.
+
+        Where the vendor refuses what is old, it is learned since when it serves.
 
         Raises:
             SourceError: There is no answer. A refusal of the window alone costs this page, several
@@ -751,9 +769,13 @@ class Fetcher:
             else:
                 self._relearned[key] += 1
                 learnt = Horizon(
-                    horizon.source, symbol, self._timeframe, served.start + _MARGIN * self._timeframe.duration,
-                    self._now, horizon.words,
-                )  # fmt: skip
+                    horizon.source,
+                    symbol,
+                    self._timeframe,
+                    served.start + _MARGIN * self._timeframe.duration,
+                    self._now,
+                    horizon.words,
+                )
                 self._horizons[key] = self._loop.create_task(_given(learnt))
             if learnt is None:
                 self._rebuffs[key] += 1
@@ -769,15 +791,18 @@ class Fetcher:
         return frame, lost
 
     async def _horizon_of(self, key: tuple[str, str]) -> Horizon | None:
-        """From when on a source serves a symbol, as far as it has been learned; who is about to learn it is waited for."""
+        """Since when a source serves a symbol, as far as it has been learned.
+
+        A task that is learning it is waited for.
+        """
         return await self._horizons[key] if key in self._horizons else None
 
     async def _learn(
         self, source: Source, symbol: str, window: Window, error: SourceError
     ) -> Horizon | None:
-        """Learn from when on a source serves a symbol of which it refused a window; None where that is no matter of age.
+        """Learn since when a source serves a symbol after it refused a window.
 
-        Once for all pages of the symbol.
+        None where the refusal is no matter of age. It is learned once for all pages of the symbol.
         """
         key = (source.name, symbol)
         if key not in self._horizons:
@@ -831,7 +856,7 @@ class Fetcher:
         return horizon
 
     def horizons(self) -> list[Horizon]:
-        """What was learned of from when on sources serve."""
+        """What was learned of since when sources serve."""
         tasks = [
             task
             for task in self._horizons.values()
@@ -861,7 +886,10 @@ class Fetcher:
             raise
 
     def _spoken_for(self, source: Source, symbol: str) -> list[Stretch] | None:
-        """The stretches that a source can speak for, sorted: of one that serves its latest bars alone, these."""
+        """The stretches that a source can speak for, sorted; None for all times.
+
+        A source that serves only its latest bars can speak for these.
+        """
         by_files: Callable[[str, Timeframe], list[Stretch]] | None = getattr(
             source, "stretches", None
         )
@@ -910,8 +938,7 @@ class Fetcher:
                     else:
                         first = await self._search(source, reference, one)
                 except SourceError as error:
-                    # The fill itself meets the same error and reports it for the partitions that it
-                    # concerns.
+                    # The fill meets the same error, and reports it for its partitions.
                     log.warning(
                         "%s could not name the first bar of %s: %s",
                         source.name,
@@ -939,10 +966,14 @@ class Fetcher:
     async def _search(
         self, source: Source, reference: SourceSymbol, one: Series
     ) -> datetime | None:
-        """Search a source for the first bar of a series: None where it has none, the start of the series where it has had it since.
+        """Search a source for the first bar of a series.
 
-        Its longest bars tell of the whole history with few requests, also of a symbol that was away
-        for years or is seldom traded; shorter ones then tell when the first of them began.
+        Its longest bars show the whole history with few requests, also of a symbol that was away
+        for years or is seldom traded; shorter ones then show when the first of them began.
+
+        Returns:
+            The open of the first bar; None where the source has none, the start of the series where
+            it has had bars since.
 
         Raises:
             SourceError: The source fails, or it is not sure that the oldest bar found is the first.
@@ -978,7 +1009,7 @@ class Fetcher:
         return one.window.start if grid.is_empty() or first <= _instant(grid["ts"]) else first
 
     async def _certain_in(self, search: _Search, length: Timeframe, span: Window) -> datetime:
-        """The open of the oldest bar in a span of which longer bars say that it holds one."""
+        """The open of the oldest bar in a span that holds one according to longer bars."""
         touching = self._calendar.bars_touching(length, span)["ts"]
         if not touching.is_empty():
             window = Window(_instant(touching), _instant(touching.tail(1)) + length.duration)
@@ -993,7 +1024,9 @@ class Fetcher:
     async def _oldest_in(
         self, search: _Search, length: Timeframe, window: Window
     ) -> datetime | None:
-        """The open of the oldest bar of a length in a window of any size; None where the source has none there.
+        """The open of the oldest bar of a length in a window of any size.
+
+        None where the source has none there.
 
         Raises:
             SourceError: The source fails, or there may be an older one.
@@ -1014,7 +1047,10 @@ class Fetcher:
         return min(firsts.values(), default=None)
 
     async def _oldest(self, search: _Search, window: Window, length: Timeframe) -> datetime | None:
-        """The open of the first bar that a source has in a window of a page; of the fill's own length, of one that could be stored."""
+        """The open of the first bar that a source has in a window of one page.
+
+        Of the fill's own length, only a bar that could be stored counts. None where there is none.
+        """
         source, reference = search.source, search.reference
         if length is not self._timeframe:
             frame = await self._fetch_or_count(search, window, length)
@@ -1046,7 +1082,10 @@ class Fetcher:
     async def _fetch_or_count(
         self, search: _Search, window: Window, length: Timeframe
     ) -> pl.DataFrame:
-        """Fetch a page; a refusal counts among those that several in a row of end what is asked of a symbol."""
+        """Fetch a page, and count a refusal.
+
+        Several refusals in a row end the questions about a symbol.
+        """
         source, symbol = search.source, search.reference.symbol
         try:
             frame, _ = await self._fetch(source, symbol, window, timeframe=length)
@@ -1056,7 +1095,7 @@ class Fetcher:
         return frame
 
     def _bar_at(self, length: Timeframe, ts: datetime) -> Window:
-        """From when to when a bar is open that a source gave with a time."""
+        """From when to when the bar is open to which a source gave a time."""
         at = Window(ts, ts + _TICK)
         bars = self._calendar.bars(length, at)
         bars = bars if not bars.is_empty() else self._calendar.bars_touching(length, at)
@@ -1106,7 +1145,7 @@ def _tripped(whom: str, last: SourceError) -> SourceError:
 
 
 def _stumble(about: str, what: str, error: Exception) -> SourceError:
-    """What to say, and to log with its trace, where an answer breaks what reads it."""
+    """The error, logged with its trace, where an answer breaks the code that reads it."""
     log.warning("%s: %s cannot be used\n%s", about, what, trace_words(error))
     return SourceError(
         f"{about}: {what} cannot be used ({error_words(error)}); the trace is in the log"
@@ -1146,7 +1185,12 @@ def dropped_of(answers: Sequence[Answer], window: Window) -> pl.DataFrame:
 
 
 def rejects_of(answers: Sequence[Answer]) -> pl.DataFrame:
-    """The rejected rows of some answers: REJECT_SCHEMA, `asked`, the time in the page that comes nearest to theirs, and `source`."""
+    """The rejected rows of some answers.
+
+    Returns:
+        The columns of REJECT_SCHEMA; `asked`, the time in the page that is nearest to theirs; and
+        `source`.
+    """
     frames = [REJECT_SCHEMA.to_frame().with_columns(asked="ts", source="symbol")]
     for answer in answers:
         first, after = (pl.lit(bound).cast(TS) for bound in answer.page.window.micros)
@@ -1159,7 +1203,7 @@ def rejects_of(answers: Sequence[Answer]) -> pl.DataFrame:
 
 
 def raise_fault(fault: BaseException) -> NoReturn:
-    """Raise in this thread what went wrong in the fetching one."""
+    """Raise in this thread the exception of the fetching thread."""
     if isinstance(fault, MarketAssetsError):
         raise fault
     raise RuntimeError(

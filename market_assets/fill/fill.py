@@ -1,4 +1,8 @@
-"""The one operation that brings candles in: ask the store what is absent, ask the sources for just that, commit, judge."""
+"""The one operation that brings candles in.
+
+It asks the store what is absent, asks the sources for just that, commits and judges. How sources
+are asked is in `fetch`, how answers are judged in `judge`.
+"""
 
 from __future__ import annotations
 
@@ -50,25 +54,32 @@ if TYPE_CHECKING:
 log = logging.getLogger("market_assets.fill")
 
 _CHUNK_BARS = 250_000
-"""Bars of all symbols that are planned at once; two such chunks are in memory whatever the window's length."""
+"""Bars of all symbols that are planned at once.
+
+Two such chunks are in memory, however long the window is.
+"""
 
 _COMMIT_EVERY = 2.0
-"""Seconds after which partitions that are whole are committed although more of their chunk is under way. DuckDB rewrites what it
-has of a row group at each commit, so that many small commits cost more time and room than the
-candles.
+"""Seconds after which whole partitions are committed although more of their chunk is under way.
+
+DuckDB rewrites what it has of a row group at each commit, so that many small commits cost more time
+and room than the candles.
 """
 
 _COMMIT_BARS = 250_000
-"""Bars of all symbols that one transaction takes at the most, so that a reader waits for tenths of a second."""
+"""Bars of all symbols that one transaction takes at most.
+
+A reader waits for tenths of a second then.
+"""
 
 
 _AROUND = timedelta(days=7)
-"""Further than any market stays closed: in so much time after a series' start there is a bar."""
+"""Longer than any market stays closed: within it after a series' start there is a bar."""
 
 
 @dataclass
 class _Chunk:
-    """Some partitions, the pages that they need, and where the answers arrive."""
+    """Some partitions, the pages that they need, and the queue of the answers."""
 
     partitions: list[Partition]
     pages: list[Page]
@@ -97,9 +108,8 @@ class Fill:
             that no source has ever had.
         recheck: Ask also for so many of the newest closed bars, whatever is known of them, to find
             late rows and revisions.
-        max_fills: So many requests at the most, of each chunk's pages the newest; None for no
-            limit.
-        max_time: After this nothing more is asked; what was had until then is kept.
+        max_fills: At most so many requests, of each chunk's pages the newest; None for no limit.
+        max_time: After this nothing more is asked; the answers until then are kept.
         run_id: Names the caller's run in `ops.jobs`.
         trigger: How it came about: manual, backfill, update, repair, automation.
     """
@@ -156,7 +166,7 @@ class Fill:
             self.partitions.reverse()
 
     def _brief_sources(self) -> None:
-        """Tell each source which market it is asked about, and all that it will be asked for."""
+        """Say to each source which market and which symbols it will be asked about."""
         for name, source in self._sources.items():
             choices = [
                 choice
@@ -180,9 +190,9 @@ class Fill:
         if not served:
             names = ", ".join(each.source for each in one.sources)
             raise SourceError(
-                f"{self._profile.name} {one.symbol}: none of its sources ({names}) has "
-                f"{self._timeframe}; name one that has, or fetch another "
-                "timeframe",
+                f"{self._profile.name} {one.symbol}: "
+                f"none of its sources ({names}) has {self._timeframe}; "
+                "name one that has, or fetch another timeframe",
                 permanent=True,
             )
         return replace(one, sources=tuple(served))
@@ -194,11 +204,11 @@ class Fill:
 
     @property
     def audit(self) -> Mapping[str, object]:
-        """What the fill did so far, as its row of `ops.jobs` tells it; empty where nothing was due."""
+        """The fill so far, as its row of `ops.jobs` says it; empty where nothing was due."""
         return {} if self._job is None else self._job.record
 
     def batches(self) -> Generator[list[PartitionOutcome]]:
-        """The outcomes of each commit together: for a caller who has work of its own to do once a commit."""
+        """The outcomes of each commit together, for a caller with work of its own per commit."""
         if not self.partitions:
             return
         # Before the time for asking begins to run.
@@ -270,7 +280,7 @@ class Fill:
             while waiting and len(planned) < 2:
                 planned.append(self._plan(fetcher, judge, series, waiting.popleft(), job))
             if not counted:
-                # While the first answers are on their way, so that the completeness view is right
+                # While the first answers are under way: the completeness view is right then,
                 # however the fill ends.
                 count_profile(self._store, self._profile, self._now)
                 counted = True
@@ -279,7 +289,7 @@ class Fill:
             self._note_horizons(fetcher)
 
     def _note_horizons(self, fetcher: Fetcher) -> None:
-        """Write down from when on sources serve, as far as this fill has learned it anew."""
+        """Record since when sources serve, as far as this fill has learned it anew."""
         learned = [horizon for horizon in fetcher.horizons() if horizon not in self._noted]
         if not learned:
             return
@@ -304,7 +314,7 @@ class Fill:
 
     def _chunks(self) -> list[list[Partition]]:
         """The partitions in pieces of about _CHUNK_BARS bars."""
-        # Of a week, because a Sunday's evening or half a day would pass for little.
+        # Of a week: a Sunday evening or half a day alone would be too few bars.
         most = max(
             len(self._calendar.bars(self._timeframe, each.window)) for each in self.partitions[:7]
         )
@@ -312,7 +322,10 @@ class Fill:
         return [self.partitions[at : at + size] for at in range(0, len(self.partitions), size)]
 
     def _find_genesis(self, fetcher: Fetcher) -> dict[str, datetime]:
-        """The recorded genesis of each symbol; the sources are asked where a series begins that seems to begin late."""
+        """The recorded genesis of each symbol.
+
+        The sources are asked where a series begins that seems to begin late.
+        """
         profile, timeframe = self._profile.name, self._timeframe
         with self._store.writing(f"preparing {profile} {timeframe}") as transaction:
             prepare(transaction, self._profile)
@@ -333,11 +346,10 @@ class Fill:
         changed = {
             symbol: (ts, source)
             for symbol, (ts, source) in found.items()
-            # A symbol that has been there since its series starts needs no record, unless it is to
-            # correct one.
+            # A symbol that was there when its series starts needs a record only to correct one.
             if ts != known.get(symbol, starts[symbol])
-            # What is stored tells more than a search, which looks at few pages; a source that names
-            # its first bar knows.
+            # Stored bars count more than a search, which looks at few pages; a source that names
+            # its first bar is sure.
             and (self._sources[source].traits.earliest_probe or ts <= stored.get(symbol, ts))
         }
         if changed:
@@ -353,11 +365,11 @@ class Fill:
     def _headless(
         self, view: Snapshot, series: Sequence[Series], stored: Mapping[str, datetime]
     ) -> list[Series]:
-        """Those of some series without a genesis whose sources are to be asked where they begin.
+        """The given series whose sources must be asked where they begin.
 
         These are series without their first bar, as long as nothing says why it is absent and it is
-        due to be asked for. Of a symbol that no source has, nobody asks any more once one of its
-        bars was given up or explained.
+        due to be asked for. For a symbol that no source has, the question ends once one of its bars
+        was abandoned or explained.
 
         Args:
             view: The store.
@@ -388,7 +400,7 @@ class Fill:
             if first is None:
                 return symbol not in settled | rests
             if head is None or head["first_ts"].replace(tzinfo=UTC) > first:
-                # Nobody has asked for the head yet.
+                # The head was never asked for.
                 return reach < first
             if head["status"] == State.OPEN:
                 return symbol not in rests
@@ -406,7 +418,7 @@ class Fill:
         return self._calendar.bars(self._timeframe, week).is_empty()
 
     def _forget_before(self, transaction: Transaction, symbol: str, genesis: datetime) -> None:
-        """What was open or explained before a genesis counts no more: nothing is expected there."""
+        """Remove what was open or explained before a genesis: nothing is expected there."""
         profile, timeframe = self._profile.name, self._timeframe
         before = Window(min(genesis, *(one.window.start for one in self._series)), genesis)
         transaction.gaps.put(profile, timeframe, [symbol], before, LEDGER_SCHEMA.to_frame())
@@ -418,7 +430,7 @@ class Fill:
         )
 
     def _dead_symbols(self) -> frozenset[str]:
-        """The symbols that nobody has: asking for each new bar of them would never end."""
+        """The symbols that no source has: asking for each new bar of them would never end."""
         profile, timeframe = self._profile.name, self._timeframe
         with self._store.reading(f"looking for dead symbols of {profile} {timeframe}") as view:
             return frozenset(view.gaps.dead_symbols(profile, timeframe))
@@ -431,7 +443,7 @@ class Fill:
         partitions: list[Partition],
         job: Job,
     ) -> _Chunk:
-        """Find what is absent from a chunk and start asking for it."""
+        """Find what is absent from a chunk, and start to ask for it."""
         window = hull(partitions)
         with self._store.reading(
             f"planning {self._profile.name} {self._timeframe} {window}"
@@ -473,7 +485,7 @@ class Fill:
         return _Chunk(partitions, pages, fetcher.submit(pages))
 
     def _marked(self, states: pl.DataFrame, view: Snapshot, window: Window) -> pl.DataFrame:
-        """The states of a window's bars with the mark `wanted`: which of them are to be asked for."""
+        """The states of a window's bars with the mark `wanted`: which of them to ask for."""
         if self._refetch:
             return states.with_columns(wanted=pl.lit(value=True))
         wanted = pl.col("state") == State.OPEN
@@ -502,7 +514,7 @@ class Fill:
         return Window(self._now - bars * self._timeframe.duration * 2 - _AROUND, self._now)
 
     def _finish(self, chunk: _Chunk, judge: Judge, job: Job) -> Iterator[list[PartitionOutcome]]:
-        """Commit the partitions of a chunk, each as soon as the pages that touch it are answered."""
+        """Commit the partitions of a chunk, each when the pages that touch it are answered."""
         touching = {
             p.key: sum(1 for page in chunk.pages if page.window.intersect(p.window))
             for p in chunk.partitions

@@ -1,4 +1,7 @@
-"""Where a series begins, found backwards with few requests at a source that cannot name its first bar. Pure."""
+"""Where a series begins, for sources that cannot name its first bar. Pure.
+
+The search goes backwards, with few requests.
+"""
 
 from __future__ import annotations
 
@@ -19,20 +22,26 @@ _AT_LEAST = 4
 
 
 def with_what_was_before(calendar: SessionCalendar, timeframe: Timeframe, window: Window) -> Window:
-    """A series' window and some bars before it: what tells a series that begins in the window from one with a hole there."""
+    """A series' window and some bars before it.
+
+    They distinguish a series that begins in the window from one with a hole there.
+    """
     start = window.start - max(_AROUND, _AT_LEAST * timeframe.duration)
     return Window(min(max(start, calendar.known.start), window.start), window.end)
 
 
 MOST_LOOKS = 40
-"""Requests that one search may cost. One that is not sure by then has found nothing."""
+"""Requests that one search may cost. A search that is not sure by then has found nothing."""
 
 _LOOKS = (3, 2)
 """How often a page must have answered without a bar before it counts as empty, as far as the
 requests go: some vendors have an empty answer where they are only busy."""
 
 _FOR_THE_REST = 8
-"""Requests that are kept back at each length of bars: for the shorter ones, and for answers that come again."""
+"""Requests that are kept back at each length of bars.
+
+They are for the shorter bars, and for pages that are looked at again.
+"""
 
 _SAMPLES = 12
 
@@ -45,12 +54,12 @@ class Look(NamedTuple):
 
 
 def next_look(pages: int, looks: Mapping[int, Sequence[bool]], left: int) -> Look:
-    """Say which page of a series to ask for next, so that its first bar is found and not only one of its lives.
+    """Say which page of a series to ask for next, so that its very first bar is found.
 
-    Where there are few pages each is asked for, the oldest first, until one has a bar. Where there
-    are many, the oldest that can be found by halving is taken, and some pages before it are looked
-    at, evenly spread. In the end every page before the oldest with a bar must have answered without
-    one, and more than once.
+    A series may have several lives with holes between them. Where there are few pages each is asked
+    for, the oldest first, until one has a bar. Where there are many, the oldest that can be found
+    by halving is taken, and some pages before it are looked at, evenly spread. In the end every
+    page before the oldest with a bar must have answered without one, and more than once.
 
     Args:
         pages: How many pages there are; 0 is the oldest.
@@ -59,8 +68,7 @@ def next_look(pages: int, looks: Mapping[int, Sequence[bool]], left: int) -> Loo
 
     Returns:
         The page to ask for, or None: then `is_sure` says whether the oldest page with a bar is the
-            first of all. Where no
-        page has one, nothing is sure.
+        first of all. Where no page has one, nothing is sure.
     """
     answers = {page: any(found) for page, found in looks.items()}
     found = min((page for page, has in answers.items() if has), default=None)
@@ -81,7 +89,7 @@ def next_look(pages: int, looks: Mapping[int, Sequence[bool]], left: int) -> Loo
 
 
 def _confirmation(found: int, looks: Mapping[int, Sequence[bool]], left: int) -> Look:
-    """Which of the pages before the oldest with a bar to ask for once more."""
+    """Which of the pages before the oldest with a bar to ask for again."""
     for wanted in _LOOKS:
         missing = {
             page: wanted - len(looks[page]) for page in range(found) if len(looks[page]) < wanted
@@ -89,7 +97,7 @@ def _confirmation(found: int, looks: Mapping[int, Sequence[bool]], left: int) ->
         if not missing:
             return Look(None, is_sure=True)
         if sum(missing.values()) <= left:
-            # One page after the other: a vendor that fails every so often may fail at the same page
+            # One page after the other: a vendor that fails at intervals may fail at the same page
             # of each round.
             return Look(min(missing), is_sure=False)
     return Look(None, is_sure=False)
@@ -102,7 +110,7 @@ def _spread(pages: int) -> Iterable[int]:
 
 
 def top_lengths(timeframe: Timeframe, there: Iterable[Timeframe]) -> list[Timeframe]:
-    """The lengths of bars in which a whole history is looked over, the longest that there is first.
+    """The lengths of bars in which a whole history is searched, the longest first.
 
     Where a vendor has nothing of the longest, which happens to weeks, its days are looked at, then
     the bars themselves.
@@ -120,7 +128,10 @@ def length_within(
     span: Window,
     page_size: int,
 ) -> Timeframe:
-    """The shortest bars, no shorter than the timeframe, of which all in a span fit one page; else the next longer ones."""
+    """The shortest bars, no shorter than the timeframe, that fit a span into one page.
+
+    Where none does, the longest bars.
+    """
     lengths = sorted(
         {timeframe, *(each for each in there if each.micros > timeframe.micros)},
         key=lambda each: each.micros,
@@ -130,7 +141,7 @@ def length_within(
 
 
 def next_page(pages: int, answers: Mapping[int, object]) -> int | None:
-    """Say which page of a series to ask for next, so that its oldest page with a bar is found with few requests.
+    """Say which page to ask for next, so that the oldest page with a bar is found soon.
 
     From the oldest page known to have a bar the search looks back, from far to near: at the first
     page of all, then by halving distances. Wherever there is a bar it goes on from there. It ends

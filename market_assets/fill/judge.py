@@ -73,10 +73,13 @@ _COVERAGE_SCHEMA = pl.Schema(
 _TICK = timedelta(microseconds=1)
 
 _PAST = timedelta(days=45)
-"""How far back a symbol's own past reaches that its bars are measured by: twenty sessions, with all holidays."""
+"""How far back reaches the past that a symbol's bars are measured by.
+
+It holds twenty sessions, with all holidays.
+"""
 
 _A_SESSION = timedelta(days=4)
-"""So far from its date at most a session begins or ends."""
+"""How far from its date a session begins or ends at most."""
 
 _NEVER_ASKED = (pl.col("status") == State.OPEN) & (pl.col("attempts") + pl.col("failures") == 0)
 """Whether no source was ever asked for a row of the ledger."""
@@ -97,7 +100,7 @@ class Judge:
         known_genesis: The recorded genesis of each symbol.
         quiet: Whether any source of the series leaves quiet bars out.
         refetch: Whether the fill asks also for what is stored.
-        now: The instant as of which is judged.
+        now: The instant of the judgement.
     """
 
     def __init__(
@@ -142,14 +145,14 @@ class Judge:
         return states.filter(window.holds()) if self._quiet else states
 
     def _ledger(self, view: Snapshot, window: Window) -> pl.DataFrame:
-        """The absences seen before in a window, but those that a clock which was ahead has seen."""
+        """The absences seen before in a window, without those stamped by a clock that was ahead."""
         gaps = view.gaps.of(
             self._profile.name, self._timeframe, symbols=self._symbols, window=window, who=True
         )
         return believable(gaps, self._now, "first_seen", "asked_at", "confirmed_at")
 
     def _silent_until(self, newest: datetime | None) -> datetime:
-        """How far the word of a source counts that leaves quiet bars out.
+        """Until when the word of a source counts that leaves quiet bars out.
 
         Bars after the newest one may be quiet, or the clock is ahead, which shows within the quiet
         limit.
@@ -300,7 +303,11 @@ class Judge:
         rejects: pl.DataFrame,
         newest: datetime | None,
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Note in the ledger what the answers have told of the absent bars of a window; the states of all bars, and the ledger's rows."""
+        """Record in the ledger what the answers say of the absent bars of a window.
+
+        Returns:
+            The states of all bars, and the ledger's rows.
+        """
         profile, timeframe = self._profile.name, self._timeframe
         states = self.classified(transaction, window)
         remembered = advance(
@@ -323,10 +330,13 @@ class Judge:
     def note_off_calendar(
         self, transaction: Transaction, rejects: pl.DataFrame, partitions: Sequence[Partition]
     ) -> dict[str, list[dict[str, Any]]]:
-        """Note the rows that the calendar refused, and give them by the partition that shows them: rows of OFF_CALENDAR_SCHEMA.
+        """Record the rows that the calendar refused.
 
-        A day without a session is no partition: the next one shows its bars, or the last one of
-        all.
+        A day without a session is no partition: the next partition shows its bars, or the last one
+        of all.
+
+        Returns:
+            By key of the partition that shows them, rows of OFF_CALENDAR_SCHEMA.
         """
         refused = rejects.filter(pl.col("reason") == Reason.CLOSED_MARKET)
         if refused.is_empty():
@@ -413,7 +423,10 @@ class Judge:
         return grid.filter(opens_in(closed))["ts"], grid.filter(opens_in(list(traded)))["ts"]
 
     def _is_untraded(self, transaction: Transaction, session: date, first: datetime) -> bool:
-        """Whether nobody has a bar of a session, of which one opens at `first`, and somebody has one before it."""
+        """Whether no symbol has a bar of a session, and some symbol has one before it.
+
+        `first` is the open of one of the session's bars.
+        """
         around = Window(midnight(session) - _A_SESSION, midnight(session) + _A_SESSION)
         bars = self._calendar.bars(self._timeframe, around).filter(pl.col("session") == session)
         if (bars["closes_at"] > self._now.replace(tzinfo=None)).any():
@@ -432,7 +445,7 @@ class Judge:
         answers: Sequence[Answer],
         rejects: pl.DataFrame,
     ) -> pl.DataFrame:
-        """Keep which rows were refused, and why: a frame of REFUSED_SCHEMA."""
+        """Record which rows were refused, and why: a frame of REFUSED_SCHEMA."""
         keys = [partition.key for partition in partitions]
         refused = refused_frame(rejects, partition_key(self._cadence, "asked").dt.to_string())
         refused = refused.filter(pl.col("partition").is_in(keys))
@@ -444,7 +457,7 @@ class Judge:
     def _in_preference(
         self, transaction: Transaction, window: Window, incoming: pl.DataFrame
     ) -> pl.DataFrame:
-        """The candles without those whose bar is stored from a source that is preferred to theirs."""
+        """The candles without those whose bar is stored from a preferred source."""
         ranks = pl.DataFrame(
             [
                 (one.symbol, own.source, at)
@@ -513,13 +526,13 @@ class Judge:
         return {key: tuple(value) for key, value in counts.items()}
 
     def _violations(self, rows: pl.DataFrame, window: Window, *, complete: bool) -> pl.DataFrame:
-        """Stored candles that cannot be: impossible numbers, a time that is no bar of the series, two for one bar.
+        """Stored candles that cannot be.
 
-        Where the rows are `complete`, one for each bar of the calendar, only the numbers can be
-        wrong.
+        They have impossible numbers, a time that is no bar of the series, or there are two for one
+        bar. Where the rows are `complete`, one for each bar of the calendar, only the numbers can
+        be wrong.
         """
-        # A source's own rule about the open was applied when the row came in; what is stored does
-        # not tell of it.
+        # A source's own rule about the open was applied when the row came in.
         faults = pl.any_horizontal(
             fault for _, fault in price_faults(self._profile.prices, open_outside_range=True)
         )
@@ -543,7 +556,10 @@ class Judge:
     def _implausible(
         self, transaction: Transaction, window: Window
     ) -> dict[str, list[dict[str, Any]]]:
-        """The bars of a window that are likely wrong, by partition: rows of FINDING_SCHEMA. They are measured by some weeks before."""
+        """The bars of a window that are likely wrong, by partition: rows of FINDING_SCHEMA.
+
+        They are measured by some weeks before.
+        """
         if not self._profile.checks.plausibility:
             return {}
         timeframe, known = self._timeframe, self._calendar.known
@@ -567,7 +583,7 @@ class Judge:
         self._series = [one.since(genesis.get(symbol)) for symbol, one in self._whole.items()]
 
     def _move_genesis(self, transaction: Transaction, merged: Merged) -> None:
-        """Record the oldest stored bar as the genesis of each symbol that has new rows before the recorded one.
+        """Move the genesis of each symbol that has new rows before it to the oldest stored bar.
 
         What another fill has recorded since this one began counts from here on, too.
         """
@@ -595,10 +611,10 @@ class Judge:
             self._know(recorded)
 
     def _open_heads(self, transaction: Transaction, states: pl.DataFrame) -> dict[str, datetime]:
-        """The last bar of each series' open head, for the series of which nothing older is stored.
+        """The last bar of each series' open head, where nothing older of the series is stored.
 
-        A series whose older partitions were never judged has no open head here: nobody has looked
-        for it yet.
+        A series whose older partitions were never judged has no open head here: it has not been
+        looked for yet.
         """
         heads: dict[str, datetime] = {}
         firsts = states.group_by("symbol", maintain_order=True).agg(
@@ -665,7 +681,7 @@ class Judge:
     ) -> list[str]:
         """Why a partition does not count as filled as a whole, and what its sources say of it.
 
-        A symbol that a refetch asked for in vain counts as one that has nothing: nobody knows
+        A symbol that a refetch asked for in vain counts as one that has nothing: it is unknown
         whether what is stored of it has been revised.
         """
         lacking = {own.symbol for own in counts if own.missing}
@@ -695,14 +711,16 @@ class Judge:
             why = f"nobody answered when bars were asked for again ({names_of(sorted(unheard))})"
         if not why:
             return []
-        # What is said of a symbol that has nothing is no cause of the colour while half of them are
-        # there.
+        # The errors of a symbol that has nothing do not cause the colour while half are there.
         empty = {own.symbol for own in heard if own.has_nothing}
         spared = empty - awaited if 2 * len(empty) <= len(heard) else set()
         return [why, *(error for error, symbol in errors.items() if symbol not in spared)]
 
     def _tally(self, rows: pl.DataFrame, *columns: str) -> list[dict[str, dict[str, int]]]:
-        """How many rows there are by partition and by a column's value: one such tally for each column."""
+        """How many rows there are by partition and by a column's value.
+
+        There is one such tally per column.
+        """
         tallies: list[dict[str, dict[str, int]]] = [{} for _ in columns]
         for key, *values, count in (
             rows.group_by(partition_key(self._cadence), *columns).agg(pl.len()).iter_rows()
@@ -713,7 +731,7 @@ class Judge:
         return tallies
 
     def _by_partition(self, rows: pl.DataFrame, column: str = "ts") -> dict[str, pl.DataFrame]:
-        """Some rows, few in most fills, apart by partition."""
+        """Some rows, few in most fills, split by partition."""
         parts = rows.with_columns(partition_key(self._cadence, column)).partition_by(
             "part", as_dict=True
         )
@@ -728,7 +746,9 @@ def _older(rows: pl.DataFrame, genesis: Mapping[str, datetime]) -> pl.DataFrame:
 
 
 def _coverage(answers: Sequence[Answer], window: Window, silent_until: datetime) -> pl.DataFrame:
-    """What the answers cover of the window, neighbouring pages of one source and symbol as one stretch.
+    """The stretches of the window that the answers cover.
+
+    Neighbouring pages of one source and symbol are one stretch.
 
     Args:
         answers: What the sources gave.
@@ -774,8 +794,8 @@ def _asked(
 ) -> pl.DataFrame:
     """What was asked for; where no source reaches, the asking concludes nothing.
 
-    Neither does an answer about bars after the newest one that anybody has given: that is where a
-    source ends, or a clock is ahead.
+    Neither does an answer about bars after the newest one that any source has given: that is where
+    a source ends, or a clock is ahead.
 
     Neither does an empty answer for a symbol that is not known: some vendors have one for what they
     have never heard of. One that is known and refused all the same is a matter of keys and
@@ -818,7 +838,9 @@ def _cut_at(window: Window, newest: datetime | None) -> list[tuple[Window, bool]
 
 
 def evidence_of(states: pl.DataFrame, cadence: Cadence) -> dict[tuple[str, str], str]:
-    """A digest of what is known of the bars of each partition and symbol: another one as soon as that of an absent bar is another.
+    """A digest of what is known of the bars of each partition and symbol.
+
+    It differs as soon as something else is known of an absent bar.
 
     Args:
         states: symbol, ts, state; sorted by symbol and ts.
@@ -827,8 +849,7 @@ def evidence_of(states: pl.DataFrame, cadence: Cadence) -> dict[tuple[str, str],
     Returns:
         The digests by partition key and symbol; none where all is stored.
     """
-    # Whether an unexplained bar is still asked for makes no difference to what is made of the
-    # candles.
+    # Whether an unexplained bar is still asked for makes no difference to derived datasets.
     state = (
         pl.when(pl.col("state").is_in(MISSING)).then(pl.lit(State.OPEN.value)).otherwise("state")
     )
@@ -846,7 +867,10 @@ def count_frame(
     counts: Mapping[str, Sequence[SymbolCounts]],
     evidence: Mapping[tuple[str, str], str] | None = None,
 ) -> pl.DataFrame:
-    """Counts by partition key as the frame that `PartitionsWriter.put` takes, with the evidence where there is any."""
+    """Counts by partition key as the frame that `PartitionsWriter.put` takes.
+
+    It has the evidence where there is any.
+    """
     return pl.DataFrame(
         [
             (

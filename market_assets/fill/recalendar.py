@@ -1,9 +1,9 @@
-"""A calendar that has changed: what it touches is judged again, and nothing else.
+"""A calendar that has changed: the partitions that it touches are judged again.
 
 The calendar changes with a correction of this package, a release of a library, or
-`calendar_changes` of the universe. The store notes the stretches of trading that a profile was
-judged by; where they are other now, the partitions that were judged there are judged by the new
-ones. No source is asked.
+`calendar_changes` of the universe. The store has the stretches of trading that a profile was judged
+by; where they are others now, the partitions that were judged there are judged by the new ones. No
+source is asked.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("market_assets.fill")
 
 _AT_ONCE = 31
-"""So many partitions are judged in one transaction."""
+"""How many partitions are judged in one transaction."""
 
 _AHEAD = timedelta(days=8)
-"""Sessions are noted so far ahead of the present: what lies further was never judged."""
+"""How far ahead of the present sessions are recorded: what lies further was never judged."""
 
 _DAY = timedelta(days=1)
 
@@ -53,8 +53,8 @@ def follow_calendar(store: Store, profile: Profile, now: datetime) -> list[date]
         now: The present instant.
 
     Returns:
-        The sessions that are other than they were, and that a judged partition holds; empty where
-        nothing has changed.
+        The sessions that have changed, and that a judged partition holds; empty where nothing has
+        changed.
     """
     calendar = calendar_of(profile)
     sessions, digest = _sessions(calendar, profile.start, now.date())
@@ -107,10 +107,14 @@ def _sessions(calendar: SessionCalendar, start: date, today: date) -> tuple[pl.D
 def _changed(
     view: Snapshot, profile: Profile, calendar: SessionCalendar, sessions: pl.DataFrame
 ) -> pl.DataFrame:
-    """The stretches that are there now and were not, or the other way round: session, open, close, added (Boolean)."""
+    """The stretches of trading that are new, and those that are gone.
+
+    Returns:
+        session, open, close, added (Boolean).
+    """
     before = view.sessions.of(profile.name)
     if before.is_empty():
-        # A store of an earlier release was judged by what the libraries say.
+        # A store of an earlier release was judged by the calendars of the libraries.
         before = calendar.uncorrected
     known = ["session", "open", "close"]
     before = before.select(known).cast({"open": TS, "close": TS})
@@ -131,7 +135,10 @@ def _changed(
 
 
 def _unheard(changed: pl.DataFrame, timeframe: Timeframe) -> list[Window]:
-    """The stretches that were outside the sessions until now: what a source gave there was refused, whatever it answered."""
+    """The stretches that were outside the sessions until now.
+
+    What a source gave there was refused, whatever it answered.
+    """
     if not timeframe.intraday:
         new = set(changed.filter("added")["session"]) - set(
             changed.filter(~pl.col("added"))["session"]
@@ -146,7 +153,10 @@ def _unheard(changed: pl.DataFrame, timeframe: Timeframe) -> list[Window]:
 def _touched(
     view: Snapshot, profile: Profile, changed: pl.DataFrame
 ) -> dict[Timeframe, list[Partition]]:
-    """The judged partitions of each fetched timeframe that share a day with a changed session, oldest first."""
+    """The judged partitions of each fetched timeframe that share a day with a changed session.
+
+    They are sorted, oldest first.
+    """
     days = (
         set(changed["session"])
         | set(changed["open"].dt.date())
@@ -168,7 +178,7 @@ def _touched(
 
 
 def _neighbours(partitions: Sequence[Partition]) -> Iterator[list[Partition]]:
-    """Partitions that follow on each other without a gap in time, some at once."""
+    """Partitions that follow each other without a gap in time, some at once."""
     batch: list[Partition] = []
     for partition in partitions:
         if batch and (len(batch) >= _AT_ONCE or batch[-1].window.end != partition.window.start):
@@ -238,7 +248,7 @@ def _edges(window: Window) -> tuple[datetime, datetime]:
 def _put_nothing(
     transaction: Transaction, name: str, label: str, lost: Sequence[tuple[str, str]]
 ) -> None:
-    """Say of symbols in judged partitions that nothing is expected of them any more."""
+    """Record that nothing is expected any more of symbols in judged partitions."""
     counts: dict[str, list[SymbolCounts]] = {}
     for key, symbol in lost:
         counts.setdefault(key, []).append(SymbolCounts(symbol, 0, 0, 0, 0))
@@ -248,7 +258,10 @@ def _put_nothing(
 def _forget_vanished(
     transaction: Transaction, profile: Profile, touched: dict[Timeframe, list[Partition]]
 ) -> None:
-    """Remove what was made of candles on days that have no session any more: nobody makes these partitions again."""
+    """Remove what was made of candles on days that have no session any more.
+
+    No work makes these partitions again.
+    """
     calendar = calendar_of(profile)
     days = {
         partition

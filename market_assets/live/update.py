@@ -1,4 +1,7 @@
-"""One update of a profile: the bars that have closed, then all that is made of them, in the process that asks for it."""
+"""One update of a profile, in the process that asks for it.
+
+An update fetches the bars that have closed, then makes all that is made of them.
+"""
 
 from __future__ import annotations
 
@@ -29,12 +32,12 @@ if TYPE_CHECKING:
     from market_assets.work.making import Work
 
     Busy = Callable[[Timeframe, Sequence[str]], Collection[str]]
-    """Which of some partitions of a fetched timeframe somebody else fills right now."""
+    """Which of some partitions of a fetched timeframe another run fills right now."""
 
 log = logging.getLogger("market_assets.live")
 
 FILLING = timedelta(seconds=25)
-"""After this nothing more is asked for in an update, of whatever timeframe: the next one goes on."""
+"""After this time an update asks for nothing more, whatever the timeframe: the next one goes on."""
 
 FOLLOWING = timedelta(seconds=40)
 """After this nothing more is made in an update."""
@@ -178,7 +181,10 @@ def _follow(
     trigger: str,
     seconds: float,
 ) -> None:
-    """Make what is made of a profile's candles in a scope and is behind, as far as the time allows."""
+    """Make what is made of a profile's candles in a scope and is behind.
+
+    The work ends when its time is over.
+    """
     deadline = time.monotonic() + seconds
     datasets = made_of_profile(profile) + [
         made for made in made_of_markets(universe) if profile in universe.in_markets(made.timeframe)

@@ -22,7 +22,7 @@ CLOCK_VARIABLE = "MARKET_ASSETS_CLOCK"
 
 @dataclass(frozen=True)
 class FastClock:
-    """A clock that shows `origin` at the real instant `anchor`, and runs `speed` times as fast from then on.
+    """A clock that shows `origin` at the real instant `anchor`, running `speed` times as fast.
 
     Attributes:
         origin: What it shows at the anchor, aware UTC.
@@ -35,11 +35,14 @@ class FastClock:
     speed: float
 
     def at(self, real: datetime) -> datetime:
-        """What it shows at a real instant, aware UTC."""
+        """What the clock shows at a real instant, aware UTC."""
         return self.origin + (real - self.anchor) * self.speed
 
     def real(self, instant: datetime) -> datetime:
-        """The real instant at which it shows another, aware UTC; the first of all where it never did."""
+        """The real instant at which the clock shows another, aware UTC.
+
+        Where that instant lies before year 1, the first instant of all.
+        """
         try:
             return self.anchor + (instant - self.origin) / self.speed
         except OverflowError:
@@ -47,7 +50,9 @@ class FastClock:
 
 
 def present() -> datetime:
-    """The present instant, aware UTC: the machine's, or that of the fast clock which the environment sets.
+    """The present instant, aware UTC.
+
+    It is the machine's, or that of the fast clock which the environment sets.
 
     Raises:
         ClockError: `MARKET_ASSETS_CLOCK` is set to what is no clock.
@@ -57,12 +62,18 @@ def present() -> datetime:
 
 
 def machine() -> datetime:
-    """The machine's instant, aware UTC: only for what is compared with stamps that are always real, such as Dagster's."""
+    """The machine's instant, aware UTC.
+
+    Only for what is compared with stamps that are always real, such as Dagster's.
+    """
     return datetime.now(UTC)
 
 
 def stamped(instant: datetime) -> datetime:
-    """What the machine's clock shows at an instant, aware UTC: it is compared with what Dagster and files are stamped with."""
+    """What the machine's clock shows at an instant, aware UTC.
+
+    It is compared with the stamps of Dagster and of files.
+    """
     text = os.environ.get(CLOCK_VARIABLE)
     return fast_clock(text).real(instant) if text else instant
 
@@ -72,7 +83,7 @@ def fast_clock(text: str) -> FastClock:
     """Read a clock as `MARKET_ASSETS_CLOCK` has it.
 
     Raises:
-        ClockError: It is none.
+        ClockError: The text is no clock.
     """
     parts = re.fullmatch(r"([^@*]+)@([^@*]+)\*(\d{1,9}(?:\.\d+)?)", text.strip())
     try:
@@ -89,7 +100,7 @@ def fast_clock(text: str) -> FastClock:
     ):
         example = "2025-12-01T00:00:00Z@2026-11-30T03:00:00Z*8760"
         raise ClockError(
-            f"{CLOCK_VARIABLE}: {text} is no clock; write ORIGIN@ANCHOR*SPEED, such as {example}, "
-            "or unset it"
+            f"{CLOCK_VARIABLE}: {text} is no clock; "
+            f"write ORIGIN@ANCHOR*SPEED, such as {example}, or unset it"
         )
     return FastClock(origin.astimezone(UTC), anchor.astimezone(UTC), float(parts[3]))

@@ -1,4 +1,4 @@
-"""Durations in words."""
+"""Durations in words, as a universe file has them; `config.values` reads them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gap arithmetic: what is missing, in which runs, how few requests cover it, and how urgent it is. Pure."""
+"""Gap arithmetic, pure: missing bars, their runs, the requests that cover them, and priority."""
 
 from __future__ import annotations
 
@@ -99,12 +99,12 @@ def runs(expected: pl.Series, absent: pl.Series) -> pl.DataFrame:
 def plan_requests(
     absent: pl.Series, timeframe: Timeframe, page_size: int, *, newest_first: bool = False
 ) -> list[Window]:
-    """The fewest windows, each at most `page_size` bars long by the clock, that cover every absent bar.
+    """The fewest windows, each at most `page_size` bars long, that cover every absent bar.
 
-    A window starts at the first bar that is not covered yet and ends after the last one within a
-    page of it. Starting it any earlier would not reach further, so no plan has fewer windows.
-    Nothing is spent on nights, weekends and bars that are there, unless they lie between two absent
-    bars of the same page.
+    The length is measured by the clock. A window starts at the first bar that is not covered yet
+    and ends after the last one within a page of it. Starting it any earlier would not reach
+    further, so no plan has fewer windows. Nothing is spent on nights, weekends and bars that are
+    there, unless they lie between two absent bars of the same page.
 
     Args:
         absent: Sorted opens (TS) of the bars to ask for, none twice.

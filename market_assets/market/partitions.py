@@ -1,4 +1,7 @@
-"""The stretches in which candles are filled, judged and shown: a UTC day or a UTC month each."""
+"""The stretches in which candles are filled, judged and shown: one UTC day or one UTC month.
+
+Which of them must exist for a dataset stands in `expected`, not here.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ class Cadence(StrEnum):
 
 @dataclass(frozen=True, order=True)
 class Partition:
-    """One stretch of a series and the key that Dagster and the ledgers know it by (its first day, ISO)."""
+    """One stretch of a series, and the key that Dagster and the ledgers use: its first day, ISO."""
 
     window: Window
     key: str
@@ -40,7 +43,11 @@ class Partition:
 
     @classmethod
     def of_key(cls, key: str, cadence: Cadence) -> Partition:
-        """The partition with that key; ValueError if it is no ISO date or not the first day of its partition."""
+        """The partition with that key.
+
+        Raises:
+            ValueError: The key is no ISO date, or not the first day of its partition.
+        """
         partition = cls.holding(date.fromisoformat(key), cadence)
         if partition.key != key:
             raise ValueError(f"{key} is not the first day of a {cadence}")
@@ -54,7 +61,7 @@ def _after(first: date, cadence: Cadence) -> date:
 
 
 def hull(partitions: Sequence[Partition]) -> Window:
-    """From the start of the oldest of some partitions to the end of the newest, in whatever order they come."""
+    """From the start of the oldest of some partitions to the end of the newest, in any order."""
     return Window(
         min(one.window.start for one in partitions), max(one.window.end for one in partitions)
     )
@@ -83,7 +90,10 @@ def partitions_in(
 def _days_of(
     calendar: SessionCalendar, timeframe: Timeframe, window: Window
 ) -> tuple[Partition, ...]:
-    """The days of a window of whole days; kept, because sensors ask for the same ten years every minute."""
+    """The days of a window of whole days.
+
+    They are kept, because sensors ask for the same ten years every minute.
+    """
     days = (
         calendar.trading_days(window)
         if timeframe.intraday
@@ -102,6 +112,6 @@ def _ceil_day(instant: datetime) -> datetime:
 
 
 def partition_key(cadence: Cadence, column: str = "ts") -> pl.Expr:
-    """The day on which the partition of a time begins, as a Date named part."""
+    """The day on which the partition of a time begins, as a Date named "part"."""
     day = pl.col(column).dt.date()
     return (day if cadence is Cadence.DAY else day.dt.month_start()).alias("part")

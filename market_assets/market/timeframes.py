@@ -49,7 +49,7 @@ _DURATIONS = {
 }
 
 TS = pl.Datetime("us")
-"""The type of every time column: microseconds, always UTC, without a zone, as DuckDB's TIMESTAMP holds it."""
+"""The type of every time column: UTC in microseconds, without a zone, as DuckDB's TIMESTAMP."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -78,7 +78,7 @@ def midnight(day: date) -> datetime:
 
 @dataclass(frozen=True, order=True)
 class Window:
-    """A half-open stretch of UTC time: `start` belongs to it, `end` does not. An empty window is allowed.
+    """A half-open stretch of UTC time: `start` belongs to it, `end` does not; it may be empty.
 
     Raises:
         ValueError: A bound without a time zone, or an end before the start.
@@ -106,7 +106,15 @@ class Window:
 
     @classmethod
     def spanning(cls, starts: pl.Series, ends: pl.Series) -> Window:
-        """From the earliest of some starts to the latest of some ends: two TS columns that are not empty."""
+        """From the earliest of some starts to the latest of some ends.
+
+        Args:
+            starts: A TS column that is not empty.
+            ends: Likewise.
+
+        Raises:
+            ValueError: A column is empty.
+        """
         first, last = starts.to_physical().min(), ends.to_physical().max()
         if first is None or last is None:
             raise ValueError("nothing to span: a column is empty")

@@ -1,1 +1,1 @@
-"""Everything that draws."""
+"""Everything that draws. Pure: frames in, bytes of PNG out."""

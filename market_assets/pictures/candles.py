@@ -1,4 +1,4 @@
-"""Pictures of one partition: its candles with the gaps marked, a feature, the mask of its returns. Pure.
+"""Pictures of one partition: candles with marked gaps, a feature, the mask of returns. Pure.
 
 Time runs from left to right over the bars that there must be; a market that is closed takes no
 room. Where there are more bars than fit, several share a column.
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from market_assets.pictures.drawing import Colour, Entry
 
 INCOMPLETE: Final = "incomplete"
-"""The mark of a stored bar that is made of shorter ones of which some are missing."""
+"""The mark of a stored bar that lacks some of the shorter bars it is made of."""
 
 UP: Colour = (0, 137, 123)
 DOWN: Colour = (63, 81, 140)
@@ -56,8 +56,11 @@ MARKS: Mapping[str, tuple[Colour, Colour]] = {
     State.ABANDONED: ((128, 0, 38), (240, 205, 212)),
     State.OPEN: ((220, 38, 47), (252, 214, 214)),
 }
-"""What a bar may be besides stored and whole: its colour on the rail below the prices and in the legend, and that of the band behind
-them. A later one is drawn over an earlier one, so that a bar that is missing is always seen."""
+"""What a bar may be besides stored and whole, with two colours.
+
+The first is that on the rail below the prices and in the legend, the second that of the band behind
+the prices. A later one is drawn over an earlier one, so that a missing bar is always seen.
+"""
 
 MEASURED: Colour = (186, 224, 213)
 REASONS: Mapping[str, Colour] = {
@@ -73,10 +76,13 @@ REASONS: Mapping[str, Colour] = {
     Neutral.OUTAGE: MARKS[State.OUTAGE][0],
     Neutral.OPEN_GAP: MARKS[State.OPEN][0],
 }
-"""The colour of a cell of the mask, "" where a return was measured. Where several bars share a cell, it has the last of theirs."""
+"""The colour of a cell of the mask, "" where a return was measured.
+
+Where several bars share a cell, it has the colour of the reason that stands last here.
+"""
 
 MOST_CANDLES = 140
-"""How many candles a picture shows at the most; of more bars, several make one candle."""
+"""How many candles a picture shows at most; of more bars, several make one candle."""
 
 _MOST_POINTS = 290
 _MOST_CELLS = 144
@@ -109,7 +115,7 @@ _FROM_DAYS_ON = _STEPS.index("1d")
 _FROM_MONTHS_ON = _STEPS.index("1mo")
 _UNITS: Final = ((1e9, "B"), (1e6, "M"))
 _HUGE = 1e100
-"""Beyond this a number is no price, and arithmetic with it would overflow."""
+"""A larger number is no price, and arithmetic with it would overflow."""
 
 
 def candle_picture(bars: pl.DataFrame, *, title: str, caption: str = "") -> bytes:
@@ -119,8 +125,8 @@ def candle_picture(bars: pl.DataFrame, *, title: str, caption: str = "") -> byte
         bars: One symbol's, as `Grid.bars` gives them: ts, opens_at, closes_at (TS), open, high,
             low, close, volume (null where nothing is stored), state (a `State`), broken (Boolean);
             sorted by ts.
-        title: What it is of.
-        caption: What is to be known besides how to read it, which the picture says by itself.
+        title: What it shows.
+        caption: A note besides how to read it, which the picture says by itself.
 
     Returns:
         A PNG with a palette; the same arguments give the same bytes.
@@ -158,14 +164,16 @@ def candle_picture(bars: pl.DataFrame, *, title: str, caption: str = "") -> byte
 
 
 def feature_picture(bars: pl.DataFrame, *columns: str, title: str, caption: str = "") -> bytes:
-    """Draw a line for each of some features, one below the other; a line has a hole where its feature has no value.
+    """Draw a line for each of some features, one below the other.
+
+    A line has a hole where its feature has no value.
 
     Args:
         bars: One symbol's bars, as for `candle_picture` (without the prices), with a column
             (Float64) for each feature.
         columns: Which ones.
-        title: What it is of.
-        caption: What is to be known besides how to read it, which the picture says by itself.
+        title: What it shows.
+        caption: A note besides how to read it, which the picture says by itself.
 
     Returns:
         A PNG with a palette; the same arguments give the same bytes.
@@ -192,11 +200,13 @@ def feature_picture(bars: pl.DataFrame, *columns: str, title: str, caption: str 
 
 
 def mask_picture(returns: pl.DataFrame, *, title: str) -> bytes:
-    """Draw a row a symbol and a column a time, whose colours say where a return was measured and why elsewhere none was.
+    """Draw one row per symbol and one column per time.
+
+    The colours say where a return was measured, and why it was not elsewhere.
 
     Args:
         returns: symbol, ts (TS) and neutral (a `Neutral`, null where a return was measured).
-        title: What it is of.
+        title: What it shows.
 
     Returns:
         A PNG with a palette; the same arguments give the same bytes.
@@ -256,7 +266,7 @@ class _Axis:
         bars: The rows with `place` (their column, from 0), `within` and `sharing`: which of how
             many bars of the column.
         starts: The first `ts` of each place.
-        shared: How long the time is that one place stands for where it holds several bars, else "".
+        shared: The length of time of one place where it holds several bars, else "".
         left: The first pixel.
         step: How many pixels a place takes.
     """
@@ -290,7 +300,10 @@ class _Axis:
 
     @property
     def closed(self) -> list[int]:
-        """The places before which the market was closed; none where that is so of most of them, as of days."""
+        """The places before which the market was closed.
+
+        It is empty where that holds of a quarter of them or more, as with days.
+        """
         closed = self.bars.filter(pl.col("opens_at") > pl.col("closes_at").shift())[
             "place"
         ].to_list()
@@ -302,7 +315,7 @@ class _Axis:
 
     @property
     def right(self) -> int:
-        """The pixel behind the last place."""
+        """The pixel after the last place."""
         return self.left + self.step * self.places
 
     def draw_times(self, pen: ImageDraw, y: int) -> None:
@@ -319,7 +332,7 @@ class _Axis:
     def _times(self) -> list[tuple[int, str]]:
         if not self.places:
             return []
-        # Hours of several days would not tell which day.
+        # Hours of several days would not say which day.
         shortest = _FROM_DAYS_ON if (self.starts[-1] - self.starts[0]).days > 2 else 0
         begins = {step: pl.col("ts").dt.truncate(step) for step in _STEPS[shortest:]}
         new = self.starts.to_frame().select(
@@ -343,7 +356,7 @@ class _Axis:
 
 @dataclass(frozen=True)
 class _Scale:
-    """What a panel shows from its bottom to its top, and the round numbers between."""
+    """The values from the bottom to the top of a panel, and the round numbers between."""
 
     low: float
     high: float
@@ -351,7 +364,10 @@ class _Scale:
 
     @classmethod
     def of(cls, lows: pl.Series, highs: pl.Series) -> _Scale:
-        """The scale that shows the lowest and the highest with some room around, also where they are equal, or there are none."""
+        """The scale that shows the lowest and the highest value with some room around.
+
+        It works also where both are equal, or there are none.
+        """
         low, high = lows.min(), highs.max()
         if not isinstance(low, float) or not isinstance(high, float):
             return cls(0.0, 1.0, empty=True)
@@ -361,7 +377,7 @@ class _Scale:
 
     @classmethod
     def from_zero(cls, highs: pl.Series) -> _Scale:
-        """The scale of what is never negative."""
+        """The scale of values that are never negative."""
         high = highs.max()
         return cls(0.0, 1.03 * high if isinstance(high, float) and high > 1e-12 else 1.0)
 
@@ -401,7 +417,10 @@ class _Panel:
 
 
 class _Chart:
-    """Panels one below the other over one axis, with the bands of what is marked behind them and a rail of it below the first."""
+    """Panels one below the other over one axis.
+
+    Bands of the marked bars lie behind them, and a rail of these below the first panel.
+    """
 
     def __init__(
         self,
@@ -450,7 +469,10 @@ class _Chart:
         draw_legend(self.pen, bottom + 30, legend, width)
 
     def body(self, place: int) -> tuple[int, int]:
-        """The first and the last pixel of a candle: an odd number of them, so that its wick is in its middle."""
+        """The first and the last pixel of a candle.
+
+        It has an odd number of them, so that its wick is in its middle.
+        """
         step = self._axis.step
         wide = max(1, step - 1 if step < 12 else step * 3 // 4)
         wide -= 1 - wide % 2
@@ -464,7 +486,10 @@ class _Chart:
         return png(self._image, self._colours)
 
     def _bands(self, marks: pl.DataFrame) -> list[tuple[str, int, int]]:
-        """What is marked, the weightiest last, with its first and last pixel: two at the least."""
+        """The marked stretches, the most important last, with their first and last pixel.
+
+        A stretch takes at least two pixels.
+        """
         order = list(MARKS)
         bands = []
         for mark, first, within, sharing, last, last_within, last_sharing in marks.drop(
@@ -507,12 +532,16 @@ class _Chart:
 
 
 def _finite(name: str) -> pl.Expr:
-    """A column without what cannot be drawn."""
+    """A column without values that cannot be drawn."""
     return pl.when(pl.col(name).abs() < _HUGE).then(pl.col(name))
 
 
 def _candles(bars: pl.DataFrame) -> pl.DataFrame:
-    """One candle for each place that holds a stored bar: place, open, high, low, close, volume (null where none is known)."""
+    """One candle for each place that holds a stored bar.
+
+    Returns:
+        place, open, high, low, close, volume (null where none is known).
+    """
     names = ("open", "high", "low", "close")
     usable = bars.with_columns(_finite(name) for name in (*names, "volume")).drop_nulls(names)
     return usable.group_by("place", maintain_order=True).agg(
@@ -525,7 +554,11 @@ def _candles(bars: pl.DataFrame) -> pl.DataFrame:
 
 
 def _marks(bars: pl.DataFrame) -> pl.DataFrame:
-    """Neighbouring bars that are alike and not stored and whole: mark, bars, and where the first and the last of them lie."""
+    """Neighbouring bars of the same mark, without those that are stored and whole.
+
+    Returns:
+        mark, bars, and where the first and the last of them lie.
+    """
     mark = (
         pl.when(pl.col("state") != State.STORED)
         .then("state")
@@ -562,7 +595,10 @@ def _stretches(points: pl.DataFrame) -> Iterable[list[tuple[int, float]]]:
 
 
 def _worst(cells: pl.DataFrame, symbols: Sequence[str]) -> list[str]:
-    """The rows of the mask: all symbols, or those of which most is neutral although their calendar calls for a bar."""
+    """The rows of the mask: all symbols, or those with the most neutral returns.
+
+    A return counts as neutral here only if its symbol's calendar calls for a bar.
+    """
     if len(symbols) <= _MOST_ROWS:
         return list(symbols)
     harmless = ["", *STRUCTURAL]
@@ -575,7 +611,7 @@ def _worst(cells: pl.DataFrame, symbols: Sequence[str]) -> list[str]:
 
 
 def _cell_colours(cells: pl.DataFrame, axis: _Axis) -> Mapping[tuple[str, int], Colour]:
-    """The colour of the weightiest reason by symbol and place."""
+    """The colour of the most important reason by symbol and place."""
     colours = list(REASONS.values())
     heaviest = pl.col("reason").to_physical().max()
     placed = (

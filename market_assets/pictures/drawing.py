@@ -1,4 +1,7 @@
-"""What all pictures have in common: paper, ink and letters, the legend, and how a picture becomes few bytes. Pure."""
+"""What all pictures share: paper, ink, letters and the legend. Pure.
+
+How a picture becomes few bytes is here, too.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,10 @@ SOFT_INK: Colour = (100, 100, 100)
 _GREYS: Sequence[Colour] = [
     (level, level, level) for level in (38, 70, 100, 140, 180, 205, 235, 255)
 ]
-"""Ink, paper and the edges of letters: eight, so that a picture with eight colours of its own takes half a byte a pixel."""
+"""Ink, paper and the edges of letters.
+
+They are eight, so that a picture with eight colours of its own takes half a byte per pixel.
+"""
 
 MARGIN = 16
 WIDTH = 980
@@ -100,7 +106,10 @@ def draw_legend(pen: ImageDraw, y: int, entries: Iterable[Entry], width: int) ->
 
 
 def png(image: Image, colours: Iterable[Colour]) -> bytes:
-    """The picture with a palette of just its own colours and the greys of the letters: a quarter of the bytes."""
+    """The picture as PNG bytes, with a palette of its own colours and the greys of the letters.
+
+    The palette saves three quarters of the bytes.
+    """
     from PIL import Image as images  # noqa: N813, PLC0415 - only who draws needs it
 
     used = list(dict.fromkeys([*colours, *_GREYS]))

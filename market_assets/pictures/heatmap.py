@@ -1,4 +1,7 @@
-"""The heat map of a profile: a picture of symbol x time whose colours say how complete each stretch is. Pure."""
+"""The heat map of a profile: a picture of symbol x time. Pure.
+
+The colours say how complete each stretch is.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     from market_assets.pictures.drawing import Colour, Entry
 
 MOST_ROWS = 120
-"""How many symbols a picture shows at the most; of more, those with the worst cells."""
+"""How many symbols a picture shows at most; of more, those with the lowest mean share."""
 
 
 class Bucket(StrEnum):
@@ -44,7 +47,10 @@ class Bucket(StrEnum):
 
     @classmethod
     def of(cls, first: date, after: date) -> Bucket:
-        """The bucket that makes a readable number of columns of the days from `first` to before `after`."""
+        """The bucket for a readable number of columns.
+
+        The columns show the days from `first` to before `after`.
+        """
         days = (after - first).days
         if days <= 120:
             return cls.DAY
@@ -59,7 +65,7 @@ _STEPS = {Bucket.DAY: "1d", Bucket.WEEK: "1w", Bucket.MONTH: "1mo"}
 
 
 class CellState(StrEnum):
-    """What a cell has to say besides its share."""
+    """What a cell says besides its share."""
 
     JUDGED = "judged"
     NEVER_FILLED = "never filled"
@@ -69,8 +75,11 @@ class CellState(StrEnum):
 CELL_SCHEMA = pl.Schema(
     {"symbol": pl.String(), "bucket": pl.Date(), "share": pl.Float64(), "state": pl.String()}
 )
-"""A cell of the picture: `bucket` is its first day, `share` the completeness (0 to 1) of the worst partition in it, `state` a
-CellState. Where there is no cell, nothing is expected."""
+"""A cell of the picture.
+
+`bucket` is its first day, `share` the completeness (0 to 1) of the worst partition in it, `state` a
+CellState. Where there is no cell, nothing is expected.
+"""
 
 BANDS: Sequence[tuple[float, Colour, str]] = (
     (1.0, (26, 150, 65), "100 %"),
@@ -80,7 +89,10 @@ BANDS: Sequence[tuple[float, Colour, str]] = (
     (1e-12, (235, 84, 52), "above 0 %"),
     (0.0, (165, 0, 38), "0 %"),
 )
-"""The least share of a band, its colour and its words. Bands and no smooth scale: one bar that is missing of ten thousand is seen."""
+"""The least share of a band, its colour and its words.
+
+There are bands and no smooth scale, so that one missing bar of ten thousand is seen.
+"""
 
 NEVER_FILLED: Colour = (94, 79, 162)
 NOT_EXPECTED: Colour = (222, 222, 222)
@@ -91,14 +103,14 @@ _HEIGHT = 1500
 def heat_map(
     cells: pl.DataFrame, symbols: Sequence[str], bucket: Bucket, *, title: str, caption: str = ""
 ) -> bytes:
-    """Draw a row a symbol and a column a bucket.
+    """Draw one row per symbol and one column per bucket.
 
     Args:
-        cells: CELL_SCHEMA, a row a cell.
+        cells: CELL_SCHEMA, one row per cell.
         symbols: The rows, from the top down; cells of other symbols are left out.
         bucket: How long a column is.
-        title: What it is of.
-        caption: What is to be known besides how to read it, which the picture says by itself.
+        title: What it shows.
+        caption: A note besides how to read it, which the picture says by itself.
 
     Returns:
         A PNG with a palette; the same arguments give the same bytes.
@@ -144,7 +156,7 @@ def _rows(cells: pl.DataFrame, symbols: Sequence[str]) -> tuple[list[str], bool]
 
 
 def _columns(cells: pl.DataFrame, bucket: Bucket) -> list[date]:
-    """Every bucket from the first to the last cell's, also those in which nobody trades."""
+    """Every bucket from the first to the last cell's, also those without trading."""
     first, last = cells["bucket"].min(), cells["bucket"].max()
     if not isinstance(first, date) or not isinstance(last, date):
         return []
@@ -152,7 +164,7 @@ def _columns(cells: pl.DataFrame, bucket: Bucket) -> list[date]:
 
 
 class _Sheet:
-    """Where everything lies, in pixels; cells are whole pixels, so that none is blurred."""
+    """The layout, in pixels; cells are whole pixels, so that none is blurred."""
 
     def __init__(self, rows: Sequence[str], columns: Sequence[date], bucket: Bucket) -> None:
         self.rows, self.columns, self.bucket = rows, columns, bucket

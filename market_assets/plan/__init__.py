@@ -1,1 +1,1 @@
-"""Which ranges to run; no Dagster."""
+"""Which ranges to run. Dagster is not known here."""

@@ -1,4 +1,7 @@
-"""What is to be repaired now: gaps that are due, newest first, within the budgets; and why the others are not. Pure."""
+"""Which gaps a repair asks for now, newest first and within the budgets. Pure.
+
+It also says why the other gaps are left alone.
+"""
 
 from __future__ import annotations
 
@@ -28,22 +31,28 @@ if TYPE_CHECKING:
 _PARTITIONS_PER_RUN = 200
 _DAY = timedelta(days=1)
 _TAKEN_ALONG = 7
-"""A run costs seconds and a partition that is whole costs hundredths of one: so many of these between two are taken along."""
+"""How many whole partitions between two others are taken along.
+
+A run costs seconds, a partition that is whole hundredths of one.
+"""
 
 
 def wait_after(tries: int, budget: RepairSettings) -> timedelta:
-    """How long to wait after so many tries: the first wait, doubled by each further try, up to the longest."""
+    """How long to wait after so many tries.
+
+    It is the first wait, doubled by each further try, up to the longest.
+    """
     first, longest = budget.backoff
-    # Whoever doubles it forty times waits for longer than any setting allows.
+    # Doubled forty times, it is longer than any setting allows.
     doublings = min(max(tries, 1) - 1, 40)
     return min(first * (1 << doublings), longest)
 
 
 def due_at(evidence: EvidenceSettings, budget: RepairSettings, now: datetime) -> pl.Expr:
-    """When each row of the gap ledger may be asked for again: TS, null for one that may be at any time.
+    """When each row of the gap ledger may be asked for again, as an expression.
 
-    After an answer that counts towards its confirmation, asking again is no use before another
-    answer would count too.
+    It is a TS, null for a row that may be asked for at any time. After an answer that counts
+    towards its confirmation, asking again is no use before another answer would count too.
     """
     first, longest = (int(wait / timedelta(microseconds=1)) for wait in budget.backoff)
     tries = (pl.col("attempts") + pl.col("failures").fill_null(0)).clip(1, 41)
@@ -70,7 +79,9 @@ def resting(
 def newest_pages(
     gaps: pl.DataFrame, timeframe: Timeframe, page_sizes: Mapping[str, int], most: int
 ) -> list[tuple[str, Window]]:
-    """The requests that cover the newest gaps, newest first: one that reaches back to an older gap covers it along.
+    """The requests that cover the newest gaps, newest first.
+
+    A request that reaches back to an older gap covers it along.
 
     These are the windows of `plan_requests` from the newest on, found without listing the bars of
     long gaps.
@@ -173,7 +184,10 @@ class RepairRun:
 
 @dataclass(frozen=True)
 class RepairPlan:
-    """What to launch, newest first, and what is left alone: keys by reason, and when the next of them is due."""
+    """The runs to launch, newest first, and what is left alone.
+
+    `paused` has keys by reason; `next_due` is when the next of them is due.
+    """
 
     runs: tuple[RepairRun, ...] = ()
     paused: Mapping[Pause, Sequence[str]] = field(default_factory=dict)
@@ -197,7 +211,7 @@ def plan_repairs(
     """Decide which troubled partitions are repaired now.
 
     A partition with open gaps in the ledger is repaired when one of them is due; one with none but
-    abandoned gaps is not. One of which the ledger knows no gap (never filled, or its run died) is
+    abandoned gaps is not. One without any gap in the ledger (never filled, or its run died) is
     filled, and after `max_attempts` runs once a day.
 
     Args:
@@ -270,7 +284,11 @@ def plan_repairs(
 
 @dataclass(frozen=True)
 class _Ledger:
-    """The gaps that are due, the partitions that have one, when the others have one, and which have abandoned ones."""
+    """The ledger's gaps as a repair needs them.
+
+    The gaps that are due, the partitions that have one, when the others will have one, and the
+    partitions with abandoned gaps.
+    """
 
     gaps: pl.DataFrame
     due: frozenset[str]
@@ -279,7 +297,7 @@ class _Ledger:
 
     @classmethod
     def of(cls, dated: pl.DataFrame, now: datetime) -> _Ledger:
-        # What a clock that was ahead has given up is as good as never asked for.
+        # A gap that a clock which was ahead has abandoned counts as never asked for.
         future = (pl.col("asked_at") > literal(now)).fill_null(value=False)
         opened = dated.filter((pl.col("status") == State.OPEN) | future)
         due = opened.filter(pl.col("due_at").fill_null(literal(now)) <= literal(now))
@@ -301,11 +319,11 @@ def _pause_of(
     budget: RepairSettings,
     now: datetime,
 ) -> tuple[Pause | None, datetime | None]:
-    """Why a troubled partition is left alone, and until when; no reason if it is not."""
+    """Why a troubled partition is left alone, and until when; None where it is not."""
     tried = before is not None and before.at <= now
     wait = wait_after(before.count, budget) if before is not None else timedelta()
     again = before.at + wait if before is not None and tried else now
-    # Of these the ledger does not know all that is absent.
+    # The ledger does not know all that is absent from these.
     partly = trouble in {Trouble.UNFINISHED, Trouble.LOST}
     if key in ledger.due or (key in ledger.rests and not partly):
         due = again if key in ledger.due else max(again, ledger.rests[key])
@@ -313,7 +331,7 @@ def _pause_of(
     if key in ledger.abandoned and not partly:
         return Pause.ABANDONED, None
     if before is not None and tried and before.count >= budget.max_attempts:
-        # Whatever keeps its runs from so much as a word, it may be mended one day.
+        # Its runs end without a trace in the ledger: the cause may be mended one day.
         again = before.at + max(wait, _DAY)
     return (Pause.BACKOFF, again) if again > now else (None, None)
 
@@ -321,7 +339,10 @@ def _pause_of(
 def _groups(
     partitions: Sequence[Partition], chosen: Collection[str], blocked: Collection[str]
 ) -> Iterator[list[Partition]]:
-    """The chosen partitions in runs of neighbours, with the few between two of them that nothing forbids to take along."""
+    """The chosen partitions in runs of neighbours.
+
+    A run takes along the few partitions between two chosen ones, unless one of them is blocked.
+    """
     places = [place for place, partition in enumerate(partitions) if partition.key in chosen]
     first = 0
     for at, (place, following) in enumerate(

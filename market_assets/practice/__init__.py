@@ -1,1 +1,4 @@
-"""A practice vendor: simulated candles, said to be simulated, over real HTTP, with faults on demand."""
+"""A practice vendor: simulated candles over real HTTP, with faults on demand.
+
+What it gives is said to be simulated in every answer.
+"""

@@ -1,4 +1,7 @@
-"""A market's candles as Binance writes them: rendered a stretch at a time, and kept while there is room."""
+"""A market's candles as Binance writes them.
+
+They are rendered one stretch at a time, and kept while there is room.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ class Market(BaseModel):
     Attributes:
         seed: Another seed is another history, and other bars are struck by the faults.
         symbols: The symbols that there are, and what is to be special about them.
-        kind: What a symbol is that is not named in `symbols`; None: then it does not exist.
+        kind: The kind of a symbol that is not named in `symbols`; with None it does not exist.
         data: A folder of `{symbol}__{timeframe}.parquet` or `.csv`; a symbol that is there is
             served from it alone.
         faults: What goes wrong.
@@ -52,21 +55,30 @@ class Market(BaseModel):
 
 @dataclass(frozen=True)
 class _Rendered:
-    """Bars as they go over the wire: row k is text[starts[k]:starts[k + 1]] and ends with a comma."""
+    """Bars as they go over the wire.
+
+    Row k is text[starts[k]:starts[k + 1]] and ends with a comma.
+    """
 
     opens: NDArray[np.int64]
     starts: NDArray[np.int64]
     text: bytes
 
     def rows(self, first: int, last: int, limit: int) -> tuple[slice, bytes]:
-        """Give the places and the text of at most `limit` rows that open between two milliseconds, both included."""
+        """Give the places and the text of at most `limit` rows that open in a stretch of time.
+
+        Args:
+            first: The first millisecond since 1970 of the stretch.
+            last: The last one, included.
+            limit: How many rows at most, oldest first.
+        """
         begin = int(np.searchsorted(self.opens, first))
         end = min(int(np.searchsorted(self.opens, last, side="right")), begin + limit)
         return slice(begin, end), self.text[self.starts[begin] : self.starts[max(begin, end)]]
 
 
 class Book:
-    """All candles of a market, rendered a stretch at a time and kept while there is room."""
+    """All candles of a market, rendered one stretch at a time and kept while there is room."""
 
     def __init__(self, market: Market, clock: Callable[[], datetime]) -> None:
         self._market = market
@@ -77,7 +89,7 @@ class Book:
         self._kept_bytes = 0
 
     def has(self, symbol: str) -> bool:
-        """Tell whether there is such a symbol."""
+        """Whether there is such a symbol."""
         market = self._market
         return (
             symbol in market.symbols
@@ -88,7 +100,18 @@ class Book:
     def page(
         self, symbol: str, timeframe: Timeframe, first: int, last: int, limit: int
     ) -> tuple[NDArray[np.int64], bytes]:
-        """Give the opens and the text of the first `limit` bars that open between two milliseconds, both included."""
+        """Give the first `limit` bars that open in a stretch of time.
+
+        Args:
+            symbol: The symbol.
+            timeframe: The length of the bars.
+            first: The first millisecond since 1970 of the stretch.
+            last: The last one, included.
+            limit: How many bars at most.
+
+        Returns:
+            The opens in milliseconds, and the text: rows that each end with a comma.
+        """
         opens: list[NDArray[np.int64]] = []
         texts: list[bytes] = []
         for stretch in self._stretches(symbol, timeframe, first, last):
@@ -152,7 +175,11 @@ class Book:
 
 
 def _render(candles: pl.DataFrame) -> _Rendered:
-    """Write each bar as Binance does: open time, four prices and volume as text, close time, and five fields that few read."""
+    """Write each bar as Binance does.
+
+    A row has the open time, four prices and the volume as text, the close time, and five fields
+    that few read.
+    """
     rows = candles.select(
         pl.format(
             '[{},"{}","{}","{}","{}","{}",{},{},{},{},{},"0"],',

@@ -1,4 +1,8 @@
-"""What can go wrong at a vendor, on demand: declared in YAML or as models, and drawn by seed so that a run repeats."""
+"""What can go wrong at a vendor, on demand.
+
+Faults are declared in YAML or as models, and drawn by seed so that a run repeats. What changes
+whole answers is carried out in `vendor`.
+"""
 
 from __future__ import annotations
 
@@ -51,19 +55,29 @@ RequestFault = Literal[
 
 
 class Fault(BaseModel):
-    """One fault. It strikes bars (hole to inverted) or whole requests (error to drip).
+    """One fault: it strikes bars (hole to inverted) or whole requests (error to drip).
 
-    hole: the bars are left out. revision: they come with other values before they come right.
-    off_grid: `seconds` late. duplicate:
-    twice. nan, null, negative, zero: their prices. inverted: high below low. error: an answer with
-    `status`, `code` and `message`. delay: `seconds` late. short: only the first `rows` of the page.
-    unsorted: the page backwards. outside: `bars` more on either side of the window. repeat: the
-    page before. html, truncated: what their names say. cut: the connection breaks in the body.
-    redirect: 302. huge: a body of `size`. drip: a byte every `seconds`.
+    - hole: the bars are left out.
+    - revision: the bars come with other values before they come right.
+    - off_grid: the bars open `seconds` late.
+    - duplicate: the bars come twice.
+    - nan, null, negative, zero: the prices of the bars are such.
+    - inverted: the high of the bars is below the low.
+    - error: an answer with `status`, `code` and `message`.
+    - delay: the answer comes `seconds` late.
+    - short: the answer has only the first `rows` of the page.
+    - unsorted: the page comes backwards.
+    - outside: the page has `bars` more on either side of the window.
+    - repeat: the page before comes again.
+    - html, truncated: what their names say.
+    - cut: the connection breaks in the body.
+    - redirect: a 302.
+    - huge: a body of `size`.
+    - drip: one byte every `seconds`.
 
     Attributes:
         fault: Which one.
-        symbols: Whom it strikes; empty is everybody.
+        symbols: The symbols that it strikes; empty is all.
         start: The first time that it strikes: of bars, their opens; of requests, any part of their
             window.
         end: The first time that it no longer strikes.
@@ -115,8 +129,8 @@ class Fault(BaseModel):
     def _fits_its_cycle(self) -> Fault:
         if self.cycle is not None and self.phase + self.lasts > self.cycle:
             raise ValueError(
-                f"phase {self.phase} and lasts {self.lasts} reach beyond the cycle of "
-                f"{self.cycle} seconds"
+                f"phase {self.phase} and lasts {self.lasts} "
+                f"reach beyond the cycle of {self.cycle} seconds"
             )
         return self
 
@@ -130,9 +144,9 @@ class Faults:
     """The faults of a running vendor, with what they have done so far.
 
     Args:
-        faults: The faults, the first first.
+        faults: The faults, in the order in which they are applied.
         seed: Draws the bars that are struck.
-        clock: Tells when a fault is over.
+        clock: Says when a fault is over.
     """
 
     def __init__(self, faults: list[Fault], seed: int, clock: Callable[[], datetime]) -> None:
@@ -143,7 +157,13 @@ class Faults:
         self._struck: Counter[tuple[object, ...]] = Counter()
 
     def of_request(self, symbol: str, first: int, last: int) -> Iterator[Fault]:
-        """Give the faults that strike a request for bars that open between two milliseconds, both included."""
+        """Give the faults that strike a request for bars of a stretch of time.
+
+        Args:
+            symbol: The symbol that is asked for.
+            first: The first millisecond since 1970 of the stretch.
+            last: The last one, included.
+        """
         for place, fault in self._faults:
             if fault.strikes_bars or not self._concerns(fault, symbol):
                 continue
@@ -199,7 +219,7 @@ class Faults:
 
 
 def spoil(fault: Fault, rows: list[Row], struck: NDArray[np.bool_]) -> list[Row]:
-    """Change the struck ones of a page's rows (in Binance's order of elements)."""
+    """Change the struck ones of a page's rows, which are in Binance's order of elements."""
     change = _SPOILT[fault.fault]
     return [
         new
@@ -209,7 +229,10 @@ def spoil(fault: Fault, rows: list[Row], struck: NDArray[np.bool_]) -> list[Row]
 
 
 def _bounds(fault: Fault) -> tuple[float, float]:
-    """The stretch that the fault strikes, in milliseconds: the start belongs to it, the end does not."""
+    """The stretch that the fault strikes, in milliseconds since 1970.
+
+    The start belongs to it, the end does not.
+    """
     return (
         -np.inf if fault.start is None else to_micros(fault.start) // 1000,
         np.inf if fault.end is None else to_micros(fault.end) // 1000,
@@ -217,12 +240,15 @@ def _bounds(fault: Fault) -> tuple[float, float]:
 
 
 def _healed(fault: Fault, now: int) -> float:
-    """The last millisecond whose bars are as they should be again, because enough time has passed since."""
+    """The last millisecond whose bars are as they should be again, as enough time has passed."""
     return -np.inf if fault.heals_after is None else now - fault.heals_after * 1000
 
 
 def _in_cycle(fault: Fault, instants: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of some milliseconds lie where the fault strikes in its cycle; all of them where it has none."""
+    """Which of some milliseconds lie where the fault strikes in its cycle.
+
+    All of them where it has no cycle.
+    """
     if fault.cycle is None:
         return np.ones_like(instants, bool)
     within = instants % (fault.cycle * 1000)

@@ -1,4 +1,7 @@
-"""The formats that the practice vendor speaks: how each vendor is asked for candles, and how it writes them. A table, no code."""
+"""The formats that the practice vendor speaks: a table, no code.
+
+It says how each vendor is asked for candles, and how it writes them.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ class Format:
         row: Makes a row out of one of Binance's.
         answer: Makes the answer out of the symbol and its rows.
         error: Makes the body of an error out of a code and its words.
-        unknown: Status, code and words for a symbol that there is not; None where it is answered
+        unknown: Status, code and words for a symbol that does not exist; None where it is answered
             with no rows.
         wrong: Status and code for a request that it does not understand.
         millis: Milliseconds in one count of the times in a query; 0 where they are ISO 8601.
@@ -34,6 +37,7 @@ class Format:
         oldest_first: The name and the value in a query that turn this round.
         after: True where what opens at the start itself does not belong to what is asked for.
         latest: So many bars up to the present it has, and no older ones.
+        timeframes: The timeframe of each of the vendor's words.
     """
 
     path: str

@@ -1,6 +1,6 @@
-"""The practice ground: the packaged universe as of today. Pure, but for `keep`.
+"""The practice ground: the packaged universe as of today. Pure, except for `keep`.
 
-The packaged file is written for one Monday. Who uses it gets its days moved on by whole weeks, so
+The packaged file is written for one Monday. Its days are moved on by whole weeks for each use, so
 that five to six weeks of candles lie behind them, weekdays stay weekdays, and faults strike where
 they did. The first command that makes a home keeps the result in it: its days stand still from then
 on, and the file can be read, edited and copied.
@@ -22,7 +22,9 @@ KEPT = "practice.yaml"
 
 
 def moved(text: str, today: date) -> str:
-    """A universe file of which each day lies as far behind today as it did behind `WRITTEN_FOR`, to the week.
+    """A universe file with its days moved on by whole weeks.
+
+    Each day lies as far behind today as it did behind `WRITTEN_FOR`, to the week.
 
     Args:
         text: The file, with days such as 2025-10-27, also within times.
@@ -35,7 +37,9 @@ def moved(text: str, today: date) -> str:
 
 
 def keep(packaged: Path, home: Path, today: date) -> None:
-    """Write the packaged universe as of today into a home that has none; of two who try at once one does.
+    """Write the packaged universe as of today into a home that has none.
+
+    Of two processes that try at once one does.
 
     Raises:
         OSError: The home cannot be written.

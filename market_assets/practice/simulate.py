@@ -1,4 +1,4 @@
-"""Simulated candles: no market ever traded them. Every bar is a pure function of seed, symbol and time.
+"""Simulated candles, which no market ever traded: a pure function of seed, symbol and time.
 
 The log price of a symbol is noise in octaves: random values on lattices of 1, 8, 64, ... minutes,
 joined by straight lines, each octave as high as a random walk gets in its time. So any window can
@@ -104,7 +104,9 @@ class Simulation:
         self._calendar = load_calendar(instrument.calendar)
 
     def candles(self, timeframe: Timeframe, window: Window, until: datetime) -> pl.DataFrame:
-        """Give the bars that open in the window and not after `until`; the one that is open then is as unfinished as it should be.
+        """Give the bars that open in the window and not after `until`.
+
+        The bar that is open at `until` is as unfinished as it should be.
 
         Returns:
             ts and closes_at (milliseconds since 1970), open, high, low, close, volume, quote_volume
@@ -131,7 +133,10 @@ class Simulation:
         return self._rolled_up(bars, minutes, first, now)
 
     def _rolled_up(self, bars: pl.DataFrame, minutes: Ints, first: Ints, now: int) -> pl.DataFrame:
-        """Make each bar of its minutes: those from its place in `first` to the next bar's. All sums are of whole numbers."""
+        """Make each bar of its minutes: those from its place in `first` to the next bar's.
+
+        All sums are of whole numbers.
+        """
         tick, lot = _Step.of(self.instrument.tick), _Step.of(self.instrument.lot)
         count = minutes // _MINUTE
         edges = self._ticks(int(count[0]), int(count[-1] - count[0]) + 2)
@@ -149,9 +154,8 @@ class Simulation:
             np.int64
         )
         trades = 1 + (30 * np.exp(mood)).astype(np.int64)
-        if (
-            minutes[-1] + _MINUTE > now
-        ):  # of a minute that has not ended no more than its beginning is known
+        # Of a minute that has not ended, no more than its beginning is known.
+        if minutes[-1] + _MINUTE > now:
             high[-1] = low[-1] = close[-1] = open_[-1]
             lots[-1] = lots[-1] * (now - minutes[-1]) // _MINUTE
         cents = np.rint(lot.decimal(lots) * tick.decimal(open_ + close) * 50).astype(np.int64)
@@ -175,7 +179,10 @@ class Simulation:
         )
 
     def _ticks(self, minute: int, count: int) -> Ints:
-        """Give the price in ticks at the beginning of `count` minutes, the first of them `minute` minutes after 1970."""
+        """Give the price in ticks at the beginning of `count` minutes.
+
+        The first of them is `minute` minutes after 1970.
+        """
         minutes = np.arange(minute, minute + count)
         level = np.zeros(count)
         for octave, period in enumerate(_OCTAVES):
@@ -193,7 +200,10 @@ class Simulation:
 
 @dataclass(frozen=True)
 class _Step:
-    """A step of price or volume as a fraction of whole numbers, so that a decimal is rounded once and prints short."""
+    """A step of price or volume as a fraction of whole numbers.
+
+    So a decimal is rounded once and prints short.
+    """
 
     over: int
     under: int
@@ -219,7 +229,10 @@ def seeded(seed: int, symbol: str) -> int:
 
 
 def noise(key: int, index: Ints) -> Floats:
-    """Give for each index a value from -1 to 1 that looks random: splitmix64, a hash of key and index."""
+    """Give for each index a value from -1 to 1 that looks random.
+
+    It is splitmix64, a hash of key and index.
+    """
     z = index.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(key % 2**64)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

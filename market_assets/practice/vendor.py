@@ -1,11 +1,14 @@
-"""The practice vendor: candles over HTTP in the formats of several vendors, simulated or those of a folder, and with faults on demand.
+"""The practice vendor: candles over HTTP in the formats of several vendors.
 
-    GET  /api/v3/klines     as Binance has it: twelve elements a row, at most 1000 rows, errors with
-    its codes
+They are simulated or those of a folder, and come with faults on demand.
+
+    GET  /api/v3/klines     as Binance has it: twelve elements per row, at most 1000 rows,
+                            errors with its codes
     GET  ...                as others have it: see `formats`
-    GET  /api/v3/ping       {} GET  /practice/log      the latest requests, oldest first POST
-    /practice/faults   a JSON list of faults takes the place of those before; their counts start
-    afresh
+    GET  /api/v3/ping       {}
+    GET  /practice/log      the latest requests, oldest first
+    POST /practice/faults   a JSON list of faults takes the place of those before;
+                            their counts start afresh
 
 Every answer carries the header `X-Simulated: true`. No answer is a market's.
 """
@@ -54,7 +57,13 @@ _FAULT_LIST = TypeAdapter(list[Fault])
 
 @dataclass(frozen=True)
 class _Query:
-    """The first `limit` bars that open between two milliseconds, both included, and whether the newest of them comes first."""
+    """The first `limit` bars that open between two milliseconds, both included.
+
+    Attributes:
+        first: The first millisecond since 1970.
+        last: The last one.
+        newest_first: Whether the newest of the bars comes first.
+    """
 
     symbol: str
     timeframe: Timeframe
@@ -227,7 +236,7 @@ class Vendor:
 
 
 class PracticeVendor:
-    """A vendor on a port of this machine, in a thread of this process, for as long as the context lasts.
+    """A vendor on a port of this machine, in a thread of this process, while the context lasts.
 
     ```python
     with PracticeVendor(Market(symbols={"BTCUSDT": Instrument()})) as vendor:
@@ -237,7 +246,7 @@ class PracticeVendor:
     Args:
         market: What it trades.
         clock: Its time.
-        host: The address it listens on.
+        host: The address that it listens on.
         port: The port; 0 takes a free one.
 
     Attributes:
@@ -299,7 +308,14 @@ def serve(
     port: int = 0,
     announce: Callable[[str], None] = print,
 ) -> None:
-    """Serve until the process is told to stop; `announce` is called with the URL once connections are accepted."""
+    """Serve until the process is stopped.
+
+    Args:
+        market: What the vendor trades.
+        host: The address that it listens on.
+        port: The port; 0 takes a free one.
+        announce: Is called with the URL once connections are accepted.
+    """
     with socket.create_server((host, port)) as listening:
         announce(f"http://{host}:{listening.getsockname()[1]}")
         with contextlib.suppress(KeyboardInterrupt):
@@ -320,7 +336,10 @@ def _server(vendor: Vendor) -> uvicorn.Server:
 
 
 class _Cut(Response):
-    """A body that breaks off in the middle: the server closes the connection when an answer ends before its length."""
+    """A body that breaks off in the middle.
+
+    The server closes the connection when an answer ends before its length.
+    """
 
     # An ASGI application's arguments.
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
@@ -366,7 +385,10 @@ async def _drops(body: bytes, seconds: float) -> AsyncIterator[bytes]:
 
 
 def _wrong(spoken: Format, code: int) -> tuple[int, int]:
-    """Status and code for a request that is not understood; Binance alone has a code for each fault."""
+    """Status and code for a request that is not understood.
+
+    Binance alone has a code for each fault.
+    """
     status, own = spoken.wrong
     return status, code if spoken is BINANCE else own
 

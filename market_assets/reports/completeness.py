@@ -1,4 +1,7 @@
-"""How complete a profile is: symbol x timeframe as a table, symbol x time as the cells of a heat map."""
+"""How complete a profile is.
+
+The answer is a table of symbol x timeframe, or the cells of a heat map of symbol x time.
+"""
 
 from __future__ import annotations
 
@@ -36,13 +39,13 @@ _DUE_SCHEMA = pl.Schema({"symbol": pl.String(), "partition": pl.String()})
 
 
 def matrix_of(store: Store, profiles: Sequence[Profile], now: datetime) -> pl.DataFrame:
-    """The completeness matrix of some profiles as of now, also for what was never filled.
+    """The completeness matrix of some profiles as of now, also for series that were never filled.
 
     Returns:
         profile, symbol, timeframe, expected, stored, explained, missing, completeness (0 to 1),
         first_ts, last_ts (opens of the first and the last stored bar), health, abandoned (those of
-        the missing bars that are not asked for any more); sorted by the first three. The symbols
-        and timeframes are those that the universe has now.
+        the missing bars that are asked for no more); sorted by the first three. The symbols and
+        timeframes are those that the universe has now.
     """
     try:
         for profile in profiles:
@@ -56,7 +59,9 @@ def matrix_of(store: Store, profiles: Sequence[Profile], now: datetime) -> pl.Da
 
 
 def heat_of(view: Snapshot, profile: Profile, now: datetime) -> tuple[pl.DataFrame, Bucket]:
-    """The heat map of a profile's shortest fetched timeframe: a cell for each symbol and stretch that must have a bar by now.
+    """The heat map of a profile's shortest fetched timeframe.
+
+    It has a cell for each symbol and stretch that must have a bar by now.
 
     Returns:
         The cells (CELL_SCHEMA), and how long the stretches are.
@@ -140,7 +145,11 @@ def _counted(
     series: Sequence[Series],
     now: datetime,
 ) -> pl.DataFrame:
-    """How many bars some partitions must have by now, whatever they were judged by: symbol, partition, expected."""
+    """How many bars some partitions must have by now, whatever they were judged by.
+
+    Returns:
+        symbol, partition, expected.
+    """
     cadence = profile.partitions.of(timeframe)
     counted = [pl.DataFrame(schema={**_DUE_SCHEMA, "expected": pl.Int64()})]
     for key in keys:

@@ -1,4 +1,4 @@
-"""What the store holds against the calendars: read for `status`, for alerts and for whoever mends them."""
+"""What the store holds against the calendars, for `status`, for alerts and for a maintainer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ _CLOSED = pl.Schema({"symbol": pl.String(), "session": pl.Date()})
 
 
 def doubts_of(view: Snapshot, profile: Profile) -> dict[Timeframe, list[Doubt]]:
-    """Why the calendar of a profile may be wrong, by fetched timeframe; those without a doubt are left out."""
+    """Why the calendar of a profile may be wrong, by fetched timeframe.
+
+    A timeframe without a doubt is left out.
+    """
     if not profile.checks.calendar:
         return {}
     longest = EXTENDED if profile.kind.has_extended_hours else _ANY
@@ -45,7 +48,7 @@ def doubts_of(view: Snapshot, profile: Profile) -> dict[Timeframe, list[Doubt]]:
 
 
 def _sessions(profile: Profile, timeframe: Timeframe, closed: pl.DataFrame) -> pl.DataFrame:
-    """The sessions that some rows of the ledger of absences lie in: symbol, session."""
+    """The sessions that some rows of the gap ledger lie in: symbol, session."""
     if closed.is_empty():
         return _CLOSED.to_frame()
     whole = Window.spanning(closed["first_ts"], closed["last_ts"].dt.offset_by("1us"))

@@ -1,4 +1,4 @@
-"""The gap ledger as a person reads it."""
+"""The gap ledger for people."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ def listed_gaps(
     now: datetime,
     explained: bool,
 ) -> pl.DataFrame:
-    """The ledger's gaps as a person reads them: whole, though the ledger cuts them at partitions; newest first.
+    """The gaps of the ledger, newest first.
+
+    Each is whole, though the ledger cuts gaps at partitions.
 
     Args:
         store: Where the ledger is.
@@ -78,8 +80,9 @@ def listed_gaps(
             ]
             named = whole.with_columns(
                 pl.Series("priority", [priority(age) for age in ages], pl.String),
-                profile=pl.lit(profile.name), timeframe=pl.lit(str(timeframe)),
-            )  # fmt: skip
+                profile=pl.lit(profile.name),
+                timeframe=pl.lit(str(timeframe)),
+            )
             found.append(named.select(GAP_SCHEMA.names()))
     return pl.concat(found).sort("last_ts", "profile", "symbol", descending=[True, False, False])
 
@@ -91,7 +94,9 @@ def askable_bars(
     *,
     symbols: Sequence[str] | None,
 ) -> tuple[int, int]:
-    """How many missing bars a backfill by hand asks for, and how many it does not because they were abandoned.
+    """How many missing bars a backfill by hand asks for, and how many it does not.
+
+    It does not ask for abandoned bars that sources have answered for.
 
     Args:
         view: The store, after a fill: all that it lacks is in the ledger.
@@ -118,7 +123,7 @@ def _bars(gaps: pl.DataFrame) -> int:
 
 
 def bare_profiles(store: Store, profiles: Sequence[Profile]) -> list[str]:
-    """The names of those profiles of which no partition was ever judged.
+    """The names of the profiles without any judged partition.
 
     What they lack is in no ledger.
     """
@@ -163,8 +168,9 @@ def join_neighbours(
         alike: The columns that must be the same.
     """
     placed = gaps.with_columns(
-        first_place=grid.search_sorted(gaps["first_ts"]).cast(pl.Int64), last_place=grid.search_sorted(gaps["last_ts"]).cast(pl.Int64)
-    ).sort("symbol", "first_ts")  # fmt: skip
+        first_place=grid.search_sorted(gaps["first_ts"]).cast(pl.Int64),
+        last_place=grid.search_sorted(gaps["last_ts"]).cast(pl.Int64),
+    ).sort("symbol", "first_ts")
     breaks = (pl.col("first_place") != pl.col("last_place").shift() + 1) | pl.any_horizontal(
         pl.col(name).ne_missing(pl.col(name).shift()) for name in alike
     )

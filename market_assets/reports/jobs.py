@@ -1,4 +1,4 @@
-"""What some jobs did, as one document for a script or an auditor: rows of the store in, JSON out."""
+"""An audit document of some jobs, for a script or an auditor: rows of the store in, JSON out."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 _SERIES = ("profile", "symbol", "timeframe")
 _NUMBERS = (
-    "partitions", "partitions_done", "partitions_failed", "repaired", "missing_before", "missing_after", "abandoned",
-    "gaps_before", "gaps_after", "symbols_not_shown", "partitions_with_faults",
+    "partitions", "partitions_done", "partitions_failed", "repaired", "missing_before",
+    "missing_after", "abandoned", "gaps_before", "gaps_after", "symbols_not_shown",
+    "partitions_with_faults",
 )  # fmt: skip
 _SPAN = ("started_at", "ended_at")
 _ROWS = ("new", "revised", "rejected")
@@ -31,11 +32,13 @@ _COSTS = ("requests", "retries", "waits", "bytes")
 def audit(
     store: Store, *, limit: int | None, since: datetime | None, now: datetime
 ) -> dict[str, Any]:
-    """The audit document of the newest jobs; those whose process is gone are ended before.
+    """The audit document of the newest jobs.
+
+    Jobs whose process is gone are ended before, which writes to the store.
 
     Args:
         store: Where the jobs are.
-        limit: How many at the most; None for all.
+        limit: How many at most; None for all.
         since: Only those that started at this instant or after it.
         now: The present instant.
     """
@@ -53,7 +56,7 @@ def audit(
 def audit_document(
     jobs: Sequence[Mapping[str, Any]], *, gaps: pl.DataFrame, repairs: pl.DataFrame, now: datetime
 ) -> dict[str, Any]:
-    """Tell of some jobs what they did and what they left.
+    """What some jobs did, and what they left.
 
     Args:
         jobs: Rows of `ops.jobs`, newest first, their detail unpacked.
@@ -63,30 +66,29 @@ def audit_document(
 
     Returns:
         What `json.dumps` takes. Every key is always there and of one type; an instant is ISO text
-        in UTC that ends with Z, or null
-        where it has not come yet. Counts are in bars unless they are called gaps: a gap is a row of
-            the ledger `ops.gaps`,
-        neighbouring bars of one symbol that share one story, cut where a partition ends.
+        in UTC that ends with Z, or null where it has not come yet. Counts are in bars unless they
+        are called gaps: a gap is a row of the ledger `ops.gaps`, neighbouring bars of one symbol
+        that share one story, cut where a partition ends.
 
         timestamp: When this was written.
         symbols_processed: The names of the symbols that the jobs were to fill, sorted.
-        gaps_detected: What the ledger has now in the jobs' windows, a record a series and status,
-            most bars first: profile, symbol, timeframe, status (`open` is asked for again,
-            `abandoned` is missing and is not; the others are explained), gaps, bars, first_ts,
-            last_ts (opens), attempts, failures (the most of any gap).
+        gaps_detected: What the ledger has now in the jobs' windows, one record per series and
+        status, most bars first: profile, symbol, timeframe, status (`open` is asked for again,
+        `abandoned` is missing and is not; the others are explained), gaps, bars, first_ts, last_ts
+        (opens), attempts, failures (the most of any gap).
         retry_results: requests (with retries among them), retries, waits_seconds, by_source
-            (requests, retries, waits, bytes of each); then gaps and bars that were asked for again:
-            repaired (bars that had been seen absent and that the jobs brought, with the series),
-            still_open (open after more than one try), abandoned.
+        (requests, retries, waits, bytes of each); then gaps and bars that were asked for again:
+        repaired (bars that had been seen absent and that the jobs brought, with the series),
+        still_open (open after more than one try), abandoned.
         summary: jobs, and how many of them succeeded, are incomplete, failed, were cancelled, are
-            running; requests, retries, waits_seconds; rows_new, rows_revised, rows_rejected of what
-            was fetched, rows_derived; gaps_before, gaps_after, missing_before, missing_after,
-            summed over the jobs that fetch, so that a bar that two of them looked at counts in
-            both; bars_repaired; seconds, summed over the jobs.
+        running; requests, retries, waits_seconds; rows_new, rows_revised, rows_rejected of what was
+        fetched, rows_derived; gaps_before, gaps_after, missing_before, missing_after, summed over
+        the jobs that fetch, so that a bar that two of them looked at counts in both; bars_repaired;
+        seconds, summed over the jobs.
         jobs: Each job's row, newest first; progress is the share of its partitions that are done, 0
-            to 1. In its detail, by_symbol has of each symbol what BY_SYMBOL names;
-            symbols_not_shown says of how many it is silent; `ended` is why it ended where it could
-            not say so itself, else null.
+        to 1. In its detail, by_symbol has the counts of BY_SYMBOL for each symbol;
+        symbols_not_shown says how many symbols are left out; `ended` is why it ended where it could
+        not say so itself, else null.
     """
     records = [_record(job) for job in jobs]
     fetched = [job for job in records if job["kind"] == "fill"]
@@ -152,7 +154,10 @@ def audit_document(
 
 
 def _record(job: Mapping[str, Any]) -> dict[str, Any]:
-    """A job's row with everything in its place that an older version, or a process that was killed, has not written."""
+    """A job's row with every key in its place.
+
+    An older version, or a process that was killed, has not written all of them.
+    """
     detail = job["detail"]
     times = {name: _iso(job[name]) for name in ("start_ts", "end_ts", "started_at", "ended_at")}
     return {
@@ -196,7 +201,10 @@ def _by_source(records: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, floa
 def _in_sight(
     rows: pl.DataFrame, jobs: Sequence[Mapping[str, Any]], *during: pl.Expr
 ) -> pl.DataFrame:
-    """The rows that begin in the window of one of the jobs, and of which what else is asked is true beside that job."""
+    """The rows that begin in the window of one of the jobs.
+
+    `during` are further conditions on a row beside that job.
+    """
     schema = pl.Schema(
         {"profile": pl.String(), "timeframe": pl.String(), "start_ts": TS, "end_ts": TS}
     )
@@ -215,7 +223,7 @@ def _size(rows: pl.DataFrame) -> dict[str, int]:
 
 
 def _series_of(rows: pl.DataFrame, by: Sequence[str], **others: pl.Expr) -> list[dict[str, Any]]:
-    """The rows by series: how many, of how many bars, and what else is asked; most bars first."""
+    """The rows by series: how many, of how many bars, and the other aggregates; most bars first."""
     table = rows.group_by(by).agg(gaps=pl.len(), bars=pl.sum("bars"), **others)
     return [
         {name: _iso(value) if isinstance(value, datetime) else value for name, value in row.items()}

@@ -1,4 +1,7 @@
-"""A try of one source: a few of its newest bars, its first one, and what they cost; and what there is to try."""
+"""A try of one source: some of its newest bars, its first one, and what they cost.
+
+The sources and source types that there are to try are listed here, too.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ _OURS = "MARKET_ASSETS_"
 
 @dataclass(frozen=True)
 class Probe:
-    """What a source gave.
+    """The result of a probe.
 
     Attributes:
         bars: The newest closed bars that it has, oldest first: a frame of CANDLE_SCHEMA.
@@ -50,7 +53,7 @@ class Probe:
             cannot name it.
         usage: What it cost.
         seconds: How long it took.
-        horizon: From when on it serves, where it refuses what is older; None where it does not, or
+        horizon: Since when it serves, where it refuses what is older; None where it does not, or
             was not asked.
     """
 
@@ -61,7 +64,10 @@ class Probe:
     horizon: Horizon | None = None
 
     def document(self) -> dict[str, Any]:
-        """All of it in plain values: bars, first_bar and cost. What is no finite number is None."""
+        """All of it in plain values: bars, first_bar, serves_since and cost.
+
+        A number that is not finite is None.
+        """
         numbers = pl.col(pl.Float64)
         return {
             "bars": self.bars.with_columns(pl.when(numbers.is_finite()).then(numbers)).to_dicts(),
@@ -99,7 +105,7 @@ async def probe(
 async def _horizon(
     source: Source, symbol: str, timeframe: Timeframe, bars: pl.DataFrame, now: datetime
 ) -> Horizon | None:
-    """From when on a source serves that says nothing of it otherwise."""
+    """Since when a source serves, where it does not say so itself."""
     says_it = (
         source.traits.earliest_probe
         or source.traits.latest_only is not None
@@ -139,7 +145,11 @@ async def _newest(
 
 
 def listed_types() -> list[dict[str, Any]]:
-    """The installed source types with their traits; None where these follow from the settings, and `error` where one cannot be loaded."""
+    """The installed source types with their traits.
+
+    The traits are None where they follow from the settings; `error` says why a type cannot be
+    loaded.
+    """
     return [{"type": name, **_described(name)} for name in source_types()]
 
 
@@ -153,7 +163,9 @@ def _described(name: str) -> dict[str, Any]:
 
 
 def listed_sources(environ: Mapping[str, str] = os.environ) -> list[dict[str, Any]]:
-    """The sources of the universe with their traits, their venues and their keys: for each `${NAME}` in its settings, whether it is set.
+    """The sources of the universe with their traits, their venues and their keys.
+
+    `keys` says of each `${NAME}` in the settings whether it is set.
 
     Raises:
         UniverseError: The universe cannot be used, for another reason than a key that is not set;
@@ -162,7 +174,7 @@ def listed_sources(environ: Mapping[str, str] = os.environ) -> list[dict[str, An
     try:
         universe = load_universe(environ=_AsIfSet(environ))
     except UniverseError:
-        # Of an address, say, that is not set, the file as it is tells just that.
+        # The file as it is reports a variable that is not set, for instance an address.
         universe = load_universe(environ=environ)
     rows = []
     for name, settings in universe.sources.items():
@@ -213,20 +225,31 @@ def users_of(universe: Universe, source: str) -> list[str]:
 
 
 def profile_for(universe: Universe, source: str, symbol: str) -> str | None:
-    """The profile that is meant where none is named: the first that asks the source for the symbol, or else uses it."""
+    """The profile that is meant where none is named.
+
+    It is the first that asks the source for the symbol, else the first that uses the source; None
+    where none does.
+    """
     users = users_of(universe, source)
     named = (name for name in users if symbol in universe.profiles[name].symbols)
     return next(named, next(iter(users), None))
 
 
 def kind_for(universe: Universe, source: str, profile: str | None = None) -> str:
-    """The kind that a source is built for, in lower case: a profile's, by default that of the first that uses it."""
+    """The kind that a source is built for, in lower case.
+
+    It is a profile's, by default that of the first that uses it.
+    """
     named = profile or next(iter(users_of(universe, source)), None)
     return universe.profiles[named].kind.value.lower() if named else "crypto"
 
 
 def own_name(universe: Universe, source: str, symbol: str, profile: str | None = None) -> str:
-    """What the source calls a symbol of the universe; what is no symbol of a profile (by default, of any) is taken for its own name."""
+    """What the source calls a symbol of the universe.
+
+    A name that is no symbol of the profile (by default, of any profile) is taken for the source's
+    own.
+    """
     for each in [universe.profiles[profile]] if profile else universe.profiles.values():
         for choice in each.symbols[symbol].choices if symbol in each.symbols else ():
             if choice.source == source:
@@ -235,7 +258,7 @@ def own_name(universe: Universe, source: str, symbol: str, profile: str | None =
 
 
 class _AsIfSet(dict[str, str]):
-    """An environment in which every variable is set that a file of sources may name."""
+    """An environment in which every variable is set that a source's settings may name."""
 
     # Dict's own takes any default.
     def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]

@@ -51,10 +51,10 @@ def read(
     universe: Universe | Path | str | None = None,
     home: Path | str | None = None,
 ) -> pl.DataFrame:
-    """Read what is committed, from a copy that nobody else waits for, however long it takes.
+    """Read what is committed, from a copy: no program waits for the reader, however long it takes.
 
-    While the store is busy for more than some seconds, it is the last copy that is read; the log
-    says as of when.
+    While the store is busy for more than some seconds, the last copy is read; the log says as of
+    when.
 
     Args:
         profile: The profile's name; for returns also that of the matrix across profiles.
@@ -79,7 +79,7 @@ def read(
 
     Returns:
         symbol, ts (TS, UTC without a zone) and the table's columns, sorted by symbol and ts; with
-        `wide` ts and a column a symbol.
+        `wide` ts and one column per symbol.
 
     Raises:
         ReadError: There is no such profile, table, symbol or column, no such window, or no store;
@@ -92,9 +92,10 @@ def read(
     family, timeframe = _parsed(table)
     if adjusted and family != "candles":
         raise ReadError(
-            f"adjusted: candles can be adjusted as of any day; {family} are made on adjusted "
-            "prices where corporate actions are kept, each on the "
-            f"footing of its own day: read {table} without it, or candles_{timeframe} with it. "
+            "adjusted: candles can be adjusted as of any day; "
+            f"{family} are made on adjusted prices where corporate actions are kept, "
+            "each on the footing of its own day: "
+            f"read {table} without it, or candles_{timeframe} with it. "
             f"{family}.basis in the universe says on which prices"
         )
     if quality and family != "candles":
@@ -149,7 +150,7 @@ def read(
 
 
 def connect(home: Path | str | None = None) -> duckdb.DuckDBPyConnection:
-    """Connect DuckDB to a copy of what is committed, read-only: nobody waits for you.
+    """Connect DuckDB to a copy of what is committed, read-only: no program waits for you.
 
     What is committed later is not in it: connect again to see that.
 
@@ -157,7 +158,7 @@ def connect(home: Path | str | None = None) -> duckdb.DuckDBPyConnection:
         home: The home folder; by default `MARKET_ASSETS_HOME`.
 
     Returns:
-        A connection of your own; close it to give the copy's room on the disk back.
+        A connection of your own; close it to free the copy's room on the disk.
 
     Raises:
         ReadError: There is no store; the message names the path that was looked at.
@@ -167,18 +168,21 @@ def connect(home: Path | str | None = None) -> duckdb.DuckDBPyConnection:
 
 
 def _store(home: Path | str | None) -> Store:
-    """The store of a home folder, which must be there: to read makes nothing in a wrong folder."""
+    """The store of a home folder, which must exist: a read creates nothing in a wrong folder."""
     folder = Path(home or home_folder()).expanduser().absolute()
     if not (folder / "market.duckdb").exists():
         raise ReadError(
-            f"{folder / 'market.duckdb'} does not exist: nothing was stored there yet. Name the "
-            "home folder by home= or MARKET_ASSETS_HOME, or fill it: market-assets backfill"
+            f"{folder / 'market.duckdb'} does not exist: nothing was stored there yet. "
+            "Name the home folder by home= or MARKET_ASSETS_HOME, "
+            "or fill it: market-assets backfill"
         )
     return Store(folder, clock=present, patience=timedelta(minutes=1))
 
 
 def returns_timeframe(universe: Universe, name: str, wanted: str | None = None) -> str:
-    """The timeframe of the returns of a profile or of the matrix across profiles: the one that is wanted, else the longest.
+    """The timeframe of the returns of a profile or of the matrix across profiles.
+
+    It is the one that is wanted, else the last one that is kept.
 
     Raises:
         ReadError: There is no such name, or it has no returns.
@@ -190,8 +194,8 @@ def returns_timeframe(universe: Universe, name: str, wanted: str | None = None) 
     else:
         names = [*universe.profiles, universe.markets.name]
         raise ReadError(
-            f"{name} is neither a profile nor the matrix across profiles{hint(name, names)} There "
-            f"are {listed(names)}"
+            f"{name} is neither a profile nor the matrix across profiles{hint(name, names)} "
+            f"There are {listed(names)}"
         )
     if not kept:
         raise ReadError(
@@ -201,7 +205,9 @@ def returns_timeframe(universe: Universe, name: str, wanted: str | None = None) 
 
 
 def write_matrix(returns: pl.DataFrame, value: str, path: Path) -> tuple[Path, Path]:
-    """Write returns as a matrix to a Parquet file, and its mask beside it as `<name>.mask.parquet`; each is there whole or not at all.
+    """Write returns as a matrix to a Parquet file, and its mask beside it.
+
+    The mask is `<name>.mask.parquet`. Each file is there whole or not at all.
 
     Args:
         returns: symbol, ts, simple_return, log_return, bars, neutral.
@@ -250,8 +256,8 @@ def _members(universe: Universe, name: str, family: Family, timeframe: Timeframe
         return universe.in_markets(timeframe)
     if name not in universe.profiles:
         raise ReadError(
-            f"{name} is no profile{hint(name, universe.profiles)} There are "
-            f"{listed(universe.profiles)}"
+            f"{name} is no profile{hint(name, universe.profiles)} "
+            f"There are {listed(universe.profiles)}"
         )
     profile = universe.profiles[name]
     frames = profile.timeframes
@@ -259,14 +265,14 @@ def _members(universe: Universe, name: str, family: Family, timeframe: Timeframe
     if timeframe not in kept:
         has = f"it keeps {family} of {listed(kept)}" if kept else f"it keeps no {family}"
         raise ReadError(
-            f"{name} keeps no {family}_{timeframe}: {has}; add {timeframe} to its timeframes in "
-            "the universe"
+            f"{name} keeps no {family}_{timeframe}: {has}; "
+            f"add {timeframe} to its timeframes in the universe"
         )
     return [profile]
 
 
 def _names(name: str, member: Profile) -> list[str]:
-    """What a member's symbols are called in a table."""
+    """The names of a member's symbols in a table."""
     return (
         list(member.symbols)
         if name == member.name
@@ -290,16 +296,15 @@ def _instant(key: str, bound: str | date | datetime) -> datetime:
 def _need_actions(view: Snapshot, profile: str) -> None:
     if not view.catalog.has(profile, "corporate_actions"):
         raise ReadError(
-            f"{profile} has no corporate actions to adjust by: name a source of them under "
-            "`actions` in the universe, then "
-            "market-assets backfill"
+            f"{profile} has no corporate actions to adjust by: "
+            "name a source of them under `actions` in the universe, then market-assets backfill"
         )
 
 
 def _known(
     frame: pl.DataFrame, member: Profile, timeframe: Timeframe, until: datetime
 ) -> pl.DataFrame:
-    """The rows whose bars had closed."""
+    """The rows whose bars had closed at an instant."""
     early = frame.filter(pl.col("ts") < literal(until))
     if early.is_empty():
         return early

@@ -1,4 +1,7 @@
-"""The story of one bar: whether it must exist, what is known of it, from whom and since when, and what happens next."""
+"""The story of one bar: whether it must exist, what is known of it, and what happens next.
+
+It says also from which source something is known, and since when.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +30,10 @@ if TYPE_CHECKING:
     from market_assets.store import Snapshot
 
 _AROUND = timedelta(days=14)
-"""Further than any market stays closed."""
+"""Longer than any market stays closed."""
 
 _JOBS = 5
-"""How many of the newest jobs a story tells of; it says how many there were."""
+"""How many of the newest jobs a story shows; it says how many there were."""
 
 _VALUES = ("open", "high", "low", "close", "volume")
 _NOTHING_COMES = "Nothing is expected there, so that nobody asks for it."
@@ -41,7 +44,7 @@ _SETTLED = (
 
 
 class Beyond(StrEnum):
-    """Why no bar has to be there: what a State cannot say, because it is one of a bar that has to."""
+    """Why no bar must be there; a State says only what is known of a bar that must."""
 
     CLOSED = "market closed"
     BEFORE_START = "before start"
@@ -52,7 +55,10 @@ class Beyond(StrEnum):
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar of the calendar; `ts` is what it is stored by: of a day its session's date, of a week its Monday."""
+    """One bar of the calendar.
+
+    `ts` is what it is stored by: of a day its session's date, of a week its Monday.
+    """
 
     ts: datetime
     opens_at: datetime
@@ -134,7 +140,7 @@ def story_of(
 
 @dataclass(frozen=True)
 class _Told:
-    """The part of a story that its question does not hold."""
+    """The part of a story that its question does not give."""
 
     state: str
     verdict: str
@@ -172,7 +178,7 @@ class _Teller:
             told.coming,
             values=told.values,
             gap=told.gap,
-            # Within a second in the order in which they are told: a job before what it brought.
+            # Within a second in the order of this module: a job before what it brought.
             events=tuple(sorted(told.events, key=lambda event: event.at.replace(microsecond=0))),
         )
 
@@ -203,7 +209,7 @@ class _Teller:
         return None
 
     def _early(self, bar: Bar) -> _Told | None:
-        """Why nothing is expected of a bar yet, or nothing was yet."""
+        """Why nothing is expected of a bar yet, or was not yet at its time."""
         if bar.closes_at > self._now:
             return _Told(
                 Beyond.NOT_CLOSED,
@@ -218,7 +224,7 @@ class _Teller:
         return _Told(Beyond.BEFORE_GENESIS, verdict, events=[*self._jobs(bar), *self._namings()])
 
     def _closed(self, asked: datetime) -> str:
-        """Which sessions lie around an instant at which nobody trades."""
+        """The sessions around an instant at which the market is closed, in words."""
         known = self._calendar.known
         spans = self._calendar.spans(
             Window(max(known.start, asked - _AROUND), min(known.end, asked + _AROUND))
@@ -290,13 +296,17 @@ class _Teller:
                 gap={name: _in_utc(gap[name]) for name in gap if name not in WHO_SCHEMA},
             )
         events = [
-            *self._jobs(bar), *self._namings(), *self._coverage(bar), *self._refused(partition), *self._repairs(bar),
+            *self._jobs(bar),
+            *self._namings(),
+            *self._coverage(bar),
+            *self._refused(partition),
+            *self._repairs(bar),
             *self._revisions(bar),
-        ]  # fmt: skip
+        ]
         return replace(told, events=[*events, *(self._of_gap(gap) if gap else [])])
 
     def _state(self, bar: Bar, partition: Partition) -> str:
-        """What the evidence makes of an absent bar, by the rules of every fill."""
+        """The state of an absent bar by the rules of every fill."""
         if not self._view.candles.has(self._profile.name, self._timeframe):
             halted = self._calendar.bars(self._timeframe, _at(bar.ts))["halted"].any()
             return State.HALTED if halted else State.OPEN
@@ -307,7 +317,7 @@ class _Teller:
             self._calendar,
             [self._series],
             known_genesis={},
-            # Coverage tells which sources leave quiet bars out; where none does, this looks at some
+            # Coverage says which sources leave quiet bars out; where none does, this looks at some
             # bars in vain.
             quiet=True,
             refetch=False,
@@ -328,27 +338,27 @@ class _Teller:
         return gaps.filter(pl.col("first_ts") <= ts, pl.col("last_ts") >= ts).head(1)
 
     def _unseen(self, state: str, bar: Bar, partition: Partition) -> _Told:
-        """An absent bar of which the ledger knows nothing."""
+        """The story of an absent bar that the ledger has no row of."""
         if state == State.HALTED:
             return _Told(
                 state,
-                "Explained: the whole market stood still then, so that the bar may exist but need "
-                "not.",
+                "Explained: the whole market stood still then, "
+                "so that the bar may exist but need not.",
                 _SETTLED,
             )
         if state == State.NO_TRADE:
             limit = duration_words(self._profile.evidence.quiet_limit)
             verdict = (
-                "Explained as no_trade: a source that leaves bars without a trade out has "
-                "answered for this stretch, and the "
-                f"silence is not longer than {limit}."
+                "Explained as no_trade: "
+                "a source that leaves bars without a trade out has answered for this stretch, "
+                f"and the silence is not longer than {limit}."
             )
             return _Told(state, verdict, _SETTLED)
         judged = self._view.partitions.counts(self._profile.name, self._timeframe, [partition.key])
         judged_at = judged.filter(pl.col("symbol") == self._symbol)["judged_at"].max()
         coming = f"The next repair or backfill of partition {partition.key} asks for it."
         if isinstance(judged_at, datetime) and _aware(judged_at) >= bar.closes_at:
-            # What is absent when a partition is judged gets a row, so that this one was there.
+            # A bar that is absent when a partition is judged gets a row: this one was there.
             verdict = (
                 "Missing: it has gone from the store since the partition was judged at "
                 f"{_utc(_aware(judged_at))}."
@@ -361,14 +371,14 @@ class _Teller:
         first = self._profile.update.first_backfill
         if judged_at is None and partition.window.end <= self._now - first:
             coming = (
-                f"Nothing happens by itself, because partition {partition.key} is older than the "
-                f"first backfill ({duration_words(first)}): "
-                "market-assets backfill asks for it."
+                "Nothing happens by itself, "
+                f"because partition {partition.key} is older than the first backfill "
+                f"({duration_words(first)}): market-assets backfill asks for it."
             )
         return _Told(state, "Missing: nobody has asked a source for it yet.", coming)
 
     def _why(self, state: str, gap: Mapping[str, Any]) -> str:
-        """What is so of a bar in a row of the ledger."""
+        """Why a bar in a row of the ledger is absent."""
         reason = gap["reason"]
         if state == State.OPEN:
             return (
@@ -378,9 +388,9 @@ class _Teller:
             return f"Missing, and abandoned: {reason}."
         if state == State.CLOSED:
             return (
-                f"Explained as closed: {reason}. If the market was closed, "
-                "say so in calendar_changes of the universe; if it "
-                "was not, a source that has these bars fills them."
+                f"Explained as closed: {reason}. "
+                "If the market was closed, say so in calendar_changes of the universe; "
+                "if it was not, a source that has these bars fills them."
             )
         what = (
             "nothing was traded"
@@ -452,7 +462,7 @@ class _Teller:
         return events
 
     def _refused(self, partition: Partition) -> list[Event]:
-        """Which rows of the bar's partition were refused, and what would mend that."""
+        """The refused rows of the bar's partition, and what would mend that."""
         rows = self._view.refused.present()
         if "partition" not in rows.columns:
             return []
@@ -491,8 +501,8 @@ class _Teller:
             Event(
                 _aware(row["repaired_at"]),
                 f"repaired: it had been {row['was']} since {_utc(_aware(row['first_seen']))}, "
-                f"one of {row['bars']:,} bars, and had been "
-                f"asked for {_times(row['attempts'])}",
+                f"one of {row['bars']:,} bars, "
+                f"and had been asked for {_times(row['attempts'])}",
             )
             for row in rows.iter_rows(named=True)
         ]
@@ -547,9 +557,9 @@ class _Teller:
         return [
             Event(
                 _aware(row["started_at"]),
-                f"a {row['kind']} of "
-                f"{_aware(row['start_ts']):%Y-%m-%d}..{_aware(row['end_ts']):%Y-%m-%d} began: "
-                f"{row['status']}"
+                f"a {row['kind']} "
+                f"of {_aware(row['start_ts']):%Y-%m-%d}..{_aware(row['end_ts']):%Y-%m-%d} "
+                f"began: {row['status']}"
                 + (f", run {row['run_id']}" if row["run_id"] else "")
                 + (older if number == len(shown) - 1 else ""),
             )

@@ -1,1 +1,4 @@
-"""Where candles come from: one module a source, the HTTP client they share, and the contract that third parties can implement."""
+"""Where candles come from: vendors, local files, and the contract that third parties can implement.
+
+There is one module per source. The transport that sources share stands in `transport`.
+"""

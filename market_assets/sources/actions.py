@@ -1,4 +1,7 @@
-"""Corporate actions as sources give them: what splits, dividends, renames and delistings are, and who can be asked for them."""
+"""Corporate actions as sources give them.
+
+What splits, dividends, renames and delistings are, and which sources can be asked for them.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ ACTION_SCHEMA = pl.Schema(
 """The columns of every frame of actions of one symbol.
 
 ex_date is the first session that trades without the dividend or in new shares, under the new name,
-or no more. A split has a `ratio`, new shares for an old one (0.1 merges ten), a dividend an
+or no more. A split has a `ratio`, new shares for an old one (0.1 merges ten). A dividend has an
 `amount` per share as it was traded on its ex-date, not divided by later splits. What else is known
 stands in `detail`; of two actions of one kind and day it tells them apart.
 """
@@ -71,7 +74,7 @@ def gives_actions(source: object) -> TypeGuard[ActionSource]:
 def tidy(
     rows: pl.DataFrame, start: date, end: date, *, about: str, divided: bool = False
 ) -> pl.DataFrame:
-    """Bring what a source says of actions into order: those of the window, oldest first, each once but for payments.
+    """Bring what a source says of actions into order.
 
     Args:
         rows: A frame of ACTION_SCHEMA. A split of 0 or 1 and a dividend of 0 are none: tables that
@@ -81,6 +84,10 @@ def tidy(
         about: The source and the symbol, for the error.
         divided: The source has divided dividends by all splits since, and the rows hold all of
             these up to the present.
+
+    Returns:
+        The actions of the window (ACTION_SCHEMA), oldest first, each once; equal payments of a day
+        stay.
 
     Raises:
         SourceError: A row is impossible: without a date, of an unknown kind, a split or dividend
@@ -112,7 +119,7 @@ def tidy(
             "Correct the source, or its settings",
             permanent=True,
         )
-    # Two equal payments of a day are two; a split that is told twice is one.
+    # Two equal payments of a day are two; a split that is given twice is one.
     payment = (pl.col("kind") == ActionKind.DIVIDEND).fill_null(value=False)
     rows = pl.concat([rows.filter(payment), rows.filter(~payment).unique()])
     wanted = (_as_paid(rows) if divided else rows).filter(
@@ -122,7 +129,7 @@ def tidy(
 
 
 def _as_paid(actions: pl.DataFrame) -> pl.DataFrame:
-    """Give dividends in the shares of their day that are divided by all splits since."""
+    """Give dividends that are divided by all splits since in the shares of their own day."""
     splits = (
         actions.filter(pl.col("kind") == ActionKind.SPLIT)
         .group_by("ex_date")

@@ -1,4 +1,7 @@
-"""What a source is, and how one is found by its name."""
+"""What a source is, and how one is found by its name.
+
+Third parties implement what stands here. How a vendor is asked stands in `transport` and `vendors`.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ ENTRY_POINTS = "market_assets.sources"
 CANDLE_SCHEMA = pl.Schema(
     {"ts": TS, **dict.fromkeys(("open", "high", "low", "close", "volume"), pl.Float64())}
 )
-"""The columns of every frame that a source gives; `symbol` (String) may follow where the vendor says whose bar it is.
+"""The columns of every frame that a source gives.
 
 Any of `columns.EXTRAS` may follow as numbers, null where a row has none: quote_volume, trades,
 taker_buy_volume, vwap.
@@ -52,7 +55,7 @@ CONSOLIDATED = "us-consolidated"
 """The venue of candles made of the trades of all US stock exchanges, whoever sells them."""
 
 KINDS = frozenset({"crypto", "equity", "futures", "forex"})
-"""Every kind of profile there is, as a source is told of it."""
+"""Every kind of profile that there is, as a source gets it."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,8 @@ class Traits:
         open_outside_range: True where the open may lie outside high and low (BitMEX: it is the
             previous close).
         latest_only: How many bars up to the present it serves and no more (Kraken: 720), None where
-            it serves its whole history. The oldest of them is nobody's first bar, and of older ones
-            it is not asked.
+            it serves its whole history. The oldest of them is nobody's first bar, and it is not
+            asked for older ones.
         kinds: The kinds of profile that it serves, in lower case.
         needs_key: True where it answers nobody without a key.
         lacks: By kind of profile, in lower case, timeframes that it does not have there, such as
@@ -118,7 +121,9 @@ class Usage:
 
 
 class SourceSettings(BaseModel):
-    """The keys that every source of a universe may have; each source adds its own and refuses all others.
+    """The keys that every source of a universe may have.
+
+    Each source adds its own and refuses all others.
 
     Attributes:
         type: The entry point's name; without it the source's name in the universe is taken.
@@ -139,13 +144,13 @@ class Source(Protocol):
     `cls.Settings`. It is an async context manager: connections are opened and closed inside the
     running event loop, and it may be entered again later.
 
-    One whose reach has holes has a method `stretches(symbol, timeframe)` beside `answers_for`,
-    which gives a list of `sources.reach.Stretch`: what each of its files speaks for, and its hash.
-    What is said by a file that has not changed counts once, however often it is said.
+    A source whose reach has holes has a method `stretches(symbol, timeframe)` beside `answers_for`,
+    which gives a list of `sources.files.reach.Stretch`: what each of its files speaks for, and its
+    hash. What an unchanged file says counts once, however often it is said.
 
     A class whose venue depends on its settings or on the kind of profile has a static
-    `venue_of(settings, kind)` that says it; for others their traits do. One whose traits depend on
-    its settings may have a static `traits_of(settings)`, so that a universe is refused that asks
+    `venue_of(settings, kind)` that says it; for others their traits do. A class whose traits depend
+    on its settings may have a static `traits_of(settings)`, so that a universe is refused that asks
     for more. See `venue_of` and `traits_of`.
     """
 
@@ -190,16 +195,24 @@ class Source(Protocol):
         ...
 
     async def earliest(self, symbol: str, timeframe: Timeframe) -> datetime | None:
-        """Ask for the open of the first bar there is, None where there is none; only called where `traits.earliest_probe`."""
+        """Ask for the open of the first bar there is, None where there is none.
+
+        It is called only where `traits.earliest_probe`.
+        """
         ...
 
     def answers_for(self, symbol: str, timeframe: Timeframe) -> Window | None:
-        """Give the stretch that this source can speak for, None for any. Outside it an absent bar is evidence of nothing."""
+        """Give the stretch that this source can speak for, None for any.
+
+        Outside it an absent bar is evidence of nothing.
+        """
         ...
 
 
 class PartialAnswerError(SourceError):
-    """A part of what was asked for cannot be had, and the rest is here: one bad file costs itself.
+    """A part of what was asked for cannot be had, and the rest is here.
+
+    So one bad file costs only itself.
 
     Attributes:
         frame: What could be read, as `Source.fetch` gives it.
@@ -217,23 +230,26 @@ class Briefed(Protocol):
     """A source that makes use of knowing the market it is asked about."""
 
     def brief(self, calendar: SessionCalendar, symbols: Collection[str]) -> None:
-        """Hear, before the first question, of the market's sessions and of all symbols that will be asked for.
+        """Take the market's sessions and the symbols before the first question.
 
         Args:
             calendar: The sessions.
-            symbols: The source's own names.
+            symbols: All symbols that will be asked for, in the source's own names.
         """
         ...
 
 
 def brief(source: Source, calendar: SessionCalendar, symbols: Collection[str]) -> None:
-    """Tell a source of the market that it will be asked about, where it makes use of that."""
+    """Brief a source on the market that it will be asked about, where it makes use of that."""
     if isinstance(source, Briefed):
         source.brief(calendar, symbols)
 
 
 class _SourceTypes(Mapping[str, type[Source]]):
-    """The installed source types by name. A class is imported when it is asked for, so that a broken one harms nobody else."""
+    """The installed source types by name.
+
+    A class is imported when it is asked for, so that a broken one harms nobody else.
+    """
 
     def __init__(self) -> None:
         self._points: dict[str, EntryPoint] = {
@@ -253,7 +269,10 @@ class _SourceTypes(Mapping[str, type[Source]]):
 
 @cache
 def source_types() -> Mapping[str, type[Source]]:
-    """Give the source types that are registered under the entry point group `market_assets.sources`, by name."""
+    """Give the source types by name.
+
+    They are registered under the entry point group `market_assets.sources`.
+    """
     return _SourceTypes()
 
 
@@ -284,7 +303,9 @@ def build_source(name: str, settings: Mapping[str, object], *, base: Path, kind:
 
 
 def venue_of(source_type: type[Source], settings: SourceSettings, kind: str) -> str | None:
-    """Say whose prices a source gives, None where nobody knows: as its settings call the venue, else as its type does.
+    """Say whose prices a source gives, None where nobody knows.
+
+    The venue is what the settings call it, else what the type calls it.
 
     Args:
         source_type: The source's type.
@@ -321,11 +342,12 @@ _LAST_MICROS = to_micros(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
 
 
 def epoch_to_us(stamps: pl.Expr) -> pl.Expr:
-    """Turn counts since 1970 of unknown unit into TS: seconds, milliseconds, microseconds or nanoseconds, each by its size.
+    """Turn counts since 1970 of unknown unit into TS.
 
-    Vendors change the unit in mid-series (Binance's spot archives are in microseconds since 2025),
-    so each value is judged by itself. Right for seconds up to the year 5138 and for finer units
-    from March 1973 on. What is no time of the years 1 to 9999, or no number of 64 bits, is null.
+    A count is of seconds, milliseconds, microseconds or nanoseconds, by its size. Vendors change
+    the unit in mid-series (Binance's spot archives are in microseconds since 2025), so each value
+    is judged by itself. Right for seconds up to the year 5138 and for finer units from March 1973
+    on. What is no time of the years 1 to 9999, or no number of 64 bits, is null.
     """
     count = stamps.cast(pl.Int64, strict=False)
     size = count.abs()

@@ -1,4 +1,8 @@
-"""The SQL of corporate actions: their table, and adjusted candles as views and as macros of a day. `enrich.adjust` has the same in polars."""
+"""The SQL of corporate actions and of adjusted candles.
+
+Holds the DDL of the action table, and of the views and the macros per day that adjust candles.
+`enrich.actions.adjust` computes the same in polars.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ACTION_COLUMNS = ("symbol", "ex_date", "kind", "ratio", "amount", "currency", "detail", "source")
-"""What is recorded of an action; `recorded_at` says since when."""
+"""The columns of an action; the table has `recorded_at`, too."""
 
 
 def action_table(profile: str) -> str:
@@ -21,16 +25,32 @@ def action_table(profile: str) -> str:
 
 
 def create_action_table(profile: str) -> str:
-    """DDL of the table of corporate actions; what a row was before it changed is in `ops.action_revisions`."""
+    """DDL of the table of corporate actions.
+
+    What a row was before it changed is in `ops.action_revisions`.
+    """
     return f"""
-        CREATE SCHEMA IF NOT EXISTS {identifier(profile)};CREATE TABLE IF NOT EXISTS {action_table(profile)} (symbol VARCHAR NOT NULL, ex_date DATE NOT NULL, kind VARCHAR NOT NULL, ratio DOUBLE, amount DOUBLE, currency VARCHAR, detail VARCHAR, source VARCHAR NOT NULL, recorded_at TIMESTAMP NOT NULL);
+        CREATE SCHEMA IF NOT EXISTS {identifier(profile)};
+        CREATE TABLE IF NOT EXISTS {action_table(profile)} (
+            symbol VARCHAR NOT NULL,
+            ex_date DATE NOT NULL,
+            kind VARCHAR NOT NULL,
+            ratio DOUBLE,
+            amount DOUBLE,
+            currency VARCHAR,
+            detail VARCHAR,
+            source VARCHAR NOT NULL,
+            recorded_at TIMESTAMP NOT NULL
+        );
         """
 
 
 def create_adjusted(profile: str, timeframes: Iterable[Timeframe], zone: str) -> str:
-    """DDL of the macros `adjustments(as_of)` and `adjusted_<tf>(as_of)`, and of the views `candles_<tf>_adjusted` as of now.
+    """DDL of the macros and views that adjust a profile's candles.
 
-    Each macro also takes `known_by`, a time in UTC: actions then count as they were recorded at it.
+    The macros are `adjustments(as_of)` and `adjusted_<tf>(as_of)`; the views are
+    `candles_<tf>_adjusted`, as of now. Each macro also takes `known_by`, a time in UTC: actions
+    then count as they were recorded at that time.
 
     Args:
         profile: The profile's name; it keeps 1d candles, and its candle tables exist.
@@ -41,7 +61,8 @@ def create_adjusted(profile: str, timeframes: Iterable[Timeframe], zone: str) ->
     made = [
         (
             f"""
-            CREATE OR REPLACE MACRO {schema}.adjustments(as_of, known_by := NULL) AS TABLE {_adjustments(profile)}
+            CREATE OR REPLACE MACRO {schema}.adjustments(as_of, known_by := NULL)
+            AS TABLE {_adjustments(profile)}
             """
         )
     ]
@@ -67,24 +88,42 @@ def _text(value: str) -> str:
 
 
 def _adjustments(profile: str) -> str:
-    """Symbol, ex_date, price_factor, volume_factor: see `enrich.adjust.adjustments`."""
+    """SQL of symbol, ex_date, price_factor, volume_factor.
+
+    `enrich.actions.adjust.adjustments` gives the same.
+    """
     return f"""
     WITH known AS (
-        SELECT symbol, ex_date, kind, ratio, amount FROM {action_table(profile)}
+        SELECT symbol, ex_date, kind, ratio, amount
+        FROM {action_table(profile)}
         WHERE known_by IS NULL OR recorded_at <= known_by::TIMESTAMP
         UNION ALL
-        SELECT symbol, ex_date, kind, ratio, amount FROM ops.action_revisions
-        WHERE profile = {_text(profile)} AND recorded_at <= known_by::TIMESTAMP AND replaced_at > known_by::TIMESTAMP
+        SELECT symbol, ex_date, kind, ratio, amount
+        FROM ops.action_revisions
+        WHERE profile = {_text(profile)}
+          AND recorded_at <= known_by::TIMESTAMP
+          AND replaced_at > known_by::TIMESTAMP
     ),
-    closes AS (SELECT symbol, ts, close FROM {candle_table(profile, Timeframe.D1)} WHERE ts <= as_of::DATE),
+    closes AS (
+        SELECT symbol, ts, close
+        FROM {candle_table(profile, Timeframe.D1)}
+        WHERE ts <= as_of::DATE
+    ),
     days AS (
-        SELECT symbol, ex_date, coalesce(product(ratio) FILTER (WHERE kind = 'split'), 1.0) AS ratio,
+        SELECT symbol, ex_date,
+            coalesce(product(ratio) FILTER (WHERE kind = 'split'), 1.0) AS ratio,
             coalesce(sum(amount) FILTER (WHERE kind = 'dividend'), 0.0) AS amount
-        FROM known JOIN (SELECT symbol, max(ts) AS last FROM closes GROUP BY symbol) USING (symbol)
-        WHERE kind IN ('split', 'dividend') AND ex_date <= as_of::DATE AND ex_date <= last + INTERVAL 14 DAYS
+        FROM known
+        JOIN (SELECT symbol, max(ts) AS last FROM closes GROUP BY symbol) USING (symbol)
+        WHERE kind IN ('split', 'dividend')
+          AND ex_date <= as_of::DATE
+          AND ex_date <= last + INTERVAL 14 DAYS
         GROUP BY symbol, ex_date
     ),
-    counted AS (SELECT *, product(ratio) OVER (PARTITION BY symbol ORDER BY ex_date) AS shares FROM days),
+    counted AS (
+        SELECT *, product(ratio) OVER (PARTITION BY symbol ORDER BY ex_date) AS shares
+        FROM days
+    ),
     measured AS (
         SELECT a.symbol, a.ex_date, a.ratio, a.amount,
             a.amount * a.shares / coalesce(b.shares, 1.0) AS paid,
@@ -95,18 +134,24 @@ def _adjustments(profile: str) -> str:
     ),
     factors AS (
         SELECT symbol, ex_date, ratio,
-            CASE WHEN amount = 0 THEN 1.0 WHEN paid < close THEN 1 - paid / close END / ratio AS factor
+            CASE WHEN amount = 0 THEN 1.0 WHEN paid < close THEN 1 - paid / close END / ratio
+                AS factor
         FROM measured
     )
     SELECT symbol, ex_date,
-        CASE WHEN NOT bool_or(factor IS NULL) OVER later THEN product(factor) OVER later END AS price_factor,
+        CASE WHEN NOT bool_or(factor IS NULL) OVER later THEN product(factor) OVER later END
+            AS price_factor,
         product(ratio) OVER later AS volume_factor
-    FROM factors WINDOW later AS (PARTITION BY symbol ORDER BY ex_date DESC)
+    FROM factors
+    WINDOW later AS (PARTITION BY symbol ORDER BY ex_date DESC)
     """
 
 
 def _adjusted(profile: str, timeframe: Timeframe, zone: str) -> str:
-    """Candles on the footing of a day, of the symbols whose actions a source has told: see `enrich.adjust.adjust`."""
+    """SQL of candles on the footing of a day.
+
+    It gives only symbols whose actions a source has reported: see `enrich.actions.adjust.adjust`.
+    """
 
     def begins(day: str) -> str:
         instant = f"({day})::TIMESTAMP"
@@ -116,27 +161,31 @@ def _adjusted(profile: str, timeframe: Timeframe, zone: str) -> str:
             else instant
         )
 
-    # Joined by stretches and not ASOF, which would sort the candles: so they stream.
+    # Joined by stretches, so that the candles stream; an ASOF join would sort them.
     return f"""
     WITH bounds AS (
         SELECT symbol, {begins("ex_date")} AS until, price_factor, volume_factor
         FROM {identifier(profile)}.adjustments(as_of, known_by := known_by)
         UNION ALL
-        SELECT symbol, {begins("as_of::DATE + 1")}, 1.0, 1.0 FROM ops.action_answers WHERE profile = {_text(profile)}
+        SELECT symbol, {begins("as_of::DATE + 1")}, 1.0, 1.0
+        FROM ops.action_answers
+        WHERE profile = {_text(profile)}
     ),
     stretches AS (
-        SELECT *, lag(until, 1, '-infinity'::TIMESTAMP) OVER (PARTITION BY symbol ORDER BY until) AS since FROM bounds
+        SELECT *,
+            lag(until, 1, '-infinity'::TIMESTAMP) OVER (PARTITION BY symbol ORDER BY until) AS since
+        FROM bounds
     )
     SELECT c.symbol, c.ts, c.open * s.price_factor AS open, c.high * s.price_factor AS high, c.low * s.price_factor AS low,
         c.close * s.price_factor AS close, c.volume * s.volume_factor AS volume,
         {", ".join(f"{_footed(extra)} AS {extra.name}" for extra in EXTRAS)}
     FROM {candle_table(profile, timeframe)} c
-        JOIN stretches s ON s.symbol = c.symbol AND c.ts >= s.since AND c.ts < s.until
+    JOIN stretches s ON s.symbol = c.symbol AND c.ts >= s.since AND c.ts < s.until
     """
 
 
 def _weeks(schema: str) -> str:
-    """Weeks of adjusted days: see `enrich.adjust.adjusted_weeks`."""
+    """SQL of weeks of adjusted days: see `enrich.actions.adjust.adjusted_weeks`."""
 
     def known(price: str) -> str:
         return f"CASE WHEN count(close) = count(*) THEN coalesce({price}, arg_max(close, ts)) END"
@@ -145,8 +194,12 @@ def _weeks(schema: str) -> str:
     # `enrich.quiet` has the same.
     return f"""
     WITH days AS (
-        SELECT *, coalesce(volume = 0 AND open = close AND high = low AND open = high
-            AND close = coalesce(lag(close) OVER (PARTITION BY symbol ORDER BY ts), close), false) AS quiet
+        SELECT *,
+            coalesce(
+                volume = 0 AND open = close AND high = low AND open = high
+                AND close = coalesce(lag(close) OVER (PARTITION BY symbol ORDER BY ts), close),
+                false
+            ) AS quiet
         FROM {schema}.adjusted_1d(as_of, known_by := known_by)
     )
     SELECT symbol, date_trunc('week', ts) AS ts, {known(f"arg_min(open, ts) {traded}")} AS open,

@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     import duckdb
 
 FREE_SHARE = 0.3
-"""A file of which less is free is left as it is: new rows use the room again."""
+"""A file with a smaller free share is left as it is: new rows use the room again."""
 
 FREE_BYTES = 16 * 1024 * 1024
-"""Less is not worth the time either."""
+"""Fewer free bytes are not worth the time either."""
 
 _SPARE = 64 * 1024 * 1024
 """Bytes that stay free on the disk beside the new file."""
 
 
 def worth_compacting(free: int, size: int) -> bool:
-    """Whether so much of a file is free that it is worth writing it anew."""
+    """Whether enough of a file is free to write it anew."""
     return free >= FREE_BYTES and free >= FREE_SHARE * size
 
 
@@ -68,7 +68,7 @@ def write_compacted(connection: duckdb.DuckDBPyConnection, path: Path, draft: Pa
 
 
 def remove_draft(draft: Path) -> None:
-    """Remove what a compaction has left that was broken off."""
+    """Remove the files that an interrupted compaction has left."""
     for leftover in (draft, draft.with_name(f"{draft.name}.wal")):
         leftover.unlink(missing_ok=True)
 

@@ -1,4 +1,7 @@
-"""How the answers of a source become fewer rows: stretches that meet or overlap are one stretch."""
+"""Merges the answers of a source into fewer rows.
+
+Stretches that meet or overlap become one stretch.
+"""
 
 from __future__ import annotations
 
@@ -25,17 +28,17 @@ where there was one."""
 def merge_coverage(answers: pl.DataFrame, bar: timedelta) -> pl.DataFrame:
     """Make one row of the answers whose stretches meet or overlap.
 
-    Only answers of one source are merged that speak alike of quiet bars, and never one without a
-    bar with one that had some: it proves nothing, and must not look as if it did. The stretch of a
-    row is exactly what was answered for.
+    Only answers of one source with the same `omits_quiet` are merged. An answer without a bar is
+    never merged with one that had some: it proves nothing, and must not look as if it did. The
+    stretch of a row is exactly what was answered for.
 
     Args:
         answers: COVERAGE_COLUMNS.
         bar: The timeframe's length.
 
     Returns:
-        COVERAGE_COLUMNS. `bars` is how many at least were given: where stretches overlap, nobody
-        knows any more which bars came twice, and all that could are counted once.
+        COVERAGE_COLUMNS. `bars` is how many bars were given at least: where stretches overlap, it
+        is unknown which bars came twice, and all that could are counted once.
     """
     series = ["symbol", "source", "omits_quiet", "proof"]
     reach = pl.col("end_ts").cum_max().shift().over(series)
@@ -64,7 +67,9 @@ def merge_coverage(answers: pl.DataFrame, bar: timedelta) -> pl.DataFrame:
 
 
 def without(answers: pl.DataFrame, cuts: Sequence[tuple[datetime, datetime]]) -> pl.DataFrame:
-    """The answers without some stretches of time: what one speaks for becomes the parts that are left of it.
+    """The answers without some stretches of time.
+
+    The stretch of an answer becomes the parts of it that are left.
 
     Args:
         answers: Rows with start_ts and end_ts, among other columns.

@@ -1,4 +1,4 @@
-"""An open connection to the store, and what all tables do with it."""
+"""An open connection to the store, and the operations that all tables share."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Database:
     """An open connection, and the instant that its writes are stamped with.
 
     Attributes:
-        connection: Where statements go; always read results to their end: since duckdb 2.0 one that
-            is not blocks its connection.
+        connection: Where statements go. Always read results to their end: since duckdb 2.0 a
+            result that is not read to its end blocks its connection.
         now: The present instant as the store has it: UTC without a zone. Only writers need it.
     """
 
@@ -53,12 +53,11 @@ class Database:
 
     def frame(self, sql: str, *parameters: object, **named: object) -> pl.DataFrame:
         """The rows of a query; their times are UTC without a zone."""
-        # Not `sql`: with parameters that makes Python values of all of a result first, forty times
-        # slower.
+        # Not `sql`: with parameters it first makes Python values of the whole result, which is
+        # forty times slower.
         with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", message="Arrow output", category=UserWarning
-            )  # duckdb 2 advises `sql`
+            # DuckDB 2 advises `sql`.
+            warnings.filterwarnings("ignore", message="Arrow output", category=UserWarning)
             found = pl.from_arrow(
                 self.connection.execute(sql, named or list(parameters)).to_arrow_table()
             )
@@ -69,8 +68,7 @@ class Database:
         """Let statements read a frame as a table of that name."""
         self.connection.register(name, frame.to_arrow())
         yield
-        # Not when a statement failed: the connection is closed then, and what it said is what
-        # counts.
+        # Not after a failed statement: the connection is closed then, and its error is what counts.
         self.connection.unregister(name)
 
     def insert(
@@ -84,7 +82,16 @@ class Database:
             self.connection.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM rows")
 
     def replace(self, table: str, before: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
-        """Make rows of a table out of those that were there, touching none that stays as it is; gives symbol, ts of what differs."""
+        """Replace rows of a table, and leave those that stay the same untouched.
+
+        Args:
+            table: The table's qualified name.
+            before: The rows that are there.
+            rows: The rows that are to be there instead; the columns of `before`.
+
+        Returns:
+            symbol, ts of the rows that differ.
+        """
         key = ["symbol", "ts"]
         single, doubled = apart(before)
         added = rows.join(single, on=rows.columns, how="anti", nulls_equal=True)
@@ -106,14 +113,18 @@ class Database:
 
 
 class Table:
-    """What reads a table, or writes it, over one open connection."""
+    """Reads a table, or writes it, over one open connection."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
 
 
 def apart(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows of a table, without those that somebody stored twice for one symbol and ts, and these."""
+    """Split the rows of a table by whether their symbol and ts is unique.
+
+    Returns:
+        The unique rows, and those that were stored twice.
+    """
     doubled = rows.select("symbol", "ts").is_duplicated()
     return rows.filter(~doubled), rows.filter(doubled)
 

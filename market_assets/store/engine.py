@@ -1,4 +1,7 @@
-"""Opens and closes a DuckDB file without making an instance of DuckDB each time, which takes ten times as long as the file does."""
+"""Opens and closes a DuckDB file on an instance of DuckDB that the process keeps.
+
+An instance per opening would take ten times as long as the file does.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,9 @@ os.register_at_fork(after_in_child=_engines.clear)
 
 
 def open_file(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
-    """Connect to a file, which is created if it does not exist; the file's tables are what unqualified names mean.
+    """Connect to a file, which is created if it does not exist.
+
+    Unqualified names mean the file's tables.
 
     Raises:
         duckdb.Error: It cannot be opened, by this process or at all.

@@ -1,7 +1,7 @@
 """Which programs have the store's file open without taking our lock, and since when.
 
-Only who holds our lock can tell: then no process of ours has the file open. Such a process notes
-what it sees beside the store, so that others can say whom all are waiting for.
+Only a holder of our lock can tell: then no other process of ours has the file open. It writes what
+it finds into a note beside the store, so that others can say which program all are waiting for.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _SEEN = timedelta(minutes=3)
-"""A note that is older says nothing any more: whoever wrote it has gone."""
+"""An older note counts no more: the process that wrote it has gone."""
 
 
 @dataclass(frozen=True)
 class Holder:
-    """A program that has the store's file open, and that somebody waits for.
+    """A program that has the store's file open while another waits.
 
     Attributes:
         process: Its number.
         host: The machine it runs on.
         command: What it is, without what may be secret of its arguments.
         since: When it was first seen to be in the way (UTC).
-        birth: Tells it from a later process of the same number; None where the system does not.
+        birth: Distinguishes it from a later process of the same number; None where the system does
+            not report it.
     """
 
     process: int
@@ -51,7 +52,7 @@ class Hindrance:
     """Programs that keep the store's file from being opened.
 
     Attributes:
-        since: Since when somebody has waited, whichever programs it was for (UTC).
+        since: Since when a program has waited (UTC), whichever programs it waited for.
         holders: Who has it open now.
     """
 
@@ -64,7 +65,7 @@ class Hindrance:
 
 
 class Holders:
-    """Sees who has the file open, and keeps a note of it for as long as somebody waits.
+    """Finds who has the file open, and keeps a note of it while a program waits.
 
     Args:
         store: The store's file.
@@ -77,7 +78,7 @@ class Holders:
         self._clock = clock
 
     def look(self, refusal: str) -> Hindrance:
-        """See who is in the way, and note it; only for who holds our lock.
+        """Find the programs that are in the way, and note them; only for a holder of our lock.
 
         Args:
             refusal: What DuckDB says when it cannot open the file: it names one of them.
@@ -102,7 +103,7 @@ class Holders:
         return hindrance
 
     def noted(self) -> Hindrance | None:
-        """Who was in the way when somebody looked last; None where nobody waits."""
+        """The programs that were in the way at the last look; None where none waits."""
         try:
             note = json.loads(self._note.read_text())
             seen, since = (_instant(note[name]) for name in ("seen", "since"))
@@ -131,7 +132,7 @@ def _instant(text: str) -> datetime:
 
 
 def _lockers(path: Path) -> set[int]:
-    """The processes that have a lock on a file, where the system tells (Linux does)."""
+    """The processes that have a lock on a file, where the system reports them (Linux does)."""
     try:
         inode = path.stat().st_ino
         lines = Path("/proc/locks").read_text().splitlines()

@@ -1,4 +1,7 @@
-"""The lock that every process takes before it opens the DuckDB file, with a note of who holds it."""
+"""The lock that every process takes before it opens the DuckDB file.
+
+A note beside it says who holds it.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("market_assets.store")
 
 TELL_AFTER, TELL_AGAIN = 1.0, 60.0
-"""Seconds of waiting after which a wait is worth a line in the log, and after so many more again."""
+"""Seconds of waiting before the log first reports a wait, and between two later reports."""
 
 _POLL = 0.01
 
@@ -35,15 +38,15 @@ class StoreLock:
     """Mutual exclusion between threads and processes over one file.
 
     Beside the lock lies a small JSON note with the holder's process, host, command, purpose and
-    start (UTC), so that whoever waits can say for whom. A second lock is the turn: it is held while
-    waiting for the first, so that a process that commits without a pause cannot come again before
-    one that waits.
+    start (UTC), so that a process that waits can name the holder. A second lock is the turn: it is
+    held while waiting for the first, so that a process that commits without a pause cannot come
+    again before one that waits.
 
     Args:
         path: The lock's file.
         timeout: How long to wait for it.
         clock: Gives the present instant.
-        behind: Whom the holder itself waits for, in words: somebody else is to blame then.
+        behind: Whom the holder itself waits for, in words; it is named in place of the holder.
     """
 
     def __init__(
@@ -54,8 +57,7 @@ class StoreLock:
         clock: Callable[[], datetime],
         behind: Callable[[], object | None] = lambda: None,
     ) -> None:
-        # Each thread has a lock of its own on the file, so that threads exclude each other just as
-        # processes do.
+        # Each thread has a lock of its own on the file: threads exclude each other as processes do.
         self._file = FileLock(path, poll_interval=_POLL)
         self._turn = FileLock(path.with_suffix(".turn"), poll_interval=_POLL)
         self._note = path.with_suffix(".holder.json")
@@ -72,7 +74,7 @@ class StoreLock:
             patience: How long to wait for it; by default the timeout.
 
         Raises:
-            StoreBusyError: Somebody else has held it for longer than that; the message names them.
+            StoreBusyError: Another holder has had it for longer than that; the message names it.
             StoreError: The lock's file cannot be opened.
         """
         timeout = self._timeout if patience is None else patience.total_seconds()
@@ -89,7 +91,7 @@ class StoreLock:
                 self._file.release()
 
     def holder(self) -> str:
-        """Who holds the store now, in words: the holder of the lock, or whom that one waits for."""
+        """Who holds the store now, in words: the holder of the lock, or the one it waits for."""
         if behind := self._behind():
             return f"another program that has its file open ({behind})"
         try:

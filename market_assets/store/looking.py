@@ -1,4 +1,4 @@
-"""The store for who only looks at it and is not to wait for it."""
+"""The store for a reader that must not wait for it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _NEXT_TRY = 10.0
-"""Seconds after which a store that was busy is tried again: the parts of one answer are of one state."""
+"""Seconds after which a busy store is tried again.
+
+Until then all parts of one answer come from the same copy.
+"""
 
 
 class LookingStore(Store):
@@ -28,7 +31,7 @@ class LookingStore(Store):
     Args:
         home: The folder that holds `market.duckdb`.
         clock: Gives the present instant (aware).
-        tell: Called with a sentence when it is a copy that is read: as of when, and why.
+        tell: Called with a sentence when a copy is read: as of when, and why.
         patience: How long a block waits for the newest state.
     """
 

@@ -1,4 +1,4 @@
-"""Whether a process of this host that has left its number somewhere is still there."""
+"""Whether a process of this host that has recorded its number is still running."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ def this_host() -> str:
 
 
 def birth_of(process: int) -> str | None:
-    """When a process began, in words that only the same process has again; None where the system does not tell (it does on Linux)."""
+    """When a process began, as a text that no other process of the same number has.
+
+    None where the system does not report it; Linux does.
+    """
     fields = _state(process)
     return fields[19] if fields else None
 
 
 def is_alive(process: int, birth: str | None = None) -> bool:
-    """True when the process is there.
+    """True when the process is running.
 
     Args:
         process: Its number.
@@ -40,7 +43,11 @@ def is_alive(process: int, birth: str | None = None) -> bool:
 
 
 def _state(process: int) -> list[str]:
-    """The fields of Linux's /proc/PID/stat after the command's name: the state first, the start in ticks since the boot as twentieth."""
+    """The fields of Linux's /proc/PID/stat that follow the command's name.
+
+    The first is the state, the twentieth the start in ticks since the boot. Empty where there is no
+    such file.
+    """
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""What is removed of the ledgers of the store, and how large its tables are."""
+"""Which rows of the store's ledgers are removed, and how large the tables are."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from market_assets.config.settings import RetentionSettings
 
 _OLD_ROWS = {
-    # The last of each day and status stays as long as any other job, and the newest of each kind
-    # and status forever: alerts and audits go by them. So does a profile's first: since when it is
-    # kept.
+    # The last job of each day and status stays as long as any other job. The newest of each kind
+    # and status stays forever: alerts and audits go by it. So does the first of a profile: it says
+    # since when the profile is kept.
     "jobs": """
         SELECT rowid FROM (
             SELECT rowid, status, trigger, started_at,
@@ -48,7 +48,7 @@ _OLD_ROWS = {
     "revisions": "SELECT rowid FROM ops.revisions WHERE revised_at < $revisions",
     "repairs": "SELECT rowid FROM ops.repairs WHERE repaired_at < $revisions",
 }
-"""The rows of a table of the schema `ops` that have had their time."""
+"""SQL of the rows of each table of the schema `ops` that are kept no longer."""
 
 _AGES = {
     "jobs": "started_at",
@@ -59,14 +59,16 @@ _AGES = {
     "alerts": "opened_at",
     "agreement": "checked_at",
 }
-"""What tells how old a row of a ledger is."""
-
+"""The column that says how old a row of a ledger is."""
 
 _THIS_FILE = "database_name = current_database()"
 
 
 class Pruned(NamedTuple):
-    """Rows that were removed of a table of the schema `ops`, or would be; their bytes, about."""
+    """Rows that were removed from a table of the schema `ops`, or would be.
+
+    `bytes` is about how long they are.
+    """
 
     table: str
     rows: int
@@ -81,7 +83,7 @@ class TableSize:
         table: Its name.
         rows: How many rows it has.
         bytes: How long the blocks of the file are in which they lie.
-        days: How many rows are of which day (00:00 UTC); empty where nothing tells.
+        days: How many rows are of which day (00:00 UTC); empty where that is unknown.
     """
 
     table: str
@@ -106,7 +108,7 @@ def prune_ledgers(
         dry_run: Remove nothing.
 
     Returns:
-        What was removed, or would be; tables of which there was nothing are left out.
+        What was removed, or would be; tables without such rows are left out.
     """
     found = [_prune(connection, table, settings, now, dry_run=dry_run) for table in _OLD_ROWS]
     found.append(_merge_all(connection, dry_run=dry_run))
@@ -190,7 +192,7 @@ def _table_size(connection: duckdb.DuckDBPyConnection, table: str) -> TableSize:
 
 
 def free_bytes(connection: duckdb.DuckDBPyConnection) -> int:
-    """How many bytes of the file hold nothing any more: free blocks, and deleted rows of others."""
+    """How many bytes of the file hold nothing: free blocks, and deleted rows in other blocks."""
     ((free,),) = connection.execute(
         f"SELECT block_size * free_blocks FROM pragma_database_size() d WHERE {_THIS_FILE}",
     ).fetchall()

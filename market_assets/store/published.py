@@ -1,8 +1,8 @@
-"""Copies of the store for readers: whoever holds one open delays nobody and is never broken off.
+"""Copies of the store for readers, who delay no writer and are never interrupted.
 
-Each copy has a name of its own and never changes. A newer one takes its place by a link, and the
-older ones are removed: a program that still has one open goes on reading it, and its bytes are
-given back when it closes it.
+Each copy has a name of its own and never changes. A link names the newest copy, and older ones are
+removed: a program that still has one open goes on reading it, and its bytes become free when the
+program closes it.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 KEPT = timedelta(days=7)
-"""For so long after the last reader has asked there is a copy."""
+"""How long there is a copy after the last reader has asked for one."""
 
 _HEADERS, _BLOCK = 3 << 12, 1 << 18
-"""Where DuckDB's blocks begin and how long they are: so much is compared and written at once."""
+"""Where DuckDB's blocks begin and how long they are; one block is compared or written at once."""
 
 _POLL = 0.01
 _SPARE_ROOM = 200_000_000
@@ -79,10 +79,10 @@ class Published:
 
     @contextmanager
     def alone(self, patience: timedelta) -> Iterator[None]:
-        """Let nobody else make or remove copies while the block runs.
+        """Let no other program make or remove copies while the block runs.
 
         Raises:
-            StoreBusyError: Somebody else has been making one for longer than that.
+            StoreBusyError: Another program has been making one for longer than that.
         """
         self.folder.mkdir(exist_ok=True)
         lock = FileLock(self.folder / ".lock")
@@ -123,7 +123,7 @@ class Published:
         return sha256(text.encode()).hexdigest()[:16]
 
     def draft(self) -> str:
-        """Make the draft of the next copy like the store's file, which nobody may change meanwhile.
+        """Make the draft of the next copy like the store's file, which must not change meanwhile.
 
         Returns:
             The stamp of what was copied.
@@ -151,7 +151,7 @@ class Published:
         return Copy(path, as_of, stamp)
 
     def ask(self, now: datetime) -> None:
-        """Note that somebody reads copies, so that they are renewed."""
+        """Record that copies are read, so that they are renewed."""
         # Where nothing can be written no copy can be made either, which is what is said then.
         with suppress(OSError):
             self.folder.mkdir(exist_ok=True)
@@ -159,7 +159,7 @@ class Published:
             os.utime(self._asked, (now.timestamp(), now.timestamp()))
 
     def is_wanted(self, now: datetime) -> bool:
-        """Whether somebody has asked for a copy not long ago."""
+        """Whether a program has asked for a copy within the time KEPT."""
         with suppress(OSError):
             return now.timestamp() - self._asked.stat().st_mtime < KEPT.total_seconds()
         return False
@@ -178,7 +178,7 @@ class Published:
         newest = self.newest()
         spares = [path for path in self._copies() if newest is None or path != newest.path]
         if not self._draft.exists() and spares:
-            # Who has read its name and not opened it yet finds none, and looks for the newest.
+            # A reader that has its name and has not opened it finds none, and looks for the newest.
             spares[-1].replace(self._draft)
         if self._draft.exists() and _is_open(self._draft):
             self._draft.unlink()
@@ -194,10 +194,10 @@ class Published:
 
 
 def _is_open(path: Path) -> bool:
-    """Whether some program has a copy open, this one included; yes where that cannot be known.
+    """Whether a program has a copy open, this one included; True where that cannot be known.
 
-    DuckDB holds a lock on what it reads; what only copies the file (cp, rsync) is seen among the
-    open files of the processes that this user may look at.
+    DuckDB holds a lock on what it reads. A program that only copies the file (cp, rsync) is seen
+    among the open files of the processes that this user may look at.
     """
     if not Path("/proc/self/fd").exists():
         return True
@@ -232,7 +232,7 @@ def _clone(source: Path, target: Path) -> bool:
 
 
 def _patch(source: Path, target: Path) -> int:
-    """Make a file like another by writing only the blocks that differ; gives how many these are."""
+    """Make a file like another by writing only the blocks that differ; returns their number."""
     written = 0
     ours, theirs = bytearray(_BLOCK), bytearray(_BLOCK)
     view = memoryview(ours)
@@ -280,9 +280,9 @@ def replace_by_copy(path: Path) -> bool:
 
 
 def _lock(descriptor: int, *, shared: bool) -> bool:
-    """Lock a file for as long as a descriptor is open; False where somebody has it otherwise.
+    """Lock a file for as long as a descriptor is open; False where it cannot be locked.
 
-    A lock of the descriptor, which those of this process exclude and do not take away.
+    It is a lock of the descriptor: the locks of this process exclude it, and do not release it.
     """
     if not hasattr(fcntl, "F_OFD_SETLK"):
         return False
@@ -295,7 +295,7 @@ def _lock(descriptor: int, *, shared: bool) -> bool:
 
 
 def _settle(path: Path, mode: int | None = None) -> None:
-    """Have the disk keep a file that nobody is to change any more, or the names in a folder."""
+    """Write a file that changes no more, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

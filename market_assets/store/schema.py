@@ -1,4 +1,8 @@
-"""Every table of the store, as numbered migrations: a store of version N has had the first N applied."""
+"""Every table of the store.
+
+The tables of the schema `ops` are numbered migrations: a store of version N has had the first N
+applied. The tables of a profile have their DDL below, and so has the view `ops.completeness`.
+"""
 
 from __future__ import annotations
 
@@ -17,52 +21,119 @@ MIGRATIONS = (
     CREATE SCHEMA ops;
     CREATE TABLE ops.store (version INTEGER NOT NULL, changed_at TIMESTAMP NOT NULL);
     CREATE TABLE ops.series (
-        profile VARCHAR NOT NULL, symbol VARCHAR NOT NULL, timeframe VARCHAR NOT NULL, derived BOOLEAN NOT NULL,
-        expected BIGINT NOT NULL, counted_until TIMESTAMP NOT NULL
+        profile VARCHAR NOT NULL,
+        symbol VARCHAR NOT NULL,
+        timeframe VARCHAR NOT NULL,
+        derived BOOLEAN NOT NULL,
+        expected BIGINT NOT NULL,
+        counted_until TIMESTAMP NOT NULL
     );
     CREATE TABLE ops.partitions (
-        profile VARCHAR NOT NULL, timeframe VARCHAR NOT NULL, partition VARCHAR NOT NULL, symbol VARCHAR NOT NULL,
-        expected BIGINT NOT NULL, stored BIGINT NOT NULL, explained BIGINT NOT NULL, missing BIGINT NOT NULL,
+        profile VARCHAR NOT NULL,
+        timeframe VARCHAR NOT NULL,
+        partition VARCHAR NOT NULL,
+        symbol VARCHAR NOT NULL,
+        expected BIGINT NOT NULL,
+        stored BIGINT NOT NULL,
+        explained BIGINT NOT NULL,
+        missing BIGINT NOT NULL,
         judged_at TIMESTAMP NOT NULL
     );
     CREATE TABLE ops.gaps (
-        profile VARCHAR NOT NULL, symbol VARCHAR NOT NULL, timeframe VARCHAR NOT NULL,
-        first_ts TIMESTAMP NOT NULL, last_ts TIMESTAMP NOT NULL, bars BIGINT NOT NULL, status VARCHAR NOT NULL,
-        attempts INTEGER NOT NULL, confirmations INTEGER NOT NULL, confirmed_at TIMESTAMP,
-        first_seen TIMESTAMP NOT NULL, asked_at TIMESTAMP, reason VARCHAR NOT NULL
+        profile VARCHAR NOT NULL,
+        symbol VARCHAR NOT NULL,
+        timeframe VARCHAR NOT NULL,
+        first_ts TIMESTAMP NOT NULL,
+        last_ts TIMESTAMP NOT NULL,
+        bars BIGINT NOT NULL,
+        status VARCHAR NOT NULL,
+        attempts INTEGER NOT NULL,
+        confirmations INTEGER NOT NULL,
+        confirmed_at TIMESTAMP,
+        first_seen TIMESTAMP NOT NULL,
+        asked_at TIMESTAMP,
+        reason VARCHAR NOT NULL
     );
     CREATE TABLE ops.coverage (
-        profile VARCHAR NOT NULL, symbol VARCHAR NOT NULL, timeframe VARCHAR NOT NULL, source VARCHAR NOT NULL,
-        start_ts TIMESTAMP NOT NULL, end_ts TIMESTAMP NOT NULL, bars BIGINT NOT NULL,
-        omits_quiet BOOLEAN NOT NULL, answered_at TIMESTAMP NOT NULL
+        profile VARCHAR NOT NULL,
+        symbol VARCHAR NOT NULL,
+        timeframe VARCHAR NOT NULL,
+        source VARCHAR NOT NULL,
+        start_ts TIMESTAMP NOT NULL,
+        end_ts TIMESTAMP NOT NULL,
+        bars BIGINT NOT NULL,
+        omits_quiet BOOLEAN NOT NULL,
+        answered_at TIMESTAMP NOT NULL
     );
     CREATE TABLE ops.genesis (
-        profile VARCHAR NOT NULL, symbol VARCHAR NOT NULL, timeframe VARCHAR NOT NULL,
-        ts TIMESTAMP NOT NULL, source VARCHAR NOT NULL, found_at TIMESTAMP NOT NULL
+        profile VARCHAR NOT NULL,
+        symbol VARCHAR NOT NULL,
+        timeframe VARCHAR NOT NULL,
+        ts TIMESTAMP NOT NULL,
+        source VARCHAR NOT NULL,
+        found_at TIMESTAMP NOT NULL
     );
     CREATE TABLE ops.revisions (
-        profile VARCHAR NOT NULL, symbol VARCHAR NOT NULL, timeframe VARCHAR NOT NULL, ts TIMESTAMP NOT NULL,
-        open DOUBLE, high DOUBLE, low DOUBLE, close DOUBLE, volume DOUBLE, source VARCHAR, revised_at TIMESTAMP NOT NULL
+        profile VARCHAR NOT NULL,
+        symbol VARCHAR NOT NULL,
+        timeframe VARCHAR NOT NULL,
+        ts TIMESTAMP NOT NULL,
+        open DOUBLE,
+        high DOUBLE,
+        low DOUBLE,
+        close DOUBLE,
+        volume DOUBLE,
+        source VARCHAR,
+        revised_at TIMESTAMP NOT NULL
     );
     CREATE TABLE ops.jobs (
-        job_id VARCHAR NOT NULL, run_id VARCHAR, kind VARCHAR NOT NULL, profile VARCHAR NOT NULL, timeframe VARCHAR NOT NULL,
-        symbols VARCHAR[] NOT NULL, start_ts TIMESTAMP NOT NULL, end_ts TIMESTAMP NOT NULL,
-        status VARCHAR NOT NULL, progress DOUBLE NOT NULL, started_at TIMESTAMP NOT NULL, ended_at TIMESTAMP, detail JSON
+        job_id VARCHAR NOT NULL,
+        run_id VARCHAR,
+        kind VARCHAR NOT NULL,
+        profile VARCHAR NOT NULL,
+        timeframe VARCHAR NOT NULL,
+        symbols VARCHAR[] NOT NULL,
+        start_ts TIMESTAMP NOT NULL,
+        end_ts TIMESTAMP NOT NULL,
+        status VARCHAR NOT NULL,
+        progress DOUBLE NOT NULL,
+        started_at TIMESTAMP NOT NULL,
+        ended_at TIMESTAMP,
+        detail JSON
     );
     """,
     """
     ALTER TABLE ops.gaps ADD COLUMN failures INTEGER DEFAULT 0;
     CREATE TABLE ops.repairs (
-        profile VARCHAR NOT NULL, symbol VARCHAR NOT NULL, timeframe VARCHAR NOT NULL,
-        first_ts TIMESTAMP NOT NULL, last_ts TIMESTAMP NOT NULL, bars BIGINT NOT NULL, was VARCHAR NOT NULL,
-        attempts INTEGER NOT NULL, first_seen TIMESTAMP NOT NULL, repaired_at TIMESTAMP NOT NULL
+        profile VARCHAR NOT NULL,
+        symbol VARCHAR NOT NULL,
+        timeframe VARCHAR NOT NULL,
+        first_ts TIMESTAMP NOT NULL,
+        last_ts TIMESTAMP NOT NULL,
+        bars BIGINT NOT NULL,
+        was VARCHAR NOT NULL,
+        attempts INTEGER NOT NULL,
+        first_seen TIMESTAMP NOT NULL,
+        repaired_at TIMESTAMP NOT NULL
     );
     CREATE TABLE ops.alerts (
-        alert_id VARCHAR NOT NULL, profile VARCHAR NOT NULL, kind VARCHAR NOT NULL, subject VARCHAR NOT NULL,
-        level VARCHAR NOT NULL, summary VARCHAR NOT NULL, count BIGINT NOT NULL, details VARCHAR[] NOT NULL,
-        symbols VARCHAR[] NOT NULL, opened_at TIMESTAMP NOT NULL,
-        told_at TIMESTAMP, told_level VARCHAR, over_at TIMESTAMP, over_told_at TIMESTAMP,
-        tries INTEGER NOT NULL, tried_at TIMESTAMP, error VARCHAR
+        alert_id VARCHAR NOT NULL,
+        profile VARCHAR NOT NULL,
+        kind VARCHAR NOT NULL,
+        subject VARCHAR NOT NULL,
+        level VARCHAR NOT NULL,
+        summary VARCHAR NOT NULL,
+        count BIGINT NOT NULL,
+        details VARCHAR[] NOT NULL,
+        symbols VARCHAR[] NOT NULL,
+        opened_at TIMESTAMP NOT NULL,
+        told_at TIMESTAMP,
+        told_level VARCHAR,
+        over_at TIMESTAMP,
+        over_told_at TIMESTAMP,
+        tries INTEGER NOT NULL,
+        tried_at TIMESTAMP,
+        error VARCHAR
     );
     ALTER TABLE ops.series ADD COLUMN start_ts TIMESTAMP;
     ALTER TABLE ops.series ADD COLUMN end_ts TIMESTAMP;
@@ -72,24 +143,50 @@ MIGRATIONS = (
     """,
     """
     CREATE TABLE ops.agreement (
-        profile VARCHAR NOT NULL, symbol VARCHAR NOT NULL, timeframe VARCHAR NOT NULL, partition VARCHAR NOT NULL,
-        source VARCHAR NOT NULL, other VARCHAR NOT NULL, kind VARCHAR NOT NULL,
-        compared BIGINT NOT NULL, only_ours BIGINT NOT NULL, only_theirs BIGINT NOT NULL,
-        bars BIGINT NOT NULL, worst DOUBLE, first_ts TIMESTAMP, words VARCHAR NOT NULL, sample JSON NOT NULL,
-        tolerance VARCHAR NOT NULL, until_ts TIMESTAMP NOT NULL, checked_at TIMESTAMP NOT NULL
+        profile VARCHAR NOT NULL,
+        symbol VARCHAR NOT NULL,
+        timeframe VARCHAR NOT NULL,
+        partition VARCHAR NOT NULL,
+        source VARCHAR NOT NULL,
+        other VARCHAR NOT NULL,
+        kind VARCHAR NOT NULL,
+        compared BIGINT NOT NULL,
+        only_ours BIGINT NOT NULL,
+        only_theirs BIGINT NOT NULL,
+        bars BIGINT NOT NULL,
+        worst DOUBLE,
+        first_ts TIMESTAMP,
+        words VARCHAR NOT NULL,
+        sample JSON NOT NULL,
+        tolerance VARCHAR NOT NULL,
+        until_ts TIMESTAMP NOT NULL,
+        checked_at TIMESTAMP NOT NULL
     );
     CREATE VIEW ops.disagreements AS
-        SELECT profile, symbol, timeframe, partition, kind, source, other, bars, worst, first_ts, words, checked_at
-        FROM ops.agreement WHERE kind NOT IN ('agrees', 'not compared');
+        SELECT profile, symbol, timeframe, partition, kind, source, other, bars, worst, first_ts,
+            words, checked_at
+        FROM ops.agreement
+        WHERE kind NOT IN ('agrees', 'not compared');
     ALTER TABLE ops.partitions ADD COLUMN changed_at TIMESTAMP;
     ALTER TABLE ops.partitions ADD COLUMN evidence VARCHAR;
     CREATE TABLE ops.action_answers (
-        profile VARCHAR NOT NULL, symbol VARCHAR NOT NULL, source VARCHAR NOT NULL, actions BIGINT NOT NULL,
+        profile VARCHAR NOT NULL,
+        symbol VARCHAR NOT NULL,
+        source VARCHAR NOT NULL,
+        actions BIGINT NOT NULL,
         answered_at TIMESTAMP NOT NULL
     );
     CREATE TABLE ops.action_revisions (
-        profile VARCHAR NOT NULL, symbol VARCHAR NOT NULL, ex_date DATE NOT NULL, kind VARCHAR NOT NULL, ratio DOUBLE,
-        amount DOUBLE, currency VARCHAR, detail VARCHAR, source VARCHAR NOT NULL, recorded_at TIMESTAMP NOT NULL,
+        profile VARCHAR NOT NULL,
+        symbol VARCHAR NOT NULL,
+        ex_date DATE NOT NULL,
+        kind VARCHAR NOT NULL,
+        ratio DOUBLE,
+        amount DOUBLE,
+        currency VARCHAR,
+        detail VARCHAR,
+        source VARCHAR NOT NULL,
+        recorded_at TIMESTAMP NOT NULL,
         replaced_at TIMESTAMP NOT NULL
     );
     """,
@@ -103,26 +200,57 @@ MIGRATIONS = (
     ALTER TABLE ops.store ADD COLUMN committed_at TIMESTAMP;
     """,
     """
-    CREATE TABLE ops.recipes (profile VARCHAR NOT NULL, dataset VARCHAR NOT NULL, recipe VARCHAR NOT NULL);
+    CREATE TABLE ops.recipes (
+        profile VARCHAR NOT NULL,
+        dataset VARCHAR NOT NULL,
+        recipe VARCHAR NOT NULL
+    );
     ALTER TABLE ops.gaps ADD COLUMN witness VARCHAR;
     ALTER TABLE ops.gaps ADD COLUMN answered BOOLEAN;
     CREATE TABLE ops.horizons (
-        profile VARCHAR NOT NULL, source VARCHAR NOT NULL, symbol VARCHAR NOT NULL, timeframe VARCHAR NOT NULL,
-        start_ts TIMESTAMP NOT NULL, bars BIGINT NOT NULL, words VARCHAR NOT NULL, learned_at TIMESTAMP NOT NULL
+        profile VARCHAR NOT NULL,
+        source VARCHAR NOT NULL,
+        symbol VARCHAR NOT NULL,
+        timeframe VARCHAR NOT NULL,
+        start_ts TIMESTAMP NOT NULL,
+        bars BIGINT NOT NULL,
+        words VARCHAR NOT NULL,
+        learned_at TIMESTAMP NOT NULL
     );
-    CREATE TABLE ops.calendars (profile VARCHAR NOT NULL, digest VARCHAR NOT NULL, changed_at TIMESTAMP NOT NULL);
+    CREATE TABLE ops.calendars (
+        profile VARCHAR NOT NULL,
+        digest VARCHAR NOT NULL,
+        changed_at TIMESTAMP NOT NULL
+    );
     CREATE TABLE ops.sessions (
-        profile VARCHAR NOT NULL, session DATE NOT NULL, open TIMESTAMP NOT NULL, close TIMESTAMP NOT NULL
+        profile VARCHAR NOT NULL,
+        session DATE NOT NULL,
+        open TIMESTAMP NOT NULL,
+        close TIMESTAMP NOT NULL
     );
     CREATE TABLE ops.off_calendar (
-        profile VARCHAR NOT NULL, timeframe VARCHAR NOT NULL, symbol VARCHAR NOT NULL, day DATE NOT NULL, side VARCHAR NOT NULL,
-        first_ts TIMESTAMP NOT NULL, last_ts TIMESTAMP NOT NULL, bars BIGINT NOT NULL, traded BIGINT NOT NULL,
+        profile VARCHAR NOT NULL,
+        timeframe VARCHAR NOT NULL,
+        symbol VARCHAR NOT NULL,
+        day DATE NOT NULL,
+        side VARCHAR NOT NULL,
+        first_ts TIMESTAMP NOT NULL,
+        last_ts TIMESTAMP NOT NULL,
+        bars BIGINT NOT NULL,
+        traded BIGINT NOT NULL,
         seen_at TIMESTAMP NOT NULL
     );
     CREATE TABLE ops.refused (
-        profile VARCHAR NOT NULL, symbol VARCHAR NOT NULL, timeframe VARCHAR NOT NULL, partition VARCHAR NOT NULL,
-        source VARCHAR NOT NULL, reason VARCHAR NOT NULL, rows BIGINT NOT NULL,
-        example_ts TIMESTAMP, example VARCHAR, refused_at TIMESTAMP NOT NULL
+        profile VARCHAR NOT NULL,
+        symbol VARCHAR NOT NULL,
+        timeframe VARCHAR NOT NULL,
+        partition VARCHAR NOT NULL,
+        source VARCHAR NOT NULL,
+        reason VARCHAR NOT NULL,
+        rows BIGINT NOT NULL,
+        example_ts TIMESTAMP,
+        example VARCHAR,
+        refused_at TIMESTAMP NOT NULL
     );
     """,
     # Older tables of candles get theirs in `add_extras`, which knows them.
@@ -189,9 +317,20 @@ def returns_table(name: str, timeframe: Timeframe) -> str:
 
 
 def create_returns_table(name: str, timeframe: Timeframe) -> str:
-    """DDL of one table of aligned returns: `neutral` says why a return is 0.0 without having been measured."""
+    """DDL of one table of aligned returns.
+
+    `neutral` says why a return is 0.0 without having been measured.
+    """
     return f"""
-        CREATE SCHEMA IF NOT EXISTS {identifier(name)};CREATE TABLE IF NOT EXISTS {returns_table(name, timeframe)} (symbol VARCHAR NOT NULL, ts TIMESTAMP NOT NULL, simple_return DOUBLE NOT NULL, log_return DOUBLE NOT NULL, bars INTEGER NOT NULL, neutral VARCHAR);
+        CREATE SCHEMA IF NOT EXISTS {identifier(name)};
+        CREATE TABLE IF NOT EXISTS {returns_table(name, timeframe)} (
+            symbol VARCHAR NOT NULL,
+            ts TIMESTAMP NOT NULL,
+            simple_return DOUBLE NOT NULL,
+            log_return DOUBLE NOT NULL,
+            bars INTEGER NOT NULL,
+            neutral VARCHAR
+        );
         """
 
 
@@ -201,13 +340,15 @@ def feature_table(profile: str, timeframe: Timeframe) -> str:
 
 
 def create_feature_table(profile: str, timeframe: Timeframe, features: Sequence[str]) -> str:
-    """DDL of one table of features, or of the columns that it lacks. One that is not named any more stays, with what was made of it."""
+    """DDL of one table of features, or of the columns that it lacks.
+
+    A column that is no longer named stays, with its values.
+    """
     table = feature_table(profile, timeframe)
-    return (
-        f"""
-        CREATE SCHEMA IF NOT EXISTS {identifier(profile)};CREATE TABLE IF NOT EXISTS {table} (symbol VARCHAR NOT NULL, ts TIMESTAMP NOT NULL);
-        """
-    ) + "".join(
+    return f"""
+        CREATE SCHEMA IF NOT EXISTS {identifier(profile)};
+        CREATE TABLE IF NOT EXISTS {table} (symbol VARCHAR NOT NULL, ts TIMESTAMP NOT NULL);
+        """ + "".join(
         f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {identifier(name)} DOUBLE;"
         for name in features
     )
@@ -228,29 +369,44 @@ def create_completeness_view(tables: list[tuple[str, Timeframe]]) -> str:
     CREATE OR REPLACE VIEW ops.completeness AS
     WITH counted AS ({counts}),
     judged AS (
-        SELECT profile, symbol, timeframe, sum(p.explained)::BIGINT AS explained,
-            sum(p.stored)::BIGINT AS judged_stored, sum(p.missing)::BIGINT AS judged_missing
-        FROM ops.partitions p JOIN ops.series s USING (profile, symbol, timeframe)
+        SELECT profile, symbol, timeframe,
+            sum(p.explained)::BIGINT AS explained,
+            sum(p.stored)::BIGINT AS judged_stored,
+            sum(p.missing)::BIGINT AS judged_missing
+        FROM ops.partitions p
+        JOIN ops.series s USING (profile, symbol, timeframe)
         WHERE s.start_ts IS NULL OR p.partition::DATE >= date_trunc('month', s.start_ts)
-            AND (p.partition::DATE >= s.start_ts::DATE OR p.partition = strftime(date_trunc('month', s.start_ts), '%Y-%m-%d'))
+            AND (
+                p.partition::DATE >= s.start_ts::DATE
+                OR p.partition = strftime(date_trunc('month', s.start_ts), '%Y-%m-%d')
+            )
             AND p.partition::TIMESTAMP < coalesce(s.end_ts, 'infinity'::TIMESTAMP)
             -- What a clock that was ahead has judged is not expected yet.
             AND p.partition::TIMESTAMP <= s.counted_until
         GROUP BY ALL
     ),
     matrix AS (
-        SELECT profile, symbol, timeframe, expected, coalesce(stored, 0) AS stored, coalesce(explained, 0) AS explained,
-            greatest(expected - coalesce(stored, 0) - coalesce(explained, 0), 0) AS missing, first_ts, last_ts,
+        SELECT profile, symbol, timeframe, expected,
+            coalesce(stored, 0) AS stored,
+            coalesce(explained, 0) AS explained,
+            greatest(expected - coalesce(stored, 0) - coalesce(explained, 0), 0) AS missing,
+            first_ts,
+            last_ts,
             coalesce(rows - stored, 0) AS doubled,
-            -- The bars that are missing of a derived series lie in partitions that were not derived yet.
-            derived AND coalesce(judged_missing, 0) = 0 AND coalesce(stored, 0) >= coalesce(judged_stored, 0)
-                AND bool_or(NOT derived AND stored > 0) OVER (PARTITION BY profile, symbol) AS to_derive
+            -- The missing bars of a derived series lie in partitions that were not derived yet.
+            derived
+                AND coalesce(judged_missing, 0) = 0
+                AND coalesce(stored, 0) >= coalesce(judged_stored, 0)
+                AND bool_or(NOT derived AND stored > 0) OVER (PARTITION BY profile, symbol)
+                AS to_derive
         FROM ops.series
             LEFT JOIN counted USING (profile, symbol, timeframe)
             LEFT JOIN judged USING (profile, symbol, timeframe)
     )
     SELECT profile, symbol, timeframe, expected, stored, explained, missing,
-        CASE WHEN expected = 0 THEN 1.0 ELSE 1.0 - missing / expected END AS completeness, first_ts, last_ts,
+        CASE WHEN expected = 0 THEN 1.0 ELSE 1.0 - missing / expected END AS completeness,
+        first_ts,
+        last_ts,
         CASE
             WHEN doubled > 0 THEN 'DEGRADED'
             WHEN expected = 0 OR (missing > 0 AND to_derive) THEN 'PENDING'

@@ -1,6 +1,6 @@
-"""Ctrl-C and a run's termination wait until DuckDB is done: tenths of a second, mostly.
+"""Ctrl-C and a run's termination wait until DuckDB is done: mostly tenths of a second.
 
-The wait is bounded: a statement may never end, say where the machine has no threads left.
+The wait is bounded: a statement may never end, for instance where the machine has no threads left.
 """
 
 from __future__ import annotations
@@ -28,14 +28,16 @@ HELD_FOR = 30.0
 """Seconds for which a signal is held back at most; a second signal ends that at once."""
 
 GRACE = 5.0
-"""Seconds that DuckDB has to break a statement off before the process ends without it."""
+"""Seconds that DuckDB has to interrupt a statement before the process ends without it."""
 
 LONGEST = 900.0
-"""Seconds that a file may be open before what runs in it is broken off."""
+"""Seconds that a file may be open before the statement in it is interrupted."""
 
 
 class HeldBack:
-    """Holds back the signals that stop a program while its block runs, and delivers them when it ends.
+    """Holds back the signals that stop a program while its block runs.
+
+    They are delivered when the block ends.
 
     DuckDB runs Python's signal handlers in the middle of a statement. One that raises, as Ctrl-C
     does, is lost, or breaks a commit off so that the file can never be opened again in this
@@ -52,8 +54,7 @@ class HeldBack:
     def __enter__(self) -> Self:
         if _in_main_thread():
             for number in _STOPPING:
-                # None is a handler that was not installed by Python and that Python cannot put
-                # back.
+                # None is a handler that Python has not installed and cannot put back.
                 if signal.getsignal(number) is not None:
                     self._handlers[number] = signal.signal(number, self._note)
             _watcher().listen()
@@ -71,7 +72,7 @@ class HeldBack:
             signal.raise_signal(self._pending.pop())
 
     def deliver(self) -> None:
-        """Deliver what came so far: for a block that waits for long."""
+        """Deliver the signals that came so far: for a block that waits for long."""
         if _in_main_thread() and self._pending:
             self.__exit__()
             self.__enter__()
@@ -81,12 +82,12 @@ class HeldBack:
 
 
 def watch(connection: duckdb.DuckDBPyConnection) -> None:
-    """Break off what runs in a connection once it is open for too long, or the process is to stop."""
+    """Interrupt what a connection runs if it is open too long, or the process must stop."""
     _watcher().add(connection)
 
 
 def forget(connection: duckdb.DuckDBPyConnection) -> None:
-    """Watch a connection no more: it is about to be closed."""
+    """Stop watching a connection: it is about to be closed."""
     _watcher().remove(connection)
 
 
@@ -118,7 +119,7 @@ class _Watcher:
             self._opened.pop(id(connection), None)
 
     def listen(self) -> None:
-        """Hear of signals from now on, unless somebody else does, such as an event loop."""
+        """Hear of signals from now on, unless another does, such as an event loop."""
         fileno = self._mouth.fileno()
         before = signal.set_wakeup_fd(fileno, warn_on_full_buffer=False)
         if before not in {-1, fileno}:

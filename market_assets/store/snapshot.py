@@ -1,4 +1,4 @@
-"""The open store: a facade a table."""
+"""The open store: a facade per table."""
 
 from __future__ import annotations
 
@@ -46,7 +46,10 @@ class StoreMark:
 
 
 class Snapshot:
-    """Read access to the store while it is open; every frame's time columns are UTC without a zone."""
+    """Read access to the store while it is open.
+
+    Every time column of its frames is UTC without a zone.
+    """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, now: datetime | None = None) -> None:
         self.database = database = Database(connection, now)

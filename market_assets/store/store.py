@@ -1,4 +1,7 @@
-"""The DuckDB store: short transactions behind a lock, never a file held open between two of them."""
+"""The DuckDB store: short transactions behind a lock.
+
+The file is never held open between two of them. What the tables hold is in `tables`.
+"""
 
 from __future__ import annotations
 
@@ -42,14 +45,13 @@ log = logging.getLogger("market_assets.store")
 _POLL = 0.02
 READERS_PATIENCE, _COPIED_PER_SECOND = 5.0, 20e6
 """Seconds for which other programs may read the file before a writer goes on in a copy of it, and
-one more per so many bytes: who opens it again and again makes no more than these be written."""
+one more per so many bytes: a program that opens it again and again causes no more writing."""
 
 _BRIEFLY = timedelta(seconds=3)
 """How long a reader who has an older copy waits for a newer one."""
 
-
 _OPENINGS = 5
-"""A copy may be removed between reading its name and opening it, by two newer ones."""
+"""How often a copy is opened: two newer ones may remove it after its name was read."""
 
 
 @dataclass
@@ -81,10 +83,10 @@ class Store:
 
     The file is opened for one block at a time and closed at its end: `with store.reading("...") as
     view` or `with store.writing("...") as transaction`. Blocks of all threads and processes come
-    one after the other; the words given say for what, and are shown to whoever waits.
+    one after the other; the purpose given is shown to a process that waits.
 
     Args:
-        home: The folder that holds `market.duckdb`; made by the first who writes.
+        home: The folder that holds `market.duckdb`; the first write creates it.
         clock: Gives the present instant (aware).
         patience: How long a block waits for its turn before it raises StoreError.
     """
@@ -100,13 +102,13 @@ class Store:
         self._clock = clock
         self._patience = patience
         self._verified: int | None = None
-        # A folder that is not there is made by the first who writes.
+        # The first write creates a folder that is not there.
         there = next(folder for folder in (home, *home.absolute().parents) if folder.exists())
         if not there.is_dir() or (there != home and not os.access(there, os.W_OK | os.X_OK)):
             why = "not writable" if there.is_dir() else "no folder"
             raise StoreError(
-                f"{home} cannot be made: {there} is {why}. Set MARKET_ASSETS_HOME to a folder of "
-                "yours."
+                f"{home} cannot be made: {there} is {why}. "
+                "Set MARKET_ASSETS_HOME to a folder of yours."
             )
         if not os.access(there, os.W_OK | os.X_OK):
             raise StoreError(
@@ -122,7 +124,9 @@ class Store:
 
     @contextmanager
     def reading(self, purpose: str) -> Iterator[Snapshot]:
-        """Open the store to read. Where there is none an empty one is read, and nothing is made.
+        """Open the store to read; where there is none, an empty one in memory is read.
+
+        Nothing is created.
 
         Raises:
             StoreError: The file is no store of ours, is newer than this program, or stayed busy.
@@ -150,12 +154,12 @@ class Store:
         return self._published.link
 
     def hindrance(self) -> Hindrance | None:
-        """The programs that have the file open and that somebody waits for now."""
+        """The programs that have the file open while another waits; None where none waits."""
         return self._holders.noted()
 
     @contextmanager
     def reading_copy(self, purpose: str) -> Iterator[Snapshot]:
-        """Read a copy of the store that nobody else waits for, however long the block takes.
+        """Read a copy of the store: no writer waits, however long the block takes.
 
         Raises:
             StoreError: As `copy`, or the copy cannot be read.
@@ -235,16 +239,17 @@ class Store:
         except OSError as error:
             raise StoreError(
                 f"{purpose}: {error.filename or published.folder} cannot be written: "
-                f"{error.strerror}. "
-                "Make room there, or give this user write access."
+                f"{error.strerror}. Make room there, or give this user write access."
             ) from error
 
     def renew_copy(self) -> Copy | None:
-        """Renew the copy for readers, or remove it if nobody asks any more; to be called each minute.
+        """Renew the copy for readers, or remove it if no reader asks for it any more.
+
+        To be called every minute.
 
         Returns:
-            The newest copy, also an older one while the store is busy; None where nobody has asked
-            for one for a week, or there is no store.
+            The newest copy, also an older one while the store is busy; None where no reader has
+            asked for one for a week, or there is no store.
 
         Raises:
             StoreError: The copy cannot be written.
@@ -275,7 +280,9 @@ class Store:
 
     @contextmanager
     def writing(self, purpose: str) -> Iterator[Transaction]:
-        """Open the store for one transaction; an exception inside the block leaves the store as it was.
+        """Open the store for one transaction.
+
+        An exception inside the block leaves the store as it was.
 
         Raises:
             StoreError: The file is no store of ours, is newer than this program, stayed busy, or
@@ -293,8 +300,7 @@ class Store:
                 self._verified = None
                 raise StoreError(
                     f"{purpose}: {self.path} could not be written: {first_line(error)}. "
-                    "Nothing of this step was stored; "
-                    "mend the cause and run it again."
+                    "Nothing of this step was stored; mend the cause and run it again."
                 ) from error
             finally:
                 # Closing without a commit rolls back.
@@ -313,7 +319,7 @@ class Store:
     def compact(self) -> int:
         """Write the file anew without the room that is free in it, where that is much of it.
 
-        The new file is moved into place whole, so that whoever dies meanwhile leaves the old one.
+        The new file is moved into place whole: a process that dies meanwhile leaves the old one.
 
         Returns:
             How many bytes shorter the file is; 0 where little was free, or the disk has no room
@@ -362,7 +368,7 @@ class Store:
                 hindrance = self._refused(wait, error)
                 long = not read_only and self._have_read_for_long(wait, hindrance)
                 if long and self._leave_to_readers(wait, hindrance):
-                    # At once: whoever reads on and on may open the copy as well.
+                    # At once: a program that reads again and again may open the copy as well.
                     continue
                 self._signals.deliver()
                 time.sleep(_POLL)
@@ -374,7 +380,7 @@ class Store:
                 return connection
 
     def _refused(self, wait: _Wait, error: duckdb.Error) -> Hindrance:
-        """Who has the file open, as long as it is worth while to wait for them."""
+        """The programs that have the file open, as long as it is worth waiting for them."""
         if "Could not set lock on file" not in str(error):
             self._verified = None
             raise StoreError(
@@ -388,9 +394,9 @@ class Store:
             wait.look_at = waited + TELL_AFTER
         if waited > wait.patience.total_seconds():
             raise StoreBusyError(
-                f"{wait.purpose}: gave up after {waited:.0f} s, another program has {wait.path} "
-                "open "
-                f"({hindrance}). Close it there and run this again: what was committed is kept."
+                f"{wait.purpose}: gave up after {waited:.0f} s, "
+                f"another program has {wait.path} open ({hindrance}). "
+                "Close it there and run this again: what was committed is kept."
             ) from error
         if waited > wait.tell_at:
             words = "%s: waiting, another program has %s open (%s)"
@@ -410,7 +416,7 @@ class Store:
         Nothing is done where one of them may write to it, or where there is no room.
 
         Returns:
-            Whether the file is a copy now that nobody had open a moment ago.
+            Whether the file is now a copy that no program had open a moment ago.
         """
         try:
             replaced = replace_by_copy(wait.path.resolve())
@@ -422,14 +428,17 @@ class Store:
         if replaced:
             log.warning(
                 "%s: %s is left as it is to those who read it (%s), "
-"and the store goes on in a copy. "
+                "and the store goes on in a copy. "
                 "To read without that, use market_assets.connect() or %s",
                 wait.purpose, wait.path, hindrance, self._published.link,
             )  # fmt: skip
         return replaced
 
     def _prepare(self, purpose: str) -> None:
-        """Check once per process, before anything is touched, that the file is ours; make or upgrade it if it is older."""
+        """Check once per process that the file is ours, and create or upgrade it.
+
+        The check comes before anything in the file is touched.
+        """
         present = _inode(self.path)
         if present is not None and self._verified == present:
             return
@@ -452,12 +461,15 @@ class Store:
         self._verified = _inode(self.path)
 
     def _make(self, purpose: str) -> None:
-        """Make an empty store beside its place and move it there whole: whoever dies meanwhile leaves no half a store."""
+        """Create an empty store beside its place and move it there whole.
+
+        A process that dies meanwhile leaves no half-made store.
+        """
         if (log_ahead := _log_of(self.path)).exists():
             raise StoreError(
                 f"{log_ahead} holds the last changes of a {self.path.name} that is gone. "
-                "Put that file back beside it, or "
-                f"remove {log_ahead.name} to begin with an empty store."
+                "Put that file back beside it, "
+                f"or remove {log_ahead.name} to begin with an empty store."
             )
         draft = self.path.with_name(f"{self.path.name}.new")
         for leftover in (draft, _log_of(draft)):
@@ -472,8 +484,7 @@ class Store:
         except duckdb.Error as error:
             raise StoreError(
                 f"{purpose}: {path} could not be brought to store version {VERSION}: "
-                f"{first_line(error)}. "
-                "Nothing was changed; mend the cause and run it again."
+                f"{first_line(error)}. Nothing was changed; mend the cause and run it again."
             ) from error
         finally:
             close_file(path, connection)
@@ -542,8 +553,8 @@ class Store:
             close_file(self.path, connection)
         if tables:
             raise StoreError(
-                f"{self.path} is a DuckDB file of another program (it has {tables[0][0]} and no "
-                "ops.store). "
+                f"{self.path} is a DuckDB file of another program "
+                f"(it has {tables[0][0]} and no ops.store). "
                 "Move it away, or set MARKET_ASSETS_HOME to another folder. Nothing was changed."
             )
         return 0
@@ -558,5 +569,8 @@ def _inode(path: Path) -> int | None:
 
 
 def _log_of(path: Path) -> Path:
-    """DuckDB's write-ahead log beside a file: there after a crash, replayed by whoever opens the file next."""
+    """The path of DuckDB's write-ahead log beside a file.
+
+    It exists after a crash; DuckDB replays it when the file is opened next.
+    """
     return path.with_name(f"{path.name}.wal")

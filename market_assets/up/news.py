@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 NEWS_FILE = "up.news.json"
 
 SPAN = 900.0
-"""So often at most, in seconds, the terminal says what was filled."""
+"""Seconds between two lines of the terminal that say what was filled, at least."""
 
 
 def write_news(home: Path, jobs: Iterable[Mapping[str, Any]], troubles: Mapping[str, str]) -> None:

@@ -88,8 +88,8 @@ def _refused(host: str, port: int, error: OSError) -> str:
         return f"{where}: port {port} is taken by another program; choose another one with --port."
     if error.errno in {errno.EACCES, errno.EPERM}:
         return (
-            f"{where}: this user may not listen on port {port}; choose one from 1024 on with "
-            "--port."
+            f"{where}: this user may not listen on port {port}; "
+            "choose one from 1024 on with --port."
         )
     if error.errno == errno.EADDRNOTAVAIL:
         return f"--host {host}: this machine has no such address."

@@ -196,9 +196,11 @@ class Errand:
             time.sleep(_MOMENT)
 
     def answer(self) -> tuple[dict[str, Any] | None, str, str]:
-        """What it has found out, or None; why not, in words for people; and all that it printed beside.
+        """The answer of the process; to be called once, after the process has ended.
 
-        To be asked once, after it has ended.
+        Returns:
+            What the process has found out, or None; why it has found nothing out, in words for
+            people; and everything else that it printed.
         """
         os.close(self._in)
         texts = []

@@ -1,4 +1,7 @@
-"""The supervisor: starts the code server, and pages with daemon, watches them, and ends them all."""
+"""The supervisor of the platform's processes.
+
+It starts the code server, and the pages with the daemon. It watches both, and ends them.
+"""
 
 from __future__ import annotations
 
@@ -102,8 +105,15 @@ class Options:
     @property
     def url(self) -> str:
         """Where the pages are, as a browser on this machine asks for them."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(self.host, self.host)  # noqa: S104
-        return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{self.port}"
+        host = {
+            "0.0.0.0": "127.0.0.1",  # noqa: S104
+            "::": "[::1]",
+            "": "127.0.0.1",
+        }.get(self.host, self.host)
+        return (
+            f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}"
+            f":{self.port}"
+        )
 
 
 class Supervisor:

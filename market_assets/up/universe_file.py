@@ -30,7 +30,7 @@ class UniverseFile:
         self._content: bytes | None = None
 
     def changed(self) -> bool:
-        """Whether the file holds something else than when this was last true, or this is the first time.
+        """Whether the file holds something else than when this was last true; true the first time.
 
         What it holds now is in `candidate` then. A file that is not there holds nothing. One that
         changes between two questions is still being written: the next question tells.

@@ -1,4 +1,7 @@
-"""The verdict on corporate actions: whether the raw prices moved as the actions say, and moved like that nowhere else. Pure."""
+"""The verdict on corporate actions. Pure.
+
+It says whether the raw prices moved as the actions say, and moved like that nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _LEAST = 0.15
-"""Within so much, as a logarithm, a price may move by itself over the night of a split."""
+"""How far, as a logarithm, a price may move by itself over the night of a split."""
 
 _SEEN = 0.1
-"""A split of less, as a logarithm, is lost in the night's own move: one share for ten, and what a spin-off leaves."""
+"""A smaller split, as a logarithm, is not looked for: the night's own move hides it.
+
+Such are one share for ten, and the rest of a spin-off.
+"""
 
 
 def actions_match_prices(
@@ -29,14 +35,14 @@ def actions_match_prices(
     untold: Sequence[str],
     unmeasured: pl.DataFrame,
 ) -> Verdict:
-    """Judge recorded actions by raw daily candles.
+    """Judge the recorded actions by raw daily candles.
 
     Args:
         actions: symbol, ex_date, kind, ratio, amount, currency: those that hold.
         days: symbol, session (Date), open, close: raw.
         sessions: The dates of the market's sessions, sorted: a night lies between two that follow
             each other.
-        untold: Symbols whose actions no source has told yet.
+        untold: Symbols whose actions no source has reported yet.
         unmeasured: symbol, ex_date of the dividends that no close of the two weeks before them
             measures.
     """
@@ -154,26 +160,26 @@ def _sentence(
         )
         return (
             f"Splits that do not agree with the raw prices: {wrong.height} of {splits}, "
-            f"the first {first['symbol']} on {first['session']}: told "
-            f"{first['ratio_told']:g}, the prices say {first['ratio_of_prices']:g}.{raw} Correct "
-            "the source of the actions, or of the candles."
+            f"the first {first['symbol']} on {first['session']}: "
+            f"told {first['ratio_told']:g}, the prices say {first['ratio_of_prices']:g}.{raw} "
+            "Correct the source of the actions, or of the candles."
         )
     if not unmeasured.is_empty():
         name, day = unmeasured.sort("ex_date", descending=True).select("symbol", "ex_date").row(0)
         return (
             f"Dividends that cannot be measured: {unmeasured.height}, "
-            f"the newest that of {name} on {day}: no close of the two weeks before it is stored, "
-            "or none "
-            "above it. An older close measures it, if there is one: "
+            f"the newest that of {name} on {day}: "
+            "no close of the two weeks before it is stored, or none above it. "
+            "An older close measures it, if there is one: "
             "right if the share was suspended. Else backfill candles_1d there."
         )
     if not jumps.is_empty():
         first = _row(jumps.row(0, named=True))
         return (
             f"Nights in which a price jumped without an action: {jumps.height}, "
-            f"the widest {first['symbol']} on {first['session']}: from "
-            f"{first['close_before']:g} to {first['open']:g}. A split may be missing, "
-            "or it was a wild night."
+            f"the widest {first['symbol']} on {first['session']}: "
+            f"from {first['close_before']:g} to {first['open']:g}. "
+            "A split may be missing, or it was a wild night."
         )
     if not mixed.is_empty():
         name, currencies = mixed.row(0)

@@ -1,4 +1,7 @@
-"""Whether two sources tell the same of a symbol: how their closes, volumes, times and adjustments differ. Pure."""
+"""Whether two sources report the same of a symbol. Pure.
+
+Compares closes, volumes, times and adjustments.
+"""
 
 from __future__ import annotations
 
@@ -60,25 +63,31 @@ _SHOWN = 5
 """Bars that a finding shows, worst first."""
 
 _FEWEST = 15
-"""With fewer bars in which both prices move, nothing is said of times."""
+"""With fewer bars in which both prices move, times are not judged."""
 
 _ALIKE = 0.7
-"""Correlation of two sources' price changes from which on they are those of one market: of two liquid venues, minutes have 0.8 and more."""
+"""The least correlation of the price changes of two sources that are one market.
+
+Minutes of two liquid venues have 0.8 and more.
+"""
 
 _SURE = 5.0
-"""So many standard errors must lie between the correlation at a shift and the one without."""
+"""How many standard errors lie at least between the correlation at a shift and the one without."""
 
 _STEP = 3
-"""Bars in a row with one ratio, at the least, that an adjustment is made of."""
+"""How many bars in a row with one ratio an adjustment has at least."""
 
 _RARE = 20 * 24 * _HOUR
-"""Splits and dividends of one instrument are farther apart on the average; what steps more often is two venues' noise."""
+"""Splits and dividends of one instrument are farther apart on average.
+
+What steps more often is the noise of two venues.
+"""
 
 _STEADY = 0.9
 """The share of the bars that such steps must explain."""
 
 _CLIP = 8.0
-"""A price change counts as so many times the usual one at the most, so that one bad tick does not decide."""
+"""A price change counts as at most so many times the usual one: one bad tick must not decide."""
 
 
 class Kind(StrEnum):
@@ -118,7 +127,7 @@ class Disagreement:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What came of comparing two sources.
+    """The result of comparing two sources.
 
     Attributes:
         compared: Bars that both have.
@@ -138,7 +147,10 @@ class Comparison:
 def is_sampled(
     profile: str, symbol: str, timeframe: Timeframe, partition: str, share: float
 ) -> bool:
-    """Whether a partition of a symbol is one of the share that is compared: always the same answer."""
+    """Whether a partition of a symbol is in the share that is compared.
+
+    The answer is always the same.
+    """
     digest = blake2b(
         "\0".join((profile, symbol, timeframe, partition)).encode(), digest_size=8
     ).digest()
@@ -185,7 +197,7 @@ def compare(
 
 
 class _Pair:
-    """Two sources' bars, and where one's lie among the other's."""
+    """The bars of two sources, and where ours lie among theirs."""
 
     def __init__(self, ours: pl.DataFrame, theirs: pl.DataFrame, timeframe: Timeframe) -> None:
         self._bar = timeframe.micros
@@ -207,7 +219,10 @@ class _Pair:
         return pl.Series(self._ts[bars], dtype=pl.Int64).cast(TS)
 
     def _matched(self, shift: int) -> Ints:
-        """Where among their bars each of ours lies if their times are later by so much; -1 where it does not."""
+        """Where each of our bars lies among theirs if their times are later by a shift.
+
+        -1 stands for a bar that they do not have there.
+        """
         wanted = self._ts + shift
         at = np.searchsorted(self._their_ts, wanted)
         found = np.zeros(len(at), dtype=bool)
@@ -216,7 +231,10 @@ class _Pair:
         return np.where(found, at, -1)
 
     def _moves_at(self, shift: int) -> Floats:
-        """Their price change in each of our bars if their times are later by so much; NaN where they have no such bar."""
+        """Their price change in each of our bars if their times are later by a shift.
+
+        NaN stands for a bar that they do not have there.
+        """
         at = self._matched(shift)
         return np.where(
             at >= 0, self._their_moves[at] if len(self._their_moves) else np.nan, np.nan
@@ -247,13 +265,16 @@ class _Pair:
         return self._disagreement(kind, bars, best / 1e6, words, np.intersect1d(bars, self.both))
 
     def _shifts(self) -> list[int]:
-        """Every shift that is looked for: a bar, and the half hours that time zones lie apart."""
+        """Every shift that is tried: a bar, and the half hours that time zones lie apart."""
         halves = [half * _HOUR // 2 for half in range(1, 29)]
         steps = dict.fromkeys([self._bar, *(step for step in halves if step % self._bar == 0)])
         return [sign * step for step in steps for sign in (1, -1)]
 
     def clock_changed(self) -> Disagreement | None:
-        """Their bars are ours up to some instant, and an hour earlier or later from there on; or the other way round."""
+        """Their bars are ours up to some instant, and an hour earlier or later from there on.
+
+        Or they are shifted first, and ours from there on.
+        """
         unshifted = self._moves_at(0)
         if _HOUR % self._bar or _likeness(self._moves, unshifted)[0] > 0.995:
             return None
@@ -287,7 +308,7 @@ class _Pair:
         return None
 
     def adjusted(self, tolerance: float) -> Disagreement | None:
-        """Their closes are ours times a ratio that is not 1, or that steps from one value to another."""
+        """Their closes are ours times a ratio that is not 1, or that changes in steps."""
         close, their = self._close[self.both], self._their_close[self._there]
         good = (close > 0) & (their > 0)
         ratio = np.log(their[good] / close[good])
@@ -323,14 +344,14 @@ class _Pair:
         return self._disagreement(Kind.ADJUSTED, bars, farthest, words, bars)
 
     def closes(self, tolerance: float) -> Disagreement | None:
-        """Their closes are others than ours."""
+        """Their closes differ from ours."""
         close, their = self._close[self.both], self._their_close[self._there]
         base = np.where(close == 0, np.abs(their), np.abs(close))
         share = np.divide(np.abs(their - close), base, out=np.zeros_like(close), where=base > 0)
         return self._apart(Kind.CLOSE, share, tolerance, "closes")
 
     def volumes(self, tolerance: float) -> Disagreement | None:
-        """Their volumes are others than ours."""
+        """Their volumes differ from ours."""
         volume, their = self._volume[self.both], self._their_volume[self._there]
         base = np.fmax(volume, their)
         known = ~np.isnan(volume) & ~np.isnan(their) & (base > 0)
@@ -395,7 +416,11 @@ def _moves(close: Floats) -> Floats:
 
 
 def _likeness(ours: Floats, theirs: Floats) -> tuple[float, int]:
-    """The correlation of two rows of price changes about zero where both are known, and in how many bars both prices move."""
+    """How alike two rows of price changes are.
+
+    Returns:
+        Their correlation about zero where both are known, and in how many bars both prices move.
+    """
     known = ~np.isnan(theirs)
     ours, theirs = ours[known], theirs[known]
     size = float(np.sqrt((ours @ ours) * (theirs @ theirs)))
@@ -434,7 +459,7 @@ def _utc(micros: int) -> str:
 def findings_of(
     comparison: Comparison | str, about: Mapping[str, object], stored: pl.Series | None = None
 ) -> list[dict[str, object]]:
-    """The rows of FINDING_SCHEMA that a comparison is written down as.
+    """The rows of FINDING_SCHEMA that a comparison makes.
 
     Args:
         comparison: What came of it, or why nothing did.
@@ -501,13 +526,13 @@ def is_due(
     tolerance: str,
     every: timedelta,
 ) -> bool:
-    """Whether a partition of a symbol is to be compared with a source, again perhaps.
+    """Whether a partition of a symbol must be compared with a source, or compared again.
 
     Args:
-        findings: What the last comparison came to, if there was one.
+        findings: The findings of the last comparison; empty if there was none.
         end: The partition's end.
         now: The present instant.
-        changed_at: When rows have come or were revised last, as far as that is known.
+        changed_at: When rows last came or were revised, as far as that is known.
         tolerance: What counts as agreement now.
         every: How soon a comparison that failed, or of a partition that is still being filled, may
             be made again.
@@ -525,10 +550,10 @@ def is_due(
 
 
 def agreement(findings: Iterable[Mapping[str, Any]]) -> Verdict:
-    """Judge whether the sources of a partition's symbols tell the same, by what comparing them came to.
+    """Judge whether the sources of a partition's symbols report the same.
 
-    It passes only where everything that was to be compared was, and agreed. Nothing is asked for
-    again because of it: nobody but its reader can tell which source is right.
+    It passes only where every due comparison was made, and found agreement. Nothing is asked for
+    again because of it: only its reader can say which source is right.
 
     Args:
         findings: Rows of FINDING_SCHEMA, at least one.

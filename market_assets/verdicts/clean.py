@@ -1,4 +1,4 @@
-"""What a source gave, sorted into candles that may be stored and rows that may not, each with its reason."""
+"""Sorts the rows of an answer into candles that may be stored and rejects with a reason."""
 
 from __future__ import annotations
 
@@ -84,7 +84,9 @@ def clean(
     jitter: float,
     open_outside_range: bool = False,
 ) -> Cleaned:
-    """Keep the candles that belong to the window and the calendar, and say of each other row why it was not kept.
+    """Keep the candles that belong to the window and the calendar, and reject the other rows.
+
+    Each reject has its reason.
 
     A time within the jitter of a bar's open is moved onto it; a row further off is rejected. Two
     different rows for one bar are both rejected, unless exactly one of them came with the bar's
@@ -155,7 +157,9 @@ def _values(answer: pl.DataFrame) -> pl.Expr:
 def price_faults(
     rules: PriceRules, *, open_outside_range: bool = False
 ) -> list[tuple[Reason, pl.Expr]]:
-    """What can be wrong with the numbers of a row, each as a predicate on open, high, low, close and volume.
+    """The faults that the numbers of a row can have.
+
+    Each has a predicate on open, high, low, close and volume.
 
     Args:
         rules: What prices and volumes may be.
@@ -185,10 +189,11 @@ def _flawless(
     *,
     open_outside_range: bool,
 ) -> bool:
-    """True when every row may be stored as it is: the way of nearly every page, so it is tried first.
+    """True when every row may be stored as it is.
 
-    It is numpy, because on a page's thousand rows a polars query costs more to plan than to run. A
-    null compares as NaN, so as a fault, and whatever is no clear case goes the long way.
+    That holds of nearly every page, so it is tried first. It is numpy, because on a page's thousand
+    rows a polars query costs more to plan than to run. A null compares as NaN, so as a fault, and
+    every unclear case goes the long way.
     """
     if (
         not 0 < len(answer) <= len(bars)
@@ -233,7 +238,12 @@ def _snapped(
     timeframe: Timeframe,
     jitter: float,
 ) -> pl.DataFrame:
-    """Add `given` (the time as it came), `ts` (the bar that it means), `on_bar`, `open_bar`, `aligned` and `exact`."""
+    """Place each row on the calendar's grid.
+
+    Returns:
+        The rows with `given` (the time as it came), `ts` (the bar that it means), `on_bar`,
+        `open_bar`, `aligned` and `exact`.
+    """
     grid = pl.DataFrame({"bar": pl.concat([bars, unfinished.cast(TS)]).cast(TS)}).with_columns(
         closed=pl.int_range(pl.len()) < len(bars)
     )
@@ -254,8 +264,7 @@ def _snapped(
         ts=pl.when(near).then("bar").otherwise("given"),
         on_bar=near & pl.col("closed"),
         open_bar=near & ~pl.col("closed"),
-        # A time that a session's bar could have, on a day or at an hour without one, is no error of
-        # the clock.
+        # A time that a bar could have, on a day or at an hour without one, is no clock error.
         aligned=(pl.col("given").to_physical() % timeframe.micros).is_in(phases.implode())
         | phases.is_empty(),
         exact=(distance == 0).fill_null(value=False),

@@ -1,4 +1,7 @@
-"""The colour of a partition: when it counts as filled, as a whole. Counts in, a sentence out."""
+"""The colour of a partition as a whole: when it counts as filled.
+
+Pure: counts in, a sentence out.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,8 @@ def shortfall(
 ) -> str:
     """Say why a partition as a whole does not count as filled.
 
-    A symbol that has nothing is the matter of its check: it must not turn the partition red for
-    all others, so that it counts for nothing while at least half of the symbols have something.
+    A symbol that has nothing is the matter of its check: it must not turn the partition red for all
+    others, so that it counts for nothing while at least half of the symbols have something.
 
     Args:
         counts: What each symbol has in the partition, in bars.
@@ -28,7 +31,7 @@ def shortfall(
             was not asked: their bars count also where they have nothing.
 
     Returns:
-        A sentence without a point at its end; empty where the partition counts as filled.
+        A sentence without a full stop; empty where the partition counts as filled.
     """
     due = [own for own in counts if own.expected]
     empty = [own.symbol for own in due if own.has_nothing]

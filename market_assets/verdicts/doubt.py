@@ -1,4 +1,7 @@
-"""Evidence against a calendar: bars that it refuses, and sessions of it that nobody traded. Pure; frames in, sentences out."""
+"""Evidence against a calendar. Pure: frames in, sentences out.
+
+It is bars that the calendar refuses, and sessions of it without a bar from any source.
+"""
 
 from __future__ import annotations
 
@@ -28,17 +31,19 @@ OFF_CALENDAR_SCHEMA = pl.Schema(
         "traded": pl.Int64(),
     }
 )
-"""Bars that a calendar refused, a row a symbol, day and side of the day's trading; `traded` are those with a volume, or, where
-there is none, that moved."""
+"""Bars that a calendar refused: one row per symbol, day and side of the day's trading.
+
+`traded` are the bars with a volume, or, where there is no volume, those that moved.
+"""
 
 _SEVERAL_DAYS = 3
-"""On so many days the same minutes outside of the hours are no accident."""
+"""The same minutes outside the hours on so many days are no accident."""
 
 _A_SESSION = timedelta(minutes=15)
-"""So much trading on a day without a session is no stray bar."""
+"""So much trading on a day without a session is more than a stray bar."""
 
 EXTENDED = timedelta(hours=1)
-"""Trading of stocks for longer than this outside of the hours is what a vendor gives of extended hours, and no doubt."""
+"""Longer trading of stocks outside the hours is a vendor's extended hours, and no doubt."""
 
 _NAMED = 5
 
@@ -78,7 +83,9 @@ class Doubt:
 
 
 def off_calendar(refused: pl.DataFrame, spans: pl.DataFrame, zone: ZoneInfo) -> pl.DataFrame:
-    """Count the bars that a calendar refused by the exchange's day and the side of the day's trading.
+    """Count the bars that a calendar refused.
+
+    They are counted by the exchange's day and the side of the day's trading.
 
     Args:
         refused: symbol, ts, values (in words, as a reject has them).
@@ -152,7 +159,7 @@ def doubts(
     *,
     extended: bool,
 ) -> list[Doubt]:
-    """What the bars say against the calendar of a profile.
+    """The evidence of the bars against the calendar of a profile.
 
     Args:
         refused: OFF_CALENDAR_SCHEMA, of one profile and timeframe.
@@ -177,7 +184,7 @@ def doubts(
 
 
 def _session(rows: pl.DataFrame, zone: ZoneInfo | None) -> Doubt:
-    """Bars on days without a session; without a zone no hours are told."""
+    """The doubt about bars on days without a session; without a zone it names no hours."""
     days = tuple(rows["day"].unique().sort())
     newest = rows.filter(pl.col("day") == days[-1])
     count = int(rows["traded"].sum())
@@ -194,7 +201,7 @@ def _session(rows: pl.DataFrame, zone: ZoneInfo | None) -> Doubt:
 
 
 def _hours(rows: pl.DataFrame, side: Side, zone: ZoneInfo, *, extended: bool) -> list[Doubt]:
-    """The minutes next to the calendar's hours that come again on several days."""
+    """The minutes next to the calendar's hours that recur on several days."""
     edge = "last_ts" if side is Side.BEFORE else "first_ts"
     short = (pl.col("last_ts") - pl.col("first_ts")) < EXTENDED
     rows = rows.filter(short if extended and side is not Side.BETWEEN else True)

@@ -1,7 +1,7 @@
 """What is known of each bar that a calendar allows: stored, explained, or still to be filled.
 
-Frames speak of one profile and timeframe. `bars` always means symbol, ts, halted: every bar that
-must be accounted for, sorted by symbol and ts.
+Frames are of one profile and timeframe. `bars` always means symbol, ts, halted: every bar that must
+be accounted for, sorted by symbol and ts.
 """
 
 from __future__ import annotations
@@ -34,18 +34,21 @@ class State(StrEnum):
 
 
 EXPLAINED = (State.HALTED, State.NO_TRADE, State.OUTAGE, State.CLOSED)
-"""The states of a bar that is absent for a reason that somebody has confirmed."""
+"""The states of a bar that is absent for a confirmed reason."""
 
 CONFIRMED_ABSENT = (State.OUTAGE, State.NO_TRADE, State.CLOSED)
 """The states of a bar that the sources have answered without."""
 
 NO_SESSION = "the calendar has a session here, no source has a bar"
-"""Why a bar is `closed`: nobody of the profile traded in its whole session, so that the market was likely closed."""
+"""Why a bar is `closed`.
+
+No symbol of the profile traded in its whole session, so that the market was likely closed.
+"""
 
 SESSION_AFTER_ALL = "another symbol has a bar of this session, so that the market was open"
 
 MISSING = (State.OPEN, State.ABANDONED)
-"""The states of a bar that nothing explains: one that is still asked for, and one whose budget is spent."""
+"""The states of a bar that nothing explains: still asked for, or its budget is spent."""
 
 
 LEDGER_SCHEMA = pl.Schema(
@@ -66,14 +69,18 @@ LEDGER_SCHEMA = pl.Schema(
 )
 """Columns of `ops.gaps` without the profile and the timeframe.
 
-`attempts`: how often a source has answered without the bars, or refused a symbol of which nobody
-has ever had one; `failures`: how often the sources could not speak for them (no connection, an
-error, a key refused, out of their reach).
+`attempts`: how often a source has answered without the bars, or refused a symbol that no source has
+ever had; `failures`: how often the sources could not speak for them (no connection, an error, a key
+refused, out of their reach).
 """
 
 WHO_SCHEMA = pl.Schema({"witness": pl.String(), "answered": pl.Boolean()})
-"""Columns that may follow. `witness`: the hashes of the files that have said that they lack the bars, with a blank between; `answered`:
-whether any source has ever spoken for them, null in what was noted before this was kept."""
+"""Columns that may follow those of LEDGER_SCHEMA.
+
+`witness`: the hashes of the files that have said that they lack the bars, separated by a blank;
+`answered`: whether any source has ever spoken for them, null in rows that are older than this
+column.
+"""
 
 ASKED_SCHEMA = pl.Schema(
     {
@@ -86,15 +93,20 @@ ASKED_SCHEMA = pl.Schema(
         "reason": pl.String(),
     }
 )
-"""What was asked in this fill: disjoint stretches a symbol. `conclusive`: every source that can speak for the stretch
-has answered; `quiet`: a source that leaves quiet bars out was the last to answer; `failed`: a
-source could not speak for it, so that the same question may get an answer another time; `reason`:
-its words.
+"""What was asked in this fill: disjoint stretches per symbol.
+
+`conclusive`: every source that can speak for the stretch has answered; `quiet`: a source that
+leaves quiet bars out was the last to answer; `failed`: a source could not speak for it, so that the
+same question may get an answer another time; `reason`: the words of the source.
 """
 
 WITNESS_SCHEMA = pl.Schema({"spoken": pl.Boolean(), "witness": pl.String()})
-"""What may follow. `spoken`: some source has spoken for the stretch; `witness`: the hashes of the files that have, with a blank
-between, empty where somebody else has too, whose next answer may be another."""
+"""Columns that may follow those of ASKED_SCHEMA.
+
+`spoken`: some source has spoken for the stretch; `witness`: the hashes of the files that have,
+separated by a blank. It is empty where a source other than a file has spoken, too: its next answer
+may differ.
+"""
 
 AROUND_SCHEMA = pl.Schema(
     {"symbol": pl.String(), "start_ts": TS, "end_ts": TS, "witness": pl.String()}
@@ -104,18 +116,21 @@ with its hash."""
 
 
 _CLOCKS_DIFFER = timedelta(minutes=1)
-"""By so much another machine's clock, or an instant that leaves bars time to settle, may be behind."""
+"""How far another machine's clock may be behind.
+
+The same holds for an instant that leaves bars time to settle.
+"""
 
 
 def is_believable(stamp: datetime, now: datetime) -> bool:
-    """Whether something can have been noted at an instant: a clock that is ahead notes the future."""
+    """Whether a stamp can be true: only a clock that is ahead stamps the future."""
     return stamp <= now + _CLOCKS_DIFFER
 
 
 def believable(rows: pl.DataFrame, now: datetime, *stamps: str) -> pl.DataFrame:
-    """The rows without a stamp (TS) of the future; the others count as never noted.
+    """The rows without a stamp (TS) of the future; the others count as never recorded.
 
-    A clock that was ahead has noted them. A null is no stamp.
+    A clock that was ahead has recorded them. A null is no stamp.
     """
     latest = literal(now + _CLOCKS_DIFFER)
     return rows.filter(
@@ -152,7 +167,7 @@ def classify(
         maintain_order="left",
     ).with_columns(pl.col("stored").fill_null(value=False))
     if len(framed) > len(bars):
-        # A bar that somebody stored twice is one bar; the validity verdict tells of it.
+        # A bar that somebody stored twice is one bar; the validity verdict reports it.
         framed = framed.unique(maintain_order=True)
     if framed["stored"].all():
         return framed.select("symbol", "ts", state=pl.lit(State.STORED.value))
@@ -186,7 +201,9 @@ def advance(
     rules: EvidenceSettings,
     budget: RepairSettings,
 ) -> pl.DataFrame:
-    """Count what this fill has learned of every absent bar, and say which of them are explained or abandoned from now on.
+    """Count what this fill has learned of every absent bar.
+
+    The counts decide which bars are explained or abandoned from now on.
 
     Args:
         states: symbol, ts, state, as `classify` gives it after the answers were stored.
@@ -194,16 +211,16 @@ def advance(
         asked: What was asked just now (ASKED_SCHEMA, and WITNESS_SCHEMA where files may have
             answered).
         refused: symbol, ts of rows that came and could not be stored: the source has these bars, so
-            that nothing confirms that it has not.
+            that nothing confirms their absence.
         now: The present instant.
         rules: When an absence counts as explained.
         budget: When one that is not explained is abandoned.
 
     Returns:
         symbol, ts, state and the ledger's columns attempts, failures, confirmations, confirmed_at,
-        first_seen, asked_at, reason, and of WHO_SCHEMA where `asked` tells of it, a row a bar that
-        belongs in the ledger: open, settled by confirmation, or abandoned. What the calendar or a
-        quiet source explains by itself needs no row.
+        first_seen, asked_at, reason, and those of WHO_SCHEMA where `asked` has WITNESS_SCHEMA.
+        There is one row per bar that belongs in the ledger: open, settled by confirmation, or
+        abandoned. What the calendar or a quiet source explains by itself needs no row.
     """
     at = literal(now)
     absent = states.filter(
@@ -229,7 +246,7 @@ def advance(
         (pl.col("state") != State.NO_TRADE) | (pl.col("status") == State.NO_TRADE)
     )
     absent = within(absent, _with_witnesses(asked).rename({"reason": "answer", "witness": "files"}))
-    # What was given up because nobody would answer is taken up again by who asks all the same.
+    # A gap that was abandoned without an answer opens again when it is asked for all the same.
     says_who = set(WITNESS_SCHEMA) <= set(asked.columns)
     again = (
         pl.col("conclusive").is_not_null()
@@ -249,7 +266,7 @@ def advance(
     far_enough = (
         pl.col("confirmed_at").is_null() | (since >= rules.apart) | (since < pl.duration(seconds=0))
     )
-    # The same file once more is the same witness once more: it counts as often as it was another.
+    # The same file is the same witness: it counts only once.
     witnesses = (
         pl.when(pl.col("witness") == "")
         .then(0)
@@ -284,21 +301,29 @@ def advance(
     noted = [pl.col("answered"), pl.when(pl.col("witness") != "").then("witness").alias("witness")]
     who = noted if says_who else []
     return absent.select(
-        "symbol", "ts", "attempts", "failures", "confirmations", "confirmed_at", "first_seen", "asked_at", *who,
+        "symbol", "ts", "attempts", "failures", "confirmations", "confirmed_at", "first_seen",
+        "asked_at", *who,
         reason=pl.when(abandoned).then(pl.format("{}; {}", spent, "reason")).otherwise("reason"),
-        state=pl.when(explained).then(settled).when(abandoned).then(pl.lit(State.ABANDONED.value)).otherwise("state"),
+        state=pl.when(explained)
+        .then(settled)
+        .when(abandoned)
+        .then(pl.lit(State.ABANDONED.value))
+        .otherwise("state"),
     )  # fmt: skip
 
 
 def _with_witnesses(asked: pl.DataFrame) -> pl.DataFrame:
-    """What was asked, with WITNESS_SCHEMA's columns where they are not given: then nobody's word is a file's."""
+    """What was asked, with the columns of WITNESS_SCHEMA.
+
+    Where they are not given, no answer is a file's.
+    """
     if "witness" in asked.columns:
         return asked.with_columns(pl.col("witness").fill_null(""))
     return asked.with_columns(spoken="conclusive", witness=pl.lit(""))
 
 
 def _united(*columns: str) -> pl.Expr:
-    """The different hashes in some columns, sorted, with a blank between."""
+    """The different hashes in some columns, sorted and separated by a blank."""
     words = pl.concat_str(*(pl.col(name).fill_null("") for name in columns), separator=" ")
     return (
         words.str.strip_chars()
@@ -311,8 +336,11 @@ def _united(*columns: str) -> pl.Expr:
 
 
 def _may_be_answered() -> pl.Expr:
-    """Whether a gap that was given up may get another answer: nobody has spoken for it, or nobody but files that may change."""
-    # Before it was noted, the words tell: those of an error name its source first.
+    """Whether an abandoned gap may get another answer.
+
+    It may where no source has spoken for it, or only files, which may change.
+    """
+    # In rows older than `answered` the words decide: those of an error begin with its source.
     refused = pl.col("reason").str.contains(r"(^|; )source \S+: ").fill_null(value=False)
     of_files = (pl.col("witness").fill_null("") != "") & pl.col("reason").str.starts_with(
         "attempts: "
@@ -321,7 +349,9 @@ def _may_be_answered() -> pl.Expr:
 
 
 def askable(ledger: pl.DataFrame) -> pl.DataFrame:
-    """The abandoned rows of a ledger that a backfill by hand asks for again: given up through refusals, or by files alone.
+    """The abandoned rows of a ledger that a backfill by hand asks for again.
+
+    They were abandoned after refusals, or by files alone.
 
     What sources have answered for and do not have is not asked for again.
     """
@@ -434,7 +464,7 @@ def with_closed_sessions(
 def _spent(at: pl.Expr, budget: RepairSettings) -> pl.Expr:
     """Which budget of an open bar is spent, in words; null while none is."""
     confirming = pl.col("conclusive") & pl.col("refused").is_null() & ~pl.col("stale")
-    # Not after one try alone: the clock may have been ahead for a moment.
+    # One try is not enough: the clock may have been ahead for a moment.
     often = pl.col("failures") >= budget.max_attempts
     tried_in_vain = often & (at - pl.col("first_seen") >= budget.give_up)
     since = pl.col("first_seen").dt.strftime("%Y-%m-%d %H:%MZ")
@@ -453,7 +483,7 @@ def _spent(at: pl.Expr, budget: RepairSettings) -> pl.Expr:
         )
         .when(tried_in_vain)
         .then(pl.format("time: not one answer since {}", since))
-        # Not what nobody has answered: a source that is down says nothing of its old bars.
+        # Only with an answer: a source that is down says nothing of its old bars.
         .when(old & (pl.col("attempts") > 0))
         .then(pl.lit(f"legacy cutoff: before {budget.legacy_cutoff}, and asked for once"))
     )
@@ -541,10 +571,13 @@ def to_ledger(bars: pl.DataFrame, remembered: pl.DataFrame, partition_of: pl.Exp
 
 
 def _quiet_stretches(coverage: pl.DataFrame) -> pl.DataFrame:
-    """The union of what sources that leave quiet bars out have answered for: symbol, start_ts, end_ts, covered.
+    """The stretches that sources which leave quiet bars out have answered for, united.
 
     An answer without any row proves nothing: some vendors give it for a symbol that they do not
     know.
+
+    Returns:
+        symbol, start_ts, end_ts, covered (always true).
     """
     answers = coverage.filter(pl.col("omits_quiet") & (pl.col("bars") > 0)).sort(
         "symbol", "start_ts"
@@ -560,7 +593,11 @@ def _quiet_stretches(coverage: pl.DataFrame) -> pl.DataFrame:
 
 
 def as_stretches(ledger: pl.DataFrame, *columns: str, **named: str | pl.Expr) -> pl.DataFrame:
-    """Rows of the ledger as the stretches that `within` takes: symbol, start_ts, end_ts and some columns of theirs."""
+    """Rows of the ledger as the stretches that `within` takes.
+
+    Returns:
+        symbol, start_ts, end_ts and the columns asked for.
+    """
     bounds = {
         "start_ts": pl.col("first_ts"),
         "end_ts": pl.col("last_ts") + pl.duration(microseconds=1),
@@ -569,7 +606,15 @@ def as_stretches(ledger: pl.DataFrame, *columns: str, **named: str | pl.Expr) ->
 
 
 def within(bars: pl.DataFrame, stretches: pl.DataFrame) -> pl.DataFrame:
-    """Give each bar (symbol, ts) the columns of the stretch that it lies in, null for a bar in none; stretches of a symbol are disjoint."""
+    """Give each bar the columns of the stretch that it lies in.
+
+    Args:
+        bars: symbol, ts and other columns.
+        stretches: symbol, start_ts, end_ts and the columns to give; those of a symbol are disjoint.
+
+    Returns:
+        The bars, sorted by symbol and ts; the columns are null for a bar in no stretch.
+    """
     columns = [name for name in stretches.columns if name not in {"symbol", "start_ts", "end_ts"}]
     joined = bars.sort("symbol", "ts").join_asof(
         stretches.sort("symbol", "start_ts").with_columns(begins=pl.col("start_ts")),

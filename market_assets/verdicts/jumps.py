@@ -1,4 +1,4 @@
-"""Moves over night that are as likely a split of which nobody has told. Pure."""
+"""Moves over night that are as likely an unreported split. Pure."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""Bars that are possible and still likely wrong: spikes that come back, frozen prices, volume that collapses. Pure.
+"""Bars that are possible and still likely wrong. Pure.
+
+These are spikes that come back, frozen prices, and volume that collapses.
 
 Each bar is measured by its symbol's own past, never by what came after its own trouble: the scale
 of a bar is the median range of the bars before it and of the same minute of the sessions before.
-Only whether a spike comes back is read off the bars after it. Nothing is changed by what is found
-here.
+Only whether a spike comes back is read from the bars after it. The findings change nothing.
 """
 
 from __future__ import annotations
@@ -21,33 +22,33 @@ if TYPE_CHECKING:
     from market_assets.market.timeframes import Timeframe
 
 RECENT = 120
-"""So many bars before a bar say how far prices move at that time."""
+"""How many bars before a bar say how far prices move at that time."""
 
 SESSIONS = 20
-"""So many sessions before say what is usual at that minute of the session."""
+"""How many sessions before say what is usual at that minute of the session."""
 
 _ENOUGH_SESSIONS = 10
 _BACK_WITHIN = 3
-"""A spike lasts for so many bars at most."""
+"""How many bars a spike lasts at most."""
 
 _AROUND = 5
-"""So many bars before and after a spike are calm beside it, or it is no spike but a storm."""
+"""How many bars before and after a spike are calm beside it; else it is a storm."""
 
 _SPIKE = 15.0
 _BESIDE = 6.0
 _LEAST = 0.005
-"""A spike is so many median ranges, so many times the widest bar around it, and such a share of the price at least."""
+"""The least size of a spike: in median ranges, in widest bars around it, as a share of price."""
 
 _FROZEN = timedelta(minutes=30)
 _FEWEST = 5
 _CHANCE = 1e-12
-"""So unlikely is a frozen stretch by the share of flat bars before it."""
+"""The largest probability of a frozen stretch, by the share of flat bars before it."""
 
 _THIN = 0.3
-"""A symbol of whose bars a larger share stood still is illiquid: nothing is implausible of it."""
+"""A symbol with a larger share of flat bars is illiquid: none of its bars is implausible."""
 
 _COLLAPSE = 0.01
-"""So little of the usual volume is a collapse, when it lasts for `_FROZEN`."""
+"""A smaller share of the usual volume is a collapse, when it lasts for `_FROZEN`."""
 
 FINDING_SCHEMA = pl.Schema(
     {
@@ -59,8 +60,11 @@ FINDING_SCHEMA = pl.Schema(
         "size": pl.Float64(),
     }
 )
-"""A finding: neighbouring bars of a symbol, `what` is wrong with them (`What`), and how large it is: the share of the price that a spike
-departs by, the number of bars that stand still, the share of the usual volume that is left."""
+"""The findings: neighbouring bars of a symbol, `what` is wrong with them (`What`), and its size.
+
+The size is the share of the price that a spike departs by, the number of bars that stand still, or
+the share of the usual volume that is left.
+"""
 
 
 class What(StrEnum):
@@ -108,7 +112,11 @@ def implausible(
 
 
 def _measured(bars: pl.DataFrame) -> pl.DataFrame:
-    """The bars with what each is measured by: width, usual (width), flat, flat_share, usual_volume, liquid."""
+    """The bars with the columns that each is measured by.
+
+    Returns:
+        Also width, usual (width), flat, flat_share, usual_volume, liquid.
+    """
     logs = {
         name: pl.when(pl.col(name) > 0).then(pl.col(name)).log()
         for name in ("high", "low", "close", "open")
@@ -154,7 +162,7 @@ def _spikes(bars: pl.DataFrame) -> pl.DataFrame:
         before, after = neighbour("log_close", 1), neighbour("log_close", -lasts)
         highs = [neighbour("log_high", -at) for at in range(lasts)]
         lows = [neighbour("log_low", -at) for at in range(lasts)]
-        # Against the nearer of both sides: what is not come back to is a move.
+        # Against the nearer of both sides: a price that does not come back has moved.
         top, bottom = pl.max_horizontal(before, after), pl.min_horizontal(before, after)
         up, down = pl.max_horizontal(highs) - top, bottom - pl.min_horizontal(lows)
         size = pl.max_horizontal(up, down)
@@ -188,7 +196,7 @@ def _spikes(bars: pl.DataFrame) -> pl.DataFrame:
                 size=pl.col("size").exp() - 1,
             )
         )
-    # Two lengths may fit where a spike is ragged: the first tells of it.
+    # Two lengths may fit a ragged spike: the first is reported.
     spikes = pl.concat(found).sort("symbol", "first_ts", "bars")
     earlier = pl.col("last_ts").cum_max().shift().over("symbol")
     return spikes.filter((pl.col("first_ts") > earlier).fill_null(value=True)).match_to_schema(
@@ -217,7 +225,7 @@ def _frozen(bars: pl.DataFrame, least: int) -> pl.DataFrame:
 
 
 def _collapses(bars: pl.DataFrame, least: int) -> pl.DataFrame:
-    """Stretches in which nearly nothing of the volume is left that is usual at that time of the session."""
+    """Stretches in which nearly nothing is left of the volume usual at that time of the session."""
     volume, usual = pl.col("volume").fill_nan(None), pl.col("usual_volume")
     poor = (usual > 0) & (volume < _COLLAPSE * usual) & pl.col("liquid")
     runs = bars.with_columns(poor=poor.fill_null(value=False))

@@ -1,4 +1,8 @@
-"""The verdicts on one partition: continuity, genesis, validity. Counts in, a sentence and bounded tables out."""
+"""The verdicts on one partition. Pure: counts in, a sentence and bounded tables out.
+
+Continuity, genesis, validity, plausibility and alignment are here; those on corporate actions and
+on the agreement of sources have modules of their own.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +18,18 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
 SAMPLE = 20
-"""How many rows a table in a verdict has at the most; the verdict says how many there were."""
+"""How many rows a table in a verdict has at most; the verdict says how many there were."""
 
 _NAMED = 3
-"""Of how many symbols without a bar a sentence says why."""
+"""How many symbols without a bar a sentence explains."""
 
 
 @dataclass(frozen=True)
 class SymbolCounts:
-    """What one symbol has in one partition, in bars: expected = stored + explained + missing; abandoned ones are missing."""
+    """The counts of one symbol in one partition, in bars.
+
+    expected = stored + explained + missing; abandoned bars are missing.
+    """
 
     symbol: str
     expected: int
@@ -48,7 +55,10 @@ class SymbolCounts:
 
 @dataclass(frozen=True)
 class Gap:
-    """Neighbouring absent bars of one symbol that share one story; `first` and `last` are opens (UTC)."""
+    """Neighbouring absent bars of one symbol that share one story.
+
+    `first` and `last` are opens (UTC).
+    """
 
     symbol: str
     first: datetime
@@ -71,7 +81,7 @@ class Reject:
 
 @dataclass(frozen=True)
 class Head:
-    """Where one symbol's series should begin and does, as far as this partition can tell.
+    """Where one symbol's series should begin and does, as far as this partition shows.
 
     Attributes:
         symbol: The symbol.
@@ -94,7 +104,8 @@ class Verdict:
     """A judgement on one partition.
 
     Attributes:
-        check: continuity, genesis, validity or agreement.
+        check: continuity, genesis, validity, plausibility, alignment, agreement or
+            actions_match_prices.
         passed: Whether all is as it must be.
         severity: How bad it is if not.
         summary: One sentence: what is so and what happens next.
@@ -125,7 +136,7 @@ def continuity(
         gaps: The partition's rows of the gap ledger, explained ones too.
         now: The present instant; a gap's priority falls with its age.
         severities: How bad an open gap of each priority is; a symbol that has nothing is an error.
-        bar: The timeframe's length, to tell when a gap ends.
+        bar: The timeframe's length, which says when a gap ends.
     """
     expected, stored = sum(c.expected for c in counts), sum(c.stored for c in counts)
     missing = sum(c.missing for c in counts)
@@ -227,8 +238,8 @@ def _continuity_sentence(
     found = f"{missing:,} of {_many(expected, 'bar')} {_are(missing)} missing"
     if not abandoned:
         return (
-            f"{found} in {_many(len(opened), 'gap')} ({names}). The next repair or backfill of "
-            "this partition asks the sources for just these."
+            f"{found} in {_many(len(opened), 'gap')} ({names}). "
+            "The next repair or backfill of this partition asks the sources for just these."
         )
     rest = (
         ""
@@ -242,7 +253,10 @@ def _continuity_sentence(
 
 
 def genesis(heads: Sequence[Head]) -> Verdict:
-    """Judge whether each series begins where it should: at its start, or at a genesis that a source has named."""
+    """Judge whether each series begins where it should.
+
+    That is at its start, or at a genesis that a source has named.
+    """
     early = [h for h in heads if h.before_genesis]
     late = [h for h in heads if h.absent]
     known = {h.symbol: _utc(h.genesis) for h in heads if h.genesis}
@@ -270,8 +284,7 @@ def genesis(heads: Sequence[Head]) -> Verdict:
             f"{late[0].symbol} should begin at {_utc(late[0].expected)}: "
             f"{_many(late[0].absent, 'bar')} at its head "
             f"{_are(late[0].absent)} absent here and no source has named its genesis. "
-            "Give the symbol a start in the universe, or a "
-            "source that has those bars."
+            "Give the symbol a start in the universe, or a source that has those bars."
         )
     else:
         summary = (
@@ -290,7 +303,7 @@ def validity(
     outside: Sequence[Mapping[str, Any]] = (),
     nulled: Mapping[str, int] | None = None,
 ) -> Verdict:
-    """Judge whether the stored candles are possible ones, and tell which rows of the source were not.
+    """Judge whether the stored candles are possible, and report the refused rows of the source.
 
     Args:
         violations: Stored candles that break a rule; there should be none.
@@ -360,8 +373,8 @@ def validity(
     if days:
         summary += (
             f" The source has bars with trades on {', '.join(days[:_NAMED])}, "
-            "where the calendar has no session: if there was "
-            "one, write it into calendar_changes of the universe."
+            "where the calendar has no session: "
+            "if there was one, write it into calendar_changes of the universe."
         )
     severity = Severity.ERROR if violations else Severity.WARN
     return Verdict("validity", not violations and not refused, severity, summary, facts, tables)
@@ -398,10 +411,10 @@ def plausibility(findings: Sequence[Mapping[str, Any]]) -> Verdict:
     first = worst[0]
     summary = (
         f"{_many(len(findings), 'thing')} {_are(len(findings))} likely wrong, "
-        f"the first is a {first['what'].replace('_', ' ')} of "
-        f"{first['symbol']} at {_utc(first['first_ts'])} ({_many(first['bars'], 'bar')}). "
-        "Nothing is changed: compare it with "
-        "another source, and backfill with --refetch where it was corrected."
+        f"the first is a {first['what'].replace('_', ' ')} of {first['symbol']} "
+        f"at {_utc(first['first_ts'])} ({_many(first['bars'], 'bar')}). "
+        "Nothing is changed: compare it with another source, "
+        "and backfill with --refetch where it was corrected."
     )
     tables = {"implausible": table}
     return Verdict(
@@ -420,7 +433,7 @@ def alignment(
     """Judge whether aligned returns are measured rather than neutral.
 
     Args:
-        shares: A row a symbol: symbol, bars (that its calendar calls for), neutral (of them),
+        shares: One row per symbol: symbol, bars (that its calendar calls for), neutral (of them),
             share, and a count for each reason.
         limit: The share of a symbol's bars that may be neutral.
         jumps: symbol, session, close_before, open: moves over night that no recorded action
@@ -465,9 +478,8 @@ def alignment(
         )
         summary = (
             f"{_many(len(degraded), 'symbol')} {_are(len(degraded))} DEGRADED ({names}): "
-            f"more than {limit:.0%} of the returns that the "
-            "calendar calls for are neutral. Leave them out of a study, "
-            "or raise neutral_limit if the market is that quiet."
+            f"more than {limit:.0%} of the returns that the calendar calls for are neutral. "
+            "Leave them out of a study, or raise neutral_limit if the market is that quiet."
         )
     elif not bars:
         summary = "No return is called for here: the market is closed, or no symbol was listed yet."
@@ -489,11 +501,11 @@ def alignment(
         ]
         first = tables["jumps_without_action"][0]
         summary = (
-            f"A split may be missing: {first['symbol']} opened on {first['session']} at "
-            f"{first['open']:g} after a close of "
-            f"{first['close_before']:g}, and no action is recorded{_and_more(len(jumps))}. "
-            "Record it under `actions`, or write "
-            f"`returns: {{basis: raw}}` if such moves are real here. {summary}"
+            f"A split may be missing: {first['symbol']} opened on {first['session']} "
+            f"at {first['open']:g} after a close of {first['close_before']:g}, "
+            f"and no action is recorded{_and_more(len(jumps))}. "
+            "Record it under `actions`, "
+            f"or write `returns: {{basis: raw}}` if such moves are real here. {summary}"
         )
     return Verdict(
         "alignment",

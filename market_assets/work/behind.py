@@ -1,7 +1,8 @@
-"""Which partitions of a dataset are behind what they are made of. Pure: what the store says in, partition keys out.
+"""Which partitions of a dataset are behind what they are made of.
 
-Clocks take no part in it but for bars that close: a partition notes the newest version of its
-inputs when it is made, and is behind as soon as an input has a newer one.
+Pure: what the store says in, partition keys out. Clocks matter only for bars that close: a
+partition records the newest version of its inputs when it is made, and is behind as soon as an
+input has a newer one.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from market_assets.market.timeframes import Timeframe
 
 NEVER = int(np.iinfo(np.int64).min)
-"""The version of what was never made, older than any other."""
+"""The version of a partition that was never made, older than any other."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Input:
         profile: Whose candles.
         timeframe: Their timeframe.
         cadence: How long their partitions are.
-        reach: So many partitions before its own a partition of the dataset reads.
+        reach: How many partitions before its own a partition of the dataset reads.
     """
 
     profile: str
@@ -58,7 +59,7 @@ class Outline(NamedTuple):
 
 
 class Versions:
-    """The versions of an input's partitions, to be asked for a stretch of time.
+    """The versions of an input's partitions, by stretch of time.
 
     Args:
         source: Whose versions.
@@ -75,12 +76,15 @@ class Versions:
         self._grows = source.timeframe.intraday
 
     def newest(self, outline: Outline) -> int:
-        """The newest version, in microseconds, of the input partitions that something is made of."""
+        """The newest version of the input partitions that something is made of, in microseconds."""
         first, after = self._range(outline)
         return int(self._versions[first:after].max(initial=NEVER))
 
     def settled(self, outline: Outline, now: int) -> int:
-        """The same of those that do not change with each bar that closes: days of minutes that are over, and all days."""
+        """The newest version of the input partitions that change no more with each bar that closes.
+
+        These are days of minutes that are over, and all days.
+        """
         first, after = self._range(outline)
         versions = self._versions[first:after]
         if self._grows:
@@ -105,7 +109,7 @@ def behind(
     inputs: Sequence[Versions],
     now: datetime,
 ) -> list[Partition]:
-    """The partitions that are to be made, or made again, in their order.
+    """The partitions that must be made, or made again, in their order.
 
     An input partition of minutes that still runs changes with every bar: what is made of it is
     behind only when a bar of its own has closed since it was judged.
@@ -151,7 +155,10 @@ def behind(
 def made_of(
     partitions: Sequence[Partition], outlines: Mapping[str, Outline], inputs: Sequence[Versions]
 ) -> dict[str, datetime | None]:
-    """The newest version of what each of some partitions is made of: what `PartitionsWriter.put_made_of` takes."""
+    """The newest version of the inputs of each of some partitions.
+
+    It is what `PartitionsWriter.put_made_of` takes.
+    """
     newest = {
         partition.key: max(
             (versions.newest(outlines[partition.key]) for versions in inputs), default=NEVER

@@ -1,4 +1,4 @@
-"""The row of `ops.jobs` that tells what one fill or derivation did."""
+"""The row of `ops.jobs` that says what one fill or derivation did."""
 
 from __future__ import annotations
 
@@ -26,15 +26,18 @@ _FAILURES = 50
 """How many failed partitions a job's record names; it always says how many there were."""
 
 _FAULTS = 10
-"""How many faults a job's record names of a partition."""
+"""How many faults of a partition a job's record names."""
 
 _SYMBOLS = 200
-"""Of how many symbols a job's record tells apart, those with the most missing first; it always says how many more there are."""
+"""How many symbols a job's record lists, those with the most missing bars first.
+
+It always says how many more there are.
+"""
 
 COUNTED = ("expected", "stored", "explained", "missing", "abandoned")
 TALLIED = ("new", "revised", "rejected", "repaired")
 BY_SYMBOL = ("missing_before", *COUNTED, *TALLIED)
-"""What a job's record tells of a symbol, in bars; what is 0 is left out of it."""
+"""What a job's record says of a symbol, in bars; a count of 0 is left out."""
 
 
 class Job:
@@ -42,7 +45,7 @@ class Job:
 
     Its status ends as SUCCEEDED, INCOMPLETE (some partitions were not filled), CANCELLED (from
     outside) or FAILED. A process that is killed can say nothing: its job is FAILED as soon as
-    another one begins or somebody lists them.
+    another one begins or the jobs are listed.
 
     Args:
         store: Where the row is.
@@ -50,8 +53,8 @@ class Job:
         profile: The profile's name.
         timeframe: The timeframe that is filled.
         symbols: The symbols that are filled.
-        partitions: What there is to do.
-        sources: Who is asked; what that costs is counted from here on.
+        partitions: The partitions to do.
+        sources: The sources that are asked; what that costs is counted from here on.
         run_id: The Dagster run, if there is one.
         trigger: How it came about: manual, backfill, update, repair, automation.
 
@@ -117,15 +120,18 @@ class Job:
         if kind is None:
             self._status = "INCOMPLETE" if self._failures else "SUCCEEDED"
         else:
-            # Not an error but an end from outside: nobody takes the next outcome, Ctrl-C, a run
-            # that is terminated.
+            # Other exceptions are an end from outside: no consumer for the next outcome, Ctrl-C,
+            # a run that is terminated.
             self._status = "FAILED" if issubclass(kind, Exception) else "CANCELLED"
         with self._store.writing(f"ending {self._words()}") as transaction:
             self._update(transaction)
 
     @property
     def record(self) -> Mapping[str, object]:
-        """The row of `ops.jobs` as it is now, with its detail unpacked and without the times of its start and end."""
+        """The row of `ops.jobs` as it is now, with its detail unpacked.
+
+        The times of its start and end are not in it.
+        """
         return {
             **self._row,
             "status": self._status,
@@ -134,7 +140,7 @@ class Job:
         }
 
     def count(self, outcomes: Sequence[PartitionOutcome], transaction: Transaction) -> None:
-        """Add what some partitions came to, in the transaction that commits them."""
+        """Add the outcomes of some partitions, in the transaction that commits them."""
         for outcome in outcomes:
             self._done += 1
             for name in TALLIED:
@@ -160,7 +166,10 @@ class Job:
         self._update(transaction)
 
     def _add_refused(self, row: Mapping[str, Any]) -> None:
-        """Add refused rows to those of the same source and reason; the first of them stays the example."""
+        """Add refused rows to those of the same source and reason.
+
+        The first of them stays the example.
+        """
         kind = self._refused.setdefault(
             (row["source"], row["reason"]),
             {
@@ -245,7 +254,11 @@ def end_lost_jobs(store: Store) -> None:
 
 
 def _lost(view: Snapshot) -> list[tuple[str, float, dict[str, object]]]:
-    """The jobs that are RUNNING though their process on this host is gone: job_id, progress, detail."""
+    """The jobs that are RUNNING though their process on this host is gone.
+
+    Returns:
+        job_id, progress, detail.
+    """
     return [
         (job_id, progress, detail)
         for job_id, process, progress, detail in view.jobs.running(this_host())

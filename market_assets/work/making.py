@@ -1,4 +1,7 @@
-"""Work that makes partitions out of stored ones: in batches, each committed and counted in a job's record at once."""
+"""Work that makes partitions out of stored ones, in batches.
+
+Each batch is committed and counted in a job's record at once.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
 
 _PIECE = 400
-"""So many partitions' bars are looked at together."""
+"""How many partitions have their bars looked at together."""
 
 
 class Work(ABC):
@@ -36,9 +39,9 @@ class Work(ABC):
 
     Args:
         store: Where all is kept.
-        name: Whose partitions: a profile's name, or that of what spans several.
+        name: Whose partitions: a profile's name, or that of the matrix across profiles.
         timeframe: The timeframe that is made.
-        partitions: What is to be made.
+        partitions: The partitions to make.
         symbols: Of which symbols.
         inputs: The candles that it is made of.
         cadence: How long its partitions are.
@@ -49,7 +52,7 @@ class Work(ABC):
     Attributes:
         kind: What the job is called in `ops.jobs`.
         family: What the dataset's name begins with: candles, features, returns.
-        batch_bars: Bars of all symbols that one transaction reads at the most.
+        batch_bars: Bars of all symbols that one transaction reads at most.
     """
 
     kind: ClassVar[str]
@@ -89,7 +92,7 @@ class Work(ABC):
 
     @property
     def owner(self) -> str:
-        """Whose dataset it is: a profile's, or that of the matrix across profiles."""
+        """The owner of the dataset: a profile, or the matrix across profiles."""
         return self._name
 
     @property
@@ -99,11 +102,11 @@ class Work(ABC):
 
     @property
     def label(self) -> str:
-        """What `ops.partitions` calls the dataset: candles by their timeframe alone."""
+        """The dataset's name in `ops.partitions`: candles by their timeframe alone."""
         return str(self._timeframe) if self.family == "candles" else self.dataset
 
     def made_from(self, names: Collection[tuple[str, str]]) -> bool:
-        """Whether it is made of one of some candles, each a profile and a timeframe."""
+        """Whether it is made of one of some candles, each given by profile and timeframe."""
         return any((source.profile, source.timeframe) in names for source in self.inputs)
 
     def standing(self, view: Snapshot) -> pl.DataFrame:
@@ -112,15 +115,18 @@ class Work(ABC):
         return view.partitions.standing(self._name, self.label, since)
 
     def recipe(self) -> str:
-        """How it is made, as far as the universe says so: whatever was made otherwise is to be made again."""
+        """How it is made, as far as the universe says so.
+
+        A partition that was made by another recipe must be made again.
+        """
         return ""
 
     def first_recipe(self) -> str:
-        """How earlier releases have made it, which noted no recipe."""
+        """The recipe of earlier releases, which recorded none."""
         return ""
 
     def behind(self, view: Snapshot, standing: pl.DataFrame | None = None) -> list[Partition]:
-        """Those of its partitions that are to be made, or made again, because of what they are made of.
+        """Its partitions that must be made, or made again, because of their inputs.
 
         Args:
             view: The store.
@@ -149,7 +155,7 @@ class Work(ABC):
         ]
 
     def _outlines(self, partitions: Sequence[Partition]) -> dict[str, Outline]:
-        """What each of some partitions spans, by key."""
+        """The span of each of some partitions, by key."""
         outlines = {
             partition.key: Outline(*partition.window.micros, NEVER) for partition in partitions
         }
@@ -172,7 +178,7 @@ class Work(ABC):
 
     @property
     def audit(self) -> Mapping[str, object]:
-        """What was done so far, as its row of `ops.jobs` tells it; empty where nothing was due."""
+        """The work so far, as its row of `ops.jobs` says it; empty where nothing was due."""
         return {} if self._job is None else self._job.record
 
     def batches(self) -> Generator[list[PartitionOutcome]]:
@@ -220,31 +226,42 @@ class Work(ABC):
 
     @abstractmethod
     def prepare(self, transaction: Transaction) -> None:
-        """Make ready for the first batch: tables, and what is known of the series."""
+        """Prepare the first batch: create tables, and read what is known of the series."""
 
     @abstractmethod
     def bars(self, window: Window) -> pl.DataFrame:
-        """The bars that it has by the calendar whose `ts` lies in a window, also those to come: ts, opens_at, closes_at."""
+        """The bars that the calendar has in a window by their `ts`, also those still to come.
+
+        Returns:
+            ts, opens_at, closes_at.
+        """
 
     @abstractmethod
     def size(self, partition: Partition) -> int:
-        """How many bars a partition reads, about."""
+        """About how many bars a partition reads."""
 
     @abstractmethod
     def make(
         self, transaction: Transaction, batch: Sequence[Partition], window: Window, job: Job
     ) -> list[PartitionOutcome]:
-        """Make some partitions, the hull of which is the window; an outcome each, in their order."""
+        """Make some partitions, whose hull is the window.
+
+        Returns:
+            One outcome per partition, in their order.
+        """
 
     @abstractmethod
     def finish(self) -> None:
-        """Do what is due when all is made."""
+        """Do what is due when all partitions are made."""
 
 
 def missing_before(
     judged: pl.DataFrame, outcomes: Sequence[PartitionOutcome]
 ) -> dict[str, dict[str, int]]:
-    """How many bars were missing by partition and symbol before these outcomes: all of them where nobody had judged it."""
+    """How many bars were missing by partition and symbol before these outcomes.
+
+    All of them were where the partition had never been judged.
+    """
     known = {
         (key, symbol): missing
         for key, symbol, missing in judged.select("partition", "symbol", "missing").rows()

@@ -1,4 +1,4 @@
-"""What a fill tells of each partition."""
+"""The outcome of a partition: what a fill or a derivation reports of it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class PartitionOutcome:
 
     Attributes:
         partition: Which one.
-        failures: Why it does not count as filled as a whole (`quality.colour`), and the words of
+        failures: Why it does not count as filled as a whole (`verdicts.colour`), and the words of
             the sources that did not answer. Empty where it is filled, though a symbol may lack
             bars.
         faults: What went wrong with a part of it and leaves the rest as it is: a feature that could
-            not be made, a candle that has no numbers. A sentence each.
+            not be made, a candle that has no numbers. One sentence each.
         counts: What each symbol has.
         verdicts: The judgement, `agreement` too where the partition was compared; empty for derived
             candles, which are as good as their input.
@@ -38,8 +38,8 @@ class PartitionOutcome:
         last_ts: Open of the newest stored bar.
         sources: Rows by source that this fill took from it.
         refused: Rows that were refused, by symbol, source and reason
-            (`fill.refused.REFUSED_SCHEMA`).
-        version: Another one as soon as its candles or its counts are not what they were.
+            (`work.refused.REFUSED_SCHEMA`).
+        version: A text that differs as soon as its candles or its counts do.
     """
 
     partition: Partition

@@ -1,4 +1,4 @@
-"""The rows that were refused, as a person reads them: how many, why, an example, and what would mend it."""
+"""The refused rows in words: how many, why, an example, and the setting that would mend them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ REFUSED_SCHEMA = pl.Schema(
         "example": pl.String(),
     }
 )
-"""Columns of `ops.refused` without the profile and the timeframe: what the latest answers for a partition held that cannot be stored."""
+"""Columns of `ops.refused` without the profile and the timeframe.
+
+They are rows of the latest answers for a partition that cannot be stored.
+"""
 
 _EXAMPLE = 120
 
@@ -39,8 +42,8 @@ def refused_frame(rejects: pl.DataFrame, partition: pl.Expr) -> pl.DataFrame:
         partition: Names the partition of a time in `asked`.
 
     Returns:
-        A frame of REFUSED_SCHEMA; what is outside the sessions, or not closed yet, is no fault and
-        not in it.
+        A frame of REFUSED_SCHEMA. A row outside the sessions, or of a bar not closed yet, is no
+        fault and not in it.
     """
     return (
         rejects.filter(pl.col("reason").is_in(FAULTS))
@@ -59,7 +62,10 @@ def refused_frame(rejects: pl.DataFrame, partition: pl.Expr) -> pl.DataFrame:
 def refused_rows(
     view: Snapshot, profiles: Sequence[str], *, symbols: Sequence[str] | None = None
 ) -> list[dict[str, Any]]:
-    """What is refused of some profiles where bars are missing, most rows first, each with the words that tell of it."""
+    """The refused rows of some profiles where bars are missing, most rows first.
+
+    Each has `words` that describe it, and `advice`.
+    """
     table = view.refused.present().filter(pl.col("profile").is_in(list(profiles)))
     if symbols is not None:
         table = table.filter(pl.col("symbol").is_in(list(symbols)))
@@ -84,7 +90,10 @@ def refused_rows(
 
 
 def refused_words(row: Mapping[str, Any]) -> str:
-    """A sentence: how many rows of which source, why, one of them, and the setting that would mend it.
+    """One sentence about refused rows.
+
+    It says how many rows of which source were refused, why, one of them, and the setting that would
+    mend it.
 
     Args:
         row: source, reason, rows, symbol (names), example_symbol, example_ts, example.
@@ -98,5 +107,5 @@ def refused_words(row: Mapping[str, Any]) -> str:
 
 
 def example_words(symbol: str, at: str, values: str, advice: str) -> str:
-    """One row that was refused, and what may mend it."""
+    """One refused row in words, and what may mend it."""
     return f"One of them: {symbol} {at} {values}. What may mend it: {advice}."

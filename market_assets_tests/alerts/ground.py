@@ -43,7 +43,10 @@ class MailServer:
 
     @property
     def url(self) -> str:
-        return f"mailto://127.0.0.1:{self.port}?from=alerts@example.org&to=desk@example.org&mode=insecure&format=text"
+        return (
+            f"mailto://127.0.0.1:{self.port}?from=alerts@example.org&to=desk@example.org"
+            "&mode=insecure&format=text"
+        )
 
     @property
     def titles(self) -> list[str]:
@@ -104,7 +107,10 @@ class Webhook:
 def universe_of(
     folder: Path, *channels: str, secrets: dict[str, str] | None = None, **profile: object
 ) -> Universe:
-    """A universe with one profile, `kept`: hours of two symbols, round the clock, from 2025-02-01 on."""
+    """A universe with one profile, `kept`: hours of two symbols, from 2025-02-01 on.
+
+    The market is open round the clock.
+    """
     kept = {
         "kind": "CRYPTO",
         "start": "2025-02-01",

@@ -1,4 +1,7 @@
-"""Once when it begins, once when it gets worse, once when it is over; whatever fails and whatever the clock does."""
+"""The ledger of alerts: once when a trouble begins, once when it gets worse, once when it is over.
+
+This holds whatever fails and whatever the clock does.
+"""
 
 from __future__ import annotations
 

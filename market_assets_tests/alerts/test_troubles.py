@@ -102,9 +102,15 @@ def failing(
     """An open gap that was first seen and last asked for some minutes ago."""
     at = NOW.replace(tzinfo=None)
     return {
-        "symbol": symbol, "first_ts": at - timedelta(hours=1), "last_ts": at, "reason": reason, "failures": failures,
-        "asked_at": at - timedelta(minutes=asked), "first_seen": at - timedelta(minutes=seen), "confirmed_at": None,
-    }  # fmt: skip
+        "symbol": symbol,
+        "first_ts": at - timedelta(hours=1),
+        "last_ts": at,
+        "reason": reason,
+        "failures": failures,
+        "asked_at": at - timedelta(minutes=asked),
+        "first_seen": at - timedelta(minutes=seen),
+        "confirmed_at": None,
+    }
 
 
 DOWN = "source binance: BTC 1m: no answer after 3 attempts: connection refused"

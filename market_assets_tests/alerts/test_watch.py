@@ -110,7 +110,7 @@ def kinds(told: Told) -> list[tuple[str, str]]:
     return [(one.kind.value, one.subject) for one in told.present]
 
 
-def test_two_hundred_failed_partitions_give_one_message_by_mail_and_one_at_the_webhook_and_recovery_one(
+def test_two_hundred_failed_partitions_give_one_mail_and_one_webhook_message_and_recovery_one(
     tmp_path: Path,
     clock: Clock,
     watch: Callable[[Universe], Watch],

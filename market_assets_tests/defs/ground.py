@@ -1,4 +1,7 @@
-"""A practice ground for the Dagster side: a home, a small universe, its definitions, and what can be seen of its runs."""
+"""A practice ground for the Dagster side.
+
+It has a home, a small universe, its definitions, and what can be seen of its runs.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,10 @@ NOW = "2025-03-01T12:00:00+00:00"
 
 
 class Ground:
-    """A home with one profile, `kept`: days of hours from 2025-02-03 (a Monday) to 2025-02-10, two symbols."""
+    """A home with one profile, `kept`: hours of two symbols, in partitions of a day.
+
+    The days are 2025-02-03 (a Monday) to 2025-02-10.
+    """
 
     def __init__(self, home: Path, instance: dg.DagsterInstance) -> None:
         self.home = home
@@ -45,7 +51,10 @@ class Ground:
         now: str = NOW,
         sources: Mapping[str, Mapping[str, object]] | None = None,
     ) -> Profile:
-        """Write the universe and build its definitions; `keys` take the place of the profile's usual ones, `sources` are added."""
+        """Write the universe and build its definitions.
+
+        `keys` take the place of the profile's usual ones; `sources` are added.
+        """
         self.clock = Clock(fixed=now)
         address = {} if vendor is None else {"base_url": vendor.url}
         universe = {
@@ -124,7 +133,10 @@ class Ground:
         return colours(self.instance, self.key(timeframe), self.partitions(timeframe))
 
     def verdicts(self, timeframe: str = "1h") -> dict[str, tuple[str, ...]]:
-        """Each judged partition with its verdicts in the order of CHECKS; one that is not current is marked."""
+        """Each judged partition with its verdicts in the order of CHECKS.
+
+        A verdict that is not current is marked.
+        """
         found: dict[str, dict[str, str]] = {}
         keys = [dg.AssetCheckKey(self.key(timeframe), check) for check in CHECKS]
         for info in self.instance.event_log_storage.get_asset_check_partition_info(keys):
@@ -167,14 +179,20 @@ class Ground:
 
 
 class Follower:
-    """Ticks the sensor that follows what has changed, and remembers its cursor as the daemon does."""
+    """Ticks the sensor that follows what has changed.
+
+    The cursor is remembered, as the daemon does it.
+    """
 
     def __init__(self, ground: Ground) -> None:
         self.ground = ground
         self.cursor: str | None = None
 
     def tick(self) -> Any:
-        """What a tick comes to, checked as the daemon has it checked: run_requests, skip_message, cursor."""
+        """The result of a tick, checked as the daemon checks it.
+
+        Its fields are run_requests, skip_message and cursor.
+        """
         resources = {"store": self.ground.store_resource, "clock": self.ground.clock}
         with dg.build_sensor_context(
             instance=self.ground.instance,
@@ -187,7 +205,10 @@ class Follower:
         return data
 
     def asked(self) -> dict[str, list[tuple[str, str]]]:
-        """What a tick requests: by dataset the first and last partition of each run, oldest first."""
+        """The runs that a tick requests, oldest first.
+
+        By dataset, these are the first and last partition of each run.
+        """
         found: dict[str, list[tuple[str, str]]] = {}
         for request in self.tick().run_requests or ():
             bounds = (

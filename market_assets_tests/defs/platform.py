@@ -63,8 +63,15 @@ class Platform:
         return self.ask(query, key={"path": path})["assetNodeOrError"]["partitionKeys"]
 
     def backfill(self, *assets: list[str], partitions: list[str]) -> str:
-        query = """mutation ($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
-            __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
+        query = """
+            mutation ($params: LaunchBackfillParams!) {
+                launchPartitionBackfill(backfillParams: $params) {
+                    __typename
+                    ... on LaunchBackfillSuccess { backfillId }
+                    ... on PythonError { message }
+                }
+            }
+        """
         params = {
             "assetSelection": [{"path": path} for path in assets],
             "partitionNames": partitions,
@@ -75,15 +82,25 @@ class Platform:
 
     def backfill_status(self, backfill: str) -> str:
         query = (
-            "query ($id: String!) { partitionBackfillOrError(backfillId: $id) { ... "
-            "on PartitionBackfill { status } } }"
+            "query ($id: String!) { partitionBackfillOrError(backfillId: $id) "
+            "{ ... on PartitionBackfill { status } } }"
         )
         return self.ask(query, id=backfill)["partitionBackfillOrError"]["status"]
 
     def colours(self, *path: str) -> dict[str, str]:
         """Each partition of an asset with the colour of its square in the UI."""
-        query = """query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode { partitionKeys
-            assetPartitionStatuses { ... on TimePartitionStatuses { ranges { status startKey endKey } } } } } }"""
+        query = """
+            query ($key: AssetKeyInput!) {
+                assetNodeOrError(assetKey: $key) {
+                    ... on AssetNode {
+                        partitionKeys
+                        assetPartitionStatuses {
+                            ... on TimePartitionStatuses { ranges { status startKey endKey } }
+                        }
+                    }
+                }
+            }
+        """
         node = self.ask(query, key={"path": path})["assetNodeOrError"]
         colours = dict.fromkeys(node["partitionKeys"], "MISSING")
         for stretch in node["assetPartitionStatuses"]["ranges"]:
@@ -117,8 +134,14 @@ class Platform:
 
     def ticks(self, sensor: str) -> int:
         """How often a sensor has looked without anything to do since it was turned on."""
-        query = """query ($selector: SensorSelector!) { sensorOrError(sensorSelector: $selector) { __typename ... on Sensor {
-            sensorState { ticks(limit: 200) { status } } } } }"""
+        query = """
+            query ($selector: SensorSelector!) {
+                sensorOrError(sensorSelector: $selector) {
+                    __typename
+                    ... on Sensor { sensorState { ticks(limit: 200) { status } } }
+                }
+            }
+        """
         selector = {
             "repositoryName": "__repository__",
             "repositoryLocationName": "market_assets.definitions",
@@ -129,8 +152,22 @@ class Platform:
 
     def run_process(self, tag: str) -> int | None:
         """The process of the running run of a backfill, as its log tells it."""
-        query = """query ($filter: RunsFilter!) { runsOrError(filter: $filter) { ... on Runs { results {
-            eventConnection { events { ... on EngineEvent { message } ... on MessageEvent { message } } } } } } }"""
+        query = """
+            query ($filter: RunsFilter!) {
+                runsOrError(filter: $filter) {
+                    ... on Runs {
+                        results {
+                            eventConnection {
+                                events {
+                                    ... on EngineEvent { message }
+                                    ... on MessageEvent { message }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        """
         found = self.ask(
             query,
             filter={"tags": [{"key": "dagster/backfill", "value": tag}], "statuses": ["STARTED"]},
@@ -171,7 +208,10 @@ def until(condition: Callable[[], Any], what: str) -> Any:
 
 @contextmanager
 def running(home: Path, environment: Mapping[str, str]) -> Iterator[Platform]:
-    """Start `market-assets up`, wait until its definitions are loaded, and stop all its processes at the end."""
+    """Start `market-assets up` and wait until its definitions are loaded.
+
+    All its processes are stopped at the end.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with (home / "up.log").open("wb") as log:

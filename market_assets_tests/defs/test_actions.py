@@ -1,4 +1,7 @@
-"""Corporate actions as an asset: runs as the UI and the schedule start them, their verdict, and the views that stand on them."""
+"""Corporate actions as an asset: runs, verdict and views.
+
+The runs start as the UI and the schedule start them. The views stand on the actions.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,9 @@ NOW = datetime.fromisoformat("2021-04-01T12:00:00+00:00")
 UNIVERSE = """
 sources:
   archive: {path: "lean__{symbol}__1d.parquet"}
-  files: {type: action_files, path: "actions/{symbol}.csv", columns: {ex_date: Date, ratio: Stock Splits, amount: Dividends}, amounts: split_adjusted, currency: USD}
+  files: {type: action_files, path: "actions/{symbol}.csv",
+          columns: {ex_date: Date, ratio: Stock Splits, amount: Dividends},
+          amounts: split_adjusted, currency: USD}
 profiles:
   us:
     kind: EQUITY
@@ -124,9 +129,17 @@ def test_a_run_records_the_actions_holds_them_against_the_prices_and_makes_the_v
 
     assert success
     made = us.materialization().metadata
-    assert {name: made[name].value for name in ("dagster/row_count", "splits", "dividends", "renames", "new", "symbols")} == {
-        "dagster/row_count": 4, "splits": 1, "dividends": 3, "renames": 0, "new": 4, "symbols": 2,
-    }  # fmt: skip
+    assert {
+        name: made[name].value
+        for name in ("dagster/row_count", "splits", "dividends", "renames", "new", "symbols")
+    } == {
+        "dagster/row_count": 4,
+        "splits": 1,
+        "dividends": 3,
+        "renames": 0,
+        "new": 4,
+        "symbols": 2,
+    }
     newest = made["newest"].records[0].data
     assert (newest["symbol"], newest["ex_date"], newest["what"]) == (
         "AAPL",

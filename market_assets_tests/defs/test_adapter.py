@@ -1,4 +1,7 @@
-"""What this project relies on in Dagster, most of it private: a test that fails here says what an upgrade has moved."""
+"""What this project relies on in Dagster, most of it private.
+
+A test that fails here says what an upgrade has moved.
+"""
 
 from __future__ import annotations
 
@@ -280,8 +283,8 @@ def test_what_is_downstream_in_the_same_run_goes_on_after_an_output_that_materia
     assert [
         one.partition_key for one in instance.fetch_materializations(KEY, limit=10).records
     ] == KEYS[:1]
-    # This is why there is an output: without it the step downstream is skipped, and the run is a
-    # success.
+    # This is why there is an output: without it the step downstream is skipped,
+    # and the run is a success.
     assert instance.get_materialized_partitions(downstream.key) == (
         {KEYS[0]} if with_output else set()
     )
@@ -380,7 +383,10 @@ def test_the_sqlite_event_log_opens_every_file_by_the_method_that_ours_replaces(
 def first_runs_of_a_backfill(
     defs: dg.Definitions, instance: dg.DagsterInstance
 ) -> list[set[dg.AssetKey]]:
-    """The assets of each run that the daemon starts first for a backfill of every partition of all assets."""
+    """The assets of each run that the daemon starts first for a backfill.
+
+    The backfill is of every partition of all assets.
+    """
     repository = RemoteRepository(
         RepositorySnap.from_def(defs.get_repository_def()),
         RepositoryHandle.for_test(),
@@ -466,7 +472,7 @@ def test_a_failed_check_is_not_current_once_its_partition_is_materialized_again(
 
 
 @pytest.mark.parametrize("read_before", [True, False])
-def test_a_partition_whose_run_goes_on_is_planned_and_in_progress_and_one_of_a_failed_run_stays_planned(
+def test_a_partition_of_a_running_run_is_planned_and_in_progress_and_of_a_failed_run_planned(
     instance: dg.DagsterInstance, *, read_before: bool
 ) -> None:
     run(

@@ -1,4 +1,7 @@
-"""The check `agreement` in Dagster: there where sampling is on, judged where a partition was compared, repaired by nobody."""
+"""The check `agreement` in Dagster.
+
+It exists where sampling is on, is judged where a partition was compared, and is repaired by nobody.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,10 @@ WRONG = {
 
 @pytest.fixture
 def beside(ground: Ground, vendor: Vendor) -> Callable[[str], Ground]:
-    """A home whose profile has two sources: a vendor, and another that has two hours of one day otherwise."""
+    """A home whose profile has two sources: a vendor, and a second source.
+
+    The second source has two hours of one day otherwise.
+    """
     other = {"type": "practice", "base_url": vendor(WRONG).url, "retries": 0, "backoff": 0}
 
     def keep(keys: str) -> Ground:

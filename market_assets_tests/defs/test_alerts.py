@@ -1,4 +1,7 @@
-"""The sensor `alerts` over real runs: what it finds in Dagster, what it tells, and what it never does."""
+"""The sensor `alerts` over real runs.
+
+What does it find in Dagster, what does it report, and what does it never do?
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A run over a range of partitions tells the truth of each: filled, failed, judged; also when two runs and a reader meet."""
+"""A run over a range of partitions reports the truth of each: filled, failed, judged.
+
+This holds also where two runs and a reader meet.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,10 @@ FAULTS: list[dict[str, Any]] = [
 
 
 def asked(vendor: PracticeVendor) -> dict[str, list[str]]:
-    """The windows that a vendor was asked for since its log was cleared, by symbol; probes for a first bar aside."""
+    """The windows that a vendor was asked for since its log was cleared, by symbol.
+
+    Probes for a first bar are left out.
+    """
     found: dict[str, list[str]] = {}
     for entry in vendor.log:
         if entry["endTime"] is not None:
@@ -261,7 +267,10 @@ def test_a_run_of_one_partition_is_like_a_range_of_one(ground: Ground, vendor: V
         "FAILED",
         "MISSING",
     )
-    assert ground.verdicts() == {DAYS[4]: ("FAILED", "SUCCEEDED", "SUCCEEDED"), DAYS[2]: ("FAILED", "SUCCEEDED", "SUCCEEDED")}  # fmt: skip
+    assert ground.verdicts() == {
+        DAYS[4]: ("FAILED", "SUCCEEDED", "SUCCEEDED"),
+        DAYS[2]: ("FAILED", "SUCCEEDED", "SUCCEEDED"),
+    }
 
 
 def test_a_run_may_ask_for_some_symbols_alone_and_no_partition_is_green_before_the_others_are_there(
@@ -347,7 +356,12 @@ def test_derived_candles_are_as_good_as_what_they_are_made_of(
     ground.fill()
     run = ground.run("4h")
     # Of one day there is nothing at all, of another one symbol.
-    assert [ground.colours("4h")[day] for day in DAYS[1:5]] == ["MATERIALIZED", "FAILED", "MATERIALIZED", "MATERIALIZED"]  # fmt: skip
+    assert [ground.colours("4h")[day] for day in DAYS[1:5]] == [
+        "MATERIALIZED",
+        "FAILED",
+        "MATERIALIZED",
+        "MATERIALIZED",
+    ]
     assert "candles_1h has nothing here yet to make it of" in str(ground.failure(run).metadata)
     shown = plain(ground.materializations(run)["2025-02-07"].metadata)
     assert shown["dagster/partition_row_count"] == 12

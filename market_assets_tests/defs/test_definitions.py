@@ -1,4 +1,7 @@
-"""The definitions that a universe makes: what they are, what they cost to load, and what they never tell."""
+"""The definitions that a universe makes.
+
+What are they, what do they cost to load, and what do they never reveal?
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,10 @@ CLOCK = Clock(fixed="2026-01-01T00:00:00+00:00")
 
 
 def packaged() -> dg.Definitions:
-    """The definitions of the packaged universe as it is written, with an end: without one there is a partition more each day."""
+    """The definitions of the packaged universe as it is written, but with an end.
+
+    Without an end there is one more partition per day.
+    """
     universe = load_universe(PACKAGED, environ={})
     ends = {"crypto": date(2025, 12, 1)}
     profiles = {
@@ -47,7 +53,10 @@ def packaged() -> dg.Definitions:
 
 
 def described(definitions: dg.Definitions) -> str:
-    """What the definitions hold, a paragraph for all assets that are alike, in words that a change can be read from."""
+    """What the definitions hold, in words that a change can be read from.
+
+    All assets that are alike have one paragraph.
+    """
     graph = definitions.resolve_asset_graph()
     alike: dict[tuple[str, ...], list[str]] = {}
     for key in sorted(graph.materializable_asset_keys, key=_shortest_first):
@@ -65,6 +74,7 @@ def described(definitions: dg.Definitions) -> str:
             if policy
             else "none"
         )
+        parents = ", ".join(sorted(parent.to_user_string() for parent in node.parent_keys))
         columns = node.metadata["dagster/column_schema"].columns
         paragraph = (
             (
@@ -73,7 +83,7 @@ def described(definitions: dg.Definitions) -> str:
             ),
             f"    {stretch}",
             f"    backfill {runs}; pool {node.assets_def.op.pool}",
-            f"    made of {', '.join(sorted(parent.to_user_string() for parent in node.parent_keys)) or 'no other asset'}",
+            f"    made of {parents or 'no other asset'}",
             (
                 "    automation "
                 f"{node.automation_condition.get_label() if node.automation_condition else 'none'}"
@@ -116,8 +126,8 @@ def _shortest_first(key: dg.AssetKey) -> tuple[str, timedelta]:
 def test_the_packaged_universe_makes_these_assets() -> None:
     found = described(packaged())
     told = (
-        "if this change is meant: python -m market_assets_tests.defs.test_definitions writes the "
-        "golden file again"
+        "if this change is meant: "
+        "python -m market_assets_tests.defs.test_definitions writes the golden file again"
     )
     assert found.splitlines() == GOLDEN.read_text().splitlines(), told
 
@@ -169,8 +179,9 @@ def test_the_universe_that_the_environment_names_is_the_one_that_is_loaded(
 ) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(
-        "sources: {binance: {}}\nprofiles:\n  mine: {kind: CRYPTO, start: 2025-01-01, sources: "
-        "[binance], symbols: {A: {}}}\n"
+        "sources: {binance: {}}\n"
+        "profiles:\n"
+        "  mine: {kind: CRYPTO, start: 2025-01-01, sources: [binance], symbols: {A: {}}}\n"
     )
     monkeypatch.setenv("MARKET_ASSETS_UNIVERSE", str(path))
     from market_assets.definitions import defs  # noqa: PLC0415 - it reads the environment
@@ -224,10 +235,11 @@ def test_resources_can_be_replaced(ground: Ground, vendor: Callable[..., Practic
 def test_secrets_are_nowhere_in_what_dagster_is_told(tmp_path: Path) -> None:
     path = tmp_path / "universe.yaml"
     path.write_text(
-        "sources:\n  binance: {base_url: 'https://${HOST_PART}.example', headers: {X-Key: "
-        "'Bearer ${VENDOR_KEY}'}}\n"
-        "profiles:\n  kept: {kind: CRYPTO, start: 2025-01-01, sources: [binance], symbols: {A: "
-        "{}}}\n"
+        "sources:\n"
+        "  binance: {base_url: 'https://${HOST_PART}.example', "
+        "headers: {X-Key: 'Bearer ${VENDOR_KEY}'}}\n"
+        "profiles:\n"
+        "  kept: {kind: CRYPTO, start: 2025-01-01, sources: [binance], symbols: {A: {}}}\n"
     )
     secrets = {"VENDOR_KEY": "tell-nobody-4711", "HOST_PART": "hidden-host"}
     universe = load_universe(path, environ=secrets)

@@ -1,4 +1,8 @@
-"""Dagster as a user has it: `market-assets up`, backfills over GraphQL, runs queued by the daemon, a run process killed."""
+"""Dagster as a user has it.
+
+That is `market-assets up`, backfills over GraphQL, runs queued by the daemon, and a killed run
+process.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,8 @@ if TYPE_CHECKING:
 
 UNIVERSE = """
 sources:
-  vendor: {{type: practice, base_url: "{url}", retries: 0, backoff: 0, timeout: 900, total_timeout: 900}}
+  vendor: {{type: practice, base_url: "{url}", retries: 0, backoff: 0, timeout: 900,
+           total_timeout: 900}}
 # Nothing is filled before it is asked for, and what fails stays as it is.
 update: {{first_backfill: 1s}}
 repair: {{every: 365d}}
@@ -59,8 +64,8 @@ MARKET = Market.model_validate(
         "kind": "crypto",
         "symbols": {"SPY": {"kind": "equity"}, "QQQ": {"kind": "equity"}},
         "faults": [
-            # A day with a hole: the source has answered, so the day is green and its continuity
-            # red.
+            # A day with a hole: the source has answered,
+            # so the day is green and its continuity red.
             {
                 "fault": "hole",
                 "symbols": ["BTCUSDT"],
@@ -118,7 +123,10 @@ def platform(environment: dict[str, str], home: Path) -> Iterator[Platform]:
 
 @pytest.fixture(scope="module")
 def backfills(platform: Platform) -> dict[str, str]:
-    """Both profiles' backfills, launched together, so that the daemon's rounds are waited for once."""
+    """The backfills of both profiles, launched together.
+
+    The daemon's rounds are so waited for only once.
+    """
     year = platform.backfill(
         ["year", "candles_1h"], partitions=platform.partitions("year", "candles_1h")
     )

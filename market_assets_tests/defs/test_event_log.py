@@ -1,4 +1,7 @@
-"""The event log with its connections kept open tells the same as Dagster's own, also among processes and after a crash."""
+"""The event log with its connections kept open reports the same as Dagster's own.
+
+This holds also among processes and after a crash.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,9 @@ with dg.DagsterInstance.from_config(home) as instance:
     print("ready", flush=True)
     sys.stdin.readline()
     for number in range(int(count)):
-        instance.report_runless_asset_event(dg.AssetMaterialization(["toy", name], partition=str(number)))
+        instance.report_runless_asset_event(
+            dg.AssetMaterialization(["toy", name], partition=str(number))
+        )
         print(number, flush=True)
 """
 
@@ -198,8 +203,8 @@ def test_what_one_writes_the_other_sees_at_once(
 def test_whoever_watches_a_run_hears_of_each_event_while_the_run_goes_on(
     tmp_path: Path, storage: PooledSqliteEventLogStorage
 ) -> None:
-    # The run has its log open for as long as it goes on, and the UI, which is another process,
-    # watches.
+    # The run has its log open for as long as it goes on,
+    # and the UI, which is another process, watches.
     storage.store_event(entry("run", 0))
     ui = PooledSqliteEventLogStorage(str(tmp_path))
     heard: list[str] = []

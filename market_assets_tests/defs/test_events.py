@@ -1,4 +1,7 @@
-"""What a run tells of itself in Dagster, whether it succeeds or fails: its progress and its audit."""
+"""What a run reports of itself in Dagster: its progress and its audit.
+
+This holds whether the run succeeds or fails.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,10 @@ def progress(ground: Ground, run: dg.DagsterRun) -> list[str]:
 
 @dataclass
 class Audited:
-    """A home after one run over the whole range, from a vendor with FAULTS that is busy at first."""
+    """A home after one run over the whole range.
+
+    The vendor has FAULTS, and is busy at first.
+    """
 
     ground: Ground
     vendor: PracticeVendor
@@ -181,7 +187,16 @@ def test_of_many_symbols_the_worst_are_shown_and_the_others_counted() -> None:
     }
     day = dg.DailyPartitionsDefinition("2025-02-03").start
     shown = audit_metadata(
-        {"start_ts": day, "end_ts": day, "trigger": "manual", "status": "SUCCEEDED", "progress": 1.0, "symbols": [], "job_id": "x", "detail": detail}
-    )  # fmt: skip
+        {
+            "start_ts": day,
+            "end_ts": day,
+            "trigger": "manual",
+            "status": "SUCCEEDED",
+            "progress": 1.0,
+            "symbols": [],
+            "job_id": "x",
+            "detail": detail,
+        }
+    )
     assert (len(shown["by_symbol"].records), shown["symbols_not_shown"]) == (20, 15)
     assert shown["by_symbol"].records[0].data["missing"] == 30

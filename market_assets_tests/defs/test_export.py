@@ -1,4 +1,7 @@
-"""The lake as assets: there when the universe switches it on, and up to date after what changes candles."""
+"""The lake as assets.
+
+They exist where the universe switches them on, and are up to date after what changes candles.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Features as assets: made again exactly where candles changed that they reach back to, red where a symbol's could not be made."""
+"""Features as assets.
+
+They are made again exactly where candles changed that they reach back to, and are red where a
+symbol's could not be made.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,8 @@ DAYS = [f"2025-02-{day:02}" for day in range(3, 10)]
 # Sums over 30 bars reach into the day before, and into the one before that.
 SOME = """
 timeframes: {fetch: [1h], features: [1h]}
-features: {atr: [], rsi: [], adx: [], macd: [], ema: [], sma: [5, 30], bb: [[20, 2]], volatility: [5], drawdown: [5]}
+features: {atr: [], rsi: [], adx: [], macd: [], ema: [], sma: [5, 30], bb: [[20, 2]],
+           volatility: [5], drawdown: [5]}
 """
 
 

@@ -1,4 +1,7 @@
-"""The platform heals itself: `market-assets up` over a vendor with all kinds of holes, and nobody lays a hand on it."""
+"""The platform heals itself, without anybody's help.
+
+`market-assets up` runs over a vendor with all kinds of holes.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,8 @@ if TYPE_CHECKING:
 
 UNIVERSE = """
 sources:
-  vendor: {{type: practice, base_url: "{vendor}", retries: 2, backoff: 0.2, timeout: 10, total_timeout: 20}}
+  vendor: {{type: practice, base_url: "{vendor}", retries: 2, backoff: 0.2, timeout: 10,
+           total_timeout: 20}}
 # An hour of the real world is some seconds here.
 evidence: {{apart: 8s}}
 repair: {{every: 5s, backoff: [5s, 30s], max_attempts: 3}}
@@ -35,7 +39,8 @@ profiles:
     end: 2025-02-17
     timeframes: {{fetch: [1m], derive: [1h]}}
     sources: [vendor]
-    symbols: {{MINUTE: {{}}, HOUR: {{}}, DAYS: {{}}, LATE: {{}}, GONE: {{}}, DOWN: {{}}, BUSY: {{}}}}
+    symbols: {{MINUTE: {{}}, HOUR: {{}}, DAYS: {{}}, LATE: {{}}, GONE: {{}}, DOWN: {{}},
+              BUSY: {{}}}}
   ghost:
     kind: CRYPTO
     start: 2025-02-03

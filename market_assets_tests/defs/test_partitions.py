@@ -112,7 +112,14 @@ def test_days_may_be_kept_in_months_and_months_in_days(profile: Callable[[str], 
         of("EQUITY", "2025-01-02", "2025-01-13", "partitions: {intraday: month, daily: day}")
     )
     assert keys_at(SATURDAY, kept, M1) == ["2025-01-01"]
-    assert keys_at(SATURDAY, kept, D1) == ["2025-01-02", "2025-01-03", "2025-01-06", "2025-01-07", "2025-01-08", "2025-01-10"]  # fmt: skip
+    assert keys_at(SATURDAY, kept, D1) == [
+        "2025-01-02",
+        "2025-01-03",
+        "2025-01-06",
+        "2025-01-07",
+        "2025-01-08",
+        "2025-01-10",
+    ]
 
 
 def test_a_profile_that_goes_on_has_the_day_and_the_month_that_run_now(

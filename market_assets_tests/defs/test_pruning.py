@@ -1,4 +1,7 @@
-"""What is old of Dagster's bookkeeping goes; partitions and checks look the same before and after."""
+"""What is old in Dagster's bookkeeping is deleted.
+
+Partitions and checks look the same before and after.
+"""
 
 from __future__ import annotations
 
@@ -306,8 +309,10 @@ def test_of_old_partitions_the_numbers_stay_and_the_tables_go(instance: dg.Dagst
         assert event.tags == was.asset_materialization.tags
         assert event.partition == was.asset_materialization.partition
         assert {name: value.value for name, value in event.metadata.items()} == {
-            "rows": 5, "first": "2025-01-06", "details": "removed after 90 days (retention.details)",
-        }  # fmt: skip
+            "rows": 5,
+            "first": "2025-01-06",
+            "details": "removed after 90 days (retention.details)",
+        }
         assert record.timestamp == was.timestamp
         assert (record.run_id, record.event_log_entry.step_key) == (was.run_id, "toy__candles")
         assert record.event_log_entry.message == was.event_log_entry.message

@@ -1,4 +1,7 @@
-"""The main job on real input: all four profiles of real candles through Dagster, compared with the files themselves."""
+"""The main job on real input.
+
+All four profiles of real candles go through Dagster, and are compared with the files themselves.
+"""
 
 from __future__ import annotations
 
@@ -131,8 +134,8 @@ def test_quiet_minutes_are_explained_in_their_number(backfilled: Backfilled) -> 
     }
     assert set(quiet) == {"BTCUSDC.KRAKEN", "6EH4", "EURUSD"}
     assert quiet["BTCUSDC.KRAKEN"]["expected"] == 15 * 1440
-    # 423 minutes without a trade inside the file, and the last minute of the month, which it ends
-    # before.
+    # 423 minutes without a trade inside the file,
+    # and the last minute of the month, which it ends before.
     assert quiet["6EH4"]["explained"] == 424
 
 

@@ -1,4 +1,7 @@
-"""The repair sensor: what is in trouble becomes runs, once, in time, and what is left alone has a reason."""
+"""The repair sensor: what is in trouble becomes runs, once and in time.
+
+What is left alone has a reason.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,10 @@ NEW = {
 
 
 class Daemon:
-    """Ticks the repair sensor of a ground, and launches what it asks for in this process, as the daemon would."""
+    """Ticks the repair sensor of a ground.
+
+    It launches what the sensor asks for in this process, as the daemon would.
+    """
 
     def __init__(self, ground: Ground) -> None:
         self.ground = ground

@@ -1,4 +1,7 @@
-"""Aligned returns as assets: red where too much is neutral, and made again exactly where their candles changed."""
+"""Aligned returns as assets.
+
+They are red where too much is neutral, and are made again exactly where their candles changed.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What the terminal runs, in which order, and what it makes of a home and of runs that were broken off."""
+"""What the terminal runs, and in which order.
+
+The tests cover also what it makes of a home and of runs that were broken off.
+"""
 
 from __future__ import annotations
 
@@ -209,7 +212,10 @@ def body(context):
     os.kill(os.getpid(), 9)
 
 with instance_at(Path(sys.argv[1])) as instance:
-    tags = {".dagster/market_assets_host": socket.gethostname(), ".dagster/market_assets_process": str(os.getpid())}
+    tags = {
+        ".dagster/market_assets_host": socket.gethostname(),
+        ".dagster/market_assets_process": str(os.getpid())
+    }
     dg.materialize([toy(body)], instance=instance, tags={**range_tags(KEYS[0], KEYS[2]), **tags})
 """
 

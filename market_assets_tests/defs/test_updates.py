@@ -1,4 +1,7 @@
-"""The update schedule: a tick fills the running session bar by bar, and a run reports it when it is over."""
+"""The update schedule.
+
+A tick fills the running session bar by bar, and a run reports the session when it is over.
+"""
 
 from __future__ import annotations
 

@@ -49,7 +49,10 @@ def hook() -> Iterator[Webhook]:
 
 
 class Home:
-    """A home with a week of hours of two symbols, all filled, and the two sensors that look after it."""
+    """A home with a week of hours of two symbols, all filled.
+
+    With it come the two sensors that look after it.
+    """
 
     def __init__(self, ground: Ground, source: PracticeVendor, hook: Webhook) -> None:
         self.ground, self.source = ground, source

@@ -30,7 +30,10 @@ KEYS = ["2025-01-06", "2025-01-07", "2025-01-08", "2025-01-10", "2025-01-13", "2
 
 
 def toy(body: Body) -> dg.AssetsDefinition:
-    """An asset made like ours: partitioned, with a check that is partitioned alike, and events yielded by hand."""
+    """An asset made like ours, with events yielded by hand.
+
+    It is partitioned, and has a check that is partitioned alike.
+    """
 
     @dg.asset(
         key=KEY,
@@ -78,7 +81,10 @@ def evaluation(
 
 
 def fills(*partitions: str, red: tuple[str, ...] = (), then: Exception | None = None) -> Body:
-    """A step that fills some partitions, passes judgement on these and on the red ones, and may raise."""
+    """A step that fills some partitions, and may raise.
+
+    It judges the filled and the red partitions.
+    """
 
     def body(context: dg.AssetExecutionContext) -> Iterator[Any]:
         for partition in partitions:

@@ -14,7 +14,10 @@ ACTIONS = pl.Schema({"symbol": pl.String(), **ACTION_SCHEMA})
 
 
 def acts(*rows: tuple[object, ...], symbol: str = "A") -> pl.DataFrame:
-    """Actions of a symbol: (ex_date, ratio) of splits by a number, (ex_date, "amount") of dividends by a text."""
+    """Actions of a symbol: (ex_date, ratio) for a split, (ex_date, "amount") for a dividend.
+
+    A ratio is a number, an amount a text.
+    """
     made = [
         (symbol, day, "dividend", None, float(what), "USD", None)
         if isinstance(what, str)

@@ -36,7 +36,10 @@ def days(first: str, after: str) -> Window:
 
 
 def span(text: str) -> Window:
-    """A window written as two instants, the later one perhaps as a time alone: "2025-03-03 10:00..10:05"."""
+    """A window written as two instants: "2025-03-03 10:00..10:05".
+
+    The later instant may be a time alone.
+    """
     first, last = text.split("..")
     last = last if "-" in last else f"{first[:10]} {last}"
     return Window(at(first).replace(tzinfo=UTC), at(last).replace(tzinfo=UTC))
@@ -51,13 +54,22 @@ def priced(bars: pl.DataFrame, *, volume: float | None = 1.0, shift: float = 0.0
         + shift
     )
     return bars.select(
-        "symbol", "ts", open=price.cast(pl.Float64), high=price + 2.5, low=price - 2.5, close=price + 1.0,
-        volume=pl.lit(volume, pl.Float64), source=pl.lit("binance"),
-    )  # fmt: skip
+        "symbol",
+        "ts",
+        open=price.cast(pl.Float64),
+        high=price + 2.5,
+        low=price - 2.5,
+        close=price + 1.0,
+        volume=pl.lit(volume, pl.Float64),
+        source=pl.lit("binance"),
+    )
 
 
 class Market:
-    """A profile whose bars are filled by hand, as a backfill would leave them: candles, gaps and judgement."""
+    """A profile whose bars are filled by hand: candles, gaps and judgement.
+
+    The result is as a backfill would leave it.
+    """
 
     def __init__(self, store: Store, profile: Profile, clock) -> None:
         self.store, self.profile, self.clock = store, profile, clock

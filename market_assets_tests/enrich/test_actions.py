@@ -1,4 +1,8 @@
-"""Recording corporate actions: whose word counts, what an error or an empty answer leaves in place, and what the prices say to it."""
+"""Recording corporate actions.
+
+Whose word counts, what does an error or an empty answer leave in place, and what do the prices say
+to it?
+"""
 
 from __future__ import annotations
 
@@ -81,8 +85,25 @@ class Records:
 
     def candles(self, symbol: str, *bars: tuple[str, float, float]) -> None:
         """Daily candles: session, open and close."""
-        rows = [(symbol, datetime.fromisoformat(day), open_, max(open_, close), min(open_, close), close, 100.0, "raw") for day, open_, close in bars]  # fmt: skip
-        columns = {"symbol": pl.String, "ts": TS, **dict.fromkeys(("open", "high", "low", "close", "volume"), pl.Float64), "source": pl.String}  # fmt: skip
+        rows = [
+            (
+                symbol,
+                datetime.fromisoformat(day),
+                open_,
+                max(open_, close),
+                min(open_, close),
+                close,
+                100.0,
+                "raw",
+            )
+            for day, open_, close in bars
+        ]
+        columns = {
+            "symbol": pl.String,
+            "ts": TS,
+            **dict.fromkeys(("open", "high", "low", "close", "volume"), pl.Float64),
+            "source": pl.String,
+        }
         window = Window(midnight(date(2024, 6, 1)), midnight(date(2024, 8, 1)))
         with self.store.writing("candles") as transaction:
             transaction.candles.create("us", Timeframe.D1, derived=False)
@@ -128,7 +149,7 @@ def test_two_equal_payments_of_a_day_are_two_and_stay_two_when_they_are_told_aga
 
 
 class TestWhoseWordCounts:
-    def test_the_next_source_is_asked_where_one_has_nothing_and_the_preferred_one_takes_over_when_it_has(
+    def test_the_next_source_is_asked_where_one_has_nothing_and_the_preferred_one_takes_over(
         self, records
     ):
         records.say("first", "A")
@@ -176,8 +197,8 @@ class TestWhoseWordCounts:
 
         assert outcome.answers == {"B": first.source}
         assert outcome.failures["A"][0] == (
-            f"source {first.source}: A: its actions cannot be used "
-            "(OverflowError: \N{REPLACEMENT CHARACTER} is no date)"
+            f"source {first.source}: "
+            "A: its actions cannot be used (OverflowError: \N{REPLACEMENT CHARACTER} is no date)"
         )
         assert second.source in outcome.failures["A"][1]
 
@@ -261,7 +282,22 @@ def test_actions_that_nobody_has_told_of_for_days_are_a_trouble(records):
     records.say("first", "B", "2024-06-10,,0.5")
     records.record()
     with records.store.writing("a job") as transaction:
-        transaction.jobs.start({"job_id": "x", "run_id": None, "kind": "fill", "profile": "us", "timeframe": "1d", "symbols": [], "start_ts": NOW, "end_ts": NOW, "trigger": "manual", "host": "h", "process": 1}, {})  # fmt: skip
+        transaction.jobs.start(
+            {
+                "job_id": "x",
+                "run_id": None,
+                "kind": "fill",
+                "profile": "us",
+                "timeframe": "1d",
+                "symbols": [],
+                "start_ts": NOW,
+                "end_ts": NOW,
+                "trigger": "manual",
+                "host": "h",
+                "process": 1,
+            },
+            {},
+        )
     assert told() == []
 
     records.clock.now += timedelta(days=2)

@@ -1,4 +1,7 @@
-"""Adjusted prices: what never depends on how it is asked for, and what vendors who adjust have come to themselves."""
+"""Adjusted prices: they never depend on how they are asked for.
+
+They are compared with those of vendors who adjust.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ class TestByHand:
         assert found["high"].to_list() == [100.5, 102.0]
         assert found["volume"].to_list() == [4000.0, 1000.0]
 
-    def test_a_dividend_takes_its_share_of_the_close_before_it_off_the_prices_and_leaves_volumes_alone(
+    def test_a_dividend_takes_its_share_of_the_close_before_off_prices_and_leaves_volumes_alone(
         self,
     ):
         found = adjusted(days({at(0): 50.0, at(1): 100.0, at(2): 98.0}), acts((at(2), "2")), at(2))
@@ -214,7 +217,10 @@ def told(
 
 @pytest.fixture(scope="session")
 def apple(shared: Path) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Raw candles of LEAN until 2021-03-31, Yahoo's actions up to then, and Yahoo's adjusted candles as of 2025-11-18."""
+    """Raw candles of LEAN until 2021-03-31, and Yahoo's actions up to then.
+
+    Yahoo's adjusted candles are as of 2025-11-18.
+    """
     equity = shared / "data" / "equity"
     adjusted = pl.read_parquet(equity / "yahoo__PANEL20__1d.parquet").filter(
         pl.col("symbol") == "AAPL"
@@ -296,7 +302,17 @@ class TestAgainstVendors:
             7 * minutes.filter(pl.col("session") == date(2014, 6, 6))["volume"].sum()
         )
 
-    @pytest.mark.parametrize("name", ["CALM-1d-no-bad-divs", "EWG-1d-no-bad-divs", "IBE-MC-1d-no-bad-divs", "HSBK-IL-1d-no-bad-divs", "TEP-PA-1d-bad-div-fixed", "KEN-TA-1d-bad-div-fixed"])  # fmt: skip
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "CALM-1d-no-bad-divs",
+            "EWG-1d-no-bad-divs",
+            "IBE-MC-1d-no-bad-divs",
+            "HSBK-IL-1d-no-bad-divs",
+            "TEP-PA-1d-bad-div-fixed",
+            "KEN-TA-1d-bad-div-fixed",
+        ],
+    )
     def test_series_of_other_exchanges_are_adjusted_as_yahoo_does(self, shared, name):
         path = shared / "data" / "oracle" / "yfinance_repair" / "{symbol}.csv"
         table = pl.read_csv(str(path).replace("{symbol}", name), infer_schema_length=None)

@@ -41,7 +41,10 @@ def reaching(times: pl.Series) -> pl.DataFrame:
 
 
 def bars_of(**symbols: str) -> pl.DataFrame:
-    """Bars of a symbol as words, one a place: a price, a state, or - where its calendar has none."""
+    """Bars of a symbol as words, one per place.
+
+    A word is a price, a state, or a point where the symbol's calendar has no bar.
+    """
     rows = []
     for symbol, words in symbols.items():
         for place, word in enumerate(words.split()):
@@ -103,9 +106,10 @@ def test_the_intersection_measures_over_the_times_in_between():
     assert story(returns, "A")[1:] == [(0.03, 3, None), (round(1 / 103, 10), 1, None)]
     assert story(returns, "B")[1:] == [(0.1, 1, None), (round(1 / 11, 10), 1, None)]
     union = common_grid([times_of(0, 1, 2, 3, 4), times_of(0, 3, 4)], intersection=False)
-    assert [reason for *_, reason in story(align(bars, reaching(union), series_of(A=(0, 9), B=(0, 9))), "B")] == [
-        "no_previous", "closed_market", "closed_market", None, None,
-    ]  # fmt: skip
+    assert [
+        reason
+        for *_, reason in story(align(bars, reaching(union), series_of(A=(0, 9), B=(0, 9))), "B")
+    ] == ["no_previous", "closed_market", "closed_market", None, None]
 
 
 def test_a_close_that_is_too_old_is_no_beginning_of_a_return():

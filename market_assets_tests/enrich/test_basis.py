@@ -1,4 +1,7 @@
-"""Returns and features over splits and dividends: point in time, on the footing of each bar's own day."""
+"""Returns and features over splits and dividends.
+
+They are point in time, on the footing of each bar's own day.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,7 @@ ACTION = {
 
 
 class Share:
-    """A share whose raw prices fall to a quarter on the 31st of August, when one share became four."""
+    """A share whose raw prices fall to a quarter on 31 August, when one share became four."""
 
     def __init__(self, folder: Path, store: Store, clock: Clock) -> None:
         self.folder, self.store, self.clock = folder, store, clock

@@ -1,4 +1,7 @@
-"""What is behind its candles: step by step, as updates make it, nothing is left out and nothing is made for nothing."""
+"""What is behind its candles is made step by step, as updates do it.
+
+Nothing is left out, and nothing is made for nothing.
+"""
 
 from __future__ import annotations
 

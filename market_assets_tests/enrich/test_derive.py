@@ -1,4 +1,7 @@
-"""Derived candles are what their input makes, whatever came first, and say what they are made of."""
+"""Derived candles are what their input makes, whatever came first.
+
+They say what they are made of.
+"""
 
 from __future__ import annotations
 
@@ -176,7 +179,10 @@ def test_flat_bars_count_as_input_but_only_trades_make_prices(market):
 
 
 def test_months_derived_in_any_order_give_the_same_bars(market, clock, tmp_path):
-    """From Monday 2025-01-27 to Sunday 2025-02-02 and on to 2025-03-02, two weeks reach over the end of a month."""
+    """Two weeks reach over the end of a month.
+
+    The window is Monday 2025-01-27 to Sunday 2025-02-02, and on to 2025-03-02.
+    """
     clock.now = datetime(2025, 3, 5, tzinfo=UTC)
     months = [
         days("2025-01-20", "2025-02-01"),
@@ -359,7 +365,10 @@ def test_nothing_is_derived_from_before_the_genesis(market):
 
 
 def test_a_first_bar_without_candles_is_explained_though_it_began_before_the_series(market):
-    """The first days of forex, futures and weeks open before the series does: there was nothing to judge then."""
+    """The first days of forex, futures and weeks open before the series does.
+
+    There was nothing to judge then.
+    """
     forex = market(FOREX, symbols="EURUSD: {}")
     forex.fill(
         days("2025-03-03", "2025-03-12"),

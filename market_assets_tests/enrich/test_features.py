@@ -1,4 +1,7 @@
-"""Features are what TA-Lib makes of the whole history, however it is cut; they look nowhere ahead, and are null where they would be wrong."""
+"""Features are what TA-Lib makes of the whole history, however the history is cut.
+
+They look nowhere ahead, and are null where they would be wrong.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +31,10 @@ ALL = features_of(FeatureSettings(), M1)
 SHORT = features_of(
     FeatureSettings.model_validate(
         {
-            "simple_return": [1, 5], "log_return": [3], "volatility": [5, 30], "parkinson": [7], "garman_klass": [6], "atr": [3], "rsi": [2, 3],
-            "macd": [[2, 5, 3]], "bb": [[8, 2.5]], "sma": [4, 50], "ema": [3, 9], "adx": [3], "obv": [6], "mfi": [4], "zscore": [2, 12],
+            "simple_return": [1, 5], "log_return": [3], "volatility": [5, 30], "parkinson": [7],
+            "garman_klass": [6], "atr": [3], "rsi": [2, 3],
+            "macd": [[2, 5, 3]], "bb": [[8, 2.5]], "sma": [4, 50], "ema": [3, 9], "adx": [3],
+            "obv": [6], "mfi": [4], "zscore": [2, 12],
             "volume_ratio": [5], "drawdown": [9],
         }
     ),
@@ -51,9 +56,14 @@ def candles(
     ts = pl.datetime_range(first, first + timedelta(minutes=len(close) - 1), "1m", eager=True)
     frame = pl.DataFrame({"ts": ts, "close": close, "open": before})
     return frame.select(
-        pl.lit("BTC").alias("symbol"), "ts", opens_at="ts", closes_at=pl.col("ts") + pl.duration(minutes=1), session=pl.col("ts").dt.date(),
-        open="open", high=pl.max_horizontal("open", "close") + spread, low=pl.min_horizontal("open", "close") - spread, close="close",
-        volume=pl.lit(volume, pl.Float64) if volume is None or isinstance(volume, float) else pl.Series(volume, dtype=pl.Float64), run=pl.lit(0),
+        pl.lit("BTC").alias("symbol"), "ts", opens_at="ts",
+        closes_at=pl.col("ts") + pl.duration(minutes=1), session=pl.col("ts").dt.date(),
+        open="open", high=pl.max_horizontal("open", "close") + spread,
+        low=pl.min_horizontal("open", "close") - spread, close="close",
+        volume=pl.lit(volume, pl.Float64)
+        if volume is None or isinstance(volume, float)
+        else pl.Series(volume, dtype=pl.Float64),
+        run=pl.lit(0),
     ).with_columns(**columns)  # fmt: skip
 
 
@@ -145,8 +155,10 @@ def test_features_of_a_real_history_are_those_of_talib_called_on_the_whole(
 ):
     bars = pl.read_parquet(shared / "data" / path).sort("ts").head(rows)
     bars = bars.select(
-        pl.lit("X").alias("symbol"), "ts", opens_at="ts", closes_at=pl.col("ts"), session=pl.col("ts").dt.date(),
-        open="open", high="high", low="low", close="close", volume=pl.col("volume").cast(pl.Float64), run=pl.lit(0),
+        pl.lit("X").alias("symbol"), "ts", opens_at="ts", closes_at=pl.col("ts"),
+        session=pl.col("ts").dt.date(),
+        open="open", high="high", low="low", close="close",
+        volume=pl.col("volume").cast(pl.Float64), run=pl.lit(0),
     )  # fmt: skip
     made, theirs = compute(bars, ALL), oracle(bars)
     assert len(theirs) >= 16
@@ -166,7 +178,10 @@ def test_features_of_a_real_history_are_those_of_talib_called_on_the_whole(
 
 
 def _scale(name: str, bars: pl.DataFrame) -> np.ndarray:
-    """What an error is to be small beside: the price for what is a price, the volume for what is a volume, else 1."""
+    """What an error must be small beside.
+
+    That is the price for what is a price, the volume for what is a volume, and else 1.
+    """
     price = bars["high"].abs().rolling_max(60, min_samples=1).to_numpy()
     if name.startswith(("ema", "sma", "atr", "macd", "bb", "vwap")):
         return price
@@ -182,7 +197,10 @@ def _scale(name: str, bars: pl.DataFrame) -> np.ndarray:
 
 @st.composite
 def histories(draw: st.DrawFn) -> pl.DataFrame:
-    """A thousand minutes with everything that is hard on arithmetic: stretches that stand still, spikes, tiny moves of large prices, gaps."""
+    """A thousand minutes with everything that is hard on arithmetic.
+
+    That is stretches that stand still, spikes, tiny moves of large prices, and gaps.
+    """
     stretch = st.tuples(
         st.sampled_from(["walk", "tiny", "still", "spike", "jump", "range"]), st.integers(1, 160)
     )
@@ -251,7 +269,11 @@ def test_no_feature_looks_ahead(bars: pl.DataFrame, data: st.DataObject):
 @settings(max_examples=40)
 @given(histories(), st.sampled_from([1.0, -1.0]), st.booleans())
 def test_nothing_is_stored_that_is_no_number(bars: pl.DataFrame, sign: float, volume):
-    bars = bars.with_columns(pl.col("open", "close") * sign, high=pl.col("high" if sign > 0 else "low") * sign, low=pl.col("low" if sign > 0 else "high") * sign)  # fmt: skip
+    bars = bars.with_columns(
+        pl.col("open", "close") * sign,
+        high=pl.col("high" if sign > 0 else "low") * sign,
+        low=pl.col("low" if sign > 0 else "high") * sign,
+    )
     bars = bars if volume else bars.with_columns(volume=pl.lit(None, pl.Float64))
     made = compute(bars, SHORT).drop("symbol", "ts")
     assert made.select(pl.all().is_finite().all()).row(0) == (True,) * made.width
@@ -309,10 +331,14 @@ def test_what_reaches_over_a_gap_is_null_and_all_begins_again_behind_it():
         if one.name not in {"overnight_return", *session}
     }
     assert lacks == {
-        "simple_return_1": 1, "simple_return_5": 5, "log_return_3": 3, "intraday_return": 1, "volatility_5": 5, "volatility_30": 30,
-        "parkinson_7": 6, "garman_klass_6": 5, "atr_3": 3, "rsi_2": 2, "rsi_3": 3, "macd_2_5_3": 6, "macd_signal_2_5_3": 6,
-        "macd_hist_2_5_3": 6, "bb_upper_8_2_5": 7, "bb_middle_8_2_5": 7, "bb_lower_8_2_5": 7, "sma_4": 3, "sma_50": 49, "ema_3": 2, "ema_9": 8,
-        "adx_3": 5, "obv_6": 6, "mfi_4": 4, "zscore_2": 1, "zscore_12": 11, "volume_ratio_5": 4, "drawdown_9": 8,
+        "simple_return_1": 1, "simple_return_5": 5, "log_return_3": 3, "intraday_return": 1,
+        "volatility_5": 5, "volatility_30": 30,
+        "parkinson_7": 6, "garman_klass_6": 5, "atr_3": 3, "rsi_2": 2, "rsi_3": 3, "macd_2_5_3": 6,
+        "macd_signal_2_5_3": 6,
+        "macd_hist_2_5_3": 6, "bb_upper_8_2_5": 7, "bb_middle_8_2_5": 7, "bb_lower_8_2_5": 7,
+        "sma_4": 3, "sma_50": 49, "ema_3": 2, "ema_9": 8,
+        "adx_3": 5, "obv_6": 6, "mfi_4": 4, "zscore_2": 1, "zscore_12": 11, "volume_ratio_5": 4,
+        "drawdown_9": 8,
     }  # fmt: skip
 
 
@@ -358,8 +384,10 @@ def _equity(timeframe: Timeframe = Timeframe.M30) -> pl.DataFrame:
     close = pl.Series(100.0 + np.arange(len(bars)))
     first = bars["session"] == bars["session"][0]
     return bars.select(
-        pl.lit("SPY").alias("symbol"), "ts", "opens_at", "closes_at", "session", open=close.shift(1).fill_null(99.0) + 5.0 * (~first & first.shift(1)).cast(pl.Float64),
-        high=close + 6, low=close - 6, close=close, volume=pl.Series(1.0 + np.arange(len(bars))), run=pl.lit(0),
+        pl.lit("SPY").alias("symbol"), "ts", "opens_at", "closes_at", "session",
+        open=close.shift(1).fill_null(99.0) + 5.0 * (~first & first.shift(1)).cast(pl.Float64),
+        high=close + 6, low=close - 6, close=close, volume=pl.Series(1.0 + np.arange(len(bars))),
+        run=pl.lit(0),
     )  # fmt: skip
 
 

@@ -1,4 +1,7 @@
-"""The stored features are what the stored candles make, whichever partitions are made in whichever order."""
+"""The stored features are what the stored candles make.
+
+This holds whichever partitions are made, in whichever order.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +32,9 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 SMALL = """
 features:
-  {simple_return: [1], log_return: [1], volatility: [5], parkinson: [5], garman_klass: [5], atr: [2], rsi: [2], macd: [[2, 3, 2]], bb: [[5, 2]],
-   sma: [5], ema: [3], adx: [2], obv: [5], mfi: [3], zscore: [5], volume_ratio: [5], drawdown: [5]}
+  {simple_return: [1], log_return: [1], volatility: [5], parkinson: [5], garman_klass: [5],
+   atr: [2], rsi: [2], macd: [[2, 3, 2]], bb: [[5, 2]], sma: [5], ema: [3], adx: [2], obv: [5],
+   mfi: [3], zscore: [5], volume_ratio: [5], drawdown: [5]}
 """
 """Features that reach for 176 bars."""
 
@@ -44,7 +48,10 @@ def _spring(clock):
 
 @pytest.fixture
 def walk(market):
-    """Makes a market of which every bar of a window is stored, with prices that walk at random, and volumes."""
+    """Makes a market of which every bar of a window is stored.
+
+    Prices walk at random, and have volumes.
+    """
 
     def make(keys: str, window: Window, timeframe: Timeframe = H1, **given: object) -> Market:
         filled = market(f"{keys}\n{SMALL.strip()}", fetch=f"[{timeframe}]", derive="[]", **given)
@@ -460,9 +467,12 @@ def test_a_partition_of_a_real_history_has_what_talib_makes_of_the_whole(
     )
     theirs = {f"ema_{n}": talib.EMA(close, n) for n in (12, 26, 50)}
     theirs |= {
-        "rsi_14": talib.RSI(close, 14), "atr_14": talib.ATR(high, low, close, 14), "adx_14": talib.ADX(high, low, close, 14),
-        "mfi_14": talib.MFI(high, low, close, volume.astype(float), 14), "sma_50": talib.SMA(close, 50),
-    }  # fmt: skip
+        "rsi_14": talib.RSI(close, 14),
+        "atr_14": talib.ATR(high, low, close, 14),
+        "adx_14": talib.ADX(high, low, close, 14),
+        "mfi_14": talib.MFI(high, low, close, volume.astype(float), 14),
+        "sma_50": talib.SMA(close, 50),
+    }
     theirs |= zip(
         ("macd_12_26_9", "macd_signal_12_26_9", "macd_hist_12_26_9"),
         talib.MACD(close, 12, 26, 9),

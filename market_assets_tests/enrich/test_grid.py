@@ -57,9 +57,13 @@ def test_minutes_that_a_source_leaves_out_break_nothing(market):
     crypto.fill(WEEK, without=("2025-03-04 10:00..10:05",))
     with crypto.store.writing("an answer of a source that leaves quiet minutes out") as transaction:
         answer = {
-            "symbol": "BTC", "source": "practice", "start_ts": at("2025-03-04"), "end_ts": at("2025-03-05"),
-            "bars": 1435, "omits_quiet": True,
-        }  # fmt: skip
+            "symbol": "BTC",
+            "source": "practice",
+            "start_ts": at("2025-03-04"),
+            "end_ts": at("2025-03-05"),
+            "bars": 1435,
+            "omits_quiet": True,
+        }
         transaction.coverage.put("kept", M1, pl.DataFrame([answer]))
     assert stories(bars_of(crypto, M1, WEEK)) == {
         ("stored", False): 5 * 1440 - 5,

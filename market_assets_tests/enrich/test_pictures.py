@@ -41,7 +41,10 @@ LINE = (33, 102, 172)
 def bars(
     *states: str, minutes: int = 1, volume: float | None = 1.0, prices: tuple[float, ...] = ()
 ) -> pl.DataFrame:
-    """Bars on end from DAY, a state each: the stored ones rise and fall by turns, or have the closes that are given."""
+    """Consecutive bars from DAY, one state each.
+
+    The stored bars rise and fall by turns, or have the given closes.
+    """
     rows = []
     for number, state in enumerate(states):
         ts = DAY + timedelta(minutes=number * minutes)
@@ -60,7 +63,14 @@ def bars(
             )
         )
     names = ("open", "high", "low", "close", "volume")
-    schema = {"ts": TS, "opens_at": TS, "closes_at": TS, **dict.fromkeys(names, pl.Float64), "state": pl.String, "broken": pl.Boolean}  # fmt: skip
+    schema = {
+        "ts": TS,
+        "opens_at": TS,
+        "closes_at": TS,
+        **dict.fromkeys(names, pl.Float64),
+        "state": pl.String,
+        "broken": pl.Boolean,
+    }
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
@@ -209,7 +219,10 @@ def returns(*reasons: str | None, symbol: str = "BTC", minutes: int = 60) -> pl.
 
 
 def cells(png: bytes) -> list[list[tuple[int, int, int]]]:
-    """The colours of a mask row by row, without those of the legend and of letters, neighbours that are alike as one."""
+    """The colours of a mask row by row, without those of the legend and of letters.
+
+    Neighbours that are alike count as one.
+    """
     colours = set(REASONS.values())
     found = []
     for row in pixels(png)[HEADING:]:

@@ -26,7 +26,8 @@ WEEKS = days("2013-10-07", "2013-10-26")
 UNIVERSE = """
 sources:
   archive: {{path: "{data}/{{profile}}/{{symbol}}__{{timeframe}}.parquet"}}
-  sparse: {{type: archive, path: "{data}/{{profile}}/{{symbol}}__{{timeframe}}.parquet", quiet_minutes: omitted}}
+  sparse: {{type: archive, path: "{data}/{{profile}}/{{symbol}}__{{timeframe}}.parquet",
+           quiet_minutes: omitted}}
 markets: {{timeframes: [1d], calendar: {calendar}}}
 profiles:
   crypto:

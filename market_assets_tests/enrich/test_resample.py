@@ -39,7 +39,10 @@ def minutes(
 
 
 def session(calendar: str, first: date, after: date, price: float = 1.0) -> pl.DataFrame:
-    """A flat candle for every minute that a calendar has between two days, the price rising by one a minute."""
+    """A flat candle for every minute that a calendar has between two days.
+
+    The price rises by one per minute.
+    """
     opens = load_calendar(calendar).bars(Timeframe.M1, Window.of_days(first, after)).select("ts")
     prices = {
         name: pl.int_range(pl.len()).cast(pl.Float64) + price
@@ -224,9 +227,15 @@ def test_a_week_of_futures_begins_on_sunday_and_is_named_for_monday():
     days = load_calendar("CME Globex Equity").bars(
         Timeframe.D1, Window.of_days(date(2025, 3, 3), date(2025, 3, 15))
     )
-    candles = days.select(pl.lit("ES").alias("symbol"), ts="opens_at", volume=pl.lit(1.0), **{
-        name: pl.int_range(pl.len()).cast(pl.Float64) + 1 for name in ("open", "high", "low", "close")
-    })  # fmt: skip
+    candles = days.select(
+        pl.lit("ES").alias("symbol"),
+        ts="opens_at",
+        volume=pl.lit(1.0),
+        **{
+            name: pl.int_range(pl.len()).cast(pl.Float64) + 1
+            for name in ("open", "high", "low", "close")
+        },
+    )
     result = rolled(
         candles, Timeframe.W1, date(2025, 3, 3), date(2025, 3, 15), calendar="CME Globex Equity"
     )

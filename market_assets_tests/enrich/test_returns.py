@@ -1,4 +1,7 @@
-"""Stored returns are what the stored candles make, whatever was made before, and each zero says why."""
+"""Stored returns are what the stored candles make, whatever was made before.
+
+Each zero says why it is one.
+"""
 
 from __future__ import annotations
 
@@ -131,7 +134,7 @@ def test_a_profile_that_starts_in_the_future_has_no_returns_yet(market):
     assert make(market("kind: CRYPTO\nstart: 2026-01-01")) == []
 
 
-def test_what_is_known_of_an_absent_minute_changes_the_version_of_the_hour_and_makes_its_features_whole(
+def test_what_is_known_of_an_absent_minute_changes_its_hour_s_version_and_completes_its_features(
     market,
 ):
     crypto = market()
@@ -187,8 +190,10 @@ UNIVERSE = """
 sources: {practice: {}}
 markets: {timeframes: [1d, 1h], calendar: %s}
 profiles:
-  crypto: {kind: CRYPTO, start: 2025-02-20, sources: [practice], timeframes: {fetch: [1h], derive: [1d]}, symbols: {BTC: {}}}
-  equity: {kind: EQUITY, start: 2025-03-03, end: %s, sources: [practice], timeframes: {fetch: [1h], derive: [1d]}, symbols: {SPY: {}}}
+  crypto: {kind: CRYPTO, start: 2025-02-20, sources: [practice],
+           timeframes: {fetch: [1h], derive: [1d]}, symbols: {BTC: {}}}
+  equity: {kind: EQUITY, start: 2025-03-03, end: %s, sources: [practice],
+           timeframes: {fetch: [1h], derive: [1d]}, symbols: {SPY: {}}}
 """
 
 
@@ -254,8 +259,10 @@ def test_a_return_is_measured_over_the_longest_closure_that_a_market_of_the_matr
         sources: {practice: {}}
         markets: {timeframes: [30m]}
         profiles:
-          coins: {kind: CRYPTO, start: 2020-01-20, sources: [practice], timeframes: {fetch: [30m]}, symbols: {BTC: {}}}
-          china: {kind: EQUITY, calendar: XSHG, start: 2020-01-20, sources: [practice], timeframes: {fetch: [30m]}, symbols: {SH: {}}}
+          coins: {kind: CRYPTO, start: 2020-01-20, sources: [practice],
+                  timeframes: {fetch: [30m]}, symbols: {BTC: {}}}
+          china: {kind: EQUITY, calendar: XSHG, start: 2020-01-20, sources: [practice],
+                  timeframes: {fetch: [30m]}, symbols: {SH: {}}}
         """)
     universe = load_universe(path, environ={})
     for profile in universe.profiles.values():

@@ -1,4 +1,7 @@
-"""How complete a profile is in some days alone: as the ledgers say of whole partitions, bar by bar where one is cut."""
+"""How complete a profile is in some days alone.
+
+Whole partitions are as the ledgers say, a partition that is cut is counted bar by bar.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ from market_assets_tests.enrich.ground import D1, H1, days
 
 
 def counts(market, window, *, symbols=()) -> dict[tuple[str, str], tuple]:
-    """What is expected, stored, explained and missing, and the health, of each symbol and timeframe."""
+    """What is expected, stored, explained and missing, and the health.
+
+    The keys are symbol and timeframe.
+    """
     with market.store.reading("looking") as view:
         matrix = matrix_within(view, market.profile, window, market.clock.now, symbols=symbols)
     assert matrix.schema == MATRIX_SCHEMA
@@ -21,7 +27,10 @@ def counts(market, window, *, symbols=()) -> dict[tuple[str, str], tuple]:
 
 @pytest.fixture
 def hours(market):
-    """Two symbols' hours of six of ten days, of which one lost a part of a day; the present is behind them."""
+    """Two symbols' hours of six of ten days; the present is after them.
+
+    One symbol lost a part of a day.
+    """
     kept = market(
         "kind: CRYPTO\nstart: 2025-03-03\nend: 2025-03-13",
         symbols="BTC: {}, ETH: {start: 2025-03-05}",
@@ -69,7 +78,10 @@ def test_what_lies_outside_of_the_profile_is_not_counted(hours):
 
 
 def test_a_month_that_the_window_cuts_is_counted_to_the_day(market):
-    """Days that are fetched lie in partitions of months; an outage lies over the window's first day."""
+    """Days that are fetched lie in partitions of months.
+
+    An outage lies over the window's first day.
+    """
     kept = market("kind: CRYPTO\nstart: 2025-03-01\nend: 2025-05-01", fetch="[1d]", derive="[1w]")
     kept.clock.now = datetime(2025, 6, 1, tzinfo=UTC)
     kept.fill(

@@ -1,4 +1,7 @@
-"""The lake is what the store holds: whole at every instant, written again only where something changed, known by its checksums."""
+"""The lake is what the store holds, whole at every instant.
+
+It is written again only where something changed, and is known by its checksums.
+"""
 
 from __future__ import annotations
 
@@ -252,7 +255,9 @@ def fsync(file):
 os.fsync = fsync
 clock = lambda: datetime(2025, 2, 5, 12, tzinfo=UTC)
 minutes = lake.Table("coins", "candles_1m", lake.Period.DAY, Cadence.DAY, Timeframe.M1)
-lake.Lake(Store(Path(sys.argv[1], "home"), clock=clock), Path(sys.argv[1], "lake"), clock=clock).export(minutes)
+lake.Lake(
+    Store(Path(sys.argv[1], "home"), clock=clock), Path(sys.argv[1], "lake"), clock=clock
+).export(minutes)
 """
 
 
@@ -310,7 +315,8 @@ while len(seen) < 4:
     paths = [str(path) for path in files_of(sys.argv[1], "coins", "candles_1m")]
     day = pl.scan_parquet(paths).filter(pl.col("date").dt.day() == 2).select("open").collect()
     rows, last, days = duckdb.execute(
-        "SELECT count(*), max(open) FILTER (day(date) = 2), count(DISTINCT date) FROM read_parquet($1)", [paths]
+    "SELECT count(*), max(open) FILTER (day(date) = 2), count(DISTINCT date) FROM read_parquet($1)",
+    [paths]
     ).fetchall()[0]
     # Days as they were filled have prices from 100 to 1100; those of a change are all the same.
     assert (day.height, rows, days) == (2880, 5 * 2880, 5)

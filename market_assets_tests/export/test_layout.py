@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 UNIVERSE = """
 sources: {practice: {}, told: {type: action_files, path: "{symbol}.csv"}}
 profiles:
-  coins: {kind: CRYPTO, start: 2025-01-06, sources: [practice], symbols: {BTC: {}}, timeframes: {fetch: [1m], derive: [30m, 1d, 1w], features: [30m]}}
-  stocks: {kind: EQUITY, start: 2025-01-06, sources: [practice], actions: [told], symbols: {SPY: {}}, timeframes: {fetch: [1d], returns: [1d]}}
+  coins: {kind: CRYPTO, start: 2025-01-06, sources: [practice], symbols: {BTC: {}},
+          timeframes: {fetch: [1m], derive: [30m, 1d, 1w], features: [30m]}}
+  stocks: {kind: EQUITY, start: 2025-01-06, sources: [practice], actions: [told],
+           symbols: {SPY: {}}, timeframes: {fetch: [1d], returns: [1d]}}
 markets: {timeframes: [1d]}
 """
 

@@ -1,4 +1,7 @@
-"""What DuckDB, polars, pandas and Spark make of the lake: the same rows, the same types, and one idea of the time."""
+"""What DuckDB, polars, pandas and Spark make of the lake.
+
+They have the same rows, the same types, and one idea of the time.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,10 @@ SPARK = {
     pa.int32(),
     pa.timestamp("us", "UTC"),
 }
-"""What Spark reads as string, date, double, int and timestamp; it has no unsigned numbers and no nanoseconds."""
+"""What Spark reads as string, date, double, int and timestamp.
+
+Spark has no unsigned numbers and no nanoseconds.
+"""
 
 
 def by_duckdb(folder, what: str = "*", zone: str = "America/New_York") -> list[tuple]:
@@ -51,8 +57,10 @@ def test_duckdb_reads_the_folder_in_any_zone_and_prunes_by_the_keys(lake):
 def test_polars_scans_the_folder_itself(lake):
     scan = pl.scan_parquet(lake.of(MINUTES), hive_partitioning=True)
     assert scan.collect_schema() == {
-        "symbol": pl.String, "ts": pl.Datetime("us", "UTC"), "date": pl.Date, "open": pl.Float64, "high": pl.Float64,
-        "low": pl.Float64, "close": pl.Float64, "volume": pl.Float64, "source": pl.String, "year": pl.Int64, "month": pl.Int64,
+        "symbol": pl.String, "ts": pl.Datetime("us", "UTC"), "date": pl.Date, "open": pl.Float64,
+        "high": pl.Float64,
+        "low": pl.Float64, "close": pl.Float64, "volume": pl.Float64, "source": pl.String,
+        "year": pl.Int64, "month": pl.Int64,
     }  # fmt: skip
     found = scan.filter(pl.col("month") == 1, pl.col("symbol") == "ETH").collect()
     assert (found.height, found["date"].unique().sort().dt.day().to_list()) == (2880, [30, 31])

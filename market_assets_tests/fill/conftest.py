@@ -69,7 +69,10 @@ def second_vendor(_fresh: tuple[PracticeVendor, PracticeVendor]) -> PracticeVend
 
 @pytest.fixture
 def slow_vendor(clock: Clock) -> Iterator[PracticeVendor]:
-    """A vendor of this test's own, for faults that are still at work when it ends: delays and drips."""
+    """A vendor for one test alone.
+
+    It is for faults that are still at work when the test ends: delays and drips.
+    """
     with PracticeVendor(Market(kind="crypto"), clock) as vendor:
         yield vendor
 
@@ -83,7 +86,10 @@ def _empty_home(tmp_path_factory: pytest.TempPathFactory, _vendor_clock: _Vendor
 
 @pytest.fixture
 def store(tmp_path: Path, clock: Clock, _empty_home: Path) -> Store:
-    """An empty store on disk: a copy of one, because to make one takes longer than most of these tests."""
+    """An empty store on disk.
+
+    It is a copy, because to make one takes longer than most of these tests.
+    """
     shutil.copytree(_empty_home, tmp_path / "home")
     return Store(tmp_path / "home", clock=clock)
 

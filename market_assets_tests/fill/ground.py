@@ -1,4 +1,8 @@
-"""A practice ground: a real store, loopback vendors and archives, the universe that joins them, and what a test sees of it."""
+"""A practice ground for fills.
+
+It has a real store, loopback vendors and archives, the universe that joins them, and what a test
+sees of it.
+"""
 
 from __future__ import annotations
 
@@ -145,7 +149,10 @@ class Ground:
         return [ts.replace(tzinfo=UTC) for ts in self.rows(symbol)["ts"]]
 
     def absent(self, symbol: str) -> list[datetime]:
-        """The calendar's closed bars since the profile's start that are not stored, by arithmetic of the test's own."""
+        """The closed bars of the calendar since the profile's start that are not stored.
+
+        They are counted by arithmetic of the test's own.
+        """
         window = self.profile.symbols[symbol].window(self.clock())
         expected = self.calendar().expected(self.profile.base_timeframe, window, until=self.clock())
         stored = set(self.rows(symbol)["ts"])
@@ -195,7 +202,10 @@ class Ground:
 
 
 def asked(vendor: PracticeVendor, symbol: str | None = None) -> list[Window]:
-    """The windows that a vendor was asked for, oldest request first, without the probes for a first bar."""
+    """The windows that a vendor was asked for, oldest request first.
+
+    The probes for a first bar are left out.
+    """
     return [
         Window(_instant(entry["startTime"]), _instant(int(entry["endTime"]) + 1))
         for entry in vendor.log

@@ -1,4 +1,7 @@
-"""Sampled partitions are compared with the symbol's other sources, and what that came to is a verdict, a table and a story."""
+"""Sampled partitions are compared with the symbol's other sources.
+
+The result is a verdict, a table and a story.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,10 @@ def passed(outcomes) -> dict[str, bool]:
 
 @pytest.fixture
 def twins(ground, vendor):
-    """A ground with two sources that have the same candles: a vendor, and a copy of it that is asked second."""
+    """A ground with two sources that have the same candles.
+
+    They are a vendor, and a copy of it that is asked second.
+    """
     ground.add_vendor("copy", vendor)
     return ground
 
@@ -102,7 +108,10 @@ class TestWhatIsCompared:
     def test_rows_that_changed_without_being_compared_are_compared_by_the_next_fill(
         self, ground, vendor
     ):
-        """As after a fill that was killed, or had no time left, between its commit and the comparison."""
+        """The state after a fill that had no comparison after its commit.
+
+        The fill was killed, or had no time left, between the two.
+        """
         ground.keep(BTC)
         ground.fill()
         ground.add_archive("files", {"BTC": copied(ground)})
@@ -201,7 +210,10 @@ def copied_hours(ground) -> pl.DataFrame:
 class TestDisagreement:
     @pytest.fixture
     def beside(self, ground):
-        """Fill two days of minutes from the vendor, put a changed copy beside them as an archive, and fill again."""
+        """Fill two days of minutes from the vendor, and fill again beside an archive.
+
+        The archive is a changed copy of these days.
+        """
 
         def fill_beside(changed, **sampling: object):
             ground.keep(TWO_DAYS + BTC)
@@ -385,8 +397,11 @@ def test_real_records_of_two_recorders_agree_and_their_hole_is_only_counted(empt
         path = str(shared / "data" / "forex" / f"{name}__{{symbol}}__{{timeframe}}.parquet")
         ground.add_source(name, type="archive", path=path, quiet_minutes="omitted")
     ground.keep(
-        "kind: FOREX\nstart: 2020-05-18\nend: 2020-05-27\ntimeframes: {fetch: [1m]}\nsymbols: "
-        "{EURUSD: {}}\n"
+        "kind: FOREX\n"
+        "start: 2020-05-18\n"
+        "end: 2020-05-27\n"
+        "timeframes: {fetch: [1m]}\n"
+        "symbols: {EURUSD: {}}\n"
         "agreement: {sample: 1, close: 0.01%}\n"
     )
 

@@ -1,4 +1,7 @@
-"""What is told of each job: symbol by symbol, with its costs, the gaps before and after, and how it ended."""
+"""What is reported of each job, symbol by symbol.
+
+That is its costs, the gaps before and after, and how it ended.
+"""
 
 from __future__ import annotations
 
@@ -202,7 +205,10 @@ from market_assets.store import Store
 
 store = Store(Path(sys.argv[1]), clock=lambda: datetime(2025, 3, 1, tzinfo=UTC))
 days = [Partition.of_key("2025-02-26", Cadence.DAY)]
-with Job(store, kind="fill", profile="kept", timeframe=Timeframe.H1, symbols=["BTC"], partitions=days, sources={}, run_id=None):
+with Job(
+    store, kind="fill", profile="kept", timeframe=Timeframe.H1, symbols=["BTC"],
+    partitions=days, sources={}, run_id=None
+):
     os.kill(os.getpid(), 9)
 """
 
@@ -249,8 +255,15 @@ class TestAProcessThatIsGone:
         ground.keep("symbols: {BTC: {}}")
         days = [Partition.of_key("2025-02-26", Cadence.DAY)]
         with Job(
-            ground.store, kind="fill", profile="kept", timeframe=Timeframe.H1, symbols=["BTC"], partitions=days, sources={}, run_id=None
-        ):  # fmt: skip
+            ground.store,
+            kind="fill",
+            profile="kept",
+            timeframe=Timeframe.H1,
+            symbols=["BTC"],
+            partitions=days,
+            sources={},
+            run_id=None,
+        ):
             ground.fill()
             assert document(ground)["summary"]["running"] == 1
         assert self.statuses(ground) == ["SUCCEEDED", "SUCCEEDED"]

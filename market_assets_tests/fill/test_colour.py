@@ -1,4 +1,7 @@
-"""One bad symbol or source harms nobody else: the others' candles, and all that is made of them, go on."""
+"""One bad symbol or source harms nobody else.
+
+The others' candles, and all that is made of them, go on.
+"""
 
 from __future__ import annotations
 

@@ -79,8 +79,8 @@ def test_a_session_that_the_calendar_lacks_is_counted_told_and_shown_in_the_chec
     (doubt,) = doubts(india)
     assert (doubt.sort, doubt.days, doubt.symbols) == (Sort.SESSION, (FEAST,), ("INFY",))
     assert doubt.words == (
-        "60 bars with trades on 2024-11-09, where the calendar has no session (the last from "
-        "18:00 to 18:59 at the exchange)"
+        "60 bars with trades on 2024-11-09, "
+        "where the calendar has no session (the last from 18:00 to 18:59 at the exchange)"
     )
     assert kinds(india) == [("candles_1m session", f"the calendar may be wrong: {doubt.words}")]
     shown = [

@@ -1,4 +1,7 @@
-"""The thread that fetches: it opens and closes sources, and nothing of it is left when a fill ends, however it ends."""
+"""The thread that fetches: it opens and closes sources.
+
+Nothing of it is left when a fill ends, however the fill ends.
+"""
 
 from __future__ import annotations
 

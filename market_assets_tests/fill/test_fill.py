@@ -1,4 +1,7 @@
-"""`Fill` on a real store and over real HTTP: idempotent, resumable, safe to run twice at once, one outcome a partition."""
+"""`Fill` on a real store and over real HTTP.
+
+It is idempotent, resumable, and safe to run twice at once. It gives one outcome per partition.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +73,7 @@ class TestAskingForJustWhatIsAbsent:
         assert all(verdict.passed for outcome in outcomes for verdict in outcome.verdicts)
         assert [outcome.rows for outcome in outcomes] == [2880] * 3
 
-    def test_the_present_day_is_filled_as_far_as_it_has_come_and_a_week_later_only_the_week_is_asked_for(
+    def test_the_present_day_is_filled_up_to_now_and_a_week_later_only_the_week_is_asked_for(
         self, ground, vendor
     ):
         ground.keep("symbols: {BTC: {}}\nend: 2026-01-01")
@@ -270,7 +273,10 @@ folder, now, start, end = Path(sys.argv[1]), *map(datetime.fromisoformat, sys.ar
 universe = load_universe(folder / "universe.yaml", environ={})
 source = build_source("vendor", universe.sources["vendor"], base=folder, kind="crypto")
 store = Store(folder / "home", clock=lambda: now)
-fill = Fill(store, {"vendor": source}, universe.profiles["kept"], Timeframe.M1, Window(start, end), clock=lambda: now)
+fill = Fill(
+    store, {"vendor": source}, universe.profiles["kept"], Timeframe.M1, Window(start, end),
+    clock=lambda: now
+)
 print(*(outcome.partition.key for outcome in fill if outcome.filled))
 """
         windows = (
@@ -387,8 +393,11 @@ class TestCalendars:
     def test_days_and_weeks_that_are_fetched_have_monthly_partitions(self, ground, kind, symbol):
         # The 15th is a Wednesday: the profile starts and ends within a week.
         ground.keep(
-            f"kind: {kind}\nstart: 2025-01-15\nend: 2025-02-20\nsymbols: {{{symbol}: "
-            f"{{}}}}\ntimeframes: {{fetch: [1d, 1w]}}"
+            f"kind: {kind}\n"
+            "start: 2025-01-15\n"
+            "end: 2025-02-20\n"
+            f"symbols: {{{symbol}: {{}}}}\n"
+            "timeframes: {fetch: [1d, 1w]}"
         )
         for timeframe in (Timeframe.D1, Timeframe.W1):
             outcomes = ground.fill(timeframe=timeframe)
@@ -410,8 +419,8 @@ class TestStartsAndEndsOfSymbols:
     def test_nothing_is_expected_or_asked_for_before_a_symbols_start_and_after_its_end(
         self, ground, vendor
     ):
-        # OLD and NEW are two instruments that the vendor has called by one ticker, one after the
-        # other.
+        # OLD and NEW are two instruments.
+        # The vendor has called them by one ticker, one after the other.
         ground.keep("""
             symbols:
               BTC: {end: 2025-02-28}
@@ -476,7 +485,7 @@ class TestGenesis:
         assert sorted(asked(vendor)) == [Window(at("2025-03-01T12:00"), at("2025-03-01T12:05"))] * 2
         assert len(vendor.log) == 2
 
-    def test_a_source_that_cannot_name_a_first_bar_leaves_the_head_open_and_the_genesis_verdict_fails(
+    def test_a_source_that_cannot_name_a_first_bar_leaves_the_head_open_and_genesis_fails(
         self, empty_ground
     ):
         ground = empty_ground
@@ -577,8 +586,11 @@ class TestTheOpenBar:
     def test_a_day_is_stored_no_sooner_than_its_session_has_closed(self, ground, now, last):
         ground.clock.now = at(now)
         ground.keep(
-            "kind: FOREX\nstart: 2025-02-03\nend: 2026-01-01\nsymbols: {EURUSD: {}}\ntimeframes: "
-            "{fetch: [1d]}"
+            "kind: FOREX\n"
+            "start: 2025-02-03\n"
+            "end: 2026-01-01\n"
+            "symbols: {EURUSD: {}}\n"
+            "timeframes: {fetch: [1d]}"
         )
 
         ground.fill()

@@ -1,4 +1,7 @@
-"""Sources that give nonsense, refuse, stall or break off: nothing of it is stored, the rest is, and each failure has a name."""
+"""Sources that give nonsense, refuse, stall or break off.
+
+Nothing of that is stored, the rest is, and each failure has a name.
+"""
 
 from __future__ import annotations
 
@@ -176,8 +179,8 @@ class TestRowsThatCannotBe:
         ground = empty_ground
         minutes = every(MINUTE, at("2025-02-27T10:00"), at("2025-02-27T11:00"))
         second = timedelta(seconds=1)
-        # Of 10:05 there is the exact row and another; of 10:10 there are two that are both a little
-        # off.
+        # Of 10:05 there is the exact row and another;
+        # of 10:10 there are two that are both a little off.
         strays = [minutes[5] + second, minutes[10] - second, minutes[10] + 2 * second]
         frame = candles(sorted([ts for ts in minutes if ts != minutes[10]] + strays))
         ground.add_archive("files", {"BTC": frame})

@@ -1,4 +1,7 @@
-"""Several sources: the next one is asked for exactly what the ones before it lack, and never replaces what they gave."""
+"""Several sources: the next one is asked for exactly what the ones before it lack.
+
+It never replaces what they gave.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,10 @@ MINUTES = "timeframes: {fetch: [1m]}\n"
 
 @pytest.fixture
 def pair(ground, second_vendor):
-    """A ground with two sources: the vendor, and a second one with other candles of the same symbols."""
+    """A ground with two sources of the same symbols.
+
+    The vendor is first; the second source has other candles.
+    """
     ground.add_vendor("second", second_vendor)
     return ground
 
@@ -245,8 +251,8 @@ class TestWhatTheSecondSourceIsAskedFor:
 
         pair.fill()
 
-        # Neither second choice is asked for more than the first bar, where the first choice has
-        # everything.
+        # Where the first choice has everything,
+        # neither second choice is asked for more than the first bar.
         assert asked(second_vendor, "ETH") == asked(vendor, "BTC") == []
 
         assert {entry["symbol"] for entry in second_vendor.log} == {"OTHER", "ETH"}
@@ -276,10 +282,14 @@ class TestWhatEachAnswerIsEvidenceOf:
 
         outcomes = self.fill(ground)
 
-        assert [(own.missing, own.outage) for own in (counts(outcome)["BTC"] for outcome in outcomes)] == [(0, 3), (24, 0), (0, 3)]  # fmt: skip
+        assert [
+            (own.missing, own.outage) for own in (counts(outcome)["BTC"] for outcome in outcomes)
+        ] == [(0, 3), (24, 0), (0, 3)]
         assert ground.gaps()["reason"].to_list() == [
-            "old and new answered without it", "no source reaches this far", "old and new answered without it"
-        ]  # fmt: skip
+            "old and new answered without it",
+            "no source reaches this far",
+            "old and new answered without it",
+        ]
 
     def test_what_a_file_does_not_reach_and_the_other_source_failed_to_give_says_so(
         self, ground, vendor
@@ -296,7 +306,7 @@ class TestWhatEachAnswerIsEvidenceOf:
 
         assert all("HTTP 503" in reason for reason in ground.gaps()["reason"])
 
-    def test_only_where_a_source_that_leaves_quiet_bars_out_reaches_is_a_long_silence_one_without_trades(
+    def test_a_long_silence_is_without_trades_only_where_a_source_that_omits_quiet_bars_reaches(
         self, ground, vendor
     ):
         hours = every(HOUR, at("2025-02-26T00:00"), at("2025-02-27T00:00"))
@@ -337,8 +347,8 @@ class TestWhatEachAnswerIsEvidenceOf:
             missing += [counts(outcome)["BTC"].missing for outcome in ground.fill(sources=sources)]
             ground.wait(hours=2)
 
-        # The first fill asks the second source for nothing: two silences of fifty minutes look
-        # quiet.
+        # The first fill asks the second source for nothing:
+        # two silences of fifty minutes look quiet.
         assert asked(second_vendor) == [hole, hole]
         assert missing == [100, 100, 0]
 
@@ -430,7 +440,7 @@ class TestPreference:
         assert [outcome.revised for outcome in outcomes] == [0, 0, 0]
         assert pair.table("SELECT * FROM ops.revisions").is_empty()
 
-    def test_a_row_of_the_second_is_replaced_by_the_first_once_that_has_it_and_is_kept_as_a_revision(
+    def test_a_row_of_the_second_is_replaced_once_the_first_has_it_and_is_kept_as_a_revision(
         self, pair, vendor
     ):
         vendor.set_faults(

@@ -1,4 +1,7 @@
-"""Files as vendors write them, brought in by a fill: whose day and whose clock, and what a bad one costs."""
+"""Files as vendors write them, brought in by a fill.
+
+Whose day and whose clock count, and what does a bad file cost?
+"""
 
 # ruff: noqa: DTZ001 - the times of a store bear no zone
 
@@ -119,9 +122,15 @@ class TestWhoseDay:
         stamps = [datetime(2024, 3, day, 16, tzinfo=UTC) for day in (6, 7)]
         write(ground, "A.csv", HEAD + "".join(line(int(s.timestamp()), s.day) for s in stamps))
         keep(
-            ground, "{symbol}.csv", timeframe="1d", start="2024-03-05", end="2024-03-09", kind="EQUITY",
-            calendar="XSHG", **settings,
-        )  # fmt: skip
+            ground,
+            "{symbol}.csv",
+            timeframe="1d",
+            start="2024-03-05",
+            end="2024-03-09",
+            kind="EQUITY",
+            calendar="XSHG",
+            **settings,
+        )
 
         ground.fill()
 
@@ -153,9 +162,15 @@ class TestWhoseDay:
         evenings = [datetime(2024, 3, day, 17) for day in (4, 5, 6)]
         write(ground, "A.csv", HEAD + "".join(line(evening, evening.day) for evening in evenings))
         keep(
-            ground, "{symbol}.csv", timeframe="1d", start="2024-03-04", end="2024-03-09", kind="FOREX",
-            calendar="FOREX", timezone="America/New_York",
-        )  # fmt: skip
+            ground,
+            "{symbol}.csv",
+            timeframe="1d",
+            start="2024-03-04",
+            end="2024-03-09",
+            kind="FOREX",
+            calendar="FOREX",
+            timezone="America/New_York",
+        )
 
         outcomes = ground.fill()
 
@@ -178,9 +193,14 @@ class TestWhoseDay:
         sundays_to_thursdays = [day for day in days if day.weekday() in {6, 0, 1, 2, 3}]
         write(ground, "A.csv", HEAD + "".join(line(day, day.day) for day in sundays_to_thursdays))
         keep(
-            ground, "{symbol}.csv", timeframe="1d", start="2024-03-04", end="2024-03-15", kind="FOREX",
+            ground,
+            "{symbol}.csv",
+            timeframe="1d",
+            start="2024-03-04",
+            end="2024-03-15",
+            kind="FOREX",
             calendar="FOREX",
-        )  # fmt: skip
+        )
 
         assert "set `stamps: open`" in words(ground.fill())
         assert not closes(ground)
@@ -209,9 +229,16 @@ class TestWhoseClock:
         rows = [line(f"{ts:%Y.%m.%d %H:%M}", 100 + n) for n, ts in enumerate(shown)]
         write(ground, "A.csv", HEAD + "".join(rows))
         keep(
-            ground, "{symbol}.csv", timeframe="1h", start="2024-03-04", end="2024-03-23", kind="FOREX",
-            calendar="FOREX", clock="New York + 7h", quiet_minutes="omitted",
-        )  # fmt: skip
+            ground,
+            "{symbol}.csv",
+            timeframe="1h",
+            start="2024-03-04",
+            end="2024-03-23",
+            kind="FOREX",
+            calendar="FOREX",
+            clock="New York + 7h",
+            quiet_minutes="omitted",
+        )
 
         ground.fill()
 
@@ -343,9 +370,13 @@ class TestTheRepeatedHour:
         rows = [line(f"2024-11-03 {wall}", 10 + n) for n, wall in enumerate(walls)]
         write(ground, "A.csv", HEAD + "".join(rows[::-1] if newest_first else rows))
         keep(
-            ground, "{symbol}.csv", start="2024-11-03", end="2024-11-04", timezone="America/New_York",
+            ground,
+            "{symbol}.csv",
+            start="2024-11-03",
+            end="2024-11-04",
+            timezone="America/New_York",
             quiet_minutes="omitted",
-        )  # fmt: skip
+        )
 
         ground.fill()
 
@@ -699,7 +730,8 @@ class TestAnOpenOutsideTheRange:
 
 class TestManySymbolsAFile:
     def test_each_file_is_read_once_whatever_their_number(self, ground, monkeypatch):
-        from market_assets.sources.files import columns as archive_columns  # noqa: PLC0415 - to count what it opens
+        # To count what it opens.
+        from market_assets.sources.files import columns as archive_columns  # noqa: PLC0415
 
         symbols = [f"S{n}" for n in range(12)]
         for day in DAYS:
@@ -723,9 +755,13 @@ class TestManySymbolsAFile:
 
         monkeypatch.setattr(archive_columns, "texts", counted)
         keep(
-            ground, "{date}.csv.gz", start="2025-02-26", end="2025-03-01", columns={"symbol": "ticker"},
+            ground,
+            "{date}.csv.gz",
+            start="2025-02-26",
+            end="2025-03-01",
+            columns={"symbol": "ticker"},
             symbols="{" + ", ".join(f"{symbol}: {{}}" for symbol in symbols) + "}",
-        )  # fmt: skip
+        )
 
         ground.fill()
 

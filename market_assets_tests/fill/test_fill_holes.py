@@ -1,4 +1,7 @@
-"""Holes of every shape: found, asked for again and no wider than they are, and explained once there is evidence."""
+"""Holes of every shape are found, and asked for again no wider than they are.
+
+They are explained once there is evidence.
+"""
 
 from __future__ import annotations
 
@@ -123,7 +126,9 @@ class TestEveryShape:
             "ALL": (0, 2880),
         }
     )
-    """Of two days' minutes, the first that is absent and the first that is there again; a page has a thousand.
+    """The first absent minute of two days, and the first that is there again.
+
+    A page has a thousand bars.
 
     In the long one a page in the middle is empty, which does not end the backfill.
     """

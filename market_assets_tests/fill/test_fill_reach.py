@@ -1,4 +1,7 @@
-"""What local files are evidence of: what is in them, and no more; and once, however often they are read."""
+"""What local files are evidence of: what is in them, and no more.
+
+They are evidence once, however often they are read.
+"""
 
 from __future__ import annotations
 

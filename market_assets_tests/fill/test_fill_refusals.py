@@ -1,4 +1,7 @@
-"""What a refusal is one of: the moment, the machine, the symbol or the window; and what it costs."""
+"""What a refusal is about: the moment, the machine, the symbol or the window.
+
+The tests cover also what each costs.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Where a series begins: searched for with few requests, not mistaken for a hole, moved, forgotten, and never asked behind."""
+"""Where a series begins.
+
+The beginning is searched for with few requests, is not mistaken for a hole, may move or be
+forgotten, and nothing before it is asked for.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +92,7 @@ class TestTheSearch:
         assert found is None
         assert requests <= pages.bit_length() + 2
 
-    def test_a_symbol_that_has_been_there_all_along_costs_one_request_for_each_look_at_the_first_page(
+    def test_a_symbol_that_was_always_there_costs_one_request_for_each_look_at_the_first_page(
         self,
     ):
         assert next_page(5000, {}) == 0
@@ -97,7 +101,10 @@ class TestTheSearch:
 
 class TestTheSearchForTheFirstOfAll:
     def look(self, pages: int, has_bar: Callable[[int, int], bool]) -> tuple[int | None, bool, int]:
-        """The page that a search ends at, whether it is sure, and its requests; `has_bar` takes a page and the number of the request."""
+        """The page that a search ends at, whether it is sure, and its requests.
+
+        `has_bar` takes a page and the number of the request.
+        """
         looks: dict[int, list[bool]] = {}
         requests = 0
         while (look := next_look(pages, looks, MOST_LOOKS - requests)).page is not None:
@@ -203,7 +210,10 @@ def old_vendor(old_clock):
 
 @pytest.fixture
 def old(empty_ground, old_vendor):
-    """A ground with a vendor that cannot name first bars, and a symbol that begins within its decade."""
+    """A ground with a vendor that cannot name first bars.
+
+    Its symbol begins within the vendor's decade.
+    """
     old_vendor.set_faults([])
     old_vendor.log.clear()
     empty_ground.add_vendor("vendor", old_vendor, earliest_probe=False)
@@ -223,7 +233,7 @@ def recorded(ground) -> list[tuple[datetime, str]]:
 
 
 class TestSearchedFor:
-    def test_the_first_bar_of_a_decade_is_found_with_few_requests_and_nothing_before_it_is_asked_for_again(
+    def test_the_first_bar_of_a_decade_is_found_with_few_requests_and_nothing_before_is_asked_again(
         self, old, old_vendor
     ):
         old.keep(DECADE + "symbols: {OLD: {}}")
@@ -321,7 +331,7 @@ class TestSearchedFor:
         plain.keep("start: 1990-01-01\nsymbols: {BTC: {}}")
 
         class Teasing(PracticeSource):
-            """Has bars in a page that is asked for only if it lies little before the oldest that it has given."""
+            """Has bars only in pages that lie little before the oldest that it has given."""
 
             oldest = end
 
@@ -343,7 +353,9 @@ class TestSearchedFor:
 
 
 class Seldom:
-    """A vendor without a request for the first bar: two lives, two trades a day, bars of some lengths, small pages.
+    """A vendor without a request for the first bar.
+
+    It has two lives, two trades per day, bars of some lengths, and small pages.
 
     Args:
         lengths: The timeframes that it has.
@@ -462,7 +474,7 @@ class TestASymbolWithTwoLives:
 
 
 class TestSeveralSources:
-    def test_a_source_that_serves_only_its_latest_bars_never_sets_it_and_is_evidence_of_nothing_older(
+    def test_a_source_that_serves_only_its_latest_bars_never_sets_it_and_proves_nothing_older(
         self, empty_ground, clock
     ):
         ground = empty_ground
@@ -548,7 +560,7 @@ class TestMoved:
         ground.keep("symbols: {BTC: {}, EARLY: {}}")
 
         class Meanwhile(PracticeSource):
-            """Records, as another fill might, a genesis of each symbol when it is asked for its bars."""
+            """Records a genesis of each symbol that it is asked for, as another fill might."""
 
             async def fetch(self, symbol: str, *rest: Any) -> pl.DataFrame:
                 with ground.store.writing("another fill") as transaction:

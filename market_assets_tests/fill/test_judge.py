@@ -1,4 +1,7 @@
-"""What is known of absent bars has a digest: another one as soon as that is another, and no other while it is not."""
+"""What is known of absent bars has a digest.
+
+The digest changes when that knowledge changes, and only then.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,12 @@ from market_assets.reports.gaps import join_neighbours, listed_gaps
 from market_assets_tests.fill.ground import at
 
 MINUTE = timedelta(minutes=1)
-GRID = pl.Series("ts", [datetime(2025, 2, 26) + number * MINUTE for number in range(40)], TS)  # noqa: DTZ001 - UTC without a zone
+# UTC without a zone.
+GRID = pl.Series(
+    "ts",
+    [datetime(2025, 2, 26) + number * MINUTE for number in range(40)],  # noqa: DTZ001
+    TS,
+)
 
 
 class TestListing:
@@ -42,8 +47,11 @@ class TestListing:
             ]
         )
         ground.keep(
-            "kind: EQUITY\nstart: 2025-02-20\nend: 2025-02-27\nsymbols: {SPY: {}}\ntimeframes: "
-            "{fetch: [1m]}"
+            "kind: EQUITY\n"
+            "start: 2025-02-20\n"
+            "end: 2025-02-27\n"
+            "symbols: {SPY: {}}\n"
+            "timeframes: {fetch: [1m]}"
         )
         ground.fill()
         assert len(ground.gaps()) == 4

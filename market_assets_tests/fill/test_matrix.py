@@ -35,8 +35,12 @@ def judge(
 ) -> None:
     """Write the counts of some partitions as a fill leaves them."""
     counts = pl.DataFrame({"partition": [day.isoformat() for day in days]}).with_columns(
-        symbol=pl.lit(symbol), expected=pl.lit(expected), stored=pl.lit(expected - missing), explained=pl.lit(0), missing=pl.lit(missing)
-    )  # fmt: skip
+        symbol=pl.lit(symbol),
+        expected=pl.lit(expected),
+        stored=pl.lit(expected - missing),
+        explained=pl.lit(0),
+        missing=pl.lit(missing),
+    )
     with ground.store.writing("testing") as transaction:
         prepare(transaction, ground.profile)
         transaction.partitions.put("kept", ground.profile.base_timeframe, counts)
@@ -184,7 +188,11 @@ def test_the_matrix_counts_up_to_now_and_tells_what_is_abandoned(ground: Ground)
         3,
         "DEGRADED",
     )
-    assert (btc["first_ts"], btc["last_ts"]) == (datetime(2025, 2, 26), datetime(2025, 3, 1, 11))  # noqa: DTZ001 - as the store holds it
+    # Without a zone, as the store holds it.
+    assert (btc["first_ts"], btc["last_ts"]) == (
+        datetime(2025, 2, 26),  # noqa: DTZ001
+        datetime(2025, 3, 1, 11),  # noqa: DTZ001
+    )
     assert found["ETH", "1h"]["abandoned"] == 0
     assert found["ETH", "4h"]["health"] == "PENDING"
     ground.keep("symbols: {ETH: {}}")

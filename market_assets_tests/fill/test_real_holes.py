@@ -1,4 +1,7 @@
-"""The hole that Binance left on 2023-03-24, and the quiet minutes of an illiquid pair, with and without a second source."""
+"""The hole that Binance left on 2023-03-24, and the quiet minutes of an illiquid pair.
+
+Both are tested with and without a second source.
+"""
 
 from __future__ import annotations
 
@@ -102,7 +105,7 @@ def test_what_the_second_source_got_later_turns_an_outage_into_a_repair(
     assert repairs.row(0) == (56, "outage")
 
 
-def test_flat_minutes_of_an_illiquid_pair_are_candles_and_its_absent_ones_no_gaps_where_they_are_left_out(
+def test_flat_minutes_of_an_illiquid_pair_are_candles_and_absent_ones_no_gaps_where_omitted(
     ground: Ground,
 ) -> None:
     day = MINUTES.replace("2023-03-24", "2023-04-05").replace("2023-03-25", "2023-04-06")

@@ -76,7 +76,7 @@ def status(ground: Ground) -> dict[str, object]:
 CLOSED = "[{date: 2025-02-26, close: true, reason: a storm}]"
 
 
-def test_a_session_that_is_closed_by_the_universe_is_not_missing_any_more_and_nothing_else_is_judged(
+def test_a_session_closed_by_the_universe_is_not_missing_any_more_and_nothing_else_is_judged(
     spy: Ground,
 ):
     ground = spy
@@ -202,7 +202,10 @@ def test_a_store_of_an_earlier_release_is_judged_by_the_corrections(spy: Ground)
         db.execute("DELETE FROM ops.sessions")
         db.execute(
             """
-            INSERT INTO ops.partitions (profile, timeframe, partition, symbol, expected, stored, explained, missing, judged_at, changed_at)
+            INSERT INTO ops.partitions (
+                profile, timeframe, partition, symbol,
+                expected, stored, explained, missing, judged_at, changed_at
+            )
             VALUES ('kept', '1h', '2024-10-31', 'T', 5, 0, 0, 5, now()::TIMESTAMP, now()::TIMESTAMP)
             """
         )

@@ -1,4 +1,7 @@
-"""What is repaired now, what waits, and what is given up: newest first, within the budgets, with no request too many."""
+"""What is repaired now, what waits, and what is given up.
+
+The newest comes first, within the budgets, and with no request too many.
+"""
 
 from __future__ import annotations
 
@@ -274,7 +277,7 @@ def test_what_was_never_filled_is_filled_as_far_back_as_the_first_backfill_goes(
     assert ranges(plan(troubled=[DAYS[0].key], trouble=Trouble.FAILED)) == [("01-01", "01-01")]
 
 
-def test_a_run_that_failed_without_a_word_is_tried_again_with_growing_waits_and_once_a_day_in_the_end():
+def test_a_run_that_failed_without_a_word_is_tried_again_ever_later_and_in_the_end_once_a_day():
     key = "2025-02-27"
 
     def again(count: int, ago: timedelta) -> RepairPlan:

@@ -17,7 +17,12 @@ from market_assets.market.timeframes import Timeframe, Window
 from market_assets_tests.fill.ground import at
 
 NOW = datetime(2025, 3, 1, 12, 30, tzinfo=UTC)
-instants = st.datetimes(datetime(2025, 1, 1), datetime(2025, 4, 1), timezones=st.just(UTC))  # noqa: DTZ001 - the zone follows
+# The zone follows the bounds.
+instants = st.datetimes(
+    datetime(2025, 1, 1),  # noqa: DTZ001
+    datetime(2025, 4, 1),  # noqa: DTZ001
+    timezones=st.just(UTC),
+)
 
 
 def series(start: datetime, end: datetime) -> Series:
@@ -89,7 +94,8 @@ class TestCounting:
             kind: {kind}
             start: 2023-11-15
             timeframes: {{fetch: [{timeframe}]}}
-            symbols: {{ONE: {{}}, MID: {{start: 2024-02-14, end: 2025-01-16}}, NEW: {{}}, LATER: {{start: 2026-01-01}}}}
+            symbols: {{ONE: {{}}, MID: {{start: 2024-02-14, end: 2025-01-16}}, NEW: {{}},
+                      LATER: {{start: 2026-01-01}}}}
         """)
         timeframe = Timeframe(timeframe)
         genesis = {"NEW": datetime(2025, 2, 26, tzinfo=UTC) + timedelta(hours=3)}

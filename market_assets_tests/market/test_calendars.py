@@ -221,7 +221,9 @@ from market_assets.market.calendars.sessions import load_calendar
 from market_assets.market.timeframes import Timeframe, Window
 for name in ("24/7", "XNYS", "CME Globex Equity", "FOREX"):
     for timeframe in (Timeframe.H1, Timeframe.D1, Timeframe.W1):
-        bars = load_calendar(name).bars(timeframe, Window.of_days(date(2025, 1, 6), date(2025, 12, 1)))
+        bars = load_calendar(name).bars(
+            timeframe, Window.of_days(date(2025, 1, 6), date(2025, 12, 1))
+        )
         print(name, timeframe, bars.hash_rows().sum())
 """
 

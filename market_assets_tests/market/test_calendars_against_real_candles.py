@@ -1,4 +1,7 @@
-"""The calendars against what markets really did: candles of many vendors, read from the folder beside the repository."""
+"""The calendars against what markets really did.
+
+The candles are of many vendors, and are read from the folder beside the repository.
+"""
 
 from __future__ import annotations
 

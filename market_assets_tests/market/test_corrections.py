@@ -153,7 +153,8 @@ def changed_hours(day: str, *changes: Change) -> list[str]:
     spans = load_calendar("XHKG").spans(Window.of_days(date(2024, 6, 10), date(2024, 6, 24)))
     own = changed("XHKG", spans, changes, zone)
     return [
-        f"{opens.replace(tzinfo=UTC).astimezone(zone):%d %H:%M}-{closes.replace(tzinfo=UTC).astimezone(zone):%H:%M}"
+        f"{opens.replace(tzinfo=UTC).astimezone(zone):%d %H:%M}"
+        f"-{closes.replace(tzinfo=UTC).astimezone(zone):%H:%M}"
         for session, opens, closes in own.iter_rows()
         if session == date.fromisoformat(day)
     ]

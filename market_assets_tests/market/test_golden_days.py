@@ -1,4 +1,7 @@
-"""Every session of seventeen years against the golden answers: which days there are none, and which end early."""
+"""Every session of seventeen years against the golden answers.
+
+These say which days have no session, and which sessions end early.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The practice vendor in other vendors' formats: each adapter gets from it the same bars, and meets the same faults."""
+"""The practice vendor in other vendors' formats.
+
+Each adapter gets the same bars from it, and meets the same faults.
+"""
 
 from __future__ import annotations
 

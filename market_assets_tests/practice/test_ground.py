@@ -1,4 +1,7 @@
-"""The practice ground reaches up to now, keeps its days once it is used, and goes wrong again each ten minutes."""
+"""The practice ground reaches up to now, and keeps its days once it is used.
+
+It goes wrong again each ten minutes.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Simulated candles: the same whatever is asked for, whole in every timeframe, and only when the market is open."""
+"""Simulated candles are the same, whatever is asked for.
+
+They are whole in every timeframe, and exist only when the market is open.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The practice vendor over HTTP: Binance's format and words, the faults, the log, and data from a folder."""
+"""The practice vendor over HTTP.
+
+It has Binance's format and words, the faults, the log, and data from a folder.
+"""
 
 from __future__ import annotations
 
@@ -528,8 +531,8 @@ class TestRunning:
 
     def test_as_a_process_it_says_where_it_is_and_ends_when_told_to(self):
         code = (
-            "from market_assets.practice.book import Market\nfrom market_assets.practice.vendor "
-            "import serve\n"
+            "from market_assets.practice.book import Market\n"
+            "from market_assets.practice.vendor import serve\n"
         )
         code += "serve(Market(kind='crypto'), announce=lambda url: print(url, flush=True))"
         with subprocess.Popen(

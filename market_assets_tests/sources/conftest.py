@@ -90,7 +90,10 @@ def ask(build: Callable[..., BinanceSource]) -> Callable[..., SimpleNamespace]:
 
 
 class RawServer:
-    """Answers each request with whatever bytes the handler writes; the connection is closed after it."""
+    """Answers each request with whatever bytes the handler writes.
+
+    The connection is closed after the answer.
+    """
 
     def __init__(self, handler: Handler) -> None:
         self.requests: list[bytes] = []
@@ -147,7 +150,10 @@ def serve() -> Iterator[Callable[[Handler], RawServer]]:
 
 @pytest.fixture
 def reply() -> Callable[..., Handler]:
-    """Make a handler that gives one answer after another, the last for ever: (status, headers, body) each."""
+    """Make a handler that gives one answer after another, and the last one forever.
+
+    An answer is (status, headers, body).
+    """
 
     def reply(*answers: tuple[int, dict[str, str], bytes]) -> Handler:
         left = list(answers)

@@ -1,4 +1,7 @@
-"""A vendor on the loopback that wants a key, for one test: it answers with what a function makes of a request."""
+"""A vendor on the loopback that wants a key, for one test.
+
+It answers with what a function makes of a request.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,10 @@ class Asked:
 
 @dataclass
 class KeyedVendor:
-    """Remembers what it was asked, and answers with `respond`: a status and what becomes JSON (or bytes as they are)."""
+    """Remembers what it was asked, and answers with `respond`.
+
+    An answer is a status and what becomes JSON; bytes are sent as they are.
+    """
 
     respond: Callable[[Asked], tuple[int, Any]]
     log: list[Asked] = field(default_factory=list)
@@ -59,7 +65,9 @@ class KeyedVendor:
         status, answer = self.respond(asked)
         body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         writer.write(
-            f"HTTP/1.1 {status} X\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n".encode()
+            (
+                f"HTTP/1.1 {status} X\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            ).encode()
             + body
         )
 

@@ -1,4 +1,7 @@
-"""A Redis and a PostgreSQL server of a test's own: real ones, on a free port of the loopback, in a folder that goes with them."""
+"""A Redis and a PostgreSQL server for one test alone.
+
+They are real, on a free port of the loopback, in a folder that is removed with them.
+"""
 
 from __future__ import annotations
 

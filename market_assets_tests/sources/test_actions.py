@@ -1,4 +1,7 @@
-"""Corporate actions from files, from Polygon and from Yahoo: what is read, what is refused, and in which units dividends come."""
+"""Corporate actions from files, from Polygon and from Yahoo.
+
+What is read, what is refused, and in which units do dividends come?
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,10 @@ def ask(source: ActionSource, symbol: str, start: date = START, end: date = END)
 def told(frame: pl.DataFrame) -> list[tuple[Any, ...]]:
     """The actions without what is null in them."""
     assert frame.schema == ACTION_SCHEMA
-    return [tuple(f"{cell}" if isinstance(cell, date) else cell for cell in row if cell is not None) for row in frame.rows()]  # fmt: skip
+    return [
+        tuple(f"{cell}" if isinstance(cell, date) else cell for cell in row if cell is not None)
+        for row in frame.rows()
+    ]
 
 
 class TestFiles:
@@ -163,14 +169,40 @@ class TestFiles:
         assert tidy(frame, START, END, about="source mine").height == 1
 
 
-SPLITS = [{"execution_date": "2014-06-09", "split_from": 1, "split_to": 7, "ticker": "AAPL", "id": "x"}, {"execution_date": "2020-08-31", "split_from": 1, "split_to": 4, "ticker": "AAPL"}]  # fmt: skip
+SPLITS = [
+    {"execution_date": "2014-06-09", "split_from": 1, "split_to": 7, "ticker": "AAPL", "id": "x"},
+    {"execution_date": "2020-08-31", "split_from": 1, "split_to": 4, "ticker": "AAPL"},
+]
 DIVIDENDS = [
-    {"cash_amount": 0.82, "currency": "USD", "dividend_type": "CD", "ex_dividend_date": "2020-08-07", "frequency": 4, "ticker": "AAPL"},
-    {"cash_amount": 0.205, "currency": "USD", "dividend_type": "CD", "ex_dividend_date": "2020-11-06", "frequency": 4, "ticker": "AAPL"},
-    {"cash_amount": 3.08, "dividend_type": "SC", "ex_dividend_date": "2020-11-06", "frequency": 0, "ticker": "AAPL"},
-]  # fmt: skip
+    {
+        "cash_amount": 0.82,
+        "currency": "USD",
+        "dividend_type": "CD",
+        "ex_dividend_date": "2020-08-07",
+        "frequency": 4,
+        "ticker": "AAPL",
+    },
+    {
+        "cash_amount": 0.205,
+        "currency": "USD",
+        "dividend_type": "CD",
+        "ex_dividend_date": "2020-11-06",
+        "frequency": 4,
+        "ticker": "AAPL",
+    },
+    {
+        "cash_amount": 3.08,
+        "dividend_type": "SC",
+        "ex_dividend_date": "2020-11-06",
+        "frequency": 0,
+        "ticker": "AAPL",
+    },
+]
 # As Polygon's own client has it recorded for META.
-EVENTS = [{"ticker_change": {"ticker": "META"}, "type": "ticker_change", "date": "2022-06-11"}, {"ticker_change": {"ticker": "FB"}, "type": "ticker_change", "date": "2012-05-18"}]  # fmt: skip
+EVENTS = [
+    {"ticker_change": {"ticker": "META"}, "type": "ticker_change", "date": "2022-06-11"},
+    {"ticker_change": {"ticker": "FB"}, "type": "ticker_change", "date": "2012-05-18"},
+]
 
 
 class Polygon:
@@ -270,16 +302,74 @@ class TestPolygon:
         [
             ({"splits": (401, {"status": "ERROR", "error": "Unknown API Key"})}, "HTTP 401"),
             ({"dividends": (200, {"status": "OK", "results": {"a": 1}})}, "not a list of actions"),
-            ({"splits": [{"ticker": "MSFT", "execution_date": "2020-01-01", "split_from": 1, "split_to": 2}]}, "about MSFT"),
-            ({"splits": [{"ticker": "AAPL", "execution_date": "2020-01-01", "split_from": 0, "split_to": 2}]}, "not a list of actions"),
+            (
+                {
+                    "splits": [
+                        {
+                            "ticker": "MSFT",
+                            "execution_date": "2020-01-01",
+                            "split_from": 1,
+                            "split_to": 2,
+                        }
+                    ]
+                },
+                "about MSFT",
+            ),
+            (
+                {
+                    "splits": [
+                        {
+                            "ticker": "AAPL",
+                            "execution_date": "2020-01-01",
+                            "split_from": 0,
+                            "split_to": 2,
+                        }
+                    ]
+                },
+                "not a list of actions",
+            ),
             ({"dividends": b'{"status": "OK", "results": [{"cash_'}, "not JSON"),
-            ({"dividends": (200, {"status": "ERROR", "error": "limit exceeded"})}, "limit exceeded"),
-            ({"dividends": (200, {"status": "OK", "results": [], "next_url": "https://x.example/other?cursor=1"})}, "next page is elsewhere"),
-            ({"dividends": (200, {"status": "OK", "results": [], "next_url": "https://x.example/v3/reference/dividends?cursor=1"})}, "do not end"),
-            ({"dividends": [{"ticker": "AAPL", "ex_dividend_date": "2020-01-02", "cash_amount": -1}]}, "amount -1"),
+            (
+                {"dividends": (200, {"status": "ERROR", "error": "limit exceeded"})},
+                "limit exceeded",
+            ),
+            (
+                {
+                    "dividends": (
+                        200,
+                        {
+                            "status": "OK",
+                            "results": [],
+                            "next_url": "https://x.example/other?cursor=1",
+                        },
+                    )
+                },
+                "next page is elsewhere",
+            ),
+            (
+                {
+                    "dividends": (
+                        200,
+                        {
+                            "status": "OK",
+                            "results": [],
+                            "next_url": "https://x.example/v3/reference/dividends?cursor=1",
+                        },
+                    )
+                },
+                "do not end",
+            ),
+            (
+                {
+                    "dividends": [
+                        {"ticker": "AAPL", "ex_dividend_date": "2020-01-02", "cash_amount": -1}
+                    ]
+                },
+                "amount -1",
+            ),
             ({"events": (500, {})}, "HTTP 500"),
         ],
-    )  # fmt: skip
+    )
     def test_what_is_no_answer_is_an_error_that_names_source_and_symbol(
         self, polygon, lists, words
     ):
@@ -297,11 +387,28 @@ class TestYahoo:
     @pytest.mark.parametrize(
         ("name", "symbol", "expected"),
         [
-            ("v8_chart-AAPL-2020-08-31-to-2020-11-07", "AAPL", [("2020-08-31", "split", 4.0, "4:1"), ("2020-11-06", "dividend", 0.205, "USD")]),
-            ("v8_historical-via-chart-MSFT-dividends-2021-02-01-to-2022-01-31.csv", "MSFT", [("2021-02-17", "dividend", 0.56, "USD"), ("2021-05-19", "dividend", 0.56, "USD"), ("2021-08-18", "dividend", 0.56, "USD"), ("2021-11-17", "dividend", 0.62, "USD")]),
-            ("v8_historical-via-chart-NVDA-split-2021-02-01-to-2022-01-31.csv", "NVDA", [("2021-07-20", "split", 4.0, "4:1")]),
+            (
+                "v8_chart-AAPL-2020-08-31-to-2020-11-07",
+                "AAPL",
+                [("2020-08-31", "split", 4.0, "4:1"), ("2020-11-06", "dividend", 0.205, "USD")],
+            ),
+            (
+                "v8_historical-via-chart-MSFT-dividends-2021-02-01-to-2022-01-31.csv",
+                "MSFT",
+                [
+                    ("2021-02-17", "dividend", 0.56, "USD"),
+                    ("2021-05-19", "dividend", 0.56, "USD"),
+                    ("2021-08-18", "dividend", 0.56, "USD"),
+                    ("2021-11-17", "dividend", 0.62, "USD"),
+                ],
+            ),
+            (
+                "v8_historical-via-chart-NVDA-split-2021-02-01-to-2022-01-31.csv",
+                "NVDA",
+                [("2021-07-20", "split", 4.0, "4:1")],
+            ),
         ],
-    )  # fmt: skip
+    )
     def test_recorded_answers_are_read_with_the_exchange_s_dates(
         self, shared, name, symbol, expected
     ):
@@ -359,7 +466,8 @@ sources:
   yahoo: {{}}
   files: {{type: action_files, path: "actions/{{symbol}}.csv"}}
 profiles:
-  us: {{kind: EQUITY, start: 2024-01-01, timeframes: {{fetch: [1d]}}, sources: [archive], symbols: {{AAPL: {{}}, BRK: {{sources: [archive, {{polygon: BRK.B}}]}}}}{more}}}
+  us: {{kind: EQUITY, start: 2024-01-01, timeframes: {{fetch: [1d]}}, sources: [archive],
+       symbols: {{AAPL: {{}}, BRK: {{sources: [archive, {{polygon: BRK.B}}]}}}}{more}}}
 """
 
 
@@ -396,17 +504,31 @@ class TestUniverse:
     @pytest.mark.parametrize(
         ("more", "replace", "words"),
         [
-            ("actions: [archive]", {}, ("profiles.us.actions.*archive cannot be asked for corporate actions; "
-"of this file, files, polygon, yahoo can")),
+            (
+                "actions: [archive]",
+                {},
+                (
+                    "profiles.us.actions.*archive cannot be asked for corporate actions; "
+                    "of this file, files, polygon, yahoo can"
+                ),
+            ),
             ("actions: [nobody]", {}, "nobody is no source of this file"),
             ("actions: [polygon, polygon]", {}, "polygon is written 2 times"),
-            ("actions: [files]", {"EQUITY": "CRYPTO", "archive, {polygon: BRK.B}": "archive"}, "corporate actions are kept of EQUITY"),
+            (
+                "actions: [files]",
+                {"EQUITY": "CRYPTO", "archive, {polygon: BRK.B}": "archive"},
+                "corporate actions are kept of EQUITY",
+            ),
             ("actions: [files]", {"[1d]": "[1m]"}, "profiles.us.timeframes.*1d is missing"),
             ("", {"AAPL: {}": "AAPL: {actions: [files]}"}, "BRK has none of its own"),
-            ("actions: [yahoo]", {"sources: [archive],": "sources: [yahoo],"}, "candles of yahoo are divided by every split already"),
+            (
+                "actions: [yahoo]",
+                {"sources: [archive],": "sources: [yahoo],"},
+                "candles of yahoo are divided by every split already",
+            ),
             ("", {"sources: [archive],": "sources: [files],"}, "1d is served by no source of"),
         ],
-    )  # fmt: skip
+    )
     def test_what_cannot_work_is_refused_when_the_file_is_read(self, load, more, replace, words):
         with pytest.raises(UniverseError, match=f"(?s){words}"):
             load(more, **replace)

@@ -1,4 +1,8 @@
-"""Alpaca's stock bars: recorded answers to the last bit, days of New York, page tokens, and what the free plan holds back."""
+"""Alpaca's stock bars.
+
+The tests cover recorded answers to the last bit, days of New York, page tokens, and what the free
+plan holds back.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +92,11 @@ def build(tmp_path):
 
 @pytest.fixture
 def ask(serve, build):
-    """Fetch so many minutes from a vendor that answers with `respond`; gives the frame, and the vendor."""
+    """Fetch a number of minutes from a vendor that answers with `respond`.
+
+    Returns:
+        The frame, and the vendor.
+    """
 
     def ask(respond, *, timeframe=Timeframe.M1, start=START, end=None, bars=100, **settings):
         vendor = KeyedVendor(respond)
@@ -148,7 +156,9 @@ class TestParsing:
     def test_an_odd_cell_does_not_cost_the_page(self):
         good = '{"t":"2024-01-03T15:00:00Z","o":1,"h":2,"l":0.5,"c":1,"v":3}'
         frame = read_bars(
-            f'{{"bars":{{"A":[{good},{{"t":"soon","o":NaN,"h":null,"l":0.5,"c":1,"v":3}}]}}}}'.encode()
+            (
+                f'{{"bars":{{"A":[{good},{{"t":"soon","o":NaN,"h":null,"l":0.5,"c":1,"v":3}}]}}}}'
+            ).encode()
         ).candles
 
         assert frame["ts"].null_count() == 1

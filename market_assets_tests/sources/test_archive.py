@@ -1,4 +1,7 @@
-"""Candles from files: every format, zone, unit and layout that the settings promise, and files that are not what they say."""
+"""Candles from files: every format, zone, unit and layout that the settings promise.
+
+Files that are not what they say are covered too.
+"""
 
 from __future__ import annotations
 
@@ -98,15 +101,25 @@ class TestFormats:
         assert fetch(archive(tmp_path, "{symbol}." + suffix)).equals(candles())
 
     def test_binances_own_zip_is_read_without_header_and_across_its_change_of_unit(self, tmp_path):
-        before = "1735689540000,93500.1,93510.0,93490.5,93500.2,12.5,1735689599999,1168752.5,100,6.0,561001.2,0\n"
-        after = "1735689600000000,93500.2,93511.0,93499.0,93505.5,3.25,1735689659999999,303892.9,80,1.5,140258.2,0\n"
+        before = (
+            "1735689540000,93500.1,93510.0,93490.5,93500.2,12.5,"
+            "1735689599999,1168752.5,100,6.0,561001.2,0\n"
+        )
+        after = (
+            "1735689600000000,93500.2,93511.0,93499.0,93505.5,3.25,"
+            "1735689659999999,303892.9,80,1.5,140258.2,0\n"
+        )
         for day, text in (("2024-12-31", before), ("2025-01-01", after)):
             with zipfile.ZipFile(tmp_path / f"BTCUSDT-1m-{day}.zip", "w") as pack:
                 pack.writestr(f"BTCUSDT-1m-{day}.csv", text)
 
         frame = fetch(archive(tmp_path, "{symbol}-{timeframe}-{date}.zip", header=False), "BTCUSDT")
 
-        assert frame["ts"].to_list() == [datetime(2024, 12, 31, 23, 59), datetime(2025, 1, 1)]  # noqa: DTZ001 - a frame's times bear no zone
+        # A frame's times have no zone.
+        assert frame["ts"].to_list() == [
+            datetime(2024, 12, 31, 23, 59),  # noqa: DTZ001
+            datetime(2025, 1, 1),  # noqa: DTZ001
+        ]
         assert frame["close"].to_list() == [93500.2, 93505.5]
         assert frame["volume"].to_list() == [12.5, 3.25]
 

@@ -1,4 +1,7 @@
-"""Rows of files that were read once: kept while they are needed, and let go by whoever forgets to."""
+"""Rows of files that were read once.
+
+They are kept while they are needed, and are dropped also where nobody closes them.
+"""
 
 from __future__ import annotations
 

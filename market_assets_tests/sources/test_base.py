@@ -84,4 +84,9 @@ def test_binances_archives_go_on_in_microseconds():
         epoch_to_us(pl.col("ts"))
     )
 
-    assert frame["ts"].to_list() == [datetime(2024, 12, 31, 23, 59), datetime(2025, 1, 1), None]  # noqa: DTZ001 - a frame's times bear no zone
+    # A frame's times have no zone.
+    assert frame["ts"].to_list() == [
+        datetime(2024, 12, 31, 23, 59),  # noqa: DTZ001
+        datetime(2025, 1, 1),  # noqa: DTZ001
+        None,
+    ]

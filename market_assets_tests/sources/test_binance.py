@@ -1,4 +1,7 @@
-"""Binance's klines: what is asked for, what comes back, and what a vendor can do wrong inside a well-formed HTTP answer."""
+"""Binance's klines: what is asked for, and what comes back.
+
+The tests cover also what a vendor can do wrong inside a well-formed HTTP answer.
+"""
 
 from __future__ import annotations
 

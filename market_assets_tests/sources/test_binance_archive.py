@@ -1,4 +1,7 @@
-"""Binance's archives: real candles in zips of its form, on a server of our own, with all that can be wrong with them."""
+"""Binance's archives: real candles in zips of its form, on a server of our own.
+
+The tests cover all that can be wrong with them.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,10 @@ QUICK = {
     "total_timeout": 2,
     "max_elapsed": 5,
 }
-HEADER = "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote_volume,ignore\n"
+HEADER = (
+    "open_time,open,high,low,close,volume,close_time,quote_volume,count,"
+    "taker_buy_volume,taker_buy_quote_volume,ignore\n"
+)
 NOW = datetime(2025, 8, 18, 18, 15, tzinfo=UTC)
 JUNE = Window(datetime(2025, 6, 1, tzinfo=UTC), datetime(2025, 7, 1, tzinfo=UTC))
 MONTH = "data/spot/monthly/klines/BTCUSDT/15m/BTCUSDT-15m-2025-06.zip"
@@ -128,7 +134,9 @@ class Vision:
             status = 200 if body is not None else 404
             body = body if body is not None else b"<Error><Code>NoSuchKey</Code></Error>"
         writer.write(
-            f"HTTP/1.1 {status} X\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n".encode()
+            (
+                f"HTTP/1.1 {status} X\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            ).encode()
             + body
         )
 
@@ -172,7 +180,10 @@ def vision(bitcoin) -> Vision:
 
 @pytest.fixture
 def build(serve, tmp_path):
-    """Build a source that asks a vendor; all of a test ask the same server and keep their zips in the same cache."""
+    """Build a source that asks a vendor.
+
+    All sources of a test ask the same server, and keep their zips in the same cache.
+    """
     urls: dict[int, str] = {}
 
     def build(vision, *, now=NOW, **more) -> BinanceArchiveSource:
@@ -270,7 +281,15 @@ class TestMonths:
 
     def test_weeks_are_asked_for_by_rest_alone(self, ask, bitcoin):
         monday = datetime(2025, 6, 2, tzinfo=UTC)
-        weeks = within(bitcoin, JUNE).head(3).with_columns(pl.Series("ts", [monday + n * 7 * DAY for n in range(3)]).dt.replace_time_zone(None).cast(TS))  # fmt: skip
+        weeks = (
+            within(bitcoin, JUNE)
+            .head(3)
+            .with_columns(
+                pl.Series("ts", [monday + n * 7 * DAY for n in range(3)])
+                .dt.replace_time_zone(None)
+                .cast(TS)
+            )
+        )
         vision = Vision(live=weeks)
 
         assert ask(vision, Window(monday, monday + 21 * DAY), timeframe=Timeframe.W1).equals(weeks)
@@ -346,7 +365,14 @@ class TestRest:
 
         assert ask(vision, JUNE).equals(some)
 
-    @pytest.mark.parametrize("refusal", [(451, b'{"code":0,"msg":"restricted location"}'), (404, b""), (400, b'{"code":-1100,"msg":"no"}')])  # fmt: skip
+    @pytest.mark.parametrize(
+        "refusal",
+        [
+            (451, b'{"code":0,"msg":"restricted location"}'),
+            (404, b""),
+            (400, b'{"code":-1100,"msg":"no"}'),
+        ],
+    )
     def test_a_refusal_of_something_else_than_the_symbol_is_no_absence(
         self, vision, ask, bitcoin, refusal
     ):
@@ -405,8 +431,11 @@ class TestFills:
     ):
         store = Store(tmp_path / "home", clock=lambda: NOW)
         kept = profile(
-            "kind: CRYPTO\nstart: 2025-06-01\nend: 2025-07-01\ntimeframes: {fetch: "
-            "[15m]}\nsymbols: {BTCUSDT: {}}\n"
+            "kind: CRYPTO\n"
+            "start: 2025-06-01\n"
+            "end: 2025-07-01\n"
+            "timeframes: {fetch: [15m]}\n"
+            "symbols: {BTCUSDT: {}}\n"
         )
         name = kept.symbols["BTCUSDT"].sources[0].source
 
@@ -662,7 +691,9 @@ class TestTrust:
                 return
             size = 10**9 if harm == "huge" else 1000
             writer.write(
-                f"HTTP/1.1 {503 if harm == 'busy' else 200} X\r\ncontent-length: {size}\r\n\r\n".encode()
+                (
+                    f"HTTP/1.1 {503 if harm == 'busy' else 200} X\r\ncontent-length: {size}\r\n\r\n"
+                ).encode()
                 + b"PK"
             )
             while harm == "drip":
@@ -854,8 +885,9 @@ class TestSettings:
         path = tmp_path / "universe.yaml"
         path.write_text(
             "sources: {binance: {}, binance_archive: {rest: {concurrency: 3}}}\n"
-            "profiles:\n  crypto: {kind: CRYPTO, start: 2024-01-01, sources: [binance_archive, "
-            "binance], symbols: {BTCUSDT: {}}}\n"
+            "profiles:\n"
+            "  crypto: {kind: CRYPTO, start: 2024-01-01, "
+            "sources: [binance_archive, binance], symbols: {BTCUSDT: {}}}\n"
         )
         monkeypatch.setenv("MARKET_ASSETS_HOME", str(tmp_path))
         universe = load_universe(path)

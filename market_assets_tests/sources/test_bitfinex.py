@@ -1,4 +1,7 @@
-"""Bitfinex's own: its recorded answer, what is sent to it, its first bar, and its errors in words."""
+"""What is Bitfinex's own.
+
+That is its recorded answer, what is sent to it, its first bar, and its errors in words.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Exchanges through ccxt: pages, an exchange that does not heed what it is asked for, refusals, and what is told when a universe is loaded."""
+"""Exchanges through ccxt.
+
+The tests cover pages, an exchange that does not heed what it is asked for, refusals, and what is
+reported when a universe is loaded.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +33,15 @@ if TYPE_CHECKING:
 NOW = START + timedelta(days=30)
 KEY = "kkkk-tell-nobody-4711"
 PRODUCT = {
-    "id": "BTC-USD", "base_currency": "BTC", "quote_currency": "USD", "quote_increment": "0.01", "base_increment": "0.00000001",
-    "display_name": "BTC-USD", "min_market_funds": "1", "status": "online",
-}  # fmt: skip
+    "id": "BTC-USD",
+    "base_currency": "BTC",
+    "quote_currency": "USD",
+    "quote_increment": "0.01",
+    "base_increment": "0.00000001",
+    "display_name": "BTC-USD",
+    "min_market_funds": "1",
+    "status": "online",
+}
 
 
 @dataclass
@@ -63,7 +73,13 @@ class Coinbase:
         if self.refusals and url.path.endswith("/candles"):
             status, headers, body = self.refusals.pop(0)
         lines = [f"{name}: {value}" for name, value in headers.items()]
-        head = [f"HTTP/1.1 {status} X", "content-type: application/json", f"content-length: {len(body)}", "connection: close", *lines]  # fmt: skip
+        head = [
+            f"HTTP/1.1 {status} X",
+            "content-type: application/json",
+            f"content-length: {len(body)}",
+            "connection: close",
+            *lines,
+        ]
         writer.write("\r\n".join(head).encode() + b"\r\n\r\n" + body.encode())
 
     def answer(self, path: str, query: dict[str, str]) -> Any:
@@ -97,8 +113,13 @@ def build(tmp_path: Any) -> Callable[..., CcxtSource]:
 
 
 def ask(
-    source: CcxtSource, symbol: str = "BTC/USD", *, start: datetime = START, bars: int = 10, timeframe: Timeframe = Timeframe.M1
-) -> pl.DataFrame:  # fmt: skip
+    source: CcxtSource,
+    symbol: str = "BTC/USD",
+    *,
+    start: datetime = START,
+    bars: int = 10,
+    timeframe: Timeframe = Timeframe.M1,
+) -> pl.DataFrame:
     async def fetch() -> pl.DataFrame:
         async with source:
             return await source.fetch(symbol, timeframe, start, start + bars * timeframe.duration)
@@ -113,7 +134,9 @@ class TestPages:
         frame = ask(build(serve(exchange).url))
 
         assert rows(frame) == [candle(ts) for ts in every(10)]
-        assert [(query["start"], query["end"]) for query in exchange.log] == [("2024-01-01T00:00:00.000Z", "2024-01-01T04:59:00.000Z")]  # fmt: skip
+        assert [(query["start"], query["end"]) for query in exchange.log] == [
+            ("2024-01-01T00:00:00.000Z", "2024-01-01T04:59:00.000Z")
+        ]
 
     def test_the_exchanges_own_name_is_understood_too(self, serve, build):
         assert len(ask(build(serve(Coinbase(every(10))).url), "BTC-USD")) == 10
@@ -125,8 +148,13 @@ class TestPages:
         async def fetch() -> None:
             async with source:
                 await asyncio.gather(
-                    *(source.fetch("BTC/USD", Timeframe.M1, START + n * MINUTE, START + (n + 1) * MINUTE) for n in range(6))
-                )  # fmt: skip
+                    *(
+                        source.fetch(
+                            "BTC/USD", Timeframe.M1, START + n * MINUTE, START + (n + 1) * MINUTE
+                        )
+                        for n in range(6)
+                    )
+                )
 
         asyncio.run(fetch())
 
@@ -156,7 +184,11 @@ class TestAnExchangeThatGivesItsNewestBars:
     def test_is_not_taken_to_have_nothing_before(self, serve, build, bars):
         exchange = Coinbase(every(1000), heedless=True)
 
-        with pytest.raises(SourceError, match=r"source mine: BTC/USD 1m .* the 300 bars given are the newest .*`latest_only: 300`") as caught:  # fmt: skip
+        with pytest.raises(
+            SourceError,
+            match=r"source mine: BTC/USD 1m .* the 300 bars given are the newest "
+            r".*`latest_only: 300`",
+        ) as caught:
             ask(build(serve(exchange).url, now=START + 1000 * MINUTE), bars=bars)
 
         assert not caught.value.permanent
@@ -213,9 +245,18 @@ class TestAnExchangeThatGivesItsNewestBars:
         body = (shared / "wire" / "kraken" / "ohlc_XBTUSDT_1m_720_2025-11-10.json").read_bytes()
         recorded = json.loads(body)["result"]["XBTUSDT"]
         pair = {
-            "altname": "XBTUSDT", "wsname": "XBT/USDT", "base": "XXBT", "quote": "USDT", "status": "online", "fees": [[0, 0.4]], "fees_maker": [[0, 0.25]],
-            "leverage_buy": [], "pair_decimals": 1, "lot_decimals": 8, "ordermin": "0.0001",
-        }  # fmt: skip
+            "altname": "XBTUSDT",
+            "wsname": "XBT/USDT",
+            "base": "XXBT",
+            "quote": "USDT",
+            "status": "online",
+            "fees": [[0, 0.4]],
+            "fees_maker": [[0, 0.25]],
+            "leverage_buy": [],
+            "pair_decimals": 1,
+            "lot_decimals": 8,
+            "ordermin": "0.0001",
+        }
         answers = {
             "/0/public/AssetPairs": json.dumps({"error": [], "result": {"XBTUSDT": pair}}).encode(),
             "/0/public/Assets": b'{"error": [], "result": {}}',
@@ -224,7 +265,12 @@ class TestAnExchangeThatGivesItsNewestBars:
 
         async def kraken(request: bytes, writer: asyncio.StreamWriter) -> None:
             answer = answers[urlsplit(request.split()[1].decode()).path]
-            writer.write(f"HTTP/1.1 200 X\r\ncontent-length: {len(answer)}\r\nconnection: close\r\n\r\n".encode() + answer)  # fmt: skip
+            writer.write(
+                (
+                    f"HTTP/1.1 200 X\r\ncontent-length: {len(answer)}\r\nconnection: close\r\n\r\n"
+                ).encode()
+                + answer
+            )
 
         first = datetime.fromtimestamp(recorded[0][0], UTC)
         frame = ask(build(serve(kraken).url, exchange="kraken"), "BTC/USDT", start=first, bars=100)
@@ -316,8 +362,14 @@ class TestRefusals:
 
     @pytest.mark.parametrize(
         "refusal",
-        [(503, {}, "<html>maintenance</html>"), (500, {}, ""), (200, {}, "<html>"), (200, {}, "[[17040"), (200, {}, '{"a": 1}')],
-    )  # fmt: skip
+        [
+            (503, {}, "<html>maintenance</html>"),
+            (500, {}, ""),
+            (200, {}, "<html>"),
+            (200, {}, "[[17040"),
+            (200, {}, '{"a": 1}'),
+        ],
+    )
     def test_what_passes_is_asked_for_again(self, serve, build, refusal):
         exchange = Coinbase(every(10), refusals=[refusal])
         source = build(serve(exchange).url)

@@ -1,4 +1,7 @@
-"""Databento through its client: recorded answers, requests, the reach of a dataset, and refusals."""
+"""Databento through its client.
+
+The tests cover recorded answers, requests, the reach of a dataset, and refusals.
+"""
 
 from __future__ import annotations
 
@@ -70,17 +73,27 @@ class Gateway:
 
     async def __call__(self, request: bytes, writer: asyncio.StreamWriter) -> None:
         first, *lines = request.decode().strip().split("\r\n")
-        headers = dict(line.lower().split(": ", 1) if ":" not in line else (line.split(": ", 1)[0].lower(), line.split(": ", 1)[1]) for line in lines)  # fmt: skip
+        headers = dict(
+            line.lower().split(": ", 1)
+            if ":" not in line
+            else (line.split(": ", 1)[0].lower(), line.split(": ", 1)[1])
+            for line in lines
+        )
         _, path, _ = first.split()
         self.keys.add(base64.b64decode(headers["authorization"].removeprefix("Basic ")).decode())
         if path.startswith("/v0/metadata"):
             status, said, body = self.reach[0], {}, json.dumps(self.reach[1]).encode()
         else:
-            reader: asyncio.StreamReader = writer._transport.get_protocol()._stream_reader  # type: ignore[attr-defined]
+            reader: asyncio.StreamReader = writer._transport.get_protocol()._stream_reader
             form = await reader.readexactly(int(headers["content-length"]))
             self.log.append((path, dict(parse_qsl(form.decode()))))
             status, said, body = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        head = [f"HTTP/1.1 {status} X", "content-type: application/json", f"content-length: {len(body)}", "connection: close"]  # fmt: skip
+        head = [
+            f"HTTP/1.1 {status} X",
+            "content-type: application/json",
+            f"content-length: {len(body)}",
+            "connection: close",
+        ]
         head += [f"{name}: {value}" for name, value in said.items()]
         writer.write("\r\n".join(head).encode() + b"\r\n\r\n" + body)
 
@@ -116,15 +129,24 @@ def ask(source: DatabentoSource, symbol: str = "ESH6", *, bars: int = 10) -> pl.
 
 
 def without_records(body: bytes) -> bytes:
-    """An answer with the head of another one, which says itself how long it is, and nothing behind it."""
+    """An answer with the head of another one, and nothing behind it.
+
+    The head says itself how long it is.
+    """
     whole = zstandard.ZstdDecompressor().stream_reader(body).read()
     return zstandard.compress(whole[: 8 + int.from_bytes(whole[4:8], "little")])
 
 
 class TestRecordedAnswers:
     @pytest.mark.parametrize(
-        "name", [ES, "ESH1_ohlcv-1m.dbn.zst", "EQUS.MINI_test_data.ohlcv-1m.dbn.zst", "XNAS.ITCH_test_data.ohlcv-1m.dbn.zst"]
-    )  # fmt: skip
+        "name",
+        [
+            ES,
+            "ESH1_ohlcv-1m.dbn.zst",
+            "EQUS.MINI_test_data.ohlcv-1m.dbn.zst",
+            "XNAS.ITCH_test_data.ohlcv-1m.dbn.zst",
+        ],
+    )
     def test_each_price_is_the_double_nearest_to_its_decimal(self, recorded, name):
         records = list(DBNStore.from_bytes(recorded(name)))
 
@@ -187,10 +209,17 @@ class TestRequests:
         assert frame.row(0)[1:] == (7009.75, 7010.0, 7007.5, 7008.0, 6784.0)
         ((path, form),) = gateway.log
         assert path == "/v0/timeseries.get_range"
-        assert form.items() >= {
-            "dataset": "GLBX.MDP3", "schema": "ohlcv-1m", "symbols": "ESH6", "stype_in": "raw_symbol",
-            "start": "2026-01-09T20:55:00+00:00", "end": "2026-01-09T21:05:00+00:00",
-        }.items()  # fmt: skip
+        assert (
+            form.items()
+            >= {
+                "dataset": "GLBX.MDP3",
+                "schema": "ohlcv-1m",
+                "symbols": "ESH6",
+                "stype_in": "raw_symbol",
+                "start": "2026-01-09T20:55:00+00:00",
+                "end": "2026-01-09T21:05:00+00:00",
+            }.items()
+        )
         assert gateway.keys == {f"{KEY}:"}
         assert (source.usage.requests, source.usage.bytes) == (1, len(recorded(ES)))
 
@@ -361,8 +390,16 @@ class TestUniverse:
             self.load(tmp_path)
 
     @pytest.mark.parametrize(
-        "keys", [{"kind": "FOREX"}, {"kind": "CRYPTO"}, {"timeframe": "1h"}, {"timeframe": "1d"}, {"keys": "dataset: glbx"}, {"keys": ""}]
-    )  # fmt: skip
+        "keys",
+        [
+            {"kind": "FOREX"},
+            {"kind": "CRYPTO"},
+            {"timeframe": "1h"},
+            {"timeframe": "1d"},
+            {"keys": "dataset: glbx"},
+            {"keys": ""},
+        ],
+    )
     def test_what_it_does_not_serve_is_refused(self, tmp_path, keys):
         with pytest.raises(UniverseError):
             self.load(tmp_path, **keys)

@@ -1,4 +1,8 @@
-"""Sources of other packages: the example of docs/sources.md, installed and used as its readers would, beside a package that is broken."""
+"""Sources of other packages.
+
+The example of docs/sources.md is installed and used as its readers would, beside a package that is
+broken.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +96,10 @@ def site(tmp_path_factory) -> Path:
 
 
 async def bitstamp(request: bytes, writer: asyncio.StreamWriter) -> None:
-    """The vendor: of what is asked for the newest 1000 bars of a length, oldest first; its market begins at START."""
+    """The vendor: it gives the newest 1000 bars of a length, oldest first, of what is asked for.
+
+    Its market begins at START.
+    """
     url = urlsplit(request.split()[1].decode())
     query = dict(parse_qsl(url.query))
     answer = {"status": "error", "reason": "not found"}

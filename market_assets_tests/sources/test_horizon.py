@@ -41,8 +41,8 @@ def test_it_says_how_many_bars_that_are_and_why():
     )
     assert horizon.bars == 1440
     assert str(horizon) == (
-        "source gate serves BTC_USDT 1m from about 2025-01-01 00:00Z on and refuses what is older "
-        "(HTTP 400: too long ago)"
+        "source gate serves BTC_USDT 1m "
+        "from about 2025-01-01 00:00Z on and refuses what is older (HTTP 400: too long ago)"
     )
 
 

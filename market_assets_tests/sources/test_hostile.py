@@ -1,4 +1,7 @@
-"""Every adapter of paged JSON against servers that mean harm or are ill: each gives a typed error, soon, and reads no more than it must."""
+"""Every adapter of paged JSON against servers that mean harm or are ill.
+
+Each gives a typed error, soon, and reads no more than it must.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,9 @@ TOO_MUCH = 100_000_000
 
 @dataclass(frozen=True)
 class Prey:
-    """An adapter, and what its vendor says: a page of five minutes, and refusals that come with a 200.
+    """An adapter, and what its vendor says.
+
+    That is a page of five minutes, and refusals that come with a 200.
 
     Attributes:
         errors: The body of each, and words that the error must have.
@@ -50,31 +55,49 @@ def exchange(spoken: Wire, **errors: str) -> Prey:
 _FIVE = minutes(START, 5)
 PREY = {
     **{
-        name: exchange(spoken, **{json.dumps(spoken.spoken.error(10001, "tHeir words")): "tHeir words"})
-        for name, spoken in {**wire.WIRES, "binance": Wire(BinanceSource, "BTCUSDT", formats.BINANCE)}.items()
+        name: exchange(
+            spoken, **{json.dumps(spoken.spoken.error(10001, "tHeir words")): "tHeir words"}
+        )
+        for name, spoken in {
+            **wire.WIRES,
+            "binance": Wire(BinanceSource, "BTCUSDT", formats.BINANCE),
+        }.items()
     },
     "polygon": Prey(
         PolygonSource,
         "AAPL",
-        json.dumps({"status": "OK", "ticker": "AAPL", "results": [test_polygon.bar(each) for each in _FIVE]}).encode(),
-        {'{"status":"ERROR","error":"tHeir words"}': "tHeir words", '{"status":"NOT_AUTHORIZED","message":"tHeir words"}': "tHeir words"},
+        json.dumps(
+            {
+                "status": "OK",
+                "ticker": "AAPL",
+                "results": [test_polygon.bar(each) for each in _FIVE],
+            }
+        ).encode(),
+        {
+            '{"status":"ERROR","error":"tHeir words"}': "tHeir words",
+            '{"status":"NOT_AUTHORIZED","message":"tHeir words"}': "tHeir words",
+        },
         {"key": KEY, "history_days": None},
     ),
     "alpaca": Prey(
         AlpacaSource,
         "AAPL",
-        json.dumps({"bars": {"AAPL": [test_alpaca.bar(each) for each in _FIVE]}, "next_page_token": None}).encode(),
+        json.dumps(
+            {"bars": {"AAPL": [test_alpaca.bar(each) for each in _FIVE]}, "next_page_token": None}
+        ).encode(),
         {'{"code":42210000,"message":"tHeir words"}': "42210000 tHeir words"},
         {"key": KEY, "secret": SECRET},
     ),
     "oanda": Prey(
         OandaSource,
         "EUR_USD",
-        json.dumps({"instrument": "EUR_USD", "candles": [test_oanda.candle(each) for each in _FIVE]}).encode(),
+        json.dumps(
+            {"instrument": "EUR_USD", "candles": [test_oanda.candle(each) for each in _FIVE]}
+        ).encode(),
         {'{"errorMessage":"tHeir words"}': "tHeir words"},
         {"key": KEY},
     ),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(params=PREY)

@@ -158,8 +158,8 @@ def test_probe_shows_the_settings_where_those_of_the_universe_do_not_read_the_fi
     (tmp_path / "EURUSD.csv").write_text(SAMPLES["histdata"][1])
     (tmp_path / "universe.yaml").write_text(
         "sources: {files: {type: archive, path: '{symbol}.csv'}}\n"
-        "profiles: {forex: {kind: FOREX, start: 2024-03-11, timeframes: {fetch: [1m]}, sources: "
-        "[files], symbols: {EURUSD: {}}}}\n"
+        "profiles: {forex: {kind: FOREX, start: 2024-03-11, timeframes: {fetch: [1m]}, "
+        "sources: [files], symbols: {EURUSD: {}}}}\n"
     )
     monkeypatch.setenv("MARKET_ASSETS_UNIVERSE", str(tmp_path / "universe.yaml"))
     monkeypatch.setenv("MARKET_ASSETS_HOME", str(tmp_path / "home"))

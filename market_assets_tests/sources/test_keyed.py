@@ -1,4 +1,7 @@
-"""What sources with a key share: the days of a zone, the grid that a window is asked for on, and how far a plan reaches."""
+"""What sources with a key share.
+
+That is the days of a zone, the grid that a window is asked for on, and how far a plan reaches.
+"""
 
 from __future__ import annotations
 

@@ -33,8 +33,8 @@ SAMPLES: dict[str, tuple[str, str, Timeframe, list[tuple[Any, ...]]]] = {
     "histdata": (
         "histdata",
         (
-            "20240311 000000;1.09410;1.09420;1.09400;1.09415;0\n20240311 "
-            "000100;1.09415;1.09430;1.09410;1.09420;0\n"
+            "20240311 000000;1.09410;1.09420;1.09400;1.09415;0\n"
+            "20240311 000100;1.09415;1.09430;1.09410;1.09420;0\n"
         ),
         Timeframe.M1,
         [
@@ -130,8 +130,8 @@ SAMPLES: dict[str, tuple[str, str, Timeframe, list[tuple[Any, ...]]]] = {
     "dukascopy in local time": (
         "dukascopy",
         (
-            "Local time,Open,High,Low,Close,Volume\n11.03.2024 01:00:00.000 "
-            "GMT+0100,1.0,2.0,0.5,1.5,100.5\n"
+            "Local time,Open,High,Low,Close,Volume\n"
+            "11.03.2024 01:00:00.000 GMT+0100,1.0,2.0,0.5,1.5,100.5\n"
         ),
         Timeframe.M1,
         [(MARCH_11, 1.0, 2.0, 0.5, 1.5, 100.5)],
@@ -186,8 +186,9 @@ SAMPLES: dict[str, tuple[str, str, Timeframe, list[tuple[Any, ...]]]] = {
     "alphavantage": (
         "alphavantage",
         (
-            "timestamp,open,high,low,close,volume\n2024-03-11 09:31:00,1.0,2.0,0.5,1.5,9\n2024-03-11 "
-            "09:30:00,1.0,2.0,0.5,1.5,8\n"
+            "timestamp,open,high,low,close,volume\n"
+            "2024-03-11 09:31:00,1.0,2.0,0.5,1.5,9\n"
+            "2024-03-11 09:30:00,1.0,2.0,0.5,1.5,8\n"
         ),
         Timeframe.M1,
         [
@@ -198,7 +199,8 @@ SAMPLES: dict[str, tuple[str, str, Timeframe, list[tuple[Any, ...]]]] = {
     "tiingo": (
         "tiingo",
         (
-            "date,close,high,low,open,volume,adjClose,adjHigh,adjLow,adjOpen,adjVolume,divCash,splitFactor\n"
+            "date,close,high,low,open,volume,"
+            "adjClose,adjHigh,adjLow,adjOpen,adjVolume,divCash,splitFactor\n"
             "2024-03-11,1.5,2.0,0.5,1.0,100,1,1,1,1,1,0.0,1.0\n"
         ),
         Timeframe.D1,
@@ -207,8 +209,8 @@ SAMPLES: dict[str, tuple[str, str, Timeframe, list[tuple[Any, ...]]]] = {
     "ibkr": (
         "ibkr",
         (
-            ",date,open,high,low,close,volume,average,barCount\n0,2024-03-11 "
-            "09:30:00-04:00,1.0,2.0,0.5,1.5,-1,-1,-1\n"
+            ",date,open,high,low,close,volume,average,barCount\n"
+            "0,2024-03-11 09:30:00-04:00,1.0,2.0,0.5,1.5,-1,-1,-1\n"
         ),
         Timeframe.M1,
         [(datetime(2024, 3, 11, 13, 30), 1.0, 2.0, 0.5, 1.5, None)],
@@ -216,8 +218,8 @@ SAMPLES: dict[str, tuple[str, str, Timeframe, list[tuple[Any, ...]]]] = {
     "ibkr with the zone's name": (
         "ibkr",
         (
-            "date,open,high,low,close,volume,average,barCount\n20240311 09:30:00 "
-            "US/Eastern,1.0,2.0,0.5,1.5,7,1,1\n"
+            "date,open,high,low,close,volume,average,barCount\n"
+            "20240311 09:30:00 US/Eastern,1.0,2.0,0.5,1.5,7,1,1\n"
         ),
         Timeframe.M1,
         [(datetime(2024, 3, 11, 13, 30), 1.0, 2.0, 0.5, 1.5, 7.0)],
@@ -235,7 +237,8 @@ SAMPLES: dict[str, tuple[str, str, Timeframe, list[tuple[Any, ...]]]] = {
         "databento",
         (
             "ts_event,rtype,publisher_id,instrument_id,open,high,low,close,volume,symbol\n"
-            "2024-03-11T13:30:00.000000000Z,33,1,5482,10.000000000,10.500000000,9.990000000,10.250000000,100,SPY\n"
+            "2024-03-11T13:30:00.000000000Z,33,1,5482,"
+            "10.000000000,10.500000000,9.990000000,10.250000000,100,SPY\n"
         ),
         Timeframe.M1,
         [(datetime(2024, 3, 11, 13, 30), 10.0, 10.5, 9.99, 10.25, 100.0)],
@@ -252,8 +255,8 @@ SAMPLES: dict[str, tuple[str, str, Timeframe, list[tuple[Any, ...]]]] = {
     "cryptodatadownload": (
         "cryptodatadownload",
         (
-            "https://www.CryptoDataDownload.com\nunix,date,symbol,open,high,low,close,Volume "
-            "BTC,Volume USD\n"
+            "https://www.CryptoDataDownload.com\n"
+            "unix,date,symbol,open,high,low,close,Volume BTC,Volume USD\n"
             "1710115260000,2024-03-11 00:01:00,BTC/USD,1.0,2.0,0.5,1.5,7,10\n"
             "1710115200,2024-03-11 00:00:00,BTC/USD,1.0,2.0,0.5,1.5,8,10\n"
         ),
@@ -266,10 +269,10 @@ SAMPLES: dict[str, tuple[str, str, Timeframe, list[tuple[Any, ...]]]] = {
     "cryptodatadownload by the hour": (
         "cryptodatadownload",
         (
-            "https://www.CryptoDataDownload.com\nDate,Symbol,Open,High,Low,Close,Volume "
-            "BTC,Volume USD\n"
-            "2020-01-01 11-AM,BTCUSD,1.0,2.0,0.5,1.5,7,10\n2020-01-01 "
-            "12-AM,BTCUSD,1.0,2.0,0.5,1.5,8,10\n"
+            "https://www.CryptoDataDownload.com\n"
+            "Date,Symbol,Open,High,Low,Close,Volume BTC,Volume USD\n"
+            "2020-01-01 11-AM,BTCUSD,1.0,2.0,0.5,1.5,7,10\n"
+            "2020-01-01 12-AM,BTCUSD,1.0,2.0,0.5,1.5,8,10\n"
         ),
         Timeframe.H1,
         [
@@ -292,7 +295,8 @@ SAMPLES: dict[str, tuple[str, str, Timeframe, list[tuple[Any, ...]]]] = {
     "binance with a header": (
         "binance",
         (
-            "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote_volume,ignore\n"
+            "open_time,open,high,low,close,volume,close_time,quote_volume,count,"
+            "taker_buy_volume,taker_buy_quote_volume,ignore\n"
             "1710115200000,1.0,2.0,0.5,1.5,0.25,1710115259999,1.0,3,0.1,0.1,0\n"
         ),
         Timeframe.M1,

@@ -1,4 +1,7 @@
-"""What a vendor allows, between real processes that share a file or a server: the rate as the vendor counts it, and holds."""
+"""What a vendor allows, between real processes that share a file or a server.
+
+That is the rate as the vendor counts it, and holds.
+"""
 
 from __future__ import annotations
 
@@ -49,14 +52,23 @@ from market_assets.sources.transport.http import HttpClient, HttpSettings
 
 async def ask(settings, folder, count, name):
     usage = Usage()
-    async with HttpClient("mine", HttpSettings.model_validate(settings), usage, base=Path(folder)) as client:
+    async with HttpClient(
+        "mine", HttpSettings.model_validate(settings), usage, base=Path(folder)
+    ) as client:
         began = time.monotonic()
         try:
-            await asyncio.gather(*(client.get(name, {}, about="a page", parse=bytes) for _ in range(count)))
+            await asyncio.gather(
+                *(client.get(name, {}, about="a page", parse=bytes) for _ in range(count))
+            )
             said = ""
         except SourceError as error:
             said = str(error)
-        return {"seconds": time.monotonic() - began, "waits": usage.waits, "requests": usage.requests, "said": said}
+        return {
+            "seconds": time.monotonic() - began,
+            "waits": usage.waits,
+            "requests": usage.requests,
+            "said": said
+        }
 
 print("ready", flush=True)
 for line in sys.stdin:
@@ -412,7 +424,7 @@ class TestHoldOfAllProcesses:
         assert other.left() == 0
 
     @pytest.mark.parametrize("ahead", [3600, 10 * 365 * 86_400])
-    def test_a_hold_from_a_clock_that_was_ahead_is_no_longer_than_was_asked_for_and_starts_anew_but_once(
+    def test_a_hold_from_a_clock_that_was_ahead_is_as_long_as_asked_for_and_starts_anew_only_once(
         self, tmp_path, ahead
     ):
         now = 1_700_000_000.0
@@ -698,7 +710,8 @@ sources:
   yahoo: {}
   practice: {}
 profiles:
-  crypto: {kind: CRYPTO, start: 2025-01-01, timeframes: {fetch: [1m]}, sources: [binance], symbols: {BTC: {}}}
+  crypto: {kind: CRYPTO, start: 2025-01-01, timeframes: {fetch: [1m]}, sources: [binance],
+           symbols: {BTC: {}}}
 """)
         url = f"postgresql://me:{QUOTED}@db.example/limits"
         universe = load_universe(path, environ={"LIMITS_URL": url})
@@ -790,7 +803,8 @@ sources:
   practice: {}
   archive: {path: "{symbol}.csv"}
 profiles:
-  crypto: {kind: CRYPTO, start: 2025-01-01, timeframes: {fetch: [1m]}, sources: [binance], symbols: {BTC: {}}}
+  crypto: {kind: CRYPTO, start: 2025-01-01, timeframes: {fetch: [1m]}, sources: [binance],
+           symbols: {BTC: {}}}
 """)
         universe = load_universe(path, environ={"SOME_KEY": KEY})
 

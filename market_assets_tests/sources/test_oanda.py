@@ -1,4 +1,7 @@
-"""OANDA's candles: a recorded answer to the last bit, days that begin at 17:00 in New York, and what is not complete."""
+"""OANDA's candles: a recorded answer to the last bit.
+
+The tests cover days that begin at 17:00 in New York, and what is not complete.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +88,11 @@ def build(tmp_path):
 
 @pytest.fixture
 def ask(serve, build):
-    """Fetch so many minutes from a vendor that answers with `respond`; gives the frame, and the vendor."""
+    """Fetch a number of minutes from a vendor that answers with `respond`.
+
+    Returns:
+        The frame, and the vendor.
+    """
 
     def ask(respond, *, timeframe=Timeframe.M1, start=START, end=None, bars=100, **settings):
         vendor = KeyedVendor(respond)
@@ -287,8 +294,8 @@ class TestRefusals:
 def test_what_cannot_work_is_refused_when_the_universe_is_loaded(tmp_path, source, kind, words):
     path = tmp_path / "universe.yaml"
     profile = (
-        f"{{kind: {kind}, start: 2024-01-01, sources: [oanda], symbols: {{EURUSD: {{sources: "
-        f"[{{oanda: EUR_USD}}]}}}}}}"
+        f"{{kind: {kind}, start: 2024-01-01, sources: [oanda], "
+        "symbols: {EURUSD: {sources: [{oanda: EUR_USD}]}}}"
     )
     path.write_text(f"sources: {{oanda: {source}}}\nprofiles: {{fx: {profile}}}\n")
 

@@ -1,4 +1,7 @@
-"""Polygon's aggregates: recorded answers to the last bit, days of New York, and pages that are cut short with or without a word of it."""
+"""Polygon's aggregates: recorded answers to the last bit, and days of New York.
+
+Pages are cut short with or without a word of it.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +81,8 @@ class Polygon:
             rest = int(inside[len(rows)].timestamp() * 1000)
             # Ports were once written twice, and the host has changed its name.
             answer["next_url"] = (
-                f"https://api.elsewhere.example:443:443/v2/aggs/ticker/{symbol}/range/1/minute/{rest}/{until}?cursor=bGltaXQ&apiKey=x"
+                f"https://api.elsewhere.example:443:443/v2/aggs/ticker/{symbol}"
+                f"/range/1/minute/{rest}/{until}?cursor=bGltaXQ&apiKey=x"
             )
         return 200, answer
 
@@ -94,7 +98,11 @@ def build(tmp_path):
 
 @pytest.fixture
 def ask(serve, build):
-    """Fetch so many minutes from a vendor that answers with `respond`; gives the frame, and the vendor."""
+    """Fetch a number of minutes from a vendor that answers with `respond`.
+
+    Returns:
+        The frame, and the vendor.
+    """
 
     def ask(
         respond,
@@ -242,8 +250,8 @@ class TestDays:
     def test_recorded_days_of_a_currency_are_utcs_and_thus_not_the_markets(self, shared):
         body = (shared / "wire" / "polygon" / "aggs_C-EURUSD_1day_2023-01.json").read_bytes()
 
-        # Among them are a Saturday and two Sundays, and a day of the market opens at 22:00 the day
-        # before.
+        # Among them are a Saturday and two Sundays,
+        # and a day of the market opens at 22:00 the day before.
         assert opens(read_aggs(body, raw=False).candles) == [
             datetime(2023, 1, 1, tzinfo=UTC) + timedelta(days=place) for place in range(10)
         ]
@@ -451,8 +459,8 @@ class TestRefusals:
 
     def test_what_the_plan_withholds_is_no_refusal_of_the_symbol(self, ask):
         words = (
-            "Your plan doesn't include this data timeframe. Please upgrade your plan at "
-            "https://polygon.io/pricing"
+            "Your plan doesn't include this data timeframe. "
+            "Please upgrade your plan at https://polygon.io/pricing"
         )
 
         with pytest.raises(
@@ -581,8 +589,9 @@ class TestFirstBar:
 
 class TestUniverse:
     UNIVERSE = (
-        "sources: {{polygon: {source}}}\nprofiles: {{us: {{kind: {kind}, start: 2024-01-01, "
-        "sources: [polygon], timeframes: {{fetch: [{timeframe}]}}, symbols: {{AAPL: {{}}}}}}}}\n"
+        "sources: {{polygon: {source}}}\n"
+        "profiles: {{us: {{kind: {kind}, start: 2024-01-01, sources: [polygon], "
+        "timeframes: {{fetch: [{timeframe}]}}, symbols: {{AAPL: {{}}}}}}}}\n"
     )
 
     def load(

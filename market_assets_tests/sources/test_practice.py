@@ -78,8 +78,8 @@ def test_what_is_special_about_a_symbol_is_a_setting(fetch):
 
 def test_faults_are_had_inline_and_from_a_file(fetch, tmp_path):
     (tmp_path / "faults.yaml").write_text(
-        "- {fault: hole, start: 2024-03-04T00:10Z, end: 2024-03-04T00:20Z}\n- {fault: hole, "
-        "symbols: [ETHUSDT]}\n"
+        "- {fault: hole, start: 2024-03-04T00:10Z, end: 2024-03-04T00:20Z}\n"
+        "- {fault: hole, symbols: [ETHUSDT]}\n"
     )
     inline = [{"fault": "hole", "start": "2024-03-04T01:00Z", "end": "2024-03-04T02:00Z"}]
 

@@ -1,4 +1,7 @@
-"""How far files reach: by their rows, by the days that their names tell, and never over one that is absent."""
+"""How far files reach: by their rows, and by the days in their names.
+
+They never reach over a file that is absent.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Yahoo through yfinance: recorded answers, what is asked, what is not taken for a bar, and refusals."""
+"""Yahoo through yfinance.
+
+The tests cover recorded answers, what is asked, what is not taken for a bar, and refusals.
+"""
 
 from __future__ import annotations
 
@@ -79,19 +82,31 @@ class Yahoo:
             self.refusals.pop(0) if self.refusals else (200, self.answer(unquote(url.path), query))
         )
         head = (
-            f"HTTP/1.1 {status} X\r\ncontent-length: {len(body.encode())}\r\nconnection: "
-            "close\r\n\r\n"
+            f"HTTP/1.1 {status} X\r\n"
+            f"content-length: {len(body.encode())}\r\n"
+            "connection: close\r\n\r\n"
         )
         writer.write(head.encode() + body.encode())
 
     def answer(self, path: str, query: dict[str, str]) -> str:
         first, after = int(query["period1"]), int(query["period2"])
         rows = [row for row in self.rows if first <= row[0] < after] + self.live
-        meta = {"symbol": path.rpartition("/")[2], "dataGranularity": query["interval"], "exchangeTimezoneName": "America/New_York"}  # fmt: skip
+        meta = {
+            "symbol": path.rpartition("/")[2],
+            "dataGranularity": query["interval"],
+            "exchangeTimezoneName": "America/New_York",
+        }
         names = ("open", "high", "low", "close", "volume")
         quotes = {name: [row[place] for row in rows] for place, name in enumerate(names, 1)}
         result = {"meta": meta | self.meta, "indicators": {"quote": [quotes if rows else {}]}}
-        return json.dumps({"chart": {"result": [result | ({"timestamp": [row[0] for row in rows]} if rows else {})], "error": None}})  # fmt: skip
+        return json.dumps(
+            {
+                "chart": {
+                    "result": [result | ({"timestamp": [row[0] for row in rows]} if rows else {})],
+                    "error": None,
+                }
+            }
+        )
 
 
 def bar(at: datetime, low: float = 100.0) -> tuple[int, float, float, float, float, int]:
@@ -105,8 +120,14 @@ def refused(code: str, words: str) -> str:
 @pytest.fixture
 def ask(serve: Callable[..., Any], tmp_path: Any) -> Callable[..., pl.DataFrame]:
     def ask(
-        vendor: Any, symbol: str = "SPY", timeframe: Timeframe = Timeframe.M1, *, start: datetime = OPEN, bars: int = 10, **keys: Any
-    ) -> pl.DataFrame:  # fmt: skip
+        vendor: Any,
+        symbol: str = "SPY",
+        timeframe: Timeframe = Timeframe.M1,
+        *,
+        start: datetime = OPEN,
+        bars: int = 10,
+        **keys: Any,
+    ) -> pl.DataFrame:
         settings = YahooSettings.model_validate(
             QUICK | {"base_url": serve(vendor).url, "hold": 0} | keys
         )
@@ -349,7 +370,9 @@ class TestRefusals:
     def test_too_many_requests_hold_the_source(self, ask):
         vendor = Yahoo([bar(OPEN)], refusals=[(429, "Too Many Requests\r\n")] * 9)
 
-        with pytest.raises(SourceError, match=r"left alone for another 1[12]0? s.*HTTP 429: too many requests") as caught:  # fmt: skip
+        with pytest.raises(
+            SourceError, match=r"left alone for another 1[12]0? s.*HTTP 429: too many requests"
+        ) as caught:
             ask(vendor, hold=120)
 
         assert not caught.value.permanent
@@ -371,7 +394,16 @@ class TestRefusals:
         with pytest.raises(SourceError, match=words):
             ask(Yahoo([bar(OPEN)], meta=meta), retries=0)
 
-    @pytest.mark.parametrize("body", ["<html>consent</html>", '{"chart": {"result"', '{"chart": {}}', "[]", '{"chart": {"error": null, "result": [{}]}}'])  # fmt: skip
+    @pytest.mark.parametrize(
+        "body",
+        [
+            "<html>consent</html>",
+            '{"chart": {"result"',
+            '{"chart": {}}',
+            "[]",
+            '{"chart": {"error": null, "result": [{}]}}',
+        ],
+    )
     def test_what_is_no_chart_is_an_error(self, ask, body):
         with pytest.raises(SourceError, match="the answer is not"):
             ask(Yahoo([], refusals=[(200, body)] * 2), retries=0)

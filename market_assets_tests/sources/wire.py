@@ -1,4 +1,7 @@
-"""A server that speaks the format of whichever vendor it is given, and gives exactly the bars that a test wants it to."""
+"""A server that speaks the format of whichever vendor it is given.
+
+It gives exactly the bars that a test wants.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ QUICK = {
 
 @dataclass(frozen=True)
 class Wire:
-    """One vendor: its adapter, a symbol that it has, its format, and what the adapter is told of it."""
+    """One vendor: its adapter, a symbol that it has, its format, and the adapter's settings."""
 
     source: type[PagedSource]
     symbol: str

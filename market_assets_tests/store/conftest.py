@@ -56,7 +56,10 @@ def minutes() -> Minutes:
 
 
 class Child:
-    """Another process: it says a line when it is ready, and goes on when it is told to or its input ends."""
+    """Another process.
+
+    It says a line when it is ready, and goes on when it is told to or its input ends.
+    """
 
     def __init__(self, code: str, *arguments: object, timezone: str | None = None) -> None:
         environ = os.environ | ({"TZ": timezone} if timezone else {})

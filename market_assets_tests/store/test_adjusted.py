@@ -1,4 +1,7 @@
-"""Adjusted candles in SQL: the same numbers as the pure functions, as of any day, and as they were known at any instant."""
+"""Adjusted candles in SQL: the same numbers as the pure functions.
+
+They are as of any day, and as they were known at any instant.
+"""
 
 from __future__ import annotations
 
@@ -136,7 +139,11 @@ def test_ten_years_of_days_and_weeks_are_those_of_the_pure_functions(kept, share
 def memory() -> Iterator[duckdb.DuckDBPyConnection]:
     """A store without a file, and without any rows that matter."""
     with duckdb.connect() as db:
-        for script in (*MIGRATIONS, create_action_table("us"), *(create_candle_table("us", each, derived=False) for each in KEPT)):  # fmt: skip
+        for script in (
+            *MIGRATIONS,
+            create_action_table("us"),
+            *(create_candle_table("us", each, derived=False) for each in KEPT),
+        ):
             db.execute(script)
         db.execute(create_adjusted("us", KEPT, "UTC"))
         db.execute(
@@ -176,8 +183,8 @@ def test_any_history_comes_out_as_the_pure_functions_have_it(memory, history, da
         )
         memory.register("rows", rows.select(names).to_arrow())
         memory.execute(
-            f"DELETE FROM us.{table}; INSERT INTO us.{table} ({', '.join(names)}, source{more} "
-            "FROM rows"
+            f"DELETE FROM us.{table}; "
+            f"INSERT INTO us.{table} ({', '.join(names)}, source{more} FROM rows"
         )
     for timeframe in KEPT:
         expected = (
@@ -286,7 +293,13 @@ class TestRecord:
 
         assert (corrected.new, corrected.changed, corrected.withdrawn) == (0, 1, 1)
         first, second = (kept.clock.now - timedelta(days=back) for back in (2, 0))
-        for known, close in ((first - timedelta(1), 100.0), (first, 99.0 * 0.99), (second - timedelta(1), 99.0 * 0.99), (second, 98.0), (None, 98.0)):  # fmt: skip
+        for known, close in (
+            (first - timedelta(1), 100.0),
+            (first, 99.0 * 0.99),
+            (second - timedelta(1), 99.0 * 0.99),
+            (second, 98.0),
+            (None, 98.0),
+        ):
             by = "" if known is None else f", known_by := TIMESTAMP '{known.replace(tzinfo=None)}'"
             found = kept.sql(f"FROM us.adjusted_1d(DATE '2024-07-05'{by}) ORDER BY ts")["close"][0]
             assert found == pytest.approx(close)

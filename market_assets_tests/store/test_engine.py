@@ -11,8 +11,8 @@ import pytest
 from market_assets.store.engine import close_file, open_file
 
 WRITES = (
-    "import duckdb, sys; duckdb.connect(sys.argv[1]).execute('CREATE OR REPLACE TABLE theirs AS "
-    "SELECT 1 AS n')"
+    "import duckdb, sys; "
+    "duckdb.connect(sys.argv[1]).execute('CREATE OR REPLACE TABLE theirs AS SELECT 1 AS n')"
 )
 
 

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def opening(clock):
-    """Opens the store of a folder, to read and to write; both must fail alike. Gives the message."""
+    """Opens the store of a folder, to read and to write; both must fail alike.
+
+    Returns:
+        The message.
+    """
 
     def fail(folder: Path, match: str) -> str:
         messages = []
@@ -100,7 +104,10 @@ def test_a_store_of_a_newer_version_is_left_as_it_is(store, opening):
 
 
 def test_a_store_that_is_older_is_brought_up_to_date(store):
-    """An empty DuckDB file is a store of version 0: one whose making was cut short by an older release."""
+    """An empty DuckDB file is a store of version 0.
+
+    An older release began to make it and was cut short.
+    """
     store.path.parent.mkdir()
     database(store.path, "SELECT 1")
     with store.reading("looking") as view:
@@ -211,10 +218,15 @@ home, limit = Path(sys.argv[1]), int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 store = Store(home, clock=lambda: datetime.now(UTC))
 day = Window.of_days(datetime(2025, 1, 1).date(), datetime(2025, 2, 1).date())
-ts = pl.datetime_range(day.start, day.end, "1s", closed="left", time_zone=None, eager=True).dt.replace_time_zone(None).cast(TS)
+ts = pl.datetime_range(
+    day.start, day.end, "1s", closed="left", time_zone=None, eager=True
+).dt.replace_time_zone(None).cast(TS)
 rows = ts.to_frame("ts").select(
     "ts", symbol=pl.lit("BTC"), source=pl.lit("binance"),
-    **{name: pl.int_range(pl.len()).shuffle(seed=1).cast(pl.Float64) for name in ("open", "high", "low", "close", "volume")},
+    **{
+        name: pl.int_range(pl.len()).shuffle(seed=1).cast(pl.Float64)
+        for name in ("open", "high", "low", "close", "volume")
+    },
 )
 try:
     with store.writing("filling crypto 1m") as transaction:

@@ -1,4 +1,7 @@
-"""Programs that hold the store's file open: readers stop nobody for long, and whoever is waited for is named."""
+"""Programs that hold the store's file open.
+
+Readers stop nobody for long, and whoever is waited for is named.
+"""
 
 from __future__ import annotations
 

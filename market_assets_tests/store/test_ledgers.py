@@ -68,7 +68,10 @@ def counts(*rows: tuple[str, str, int, int, int, int]) -> pl.DataFrame:
 
 @pytest.fixture
 def filled(store: Store, minutes):
-    """Ten expected bars of BTC, of which eight are stored and two explained; ETH was never filled."""
+    """Ten expected bars of BTC, of which eight are stored and two explained.
+
+    ETH was never filled.
+    """
     with store.writing("filling") as transaction:
         transaction.candles.create("crypto", M1, derived=False)
         transaction.candles.create("crypto", H1, derived=True)
@@ -452,7 +455,7 @@ def test_a_symbol_is_dead_when_nobody_has_ever_had_a_bar_of_it_and_a_gap_of_it_i
     assert read("unexplained", "equity", M1, ["NEW"]).is_empty()
 
 
-def test_a_partition_is_known_by_another_instant_whenever_one_of_its_symbols_changes_whatever_the_clock_does(
+def test_a_partition_gets_another_instant_when_a_symbol_changes_whatever_the_clock_does(
     write, clock
 ):
     def version() -> str:

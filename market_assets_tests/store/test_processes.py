@@ -1,4 +1,7 @@
-"""Several processes and one store: they wait for each other, say for whom, and what dies half way leaves nothing half done."""
+"""Several processes and one store.
+
+They wait for each other and say for whom, and what dies half way leaves nothing half done.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,9 @@ def wait():
 def day(number, price):
     first = date(2025, 1, 1) + timedelta(days=number)
     window = Window.of_days(first, first + timedelta(days=1))
-    ts = pl.datetime_range(midnight(first), midnight(first + timedelta(days=1)), "1m", closed="left", eager=True)
+    ts = pl.datetime_range(
+        midnight(first), midnight(first + timedelta(days=1)), "1m", closed="left", eager=True
+    )
     ts = ts.dt.replace_time_zone(None).cast(TS).to_frame("ts")
     prices = {name: pl.lit(price) for name in ("open", "high", "low", "close", "volume")}
     symbols = pl.DataFrame({"symbol": ["BTC", "ETH"]})
@@ -106,7 +111,10 @@ except (KeyboardInterrupt, SystemExit) as stopped:
     say(type(stopped).__name__)
 with store.writing("filling again") as transaction:
     merge(transaction, 1)
-say(signal.getsignal(signal.SIGTERM) is stop, signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+say(
+    signal.getsignal(signal.SIGTERM) is stop,
+    signal.getsignal(signal.SIGINT) is signal.default_int_handler
+)
 """
 
 IS_STOPPED_AT_ANY_MOMENT = """
@@ -141,7 +149,8 @@ with store.reading("counting for long") as view:
 """
 
 ENDLESS = {
-    "a statement": "view.database.execute('FROM range(10000000000) a, range(10000000000) b SELECT count(*)')",
+    "a statement": "view.database.execute("
+    "'FROM range(10000000000) a, range(10000000000) b SELECT count(*)')",
     "a call that runs no handler": "hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1)",
 }
 

@@ -182,8 +182,9 @@ def loose(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
         )
         answer = pl.DataFrame(
             [("SPY", date(2024, 5, 30), "split", 2.0, None, None, "", "x")],
-            schema=["symbol", "ex_date", "kind", "ratio", "amount", "currency", "detail", "source"], orient="row",
-        )  # fmt: skip
+            schema=["symbol", "ex_date", "kind", "ratio", "amount", "currency", "detail", "source"],
+            orient="row",
+        )
         transaction.actions.put("equity", {"SPY": "x"}, answer)
     with store.writing("testing") as transaction:
         transaction.connection.execute("DELETE FROM equity.candles_1m WHERE ts < '2024-05-31'")

@@ -1,4 +1,7 @@
-"""Copies for readers: who holds one delays nobody, sees whole partitions, and is never broken off."""
+"""Copies for readers.
+
+A reader who holds one delays nobody, sees whole partitions, and is never broken off.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,9 @@ connection = duckdb.connect(sys.argv[1] + "/published/market.duckdb", read_only=
 say(*connection.execute("SELECT min(n), max(n), count(*) FROM numbers").fetchone())
 sys.stdin.readline()
 # A column that is still in the file alone.
-say(*connection.execute("SELECT floor(min(noise)), floor(max(noise)), count(*) FROM numbers").fetchone())
+say(*connection.execute(
+    "SELECT floor(min(noise)), floor(max(noise)), count(*) FROM numbers"
+).fetchone())
 """
 
 COPIES_AND_COMMITS = """

@@ -24,7 +24,8 @@ profiles:
     timeframes: {fetch: [1m], derive: [1h]}
     sources: [binance]
     symbols: {BTCUSDT: {}, LITUSDT: {}}
-  old: {kind: CRYPTO, start: 2024-01-01, timeframes: {fetch: [1h]}, sources: [binance], symbols: {A: {}}}
+  old: {kind: CRYPTO, start: 2024-01-01, timeframes: {fetch: [1h]}, sources: [binance],
+        symbols: {A: {}}}
 """
 
 AFTER = """
@@ -38,7 +39,8 @@ profiles:
     sources: [binance]
     symbols: {BTCUSDT: {start: 2024-02-01}, SOLUSDT: {}, ETHUSDT: {}}
     repair: {max_fills: 9}
-  new: {kind: CRYPTO, start: 2024-01-01, timeframes: {fetch: [1h]}, sources: [bybit], symbols: {B: {}}}
+  new: {kind: CRYPTO, start: 2024-01-01, timeframes: {fetch: [1h]}, sources: [bybit],
+        symbols: {B: {}}}
 """
 
 

@@ -28,7 +28,8 @@ from pathlib import Path
 from market_assets.up.leash import live_at
 alive = live_at(Path(sys.argv[1]))
 child = subprocess.Popen([sys.executable, "-m", "market_assets.up.child", "leash_child"],
-                         env={**os.environ, "MARKET_ASSETS_UP_ALIVE": sys.argv[1]}, start_new_session=True)
+                         env={**os.environ, "MARKET_ASSETS_UP_ALIVE": sys.argv[1]},
+                         start_new_session=True)
 threading.Event().wait()
 """
 

@@ -100,8 +100,10 @@ def test_a_process_that_ends_is_due_again_and_one_that_makes_way_is_at_once(tmp_
     assert process.has_ended()
 
     (tmp_path / "deaf.py").write_text(
-        "import signal, threading\nsignal.signal(15, signal.SIG_IGN)\nprint(1, "
-        "flush=True)\nthreading.Event().wait()\n"
+        "import signal, threading\n"
+        "signal.signal(15, signal.SIG_IGN)\n"
+        "print(1, flush=True)\n"
+        "threading.Event().wait()\n"
     )
     deaf = Process(
         "code server",

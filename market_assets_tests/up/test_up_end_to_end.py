@@ -28,11 +28,13 @@ sources:
 repair: {every: 5s}
 alerts: {every: 5s}
 profiles:
-  past: {kind: CRYPTO, start: 2025-02-03, end: 2025-02-04, timeframes: {fetch: [1h]}, sources: [files], symbols: {AAA: {}}}
+  past: {kind: CRYPTO, start: 2025-02-03, end: 2025-02-04, timeframes: {fetch: [1h]},
+         sources: [files], symbols: {AAA: {}}}
 """
 
 LATER = """
-  later: {kind: CRYPTO, start: 2025-02-03, end: 2025-02-04, timeframes: {fetch: [1h]}, sources: [files], symbols: {BBB: {}}}
+  later: {kind: CRYPTO, start: 2025-02-03, end: 2025-02-04, timeframes: {fetch: [1h]},
+          sources: [files], symbols: {BBB: {}}}
 """
 
 BARS = "ts,open,high,low,close,volume\n" + "".join(
@@ -205,8 +207,8 @@ def _a_second_up_and_a_bad_port_are_refused_in_one_sentence(
             [],
             environment,
             (
-                "another `market-assets up` runs on this home folder (process "
-                f"{platform.process.pid}, "
+                "another `market-assets up` runs on this home folder "
+                f"(process {platform.process.pid}, "
             ),
         ),
         (
@@ -262,9 +264,12 @@ def handshake(url: str, *, origin: str) -> int:
     host, port = url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=30) as client:
         client.sendall(
-            f"GET /graphql HTTP/1.1\r\nHost: {host}:{port}\r\nOrigin: {origin}\r\nUpgrade: "
-            "websocket\r\n"
-            "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            "GET /graphql HTTP/1.1\r\n"
+            f"Host: {host}:{port}\r\n"
+            f"Origin: {origin}\r\n"
+            "Upgrade: websocket\r\n"
+            "Connection: Upgrade\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
             "Sec-WebSocket-Version: 13\r\n"
             "Sec-WebSocket-Protocol: graphql-ws\r\n\r\n".encode()
         )

@@ -1,4 +1,7 @@
-"""Two sources of one symbol: what differs is named with its figures, and what does not differ is not."""
+"""Two sources of one symbol.
+
+What differs is named with its figures, and what does not differ is not named.
+"""
 
 from __future__ import annotations
 
@@ -367,7 +370,7 @@ class TestWhatIsDue:
             (NOT_COMPARED, 24, 60, False, True),
         ],
     )
-    def test_a_partition_is_compared_again_when_it_has_ended_or_changed_and_at_most_every_hour_before(
+    def test_a_partition_is_compared_again_when_it_ended_or_changed_and_before_at_most_hourly(
         self, *, kind: str, until: int, minutes: int, changed: bool, due: bool
     ) -> None:
         start = DAY.replace(tzinfo=UTC)

@@ -1,4 +1,7 @@
-"""What a source gave is either a candle that may be stored, or a row with the reason why not; nothing is lost in between."""
+"""What a source gave is either a candle that may be stored, or a row with the reason why not.
+
+Nothing is lost in between.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,11 @@ GOOD = (1.5, 2.0, 1.0, 1.25, 10.0)
 
 
 def rows(*given_rows: tuple[object, ...]) -> pl.DataFrame:
-    """Rows as a source gives them: a time (text, datetime or None), then the numbers of a good candle with some of them changed."""
+    """Rows as a source gives them.
+
+    A row is a time (text, datetime or None), then the numbers of a good candle with some of them
+    changed.
+    """
     table = [
         (at(ts) if isinstance(ts, str) else ts, *(numbers or GOOD)) for ts, *numbers in given_rows
     ]

@@ -1,4 +1,7 @@
-"""A partition's colour is about the partition: one symbol without a bar is its check's matter, much that is missing is not."""
+"""A partition's colour is about the partition.
+
+One symbol without a bar is a matter for its check, but much that is missing is not.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Every absent bar has evidence: open until something explains it, and nothing that is no proof explains it."""
+"""Every absent bar has evidence.
+
+It is open until something explains it, and nothing that is no proof explains it.
+"""
 
 from __future__ import annotations
 
@@ -427,7 +430,7 @@ def test_a_gap_that_could_not_be_asked_for_in_all_the_time_is_abandoned():
     ]
 
 
-def test_a_gap_before_the_legacy_cutoff_is_asked_for_once_and_one_that_was_not_asked_for_stays_open():
+def test_a_gap_before_the_legacy_cutoff_is_asked_for_once_and_one_never_asked_for_stays_open():
     cutoff = {"legacy_cutoff": date(2025, 3, 4)}
     known = after(but(3, 8), asked((0, 5)), **cutoff)
     assert story(known, "status", "reason") == [
@@ -605,7 +608,11 @@ stretch = st.tuples(st.integers(0, COUNT - 1), st.integers(1, 12)).map(
 
 @st.composite
 def fills(draw):
-    """What comes of one fill: how long after the last, what arrives, what was answered for, and what was asked."""
+    """The result of one fill.
+
+    That is how long after the last it came, what arrives, what was answered for, and what was
+    asked.
+    """
     asks, reach = [], 0
     for start, end in sorted(draw(st.lists(stretch, max_size=3))):
         if start >= reach:

@@ -140,7 +140,10 @@ def test_the_longer_the_profile_the_longer_the_buckets(days: int, bucket: Bucket
 
 
 def many(symbols: int, columns: int, *, worst: int | None = None) -> tuple[pl.DataFrame, list[str]]:
-    """Months of many symbols, one hole in each tenth cell, or one symbol of which nothing is there."""
+    """Months of many symbols with a hole in each tenth cell.
+
+    Of the symbol `worst`, if there is one, nothing is there.
+    """
     names = [f"S{number:03d}USDT" for number in range(symbols)]
     months = pl.date_range(date(2015, 1, 1), date(2014 + columns // 12, 12, 1), "1mo", eager=True)
     rows = [

@@ -15,7 +15,10 @@ MINUTES = 20 * 1440
 
 
 def market(count: int = MINUTES, *, seed: int = 7, flat: float = 0.0) -> pl.DataFrame:
-    """Minutes of a market that never closes: a walk of 0.05 % a minute; a share of the bars may stand still."""
+    """Minutes of a market that never closes: a walk of 0.05 % per minute.
+
+    A share of the bars may stand still.
+    """
     numbers = random.Random(seed)  # noqa: S311 - a market, no secret
     rows, close = [], 100.0
     for at in range(count):

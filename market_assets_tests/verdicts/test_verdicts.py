@@ -1,4 +1,7 @@
-"""What a person reads of a partition: passed or not, how bad, one sentence that says what next, and tables that stay small."""
+"""What a person reads of a partition: passed or not, and how bad.
+
+One sentence says what to do next, and tables stay small.
+"""
 
 from __future__ import annotations
 
@@ -160,8 +163,8 @@ def test_missing_bars_fail_with_their_bounds_and_what_happens_next():
     verdict = judged([counts(stored=1435, missing=5), counts("ETH")], [gap()])
     assert not verdict.passed
     assert verdict.summary == (
-        "5 of 2,880 bars are missing in 1 gap (BTC). The next repair or backfill of this "
-        "partition asks the sources for just these."
+        "5 of 2,880 bars are missing in 1 gap (BTC). "
+        "The next repair or backfill of this partition asks the sources for just these."
     )
     assert verdict.facts["completeness"] == pytest.approx(1 - 5 / 2880)
     assert (
@@ -293,8 +296,8 @@ def test_a_head_that_is_absent_without_a_genesis_fails():
     verdict = genesis([head("ETH"), head(absent=1200)])
     assert (verdict.passed, verdict.severity) == (False, Severity.ERROR)
     assert verdict.summary == (
-        "BTC should begin at 2017-08-17 04:00Z: 1,200 bars at its head are absent here and no "
-        "source has named its genesis. "
+        "BTC should begin at 2017-08-17 04:00Z: "
+        "1,200 bars at its head are absent here and no source has named its genesis. "
         "Give the symbol a start in the universe, or a source that has those bars."
     )
     assert verdict.tables["heads"] == [

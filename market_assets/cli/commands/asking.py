@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 
 
 def sources(wide: Wide = False, as_json: AsJson = False) -> None:
-    """List the installed types of sources and those of the universe: what each has, and whether its key is set."""
+    """List the installed types of sources and those of the universe.
+
+    Each is shown with what it has, and whether its key is set.
+    """
     # A help text needs no polars.
     from market_assets.reports.probe import listed_sources, listed_types  # noqa: PLC0415
 
@@ -72,7 +75,10 @@ def probe(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a source for a few bars: show them, the first bar it has, and what that cost. Nothing is stored."""
+    """Ask a source for a few bars, without storing anything.
+
+    Shows the bars, the first bar that the source has, and what the requests cost.
+    """
     import asyncio  # noqa: PLC0415 - only here
 
     # A help text needs no polars.
@@ -127,7 +133,10 @@ def inspect(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Guess how a file of candles is written: print the settings to paste into a universe, and its first bars."""
+    """Guess how a file of candles is written.
+
+    Prints the settings to paste into a universe, and the file's first bars.
+    """
     from market_assets.market.calendars.sessions import load_calendar  # noqa: PLC0415 - only here
 
     # A help text needs no polars.
@@ -187,10 +196,9 @@ def _learned_horizons() -> list[dict[str, Any]]:
 def _print_horizons(sources: list[dict[str, Any]]) -> None:
     for each in (horizon for row in sources for horizon in row["horizons"]):
         OUT.print(
-            f"{escape(each['source'])} serves {escape(each['symbol'])} {each['timeframe']} from "
-            f"about {minute(each['start_ts'])} on, "
-            f"{each['bars']:,} bars of it, and refuses what is older (learned "
-            f"{minute(each['learned_at'])}): {escape(each['words'])}",
+            f"{escape(each['source'])} serves {escape(each['symbol'])} {each['timeframe']} "
+            f"from about {minute(each['start_ts'])} on, {each['bars']:,} bars of it, and refuses "
+            f"what is older (learned {minute(each['learned_at'])}): {escape(each['words'])}",
             highlight=False,
             soft_wrap=True,
         )
@@ -235,7 +243,10 @@ def _traits(traits: dict[str, Any]) -> list[str]:
 def _guess_instead(
     asked: Source, symbol: str, timeframe: Timeframe, calendar: SessionCalendar | None
 ) -> None:
-    """Show how the first file of a symbol seems to be written, where it cannot be read as the universe says."""
+    """Show how the first file of a symbol seems to be written.
+
+    This helps where the file cannot be read as the universe says.
+    """
     from market_assets.sources.files.archive import ArchiveSource  # noqa: PLC0415 - only here
     from market_assets.sources.files.inspect import inspect_file  # noqa: PLC0415
 
@@ -284,9 +295,9 @@ def _print_probe(heading: str, found: Probe, *, names_first: bool) -> None:
     if found.horizon is not None:
         OUT.print(
             f"It serves bars from about {minute(found.horizon.start)} UTC on, "
-            f"the newest {found.horizon.bars:,} or so, and refuses what is "
-            f"older: {escape(found.horizon.words)}. A start in the universe before that finds "
-            "nothing here.",
+            f"the newest {found.horizon.bars:,} or so, "
+            f"and refuses what is older: {escape(found.horizon.words)}. "
+            "A start in the universe before that finds nothing here.",
             highlight=False,
             soft_wrap=True,
         )

@@ -1,4 +1,4 @@
-"""Answers what was done and what is wrong: jobs and alerts."""
+"""Shows what was done and what is wrong: jobs and alerts."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ def jobs(
     wide: Wide = False,
     as_json: AsJson = False,
 ) -> None:
-    """List what was done: each fill and derivation with its rows, repairs, requests and what is still missing.
+    """List what was done: each fill and each derivation.
+
+    Each has its rows, repairs, requests and what is still missing.
 
     JSON is the audit document: timestamp, symbols_processed, gaps_detected, retry_results, summary,
     jobs.
@@ -78,14 +80,17 @@ def alerts(
         bool,
         typer.Option(
             "--accept-store",
-            help="Take the store that is there for the right one: no alert says any more that it "
-            "was changed.",
+            help="Take the store that is there for the right one: "
+            "no alert says any more that it was changed.",
         ),
     ] = False,
     wide: Wide = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the troubles that the alerts sensor saw at its last look, and whether somebody was told."""
+    """List the troubles that the alerts sensor saw at its last look.
+
+    Each is shown with whether somebody was told.
+    """
     # A help text needs no polars.
     from market_assets.alerts import Outside, try_channels  # noqa: PLC0415
     from market_assets.alerts.watch import frame_of  # noqa: PLC0415
@@ -159,8 +164,8 @@ def _print_jobs(document: dict[str, Any], *, wide: bool) -> None:
     OUT.print(
         f"{total['jobs']} {'job' if total['jobs'] == 1 else 'jobs'}: "
         f"{total['rows_new']:,} new rows, {total['bars_repaired']:,} bars repaired, "
-        f"{total['requests']:,} requests "
-        f"({total['retries']:,} sent again, {total['waits_seconds']:,.0f} s waited). "
+        f"{total['requests']:,} requests ({total['retries']:,} sent again, "
+        f"{total['waits_seconds']:,.0f} s waited). "
         "(Times are UTC; --json tells it symbol by symbol.)",
         highlight=False,
     )
@@ -177,9 +182,8 @@ def _print_refused(job: dict[str, Any]) -> None:
         )
         OUT.print(
             f"[yellow]Refused[/] by the {job['kind']} of {escape(job['profile'])} "
-            f"{job['timeframe']} that began at "
-            f"{job['started_at'][:16].replace('T', ' ')}: {kind['rows']:,} rows of "
-            f"{escape(kind['source'])}: {escape(kind['reason'])}. "
+            f"{job['timeframe']} that began at {job['started_at'][:16].replace('T', ' ')}: "
+            f"{kind['rows']:,} rows of {escape(kind['source'])}: {escape(kind['reason'])}. "
             f"{escape(example)}",
             highlight=False,
             soft_wrap=True,

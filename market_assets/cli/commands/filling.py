@@ -96,7 +96,10 @@ def backfill(
     wide: Wide = False,
     as_json: AsJson = False,
 ) -> None:
-    """Fill every gap of a window and derive all that is made of it; what is there is not asked for again."""
+    """Fill every gap of a window and derive all that is made of it.
+
+    What is stored or explained is not asked for again.
+    """
     universe = universe_here(quiet=as_json)
     now = present()
     asked = _asked(universe, profiles, symbols, _days(first, after, days, now), now)
@@ -106,7 +109,12 @@ def backfill(
 
     # Dagster takes seconds to import.
     from market_assets.definitions import build_definitions  # noqa: PLC0415
-    from market_assets.defs.automation.runs import Runner, instance_at, plan_backfill, plan_markets  # noqa: PLC0415
+    from market_assets.defs.automation.runs import (  # noqa: PLC0415
+        Runner,
+        instance_at,
+        plan_backfill,
+        plan_markets,
+    )
     from market_assets.defs.keys import BACKFILL  # noqa: PLC0415
     from market_assets.home import home  # noqa: PLC0415
 
@@ -146,7 +154,10 @@ def repair(
     wide: Wide = False,
     as_json: AsJson = False,
 ) -> None:
-    """Fill what failed, was never filled or has a gap that is due, newest first, as the repair sensors do; then derive."""
+    """Fill what failed, was never filled or has a gap that is due; then derive.
+
+    The newest comes first, as in the repair sensors.
+    """
     universe = universe_here(quiet=as_json)
     now = present()
     asked = _asked(universe, profiles, None, (None, None), now)
@@ -156,7 +167,12 @@ def repair(
     # Dagster takes seconds to import.
     from market_assets.definitions import build_definitions  # noqa: PLC0415
     from market_assets.defs.automation.follow import behind_runs  # noqa: PLC0415
-    from market_assets.defs.automation.repair import describe, look_everywhere, reopen, runs_of  # noqa: PLC0415
+    from market_assets.defs.automation.repair import (  # noqa: PLC0415
+        describe,
+        look_everywhere,
+        reopen,
+        runs_of,
+    )
     from market_assets.defs.automation.runs import Runner, instance_at  # noqa: PLC0415
     from market_assets.defs.keys import REPAIR  # noqa: PLC0415
     from market_assets.home import home  # noqa: PLC0415
@@ -266,7 +282,10 @@ def _asked(
 
 
 def _window(profile: Profile, first: date | None, after: date | None, now: datetime) -> Window:
-    """The window of a profile from a first day to one that no longer belongs to it; empty where it has none of it."""
+    """The window of a profile from a first day to the first day that no longer belongs to it.
+
+    The window is empty where the profile has no part of it.
+    """
     # A help text needs no polars.
     from market_assets.market.timeframes import Window, midnight  # noqa: PLC0415
 
@@ -340,7 +359,11 @@ def _announce_actions(progress: Progress, asked: _Asked) -> None:
 
 
 def _record_actions(runner: Runner, asked: _Asked, *, progress: Progress) -> list[str]:
-    """Ask for the corporate actions of the profiles that keep them, and give the ids of the runs that failed."""
+    """Ask for the corporate actions of the profiles that keep them.
+
+    Returns:
+        The ids of the runs that failed.
+    """
     # Dagster takes seconds to import.
     from market_assets.defs.assets.actions import actions_key  # noqa: PLC0415
 
@@ -357,7 +380,10 @@ def _record_actions(runner: Runner, asked: _Asked, *, progress: Progress) -> lis
 
 
 def _causes(runner: Runner, failed: list[str]) -> dict[str, str]:
-    """Why each run failed, in a sentence; a trace that it left goes to the log, which the sentence then names."""
+    """Why each run failed, in one sentence by run id.
+
+    A trace that the run left goes to the log, which the sentence then names.
+    """
     # Dagster takes seconds to import.
     from market_assets.defs.automation.runs import failure_of  # noqa: PLC0415
     from market_assets.home import home  # noqa: PLC0415
@@ -432,9 +458,8 @@ def _again(asked: _Asked) -> str:
         )
     same = "To ask for it again: the same command; it asks for nothing else."
     by_hand = (
-        "[bold]market-assets repair --abandoned[/] asks once more for the {bars:,} bars that were "
-        "abandoned because sources have answered "
-        "without them."
+        "[bold]market-assets repair --abandoned[/] asks once more "
+        "for the {bars:,} bars that were abandoned because sources have answered without them."
     )
     if not given_up:
         return same
@@ -484,7 +509,12 @@ def _missing(matrix: pl.DataFrame) -> int:
 
 
 def _failures(causes: dict[str, str]) -> tuple[list[dict[str, Any]], int, dict[str, str]]:
-    """What failed: partitions with their reasons, how many they are, and the runs that broke off with theirs."""
+    """The partitions and runs that failed, with the reasons.
+
+    Returns:
+        The partitions with their reasons, how many they are, and the runs that broke off with their
+        reasons.
+    """
     with open_store().reading("reading what failed") as view:
         jobs = {
             row["run_id"]: row

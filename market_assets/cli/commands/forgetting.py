@@ -30,7 +30,10 @@ def forget(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove all that the store holds of a profile that is no longer in the universe: candles, features, ledgers."""
+    """Remove all that the store holds of a profile that is no longer in the universe.
+
+    That is its candles, features and ledgers.
+    """
     universe = universe_here(quiet=as_json)
     if name in (*universe.profiles, universe.markets.name):
         raise wrong(f"{name} is kept: take it out of {universe.path} first")

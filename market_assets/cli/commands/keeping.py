@@ -1,4 +1,4 @@
-"""Tells what bookkeeping costs, and removes what is old of it."""
+"""Shows what bookkeeping costs, and removes what is old of it."""
 
 from __future__ import annotations
 
@@ -30,15 +30,24 @@ def usage(as_json: AsJson = False) -> None:
             "bytes": total,
             "files": sum(part.files for part in parts),
             "parts": [
-                {"name": part.name, "files": part.files, "bytes": part.bytes, "free": part.free,
-                 "growth_per_day": part.growth}
+                {
+                    "name": part.name,
+                    "files": part.files,
+                    "bytes": part.bytes,
+                    "free": part.free,
+                    "growth_per_day": part.growth,
+                }
                 for part in parts
             ],
             "advice": [
-                {**asdict(each), "now": duration_words(each.now), "shorter": duration_words(each.shorter)}
+                {
+                    **asdict(each),
+                    "now": duration_words(each.now),
+                    "shorter": duration_words(each.shorter),
+                }
                 for each in shorter
             ],
-        }  # fmt: skip
+        }
         print_json(answer)
         return
 

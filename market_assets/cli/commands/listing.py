@@ -1,4 +1,4 @@
-"""Answers what is kept: the universe file, the assets in the store, the newest bars."""
+"""Shows what is kept: the universe file, the assets in the store, the newest bars."""
 
 from __future__ import annotations
 
@@ -84,7 +84,10 @@ def validate(
 
 
 def list_assets(profiles: ProfileNames = None, wide: Wide = False, as_json: AsJson = False) -> None:
-    """List what is kept: each profile; of those that are named, each asset and symbol with its rows and dates."""
+    """List what is kept: each profile, and what the named profiles have.
+
+    A named profile is shown with each asset and symbol, and their rows and dates.
+    """
     universe = universe_here(quiet=as_json)
     chosen = profiles_of(universe, profiles)
     with store_to_read() as store, store.reading("listing what is kept") as view:
@@ -326,7 +329,10 @@ def _print_rest(universe: Universe) -> None:
 def _assets(
     universe: Universe, profiles: list[Profile], held: pl.DataFrame
 ) -> list[dict[str, Any]]:
-    """Every asset that is kept, whether something of it is stored or not: one with rows, symbols, first and last bar."""
+    """Every asset that is kept, whether something of it is stored or not.
+
+    A stored one has rows, symbols, first and last bar.
+    """
     stored = {(row["schema"], row["asset"]): row for row in held.iter_rows(named=True)}
     wanted = [
         (profile.name, f"{family}_{timeframe}")
@@ -376,7 +382,7 @@ def _symbols(profile: Profile, extents: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def _print_kept(profiles: list[Profile], assets: list[dict[str, Any]], *, wide: bool) -> None:
-    """A row a profile: how much of its shortest candles there is, and what is made of them."""
+    """One row per profile: how much of its shortest candles there is, and what is made of them."""
     columns = [
         Column("profile"),
         Column("kind"),

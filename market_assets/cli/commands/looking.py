@@ -1,4 +1,4 @@
-"""Answers what is there: the completeness matrix, gaps, where series begin."""
+"""Shows what is there: the completeness matrix, gaps, where series begin."""
 
 from __future__ import annotations
 
@@ -49,7 +49,10 @@ if TYPE_CHECKING:
 
 
 def status(profiles: ProfileNames = None, wide: Wide = False, as_json: AsJson = False) -> None:
-    """Show the completeness matrix: what must exist, what is stored, what is explained, what is missing."""
+    """Show the completeness matrix.
+
+    It says what must exist, what is stored, what is explained, and what is missing.
+    """
     universe = universe_here(quiet=as_json)
     chosen = profiles_of(universe, profiles)
     matrix = matrix_now(chosen)
@@ -83,7 +86,10 @@ def gaps(
     wide: Wide = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the gaps that were found, newest first, with what is known of each; or explain one bar."""
+    """List the gaps that were found, newest first; or explain one bar.
+
+    Each gap is shown with what is known of it.
+    """
     # A help text needs no polars.
     from market_assets.reports.gaps import bare_profiles, listed_gaps  # noqa: PLC0415
     from market_assets.verdicts.evidence import MISSING  # noqa: PLC0415
@@ -193,24 +199,26 @@ def _tell_doubts(profiles: Sequence[Profile]) -> None:
         for timeframe, doubts in doubted.items():
             for doubt in doubts:
                 words = (
-                    f"[yellow]The calendar {escape(profile.calendar)} of {escape(profile.name)} "
-                    f"may be wrong[/] ({timeframe}, "
+                    f"[yellow]The calendar {escape(profile.calendar)} "
+                    f"of {escape(profile.name)} may be wrong[/] ({timeframe}, "
                     f"{escape(names_of(doubt.symbols))}): {escape(doubt.words)}. "
-                    "What is right goes into "
-                    "[bold]calendar_changes[/] of the universe."
+                    "What is right goes into [bold]calendar_changes[/] of the universe."
                 )
                 ERR.print(words, highlight=False, soft_wrap=True)
 
 
 def _tell_orphans(universe: Universe) -> None:
-    """Name what the store holds of profiles that the universe does not have: renamed ones, for instance."""
+    """Name what the store holds of profiles that the universe does not have.
+
+    A profile that was renamed is one of these.
+    """
     with store_to_read() as store, store.reading("looking for orphans") as view:
         held = view.catalog.holdings()
     for name, bars in orphans_in(held, universe):
         ERR.print(
             f"[yellow]The store also holds {escape(name)} ({bars:,} candles), "
-            "which no profile is called.[/] To keep it, give a "
-            f"profile that name again; to remove it: [bold]market-assets forget {escape(name)}[/]",
+            "which no profile is called.[/] To keep it, give a profile that name again; "
+            f"to remove it: [bold]market-assets forget {escape(name)}[/]",
             highlight=False,
             soft_wrap=True,
         )

@@ -63,7 +63,10 @@ def returns(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show how much of each symbol's aligned returns is neutral, and why; or write them as a matrix."""
+    """Show how much of each symbol's aligned returns is neutral, and why.
+
+    With --wide or --out, also write the returns as a matrix.
+    """
     # A help text needs no polars.
     from market_assets.enrich.returns.align import neutral_shares  # noqa: PLC0415
     from market_assets.market.timeframes import Timeframe  # noqa: PLC0415
@@ -139,7 +142,10 @@ def export(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write what is stored as Parquet files, or what has changed since; a damaged or missing file is written again."""
+    """Write what is stored as Parquet files, or what has changed since.
+
+    A damaged or missing file is written again.
+    """
     from market_assets.config.settings import ExportSettings  # noqa: PLC0415
     from market_assets.export import Lake, tables_of  # noqa: PLC0415 - a help text needs no polars
     from market_assets.home import home  # noqa: PLC0415

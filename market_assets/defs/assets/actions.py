@@ -1,4 +1,6 @@
-"""The corporate actions of a profile as an asset, with the check that holds them against the raw prices, and the schedule that keeps them.
+"""The corporate actions of a profile as an asset, with its check and its schedule.
+
+The check holds the actions against the raw prices. The schedule keeps them up to date.
 
 Dagster reads the annotations of an asset's parameters at run time, so that this module does without
 postponed ones.
@@ -37,7 +39,7 @@ from market_assets.sources.actions import ActionKind
 ACTIONS_CHECK = "actions_match_prices"
 
 EVERY = timedelta(hours=6)
-"""How often symbols are looked for that are due: each once a day, one that had no answer again."""
+"""How often symbols are looked for that are due: each once per day, and again without an answer."""
 
 _CRON = "15 3,9,15,21 * * *"  # before the exchanges of Asia, Europe and America open
 _NEWEST = 30
@@ -82,7 +84,10 @@ def actions_key(profile: str) -> dg.AssetKey:
 
 
 def actions_asset(profile: Profile) -> dg.AssetsDefinition:
-    """The asset of a profile's corporate actions, without partitions: a run asks for all that ever happened."""
+    """The asset of a profile's corporate actions, without partitions.
+
+    A run asks for all actions that ever happened.
+    """
     key = actions_key(profile.name)
 
     @dg.asset(
@@ -145,7 +150,10 @@ def actions_asset(profile: Profile) -> dg.AssetsDefinition:
 
 
 def actions_schedule(profile: Profile) -> dg.ScheduleDefinition:
-    """The schedule that asks for a profile's corporate actions once a day, symbol by symbol, on by default."""
+    """The schedule that asks for a profile's corporate actions once per day.
+
+    It asks symbol by symbol, and is on by default.
+    """
     key = actions_key(profile.name)
 
     @dg.schedule(
@@ -239,10 +247,9 @@ def _describe(profile: Profile) -> str:
         {choice.source for symbol in profile.symbols.values() for choice in symbol.actions}
     )
     return (
-        f"Splits, dividends, renames and delistings of {len(profile.symbols)} symbols from "
-        f"{', '.join(sources)}.\n\nRaw candles are never changed. "
+        f"Splits, dividends, renames and delistings of {len(profile.symbols)} symbols "
+        f"from {', '.join(sources)}.\n\nRaw candles are never changed. "
         f"`{profile.name}.candles_<tf>_adjusted` are views of them on today's footing, "
-        f"`{profile.name}.adjusted_<tf>(DATE '2020-08-28')` on that of a day: "
-        "with the actions up to it, and with `known_by := TIMESTAMP '...'` as they were on record "
-        "then."
+        f"`{profile.name}.adjusted_<tf>(DATE '2020-08-28')` on that of a day: with the actions up "
+        "to it, and with `known_by := TIMESTAMP '...'` as they were on record then."
     )

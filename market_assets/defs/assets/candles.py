@@ -26,19 +26,23 @@ from market_assets.market.partitions import Cadence, Partition
 from market_assets.market.timeframes import Timeframe, Window
 
 _FETCHED_PER_RUN = 200
-"""Fetched partitions in one run of a backfill: few enough that a killed run is soon made good, enough to cost seconds, not hours."""
+"""Fetched partitions in one run of a backfill.
+
+They are few enough that a killed run is soon made good, and enough that the runs themselves cost
+seconds, not hours.
+"""
 
 _CHECK_WORDS = {
     "continuity": "Every bar that the calendar, the genesis and the end call for is stored, "
     "or explained by evidence.",
-    "genesis": "Nothing is stored before the symbol's first bar, and a series whose head is absent has a "
-    "recorded genesis.",
-    "validity": "Candles are possible, unique and on the grid; rows that a source gave and that were "
-    "refused are listed.",
+    "genesis": "Nothing is stored before the symbol's first bar, "
+    "and a series whose head is absent has a recorded genesis.",
+    "validity": "Candles are possible, unique and on the grid; "
+    "rows that a source gave and that were refused are listed.",
     "plausibility": (
         "No bar is a spike that comes back, no price stands still and no volume collapses, "
-        "measured by each symbol's own past. Nothing "
-        "is changed; symbols that trade seldom are left out."
+        "measured by each symbol's own past. "
+        "Nothing is changed; symbols that trade seldom are left out."
     ),
     "agreement": (
         "Another source has the same closes, volumes and times. "
@@ -61,7 +65,7 @@ class FillConfig(dg.Config):
         newest_first: Fill the newest partition first.
         only_due: Leave out gaps that were asked for a short while ago, as repairs do.
         recheck: Ask also for so many of the newest stored bars, to find late revisions.
-        max_fills: Send so many requests at the most; 0 for no limit.
+        max_fills: Send at most so many requests; 0 for no limit.
         max_minutes: Stop asking after so many minutes and keep what was had; 0 for no limit.
     """
 
@@ -112,8 +116,7 @@ def fetched_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg
         clock: Clock,
     ) -> Iterator[Any]:
         keys, trigger = list(context.partition_keys), trigger_of(context.run.tags)
-        # A run that nobody started by hand does not take a bar for missing that has closed this
-        # moment.
+        # A bar that has closed this moment is missing only for a run that a person started.
         present = clock.now() - (profile.update.settle if config.only_due else timedelta())
         opened = store.store(clock)
         fill = Fill(
@@ -150,7 +153,10 @@ def fetched_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg
 
 
 def derived_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg.AssetsDefinition:
-    """The asset of a timeframe that is made of a shorter one, renewed when a partition of that one is."""
+    """The asset of a timeframe that is made of a shorter one.
+
+    A partition is renewed when the partition that it is made of is renewed.
+    """
     key = candles_key(profile.name, timeframe)
     source = profile.input_of(timeframe)
 
@@ -168,8 +174,7 @@ def derived_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg
         ],
         partitions_def=partitions_of(profile, timeframe, now),
         # Another policy than the fetched asset's keeps them in runs of their own: a day that cannot
-        # be fetched must not
-        # keep the other days from being derived.
+        # be fetched must not keep the other days from being derived.
         backfill_policy=dg.BackfillPolicy.single_run(),
         dagster_type=NO_VALUE,
         output_required=False,
@@ -239,21 +244,18 @@ def _describe_fetched(profile: Profile, timeframe: Timeframe) -> str:
         else ""
     )
     return (
-        f"{timeframe} candles of {len(profile.symbols)} {profile.kind} symbols from "
-        f"{', '.join(sources)}, on the calendar "
-        f"{profile.calendar}.{apart}\n\nA partition is one UTC "
-        f"{profile.partitions.of(timeframe)}. Materializing it asks the sources only "
-        "for bars that are missing. It is red when too much of it is missing as a whole; "
-        "its checks say what is absent, of which "
-        "symbol, and why."
-        f"{compared}"
+        f"{timeframe} candles of {len(profile.symbols)} {profile.kind} symbols "
+        f"from {', '.join(sources)}, on the calendar {profile.calendar}.{apart}\n\n"
+        f"A partition is one UTC {profile.partitions.of(timeframe)}. "
+        "Materializing it asks the sources only for bars that are missing. "
+        "It is red when too much of it is missing as a whole; "
+        f"its checks say what is absent, of which symbol, and why.{compared}"
     )
 
 
 def _describe_derived(profile: Profile, timeframe: Timeframe, source: Timeframe) -> str:
     return (
         f"{timeframe} candles rolled up from {profile.name}/candles_{source}, "
-        f"session by session on the calendar {profile.calendar}."
-        "\n\nEach bar says of how many bars it is made, and of how many it would be if none were "
-        "absent."
+        f"session by session on the calendar {profile.calendar}.\n\nEach bar says "
+        "of how many bars it is made, and of how many it would be if none were absent."
     )

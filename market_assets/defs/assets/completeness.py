@@ -1,4 +1,6 @@
-"""The completeness asset of a profile: symbol x timeframe as a table and symbol x time as a picture, made again after each run.
+"""The completeness asset of a profile, made again after each run.
+
+It shows symbol x timeframe as a table and symbol x time as a picture.
 
 Dagster reads the annotations of an asset's parameters at run time, so that this module does without
 postponed ones.
@@ -34,9 +36,9 @@ _MATRIX_COLUMNS = [
     dg.TableColumn(
         "health",
         "string",
-        "HEALTHY: nothing is missing; DEGRADED: something is, or a bar is stored twice; MISSING: "
-        "not one bar is "
-        "stored; PENDING: nothing is due yet, or its shorter candles are still to be derived",
+        "HEALTHY: nothing is missing; "
+        "DEGRADED: something is, or a bar is stored twice; MISSING: not one bar is stored; "
+        "PENDING: nothing is due yet, or its shorter candles are still to be derived",
     ),
     dg.TableColumn(
         "missing", "integer", "Bars that are neither stored nor explained, abandoned ones too"
@@ -66,9 +68,8 @@ _VIEW_COLUMNS = [
     dg.TableColumn(
         "health",
         "string",
-        "HEALTHY, DEGRADED (something is missing or doubled), MISSING (not one bar is stored) or "
-        "PENDING (nothing is due "
-        "yet, or it is still to be derived)",
+        "HEALTHY, DEGRADED (something is missing or doubled), MISSING (not one bar "
+        "is stored) or PENDING (nothing is due yet, or it is still to be derived)",
     ),
     dg.TableColumn(
         "doubled", "bigint", "Rows of the candle table beyond one a bar; there should be none"
@@ -77,7 +78,10 @@ _VIEW_COLUMNS = [
 
 
 def completeness_asset(profile: Profile) -> dg.AssetsDefinition:
-    """The asset that shows how complete a profile is; it has no partitions and keeps nothing but its metadata."""
+    """The asset that shows how complete a profile is.
+
+    It has no partitions and keeps nothing but its metadata.
+    """
     timeframes = (*profile.timeframes.fetch, *profile.timeframes.derive)
 
     @dg.asset(
@@ -130,7 +134,10 @@ class Completeness:
 
     @property
     def numbers(self) -> list[tuple[object, ...]]:
-        """What tells one state from another, whatever closes in between: missing and abandoned bars, and health."""
+        """The values that tell one state from another: missing and abandoned bars, and health.
+
+        They stay the same when bars only close in between.
+        """
         return self.matrix.select("symbol", "timeframe", "missing", "abandoned", "health").rows()
 
     def metadata(self) -> dict[str, dg.MetadataValue]:
@@ -213,12 +220,11 @@ def _utc(ts: datetime | None) -> str:
 
 def _describe(profile: Profile) -> str:
     return (
-        f"How complete {profile.name} is: a table of its {len(profile.symbols)} symbols by "
-        f"timeframe (the worst {_WORST} series) with "
-        "completeness, health, first and last bar, and a heat map of symbol by time (open "
-        "heat_map below), as of the run that made it.\n\n"
+        f"How complete {profile.name} is: a table of its {len(profile.symbols)} symbols "
+        f"by timeframe (the worst {_WORST} series) with completeness, health, first and last bar, "
+        "and a heat map of symbol by time (open heat_map below), as of the run that made it.\n\n"
         "It is made again when its numbers change, and once an hour. HEALTHY: "
-        "every bar is stored or explained; DEGRADED: some are missing; "
-        "MISSING: not one is stored; PENDING: nothing is due yet, "
-        "or longer candles are still to be derived. The same table: market-assets status."
+        "every bar is stored or explained; DEGRADED: some are missing; MISSING: not one is stored; "
+        "PENDING: nothing is due yet, or longer candles are still to be derived. "
+        "The same table: market-assets status."
     )

@@ -1,4 +1,4 @@
-"""The assets that keep the lake up to date: one a profile, and one of the matrix across profiles.
+"""The assets that keep the lake up to date: one per profile, and one across profiles.
 
 Dagster reads the annotations of an asset's parameters at run time, so that this module does without
 postponed ones.
@@ -52,12 +52,19 @@ def export_key(owner: str) -> dg.AssetKey:
 
 
 def export_sensors(universe: Universe) -> list[dg.SensorDefinition]:
-    """A sensor for each part of a universe's lake: it writes what has changed, in its own process; the first time in a run."""
+    """One sensor for each part of a universe's lake.
+
+    It writes what has changed, in its own process. A run does it the first time, and where the last
+    export is long ago.
+    """
     return [_sensor(owner, tables, settings) for owner, tables, settings in _parts(universe)]
 
 
 def _parts(universe: Universe) -> list[tuple[str, list[Table], ExportSettings]]:
-    """Whose tables the lake holds: each owner with them; none where the universe does not switch it on."""
+    """The owners of the lake's tables, each with its tables and the export settings.
+
+    The list is empty where the universe does not switch the lake on.
+    """
     settings = universe.export
     if settings is None:
         return []
@@ -195,9 +202,9 @@ def _metadata(lake: Lake, owner: str, done: list[Exported]) -> dict[str, dg.Meta
 def _describe(owner: str, tables: list[Table], settings: ExportSettings) -> str:
     return (
         f"{len(tables)} tables of {owner} as Parquet files in the folder {settings.folder}, "
-        "for DuckDB, polars, pandas and Spark: a file a "
-        "day of minutes, a month of longer bars, a year of days and weeks.\n\nOnly files whose "
-        "rows have changed are written; each is there "
-        "whole or not at all, and the manifest beside each table's folder has their checksums. "
+        "for DuckDB, polars, pandas and Spark: "
+        "a file a day of minutes, a month of longer bars, a year of days and weeks.\n\n"
+        "Only files whose rows have changed are written; each is there whole or not at all, "
+        "and the manifest beside each table's folder has their checksums. "
         "The same in a terminal: market-assets export."
     )

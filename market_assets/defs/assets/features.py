@@ -1,4 +1,6 @@
-"""The assets of features: what is made of one timeframe's candles, renewed when candles change that they reach back to.
+"""The assets of features: each is made of the candles of one timeframe.
+
+Features are renewed when candles change that they reach back to.
 
 Dagster reads the annotations of an asset's resources at run time, so that this module does without
 postponed ones.
@@ -100,11 +102,10 @@ def _describe(profile: Profile, timeframe: Timeframe) -> str:
     made = features_of(profile.features, timeframe)
     return (
         f"{len(made)} features of each {timeframe} candle of {profile.name}, a column each; "
-        "the universe says which, and over how many bars."
-        "\n\nThey look at no later bar. A value that reaches over a gap, or before the first bar, "
-        "is null: none is made of less than it "
-        f"takes. A partition reads {reach_of(made):,} bars before it, "
-        "so that a value does not depend on where it begins. A feature that "
-        "is new in the universe is null until its partitions are materialized again; "
-        "one that is gone keeps its column, and what was made of it."
+        "the universe says which, and over how many bars.\n\n"
+        "They look at no later bar. A value that reaches over a gap, "
+        "or before the first bar, is null: none is made of less than it takes. "
+        f"A partition reads {reach_of(made):,} bars before it, so that a value does not depend "
+        "on where it begins. A feature that is new in the universe is null until its partitions "
+        "are materialized again; one that is gone keeps its column, and what was made of it."
     )

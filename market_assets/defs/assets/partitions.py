@@ -66,11 +66,14 @@ def days_or_months(
 
 
 def _closed_days(profile: Profile, timeframe: Timeframe, now: datetime) -> list[str | datetime]:
-    """The days that are no partition: a cron line for the weekdays that never trade, and each other day by itself."""
+    """The days that are no partition.
+
+    Returns:
+        A cron line for the weekdays that never trade, and each other day separately.
+    """
     calendar = calendar_of(profile)
-    # An exchange is known for about a year ahead, and that moves on every day; a whole month's
-    # border moves, and with it
-    # Dagster's cache of the partitions, only once a month.
+    # An exchange is known for about a year ahead, and that moves on every day. The first day of a
+    # month moves only once per month, and Dagster's cache of the partitions with it.
     ahead = min(calendar.known.end, now + _AHEAD) - timedelta(days=31)
     known = midnight(ahead.date().replace(day=1))
     start, end = midnight(profile.start), None if profile.end is None else midnight(profile.end)

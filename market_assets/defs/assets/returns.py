@@ -1,4 +1,6 @@
-"""The assets of aligned returns: one a profile and timeframe, and one across profiles, each with a check of how much is neutral.
+"""The assets of aligned returns, each with a check of how much is neutral.
+
+There is one per profile and timeframe, and one per timeframe across profiles.
 
 Dagster reads the annotations of an asset's resources at run time, so that this module does without
 postponed ones.
@@ -74,9 +76,8 @@ def profile_returns(profile: Profile, timeframe: Timeframe, now: datetime) -> dg
         reach=1,
         make=returns,
         description=(
-            f"{timeframe} returns of {len(profile.symbols)} symbols on the grid of the calendar "
-            f"{profile.calendar}, 0.0 where there "
-            "is none, and why."
+            f"{timeframe} returns of {len(profile.symbols)} symbols "
+            f"on the grid of the calendar {profile.calendar}, 0.0 where there is none, and why."
         ),
     )
 
@@ -115,9 +116,8 @@ def markets_returns(universe: Universe, timeframe: Timeframe, now: datetime) -> 
         reach=reach_days(members, now) if cadence is Cadence.DAY else 1,
         make=returns,
         description=(
-            f"{timeframe} returns of the symbols of "
-            f"{', '.join(member.name for member in members)} on the {markets.calendar} of "
-            "their calendars, 0.0 where there is none, and why."
+            f"{timeframe} returns of the symbols of {', '.join(member.name for member in members)} "
+            f"on the {markets.calendar} of their calendars, 0.0 where there is none, and why."
         ),
     )
 

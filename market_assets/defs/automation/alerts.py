@@ -1,4 +1,4 @@
-"""The sensor that looks for troubles and tells of them, in Dagster and in the store.
+"""The sensor that looks for troubles and reports them, in Dagster and in the store.
 
 Dagster reads the annotations of a sensor's parameters at run time, so that this module does without
 postponed ones.
@@ -50,19 +50,28 @@ _HEARTBEAT = timedelta(seconds=30)
 """How often Dagster's daemons give a sign of life."""
 
 _CATCHING_UP = timedelta(minutes=10)
-"""After a start or a pause there is so much time for the newest session to be filled before its lack is told."""
+"""How long the newest session may be unfilled after a start or a pause.
+
+Its lack is reported only after that.
+"""
 
 _LATE_BARS = timedelta(minutes=10)
 """A check of a partition that still runs has so much time to pass again: bars may only be late."""
 
 _AFRESH = timedelta(hours=1)
-"""So often the checks are read from the beginning: whoever deletes a run or an asset leaves no word of it."""
+"""How often the checks are read from the beginning.
+
+Dagster has no event of a run or an asset that somebody deletes.
+"""
 
 _WAKE_EVERY = timedelta(minutes=10)
-"""So often the repair sensors are woken while candles are lost: one that is ticking does not hear it."""
+"""How often the repair sensors are woken while candles are lost.
+
+A sensor that is in a tick does not notice that it is woken.
+"""
 
 _NEWEST_JOBS = 50
-"""So many jobs the terminal of `market-assets up` is told of."""
+"""How many of the newest jobs the terminal of `market-assets up` is given."""
 
 _OVERLAP = 1000
 """Ids may be committed out of their order: so far back from the newest one the next look begins."""
@@ -70,7 +79,10 @@ _OVERLAP = 1000
 
 @dataclass
 class _Check:
-    """What is known of one check: a partition that is judged again keeps its last verdict until the new one is there."""
+    """What is known of one check.
+
+    A partition that is judged again keeps its last verdict until the new one is there.
+    """
 
     failed: dict[str, FailedCheck] = field(default_factory=dict)
     ids: dict[str, int] = field(default_factory=dict)
@@ -109,8 +121,7 @@ class _Check:
             self.failed |= failed_evaluations(instance, key.asset_key, key.name, news)
             self.ids |= {partition: answers.failed[partition] for partition in news}
         # A run that ended before it could judge a partition has left it red, or without anything to
-        # judge. It may also have
-        # ended between the two questions: two looks have to agree.
+        # judge. It may also have ended between the two questions: two looks have to agree.
         idle = self.planned - states.in_progress
         self._forget(idle & self.idle)
         self.idle = idle
@@ -121,7 +132,7 @@ class _Check:
         self.since = {partition: self.since.get(partition, now) for partition in self.failed}
 
     def late(self, cadence: Cadence, now: datetime) -> set[str]:
-        """The partitions that still run and have failed for so short a time that bars may be late."""
+        """The partitions that still run and failed so recently that bars may only be late."""
         young = {partition for partition, since in self.since.items() if now - since < _LATE_BARS}
         return {key for key in young if key and Partition.of_key(key, cadence).window.end > now}
 
@@ -149,7 +160,10 @@ class _Asset:
 
 
 class _Memory:
-    """What one process keeps from tick to tick; a new process begins without it, and nothing is told twice for that."""
+    """What one process remembers from tick to tick.
+
+    A new process begins without it, and nothing is reported twice because of that.
+    """
 
     def __init__(self, universe: Universe, store: StoreResource, clock: Clock) -> None:
         self.home = store.home
@@ -188,11 +202,10 @@ def alert_sensor(universe: Universe, automations: Mapping[str, timedelta]) -> dg
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
             "Looks for gaps, failed checks and partitions, stale sessions, "
-            "a store that was changed "
-            "and sensors that do not tick, and tells each cause once through the universe's alert "
-            "channels, and once more when it is over. The asset platform/troubles and "
-            "market-assets "
-            "alerts list them."
+            "a store that was changed and sensors that do not tick, "
+            "and tells each cause once through the universe's alert channels, "
+            "and once more when it is over. "
+            "The asset platform/troubles and market-assets alerts list them."
         ),
     )
     def alerts(
@@ -283,7 +296,7 @@ def _look(
 
 
 def _heal(instance: dg.DagsterInstance, memory: _Memory) -> None:
-    """Have the repair sensors look at once where candles have vanished, and again while they have."""
+    """Wake the repair sensors when candles have vanished, and again while they are missing."""
     lost = memory.watch.lost
     if not lost:
         memory.woken_at = None

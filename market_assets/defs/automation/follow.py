@@ -1,7 +1,9 @@
-"""The sensor that makes again what hangs on candles that have changed, and reports what was made without a run.
+"""The sensor that makes again what depends on candles that have changed.
 
-The store says what is behind: each partition notes the version of what it was made of. So whatever
-changed the candles (a repair, a backfill by hand, a run that was killed half way), what hangs on
+It also reports to Dagster what was made without a run.
+
+The store says what is behind: each partition notes the version of what it was made of. Whatever
+changed the candles (a repair, a backfill by hand, a run that was killed half way), what depends on
 them follows.
 
 Dagster reads the annotations of a sensor's resources at run time, so that this module does without
@@ -49,10 +51,10 @@ EVERY = timedelta(minutes=1)
 
 _PARTITIONS_PER_RUN = 400
 _TAKEN_ALONG = 7
-"""So many whole partitions between two that are behind are made along with them."""
+"""How many whole partitions between two that are behind are made along with them, at most."""
 
 _AFRESH = timedelta(hours=1)
-"""So often everything is looked at, whatever seems to have changed."""
+"""How often everything is looked at, whatever seems to have changed."""
 
 _UnderWay = Sequence[tuple[frozenset[dg.AssetKey], tuple[str, str]]]
 """What the unfinished runs make: asset keys and the first and last of their partitions."""
@@ -123,10 +125,9 @@ def follow_sensor(universe: Universe) -> dg.SensorDefinition:
         minimum_interval_seconds=int(EVERY.total_seconds()),
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
-            "Makes longer candles, features and returns again when candles of theirs have "
-            "changed, whoever changed them, and "
-            "reports what the updates have made of a session that is over. "
-            "The running sessions are the updates' business."
+            "Makes longer candles, features and returns again when candles of theirs have changed, "
+            "whoever changed them, and reports what the updates have made "
+            "of a session that is over. The running sessions are the updates' business."
         ),
     )
     def follow(
@@ -172,7 +173,10 @@ class Behind:
         return replace(self, due=self.due - waiting, held=self.held + len(waiting))
 
     def ranges(self) -> Iterator[tuple[str, ...]]:
-        """The due partitions in runs of neighbours, with the few between two of them taken along."""
+        """The due partitions in runs of neighbours.
+
+        The few partitions between two due ones are made along with them.
+        """
         places = [at for at, partition in enumerate(self.partitions) if partition.key in self.due]
         first = 0
         for at, place in enumerate(places):
@@ -211,7 +215,9 @@ def look_for_behind(
 def behind_runs(
     store: Store, universe: Universe, profiles: Sequence[Profile], now: datetime
 ) -> list[RangeRun]:
-    """The runs that make what is behind of some profiles, as far as its inputs are there; in the order to make it in.
+    """The runs that make what is behind of some profiles, in the order in which to make it.
+
+    They make it as far as its inputs are there.
 
     Raises:
         StoreError: The store stayed busy, or cannot be read.
@@ -248,7 +254,7 @@ def _behind(
 
 
 def _untold(universe: Universe, made: Made, standing: pl.DataFrame, now: datetime) -> set[str]:
-    """The partitions of which Dagster was not told since they changed, and whose bars are all there."""
+    """The partitions that changed since Dagster was told of them, and whose bars are all there."""
     again = LOOKS_AGAIN * _every(universe, made)
     untold = standing.filter(
         pl.col("changed_at").is_not_null(),
@@ -358,7 +364,10 @@ def _requests(
 
 
 def runs_of(due: Sequence[Behind]) -> list[tuple[RangeRun, str]]:
-    """The runs that make some datasets, each with a name: neighbours in one run, datasets of one family and range together."""
+    """The runs that make some datasets, each with a name.
+
+    Neighbours are in one run, and so are datasets of one family and range.
+    """
     grouped: dict[tuple[str, str, Cadence, bool, tuple[str, ...]], list[Made]] = {}
     for behind in due:
         made = behind.made

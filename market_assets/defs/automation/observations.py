@@ -1,4 +1,7 @@
-"""What Dagster is told of a session that still runs: an observation now and then, a verdict that has changed, and no materialization."""
+"""What Dagster is told of a session that still runs.
+
+That is an observation from time to time and each verdict that has changed, but no materialization.
+"""
 
 from __future__ import annotations
 

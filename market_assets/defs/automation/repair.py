@@ -123,7 +123,9 @@ class Memory:
 
 
 def repair_sensor(profile: Profile, now: datetime) -> dg.SensorDefinition:
-    """The sensor that repairs a profile: on by default, so that a platform that was off recovers at its first tick.
+    """The sensor that repairs a profile.
+
+    It is on by default, so that a platform that was off recovers at its first tick.
 
     Args:
         profile: Whose fetched candles are looked after.
@@ -142,8 +144,8 @@ def repair_sensor(profile: Profile, now: datetime) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
             "Fills partitions that failed, were never filled, or have a gap that is due, "
-            "newest first and within the budgets of "
-            "`repair` in the universe. A tick without a run says what it leaves alone, and why."
+            "newest first and within the budgets of `repair` in the universe. "
+            "A tick without a run says what it leaves alone, and why."
         ),
     )
     def repair(
@@ -186,7 +188,9 @@ def look_at(
     launches: Mapping[str, Launches],
     now: datetime,
 ) -> Look:
-    """Find the partitions in trouble and plan their repair: Dagster says what failed, the store what is missing.
+    """Find the partitions in trouble and plan their repair.
+
+    Dagster says what failed, and the store what is missing.
 
     Raises:
         StoreError: The store stayed busy, or cannot be read.
@@ -226,8 +230,7 @@ def look_at(
     )
     known = set(gaps["partition"])
     untold = set(standing.filter(pl.col("reported_at") < pl.col("changed_at"))["partition"])
-    # The newest ones are reported when their session is over: until then the store alone knows of
-    # them.
+    # The newest ones are reported when their session is over: until then only the store has them.
     updated = {one.key for one in partitions[-NEWEST:]} & set(judged["partition"])
     troubled = {}
     for partition in partitions:
@@ -273,7 +276,9 @@ def look_everywhere(
     sources: Mapping[str, Source],
     now: datetime,
 ) -> dict[Timeframe, Look]:
-    """One look at each fetched timeframe of a profile by somebody who remembers no launches: a person at a terminal.
+    """One look at each fetched timeframe of a profile, without any earlier launches.
+
+    It is for a person at a terminal.
 
     Raises:
         StoreError: The store stayed busy, or cannot be read.
@@ -296,7 +301,10 @@ def look_everywhere(
 def runs_of(
     profile: Profile, looks: Mapping[Timeframe, Look]
 ) -> list[tuple[RangeRun, dict[str, Any]]]:
-    """The runs that carry out what was planned, with the config of each; what is derived follows when they have ended."""
+    """The runs that carry out the planned repairs, each with its config.
+
+    What is derived follows when they have ended.
+    """
     return [
         (RangeRun(profile.name, (timeframe,), run.partitions), repair_config(profile, run))
         for timeframe, look in looks.items()
@@ -305,7 +313,11 @@ def runs_of(
 
 
 def reopen(store: Store, profile: Profile) -> int:
-    """Make every abandoned gap of a profile an open one that was never asked for; returns how many there were."""
+    """Make each abandoned gap of a profile an open one that was never asked for.
+
+    Returns:
+        How many gaps there were.
+    """
     with store.writing(f"reopening what was abandoned of {profile.name}") as transaction:
         return sum(
             transaction.gaps.reopen(profile.name, timeframe)
@@ -316,7 +328,10 @@ def reopen(store: Store, profile: Profile) -> int:
 def in_flight(
     instance: dg.DagsterInstance, key: dg.AssetKey, keys: Sequence[str]
 ) -> frozenset[str]:
-    """The partitions of unfinished runs: also of queued ones, not of those that nobody will start."""
+    """The partitions of unfinished runs.
+
+    Queued runs count, but not the runs that nobody will start.
+    """
     return _partitions_of(unfinished_runs(instance, machine()), key, keys)
 
 
@@ -358,8 +373,8 @@ def _tick(
     room = profile.repair.backlog - waiting
     if room <= 0:
         return dg.SensorResult(
-            skip_reason=f"{waiting} repair runs wait or are under way; no more gaps are looked for before "
-            "they end"
+            skip_reason=f"{waiting} repair runs wait or are under way; "
+            "no more gaps are looked for before they end"
         )
     requests: list[dg.RunRequest] = []
     told: list[str] = []

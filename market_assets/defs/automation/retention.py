@@ -234,9 +234,9 @@ def retention_schedule(universe: Universe) -> dg.ScheduleDefinition:
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description=(
-            "Removes old runs, events, ticks, jobs, alerts, logs and downloads, as `retention` in "
-            "the universe says. Partitions and checks look the same before and after. "
-            "market-assets usage tells what is kept and what it costs."
+            "Removes old runs, events, ticks, jobs, alerts, logs and downloads, "
+            "as `retention` in the universe says. Partitions and checks look the same before "
+            "and after. market-assets usage tells what is kept and what it costs."
         ),
     )
     def retention(

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 _PARTITIONS_PER_RUN = 400
 _BEHIND = timedelta(days=31)
-"""How far behind a window the next partition begins at the most."""
+"""How far behind a window the next partition begins at most."""
 
 _PATIENCE = timedelta(minutes=10)
 """A run that has not begun after so long begins only if a daemon is alive."""
@@ -66,7 +66,10 @@ _EARLIER = frozenset(
         "d32e4f5990d97c9e18a91dc0a409a72a248a8af2730301bd5bf2bf976581a4bc",
     }
 )
-"""Checksums of the dagster.yaml files of earlier releases: a home that has one unchanged gets the present one."""
+"""Checksums of the dagster.yaml files of earlier releases.
+
+A home that has one of these unchanged gets the present one.
+"""
 
 _SILENT = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -144,7 +147,10 @@ def plan_backfill(profile: Profile, window: Window, now: datetime) -> list[Range
 def plan_markets(
     universe: Universe, windows: Mapping[str, Window], now: datetime
 ) -> list[RangeRun]:
-    """The runs that align the returns across profiles once all candles are there, over the windows of those that were filled."""
+    """The runs that align the returns across profiles, once all candles are there.
+
+    They cover the windows of the profiles that were filled.
+    """
     runs = []
     for timeframe in universe.markets.timeframes:
         members = universe.in_markets(timeframe)
@@ -170,7 +176,10 @@ def plan_markets(
 
 
 def _siblings(timeframes: Sequence[Timeframe]) -> list[tuple[Timeframe, ...]]:
-    """The timeframes in groups that can be made in one run: those below a day together, each other one alone."""
+    """The timeframes in groups that one run can make.
+
+    Those below a day are one group, and each other timeframe is one.
+    """
     intraday = tuple(timeframe for timeframe in timeframes if timeframe.intraday)
     return [
         *([intraday] if intraday else []),
@@ -245,7 +254,9 @@ class Runner:
         return run_id, self._execute(run_id, keys, {}, config)
 
     def count_completeness(self, profiles: Sequence[str]) -> list[str]:
-        """Count anew how complete some profiles are, in one run, so that their pages show what was just filled.
+        """Count again how complete some profiles are, in one run.
+
+        Their pages then show what was just filled.
 
         Returns:
             The run's id if it failed.

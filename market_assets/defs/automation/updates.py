@@ -2,7 +2,7 @@
 
 A tick fills and derives in its own process and writes to the store alone: a run, its process and
 its events would cost a hundred times as much as the minute of candles. Dagster is told by one run
-when a session is over, and by an observation an hour in between.
+when a session is over, and by one observation per hour in between.
 
 Dagster reads the annotations of a schedule's resources at run time, so that this module does
 without postponed ones.
@@ -41,16 +41,22 @@ from market_assets.plan.repair import wait_after
 from market_assets.store import Store
 
 _LONGEST_WAIT = timedelta(seconds=20)
-"""A tick waits so long at most for the bar that has just closed to settle; Dagster ends one after a minute."""
+"""How long a tick waits at most for the bar that has just closed to settle.
+
+Dagster ends a tick after a minute.
+"""
 
 _AT_HAND = timedelta(seconds=30)
-"""A tick comes so late at most after the minute that it is for."""
+"""How late a tick comes at most after the minute that it is for."""
 
 _COUNTED = timedelta(minutes=5)
 """How often the numbers of the completeness matrix are looked at."""
 
 _OBSERVED = timedelta(hours=1)
-"""How often an observation says how the running session is, and how old the completeness asset gets at most."""
+"""How often an observation says how the running session is.
+
+This is also the greatest age of the completeness asset.
+"""
 
 
 _guard = Lock()
@@ -81,10 +87,9 @@ def update_schedule(universe: Universe, profile: Profile) -> dg.ScheduleDefiniti
         target=dg.AssetSelection.assets(candles_key(profile.name, profile.base_timeframe)),
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description=(
-            "Fills the bars that have closed, asks again for the newest ones to find late "
-            "revisions, and makes what is made of "
-            "them: in the tick itself, without a run. When a session is over, "
-            "a run reports its partition and its checks."
+            "Fills the bars that have closed, asks again for the newest ones "
+            "to find late revisions, and makes what is made of them: in the tick itself, "
+            "without a run. When a session is over, a run reports its partition and its checks."
         ),
     )
     def update(
@@ -132,7 +137,9 @@ def update_schedule(universe: Universe, profile: Profile) -> dg.ScheduleDefiniti
 
 @contextmanager
 def _alone(store: Store, profile: Profile) -> Iterator[None]:
-    """One update of a profile at a time in this process: a tick that takes long is not joined by the next one.
+    """One update of a profile at a time in this process.
+
+    A tick that takes long is not joined by the next one.
 
     Raises:
         StoreBusyError: One is under way.
@@ -165,7 +172,10 @@ def _observe(
     slot: datetime,
     clock: Clock,
 ) -> None:
-    """Tell Dagster how the running session is, and of the completeness matrix when its numbers change."""
+    """Tell Dagster how the running session is.
+
+    The completeness matrix is reported when its numbers change.
+    """
     every = profile.update.every
     for timeframe, newest in updated.newest.items():
         key = candles_key(profile.name, timeframe)
@@ -197,7 +207,10 @@ def _reports(
     newest: Sequence[Standing],
     now: datetime,
 ) -> list[dg.RunRequest]:
-    """A run that reports the sessions that are over, with all that has the same partitions; none where nothing is new."""
+    """The run that reports the sessions that are over; none where nothing is new.
+
+    It also makes everything that has the same partitions.
+    """
     over = [standing for standing in newest if standing.is_reportable(timeframe, now)]
     keys = [standing.partition.key for standing in over]
     key = candles_key(profile.name, timeframe)
@@ -230,7 +243,10 @@ def _reports(
 
 
 def _may_start(instance: dg.DagsterInstance, run_key: str, profile: Profile) -> bool:
-    """Whether a report may be tried: at once, and after each run of it that has ended without a word, later and later."""
+    """Whether a report may be tried.
+
+    The first may be tried at once. After each run that ended without a report, the wait is longer.
+    """
     records = instance.get_run_records(dg.RunsFilter(tags={"dagster/run_key": run_key}), limit=99)
     if not records:
         return True
@@ -239,7 +255,10 @@ def _may_start(instance: dg.DagsterInstance, run_key: str, profile: Profile) -> 
 
 
 def cron_of(every: timedelta) -> str:
-    """The cron line of a setting such as `update.every`: whole minutes that divide an hour, or whole hours that divide a day."""
+    """The cron line of a setting such as `update.every`.
+
+    The setting is whole minutes that divide an hour, or whole hours that divide a day.
+    """
     minutes = int(every / timedelta(minutes=1))
     if minutes < 60:
         return f"*/{minutes} * * * *"

@@ -75,7 +75,10 @@ SERVERS = (
 """The modules of the code server, the daemon and the runs."""
 
 NO_VALUE: dg.DagsterType = Nothing
-"""The type of an asset whose rows are in the store when its step ends, so that Dagster has nothing to keep of it."""
+"""The type of an asset whose rows are in the store when its step ends.
+
+Dagster has nothing to keep of such an asset.
+"""
 
 
 _NO_STREAMS = {
@@ -87,7 +90,9 @@ _NO_STREAMS = {
 
 
 def instance_of_terminal(home: Path) -> DagsterInstance:
-    """The Dagster instance of a home folder, whose runs in this process leave its standard output and error alone.
+    """The Dagster instance of a home folder, for runs in the process of a terminal.
+
+    A run in this process leaves standard output and standard error alone.
 
     Else Dagster sends both through files and four more processes a step: what is drawn on a
     terminal comes late and is mixed up, and Ctrl-C, which goes to these processes too, makes each
@@ -97,12 +102,15 @@ def instance_of_terminal(home: Path) -> DagsterInstance:
 
 
 def range_tags(first: str, last: str) -> dict[str, str]:
-    """Run tags that make a run materialize every partition from `first` to `last`, both included."""
+    """Tags that make a run materialize every partition from `first` to `last`, both included."""
     return {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
 
 
 def range_of(tags: Mapping[str, str]) -> tuple[str, str] | None:
-    """The first and the last partition that a run materializes, by its tags; None for a run without partitions."""
+    """The first and the last partition that a run materializes, by its tags.
+
+    None for a run without partitions.
+    """
     if PARTITION_NAME_TAG in tags:
         return tags[PARTITION_NAME_TAG], tags[PARTITION_NAME_TAG]
     if ASSET_PARTITION_RANGE_START_TAG not in tags:
@@ -138,7 +146,9 @@ def check_evaluation(
     run_id: str,
     timestamp: float,
 ) -> AssetCheckEvaluation:
-    """An evaluation of one partition's check, which the public AssetCheckResult cannot express in a run over a range.
+    """An evaluation of one partition's check in a run over a range.
+
+    The public AssetCheckResult cannot express it.
 
     Args:
         asset_key: The asset that was checked.
@@ -196,7 +206,9 @@ def check_output(asset_key: dg.AssetKey, check: str) -> dg.Output[None]:
 
 
 def asset_output() -> dg.Output[None]:
-    """The output of a step that has materialized its partitions itself; its asset must be of the type NO_VALUE.
+    """The output of a step that has materialized its partitions itself.
+
+    Its asset must be of the type NO_VALUE.
 
     Without one, Dagster skips the assets downstream in the same run. An ordinary one would
     materialize every partition of the run, also those that have no bar yet: this mark, which
@@ -206,7 +218,10 @@ def asset_output() -> dg.Output[None]:
 
 
 def was_interrupted(result: ExecuteInProcessResult) -> bool:
-    """True when a run in this process was ended by Ctrl-C, which Dagster takes for a failure like any other."""
+    """True when a run in this process was ended by Ctrl-C.
+
+    Dagster takes this for a failure like any other.
+    """
     failures = [event.job_failure_data for event in result.all_events if event.is_job_failure]
     return any(
         failure.failure_reason is RunFailureReason.UNEXPECTED_TERMINATION for failure in failures
@@ -237,7 +252,9 @@ def check_failures(
     check: str,
     after_storage_id: int | None = None,
 ) -> CheckAnswers:
-    """Read off what a check says of each partition; 35 ms for ten years of days, half of that after a storage id.
+    """Read what a check says of each partition.
+
+    This takes 35 ms for ten years of days, and half of that after a storage id.
 
     Args:
         instance: The instance that keeps the evaluations.
@@ -278,7 +295,10 @@ class FailedCheck(NamedTuple):
 def failed_evaluations(
     instance: DagsterInstance, asset_key: dg.AssetKey, check: str, partitions: Collection[str]
 ) -> Mapping[str, FailedCheck]:
-    """What the newest failed evaluation of each partition says; 0.2 ms for each failed one that was ever stored and is read on the way."""
+    """What the newest failed evaluation of each partition says.
+
+    This takes 0.2 ms for each failed evaluation that was ever stored and is read on the way.
+    """
     found: dict[str, FailedCheck] = {}
     wanted, cursor = set(partitions), None
     while wanted:
@@ -337,9 +357,10 @@ class PartitionStates(NamedTuple):
 def partition_states(
     instance: DagsterInstance, asset_key: dg.AssetKey, partitions_def: dg.PartitionsDefinition[str]
 ) -> PartitionStates:
-    """The state of every partition that was ever planned: a failed one's latest attempt failed, older rows may be there.
+    """The state of every partition that was ever planned.
 
-    A few milliseconds; up to seconds the first time, and after the partitions' definition has
+    A failed partition is one whose latest attempt failed: older rows may be there. Reading takes a
+    few milliseconds, and up to seconds the first time and after the partitions' definition has
     changed.
     """
     cache = get_and_update_asset_status_cache_value(instance, asset_key, partitions_def)
@@ -419,7 +440,7 @@ class Beat(NamedTuple):
 
 
 def daemon_beats(instance: DagsterInstance) -> Mapping[str, Beat | None]:
-    """The last heartbeat of each daemon that the instance needs; None for one that was never there."""
+    """The last heartbeat of each daemon that the instance needs; None where there never was one."""
     beats = instance.get_daemon_heartbeats()
     return {
         name: Beat(
@@ -437,7 +458,9 @@ def tick_beats(
     names: Collection[str],
     memory: dict[str, tuple[object, Beat | None]] | None = None,
 ) -> Mapping[str, Beat]:
-    """The last tick of each sensor and schedule that has ticked or was switched by hand, by its name.
+    """The last tick of each sensor and schedule, by its name.
+
+    Only those are in it that have ticked or were switched by hand.
 
     Args:
         instance: The instance that keeps the ticks.

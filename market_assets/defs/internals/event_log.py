@@ -1,9 +1,10 @@
 """Dagster's storages on SQLite, made by one process at a time; the event log stays open.
 
 Two processes that make the same file at once, as the first two commands over an empty home do,
-stamp it twice, and Dagster refuses it from then on. So whoever makes one holds a lock in the home.
+stamp it twice, and Dagster refuses it from then on. A process that makes one therefore holds a lock
+in the home.
 
-Dagster's own event log opens and closes a connection for every statement group, some sixteen an
+Dagster's own event log opens and closes a connection for every statement group, some sixteen per
 event, which costs more than all the rest of a partition. dagster.yaml names these classes; a home
 folder written by either can be read by the other.
 """
@@ -70,7 +71,10 @@ _CONFIG: UserConfigSchema = {"base_dir": dg.Field(dg.StringSource, is_required=F
 
 
 class _InHome:
-    """A storage of Dagster's whose files lie in a folder of the home, made by one process at a time."""
+    """A storage of Dagster's with its files in a folder of the home.
+
+    One process at a time makes it.
+    """
 
     folder: ClassVar[str]
 
@@ -105,7 +109,9 @@ class HomeScheduleStorage(_InHome, SqliteScheduleStorage):
 
 
 class PooledSqliteEventLogStorage(SqliteEventLogStorage):
-    """SqliteEventLogStorage with one open connection for the index and for each of the last few runs.
+    """SqliteEventLogStorage that keeps connections open.
+
+    It has one connection for the index, and one for each of the last few runs.
 
     Args:
         base_dir: The log lies in `history/runs` below it, where Dagster puts it too. Without it, it
@@ -129,13 +135,20 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
         return _CONFIG
 
     @classmethod
-    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> Self:  # noqa: ANN401 - Dagster's
+    def from_config_value(
+        cls,
+        inst_data: ConfigurableClassData | None,
+        config_value: Any,  # noqa: ANN401 - Dagster's
+    ) -> Self:
         """Make the storage from its block in dagster.yaml."""
         return cls(inst_data=inst_data, **config_value)
 
     @cached_property
     def supports_asset_checks(self) -> bool:  # Dagster looks the table up for every evaluation
-        """Whether the log has the table of check evaluations, which every log of this release has from the start."""
+        """Whether the log has the table of check evaluations.
+
+        Every log of this release has it from the start.
+        """
         return bool(super().supports_asset_checks)
 
     @contextmanager
@@ -185,7 +198,11 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
                 engine.dispose()
 
     def wipe(self) -> None:
-        """Delete everything; the files of the runs are closed first, for whoever has one open goes on in a file that is gone."""
+        """Delete everything.
+
+        The files of the runs are closed first: an open connection would go on in a file that is
+        gone.
+        """
         self._close()
         super().wipe()
 

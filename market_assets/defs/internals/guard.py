@@ -1,4 +1,4 @@
-"""Stands before the pages: a page of another site can change nothing, nobody forges a colour.
+"""Guards the pages: a page of another site can change nothing, and forge no colour.
 
 Dagster's web server trusts every request. A browser sends one for any page that it shows, so that
 an address that only this machine can reach is no protection: what counts is the name that the
@@ -73,8 +73,8 @@ def refusal(
     name = _name_of(host)
     if name not in rules.hosts:
         return (
-            f"Host {name!r} is none of this server's names; start it with --allow-host "
-            f"{name or 'NAME'} to allow it."
+            f"Host {name!r} is none of this server's names; "
+            f"start it with --allow-host {name or 'NAME'} to allow it."
         )
     origin = headers.get("origin")
     if origin is not None and not _same_site(rules, origin, host):
@@ -84,8 +84,8 @@ def refusal(
         return "A page of another site may not use this server."
     if path.startswith(_REPORTS) and (rules.read_only or not rules.reports):
         return (
-            "Reports over HTTP are off; start `market-assets up` with --allow-reports to allow "
-            "them."
+            "Reports over HTTP are off; "
+            "start `market-assets up` with --allow-reports to allow them."
         )
     if path.rstrip("/").endswith("/graphql") and method != "POST" and _changes(query):
         return "A GET changes nothing here; send a mutation by POST."

@@ -69,8 +69,10 @@ def serve_code(path: str, module: str) -> None:
 def serve_pages(path: str, workspace: str, options: str, listener: str) -> None:
     """Serve the pages, and run schedules, sensors, backfills and the queue, until the process is told to end.
 
-    They share a process because each needs all of Dagster, which is a hundred megabytes. Where one
-    of the two ends by itself, the process does.
+    The daemons run schedules, sensors, backfills and the queue.
+
+    Pages and daemons share a process because each needs all of Dagster, which is a hundred
+    megabytes. Where one of the two ends by itself, the process does.
     """
     web = Web(**json.loads(options))
     rules = Rules.of(web.host, tuple(web.hosts), reports=web.reports, read_only=web.read_only)
@@ -91,10 +93,12 @@ def serve_pages(path: str, workspace: str, options: str, listener: str) -> None:
 
 @contextmanager
 def _beside(server: uvicorn.Server, listener: socket.socket) -> Iterator[None]:
-    """Serve the pages in a thread of their own while the block runs, which is ended where they end first.
+    """Serve the pages in a thread of their own while the block runs.
+
+    Where the pages end first, the block is ended.
 
     Raises:
-        SystemExit: They did.
+        SystemExit: The pages ended first.
     """
 
     def serve() -> None:

@@ -1,1 +1,1 @@
-"""Corporate actions: asking for them, and prices that they adjust."""
+"""Corporate actions: recording them, and prices that they adjust."""

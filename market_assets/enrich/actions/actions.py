@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from market_assets.verdicts.verdicts import Verdict
 
 _TOGETHER = 50
-"""So many symbols are asked for and then committed: who is killed loses no more than that."""
+"""How many symbols are asked for before a commit: a killed process loses no more than these."""
 
 _DAY = timedelta(days=1)
 _A_DAY = timedelta(hours=20)
-"""After so long an answer is of yesterday, however long a run took."""
+"""An answer that is older is of yesterday, however long a run took."""
 
 _AHEAD = timedelta(days=366)
 """How far ahead of the present actions are announced."""
@@ -45,14 +45,14 @@ _AHEAD = timedelta(days=366)
 
 @dataclass
 class ActionsOutcome:
-    """What a record of corporate actions came to.
+    """The result of asking for corporate actions.
 
     Attributes:
         answers: The source whose word counts now, by symbol that was answered.
         failures: Why there is no answer, by symbol; what was recorded of it before stays.
         new: Actions that were not there before.
-        changed: Actions of which something else is said now.
-        withdrawn: Actions that are said no more.
+        changed: Actions whose values changed.
+        withdrawn: Actions that no source reports any more.
     """
 
     answers: dict[str, str] = field(default_factory=dict)
@@ -148,7 +148,10 @@ async def _record(
 
 
 def _outdate(transaction: Transaction, profile: Profile, since: date) -> None:
-    """Have what is made on adjusted prices be made again from an ex-date on of which something else is said now."""
+    """Have what is made on adjusted prices made again from an ex-date on.
+
+    `since` is the oldest ex-date whose actions have changed.
+    """
     frames = profile.timeframes
     for family, basis, timeframes in (
         ("features", profile.basis_of(profile.features), frames.features),
@@ -174,7 +177,7 @@ async def _ask(
             found = await sources[choice.source].actions(choice.symbol, symbol.start, end)
         except SourceError as error:
             failures.append(str(error))
-        # Logged with its trace, and told as the failure of its symbol.
+        # Logged with its trace, and reported as the failure of its symbol.
         except Exception as error:  # noqa: BLE001
             about = f"source {choice.source}: {choice.symbol}"
             log.warning("%s: its actions cannot be used\n%s", about, trace_words(error))
@@ -202,7 +205,7 @@ async def _ask(
 
 
 def symbols_due(store: Store, profile: Profile, now: datetime) -> list[str]:
-    """The symbols that no source has been heard of within a day, as far as they trade.
+    """The symbols that trade and that no source has answered for within a day.
 
     Raises:
         StoreError: The store stayed busy, or cannot be read.
@@ -215,10 +218,12 @@ def symbols_due(store: Store, profile: Profile, now: datetime) -> list[str]:
 
 
 def unheard(answers: pl.DataFrame, profile: Profile, since: datetime) -> list[str]:
-    """The symbols of whose actions no source has told since an instant; of one that has ended, since its end.
+    """The symbols whose actions no source has reported since an instant.
+
+    Of a symbol that has ended, since its end if that is earlier.
 
     Args:
-        answers: symbol, answered_at: when each was told last.
+        answers: symbol, answered_at: when each was answered for last.
         profile: The profile.
         since: The instant, aware.
     """
@@ -234,7 +239,7 @@ def unheard(answers: pl.DataFrame, profile: Profile, since: datetime) -> list[st
 
 
 def judge_actions(store: Store, profile: Profile, now: datetime) -> tuple[pl.DataFrame, Verdict]:
-    """What is recorded of a profile's actions, and whether the raw daily candles agree.
+    """The recorded actions of a profile, and whether the raw daily candles agree with them.
 
     Args:
         store: Holds both; actions were recorded before.
@@ -276,9 +281,14 @@ def judge_actions(store: Store, profile: Profile, now: datetime) -> tuple[pl.Dat
 
 
 def measured_long_before(actions: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
-    """The newest dividend of each symbol that a close of more than two weeks before it measures: symbol, ex_date.
+    """The newest dividend of each symbol whose last close is more than two weeks older.
 
     The share was suspended, and the factor is right; or candles are missing, and it is not.
+
+    The share was suspended, and the factor is right; or candles are missing, and it is not.
+
+    Returns:
+        symbol, ex_date.
     """
     paid = (
         actions.filter(pl.col("kind") == ActionKind.DIVIDEND)
@@ -317,8 +327,9 @@ def _zone_of(profile: Profile) -> str:
     )
     if not spans.filter((first != pl.col("session")) | (last != pl.col("session"))).is_empty():
         raise CalendarError(
-            f"profile {profile.name}: the sessions of calendar {calendar.name!r} do not lie "
-            f"within their dates in {zone}, so that no ex-date can "
-            "be placed; choose a stock exchange's calendar, or leave `actions` out"
+            f"profile {profile.name}: "
+            f"the sessions of calendar {calendar.name!r} do not lie within their dates in {zone}, "
+            "so that no ex-date can be placed; "
+            "choose a stock exchange's calendar, or leave `actions` out"
         )
     return zone

@@ -1,8 +1,9 @@
-"""Prices on one footing over splits and dividends, as of any day. Pure: actions and raw candles in, factors and adjusted candles out.
+"""Prices on one footing over splits and dividends, as of any day. Pure.
 
-What was traded before an ex-date is multiplied with that day's factor: 1 / ratio for a split, 1 -
-amount / close for a dividend, where the close is the last raw one before the ex-date. Volumes are
-multiplied with the ratio. `store.adjusted` has the same as SQL.
+Actions and raw candles go in, factors and adjusted candles come out. What was traded before an
+ex-date is multiplied by that day's factor: 1 / ratio for a split, 1 - amount / close for a
+dividend, where the close is the last raw one before the ex-date. Volumes are multiplied by the
+ratio. `store.adjusted` has the same as SQL.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
 STALE = timedelta(days=14)
-"""An action so long after a symbol's last candle is not applied."""
+"""An action later than this after a symbol's last candle is not applied."""
 
 _PRICES = ("open", "high", "low", "close")
 
@@ -41,10 +42,11 @@ def known_by(actions: pl.DataFrame, instant: datetime) -> pl.DataFrame:
 
 
 def adjustments(actions: pl.DataFrame, closes: pl.DataFrame, *, as_of: date) -> pl.DataFrame:
-    """The factors of each stretch between two ex-dates, as of a day: with the actions and the closes up to it.
+    """The factors of each stretch between two ex-dates, as of a day.
 
-    Of several dividends of a day the amounts are added. An amount is per share as traded on its
-    ex-date; the close is brought into these shares where a split lies between.
+    Only the actions and the closes up to that day count. The amounts of several dividends of a day
+    are added. An amount is per share as traded on its ex-date; the close is brought into these
+    shares where a split lies between.
 
     Args:
         actions: symbol and the columns of ACTION_SCHEMA.
@@ -52,11 +54,10 @@ def adjustments(actions: pl.DataFrame, closes: pl.DataFrame, *, as_of: date) -> 
         as_of: The day.
 
     Returns:
-        symbol, ex_date, price_factor, volume_factor: what candles of the sessions before ex_date,
-            from the previous one on, are multiplied
-        with; sorted. A price factor is null where a dividend cannot be measured: no close lies
-        before it, or it is not lower than the close. However long a share was suspended, the last
-        close measures what was paid.
+        symbol, ex_date, price_factor, volume_factor: the factors by which candles of the sessions
+        before ex_date, from the previous one on, are multiplied; sorted. A price factor is null
+        where a dividend cannot be measured: no close lies before it, or it is not lower than the
+        close. However long a share was suspended, the last close measures what was paid.
     """
     closes = closes.filter(pl.col("session") <= as_of)
     last = closes.group_by("symbol").agg(last=pl.max("session"))
@@ -147,15 +148,15 @@ def adjust(candles: pl.DataFrame, factors: pl.DataFrame, *, as_of: date) -> pl.D
 
 
 def with_factors(candles: pl.DataFrame, factors: pl.DataFrame) -> pl.DataFrame:
-    """Give candles what they are to be multiplied with.
+    """Give candles the factors by which they are multiplied.
 
     Args:
         candles: symbol, session (Date) and any other columns.
         factors: What `adjustments` gives.
 
     Returns:
-        The candles with price_factor and volume_factor (Float64): 1.0 where no action lies behind;
-            by session.
+        The candles with price_factor and volume_factor (Float64), 1.0 where no action lies behind;
+        sorted by session.
     """
     placed = candles.sort("session").join_asof(
         factors.sort("ex_date"),
@@ -187,7 +188,9 @@ def multiplied(candles: pl.DataFrame) -> pl.DataFrame:
 
 
 def adjusted_weeks(days: pl.DataFrame) -> pl.DataFrame:
-    """Weeks of adjusted days: a raw week in which a split falls has prices on two footings, and cannot be adjusted itself.
+    """Weeks of adjusted days.
+
+    A raw week with a split in it has prices on two footings, and cannot be adjusted itself.
 
     Args:
         days: What `adjust` gives of 1d candles.

@@ -1,8 +1,8 @@
 """Features of candles, column by column. Pure.
 
-Each is computed within a run of a symbol: stored bars between which nothing is unknown. What
-reaches over a gap or before a run's first bar is null, and so is what has no value there: a ratio
-without a denominator, the logarithm of a negative price, anything of a volume that is not known. No
+Each is computed within a run of a symbol: stored bars between which nothing is unknown. A value
+that reaches over a gap or before a run's first bar is null, and so is one that does not exist: a
+ratio without a denominator, the logarithm of a negative price, anything of an unknown volume. No
 feature looks ahead, and none depends on how the history was cut, once the bars that it `reaches`
 for are there.
 
@@ -36,16 +36,28 @@ if TYPE_CHECKING:
     Counts = NDArray[np.int64]
 
 _FADED = 46
-"""So many time constants after a bar its weight is 1e-20: nothing is left of it even beside moves a million times smaller."""
+"""After so many time constants the weight of a bar is 1e-20.
+
+Nothing is left of it even beside moves a million times smaller.
+"""
 
 _SETTLED = 30
-"""So many time constants after a bar its weight is 1e-13: nothing beside values of the same size, as prices are."""
+"""After so many time constants the weight of a bar is 1e-13.
+
+Nothing is left of it beside values of the same size, as prices are.
+"""
 
 _STILL = 10
-"""After so many windows without any move, next to nothing is left of the last ones, and a ratio of what is left says nothing."""
+"""After so many windows without any move, next to nothing is left of the last moves.
+
+A ratio of what is left says nothing.
+"""
 
 _SCALE = 2.0**64
-"""TA-Lib takes for 0 what is below 1e-14. A power of two moves a token's price of 1e-9 away from there, and rounds nothing."""
+"""The factor that keeps small prices away from what TA-Lib takes for 0, below 1e-14.
+
+It is for a token's price of 1e-9, and a power of two, so that it rounds nothing.
+"""
 
 
 Made = TypeVar("Made")
@@ -91,7 +103,7 @@ def features_of(settings: FeatureSettings, timeframe: Timeframe) -> tuple[Featur
 
 
 def reach_of(features: tuple[Feature, ...]) -> int:
-    """How many bars before a bar the features read at the most."""
+    """How many bars before a bar the features read at most."""
     return max((each.reach for each in features), default=0)
 
 
@@ -106,14 +118,14 @@ def compute(
     Args:
         bars: symbol, ts, opens_at, closes_at (TS), session (Date), open, high, low, close, volume
             (Float64), run (an integer; no two symbols share one) and, where something is unknown,
-            torn (Boolean: it is so of the session up to here). Sorted by symbol and ts.
+            torn (Boolean: something is unknown in the session up to here). Sorted by symbol and ts.
         features: Which.
         faults: Takes the exception of each feature that cannot be made, by its name; such a feature
             is null and the others go on. Without it the exception is raised.
 
     Returns:
-        symbol, ts, and a Float64 column a feature, null where it has no value; the rows are those
-        of the bars.
+        symbol, ts, and one Float64 column per feature, null where it has no value; the rows are
+        those of the bars.
     """
     candles = _Candles(bars)
 
@@ -136,7 +148,10 @@ def compute(
 
 
 class _Candles:
-    """Candles as arrays; NaN where a value is not known. What several features need is made once."""
+    """Candles as arrays; NaN where a value is unknown.
+
+    What several features need is computed once.
+    """
 
     def __init__(self, bars: pl.DataFrame) -> None:
         self._bars = bars
@@ -146,7 +161,7 @@ class _Candles:
         )
 
     def keep(self, key: object, make: Callable[[], Made]) -> Made:
-        """What was made under this key before, or is made now."""
+        """The value that was made under this key before, or is made now."""
         if key not in self._kept:
             self._kept[key] = make()
         return cast("Made", self._kept[key])
@@ -173,13 +188,16 @@ class _Candles:
         return values
 
     def before(self, values: Values, n: int) -> Values:
-        """The value of n bars before."""
+        """The value n bars before."""
         found = np.full(len(values), np.nan)
         found[n:] = values[: max(len(values) - n, 0)]
         return self.after(found, n)
 
     def bars_since(self, happened: Flags) -> Counts:
-        """How many bars ago it last happened; where it has not in this run, one more than lie before."""
+        """How many bars ago it last happened.
+
+        Where it has not in this run, one more than lie before.
+        """
         index = np.arange(len(happened))
         since = (
             index - np.maximum.accumulate(np.where(happened, index, -1)) if len(happened) else index
@@ -187,7 +205,7 @@ class _Candles:
         return np.minimum(since, self.place + 1)
 
     def recursive(self, key: object, make: Callable[[Any], pl.Expr]) -> pl.Series:
-        """What an expression of polars_talib makes of each run by itself."""
+        """The result of an expression of polars_talib on each run by itself."""
 
         def run_by_run() -> pl.Series:
             import polars_talib  # noqa: PLC0415 - 20 MB that only computing needs
@@ -261,25 +279,31 @@ class _Candles:
 
     @cached_property
     def flow(self) -> Values:
-        """The money that changed hands; NaN where that cannot be said: at a run's first bar, or with a price that is not positive."""
+        """The money that changed hands.
+
+        NaN at a run's first bar, and with a price that is not positive.
+        """
         return np.where((self.typical > 0) & (self.place > 0), self.typical * self.volume, np.nan)
 
     @cached_property
     def moved(self) -> Flags:
-        """Whether the close is another than that of the bar before."""
+        """Whether the close differs from that of the bar before."""
         moved: Flags = (self.close != self.before(self.close, 1)) & (self.place > 0)
         return moved
 
     @cached_property
     def directed(self) -> Flags:
-        """Whether the bar reaches further above the one before than below it, or the other way round."""
+        """Whether a bar reaches further beyond the bar before on one side than on the other."""
         up, down = self.high - self.before(self.high, 1), self.before(self.low, 1) - self.low
         directed: Flags = (np.maximum(up, down) > 0) & (up != down)
         return directed
 
     @cached_property
     def overnight(self) -> Values:
-        """The return from the last session's close to this one's first open; NaN within a session and where the market never closed."""
+        """The return from the last session's close to the first open of this session.
+
+        NaN within a session and where the market never closed.
+        """
         bars = self._bars
         later = (bars["session"] != bars["session"].shift(1)) & (
             bars["opens_at"] > bars["closes_at"].shift(1)
@@ -320,8 +344,8 @@ def _log_return(n: int) -> Iterator[Feature]:
 
 def _overnight_return() -> Iterator[Feature]:
     words = (
-        "A session's first open over the close of the session before, less 1; null at other bars, "
-        "and where the market never closes"
+        "A session's first open over the close of the session before, less 1; "
+        "null at other bars, and where the market never closes"
     )
     yield Feature("overnight_return", words, 1, lambda c: c.overnight)
 
@@ -386,8 +410,8 @@ def _rsi(n: int) -> Iterator[Feature]:
         return np.where((still > c.place) | (still >= _STILL * n), np.nan, made)
 
     words = (
-        f"Relative strength index of {n} bars, 0 to 100; null where the close has stood still for "
-        f"{_STILL * n} bars"
+        f"Relative strength index of {n} bars, 0 to 100; "
+        f"null where the close has stood still for {_STILL * n} bars"
     )
     yield Feature(f"rsi_{n}", words, n + (_STILL + _FADED) * n, values)
 
@@ -464,16 +488,15 @@ def _adx(n: int) -> Iterator[Feature]:
         scaled = [price * _SCALE for price in (_HIGH, _LOW, _CLOSE)]
         made = _array(c.recursive(("adx", n), lambda ta: ta.adx(*scaled, timeperiod=n)))
         still = c.bars_since(c.directed)
-        # What the index is while nothing moves is rounding, and it takes part in the average for
-        # long.
+        # While nothing moves the index is rounding, which stays in the average for long.
         since = c.bars_since(still >= _STILL * n)
         return np.where(
             (still > c.place) | ((since <= c.place) & (since < _SETTLED * n)), np.nan, made
         )
 
     words = (
-        f"Average directional index of {n} bars, 0 to 100; null for a while after {_STILL * n} "
-        "bars without direction"
+        f"Average directional index of {n} bars, 0 to 100; "
+        f"null for a while after {_STILL * n} bars without direction"
     )
     yield Feature(f"adx_{n}", words, 2 * n + (_SETTLED + _STILL + _FADED) * n, values)
 
@@ -483,8 +506,8 @@ def _obv(n: int) -> Iterator[Feature]:
         return np.sign(c.close - c.before(c.close, 1)) * c.volume
 
     words = (
-        f"Change of the on-balance volume over {n} bars: volume of rising closes less that of "
-        "falling ones"
+        f"Change of the on-balance volume over {n} bars: "
+        "volume of rising closes less that of falling ones"
     )
     yield Feature(f"obv_{n}", words, n, lambda c: c.total("obv", lambda: signed(c), n))
 

@@ -1,4 +1,4 @@
-"""Keeps a timeframe's features equal to what its candles make."""
+"""Keeps the features of a timeframe equal to what its candles make."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ if TYPE_CHECKING:
     from market_assets.work.job import Job
 
 _GROUP_BARS = 300_000
-"""Bars of several symbols that are computed at once at the most, those that are only read back to included."""
+"""Bars of several symbols that are computed at once, at most.
+
+Those that are only read back to are included.
+"""
 
 _STRANGE = ~pl.all_horizontal(pl.col("open", "high", "low", "close").is_finite()).fill_null(
     value=True
@@ -48,10 +51,10 @@ _LONGEST_SESSION = timedelta(days=7)
 
 
 class Featurize(Work):
-    """One making of a profile's features over a window, to be iterated once, oldest partition first.
+    """One computation of a profile's features over a window, oldest partition first.
 
-    Each stored candle gets a row. A partition reads so many stored bars before it as the features
-    reach for; with those a value does not depend on where the partition begins.
+    To be iterated once. Each stored candle gets a row. A partition reads as many stored bars before
+    it as the features reach for; with those a value does not depend on where the partition begins.
 
     Args:
         store: Where candles and ledgers are kept.
@@ -63,7 +66,7 @@ class Featurize(Work):
         trigger: How it came about: manual, backfill, update, repair, automation.
 
     Attributes:
-        features: What is made.
+        features: The features that are made.
     """
 
     kind = family = "features"
@@ -106,7 +109,10 @@ class Featurize(Work):
         return self._recipe_on(self._basis)
 
     def first_recipe(self) -> str:
-        """See `Work.first_recipe`: of which features it was is not known, and these were as good as any."""
+        """See `Work.first_recipe`: on raw prices.
+
+        Which features it had is not known; those of now are as good as any.
+        """
         return self._recipe_on(Basis.RAW)
 
     def _recipe_on(self, basis: Basis) -> str:
@@ -178,8 +184,7 @@ class Featurize(Work):
         if over := [symbol for symbol in self._symbols if symbol not in starts]:
             yield over, window.start
         group: list[str] = []
-        # A symbol that hardly ever trades reaches back for years: those that do not are not read
-        # along with it.
+        # A symbol that hardly ever trades reaches back for years: others are not read with it.
         for symbol in sorted(starts, key=lambda each: starts[each], reverse=True):
             bars = (window.end - starts[symbol]) / self._timeframe.duration
             if group and (len(group) + 1) * bars > _GROUP_BARS:
@@ -192,14 +197,17 @@ class Featurize(Work):
     def _starts(
         self, transaction: Transaction, window: Window, symbols: Sequence[str]
     ) -> dict[str, datetime]:
-        """From when on the candles of some symbols are read: the session's first bar, and as many stored ones as the features reach for."""
+        """From when on the candles of some symbols are read.
+
+        That is the session's first bar, and as many stored bars before it as the features reach
+        for.
+        """
         first = self._session_start(window.start)
         starts = dict.fromkeys(symbols, first)
         reach = reach_of(self.features)
         short = list(symbols) if reach else []
         whole = self._profile.window(self._now).start - self._timeframe.duration
-        # Twice the time that a market needs that never closes and trades in every bar, then ever
-        # more.
+        # At first twice the time of a market that trades in every bar and never closes.
         span = 2 * reach * self._timeframe.duration
         while short:
             since = max(whole, first - span)
@@ -236,8 +244,12 @@ class Featurize(Work):
         return whole.start
 
     def _compute(self, bars: pl.DataFrame, window: Window) -> tuple[pl.DataFrame, list[str]]:
-        """The features of the stored bars in a window, and which of them could not be made, with why."""
-        # TA-Lib would go on for ever with a price that is no number.
+        """The features of the stored bars in a window.
+
+        Returns:
+            The features, and a sentence for each that could not be made.
+        """
+        # TA-Lib would go on forever with a price that is no number.
         bars = bars.with_columns(broken=pl.col("broken") | pl.col("strange"))
         own = with_runs(bars)
         if bars["broken"].any():
@@ -248,7 +260,7 @@ class Featurize(Work):
         faults: list[str] = []
         try:
             made = compute(own, self.features)
-        # What a symbol's candles break in a library is not the others' fault.
+        # A symbol whose candles break a library must not fail the others.
         except Exception:  # noqa: BLE001
             made, faults = self._one_by_one(own)
         made = _on_own_footing(made, own, self.features)
@@ -260,7 +272,11 @@ class Featurize(Work):
         return made, faults
 
     def _one_by_one(self, bars: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
-        """The features symbol by symbol, null where one cannot be made, and a sentence for each such."""
+        """The features symbol by symbol, null where one cannot be made.
+
+        Returns:
+            The features, and a sentence for each that could not be made.
+        """
         nothing = pl.DataFrame(
             schema=dict.fromkeys((one.name for one in self.features), pl.Float64)
         )
@@ -317,7 +333,7 @@ class Featurize(Work):
     def _with_strange(
         self, outcomes: list[PartitionOutcome], strange: pl.DataFrame
     ) -> list[PartitionOutcome]:
-        """Say of the partitions with a candle that has no numbers for prices that they have one."""
+        """Add a fault to the partitions with a candle whose price is no number."""
         if strange.is_empty():
             return outcomes
         told: dict[str, tuple[str, ...]] = {}
@@ -350,7 +366,10 @@ class Featurize(Work):
 
 
 def partitions_reached(profile: Profile, timeframe: Timeframe, now: datetime) -> int:
-    """How many partitions before a partition its features read, of a symbol that trades in every bar: one at the least."""
+    """How many partitions before a partition its features read, at least one.
+
+    It holds for a symbol that trades in every bar.
+    """
     reach = reach_of(features_of(profile.features, timeframe))
     last = max(now, profile.window(now).end).astimezone(UTC).date()
     return _partitions_of_bars(
@@ -362,7 +381,10 @@ def partitions_reached(profile: Profile, timeframe: Timeframe, now: datetime) ->
 def _partitions_of_bars(
     calendar: SessionCalendar, timeframe: Timeframe, cadence: Cadence, bars: int, last: date
 ) -> int:
-    """How many partitions so many bars span at most, about a day; kept, because it is asked for every minute."""
+    """How many partitions so many bars span at most, in the time up to a day.
+
+    The result is kept, because it is asked for every minute.
+    """
     # Long enough for a market that is open for an eighth of the time.
     span = timedelta(days=400) + 8 * bars * timeframe.duration
     end = min(midnight(last) + timedelta(days=1), calendar.known.end)

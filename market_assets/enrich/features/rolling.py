@@ -1,6 +1,6 @@
-"""Sums and deviations over the last n values of a column, as exact at its end as at its beginning. Pure.
+"""Sums and deviations over the last n values of a column, exact over all of its length. Pure.
 
-The usual way, to add what enters the window and take off what leaves it, keeps the rounding of
+The usual way, to add what enters the window and subtract what leaves it, keeps the rounding of
 every value that it ever met: after one volume of 1e12 the sums of small ones are noise for good,
 and a result depends on where the column begins. Here a window that ends in one block of n values is
 the tail of the block before it and the head of its own, and both are sums of nothing but its
@@ -20,16 +20,20 @@ if TYPE_CHECKING:
 
 
 def rolling_sum(values: Column, n: int) -> Column:
-    """The sum of each value and the n - 1 before it; NaN where there are fewer or one of them is NaN."""
+    """The sum of each value and the n - 1 before it.
+
+    NaN where there are fewer, or one of them is NaN.
+    """
     blocks = _blocks(values, n)
     return _joined(_heads(blocks), _tails(blocks), len(values), n)
 
 
 def rolling_moments(values: Column, n: int) -> tuple[Column, Column, Column]:
-    """Mean and spread of each value and the n - 1 before it; NaN where there are fewer or one of them is NaN.
+    """Mean and spread of each value and the n - 1 before it.
 
-    All is computed from distances to one value of the window, so that a price of 100,000 that moves
-    by a thousandth loses nothing, and the deviation of equal values is 0.
+    NaN where there are fewer, or one of them is NaN. All is computed from distances to one value of
+    the window, so that a price of 100,000 that moves by a thousandth loses nothing, and the
+    deviation of equal values is 0.
 
     Returns:
         The means; the distance of each value from its mean; the standard deviations (of a
@@ -37,8 +41,8 @@ def rolling_moments(values: Column, n: int) -> tuple[Column, Column, Column]:
     """
     blocks = _blocks(values, n)
     own = blocks[:, :1]
-    # The first value of a block is in every window that ends in it, also for what that has of the
-    # block before.
+    # The first value of a block is in every window that ends in the block: it is the base also for
+    # the window's part of the block before.
     following = np.append(own[1:], own[-1:], axis=0)
     ahead, behind = blocks - own, blocks - following
     mean = _joined(_heads(ahead), _tails(behind), len(values), n) / n
@@ -56,12 +60,15 @@ def _blocks(values: Column, n: int) -> Column:
 
 
 def _heads(blocks: Column) -> Column:
-    """Of each place of a block the sum up to it."""
+    """For each place of a block the sum up to it."""
     return np.add.accumulate(blocks, axis=1).ravel()
 
 
 def _tails(blocks: Column) -> Column:
-    """Of each place of a block the sum from it on; of the first place nothing, because such a window lies in one block."""
+    """For each place of a block the sum from it on.
+
+    It is 0 at the first place, because such a window lies in one block.
+    """
     sums = np.empty_like(blocks)
     np.add.accumulate(blocks[:, ::-1], axis=1, out=sums[:, ::-1])
     sums[:, 0] = 0.0
@@ -69,7 +76,10 @@ def _tails(blocks: Column) -> Column:
 
 
 def _joined(heads: Column, tails: Column, length: int, n: int) -> Column:
-    """What windows of n values hold: the head of the block that each ends in, and the tail of the one before."""
+    """The sums of windows of n values.
+
+    A window is the head of the block in which it ends, and the tail of the block before.
+    """
     sums = heads[:length]
     sums[n:] += tails[1 : max(length - n + 1, 1)]
     sums[: n - 1] = np.nan

@@ -1,1 +1,1 @@
-"""Returns aligned over symbols and markets."""
+"""Returns aligned over symbols and markets: their rules, and the work that makes them."""

@@ -1,4 +1,7 @@
-"""Returns of many symbols on one grid, with 0.0 where there is none and a mask that says why. Pure."""
+"""Returns of many symbols on one grid. Pure.
+
+A return is 0.0 where there is none, and a mask says why.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Neutral(StrEnum):
-    """Why a return is neutral: 0.0, although nobody has measured that nothing moved."""
+    """Why a return is neutral: 0.0, although it was not measured that nothing moved."""
 
     CLOSED_MARKET = "closed_market"
     NO_TRADE = "no_trade"
@@ -30,7 +33,10 @@ class Neutral(StrEnum):
 
 
 STRUCTURAL = (Neutral.CLOSED_MARKET, Neutral.BEFORE_GENESIS, Neutral.AFTER_END, Neutral.NO_PREVIOUS)
-"""Reasons of the matrix and not of the data: where no bar is called for, or none before it, as at a symbol's first one."""
+"""Reasons of the matrix and not of the data.
+
+No bar is called for there, or there is none before it, as at a symbol's first one.
+"""
 
 _REASONS = {
     State.OPEN: Neutral.OPEN_GAP,
@@ -73,11 +79,12 @@ def align(bars: pl.DataFrame, grid: pl.DataFrame, series: pl.DataFrame) -> pl.Da
             over the night before a bar.
         grid: ts (TS, unique): the times of the matrix; since (TS): how old the close may be that
             its return is measured from.
-        series: symbol, start, end (TS): from when on and until when each is kept; a row a symbol.
+        series: symbol, start, end (TS): from when on and until when each is kept; one row per
+            symbol.
 
     Returns:
-        A frame of RETURNS_SCHEMA, a row for each time of the grid and symbol, sorted by symbol and
-        ts.
+        A frame of RETURNS_SCHEMA, one row for each time of the grid and symbol, sorted by symbol
+        and ts.
     """
     severed = pl.col("severed") if "severed" in bars.columns else pl.lit(value=False)
     own_bars = bars.sort("symbol", "ts").select(
@@ -152,9 +159,12 @@ def common_grid(opens: Sequence[pl.Series], *, intersection: bool) -> pl.Series:
 
 
 def wide(returns: pl.DataFrame, values: str = "log_return") -> pl.DataFrame:
-    """The matrix itself: ts, and a column for each symbol in their order; `values` is one of the columns of the long form.
+    """The matrix itself: ts, and one column per symbol, in the order in which they come.
 
-    With `values` "neutral" it is the mask, of the same shape: null where a return was measured.
+    Args:
+        returns: The long form.
+        values: One of its columns. With "neutral" the result is the mask, of the same shape: null
+            where a return was measured.
     """
     return returns.pivot("symbol", index="ts", values=values).sort("ts")
 
@@ -166,7 +176,7 @@ def neutral_shares(returns: pl.DataFrame) -> pl.DataFrame:
         returns: A frame of RETURNS_SCHEMA.
 
     Returns:
-        symbol, bars (that its calendar calls for, but for those before which there is none),
+        symbol, bars (that its calendar calls for, without those before which there is none),
         neutral (of them), share (0 to 1; 0 without bars), and a column of counts for each
         `Neutral`; sorted by symbol.
     """

@@ -1,4 +1,7 @@
-"""Keeps aligned returns equal to what the candles make: those of one profile, and the matrix across profiles."""
+"""Keeps aligned returns equal to what the candles make.
+
+They are the returns of one profile, or those of the matrix across profiles.
+"""
 
 from __future__ import annotations
 
@@ -33,15 +36,15 @@ if TYPE_CHECKING:
     from market_assets.work.job import Job
 
 _REACH_DAYS = 7
-"""So many days before its first return the matrix across profiles looks for a close at the least."""
+"""How many days before its first return the matrix across profiles looks for a close, at least."""
 
 
 class Returns(Work):
-    """One alignment of returns over a window, to be iterated once, oldest partition first.
+    """One alignment of returns over a window, oldest partition first.
 
-    The close before a partition's first return is looked for in the partition before, across
-    profiles in the week before, or for as long as a market of theirs stays closed: a symbol that
-    was silent for longer begins anew.
+    To be iterated once. The close before a partition's first return is looked for in the partition
+    before, across profiles in the week before, or for as long as a market of theirs stays closed: a
+    symbol that was silent for longer begins anew.
 
     Args:
         store: Where candles and ledgers are kept.
@@ -49,10 +52,10 @@ class Returns(Work):
         timeframe: A timeframe that each of the members keeps.
         members: Whose symbols are aligned.
         window: Which partitions: all that overlap it, as far as a member and the present reach.
-        intersection: Only the times that the calendars of all members have.
-        settings: Those of the matrix across profiles; a member's own hold where it has none.
         neutral_limit: The share of a symbol's bars that may be neutral.
         clock: Gives the present instant; asked once.
+        intersection: Only the times that the calendars of all members have.
+        settings: Those of the matrix across profiles; a member's own hold where it has none.
         run_id: Names the caller's run in `ops.jobs`.
         trigger: How it came about: manual, backfill, update, repair, automation.
     """
@@ -119,8 +122,16 @@ class Returns(Work):
         """The returns of one profile, whose symbols share a calendar."""
         limit = profile.returns.neutral_limit
         return cls(
-            store, profile.name, timeframe, [profile], window, neutral_limit=limit, clock=clock, run_id=run_id, trigger=trigger
-        )  # fmt: skip
+            store,
+            profile.name,
+            timeframe,
+            [profile],
+            window,
+            neutral_limit=limit,
+            clock=clock,
+            run_id=run_id,
+            trigger=trigger,
+        )
 
     @classmethod
     def of_markets(
@@ -134,7 +145,10 @@ class Returns(Work):
         run_id: str | None = None,
         trigger: str = "manual",
     ) -> Returns:
-        """The returns of all profiles that are in the matrix across profiles; a symbol is named `profile.symbol` there."""
+        """The returns of all profiles in the matrix across profiles.
+
+        A symbol is named `profile.symbol` there.
+        """
         markets = universe.markets
         return cls(
             store,
@@ -151,7 +165,10 @@ class Returns(Work):
         )
 
     def _reach_of(self, member: Profile) -> int:
-        """How many partitions of a member's candles may lie between a partition's first return and the close before it."""
+        """How far back a partition may look for a member's close before its first return.
+
+        It is a number of partitions of the member's candles.
+        """
         days = not self._alone and self._cadence is Cadence.DAY
         return self._reach_days if days and member.partitions.intraday is Cadence.DAY else 1
 
@@ -242,7 +259,7 @@ class Returns(Work):
 
     @property
     def _begin(self) -> datetime:
-        """Before the `ts` of any bar."""
+        """An instant before the `ts` of any bar."""
         return self._whole[0].window.start - self._timeframe.duration
 
     def _reach(self, first: Partition) -> datetime:
@@ -253,7 +270,10 @@ class Returns(Work):
         return self._whole[place - 1].window.start if place > 1 else self._begin
 
     def _with_reach(self, times: pl.DataFrame, batch: Sequence[Partition]) -> pl.DataFrame:
-        """Give each time of a grid (ts) the oldest close that its return may be measured from: that of its own partition."""
+        """Give each time of a grid (ts) the oldest close that its return may be measured from.
+
+        It is that of the partition of the time; the column is `since`.
+        """
         reaches = pl.DataFrame(
             [(to_micros(one.window.start), to_micros(self._reach(one))) for one in batch],
             schema={"begins": pl.Int64, "since": pl.Int64},
@@ -309,10 +329,10 @@ class Returns(Work):
 
 
 def reach_days(members: Sequence[Profile], now: datetime) -> int:
-    """So many days before a return across profiles the close may lie that it is measured from.
+    """How many days before a return across profiles the close may lie that it is measured from.
 
-    A week, or longer where a market of theirs has stayed closed for longer since its profile
-    starts: over a Golden Week, say.
+    It is a week, or longer where a market of theirs has stayed closed for longer since its profile
+    starts, for instance over a Golden Week.
     """
     closures = (
         calendar_of(one).longest_closure(
@@ -329,7 +349,12 @@ def markets_cadence(timeframe: Timeframe) -> Cadence:
 
 
 def _bounds(own: pl.DataFrame, grid: Grid, read: Window, now: datetime) -> pl.DataFrame:
-    """From which `ts` on, and until which, each series has bars: symbol, start, end; beyond what was read where it does not begin or end in it."""
+    """From which `ts` on, and until which, each series has bars.
+
+    Returns:
+        symbol, start, end; they lie beyond what was read where the series does not begin or end in
+        it.
+    """
     seen = own.group_by("symbol").agg(pl.min("ts").alias("first"), pl.max("ts").alias("last"))
     first, _ = read.micros
     rows = [
@@ -355,7 +380,10 @@ def _bounds(own: pl.DataFrame, grid: Grid, read: Window, now: datetime) -> pl.Da
 
 
 def _counts(shares: Sequence[Mapping[str, Any]]) -> tuple[SymbolCounts, ...]:
-    """What each symbol has of the bars that its calendar calls for: stored where a return was measured, missing in an open gap."""
+    """What each symbol has of the bars that its calendar calls for.
+
+    A bar is stored where a return was measured, and missing in an open gap.
+    """
     return tuple(
         SymbolCounts(
             row["symbol"],

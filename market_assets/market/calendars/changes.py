@@ -1,4 +1,4 @@
-"""Dated changes of a calendar: what a day, or every session of some years, really was, with the reason.
+"""Dated changes of a calendar: what a day, or every session of some years, really was, and why.
 
 A library's sessions go in as stretches of trading and come out changed. The package's own changes
 stand in `corrections.py`, those of a user in the universe (`calendar_changes`); both are made of
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
 Stretch = tuple[timedelta, timedelta]
-"""From and to, on the wall of the exchange since 00:00 of the session's date; negative on the day before."""
+"""From and to, on the exchange's clock since 00:00 of the session; negative on the day before."""
 
 _Spans = list[tuple[datetime, datetime]]
 
@@ -103,7 +103,7 @@ def wall(text: str) -> timedelta:
     """A time of day such as "09:30", or "24:00" for the end of the day.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The text is none.
     """
     hours, colon, minutes = text.strip().partition(":")
     if (
@@ -120,10 +120,12 @@ def wall(text: str) -> timedelta:
 
 
 def stretch_of(text: str) -> Stretch:
-    """A stretch such as "09:30-16:00"; one that ends at or before its start, such as "17:00-16:00", begins on the evening before.
+    """A stretch of trading such as "09:30-16:00".
+
+    One that ends at or before its start, such as "17:00-16:00", begins on the evening before.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The text is none.
     """
     first, dash, second = text.partition("-")
     if not dash:
@@ -140,15 +142,18 @@ def changed(
     *,
     strict: bool = True,
 ) -> pl.DataFrame:
-    """A calendar's stretches of trading with some changes, each applied to what the ones before it left.
+    """A calendar's stretches of trading with some changes, applied one after the other.
 
     Args:
         name: The calendar, for what is said of a fault.
         spans: session (Date), open, close (TS, UTC), sorted.
-        changes: What is other.
+        changes: What is other; each is applied to what the ones before it left.
         zone: The exchange's own zone.
         strict: Whether a change of a session that is not there is a fault; otherwise it changes
             nothing.
+
+    Returns:
+        The columns of `spans`, sorted by open.
 
     Raises:
         CalendarError: A change opens or closes a session that the calendar does not have, or leaves
@@ -185,8 +190,8 @@ def changed(
     if not overlapping.is_empty():
         raise CalendarError(
             f"calendar {name!r}: with its changes the session of {overlapping['session'][0]} "
-            "begins before the one before it "
-            "has ended: correct the hours of one of the two"
+            "begins before the one before it has ended: "
+            "correct the hours of one of the two"
         )
     return found
 
@@ -207,9 +212,9 @@ def _touched(
         if not strict:
             return []
         raise CalendarError(
-            f"calendar {name!r} has no session on {change.first} that could open or close at "
-            "another time: write the whole "
-            "`hours` of that day"
+            f"calendar {name!r} has no session on {change.first} "
+            "that could open or close at another time: "
+            "write the whole `hours` of that day"
         )
     return [change.first]
 

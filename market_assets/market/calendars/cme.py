@@ -24,13 +24,15 @@ _REGULAR_CLOSE = time(16)
 
 @dataclass(frozen=True)
 class Stretch:
-    """An unbroken stretch of the ordinary trading day, in the sessions `first` to `last`, both included.
+    """An unbroken stretch of the ordinary trading day, in the sessions of some years.
 
     Attributes:
+        first: The first session that has it.
+        last: The last one, included.
         opens: From midnight of the session's date; negative on the day before.
         closes: Likewise.
-        follows_session: It is held only if the day before was a full session too (not on a Sunday
-            or after a holiday).
+        follows_session: The stretch is held only if the day before was a full session too (not on a
+            Sunday or after a holiday).
     """
 
     first: date
@@ -61,20 +63,17 @@ _QUARTER_PAST_FOUR = timedelta(hours=16, minutes=15)
 
 _GOOD_FRIDAYS_WITHOUT_PAYROLLS: dict[date, time | None] = {
     # Equity and currency futures trade for some hours on a Good Friday only if the employment
-    # report is published that
-    # morning, as on 2023-04-07 and 2026-04-03. On these it was not (or is not due), and Globex is
-    # closed.
+    # report is published that morning, as on 2023-04-07 and 2026-04-03. On these it was not (or is
+    # not due), and Globex is closed.
     date(2024, 3, 29): None,
     date(2025, 4, 18): None,
     date(2027, 3, 26): None,
 }
 
 _EQUITY_HOURS = (
-    # As announced for 2003-09-29 (before it, an hour or so is uncertain: Globex opened at 15:45 and
-    # rested from 22:00
-    # to 23:00; Sundays opened at 17:30 until about 2004): the trade date began at 15:30 of the day
-    # before, rested from
-    # 16:30 to 17:00 and ended at 15:15.
+    # As announced for 2003-09-29: the trade date began at 15:30 of the day before, rested from
+    # 16:30 to 17:00 and ended at 15:15. Before that date, an hour or so is uncertain: Globex opened
+    # at 15:45 and rested from 22:00 to 23:00; Sundays opened at 17:30 until about 2004.
     Stretch(
         date.min,
         date(2012, 11, 16),
@@ -126,7 +125,16 @@ RULES = {
 
 
 def spans(sessions: pl.DataFrame, rules: Rules, zone: ZoneInfo) -> pl.DataFrame:
-    """The library's sessions (session, close) as session, open, close (TS): stretches with the rules applied, sorted."""
+    """The stretches of trading in the library's sessions, with the rules applied.
+
+    Args:
+        sessions: session (Date), close (TS), as the library has them.
+        rules: What differs for this group of products.
+        zone: The exchange's own zone.
+
+    Returns:
+        session (Date), open (TS), close (TS), sorted.
+    """
     closed = [day for day, close in rules.closes.items() if close is None]
     early = {
         day: _since_midnight(close) for day, close in rules.closes.items() if close is not None

@@ -1,10 +1,12 @@
-"""Where the calendar libraries are wrong, by date, with the reason: exchange_calendars 4.13, pandas_market_calendars 5.5.
+"""Where the calendar libraries are wrong, by date, with the reason.
 
-Read beside the exchanges' notices and the market-hours table of QuantConnect's LEAN, which is made
-independently of both libraries. Where these differ the wider hours stand: a session that is held
-and missing here loses real candles, one that is here and was not held is explained by the sources'
-own answers. All times are of the exchange's place. What differs on every day of the CME's index
-futures stands in `cme.py`.
+It corrects exchange_calendars 4.13 and pandas_market_calendars 5.5, read beside the exchanges'
+notices and the market-hours table of QuantConnect's LEAN, which is made independently of both
+libraries. Where these differ the wider hours stand: a session that is held and missing here loses
+real candles, one that is here and was not held is explained by the sources' own answers.
+
+All times are of the exchange's place. What differs on every day of the CME's index futures stands
+in `cme.py`.
 """
 
 from __future__ import annotations
@@ -74,9 +76,16 @@ _CME_CRYPTO = (
 )
 
 _CHRISTMAS_EVE = _on(
-    "2012-12-24", "2013-12-24", "2014-12-24", "2015-12-24", "2018-12-24", "2019-12-24", "2020-12-24", "2024-12-24",
+    "2012-12-24",
+    "2013-12-24",
+    "2014-12-24",
+    "2015-12-24",
+    "2018-12-24",
+    "2019-12-24",
+    "2020-12-24",
+    "2024-12-24",
     "2025-12-24",
-)  # fmt: skip
+)
 
 _CME_ENERGY_AND_METALS = (
     Change(
@@ -106,7 +115,10 @@ _CME_ENERGY_AND_METALS = (
 
 
 def _grains() -> tuple[Change, ...]:
-    """CBOT grains and oilseeds since their hours of 2013-04-08: a session from 19:00 to 7:45 and from 8:30 on."""
+    """CBOT grains and oilseeds since their hours of 2013-04-08.
+
+    A session runs from 19:00 to 7:45 and from 8:30 on.
+    """
     juneteenth = _on(
         "2022-06-20", "2023-06-19", "2024-06-19", "2025-06-19", "2026-06-19", "2027-06-18"
     )
@@ -153,8 +165,8 @@ _GRAINS = _grains()
 # Other exchanges of derivatives
 
 _VX = (
-    # Until 2018 the day ended at 16:15 with a pause from 15:15 to 15:30; what was not held the
-    # sources' answers explain.
+    # Until 2018 the day ended at 16:15 with a pause from 15:15 to 15:30; the sources' answers
+    # explain what was not held.
     Change(
         date(2014, 6, 23),
         date.max,
@@ -170,8 +182,8 @@ _VX = (
     ),
 )
 
-# The exchange announced 01:10 CET and an hour later on the clock in summer, LEAN has 01:10 all
-# year: the wider stands.
+# The exchange announced 01:10 CET, which is an hour later on the clock in summer. LEAN has 01:10
+# all year: the wider hours stand.
 _EUREX = (
     Change(
         date(2018, 12, 10),
@@ -195,10 +207,16 @@ _KOREA = (
     *(
         held(day, "the day of the college entrance test: an hour later", "10:00-16:30")
         for day in _on(
-            "2021-11-18", "2022-11-17", "2023-11-16", "2024-11-14", "2025-11-13", "2026-11-19", "2027-11-18"
+            "2021-11-18",
+            "2022-11-17",
+            "2023-11-16",
+            "2024-11-14",
+            "2025-11-13",
+            "2026-11-19",
+            "2027-11-18",
         )
     ),
-)  # fmt: skip
+)
 
 _MUHURAT = {
     "2013-11-03": "18:15-19:30",
@@ -268,8 +286,8 @@ _THAILAND = (
 )
 
 _PHILIPPINES = (
-    # Until the end of 2011 there was a morning alone, and in the pandemic too, which the library
-    # does not know.
+    # Until the end of 2011, and in the pandemic too, there was a morning alone; the library does
+    # not know this.
     paused(date.min, date(2021, 12, 5), _LUNCH, "12:00-13:30"),
     paused(
         date(2021, 12, 6), date.max, "a pause at noon, shorter since the pandemic", "12:00-13:00"

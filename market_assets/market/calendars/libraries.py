@@ -1,6 +1,6 @@
 """The hours that exchange_calendars and pandas_market_calendars keep, as schedules.
 
-Importing this module imports both libraries and pandas; `calendars.py` does so when the first
+Importing this module imports both libraries and pandas; `sessions.py` does so when the first
 calendar needs them.
 """
 
@@ -26,7 +26,10 @@ from market_assets.market.calendars.schedules import FIRST_DAY, Schedule
 from market_assets.market.timeframes import TS, Window
 
 FOREX_NAMES = frozenset({"FOREX", "FX", "Forex"})
-"""Under these pandas_market_calendars has a currency calendar with a session on Saturday night; ours takes its place."""
+"""Names of a currency calendar in pandas_market_calendars that trades on Saturday night.
+
+The calendar of `forex.py` takes its place.
+"""
 
 _MEANT = {"NYMEX": "CMEGlobex_EnergyAndMetals", "COMEX": "CMEGlobex_EnergyAndMetals"}
 """exchange_calendars has one calendar for all of the CME under these names, without its daily halt; what trades there is energy and
@@ -35,7 +38,7 @@ metals."""
 _NEW_YORK = ZoneInfo("America/New_York")
 
 _US_EQUITIES = frozenset({"XNYS", "NYSE", "IEX"})
-"""What the libraries call the calendars of the stock exchanges that a market-wide circuit breaker stops."""
+"""The libraries' names of the stock exchanges that a market-wide circuit breaker stops."""
 
 _STOPPED_TOO = frozenset({"CME Globex Equities", "CME_Equity"})
 """The futures on their indices, which the CME halts with them."""
@@ -49,7 +52,10 @@ _CIRCUIT_BREAKERS = tuple(
         datetime(2020, 3, 18, 12, 56, 17, tzinfo=_NEW_YORK),
     )
 )
-"""The level 1 halts of US equities since the breakers were set at 7 % in 2013 (NYSE Rule 7.12: fifteen minutes each)."""
+"""The level 1 halts of US equities since the breakers were set at 7 % in 2013.
+
+NYSE Rule 7.12: fifteen minutes each.
+"""
 
 
 @cache
@@ -63,11 +69,11 @@ def names() -> frozenset[str]:
 
 
 def schedule(name: str) -> Schedule:
-    """The hours of a calendar of `names()`; of a name that both libraries have, exchange_calendars'.
+    """The hours of a calendar of `names()`.
 
-    Both know the exchanges' opens, closes and breaks, and exchange_calendars checks each of its
-    calendars against a file of answers; pandas_market_calendars alone has the CME groups with their
-    daily halt.
+    Of a name that both libraries have, the hours are exchange_calendars'. Both know the exchanges'
+    opens, closes and breaks, and exchange_calendars checks each of its calendars against a file of
+    answers; pandas_market_calendars alone has the CME groups with their daily halt.
 
     Raises:
         CalendarError: The library cannot build the calendar on the pandas that is installed.
@@ -80,13 +86,12 @@ def schedule(name: str) -> Schedule:
             return _of_exchange_calendar(_exchange_calendar(name))
         return _of_market_calendar(name)
     except (NotImplementedError, ValueError) as error:
-        # exchange_calendars 4.13 cannot do the Orthodox Easter of ASEX, XBEL, XBSE and XCYS, nor
-        # XTAE, on pandas 3.1.
+        # On pandas 3.1, exchange_calendars 4.13 cannot do XTAE, nor the Orthodox Easter of ASEX,
+        # XBEL, XBSE and XCYS.
         raise CalendarError(
             f"calendar {name!r} cannot be built by exchange_calendars "
-            f"{exchange_calendars.__version__} on pandas "
-            f"{pd.__version__} ({error}): install another release of pandas, "
-            "or choose another calendar"
+            f"{exchange_calendars.__version__} on pandas {pd.__version__} ({error}): "
+            "install another release of pandas, or choose another calendar"
         ) from error
 
 
@@ -100,9 +105,8 @@ def _exchange_calendar(name: str) -> ExchangeCalendar:
     # oldest session every day.
     try:
         return exchange_calendars.get_calendar(name, start=FIRST_DAY)
-    except (
-        ValueError
-    ):  # a calendar that begins later refuses the day; its own first one is known to its class only
+    except ValueError:
+        # A calendar that begins later refuses the day; only its class knows its own first one.
         first = type(exchange_calendars.get_calendar(name)).bound_min()
         return exchange_calendars.get_calendar(name, start=first)
 
@@ -145,7 +149,11 @@ def _schedule(name: str, zone: ZoneInfo, spans: pl.DataFrame, first: date, last:
 
 
 def _sessions(hours: pd.DataFrame, opens: str, closes: str) -> pl.DataFrame:
-    """A library's table as session (Date), open, break_start, break_end, close (TS); no break is null."""
+    """A library's table of sessions as a frame.
+
+    Returns:
+        session (Date), open, break_start, break_end, close (TS); no break is null.
+    """
 
     def column(name: str) -> pl.Series:
         if name not in hours:

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from market_assets.market.calendars.changes import Change
 
 FIRST_DAY = date(1970, 1, 5)
-"""The first day that calendars know, a Monday; later for the few that exchange_calendars itself begins later."""
+"""The first day that calendars know, a Monday.
+
+It is later for the few that exchange_calendars itself begins later.
+"""
 
 _LAST_DAY_OF_ALWAYS = date(2100, 1, 4)
 

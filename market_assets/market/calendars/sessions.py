@@ -1,4 +1,4 @@
-"""Session calendars by name: when a market trades, and from that every candle that can and must exist.
+"""Session calendars by name: when a market trades, and so which candles can and must exist.
 
 The dates and hours come from exchange_calendars, pandas_market_calendars and this package's own
 corrections (`libraries.py`); what is computed from them here is polars alone.
@@ -85,14 +85,19 @@ class SessionCalendar:
         return self._halts
 
     def reasons_for(self, session: date) -> list[str]:
-        """Why the hours of a date differ from what the libraries have, a sentence a change; empty where they do not."""
+        """Why the hours of a date differ from what the libraries have.
+
+        Returns:
+            One sentence per change, oldest change first; empty where the hours do not differ.
+        """
         return reasons_for(self._changes, session)
 
     def spans(self, window: Window) -> pl.DataFrame:
-        """The unbroken stretches of trading that share an instant with the window, uncut, oldest first.
+        """The unbroken stretches of trading that share an instant with the window, uncut.
 
         Returns:
-            session (Date), open (TS), close (TS); a session with a break in it has two rows.
+            session (Date), open (TS), close (TS), oldest first; a session with a break in it has
+            two rows.
 
         Raises:
             CalendarError: The window reaches beyond what the calendar knows.
@@ -123,7 +128,10 @@ class SessionCalendar:
         return bars.slice(first, after - first)
 
     def bars_touching(self, timeframe: Timeframe, window: Window) -> pl.DataFrame:
-        """Every bar that the calendar allows and that is open at some instant of the window; columns as in `bars`.
+        """Every bar that the calendar allows and that is open at some instant of the window.
+
+        Returns:
+            The columns of `bars`, oldest bar first.
 
         Raises:
             CalendarError: The window reaches beyond what the calendar knows.
@@ -139,7 +147,9 @@ class SessionCalendar:
     def expected(
         self, timeframe: Timeframe, window: Window, *, until: datetime | None = None
     ) -> pl.Series:
-        """The opens of the bars in the window that must exist: all that are allowed, but for those in a market-wide halt.
+        """The opens of the bars in the window that must exist.
+
+        These are all that the calendar allows, except for those in a market-wide halt.
 
         Args:
             timeframe: The length of the bars.
@@ -158,15 +168,24 @@ class SessionCalendar:
         return bars["ts"]
 
     def longest_closure(self, window: Window) -> timedelta:
-        """The longest time between a close and the next open in what the calendar knows of a window; zero where it never closes."""
+        """The longest time between a close and the next open in the known part of a window.
+
+        Zero where the market never closes there, or where nothing of the window is known.
+        """
         known = window.intersect(self.known)
         if known is None:
             return timedelta()
         spans = _touching(self._spans, "open", "close", known)
-        return (spans["open"] - spans["close"].shift()).max() or timedelta()  # type: ignore[return-value]  # of durations
+        return (
+            (spans["open"] - spans["close"].shift()).max()  # type: ignore[return-value]
+            or timedelta()
+        )
 
     def trading_days(self, window: Window) -> pl.Series:
-        """The UTC days on which at least one minute bar of the window opens: a sorted series "day" (Date).
+        """The UTC days on which at least one minute bar of the window opens.
+
+        Returns:
+            A sorted series "day" (Date), none twice.
 
         Raises:
             CalendarError: The window reaches beyond what the calendar knows.
@@ -218,8 +237,8 @@ class SessionCalendar:
         if not (self.known.start <= window.start and window.end <= self.known.end):
             raise CalendarError(
                 f"calendar {self.name!r} knows {self.known.start:%Y-%m-%d} to "
-                f"{self.known.end:%Y-%m-%d}, and {window} "
-                "reaches beyond: move the start or end of the profile, "
+                f"{self.known.end:%Y-%m-%d}, and {window} reaches beyond: "
+                "move the start or end of the profile, "
                 "or install a newer release of the calendar library"
             )
 
@@ -258,7 +277,10 @@ def load_calendar(name: str, changes: tuple[Change, ...] = ()) -> SessionCalenda
 
 
 def calendar_names() -> list[str]:
-    """Every name that `load_calendar` takes, sorted; the first call imports both calendar libraries (0.6 s)."""
+    """Every name that `load_calendar` takes, sorted.
+
+    The first call imports both calendar libraries (0.6 s).
+    """
     from market_assets.market.calendars import libraries  # noqa: PLC0415 - not before somebody asks
 
     return sorted(libraries.names())
@@ -275,7 +297,7 @@ def _closest(name: str) -> str:
 
 
 def _sessions_as_bars(sessions: pl.DataFrame, opening_day: pl.Expr) -> pl.DataFrame:
-    """One bar for each run of sessions with the same opening day, in the columns of `SessionCalendar.bars`."""
+    """One bar per run of sessions with the same opening day, in the columns of `bars`."""
     return (
         sessions.group_by(ts=opening_day.cast(TS), maintain_order=True)
         .agg(
@@ -289,7 +311,14 @@ def _sessions_as_bars(sessions: pl.DataFrame, opening_day: pl.Expr) -> pl.DataFr
 
 
 def _touching(frame: pl.DataFrame, opens: str, closes: str, window: Window) -> pl.DataFrame:
-    """The rows of a frame sorted by both columns whose [opens, closes) shares an instant with the window."""
+    """The rows whose [opens, closes) shares an instant with the window.
+
+    Args:
+        frame: Rows that are sorted by both columns.
+        opens: The column of the first instant of a row.
+        closes: The column of the first instant after it.
+        window: The stretch of time.
+    """
     if window.empty:
         return frame.clear()
     start, end = window.micros

@@ -1,4 +1,7 @@
-"""Corporate actions from local files, CSV or Parquet: one of all symbols or one each, a line an action or a line a day."""
+"""Corporate actions from local files, CSV or Parquet.
+
+One file has all symbols, or one each; a line stands for an action or for a day.
+"""
 
 from __future__ import annotations
 
@@ -43,8 +46,8 @@ class ActionFilesSettings(SourceSettings):
             name. Ends in .csv, .csv.gz or .parquet.
         columns: What the files call our columns: symbol, ex_date, kind, ratio, amount, currency,
             detail; what is not named is called as we call it. Without a column of kinds, a line is
-            a split where it has a ratio and a dividend where it has an amount, as in tables of
-            Yahoo's with a line a day: `{ex_date: Date, ratio: Stock Splits, amount: Dividends}`.
+            a split where it has a ratio and a dividend where it has an amount, as in Yahoo's tables
+            with one line per day: `{ex_date: Date, ratio: Stock Splits, amount: Dividends}`.
         format: How dates are written, as chrono's strftime has it; without it ISO, and a time
             behind the date is left out.
         amounts: split_adjusted where dividends are divided by every split since, as Yahoo's are;
@@ -70,7 +73,10 @@ class ActionFilesSettings(SourceSettings):
 
 
 class ActionFilesSource:
-    """Corporate actions of local files, read whole each time they are asked for; there are no candles in them."""
+    """Corporate actions of local files, which are read whole each time that they are asked for.
+
+    There are no candles in them.
+    """
 
     Settings: ClassVar[type[SourceSettings]] = ActionFilesSettings
     traits = Traits(
@@ -81,7 +87,14 @@ class ActionFilesSource:
         kinds=frozenset({"equity"}),
     )
 
-    def __init__(self, name: str, settings: ActionFilesSettings, *, base: Path, kind: str) -> None:  # noqa: ARG002 - the protocol's arguments
+    def __init__(
+        self,
+        name: str,
+        settings: ActionFilesSettings,
+        *,
+        base: Path,
+        kind: str,  # noqa: ARG002 - the protocol's argument
+    ) -> None:
         self.name = name
         self.usage = Usage()
         self.concurrency = 1

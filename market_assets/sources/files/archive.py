@@ -1,4 +1,8 @@
-"""Candles from local files: Parquet and text, packed or not, one file or many a symbol, or many symbols a file."""
+"""Candles from local files: Parquet and text, packed or not.
+
+A symbol has one file or many, or a file has many symbols. How a text, its columns and its stamps
+are read stands in `tables`, `columns` and `stamps`; what the files speak for, in `reach`.
+"""
 
 from __future__ import annotations
 
@@ -85,13 +89,13 @@ class ArchiveSource:
     """Candles of local files.
 
     A file's first row is no proof of a listing, so there is no `earliest`. Each file answers for
-    the hours between its first believable row and its last, and has nothing to say of others: see
+    the hours between its first believable row and its last, and says nothing about others: see
     `stretches`. Files are looked at again when they change; one that has not changed is one
     witness, however often it is read. What a broken file should have had is missed, and named.
 
     A file is read once, whatever the number of symbols in it: its rows are kept by symbol until the
-    source is closed. A Parquet file of one symbol whose times need no thought is read a window at a
-    time instead.
+    source is closed. A Parquet file of one symbol whose times need no thought is read one window at
+    a time instead.
     """
 
     Settings: ClassVar[type[SourceSettings]] = ArchiveSettings
@@ -116,7 +120,7 @@ class ArchiveSource:
         self._calendar: SessionCalendar | None = None
         self._wanted: frozenset[str] | None = None
         self._keep = Keep()
-        # One file at a time, whole: so much memory is taken once, and who waits for the same file
+        # One file at a time, whole: so much memory is taken once, and a wait for the same file
         # finds it read.
         self._reading = threading.RLock()
         self._table = lru_cache(maxsize=None)(self._hold)
@@ -138,7 +142,7 @@ class ArchiveSource:
         self._forget()
 
     def brief(self, calendar: SessionCalendar, symbols: Collection[str]) -> None:
-        """Hear of the market and of all symbols that will be asked for: see `Briefed`."""
+        """Take the market and all symbols that will be asked for: see `Briefed`."""
         if (calendar, frozenset(symbols)) != (self._calendar, self._wanted):
             self._calendar, self._wanted = calendar, frozenset(symbols)
             self._forget()
@@ -178,9 +182,9 @@ class ArchiveSource:
         return None
 
     def answers_for(self, symbol: str, timeframe: Timeframe) -> Window:
-        """Give the stretch from the hour of the first row to the end of the hour of the last; empty where there is no row.
+        """Give the stretch from the hour of the first row to the end of the hour of the last.
 
-        Within it may be files that are absent: see `stretches`.
+        It is empty where there is no row. Within it may be files that are absent: see `stretches`.
 
         Raises:
             SourceError: There is no file for the symbol, or none can be read.
@@ -193,10 +197,10 @@ class ArchiveSource:
         )
 
     def stretches(self, symbol: str, timeframe: Timeframe) -> list[Stretch]:
-        """Give what each file speaks for, sorted, with its hash as its witness: see `Source.answers_for`.
+        """Give what each file speaks for, sorted, with its hash as its witness.
 
-        Among them is what broken files should have had, so that they are missed there; these bear
-        no witness.
+        See `Source.answers_for`. Among the stretches is what broken files should have had, so that
+        it is missed there; these bear no witness.
 
         Raises:
             SourceError: There is no file for the symbol, or none can be read.
@@ -330,8 +334,7 @@ class ArchiveSource:
         )
         return SourceError(
             f"source {self.name}: {symbol} {timeframe}: {what} (profile is {self._kind}); {hint}. "
-            "Correct the path, or the symbol's "
-            "name at this source",
+            "Correct the path, or the symbol's name at this source",
             permanent=True,
         )
 
@@ -397,7 +400,10 @@ class ArchiveSource:
         return Piece(str(file.path), self._period(file, symbol), None if span is None else span[:2])
 
     def _period(self, file: _File, symbol: str) -> Window | None:
-        """The days that a file's name tells, or else the folders that it lies in; None where they tell none."""
+        """The days that a file's name says, or else the folders that it lies in.
+
+        None where they say none.
+        """
         path = file.path
         within = (
             path.relative_to(self._base).as_posix()
@@ -433,17 +439,17 @@ class ArchiveSource:
         if are_odd(stamps, timeframe):
             first, last = (f"{from_micros(each):%Y-%m-%d %H:%M}" for each in _ends(stamps))
             raise SourceError(
-                f"source {self.name}: {file.path}: {len(stamps):,} rows have times from {first} "
-                f"to {last}Z, where there are no "
-                f"{timeframe} bars: they are no counts since 1970. "
-                "Say how they are written under `format`, such as "
-                '"%Y%m%d" or "%Y%m%d %H%M%S"',
+                f"source {self.name}: {file.path}: "
+                f"{len(stamps):,} rows have times from {first} to {last}Z, "
+                f"where there are no {timeframe} bars: they are no counts since 1970. "
+                "Say how they are written under `format`, "
+                'such as "%Y%m%d" or "%Y%m%d %H%M%S"',
                 permanent=True,
             )
         believable = span_of(rows.filter("can_be")["ts"])
         if believable is not None:
             return *believable, bool(rows["can_be"][-1])
-        # Of rows that are all refused the times tell where they belong, so that they are read and
+        # The times of rows that are all refused say where they belong, so that they are read and
         # counted.
         return None if stamps.is_empty() else (*_ends(stamps), False)
 
@@ -478,7 +484,7 @@ class ArchiveSource:
             raise self._unreadable(file.path, error) from error
 
     def _is_naive(self, file: _File) -> bool:
-        """Whether the times of a Parquet file tell no zone."""
+        """Whether the times of a Parquet file say no zone."""
         schema = pl.scan_parquet(file.path, glob=False).collect_schema()
         kind = schema[
             name_at(
@@ -555,7 +561,10 @@ class ArchiveSource:
         return None
 
     def _is_compact(self, file: _File, raw: pl.LazyFrame, ts: str) -> bool:
-        """Whether whole numbers may be dates such as 20240311, which takes a look at all of them."""
+        """Whether whole numbers may be dates such as 20240311.
+
+        To be sure of it takes a look at all of them.
+        """
         first = self._read(file, raw.select(pl.col(ts)).head(1)).to_series()
         text = str(first[0]) if len(first) else ""
         return len(text) in {8, 12, 14} and text[:2] in {"18", "19", "20"}
@@ -738,7 +747,7 @@ class ArchiveSource:
     def _kept(
         self, file: _File, good: pl.DataFrame, refused: pl.DataFrame, timeframe: Timeframe
     ) -> Held:
-        """Keep rows by symbol, those alone that somebody will ask for."""
+        """Keep rows by symbol, only those that somebody will ask for."""
         by_symbol = (
             good.partition_by("symbol", as_dict=True, maintain_order=True) if len(good) else {}
         )
@@ -789,8 +798,8 @@ class ArchiveSource:
             : 500 if isinstance(error, StampError) else 200
         ]
         return SourceError(
-            f"source {self.name}: {path} cannot be read: {reason}. Replace the file, "
-            "or correct the source's settings",
+            f"source {self.name}: {path} cannot be read: {reason}. "
+            "Replace the file, or correct the source's settings",
             permanent=True,
         )
 
@@ -867,7 +876,7 @@ def _meet(span: Span, window: Window) -> bool:
 
 
 def _measured(candles: pl.LazyFrame, timeframe: Timeframe) -> pl.LazyFrame:
-    """Of candles their opens, in microseconds, and whether they can be bars."""
+    """The opens of candles, in microseconds, and whether they can be bars."""
     return candles.select(pl.col("ts").to_physical(), can_be=believable_row(timeframe, present()))
 
 

@@ -1,4 +1,8 @@
-"""The columns of a file of candles brought into the shape of ours, by an archive's settings."""
+"""The columns of a file of candles, brought into the shape of the package's own.
+
+An archive's settings say which column is which. How a text is split into columns stands in
+`tables`.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +42,7 @@ _APART: tuple[ColumnName, ...] = ("date", "time", *PRICES, "volume")
 _OPTIONAL = frozenset({"volume", *EXTRA_COLUMNS})
 
 _FIXED = 100_000_000
-"""No usual price is so large a whole number, and a multiple of a thousand."""
+"""No usual price is so large a whole number and a multiple of a thousand."""
 
 _NO_PRICE = float(2**63 - 1)
 """What fixed-point prices have where there is none."""
@@ -59,7 +63,7 @@ class ColumnReader:
     """Reads the columns of files.
 
     Args:
-        name: The source's, for what is told.
+        name: The source's, for messages.
         settings: Its settings.
     """
 
@@ -157,13 +161,12 @@ class ColumnReader:
         has_header: bool,
         member: str,
     ) -> pl.DataFrame:
-        """Bring a file's columns into the shape of ours."""
+        """Bring a file's columns into the shape of the package's own."""
         settings = self._settings
         if not has_header and settings.header and settings.layout is None:
             raise SourceError(
                 f"source {self._name}: {path} has no column {settings.columns.get('ts', 'ts')!r} "
-                "for ts: it has no line "
-                "of names, and begins with "
+                "for ts: it has no line of names, and begins with "
                 f"{_some([str(cell) for cell in table.row(0)] if len(table) else [])}. "
                 "Set header: false, or name a layout",
                 permanent=True,
@@ -314,7 +317,7 @@ class ColumnReader:
     def _require_plain(
         self, written: Mapping[ColumnName, pl.Series], prices: Mapping[ColumnName, pl.Series]
     ) -> None:
-        """Refuse prices that look like whole billionths, as long as nobody has said what they are."""
+        """Refuse prices that look like whole billionths, unless the settings say what they are."""
         if self._settings.price_scale is not None:
             return
         for ours, column in prices.items():
@@ -326,9 +329,8 @@ class ColumnReader:
                 return
         raise ValueError(
             f"its prices, such as {whole(prices['close'].drop_nulls()[0])}, "
-            "look like fixed-point numbers: set "
-            "price_scale (1e-9 for whole billionths), or price_scale: "
-            "1 where they are prices as they stand"
+            "look like fixed-point numbers: set price_scale (1e-9 for whole billionths), "
+            "or price_scale: 1 where they are prices as they stand"
         )
 
     def places(
@@ -339,10 +341,12 @@ class ColumnReader:
         has_header: bool,
         table: pl.DataFrame | None = None,
     ) -> dict[ColumnName, str | int | None]:
-        """What a file calls each of our columns, or where it has it; a volume that it does not have is None.
+        """What a file calls each of our columns, or where it has it.
+
+        A volume that it does not have is None.
 
         Raises:
-            SourceError: It lacks one.
+            SourceError: It lacks another column.
         """
         settings = self._settings
         given: dict[ColumnName, str | int] = dict(settings.columns)
@@ -391,8 +395,9 @@ class ColumnReader:
             if name_at(names, place) is None:
                 raise SourceError(
                     f"source {self._name}: {path} has no column {place!r} for {ours}; "
-                    f"it has {_some(list(names))}. Name the right one "
-                    "under columns, or a layout; market-assets inspect FILE guesses them",
+                    f"it has {_some(list(names))}. "
+                    "Name the right one under columns, or a layout; "
+                    "market-assets inspect FILE guesses them",
                     permanent=True,
                 )
         return {
@@ -463,7 +468,7 @@ def _is_number(text: str) -> bool:
 
 
 def _is_time(table: pl.DataFrame) -> bool:
-    """Whether the second column of a text without a header has times of day, apart from the dates."""
+    """Whether a text without a header has times of day in its second column, apart from dates."""
     if table.width <= len(PRICES) + 1:
         return False
     second = table.to_series(1).drop_nulls().head(1)

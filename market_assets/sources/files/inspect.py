@@ -1,4 +1,7 @@
-"""A look at a file of which nobody has said the layout: the settings that would read it, guessed by its first lines."""
+"""A look at a file whose layout nobody has said.
+
+The settings that would read it, guessed by its first lines.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,7 @@ class Guess:
             length.
         symbols: The first symbols in it, where a column names them.
         bars: Its first bars as these settings read them: ts, open, high, low, close, volume.
-        refused: How many of its first lines cannot be read, with an example each reason.
+        refused: How many of its first lines cannot be read, with one example per reason.
         notes: What a person has to decide, or to mind.
     """
 
@@ -91,7 +94,7 @@ def inspect_file(path: Path, *, calendar: SessionCalendar | None = None) -> Gues
 
     Args:
         path: Parquet, or text, packed or not.
-        calendar: The market's, where it is known: it tells times on another clock.
+        calendar: The market's, where it is known: it shows times that are on another clock.
 
     Raises:
         SourceError: It is no file, or no table.
@@ -181,7 +184,10 @@ def _of_columns(names: list[str]) -> Guess:
 
 
 def _of_cells(table: Table) -> Guess:
-    """Guess by the cells of a text without a header: a time, or a date and a time, and what follows."""
+    """Guess by the cells of a text without a header.
+
+    They are a time, or a date and a time, and what follows.
+    """
     first = [str(cell or "") for cell in table.rows.row(0)] if len(table.rows) else []
     settings: dict[str, Any] = {"header": False}
     apart = (
@@ -192,8 +198,8 @@ def _of_cells(table: Table) -> Guess:
         places = ("date", "time", "open", "high", "low", "close", "volume")
         settings["columns"] = {ours: at for at, ours in enumerate(places) if at < len(first)}
     note = (
-        "there is no line of names: open, high, low, close and volume are taken to stand in this "
-        "order"
+        "there is no line of names: "
+        "open, high, low, close and volume are taken to stand in this order"
     )
     return Guess(None, settings, notes=[note])
 
@@ -275,8 +281,8 @@ def _mended(guess: Guess, words: str) -> bool:
     if "can be read two ways" in words and "format" not in guess.settings:
         guess.settings["format"] = "%m/%d/%Y"
         guess.notes.append(
-            "its dates can be read two ways: format is a guess; set %d/%m/%Y where the day stands "
-            "first"
+            "its dates can be read two ways: format is a guess; "
+            "set %d/%m/%Y where the day stands first"
         )
         return True
     return False

@@ -15,10 +15,16 @@ if TYPE_CHECKING:
     from market_assets.market.timeframes import Window
 
 _IN_MEMORY = 64 * 1024**2
-"""Bytes of rows that are kept in memory; more go to a file that nobody sees, and that is gone when the process is."""
+"""Bytes of rows that are kept in memory.
+
+More go to a file that nobody sees, and that is gone when the process is.
+"""
 
 Span = tuple[int, int, bool]
-"""The first and the last open of a file's believable rows, in microseconds, and whether its last row is one of them."""
+"""The first and the last open of a file's believable rows, and whether its last row is one.
+
+The opens are in microseconds.
+"""
 
 
 class Keep:
@@ -33,7 +39,7 @@ class Keep:
         self._end = weakref.finalize(self, self._file.close)
 
     def put(self, rows: pl.DataFrame) -> tuple[int, int]:
-        """Keep some rows; give their place and size."""
+        """Keep some rows; returns their place and size."""
         packed = BytesIO()
         rows.write_ipc(packed)
         body = packed.getbuffer()

@@ -1,4 +1,7 @@
-"""How the files of vendors and platforms are written: presets for an archive's settings, and names of columns."""
+"""How the files of vendors and platforms are written.
+
+Presets for an archive's settings, and names of columns.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ _PRICES: dict[ColumnName, tuple[str, ...]] = {
     "volume": ("volume", "vol"),
 }
 _QUOTES = ("usd", "usdt", "usdc", "busd", "tusd", "dai", "eur", "gbp", "jpy", "krw", "try")
-"""Currencies that prices are told in: a volume in one of them is a turnover."""
+"""Currencies that prices are given in: a volume in one of them is a turnover."""
 
 _ANY_TIME = (
     "ts", "time", "timestamp", "datetime", "date", "date/time", "date time", "open time", "opentime",
@@ -42,7 +45,7 @@ class Layout:
     Attributes:
         note: Whose files these are, and what to mind.
         sign: How only such a file begins, as a pattern.
-        settings: Keys of the source, each of which the universe may set otherwise.
+        settings: Keys of the source; the universe may set each of them otherwise.
         names: What the columns may be called in a header, in small letters, `_` as a blank; `*`
             stands for anything, and `a + b` for the sum of two columns.
         extras: Where extra columns stand in a file without a header.
@@ -206,8 +209,8 @@ LAYOUTS: dict[str, Layout] = {
         sign=r"^ticker,volume,open,close,high,low,window_start",
     ),
     "cryptodatadownload": Layout(
-        "CryptoDataDownload: an address in the first line, then unix,date,symbol,open,...,Volume "
-        "BTC,Volume USD",
+        "CryptoDataDownload: an address in the first line, "
+        "then unix,date,symbol,open,...,Volume BTC,Volume USD",
         settings={},
         names={
             "ts": ("unix", "unix timestamp", "date"),
@@ -244,21 +247,50 @@ LAYOUTS: dict[str, Layout] = {
 """The layouts by name."""
 
 LayoutName = Literal[
-    "histdata", "mt5", "mt4", "kibot", "stooq", "firstrate", "dukascopy", "tradestation", "yahoo",
-    "alphavantage", "tiingo", "ibkr", "databento", "polygon", "cryptodatadownload", "kraken", "binance",
-]  # fmt: skip
+    "histdata",
+    "mt5",
+    "mt4",
+    "kibot",
+    "stooq",
+    "firstrate",
+    "dukascopy",
+    "tradestation",
+    "yahoo",
+    "alphavantage",
+    "tiingo",
+    "ibkr",
+    "databento",
+    "polygon",
+    "cryptodatadownload",
+    "kraken",
+    "binance",
+]
 
 
 _ALIASES = {
-    "histdatacom": "histdata", "metatrader5": "mt5", "metatrader4": "mt4", "firstratedata": "firstrate",
-    "yahoofinance": "yahoo", "yfinance": "yahoo", "interactivebrokers": "ibkr", "ib": "ibkr",
-    "polygonflatfiles": "polygon", "massive": "polygon", "stooqcom": "stooq", "cdd": "cryptodatadownload",
-    "krakendumps": "kraken", "binancedumps": "binance", "binancevision": "binance",
-}  # fmt: skip
+    "histdatacom": "histdata",
+    "metatrader5": "mt5",
+    "metatrader4": "mt4",
+    "firstratedata": "firstrate",
+    "yahoofinance": "yahoo",
+    "yfinance": "yahoo",
+    "interactivebrokers": "ibkr",
+    "ib": "ibkr",
+    "polygonflatfiles": "polygon",
+    "massive": "polygon",
+    "stooqcom": "stooq",
+    "cdd": "cryptodatadownload",
+    "krakendumps": "kraken",
+    "binancedumps": "binance",
+    "binancevision": "binance",
+}
 
 
 def layout_named(name: object) -> object:
-    """A layout's name as we write it: `Alpha Vantage`, `alpha_vantage` and `alphavantage` are one."""
+    """A layout's name as this package writes it.
+
+    `Alpha Vantage`, `alpha_vantage` and `alphavantage` are one.
+    """
     if not isinstance(name, str):
         return name
     plain = re.sub(r"[\s_.-]", "", name).casefold()
@@ -266,7 +298,10 @@ def layout_named(name: object) -> object:
 
 
 def plain_name(name: str) -> str:
-    """A column's name without what differs from file to file: signs around it, large letters, `_` for a blank."""
+    """A column's name without what differs from file to file.
+
+    Signs around it and large letters are gone, and `_` is a blank.
+    """
     return " ".join(name.strip().strip("<>\"'").replace("_", " ").split()).casefold()
 
 
@@ -305,7 +340,10 @@ def _is_signed(layout: Layout, start: str) -> bool:
 
 
 def guess_columns(names: Sequence[str]) -> dict[ColumnName, str]:
-    """What the columns of a file without a known layout are called, as far as their names tell it."""
+    """What the columns of a file without a known layout are called, by their names.
+
+    A column whose name says nothing is left out.
+    """
     wanted: dict[ColumnName, tuple[str, ...]] = {
         "ts": _ANY_TIME,
         "open": ("open", "o", "open price", "first", "op"),

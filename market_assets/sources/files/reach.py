@@ -28,7 +28,10 @@ _DAY = timedelta(days=1)
 _PRICES = ("open", "high", "low", "close")
 
 _FIRST_INTRADAY = datetime(1980, 1, 1, tzinfo=UTC)
-"""Nobody has bars of less than a day from before; zero counts of seconds, and counts that were cut, are times of the 1970s."""
+"""Nobody has bars of less than a day from before this.
+
+Zero counts of seconds, and counts that were cut, are times of the 1970s.
+"""
 
 _NEVER = datetime(2100, 1, 1, tzinfo=UTC)
 """A file all of whose times are later has other numbers in their place."""
@@ -38,7 +41,7 @@ _END = Window.of_days(date(1970, 1, 1), date(2200, 1, 1)).micros[1]
 
 _FEW, _MANY = 3, 100
 _FAR = 366 * Timeframe.D1.micros
-"""So few rows, parted by so much from so many others, are slips of somebody's pen."""
+"""So few rows, this far from so many others, are mistakes in the file."""
 
 _NEAR = 12 * _HOUR
 """Parts of one series that follow each other so closely have no day between them."""
@@ -55,7 +58,7 @@ class Stretch:
 
     Attributes:
         window: Outside of it an absent bar is evidence of nothing.
-        witness: Gives what the same answer will always bear as long as nothing has changed, a
+        witness: Gives what the same answer always bears as long as nothing has changed, such as a
             file's hash; None where each answer is a new one. It may take as long as reading a file.
         rows: From the first believable row of a file to its last; None where it is no file.
     """
@@ -73,7 +76,7 @@ class FileSpan:
         first: The open of its first believable row, in microseconds.
         last: The open of its last one.
         is_whole: False where its last row is not believable, as in one that was cut off.
-        period: The days that its name tells; None where it tells none.
+        period: The days that its name says; None where it says none.
         witness: See `Stretch`.
     """
 
@@ -115,7 +118,10 @@ def believable_row(timeframe: Timeframe, now: datetime) -> pl.Expr:
 
 
 def are_odd(opens: pl.Series, timeframe: Timeframe) -> bool:
-    """Whether some opens (microseconds) are no times but other numbers, such as 20240311, that were taken for counts since 1970."""
+    """Whether some opens (microseconds) are no times but other numbers.
+
+    Such as 20240311, when such numbers were taken for counts since 1970.
+    """
     if opens.is_empty():
         return False
     stamps = opens.to_numpy()
@@ -130,7 +136,10 @@ def are_odd(opens: pl.Series, timeframe: Timeframe) -> bool:
 
 
 def span_of(opens: pl.Series) -> tuple[int, int] | None:
-    """The first and the last of some opens (microseconds), but for a few at an end that lie more than a year apart from the rest."""
+    """The first and the last of some opens (microseconds); None where there are none.
+
+    A few opens at an end that lie more than a year apart from the rest do not count.
+    """
     if opens.is_empty():
         return None
     stamps = np.sort(opens.to_numpy())
@@ -143,9 +152,9 @@ def span_of(opens: pl.Series) -> tuple[int, int] | None:
 
 
 def period_in(name: str, clock: Clock) -> Window | None:
-    """The days that a file's name tells: a day, a month or a year, or from a first to a last day; None without a date.
+    """The days that a file's name says, by a wall clock; None without a date.
 
-    The days are those of a wall clock.
+    They are a day, a month or a year, or from a first to a last day.
     """
     if days := [
         day for found in _DAYS.finditer(name) if (day := _day(found[1], found[3], found[4]))
@@ -175,11 +184,12 @@ def _between(first: date, after: date, clock: Clock) -> Window:
 
 
 def stretches_of(files: Sequence[FileSpan]) -> list[Stretch]:
-    """What some files of one series speak for, each for itself: nobody speaks for a file that is not there.
+    """What some files of one series speak for, each for itself.
 
-    A file speaks for the hours from its first row to its last. Between two others it speaks for the
-    whole of the days that its name tells, so that a quiet evening is spoken for; where the names
-    tell nothing, files that follow each other within hours speak for the time between them.
+    Nobody speaks for a file that is not there. A file speaks for the hours from its first row to
+    its last. Between two others it speaks for the whole of the days that its name says, so that a
+    quiet evening is spoken for; where the names say nothing, files that follow each other within
+    hours speak for the time between them.
     """
     spans = sorted(files, key=lambda file: (file.first, file.last))
     periods = [file.period for file in spans if file.period is not None]
@@ -208,8 +218,11 @@ def _hours(file: FileSpan) -> Window:
 
 
 def _widened(window: Window, file: FileSpan, outer: Window) -> Window:
-    """A file's hours with the rest of the days that its name tells, as far as other files lie around it."""
-    # A name whose days have nothing to do with the rows tells something else.
+    """A file's hours with the rest of the days that its name says.
+
+    They reach as far as other files lie around it.
+    """
+    # A name whose days have nothing to do with the rows means something else.
     period = file.period
     if period is None or not window.intersect(Window(period.start - _DAY, period.end + _DAY)):
         return window

@@ -1,4 +1,7 @@
-"""Reads files of others without being drowned by them: bombs, pipes, endless lines."""
+"""Reads files of others within bounds: bombs, pipes and endless lines are refused.
+
+What the text of a file means is not known here.
+"""
 
 from __future__ import annotations
 
@@ -131,7 +134,10 @@ _READMES = ("readme", "license", "licence", "disclaimer", "terms")
 
 
 def texts(path: Path, most: int = MOST) -> Iterator[tuple[str, bytes]]:
-    """Unpack a file of text, or each of those in a zip, with what it is called there; a plain one has no name.
+    """Unpack a file of text, or each of those in a zip.
+
+    Returns:
+        What each text is called there, and its bytes; a plain file has no name.
 
     Raises:
         BROKEN: It cannot be unpacked, or is more than that; a member of a zip raises after the
@@ -178,7 +184,7 @@ def _members(path: Path, most: int) -> Iterator[tuple[str, bytes | Exception]]:
     left = most
     with zipfile.ZipFile(path) as pack:
         names = [name for name in sorted(pack.namelist()) if not _is_junk(name)]
-        # Beside a .csv a .txt tells of it; alone it may be it.
+        # Beside a .csv, a .txt describes it; alone it may hold the candles.
         members = [name for name in names if name.lower().endswith((".csv", ".tsv"))]
         members = members or [
             name for name in names if name.lower().endswith((".txt", ".prn", ".asc"))

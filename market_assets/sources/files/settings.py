@@ -37,7 +37,10 @@ def _zone(name: str) -> str:
 
 
 def _offset(value: object) -> object:
-    """An offset such as +10:30, which YAML takes for a number of sixties where it stands without quotes."""
+    """An offset such as +10:30.
+
+    YAML takes it for a number of sixties where it stands without quotes.
+    """
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{'-' if value < 0 else '+'}{abs(value) // 60:02}:{abs(value) % 60:02}"
     return value
@@ -85,7 +88,7 @@ class ArchiveSettings(SourceSettings):
         encoding: How letters are written; found by itself for UTF-8, UTF-16 and Latin-1.
         decimal: What stands before a fraction, `.` or `,`; found by itself where the numbers leave
             no doubt.
-        timezone: The zone of stamps that do not tell theirs. In the hour that a change of clocks
+        timezone: The zone of stamps that do not say theirs. In the hour that a change of clocks
             repeats, the order of the file says which is meant; where it does not, those rows are
             refused.
         clock: The same for a clock that no zone has: `New York + 7h`, `-03:30`.
@@ -99,12 +102,12 @@ class ArchiveSettings(SourceSettings):
             another reading better is refused.
         quiet_minutes: omitted where a bar without a trade is left out, so that its absence says
             that nothing traded.
-        price_scale: What prices are multiplied by, 1e-9 for whole billionths. One of a millionth or
-            less goes for whole numbers only.
+        price_scale: What prices are multiplied by, 1e-9 for whole billionths. A scale of a
+            millionth or less applies to whole numbers only.
         null_volume: The volume that stands for none, such as -1.
         open_outside_range: An open may lie outside high and low, as where it is the close before.
-        max_file: Bytes that a file may have, unpacked. A Parquet file, whose rows are read a window
-            at a time, is refused only where it has more rows than its bytes can hold.
+        max_file: Bytes that a file may have, unpacked. A Parquet file, whose rows are read one
+            window at a time, is refused only where it has more rows than its bytes can hold.
         concurrency: Windows read at once.
     """
 
@@ -171,5 +174,5 @@ class ArchiveSettings(SourceSettings):
 
     @property
     def wall_clock(self) -> Clock:
-        """The clock of stamps that do not tell theirs."""
+        """The clock of stamps that do not say theirs."""
         return clock_of(self.clock or self.timezone)

@@ -1,4 +1,4 @@
-"""What the stamps of a file mean: the wall clock that they were read off, its zone, the bar that they name.
+"""What the stamps of a file mean: their wall clock, its zone, and the bar that they name.
 
 Pure functions on series. Where a stamp can be read in more than one way, it is refused and never
 moved: a file as a whole with `StampError`, a single row with a reason.
@@ -36,7 +36,7 @@ _NO_COUNT = 100_000
 """A number that is smaller is no count of seconds, or of what is shorter, since 1970."""
 
 _ENOUGH = 5
-"""So many dates at least, before they are said to fit another reading better."""
+"""How many dates there must be before they are said to fit another reading better."""
 
 
 class StampError(ValueError):
@@ -84,7 +84,11 @@ _SHIFTED = re.compile(
 
 
 def clock_of(text: str) -> Clock:
-    """Read a clock: a zone or a city (`America/New_York`, `New York`), a fixed offset (`-03:30`, `UTC+2`), or both.
+    """Read a clock.
+
+    Args:
+        text: A zone or a city (`America/New_York`, `New York`), a fixed offset (`-03:30`, `UTC+2`),
+            or both.
 
     Raises:
         ValueError: It is none of these.
@@ -100,8 +104,7 @@ def clock_of(text: str) -> Clock:
     if shifted is None or zone is None:
         raise ValueError(
             f"{text!r} is no time zone of the IANA database and no clock; "
-            "write it like America/New_York, "
-            "New York + 7h, or +05:30"
+            "write it like America/New_York, New York + 7h, or +05:30"
         )
     return Clock(zone, _shift(text, shifted[2], shifted[3], shifted[4] or shifted[5]))
 
@@ -152,9 +155,24 @@ ahead of UTC where the stamp says it, whether the stamp is a date without a time
 _NUMBER = r"^[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?$"
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _ABBREVIATED = {
-    "utc": 0, "gmt": 0, "z": 0, "est": -5, "edt": -4, "cdt": -5, "mst": -7, "mdt": -6, "pst": -8,
-    "pdt": -7, "cet": 1, "cest": 2, "eet": 2, "eest": 3, "jst": 9, "hkt": 8, "msk": 3,
-}  # fmt: skip
+    "utc": 0,
+    "gmt": 0,
+    "z": 0,
+    "est": -5,
+    "edt": -4,
+    "cdt": -5,
+    "mst": -7,
+    "mdt": -6,
+    "pst": -8,
+    "pdt": -7,
+    "cet": 1,
+    "cest": 2,
+    "eet": 2,
+    "eest": 3,
+    "jst": 9,
+    "hkt": 8,
+    "msk": 3,
+}
 _DATE = (
     r"(?:[A-Za-z]{3,9},?\s+)?"
     r"(?:(?<y>\d{4})[-/.](?<m>\d{1,2})[-/.](?<d>\d{1,2})"
@@ -187,7 +205,7 @@ def read_stamps(stamps: pl.Series, format_: str | None = None) -> pl.DataFrame:
             `%m/%d/%Y`, says the order of the date's parts, whatever time stands behind it.
 
     Returns:
-        A frame of WALLS with a row a stamp; what is no time is all null.
+        A frame of WALLS with one row per stamp; what is no time is all null.
 
     Raises:
         StampError: The dates can be read two ways, and nothing says which.
@@ -378,38 +396,54 @@ def _parted(texts: pl.Series, order: str | None) -> pl.DataFrame:
     point_day, point_month = ("pa", "pb") if order is None or day_first else ("pb", "pa")
     compact = pl.col("c")
     parts = groups.select(
-        year=pl.coalesce(*map(whole, ("y", "yy", "py", "ny", "uy", "ym")), compact.str.slice(0, 4).cast(pl.Int32)),
+        year=pl.coalesce(
+            *map(whole, ("y", "yy", "py", "ny", "uy", "ym")),
+            compact.str.slice(0, 4).cast(pl.Int32),
+        ),
         month=pl.coalesce(
-            whole("m"), whole(named_month), whole(point_month), month("nm"), month("um"), month("mm"),
+            whole("m"),
+            whole(named_month),
+            whole(point_month),
+            month("nm"),
+            month("um"),
+            month("mm"),
             compact.str.slice(4, 2).cast(pl.Int32),
         ),
-        day=pl.coalesce(*map(whole, ("d", day, point_day, "nd", "ud", "dm")), compact.str.slice(6, 2).cast(pl.Int32)),
+        day=pl.coalesce(
+            *map(whole, ("d", day, point_day, "nd", "ud", "dm")),
+            compact.str.slice(6, 2).cast(pl.Int32),
+        ),
         hour=whole("h"),
         minute=whole("mi").fill_null(0),
         second=whole("s").fill_null(0),
         part=pl.col("f").str.pad_end(9, "0").str.slice(0, 6).cast(pl.Int64).fill_null(0),
         late=pl.col("ap").str.to_lowercase(),
         zone=pl.col("z").str.strip_chars().replace("", None),
-    )  # fmt: skip
+    )
     hour = pl.col("hour").fill_null(0)
     hour = (
-        pl.when(pl.col("late").is_null()).then(hour)
-        .when(~hour.is_between(1, 12)).then(None)
+        pl.when(pl.col("late").is_null())
+        .then(hour)
+        .when(~hour.is_between(1, 12))
+        .then(None)
         .otherwise(hour % 12 + pl.when(pl.col("late") == "p").then(12).otherwise(0))
-    )  # fmt: skip
+    )
     is_date = pl.col("month").is_between(1, 12) & pl.col("day").is_between(1, 31)
     is_time = hour.is_between(0, 24) & (pl.col("minute") < 60) & (pl.col("second") < 61)
     built = parts.with_columns(
         date=pl.when(is_date).then(
             pl.format(
-                "{}-{}-{}", "year", pl.col("month").cast(pl.String).str.zfill(2),
+                "{}-{}-{}",
+                "year",
+                pl.col("month").cast(pl.String).str.zfill(2),
                 pl.col("day").cast(pl.String).str.zfill(2),
             ).str.to_date("%Y-%m-%d", strict=False)
         ),
         clock=pl.when(is_time).then(
-            ((hour.cast(pl.Int64) * 60 + pl.col("minute")) * 60 + pl.col("second")) * 1_000_000 + pl.col("part")
+            ((hour.cast(pl.Int64) * 60 + pl.col("minute")) * 60 + pl.col("second")) * 1_000_000
+            + pl.col("part")
         ),
-    )  # fmt: skip
+    )
     wall = built.select(pl.col("date").cast(TS).to_physical() + pl.col("clock")).to_series()
     offset, unknown = _zones(built["zone"], wall)
     wall = wall.set(unknown, None)
@@ -420,7 +454,11 @@ def _parted(texts: pl.Series, order: str | None) -> pl.DataFrame:
 
 
 def _day_first(groups: pl.DataFrame, order: str | None) -> bool:
-    """Whether the day stands before the month in dates that begin with neither a year nor a name."""
+    """Whether the day stands before the month in dates that begin with neither year nor name.
+
+    Raises:
+        StampError: The dates can be read two ways, and nothing says which.
+    """
     pairs = groups.select(
         a=pl.col("a").cast(pl.Int32), b=pl.col("b").cast(pl.Int32), y="yy"
     ).drop_nulls()
@@ -434,13 +472,16 @@ def _day_first(groups: pl.DataFrame, order: str | None) -> bool:
     a, b, year = pairs.filter(pl.col("a") != pl.col("b")).row(0)
     which = "and the file has both orders" if day_first else "and nothing in the file says which"
     raise StampError(
-        f"its dates, such as {a:02}/{b:02}/{year}, can be read two ways, {which}: set format to "
-        "%d/%m/%Y where the day stands first, to %m/%d/%Y where the month does"
+        f"its dates, such as {a:02}/{b:02}/{year}, can be read two ways, {which}: "
+        "set format to %d/%m/%Y where the day stands first, to %m/%d/%Y where the month does"
     )
 
 
 def _offsets(zones: pl.Series) -> pl.Series:
-    """How far zones written as `Z`, `+09:00`, `GMT+0100` or `+09` are ahead of UTC, in microseconds."""
+    """How far zones are ahead of UTC, in microseconds; null where a zone is written otherwise.
+
+    They are written as `Z`, `+09:00`, `GMT+0100` or `+09`.
+    """
     bare = zones.str.replace(r"(?i)^(?:UTC|GMT)\s*", "")
     parts = bare.to_frame("z").select(
         sign=pl.when(pl.col("z").str.starts_with("-")).then(-1).otherwise(1),
@@ -560,9 +601,9 @@ def opens_of(
     Args:
         stamps: A frame of WALLS, in the order of the file, of one symbol.
         timeframe: The length of the bars.
-        clock: The clock of stamps that do not tell theirs.
+        clock: The clock of stamps that do not say theirs.
         meaning: What the stamps mean; None where nobody has said it.
-        calendar: The market's, where it is known: it tells a stamp that fits no session.
+        calendar: The market's, where it is known: it shows a stamp that fits no session.
         clock_is_given: Somebody has said which clock it is.
 
     Returns:
@@ -616,7 +657,10 @@ def instants_of(stamps: pl.DataFrame, clock: Clock) -> tuple[pl.Series, pl.Serie
 
 
 def has_fold(stamps: pl.DataFrame, clock: Clock) -> bool:
-    """Whether a stamp lies in an hour that its clock shows twice, so that the order of rows matters."""
+    """Whether a stamp lies in an hour that its clock shows twice.
+
+    There the order of rows matters.
+    """
     naive = stamps.filter(pl.col("offset").is_null() & pl.col("instant").is_null())[
         "wall"
     ].drop_nulls()
@@ -652,7 +696,7 @@ def _days_of(
     instant = counted.zip_with(counted.is_not_null(), wall - offset)
     reasons = pl.repeat(None, len(wall), dtype=pl.String, eager=True).set(wall.is_null(), NO_TIME)
 
-    # A count since 1970 has a date only on some clock: UTC's midnight, or else that of the
+    # A count since 1970 has a date only on some clock: on UTC at its midnight, else on that of the
     # settings.
     midnight = (wall % _DAY == 0).fill_null(value=False)
     elsewhere = universal & ~midnight
@@ -746,7 +790,10 @@ def _nearest(
     edges: np.ndarray[tuple[int], np.dtype[np.int64]],
     dates: np.ndarray[tuple[int], np.dtype[np.int64]],
 ) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """The dates of the sessions whose edge lies nearest to some instants; the smallest number where none is near."""
+    """The dates of the sessions whose edge lies nearest to some instants.
+
+    The smallest number where no edge is near.
+    """
     after = np.clip(np.searchsorted(edges, at), 1, len(edges) - 1)
     before = after - 1
     place = np.where(np.abs(edges[after] - at) < np.abs(edges[before] - at), after, before)
@@ -772,8 +819,8 @@ def _how_else(
             ways.append(f"`stamps: {word}` for the session of {_date(found[first])}")
     ways.append(f"`stamps: session` for that of {_date(named[first])}")
     return (
-        f"its stamps of days, such as {example}, do not say which session they mean: set "
-        f"{', or '.join(ways)}; or set the `timezone` in which they are midnight"
+        f"its stamps of days, such as {example}, do not say which session they mean: "
+        f"set {', or '.join(ways)}; or set the `timezone` in which they are midnight"
     )
 
 
@@ -801,8 +848,8 @@ def _require_dates(days: pl.Series, meaning: Stamps | None, calendar: SessionCal
     side = "before" if best == 1 else "after"
     raise StampError(
         f"its dates fit the sessions of {calendar.name} better as the day {side}: "
-        f"{fit[best]:.0%} against "
-        f"{fit[0]:.0%}; set `stamps: {word}`, or `stamps: session` to take them as they stand"
+        f"{fit[best]:.0%} against {fit[0]:.0%}; "
+        f"set `stamps: {word}`, or `stamps: session` to take them as they stand"
     )
 
 
@@ -815,7 +862,10 @@ def _require_fit(
     *,
     zone: bool,
 ) -> None:
-    """See whether stamps below a day fit the sessions better as closes, or on the exchange's own clock."""
+    """See whether stamps below a day fit the sessions better in another way.
+
+    That is as closes, or on the exchange's own clock.
+    """
     known = instants.drop_nulls()
     start, end = calendar.known.micros
     known = known.filter((known > start + _DAY) & (known < end - 2 * _DAY))
@@ -840,8 +890,8 @@ def _require_fit(
     if not opens and full and closes >= 0.8 * full and inside.mean() > 0.99:
         raise StampError(
             "its bars run from the bar after each session's open to the session's close: "
-            "they bear the time "
-            "they end at. Set `stamps: close`, or `stamps: open` where that is not so"
+            "they bear the time they end at. "
+            "Set `stamps: close`, or `stamps: open` where that is not so"
         )
 
 
@@ -862,10 +912,9 @@ def _require_zone(
     as_read, local = share(at), share(there.drop_nulls().to_numpy())
     if local > 0.98 and as_read < 0.8:
         raise StampError(
-            f"its times fit the sessions of {calendar.name} as times of {name} ({local:.0%} lie "
-            "in them), not as "
-            f"UTC ({as_read:.0%}): set `timezone: {name}`, or `timezone: "
-            "UTC` where they are UTC all the same"
+            f"its times fit the sessions of {calendar.name} "
+            f"as times of {name} ({local:.0%} lie in them), not as UTC ({as_read:.0%}): "
+            f"set `timezone: {name}`, or `timezone: UTC` where they are UTC all the same"
         )
     opens, closes = _weeks(edges)
     brokers, _ = localize(wall.drop_nulls(), _BROKERS)

@@ -1,7 +1,8 @@
-"""Text as vendors write it, made a table: encodings, separators, lines above the header, lines that are broken.
+"""Text as vendors write it, made a table.
 
-A line that cannot be read costs itself and is reported with its number; what is no table at all is
-a `ValueError`. Nothing is known here of stamps and candles but that a number is no header.
+Encodings, separators, lines above the header, lines that are broken. A line that cannot be read
+costs itself and is reported with its number; what is no table at all is a `ValueError`. Nothing is
+known here of stamps and candles except that a number is no header.
 """
 
 from __future__ import annotations
@@ -132,7 +133,7 @@ def read_table(
         and min(widths) > width
         and all(not "".join(cells[width:]) for cells in rows_of_head[first:])
     ):
-        # A separator behind the last cell of each line, but for the header.
+        # A separator stands behind the last cell of each line, except in the header.
         names = [*names, *[""] * (min(widths) - width)]
         width = len(names)
     if names is not None and widths and max(widths) < width:
@@ -199,7 +200,10 @@ def _lines(body: bytes) -> Iterator[bytes]:
 
 
 def _separator(head: Sequence[str]) -> str:
-    """What parts the cells: what stands most often the same number of times in the lines, four times at least."""
+    """What parts the cells: the sign that most lines hold the same number of times.
+
+    A line must hold it four times at least.
+    """
     best, most = ",", 0
     for sign in _SEPARATORS:
         counts = [line.count(sign) for line in head if line.strip()]
@@ -396,8 +400,8 @@ def numbers_of(cells: pl.Series, decimal: str | None = None) -> pl.Series:
         (points & quick.is_not_null()).any() or (grouped & odd.str.contains(r"[.]")).any()
     )
     several = odd.str.count_matches(r"[,' \u00a0\u202f]") > 1
-    # One group alone may be a fraction: 1,234 is 1234, or 1.234 where a comma stands before
-    # fractions.
+    # One group alone may be a fraction: 1,234 is 1234, or 1.234 where a comma stands before a
+    # fraction.
     sure = grouped & (
         several | odd.str.contains(r"[.' \u00a0\u202f]") | has_point | (decimal == ".")
     )
@@ -416,7 +420,10 @@ def numbers_of(cells: pl.Series, decimal: str | None = None) -> pl.Series:
 
 
 def decimal_of(columns: Sequence[pl.Series]) -> str | None:
-    """What stands before a fraction in some columns of text, where their cells say it; None where none does."""
+    """What stands before a fraction in some columns of text, where their cells say it.
+
+    None where they do not.
+    """
     texts = [cells.drop_nulls().str.strip_chars() for cells in columns if cells.dtype == pl.String]
     if any(cells.str.contains(_GROUPED_COMMA).any() for cells in texts):
         return ","

@@ -1,4 +1,7 @@
-"""How far back a vendor serves that refuses what is older: learned from its refusals, from the newest bars back. Pure."""
+"""How far back a vendor serves that refuses what is older. Pure.
+
+It is learned from the refusals, from the newest bars back.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,10 @@ if TYPE_CHECKING:
     from market_assets.sources.contract import Source
 
 PROBED_BARS = 10
-"""So many bars are asked for to learn from when on a vendor serves."""
+"""How many bars are asked for to learn from when on a vendor serves."""
 
 _PRECISION = 100
-"""It is learned to this part of a page."""
+"""The horizon is learned to this part of a page."""
 
 _A_YEAR = timedelta(days=365)
 _MANY_BARS = 3_000
@@ -64,14 +67,17 @@ class Horizon:
 
     @property
     def bars(self) -> int:
-        """How many bars of its length lie between it and the instant at which it was learned, were the market always open."""
+        """How many of its bars lie between its start and the instant at which it was learned.
+
+        They are counted as if the market were always open.
+        """
         return max(0, (self.learned_at - self.start) // self.timeframe.duration)
 
     def __str__(self) -> str:
         return (
-            f"source {self.source} serves {self.symbol} {self.timeframe} from about "
-            f"{self.start:%Y-%m-%d %H:%M}Z on and refuses what is "
-            f"older ({self.words})"
+            f"source {self.source} serves {self.symbol} {self.timeframe} "
+            f"from about {self.start:%Y-%m-%d %H:%M}Z on "
+            f"and refuses what is older ({self.words})"
         )
 
 
@@ -106,7 +112,7 @@ async def oldest_served(
 
 
 def words_of(error: SourceError) -> str:
-    """A refusal without what was asked for, which differs from page to page."""
+    """A refusal without what was asked for, because that differs from page to page."""
     _, _, words = str(error).rpartition(" UTC: ")
     return words
 
@@ -119,7 +125,7 @@ async def served_since(
     refused: datetime,
     newest: datetime,
 ) -> datetime | None:
-    """Learn from when on a source serves that has refused a window; None where that was no matter of age.
+    """Learn from when on a source serves that has refused a window.
 
     Args:
         is_served: Asks for a few bars from an instant on.
@@ -127,6 +133,9 @@ async def served_since(
         timeframe: The bars' length.
         refused: Where the refused window began.
         newest: The open of the newest closed bar.
+
+    Returns:
+        The oldest instant from which on it has served; None where the refusal was no matter of age.
 
     Raises:
         SourceError: The source fails meanwhile.
@@ -153,6 +162,12 @@ async def probed_horizon(
         timeframe: One of its timeframes.
         newest: The open of a bar that it has.
         now: The present instant.
+
+    Returns:
+        The horizon; None where the source serves what is old, or refuses for another reason.
+
+    Raises:
+        SourceError: The source fails meanwhile.
     """
     refusals: list[SourceError] = []
 

@@ -1,8 +1,8 @@
-"""The HTTP client that all sources share: one connection pool, rate limit, retries, deadlines and a bounded body.
+"""The HTTP client that all sources share.
 
-A request can end in three ways only: with the parsed answer, with a SourceError, or cancelled.
-Neither headers nor the query ever reach a message, and secrets that a vendor echoes are blotted
-out.
+It has one connection pool, a rate limit, retries, deadlines and a bounded body. A request can end
+in three ways only: with the parsed answer, with a SourceError, or cancelled. Neither headers nor
+the query ever reach a message, and secrets that a vendor echoes are blotted out.
 """
 
 from __future__ import annotations
@@ -46,8 +46,16 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 __all__ = [
-    "CAREFUL", "FailureError", "HeaderSecret", "HttpClient", "HttpSettings", "RateText", "WebAddress", "excerpt", "limit_name",
-]  # fmt: skip
+    "CAREFUL",
+    "FailureError",
+    "HeaderSecret",
+    "HttpClient",
+    "HttpSettings",
+    "RateText",
+    "WebAddress",
+    "excerpt",
+    "limit_name",
+]
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -63,7 +71,7 @@ _BANNED = 418
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _EXCERPT = 200
 _TELLING = 4
-"""So many letters of a secret are too many to be shown."""
+"""How many letters of a secret are too many to be shown."""
 
 _WORDS = ("msg", "message", "errorMessage", "error")  # under which vendors say what was wrong
 _ERROR_BODY = 64 * 1024
@@ -76,8 +84,8 @@ def _web_address(text: str) -> str:
         raise ValueError("must be an address like https://api.example.com")
     if url.userinfo or url.query or url.fragment:
         raise ValueError(
-            "must hold no user, password or query: what shows the vendor who asks goes into "
-            "`headers`"
+            "must hold no user, password or query: "
+            "what shows the vendor who asks goes into `headers`"
         )
     return text
 
@@ -122,7 +130,7 @@ class HttpSettings(SourceSettings):
         concurrency: Requests in flight at once.
         max_body: Bytes that an answer may have, after decompression.
         headers: Headers sent with every request: where keys go.
-        hidden: What else is shown to nobody, a token in `base_url` say. In a universe every
+        hidden: What else is shown to nobody, such as a token in `base_url`. In a universe every
             `${NAME}` of a source is hidden by itself.
     """
 
@@ -149,13 +157,16 @@ class HttpSettings(SourceSettings):
         return self
 
     def secrets(self) -> set[str]:
-        """Every value that must be shown to nobody: the headers, what is hidden, and the fields of a source's own that are secret."""
+        """Every value that must be shown to nobody.
+
+        These are the headers, what is hidden, and the secret fields of a source's own.
+        """
         return {secret.get_secret_value() for _, value in self for secret in _secrets_in(value)} - {
             ""
         }
 
     def whose_limit(self) -> str:
-        """Name whose limit these settings are under: the host and port, empty without an address."""
+        """Name whose limit these settings are under: host and port, empty without an address."""
         return httpx.URL(self.base_url).netloc.decode()
 
 
@@ -168,7 +179,10 @@ def _secrets_in(value: object) -> Iterator[SecretStr]:
 
 
 def _spellings(secret: str) -> set[str]:
-    """The ways in which a vendor may write what it was sent: escaped, encoded, or without the word in front (Bearer)."""
+    """The ways in which a vendor may write what it was sent.
+
+    Escaped, encoded, or without the word in front (Bearer).
+    """
     rest = secret.partition(" ")[2]
     parts = {secret, rest} if len(rest) > _TELLING else {secret}
     escaped = {json.dumps(part)[1:-1] for part in parts} | {repr(part)[1:-1] for part in parts}
@@ -210,7 +224,7 @@ class FailureError(Exception):
     Attributes:
         reason: Why, in words that may be shown.
         permanent: True when another attempt cannot help.
-        retry_after: Seconds that the server asked to be left alone for, None where it said nothing.
+        retry_after: Seconds for which the server asks to be left alone, None where it says nothing.
         is_last: True when another attempt right now cannot help, though one at another time may.
         of_machine: See `SourceError`.
     """
@@ -233,7 +247,7 @@ class FailureError(Exception):
 
 
 def failure_of(error: SourceError, reason: str) -> FailureError:
-    """The failure of one attempt that a source's error tells of, in words that may be shown."""
+    """The failure of one attempt that a source's error reports, in words that may be shown."""
     return FailureError(
         reason,
         permanent=error.permanent,
@@ -281,10 +295,8 @@ class HttpClient:
         # The longest first: one may be part of another.
         self._secrets = sorted(spellings, key=len, reverse=True)
         self._limit = _limit(name, settings, base)
-        self._asked = (
-            "",
-            0.0,
-        )  # why the vendor is left alone, as far as it was said here, and until when
+        # Why the vendor is left alone, as far as it was said here, and until when.
+        self._asked = ("", 0.0)
         self._client: httpx.AsyncClient | None = None
         self._slots = asyncio.Semaphore(settings.concurrency)
 
@@ -298,13 +310,13 @@ class HttpClient:
             | {name: secret.get_secret_value() for name, secret in settings.headers.items()},
             timeout=httpx.Timeout(settings.timeout, pool=None),
             limits=httpx.Limits(max_connections=settings.concurrency),
-            verify=url.scheme
-            == "https",  # reading the list of authorities takes 20 ms, for nothing without TLS
-            trust_env=url.host not in _LOOPBACK,  # a proxy cannot reach this machine's loopback
+            # Reading the list of authorities takes 20 ms, for nothing without TLS.
+            verify=url.scheme == "https",
+            # A proxy cannot reach this machine's loopback.
+            trust_env=url.host not in _LOOPBACK,
         )
-        self._slots = asyncio.Semaphore(
-            settings.concurrency
-        )  # one that has waited belongs to the loop it waited in
+        # One that has waited belongs to the loop that it waited in.
+        self._slots = asyncio.Semaphore(settings.concurrency)
         return self
 
     async def __aexit__(
@@ -327,7 +339,7 @@ class HttpClient:
         parse: Callable[[bytes], T],
         weight: int = 1,
     ) -> T:
-        """Ask until there is an answer that `parse` accepts, or until it is clear that there will be none.
+        """Ask until `parse` accepts an answer, or until it is clear that there will be none.
 
         Args:
             path: Appended to the base URL.
@@ -380,8 +392,7 @@ class HttpClient:
                         (failure.reason, monotonic() + failure.retry_after),
                         key=itemgetter(1),
                     )
-                    # In a thread: a file that is locked, or a server that says nothing, takes its
-                    # seconds.
+                    # In a thread: a locked file, or a server that says nothing, takes its seconds.
                     await asyncio.to_thread(self._limit.hold, failure.retry_after)
                 if retry.is_exhausted():
                     attempts = retry.attempts_made + 1
@@ -418,7 +429,7 @@ class HttpClient:
                 body = await self._read(response)
             self.usage.bytes += len(body)
             return self._parsed(body, parse)
-        # What these say can hold the key that the vendor repeats, and a traceback would tell all
+        # What these say can hold the key that the vendor repeats, and a traceback would show all
         # causes: they go no further.
         except SourceError as error:
             raise failure_of(error, self.blot(str(error))) from None
@@ -479,8 +490,8 @@ class HttpClient:
         reason = f"HTTP {status}: {message}" if message else f"HTTP {status}"
         of_place = is_of_a_place(status, message) if page is None else page.kind is Kind.COUNTRY
         if of_place:
-            # No waiting helps, nor is it the symbol's fault: all that is asked for from here is
-            # refused.
+            # Waiting does not help, nor is it the symbol's fault: whatever is asked for from here
+            # is refused.
             return FailureError(reason, is_last=True, of_machine=True)
         if passes(status) or status in self._holds or (status == _BANNED and waits is not None):
             return FailureError(reason, retry_after=waits)
@@ -529,10 +540,13 @@ class HttpClient:
         return None if seconds is None else min(seconds, LONGEST_HOLD)
 
     async def _turn(self, deadline: float, weight: int, about: str) -> float:
-        """Wait until a request may be sent; gives the deadline, later by the time in the queue of the rate limit.
+        """Wait until a request may be sent.
 
-        A permit is taken last, so that none lies about while a hold lasts: those would all be used
+        A permit is taken last, so that none is kept while a hold lasts: all of them would be used
         at once at its end.
+
+        Returns:
+            The deadline, later by the time in the queue of the rate limit.
         """
         while True:
             await self._hold(deadline, about)
@@ -573,7 +587,7 @@ class HttpClient:
 
 
 class _Unpacker:
-    """Unpacks the chunks of a body: one encoding at most, and little more than a limit.
+    """Unpacks the chunks of a body: at most one encoding, and little more than a limit.
 
     Args:
         encoding: The Content-Encoding header.
@@ -625,9 +639,10 @@ def _told(page: Page) -> str:
 
 
 def excerpt(body: bytes) -> str:
-    """Find the vendor's own words in a body, at most 200 characters on one line: code and message of an error, else the start.
+    """Find the vendor's own words in a body, at most 200 characters on one line.
 
-    A web page is told as what it is, where that can be told.
+    They are the code and message of an error, else the start of the body. A web page is described
+    as what it is, where that is known.
     """
     page = page_in(body)
     if page is not None and page.kind is not Kind.PAGE:

@@ -1,4 +1,7 @@
-"""What the sources have in common that want a key: a plan that does not reach everywhere, days of a zone, answers that name a symbol."""
+"""What the sources that want a key have in common.
+
+A plan that does not reach everywhere, days of a zone, answers that name a symbol.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ _LONGEST_CURSOR = 4000  # a URL has no room for more
 _DAY = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_CLOSURE = timedelta(days=7)
-"""Further than any market stays closed."""
+"""Longer than any market stays closed."""
 _NEW_YORK = ZoneInfo("America/New_York")
 
 
@@ -59,7 +62,10 @@ class Days:
         return (datetime.combine(day, time(), self.zone) + self.start).astimezone(UTC)
 
     def dates(self, stamps: pl.Series) -> pl.Series:
-        """Turn stamps (TS) into what our 1d bars bear, the date at 00:00; an odd time of day stays as odd."""
+        """Turn stamps (TS) into what the package's 1d bars bear: the date at 00:00.
+
+        An odd time of day stays as odd.
+        """
         local = (
             stamps.dt.replace_time_zone("UTC")
             .dt.convert_time_zone(self.zone.key)
@@ -73,8 +79,7 @@ class Days:
         A start that lies inside a bar would be rounded down to its open by the vendors.
         """
         start, _ = window.micros
-        # Where clocks change, they do while the market is closed: the next date's open is on the
-        # same grid.
+        # Clocks change while the market is closed: the next date's open is on the same grid.
         phase = to_micros(self.opens(window.start.date() + _DAY)) % timeframe.micros
         return from_micros(-((phase - start) // timeframe.micros) * timeframe.micros + phase)
 
@@ -93,7 +98,10 @@ UTC_DAYS = Days(ZoneInfo("UTC"), start=timedelta(), close=_DAY)
 
 
 def dates_in(window: Window) -> tuple[date, date]:
-    """The first and the last date whose 00:00 UTC lies in a window; the last lies before the first where there is none."""
+    """The first and the last date whose 00:00 UTC lies in a window.
+
+    The last lies before the first where there is none.
+    """
     first, after = (-(-bound // Timeframe.D1.micros) for bound in window.micros)
     return (_EPOCH + first * _DAY).date(), (_EPOCH + (after - 1) * _DAY).date()
 
@@ -119,10 +127,10 @@ def text_of(value: object) -> str | None:
 
 
 class KeyedSource(PagedSource):
-    """A source that sends a key with each request, and whose plan may hold back the newest bars and the oldest.
+    """A source that sends a key with each request, and whose plan may hold back bars.
 
-    Where the vendor says that there is more, the rest is asked for with its cursor; what is missing
-    in spite of that, as `PagedSource` does.
+    The plan may hold back the newest bars and the oldest. Where the vendor says that there is more,
+    the rest is asked for with its cursor; what is missing in spite of that, as `PagedSource` does.
 
     Attributes:
         withheld: Words in the refusal of what the plan holds back; no other window, and no other
@@ -191,8 +199,8 @@ class KeyedSource(PagedSource):
         while answer.cursor is not None:
             if len(parts) == _MOST_PAGES or len(answer.cursor) > _LONGEST_CURSOR:
                 strange = (
-                    f"one more is named, after {len(parts)} pages, with {len(answer.cursor):,} "
-                    "letters"
+                    f"one more is named, after {len(parts)} pages, "
+                    f"with {len(answer.cursor):,} letters"
                 )
                 raise SourceError(f"source {self.name}: {about}: the pages do not end: {strange}")
             request = self.following(request, answer.cursor)
@@ -231,8 +239,9 @@ class KeyedSource(PagedSource):
             raise
         if strange := answer.symbols - {symbol}:
             raise SourceError(
-                f"source {self.name}: {about}: the answer is about "
-                f"{self._http.blot(listed(sorted(strange)))}; see how the vendor writes the symbol"
+                f"source {self.name}: {about}: "
+                f"the answer is about {self._http.blot(listed(sorted(strange)))}; "
+                "see how the vendor writes the symbol"
             )
         return answer
 

@@ -1,4 +1,4 @@
-"""What the sources have in common that ask through a vendor's own client library: our patience and limit around its requests.
+"""What the sources have in common that ask through a vendor's own client library.
 
 The library sends and reads; how often, how long, what is retried and what an error may say is
 decided here, as for every other source.
@@ -48,8 +48,8 @@ class LibrarySettings(HttpSettings):
         # A look for it, not an import, which may take seconds.
         if find_spec(self.library) is None:
             raise ValueError(
-                f"asks through the package {self.library}: pip install "
-                f"'market-assets[{self.extra}]'"
+                f"asks through the package {self.library}: "
+                f"pip install 'market-assets[{self.extra}]'"
             )
         if self.headers:
             raise ValueError(
@@ -59,7 +59,9 @@ class LibrarySettings(HttpSettings):
 
 
 class LibraryClient(HttpClient):
-    """Requests that a library sends, as many at once, as often and for as long as the settings of an HTTP source allow.
+    """Requests that a library sends, within the settings of an HTTP source.
+
+    The settings say how many go at once, how often, and for how long.
 
     Args:
         name: The source's, for errors.
@@ -107,7 +109,7 @@ class LibraryClient(HttpClient):
                 body = await self._send(path, params)
             self.usage.bytes += len(body)
             return parse(self._bounded(body))
-        # As in an HttpClient, what it says goes no further: a traceback would tell all causes.
+        # As in an HttpClient, what it says goes no further: a traceback would show all causes.
         except Exception as error:  # noqa: BLE001 - whatever a library raises
             if budget.expired():
                 raise FailureError(f"the answer was not complete after {seconds:.3g} s") from None
@@ -129,6 +131,9 @@ class LibraryClient(HttpClient):
 
 
 def words(error: object) -> str:
-    """What a library's error says, on one line of 200 characters, without the addresses in it: keys and signatures may stand there."""
+    """What a library's error says, on one line of 200 characters.
+
+    It comes without the addresses in it: keys and signatures may stand there.
+    """
     text = re.sub(r"\b[a-z][a-z0-9+.-]*://\S+", "(address)", str(error))
     return excerpt(text.encode()) or type(error).__name__

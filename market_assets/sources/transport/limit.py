@@ -1,4 +1,8 @@
-"""What a vendor allows, kept by every process that shares a file: so many requests a minute, and none while it wants to be left alone."""
+"""What a vendor allows, kept by every process that shares a file.
+
+So many requests per minute, and none while the vendor wants to be left alone. Limits that several
+machines share stand in `shared_limit`.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 RateText = Annotated[str, Field(pattern=r"^[1-9][0-9]*/[smh]$")]
-"""Requests, or weights where the vendor counts in those, per second, minute or hour, like "50/s"."""
+"""Requests per second, minute or hour, like "50/s"; weights where the vendor counts in those."""
 
 CAREFUL: RateText = "150/m"
-"""For a vendor that publishes no figure: 2.5 requests a second."""
+"""For a vendor that publishes no figure: 2.5 requests per second."""
 
 LONGEST_HOLD = 7 * 86_400.0
 """Seconds. A vendor's longest ban is three days; what is longer is a vendor's mistake."""
@@ -100,7 +104,7 @@ class Limit:
         self._limiter = None
 
     async def permit(self, weight: int = 1) -> float:
-        """Wait until a request of this weight may be sent; gives the seconds that it took.
+        """Wait until a request of this weight may be sent; returns the seconds that it took.
 
         A process waits for one permit at a time, and reserves none: who needs few of them takes
         turns with who needs many.
@@ -121,8 +125,8 @@ class Limit:
         if not granted:
             most = min(rate.limit for rate in self._rates)
             raise SourceError(
-                f"source {self._name}: a request weighs {weight}, and its rate allows {most} at "
-                "once; raise the rate",
+                f"source {self._name}: a request weighs {weight}, "
+                f"and its rate allows {most} at once; raise the rate",
                 permanent=True,
             )
         return monotonic() - began
@@ -132,7 +136,7 @@ class Limit:
         return self._hold.left()
 
     def hold(self, seconds: float) -> None:
-        """Let nothing be sent for so long, by nobody who shares the file."""
+        """Let nobody who shares the file send anything for so long."""
         self._hold.ask(seconds)
 
 
@@ -142,20 +146,23 @@ class _Bucket(SQLiteBucket):
     @classmethod
     def at(cls, path: Path, rates: list[Rate]) -> SQLiteBucket:
         made = cls.init_from_file(rates, db_path=str(path), use_file_lock=True)
-        # The lock is held for a tenth of a millisecond, and who waits for it holds up requests that
+        # The lock is held for a tenth of a millisecond, and a wait for it holds up requests that
         # have their permit.
         bucket = cls(
             rates, made.conn, made.table, lock=FileLock(f"{path}.lock", poll_interval=0.001)
         )
         with bucket.lock:
-            # Written by a clock that was ahead, they would count until ours has got there.
+            # Written by a clock that was ahead, they would count until this one has caught up.
             ahead = f"DELETE FROM {bucket.table} WHERE item_timestamp > ?"  # noqa: S608 - our name
             bucket.conn.execute(ahead, (_millis() + 1_000,))
             bucket.conn.commit()
         return bucket
 
     def leak(self, current_timestamp: int | None = None) -> int:
-        """Forget what nobody counts any more: another source on this file may count over a longer time than this one."""
+        """Forget what nobody counts any more.
+
+        Another source on this file may count over a longer time than this one.
+        """
         now = _millis() if current_timestamp is None else current_timestamp
         return super().leak(now - max(_PERIODS.values()) - _JITTER + self.rates[-1].interval)
 
@@ -166,7 +173,7 @@ def _millis() -> int:
 
 
 class _Note(msgspec.Struct):
-    """What a hold's file says, in seconds; instants are those of the machine's clock, since 1970."""
+    """What a hold's file says, in seconds; instants are the machine's, since 1970."""
 
     until: float
     asked: float
@@ -180,7 +187,7 @@ class Hold:
     """For how long a vendor wants to be left alone, known to all processes that share a file.
 
     Who has seen a hold counts its seconds by a clock that nobody sets. For who comes later the file
-    has the machine's time; a hold is never longer than what was asked for, and one from the future,
+    has the machine's time. A hold is never longer than what was asked for, and one from the future,
     written before the clock was set back, starts anew. A file that cannot be read or written is
     logged and left alone: the worst that comes of it is one more refusal.
 
@@ -255,7 +262,10 @@ class Hold:
                 fresh.replace(path)
         except (OSError, Timeout) as error:
             _log.warning(
-                "source %s: other processes will not know that it is to be left alone for %.0f s: "
-"%s cannot be written: %s",
-                self._name, seconds, path, error,
-            )  # fmt: skip
+                "source %s: other processes will not know "
+                "that it is to be left alone for %.0f s: %s cannot be written: %s",
+                self._name,
+                seconds,
+                path,
+                error,
+            )

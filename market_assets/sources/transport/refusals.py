@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _PASSING = frozenset({408, 425, 429})
 _FINAL = frozenset({501, 505})
 _TROUBLE = 500
-"""From here on a status tells of a server, or of what stands before it, in trouble."""
+"""From here on a status means a server in trouble, or what stands before it."""
 
 _MOST = 64 * 1024
 _SHOWN = 100
@@ -43,14 +43,17 @@ _CDNS = {
 _COUNTRY_NUMBERS, _RATE_NUMBERS = frozenset({1009}), frozenset({1015, 1027})
 _BLOCK_NUMBERS = frozenset({1005, 1006, 1007, 1008, 1010, 1012, 1020})
 _PLACE = re.compile(
-    r"from your (?:country|region|location)|your (?:country|region|jurisdiction)\b|restricted "
-    r"(?:location|region|country|jurisdiction)"
-    r"|(?:country|region|location|jurisdiction)\s+(?:is|are|you are in)?\s*(?:not "
-    r"|un)(?:supported|allowed|available|eligible)"
-    r"|not (?:available|permitted|offered|supported) in your|unavailable for legal "
-    r"reasons|geo-?(?:block|restrict)|embargo"
-    r"|prohibited (?:country|region|jurisdiction)|banned (?:the "
-    r")?(?:country|region)|block(?:s|ed)? access from (?:your|the) country",
+    r"from your (?:country|region|location)"
+    r"|your (?:country|region|jurisdiction)\b"
+    r"|restricted (?:location|region|country|jurisdiction)"
+    r"|(?:country|region|location|jurisdiction)\s+(?:is|are|you are in)?\s*"
+    r"(?:not |un)(?:supported|allowed|available|eligible)"
+    r"|not (?:available|permitted|offered|supported) in your"
+    r"|unavailable for legal reasons"
+    r"|geo-?(?:block|restrict)|embargo"
+    r"|prohibited (?:country|region|jurisdiction)"
+    r"|banned (?:the )?(?:country|region)"
+    r"|block(?:s|ed)? access from (?:your|the) country",
     re.IGNORECASE,
 )
 _CHALLENGE = re.compile(
@@ -65,7 +68,7 @@ _MAINTENANCE = re.compile(r"maintenance|temporarily unavailable|be right back", 
 
 
 class Kind(StrEnum):
-    """What a page is, in the words in which it is told."""
+    """What a page is, in the words of a message."""
 
     COUNTRY = "a block of the country or the address that is asked from"
     BLOCK = "a block of this machine or of what it sent"
@@ -93,7 +96,7 @@ class Page:
 
     Attributes:
         kind: What it is.
-        cdn: Whose it is, where that can be told.
+        cdn: Whose it is, where that is known.
         number: The CDN's number of the error, None where it has none.
         words: The page's own title or first words.
     """
@@ -144,12 +147,15 @@ def page_in(
 
 
 def passes(status: int) -> bool:
-    """Whether what a status tells of may be over with the next attempt: a limit, a time-out, a server or a CDN in trouble."""
+    """Whether what a status means may be over with the next attempt.
+
+    It is then a limit, a time-out, or a server or a CDN in trouble.
+    """
     return status in _PASSING or (status >= _TROUBLE and status not in _FINAL)
 
 
 def is_of_a_place(status: int, words: str) -> bool:
-    """Whether a refusal in a vendor's own words is one of the country or the address that is asked from."""
+    """Whether a vendor's own words refuse the country or the address that is asked from."""
     return status == 451 or (status in {401, 403, 423} and bool(_PLACE.search(words)))
 
 

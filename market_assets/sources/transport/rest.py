@@ -1,7 +1,8 @@
-"""What all sources have in common that give their candles as pages of JSON: the way from page to page, and from rows to a frame.
+"""What all sources have in common that give their candles as pages of JSON.
 
-A vendor's own module is left with what is its own: its address, how a window is asked for, where
-the rows stand in an answer, and what an error looks like that comes with a 200.
+The way from page to page, and from rows to a frame. A vendor's own module is left with what is its
+own: its address, how a window is asked for, where the rows stand in an answer, and what an error
+looks like that comes with a 200.
 """
 
 from __future__ import annotations
@@ -31,16 +32,22 @@ if TYPE_CHECKING:
 
 _TIMES = 4
 _MOST_ROWS = 10_000
-"""So many rows, and so many times a page's, may come for one window.
+"""How many rows may come for one window, besides `_TIMES` times a page's.
 
-Some vendors always give a full page, whatever is asked for."""
+Some vendors always give a full page, whatever is asked for.
+"""
 
 _MOST_VALUES = 2_000_000
-"""Values in one answer: the largest page of all vendors has a fifth of them. Decoded, each takes
-some fifty bytes."""
+"""Values in one answer: the largest page of all vendors has a fifth of them.
+
+Decoded, each takes some fifty bytes.
+"""
 
 _MOST_PAGES = 100
-"""Requests for one window, which one page could hold: a server that gives a row at a time is not followed for ever."""
+"""Requests for one window, which one page could hold.
+
+A server that gives one row at a time is not followed forever.
+"""
 
 
 class PagedSource(ABC):
@@ -65,7 +72,14 @@ class PagedSource(ABC):
     exceeds: ClassVar[bool] = False
     holds: ClassVar[Mapping[int, float]] = MappingProxyType({})
 
-    def __init__(self, name: str, settings: HttpSettings, *, base: Path, kind: str) -> None:  # noqa: ARG002 - few sources differ by kind
+    def __init__(
+        self,
+        name: str,
+        settings: HttpSettings,
+        *,
+        base: Path,
+        kind: str,  # noqa: ARG002 - few sources differ by kind
+    ) -> None:
         self.name = name
         self.usage = Usage()
         self.concurrency = settings.concurrency
@@ -114,16 +128,15 @@ class PagedSource(ABC):
             rest = Window.of_micros(at, stop)
             if len(pages) == _MOST_PAGES:
                 raise SourceError(
-                    f"source {self.name}: {symbol} {timeframe} {rest} is still to come after "
-                    f"{_MOST_PAGES} pages"
+                    f"source {self.name}: {symbol} {timeframe} {rest} "
+                    f"is still to come after {_MOST_PAGES} pages"
                 )
             page = await self.page(symbol, timeframe, rest)
             rows += len(page)
             if rows > most:
                 raise SourceError(
                     f"source {self.name}: {symbol} {timeframe} {window}: {rows:,} rows came, "
-                    "and a page has "
-                    f"{self.traits.page_size:,}: nobody asked for so many"
+                    f"and a page has {self.traits.page_size:,}: nobody asked for so many"
                 )
             opens = _opens(page)
             # What a further page holds beyond what it was asked for was given by the page before.
@@ -201,7 +214,10 @@ def millis(instant: datetime) -> int:
 def refusal(
     words: object, *, permanent: bool = False, retry_after: float | None = None
 ) -> SourceError:
-    """The error to raise where an answer with status 200 holds the vendor's refusal; its words are cut to one line of 200 characters."""
+    """The error to raise where an answer with status 200 holds the vendor's refusal.
+
+    Its words are cut to one line of 200 characters.
+    """
     text = f"the answer is an error: {excerpt(str(words).encode())}"
     return SourceError(text, permanent=permanent, retry_after=retry_after)
 
@@ -209,9 +225,10 @@ def refusal(
 def candles(
     body: bytes, rows: Callable[[Any], Any], places: Mapping[str, int | str], *, iso: bool = False
 ) -> pl.DataFrame:
-    """Turn the body of an answer into a frame of CANDLE_SCHEMA, each number the double nearest to its decimal text.
+    """Turn the body of an answer into a frame of CANDLE_SCHEMA.
 
-    A cell that is no number, or no time, is null; it does not cost the page.
+    Each number is the double nearest to its decimal text. A cell that is no number, or no time, is
+    null; it does not cost the page.
 
     Args:
         body: JSON.

@@ -1,4 +1,7 @@
-"""What a vendor allows, kept by every machine that shares a Redis or PostgreSQL server: see `limit` for one machine's."""
+"""What a vendor allows, kept by every machine that shares a Redis or PostgreSQL server.
+
+What the processes of one machine share stands in `limit`.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Server(Protocol):
-    """A server that counts. It is asked by one thread at a time, but for `hold`.
+    """A server that counts; one thread at a time asks it, except for `hold`.
 
     Attributes:
         trouble: What its library raises.
@@ -59,9 +62,9 @@ class _Server(Protocol):
 
 
 # pyrate-limiter has a bucket for either server. But the one for Redis goes by each machine's own
-# clock, and the one for PostgreSQL
-# writes the times of a zone that has an hour twice a year, reads its whole table for every permit,
-# and spins while another holds it.
+# clock, and the one for PostgreSQL writes the times of a zone that has an hour twice in a year,
+# reads its whole table for every permit, and spins while another holds it.
+#
 # Here one step on the server looks at its own clock, at the hold and at the counts, and neither
 # grants what a hold forbids.
 
@@ -77,7 +80,9 @@ local wait = 0
 for place = 4, #ARGV, 2 do
     local most, span = tonumber(ARGV[place]), tonumber(ARGV[place + 1])
     if redis.call('ZCOUNT', KEYS[1], '(' .. now - span, '+inf') + weight > most then
-        local blocking = redis.call('ZREVRANGE', KEYS[1], most - weight, most - weight, 'WITHSCORES')
+        local blocking = redis.call(
+            'ZREVRANGE', KEYS[1], most - weight, most - weight, 'WITHSCORES'
+        )
         wait = math.max(wait, blocking[2] + span - now)
     end
 end
@@ -88,7 +93,9 @@ redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return {0, 0}
 """
 _REDIS_HOLD = """
-if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], '', 'PX', ARGV[1]) end
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then
+    redis.call('SET', KEYS[1], '', 'PX', ARGV[1])
+end
 """
 
 
@@ -100,9 +107,12 @@ class _Redis:
 
         self.trouble: type[Exception] = RedisError
         self._redis = Redis.from_url(
+            url,
+            socket_timeout=_PATIENCE,
+            socket_connect_timeout=_PATIENCE,
             # A connection that lay idle may have been closed: once more, then it is trouble.
-            url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE, retry=Retry(NoBackoff(), 1)
-        )  # fmt: skip
+            retry=Retry(NoBackoff(), 1),
+        )
         self._take = self._redis.register_script(_REDIS_TAKE)
         self._hold = self._redis.register_script(_REDIS_HOLD)
 
@@ -128,40 +138,63 @@ def _held(key: str) -> str:
 
 
 _TABLES = """
-CREATE TABLE IF NOT EXISTS market_assets_sent (name text NOT NULL, at timestamptz NOT NULL, weight int NOT NULL);
+CREATE TABLE IF NOT EXISTS market_assets_sent (
+    name text NOT NULL,
+    at timestamptz NOT NULL,
+    weight int NOT NULL
+);
 CREATE INDEX IF NOT EXISTS market_assets_sent_at ON market_assets_sent (name, at);
-CREATE TABLE IF NOT EXISTS market_assets_holds (name text PRIMARY KEY, until timestamptz NOT NULL)
+CREATE TABLE IF NOT EXISTS market_assets_holds (
+    name text PRIMARY KEY,
+    until timestamptz NOT NULL
+)
 """
 _FORGET = """
-    DELETE FROM market_assets_sent
-    WHERE at NOT BETWEEN clock_timestamp() - %s * interval '1 ms' AND clock_timestamp() + interval '1 s'
-    """
+DELETE FROM market_assets_sent
+WHERE at NOT BETWEEN clock_timestamp() - %s * interval '1 ms'
+    AND clock_timestamp() + interval '1 s'
+"""
 _TAKE = """
-WITH present AS MATERIALIZED (SELECT clock_timestamp() AS now),
+WITH present AS MATERIALIZED (
+    SELECT clock_timestamp() AS now
+),
 held AS (
-    SELECT extract(epoch FROM until - now) AS seconds FROM market_assets_holds, present
+    SELECT extract(epoch FROM until - now) AS seconds
+    FROM market_assets_holds, present
     WHERE name = %(name)s AND until > now
 ),
 full_rates AS (
     SELECT max(extract(epoch FROM at - now) + span / 1000.0) AS seconds
     FROM present, unnest(%(most)s::int[], %(spans)s::int[]) AS rate (most, span), LATERAL (
-        SELECT at FROM (
-            SELECT at, sum(weight) OVER (ORDER BY at DESC) AS since FROM market_assets_sent
+        SELECT at
+        FROM (
+            SELECT at, sum(weight) OVER (ORDER BY at DESC) AS since
+            FROM market_assets_sent
             WHERE name = %(name)s AND at > now - span * interval '1 ms'
         ) AS sent
-        WHERE since > most - %(weight)s ORDER BY at DESC LIMIT 1
+        WHERE since > most - %(weight)s
+        ORDER BY at DESC
+        LIMIT 1
     ) AS blocking
 ),
-verdict AS (SELECT coalesce((SELECT seconds FROM held), 0) AS held, coalesce(seconds, 0) AS wait FROM full_rates),
+verdict AS (
+    SELECT coalesce((SELECT seconds FROM held), 0) AS held, coalesce(seconds, 0) AS wait
+    FROM full_rates
+),
 taken AS (
-    INSERT INTO market_assets_sent SELECT %(name)s, now, %(weight)s FROM present, verdict
+    INSERT INTO market_assets_sent
+    SELECT %(name)s, now, %(weight)s
+    FROM present, verdict
     WHERE held = 0 AND wait = 0 AND cardinality(%(most)s::int[]) > 0
 )
-SELECT held::float8, wait::float8 FROM verdict
+SELECT held::float8, wait::float8
+FROM verdict
 """
 _HOLD = """
-INSERT INTO market_assets_holds AS known VALUES (%s, clock_timestamp() + %s * interval '1 s')
-ON CONFLICT (name) DO UPDATE SET until = greatest(known.until, excluded.until)
+INSERT INTO market_assets_holds AS known
+VALUES (%s, clock_timestamp() + %s * interval '1 s')
+ON CONFLICT (name) DO UPDATE
+SET until = greatest(known.until, excluded.until)
 """
 
 
@@ -185,9 +218,8 @@ class _Postgres:
 
         def take(connection: Connection) -> tuple[float, float]:
             with connection.transaction():
-                _lock(
-                    connection, key
-                )  # the next statement sees what all who had it before have counted
+                # The next statement sees what all who had the lock before have counted.
+                _lock(connection, key)
                 held, wait = connection.execute(_TAKE, told).fetchone() or (0.0, 0.0)
             return held, wait
 
@@ -229,9 +261,8 @@ class _Postgres:
         )
         try:
             with connection.transaction():
-                _lock(
-                    connection, "market-assets"
-                )  # two who make a table at once would be in each other's way
+                # Two who make a table at once would be in each other's way.
+                _lock(connection, "market-assets")
                 (there,) = connection.execute(
                     "SELECT to_regclass('market_assets_holds')"
                 ).fetchone() or (None,)
@@ -248,7 +279,9 @@ def _lock(connection: Connection, key: str) -> None:
     """Be alone until the transaction ends, or give up."""
     number = int.from_bytes(sha256(key.encode()).digest()[:8], signed=True)
     connection.execute(
-        f"SET LOCAL statement_timeout = '{_PATIENCE}s'; SELECT pg_advisory_xact_lock({number})".encode()
+        (
+            f"SET LOCAL statement_timeout = '{_PATIENCE}s'; SELECT pg_advisory_xact_lock({number})"
+        ).encode()
     )
 
 
@@ -307,14 +340,14 @@ LimitsUrl = Annotated[SecretStr, AfterValidator(_checked)]
 
 
 class SharedLimit:
-    """How often a source may ask, and whether it may ask now: as `Limit`, but all machines that use the server count together.
+    """How often a source may ask, and whether it may ask now, on all machines together.
 
-    The server's clock counts. Without the server nothing is sent: that no limit is known is no
-    permit.
+    It is as `Limit`, but all machines that use the server count together. The server's clock
+    counts. Without the server nothing is sent: that no limit is known is no permit.
 
     Args:
         name: The source's, for errors.
-        rate: The most requests in a time; None is unlimited, but for holds.
+        rate: The most requests in a time; None is unlimited, except for holds.
         url: Where the server is; its password is shown nowhere.
         key: What the limit is kept under; the same for all who share it.
     """
@@ -329,7 +362,10 @@ class SharedLimit:
         self._queue = asyncio.Lock()
 
     def open(self) -> None:
-        """Make ready to count, in the running event loop; the server is asked when the first permit is."""
+        """Make ready to count, in the running event loop.
+
+        The server is asked when the first permit is.
+        """
         self._queue = asyncio.Lock()  # one that has waited belongs to the loop it waited in
 
     def close(self) -> None:
@@ -337,7 +373,7 @@ class SharedLimit:
         self._server.close()
 
     async def permit(self, weight: int = 1) -> float:
-        """Wait until a request of this weight may be sent; gives the seconds that it took.
+        """Wait until a request of this weight may be sent; returns the seconds that it took.
 
         There is no permit while the vendor is to be left alone: `held` then says for how long, and
         the permit is to be asked for again.
@@ -349,8 +385,8 @@ class SharedLimit:
         most = min((rate.limit for rate in self._rates), default=weight)
         if weight > most:
             raise SourceError(
-                f"source {self._name}: a request weighs {weight}, and its rate allows {most} at "
-                "once; raise the rate",
+                f"source {self._name}: a request weighs {weight}, "
+                f"and its rate allows {most} at once; raise the rate",
                 permanent=True,
             )
         began = monotonic()
@@ -359,18 +395,20 @@ class SharedLimit:
                 held, wait = await self._take(weight)
                 if held:
                     self._until = max(self._until, monotonic() + held)
-                # The end of a hold is waited for here: to who looks a moment later it would look
-                # like a permit.
+                # The end of a hold is waited for here: a moment later it would look like a permit.
                 if held > _SHORT or not (held or wait):
                     return monotonic() - began
                 await asyncio.sleep(held or wait)
 
     def held(self) -> float:
-        """Give the seconds for which nothing may be sent as far as it is known here, 0.0 where something may."""
+        """Give the seconds for which nothing may be sent, 0.0 where something may.
+
+        It says what is known here; the server is not asked.
+        """
         return max(0.0, self._until - monotonic())
 
     def hold(self, seconds: float) -> None:
-        """Let nothing be sent for so long, by nobody who shares the server."""
+        """Let nobody who shares the server send anything for so long."""
         if seconds <= 0:
             return
         seconds = min(seconds, LONGEST_HOLD)
@@ -379,10 +417,12 @@ class SharedLimit:
             self._server.hold(self._key, seconds)
         except self._server.trouble as error:
             _log.warning(
-                "source %s: other machines will not know that it is to be left alone for %.0f s: "
-"%s",
-                self._name, seconds, self._told(error),
-            )  # fmt: skip
+                "source %s: other machines will not know "
+                "that it is to be left alone for %.0f s: %s",
+                self._name,
+                seconds,
+                self._told(error),
+            )
 
     async def _take(self, weight: int) -> tuple[float, float]:
         try:
@@ -391,8 +431,8 @@ class SharedLimit:
             # The library's own error may hold the address: it goes no further than here.
             raise SourceError(
                 f"source {self._name}: its limit cannot be shared: {self._told(error)}; "
-                "see whether the server of `limits` "
-                "(or `limiter`) runs and lets this machine in, and fill again"
+                "see whether the server of `limits` (or `limiter`) runs "
+                "and lets this machine in, and fill again"
             ) from None
 
     def _told(self, error: Exception) -> str:

@@ -48,7 +48,9 @@ _OLDEST = datetime(1990, 1, 1, tzinfo=UTC)
 
 
 class AlpacaSettings(HttpSettings):
-    """The keys of an `alpaca` source: those of every HTTP source, the two keys, and what the plan allows; the defaults are the free plan's.
+    """The keys of an `alpaca` source: those of every HTTP source, and what the plan allows.
+
+    The defaults are the free plan's.
 
     Attributes:
         key: The API key's id.

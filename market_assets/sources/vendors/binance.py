@@ -1,4 +1,7 @@
-"""Binance's candles, spot and USD-M futures: `GET /api/v3/klines` and `GET /fapi/v1/klines`, or any server that speaks their format."""
+"""Binance's candles, spot and USD-M futures, or those of any server that speaks their format.
+
+`GET /api/v3/klines` and `GET /fapi/v1/klines`.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,10 @@ _RAW_SCHEMA = pl.Schema(
 )
 _TIME = epoch_to_us(pl.col("ts"))
 _CURABLE = frozenset({-1000, -1001, -1003, -1006, -1007, -1008, -1015, -1016})
-"""Binance's error codes that another attempt may cure: overload, time-outs, too many requests, a service shut for a while."""
+"""Binance's error codes that another attempt may cure.
+
+Overload, time-outs, too many requests, a service shut for a while.
+"""
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ class _Venue:
         path: Where its candles are asked for.
         rate: What we spend, in the vendor's weights.
         pages: What pages of up to so many rows weigh, the smallest first. The last is the cheapest
-            a row; larger ones, which the vendor would give, cost more than they hold.
+            per row; larger ones, which the vendor would give, cost more than they hold.
     """
 
     name: str
@@ -94,10 +100,10 @@ def venue_name(market: Market) -> str:
 class BinanceSettings(HttpSettings):
     """The keys of a `binance` source: those of every HTTP source, and which market it is.
 
-    Address and limit follow from the market. The limit is counted in the vendor's weights, of which
-    it allows an address 6000 a minute for spot and 2400 for futures; a page weighs 2. The default
-    stays a little below that, because the vendor counts in minutes of its own clock and other
-    programs may share the address.
+    Address and limit follow from the market. The limit is counted in the vendor's weights: the
+    vendor allows an address 6000 per minute for spot and 2400 for futures; a page weighs 2. The
+    default stays a little below that, because the vendor counts in minutes of its own clock and
+    other programs may share the address.
 
     Attributes:
         market: spot, or usdm for futures and perpetuals that are settled in USDT or USDC.
@@ -169,7 +175,10 @@ class BinanceSource(PagedSource):
 
     @staticmethod
     def venue_of(settings: SourceSettings, _kind: str) -> str | None:
-        """Name the market whose prices these are; who only speaks like Binance has others. See `Source`."""
+        """Name the market whose prices these are: see `Source`.
+
+        A source that only speaks like Binance has other prices.
+        """
         return venue_name(settings.market) if isinstance(settings, BinanceSettings) else None
 
     async def earliest(self, symbol: str, timeframe: Timeframe) -> datetime | None:
@@ -209,7 +218,9 @@ class BinanceSource(PagedSource):
 
 
 def parse_klines(body: bytes) -> pl.DataFrame:
-    """Turn the body of an answer into a frame of CANDLE_SCHEMA, each number the double nearest to its decimal text.
+    """Turn the body of an answer into a frame of CANDLE_SCHEMA.
+
+    Each number is the double nearest to its decimal text.
 
     Raises:
         SourceError: The body is no list of rows: an error in words (permanent by its code), HTML,
@@ -235,7 +246,7 @@ def parse_klines(body: bytes) -> pl.DataFrame:
     page = page.drop(name for name in EXTRA_PLACES if page[name].null_count() == len(page))
     stamps = page["ts"].to_numpy()
     if len(stamps) and stamps.min() >= 10**11 and stamps.max() < 10**14:
-        # Milliseconds, as always over REST: the product is a third of a page's time cheaper than a
+        # Milliseconds, as always over REST: the product saves a third of a page's time against a
         # query.
         return page.replace_column(0, pl.Series("ts", stamps * 1000).cast(TS))
     return page.with_columns(_TIME)

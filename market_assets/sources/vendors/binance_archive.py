@@ -1,4 +1,7 @@
-"""Binance's public archives, zips of a month's or a day's candles, and its REST API for what none of them has."""
+"""Binance's public archives, zips of the candles of a month or a day.
+
+What none of them has comes from its REST API: see `binance`.
+"""
 
 from __future__ import annotations
 
@@ -54,9 +57,11 @@ T = TypeVar("T")
 _FOLDERS: Mapping[Market, str] = {"spot": "spot", "usdm": "futures/um"}
 _DAY = timedelta(days=1)
 _PAGE = 7 * 1440
-"""A week of minutes. A page may hold two bars that are missing and all that lies between them, so with a month of them a repair of this
-morning would look through the archives of weeks; and pages that share a month unpack it once all
-the same.
+"""A week of minutes.
+
+A page may hold two bars that are missing and all that lies between them, so with a month of them a
+repair of this morning would look through the archives of weeks; and pages that share a month unpack
+it once all the same.
 """
 _LATE = timedelta(hours=6)
 """So long after its end nobody looks for the archive of a day or a month: it is not there yet."""
@@ -83,9 +88,10 @@ _log = logging.getLogger(__name__)
 
 
 class BinanceArchiveSettings(HttpSettings):
-    """The keys of a `binance_archive` source: those of every HTTP source, which market it is, and where its zips are kept.
+    """The keys of a `binance_archive` source.
 
-    The vendor publishes no limit for its archives.
+    They are those of every HTTP source, which market it is, and where its zips are kept. The vendor
+    publishes no limit for its archives.
 
     Attributes:
         market: spot, or usdm for futures and perpetuals that are settled in USDT or USDC.
@@ -217,7 +223,10 @@ class BinanceArchiveSource:
     async def fetch(
         self, symbol: str, timeframe: Timeframe, start: datetime, end: datetime
     ) -> pl.DataFrame:
-        """Give what the archives have of the window, and what REST has of the rest: see `Source.fetch`."""
+        """Give what the archives have of the window, and what REST has of the rest.
+
+        See `Source.fetch`.
+        """
         window = Window(start, end)
         if timeframe is Timeframe.W1 or window.empty:
             return await self._rest.fetch(symbol, timeframe, start, end)
@@ -233,7 +242,7 @@ class BinanceArchiveSource:
                 page = await self._rest.fetch(symbol, timeframe, hole.start, hole.end)
             except SourceError as error:
                 # No other refusal, of a wrong address or of the country that is asked from, says
-                # anything of the candles.
+                # anything about the candles.
                 if _UNLISTED.search(str(error)) and _covered(hole, [span for span, _ in found]):
                     continue
                 harm = [str(harmed) for span, harmed in damaged if span.intersect(hole)]
@@ -247,7 +256,10 @@ class BinanceArchiveSource:
         return pl.concat(pages, how="diagonal")
 
     async def earliest(self, symbol: str, timeframe: Timeframe) -> datetime | None:
-        """Give the open of the first bar that REST has; None where it refuses, which is no reason to refuse the archives."""
+        """Give the open of the first bar that REST has.
+
+        None where it refuses, which is no reason to refuse the archives.
+        """
         try:
             return await self._rest.earliest(symbol, timeframe)
         except SourceError as error:
@@ -298,7 +310,10 @@ class BinanceArchiveSource:
         return found, damaged
 
     def _path(self, symbol: str, timeframe: Timeframe, span: Window) -> str:
-        """Where the archive of a day or a month is, below the vendor's address and below the cache."""
+        """Where the archive of a day or a month is.
+
+        The path is below the vendor's address and below the cache.
+        """
         if not re.fullmatch(r"[\w-]+", symbol):
             raise SourceError(
                 f"source {self.name}: {symbol!r} is no symbol of Binance, like BTCUSDT",
@@ -311,7 +326,10 @@ class BinanceArchiveSource:
         return f"data/{self._folder}/{period}/klines/{symbol}/{timeframe}/{name}"
 
     async def _candles(self, path: str) -> pl.DataFrame | None:
-        """The candles of an archive, None where it is not published; who else needs it meanwhile waits."""
+        """The candles of an archive, None where it is not published.
+
+        Other tasks that need it meanwhile wait.
+        """
         async with self._locks[path]:
             if path in self._kept:
                 self._kept.move_to_end(path)
@@ -347,7 +365,10 @@ class BinanceArchiveSource:
             size -= oldest.estimated_size()
 
     async def _zip(self, path: str) -> bytes | None:
-        """The bytes of a zip, which have the sha256 that the vendor says; None where it is not published."""
+        """The bytes of a zip, which have the sha256 that the vendor says.
+
+        None where it is not published.
+        """
         if path not in self._digests:
             self._digests[path] = await self._checksum(path)
         digest = self._digests[path]
@@ -369,8 +390,7 @@ class BinanceArchiveSource:
         name = PurePosixPath(path).name
         raise _DamagedError(
             f"source {self.name}: archive {name}: its sha256 is not the one in {name}.CHECKSUM, "
-            "and was not when it was "
-            "downloaded once more"
+            "and was not when it was downloaded once more"
         )
 
     async def _checksum(self, path: str) -> str | None:
@@ -399,9 +419,11 @@ class BinanceArchiveSource:
         except OSError as error:
             _log.warning(
                 "source %s: %s cannot be kept and will be downloaded again: %s; "
-"set `cache` to another folder",
-                self.name, path, error,
-            )  # fmt: skip
+                "set `cache` to another folder",
+                self.name,
+                path,
+                error,
+            )
 
 
 def unpack(body: bytes, member: str) -> pl.DataFrame:
@@ -483,7 +505,7 @@ def _shown(body: bytes) -> str:
 
 
 def _digest(body: bytes) -> str:
-    """The sha256 that a .CHECKSUM file tells, in the form of sha256sum."""
+    """The sha256 in a .CHECKSUM file, in the form of sha256sum."""
     found = re.match(rb"([0-9a-fA-F]{64})\b", body)
     if found is None:
         raise SourceError(f"the answer is no checksum: {_shown(body)}")

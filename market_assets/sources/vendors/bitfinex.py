@@ -32,14 +32,17 @@ _NAMES = {
 }
 _BLOCK = 60.0
 _WRONG, _TOO_MANY = 10020, 11010
-"""Bitfinex's codes for a parameter that it does not accept, and for too many requests; all but the first may pass."""
+"""Bitfinex's codes for a parameter that it does not accept, and for too many requests.
+
+All codes but the first may pass.
+"""
 
 
 class BitfinexSettings(HttpSettings):
-    """The keys of a `bitfinex` source: those of every HTTP source, with Bitfinex's address and limit as defaults.
+    """The keys of a `bitfinex` source: those of every HTTP source.
 
-    The documents name 30 requests a minute and address for candles; who sends more is refused for a
-    minute.
+    Bitfinex's address and limit are the defaults. The documents name 30 requests per minute and
+    address for candles; who sends more is refused for a minute.
     """
 
     base_url: WebAddress = "https://api-pub.bitfinex.com"
@@ -51,8 +54,9 @@ class BitfinexSource(PagedSource):
 
     A page has 10000 bars; it is asked for oldest first, both ends of a window included. A bar
     without a trade is left out. There are no 4h bars, and the documents do not say on which day a
-    week opens: weeks are made of days. A symbol is written as Bitfinex writes it, such as tBTCUSD;
-    one that it does not know has no bars there, which is told from a quiet market by its first bar.
+    week opens: weeks are made of days. A symbol is written as Bitfinex writes it, such as tBTCUSD.
+    One that it does not know has no bars there; a look for the first bar sets it apart from a quiet
+    market.
     """
 
     Settings: ClassVar[type[SourceSettings]] = BitfinexSettings

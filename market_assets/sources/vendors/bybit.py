@@ -30,7 +30,10 @@ _INTERVALS = {
 }
 _BAN = 600.0
 _CURABLE = {10000: None, 10006: 5.0, 10016: None, 10018: _BAN, 10429: 5.0}
-"""Bybit's codes that another attempt may cure (time-outs, its own faults, too many requests), and the seconds to wait before it."""
+"""Bybit's codes that another attempt may cure, and the seconds to wait before it.
+
+They stand for time-outs, its own faults, and too many requests.
+"""
 
 
 class BybitSettings(HttpSettings):

@@ -64,7 +64,7 @@ def _exchange(name: str) -> str:
 
 
 class CcxtSettings(LibrarySettings):
-    """The keys of a `ccxt` source: those of every HTTP source but for `headers`, and the exchange.
+    """The keys of a `ccxt` source: those of every HTTP source except `headers`, and the exchange.
 
     The library keeps to what it knows of the exchange's limits, in each process; `rate` holds for
     all processes together. `rate: null` turns off both.
@@ -101,11 +101,12 @@ class CcxtSettings(LibrarySettings):
 
 
 class CcxtSource(PagedSource):
-    """Candles of one exchange, by the library's names for its markets (`BTC/USDT`, `BTC/USDT:USDT` for a swap) or by the exchange's own.
+    """Candles of one exchange, by the library's names for its markets or by its own.
 
-    Each request says since when and how many, and nothing is left to the library's own paging. An
-    exchange that gives its newest bars whatever it is asked for is an error, not one without a
-    history. Weeks are made of days, as no two exchanges agree on when one begins.
+    The library's names are `BTC/USDT`, and `BTC/USDT:USDT` for a swap. Each request says since when
+    and how many, and nothing is left to the library's own paging. An exchange that gives its newest
+    bars whatever it is asked for is an error, not one without a history. Weeks are made of days, as
+    no two exchanges agree on when one begins.
     """
 
     Settings: ClassVar[type[SourceSettings]] = CcxtSettings
@@ -140,7 +141,13 @@ class CcxtSource(PagedSource):
 
     @staticmethod
     def traits_of(settings: CcxtSettings) -> Traits:
-        """Say what the exchange has: see `Source`. To know it takes the library's import, most of a second."""
+        """Say what the exchange has: see `Source`.
+
+        To know it takes the library's import, most of a second.
+
+        Raises:
+            SourceError: The exchange gives no candles through the library.
+        """
         exchange = _built(settings)
         if not exchange.has.get("fetchOHLCV"):
             raise SourceError(
@@ -220,17 +227,21 @@ class CcxtSource(PagedSource):
             if earlier.filter(pl.col("ts") < literal(first)).is_empty():
                 raise SourceError(
                     f"{about} {window}: the {len(page)} bars given are the newest there are, "
-                    f"and begin only at {first:%Y-%m-%d %H:%M}: no "
-                    "evidence that there is nothing before. If the exchange gives no more than "
-                    f"that, say it: `latest_only: {len(page)}`; if "
-                    "the symbol is as young as that, give it a `start`"
+                    f"and begin only at {first:%Y-%m-%d %H:%M}: "
+                    "no evidence that there is nothing before. "
+                    "If the exchange gives no more than that, "
+                    f"say it: `latest_only: {len(page)}`; "
+                    "if the symbol is as young as that, give it a `start`"
                 )
         return page
 
     def _newest_since(
         self, page: pl.DataFrame, timeframe: Timeframe, window: Window
     ) -> datetime | None:
-        """The first open of a page that begins too late and ends at the present, as that of an exchange does which heeds no start."""
+        """The first open of a page that begins too late and ends at the present.
+
+        Such is the page of an exchange that heeds no start. None for any other page.
+        """
         opens = page["ts"].drop_nulls().to_physical().to_numpy()
         if self.traits.latest_only is not None or len(opens) < _FEWEST:
             return None
@@ -245,8 +256,8 @@ class CcxtSource(PagedSource):
     # There is one thing to ask.
     async def _send(self, path: str, params: Mapping[str, str | int]) -> bytes:  # noqa: ARG002
         client = self._client
-        # One at a time: the library lets all wait for the same task, which the first that runs out
-        # of time would cancel for all.
+        # One at a time: the library lets all wait for the same task, and the first that runs out
+        # of time would cancel it for all.
         async with self._loading:
             if not client.markets:
                 await client.load_markets()
@@ -264,8 +275,12 @@ class CcxtSource(PagedSource):
             return SourceError(text, of_machine=True)
         if isinstance(error, ccxt.BadSymbol):
             return SourceError(f"{text}; write it as ccxt does, like BTC/USDT", permanent=True)
-        # What is an ExchangeError and nothing else is an answer that the library has no word for.
-        return SourceError(text, permanent=isinstance(error, ccxt.ExchangeError) and type(error) is not ccxt.ExchangeError)  # fmt: skip
+        # A bare ExchangeError is an answer that the library does not know.
+        return SourceError(
+            text,
+            permanent=isinstance(error, ccxt.ExchangeError)
+            and type(error) is not ccxt.ExchangeError,
+        )
 
     def _told_to_wait(self) -> float | None:
         headers = {
@@ -309,7 +324,10 @@ def _built(settings: CcxtSettings) -> Any:  # noqa: ANN401 - a class that is cho
 
 # Reason, URL, method, headers and body of the answer, those of the request.
 def _readable(code: int, *said: Any) -> str:  # noqa: ANN401
-    """Let no page of HTML, and no half of an answer, pass for an answer: the library makes an empty one of it."""
+    """Let no page of HTML, and no half of an answer, pass for an answer.
+
+    The library would make an empty one of it.
+    """
     import ccxt  # noqa: PLC0415 - an optional package
 
     body = str(said[4]).strip()

@@ -21,9 +21,10 @@ _PLACES = {"ts": 0, "low": 1, "high": 2, "open": 3, "close": 4, "volume": 5}
 
 
 class CoinbaseSettings(HttpSettings):
-    """The keys of a `coinbase` source: those of every HTTP source, with Coinbase's address and limit as defaults.
+    """The keys of a `coinbase` source: those of every HTTP source.
 
-    The vendor allows an address 10 requests a second; the default stays below that.
+    Coinbase's address and limit are the defaults. The vendor allows an address 10 requests per
+    second; the default stays below that.
     """
 
     base_url: WebAddress = "https://api.exchange.coinbase.com"

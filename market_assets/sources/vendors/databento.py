@@ -1,4 +1,7 @@
-"""Candles from Databento, through its client: `timeseries.get_range` of ohlcv-1m. What is asked for is charged by the vendor."""
+"""Candles from Databento, through its client: `timeseries.get_range` of ohlcv-1m.
+
+What is asked for is charged by the vendor.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,10 @@ def _dataset(text: str) -> str:
 
 
 class DatabentoSettings(LibrarySettings):
-    """The keys of a `databento` source: those of every HTTP source but for `headers` and `timeout`, the key, and what it is a key for.
+    """The keys of a `databento` source.
+
+    They are those of every HTTP source except `headers` and `timeout`, the key, and what it is a
+    key for.
 
     Attributes:
         key: The API key.
@@ -135,9 +141,11 @@ class DatabentoSource(PagedSource):
             parse=partial(read_dbn, symbol=symbol),
         )
 
-    # A dataset is as long for all of them.
+    # A dataset reaches as far for every symbol and timeframe.
     def answers_for(self, symbol: str, timeframe: Timeframe) -> Window:  # noqa: ARG002
-        """Give what the key may have of the dataset, asked of the vendor once in ten minutes: see `Source.answers_for`.
+        """Give what the key may have of the dataset: see `Source.answers_for`.
+
+        The vendor is asked for it once in ten minutes.
 
         Raises:
             SourceError: The vendor does not say it; it is asked again after a minute, and not for
@@ -166,7 +174,10 @@ class DatabentoSource(PagedSource):
         return raw
 
     def _range(self) -> Window:
-        """Ask in a thread of its own: the client's patience is 100 s, and longer with a server that drips."""
+        """Ask for the range of the dataset, in a thread of its own.
+
+        The client's patience is 100 s, and longer with a server that drips.
+        """
         found: list[Window | Exception] = []
         client = self._client()
 
@@ -248,7 +259,10 @@ def read_dbn(body: bytes, *, symbol: str | None = None) -> pl.DataFrame:
     if str(store.schema) != _SCHEMA:
         raise SourceError(f"the answer is of {store.schema}, not of {_SCHEMA}")
     if symbol in store.metadata.not_found:
-        raise SourceError("the vendor knows no such symbol in that time; give it a `start` and an `end`", permanent=True)  # fmt: skip
+        raise SourceError(
+            "the vendor knows no such symbol in that time; give it a `start` and an `end`",
+            permanent=True,
+        )
     named = sorted(store.mappings)
     if symbol is not None and named and named != [symbol]:
         raise SourceError(
@@ -258,15 +272,23 @@ def read_dbn(body: bytes, *, symbol: str | None = None) -> pl.DataFrame:
         return CANDLE_SCHEMA.to_frame()
     if len(publishers := sorted({*rows["publisher_id"].tolist()})) > 1:
         raise SourceError(
-            "the answer has bars of several exchanges (publishers "
-            f"{listed(map(str, publishers))}); choose a dataset of one, or a consolidated one",
+            "the answer has bars of several exchanges "
+            f"(publishers {listed(map(str, publishers))}); "
+            "choose a dataset of one, or a consolidated one",
             permanent=True,
         )
     opens = rows["ts_event"]
     if len({*opens.tolist()}) < len(opens):
-        raise SourceError("the answer has several bars for one minute, of different instruments; name one of them", permanent=True)  # fmt: skip
+        raise SourceError(
+            "the answer has several bars for one minute, of different instruments; "
+            "name one of them",
+            permanent=True,
+        )
     # numpy divides; polars would multiply by the reciprocal, and miss the nearest double.
-    prices = {name: np.where(rows[name] == _NO_PRICE, np.nan, rows[name] / _UNIT) for name in ("open", "high", "low", "close")}  # fmt: skip
+    prices = {
+        name: np.where(rows[name] == _NO_PRICE, np.nan, rows[name] / _UNIT)
+        for name in ("open", "high", "low", "close")
+    }
     columns = {"ts": opens // 1000, **prices, "volume": rows["volume"]}
     return pl.DataFrame(columns, nan_to_null=True).select(
         pl.col("ts").cast(pl.Int64).cast(TS), *prices, pl.col("volume").cast(pl.Float64)

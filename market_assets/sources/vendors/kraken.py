@@ -27,9 +27,10 @@ _CURABLE = {
 
 
 class KrakenSettings(HttpSettings):
-    """The keys of a `kraken` source: those of every HTTP source, with Kraken's address and limit as defaults.
+    """The keys of a `kraken` source: those of every HTTP source.
 
-    The vendor allows an address about one public request a second.
+    Kraken's address and limit are the defaults. The vendor allows an address about one public
+    request per second.
     """
 
     base_url: WebAddress = "https://api.kraken.com"

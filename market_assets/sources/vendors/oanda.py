@@ -39,10 +39,10 @@ _PRICES = {"mid": "M", "bid": "B", "ask": "A"}
 
 
 class OandaSettings(HttpSettings):
-    """The keys of an `oanda` source: those of every HTTP source, the token, and which price it keeps.
+    """The keys of an `oanda` source: those of every HTTP source, the token, and the price kept.
 
-    The vendor allows 120 requests a second; the default stays a third below. For a practice account
-    the address is https://api-fxpractice.oanda.com.
+    The vendor allows 120 requests per second; the default stays a third below. For a practice
+    account the address is https://api-fxpractice.oanda.com.
 
     Attributes:
         key: The personal access token.
@@ -79,7 +79,10 @@ class OandaSource(KeyedSource):
 
     @staticmethod
     def venue_of(settings: OandaSettings, _kind: str) -> str:
-        """Name whose prices these are; bid and ask are no more alike than two venues. See `Source`."""
+        """Name whose prices these are: see `Source`.
+
+        Bid and ask are no more alike than two venues.
+        """
         return "oanda" if settings.price == "mid" else f"oanda-{settings.price}"
 
     def __init__(self, name: str, settings: OandaSettings, *, base: Path, kind: str) -> None:

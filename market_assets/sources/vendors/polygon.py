@@ -1,4 +1,7 @@
-"""Candles of Polygon, now Massive: `GET /v2/aggs/ticker/{symbol}/range/...`, never adjusted for splits."""
+"""Candles of Polygon, now Massive, never adjusted for splits.
+
+`GET /v2/aggs/ticker/{symbol}/range/...`
+"""
 
 from __future__ import annotations
 
@@ -60,15 +63,17 @@ _OLDEST = date(2003, 9, 10)
 
 
 class PolygonSettings(HttpSettings):
-    """The keys of a `polygon` source: those of every HTTP source, the key, and what its plan allows; the defaults are the free plan's.
+    """The keys of a `polygon` source: those of every HTTP source, the key, and its plan.
+
+    The defaults are the free plan's.
 
     Attributes:
         key: The API key.
         delay: Seconds after a bar's close until the plan gives it: 86400 at the end of the day, 900
             where it is delayed, 0 in real time. Younger bars are not asked for; where `update:
             {settle: ...}` is shorter, they are shown as missing for as long.
-        history_days: How far back the plan reaches; null for the whole history. Of older bars it is
-            not asked, and its first bar there is no instrument's first.
+        history_days: How far back the plan reaches; null for the whole history. It is not asked for
+            older bars, and its first bar there is no instrument's first.
     """
 
     base_url: WebAddress = "https://api.polygon.io"
@@ -82,7 +87,7 @@ class PolygonSettings(HttpSettings):
 class PolygonSource(KeyedSource):
     """Candles of stocks, crypto and currencies.
 
-    An answer is made of 50,000 minutes at most (or days, for 1d). A minute without a trade is left
+    An answer is made of at most 50,000 minutes (or days, for 1d). A minute without a trade is left
     out; what is traded before and after the hours of the market is given too, and not kept. There
     is no 1h of a stock, as the vendor's opens at the full hour and not with the session at 9:30; no
     1d of a currency, as the vendor's is UTC's day and the market's begins at 17:00 in New York; no
@@ -104,7 +109,10 @@ class PolygonSource(KeyedSource):
 
     @staticmethod
     def venue_of(_settings: PolygonSettings, kind: str) -> str:
-        """Name whose prices these are: the consolidated tape's, and of currencies and crypto Polygon's own mixture. See `Source`."""
+        """Name whose prices these are: see `Source`.
+
+        They are the consolidated tape's, and of currencies and crypto Polygon's own mixture.
+        """
         return CONSOLIDATED if kind == "equity" else "polygon"
 
     def __init__(
@@ -145,7 +153,10 @@ class PolygonSource(KeyedSource):
 
     # The cursor says it all.
     def following(self, request: Request, cursor: str) -> Request:  # noqa: ARG002
-        """See `KeyedSource.following`: the next page's path and query, but asked of our own address, and raw."""
+        """See `KeyedSource.following`.
+
+        It is the next page's path and query, but asked of our own address, and raw.
+        """
         # The key goes with every request: whatever host is named there, it is sent to our own.
         found = re.fullmatch(
             r"https?://[^/?#\s]+(/v2/aggs/[\x21-\x7e]+?)(?:\?([\x21-\x7e]*))?", cursor
@@ -163,7 +174,10 @@ class PolygonSource(KeyedSource):
         return read_aggs(body, raw=self._raw, late=self._delay >= _LATE)
 
     async def actions(self, symbol: str, start: date, end: date) -> pl.DataFrame:
-        """Give splits, dividends, changes of the ticker and delistings: see `ActionSource.actions`."""
+        """Give splits, dividends, changes of the ticker and delistings.
+
+        See `ActionSource.actions`.
+        """
         rows = await actions_of(self._http, symbol, start, end)
         return tidy(rows, start, end, about=f"source {self.name}: {symbol} actions {start}..{end}")
 

@@ -1,4 +1,7 @@
-"""Corporate actions of Polygon, now Massive: splits and dividends, changes of the ticker, and the day a ticker was delisted."""
+"""Corporate actions of Polygon, now Massive.
+
+Splits and dividends, changes of the ticker, and the day on which a ticker was delisted.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +29,18 @@ if TYPE_CHECKING:
 _LIMIT = 1000
 _MOST_PAGES = 100
 _DIVIDENDS = {"SC": "special", "LT": "long-term capital gains", "ST": "short-term capital gains"}
-"""What the vendor's types mean that are no ordinary dividend: one can fall on the same day as an ordinary one."""
+"""What the vendor's types mean that are no ordinary dividend.
+
+One of them can fall on the same day as an ordinary one.
+"""
 
 Row = tuple[date, str, float | None, float | None, str | None, str | None]
 
 
 async def actions_of(http: HttpClient, symbol: str, start: date, end: date) -> pl.DataFrame:
-    """Ask for the actions of a ticker with an ex-date in a window: four requests, and one more for each further thousand of a kind.
+    """Ask for the actions of a ticker with an ex-date in a window.
+
+    That takes four requests, and one more for each further thousand of a kind.
 
     Args:
         http: The vendor's client, open.
@@ -77,8 +85,8 @@ async def _all(
         results = answer.get("results") or []
         if strange := {row["ticker"] for row in results} - {symbol}:
             raise SourceError(
-                f"the answer is about {listed(sorted(strange))}; see how the vendor writes the "
-                "symbol"
+                f"the answer is about {listed(sorted(strange))}; "
+                "see how the vendor writes the symbol"
             )
         fresh = [row for row in results if row.get("id") is None or row["id"] not in ids]
         ids.update(row["id"] for row in fresh if row.get("id") is not None)
@@ -107,7 +115,11 @@ async def _all(
 async def _renames(http: HttpClient, symbol: str) -> list[Row]:
     def parse(body: bytes) -> list[Row]:
         events = _decoded(body)["results"].get("events") or []
-        named = sorted((date.fromisoformat(one["date"]), one["ticker_change"]["ticker"]) for one in events if one["type"] == "ticker_change")  # fmt: skip
+        named = sorted(
+            (date.fromisoformat(one["date"]), one["ticker_change"]["ticker"])
+            for one in events
+            if one["type"] == "ticker_change"
+        )
         # The oldest is the name that it was listed with.
         return [
             (day, ActionKind.RENAME.value, None, None, None, f"{old} to {new}")

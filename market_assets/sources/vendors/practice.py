@@ -1,4 +1,7 @@
-"""The practice source: simulated candles, said to be simulated, asked for over real HTTP as if from Binance."""
+"""The practice source: simulated candles, asked for over real HTTP as if from Binance.
+
+They are said to be simulated. The vendor itself stands in `market_assets.practice`.
+"""
 
 from __future__ import annotations
 
@@ -35,15 +38,16 @@ class PracticeSettings(HttpSettings, Market):
     ```yaml
     practice:
       seed: 7
-      symbols: {SPY: {price: 580}, ES: {kind: futures, price: 6000}}   # what is special; the rest
-          follows from the profile's kind
+      # What is special; the rest follows from the profile's kind.
+      symbols: {SPY: {price: 580}, ES: {kind: futures, price: 6000}}
       faults: [{fault: hole, symbols: [BTCUSDT], start: 2024-01-05T03:00Z, end: 2024-01-05T04:20Z}]
     ```
 
     Attributes:
         base_url: A practice vendor that runs already; without it one is started inside this
             process, the same in every process.
-        kind: What a symbol is that is not named in `symbols`; without it the kind of the profile.
+        kind: The kind of a symbol that is not named in `symbols`; without it the kind of the
+            profile.
         faults_file: A YAML file with a list of more faults.
         earliest_probe: False for a source that cannot name a first bar.
     """
@@ -109,7 +113,10 @@ _starting = threading.Lock()
 
 
 def _vendor(market: Market) -> PracticeVendor:
-    """Start a vendor for this market in this process, or give the one that runs; it ends with the process."""
+    """Start a vendor for this market in this process, or give the one that runs.
+
+    It ends with the process.
+    """
     # To read settings no web server is needed.
     from market_assets.practice.vendor import PracticeVendor  # noqa: PLC0415
 

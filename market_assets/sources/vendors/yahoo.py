@@ -1,8 +1,9 @@
-"""Candles of stocks and of crypto days from Yahoo, through the library yfinance: `GET /v8/finance/chart/{symbol}`.
+"""Candles of stocks and of crypto days from Yahoo, through the library yfinance.
 
-No key is needed, but a browser's way of speaking TLS, cookies and a crumb: these are what the
-library is for. Its answers are read here, not by its own methods: those keep answers of the past,
-so that asking again would confirm nothing, and do not tell an error from an empty answer.
+`GET /v8/finance/chart/{symbol}`. No key is needed, but a browser's way of speaking TLS, cookies and
+a crumb: these are what the library is for. Its answers are read here, not by its own methods: those
+keep answers of the past, so that asking again would confirm nothing, and do not distinguish an
+error from an empty answer.
 """
 
 from __future__ import annotations
@@ -55,7 +56,10 @@ _REACH = {
     Timeframe.M15: 59 * _DAY,
     Timeframe.H1: 729 * _DAY,
 }
-"""How far back there are bars of less than a day: a day less than the vendor says, whose clock decides."""
+"""How far back there are bars of less than a day.
+
+It is a day less than the vendor says, because its clock decides.
+"""
 _WEEK_OF_MINUTES = 7 * 24 * 60
 _NOTHING_THERE = "Data doesn't exist for startDate"
 _TOO_MANY = 429
@@ -64,10 +68,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class YahooSettings(LibrarySettings):
-    """The keys of a `yahoo` source: those of every HTTP source but for `headers`, with Yahoo's address as a default.
+    """The keys of a `yahoo` source: those of every HTTP source except `headers`.
 
-    The vendor publishes no limit, and refuses who asks much for many minutes; the default is
-    careful.
+    Yahoo's address is the default. The vendor publishes no limit, and refuses who asks much for
+    many minutes; the default is careful.
 
     Attributes:
         delay: Seconds by which an exchange's bars come late to Yahoo: 0 for those of the US, 900
@@ -118,7 +122,10 @@ class YahooSource(PagedSource):
     @staticmethod
     # The arguments that every type is asked with.
     def venue_of(settings: YahooSettings, kind: str) -> str:  # noqa: ARG004
-        """Name a venue of its own, so that what is adjusted is not mixed with what was traded: see `Source`."""
+        """Name a venue of its own: see `Source`.
+
+        So what is adjusted is not mixed with what was traded.
+        """
         return "yahoo-split-adjusted" if kind == "equity" else "yahoo"
 
     def __init__(
@@ -146,7 +153,10 @@ class YahooSource(PagedSource):
         if timeframe is Timeframe.D1:
             # A session opens on the UTC day of its date or, east of Europe, on the one before; the
             # end is exclusive.
-            first, after = (seconds(midnight(day) + shift * _DAY) for day, shift in zip(dates_in(window), (-1, 2), strict=True))  # fmt: skip
+            first, after = (
+                seconds(midnight(day) + shift * _DAY)
+                for day, shift in zip(dates_in(window), (-1, 2), strict=True)
+            )
         return f"/v8/finance/chart/{quote(symbol, safe='')}", {
             "period1": first,
             "period2": after,
@@ -161,7 +171,10 @@ class YahooSource(PagedSource):
     async def fetch(
         self, symbol: str, timeframe: Timeframe, start: datetime, end: datetime
     ) -> pl.DataFrame:
-        """Give what the vendor has for the window, in one answer: it knows no pages, and refuses what is too long for it. See `Source.fetch`."""
+        """Give what the vendor has for the window, in one answer: see `Source.fetch`.
+
+        The vendor knows no pages, and refuses what is too long for it.
+        """
         window = Window(start, end)
         return (await self.page(symbol, timeframe, window)).filter(window.holds())
 
@@ -179,7 +192,10 @@ class YahooSource(PagedSource):
         return chart.days() if timeframe is Timeframe.D1 else chart.closed(timeframe)
 
     async def actions(self, symbol: str, start: date, end: date) -> pl.DataFrame:
-        """Give splits, and dividends as they were paid: see `ActionSource.actions`. It announces none."""
+        """Give splits, and dividends as they were paid: see `ActionSource.actions`.
+
+        The vendor announces none.
+        """
         params: dict[str, str | int] = {
             "period1": seconds(midnight(start) - _DAY),
             # Up to the present whatever is wanted: dividends are divided by every split since.
@@ -221,7 +237,7 @@ class YahooSource(PagedSource):
         )
         body: bytes = answer.content
         status = answer.status_code
-        # The vendor says with these what is wrong with the request, or that there is nothing: the
+        # With these the vendor says what is wrong with the request, or that there is nothing: the
         # body is read for it.
         if status in {200, 400, 404, 422}:
             return body
@@ -247,7 +263,11 @@ class YahooSource(PagedSource):
 
 @cache
 def _library(cookies: Path) -> Any:  # noqa: ANN401 - the library has no types
-    """The library's client, one in a process as the library wants it, with the folder of its cookies."""
+    """The library's client, one per process as the library wants it.
+
+    Args:
+        cookies: The folder of its cookies.
+    """
     import yfinance  # noqa: PLC0415 - optional, and it imports pandas
     from yfinance.data import YfData  # noqa: PLC0415
 
@@ -275,14 +295,20 @@ class Chart:
     zone: str = "UTC"
 
     def days(self) -> pl.DataFrame:
-        """The bars stamped with their date at 00:00. Of two of one date, the first is the running day before its latest trades."""
+        """The bars stamped with their date at 00:00.
+
+        Of two of one date, the first is the running day before its latest trades, and left out.
+        """
         local = pl.col("ts").dt.replace_time_zone("UTC").dt.convert_time_zone(self.zone)
         return self.candles.with_columns(local.dt.date().cast(TS).alias("ts")).unique(
             "ts", keep="last", maintain_order=True
         )
 
     def closed(self, timeframe: Timeframe) -> pl.DataFrame:
-        """The bars without what follows the last of them: the latest trade, stamped with its time, as if it were a bar."""
+        """The bars without what follows the last of them.
+
+        That is the latest trade, stamped with its time, as if it were a bar.
+        """
         whole = self.candles.filter(pl.col("ts").to_physical() % Timeframe.M1.micros == 0)
         apart = whole["ts"].tail(2).to_physical().diff().drop_nulls()
         return whole.head(-1) if (apart % timeframe.micros != 0).any() else whole

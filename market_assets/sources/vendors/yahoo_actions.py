@@ -1,4 +1,7 @@
-"""Corporate actions as Yahoo gives them along with its candles: splits, and dividends divided by every split since."""
+"""Corporate actions as Yahoo gives them along with its candles.
+
+Splits, and dividends that are divided by every split since.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +26,8 @@ def read_actions(symbol: str, body: bytes) -> pl.DataFrame:
         body: JSON.
 
     Returns:
-        A frame of ACTION_SCHEMA, but for the dividends' amounts, which are the vendor's. An ex-date
-        is the exchange's date.
+        A frame of ACTION_SCHEMA, except for the dividends' amounts, which are the vendor's. An
+        ex-date is the exchange's date.
 
     Raises:
         SourceError: It holds an error in words, another symbol's actions, HTML, or JSON that was
@@ -39,14 +42,28 @@ def read_actions(symbol: str, body: bytes) -> pl.DataFrame:
         zone = ZoneInfo(meta["exchangeTimezoneName"])
         rows = [
             *(
-                (_day(one, zone), ActionKind.SPLIT.value, one["numerator"] / one["denominator"], None, None, one.get("splitRatio"))
+                (
+                    _day(one, zone),
+                    ActionKind.SPLIT.value,
+                    one["numerator"] / one["denominator"],
+                    None,
+                    None,
+                    one.get("splitRatio"),
+                )
                 for one in (events.get("splits") or {}).values()
             ),
             *(
-                (_day(one, zone), ActionKind.DIVIDEND.value, None, float(one["amount"]), meta.get("currency"), None)
+                (
+                    _day(one, zone),
+                    ActionKind.DIVIDEND.value,
+                    None,
+                    float(one["amount"]),
+                    meta.get("currency"),
+                    None,
+                )
                 for one in (events.get("dividends") or {}).values()
             ),
-        ]  # fmt: skip
+        ]
     except (
         msgspec.MsgspecError,
         LookupError,

@@ -1,4 +1,8 @@
-"""Corporate actions: `<profile>.actions` and what was said of them before."""
+"""Corporate actions: `<profile>.corporate_actions` and the two tables of their history.
+
+`ops.action_revisions` has the rows that hold no more, `ops.action_answers` who reported a symbol's
+actions, and when last.
+"""
 
 from __future__ import annotations
 
@@ -24,15 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ActionsMerged:
-    """What became of the recorded corporate actions when sources had answered.
+    """How the recorded corporate actions changed when sources had answered.
 
     Attributes:
         new: Actions that were not there before.
-        changed: Actions of which something else is said now; their old rows are in
-            ops.action_revisions.
-        withdrawn: Actions that are said no more; their rows are there too.
-        since: The oldest ex-date of which something else is said than before; None where nothing
-            is.
+        changed: Actions whose values changed; their old rows are in ops.action_revisions.
+        withdrawn: Actions that no source reports any more; their rows are there too.
+        since: The oldest ex-date of a new, changed or withdrawn action; None where there is none.
     """
 
     new: int = 0
@@ -42,14 +44,16 @@ class ActionsMerged:
 
 
 class Actions(Table):
-    """Reads corporate actions: `<profile>.actions` and what was said of them before."""
+    """Reads the corporate actions of a profile, their old rows, and which source reported them."""
 
     def of(self, profile: str) -> pl.DataFrame:
-        """Every corporate action that was ever recorded, also those that hold no more, oldest first; the table must exist.
+        """Every corporate action that was ever recorded, oldest first.
+
+        It includes those that hold no more. The table must exist.
 
         Returns:
-            symbol, ex_date, kind, ratio, amount, currency, detail, source, recorded_at,
-                replaced_at: null while it holds.
+            symbol, ex_date, kind, ratio, amount, currency, detail, source, recorded_at, replaced_at
+            (null while the action holds).
         """
         columns = ", ".join(ACTION_COLUMNS)
         return self._db.frame(
@@ -66,7 +70,11 @@ class Actions(Table):
         )
 
     def answers(self, profile: str) -> pl.DataFrame:
-        """Which source has told each symbol's corporate actions, and when last: symbol, source, actions, answered_at."""
+        """Which source has reported each symbol's corporate actions, and when last.
+
+        Returns:
+            symbol, source, actions (how many), answered_at.
+        """
         return self._db.frame(
             """
             SELECT symbol, source, actions, answered_at
@@ -79,10 +87,12 @@ class Actions(Table):
 
 
 class ActionsWriter(Actions):
-    """Reads and writes corporate actions: `<profile>.actions` and what was said of them before."""
+    """Reads and writes the corporate actions of a profile, their old rows, and their sources."""
 
     def create(self, profile: str, timeframes: Sequence[Timeframe], zone: str) -> None:
-        """Create the table of corporate actions where it does not exist, and the views and macros of adjusted candles as they are now.
+        """Create the table of corporate actions, and the views and macros of adjusted candles.
+
+        The table is created where it does not exist; the views and macros are always created again.
 
         Args:
             profile: The profile's name; its candle tables exist.
@@ -93,7 +103,9 @@ class ActionsWriter(Actions):
         self._db.execute(create_adjusted(profile, timeframes, zone))
 
     def put(self, profile: str, answers: Mapping[str, str], actions: pl.DataFrame) -> ActionsMerged:
-        """Record what sources say of some symbols; what they say no more, or otherwise, is kept as a revision.
+        """Record what sources say of some symbols' corporate actions.
+
+        A row that they say no more, or otherwise, is kept in `ops.action_revisions`.
 
         Args:
             profile: The profile's name.

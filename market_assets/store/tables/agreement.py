@@ -1,4 +1,4 @@
-"""`ops.agreement`: what comparing sources has come to."""
+"""`ops.agreement`: the findings of comparing sources."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ if TYPE_CHECKING:
 
 
 class Agreement(Table):
-    """Reads `ops.agreement`: what comparing sources has come to."""
+    """Reads `ops.agreement`: the findings of comparing sources."""
 
     def of(self, profile: str, timeframe: Timeframe, partitions: Sequence[str]) -> pl.DataFrame:
-        """What comparing sources has come to in some partitions: the columns of `ops.agreement`, a row a finding."""
+        """The findings of comparing sources in some partitions.
+
+        Returns:
+            The columns of `ops.agreement` but profile and timeframe; one row per finding.
+        """
         return self._db.frame(
             """
             SELECT * EXCLUDE (profile, timeframe)
@@ -32,7 +36,11 @@ class Agreement(Table):
         )
 
     def disagreements(self) -> pl.DataFrame:
-        """Everything in which sources were found to disagree, newest partition first: all columns of `ops.disagreements`."""
+        """Everything in which sources were found to disagree, newest partition first.
+
+        Returns:
+            All columns of `ops.disagreements`.
+        """
         return self._db.frame(
             """
             SELECT *
@@ -100,10 +108,10 @@ class Agreement(Table):
 
 
 class AgreementWriter(Agreement):
-    """Reads and writes `ops.agreement`: what comparing sources has come to."""
+    """Reads and writes `ops.agreement`: the findings of comparing sources."""
 
     def put(self, profile: str, timeframe: Timeframe, findings: pl.DataFrame) -> None:
-        """Replace what comparing a symbol of a partition with another source came to.
+        """Replace the findings of comparing a symbol of a partition with another source.
 
         Args:
             profile: The profile's name.

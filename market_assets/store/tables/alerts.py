@@ -1,4 +1,4 @@
-"""`ops.alerts`: what was told and is still to be told."""
+"""`ops.alerts`: the alerts that were sent or are still to be sent."""
 
 from __future__ import annotations
 
@@ -11,10 +11,19 @@ if TYPE_CHECKING:
 
 
 class Alerts(Table):
-    """Reads `ops.alerts`: what was told and is still to be told."""
+    """Reads `ops.alerts`: the alerts that were sent or are still to be sent."""
 
     def of(self, *, everything: bool = False) -> pl.DataFrame:
-        """The alerts of troubles that go on or whose end is still to be told, or everything; newest first: all columns."""
+        """The alerts that are not finished, newest first.
+
+        Unfinished is a trouble that goes on, or one whose end is still to be reported.
+
+        Args:
+            everything: Give the finished alerts, too.
+
+        Returns:
+            All columns of `ops.alerts`.
+        """
         return self._db.frame(
             """
             SELECT *
@@ -27,7 +36,7 @@ class Alerts(Table):
 
 
 class AlertsWriter(Alerts):
-    """Reads and writes `ops.alerts`: what was told and is still to be told."""
+    """Reads and writes `ops.alerts`: the alerts that were sent or are still to be sent."""
 
     def put(self, alerts: pl.DataFrame) -> None:
         """Add alerts, or replace those of the same alert_id: all columns of `ops.alerts`."""

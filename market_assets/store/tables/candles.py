@@ -1,4 +1,7 @@
-"""The tables of candles, `<profile>.candles_<timeframe>`, and what their rows were before: `ops.revisions`."""
+"""The tables of candles, `<profile>.candles_<timeframe>`, and `ops.revisions`.
+
+`ops.revisions` has the old values of candles that changed.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,7 @@ _VALUES = ("open", "high", "low", "close", "volume")
 
 
 class Candles(Table):
-    """Reads the tables of candles, `<profile>.candles_<timeframe>`, and what their rows were before: `ops.revisions`."""
+    """Reads the tables of candles, and the old values of their rows in `ops.revisions`."""
 
     def has(self, profile: str, timeframe: Timeframe) -> bool:
         """True when the series' table exists."""
@@ -83,7 +86,19 @@ class Candles(Table):
     def reach_back(
         self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window, bars: int
     ) -> dict[str, tuple[datetime, int]]:
-        """The open of each symbol's oldest of the newest stored candles in a window, and how many of them there are: so many at the most."""
+        """How far back the newest stored candles of each symbol in a window reach.
+
+        Args:
+            profile: The profile's name.
+            timeframe: The candles' timeframe.
+            symbols: Whose candles.
+            window: Where they lie.
+            bars: How many of the newest candles of a symbol count, at most.
+
+        Returns:
+            By symbol the open (UTC) of the oldest of them, and how many there are; without the
+            symbols that have none.
+        """
         rows = self._db.execute(
             f"""
             SELECT symbol, list_min(max(ts, ?)), least(count(*), ?)
@@ -142,7 +157,10 @@ class Candles(Table):
         return {symbol: ts.replace(tzinfo=UTC) for symbol, ts in rows}
 
     def newest_open(self, profile: str, timeframe: Timeframe, window: Window) -> datetime | None:
-        """The open of the newest stored candle of any symbol; None where it lies before a window."""
+        """The open of the newest stored candle of any symbol.
+
+        None where it lies before the window.
+        """
         ((newest,),) = self._db.execute(
             f"SELECT max(ts) FROM {candle_table(profile, timeframe)} WHERE ts >= ?",
             [bounds(window)[0]],
@@ -152,7 +170,10 @@ class Candles(Table):
     def count(
         self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window
     ) -> dict[str, int]:
-        """How many candles of some symbols are stored in a window; without the symbols that have none."""
+        """How many candles of some symbols are stored in a window.
+
+        A symbol that has none is left out.
+        """
         rows = self._db.execute(
             f"""
             SELECT symbol, count(*)
@@ -165,7 +186,11 @@ class Candles(Table):
         return dict(rows)
 
     def extents(self, profile: str, timeframe: Timeframe, window: Window) -> pl.DataFrame:
-        """The first and the last candle of each symbol in a window: symbol, first_ts, last_ts; empty without a table."""
+        """The first and the last candle of each symbol in a window.
+
+        Returns:
+            symbol, first_ts, last_ts; empty where the table does not exist.
+        """
         if not self.has(profile, timeframe):
             return pl.DataFrame(schema={"symbol": pl.String, "first_ts": TS, "last_ts": TS})
         return self._db.frame(
@@ -230,7 +255,7 @@ class Candles(Table):
         length: str,
         since: datetime | None = None,
     ) -> pl.DataFrame:
-        """Partitions that hold fewer candles than were stored in them: somebody has deleted rows.
+        """Partitions that hold fewer candles than were stored in them: rows were deleted.
 
         Counts the candle table itself: 10 M candles in 0.1 s, the newest days in 2 ms.
 
@@ -249,12 +274,20 @@ class Candles(Table):
         newest = "" if start is None else "WHERE ts >= $start"
         # Without its table a series has lost all.
         counted = (
-            "SELECT symbol, strftime(first, '%Y-%m-%d') AS partition, there FROM ("
-            f"SELECT symbol, {first} AS first, count(*) AS there "
-            f"FROM {candle_table(profile, timeframe)} {newest} GROUP BY ALL)"
+            f"""
+            SELECT symbol, strftime(first, '%Y-%m-%d') AS partition, there
+            FROM (
+                SELECT symbol, {first} AS first, count(*) AS there
+                FROM {candle_table(profile, timeframe)}
+                {newest}
+                GROUP BY ALL
+            )
+            """
             if self.has(profile, timeframe)
-            else "SELECT NULL::VARCHAR AS symbol, NULL::VARCHAR AS partition, 0 AS there "
-            "WHERE FALSE"
+            else """
+            SELECT NULL::VARCHAR AS symbol, NULL::VARCHAR AS partition, 0 AS there
+            WHERE FALSE
+            """
         )
         return self._db.frame(
             f"""
@@ -291,7 +324,11 @@ class Candles(Table):
     def revisions(
         self, profile: str, timeframe: Timeframe, symbol: str, ts: datetime
     ) -> pl.DataFrame:
-        """What one bar was before its values changed: open, high, low, close, volume, source, revised_at; oldest first."""
+        """The values of one bar before they changed, oldest first.
+
+        Returns:
+            open, high, low, close, volume, source, revised_at.
+        """
         return self._db.frame(
             """
             SELECT open, high, low, close, volume, source, revised_at
@@ -379,10 +416,10 @@ class Candles(Table):
 
 
 class CandlesWriter(Candles):
-    """Reads and writes the tables of candles, `<profile>.candles_<timeframe>`, and what their rows were before: `ops.revisions`."""
+    """Reads and writes the tables of candles, and the old values of their rows."""
 
     def create(self, profile: str, timeframe: Timeframe, *, derived: bool) -> None:
-        """Create a series' table where it does not exist, and take it into the completeness view."""
+        """Create a series' table where it does not exist, and add it to the completeness view."""
         if self.has(profile, timeframe):
             return
         self._db.execute(create_candle_table(profile, timeframe, derived=derived))
@@ -396,7 +433,9 @@ class CandlesWriter(Candles):
         window: Window,
         incoming: pl.DataFrame,
     ) -> Merged:
-        """Take candles into a window: new ones are inserted, changed ones replaced and their old values kept.
+        """Merge candles into a window.
+
+        New candles are inserted; changed ones are replaced, and their old values kept.
 
         What a row has in its extra columns goes with its values: a row that is replaced has those
         of the new one. Of a bar whose values stay, an extra column that was null is filled, which
@@ -491,7 +530,9 @@ class CandlesWriter(Candles):
         return self._db.replace(table, before, rows)
 
     def forget(self, profile: str, label: str, window: Window, kept: pl.Series) -> int:
-        """Remove the rows of a window whose `ts` is none of those kept; the old values of candles stay in `ops.revisions`.
+        """Remove the rows of a window whose `ts` is none of those kept.
+
+        The old values of candles stay in `ops.revisions`.
 
         Args:
             profile: The profile's name.

@@ -1,4 +1,4 @@
-"""Which tables there are, and what all of them hold."""
+"""Which tables the store has, and what concerns all of them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,11 @@ if TYPE_CHECKING:
 
 
 class Catalog(Table):
-    """Reads which tables there are, and what all of them hold."""
+    """Reads which tables there are, how large they are, and rows of any of them."""
 
     def has(self, schema: str, table: str) -> bool:
         """True when a profile, or the matrix across profiles, has a table of that name."""
-        # Always fetchall: since duckdb 2.0 a result that is not read to its end blocks its
-        # connection.
+        # Always fetchall: since duckdb 2.0 a result not read to its end blocks its connection.
         found = self._db.execute(
             "SELECT 1 FROM duckdb_tables() WHERE schema_name = ? AND table_name = ?",
             [schema, table],
@@ -42,7 +41,7 @@ class Catalog(Table):
         return [schema for (schema,) in rows]
 
     def holdings(self) -> pl.DataFrame:
-        """What every table of candles, features and returns holds, whoever keeps it.
+        """What every table of candles, features and returns holds, of every profile.
 
         Returns:
             schema (the profile's name, or that of the matrix across profiles), asset (the table's
@@ -95,7 +94,7 @@ class Catalog(Table):
 
 
 class CatalogWriter(Catalog):
-    """Reads and writes which tables there are, and what all of them hold."""
+    """Reads which tables there are, removes those of a profile, and prunes ledgers."""
 
     def drop_profile(self, name: str) -> None:
         """Remove all that is stored of a profile: its schema, and its rows in every ledger."""

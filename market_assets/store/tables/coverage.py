@@ -42,7 +42,7 @@ class Coverage(Table):
         )
 
     def symbols(self, profile: str, timeframe: Timeframe) -> set[str]:
-        """The symbols of which some source has given at least one candle."""
+        """The symbols that have at least one candle from a source."""
         rows = self._db.execute(
             """
             SELECT DISTINCT symbol
@@ -116,7 +116,10 @@ class CoverageWriter(Coverage):
             )
 
     def forget(self, profile: str, timeframe: Timeframe, windows: Sequence[Window]) -> None:
-        """Take some stretches out of what the sources have answered for: what they gave there was refused then."""
+        """Remove some stretches of time from what the sources have answered for.
+
+        What they gave there was refused then.
+        """
         if not windows:
             return
         edges = [bounds(window) for window in windows]

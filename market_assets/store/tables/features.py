@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 _ROUNDING = 1e-9
-"""So little of a value is nothing but rounding."""
+"""The share of a value below which a difference is rounding."""
 
 
 class Features(Table):
@@ -49,7 +49,10 @@ class FeaturesWriter(Features):
     """Reads and writes the tables of features, `<profile>.features_<timeframe>`."""
 
     def create(self, profile: str, timeframe: Timeframe, features: Sequence[str]) -> None:
-        """Create a table of features where it does not exist, and the columns that it lacks: null until their rows are made again."""
+        """Create a table of features where it does not exist, and the columns that it lacks.
+
+        A new column is null until the rows are computed again.
+        """
         self._db.execute(create_feature_table(profile, timeframe, features))
 
     def replace(
@@ -97,7 +100,10 @@ class FeaturesWriter(Features):
 
 
 def _alike(names: Sequence[str]) -> pl.Expr:
-    """Whether some columns of a row are what they were before (with _before), but for their rounding."""
+    """Whether the columns of a row have their old values, but for rounding.
+
+    The old value of a column has its name with `_before`.
+    """
     pairs = [(pl.col(name), pl.col(f"{name}_before")) for name in names]
     near = [
         now.eq_missing(before)

@@ -26,7 +26,10 @@ class Gaps(Table):
         window: Window | None = None,
         who: bool = False,
     ) -> pl.DataFrame:
-        """The ledger of absences that were seen, oldest first; a row never reaches over a partition's border.
+        """The recorded absences, oldest first.
+
+        A row never reaches over a partition's border. With `who` it also has the columns of
+        WHO_SCHEMA: the sources on whose word it rests.
 
         With `who` it has WHO_SCHEMA's columns too: whose word they rest on.
         """
@@ -70,7 +73,7 @@ class Gaps(Table):
     def count(
         self, profile: str, timeframe: Timeframe, window: Window, statuses: Sequence[str]
     ) -> int:
-        """How many rows of the ledger of absences begin in a window and have one of some statuses."""
+        """How many rows of the ledger begin in a window and have one of some statuses."""
         ((rows,),) = self._db.execute(
             """
             SELECT count(*)
@@ -86,7 +89,16 @@ class Gaps(Table):
         return int(rows)
 
     def with_status(self, statuses: Sequence[str], profile: str | None = None) -> pl.DataFrame:
-        """The rows of the ledger of absences with one of some statuses, of one profile or all, in no particular order."""
+        """The absences with one of some statuses, in no particular order.
+
+        Args:
+            statuses: Which statuses.
+            profile: Of one profile only; None for all.
+
+        Returns:
+            profile, symbol, timeframe, first_ts, last_ts, bars, status, attempts, failures,
+            confirmed_at, first_seen, asked_at, reason.
+        """
         return self._db.frame(
             """
             SELECT profile, symbol, timeframe, first_ts, last_ts, bars, status, attempts, failures,
@@ -99,7 +111,10 @@ class Gaps(Table):
         )
 
     def dead_symbols(self, profile: str, timeframe: Timeframe) -> set[str]:
-        """The symbols of which no source has ever given a candle, and some gap is settled: nobody asks for them any more."""
+        """The symbols that sources are asked for no more.
+
+        No source has ever given a candle of such a symbol, and one of its gaps is settled.
+        """
         rows = self._db.execute(
             """
             SELECT DISTINCT symbol
@@ -160,7 +175,11 @@ class GapsWriter(Gaps):
                 )
 
     def reopen(self, profile: str, timeframe: Timeframe) -> int:
-        """Make every abandoned gap an open one that was never asked for; returns how many there were."""
+        """Make every abandoned gap an open one that was never asked for.
+
+        Returns:
+            How many there were.
+        """
         rows = self._db.execute(
             """
             UPDATE ops.gaps

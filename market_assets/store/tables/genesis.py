@@ -32,18 +32,28 @@ class Genesis(Table):
         return {symbol: ts.replace(tzinfo=UTC) for symbol, ts in rows}
 
     def all(self) -> pl.DataFrame:
-        """The first bar of each series as a source has named it last: profile, symbol, timeframe, ts, source, found_at."""
+        """The first bar of each series, as a source has named it last.
+
+        Returns:
+            profile, symbol, timeframe, ts, source, found_at.
+        """
         return self._db.frame(
             """
             SELECT *
             FROM ops.genesis
-            QUALIFY row_number() OVER (PARTITION BY profile, symbol, timeframe ORDER BY found_at DESC, rowid DESC) = 1
+            QUALIFY row_number() OVER (
+                PARTITION BY profile, symbol, timeframe ORDER BY found_at DESC, rowid DESC
+            ) = 1
             ORDER BY profile, symbol, timeframe
             """
         )
 
     def namings(self, profile: str, timeframe: Timeframe, symbol: str) -> pl.DataFrame:
-        """Each time that a source has named a symbol's first bar: ts, source, found_at; oldest first."""
+        """Each time that a source has named a symbol's first bar, oldest first.
+
+        Returns:
+            ts, source, found_at.
+        """
         return self._db.frame(
             """
             SELECT ts, source, found_at
@@ -63,14 +73,20 @@ class GenesisWriter(Genesis):
     def put(
         self, profile: str, timeframe: Timeframe, symbol: str, ts: datetime, source: str
     ) -> None:
-        """Record the open of a symbol's first bar as a source named it; the earlier records stay."""
+        """Record the open of a symbol's first bar as a source named it.
+
+        The earlier records stay.
+        """
         self._db.execute(
             "INSERT INTO ops.genesis VALUES (?, ?, ?, ?, ?, ?)",
             [profile, symbol, timeframe, naive(ts), source, self._db.now],
         )
 
     def forget(self, profile: str, symbols: Sequence[str]) -> None:
-        """Remove what is recorded of where some symbols begin, of all their timeframes, so that it is looked for again."""
+        """Remove the recorded first bars of some symbols, of all their timeframes.
+
+        They are looked for again then.
+        """
         self._db.execute(
             "DELETE FROM ops.genesis WHERE profile = ? AND list_contains(?, symbol)",
             [profile, list(symbols)],

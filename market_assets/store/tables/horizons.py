@@ -1,4 +1,4 @@
-"""`ops.horizons`: from when on sources serve that refuse what is older."""
+"""`ops.horizons`: the start of what a source serves, where it refuses older candles."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from market_assets.store.database import Table
 
 
 class Horizons(Table):
-    """Reads `ops.horizons`: from when on sources serve that refuse what is older."""
+    """Reads `ops.horizons`: the start of what a source serves, where it refuses older candles."""
 
     def all(self) -> pl.DataFrame:
-        """From when on sources serve that refuse what is older: profile, source, symbol, timeframe, start_ts, bars, words, learned_at."""
+        """Since when each source serves a series, where it refuses older candles.
+
+        Returns:
+            profile, source, symbol, timeframe, start_ts, bars, words, learned_at; an empty frame
+            without columns for a copy that an earlier version made.
+        """
         # A copy that an earlier version has left to readers has none.
         if not self._db.execute(
             "SELECT 1 FROM duckdb_tables() WHERE table_name = 'horizons'"
@@ -23,10 +28,10 @@ class Horizons(Table):
 
 
 class HorizonsWriter(Horizons):
-    """Reads and writes `ops.horizons`: from when on sources serve that refuse what is older."""
+    """Reads and writes `ops.horizons`: the start of what a source serves."""
 
     def put(self, profile: str, horizons: pl.DataFrame) -> None:
-        """Note from when on sources serve, in place of what was learned before.
+        """Record since when sources serve, in place of what was recorded before.
 
         Args:
             profile: The profile's name.

@@ -1,4 +1,4 @@
-"""`ops.jobs`: every job, how far it is and what it came to."""
+"""`ops.jobs`: every job, its progress and its result."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class Jobs(Table):
-    """Reads `ops.jobs`: every job, how far it is and what it came to."""
+    """Reads `ops.jobs`: every job, its progress and its result."""
 
     def newest(self, limit: int | None, since: datetime | None = None) -> pl.DataFrame:
         """The newest jobs, newest first: all columns of `ops.jobs`.
 
         Args:
-            limit: How many at the most; None for all.
+            limit: How many at most; None for all.
             since: Only those that started at this instant or after it.
         """
         return self._db.frame(
@@ -39,7 +39,13 @@ class Jobs(Table):
         )
 
     def over(self, profile: str, timeframe: Timeframe, symbol: str, ts: datetime) -> pl.DataFrame:
-        """The jobs that fill or derive candles and whose window and symbols include one bar: all columns of `ops.jobs`, newest first."""
+        """The jobs that fill or derive candles and include one bar, newest first.
+
+        A job includes a bar if its window and its symbols do.
+
+        Returns:
+            All columns of `ops.jobs`.
+        """
         return self._db.frame(
             """
             SELECT *
@@ -71,7 +77,11 @@ class Jobs(Table):
         ]
 
     def last_fills(self, since: datetime) -> pl.DataFrame:
-        """How the last fill of each UTC day has ended, but for those that were cancelled: profile, timeframe, day, status."""
+        """How the last fill of each UTC day has ended, without those that were cancelled.
+
+        Returns:
+            profile, timeframe, day, status.
+        """
         return self._db.frame(
             """
             SELECT profile, timeframe, started_at::DATE AS day,
@@ -84,7 +94,7 @@ class Jobs(Table):
         )
 
     def last_derivations(self) -> pl.DataFrame:
-        """How the newest making of each thing that is made of candles has ended, but for those that were cancelled.
+        """How the newest job of each derived dataset has ended, without those that were cancelled.
 
         Returns:
             profile, asset (candles_1h, features_1h, returns_1h, ...), status, started_at, failures
@@ -112,7 +122,7 @@ class Jobs(Table):
 
 
 class JobsWriter(Jobs):
-    """Reads and writes `ops.jobs`: every job, how far it is and what it came to."""
+    """Reads and writes `ops.jobs`: every job, its progress and its result."""
 
     def start(self, job: Mapping[str, object], detail: Mapping[str, object]) -> None:
         """Record a job that begins.

@@ -19,7 +19,9 @@ class OffCalendar(Table):
     """Reads `ops.off_calendar`: bars that sources gave and the calendar refused."""
 
     def of(self, profile: str | None = None, *, longest: timedelta | None = None) -> pl.DataFrame:
-        """Bars that the sources gave and the calendar refused, a row a day, symbol and side of its session.
+        """Bars that sources gave and the calendar refused.
+
+        There is one row per day, symbol and side of its session.
 
         Args:
             profile: Of one profile only.
@@ -35,7 +37,11 @@ class OffCalendar(Table):
             SELECT *
             FROM ops.off_calendar
             WHERE profile = coalesce(?, profile)
-              AND (?::INTERVAL IS NULL OR traded > 0 AND (side NOT IN ('before', 'after') OR last_ts - first_ts < ?::INTERVAL))
+              AND (
+                ?::INTERVAL IS NULL
+                OR traded > 0
+                AND (side NOT IN ('before', 'after') OR last_ts - first_ts < ?::INTERVAL)
+              )
             ORDER BY profile, timeframe, day, side, symbol
             """,
             *(profile, longest, longest),
@@ -46,7 +52,9 @@ class OffCalendarWriter(OffCalendar):
     """Reads and writes `ops.off_calendar`: bars that sources gave and the calendar refused."""
 
     def put(self, profile: str, timeframe: Timeframe, bars: pl.DataFrame) -> None:
-        """Note bars that the calendar refused; what was noted of the same symbol, day and side is replaced if it was less.
+        """Record bars that the calendar refused.
+
+        They replace what was recorded of the same symbol, day and side, unless that were more bars.
 
         Args:
             profile: The profile's name.
@@ -57,8 +65,8 @@ class OffCalendarWriter(OffCalendar):
             return
         with self._db.lent("refused", bars):
             key = (
-                "o.profile = ? AND o.timeframe = ? AND o.symbol = r.symbol AND o.day = r.day AND "
-                "o.side = r.side"
+                "o.profile = ? AND o.timeframe = ? "
+                "AND o.symbol = r.symbol AND o.day = r.day AND o.side = r.side"
             )
             self._db.execute(
                 f"DELETE FROM ops.off_calendar o USING refused r WHERE {key} AND o.bars <= r.bars",
@@ -75,7 +83,7 @@ class OffCalendarWriter(OffCalendar):
             )
 
     def forget(self, profile: str, days: Sequence[date]) -> None:
-        """Remove what was noted of refused bars of some days, because the calendar is another one there."""
+        """Remove the refused bars of some days, because the calendar of these days has changed."""
         self._db.execute(
             "DELETE FROM ops.off_calendar WHERE profile = ? AND list_contains(?, day)",
             [profile, list(days)],

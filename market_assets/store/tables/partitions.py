@@ -1,4 +1,7 @@
-"""`ops.partitions`: what every judged partition has, when it was judged, and what it was made of."""
+"""`ops.partitions` and `ops.recipes`: the counts and versions of every judged partition.
+
+They say what a partition has, when it was judged, and what it was made of.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +19,21 @@ if TYPE_CHECKING:
 
 
 OUTDATED = datetime(1970, 1, 1)  # noqa: DTZ001 - as frames and the store have it
-"""What a partition counts as made of that is to be made again: a version older than any."""
+"""The version of its inputs that a partition to be made again has: older than any."""
 
 
 class Partitions(Table):
-    """Reads `ops.partitions`: what every judged partition has, when it was judged, and what it was made of."""
+    """Reads `ops.partitions`: the counts, versions and inputs of every judged partition."""
 
     def counts(
         self, profile: str, timeframe: str, partitions: Sequence[str] | None = None
     ) -> pl.DataFrame:
-        """The counts of every partition that was judged, or of some: partition, symbol, expected, stored, explained, missing, judged_at."""
+        """The counts of every judged partition, or of some.
+
+        Returns:
+            partition, symbol, expected, stored, explained, missing, judged_at; sorted by the first
+            two.
+        """
         return self._db.frame(
             """
             SELECT partition, symbol, expected, stored, explained, missing, judged_at
@@ -39,7 +47,7 @@ class Partitions(Table):
         )
 
     def labels(self, profile: str) -> list[str]:
-        """The timeframes and names of datasets of which a profile has judged partitions."""
+        """The timeframes and names of a profile's datasets that have judged partitions."""
         rows = self._db.execute(
             "SELECT DISTINCT timeframe FROM ops.partitions WHERE profile = ? ORDER BY timeframe",
             [profile],
@@ -79,8 +87,8 @@ class Partitions(Table):
 
         Returns:
             partition, changed_at (its version), judged_at (until when it was judged), reported_at
-            (the version that Dagster was told of), made_of (the newest version of what it was made
-            of), stored (its bars, of all symbols).
+            (the version that was reported to Dagster), made_of (the newest version of its inputs),
+            stored (its bars, of all symbols).
         """
         return self._db.frame(
             """
@@ -98,10 +106,13 @@ class Partitions(Table):
         )
 
     def fingerprints(self, before: str | None = None) -> dict[tuple[str, str], str]:
-        """A text per dataset, by profile (or the matrix across profiles) and label: another as soon as a partition changes.
+        """A text per dataset that changes as soon as one of its partitions does.
 
         Args:
             before: Only partitions whose key is less than this; all of them if not given.
+
+        Returns:
+            By profile (or the matrix across profiles) and label.
         """
         rows = self._db.execute(
             """
@@ -116,7 +127,7 @@ class Partitions(Table):
         return {(profile, label): text for profile, label, text in rows}
 
     def keys(self, profile: str, timeframe: str) -> set[str]:
-        """The keys of every partition that was ever judged: those of which something is known."""
+        """The keys of all partitions that were ever judged."""
         rows = self._db.execute(
             "SELECT DISTINCT partition FROM ops.partitions WHERE profile = ? AND timeframe = ?",
             [profile, timeframe],
@@ -126,7 +137,11 @@ class Partitions(Table):
     def judged_until(
         self, profile: str, timeframe: Timeframe, symbols: Sequence[str]
     ) -> pl.DataFrame:
-        """Until when each partition has been judged, and for how many of some symbols: partition, judged_at, symbols."""
+        """Until when each partition has been judged, and for how many of some symbols.
+
+        Returns:
+            partition, judged_at, symbols.
+        """
         return self._db.frame(
             """
             SELECT partition, min(judged_at) AS judged_at, count(*) AS symbols
@@ -152,7 +167,10 @@ class Partitions(Table):
         return None if found is None else found.replace(tzinfo=UTC)
 
     def judged_early(self, profile: str, timeframe: Timeframe, length: timedelta) -> list[str]:
-        """The keys of the partitions whose counts are older than their end: than their first day and some length after it."""
+        """The keys of the partitions that were judged before they ended.
+
+        A partition ends some length after its first day.
+        """
         rows = self._db.execute(
             """
             SELECT DISTINCT partition
@@ -165,7 +183,7 @@ class Partitions(Table):
         return [partition for (partition,) in rows]
 
     def worst_shares(self, profile: str, timeframe: Timeframe, due: pl.DataFrame) -> pl.DataFrame:
-        """How complete the worst partition is in each stretch of time: what a heat map shows.
+        """How complete the worst partition is in each stretch of time, for a heat map.
 
         Args:
             profile: The profile's name.
@@ -178,25 +196,37 @@ class Partitions(Table):
             which makes the share 0.
         """
         with self._db.lent("due", due):
+            # Nothing is known of a partition that was judged before its symbol's first bar was.
             return self._db.frame(
-                "WITH counted AS ("
-                "SELECT d.symbol, d.bucket, greatest(d.expected, p.expected) AS expected, "
-                "p.expected - p.missing AS known "
-                # Of a partition that was judged before its symbol's first bar was known, nothing is
-                # known.
-                "FROM due d LEFT JOIN ops.partitions p ON p.profile = ? AND p.timeframe = ? AND "
-                "p.expected > 0 "
-                "AND p.symbol = d.symbol AND p.partition = d.partition"
-                ") SELECT symbol, bucket, min(CASE WHEN known IS NULL THEN 0.0 ELSE least(known / "
-                "expected, 1.0) END) AS share, "
-                "bool_or(known IS NULL) AS never_filled FROM counted GROUP BY symbol, "
-                "bucket ORDER BY symbol, bucket",
+                """
+                WITH counted AS (
+                    SELECT d.symbol, d.bucket, greatest(d.expected, p.expected) AS expected,
+                        p.expected - p.missing AS known
+                    FROM due d
+                    LEFT JOIN ops.partitions p ON p.profile = ?
+                      AND p.timeframe = ?
+                      AND p.expected > 0
+                      AND p.symbol = d.symbol
+                      AND p.partition = d.partition
+                )
+                SELECT symbol, bucket,
+                    min(CASE WHEN known IS NULL THEN 0.0 ELSE least(known / expected, 1.0) END)
+                        AS share,
+                    bool_or(known IS NULL) AS never_filled
+                FROM counted
+                GROUP BY symbol, bucket
+                ORDER BY symbol, bucket
+                """,
                 profile,
                 timeframe,
             )
 
     def symbols_without_bars(self) -> pl.DataFrame:
-        """The symbols of which no judged partition has a bar though sources have answered: profile, symbol, timeframe, expected."""
+        """The symbols without a bar in any judged partition though sources have answered.
+
+        Returns:
+            profile, symbol, timeframe, expected.
+        """
         return self._db.frame(
             """
             WITH bare AS (
@@ -221,7 +251,10 @@ class Partitions(Table):
         )
 
     def completeness(self) -> pl.DataFrame:
-        """The completeness matrix, a row a profile, symbol and timeframe; empty before the first fill."""
+        """The completeness matrix: one row per profile, symbol and timeframe.
+
+        It is empty before the first fill.
+        """
         if not self._db.execute(
             "SELECT 1 FROM duckdb_views() WHERE view_name = 'completeness'"
         ).fetchall():
@@ -241,7 +274,10 @@ class Partitions(Table):
         )
 
     def recipe(self, name: str, label: str) -> str | None:
-        """How a dataset was made, as `PartitionsWriter.put_recipe` has noted it; None where nobody has."""
+        """How a dataset was made, as `PartitionsWriter.put_recipe` has recorded it.
+
+        None where nothing is recorded.
+        """
         found = self._db.execute(
             "SELECT recipe FROM ops.recipes WHERE profile = ? AND dataset = ?", [name, label]
         ).fetchall()
@@ -249,7 +285,7 @@ class Partitions(Table):
 
 
 class PartitionsWriter(Partitions):
-    """Reads and writes `ops.partitions`: what every judged partition has, when it was judged, and what it was made of."""
+    """Reads and writes `ops.partitions`: the counts and versions of every judged partition."""
 
     def put(
         self,
@@ -260,7 +296,7 @@ class PartitionsWriter(Partitions):
         *,
         changed: Collection[str] = (),
     ) -> None:
-        """Replace the counts of partitions, and note which of these are not what they were.
+        """Replace the counts of partitions, and record which of these have changed.
 
         Args:
             profile: The profile's name.
@@ -277,23 +313,35 @@ class PartitionsWriter(Partitions):
         if "evidence" not in counts.columns:
             counts = counts.with_columns(evidence=pl.lit(None, pl.String))
         with self._db.lent("counts", counts):
+            # A version is never given twice, whatever the clock does.
             judged = self._db.frame(
-                "WITH before AS (SELECT * FROM ops.partitions WHERE profile = ? "
-                "AND timeframe = ?), "
-                "known AS (SELECT partition, max(changed_at) AS newest, "
-                "max(reported_at) AS reported_at, "
-                "max(made_of) AS made_of FROM before GROUP BY partition) "
-                "SELECT ? AS profile, ? AS timeframe, c.*, ? AS judged_at, "
-                "CASE WHEN NOT list_contains(?, c.partition) "
-                "AND (p.expected, p.stored, p.explained, p.missing) = (c.expected, c.stored, "
-                "c.explained, c.missing) "
-                "AND coalesce(p.evidence = c.evidence, TRUE) "
-                # Never an instant twice that the partition was known by, whatever the clock does.
-                "THEN p.changed_at ELSE greatest(?, k.newest + INTERVAL 1 MICROSECOND) END AS "
-                "changed_at, "
-                "k.reported_at, k.made_of "
-                "FROM counts c LEFT JOIN before p USING (partition, "
-                "symbol) LEFT JOIN known k USING (partition)",
+                """
+                WITH before AS (
+                    SELECT *
+                    FROM ops.partitions
+                    WHERE profile = ? AND timeframe = ?
+                ),
+                known AS (
+                    SELECT partition, max(changed_at) AS newest, max(reported_at) AS reported_at,
+                        max(made_of) AS made_of
+                    FROM before
+                    GROUP BY partition
+                )
+                SELECT ? AS profile, ? AS timeframe, c.*, ? AS judged_at,
+                    CASE
+                        WHEN NOT list_contains(?, c.partition)
+                            AND (p.expected, p.stored, p.explained, p.missing)
+                                = (c.expected, c.stored, c.explained, c.missing)
+                            AND coalesce(p.evidence = c.evidence, TRUE)
+                        THEN p.changed_at
+                        ELSE greatest(?, k.newest + INTERVAL 1 MICROSECOND)
+                    END AS changed_at,
+                    k.reported_at,
+                    k.made_of
+                FROM counts c
+                LEFT JOIN before p USING (partition, symbol)
+                LEFT JOIN known k USING (partition)
+                """,
                 *(
                     profile,
                     timeframe,
@@ -321,7 +369,13 @@ class PartitionsWriter(Partitions):
         )
 
     def versions(self, profile: str, timeframe: str, partitions: Sequence[str]) -> dict[str, str]:
-        """What each of some judged partitions is known by until its candles, or what is known of the absent ones, change: the instant of the last change."""
+        """The version of each of some judged partitions: the instant of the last change.
+
+        It changes when the candles do, or what is known of the absent ones.
+
+        Returns:
+            The version (a text of UTC) by partition key; without those that have none.
+        """
         rows = self._db.execute(
             """
             SELECT partition, strftime(max(changed_at), '%Y-%m-%dT%H:%M:%S.%fZ')
@@ -337,7 +391,10 @@ class PartitionsWriter(Partitions):
         return dict(rows)
 
     def renew_versions(self, name: str, label: str, partitions: Sequence[str]) -> None:
-        """Give judged partitions another version, because candles of theirs were written along with a neighbour's."""
+        """Give judged partitions another version.
+
+        Their candles were written along with those of a neighbour.
+        """
         if partitions:
             self._db.execute(
                 """
@@ -349,7 +406,9 @@ class PartitionsWriter(Partitions):
             )
 
     def put_made_of(self, name: str, label: str, versions: Mapping[str, datetime | None]) -> None:
-        """Note the newest version of what each of some judged partitions was made of; None where it has none.
+        """Record the newest version of the inputs of some judged partitions.
+
+        None is for a partition whose inputs have no version.
 
         Args:
             name: The profile's name, or that of the matrix across profiles.
@@ -359,7 +418,9 @@ class PartitionsWriter(Partitions):
         self._put_versions("made_of", name, label, versions)
 
     def outdate(self, name: str, label: str, since: str = "") -> None:
-        """Have the partitions of a dataset be made again, from a key on: they count as made of what is long gone.
+        """Have the partitions of a dataset be made again, from a key on.
+
+        They count as made of a version that is older than any.
 
         Args:
             name: The profile's name, or that of the matrix across profiles.
@@ -376,7 +437,7 @@ class PartitionsWriter(Partitions):
         )
 
     def outdate_across(self, profile: str, since: str) -> None:
-        """The same of the matrix across profiles, where it has symbols of a profile."""
+        """Do the same for the matrix across profiles, where it has symbols of a profile."""
         self._db.execute(
             """
             UPDATE ops.partitions
@@ -393,7 +454,10 @@ class PartitionsWriter(Partitions):
         )
 
     def put_reported(self, name: str, label: str, versions: Mapping[str, datetime | None]) -> None:
-        """Note which version of each of some judged partitions Dagster was told of: see `put_made_of`."""
+        """Record which version of some judged partitions was reported to Dagster.
+
+        See `put_made_of` for the arguments.
+        """
         self._put_versions("reported_at", name, label, versions)
 
     def _put_versions(
@@ -413,7 +477,7 @@ class PartitionsWriter(Partitions):
             )
 
     def put_recipe(self, name: str, label: str, recipe: str) -> None:
-        """Note how a dataset is made: see `Work.recipe`."""
+        """Record how a dataset is made: see `Work.recipe`."""
         if self.recipe(name, label) != recipe:
             self._db.execute(
                 "DELETE FROM ops.recipes WHERE profile = ? AND dataset = ?", [name, label]

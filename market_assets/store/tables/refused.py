@@ -18,7 +18,9 @@ class Refused(Table):
     """Reads `ops.refused`: rows that answers held and that cannot be stored."""
 
     def present(self) -> pl.DataFrame:
-        """The rows that the latest answers held and that cannot be stored, in partitions that lack bars of the symbol.
+        """The rows of the latest answers that cannot be stored, where bars are missing.
+
+        Only partitions that lack bars of the symbol count.
 
         Returns:
             profile, symbol, timeframe, partition, source, reason, rows, example_ts, example,
@@ -54,7 +56,9 @@ class RefusedWriter(Refused):
         partitions: Sequence[str],
         refused: pl.DataFrame,
     ) -> None:
-        """Note which rows the latest answers for some partitions held that cannot be stored, in place of those before.
+        """Record which rows of the latest answers for some partitions cannot be stored.
+
+        They replace what was recorded before.
 
         Args:
             profile: The profile's name.

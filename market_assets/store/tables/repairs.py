@@ -18,7 +18,11 @@ class Repairs(Table):
     """Reads `ops.repairs`: absences that were filled later."""
 
     def of(self, profile: str, timeframe: Timeframe, symbol: str, ts: datetime) -> pl.DataFrame:
-        """The absences that were filled later and in which one bar lay: all columns of `ops.repairs`, oldest first."""
+        """The absences that were filled later and included one bar, oldest first.
+
+        Returns:
+            All columns of `ops.repairs`.
+        """
         return self._db.frame(
             """
             SELECT *
@@ -30,7 +34,11 @@ class Repairs(Table):
         )
 
     def since(self, instant: datetime) -> pl.DataFrame:
-        """The absences that were filled at an instant or after it: profile, symbol, timeframe, first_ts, bars, attempts, repaired_at."""
+        """The absences that were filled at an instant or after it.
+
+        Returns:
+            profile, symbol, timeframe, first_ts, bars, attempts, repaired_at.
+        """
         return self._db.frame(
             """
             SELECT profile, symbol, timeframe, first_ts, bars, attempts, repaired_at
@@ -45,7 +53,13 @@ class RepairsWriter(Repairs):
     """Reads and writes `ops.repairs`: absences that were filled later."""
 
     def put(self, profile: str, timeframe: Timeframe, repairs: pl.DataFrame) -> None:
-        """Add absences that were filled: symbol, first_ts, last_ts, bars, was, attempts, first_seen."""
+        """Add absences that were filled.
+
+        Args:
+            profile: The profile's name.
+            timeframe: The candles' timeframe.
+            repairs: symbol, first_ts, last_ts, bars, was, attempts, first_seen.
+        """
         if repairs.is_empty():
             return
         with self._db.lent("filled", repairs):

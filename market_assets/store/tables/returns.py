@@ -24,7 +24,11 @@ class Returns(Table):
     def of(
         self, name: str, timeframe: Timeframe, window: Window, symbols: Sequence[str] | None = None
     ) -> pl.DataFrame:
-        """Aligned returns in a window, sorted by symbol and ts: symbol, ts, simple_return, log_return, bars, neutral."""
+        """Aligned returns in a window, sorted by symbol and ts.
+
+        Returns:
+            symbol, ts, simple_return, log_return, bars, neutral.
+        """
         return self._db.frame(
             f"""
             SELECT *
@@ -40,7 +44,10 @@ class ReturnsWriter(Returns):
     """Reads and writes the tables of aligned returns, `<profile>.returns_<timeframe>`."""
 
     def create(self, name: str, timeframe: Timeframe) -> None:
-        """Create the table of the aligned returns of a profile, or across profiles, where it does not exist."""
+        """Create the table of aligned returns where it does not exist.
+
+        It belongs to a profile, or to the matrix across profiles.
+        """
         self._db.execute(create_returns_table(name, timeframe))
 
     def replace(

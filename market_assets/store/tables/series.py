@@ -1,4 +1,4 @@
-"""`ops.series`: what is to be kept."""
+"""`ops.series`: the series that the universe keeps."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 class SeriesWriter(Table):
-    """Writes `ops.series`: what is to be kept."""
+    """Writes `ops.series`: the series that the universe keeps."""
 
     def put(self, series: pl.DataFrame) -> None:
-        """Say what is to be kept; whatever else was kept goes.
+        """Replace the series of the profiles that are named in the frame.
 
-        Only the profiles that are named in the frame are touched.
+        Other profiles stay as they are.
 
         Args:
             series: profile, symbol, timeframe, derived, expected, counted_until, start_ts, end_ts:

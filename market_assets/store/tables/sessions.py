@@ -28,7 +28,7 @@ class Sessions(Table):
 
 
 class SessionsWriter(Sessions):
-    """Reads and writes `ops.sessions` and `ops.calendars`: the calendar that a profile was judged by."""
+    """Reads and writes `ops.sessions` and `ops.calendars`: the calendar of a profile."""
 
     def put(self, profile: str, digest: str, sessions: pl.DataFrame) -> None:
         """Note the calendar that a profile is judged by: session, open, close."""

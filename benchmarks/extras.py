@@ -20,6 +20,7 @@ import polars as pl
 
 from market_assets.config.load import load_universe
 from market_assets.enrich.derive import Derive
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.store import Store
 
@@ -68,14 +69,16 @@ def measured(days: int, *, with_extras: bool) -> dict[str, float]:
         now = START + timedelta(days=days)
         store = Store(Path(folder, "home"), clock=lambda: now)
         with store.writing("making it") as transaction:
-            transaction.candles.create("kept", Timeframe.M1, derived=False)
+            transaction.candles.create(Dataset.candles("kept", Timeframe.M1), derived=False)
         frames = [day_of(number, with_extras=with_extras) for number in range(days)]
 
         def merge() -> None:
             for number, frame in enumerate(frames):
                 day = Window(START + timedelta(days=number), START + timedelta(days=number + 1))
                 with store.writing("merging") as transaction:
-                    transaction.candles.merge("kept", Timeframe.M1, SYMBOLS, day, frame)
+                    transaction.candles.merge(
+                        Dataset.candles("kept", Timeframe.M1), SYMBOLS, day, frame
+                    )
 
         def read() -> None:
             whole = Window(START, now)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import duckdb
 
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Timeframe
 from market_assets.store import Store
 
@@ -26,7 +27,7 @@ def main() -> None:
     folder, rows = Path(sys.argv[1]), int(float(sys.argv[2]) * 1e6)
     store = Store(folder, clock=lambda: datetime.now(UTC))
     with store.writing("filling") as transaction:
-        transaction.candles.create("crypto", Timeframe.M1, derived=False)
+        transaction.candles.create(Dataset.candles("crypto", Timeframe.M1), derived=False)
         transaction.connection.execute(
             """
             INSERT INTO crypto.candles_1m (symbol, ts, open, high, low, close, volume, source)

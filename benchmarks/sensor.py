@@ -33,6 +33,7 @@ from market_assets.defs.internals.adapter import check_evaluation
 from market_assets.defs.keys import candles_key
 from market_assets.defs.resources import Clock, Sources, StoreResource
 from market_assets.expected.series import count_profile
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Timeframe, Window, midnight
 from market_assets.store import Store
 
@@ -145,8 +146,8 @@ def fill_store(home: Path, universe: Universe, days: list[date], clock: Clock) -
     )
     with store.writing("preparing the benchmark") as transaction:
         window = Window(midnight(days[0]), datetime.now(UTC))
-        transaction.partitions.put("kept", H1, judged)
-        transaction.gaps.put("kept", H1, sorted(profile.symbols), window, gaps)
+        transaction.partitions.put(Dataset.candles("kept", H1), judged)
+        transaction.gaps.put(Dataset.candles("kept", H1), sorted(profile.symbols), window, gaps)
 
 
 def fill_log(instance: dg.DagsterInstance, days: list[date]) -> None:

@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from market_assets.defs.assets.completeness import completeness_key
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Timeframe
 from market_assets.practice.book import Market
 from market_assets.practice.vendor import PracticeVendor
@@ -257,7 +258,9 @@ def test_where_series_begin_is_listed_and_forgotten(shell: Shell) -> None:
             ("equity", "SPY"),
             ("gone", "BTC"),
         ):
-            transaction.genesis.put(profile, Timeframe.H1, symbol, began, "[vendor]")
+            transaction.genesis.put(
+                Dataset.candles(profile, Timeframe.H1), symbol, began, "[vendor]"
+            )
     done = shell.process("genesis", "--json")
     assert done.code == 0
     assert [(row["profile"], row["symbol"]) for row in done.json] == [

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Timeframe
 from market_assets.practice.book import Market
 from market_assets.practice.vendor import PracticeVendor
@@ -186,12 +187,15 @@ def test_list_shows_the_assets_the_symbols_and_what_no_profile_is_called(
 ) -> None:
     shell, _ = filled
     with shell.store().writing("testing") as transaction:
-        transaction.candles.create("coins", Timeframe.H1, derived=False)
+        transaction.candles.create(Dataset.candles("coins", Timeframe.H1), derived=False)
         transaction.connection.execute(
             "INSERT INTO coins.candles_1h SELECT * FROM crypto.candles_1h LIMIT 5"
         )
         transaction.genesis.put(
-            "coins", Timeframe.H1, "BTC", datetime(2025, 2, 3, tzinfo=UTC), "vendor"
+            Dataset.candles("coins", Timeframe.H1),
+            "BTC",
+            datetime(2025, 2, 3, tzinfo=UTC),
+            "vendor",
         )
     held = shell.run("list", "--json").json
     assets = {(row["profile"], row["asset"]): row for row in held["assets"]}

@@ -17,6 +17,7 @@ import pytest
 from market_assets.defs.automation.runs import instance_at
 from market_assets.export import Lake
 from market_assets.export.layout import Period, Table
+from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import Cadence
 from market_assets.market.timeframes import Timeframe
 from market_assets.private import mask_of_the_user, private_files
@@ -67,7 +68,7 @@ def test_every_file_of_a_home_is_its_owners_alone(
         home.mkdir(0o755)
     store = Store(home, clock=lambda: datetime(2025, 3, 1, tzinfo=UTC))
     with store.writing("making") as transaction:
-        transaction.candles.create("coins", Timeframe.M1, derived=False)
+        transaction.candles.create(Dataset.candles("coins", Timeframe.M1), derived=False)
         assert open_to_others(home) == []
     with instance_at(home) as instance:
         instance.get_runs_count()
@@ -82,7 +83,7 @@ def test_every_file_of_a_home_is_its_owners_alone(
 def test_a_lake_is_for_others_where_it_lies_outside_of_the_home(tmp_path: Path) -> None:
     store = Store(tmp_path / "home", clock=lambda: datetime(2025, 3, 1, tzinfo=UTC))
     with store.writing("making") as transaction:
-        transaction.candles.create("coins", Timeframe.M1, derived=False)
+        transaction.candles.create(Dataset.candles("coins", Timeframe.M1), derived=False)
     table = Table("coins", "candles_1m", Period.DAY, Cadence.DAY, Timeframe.M1)
     for lake, file_mode, folder_mode in (
         (tmp_path / "lake", 0o644, 0o755),

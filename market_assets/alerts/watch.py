@@ -29,7 +29,6 @@ from market_assets.alerts.troubles import (
     Kind,
     Level,
     Trouble,
-    asset_name,
     backlog,
     calendar_doubts,
     disagreements,
@@ -44,9 +43,11 @@ from market_assets.alerts.troubles import (
     vanished,
 )
 from market_assets.enrich.actions.actions import unheard
+from market_assets.enrich.made import made_of_profile
 from market_assets.errors import StoreBusyError
 from market_assets.expected.lost import lost_partitions
 from market_assets.expected.series import calendar_of, living_series, partitions_of, series_of
+from market_assets.market.datasets import Dataset, Family
 from market_assets.market.partitions import Cadence, Partition
 from market_assets.market.timeframes import TS, Timeframe, Window, literal
 from market_assets.reports.doubts import doubts_of
@@ -182,7 +183,7 @@ class Watch:
         *,
         held: Callable[[Key], bool] = lambda _: False,
         filled: Mapping[tuple[str, Timeframe], Collection[str]] | None = None,
-        made: Mapping[tuple[str, str], Collection[str]] | None = None,
+        made: Mapping[Dataset, Collection[str]] | None = None,
     ) -> Told:
         """Find what is wrong, keep the ledger, tell what is to be told.
 
@@ -192,7 +193,7 @@ class Watch:
                 over.
             filled: The partitions that somebody remembers as filled, by profile and fetched
                 timeframe.
-            made: The same of what is made of candles, by profile and dataset.
+            made: The same of what is made of candles, by dataset.
 
         Raises:
             StoreError: The store cannot be read or written, or stayed busy. What was sent meanwhile
@@ -261,11 +262,11 @@ class Watch:
         self._counted_at = now if whole else self._counted_at
         return found
 
-    def _unmade(self, view: Snapshot, made: Mapping[tuple[str, str], Collection[str]]) -> bool:
+    def _unmade(self, view: Snapshot, made: Mapping[Dataset, Collection[str]]) -> bool:
         """Whether something is still to be made again of candles that are stored."""
-        for (name, dataset), keys in made.items():
-            profile = self._universe.profiles[name]
-            unknown = set(keys) - view.partitions.keys(name, dataset.removeprefix("candles_"))
+        for dataset, keys in made.items():
+            profile = self._universe.profiles[dataset.owner]
+            unknown = set(keys) - view.partitions.keys(dataset)
             if not unknown:
                 continue
             filled = {
@@ -273,7 +274,7 @@ class Watch:
                 for timeframe in profile.timeframes.fetch
                 for day in _filled(view, profile, timeframe)
             }
-            cadence = profile.partitions.of(Timeframe(dataset.rpartition("_")[2]))
+            cadence = profile.partitions.of(dataset.timeframe)
             if any(_days(key, cadence) & filled for key in unknown):
                 return True
         return False
@@ -433,8 +434,7 @@ def store_troubles(
         found += sources_down(profile.name, opened, asked, len(profile.symbols), now)
         newest = derivations.filter(of_profile, pl.col("asset").is_in(_made(profile)))
         for _, asset, status, when, failures, faults in newest.iter_rows():
-            timeframe = Timeframe(asset.rpartition("_")[2])
-            cadence = profile.partitions.of(timeframe)
+            cadence = profile.partitions.of(Dataset.named(profile.name, asset).timeframe)
             why = json.loads(failures) or json.loads(faults)
             found += enrichment(profile.name, asset, status, when, why, cadence=cadence)
     return found
@@ -450,19 +450,21 @@ def never_filled(
     series = living_series(
         profile,
         until,
-        genesis=view.genesis.of(profile.name, timeframe),
-        dead=view.gaps.dead_symbols(profile.name, timeframe),
+        genesis=view.genesis.of(Dataset.candles(profile.name, timeframe)),
+        dead=view.gaps.dead_symbols(Dataset.candles(profile.name, timeframe)),
     )
     if not series:
         return []
-    judged = view.partitions.keys(profile.name, timeframe)
+    judged = view.partitions.keys(Dataset.candles(profile.name, timeframe))
     due = partitions_of(profile, timeframe, series, profile.window(until))
     return [one.key for one in due if one.window.end <= until and one.key not in judged]
 
 
 def _filled(view: Snapshot, profile: Profile, timeframe: Timeframe) -> set[date]:
     """The days whose partition of a fetched timeframe holds a bar."""
-    standing = view.partitions.standing(profile.name, str(timeframe)).filter(pl.col("stored") > 0)
+    standing = view.partitions.standing(Dataset.labelled(profile.name, str(timeframe))).filter(
+        pl.col("stored") > 0
+    )
     cadence = profile.partitions.of(timeframe)
     return {day for key in standing["partition"] for day in _days(key, cadence)}
 
@@ -530,13 +532,13 @@ def _stale(
     if bars.is_empty():
         return []
     span = Window.spanning(bars["ts"], bars["ts"] + timedelta(microseconds=1))
-    genesis = view.genesis.of(profile.name, timeframe)
+    genesis = view.genesis.of(Dataset.candles(profile.name, timeframe))
     due = {one.symbol: one.since(genesis.get(one.symbol)).window for one in series_of(profile, now)}
     wanted = {symbol: bars.filter(window.holds()) for symbol, window in due.items()}
     wanted = {symbol: own for symbol, own in wanted.items() if not own.is_empty()}
     have = (
-        view.candles.count(profile.name, timeframe, list(wanted), span)
-        if view.candles.has(profile.name, timeframe)
+        view.candles.count(Dataset.candles(profile.name, timeframe), list(wanted), span)
+        if view.candles.has(Dataset.candles(profile.name, timeframe))
         else {}
     )
     without = [symbol for symbol in wanted if symbol not in have]
@@ -579,14 +581,8 @@ def _explained(symbol: str, bars: pl.DataFrame, known: pl.DataFrame) -> bool:
 
 
 def _made(profile: Profile) -> list[str]:
-    """The names of the assets that are made of candles."""
-    frames = profile.timeframes
-    families = {"candles": frames.derive, "features": frames.features, "returns": frames.returns}
-    return [
-        f"{family}_{timeframe}"
-        for family, timeframes in families.items()
-        for timeframe in timeframes
-    ]
+    """The names of the datasets that are made of candles."""
+    return [made.dataset.name for made in made_of_profile(profile)]
 
 
 def _named(profile: Profile, timeframe: Timeframe) -> pl.Expr:
@@ -606,12 +602,9 @@ def _kept(alert: Alert, universe: Universe, channels: set[str]) -> bool:
     profile = universe.profiles.get(alert.profile)
     if profile is None:
         return False
-    assets = {*(asset_name(timeframe) for timeframe in profile.timeframes.fetch), *_made(profile)}
-    named = {
-        word
-        for word in alert.subject.split()
-        if word.startswith(("candles_", "features_", "returns_"))
-    }
+    assets = {dataset.name for dataset in profile.datasets}
+    families = tuple(f"{family}_" for family in Family)
+    named = {word for word in alert.subject.split() if word.startswith(families)}
     return named <= assets and (
         not alert.symbols or not profile.symbols.keys().isdisjoint(alert.symbols)
     )

@@ -11,7 +11,7 @@ from pydantic import (
     ValidationError,
 )
 
-from market_assets.config.checks import Declared, check_all
+from market_assets.config.checks import check_all
 from market_assets.config.entries import Entries, ProfileEntry, SymbolEntry, read_entries
 from market_assets.config.places import COPY_VARIABLE, PACKAGED, universe_path
 from market_assets.config.settings import RepairSettings
@@ -25,6 +25,8 @@ from market_assets.words import hint, listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from market_assets.config.declared import Declared
 
 
 REPAIR_VARIABLE = "MARKET_ASSETS_REPAIR_"

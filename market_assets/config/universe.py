@@ -34,6 +34,7 @@ from market_assets.config.settings import (
     UpdateSettings,
 )
 from market_assets.config.values import Model
+from market_assets.market.datasets import Dataset, Family
 from market_assets.market.timeframes import Timeframe, Window, midnight
 from market_assets.secrets import redact
 
@@ -138,6 +139,21 @@ class Profile(Model):
         return settings.basis or Basis.ADJUSTED
 
     @property
+    def datasets(self) -> tuple[Dataset, ...]:
+        """All that it keeps: candles, fetched and derived, then features, then returns."""
+        frames = self.timeframes
+        kept = {
+            Family.CANDLES: frames.kept,
+            Family.FEATURES: frames.features,
+            Family.RETURNS: frames.returns,
+        }
+        return tuple(
+            Dataset(self.name, family, timeframe)
+            for family, timeframes in kept.items()
+            for timeframe in timeframes
+        )
+
+    @property
     def base_timeframe(self) -> Timeframe:
         """The shortest fetched timeframe."""
         return self.timeframes.fetch[0]
@@ -194,6 +210,12 @@ class Universe(Model):
     retention: RetentionSettings = RetentionSettings()
     limits: SkipValidation[str] | None = Field(default=None, exclude=True, repr=False)
     secrets: dict[str, str] = Field(exclude=True, repr=False)
+
+    @property
+    def matrices(self) -> tuple[Dataset, ...]:
+        """The matrices of returns across profiles."""
+        markets = self.markets
+        return tuple(Dataset.returns(markets.name, timeframe) for timeframe in markets.timeframes)
 
     def in_markets(self, timeframe: Timeframe) -> list[Profile]:
         """The profiles whose symbols are in the matrix of returns across profiles."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from market_assets.defs.pictures import Pictures
     from market_assets.fill import PartitionOutcome
+    from market_assets.market.datasets import Dataset
     from market_assets.store import Store
     from market_assets.verdicts.verdicts import Verdict
 
@@ -185,14 +186,12 @@ class Reporter:
         yield asset_output()
 
 
-def reported_in(
-    store: Store, name: str, label: str
-) -> Callable[[Mapping[str, datetime | None]], None]:
+def reported_in(store: Store, dataset: Dataset) -> Callable[[Mapping[str, datetime | None]], None]:
     """What a Reporter notes of a dataset, kept in the store: which versions Dagster was told of."""
 
     def note(versions: Mapping[str, datetime | None]) -> None:
-        with store.writing(f"noting what was reported of {name} {label}") as transaction:
-            transaction.partitions.put_reported(name, label, versions)
+        with store.writing(f"noting what was reported of {dataset}") as transaction:
+            transaction.partitions.put_reported(dataset, versions)
 
     return note
 

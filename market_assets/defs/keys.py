@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from market_assets.market.datasets import Dataset
 from market_assets.store.process import birth_of, is_alive, this_host
 
 if TYPE_CHECKING:
@@ -42,22 +43,22 @@ _BIRTH_TAG = ".dagster/market_assets_process_birth"
 
 def candles_key(profile: str, timeframe: Timeframe) -> dg.AssetKey:
     """The asset key of a profile's candles."""
-    return dataset_key(profile, "candles", timeframe)
+    return dataset_key(Dataset.candles(profile, timeframe))
 
 
 def features_key(profile: str, timeframe: Timeframe) -> dg.AssetKey:
     """The asset key of the features of a profile's candles."""
-    return dataset_key(profile, "features", timeframe)
+    return dataset_key(Dataset.features(profile, timeframe))
 
 
 def returns_key(name: str, timeframe: Timeframe) -> dg.AssetKey:
     """The asset key of the aligned returns of a profile, or across profiles."""
-    return dataset_key(name, "returns", timeframe)
+    return dataset_key(Dataset.returns(name, timeframe))
 
 
-def dataset_key(owner: str, family: str, timeframe: Timeframe) -> dg.AssetKey:
+def dataset_key(dataset: Dataset) -> dg.AssetKey:
     """The asset key of a dataset: of candles, features or returns."""
-    return dg.AssetKey([owner, f"{family}_{timeframe}"])
+    return dg.AssetKey([dataset.owner, dataset.name])
 
 
 def trigger_of(tags: Mapping[str, str]) -> str:

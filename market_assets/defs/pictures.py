@@ -9,6 +9,7 @@ import dagster as dg
 
 from market_assets.defs.keys import BACKFILL, MANUAL
 from market_assets.enrich.grid import Grid
+from market_assets.market.datasets import Dataset
 from market_assets.pictures.candles import candle_picture, feature_picture, mask_picture
 
 if TYPE_CHECKING:
@@ -131,7 +132,8 @@ def candles_drawn(profile: Profile, timeframe: Timeframe, now: datetime) -> Draw
         if found is None:
             return None
         bars, symbol, caption = found
-        title = f"{profile.name} {symbol} candles_{timeframe}, {outcome.partition.key}"
+        name = Dataset.candles(profile.name, timeframe).name
+        title = f"{profile.name} {symbol} {name}, {outcome.partition.key}"
         return Picture("candles", title, candle_picture(bars, title=title, caption=caption))
 
     return draw
@@ -149,8 +151,11 @@ def features_drawn(
         if found is None:
             return None
         bars, symbol, caption = found
-        title = f"{profile.name} {symbol} features_{timeframe}, {outcome.partition.key}"
-        made = view.features.of(profile.name, timeframe, outcome.partition.window, [symbol])
+        name = Dataset.features(profile.name, timeframe).name
+        title = f"{profile.name} {symbol} {name}, {outcome.partition.key}"
+        made = view.features.of(
+            Dataset.features(profile.name, timeframe), outcome.partition.window, [symbol]
+        )
         bars = bars.join(made.select("ts", *plotted), on="ts", how="left", maintain_order="left")
         return Picture(
             "features", title, feature_picture(bars, *plotted, title=title, caption=caption)
@@ -163,10 +168,10 @@ def mask_drawn(name: str, timeframe: Timeframe) -> Draw:
     """Draws of which returns a partition says that they are neutral, and why."""
 
     def draw(view: Snapshot, outcome: PartitionOutcome) -> Picture | None:
-        returns = view.returns.of(name, timeframe, outcome.partition.window)
+        returns = view.returns.of(Dataset.returns(name, timeframe), outcome.partition.window)
         if returns.is_empty():
             return None
-        title = f"{name} returns_{timeframe}, {outcome.partition.key}"
+        title = f"{name} {Dataset.returns(name, timeframe).name}, {outcome.partition.key}"
         return Picture("mask", title, mask_picture(returns, title=title))
 
     return draw

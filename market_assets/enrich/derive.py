@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, timedelta
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -21,8 +21,9 @@ from market_assets.expected.series import (
     series_of,
     touched,
 )
-from market_assets.fill.judge import count_frame, evidence_of
+from market_assets.fill.judge import evidence_of
 from market_assets.market.columns import EXTRA_NAMES
+from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import Partition, partition_key
 from market_assets.market.timeframes import Timeframe, Window, literal
 from market_assets.verdicts.colour import shortfall
@@ -31,6 +32,7 @@ from market_assets.verdicts.verdicts import SymbolCounts
 from market_assets.work.behind import Input
 from market_assets.work.making import Work, missing_before, nothing_yet
 from market_assets.work.outcome import PartitionOutcome
+from market_assets.work.publish import publish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -66,7 +68,6 @@ class Derive(Work):
     """
 
     kind = "derive"
-    family = "candles"
 
     def __init__(
         self,
@@ -88,28 +89,35 @@ class Derive(Work):
         self._series = series_of(profile, now)
         super().__init__(
             store,
-            profile.name,
-            timeframe,
+            Dataset.candles(profile.name, timeframe),
             partitions_of(profile, timeframe, self._series, window),
             symbols=[one.symbol for one in self._series],
-            inputs=[Input(profile.name, self._input, profile.partitions.of(self._input))],
+            inputs=[
+                Input(
+                    Dataset.candles(profile.name, self._input), profile.partitions.of(self._input)
+                )
+            ],
             cadence=cadence,
             now=now,
             run_id=run_id,
             trigger=trigger,
         )
 
+    @property
+    def _input_name(self) -> str:
+        return Dataset.candles(self._profile.name, self._input).name
+
     def prepare(self, transaction: Transaction) -> None:
         """See `Work.prepare`."""
         prepare(transaction, self._profile)
-        genesis = transaction.genesis.of(self._profile.name, self._base)
+        genesis = transaction.genesis.of(Dataset.candles(self._profile.name, self._base))
         self._series = [one.since(genesis.get(one.symbol)) for one in self._series]
 
     def bars(self, window: Window) -> pl.DataFrame:
         """See `Work.bars`."""
         start = min(one.window.start for one in self._series)
         end = max(one.window.end for one in self._series)
-        bars = self._calendar.bars(self._timeframe, window)
+        bars = self._calendar.bars(self.dataset.timeframe, window)
         # A profile may end before the first bar of its last partition. While it goes on, its end
         # is the present.
         begun = (pl.col("opens_at") < literal(end)) | (pl.col("closes_at") > literal(self._now))
@@ -130,7 +138,8 @@ class Derive(Work):
     ) -> list[PartitionOutcome]:
         """See `Work.make`."""
         before = transaction.partitions.counts(
-            self._profile.name, self._timeframe, [partition.key for partition in batch]
+            self.dataset,
+            [partition.key for partition in batch],
         )
         outcomes = self._derive(transaction, batch, window)
         job.missing_before |= missing_before(before, outcomes)
@@ -151,7 +160,7 @@ class Derive(Work):
         read = Window.spanning(inputs["ts"], inputs["closes_at"])
         # A bar that somebody stored twice is one bar; the validity verdict tells of it.
         candles = transaction.candles.of(
-            profile.name, self._input, symbols, read, extras=EXTRA_NAMES
+            Dataset.candles(profile.name, self._input), symbols, read, extras=EXTRA_NAMES
         ).unique(["symbol", "ts"], keep="last", maintain_order=True)
         if not self._input.intraday:
             candles = (
@@ -167,53 +176,42 @@ class Derive(Work):
         )
         expected = self._expected(bars, inputs, series)
         rows = rows.join(expected, on=["symbol", "ts"]).with_columns(
-            source=pl.lit(f"candles_{self._input}")
+            source=pl.lit(self._input_name)
         )
-        changed = transaction.candles.replace_derived(profile.name, self._timeframe, expected, rows)
+        changed = transaction.candles.replace_derived(self.dataset, expected, rows)
         states = self._states(transaction, expected, inputs, rows).filter(window.holds())
         counts = self._counts(states)
         part = partition_key(self._cadence)
         pending = _by_partition(states.filter("pending").group_by(part, "symbol").agg(pl.len()))
-        renewed = _by_partition(changed.group_by(part, "symbol").agg(pl.len()))
         whole = len(rows) == len(expected) and (rows["bars"] == rows["bars_expected"]).all()
-        evidence = {} if whole else self._evidence(transaction, window)
-        judged = count_frame(counts, evidence)
-        transaction.partitions.put(
-            profile.name, self._timeframe, judged, self._now, changed=renewed
-        )
-        # A bar that ends in this window may belong to the partition before.
-        transaction.partitions.renew_versions(
-            profile.name, self._timeframe, sorted(renewed.keys() - counts.keys())
-        )
-        versions = transaction.partitions.versions(profile.name, self._timeframe, list(counts))
 
-        extents = rows.group_by(part).agg(pl.len(), first=pl.min("ts"), last=pl.max("ts"))
-        stored = {key.isoformat(): extent for key, *extent in extents.iter_rows()}
-        outcomes = []
-        for partition in partitions:
-            count, first, last = stored.get(partition.key, (0, None, None))
+        def details(partition: Partition, new: Mapping[str, int]) -> Mapping[str, Any]:
             own = counts.get(partition.key, ())
-            outcomes.append(
-                PartitionOutcome(
-                    partition,
-                    counts=own,
-                    failures=self._failures(own, pending.get(partition.key, {})),
-                    new=sum(renewed.get(partition.key, {}).values()),
-                    by_symbol={"new": renewed.get(partition.key, {})},
-                    rows=count,
-                    first_ts=first and first.replace(tzinfo=UTC),
-                    last_ts=last and last.replace(tzinfo=UTC),
-                    version=versions.get(partition.key),
-                )
-            )
-        return outcomes
+            return {
+                "failures": self._failures(own, pending.get(partition.key, {})),
+                "new": sum(new.values()),
+                "by_symbol": {"new": new},
+            }
+
+        return publish(
+            transaction,
+            self.dataset,
+            partitions,
+            cadence=self._cadence,
+            counts=counts,
+            evidence={} if whole else self._evidence(transaction, window),
+            rows=rows,
+            changed=changed,
+            now=self._now,
+            details=details,
+        )
 
     def _evidence(self, view: Snapshot, window: Window) -> dict[tuple[str, str], str]:
         """What is known of bars that are absent, or made of less than they should be.
 
         The version of a partition depends on it.
         """
-        bars = Grid(view, self._profile, self._timeframe, self._now).bars(window)
+        bars = Grid(view, self._profile, self.dataset.timeframe, self._now).bars(window)
         stored = pl.col("state") == State.STORED
         state = pl.when(stored & pl.col("broken")).then(pl.lit(State.OPEN.value)).otherwise("state")
         return evidence_of(bars.select("symbol", "ts", state=state), self._cadence)
@@ -225,8 +223,10 @@ class Derive(Work):
             ts, opens_at, closes_at; sorted by ts.
         """
         columns = ["ts", "opens_at", "closes_at"]
-        touching = touched(self._timeframe, self._calendar, window, self._now).select(columns)
-        own = self._calendar.bars(self._timeframe, window).select(columns)
+        touching = touched(self.dataset.timeframe, self._calendar, window, self._now).select(
+            columns
+        )
+        own = self._calendar.bars(self.dataset.timeframe, window).select(columns)
         closed = own.filter(pl.col("closes_at") <= literal(self._now))
         return pl.concat([touching, closed]).unique().sort("ts")
 
@@ -274,7 +274,9 @@ class Derive(Work):
         if not symbols or not self._profile.prices.real_volume:
             return NO_CLOSES
         return view.candles.last_closes(
-            self._profile.name, self._input, symbols, Window(start - _LOOKS_BACK, start)
+            Dataset.candles(self._profile.name, self._input),
+            symbols,
+            Window(start - _LOOKS_BACK, start),
         )
 
     def _states(
@@ -330,7 +332,7 @@ class Derive(Work):
         )
         # A derived input has no ledger of gaps: where any bar of its partition is missing, this one
         # may be as well.
-        judged = view.partitions.counts(name, self._input).select(
+        judged = view.partitions.counts(Dataset.candles(name, self._input)).select(
             "symbol",
             part=pl.col("partition").str.to_date(),
             known=(pl.col("missing") == 0) | (self._input in self._profile.timeframes.fetch),
@@ -382,7 +384,7 @@ class Derive(Work):
             pending: How many of the missing bars of each symbol have an input that must still be
                 made.
         """
-        if nothing := nothing_yet(counts, f"candles_{self._input}"):
+        if nothing := nothing_yet(counts, self._input_name):
             return nothing
         due = [
             replace(own, expected=own.expected - later, missing=own.missing - later)
@@ -390,7 +392,7 @@ class Derive(Work):
             for later in (pending.get(own.symbol, 0),)
         ]
         why = shortfall(due, limit=self._profile.checks.failed_above)
-        return (f"{why}; candles_{self._input} lacks what they are made of",) if why else ()
+        return (f"{why}; {self._input_name} lacks what they are made of",) if why else ()
 
 
 def _by_partition(tally: pl.DataFrame) -> dict[str, dict[str, int]]:

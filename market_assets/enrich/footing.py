@@ -15,6 +15,7 @@ import polars as pl
 
 from market_assets.config.settings import Basis
 from market_assets.enrich.actions.adjust import adjusted_weeks, ex_days, multiplied
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Timeframe, Window, midnight
 from market_assets.sources.actions import ActionKind
 from market_assets.verdicts.evidence import State
@@ -81,7 +82,7 @@ def _actions_until(view: Snapshot, profile: Profile, stored: pl.DataFrame) -> pl
 
 def _days(view: Snapshot, profile: Profile, symbols: Sequence[str], window: Window) -> pl.DataFrame:
     """Raw daily candles, with their session."""
-    days = view.candles.of(profile.name, Timeframe.D1, symbols, window).unique(
+    days = view.candles.of(Dataset.candles(profile.name, Timeframe.D1), symbols, window).unique(
         ["symbol", "ts"], keep="last"
     )
     return days.with_columns(session=pl.col("ts").dt.date()).sort("symbol", "ts")

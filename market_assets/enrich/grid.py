@@ -11,6 +11,7 @@ import polars as pl
 
 from market_assets.expected.series import base_of, belongs, calendar_of, series_of
 from market_assets.fill.judge import Judge
+from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import Partition, partition_key
 from market_assets.market.timeframes import TS, Timeframe, Window, literal
 from market_assets.verdicts.evidence import MISSING, State
@@ -64,7 +65,7 @@ class Grid:
         self._now = now
         self._calendar = calendar_of(profile)
         self._whole = sorted(series_of(profile, now, symbols), key=lambda one: one.symbol)
-        self._genesis = view.genesis.of(profile.name, self._base)
+        self._genesis = view.genesis.of(Dataset.candles(profile.name, self._base))
         self.series = [one.since(self._genesis.get(one.symbol)) for one in self._whole]
 
     def bars(self, window: Window) -> pl.DataFrame:
@@ -97,7 +98,7 @@ class Grid:
         made_of = ("bars", "bars_expected") if derived else ()
         # A bar that somebody stored twice is one bar; the validity verdict reports it.
         candles = self._view.candles.of(
-            self._profile.name, self._timeframe, self._symbols, window
+            Dataset.candles(self._profile.name, self._timeframe), self._symbols, window
         ).unique(_KEY, keep="last")
         bars = bars.join(
             candles.select(*_KEY, *_PRICES, *made_of), on=_KEY, how="left", maintain_order="left"
@@ -168,7 +169,7 @@ class Grid:
             .join(grid.select(last_ts="ts", end_at="closes_at"), on="last_ts")
             .select("symbol", "start_at", "end_at", state="status")
         )
-        judged = self._view.partitions.counts(profile.name, base).select(
+        judged = self._view.partitions.counts(Dataset.labelled(profile.name, base)).select(
             "symbol", "judged_at", part=pl.col("partition").str.to_date()
         )
         unjudged = (

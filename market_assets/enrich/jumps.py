@@ -11,6 +11,7 @@ from market_assets.config.settings import Basis, Kind
 from market_assets.enrich.footing import on_one_footing
 from market_assets.enrich.grid import Grid
 from market_assets.expected.series import calendar_of
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.verdicts.jumps import NO_JUMPS, overnight_jumps
 
@@ -92,7 +93,7 @@ def jumps_of(view: Snapshot, profile: Profile, now: datetime) -> pl.DataFrame:
     if (
         window is None
         or timeframe.duration < _SHORTEST
-        or not view.catalog.has(profile.name, f"candles_{timeframe}")
+        or not view.candles.has(Dataset.candles(profile.name, timeframe))
     ):
         return NO_JUMPS
     bars = Grid(view, profile, timeframe, now).bars(window)

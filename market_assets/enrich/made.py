@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from market_assets.enrich.derive import Derive
 from market_assets.enrich.features.featurize import Featurize
 from market_assets.enrich.returns.returns import Returns, markets_cadence
+from market_assets.market.datasets import Dataset, Family
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,9 +19,16 @@ if TYPE_CHECKING:
 
     from market_assets.config.universe import Profile, Universe
     from market_assets.market.partitions import Cadence
-    from market_assets.market.timeframes import Timeframe, Window
+    from market_assets.market.timeframes import Window
     from market_assets.store import Store
     from market_assets.work.making import Work
+
+
+_MAKERS: dict[Family, Callable[..., Work]] = {
+    Family.CANDLES: Derive,
+    Family.FEATURES: Featurize,
+    Family.RETURNS: Returns.of_profile,
+}
 
 
 @dataclass(frozen=True)
@@ -28,15 +36,11 @@ class Made:
     """A dataset that is made of candles.
 
     Attributes:
-        owner: A profile's name, or that of the matrix across profiles.
-        family: candles, features or returns.
-        timeframe: Its timeframe.
+        dataset: Which one.
         cadence: How long its partitions are.
     """
 
-    owner: str
-    family: str
-    timeframe: Timeframe
+    dataset: Dataset
     cadence: Cadence
 
     def work(
@@ -50,37 +54,28 @@ class Made:
         run_id: str | None = None,
     ) -> Work:
         """The work that makes its partitions that overlap a window."""
-        if self.owner not in universe.profiles:
+        timeframe, profile = self.dataset.timeframe, universe.profiles.get(self.dataset.owner)
+        if profile is None:
             return Returns.of_markets(
-                store, universe, self.timeframe, window, clock=clock, trigger=trigger, run_id=run_id
+                store, universe, timeframe, window, clock=clock, trigger=trigger, run_id=run_id
             )
-        make = {"candles": Derive, "features": Featurize, "returns": Returns.of_profile}[
-            self.family
-        ]
-        profile = universe.profiles[self.owner]
-        return make(
-            store, profile, self.timeframe, window, clock=clock, trigger=trigger, run_id=run_id
-        )
+        make = _MAKERS[self.dataset.family]
+        return make(store, profile, timeframe, window, clock=clock, trigger=trigger, run_id=run_id)
 
 
 def made_of_profile(profile: Profile) -> list[Made]:
     """The datasets that are made of a profile's candles alone, each after what it is made of."""
-    frames = profile.timeframes
-    families = {"candles": frames.derive, "features": frames.features, "returns": frames.returns}
+    fetched = {Dataset.candles(profile.name, timeframe) for timeframe in profile.timeframes.fetch}
     return [
-        Made(profile.name, family, timeframe, profile.partitions.of(timeframe))
-        for family, timeframes in families.items()
-        for timeframe in timeframes
+        Made(dataset, profile.partitions.of(dataset.timeframe))
+        for dataset in profile.datasets
+        if dataset not in fetched
     ]
 
 
 def made_of_markets(universe: Universe) -> list[Made]:
     """The matrices of returns across profiles."""
-    markets = universe.markets
-    return [
-        Made(markets.name, "returns", timeframe, markets_cadence(timeframe))
-        for timeframe in markets.timeframes
-    ]
+    return [Made(dataset, markets_cadence(dataset.timeframe)) for dataset in universe.matrices]
 
 
 def made_in(universe: Universe) -> list[Made]:

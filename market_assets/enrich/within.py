@@ -9,6 +9,7 @@ import polars as pl
 
 from market_assets.enrich.grid import Grid
 from market_assets.expected.series import calendar_of
+from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import Partition, hull, partition_key, partitions_in
 from market_assets.market.timeframes import TS, Window, literal
 from market_assets.verdicts.evidence import EXPLAINED, State
@@ -94,7 +95,7 @@ class _Within:
         rows = pl.DataFrame({"symbol": self.names}, schema={"symbol": pl.String})
         for part in (
             self._counted(timeframe),
-            view.candles.extents(name, timeframe, self.window),
+            view.candles.extents(Dataset.candles(name, timeframe), self.window),
             abandoned,
         ):
             rows = rows.join(part, on="symbol", how="left")
@@ -169,7 +170,7 @@ class _Within:
             for part in parts
             if not looked_at and part.window.intersect(kept) == part.window.intersect(self.window)
         ]
-        judged = self.view.partitions.counts(self.profile.name, timeframe, whole)
+        judged = self.view.partitions.counts(Dataset.candles(self.profile.name, timeframe), whole)
         return judged.filter(pl.col("symbol").is_in(self.names)).select(
             "partition", *_COUNTS.names()
         )

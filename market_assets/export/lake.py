@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 from market_assets.errors import ExportError
 from market_assets.export.layout import Period, Piece, Table, arranged, pieces_of, types_of
 from market_assets.export.manifest import FORMAT, Entry, Manifest, decode, manifest_path
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import TS, Window, to_micros
 from market_assets.private import mask_of_the_user
 
@@ -466,7 +467,7 @@ def _due(view: Snapshot, table: Table, columns: Mapping[str, str]) -> list[_Due]
     layout = sha256(repr((FORMAT, _GROUP_ROWS, list(columns.items()))).encode()).hexdigest()[:8]
     found: dict[Piece, tuple[datetime | None, int]] = {}
     for partition, changed_at, bars in view.partitions.changes(
-        table.owner, table.label
+        Dataset.labelled(table.owner, table.label)
     ).iter_rows():
         for piece in pieces_of(table, partition):
             before, rows = found.get(piece, (None, 0))

@@ -11,6 +11,7 @@ import polars as pl
 
 from market_assets.enrich.returns.returns import markets_cadence
 from market_assets.errors import ExportError
+from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import Cadence, Partition
 from market_assets.market.timeframes import TS, Timeframe, Window
 from market_assets.words import hint, listed
@@ -108,7 +109,7 @@ class Table:
     @property
     def label(self) -> str:
         """The name by which its partitions are judged."""
-        return str(self.timeframe) if self.name == f"candles_{self.timeframe}" else self.name
+        return Dataset.named(self.owner, self.name).label if self.timeframe else self.name
 
     def __str__(self) -> str:
         return f"{self.owner}.{self.name}"
@@ -140,20 +141,14 @@ def tables_of(
     for name in dict.fromkeys(names or known):
         if name not in universe.profiles:
             tables += [
-                _table(name, "returns", timeframe, markets_cadence(timeframe))
+                _table(Dataset.returns(name, timeframe), markets_cadence(timeframe))
                 for timeframe in markets.timeframes
             ]
             continue
         profile = universe.profiles[name]
-        frames = profile.timeframes
         tables += [
-            _table(name, family, timeframe, profile.partitions.of(timeframe))
-            for family, kept in (
-                ("candles", frames.kept),
-                ("features", frames.features),
-                ("returns", frames.returns),
-            )
-            for timeframe in kept
+            _table(dataset, profile.partitions.of(dataset.timeframe))
+            for dataset in profile.datasets
         ]
         if profile.has_actions:
             tables.append(Table(name, ACTIONS, Period.EVER, Cadence.MONTH))
@@ -165,8 +160,9 @@ def tables_of(
     ]
 
 
-def _table(owner: str, family: str, timeframe: Timeframe, cadence: Cadence) -> Table:
-    return Table(owner, f"{family}_{timeframe}", Period.of(timeframe), cadence, timeframe)
+def _table(dataset: Dataset, cadence: Cadence) -> Table:
+    timeframe = dataset.timeframe
+    return Table(dataset.owner, dataset.name, Period.of(timeframe), cadence, timeframe)
 
 
 def pieces_of(table: Table, partition: str) -> list[Piece]:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from market_assets.expected.series import bars_of
-from market_assets.fill.fetch import Answer, Page, raise_fault
+from market_assets.fill.answers import Answer, Page
+from market_assets.fill.fetch import raise_fault
+from market_assets.market.datasets import Dataset
 from market_assets.market.gaps import plan_requests
 from market_assets.market.timeframes import literal
 from market_assets.verdicts.agreement import (
@@ -126,7 +128,9 @@ class Comparer:
             with self._store.writing(
                 f"comparing {self._profile.name} {self._timeframe}"
             ) as transaction:
-                transaction.agreement.put(self._profile.name, self._timeframe, rows)
+                transaction.agreement.put(
+                    Dataset.candles(self._profile.name, self._timeframe), rows
+                )
         found: dict[str, list[Finding]] = defaultdict(list)
         for (partition, *_), own in sorted((findings | fresh).items()):
             found[partition] += own
@@ -155,11 +159,15 @@ class Comparer:
             f"looking for what to compare of {profile.name} {timeframe}"
         ) as view:
             keys = list(dict.fromkeys(outcome.partition.key for outcome, _ in sampled))
-            for row in view.agreement.of(profile.name, timeframe, keys).iter_rows(named=True):
+            for row in view.agreement.of(Dataset.candles(profile.name, timeframe), keys).iter_rows(
+                named=True
+            ):
                 known[row["partition"], row["symbol"], row["other"]].append(row)
             for outcome, symbol in sampled:
                 partition = outcome.partition
-                rows = view.candles.of(profile.name, timeframe, [symbol], partition.window)
+                rows = view.candles.of(
+                    Dataset.candles(profile.name, timeframe), [symbol], partition.window
+                )
                 choices = profile.symbols[symbol].choices
                 for rank, other in enumerate(choices):
                     ours = _comparable(rows, other.source, [each.source for each in choices[:rank]])

@@ -27,10 +27,12 @@ from market_assets.expected.series import (
     prepare,
     series_of,
 )
+from market_assets.fill.answers import Answer, Page
 from market_assets.fill.compare import Comparer
-from market_assets.fill.fetch import Answer, Fetcher, Page, raise_fault
+from market_assets.fill.fetch import Fetcher, raise_fault
 from market_assets.fill.judge import Judge
 from market_assets.fill.recalendar import follow_calendar
+from market_assets.market.datasets import Dataset
 from market_assets.market.gaps import plan_requests
 from market_assets.market.partitions import Partition, hull
 from market_assets.market.timeframes import Timeframe, Window, literal
@@ -329,14 +331,16 @@ class Fill:
         profile, timeframe = self._profile.name, self._timeframe
         with self._store.writing(f"preparing {profile} {timeframe}") as transaction:
             prepare(transaction, self._profile)
-            known = transaction.genesis.of(profile, timeframe)
+            known = transaction.genesis.of(Dataset.candles(profile, timeframe))
             series = (
                 self._asked
                 if self._refetch
                 else [one for one in self._asked if one.symbol not in known]
             )
             stored = (
-                transaction.candles.first(profile, timeframe, [one.symbol for one in series])
+                transaction.candles.first(
+                    Dataset.candles(profile, timeframe), [one.symbol for one in series]
+                )
                 if series
                 else {}
             )
@@ -357,7 +361,7 @@ class Fill:
                 f"recording the genesis of {', '.join(changed)}"
             ) as transaction:
                 for symbol, (ts, source) in changed.items():
-                    transaction.genesis.put(profile, timeframe, symbol, ts, source)
+                    transaction.genesis.put(Dataset.candles(profile, timeframe), symbol, ts, source)
                     self._forget_before(transaction, symbol, ts)
                     known[symbol] = ts
         return known
@@ -421,19 +425,21 @@ class Fill:
         """Remove what was open or explained before a genesis: nothing is expected there."""
         profile, timeframe = self._profile.name, self._timeframe
         before = Window(min(genesis, *(one.window.start for one in self._series)), genesis)
-        transaction.gaps.put(profile, timeframe, [symbol], before, LEDGER_SCHEMA.to_frame())
+        transaction.gaps.put(
+            Dataset.candles(profile, timeframe), [symbol], before, LEDGER_SCHEMA.to_frame()
+        )
         older = (pl.col("symbol") == symbol) & (pl.col("partition") <= genesis.date().isoformat())
-        counts = transaction.partitions.counts(profile, timeframe).filter(older)
+        counts = transaction.partitions.counts(Dataset.candles(profile, timeframe)).filter(older)
         nothing = (pl.lit(0).alias(name) for name in ("expected", "stored", "explained", "missing"))
         transaction.partitions.put(
-            profile, timeframe, counts.drop("judged_at").with_columns(*nothing)
+            Dataset.candles(profile, timeframe), counts.drop("judged_at").with_columns(*nothing)
         )
 
     def _dead_symbols(self) -> frozenset[str]:
         """The symbols that no source has: asking for each new bar of them would never end."""
         profile, timeframe = self._profile.name, self._timeframe
         with self._store.reading(f"looking for dead symbols of {profile} {timeframe}") as view:
-            return frozenset(view.gaps.dead_symbols(profile, timeframe))
+            return frozenset(view.gaps.dead_symbols(Dataset.candles(profile, timeframe)))
 
     def _plan(
         self,

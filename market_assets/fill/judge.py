@@ -12,8 +12,9 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from market_assets.expected.series import Series, bars_of
-from market_assets.fill.fetch import Answer, candles_of, dropped_of, rejects_of
+from market_assets.fill.answers import Answer, candles_of, dropped_of, rejects_of
 from market_assets.market.calendars.sessions import ALWAYS_OPEN
+from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import Cadence, Partition, hull, partition_key
 from market_assets.market.timeframes import TS, Timeframe, Window, literal, midnight
 from market_assets.verdicts.clean import CANDLE, FAULTS, Reason, price_faults
@@ -47,7 +48,7 @@ from market_assets.verdicts.verdicts import (
     plausibility,
     validity,
 )
-from market_assets.work.outcome import PartitionOutcome
+from market_assets.work.publish import publish
 from market_assets.work.refused import refused_frame
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from market_assets.config.universe import Profile
     from market_assets.market.calendars.sessions import SessionCalendar
     from market_assets.store import Merged, Snapshot, Transaction
+    from market_assets.work.outcome import PartitionOutcome
 
 log = logging.getLogger("market_assets.fill")
 
@@ -134,9 +136,11 @@ class Judge:
         outer = self._padded(window) if self._quiet else window
         states = classify(
             bars_of(self._calendar, timeframe, outer, self._series, self._now),
-            view.candles.opens(profile, timeframe, symbols, outer),
+            view.candles.opens(Dataset.candles(profile, timeframe), symbols, outer),
             coverage=believable(
-                view.coverage.of(profile, timeframe, symbols, outer), self._now, "answered_at"
+                view.coverage.of(Dataset.candles(profile, timeframe), symbols, outer),
+                self._now,
+                "answered_at",
             ),
             ledger=self._ledger(view, window),
             timeframe=timeframe,
@@ -187,20 +191,29 @@ class Judge:
         incoming = self._in_preference(
             transaction, window, candles_of(answers).filter(window.holds())
         )
-        merged = transaction.candles.merge(profile, timeframe, symbols, window, incoming)
+        merged = transaction.candles.merge(
+            Dataset.candles(profile, timeframe), symbols, window, incoming
+        )
         self._move_genesis(transaction, merged)
         newest = max(
-            filter(None, (newest, transaction.candles.newest_open(profile, timeframe, window))),
+            filter(
+                None,
+                (
+                    newest,
+                    transaction.candles.newest_open(Dataset.candles(profile, timeframe), window),
+                ),
+            ),
             default=None,
         )
         transaction.coverage.put(
-            profile, timeframe, _coverage(answers, window, self._silent_until(newest))
+            Dataset.candles(profile, timeframe),
+            _coverage(answers, window, self._silent_until(newest)),
         )
         ledger = gaps = transaction.gaps.of(profile, timeframe, symbols=symbols, window=window)
         mended: dict[str, dict[str, int]] = {}
         if not ledger.is_empty():
             repairs = repaired(merged.new, ledger)
-            transaction.repairs.put(profile, timeframe, repairs)
+            transaction.repairs.put(Dataset.candles(profile, timeframe), repairs)
             # A row of the ledger lies in one partition: its bars are tallied as if each had a row.
             (mended,) = self._tally(
                 repairs.select("symbol", ts=pl.col("first_ts").repeat_by("bars")).explode("ts"),
@@ -217,22 +230,9 @@ class Judge:
         else:
             states, gaps = self._advanced(transaction, window, answers, rejects, newest)
         counts = self._counts(states)
-        part = partition_key(self._cadence)
-        changed = (
-            pl.concat([merged.new, merged.revised, merged.filled])
-            .select(part)
-            .unique()["part"]
-            .dt.to_string()
-            .to_list()
-        )
-        judged = count_frame(counts, evidence_of(states, self._cadence))
-        transaction.partitions.put(profile, timeframe, judged, self._now, changed=changed)
-        versions = transaction.partitions.versions(profile, timeframe, list(counts))
         heads = self._open_heads(transaction, states)
 
         new = rows if len(merged.new) == len(rows) else merged.new.join(rows, on=["symbol", "ts"])
-        extents = rows.group_by(part).agg(pl.len(), first=pl.min("ts"), last=pl.max("ts"))
-        stored = {key.isoformat(): extent for key, *extent in extents.iter_rows()}
         sources, taken = self._tally(new, "source", "symbol")
         (revised,) = self._tally(merged.revised, "symbol")
         (early,) = self._tally(_older(rows, self._genesis), "symbol")
@@ -241,59 +241,54 @@ class Judge:
         gaps_of = self._by_partition(gaps, "first_ts")
         (nulled,) = self._tally(dropped_of(answers, window), "column")
         strange = self._implausible(transaction, window)
-        outcomes = []
-        for partition in partitions:
+
+        def details(partition: Partition, _: Mapping[str, int]) -> Mapping[str, Any]:
             key, own = partition.key, counts.get(partition.key, ())
-            count, first, last = stored.get(key, (0, None, None))
             refused = _as_rejects(rejects_by_partition.get(key))
             rejected = Counter(reject.symbol for reject in refused if reject.reason in FAULTS)
-            outcomes.append(
-                PartitionOutcome(
-                    partition,
-                    counts=own,
-                    failures=tuple(self._failures(own, partition, answers, gaps_of.get(key))),
-                    verdicts=(
-                        continuity(
-                            own,
-                            _as_gaps(gaps_of.get(key)),
-                            now=self._now,
-                            severities=self._profile.checks.severity,
-                            bar=self._timeframe.duration,
-                        ),
-                        self._judge_genesis(partition, own, heads, early.get(key, {})),
-                        _judge_validity(
-                            _as_rejects(violations.get(key)),
-                            refused,
-                            outside.get(key, ()),
-                            nulled.get(key),
-                        ),
-                        *(
-                            [plausibility(strange.get(key, ()))]
-                            if self._profile.checks.plausibility
-                            else []
-                        ),
-                    ),
-                    new=sum(sources.get(key, {}).values()),
-                    revised=sum(revised.get(key, {}).values()),
-                    rejected=rejected.total(),
-                    repaired=sum(mended.get(key, {}).values()),
-                    by_symbol={
-                        "new": taken.get(key, {}),
-                        "revised": revised.get(key, {}),
-                        "rejected": rejected,
-                        "repaired": mended.get(key, {}),
-                    },
-                    rows=count,
-                    first_ts=first and first.replace(tzinfo=UTC),
-                    last_ts=last and last.replace(tzinfo=UTC),
-                    sources=sources.get(key, {}),
-                    version=versions.get(key),
-                    refused=refused_now.filter(pl.col("partition") == key).to_dicts()
-                    if rejected
-                    else (),
-                )
-            )
-        return outcomes
+            by_symbol = {
+                "new": taken.get(key, {}),
+                "revised": revised.get(key, {}),
+                "rejected": rejected,
+                "repaired": mended.get(key, {}),
+            }
+            verdicts = [
+                continuity(
+                    own,
+                    _as_gaps(gaps_of.get(key)),
+                    now=self._now,
+                    severities=self._profile.checks.severity,
+                    bar=self._timeframe.duration,
+                ),
+                self._judge_genesis(partition, own, heads, early.get(key, {})),
+                _judge_validity(
+                    _as_rejects(violations.get(key)), refused, outside.get(key, ()), nulled.get(key)
+                ),
+            ]
+            if self._profile.checks.plausibility:
+                verdicts.append(plausibility(strange.get(key, ())))
+            examples = refused_now.filter(pl.col("partition") == key) if rejected else None
+            return {
+                "failures": tuple(self._failures(own, partition, answers, gaps_of.get(key))),
+                "verdicts": tuple(verdicts),
+                **{name: sum(tally.values()) for name, tally in by_symbol.items()},
+                "by_symbol": by_symbol,
+                "sources": sources.get(key, {}),
+                "refused": () if examples is None else examples.to_dicts(),
+            }
+
+        return publish(
+            transaction,
+            Dataset.candles(profile, timeframe),
+            partitions,
+            cadence=self._cadence,
+            counts=counts,
+            evidence=evidence_of(states, self._cadence),
+            rows=rows,
+            changed=pl.concat([merged.new, merged.revised, merged.filled]),
+            now=self._now,
+            details=details,
+        )
 
     def _advanced(
         self,
@@ -313,7 +308,9 @@ class Judge:
         remembered = advance(
             states,
             ledger=self._ledger(transaction, window),
-            asked=_asked(answers, transaction.coverage.symbols(profile, timeframe), newest),
+            asked=_asked(
+                answers, transaction.coverage.symbols(Dataset.candles(profile, timeframe)), newest
+            ),
             refused=rejects.filter(pl.col("reason").is_in(FAULTS)),
             now=self._now,
             rules=self._rules,
@@ -324,7 +321,7 @@ class Judge:
         remembered = with_closed_sessions(remembered, closed, held, self._rules)
         states = states.update(remembered.select("symbol", "ts", "state"), on=["symbol", "ts"])
         gaps = to_ledger(states, remembered, partition_key(self._cadence))
-        transaction.gaps.put(profile, timeframe, self._symbols, window, gaps)
+        transaction.gaps.put(Dataset.candles(profile, timeframe), self._symbols, window, gaps)
         return states, gaps
 
     def note_off_calendar(
@@ -354,7 +351,7 @@ class Judge:
             days = self._calendar.bars(self._timeframe, inside)
             spans = days.select("session", open="ts", close=pl.col("ts") + self._timeframe.duration)
             counted = off_calendar(refused, spans, ZoneInfo("UTC"))
-        transaction.off_calendar.put(self._profile.name, self._timeframe, counted)
+        transaction.off_calendar.put(Dataset.candles(self._profile.name, self._timeframe), counted)
 
         keys = sorted(partition.key for partition in partitions)
         near = hull(partitions)
@@ -433,9 +430,11 @@ class Judge:
             return False
         whole = Window.spanning(bars["ts"], bars["ts"].dt.offset_by("1us"))
         profile, timeframe, symbols = self._profile.name, self._timeframe, self._symbols
-        if not transaction.candles.opens(profile, timeframe, symbols, whole).is_empty():
+        if not transaction.candles.opens(
+            Dataset.candles(profile, timeframe), symbols, whole
+        ).is_empty():
             return False
-        before = transaction.candles.first(profile, timeframe, symbols).values()
+        before = transaction.candles.first(Dataset.candles(profile, timeframe), symbols).values()
         return any(ts < first for ts in before)
 
     def _note_refused(
@@ -451,7 +450,9 @@ class Judge:
         refused = refused.filter(pl.col("partition").is_in(keys))
         symbols = sorted({answer.page.symbol for answer in answers if answer.spoken})
         if symbols:
-            transaction.refused.put(self._profile.name, self._timeframe, symbols, keys, refused)
+            transaction.refused.put(
+                Dataset.candles(self._profile.name, self._timeframe), symbols, keys, refused
+            )
         return refused
 
     def _in_preference(
@@ -470,7 +471,9 @@ class Judge:
         fallen_back = ranks.filter(pl.col("rank") > 0)
         if incoming.join(fallen_back, on=["symbol", "source"], how="semi").is_empty():
             return incoming
-        stored = transaction.candles.of(self._profile.name, self._timeframe, self._symbols, window)
+        stored = transaction.candles.of(
+            Dataset.candles(self._profile.name, self._timeframe), self._symbols, window
+        )
         better = (
             stored.select("symbol", "ts", "source")
             .join(ranks, on=["symbol", "source"])
@@ -567,7 +570,9 @@ class Judge:
         whole = Window(max(known.start, window.start - past), min(known.end, window.end + _AROUND))
         grid = self._calendar.bars(timeframe, whole).select("ts", "session", "opens_at")
         began = pl.col("opens_at").min().over("session") if timeframe.intraday else pl.col("ts")
-        bars = transaction.candles.of(self._profile.name, timeframe, self._symbols, whole)
+        bars = transaction.candles.of(
+            Dataset.candles(self._profile.name, timeframe), self._symbols, whole
+        )
         bars = bars.unique(["symbol", "ts"]).join(grid.with_columns(opens=began), on="ts")
         found = implausible(bars, timeframe, real_volume=self._profile.prices.real_volume).filter(
             window.holds("first_ts")
@@ -588,13 +593,15 @@ class Judge:
         What another fill has recorded since this one began counts from here on, too.
         """
         profile, timeframe = self._profile.name, self._timeframe
-        recorded = transaction.genesis.of(profile, timeframe)
+        recorded = transaction.genesis.of(Dataset.candles(profile, timeframe))
         moved = _older(merged.new, recorded)["symbol"].unique().to_list()
         for symbol, ts in (
-            transaction.candles.first(profile, timeframe, moved).items() if moved else ()
+            transaction.candles.first(Dataset.candles(profile, timeframe), moved).items()
+            if moved
+            else ()
         ):
             bar = transaction.candles.of(
-                profile, timeframe, [symbol], Window(ts, ts + timeframe.duration)
+                Dataset.candles(profile, timeframe), [symbol], Window(ts, ts + timeframe.duration)
             )
             source = bar.sort("ts")["source"][0]
             log.info(
@@ -605,7 +612,7 @@ class Judge:
                 ts,
                 source,
             )
-            transaction.genesis.put(profile, timeframe, symbol, ts, source)
+            transaction.genesis.put(Dataset.candles(profile, timeframe), symbol, ts, source)
             recorded[symbol] = ts
         if recorded != self._genesis:
             self._know(recorded)
@@ -630,7 +637,7 @@ class Judge:
             )
             if not expected.is_empty() and (
                 not transaction.candles.opens(
-                    self._profile.name, self._timeframe, [symbol], older
+                    Dataset.candles(self._profile.name, self._timeframe), [symbol], older
                 ).is_empty()
                 or transaction.gaps.of(
                     self._profile.name, self._timeframe, symbols=[symbol], window=older
@@ -861,35 +868,6 @@ def evidence_of(states: pl.DataFrame, cadence: Cadence) -> dict[tuple[str, str],
         (f"{part}", symbol): sha256(text.encode()).hexdigest()[:16]
         for part, symbol, text in texts.iter_rows()
     }
-
-
-def count_frame(
-    counts: Mapping[str, Sequence[SymbolCounts]],
-    evidence: Mapping[tuple[str, str], str] | None = None,
-) -> pl.DataFrame:
-    """Counts by partition key as the frame that `PartitionsWriter.put` takes.
-
-    It has the evidence where there is any.
-    """
-    return pl.DataFrame(
-        [
-            (
-                key,
-                c.symbol,
-                c.expected,
-                c.stored,
-                c.explained,
-                c.missing,
-                None if evidence is None else evidence.get((key, c.symbol), ""),
-            )
-            for key, own in counts.items()
-            for c in own
-        ],
-        schema={"partition": pl.String, "symbol": pl.String}
-        | dict.fromkeys(("expected", "stored", "explained", "missing"), pl.Int64)
-        | {"evidence": pl.String},
-        orient="row",
-    )
 
 
 def _judge_validity(

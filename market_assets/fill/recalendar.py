@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from market_assets.expected.series import calendar_of, series_of
-from market_assets.fill.judge import Judge, count_frame
+from market_assets.fill.judge import Judge
+from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import Partition, hull
 from market_assets.market.timeframes import TS, Timeframe, Window
 from market_assets.store.coverage import without
 from market_assets.verdicts.clean import Reason
 from market_assets.verdicts.evidence import LEDGER_SCHEMA
 from market_assets.verdicts.verdicts import SymbolCounts
+from market_assets.work.publish import count_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -68,7 +70,9 @@ def follow_calendar(store: Store, profile: Profile, now: datetime) -> list[date]
         with store.writing(f"preparing the new calendar of {profile.name}") as transaction:
             transaction.off_calendar.forget(profile.name, sorted(set(changed["session"])))
             for timeframe in profile.timeframes.fetch:
-                transaction.coverage.forget(profile.name, timeframe, _unheard(changed, timeframe))
+                transaction.coverage.forget(
+                    Dataset.candles(profile.name, timeframe), _unheard(changed, timeframe)
+                )
     for timeframe, partitions in touched.items():
         for batch in _neighbours(partitions):
             with store.writing(
@@ -170,7 +174,7 @@ def _touched(
             if timeframe is Timeframe.W1
             else days
         )
-        judged = view.partitions.keys(profile.name, timeframe)
+        judged = view.partitions.keys(Dataset.candles(profile.name, timeframe))
         partitions = {Partition.holding(day, cadence) for day in opening}
         if own := sorted(partition for partition in partitions if partition.key in judged):
             touched[timeframe] = own
@@ -200,19 +204,21 @@ def _judge(
     calendar, name, window = calendar_of(profile), profile.name, hull(batch)
     grid = calendar.bars(timeframe, window)["ts"]
     outside = _outside(transaction, profile, timeframe, window, grid)
-    transaction.candles.forget(name, timeframe, window, grid)
+    transaction.candles.forget(Dataset.candles(name, timeframe), window, grid)
     judge = Judge(
         profile,
         timeframe,
         profile.partitions.of(timeframe),
         calendar,
         series_of(profile, now),
-        known_genesis=transaction.genesis.of(name, timeframe),
+        known_genesis=transaction.genesis.of(Dataset.candles(name, timeframe)),
         quiet=True,
         refetch=False,
         now=now,
     )
-    known = transaction.partitions.counts(name, timeframe, [partition.key for partition in batch])
+    known = transaction.partitions.counts(
+        Dataset.candles(name, timeframe), [partition.key for partition in batch]
+    )
     judge.note_off_calendar(transaction, outside, batch)
     outcomes = judge.commit(transaction, batch, [])
     counted = {
@@ -223,7 +229,10 @@ def _judge(
     for partition in batch:
         if grid.filter(grid.is_between(*_edges(partition.window), closed="left")).is_empty():
             transaction.gaps.put(
-                name, timeframe, list(profile.symbols), partition.window, LEDGER_SCHEMA.to_frame()
+                Dataset.candles(name, timeframe),
+                list(profile.symbols),
+                partition.window,
+                LEDGER_SCHEMA.to_frame(),
             )
 
 
@@ -231,7 +240,9 @@ def _outside(
     view: Snapshot, profile: Profile, timeframe: Timeframe, window: Window, grid: pl.Series
 ) -> pl.DataFrame:
     """The stored candles that the calendar refuses now, as rows that were refused: they speak against it."""
-    candles = view.candles.of(profile.name, timeframe, list(profile.symbols), window)
+    candles = view.candles.of(
+        Dataset.candles(profile.name, timeframe), list(profile.symbols), window
+    )
     values = (pl.format(f"{name[0]}={{}}", name) for name in ("high", "low", "volume"))
     return candles.filter(~pl.col("ts").is_in(grid.implode())).select(
         "symbol",
@@ -252,7 +263,9 @@ def _put_nothing(
     counts: dict[str, list[SymbolCounts]] = {}
     for key, symbol in lost:
         counts.setdefault(key, []).append(SymbolCounts(symbol, 0, 0, 0, 0))
-    transaction.partitions.put(name, label, count_frame(counts, {}), changed=list(counts))
+    transaction.partitions.put(
+        Dataset.labelled(name, label), count_frame(counts, {}), changed=list(counts)
+    )
 
 
 def _forget_vanished(
@@ -279,10 +292,12 @@ def _forget_vanished(
     ]
     for day in gone:
         for label in made:
-            judged = transaction.partitions.counts(profile.name, label, [day.key])
+            judged = transaction.partitions.counts(Dataset.labelled(profile.name, label), [day.key])
             if judged.is_empty():
                 continue
-            transaction.candles.forget(profile.name, label, day.window, pl.Series(dtype=TS))
+            transaction.candles.forget(
+                Dataset.labelled(profile.name, label), day.window, pl.Series(dtype=TS)
+            )
             _put_nothing(
                 transaction,
                 profile.name,

@@ -15,6 +15,7 @@ from market_assets.enrich.made import made_of_markets, made_of_profile
 from market_assets.errors import MarketAssetsError
 from market_assets.expected.newest import due_of, newest_partitions
 from market_assets.fill import Fill
+from market_assets.market.datasets import Dataset, Family
 from market_assets.market.partitions import hull
 from market_assets.market.timeframes import Window
 
@@ -187,7 +188,9 @@ def _follow(
     """
     deadline = time.monotonic() + seconds
     datasets = made_of_profile(profile) + [
-        made for made in made_of_markets(universe) if profile in universe.in_markets(made.timeframe)
+        made
+        for made in made_of_markets(universe)
+        if profile in universe.in_markets(made.dataset.timeframe)
     ]
     works = [
         made.work(store, universe, scope, clock=lambda: now, trigger=trigger) for made in datasets
@@ -196,30 +199,30 @@ def _follow(
     with store.reading(f"looking for what is made of {profile.name}") as view:
         behind = {id(work): work.behind(view) for work in works}
 
-    renewed: set[tuple[str, str]] = set()
+    renewed: set[Dataset] = set()
     for work in works:
         due = behind[id(work)]
-        if work.made_from(renewed):
-            with store.reading(f"looking for what {work.owner} {work.dataset} lacks") as view:
+        if work.is_made_of(renewed):
+            with store.reading(f"looking for what {work.dataset} lacks") as view:
                 due = work.behind(view)
         if not due:
             continue
         if time.monotonic() > deadline:
-            updated.lines.append(f"{work.dataset}: left to the next update")
+            updated.lines.append(f"{work.dataset.name}: left to the next update")
             continue
         try:
             made = _make(work, due)
         except MarketAssetsError as error:
-            updated.errors.append(f"{work.dataset}: {error}")
+            updated.errors.append(f"{work.dataset.name}: {error}")
             continue
         except Exception as error:
             # One dataset that cannot be made leaves the others alone; the log has the whole of it.
-            log.exception("%s %s could not be made", work.owner, work.dataset)
-            updated.errors.append(f"{work.dataset}: {type(error).__name__}: {error}")
+            log.exception("%s could not be made", work.dataset)
+            updated.errors.append(f"{work.dataset.name}: {type(error).__name__}: {error}")
             continue
-        if work.family == "candles":
-            renewed.add((work.owner, work.label))
-        updated.lines.append(f"{work.dataset}: {made:,} bars made")
+        if work.dataset.family is Family.CANDLES:
+            renewed.add(work.dataset)
+        updated.lines.append(f"{work.dataset.name}: {made:,} bars made")
 
 
 def _make(work: Work, due: list[Partition]) -> int:

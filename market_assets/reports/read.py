@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -16,6 +15,7 @@ from market_assets.errors import ReadError
 from market_assets.expected.series import base_of, calendar_of
 from market_assets.home import home as home_folder
 from market_assets.market.clock import present
+from market_assets.market.datasets import Dataset, Family
 from market_assets.market.timeframes import Timeframe, Window, literal, midnight
 from market_assets.store import Store
 from market_assets.verdicts.trust import quality_of
@@ -29,12 +29,10 @@ if TYPE_CHECKING:
     from market_assets.config.universe import Profile
     from market_assets.store import Snapshot
 
-Family = Literal["candles", "features", "returns"]
 Bound = str | date | datetime | None
 
 _TICK, _WEEK = timedelta(microseconds=1), timedelta(days=8)
 _FIRST, _LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
-_TABLE = re.compile(r"(candles|features|returns)_(\w+)")
 
 
 def read(
@@ -89,21 +87,23 @@ def read(
     """
     if not isinstance(universe, Universe):
         universe = load_universe(None if universe is None else Path(universe))
-    family, timeframe = _parsed(table)
-    if adjusted and family != "candles":
+    dataset = _parsed(profile, table)
+    family, timeframe = dataset.family, dataset.timeframe
+    candles = Dataset.candles(profile, timeframe)
+    if adjusted and family is not Family.CANDLES:
         raise ReadError(
             "adjusted: candles can be adjusted as of any day; "
             f"{family} are made on adjusted prices where corporate actions are kept, "
             "each on the footing of its own day: "
-            f"read {table} without it, or candles_{timeframe} with it. "
+            f"read {table} without it, or {candles.name} with it. "
             f"{family}.basis in the universe says on which prices"
         )
-    if quality and family != "candles":
+    if quality and family is not Family.CANDLES:
         raise ReadError(
             f"quality: candles have one; {family} are made of many of them: "
-            f"read candles_{timeframe} with it, and join it by symbol and ts"
+            f"read {candles.name} with it, and join it by symbol and ts"
         )
-    members = _members(universe, profile, family, timeframe)
+    members = _members(universe, dataset)
     known = {name: member for member in members for name in _names(profile, member)}
     chosen = known if symbols is None else [symbols] if isinstance(symbols, str) else symbols
     wanted = sorted(set(chosen))
@@ -127,12 +127,12 @@ def read(
         if adjusted:
             day = (until or present()).date()
             _need_actions(view, profile)
-            frame = view.candles.adjusted(profile, timeframe, wanted, window, day)
+            frame = view.candles.adjusted(candles, wanted, window, day)
         else:
             frame = view.candles.rows(profile, table, wanted, window)
         if quality:
             marks = view.agreement.trust(
-                profile, base_of(members[0], timeframe), wanted, _around(window)
+                Dataset.candles(profile, base_of(members[0], timeframe)), wanted, _around(window)
             )
             frame = frame.with_columns(quality_of(_opens_in(frame, members[0], timeframe), marks))
     if until is not None:
@@ -238,21 +238,20 @@ def write_matrix(returns: pl.DataFrame, value: str, path: Path) -> tuple[Path, P
     return path, mask
 
 
-def _parsed(table: str) -> tuple[Family, Timeframe]:
-    match = _TABLE.fullmatch(table)
-    if match is None or match[2] not in list(Timeframe):
+def _parsed(owner: str, table: str) -> Dataset:
+    try:
+        return Dataset.named(owner, table)
+    except ValueError as error:
         raise ReadError(
             f"{table!r} is no table to read; write candles_1h, features_1d or returns_1d, "
             f"of {listed(Timeframe)}"
-        )
-    family: Family = match[1]  # type: ignore[assignment]  # the expression allows these three alone
-    return family, Timeframe(match[2])
+        ) from error
 
 
-def _members(universe: Universe, name: str, family: Family, timeframe: Timeframe) -> list[Profile]:
+def _members(universe: Universe, dataset: Dataset) -> list[Profile]:
     """The profiles whose symbols are in a table."""
-    markets = universe.markets
-    if name == markets.name and family == "returns" and timeframe in markets.timeframes:
+    name, family, timeframe = dataset.owner, dataset.family, dataset.timeframe
+    if dataset in universe.matrices:
         return universe.in_markets(timeframe)
     if name not in universe.profiles:
         raise ReadError(
@@ -260,12 +259,11 @@ def _members(universe: Universe, name: str, family: Family, timeframe: Timeframe
             f"There are {listed(universe.profiles)}"
         )
     profile = universe.profiles[name]
-    frames = profile.timeframes
-    kept = {"candles": frames.kept, "features": frames.features, "returns": frames.returns}[family]
+    kept = [other.timeframe for other in profile.datasets if other.family is family]
     if timeframe not in kept:
         has = f"it keeps {family} of {listed(kept)}" if kept else f"it keeps no {family}"
         raise ReadError(
-            f"{name} keeps no {family}_{timeframe}: {has}; "
+            f"{name} keeps no {dataset.name}: {has}; "
             f"add {timeframe} to its timeframes in the universe"
         )
     return [profile]

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from market_assets.market.columns import EXTRAS, Extra
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Timeframe
-from market_assets.store.schema import candle_table, identifier
+from market_assets.store.schema import identifier, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,13 +70,14 @@ def create_adjusted(profile: str, timeframes: Iterable[Timeframe], zone: str) ->
     # Weeks are made of adjusted days.
     for timeframe in sorted(timeframes, key=lambda each: each.duration):
         macro = f"{schema}.adjusted_{timeframe}"
+        candles = Dataset.candles(profile, timeframe).name
         body = _weeks(schema) if timeframe is Timeframe.W1 else _adjusted(profile, timeframe, zone)
         made += [
             f"CREATE OR REPLACE MACRO {macro}(as_of, known_by := NULL) AS TABLE {body}",
             # Today's date in UTC, whatever zone a reader's session is set to.
             (
                 f"""
-                CREATE OR REPLACE VIEW {schema}.candles_{timeframe}_adjusted AS
+                CREATE OR REPLACE VIEW {schema}.{candles}_adjusted AS
                 FROM {macro}(make_timestamp(epoch_us(now()))::DATE)
                 """
             ),
@@ -106,7 +108,7 @@ def _adjustments(profile: str) -> str:
     ),
     closes AS (
         SELECT symbol, ts, close
-        FROM {candle_table(profile, Timeframe.D1)}
+        FROM {table_of(Dataset.candles(profile, Timeframe.D1))}
         WHERE ts <= as_of::DATE
     ),
     days AS (
@@ -179,7 +181,7 @@ def _adjusted(profile: str, timeframe: Timeframe, zone: str) -> str:
     SELECT c.symbol, c.ts, c.open * s.price_factor AS open, c.high * s.price_factor AS high, c.low * s.price_factor AS low,
         c.close * s.price_factor AS close, c.volume * s.volume_factor AS volume,
         {", ".join(f"{_footed(extra)} AS {extra.name}" for extra in EXTRAS)}
-    FROM {candle_table(profile, timeframe)} c
+    FROM {table_of(Dataset.candles(profile, timeframe))} c
     JOIN stretches s ON s.symbol = c.symbol AND c.ts >= s.since AND c.ts < s.until
     """
 

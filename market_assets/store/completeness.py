@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Timeframe
 from market_assets.store.schema import (
     create_completeness_view,
@@ -14,29 +15,29 @@ if TYPE_CHECKING:
 
 
 def renew_completeness_view(connection: duckdb.DuckDBPyConnection, *, without: str = "") -> None:
-    """Make the completeness view over the candle tables that there are, but for those of one schema."""
-    tables = [
-        (profile, timeframe)
-        for profile, timeframe in candle_tables(connection)
-        if profile != without
-    ]
-    if tables:
-        connection.execute(create_completeness_view(tables))
+    """Make the completeness view over the candle tables that exist.
+
+    Args:
+        connection: Where.
+        without: A profile whose tables are left out, because they are about to go.
+    """
+    datasets = [dataset for dataset in candle_tables(connection) if dataset.owner != without]
+    if datasets:
+        connection.execute(create_completeness_view(datasets))
     else:
         connection.execute("DROP VIEW IF EXISTS ops.completeness")
 
 
-def candle_tables(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, Timeframe]]:
-    """The profiles and timeframes that have a table of candles."""
-    # Whatever else somebody keeps in this file, under a name such as candles_mine, is no business
-    # of ours.
+def candle_tables(connection: duckdb.DuckDBPyConnection) -> list[Dataset]:
+    """The candles that have a table."""
+    # Tables that others keep in this file, under a name such as candles_mine, are not ours.
     found = connection.execute(
         """
-        SELECT schema_name, table_name[9:]
+        SELECT schema_name, table_name
         FROM duckdb_tables()
         WHERE list_contains(?, table_name) AND schema_name NOT IN ('ops', 'main')
         ORDER BY ALL
         """,
-        [[f"candles_{timeframe}" for timeframe in Timeframe]],
+        [[Dataset.candles("", timeframe).name for timeframe in Timeframe]],
     ).fetchall()
-    return [(profile, Timeframe(timeframe)) for profile, timeframe in found]
+    return [Dataset.named(owner, name) for owner, name in found]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from market_assets.market.columns import Column
-    from market_assets.market.timeframes import Timeframe
+    from market_assets.market.datasets import Dataset
 
 MIGRATIONS = (
     """
@@ -276,27 +276,27 @@ def identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def candle_table(profile: str, timeframe: Timeframe) -> str:
-    """The qualified name of a profile's candle table."""
-    return f"{identifier(profile)}.candles_{timeframe}"
+def table_of(dataset: Dataset) -> str:
+    """The qualified name of a dataset's table."""
+    return f"{identifier(dataset.owner)}.{dataset.name}"
 
 
-def create_candle_table(profile: str, timeframe: Timeframe, *, derived: bool) -> str:
+def create_candle_table(dataset: Dataset, *, derived: bool) -> str:
     """DDL of one candle table; it has no index, which would cost nine times the bytes and the time."""
-    table = candle_table(profile, timeframe)
+    table = table_of(dataset)
     columns = (*(DERIVED if derived else FETCHED), *EXTRAS)
     types = (
         f"{column.name} {column.sql}{' NOT NULL' if column.required else ''}" for column in columns
     )
     return (
-        f"CREATE SCHEMA IF NOT EXISTS {identifier(profile)};"
+        f"CREATE SCHEMA IF NOT EXISTS {identifier(dataset.owner)};"
         f"CREATE TABLE IF NOT EXISTS {table} ({', '.join(types)});" + _describe(table, columns)
     )
 
 
-def add_extras(profile: str, timeframe: Timeframe) -> str:
+def add_extras(dataset: Dataset) -> str:
     """DDL of what a candle table of an older version lacks: the extra columns, null so far, and the words on all of them."""
-    table = candle_table(profile, timeframe)
+    table = table_of(dataset)
     added = (
         f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {extra.name} {extra.sql};"
         for extra in EXTRAS
@@ -311,19 +311,14 @@ def _describe(table: str, columns: Iterable[Column]) -> str:
     )
 
 
-def returns_table(name: str, timeframe: Timeframe) -> str:
-    """The qualified name of a table of aligned returns."""
-    return f"{identifier(name)}.returns_{timeframe}"
-
-
-def create_returns_table(name: str, timeframe: Timeframe) -> str:
+def create_returns_table(dataset: Dataset) -> str:
     """DDL of one table of aligned returns.
 
     `neutral` says why a return is 0.0 without having been measured.
     """
     return f"""
-        CREATE SCHEMA IF NOT EXISTS {identifier(name)};
-        CREATE TABLE IF NOT EXISTS {returns_table(name, timeframe)} (
+        CREATE SCHEMA IF NOT EXISTS {identifier(dataset.owner)};
+        CREATE TABLE IF NOT EXISTS {table_of(dataset)} (
             symbol VARCHAR NOT NULL,
             ts TIMESTAMP NOT NULL,
             simple_return DOUBLE NOT NULL,
@@ -334,19 +329,14 @@ def create_returns_table(name: str, timeframe: Timeframe) -> str:
         """
 
 
-def feature_table(profile: str, timeframe: Timeframe) -> str:
-    """The qualified name of a profile's table of features."""
-    return f"{identifier(profile)}.features_{timeframe}"
-
-
-def create_feature_table(profile: str, timeframe: Timeframe, features: Sequence[str]) -> str:
+def create_feature_table(dataset: Dataset, features: Sequence[str]) -> str:
     """DDL of one table of features, or of the columns that it lacks.
 
     A column that is no longer named stays, with its values.
     """
-    table = feature_table(profile, timeframe)
+    table = table_of(dataset)
     return f"""
-        CREATE SCHEMA IF NOT EXISTS {identifier(profile)};
+        CREATE SCHEMA IF NOT EXISTS {identifier(dataset.owner)};
         CREATE TABLE IF NOT EXISTS {table} (symbol VARCHAR NOT NULL, ts TIMESTAMP NOT NULL);
         """ + "".join(
         f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {identifier(name)} DOUBLE;"
@@ -354,7 +344,7 @@ def create_feature_table(profile: str, timeframe: Timeframe, features: Sequence[
     )
 
 
-def create_completeness_view(tables: list[tuple[str, Timeframe]]) -> str:
+def create_completeness_view(datasets: Iterable[Dataset]) -> str:
     """DDL of `ops.completeness` over every candle table.
 
     What is stored is counted in the candle tables themselves, not taken from a ledger, so that a
@@ -362,9 +352,9 @@ def create_completeness_view(tables: list[tuple[str, Timeframe]]) -> str:
     lies outside a series, because its start was moved, counts nowhere.
 
     Args:
-        tables: Pairs of a profile and a timeframe whose candle table exists.
+        datasets: The candles whose table exists.
     """
-    counts = " UNION ALL ".join(_count_of(profile, timeframe) for profile, timeframe in tables)
+    counts = " UNION ALL ".join(_count_of(dataset) for dataset in datasets)
     return f"""
     CREATE OR REPLACE VIEW ops.completeness AS
     WITH counted AS ({counts}),
@@ -419,14 +409,14 @@ def create_completeness_view(tables: list[tuple[str, Timeframe]]) -> str:
     """
 
 
-def _count_of(profile: str, timeframe: Timeframe) -> str:
+def _count_of(dataset: Dataset) -> str:
     """SQL that counts the rows and the bars of each series of a candle table.
 
     A set of bits for each 64 bars counts 10 million of them in a quarter of a second; a set of
     times takes ten times as long.
     """
     # Counted from a year before any candle, so that no number is negative.
-    bar = f"((epoch_us(ts) - epoch_us(TIMESTAMP '0001-01-01')) // {timeframe.micros})"
+    bar = f"((epoch_us(ts) - epoch_us(TIMESTAMP '0001-01-01')) // {dataset.timeframe.micros})"
     return f"""
         SELECT profile, symbol, timeframe, sum(rows)::BIGINT AS rows,
             sum(bit_count(bars))::BIGINT AS stored, min(first_ts) AS first_ts,
@@ -435,10 +425,10 @@ def _count_of(profile: str, timeframe: Timeframe) -> str:
             SELECT s.profile, c.symbol, s.timeframe, count(*) AS rows,
                 bit_or(1::UBIGINT << ({bar} & 63)::UBIGINT) AS bars, min(ts) AS first_ts,
                 max(ts) AS last_ts
-            FROM {candle_table(profile, timeframe)} c
+            FROM {table_of(dataset)} c
             JOIN ops.series s ON s.symbol = c.symbol
-              AND s.profile = {_literal(profile)}
-              AND s.timeframe = {_literal(timeframe)}
+              AND s.profile = {_literal(dataset.owner)}
+              AND s.timeframe = {_literal(dataset.timeframe)}
               AND ts >= coalesce(s.start_ts, ts)
               AND ts < coalesce(s.end_ts, 'infinity'::TIMESTAMP)
             GROUP BY s.profile, c.symbol, s.timeframe, {bar} // 64

@@ -493,8 +493,8 @@ class Store:
         connection.begin()
         for script in MIGRATIONS[version:]:
             connection.execute(script)
-        for profile, timeframe in candle_tables(connection):
-            connection.execute(add_extras(profile, timeframe))
+        for dataset in candle_tables(connection):
+            connection.execute(add_extras(dataset))
         # Its text is this version's, too.
         renew_completeness_view(connection)
         rows = connection.execute(

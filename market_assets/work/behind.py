@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from market_assets.market.timeframes import Timeframe
+    from market_assets.market.datasets import Dataset
 
 NEVER = int(np.iinfo(np.int64).min)
 """The version of a partition that was never made, older than any other."""
@@ -32,14 +32,12 @@ class Input:
     """Candles that a dataset is made of.
 
     Attributes:
-        profile: Whose candles.
-        timeframe: Their timeframe.
+        dataset: The candles.
         cadence: How long their partitions are.
         reach: How many partitions before its own a partition of the dataset reads.
     """
 
-    profile: str
-    timeframe: Timeframe
+    dataset: Dataset
     cadence: Cadence
     reach: int = 0
 
@@ -73,7 +71,7 @@ class Versions:
         self._versions = _micros(standing["changed_at"])
         self._filled = (standing["stored"] > 0).to_numpy()
         self._reach = source.reach
-        self._grows = source.timeframe.intraday
+        self._grows = source.dataset.timeframe.intraday
 
     def newest(self, outline: Outline) -> int:
         """The newest version of the input partitions that something is made of, in microseconds."""

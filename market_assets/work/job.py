@@ -8,6 +8,7 @@ import uuid
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Self
 
+from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import hull
 from market_assets.store.process import birth_of, is_alive, this_host
 from market_assets.verdicts.advice import advice_for
@@ -194,7 +195,9 @@ class Job:
         )
 
     def _gaps(self, view: Snapshot) -> int:
-        return view.gaps.count(self._profile, self._timeframe, self._window, MISSING)
+        return view.gaps.count(
+            Dataset.candles(self._profile, self._timeframe), self._window, MISSING
+        )
 
     def _progress(self) -> float:
         return self._done / self._partitions

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Mapping, Sequence
     from datetime import datetime
 
+    from market_assets.market.datasets import Dataset
     from market_assets.market.partitions import Cadence, Partition
-    from market_assets.market.timeframes import Timeframe, Window
+    from market_assets.market.timeframes import Window
     from market_assets.store import Snapshot, Store, Transaction
     from market_assets.verdicts.verdicts import SymbolCounts
     from market_assets.work.behind import Input
@@ -39,8 +40,7 @@ class Work(ABC):
 
     Args:
         store: Where all is kept.
-        name: Whose partitions: a profile's name, or that of the matrix across profiles.
-        timeframe: The timeframe that is made.
+        dataset: What is made.
         partitions: The partitions to make.
         symbols: Of which symbols.
         inputs: The candles that it is made of.
@@ -51,19 +51,16 @@ class Work(ABC):
 
     Attributes:
         kind: What the job is called in `ops.jobs`.
-        family: What the dataset's name begins with: candles, features, returns.
         batch_bars: Bars of all symbols that one transaction reads at most.
     """
 
     kind: ClassVar[str]
-    family: ClassVar[str]
     batch_bars: ClassVar[int] = 200_000
 
     def __init__(
         self,
         store: Store,
-        name: str,
-        timeframe: Timeframe,
+        dataset: Dataset,
         partitions: list[Partition],
         *,
         symbols: Sequence[str],
@@ -77,8 +74,7 @@ class Work(ABC):
         self.inputs = inputs
         self._cadence = cadence
         self._now = now
-        self._name = name
-        self._timeframe = timeframe
+        self.dataset = dataset
         self._symbols = list(symbols)
         self._run_id = run_id
         self._trigger = trigger
@@ -90,29 +86,14 @@ class Work(ABC):
             for batch in batches:
                 yield from batch
 
-    @property
-    def owner(self) -> str:
-        """The owner of the dataset: a profile, or the matrix across profiles."""
-        return self._name
-
-    @property
-    def dataset(self) -> str:
-        """The dataset's name in the store and in Dagster: candles_1h, features_1h."""
-        return f"{self.family}_{self._timeframe}"
-
-    @property
-    def label(self) -> str:
-        """The dataset's name in `ops.partitions`: candles by their timeframe alone."""
-        return str(self._timeframe) if self.family == "candles" else self.dataset
-
-    def made_from(self, names: Collection[tuple[str, str]]) -> bool:
-        """Whether it is made of one of some candles, each given by profile and timeframe."""
-        return any((source.profile, source.timeframe) in names for source in self.inputs)
+    def is_made_of(self, datasets: Collection[Dataset]) -> bool:
+        """Whether one of some datasets is an input."""
+        return any(source.dataset in datasets for source in self.inputs)
 
     def standing(self, view: Snapshot) -> pl.DataFrame:
         """How far each of its partitions is: see `Partitions.standing`."""
         since = self.partitions[0].key if self.partitions else ""
-        return view.partitions.standing(self._name, self.label, since)
+        return view.partitions.standing(self.dataset, since)
 
     def recipe(self) -> str:
         """How it is made, as far as the universe says so.
@@ -145,13 +126,12 @@ class Work(ABC):
 
     def _is_made_otherwise(self, view: Snapshot) -> bool:
         """Whether what is there was made by another recipe."""
-        noted = view.partitions.recipe(self._name, self.label)
+        noted = view.partitions.recipe(self.dataset)
         return self.recipe() != (self.first_recipe() if noted is None else noted)
 
     def _versions(self, view: Snapshot) -> list[Versions]:
         return [
-            Versions(source, view.partitions.standing(source.profile, source.timeframe))
-            for source in self.inputs
+            Versions(source, view.partitions.standing(source.dataset)) for source in self.inputs
         ]
 
     def _outlines(self, partitions: Sequence[Partition]) -> dict[str, Outline]:
@@ -189,8 +169,8 @@ class Work(ABC):
             Job(
                 self._store,
                 kind=self.kind,
-                profile=self._name,
-                timeframe=self._timeframe,
+                profile=self.dataset.owner,
+                timeframe=self.dataset.timeframe,
                 symbols=self._symbols,
                 partitions=self.partitions,
                 sources={},
@@ -203,12 +183,12 @@ class Work(ABC):
             self.finish()
 
     def _run(self, job: Job) -> Generator[list[PartitionOutcome]]:
-        about = f"{self._name} {self._timeframe}"
+        about = f"{self.dataset.owner} {self.dataset.timeframe}"
         with self._store.writing(f"preparing {about}") as transaction:
             self.prepare(transaction)
             if self._is_made_otherwise(transaction):
-                transaction.partitions.outdate(self._name, self.label)
-            transaction.partitions.put_recipe(self._name, self.label, self.recipe())
+                transaction.partitions.outdate(self.dataset)
+            transaction.partitions.put_recipe(self.dataset, self.recipe())
         todo = deque(self.partitions)
         while todo:
             batch = [todo.popleft()]
@@ -220,7 +200,7 @@ class Work(ABC):
             with self._store.writing(f"{self.kind} {about} {window}") as transaction:
                 outcomes = self.make(transaction, batch, window, job)
                 versions = made_of(batch, self._outlines(batch), self._versions(transaction))
-                transaction.partitions.put_made_of(self._name, self.label, versions)
+                transaction.partitions.put_made_of(self.dataset, versions)
                 job.count(outcomes, transaction)
             yield outcomes
 

@@ -15,6 +15,7 @@ import pytest
 from market_assets.alerts import Kind, Level, Trouble, Watch, alerts_in
 from market_assets.alerts.troubles import failed_partitions
 from market_assets.errors import StoreBusyError, StoreError
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import TS, Timeframe, Window
 from market_assets.store import Store, published
 from market_assets.verdicts.evidence import LEDGER_SCHEMA
@@ -71,7 +72,7 @@ def hole(
     )
     everything = Window(datetime(2025, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC))
     with store.writing("a test") as transaction:
-        transaction.gaps.put("kept", H1, ["BTC", "ETH"], everything, frame)
+        transaction.gaps.put(Dataset.candles("kept", H1), ["BTC", "ETH"], everything, frame)
 
 
 def job(store: Store, clock: Clock, kind: str, status: str, timeframe: str = "1h") -> None:
@@ -102,8 +103,8 @@ def candles(store: Store, symbol: str, *opens: str) -> None:
     )
     window = Window.spanning(rows["ts"], rows["ts"] + timedelta(hours=1))
     with store.writing("a test") as transaction:
-        transaction.candles.create("kept", H1, derived=False)
-        transaction.candles.merge("kept", H1, [symbol], window, rows)
+        transaction.candles.create(Dataset.candles("kept", H1), derived=False)
+        transaction.candles.merge(Dataset.candles("kept", H1), [symbol], window, rows)
 
 
 def kinds(told: Told) -> list[tuple[str, str]]:
@@ -364,7 +365,7 @@ def test_a_symbol_without_a_bar_is_missing_once_its_sources_have_answered(
         named = counts.with_columns(
             explained=pl.lit(0), missing=pl.col("expected") - pl.col("stored")
         )
-        transaction.partitions.put("kept", H1, named)
+        transaction.partitions.put(Dataset.candles("kept", H1), named)
     assert kinds(looks.look()) == []
     hole(store, ("ETH", "2025-02-10", 48, "open"), seen="2025-03-01T12:00")
     present = [one for one in looks.look().present if one.kind is Kind.MISSING_SYMBOL]
@@ -400,7 +401,9 @@ def test_days_that_were_never_filled_are_a_trouble_once_they_have_not_become_few
         rows = [(f"2025-02-{day}", "BTC", 24, 0, 0, 24) for day in days]
         names = ["partition", "symbol", "expected", "stored", "explained", "missing"]
         with store.writing("a test") as transaction:
-            transaction.partitions.put("kept", H1, pl.DataFrame(rows, schema=names, orient="row"))
+            transaction.partitions.put(
+                Dataset.candles("kept", H1), pl.DataFrame(rows, schema=names, orient="row")
+            )
 
     def seen() -> list[tuple[int, tuple[str, ...]]]:
         present = watch(universe).look().present

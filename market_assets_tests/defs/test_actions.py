@@ -21,6 +21,7 @@ from market_assets.defs.automation.runs import Runner, plan_backfill
 from market_assets.defs.keys import AUTOMATIC_TAG, TRIGGER_TAG, candles_key
 from market_assets.defs.resources import Clock, StoreResource
 from market_assets.expected.series import prepare
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Timeframe
 from market_assets_tests.defs.test_alerts import Bell
 
@@ -93,8 +94,7 @@ class Us:
                     window.holds()
                 )
                 transaction.candles.merge(
-                    "us",
-                    Timeframe.D1,
+                    Dataset.candles("us", Timeframe.D1),
                     [symbol],
                     window,
                     rows.with_columns(source=pl.lit("archive")),

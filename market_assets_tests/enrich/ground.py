@@ -10,6 +10,7 @@ import polars as pl
 from market_assets.config.settings import EvidenceSettings, RepairSettings
 from market_assets.enrich.derive import Derive
 from market_assets.expected.series import bars_of, calendar_of, prepare, series_of
+from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import partition_key
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.verdicts.evidence import ASKED_SCHEMA, LEDGER_SCHEMA, advance, to_ledger
@@ -123,12 +124,13 @@ class Market:
         with self.store.writing("filling") as transaction:
             prepare(transaction, self.profile)
             candles = priced(states.filter(pl.col("state") == "stored"), volume=volume)
-            transaction.candles.merge(name, timeframe, symbols, window, candles)
+            transaction.candles.merge(Dataset.candles(name, timeframe), symbols, window, candles)
             transaction.gaps.put(
-                name, timeframe, symbols, window, to_ledger(bars, remembered, part)
+                Dataset.candles(name, timeframe), symbols, window, to_ledger(bars, remembered, part)
             )
             transaction.partitions.put(
-                name, timeframe, counts.rename({"part": "partition"}).cast({"partition": pl.String})
+                Dataset.candles(name, timeframe),
+                counts.rename({"part": "partition"}).cast({"partition": pl.String}),
             )
 
     def derive(self, timeframe: Timeframe, window: Window | None = None) -> list[PartitionOutcome]:
@@ -146,7 +148,9 @@ class Market:
         with self.store.reading("looking") as view:
             everything = days("2000-01-01", "2030-01-01")
             return view.candles.of(
-                self.profile.name, timeframe, list(self.profile.symbols), everything
+                Dataset.candles(self.profile.name, timeframe),
+                list(self.profile.symbols),
+                everything,
             ).sort("symbol", "ts")
 
     def made(self, timeframe: Timeframe, *columns: str) -> list[tuple]:

@@ -17,6 +17,7 @@ from market_assets.config.load import load_universe
 from market_assets.config.sources import action_sources_of
 from market_assets.enrich.actions.actions import judge_actions, record_actions, symbols_due
 from market_assets.errors import CalendarError
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import TS, Timeframe, Window, midnight
 
 if TYPE_CHECKING:
@@ -106,10 +107,9 @@ class Records:
         }
         window = Window(midnight(date(2024, 6, 1)), midnight(date(2024, 8, 1)))
         with self.store.writing("candles") as transaction:
-            transaction.candles.create("us", Timeframe.D1, derived=False)
+            transaction.candles.create(Dataset.candles("us", Timeframe.D1), derived=False)
             transaction.candles.merge(
-                "us",
-                Timeframe.D1,
+                Dataset.candles("us", Timeframe.D1),
                 [symbol],
                 window,
                 pl.DataFrame(rows, schema=columns, orient="row"),
@@ -135,7 +135,9 @@ def test_two_equal_payments_of_a_day_are_two_and_stay_two_when_they_are_told_aga
         assert records.recorded() == [("2024-06-10", 0.25, "first")] * 2
     with records.store.reading("factors") as view:
         (row,) = (
-            view.candles.adjusted("us", Timeframe.D1, ["A"], WEEK, date(2024, 6, 10))
+            view.candles.adjusted(
+                Dataset.candles("us", Timeframe.D1), ["A"], WEEK, date(2024, 6, 10)
+            )
             .sort("ts")
             .head(1)
             .to_dicts()

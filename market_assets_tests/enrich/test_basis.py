@@ -17,8 +17,9 @@ from market_assets.enrich.features.featurize import Featurize
 from market_assets.enrich.returns.returns import Returns
 from market_assets.errors import UniverseError
 from market_assets.expected.series import calendar_of
-from market_assets.fill.judge import count_frame
+from market_assets.market.datasets import Dataset
 from market_assets.verdicts.verdicts import SymbolCounts
+from market_assets.work.publish import count_frame
 from market_assets_tests.enrich.ground import D1, H1, W1, at, days
 
 if TYPE_CHECKING:
@@ -108,16 +109,16 @@ class Share:
         }
         derived = timeframe in self.profile.timeframes.derive
         with self.store.writing("filling") as transaction:
-            transaction.candles.create("us", timeframe, derived=derived)
+            transaction.candles.create(Dataset.candles("us", timeframe), derived=derived)
             if derived:
                 made = rows.with_columns(bars=5, bars_expected=5)
                 transaction.candles.replace_derived(
-                    "us", timeframe, rows.select("symbol", "ts"), made
+                    Dataset.candles("us", timeframe), rows.select("symbol", "ts"), made
                 )
             else:
-                transaction.candles.merge("us", timeframe, ["AAPL"], ALL, rows)
+                transaction.candles.merge(Dataset.candles("us", timeframe), ["AAPL"], ALL, rows)
             transaction.partitions.put(
-                "us", timeframe, count_frame(judged), self.clock.now, changed={}
+                Dataset.candles("us", timeframe), count_frame(judged), self.clock.now, changed={}
             )
 
     def say(self, *actions: tuple[str, str, float | None, float | None]) -> None:
@@ -128,7 +129,7 @@ class Share:
         with self.store.writing("saying") as transaction:
             for timeframe in self.profile.timeframes.kept:
                 derived = timeframe in self.profile.timeframes.derive
-                transaction.candles.create("us", timeframe, derived=derived)
+                transaction.candles.create(Dataset.candles("us", timeframe), derived=derived)
             transaction.actions.create("us", self.profile.timeframes.kept, "America/New_York")
             transaction.actions.put(
                 "us", {"AAPL": "said"}, pl.DataFrame(rows, schema=ACTION, orient="row")
@@ -142,15 +143,19 @@ class Share:
 
     def returns(self, timeframe: Timeframe = D1, name: str = "us") -> pl.DataFrame:
         with self.store.reading("looking") as view:
-            return view.returns.of(name, timeframe, ALL)
+            return view.returns.of(Dataset.returns(name, timeframe), ALL)
 
     def features(self, timeframe: Timeframe = D1) -> pl.DataFrame:
         with self.store.reading("looking") as view:
-            return view.features.of("us", timeframe, ALL)
+            return view.features.of(Dataset.features("us", timeframe), ALL)
 
     def closes(self) -> dict[datetime, float]:
         with self.store.reading("looking") as view:
-            return dict(view.candles.of("us", D1, ["AAPL"], ALL).select("ts", "close").rows())
+            return dict(
+                view.candles.of(Dataset.candles("us", D1), ["AAPL"], ALL)
+                .select("ts", "close")
+                .rows()
+            )
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from market_assets.enrich.made import made_of_profile
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets_tests.enrich.ground import D1, H1, H4, W1, days
 
@@ -79,9 +80,11 @@ def rows(
 ) -> tuple[list[datetime], list[datetime], list[datetime]]:
     """The `ts` of the candles, the features and the returns."""
     with kept.store.reading("looking") as view:
-        candles = view.candles.of("kept", timeframe, list(kept.profile.symbols), EVER).sort("ts")
-        features = view.features.of("kept", timeframe, EVER)
-        returns = view.returns.of("kept", timeframe, EVER).sort("ts")
+        candles = view.candles.of(
+            Dataset.candles("kept", timeframe), list(kept.profile.symbols), EVER
+        ).sort("ts")
+        features = view.features.of(Dataset.features("kept", timeframe), EVER)
+        returns = view.returns.of(Dataset.returns("kept", timeframe), EVER).sort("ts")
     return candles["ts"].to_list(), features["ts"].to_list(), returns["ts"].to_list()
 
 
@@ -115,7 +118,7 @@ def test_a_bar_that_closes_after_midnight_is_there_when_it_closes_and_so_is_what
     assert features == candles
     assert set(candles) <= set(returns)
     with kept.store.reading("looking") as view:
-        judged = view.partitions.counts("kept", H4).filter(partition="2025-03-05")
+        judged = view.partitions.counts(Dataset.candles("kept", H4)).filter(partition="2025-03-05")
     assert (
         judged["expected"].item() == judged["stored"].item() == sum(ts.day == 5 for ts in candles)
     )
@@ -146,8 +149,10 @@ def test_a_week_over_the_turn_of_a_month_has_its_features(market: Callable[..., 
         since=since,
     )
     with kept.store.reading("looking") as view:
-        candles = view.candles.of("kept", W1, ["BTC"], EVER).sort("ts")["ts"].to_list()
-        features = view.features.of("kept", W1, EVER)["ts"].to_list()
+        candles = (
+            view.candles.of(Dataset.candles("kept", W1), ["BTC"], EVER).sort("ts")["ts"].to_list()
+        )
+        features = view.features.of(Dataset.features("kept", W1), EVER)["ts"].to_list()
     assert datetime(2025, 3, 31, tzinfo=UTC).replace(tzinfo=None) in candles
     assert features == candles
 
@@ -163,17 +168,17 @@ def test_a_day_that_is_revised_is_followed_at_once_and_not_when_the_next_week_cl
 
     sunday = days("2025-03-09", "2025-03-10")
     with kept.store.writing("revising") as transaction:
-        revised = transaction.candles.of("kept", D1, ["BTC"], sunday).with_columns(
+        revised = transaction.candles.of(Dataset.candles("kept", D1), ["BTC"], sunday).with_columns(
             close=pl.lit(500.0), high=pl.lit(600.0)
         )
-        transaction.candles.merge("kept", D1, ["BTC"], sunday, revised)
-        counts = transaction.partitions.counts("kept", D1).drop("judged_at")
-        transaction.partitions.put("kept", D1, counts, changed=["2025-03-01"])
+        transaction.candles.merge(Dataset.candles("kept", D1), ["BTC"], sunday, revised)
+        counts = transaction.partitions.counts(Dataset.candles("kept", D1)).drop("judged_at")
+        transaction.partitions.put(Dataset.candles("kept", D1), counts, changed=["2025-03-01"])
     assert behind(kept) == {"candles_1w": ["2025-03-01"]}
     follow(kept)
     assert behind(kept) == {}
     with kept.store.reading("looking") as view:
-        assert view.candles.of("kept", W1, ["BTC"], EVER)["close"].item() == 500.0
+        assert view.candles.of(Dataset.candles("kept", W1), ["BTC"], EVER)["close"].item() == 500.0
 
 
 def test_a_partition_without_a_bar_of_its_own_is_not_behind_forever(

@@ -16,6 +16,7 @@ from polars.testing import assert_frame_equal
 from market_assets.enrich.derive import Derive
 from market_assets.enrich.resample import resample
 from market_assets.expected.series import calendar_of, prepare
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Window
 from market_assets.store import Store
 from market_assets_tests.enrich.ground import (
@@ -112,7 +113,7 @@ def test_an_absent_bar_is_missing_while_its_input_is_and_explained_when_that_is(
     assert outcomes[0].filled
     assert crypto.matrix()["BTC", "5m"] == (9 * 288, 283, 2, 8 * 288 + 3, "DEGRADED")
     with crypto.store.reading("looking") as view:
-        assert view.partitions.counts("kept", M5).select(
+        assert view.partitions.counts(Dataset.candles("kept", M5)).select(
             "partition", "stored", "explained", "missing"
         ).rows() == [("2025-03-03", 283, 2, 3)]
     assert "Warning" not in capfd.readouterr().err
@@ -157,7 +158,9 @@ def test_flat_bars_count_as_input_but_only_trades_make_prices(market):
     trade = span("2025-03-03 00:02..00:03")
     with crypto.store.writing("a trade") as transaction:
         bars = pl.DataFrame({"symbol": ["BTC"], "ts": [at("2025-03-03 00:02")]})
-        transaction.candles.merge("kept", M1, ["BTC"], trade, priced(bars, volume=3.0, shift=0.5))
+        transaction.candles.merge(
+            Dataset.candles("kept", M1), ["BTC"], trade, priced(bars, volume=3.0, shift=0.5)
+        )
         # A vendor's bars for quiet minutes repeat the last price.
         close = "(SELECT arg_max(close, ts) FROM kept.candles_1m WHERE volume > 0)"
         for price, when in ((100.0, "ts < '2025-03-03 00:02'"), (close, "ts > '2025-03-03 00:02'")):
@@ -231,7 +234,9 @@ def test_only_what_changed_is_written_again(market):
     with crypto.store.writing("a revision") as transaction:
         bars = pl.DataFrame({"symbol": ["BTC"], "ts": [at("2025-03-04 13:00")]})
         revised = priced(bars).with_columns(high=pl.lit(5000.0))
-        transaction.candles.merge("kept", H1, ["BTC"], days("2025-03-04", "2025-03-05"), revised)
+        transaction.candles.merge(
+            Dataset.candles("kept", H1), ["BTC"], days("2025-03-04", "2025-03-05"), revised
+        )
     assert [sum(outcome.new for outcome in crypto.derive(timeframe)) for timeframe in kept] == [
         1,
         1,
@@ -352,7 +357,7 @@ def test_nothing_is_derived_from_before_the_genesis(market):
     crypto = market(derive="[1h, 1d]")
     with crypto.store.writing("a genesis") as transaction:
         transaction.genesis.put(
-            "kept", M1, "BTC", datetime(2025, 3, 4, 10, 30, tzinfo=UTC), "binance"
+            Dataset.candles("kept", M1), "BTC", datetime(2025, 3, 4, 10, 30, tzinfo=UTC), "binance"
         )
     crypto.fill(days("2025-03-03", "2025-03-05"), without=("2025-03-03 00:00..2025-03-04 10:30",))
     crypto.derive(H1, days("2025-03-03", "2025-03-05"))
@@ -530,7 +535,10 @@ def test_a_week_of_bitcoin_in_the_store_becomes_binances_own_bars(market, clock,
     with crypto.store.writing("filling") as transaction:
         prepare(transaction, crypto.profile)
         transaction.candles.merge(
-            "kept", M1, ["BTCUSDT"], week, minutes.with_columns(source=pl.lit("binance"))
+            Dataset.candles("kept", M1),
+            ["BTCUSDT"],
+            week,
+            minutes.with_columns(source=pl.lit("binance")),
         )
     for timeframe in (M5, M15):
         crypto.derive(timeframe)
@@ -555,7 +563,7 @@ def test_390_minutes_of_spy_are_its_day(market, clock, shared: Path):
     minutes = spy.filter(window.holds()).join(allowed, on="ts", how="semi")
     with equity.store.writing("filling") as transaction:
         prepare(transaction, equity.profile)
-        transaction.candles.merge("kept", M1, ["SPY"], window, minutes)
+        transaction.candles.merge(Dataset.candles("kept", M1), ["SPY"], window, minutes)
     equity.derive(D1)
     made = equity.candles(D1)
     assert made.height == len(calendar_of(equity.profile).bars(D1, window)) > 5

@@ -18,6 +18,7 @@ from market_assets.enrich.features.compute import Feature, compute, features_of,
 from market_assets.enrich.features.featurize import Featurize, partitions_reached
 from market_assets.enrich.grid import Grid, with_runs
 from market_assets.expected.series import bars_of, calendar_of, prepare, series_of
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Window
 from market_assets_tests.enrich.ground import D1, EQUITY, FUTURES, H1, M1, M5, M15, W1, at, days
 
@@ -77,8 +78,7 @@ def walk(market):
         with filled.store.writing("walking") as transaction:
             prepare(transaction, profile)
             transaction.candles.merge(
-                profile.name,
-                timeframe,
+                Dataset.candles(profile.name, timeframe),
                 list(profile.symbols),
                 window,
                 rows.with_columns(source=pl.lit("binance")),
@@ -99,7 +99,9 @@ def made(
 
 def stored(filled: Market, timeframe: Timeframe) -> pl.DataFrame:
     with filled.store.reading("looking") as view:
-        return view.features.of(filled.profile.name, timeframe, days("2000-01-01", "2030-01-01"))
+        return view.features.of(
+            Dataset.features(filled.profile.name, timeframe), days("2000-01-01", "2030-01-01")
+        )
 
 
 def at_once(filled: Market, timeframe: Timeframe) -> pl.DataFrame:
@@ -224,7 +226,7 @@ def test_a_market_that_hardly_trades_reaches_back_as_far_as_it_must(walk):
         transaction.connection.execute(
             "DELETE FROM kept.candles_1h WHERE symbol = 'TWO' AND hour(ts) % 2 > 0"
         )
-        transaction.coverage.put("kept", H1, pl.DataFrame([answered]))
+        transaction.coverage.put(Dataset.candles("kept", H1), pl.DataFrame([answered]))
     made(crypto, H1, days("2025-02-10", "2025-02-12"))
     whole = at_once(crypto, H1).filter(pl.col("ts") >= at("2025-02-10"))
     assert len(whole) == 48 + 24
@@ -435,7 +437,7 @@ def real(market, clock, path: Path, keys: str, timeframe: Timeframe) -> tuple[Ma
     with kept.store.writing("keeping") as transaction:
         prepare(transaction, kept.profile)
         transaction.candles.merge(
-            "kept", timeframe, ["REAL"], days("1990-01-01", "2030-01-01"), rows
+            Dataset.candles("kept", timeframe), ["REAL"], days("1990-01-01", "2030-01-01"), rows
         )
     return kept, candles
 

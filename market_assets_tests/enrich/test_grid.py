@@ -10,6 +10,7 @@ import pytest
 
 from market_assets.enrich.grid import Grid, with_runs
 from market_assets.expected.series import calendar_of
+from market_assets.market.datasets import Dataset
 from market_assets_tests.enrich.ground import D1, EQUITY, FOREX, H1, H4, M1, M5, W1, at, days, span
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def test_minutes_that_a_source_leaves_out_break_nothing(market):
             "bars": 1435,
             "omits_quiet": True,
         }
-        transaction.coverage.put("kept", M1, pl.DataFrame([answer]))
+        transaction.coverage.put(Dataset.candles("kept", M1), pl.DataFrame([answer]))
     assert stories(bars_of(crypto, M1, WEEK)) == {
         ("stored", False): 5 * 1440 - 5,
         ("no_trade", False): 5,
@@ -142,7 +143,10 @@ def test_a_bar_that_has_not_closed_or_lies_before_the_first_one_is_none(market, 
     crypto.fill(WEEK)
     with crypto.store.writing("a source names the first bar") as transaction:
         transaction.genesis.put(
-            "kept", M1, "BTC", at("2025-03-04 12:00").replace(tzinfo=UTC), "practice"
+            Dataset.candles("kept", M1),
+            "BTC",
+            at("2025-03-04 12:00").replace(tzinfo=UTC),
+            "practice",
         )
     clock.now = datetime(2025, 3, 5, 0, 0, 30, tzinfo=UTC)
     bars = bars_of(crypto, M1, WEEK)

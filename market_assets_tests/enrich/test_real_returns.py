@@ -14,6 +14,7 @@ from market_assets.enrich.derive import Derive
 from market_assets.enrich.returns.align import neutral_shares, wide
 from market_assets.enrich.returns.returns import Returns
 from market_assets.fill import Fill
+from market_assets.market.datasets import Dataset
 from market_assets.store import Store
 from market_assets_tests.conftest import Clock
 from market_assets_tests.enrich.ground import D1, at, days
@@ -67,7 +68,7 @@ def matrix(shared: Path, tmp_path_factory: pytest.TempPathFactory):
         wanted = load_universe(path, environ={})
         list(Returns.of_markets(store, wanted, D1, days("2000-01-01", "2030-01-01"), clock=clock))
         with store.reading("looking") as view:
-            return view.returns.of("markets", D1, WEEKS)
+            return view.returns.of(Dataset.returns("markets", D1), WEEKS)
 
     return made
 

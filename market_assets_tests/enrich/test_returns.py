@@ -15,6 +15,7 @@ from polars.testing import assert_frame_equal
 from market_assets.config.load import load_universe
 from market_assets.enrich.returns.returns import Returns
 from market_assets.expected.series import calendar_of
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.verdicts.verdicts import SymbolCounts
 from market_assets_tests.enrich.ground import D1, EQUITY, H1, M1, W1, Market, at, days
@@ -40,7 +41,7 @@ def make(made: Market, timeframe: Timeframe = H1, window: Window = ALL) -> list[
 
 def stored(store: Store, name: str = "kept", timeframe: Timeframe = H1) -> pl.DataFrame:
     with store.reading("looking") as view:
-        return view.returns.of(name, timeframe, ALL)
+        return view.returns.of(Dataset.returns(name, timeframe), ALL)
 
 
 def why(frame: pl.DataFrame) -> dict[str | None, int]:
@@ -233,7 +234,11 @@ def test_the_intersection_measures_the_crypto_weekend_on_monday(markets, store):
     monday = bitcoin.filter(pl.col("ts") == at("2025-03-10"))
     assert monday["bars"].item() == 3
     with store.reading("looking") as view:
-        closes = dict(view.candles.of("crypto", D1, ["BTC"], ALL).select("ts", "close").rows())
+        closes = dict(
+            view.candles.of(Dataset.candles("crypto", D1), ["BTC"], ALL)
+            .select("ts", "close")
+            .rows()
+        )
     assert monday["simple_return"].item() == pytest.approx(
         closes[at("2025-03-10")] / closes[at("2025-03-07")] - 1
     )
@@ -273,7 +278,9 @@ def test_a_return_is_measured_over_the_longest_closure_that_a_market_of_the_matr
 
     with store.reading("looking") as view:
         closes = dict(
-            view.candles.of("china", Timeframe.M30, ["SH"], ALL).select("ts", "close").rows()
+            view.candles.of(Dataset.candles("china", Timeframe.M30), ["SH"], ALL)
+            .select("ts", "close")
+            .rows()
         )
     found = stored(store, "markets", Timeframe.M30)
     row = found.row(

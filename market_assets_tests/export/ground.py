@@ -9,6 +9,7 @@ from market_assets.config.load import load_universe
 from market_assets.enrich.features.featurize import Featurize
 from market_assets.enrich.returns.returns import Returns
 from market_assets.export import Exported, Lake, Table, tables_of
+from market_assets.market.datasets import Dataset
 from market_assets.store import Store
 from market_assets_tests.enrich.ground import D1, H4, M1, W1, Market, days
 
@@ -108,10 +109,10 @@ class Ground:
             self._judge(transaction, day)
 
     def _judge(self, transaction, day: str) -> None:
-        counts = transaction.partitions.counts("coins", M1, [day]).select(
+        counts = transaction.partitions.counts(Dataset.candles("coins", M1), [day]).select(
             "partition", "symbol", "expected", "stored", "explained", "missing"
         )
-        transaction.partitions.put("coins", "1m", counts, changed=[day])
+        transaction.partitions.put(Dataset.labelled("coins", "1m"), counts, changed=[day])
 
     def empty(self, day: str) -> pl.DataFrame:
         """Take every row of a day away, and judge it; gives the rows."""
@@ -125,5 +126,5 @@ class Ground:
 
     def put_back(self, day: str, rows: pl.DataFrame) -> None:
         with self.store.writing("filling") as transaction:
-            transaction.candles.merge("coins", M1, ["BTC", "ETH"], ALL, rows)
+            transaction.candles.merge(Dataset.candles("coins", M1), ["BTC", "ETH"], ALL, rows)
             self._judge(transaction, day)

@@ -17,6 +17,7 @@ import yaml
 from market_assets.config.load import load_universe
 from market_assets.expected.series import calendar_of
 from market_assets.fill import Fill
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import TS, Timeframe, Window, from_micros
 from market_assets.practice.simulate import Instrument
 from market_assets.sources.contract import build_source
@@ -142,7 +143,9 @@ class Ground:
         everything = Window(datetime(2000, 1, 1, tzinfo=UTC), datetime(2050, 1, 1, tzinfo=UTC))
         symbols = [symbol] if symbol else list(self.profile.symbols)
         with self.store.reading("testing") as view:
-            return view.candles.of("kept", timeframe, symbols, everything).sort("symbol", "ts")
+            return view.candles.of(Dataset.candles("kept", timeframe), symbols, everything).sort(
+                "symbol", "ts"
+            )
 
     def opens(self, symbol: str) -> list[datetime]:
         """The opens of what is stored of a symbol."""

@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 
 from market_assets.errors import UniverseError
+from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import hull
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.practice.faults import Fault
@@ -320,10 +321,10 @@ print(*(outcome.partition.key for outcome in fill if outcome.filled))
             store = Store(ground.folder / "home", clock=ground.clock)
             while not done.is_set():
                 with store.reading("looking on") as view:
-                    if not view.candles.has("kept", Timeframe.M1):
+                    if not view.candles.has(Dataset.candles("kept", Timeframe.M1)):
                         continue
                     stored = view.candles.opens(
-                        "kept", Timeframe.M1, ["BTC"], hull(fill.partitions)
+                        Dataset.candles("kept", Timeframe.M1), ["BTC"], hull(fill.partitions)
                     )
                 seen.append(set(stored.group_by(pl.col("ts").dt.date()).len()["len"]))
 

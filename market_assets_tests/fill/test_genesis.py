@@ -23,6 +23,7 @@ from market_assets.fill.genesis import (
     with_what_was_before,
 )
 from market_assets.market.calendars.sessions import load_calendar
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import TS, Timeframe, Window
 from market_assets.practice.book import Market
 from market_assets.practice.faults import Fault
@@ -565,7 +566,10 @@ class TestMoved:
             async def fetch(self, symbol: str, *rest: Any) -> pl.DataFrame:
                 with ground.store.writing("another fill") as transaction:
                     transaction.genesis.put(
-                        "kept", Timeframe.H1, symbol, at("2025-02-28T00:00"), "other"
+                        Dataset.candles("kept", Timeframe.H1),
+                        symbol,
+                        at("2025-02-28T00:00"),
+                        "other",
                     )
                 ground.wait(minutes=1)
                 return await super().fetch(symbol, *rest)

@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 import polars as pl
 
 from market_assets.expected.series import prepare
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.pictures.heatmap import Bucket, CellState
 from market_assets.reports.completeness import heat_of, matrix_of
@@ -43,7 +44,7 @@ def judge(
     )
     with ground.store.writing("testing") as transaction:
         prepare(transaction, ground.profile)
-        transaction.partitions.put("kept", ground.profile.base_timeframe, counts)
+        transaction.partitions.put(Dataset.labelled("kept", ground.profile.base_timeframe), counts)
 
 
 def test_a_day_has_the_share_of_its_bars_and_what_was_never_filled_says_so(
@@ -221,10 +222,12 @@ def test_partitions_that_were_judged_before_their_end_are_found_by_the_store(
     judge(ground, "BTC", [date(2025, 2, 27), date(2025, 2, 28), date(2025, 3, 1)], expected=24)
     with ground.store.reading("testing") as view:
         # It is noon of the first of March.
-        assert view.partitions.judged_early("kept", Timeframe.H1, timedelta(days=1)) == [
-            "2025-03-01"
-        ]
-        assert view.partitions.judged_early("kept", Timeframe.H1, timedelta(days=2)) == [
+        assert view.partitions.judged_early(
+            Dataset.candles("kept", Timeframe.H1), timedelta(days=1)
+        ) == ["2025-03-01"]
+        assert view.partitions.judged_early(
+            Dataset.candles("kept", Timeframe.H1), timedelta(days=2)
+        ) == [
             "2025-02-28",
             "2025-03-01",
         ]

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from market_assets.enrich.derive import Derive
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import TS, Timeframe, midnight
 from market_assets.reports.completeness import matrix_of
 
@@ -60,7 +61,9 @@ def versions(ground: Ground) -> dict[str, datetime]:
     with ground.store.reading("testing") as view:
         return {
             row["partition"]: row["changed_at"]
-            for row in view.partitions.standing("kept", "1h").iter_rows(named=True)
+            for row in view.partitions.standing(Dataset.labelled("kept", "1h")).iter_rows(
+                named=True
+            )
         }
 
 
@@ -175,7 +178,7 @@ def test_bars_outside_of_shorter_hours_go_and_their_old_values_stay(spy: Ground)
     assert ground.rows(timeframe=Timeframe.H4).height == 10
     with ground.store.reading("testing") as view:
         kept = view.candles.revisions(
-            "kept", Timeframe.H1, "SPY", datetime(2025, 2, 26, 14, 30, tzinfo=UTC)
+            Dataset.candles("kept", Timeframe.H1), "SPY", datetime(2025, 2, 26, 14, 30, tzinfo=UTC)
         )
     assert kept.height == 1
 
@@ -211,7 +214,9 @@ def test_a_store_of_an_earlier_release_is_judged_by_the_corrections(spy: Ground)
         )
     matrix_of(ground.store, [ground.profile], ground.clock())
     with ground.store.reading("testing") as view:
-        (row,) = view.partitions.counts("kept", "1h", ["2024-10-31"]).rows(named=True)
+        (row,) = view.partitions.counts(Dataset.labelled("kept", "1h"), ["2024-10-31"]).rows(
+            named=True
+        )
     assert (row["expected"], row["missing"]) == (0, 0)
 
 

@@ -28,6 +28,7 @@ from market_assets.config.load import load_universe
 from market_assets.config.sources import source_of
 from market_assets.errors import SourceError
 from market_assets.fill import Fill
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import TS, Timeframe, Window
 from market_assets.sources.contract import CANDLE_SCHEMA, build_source, venue_of
 from market_assets.sources.vendors.binance import BinanceSettings
@@ -458,7 +459,7 @@ class TestFills:
         assert stored(store).equals(corrected)
         with store.reading("testing") as view:
             old = view.candles.revisions(
-                "kept", Timeframe.M15, "BTCUSDT", JUNE.end - timedelta(minutes=15)
+                Dataset.candles("kept", Timeframe.M15), "BTCUSDT", JUNE.end - timedelta(minutes=15)
             )
         assert old["volume"].to_list() == within(bitcoin, JUNE)["volume"].tail(1).to_list()
 
@@ -466,7 +467,7 @@ class TestFills:
 def stored(store: Store) -> pl.DataFrame:
     with store.reading("testing") as view:
         return (
-            view.candles.of("kept", Timeframe.M15, ["BTCUSDT"], JUNE)
+            view.candles.of(Dataset.candles("kept", Timeframe.M15), ["BTCUSDT"], JUNE)
             .select(CANDLE_SCHEMA.names())
             .sort("ts")
         )

@@ -17,6 +17,7 @@ from polars.testing import assert_frame_equal
 
 from market_assets.enrich.actions.adjust import adjust, adjusted_weeks, adjustments, known_by
 from market_assets.market.columns import EXTRA_NAMES
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import TS, Timeframe, Window
 from market_assets.sources.actions import ACTION_SCHEMA
 from market_assets.store.adjusted import create_action_table, create_adjusted
@@ -65,14 +66,16 @@ class Kept:
         self.store, self.clock = store, clock
         with store.writing("making it") as transaction:
             for timeframe in KEPT:
-                transaction.candles.create("us", timeframe, derived=timeframe is Timeframe.W1)
+                transaction.candles.create(
+                    Dataset.candles("us", timeframe), derived=timeframe is Timeframe.W1
+                )
             transaction.actions.create("us", KEPT, NEW_YORK)
 
     def candles(self, timeframe: Timeframe, frame: pl.DataFrame) -> None:
         window = Window(datetime(1990, 1, 1, tzinfo=UTC), datetime(2040, 1, 1, tzinfo=UTC))
         with self.store.writing("candles") as transaction:
             transaction.candles.merge(
-                "us", timeframe, frame["symbol"].unique().to_list(), window, frame
+                Dataset.candles("us", timeframe), frame["symbol"].unique().to_list(), window, frame
             )
 
     def tell(self, told: pl.DataFrame, *symbols: str, source: str = "told"):
@@ -142,7 +145,7 @@ def memory() -> Iterator[duckdb.DuckDBPyConnection]:
         for script in (
             *MIGRATIONS,
             create_action_table("us"),
-            *(create_candle_table("us", each, derived=False) for each in KEPT),
+            *(create_candle_table(Dataset.candles("us", each), derived=False) for each in KEPT),
         ):
             db.execute(script)
         db.execute(create_adjusted("us", KEPT, "UTC"))
@@ -319,7 +322,7 @@ class TestRecord:
         kept.tell(actions(("A", "2024-07-02", "1"), ("B", "2024-07-02", "1")))
         with kept.store.writing("another") as transaction:
             for timeframe in KEPT:
-                transaction.candles.create("other", timeframe, derived=False)
+                transaction.candles.create(Dataset.candles("other", timeframe), derived=False)
             transaction.actions.create("other", KEPT, NEW_YORK)
             transaction.actions.put("other", {"A": "told"}, actions(("A", "2024-07-02", "3")))
 

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from market_assets.market.columns import EXTRA_NAMES, EXTRAS, FETCHED
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import TS, Timeframe
 from market_assets.store import Store
 from market_assets.store.schema import MIGRATIONS, VERSION
@@ -26,7 +27,7 @@ M1, M5 = Timeframe.M1, Timeframe.M5
 def merge(store: Store, minutes):
     """Merges one minute with extra columns, in a transaction of its own."""
     with store.writing("making the table") as transaction:
-        transaction.candles.create("crypto", M1, derived=False)
+        transaction.candles.create(Dataset.candles("crypto", M1), derived=False)
 
     def commit(
         close: float = 1.0, volume: float | None = 5.0, source: str = "binance", **extras: float
@@ -37,7 +38,9 @@ def merge(store: Store, minutes):
             pl.lit(value, types[name]).alias(name) for name, value in extras.items()
         )
         with store.writing("merging") as transaction:
-            return transaction.candles.merge("crypto", M1, ["BTC"], minutes.window(0, 10), row)
+            return transaction.candles.merge(
+                Dataset.candles("crypto", M1), ["BTC"], minutes.window(0, 10), row
+            )
 
     return commit
 
@@ -158,10 +161,11 @@ def test_what_was_derived_with_extras_is_another_without(store, minutes):
     row = minutes.candles(("BTC", 0, 1.0, 5.0)).with_columns(bars=5, bars_expected=5)
     keys = row.select("symbol", "ts")
     with store.writing("deriving") as transaction:
-        transaction.candles.create("crypto", M5, derived=True)
+        transaction.candles.create(Dataset.candles("crypto", M5), derived=True)
         made = [row.with_columns(trades=pl.lit(7)), row.with_columns(trades=pl.lit(7)), row, row]
         changed = [
-            len(transaction.candles.replace_derived("crypto", M5, keys, each)) for each in made
+            len(transaction.candles.replace_derived(Dataset.candles("crypto", M5), keys, each))
+            for each in made
         ]
         assert changed == [1, 0, 1, 0]
         assert transaction.candles.rows("crypto", "candles_5m", None, minutes.window(0, 10))[
@@ -215,7 +219,9 @@ def test_an_older_home_gets_the_columns_and_keeps_what_it_has(tmp_path, clock, m
         old = transaction.connection.sql("SELECT close, trades, vwap FROM ops.revisions").fetchall()
         assert old == [(2.0, None, None)]
         bar = minutes.candles(("SPY", 0, 1.0, 5.0), source="x").with_columns(trades=pl.lit(3))
-        merged = transaction.candles.merge("us-old", M1, ["SPY"], minutes.window(0, 5), bar)
+        merged = transaction.candles.merge(
+            Dataset.candles("us-old", M1), ["SPY"], minutes.window(0, 5), bar
+        )
         assert len(merged.filled) == 1
     with store.reading("looking") as view:
         rows = view.candles.rows("us-old", "candles_1m", None, minutes.window(0, 5))
@@ -228,8 +234,8 @@ def test_the_columns_of_an_older_and_a_new_home_are_the_same_and_say_what_they_h
     tmp_path, store, clock
 ):
     with store.writing("making them") as transaction:
-        transaction.candles.create("us-old", M1, derived=False)
-        transaction.candles.create("us-old", M5, derived=True)
+        transaction.candles.create(Dataset.candles("us-old", M1), derived=False)
+        transaction.candles.create(Dataset.candles("us-old", M5), derived=True)
     older = Store(_older_home(tmp_path / "old"), clock=clock)
     told = []
     for each in (store, older):
@@ -262,9 +268,9 @@ def test_a_store_that_an_older_version_has_left_to_readers_is_read_with_nulls(tm
         assert rows.columns == [column.name for column in (*FETCHED, *EXTRAS)]
         assert rows.schema["trades"] == pl.Int64
         assert view.candles.of(
-            "us-old", M1, ["SPY"], minutes.window(0, 5), extras=EXTRA_NAMES
+            Dataset.candles("us-old", M1), ["SPY"], minutes.window(0, 5), extras=EXTRA_NAMES
         ).width == len(FETCHED)
-        assert view.agreement.trust("us-old", M1, ["SPY"], minutes.window(0, 5)).select(
-            "since", "quality"
-        ).rows() == [(minutes.naive(0), "revised")]
+        assert view.agreement.trust(
+            Dataset.candles("us-old", M1), ["SPY"], minutes.window(0, 5)
+        ).select("since", "quality").rows() == [(minutes.naive(0), "revised")]
     assert rows.schema["ts"] == TS

@@ -10,6 +10,7 @@ import duckdb
 import pytest
 
 from market_assets.errors import StoreError
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Timeframe
 from market_assets.store import Store
 from market_assets.store.schema import VERSION
@@ -77,10 +78,10 @@ def test_a_store_is_made_by_whoever_writes_first_and_not_by_who_reads(tmp_path, 
 
 def test_a_store_that_is_deleted_between_two_blocks_is_made_again(store):
     with store.writing("preparing") as transaction:
-        transaction.candles.create("crypto", Timeframe.M1, derived=False)
+        transaction.candles.create(Dataset.candles("crypto", Timeframe.M1), derived=False)
     store.path.unlink()
     with store.reading("looking") as view:
-        assert not view.candles.has("crypto", Timeframe.M1)
+        assert not view.candles.has(Dataset.candles("crypto", Timeframe.M1))
 
 
 def test_nothing_holds_the_file_open_between_two_blocks(store):
@@ -171,10 +172,10 @@ def test_a_home_that_cannot_be_written_to_says_so(folder, clock):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_file_that_may_only_be_read_can_be_read(store):
     with store.writing("preparing") as transaction:
-        transaction.candles.create("crypto", Timeframe.M1, derived=False)
+        transaction.candles.create(Dataset.candles("crypto", Timeframe.M1), derived=False)
     store.path.chmod(0o400)
     with store.reading("looking") as view:
-        assert view.candles.has("crypto", Timeframe.M1)
+        assert view.candles.has(Dataset.candles("crypto", Timeframe.M1))
     with pytest.raises(StoreError, match="cannot be opened"), store.writing("filling"):
         pass
 
@@ -238,15 +239,19 @@ except StoreError as error:
 
 def test_a_full_disk_is_a_clear_error_and_loses_nothing(store, minutes, child):
     with store.writing("filling") as transaction:
-        transaction.candles.create("crypto", Timeframe.M1, derived=False)
+        transaction.candles.create(Dataset.candles("crypto", Timeframe.M1), derived=False)
         rows = minutes.candles(*(("BTC", minute, 1.0, 1.0) for minute in range(8)))
-        transaction.candles.merge("crypto", Timeframe.M1, ["BTC"], minutes.window(0, 10), rows)
+        transaction.candles.merge(
+            Dataset.candles("crypto", Timeframe.M1), ["BTC"], minutes.window(0, 10), rows
+        )
     said = child(FULL_DISK, store.path.parent, 2_000_000).ends()
     assert "filling crypto 1m:" in said
     assert "Nothing of this step was stored" in said
     with store.reading("looking") as view:
         assert (
-            view.candles.opens("crypto", Timeframe.M1, ["BTC"], minutes.window(0, 100_000)).height
+            view.candles.opens(
+                Dataset.candles("crypto", Timeframe.M1), ["BTC"], minutes.window(0, 100_000)
+            ).height
             == 8
         )
 

@@ -11,6 +11,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from market_assets.errors import StoreError
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import TS, Timeframe
 from market_assets.verdicts.evidence import LEDGER_SCHEMA
 
@@ -73,11 +74,15 @@ def filled(store: Store, minutes):
     ETH was never filled.
     """
     with store.writing("filling") as transaction:
-        transaction.candles.create("crypto", M1, derived=False)
-        transaction.candles.create("crypto", H1, derived=True)
+        transaction.candles.create(Dataset.candles("crypto", M1), derived=False)
+        transaction.candles.create(Dataset.candles("crypto", H1), derived=True)
         rows = minutes.candles(*(("BTC", minute, 1.0, 1.0) for minute in range(8)))
-        transaction.candles.merge("crypto", M1, ["BTC"], minutes.window(0, 10), rows)
-        transaction.partitions.put("crypto", M1, counts(("2025-01-01", "BTC", 10, 8, 2, 0)))
+        transaction.candles.merge(
+            Dataset.candles("crypto", M1), ["BTC"], minutes.window(0, 10), rows
+        )
+        transaction.partitions.put(
+            Dataset.candles("crypto", M1), counts(("2025-01-01", "BTC", 10, 8, 2, 0))
+        )
         transaction.series.put(series(("BTC", "1m", 10), ("BTC", "1h", 0), ("ETH", "1m", 10)))
     return store
 
@@ -136,8 +141,8 @@ def test_a_row_doubled_by_hand_counts_once_and_hides_no_other(filled, minutes):
     assert matrix(filled, "stored", "missing", "doubled", "health")[1] == (7, 1, 2, "DEGRADED")
     with filled.writing("finding it again") as transaction:
         window = minutes.window(0, 10)
-        rows = transaction.candles.of("crypto", M1, ["BTC"], window).unique()
-        merged = transaction.candles.merge("crypto", M1, ["BTC"], window, rows)
+        rows = transaction.candles.of(Dataset.candles("crypto", M1), ["BTC"], window).unique()
+        merged = transaction.candles.merge(Dataset.candles("crypto", M1), ["BTC"], window, rows)
     assert (merged.revised.height, merged.rows.height) == (2, 7)
     assert matrix(filled, "stored", "missing", "doubled", "health")[1] == (7, 1, 0, "DEGRADED")
 
@@ -145,7 +150,7 @@ def test_a_row_doubled_by_hand_counts_once_and_hides_no_other(filled, minutes):
 def test_what_is_still_to_be_derived_is_pending_until_it_was_or_its_input_is_missing(filled):
     def health(*own: tuple) -> str:
         with filled.writing("judging") as transaction:
-            transaction.partitions.put("crypto", H1, counts(*own))
+            transaction.partitions.put(Dataset.candles("crypto", H1), counts(*own))
             transaction.series.put(
                 series(("BTC", "1m", 10), ("BTC", "1h", 2), ("ETH", "1m", 10), ("ETH", "1h", 2))
             )
@@ -163,7 +168,7 @@ def test_a_table_dropped_by_hand_is_made_again(filled):
     with filled.writing("dropping by hand") as transaction:
         transaction.connection.execute("DROP TABLE crypto.candles_1m")
     with filled.writing("preparing") as transaction:
-        transaction.candles.create("crypto", M1, derived=False)
+        transaction.candles.create(Dataset.candles("crypto", M1), derived=False)
     assert matrix(filled, "stored", "health")[1] == (0, "MISSING")
 
 
@@ -172,7 +177,7 @@ def test_a_table_of_somebody_elses_is_left_alone(filled):
         transaction.connection.execute(
             "CREATE SCHEMA research; CREATE TABLE research.candles_mine (x INTEGER)"
         )
-        transaction.candles.create("equity", M1, derived=False)
+        transaction.candles.create(Dataset.candles("equity", M1), derived=False)
     assert len(matrix(filled, "symbol")) == 3
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from market_assets.errors import StoreError
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Timeframe
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ at = datetime.fromisoformat  # an instant as frames hold it: UTC, without a zone
 def merge(store: Store, minutes):
     """Merges minutes of crypto into a window, in a transaction of its own."""
     with store.writing("making the table") as transaction:
-        transaction.candles.create("crypto", Timeframe.M1, derived=False)
+        transaction.candles.create(Dataset.candles("crypto", Timeframe.M1), derived=False)
 
     def commit(
         *rows: tuple[str, int, float, float | None],
@@ -38,7 +39,7 @@ def merge(store: Store, minutes):
         with store.writing("merging") as transaction:
             incoming = minutes.candles(*rows, **options)
             return transaction.candles.merge(
-                "crypto", Timeframe.M1, symbols, minutes.window(*within), incoming
+                Dataset.candles("crypto", Timeframe.M1), symbols, minutes.window(*within), incoming
             )
 
     return commit
@@ -52,9 +53,9 @@ def stored(store: Store, minutes):
         symbols: tuple[str, ...] = ("BTC", "ETH"), within: tuple[int, int] = (-1000, 100_000)
     ) -> list[tuple]:
         with store.reading("looking") as view:
-            rows = view.candles.of("crypto", Timeframe.M1, symbols, minutes.window(*within)).sort(
-                "symbol", "ts"
-            )
+            rows = view.candles.of(
+                Dataset.candles("crypto", Timeframe.M1), symbols, minutes.window(*within)
+            ).sort("symbol", "ts")
         minute = (pl.col("ts") - minutes.naive(0)).dt.total_minutes()
         return rows.select("symbol", minute, "close", "volume").rows()
 
@@ -88,8 +89,12 @@ def test_what_was_merged_is_what_is_read(merge, store, minutes):
     ]
     assert merged.revised.is_empty()
     with store.reading("looking") as view:
-        read = view.candles.of("crypto", Timeframe.M1, ["BTC", "ETH"], minutes.window(0, 10))
-        opens = view.candles.opens("crypto", Timeframe.M1, ["BTC", "ETH"], minutes.window(0, 10))
+        read = view.candles.of(
+            Dataset.candles("crypto", Timeframe.M1), ["BTC", "ETH"], minutes.window(0, 10)
+        )
+        opens = view.candles.opens(
+            Dataset.candles("crypto", Timeframe.M1), ["BTC", "ETH"], minutes.window(0, 10)
+        )
     assert_frame_equal(read, minutes.candles(*given_rows), check_row_order=False)
     assert_frame_equal(read, merged.rows, check_row_order=False)
     assert_frame_equal(opens, read.select("symbol", "ts"), check_row_order=False)
@@ -147,9 +152,9 @@ def test_the_same_values_from_another_source_are_no_revision(merge, store, minut
     assert merge(("BTC", 0, 1.0, 2.0), source="bitfinex").revised.is_empty()
     assert revisions() == []
     with store.reading("looking") as view:
-        assert view.candles.of("crypto", Timeframe.M1, ["BTC"], minutes.window(0, 1))[
-            "source"
-        ].to_list() == ["binance"]
+        assert view.candles.of(
+            Dataset.candles("crypto", Timeframe.M1), ["BTC"], minutes.window(0, 1)
+        )["source"].to_list() == ["binance"]
 
 
 def test_rows_that_a_source_leaves_out_later_stay(merge, stored):
@@ -163,7 +168,10 @@ def test_nothing_merged_is_nothing_changed(merge, stored, store, minutes):
     merge(("BTC", 0, 1.0, 1.0))
     with store.writing("merging") as transaction:
         merged = transaction.candles.merge(
-            "crypto", Timeframe.M1, ["BTC"], minutes.window(0, 5), minutes.candles()
+            Dataset.candles("crypto", Timeframe.M1),
+            ["BTC"],
+            minutes.window(0, 5),
+            minutes.candles(),
         )
     assert (merged.new.height, merged.revised.height, merged.rows.height) == (0, 0, 1)
     assert stored() == [("BTC", 0, 1.0, 1.0)]
@@ -231,19 +239,23 @@ def test_any_name_of_a_profile_does(profile: str, store: Store, minutes):
         }
     )
     with store.writing("merging") as transaction:
-        transaction.candles.create(profile, Timeframe.M1, derived=False)
-        transaction.candles.create(profile, Timeframe.H1, derived=True)
+        transaction.candles.create(Dataset.candles(profile, Timeframe.M1), derived=False)
+        transaction.candles.create(Dataset.candles(profile, Timeframe.H1), derived=True)
         transaction.candles.merge(
-            profile,
-            Timeframe.M1,
+            Dataset.candles(profile, Timeframe.M1),
             ["BTC"],
             minutes.window(0, 1),
             minutes.candles(("BTC", 0, 1.0, 1.0)),
         )
         transaction.series.put(series.with_columns(counted_until=pl.lit(at("2025-01-01"))))
     with store.reading("looking") as view:
-        assert view.candles.of(profile, Timeframe.M1, ["BTC"], minutes.window(0, 1)).height == 1
-        assert view.candles.has(profile, Timeframe.H1)
+        assert (
+            view.candles.of(
+                Dataset.candles(profile, Timeframe.M1), ["BTC"], minutes.window(0, 1)
+            ).height
+            == 1
+        )
+        assert view.candles.has(Dataset.candles(profile, Timeframe.H1))
         assert view.partitions.completeness().select("profile", "stored").rows() == [(profile, 1)]
 
 
@@ -265,11 +277,13 @@ def test_an_exception_in_the_block_leaves_the_store_as_it_was(
         with store.writing("merging") as transaction:
             rows = minutes.candles(("BTC", 0, 9.0, 9.0), ("BTC", 1, 9.0, 9.0))
             merged = transaction.candles.merge(
-                "crypto", Timeframe.M1, ["BTC"], minutes.window(0, 5), rows
+                Dataset.candles("crypto", Timeframe.M1), ["BTC"], minutes.window(0, 5), rows
             )
             assert merged.rows.height == 2
-            transaction.candles.create("equity", Timeframe.M1, derived=False)
-            transaction.genesis.put("crypto", Timeframe.M1, "BTC", minutes.at(0), "binance")
+            transaction.candles.create(Dataset.candles("equity", Timeframe.M1), derived=False)
+            transaction.genesis.put(
+                Dataset.candles("crypto", Timeframe.M1), "BTC", minutes.at(0), "binance"
+            )
             raise RuntimeError("in the middle")
 
     with pytest.raises(RuntimeError, match="in the middle"):
@@ -277,17 +291,22 @@ def test_an_exception_in_the_block_leaves_the_store_as_it_was(
     assert stored() == [("BTC", 0, 1.0, 1.0)]
     assert revisions() == []
     with store.reading("looking") as view:
-        assert not view.candles.has("equity", Timeframe.M1)
-        assert view.genesis.of("crypto", Timeframe.M1) == {}
+        assert not view.candles.has(Dataset.candles("equity", Timeframe.M1))
+        assert view.genesis.of(Dataset.candles("crypto", Timeframe.M1)) == {}
     assert merge(("BTC", 1, 2.0, 2.0)).new.height == 1
 
 
 def test_a_statement_that_fails_says_what_it_was_for_and_stores_nothing(store: Store, minutes):
     def merge_into_no_table() -> None:
         with store.writing("filling crypto 1m") as transaction:
-            transaction.genesis.put("crypto", Timeframe.M1, "BTC", minutes.at(0), "binance")
+            transaction.genesis.put(
+                Dataset.candles("crypto", Timeframe.M1), "BTC", minutes.at(0), "binance"
+            )
             transaction.candles.merge(
-                "crypto", Timeframe.M1, ["BTC"], minutes.window(0, 1), minutes.candles()
+                Dataset.candles("crypto", Timeframe.M1),
+                ["BTC"],
+                minutes.window(0, 1),
+                minutes.candles(),
             )
 
     with pytest.raises(
@@ -296,12 +315,12 @@ def test_a_statement_that_fails_says_what_it_was_for_and_stores_nothing(store: S
         merge_into_no_table()
     assert isinstance(raised.value.__cause__, duckdb.Error)
     with store.reading("looking") as view:
-        assert view.genesis.of("crypto", Timeframe.M1) == {}
+        assert view.genesis.of(Dataset.candles("crypto", Timeframe.M1)) == {}
     with (
         pytest.raises(StoreError, match=r"planning: .* could not be read"),
         store.reading("planning") as view,
     ):
-        view.candles.opens("crypto", Timeframe.M1, ["BTC"], minutes.window(0, 1))
+        view.candles.opens(Dataset.candles("crypto", Timeframe.M1), ["BTC"], minutes.window(0, 1))
 
 
 @pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/New_York", "UTC"])
@@ -317,12 +336,14 @@ def test_the_machines_time_zone_plays_no_part(
         merge(("BTC", 0, 1.0, 1.0))
         merge(("BTC", 0, 2.0, 1.0))
         with store.writing("noting") as transaction:
-            transaction.genesis.put("crypto", Timeframe.M1, "BTC", minutes.at(0), "binance")
+            transaction.genesis.put(
+                Dataset.candles("crypto", Timeframe.M1), "BTC", minutes.at(0), "binance"
+            )
         with store.reading("looking") as view:
-            assert view.candles.opens("crypto", Timeframe.M1, ["BTC"], minutes.window(0, 1))[
-                "ts"
-            ].to_list() == [at("2025-01-01")]
-            assert view.genesis.of("crypto", Timeframe.M1) == {
+            assert view.candles.opens(
+                Dataset.candles("crypto", Timeframe.M1), ["BTC"], minutes.window(0, 1)
+            )["ts"].to_list() == [at("2025-01-01")]
+            assert view.genesis.of(Dataset.candles("crypto", Timeframe.M1)) == {
                 "BTC": datetime(2025, 1, 1, tzinfo=UTC)
             }
         assert [when for *_, when in revisions()] == [at("2025-03-09 07:30")]

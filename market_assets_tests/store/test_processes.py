@@ -17,6 +17,7 @@ import duckdb
 import pytest
 
 from market_assets.errors import StoreError
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Timeframe
 from market_assets.store import Store, signals
 
@@ -178,7 +179,7 @@ sys.stdin.read()
 def home(store: Store) -> Path:
     """The folder of a store with an empty table of crypto minutes."""
     with store.writing("preparing") as transaction:
-        transaction.candles.create("crypto", M1, derived=False)
+        transaction.candles.create(Dataset.candles("crypto", M1), derived=False)
     return store.path.parent
 
 
@@ -189,7 +190,7 @@ def days(store: Store, minutes):
     def count(*_: object) -> Counter[tuple[str, int]]:
         with store.reading("counting") as view:
             rows = view.candles.opens(
-                "crypto", M1, ["BTC", "ETH"], minutes.window(0, 100 * DAY)
+                Dataset.candles("crypto", M1), ["BTC", "ETH"], minutes.window(0, 100 * DAY)
             ).rows()
         assert len(set(rows)) == len(rows), "a bar is stored twice"
         return Counter((symbol, (ts - minutes.naive(0)).days) for symbol, ts in rows)
@@ -321,7 +322,7 @@ def test_a_statement_that_does_not_end_is_broken_off_and_told(store, monkeypatch
         ).fetchall()
     assert "broken off" in caplog.text
     with store.reading("counting") as view:
-        assert view.genesis.of("crypto", M1) == {}
+        assert view.genesis.of(Dataset.candles("crypto", M1)) == {}
 
 
 def test_ctrl_c_ends_a_wait_for_a_foreign_program(child, home, store):
@@ -464,7 +465,7 @@ def test_an_exception_in_a_block_gives_the_store_free(store, home, clock):
     with pytest.raises(ZeroDivisionError), store.writing("filling"):
         _ = 1 / 0
     with Store(home, clock=clock, patience=timedelta(0)).writing("filling") as transaction:
-        assert transaction.candles.has("crypto", M1)
+        assert transaction.candles.has(Dataset.candles("crypto", M1))
 
 
 # Waiting for a program that does not know our lock
@@ -479,7 +480,7 @@ def test_a_foreign_program_that_holds_the_file_is_waited_for(
     foreign = released_on_waiting(child(OPENS_THE_FILE, store.path, theirs))
     assert foreign.says() == "open"
     with getattr(store, ours)("filling crypto 1m") as view:
-        assert view.candles.has("crypto", M1)
+        assert view.candles.has(Dataset.candles("crypto", M1))
     waits, got = caplog.messages
     assert waits.startswith(f"filling crypto 1m: waiting, another program has {store.path} open (")
     assert waits.endswith(f"(PID {foreign.process.pid}))")
@@ -490,7 +491,7 @@ def test_a_foreign_reader_and_ours_read_side_by_side(child, store, caplog):
     foreign = child(OPENS_THE_FILE, store.path, "to read")
     assert foreign.says() == "open"
     with store.reading("looking") as view:
-        assert view.candles.has("crypto", M1)
+        assert view.candles.has(Dataset.candles("crypto", M1))
     assert caplog.messages == []
 
 

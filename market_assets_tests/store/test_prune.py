@@ -12,6 +12,7 @@ import pytest
 
 from market_assets.config.settings import RetentionSettings
 from market_assets.errors import StoreError
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Timeframe
 from market_assets.store import Store, compact
 
@@ -162,10 +163,12 @@ def loose(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setattr(compact, "FREE_BYTES", 0)
     with store.writing("testing") as transaction:
         for frame in FRAMES:
-            transaction.candles.create("equity", frame, derived=frame is not Timeframe.M1)
+            transaction.candles.create(
+                Dataset.candles("equity", frame), derived=frame is not Timeframe.M1
+            )
         transaction.actions.create("equity", FRAMES, "America/New_York")
-        transaction.features.create("equity", Timeframe.H1, ["sma_10"])
-        transaction.returns.create("equity", Timeframe.D1)
+        transaction.features.create(Dataset.features("equity", Timeframe.H1), ["sma_10"])
+        transaction.returns.create(Dataset.returns("equity", Timeframe.D1))
         transaction.connection.execute(
             """
             INSERT INTO equity.candles_1m

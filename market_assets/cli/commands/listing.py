@@ -39,6 +39,7 @@ from market_assets.cli.console import (
 )
 from market_assets.errors import MarketAssetsError, UniverseError
 from market_assets.market.clock import present
+from market_assets.market.datasets import Dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -94,7 +95,7 @@ def list_assets(profiles: ProfileNames = None, wide: Wide = False, as_json: AsJs
         held = view.catalog.holdings()
         first_bars = {
             profile.name: view.candles.extents(
-                profile.name, profile.base_timeframe, profile.window(present())
+                Dataset.candles(profile.name, profile.base_timeframe), profile.window(present())
             )
             for profile in chosen
         }
@@ -201,8 +202,7 @@ def _read_bars(
             after = newest.get(profile.name)
             limit = lines if after is None else 1000 * len(names)
             rows = view.candles.newest(
-                profile.name,
-                timeframe,
+                Dataset.candles(profile.name, timeframe),
                 symbols=names,
                 limit=limit,
                 after=after and after.replace(tzinfo=UTC),
@@ -334,19 +334,9 @@ def _assets(
     A stored one has rows, symbols, first and last bar.
     """
     stored = {(row["schema"], row["asset"]): row for row in held.iter_rows(named=True)}
-    wanted = [
-        (profile.name, f"{family}_{timeframe}")
-        for profile in profiles
-        for family, timeframes in (
-            ("candles", profile.timeframes.kept),
-            ("features", profile.timeframes.features),
-            ("returns", profile.timeframes.returns),
-        )
-        for timeframe in timeframes
-    ]
+    wanted = [(dataset.owner, dataset.name) for profile in profiles for dataset in profile.datasets]
     if len(profiles) == len(universe.profiles):
-        markets = universe.markets
-        wanted += [(markets.name, f"returns_{timeframe}") for timeframe in markets.timeframes]
+        wanted += [(dataset.owner, dataset.name) for dataset in universe.matrices]
     nothing: dict[str, Any] = {"rows": 0, "symbols": 0, "first_ts": None, "last_ts": None}
     keys = tuple(nothing)
     return [

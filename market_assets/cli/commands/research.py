@@ -69,6 +69,7 @@ def returns(
     """
     # A help text needs no polars.
     from market_assets.enrich.returns.align import neutral_shares  # noqa: PLC0415
+    from market_assets.market.datasets import Dataset  # noqa: PLC0415
     from market_assets.market.timeframes import Timeframe  # noqa: PLC0415
     from market_assets.reports.read import read, returns_timeframe, write_matrix  # noqa: PLC0415
 
@@ -78,7 +79,7 @@ def returns(
     start, end = days_of(first, after)
     found = read(
         name,
-        f"returns_{frame}",
+        Dataset.returns(name, Timeframe(frame)).name,
         symbols=symbols.split(",") if symbols else None,
         start=start,
         end=end,

@@ -88,7 +88,7 @@ def features(profile: Profile, timeframe: Timeframe, now: datetime) -> dg.Assets
         pictures = Pictures(
             opened, work.partitions, drawn, now=present, trigger=trigger, log=context.log
         )
-        noted = reported_in(opened, profile.name, work.label)
+        noted = reported_in(opened, work.dataset)
         reporter = Reporter(context, key, due=len(work.partitions), pictures=pictures, noted=noted)
         with closing(work.batches()) as batches:
             for batch in batches:

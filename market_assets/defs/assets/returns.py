@@ -183,7 +183,7 @@ def _asset(
             trigger=trigger,
             log=context.log,
         )
-        noted = reported_in(store.store(clock), key.path[0], work.label)
+        noted = reported_in(store.store(clock), work.dataset)
         reporter = Reporter(
             context, key, (_CHECK,), due=len(work.partitions), pictures=pictures, noted=noted
         )

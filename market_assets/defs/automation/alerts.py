@@ -37,9 +37,11 @@ from market_assets.defs.internals.adapter import (
     tick_beats,
     wake_sensors,
 )
-from market_assets.defs.keys import candles_key
+from market_assets.defs.keys import candles_key, dataset_key
 from market_assets.defs.resources import PATIENCE, Clock, StoreResource
+from market_assets.enrich.made import made_in
 from market_assets.errors import StoreError
+from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import Cadence, Partition
 from market_assets.up.news import write_news
 from market_assets.up.state import State, read_state
@@ -286,11 +288,10 @@ def _look(
         for timeframe in profile.timeframes.fetch
         if (asset := memory.assets.get(candles_key(profile.name, timeframe))) and asset.states
     }
-    fetched = {candles_key(name, timeframe) for name, timeframe in filled}
     made = {
-        (key.path[0], key.path[-1]): asset.states.materialized
-        for key, asset in memory.assets.items()
-        if asset.states and key not in fetched
+        item.dataset: asset.states.materialized
+        for item in made_in(universe)
+        if (asset := memory.assets.get(dataset_key(item.dataset))) and asset.states
     }
     return memory.watch.look(troubles, held=held, filled=filled, made=made)
 
@@ -360,7 +361,9 @@ def _read_asset(
                 troubles += failed_checks(name, asset, check.name, {"": verdict.words})
         return _Asset(None, troubles, unsure)
     profile = universe.profiles[name]
-    fetched = {f"candles_{timeframe}" for timeframe in profile.timeframes.fetch}
+    fetched = {
+        Dataset.candles(profile.name, timeframe).name for timeframe in profile.timeframes.fetch
+    }
     cadence, derived = _cadence(partitions), asset not in fetched
     states = partition_states(instance, key, partitions)
     # One that runs again is red until it is filled.

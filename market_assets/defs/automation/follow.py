@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import dagster as dg
 import polars as pl
@@ -30,7 +30,6 @@ from market_assets.defs.keys import (
     PROFILE_TAG,
     TRIGGER_TAG,
     automatic,
-    candles_key,
     dataset_key,
 )
 from market_assets.defs.resources import PATIENCE, Clock, StoreResource
@@ -44,6 +43,9 @@ from market_assets.plan.repair import Launches, wait_after
 from market_assets.store import Snapshot, Store
 from market_assets.work.behind import Input
 from market_assets.work.making import Work
+
+if TYPE_CHECKING:
+    from market_assets.market.datasets import Family
 
 NAME = "derive_when_input_changes"
 
@@ -119,7 +121,7 @@ def follow_sensor(universe: Universe) -> dg.SensorDefinition:
     @dg.sensor(
         name=NAME,
         asset_selection=dg.AssetSelection.assets(
-            *(dataset_key(made.owner, made.family, made.timeframe) for made in made_in(universe)),
+            *(dataset_key(made.dataset) for made in made_in(universe)),
             *(completeness_key(name) for name in universe.profiles),
         ),
         minimum_interval_seconds=int(EVERY.total_seconds()),
@@ -266,7 +268,7 @@ def _untold(universe: Universe, made: Made, standing: pl.DataFrame, now: datetim
         # A session's own report goes first, at the end of `again`.
         over = end + again + 2 * EVERY <= now
         settled = changed_at.replace(tzinfo=UTC) + again + 2 * EVERY <= now
-        if over or (settled and not made.timeframe.intraday):
+        if over or (settled and not made.dataset.timeframe.intraday):
             keys.add(key)
     return keys
 
@@ -298,8 +300,8 @@ def _every(universe: Universe, made: Made) -> timedelta:
 
 def _members(universe: Universe, made: Made) -> list[Profile]:
     """The profiles whose candles a dataset is made of."""
-    profile = universe.profiles.get(made.owner)
-    return [profile] if profile else universe.in_markets(made.timeframe)
+    profile = universe.profiles.get(made.dataset.owner)
+    return [profile] if profile else universe.in_markets(made.dataset.timeframe)
 
 
 def _tick(
@@ -368,18 +370,24 @@ def runs_of(due: Sequence[Behind]) -> list[tuple[RangeRun, str]]:
 
     Neighbours are in one run, and so are datasets of one family and range.
     """
-    grouped: dict[tuple[str, str, Cadence, bool, tuple[str, ...]], list[Made]] = {}
+    grouped: dict[tuple[str, Family, Cadence, bool, tuple[str, ...]], list[Made]] = {}
     for behind in due:
         made = behind.made
         for keys in behind.ranges():
-            place = (made.owner, made.family, made.cadence, made.timeframe.intraday, keys)
+            place = (
+                made.dataset.owner,
+                made.dataset.family,
+                made.cadence,
+                made.dataset.timeframe.intraday,
+                keys,
+            )
             grouped.setdefault(place, []).append(made)
     runs = []
     for (owner, family, _, intraday, keys), datasets in grouped.items():
         # Weeks are made of days: each of these goes alone.
         groups = [datasets] if intraday else [[made] for made in datasets]
         for group in groups:
-            timeframes = tuple(made.timeframe for made in group)
+            timeframes = tuple(made.dataset.timeframe for made in group)
             name = f"{owner}/{family} {' '.join(timeframes)} {keys[0]}"
             runs.append((RangeRun(owner, timeframes, keys, family), name))
     return runs
@@ -413,7 +421,7 @@ def _filling(under_way: _UnderWay, inputs: Sequence[Input]) -> list[Window]:
         )
         for source in inputs
         for keys, (first, last) in under_way
-        if candles_key(source.profile, source.timeframe) in keys
+        if dataset_key(source.dataset) in keys
     ]
 
 

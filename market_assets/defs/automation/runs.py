@@ -25,6 +25,7 @@ from market_assets.defs.internals.event_log import making
 from market_assets.defs.keys import (
     MANUAL,
     TRIGGER_TAG,
+    dataset_key,
     is_orphan,
     is_process_known,
     op_config,
@@ -36,6 +37,7 @@ from market_assets.expected.series import calendar_of
 from market_assets.home import HOME_VARIABLE
 from market_assets.market.calendars.sessions import ALWAYS_OPEN, load_calendar
 from market_assets.market.clock import machine
+from market_assets.market.datasets import Dataset, Family
 from market_assets.market.partitions import Partition, partitions_in
 from market_assets.market.timeframes import Window
 from market_assets.private import put_private
@@ -83,19 +85,19 @@ class RangeRun:
         timeframes: Of which assets; more than one only where none is made of another and all have
             the same partitions.
         partitions: The keys, oldest first.
-        family: What the assets hold: candles, features, returns.
+        family: What the assets hold.
     """
 
     profile: str
     timeframes: tuple[Timeframe, ...]
     partitions: tuple[str, ...]
-    family: str = "candles"
+    family: Family = Family.CANDLES
 
     @property
     def keys(self) -> list[dg.AssetKey]:
         """The keys of its assets."""
         return [
-            dg.AssetKey([self.profile, f"{self.family}_{timeframe}"])
+            dataset_key(Dataset(self.profile, self.family, timeframe))
             for timeframe in self.timeframes
         ]
 
@@ -106,7 +108,7 @@ class RangeRun:
 
     def fetches(self, profile: Profile) -> bool:
         """Whether it asks sources; else it makes something of what is stored."""
-        return self.family == "candles" and self.timeframes[0] in profile.timeframes.fetch
+        return self.family is Family.CANDLES and self.timeframes[0] in profile.timeframes.fetch
 
 
 def plan_backfill(profile: Profile, window: Window, now: datetime) -> list[RangeRun]:
@@ -115,19 +117,19 @@ def plan_backfill(profile: Profile, window: Window, now: datetime) -> list[Range
     if inside is None:
         return []
     frames = profile.timeframes
-    groups: list[tuple[str, tuple[Timeframe, ...], int]] = [
-        ("candles", (timeframe,), 0) for timeframe in frames.fetch
+    groups: list[tuple[Family, tuple[Timeframe, ...], int]] = [
+        (Family.CANDLES, (timeframe,), 0) for timeframe in frames.fetch
     ]
-    groups += [("candles", timeframes, 0) for timeframes in _siblings(frames.derive)]
+    groups += [(Family.CANDLES, timeframes, 0) for timeframes in _siblings(frames.derive)]
     groups += [
         (
-            "features",
+            Family.FEATURES,
             timeframes,
             max(partitions_reached(profile, timeframe, now) for timeframe in timeframes),
         )
         for timeframes in _siblings(frames.features)
     ]
-    groups += [("returns", timeframes, 1) for timeframes in _siblings(frames.returns)]
+    groups += [(Family.RETURNS, timeframes, 1) for timeframes in _siblings(frames.returns)]
     runs = []
     for family, timeframes, reach in groups:
         cadence = profile.partitions.of(timeframes[0])
@@ -170,7 +172,7 @@ def plan_markets(
                 load_calendar(ALWAYS_OPEN), timeframe, markets_cadence(timeframe), inside
             )
             runs += _pieces(
-                universe.markets.name, "returns", (timeframe,), [part.key for part in found]
+                universe.markets.name, Family.RETURNS, (timeframe,), [part.key for part in found]
             )
     return runs
 
@@ -188,7 +190,7 @@ def _siblings(timeframes: Sequence[Timeframe]) -> list[tuple[Timeframe, ...]]:
 
 
 def _pieces(
-    profile: str, family: str, timeframes: tuple[Timeframe, ...], keys: Sequence[str]
+    profile: str, family: Family, timeframes: tuple[Timeframe, ...], keys: Sequence[str]
 ) -> list[RangeRun]:
     return [
         RangeRun(profile, timeframes, tuple(keys[at : at + _PARTITIONS_PER_RUN]), family)

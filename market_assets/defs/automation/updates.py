@@ -219,9 +219,9 @@ def _reports(
 
     cadence = profile.partitions.of(timeframe)
     along = [
-        dataset_key(made.owner, made.family, made.timeframe)
+        dataset_key(made.dataset)
         for made in made_of_profile(profile)
-        if made.cadence is cadence and made.timeframe.intraday == timeframe.intraday
+        if made.cadence is cadence and made.dataset.timeframe.intraday == timeframe.intraday
     ]
     version = max(standing.changed_at for standing in over if standing.changed_at)
     run_key = f"{key.to_user_string()}/{keys[0]}..{keys[-1]}/{version:%Y-%m-%dT%H:%M:%S.%f}"

@@ -15,6 +15,7 @@ from market_assets.config.settings import Basis
 from market_assets.enrich.actions.adjust import STALE, adjustments
 from market_assets.errors import CalendarError, SourceError, error_words, trace_words
 from market_assets.expected.series import calendar_of, prepare
+from market_assets.market.datasets import Dataset, Family
 from market_assets.market.partitions import Partition
 from market_assets.market.timeframes import Timeframe, Window, midnight
 from market_assets.sources.actions import ACTION_SCHEMA, ActionKind
@@ -154,12 +155,12 @@ def _outdate(transaction: Transaction, profile: Profile, since: date) -> None:
     """
     frames = profile.timeframes
     for family, basis, timeframes in (
-        ("features", profile.basis_of(profile.features), frames.features),
-        ("returns", profile.basis_of(profile.returns), frames.returns),
+        (Family.FEATURES, profile.basis_of(profile.features), frames.features),
+        (Family.RETURNS, profile.basis_of(profile.returns), frames.returns),
     ):
         for timeframe in timeframes if basis is not Basis.RAW else ():
             first = Partition.holding(since, profile.partitions.of(timeframe))
-            transaction.partitions.outdate(profile.name, f"{family}_{timeframe}", first.key)
+            transaction.partitions.outdate(Dataset(profile.name, family, timeframe), first.key)
     # Its partitions are days or months.
     transaction.partitions.outdate_across(profile.name, f"{since.replace(day=1)}")
 
@@ -257,7 +258,9 @@ def judge_actions(store: Store, profile: Profile, now: datetime) -> tuple[pl.Dat
         )
         told = set(view.actions.answers(profile.name)["symbol"])
         window = Window(midnight(profile.start), max(midnight(profile.start), now))
-        candles = view.candles.of(profile.name, Timeframe.D1, list(profile.symbols), window)
+        candles = view.candles.of(
+            Dataset.candles(profile.name, Timeframe.D1), list(profile.symbols), window
+        )
     actions = actions.filter(pl.col("symbol").is_in(list(profile.symbols)))
     days = candles.select("symbol", "open", "close", session=pl.col("ts").dt.date())
     factors = adjustments(actions, days.select("symbol", "session", "close"), as_of=now.date())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -15,17 +15,17 @@ from market_assets.enrich.features.compute import compute, features_of, reach_of
 from market_assets.enrich.footing import on_one_footing
 from market_assets.enrich.grid import Grid, with_runs
 from market_assets.expected.series import calendar_of, partitions_of, prepare, series_of
-from market_assets.fill.judge import count_frame
+from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import partition_key
 from market_assets.market.timeframes import Window, literal, midnight
 from market_assets.verdicts.evidence import MISSING, State
 from market_assets.verdicts.verdicts import SymbolCounts
 from market_assets.work.behind import Input
 from market_assets.work.making import Work, missing_before, nothing_yet
-from market_assets.work.outcome import PartitionOutcome
+from market_assets.work.publish import publish
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import date, datetime
 
     from market_assets.config.universe import Profile
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from market_assets.market.timeframes import Timeframe
     from market_assets.store import Store, Transaction
     from market_assets.work.job import Job
+    from market_assets.work.outcome import PartitionOutcome
 
 _GROUP_BARS = 300_000
 """Bars of several symbols that are computed at once, at most.
@@ -69,7 +70,7 @@ class Featurize(Work):
         features: The features that are made.
     """
 
-    kind = family = "features"
+    kind = "features"
     batch_bars = 400_000
 
     def __init__(
@@ -93,11 +94,10 @@ class Featurize(Work):
         reach = partitions_reached(profile, timeframe, now)
         super().__init__(
             store,
-            profile.name,
-            timeframe,
+            Dataset.features(profile.name, timeframe),
             partitions_of(profile, timeframe, self._series, window),
             symbols=[one.symbol for one in self._series],
-            inputs=[Input(profile.name, timeframe, cadence, reach)],
+            inputs=[Input(Dataset.candles(profile.name, timeframe), cadence, reach)],
             cadence=cadence,
             now=now,
             run_id=run_id,
@@ -122,18 +122,16 @@ class Featurize(Work):
     def prepare(self, transaction: Transaction) -> None:
         """See `Work.prepare`."""
         prepare(transaction, self._profile)
-        transaction.features.create(
-            self._name, self._timeframe, [one.name for one in self.features]
-        )
+        transaction.features.create(self.dataset, [one.name for one in self.features])
 
     def bars(self, window: Window) -> pl.DataFrame:
         """See `Work.bars`."""
-        return self._calendar.bars(self._timeframe, window)
+        return self._calendar.bars(self.dataset.timeframe, window)
 
     def size(self, partition: Partition) -> int:
         """See `Work.size`."""
         return len(self._symbols) * int(
-            (partition.window.end - partition.window.start) / self._timeframe.duration
+            (partition.window.end - partition.window.start) / self.dataset.timeframe.duration
         )
 
     def make(
@@ -144,23 +142,23 @@ class Featurize(Work):
         job: Job,
     ) -> list[PartitionOutcome]:
         """See `Work.make`."""
-        before = transaction.partitions.counts(
-            self._name, self.label, [partition.key for partition in batch]
-        )
+        before = transaction.partitions.counts(self.dataset, [partition.key for partition in batch])
         states, changed, strange = [], [], []
         faults: list[str] = []
         if batch[0].window.start <= self._profile.window(self._now).start:
             # The first bar of all, a week perhaps, may have a `ts` before the first partition.
-            window = Window(window.start - self._timeframe.duration, window.end)
+            window = Window(window.start - self.dataset.timeframe.duration, window.end)
         for symbols, start in self._groups(transaction, window):
-            grid = Grid(transaction, self._profile, self._timeframe, self._now, symbols=symbols)
+            grid = Grid(
+                transaction, self._profile, self.dataset.timeframe, self._now, symbols=symbols
+            )
             raw = grid.bars(Window(start, window.end)).with_columns(strange=_STRANGE)
-            bars = on_one_footing(transaction, self._profile, self._timeframe, raw, self._basis)
+            bars = on_one_footing(
+                transaction, self._profile, self.dataset.timeframe, raw, self._basis
+            )
             rows, found = self._compute(bars, window)
             faults += found
-            changed.append(
-                transaction.features.replace(self._name, self._timeframe, symbols, window, rows)
-            )
+            changed.append(transaction.features.replace(self.dataset, symbols, window, rows))
             kept = bars.filter(window.holds())
             states.append(kept.select("symbol", "ts", "state"))
             strange.append(kept.filter("strange").select("symbol", "ts"))
@@ -176,7 +174,7 @@ class Featurize(Work):
     ) -> Iterator[tuple[list[str], datetime]]:
         """Symbols that can be read together, and from when on."""
         # A bar may share an instant with a series though its `ts` does not lie in it.
-        margin = self._timeframe.duration
+        margin = self.dataset.timeframe.duration
         near = Window(window.start - margin, window.end + margin)
         starts = self._starts(
             transaction, window, [one.symbol for one in self._series if one.window.intersect(near)]
@@ -186,7 +184,7 @@ class Featurize(Work):
         group: list[str] = []
         # A symbol that hardly ever trades reaches back for years: others are not read with it.
         for symbol in sorted(starts, key=lambda each: starts[each], reverse=True):
-            bars = (window.end - starts[symbol]) / self._timeframe.duration
+            bars = (window.end - starts[symbol]) / self.dataset.timeframe.duration
             if group and (len(group) + 1) * bars > _GROUP_BARS:
                 yield group, starts[group[-1]]
                 group = []
@@ -206,15 +204,18 @@ class Featurize(Work):
         starts = dict.fromkeys(symbols, first)
         reach = reach_of(self.features)
         short = list(symbols) if reach else []
-        whole = self._profile.window(self._now).start - self._timeframe.duration
+        whole = self._profile.window(self._now).start - self.dataset.timeframe.duration
         # At first twice the time of a market that trades in every bar and never closes.
-        span = 2 * reach * self._timeframe.duration
+        span = 2 * reach * self.dataset.timeframe.duration
         while short:
             since = max(whole, first - span)
             if since >= first:
                 break
             found = transaction.candles.reach_back(
-                self._name, self._timeframe, short, Window(since, first), reach
+                Dataset.candles(self.dataset.owner, self.dataset.timeframe),
+                short,
+                Window(since, first),
+                reach,
             )
             starts |= {symbol: ts for symbol, (ts, _) in found.items()}
             short = (
@@ -227,7 +228,7 @@ class Featurize(Work):
 
     def _session_start(self, instant: datetime) -> datetime:
         """The open of the session that goes on at an instant, or the instant itself."""
-        if not self._timeframe.intraday:
+        if not self.dataset.timeframe.intraday:
             return instant
         known = self._calendar.known
         around = Window(
@@ -298,37 +299,29 @@ class Featurize(Work):
         changed: pl.DataFrame,
         faults: Sequence[str],
     ) -> list[PartitionOutcome]:
-        part = partition_key(self._cadence)
         counts = self._counts(states)
-        renewed: dict[str, dict[str, int]] = {}
-        for key, symbol, rows in changed.group_by(part, "symbol").agg(pl.len()).iter_rows():
-            renewed.setdefault(key.isoformat(), {})[symbol] = rows
-        transaction.partitions.put(
-            self._name, self.label, count_frame(counts), self._now, changed=renewed
+        candles = Dataset.candles(self.dataset.owner, self.dataset.timeframe).name
+
+        def details(partition: Partition, new: Mapping[str, int]) -> Mapping[str, Any]:
+            return {
+                "failures": nothing_yet(counts.get(partition.key, ()), candles),
+                "faults": tuple(faults),
+                "new": sum(new.values()),
+                "by_symbol": {"new": new},
+            }
+
+        return publish(
+            transaction,
+            self.dataset,
+            batch,
+            cadence=self._cadence,
+            counts=counts,
+            evidence=None,
+            rows=states.filter(pl.col("state") == State.STORED),
+            changed=changed,
+            now=self._now,
+            details=details,
         )
-        versions = transaction.partitions.versions(self._name, self.label, list(counts))
-        stored = states.filter(pl.col("state") == State.STORED)
-        extents = stored.group_by(part).agg(first=pl.min("ts"), last=pl.max("ts"))
-        reached = {key.isoformat(): extent for key, *extent in extents.iter_rows()}
-        outcomes = []
-        for partition in batch:
-            own, new = counts.get(partition.key, ()), renewed.get(partition.key, {})
-            first, last = reached.get(partition.key, (None, None))
-            outcomes.append(
-                PartitionOutcome(
-                    partition,
-                    counts=own,
-                    failures=nothing_yet(own, f"candles_{self._timeframe}"),
-                    faults=tuple(faults),
-                    new=sum(new.values()),
-                    by_symbol={"new": new},
-                    rows=sum(one.stored for one in own),
-                    first_ts=first and first.replace(tzinfo=UTC),
-                    last_ts=last and last.replace(tzinfo=UTC),
-                    version=versions.get(partition.key),
-                )
-            )
-        return outcomes
 
     def _with_strange(
         self, outcomes: list[PartitionOutcome], strange: pl.DataFrame

@@ -5,7 +5,7 @@ They are the returns of one profile, or those of the matrix across profiles.
 
 from __future__ import annotations
 
-from datetime import UTC, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -16,15 +16,15 @@ from market_assets.enrich.grid import Grid
 from market_assets.enrich.jumps import jumps_in, watches_jumps
 from market_assets.enrich.returns.align import align, common_grid, neutral_shares
 from market_assets.expected.series import belongs, calendar_of, partitions_of, prepare, series_of
-from market_assets.fill.judge import count_frame
 from market_assets.market.calendars.sessions import ALWAYS_OPEN, load_calendar
+from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import Cadence, Partition, partition_key, partitions_in
 from market_assets.market.timeframes import TS, Timeframe, Window, literal, to_micros
 from market_assets.verdicts.jumps import NO_JUMPS
 from market_assets.verdicts.verdicts import SymbolCounts, alignment
 from market_assets.work.behind import Input
 from market_assets.work.making import Work
-from market_assets.work.outcome import PartitionOutcome
+from market_assets.work.publish import publish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from market_assets.config.universe import Profile, Universe
     from market_assets.store import Store, Transaction
     from market_assets.work.job import Job
+    from market_assets.work.outcome import PartitionOutcome
 
 _REACH_DAYS = 7
 """How many days before its first return the matrix across profiles looks for a close, at least."""
@@ -60,7 +61,7 @@ class Returns(Work):
         trigger: How it came about: manual, backfill, update, repair, automation.
     """
 
-    kind = family = "returns"
+    kind = "returns"
 
     def __init__(
         self,
@@ -91,13 +92,14 @@ class Returns(Work):
         self._whole = self._partitions(timeframe, Window(start, max(start, self._now)))
         super().__init__(
             store,
-            name,
-            timeframe,
+            Dataset.returns(name, timeframe),
             [one for one in self._whole if one.window.intersect(window)],
             symbols=[self._id(member, symbol) for member in members for symbol in member.symbols],
             inputs=[
                 Input(
-                    member.name, timeframe, member.partitions.of(timeframe), self._reach_of(member)
+                    Dataset.candles(member.name, timeframe),
+                    member.partitions.of(timeframe),
+                    self._reach_of(member),
                 )
                 for member in members
             ],
@@ -185,12 +187,14 @@ class Returns(Work):
         """See `Work.prepare`."""
         for member in self._members:
             prepare(transaction, member)
-        transaction.returns.create(self._name, self._timeframe)
+        transaction.returns.create(self.dataset)
 
     def bars(self, window: Window) -> pl.DataFrame:
         """See `Work.bars`."""
         opens = [
-            calendar_of(member).bars(self._timeframe, window).select("ts", "opens_at", "closes_at")
+            calendar_of(member)
+            .bars(self.dataset.timeframe, window)
+            .select("ts", "opens_at", "closes_at")
             for member in self._members
         ]
         return pl.concat(opens).unique()
@@ -198,7 +202,7 @@ class Returns(Work):
     def size(self, partition: Partition) -> int:
         """See `Work.size`."""
         return len(self._symbols) * int(
-            (partition.window.end - partition.window.start) / self._timeframe.duration
+            (partition.window.end - partition.window.start) / self.dataset.timeframe.duration
         )
 
     def finish(self) -> None:
@@ -219,13 +223,15 @@ class Returns(Work):
         bars, series, opens = [], [], []
         jumps = [NO_JUMPS]
         for member in self._members:
-            grid = Grid(transaction, member, self._timeframe, self._now)
+            grid = Grid(transaction, member, self.dataset.timeframe, self._now)
             name = pl.lit("" if self._alone else f"{member.name}.")
             basis = self._basis_of(member)
-            whole = on_one_footing(transaction, member, self._timeframe, grid.bars(read), basis)
+            whole = on_one_footing(
+                transaction, member, self.dataset.timeframe, grid.bars(read), basis
+            )
             if watches_jumps(member, (self._settings or member.returns).basis):
                 found = jumps_in(
-                    transaction, member, self._timeframe, whole, basis=basis, now=self._now
+                    transaction, member, self.dataset.timeframe, whole, basis=basis, now=self._now
                 )
                 jumps.append(
                     found.filter(window.holds()).with_columns(symbol=name + pl.col("symbol"))
@@ -236,14 +242,16 @@ class Returns(Work):
                 _bounds(own, grid, read, self._now).with_columns(symbol=name + pl.col("symbol"))
             )
             called_for = (pl.col("closes_at") <= literal(self._now)) & belongs(
-                member.window(self._now), derived=self._timeframe in member.timeframes.derive
+                member.window(self._now), derived=self.dataset.timeframe in member.timeframes.derive
             )
-            opens.append(calendar_of(member).bars(self._timeframe, read).filter(called_for)["ts"])
+            opens.append(
+                calendar_of(member).bars(self.dataset.timeframe, read).filter(called_for)["ts"]
+            )
         times = common_grid(opens, intersection=self._intersection).to_frame()
         returns = align(pl.concat(bars), self._with_reach(times, batch), pl.concat(series)).filter(
             window.holds()
         )
-        changed = transaction.returns.replace(self._name, self._timeframe, window, returns)
+        changed = transaction.returns.replace(self.dataset, window, returns)
         return self._outcomes(transaction, batch, returns, changed, pl.concat(jumps))
 
     def _basis_of(self, member: Profile) -> Basis:
@@ -260,7 +268,7 @@ class Returns(Work):
     @property
     def _begin(self) -> datetime:
         """An instant before the `ts` of any bar."""
-        return self._whole[0].window.start - self._timeframe.duration
+        return self._whole[0].window.start - self.dataset.timeframe.duration
 
     def _reach(self, first: Partition) -> datetime:
         """From when on candles are read for a partition."""
@@ -291,41 +299,31 @@ class Returns(Work):
         jumps: pl.DataFrame,
     ) -> list[PartitionOutcome]:
         part = partition_key(self._cadence)
-        extents = returns.group_by(part).agg(pl.len(), first=pl.min("ts"), last=pl.max("ts"))
-        stored = {key.isoformat(): extent for key, *extent in extents.iter_rows()}
-        renewed = {
-            key.isoformat(): count for key, count in changed.group_by(part).len().iter_rows()
-        }
         shares = {
             str(key): neutral_shares(rows).to_dicts() for (key,), rows in returns.group_by(part)
         }
-        counts = {key: _counts(rows) for key, rows in shares.items()}
-        transaction.partitions.put(
-            self._name, self.label, count_frame(counts), self._now, changed=renewed
-        )
-        versions = transaction.partitions.versions(self._name, self.label, list(counts))
         moved = {str(key): rows.to_dicts() for (key,), rows in jumps.group_by(part)}
-        outcomes = []
-        for partition in batch:
-            key = partition.key
-            rows, first, last = stored.get(key, (0, None, None))
-            outcomes.append(
-                PartitionOutcome(
-                    partition,
-                    counts=counts.get(key, ()),
-                    verdicts=(
-                        alignment(
-                            shares.get(key, []), limit=self._neutral_limit, jumps=moved.get(key, [])
-                        ),
-                    ),
-                    new=renewed.get(key, 0),
-                    rows=rows,
-                    first_ts=first and first.replace(tzinfo=UTC),
-                    last_ts=last and last.replace(tzinfo=UTC),
-                    version=versions.get(key),
-                )
+
+        def details(partition: Partition, new: Mapping[str, int]) -> Mapping[str, Any]:
+            verdict = alignment(
+                shares.get(partition.key, []),
+                limit=self._neutral_limit,
+                jumps=moved.get(partition.key, []),
             )
-        return outcomes
+            return {"verdicts": (verdict,), "new": sum(new.values())}
+
+        return publish(
+            transaction,
+            self.dataset,
+            batch,
+            cadence=self._cadence,
+            counts={key: _counts(rows) for key, rows in shares.items()},
+            evidence=None,
+            rows=returns,
+            changed=changed,
+            now=self._now,
+            details=details,
+        )
 
 
 def reach_days(members: Sequence[Profile], now: datetime) -> int:

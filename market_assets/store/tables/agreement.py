@@ -11,13 +11,14 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from market_assets.market.timeframes import Timeframe, Window
+    from market_assets.market.datasets import Dataset
+    from market_assets.market.timeframes import Window
 
 
 class Agreement(Table):
     """Reads `ops.agreement`: the findings of comparing sources."""
 
-    def of(self, profile: str, timeframe: Timeframe, partitions: Sequence[str]) -> pl.DataFrame:
+    def of(self, dataset: Dataset, partitions: Sequence[str]) -> pl.DataFrame:
         """The findings of comparing sources in some partitions.
 
         Returns:
@@ -30,8 +31,8 @@ class Agreement(Table):
             WHERE profile = ? AND timeframe = ? AND list_contains(?, partition)
             ORDER BY partition, symbol, other, rowid
             """,
-            profile,
-            timeframe,
+            dataset.owner,
+            dataset.timeframe,
             list(partitions),
         )
 
@@ -49,9 +50,7 @@ class Agreement(Table):
             """
         )
 
-    def trust(
-        self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window
-    ) -> pl.DataFrame:
+    def trust(self, dataset: Dataset, symbols: Sequence[str], window: Window) -> pl.DataFrame:
         """What the ledgers know of some symbols' bars in a window: frame of `quality.trust.TRUST_SCHEMA`, in no particular order.
 
         A comparison confirms nothing in a partition that has changed since. One of an earlier
@@ -59,8 +58,8 @@ class Agreement(Table):
         none.
         """
         named = {
-            "profile": profile,
-            "timeframe": str(timeframe),
+            "profile": dataset.owner,
+            "timeframe": str(dataset.timeframe),
             "symbols": list(symbols),
             **dict(zip(("start", "end"), bounds(window), strict=True)),
         }
@@ -110,12 +109,11 @@ class Agreement(Table):
 class AgreementWriter(Agreement):
     """Reads and writes `ops.agreement`: the findings of comparing sources."""
 
-    def put(self, profile: str, timeframe: Timeframe, findings: pl.DataFrame) -> None:
+    def put(self, dataset: Dataset, findings: pl.DataFrame) -> None:
         """Replace the findings of comparing a symbol of a partition with another source.
 
         Args:
-            profile: The profile's name.
-            timeframe: The candles' timeframe.
+            dataset: Which dataset.
             findings: The other columns of `ops.agreement`; every comparison has a row.
         """
         if findings.is_empty():
@@ -131,7 +129,7 @@ class AgreementWriter(Agreement):
                   AND a.symbol = f.symbol
                   AND a.other = f.other
                 """,
-                [profile, timeframe],
+                [dataset.owner, dataset.timeframe],
             )
             self._db.execute(
                 """
@@ -139,5 +137,5 @@ class AgreementWriter(Agreement):
                 SELECT ? AS profile, ? AS timeframe, *
                 FROM findings
                 """,
-                [profile, timeframe],
+                [dataset.owner, dataset.timeframe],
             )

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from market_assets.market.columns import EXTRA_NAMES, EXTRA_SCHEMA, extras_in
+from market_assets.market.datasets import Family
 from market_assets.market.timeframes import TS, Timeframe
 from market_assets.store.completeness import renew_completeness_view
 from market_assets.store.database import Table, bounds, naive
 from market_assets.store.schema import (
     CANDLE_COLUMNS,
     DERIVED_COLUMNS,
-    candle_table,
     create_candle_table,
     identifier,
+    table_of,
 )
 from market_assets.store.tables.catalog import Catalog
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
     from datetime import date
 
+    from market_assets.market.datasets import Dataset
     from market_assets.market.timeframes import Window
 
 
@@ -55,14 +57,13 @@ _VALUES = ("open", "high", "low", "close", "volume")
 class Candles(Table):
     """Reads the tables of candles, and the old values of their rows in `ops.revisions`."""
 
-    def has(self, profile: str, timeframe: Timeframe) -> bool:
+    def has(self, dataset: Dataset) -> bool:
         """True when the series' table exists."""
-        return Catalog(self._db).has(profile, f"candles_{timeframe}")
+        return Catalog(self._db).has(dataset.owner, dataset.name)
 
     def of(
         self,
-        profile: str,
-        timeframe: Timeframe,
+        dataset: Dataset,
         symbols: Sequence[str],
         window: Window,
         *,
@@ -71,8 +72,7 @@ class Candles(Table):
         """The stored candles of some symbols in a window, in no particular order.
 
         Args:
-            profile: The profile's name.
-            timeframe: The candles' timeframe.
+            dataset: Which dataset.
             symbols: Whose.
             window: Where.
             extras: Which extra columns are wanted (EXTRA_NAMES).
@@ -80,17 +80,16 @@ class Candles(Table):
         Returns:
             All other columns of the table, and of these the ones that have a value somewhere.
         """
-        table = candle_table(profile, timeframe)
+        table = table_of(dataset)
         return self._columns(table, window, symbols, extras=extras_in(extras), probe=table)
 
     def reach_back(
-        self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window, bars: int
+        self, dataset: Dataset, symbols: Sequence[str], window: Window, bars: int
     ) -> dict[str, tuple[datetime, int]]:
         """How far back the newest stored candles of each symbol in a window reach.
 
         Args:
-            profile: The profile's name.
-            timeframe: The candles' timeframe.
+            dataset: Which dataset.
             symbols: Whose candles.
             window: Where they lie.
             bars: How many of the newest candles of a symbol count, at most.
@@ -102,7 +101,7 @@ class Candles(Table):
         rows = self._db.execute(
             f"""
             SELECT symbol, list_min(max(ts, ?)), least(count(*), ?)
-            FROM {candle_table(profile, timeframe)}
+            FROM {table_of(dataset)}
             WHERE ts >= ? AND ts < ? AND list_contains(?, symbol)
             GROUP BY symbol
             """,
@@ -110,14 +109,12 @@ class Candles(Table):
         ).fetchall()
         return {symbol: (ts.replace(tzinfo=UTC), count) for symbol, ts, count in rows}
 
-    def last_closes(
-        self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window
-    ) -> pl.DataFrame:
+    def last_closes(self, dataset: Dataset, symbols: Sequence[str], window: Window) -> pl.DataFrame:
         """The close of each symbol's newest stored candle in a window: symbol, close."""
         return self._db.frame(
             f"""
             SELECT symbol, arg_max(close, ts) AS close
-            FROM {candle_table(profile, timeframe)}
+            FROM {table_of(dataset)}
             WHERE ts >= ? AND ts < ? AND list_contains(?, symbol)
             GROUP BY symbol
             """,
@@ -125,15 +122,13 @@ class Candles(Table):
             list(symbols),
         )
 
-    def opens(
-        self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window
-    ) -> pl.DataFrame:
+    def opens(self, dataset: Dataset, symbols: Sequence[str], window: Window) -> pl.DataFrame:
         """The opens of the stored candles: symbol, ts."""
         start, end = bounds(window)
         return self._db.frame(
             f"""
             SELECT symbol, ts
-            FROM {candle_table(profile, timeframe)}
+            FROM {table_of(dataset)}
             WHERE ts >= ? AND ts < ? AND list_contains(?, symbol)
             """,
             start,
@@ -141,14 +136,12 @@ class Candles(Table):
             list(symbols),
         )
 
-    def first(
-        self, profile: str, timeframe: Timeframe, symbols: Sequence[str]
-    ) -> dict[str, datetime]:
+    def first(self, dataset: Dataset, symbols: Sequence[str]) -> dict[str, datetime]:
         """The open of the oldest stored candle of each of some symbols that has one."""
         rows = self._db.execute(
             f"""
             SELECT symbol, min(ts)
-            FROM {candle_table(profile, timeframe)}
+            FROM {table_of(dataset)}
             WHERE list_contains(?, symbol)
             GROUP BY symbol
             """,
@@ -156,20 +149,18 @@ class Candles(Table):
         ).fetchall()
         return {symbol: ts.replace(tzinfo=UTC) for symbol, ts in rows}
 
-    def newest_open(self, profile: str, timeframe: Timeframe, window: Window) -> datetime | None:
+    def newest_open(self, dataset: Dataset, window: Window) -> datetime | None:
         """The open of the newest stored candle of any symbol.
 
         None where it lies before the window.
         """
         ((newest,),) = self._db.execute(
-            f"SELECT max(ts) FROM {candle_table(profile, timeframe)} WHERE ts >= ?",
+            f"SELECT max(ts) FROM {table_of(dataset)} WHERE ts >= ?",
             [bounds(window)[0]],
         ).fetchall()
         return None if newest is None else newest.replace(tzinfo=UTC)
 
-    def count(
-        self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window
-    ) -> dict[str, int]:
+    def count(self, dataset: Dataset, symbols: Sequence[str], window: Window) -> dict[str, int]:
         """How many candles of some symbols are stored in a window.
 
         A symbol that has none is left out.
@@ -177,7 +168,7 @@ class Candles(Table):
         rows = self._db.execute(
             f"""
             SELECT symbol, count(*)
-            FROM {candle_table(profile, timeframe)}
+            FROM {table_of(dataset)}
             WHERE ts >= ? AND ts < ? AND list_contains(?, symbol)
             GROUP BY symbol
             """,
@@ -185,18 +176,18 @@ class Candles(Table):
         ).fetchall()
         return dict(rows)
 
-    def extents(self, profile: str, timeframe: Timeframe, window: Window) -> pl.DataFrame:
+    def extents(self, dataset: Dataset, window: Window) -> pl.DataFrame:
         """The first and the last candle of each symbol in a window.
 
         Returns:
             symbol, first_ts, last_ts; empty where the table does not exist.
         """
-        if not self.has(profile, timeframe):
+        if not self.has(dataset):
             return pl.DataFrame(schema={"symbol": pl.String, "first_ts": TS, "last_ts": TS})
         return self._db.frame(
             f"""
             SELECT symbol, min(ts) AS first_ts, max(ts) AS last_ts
-            FROM {candle_table(profile, timeframe)}
+            FROM {table_of(dataset)}
             WHERE ts >= ? AND ts < ?
             GROUP BY symbol
             """,
@@ -205,8 +196,7 @@ class Candles(Table):
 
     def newest(
         self,
-        profile: str,
-        timeframe: Timeframe,
+        dataset: Dataset,
         *,
         symbols: Sequence[str],
         limit: int,
@@ -216,8 +206,7 @@ class Candles(Table):
         """The newest candles of some symbols, oldest first.
 
         Args:
-            profile: The profile's name.
-            timeframe: Of which candles.
+            dataset: Which dataset.
             symbols: Whose.
             limit: How many at most, of all symbols together.
             after: Only those whose `ts` lies later.
@@ -228,14 +217,14 @@ class Candles(Table):
             a table.
         """
         names = (*CANDLE_COLUMNS, *extras_in(extras))
-        if not self.has(profile, timeframe):
+        if not self.has(dataset):
             return pl.DataFrame(schema=dict.fromkeys(names, pl.String))
         return self._db.frame(
             f"""
             SELECT *
             FROM (
                 SELECT {", ".join(names)}
-                FROM {candle_table(profile, timeframe)}
+                FROM {table_of(dataset)}
                 WHERE list_contains(?, symbol) AND (? IS NULL OR ts > ?)
                 ORDER BY ts DESC, symbol DESC
                 LIMIT ?
@@ -249,8 +238,7 @@ class Candles(Table):
 
     def shrunk(
         self,
-        profile: str,
-        timeframe: Timeframe,
+        dataset: Dataset,
         symbols: Sequence[str],
         length: str,
         since: datetime | None = None,
@@ -260,8 +248,7 @@ class Candles(Table):
         Counts the candle table itself: 10 M candles in 0.1 s, the newest days in 2 ms.
 
         Args:
-            profile: The profile's name.
-            timeframe: The candles' timeframe.
+            dataset: Which dataset.
             symbols: Whose candles.
             length: How long a partition is: day or month.
             since: Only partitions that begin at this instant or later; None for all of them.
@@ -278,12 +265,12 @@ class Candles(Table):
             SELECT symbol, strftime(first, '%Y-%m-%d') AS partition, there
             FROM (
                 SELECT symbol, {first} AS first, count(*) AS there
-                FROM {candle_table(profile, timeframe)}
+                FROM {table_of(dataset)}
                 {newest}
                 GROUP BY ALL
             )
             """
-            if self.has(profile, timeframe)
+            if self.has(dataset)
             else """
             SELECT NULL::VARCHAR AS symbol, NULL::VARCHAR AS partition, 0 AS there
             WHERE FALSE
@@ -302,28 +289,26 @@ class Candles(Table):
               AND p.stored > coalesce(c.there, 0)
             ORDER BY ALL
             """,
-            profile=profile,
-            timeframe=str(timeframe),
+            profile=dataset.owner,
+            timeframe=dataset.timeframe,
             symbols=list(symbols),
             start=start,
         )
 
     def adjusted(
-        self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window, day: date
+        self, dataset: Dataset, symbols: Sequence[str], window: Window, day: date
     ) -> pl.DataFrame:
         """Candles on the footing of a day, in no particular order: symbol, ts, open, high, low, close, volume, EXTRA_NAMES."""
         source = (
-            f"{identifier(profile)}.{identifier(f'adjusted_{timeframe}')}(DATE '{day.isoformat()}')"
+            f"{identifier(dataset.owner)}.adjusted_{dataset.timeframe}(DATE '{day.isoformat()}')"
         )
         # Weeks are made of days, some of which lie outside of the window.
-        probe = None if timeframe is Timeframe.W1 else candle_table(profile, timeframe)
+        probe = None if dataset.timeframe is Timeframe.W1 else table_of(dataset)
         return self._columns(
             source, window, symbols, extras=EXTRA_NAMES, absent=EXTRA_NAMES, probe=probe
         )
 
-    def revisions(
-        self, profile: str, timeframe: Timeframe, symbol: str, ts: datetime
-    ) -> pl.DataFrame:
+    def revisions(self, dataset: Dataset, symbol: str, ts: datetime) -> pl.DataFrame:
         """The values of one bar before they changed, oldest first.
 
         Returns:
@@ -336,8 +321,8 @@ class Candles(Table):
             WHERE profile = ? AND timeframe = ? AND symbol = ? AND ts = ?
             ORDER BY revised_at
             """,
-            profile,
-            timeframe,
+            dataset.owner,
+            dataset.timeframe,
             symbol,
             naive(ts),
         )
@@ -418,17 +403,16 @@ class Candles(Table):
 class CandlesWriter(Candles):
     """Reads and writes the tables of candles, and the old values of their rows."""
 
-    def create(self, profile: str, timeframe: Timeframe, *, derived: bool) -> None:
+    def create(self, dataset: Dataset, *, derived: bool) -> None:
         """Create a series' table where it does not exist, and add it to the completeness view."""
-        if self.has(profile, timeframe):
+        if self.has(dataset):
             return
-        self._db.execute(create_candle_table(profile, timeframe, derived=derived))
+        self._db.execute(create_candle_table(dataset, derived=derived))
         renew_completeness_view(self._db.connection)
 
     def merge(
         self,
-        profile: str,
-        timeframe: Timeframe,
+        dataset: Dataset,
         symbols: Sequence[str],
         window: Window,
         incoming: pl.DataFrame,
@@ -443,17 +427,16 @@ class CandlesWriter(Candles):
         the same source is a revision.
 
         Args:
-            profile: The profile's name.
-            timeframe: The candles' timeframe.
+            dataset: Which dataset.
             symbols: The symbols that the window is merged for.
             window: Holds every incoming row.
             incoming: symbol, ts, open, high, low, close, volume, source, any extra columns; unique
                 by symbol and ts.
         """
-        table, key = candle_table(profile, timeframe), ["symbol", "ts"]
+        table, key = table_of(dataset), ["symbol", "ts"]
         # Nobody looks for those of which nothing came.
         wanted = EXTRA_NAMES if extras_in(incoming.columns) else ()
-        before = self.of(profile, timeframe, symbols, window, extras=wanted)
+        before = self.of(dataset, symbols, window, extras=wanted)
         extras = extras_in({*incoming.columns, *before.columns})
         columns = [*CANDLE_COLUMNS, *extras]
         before, incoming = _with_columns(before, extras), _with_columns(incoming, extras)
@@ -471,7 +454,7 @@ class CandlesWriter(Candles):
                 differs, filled = _with_extras(matched, differs | doubled, extras, columns)
             revised = matched.filter(differs | doubled)
         if not revised.is_empty():
-            self._keep_revisions(profile, timeframe, revised.select(key).unique())
+            self._keep_revisions(dataset, revised.select(key).unique())
             # What the new row does not say, the old one of the same values and source still does.
             changed = incoming.join(revised, on=key, how="semi")
             if extras:
@@ -497,13 +480,12 @@ class CandlesWriter(Candles):
         )
 
     def replace_derived(
-        self, profile: str, timeframe: Timeframe, bars: pl.DataFrame, rows: pl.DataFrame
+        self, dataset: Dataset, bars: pl.DataFrame, rows: pl.DataFrame
     ) -> pl.DataFrame:
         """Put derived candles in the place of those that opened at the same times.
 
         Args:
-            profile: The profile's name.
-            timeframe: The derived timeframe.
+            dataset: Which dataset.
             bars: symbol, ts of every bar that was derived again, also of those that came out with
                 no row.
             rows: symbol, ts, open, high, low, close, volume, source, bars, bars_expected, any extra
@@ -512,7 +494,7 @@ class CandlesWriter(Candles):
         Returns:
             symbol, ts of the bars that differ from what was stored.
         """
-        table = candle_table(profile, timeframe)
+        table = table_of(dataset)
         key = ["symbol", "ts"]
         with self._db.lent("derived_bars", bars.select(key)):
             before = self._db.frame(
@@ -529,34 +511,32 @@ class CandlesWriter(Candles):
         )
         return self._db.replace(table, before, rows)
 
-    def forget(self, profile: str, label: str, window: Window, kept: pl.Series) -> int:
+    def forget(self, dataset: Dataset, window: Window, kept: pl.Series) -> int:
         """Remove the rows of a window whose `ts` is none of those kept.
 
         The old values of candles stay in `ops.revisions`.
 
         Args:
-            profile: The profile's name.
-            label: A timeframe, or the name of what is made of candles: `features_1m`.
+            dataset: Which dataset.
             window: Where.
             kept: The opens (TS) that the calendar has there.
 
         Returns:
             How many rows went.
         """
-        table = f"candles_{label}" if label in set(Timeframe) else label
-        if not Catalog(self._db).has(profile, table):
+        if not Catalog(self._db).has(dataset.owner, dataset.name):
             return 0
-        name = f"{identifier(profile)}.{identifier(table)}"
+        name = table_of(dataset)
         rows = self._db.frame(f"SELECT * FROM {name} WHERE ts >= ? AND ts < ?", *bounds(window))
         gone = rows.filter(~pl.col("ts").is_in(kept.implode()))
         if gone.is_empty():
             return 0
-        if table != label:
-            self._keep_revisions(profile, Timeframe(label), gone.select("symbol", "ts").unique())
+        if dataset.family is Family.CANDLES:
+            self._keep_revisions(dataset, gone.select("symbol", "ts").unique())
         self._db.delete_keys(name, gone.select("symbol", "ts"))
         return len(gone)
 
-    def _keep_revisions(self, profile: str, timeframe: Timeframe, keys: pl.DataFrame) -> None:
+    def _keep_revisions(self, dataset: Dataset, keys: pl.DataFrame) -> None:
         """Keep what the candles of some keys are before they change: symbol, ts; unique."""
         names = ", ".join((*_VALUES, "source", *EXTRA_NAMES))
         with self._db.lent("old", keys):
@@ -564,10 +544,10 @@ class CandlesWriter(Candles):
                 f"""
                 INSERT INTO ops.revisions BY NAME
                 SELECT ? AS profile, symbol, ? AS timeframe, ts, {names}, ? AS revised_at
-                FROM {candle_table(profile, timeframe)}
+                FROM {table_of(dataset)}
                 SEMI JOIN old USING (symbol, ts)
                 """,
-                [profile, timeframe, self._db.now],
+                [dataset.owner, dataset.timeframe, self._db.now],
             )
 
 

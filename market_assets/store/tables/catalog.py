@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from market_assets.market.datasets import Dataset, Family
 from market_assets.market.timeframes import TS, Timeframe
 from market_assets.store.completeness import renew_completeness_view
 from market_assets.store.database import Table
@@ -48,9 +49,7 @@ class Catalog(Table):
             name), rows, symbols, first_ts, last_ts; sorted by the first two.
         """
         names = [
-            f"{family}_{timeframe}"
-            for family in ("candles", "features", "returns")
-            for timeframe in Timeframe
+            Dataset("", family, timeframe).name for family in Family for timeframe in Timeframe
         ]
         tables = self._db.execute(
             """

@@ -6,22 +6,21 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from market_assets.market.timeframes import TS, Timeframe
+from market_assets.market.timeframes import TS
 from market_assets.store.coverage import COVERAGE_COLUMNS, merge_coverage, without
 from market_assets.store.database import Table, bounds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from market_assets.market.datasets import Dataset
     from market_assets.market.timeframes import Window
 
 
 class Coverage(Table):
     """Reads `ops.coverage`: which source has answered for which stretch."""
 
-    def of(
-        self, profile: str, timeframe: Timeframe, symbols: Sequence[str], window: Window
-    ) -> pl.DataFrame:
+    def of(self, dataset: Dataset, symbols: Sequence[str], window: Window) -> pl.DataFrame:
         """Which source has answered for which stretch that touches the window: COVERAGE_COLUMNS."""
         start, end = bounds(window)
         return self._db.frame(
@@ -34,14 +33,14 @@ class Coverage(Table):
               AND start_ts < ?
               AND list_contains(?, symbol)
             """,
-            profile,
-            timeframe,
+            dataset.owner,
+            dataset.timeframe,
             start,
             end,
             list(symbols),
         )
 
-    def symbols(self, profile: str, timeframe: Timeframe) -> set[str]:
+    def symbols(self, dataset: Dataset) -> set[str]:
         """The symbols that have at least one candle from a source."""
         rows = self._db.execute(
             """
@@ -49,7 +48,7 @@ class Coverage(Table):
             FROM ops.coverage
             WHERE profile = ? AND timeframe = ? AND bars > 0
             """,
-            [profile, timeframe],
+            [dataset.owner, dataset.timeframe],
         ).fetchall()
         return {symbol for (symbol,) in rows}
 
@@ -57,20 +56,19 @@ class Coverage(Table):
 class CoverageWriter(Coverage):
     """Reads and writes `ops.coverage`: which source has answered for which stretch."""
 
-    def put(self, profile: str, timeframe: Timeframe, answers: pl.DataFrame) -> None:
+    def put(self, dataset: Dataset, answers: pl.DataFrame) -> None:
         """Note what the sources have answered for, merged with what it meets or overlaps.
 
         An older answer of the same source inside a new one is dropped. An answer without a bar
         proves nothing, so that it leaves one that had bars in its place.
 
         Args:
-            profile: The profile's name.
-            timeframe: The candles' timeframe.
+            dataset: Which dataset.
             answers: symbol, source, start_ts, end_ts, bars, omits_quiet.
         """
         if answers.is_empty():
             return
-        series = [profile, timeframe]
+        series = [dataset.owner, dataset.timeframe]
         with self._db.lent("answers", answers):
             self._db.execute(
                 """
@@ -105,7 +103,7 @@ class CoverageWriter(Coverage):
             new = self._db.frame("SELECT *, ?::TIMESTAMP AS answered_at FROM answers", self._db.now)
 
         known = pl.concat([touched, new.match_to_schema(touched.schema, missing_columns="insert")])
-        with self._db.lent("merged", merge_coverage(known, timeframe.duration)):
+        with self._db.lent("merged", merge_coverage(known, dataset.timeframe.duration)):
             self._db.execute(
                 """
                 INSERT INTO ops.coverage BY NAME
@@ -115,7 +113,7 @@ class CoverageWriter(Coverage):
                 series,
             )
 
-    def forget(self, profile: str, timeframe: Timeframe, windows: Sequence[Window]) -> None:
+    def forget(self, dataset: Dataset, windows: Sequence[Window]) -> None:
         """Remove some stretches of time from what the sources have answered for.
 
         What they gave there was refused then.
@@ -137,7 +135,7 @@ class CoverageWriter(Coverage):
                 )
                 RETURNING *
                 """,
-                *(profile, timeframe, last, first),
+                *(dataset.owner, dataset.timeframe, last, first),
             )
         left = without(touched, edges)
         if not left.is_empty():

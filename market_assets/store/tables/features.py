@@ -9,14 +9,15 @@ import polars as pl
 from market_assets.store.database import Table, apart, bounds
 from market_assets.store.schema import (
     create_feature_table,
-    feature_table,
     identifier,
+    table_of,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from market_assets.market.timeframes import Timeframe, Window
+    from market_assets.market.datasets import Dataset
+    from market_assets.market.timeframes import Window
 
 
 _ROUNDING = 1e-9
@@ -28,8 +29,7 @@ class Features(Table):
 
     def of(
         self,
-        profile: str,
-        timeframe: Timeframe,
+        dataset: Dataset,
         window: Window,
         symbols: Sequence[str] | None = None,
     ) -> pl.DataFrame:
@@ -37,7 +37,7 @@ class Features(Table):
         return self._db.frame(
             f"""
             SELECT *
-            FROM {feature_table(profile, timeframe)}
+            FROM {table_of(dataset)}
             WHERE ts >= ? AND ts < ? AND (? IS NULL OR list_contains(?, symbol))
             ORDER BY symbol, ts
             """,
@@ -48,17 +48,16 @@ class Features(Table):
 class FeaturesWriter(Features):
     """Reads and writes the tables of features, `<profile>.features_<timeframe>`."""
 
-    def create(self, profile: str, timeframe: Timeframe, features: Sequence[str]) -> None:
+    def create(self, dataset: Dataset, features: Sequence[str]) -> None:
         """Create a table of features where it does not exist, and the columns that it lacks.
 
         A new column is null until the rows are computed again.
         """
-        self._db.execute(create_feature_table(profile, timeframe, features))
+        self._db.execute(create_feature_table(dataset, features))
 
     def replace(
         self,
-        profile: str,
-        timeframe: Timeframe,
+        dataset: Dataset,
         symbols: Sequence[str],
         window: Window,
         rows: pl.DataFrame,
@@ -68,8 +67,7 @@ class FeaturesWriter(Features):
         A row whose values are what they were but for their rounding stays as it is.
 
         Args:
-            profile: The profile's name.
-            timeframe: The candles' timeframe.
+            dataset: Which dataset.
             symbols: Whose features.
             window: Holds every row.
             rows: symbol, ts and the features; unique by symbol and ts. A column of the table that
@@ -78,7 +76,7 @@ class FeaturesWriter(Features):
         Returns:
             symbol, ts of the rows that differ from what was there.
         """
-        table, key = feature_table(profile, timeframe), ["symbol", "ts"]
+        table, key = table_of(dataset), ["symbol", "ts"]
         names = [name for name in rows.columns if name not in key]
         columns = ", ".join(map(identifier, rows.columns))
         before = self._db.frame(

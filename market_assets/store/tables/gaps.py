@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from market_assets.market.datasets import Dataset
     from market_assets.market.timeframes import Timeframe, Window
 
 
@@ -48,9 +49,7 @@ class Gaps(Table):
             *(profile, profile, timeframe, timeframe, symbols, symbols, start, start, end),
         )
 
-    def unexplained(
-        self, profile: str, timeframe: Timeframe, symbols: Sequence[str]
-    ) -> pl.DataFrame:
+    def unexplained(self, dataset: Dataset, symbols: Sequence[str]) -> pl.DataFrame:
         """The gaps of some symbols that are open or abandoned, with what says when to ask again.
 
         Returns:
@@ -65,14 +64,12 @@ class Gaps(Table):
               AND status IN ('open', 'abandoned')
               AND list_contains(?, symbol)
             """,
-            profile,
-            timeframe,
+            dataset.owner,
+            dataset.timeframe,
             list(symbols),
         )
 
-    def count(
-        self, profile: str, timeframe: Timeframe, window: Window, statuses: Sequence[str]
-    ) -> int:
+    def count(self, dataset: Dataset, window: Window, statuses: Sequence[str]) -> int:
         """How many rows of the ledger begin in a window and have one of some statuses."""
         ((rows,),) = self._db.execute(
             """
@@ -84,7 +81,7 @@ class Gaps(Table):
               AND first_ts < ?
               AND list_contains(?, status)
             """,
-            [profile, timeframe, *bounds(window), list(statuses)],
+            [dataset.owner, dataset.timeframe, *bounds(window), list(statuses)],
         ).fetchall()
         return int(rows)
 
@@ -110,7 +107,7 @@ class Gaps(Table):
             profile,
         )
 
-    def dead_symbols(self, profile: str, timeframe: Timeframe) -> set[str]:
+    def dead_symbols(self, dataset: Dataset) -> set[str]:
         """The symbols that sources are asked for no more.
 
         No source has ever given a candle of such a symbol, and one of its gaps is settled.
@@ -125,7 +122,7 @@ class Gaps(Table):
             FROM ops.coverage
             WHERE profile = ? AND timeframe = ? AND bars > 0
             """,
-            [profile, timeframe, profile, timeframe],
+            [dataset.owner, dataset.timeframe, dataset.owner, dataset.timeframe],
         ).fetchall()
         return {symbol for (symbol,) in rows}
 
@@ -135,8 +132,7 @@ class GapsWriter(Gaps):
 
     def put(
         self,
-        profile: str,
-        timeframe: Timeframe,
+        dataset: Dataset,
         symbols: Sequence[str],
         window: Window,
         gaps: pl.DataFrame,
@@ -144,8 +140,7 @@ class GapsWriter(Gaps):
         """Replace the ledger of absences of some symbols in a window.
 
         Args:
-            profile: The profile's name.
-            timeframe: The candles' timeframe.
+            dataset: Which dataset.
             symbols: Whose absences are replaced.
             window: Where they are replaced.
             gaps: symbol, first_ts, last_ts, bars, status, attempts, failures, confirmations,
@@ -161,7 +156,7 @@ class GapsWriter(Gaps):
               AND first_ts < ?
               AND list_contains(?, symbol)
             """,
-            [profile, timeframe, start, end, list(symbols)],
+            [dataset.owner, dataset.timeframe, start, end, list(symbols)],
         )
         if not gaps.is_empty():
             with self._db.lent("new_gaps", gaps):
@@ -171,10 +166,10 @@ class GapsWriter(Gaps):
                     SELECT ? AS profile, ? AS timeframe, *
                     FROM new_gaps
                     """,
-                    [profile, timeframe],
+                    [dataset.owner, dataset.timeframe],
                 )
 
-    def reopen(self, profile: str, timeframe: Timeframe) -> int:
+    def reopen(self, dataset: Dataset) -> int:
         """Make every abandoned gap an open one that was never asked for.
 
         Returns:
@@ -187,6 +182,6 @@ class GapsWriter(Gaps):
                 witness = NULL, answered = NULL, first_seen = ?, asked_at = NULL
             WHERE profile = ? AND timeframe = ? AND status = 'abandoned'
             """,
-            [self._db.now, profile, timeframe],
+            [self._db.now, dataset.owner, dataset.timeframe],
         ).fetchall()
         return int(rows[0][0])

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from market_assets.market.timeframes import Timeframe
+    from market_assets.market.datasets import Dataset
 
 
 class Genesis(Table):
     """Reads `ops.genesis`: the first bars that sources have named."""
 
-    def of(self, profile: str, timeframe: Timeframe) -> dict[str, datetime]:
+    def of(self, dataset: Dataset) -> dict[str, datetime]:
         """The first bar's open of each symbol as a source has named it last."""
         rows = self._db.execute(
             """
@@ -27,7 +27,7 @@ class Genesis(Table):
             WHERE profile = ? AND timeframe = ?
             GROUP BY symbol
             """,
-            [profile, timeframe],
+            [dataset.owner, dataset.timeframe],
         ).fetchall()
         return {symbol: ts.replace(tzinfo=UTC) for symbol, ts in rows}
 
@@ -48,7 +48,7 @@ class Genesis(Table):
             """
         )
 
-    def namings(self, profile: str, timeframe: Timeframe, symbol: str) -> pl.DataFrame:
+    def namings(self, dataset: Dataset, symbol: str) -> pl.DataFrame:
         """Each time that a source has named a symbol's first bar, oldest first.
 
         Returns:
@@ -61,8 +61,8 @@ class Genesis(Table):
             WHERE profile = ? AND timeframe = ? AND symbol = ?
             ORDER BY found_at, rowid
             """,
-            profile,
-            timeframe,
+            dataset.owner,
+            dataset.timeframe,
             symbol,
         )
 
@@ -70,16 +70,14 @@ class Genesis(Table):
 class GenesisWriter(Genesis):
     """Reads and writes `ops.genesis`: the first bars that sources have named."""
 
-    def put(
-        self, profile: str, timeframe: Timeframe, symbol: str, ts: datetime, source: str
-    ) -> None:
+    def put(self, dataset: Dataset, symbol: str, ts: datetime, source: str) -> None:
         """Record the open of a symbol's first bar as a source named it.
 
         The earlier records stay.
         """
         self._db.execute(
             "INSERT INTO ops.genesis VALUES (?, ?, ?, ?, ?, ?)",
-            [profile, symbol, timeframe, naive(ts), source, self._db.now],
+            [dataset.owner, symbol, dataset.timeframe, naive(ts), source, self._db.now],
         )
 
     def forget(self, profile: str, symbols: Sequence[str]) -> None:

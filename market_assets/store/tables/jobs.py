@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from market_assets.market.timeframes import Timeframe
+    from market_assets.market.datasets import Dataset
 
 
 class Jobs(Table):
@@ -38,7 +38,7 @@ class Jobs(Table):
             limit,
         )
 
-    def over(self, profile: str, timeframe: Timeframe, symbol: str, ts: datetime) -> pl.DataFrame:
+    def over(self, dataset: Dataset, symbol: str, ts: datetime) -> pl.DataFrame:
         """The jobs that fill or derive candles and include one bar, newest first.
 
         A job includes a bar if its window and its symbols do.
@@ -58,7 +58,7 @@ class Jobs(Table):
               AND end_ts > ?
             ORDER BY started_at DESC, job_id
             """,
-            *(profile, timeframe, symbol, naive(ts), naive(ts)),
+            *(dataset.owner, dataset.timeframe, symbol, naive(ts), naive(ts)),
         )
 
     def running(self, host: str) -> list[tuple[str, int, float, dict[str, object]]]:

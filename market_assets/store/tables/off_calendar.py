@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from market_assets.market.timeframes import Timeframe
+    from market_assets.market.datasets import Dataset
 
 
 class OffCalendar(Table):
@@ -51,14 +51,13 @@ class OffCalendar(Table):
 class OffCalendarWriter(OffCalendar):
     """Reads and writes `ops.off_calendar`: bars that sources gave and the calendar refused."""
 
-    def put(self, profile: str, timeframe: Timeframe, bars: pl.DataFrame) -> None:
+    def put(self, dataset: Dataset, bars: pl.DataFrame) -> None:
         """Record bars that the calendar refused.
 
         They replace what was recorded of the same symbol, day and side, unless that were more bars.
 
         Args:
-            profile: The profile's name.
-            timeframe: Their timeframe.
+            dataset: Which dataset.
             bars: symbol, day, side, first_ts, last_ts, bars, traded.
         """
         if bars.is_empty():
@@ -70,7 +69,7 @@ class OffCalendarWriter(OffCalendar):
             )
             self._db.execute(
                 f"DELETE FROM ops.off_calendar o USING refused r WHERE {key} AND o.bars <= r.bars",
-                [profile, timeframe],
+                [dataset.owner, dataset.timeframe],
             )
             self._db.execute(
                 f"""
@@ -79,7 +78,7 @@ class OffCalendarWriter(OffCalendar):
                 FROM refused r
                 WHERE NOT EXISTS (SELECT 1 FROM ops.off_calendar o WHERE {key})
                 """,
-                [profile, timeframe, self._db.now, profile, timeframe],
+                [dataset.owner, dataset.timeframe, self._db.now, dataset.owner, dataset.timeframe],
             )
 
     def forget(self, profile: str, days: Sequence[date]) -> None:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from market_assets.market.timeframes import TS, Timeframe
+from market_assets.market.timeframes import TS
 from market_assets.store.database import Table, naive
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import timedelta
+
+    from market_assets.market.datasets import Dataset
 
 
 OUTDATED = datetime(1970, 1, 1)  # noqa: DTZ001 - as frames and the store have it
@@ -25,9 +27,7 @@ OUTDATED = datetime(1970, 1, 1)  # noqa: DTZ001 - as frames and the store have i
 class Partitions(Table):
     """Reads `ops.partitions`: the counts, versions and inputs of every judged partition."""
 
-    def counts(
-        self, profile: str, timeframe: str, partitions: Sequence[str] | None = None
-    ) -> pl.DataFrame:
+    def counts(self, dataset: Dataset, partitions: Sequence[str] | None = None) -> pl.DataFrame:
         """The counts of every judged partition, or of some.
 
         Returns:
@@ -41,8 +41,8 @@ class Partitions(Table):
             WHERE profile = ? AND timeframe = ? AND (? IS NULL OR list_contains(?, partition))
             ORDER BY partition, symbol
             """,
-            profile,
-            timeframe,
+            dataset.owner,
+            dataset.label,
             *(2 * [None if partitions is None else list(partitions)]),
         )
 
@@ -54,12 +54,11 @@ class Partitions(Table):
         ).fetchall()
         return [label for (label,) in rows]
 
-    def changes(self, profile: str, timeframe: str) -> pl.DataFrame:
+    def changes(self, dataset: Dataset) -> pl.DataFrame:
         """When each judged partition has changed last, oldest first.
 
         Args:
-            profile: The profile's name, or that of the matrix across profiles.
-            timeframe: The candles' timeframe, or the name of what is made of them: `returns_1d`.
+            dataset: Which dataset.
 
         Returns:
             partition, changed_at (null where that was never noted), expected: the bars that it must
@@ -73,16 +72,15 @@ class Partitions(Table):
             GROUP BY partition
             ORDER BY partition
             """,
-            profile,
-            timeframe,
+            dataset.owner,
+            dataset.label,
         )
 
-    def standing(self, name: str, label: str, since: str = "") -> pl.DataFrame:
+    def standing(self, dataset: Dataset, since: str = "") -> pl.DataFrame:
         """How far each judged partition of a dataset is, oldest first.
 
         Args:
-            name: The profile's name, or that of the matrix across profiles.
-            label: The candles' timeframe, or the name of what is made of them: `returns_1d`.
+            dataset: Which dataset.
             since: Only partitions with this key or a later one.
 
         Returns:
@@ -100,8 +98,8 @@ class Partitions(Table):
             GROUP BY partition
             ORDER BY partition
             """,
-            name,
-            label,
+            dataset.owner,
+            dataset.label,
             since,
         )
 
@@ -126,17 +124,15 @@ class Partitions(Table):
         ).fetchall()
         return {(profile, label): text for profile, label, text in rows}
 
-    def keys(self, profile: str, timeframe: str) -> set[str]:
+    def keys(self, dataset: Dataset) -> set[str]:
         """The keys of all partitions that were ever judged."""
         rows = self._db.execute(
             "SELECT DISTINCT partition FROM ops.partitions WHERE profile = ? AND timeframe = ?",
-            [profile, timeframe],
+            [dataset.owner, dataset.label],
         ).fetchall()
         return {partition for (partition,) in rows}
 
-    def judged_until(
-        self, profile: str, timeframe: Timeframe, symbols: Sequence[str]
-    ) -> pl.DataFrame:
+    def judged_until(self, dataset: Dataset, symbols: Sequence[str]) -> pl.DataFrame:
         """Until when each partition has been judged, and for how many of some symbols.
 
         Returns:
@@ -149,12 +145,12 @@ class Partitions(Table):
             WHERE profile = ? AND timeframe = ? AND expected > 0 AND list_contains(?, symbol)
             GROUP BY partition
             """,
-            profile,
-            timeframe,
+            dataset.owner,
+            dataset.label,
             list(symbols),
         )
 
-    def newest_judged_at(self, profile: str, timeframe: Timeframe) -> datetime | None:
+    def newest_judged_at(self, dataset: Dataset) -> datetime | None:
         """Until when the newest partition has been judged; None before the first."""
         ((found,),) = self._db.execute(
             """
@@ -162,11 +158,11 @@ class Partitions(Table):
             FROM ops.partitions
             WHERE profile = ? AND timeframe = ?
             """,
-            [profile, timeframe],
+            [dataset.owner, dataset.label],
         ).fetchall()
         return None if found is None else found.replace(tzinfo=UTC)
 
-    def judged_early(self, profile: str, timeframe: Timeframe, length: timedelta) -> list[str]:
+    def judged_early(self, dataset: Dataset, length: timedelta) -> list[str]:
         """The keys of the partitions that were judged before they ended.
 
         A partition ends some length after its first day.
@@ -178,16 +174,15 @@ class Partitions(Table):
             WHERE profile = ? AND timeframe = ? AND judged_at < partition::TIMESTAMP + ?
             ORDER BY partition
             """,
-            [profile, timeframe, length],
+            [dataset.owner, dataset.label, length],
         ).fetchall()
         return [partition for (partition,) in rows]
 
-    def worst_shares(self, profile: str, timeframe: Timeframe, due: pl.DataFrame) -> pl.DataFrame:
+    def worst_shares(self, dataset: Dataset, due: pl.DataFrame) -> pl.DataFrame:
         """How complete the worst partition is in each stretch of time, for a heat map.
 
         Args:
-            profile: The profile's name.
-            timeframe: The candles' timeframe.
+            dataset: Which dataset.
             due: symbol, partition, bucket (the first day of its stretch), expected (null, or fewer:
                 as many bars as it was judged by); a row a partition that must have a bar.
 
@@ -217,8 +212,8 @@ class Partitions(Table):
                 GROUP BY symbol, bucket
                 ORDER BY symbol, bucket
                 """,
-                profile,
-                timeframe,
+                dataset.owner,
+                dataset.label,
             )
 
     def symbols_without_bars(self) -> pl.DataFrame:
@@ -273,13 +268,14 @@ class Partitions(Table):
             """
         )
 
-    def recipe(self, name: str, label: str) -> str | None:
+    def recipe(self, dataset: Dataset) -> str | None:
         """How a dataset was made, as `PartitionsWriter.put_recipe` has recorded it.
 
         None where nothing is recorded.
         """
         found = self._db.execute(
-            "SELECT recipe FROM ops.recipes WHERE profile = ? AND dataset = ?", [name, label]
+            "SELECT recipe FROM ops.recipes WHERE profile = ? AND dataset = ?",
+            [dataset.owner, dataset.label],
         ).fetchall()
         return found[0][0] if found else None
 
@@ -289,8 +285,7 @@ class PartitionsWriter(Partitions):
 
     def put(
         self,
-        profile: str,
-        timeframe: str,
+        dataset: Dataset,
         counts: pl.DataFrame,
         as_of: datetime | None = None,
         *,
@@ -299,8 +294,7 @@ class PartitionsWriter(Partitions):
         """Replace the counts of partitions, and record which of these have changed.
 
         Args:
-            profile: The profile's name.
-            timeframe: The candles' timeframe, or the name of what is made of them: `returns_1d`.
+            dataset: Which dataset.
             counts: partition, symbol, expected, stored, explained, missing and, where they are of
                 candles, evidence: another text as soon as something else is known of the absent
                 bars.
@@ -343,10 +337,10 @@ class PartitionsWriter(Partitions):
                 LEFT JOIN known k USING (partition)
                 """,
                 *(
-                    profile,
-                    timeframe,
-                    profile,
-                    timeframe,
+                    dataset.owner,
+                    dataset.label,
+                    dataset.owner,
+                    dataset.label,
                     self._db.now if as_of is None else naive(as_of),
                 ),
                 *(list(changed), self._db.now),
@@ -368,7 +362,7 @@ class PartitionsWriter(Partitions):
             "UPDATE ops.store SET commits = commits + 1, committed_at = ?", [self._db.now]
         )
 
-    def versions(self, profile: str, timeframe: str, partitions: Sequence[str]) -> dict[str, str]:
+    def versions(self, dataset: Dataset, partitions: Sequence[str]) -> dict[str, str]:
         """The version of each of some judged partitions: the instant of the last change.
 
         It changes when the candles do, or what is known of the absent ones.
@@ -386,11 +380,11 @@ class PartitionsWriter(Partitions):
               AND changed_at IS NOT NULL
             GROUP BY partition
             """,
-            [profile, timeframe, list(partitions)],
+            [dataset.owner, dataset.label, list(partitions)],
         ).fetchall()
         return dict(rows)
 
-    def renew_versions(self, name: str, label: str, partitions: Sequence[str]) -> None:
+    def renew_versions(self, dataset: Dataset, partitions: Sequence[str]) -> None:
         """Give judged partitions another version.
 
         Their candles were written along with those of a neighbour.
@@ -402,29 +396,27 @@ class PartitionsWriter(Partitions):
                 SET changed_at = greatest(?, changed_at + INTERVAL 1 MICROSECOND)
                 WHERE profile = ? AND timeframe = ? AND list_contains(?, partition)
                 """,
-                [self._db.now, name, label, list(partitions)],
+                [self._db.now, dataset.owner, dataset.label, list(partitions)],
             )
 
-    def put_made_of(self, name: str, label: str, versions: Mapping[str, datetime | None]) -> None:
+    def put_made_of(self, dataset: Dataset, versions: Mapping[str, datetime | None]) -> None:
         """Record the newest version of the inputs of some judged partitions.
 
         None is for a partition whose inputs have no version.
 
         Args:
-            name: The profile's name, or that of the matrix across profiles.
-            label: The name of what was made, as in `standing`.
+            dataset: Which dataset.
             versions: By partition key, aware UTC.
         """
-        self._put_versions("made_of", name, label, versions)
+        self._put_versions("made_of", dataset, versions)
 
-    def outdate(self, name: str, label: str, since: str = "") -> None:
+    def outdate(self, dataset: Dataset, since: str = "") -> None:
         """Have the partitions of a dataset be made again, from a key on.
 
         They count as made of a version that is older than any.
 
         Args:
-            name: The profile's name, or that of the matrix across profiles.
-            label: The dataset, as in `standing`.
+            dataset: Which dataset.
             since: The key of the first one.
         """
         self._db.execute(
@@ -433,7 +425,7 @@ class PartitionsWriter(Partitions):
             SET made_of = ?
             WHERE profile = ? AND timeframe = ? AND partition >= ?
             """,
-            [OUTDATED, name, label, since],
+            [OUTDATED, dataset.owner, dataset.label, since],
         )
 
     def outdate_across(self, profile: str, since: str) -> None:
@@ -453,15 +445,15 @@ class PartitionsWriter(Partitions):
             [OUTDATED, since, profile, profile],
         )
 
-    def put_reported(self, name: str, label: str, versions: Mapping[str, datetime | None]) -> None:
+    def put_reported(self, dataset: Dataset, versions: Mapping[str, datetime | None]) -> None:
         """Record which version of some judged partitions was reported to Dagster.
 
         See `put_made_of` for the arguments.
         """
-        self._put_versions("reported_at", name, label, versions)
+        self._put_versions("reported_at", dataset, versions)
 
     def _put_versions(
-        self, column: str, name: str, label: str, versions: Mapping[str, datetime | None]
+        self, column: str, dataset: Dataset, versions: Mapping[str, datetime | None]
     ) -> None:
         rows = [(key, at and naive(at)) for key, at in versions.items()]
         noted = pl.DataFrame(rows, schema={"partition": pl.String, "version": TS}, orient="row")
@@ -473,13 +465,16 @@ class PartitionsWriter(Partitions):
                 FROM noted n
                 WHERE p.profile = ? AND p.timeframe = ? AND p.partition = n.partition
                 """,
-                [name, label],
+                [dataset.owner, dataset.label],
             )
 
-    def put_recipe(self, name: str, label: str, recipe: str) -> None:
+    def put_recipe(self, dataset: Dataset, recipe: str) -> None:
         """Record how a dataset is made: see `Work.recipe`."""
-        if self.recipe(name, label) != recipe:
+        if self.recipe(dataset) != recipe:
             self._db.execute(
-                "DELETE FROM ops.recipes WHERE profile = ? AND dataset = ?", [name, label]
+                "DELETE FROM ops.recipes WHERE profile = ? AND dataset = ?",
+                [dataset.owner, dataset.label],
             )
-            self._db.execute("INSERT INTO ops.recipes VALUES (?, ?, ?)", [name, label, recipe])
+            self._db.execute(
+                "INSERT INTO ops.recipes VALUES (?, ?, ?)", [dataset.owner, dataset.label, recipe]
+            )

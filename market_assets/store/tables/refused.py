@@ -11,7 +11,7 @@ from market_assets.store.database import Table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from market_assets.market.timeframes import Timeframe
+    from market_assets.market.datasets import Dataset
 
 
 class Refused(Table):
@@ -50,8 +50,7 @@ class RefusedWriter(Refused):
 
     def put(
         self,
-        profile: str,
-        timeframe: Timeframe,
+        dataset: Dataset,
         symbols: Sequence[str],
         partitions: Sequence[str],
         refused: pl.DataFrame,
@@ -61,8 +60,7 @@ class RefusedWriter(Refused):
         They replace what was recorded before.
 
         Args:
-            profile: The profile's name.
-            timeframe: The candles' timeframe.
+            dataset: Which dataset.
             symbols: Of which something was asked for.
             partitions: The keys of the partitions.
             refused: symbol, partition, source, reason, rows, example_ts, example.
@@ -75,7 +73,7 @@ class RefusedWriter(Refused):
               AND list_contains(?, symbol)
               AND list_contains(?, partition)
             """,
-            [profile, timeframe, list(symbols), list(partitions)],
+            [dataset.owner, dataset.timeframe, list(symbols), list(partitions)],
         )
         if not refused.is_empty():
             with self._db.lent("rejects", refused):
@@ -85,5 +83,5 @@ class RefusedWriter(Refused):
                     SELECT ? AS profile, ? AS timeframe, ? AS refused_at, *
                     FROM rejects
                     """,
-                    [profile, timeframe, self._db.now],
+                    [dataset.owner, dataset.timeframe, self._db.now],
                 )

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from market_assets.market.timeframes import Timeframe
+    from market_assets.market.datasets import Dataset
 
 
 class Repairs(Table):
     """Reads `ops.repairs`: absences that were filled later."""
 
-    def of(self, profile: str, timeframe: Timeframe, symbol: str, ts: datetime) -> pl.DataFrame:
+    def of(self, dataset: Dataset, symbol: str, ts: datetime) -> pl.DataFrame:
         """The absences that were filled later and included one bar, oldest first.
 
         Returns:
@@ -30,7 +30,7 @@ class Repairs(Table):
             WHERE profile = ? AND timeframe = ? AND symbol = ? AND first_ts <= ? AND last_ts >= ?
             ORDER BY repaired_at
             """,
-            *(profile, timeframe, symbol, naive(ts), naive(ts)),
+            *(dataset.owner, dataset.timeframe, symbol, naive(ts), naive(ts)),
         )
 
     def since(self, instant: datetime) -> pl.DataFrame:
@@ -52,12 +52,11 @@ class Repairs(Table):
 class RepairsWriter(Repairs):
     """Reads and writes `ops.repairs`: absences that were filled later."""
 
-    def put(self, profile: str, timeframe: Timeframe, repairs: pl.DataFrame) -> None:
+    def put(self, dataset: Dataset, repairs: pl.DataFrame) -> None:
         """Add absences that were filled.
 
         Args:
-            profile: The profile's name.
-            timeframe: The candles' timeframe.
+            dataset: Which dataset.
             repairs: symbol, first_ts, last_ts, bars, was, attempts, first_seen.
         """
         if repairs.is_empty():
@@ -69,5 +68,5 @@ class RepairsWriter(Repairs):
                 SELECT ? AS profile, ? AS timeframe, ? AS repaired_at, *
                 FROM filled
                 """,
-                [profile, timeframe, self._db.now],
+                [dataset.owner, dataset.timeframe, self._db.now],
             )

@@ -5,24 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from market_assets.store.database import Table, bounds
-from market_assets.store.schema import (
-    create_returns_table,
-    returns_table,
-)
+from market_assets.store.schema import create_returns_table, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import polars as pl
 
-    from market_assets.market.timeframes import Timeframe, Window
+    from market_assets.market.datasets import Dataset
+    from market_assets.market.timeframes import Window
 
 
 class Returns(Table):
     """Reads the tables of aligned returns, `<profile>.returns_<timeframe>`."""
 
     def of(
-        self, name: str, timeframe: Timeframe, window: Window, symbols: Sequence[str] | None = None
+        self, dataset: Dataset, window: Window, symbols: Sequence[str] | None = None
     ) -> pl.DataFrame:
         """Aligned returns in a window, sorted by symbol and ts.
 
@@ -32,7 +30,7 @@ class Returns(Table):
         return self._db.frame(
             f"""
             SELECT *
-            FROM {returns_table(name, timeframe)}
+            FROM {table_of(dataset)}
             WHERE ts >= ? AND ts < ? AND (? IS NULL OR list_contains(?, symbol))
             ORDER BY symbol, ts
             """,
@@ -43,27 +41,24 @@ class Returns(Table):
 class ReturnsWriter(Returns):
     """Reads and writes the tables of aligned returns, `<profile>.returns_<timeframe>`."""
 
-    def create(self, name: str, timeframe: Timeframe) -> None:
+    def create(self, dataset: Dataset) -> None:
         """Create the table of aligned returns where it does not exist.
 
         It belongs to a profile, or to the matrix across profiles.
         """
-        self._db.execute(create_returns_table(name, timeframe))
+        self._db.execute(create_returns_table(dataset))
 
-    def replace(
-        self, name: str, timeframe: Timeframe, window: Window, rows: pl.DataFrame
-    ) -> pl.DataFrame:
+    def replace(self, dataset: Dataset, window: Window, rows: pl.DataFrame) -> pl.DataFrame:
         """Put aligned returns in the place of all those in a window.
 
         Args:
-            name: The profile's name, or that of the matrix across profiles.
-            timeframe: Their timeframe.
+            dataset: Which dataset.
             window: Holds every row.
             rows: symbol, ts, simple_return, log_return, bars, neutral; unique by symbol and ts.
 
         Returns:
             symbol, ts of the rows that differ from what was there.
         """
-        table = returns_table(name, timeframe)
+        table = table_of(dataset)
         before = self._db.frame(f"SELECT * FROM {table} WHERE ts >= ? AND ts < ?", *bounds(window))
         return self._db.replace(table, before, rows.select(before.columns).sort("ts", "symbol"))

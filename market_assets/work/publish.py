@@ -1,0 +1,107 @@
+"""What judging partitions came to: recorded in the store, and told of each partition.
+
+Every kind of work ends with it, filling and making alike.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from market_assets.market.partitions import partition_key
+from market_assets.work.outcome import PartitionOutcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from market_assets.market.datasets import Dataset
+    from market_assets.market.partitions import Cadence, Partition
+    from market_assets.store import Transaction
+    from market_assets.verdicts.verdicts import SymbolCounts
+
+Evidence = dict[tuple[str, str], str]
+"""A digest of what is known of the absent bars, by partition key and symbol."""
+
+
+def publish(
+    transaction: Transaction,
+    dataset: Dataset,
+    partitions: Sequence[Partition],
+    *,
+    cadence: Cadence,
+    counts: Mapping[str, tuple[SymbolCounts, ...]],
+    evidence: Evidence | None,
+    rows: pl.DataFrame,
+    changed: pl.DataFrame,
+    now: datetime,
+    details: Callable[[Partition, Mapping[str, int]], Mapping[str, Any]],
+) -> list[PartitionOutcome]:
+    """Record what partitions have, and give the outcome of each.
+
+    Args:
+        transaction: Where it is recorded.
+        dataset: Whose partitions.
+        partitions: Those that were judged.
+        cadence: How long a partition is.
+        counts: What each symbol has, by partition key.
+        evidence: What is known of absent bars; None for what is as good as its input.
+        rows: ts of every stored row of the partitions.
+        changed: symbol, ts of the rows that differ from what was there. A bar that ends in these
+            partitions may belong to the one before: that gets a new version too.
+        now: As of which instant they were judged.
+        details: The other fields of a partition's outcome, from the partition and from how many
+            rows of each symbol have changed in it.
+    """
+    part = partition_key(cadence)
+    renewed: dict[str, dict[str, int]] = {}
+    for key, symbol, number in changed.group_by(part, "symbol").agg(pl.len()).iter_rows():
+        renewed.setdefault(key.isoformat(), {})[symbol] = number
+
+    transaction.partitions.put(dataset, count_frame(counts, evidence), now, changed=renewed)
+    transaction.partitions.renew_versions(dataset, sorted(renewed.keys() - counts.keys()))
+    versions = transaction.partitions.versions(dataset, list(counts))
+
+    extents = rows.group_by(part).agg(pl.len(), first=pl.min("ts"), last=pl.max("ts"))
+    stored = {key.isoformat(): extent for key, *extent in extents.iter_rows()}
+
+    def outcome(partition: Partition) -> PartitionOutcome:
+        number, first, last = stored.get(partition.key, (0, None, None))
+        return PartitionOutcome(
+            partition,
+            counts=counts.get(partition.key, ()),
+            rows=number,
+            first_ts=first and first.replace(tzinfo=UTC),
+            last_ts=last and last.replace(tzinfo=UTC),
+            version=versions.get(partition.key),
+            **details(partition, renewed.get(partition.key, {})),
+        )
+
+    return [outcome(partition) for partition in partitions]
+
+
+def count_frame(
+    counts: Mapping[str, Sequence[SymbolCounts]], evidence: Evidence | None = None
+) -> pl.DataFrame:
+    """Counts by partition key as the frame that `PartitionsWriter.put` takes."""
+    return pl.DataFrame(
+        [
+            (
+                key,
+                count.symbol,
+                count.expected,
+                count.stored,
+                count.explained,
+                count.missing,
+                None if evidence is None else evidence.get((key, count.symbol), ""),
+            )
+            for key, of_symbols in counts.items()
+            for count in of_symbols
+        ],
+        schema={"partition": pl.String, "symbol": pl.String}
+        | dict.fromkeys(("expected", "stored", "explained", "missing"), pl.Int64)
+        | {"evidence": pl.String},
+        orient="row",
+    )

@@ -357,8 +357,11 @@ def prepare_peer(
             )
         subprocess.run(
             [str(python), "-m", "pip", "install", "--quiet", "-r", str(_HERE / requirements)],
-            check=True, capture_output=True, text=True, timeout=900,
-        )  # fmt: skip
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=900,
+        )
     except subprocess.CalledProcessError as error:
         words = [line for line in (error.stderr or "").splitlines() if line.strip()]
         return (

@@ -31,12 +31,27 @@ if TYPE_CHECKING:
     Columns = dict[str, Any]
 
 SETTINGS = {
-    "simple_return": [1], "log_return": [1], "volatility": [10, 20, 60], "atr": [14],
-    "rsi": [14], "macd": [[12, 26, 9]], "bb": [[20, 2]], "sma": [50], "ema": [26], "adx": [14],
-    "obv": [20], "mfi": [14], "zscore": [20], "volume_ratio": [20],
-    "overnight_return": False, "intraday_return": False, "vwap": False,
-    "parkinson": [], "garman_klass": [], "drawdown": [],
-}  # fmt: skip
+    "simple_return": [1],
+    "log_return": [1],
+    "volatility": [10, 20, 60],
+    "atr": [14],
+    "rsi": [14],
+    "macd": [[12, 26, 9]],
+    "bb": [[20, 2]],
+    "sma": [50],
+    "ema": [26],
+    "adx": [14],
+    "obv": [20],
+    "mfi": [14],
+    "zscore": [20],
+    "volume_ratio": [20],
+    "overnight_return": False,
+    "intraday_return": False,
+    "vwap": False,
+    "parkinson": [],
+    "garman_klass": [],
+    "drawdown": [],
+}
 """Twenty columns."""
 
 START = "2024-01-01"

@@ -1,4 +1,6 @@
-"""What extra columns cost: merging, deriving, reading and disk, of a store whose source has none and of one that has all.
+"""What extra columns cost: merging, deriving, reading and disk.
+
+It compares a store whose source has no extra column with one whose source has all of them.
 
     python benchmarks/extras.py [DAYS] [RUNS]
 

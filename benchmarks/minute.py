@@ -102,8 +102,12 @@ def _child(home: Path, shape: str, first: int, minutes: int) -> dict[str, float]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [*command, "--first", str(first), "--minutes", str(minutes)],
-        env=environ, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
+        env=environ,
+        check=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {"process": spent, **json.loads(done.stdout.splitlines()[-1])}

@@ -41,6 +41,9 @@ def _keep_homes_in_memory() -> None:
 
 _keep_homes_in_memory()
 
+# The width of the terminal that started the tests is not theirs; pytest-xdist sets one.
+os.environ.pop("COLUMNS", None)
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

@@ -89,8 +89,11 @@ def in_a_process(arguments: Sequence[str], environment: Mapping[str, str]) -> Do
     """A command in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "market_assets.cli", *arguments],
-        env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return Done(done.returncode, done.stdout, done.stderr)
 
 
@@ -155,8 +158,11 @@ class Shell:
         )
         return subprocess.Popen(
             [sys.executable, "-c", code, *arguments],
-            env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     def process(self, *arguments: str) -> Done:
         """A command in a process of its own, as a user has it."""

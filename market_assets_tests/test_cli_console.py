@@ -45,7 +45,7 @@ def printed(
         ),
         ("a\rb\u2028c\u200bd\ud800", r"a\rb\u2028c\u200bd\ud800"),
     ],
-)  # fmt: skip
+)
 def test_what_acts_on_a_terminal_is_visible(text: str, shown: str) -> None:
     assert harmless(text) == shown
     (line, *_) = printed(80, [Column("x"), Column("y")], [[text.replace("\n", " "), ""]])[3:]

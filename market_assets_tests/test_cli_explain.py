@@ -135,8 +135,12 @@ def test_status_and_gaps_tell_what_is_abandoned(holed: Shell) -> None:
         assert table.code == 3
         (row,) = [line.split("│") for line in table.out.splitlines() if "BTC" in line]
         assert [cell.strip() for cell in row[3:8]] == [
-            "DEGRADED", "95.83", "7 (7 abandoned)", "2025-02-09 23:00", "2025-02-03 00:00",
-        ]  # fmt: skip
+            "DEGRADED",
+            "95.83",
+            "7 (7 abandoned)",
+            "2025-02-09 23:00",
+            "2025-02-03 00:00",
+        ]
         assert "175 are missing, 7 of them abandoned." in table.out
         # Nobody asks for it any more, and yet it is missing.
         listed = holed.run("gaps", "--symbols", "BTC", "--json")

@@ -132,8 +132,10 @@ profiles:
         )
     list(Returns.of_profile(store, profile, D1, days("2025-03-01", "2025-04-01"), clock=clock))
     environment = {
-        **os.environ, "MARKET_ASSETS_HOME": str(tmp_path / "home"), "MARKET_ASSETS_UNIVERSE": str(path),
-    }  # fmt: skip
+        **os.environ,
+        "MARKET_ASSETS_HOME": str(tmp_path / "home"),
+        "MARKET_ASSETS_UNIVERSE": str(path),
+    }
     told = "A split may be missing: us BBB opened on 2025-03-11 at 33 after a close of 100"
     for words in (["returns", "us"], ["status"]):
         done = in_this_process(words, environment)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 import unicodedata
 from functools import cache
 from importlib.metadata import entry_points
@@ -14,7 +15,7 @@ from typer.main import get_command
 
 from market_assets.alerts.troubles import Kind
 from market_assets.cli import app
-from market_assets.config.entries import _Entries, _ProfileEntry
+from market_assets.config.entries import Entries, ProfileEntry
 from market_assets.sources.contract import ENTRY_POINTS
 from market_assets.store.schema import MIGRATIONS
 from market_assets.universe_page import page
@@ -117,8 +118,10 @@ def test_every_source_is_told_of():
     table = (DOCS / "sources.md").read_text()
     installed = entry_points(group=ENTRY_POINTS)
     ours = {entry.name for entry in installed if entry.value.startswith("market_assets.")}
+    section = ARCHITECTURE.partition("### Sources")[2].partition("\n### ")[0]
 
     assert {name for name in ours - {"practice"} if f"| `{name}`" not in table} == set()
+    assert {name for name in ours if f"`{name}`" not in section} == set()
 
 
 def test_every_table_of_the_store_is_told_of():
@@ -138,7 +141,7 @@ def test_every_alert_is_told_of():
 
 
 def test_every_key_of_the_universe_leads_to_its_rule():
-    keys = {*_Entries.model_fields, *_ProfileEntry.model_fields} - {"profiles", "symbols"}
+    keys = {*Entries.model_fields, *ProfileEntry.model_fields} - {"profiles", "symbols"}
     section = ARCHITECTURE.partition("### Keys of the universe")[2].partition("\n### ")[0]
 
     assert {key for key in keys if f"`{key}" not in section} == set()
@@ -148,6 +151,20 @@ def test_every_room_is_drawn():
     rooms = {path.parent.name for path in (ROOT / "market_assets").glob("*/__init__.py")}
 
     assert {room for room in rooms if f"| `market_assets/{room}` |" not in ARCHITECTURE} == set()
+
+
+def test_the_layers_are_drawn_as_imports_keep_to_them():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    (lines,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    layers = re.findall(r"\w+", " ".join(lines))
+    rooms = [layer for layer in layers if (ROOT / "market_assets" / layer).is_dir()]
+    modules = [layer for layer in layers if layer not in rooms]
+    drawing = ARCHITECTURE.partition("```\n")[2].partition("```")[0]
+
+    assert [name for name in re.findall(r"\w+", drawing) if name in layers] == layers
+    assert re.findall(r"^\| `market_assets/(\w+)` \|", ARCHITECTURE, re.MULTILINE) == rooms
+    assert re.findall(r"^\| `market_assets/(\w+)\.py` \|", ARCHITECTURE, re.MULTILINE) == modules
 
 
 def test_every_decision_is_listed():

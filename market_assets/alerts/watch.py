@@ -450,12 +450,12 @@ def never_filled(
     series = living_series(
         profile,
         until,
-        genesis=view.genesis.of(Dataset.candles(profile.name, timeframe)),
-        dead=view.gaps.dead_symbols(Dataset.candles(profile.name, timeframe)),
+        genesis=view.genesis.of(profile.candles(timeframe)),
+        dead=view.gaps.dead_symbols(profile.candles(timeframe)),
     )
     if not series:
         return []
-    judged = view.partitions.keys(Dataset.candles(profile.name, timeframe))
+    judged = view.partitions.keys(profile.candles(timeframe))
     due = partitions_of(profile, timeframe, series, profile.window(until))
     return [one.key for one in due if one.window.end <= until and one.key not in judged]
 
@@ -532,13 +532,13 @@ def _stale(
     if bars.is_empty():
         return []
     span = Window.spanning(bars["ts"], bars["ts"] + timedelta(microseconds=1))
-    genesis = view.genesis.of(Dataset.candles(profile.name, timeframe))
+    genesis = view.genesis.of(profile.candles(timeframe))
     due = {one.symbol: one.since(genesis.get(one.symbol)).window for one in series_of(profile, now)}
     wanted = {symbol: bars.filter(window.holds()) for symbol, window in due.items()}
     wanted = {symbol: own for symbol, own in wanted.items() if not own.is_empty()}
     have = (
-        view.candles.count(Dataset.candles(profile.name, timeframe), list(wanted), span)
-        if view.candles.has(Dataset.candles(profile.name, timeframe))
+        view.candles.count(profile.candles(timeframe), list(wanted), span)
+        if view.candles.has(profile.candles(timeframe))
         else {}
     )
     without = [symbol for symbol in wanted if symbol not in have]

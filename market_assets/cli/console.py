@@ -354,7 +354,11 @@ def print_refused(rows: list[dict[str, Any]], *, limit: int = 5) -> None:
 
 
 def jumps_now(profiles: Iterable[Profile]) -> list[dict[str, Any]]:
-    """The nights that look like a split of which nobody has told: profile, symbol, session, close_before, open."""
+    """The nights that look like a split of which nobody has told.
+
+    Returns:
+        Rows of profile, symbol, session, close_before and open.
+    """
     import polars as pl  # noqa: PLC0415 - a help text needs no polars
 
     from market_assets.enrich.jumps import jumps_of  # noqa: PLC0415

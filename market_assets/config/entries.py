@@ -91,8 +91,6 @@ def _no_list(value: object) -> object:
 
 
 class SymbolEntry(Model):
-    """A symbol as it is written."""
-
     """One symbol of a profile; `{}` is all defaults.
 
     Attributes:
@@ -112,8 +110,6 @@ class SymbolEntry(Model):
 
 
 class ProfileEntry(Model):
-    """A profile as it is written."""
-
     """A group of symbols that share calendar, timeframes and rules.
 
     Its name becomes an asset key prefix, an asset group and a DuckDB schema.
@@ -167,7 +163,9 @@ class ProfileEntry(Model):
 
 
 class Entries(Model):
-    """The file as it is written, each part valid by itself; nothing is inherited yet and nothing is required.
+    """The file as it is written, each part valid by itself.
+
+    Nothing is inherited yet, and nothing is required.
 
     Attributes:
         sources: The settings of each source, by a name of your choice; its `type` is that name

@@ -153,6 +153,10 @@ class Profile(Model):
             for timeframe in timeframes
         )
 
+    def candles(self, timeframe: Timeframe) -> Dataset:
+        """Its candles of a timeframe."""
+        return Dataset.candles(self.name, timeframe)
+
     @property
     def base_timeframe(self) -> Timeframe:
         """The shortest fetched timeframe."""

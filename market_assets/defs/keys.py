@@ -32,7 +32,10 @@ AUTOMATIC_TAG = "market_assets/automatic"
 """On every run that no person has asked for: one of them at a time goes on, see dagster.yaml."""
 
 FIRST_OF_ALL, BEFORE_REPAIRS = 10, 9
-"""Priorities among the runs that wait: a session's report; what is short, or made of what is there."""
+"""Priorities among the runs that wait.
+
+The first is of a session's report; the second of what is short, or made of what is there.
+"""
 
 _PRIORITY_TAG = "dagster/priority"
 

@@ -132,7 +132,7 @@ def candles_drawn(profile: Profile, timeframe: Timeframe, now: datetime) -> Draw
         if found is None:
             return None
         bars, symbol, caption = found
-        name = Dataset.candles(profile.name, timeframe).name
+        name = profile.candles(timeframe).name
         title = f"{profile.name} {symbol} {name}, {outcome.partition.key}"
         return Picture("candles", title, candle_picture(bars, title=title, caption=caption))
 

@@ -89,14 +89,10 @@ class Derive(Work):
         self._series = series_of(profile, now)
         super().__init__(
             store,
-            Dataset.candles(profile.name, timeframe),
+            profile.candles(timeframe),
             partitions_of(profile, timeframe, self._series, window),
             symbols=[one.symbol for one in self._series],
-            inputs=[
-                Input(
-                    Dataset.candles(profile.name, self._input), profile.partitions.of(self._input)
-                )
-            ],
+            inputs=[Input(profile.candles(self._input), profile.partitions.of(self._input))],
             cadence=cadence,
             now=now,
             run_id=run_id,
@@ -105,12 +101,12 @@ class Derive(Work):
 
     @property
     def _input_name(self) -> str:
-        return Dataset.candles(self._profile.name, self._input).name
+        return self._profile.candles(self._input).name
 
     def prepare(self, transaction: Transaction) -> None:
         """See `Work.prepare`."""
         prepare(transaction, self._profile)
-        genesis = transaction.genesis.of(Dataset.candles(self._profile.name, self._base))
+        genesis = transaction.genesis.of(self._profile.candles(self._base))
         self._series = [one.since(genesis.get(one.symbol)) for one in self._series]
 
     def bars(self, window: Window) -> pl.DataFrame:
@@ -160,7 +156,7 @@ class Derive(Work):
         read = Window.spanning(inputs["ts"], inputs["closes_at"])
         # A bar that somebody stored twice is one bar; the validity verdict tells of it.
         candles = transaction.candles.of(
-            Dataset.candles(profile.name, self._input), symbols, read, extras=EXTRA_NAMES
+            profile.candles(self._input), symbols, read, extras=EXTRA_NAMES
         ).unique(["symbol", "ts"], keep="last", maintain_order=True)
         if not self._input.intraday:
             candles = (
@@ -274,7 +270,7 @@ class Derive(Work):
         if not symbols or not self._profile.prices.real_volume:
             return NO_CLOSES
         return view.candles.last_closes(
-            Dataset.candles(self._profile.name, self._input),
+            self._profile.candles(self._input),
             symbols,
             Window(start - _LOOKS_BACK, start),
         )

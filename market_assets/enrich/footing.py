@@ -15,7 +15,6 @@ import polars as pl
 
 from market_assets.config.settings import Basis
 from market_assets.enrich.actions.adjust import adjusted_weeks, ex_days, multiplied
-from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Timeframe, Window, midnight
 from market_assets.sources.actions import ActionKind
 from market_assets.verdicts.evidence import State
@@ -67,7 +66,10 @@ def on_one_footing(
 
 
 def _actions_until(view: Snapshot, profile: Profile, stored: pl.DataFrame) -> pl.DataFrame | None:
-    """The actions with an ex-date up to the last session of some bars, also of those before the first."""
+    """The actions with an ex-date up to the last session of some bars.
+
+    Those before the first session are among them.
+    """
     if stored.is_empty() or not view.catalog.has(profile.name, "corporate_actions"):
         return None
     spans = stored.group_by("symbol").agg(last=pl.max("session"))
@@ -82,7 +84,7 @@ def _actions_until(view: Snapshot, profile: Profile, stored: pl.DataFrame) -> pl
 
 def _days(view: Snapshot, profile: Profile, symbols: Sequence[str], window: Window) -> pl.DataFrame:
     """Raw daily candles, with their session."""
-    days = view.candles.of(Dataset.candles(profile.name, Timeframe.D1), symbols, window).unique(
+    days = view.candles.of(profile.candles(Timeframe.D1), symbols, window).unique(
         ["symbol", "ts"], keep="last"
     )
     return days.with_columns(session=pl.col("ts").dt.date()).sort("symbol", "ts")
@@ -91,7 +93,10 @@ def _days(view: Snapshot, profile: Profile, symbols: Sequence[str], window: Wind
 def _footed(
     candles: pl.DataFrame, actions: pl.DataFrame, closes: pl.DataFrame, basis: Basis
 ) -> pl.DataFrame:
-    """Candles multiplied with their factors, which they keep, and severed; sorted by symbol and ts."""
+    """Candles multiplied with their factors, and severed; sorted by symbol and ts.
+
+    They keep the columns of their factors.
+    """
     days = _since_the_first_day(ex_days(actions, closes), closes, candles)
     is_total = basis is Basis.TOTAL_RETURN
     kept = pl.lit(1.0) if is_total else pl.col("kept").fill_null(1.0)
@@ -134,7 +139,10 @@ def _since_the_first_day(
 
 
 def _with_factors(rows: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
-    """Rows with the factors of their session, 1.0 before the first ex-date; sorted by symbol and, if there is one, ts."""
+    """Rows with the factors of their session, which are 1.0 before the first ex-date.
+
+    They are sorted by symbol and ts, or by symbol and session where they have no ts.
+    """
     names = ("price_factor", "volume_factor")
     placed = rows.sort("session").join_asof(
         days.sort("ex_date").select("symbol", "ex_date", *names),
@@ -160,7 +168,10 @@ def _paid(actions: pl.DataFrame, days: pl.DataFrame, placed: pl.DataFrame) -> pl
 
 
 def _first_bars_from(dates: pl.DataFrame, bars: pl.DataFrame) -> pl.DataFrame:
-    """Some dates (symbol, session and more) with the `ts` of the first bar on or after each; those before any bar are left out."""
+    """Some dates (symbol, session and more) with the `ts` of the first bar on or after each.
+
+    Dates up to the first bar of their symbol are left out, and those after the last.
+    """
     first = bars.group_by("symbol").agg(first=pl.min("session"))
     opening = bars.select("symbol", "ts", at="session").sort("at", "ts")
     return (
@@ -181,7 +192,10 @@ def _first_bars_from(dates: pl.DataFrame, bars: pl.DataFrame) -> pl.DataFrame:
 
 
 def _weeks(days: pl.DataFrame) -> pl.DataFrame:
-    """Weeks of days on one footing: in a raw week with a split in it the prices stand on two. Its factors are those of its last day."""
+    """Weeks of days on one footing, each with the factors of its last day.
+
+    In a raw week with a split in it the prices stand on two footings.
+    """
     factors = days.group_by("symbol", ts=pl.col("ts").dt.truncate("1w")).agg(
         pl.col("price_factor", "volume_factor").sort_by("session").last(), pl.any("severed")
     )

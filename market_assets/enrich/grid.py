@@ -65,7 +65,7 @@ class Grid:
         self._now = now
         self._calendar = calendar_of(profile)
         self._whole = sorted(series_of(profile, now, symbols), key=lambda one: one.symbol)
-        self._genesis = view.genesis.of(Dataset.candles(profile.name, self._base))
+        self._genesis = view.genesis.of(profile.candles(self._base))
         self.series = [one.since(self._genesis.get(one.symbol)) for one in self._whole]
 
     def bars(self, window: Window) -> pl.DataFrame:
@@ -98,7 +98,7 @@ class Grid:
         made_of = ("bars", "bars_expected") if derived else ()
         # A bar that somebody stored twice is one bar; the validity verdict reports it.
         candles = self._view.candles.of(
-            Dataset.candles(self._profile.name, self._timeframe), self._symbols, window
+            self._profile.candles(self._timeframe), self._symbols, window
         ).unique(_KEY, keep="last")
         bars = bars.join(
             candles.select(*_KEY, *_PRICES, *made_of), on=_KEY, how="left", maintain_order="left"

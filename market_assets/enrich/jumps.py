@@ -1,4 +1,7 @@
-"""Nights over which a share jumped as over a split, although no recorded action says so: what returns and features must not hide."""
+"""Nights over which a share jumped as over a split, although no recorded action says so.
+
+Returns and features must not hide them.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,6 @@ from market_assets.config.settings import Basis, Kind
 from market_assets.enrich.footing import on_one_footing
 from market_assets.enrich.grid import Grid
 from market_assets.expected.series import calendar_of
-from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.verdicts.jumps import NO_JUMPS, overnight_jumps
 
@@ -63,7 +65,10 @@ def jumps_in(
 
 
 def watches_jumps(profile: Profile, asked: Basis | None) -> bool:
-    """Whether a jump over night may be a split that nobody has told of: not where somebody asks for raw prices."""
+    """Whether a jump over night may be a split of which nobody has told.
+
+    It may not where somebody asks for raw prices, and only shares have splits.
+    """
     return profile.kind is Kind.EQUITY and asked is not Basis.RAW
 
 
@@ -93,7 +98,7 @@ def jumps_of(view: Snapshot, profile: Profile, now: datetime) -> pl.DataFrame:
     if (
         window is None
         or timeframe.duration < _SHORTEST
-        or not view.candles.has(Dataset.candles(profile.name, timeframe))
+        or not view.candles.has(profile.candles(timeframe))
     ):
         return NO_JUMPS
     bars = Grid(view, profile, timeframe, now).bars(window)

@@ -65,7 +65,7 @@ class Made:
 
 def made_of_profile(profile: Profile) -> list[Made]:
     """The datasets that are made of a profile's candles alone, each after what it is made of."""
-    fetched = {Dataset.candles(profile.name, timeframe) for timeframe in profile.timeframes.fetch}
+    fetched = {profile.candles(timeframe) for timeframe in profile.timeframes.fetch}
     return [
         Made(dataset, profile.partitions.of(dataset.timeframe))
         for dataset in profile.datasets

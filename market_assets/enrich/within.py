@@ -170,7 +170,7 @@ class _Within:
             for part in parts
             if not looked_at and part.window.intersect(kept) == part.window.intersect(self.window)
         ]
-        judged = self.view.partitions.counts(Dataset.candles(self.profile.name, timeframe), whole)
+        judged = self.view.partitions.counts(self.profile.candles(timeframe), whole)
         return judged.filter(pl.col("symbol").is_in(self.names)).select(
             "partition", *_COUNTS.names()
         )

@@ -11,7 +11,6 @@ import numpy as np
 import polars as pl
 
 from market_assets.expected.series import calendar_of, living_series, partitions_of
-from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Window, literal
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def lost_partitions(
         By key, a few words about the loss.
     """
     shrunk = view.candles.shrunk(
-        Dataset.candles(profile.name, timeframe),
+        profile.candles(timeframe),
         list(profile.symbols),
         profile.partitions.of(timeframe).value,
         since,
@@ -64,13 +63,13 @@ def lost_partitions(
         key: f"{there:,} of {stored:,} candles are left of {', '.join(symbols[:5])}"
         for key, stored, there, symbols in by_partition.iter_rows()
     }
-    unknown = set(filled) - view.partitions.keys(Dataset.candles(profile.name, timeframe))
+    unknown = set(filled) - view.partitions.keys(profile.candles(timeframe))
     if unknown:
         series = living_series(
             profile,
             now,
-            genesis=view.genesis.of(Dataset.candles(profile.name, timeframe)),
-            dead=view.gaps.dead_symbols(Dataset.candles(profile.name, timeframe)),
+            genesis=view.genesis.of(profile.candles(timeframe)),
+            dead=view.gaps.dead_symbols(profile.candles(timeframe)),
         )
         due = _with_bars(profile, timeframe, unknown, series, now)
         found |= dict.fromkeys(due, "the store knows nothing of it")

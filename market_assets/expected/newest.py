@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from market_assets.expected.series import calendar_of, partitions_of, series_of
-from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import Partition, hull, partition_key
 from market_assets.market.timeframes import Timeframe, Window, literal
 from market_assets.verdicts.evidence import is_believable
@@ -100,7 +99,7 @@ def newest_partitions(
         return []
 
     with store.reading(f"looking for what {profile.name} {timeframe} lacks") as view:
-        standing = view.partitions.standing(Dataset.candles(profile.name, timeframe), begun[0].key)
+        standing = view.partitions.standing(profile.candles(timeframe), begun[0].key)
     known = {row["partition"]: row for row in standing.iter_rows(named=True)}
 
     def standing_of(partition: Partition) -> Standing:

@@ -11,7 +11,6 @@ import polars as pl
 
 from market_assets.errors import UniverseError
 from market_assets.market.calendars.sessions import load_calendar
-from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import partitions_in
 from market_assets.market.timeframes import TS, Timeframe, Window, from_micros, literal, to_micros
 
@@ -275,11 +274,11 @@ def count_profile(store: Store, profile: Profile, now: datetime) -> None:
     """Write to `ops.series` how many bars each series of a profile must have by now."""
     with store.reading(f"counting {profile.name}") as view:
         genesis = {
-            timeframe: view.genesis.of(Dataset.candles(profile.name, timeframe))
+            timeframe: view.genesis.of(profile.candles(timeframe))
             for timeframe in profile.timeframes.fetch
         }
         found = {
-            timeframe: view.partitions.newest_judged_at(Dataset.candles(profile.name, timeframe))
+            timeframe: view.partitions.newest_judged_at(profile.candles(timeframe))
             for timeframe in (*profile.timeframes.fetch, *profile.timeframes.derive)
         }
     judged = {timeframe: at for timeframe, at in found.items() if at is not None}
@@ -292,9 +291,9 @@ def count_profile(store: Store, profile: Profile, now: datetime) -> None:
 def prepare(transaction: Transaction, profile: Profile) -> None:
     """Create the candle tables of a profile that do not exist yet."""
     for timeframe in profile.timeframes.fetch:
-        transaction.candles.create(Dataset.candles(profile.name, timeframe), derived=False)
+        transaction.candles.create(profile.candles(timeframe), derived=False)
     for timeframe in profile.timeframes.derive:
-        transaction.candles.create(Dataset.candles(profile.name, timeframe), derived=True)
+        transaction.candles.create(profile.candles(timeframe), derived=True)
 
 
 def base_of(profile: Profile, timeframe: Timeframe) -> Timeframe:

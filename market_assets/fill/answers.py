@@ -201,7 +201,12 @@ def left_of(windows: Sequence[Window], lost: Sequence[tuple[Window, str]]) -> li
 
 
 def candles_of(answers: Sequence[Answer]) -> pl.DataFrame:
-    """The candles of some answers: symbol, ts, open, high, low, close, volume, source, and the extra columns that any of them has."""
+    """The candles of some answers.
+
+    Returns:
+        symbol, ts, open, high, low, close, volume, source, and the extra columns that any of them
+        has.
+    """
     frames: dict[tuple[str, str], list[pl.DataFrame]] = defaultdict(list)
     for answer in answers:
         for source, candles in answer.candles:

@@ -12,7 +12,6 @@ import polars as pl
 from market_assets.expected.series import bars_of
 from market_assets.fill.answers import Answer, Page
 from market_assets.fill.fetch import raise_fault
-from market_assets.market.datasets import Dataset
 from market_assets.market.gaps import plan_requests
 from market_assets.market.timeframes import literal
 from market_assets.verdicts.agreement import (
@@ -50,9 +49,10 @@ _COMPARED = ("ts", "close", "volume")
 
 @dataclass(frozen=True)
 class _Question:
-    """What is to be compared: our rows of a symbol in a partition that are not the other source's own, and how to ask for its.
+    """What is to be compared in a partition of a symbol, and how to ask the other source for it.
 
-    `stored` are the opens of all our rows there (TS).
+    `ours` are our rows there that are not the other source's own. `stored` are the opens of all our
+    rows there (TS).
     """
 
     partition: Partition
@@ -128,9 +128,7 @@ class Comparer:
             with self._store.writing(
                 f"comparing {self._profile.name} {self._timeframe}"
             ) as transaction:
-                transaction.agreement.put(
-                    Dataset.candles(self._profile.name, self._timeframe), rows
-                )
+                transaction.agreement.put(self._profile.candles(self._timeframe), rows)
         found: dict[str, list[Finding]] = defaultdict(list)
         for (partition, *_), own in sorted((findings | fresh).items()):
             found[partition] += own
@@ -159,15 +157,11 @@ class Comparer:
             f"looking for what to compare of {profile.name} {timeframe}"
         ) as view:
             keys = list(dict.fromkeys(outcome.partition.key for outcome, _ in sampled))
-            for row in view.agreement.of(Dataset.candles(profile.name, timeframe), keys).iter_rows(
-                named=True
-            ):
+            for row in view.agreement.of(profile.candles(timeframe), keys).iter_rows(named=True):
                 known[row["partition"], row["symbol"], row["other"]].append(row)
             for outcome, symbol in sampled:
                 partition = outcome.partition
-                rows = view.candles.of(
-                    Dataset.candles(profile.name, timeframe), [symbol], partition.window
-                )
+                rows = view.candles.of(profile.candles(timeframe), [symbol], partition.window)
                 choices = profile.symbols[symbol].choices
                 for rank, other in enumerate(choices):
                     ours = _comparable(rows, other.source, [each.source for each in choices[:rank]])

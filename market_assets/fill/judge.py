@@ -351,7 +351,7 @@ class Judge:
             days = self._calendar.bars(self._timeframe, inside)
             spans = days.select("session", open="ts", close=pl.col("ts") + self._timeframe.duration)
             counted = off_calendar(refused, spans, ZoneInfo("UTC"))
-        transaction.off_calendar.put(Dataset.candles(self._profile.name, self._timeframe), counted)
+        transaction.off_calendar.put(self._profile.candles(self._timeframe), counted)
 
         keys = sorted(partition.key for partition in partitions)
         near = hull(partitions)
@@ -371,10 +371,10 @@ class Judge:
         remembered: pl.DataFrame,
         answers: Sequence[Answer],
     ) -> tuple[pl.Series, pl.Series]:
-        """The bars of a window whose whole session is on the calendar alone: no symbol has a bar of it from any source.
+        """The bars of a window whose whole session is on the calendar alone.
 
-        Something older is stored, so that the sources are at work. A market that never closes has
-        no session to doubt.
+        No symbol has a bar of such a session from any source. Something older is stored, so that
+        the sources are at work. A market that never closes has no session to doubt.
 
         Returns:
             Their opens, and those of the sessions that somebody has a bar of (TS).
@@ -450,9 +450,7 @@ class Judge:
         refused = refused.filter(pl.col("partition").is_in(keys))
         symbols = sorted({answer.page.symbol for answer in answers if answer.spoken})
         if symbols:
-            transaction.refused.put(
-                Dataset.candles(self._profile.name, self._timeframe), symbols, keys, refused
-            )
+            transaction.refused.put(self._profile.candles(self._timeframe), symbols, keys, refused)
         return refused
 
     def _in_preference(
@@ -472,7 +470,7 @@ class Judge:
         if incoming.join(fallen_back, on=["symbol", "source"], how="semi").is_empty():
             return incoming
         stored = transaction.candles.of(
-            Dataset.candles(self._profile.name, self._timeframe), self._symbols, window
+            self._profile.candles(self._timeframe), self._symbols, window
         )
         better = (
             stored.select("symbol", "ts", "source")
@@ -570,9 +568,7 @@ class Judge:
         whole = Window(max(known.start, window.start - past), min(known.end, window.end + _AROUND))
         grid = self._calendar.bars(timeframe, whole).select("ts", "session", "opens_at")
         began = pl.col("opens_at").min().over("session") if timeframe.intraday else pl.col("ts")
-        bars = transaction.candles.of(
-            Dataset.candles(self._profile.name, timeframe), self._symbols, whole
-        )
+        bars = transaction.candles.of(self._profile.candles(timeframe), self._symbols, whole)
         bars = bars.unique(["symbol", "ts"]).join(grid.with_columns(opens=began), on="ts")
         found = implausible(bars, timeframe, real_volume=self._profile.prices.real_volume).filter(
             window.holds("first_ts")
@@ -637,7 +633,7 @@ class Judge:
             )
             if not expected.is_empty() and (
                 not transaction.candles.opens(
-                    Dataset.candles(self._profile.name, self._timeframe), [symbol], older
+                    self._profile.candles(self._timeframe), [symbol], older
                 ).is_empty()
                 or transaction.gaps.of(
                     self._profile.name, self._timeframe, symbols=[symbol], window=older

@@ -71,7 +71,7 @@ def follow_calendar(store: Store, profile: Profile, now: datetime) -> list[date]
             transaction.off_calendar.forget(profile.name, sorted(set(changed["session"])))
             for timeframe in profile.timeframes.fetch:
                 transaction.coverage.forget(
-                    Dataset.candles(profile.name, timeframe), _unheard(changed, timeframe)
+                    profile.candles(timeframe), _unheard(changed, timeframe)
                 )
     for timeframe, partitions in touched.items():
         for batch in _neighbours(partitions):
@@ -174,7 +174,7 @@ def _touched(
             if timeframe is Timeframe.W1
             else days
         )
-        judged = view.partitions.keys(Dataset.candles(profile.name, timeframe))
+        judged = view.partitions.keys(profile.candles(timeframe))
         partitions = {Partition.holding(day, cadence) for day in opening}
         if own := sorted(partition for partition in partitions if partition.key in judged):
             touched[timeframe] = own
@@ -239,10 +239,11 @@ def _judge(
 def _outside(
     view: Snapshot, profile: Profile, timeframe: Timeframe, window: Window, grid: pl.Series
 ) -> pl.DataFrame:
-    """The stored candles that the calendar refuses now, as rows that were refused: they speak against it."""
-    candles = view.candles.of(
-        Dataset.candles(profile.name, timeframe), list(profile.symbols), window
-    )
+    """The stored candles that the calendar refuses now, in the form of refused rows.
+
+    They are evidence against the calendar.
+    """
+    candles = view.candles.of(profile.candles(timeframe), list(profile.symbols), window)
     values = (pl.format(f"{name[0]}={{}}", name) for name in ("high", "low", "volume"))
     return candles.filter(~pl.col("ts").is_in(grid.implode())).select(
         "symbol",

@@ -1,4 +1,6 @@
-"""The columns of candles: what each is called, its type, its unit and what it holds; and how the extra ones roll up. Pure.
+"""The columns of candles: the name, the type, the unit and the meaning of each. Pure.
+
+How the extra columns roll up to longer bars is here too.
 
 An extra column is one that some vendors give beside open, high, low, close and volume. It is null
 where nobody has given it, and it never decides whether a bar is a bar.
@@ -59,7 +61,10 @@ class Extra(Column):
 
     @property
     def factor(self) -> str | None:
-        """What it is multiplied with over a split; None for what was paid and how often, which is as it was."""
+        """What it is multiplied with over a split; None for what a split leaves as it was.
+
+        A split changes neither what was paid nor how often there was a trade.
+        """
         return {"price": "price_factor", "volume": "volume_factor"}.get(self.unit)
 
 
@@ -124,7 +129,10 @@ DERIVED = (
 """The columns of candles that are made of shorter ones."""
 
 VWAP_TOLERANCE = 1e-4
-"""A vwap may lie outside of low and high by this share of the price: vendors round it, some to four decimals."""
+"""A vwap may lie outside of low and high by this share of the price.
+
+Vendors round it, some to four decimals.
+"""
 
 _ROUNDING = 1e-9
 _WHOLE = 2.0**53
@@ -234,9 +242,10 @@ def rolled(names: Collection[str], *, is_raw: bool = True) -> dict[str, pl.Expr]
 
 
 def only_possible(bars: pl.DataFrame) -> pl.DataFrame:
-    """Bars that `rolled` has made, with the first vwap that can be: within low and high, but for rounding.
+    """Bars that `rolled` has made, with the first vwap that can be.
 
-    A quote volume by a volume in contracts is no price, for instance.
+    A vwap can be where it lies within low and high, but for rounding. A quote volume by a volume in
+    contracts is no price, for instance.
     """
     if "vwap" not in bars.columns:
         return bars

@@ -217,7 +217,10 @@ def _files(folder: Path | None) -> dict[tuple[str, str], Path]:
 
 
 def _read(path: Path, timeframe: Timeframe) -> pl.DataFrame:
-    """Read ts, open, high, low, close, volume and extra columns into those of a simulation; what a file does not have is null."""
+    """Read ts, open, high, low, close, volume and extra columns into those of a simulation.
+
+    A column that the file does not have is null.
+    """
     frame = (
         pl.read_parquet(path)
         if path.suffix == ".parquet"

@@ -20,7 +20,6 @@ from market_assets.expected.series import (
     series_of,
 )
 from market_assets.fill.recalendar import follow_calendar
-from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import Cadence, Partition
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.pictures.heatmap import CELL_SCHEMA, Bucket, CellState
@@ -69,7 +68,7 @@ def heat_of(view: Snapshot, profile: Profile, now: datetime) -> tuple[pl.DataFra
     """
     timeframe = profile.base_timeframe
     cadence = profile.partitions.of(timeframe)
-    genesis = view.genesis.of(Dataset.candles(profile.name, timeframe))
+    genesis = view.genesis.of(profile.candles(timeframe))
     series = [one.since(genesis.get(one.symbol)) for one in series_of(profile, now)]
     whole = Window(min(one.window.start for one in series), max(one.window.end for one in series))
     bucket = (
@@ -84,7 +83,7 @@ def heat_of(view: Snapshot, profile: Profile, now: datetime) -> tuple[pl.DataFra
         bucket.first_day(pl.col("partition").str.to_date()).alias("bucket")
     )
     early = view.partitions.judged_early(
-        Dataset.candles(profile.name, timeframe), _LENGTHS[cadence] + timeframe.duration
+        profile.candles(timeframe), _LENGTHS[cadence] + timeframe.duration
     )
     due = (
         _due(profile, timeframe, partitions, series, now)
@@ -93,7 +92,7 @@ def heat_of(view: Snapshot, profile: Profile, now: datetime) -> tuple[pl.DataFra
             _counted(profile, timeframe, early, series, now), on=["symbol", "partition"], how="left"
         )
     )
-    shares = view.partitions.worst_shares(Dataset.candles(profile.name, timeframe), due)
+    shares = view.partitions.worst_shares(profile.candles(timeframe), due)
     state = (
         pl.when("never_filled")
         .then(pl.lit(CellState.NEVER_FILLED.value))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from market_assets.expected.series import calendar_of
-from market_assets.market.datasets import Dataset
 from market_assets.market.gaps import priority
 from market_assets.market.timeframes import TS, Window
 from market_assets.verdicts.evidence import MISSING, State, askable
@@ -133,7 +132,7 @@ def bare_profiles(store: Store, profiles: Sequence[Profile]) -> list[str]:
             profile.name
             for profile in profiles
             if not any(
-                view.partitions.keys(Dataset.candles(profile.name, timeframe))
+                view.partitions.keys(profile.candles(timeframe))
                 for timeframe in profile.timeframes.fetch
             )
         ]

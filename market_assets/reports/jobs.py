@@ -20,10 +20,18 @@ if TYPE_CHECKING:
 
 _SERIES = ("profile", "symbol", "timeframe")
 _NUMBERS = (
-    "partitions", "partitions_done", "partitions_failed", "repaired", "missing_before",
-    "missing_after", "abandoned", "gaps_before", "gaps_after", "symbols_not_shown",
+    "partitions",
+    "partitions_done",
+    "partitions_failed",
+    "repaired",
+    "missing_before",
+    "missing_after",
+    "abandoned",
+    "gaps_before",
+    "gaps_after",
+    "symbols_not_shown",
     "partitions_with_faults",
-)  # fmt: skip
+)
 _SPAN = ("started_at", "ended_at")
 _ROWS = ("new", "revised", "rejected")
 _COSTS = ("requests", "retries", "waits", "bytes")

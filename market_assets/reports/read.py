@@ -318,7 +318,11 @@ def _around(window: Window) -> Window:
 
 
 def _opens_in(frame: pl.DataFrame, profile: Profile, timeframe: Timeframe) -> pl.DataFrame:
-    """The opens of fetched candles that each candle of a frame holds: symbol, since, until; in its order."""
+    """The opens of fetched candles that each candle of a frame holds.
+
+    Returns:
+        symbol, since and until, in the order of the frame.
+    """
     base = base_of(profile, timeframe)
     if base is timeframe:
         return frame.select("symbol", since="ts", until=pl.col("ts") + _TICK)

@@ -218,9 +218,7 @@ class _Teller:
                 f"The first update from {duration_words(self._profile.update.settle)} after its "
                 "close on asks for it.",
             )
-        genesis = self._view.genesis.of(Dataset.candles(self._profile.name, self._timeframe)).get(
-            self._symbol
-        )
+        genesis = self._view.genesis.of(self._profile.candles(self._timeframe)).get(self._symbol)
         if genesis is None or bar.ts >= genesis:
             return None
         verdict = f"{self._symbol} has its first bar at {_utc(genesis)}, as a source has named it."
@@ -312,7 +310,7 @@ class _Teller:
 
     def _state(self, bar: Bar, partition: Partition) -> str:
         """The state of an absent bar by the rules of every fill."""
-        if not self._view.candles.has(Dataset.candles(self._profile.name, self._timeframe)):
+        if not self._view.candles.has(self._profile.candles(self._timeframe)):
             halted = self._calendar.bars(self._timeframe, _at(bar.ts))["halted"].any()
             return State.HALTED if halted else State.OPEN
         judge = Judge(
@@ -360,7 +358,7 @@ class _Teller:
             )
             return _Told(state, verdict, _SETTLED)
         judged = self._view.partitions.counts(
-            Dataset.candles(self._profile.name, self._timeframe), [partition.key]
+            self._profile.candles(self._timeframe), [partition.key]
         )
         judged_at = judged.filter(pl.col("symbol") == self._symbol)["judged_at"].max()
         coming = f"The next repair or backfill of partition {partition.key} asks for it."
@@ -436,9 +434,7 @@ class _Teller:
         )
 
     def _namings(self) -> list[Event]:
-        rows = self._view.genesis.namings(
-            Dataset.candles(self._profile.name, self._timeframe), self._symbol
-        )
+        rows = self._view.genesis.namings(self._profile.candles(self._timeframe), self._symbol)
         return [
             Event(
                 _aware(found),
@@ -449,7 +445,7 @@ class _Teller:
 
     def _coverage(self, bar: Bar) -> list[Event]:
         rows = self._view.coverage.of(
-            Dataset.candles(self._profile.name, self._timeframe), [self._symbol], _at(bar.ts)
+            self._profile.candles(self._timeframe), [self._symbol], _at(bar.ts)
         )
         events = []
         for row in rows.iter_rows(named=True):
@@ -494,7 +490,7 @@ class _Teller:
 
     def _revisions(self, bar: Bar) -> list[Event]:
         rows = self._view.candles.revisions(
-            Dataset.candles(self._profile.name, self._timeframe), self._symbol, bar.ts
+            self._profile.candles(self._timeframe), self._symbol, bar.ts
         )
         return [
             Event(
@@ -505,9 +501,7 @@ class _Teller:
         ]
 
     def _repairs(self, bar: Bar) -> list[Event]:
-        rows = self._view.repairs.of(
-            Dataset.candles(self._profile.name, self._timeframe), self._symbol, bar.ts
-        )
+        rows = self._view.repairs.of(self._profile.candles(self._timeframe), self._symbol, bar.ts)
         return [
             Event(
                 _aware(row["repaired_at"]),
@@ -520,7 +514,7 @@ class _Teller:
 
     def _comparisons(self, bar: Bar) -> list[Event]:
         key = Partition.holding(bar.ts.date(), self._profile.partitions.of(self._timeframe)).key
-        rows = self._view.agreement.of(Dataset.candles(self._profile.name, self._timeframe), [key])
+        rows = self._view.agreement.of(self._profile.candles(self._timeframe), [key])
         words = {
             AGREES: "was compared with {other}: both have the same in {compared:,} bars",
             NOT_COMPARED: "was not compared with {other}: {words}",
@@ -558,9 +552,7 @@ class _Teller:
         return [Event(_aware(at), what) for at, what in events]
 
     def _jobs(self, bar: Bar) -> list[Event]:
-        jobs = self._view.jobs.over(
-            Dataset.candles(self._profile.name, self._timeframe), self._symbol, bar.ts
-        )
+        jobs = self._view.jobs.over(self._profile.candles(self._timeframe), self._symbol, bar.ts)
         older = (
             f" (the oldest of the {_JOBS} newest such jobs; there were {len(jobs):,})"
             if len(jobs) > _JOBS

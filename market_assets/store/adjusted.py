@@ -178,8 +178,14 @@ def _adjusted(profile: str, timeframe: Timeframe, zone: str) -> str:
             lag(until, 1, '-infinity'::TIMESTAMP) OVER (PARTITION BY symbol ORDER BY until) AS since
         FROM bounds
     )
-    SELECT c.symbol, c.ts, c.open * s.price_factor AS open, c.high * s.price_factor AS high, c.low * s.price_factor AS low,
-        c.close * s.price_factor AS close, c.volume * s.volume_factor AS volume,
+    SELECT
+        c.symbol,
+        c.ts,
+        c.open * s.price_factor AS open,
+        c.high * s.price_factor AS high,
+        c.low * s.price_factor AS low,
+        c.close * s.price_factor AS close,
+        c.volume * s.volume_factor AS volume,
         {", ".join(f"{_footed(extra)} AS {extra.name}" for extra in EXTRAS)}
     FROM {table_of(Dataset.candles(profile, timeframe))} c
     JOIN stretches s ON s.symbol = c.symbol AND c.ts >= s.since AND c.ts < s.until

@@ -17,8 +17,15 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
 COVERAGE_COLUMNS = (
-    "symbol", "source", "start_ts", "end_ts", "bars", "omits_quiet", "answered_at", "answered_from",
-)  # fmt: skip
+    "symbol",
+    "source",
+    "start_ts",
+    "end_ts",
+    "bars",
+    "omits_quiet",
+    "answered_at",
+    "answered_from",
+)
 """Columns of `ops.coverage` without the profile and the timeframe.
 
 `answered_at` is when the last of the answers came, `answered_from` when the first of them did: null

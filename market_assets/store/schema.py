@@ -282,7 +282,10 @@ def table_of(dataset: Dataset) -> str:
 
 
 def create_candle_table(dataset: Dataset, *, derived: bool) -> str:
-    """DDL of one candle table; it has no index, which would cost nine times the bytes and the time."""
+    """DDL of one candle table.
+
+    It has no index, which would cost nine times the bytes and the time.
+    """
     table = table_of(dataset)
     columns = (*(DERIVED if derived else FETCHED), *EXTRAS)
     types = (
@@ -295,7 +298,10 @@ def create_candle_table(dataset: Dataset, *, derived: bool) -> str:
 
 
 def add_extras(dataset: Dataset) -> str:
-    """DDL of what a candle table of an older version lacks: the extra columns, null so far, and the words on all of them."""
+    """DDL of what a candle table of an older version lacks.
+
+    These are the extra columns, null so far, and the descriptions of all columns.
+    """
     table = table_of(dataset)
     added = (
         f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {extra.name} {extra.sql};"

@@ -430,8 +430,11 @@ class Store:
                 "%s: %s is left as it is to those who read it (%s), "
                 "and the store goes on in a copy. "
                 "To read without that, use market_assets.connect() or %s",
-                wait.purpose, wait.path, hindrance, self._published.link,
-            )  # fmt: skip
+                wait.purpose,
+                wait.path,
+                hindrance,
+                self._published.link,
+            )
         return replaced
 
     def _prepare(self, purpose: str) -> None:

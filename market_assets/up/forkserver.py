@@ -64,7 +64,11 @@ class ForkServer:
         self._selector.register(self._woken, selectors.EVENT_READ)
 
     def serve(self) -> Task | None:
-        """Serve requests; returns in each fork what it has to do, and None once the first one is gone."""
+        """Serve requests, until the process that started the server is gone.
+
+        Returns:
+            In each fork what the fork has to do; in the server None, at its end.
+        """
         # The signal of a child's end wakes the loop by itself.
         signal.set_wakeup_fd(self._wakes)
         signal.signal(signal.SIGCHLD, _nothing)

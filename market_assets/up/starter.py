@@ -1,4 +1,4 @@
-"""The supervisor's side of the fork server: has it loaded, asks it for processes, sees that it lives."""
+"""The supervisor's side of the fork server: starts it, watches it and asks it for processes."""
 
 from __future__ import annotations
 
@@ -74,7 +74,10 @@ class Starter:
         return True
 
     def watch(self, now: float) -> str | None:
-        """How the fork server has ended, in words; then processes can be started again after a while."""
+        """How the fork server has ended, in words; None while it lives.
+
+        It is started again after a while, and then processes can be.
+        """
         if self._alive is not None:
             return None
         why = self._process.watch(now)

@@ -93,7 +93,10 @@ def actions_match_prices(
             tables[name] = [_row(row) for row in rows.head(SAMPLE).iter_rows(named=True)]
     if not unmeasured.is_empty():
         listed = unmeasured.sort("ex_date", descending=True).head(SAMPLE)
-        tables["dividends_without_close"] = [{"symbol": name, "ex_date": f"{day}"} for name, day in listed.select("symbol", "ex_date").iter_rows()]  # fmt: skip
+        tables["dividends_without_close"] = [
+            {"symbol": name, "ex_date": f"{day}"}
+            for name, day in listed.select("symbol", "ex_date").iter_rows()
+        ]
     mixed = (
         actions.filter(paid, pl.col("currency").is_not_null())
         .group_by("symbol")

@@ -133,7 +133,7 @@ def clean(
     good = rows.filter(pl.col("reason").is_null())
     bad = rows.filter(pl.col("reason").is_not_null()).select(
         symbol=pl.lit(symbol), ts="given", reason="reason", values=_values(answer)
-    )  # fmt: skip
+    )
     candles, dropped = sound(good.select(*CANDLE, *extras_in(good.columns)).sort("ts"))
     return Cleaned(candles, bad.cast(REJECT_SCHEMA), dropped)
 

@@ -301,15 +301,22 @@ def advance(
     noted = [pl.col("answered"), pl.when(pl.col("witness") != "").then("witness").alias("witness")]
     who = noted if says_who else []
     return absent.select(
-        "symbol", "ts", "attempts", "failures", "confirmations", "confirmed_at", "first_seen",
-        "asked_at", *who,
+        "symbol",
+        "ts",
+        "attempts",
+        "failures",
+        "confirmations",
+        "confirmed_at",
+        "first_seen",
+        "asked_at",
+        *who,
         reason=pl.when(abandoned).then(pl.format("{}; {}", spent, "reason")).otherwise("reason"),
         state=pl.when(explained)
         .then(settled)
         .when(abandoned)
         .then(pl.lit(State.ABANDONED.value))
         .otherwise("state"),
-    )  # fmt: skip
+    )
 
 
 def _with_witnesses(asked: pl.DataFrame) -> pl.DataFrame:

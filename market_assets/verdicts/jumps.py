@@ -10,8 +10,11 @@ from market_assets.market.timeframes import TS
 from market_assets.verdicts.evidence import State
 
 JUMP = log(1.45)
-"""A move over night to 1.45 times the close, or to 69 % of it, is looked at: without an action it is as likely a split that nobody has
-told of. Three shares for two move a price to 67 %, and the night itself adds some."""
+"""A move over night that is looked at: to 1.45 times the close, or to 69 % of it.
+
+Without an action it is as likely a split of which nobody has told. Three shares for two move a
+price to 67 %, and the night itself adds some.
+"""
 
 NO_JUMPS = pl.DataFrame(
     schema={

@@ -1,4 +1,6 @@
-"""How far each bar can be relied on, by what the ledgers know of it. Pure: a bar and marks in, a word out.
+"""How far each bar can be relied on, by what the ledgers know of it.
+
+Pure: a bar and marks in, a word out.
 
 A bar is a stretch of time here, and so is a mark. A bar of a fetched timeframe is the instant of
 its open; a derived one holds the opens of all bars that it is made of.
@@ -24,7 +26,10 @@ class Quality(StrEnum):
 
 
 TRUST_SCHEMA = pl.Schema({"symbol": pl.String(), "since": TS, "until": TS, "quality": pl.String()})
-"""A mark: a stretch of a symbol's opens, from one on and without the other, and one of Quality or ALONE that it says of them."""
+"""A mark: a stretch of a symbol's opens, and one of Quality or ALONE that it says of them.
+
+The stretch is from `since` on, and without `until`.
+"""
 
 ALONE = "alone"
 """Inside of what another source has confirmed, a bar that it does not have."""
@@ -86,7 +91,10 @@ def _covered(bars: pl.DataFrame, marks: pl.DataFrame) -> pl.Series:
 def _beside(
     bars: pl.DataFrame, marks: pl.DataFrame, *, at: str, is_open: bool, holds: pl.Expr
 ) -> pl.Series:
-    """Whether something holds of a bar and the last mark up to (`is_open`: before) one of its ends."""
+    """Whether something holds of a bar and the last mark up to one of its ends.
+
+    Where `is_open`, the mark is before that end.
+    """
     if marks.is_empty() or bars.is_empty():
         return pl.repeat(value=False, n=len(bars), eager=True)
     marked = bars.with_row_index("row").filter(

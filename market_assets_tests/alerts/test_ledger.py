@@ -78,8 +78,11 @@ def test_a_trouble_is_told_when_it_begins_when_it_gets_worse_and_when_it_is_over
 def test_a_trouble_that_comes_again_is_a_new_one() -> None:
     desk = Desk()
     assert [desk.look(*present) for present in [(trouble(),), (), (trouble(),), ()]] == [
-        ["WARNING"], ["over"], ["WARNING"], ["over"],
-    ]  # fmt: skip
+        ["WARNING"],
+        ["over"],
+        ["WARNING"],
+        ["over"],
+    ]
     assert len({alert for alert, _ in desk.heard}) == 2
 
 

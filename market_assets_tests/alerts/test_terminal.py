@@ -124,8 +124,9 @@ def test_a_test_message_goes_through_each_channel_and_the_answer_says_which_work
     universe_of(tmp_path, mail.url, url, secrets={"HOOK_TOKEN": FILLED_IN})
     good = alerts("--test")
     assert (good.code, good.out.splitlines()) == (
-        0, ["mailto #1: took the message", "json #1: took the message"],
-    )  # fmt: skip
+        0,
+        ["mailto #1: took the message", "json #1: took the message"],
+    )
     assert "a test" in mail.titles[0] == hook.titles[0]
     hook.status = 500
     bad = alerts("--test", "--json", way=in_a_process)

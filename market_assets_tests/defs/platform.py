@@ -217,8 +217,11 @@ def running(home: Path, environment: Mapping[str, str]) -> Iterator[Platform]:
     with (home / "up.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "market_assets.cli", "up", "--port", str(port), "--json"],
-            env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     platform = Platform(f"http://127.0.0.1:{port}", process)
     try:
         until(lambda: platform.alive() or process.poll() is not None, "the start")

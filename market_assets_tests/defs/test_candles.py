@@ -494,8 +494,10 @@ def start(script: str, *arguments: str) -> subprocess.Popen[str]:
     """Start a process, and wait until it says that it has got there."""
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", script, *arguments],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout is not None
     assert process.stdout.readline().strip() in {"open", "ready"}
     return process

@@ -32,7 +32,8 @@ UNIVERSE = """
 sources:
   vendor: {{type: practice, base_url: "{url}", retries: 0, backoff: 0, timeout: 900,
            total_timeout: 900}}
-# Nothing is filled before it is asked for, and what fails stays as it is.
+# Nothing is filled before it is asked for, and what fails stays as it is: the last second before
+# the end of a profile of stocks lies in a weekend, so that no partition is new.
 update: {{first_backfill: 1s}}
 repair: {{every: 365d}}
 profiles:
@@ -52,8 +53,8 @@ profiles:
     symbols: {{SPY: {{}}}}
   stopped:
     kind: EQUITY
-    start: 2024-02-19
-    end: 2024-02-21
+    start: 2024-02-15
+    end: 2024-02-19
     timeframes: {{fetch: [1m]}}
     sources: [vendor]
     symbols: {{QQQ: {{}}}}
@@ -82,8 +83,14 @@ MARKET = Market.model_validate(
             # A vendor that hangs: the run is killed while it waits here.
             {
                 "fault": "delay",
-                "symbols": ["SPY", "QQQ"],
+                "symbols": ["SPY"],
                 "start": "2024-02-20T00:00Z",
+                "seconds": 600,
+            },
+            {
+                "fault": "delay",
+                "symbols": ["QQQ"],
+                "start": "2024-02-15T00:00Z",
                 "seconds": 600,
             },
         ],
@@ -221,8 +228,10 @@ def test_a_killed_run_keeps_what_it_finished_and_a_second_backfill_does_only_the
     before = len(vendor.log)
     again = subprocess.run(
         [sys.executable, "-m", "market_assets.cli", "backfill", "stalled", "--json"],
-        env=environment, capture_output=True, check=False,
-    )  # fmt: skip
+        env=environment,
+        capture_output=True,
+        check=False,
+    )
     assert again.returncode == 0, again.stderr.decode()
     assert json.loads(again.stdout)["complete"] is True
     assert set(platform.colours(*path).values()) == {"MATERIALIZED"}

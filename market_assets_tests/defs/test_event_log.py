@@ -306,8 +306,11 @@ def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Aftermath:
     def start(name: str, count: int) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-W", "ignore", "-c", WRITER, str(home), name, str(count)],
-            env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
     processes = [start("killed", 10**9), *(start(f"writer{number}", 40) for number in range(3))]
     for process in processes:

@@ -241,10 +241,15 @@ def test_ticks_and_evaluations_go_by_their_age_and_the_last_two_of_each_stay(
 
     def tick(name: str, days_ago: float, status: TickStatus) -> None:
         data = TickData(
-            instigator_origin_id=name, instigator_name=name, instigator_type=InstigatorType.SENSOR,
-            status=status, timestamp=later(-days_ago).timestamp(), selector_id=name, run_ids=[],
+            instigator_origin_id=name,
+            instigator_name=name,
+            instigator_type=InstigatorType.SENSOR,
+            status=status,
+            timestamp=later(-days_ago).timestamp(),
+            selector_id=name,
+            run_ids=[],
             error=broken if status is TickStatus.FAILURE else None,
-        )  # fmt: skip
+        )
         instance.create_tick(data)
 
     for hours in range(60, 0, -6):

@@ -202,8 +202,10 @@ def test_what_a_home_costs_is_told_by_part_with_what_shorter_settings_would_free
     assert caches.growth == pytest.approx(100_000, rel=0.2)
     (shorter,) = keeper(kept).advice()
     assert (shorter.setting, shorter.now, shorter.shorter) == (
-        "retention.caches", timedelta(days=30), timedelta(days=15),
-    )  # fmt: skip
+        "retention.caches",
+        timedelta(days=30),
+        timedelta(days=15),
+    )
     assert shorter.frees == pytest.approx(1_400_000, rel=0.1)
 
 

@@ -45,7 +45,8 @@ def behind(kept: Market) -> dict[str, list[str]]:
     """The keys of what is behind, by dataset."""
     with kept.store.reading("looking") as view:
         found = {
-            work.dataset: [partition.key for partition in work.behind(view)] for work in works(kept)
+            work.dataset.name: [partition.key for partition in work.behind(view)]
+            for work in works(kept)
         }
     return {name: keys for name, keys in found.items() if keys}
 
@@ -103,11 +104,11 @@ def test_a_bar_that_closes_after_midnight_is_there_when_it_closes_and_so_is_what
         midnight = now.replace(hour=0)
         return midnight if now.hour else midnight - timedelta(days=1)
 
-    first = datetime(2025, 3, 4, tzinfo=UTC)
+    first = datetime(2025, 3, 4, 21, tzinfo=UTC)
     step(
         kept,
         first=first,
-        after=first + timedelta(days=2, hours=3),
+        after=first + timedelta(days=1, hours=6),
         pace=timedelta(hours=1),
         timeframe=H1,
         since=since,

@@ -31,15 +31,27 @@ ALL = features_of(FeatureSettings(), M1)
 SHORT = features_of(
     FeatureSettings.model_validate(
         {
-            "simple_return": [1, 5], "log_return": [3], "volatility": [5, 30], "parkinson": [7],
-            "garman_klass": [6], "atr": [3], "rsi": [2, 3],
-            "macd": [[2, 5, 3]], "bb": [[8, 2.5]], "sma": [4, 50], "ema": [3, 9], "adx": [3],
-            "obv": [6], "mfi": [4], "zscore": [2, 12],
-            "volume_ratio": [5], "drawdown": [9],
+            "simple_return": [1, 5],
+            "log_return": [3],
+            "volatility": [5, 30],
+            "parkinson": [7],
+            "garman_klass": [6],
+            "atr": [3],
+            "rsi": [2, 3],
+            "macd": [[2, 5, 3]],
+            "bb": [[8, 2.5]],
+            "sma": [4, 50],
+            "ema": [3, 9],
+            "adx": [3],
+            "obv": [6],
+            "mfi": [4],
+            "zscore": [2, 12],
+            "volume_ratio": [5],
+            "drawdown": [9],
         }
     ),
     M1,
-)  # fmt: skip
+)
 
 
 def candles(
@@ -56,15 +68,20 @@ def candles(
     ts = pl.datetime_range(first, first + timedelta(minutes=len(close) - 1), "1m", eager=True)
     frame = pl.DataFrame({"ts": ts, "close": close, "open": before})
     return frame.select(
-        pl.lit("BTC").alias("symbol"), "ts", opens_at="ts",
-        closes_at=pl.col("ts") + pl.duration(minutes=1), session=pl.col("ts").dt.date(),
-        open="open", high=pl.max_horizontal("open", "close") + spread,
-        low=pl.min_horizontal("open", "close") - spread, close="close",
+        pl.lit("BTC").alias("symbol"),
+        "ts",
+        opens_at="ts",
+        closes_at=pl.col("ts") + pl.duration(minutes=1),
+        session=pl.col("ts").dt.date(),
+        open="open",
+        high=pl.max_horizontal("open", "close") + spread,
+        low=pl.min_horizontal("open", "close") - spread,
+        close="close",
         volume=pl.lit(volume, pl.Float64)
         if volume is None or isinstance(volume, float)
         else pl.Series(volume, dtype=pl.Float64),
         run=pl.lit(0),
-    ).with_columns(**columns)  # fmt: skip
+    ).with_columns(**columns)
 
 
 def column(bars: pl.DataFrame, name: str) -> list[float | None]:
@@ -155,11 +172,18 @@ def test_features_of_a_real_history_are_those_of_talib_called_on_the_whole(
 ):
     bars = pl.read_parquet(shared / "data" / path).sort("ts").head(rows)
     bars = bars.select(
-        pl.lit("X").alias("symbol"), "ts", opens_at="ts", closes_at=pl.col("ts"),
+        pl.lit("X").alias("symbol"),
+        "ts",
+        opens_at="ts",
+        closes_at=pl.col("ts"),
         session=pl.col("ts").dt.date(),
-        open="open", high="high", low="low", close="close",
-        volume=pl.col("volume").cast(pl.Float64), run=pl.lit(0),
-    )  # fmt: skip
+        open="open",
+        high="high",
+        low="low",
+        close="close",
+        volume=pl.col("volume").cast(pl.Float64),
+        run=pl.lit(0),
+    )
     made, theirs = compute(bars, ALL), oracle(bars)
     assert len(theirs) >= 16
     for name, values in theirs.items():
@@ -331,15 +355,35 @@ def test_what_reaches_over_a_gap_is_null_and_all_begins_again_behind_it():
         if one.name not in {"overnight_return", *session}
     }
     assert lacks == {
-        "simple_return_1": 1, "simple_return_5": 5, "log_return_3": 3, "intraday_return": 1,
-        "volatility_5": 5, "volatility_30": 30,
-        "parkinson_7": 6, "garman_klass_6": 5, "atr_3": 3, "rsi_2": 2, "rsi_3": 3, "macd_2_5_3": 6,
+        "simple_return_1": 1,
+        "simple_return_5": 5,
+        "log_return_3": 3,
+        "intraday_return": 1,
+        "volatility_5": 5,
+        "volatility_30": 30,
+        "parkinson_7": 6,
+        "garman_klass_6": 5,
+        "atr_3": 3,
+        "rsi_2": 2,
+        "rsi_3": 3,
+        "macd_2_5_3": 6,
         "macd_signal_2_5_3": 6,
-        "macd_hist_2_5_3": 6, "bb_upper_8_2_5": 7, "bb_middle_8_2_5": 7, "bb_lower_8_2_5": 7,
-        "sma_4": 3, "sma_50": 49, "ema_3": 2, "ema_9": 8,
-        "adx_3": 5, "obv_6": 6, "mfi_4": 4, "zscore_2": 1, "zscore_12": 11, "volume_ratio_5": 4,
+        "macd_hist_2_5_3": 6,
+        "bb_upper_8_2_5": 7,
+        "bb_middle_8_2_5": 7,
+        "bb_lower_8_2_5": 7,
+        "sma_4": 3,
+        "sma_50": 49,
+        "ema_3": 2,
+        "ema_9": 8,
+        "adx_3": 5,
+        "obv_6": 6,
+        "mfi_4": 4,
+        "zscore_2": 1,
+        "zscore_12": 11,
+        "volume_ratio_5": 4,
         "drawdown_9": 8,
-    }  # fmt: skip
+    }
 
 
 def test_a_price_that_stands_still_has_no_strength_and_no_score():
@@ -384,11 +428,18 @@ def _equity(timeframe: Timeframe = Timeframe.M30) -> pl.DataFrame:
     close = pl.Series(100.0 + np.arange(len(bars)))
     first = bars["session"] == bars["session"][0]
     return bars.select(
-        pl.lit("SPY").alias("symbol"), "ts", "opens_at", "closes_at", "session",
+        pl.lit("SPY").alias("symbol"),
+        "ts",
+        "opens_at",
+        "closes_at",
+        "session",
         open=close.shift(1).fill_null(99.0) + 5.0 * (~first & first.shift(1)).cast(pl.Float64),
-        high=close + 6, low=close - 6, close=close, volume=pl.Series(1.0 + np.arange(len(bars))),
+        high=close + 6,
+        low=close - 6,
+        close=close,
+        volume=pl.Series(1.0 + np.arange(len(bars))),
         run=pl.lit(0),
-    )  # fmt: skip
+    )
 
 
 def test_what_happens_overnight_is_told_apart_from_what_happens_in_the_session():

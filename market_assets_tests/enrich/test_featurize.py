@@ -126,8 +126,9 @@ def test_each_candle_has_a_row_of_features_as_of_the_whole_history(walk):
     assert [one.partition.key for one in outcomes][:2] == ["2025-02-20", "2025-02-21"]
     assert {(one.rows, one.new, one.filled) for one in outcomes} == {(48, 48, True)}
     assert [(own.symbol, own.expected, own.stored, own.missing) for own in outcomes[0].counts] == [
-        ("BTC", 24, 24, 0), ("ETH", 24, 24, 0),
-    ]  # fmt: skip
+        ("BTC", 24, 24, 0),
+        ("ETH", 24, 24, 0),
+    ]
     assert outcomes[0].first_ts == datetime(2025, 2, 20, tzinfo=UTC)
     assert outcomes[0].last_ts == datetime(2025, 2, 20, 23, tzinfo=UTC)
     found = stored(crypto, H1)
@@ -197,8 +198,11 @@ def test_nothing_reaches_over_a_gap_and_a_bar_that_is_half_there_has_a_row_witho
     # 10:00 is made of 2 minutes, 10:05 is absent, 10:10 is made of 4.
     assert has[at("2025-03-04 10:00")] == has[at("2025-03-04 10:10")] == (False, False, False)
     assert [has[at(f"2025-03-04 10:{minute}")] for minute in (15, 20, 25, 30)] == [
-        (False, False, False), (True, False, False), (True, True, False), (True, True, False),
-    ]  # fmt: skip
+        (False, False, False),
+        (True, False, False),
+        (True, True, False),
+        (True, True, False),
+    ]
     # After the fill of the gap nothing is left of it.
     crypto.fill(days("2025-03-04", "2025-03-05"))
     crypto.derive(M5)

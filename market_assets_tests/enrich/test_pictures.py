@@ -243,11 +243,13 @@ def test_each_reason_of_the_mask_has_a_colour_of_its_own() -> None:
 def test_the_mask_has_a_row_a_symbol_and_shows_the_weightiest_reason_of_a_cell() -> None:
     minutes: list[str | None] = [None] * 1440
     minutes[700], minutes[701] = Neutral.OPEN_GAP, Neutral.NO_TRADE
-    frame = pl.concat([
-        returns(*minutes, symbol="ETH", minutes=1),
-        returns(*[Neutral.CLOSED_MARKET, None] * 720, symbol="BTC", minutes=1),
-        returns(*[Neutral.CLOSED_MARKET] * 1440, symbol="SPY", minutes=1),
-    ])  # fmt: skip
+    frame = pl.concat(
+        [
+            returns(*minutes, symbol="ETH", minutes=1),
+            returns(*[Neutral.CLOSED_MARKET, None] * 720, symbol="BTC", minutes=1),
+            returns(*[Neutral.CLOSED_MARKET] * 1440, symbol="SPY", minutes=1),
+        ]
+    )
     png = mask_picture(frame, title="markets returns_1m")
     assert cells(png) == [
         [MEASURED],

@@ -273,8 +273,10 @@ def test_an_export_that_is_killed_leaves_whole_files_and_the_next_one_does_the_r
         root = Path(__file__).resolve().parents[2]
         child = subprocess.run(
             [sys.executable, "-c", KILLED_IN, str(tmp_path), str(instant)],
-            env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True, check=False,
-        )  # fmt: skip
+            env={**os.environ, "PYTHONPATH": str(root)},
+            capture_output=True,
+            check=False,
+        )
         assert child.returncode == -signal.SIGKILL, child.stderr.decode()
         found = ground.files(MINUTES)
         assert all(whole[name] == data for name, data in found.items())

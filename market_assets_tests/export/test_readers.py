@@ -21,9 +21,10 @@ SPARK = {
     pa.date32(),
     pa.float64(),
     pa.int32(),
+    pa.int64(),
     pa.timestamp("us", "UTC"),
 }
-"""What Spark reads as string, date, double, int and timestamp.
+"""What Spark reads as string, date, double, int, long and timestamp.
 
 Spark has no unsigned numbers and no nanoseconds.
 """
@@ -57,11 +58,22 @@ def test_duckdb_reads_the_folder_in_any_zone_and_prunes_by_the_keys(lake):
 def test_polars_scans_the_folder_itself(lake):
     scan = pl.scan_parquet(lake.of(MINUTES), hive_partitioning=True)
     assert scan.collect_schema() == {
-        "symbol": pl.String, "ts": pl.Datetime("us", "UTC"), "date": pl.Date, "open": pl.Float64,
+        "symbol": pl.String,
+        "ts": pl.Datetime("us", "UTC"),
+        "date": pl.Date,
+        "open": pl.Float64,
         "high": pl.Float64,
-        "low": pl.Float64, "close": pl.Float64, "volume": pl.Float64, "source": pl.String,
-        "year": pl.Int64, "month": pl.Int64,
-    }  # fmt: skip
+        "low": pl.Float64,
+        "close": pl.Float64,
+        "volume": pl.Float64,
+        "source": pl.String,
+        "quote_volume": pl.Float64,
+        "trades": pl.Int64,
+        "taker_buy_volume": pl.Float64,
+        "vwap": pl.Float64,
+        "year": pl.Int64,
+        "month": pl.Int64,
+    }
     found = scan.filter(pl.col("month") == 1, pl.col("symbol") == "ETH").collect()
     assert (found.height, found["date"].unique().sort().dt.day().to_list()) == (2880, [30, 31])
 

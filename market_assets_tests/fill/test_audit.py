@@ -297,9 +297,14 @@ class TestTheDocument:
         (gap,) = found["gaps_detected"]
         series = {"profile": "kept", "symbol": "ETH", "timeframe": "1h"}
         assert gap == series | {
-            "status": "open", "gaps": 2, "bars": 8, "attempts": 2, "failures": 0,
-            "first_ts": "2025-02-26T20:00:00Z", "last_ts": "2025-02-27T03:00:00Z",
-        }  # fmt: skip
+            "status": "open",
+            "gaps": 2,
+            "bars": 8,
+            "attempts": 2,
+            "failures": 0,
+            "first_ts": "2025-02-26T20:00:00Z",
+            "last_ts": "2025-02-27T03:00:00Z",
+        }
         retried = found["retry_results"]
         assert retried["repaired"] == {
             "gaps": 1,
@@ -332,8 +337,11 @@ class TestTheDocument:
         assert summary["requests"] == len(vendor.log)
         assert [job["trigger"] for job in found["jobs"]] == ["repair", "backfill"]
         assert found["jobs"][0]["detail"]["by_symbol"]["ETH"] == dict.fromkeys(BY_SYMBOL, 0) | {
-            "missing_before": 8, "expected": 72, "stored": 64, "missing": 8,
-        }  # fmt: skip
+            "missing_before": 8,
+            "expected": 72,
+            "stored": 64,
+            "missing": 8,
+        }
 
         # A look at a part of it.
         assert document(ground, limit=1)["summary"]["jobs"] == 1

@@ -219,7 +219,10 @@ def test_a_daily_session_of_a_month_is_closed(hong_kong: Ground):
 
 
 class TestFilesAlone:
-    """A file that goes on after a session is a witness that its symbol was not traded; different files are several."""
+    """A file that goes on after a session is a witness that its symbol was not traded.
+
+    Different files are several witnesses.
+    """
 
     @staticmethod
     def keep(ground: Ground, symbols: str = "{A: {}, B: {}}", **more: str) -> None:

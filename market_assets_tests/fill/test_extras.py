@@ -1,4 +1,4 @@
-"""Extra columns on their way from a vendor to whoever reads them, and the quality of what is read."""
+"""Extra columns on their way from a vendor to a reader, and the quality of what is read."""
 
 from __future__ import annotations
 

@@ -45,9 +45,18 @@ def write(ground: Ground, name: str, text: str | bytes) -> None:
 
 
 def keep(
-    ground: Ground, path: str, *, timeframe: str = "1m", start: str, end: str, symbols: str = "{A: {}}",
-    kind: str = "CRYPTO", calendar: str = "24/7", evidence: dict[str, Any] | None = None, **settings: Any,
-) -> None:  # fmt: skip
+    ground: Ground,
+    path: str,
+    *,
+    timeframe: str = "1m",
+    start: str,
+    end: str,
+    symbols: str = "{A: {}}",
+    kind: str = "CRYPTO",
+    calendar: str = "24/7",
+    evidence: dict[str, Any] | None = None,
+    **settings: Any,
+) -> None:
     ground.settings.pop("vendor", None)
     ground.add_source("files", type="archive", path=f"files/{path}", **settings)
     ground.keep(
@@ -91,9 +100,13 @@ class TestWhoseDay:
             HEAD + "".join(line(stamp.format(day + n * DAY), 10 + n) for n in range(3)),
         )
         keep(
-            ground, "{symbol}.csv", timeframe="1d", start=str(day), end=str(day + 3 * DAY),
+            ground,
+            "{symbol}.csv",
+            timeframe="1d",
+            start=str(day),
+            end=str(day + 3 * DAY),
             timezone=timezone,
-        )  # fmt: skip
+        )
 
         ground.fill()
 
@@ -150,9 +163,16 @@ class TestWhoseDay:
         evenings = [datetime(2024, 3, day, hour) for day in (4, 5, 6)]
         write(ground, "A.csv", HEAD + "".join(line(evening, evening.day) for evening in evenings))
         keep(
-            ground, "{symbol}.csv", timeframe="1d", start="2024-03-04", end="2024-03-09", kind=kind,
-            calendar=calendar, stamps=stamps, timezone=zone,
-        )  # fmt: skip
+            ground,
+            "{symbol}.csv",
+            timeframe="1d",
+            start="2024-03-04",
+            end="2024-03-09",
+            kind=kind,
+            calendar=calendar,
+            stamps=stamps,
+            timezone=zone,
+        )
 
         ground.fill()
 
@@ -354,9 +374,13 @@ class TestTheRepeatedHour:
         rows = [line(f"2024-11-03 {wall}", 400 + n * 10) for n, wall in enumerate(self.WALLS)]
         write(ground, "A.csv", HEAD + "".join(rows[::-1] if newest_first else rows))
         keep(
-            ground, "{symbol}.csv", timeframe="30m", start="2024-11-03", end="2024-11-04",
+            ground,
+            "{symbol}.csv",
+            timeframe="30m",
+            start="2024-11-03",
+            end="2024-11-04",
             timezone="America/New_York",
-        )  # fmt: skip
+        )
 
         ground.fill()
 
@@ -436,9 +460,12 @@ class TestABadFile:
             write(ground, f"B-{day}.csv", text)
         ground.add_source("other", type="archive", path="files/{symbol}-{date}.csv")
         keep(
-            ground, "{symbol}-{date}.csv", start="2025-02-26", end="2025-03-01",
+            ground,
+            "{symbol}-{date}.csv",
+            start="2025-02-26",
+            end="2025-03-01",
             symbols="{A: {sources: [{files: A}, {other: B}]}}",
-        )  # fmt: skip
+        )
 
         outcomes = ground.fill()
 
@@ -511,8 +538,12 @@ class TestABadMemberOfAZip:
         members[bad] = {"html": "<html>", "empty": "", "spoilt": members[bad]}[harm]
         write(ground, "A.zip", zip_of(members, spoil=bad if harm == "spoilt" else ""))
         keep(
-            ground, "{symbol}.zip", start="2025-02-26", end="2025-03-01", evidence={"confirmations": 1}
-        )  # fmt: skip
+            ground,
+            "{symbol}.zip",
+            start="2025-02-26",
+            end="2025-03-01",
+            evidence={"confirmations": 1},
+        )
 
         outcomes = ground.fill()
 
@@ -529,8 +560,12 @@ class TestABadMemberOfAZip:
         }
         write(ground, "A.zip", zip_of(members | {"part1.csv": "<html>"}))
         keep(
-            ground, "{symbol}.zip", start="2025-02-26", end="2025-03-01", evidence={"confirmations": 1}
-        )  # fmt: skip
+            ground,
+            "{symbol}.zip",
+            start="2025-02-26",
+            end="2025-03-01",
+            evidence={"confirmations": 1},
+        )
 
         outcomes = ground.fill()
 
@@ -544,8 +579,12 @@ class TestABadMemberOfAZip:
         }
         write(ground, "A.zip", zip_of(members | {f"{DAYS[1]}.csv": ""}))
         keep(
-            ground, "{symbol}.zip", start="2025-02-26", end="2025-03-01", evidence={"confirmations": 1}
-        )  # fmt: skip
+            ground,
+            "{symbol}.zip",
+            start="2025-02-26",
+            end="2025-03-01",
+            evidence={"confirmations": 1},
+        )
 
         ground.fill()
 
@@ -568,9 +607,16 @@ class TestABrokersClock:
         ]
         write(ground, "A.csv", self.HEAD + "".join(rows))
         keep(
-            ground, "{symbol}.csv", kind="FOREX", calendar="FOREX", timeframe="15m", start="2025-01-13",
-            end="2025-01-25", layout="mt5", **settings,
-        )  # fmt: skip
+            ground,
+            "{symbol}.csv",
+            kind="FOREX",
+            calendar="FOREX",
+            timeframe="15m",
+            start="2025-01-13",
+            end="2025-01-25",
+            layout="mt5",
+            **settings,
+        )
 
     def test_it_is_named_where_nobody_has_said_it(self, ground):
         self.write(ground)
@@ -642,9 +688,13 @@ class TestABadLine:
         rows = [*rows[:720], self.BAD[name], *rows[720:]]
         write(ground, "A.csv", HEAD.encode() + b"".join(rows[::-1] if newest_first else rows))
         keep(
-            ground, "{symbol}.csv", start="2025-02-26", end="2025-02-27", quiet_minutes=quiet,
+            ground,
+            "{symbol}.csv",
+            start="2025-02-26",
+            end="2025-02-27",
+            quiet_minutes=quiet,
             evidence={"confirmations": 1},
-        )  # fmt: skip
+        )
 
         outcomes = ground.fill()
 
@@ -656,8 +706,12 @@ class TestABadLine:
         rows = [line(ts) for ts in minutes(DAYS[0]) if ts.hour != 12]
         write(ground, "A.csv", HEAD + "".join([*rows[:720], HEAD, *rows[720:]]))
         keep(
-            ground, "{symbol}.csv", start="2025-02-26", end="2025-02-27", evidence={"confirmations": 1}
-        )  # fmt: skip
+            ground,
+            "{symbol}.csv",
+            start="2025-02-26",
+            end="2025-02-27",
+            evidence={"confirmations": 1},
+        )
 
         outcomes = ground.fill()
 

@@ -235,7 +235,7 @@ class TestWhatTheVerdictsSay:
             assert verdict(outcome, "validity").passed
         assert verdict(outcomes[0], "genesis").passed == (absent["BTC"][0] > at("2025-02-27T00:00"))
         view = ground.table("SELECT symbol, missing, stored FROM ops.completeness ORDER BY symbol")
-        assert view.candles.rows() == [
+        assert view.rows() == [
             (
                 symbol,
                 len(absent[symbol]),

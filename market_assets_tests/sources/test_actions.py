@@ -447,13 +447,23 @@ class TestYahoo:
         ("body", "words"),
         [
             (b"<html>", "no actions"),
-            ((b'{"chart": {"result": null, "error": {"code": "Not Found", "description": '
-b'"No data found"}}}'), "No data found"),
-            ((b'{"chart": {"result": [{"meta": {"symbol": "MSFT", "exchangeTimezoneName": '
-b'"UTC"}}], "error": null}}'), "about 'MSFT'"),
+            (
+                (
+                    b'{"chart": {"result": null, "error": {"code": "Not Found", "description": '
+                    b'"No data found"}}}'
+                ),
+                "No data found",
+            ),
+            (
+                (
+                    b'{"chart": {"result": [{"meta": {"symbol": "MSFT", "exchangeTimezoneName": '
+                    b'"UTC"}}], "error": null}}'
+                ),
+                "about 'MSFT'",
+            ),
             (b'{"chart": {"result": [{"meta": {"symbol": "AAPL"}}], "error": null}}', "no actions"),
         ],
-    )  # fmt: skip
+    )
     def test_what_is_no_answer_is_an_error(self, body, words):
         with pytest.raises(SourceError, match=words):
             read_actions("AAPL", body)

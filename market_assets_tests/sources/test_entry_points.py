@@ -125,7 +125,7 @@ def shell(site, tmp_path_factory):
     universe = folder / "universe.yaml"
     universe.write_text(UNIVERSE.format(url=server.url))
     variables = {
-        "PYTHONPATH": str(site),
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH")))),
         "MARKET_ASSETS_HOME": str(folder / "home"),
         "MARKET_ASSETS_UNIVERSE": str(universe),
     }

@@ -339,7 +339,8 @@ _FILES = {
     ),
     "binance with a header": (
         (
-            "open_time,open,high,low,close,volume,close_time,quote_asset_volume,number_of_trades,taker_buy_base_asset_volume,x,y\n"
+            "open_time,open,high,low,close,volume,close_time,quote_asset_volume,"
+            "number_of_trades,taker_buy_base_asset_volume,x,y\n"
             "1710115200000,1.0,2.0,0.5,1.5,0.25,1710115259999,0.3,3,0.1,0.1,0\n"
         ),
         {"quote_volume": 0.3, "trades": 3.0, "taker_buy_volume": 0.1},

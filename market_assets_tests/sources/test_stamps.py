@@ -77,14 +77,19 @@ def test_what_is_no_clock_is_an_error(text: str) -> None:
         ("20240308  09:30:00 America/New_York", datetime(2024, 3, 8, 9, 30), -5, False),
         ("2024-03-08 09:30:00 America/Chicago", datetime(2024, 3, 8, 9, 30), -6, False),
         ("2024-03-08T09:30:00-05:00[America/New_York]", datetime(2024, 3, 8, 9, 30), -5, False),
-        ("Fri Mar 08 2024 09:30:00 GMT-0500 (Eastern Standard Time)", datetime(2024, 3, 8, 9, 30), -5, False),
+        (
+            "Fri Mar 08 2024 09:30:00 GMT-0500 (Eastern Standard Time)",
+            datetime(2024, 3, 8, 9, 30),
+            -5,
+            False,
+        ),
         ("20240308093000000", datetime(2024, 3, 8, 9, 30), None, False),
         ("2024-03-08 4:30PM America/New_York", datetime(2024, 3, 8, 16, 30), -5, False),
         ("13/02/2024", datetime(2024, 2, 13), None, True),
         ("02/13/2024", datetime(2024, 2, 13), None, True),
         ("01.02.2024", datetime(2024, 2, 1), None, True),
     ],
-)  # fmt: skip
+)
 def test_text_is_read_by_its_shape(
     text: str, wall: datetime, hours: float | None, dated: bool
 ) -> None:
@@ -134,7 +139,7 @@ ZONES = {
 )
 def test_a_time_around_the_repeated_hour_is_read_right_or_refused(
     zone: str, shift: int, minutes: list[int], newest_first: bool
-) -> None:  # fmt: skip
+) -> None:
     instants = [ZONES[zone] + timedelta(minutes=minute) for minute in minutes]
     instants = instants[::-1] if newest_first else instants
     walls = [

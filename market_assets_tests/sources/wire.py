@@ -184,7 +184,10 @@ def opens(frame: pl.DataFrame) -> list[int]:
 
 
 def rows(frame: pl.DataFrame) -> list[tuple[float, ...]]:
-    """The rows of a frame, times in seconds, sorted: without the extra columns, which not every vendor has."""
+    """The rows of a frame, times in seconds, sorted.
+
+    They are without the extra columns, which not every vendor has.
+    """
     values = frame.select(CANDLE_SCHEMA.names()[1:])
     return sorted(
         (ts, *numbers) for ts, numbers in zip(opens(frame), values.iter_rows(), strict=True)

@@ -14,9 +14,15 @@ from market_assets.store.coverage import COVERAGE_COLUMNS, merge_coverage, witho
 M1 = Timeframe.M1
 START = datetime(2025, 1, 1)  # noqa: DTZ001 - as the store has it
 SCHEMA = {
-    "symbol": pl.String, "source": pl.String, "start_ts": TS, "end_ts": TS, "bars": pl.Int64,
-    "omits_quiet": pl.Boolean, "answered_at": TS, "answered_from": TS,
-}  # fmt: skip
+    "symbol": pl.String,
+    "source": pl.String,
+    "start_ts": TS,
+    "end_ts": TS,
+    "bars": pl.Int64,
+    "omits_quiet": pl.Boolean,
+    "answered_at": TS,
+    "answered_from": TS,
+}
 
 
 def at(minute: int) -> datetime:

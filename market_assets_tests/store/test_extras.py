@@ -196,7 +196,10 @@ def _older_home(folder: Path) -> Path:
             """INSERT INTO "us-old".candles_1m VALUES ('SPY', '2025-01-01', 1, 1, 1, 1, 5, 'x')"""
         )
         db.execute(
-            """INSERT INTO "us-old".candles_5m VALUES ('SPY', '2025-01-01', 1, 1, 1, 1, 5, 'x', 1, 1)"""
+            """
+            INSERT INTO "us-old".candles_5m
+            VALUES ('SPY', '2025-01-01', 1, 1, 1, 1, 5, 'x', 1, 1)
+            """
         )
         db.execute(
             """

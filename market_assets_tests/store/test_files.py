@@ -212,9 +212,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 import polars as pl
 from market_assets.errors import StoreError
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import TS, Timeframe, Window
 from market_assets.store import Store
 
+candles = Dataset.candles("crypto", Timeframe.M1)
 home, limit = Path(sys.argv[1]), int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 store = Store(home, clock=lambda: datetime.now(UTC))
@@ -231,7 +233,7 @@ rows = ts.to_frame("ts").select(
 )
 try:
     with store.writing("filling crypto 1m") as transaction:
-        transaction.candles.merge("crypto", Timeframe.M1, ["BTC"], day, rows)
+        transaction.candles.merge(candles, ["BTC"], day, rows)
 except StoreError as error:
     print(error)
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -28,7 +29,7 @@ def write(store: Store):
 
     def commit(method: str, *arguments: object, **options: object) -> object:
         with store.writing(method) as transaction:
-            return getattr(transaction, method)(*arguments, **options)
+            return attrgetter(method)(transaction)(*arguments, **options)
 
     return commit
 
@@ -37,7 +38,7 @@ def write(store: Store):
 def read(store: Store):
     def look(method: str, *arguments: object, **options: object):
         with store.reading(method) as view:
-            return getattr(view, method)(*arguments, **options)
+            return attrgetter(method)(view)(*arguments, **options)
 
     return look
 
@@ -198,27 +199,28 @@ def test_what_is_no_longer_kept_leaves_the_matrix_but_other_profiles_stay(filled
 
 def test_a_partition_judged_again_is_counted_once(filled, write, read):
     write(
-        "put_judged",
-        "crypto",
-        M1,
+        "partitions.put",
+        Dataset.candles("crypto", M1),
         counts(("2025-01-01", "BTC", 10, 9, 1, 0), ("2025-01-02", "BTC", 10, 0, 0, 10)),
     )
-    judged = read("judged", "crypto", M1)
+    judged = read("partitions.counts", Dataset.candles("crypto", M1))
     assert judged.select("partition", "stored", "explained", "missing").rows() == [
         ("2025-01-01", 9, 1, 0),
         ("2025-01-02", 0, 0, 10),
     ]
     assert judged["judged_at"].unique().to_list() == [at("2025-03-01 12:00")]
     assert matrix(filled, "explained")[1] == (1,)
-    assert read("judged", "crypto", H1).is_empty()
-    assert read("judged", "equity", M1).is_empty()
+    assert read("partitions.counts", Dataset.candles("crypto", H1)).is_empty()
+    assert read("partitions.counts", Dataset.candles("equity", M1)).is_empty()
 
 
 def test_no_counts_and_no_answers_are_no_change(write, read, minutes):
-    write("put_judged", "crypto", M1, counts())
-    write("put_coverage", "crypto", M1, answers(minutes))
-    assert read("judged", "crypto", M1).is_empty()
-    assert read("coverage", "crypto", M1, ["BTC"], minutes.window(0, 100)).is_empty()
+    write("partitions.put", Dataset.candles("crypto", M1), counts())
+    write("coverage.put", Dataset.candles("crypto", M1), answers(minutes))
+    assert read("partitions.counts", Dataset.candles("crypto", M1)).is_empty()
+    assert read(
+        "coverage.of", Dataset.candles("crypto", M1), ["BTC"], minutes.window(0, 100)
+    ).is_empty()
 
 
 # Gaps
@@ -254,8 +256,14 @@ def test_a_gap_is_read_as_it_was_written(write, read, minutes):
         minutes, "BTC", 3, 5, "outage", confirmed_at=minutes.naive(60), asked_at=minutes.naive(61)
     )
     bare = gap(minutes, "ETH", 3, 3)
-    write("put_gaps", "crypto", M1, ["BTC", "ETH"], minutes.window(0, 10), gaps(full, bare))
-    found = read("gaps", "crypto", M1)
+    write(
+        "gaps.put",
+        Dataset.candles("crypto", M1),
+        ["BTC", "ETH"],
+        minutes.window(0, 10),
+        gaps(full, bare),
+    )
+    found = read("gaps.of", "crypto", M1)
     assert_frame_equal(
         found.drop("profile", "timeframe"), gaps(full, bare), check_column_order=False
     )
@@ -266,11 +274,17 @@ def test_only_the_gaps_of_the_symbols_and_the_window_are_replaced(write, read, m
     before = gaps(
         *(gap(minutes, symbol, first, first) for symbol in ("BTC", "ETH") for first in (2, 12))
     )
-    write("put_gaps", "crypto", M1, ["BTC", "ETH"], minutes.window(0, 20), before)
-    write("put_gaps", "equity", M1, ["BTC"], minutes.window(0, 20), before.head(1))
-    write("put_gaps", "crypto", H1, ["BTC"], minutes.window(0, 20), before.head(1))
-    write("put_gaps", "crypto", M1, ["BTC"], minutes.window(0, 10), gaps(gap(minutes, "BTC", 4, 6)))
-    found = read("gaps").select(
+    write("gaps.put", Dataset.candles("crypto", M1), ["BTC", "ETH"], minutes.window(0, 20), before)
+    write("gaps.put", Dataset.candles("equity", M1), ["BTC"], minutes.window(0, 20), before.head(1))
+    write("gaps.put", Dataset.candles("crypto", H1), ["BTC"], minutes.window(0, 20), before.head(1))
+    write(
+        "gaps.put",
+        Dataset.candles("crypto", M1),
+        ["BTC"],
+        minutes.window(0, 10),
+        gaps(gap(minutes, "BTC", 4, 6)),
+    )
+    found = read("gaps.of").select(
         "profile", "timeframe", "symbol", (pl.col("first_ts") - minutes.naive(0)).dt.total_minutes()
     )
     assert found.rows() == [
@@ -281,22 +295,22 @@ def test_only_the_gaps_of_the_symbols_and_the_window_are_replaced(write, read, m
         ("crypto", "1m", "ETH", 12),
         ("equity", "1m", "BTC", 2),
     ]
-    write("put_gaps", "crypto", M1, ["BTC", "ETH"], minutes.window(0, 20), gaps())
-    assert read("gaps", "crypto", M1).is_empty()
+    write("gaps.put", Dataset.candles("crypto", M1), ["BTC", "ETH"], minutes.window(0, 20), gaps())
+    assert read("gaps.of", "crypto", M1).is_empty()
 
 
 def test_gaps_are_found_by_profile_timeframe_symbol_and_window(write, read, minutes):
     rows = gaps(
         *(gap(minutes, symbol, first, first) for symbol in ("BTC", "ETH") for first in (2, 12))
     )
-    write("put_gaps", "crypto", M1, ["BTC", "ETH"], minutes.window(0, 20), rows)
-    assert read("gaps").height == 4
-    assert read("gaps", "crypto").height == 4
-    assert read("gaps", "equity").is_empty()
-    assert read("gaps", timeframe=H1).is_empty()
-    assert read("gaps", symbols=["ETH"])["symbol"].unique().to_list() == ["ETH"]
-    assert read("gaps", symbols=[]).is_empty()
-    assert read("gaps", "crypto", M1, symbols=["BTC"], window=minutes.window(2, 12))[
+    write("gaps.put", Dataset.candles("crypto", M1), ["BTC", "ETH"], minutes.window(0, 20), rows)
+    assert read("gaps.of").height == 4
+    assert read("gaps.of", "crypto").height == 4
+    assert read("gaps.of", "equity").is_empty()
+    assert read("gaps.of", timeframe=H1).is_empty()
+    assert read("gaps.of", symbols=["ETH"])["symbol"].unique().to_list() == ["ETH"]
+    assert read("gaps.of", symbols=[]).is_empty()
+    assert read("gaps.of", "crypto", M1, symbols=["BTC"], window=minutes.window(2, 12))[
         "first_ts"
     ].to_list() == [minutes.naive(2)]
 
@@ -322,17 +336,33 @@ def answers(minutes, *rows: tuple[str, str, int, int, int]) -> pl.DataFrame:
 
 
 def test_an_answer_is_found_by_every_window_that_it_touches(write, read, minutes):
-    write("put_coverage", "crypto", M1, answers(minutes, ("BTC", "kraken", 10, 20, 7)))
+    write(
+        "coverage.put",
+        Dataset.candles("crypto", M1),
+        answers(minutes, ("BTC", "kraken", 10, 20, 7)),
+    )
 
     def touched(first: int, after: int) -> bool:
-        return not read("coverage", "crypto", M1, ["BTC"], minutes.window(first, after)).is_empty()
+        return not read(
+            "coverage.of", Dataset.candles("crypto", M1), ["BTC"], minutes.window(first, after)
+        ).is_empty()
 
     assert [touched(0, 10), touched(0, 11), touched(12, 13), touched(19, 30), touched(20, 30)] == [
-        False, True, True, True, False,
-    ]  # fmt: skip
-    assert read("coverage", "crypto", M1, ["ETH"], minutes.window(0, 30)).is_empty()
-    assert read("coverage", "crypto", H1, ["BTC"], minutes.window(0, 30)).is_empty()
-    (row,) = read("coverage", "crypto", M1, ["BTC"], minutes.window(0, 30)).rows(named=True)
+        False,
+        True,
+        True,
+        True,
+        False,
+    ]
+    assert read(
+        "coverage.of", Dataset.candles("crypto", M1), ["ETH"], minutes.window(0, 30)
+    ).is_empty()
+    assert read(
+        "coverage.of", Dataset.candles("crypto", H1), ["BTC"], minutes.window(0, 30)
+    ).is_empty()
+    (row,) = read(
+        "coverage.of", Dataset.candles("crypto", M1), ["BTC"], minutes.window(0, 30)
+    ).rows(named=True)
     assert (row["bars"], row["omits_quiet"], row["answered_at"]) == (
         7,
         True,
@@ -348,32 +378,40 @@ def test_an_answer_replaces_those_of_the_same_source_inside_it(write, read, minu
         ("BTC", "binance", 0, 10, 5),
         ("ETH", "kraken", 0, 10, 5),
     ]
-    write("put_coverage", "crypto", M1, answers(minutes, *old))
-    write("put_coverage", "equity", M1, answers(minutes, old[0]))
-    write("put_coverage", "crypto", M1, answers(minutes, ("BTC", "kraken", 0, 30, 12)))
-    found = read("coverage", "crypto", M1, ["BTC", "ETH"], minutes.window(0, 100)).sort(
-        "symbol", "source", "start_ts"
+    write("coverage.put", Dataset.candles("crypto", M1), answers(minutes, *old))
+    write("coverage.put", Dataset.candles("equity", M1), answers(minutes, old[0]))
+    write(
+        "coverage.put",
+        Dataset.candles("crypto", M1),
+        answers(minutes, ("BTC", "kraken", 0, 30, 12)),
     )
+    found = read(
+        "coverage.of", Dataset.candles("crypto", M1), ["BTC", "ETH"], minutes.window(0, 100)
+    ).sort("symbol", "source", "start_ts")
     # What meets or overlaps is one row, of as many bars as there must have been at least.
     assert found.select("symbol", "source", "start_ts", "end_ts", "bars").rows() == [
         ("BTC", "binance", minutes.naive(0), minutes.naive(10), 5),
         ("BTC", "kraken", minutes.naive(0), minutes.naive(35), 12),
         ("ETH", "kraken", minutes.naive(0), minutes.naive(10), 5),
     ]
-    assert read("coverage", "equity", M1, ["BTC"], minutes.window(0, 100)).height == 1
+    assert (
+        read("coverage.of", Dataset.candles("equity", M1), ["BTC"], minutes.window(0, 100)).height
+        == 1
+    )
 
 
 def test_an_empty_answer_does_not_take_the_place_of_evidence(write, read, minutes):
     write(
-        "put_coverage",
-        "crypto",
-        M1,
+        "coverage.put",
+        Dataset.candles("crypto", M1),
         answers(minutes, ("BTC", "kraken", 0, 10, 5), ("BTC", "kraken", 10, 20, 0)),
     )
-    write("put_coverage", "crypto", M1, answers(minutes, ("BTC", "kraken", 0, 30, 0)))
-    found = read("coverage", "crypto", M1, ["BTC"], minutes.window(0, 100)).sort(
-        "start_ts", "end_ts"
+    write(
+        "coverage.put", Dataset.candles("crypto", M1), answers(minutes, ("BTC", "kraken", 0, 30, 0))
     )
+    found = read(
+        "coverage.of", Dataset.candles("crypto", M1), ["BTC"], minutes.window(0, 100)
+    ).sort("start_ts", "end_ts")
     assert found.select("end_ts", "bars").rows() == [(minutes.naive(10), 5), (minutes.naive(30), 0)]
 
 
@@ -383,15 +421,20 @@ def test_an_empty_answer_does_not_take_the_place_of_evidence(write, read, minute
 def test_the_genesis_is_the_one_that_was_found_last_and_all_are_kept(
     store, write, read, minutes, clock
 ):
-    assert read("genesis", "crypto", M1) == {}
-    write("put_genesis", "crypto", M1, "BTC", minutes.at(100), "kraken")
-    write("put_genesis", "crypto", M1, "ETH", minutes.at(7), "binance")
+    assert read("genesis.of", Dataset.candles("crypto", M1)) == {}
+    write("genesis.put", Dataset.candles("crypto", M1), "BTC", minutes.at(100), "kraken")
+    write("genesis.put", Dataset.candles("crypto", M1), "ETH", minutes.at(7), "binance")
     clock.now += timedelta(days=1)
-    write("put_genesis", "crypto", M1, "BTC", minutes.at(50), "binance")
-    assert read("genesis", "crypto", M1) == {"BTC": minutes.at(50), "ETH": minutes.at(7)}
-    write("put_genesis", "crypto", M1, "BTC", minutes.at(60), "binance")  # in the same second
-    assert read("genesis", "crypto", M1)["BTC"] == minutes.at(60)
-    assert read("genesis", "crypto", H1) == {}
+    write("genesis.put", Dataset.candles("crypto", M1), "BTC", minutes.at(50), "binance")
+    assert read("genesis.of", Dataset.candles("crypto", M1)) == {
+        "BTC": minutes.at(50),
+        "ETH": minutes.at(7),
+    }
+    write(
+        "genesis.put", Dataset.candles("crypto", M1), "BTC", minutes.at(60), "binance"
+    )  # in the same second
+    assert read("genesis.of", Dataset.candles("crypto", M1))["BTC"] == minutes.at(60)
+    assert read("genesis.of", Dataset.candles("crypto", H1)) == {}
     with store.writing("counting") as transaction:
         assert transaction.connection.execute(
             "SELECT count(*) FROM ops.genesis WHERE symbol = 'BTC'"
@@ -405,9 +448,15 @@ def test_the_geneses_are_listed_as_they_were_found_last_and_can_be_forgotten(wri
         (H1, "BTC", 60),
         (M1, "ETH", 7),
     ):
-        write("put_genesis", "crypto", timeframe, symbol, minutes.at(minute), "binance")
-    write("put_genesis", "other", M1, "BTC", minutes.at(1), "kraken")
-    listed = read("geneses")
+        write(
+            "genesis.put",
+            Dataset.candles("crypto", timeframe),
+            symbol,
+            minutes.at(minute),
+            "binance",
+        )
+    write("genesis.put", Dataset.candles("other", M1), "BTC", minutes.at(1), "kraken")
+    listed = read("genesis.all")
     assert listed.columns == ["profile", "symbol", "timeframe", "ts", "source", "found_at"]
     assert listed.select("profile", "symbol", "timeframe", "ts").rows() == [
         ("crypto", "BTC", "1h", minutes.naive(60)),
@@ -415,70 +464,79 @@ def test_the_geneses_are_listed_as_they_were_found_last_and_can_be_forgotten(wri
         ("crypto", "ETH", "1m", minutes.naive(7)),
         ("other", "BTC", "1m", minutes.naive(1)),
     ]
-    write("forget_genesis", "crypto", ["BTC"])
-    assert read("geneses").select("profile", "symbol").rows() == [
+    write("genesis.forget", "crypto", ["BTC"])
+    assert read("genesis.all").select("profile", "symbol").rows() == [
         ("crypto", "ETH"),
         ("other", "BTC"),
     ]
 
 
 def test_the_oldest_candle_of_each_symbol(write, read, minutes):
-    write("create_candles", "crypto", M1, derived=False)
+    write("candles.create", Dataset.candles("crypto", M1), derived=False)
     rows = minutes.candles(("BTC", 3, 1.0, 1.0), ("BTC", 1, 1.0, 1.0), ("ETH", 0, 1.0, 1.0))
-    write("merge", "crypto", M1, ["BTC", "ETH"], minutes.window(0, 4), rows)
-    assert read("first_bars", "crypto", M1, ["BTC", "XRP"]) == {"BTC": minutes.at(1)}
+    write(
+        "candles.merge", Dataset.candles("crypto", M1), ["BTC", "ETH"], minutes.window(0, 4), rows
+    )
+    assert read("candles.first", Dataset.candles("crypto", M1), ["BTC", "XRP"]) == {
+        "BTC": minutes.at(1)
+    }
 
 
 def test_a_symbol_is_dead_when_nobody_has_ever_had_a_bar_of_it_and_a_gap_of_it_is_settled(
     write, read, minutes
 ):
     write(
-        "put_coverage",
-        "crypto",
-        M1,
+        "coverage.put",
+        Dataset.candles("crypto", M1),
         answers(minutes, ("BTC", "kraken", 0, 10, 5), ("NONE", "kraken", 0, 10, 0)),
     )
-    assert read("symbols_answered", "crypto", M1) == {"BTC"}
-    assert read("dead_symbols", "crypto", M1) == set()
+    assert read("coverage.symbols", Dataset.candles("crypto", M1)) == {"BTC"}
+    assert read("gaps.dead_symbols", Dataset.candles("crypto", M1)) == set()
     rows = gaps(*(gap(minutes, symbol, 0, 9) for symbol in ("BTC", "NONE", "NEW")))
     settled = pl.when(pl.col("symbol") == "NEW").then(pl.lit("open")).otherwise(pl.lit("abandoned"))
     write(
-        "put_gaps",
-        "crypto",
-        M1,
+        "gaps.put",
+        Dataset.candles("crypto", M1),
         ["BTC", "NONE", "NEW"],
         minutes.window(0, 10),
         rows.with_columns(status=settled),
     )
-    assert read("dead_symbols", "crypto", M1) == {"NONE"}
-    assert read("unexplained", "crypto", M1, ["NEW", "NONE"]).sort("symbol")[
+    assert read("gaps.dead_symbols", Dataset.candles("crypto", M1)) == {"NONE"}
+    assert read("gaps.unexplained", Dataset.candles("crypto", M1), ["NEW", "NONE"]).sort("symbol")[
         "status"
     ].to_list() == [
         "open",
         "abandoned",
     ]
-    assert read("unexplained", "equity", M1, ["NEW"]).is_empty()
+    assert read("gaps.unexplained", Dataset.candles("equity", M1), ["NEW"]).is_empty()
 
 
 def test_a_partition_gets_another_instant_when_a_symbol_changes_whatever_the_clock_does(
     write, clock
 ):
     def version() -> str:
-        return write("versions", "crypto", M1, ["2025-01-01"])["2025-01-01"]
+        return write("partitions.versions", Dataset.candles("crypto", M1), ["2025-01-01"])[
+            "2025-01-01"
+        ]
 
     write(
-        "put_judged",
-        "crypto",
-        M1,
+        "partitions.put",
+        Dataset.candles("crypto", M1),
         counts(("2025-01-01", "BTC", 10, 8, 2, 0), ("2025-01-01", "ETH", 10, 8, 2, 0)),
     )
     clock.now += timedelta(hours=1)
-    write("put_judged", "crypto", M1, counts(("2025-01-01", "BTC", 10, 9, 1, 0)))
+    write(
+        "partitions.put", Dataset.candles("crypto", M1), counts(("2025-01-01", "BTC", 10, 9, 1, 0))
+    )
     seen = [version()]
     clock.now -= timedelta(hours=1)
-    write("put_judged", "crypto", M1, counts(("2025-01-01", "ETH", 10, 9, 1, 0)))
+    write(
+        "partitions.put", Dataset.candles("crypto", M1), counts(("2025-01-01", "ETH", 10, 9, 1, 0))
+    )
     seen.append(version())
-    write("put_judged", "crypto", M1, counts(("2025-01-01", "ETH", 10, 9, 1, 0)))
+    write(
+        "partitions.put", Dataset.candles("crypto", M1), counts(("2025-01-01", "ETH", 10, 9, 1, 0))
+    )
     assert seen[0] < seen[1] == version()
 
 
@@ -487,8 +545,10 @@ def test_a_partition_with_other_evidence_is_another_and_one_of_which_none_was_no
         told = counts(("2025-01-01", "BTC", 10, 8, 2, 0)).with_columns(
             evidence=pl.lit(evidence, pl.String)
         )
-        write("put_judged", "crypto", M1, told)
-        return write("versions", "crypto", M1, ["2025-01-01"])["2025-01-01"]
+        write("partitions.put", Dataset.candles("crypto", M1), told)
+        return write("partitions.versions", Dataset.candles("crypto", M1), ["2025-01-01"])[
+            "2025-01-01"
+        ]
 
     unknown, first, same, other = (
         version(text)
@@ -498,26 +558,31 @@ def test_a_partition_with_other_evidence_is_another_and_one_of_which_none_was_no
 
 
 def test_until_when_partitions_were_judged_and_for_how_many_symbols(write, read):
-    assert read("newest_judged_at", "crypto", M1) is None
+    assert read("partitions.newest_judged_at", Dataset.candles("crypto", M1)) is None
     early = datetime(2025, 1, 1, 12, tzinfo=UTC)
     first, second = ("2025-01-01", "BTC", 10, 9, 1, 0), ("2025-01-01", "ETH", 10, 0, 0, 10)
-    write("put_judged", "crypto", M1, counts(first), early)
+    write("partitions.put", Dataset.candles("crypto", M1), counts(first), early)
     write(
-        "put_judged",
-        "crypto",
-        M1,
+        "partitions.put",
+        Dataset.candles("crypto", M1),
         counts(second, ("2025-01-02", "ETH", 10, 10, 0, 0), ("2025-01-02", "BTC", 0, 0, 0, 0)),
     )
-    found = read("judged_partitions", "crypto", M1, ["BTC", "ETH"]).sort("partition").rows()
+    found = (
+        read("partitions.judged_until", Dataset.candles("crypto", M1), ["BTC", "ETH"])
+        .sort("partition")
+        .rows()
+    )
     # A symbol of which nothing was expected counts as one that was not judged.
     assert found == [
         ("2025-01-01", at("2025-01-01 12:00"), 2),
         ("2025-01-02", at("2025-03-01 12:00"), 1),
     ]
-    assert read("judged_partitions", "crypto", M1, ["BTC"]).rows() == [
+    assert read("partitions.judged_until", Dataset.candles("crypto", M1), ["BTC"]).rows() == [
         ("2025-01-01", at("2025-01-01 12:00"), 1)
     ]
-    assert read("newest_judged_at", "crypto", M1) == datetime(2025, 3, 1, 12, tzinfo=UTC)
+    assert read("partitions.newest_judged_at", Dataset.candles("crypto", M1)) == datetime(
+        2025, 3, 1, 12, tzinfo=UTC
+    )
 
 
 # Derived candles
@@ -533,27 +598,33 @@ def derived(minutes, *rows: tuple[str, int, float, int]) -> pl.DataFrame:
 
 
 def test_derived_bars_are_replaced_only_where_they_differ(write, read, minutes):
-    write("create_candles", "crypto", H1, derived=True)
+    write("candles.create", Dataset.candles("crypto", H1), derived=True)
     rows = derived(minutes, ("BTC", 0, 1.0, 60), ("BTC", 60, 1.0, 60), ("BTC", 120, 1.0, 60))
     every = rows.select("symbol", "ts")
     assert_frame_equal(
-        write("replace_derived", "crypto", H1, every, rows), every, check_row_order=False
+        write("candles.replace_derived", Dataset.candles("crypto", H1), every, rows),
+        every,
+        check_row_order=False,
     )
-    assert write("replace_derived", "crypto", H1, every, rows).is_empty()
+    assert write("candles.replace_derived", Dataset.candles("crypto", H1), every, rows).is_empty()
 
     renewed = derived(minutes, ("BTC", 0, 1.0, 59), ("BTC", 120, 1.0, 60))
-    changed = write("replace_derived", "crypto", H1, every, renewed)
+    changed = write("candles.replace_derived", Dataset.candles("crypto", H1), every, renewed)
     assert sorted(changed["ts"]) == [minutes.naive(0), minutes.naive(60)]
-    found = read("candles", "crypto", H1, ["BTC"], minutes.window(0, 200)).sort("ts")
+    found = read("candles.of", Dataset.candles("crypto", H1), ["BTC"], minutes.window(0, 200)).sort(
+        "ts"
+    )
     assert_frame_equal(found, renewed.with_columns(pl.col("bars_expected").cast(pl.Int32)))
 
 
 def test_derived_bars_that_were_not_made_again_stay(write, read, minutes):
-    write("create_candles", "crypto", H1, derived=True)
+    write("candles.create", Dataset.candles("crypto", H1), derived=True)
     rows = derived(minutes, ("BTC", 0, 1.0, 60), ("ETH", 0, 1.0, 60), ("BTC", 60, 1.0, 60))
-    write("replace_derived", "crypto", H1, rows, rows)
-    write("replace_derived", "crypto", H1, rows.head(1), rows.clear())
-    found = read("candles", "crypto", H1, ["BTC", "ETH"], minutes.window(0, 200)).sort("symbol")
+    write("candles.replace_derived", Dataset.candles("crypto", H1), rows, rows)
+    write("candles.replace_derived", Dataset.candles("crypto", H1), rows.head(1), rows.clear())
+    found = read(
+        "candles.of", Dataset.candles("crypto", H1), ["BTC", "ETH"], minutes.window(0, 200)
+    ).sort("symbol")
     assert found.select("symbol", "ts").rows() == [
         ("BTC", minutes.naive(60)),
         ("ETH", minutes.naive(0)),
@@ -580,8 +651,8 @@ def job(minutes, name: str) -> dict[str, object]:
 
 
 def test_a_job_is_followed_from_its_start_to_its_end(write, read, minutes, clock):
-    write("start_job", job(minutes, "a"), {"partitions": 2})
-    (started,) = read("jobs", 10).rows(named=True)
+    write("jobs.start", job(minutes, "a"), {"partitions": 2})
+    (started,) = read("jobs.newest", 10).rows(named=True)
     assert (started["status"], started["progress"], started["ended_at"], started["detail"]) == (
         "RUNNING",
         0.0,
@@ -589,36 +660,39 @@ def test_a_job_is_followed_from_its_start_to_its_end(write, read, minutes, clock
         '{"partitions": 2}',
     )
     assert (started["trigger"], started["host"], started["process"]) == ("repair", "here", 4711)
-    assert read("running_jobs", "here") == [("a", 4711, 0.0, {"partitions": 2})]
-    assert read("running_jobs", "there") == []
+    assert read("jobs.running", "here") == [("a", 4711, 0.0, {"partitions": 2})]
+    assert read("jobs.running", "there") == []
     assert (started["symbols"], started["started_at"]) == (
         ["BTC", "O'NEIL"],
         at("2025-03-01 12:00"),
     )
     clock.now += timedelta(minutes=5)
-    write("update_job", "a", progress=0.5, status="RUNNING", detail={"partitions_done": 1})
-    (running,) = read("jobs", 10).rows(named=True)
+    write("jobs.update", "a", progress=0.5, status="RUNNING", detail={"partitions_done": 1})
+    (running,) = read("jobs.newest", 10).rows(named=True)
     assert (running["progress"], running["ended_at"]) == (0.5, None)
     write(
-        "update_job",
+        "jobs.update",
         "a",
         progress=1.0,
         status="SUCCEEDED",
         detail={"rows": {"new": 7}, "until": datetime(2025, 1, 1, tzinfo=UTC)},
     )
-    (ended,) = read("jobs", 10).rows(named=True)
+    (ended,) = read("jobs.newest", 10).rows(named=True)
     assert (ended["status"], ended["ended_at"]) == ("SUCCEEDED", at("2025-03-01 12:05"))
-    assert read("running_jobs", "here") == []
+    assert read("jobs.running", "here") == []
     assert json.loads(ended["detail"]) == {"rows": {"new": 7}, "until": "2025-01-01 00:00:00+00:00"}
 
 
 def test_the_newest_jobs_come_first(write, read, minutes, clock):
     for name in "abc":
-        write("start_job", job(minutes, name), {})
+        write("jobs.start", job(minutes, name), {})
         clock.now += timedelta(seconds=1)
-    assert read("jobs", 2)["job_id"].to_list() == ["c", "b"]
-    assert read("jobs", None, clock.now - timedelta(seconds=2))["job_id"].to_list() == ["c", "b"]
-    assert read("jobs", None)["job_id"].to_list() == ["c", "b", "a"]
+    assert read("jobs.newest", 2)["job_id"].to_list() == ["c", "b"]
+    assert read("jobs.newest", None, clock.now - timedelta(seconds=2))["job_id"].to_list() == [
+        "c",
+        "b",
+    ]
+    assert read("jobs.newest", None)["job_id"].to_list() == ["c", "b", "a"]
 
 
 def test_a_reader_cannot_write(store):

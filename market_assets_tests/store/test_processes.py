@@ -33,6 +33,7 @@ import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 import polars as pl
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import TS, Timeframe, Window, midnight
 from market_assets.store import Store
 
@@ -59,7 +60,9 @@ def day(number, price):
 
 def merge(transaction, number, price=1.0):
     window, rows = day(number, price)
-    return transaction.candles.merge("crypto", Timeframe.M1, ["BTC", "ETH"], window, rows)
+    return transaction.candles.merge(
+        Dataset.candles("crypto", Timeframe.M1), ["BTC", "ETH"], window, rows
+    )
 """
 
 HOLDS = """

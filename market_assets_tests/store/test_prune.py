@@ -68,7 +68,7 @@ def test_of_the_jobs_the_newest_of_each_kind_and_the_last_update_of_each_day_sta
         ("goes on", "fill", "update", "RUNNING", "2024-06-20 08:00"),
         ("young", "fill", "update", "SUCCEEDED", "2025-06-30 10:00"),
         ("younger", "fill", "update", "SUCCEEDED", "2025-06-30 11:00"),
-    )  # fmt: skip
+    )
     with store.reading("testing") as view:
         before = (
             view.jobs.last_derivations(),
@@ -77,9 +77,15 @@ def test_of_the_jobs_the_newest_of_each_kind_and_the_last_update_of_each_day_sta
         )
     assert prune(store) == {"jobs": 2}
     assert column(store, "SELECT job_id FROM ops.jobs") == {
-        "first of all", "old, the newest that failed", "old, the newest derivation",
-        "last of the day before", "a backfill of that day", "goes on", "young", "younger",
-    }  # fmt: skip
+        "first of all",
+        "old, the newest that failed",
+        "old, the newest derivation",
+        "last of the day before",
+        "a backfill of that day",
+        "goes on",
+        "young",
+        "younger",
+    }
     with store.reading("testing") as view:
         derivations, first, fills = (
             view.jobs.last_derivations(),
@@ -218,8 +224,9 @@ def test_a_compacted_file_is_shorter_and_holds_what_it_held(loose: Store) -> Non
     assert loose.path.stat().st_size == size - freed
     assert contents(loose) == before
     assert sorted(path.name for path in loose.path.parent.iterdir() if "duckdb." in path.name) == [
-        "market.duckdb.lock", "market.duckdb.turn",
-    ]  # fmt: skip
+        "market.duckdb.lock",
+        "market.duckdb.turn",
+    ]
     assert loose.compact() == 0
     with loose.writing("testing") as transaction:
         transaction.connection.execute("DELETE FROM equity.candles_1d")

@@ -1,4 +1,7 @@
-"""Processes as forks of one that has loaded what they need: what they get, how they end, and who hears of it."""
+"""Processes as forks of one that has loaded what they need.
+
+What they get, how they end, and who hears of it.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +37,12 @@ WORKER = """
 import json, os, signal, sys
 import fork_library
 facts = {
-    "pid": os.getpid(), "loaded_by": fork_library.LOADED_BY, "arguments": sys.argv[1:], "group": os.getpgrp(),
+    "pid": os.getpid(), "loaded_by": fork_library.LOADED_BY,
+    "arguments": sys.argv[1:], "group": os.getpgrp(),
     "variables": [os.environ.get("FORK_WORD"), os.environ.get("FORK_SERVER")],
-    "signals": [signal.getsignal(number) is signal.SIG_DFL for number in (signal.SIGTERM, signal.SIGCHLD)],
+    "signals": [
+        signal.getsignal(number) is signal.SIG_DFL for number in (signal.SIGTERM, signal.SIGCHLD)
+    ],
     "name": open("/proc/self/comm").read().strip(),
 }
 if len(sys.argv) > 2:

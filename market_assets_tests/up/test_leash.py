@@ -40,8 +40,10 @@ def test_a_killed_supervisor_leaves_no_orphans(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(tmp_path)])}
     supervisor = subprocess.Popen(
         [sys.executable, "-c", SUPERVISOR, str(alive)],
-        env=environment, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert supervisor.stdout is not None
     family = sorted(supervisor.stdout.readline().split()[0] for _ in range(2))
     assert family == ["child", "grandchild"]

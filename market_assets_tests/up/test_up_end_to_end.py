@@ -102,11 +102,15 @@ def process_of(home: Path, what: str) -> int | None:
     return next((pid for pid, name in processes(home).items() if name == f"serve {what}"), None)
 
 
-def fork_server_of(home: Path) -> int:
-    """The process that pages and code server are forks of."""
+def fork_server_of(home: Path) -> int | None:
+    """The process that pages and code server are forks of; None while there are no pages."""
     pages = process_of(home, "pages")
-    assert pages is not None
-    return int(Path(f"/proc/{pages}/stat").read_text().rpartition(")")[2].split()[1])
+    if pages is None:
+        return None
+    try:
+        return int(Path(f"/proc/{pages}/stat").read_text().rpartition(")")[2].split()[1])
+    except FileNotFoundError:
+        return None
 
 
 def profiles_shown(platform: Platform) -> set[str]:
@@ -164,15 +168,16 @@ def _a_killed_fork_server_is_back_with_all_that_it_had_started(
 ) -> None:
     before, ticks = fork_server_of(home), looks(platform)
     children = {process_of(home, "pages"), process_of(home, "code")}
+    assert before is not None
     os.kill(before, signal.SIGKILL)
     until(
         lambda: (
-            None not in {process_of(home, "pages"), process_of(home, "code")} - children
+            fork_server_of(home) not in {None, before}
+            and process_of(home, "code") is not None
             and not children & set(processes(home))
         ),
         "other pages and another code server",
     )
-    assert fork_server_of(home) == fork_server_of(home) != before
     until(lambda: looks(platform) > ticks, "the next look of the alerts sensor")
     state = read_state(home)
     assert state is not None
@@ -192,8 +197,11 @@ def answer(arguments: list[str], home: Path) -> list[dict[str, str]]:
     environment = {**os.environ, "MARKET_ASSETS_HOME": str(home)}
     done = subprocess.run(
         [sys.executable, "-m", "market_assets.cli", *arguments],
-        env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return json.loads(done.stdout)
 
 
@@ -224,8 +232,11 @@ def _a_second_up_and_a_bad_port_are_refused_in_one_sentence(
     ):
         done = subprocess.run(
             [sys.executable, "-m", "market_assets.cli", "up", *options],
-            env=chosen, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            env=chosen,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.returncode == 1
         assert words in done.stderr.replace("\n", " ")
         assert len(done.stderr.strip().splitlines()) == 1

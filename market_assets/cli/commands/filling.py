@@ -488,7 +488,7 @@ def _matrix_asked(asked: _Asked, now: datetime) -> pl.DataFrame:
 
 
 def _jumps_asked(asked: _Asked) -> list[dict[str, Any]]:
-    """The nights of the days and symbols that were asked for that look like a split of which nobody has told."""
+    """The nights of the days and symbols asked for that look like an unrecorded split."""
     rows = jumps_now(asked.profiles)
     if asked.symbols:
         rows = [row for row in rows if row["symbol"] in asked.symbols]

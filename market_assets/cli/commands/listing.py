@@ -39,7 +39,6 @@ from market_assets.cli.console import (
 )
 from market_assets.errors import MarketAssetsError, UniverseError
 from market_assets.market.clock import present
-from market_assets.market.datasets import Dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -95,7 +94,7 @@ def list_assets(profiles: ProfileNames = None, wide: Wide = False, as_json: AsJs
         held = view.catalog.holdings()
         first_bars = {
             profile.name: view.candles.extents(
-                Dataset.candles(profile.name, profile.base_timeframe), profile.window(present())
+                profile.candles(profile.base_timeframe), profile.window(present())
             )
             for profile in chosen
         }
@@ -137,7 +136,8 @@ def tail(
     as_json: AsJson = False,
 ) -> None:
     """Show the newest bars, oldest first; JSON is an object a line."""
-    from market_assets.market.columns import EXTRA_NAMES  # noqa: PLC0415 - a help text needs no polars
+    # A help text needs no polars.
+    from market_assets.market.columns import EXTRA_NAMES  # noqa: PLC0415
 
     universe = universe_here(quiet=as_json)
     chosen = profiles_of(universe, profiles)
@@ -202,7 +202,7 @@ def _read_bars(
             after = newest.get(profile.name)
             limit = lines if after is None else 1000 * len(names)
             rows = view.candles.newest(
-                Dataset.candles(profile.name, timeframe),
+                profile.candles(timeframe),
                 symbols=names,
                 limit=limit,
                 after=after and after.replace(tzinfo=UTC),
@@ -233,7 +233,10 @@ def _state_of_store() -> object:
 def _print_bars(
     bars: list[dict[str, Any]], extras: Sequence[str], *, heading: bool, is_alone: bool
 ) -> None:
-    """Print bars in columns, as narrow as they can be: of one profile that is alone without its name."""
+    """Print bars in columns that are as narrow as they can be.
+
+    A profile's name is left out where the profile is alone.
+    """
     values = [*_VALUES, *extras]
     names = ["ts", "bar", *values]
     common = f"{bars[0]['profile']} " if is_alone else ""

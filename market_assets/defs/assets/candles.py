@@ -22,7 +22,6 @@ from market_assets.defs.resources import Clock, Sources, StoreResource
 from market_assets.enrich.derive import Derive
 from market_assets.fill import Fill
 from market_assets.market.columns import DERIVED, EXTRAS, FETCHED
-from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import Cadence, Partition
 from market_assets.market.timeframes import Timeframe, Window
 
@@ -141,7 +140,7 @@ def fetched_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg
         pictures = Pictures(
             opened, fill.partitions, drawn, now=present, trigger=trigger, log=context.log
         )
-        noted = reported_in(opened, Dataset.candles(profile.name, timeframe))
+        noted = reported_in(opened, profile.candles(timeframe))
         reporter = Reporter(
             context, key, checks, due=len(fill.partitions), pictures=pictures, noted=noted
         )
@@ -205,7 +204,7 @@ def derived_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg
         pictures = Pictures(
             opened, derive.partitions, drawn, now=present, trigger=trigger, log=context.log
         )
-        noted = reported_in(opened, Dataset.candles(profile.name, timeframe))
+        noted = reported_in(opened, profile.candles(timeframe))
         reporter = Reporter(
             context, key, due=len(derive.partitions), pictures=pictures, noted=noted
         )
@@ -228,7 +227,7 @@ def _static_metadata(
 ) -> dict[str, Any]:
     return {
         "dagster/column_schema": dg.TableSchema(columns),
-        "dagster/table_name": f"{profile.name}.{Dataset.candles(profile.name, timeframe).name}",
+        "dagster/table_name": f"{profile.name}.{profile.candles(timeframe).name}",
         "calendar": profile.calendar,
         "symbols": dg.MetadataValue.json(sorted(profile.symbols)),
     }
@@ -256,7 +255,7 @@ def _describe_fetched(profile: Profile, timeframe: Timeframe) -> str:
 
 def _describe_derived(profile: Profile, timeframe: Timeframe, source: Timeframe) -> str:
     return (
-        f"{timeframe} candles rolled up from {Dataset.candles(profile.name, source)}, "
+        f"{timeframe} candles rolled up from {profile.candles(source)}, "
         f"session by session on the calendar {profile.calendar}.\n\nEach bar says "
         "of how many bars it is made, and of how many it would be if none were absent."
     )

@@ -41,7 +41,6 @@ from market_assets.defs.keys import candles_key, dataset_key
 from market_assets.defs.resources import PATIENCE, Clock, StoreResource
 from market_assets.enrich.made import made_in
 from market_assets.errors import StoreError
-from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import Cadence, Partition
 from market_assets.up.news import write_news
 from market_assets.up.state import State, read_state
@@ -361,9 +360,7 @@ def _read_asset(
                 troubles += failed_checks(name, asset, check.name, {"": verdict.words})
         return _Asset(None, troubles, unsure)
     profile = universe.profiles[name]
-    fetched = {
-        Dataset.candles(profile.name, timeframe).name for timeframe in profile.timeframes.fetch
-    }
+    fetched = {profile.candles(timeframe).name for timeframe in profile.timeframes.fetch}
     cadence, derived = _cadence(partitions), asset not in fetched
     states = partition_states(instance, key, partitions)
     # One that runs again is red until it is filled.

@@ -19,7 +19,6 @@ from market_assets.defs.internals.adapter import (
 )
 from market_assets.defs.keys import candles_key
 from market_assets.market.clock import machine
-from market_assets.market.datasets import Dataset
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,10 +59,8 @@ def observe(
     standing = running[-1]
     key = standing.partition.key
     with store.reading(f"observing {profile.name} {timeframe}") as view:
-        counts = view.partitions.counts(Dataset.candles(profile.name, timeframe), [key])
-        extents = view.candles.extents(
-            Dataset.candles(profile.name, timeframe), standing.partition.window
-        )
+        counts = view.partitions.counts(profile.candles(timeframe), [key])
+        extents = view.candles.extents(profile.candles(timeframe), standing.partition.window)
     last = dict(extents.select("symbol", "last_ts").iter_rows())
     expected, stored, missing = (
         int(counts[name].sum()) for name in ("expected", "stored", "missing")

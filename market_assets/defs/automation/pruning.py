@@ -78,7 +78,11 @@ class _Sweep:
 _EVENT_TAGS = ("DELETE FROM asset_event_tags WHERE event_id IN ({ids})",)
 
 _MATERIALIZATIONS = _Sweep(
-    "events", "materializations", "event_logs", "length(event)", """
+    "events",
+    "materializations",
+    "event_logs",
+    "length(event)",
+    """
     SELECT id FROM (
         SELECT id, partition, timestamp, tagged,
             row_number() OVER (PARTITION BY asset_key, partition ORDER BY id DESC) AS place,
@@ -95,12 +99,17 @@ _MATERIALIZATIONS = _Sweep(
     )
     WHERE place > 1 AND timestamp < :young AND NOT (tagged AND version = 1)
         AND (place > iif(partition IS NULL, :observations, :events) OR timestamp < :runs)
-    """, _EVENT_TAGS,
-)  # fmt: skip
+    """,
+    _EVENT_TAGS,
+)
 """The newest with a data version stays as well: Dagster compares the next one with it."""
 
 _OBSERVATIONS = _Sweep(
-    "events", "observations", "event_logs", "length(event)", """
+    "events",
+    "observations",
+    "event_logs",
+    "length(event)",
+    """
     SELECT id FROM (
         SELECT id, timestamp,
             row_number() OVER (PARTITION BY asset_key ORDER BY id DESC) AS place,
@@ -109,11 +118,16 @@ _OBSERVATIONS = _Sweep(
     )
     WHERE place > 1 AND timestamp < :young
         AND (place > :observations OR (timestamp < :runs AND own > 1))
-    """, _EVENT_TAGS,
-)  # fmt: skip
+    """,
+    _EVENT_TAGS,
+)
 
 _ATTEMPTS = _Sweep(
-    "events", "planned materializations", "event_logs", "length(event)", """
+    "events",
+    "planned materializations",
+    "event_logs",
+    "length(event)",
+    """
     SELECT id FROM (
         SELECT id, run_id, timestamp,
             row_number() OVER (PARTITION BY asset_key ORDER BY id DESC) AS newest,
@@ -128,20 +142,28 @@ _ATTEMPTS = _Sweep(
     WHERE newest > 1 AND timestamp < :young AND (place > 1 OR (filled > id AND timestamp < :runs))
         AND run_id NOT IN (SELECT value FROM json_each(:unfinished))
     """,
-)  # fmt: skip
+)
 """The newest attempt stays until it was filled: without it a failed partition would not be red."""
 
 _COPIES = _Sweep(
-    "events", "copies of evaluations", "event_logs", "length(event)", """
+    "events",
+    "copies of evaluations",
+    "event_logs",
+    "length(event)",
+    """
     SELECT id FROM event_logs
     WHERE dagster_event_type IN ('ASSET_CHECK_EVALUATION', 'ASSET_CHECK_EVALUATION_PLANNED')
         AND timestamp < :young AND run_id NOT IN (SELECT value FROM json_each(:unfinished))
     """,
-)  # fmt: skip
+)
 """Nobody reads them: the UI has evaluations from their own table, and from the log of their run."""
 
 _STATES = _Sweep(
-    "events", "other events", "event_logs", "length(event)", """
+    "events",
+    "other events",
+    "event_logs",
+    "length(event)",
+    """
     SELECT id FROM (
         SELECT id, run_id, timestamp, asset_key,
             row_number() OVER (
@@ -155,10 +177,14 @@ _STATES = _Sweep(
     WHERE timestamp < :runs AND (asset_key IS NULL OR place > 1)
         AND run_id NOT IN (SELECT value FROM json_each(:unfinished))
     """,
-)  # fmt: skip
+)
 
 _EVALUATIONS = _Sweep(
-    "events", "check evaluations", "asset_check_executions", "length(evaluation_event)", """
+    "events",
+    "check evaluations",
+    "asset_check_executions",
+    "length(evaluation_event)",
+    """
     SELECT id FROM (
         SELECT id, run_id, partition, pending,
             coalesce(evaluation_event_timestamp, create_timestamp) AS timestamp,
@@ -177,27 +203,33 @@ _EVALUATIONS = _Sweep(
         AND (place > iif(partition IS NULL, :observations, :events) OR timestamp < :runs)
         AND run_id NOT IN (SELECT value FROM json_each(:unfinished))
     """,
-)  # fmt: skip
+)
 """The newest verdict stays beside the newest attempt, which may never have come to one."""
 
 _INDEX = (_MATERIALIZATIONS, _OBSERVATIONS, _ATTEMPTS, _COPIES, _STATES, _EVALUATIONS)
 
 _DETAILED = (
     (
-        "details of materializations", "event_logs", "event", """
+        "details of materializations",
+        "event_logs",
+        "event",
+        """
         SELECT id, event FROM event_logs
         WHERE dagster_event_type = 'ASSET_MATERIALIZATION' AND partition IS NOT NULL
             AND timestamp < :details AND {detailed}
         """,
     ),
     (
-        "details of check evaluations", "asset_check_executions", "evaluation_event", """
+        "details of check evaluations",
+        "asset_check_executions",
+        "evaluation_event",
+        """
         SELECT id, evaluation_event FROM asset_check_executions
         WHERE execution_status <> 'PLANNED' AND partition IS NOT NULL
             AND coalesce(evaluation_event_timestamp, create_timestamp) < :details AND {detailed}
         """,
     ),
-)  # fmt: skip
+)
 """Events that stay because they are the newest of their partition: what, table, column, query."""
 
 _DETAIL_KINDS = ("Table", "Markdown", "Json")
@@ -206,12 +238,20 @@ _HAS_DETAILS = " OR ".join(
 )
 
 _RUNLESS = _Sweep(
-    "events", "events without a run", "event_logs", "length(event)",
-    "SELECT id FROM event_logs WHERE timestamp < :runs", _EVENT_TAGS,
-)  # fmt: skip
+    "events",
+    "events without a run",
+    "event_logs",
+    "length(event)",
+    "SELECT id FROM event_logs WHERE timestamp < :runs",
+    _EVENT_TAGS,
+)
 
 _TICKS = _Sweep(
-    "ticks", "ticks", "job_ticks", "length(tick_body)", """
+    "ticks",
+    "ticks",
+    "job_ticks",
+    "length(tick_body)",
+    """
     SELECT id FROM (
         SELECT id, status, timestamp, row_number() OVER (
             PARTITION BY coalesce(selector_id, job_origin_id) ORDER BY timestamp DESC, id DESC
@@ -220,12 +260,15 @@ _TICKS = _Sweep(
     )
     WHERE place > 2 AND timestamp < iif(status = 'SKIPPED', :ticks, :busy_ticks)
     """,
-)  # fmt: skip
+)
 """The last two stay, by which the daemon and the alerts know that an automation is alive."""
 
 _CONDITIONS = _Sweep(
-    "ticks", "evaluations of automation conditions", "asset_daemon_asset_evaluations",
-    "length(asset_evaluation_body)", """
+    "ticks",
+    "evaluations of automation conditions",
+    "asset_daemon_asset_evaluations",
+    "length(asset_evaluation_body)",
+    """
     SELECT id FROM (
         SELECT id, create_timestamp, row_number() OVER (
             PARTITION BY asset_key ORDER BY evaluation_id DESC, id DESC
@@ -234,22 +277,31 @@ _CONDITIONS = _Sweep(
     )
     WHERE place > 1 AND create_timestamp < :evaluations
     """,
-)  # fmt: skip
+)
 
 _BACKFILLS = _Sweep(
-    "runs", "backfills", "bulk_actions", "length(body)", """
+    "runs",
+    "backfills",
+    "bulk_actions",
+    "length(body)",
+    """
     SELECT id FROM bulk_actions WHERE timestamp < :failed_runs
         AND status NOT IN ('REQUESTED', 'CANCELING', 'FAILING')
-    """, (
+    """,
+    (
         """
         DELETE FROM backfill_tags
         WHERE backfill_id IN (SELECT key FROM bulk_actions WHERE id IN ({ids}))
         """,
     ),
-)  # fmt: skip
+)
 
 _SNAPSHOTS = _Sweep(
-    "runs", "snapshots of jobs and plans", "snapshots", "length(snapshot_body)", """
+    "runs",
+    "snapshots of jobs and plans",
+    "snapshots",
+    "length(snapshot_body)",
+    """
     WITH kept AS (
         SELECT snapshot_id AS job, json_extract(run_body, '$.execution_plan_snapshot_id') AS plan
         FROM runs WHERE run_id NOT IN (SELECT value FROM json_each(:removed))
@@ -260,7 +312,7 @@ _SNAPSHOTS = _Sweep(
         UNION ALL SELECT value FROM json_each(:parents)
     )
     """,
-)  # fmt: skip
+)
 
 _KEPT_JOBS = """
     SELECT DISTINCT snapshot_id FROM runs JOIN snapshots USING (snapshot_id)

@@ -47,7 +47,6 @@ from market_assets.expected.series import (
 )
 from market_assets.expected.series import partitions_of as partitions_with_bars
 from market_assets.market.clock import machine
-from market_assets.market.datasets import Dataset
 from market_assets.market.gaps import Priority
 from market_assets.market.partitions import Partition, partition_key
 from market_assets.market.timeframes import Timeframe, Window, literal
@@ -203,15 +202,11 @@ def look_at(
         partition for check in _CHECKS for partition in check_failures(instance, key, check).failed
     }
     with store.reading(f"looking for gaps in {profile.name} {timeframe}") as view:
-        ledger = view.gaps.unexplained(
-            Dataset.candles(profile.name, timeframe), list(profile.symbols)
-        )
-        dead = view.gaps.dead_symbols(Dataset.candles(profile.name, timeframe))
-        noted = view.partitions.judged_until(
-            Dataset.candles(profile.name, timeframe), list(profile.symbols)
-        )
-        genesis = view.genesis.of(Dataset.candles(profile.name, timeframe))
-        standing = view.partitions.standing(Dataset.candles(profile.name, timeframe))
+        ledger = view.gaps.unexplained(profile.candles(timeframe), list(profile.symbols))
+        dead = view.gaps.dead_symbols(profile.candles(timeframe))
+        noted = view.partitions.judged_until(profile.candles(timeframe), list(profile.symbols))
+        genesis = view.genesis.of(profile.candles(timeframe))
+        standing = view.partitions.standing(profile.candles(timeframe))
         # What the store does not know is not there, whatever Dagster remembers.
         lost = lost_partitions(view, profile, timeframe, filled=states.materialized, now=now)
     series = living_series(profile, now, genesis=genesis, dead=dead)
@@ -325,7 +320,7 @@ def reopen(store: Store, profile: Profile) -> int:
     """
     with store.writing(f"reopening what was abandoned of {profile.name}") as transaction:
         return sum(
-            transaction.gaps.reopen(Dataset.candles(profile.name, timeframe))
+            transaction.gaps.reopen(profile.candles(timeframe))
             for timeframe in profile.timeframes.fetch
         )
 

@@ -1,7 +1,8 @@
-"""What the processes of `up` have in common, loaded once before they are forked: see `up.forkserver`.
+"""What the processes of `up` have in common, loaded once before they are forked.
 
-Nothing is run here, nothing of ours that knows of a universe is loaded, and nothing that starts a
-thread: neither polars nor duckdb, nor a module that imports one of them.
+The fork server, `up.forkserver`, loads it. Nothing is run here. Nothing of ours that knows of a
+universe is loaded, and nothing that starts a thread: neither polars nor duckdb, nor a module that
+imports one of them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs as forks: what stands in the code server for the `multiprocessing` by which it starts them."""
+"""Runs as forks: what the code server uses in place of `multiprocessing` to start them."""
 
 from __future__ import annotations
 

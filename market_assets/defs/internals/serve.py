@@ -67,7 +67,7 @@ def serve_code(path: str, module: str) -> None:
 
 
 def serve_pages(path: str, workspace: str, options: str, listener: str) -> None:
-    """Serve the pages, and run schedules, sensors, backfills and the queue, until the process is told to end.
+    """Serve the pages and run the daemons, until the process is told to end.
 
     The daemons run schedules, sensors, backfills and the queue.
 

@@ -258,9 +258,7 @@ def judge_actions(store: Store, profile: Profile, now: datetime) -> tuple[pl.Dat
         )
         told = set(view.actions.answers(profile.name)["symbol"])
         window = Window(midnight(profile.start), max(midnight(profile.start), now))
-        candles = view.candles.of(
-            Dataset.candles(profile.name, Timeframe.D1), list(profile.symbols), window
-        )
+        candles = view.candles.of(profile.candles(Timeframe.D1), list(profile.symbols), window)
     actions = actions.filter(pl.col("symbol").is_in(list(profile.symbols)))
     days = candles.select("symbol", "open", "close", session=pl.col("ts").dt.date())
     factors = adjustments(actions, days.select("symbol", "session", "close"), as_of=now.date())

@@ -175,7 +175,10 @@ def with_factors(candles: pl.DataFrame, factors: pl.DataFrame) -> pl.DataFrame:
 
 
 def multiplied(candles: pl.DataFrame) -> pl.DataFrame:
-    """Candles with their prices and volumes, extra ones too, multiplied with their factors: see `with_factors`."""
+    """Candles with their prices and volumes, extra ones too, multiplied with their factors.
+
+    The factors are those of `with_factors`.
+    """
     return candles.with_columns(
         *(pl.col(name) * pl.col("price_factor") for name in _PRICES),
         pl.col("volume") * pl.col("volume_factor"),

@@ -97,7 +97,7 @@ class Featurize(Work):
             Dataset.features(profile.name, timeframe),
             partitions_of(profile, timeframe, self._series, window),
             symbols=[one.symbol for one in self._series],
-            inputs=[Input(Dataset.candles(profile.name, timeframe), cadence, reach)],
+            inputs=[Input(profile.candles(timeframe), cadence, reach)],
             cadence=cadence,
             now=now,
             run_id=run_id,

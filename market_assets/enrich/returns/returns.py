@@ -97,7 +97,7 @@ class Returns(Work):
             symbols=[self._id(member, symbol) for member in members for symbol in member.symbols],
             inputs=[
                 Input(
-                    Dataset.candles(member.name, timeframe),
+                    member.candles(timeframe),
                     member.partitions.of(timeframe),
                     self._reach_of(member),
                 )

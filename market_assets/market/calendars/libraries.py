@@ -32,8 +32,10 @@ The calendar of `forex.py` takes its place.
 """
 
 _MEANT = {"NYMEX": "CMEGlobex_EnergyAndMetals", "COMEX": "CMEGlobex_EnergyAndMetals"}
-"""exchange_calendars has one calendar for all of the CME under these names, without its daily halt; what trades there is energy and
-metals."""
+"""The calendars that are meant by two names: what trades there is energy and metals.
+
+exchange_calendars has one calendar for all of the CME under these names, without its daily halt.
+"""
 
 _NEW_YORK = ZoneInfo("America/New_York")
 

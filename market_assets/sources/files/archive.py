@@ -348,9 +348,10 @@ class ArchiveSource:
         broken: Sequence[tuple[_File, str]],
         window: Window | None = None,
     ) -> list[_Loss]:
-        """What broken files, members of zips and lines leave unknown: other rows are no evidence of it.
+        """What broken files, members of zips and lines leave unknown.
 
-        Lines are those of files that reach into the window, where there is one.
+        Other rows are no evidence of what is lost. Lines are those of files that reach into the
+        window, where there is one.
         """
         sound = [self._piece(file, symbol, span) for file, span in files] if broken else []
         losses = []
@@ -859,7 +860,10 @@ def _words_of(name: str, member: str, line: BadLine) -> str:
 def _around(
     rows: pl.DataFrame, line: BadLine, member: str, timeframe: Timeframe
 ) -> tuple[datetime | None, datetime | None]:
-    """The stretch between the rows around a broken line; none for a header, or what is no line of rows."""
+    """The stretch between the rows around a broken line.
+
+    Both ends are None for a header, or for what is no line of rows.
+    """
     if not line.number or (line.text and not any(sign.isdigit() for sign in line.text)):
         return None, None
     known = rows.filter(

@@ -228,7 +228,9 @@ class ColumnReader:
                 is_fixed & (scaled.abs() >= _LEAST_BESIDE).fill_null(value=True), column
             )
         known = scaled.drop_nulls()
-        if len(known) and known.abs().max() < _LEAST and (known != 0).any():  # type: ignore[operator]  # a number
+        largest = known.abs().max()
+        # A number, as there are prices.
+        if len(known) and largest < _LEAST and (known != 0).any():  # type: ignore[operator]
             raise ValueError(
                 f"its prices, such as {whole(column.drop_nulls()[0])}, "
                 f"are too small for whole numbers of {scale:g}: "
@@ -237,7 +239,7 @@ class ColumnReader:
         return scaled.zip_with(is_fixed, column)
 
     def names_whose(self, names: Sequence[str]) -> str | None:
-        """The column that seems to say whose bars a file has, where nobody has said that one does."""
+        """The column that seems to say whose bars a file has; None where the universe names one."""
         return None if self._settings.names_symbols else column_of(names, _SYMBOLS)
 
     def _whose(
@@ -301,7 +303,7 @@ class ColumnReader:
         return day + " " + hour.fill_null("")
 
     def _require_clock(self, found: Mapping[ColumnName, str | None]) -> None:
-        """Refuse times whose header names a clock, as `Time (EET)` does, until somebody has said it."""
+        """Refuse times whose header names a clock, as `Time (EET)` does, until one is set."""
         if {"clock", "timezone"} & self._settings.model_fields_set:
             return
         for ours in ("ts", "time"):
@@ -476,7 +478,7 @@ def _is_time(table: pl.DataFrame) -> bool:
 
 
 def _scaled(prices: pl.Series, scale: float) -> pl.Series:
-    """Prices times a scale, each the double nearest to it: a division by 10, no product with 0.1."""
+    """Prices times a scale, each the nearest double: a division by 10, not a product with 0.1."""
     counts = prices.fill_null(float("nan")).to_numpy()
     parts = 1 / scale
     scaled = counts / round(parts) if scale < 1 and _is_whole(parts) else counts * scale

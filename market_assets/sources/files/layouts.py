@@ -14,9 +14,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 ColumnName = Literal[
-    "ts", "date", "time", "open", "high", "low", "close", "volume", "symbol",
-    "quote_volume", "trades", "taker_buy_volume", "vwap",
-]  # fmt: skip
+    "ts",
+    "date",
+    "time",
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "symbol",
+    "quote_volume",
+    "trades",
+    "taker_buy_volume",
+    "vwap",
+]
 EXTRA_COLUMNS: tuple[ColumnName, ...] = ("quote_volume", "trades", "taker_buy_volume", "vwap")
 """The columns of `columns.EXTRAS` as a file may have them."""
 
@@ -31,9 +42,9 @@ _QUOTES = ("usd", "usdt", "usdc", "busd", "tusd", "dai", "eur", "gbp", "jpy", "k
 """Currencies that prices are given in: a volume in one of them is a turnover."""
 
 _ANY_TIME = (
-    "ts", "time", "timestamp", "datetime", "date", "date/time", "date time", "open time", "opentime",
-    "gmt time", "local time", "utc time", "time (*)", "utc", "unix", "unix timestamp", "epoch",
-    "window start", "ts event", "start", "begin", "bar time", "candle begin time",
+    "ts", "time", "timestamp", "datetime", "date", "date/time", "date time", "open time",
+    "opentime", "gmt time", "local time", "utc time", "time (*)", "utc", "unix", "unix timestamp",
+    "epoch", "window start", "ts event", "start", "begin", "bar time", "candle begin time",
 )  # fmt: skip
 """What a column of times may be called, in files of which nobody has said the layout."""
 
@@ -329,7 +340,10 @@ def guess_layout(text: str) -> str | None:
 
 
 def _is_signed(layout: Layout, start: str) -> bool:
-    """Whether a text begins as files of a layout do; of two stamps named the newest stands first."""
+    """Whether a text begins as files of a layout do.
+
+    Where the sign names two stamps, the newest must stand first.
+    """
     found = re.search(f"(?m){layout.sign}", start.partition("\n")[0]) or re.match(
         layout.sign, start
     )

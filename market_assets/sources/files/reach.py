@@ -232,7 +232,7 @@ def _widened(window: Window, file: FileSpan, outer: Window) -> Window:
 
 
 def left_unknown(broken: Piece, others: Sequence[Piece]) -> Window:
-    """What a piece that cannot be read leaves unknown: its days, or what lies between its neighbours."""
+    """What an unreadable piece leaves unknown: its days, or what lies between its neighbours."""
     # Days that others tell as well are not its own.
     if broken.period is not None and all(other.period != broken.period for other in others):
         return broken.period

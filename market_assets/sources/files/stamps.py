@@ -72,7 +72,10 @@ class Clock:
 
 
 _BROKERS = Clock("America/New_York", timedelta(hours=7))
-"""Most brokers of currencies show midnight when New York shows 17:00, so that a week has five days."""
+"""The clock of most brokers of currencies, on which a week has five days.
+
+It shows midnight when New York shows 17:00.
+"""
 
 _FEW_OUTSIDE = 0.005
 """A share of bars in weekends that may be a slip."""
@@ -294,7 +297,9 @@ def _compact(texts: pl.Series, counts: pl.Series) -> bool:
         return False
     if not (int(str(low)[:4]) >= 1800 and int(str(high)[:4]) <= 2100):
         return False
-    pattern = r"^\d{4}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:(?:[01]\d|2[0-4])[0-5]\d(?:[0-5]\d(?:\d{3})?)?)?$"
+    day = r"\d{4}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
+    time = r"(?:[01]\d|2[0-4])[0-5]\d(?:[0-5]\d(?:\d{3})?)?"
+    pattern = f"^{day}(?:{time})?$"
     return bool(texts.drop_nulls().str.contains(pattern).all())
 
 

@@ -144,7 +144,10 @@ def read_table(
 
 
 def _plain(body: bytes, encoding: str | None) -> tuple[bytes, list[BadLine]]:
-    """The text in UTF-8, without NULs, lines ended by line feeds, the signs in numbers the usual ones."""
+    """The text in UTF-8, with line feeds and the usual signs in numbers; and the lines with NULs.
+
+    A line with NULs is taken out of the text.
+    """
     body = _in_utf8(body, encoding)
     if not body.isascii():
         for sign, plain in _MARKS.items():
@@ -239,7 +242,7 @@ def _place_of_names(
 
 
 def _after_names(rows: Sequence[Sequence[str]], place: int) -> int:
-    """The first line after the names of the columns, and after further names, as pandas writes them."""
+    """The first line after the names of the columns, and after the further names of pandas."""
     first = place + 1
     while first < len(rows) and any(rows[first]) and not any(map(_may_be_of_a_row, rows[first])):
         first += 1
@@ -437,7 +440,7 @@ def decimal_of(columns: Sequence[pl.Series]) -> str | None:
 
 
 def grouping_of(columns: Sequence[pl.Series]) -> str | None:
-    """What stands before a fraction where the other sign parts thousands twice in a cell; else None."""
+    """The decimal sign, where the other sign parts thousands twice in a cell; else None."""
     texts = [cells.drop_nulls().str.strip_chars() for cells in columns if cells.dtype == pl.String]
     for sign, decimal in ((",", "."), (r"\.", ",")):
         if any(cells.str.contains(rf"^\d{{1,3}}(?:{sign}\d{{3}}){{2,}}$").any() for cells in texts):

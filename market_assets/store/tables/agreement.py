@@ -51,11 +51,14 @@ class Agreement(Table):
         )
 
     def trust(self, dataset: Dataset, symbols: Sequence[str], window: Window) -> pl.DataFrame:
-        """What the ledgers know of some symbols' bars in a window: frame of `quality.trust.TRUST_SCHEMA`, in no particular order.
+        """What the ledgers know of some symbols' bars in a window.
 
         A comparison confirms nothing in a partition that has changed since. One of an earlier
         version, which has not noted the bars it is about, disputes a whole partition and confirms
         none.
+
+        Returns:
+            Frame of `verdicts.trust.TRUST_SCHEMA`, in no particular order.
         """
         named = {
             "profile": dataset.owner,
@@ -78,29 +81,60 @@ class Agreement(Table):
         return self._db.frame(
             f"""
             WITH compared AS (
-                SELECT symbol, partition, partition::TIMESTAMP AS since, until_ts AS until, other, kind, checked_at, {lists}
+                SELECT
+                    symbol,
+                    partition,
+                    partition::TIMESTAMP AS since,
+                    until_ts AS until,
+                    other,
+                    kind,
+                    checked_at,
+                    {lists}
                 FROM ops.agreement
-                WHERE {here} AND kind <> 'not compared' AND partition::TIMESTAMP < $end AND until_ts > $start
+                WHERE {here}
+                    AND kind <> 'not compared'
+                    AND partition::TIMESTAMP < $end
+                    AND until_ts > $start
             ),
             valid AS (
-                SELECT DISTINCT symbol, partition, c.since, c.until, other, alone FROM compared c
-                    LEFT JOIN (SELECT symbol, partition, changed_at FROM ops.partitions WHERE {here}) p
-                    USING (symbol, partition)
+                SELECT DISTINCT symbol, partition, c.since, c.until, other, alone
+                FROM compared c
+                LEFT JOIN (
+                    SELECT symbol, partition, changed_at
+                    FROM ops.partitions
+                    WHERE {here}
+                ) p USING (symbol, partition)
                 WHERE alone IS NOT NULL AND coalesce(p.changed_at <= c.checked_at, TRUE)
             ),
             lonely AS (SELECT symbol, partition, other, unnest(alone) AS ts FROM valid),
-            others AS (SELECT symbol, partition, count(DISTINCT other) AS others FROM valid GROUP BY ALL)
+            others AS (
+                SELECT symbol, partition, count(DISTINCT other) AS others
+                FROM valid
+                GROUP BY ALL
+            )
             SELECT symbol, ts AS since, ts + INTERVAL 1 MICROSECOND AS until, 'revised' AS quality
-                FROM ops.revisions WHERE {here} AND ts >= $start AND ts < $end
-            UNION ALL SELECT symbol, first_ts, last_ts + INTERVAL 1 MICROSECOND, 'late'
-                FROM ops.repairs WHERE {here} AND last_ts >= $start AND first_ts < $end
-            UNION ALL SELECT symbol, ts, ts + INTERVAL 1 MICROSECOND, 'disputed'
-                FROM (SELECT symbol, unnest(apart) AS ts FROM compared WHERE kind <> 'agrees')
-            UNION ALL SELECT symbol, since, until, 'disputed' FROM compared WHERE kind <> 'agrees' AND apart IS NULL
-            UNION ALL SELECT symbol, since, until, 'confirmed' FROM valid
-            UNION ALL SELECT symbol, ts, ts + INTERVAL 1 MICROSECOND, 'alone'
-                FROM lonely JOIN others USING (symbol, partition)
-                GROUP BY symbol, partition, ts, others HAVING count(DISTINCT other) = others
+            FROM ops.revisions
+            WHERE {here} AND ts >= $start AND ts < $end
+            UNION ALL
+            SELECT symbol, first_ts, last_ts + INTERVAL 1 MICROSECOND, 'late'
+            FROM ops.repairs
+            WHERE {here} AND last_ts >= $start AND first_ts < $end
+            UNION ALL
+            SELECT symbol, ts, ts + INTERVAL 1 MICROSECOND, 'disputed'
+            FROM (SELECT symbol, unnest(apart) AS ts FROM compared WHERE kind <> 'agrees')
+            UNION ALL
+            SELECT symbol, since, until, 'disputed'
+            FROM compared
+            WHERE kind <> 'agrees' AND apart IS NULL
+            UNION ALL
+            SELECT symbol, since, until, 'confirmed'
+            FROM valid
+            UNION ALL
+            SELECT symbol, ts, ts + INTERVAL 1 MICROSECOND, 'alone'
+            FROM lonely
+            JOIN others USING (symbol, partition)
+            GROUP BY symbol, partition, ts, others
+            HAVING count(DISTINCT other) = others
             """,
             **named,
         )

@@ -298,7 +298,11 @@ class Candles(Table):
     def adjusted(
         self, dataset: Dataset, symbols: Sequence[str], window: Window, day: date
     ) -> pl.DataFrame:
-        """Candles on the footing of a day, in no particular order: symbol, ts, open, high, low, close, volume, EXTRA_NAMES."""
+        """Candles on the footing of a day, in no particular order.
+
+        Returns:
+            symbol, ts, open, high, low, close, volume and EXTRA_NAMES.
+        """
         source = (
             f"{identifier(dataset.owner)}.adjusted_{dataset.timeframe}(DATE '{day.isoformat()}')"
         )
@@ -330,7 +334,17 @@ class Candles(Table):
     def rows(
         self, name: str, table: str, symbols: Sequence[str] | None, window: Window
     ) -> pl.DataFrame:
-        """The rows of some or all symbols in a window, in no particular order: all columns of a table with symbol and ts."""
+        """The rows of some or all symbols in a window, in no particular order.
+
+        Args:
+            name: The schema: a profile, or a market.
+            table: A table with symbol and ts, or a view of that kind.
+            symbols: Whose rows; None for all.
+            window: Which rows, by their ts.
+
+        Returns:
+            All columns of the table.
+        """
         source = f"{identifier(name)}.{identifier(table)}"
         if table.startswith("candles_"):
             return self._columns(
@@ -356,9 +370,10 @@ class Candles(Table):
         absent: Sequence[str] = (),
         probe: str | None = None,
     ) -> pl.DataFrame:
-        """The rows of some or all symbols in a window: all columns of a table, but of the extra ones those alone that have a value.
+        """The rows of some or all symbols in a window.
 
-        Columns of nulls would take as much memory as columns of prices.
+        The rows have all columns of the table, but of the extra ones only those with a value:
+        columns of nulls would take as much memory as columns of prices.
 
         Args:
             source: The table, or what gives one.

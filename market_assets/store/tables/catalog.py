@@ -60,15 +60,15 @@ class Catalog(Table):
             """,
             [names],
         ).fetchall()
-        counted = [
-            (schema, table, *self._db.execute(
+        counted = []
+        for schema, table in tables:
+            (extent,) = self._db.execute(
                 f"""
                 SELECT count(*), count(DISTINCT symbol), min(ts), max(ts)
                 FROM {identifier(schema)}.{identifier(table)}
                 """
-            ).fetchall()[0])
-            for schema, table in tables
-        ]  # fmt: skip
+            ).fetchall()
+            counted.append((schema, table, *extent))
         columns = [
             ("schema", pl.String()),
             ("asset", pl.String()),

@@ -91,8 +91,8 @@ def tables() -> str:
         _section("Every source that speaks HTTP", HttpSettings, without=SourceSettings),
     ]
     types = source_types()
-    ours = [name for name in sorted(types) if _is_ours(types[name])]
-    parts += [_source(name, types[name].Settings) for name in ours]
+    names = [name for name in sorted(types) if _is_ours(types[name])]
+    parts += [_source(name, types[name].Settings) for name in names]
     return "\n".join(parts)
 
 
@@ -111,11 +111,11 @@ def page(text: str) -> str:
 
 def descriptions(model: Model) -> dict[str, str]:
     """What the docstrings of a model and of its bases say of its keys."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for part in reversed(model.__mro__):
         if part.__module__.startswith("market_assets."):
-            found |= _attributes(cleandoc(part.__doc__ or ""))
-    return found
+            texts |= _attributes(cleandoc(part.__doc__ or ""))
+    return texts
 
 
 def _is_ours(source_type: type) -> bool:
@@ -126,16 +126,16 @@ def _attributes(docstring: str) -> dict[str, str]:
     """The section `Attributes:` of a docstring, a sentence or more a name."""
     _, _, section = docstring.partition("Attributes:\n")
     lines = section.split("\n\n")[0].splitlines()
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     name = ""
     for line in lines:
         start = re.match(r"    (\w+): (.*)", line)
         if start:
             name = start[1]
-            found[name] = start[2]
+            texts[name] = start[2]
         elif name:
-            found[name] += f" {line.strip()}"
-    return found
+            texts[name] += f" {line.strip()}"
+    return texts
 
 
 def _section(title: str, model: Model, where: str = "", *, without: Model | None = None) -> str:
@@ -163,14 +163,18 @@ def _summary(model: Model) -> str:
 
 
 def _table(model: Model, fields: Mapping[str, FieldInfo], common: Model | None = None) -> str:
-    said = descriptions(model)
+    meanings = descriptions(model)
     hints = get_type_hints(model, include_extras=True)
     inherited = descriptions(common) if common else {}
     rows = ["| key | default | meaning |", "|---|---|---|"]
     for name, field in fields.items():
         hint = hints[name]
         default = _written(_default(field), share=Share in (hint, *get_args(hint)))
-        meaning = "Another default; see above." if said[name] == inherited.get(name) else said[name]
+        meaning = (
+            "Another default; see above."
+            if meanings[name] == inherited.get(name)
+            else meanings[name]
+        )
         rows.append(f"| `{name}` | {default} | {meaning.replace('|', '&#124;')} |")
     return "\n".join(rows)
 

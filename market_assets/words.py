@@ -21,6 +21,6 @@ def hint(word: object, names: Iterable[str]) -> str:
 
 def listed(names: Iterable[str], most: int = 20) -> str:
     """Names as a message lists them: the first few, and how many more there are."""
-    each = list(names)
-    more = f" and {len(each) - most} more" if len(each) > most else ""
-    return ", ".join(each[:most]) + more if each else "none"
+    items = list(names)
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + more if items else "none"

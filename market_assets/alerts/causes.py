@@ -183,7 +183,7 @@ def _silenced(trouble: Trouble, cause: Trouble) -> bool:
     daemon = cause.subject.startswith("daemon ")
     if trouble.kind is Kind.DEAD:
         # All daemons live in one process: where several are silent, it is gone.
-        fails = any(one.summary.startswith("fails: ") for one in (trouble, cause))
+        fails = any(member.summary.startswith("fails: ") for member in (trouble, cause))
         return daemon and not fails
     return daemon or cause.subject.endswith(f" update_{trouble.profile}")
 
@@ -233,12 +233,12 @@ class _Spans:
             days[place.symbol].append((place.first, place.last))
         # None stands for all symbols together: what has no symbol may be of any of them.
         days[None] = [span for spans in days.values() for span in spans]
-        found = {}
+        bounds = {}
         for symbol, spans in days.items():
             spans.sort()
             lasts = list(accumulate((last for _, last in spans), max))
-            found[symbol] = ([first for first, _ in spans], lasts)
-        return cls(found)  # type: ignore[arg-type]  # None beside the names
+            bounds[symbol] = ([first for first, _ in spans], lasts)
+        return cls(bounds)  # type: ignore[arg-type]  # None beside the names
 
     def touch(self, place: Place) -> bool:
         """Whether a place shares a day and a symbol with these."""

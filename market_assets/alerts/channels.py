@@ -50,13 +50,13 @@ class Channel:
 def channels_of(universe: Universe) -> list[Channel]:
     """The channels that the universe's alerts name."""
     places: Counter[str] = Counter()
-    found = []
+    channels = []
     for url in universe.alerts.channels:
         scheme = url.partition("://")[0].lower()
         scheme = scheme if re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme) else "channel"
         places[scheme] += 1
-        found.append(Channel(f"{scheme} #{places[scheme]}", str(url)))
-    return found
+        channels.append(Channel(f"{scheme} #{places[scheme]}", str(url)))
+    return channels
 
 
 def send(wanted: Mapping[Channel, Sequence[Message]], universe: Universe) -> dict[str, list[str]]:
@@ -83,12 +83,12 @@ def send(wanted: Mapping[Channel, Sequence[Message]], universe: Universe) -> dic
     for thread in filter(None, threads.values()):
         thread.join(max(0.0, ends - time.monotonic()))
     late = f"no answer within {DEADLINE:g} s"
-    found = {}
+    failures = {}
     for channel, messages in wanted.items():
         busy = "an earlier message is still on its way" if threads[channel] is None else late
         errors = list(results[channel])
-        found[channel.name] = errors + [busy] * (len(messages) - len(errors))
-    return found
+        failures[channel.name] = errors + [busy] * (len(messages) - len(errors))
+    return failures
 
 
 def try_channels(universe: Universe) -> dict[str, str]:
@@ -140,10 +140,10 @@ def _send(channel: Channel, message: Message) -> str:
         service = apprise.Apprise(asset=asset)
         if not service.add(channel.url):
             return "apprise does not understand its URL"
-        for one in service:
+        for plugin in service:
             # A service with a limit refuses what is longer; the first lines are the worst ones.
             if "overflow=" not in channel.url:
-                one.overflow_mode = apprise.OverflowMode.TRUNCATE
+                plugin.overflow_mode = apprise.OverflowMode.TRUNCATE
         result = service.notify(
             title=message.title,
             body=message.body,
@@ -153,11 +153,11 @@ def _send(channel: Channel, message: Message) -> str:
         )
         if result:
             return ""
-        said = [
-            *(entry.message for one in result for entry in one.logs()),
-            *(one.message for one in result.call_logs()),
+        errors = [
+            *(entry.message for reply in result for entry in reply.logs()),
+            *(entry.message for entry in result.call_logs()),
         ]
-        return said[0] if said else f"no answer within {DEADLINE:.0f} s"
+        return errors[0] if errors else f"no answer within {DEADLINE:.0f} s"
     # A service's plugin may raise anything, and a message is not worth a run.
     except Exception as error:  # noqa: BLE001
         return f"{type(error).__name__}: {error}"

@@ -122,23 +122,23 @@ def reconcile(
         under: Troubles that go on but are named under their cause by now: their alerts end unsaid.
     """
     present = {trouble.key: trouble for trouble in troubles}
-    found = []
+    rows = []
     for alert in alerts:
         if alert.over_at is not None:
-            found.append(alert)
+            rows.append(alert)
         elif trouble := present.pop(alert.key, None):
-            found.append(_seen(alert, trouble))
+            rows.append(_seen(alert, trouble))
         elif not kept(alert) or alert.key in under:
-            found.append(replace(alert, over_at=now, over_told_at=now))
+            rows.append(replace(alert, over_at=now, over_told_at=now))
         elif alert.kind is Kind.CHANNEL or held(alert.key):
-            found.append(alert)
+            rows.append(alert)
         else:
-            found.append(over(alert, now))
-    found += [_seen(begin(trouble, now), trouble) for trouble in present.values()]
+            rows.append(over(alert, now))
+    rows += [_seen(begin(trouble, now), trouble) for trouble in present.values()]
     return Reckoning(
-        tuple(found),
-        tuple(one for one in found if one.untold and one.due(now)),
-        tuple(one for one in found if one.over_untold and one.due(now)),
+        tuple(rows),
+        tuple(row for row in rows if row.untold and row.due(now)),
+        tuple(row for row in rows if row.over_untold and row.due(now)),
     )
 
 
@@ -211,22 +211,28 @@ def judge_channels(
         now: The present instant.
     """
     failing = {
-        one.subject: one for one in alerts if one.kind is Kind.CHANNEL and one.over_at is None
+        alert.subject: alert
+        for alert in alerts
+        if alert.kind is Kind.CHANNEL and alert.over_at is None
     }
-    found = []
+    rows = []
     for name, error in outcomes.items():
         row = failing.get(name)
         if not error:
-            found += [over(row, now)] if row else []
+            rows += [over(row, now)] if row else []
             continue
         summary = f"{name} took no message"
         trouble = Trouble("", Kind.CHANNEL, name, Level.ERROR, summary, 1, (error,))
         # The row was claimed before it was tried again; the first failure counts as the first try.
         row = _seen(row, trouble) if row else replace(begin(trouble, now), tries=1, tried_at=now)
-        found.append(replace(row, error=error))
-    return found
+        rows.append(replace(row, error=error))
+    return rows
 
 
 def failing_channels(alerts: Collection[Alert]) -> dict[str, Alert]:
     """The channels that failed last, by name."""
-    return {one.subject: one for one in alerts if one.kind is Kind.CHANNEL and one.over_at is None}
+    return {
+        alert.subject: alert
+        for alert in alerts
+        if alert.kind is Kind.CHANNEL and alert.over_at is None
+    }

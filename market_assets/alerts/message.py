@@ -104,10 +104,10 @@ def digest(
     """Tell a channel that had failed what is so now, in the place of all that it missed."""
     level = _worst(present) if present else None
     title = f"{level or 'over'}: {many(len(present), 'trouble')}, told again"
-    told = _message(title, [*present, *ended], level, redact)
+    message = _message(title, [*present, *ended], level, redact)
     lost = f"This channel took no message since {minute(since)}. "
     now = "What is wrong now:" if present else "Nothing is wrong now."
-    return Message(told.title, f"{lost}{now}\n\n{told.body}", level)
+    return Message(message.title, f"{lost}{now}\n\n{message.body}", level)
 
 
 def trial() -> Message:
@@ -133,7 +133,8 @@ def _message(
     title: str, alerts: Sequence[Alert], level: Level | None, redact: Callable[[str], str]
 ) -> Message:
     ordered = sorted(
-        alerts, key=lambda one: (one.over_at is not None, one.level is not Level.ERROR, *one.key)
+        alerts,
+        key=lambda alert: (alert.over_at is not None, alert.level is not Level.ERROR, *alert.key),
     )
     detailed = len(ordered) <= _DETAILED
     parts = [_paragraph(alert, detailed=detailed) for alert in ordered[:MOST]]
@@ -162,4 +163,4 @@ def _paragraph(alert: Alert, *, detailed: bool) -> str:
 
 
 def _worst(alerts: Sequence[Alert]) -> Level:
-    return Level.ERROR if any(one.level is Level.ERROR for one in alerts) else Level.WARNING
+    return Level.ERROR if any(alert.level is Level.ERROR for alert in alerts) else Level.WARNING

@@ -170,7 +170,7 @@ def gap_troubles(
         settings: From when on a gap is worth a word.
         now: The present instant.
     """
-    found = []
+    troubles = []
     opened = gaps.filter(pl.col("status") == "open").with_columns(
         weight=pl.max_horizontal(
             pl.col("last_ts") - pl.col("first_ts") + timeframe.duration,
@@ -182,7 +182,7 @@ def gap_troubles(
         errors = heavy.filter(pl.col("weight") >= settings.gap_error).height
         bars, symbols = int(heavy["bars"].sum()), _symbols(heavy)
         summary = f"{many(heavy.height, 'gap')} in {of_symbols(symbols)}, {bars:,} bars missing"
-        found.append(
+        troubles.append(
             Trouble(
                 profile,
                 Kind.GAP,
@@ -204,7 +204,7 @@ def gap_troubles(
         )
         newest = given_up.sort("last_ts", "symbol", descending=[True, False])
         lines = _gap_lines(newest)
-        found.append(
+        troubles.append(
             Trouble(
                 profile,
                 Kind.ABANDONED,
@@ -217,7 +217,7 @@ def gap_troubles(
                 _gap_places(given_up),
             )
         )
-    return found
+    return troubles
 
 
 def sources_down(
@@ -238,7 +238,7 @@ def sources_down(
         pl.col("failures") > 0,
         pl.col("asked_at").ne_missing(pl.col("confirmed_at")),
     )
-    found = []
+    troubles = []
     for source in sorted(sources) if not lately.is_empty() else ():
         # As every error of a source begins; an answer without a bar begins otherwise.
         failed = lately.filter(pl.col("reason").str.contains(f"source {source}: ", literal=True))
@@ -248,7 +248,7 @@ def sources_down(
             continue
         # Not the newest words: each names another page.
         lines = tuple(f"{row['symbol']}: {row['reason']}"[:_WIDTH] for row in first_of_each(failed))
-        found.append(
+        troubles.append(
             Trouble(
                 profile,
                 Kind.SOURCE_DOWN,
@@ -261,7 +261,7 @@ def sources_down(
                 _gap_places(failed),
             )
         )
-    return found
+    return troubles
 
 
 def first_of_each(gaps: pl.DataFrame) -> Iterable[dict[str, Any]]:
@@ -368,10 +368,10 @@ def backlog(profile: str, timeframe: Timeframe, partitions: Sequence[str]) -> li
     ]
 
 
-def calendar_doubts(profile: str, timeframe: Timeframe, found: Sequence[Doubt]) -> list[Trouble]:
+def calendar_doubts(profile: str, timeframe: Timeframe, doubts: Sequence[Doubt]) -> list[Trouble]:
     """Why a calendar may be wrong: a trouble for each sort of evidence."""
     by_sort: dict[str, list[Doubt]] = {}
-    for doubt in found:
+    for doubt in doubts:
         by_sort.setdefault(doubt.sort.value, []).append(doubt)
     return [
         Trouble(
@@ -379,12 +379,14 @@ def calendar_doubts(profile: str, timeframe: Timeframe, found: Sequence[Doubt]) 
             Kind.CALENDAR,
             f"{asset_name(timeframe)} {sort}",
             Level.WARNING,
-            f"the calendar may be wrong: {own[0].words}"[:_WIDTH],
-            len({day for doubt in own for day in doubt.days}),
-            tuple(f"{of_symbols(doubt.symbols)}: {doubt.words}"[:_WIDTH] for doubt in own)[:LINES],
-            tuple(sorted({symbol for doubt in own for symbol in doubt.symbols})),
+            f"the calendar may be wrong: {evidence[0].words}"[:_WIDTH],
+            len({day for doubt in evidence for day in doubt.days}),
+            tuple(f"{of_symbols(doubt.symbols)}: {doubt.words}"[:_WIDTH] for doubt in evidence)[
+                :LINES
+            ],
+            tuple(sorted({symbol for doubt in evidence for symbol in doubt.symbols})),
         )
-        for sort, own in by_sort.items()
+        for sort, evidence in by_sort.items()
     ]
 
 
@@ -489,18 +491,18 @@ def failed_checks(
     ]
 
 
-def disagreements(profile: str, timeframe: Timeframe, found: pl.DataFrame) -> list[Trouble]:
+def disagreements(profile: str, timeframe: Timeframe, rows: pl.DataFrame) -> list[Trouble]:
     """Partitions of which two sources do not tell the same.
 
     Args:
         profile: The profile's name.
         timeframe: A fetched timeframe.
-        found: partition, symbol, source, other, words; newest first.
+        rows: partition, symbol, source, other, words; newest first.
     """
-    if found.is_empty():
+    if rows.is_empty():
         return []
-    symbols = _symbols(found)
-    partitions = found.select("partition", "symbol").n_unique()
+    symbols = _symbols(rows)
+    partitions = rows.select("partition", "symbol").n_unique()
     summary = (
         f"sources disagree on {of_symbols(symbols)} in {many(partitions, 'partition')} of a symbol"
     )
@@ -508,7 +510,7 @@ def disagreements(profile: str, timeframe: Timeframe, found: pl.DataFrame) -> li
         f"{row['symbol']} {row['partition']}, {row['source']} and {row['other']}: {row['words']}"[
             :_WIDTH
         ]
-        for row in found.head(LINES).iter_rows(named=True)
+        for row in rows.head(LINES).iter_rows(named=True)
     )
     return [
         Trouble(
@@ -670,7 +672,7 @@ def dead(lives: Iterable[Life], now: datetime, awake: datetime) -> list[Trouble]
         awake: Since when somebody looks: before that everything may have been off, and nothing
             follows from silence.
     """
-    found = []
+    troubles = []
     for life in lives:
         if life.stopped:
             continue
@@ -684,8 +686,8 @@ def dead(lives: Iterable[Life], now: datetime, awake: datetime) -> list[Trouble]
             summary = f"fails: {life.error[:_WIDTH]}"
         else:
             continue
-        found.append(Trouble("", Kind.DEAD, life.name, Level.ERROR, summary, 1))
-    return found
+        troubles.append(Trouble("", Kind.DEAD, life.name, Level.ERROR, summary, 1))
+    return troubles
 
 
 def platform_troubles(state: State, now: datetime) -> list[Trouble]:

@@ -117,7 +117,7 @@ class Told:
     failures: Mapping[str, str] | None = None
 
     def __str__(self) -> str:
-        errors = sum(one.level is Level.ERROR for one in self.present)
+        errors = sum(alert.level is Level.ERROR for alert in self.present)
         words = [
             f"{len(self.present)} present ({errors} errors)" if self.present else "nothing is wrong"
         ]
@@ -170,16 +170,16 @@ class Watch:
 
         The file can be read all the same.
         """
-        found = self._store.hindrance()
-        if found is None:
+        program = self._store.hindrance()
+        if program is None:
             return None
         return StoreBusyError(
-            f"writers wait: another program has {self._store.path} open ({found})"
+            f"writers wait: another program has {self._store.path} open ({program})"
         )
 
     def look(
         self,
-        others: Sequence[Trouble] = (),
+        additions: Sequence[Trouble] = (),
         *,
         held: Callable[[Key], bool] = lambda _: False,
         filled: Mapping[tuple[str, Timeframe], Collection[str]] | None = None,
@@ -188,7 +188,7 @@ class Watch:
         """Find what is wrong, keep the ledger, tell what is to be told.
 
         Args:
-            others: Troubles that the store knows nothing of.
+            additions: Troubles that the store knows nothing of.
             held: Of which troubles nothing could be learnt this time: they are neither new nor
                 over.
             filled: The partitions that somebody remembers as filled, by profile and fetched
@@ -204,7 +204,7 @@ class Watch:
         with self._store.reading("looking for troubles") as view:
             rows = alerts_in(view.alerts.of())
             gaps = view.gaps.with_status(MISSING)
-            troubles = [*store_troubles(view, self._universe, now, gaps), *others]
+            troubles = [*store_troubles(view, self._universe, now, gaps), *additions]
             lost = self._lost_candles(view, now, filled or {})
             troubles += [*lost, *self._never_filled(view, now)]
             whole = not lost and not (self.outside.is_changed and self._unmade(view, made or {}))
@@ -217,18 +217,18 @@ class Watch:
             # this transaction.
             rows = alerts_in(transaction.alerts.of())
             errand = self._plan(rows, folded, now, held)
-            transaction.alerts.put(frame_of(one for one in errand.alerts if one not in rows))
+            transaction.alerts.put(frame_of(alert for alert in errand.alerts if alert not in rows))
         if not errand.letters:
             return Told(_present(errand.alerts))
         errors = send(errand.letters, self._universe)
         outcomes = {
-            name: next((error for error in own if error), "") for name, own in errors.items()
+            name: next((error for error in faults if error), "") for name, faults in errors.items()
         }
         self._delivered = errand, outcomes
         return Told(
             _present(self._write_down(now)),
-            tuple(one for one in errand.begun if _arrived(one, outcomes)),
-            tuple(one for one in errand.over if _arrived(one, outcomes)),
+            tuple(alert for alert in errand.begun if _arrived(alert, outcomes)),
+            tuple(alert for alert in errand.over if _arrived(alert, outcomes)),
             {name: error for name, error in outcomes.items() if error},
         )
 
@@ -248,7 +248,7 @@ class Watch:
         The newest partitions are counted at each look, all partitions once per day.
         """
         whole = self._counted_at is None or not timedelta(0) <= now - self._counted_at < _DAY
-        found = []
+        troubles = []
         for profile in self._universe.profiles.values():
             for timeframe in profile.timeframes.fetch:
                 key, cadence = (profile.name, timeframe), profile.partitions.of(timeframe)
@@ -258,9 +258,9 @@ class Watch:
                 self._lost[key] = lost_partitions(
                     view, profile, timeframe, filled=remembered, now=now, since=since
                 )
-                found += vanished(profile.name, timeframe, self._lost[key], cadence)
+                troubles += vanished(profile.name, timeframe, self._lost[key], cadence)
         self._counted_at = now if whole else self._counted_at
-        return found
+        return troubles
 
     def _unmade(self, view: Snapshot, made: Mapping[Dataset, Collection[str]]) -> bool:
         """Whether something is still to be made again of candles that are stored."""
@@ -311,7 +311,7 @@ class Watch:
             [trouble for trouble in folded.causes if not held(trouble.key)],
             now,
             held=held,
-            kept=lambda one: _kept(one, self._universe, names),
+            kept=lambda alert: _kept(alert, self._universe, names),
             under=folded.under.keys(),
         )
         failing = failing_channels(reckoning.alerts)
@@ -329,20 +329,21 @@ class Watch:
         for channel in again:
             row = failing[channel.name]
             present = [
-                one
-                for one in _present(reckoning.alerts)
-                if (one in begun or not one.untold) and one != row
+                alert
+                for alert in _present(reckoning.alerts)
+                if (alert in begun or not alert.untold) and alert != row
             ]
             letters[channel] = [message.digest(row.opened_at, present, over, redact)]
         ids = {
-            one.alert_id for one in (*begun, *over, *(failing[channel.name] for channel in again))
+            alert.alert_id
+            for alert in (*begun, *over, *(failing[channel.name] for channel in again))
         }
         claimed = {
-            one.alert_id: one
-            for one in claim((one for one in reckoning.alerts if one.alert_id in ids), now)
+            alert.alert_id: alert
+            for alert in claim((alert for alert in reckoning.alerts if alert.alert_id in ids), now)
         }
         return _Errand(
-            [claimed.get(one.alert_id, one) for one in reckoning.alerts], begun, over, letters
+            [claimed.get(alert.alert_id, alert) for alert in reckoning.alerts], begun, over, letters
         )
 
     def _write_down(self, now: datetime) -> list[Alert]:
@@ -351,20 +352,25 @@ class Watch:
             return []
         errand, outcomes = self._delivered
         sent = {
-            one.alert_id: one for one in (*errand.begun, *errand.over) if _arrived(one, outcomes)
+            alert.alert_id: alert
+            for alert in (*errand.begun, *errand.over)
+            if _arrived(alert, outcomes)
         }
-        lost = {one.alert_id for one in (*errand.begun, *errand.over)} - set(sent)
+        lost = {alert.alert_id for alert in (*errand.begun, *errand.over)} - set(sent)
         why = "; ".join(f"{name}: {error}" for name, error in outcomes.items() if error)
         with self._store.writing("noting what was told") as transaction:
             rows = alerts_in(transaction.alerts.of())
             after = [
-                told(one, sent[one.alert_id], now) if one.alert_id in sent else one for one in rows
+                told(alert, sent[alert.alert_id], now) if alert.alert_id in sent else alert
+                for alert in rows
             ]
-            after = [replace(one, error=why) if one.alert_id in lost else one for one in after]
-            changed = {one.alert_id: one for one in judge_channels(after, outcomes, now)}
-            after = [changed.pop(one.alert_id, one) for one in after]
+            after = [
+                replace(alert, error=why) if alert.alert_id in lost else alert for alert in after
+            ]
+            changed = {alert.alert_id: alert for alert in judge_channels(after, outcomes, now)}
+            after = [changed.pop(alert.alert_id, alert) for alert in after]
             after += changed.values()
-            transaction.alerts.put(frame_of(one for one in after if one not in rows))
+            transaction.alerts.put(frame_of(alert for alert in after if alert not in rows))
         self._delivered = None
         return after
 
@@ -380,7 +386,7 @@ def store_troubles(
         now: The present instant.
         gaps: The rows of the ledger of absences that are missing, where they were read already.
     """
-    found = []
+    troubles = []
     gaps = view.gaps.with_status(MISSING) if gaps is None else gaps
     bare = view.partitions.symbols_without_bars()
     fills = view.jobs.last_fills(now - (universe.alerts.failed_days + 10) * timedelta(days=1))
@@ -394,13 +400,13 @@ def store_troubles(
     for profile in universe.profiles.values():
         doubted = doubts_of(view, profile)
         for timeframe in profile.timeframes.fetch:
-            own = _of(profile, timeframe)
-            found += calendar_doubts(profile.name, timeframe, doubted.get(timeframe, ()))
-            rows = gaps.filter(own)
+            condition = _of(profile, timeframe)
+            troubles += calendar_doubts(profile.name, timeframe, doubted.get(timeframe, ()))
+            rows = gaps.filter(condition)
             if not rows.is_empty():
                 whole = whole_gaps(rows, profile, timeframe, alike=("symbol", "status"))
-                found += gap_troubles(profile.name, timeframe, whole, universe.alerts, now)
-            expected = dict(bare.filter(own).select("symbol", "expected").iter_rows())
+                troubles += gap_troubles(profile.name, timeframe, whole, universe.alerts, now)
+            expected = dict(bare.filter(condition).select("symbol", "expected").iter_rows())
             empty = [
                 symbol
                 for symbol, bars in expected.items()
@@ -408,36 +414,38 @@ def store_troubles(
             ]
             reasons = {row["symbol"]: row["reason"] for row in first_of_each(rows)}
             words = {symbol: reasons.get(symbol, "") for symbol in empty}
-            found += missing_symbols(profile.name, timeframe, words)
+            troubles += missing_symbols(profile.name, timeframe, words)
             if apart is not None and profile.compares:
-                found += disagreements(
+                troubles += disagreements(
                     profile.name,
                     timeframe,
-                    apart.filter(own).join(_pairs(profile), on=["symbol", "other"], how="semi"),
+                    apart.filter(condition).join(
+                        _pairs(profile), on=["symbol", "other"], how="semi"
+                    ),
                 )
             days = dict(
                 fills.filter(_named(profile, timeframe)).select("day", "status").iter_rows()
             )
-            found += failed_days(
+            troubles += failed_days(
                 profile.name, timeframe, days, universe.alerts, now.astimezone(UTC).date()
             )
             # Until this time is over, a new profile lacks its newest session like any other.
             if (first := begun.get(profile.name)) and now - first >= universe.alerts.stale_after:
-                found += _stale(view, profile, timeframe, universe.alerts.stale_after, now)
+                troubles += _stale(view, profile, timeframe, universe.alerts.stale_after, now)
         if profile.has_actions and (first := begun.get(profile.name)) and now - first >= _SILENCE:
-            found += silent_actions(
+            troubles += silent_actions(
                 profile.name, unheard(view.actions.answers(profile.name), profile, now - _SILENCE)
             )
         of_profile = pl.col("profile") == profile.name
         asked = {choice.source for symbol in profile.symbols.values() for choice in symbol.choices}
         opened = gaps.filter(of_profile, pl.col("symbol").is_in(list(profile.symbols)))
-        found += sources_down(profile.name, opened, asked, len(profile.symbols), now)
+        troubles += sources_down(profile.name, opened, asked, len(profile.symbols), now)
         newest = derivations.filter(of_profile, pl.col("asset").is_in(_made(profile)))
         for _, asset, status, when, failures, faults in newest.iter_rows():
             cadence = profile.partitions.of(Dataset.named(profile.name, asset).timeframe)
             why = json.loads(failures) or json.loads(faults)
-            found += enrichment(profile.name, asset, status, when, why, cadence=cadence)
-    return found
+            troubles += enrichment(profile.name, asset, status, when, why, cadence=cadence)
+    return troubles
 
 
 def never_filled(
@@ -457,7 +465,11 @@ def never_filled(
         return []
     judged = view.partitions.keys(profile.candles(timeframe))
     due = partitions_of(profile, timeframe, series, profile.window(until))
-    return [one.key for one in due if one.window.end <= until and one.key not in judged]
+    return [
+        partition.key
+        for partition in due
+        if partition.window.end <= until and partition.key not in judged
+    ]
 
 
 def _filled(view: Snapshot, profile: Profile, timeframe: Timeframe) -> set[date]:
@@ -495,10 +507,10 @@ def absences_by_day(gaps: pl.DataFrame) -> dict[tuple[str, date], set[str]]:
         "symbol",
         pl.date_ranges(pl.col("first_ts").dt.date(), pl.col("last_ts").dt.date()).alias("day"),
     ).explode("day")
-    found: dict[tuple[str, date], set[str]] = {}
+    absences: dict[tuple[str, date], set[str]] = {}
     for profile, symbol, day in days.unique().iter_rows():
-        found.setdefault((profile, day), set()).add(symbol)
-    return found
+        absences.setdefault((profile, day), set()).add(symbol)
+    return absences
 
 
 def _pairs(profile: Profile) -> pl.DataFrame:
@@ -533,9 +545,12 @@ def _stale(
         return []
     span = Window.spanning(bars["ts"], bars["ts"] + timedelta(microseconds=1))
     genesis = view.genesis.of(profile.candles(timeframe))
-    due = {one.symbol: one.since(genesis.get(one.symbol)).window for one in series_of(profile, now)}
+    due = {
+        series.symbol: series.since(genesis.get(series.symbol)).window
+        for series in series_of(profile, now)
+    }
     wanted = {symbol: bars.filter(window.holds()) for symbol, window in due.items()}
-    wanted = {symbol: own for symbol, own in wanted.items() if not own.is_empty()}
+    wanted = {symbol: rows for symbol, rows in wanted.items() if not rows.is_empty()}
     have = (
         view.candles.count(profile.candles(timeframe), list(wanted), span)
         if view.candles.has(profile.candles(timeframe))
@@ -546,14 +561,14 @@ def _stale(
         return []
     # The ledger's rows begin where their partition does, at the earliest.
     around = Window(span.start - _LOOK_BACK, span.end)
-    known = view.gaps.of(profile.name, timeframe, symbols=without, window=around).filter(
+    explanations = view.gaps.of(profile.name, timeframe, symbols=without, window=around).filter(
         pl.col("status").is_in(EXPLAINED), pl.col("last_ts") >= literal(span.start)
     )
     return stale(
         profile.name,
         timeframe,
         day,
-        [one for one in without if not _explained(one, wanted[one], known)],
+        [symbol for symbol in without if not _explained(symbol, wanted[symbol], explanations)],
     )
 
 
@@ -571,9 +586,9 @@ def _newest_session(calendar: SessionCalendar, window: Window) -> tuple[date, Wi
     return None
 
 
-def _explained(symbol: str, bars: pl.DataFrame, known: pl.DataFrame) -> bool:
+def _explained(symbol: str, bars: pl.DataFrame, explanations: pl.DataFrame) -> bool:
     """True when every one of some bars lies in a row of the ledger."""
-    rows = known.filter(pl.col("symbol") == symbol).select("first_ts", "last_ts").iter_rows()
+    rows = explanations.filter(pl.col("symbol") == symbol).select("first_ts", "last_ts").iter_rows()
     open_ = pl.lit(value=True)
     for first, last in rows:
         open_ &= ~pl.col("ts").is_between(first, last)
@@ -617,7 +632,7 @@ def _arrived(alert: Alert, outcomes: Mapping[str, str]) -> bool:
 
 
 def _present(alerts: Iterable[Alert]) -> tuple[Alert, ...]:
-    return tuple(one for one in alerts if one.over_at is None)
+    return tuple(alert for alert in alerts if alert.over_at is None)
 
 
 def _alert(row: Mapping[str, Any]) -> Alert:

@@ -152,10 +152,10 @@ def main() -> NoReturn:
     logging.basicConfig(format="%(message)s", level=logging.WARNING, handlers=[handler])
     # Dagster's handler, which a run adds to this logger, writes the run's id before every message
     # that comes after it.
-    ours = logging.getLogger("market_assets")
-    ours.addHandler(handler)
-    ours.propagate = False
-    ours.setLevel(logging.INFO)
+    logger = logging.getLogger("market_assets")
+    logger.addHandler(handler)
+    logger.propagate = False
+    logger.setLevel(logging.INFO)
     keep_private()
     try:
         app()

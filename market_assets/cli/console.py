@@ -204,9 +204,9 @@ def profiles_of(universe: Universe, names: list[str] | None) -> list[Profile]:
 def symbols_of(profiles: list[Profile], given: str | None) -> list[str]:
     """The symbols of an option, each of which some profile has; empty where none was given."""
     names = [name.strip() for name in given.split(",") if name.strip()] if given else []
-    known = sorted({name for profile in profiles for name in profile.symbols})
-    if unknown := [name for name in names if name not in known]:
-        raise wrong(f"{', '.join(unknown)}: no such symbol; {choices(unknown[0], known)}")
+    symbols = sorted({name for profile in profiles for name in profile.symbols})
+    if unknown := [name for name in names if name not in symbols]:
+        raise wrong(f"{', '.join(unknown)}: no such symbol; {choices(unknown[0], symbols)}")
     return names
 
 
@@ -221,12 +221,12 @@ def orphans_in(holdings: pl.DataFrame, universe: Universe) -> list[tuple[str, in
 
     kept = [*universe.profiles, universe.markets.name]
     candles = pl.col("rows").filter(pl.col("asset").str.starts_with("candles_")).sum()
-    others = (
+    orphans = (
         holdings.filter(~pl.col("schema").is_in(kept))
         .group_by("schema", maintain_order=True)
         .agg(candles)
     )
-    return list(others.iter_rows())
+    return list(orphans.iter_rows())
 
 
 def choices(word: str, names: Sequence[str] | dict[str, Any]) -> str:
@@ -371,10 +371,10 @@ def jumps_now(profiles: Iterable[Profile]) -> list[dict[str, Any]]:
         store.reading("looking for splits that nobody has told of") as view,
     ):
         for profile in profiles:
-            found = jumps_of(view, profile, present()).sort(
+            jumps = jumps_of(view, profile, present()).sort(
                 "session", "symbol", descending=[True, False]
             )
-            rows += found.select(
+            rows += jumps.select(
                 pl.lit(profile.name).alias("profile"),
                 "symbol",
                 pl.col("session").cast(pl.String),
@@ -409,8 +409,8 @@ def _matrix_row(rows: list[dict[str, Any]], order: list[str]) -> list[str | Text
     rated = [row for row in by_length if row["expected"]] or by_length
     worst = max((_health(row) for row in rated), key=_badness)
     # Where the shortest candles are fine, the word alone would not say of which ones it speaks.
-    others = [row["timeframe"] for row in rated if _health(row) == worst]
-    where = f" {' '.join(others)}" if worst not in {"HEALTHY", _health(base)} else ""
+    timeframes = [row["timeframe"] for row in rated if _health(row) == worst]
+    where = f" {' '.join(timeframes)}" if worst not in {"HEALTHY", _health(base)} else ""
     notes = [f"{base[name]:,} {name}" for name in ("abandoned", "doubled") if base.get(name)]
     note = f" ({', '.join(notes)})" if notes else ""
     cells = {row["timeframe"]: Text(percent(row), style=colour_of(_health(row))) for row in rows}

@@ -111,8 +111,8 @@ class CalendarChange(Model):
         if (self.date, self.to or self.date) != (other.date, other.to or other.date):
             return False
         ends = {
-            isinstance(each.open, timedelta) or isinstance(each.close, timedelta)
-            for each in (self, other)
+            isinstance(entry.open, timedelta) or isinstance(entry.close, timedelta)
+            for entry in (self, other)
         }
         apart = (self.open is None, self.close is None) == (other.close is None, other.open is None)
         return not (ends == {True} and apart)

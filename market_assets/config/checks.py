@@ -60,7 +60,7 @@ def check_all(entries: Entries, document: Document) -> Declared:
     """Check what the parts say together, and give what the sources declare."""
     if document.faulty(()):
         return Declared()
-    for key, found, advice in (
+    for key, section, advice in (
         (
             "sources",
             entries.sources,
@@ -72,7 +72,7 @@ def check_all(entries: Entries, document: Document) -> Declared:
             "is missing; write what to keep, as the packaged universe.yaml does",
         ),
     ):
-        if not found and not document.faulty_within((key,)):
+        if not section and not document.faulty_within((key,)):
             document.add((key,), advice)
     declared = check_sources(entries, document)
     check_limits(entries.limits, document)
@@ -107,12 +107,12 @@ def _check_profile(
     """
     place: Place = ("profiles", name)
     _check_profile_name(name, entries, document)
-    for key, found, advice in (
+    for key, value, advice in (
         ("kind", entry.kind, f"is missing; it is one of {listed(Kind)}"),
         ("start", entry.start, "is missing; write the first day to keep, such as 2024-01-01"),
         ("symbols", entry.symbols, "is missing; write at least one, such as `BTCUSDT: {}`"),
     ):
-        if not found and not document.faulty_within((*place, key)):
+        if not value and not document.faulty_within((*place, key)):
             document.add((*place, key), advice)
     if entry.start and entry.end and entry.end <= entry.start:
         document.add(
@@ -120,15 +120,16 @@ def _check_profile(
         )
     _check_timeframes((*place, "timeframes"), entry.timeframes, document)
     _check_repeats((*place, "sources"), entry.sources, document)
-    for source, own in entry.sources:
-        if own:
+    for source, own_name in entry.sources:
+        if own_name:
             advice = (
-                f"a source's own name, here {shown(own)}, belongs to a symbol; write {source} alone"
+                f"a source's own name, here {shown(own_name)}, belongs to a symbol; "
+                f"write {source} alone"
             )
             document.add((*place, "sources"), advice)
-    for each, symbol in entry.symbols.items():
-        at = (*place, "symbols", each)
-        check_name(each, at, document)
+    for symbol_name, symbol in entry.symbols.items():
+        at = (*place, "symbols", symbol_name)
+        check_name(symbol_name, at, document)
         _check_symbol_dates(at, symbol, entry, document)
         _check_repeats((*at, "sources"), symbol.sources, document)
     _check_asked(place, entry, entries, declared, document)
@@ -145,25 +146,25 @@ def _check_calendar(
     calendar = profile.calendar or (profile.kind.calendar if profile.kind else None)
     if not changes or calendar is None or document.faulty_within((*place, "calendar")):
         return
-    own, shared = (*place, "calendar_changes"), ("calendar_changes", calendar)
+    profile_place, shared = (*place, "calendar_changes"), ("calendar_changes", calendar)
     for at, entries_of in (
-        (own, profile.calendar_changes),
+        (profile_place, profile.calendar_changes),
         (shared, entries.calendar_changes.get(calendar, ())),
     ):
-        for index, each in enumerate(entries_of):
+        for index, entry in enumerate(entries_of):
             if not document.faulty((*at, index)) and any(
-                each.repeats(before) for before in entries_of[:index]
+                entry.repeats(before) for before in entries_of[:index]
             ):
                 document.add(
                     (*at, index),
-                    f"says what an entry before says of {each.date} too; "
+                    f"says what an entry before says of {entry.date} too; "
                     "keep the one that is right",
                 )
     # Takes a second.
     from market_assets.market.calendars.sessions import load_calendar  # noqa: PLC0415
 
     try:
-        load_calendar(calendar, tuple(each.change for each in changes))
+        load_calendar(calendar, tuple(entry.change for entry in changes))
     except CalendarError as error:
         at = (
             (*place, "calendar_changes")
@@ -366,7 +367,7 @@ def _check_asked(
     }
     if document.faulty_within((*place, "sources")) or not entries.sources:
         return
-    asked = {name: [source for source, _ in own] for name, (own, _, _) in parted.items()}
+    asked = {name: [source for source, _ in choices] for name, (choices, _, _) in parted.items()}
     if orphans := [name for name, sources in asked.items() if not sources]:
         advice = (
             f"is missing, and {listed(orphans)} has none of its own; write which to ask, "
@@ -384,7 +385,7 @@ def _check_asked(
         ]
         if unserved:
             offers = {
-                each for name in unserved for source in asked[name] for each in served[source]
+                offer for name in unserved for source in asked[name] for offer in served[source]
             }
             offered = listed(timeframe for timeframe in Timeframe if timeframe in offers)
             apart = dict.fromkeys(why for name in unserved if (why := parted[name][2]))

@@ -52,26 +52,34 @@ class Declared:
             The sources that give its candles; those that are another venue; and why these give
             none, as the end of a sentence, empty where there are none.
         """
-        choices = tuple((source, own) for source, own in symbol.sources or profile.sources)
+        choices = tuple(
+            (source, own_name) for source, own_name in symbol.sources or profile.sources
+        )
         if profile.mix_venues if symbol.mix_venues is None else symbol.mix_venues:
             return choices, (), ""
         venues = self.venues_of(profile, symbol)
         first = next(iter(venues.values()), None)
-        others = tuple(choice for choice in choices if venues.get(choice[0], first) != first)
-        if not others:
+        other_venues = tuple(choice for choice in choices if venues.get(choice[0], first) != first)
+        if not other_venues:
             return choices, (), ""
         names = [
             source if venues[source] == source else f"{source} ({venues[source]})"
-            for source, _ in others
+            for source, _ in other_venues
         ]
         are, is_, it = (
-            ("are other venues", "are", "them") if others[1:] else ("is another venue", "is", "it")
+            ("are other venues", "are", "them")
+            if other_venues[1:]
+            else ("is another venue", "is", "it")
         )
         apart = (
             f"{listed(names)} {are} than {first} and {is_} not asked: "
             f"mix_venues: true would let {it} fill"
         )
-        return tuple(choice for choice in choices if choice not in others), others, apart
+        return (
+            tuple(choice for choice in choices if choice not in other_venues),
+            other_venues,
+            apart,
+        )
 
 
 def check_sources(entries: Entries, document: Document) -> Declared:

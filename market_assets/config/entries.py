@@ -47,10 +47,10 @@ def _known_calendar(name: str) -> str:
     # for it.
     from market_assets.market.calendars.sessions import calendar_names  # noqa: PLC0415
 
-    known = calendar_names()
-    if name not in known:
+    names = calendar_names()
+    if name not in names:
         raise ValueError(
-            f"{name} is no calendar{hint(name, known)} "
+            f"{name} is no calendar{hint(name, names)} "
             "Any name of exchange_calendars or pandas_market_calendars will do; "
             f"the presets are {listed(PRESETS.values())}"
         )
@@ -66,10 +66,10 @@ def _known_source(choice: dict[str, str], info: ValidationInfo) -> tuple[str, st
         raise ValueError(
             "each item names one source: `- binance`, or `- binance: its own name for the symbol`"
         )
-    (source, own_name), known = *choice.items(), info.context
-    if known and source not in known:
+    (source, own_name), sources = *choice.items(), info.context
+    if sources and source not in sources:
         raise ValueError(
-            f"{source} is no source of this file{hint(source, known)} It has {listed(known)}"
+            f"{source} is no source of this file{hint(source, sources)} It has {listed(sources)}"
         )
     return source, own_name
 

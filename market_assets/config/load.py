@@ -52,11 +52,11 @@ def load_universe(path: Path | None = None, *, environ: Mapping[str, str] = os.e
     document = read_yaml(Path(copy) if copy else path, environ, prepare)
     entries = read_entries(document)
     declared = check_all(entries, document)
-    here, misset = _repair_here(environ)
+    local_repair, misset = _repair_here(environ)
     if problems := [*document.problems(), *misset]:
         raise UniverseError(path, problems)
     profiles = [
-        _resolve_profile(name, entry, entries, declared, here)
+        _resolve_profile(name, entry, entries, declared, local_repair)
         for name, entry in entries.profiles.items()
     ]
     return Universe(
@@ -77,7 +77,11 @@ def _as_of_today(text: str) -> str:
 
 
 def _resolve_profile(
-    name: str, entry: ProfileEntry, entries: Entries, declared: Declared, here: RepairSettings
+    name: str,
+    entry: ProfileEntry,
+    entries: Entries,
+    declared: Declared,
+    local_repair: RepairSettings,
 ) -> Profile | None:
     """The profile with everything inherited and preset, and what is set for this machine.
 
@@ -86,19 +90,23 @@ def _resolve_profile(
     if entry.kind is None or entry.start is None:
         return None
     symbols = {}
-    for each, symbol in entry.symbols.items():
-        asked, others, apart = declared.parted(entry, symbol)
-        symbols[each] = Symbol(
-            name=each,
+    for symbol_name, symbol in entry.symbols.items():
+        asked, other_venues, apart = declared.parted(entry, symbol)
+        symbols[symbol_name] = Symbol(
+            name=symbol_name,
             start=symbol.start or entry.start,
             end=symbol.end or entry.end,
-            sources=tuple(SourceSymbol(source=source, symbol=own or each) for source, own in asked),
+            sources=tuple(
+                SourceSymbol(source=source, symbol=own_name or symbol_name)
+                for source, own_name in asked
+            ),
             compared=tuple(
-                SourceSymbol(source=source, symbol=own or each) for source, own in others
+                SourceSymbol(source=source, symbol=own_name or symbol_name)
+                for source, own_name in other_venues
             ),
             apart=apart,
             venues=declared.venues_of(entry, symbol),
-            actions=_actions_of(each, symbol, entry),
+            actions=_actions_of(symbol_name, symbol, entry),
         )
     return Profile(
         name=name,
@@ -110,7 +118,7 @@ def _resolve_profile(
         symbols=symbols,
         prices=_overlay(entry.kind.prices, entry.prices),
         checks=entry.checks,
-        repair=_overlay(_overlay(entries.repair, entry.repair), here),
+        repair=_overlay(_overlay(entries.repair, entry.repair), local_repair),
         evidence=_overlay(entries.evidence, entry.evidence),
         update=_overlay(entries.update, entry.update),
         agreement=_overlay(entries.agreement, entry.agreement),
@@ -126,10 +134,10 @@ def _actions_of(name: str, symbol: SymbolEntry, profile: ProfileEntry) -> tuple[
 
     A source knows the symbol by the name under which it gives candles.
     """
-    names = {source: own or name for source, own in symbol.sources or profile.sources}
+    names = {source: own_name or name for source, own_name in symbol.sources or profile.sources}
     return tuple(
-        SourceSymbol(source=source, symbol=own or names.get(source, name))
-        for source, own in symbol.actions or profile.actions
+        SourceSymbol(source=source, symbol=own_name or names.get(source, name))
+        for source, own_name in symbol.actions or profile.actions
     )
 
 

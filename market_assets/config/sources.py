@@ -56,8 +56,8 @@ def sources_of(universe: Universe, profile: Profile) -> dict[str, Source]:
     symbols = profile.symbols.values()
     names = {
         choice.source
-        for one in symbols
-        for choice in (one.choices if profile.compares else one.sources)
+        for symbol in symbols
+        for choice in (symbol.choices if profile.compares else symbol.sources)
     }
     return {
         name: source_of(universe, name, kind=profile.kind.value.lower()) for name in sorted(names)
@@ -72,17 +72,17 @@ def action_sources_of(universe: Universe, profile: Profile) -> dict[str, ActionS
     Raises:
         SourceError: A source cannot be asked for corporate actions, or is not installed any more.
     """
-    found = {}
+    sources = {}
     for name in sorted(
-        {choice.source for one in profile.symbols.values() for choice in one.actions}
+        {choice.source for symbol in profile.symbols.values() for choice in symbol.actions}
     ):
         source = source_of(universe, name, kind=profile.kind.value.lower())
         if not gives_actions(source):
             raise SourceError(
                 f"source {name}: it cannot be asked for corporate actions", permanent=True
             )
-        found[name] = source
-    return found
+        sources[name] = source
+    return sources
 
 
 def _sharing(name: str, universe: Universe) -> Mapping[str, object]:

@@ -115,7 +115,7 @@ class Profile(Model):
     @property
     def changes(self) -> tuple[Change, ...]:
         """What is known better of the calendar, as calendars take it."""
-        return tuple(each.change for each in self.calendar_changes)
+        return tuple(entry.change for entry in self.calendar_changes)
 
     @property
     def compares(self) -> bool:

@@ -70,14 +70,14 @@ class Document:
 
         Each has the path, what is wrong and the line.
         """
-        found = [
+        faults = [
             (self._mark(place), place, text)
             for place, texts in self._problems.items()
             for text in texts
         ]
-        found.sort(key=lambda problem: problem[0])
+        faults.sort(key=lambda problem: problem[0])
         return [
-            _sentence(place, redact(text, self.secrets), line) for (line, _), place, text in found
+            _sentence(place, redact(text, self.secrets), line) for (line, _), place, text in faults
         ]
 
     def _mark(self, place: Place) -> tuple[int, int]:
@@ -168,7 +168,7 @@ class _Reader:
 
     def _mapping(self, node: yaml.MappingNode, place: Place) -> dict[str, object]:
         inherited: dict[str, object] = {}
-        own: dict[str, object] = {}
+        entries: dict[str, object] = {}
         for key_node, child in node.value:
             if key_node.tag == _MERGE:
                 bases = child.value if isinstance(child, yaml.SequenceNode) else [child]
@@ -184,14 +184,14 @@ class _Reader:
                 continue
             key = str(key_node.value)
             inner, mark = (*place, key), _mark(key_node)
-            if key in own:
+            if key in entries:
                 first, again = self._document.marks[inner][0], mark[0]
                 self._document.add(inner, f"is written twice, on line {first} and {again}")
             elif key_node.tag != _STRING:
                 self._document.add(inner, unquoted(key, key_node.tag))
             self._document.marks[inner] = mark
-            own[key] = self.value(child, inner)
-        return inherited | own
+            entries[key] = self.value(child, inner)
+        return inherited | entries
 
     def _sequence(self, node: yaml.SequenceNode, place: Place) -> list[object]:
         values = []
@@ -336,10 +336,10 @@ def _keys_at(model: type[BaseModel], place: Place) -> list[str]:
     for part in place:
         fields = getattr(kind, "model_fields", {})
         # A list of any length is written `tuple[Model, ...]`.
-        inner = [each for each in get_args(kind) if each is not Ellipsis]
+        inner = [argument for argument in get_args(kind) if argument is not Ellipsis]
         kind = fields[part].annotation if part in fields else inner[-1] if inner else None
         while get_origin(kind) in (Annotated, Union, UnionType):
-            kind = next(each for each in get_args(kind) if each is not NoneType)
+            kind = next(argument for argument in get_args(kind) if argument is not NoneType)
     return list(getattr(kind, "model_fields", {}))
 
 

@@ -227,14 +227,16 @@ def not_whole(outcome: PartitionOutcome) -> str | None:
 
 def _missing_words(outcome: PartitionOutcome) -> list[str]:
     """Of what is made of candles: the symbols that lack bars."""
-    lacking = sorted((own for own in outcome.counts if own.missing), key=lambda own: -own.missing)
+    lacking = sorted(
+        (count for count in outcome.counts if count.missing), key=lambda count: -count.missing
+    )
     if not lacking:
         return []
     missing, expected = (
-        sum(own.missing for own in lacking),
-        sum(own.expected for own in outcome.counts),
+        sum(count.missing for count in lacking),
+        sum(count.expected for count in outcome.counts),
     )
-    names = names_of([own.symbol for own in lacking])
+    names = names_of([count.symbol for count in lacking])
     return [f"{missing:,} of {expected:,} bars are missing, as their candles are ({names})."]
 
 
@@ -245,8 +247,8 @@ def version_tags(version: str | None) -> dict[str, str]:
 
 def materialization_metadata(outcome: PartitionOutcome) -> dict[str, Any]:
     """What the UI shows of one materialized partition."""
-    expected = sum(own.expected for own in outcome.counts)
-    missing = sum(own.missing for own in outcome.counts)
+    expected = sum(count.expected for count in outcome.counts)
+    missing = sum(count.missing for count in outcome.counts)
     reason = not_whole(outcome) if outcome.filled else not_filled(outcome)
     why = {} if reason is None else {"not_whole" if outcome.filled else "not_filled": reason}
     metadata: dict[str, Any] = {
@@ -269,16 +271,16 @@ def materialization_metadata(outcome: PartitionOutcome) -> dict[str, Any]:
         metadata["new_rows_by_source"] = ", ".join(
             f"{name} {rows:,}" for name, rows in sorted(outcome.sources.items())
         )
-    worst = sorted(outcome.counts, key=lambda own: (-own.missing, own.symbol))[:_WORST]
+    worst = sorted(outcome.counts, key=lambda count: (-count.missing, count.symbol))[:_WORST]
     metadata["symbols"] = _table(
         {
-            "symbol": own.symbol,
-            "expected": own.expected,
-            "stored": own.stored,
-            "explained": own.explained,
-            "missing": own.missing,
+            "symbol": count.symbol,
+            "expected": count.expected,
+            "stored": count.stored,
+            "explained": count.explained,
+            "missing": count.missing,
         }
-        for own in worst
+        for count in worst
     )
     if len(outcome.counts) > _WORST:
         metadata["symbols_not_shown"] = len(outcome.counts) - _WORST
@@ -300,9 +302,9 @@ def audit_metadata(audit: Mapping[str, Any]) -> dict[str, Any]:
         "status": audit["status"],
         "progress_percent": round(100 * audit["progress"], 1),
         "symbols": len(audit["symbols"]),
-        "requests": sum(int(own["requests"]) for own in sources.values()),
-        "retries": sum(int(own["retries"]) for own in sources.values()),
-        "waits_seconds": round(float(sum(own["waits"] for own in sources.values())), 3),
+        "requests": sum(int(usage["requests"]) for usage in sources.values()),
+        "retries": sum(int(usage["retries"]) for usage in sources.values()),
+        "waits_seconds": round(float(sum(usage["waits"] for usage in sources.values())), 3),
         "new_rows": detail["rows"]["new"],
         "revised_rows": detail["rows"]["revised"],
         "rejected_rows": detail["rows"]["rejected"],
@@ -325,14 +327,14 @@ def audit_metadata(audit: Mapping[str, Any]) -> dict[str, Any]:
     }
     if sources:
         metadata["by_source"] = _table(
-            {"source": name, **{key: round(value, 3) for key, value in own.items()}}
-            for name, own in sources.items()
+            {"source": name, **{key: round(value, 3) for key, value in usage.items()}}
+            for name, usage in sources.items()
         )
     # The job has them worst first, and leaves out what is 0.
     by_symbol = list(detail["by_symbol"].items())
     metadata["by_symbol"] = _table(
-        {"symbol": symbol, **{name: own.get(name, 0) for name in BY_SYMBOL}}
-        for symbol, own in by_symbol[:_WORST]
+        {"symbol": symbol, **{name: numbers.get(name, 0) for name in BY_SYMBOL}}
+        for symbol, numbers in by_symbol[:_WORST]
     )
     if more := len(by_symbol[_WORST:]) + detail["symbols_not_shown"]:
         metadata["symbols_not_shown"] = more

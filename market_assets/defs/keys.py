@@ -95,8 +95,8 @@ def is_process_known(tags: Mapping[str, str]) -> bool:
 def is_orphan(tags: Mapping[str, str]) -> bool:
     """True for a run of this host whose process has ended; one of another host may be alive."""
     process = tags.get(_PROCESS_TAG)
-    ours = process is not None and tags.get(_HOST_TAG) == this_host()
-    return ours and not is_alive(int(process or 0), tags.get(_BIRTH_TAG) or None)
+    is_local = process is not None and tags.get(_HOST_TAG) == this_host()
+    return is_local and not is_alive(int(process or 0), tags.get(_BIRTH_TAG) or None)
 
 
 def has_process(tags: Mapping[str, str]) -> bool:

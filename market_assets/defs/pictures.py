@@ -86,7 +86,7 @@ class Pictures:
         self._store = store
         self._until = None if trigger in {MANUAL, BACKFILL} else now
         self._all = len(partitions) <= _FEW
-        self._newest = max((one.key for one in partitions), default="")
+        self._newest = max((partition.key for partition in partitions), default="")
         self._left = MOST - 1
         self._draw = draw
 
@@ -106,7 +106,9 @@ class Pictures:
                         pictures[outcome.partition.key] = picture.metadata
         # What is stored is stored, and a picture is not worth a red partition.
         except Exception as error:  # noqa: BLE001
-            missed = [one.partition.key for one in chosen if one.partition.key not in pictures]
+            missed = [
+                outcome.partition.key for outcome in chosen if outcome.partition.key not in pictures
+            ]
             self._log.warning("no picture of %s: %s", ", ".join(missed), error)
         return pictures
 
@@ -118,7 +120,7 @@ class Pictures:
             return False
         if partition.key == self._newest:
             return True
-        if self._left and (self._all or any(own.missing for own in outcome.counts)):
+        if self._left and (self._all or any(count.missing for count in outcome.counts)):
             self._left -= 1
             return True
         return False
@@ -128,10 +130,10 @@ def candles_drawn(profile: Profile, timeframe: Timeframe, now: datetime) -> Draw
     """Draws the candles of the symbol that lacks most, as of an instant."""
 
     def draw(view: Snapshot, outcome: PartitionOutcome) -> Picture | None:
-        found = _bars(view, profile, timeframe, outcome, now)
-        if found is None:
+        content = _bars(view, profile, timeframe, outcome, now)
+        if content is None:
             return None
-        bars, symbol, caption = found
+        bars, symbol, caption = content
         name = profile.candles(timeframe).name
         title = f"{profile.name} {symbol} {name}, {outcome.partition.key}"
         return Picture("candles", title, candle_picture(bars, title=title, caption=caption))
@@ -143,14 +145,16 @@ def features_drawn(
     profile: Profile, timeframe: Timeframe, columns: Sequence[str], now: datetime
 ) -> Draw:
     """Draws two of some features, or the first, of the symbol that lacks most, as of an instant."""
-    preferred = [next((one for one in columns if one.startswith(name)), None) for name in _PLOTTED]
-    plotted = [one for one in preferred if one is not None] or list(columns[:1])
+    preferred = [
+        next((column for column in columns if column.startswith(name)), None) for name in _PLOTTED
+    ]
+    plotted = [column for column in preferred if column is not None] or list(columns[:1])
 
     def draw(view: Snapshot, outcome: PartitionOutcome) -> Picture | None:
-        found = _bars(view, profile, timeframe, outcome, now) if plotted else None
-        if found is None:
+        content = _bars(view, profile, timeframe, outcome, now) if plotted else None
+        if content is None:
             return None
-        bars, symbol, caption = found
+        bars, symbol, caption = content
         name = Dataset.features(profile.name, timeframe).name
         title = f"{profile.name} {symbol} {name}, {outcome.partition.key}"
         made = view.features.of(
@@ -185,11 +189,11 @@ def _bars(
     Returns:
         The bars, the symbol's name, and words about the other symbols.
     """
-    counts = [own for own in outcome.counts if own.expected]
+    counts = [count for count in outcome.counts if count.expected]
     if not counts:
         return None
     # Of those that are alike, the first.
-    worst = max(counts, key=lambda own: (own.missing, own.outage))
+    worst = max(counts, key=lambda count: (count.missing, count.outage))
     bars = Grid(view, profile, timeframe, now, symbols=[worst.symbol]).bars(
         outcome.partition.window
     )

@@ -91,7 +91,7 @@ class Derive(Work):
             store,
             profile.candles(timeframe),
             partitions_of(profile, timeframe, self._series, window),
-            symbols=[one.symbol for one in self._series],
+            symbols=[series.symbol for series in self._series],
             inputs=[Input(profile.candles(self._input), profile.partitions.of(self._input))],
             cadence=cadence,
             now=now,
@@ -107,12 +107,12 @@ class Derive(Work):
         """See `Work.prepare`."""
         prepare(transaction, self._profile)
         genesis = transaction.genesis.of(self._profile.candles(self._base))
-        self._series = [one.since(genesis.get(one.symbol)) for one in self._series]
+        self._series = [series.since(genesis.get(series.symbol)) for series in self._series]
 
     def bars(self, window: Window) -> pl.DataFrame:
         """See `Work.bars`."""
-        start = min(one.window.start for one in self._series)
-        end = max(one.window.end for one in self._series)
+        start = min(series.window.start for series in self._series)
+        end = max(series.window.end for series in self._series)
         bars = self._calendar.bars(self.dataset.timeframe, window)
         # A profile may end before the first bar of its last partition. While it goes on, its end
         # is the present.
@@ -148,7 +148,7 @@ class Derive(Work):
         bars = self._bars(window)
         if bars.is_empty():
             return [PartitionOutcome(partition, counts=()) for partition in partitions]
-        symbols = [one.symbol for one in series]
+        symbols = [symbol_series.symbol for symbol_series in series]
         # The `ts` of a day or a week may lie after its first instant; inputs are found by `ts`.
         inputs = self._calendar.bars_touching(
             self._input, Window.spanning(bars["opens_at"], bars["closes_at"])
@@ -182,9 +182,9 @@ class Derive(Work):
         whole = len(rows) == len(expected) and (rows["bars"] == rows["bars_expected"]).all()
 
         def details(partition: Partition, new: Mapping[str, int]) -> Mapping[str, Any]:
-            own = counts.get(partition.key, ())
+            symbol_counts = counts.get(partition.key, ())
             return {
-                "failures": self._failures(own, pending.get(partition.key, {})),
+                "failures": self._failures(symbol_counts, pending.get(partition.key, {})),
                 "new": sum(new.values()),
                 "by_symbol": {"new": new},
             }
@@ -222,8 +222,8 @@ class Derive(Work):
         touching = touched(self.dataset.timeframe, self._calendar, window, self._now).select(
             columns
         )
-        own = self._calendar.bars(self.dataset.timeframe, window).select(columns)
-        closed = own.filter(pl.col("closes_at") <= literal(self._now))
+        bars = self._calendar.bars(self.dataset.timeframe, window).select(columns)
+        closed = bars.filter(pl.col("closes_at") <= literal(self._now))
         return pl.concat([touching, closed]).unique().sort("ts")
 
     def _expected(
@@ -236,23 +236,25 @@ class Derive(Work):
             of these input bars.
         """
         frames = []
-        for one in series:
-            own = inputs.filter(
-                belongs(one.window, derived=self._input in self._profile.timeframes.derive)
+        for symbol_series in series:
+            series_inputs = inputs.filter(
+                belongs(
+                    symbol_series.window, derived=self._input in self._profile.timeframes.derive
+                )
             )
             counted = bars.select(
-                pl.lit(one.symbol).alias("symbol"),
+                pl.lit(symbol_series.symbol).alias("symbol"),
                 "ts",
-                first=own["opens_at"].search_sorted(bars["opens_at"]),
-                after=own["opens_at"].search_sorted(bars["closes_at"]),
+                first=series_inputs["opens_at"].search_sorted(bars["opens_at"]),
+                after=series_inputs["opens_at"].search_sorted(bars["closes_at"]),
             ).filter(pl.col("after") > pl.col("first"))
             frames.append(
                 counted.select(
                     "symbol",
                     "ts",
                     bars_expected=(pl.col("after") - pl.col("first")).cast(pl.Int32),
-                    first_input=own["ts"].gather(counted["first"]),
-                    last_input=own["ts"].gather(counted["after"] - 1),
+                    first_input=series_inputs["ts"].gather(counted["first"]),
+                    last_input=series_inputs["ts"].gather(counted["after"] - 1),
                 )
             )
         return pl.concat(frames)
@@ -364,8 +366,8 @@ class Derive(Work):
         for key, symbol, expected, stored, explained, missing in table.sort(
             "part", "symbol"
         ).iter_rows():
-            own = SymbolCounts(symbol, expected, stored, explained, missing)
-            counts[key.isoformat()] = (*counts.get(key.isoformat(), ()), own)
+            symbol_counts = SymbolCounts(symbol, expected, stored, explained, missing)
+            counts[key.isoformat()] = (*counts.get(key.isoformat(), ()), symbol_counts)
         return counts
 
     def _failures(
@@ -383,9 +385,13 @@ class Derive(Work):
         if nothing := nothing_yet(counts, self._input_name):
             return nothing
         due = [
-            replace(own, expected=own.expected - later, missing=own.missing - later)
-            for own in counts
-            for later in (pending.get(own.symbol, 0),)
+            replace(
+                symbol_counts,
+                expected=symbol_counts.expected - later,
+                missing=symbol_counts.missing - later,
+            )
+            for symbol_counts in counts
+            for later in (pending.get(symbol_counts.symbol, 0),)
         ]
         why = shortfall(due, limit=self._profile.checks.failed_above)
         return (f"{why}; {self._input_name} lacks what they are made of",) if why else ()

@@ -53,14 +53,21 @@ def on_one_footing(
         return bars.with_columns(price_factor=1.0, volume_factor=1.0, severed=pl.lit(value=False))
 
     symbols = actions["symbol"].unique().to_list()
-    own = stored.filter(pl.col("symbol").is_in(symbols))
-    first, last = (cast("date", edge) for edge in (own["session"].min(), own["session"].max()))
+    bars_with_actions = stored.filter(pl.col("symbol").is_in(symbols))
+    first, last = (
+        cast("date", edge)
+        for edge in (bars_with_actions["session"].min(), bars_with_actions["session"].max())
+    )
     if timeframe is Timeframe.W1:
         last += _WEEK
     closes = _days(
         view, profile, symbols, Window(midnight(profile.start), midnight(last) + timedelta(days=1))
     )
-    candles = closes.filter(pl.col("session") >= first) if timeframe is Timeframe.W1 else own
+    candles = (
+        closes.filter(pl.col("session") >= first)
+        if timeframe is Timeframe.W1
+        else bars_with_actions
+    )
     made = _footed(candles, actions, closes, basis)
     return _replaced(bars, _weeks(made) if timeframe is Timeframe.W1 else made)
 
@@ -206,7 +213,7 @@ def _replaced(bars: pl.DataFrame, made: pl.DataFrame) -> pl.DataFrame:
     """The bars with the prices of the footed ones in place of their own."""
     names = ["open", "high", "low", "close", "volume"]
     factors = ["price_factor", "volume_factor"]
-    found = made.select(
+    replacements = made.select(
         "symbol",
         "ts",
         "severed",
@@ -214,10 +221,10 @@ def _replaced(bars: pl.DataFrame, made: pl.DataFrame) -> pl.DataFrame:
         *factors,
         made=True,
     )
-    joined = bars.join(found, on=["symbol", "ts"], how="left", maintain_order="left")
-    own = pl.col("made").fill_null(value=False) & (pl.col("state") == State.STORED)
+    joined = bars.join(replacements, on=["symbol", "ts"], how="left", maintain_order="left")
+    is_replaced = pl.col("made").fill_null(value=False) & (pl.col("state") == State.STORED)
     return joined.with_columns(
-        *(pl.when(own).then(f"new_{name}").otherwise(name).alias(name) for name in names),
-        *(pl.when(own).then(name).otherwise(1.0).alias(name) for name in factors),
-        severed=own & pl.col("severed"),
+        *(pl.when(is_replaced).then(f"new_{name}").otherwise(name).alias(name) for name in names),
+        *(pl.when(is_replaced).then(name).otherwise(1.0).alias(name) for name in factors),
+        severed=is_replaced & pl.col("severed"),
     ).select(*bars.columns, *factors, pl.col("severed").fill_null(value=False))

@@ -64,9 +64,9 @@ class Grid:
         self._base = base_of(profile, timeframe)
         self._now = now
         self._calendar = calendar_of(profile)
-        self._whole = sorted(series_of(profile, now, symbols), key=lambda one: one.symbol)
+        self._whole = sorted(series_of(profile, now, symbols), key=lambda series: series.symbol)
         self._genesis = view.genesis.of(profile.candles(self._base))
-        self.series = [one.since(self._genesis.get(one.symbol)) for one in self._whole]
+        self.series = [series.since(self._genesis.get(series.symbol)) for series in self._whole]
 
     def bars(self, window: Window) -> pl.DataFrame:
         """Every bar whose `ts` lies in a window and that a series must have by now.
@@ -85,15 +85,15 @@ class Grid:
             pl.col("closes_at") <= literal(self._now)
         )
         bars = pl.concat(
-            closed.filter(belongs(one.window, derived=derived)).select(
-                pl.lit(one.symbol).alias("symbol"),
+            closed.filter(belongs(series.window, derived=derived)).select(
+                pl.lit(series.symbol).alias("symbol"),
                 "ts",
                 "opens_at",
                 "closes_at",
                 "session",
                 "halted",
             )
-            for one in self.series
+            for series in self.series
         )
         made_of = ("bars", "bars_expected") if derived else ()
         # A bar that somebody stored twice is one bar; the validity verdict reports it.
@@ -108,7 +108,7 @@ class Grid:
 
     @property
     def _symbols(self) -> list[str]:
-        return [one.symbol for one in self.series]
+        return [series.symbol for series in self.series]
 
     def _fetched(self, bars: pl.DataFrame, window: Window) -> pl.DataFrame:
         if bars["close"].null_count() == 0:
@@ -140,7 +140,7 @@ class Grid:
             return bars.with_columns(broken=pl.lit(value=False))
         unknown = self._unknown(Window.spanning(unclear["opens_at"], unclear["closes_at"]))
         unclear = unclear.with_columns(
-            hidden=pl.coalesce(_overlapping(unclear, each) for each in unknown)
+            hidden=pl.coalesce(_overlapping(unclear, stretches) for stretches in unknown)
         )
         # Where no ledger of the input has a row, the market was halted, or nothing was traded.
         quiet = (

@@ -92,8 +92,8 @@ def jumps_of(view: Snapshot, profile: Profile, now: datetime) -> pl.DataFrame:
     ]
     if not watched:
         return NO_JUMPS
-    shorter = [each for each in frames.kept if each is not Timeframe.W1]
-    timeframe = max(shorter or frames.kept, key=lambda each: each.duration)
+    shorter = [length for length in frames.kept if length is not Timeframe.W1]
+    timeframe = max(shorter or frames.kept, key=lambda length: length.duration)
     window = profile.window(now).intersect(calendar_of(profile).known)
     if (
         window is None

@@ -56,13 +56,13 @@ def resample(
         )
         .filter(pl.col("ts") < pl.col("closes_at"))
     )
-    some = pl.col("traded").any()
+    has_trade = pl.col("traded").any()
     last = pl.col("close").last()
     made = placed.group_by("symbol", "bar").agg(
-        open=pl.when(some).then(pl.col("open").filter("traded").first()).otherwise(last),
-        high=pl.when(some).then(pl.col("high").filter("traded").max()).otherwise(last),
-        low=pl.when(some).then(pl.col("low").filter("traded").min()).otherwise(last),
-        close=pl.when(some).then(pl.col("close").filter("traded").last()).otherwise(last),
+        open=pl.when(has_trade).then(pl.col("open").filter("traded").first()).otherwise(last),
+        high=pl.when(has_trade).then(pl.col("high").filter("traded").max()).otherwise(last),
+        low=pl.when(has_trade).then(pl.col("low").filter("traded").min()).otherwise(last),
+        close=pl.when(has_trade).then(pl.col("close").filter("traded").last()).otherwise(last),
         volume=pl.when(pl.col("volume").is_not_null().any()).then(pl.col("volume").sum()),
         bars=pl.len().cast(pl.Int32),
         **rolled(extras_in(candles.columns)),

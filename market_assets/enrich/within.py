@@ -132,12 +132,12 @@ class _Within:
         grid = Grid(self.view, self.profile, timeframe, self.now, symbols=self.names)
         judged = self._judged(timeframe, parts)
 
-        known = set(judged.select("partition", "symbol").iter_rows())
+        judged_keys = set(judged.select("partition", "symbol").iter_rows())
         unknown = {
             part
             for part in parts
             for series in grid.series
-            if part.window.intersect(series.window) and (part.key, series.symbol) not in known
+            if part.window.intersect(series.window) and (part.key, series.symbol) not in judged_keys
         }
         counts = [judged.select(_COUNTS.names())]
         for piece in _pieces(parts, unknown):

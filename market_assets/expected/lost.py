@@ -59,9 +59,9 @@ def lost_partitions(
     by_partition = shrunk.group_by("partition").agg(
         pl.sum("stored", "there"), pl.col("symbol").sort()
     )
-    found = {
-        key: f"{there:,} of {stored:,} candles are left of {', '.join(symbols[:5])}"
-        for key, stored, there, symbols in by_partition.iter_rows()
+    losses = {
+        key: f"{remainder:,} of {stored:,} candles are left of {', '.join(symbols[:5])}"
+        for key, stored, remainder, symbols in by_partition.iter_rows()
     }
     unknown = set(filled) - view.partitions.keys(profile.candles(timeframe))
     if unknown:
@@ -72,8 +72,8 @@ def lost_partitions(
             dead=view.gaps.dead_symbols(profile.candles(timeframe)),
         )
         due = _with_bars(profile, timeframe, unknown, series, now)
-        found |= dict.fromkeys(due, "the store knows nothing of it")
-    return found
+        losses |= dict.fromkeys(due, "the store knows nothing of it")
+    return losses
 
 
 def _with_bars(
@@ -86,7 +86,7 @@ def _with_bars(
     """The given partitions in which a bar of some series has closed by now."""
     if not series:
         return []
-    bounds = np.array([one.window.micros for one in series], dtype=np.int64)
+    bounds = np.array([symbol_series.window.micros for symbol_series in series], dtype=np.int64)
     partitions = partitions_of(profile, timeframe, series, profile.window(now))
     return [
         partition.key

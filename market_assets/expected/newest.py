@@ -100,10 +100,10 @@ def newest_partitions(
 
     with store.reading(f"looking for what {profile.name} {timeframe} lacks") as view:
         standing = view.partitions.standing(profile.candles(timeframe), begun[0].key)
-    known = {row["partition"]: row for row in standing.iter_rows(named=True)}
+    rows = {row["partition"]: row for row in standing.iter_rows(named=True)}
 
     def standing_of(partition: Partition) -> Standing:
-        row = known.get(partition.key, {})
+        row = rows.get(partition.key, {})
         return Standing(
             partition,
             closed_at=closes[partition.key].replace(tzinfo=UTC),

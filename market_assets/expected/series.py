@@ -61,10 +61,10 @@ def series_of(
     """
     unknown = sorted(set(symbols or ()) - set(profile.symbols))
     if unknown:
-        known = ", ".join(sorted(profile.symbols))
+        names = ", ".join(sorted(profile.symbols))
         raise UniverseError(
             f"profile {profile.name}",
-            [f"{name}: no such symbol; it has {known}" for name in unknown],
+            [f"{name}: no such symbol; it has {names}" for name in unknown],
         )
     chosen = [profile.symbols[name] for name in dict.fromkeys(symbols or profile.symbols)]
     return [
@@ -84,9 +84,9 @@ def living_series(
         dead: `Gaps.dead_symbols` of it.
     """
     return [
-        one.since(genesis.get(one.symbol))
-        for one in series_of(profile, now)
-        if one.symbol not in dead
+        series.since(genesis.get(series.symbol))
+        for series in series_of(profile, now)
+        if series.symbol not in dead
     ]
 
 
@@ -94,7 +94,10 @@ def partitions_of(
     profile: Profile, timeframe: Timeframe, series: Sequence[Series], window: Window
 ) -> list[Partition]:
     """The partitions that overlap a window, as far as the series reach; oldest first."""
-    whole = Window(min(one.window.start for one in series), max(one.window.end for one in series))
+    whole = Window(
+        min(symbol_series.window.start for symbol_series in series),
+        max(symbol_series.window.end for symbol_series in series),
+    )
     inside = window.intersect(whole)
     if inside is None:
         return []
@@ -123,16 +126,18 @@ def unfinished_partitions(
             series.
         until: Bars that closed later need not have been judged yet.
     """
-    known = {key: (at.replace(tzinfo=UTC), symbols) for key, at, symbols in judged.iter_rows()}
-    bounds = np.array([one.window.micros for one in series], dtype=np.int64).reshape(-1, 2)
+    judgements = {key: (at.replace(tzinfo=UTC), symbols) for key, at, symbols in judged.iter_rows()}
+    bounds = np.array(
+        [symbol_series.window.micros for symbol_series in series], dtype=np.int64
+    ).reshape(-1, 2)
     after = to_micros(until)
-    found = set()
+    keys = set()
     for partition in partitions:
-        at, symbols = known.get(partition.key, (until, 0))
+        at, symbols = judgements.get(partition.key, (until, 0))
         first, end = partition.window.micros
         # A series that begins or ends inside may have no bar here.
         if symbols < int(((bounds[:, 0] <= first) & (bounds[:, 1] >= min(end, after))).sum()):
-            found.add(partition.key)
+            keys.add(partition.key)
         # Bars close after they open: a partition judged after its end lacks at most one bar.
         elif at < partition.window.end + timeframe.duration and at < until:
             bars = calendar_of(profile).bars(timeframe, partition.window)
@@ -140,8 +145,8 @@ def unfinished_partitions(
                 pl.col("closes_at") > literal(at), pl.col("closes_at") <= literal(until)
             )
             if not late.is_empty():
-                found.add(partition.key)
-    return found
+                keys.add(partition.key)
+    return keys
 
 
 def calendar_of(profile: Profile) -> SessionCalendar:
@@ -167,8 +172,10 @@ def bars_of(
         .select("ts", "halted")
     )
     frames = [
-        closed.filter(one.window.holds()).select(pl.lit(one.symbol).alias("symbol"), "ts", "halted")
-        for one in sorted(series, key=lambda one: one.symbol)
+        closed.filter(symbol_series.window.holds()).select(
+            pl.lit(symbol_series.symbol).alias("symbol"), "ts", "halted"
+        )
+        for symbol_series in sorted(series, key=lambda symbol_series: symbol_series.symbol)
     ]
     return (
         pl.concat(frames)
@@ -211,15 +218,16 @@ def count_series(
         derived = timeframe in profile.timeframes.derive
         base = base_of(profile, timeframe)
         series = [
-            one.since(genesis.get(base, {}).get(one.symbol)) for one in series_of(profile, now)
+            symbol_series.since(genesis.get(base, {}).get(symbol_series.symbol))
+            for symbol_series in series_of(profile, now)
         ]
         until = (
             now
             if judged is None
             else min(now, max(judged.get(timeframe, now), now - lag_of(profile)))
         )
-        counts = dict.fromkeys((one.symbol for one in series), 0)
-        start = min(one.window.start for one in series)
+        counts = dict.fromkeys((symbol_series.symbol for symbol_series in series), 0)
+        start = min(symbol_series.window.start for symbol_series in series)
         for year in _years(Window(start, max(now, start))):
             if derived:
                 bars = touched(timeframe, calendar, year, until)
@@ -229,22 +237,24 @@ def count_series(
                 bars = bars.filter(opens >= literal(year.start), opens < literal(year.end))
             else:
                 bars = calendar.bars(timeframe, year).filter(pl.col("closes_at") <= literal(until))
-            for one in series:
-                counts[one.symbol] += bars.filter(belongs(one.window, derived=derived)).height
+            for symbol_series in series:
+                counts[symbol_series.symbol] += bars.filter(
+                    belongs(symbol_series.window, derived=derived)
+                ).height
         # A derived bar that a series begins or ends in may have a `ts` outside of it.
         reach = timeframe.duration if derived else timedelta()
         rows += [
             (
                 profile.name,
-                one.symbol,
+                symbol_series.symbol,
                 str(timeframe),
                 derived,
-                counts[one.symbol],
+                counts[symbol_series.symbol],
                 until.replace(tzinfo=None),
-                (one.window.start - reach).replace(tzinfo=None),
-                (one.window.end + reach).replace(tzinfo=None),
+                (symbol_series.window.start - reach).replace(tzinfo=None),
+                (symbol_series.window.end + reach).replace(tzinfo=None),
             )
-            for one in series
+            for symbol_series in series
         ]
     return pl.DataFrame(
         rows,
@@ -277,11 +287,11 @@ def count_profile(store: Store, profile: Profile, now: datetime) -> None:
             timeframe: view.genesis.of(profile.candles(timeframe))
             for timeframe in profile.timeframes.fetch
         }
-        found = {
+        judged_times = {
             timeframe: view.partitions.newest_judged_at(profile.candles(timeframe))
             for timeframe in (*profile.timeframes.fetch, *profile.timeframes.derive)
         }
-    judged = {timeframe: at for timeframe, at in found.items() if at is not None}
+    judged = {timeframe: at for timeframe, at in judged_times.items() if at is not None}
     counted = count_series(profile, genesis, now, judged=judged)
     with store.writing(f"counting {profile.name}") as transaction:
         prepare(transaction, profile)

@@ -149,7 +149,7 @@ class Lake:
         try:
             with self._alone(table):
                 files = _Files(self.folder, table, self._mask)
-                return self._export(table, files, verify=verify, told=told)
+                return self._export(table, files, verify=verify, report=told)
         except OSError as error:
             raise ExportError(
                 f"{table}: {error.filename or self.folder} cannot be written: {error.strerror}. "
@@ -158,15 +158,15 @@ class Lake:
             ) from error
 
     def _export(
-        self, table: Table, files: _Files, *, verify: bool, told: Callable[[int, int], None]
+        self, table: Table, files: _Files, *, verify: bool, report: Callable[[int, int], None]
     ) -> Exported | None:
         with self._store.reading(f"looking what is to be exported of {table}") as view:
             if not view.catalog.has(table.owner, table.name):
                 return None
             columns = types_of(arranged(_rows(view, table, _NEVER)))
             due = _due(view, table, columns)
-        known = files.load()
-        if not due and any(entry.file for entry in known.values()):
+        manifest = files.load()
+        if not due and any(entry.file for entry in manifest.values()):
             raise ExportError(
                 f"{files.folder} holds files of {table}, and the store has not one partition "
                 "of it: is MARKET_ASSETS_HOME the home that was exported from? "
@@ -174,19 +174,21 @@ class Lake:
             )
         whole = {
             key: files.keep(entry)
-            for key, entry in known.items()
+            for key, entry in manifest.items()
             if files.is_whole(entry, verify=verify)
         }
-        entries = {one.piece.key: whole[one.piece.key] for one in due if one.piece.key in whole}
-        count = sum(_is_stale(one, entries) for one in due)
+        entries = {
+            target.piece.key: whole[target.piece.key] for target in due if target.piece.key in whole
+        }
+        count = sum(_is_stale(target, entries) for target in due)
         done = written = 0
         for batch in _batches(due, entries):
             with self._store.reading(f"exporting {table} {batch[0].piece.key}") as view:
                 rows = _rows(
                     view, table, Window(batch[0].piece.window.start, batch[-1].piece.window.end)
                 )
-            for one, own in zip(batch, _split(rows, batch), strict=True):
-                entry, data = self._made(one, arranged(own))
+            for target, target_rows in zip(batch, _split(rows, batch), strict=True):
+                entry, data = self._made(target, arranged(target_rows))
                 before = entries.get(entry.piece)
                 # The store may have judged again what is as it was, or changed another day of the
                 # same file.
@@ -200,7 +202,7 @@ class Lake:
             # once more.
             files.save(entries, columns)
             done += len(batch)
-            told(done, count)
+            report(done, count)
         files.save(entries, columns)
         present = {entry.file: entry for entry in entries.values() if entry.file}
         removed = files.sweep(present)
@@ -217,14 +219,14 @@ class Lake:
             removed=removed,
             damaged=tuple(
                 sorted(
-                    entry.file for key, entry in known.items() if entry.file and key not in whole
+                    entry.file for key, entry in manifest.items() if entry.file and key not in whole
                 )
             ),
         )
 
-    def _made(self, one: _Due, rows: pl.DataFrame) -> tuple[Entry, bytes]:
+    def _made(self, target: _Due, rows: pl.DataFrame) -> tuple[Entry, bytes]:
         if rows.is_empty():
-            return Entry(piece=one.piece.key, version=one.version or ""), b""
+            return Entry(piece=target.piece.key, version=target.version or ""), b""
         buffer = io.BytesIO()
         rows.write_parquet(buffer, compression="zstd", statistics=True, row_group_size=_GROUP_ROWS)
         data = buffer.getvalue()
@@ -234,9 +236,9 @@ class Lake:
             else (None, None)
         )
         entry = Entry(
-            piece=one.piece.key,
-            version=one.version or "",
-            file=one.piece.path,
+            piece=target.piece.key,
+            version=target.version or "",
+            file=target.piece.path,
             rows=rows.height,
             bytes=len(data),
             sha256=sha256(data).hexdigest(),
@@ -465,35 +467,35 @@ def _due(view: Snapshot, table: Table, columns: Mapping[str, str]) -> list[_Due]
         return [_Due(Piece(_NEVER, table.name, f"{table.name}.parquet"), None, 0)]
     # Other columns, or another way of writing them: every file is to be written again.
     layout = sha256(repr((FORMAT, _GROUP_ROWS, list(columns.items()))).encode()).hexdigest()[:8]
-    found: dict[Piece, tuple[datetime | None, int]] = {}
+    pieces: dict[Piece, tuple[datetime | None, int]] = {}
     for partition, changed_at, bars in view.partitions.changes(
         Dataset.labelled(table.owner, table.label)
     ).iter_rows():
         for piece in pieces_of(table, partition):
-            before, rows = found.get(piece, (None, 0))
-            found[piece] = (max(filter(None, (before, changed_at)), default=None), rows + bars)
+            before, rows = pieces.get(piece, (None, 0))
+            pieces[piece] = (max(filter(None, (before, changed_at)), default=None), rows + bars)
     return [
         _Due(piece, f"{layout}-{changed_at.isoformat() if changed_at else 'never'}", rows)
-        for piece, (changed_at, rows) in sorted(found.items())
+        for piece, (changed_at, rows) in sorted(pieces.items())
     ]
 
 
-def _is_stale(one: _Due, entries: Mapping[str, Entry]) -> bool:
-    return one.piece.key not in entries or one.version != entries[one.piece.key].version
+def _is_stale(target: _Due, entries: Mapping[str, Entry]) -> bool:
+    return target.piece.key not in entries or target.version != entries[target.piece.key].version
 
 
 def _batches(due: Sequence[_Due], entries: Mapping[str, Entry]) -> list[list[_Due]]:
     """The files that are to be written, in batches of neighbours that one read gets."""
     batches: list[list[_Due]] = []
     rows, last = 0, None
-    for at, one in enumerate(due):
-        if not _is_stale(one, entries):
+    for at, target in enumerate(due):
+        if not _is_stale(target, entries):
             continue
-        if last is None or at > last + 1 or rows + one.rows > _BATCH_ROWS:
+        if last is None or at > last + 1 or rows + target.rows > _BATCH_ROWS:
             batches.append([])
             rows = 0
-        batches[-1].append(one)
-        rows, last = rows + one.rows, at
+        batches[-1].append(target)
+        rows, last = rows + target.rows, at
     return batches
 
 
@@ -502,6 +504,6 @@ def _split(rows: pl.DataFrame, batch: Sequence[_Due]) -> list[pl.DataFrame]:
     if len(batch) == 1:
         return [rows]
     rows = rows.sort("ts")
-    starts = pl.Series([to_micros(one.piece.window.start) for one in batch]).cast(TS)
+    starts = pl.Series([to_micros(target.piece.window.start) for target in batch]).cast(TS)
     bounds = [*rows["ts"].search_sorted(starts), rows.height]
     return [rows[first:after] for first, after in pairwise(bounds)]

@@ -132,13 +132,13 @@ def tables_of(
         ExportError: There is no such profile.
     """
     markets = universe.markets
-    known = [*universe.profiles, *([markets.name] if markets.timeframes else [])]
-    if unknown := [name for name in names or () if name not in known]:
+    owners = [*universe.profiles, *([markets.name] if markets.timeframes else [])]
+    if unknown := [name for name in names or () if name not in owners]:
         raise ExportError(
-            f"{unknown[0]}: no such profile{hint(unknown[0], known)} There are {listed(known)}"
+            f"{unknown[0]}: no such profile{hint(unknown[0], owners)} There are {listed(owners)}"
         )
     tables: list[Table] = []
-    for name in dict.fromkeys(names or known):
+    for name in dict.fromkeys(names or owners):
         if name not in universe.profiles:
             tables += [
                 _table(Dataset.returns(name, timeframe), markets_cadence(timeframe))

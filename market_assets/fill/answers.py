@@ -155,12 +155,12 @@ class Answer:
             if page.start <= edge <= page.end
         }
         for start, end in pairwise(sorted({page.start, page.end, *bounds})):
-            said = [quiet for window, quiet in self.spoken if window.start <= start < window.end]
+            flags = [quiet for window, quiet in self.spoken if window.start <= start < window.end]
             is_fresh = any(window.start <= start < window.end for window in self.fresh)
             hashes = {digest for window, digest in self.files if window.start <= start < window.end}
             yield (
                 Window(start, end),
-                said[-1] if said else None,
+                flags[-1] if flags else None,
                 "" if is_fresh else " ".join(sorted(hashes)),
             )
 
@@ -197,7 +197,9 @@ class UnaskedError(LateError):
 def left_of(windows: Sequence[Window], lost: Sequence[tuple[Window, str]]) -> list[Window]:
     """What is left of some windows without the parts that were lost."""
     cuts = sorted((part.start, part.end) for part, _ in lost)
-    return [Window(*part) for each in windows for part in left_over(each.start, each.end, cuts)]
+    return [
+        Window(*part) for window in windows for part in left_over(window.start, window.end, cuts)
+    ]
 
 
 def candles_of(answers: Sequence[Answer]) -> pl.DataFrame:

@@ -105,17 +105,17 @@ class Comparer:
         self._profile = profile
         self._timeframe = timeframe
         self._calendar = calendar
-        self._series = {one.symbol: one for one in series}
+        self._series = {symbol_series.symbol: symbol_series for symbol_series in series}
         self._refetch = refetch
         self._now = now
 
     def judged(self, outcomes: Sequence[PartitionOutcome]) -> list[PartitionOutcome]:
         """The outcomes of a commit, those of compared partitions with one more verdict."""
         sampled = [
-            (outcome, own.symbol)
+            (outcome, symbol_counts.symbol)
             for outcome in outcomes
-            for own in outcome.counts
-            if own.stored and self._is_sampled(own.symbol, outcome.partition)
+            for symbol_counts in outcome.counts
+            if symbol_counts.stored and self._is_sampled(symbol_counts.symbol, outcome.partition)
         ]
         if not sampled:
             return list(outcomes)
@@ -123,18 +123,21 @@ class Comparer:
         fresh = self._ask(questions)
         if fresh:
             rows = pl.DataFrame(
-                [row for own in fresh.values() for row in own], schema=FINDING_SCHEMA
+                [row for group in fresh.values() for row in group], schema=FINDING_SCHEMA
             )
             with self._store.writing(
                 f"comparing {self._profile.name} {self._timeframe}"
             ) as transaction:
                 transaction.agreement.put(self._profile.candles(self._timeframe), rows)
-        found: dict[str, list[Finding]] = defaultdict(list)
-        for (partition, *_), own in sorted((findings | fresh).items()):
-            found[partition] += own
+        by_partition: dict[str, list[Finding]] = defaultdict(list)
+        for (partition, *_), group in sorted((findings | fresh).items()):
+            by_partition[partition] += group
         return [
-            replace(outcome, verdicts=(*outcome.verdicts, agreement(found[outcome.partition.key])))
-            if outcome.partition.key in found
+            replace(
+                outcome,
+                verdicts=(*outcome.verdicts, agreement(by_partition[outcome.partition.key])),
+            )
+            if outcome.partition.key in by_partition
             else outcome
             for outcome in outcomes
         ]
@@ -150,7 +153,7 @@ class Comparer:
     ) -> tuple[dict[Key, list[Finding]], list[_Question]]:
         """The findings of earlier comparisons that still count, and what must be compared now."""
         profile, timeframe, kind = self._profile, self._timeframe, self._profile.kind.value.lower()
-        known: dict[Key, list[Finding]] = defaultdict(list)
+        findings: dict[Key, list[Finding]] = defaultdict(list)
         still: dict[Key, list[Finding]] = {}
         questions: list[_Question] = []
         with self._store.reading(
@@ -158,18 +161,20 @@ class Comparer:
         ) as view:
             keys = list(dict.fromkeys(outcome.partition.key for outcome, _ in sampled))
             for row in view.agreement.of(profile.candles(timeframe), keys).iter_rows(named=True):
-                known[row["partition"], row["symbol"], row["other"]].append(row)
+                findings[row["partition"], row["symbol"], row["other"]].append(row)
             for outcome, symbol in sampled:
                 partition = outcome.partition
                 rows = view.candles.of(profile.candles(timeframe), [symbol], partition.window)
                 choices = profile.symbols[symbol].choices
                 for rank, other in enumerate(choices):
-                    ours = _comparable(rows, other.source, [each.source for each in choices[:rank]])
-                    if ours.is_empty():
+                    our_rows = _comparable(
+                        rows, other.source, [choice.source for choice in choices[:rank]]
+                    )
+                    if our_rows.is_empty():
                         continue
                     key = partition.key, symbol, other.source
-                    if key in known:
-                        still[key] = known[key]
+                    if key in findings:
+                        still[key] = findings[key]
                     traits = (
                         None
                         if other.source not in self._sources
@@ -182,10 +187,10 @@ class Comparer:
                     ):
                         continue
                     question = self._question(
-                        outcome, symbol, other, ours, rows["ts"], page_size=traits.page_size
+                        outcome, symbol, other, our_rows, rows["ts"], page_size=traits.page_size
                     )
                     if self._refetch or is_due(
-                        known.get(key, []),
+                        findings.get(key, []),
                         end=partition.window.end,
                         now=self._now,
                         changed_at=question.changed_at,
@@ -200,16 +205,18 @@ class Comparer:
         outcome: PartitionOutcome,
         symbol: str,
         other: SourceSymbol,
-        ours: pl.DataFrame,
+        our_rows: pl.DataFrame,
         stored: pl.Series,
         *,
         page_size: int,
     ) -> _Question:
         partition = outcome.partition
-        settings, own = self._profile.agreement, self._profile.symbols[symbol]
-        source = str(ours["source"].value_counts(sort=True)["source"][0])
+        settings, symbol_settings = self._profile.agreement, self._profile.symbols[symbol]
+        source = str(our_rows["source"].value_counts(sort=True)["source"][0])
         # Volumes of two venues, or uncounted ones, cannot be compared.
-        counted = self._profile.prices.real_volume and own.is_one_venue(source, other.source)
+        counted = self._profile.prices.real_volume and symbol_settings.is_one_venue(
+            source, other.source
+        )
         volume = settings.volume if counted else None
         bars = bars_of(
             self._calendar, self._timeframe, partition.window, [self._series[symbol]], self._now
@@ -220,7 +227,7 @@ class Comparer:
             symbol,
             source,
             other,
-            ours,
+            our_rows,
             [
                 Page(
                     symbol,
@@ -254,7 +261,7 @@ class Comparer:
             if isinstance(answer, BaseException):
                 raise_fault(answer)
             answers[id(answer.page)] = answer
-        found = {}
+        findings = {}
         for question in questions:
             result = self._result(question, [answers[id(page)] for page in question.pages])
             if result is not None:
@@ -271,10 +278,10 @@ class Comparer:
                         tzinfo=None
                     ),
                 }
-                found[partition.key, question.symbol, question.other.source] = findings_of(
+                findings[partition.key, question.symbol, question.other.source] = findings_of(
                     result, about, question.stored
                 )
-        return found
+        return findings
 
     def _result(self, question: _Question, answers: Sequence[Answer]) -> Comparison | str | None:
         """The result of a question: a comparison, or why there is none.
@@ -288,20 +295,22 @@ class Comparer:
         spoken = [window for answer in answers for window, _ in answer.spoken]
         if not spoken:
             return None
-        ours = question.ours.filter(pl.any_horizontal(window.holds() for window in spoken)).select(
-            _COMPARED
-        )
-        theirs = [candles.select(_COMPARED) for answer in answers for _, candles in answer.candles]
+        our_rows = question.ours.filter(
+            pl.any_horizontal(window.holds() for window in spoken)
+        ).select(_COMPARED)
+        their_candles = [
+            candles.select(_COMPARED) for answer in answers for _, candles in answer.candles
+        ]
         result = compare(
-            ours,
-            pl.concat(theirs) if theirs else ours.clear(),
+            our_rows,
+            pl.concat(their_candles) if their_candles else our_rows.clear(),
             self._timeframe,
             close=self._profile.agreement.close,
             volume=question.volume,
         )
         if result.compared or result.disagreements:
             return result
-        return f"{question.other.source} has none of the {len(ours):,} bars"
+        return f"{question.other.source} has none of the {len(our_rows):,} bars"
 
 
 def _comparable(rows: pl.DataFrame, other: str, preferred: Sequence[str]) -> pl.DataFrame:
@@ -314,5 +323,9 @@ def _comparable(rows: pl.DataFrame, other: str, preferred: Sequence[str]) -> pl.
         other: The other source.
         preferred: The sources that come before it.
     """
-    ours = rows.filter(pl.col("source") != other)
-    return ours if len(ours) == len(rows) else ours.filter(pl.col("source").is_in(preferred))
+    our_rows = rows.filter(pl.col("source") != other)
+    return (
+        our_rows
+        if len(our_rows) == len(rows)
+        else our_rows.filter(pl.col("source").is_in(preferred))
+    )

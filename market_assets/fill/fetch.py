@@ -248,10 +248,10 @@ class Fetcher:
             await self._exit.enter_async_context(source)
 
     async def _close(self) -> None:
-        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in others:
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._exit.aclose()
 
     def _start(self, pages: Sequence[Page], answers: SimpleQueue[Answer | BaseException]) -> None:
@@ -748,10 +748,10 @@ class Fetcher:
         return latest if reach is None else reach.intersect(latest) or Window(self._now, self._now)
 
     async def _earliest(self, series: Sequence[Series]) -> dict[str, tuple[datetime, str]]:
-        async def probe(one: Series) -> tuple[datetime, str] | None:
+        async def probe(symbol_series: Series) -> tuple[datetime, str] | None:
             named: list[tuple[datetime, str]] = []
             reached: list[tuple[datetime, str]] = []
-            for reference in one.sources:
+            for reference in symbol_series.sources:
                 source = self._sources[reference.source]
                 if source.traits.latest_only is not None:
                     continue
@@ -760,13 +760,13 @@ class Fetcher:
                         first = await self._first(source, reference)
                     elif (reach := await self._reach(source, reference)) is not None:
                         reached += [
-                            (each.window.start, reference.source)
-                            for each in reach[:1]
-                            if not each.window.empty
+                            (stretch.window.start, reference.source)
+                            for stretch in reach[:1]
+                            if not stretch.window.empty
                         ]
                         continue
                     else:
-                        first = await self._search(source, reference, one)
+                        first = await self._search(source, reference, symbol_series)
                 except SourceError as error:
                     # The fill meets the same error, and reports it for its partitions.
                     log.warning(
@@ -784,17 +784,17 @@ class Fetcher:
             # A reach, told in whole hours, names no first bar; but where it goes back behind one,
             # that is not the first.
             hour = min(named)[0].replace(minute=0, second=0, microsecond=0)
-            return min([*named, *(each for each in reached if each[0] < hour)])
+            return min([*named, *(candidate for candidate in reached if candidate[0] < hour)])
 
-        found = await asyncio.gather(*(probe(one) for one in series))
+        results = await asyncio.gather(*(probe(symbol_series) for symbol_series in series))
         return {
-            one.symbol: result
-            for one, result in zip(series, found, strict=True)
+            symbol_series.symbol: result
+            for symbol_series, result in zip(series, results, strict=True)
             if result is not None
         }
 
     async def _search(
-        self, source: Source, reference: SourceSymbol, one: Series
+        self, source: Source, reference: SourceSymbol, series: Series
     ) -> datetime | None:
         """Search a source for the first bar of a series.
 
@@ -808,10 +808,10 @@ class Fetcher:
         Raises:
             SourceError: The source fails, or it is not sure that the oldest bar found is the first.
         """
-        there = source.traits.timeframes_for(self._kind)
-        search = _Search(source, reference, one)
-        for length in top_lengths(self._timeframe, there):
-            whole = with_what_was_before(self._calendar, length, one.window)
+        timeframes = source.traits.timeframes_for(self._kind)
+        search = _Search(source, reference, series)
+        for length in top_lengths(self._timeframe, timeframes):
+            whole = with_what_was_before(self._calendar, length, series.window)
             first = await self._oldest_in(search, length, whole)
             if first is not None:
                 break
@@ -819,8 +819,8 @@ class Fetcher:
             return None
         while True:
             bar = self._bar_at(length, first)
-            if bar.end <= one.window.start:
-                return one.window.start
+            if bar.end <= series.window.start:
+                return series.window.start
             if length is self._timeframe:
                 break
             # The bar before may hold what the vendor counts to this one.
@@ -828,15 +828,15 @@ class Fetcher:
                 max(bar.start - length.duration, self._calendar.known.start),
                 min(bar.end, self._now),
             )
-            shorter = [each for each in there if each.micros < length.micros]
+            shorter = [timeframe for timeframe in timeframes if timeframe.micros < length.micros]
             length = length_within(
                 self._timeframe, shorter, self._calendar, around, source.traits.page_size
             )
             first = await self._certain_in(search, length, around)
         grid = self._calendar.bars(
-            self._timeframe, Window(one.window.start, max(first, one.window.start) + _TICK)
+            self._timeframe, Window(series.window.start, max(first, series.window.start) + _TICK)
         )
-        return one.window.start if grid.is_empty() or first <= _instant(grid["ts"]) else first
+        return series.window.start if grid.is_empty() or first <= _instant(grid["ts"]) else first
 
     async def _certain_in(self, search: _Search, length: Timeframe, span: Window) -> datetime:
         """The open of the oldest bar in a span that holds one according to longer bars."""

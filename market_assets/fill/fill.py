@@ -140,13 +140,15 @@ class Fill:
         self._timeframe = timeframe
         self._now = clock()
         self._series = series_of(profile, self._now)
-        self._asked = [self._served(one, sources) for one in series_of(profile, self._now, symbols)]
-        names = {reference.source for one in self._asked for reference in one.sources}
+        self._asked = [
+            self._served(series, sources) for series in series_of(profile, self._now, symbols)
+        ]
+        names = {reference.source for series in self._asked for reference in series.sources}
         if profile.compares:
             names |= {
                 choice.source
-                for one in self._asked
-                for choice in profile.symbols[one.symbol].compared
+                for series in self._asked
+                for choice in profile.symbols[series.symbol].compared
             }
         self._sources = {name: sources[name] for name in names}
         self._calendar: SessionCalendar = calendar_of(profile)
@@ -172,8 +174,8 @@ class Fill:
         for name, source in self._sources.items():
             choices = [
                 choice
-                for one in self._asked
-                for choice in self._profile.symbols[one.symbol].choices
+                for series in self._asked
+                for choice in self._profile.symbols[series.symbol].choices
             ]
             brief(
                 source,
@@ -181,23 +183,23 @@ class Fill:
                 {choice.symbol for choice in choices if choice.source == name},
             )
 
-    def _served(self, one: Series, sources: Mapping[str, Source]) -> Series:
+    def _served(self, series: Series, sources: Mapping[str, Source]) -> Series:
         """A series with those of its sources that have the timeframe."""
         kind = self._profile.kind.value.lower()
         served = [
-            each
-            for each in one.sources
-            if self._timeframe in sources[each.source].traits.timeframes_for(kind)
+            reference
+            for reference in series.sources
+            if self._timeframe in sources[reference.source].traits.timeframes_for(kind)
         ]
         if not served:
-            names = ", ".join(each.source for each in one.sources)
+            names = ", ".join(reference.source for reference in series.sources)
             raise SourceError(
-                f"{self._profile.name} {one.symbol}: "
+                f"{self._profile.name} {series.symbol}: "
                 f"none of its sources ({names}) has {self._timeframe}; "
                 "name one that has, or fetch another timeframe",
                 permanent=True,
             )
-        return replace(one, sources=tuple(served))
+        return replace(series, sources=tuple(served))
 
     def __iter__(self) -> Generator[PartitionOutcome]:
         with closing(self.batches()) as batches:
@@ -221,7 +223,7 @@ class Fill:
                 kind="fill",
                 profile=self._profile.name,
                 timeframe=self._timeframe,
-                symbols=[one.symbol for one in self._asked],
+                symbols=[series.symbol for series in self._asked],
                 partitions=self.partitions,
                 sources=self._sources,
                 run_id=self._run_id,
@@ -243,14 +245,14 @@ class Fill:
             yield from outcomes
 
     def _run(self, fetcher: Fetcher, job: Job) -> Generator[list[PartitionOutcome]]:
-        known = self._find_genesis(fetcher)
+        genesis = self._find_genesis(fetcher)
         judge = Judge(
             self._profile,
             self._timeframe,
             self._profile.partitions.of(self._timeframe),
             self._calendar,
             self._series,
-            known_genesis=known,
+            known_genesis=genesis,
             quiet=self._quiet,
             refetch=self._refetch,
             now=self._now,
@@ -264,15 +266,18 @@ class Fill:
                 profile=self._profile,
                 timeframe=self._timeframe,
                 calendar=self._calendar,
-                series=[one.since(known.get(one.symbol)) for one in self._asked],
+                series=[
+                    symbol_series.since(genesis.get(symbol_series.symbol))
+                    for symbol_series in self._asked
+                ],
                 refetch=self._refetch,
                 now=self._now,
             )
         dead = self._dead_symbols() if self._only_due else frozenset()
         series = {
-            one.symbol: one.since(known.get(one.symbol))
-            for one in self._asked
-            if one.symbol not in dead
+            symbol_series.symbol: symbol_series.since(genesis.get(symbol_series.symbol))
+            for symbol_series in self._asked
+            if symbol_series.symbol not in dead
         }
         waiting = deque(self._chunks())
         planned: deque[_Chunk] = deque()
@@ -298,15 +303,15 @@ class Fill:
         self._noted += learned
         rows = [
             (
-                each.source,
-                each.symbol,
-                str(each.timeframe),
-                _naive(each.start),
-                each.bars,
-                each.words,
-                _naive(each.learned_at),
+                horizon.source,
+                horizon.symbol,
+                str(horizon.timeframe),
+                _naive(horizon.start),
+                horizon.bars,
+                horizon.words,
+                _naive(horizon.learned_at),
             )
-            for each in learned
+            for horizon in learned
         ]
         frame = pl.DataFrame(rows, schema=HORIZON_SCHEMA, orient="row")
         with self._store.writing(
@@ -318,7 +323,8 @@ class Fill:
         """The partitions in pieces of about _CHUNK_BARS bars."""
         # Of a week: a Sunday evening or half a day alone would be too few bars.
         most = max(
-            len(self._calendar.bars(self._timeframe, each.window)) for each in self.partitions[:7]
+            len(self._calendar.bars(self._timeframe, partition.window))
+            for partition in self.partitions[:7]
         )
         size = max(1, _CHUNK_BARS // max(1, most * len(self._series)))
         return [self.partitions[at : at + size] for at in range(0, len(self.partitions), size)]
@@ -331,27 +337,32 @@ class Fill:
         profile, timeframe = self._profile.name, self._timeframe
         with self._store.writing(f"preparing {profile} {timeframe}") as transaction:
             prepare(transaction, self._profile)
-            known = transaction.genesis.of(Dataset.candles(profile, timeframe))
+            genesis = transaction.genesis.of(Dataset.candles(profile, timeframe))
             series = (
                 self._asked
                 if self._refetch
-                else [one for one in self._asked if one.symbol not in known]
+                else [
+                    symbol_series
+                    for symbol_series in self._asked
+                    if symbol_series.symbol not in genesis
+                ]
             )
             stored = (
                 transaction.candles.first(
-                    Dataset.candles(profile, timeframe), [one.symbol for one in series]
+                    Dataset.candles(profile, timeframe),
+                    [symbol_series.symbol for symbol_series in series],
                 )
                 if series
                 else {}
             )
             looked_for = series if self._refetch else self._headless(transaction, series, stored)
-        found = fetcher.earliest(looked_for) if looked_for else {}
-        starts = {one.symbol: one.window.start for one in looked_for}
+        first_bars = fetcher.earliest(looked_for) if looked_for else {}
+        starts = {symbol_series.symbol: symbol_series.window.start for symbol_series in looked_for}
         changed = {
             symbol: (ts, source)
-            for symbol, (ts, source) in found.items()
+            for symbol, (ts, source) in first_bars.items()
             # A symbol that was there when its series starts needs a record only to correct one.
-            if ts != known.get(symbol, starts[symbol])
+            if ts != genesis.get(symbol, starts[symbol])
             # Stored bars count more than a search, which looks at few pages; a source that names
             # its first bar is sure.
             and (self._sources[source].traits.earliest_probe or ts <= stored.get(symbol, ts))
@@ -363,8 +374,8 @@ class Fill:
                 for symbol, (ts, source) in changed.items():
                     transaction.genesis.put(Dataset.candles(profile, timeframe), symbol, ts, source)
                     self._forget_before(transaction, symbol, ts)
-                    known[symbol] = ts
-        return known
+                    genesis[symbol] = ts
+        return genesis
 
     def _headless(
         self, view: Snapshot, series: Sequence[Series], stored: Mapping[str, datetime]
@@ -381,11 +392,18 @@ class Fill:
             stored: The open of the oldest stored bar of each symbol that has one.
         """
         profile, timeframe = self._profile, self._timeframe
-        late = [one for one in series if not self._has_head(one, stored.get(one.symbol))]
+        late = [
+            symbol_series
+            for symbol_series in series
+            if not self._has_head(symbol_series, stored.get(symbol_series.symbol))
+        ]
         if not late:
             return []
         ledger = view.gaps.of(
-            profile.name, timeframe, symbols=[one.symbol for one in late], who=True
+            profile.name,
+            timeframe,
+            symbols=[symbol_series.symbol for symbol_series in late],
+            who=True,
         )
         settled = set(ledger.filter(pl.col("status") != State.OPEN)["symbol"])
         if not self._only_due:
@@ -412,19 +430,19 @@ class Fill:
             asked_at: datetime | None = head["asked_at"]
             return asked_at is None or asked_at.replace(tzinfo=UTC) < first + timeframe.duration
 
-        return [one for one in late if is_due(one.symbol)]
+        return [symbol_series for symbol_series in late if is_due(symbol_series.symbol)]
 
-    def _has_head(self, one: Series, first: datetime | None) -> bool:
+    def _has_head(self, series: Series, first: datetime | None) -> bool:
         """Whether no bar of a series is expected before its oldest stored one."""
-        if first is None or first <= one.window.start:
-            return first is not None or one.window.empty
-        week = Window(one.window.start, min(first, one.window.start + _AROUND))
+        if first is None or first <= series.window.start:
+            return first is not None or series.window.empty
+        week = Window(series.window.start, min(first, series.window.start + _AROUND))
         return self._calendar.bars(self._timeframe, week).is_empty()
 
     def _forget_before(self, transaction: Transaction, symbol: str, genesis: datetime) -> None:
         """Remove what was open or explained before a genesis: nothing is expected there."""
         profile, timeframe = self._profile.name, self._timeframe
-        before = Window(min(genesis, *(one.window.start for one in self._series)), genesis)
+        before = Window(min(genesis, *(series.window.start for series in self._series)), genesis)
         transaction.gaps.put(
             Dataset.candles(profile, timeframe), [symbol], before, LEDGER_SCHEMA.to_frame()
         )
@@ -460,27 +478,27 @@ class Fill:
         is_closed = pl.col("closes_at") <= literal(self._now)
         closed, unfinished = grid.filter(is_closed)["ts"], grid.filter(~is_closed)["ts"]
         pages: list[Page] = []
-        for (symbol,), own in states.partition_by("symbol", as_dict=True).items():
-            one = series.get(str(symbol))
-            if one is None:
+        for (symbol,), symbol_states in states.partition_by("symbol", as_dict=True).items():
+            symbol_series = series.get(str(symbol))
+            if symbol_series is None:
                 continue
-            wanted = own["ts"].filter(own["wanted"])
+            wanted = symbol_states["ts"].filter(symbol_states["wanted"])
             if wanted.is_empty():
                 continue
-            page_size = self._sources[one.sources[0].source].traits.page_size
+            page_size = self._sources[symbol_series.sources[0].source].traits.page_size
             stretches = plan_requests(
                 wanted, self._timeframe, page_size, newest_first=self._newest_first
             )
             parts = (_cut(opens, stretches) for opens in (wanted, closed, unfinished))
             pages += [
                 Page(
-                    one.symbol,
-                    one.sources,
+                    symbol_series.symbol,
+                    symbol_series.sources,
                     stretch,
                     wanted=own_wanted,
                     bars=bars.to_frame(),
                     unfinished=still_open,
-                    apart=one.apart,
+                    apart=symbol_series.apart,
                 )
                 for stretch, own_wanted, bars, still_open in zip(stretches, *parts, strict=True)
             ]

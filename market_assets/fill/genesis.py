@@ -70,29 +70,37 @@ def next_look(pages: int, looks: Mapping[int, Sequence[bool]], left: int) -> Loo
         The page to ask for, or None: then `is_sure` says whether the oldest page with a bar is the
         first of all. Where no page has one, nothing is sure.
     """
-    answers = {page: any(found) for page, found in looks.items()}
-    found = min((page for page, has in answers.items() if has), default=None)
+    answers = {page: any(results) for page, results in looks.items()}
+    oldest_page = min((page for page, has in answers.items() if has), default=None)
     spare = left - _FOR_THE_REST
-    if found == 0:
+    if oldest_page == 0:
         return Look(None, is_sure=True)
-    unasked = [page for page in range(pages if found is None else found) if page not in answers]
+    unasked = [
+        page for page in range(pages if oldest_page is None else oldest_page) if page not in answers
+    ]
     if not unasked:
-        return Look(None, is_sure=False) if found is None else _confirmation(found, looks, left)
+        return (
+            Look(None, is_sure=False)
+            if oldest_page is None
+            else _confirmation(oldest_page, looks, left)
+        )
     if len(unasked) <= spare:
         return Look(unasked[0], is_sure=False)
     if spare <= 0:
         return Look(None, is_sure=False)
     page = next_page(pages, answers)
-    if page is None and found is not None:
-        page = next((at for at in _spread(found) if at not in answers), None)
+    if page is None and oldest_page is not None:
+        page = next((at for at in _spread(oldest_page) if at not in answers), None)
     return Look(page, is_sure=False)
 
 
-def _confirmation(found: int, looks: Mapping[int, Sequence[bool]], left: int) -> Look:
+def _confirmation(oldest_page: int, looks: Mapping[int, Sequence[bool]], left: int) -> Look:
     """Which of the pages before the oldest with a bar to ask for again."""
     for wanted in _LOOKS:
         missing = {
-            page: wanted - len(looks[page]) for page in range(found) if len(looks[page]) < wanted
+            page: wanted - len(looks[page])
+            for page in range(oldest_page)
+            if len(looks[page]) < wanted
         }
         if not missing:
             return Look(None, is_sure=True)
@@ -109,21 +117,22 @@ def _spread(pages: int) -> Iterable[int]:
     return [pages * turn // 16 for turn in turns]
 
 
-def top_lengths(timeframe: Timeframe, there: Iterable[Timeframe]) -> list[Timeframe]:
+def top_lengths(timeframe: Timeframe, timeframes: Iterable[Timeframe]) -> list[Timeframe]:
     """The lengths of bars in which a whole history is searched, the longest first.
 
     Where a vendor has nothing of the longest, which happens to weeks, its days are looked at, then
     the bars themselves.
     """
     longer = sorted(
-        (each for each in there if each.micros > timeframe.micros), key=lambda each: each.micros
+        (length for length in timeframes if length.micros > timeframe.micros),
+        key=lambda length: length.micros,
     )
-    return [*longer[-1:], *(each for each in longer[:-1] if each is Timeframe.D1), timeframe]
+    return [*longer[-1:], *(length for length in longer[:-1] if length is Timeframe.D1), timeframe]
 
 
 def length_within(
     timeframe: Timeframe,
-    there: Iterable[Timeframe],
+    timeframes: Iterable[Timeframe],
     calendar: SessionCalendar,
     span: Window,
     page_size: int,
@@ -133,10 +142,12 @@ def length_within(
     Where none does, the longest bars.
     """
     lengths = sorted(
-        {timeframe, *(each for each in there if each.micros > timeframe.micros)},
-        key=lambda each: each.micros,
+        {timeframe, *(length for length in timeframes if length.micros > timeframe.micros)},
+        key=lambda length: length.micros,
     )
-    fitting = (each for each in lengths if len(calendar.bars_touching(each, span)) <= page_size)
+    fitting = (
+        length for length in lengths if len(calendar.bars_touching(length, span)) <= page_size
+    )
     return next(fitting, lengths[-1])
 
 
@@ -158,18 +169,18 @@ def next_page(pages: int, answers: Mapping[int, object]) -> int | None:
         The page to ask for; None when the oldest answer that is true is the result, or when there
         is none anywhere.
     """
-    found = pages
+    oldest_page = pages
     while True:
-        began = found
+        began = oldest_page
         for distance in _distances(began):
-            page = found - distance
+            page = oldest_page - distance
             if page < 0:
                 continue
             if page not in answers:
                 return page
             if answers[page]:
-                found = page
-        if found == began:
+                oldest_page = page
+        if oldest_page == began:
             return None
 
 

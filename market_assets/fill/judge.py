@@ -122,7 +122,7 @@ class Judge:
         self._timeframe = timeframe
         self._cadence = cadence
         self._calendar = calendar
-        self._whole = {one.symbol: one for one in series}
+        self._whole = {symbol_series.symbol: symbol_series for symbol_series in series}
         self._symbols = list(self._whole)
         self._know(known_genesis)
         self._rules = profile.evidence
@@ -243,7 +243,7 @@ class Judge:
         strange = self._implausible(transaction, window)
 
         def details(partition: Partition, _: Mapping[str, int]) -> Mapping[str, Any]:
-            key, own = partition.key, counts.get(partition.key, ())
+            key, symbol_counts = partition.key, counts.get(partition.key, ())
             refused = _as_rejects(rejects_by_partition.get(key))
             rejected = Counter(reject.symbol for reject in refused if reject.reason in FAULTS)
             by_symbol = {
@@ -254,13 +254,13 @@ class Judge:
             }
             verdicts = [
                 continuity(
-                    own,
+                    symbol_counts,
                     _as_gaps(gaps_of.get(key)),
                     now=self._now,
                     severities=self._profile.checks.severity,
                     bar=self._timeframe.duration,
                 ),
-                self._judge_genesis(partition, own, heads, early.get(key, {})),
+                self._judge_genesis(partition, symbol_counts, heads, early.get(key, {})),
                 _judge_validity(
                     _as_rejects(violations.get(key)), refused, outside.get(key, ()), nulled.get(key)
                 ),
@@ -269,7 +269,9 @@ class Judge:
                 verdicts.append(plausibility(strange.get(key, ())))
             examples = refused_now.filter(pl.col("partition") == key) if rejected else None
             return {
-                "failures": tuple(self._failures(own, partition, answers, gaps_of.get(key))),
+                "failures": tuple(
+                    self._failures(symbol_counts, partition, answers, gaps_of.get(key))
+                ),
                 "verdicts": tuple(verdicts),
                 **{name: sum(tally.values()) for name, tally in by_symbol.items()},
                 "by_symbol": by_symbol,
@@ -359,8 +361,10 @@ class Judge:
         shown: dict[str, list[dict[str, Any]]] = {}
         # Answers reach over more than is judged at once.
         for row in counted.filter(near.holds("first_ts")).iter_rows(named=True):
-            own = Partition.holding(row["first_ts"].date(), self._cadence).key
-            shown.setdefault(next((key for key in keys if key >= own), keys[-1]), []).append(row)
+            row_key = Partition.holding(row["first_ts"].date(), self._cadence).key
+            shown.setdefault(next((key for key in keys if key >= row_key), keys[-1]), []).append(
+                row
+            )
         return shown
 
     def _closed_bars(
@@ -459,9 +463,9 @@ class Judge:
         """The candles without those whose bar is stored from a preferred source."""
         ranks = pl.DataFrame(
             [
-                (one.symbol, own.source, at)
-                for one in self._series
-                for at, own in enumerate(one.sources)
+                (series.symbol, reference.source, at)
+                for series in self._series
+                for at, reference in enumerate(series.sources)
             ],
             schema={"symbol": pl.String, "source": pl.String, "rank": pl.Int64},
             orient="row",
@@ -563,25 +567,27 @@ class Judge:
         """
         if not self._profile.checks.plausibility:
             return {}
-        timeframe, known = self._timeframe, self._calendar.known
+        timeframe, extent = self._timeframe, self._calendar.known
         past = max(_PAST, 2 * RECENT * timeframe.duration)
-        whole = Window(max(known.start, window.start - past), min(known.end, window.end + _AROUND))
+        whole = Window(
+            max(extent.start, window.start - past), min(extent.end, window.end + _AROUND)
+        )
         grid = self._calendar.bars(timeframe, whole).select("ts", "session", "opens_at")
         began = pl.col("opens_at").min().over("session") if timeframe.intraday else pl.col("ts")
         bars = transaction.candles.of(self._profile.candles(timeframe), self._symbols, whole)
         bars = bars.unique(["symbol", "ts"]).join(grid.with_columns(opens=began), on="ts")
-        found = implausible(bars, timeframe, real_volume=self._profile.prices.real_volume).filter(
-            window.holds("first_ts")
-        )
+        findings = implausible(
+            bars, timeframe, real_volume=self._profile.prices.real_volume
+        ).filter(window.holds("first_ts"))
         return {
             key: rows.drop("part").to_dicts()
-            for key, rows in self._by_partition(found, "first_ts").items()
+            for key, rows in self._by_partition(findings, "first_ts").items()
         }
 
     def _know(self, genesis: Mapping[str, datetime]) -> None:
         """Expect nothing of a symbol before its genesis."""
         self._genesis = genesis
-        self._series = [one.since(genesis.get(symbol)) for symbol, one in self._whole.items()]
+        self._series = [series.since(genesis.get(symbol)) for symbol, series in self._whole.items()]
 
     def _move_genesis(self, transaction: Transaction, merged: Merged) -> None:
         """Move the genesis of each symbol that has new rows before it to the oldest stored bar.
@@ -626,7 +632,7 @@ class Judge:
         for symbol, ts in (
             firsts.filter(pl.col("state").is_in(MISSING)).select("symbol", "ts").iter_rows()
         ):
-            whole = next(one.window for one in self._series if one.symbol == symbol)
+            whole = next(series.window for series in self._series if series.symbol == symbol)
             older = Window(min(whole.start, first := ts.replace(tzinfo=UTC)), first)
             expected = bars_of(
                 self._calendar, self._timeframe, older, [self._whole[symbol]], self._now
@@ -640,10 +646,10 @@ class Judge:
                 ).is_empty()
             ):
                 continue
-            own = states.filter(pl.col("symbol") == symbol)
-            heads[symbol] = own.filter((~pl.col("state").is_in(MISSING)).cum_sum() == 0)["ts"][
-                -1
-            ].replace(tzinfo=UTC)
+            symbol_states = states.filter(pl.col("symbol") == symbol)
+            heads[symbol] = symbol_states.filter((~pl.col("state").is_in(MISSING)).cum_sum() == 0)[
+                "ts"
+            ][-1].replace(tzinfo=UTC)
         return heads
 
     def _judge_genesis(
@@ -654,20 +660,20 @@ class Judge:
         early: Mapping[str, int],
     ) -> Verdict:
         heads = []
-        for own in counts:
-            last = open_heads.get(own.symbol)
+        for symbol_counts in counts:
+            last = open_heads.get(symbol_counts.symbol)
             heads.append(
                 Head(
-                    own.symbol,
-                    expected=self._whole[own.symbol].window.start,
-                    absent=own.missing
+                    symbol_counts.symbol,
+                    expected=self._whole[symbol_counts.symbol].window.start,
+                    absent=symbol_counts.missing
                     if last is not None and last >= partition.window.start
                     else 0,
-                    genesis=self._genesis.get(own.symbol),
-                    before_genesis=early.get(own.symbol, 0),
+                    genesis=self._genesis.get(symbol_counts.symbol),
+                    before_genesis=early.get(symbol_counts.symbol, 0),
                 )
             )
-        seen = {own.symbol for own in counts}
+        seen = {symbol_counts.symbol for symbol_counts in counts}
         heads += [
             Head(symbol, self._whole[symbol].window.start, 0, self._genesis.get(symbol), bars)
             for symbol, bars in early.items()
@@ -687,26 +693,26 @@ class Judge:
         A symbol that a refetch asked for in vain counts as one that has nothing: it is unknown
         whether what is stored of it has been revised.
         """
-        lacking = {own.symbol for own in counts if own.missing}
+        lacking = {symbol_counts.symbol for symbol_counts in counts if symbol_counts.missing}
         errors: dict[str, str] = {}
         unheard: set[str] = set()
         awaited = set() if gaps is None else set(gaps.filter(_NEVER_ASKED)["symbol"])
         for answer in answers:
             page = answer.page
             in_vain = self._refetch and not answer.spoken
-            said = answer.errors_in(partition.window)
-            if not said or not page.window.intersect(partition.window):
+            reasons = answer.errors_in(partition.window)
+            if not reasons or not page.window.intersect(partition.window):
                 continue
             if page.symbol in lacking or in_vain:
-                errors |= dict.fromkeys(said, page.symbol)
+                errors |= dict.fromkeys(reasons, page.symbol)
                 awaited |= {page.symbol} if answer.failed or answer.late else set()
                 unheard |= {page.symbol} if in_vain else set()
 
         heard = [
-            SymbolCounts(own.symbol, own.expected, 0, 0, own.expected)
-            if own.symbol in unheard
-            else own
-            for own in counts
+            SymbolCounts(symbol_counts.symbol, symbol_counts.expected, 0, 0, symbol_counts.expected)
+            if symbol_counts.symbol in unheard
+            else symbol_counts
+            for symbol_counts in counts
         ]
         limit = self._profile.checks.failed_above
         why = shortfall(counts, limit=limit, awaited=awaited)
@@ -715,7 +721,7 @@ class Judge:
         if not why:
             return []
         # The errors of a symbol that has nothing do not cause the colour while half are there.
-        empty = {own.symbol for own in heard if own.has_nothing}
+        empty = {symbol_counts.symbol for symbol_counts in heard if symbol_counts.has_nothing}
         spared = empty - awaited if 2 * len(empty) <= len(heard) else set()
         return [why, *(error for error, symbol in errors.items() if symbol not in spared)]
 
@@ -729,8 +735,8 @@ class Judge:
             rows.group_by(partition_key(self._cadence), *columns).agg(pl.len()).iter_rows()
         ):
             for tally, value in zip(tallies, values, strict=True):
-                own = tally.setdefault(key.isoformat(), {})
-                own[value] = own.get(value, 0) + count
+                totals = tally.setdefault(key.isoformat(), {})
+                totals[value] = totals.get(value, 0) + count
         return tallies
 
     def _by_partition(self, rows: pl.DataFrame, column: str = "ts") -> dict[str, pl.DataFrame]:
@@ -743,8 +749,8 @@ class Judge:
 
 def _older(rows: pl.DataFrame, genesis: Mapping[str, datetime]) -> pl.DataFrame:
     """The rows (symbol, ts) that lie before the genesis of their symbol."""
-    known = [(symbol, ts.replace(tzinfo=None)) for symbol, ts in genesis.items()]
-    firsts = pl.DataFrame(known, schema={"symbol": pl.String, "genesis": TS}, orient="row")
+    starts = [(symbol, ts.replace(tzinfo=None)) for symbol, ts in genesis.items()]
+    firsts = pl.DataFrame(starts, schema={"symbol": pl.String, "genesis": TS}, orient="row")
     return rows.join(firsts, on="symbol").filter(pl.col("ts") < pl.col("genesis")).drop("genesis")
 
 
@@ -793,7 +799,7 @@ def _coverage(answers: Sequence[Answer], window: Window, silent_until: datetime)
 
 
 def _asked(
-    answers: Sequence[Answer], known: Collection[str], newest: datetime | None
+    answers: Sequence[Answer], known_symbols: Collection[str], newest: datetime | None
 ) -> pl.DataFrame:
     """What was asked for; where no source reaches, the asking concludes nothing.
 
@@ -809,7 +815,7 @@ def _asked(
         symbol = answer.page.symbol
         if answer.unasked:
             continue
-        is_known = symbol in known
+        is_known = symbol in known_symbols
         failed = answer.failed or (is_known and bool(answer.errors))
         for part, quiet, files in answer.parts():
             spoken = quiet is not None
@@ -858,8 +864,10 @@ def evidence_of(states: pl.DataFrame, cadence: Cadence) -> dict[tuple[str, str],
     )
     states = states.select("symbol", "ts", partition_key(cadence), state=state)
     before = pl.col("state").shift().over("part", "symbol").fill_null(State.STORED.value)
-    told = states.filter(pl.col("state") != before).group_by("part", "symbol", maintain_order=True)
-    texts = told.agg(pl.format("{} {}", "ts", "state").str.join("\n"))
+    changes = states.filter(pl.col("state") != before).group_by(
+        "part", "symbol", maintain_order=True
+    )
+    texts = changes.agg(pl.format("{} {}", "ts", "state").str.join("\n"))
     return {
         (f"{part}", symbol): sha256(text.encode()).hexdigest()[:16]
         for part, symbol, text in texts.iter_rows()

@@ -80,16 +80,16 @@ def follow_calendar(store: Store, profile: Profile, now: datetime) -> list[date]
             ) as transaction:
                 _judge(transaction, profile, timeframe, batch, now)
     days = sorted(set(changed["session"]))
-    told = days if touched else []
+    touched_days = days if touched else []
     with store.writing(f"noting the calendar of {profile.name}") as transaction:
         _forget_vanished(transaction, profile, touched)
         transaction.sessions.put(profile.name, digest, sessions)
-    if told:
+    if touched_days:
         log.info(
             "the calendar %s of %s has changed on %s: what was judged there is judged again",
-            *(calendar.name, profile.name, _named(told)),
+            *(calendar.name, profile.name, _named(touched_days)),
         )
-    return told
+    return touched_days
 
 
 def _named(days: Sequence[date]) -> str:
@@ -120,8 +120,8 @@ def _changed(
     if before.is_empty():
         # A store of an earlier release was judged by the calendars of the libraries.
         before = calendar.uncorrected
-    known = ["session", "open", "close"]
-    before = before.select(known).cast({"open": TS, "close": TS})
+    columns = ["session", "open", "close"]
+    before = before.select(columns).cast({"open": TS, "close": TS})
     if sessions.is_empty():
         return sessions.with_columns(added=pl.lit(value=True))
     # What lies beyond either was not judged, or is not kept.
@@ -132,8 +132,8 @@ def _changed(
     now = sessions.filter(pl.col("session") <= newest) if newest is not None else sessions.clear()
     return pl.concat(
         [
-            now.join(before, on=known, how="anti").with_columns(added=pl.lit(value=True)),
-            before.join(now, on=known, how="anti").with_columns(added=pl.lit(value=False)),
+            now.join(before, on=columns, how="anti").with_columns(added=pl.lit(value=True)),
+            before.join(now, on=columns, how="anti").with_columns(added=pl.lit(value=False)),
         ]
     ).sort("open")
 
@@ -176,8 +176,10 @@ def _touched(
         )
         judged = view.partitions.keys(profile.candles(timeframe))
         partitions = {Partition.holding(day, cadence) for day in opening}
-        if own := sorted(partition for partition in partitions if partition.key in judged):
-            touched[timeframe] = own
+        if judged_partitions := sorted(
+            partition for partition in partitions if partition.key in judged
+        ):
+            touched[timeframe] = judged_partitions
     return touched
 
 
@@ -216,15 +218,17 @@ def _judge(
         refetch=False,
         now=now,
     )
-    known = transaction.partitions.counts(
+    counts_before = transaction.partitions.counts(
         Dataset.candles(name, timeframe), [partition.key for partition in batch]
     )
     judge.note_off_calendar(transaction, outside, batch)
     outcomes = judge.commit(transaction, batch, [])
     counted = {
-        (outcome.partition.key, own.symbol) for outcome in outcomes for own in outcome.counts
+        (outcome.partition.key, counts.symbol) for outcome in outcomes for counts in outcome.counts
     }
-    lost = [row for row in known.select("partition", "symbol").iter_rows() if row not in counted]
+    lost = [
+        row for row in counts_before.select("partition", "symbol").iter_rows() if row not in counted
+    ]
     _put_nothing(transaction, name, timeframe, lost)
     for partition in batch:
         if grid.filter(grid.is_between(*_edges(partition.window), closed="left")).is_empty():

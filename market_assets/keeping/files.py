@@ -45,14 +45,14 @@ def files_of(home: Path, lake: Path | None = None) -> Mapping[str, Sequence[File
         home: The folder.
         lake: The folder of exported files, which may lie elsewhere; None where there is none.
     """
-    found: defaultdict[str, list[File]] = defaultdict(list)
+    files: defaultdict[str, list[File]] = defaultdict(list)
     for file in _walk(home):
         inside_lake = lake is not None and file.path.is_relative_to(lake)
         part = LAKE if inside_lake else _part(file.path.relative_to(home).parts)
-        found[part].append(file)
+        files[part].append(file)
     if lake is not None and not lake.is_relative_to(home):
-        found[LAKE] += _walk(lake)
-    return found
+        files[LAKE] += _walk(lake)
+    return files
 
 
 def prune_files(

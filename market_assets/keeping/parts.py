@@ -95,7 +95,7 @@ def by_age(sizes: Iterable[tuple[datetime, float]], now: datetime) -> dict[int, 
 def spread(ages: Mapping[int, float], size: int) -> dict[int, float]:
     """The ages of some rows as those of all the bytes that they take in their file."""
     total = sum(ages.values())
-    return {age: each * size / total for age, each in ages.items()} if total else {}
+    return {age: weight * size / total for age, weight in ages.items()} if total else {}
 
 
 def halves(settings: RetentionSettings) -> list[tuple[str, timedelta, RetentionSettings]]:
@@ -115,12 +115,12 @@ def advice(freed: Mapping[str, int], settings: RetentionSettings) -> list[Advice
         freed: By the name of a setting how many bytes more are removed with half of it.
         settings: As they are.
     """
-    found = [
+    suggestions = [
         Advice(f"retention.{name}", length, length / 2, freed[name])
         for name, length, _ in halves(settings)
         if freed.get(name, 0) >= _WORTH_SAYING
     ]
-    return sorted(found, key=lambda each: -each.frees)
+    return sorted(suggestions, key=lambda suggestion: -suggestion.frees)
 
 
 def size_words(size: float) -> str:

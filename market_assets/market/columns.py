@@ -252,7 +252,9 @@ def only_possible(bars: pl.DataFrame) -> pl.DataFrame:
     margin = VWAP_TOLERANCE * pl.col("high").abs()
     candidates = [pl.col(name) for name in ("vwap", "vwap_of_bars") if name in bars.columns]
     inside = [
-        pl.when(each.is_between(pl.col("low") - margin, pl.col("high") + margin)).then(each)
-        for each in candidates
+        pl.when(candidate.is_between(pl.col("low") - margin, pl.col("high") + margin)).then(
+            candidate
+        )
+        for candidate in candidates
     ]
     return bars.with_columns(vwap=pl.coalesce(inside)).drop("vwap_of_bars", strict=False)

@@ -63,7 +63,8 @@ def _after(first: date, cadence: Cadence) -> date:
 def hull(partitions: Sequence[Partition]) -> Window:
     """From the start of the oldest of some partitions to the end of the newest, in any order."""
     return Window(
-        min(one.window.start for one in partitions), max(one.window.end for one in partitions)
+        min(partition.window.start for partition in partitions),
+        max(partition.window.end for partition in partitions),
     )
 
 

@@ -222,9 +222,9 @@ def mask_picture(returns: pl.DataFrame, *, title: str) -> bytes:
     axis = _Axis.of(times, most=_MOST_CELLS, widest=_WIDEST_CELL, left=names)
     counts = dict(cells["reason"].value_counts().iter_rows())
     legend = [
-        (REASONS[one], f"{_words(one)}: {counts[one]:,}")
-        for one in reversed(reasons)
-        if one in counts
+        (REASONS[reason], f"{_words(reason)}: {counts[reason]:,}")
+        for reason in reversed(reasons)
+        if reason in counts
     ]
     measured = counts.get("", 0)
     caption = (
@@ -281,10 +281,10 @@ class _Axis:
     def of(cls, bars: pl.DataFrame, *, most: int, widest: int, left: int = 92) -> _Axis:
         shared, key = "", pl.col("ts")
         if len(bars) > most:
-            found = bars.select(
+            counts = bars.select(
                 key.dt.truncate(step).n_unique().alias(step) for step in _STEPS
             ).row(0, named=True)
-            shared = next((step for step in _STEPS if found[step] <= most), _STEPS[-1])
+            shared = next((step for step in _STEPS if counts[step] <= most), _STEPS[-1])
             key = key.dt.truncate(shared)
         placed = bars.with_columns(place=key.rle_id().cast(pl.Int64)).with_columns(
             within=pl.int_range(pl.len()).over("place"), sharing=pl.len().over("place")
@@ -437,14 +437,14 @@ class _Chart:
         counts = {mark: bars[mark] for mark in reversed(list(MARKS)) if mark in bars}
         legend = [
             *legend,
-            *((MARKS[one][0], f"{_words(one)}: {counts[one]:,}") for one in counts),
+            *((MARKS[mark][0], f"{_words(mark)}: {counts[mark]:,}") for mark in counts),
         ]
         self._colours = [
             UP,
             DOWN,
             _VOLUME,
             _LINE,
-            *(colour for one in counts for colour in MARKS[one]),
+            *(colour for mark in counts for colour in MARKS[mark]),
         ]
         width = max(axis.right + MARGIN, _LEAST_WIDTH)
         y = heading_height(caption, width) + 6

@@ -98,11 +98,11 @@ def newest_pages(
     by_symbol = [
         _pages_of(
             str(symbol),
-            own.sort("last_ts", descending=True),
+            symbol_gaps.sort("last_ts", descending=True),
             timeframe.micros,
             page_sizes[str(symbol)],
         )
-        for (symbol,), own in gaps.select("symbol", "first_ts", "last_ts")
+        for (symbol,), symbol_gaps in gaps.select("symbol", "first_ts", "last_ts")
         .partition_by("symbol", as_dict=True)
         .items()
     ]
@@ -264,14 +264,14 @@ def plan_repairs(
     if spared := sorted(repaired - reached):
         paused[Pause.OVER_BUDGET] = spared
     runs = []
-    for kind, others in ((reached, {*in_flight, *filled}), (filled, {*in_flight, *reached})):
-        for group in _groups(partitions, kind, others):
-            window, own = hull(group), [p.key for p in group if p.key in kind]
+    for kind, blocked_keys in ((reached, {*in_flight, *filled}), (filled, {*in_flight, *reached})):
+        for group in _groups(partitions, kind, blocked_keys):
+            window, keys = hull(group), [p.key for p in group if p.key in kind]
             runs.append(
                 RepairRun(
                     tuple(p.key for p in group),
-                    troubled=len(own),
-                    attempt=1 + max(launches[key].count if key in launches else 0 for key in own),
+                    troubled=len(keys),
+                    attempt=1 + max(launches[key].count if key in launches else 0 for key in keys),
                     requests=sum(1 for _, w in pages if w.intersect(window))
                     if kind is reached
                     else None,

@@ -141,16 +141,16 @@ class Book:
         end = min(last * 1000, now + Timeframe.W1.micros)
         for number in range(begin // span, end // span + 1):
             key = (symbol, timeframe, number)
-            found = self._kept.get(key)
-            if found is not None:
+            stretch = self._kept.get(key)
+            if stretch is not None:
                 self._kept.move_to_end(key)
-                yield found
+                yield stretch
                 continue
             window = Window.of_micros(number * span, (number + 1) * span)
-            found = _render(simulation.candles(timeframe, window, from_micros(now)))
+            stretch = _render(simulation.candles(timeframe, window, from_micros(now)))
             if to_micros(window.end) + timeframe.micros <= now:
-                self._keep(key, found)
-            yield found
+                self._keep(key, stretch)
+            yield stretch
 
     def _simulation(self, symbol: str) -> Simulation:
         if symbol not in self._simulations:

@@ -197,9 +197,9 @@ class Faults:
             if fault.every > 1:
                 struck &= noise(seeded(self._seed + place, symbol), block) < 2 / fault.every - 1
             if fault.times is not None or (fault.fault == "revision" and fault.heals_after is None):
-                for one in np.unique(block[struck]):
-                    if not self._may(fault, place, symbol, timeframe, int(one)):
-                        struck &= block != one
+                for number in np.unique(block[struck]):
+                    if not self._may(fault, place, symbol, timeframe, int(number)):
+                        struck &= block != number
             if struck.any():
                 yield fault, struck
 

@@ -103,7 +103,7 @@ BITFINEX = Format(
     path="/v2/candles/trade:{interval}:{symbol}/hist",
     names={"start": "start", "end": "end", "limit": "limit"},
     intervals={
-        **{each: each.value for each in _INTRADAY if each is not Timeframe.H4},
+        **{length: length.value for length in _INTRADAY if length is not Timeframe.H4},
         Timeframe.D1: "1D",
     },
     row=lambda row: [row[0], *(_number(row[place]) for place in (1, 4, 2, 3, 5))],

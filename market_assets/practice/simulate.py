@@ -62,8 +62,8 @@ class Instrument(BaseModel):
         """Fill in what was not given: from the kind, with a price of the symbol's own."""
         preset = _PRESETS[self.kind or kind]
         spread = 2.0 ** float(noise(seeded(0, symbol), np.zeros(1, np.int64))[0])
-        own = {"price": preset.price * spread} | self.model_dump(exclude_unset=True)
-        return preset.model_copy(update=own)
+        values = {"price": preset.price * spread} | self.model_dump(exclude_unset=True)
+        return preset.model_copy(update=values)
 
 
 _PRESETS: dict[KindName, Instrument] = {

@@ -168,13 +168,13 @@ class Vendor:
         timeframe = spoken.timeframes.get(interval or "")
         if timeframe is None:
             raise _RefusedError(*_wrong(spoken, -1120), "Invalid interval.")
-        known = self._book.has(symbol)
-        if not known and spoken.unknown is not None:
+        is_known = self._book.has(symbol)
+        if not is_known and spoken.unknown is not None:
             raise _RefusedError(*spoken.unknown)
         step = timeframe.micros // 1000
         now = to_micros(self._clock()) // 1000
         default, most = spoken.limit
-        limit = min(_count(spoken, sent.get("limit"), default), most) if known else 0
+        limit = min(_count(spoken, sent.get("limit"), default), most) if is_known else 0
         last = _time(spoken, "end", sent, now)
         first = _time(spoken, "start", sent, last - limit * step + 1) + spoken.after
         if newest_first:
@@ -389,8 +389,8 @@ def _wrong(spoken: Format, code: int) -> tuple[int, int]:
 
     Binance alone has a code for each fault.
     """
-    status, own = spoken.wrong
-    return status, code if spoken is BINANCE else own
+    status, wrong_code = spoken.wrong
+    return status, code if spoken is BINANCE else wrong_code
 
 
 def _time(spoken: Format, what: str, sent: Mapping[str, str | None], default: int) -> int:

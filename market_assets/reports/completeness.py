@@ -69,8 +69,14 @@ def heat_of(view: Snapshot, profile: Profile, now: datetime) -> tuple[pl.DataFra
     timeframe = profile.base_timeframe
     cadence = profile.partitions.of(timeframe)
     genesis = view.genesis.of(profile.candles(timeframe))
-    series = [one.since(genesis.get(one.symbol)) for one in series_of(profile, now)]
-    whole = Window(min(one.window.start for one in series), max(one.window.end for one in series))
+    series = [
+        symbol_series.since(genesis.get(symbol_series.symbol))
+        for symbol_series in series_of(profile, now)
+    ]
+    whole = Window(
+        min(symbol_series.window.start for symbol_series in series),
+        max(symbol_series.window.end for symbol_series in series),
+    )
     bucket = (
         Bucket.MONTH
         if cadence is Cadence.MONTH
@@ -114,27 +120,29 @@ def _due(
     ends = pl.Series([partition.window.micros[1] for partition in partitions])
     cut: dict[Window, bool] = {}
 
-    def is_due(partition: Partition, one: Series) -> bool:
-        inside = partition.window.intersect(one.window)
+    def is_due(partition: Partition, symbol_series: Series) -> bool:
+        inside = partition.window.intersect(symbol_series.window)
         if inside is None or inside == partition.window:
             return inside is not None
         # A series that begins or ends in a partition may have none of its bars.
         if inside not in cut:
             cut[inside] = not bars_of(
-                calendar_of(profile), timeframe, inside, [one], now
+                calendar_of(profile), timeframe, inside, [symbol_series], now
             ).is_empty()
         return cut[inside]
 
     frames = [pl.DataFrame(schema=_DUE_SCHEMA)]
-    for one in series:
-        start, end = one.window.micros
+    for symbol_series in series:
+        start, end = symbol_series.window.micros
         first, after = int(ends.search_sorted(start, side="right")), int(starts.search_sorted(end))
-        while first < after and not is_due(partitions[first], one):
+        while first < after and not is_due(partitions[first], symbol_series):
             first += 1
-        while first < after and not is_due(partitions[after - 1], one):
+        while first < after and not is_due(partitions[after - 1], symbol_series):
             after -= 1
-        own = keys.slice(first, max(0, after - first))
-        frames.append(own.to_frame().select(pl.lit(one.symbol).alias("symbol"), "partition"))
+        due_keys = keys.slice(first, max(0, after - first))
+        frames.append(
+            due_keys.to_frame().select(pl.lit(symbol_series.symbol).alias("symbol"), "partition")
+        )
     return pl.concat(frames)
 
 
@@ -155,6 +163,6 @@ def _counted(
     for key in keys:
         window = Partition.of_key(key, cadence).window
         bars = bars_of(calendar_of(profile), timeframe, window, series, now)
-        own = bars.group_by("symbol").agg(expected=pl.len().cast(pl.Int64))
-        counted.append(own.select("symbol", pl.lit(key).alias("partition"), "expected"))
+        counts = bars.group_by("symbol").agg(expected=pl.len().cast(pl.Int64))
+        counted.append(counts.select("symbol", pl.lit(key).alias("partition"), "expected"))
     return pl.concat(counted)

@@ -37,14 +37,16 @@ def doubts_of(view: Snapshot, profile: Profile) -> dict[Timeframe, list[Doubt]]:
     if refused.is_empty() and closed.is_empty():
         return {}
     zone = calendar_of(profile).zone
-    found = {}
+    reasons_by_timeframe = {}
     for timeframe in profile.timeframes.fetch:
-        own = pl.col("timeframe") == str(timeframe)
-        sessions = _sessions(profile, timeframe, closed.filter(own))
+        same_timeframe = pl.col("timeframe") == str(timeframe)
+        sessions = _sessions(profile, timeframe, closed.filter(same_timeframe))
         extended = profile.kind.has_extended_hours
-        if told := doubts(refused.filter(own), sessions, timeframe, zone, extended=extended):
-            found[timeframe] = told
-    return found
+        if reasons := doubts(
+            refused.filter(same_timeframe), sessions, timeframe, zone, extended=extended
+        ):
+            reasons_by_timeframe[timeframe] = reasons
+    return reasons_by_timeframe
 
 
 def _sessions(profile: Profile, timeframe: Timeframe, closed: pl.DataFrame) -> pl.DataFrame:

@@ -65,7 +65,7 @@ def listed_gaps(
     """
     with store.reading("listing gaps") as view:
         ledger = view.gaps.of(symbols=symbols)
-    found = [pl.DataFrame(schema=GAP_SCHEMA)]
+    frames = [pl.DataFrame(schema=GAP_SCHEMA)]
     for profile in profiles:
         for timeframe in profile.timeframes.fetch:
             rows = ledger.filter(
@@ -83,8 +83,8 @@ def listed_gaps(
                 profile=pl.lit(profile.name),
                 timeframe=pl.lit(str(timeframe)),
             )
-            found.append(named.select(GAP_SCHEMA.names()))
-    return pl.concat(found).sort("last_ts", "profile", "symbol", descending=[True, False, False])
+            frames.append(named.select(GAP_SCHEMA.names()))
+    return pl.concat(frames).sort("last_ts", "profile", "symbol", descending=[True, False, False])
 
 
 def askable_bars(

@@ -103,9 +103,9 @@ def audit_document(
     statuses = Counter(job["status"] for job in records)
     by_source = _by_source(records)
     costs = {
-        "requests": sum(int(own["requests"]) for own in by_source.values()),
-        "retries": sum(int(own["retries"]) for own in by_source.values()),
-        "waits_seconds": round(sum(own["waits"] for own in by_source.values()), 3),
+        "requests": sum(int(cost["requests"]) for cost in by_source.values()),
+        "retries": sum(int(cost["retries"]) for cost in by_source.values()),
+        "waits_seconds": round(sum(cost["waits"] for cost in by_source.values()), 3),
     }
     in_sight = _in_sight(gaps, jobs)
     running_until = pl.col("ended_at").fill_null(literal(now))
@@ -179,12 +179,12 @@ def _record(job: Mapping[str, Any]) -> dict[str, Any]:
             "refused": detail.get("refused", []),
             "rows": {name: detail.get("rows", {}).get(name, 0) for name in _ROWS},
             "by_symbol": {
-                symbol: {name: own.get(name, 0) for name in BY_SYMBOL}
-                for symbol, own in detail.get("by_symbol", {}).items()
+                symbol: {name: counts.get(name, 0) for name in BY_SYMBOL}
+                for symbol, counts in detail.get("by_symbol", {}).items()
             },
             "requests": {
-                source: {name: own.get(name, 0) for name in _COSTS}
-                for source, own in detail.get("requests", {}).items()
+                source: {name: cost.get(name, 0) for name in _COSTS}
+                for source, cost in detail.get("requests", {}).items()
             },
             "seconds": detail.get("seconds", 0.0),
             "process_born": detail.get("process_born"),
@@ -194,15 +194,15 @@ def _record(job: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _by_source(records: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = {}
+    totals: dict[str, dict[str, float]] = {}
     for job in records:
-        for source, own in job["detail"]["requests"].items():
-            total = found.setdefault(source, dict.fromkeys(_COSTS, 0))
+        for source, cost in job["detail"]["requests"].items():
+            total = totals.setdefault(source, dict.fromkeys(_COSTS, 0))
             for name in _COSTS:
-                total[name] += own[name]
+                total[name] += cost[name]
     return {
-        source: {**own, "waits": round(float(own["waits"]), 3)}
-        for source, own in sorted(found.items())
+        source: {**total, "waits": round(float(total["waits"]), 3)}
+        for source, total in sorted(totals.items())
     }
 
 
@@ -230,9 +230,11 @@ def _size(rows: pl.DataFrame) -> dict[str, int]:
     return {"gaps": rows.height, "bars": int(rows["bars"].sum())}
 
 
-def _series_of(rows: pl.DataFrame, by: Sequence[str], **others: pl.Expr) -> list[dict[str, Any]]:
+def _series_of(
+    rows: pl.DataFrame, by: Sequence[str], **aggregates: pl.Expr
+) -> list[dict[str, Any]]:
     """The rows by series: how many, of how many bars, and the other aggregates; most bars first."""
-    table = rows.group_by(by).agg(gaps=pl.len(), bars=pl.sum("bars"), **others)
+    table = rows.group_by(by).agg(gaps=pl.len(), bars=pl.sum("bars"), **aggregates)
     return [
         {name: _iso(value) if isinstance(value, datetime) else value for name, value in row.items()}
         for row in table.sort("bars", *by, descending=[True, *(False for _ in by)]).iter_rows(

@@ -122,7 +122,7 @@ async def _newest(
 ) -> pl.DataFrame:
     traits, spoken = source.traits, source.answers_for(symbol, timeframe)
     end = now if spoken is None else min(now, spoken.end)
-    found, width, seen = CANDLE_SCHEMA.to_frame(), min(count + 1, traits.page_size), 0
+    candles, width, seen = CANDLE_SCHEMA.to_frame(), min(count + 1, traits.page_size), 0
     for _ in range(_LOOKS):
         start = end - width * timeframe.duration
         try:
@@ -134,14 +134,14 @@ async def _newest(
         closed = page.select(CANDLE_SCHEMA.names()).filter(
             pl.col("ts") <= literal(now - timeframe.duration)
         )
-        found = pl.concat([closed, found]).unique("ts").sort("ts").tail(count)
+        candles = pl.concat([closed, candles]).unique("ts").sort("ts").tail(count)
         seen += width
         at_the_first = spoken is not None and start <= spoken.start
         at_the_last = traits.latest_only is not None and seen >= traits.latest_only
-        if len(found) == count or at_the_first or at_the_last:
+        if len(candles) == count or at_the_first or at_the_last:
             break
         end, width = start, traits.page_size
-    return found
+    return candles
 
 
 def listed_types() -> list[dict[str, Any]]:
@@ -185,7 +185,7 @@ def listed_sources(environ: Mapping[str, str] = os.environ) -> list[dict[str, An
                 for reference in _REFERENCE.findall(text.written)
             }
         )
-        keys = {each: bool(environ.get(each)) for each in names}
+        keys = {variable: bool(environ.get(variable)) for variable in names}
         kind = kind_for(universe, name)
         source_type = source_types()[str(settings.get("type") or name)]
         rows.append(
@@ -250,8 +250,8 @@ def own_name(universe: Universe, source: str, symbol: str, profile: str | None =
     A name that is no symbol of the profile (by default, of any profile) is taken for the source's
     own.
     """
-    for each in [universe.profiles[profile]] if profile else universe.profiles.values():
-        for choice in each.symbols[symbol].choices if symbol in each.symbols else ():
+    for candidate in [universe.profiles[profile]] if profile else universe.profiles.values():
+        for choice in candidate.symbols[symbol].choices if symbol in candidate.symbols else ():
             if choice.source == source:
                 return choice.symbol
     return symbol

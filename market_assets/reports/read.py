@@ -104,12 +104,15 @@ def read(
             f"read {candles.name} with it, and join it by symbol and ts"
         )
     members = _members(universe, dataset)
-    known = {name: member for member in members for name in _names(profile, member)}
-    chosen = known if symbols is None else [symbols] if isinstance(symbols, str) else symbols
+    members_by_name = {name: member for member in members for name in _names(profile, member)}
+    chosen = (
+        members_by_name if symbols is None else [symbols] if isinstance(symbols, str) else symbols
+    )
     wanted = sorted(set(chosen))
-    if unknown := [name for name in wanted if name not in known]:
+    if unknown := [name for name in wanted if name not in members_by_name]:
         raise ReadError(
-            f"{profile} has no {unknown[0]}{hint(unknown[0], known)} It has {listed(sorted(known))}"
+            f"{profile} has no {unknown[0]}{hint(unknown[0], members_by_name)} "
+            f"It has {listed(sorted(members_by_name))}"
         )
     until = None if as_of is None else _instant("as_of", as_of)
     first = _FIRST if start is None else _instant("start", start)
@@ -282,13 +285,13 @@ def _instant(key: str, bound: str | date | datetime) -> datetime:
     if isinstance(bound, date) and not isinstance(bound, datetime):
         return midnight(bound)
     try:
-        found = bound if isinstance(bound, datetime) else datetime.fromisoformat(bound)
+        instant = bound if isinstance(bound, datetime) else datetime.fromisoformat(bound)
     except (TypeError, ValueError):
         raise ReadError(
             f"{key}: {bound!r} is no time; write 2025-01-31 or 2025-01-31T14:30Z"
         ) from None
     # In UTC, where its day is the one that adjusted candles are as of.
-    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
 def _need_actions(view: Snapshot, profile: str) -> None:

@@ -167,25 +167,25 @@ class _Teller:
 
     def tell(self, asked: datetime) -> Story:
         """The story of the bar that holds an instant (aware UTC)."""
-        bar, told = self._find(asked)
+        bar, finding = self._find(asked)
         return Story(
             self._profile.name,
             self._symbol,
             self._timeframe,
             asked,
             bar,
-            str(told.state),
-            told.verdict,
-            told.coming,
-            values=told.values,
-            gap=told.gap,
+            str(finding.state),
+            finding.verdict,
+            finding.coming,
+            values=finding.values,
+            gap=finding.gap,
             # Within a second in the order of this module: a job before what it brought.
-            events=tuple(sorted(told.events, key=lambda event: event.at.replace(microsecond=0))),
+            events=tuple(sorted(finding.events, key=lambda event: event.at.replace(microsecond=0))),
         )
 
     def _find(self, asked: datetime) -> tuple[Bar | None, _Told]:
-        outside, known = self._outside(asked), self._calendar.known
-        if outside and not known.start <= asked < known.end:
+        outside, known_window = self._outside(asked), self._calendar.known
+        if outside and not known_window.start <= asked < known_window.end:
             return None, outside
         bar = _bar_holding(self._calendar, self._timeframe, asked)
         if bar is None:
@@ -196,16 +196,16 @@ class _Teller:
 
     def _outside(self, ts: datetime) -> _Told | None:
         """Why nothing is kept of the symbol at that time, by the universe alone."""
-        own, name = self._profile.symbols[self._symbol], self._symbol
-        if ts < midnight(own.start):
+        symbol, name = self._profile.symbols[self._symbol], self._symbol
+        if ts < midnight(symbol.start):
             return _Told(
                 Beyond.BEFORE_START,
-                f"{name} is kept from {own.start} on: that is its start in the universe.",
+                f"{name} is kept from {symbol.start} on: that is its start in the universe.",
             )
-        if own.end is not None and ts >= midnight(own.end):
+        if symbol.end is not None and ts >= midnight(symbol.end):
             return _Told(
                 Beyond.AFTER_END,
-                f"{name} is kept until {own.end}: that is its end in the universe.",
+                f"{name} is kept until {symbol.end}: that is its end in the universe.",
             )
         return None
 
@@ -226,9 +226,9 @@ class _Teller:
 
     def _closed(self, asked: datetime) -> str:
         """The sessions around an instant at which the market is closed, in words."""
-        known = self._calendar.known
+        known_window = self._calendar.known
         spans = self._calendar.spans(
-            Window(max(known.start, asked - _AROUND), min(known.end, asked + _AROUND))
+            Window(max(known_window.start, asked - _AROUND), min(known_window.end, asked + _AROUND))
         )
         instant = asked.replace(tzinfo=None)
         before, after = (
@@ -288,11 +288,11 @@ class _Teller:
         state, row = self._state(bar, partition), self._ledger_row(bar, partition)
         gap = row.row(0, named=True) if len(row) else None
         if gap is None:
-            told = self._unseen(state, bar, partition)
+            finding = self._unseen(state, bar, partition)
             if self._series.apart:
-                told = replace(told, verdict=f"{told.verdict} {self._series.apart}.")
+                finding = replace(finding, verdict=f"{finding.verdict} {self._series.apart}.")
         else:
-            told = _Told(
+            finding = _Told(
                 state,
                 self._why(state, gap),
                 self._next(state, row),
@@ -306,7 +306,7 @@ class _Teller:
             *self._repairs(bar),
             *self._revisions(bar),
         ]
-        return replace(told, events=[*events, *(self._of_gap(gap) if gap else [])])
+        return replace(finding, events=[*events, *(self._of_gap(gap) if gap else [])])
 
     def _state(self, bar: Bar, partition: Partition) -> str:
         """The state of an absent bar by the rules of every fill."""
@@ -437,10 +437,10 @@ class _Teller:
         rows = self._view.genesis.namings(self._profile.candles(self._timeframe), self._symbol)
         return [
             Event(
-                _aware(found),
+                _aware(named_at),
                 f"{source} named {_utc(_aware(ts))} as the first bar of {self._symbol}",
             )
-            for ts, source, found in rows.iter_rows()
+            for ts, source, named_at in rows.iter_rows()
         ]
 
     def _coverage(self, bar: Bar) -> list[Event]:
@@ -471,7 +471,7 @@ class _Teller:
         rows = self._view.refused.present()
         if "partition" not in rows.columns:
             return []
-        own = rows.filter(
+        refusals = rows.filter(
             pl.col("profile") == self._profile.name,
             pl.col("symbol") == self._symbol,
             pl.col("timeframe") == self._timeframe,
@@ -485,7 +485,7 @@ class _Teller:
                     {**row, "symbol": [row["symbol"]], "example_symbol": row["symbol"]}
                 ),
             )
-            for row in own.iter_rows(named=True)
+            for row in refusals.iter_rows(named=True)
         ]
 
     def _revisions(self, bar: Bar) -> list[Event]:

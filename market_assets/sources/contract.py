@@ -257,8 +257,8 @@ class _SourceTypes(Mapping[str, type[Source]]):
         }
 
     def __getitem__(self, name: str) -> type[Source]:
-        found: type[Source] = self._points[name].load()
-        return found
+        source_type: type[Source] = self._points[name].load()
+        return source_type
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._points))
@@ -316,8 +316,8 @@ def venue_of(source_type: type[Source], settings: SourceSettings, kind: str) -> 
         return settings.venue
     by_settings = getattr(source_type, "venue_of", None)
     if by_settings is not None:
-        found: str | None = by_settings(settings, kind)
-        return found
+        venue: str | None = by_settings(settings, kind)
+        return venue
     traits = getattr(source_type, "traits", None)
     return traits.venue if isinstance(traits, Traits) else None
 

@@ -68,7 +68,7 @@ def create_adjusted(profile: str, timeframes: Iterable[Timeframe], zone: str) ->
         )
     ]
     # Weeks are made of adjusted days.
-    for timeframe in sorted(timeframes, key=lambda each: each.duration):
+    for timeframe in sorted(timeframes, key=lambda member: member.duration):
         macro = f"{schema}.adjusted_{timeframe}"
         candles = Dataset.candles(profile, timeframe).name
         body = _weeks(schema) if timeframe is Timeframe.W1 else _adjusted(profile, timeframe, zone)

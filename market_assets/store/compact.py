@@ -85,13 +85,17 @@ def _inventory(connection: duckdb.DuckDBPyConnection, database: str) -> list[tup
         ((rows,),) = connection.execute(f"SELECT count(*) FROM {name}").fetchall()
         counts.append((schema, table, sql, rows))
 
-    ours = "database_name = ? AND NOT internal"
+    condition = "database_name = ? AND NOT internal"
     views = connection.execute(
-        f"SELECT schema_name, view_name, sql FROM duckdb_views() WHERE {ours}",
+        f"SELECT schema_name, view_name, sql FROM duckdb_views() WHERE {condition}",
         [database],
     ).fetchall()
     macros = connection.execute(
-        f"SELECT schema_name, function_name, macro_definition FROM duckdb_functions() WHERE {ours}",
+        f"""
+        SELECT schema_name, function_name, macro_definition
+        FROM duckdb_functions()
+        WHERE {condition}
+        """,
         [database],
     ).fetchall()
     return sorted([*counts, *views, *macros], key=str)

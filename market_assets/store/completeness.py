@@ -31,7 +31,7 @@ def renew_completeness_view(connection: duckdb.DuckDBPyConnection, *, without: s
 def candle_tables(connection: duckdb.DuckDBPyConnection) -> list[Dataset]:
     """The candles that have a table."""
     # Tables that others keep in this file, under a name such as candles_mine, are not ours.
-    found = connection.execute(
+    rows = connection.execute(
         """
         SELECT schema_name, table_name
         FROM duckdb_tables()
@@ -40,4 +40,4 @@ def candle_tables(connection: duckdb.DuckDBPyConnection) -> list[Dataset]:
         """,
         [[Dataset.candles("", timeframe).name for timeframe in Timeframe]],
     ).fetchall()
-    return [Dataset.named(owner, name) for owner, name in found]
+    return [Dataset.named(owner, name) for owner, name in rows]

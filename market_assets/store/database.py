@@ -58,10 +58,10 @@ class Database:
         with warnings.catch_warnings():
             # DuckDB 2 advises `sql`.
             warnings.filterwarnings("ignore", message="Arrow output", category=UserWarning)
-            found = pl.from_arrow(
+            result = pl.from_arrow(
                 self.connection.execute(sql, named or list(parameters)).to_arrow_table()
             )
-        return found if isinstance(found, pl.DataFrame) else found.to_frame()
+        return result if isinstance(result, pl.DataFrame) else result.to_frame()
 
     @contextmanager
     def lent(self, name: str, frame: pl.DataFrame) -> Iterator[None]:

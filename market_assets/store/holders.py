@@ -113,11 +113,11 @@ class Holders:
             return None
         if not timedelta(0) <= self._clock() - seen <= _SEEN:
             return None
-        here = this_host()
+        host = this_host()
         present = tuple(
             holder
             for holder in holders
-            if holder.host != here or is_alive(holder.process, holder.birth)
+            if holder.host != host or is_alive(holder.process, holder.birth)
         )
         return Hindrance(since, present) if present or not holders else None
 
@@ -138,12 +138,12 @@ def _lockers(path: Path) -> set[int]:
         lines = Path("/proc/locks").read_text().splitlines()
     except OSError:
         return set()
-    found = set()
+    processes = set()
     for line in lines:
         match = re.match(r"\d+: POSIX\s+\S+\s+\S+\s+(\d+) \S+:\S+:(\d+) ", line)
         if match and int(match[2]) == inode and _has_open(int(match[1]), path):
-            found.add(int(match[1]))
-    return found
+            processes.add(int(match[1]))
+    return processes
 
 
 def _has_open(process: int, path: Path) -> bool:

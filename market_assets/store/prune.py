@@ -110,9 +110,9 @@ def prune_ledgers(
     Returns:
         What was removed, or would be; tables without such rows are left out.
     """
-    found = [_prune(connection, table, settings, now, dry_run=dry_run) for table in _OLD_ROWS]
-    found.append(_merge_all(connection, dry_run=dry_run))
-    return [each for each in found if each.rows]
+    removals = [_prune(connection, table, settings, now, dry_run=dry_run) for table in _OLD_ROWS]
+    removals.append(_merge_all(connection, dry_run=dry_run))
+    return [removal for removal in removals if removal.rows]
 
 
 def _prune(
@@ -143,8 +143,8 @@ def _prune(
 
 def _merge_all(connection: duckdb.DuckDBPyConnection, *, dry_run: bool) -> Pruned:
     """Merge the coverage of all series, which releases before this one wrote a row per answer."""
-    found = pl.from_arrow(connection.execute("SELECT * FROM ops.coverage").to_arrow_table())
-    rows = found if isinstance(found, pl.DataFrame) else found.to_frame()
+    table = pl.from_arrow(connection.execute("SELECT * FROM ops.coverage").to_arrow_table())
+    rows = table if isinstance(table, pl.DataFrame) else table.to_frame()
     if rows.is_empty():
         return Pruned("coverage", 0, 0)
 

@@ -234,13 +234,16 @@ def _clone(source: Path, target: Path) -> bool:
 def _patch(source: Path, target: Path) -> int:
     """Make a file like another by writing only the blocks that differ; returns their number."""
     written = 0
-    ours, theirs = bytearray(_BLOCK), bytearray(_BLOCK)
-    view = memoryview(ours)
+    source_block, target_block = bytearray(_BLOCK), bytearray(_BLOCK)
+    view = memoryview(source_block)
     with source.open("rb", buffering=0) as before, target.open("r+b", buffering=0) as after:
         size = os.fstat(before.fileno()).st_size
         for start in (0, *range(_HEADERS, size, _BLOCK)):
-            length = os.preadv(before.fileno(), [ours], start)
-            if os.preadv(after.fileno(), [theirs], start) != length or ours != theirs:
+            length = os.preadv(before.fileno(), [source_block], start)
+            if (
+                os.preadv(after.fileno(), [target_block], start) != length
+                or source_block != target_block
+            ):
                 os.pwrite(after.fileno(), view[:length], start)
                 written += 1
         os.ftruncate(after.fileno(), size)

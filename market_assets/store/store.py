@@ -103,14 +103,16 @@ class Store:
         self._patience = patience
         self._verified: int | None = None
         # The first write creates a folder that is not there.
-        there = next(folder for folder in (home, *home.absolute().parents) if folder.exists())
-        if not there.is_dir() or (there != home and not os.access(there, os.W_OK | os.X_OK)):
-            why = "not writable" if there.is_dir() else "no folder"
+        folder = next(
+            candidate for candidate in (home, *home.absolute().parents) if candidate.exists()
+        )
+        if not folder.is_dir() or (folder != home and not os.access(folder, os.W_OK | os.X_OK)):
+            why = "not writable" if folder.is_dir() else "no folder"
             raise StoreError(
-                f"{home} cannot be made: {there} is {why}. "
+                f"{home} cannot be made: {folder} is {why}. "
                 "Set MARKET_ASSETS_HOME to a folder of yours."
             )
-        if not os.access(there, os.W_OK | os.X_OK):
+        if not os.access(folder, os.W_OK | os.X_OK):
             raise StoreError(
                 f"{home} cannot be written to. Give this user write access, "
                 "or set MARKET_ASSETS_HOME to a folder of yours."

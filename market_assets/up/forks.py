@@ -196,13 +196,13 @@ def fork(
     Raises:
         OSError: It was not started.
     """
-    status, theirs = os.pipe()
+    status, writer = os.pipe()
     with ExitStack() as sent:
-        sent.callback(os.close, theirs)
+        sent.callback(os.close, writer)
         file = request.to_file()
         sent.callback(os.close, file)
         try:
-            socket.send_fds(channel, [b"fork"], [theirs, file, *streams, *fds])
+            socket.send_fds(channel, [b"fork"], [writer, file, *streams, *fds])
         except OSError:
             os.close(status)
             raise

@@ -104,7 +104,7 @@ class ForkServer:
     def _fork(self, channel: socket.socket, fds: list[int]) -> Task | None:
         status, file, *rest = fds
         request = Request.of_file(file)
-        ours, theirs = _pair() if request.asks else (None, None)
+        near_end, far_end = _pair() if request.asks else (None, None)
         try:
             pid = os.fork()
         except OSError as error:
@@ -112,20 +112,20 @@ class ForkServer:
             os.close(status)
             pid = -1
         if pid == 0:
-            for end in (ours, status):
+            for end in (near_end, status):
                 _close(end)
-            return self._become(request, theirs, rest)
-        for end in (theirs, *rest):
+            return self._become(request, far_end, rest)
+        for end in (far_end, *rest):
             _close(end)
         if pid < 0:
-            _close(ours)
+            _close(near_end)
             return None
         # Before anybody hears of it, so that its group can be ended.
         with suppress(OSError):
             os.setpgid(pid, 0 if request.leads else self._groups[channel])
-        if ours is not None:
-            self._groups[ours] = pid
-            self._selector.register(ours, selectors.EVENT_READ)
+        if near_end is not None:
+            self._groups[near_end] = pid
+            self._selector.register(near_end, selectors.EVENT_READ)
         self._statuses[pid] = status
         report(status, pid)
         return None

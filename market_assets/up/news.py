@@ -92,8 +92,8 @@ class Bulletin:
         self.troubles = dict(wrong)
         self._count(news["filled"])
         if self.rows and (self.said_at is None or now - self.said_at >= SPAN):
-            said = ", ".join(f"{what} {rows:,}" for what, rows in sorted(self.rows.items()))
-            lines.append(f"new bars: {said}")
+            text = ", ".join(f"{what} {rows:,}" for what, rows in sorted(self.rows.items()))
+            lines.append(f"new bars: {text}")
             self.rows, self.said_at = {}, now
         return lines
 

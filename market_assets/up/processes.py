@@ -97,10 +97,10 @@ class Process:
                 self._child.kill()
             return None
         self._child = None
-        told, self.stopping = self.stopping, False
+        was_stopping, self.stopping = self.stopping, False
         self.restarts = [at for at in self.restarts if now - at < QUIET.total_seconds()]
-        self.due = now if told else now + wait_before(self.restarts, now)
-        if told:
+        self.due = now if was_stopping else now + wait_before(self.restarts, now)
+        if was_stopping:
             return None
         self.restarts.append(now)
         return ending(code)

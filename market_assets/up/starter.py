@@ -122,11 +122,11 @@ class Starter:
         fds: Sequence[int] = (),
         asks: bool = False,  # noqa: ARG002 - it is the one that is asked
     ) -> Child:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        number = theirs.fileno()
+        near_end, far_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        number = far_end.fileno()
         command = [sys.executable, "-m", "market_assets.up.forkserver", str(number), self._module]
         stdin, stdout, stderr = streams
-        with theirs:
+        with far_end:
             try:
                 process = subprocess.Popen(  # noqa: S603 - no shell, our own words
                     command,
@@ -138,10 +138,10 @@ class Starter:
                     start_new_session=True,
                 )
             except OSError:
-                ours.close()
+                near_end.close()
                 raise
-        ours.settimeout(0)
-        self._channel = ours
+        near_end.settimeout(0)
+        self._channel = near_end
         return process
 
     def _do_without(self) -> None:

@@ -47,7 +47,7 @@ def actions_match_prices(
             measures.
     """
     split, paid = (pl.col("kind") == kind for kind in (ActionKind.SPLIT, ActionKind.DIVIDEND))
-    told = (
+    events = (
         actions.filter(split | paid)
         .group_by("symbol", session="ex_date")
         .agg(
@@ -64,7 +64,7 @@ def actions_match_prices(
             gap=pl.col("number").diff().over("symbol"),
         )
         .filter(pl.col("gap") == 1, pl.col("before") > 0, pl.col("open") > 0)
-        .join(told, on=["symbol", "session"], how="left")
+        .join(events, on=["symbol", "session"], how="left")
         .with_columns(pl.col("ratio").fill_null(1.0), pl.col("amount").fill_null(0.0))
         .with_columns(
             moved=(pl.col("open") / pl.col("before")).log(),

@@ -163,8 +163,8 @@ def tolerance_of(close: float, volume: float | None) -> str:
 
 
 def compare(
-    ours: pl.DataFrame,
-    theirs: pl.DataFrame,
+    candles: pl.DataFrame,
+    their_candles: pl.DataFrame,
     timeframe: Timeframe,
     *,
     close: float,
@@ -177,37 +177,45 @@ def compare(
     shifted, nothing else is said: it follows from that.
 
     Args:
-        ours: ts, close, volume; each ts once.
-        theirs: The same of the other source.
+        candles: Ours: ts, close, volume; each ts once.
+        their_candles: The same of the other source.
         timeframe: The bars' length.
         close: How far two closes may lie apart, as a share of ours.
         volume: How far two volumes may lie apart, as a share of the larger one; None to compare
             none.
     """
-    pair = _Pair(ours.sort("ts"), theirs.sort("ts"), timeframe)
+    pair = _Pair(candles.sort("ts"), their_candles.sort("ts"), timeframe)
     timing = pair.clock_changed() or pair.shifted()
-    found = [timing or pair.adjusted(close) or pair.closes(close)]
+    results = [timing or pair.adjusted(close) or pair.closes(close)]
     if timing is None and volume is not None:
-        found.append(pair.volumes(volume))
+        results.append(pair.volumes(volume))
     common = len(pair.both)
-    disagreements = tuple(one for one in found if one is not None)
+    disagreements = tuple(disagreement for disagreement in results if disagreement is not None)
     return Comparison(
-        common, len(ours) - common, len(theirs) - common, disagreements, pair.opens(pair.both)
+        common,
+        len(candles) - common,
+        len(their_candles) - common,
+        disagreements,
+        pair.opens(pair.both),
     )
 
 
 class _Pair:
     """The bars of two sources, and where ours lie among theirs."""
 
-    def __init__(self, ours: pl.DataFrame, theirs: pl.DataFrame, timeframe: Timeframe) -> None:
+    def __init__(
+        self, candles: pl.DataFrame, their_candles: pl.DataFrame, timeframe: Timeframe
+    ) -> None:
         self._bar = timeframe.micros
         self._ts, self._their_ts = (
-            frame["ts"].to_physical().to_numpy() for frame in (ours, theirs)
+            frame["ts"].to_physical().to_numpy() for frame in (candles, their_candles)
         )
-        self._close, self._their_close = (frame["close"].to_numpy() for frame in (ours, theirs))
+        self._close, self._their_close = (
+            frame["close"].to_numpy() for frame in (candles, their_candles)
+        )
         self._volume, self._their_volume = (
             frame["volume"].cast(pl.Float64).fill_null(np.nan).to_numpy()
-            for frame in (ours, theirs)
+            for frame in (candles, their_candles)
         )
         self._moves, self._their_moves = _moves(self._close), _moves(self._their_close)
         at = self._matched(0)
@@ -225,10 +233,10 @@ class _Pair:
         """
         wanted = self._ts + shift
         at = np.searchsorted(self._their_ts, wanted)
-        found = np.zeros(len(at), dtype=bool)
+        matches = np.zeros(len(at), dtype=bool)
         inside = at < len(self._their_ts)
-        found[inside] = self._their_ts[at[inside]] == wanted[inside]
-        return np.where(found, at, -1)
+        matches[inside] = self._their_ts[at[inside]] == wanted[inside]
+        return np.where(matches, at, -1)
 
     def _moves_at(self, shift: int) -> Floats:
         """Their price change in each of our bars if their times are later by a shift.
@@ -354,9 +362,11 @@ class _Pair:
         """Their volumes differ from ours."""
         volume, their = self._volume[self.both], self._their_volume[self._there]
         base = np.fmax(volume, their)
-        known = ~np.isnan(volume) & ~np.isnan(their) & (base > 0)
-        share = np.divide(np.abs(their - volume), base, out=np.zeros_like(volume), where=known)
-        traded = known & (volume > 0)
+        has_volumes = ~np.isnan(volume) & ~np.isnan(their) & (base > 0)
+        share = np.divide(
+            np.abs(their - volume), base, out=np.zeros_like(volume), where=has_volumes
+        )
+        traded = has_volumes & (volume > 0)
         ratio = float(np.median(their[traded] / volume[traded])) if traded.any() else 0.0
         usual = "" if 0.99 < ratio < 1.01 else f"; as a rule theirs are {ratio:.3g} times ours"
         return self._apart(Kind.VOLUME, share, tolerance, "volumes", usual)
@@ -394,13 +404,13 @@ class _Pair:
     def _row(self, bar: int) -> dict[str, object]:
         """One of our bars beside theirs of the same time."""
         at = int(np.searchsorted(self._their_ts, self._ts[bar]))
-        there = at < len(self._their_ts) and self._their_ts[at] == self._ts[bar]
+        has_match = at < len(self._their_ts) and self._their_ts[at] == self._ts[bar]
         return {
             "ts": _utc(self._ts[bar]),
             "close": float(self._close[bar]),
-            "their_close": float(self._their_close[at]) if there else None,
+            "their_close": float(self._their_close[at]) if has_match else None,
             "volume": _known(self._volume[bar]),
-            "their_volume": _known(self._their_volume[at]) if there else None,
+            "their_volume": _known(self._their_volume[at]) if has_match else None,
         }
 
 
@@ -415,21 +425,23 @@ def _moves(close: Floats) -> Floats:
     return np.concatenate((np.zeros(min(1, len(close))), np.clip(change, -most, most)))
 
 
-def _likeness(ours: Floats, theirs: Floats) -> tuple[float, int]:
+def _likeness(moves: Floats, their_moves: Floats) -> tuple[float, int]:
     """How alike two rows of price changes are.
 
     Returns:
         Their correlation about zero where both are known, and in how many bars both prices move.
     """
-    known = ~np.isnan(theirs)
-    ours, theirs = ours[known], theirs[known]
-    size = float(np.sqrt((ours @ ours) * (theirs @ theirs)))
-    return (float(ours @ theirs) / size if size > 0 else 0.0), int(np.count_nonzero(ours * theirs))
+    is_known = ~np.isnan(their_moves)
+    moves, their_moves = moves[is_known], their_moves[is_known]
+    size = float(np.sqrt((moves @ moves) * (their_moves @ their_moves)))
+    return (float(moves @ their_moves) / size if size > 0 else 0.0), int(
+        np.count_nonzero(moves * their_moves)
+    )
 
 
-def _differs(ours: Floats, matching: Floats, other: Floats) -> bool:
+def _differs(moves: Floats, matching: Floats, other: Floats) -> bool:
     """Whether price changes are those of one market in one alignment, and surely not in another."""
-    (likeness, bars), (without, _) = _likeness(ours, matching), _likeness(ours, other)
+    (likeness, bars), (without, _) = _likeness(moves, matching), _likeness(moves, other)
     if bars < _FEWEST or likeness < _ALIKE or without > likeness / 2:
         return False
     distance = np.arctanh(min(likeness, 0.9999)) - np.arctanh(max(without, 0.0))
@@ -468,31 +480,31 @@ def findings_of(
     """
     alone: list[object] | None = None
     if isinstance(comparison, str):
-        counts, found = (0, 0, 0), [_finding(NOT_COMPARED, comparison)]
+        counts, rows = (0, 0, 0), [_finding(NOT_COMPARED, comparison)]
     else:
         counts = comparison.compared, comparison.only_ours, comparison.only_theirs
         if stored is not None and comparison.both is not None:
             alone = stored.filter(~stored.is_in(comparison.both.implode())).to_list()
-        found = [
+        rows = [
             _finding(
-                one.kind,
-                one.words,
-                bars=one.bars,
-                worst=one.worst,
-                first=one.first.replace(tzinfo=None),
-                sample=one.sample,
-                apart=None if one.at is None else one.at.to_list(),
+                disagreement.kind,
+                disagreement.words,
+                bars=disagreement.bars,
+                worst=disagreement.worst,
+                first=disagreement.first.replace(tzinfo=None),
+                sample=disagreement.sample,
+                apart=None if disagreement.at is None else disagreement.at.to_list(),
             )
-            for one in comparison.disagreements
+            for disagreement in comparison.disagreements
         ] or [_finding(AGREES, "", apart=[])]
     return [
         {
             **about,
             **dict(zip(("compared", "only_ours", "only_theirs"), counts, strict=True)),
-            **each,
+            **row,
             "alone": alone,
         }
-        for each in found
+        for row in rows
     ]
 
 
@@ -574,10 +586,10 @@ def agreement(findings: Iterable[Mapping[str, Any]]) -> Verdict:
     }
     tables: dict[str, list[dict[str, Any]]] = {}
     for kind in Kind:
-        if own := [row for row in apart if row["kind"] == kind]:
-            facts[f"{kind}: bars"] = sum(row["bars"] for row in own)
+        if kind_rows := [row for row in apart if row["kind"] == kind]:
+            facts[f"{kind}: bars"] = sum(row["bars"] for row in kind_rows)
             facts[f"{kind}: {_FIGURES[kind]}"] = max(
-                (row["worst"] for row in own), key=_WORST[kind]
+                (row["worst"] for row in kind_rows), key=_WORST[kind]
             )
     if apart:
         tables["disagreements"] = [
@@ -647,6 +659,6 @@ def _sentence(
             "The next fill of this partition tries again."
         )
     symbols = list(dict.fromkeys(symbol for symbol, _ in pairs))
-    others = ", ".join(dict.fromkeys(other for _, other in pairs))
+    sources = ", ".join(dict.fromkeys(other for _, other in pairs))
     names = ", ".join(symbols[:3]) + (f" and {len(symbols) - 3:,} more" if len(symbols) > 3 else "")
-    return f"All {facts['compared']:,} bars of {names} that {others} has too are the same there."
+    return f"All {facts['compared']:,} bars of {names} that {sources} has too are the same there."

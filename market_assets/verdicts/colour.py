@@ -33,22 +33,32 @@ def shortfall(
     Returns:
         A sentence without a full stop; empty where the partition counts as filled.
     """
-    due = [own for own in counts if own.expected]
-    empty = [own.symbol for own in due if own.has_nothing]
+    due = [symbol_counts for symbol_counts in counts if symbol_counts.expected]
+    empty = [symbol_counts.symbol for symbol_counts in due if symbol_counts.has_nothing]
     if empty and len(empty) == len(due):
-        bars = sum(own.expected for own in due)
+        bars = sum(symbol_counts.expected for symbol_counts in due)
         return f"not one of {bars:,} expected bars is stored or explained ({names_of(empty)})"
     if 2 * len(empty) > len(due):
         return f"{len(empty):,} of {len(due):,} symbols have nothing at all ({names_of(empty)})"
 
-    counted = [own for own in due if not own.has_nothing or own.symbol in awaited]
-    expected, missing = sum(own.expected for own in counted), sum(own.missing for own in counted)
+    counted = [
+        symbol_counts
+        for symbol_counts in due
+        if not symbol_counts.has_nothing or symbol_counts.symbol in awaited
+    ]
+    expected, missing = (
+        sum(symbol_counts.expected for symbol_counts in counted),
+        sum(symbol_counts.missing for symbol_counts in counted),
+    )
     if missing <= limit * expected:
         return ""
-    lacking = sorted((own for own in counted if own.missing), key=lambda own: -own.missing)
+    lacking = sorted(
+        (symbol_counts for symbol_counts in counted if symbol_counts.missing),
+        key=lambda symbol_counts: -symbol_counts.missing,
+    )
     return (
         f"{missing:,} of {expected:,} bars are missing "
-        f"({names_of([own.symbol for own in lacking])}): "
+        f"({names_of([symbol_counts.symbol for symbol_counts in lacking])}): "
         f"{100 * missing / expected:.4g} %, and at most {100 * limit:.4g} % may be"
     )
 

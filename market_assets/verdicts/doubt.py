@@ -168,19 +168,19 @@ def doubts(
         zone: The exchange's.
         extended: Whether vendors give extended hours of this kind of market, as they do of stocks.
     """
-    found = []
+    evidence = []
     least = max(1, _A_SESSION // timeframe.duration)
     whole = refused.filter(pl.col("side") == Side.NO_SESSION, pl.col("traded") >= least)
     if not whole.is_empty():
-        found.append(_session(whole, zone if timeframe.intraday else None))
+        evidence.append(_session(whole, zone if timeframe.intraday else None))
     for side in (Side.BEFORE, Side.BETWEEN, Side.AFTER) if timeframe.intraday else ():
-        own = refused.filter(pl.col("side") == side, pl.col("traded") > 0)
-        found += _hours(own, side, zone, extended=extended)
+        rows = refused.filter(pl.col("side") == side, pl.col("traded") > 0)
+        evidence += _hours(rows, side, zone, extended=extended)
     if not closed.is_empty():
         days = tuple(closed["session"].unique().sort())
         words = f"the calendar has a session on {_named(days)}, no source has a bar of it"
-        found.append(Doubt(Sort.CLOSED, days, tuple(closed["symbol"].unique().sort()), words))
-    return found
+        evidence.append(Doubt(Sort.CLOSED, days, tuple(closed["symbol"].unique().sort()), words))
+    return evidence
 
 
 def _session(rows: pl.DataFrame, zone: ZoneInfo | None) -> Doubt:

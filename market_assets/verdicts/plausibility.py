@@ -105,10 +105,10 @@ def implausible(
         return FINDING_SCHEMA.to_frame()
     lengths = _Lengths.of(timeframe)
     measured = _measured(bars.sort("symbol", "ts"))
-    found = [_spikes(measured), _frozen(measured, lengths.frozen)]
+    findings = [_spikes(measured), _frozen(measured, lengths.frozen)]
     if real_volume:
-        found.append(_collapses(measured, lengths.frozen))
-    return pl.concat(found).sort("symbol", "first_ts", "what")
+        findings.append(_collapses(measured, lengths.frozen))
+    return pl.concat(findings).sort("symbol", "first_ts", "what")
 
 
 def _measured(bars: pl.DataFrame) -> pl.DataFrame:
@@ -157,7 +157,7 @@ def _spikes(bars: pl.DataFrame) -> pl.DataFrame:
     def neighbour(name: str, by: int) -> pl.Expr:
         return pl.col(name).shift(by).over("symbol")
 
-    found = []
+    frames = []
     for lasts in range(1, _BACK_WITHIN + 1):
         before, after = neighbour("log_close", 1), neighbour("log_close", -lasts)
         highs = [neighbour("log_high", -at) for at in range(lasts)]
@@ -186,7 +186,7 @@ def _spikes(bars: pl.DataFrame) -> pl.DataFrame:
         rows = bars.with_columns(
             size=size, last=neighbour("ts", 1 - lasts), spike=is_spike.fill_null(value=False)
         ).filter("spike")
-        found.append(
+        frames.append(
             rows.select(
                 "symbol",
                 first_ts="ts",
@@ -197,7 +197,7 @@ def _spikes(bars: pl.DataFrame) -> pl.DataFrame:
             )
         )
     # Two lengths may fit a ragged spike: the first is reported.
-    spikes = pl.concat(found).sort("symbol", "first_ts", "bars")
+    spikes = pl.concat(frames).sort("symbol", "first_ts", "bars")
     earlier = pl.col("last_ts").cum_max().shift().over("symbol")
     return spikes.filter((pl.col("first_ts") > earlier).fill_null(value=True)).match_to_schema(
         FINDING_SCHEMA

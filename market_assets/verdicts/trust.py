@@ -64,21 +64,21 @@ def quality_of(bars: pl.DataFrame, marks: pl.DataFrame) -> pl.Series:
 def _touched(bars: pl.DataFrame, marks: pl.DataFrame, quality: str) -> pl.Series:
     """Whether a bar shares an open with a mark."""
     # The last mark that begins before the bar ends, and the latest end of all that began by then.
-    own = (
+    spans = (
         marks.filter(pl.col("quality") == quality)
         .sort("since")
         .select("symbol", mark="since", end=pl.col("until").cum_max().over("symbol"))
     )
-    return _beside(bars, own, at="until", is_open=True, holds=pl.col("end") > pl.col("since"))
+    return _beside(bars, spans, at="until", is_open=True, holds=pl.col("end") > pl.col("since"))
 
 
 def _covered(bars: pl.DataFrame, marks: pl.DataFrame) -> pl.Series:
     """Whether confirmations that meet or overlap cover all of a bar."""
-    own = marks.filter(pl.col("quality") == Quality.CONFIRMED).sort("since")
+    confirmations = marks.filter(pl.col("quality") == Quality.CONFIRMED).sort("since")
     reached = pl.col("until").cum_max().shift().over("symbol")
     parted = (pl.col("since") > reached).fill_null(value=False).cum_sum().over("symbol")
     spans = (
-        own.with_columns(span=parted)
+        confirmations.with_columns(span=parted)
         .group_by("symbol", "span")
         .agg(mark=pl.min("since"), end=pl.max("until"))
         .drop("span")
@@ -110,5 +110,5 @@ def _beside(
         check_sortedness=False,
     )
     rows = beside.filter(holds.fill_null(value=False))["row"]
-    found = pl.repeat(value=False, n=len(bars), eager=True)
-    return found.scatter(rows, values=True) if len(rows) else found
+    flags = pl.repeat(value=False, n=len(bars), eager=True)
+    return flags.scatter(rows, values=True) if len(rows) else flags

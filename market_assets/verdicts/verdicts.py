@@ -235,10 +235,10 @@ def _continuity_sentence(
         )
     names = ", ".join(c.symbol for c in worst[:3]) + (" and others" if len(worst) > 3 else "")
     abandoned = int(facts.get("abandoned", 0))
-    found = f"{missing:,} of {_many(expected, 'bar')} {_are(missing)} missing"
+    shortage = f"{missing:,} of {_many(expected, 'bar')} {_are(missing)} missing"
     if not abandoned:
         return (
-            f"{found} in {_many(len(opened), 'gap')} ({names}). "
+            f"{shortage} in {_many(len(opened), 'gap')} ({names}). "
             "The next repair or backfill of this partition asks the sources for just these."
         )
     rest = (
@@ -247,7 +247,7 @@ def _continuity_sentence(
         else f" The other {missing - abandoned:,} are asked for again by the next repair."
     )
     return (
-        f"{found} ({names}); {abandoned:,} of them {_are(abandoned)} abandoned: "
+        f"{shortage} ({names}); {abandoned:,} of them {_are(abandoned)} abandoned: "
         f"market-assets repair --abandoned asks for them once more.{rest}"
     )
 
@@ -259,14 +259,14 @@ def genesis(heads: Sequence[Head]) -> Verdict:
     """
     early = [h for h in heads if h.before_genesis]
     late = [h for h in heads if h.absent]
-    known = {h.symbol: _utc(h.genesis) for h in heads if h.genesis}
-    facts: dict[str, int | float | str] = {"symbols": len(heads), "known_genesis": len(known)}
+    starts = {h.symbol: _utc(h.genesis) for h in heads if h.genesis}
+    facts: dict[str, int | float | str] = {"symbols": len(heads), "known_genesis": len(starts)}
     tables = {
         "heads": [
             {
                 "symbol": h.symbol,
                 "first_expected": _utc(h.expected),
-                "genesis": known.get(h.symbol, "not named by any source"),
+                "genesis": starts.get(h.symbol, "not named by any source"),
                 "absent_bars": h.absent,
                 "bars_before_genesis": h.before_genesis,
             }
@@ -276,7 +276,7 @@ def genesis(heads: Sequence[Head]) -> Verdict:
     if early:
         summary = (
             f"{early[0].symbol} has {_many(early[0].before_genesis, 'bar')} before its genesis "
-            f"{known[early[0].symbol]}. "
+            f"{starts[early[0].symbol]}. "
             "Backfill with --refetch to have the sources name the genesis again."
         )
     elif late:

@@ -147,14 +147,14 @@ class Job:
             for name in TALLIED:
                 self._rows[name] += getattr(outcome, name)
             before = self.missing_before.pop(outcome.partition.key, {})
-            for own in outcome.counts:
-                counts = self._of(own.symbol)
-                counts["missing_before"] += before.get(own.symbol, 0)
-                counts["expected"] += own.expected
-                counts["stored"] += own.stored
-                counts["explained"] += own.explained
-                counts["missing"] += own.missing
-                counts["abandoned"] += own.abandoned
+            for symbol_counts in outcome.counts:
+                counts = self._of(symbol_counts.symbol)
+                counts["missing_before"] += before.get(symbol_counts.symbol, 0)
+                counts["expected"] += symbol_counts.expected
+                counts["stored"] += symbol_counts.stored
+                counts["explained"] += symbol_counts.explained
+                counts["missing"] += symbol_counts.missing
+                counts["abandoned"] += symbol_counts.abandoned
             for name, by_symbol in outcome.by_symbol.items():
                 for symbol, bars in by_symbol.items():
                     self._of(symbol)[name] += bars
@@ -211,7 +211,7 @@ class Job:
     def _detail(self) -> dict[str, object]:
         before = self._asked_before
         total = {
-            name: sum(own[name] for own in self._by_symbol.values())
+            name: sum(tally[name] for tally in self._by_symbol.values())
             for name in ("missing_before", *COUNTED)
         }
         worst = sorted(self._by_symbol.items(), key=lambda item: (-item[1]["missing"], item[0]))
@@ -233,13 +233,13 @@ class Job:
             "gaps_before": self._gaps_before,
             "gaps_after": self._gaps_after,
             "by_symbol": {
-                symbol: {name: bars for name, bars in own.items() if bars}
-                for symbol, own in worst[:_SYMBOLS]
+                symbol: {name: bars for name, bars in tally.items() if bars}
+                for symbol, tally in worst[:_SYMBOLS]
             },
             "symbols_not_shown": len(worst[_SYMBOLS:]),
             "requests": {
-                name: {key: value - before[name][key] for key, value in own.items()}
-                for name, own in self._usage().items()
+                name: {key: value - before[name][key] for key, value in figures.items()}
+                for name, figures in self._usage().items()
             },
             "seconds": round(time.monotonic() - self._began, 3),
             "process_born": birth_of(os.getpid()),

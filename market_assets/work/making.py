@@ -242,16 +242,18 @@ def missing_before(
 
     All of them were where the partition had never been judged.
     """
-    known = {
+    missing_by_key = {
         (key, symbol): missing
         for key, symbol, missing in judged.select("partition", "symbol", "missing").rows()
     }
     return {
-        one.partition.key: {
-            own.symbol: known.get((one.partition.key, own.symbol), own.expected)
-            for own in one.counts
+        outcome.partition.key: {
+            counts.symbol: missing_by_key.get(
+                (outcome.partition.key, counts.symbol), counts.expected
+            )
+            for counts in outcome.counts
         }
-        for one in outcomes
+        for outcome in outcomes
     }
 
 
@@ -262,6 +264,8 @@ def nothing_yet(counts: Sequence[SymbolCounts], source: str) -> tuple[str, ...]:
         counts: What each symbol has in it.
         source: The table that it is made of, such as candles_1m.
     """
-    if any(own.stored for own in counts) or not any(own.missing for own in counts):
+    if any(symbol_counts.stored for symbol_counts in counts) or not any(
+        symbol_counts.missing for symbol_counts in counts
+    ):
         return ()
     return (f"{source} has nothing here yet to make it of; backfill it first",)

@@ -71,7 +71,7 @@ def refused_rows(
         table = table.filter(pl.col("symbol").is_in(list(symbols)))
     if table.is_empty():
         return []
-    found = (
+    kinds = (
         table.sort("partition", descending=True)
         .group_by("profile", "timeframe", "source", "reason", maintain_order=True)
         .agg(
@@ -85,7 +85,7 @@ def refused_rows(
     )
     return [
         {**row, "advice": advice_for(row["reason"]), "words": refused_words(row)}
-        for row in found.to_dicts()
+        for row in kinds.to_dicts()
     ]
 
 

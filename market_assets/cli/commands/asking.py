@@ -45,15 +45,15 @@ def sources(wide: Wide = False, as_json: AsJson = False) -> None:
     # A help text needs no polars.
     from market_assets.reports.probe import listed_sources, listed_types  # noqa: PLC0415
 
-    found = {"types": listed_types(), "sources": listed_sources()}
+    listing = {"types": listed_types(), "sources": listed_sources()}
     horizons = _learned_horizons()
-    for row in found["sources"]:
-        row["horizons"] = [each for each in horizons if each["source"] == row["source"]]
+    for row in listing["sources"]:
+        row["horizons"] = [horizon for horizon in horizons if horizon["source"] == row["source"]]
     if as_json:
-        print_json(found)
+        print_json(listing)
     else:
-        _print_sources(**found, wide=wide)
-    raise typer.Exit(0 if all(row["keys_set"] for row in found["sources"]) else INCOMPLETE)
+        _print_sources(**listing, wide=wide)
+    raise typer.Exit(0 if all(row["keys_set"] for row in listing["sources"]) else INCOMPLETE)
 
 
 def probe(
@@ -94,18 +94,22 @@ def probe(
     meant = profile or profile_for(universe, source, symbol)
     kind = kind_for(universe, source, meant)
     asked = source_of(universe, source, kind=kind)
-    there = sorted(asked.traits.timeframes_for(kind), key=lambda each: each.duration)
+    timeframes = sorted(asked.traits.timeframes_for(kind), key=lambda candidate: candidate.duration)
     fetched = universe.profiles[meant].timeframes.fetch if meant else ()
     # What nobody named is what is kept, where the source has it.
-    wanted = timeframe or next((each.value for each in fetched if each in there), None)
-    chosen = next((each for each in there if wanted in {None, each.value}), None)
+    wanted = timeframe or next(
+        (candidate.value for candidate in fetched if candidate in timeframes), None
+    )
+    chosen = next(
+        (candidate for candidate in timeframes if wanted in {None, candidate.value}), None
+    )
     if chosen is None:
-        raise wrong(f"--timeframe {timeframe}: {source} has {', '.join(there)}")
+        raise wrong(f"--timeframe {timeframe}: {source} has {', '.join(timeframes)}")
     named = own_name(universe, source, symbol, profile)
     if meant:
         brief(asked, load_calendar(universe.profiles[meant].calendar), {named})
     try:
-        found = asyncio.run(probe(asked, named, chosen, count=bars, now=present()))
+        result = asyncio.run(probe(asked, named, chosen, count=bars, now=present()))
     except SourceError as error:
         if not as_json:
             _guess_instead(
@@ -116,11 +120,11 @@ def probe(
             )
         raise SourceError(universe.redact(str(error))) from None
     if as_json:
-        document = {"source": source, "symbol": named, "timeframe": chosen, **found.document()}
+        document = {"source": source, "symbol": named, "timeframe": chosen, **result.document()}
         print_json({**places_of(universe), **document})
     else:
-        _print_probe(f"{source} {named} {chosen}", found, names_first=asked.traits.earliest_probe)
-    raise typer.Exit(INCOMPLETE if found.bars.is_empty() else 0)
+        _print_probe(f"{source} {named} {chosen}", result, names_first=asked.traits.earliest_probe)
+    raise typer.Exit(INCOMPLETE if result.bars.is_empty() else 0)
 
 
 def inspect(
@@ -142,12 +146,12 @@ def inspect(
     # A help text needs no polars.
     from market_assets.sources.files.inspect import inspect_file  # noqa: PLC0415
 
-    found = inspect_file(file, calendar=load_calendar(calendar) if calendar else None)
+    guess = inspect_file(file, calendar=load_calendar(calendar) if calendar else None)
     if as_json:
-        print_json({"file": str(file), **found.document()})
+        print_json({"file": str(file), **guess.document()})
     else:
-        _print_guess(str(file), found)
-    raise typer.Exit(INCOMPLETE if found.bars.is_empty() else 0)
+        _print_guess(str(file), guess)
+    raise typer.Exit(INCOMPLETE if guess.bars.is_empty() else 0)
 
 
 def practice_vendor(
@@ -194,11 +198,12 @@ def _learned_horizons() -> list[dict[str, Any]]:
 
 
 def _print_horizons(sources: list[dict[str, Any]]) -> None:
-    for each in (horizon for row in sources for horizon in row["horizons"]):
+    for horizon in (entry for row in sources for entry in row["horizons"]):
         OUT.print(
-            f"{escape(each['source'])} serves {escape(each['symbol'])} {each['timeframe']} "
-            f"from about {minute(each['start_ts'])} on, {each['bars']:,} bars of it, and refuses "
-            f"what is older (learned {minute(each['learned_at'])}): {escape(each['words'])}",
+            f"{escape(horizon['source'])} serves {escape(horizon['symbol'])} "
+            f"{horizon['timeframe']} from about {minute(horizon['start_ts'])} on, "
+            f"{horizon['bars']:,} bars of it, and refuses "
+            f"what is older (learned {minute(horizon['learned_at'])}): {escape(horizon['words'])}",
             highlight=False,
             soft_wrap=True,
         )
@@ -259,52 +264,54 @@ def _guess_instead(
         _print_guess(str(file), guess)
 
 
-def _print_guess(file: str, found: Guess) -> None:
-    length = f", bars of {found.timeframe}" if found.timeframe else ""
-    OUT.print(f"{escape(file)}: {found.layout or 'no known layout'}{length}", highlight=False)
-    if found.symbols:
-        OUT.print(f"symbols: {escape(', '.join(found.symbols))} ...", highlight=False)
-    for note in found.notes:
+def _print_guess(file: str, guess: Guess) -> None:
+    length = f", bars of {guess.timeframe}" if guess.timeframe else ""
+    OUT.print(f"{escape(file)}: {guess.layout or 'no known layout'}{length}", highlight=False)
+    if guess.symbols:
+        OUT.print(f"symbols: {escape(', '.join(guess.symbols))} ...", highlight=False)
+    for note in guess.notes:
         OUT.print(f"- {escape(note)}", highlight=False, soft_wrap=True)
-    for reason, example in found.refused.items():
+    for reason, example in guess.refused.items():
         OUT.print(
             f"- refused, {escape(reason)}, such as {escape(example)}",
             highlight=False,
             soft_wrap=True,
         )
     OUT.print()
-    OUT.print(escape(found.yaml()), highlight=False, soft_wrap=True)
-    columns = [Column("open (UTC)"), *(Column(name, right=True) for name in found.bars.columns[1:])]
-    rows = [[str(row[0]), *map(number, row[1:])] for row in found.bars.rows()]
+    OUT.print(escape(guess.yaml()), highlight=False, soft_wrap=True)
+    columns = [Column("open (UTC)"), *(Column(name, right=True) for name in guess.bars.columns[1:])]
+    rows = [[str(row[0]), *map(number, row[1:])] for row in guess.bars.rows()]
     if rows:
         print_table(columns, rows)
 
 
-def _print_probe(heading: str, found: Probe, *, names_first: bool) -> None:
-    if found.bars.is_empty():
+def _print_probe(heading: str, result: Probe, *, names_first: bool) -> None:
+    if result.bars.is_empty():
         OUT.print(f"{escape(heading)}: no closed bar was found.", highlight=False)
     else:
-        columns = [Column(name, right=name != "ts") for name in found.bars.columns]
-        rows = [[minute(row[0]), *map(number, row[1:])] for row in found.bars.iter_rows()]
+        columns = [Column(name, right=name != "ts") for name in result.bars.columns]
+        rows = [[minute(row[0]), *map(number, row[1:])] for row in result.bars.iter_rows()]
         print_table(columns, rows, title=heading)
     if names_first:
-        first = found.first_bar and f"The first bar it has opens at {minute(found.first_bar)} UTC."
+        first = (
+            result.first_bar and f"The first bar it has opens at {minute(result.first_bar)} UTC."
+        )
         OUT.print(first or "It has no first bar.", highlight=False)
     else:
         OUT.print("It cannot name its first bar.", highlight=False)
-    if found.horizon is not None:
+    if result.horizon is not None:
         OUT.print(
-            f"It serves bars from about {minute(found.horizon.start)} UTC on, "
-            f"the newest {found.horizon.bars:,} or so, "
-            f"and refuses what is older: {escape(found.horizon.words)}. "
+            f"It serves bars from about {minute(result.horizon.start)} UTC on, "
+            f"the newest {result.horizon.bars:,} or so, "
+            f"and refuses what is older: {escape(result.horizon.words)}. "
             "A start in the universe before that finds nothing here.",
             highlight=False,
             soft_wrap=True,
         )
-    cost = found.usage
+    cost = result.usage
     OUT.print(
         f"{cost.requests:,} {'request' if cost.requests == 1 else 'requests'} ({cost.retries:,} "
         f"sent again), {cost.bytes:,} bytes, "
-        f"{found.seconds:.2f} s, {cost.waits:.2f} s of them waited. (Times are UTC.)",
+        f"{result.seconds:.2f} s, {cost.waits:.2f} s of them waited. (Times are UTC.)",
         highlight=False,
     )

@@ -118,19 +118,19 @@ def alerts(
             ERR.print("The universe names no channel: write their URLs under alerts: channels:.")
         raise typer.Exit(0 if tried and not any(tried.values()) else INCOMPLETE)
     # Of a store that cannot be opened it is known outside of it.
-    found = frame_of(outside.notes.alerts)
+    rows = frame_of(outside.notes.alerts)
     try:
         with store_to_read() as store, store.reading("listing alerts") as view:
-            found = found.vstack(view.alerts.of(everything=True).select(found.columns))
+            rows = rows.vstack(view.alerts.of(everything=True).select(rows.columns))
     except StoreError:
-        if found.is_empty():
+        if rows.is_empty():
             raise
     if not outside.was_looked:
         ERR.print(
             "Nobody has looked yet: the alerts sensor looks while [bold]market-assets up[/] runs."
         )
-    going_on = found["over_at"].is_null()
-    shown = found if everything else found.filter(going_on)
+    going_on = rows["over_at"].is_null()
+    shown = rows if everything else rows.filter(going_on)
     if as_json:
         # The answer.
         print(universe.redact(json.dumps(shown.to_dicts(), default=plain, indent=1)))  # noqa: T201
@@ -212,15 +212,15 @@ def _job_row(job: dict[str, Any]) -> list[str]:
     ]
 
 
-def _and(count: int, **others: int) -> str:
-    """A count, and those of the others that are not 0 with their names."""
+def _and(count: int, **parts: int) -> str:
+    """A count, and those of the parts that are not 0 with their names."""
     return ", ".join(
-        [f"{count:,}", *(f"{number:,} {name}" for name, number in others.items() if number)]
+        [f"{count:,}", *(f"{number:,} {name}" for name, number in parts.items() if number)]
     )
 
 
-def _print_alerts(found: pl.DataFrame, universe: Universe, *, wide: bool) -> None:
-    if found.is_empty():
+def _print_alerts(rows: pl.DataFrame, universe: Universe, *, wide: bool) -> None:
+    if rows.is_empty():
         OUT.print("No trouble.")
         return
     columns = [
@@ -231,7 +231,7 @@ def _print_alerts(found: pl.DataFrame, universe: Universe, *, wide: bool) -> Non
         Column("over"),
     ]
     print_table(
-        columns, [_alert_row(row, universe) for row in found.iter_rows(named=True)], wide=wide
+        columns, [_alert_row(row, universe) for row in rows.iter_rows(named=True)], wide=wide
     )
     if not universe.alerts.channels:
         OUT.print("Nobody is told: the universe names no channel under alerts: channels:.")
@@ -248,11 +248,11 @@ def _alert_row(row: dict[str, Any], universe: Universe) -> list[str]:
         if place < 3 or line.startswith(CONSEQUENCES)
     ]
     words = [f"{where}:", row["summary"], *(f"  {line}" for line in lines)]
-    told = row["error"] if row["error"] and not row["told_at"] else minute(row["told_at"])
+    delivery = row["error"] if row["error"] and not row["told_at"] else minute(row["told_at"])
     return [
         row["level"],
         minute(row["opened_at"]),
         universe.redact("\n".join(words)),
-        universe.redact(told),
+        universe.redact(delivery),
         minute(row["over_at"]),
     ]

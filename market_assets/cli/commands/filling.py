@@ -183,7 +183,7 @@ def repair(
             for profile in asked.profiles:
                 reopen(store, profile)
         plans: list[tuple[RangeRun, dict[str, Any]]] = []
-        told: dict[str, str] = {}
+        findings: dict[str, str] = {}
         troubled = 0
         for profile in asked.profiles:
             looks = look_everywhere(
@@ -193,7 +193,7 @@ def repair(
                 sources=sources_of(universe, profile),
                 now=now,
             )
-            told |= {
+            findings |= {
                 f"{profile.name} {timeframe}": describe(look) for timeframe, look in looks.items()
             }
             troubled += sum(len(look.troubled) for look in looks.values())
@@ -201,16 +201,16 @@ def repair(
         behind = list(behind_runs(store, universe, asked.profiles, now))
         for run in behind:
             span = f"{run.partitions[0]}..{run.partitions[-1]}"
-            told[f"{run.profile} {run.family} {' '.join(run.timeframes)} {span}"] = (
+            findings[f"{run.profile} {run.family} {' '.join(run.timeframes)} {span}"] = (
                 "is behind its candles"
             )
         if not as_json:
-            for name, words in told.items():
+            for name, words in findings.items():
                 OUT.print(f"[bold]{name}[/] {escape(words)}", highlight=False, soft_wrap=True)
         if dry_run:
             if as_json:
                 repairs = len(plans) + len(behind)
-                answer = {"troubled": troubled, "repairs": repairs, "found": told}
+                answer = {"troubled": troubled, "repairs": repairs, "found": findings}
                 print_json({**places_of(universe), **answer})
             raise typer.Exit(INCOMPLETE if troubled or behind else 0)
         runner = Runner(build_definitions(universe), instance, REPAIR)

@@ -41,11 +41,11 @@ def usage(as_json: AsJson = False) -> None:
             ],
             "advice": [
                 {
-                    **asdict(each),
-                    "now": duration_words(each.now),
-                    "shorter": duration_words(each.shorter),
+                    **asdict(advice),
+                    "now": duration_words(advice.now),
+                    "shorter": duration_words(advice.shorter),
                 }
-                for each in shorter
+                for advice in shorter
             ],
         }
         print_json(answer)
@@ -62,10 +62,10 @@ def usage(as_json: AsJson = False) -> None:
     OUT.print(table)
     files = sum(part.files for part in parts)
     OUT.print(f"{size_words(total)} in {files:,} files.", highlight=False)
-    for each in shorter:
-        change = f"{duration_words(each.now)} -> {duration_words(each.shorter)}"
-        frees = size_words(each.frees)
-        OUT.print(f"{each.setting} {change} frees about {frees}.", highlight=False)
+    for advice in shorter:
+        change = f"{duration_words(advice.now)} -> {duration_words(advice.shorter)}"
+        frees = size_words(advice.frees)
+        OUT.print(f"{advice.setting} {change} frees about {frees}.", highlight=False)
 
 
 def prune(
@@ -85,8 +85,8 @@ def prune(
     if as_json:
         answer = {
             "dry_run": dry_run,
-            "removed": [asdict(each) for each in removed],
-            "bytes_removed": sum(each.bytes for each in removed),
+            "removed": [asdict(removal) for removal in removed],
+            "bytes_removed": sum(removal.bytes for removal in removed),
             "bytes_compacted": freed,
         }
         print_json(answer)
@@ -98,11 +98,13 @@ def prune(
         table = Table("part", "what", "count", "bytes")
         for column in table.columns[2:]:
             column.justify = "right"
-        for each in removed:
-            add_row(table, each.part, each.what, f"{each.count:,}", size_words(each.bytes))
+        for removal in removed:
+            add_row(
+                table, removal.part, removal.what, f"{removal.count:,}", size_words(removal.bytes)
+            )
         OUT.print(table)
     verb = "would be removed" if dry_run else "were removed"
-    OUT.print(f"{size_words(sum(each.bytes for each in removed))} {verb}.", highlight=False)
+    OUT.print(f"{size_words(sum(removal.bytes for removal in removed))} {verb}.", highlight=False)
     if freed:
         OUT.print(f"The files are {size_words(freed)} shorter.", highlight=False)
 

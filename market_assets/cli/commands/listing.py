@@ -149,8 +149,10 @@ def tail(
         and (wanted := [name for name in profile.symbols if not names or name in names])
     ]
     if not series:
-        there = sorted({kept.value for profile in chosen for kept in profile.timeframes.kept})
-        raise wrong(f"--timeframe {timeframe}: nobody keeps it; {choices(timeframe or '', there)}")
+        timeframes = sorted({kept.value for profile in chosen for kept in profile.timeframes.kept})
+        raise wrong(
+            f"--timeframe {timeframe}: nobody keeps it; {choices(timeframe or '', timeframes)}"
+        )
     shown = 0
     more = EXTRA_NAMES if extras else ()
     for bars in _batches(series, lines, more, follow=follow):
@@ -388,7 +390,7 @@ def _print_kept(profiles: list[Profile], assets: list[dict[str, Any]], *, wide: 
     ]
     rows = []
     for profile in profiles:
-        base, *others = (row for row in assets if row["profile"] == profile.name)
+        base, *rest = (row for row in assets if row["profile"] == profile.name)
         rows.append(
             [
                 profile.name,
@@ -398,7 +400,7 @@ def _print_kept(profiles: list[Profile], assets: list[dict[str, Any]], *, wide: 
                 f"{base['rows']:,}",
                 minute(base["last_ts"]),
                 minute(base["first_ts"]),
-                " ".join(row["asset"].removeprefix("candles_") for row in others),
+                " ".join(row["asset"].removeprefix("candles_") for row in rest),
             ]
         )
     print_table(columns, rows, wide=wide)

@@ -99,15 +99,15 @@ def gaps(
         _explain(chosen, *explain, as_json=as_json)
     names = symbols_of(chosen, symbols) or None
     with store_to_read() as store:
-        found = listed_gaps(store, chosen, symbols=names, now=present(), explained=everything)
+        listing = listed_gaps(store, chosen, symbols=names, now=present(), explained=everything)
         bare = bare_profiles(store, chosen)
     if as_json:
-        print_json(found)
+        print_json(listing)
     else:
-        _print_gaps(found, limit, bare, wide=wide)
+        _print_gaps(listing, limit, bare, wide=wide)
         print_refused(refused_now(chosen, symbols=names))
     # Where nothing was ever filled, all of it is missing, though no gap was seen.
-    raise typer.Exit(INCOMPLETE if bare or found["status"].is_in(MISSING).any() else 0)
+    raise typer.Exit(INCOMPLETE if bare or listing["status"].is_in(MISSING).any() else 0)
 
 
 def genesis(
@@ -132,12 +132,12 @@ def genesis(
     names = symbols_of(named, reset)
     chosen = [profile for profile in named if not names or set(names) & set(profile.symbols)]
     with store_to_read() as store, store.reading("listing where series begin") as view:
-        found = view.genesis.all().filter(
+        starts = view.genesis.all().filter(
             pl.col("profile").is_in([profile.name for profile in chosen])
         )
     if names:
-        found = found.filter(pl.col("symbol").is_in(names))
-    if names and not found.is_empty():
+        starts = starts.filter(pl.col("symbol").is_in(names))
+    if names and not starts.is_empty():
         store = open_store()
         with store.writing(f"forgetting where {', '.join(names)} begins") as transaction:
             for profile in chosen:
@@ -145,13 +145,13 @@ def genesis(
         for profile in chosen:
             count_profile(store, profile, present())
     if as_json:
-        print_json(found)
+        print_json(starts)
         return
-    _print_genesis(found, wide=wide)
-    if names and not found.is_empty():
+    _print_genesis(starts, wide=wide)
+    if names and not starts.is_empty():
         again = (
-            f"{' '.join(found['profile'].unique().sort())} --symbols "
-            f"{','.join(found['symbol'].unique().sort())}"
+            f"{' '.join(starts['profile'].unique().sort())} --symbols "
+            f"{','.join(starts['symbol'].unique().sort())}"
         )
         OUT.print(
             "Forgotten: what is older than the oldest stored bar is expected again. "
@@ -194,8 +194,8 @@ def _tell_doubts(profiles: Sequence[Profile]) -> None:
     from market_assets.verdicts.colour import names_of  # noqa: PLC0415
 
     with store_to_read() as store, store.reading("looking for doubtful calendars") as view:
-        found = [(profile, doubts_of(view, profile)) for profile in profiles]
-    for profile, doubted in found:
+        findings = [(profile, doubts_of(view, profile)) for profile in profiles]
+    for profile, doubted in findings:
         for timeframe, doubts in doubted.items():
             for doubt in doubts:
                 words = (
@@ -224,7 +224,7 @@ def _tell_orphans(universe: Universe) -> None:
         )
 
 
-def _print_gaps(found: pl.DataFrame, limit: int, bare: list[str], *, wide: bool) -> None:
+def _print_gaps(listing: pl.DataFrame, limit: int, bare: list[str], *, wide: bool) -> None:
     if bare:
         names = " ".join(bare)
         OUT.print(
@@ -233,7 +233,7 @@ def _print_gaps(found: pl.DataFrame, limit: int, bare: list[str], *, wide: bool)
             f"To fill it: [bold]market-assets backfill {escape(names)}[/]",
             highlight=False,
         )
-    if found.is_empty():
+    if listing.is_empty():
         if not bare:
             OUT.print("No gaps.")
         return
@@ -258,15 +258,15 @@ def _print_gaps(found: pl.DataFrame, limit: int, bare: list[str], *, wide: bool)
             row["priority"],
             str(row["attempts"]),
         ]
-        for row in found.head(limit).iter_rows(named=True)
+        for row in listing.head(limit).iter_rows(named=True)
     ]
     print_table(columns, rows, wide=wide)
-    if len(found) > limit:
-        OUT.print(f"{len(found) - limit:,} more; --limit or --json shows them.")
+    if len(listing) > limit:
+        OUT.print(f"{len(listing) - limit:,} more; --limit or --json shows them.")
 
 
-def _print_genesis(found: pl.DataFrame, *, wide: bool) -> None:
-    if found.is_empty():
+def _print_genesis(starts: pl.DataFrame, *, wide: bool) -> None:
+    if starts.is_empty():
         OUT.print("No first bar is recorded.")
         return
     columns = [
@@ -282,7 +282,7 @@ def _print_genesis(found: pl.DataFrame, *, wide: bool) -> None:
             row["source"],
             minute(row["found_at"]),
         ]
-        for row in found.iter_rows(named=True)
+        for row in starts.iter_rows(named=True)
     ]
     print_table(columns, rows, wide=wide)
 

@@ -77,7 +77,7 @@ def returns(
     frame = returns_timeframe(universe, name, timeframe)
     need_store()
     start, end = days_of(first, after)
-    found = read(
+    rows = read(
         name,
         Dataset.returns(name, Timeframe(frame)).name,
         symbols=symbols.split(",") if symbols else None,
@@ -88,9 +88,9 @@ def returns(
     limit = (
         universe.profiles[name].returns if name in universe.profiles else universe.markets
     ).neutral_limit
-    shares = neutral_shares(found)
+    shares = neutral_shares(rows)
     written = (
-        write_matrix(found, value, out or Path(f"{name}_returns_{frame}.parquet"))
+        write_matrix(rows, value, out or Path(f"{name}_returns_{frame}.parquet"))
         if wide or out
         else ()
     )
@@ -105,7 +105,7 @@ def returns(
         _print_shares(shares, limit)
         for path in written:
             OUT.print(f"Written: [bold]{escape(str(path))}[/]", highlight=False, soft_wrap=True)
-    shown = set(found["symbol"])
+    shown = set(rows["symbol"])
     kept = (
         [universe.profiles[name]]
         if name in universe.profiles

@@ -71,7 +71,7 @@ def _parts(universe: Universe) -> list[tuple[str, list[Table], ExportSettings]]:
     tables: dict[str, list[Table]] = {}
     for table in tables_of(universe, timeframes=settings.timeframes):
         tables.setdefault(table.owner, []).append(table)
-    return [(owner, own, settings) for owner, own in tables.items()]
+    return [(owner, group, settings) for owner, group in tables.items()]
 
 
 def _sensor(owner: str, tables: list[Table], settings: ExportSettings) -> dg.SensorDefinition:
@@ -116,8 +116,8 @@ def _sensor(owner: str, tables: list[Table], settings: ExportSettings) -> dg.Sen
         files = sum(exported.written for exported in done)
         words = f"{files} files written, {sum(exported.files for exported in done)} there are"
         # Once an hour is often enough for a page.
-        told = before.at.replace(minute=0, second=0) == now.replace(minute=0, second=0)
-        events = [made] if files and not told else []
+        same_hour = before.at.replace(minute=0, second=0) == now.replace(minute=0, second=0)
+        events = [made] if files and not same_hour else []
         return dg.SensorResult(skip_reason=words, asset_events=events, cursor=cursor)
 
     return export
@@ -176,25 +176,25 @@ def _metadata(lake: Lake, owner: str, done: list[Exported]) -> dict[str, dg.Meta
     records = [
         dg.TableRecord(
             {
-                "table": one.table,
-                "files": one.files,
-                "rows": one.rows,
-                "bytes": one.bytes,
-                "written": one.written,
-                "removed": one.removed,
-                "damaged": len(one.damaged),
+                "table": result.table,
+                "files": result.files,
+                "rows": result.rows,
+                "bytes": result.bytes,
+                "written": result.written,
+                "removed": result.removed,
+                "damaged": len(result.damaged),
             }
         )
-        for one in done
+        for result in done
     ]
     return {
         "folder": dg.MetadataValue.path(lake.folder / owner),
-        "files_written": dg.MetadataValue.int(sum(one.written for one in done)),
-        "files_removed": dg.MetadataValue.int(sum(one.removed for one in done)),
-        "files_damaged": dg.MetadataValue.int(sum(len(one.damaged) for one in done)),
-        "files": dg.MetadataValue.int(sum(one.files for one in done)),
-        "dagster/row_count": dg.MetadataValue.int(sum(one.rows for one in done)),
-        "bytes": dg.MetadataValue.int(sum(one.bytes for one in done)),
+        "files_written": dg.MetadataValue.int(sum(result.written for result in done)),
+        "files_removed": dg.MetadataValue.int(sum(result.removed for result in done)),
+        "files_damaged": dg.MetadataValue.int(sum(len(result.damaged) for result in done)),
+        "files": dg.MetadataValue.int(sum(result.files for result in done)),
+        "dagster/row_count": dg.MetadataValue.int(sum(result.rows for result in done)),
+        "bytes": dg.MetadataValue.int(sum(result.bytes for result in done)),
         "tables": dg.MetadataValue.table(records, dg.TableSchema(_COLUMNS)),
     }
 

@@ -58,7 +58,10 @@ def features(profile: Profile, timeframe: Timeframe, now: datetime) -> dg.Assets
         description=_describe(profile, timeframe),
         metadata={
             "dagster/column_schema": dg.TableSchema(
-                [*_KEY_COLUMNS, *(dg.TableColumn(one.name, "double", one.words) for one in made)]
+                [
+                    *_KEY_COLUMNS,
+                    *(dg.TableColumn(feature.name, "double", feature.words) for feature in made),
+                ]
             ),
             "dagster/table_name": ".".join(key.path),
             "calendar": profile.calendar,
@@ -84,7 +87,7 @@ def features(profile: Profile, timeframe: Timeframe, now: datetime) -> dg.Assets
             trigger=trigger,
             run_id=context.run.run_id,
         )
-        drawn = features_drawn(profile, timeframe, [one.name for one in made], present)
+        drawn = features_drawn(profile, timeframe, [feature.name for feature in made], present)
         pictures = Pictures(
             opened, work.partitions, drawn, now=present, trigger=trigger, log=context.log
         )

@@ -75,9 +75,9 @@ def _closed_days(profile: Profile, timeframe: Timeframe, now: datetime) -> list[
     # An exchange is known for about a year ahead, and that moves on every day. The first day of a
     # month moves only once per month, and Dagster's cache of the partitions with it.
     ahead = min(calendar.known.end, now + _AHEAD) - timedelta(days=31)
-    known = midnight(ahead.date().replace(day=1))
+    horizon = midnight(ahead.date().replace(day=1))
     start, end = midnight(profile.start), None if profile.end is None else midnight(profile.end)
-    window = Window(start, max(start, min(known, end) if end else known))
+    window = Window(start, max(start, min(horizon, end) if end else horizon))
     trading = {
         partition.key for partition in partitions_in(calendar, timeframe, Cadence.DAY, window)
     }

@@ -226,14 +226,17 @@ def alert_sensor(universe: Universe, automations: Mapping[str, timedelta]) -> dg
         memory.begin_tick(clock.now(), every)
         outside = memory.watch.outside
         try:
-            told = _look(context, universe, memory, automations)
+            outcome = _look(context, universe, memory, automations)
         except StoreError as error:
             present, words = outside.look(error), f"not looked: {error}"
         else:
-            present, words = (*outside.look(memory.watch.hindrance()), *told.present), str(told)
+            present, words = (
+                (*outside.look(memory.watch.hindrance()), *outcome.present),
+                str(outcome),
+            )
             _heal(context.instance, memory)
             if _runs_here(store.home):
-                _leave_news(universe, store, clock, told)
+                _leave_news(universe, store, clock, outcome)
         memory.page = publish(context.instance, present, universe.redact, memory.page)
         return dg.SkipReason(universe.redact(words))
 
@@ -246,14 +249,14 @@ def _runs_here(home: Path) -> State | None:
     return state if state is not None and state.ended_at is None else None
 
 
-def _leave_news(universe: Universe, store: StoreResource, clock: Clock, told: Told) -> None:
+def _leave_news(universe: Universe, store: StoreResource, clock: Clock, outcome: Told) -> None:
     """Leave for the terminal of `market-assets up` what is wrong and what was filled."""
     with store.store(clock, PATIENCE).reading("news for the terminal") as view:
         jobs = view.jobs.newest(_NEWEST_JOBS).to_dicts()
     troubles = {
         " ".join(part for part in (alert.profile, alert.subject) if part)
         + f" ({alert.kind.replace('_', ' ')})": universe.redact(alert.summary)
-        for alert in told.present
+        for alert in outcome.present
     }
     try:
         write_news(store.home, jobs, troubles)
@@ -316,9 +319,9 @@ def _read(context: dg.SensorEvaluationContext, universe: Universe, memory: _Memo
     news = news_since(context.instance, memory.ids)
     memory.ids = news.ids
     for key in sorted(graph.materializable_asset_keys):
-        known = memory.assets.get(key)
+        asset = memory.assets.get(key)
         # What a run is at work on may have ended without a word.
-        under_way = known is not None and known.states is not None and known.states.in_progress
+        under_way = asset is not None and asset.states is not None and asset.states.in_progress
         checks = [
             memory.checks[check]
             for check in graph.get_check_keys_for_assets({key})
@@ -327,13 +330,13 @@ def _read(context: dg.SensorEvaluationContext, universe: Universe, memory: _Memo
         settled = not under_way and not any(check.planned for check in checks)
         if key.path[0] not in universe.profiles:
             continue
-        waits = known is not None and known.late and memory.now >= known.late
+        waits = asset is not None and asset.late and memory.now >= asset.late
         if (
-            known is None
+            asset is None
             or key in news.assets
             or not settled
             or waits
-            or (known.unsure and news.runs)
+            or (asset.unsure and news.runs)
         ):
             memory.assets[key] = _read_asset(
                 context.instance, context.repository_def, universe, memory, key
@@ -370,22 +373,22 @@ def _read_asset(
     troubles += failed_partitions(name, asset, red - again, cadence, derived=derived)
     if again:
         unsure.add((name, Kind.FAILED_PARTITIONS.value, asset))
-    known = states.materialized | states.failed | states.in_progress
+    keys = states.materialized | states.failed | states.in_progress
     waits: list[datetime] = []
     for check in sorted(graph.get_check_keys_for_assets({key})):
-        own = memory.checks.setdefault(check, _Check())
-        own.read(instance, check, states, memory.now)
+        record = memory.checks.setdefault(check, _Check())
+        record.read(instance, check, states, memory.now)
         errors = {
             partition: verdict.words
-            for partition, verdict in own.failed.items()
-            if verdict.severity == "ERROR" and partition in known
+            for partition, verdict in record.failed.items()
+            if verdict.severity == "ERROR" and partition in keys
         }
-        late = own.late(cadence, memory.now) & errors.keys()
+        late = record.late(cadence, memory.now) & errors.keys()
         lasting = {partition: words for partition, words in errors.items() if partition not in late}
         troubles += failed_checks(name, asset, check.name, lasting, cadence, derived=derived)
-        if (own.unsure or late) and not lasting:
+        if (record.unsure or late) and not lasting:
             unsure.add((name, Kind.FAILED_CHECK.value, f"{asset} {check.name}"))
-        waits += [own.since[partition] + _LATE_BARS for partition in late]
+        waits += [record.since[partition] + _LATE_BARS for partition in late]
     return _Asset(states, troubles, unsure, min(waits, default=None))
 
 

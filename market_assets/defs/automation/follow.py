@@ -244,9 +244,9 @@ def _behind(
 ) -> Behind:
     standing = work.standing(view)
     behind = {partition.key for partition in work.behind(view, standing)}
-    there = {partition.key for partition in work.partitions}
+    keys = {partition.key for partition in work.partitions}
     # What is older than the universe's start by now is no business of anybody's.
-    untold = _untold(universe, made, standing, now) & there if patient else set()
+    untold = _untold(universe, made, standing, now) & keys if patient else set()
     due = behind | untold
     held = set()
     if patient:
@@ -317,12 +317,12 @@ def _tick(
             cursor=memory.dump(),
         )
 
-    found = look_for_behind(store, universe, made_in(universe), now, patient=True)
+    looks = look_for_behind(store, universe, made_in(universe), now, patient=True)
     under_way = _under_way(instance)
-    found = [behind.without(_filling(under_way, behind.inputs)) for behind in found]
-    due = [behind for behind in found if behind.due]
+    looks = [behind.without(_filling(under_way, behind.inputs)) for behind in looks]
+    due = [behind for behind in looks if behind.due]
     requests, words = _requests(memory, due, under_way, universe, now)
-    held = sum(behind.held for behind in found)
+    held = sum(behind.held for behind in looks)
     if not due and not held:
         memory.stamps, memory.looked_at = stamps, now
         memory.launches = {}
@@ -428,8 +428,8 @@ def _filling(under_way: _UnderWay, inputs: Sequence[Input]) -> list[Window]:
 def _under_way(instance: dg.DagsterInstance) -> _UnderWay:
     """What the unfinished runs make: asset keys and the range of their partitions."""
     runs = unfinished_runs(instance, machine())
-    found = [(run.asset_selection, range_of(run.tags)) for run in runs]
-    return [(frozenset(keys), bounds) for keys, bounds in found if keys and bounds]
+    selections = [(run.asset_selection, range_of(run.tags)) for run in runs]
+    return [(frozenset(keys), bounds) for keys, bounds in selections if keys and bounds]
 
 
 def _overlaps(

@@ -138,16 +138,16 @@ class RunningVerdicts:
             for verdict in outcome.verdicts
             if outcome.partition.key in running
         }
-        told = {place: passed for place, passed in self._told.items() if place[0] in running}
+        reports = {place: passed for place, passed in self._told.items() if place[0] in running}
         news = [
             place
             for place, verdict in verdicts.items()
             if place in before
             and verdict.passed == before[place].passed
-            and verdict.passed != told.get(place)
+            and verdict.passed != reports.get(place)
         ]
         self._newest = verdicts
-        self._told = told | {place: verdicts[place].passed for place in news}
+        self._told = reports | {place: verdicts[place].passed for place in news}
         materializations = (
             latest_materializations(instance, self.asset_key, [key for key, _ in news])
             if news

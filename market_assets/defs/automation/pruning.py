@@ -392,18 +392,18 @@ def prune_dagster(
     if log is None or runs is None:
         return []
     pruning = _Pruning(instance, log, settings, now, dry_run=dry_run, go_on=go_on)
-    found = [
+    removals = [
         *pruning.remove_runs(),
         pruning.remove_orphans(),
-        *(pruning.sweep(log.index_connection, each) for each in _INDEX),
-        *(pruning.shorten(log.index_connection, *each) for each in _DETAILED),
+        *(pruning.sweep(log.index_connection, target) for target in _INDEX),
+        *(pruning.shorten(log.index_connection, *target) for target in _DETAILED),
         *([pruning.sweep(lambda: log.run_connection(""), _RUNLESS)] if pruning.has_runless else []),
         pruning.sweep(runs, _BACKFILLS),
         pruning.sweep(runs, _SNAPSHOTS, parents=json.dumps(pruning.parents(runs))),
     ]
     if (schedules := database_of(instance.schedule_storage)) is not None:
-        found += [pruning.sweep(schedules, each) for each in (_TICKS, _CONDITIONS)]
-    return [each for each in found if each.count]
+        removals += [pruning.sweep(schedules, target) for target in (_TICKS, _CONDITIONS)]
+    return [removal for removal in removals if removal.count]
 
 
 class Database(NamedTuple):
@@ -550,10 +550,10 @@ class _Pruning:
 
     def remove_orphans(self) -> Removed:
         """Remove the logs of runs that are gone, which a prune that was killed may have left."""
-        known = {*self._instance.get_run_ids(), *self._removed, ""}
+        run_ids = {*self._instance.get_run_ids(), *self._removed, ""}
         before = self._before(self._settings.runs).timestamp()
         count = size = 0
-        for run_id in sorted({*self._log.get_all_run_ids()} - known):
+        for run_id in sorted({*self._log.get_all_run_ids()} - run_ids):
             stats = [path.stat() for path in self._files_of(run_id)]
             if not self._go_on() or any(stat.st_mtime > before for stat in stats):
                 continue
@@ -627,8 +627,8 @@ class _Pruning:
         chosen = query.format(detailed=f"({_HAS_DETAILS.format(column=column)})")
         update = f"UPDATE {table} SET {column} = :event WHERE id = :id"  # noqa: S608 - ours
         with connect() as connection:
-            found = connection.execute(db.text(f"{chosen} ORDER BY id"), self._values).fetchall()
-        rows = [(id_, event) for id_, event in found if id_ not in self._gone[table]]
+            events = connection.execute(db.text(f"{chosen} ORDER BY id"), self._values).fetchall()
+        rows = [(id_, event) for id_, event in events if id_ not in self._gone[table]]
 
         count = size = 0
         for start in range(0, len(rows), _SLOW_BATCH):
@@ -641,7 +641,7 @@ class _Pruning:
                     connection.execute(db.text(update), shorter)
             count += len(batch)
             size += sum(len(event) for _, event in batch)
-            size -= sum(len(each["event"]) for each in shorter)
+            size -= sum(len(record["event"]) for record in shorter)
         return Removed("events", what, count, size)
 
     def _chosen(

@@ -94,17 +94,18 @@ class Memory:
         kept = json.loads(cursor)
         launches = {
             timeframe: {
-                key: Launches(count, datetime.fromisoformat(at)) for key, (count, at) in own.items()
+                key: Launches(count, datetime.fromisoformat(at))
+                for key, (count, at) in entries.items()
             }
-            for timeframe, own in kept["launches"].items()
+            for timeframe, entries in kept["launches"].items()
         }
         return cls(kept["sequence"], launches)
 
     def dump(self) -> str:
         """The cursor."""
         launches = {
-            timeframe: {key: [one.count, one.at.isoformat()] for key, one in own.items()}
-            for timeframe, own in self.launches.items()
+            timeframe: {key: [tries.count, tries.at.isoformat()] for key, tries in entries.items()}
+            for timeframe, entries in self.launches.items()
         }
         return json.dumps({"sequence": self.sequence, "launches": launches})
 
@@ -113,7 +114,7 @@ class Memory:
     ) -> None:
         """Count the launches of what is in trouble, and forget what is not any more."""
         before = self.launches.get(timeframe, {})
-        kept = {key: one for key, one in before.items() if key in look.troubled}
+        kept = {key: tries for key, tries in before.items() if key in look.troubled}
         # A partition that waits may lie in a run's range; it has had no try of its own.
         waiting = {key for keys in look.plan.paused.values() for key in keys}
         for key in (key for run in launched for key in run.partitions):
@@ -212,7 +213,7 @@ def look_at(
     series = living_series(profile, now, genesis=genesis, dead=dead)
     judged = believable(noted, now, "judged_at")
     begun = set(judged["partition"])
-    filled = [one for one in partitions if one.key in begun]
+    filled = [partition for partition in partitions if partition.key in begun]
     unfinished = unfinished_partitions(
         profile, timeframe, filled, series=series, judged=judged, until=now - profile.repair.every
     )
@@ -228,10 +229,10 @@ def look_at(
         .alias("partition"),
         status=status,
     )
-    known = set(gaps["partition"])
+    gap_keys = set(gaps["partition"])
     untold = set(standing.filter(pl.col("reported_at") < pl.col("changed_at"))["partition"])
     # The newest ones are reported when their session is over: until then only the store has them.
-    updated = {one.key for one in partitions[-NEWEST:]} & set(judged["partition"])
+    updated = {partition.key for partition in partitions[-NEWEST:]} & set(judged["partition"])
     troubled = {}
     for partition in partitions:
         if partition.key in lost:
@@ -240,7 +241,7 @@ def look_at(
             troubled[partition.key] = Trouble.UNFINISHED
         elif partition.key in states.failed:
             troubled[partition.key] = Trouble.FAILED
-        elif partition.key in faulty or partition.key in known:
+        elif partition.key in faulty or partition.key in gap_keys:
             troubled[partition.key] = Trouble.FAULTY
         elif partition.key not in states.materialized | updated:
             troubled[partition.key] = Trouble.ABSENT
@@ -377,7 +378,7 @@ def _tick(
             "no more gaps are looked for before they end"
         )
     requests: list[dg.RunRequest] = []
-    told: list[str] = []
+    lines: list[str] = []
     for timeframe, definition in definitions.items():
         key = candles_key(profile.name, timeframe)
         look = look_at(
@@ -396,12 +397,12 @@ def _tick(
         for run in launched:
             memory.sequence += 1
             requests.append(_request(profile, key, run, memory.sequence))
-        told.append(f"{timeframe}: {describe(look)}")
-    for line in told:
+        lines.append(f"{timeframe}: {describe(look)}")
+    for line in lines:
         context.log.info(line)
     if requests:
         return dg.SensorResult(run_requests=requests, cursor=memory.dump())
-    return dg.SensorResult(skip_reason="; ".join(told), cursor=memory.dump())
+    return dg.SensorResult(skip_reason="; ".join(lines), cursor=memory.dump())
 
 
 def _request(profile: Profile, key: dg.AssetKey, run: RepairRun, sequence: int) -> dg.RunRequest:

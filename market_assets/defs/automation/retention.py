@@ -124,23 +124,23 @@ class Keeper:
         """
         now = self._clock()
         # The store first: it is made where there is none.
-        found = self._parts_of_store(now)
+        parts = self._parts_of_store(now)
         files = files_of(self._home, self._lake)
-        inside = {each.part: each for each in databases(self._instance)}
+        inside = {entry.part: entry for entry in databases(self._instance)}
         for name in sorted(files.keys() - {STORE}):
             listed = files[name]
             size = sum(file.bytes for file in listed)
             database = inside.get(name)
-            own = set() if database is None else _with_log(database.path)
-            dated = [(each.written, each.bytes) for each in listed if each.path not in own]
+            log_paths = set() if database is None else _with_log(database.path)
+            dated = [(file.written, file.bytes) for file in listed if file.path not in log_paths]
             ages = by_age(dated, now)
             if name in {EVENTS, TICKS} and database is not None:
                 ages = spread(by_age(database.days.items(), now), database.bytes - database.free)
             # A lake's files are written again and again: their age is not that of their rows.
-            known = {} if name in {COPIES, LAKE, OTHER} else ages
+            part_ages = {} if name in {COPIES, LAKE, OTHER} else ages
             free = 0 if database is None else database.free
-            found.append(Part(name, len(listed), size, known, free))
-        return sorted((part for part in found if part.bytes), key=lambda part: -part.bytes)
+            parts.append(Part(name, len(listed), size, part_ages, free))
+        return sorted((part for part in parts if part.bytes), key=lambda part: -part.bytes)
 
     def advice(self) -> list[Advice]:
         """What half of each setting would free at the next prune.
@@ -170,16 +170,18 @@ class Keeper:
         if ledgers and not dry_run:
             with self._store.writing("removing what is old") as transaction:
                 ledgers = transaction.catalog.prune(settings, now)
-        for each in ledgers:
-            removed.append(Removed("ledgers", f"rows of ops.{each.table}", each.rows, each.bytes))
+        for ledger in ledgers:
+            removed.append(
+                Removed("ledgers", f"rows of ops.{ledger.table}", ledger.rows, ledger.bytes)
+            )
         return removed
 
     def _parts_of_store(self, now: datetime) -> list[Part]:
         with self._store.reading("measuring the store") as view:
             tables, free = view.catalog.sizes(), view.catalog.free_bytes()
             size = self._store.size
-        jobs = [each for each in tables if each.table == "jobs"]
-        ledgers = [each for each in tables if each.table != "jobs"]
+        jobs = [table for table in tables if table.table == "jobs"]
+        ledgers = [table for table in tables if table.table != "jobs"]
 
         parts = []
         for name, members in (("jobs", jobs), ("ledgers", ledgers)):
@@ -187,7 +189,7 @@ class Keeper:
             for table in members:
                 share = table.bytes / max(table.rows, 1)
                 ages += [(day, rows * share) for day, rows in table.days.items()]
-            parts.append(Part(name, 0, sum(each.bytes for each in members), by_age(ages, now)))
+            parts.append(Part(name, 0, sum(table.bytes for table in members), by_age(ages, now)))
         rest = size - free - sum(part.bytes for part in parts)
         return [*parts, Part("candles", 1, max(rest, 0) + free, free=free)]
 
@@ -267,7 +269,7 @@ def told(removed: list[Removed]) -> str:
     """What was removed, in a sentence."""
     if not removed:
         return "Nothing is old enough to be removed."
-    words = ", ".join(f"{each.count:,} {each.what}" for each in removed)
+    words = ", ".join(f"{removal.count:,} {removal.what}" for removal in removed)
     return f"Removed {words}: {size_words(_bytes(removed))}."
 
 
@@ -277,4 +279,4 @@ def _with_log(path: Path) -> set[Path]:
 
 
 def _bytes(removed: list[Removed]) -> int:
-    return sum(each.bytes for each in removed)
+    return sum(removal.bytes for removal in removed)

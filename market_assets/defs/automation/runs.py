@@ -156,23 +156,26 @@ def plan_markets(
     runs = []
     for timeframe in universe.markets.timeframes:
         members = universe.in_markets(timeframe)
-        filled = [windows[one.name] for one in members if one.name in windows]
+        filled = [windows[member.name] for member in members if member.name in windows]
         if not filled:
             continue
         whole = Window(
-            min(one.window(now).start for one in members),
-            max(one.window(now).end for one in members),
+            min(member.window(now).start for member in members),
+            max(member.window(now).end for member in members),
         )
         after = timedelta(days=reach_days(members, now)) if timeframe.intraday else _BEHIND
         inside = Window(
-            min(one.start for one in filled), max(one.end for one in filled) + after
+            min(window.start for window in filled), max(window.end for window in filled) + after
         ).intersect(whole)
         if inside is not None:
-            found = partitions_in(
+            partitions = partitions_in(
                 load_calendar(ALWAYS_OPEN), timeframe, markets_cadence(timeframe), inside
             )
             runs += _pieces(
-                universe.markets.name, Family.RETURNS, (timeframe,), [part.key for part in found]
+                universe.markets.name,
+                Family.RETURNS,
+                (timeframe,),
+                [part.key for part in partitions],
             )
     return runs
 
@@ -185,7 +188,7 @@ def _siblings(timeframes: Sequence[Timeframe]) -> list[tuple[Timeframe, ...]]:
     intraday = tuple(timeframe for timeframe in timeframes if timeframe.intraday)
     return [
         *([intraday] if intraday else []),
-        *((each,) for each in timeframes if not each.intraday),
+        *((timeframe,) for timeframe in timeframes if not timeframe.intraday),
     ]
 
 

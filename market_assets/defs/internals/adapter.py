@@ -299,7 +299,7 @@ def failed_evaluations(
 
     This takes 0.2 ms for each failed evaluation that was ever stored and is read on the way.
     """
-    found: dict[str, FailedCheck] = {}
+    failures: dict[str, FailedCheck] = {}
     wanted, cursor = set(partitions), None
     while wanted:
         page = instance.event_log_storage.get_asset_check_execution_history(
@@ -312,13 +312,13 @@ def failed_evaluations(
             evaluation = record.evaluation
             if record.partition in wanted and record.event is not None and evaluation is not None:
                 wanted.discard(record.partition)
-                found[record.partition] = FailedCheck(
+                failures[record.partition] = FailedCheck(
                     evaluation.severity.value, evaluation.description or ""
                 )
         if len(page) < _HISTORY_PAGE:
             break
         cursor = page[-1].id
-    return found
+    return failures
 
 
 def failed_evaluation(
@@ -392,32 +392,32 @@ _NEWEST = 200
 """Ids may be committed out of their order: so many of the newest are looked at again."""
 
 
-def news_since(instance: DagsterInstance, known: frozenset[int]) -> News:
+def news_since(instance: DagsterInstance, ids: frozenset[int]) -> News:
     """Which assets have events that are not known yet; 2 ms where there are none.
 
     Args:
         instance: The instance whose log is read.
-        known: The `ids` of the look before; empty at the first one, to which all is news.
+        ids: The `ids` of the look before; empty at the first one, to which all is news.
     """
     storage = instance.event_log_storage
     if not isinstance(storage, SqlEventLogStorage):
         return News(frozenset(), runs=True, ids=frozenset())
     table, checks = SqlEventLogStorageTable.c, AssetCheckExecutionsTable.c
-    newest = max(known, default=0)
+    newest = max(ids, default=0)
     with storage.index_connection() as connection:
         rows = connection.execute(
             db.select(table.id, table.asset_key, table.dagster_event_type)
             .where(table.id > newest - _NEWEST)
             .order_by(table.id)
         ).fetchall()
-        fresh = [row for row in rows if row[0] not in known]
+        fresh = [row for row in rows if row[0] not in ids]
         names = {row[1] for row in fresh if row[1]}
         judged = [row[0] for row in fresh if row[2] and row[2].startswith("ASSET_CHECK")]
         if judged:
-            found = db.select(checks.asset_key).where(
+            query = db.select(checks.asset_key).where(
                 checks.evaluation_event_storage_id >= min(judged)
             )
-            names |= {name for (name,) in connection.execute(found.distinct()).fetchall()}
+            names |= {name for (name,) in connection.execute(query.distinct()).fetchall()}
     keys = [dg.AssetKey.from_db_string(name) for name in names]
     runs = any(row[1] is None and not (row[2] or "").startswith("ASSET_CHECK") for row in fresh)
     return News(
@@ -468,21 +468,21 @@ def tick_beats(
         memory: What this has found before, kept by the caller: the ticks of one that has not moved
             are not read again.
     """
-    found: dict[str, Beat] = {}
+    beats: dict[str, Beat] = {}
     memory = {} if memory is None else memory
     for state in instance.all_instigator_state():
         if state.name in names:
-            known, beat = memory.get(state.instigator_origin_id, (None, None))
+            mark, beat = memory.get(state.instigator_origin_id, (None, None))
             # A sensor's data change with each tick, at its begin and at its end; a schedule's
             # once an hour.
             moved = (state.instigator_data, state.status)
-            if known != moved or not isinstance(state.instigator_data, SensorInstigatorData):
+            if mark != moved or not isinstance(state.instigator_data, SensorInstigatorData):
                 beat = _last_tick(instance, state)
                 memory[state.instigator_origin_id] = moved, beat
             # The same name may have been in another code location before.
-            if beat and (state.name not in found or beat.seen > found[state.name].seen):
-                found[state.name] = beat
-    return found
+            if beat and (state.name not in beats or beat.seen > beats[state.name].seen):
+                beats[state.name] = beat
+    return beats
 
 
 def _last_tick(instance: DagsterInstance, state: InstigatorState) -> Beat | None:
@@ -608,10 +608,10 @@ def without_details(event: str, words: str) -> str:
     if isinstance(data, StepMaterializationData):
         slim = data._replace(materialization=slim)
     # Where in the run's graph it came from, its log says as long as it is there.
-    told = dagster_event._replace(
+    slim_event = dagster_event._replace(
         event_specific_data=slim,
         logging_tags={},
         node_handle=None,
         step_handle=None,
     )
-    return serialize_value(entry._replace(dagster_event=told))
+    return serialize_value(entry._replace(dagster_event=slim_event))

@@ -151,17 +151,17 @@ def execute(content: str, reports: str, stop: str) -> None:
         # It comes from the code server, by a file that nobody else has.
         target, arguments, job = pickle.load(file)  # noqa: S301
     # Dagster insists on an event of multiprocessing.
-    told = multiprocessing.Event()
+    stop_event = multiprocessing.Event()
     listener = Connection(int(stop), writable=False)
 
     def follow() -> None:
         # The code server may be replaced, and the run goes on.
         with suppress(EOFError, OSError):
             listener.recv_bytes()
-            told.set()
+            stop_event.set()
 
     threading.Thread(target=follow, name="stop", daemon=True).start()
-    target(arguments, job, _Sender(Connection(int(reports), readable=False)), told)
+    target(arguments, job, _Sender(Connection(int(reports), readable=False)), stop_event)
 
 
 class _Sender:

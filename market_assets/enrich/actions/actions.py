@@ -99,7 +99,9 @@ def record_actions(
             .select("symbol", "source")
             .iter_rows()
         )
-    chosen = [one for one in profile.symbols.values() if symbols is None or one.name in symbols]
+    chosen = [
+        symbol for symbol in profile.symbols.values() if symbols is None or symbol.name in symbols
+    ]
     return asyncio.run(
         _record(store, sources, profile, chosen, recorded=recorded, today=now.date())
     )
@@ -119,29 +121,31 @@ async def _record(
         for source in sources.values():
             await stack.enter_async_context(source)
         for at in range(0, len(symbols), _TOGETHER):
-            some = symbols[at : at + _TOGETHER]
-            found = await asyncio.gather(
-                *(_ask(sources, one, recorded.get(one.name), today) for one in some)
+            batch = symbols[at : at + _TOGETHER]
+            answers = await asyncio.gather(
+                *(_ask(sources, symbol, recorded.get(symbol.name), today) for symbol in batch)
             )
-            told = {}
+            source_by_symbol = {}
             frames = [
                 pl.DataFrame(schema={"symbol": pl.String, **ACTION_SCHEMA, "source": pl.String})
             ]
-            for one, (source_name, actions, failures) in zip(some, found, strict=True):
+            for symbol, (source_name, actions, failures) in zip(batch, answers, strict=True):
                 if source_name is None:
-                    outcome.failures[one.name] = failures
+                    outcome.failures[symbol.name] = failures
                     continue
-                told[one.name] = source_name
+                source_by_symbol[symbol.name] = source_name
                 frames.append(
                     actions.select(
-                        pl.lit(one.name).alias("symbol"), *ACTION_SCHEMA, source=pl.lit(source_name)
+                        pl.lit(symbol.name).alias("symbol"),
+                        *ACTION_SCHEMA,
+                        source=pl.lit(source_name),
                     )
                 )
             with store.writing(f"recording corporate actions of {profile.name}") as transaction:
-                merged = transaction.actions.put(profile.name, told, pl.concat(frames))
+                merged = transaction.actions.put(profile.name, source_by_symbol, pl.concat(frames))
                 if merged.since is not None:
                     _outdate(transaction, profile, merged.since)
-            outcome.answers |= told
+            outcome.answers |= source_by_symbol
             outcome.new += merged.new
             outcome.changed += merged.changed
             outcome.withdrawn += merged.withdrawn
@@ -175,7 +179,7 @@ async def _ask(
     silent = None
     for choice in symbol.actions:
         try:
-            found = await sources[choice.source].actions(choice.symbol, symbol.start, end)
+            actions = await sources[choice.source].actions(choice.symbol, symbol.start, end)
         except SourceError as error:
             failures.append(str(error))
         # Logged with its trace, and reported as the failure of its symbol.
@@ -184,8 +188,8 @@ async def _ask(
             log.warning("%s: its actions cannot be used\n%s", about, trace_words(error))
             failures.append(f"{about}: its actions cannot be used ({error_words(error)})")
         else:
-            if not found.is_empty():
-                return choice.source, found, []
+            if not actions.is_empty():
+                return choice.source, actions, []
             silent = silent or choice.source
             if recorded == choice.source:
                 failures.append(
@@ -233,8 +237,8 @@ def unheard(answers: pl.DataFrame, profile: Profile, since: datetime) -> list[st
         for symbol, at in answers.select("symbol", "answered_at").iter_rows()
     }
     ends = {
-        one.name: since if one.end is None else min(since, midnight(one.end) + _DAY)
-        for one in profile.symbols.values()
+        symbol.name: since if symbol.end is None else min(since, midnight(symbol.end) + _DAY)
+        for symbol in profile.symbols.values()
     }
     return [name for name, end in ends.items() if name not in last or last[name] < end]
 
@@ -256,7 +260,7 @@ def judge_actions(store: Store, profile: Profile, now: datetime) -> tuple[pl.Dat
             .filter(pl.col("replaced_at").is_null())
             .drop("replaced_at")
         )
-        told = set(view.actions.answers(profile.name)["symbol"])
+        answered_symbols = set(view.actions.answers(profile.name)["symbol"])
         window = Window(midnight(profile.start), max(midnight(profile.start), now))
         candles = view.candles.of(profile.candles(Timeframe.D1), list(profile.symbols), window)
     actions = actions.filter(pl.col("symbol").is_in(list(profile.symbols)))
@@ -275,7 +279,7 @@ def judge_actions(store: Store, profile: Profile, now: datetime) -> tuple[pl.Dat
         "symbol", keep="first"
     )
     sessions = calendar_of(profile).bars(Timeframe.D1, window)["session"]
-    untold = [name for name in profile.symbols if name not in told]
+    untold = [name for name in profile.symbols if name not in answered_symbols]
     return actions, actions_match_prices(
         actions, days, sessions, untold=untold, unmeasured=unmeasured
     )

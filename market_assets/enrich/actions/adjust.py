@@ -204,7 +204,7 @@ def adjusted_weeks(days: pl.DataFrame) -> pl.DataFrame:
         whose prices are null has none. A vwap is that of the days alone: what was paid is not
             adjusted.
     """
-    known = pl.col("close").null_count() == 0
+    is_whole = pl.col("close").null_count() == 0
     traded = ~is_quiet(pl.col("close").shift().over("symbol"))
     last = pl.col("close").last()
     prices = {
@@ -220,7 +220,7 @@ def adjusted_weeks(days: pl.DataFrame) -> pl.DataFrame:
         .group_by("symbol", pl.col("ts").dt.truncate("1w"), maintain_order=True)
         .agg(
             **{
-                name: pl.when(known).then(pl.coalesce(price, last))
+                name: pl.when(is_whole).then(pl.coalesce(price, last))
                 for name, price in prices.items()
             },
             volume=pl.when(pl.col("volume").is_not_null().any()).then(pl.col("volume").sum()),

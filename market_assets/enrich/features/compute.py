@@ -87,7 +87,7 @@ def features_of(settings: FeatureSettings, timeframe: Timeframe) -> tuple[Featur
     """The features that the settings name, in the order of their columns."""
     given = settings.model_dump()
     session = {"overnight_return", "intraday_return", "vwap"}
-    found: list[Feature] = []
+    features: list[Feature] = []
     for name, make in _FAMILIES.items():
         if name in session:
             families = [make()] if given[name] else []
@@ -96,15 +96,15 @@ def features_of(settings: FeatureSettings, timeframe: Timeframe) -> tuple[Featur
                 make(*(window if isinstance(window, tuple) else (window,)))
                 for window in given[name]
             ]
-        found += [
-            replace(each, unit=_UNITS.get(name, "")) for each in chain.from_iterable(families)
+        features += [
+            replace(feature, unit=_UNITS.get(name, "")) for feature in chain.from_iterable(families)
         ]
-    return tuple(each for each in found if timeframe.intraday or each.name != "vwap")
+    return tuple(feature for feature in features if timeframe.intraday or feature.name != "vwap")
 
 
 def reach_of(features: tuple[Feature, ...]) -> int:
     """How many bars before a bar the features read at most."""
-    return max((each.reach for each in features), default=0)
+    return max((feature.reach for feature in features), default=0)
 
 
 def compute(
@@ -139,11 +139,11 @@ def compute(
             return np.full(len(bars), np.nan)
 
     with np.errstate(all="ignore"):
-        columns = [pl.Series(each.name, values(each)) for each in features]
+        columns = [pl.Series(feature.name, values(feature)) for feature in features]
     made = bars.select("symbol", "ts").with_columns(columns)
     return made.with_columns(
-        pl.when(pl.col(each.name).is_finite()).then(pl.col(each.name)).alias(each.name)
-        for each in features
+        pl.when(pl.col(feature.name).is_finite()).then(pl.col(feature.name)).alias(feature.name)
+        for feature in features
     )
 
 
@@ -189,9 +189,9 @@ class _Candles:
 
     def before(self, values: Values, n: int) -> Values:
         """The value n bars before."""
-        found = np.full(len(values), np.nan)
-        found[n:] = values[: max(len(values) - n, 0)]
-        return self.after(found, n)
+        result = np.full(len(values), np.nan)
+        result[n:] = values[: max(len(values) - n, 0)]
+        return self.after(result, n)
 
     def bars_since(self, happened: Flags) -> Counts:
         """How many bars ago it last happened.
@@ -309,8 +309,8 @@ class _Candles:
             bars["opens_at"] > bars["closes_at"].shift(1)
         )
         before = self.before(self.close, 1)
-        known = later.fill_null(value=False).to_numpy() & (before > 0) & (self.open > 0)
-        return np.where(known, (self.open - before) / before, np.nan)
+        is_measurable = later.fill_null(value=False).to_numpy() & (before > 0) & (self.open > 0)
+        return np.where(is_measurable, (self.open - before) / before, np.nan)
 
     @cached_property
     def vwap(self) -> Values:
@@ -352,8 +352,8 @@ def _overnight_return() -> Iterator[Feature]:
 
 def _intraday_return() -> Iterator[Feature]:
     def values(c: _Candles) -> Values:
-        own = np.where((c.open > 0) & (c.close > 0), (c.close - c.open) / c.open, np.nan)
-        return np.where(np.isnan(c.overnight), c.returns(1), own)
+        bar_returns = np.where((c.open > 0) & (c.close > 0), (c.close - c.open) / c.open, np.nan)
+        return np.where(np.isnan(c.overnight), c.returns(1), bar_returns)
 
     yield Feature(
         "intraday_return",

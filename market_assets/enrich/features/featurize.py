@@ -96,7 +96,7 @@ class Featurize(Work):
             store,
             Dataset.features(profile.name, timeframe),
             partitions_of(profile, timeframe, self._series, window),
-            symbols=[one.symbol for one in self._series],
+            symbols=[series.symbol for series in self._series],
             inputs=[Input(profile.candles(timeframe), cadence, reach)],
             cadence=cadence,
             now=now,
@@ -116,13 +116,13 @@ class Featurize(Work):
         return self._recipe_on(Basis.RAW)
 
     def _recipe_on(self, basis: Basis) -> str:
-        names = ", ".join(each.name for each in self.features)
+        names = ", ".join(feature.name for feature in self.features)
         return f"{basis}: {names}"
 
     def prepare(self, transaction: Transaction) -> None:
         """See `Work.prepare`."""
         prepare(transaction, self._profile)
-        transaction.features.create(self.dataset, [one.name for one in self.features])
+        transaction.features.create(self.dataset, [feature.name for feature in self.features])
 
     def bars(self, window: Window) -> pl.DataFrame:
         """See `Work.bars`."""
@@ -156,8 +156,8 @@ class Featurize(Work):
             bars = on_one_footing(
                 transaction, self._profile, self.dataset.timeframe, raw, self._basis
             )
-            rows, found = self._compute(bars, window)
-            faults += found
+            rows, new_faults = self._compute(bars, window)
+            faults += new_faults
             changed.append(transaction.features.replace(self.dataset, symbols, window, rows))
             kept = bars.filter(window.holds())
             states.append(kept.select("symbol", "ts", "state"))
@@ -177,13 +177,15 @@ class Featurize(Work):
         margin = self.dataset.timeframe.duration
         near = Window(window.start - margin, window.end + margin)
         starts = self._starts(
-            transaction, window, [one.symbol for one in self._series if one.window.intersect(near)]
+            transaction,
+            window,
+            [series.symbol for series in self._series if series.window.intersect(near)],
         )
         if over := [symbol for symbol in self._symbols if symbol not in starts]:
             yield over, window.start
         group: list[str] = []
         # A symbol that hardly ever trades reaches back for years: others are not read with it.
-        for symbol in sorted(starts, key=lambda each: starts[each], reverse=True):
+        for symbol in sorted(starts, key=lambda name: starts[name], reverse=True):
             bars = (window.end - starts[symbol]) / self.dataset.timeframe.duration
             if group and (len(group) + 1) * bars > _GROUP_BARS:
                 yield group, starts[group[-1]]
@@ -211,17 +213,21 @@ class Featurize(Work):
             since = max(whole, first - span)
             if since >= first:
                 break
-            found = transaction.candles.reach_back(
+            reach_by_symbol = transaction.candles.reach_back(
                 Dataset.candles(self.dataset.owner, self.dataset.timeframe),
                 short,
                 Window(since, first),
                 reach,
             )
-            starts |= {symbol: ts for symbol, (ts, _) in found.items()}
+            starts |= {symbol: ts for symbol, (ts, _) in reach_by_symbol.items()}
             short = (
                 []
                 if since == whole
-                else [one for one in short if one not in found or found[one][1] < reach]
+                else [
+                    symbol
+                    for symbol in short
+                    if symbol not in reach_by_symbol or reach_by_symbol[symbol][1] < reach
+                ]
             )
             span *= 8
         return starts
@@ -230,9 +236,10 @@ class Featurize(Work):
         """The open of the session that goes on at an instant, or the instant itself."""
         if not self.dataset.timeframe.intraday:
             return instant
-        known = self._calendar.known
+        extent = self._calendar.known
         around = Window(
-            max(known.start, instant - _LONGEST_SESSION), min(known.end, instant + _LONGEST_SESSION)
+            max(extent.start, instant - _LONGEST_SESSION),
+            min(extent.end, instant + _LONGEST_SESSION),
         )
         spans = self._calendar.spans(around)
         begun = spans.filter(pl.col("open") < literal(instant)).tail(1)
@@ -252,19 +259,21 @@ class Featurize(Work):
         """
         # TA-Lib would go on forever with a price that is no number.
         bars = bars.with_columns(broken=pl.col("broken") | pl.col("strange"))
-        own = with_runs(bars)
+        bars_with_runs = with_runs(bars)
         if bars["broken"].any():
             torn = bars.select(
                 "symbol", "ts", torn=pl.col("broken").cum_max().over("symbol", "session")
             )
-            own = own.join(torn, on=["symbol", "ts"], how="left", maintain_order="left")
+            bars_with_runs = bars_with_runs.join(
+                torn, on=["symbol", "ts"], how="left", maintain_order="left"
+            )
         faults: list[str] = []
         try:
-            made = compute(own, self.features)
+            made = compute(bars_with_runs, self.features)
         # A symbol whose candles break a library must not fail the others.
         except Exception:  # noqa: BLE001
-            made, faults = self._one_by_one(own)
-        made = _on_own_footing(made, own, self.features)
+            made, faults = self._one_by_one(bars_with_runs)
+        made = _on_own_footing(made, bars_with_runs, self.features)
         stored = bars.filter(window.holds(), pl.col("state") == State.STORED)
         made = made.filter(window.holds())
         if len(made) < len(stored):
@@ -279,13 +288,13 @@ class Featurize(Work):
             The features, and a sentence for each that could not be made.
         """
         nothing = pl.DataFrame(
-            schema=dict.fromkeys((one.name for one in self.features), pl.Float64)
+            schema=dict.fromkeys((feature.name for feature in self.features), pl.Float64)
         )
         made = [pl.concat([bars.select("symbol", "ts").clear(), nothing], how="horizontal")]
         faults: list[str] = []
-        for (symbol,), own in bars.group_by("symbol", maintain_order=True):
+        for (symbol,), symbol_bars in bars.group_by("symbol", maintain_order=True):
             broken: dict[str, Exception] = {}
-            made.append(compute(own, self.features, faults=broken))
+            made.append(compute(symbol_bars, self.features, faults=broken))
             faults += [
                 f"{symbol}: {name} could not be made: {error!r}" for name, error in broken.items()
             ]
@@ -329,20 +338,21 @@ class Featurize(Work):
         """Add a fault to the partitions with a candle whose price is no number."""
         if strange.is_empty():
             return outcomes
-        told: dict[str, tuple[str, ...]] = {}
-        found = (
+        faults: dict[str, tuple[str, ...]] = {}
+        candles = (
             strange.group_by(partition_key(self._cadence), "symbol")
             .agg(pl.min("ts"))
             .sort("part", "symbol")
         )
-        for key, symbol, ts in found.iter_rows():
+        for key, symbol, ts in candles.iter_rows():
             why = (
                 f"{symbol}: the candle at {ts:%Y-%m-%d %H:%M}Z has a price that is no number; "
                 "delete it, and backfill its partition"
             )
-            told[key.isoformat()] = (*told.get(key.isoformat(), ()), why)
+            faults[key.isoformat()] = (*faults.get(key.isoformat(), ()), why)
         return [
-            replace(one, faults=one.faults + told.get(one.partition.key, ())) for one in outcomes
+            replace(outcome, faults=outcome.faults + faults.get(outcome.partition.key, ()))
+            for outcome in outcomes
         ]
 
     def _counts(self, states: pl.DataFrame) -> dict[str, tuple[SymbolCounts, ...]]:
@@ -353,8 +363,10 @@ class Featurize(Work):
         )
         counts: dict[str, tuple[SymbolCounts, ...]] = {}
         for key, symbol, expected, stored, missing in table.sort("part", "symbol").iter_rows():
-            own = SymbolCounts(symbol, expected, stored, expected - stored - missing, missing)
-            counts[key.isoformat()] = (*counts.get(key.isoformat(), ()), own)
+            symbol_counts = SymbolCounts(
+                symbol, expected, stored, expected - stored - missing, missing
+            )
+            counts[key.isoformat()] = (*counts.get(key.isoformat(), ()), symbol_counts)
         return counts
 
 
@@ -404,5 +416,5 @@ def _on_own_footing(
         made: The features.
     """
     factors = {"price": bars["price_factor"], "volume": bars["volume_factor"]}
-    own = [pl.col(each.name) / factors[each.unit] for each in made if each.unit]
-    return features.with_columns(own)
+    columns = [pl.col(feature.name) / factors[feature.unit] for feature in made if feature.unit]
+    return features.with_columns(columns)

@@ -40,15 +40,15 @@ def rolling_moments(values: Column, n: int) -> tuple[Column, Column, Column]:
         population: divided by n).
     """
     blocks = _blocks(values, n)
-    own = blocks[:, :1]
+    firsts = blocks[:, :1]
     # The first value of a block is in every window that ends in the block: it is the base also for
     # the window's part of the block before.
-    following = np.append(own[1:], own[-1:], axis=0)
-    ahead, behind = blocks - own, blocks - following
+    following = np.append(firsts[1:], firsts[-1:], axis=0)
+    ahead, behind = blocks - firsts, blocks - following
     mean = _joined(_heads(ahead), _tails(behind), len(values), n) / n
     square = _joined(_heads(ahead * ahead), _tails(behind * behind), len(values), n) / n
     deviation = np.sqrt(np.maximum(square - mean * mean, 0.0))
-    base = np.repeat(own.ravel(), n)[: len(values)]
+    base = np.repeat(firsts.ravel(), n)[: len(values)]
     return base + mean, ahead.ravel()[: len(values)] - mean, deviation
 
 

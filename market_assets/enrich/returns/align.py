@@ -101,7 +101,7 @@ def align(bars: pl.DataFrame, grid: pl.DataFrame, series: pl.DataFrame) -> pl.Da
         .sort("symbol", "ts")
     )
     stored = pl.col("close").is_not_null()
-    own = pl.col("state").is_not_null()
+    has_bar = pl.col("state").is_not_null()
     rows = rows.with_columns(
         previous=pl.col("close").forward_fill().shift().over("symbol"),
         previous_ts=pl.when(stored).then("ts").forward_fill().shift().over("symbol"),
@@ -113,7 +113,7 @@ def align(bars: pl.DataFrame, grid: pl.DataFrame, series: pl.DataFrame) -> pl.Da
         .then(pl.lit(Neutral.BEFORE_GENESIS.value))
         .when(pl.col("ts") >= pl.col("end"))
         .then(pl.lit(Neutral.AFTER_END.value))
-        .when(~own)
+        .when(~has_bar)
         .then(pl.lit(Neutral.CLOSED_MARKET.value))
         .when(~stored)
         .then(
@@ -153,7 +153,11 @@ def common_grid(opens: Sequence[pl.Series], *, intersection: bool) -> pl.Series:
     Returns:
         TS, sorted, unique, named "ts".
     """
-    times = pl.concat([pl.DataFrame({"ts": one}) for one in opens]).group_by("ts").len()
+    times = (
+        pl.concat([pl.DataFrame({"ts": calendar_opens}) for calendar_opens in opens])
+        .group_by("ts")
+        .len()
+    )
     wanted = times.filter(pl.col("len") == len(opens)) if intersection else times
     return wanted["ts"].sort()
 

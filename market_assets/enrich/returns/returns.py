@@ -88,12 +88,12 @@ class Returns(Work):
         self._cadence = (
             members[0].partitions.of(timeframe) if self._alone else markets_cadence(timeframe)
         )
-        start = min(one.window(self._now).start for one in members)
+        start = min(member.window(self._now).start for member in members)
         self._whole = self._partitions(timeframe, Window(start, max(start, self._now)))
         super().__init__(
             store,
             Dataset.returns(name, timeframe),
-            [one for one in self._whole if one.window.intersect(window)],
+            [partition for partition in self._whole if partition.window.intersect(window)],
             symbols=[self._id(member, symbol) for member in members for symbol in member.symbols],
             inputs=[
                 Input(
@@ -230,16 +230,18 @@ class Returns(Work):
                 transaction, member, self.dataset.timeframe, grid.bars(read), basis
             )
             if watches_jumps(member, (self._settings or member.returns).basis):
-                found = jumps_in(
+                member_jumps = jumps_in(
                     transaction, member, self.dataset.timeframe, whole, basis=basis, now=self._now
                 )
                 jumps.append(
-                    found.filter(window.holds()).with_columns(symbol=name + pl.col("symbol"))
+                    member_jumps.filter(window.holds()).with_columns(symbol=name + pl.col("symbol"))
                 )
-            own = whole.select("symbol", "ts", "close", "state", "severed")
-            bars.append(own.with_columns(symbol=name + pl.col("symbol")))
+            member_bars = whole.select("symbol", "ts", "close", "state", "severed")
+            bars.append(member_bars.with_columns(symbol=name + pl.col("symbol")))
             series.append(
-                _bounds(own, grid, read, self._now).with_columns(symbol=name + pl.col("symbol"))
+                _bounds(member_bars, grid, read, self._now).with_columns(
+                    symbol=name + pl.col("symbol")
+                )
             )
             called_for = (pl.col("closes_at") <= literal(self._now)) & belongs(
                 member.window(self._now), derived=self.dataset.timeframe in member.timeframes.derive
@@ -283,7 +285,10 @@ class Returns(Work):
         It is that of the partition of the time; the column is `since`.
         """
         reaches = pl.DataFrame(
-            [(to_micros(one.window.start), to_micros(self._reach(one))) for one in batch],
+            [
+                (to_micros(partition.window.start), to_micros(self._reach(partition)))
+                for partition in batch
+            ],
             schema={"begins": pl.Int64, "since": pl.Int64},
             orient="row",
         ).cast(TS)
@@ -333,10 +338,10 @@ def reach_days(members: Sequence[Profile], now: datetime) -> int:
     starts, for instance over a Golden Week.
     """
     closures = (
-        calendar_of(one).longest_closure(
-            Window(one.window(now).start, max(one.window(now).end, now))
+        calendar_of(member).longest_closure(
+            Window(member.window(now).start, max(member.window(now).end, now))
         )
-        for one in members
+        for member in members
     )
     return max(_REACH_DAYS, 1 + max(closures, default=timedelta()).days)
 
@@ -346,23 +351,23 @@ def markets_cadence(timeframe: Timeframe) -> Cadence:
     return Cadence.DAY if timeframe.intraday else Cadence.MONTH
 
 
-def _bounds(own: pl.DataFrame, grid: Grid, read: Window, now: datetime) -> pl.DataFrame:
+def _bounds(bars: pl.DataFrame, grid: Grid, read: Window, now: datetime) -> pl.DataFrame:
     """From which `ts` on, and until which, each series has bars.
 
     Returns:
         symbol, start, end; they lie beyond what was read where the series does not begin or end in
         it.
     """
-    seen = own.group_by("symbol").agg(pl.min("ts").alias("first"), pl.max("ts").alias("last"))
+    seen = bars.group_by("symbol").agg(pl.min("ts").alias("first"), pl.max("ts").alias("last"))
     first, _ = read.micros
     rows = [
         (
-            one.symbol,
-            *(to_micros(edge) for edge in (one.window.start, one.window.end)),
+            series.symbol,
+            *(to_micros(edge) for edge in (series.window.start, series.window.end)),
             # A series that ends at the present has not ended.
-            one.window.end < min(now, read.end),
+            series.window.end < min(now, read.end),
         )
-        for one in grid.series
+        for series in grid.series
     ]
     frame = pl.DataFrame(rows, schema=["symbol", "starts", "ends", "ended"], orient="row").join(
         seen, on="symbol", how="left"

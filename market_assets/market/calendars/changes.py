@@ -170,30 +170,32 @@ def changed(
             spans_of = sessions.get(session, [])
             if change.as_before and not spans_of:
                 spans_of = _like_before(session, sessions, zone)
-            own = _changed_session(session, spans_of, change, change.zone or zone)
-            if strict and spans_of and not own and change.hours is None:
+            session_spans = _changed_session(session, spans_of, change, change.zone or zone)
+            if strict and spans_of and not session_spans and change.hours is None:
                 raise CalendarError(
                     f"calendar {name!r}: the change of {change.first} leaves nothing of the "
                     f"session of {session}: correct its times, write "
                     "`close: true` if there was no session, or the whole `hours`"
                 )
-            if own:
-                sessions[session] = own
+            if session_spans:
+                sessions[session] = session_spans
             else:
                 sessions.pop(session, None)
 
     rows = [(session, *span) for session in sorted(sessions) for span in sessions[session]]
-    found = pl.DataFrame(
+    new_spans = pl.DataFrame(
         rows, schema={"session": pl.Date, "open": TS, "close": TS}, orient="row"
     ).sort("open")
-    overlapping = found.filter((pl.col("open") < pl.col("close").shift()).fill_null(value=False))
+    overlapping = new_spans.filter(
+        (pl.col("open") < pl.col("close").shift()).fill_null(value=False)
+    )
     if not overlapping.is_empty():
         raise CalendarError(
             f"calendar {name!r}: with its changes the session of {overlapping['session'][0]} "
             "begins before the one before it has ended: "
             "correct the hours of one of the two"
         )
-    return found
+    return new_spans
 
 
 def reasons_for(changes: Sequence[Change], session: date) -> list[str]:
@@ -205,10 +207,10 @@ def _touched(
     name: str, change: Change, sessions: Sequence[date], *, strict: bool
 ) -> Sequence[date]:
     """The dates that a change applies to."""
-    there = sessions[bisect_left(sessions, change.first) : bisect_right(sessions, change.last)]
+    dates = sessions[bisect_left(sessions, change.first) : bisect_right(sessions, change.last)]
     if not change.is_one_day:
-        return [session for session in there if change.holds(session)]
-    if change.hours is None and not change.as_before and not there:
+        return [session for session in dates if change.holds(session)]
+    if change.hours is None and not change.as_before and not dates:
         if not strict:
             return []
         raise CalendarError(

@@ -140,14 +140,14 @@ def _schedule(name: str, zone: ZoneInfo, spans: pl.DataFrame, first: date, last:
     It is known from Monday to Monday: only then is every week bar whole, and no session is missing
     that opens on the evening before the day it is named after.
     """
-    known = Window.of_days(
+    known_window = Window.of_days(
         first + timedelta(days=-first.weekday() % 7), last - timedelta(days=last.weekday())
     )
     corrections = CORRECTIONS.get(name, ())
     halts = _CIRCUIT_BREAKERS if name in _US_EQUITIES | _STOPPED_TOO else ()
     # A newer release may have closed a day that is shortened here.
     corrected = changed(name, spans, corrections, zone, strict=False)
-    return Schedule(zone, corrected, known, halts, corrections, spans)
+    return Schedule(zone, corrected, known_window, halts, corrections, spans)
 
 
 def _sessions(hours: pd.DataFrame, opens: str, closes: str) -> pl.DataFrame:

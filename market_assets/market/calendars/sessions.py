@@ -172,10 +172,10 @@ class SessionCalendar:
 
         Zero where the market never closes there, or where nothing of the window is known.
         """
-        known = window.intersect(self.known)
-        if known is None:
+        known_part = window.intersect(self.known)
+        if known_part is None:
             return timedelta()
-        spans = _touching(self._spans, "open", "close", known)
+        spans = _touching(self._spans, "open", "close", known_part)
         return (
             (spans["open"] - spans["close"].shift()).max()  # type: ignore[return-value]
             or timedelta()

@@ -161,7 +161,9 @@ class ActionFilesSource:
 
     def _understand(self, table: pl.DataFrame, symbol: str, about: str) -> pl.DataFrame:
         settings = self._settings
-        names = {ours: settings.columns.get(ours, ours) for ours in ("symbol", *ACTION_SCHEMA)}
+        names = {
+            column: settings.columns.get(column, column) for column in ("symbol", *ACTION_SCHEMA)
+        }
         needed = {names["ex_date"], *settings.columns.values()} - set(table.columns)
         if needed or not {names["ratio"], names["amount"], names["kind"]} & set(table.columns):
             wanted = ", ".join(sorted(needed or {names["ratio"], names["amount"]}))
@@ -177,9 +179,9 @@ class ActionFilesSource:
                 pl.col(name).cast(pl.String).str.strip_chars()
                 if name in table.columns
                 else pl.lit(None, pl.String)
-            ).alias(ours)
-            for ours, name in names.items()
-            if ours != "symbol"
+            ).alias(column)
+            for column, name in names.items()
+            if column != "symbol"
         ).with_columns(pl.when(~pl.all().is_in(_EMPTY)).then(pl.all()))
         read = given.with_columns(
             ex_date=_dates(pl.col("ex_date"), settings.format),
@@ -187,11 +189,12 @@ class ActionFilesSource:
             ratio=_ratios(pl.col("ratio")),
             amount=pl.col("amount").cast(pl.Float64, strict=False),
         )
-        for ours in ("ratio", "amount"):
-            wrong = given.filter(given[ours].is_not_null() & read[ours].is_null())
+        for column in ("ratio", "amount"):
+            wrong = given.filter(given[column].is_not_null() & read[column].is_null())
             if not wrong.is_empty():
                 raise SourceError(
-                    f"{about}: {wrong[ours][0]!r} is no {ours}. Correct the file", permanent=True
+                    f"{about}: {wrong[column][0]!r} is no {column}. Correct the file",
+                    permanent=True,
                 )
         currency = pl.col("currency").fill_null(pl.lit(settings.currency, pl.String))
         if names["kind"] in table.columns:

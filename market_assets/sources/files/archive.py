@@ -216,7 +216,8 @@ class ArchiveSource:
         if not losses:
             return stretches
         outer = Window(
-            min(each.window.start for each in stretches), max(each.window.end for each in stretches)
+            min(stretch.window.start for stretch in stretches),
+            max(stretch.window.end for stretch in stretches),
         )
         for loss in losses:
             missed = loss.window if loss.is_dated else loss.window.intersect(outer)
@@ -265,17 +266,20 @@ class ArchiveSource:
         """
         paths = self._matches(glob.escape(symbol), timeframe)
         if not paths:
-            others = [path.name for path in self._matches("*", timeframe)]
+            file_names = [path.name for path in self._matches("*", timeframe)]
             raise self._nothing_found(
-                symbol, timeframe, f"no file matches {self._settings.path} in {self._base}", others
+                symbol,
+                timeframe,
+                f"no file matches {self._settings.path} in {self._base}",
+                file_names,
             )
-        found: list[tuple[_File, Span | None]] = []
+        files: list[tuple[_File, Span | None]] = []
         broken: list[tuple[_File, str]] = []
         first: SourceError | None = None
         for path in paths:
             try:
                 file = _File.at(path)
-                found.append((file, self._span(file, symbol, timeframe)))
+                files.append((file, self._span(file, symbol, timeframe)))
             except FileNotFoundError as error:
                 if path.is_symlink():
                     first = first or self._unreadable(path, error)
@@ -298,17 +302,17 @@ class ArchiveSource:
             except SourceError as error:
                 first = first or error
                 broken.append((file, str(error)))
-        if first is not None and not any(span for _, span in found):
+        if first is not None and not any(span for _, span in files):
             raise first
-        if self._settings.names_symbols and not any(span for _, span in found):
-            symbols = {other for file, _ in found for other in self._table(file, timeframe).symbols}
+        if self._settings.names_symbols and not any(span for _, span in files):
+            symbols = {other for file, _ in files for other in self._table(file, timeframe).symbols}
             raise self._nothing_found(
                 symbol,
                 timeframe,
                 f"no row of {self._settings.path} in {self._base} is of it",
                 sorted(symbols),
             )
-        return found, broken
+        return files, broken
 
     def _matches(self, symbol: str, timeframe: Timeframe) -> list[Path]:
         words = {
@@ -318,19 +322,19 @@ class ArchiveSource:
             "{minutes}": str(timeframe.duration // timedelta(minutes=1)),
             "{date}": "*",
         }
-        given = re.sub(r"\{\w+\}", lambda found: words[found.group()], self._settings.path)
+        given = re.sub(r"\{\w+\}", lambda match: words[match.group()], self._settings.path)
         pattern = str(Path(glob.escape(str(self._base))) / given)
         # Unlike Path.glob it takes a pattern that climbs or is absolute.
         return [Path(path) for path in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207
 
     def _nothing_found(
-        self, symbol: str, timeframe: Timeframe, what: str, others: list[str]
+        self, symbol: str, timeframe: Timeframe, what: str, names: list[str]
     ) -> SourceError:
-        near = get_close_matches(symbol, others, n=3, cutoff=0.3)
+        near = get_close_matches(symbol, names, n=3, cutoff=0.3)
         hint = (
             f"near it are {', '.join(near)}"
             if near
-            else f"{len(others)} others are there, none with a name like it"
+            else f"{len(names)} others are there, none with a name like it"
         )
         return SourceError(
             f"source {self.name}: {symbol} {timeframe}: {what} (profile is {self._kind}); {hint}. "
@@ -378,7 +382,8 @@ class ArchiveSource:
             return []
         about = f"source {self.name}: {file.path}"
         losses = [
-            _Loss(window, f"{about}: a row cannot be read: {said}") for window, said in part.unread
+            _Loss(window, f"{about}: a row cannot be read: {label}")
+            for window, label in part.unread
         ]
         damaged = self._table(file, timeframe).damaged
         pieces = [
@@ -411,8 +416,8 @@ class ArchiveSource:
             if path.is_relative_to(self._base)
             else path.name
         )
-        told = (self._days_in(text.replace(symbol, " ")) for text in (path.name, within))
-        return next((period for period in told if period is not None), None)
+        periods = (self._days_in(text.replace(symbol, " ")) for text in (path.name, within))
+        return next((period for period in periods if period is not None), None)
 
     def _days_in(self, name: str) -> Window | None:
         return period_in(name, self._clock)
@@ -438,7 +443,7 @@ class ArchiveSource:
         """
         stamps = rows["ts"].drop_nulls()
         if are_odd(stamps, timeframe):
-            first, last = (f"{from_micros(each):%Y-%m-%d %H:%M}" for each in _ends(stamps))
+            first, last = (f"{from_micros(stamp):%Y-%m-%d %H:%M}" for stamp in _ends(stamps))
             raise SourceError(
                 f"source {self.name}: {file.path}: "
                 f"{len(stamps):,} rows have times from {first} to {last}Z, "
@@ -515,7 +520,7 @@ class ArchiveSource:
         except BROKEN as error:
             raise self._unreadable(file.path, error) from error
         places = self._columns.places(file.path, schema.names(), has_header=True)
-        names = {ours: name_at(schema.names(), place) for ours, place in places.items()}
+        names = {column: name_at(schema.names(), place) for column, place in places.items()}
         if "ts" not in names or any(
             name is not None and name not in schema for name in names.values()
         ):
@@ -523,7 +528,7 @@ class ArchiveSource:
         ts = names["ts"] or ""
         whose = self._columns.names_whose(schema.names())
         is_plain = all(
-            schema[name or ""] == pl.Float64 for ours, name in names.items() if ours in PRICES
+            schema[name or ""] == pl.Float64 for column, name in names.items() if column in PRICES
         )
         if not is_plain or (whose is not None and self._count(file, whose) > 1):
             return None
@@ -536,12 +541,12 @@ class ArchiveSource:
         number = pl.lit(None) if volume is None else pl.col(volume)
         return raw.select(
             opens.alias("ts"),
-            *(pl.col(names[ours] or "").alias(ours) for ours in PRICES),
+            *(pl.col(names[column] or "").alias(column) for column in PRICES),
             number.cast(pl.Float64, strict=False).alias("volume"),
             *(
-                pl.col(names[ours] or "").cast(pl.Float64, strict=False).alias(ours)
-                for ours in EXTRA_COLUMNS
-                if ours in names
+                pl.col(names[column] or "").cast(pl.Float64, strict=False).alias(column)
+                for column in EXTRA_COLUMNS
+                if column in names
             ),
         )
 
@@ -685,7 +690,7 @@ class ArchiveSource:
         timeframe: Timeframe,
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Part rows into good ones, and those that nobody can read (_NO_REFUSED)."""
-        priced = pl.any_horizontal(pl.col(ours).is_not_null() for ours in PRICES)
+        priced = pl.any_horizontal(pl.col(column).is_not_null() for column in PRICES)
         rows = rows.with_columns(priced=priced)
         is_good = pl.col("refused").is_null() & pl.col("ts").is_not_null()
         sound = rows.filter(is_good & pl.col("priced"))["ts"]
@@ -702,11 +707,11 @@ class ArchiveSource:
         good = rows.filter(is_good)
         if len(good) == len(rows) and not bad:
             return good, _NO_REFUSED
-        known = pl.when(is_good).then(pl.col("ts"))
-        near = known.forward_fill().over("symbol"), known.backward_fill().over("symbol")
-        anywhere = known.forward_fill(), known.backward_fill()
+        times = pl.when(is_good).then(pl.col("ts"))
+        near = times.forward_fill().over("symbol"), times.backward_fill().over("symbol")
+        anywhere = times.forward_fill(), times.backward_fill()
         edges = pl.min_horizontal(*near), pl.max_horizontal(*near)
-        has_both = pl.all_horizontal(each.is_not_null() for each in near)
+        has_both = pl.all_horizontal(neighbour.is_not_null() for neighbour in near)
         placed = rows.with_columns(
             at=pl.coalesce(*near, *anywhere),
             after=pl.when(has_both).then(edges[0] + timeframe.duration),
@@ -866,11 +871,11 @@ def _around(
     """
     if not line.number or (line.text and not any(sign.isdigit() for sign in line.text)):
         return None, None
-    known = rows.filter(
+    rows_of_member = rows.filter(
         pl.col("member") == member, pl.col("refused").is_null(), pl.col("ts").is_not_null()
     )
-    ends = known.filter(pl.col("line") < line.number).tail(1)["ts"].to_list()
-    ends += known.filter(pl.col("line") > line.number).head(1)["ts"].to_list()
+    ends = rows_of_member.filter(pl.col("line") < line.number).tail(1)["ts"].to_list()
+    ends += rows_of_member.filter(pl.col("line") > line.number).head(1)["ts"].to_list()
     return (min(ends) + timeframe.duration, max(ends)) if len(ends) == 2 else (None, None)
 
 
@@ -891,8 +896,10 @@ def _ends(stamps: pl.Series) -> tuple[int, int]:
 
 def _standing(rows: pl.DataFrame, number: int, member: str) -> tuple[str, datetime | None]:
     """Whose row a broken line follows, and when that is."""
-    own = rows.filter(pl.col("member") == member)
-    before = (own if len(own) else rows).filter(pl.col("line") <= number).tail(1)
+    rows_of_member = rows.filter(pl.col("member") == member)
+    before = (
+        (rows_of_member if len(rows_of_member) else rows).filter(pl.col("line") <= number).tail(1)
+    )
     near = before if len(before) else rows.head(1)
     if near.is_empty():
         return "", None

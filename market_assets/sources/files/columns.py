@@ -91,7 +91,8 @@ class ColumnReader:
             columns = [
                 name
                 for name in names
-                if name in {part for each in needed if each for part in each.split(" + ")} | needed
+                if name
+                in {part for heading in needed if heading for part in heading.split(" + ")} | needed
             ]
             table = pl.read_parquet(path, glob=False, columns=columns)
             numbers = pl.int_range(1, len(table) + 1, eager=True)
@@ -108,7 +109,7 @@ class ColumnReader:
                         separator=settings.separator,
                         encoding=settings.encoding,
                     )
-                    own = self._ours(
+                    frame = self._ours(
                         path,
                         text.rows,
                         text.numbers,
@@ -120,7 +121,7 @@ class ColumnReader:
                     first = first or error
                     failed[member] = " ".join(str(error).split())[:200]
                     continue
-                frames.append(own)
+                frames.append(frame)
                 bad += [(line, member) for line in text.bad]
         except BROKEN as error:
             first = first or error
@@ -137,12 +138,14 @@ class ColumnReader:
         settings = self._settings
         if settings.layout:
             names = LAYOUTS[settings.layout].all_names
-            wanted = {ours: names[ours] for ours in ("open", "high", "low", "close")}
-            if all(column_of(cells, theirs) is not None for theirs in wanted.values()):
+            wanted = {column: names[column] for column in ("open", "high", "low", "close")}
+            if all(column_of(cells, aliases) is not None for aliases in wanted.values()):
                 return True
         # A wrong name of an extra column is told as that.
         given = {
-            ours: place for ours, place in settings.columns.items() if ours not in EXTRA_COLUMNS
+            column: place
+            for column, place in settings.columns.items()
+            if column not in EXTRA_COLUMNS
         }
         if named := [place for place in given.values() if isinstance(place, str)]:
             return all(part in cells for place in named for part in place.split(" + "))
@@ -172,26 +175,31 @@ class ColumnReader:
                 permanent=True,
             )
         places = self.places(path, names, has_header=has_header, table=table)
-        found = {ours: name_at(names, place) for ours, place in places.items()}
-        written = {ours: _sum_of(table, name) for ours, name in found.items() if name is not None}
-        numbers_of_a_bar = [cells for ours in PRICES for cells in written[ours]]
+        headings = {column: name_at(names, place) for column, place in places.items()}
+        written = {
+            column: _sum_of(table, name) for column, name in headings.items() if name is not None
+        }
+        numbers_of_a_bar = [cells for column in PRICES for cells in written[column]]
         decimal = (
             settings.decimal
             or decimal_of(numbers_of_a_bar)
             or grouping_of(written.get("volume", ()))
         )
-        is_decimal = not all(_written_whole(written[ours][0]).all() for ours in PRICES)
+        is_decimal = not all(_written_whole(written[column][0]).all() for column in PRICES)
         prices = {
-            ours: self._price(written[ours], decimal, is_decimal=is_decimal) for ours in PRICES
+            column: self._price(written[column], decimal, is_decimal=is_decimal)
+            for column in PRICES
         }
-        self._require_plain({ours: written[ours][0] for ours in PRICES}, prices)
-        self._require_clock(found)
+        self._require_plain({column: written[column][0] for column in PRICES}, prices)
+        self._require_clock(headings)
         columns: dict[str, pl.Series] = {"stamp": self._stamp(written)}
-        columns.update({str(ours): prices[ours] for ours in PRICES})
+        columns.update({str(column): prices[column] for column in PRICES})
         columns["volume"] = self._volume(written.get("volume"), decimal, len(table))
-        for ours in EXTRA_COLUMNS:
-            if ours in written:
-                columns[ours] = self._extra(ours, written[ours], decimal, is_decimal=is_decimal)
+        for column in EXTRA_COLUMNS:
+            if column in written:
+                columns[column] = self._extra(
+                    column, written[column], decimal, is_decimal=is_decimal
+                )
         whose = self._whose(table, written)
         symbol = pl.repeat("", len(table), eager=True) if whose is None else whose
         columns["symbol"] = symbol.str.strip_chars()
@@ -227,10 +235,10 @@ class ColumnReader:
             return scaled.zip_with(
                 is_fixed & (scaled.abs() >= _LEAST_BESIDE).fill_null(value=True), column
             )
-        known = scaled.drop_nulls()
-        largest = known.abs().max()
+        prices = scaled.drop_nulls()
+        largest = prices.abs().max()
         # A number, as there are prices.
-        if len(known) and largest < _LEAST and (known != 0).any():  # type: ignore[operator]
+        if len(prices) and largest < _LEAST and (prices != 0).any():  # type: ignore[operator]
             raise ValueError(
                 f"its prices, such as {whole(column.drop_nulls()[0])}, "
                 f"are too small for whole numbers of {scale:g}: "
@@ -273,13 +281,13 @@ class ColumnReader:
 
     def _extra(
         self,
-        ours: ColumnName,
+        column: ColumnName,
         cells: Sequence[pl.Series],
         decimal: str | None,
         *,
         is_decimal: bool,
     ) -> pl.Series:
-        if ours != "vwap":
+        if column != "vwap":
             return self._volume(cells, decimal, len(cells[0]))
         # As a price; but where a volume may be none, so may this.
         none = self._settings.null_volume
@@ -302,17 +310,17 @@ class ColumnReader:
         hour = hour.str.zfill(width).zip_with(digits, hour)
         return day + " " + hour.fill_null("")
 
-    def _require_clock(self, found: Mapping[ColumnName, str | None]) -> None:
+    def _require_clock(self, headings: Mapping[ColumnName, str | None]) -> None:
         """Refuse times whose header names a clock, as `Time (EET)` does, until one is set."""
         if {"clock", "timezone"} & self._settings.model_fields_set:
             return
-        for ours in ("ts", "time"):
-            name = found.get(ours) or ""
-            told = re.search(r"(?i)time.*[(\[]([^()\[\]]+)[)\]]\s*$", name)
-            if told and _is_another_clock(told[1]):
+        for column in ("ts", "time"):
+            name = headings.get(column) or ""
+            match = re.search(r"(?i)time.*[(\[]([^()\[\]]+)[)\]]\s*$", name)
+            if match and _is_another_clock(match[1]):
                 raise ValueError(
                     f"its column {name!r} says on which clock its times are: set timezone: "
-                    f"{told[1]}, "
+                    f"{match[1]}, "
                     "or timezone: UTC where they are UTC all the same"
                 )
 
@@ -322,12 +330,12 @@ class ColumnReader:
         """Refuse prices that look like whole billionths, unless the settings say what they are."""
         if self._settings.price_scale is not None:
             return
-        for ours, column in prices.items():
-            known = column.drop_nulls()
-            known = known.filter((known != _NO_PRICE) & known.is_finite())
-            if known.is_empty() or ((known < _FIXED) | (known % 1000 != 0)).any():
+        for name, column in prices.items():
+            numbers = column.drop_nulls()
+            numbers = numbers.filter((numbers != _NO_PRICE) & numbers.is_finite())
+            if numbers.is_empty() or ((numbers < _FIXED) | (numbers % 1000 != 0)).any():
                 return
-            if not _written_whole(written[ours]).all():
+            if not _written_whole(written[name]).all():
                 return
         raise ValueError(
             f"its prices, such as {whole(prices['close'].drop_nulls()[0])}, "
@@ -358,12 +366,14 @@ class ColumnReader:
         elif not has_header or not settings.header:
             order = _APART if table is not None and not has_header and _is_time(table) else _ORDER
             by_name = {
-                ours: at for at, ours in enumerate(order) if at < len(names) or ours != "volume"
+                column: at
+                for at, column in enumerate(order)
+                if at < len(names) or column != "volume"
             }
             if settings.layout and not has_header:
                 by_name |= {
-                    ours: at
-                    for ours, at in LAYOUTS[settings.layout].extras.items()
+                    column: at
+                    for column, at in LAYOUTS[settings.layout].extras.items()
                     if at < len(names)
                 }
             if has_header:
@@ -372,13 +382,13 @@ class ColumnReader:
                     plain_name(name): name for name in names
                 }
                 by_name |= {
-                    ours: plain[ours] for ours in (*_ORDER, *EXTRA_COLUMNS) if ours in plain
+                    column: plain[column] for column in (*_ORDER, *EXTRA_COLUMNS) if column in plain
                 }
         else:
             by_name = {
-                ours: ours
-                for ours in (*_ORDER, *EXTRA_COLUMNS)
-                if ours not in _OPTIONAL or ours in names
+                column: column
+                for column in (*_ORDER, *EXTRA_COLUMNS)
+                if column not in _OPTIONAL or column in names
             }
         places: dict[ColumnName, str | int | None] = {**by_name, **given}
         if "date" in given:
@@ -390,22 +400,24 @@ class ColumnReader:
         needed: list[ColumnName] = ["date" if "date" in places else "ts", *PRICES]
         needed += ["symbol"] if settings.names_symbols else []
         needed += [
-            ours for ours in ("volume", "time", *EXTRA_COLUMNS) if places.get(ours) is not None
+            column
+            for column in ("volume", "time", *EXTRA_COLUMNS)
+            if places.get(column) is not None
         ]
-        for ours in needed:
-            place = places.setdefault(ours, ours)
+        for column in needed:
+            place = places.setdefault(column, column)
             if name_at(names, place) is None:
                 raise SourceError(
-                    f"source {self._name}: {path} has no column {place!r} for {ours}; "
+                    f"source {self._name}: {path} has no column {place!r} for {column}; "
                     f"it has {_some(list(names))}. "
                     "Name the right one under columns, or a layout; "
                     "market-assets inspect FILE guesses them",
                     permanent=True,
                 )
         return {
-            ours: place
-            for ours, place in places.items()
-            if ours != "symbol" or settings.names_symbols
+            column: place
+            for column, place in places.items()
+            if column != "symbol" or settings.names_symbols
         }
 
 
@@ -420,13 +432,13 @@ def _is_another_clock(text: str) -> bool:
 
 def _by_layout(layout: LayoutName, names: Sequence[str]) -> dict[ColumnName, str | int]:
     """What the columns of a file of some layout are called, by its header."""
-    theirs = LAYOUTS[layout].all_names
-    found = {ours: column_of(names, wanted) for ours, wanted in theirs.items()}
-    if "quote_volume" in theirs:
-        others = [name for name in names if name != found["volume"]]
-        found["quote_volume"] = column_of(others, theirs["quote_volume"])
+    aliases = LAYOUTS[layout].all_names
+    headings = {column: column_of(names, wanted) for column, wanted in aliases.items()}
+    if "quote_volume" in aliases:
+        other_names = [name for name in names if name != headings["volume"]]
+        headings["quote_volume"] = column_of(other_names, aliases["quote_volume"])
     by_name: dict[ColumnName, str | int] = {
-        ours: name for ours, name in found.items() if name is not None
+        column: name for column, name in headings.items() if name is not None
     }
     if "time" in by_name and "date" in by_name:
         by_name.pop("ts", None)

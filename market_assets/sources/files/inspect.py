@@ -99,7 +99,7 @@ def inspect_file(path: Path, *, calendar: SessionCalendar | None = None) -> Gues
     Raises:
         SourceError: It is no file, or no table.
     """
-    suffix = next((each for each in _SUFFIXES if path.name.lower().endswith(each)), None)
+    suffix = next((ending for ending in _SUFFIXES if path.name.lower().endswith(ending)), None)
     if suffix is None:
         raise SourceError(
             f"{path} is not called like a file that can be read: "
@@ -164,8 +164,8 @@ def _decoded(body: bytes) -> str:
 
 
 def _looks_like_names(cells: Sequence[str]) -> bool:
-    known = guess_columns(cells)
-    return {"open", "high", "low", "close"} <= known.keys()
+    columns = guess_columns(cells)
+    return {"open", "high", "low", "close"} <= columns.keys()
 
 
 def _of_columns(names: list[str]) -> Guess:
@@ -174,7 +174,7 @@ def _of_columns(names: list[str]) -> Guess:
     if layout is not None:
         return Guess(layout, {"layout": layout}, notes=[LAYOUTS[layout].note])
     columns: Mapping[str, str] = {
-        ours: name for ours, name in guess_columns(names).items() if ours != name
+        column: name for column, name in guess_columns(names).items() if column != name
     }
     settings: dict[str, Any] = {"columns": dict(columns)} if columns else {}
     zone = re.search(r"\((EET|CET|EST|MSK|[A-Z][a-z]+/\w+)\)", columns.get("ts", ""))
@@ -196,7 +196,7 @@ def _of_cells(table: Table) -> Guess:
     )
     if apart and ":" not in first[1]:
         places = ("date", "time", "open", "high", "low", "close", "volume")
-        settings["columns"] = {ours: at for at, ours in enumerate(places) if at < len(first)}
+        settings["columns"] = {column: at for at, column in enumerate(places) if at < len(first)}
     note = (
         "there is no line of names: "
         "open, high, low, close and volume are taken to stand in this order"
@@ -297,7 +297,7 @@ def _length_of(bars: pl.DataFrame) -> Timeframe | None:
     if steps.is_empty():
         return None
     usual = steps.mode().min()
-    return next((each for each in Timeframe if each.duration == usual), None)
+    return next((timeframe for timeframe in Timeframe if timeframe.duration == usual), None)
 
 
 def _pattern(path: Path, suffix: str, guess: Guess) -> str:

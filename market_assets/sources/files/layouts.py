@@ -319,17 +319,17 @@ def plain_name(name: str) -> str:
 def column_of(names: Sequence[str], wanted: Sequence[str]) -> str | None:
     """The first of some wanted columns that a file has; `a + b` where it has both."""
     plain = {plain_name(name): name for name in reversed(names)}
-    for each in wanted:
-        parts = [part.strip() for part in each.split(" + ")]
+    for alias in wanted:
+        parts = [part.strip() for part in alias.split(" + ")]
         if len(parts) > 1 and all(part in plain for part in parts):
             return " + ".join(plain[part] for part in parts)
-        if "*" in each:
-            found = [name for name in plain if fnmatchcase(name, each)][::-1]
-            traded = [name for name in found if not name.endswith(_QUOTES)]
-            if found:
-                return plain[(traded or found)[0]]
-        if each in plain:
-            return plain[each]
+        if "*" in alias:
+            matches = [name for name in plain if fnmatchcase(name, alias)][::-1]
+            traded = [name for name in matches if not name.endswith(_QUOTES)]
+            if matches:
+                return plain[(traded or matches)[0]]
+        if alias in plain:
+            return plain[alias]
     return None
 
 
@@ -344,12 +344,12 @@ def _is_signed(layout: Layout, start: str) -> bool:
 
     Where the sign names two stamps, the newest must stand first.
     """
-    found = re.search(f"(?m){layout.sign}", start.partition("\n")[0]) or re.match(
+    match = re.search(f"(?m){layout.sign}", start.partition("\n")[0]) or re.match(
         layout.sign, start
     )
-    if found is None:
+    if match is None:
         return False
-    stamps = found.groupdict()
+    stamps = match.groupdict()
     return "newest" not in stamps or stamps["newest"] is None or stamps["newest"] > stamps["older"]
 
 
@@ -374,13 +374,15 @@ def guess_columns(names: Sequence[str]) -> dict[ColumnName, str]:
         ),
         "vwap": ("vwap", "wap", "average"),
     }
-    found = {ours: column_of(names, theirs) for ours, theirs in wanted.items()}
+    headings = {column: column_of(names, aliases) for column, aliases in wanted.items()}
     date, time = column_of(names, ("date", "day")), column_of(names, ("time", "hour"))
-    known: dict[ColumnName, str] = {ours: name for ours, name in found.items() if name is not None}
-    if "ts" not in known and names and plain_name(names[0]) in {"", "unnamed: 0", "index"}:
+    columns: dict[ColumnName, str] = {
+        column: name for column, name in headings.items() if name is not None
+    }
+    if "ts" not in columns and names and plain_name(names[0]) in {"", "unnamed: 0", "index"}:
         # As pandas writes an index.
-        known["ts"] = names[0]
+        columns["ts"] = names[0]
     if date and time:
-        known.pop("ts", None)
-        known |= {"date": date, "time": time}
-    return known
+        columns.pop("ts", None)
+        columns |= {"date": date, "time": time}
+    return columns

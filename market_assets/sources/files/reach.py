@@ -157,15 +157,15 @@ def period_in(name: str, clock: Clock) -> Window | None:
     They are a day, a month or a year, or from a first to a last day.
     """
     if days := [
-        day for found in _DAYS.finditer(name) if (day := _day(found[1], found[3], found[4]))
+        day for match in _DAYS.finditer(name) if (day := _day(match[1], match[3], match[4]))
     ]:
         return _between(min(days), max(days) + _DAY, clock)
-    if found := _MONTHS.search(name):
-        year, month = int(found[1]), int(found[2])
+    if match := _MONTHS.search(name):
+        year, month = int(match[1]), int(match[2])
         first = date(year, month, 1)
         return _between(first, first + timedelta(days=calendar.monthrange(year, month)[1]), clock)
-    if found := _YEARS.search(name):
-        return _between(date(int(found[1]), 1, 1), date(int(found[1]) + 1, 1, 1), clock)
+    if match := _YEARS.search(name):
+        return _between(date(int(match[1]), 1, 1), date(int(match[1]) + 1, 1, 1), clock)
     return None
 
 
@@ -178,7 +178,7 @@ def _day(year: str, month: str, day: str) -> date | None:
 
 def _between(first: date, after: date, clock: Clock) -> Window:
     zone = ZoneInfo(clock.zone)
-    walls = (datetime.combine(each, time()) - clock.shift for each in (first, after))
+    walls = (datetime.combine(day, time()) - clock.shift for day in (first, after))
     start, end = (wall.replace(tzinfo=zone) for wall in walls)
     return Window(start, end)
 
@@ -231,12 +231,12 @@ def _widened(window: Window, file: FileSpan, outer: Window) -> Window:
     return Window(start, end)
 
 
-def left_unknown(broken: Piece, others: Sequence[Piece]) -> Window:
+def left_unknown(broken: Piece, pieces: Sequence[Piece]) -> Window:
     """What an unreadable piece leaves unknown: its days, or what lies between its neighbours."""
     # Days that others tell as well are not its own.
-    if broken.period is not None and all(other.period != broken.period for other in others):
+    if broken.period is not None and all(piece.period != broken.period for piece in pieces):
         return broken.period
-    filled = [(other.name, *other.span) for other in others if other.span is not None]
+    filled = [(piece.name, *piece.span) for piece in pieces if piece.span is not None]
     start = max((last + 1 for name, _, last in filled if name < broken.name), default=_BEGINNING)
     end = min((first for name, first, _ in filled if name > broken.name), default=_END)
     between = Window.of_micros(start, max(start, end))
@@ -247,7 +247,9 @@ def left_unknown(broken: Piece, others: Sequence[Piece]) -> Window:
 
 def merged(stretches: Sequence[Stretch], within: Window) -> list[Window]:
     """The windows that some stretches cover of another, sorted, none meeting another."""
-    parts = [part for each in stretches if (part := each.window.intersect(within)) is not None]
+    parts = [
+        part for stretch in stretches if (part := stretch.window.intersect(within)) is not None
+    ]
     joined: list[Window] = []
     for part in sorted(parts):
         if joined and part.start <= joined[-1].end:

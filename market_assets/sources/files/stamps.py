@@ -134,8 +134,8 @@ def _zone_named(text: str) -> str | None:
     try:
         ZoneInfo(text)
     except (KeyError, ValueError, OSError):
-        found = _cities().get(text.replace("_", " ").casefold(), set())
-        return next(iter(found)) if len(found) == 1 else None
+        zones = _cities().get(text.replace("_", " ").casefold(), set())
+        return next(iter(zones)) if len(zones) == 1 else None
     return text or None
 
 
@@ -569,9 +569,9 @@ def localize(walls: pl.Series, clock: Clock) -> tuple[pl.Series, pl.Series]:
         else:
             later = ordered[back[0] + 1 :]
             instants[later] = second_of[later]
-    found = pl.Series(instants, nan_to_null=True).cast(pl.Int64)
+    series = pl.Series(instants, nan_to_null=True).cast(pl.Int64)
     lost = pl.Series(unknown)
-    return found.set(lost, None), reasons.set(lost, Unread.TWO_TIMES.value)
+    return series.set(lost, None), reasons.set(lost, Unread.TWO_TIMES.value)
 
 
 def _runs_forwards(walls: pl.Series) -> bool | None:
@@ -651,9 +651,8 @@ def instants_of(stamps: pl.DataFrame, clock: Clock) -> tuple[pl.Series, pl.Serie
     if naive.all():
         instants, reasons = localize(wall, clock)
     else:
-        known = counted.zip_with(counted.is_not_null(), wall - offset)
+        instants = counted.zip_with(counted.is_not_null(), wall - offset)
         reasons = pl.repeat(None, len(wall), dtype=pl.String, eager=True)
-        instants = known
         if (naive & wall.is_not_null()).any():
             part, why = localize(wall.filter(naive), clock)
             instants = instants.scatter(naive.arg_true(), part)
@@ -710,9 +709,9 @@ def _days_of(
         wall = local.zip_with(elsewhere, wall)
         midnight = (wall % _DAY == 0).fill_null(value=False)
         if calendar is not None and (elsewhere & ~midnight).any():
-            there = _shown(instant, Clock(str(calendar.zone)))
-            fits = elsewhere & ~midnight & (there % _DAY == 0).fill_null(value=False)
-            wall = there.zip_with(fits, wall)
+            exchange_wall = _shown(instant, Clock(str(calendar.zone)))
+            fits = elsewhere & ~midnight & (exchange_wall % _DAY == 0).fill_null(value=False)
+            wall = exchange_wall.zip_with(fits, wall)
             midnight = midnight | fits
     days = _floor(wall)
     if meaning == "close":
@@ -738,8 +737,8 @@ def _days_of(
 
 def _shown(instants: pl.Series, clock: Clock) -> pl.Series:
     """What a clock shows at some instants."""
-    there = instants.cast(TS).dt.replace_time_zone("UTC").dt.convert_time_zone(clock.zone)
-    return there.dt.replace_time_zone(None).to_physical() + clock.micros
+    times = instants.cast(TS).dt.replace_time_zone("UTC").dt.convert_time_zone(clock.zone)
+    return times.dt.replace_time_zone(None).to_physical() + clock.micros
 
 
 def _evenings(
@@ -764,15 +763,15 @@ def _evenings(
     named = days.fill_null(0).to_numpy()
     none = np.iinfo(np.int64).min
     if meaning == "open":
-        found = opening
+        session_days = opening
     elif meaning == "close":
-        found = closing
+        session_days = closing
     else:
         agree = (opening == named) & ((closing == none) | (closing == named))
         agree |= (closing == named) & (opening == none)
-        found = np.where(agree, named, none)
+        session_days = np.where(agree, named, none)
     timed = (~plain & wall.is_not_null()).to_numpy()
-    lost = timed & (found == none)
+    lost = timed & (session_days == none)
     if lost.any() and lost.sum() * 2 > len(lost):
         raise StampError(
             _how_else(
@@ -785,7 +784,7 @@ def _evenings(
                 meaning=meaning,
             )
         )
-    result = pl.Series(np.where(timed, found, named), dtype=pl.Int64)
+    result = pl.Series(np.where(timed, session_days, named), dtype=pl.Int64)
     gone = pl.Series(lost)
     return result.set(gone | wall.is_null(), None), reasons.set(gone, Unread.NO_SESSION.value)
 
@@ -819,9 +818,9 @@ def _how_else(
     first = int(np.flatnonzero(lost)[0])
     example = wall.cast(TS)[first]
     ways = []
-    for word, found in (("open", opening), ("close", closing)):
-        if found[first] != none and word != meaning:
-            ways.append(f"`stamps: {word}` for the session of {_date(found[first])}")
+    for word, dates in (("open", opening), ("close", closing)):
+        if dates[first] != none and word != meaning:
+            ways.append(f"`stamps: {word}` for the session of {_date(dates[first])}")
     ways.append(f"`stamps: session` for that of {_date(named[first])}")
     return (
         f"its stamps of days, such as {example}, do not say which session they mean: "
@@ -871,16 +870,16 @@ def _require_fit(
 
     That is as closes, or on the exchange's own clock.
     """
-    known = instants.drop_nulls()
+    times = instants.drop_nulls()
     start, end = calendar.known.micros
-    known = known.filter((known > start + _DAY) & (known < end - 2 * _DAY))
-    if len(known) < _ENOUGH or (meaning is not None and not zone):
+    times = times.filter((times > start + _DAY) & (times < end - 2 * _DAY))
+    if len(times) < _ENOUGH or (meaning is not None and not zone):
         return
-    low, high = int(known.min()), int(known.max())  # type: ignore[arg-type]  # whole numbers
+    low, high = int(times.min()), int(times.max())  # type: ignore[arg-type]  # whole numbers
     window = Window.of_micros(max(start, low - _DAY), min(end, high + _DAY))
     spans = calendar.spans(window)
     edges = [spans[side].to_physical().to_numpy() for side in ("open", "close")]
-    at = known.to_numpy()
+    at = times.to_numpy()
     if zone:
         _require_zone(wall, at, edges, calendar)
     if meaning is not None:
@@ -907,14 +906,14 @@ def _require_zone(
     calendar: SessionCalendar,
 ) -> None:
     name = str(calendar.zone)
-    there, _ = localize(wall.drop_nulls(), Clock(name))
+    exchange_times, _ = localize(wall.drop_nulls(), Clock(name))
 
     def share(instants: np.ndarray[tuple[int], np.dtype[np.int64]]) -> float:
         place = np.searchsorted(edges[0], instants, side="right") - 1
         inside = (place >= 0) & (instants <= edges[1][np.clip(place, 0, None)])
         return float(inside.mean()) if len(instants) else 0.0
 
-    as_read, local = share(at), share(there.drop_nulls().to_numpy())
+    as_read, local = share(at), share(exchange_times.drop_nulls().to_numpy())
     if local > 0.98 and as_read < 0.8:
         raise StampError(
             f"its times fit the sessions of {calendar.name} "
@@ -923,13 +922,13 @@ def _require_zone(
         )
     opens, closes = _weeks(edges)
     brokers, _ = localize(wall.drop_nulls(), _BROKERS)
-    theirs = brokers.drop_nulls().to_numpy()
+    broker_times = brokers.drop_nulls().to_numpy()
     outside = _outside(at, opens, closes)
     # Around the clock only the ends of weeks tell one clock from another.
     if (
         outside > _FEW_OUTSIDE * len(at)
-        and not _outside(theirs, opens, closes)
-        and np.isin(theirs, opens).any()
+        and not _outside(broker_times, opens, closes)
+        and np.isin(broker_times, opens).any()
         and not np.isin(at, opens).any()
     ):
         raise StampError(
@@ -959,5 +958,5 @@ def _outside(
 ) -> int:
     """How many instants lie in none of some spans, but between them."""
     place = np.searchsorted(opens, at, side="right") - 1
-    known = place >= 0
-    return int((at[known] >= closes[place[known]]).sum()) + int((~known).sum())
+    has_span = place >= 0
+    return int((at[has_span] >= closes[place[has_span]]).sum()) + int((~has_span).sum())

@@ -157,12 +157,12 @@ def _plain(body: bytes, encoding: str | None) -> tuple[bytes, list[BadLine]]:
         body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if b"\0" in body:
         # Whatever else such a line has, nobody knows what the zeros have taken the place of.
-        for found in islice(_WITH_ZEROS.finditer(body), _MOST_BAD):
-            number = body.count(b"\n", 0, found.start()) + 1
-            zeros = found.group().count(b"\0")
+        for match in islice(_WITH_ZEROS.finditer(body), _MOST_BAD):
+            number = body.count(b"\n", 0, match.start()) + 1
+            zeros = match.group().count(b"\0")
             bad.append(
                 BadLine(
-                    number, _excerpt(found.group().replace(b"\0", b"")), f"{zeros:,} bytes of zero"
+                    number, _excerpt(match.group().replace(b"\0", b"")), f"{zeros:,} bytes of zero"
                 )
             )
         body = _WITH_ZEROS.sub(b"", body)
@@ -237,8 +237,8 @@ def _place_of_names(
 ) -> int | None:
     """The line that names the columns: one that is no remark, or else the last of the remarks."""
     remarks = [at for at, line in enumerate(head) if line.startswith("#")]
-    others = (at for at in range(len(head)) if at not in remarks)
-    return next((at for at in (*others, *reversed(remarks)) if is_header(rows[at])), None)
+    places = (at for at in range(len(head)) if at not in remarks)
+    return next((at for at in (*places, *reversed(remarks)) if is_header(rows[at])), None)
 
 
 def _after_names(rows: Sequence[Sequence[str]], place: int) -> int:

@@ -258,20 +258,20 @@ class KeyedSource(PagedSource):
         if timeframe is Timeframe.D1:
             stamps = self._days.dates(stamps)
         oldest = int(stamps.to_physical().to_numpy().min())
-        found = from_micros(oldest // timeframe.micros * timeframe.micros)
-        return None if self._since is not None and found < self._since + _LONGEST_CLOSURE else found
+        stamp = from_micros(oldest // timeframe.micros * timeframe.micros)
+        return None if self._since is not None and stamp < self._since + _LONGEST_CLOSURE else stamp
 
     # The protocol's arguments.
     def answers_for(self, symbol: str, timeframe: Timeframe) -> Window | None:  # noqa: ARG002
         """Speak for what the plan reaches: see `Source.answers_for`."""
         if not self._delay and self._history is None:
             return None
-        known = self._clock() - self._delay
+        latest_instant = self._clock() - self._delay
         if timeframe is Timeframe.D1:
-            end = midnight(self._days.over(known) + _DAY)
+            end = midnight(self._days.over(latest_instant) + _DAY)
         else:
             # A bar that closes later is unfinished for a vendor who is late.
-            end = from_micros(to_micros(known) // timeframe.micros * timeframe.micros)
+            end = from_micros(to_micros(latest_instant) // timeframe.micros * timeframe.micros)
         return Window(min(self._since or _EPOCH, end), end)
 
     @property

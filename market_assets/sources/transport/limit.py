@@ -221,10 +221,10 @@ class Hold:
 
     def _look(self, path: Path) -> None:
         try:
-            found = path.stat()
+            status = path.stat()
         except OSError:
             return
-        if (mark := (found.st_mtime_ns, found.st_ino)) == self._seen:
+        if (mark := (status.st_mtime_ns, status.st_ino)) == self._seen:
             return
         self._seen = mark
         if (note := self._read(path)) is None:
@@ -252,8 +252,8 @@ class Hold:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{path}.lock", timeout=_PATIENCE):
-                now, told = self._clock(), self._read(path)
-                if told is not None and told.written <= now + 1 and told.left(now) >= seconds:
+                now, note = self._clock(), self._read(path)
+                if note is not None and note.written <= now + 1 and note.left(now) >= seconds:
                     return
                 fresh = path.with_name(f"{path.name}.new")
                 fresh.write_bytes(

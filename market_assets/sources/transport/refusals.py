@@ -140,10 +140,10 @@ def page_in(
     title = _TITLE.search(text)
     seen = _plain(_UNSEEN.sub(" ", text))
     words = _plain(title[1]) if title and title[1].strip() else seen
-    told = f"{words} {seen}"
+    wording = f"{words} {seen}"
     cdn = _cdn(text, headers or {})
-    number = _number(told, status)
-    return Page(_kind(text, told, number), cdn, number, "" if bare else words[:_SHOWN].strip())
+    number = _number(wording, status)
+    return Page(_kind(text, wording, number), cdn, number, "" if bare else words[:_SHOWN].strip())
 
 
 def passes(status: int) -> bool:
@@ -171,23 +171,23 @@ def _cdn(text: str, headers: Mapping[str, str]) -> str | None:
     )
 
 
-def _number(told: str, status: int) -> int | None:
-    found = _NUMBER.search(told)
-    if found is not None:
-        return int(found[1] or found[2])
+def _number(wording: str, status: int) -> int | None:
+    match = _NUMBER.search(wording)
+    if match is not None:
+        return int(match[1] or match[2])
     return status if 520 <= status <= 530 else None
 
 
-def _kind(text: str, told: str, number: int | None) -> Kind:
+def _kind(text: str, wording: str, number: int | None) -> Kind:
     signs = (
-        (Kind.COUNTRY, number in _COUNTRY_NUMBERS or _PLACE.search(told)),
+        (Kind.COUNTRY, number in _COUNTRY_NUMBERS or _PLACE.search(wording)),
         (Kind.RATE, number in _RATE_NUMBERS),
         (Kind.BLOCK, number in _BLOCK_NUMBERS),
-        (Kind.CHALLENGE, _CHALLENGE.search(told)),
+        (Kind.CHALLENGE, _CHALLENGE.search(wording)),
         (Kind.LOGIN, _PASSWORD.search(text)),
         (Kind.ERROR, number is not None),
-        (Kind.BLOCK, _BLOCKED.search(told)),
-        (Kind.MAINTENANCE, _MAINTENANCE.search(told)),
-        (Kind.LOGIN, _LOGIN.search(told)),
+        (Kind.BLOCK, _BLOCKED.search(wording)),
+        (Kind.MAINTENANCE, _MAINTENANCE.search(wording)),
+        (Kind.LOGIN, _LOGIN.search(wording)),
     )
     return next((kind for kind, is_so in signs if is_so), Kind.PAGE)

@@ -244,23 +244,23 @@ def candles(
         SourceError: The body holds no such rows.
     """
     try:
-        found = rows(_decoded(body))
+        bars = rows(_decoded(body))
         extras = extras_in(places)
         columns = {
-            name: [row[place] for row in found]
+            name: [row[place] for row in bars]
             for name, place in places.items()
             if name not in extras
         }
-        given = {name: _cells(found, places[name]) for name in extras}
+        given = {name: _cells(bars, places[name]) for name in extras}
         # A page of nulls is none.
         columns |= {
             name: cells for name, cells in given.items() if any(cell is not None for cell in cells)
         }
     except (LookupError, TypeError, AttributeError, ValueError):
-        found = None
-    if not isinstance(found, list):
+        bars = None
+    if not isinstance(bars, list):
         raise SourceError(f"the answer is not a list of candles: {excerpt(body)!r}")
-    absent = [None] * len(found)
+    absent = [None] * len(bars)
     times = columns.pop("ts")
     names = [*CANDLE_SCHEMA.names()[1:], *extras_in(columns)]
     frame = pl.DataFrame(

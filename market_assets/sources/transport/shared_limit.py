@@ -117,8 +117,8 @@ class _Redis:
         self._hold = self._redis.register_script(_REDIS_HOLD)
 
     def take(self, key: str, weight: int, rates: Sequence[Rate]) -> tuple[float, float]:
-        told = [number for rate in rates for number in (rate.limit, rate.interval)]
-        held, wait = self._take([_sent(key), _held(key)], [weight, uuid4().hex, _KEPT, *told])
+        numbers = [number for rate in rates for number in (rate.limit, rate.interval)]
+        held, wait = self._take([_sent(key), _held(key)], [weight, uuid4().hex, _KEPT, *numbers])
         return held / 1000, wait / 1000
 
     def hold(self, key: str, seconds: float) -> None:
@@ -209,7 +209,7 @@ class _Postgres:
         self._lock = Lock()
 
     def take(self, key: str, weight: int, rates: Sequence[Rate]) -> tuple[float, float]:
-        told = {
+        parameters = {
             "name": key,
             "weight": weight,
             "most": [rate.limit for rate in rates],
@@ -220,7 +220,7 @@ class _Postgres:
             with connection.transaction():
                 # The next statement sees what all who had the lock before have counted.
                 _lock(connection, key)
-                held, wait = connection.execute(_TAKE, told).fetchone() or (0.0, 0.0)
+                held, wait = connection.execute(_TAKE, parameters).fetchone() or (0.0, 0.0)
             return held, wait
 
         return self._do(take)
@@ -263,10 +263,10 @@ class _Postgres:
             with connection.transaction():
                 # Two who make a table at once would be in each other's way.
                 _lock(connection, "market-assets")
-                (there,) = connection.execute(
+                (table,) = connection.execute(
                     "SELECT to_regclass('market_assets_holds')"
                 ).fetchone() or (None,)
-                if there is None:
+                if table is None:
                     connection.execute(_TABLES)
                 connection.execute(_FORGET, (_KEPT,))
         except BaseException:

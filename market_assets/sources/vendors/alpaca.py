@@ -174,13 +174,15 @@ def read_bars(body: bytes) -> Answer:
     Raises:
         SourceError: It holds no bars: an error in words, HTML, JSON that was cut off.
     """
-    said: dict[str, Any] = {}
+    document: dict[str, Any] = {}
 
     def rows(answer: Any) -> Any:  # noqa: ANN401 - JSON
-        said.update(answer)
+        document.update(answer)
         if "bars" not in answer and "message" in answer:
             raise refusal(f"{answer.get('code', '')} {answer['message']}", permanent=True)
         return [bar for bars in (answer["bars"] or {}).values() for bar in bars or ()]
 
-    found = candles(body, rows, _PLACES, iso=True)
-    return Answer(found, frozenset(said["bars"] or ()), text_of(said.get("next_page_token")))
+    frame = candles(body, rows, _PLACES, iso=True)
+    return Answer(
+        frame, frozenset(document["bars"] or ()), text_of(document.get("next_page_token"))
+    )

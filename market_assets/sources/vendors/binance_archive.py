@@ -230,9 +230,9 @@ class BinanceArchiveSource:
         window = Window(start, end)
         if timeframe is Timeframe.W1 or window.empty:
             return await self._rest.fetch(symbol, timeframe, start, end)
-        found, damaged = await self._archived(symbol, timeframe, window)
+        archives, damaged = await self._archived(symbol, timeframe, window)
         archived = pl.concat(
-            [CANDLE_SCHEMA.to_frame(), *(candles for _, candles in found)], how="diagonal"
+            [CANDLE_SCHEMA.to_frame(), *(candles for _, candles in archives)], how="diagonal"
         )
         pages = [archived]
         for hole in plan_requests(
@@ -243,7 +243,7 @@ class BinanceArchiveSource:
             except SourceError as error:
                 # No other refusal, of a wrong address or of the country that is asked from, says
                 # anything about the candles.
-                if _UNLISTED.search(str(error)) and _covered(hole, [span for span, _ in found]):
+                if _UNLISTED.search(str(error)) and _covered(hole, [span for span, _ in archives]):
                     continue
                 harm = [str(harmed) for span, harmed in damaged if span.intersect(hole)]
                 if harm:
@@ -282,7 +282,7 @@ class BinanceArchiveSource:
             The time that each has, and its candles in the window, sorted; and the time of each that
             is damaged, with the reason.
         """
-        found: list[tuple[Window, pl.DataFrame]] = []
+        archives: list[tuple[Window, pl.DataFrame]] = []
         damaged: list[tuple[Window, SourceError]] = []
         published = self._clock() - _LATE
 
@@ -296,7 +296,7 @@ class BinanceArchiveSource:
                 return False
             if candles is None:
                 return False
-            found.append((span, candles.filter(span.holds(), window.holds())))
+            archives.append((span, candles.filter(span.holds(), window.holds())))
             return True
 
         for month in _months(window):
@@ -307,7 +307,7 @@ class BinanceArchiveSource:
                 if absent < _ABSENT_DAYS and window.intersect(day):
                     harmed = len(damaged)
                     absent = 0 if await is_there(day) or len(damaged) > harmed else absent + 1
-        return found, damaged
+        return archives, damaged
 
     def _path(self, symbol: str, timeframe: Timeframe, span: Window) -> str:
         """Where the archive of a day or a month is.
@@ -359,7 +359,7 @@ class BinanceArchiveSource:
 
     def _keep(self, path: str, candles: pl.DataFrame) -> None:
         self._kept[path] = candles
-        size = sum(each.estimated_size() for each in self._kept.values())
+        size = sum(frame.estimated_size() for frame in self._kept.values())
         while size > self._memory:
             _, oldest = self._kept.popitem(last=False)
             size -= oldest.estimated_size()
@@ -443,15 +443,15 @@ def unpack(body: bytes, member: str) -> pl.DataFrame:
     """
     try:
         with zipfile.ZipFile(BytesIO(body)) as pack:
-            told = pack.getinfo(member)
-            if told.compress_type not in _METHODS or told.file_size > _MOST_TEXT:
+            entry = pack.getinfo(member)
+            if entry.compress_type not in _METHODS or entry.file_size > _MOST_TEXT:
                 raise SourceError(
-                    f"{member} has {told.file_size:,} bytes, more than candles have, "
+                    f"{member} has {entry.file_size:,} bytes, more than candles have, "
                     "or is packed oddly"
                 )
-            with pack.open(told) as file:
+            with pack.open(entry) as file:
                 # However much is packed in it, no more is unpacked at once than is asked for.
-                text = file.read(told.file_size + 1)
+                text = file.read(entry.file_size + 1)
     except KeyError as error:
         raise SourceError(f"there is no {member} in it") from error
     except _BROKEN as error:
@@ -506,10 +506,10 @@ def _shown(body: bytes) -> str:
 
 def _digest(body: bytes) -> str:
     """The sha256 in a .CHECKSUM file, in the form of sha256sum."""
-    found = re.match(rb"([0-9a-fA-F]{64})\b", body)
-    if found is None:
+    match = re.match(rb"([0-9a-fA-F]{64})\b", body)
+    if match is None:
         raise SourceError(f"the answer is no checksum: {_shown(body)}")
-    return found[1].decode().lower()
+    return match[1].decode().lower()
 
 
 def _read_if(path: Path, digest: str) -> bytes | None:

@@ -47,17 +47,17 @@ _PREVIOUS_CLOSE = frozenset({"bitmex"})
 
 def _exchange(name: str) -> str:
     """Check an exchange by the library's files: to import it takes most of a second."""
-    found = find_spec("ccxt")
-    if found is None or not found.submodule_search_locations:
+    spec = find_spec("ccxt")
+    if spec is None or not spec.submodule_search_locations:
         return name  # what is missing is said by LibrarySettings
-    files = Path(found.submodule_search_locations[0], "async_support").glob("[a-z]*.py")
-    known = sorted(path.stem for path in files)
-    if name not in known:
-        near = get_close_matches(name, known, n=1)
+    files = Path(spec.submodule_search_locations[0], "async_support").glob("[a-z]*.py")
+    names = sorted(path.stem for path in files)
+    if name not in names:
+        near = get_close_matches(name, names, n=1)
         hint = (
             f"did you mean {near[0]}?"
             if near
-            else f"it knows {len(known)}, such as binance and kraken"
+            else f"it knows {len(names)}, such as binance and kraken"
         )
         raise ValueError(f"{name!r} is no exchange of ccxt; {hint}")
     return name
@@ -159,7 +159,9 @@ class CcxtSource(PagedSource):
         return replace(
             most,
             timeframes=frozenset(
-                each for each in most.timeframes if each in (exchange.timeframes or {})
+                timeframe
+                for timeframe in most.timeframes
+                if timeframe in (exchange.timeframes or {})
             ),
             page_size=latest or _most_of(exchange),
             emits_empty_bars=settings.quiet_minutes == "present",
@@ -212,9 +214,11 @@ class CcxtSource(PagedSource):
         """See `PagedSource.page`."""
         about = f"source {self.name}: {symbol} {timeframe}"
         if timeframe not in self.traits.timeframes:
-            there = ", ".join(each for each in Timeframe if each in self.traits.timeframes)
+            timeframes = ", ".join(
+                candidate for candidate in Timeframe if candidate in self.traits.timeframes
+            )
             raise SourceError(
-                f"{about}: {self._settings.exchange} has {there}; fetch one of these",
+                f"{about}: {self._settings.exchange} has {timeframes}; fetch one of these",
                 permanent=True,
             )
         page = await super().page(symbol, timeframe, window)
@@ -323,14 +327,14 @@ def _built(settings: CcxtSettings) -> Any:  # noqa: ANN401 - a class that is cho
 
 
 # Reason, URL, method, headers and body of the answer, those of the request.
-def _readable(code: int, *said: Any) -> str:  # noqa: ANN401
+def _readable(code: int, *details: Any) -> str:  # noqa: ANN401
     """Let no page of HTML, and no half of an answer, pass for an answer.
 
     The library would make an empty one of it.
     """
     import ccxt  # noqa: PLC0415 - an optional package
 
-    body = str(said[4]).strip()
+    body = str(details[4]).strip()
     if code < httpx.codes.BAD_REQUEST:
         try:
             json.loads(body)

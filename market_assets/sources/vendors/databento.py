@@ -178,29 +178,29 @@ class DatabentoSource(PagedSource):
 
         The client's patience is 100 s, and longer with a server that drips.
         """
-        found: list[Window | Exception] = []
+        outcomes: list[Window | Exception] = []
         client = self._client()
 
         def ask() -> None:
             try:
-                said = client.metadata.get_dataset_range(self._settings.dataset)
-                bounds = said.get("schema", {}).get(_SCHEMA, said)
-                found.append(Window(*(_instant(bounds[name]) for name in ("start", "end"))))
+                answer = client.metadata.get_dataset_range(self._settings.dataset)
+                bounds = answer.get("schema", {}).get(_SCHEMA, answer)
+                outcomes.append(Window(*(_instant(bounds[name]) for name in ("start", "end"))))
             # The library's own, and what a strange answer leads to.
             except Exception as error:  # noqa: BLE001
-                found.append(error)
+                outcomes.append(error)
 
         about = f"source {self.name}: the range of {self._settings.dataset}"
         self.usage.requests += 1
         asking = threading.Thread(target=ask, daemon=True)
         asking.start()
         asking.join(self._settings.total_timeout)
-        if not found:
+        if not outcomes:
             raise SourceError(f"{about}: no answer after {self._settings.total_timeout:g} s")
-        (said,) = found
-        if isinstance(said, Window):
-            return said
-        meant = _explain(said) or SourceError(f"the answer is none ({type(said).__name__})")
+        (outcome,) = outcomes
+        if isinstance(outcome, Window):
+            return outcome
+        meant = _explain(outcome) or SourceError(f"the answer is none ({type(outcome).__name__})")
         raise SourceError(
             f"{about}: {self._http.blot(str(meant))}",
             permanent=meant.permanent,
@@ -222,12 +222,12 @@ def _explain(error: Exception) -> SourceError | None:
 
     if isinstance(error, databento.BentoHttpError):
         status = error.http_status
-        told = str(error.headers.get("Retry-After", ""))
+        seconds = str(error.headers.get("Retry-After", ""))
         return SourceError(
             f"HTTP {status}: {words(error.message)}",
             permanent=not passes(status) and not is_of_a_place(status, str(error.message)),
             of_machine=is_of_a_place(status, str(error.message)),
-            retry_after=float(told) if told.isdecimal() else None,
+            retry_after=float(seconds) if seconds.isdecimal() else None,
         )
     if isinstance(
         error, aiohttp.ClientError | requests.RequestException | databento.BentoError | OSError

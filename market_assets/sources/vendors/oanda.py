@@ -133,10 +133,10 @@ def read_candles(body: bytes, price: str) -> Answer:
     Raises:
         SourceError: It holds no candles: an error in words, HTML, JSON that was cut off.
     """
-    said: dict[str, Any] = {}
+    document: dict[str, Any] = {}
 
     def rows(answer: Any) -> Any:  # noqa: ANN401 - JSON
-        said.update(answer)
+        document.update(answer)
         if "errorMessage" in answer:
             raise refusal(answer["errorMessage"], permanent=True)
         return [
@@ -145,6 +145,6 @@ def read_candles(body: bytes, price: str) -> Answer:
             if row["complete"]
         ]
 
-    found = candles(body, rows, _PLACES, iso=True)
-    symbol = text_of(said.get("instrument"))
-    return Answer(found, frozenset({symbol} if symbol else ()))
+    frame = candles(body, rows, _PLACES, iso=True)
+    symbol = text_of(document.get("instrument"))
+    return Answer(frame, frozenset({symbol} if symbol else ()))

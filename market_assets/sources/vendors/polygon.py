@@ -158,16 +158,16 @@ class PolygonSource(KeyedSource):
         It is the next page's path and query, but asked of our own address, and raw.
         """
         # The key goes with every request: whatever host is named there, it is sent to our own.
-        found = re.fullmatch(
+        match = re.fullmatch(
             r"https?://[^/?#\s]+(/v2/aggs/[\x21-\x7e]+?)(?:\?([\x21-\x7e]*))?", cursor
         )
-        if found is None:
+        if match is None:
             raise SourceError(
                 f"source {self.name}: the next page is said to be elsewhere: "
                 f"{self._http.blot(cursor.partition('?')[0])[:100]!r}"
             )
-        query = {name: text for name, text in parse_qsl(found[2] or "") if name != "apiKey"}
-        return found[1], {**query, "adjusted": "false"}
+        query = {name: text for name, text in parse_qsl(match[2] or "") if name != "apiKey"}
+        return match[1], {**query, "adjusted": "false"}
 
     def read(self, body: bytes) -> Answer:
         """See `KeyedSource.read`."""
@@ -216,10 +216,10 @@ def read_aggs(body: bytes, *, raw: bool, late: bool = True) -> Answer:
     Raises:
         SourceError: It holds no bars: an error in words, HTML, JSON that was cut off.
     """
-    said: dict[str, Any] = {}
+    document: dict[str, Any] = {}
 
     def rows(answer: Any) -> Any:  # noqa: ANN401 - JSON
-        said.update(answer)
+        document.update(answer)
         if answer["status"] not in {"OK", "DELAYED"}:
             words = answer.get("error") or answer.get("message")
             raise refusal(f"{answer['status']} {words}", permanent=True)
@@ -228,18 +228,18 @@ def read_aggs(body: bytes, *, raw: bool, late: bool = True) -> Answer:
                 "the plan's data come late: give the source a `delay` of 900 or more",
                 permanent=True,
             )
-        found = answer.get("results") or []
-        if raw and found and answer.get("adjusted"):
+        results = answer.get("results") or []
+        if raw and results and answer.get("adjusted"):
             raise SourceError(
                 "the prices are adjusted for splits, although raw ones were asked for",
                 permanent=True,
             )
-        if not found and answer.get("resultsCount"):
+        if not results and answer.get("resultsCount"):
             raise SourceError(
                 f"the answer has none of the {answer['resultsCount']} bars that it speaks of"
             )
-        return found
+        return results
 
-    found = candles(body, rows, _PLACES)
-    symbol = text_of(said.get("ticker"))
-    return Answer(found, frozenset({symbol} if symbol else ()), text_of(said.get("next_url")))
+    frame = candles(body, rows, _PLACES)
+    symbol = text_of(document.get("ticker"))
+    return Answer(frame, frozenset({symbol} if symbol else ()), text_of(document.get("next_url")))

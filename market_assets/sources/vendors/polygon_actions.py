@@ -92,13 +92,13 @@ async def _all(
         ids.update(row["id"] for row in fresh if row.get("id") is not None)
         return [row for row in map(read, fresh) if row is not None], text_of(answer.get("next_url"))
 
-    found: list[Row] = []
+    actions: list[Row] = []
     ids: set[str] = set()
     for _ in range(_MOST_PAGES):
         rows, cursor = await http.get(path, params, about=about, parse=_reading(parse))
-        found += rows
+        actions += rows
         if cursor is None:
-            return found
+            return actions
         # The key goes with every request: whatever host is named there, it is sent to our own.
         following = dict(parse_qsl(cursor.partition("?")[2])).get("cursor")
         if following is None or not re.match(rf"https?://[^/?#\s]+{path}\?", cursor):
@@ -116,9 +116,9 @@ async def _renames(http: HttpClient, symbol: str) -> list[Row]:
     def parse(body: bytes) -> list[Row]:
         events = _decoded(body)["results"].get("events") or []
         named = sorted(
-            (date.fromisoformat(one["date"]), one["ticker_change"]["ticker"])
-            for one in events
-            if one["type"] == "ticker_change"
+            (date.fromisoformat(event["date"]), event["ticker_change"]["ticker"])
+            for event in events
+            if event["type"] == "ticker_change"
         )
         # The oldest is the name that it was listed with.
         return [

@@ -75,8 +75,8 @@ class PracticeSource(BinanceSource):
 
     async def __aenter__(self) -> Self:
         if not self._settings.base_url:
-            here = self._settings.model_copy(update={"base_url": _vendor(self._market()).url})
-            self._http = HttpClient(self.name, here, self.usage, base=self._base)
+            settings = self._settings.model_copy(update={"base_url": _vendor(self._market()).url})
+            self._http = HttpClient(self.name, settings, self.usage, base=self._base)
         return await super().__aenter__()
 
     # It charges nothing by what is asked for.

@@ -211,12 +211,12 @@ class YahooSource(PagedSource):
     # The protocol's arguments.
     def answers_for(self, symbol: str, timeframe: Timeframe) -> Window | None:  # noqa: ARG002
         """Speak for what the vendor still has: see `Source.answers_for`."""
-        known = self._clock() - timedelta(seconds=self._settings.delay)
+        latest_instant = self._clock() - timedelta(seconds=self._settings.delay)
         reach = _REACH.get(timeframe)
         if reach is not None:
-            end = from_micros(to_micros(known) // timeframe.micros * timeframe.micros)
+            end = from_micros(to_micros(latest_instant) // timeframe.micros * timeframe.micros)
             return Window(midnight((end - reach).date() + _DAY), end)
-        return None if not self._settings.delay else Window(_EPOCH, midnight(known.date()))
+        return None if not self._settings.delay else Window(_EPOCH, midnight(latest_instant.date()))
 
     def _read(self, symbol: str, timeframe: Timeframe, body: bytes) -> Chart:
         chart = read_chart(body)
@@ -320,7 +320,7 @@ def read_chart(body: bytes) -> Chart:
     Raises:
         SourceError: It holds no bars: an error in words, HTML, JSON that was cut off.
     """
-    said: dict[str, Any] = {}
+    meta: dict[str, Any] = {}
 
     def rows(answer: Any) -> Any:  # noqa: ANN401 - JSON
         if fault := answer["chart"]["error"]:
@@ -329,16 +329,16 @@ def read_chart(body: bytes) -> Chart:
                 return []
             raise refusal(f"{fault['code']}: {text}", permanent=True)
         (result,) = answer["chart"]["result"]
-        said.update(result["meta"])
+        meta.update(result["meta"])
         times = result.get("timestamp") or []
         given = result["indicators"]["quote"][0] or {}
         columns = [given.get(name) or [None] * len(times) for name in (*_PRICES, "volume")]
         return [*zip(times, *columns, strict=True)]
 
-    found = candles(body, rows, _PLACES).filter(~pl.all_horizontal(pl.col(_PRICES).is_null()))
+    frame = candles(body, rows, _PLACES).filter(~pl.all_horizontal(pl.col(_PRICES).is_null()))
     return Chart(
-        found,
-        said.get("symbol"),
-        said.get("dataGranularity"),
-        str(said.get("exchangeTimezoneName") or "UTC"),
+        frame,
+        meta.get("symbol"),
+        meta.get("dataGranularity"),
+        str(meta.get("exchangeTimezoneName") or "UTC"),
     )

@@ -43,25 +43,25 @@ def read_actions(symbol: str, body: bytes) -> pl.DataFrame:
         rows = [
             *(
                 (
-                    _day(one, zone),
+                    _day(split, zone),
                     ActionKind.SPLIT.value,
-                    one["numerator"] / one["denominator"],
+                    split["numerator"] / split["denominator"],
                     None,
                     None,
-                    one.get("splitRatio"),
+                    split.get("splitRatio"),
                 )
-                for one in (events.get("splits") or {}).values()
+                for split in (events.get("splits") or {}).values()
             ),
             *(
                 (
-                    _day(one, zone),
+                    _day(dividend, zone),
                     ActionKind.DIVIDEND.value,
                     None,
-                    float(one["amount"]),
+                    float(dividend["amount"]),
                     meta.get("currency"),
                     None,
                 )
-                for one in (events.get("dividends") or {}).values()
+                for dividend in (events.get("dividends") or {}).values()
             ),
         ]
     except (

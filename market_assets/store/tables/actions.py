@@ -146,14 +146,14 @@ class ActionsWriter(Actions):
             self._db.execute(
                 f"INSERT INTO {table} SELECT {names}, ? FROM new_actions", [self._db.now]
             )
-        told = pl.DataFrame(
+        answer_counts = pl.DataFrame(
             list(answers.items()), schema={"symbol": pl.String, "source": pl.String}, orient="row"
         ).join(actions.group_by("symbol").agg(actions=pl.len()), on="symbol", how="left")
-        with self._db.lent("told", told):
+        with self._db.lent("answer_counts", answer_counts):
             self._db.execute(
                 """
                 DELETE FROM ops.action_answers a
-                USING told t
+                USING answer_counts t
                 WHERE a.profile = ? AND a.symbol = t.symbol
                 """,
                 [profile],
@@ -162,7 +162,7 @@ class ActionsWriter(Actions):
                 """
                 INSERT INTO ops.action_answers
                 SELECT ?, symbol, source, coalesce(actions, 0), ?
-                FROM told
+                FROM answer_counts
                 """,
                 [profile, self._db.now],
             )

@@ -77,7 +77,9 @@ class Agreement(Table):
         lists = (
             "apart, alone" if noted else "NULL::TIMESTAMP[] AS apart, NULL::TIMESTAMP[] AS alone"
         )
-        here = "profile = $profile AND timeframe = $timeframe AND list_contains($symbols, symbol)"
+        condition = (
+            "profile = $profile AND timeframe = $timeframe AND list_contains($symbols, symbol)"
+        )
         return self._db.frame(
             f"""
             WITH compared AS (
@@ -91,7 +93,7 @@ class Agreement(Table):
                     checked_at,
                     {lists}
                 FROM ops.agreement
-                WHERE {here}
+                WHERE {condition}
                     AND kind <> 'not compared'
                     AND partition::TIMESTAMP < $end
                     AND until_ts > $start
@@ -102,7 +104,7 @@ class Agreement(Table):
                 LEFT JOIN (
                     SELECT symbol, partition, changed_at
                     FROM ops.partitions
-                    WHERE {here}
+                    WHERE {condition}
                 ) p USING (symbol, partition)
                 WHERE alone IS NOT NULL AND coalesce(p.changed_at <= c.checked_at, TRUE)
             ),
@@ -114,11 +116,11 @@ class Agreement(Table):
             )
             SELECT symbol, ts AS since, ts + INTERVAL 1 MICROSECOND AS until, 'revised' AS quality
             FROM ops.revisions
-            WHERE {here} AND ts >= $start AND ts < $end
+            WHERE {condition} AND ts >= $start AND ts < $end
             UNION ALL
             SELECT symbol, first_ts, last_ts + INTERVAL 1 MICROSECOND, 'late'
             FROM ops.repairs
-            WHERE {here} AND last_ts >= $start AND first_ts < $end
+            WHERE {condition} AND last_ts >= $start AND first_ts < $end
             UNION ALL
             SELECT symbol, ts, ts + INTERVAL 1 MICROSECOND, 'disputed'
             FROM (SELECT symbol, unnest(apart) AS ts FROM compared WHERE kind <> 'agrees')

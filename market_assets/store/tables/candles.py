@@ -391,19 +391,20 @@ class Candles(Table):
             named["symbols"] = list(symbols)
         # Tables that an earlier version has left to readers have none.
         if not extras:
-            known = ", ".join(f"'{name}'" for name in EXTRA_NAMES)
+            quoted_names = ", ".join(f"'{name}'" for name in EXTRA_NAMES)
             return self._db.frame(
-                f"SELECT COLUMNS(name -> name NOT IN ({known})) FROM {source} {where}", **named
+                f"SELECT COLUMNS(name -> name NOT IN ({quoted_names})) FROM {source} {where}",
+                **named,
             )
-        found = self._db.execute(f"SELECT * FROM {source} LIMIT 0")
-        there = [str(name) for name, *_ in found.description or ()]
-        found.fetchall()
-        held = extras_in({*there} & {*extras})
+        result = self._db.execute(f"SELECT * FROM {source} LIMIT 0")
+        columns = [str(name) for name, *_ in result.description or ()]
+        result.fetchall()
+        held = extras_in({*columns} & {*extras})
         if held and probe:
             counts = ", ".join(f"count({name})" for name in held)
             (sizes,) = self._db.execute(f"SELECT {counts} FROM {probe} {where}", named).fetchall()
             held = [name for name, count in zip(held, sizes, strict=True) if count]
-        wanted = [identifier(name) for name in there if name not in EXTRA_NAMES or name in held]
+        wanted = [identifier(name) for name in columns if name not in EXTRA_NAMES or name in held]
         rows = self._db.frame(f"SELECT {', '.join(wanted)} FROM {source} {where}", **named)
         if not absent:
             return rows
@@ -473,11 +474,11 @@ class CandlesWriter(Candles):
             # What the new row does not say, the old one of the same values and source still does.
             changed = incoming.join(revised, on=key, how="semi")
             if extras:
-                said = revised.filter(
+                old_extras = revised.filter(
                     ~_differ(_VALUES), pl.col("source") == pl.col("source_new")
                 ).select(*key, *(pl.col(name).alias(f"{name}_old") for name in extras))
                 changed = (
-                    changed.join(said.unique(key), on=key, how="left", maintain_order="left")
+                    changed.join(old_extras.unique(key), on=key, how="left", maintain_order="left")
                     .with_columns(pl.coalesce(name, f"{name}_old") for name in extras)
                     .select(columns)
                 )

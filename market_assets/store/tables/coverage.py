@@ -102,8 +102,8 @@ class CoverageWriter(Coverage):
             )
             new = self._db.frame("SELECT *, ?::TIMESTAMP AS answered_at FROM answers", self._db.now)
 
-        known = pl.concat([touched, new.match_to_schema(touched.schema, missing_columns="insert")])
-        with self._db.lent("merged", merge_coverage(known, dataset.timeframe.duration)):
+        rows = pl.concat([touched, new.match_to_schema(touched.schema, missing_columns="insert")])
+        with self._db.lent("merged", merge_coverage(rows, dataset.timeframe.duration)):
             self._db.execute(
                 """
                 INSERT INTO ops.coverage BY NAME

@@ -108,4 +108,6 @@ def _alike(names: Sequence[str]) -> pl.Expr:
         | ((now - before).abs() <= _ROUNDING * pl.max_horizontal(now.abs(), before.abs()))
         for now, before in pairs
     ]
-    return pl.all_horizontal(pl.lit(value=True), *(each.fill_null(value=False) for each in near))
+    return pl.all_horizontal(
+        pl.lit(value=True), *(expression.fill_null(value=False) for expression in near)
+    )

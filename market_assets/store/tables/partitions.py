@@ -152,7 +152,7 @@ class Partitions(Table):
 
     def newest_judged_at(self, dataset: Dataset) -> datetime | None:
         """Until when the newest partition has been judged; None before the first."""
-        ((found,),) = self._db.execute(
+        ((judged_at,),) = self._db.execute(
             """
             SELECT max_by(judged_at, (partition, judged_at))
             FROM ops.partitions
@@ -160,7 +160,7 @@ class Partitions(Table):
             """,
             [dataset.owner, dataset.label],
         ).fetchall()
-        return None if found is None else found.replace(tzinfo=UTC)
+        return None if judged_at is None else judged_at.replace(tzinfo=UTC)
 
     def judged_early(self, dataset: Dataset, length: timedelta) -> list[str]:
         """The keys of the partitions that were judged before they ended.
@@ -273,11 +273,11 @@ class Partitions(Table):
 
         None where nothing is recorded.
         """
-        found = self._db.execute(
+        rows = self._db.execute(
             "SELECT recipe FROM ops.recipes WHERE profile = ? AND dataset = ?",
             [dataset.owner, dataset.label],
         ).fetchall()
-        return found[0][0] if found else None
+        return rows[0][0] if rows else None
 
 
 class PartitionsWriter(Partitions):

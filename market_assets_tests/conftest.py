@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 settings.register_profile("suite", deadline=None, max_examples=60)
 settings.load_profile("suite")
 
+pytest_plugins = ("market_assets_tests.support.fills", "market_assets_tests.support.markets")
+
 _ROOM = 6 * 1024**3
 """Bytes that the homes of a whole run need at most."""
 

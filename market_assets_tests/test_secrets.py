@@ -21,7 +21,7 @@ from urllib.parse import quote, quote_plus
 import duckdb
 import pytest
 
-from market_assets_tests.shell import in_a_process, in_this_process
+from market_assets_tests.support.shell import in_a_process, in_this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

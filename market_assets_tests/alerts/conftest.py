@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from market_assets_tests.alerts.ground import MailServer, Webhook
+from market_assets_tests.support.alerts_ground import MailServer, Webhook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,14 +17,14 @@ from market_assets.alerts.channels import channels_of, send, try_channels
 from market_assets.alerts.message import Message
 from market_assets.alerts.troubles import Level
 from market_assets.config.settings import AlertSettings
-from market_assets_tests.alerts.ground import universe_of
+from market_assets_tests.support.alerts_ground import universe_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from market_assets.config.universe import Universe
-    from market_assets_tests.alerts.ground import MailServer, Webhook
+    from market_assets_tests.support.alerts_ground import MailServer, Webhook
 
 MESSAGE = Message("a title", "line <one> & more\n\n  two", Level.ERROR)
 

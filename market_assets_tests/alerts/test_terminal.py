@@ -9,17 +9,17 @@ import pytest
 
 from market_assets.alerts import Kind, Level, Trouble, Watch
 from market_assets.errors import StoreError
-from market_assets_tests.alerts.ground import universe_of
-from market_assets_tests.shell import in_a_process, in_this_process
+from market_assets_tests.support.alerts_ground import universe_of
+from market_assets_tests.support.shell import in_a_process, in_this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from market_assets.store import Store
-    from market_assets_tests.alerts.ground import MailServer, Webhook
     from market_assets_tests.conftest import Clock
-    from market_assets_tests.shell import Done
+    from market_assets_tests.support.alerts_ground import MailServer, Webhook
+    from market_assets_tests.support.shell import Done
 
 FILLED_IN = "s3cr3t-value"
 

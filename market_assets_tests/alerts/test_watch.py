@@ -19,15 +19,15 @@ from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import TS, Timeframe, Window
 from market_assets.store import Store, published
 from market_assets.verdicts.evidence import LEDGER_SCHEMA
-from market_assets_tests.alerts.ground import universe_of
+from market_assets_tests.support.alerts_ground import universe_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from market_assets.alerts import Alert, Told
     from market_assets.config.universe import Universe
-    from market_assets_tests.alerts.ground import MailServer, Webhook
     from market_assets_tests.conftest import Clock
+    from market_assets_tests.support.alerts_ground import MailServer, Webhook
 
 H1 = Timeframe.H1
 DAYS = [f"{datetime(2024, 6, 1, tzinfo=UTC) + timedelta(days=n):%Y-%m-%d}" for n in range(200)]

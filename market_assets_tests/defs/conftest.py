@@ -11,7 +11,7 @@ import pytest
 from market_assets.defs.automation.runs import instance_at
 from market_assets.practice.book import Market
 from market_assets.practice.vendor import PracticeVendor
-from market_assets_tests.defs.ground import Ground
+from market_assets_tests.support.defs_ground import Ground
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

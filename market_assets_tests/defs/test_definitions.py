@@ -24,13 +24,13 @@ from market_assets.defs.resources import Clock, Sources, StoreResource
 from market_assets.enrich.derive import Derive
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.store import Store
-from market_assets_tests.defs.ground import Follower
+from market_assets_tests.support.defs_ground import Follower
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from market_assets.practice.vendor import PracticeVendor
-    from market_assets_tests.defs.ground import Ground
+    from market_assets_tests.support.defs_ground import Ground
 
 GOLDEN = Path(__file__).parent / "golden" / "definitions.txt"
 CLOCK = Clock(fixed="2026-01-01T00:00:00+00:00")

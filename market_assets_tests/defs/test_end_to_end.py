@@ -21,12 +21,12 @@ import pytest
 
 from market_assets.practice.book import Market
 from market_assets.practice.vendor import PracticeVendor
-from market_assets_tests.defs.platform import look, running, until
+from market_assets_tests.support.platform import look, running, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from market_assets_tests.defs.platform import Platform
+    from market_assets_tests.support.platform import Platform
 
 UNIVERSE = """
 sources:

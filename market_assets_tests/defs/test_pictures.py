@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from market_assets.defs.pictures import Draw
     from market_assets.practice.vendor import PracticeVendor
     from market_assets.store import Snapshot
-    from market_assets_tests.defs.ground import Ground
+    from market_assets_tests.support.defs_ground import Ground
 
     Vendor = Callable[..., PracticeVendor]
 

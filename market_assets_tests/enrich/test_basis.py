@@ -20,7 +20,7 @@ from market_assets.expected.series import calendar_of
 from market_assets.market.datasets import Dataset
 from market_assets.verdicts.verdicts import SymbolCounts
 from market_assets.work.publish import count_frame
-from market_assets_tests.enrich.ground import D1, H1, W1, at, days
+from market_assets_tests.support.enrich_ground import D1, H1, W1, at, days
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,7 +19,7 @@ from market_assets.expected.series import calendar_of, prepare
 from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Window
 from market_assets.store import Store
-from market_assets_tests.enrich.ground import (
+from market_assets_tests.support.enrich_ground import (
     CRYPTO_SINCE_JANUARY,
     D1,
     EQUITY,

@@ -11,11 +11,23 @@ import pytest
 from market_assets.enrich.grid import Grid, with_runs
 from market_assets.expected.series import calendar_of
 from market_assets.market.datasets import Dataset
-from market_assets_tests.enrich.ground import D1, EQUITY, FOREX, H1, H4, M1, M5, W1, at, days, span
+from market_assets_tests.support.enrich_ground import (
+    D1,
+    EQUITY,
+    FOREX,
+    H1,
+    H4,
+    M1,
+    M5,
+    W1,
+    at,
+    days,
+    span,
+)
 
 if TYPE_CHECKING:
     from market_assets.market.timeframes import Timeframe, Window
-    from market_assets_tests.enrich.ground import Market
+    from market_assets_tests.support.enrich_ground import Market
 
 WEEK = days("2025-03-03", "2025-03-08")
 

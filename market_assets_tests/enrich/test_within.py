@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from market_assets.enrich.within import MATRIX_SCHEMA, matrix_within
-from market_assets_tests.enrich.ground import D1, H1, days
+from market_assets_tests.support.enrich_ground import D1, H1, days
 
 
 def counts(market, window, *, symbols=()) -> dict[tuple[str, str], tuple]:

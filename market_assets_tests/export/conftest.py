@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from market_assets_tests.conftest import Clock
-from market_assets_tests.export.ground import Ground
+from market_assets_tests.support.export_ground import Ground
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -27,7 +27,7 @@ from market_assets.errors import ExportError
 from market_assets.export import Lake, files_of
 from market_assets.export.layout import Period, Piece, Table, pieces_of
 from market_assets.market.partitions import Cadence
-from market_assets_tests.export.ground import HOURS, MINUTES, Ground
+from market_assets_tests.support.export_ground import HOURS, MINUTES, Ground
 
 DAYS = ("2025-01-30", "2025-01-31", "2025-02-01", "2025-02-02", "2025-02-03")
 

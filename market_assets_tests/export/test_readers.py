@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from market_assets_tests.export.ground import MINUTES
+from market_assets_tests.support.export_ground import MINUTES
 
 DAILY = "coins.candles_1d"
 SPARK = {

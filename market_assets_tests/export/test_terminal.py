@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from market_assets_tests.export.ground import HOURS, MINUTES, Ground
-from market_assets_tests.shell import Done, in_this_process
+from market_assets_tests.support.export_ground import HOURS, MINUTES, Ground
+from market_assets_tests.support.shell import Done, in_this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ from market_assets.alerts.watch import store_troubles
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.practice.faults import Fault
 from market_assets.reports.story import story_of
-from market_assets_tests.fill.ground import asked, at, keys
+from market_assets_tests.support.fill_ground import asked, at, keys
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 ALL = "agreement: {sample: 1}\n"

@@ -16,7 +16,7 @@ from market_assets.reports.completeness import matrix_of
 from market_assets.verdicts.evidence import NO_SESSION
 
 if TYPE_CHECKING:
-    from market_assets_tests.fill.ground import Ground
+    from market_assets_tests.support.fill_ground import Ground
 
 at = datetime.fromisoformat  # an instant as frames hold it: UTC, without a zone
 

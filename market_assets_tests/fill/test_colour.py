@@ -16,11 +16,11 @@ from market_assets.enrich.returns.returns import Returns
 from market_assets.market.timeframes import Timeframe
 from market_assets.practice.faults import Fault
 from market_assets.verdicts.verdicts import Severity
-from market_assets_tests.fill.ground import at, counts, verdict
+from market_assets_tests.support.fill_ground import at, counts, verdict
 
 if TYPE_CHECKING:
     from market_assets.fill import PartitionOutcome
-    from market_assets_tests.fill.ground import Ground
+    from market_assets_tests.support.fill_ground import Ground
 
 KEYS = "timeframes: {fetch: [1h], derive: [4h], features: [1h], returns: [1h]}\n"
 REFUSED = {"fault": "error", "status": 400, "code": -1121, "message": "Invalid symbol."}

@@ -13,7 +13,7 @@ from market_assets.errors import ReadError
 from market_assets.market.columns import EXTRA_NAMES
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.practice.faults import Fault
-from market_assets_tests.fill.ground import at
+from market_assets_tests.support.fill_ground import at
 
 BTC = "symbols: {BTC: {}}\n"
 MINUTES = BTC + "timeframes: {fetch: [1m], derive: [1h]}\nstart: 2025-02-27\nend: 2025-02-28\n"

@@ -18,7 +18,7 @@ from market_assets.market.calendars.sessions import load_calendar
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.practice.faults import Fault
 from market_assets.sources.contract import build_source
-from market_assets_tests.fill.ground import LATE_GENESIS, QUICK, at
+from market_assets_tests.support.fill_ground import LATE_GENESIS, QUICK, at
 
 NOW = at("2025-03-01T12:00")
 

@@ -20,7 +20,7 @@ from market_assets.market.partitions import hull
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.practice.faults import Fault
 from market_assets.store import Store
-from market_assets_tests.fill.ground import (
+from market_assets_tests.support.fill_ground import (
     EARLY_GENESIS,
     LAST_GENESIS,
     LATE_GENESIS,

@@ -20,7 +20,15 @@ from market_assets.market.timeframes import Timeframe, Window
 from market_assets.practice.faults import Fault
 from market_assets.sources.contract import SourceSettings, Traits, Usage
 from market_assets.verdicts.verdicts import Severity
-from market_assets_tests.fill.ground import asked, at, candles, counts, every, plain, verdict
+from market_assets_tests.support.fill_ground import (
+    asked,
+    at,
+    candles,
+    counts,
+    every,
+    plain,
+    verdict,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,7 +16,7 @@ from market_assets.market.timeframes import Timeframe, Window
 from market_assets.practice.faults import Fault
 from market_assets.reports.story import Story, story_of
 from market_assets.sources.contract import build_source
-from market_assets_tests.fill.ground import (
+from market_assets_tests.support.fill_ground import (
     EARLY_GENESIS,
     LATE_GENESIS,
     asked,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from market_assets_tests.fill.ground import Ground
+    from market_assets_tests.support.fill_ground import Ground
 
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)

@@ -18,7 +18,15 @@ from market_assets.practice.faults import Fault
 from market_assets.sources.contract import build_source
 from market_assets.store import Store
 from market_assets_tests.conftest import Clock
-from market_assets_tests.fill.ground import asked, at, candles, counts, every, plain, verdict
+from market_assets_tests.support.fill_ground import (
+    asked,
+    at,
+    candles,
+    counts,
+    every,
+    plain,
+    verdict,
+)
 
 if TYPE_CHECKING:
     from market_assets.work.outcome import PartitionOutcome

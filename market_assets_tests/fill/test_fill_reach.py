@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from market_assets.market.timeframes import Window
-from market_assets_tests.fill.ground import asked, at, candles, counts, every
+from market_assets_tests.support.fill_ground import asked, at, candles, counts, every
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -15,7 +15,7 @@ from market_assets.errors import SourceError
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.practice.faults import Fault
 from market_assets.sources.contract import SourceSettings, Traits, Usage
-from market_assets_tests.fill.ground import at, candles, counts, every
+from market_assets_tests.support.fill_ground import at, candles, counts, every
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -31,7 +31,7 @@ from market_assets.practice.simulate import Instrument
 from market_assets.practice.vendor import PracticeVendor
 from market_assets.sources.contract import SourceSettings, Traits, Usage
 from market_assets.sources.vendors.practice import PracticeSettings, PracticeSource
-from market_assets_tests.fill.ground import (
+from market_assets_tests.support.fill_ground import (
     EARLY_GENESIS,
     LATE_GENESIS,
     asked,

@@ -12,7 +12,7 @@ from market_assets_tests.verdicts.test_plausibility import FIRST, changed, marke
 
 if TYPE_CHECKING:
     from market_assets.fill import PartitionOutcome
-    from market_assets_tests.fill.ground import Ground
+    from market_assets_tests.support.fill_ground import Ground
 
 SPIKE = 15 * 1440 + 600
 

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from market_assets.market.timeframes import Window
-from market_assets_tests.fill.ground import Ground, at
+from market_assets_tests.support.fill_ground import Ground, at
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ from market_assets.market.timeframes import TS, Timeframe, midnight
 from market_assets.reports.completeness import matrix_of
 
 if TYPE_CHECKING:
-    from market_assets_tests.fill.ground import Ground
+    from market_assets_tests.support.fill_ground import Ground
 
 WEEK = [date(2025, 2, 24) + timedelta(days=at) for at in range(5)]
 SATURDAY = date(2025, 3, 1)

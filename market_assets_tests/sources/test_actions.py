@@ -21,15 +21,15 @@ from market_assets.sources.files.action_files import ActionFilesSettings, Action
 from market_assets.sources.vendors.polygon import PolygonSettings, PolygonSource
 from market_assets.sources.vendors.yahoo import YahooSettings, YahooSource
 from market_assets.sources.vendors.yahoo_actions import read_actions
-from market_assets_tests.sources.keyed_ground import KEY, QUICK, KeyedVendor
-from market_assets_tests.sources.test_yahoo import LoopbackSession
+from market_assets_tests.sources.vendors.test_yahoo import LoopbackSession
+from market_assets_tests.support.keyed_ground import KEY, QUICK, KeyedVendor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from market_assets.sources.actions import ActionSource
-    from market_assets_tests.sources.keyed_ground import Asked
+    from market_assets_tests.support.keyed_ground import Asked
 
 START, END = date(2014, 1, 1), date(2026, 1, 1)
 NOW = datetime(2025, 11, 18, 12, tzinfo=UTC)

@@ -23,7 +23,7 @@ import pytest
 from market_assets.errors import SourceError
 from market_assets.sources.contract import CANDLE_SCHEMA
 from market_assets_tests.sources.conftest import RawServer
-from market_assets_tests.sources.wire import QUICK, START, ask, every, opens
+from market_assets_tests.support.wire import QUICK, START, ask, every, opens
 
 if TYPE_CHECKING:
     import asyncio

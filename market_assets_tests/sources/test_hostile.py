@@ -19,9 +19,10 @@ from market_assets.sources.vendors.alpaca import AlpacaSource
 from market_assets.sources.vendors.binance import BinanceSource
 from market_assets.sources.vendors.oanda import OandaSource
 from market_assets.sources.vendors.polygon import PolygonSource
-from market_assets_tests.sources import test_alpaca, test_oanda, test_polygon, wire
-from market_assets_tests.sources.keyed_ground import KEY, SECRET, minutes
-from market_assets_tests.sources.wire import QUICK, START, Wire, every, formats, tell
+from market_assets_tests.sources.vendors import test_alpaca, test_oanda, test_polygon
+from market_assets_tests.support import wire
+from market_assets_tests.support.keyed_ground import KEY, SECRET, minutes
+from market_assets_tests.support.wire import QUICK, START, Wire, every, formats, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -22,7 +22,7 @@ from market_assets.market.timeframes import TS, Timeframe, Window
 from market_assets.sources.actions import ACTION_SCHEMA
 from market_assets.store.adjusted import create_action_table, create_adjusted
 from market_assets.store.schema import MIGRATIONS, create_candle_table
-from market_assets_tests.enrich.actions_ground import histories
+from market_assets_tests.support.actions_ground import histories
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

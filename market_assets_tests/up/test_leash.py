@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # The child is a module of its own, run by name.
 CHILD = """
 import multiprocessing
-from market_assets_tests.up.family import stay
+from market_assets_tests.support.family import stay
 multiprocessing.get_context("spawn").Process(target=stay, args=["grandchild"], daemon=True).start()
 stay("child")
 """

@@ -15,12 +15,12 @@ import httpx
 import pytest
 
 from market_assets.up.state import read_state
-from market_assets_tests.defs.platform import running, until
+from market_assets_tests.support.platform import running, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from market_assets_tests.defs.platform import Platform
+    from market_assets_tests.support.platform import Platform
 
 UNIVERSE = """
 sources:

@@ -1,7 +1,7 @@
 """All that is taken from Dagster's private modules, so that an upgrade has one place to mend.
 
-`market_assets_tests/defs/test_adapter.py` holds a contract test for each behaviour that is relied
-on.
+`market_assets_tests/defs/internals/test_adapter.py` holds a contract test for each behaviour that
+is relied on.
 """
 
 from __future__ import annotations

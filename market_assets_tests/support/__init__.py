@@ -1,0 +1,1 @@
+"""What tests stand on: practice grounds, vendors, terminals, platforms."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
-from market_assets.market.datasets import Dataset
+from market_assets.market.datasets import Family
 from market_assets.market.partitions import Cadence, Partition
 from market_assets.market.timeframes import Timeframe, literal
 from market_assets.up.backoff import QUIET
@@ -154,7 +154,7 @@ class Life:
 
 def asset_name(timeframe: Timeframe) -> str:
     """The subject of a trouble with a timeframe: its asset's and its table's name."""
-    return Dataset.candles("", timeframe).name
+    return Family.CANDLES.name_of(timeframe)
 
 
 def gap_troubles(

@@ -182,8 +182,7 @@ class Watch:
         additions: Sequence[Trouble] = (),
         *,
         held: Callable[[Key], bool] = lambda _: False,
-        filled: Mapping[tuple[str, Timeframe], Collection[str]] | None = None,
-        made: Mapping[Dataset, Collection[str]] | None = None,
+        materialized: Mapping[Dataset, Collection[str]] | None = None,
     ) -> Told:
         """Find what is wrong, keep the ledger, tell what is to be told.
 
@@ -191,9 +190,7 @@ class Watch:
             additions: Troubles that the store knows nothing of.
             held: Of which troubles nothing could be learnt this time: they are neither new nor
                 over.
-            filled: The partitions that somebody remembers as filled, by profile and fetched
-                timeframe.
-            made: The same of what is made of candles, by dataset.
+            materialized: The partitions that somebody remembers as filled or made, by dataset.
 
         Raises:
             StoreError: The store cannot be read or written, or stayed busy. What was sent meanwhile
@@ -205,9 +202,11 @@ class Watch:
             rows = alerts_in(view.alerts.of())
             gaps = view.gaps.with_status(MISSING)
             troubles = [*store_troubles(view, self._universe, now, gaps), *additions]
-            lost = self._lost_candles(view, now, filled or {})
+            lost = self._lost_candles(view, now, materialized or {})
             troubles += [*lost, *self._never_filled(view, now)]
-            whole = not lost and not (self.outside.is_changed and self._unmade(view, made or {}))
+            whole = not lost and not (
+                self.outside.is_changed and self._unmade(view, materialized or {})
+            )
             troubles += self.outside.compare(view.mark(), whole=whole)
         folded = fold(locate(troubles, absences_by_day(gaps)))
         if self._plan(rows, folded, now, held).alerts == rows:
@@ -241,7 +240,7 @@ class Watch:
         return {profile: count for profile, count in counts.items() if count}
 
     def _lost_candles(
-        self, view: Snapshot, now: datetime, filled: Mapping[tuple[str, Timeframe], Collection[str]]
+        self, view: Snapshot, now: datetime, materialized: Mapping[Dataset, Collection[str]]
     ) -> list[Trouble]:
         """The partitions that have lost candles.
 
@@ -254,7 +253,7 @@ class Watch:
                 key, cadence = (profile.name, timeframe), profile.partitions.of(timeframe)
                 newest = min(now, profile.window(now).end)
                 since = None if whole else _since(self._lost.get(key, ()), cadence, newest)
-                remembered = filled.get(key, ())
+                remembered = materialized.get(profile.candles(timeframe), ())
                 self._lost[key] = lost_partitions(
                     view, profile, timeframe, filled=remembered, now=now, since=since
                 )
@@ -262,20 +261,23 @@ class Watch:
         self._counted_at = now if whole else self._counted_at
         return troubles
 
-    def _unmade(self, view: Snapshot, made: Mapping[Dataset, Collection[str]]) -> bool:
+    def _unmade(self, view: Snapshot, materialized: Mapping[Dataset, Collection[str]]) -> bool:
         """Whether something is still to be made again of candles that are stored."""
-        for dataset, keys in made.items():
-            profile = self._universe.profiles[dataset.owner]
-            unknown = set(keys) - view.partitions.keys(dataset)
-            if not unknown:
+        for profile in self._universe.profiles.values():
+            unknown = {
+                made: set(materialized.get(made.dataset, ())) - view.partitions.keys(made.dataset)
+                for made in made_of_profile(profile)
+            }
+            if not any(unknown.values()):
                 continue
             filled = {
                 day
                 for timeframe in profile.timeframes.fetch
                 for day in _filled(view, profile, timeframe)
             }
-            cadence = profile.partitions.of(dataset.timeframe)
-            if any(_days(key, cadence) & filled for key in unknown):
+            if any(
+                _days(key, made.cadence) & filled for made, keys in unknown.items() for key in keys
+            ):
                 return True
         return False
 

@@ -32,7 +32,6 @@ from market_assets.fill.compare import Comparer
 from market_assets.fill.fetch import Fetcher, raise_fault
 from market_assets.fill.judge import Judge
 from market_assets.fill.recalendar import follow_calendar
-from market_assets.market.datasets import Dataset
 from market_assets.market.gaps import plan_requests
 from market_assets.market.partitions import Partition, hull
 from market_assets.market.timeframes import Timeframe, Window, literal
@@ -138,6 +137,7 @@ class Fill:
         self._store = store
         self._profile = profile
         self._timeframe = timeframe
+        self._dataset = profile.candles(timeframe)
         self._now = clock()
         self._series = series_of(profile, self._now)
         self._asked = [
@@ -337,7 +337,7 @@ class Fill:
         profile, timeframe = self._profile.name, self._timeframe
         with self._store.writing(f"preparing {profile} {timeframe}") as transaction:
             prepare(transaction, self._profile)
-            genesis = transaction.genesis.of(Dataset.candles(profile, timeframe))
+            genesis = transaction.genesis.of(self._dataset)
             series = (
                 self._asked
                 if self._refetch
@@ -349,7 +349,7 @@ class Fill:
             )
             stored = (
                 transaction.candles.first(
-                    Dataset.candles(profile, timeframe),
+                    self._dataset,
                     [symbol_series.symbol for symbol_series in series],
                 )
                 if series
@@ -372,7 +372,7 @@ class Fill:
                 f"recording the genesis of {', '.join(changed)}"
             ) as transaction:
                 for symbol, (ts, source) in changed.items():
-                    transaction.genesis.put(Dataset.candles(profile, timeframe), symbol, ts, source)
+                    transaction.genesis.put(self._dataset, symbol, ts, source)
                     self._forget_before(transaction, symbol, ts)
                     genesis[symbol] = ts
         return genesis
@@ -441,23 +441,18 @@ class Fill:
 
     def _forget_before(self, transaction: Transaction, symbol: str, genesis: datetime) -> None:
         """Remove what was open or explained before a genesis: nothing is expected there."""
-        profile, timeframe = self._profile.name, self._timeframe
         before = Window(min(genesis, *(series.window.start for series in self._series)), genesis)
-        transaction.gaps.put(
-            Dataset.candles(profile, timeframe), [symbol], before, LEDGER_SCHEMA.to_frame()
-        )
+        transaction.gaps.put(self._dataset, [symbol], before, LEDGER_SCHEMA.to_frame())
         older = (pl.col("symbol") == symbol) & (pl.col("partition") <= genesis.date().isoformat())
-        counts = transaction.partitions.counts(Dataset.candles(profile, timeframe)).filter(older)
+        counts = transaction.partitions.counts(self._dataset).filter(older)
         nothing = (pl.lit(0).alias(name) for name in ("expected", "stored", "explained", "missing"))
-        transaction.partitions.put(
-            Dataset.candles(profile, timeframe), counts.drop("judged_at").with_columns(*nothing)
-        )
+        transaction.partitions.put(self._dataset, counts.drop("judged_at").with_columns(*nothing))
 
     def _dead_symbols(self) -> frozenset[str]:
         """The symbols that no source has: asking for each new bar of them would never end."""
         profile, timeframe = self._profile.name, self._timeframe
         with self._store.reading(f"looking for dead symbols of {profile} {timeframe}") as view:
-            return frozenset(view.gaps.dead_symbols(Dataset.candles(profile, timeframe)))
+            return frozenset(view.gaps.dead_symbols(self._dataset))
 
     def _plan(
         self,

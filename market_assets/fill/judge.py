@@ -14,7 +14,6 @@ import polars as pl
 from market_assets.expected.series import Series, bars_of
 from market_assets.fill.answers import Answer, candles_of, dropped_of, rejects_of
 from market_assets.market.calendars.sessions import ALWAYS_OPEN
-from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import Cadence, Partition, hull, partition_key
 from market_assets.market.timeframes import TS, Timeframe, Window, literal, midnight
 from market_assets.verdicts.clean import CANDLE, FAULTS, Reason, price_faults
@@ -120,6 +119,7 @@ class Judge:
     ) -> None:
         self._profile = profile
         self._timeframe = timeframe
+        self._dataset = profile.candles(timeframe)
         self._cadence = cadence
         self._calendar = calendar
         self._whole = {symbol_series.symbol: symbol_series for symbol_series in series}
@@ -132,13 +132,13 @@ class Judge:
 
     def classified(self, view: Snapshot, window: Window) -> pl.DataFrame:
         """Say of every bar of a window what the store knows of it: symbol, ts, state."""
-        profile, timeframe, symbols = self._profile.name, self._timeframe, self._symbols
+        timeframe, symbols = self._timeframe, self._symbols
         outer = self._padded(window) if self._quiet else window
         states = classify(
             bars_of(self._calendar, timeframe, outer, self._series, self._now),
-            view.candles.opens(Dataset.candles(profile, timeframe), symbols, outer),
+            view.candles.opens(self._dataset, symbols, outer),
             coverage=believable(
-                view.coverage.of(Dataset.candles(profile, timeframe), symbols, outer),
+                view.coverage.of(self._dataset, symbols, outer),
                 self._now,
                 "answered_at",
             ),
@@ -191,29 +191,27 @@ class Judge:
         incoming = self._in_preference(
             transaction, window, candles_of(answers).filter(window.holds())
         )
-        merged = transaction.candles.merge(
-            Dataset.candles(profile, timeframe), symbols, window, incoming
-        )
+        merged = transaction.candles.merge(self._dataset, symbols, window, incoming)
         self._move_genesis(transaction, merged)
         newest = max(
             filter(
                 None,
                 (
                     newest,
-                    transaction.candles.newest_open(Dataset.candles(profile, timeframe), window),
+                    transaction.candles.newest_open(self._dataset, window),
                 ),
             ),
             default=None,
         )
         transaction.coverage.put(
-            Dataset.candles(profile, timeframe),
+            self._dataset,
             _coverage(answers, window, self._silent_until(newest)),
         )
         ledger = gaps = transaction.gaps.of(profile, timeframe, symbols=symbols, window=window)
         mended: dict[str, dict[str, int]] = {}
         if not ledger.is_empty():
             repairs = repaired(merged.new, ledger)
-            transaction.repairs.put(Dataset.candles(profile, timeframe), repairs)
+            transaction.repairs.put(self._dataset, repairs)
             # A row of the ledger lies in one partition: its bars are tallied as if each had a row.
             (mended,) = self._tally(
                 repairs.select("symbol", ts=pl.col("first_ts").repeat_by("bars")).explode("ts"),
@@ -281,7 +279,7 @@ class Judge:
 
         return publish(
             transaction,
-            Dataset.candles(profile, timeframe),
+            self._dataset,
             partitions,
             cadence=self._cadence,
             counts=counts,
@@ -305,14 +303,11 @@ class Judge:
         Returns:
             The states of all bars, and the ledger's rows.
         """
-        profile, timeframe = self._profile.name, self._timeframe
         states = self.classified(transaction, window)
         remembered = advance(
             states,
             ledger=self._ledger(transaction, window),
-            asked=_asked(
-                answers, transaction.coverage.symbols(Dataset.candles(profile, timeframe)), newest
-            ),
+            asked=_asked(answers, transaction.coverage.symbols(self._dataset), newest),
             refused=rejects.filter(pl.col("reason").is_in(FAULTS)),
             now=self._now,
             rules=self._rules,
@@ -323,7 +318,7 @@ class Judge:
         remembered = with_closed_sessions(remembered, closed, held, self._rules)
         states = states.update(remembered.select("symbol", "ts", "state"), on=["symbol", "ts"])
         gaps = to_ledger(states, remembered, partition_key(self._cadence))
-        transaction.gaps.put(Dataset.candles(profile, timeframe), self._symbols, window, gaps)
+        transaction.gaps.put(self._dataset, self._symbols, window, gaps)
         return states, gaps
 
     def note_off_calendar(
@@ -353,7 +348,7 @@ class Judge:
             days = self._calendar.bars(self._timeframe, inside)
             spans = days.select("session", open="ts", close=pl.col("ts") + self._timeframe.duration)
             counted = off_calendar(refused, spans, ZoneInfo("UTC"))
-        transaction.off_calendar.put(self._profile.candles(self._timeframe), counted)
+        transaction.off_calendar.put(self._dataset, counted)
 
         keys = sorted(partition.key for partition in partitions)
         near = hull(partitions)
@@ -433,12 +428,10 @@ class Judge:
         if (bars["closes_at"] > self._now.replace(tzinfo=None)).any():
             return False
         whole = Window.spanning(bars["ts"], bars["ts"].dt.offset_by("1us"))
-        profile, timeframe, symbols = self._profile.name, self._timeframe, self._symbols
-        if not transaction.candles.opens(
-            Dataset.candles(profile, timeframe), symbols, whole
-        ).is_empty():
+        symbols = self._symbols
+        if not transaction.candles.opens(self._dataset, symbols, whole).is_empty():
             return False
-        before = transaction.candles.first(Dataset.candles(profile, timeframe), symbols).values()
+        before = transaction.candles.first(self._dataset, symbols).values()
         return any(ts < first for ts in before)
 
     def _note_refused(
@@ -454,7 +447,7 @@ class Judge:
         refused = refused.filter(pl.col("partition").is_in(keys))
         symbols = sorted({answer.page.symbol for answer in answers if answer.spoken})
         if symbols:
-            transaction.refused.put(self._profile.candles(self._timeframe), symbols, keys, refused)
+            transaction.refused.put(self._dataset, symbols, keys, refused)
         return refused
 
     def _in_preference(
@@ -473,9 +466,7 @@ class Judge:
         fallen_back = ranks.filter(pl.col("rank") > 0)
         if incoming.join(fallen_back, on=["symbol", "source"], how="semi").is_empty():
             return incoming
-        stored = transaction.candles.of(
-            self._profile.candles(self._timeframe), self._symbols, window
-        )
+        stored = transaction.candles.of(self._dataset, self._symbols, window)
         better = (
             stored.select("symbol", "ts", "source")
             .join(ranks, on=["symbol", "source"])
@@ -574,7 +565,7 @@ class Judge:
         )
         grid = self._calendar.bars(timeframe, whole).select("ts", "session", "opens_at")
         began = pl.col("opens_at").min().over("session") if timeframe.intraday else pl.col("ts")
-        bars = transaction.candles.of(self._profile.candles(timeframe), self._symbols, whole)
+        bars = transaction.candles.of(self._dataset, self._symbols, whole)
         bars = bars.unique(["symbol", "ts"]).join(grid.with_columns(opens=began), on="ts")
         findings = implausible(
             bars, timeframe, real_volume=self._profile.prices.real_volume
@@ -595,15 +586,11 @@ class Judge:
         What another fill has recorded since this one began counts from here on, too.
         """
         profile, timeframe = self._profile.name, self._timeframe
-        recorded = transaction.genesis.of(Dataset.candles(profile, timeframe))
+        recorded = transaction.genesis.of(self._dataset)
         moved = _older(merged.new, recorded)["symbol"].unique().to_list()
-        for symbol, ts in (
-            transaction.candles.first(Dataset.candles(profile, timeframe), moved).items()
-            if moved
-            else ()
-        ):
+        for symbol, ts in transaction.candles.first(self._dataset, moved).items() if moved else ():
             bar = transaction.candles.of(
-                Dataset.candles(profile, timeframe), [symbol], Window(ts, ts + timeframe.duration)
+                self._dataset, [symbol], Window(ts, ts + timeframe.duration)
             )
             source = bar.sort("ts")["source"][0]
             log.info(
@@ -614,7 +601,7 @@ class Judge:
                 ts,
                 source,
             )
-            transaction.genesis.put(Dataset.candles(profile, timeframe), symbol, ts, source)
+            transaction.genesis.put(self._dataset, symbol, ts, source)
             recorded[symbol] = ts
         if recorded != self._genesis:
             self._know(recorded)
@@ -638,9 +625,7 @@ class Judge:
                 self._calendar, self._timeframe, older, [self._whole[symbol]], self._now
             )
             if not expected.is_empty() and (
-                not transaction.candles.opens(
-                    self._profile.candles(self._timeframe), [symbol], older
-                ).is_empty()
+                not transaction.candles.opens(self._dataset, [symbol], older).is_empty()
                 or transaction.gaps.of(
                     self._profile.name, self._timeframe, symbols=[symbol], window=older
                 ).is_empty()

@@ -15,6 +15,10 @@ class Family(StrEnum):
     FEATURES = "features"
     RETURNS = "returns"
 
+    def name_of(self, timeframe: Timeframe) -> str:
+        """The name of its datasets of a timeframe, whoever owns them: `candles_1h`."""
+        return f"{self}_{timeframe}"
+
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
@@ -69,7 +73,7 @@ class Dataset:
     @property
     def name(self) -> str:
         """Its name in the store, in Dagster and in the lake: `candles_1h`."""
-        return f"{self.family}_{self.timeframe}"
+        return self.family.name_of(self.timeframe)
 
     @property
     def label(self) -> str:

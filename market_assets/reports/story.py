@@ -14,7 +14,6 @@ import polars as pl
 
 from market_assets.expected.series import calendar_of, series_of
 from market_assets.fill.judge import Judge
-from market_assets.market.datasets import Dataset
 from market_assets.market.durations import duration_words
 from market_assets.market.partitions import Partition
 from market_assets.market.timeframes import Timeframe, Window, midnight
@@ -160,6 +159,7 @@ class _Teller:
         self._view = view
         self._profile = profile
         self._timeframe = timeframe
+        self._dataset = profile.candles(timeframe)
         self._symbol = symbol
         self._now = now
         self._calendar = calendar_of(profile)
@@ -218,7 +218,7 @@ class _Teller:
                 f"The first update from {duration_words(self._profile.update.settle)} after its "
                 "close on asks for it.",
             )
-        genesis = self._view.genesis.of(self._profile.candles(self._timeframe)).get(self._symbol)
+        genesis = self._view.genesis.of(self._dataset).get(self._symbol)
         if genesis is None or bar.ts >= genesis:
             return None
         verdict = f"{self._symbol} has its first bar at {_utc(genesis)}, as a source has named it."
@@ -253,12 +253,9 @@ class _Teller:
         )
 
     def _stored(self, bar: Bar) -> Mapping[str, object] | None:
-        profile, timeframe = self._profile.name, self._timeframe
-        if not self._view.candles.has(Dataset.candles(profile, timeframe)):
+        if not self._view.candles.has(self._dataset):
             return None
-        rows = self._view.candles.of(
-            Dataset.candles(profile, timeframe), [self._symbol], _at(bar.ts)
-        )
+        rows = self._view.candles.of(self._dataset, [self._symbol], _at(bar.ts))
         return rows.select(*_VALUES, "source").row(0, named=True) if len(rows) else None
 
     def _of_stored(self, bar: Bar, values: Mapping[str, object]) -> _Told:
@@ -310,7 +307,7 @@ class _Teller:
 
     def _state(self, bar: Bar, partition: Partition) -> str:
         """The state of an absent bar by the rules of every fill."""
-        if not self._view.candles.has(self._profile.candles(self._timeframe)):
+        if not self._view.candles.has(self._dataset):
             halted = self._calendar.bars(self._timeframe, _at(bar.ts))["halted"].any()
             return State.HALTED if halted else State.OPEN
         judge = Judge(
@@ -357,9 +354,7 @@ class _Teller:
                 f"and the silence is not longer than {limit}."
             )
             return _Told(state, verdict, _SETTLED)
-        judged = self._view.partitions.counts(
-            self._profile.candles(self._timeframe), [partition.key]
-        )
+        judged = self._view.partitions.counts(self._dataset, [partition.key])
         judged_at = judged.filter(pl.col("symbol") == self._symbol)["judged_at"].max()
         coming = f"The next repair or backfill of partition {partition.key} asks for it."
         if isinstance(judged_at, datetime) and _aware(judged_at) >= bar.closes_at:
@@ -434,7 +429,7 @@ class _Teller:
         )
 
     def _namings(self) -> list[Event]:
-        rows = self._view.genesis.namings(self._profile.candles(self._timeframe), self._symbol)
+        rows = self._view.genesis.namings(self._dataset, self._symbol)
         return [
             Event(
                 _aware(named_at),
@@ -444,9 +439,7 @@ class _Teller:
         ]
 
     def _coverage(self, bar: Bar) -> list[Event]:
-        rows = self._view.coverage.of(
-            self._profile.candles(self._timeframe), [self._symbol], _at(bar.ts)
-        )
+        rows = self._view.coverage.of(self._dataset, [self._symbol], _at(bar.ts))
         events = []
         for row in rows.iter_rows(named=True):
             stretch = Window(_aware(row["start_ts"]), _aware(row["end_ts"]))
@@ -489,9 +482,7 @@ class _Teller:
         ]
 
     def _revisions(self, bar: Bar) -> list[Event]:
-        rows = self._view.candles.revisions(
-            self._profile.candles(self._timeframe), self._symbol, bar.ts
-        )
+        rows = self._view.candles.revisions(self._dataset, self._symbol, bar.ts)
         return [
             Event(
                 _aware(row["revised_at"]),
@@ -501,7 +492,7 @@ class _Teller:
         ]
 
     def _repairs(self, bar: Bar) -> list[Event]:
-        rows = self._view.repairs.of(self._profile.candles(self._timeframe), self._symbol, bar.ts)
+        rows = self._view.repairs.of(self._dataset, self._symbol, bar.ts)
         return [
             Event(
                 _aware(row["repaired_at"]),
@@ -514,7 +505,7 @@ class _Teller:
 
     def _comparisons(self, bar: Bar) -> list[Event]:
         key = Partition.holding(bar.ts.date(), self._profile.partitions.of(self._timeframe)).key
-        rows = self._view.agreement.of(self._profile.candles(self._timeframe), [key])
+        rows = self._view.agreement.of(self._dataset, [key])
         words = {
             AGREES: "was compared with {other}: both have the same in {compared:,} bars",
             NOT_COMPARED: "was not compared with {other}: {words}",
@@ -552,7 +543,7 @@ class _Teller:
         return [Event(_aware(at), what) for at, what in events]
 
     def _jobs(self, bar: Bar) -> list[Event]:
-        jobs = self._view.jobs.over(self._profile.candles(self._timeframe), self._symbol, bar.ts)
+        jobs = self._view.jobs.over(self._dataset, self._symbol, bar.ts)
         older = (
             f" (the oldest of the {_JOBS} newest such jobs; there were {len(jobs):,})"
             if len(jobs) > _JOBS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from market_assets.market.datasets import Dataset
+from market_assets.market.datasets import Dataset, Family
 from market_assets.market.timeframes import Timeframe
 from market_assets.store.schema import (
     create_completeness_view,
@@ -38,6 +38,6 @@ def candle_tables(connection: duckdb.DuckDBPyConnection) -> list[Dataset]:
         WHERE list_contains(?, table_name) AND schema_name NOT IN ('ops', 'main')
         ORDER BY ALL
         """,
-        [[Dataset.candles("", timeframe).name for timeframe in Timeframe]],
+        [[Family.CANDLES.name_of(timeframe) for timeframe in Timeframe]],
     ).fetchall()
     return [Dataset.named(owner, name) for owner, name in rows]

@@ -148,7 +148,7 @@ def ending(code: int) -> str:
 
 
 class Errand:
-    """A short-lived process of `market_assets.errands`, for what needs Dagster or the store.
+    """A short-lived process of `market_assets.defs.errands`, for what needs Dagster or the store.
 
     Args:
         name: Which errand.
@@ -168,7 +168,7 @@ class Errand:
         read, self._in = os.pipe()
         try:
             self._child = launch(
-                ["market_assets.errands", name],
+                ["market_assets.defs.errands", name],
                 environment,
                 streams=(read, self._out.fileno(), self._err.fileno()),
             )

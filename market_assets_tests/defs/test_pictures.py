@@ -15,6 +15,7 @@ from PIL import Image
 
 from market_assets.defs.automation.runs import RangeRun, Runner
 from market_assets.defs.pictures import MOST, Picture, Pictures
+from market_assets.market.datasets import Family
 from market_assets.market.partitions import Cadence, Partition
 from market_assets.market.timeframes import Timeframe
 from market_assets.verdicts.verdicts import SymbolCounts
@@ -91,7 +92,7 @@ def test_each_table_has_pictures_in_a_small_run_of_all_and_in_a_longer_one_of_wh
         ("1h", "features", "features"),
         ("1h", "returns", "mask"),
     ):
-        ranged = RangeRun("kept", (Timeframe(timeframe),), days, family)
+        ranged = RangeRun("kept", (Timeframe(timeframe),), days, Family(family))
         assert drawn(ground, made(ground, ranged, {}), name) == list(days)
 
 

@@ -37,9 +37,8 @@ from market_assets.defs.internals.adapter import (
     tick_beats,
     wake_sensors,
 )
-from market_assets.defs.keys import candles_key, dataset_key
+from market_assets.defs.keys import dataset_key
 from market_assets.defs.resources import PATIENCE, Clock, StoreResource
-from market_assets.enrich.made import made_in
 from market_assets.errors import StoreError
 from market_assets.market.partitions import Cadence, Partition
 from market_assets.up.news import write_news
@@ -284,18 +283,13 @@ def _look(
     def held(key: Key) -> bool:
         return key in unsure or (settling and key[1] == Kind.STALE)
 
-    filled = {
-        (profile.name, timeframe): asset.states.materialized
+    materialized = {
+        dataset: asset.states.materialized
         for profile in universe.profiles.values()
-        for timeframe in profile.timeframes.fetch
-        if (asset := memory.assets.get(candles_key(profile.name, timeframe))) and asset.states
+        for dataset in profile.datasets
+        if (asset := memory.assets.get(dataset_key(dataset))) and asset.states
     }
-    made = {
-        item.dataset: asset.states.materialized
-        for item in made_in(universe)
-        if (asset := memory.assets.get(dataset_key(item.dataset))) and asset.states
-    }
-    return memory.watch.look(troubles, held=held, filled=filled, made=made)
+    return memory.watch.look(troubles, held=held, materialized=materialized)
 
 
 def _heal(instance: dg.DagsterInstance, memory: _Memory) -> None:

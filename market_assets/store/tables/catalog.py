@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from market_assets.market.datasets import Dataset, Family
+from market_assets.market.datasets import Family
 from market_assets.market.timeframes import TS, Timeframe
 from market_assets.store.completeness import renew_completeness_view
 from market_assets.store.database import Table
@@ -48,9 +48,7 @@ class Catalog(Table):
             schema (the profile's name, or that of the matrix across profiles), asset (the table's
             name), rows, symbols, first_ts, last_ts; sorted by the first two.
         """
-        names = [
-            Dataset("", family, timeframe).name for family in Family for timeframe in Timeframe
-        ]
+        names = [family.name_of(timeframe) for family in Family for timeframe in Timeframe]
         tables = self._db.execute(
             """
             SELECT schema_name, table_name

@@ -13,6 +13,7 @@ import pytest
 
 from market_assets.alerts.watch import store_troubles
 from market_assets.defs.automation.runs import RangeRun, Runner, plan_backfill
+from market_assets.market.datasets import Family
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets_tests.support.defs_ground import Follower
 
@@ -41,7 +42,7 @@ def features(ground: Ground, vendor: Callable[..., PracticeVendor]) -> Ground:
 
 
 def make(ground: Ground, *days: str) -> tuple[dg.DagsterRun, bool]:
-    run = RangeRun("kept", (Timeframe.H1,), days, "features")
+    run = RangeRun("kept", (Timeframe.H1,), days, Family.FEATURES)
     run_id, success = Runner(ground.definitions, ground.instance).execute(
         run, config={}, done=lambda: None
     )

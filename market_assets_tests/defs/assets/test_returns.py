@@ -13,6 +13,7 @@ import pytest
 from market_assets.config.load import load_universe
 from market_assets.definitions import build_definitions
 from market_assets.defs.automation.runs import RangeRun, Runner, plan_backfill, plan_markets
+from market_assets.market.datasets import Family
 from market_assets.market.timeframes import Timeframe
 from market_assets_tests.support.defs_ground import Follower
 
@@ -40,7 +41,7 @@ def returns(ground: Ground, vendor: Callable[..., PracticeVendor]) -> Ground:
 
 
 def align(ground: Ground, *days: str) -> bool:
-    run = RangeRun("kept", (Timeframe.H1,), days, "returns")
+    run = RangeRun("kept", (Timeframe.H1,), days, Family.RETURNS)
     return Runner(ground.definitions, ground.instance).execute(run, config={}, done=lambda: None)[1]
 
 

@@ -1,6 +1,6 @@
 """What `market-assets up` has done by short-lived processes, because it needs Dagster or the store.
 
-`python -m market_assets.errands prepare|check|close` does one errand. The answer is one JSON
+`python -m market_assets.defs.errands prepare|check|close` does one errand. The answer is one JSON
 document on standard output. An error is one message on standard error, with exit code REFUSED. Any
 other end is a fault of ours, with its traceback. The home folder and the universe come from the
 environment.
@@ -53,7 +53,7 @@ def check() -> dict[str, Any]:
         MarketAssetsError: It has mistakes.
     """
     # Building takes a second, for which a start has no use: what loads nearly always builds.
-    from market_assets.definitions import build_definitions  # noqa: PLC0415
+    from market_assets.defs.location import build_definitions  # noqa: PLC0415
 
     universe = load_universe()
     build_definitions(universe).resolve_all_job_defs()

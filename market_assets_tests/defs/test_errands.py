@@ -5,8 +5,8 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
+from market_assets.defs.errands import end_runs
 from market_assets.defs.keys import process_tags
-from market_assets.errands import end_runs
 
 STATUSES = ["NOT_STARTED", "STARTING", "STARTED", "CANCELING", "SUCCESS", "FAILURE"]
 

@@ -9,6 +9,7 @@ import dagster as dg
 
 from market_assets.market.datasets import Dataset
 from market_assets.store.process import birth_of, is_alive, this_host
+from market_assets.work.run import Run, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,15 +17,7 @@ if TYPE_CHECKING:
     from market_assets.market.timeframes import Timeframe
 
 TRIGGER_TAG = "market_assets/trigger"
-"""How a run came about: one of the words below."""
-
-AUTOMATION, BACKFILL, MANUAL, REPAIR, UPDATE = (
-    "automation",
-    "backfill",
-    "manual",
-    "repair",
-    "update",
-)
+"""How a run came about: a `Trigger`."""
 
 PROFILE_TAG = "market_assets/profile"
 
@@ -64,9 +57,23 @@ def dataset_key(dataset: Dataset) -> dg.AssetKey:
     return dg.AssetKey([dataset.owner, dataset.name])
 
 
-def trigger_of(tags: Mapping[str, str]) -> str:
+def trigger_tag(trigger: Trigger) -> dict[str, str]:
+    """The tag that says how a run came about."""
+    # Dagster stores plain strings alone.
+    return {TRIGGER_TAG: trigger.value}
+
+
+def run_of(run: dg.DagsterRun) -> Run:
+    """The run that does some work, as `ops.jobs` knows it."""
+    return Run(run.run_id, trigger_of(run.tags))
+
+
+def trigger_of(tags: Mapping[str, str]) -> Trigger:
     """How a run came about, by its tags: a person in the UI sets none."""
-    return tags.get(TRIGGER_TAG) or (BACKFILL if "dagster/backfill" in tags else MANUAL)
+    word = tags.get(TRIGGER_TAG)
+    if word in set(Trigger):
+        return Trigger(word)
+    return Trigger.BACKFILL if "dagster/backfill" in tags else Trigger.MANUAL
 
 
 def automatic(priority: int) -> dict[str, str]:

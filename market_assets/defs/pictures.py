@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import dagster as dg
 
-from market_assets.defs.keys import BACKFILL, MANUAL
 from market_assets.enrich.grid import Grid
 from market_assets.market.datasets import Dataset
 from market_assets.pictures.candles import candle_picture, feature_picture, mask_picture
+from market_assets.work.run import Trigger
 
 if TYPE_CHECKING:
     import logging
@@ -79,12 +79,12 @@ class Pictures:
         draw: Draw,
         *,
         now: datetime,
-        trigger: str,
+        trigger: Trigger,
         log: logging.Logger,
     ) -> None:
         self._log = log
         self._store = store
-        self._until = None if trigger in {MANUAL, BACKFILL} else now
+        self._until = None if trigger in {Trigger.MANUAL, Trigger.BACKFILL} else now
         self._all = len(partitions) <= _FEW
         self._newest = max((partition.key for partition in partitions), default="")
         self._left = MOST - 1

@@ -33,6 +33,7 @@ from market_assets.work.behind import Input
 from market_assets.work.making import Work, missing_before, nothing_yet
 from market_assets.work.outcome import PartitionOutcome
 from market_assets.work.publish import publish
+from market_assets.work.run import BY_HAND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from market_assets.expected.series import Series
     from market_assets.store import Snapshot, Store, Transaction
     from market_assets.work.job import Job
+    from market_assets.work.run import Run
 
 
 _LOOKS_BACK = timedelta(days=14)
@@ -63,8 +65,7 @@ class Derive(Work):
         timeframe: A derived timeframe of it.
         window: Which partitions: all that overlap it, as far as the profile and the present reach.
         clock: Gives the present instant; asked once.
-        run_id: Names the caller's run in `ops.jobs`.
-        trigger: How it came about: manual, backfill, update, repair, automation.
+        run: Who has asked for it.
     """
 
     kind = "derive"
@@ -77,8 +78,7 @@ class Derive(Work):
         window: Window,
         *,
         clock: Callable[[], datetime],
-        run_id: str | None = None,
-        trigger: str = "manual",
+        run: Run = BY_HAND,
     ) -> None:
         self._profile = profile
         self._input = profile.input_of(timeframe)
@@ -95,8 +95,7 @@ class Derive(Work):
             inputs=[Input(profile.candles(self._input), profile.partitions.of(self._input))],
             cadence=cadence,
             now=now,
-            run_id=run_id,
-            trigger=trigger,
+            run=run,
         )
 
     @property

@@ -12,6 +12,7 @@ from market_assets.enrich.derive import Derive
 from market_assets.enrich.features.featurize import Featurize
 from market_assets.enrich.returns.returns import Returns, markets_cadence
 from market_assets.market.datasets import Dataset, Family
+from market_assets.work.run import BY_HAND
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from market_assets.market.timeframes import Window
     from market_assets.store import Store
     from market_assets.work.making import Work
+    from market_assets.work.run import Run
 
 
 _MAKERS: dict[Family, Callable[..., Work]] = {
@@ -50,17 +52,14 @@ class Made:
         window: Window,
         *,
         clock: Callable[[], datetime],
-        trigger: str = "manual",
-        run_id: str | None = None,
+        run: Run = BY_HAND,
     ) -> Work:
         """The work that makes its partitions that overlap a window."""
         timeframe, profile = self.dataset.timeframe, universe.profiles.get(self.dataset.owner)
         if profile is None:
-            return Returns.of_markets(
-                store, universe, timeframe, window, clock=clock, trigger=trigger, run_id=run_id
-            )
+            return Returns.of_markets(store, universe, timeframe, window, clock=clock, run=run)
         make = _MAKERS[self.dataset.family]
-        return make(store, profile, timeframe, window, clock=clock, trigger=trigger, run_id=run_id)
+        return make(store, profile, timeframe, window, clock=clock, run=run)
 
 
 def made_of_profile(profile: Profile) -> list[Made]:

@@ -40,6 +40,7 @@ from market_assets.sources.contract import brief
 from market_assets.sources.transport.horizon import HORIZON_SCHEMA, Horizon
 from market_assets.verdicts.evidence import LEDGER_SCHEMA, State, as_stretches, askable, within
 from market_assets.work.job import Job
+from market_assets.work.run import BY_HAND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from market_assets.sources.contract import Source
     from market_assets.store import Snapshot, Store, Transaction
     from market_assets.work.outcome import PartitionOutcome
+    from market_assets.work.run import Run
 
 log = logging.getLogger("market_assets.fill")
 
@@ -111,8 +113,7 @@ class Fill:
             late rows and revisions.
         max_fills: At most so many requests, of each chunk's pages the newest; None for no limit.
         max_time: After this nothing more is asked; the answers until then are kept.
-        run_id: Names the caller's run in `ops.jobs`.
-        trigger: How it came about: manual, backfill, update, repair, automation.
+        run: Who has asked for it.
     """
 
     def __init__(
@@ -131,8 +132,7 @@ class Fill:
         recheck: int = 0,
         max_fills: int | None = None,
         max_time: timedelta | None = None,
-        run_id: str | None = None,
-        trigger: str = "manual",
+        run: Run = BY_HAND,
     ) -> None:
         self._store = store
         self._profile = profile
@@ -160,8 +160,7 @@ class Fill:
         self._recheck = recheck
         self._fills_left = max_fills
         self._max_time = max_time
-        self._run_id = run_id
-        self._trigger = trigger
+        self._run_by = run
         self._job: Job | None = None
         self._newest: datetime | None = None
         self._noted: list[Horizon] = []
@@ -221,13 +220,11 @@ class Fill:
             Job(
                 self._store,
                 kind="fill",
-                profile=self._profile.name,
-                timeframe=self._timeframe,
+                dataset=self._dataset,
                 symbols=[series.symbol for series in self._asked],
                 partitions=self.partitions,
                 sources=self._sources,
-                run_id=self._run_id,
-                trigger=self._trigger,
+                run=self._run_by,
             ) as self._job,
             Fetcher(
                 self._sources,

@@ -18,6 +18,7 @@ from market_assets.fill import Fill
 from market_assets.market.datasets import Dataset, Family
 from market_assets.market.partitions import hull
 from market_assets.market.timeframes import Window
+from market_assets.work.run import Run, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     """Which of some partitions of a fetched timeframe another run fills right now."""
 
 log = logging.getLogger("market_assets.live")
+
+_UPDATE = Run(trigger=Trigger.UPDATE)
 
 FILLING = timedelta(seconds=25)
 """After this time an update asks for nothing more, whatever the timeframe: the next one goes on."""
@@ -69,7 +72,7 @@ def update_profile(
     *,
     now: datetime,
     busy: Busy,
-    trigger: str = "update",
+    run: Run = _UPDATE,
 ) -> Updated:
     """Fill what the newest partitions lack, and make what is made of them again.
 
@@ -82,7 +85,7 @@ def update_profile(
         profile: Whose candles.
         now: The instant up to which bars count: the present less `update.settle`.
         busy: Which partitions are left alone, because a run fills them.
-        trigger: How it came about, for the audit.
+        run: Who has asked for it.
     """
     started = time.monotonic()
     updated = Updated()
@@ -100,7 +103,7 @@ def update_profile(
                 updated,
                 now=now,
                 busy=busy,
-                trigger=trigger,
+                run=run,
                 max_time=time_left,
             )
         except MarketAssetsError as error:
@@ -110,7 +113,7 @@ def update_profile(
     if newest:
         scope = Window(min(standing.partition.window.start for standing in newest), now)
         left = FOLLOWING.total_seconds() - (time.monotonic() - started)
-        _follow(store, universe, profile, scope, updated, now=now, trigger=trigger, seconds=left)
+        _follow(store, universe, profile, scope, updated, now=now, run=run, seconds=left)
     return updated
 
 
@@ -123,7 +126,7 @@ def _fill(
     *,
     now: datetime,
     busy: Busy,
-    trigger: str,
+    run: Run,
     max_time: timedelta,
 ) -> None:
     newest = newest_partitions(store, profile, timeframe, now)
@@ -151,7 +154,7 @@ def _fill(
         only_due=True,
         recheck=profile.update.recheck,
         max_time=max_time,
-        trigger=trigger,
+        run=run,
     )
     updated.outcomes[timeframe] = outcomes = list(fill)
     updated.newest[timeframe] = newest_partitions(store, profile, timeframe, now)
@@ -179,7 +182,7 @@ def _follow(
     updated: Updated,
     *,
     now: datetime,
-    trigger: str,
+    run: Run,
     seconds: float,
 ) -> None:
     """Make what is made of a profile's candles in a scope and is behind.
@@ -192,9 +195,7 @@ def _follow(
         for made in made_of_markets(universe)
         if profile in universe.in_markets(made.dataset.timeframe)
     ]
-    works = [
-        made.work(store, universe, scope, clock=lambda: now, trigger=trigger) for made in datasets
-    ]
+    works = [made.work(store, universe, scope, clock=lambda: now, run=run) for made in datasets]
     works = [work for work in works if work.partitions]
     with store.reading(f"looking for what is made of {profile.name}") as view:
         behind = {id(work): work.behind(view) for work in works}

@@ -13,15 +13,16 @@ from market_assets.market.partitions import hull
 from market_assets.store.process import birth_of, is_alive, this_host
 from market_assets.verdicts.advice import advice_for
 from market_assets.verdicts.evidence import MISSING
+from market_assets.work.run import BY_HAND
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from market_assets.market.partitions import Partition
-    from market_assets.market.timeframes import Timeframe
     from market_assets.sources.contract import Source
     from market_assets.store import Snapshot, Store, Transaction
     from market_assets.work.outcome import PartitionOutcome
+    from market_assets.work.run import Run
 
 _FAILURES = 50
 """How many failed partitions a job's record names; it always says how many there were."""
@@ -51,13 +52,11 @@ class Job:
     Args:
         store: Where the row is.
         kind: fill, derive, features or returns.
-        profile: The profile's name.
-        timeframe: The timeframe that is filled.
+        dataset: What is filled or made.
         symbols: The symbols that are filled.
         partitions: The partitions to do.
         sources: The sources that are asked; what that costs is counted from here on.
-        run_id: The Dagster run, if there is one.
-        trigger: How it came about: manual, backfill, update, repair, automation.
+        run: Who has asked for it.
 
     Attributes:
         missing_before: Bars that were missing by partition and symbol, to be filled in before a
@@ -69,27 +68,26 @@ class Job:
         store: Store,
         *,
         kind: str,
-        profile: str,
-        timeframe: Timeframe,
+        dataset: Dataset,
         symbols: Sequence[str],
         partitions: Sequence[Partition],
         sources: Mapping[str, Source],
-        run_id: str | None,
-        trigger: str = "manual",
+        run: Run = BY_HAND,
     ) -> None:
         self._store = store
         self._id = uuid.uuid4().hex
-        self._profile, self._timeframe, self._window = profile, timeframe, hull(partitions)
+        self._candles = Dataset.candles(dataset.owner, dataset.timeframe)
+        self._window = hull(partitions)
         self._row: dict[str, object] = {
             "job_id": self._id,
-            "run_id": run_id,
+            "run_id": run.id,
             "kind": kind,
-            "profile": profile,
-            "timeframe": str(timeframe),
+            "profile": dataset.owner,
+            "timeframe": str(dataset.timeframe),
             "symbols": list(symbols),
             "start_ts": self._window.start.replace(tzinfo=None),
             "end_ts": self._window.end.replace(tzinfo=None),
-            "trigger": trigger,
+            "trigger": run.trigger.value,
             "host": this_host(),
             "process": os.getpid(),
         }
@@ -195,9 +193,7 @@ class Job:
         )
 
     def _gaps(self, view: Snapshot) -> int:
-        return view.gaps.count(
-            Dataset.candles(self._profile, self._timeframe), self._window, MISSING
-        )
+        return view.gaps.count(self._candles, self._window, MISSING)
 
     def _progress(self) -> float:
         return self._done / self._partitions

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from market_assets.verdicts.verdicts import SymbolCounts
     from market_assets.work.behind import Input
     from market_assets.work.outcome import PartitionOutcome
+    from market_assets.work.run import Run
 
 
 _PIECE = 400
@@ -46,8 +47,7 @@ class Work(ABC):
         inputs: The candles that it is made of.
         cadence: How long its partitions are.
         now: The present instant.
-        run_id: Names the caller's run in `ops.jobs`.
-        trigger: How it came about: manual, backfill, update, repair, automation.
+        run: Who has asked for it.
 
     Attributes:
         kind: What the job is called in `ops.jobs`.
@@ -67,8 +67,7 @@ class Work(ABC):
         inputs: Sequence[Input],
         cadence: Cadence,
         now: datetime,
-        run_id: str | None,
-        trigger: str,
+        run: Run,
     ) -> None:
         self._store = store
         self.inputs = inputs
@@ -76,8 +75,7 @@ class Work(ABC):
         self._now = now
         self.dataset = dataset
         self._symbols = list(symbols)
-        self._run_id = run_id
-        self._trigger = trigger
+        self._run_by = run
         self._job: Job | None = None
         self.partitions = partitions
 
@@ -169,13 +167,11 @@ class Work(ABC):
             Job(
                 self._store,
                 kind=self.kind,
-                profile=self.dataset.owner,
-                timeframe=self.dataset.timeframe,
+                dataset=self.dataset,
                 symbols=self._symbols,
                 partitions=self.partitions,
                 sources={},
-                run_id=self._run_id,
-                trigger=self._trigger,
+                run=self._run_by,
             ) as self._job,
             closing(self._run(self._job)) as batches,
         ):

@@ -20,6 +20,7 @@ from market_assets.market.partitions import Cadence, Partition
 from market_assets.market.timeframes import Timeframe
 from market_assets.verdicts.verdicts import SymbolCounts
 from market_assets.work.outcome import PartitionOutcome
+from market_assets.work.run import Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +64,11 @@ def drawn(ground: Ground, run: dg.DagsterRun, name: str = "candles") -> list[str
 
 
 def made(
-    ground: Ground, ranged: RangeRun, config: dict[str, object], *, trigger: str = "manual"
+    ground: Ground,
+    ranged: RangeRun,
+    config: dict[str, object],
+    *,
+    trigger: Trigger = Trigger.MANUAL,
 ) -> dg.DagsterRun:
     run_id, _ = Runner(ground.definitions, ground.instance, trigger).execute(
         ranged, config=config, done=lambda: None
@@ -103,7 +108,7 @@ def test_a_partition_that_goes_on_has_one_when_a_person_asks_and_not_at_each_upd
     days = ("2025-02-04", "2025-02-05")
 
     ranged = RangeRun("kept", (Timeframe.H1,), days)
-    assert drawn(ground, made(ground, ranged, {"refetch": True}, trigger="update")) == [
+    assert drawn(ground, made(ground, ranged, {"refetch": True}, trigger=Trigger.UPDATE)) == [
         "2025-02-04"
     ]
     assert drawn(ground, made(ground, ranged, {"refetch": True})) == list(days)
@@ -158,6 +163,6 @@ def chosen_by(ground: Ground, outcomes: list[PartitionOutcome], draw: Draw) -> P
         [one.partition for one in outcomes],
         draw,
         now=ground.clock.now(),
-        trigger="manual",
+        trigger=Trigger.MANUAL,
         log=logging.getLogger("test"),
     )

@@ -20,6 +20,7 @@ from market_assets.market.partitions import hull
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.practice.faults import Fault
 from market_assets.store import Store
+from market_assets.work.run import Run
 from market_assets_tests.support.fill_ground import (
     EARLY_GENESIS,
     LAST_GENESIS,
@@ -634,7 +635,7 @@ class TestJobs:
         )
         ground.keep("symbols: {BTC: {}, ETH: {}}")
 
-        ground.fill(run_id="a-run")
+        ground.fill(run=Run("a-run"))
 
         job = ground.job()
         detail = job["detail"]

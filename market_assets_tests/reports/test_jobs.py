@@ -16,12 +16,14 @@ import polars as pl
 import pytest
 
 from market_assets.enrich.derive import Derive
+from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import Cadence, Partition
 from market_assets.market.timeframes import TS, Timeframe
 from market_assets.practice.faults import Fault
 from market_assets.reports.jobs import audit, audit_document
 from market_assets.store.process import this_host
 from market_assets.work.job import BY_SYMBOL, Job
+from market_assets.work.run import Run, Trigger
 from market_assets_tests.support.fill_ground import at
 
 HOLE = Fault(
@@ -52,7 +54,7 @@ class TestOneJob:
             ]
         )
         ground.keep("symbols: {BTC: {}, ETH: {}}")
-        fill = ground.begin(run_id="a-run", trigger="backfill")
+        fill = ground.begin(run=Run("a-run", Trigger.BACKFILL))
         assert fill.audit == {}
         list(fill)
 
@@ -90,7 +92,7 @@ class TestOneJob:
         ground.fill()
         vendor.set_faults([])
         ground.wait(hours=2)
-        ground.fill(trigger="repair")
+        ground.fill(run=Run(trigger=Trigger.REPAIR))
 
         detail = ground.job()["detail"]
         assert (detail["gaps_before"], detail["gaps_after"], detail["repaired"]) == (1, 0, 2)
@@ -199,6 +201,7 @@ import os, sys
 from datetime import UTC, datetime
 from pathlib import Path
 from market_assets.work.job import Job
+from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import Cadence, Partition
 from market_assets.market.timeframes import Timeframe
 from market_assets.store import Store
@@ -206,8 +209,8 @@ from market_assets.store import Store
 store = Store(Path(sys.argv[1]), clock=lambda: datetime(2025, 3, 1, tzinfo=UTC))
 days = [Partition.of_key("2025-02-26", Cadence.DAY)]
 with Job(
-    store, kind="fill", profile="kept", timeframe=Timeframe.H1, symbols=["BTC"],
-    partitions=days, sources={}, run_id=None
+    store, kind="fill", dataset=Dataset.candles("kept", Timeframe.H1), symbols=["BTC"],
+    partitions=days, sources={}
 ):
     os.kill(os.getpid(), 9)
 """
@@ -257,12 +260,10 @@ class TestAProcessThatIsGone:
         with Job(
             ground.store,
             kind="fill",
-            profile="kept",
-            timeframe=Timeframe.H1,
+            dataset=Dataset.candles("kept", Timeframe.H1),
             symbols=["BTC"],
             partitions=days,
             sources={},
-            run_id=None,
         ):
             ground.fill()
             assert document(ground)["summary"]["running"] == 1
@@ -277,10 +278,10 @@ class TestTheDocument:
         vendor.set_faults([HOLE, hole_of_a_day])
         ground.keep("symbols: {BTC: {}, ETH: {}}")
         began = clock()
-        ground.fill(trigger="backfill")
+        ground.fill(run=Run(trigger=Trigger.BACKFILL))
         vendor.set_faults([hole_of_a_day])
         ground.wait(minutes=30)
-        ground.fill(trigger="repair")
+        ground.fill(run=Run(trigger=Trigger.REPAIR))
 
         found = document(ground)
         assert list(found) == [

@@ -13,6 +13,7 @@ from market_assets.expected.series import prepare
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.practice.book import Market
 from market_assets.reports.story import story_of
+from market_assets.work.run import Run
 from market_assets_tests.support.fill_ground import Ground, at, candles, every
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def holed(empty_ground: Ground) -> Ground:
 
 def test_a_stored_bar_is_told_with_its_values_and_who_answered(ground: Ground) -> None:
     ground.keep("symbols: {BTC: {}}")
-    ground.fill(run_id="run-1")
+    ground.fill(run=Run("run-1"))
     story = told(ground, "BTC", "2025-02-26T10:59:59")
     assert (story.state, story.missing) == ("stored", False)
     assert story.bar is not None

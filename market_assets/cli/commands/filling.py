@@ -41,6 +41,7 @@ from market_assets.cli.console import (
 from market_assets.cli.faults import keep_trace
 from market_assets.cli.progress import Progress
 from market_assets.market.clock import present
+from market_assets.work.run import Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,7 +116,6 @@ def backfill(
         plan_backfill,
         plan_markets,
     )
-    from market_assets.defs.keys import BACKFILL  # noqa: PLC0415
     from market_assets.home import home  # noqa: PLC0415
 
     plans = []
@@ -131,7 +131,7 @@ def backfill(
         ERR.print("There is nothing to fill in these days.")
 
     with instance_at(home()) as instance, _stoppable(), Progress(quiet=as_json) as progress:
-        runner = Runner(build_definitions(universe), instance, BACKFILL)
+        runner = Runner(build_definitions(universe), instance, Trigger.BACKFILL)
         _announce_actions(progress, asked)
         failed = _execute(runner, plans, asked, progress=progress)
         if any(profile.has_actions for profile in asked.profiles):
@@ -174,7 +174,6 @@ def repair(
         runs_of,
     )
     from market_assets.defs.automation.runs import Runner, instance_at  # noqa: PLC0415
-    from market_assets.defs.keys import REPAIR  # noqa: PLC0415
     from market_assets.home import home  # noqa: PLC0415
 
     store = open_store()
@@ -213,7 +212,7 @@ def repair(
                 answer = {"troubled": troubled, "repairs": repairs, "found": findings}
                 print_json({**places_of(universe), **answer})
             raise typer.Exit(INCOMPLETE if troubled or behind else 0)
-        runner = Runner(build_definitions(universe), instance, REPAIR)
+        runner = Runner(build_definitions(universe), instance, Trigger.REPAIR)
         with Progress(quiet=as_json) as progress:
             failed = _execute(runner, plans, asked, progress=progress)
             failed += _follow(runner, store, asked, now, progress=progress)

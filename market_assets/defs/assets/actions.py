@@ -20,11 +20,10 @@ from market_assets.defs.events import verdict_metadata
 from market_assets.defs.keys import (
     BEFORE_REPAIRS,
     PROFILE_TAG,
-    TRIGGER_TAG,
-    UPDATE,
     automatic,
     op_config,
     process_tags,
+    trigger_tag,
 )
 from market_assets.defs.resources import PATIENCE, Clock, Sources, StoreResource
 from market_assets.enrich.actions.actions import (
@@ -35,6 +34,7 @@ from market_assets.enrich.actions.actions import (
 )
 from market_assets.errors import StoreError
 from market_assets.sources.actions import ActionKind
+from market_assets.work.run import Trigger
 
 ACTIONS_CHECK = "actions_match_prices"
 
@@ -176,7 +176,11 @@ def actions_schedule(profile: Profile) -> dg.ScheduleDefinition:
         return dg.RunRequest(
             run_key=f"{key.to_user_string()}/{now.astimezone(UTC):%Y-%m-%dT%H}",
             run_config=op_config([key], {"symbols": due}),
-            tags={TRIGGER_TAG: UPDATE, PROFILE_TAG: profile.name, **automatic(BEFORE_REPAIRS)},
+            tags={
+                **trigger_tag(Trigger.UPDATE),
+                PROFILE_TAG: profile.name,
+                **automatic(BEFORE_REPAIRS),
+            },
         )
 
     return actions

@@ -16,7 +16,7 @@ from market_assets.config.universe import Profile
 from market_assets.defs.assets.partitions import partitions_of
 from market_assets.defs.events import CHECKS, Reporter, reported_in
 from market_assets.defs.internals.adapter import NO_VALUE
-from market_assets.defs.keys import candles_key, trigger_of
+from market_assets.defs.keys import candles_key, run_of
 from market_assets.defs.pictures import Pictures, candles_drawn
 from market_assets.defs.resources import Clock, Sources, StoreResource
 from market_assets.enrich.derive import Derive
@@ -115,7 +115,7 @@ def fetched_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg
         sources: dg.ResourceParam[Sources],
         clock: Clock,
     ) -> Iterator[Any]:
-        keys, trigger = list(context.partition_keys), trigger_of(context.run.tags)
+        keys, run = list(context.partition_keys), run_of(context.run)
         # A bar that has closed this moment is missing only for a run that a person started.
         present = clock.now() - (profile.update.settle if config.only_due else timedelta())
         opened = store.store(clock)
@@ -132,13 +132,12 @@ def fetched_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg
             only_due=config.only_due,
             recheck=config.recheck,
             max_fills=config.max_fills or None,
-            trigger=trigger,
             max_time=timedelta(minutes=config.max_minutes) if config.max_minutes else None,
-            run_id=context.run.run_id,
+            run=run,
         )
         drawn = candles_drawn(profile, timeframe, present)
         pictures = Pictures(
-            opened, fill.partitions, drawn, now=present, trigger=trigger, log=context.log
+            opened, fill.partitions, drawn, now=present, trigger=run.trigger, log=context.log
         )
         noted = reported_in(opened, profile.candles(timeframe))
         reporter = Reporter(
@@ -187,7 +186,7 @@ def derived_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg
     def candles(
         context: dg.AssetExecutionContext, store: StoreResource, clock: Clock
     ) -> Iterator[Any]:
-        keys, trigger = list(context.partition_keys), trigger_of(context.run.tags)
+        keys, run = list(context.partition_keys), run_of(context.run)
         window = window_of(keys, profile.partitions.of(timeframe))
         present = clock.now()
         opened = store.store(clock)
@@ -197,12 +196,11 @@ def derived_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg
             timeframe,
             window,
             clock=lambda: present,
-            trigger=trigger,
-            run_id=context.run.run_id,
+            run=run,
         )
         drawn = candles_drawn(profile, timeframe, present)
         pictures = Pictures(
-            opened, derive.partitions, drawn, now=present, trigger=trigger, log=context.log
+            opened, derive.partitions, drawn, now=present, trigger=run.trigger, log=context.log
         )
         noted = reported_in(opened, profile.candles(timeframe))
         reporter = Reporter(

@@ -18,7 +18,7 @@ from market_assets.defs.assets.candles import window_of
 from market_assets.defs.assets.partitions import partitions_of
 from market_assets.defs.events import Reporter, reported_in
 from market_assets.defs.internals.adapter import NO_VALUE
-from market_assets.defs.keys import candles_key, features_key, trigger_of
+from market_assets.defs.keys import candles_key, features_key, run_of
 from market_assets.defs.pictures import Pictures, features_drawn
 from market_assets.defs.resources import Clock, StoreResource
 from market_assets.enrich.features.compute import features_of, reach_of
@@ -75,7 +75,7 @@ def features(profile: Profile, timeframe: Timeframe, now: datetime) -> dg.Assets
     def features(
         context: dg.AssetExecutionContext, store: StoreResource, clock: Clock
     ) -> Iterator[Any]:
-        keys, trigger = list(context.partition_keys), trigger_of(context.run.tags)
+        keys, run = list(context.partition_keys), run_of(context.run)
         present = clock.now()
         opened = store.store(clock)
         work = Featurize(
@@ -84,12 +84,11 @@ def features(profile: Profile, timeframe: Timeframe, now: datetime) -> dg.Assets
             timeframe,
             window_of(keys, profile.partitions.of(timeframe)),
             clock=lambda: present,
-            trigger=trigger,
-            run_id=context.run.run_id,
+            run=run,
         )
         drawn = features_drawn(profile, timeframe, [feature.name for feature in made], present)
         pictures = Pictures(
-            opened, work.partitions, drawn, now=present, trigger=trigger, log=context.log
+            opened, work.partitions, drawn, now=present, trigger=run.trigger, log=context.log
         )
         noted = reported_in(opened, work.dataset)
         reporter = Reporter(context, key, due=len(work.partitions), pictures=pictures, noted=noted)

@@ -18,12 +18,13 @@ from market_assets.defs.assets.candles import window_of
 from market_assets.defs.assets.partitions import days_or_months, partitions_of
 from market_assets.defs.events import Reporter, reported_in
 from market_assets.defs.internals.adapter import NO_VALUE
-from market_assets.defs.keys import candles_key, returns_key, trigger_of
+from market_assets.defs.keys import candles_key, returns_key, run_of
 from market_assets.defs.pictures import Pictures, mask_drawn
 from market_assets.defs.resources import Clock, StoreResource
 from market_assets.enrich.returns.returns import Returns, markets_cadence, reach_days
 from market_assets.market.partitions import Cadence
 from market_assets.market.timeframes import Timeframe, Window
+from market_assets.work.run import Run
 
 _CHECK = "alignment"
 _COLUMNS = [
@@ -53,17 +54,14 @@ _COLUMNS = [
 def profile_returns(profile: Profile, timeframe: Timeframe, now: datetime) -> dg.AssetsDefinition:
     """The aligned returns of a profile's symbols."""
 
-    def returns(
-        store: StoreResource, clock: Clock, window: Window, trigger: str, run_id: str
-    ) -> Returns:
+    def returns(store: StoreResource, clock: Clock, window: Window, run: Run) -> Returns:
         return Returns.of_profile(
             store.store(clock),
             profile,
             timeframe,
             window,
             clock=clock.now,
-            trigger=trigger,
-            run_id=run_id,
+            run=run,
         )
 
     return _asset(
@@ -86,17 +84,14 @@ def markets_returns(universe: Universe, timeframe: Timeframe, now: datetime) -> 
     """The aligned returns of the symbols of several profiles."""
     members, markets = universe.in_markets(timeframe), universe.markets
 
-    def returns(
-        store: StoreResource, clock: Clock, window: Window, trigger: str, run_id: str
-    ) -> Returns:
+    def returns(store: StoreResource, clock: Clock, window: Window, run: Run) -> Returns:
         return Returns.of_markets(
             store.store(clock),
             universe,
             timeframe,
             window,
             clock=clock.now,
-            trigger=trigger,
-            run_id=run_id,
+            run=run,
         )
 
     cadence = markets_cadence(timeframe)
@@ -130,7 +125,7 @@ def _asset(
     members: list[Profile],
     timeframe: Timeframe,
     reach: int,
-    make: Callable[[StoreResource, Clock, Window, str, str], Returns],
+    make: Callable[[StoreResource, Clock, Window, Run], Returns],
     description: str,
 ) -> dg.AssetsDefinition:
     @dg.asset(
@@ -172,15 +167,15 @@ def _asset(
     def returns(
         context: dg.AssetExecutionContext, store: StoreResource, clock: Clock
     ) -> Iterator[Any]:
-        keys, trigger = list(context.partition_keys), trigger_of(context.run.tags)
-        work = make(store, clock, window_of(keys, cadence), trigger, context.run.run_id)
+        keys, run = list(context.partition_keys), run_of(context.run)
+        work = make(store, clock, window_of(keys, cadence), run)
         drawn = mask_drawn(key.path[0], timeframe)
         pictures = Pictures(
             store.store(clock),
             work.partitions,
             drawn,
             now=clock.now(),
-            trigger=trigger,
+            trigger=run.trigger,
             log=context.log,
         )
         noted = reported_in(store.store(clock), work.dataset)

@@ -25,12 +25,11 @@ from market_assets.defs.assets.completeness import completeness_key
 from market_assets.defs.automation.runs import RangeRun, unfinished_runs
 from market_assets.defs.internals.adapter import range_of, range_tags
 from market_assets.defs.keys import (
-    AUTOMATION,
     BEFORE_REPAIRS,
     PROFILE_TAG,
-    TRIGGER_TAG,
     automatic,
     dataset_key,
+    trigger_tag,
 )
 from market_assets.defs.resources import PATIENCE, Clock, StoreResource
 from market_assets.enrich.made import Made, made_in
@@ -43,6 +42,7 @@ from market_assets.plan.repair import Launches, wait_after
 from market_assets.store import Snapshot, Store
 from market_assets.work.behind import Input
 from market_assets.work.making import Work
+from market_assets.work.run import Trigger
 
 if TYPE_CHECKING:
     from market_assets.market.datasets import Family
@@ -405,7 +405,7 @@ def _request(run: RangeRun, name: str, sequence: int, universe: Universe) -> dg.
         asset_selection=[*run.keys, *along],
         tags={
             **range_tags(run.partitions[0], run.partitions[-1]),
-            TRIGGER_TAG: AUTOMATION,
+            **trigger_tag(Trigger.AUTOMATION),
             PROFILE_TAG: run.profile,
             **automatic(BEFORE_REPAIRS),
         },

@@ -29,11 +29,10 @@ from market_assets.defs.internals.adapter import (
 )
 from market_assets.defs.keys import (
     PROFILE_TAG,
-    REPAIR,
-    TRIGGER_TAG,
     automatic,
     candles_key,
     op_config,
+    trigger_tag,
 )
 from market_assets.defs.resources import PATIENCE, Clock, Sources, StoreResource
 from market_assets.errors import MarketAssetsError
@@ -54,6 +53,7 @@ from market_assets.plan.repair import Launches, Pause, RepairPlan, RepairRun, Tr
 from market_assets.sources.contract import Source
 from market_assets.store import Store
 from market_assets.verdicts.evidence import State, believable
+from market_assets.work.run import Trigger
 
 ATTEMPT_TAG = "market_assets/attempt"
 _CHECKS = ("continuity", "genesis")
@@ -369,7 +369,7 @@ def _tick(
     now: datetime,
 ) -> dg.SensorResult:
     fail_orphans(context.instance)
-    tags = {TRIGGER_TAG: REPAIR, PROFILE_TAG: profile.name}
+    tags = {**trigger_tag(Trigger.REPAIR), PROFILE_TAG: profile.name}
     waiting = len(unfinished_runs(context.instance, machine(), tags))
     room = profile.repair.backlog - waiting
     if room <= 0:
@@ -413,7 +413,7 @@ def _request(profile: Profile, key: dg.AssetKey, run: RepairRun, sequence: int) 
         run_config=op_config([key], repair_config(profile, run)),
         tags={
             **range_tags(first, last),
-            TRIGGER_TAG: REPAIR,
+            **trigger_tag(Trigger.REPAIR),
             PROFILE_TAG: profile.name,
             ATTEMPT_TAG: str(run.attempt),
             **automatic(_PRIORITY[run.priority]),

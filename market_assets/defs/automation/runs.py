@@ -23,13 +23,12 @@ from market_assets.defs.internals.adapter import (
 )
 from market_assets.defs.internals.event_log import making
 from market_assets.defs.keys import (
-    MANUAL,
-    TRIGGER_TAG,
     dataset_key,
     is_orphan,
     is_process_known,
     op_config,
     process_tags,
+    trigger_tag,
 )
 from market_assets.enrich.features.featurize import partitions_reached
 from market_assets.enrich.returns.returns import markets_cadence, reach_days
@@ -41,6 +40,7 @@ from market_assets.market.datasets import Dataset, Family
 from market_assets.market.partitions import Partition, partitions_in
 from market_assets.market.timeframes import Window
 from market_assets.private import put_private
+from market_assets.work.run import Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -213,7 +213,7 @@ class Runner:
 
     definitions: dg.Definitions
     instance: dg.DagsterInstance
-    trigger: str = MANUAL
+    trigger: Trigger = Trigger.MANUAL
 
     def execute(
         self, run: RangeRun, *, config: Mapping[str, object], done: Callable[[], None]
@@ -287,7 +287,7 @@ class Runner:
             instance=self.instance,
             run_id=run_id,
             asset_selection=list(keys),
-            tags={**tags, TRIGGER_TAG: self.trigger, **process_tags()},
+            tags={**tags, **trigger_tag(self.trigger), **process_tags()},
             run_config={**_SILENT, **(op_config(keys, config) if config else {})},
             raise_on_error=False,
         )

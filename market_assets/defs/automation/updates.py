@@ -23,12 +23,11 @@ from market_assets.defs.internals.adapter import range_tags
 from market_assets.defs.keys import (
     FIRST_OF_ALL,
     PROFILE_TAG,
-    TRIGGER_TAG,
-    UPDATE,
     automatic,
     candles_key,
     dataset_key,
     op_config,
+    trigger_tag,
 )
 from market_assets.defs.resources import PATIENCE, Clock, Sources, StoreResource
 from market_assets.enrich.made import made_of_profile
@@ -39,6 +38,7 @@ from market_assets.market.clock import machine
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.plan.repair import wait_after
 from market_assets.store import Store
+from market_assets.work.run import Trigger
 
 _LONGEST_WAIT = timedelta(seconds=20)
 """How long a tick waits at most for the bar that has just closed to settle.
@@ -234,7 +234,7 @@ def _reports(
             run_config=op_config([key], {"only_due": True}),
             tags={
                 **range_tags(keys[0], keys[-1]),
-                TRIGGER_TAG: UPDATE,
+                **trigger_tag(Trigger.UPDATE),
                 PROFILE_TAG: profile.name,
                 **automatic(FIRST_OF_ALL),
             },

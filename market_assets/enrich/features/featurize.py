@@ -23,6 +23,7 @@ from market_assets.verdicts.verdicts import SymbolCounts
 from market_assets.work.behind import Input
 from market_assets.work.making import Work, missing_before, nothing_yet
 from market_assets.work.publish import publish
+from market_assets.work.run import BY_HAND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from market_assets.store import Store, Transaction
     from market_assets.work.job import Job
     from market_assets.work.outcome import PartitionOutcome
+    from market_assets.work.run import Run
 
 _GROUP_BARS = 300_000
 """Bars of several symbols that are computed at once, at most.
@@ -63,8 +65,7 @@ class Featurize(Work):
         timeframe: A fetched or derived timeframe of it.
         window: Which partitions: all that overlap it, as far as the profile and the present reach.
         clock: Gives the present instant; asked once.
-        run_id: Names the caller's run in `ops.jobs`.
-        trigger: How it came about: manual, backfill, update, repair, automation.
+        run: Who has asked for it.
 
     Attributes:
         features: The features that are made.
@@ -81,8 +82,7 @@ class Featurize(Work):
         window: Window,
         *,
         clock: Callable[[], datetime],
-        run_id: str | None = None,
-        trigger: str = "manual",
+        run: Run = BY_HAND,
     ) -> None:
         self._profile = profile
         now = clock()
@@ -100,8 +100,7 @@ class Featurize(Work):
             inputs=[Input(profile.candles(timeframe), cadence, reach)],
             cadence=cadence,
             now=now,
-            run_id=run_id,
-            trigger=trigger,
+            run=run,
         )
 
     def recipe(self) -> str:

@@ -25,6 +25,7 @@ from market_assets.verdicts.verdicts import SymbolCounts, alignment
 from market_assets.work.behind import Input
 from market_assets.work.making import Work
 from market_assets.work.publish import publish
+from market_assets.work.run import BY_HAND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from market_assets.store import Store, Transaction
     from market_assets.work.job import Job
     from market_assets.work.outcome import PartitionOutcome
+    from market_assets.work.run import Run
 
 _REACH_DAYS = 7
 """How many days before its first return the matrix across profiles looks for a close, at least."""
@@ -57,8 +59,7 @@ class Returns(Work):
         clock: Gives the present instant; asked once.
         intersection: Only the times that the calendars of all members have.
         settings: Those of the matrix across profiles; a member's own hold where it has none.
-        run_id: Names the caller's run in `ops.jobs`.
-        trigger: How it came about: manual, backfill, update, repair, automation.
+        run: Who has asked for it.
     """
 
     kind = "returns"
@@ -75,8 +76,7 @@ class Returns(Work):
         clock: Callable[[], datetime],
         intersection: bool = False,
         settings: ReturnSettings | None = None,
-        run_id: str | None = None,
-        trigger: str = "manual",
+        run: Run = BY_HAND,
     ) -> None:
         self._settings = settings
         self._members = members
@@ -105,8 +105,7 @@ class Returns(Work):
             ],
             cadence=self._cadence,
             now=now,
-            run_id=run_id,
-            trigger=trigger,
+            run=run,
         )
 
     @classmethod
@@ -118,8 +117,7 @@ class Returns(Work):
         window: Window,
         *,
         clock: Callable[[], datetime],
-        run_id: str | None = None,
-        trigger: str = "manual",
+        run: Run = BY_HAND,
     ) -> Returns:
         """The returns of one profile, whose symbols share a calendar."""
         limit = profile.returns.neutral_limit
@@ -131,8 +129,7 @@ class Returns(Work):
             window,
             neutral_limit=limit,
             clock=clock,
-            run_id=run_id,
-            trigger=trigger,
+            run=run,
         )
 
     @classmethod
@@ -144,8 +141,7 @@ class Returns(Work):
         window: Window,
         *,
         clock: Callable[[], datetime],
-        run_id: str | None = None,
-        trigger: str = "manual",
+        run: Run = BY_HAND,
     ) -> Returns:
         """The returns of all profiles in the matrix across profiles.
 
@@ -162,8 +158,7 @@ class Returns(Work):
             clock=clock,
             intersection=markets.calendar == "intersection",
             settings=markets if markets.basis else None,
-            run_id=run_id,
-            trigger=trigger,
+            run=run,
         )
 
     def _reach_of(self, member: Profile) -> int:

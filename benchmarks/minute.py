@@ -73,7 +73,7 @@ def run(home: Path, minute: int) -> None:
     timeframes = tuple(Timeframe(name) for name in ("1m", "5m", "15m", "30m", "1h", "4h"))
     keys = RangeRun("crypto", timeframes, (f"{now.date()}",))
     with instance_at(home) as instance:
-        _, success = Runner(definitions, instance).execute(keys, config={}, done=lambda: None)
+        _, success = Runner(definitions, instance).execute(keys, done=lambda: None)
     print(json.dumps({"success": success, "pss": _pss()}))
 
 

@@ -31,6 +31,7 @@ from market_assets.fill.answers import Answer, Page
 from market_assets.fill.compare import Comparer
 from market_assets.fill.fetch import Fetcher, raise_fault
 from market_assets.fill.judge import Judge
+from market_assets.fill.options import USUAL, FillOptions
 from market_assets.fill.recalendar import follow_calendar
 from market_assets.market.gaps import plan_requests
 from market_assets.market.partitions import Partition, hull
@@ -93,8 +94,8 @@ class Fill:
     """One fill of a profile's timeframe over a window, to be iterated once.
 
     It yields a PartitionOutcome as soon as that partition is committed, oldest first unless
-    `newest_first`. Closing the iterator early keeps what was committed; the next fill does the
-    rest. Two fills may run at once.
+    `options.newest_first`. Closing the iterator early keeps what was committed; the next fill does
+    the rest. Two fills may run at once.
 
     Args:
         store: Where candles and ledgers are kept.
@@ -103,16 +104,7 @@ class Fill:
         timeframe: A fetched timeframe of the profile.
         window: Which partitions: all that overlap it, as far as the profile and the present reach.
         clock: Gives the present instant; asked once, so that one fill has one present.
-        symbols: Ask only for these; None for all. Every symbol of the profile is judged all the
-            same.
-        newest_first: Newest partition first.
-        refetch: Ask also for what is stored or explained, to find revisions and a moved genesis.
-        only_due: Leave out gaps that were asked for and whose waiting time is not over, and symbols
-            that no source has ever had.
-        recheck: Ask also for so many of the newest closed bars, whatever is known of them, to find
-            late rows and revisions.
-        max_fills: At most so many requests, of each chunk's pages the newest; None for no limit.
-        max_time: After this nothing more is asked; the answers until then are kept.
+        options: How it differs from one that asks for all that is absent.
         run: Who has asked for it.
     """
 
@@ -125,13 +117,7 @@ class Fill:
         window: Window,
         *,
         clock: Callable[[], datetime],
-        symbols: Sequence[str] | None = None,
-        newest_first: bool = False,
-        refetch: bool = False,
-        only_due: bool = False,
-        recheck: int = 0,
-        max_fills: int | None = None,
-        max_time: timedelta | None = None,
+        options: FillOptions = USUAL,
         run: Run = BY_HAND,
     ) -> None:
         self._store = store
@@ -141,7 +127,8 @@ class Fill:
         self._now = clock()
         self._series = series_of(profile, self._now)
         self._asked = [
-            self._served(series, sources) for series in series_of(profile, self._now, symbols)
+            self._served(series, sources)
+            for series in series_of(profile, self._now, options.symbols)
         ]
         names = {reference.source for series in self._asked for reference in series.sources}
         if profile.compares:
@@ -154,18 +141,14 @@ class Fill:
         self._calendar: SessionCalendar = calendar_of(profile)
         self._brief_sources()
         self._quiet = any(not source.traits.emits_empty_bars for source in sources.values())
-        self._newest_first = newest_first
-        self._refetch = refetch
-        self._only_due = only_due
-        self._recheck = recheck
-        self._fills_left = max_fills
-        self._max_time = max_time
+        self._options = options
+        self._fills_left = options.max_fills
         self._run_by = run
         self._job: Job | None = None
         self._newest: datetime | None = None
         self._noted: list[Horizon] = []
         self.partitions = partitions_of(profile, timeframe, self._asked, window)
-        if newest_first:
+        if options.newest_first:
             self.partitions.reverse()
 
     def _brief_sources(self) -> None:
@@ -214,6 +197,7 @@ class Fill:
         """The outcomes of each commit together, for a caller with work of its own per commit."""
         if not self.partitions:
             return
+        max_time = self._options.max_time
         # Before the time for asking begins to run.
         follow_calendar(self._store, self._profile, self._now)
         with (
@@ -235,7 +219,7 @@ class Fill:
                 calendar=self._calendar,
                 now=self._now,
                 kind=self._profile.kind.value.lower(),
-                budget=None if self._max_time is None else self._max_time.total_seconds(),
+                budget=None if max_time is None else max_time.total_seconds(),
             ) as fetcher,
             closing(self._run(fetcher, self._job)) as outcomes,
         ):
@@ -251,7 +235,7 @@ class Fill:
             self._series,
             known_genesis=genesis,
             quiet=self._quiet,
-            refetch=self._refetch,
+            refetch=self._options.refetch,
             now=self._now,
         )
         comparer = None
@@ -267,10 +251,10 @@ class Fill:
                     symbol_series.since(genesis.get(symbol_series.symbol))
                     for symbol_series in self._asked
                 ],
-                refetch=self._refetch,
+                refetch=self._options.refetch,
                 now=self._now,
             )
-        dead = self._dead_symbols() if self._only_due else frozenset()
+        dead = self._dead_symbols() if self._options.only_due else frozenset()
         series = {
             symbol_series.symbol: symbol_series.since(genesis.get(symbol_series.symbol))
             for symbol_series in self._asked
@@ -337,7 +321,7 @@ class Fill:
             genesis = transaction.genesis.of(self._dataset)
             series = (
                 self._asked
-                if self._refetch
+                if self._options.refetch
                 else [
                     symbol_series
                     for symbol_series in self._asked
@@ -352,7 +336,9 @@ class Fill:
                 if series
                 else {}
             )
-            looked_for = series if self._refetch else self._headless(transaction, series, stored)
+            looked_for = (
+                series if self._options.refetch else self._headless(transaction, series, stored)
+            )
         first_bars = fetcher.earliest(looked_for) if looked_for else {}
         starts = {symbol_series.symbol: symbol_series.window.start for symbol_series in looked_for}
         changed = {
@@ -403,12 +389,12 @@ class Fill:
             who=True,
         )
         settled = set(ledger.filter(pl.col("status") != State.OPEN)["symbol"])
-        if not self._only_due:
+        if not self._options.only_due:
             settled -= set(askable(ledger)["symbol"])
         oldest = ledger.unique("symbol", keep="first", maintain_order=True)
         rests = (
             set(resting(oldest, profile.evidence, profile.repair, self._now)["symbol"])
-            if self._only_due
+            if self._options.only_due
             else set()
         )
         heads = {gap["symbol"]: gap for gap in oldest.iter_rows(named=True)}
@@ -479,7 +465,7 @@ class Fill:
                 continue
             page_size = self._sources[symbol_series.sources[0].source].traits.page_size
             stretches = plan_requests(
-                wanted, self._timeframe, page_size, newest_first=self._newest_first
+                wanted, self._timeframe, page_size, newest_first=self._options.newest_first
             )
             parts = (_cut(opens, stretches) for opens in (wanted, closed, unfinished))
             pages += [
@@ -494,7 +480,7 @@ class Fill:
                 )
                 for stretch, own_wanted, bars, still_open in zip(stretches, *parts, strict=True)
             ]
-        pages.sort(key=lambda page: page.window.start, reverse=self._newest_first)
+        pages.sort(key=lambda page: page.window.start, reverse=self._options.newest_first)
         if self._fills_left is not None:
             pages = pages[: self._fills_left]
             self._fills_left -= len(pages)
@@ -502,10 +488,10 @@ class Fill:
 
     def _marked(self, states: pl.DataFrame, view: Snapshot, window: Window) -> pl.DataFrame:
         """The states of a window's bars with the mark `wanted`: which of them to ask for."""
-        if self._refetch:
+        if self._options.refetch:
             return states.with_columns(wanted=pl.lit(value=True))
         wanted = pl.col("state") == State.OPEN
-        if self._only_due:
+        if self._options.only_due:
             profile = self._profile
             ledger = view.gaps.of(profile.name, self._timeframe, window=window)
             rests = resting(ledger, profile.evidence, profile.repair, self._now)
@@ -517,11 +503,11 @@ class Fill:
             )
             states = within(states, as_stretches(again, again=pl.lit(value=True)))
             wanted |= pl.col("again").fill_null(value=False) & (pl.col("state") == State.ABANDONED)
-        if self._recheck:
-            newest = self._calendar.bars(self._timeframe, self._since(self._recheck)).filter(
+        if recheck := self._options.recheck:
+            newest = self._calendar.bars(self._timeframe, self._since(recheck)).filter(
                 pl.col("closes_at") <= literal(self._now)
             )
-            recent = newest["ts"].tail(self._recheck)
+            recent = newest["ts"].tail(recheck)
             wanted |= (pl.col("state") != State.HALTED) & pl.col("ts").is_in(recent.implode())
         return states.with_columns(wanted=wanted)
 
@@ -574,7 +560,7 @@ class Fill:
     def _still_needed(self, page: Window, next_partition: Window) -> bool:
         return (
             page.start < next_partition.end
-            if self._newest_first
+            if self._options.newest_first
             else page.end > next_partition.start
         )
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from market_assets.enrich.made import made_of_markets, made_of_profile
 from market_assets.errors import MarketAssetsError
 from market_assets.expected.newest import due_of, newest_partitions
-from market_assets.fill import Fill
+from market_assets.fill import Fill, FillOptions
 from market_assets.market.datasets import Dataset, Family
 from market_assets.market.partitions import hull
 from market_assets.market.timeframes import Window
@@ -150,10 +150,12 @@ def _fill(
         timeframe,
         hull(due),
         clock=lambda: now,
-        newest_first=True,
-        only_due=True,
-        recheck=profile.update.recheck,
-        max_time=max_time,
+        options=FillOptions(
+            newest_first=True,
+            only_due=True,
+            recheck=profile.update.recheck,
+            max_time=max_time,
+        ),
         run=run,
     )
     updated.outcomes[timeframe] = outcomes = list(fill)

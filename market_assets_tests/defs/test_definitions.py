@@ -267,9 +267,7 @@ def derived(ground: Ground) -> Ground:
 
 def derive(ground: Ground, partitions: tuple[str, ...], *timeframes: Timeframe) -> None:
     ranged = RangeRun("kept", timeframes, partitions)
-    assert Runner(ground.definitions, ground.instance).execute(
-        ranged, config={}, done=lambda: None
-    )[1]
+    assert Runner(ground.definitions, ground.instance).execute(ranged, done=lambda: None)[1]
 
 
 def heal(ground: Ground, day: str) -> None:
@@ -393,9 +391,7 @@ def test_a_run_that_was_to_make_both_and_filled_some_days_alone_leaves_these_to_
     both = RangeRun(
         "kept", (Timeframe.H1, Timeframe.H4), ("2025-02-04", "2025-02-05", "2025-02-06")
     )
-    assert not Runner(ground.definitions, ground.instance).execute(
-        both, config={}, done=lambda: None
-    )[1]
+    assert not Runner(ground.definitions, ground.instance).execute(both, done=lambda: None)[1]
     assert set(list(ground.colours("4h").values())[1:4]) == {"FAILED"}
     # The day between is made along, and has nothing to be made of.
     assert Follower(ground).asked() == {"candles_4h": [("2025-02-04", "2025-02-06")]}

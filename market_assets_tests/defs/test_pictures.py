@@ -15,6 +15,7 @@ from PIL import Image
 
 from market_assets.defs.automation.runs import RangeRun, Runner
 from market_assets.defs.pictures import MOST, Picture, Pictures
+from market_assets.fill.options import USUAL, FillOptions
 from market_assets.market.datasets import Family
 from market_assets.market.partitions import Cadence, Partition
 from market_assets.market.timeframes import Timeframe
@@ -66,12 +67,12 @@ def drawn(ground: Ground, run: dg.DagsterRun, name: str = "candles") -> list[str
 def made(
     ground: Ground,
     ranged: RangeRun,
-    config: dict[str, object],
+    options: FillOptions = USUAL,
     *,
     trigger: Trigger = Trigger.MANUAL,
 ) -> dg.DagsterRun:
     run_id, _ = Runner(ground.definitions, ground.instance, trigger).execute(
-        ranged, config=config, done=lambda: None
+        ranged, options, done=lambda: None
     )
     run = ground.instance.get_run_by_id(run_id)
     assert run is not None
@@ -98,7 +99,7 @@ def test_each_table_has_pictures_in_a_small_run_of_all_and_in_a_longer_one_of_wh
         ("1h", "returns", "mask"),
     ):
         ranged = RangeRun("kept", (Timeframe(timeframe),), days, Family(family))
-        assert drawn(ground, made(ground, ranged, {}), name) == list(days)
+        assert drawn(ground, made(ground, ranged), name) == list(days)
 
 
 def test_a_partition_that_goes_on_has_one_when_a_person_asks_and_not_at_each_update(
@@ -108,10 +109,10 @@ def test_a_partition_that_goes_on_has_one_when_a_person_asks_and_not_at_each_upd
     days = ("2025-02-04", "2025-02-05")
 
     ranged = RangeRun("kept", (Timeframe.H1,), days)
-    assert drawn(ground, made(ground, ranged, {"refetch": True}, trigger=Trigger.UPDATE)) == [
-        "2025-02-04"
-    ]
-    assert drawn(ground, made(ground, ranged, {"refetch": True})) == list(days)
+    assert drawn(
+        ground, made(ground, ranged, FillOptions(refetch=True), trigger=Trigger.UPDATE)
+    ) == ["2025-02-04"]
+    assert drawn(ground, made(ground, ranged, FillOptions(refetch=True))) == list(days)
 
 
 def test_a_run_that_lacks_bars_everywhere_stays_within_its_budget_and_keeps_room_for_its_newest(

@@ -53,7 +53,7 @@ class Backfilled:
             if derive or run.timeframes[0] in one.timeframes.fetch
         ]
         return [
-            Runner(self.definitions, self.instance).execute(run, config={}, done=lambda: None)[1]
+            Runner(self.definitions, self.instance).execute(run, done=lambda: None)[1]
             for run in plans
         ]
 

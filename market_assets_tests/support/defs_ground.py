@@ -18,6 +18,7 @@ from market_assets.defs.automation.runs import RangeRun, Runner
 from market_assets.defs.events import CHECKS
 from market_assets.defs.keys import candles_key
 from market_assets.defs.resources import Clock, StoreResource
+from market_assets.fill.options import USUAL, FillOptions
 from market_assets.market.timeframes import Timeframe
 
 if TYPE_CHECKING:
@@ -107,19 +108,17 @@ class Ground:
     def keys(self, timeframe: str = "1h") -> list[str]:
         return list(self.partitions(timeframe).get_partition_keys())
 
-    def fill(self, *partitions: str, **config: object) -> dg.DagsterRun:
+    def fill(self, *partitions: str, **options: Any) -> dg.DagsterRun:
         """Fill from the first to the last of some partitions, or all of them."""
-        return self.run("1h", *partitions, config=config)
+        return self.run("1h", *partitions, options=FillOptions(**options))
 
-    def run(
-        self, timeframe: str, *partitions: str, config: Mapping[str, object] | None = None
-    ) -> dg.DagsterRun:
+    def run(self, timeframe: str, *partitions: str, options: FillOptions = USUAL) -> dg.DagsterRun:
         ranged = RangeRun(
             "kept", (Timeframe(timeframe),), partitions or tuple(self.keys(timeframe))
         )
         self.done = 0
         run_id, _ = Runner(self.definitions, self.instance).execute(
-            ranged, config=dict(config or {}), done=self._count
+            ranged, options, done=self._count
         )
         run = self.instance.get_run_by_id(run_id)
         assert run is not None

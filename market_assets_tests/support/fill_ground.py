@@ -16,11 +16,12 @@ import yaml
 
 from market_assets.config.load import load_universe
 from market_assets.expected.series import calendar_of
-from market_assets.fill import Fill
+from market_assets.fill import Fill, FillOptions
 from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import TS, Timeframe, Window, from_micros
 from market_assets.practice.simulate import Instrument
 from market_assets.sources.contract import build_source
+from market_assets.work.run import BY_HAND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from market_assets.sources.contract import Source
     from market_assets.store import Store
     from market_assets.verdicts.verdicts import SymbolCounts, Verdict
+    from market_assets.work.run import Run
     from market_assets_tests.conftest import Clock
 
 QUICK = {"retries": 0, "backoff": 0, "timeout": 5, "total_timeout": 5, "max_elapsed": 5}
@@ -102,7 +104,12 @@ class Ground:
         self.profile = self.universe.profiles["kept"]
 
     def begin(
-        self, *, window: Window | None = None, timeframe: Timeframe | None = None, **options: Any
+        self,
+        *,
+        window: Window | None = None,
+        timeframe: Timeframe | None = None,
+        run: Run = BY_HAND,
+        **options: Any,
     ) -> Fill:
         """Make a fill of the whole profile, or of a window, that has not begun yet."""
         if "sources" in options:
@@ -120,7 +127,8 @@ class Ground:
             timeframe or self.profile.base_timeframe,
             window or self.profile.window(self.clock()),
             clock=self.clock,
-            **options,
+            options=FillOptions(**options),
+            run=run,
         )
 
     def fill(self, **options: Any) -> list[PartitionOutcome]:

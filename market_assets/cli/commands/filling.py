@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
     from market_assets.config.universe import Profile, Universe
     from market_assets.defs.automation.runs import RangeRun, Runner
+    from market_assets.fill import FillOptions
     from market_assets.market.timeframes import Window
     from market_assets.store import Store
 
@@ -116,17 +117,16 @@ def backfill(
         plan_backfill,
         plan_markets,
     )
+    from market_assets.fill.options import USUAL, FillOptions  # noqa: PLC0415
     from market_assets.home import home  # noqa: PLC0415
 
     plans = []
     for profile in asked.profiles:
-        config = {
-            "symbols": [name for name in asked.symbols if name in profile.symbols],
-            "refetch": refetch,
-        }
+        symbols_asked = [name for name in asked.symbols if name in profile.symbols]
+        options = FillOptions(symbols=symbols_asked, refetch=refetch)
         runs = plan_backfill(profile, asked.windows[profile.name], now)
-        plans += [(run, config if run.fetches(profile) else {}) for run in runs]
-    plans += [(run, {}) for run in plan_markets(universe, asked.windows, now)]
+        plans += [(run, options if run.fetches(profile) else USUAL) for run in runs]
+    plans += [(run, USUAL) for run in plan_markets(universe, asked.windows, now)]
     if not plans:
         ERR.print("There is nothing to fill in these days.")
 
@@ -181,7 +181,7 @@ def repair(
         if abandoned and not dry_run:
             for profile in asked.profiles:
                 reopen(store, profile)
-        plans: list[tuple[RangeRun, dict[str, Any]]] = []
+        plans: list[tuple[RangeRun, FillOptions]] = []
         findings: dict[str, str] = {}
         troubled = 0
         for profile in asked.profiles:
@@ -227,6 +227,7 @@ def _follow(
     """Make all that is behind its candles, and give the ids of the runs that failed."""
     # Dagster takes seconds to import.
     from market_assets.defs.automation.follow import behind_runs  # noqa: PLC0415
+    from market_assets.fill.options import USUAL  # noqa: PLC0415
 
     failed: list[str] = []
     tried: set[RangeRun] = set()
@@ -235,7 +236,7 @@ def _follow(
         run for run in behind_runs(store, asked.universe, asked.profiles, now) if run not in tried
     ]:
         tried |= set(runs)
-        plans: list[tuple[RangeRun, dict[str, Any]]] = [(run, {}) for run in runs]
+        plans: list[tuple[RangeRun, FillOptions]] = [(run, USUAL) for run in runs]
         failed += _execute(runner, plans, asked, progress=progress)
     return failed
 
@@ -323,23 +324,23 @@ def _stoppable() -> Iterator[None]:
 
 def _execute(
     runner: Runner,
-    plans: list[tuple[RangeRun, dict[str, Any]]],
+    plans: list[tuple[RangeRun, FillOptions]],
     asked: _Asked,
     *,
     progress: Progress,
 ) -> list[str]:
     """Execute runs one after the other, and give the ids of those that failed."""
     works = [
-        (_kind_of(run, asked.universe), run, config, len(run.partitions) * len(run.timeframes))
-        for run, config in plans
+        (_kind_of(run, asked.universe), run, options, len(run.partitions) * len(run.timeframes))
+        for run, options in plans
     ]
     for kind, _, _, pieces in works:
         progress.plan(kind, pieces)
     failed: list[str] = []
-    for kind, run, config, pieces in works:
+    for kind, run, options, pieces in works:
         place = f"{run.profile} {' '.join(run.timeframes)}"
         with progress.work(kind, place, pieces) as done:
-            run_id, success = runner.execute(run, config=config, done=done)
+            run_id, success = runner.execute(run, options, done=done)
         if not success:
             failed.append(run_id)
     return failed

@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
-from pydantic import Field
 
 from market_assets.config.universe import Profile
 from market_assets.defs.assets.partitions import partitions_of
 from market_assets.defs.events import CHECKS, Reporter, reported_in
+from market_assets.defs.fill_config import FillConfig
 from market_assets.defs.internals.adapter import NO_VALUE
 from market_assets.defs.keys import candles_key, run_of
 from market_assets.defs.pictures import Pictures, candles_drawn
@@ -56,28 +56,6 @@ _FETCHED_COLUMNS, _DERIVED_COLUMNS = (
 )
 
 
-class FillConfig(dg.Config):
-    """What a run may be told in the launchpad.
-
-    Attributes:
-        symbols: Fill only these; empty for all of the profile.
-        refetch: Ask also for bars that are stored or explained, to find revisions.
-        newest_first: Fill the newest partition first.
-        only_due: Leave out gaps that were asked for a short while ago, as repairs do.
-        recheck: Ask also for so many of the newest stored bars, to find late revisions.
-        max_fills: Send at most so many requests; 0 for no limit.
-        max_minutes: Stop asking after so many minutes and keep what was had; 0 for no limit.
-    """
-
-    symbols: list[str] = Field(default_factory=list)
-    refetch: bool = False
-    newest_first: bool = False
-    only_due: bool = False
-    recheck: int = Field(default=0, ge=0)
-    max_fills: int = Field(default=0, ge=0)
-    max_minutes: float = Field(default=0.0, ge=0)
-
-
 def fetched_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg.AssetsDefinition:
     """The asset of a timeframe that sources are asked for, with its checks, partitioned alike."""
     key = candles_key(profile.name, timeframe)
@@ -116,8 +94,9 @@ def fetched_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg
         clock: Clock,
     ) -> Iterator[Any]:
         keys, run = list(context.partition_keys), run_of(context.run)
+        options = config.to_options()
         # A bar that has closed this moment is missing only for a run that a person started.
-        present = clock.now() - (profile.update.settle if config.only_due else timedelta())
+        present = clock.now() - (profile.update.settle if options.only_due else timedelta())
         opened = store.store(clock)
         fill = Fill(
             opened,
@@ -126,13 +105,7 @@ def fetched_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg
             timeframe,
             window_of(keys, profile.partitions.of(timeframe)),
             clock=lambda: present,
-            symbols=config.symbols or None,
-            newest_first=config.newest_first,
-            refetch=config.refetch,
-            only_due=config.only_due,
-            recheck=config.recheck,
-            max_fills=config.max_fills or None,
-            max_time=timedelta(minutes=config.max_minutes) if config.max_minutes else None,
+            options=options,
             run=run,
         )
         drawn = candles_drawn(profile, timeframe, present)

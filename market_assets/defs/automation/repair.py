@@ -7,8 +7,8 @@ postponed ones.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Self
+from datetime import datetime
+from typing import Self
 
 import dagster as dg
 import polars as pl
@@ -21,6 +21,7 @@ from market_assets.defs.automation.runs import (
     forgotten_runs,
     unfinished_runs,
 )
+from market_assets.defs.fill_config import run_config_of
 from market_assets.defs.internals.adapter import (
     check_failures,
     partition_states,
@@ -31,7 +32,6 @@ from market_assets.defs.keys import (
     PROFILE_TAG,
     automatic,
     candles_key,
-    op_config,
     trigger_tag,
 )
 from market_assets.defs.resources import PATIENCE, Clock, Sources, StoreResource
@@ -45,6 +45,7 @@ from market_assets.expected.series import (
     unfinished_partitions,
 )
 from market_assets.expected.series import partitions_of as partitions_with_bars
+from market_assets.fill import FillOptions
 from market_assets.market.clock import machine
 from market_assets.market.gaps import Priority
 from market_assets.market.partitions import Partition, partition_key
@@ -301,13 +302,13 @@ def look_everywhere(
 
 def runs_of(
     profile: Profile, looks: Mapping[Timeframe, Look]
-) -> list[tuple[RangeRun, dict[str, Any]]]:
-    """The runs that carry out the planned repairs, each with its config.
+) -> list[tuple[RangeRun, FillOptions]]:
+    """The runs that carry out the planned repairs, each with its options.
 
     What is derived follows when they have ended.
     """
     return [
-        (RangeRun(profile.name, (timeframe,), run.partitions), repair_config(profile, run))
+        (RangeRun(profile.name, (timeframe,), run.partitions), repair_options(profile, run))
         for timeframe, look in looks.items()
         for run in look.plan.runs
     ]
@@ -347,15 +348,14 @@ def _partitions_of(
     return frozenset(partitions)
 
 
-def repair_config(profile: Profile, run: RepairRun) -> dict[str, Any]:
-    """The config of a candle asset in a repair run."""
-    config: dict[str, Any] = {"newest_first": True, "only_due": True}
-    if run.requests is not None:
-        config |= {
-            "max_fills": run.requests,
-            "max_minutes": profile.repair.max_time / timedelta(minutes=1),
-        }
-    return config
+def repair_options(profile: Profile, run: RepairRun) -> FillOptions:
+    """How a repair run fills its partitions."""
+    return FillOptions(
+        newest_first=True,
+        only_due=True,
+        max_fills=run.requests,
+        max_time=None if run.requests is None else profile.repair.max_time,
+    )
 
 
 def _tick(
@@ -410,7 +410,7 @@ def _request(profile: Profile, key: dg.AssetKey, run: RepairRun, sequence: int) 
     return dg.RunRequest(
         run_key=f"{key.to_user_string()}/{first}..{last}/attempt-{run.attempt}/{sequence}",
         asset_selection=[key],
-        run_config=op_config([key], repair_config(profile, run)),
+        run_config=run_config_of([key], repair_options(profile, run)),
         tags={
             **range_tags(first, last),
             **trigger_tag(Trigger.REPAIR),

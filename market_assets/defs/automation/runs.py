@@ -15,6 +15,7 @@ import dagster as dg
 
 from market_assets.config.places import keep_practice
 from market_assets.defs.assets.completeness import completeness_key
+from market_assets.defs.fill_config import run_config_of
 from market_assets.defs.internals.adapter import (
     instance_of_terminal,
     launcher_seen_at,
@@ -33,6 +34,7 @@ from market_assets.defs.keys import (
 from market_assets.enrich.features.featurize import partitions_reached
 from market_assets.enrich.returns.returns import markets_cadence, reach_days
 from market_assets.expected.series import calendar_of
+from market_assets.fill.options import USUAL
 from market_assets.home import HOME_VARIABLE
 from market_assets.market.calendars.sessions import ALWAYS_OPEN, load_calendar
 from market_assets.market.clock import machine
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from market_assets.config.universe import Profile, Universe
+    from market_assets.fill import FillOptions
     from market_assets.market.timeframes import Timeframe
 
 _PARTITIONS_PER_RUN = 400
@@ -216,13 +219,13 @@ class Runner:
     trigger: Trigger = Trigger.MANUAL
 
     def execute(
-        self, run: RangeRun, *, config: Mapping[str, object], done: Callable[[], None]
+        self, run: RangeRun, options: FillOptions = USUAL, *, done: Callable[[], None]
     ) -> tuple[str, bool]:
         """Execute a run of partitions.
 
         Args:
             run: What to materialize.
-            config: The fetched asset's config, empty for derived ones.
+            options: How fetched assets are filled; the others have none.
             done: Called for each partition that was materialized.
 
         Returns:
@@ -241,7 +244,10 @@ class Runner:
 
         self.instance.add_event_listener(run_id, on_event)
         return run_id, self._execute(
-            run_id, keys, range_tags(run.partitions[0], run.partitions[-1]), config
+            run_id,
+            keys,
+            range_tags(run.partitions[0], run.partitions[-1]),
+            run_config_of(keys, options),
         )
 
     def execute_assets(
@@ -256,7 +262,8 @@ class Runner:
             KeyboardInterrupt: Ctrl-C was pressed; the run has ended as a failed one.
         """
         run_id = str(uuid.uuid4())
-        return run_id, self._execute(run_id, keys, {}, config)
+        run_config = op_config(keys, config) if config else {}
+        return run_id, self._execute(run_id, keys, {}, run_config)
 
     def count_completeness(self, profiles: Sequence[str]) -> list[str]:
         """Count again how complete some profiles are, in one run.
@@ -281,14 +288,14 @@ class Runner:
         run_id: str,
         keys: Sequence[dg.AssetKey],
         tags: Mapping[str, str],
-        config: Mapping[str, object],
+        run_config: Mapping[str, object],
     ) -> bool:
         result = self.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
             instance=self.instance,
             run_id=run_id,
             asset_selection=list(keys),
             tags={**tags, **trigger_tag(self.trigger), **process_tags()},
-            run_config={**_SILENT, **(op_config(keys, config) if config else {})},
+            run_config={**_SILENT, **run_config},
             raise_on_error=False,
         )
         if was_interrupted(result):

@@ -19,6 +19,7 @@ from market_assets.config.universe import Profile, Universe
 from market_assets.defs.assets.completeness import completeness_key, completeness_now
 from market_assets.defs.automation.observations import RunningVerdicts, observe
 from market_assets.defs.automation.repair import in_flight
+from market_assets.defs.fill_config import run_config_of
 from market_assets.defs.internals.adapter import range_tags
 from market_assets.defs.keys import (
     FIRST_OF_ALL,
@@ -26,13 +27,13 @@ from market_assets.defs.keys import (
     automatic,
     candles_key,
     dataset_key,
-    op_config,
     trigger_tag,
 )
 from market_assets.defs.resources import PATIENCE, Clock, Sources, StoreResource
 from market_assets.enrich.made import made_of_profile
 from market_assets.errors import MarketAssetsError, StoreBusyError
 from market_assets.expected.newest import Standing, closes_within
+from market_assets.fill import FillOptions
 from market_assets.live.update import Updated, update_profile
 from market_assets.market.clock import machine
 from market_assets.market.timeframes import Timeframe, Window
@@ -231,7 +232,7 @@ def _reports(
         dg.RunRequest(
             run_key=run_key,
             asset_selection=[key, *along, completeness_key(profile.name)],
-            run_config=op_config([key], {"only_due": True}),
+            run_config=run_config_of([key], FillOptions(only_due=True)),
             tags={
                 **range_tags(keys[0], keys[-1]),
                 **trigger_tag(Trigger.UPDATE),

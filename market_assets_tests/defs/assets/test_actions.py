@@ -82,7 +82,7 @@ class Us:
 
     def fill(self) -> None:
         for run in plan_backfill(self.profile, self.profile.window(NOW), NOW):
-            Runner(self.definitions, self.instance).execute(run, config={}, done=lambda: None)
+            Runner(self.definitions, self.instance).execute(run, done=lambda: None)
 
     def store_days(self) -> None:
         """What `fill` would store of days, at a twentieth of the time."""

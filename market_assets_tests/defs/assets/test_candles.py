@@ -339,7 +339,7 @@ def test_when_the_time_is_spent_what_came_is_kept_and_the_rest_is_red(
     # first request is a probe.
     delay = {"fault": "delay", "seconds": 600, "start": "2025-01-20T00:00Z", "every": 2}
     ground.keep(vendor(delay), "{start: 2024-12-01, symbols: {BTC: {}}}")
-    run = ground.fill(max_minutes=0.03)
+    run = ground.fill(max_time=timedelta(seconds=1.8))
     colours = ground.colours()
     assert run.is_failure
     assert colours["2024-12-01"] == colours["2025-01-10"] == "MATERIALIZED"
@@ -486,7 +486,7 @@ with instance_at(Path(home)) as instance:
     run = RangeRun("kept", (Timeframe.H1,), tuple(keys))
     print("ready", flush=True)
     sys.stdin.readline()
-    print(*Runner(definitions, instance).execute(run, config={}, done=lambda: None), flush=True)
+    print(*Runner(definitions, instance).execute(run, done=lambda: None), flush=True)
 """
 
 

@@ -43,9 +43,7 @@ def features(ground: Ground, vendor: Callable[..., PracticeVendor]) -> Ground:
 
 def make(ground: Ground, *days: str) -> tuple[dg.DagsterRun, bool]:
     run = RangeRun("kept", (Timeframe.H1,), days, Family.FEATURES)
-    run_id, success = Runner(ground.definitions, ground.instance).execute(
-        run, config={}, done=lambda: None
-    )
+    run_id, success = Runner(ground.definitions, ground.instance).execute(run, done=lambda: None)
     found = ground.instance.get_run_by_id(run_id)
     assert found is not None
     return found, success

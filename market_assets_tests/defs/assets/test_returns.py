@@ -42,7 +42,7 @@ def returns(ground: Ground, vendor: Callable[..., PracticeVendor]) -> Ground:
 
 def align(ground: Ground, *days: str) -> bool:
     run = RangeRun("kept", (Timeframe.H1,), days, Family.RETURNS)
-    return Runner(ground.definitions, ground.instance).execute(run, config={}, done=lambda: None)[1]
+    return Runner(ground.definitions, ground.instance).execute(run, done=lambda: None)[1]
 
 
 def test_a_partition_with_too_many_neutral_returns_fails_its_check_and_names_the_symbol(

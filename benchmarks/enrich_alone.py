@@ -232,19 +232,15 @@ def of_store(home: Path) -> dict[str, Any]:
     """The product without Dagster: from the table of candles to the table of features."""
     from market_assets.config.load import load_universe  # noqa: PLC0415
     from market_assets.enrich.features.featurize import Featurize  # noqa: PLC0415
+    from market_assets.expected.scope import scope_of  # noqa: PLC0415
     from market_assets.market.timeframes import Timeframe  # noqa: PLC0415
     from market_assets.store import Store  # noqa: PLC0415
 
     profile = load_universe(home / "universe.yaml", environ={}).profiles["crypto"]
     now = datetime.now(UTC)
     began = time.perf_counter()
-    work = Featurize(
-        Store(home, clock=lambda: now),
-        profile,
-        Timeframe.M1,
-        profile.window(now),
-        clock=lambda: now,
-    )
+    scope = scope_of(profile, Timeframe.M1, now)
+    work = Featurize(Store(home, clock=lambda: now), scope, scope.window)
     outcomes = list(work)
     assert all(one.filled for one in outcomes)  # noqa: S101 - see above
     rows = sum(one.rows for one in outcomes)

@@ -22,6 +22,7 @@ import polars as pl
 
 from market_assets.config.load import load_universe
 from market_assets.enrich.derive import Derive
+from market_assets.expected.scope import scope_of
 from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.store import Store
@@ -91,9 +92,7 @@ def measured(days: int, *, with_extras: bool) -> dict[str, float]:
         timed("merge again", merge)
         timed(
             "derive",
-            lambda: list(
-                Derive(store, profile, Timeframe.M5, Window(START, now), clock=lambda: now)
-            ),
+            lambda: list(Derive(store, scope_of(profile, Timeframe.M5, now), Window(START, now))),
         )
         timed("read", lambda: [read() for _ in range(5)])
         with store.writing("writing it down") as transaction:

@@ -11,6 +11,7 @@ import time
 from datetime import UTC, datetime
 
 from market_assets.config.load import load_universe
+from market_assets.expected.scope import scope_of
 from market_assets.fill import Fill
 from market_assets.home import home
 from market_assets.sources.contract import build_source
@@ -32,7 +33,8 @@ def main() -> None:
     }
     store = Store(home(), clock=_now)
     began = time.perf_counter()
-    outcomes = list(Fill(store, sources, profile, timeframe, profile.window(_now()), clock=_now))
+    scope = scope_of(profile, timeframe, _now())
+    outcomes = list(Fill(store, sources, scope, scope.window))
     seconds = time.perf_counter() - began
     candles = sum(outcome.rows for outcome in outcomes)
     print(

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from market_assets.config.load import load_universe
 from market_assets.config.sources import sources_of
+from market_assets.expected.scope import scope_of
 from market_assets.fill import Fill
 from market_assets.market.calendars.sessions import load_calendar
 from market_assets.market.clock import present
@@ -81,14 +82,8 @@ def _fill(folder: Path) -> None:
     universe = load_universe(folder / "universe.yaml", environ={})
     profile = universe.profiles["equity"]
     store = Store(folder / "home", clock=present)
-    fill = Fill(
-        store,
-        sources_of(universe, profile),
-        profile,
-        profile.base_timeframe,
-        profile.window(present()),
-        clock=present,
-    )
+    scope = scope_of(profile, profile.base_timeframe, present())
+    fill = Fill(store, sources_of(universe, profile), scope, scope.window)
     began = time.perf_counter()
     rows = sum(outcome.new for outcome in fill)
     used = resource.getrusage(resource.RUSAGE_SELF)

@@ -32,7 +32,7 @@ from market_assets.defs.events import CHECKS
 from market_assets.defs.internals.adapter import check_evaluation
 from market_assets.defs.keys import candles_key
 from market_assets.defs.resources import Clock, Sources, StoreResource
-from market_assets.expected.series import count_profile
+from market_assets.expected.counts import count_profile
 from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Timeframe, Window, midnight
 from market_assets.store import Store

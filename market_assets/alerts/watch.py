@@ -46,7 +46,8 @@ from market_assets.enrich.actions.actions import unheard
 from market_assets.enrich.made import made_of_profile
 from market_assets.errors import StoreBusyError
 from market_assets.expected.lost import lost_partitions
-from market_assets.expected.series import calendar_of, living_series, partitions_of, series_of
+from market_assets.expected.scope import Scope, scope_of
+from market_assets.expected.series import calendar_of, series_of
 from market_assets.market.datasets import Dataset, Family
 from market_assets.market.partitions import Cadence, Partition
 from market_assets.market.timeframes import TS, Timeframe, Window, literal
@@ -254,9 +255,8 @@ class Watch:
                 newest = min(now, profile.window(now).end)
                 since = None if whole else _since(self._lost.get(key, ()), cadence, newest)
                 remembered = materialized.get(profile.candles(timeframe), ())
-                self._lost[key] = lost_partitions(
-                    view, profile, timeframe, filled=remembered, now=now, since=since
-                )
+                scope = scope_of(profile, timeframe, now)
+                self._lost[key] = lost_partitions(view, scope, filled=remembered, since=since)
                 troubles += vanished(profile.name, timeframe, self._lost[key], cadence)
         self._counted_at = now if whole else self._counted_at
         return troubles
@@ -288,7 +288,7 @@ class Watch:
             return self._backlogs
         begun = view.jobs.first()
         lists = {
-            (profile.name, timeframe): never_filled(view, profile, timeframe, now - _DAY)
+            (profile.name, timeframe): never_filled(view, scope_of(profile, timeframe, now - _DAY))
             for profile in self._universe.profiles.values()
             for timeframe in profile.timeframes.fetch
             if profile.name in begun
@@ -406,7 +406,8 @@ def store_troubles(
             troubles += calendar_doubts(profile.name, timeframe, doubted.get(timeframe, ()))
             rows = gaps.filter(condition)
             if not rows.is_empty():
-                whole = whole_gaps(rows, profile, timeframe, alike=("symbol", "status"))
+                scope = scope_of(profile, timeframe, now)
+                whole = whole_gaps(rows, scope, alike=("symbol", "status"))
                 troubles += gap_troubles(profile.name, timeframe, whole, universe.alerts, now)
             expected = dict(bare.filter(condition).select("symbol", "expected").iter_rows())
             empty = [
@@ -450,27 +451,18 @@ def store_troubles(
     return troubles
 
 
-def never_filled(
-    view: Snapshot, profile: Profile, timeframe: Timeframe, until: datetime
-) -> list[str]:
+def never_filled(view: Snapshot, scope: Scope) -> list[str]:
     """The keys of the partitions that must have a bar and were never judged, oldest first.
 
-    Only those that have ended by some instant.
+    Only those that have ended.
     """
-    series = living_series(
-        profile,
-        until,
-        genesis=view.genesis.of(profile.candles(timeframe)),
-        dead=view.gaps.dead_symbols(profile.candles(timeframe)),
-    )
-    if not series:
-        return []
-    judged = view.partitions.keys(profile.candles(timeframe))
-    due = partitions_of(profile, timeframe, series, profile.window(until))
+    dataset = scope.dataset
+    scope = scope.since(view.genesis.of(dataset)).without(view.gaps.dead_symbols(dataset))
+    judged = view.partitions.keys(dataset)
     return [
         partition.key
-        for partition in due
-        if partition.window.end <= until and partition.key not in judged
+        for partition in scope.partitions(scope.window)
+        if partition.window.end <= scope.now and partition.key not in judged
     ]
 
 

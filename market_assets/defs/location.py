@@ -27,6 +27,7 @@ from market_assets.defs.automation.retention import retention_schedule
 from market_assets.defs.automation.updates import update_schedule
 from market_assets.defs.resources import Clock, Sources, StoreResource
 from market_assets.enrich.made import made_in
+from market_assets.expected.scope import scope_of
 from market_assets.home import home
 from market_assets.market.clock import present
 from market_assets.market.timeframes import midnight
@@ -62,18 +63,12 @@ def build_definitions(
         warnings.simplefilter("ignore", dg.PreviewWarning)
         warnings.simplefilter("ignore", dg.BetaWarning)
         for profile in profiles:
-            assets += [
-                fetched_candles(profile, timeframe, now) for timeframe in profile.timeframes.fetch
-            ]
-            assets += [
-                derived_candles(profile, timeframe, now) for timeframe in profile.timeframes.derive
-            ]
-            assets += [
-                features(profile, timeframe, now) for timeframe in profile.timeframes.features
-            ]
-            assets += [
-                profile_returns(profile, timeframe, now) for timeframe in profile.timeframes.returns
-            ]
+            frames = profile.timeframes
+            scopes = {timeframe: scope_of(profile, timeframe, now) for timeframe in frames.kept}
+            assets += [fetched_candles(scopes[timeframe]) for timeframe in frames.fetch]
+            assets += [derived_candles(scopes[timeframe]) for timeframe in frames.derive]
+            assets += [features(scopes[timeframe]) for timeframe in frames.features]
+            assets += [profile_returns(scopes[timeframe]) for timeframe in frames.returns]
             assets.append(completeness_asset(profile))
             assets += [actions_asset(profile)] if profile.has_actions else []
         assets += [

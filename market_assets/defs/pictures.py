@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from market_assets.config.universe import Profile
+    from market_assets.expected.scope import Scope
     from market_assets.market.partitions import Partition
-    from market_assets.market.timeframes import Timeframe
     from market_assets.store import Snapshot, Store
     from market_assets.work.outcome import PartitionOutcome
 
@@ -126,40 +125,35 @@ class Pictures:
         return False
 
 
-def candles_drawn(profile: Profile, timeframe: Timeframe, now: datetime) -> Draw:
-    """Draws the candles of the symbol that lacks most, as of an instant."""
+def candles_drawn(scope: Scope) -> Draw:
+    """Draws the candles of the symbol that lacks most."""
 
     def draw(view: Snapshot, outcome: PartitionOutcome) -> Picture | None:
-        content = _bars(view, profile, timeframe, outcome, now)
+        content = _bars(view, scope, outcome)
         if content is None:
             return None
         bars, symbol, caption = content
-        name = profile.candles(timeframe).name
-        title = f"{profile.name} {symbol} {name}, {outcome.partition.key}"
+        title = f"{scope.profile.name} {symbol} {scope.dataset.name}, {outcome.partition.key}"
         return Picture("candles", title, candle_picture(bars, title=title, caption=caption))
 
     return draw
 
 
-def features_drawn(
-    profile: Profile, timeframe: Timeframe, columns: Sequence[str], now: datetime
-) -> Draw:
-    """Draws two of some features, or the first, of the symbol that lacks most, as of an instant."""
+def features_drawn(scope: Scope, columns: Sequence[str]) -> Draw:
+    """Draws two of some features, or the first, of the symbol that lacks most."""
+    dataset = Dataset.features(scope.profile.name, scope.timeframe)
     preferred = [
         next((column for column in columns if column.startswith(name)), None) for name in _PLOTTED
     ]
     plotted = [column for column in preferred if column is not None] or list(columns[:1])
 
     def draw(view: Snapshot, outcome: PartitionOutcome) -> Picture | None:
-        content = _bars(view, profile, timeframe, outcome, now) if plotted else None
+        content = _bars(view, scope, outcome) if plotted else None
         if content is None:
             return None
         bars, symbol, caption = content
-        name = Dataset.features(profile.name, timeframe).name
-        title = f"{profile.name} {symbol} {name}, {outcome.partition.key}"
-        made = view.features.of(
-            Dataset.features(profile.name, timeframe), outcome.partition.window, [symbol]
-        )
+        title = f"{dataset.owner} {symbol} {dataset.name}, {outcome.partition.key}"
+        made = view.features.of(dataset, outcome.partition.window, [symbol])
         bars = bars.join(made.select("ts", *plotted), on="ts", how="left", maintain_order="left")
         return Picture(
             "features", title, feature_picture(bars, *plotted, title=title, caption=caption)
@@ -168,21 +162,21 @@ def features_drawn(
     return draw
 
 
-def mask_drawn(name: str, timeframe: Timeframe) -> Draw:
+def mask_drawn(dataset: Dataset) -> Draw:
     """Draws of which returns a partition says that they are neutral, and why."""
 
     def draw(view: Snapshot, outcome: PartitionOutcome) -> Picture | None:
-        returns = view.returns.of(Dataset.returns(name, timeframe), outcome.partition.window)
+        returns = view.returns.of(dataset, outcome.partition.window)
         if returns.is_empty():
             return None
-        title = f"{name} {Dataset.returns(name, timeframe).name}, {outcome.partition.key}"
+        title = f"{dataset.owner} {dataset.name}, {outcome.partition.key}"
         return Picture("mask", title, mask_picture(returns, title=title))
 
     return draw
 
 
 def _bars(
-    view: Snapshot, profile: Profile, timeframe: Timeframe, outcome: PartitionOutcome, now: datetime
+    view: Snapshot, scope: Scope, outcome: PartitionOutcome
 ) -> tuple[pl.DataFrame, str, str] | None:
     """The bars of the symbol that is drawn; None where no bar is expected.
 
@@ -194,9 +188,7 @@ def _bars(
         return None
     # Of those that are alike, the first.
     worst = max(counts, key=lambda count: (count.missing, count.outage))
-    bars = Grid(view, profile, timeframe, now, symbols=[worst.symbol]).bars(
-        outcome.partition.window
-    )
+    bars = Grid(view, scope.only([worst.symbol])).bars(outcome.partition.window)
     if bars.is_empty():
         return None
     which = ", the one that lacks most" if worst.missing else "; none lacks a bar"

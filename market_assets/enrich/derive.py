@@ -11,37 +11,26 @@ import polars as pl
 from market_assets.enrich.grid import Grid
 from market_assets.enrich.quiet import FLAT_AND_EMPTY
 from market_assets.enrich.resample import NO_CLOSES, resample
-from market_assets.expected.series import (
-    base_of,
-    belongs,
-    calendar_of,
-    count_profile,
-    partitions_of,
-    prepare,
-    series_of,
-    touched,
-)
-from market_assets.fill.judge import evidence_of
+from market_assets.expected.counts import count_profile
+from market_assets.expected.series import base_of, prepare
 from market_assets.market.columns import EXTRA_NAMES
-from market_assets.market.datasets import Dataset
-from market_assets.market.partitions import Partition, partition_key
-from market_assets.market.timeframes import Timeframe, Window, literal
+from market_assets.market.partitions import Partition
+from market_assets.market.timeframes import Window, literal
 from market_assets.verdicts.colour import shortfall
 from market_assets.verdicts.evidence import MISSING, State
-from market_assets.verdicts.verdicts import SymbolCounts
 from market_assets.work.behind import Input
-from market_assets.work.making import Work, missing_before, nothing_yet
+from market_assets.work.making import Making, counts_of, missing_before, nothing_yet
 from market_assets.work.outcome import PartitionOutcome
-from market_assets.work.publish import publish
+from market_assets.work.publish import evidence_of, publish
 from market_assets.work.run import BY_HAND
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from market_assets.config.universe import Profile
-    from market_assets.expected.series import Series
+    from market_assets.expected.scope import Scope
     from market_assets.store import Snapshot, Store, Transaction
+    from market_assets.verdicts.verdicts import SymbolCounts
     from market_assets.work.job import Job
     from market_assets.work.run import Run
 
@@ -50,7 +39,7 @@ _LOOKS_BACK = timedelta(days=14)
 """How far back the close is looked for that a candle without volume may only repeat."""
 
 
-class Derive(Work):
+class Derive(Making):
     """One derivation of a profile's timeframe over a window, oldest partition first.
 
     To be iterated once.
@@ -61,72 +50,52 @@ class Derive(Work):
 
     Args:
         store: Where candles and ledgers are kept.
-        profile: The profile.
-        timeframe: A derived timeframe of it.
-        window: Which partitions: all that overlap it, as far as the profile and the present reach.
-        clock: Gives the present instant; asked once.
+        scope: What must exist: candles of a derived timeframe.
+        window: Which partitions: all that overlap it, as far as the scope reaches.
         run: Who has asked for it.
     """
 
     kind = "derive"
 
-    def __init__(
-        self,
-        store: Store,
-        profile: Profile,
-        timeframe: Timeframe,
-        window: Window,
-        *,
-        clock: Callable[[], datetime],
-        run: Run = BY_HAND,
-    ) -> None:
-        self._profile = profile
-        self._input = profile.input_of(timeframe)
-        self._base = base_of(profile, timeframe)
-        now = clock()
-        self._calendar = calendar_of(profile)
-        cadence = profile.partitions.of(timeframe)
-        self._series = series_of(profile, now)
+    def __init__(self, store: Store, scope: Scope, window: Window, *, run: Run = BY_HAND) -> None:
+        self._scope = scope
+        self._input = scope.of(scope.profile.input_of(scope.timeframe))
         super().__init__(
             store,
-            profile.candles(timeframe),
-            partitions_of(profile, timeframe, self._series, window),
-            symbols=[series.symbol for series in self._series],
-            inputs=[Input(profile.candles(self._input), profile.partitions.of(self._input))],
-            cadence=cadence,
-            now=now,
+            scope.dataset,
+            scope.partitions(window),
+            symbols=scope.symbols,
+            inputs=[Input(self._input.dataset, self._input.cadence)],
+            cadence=scope.cadence,
+            now=scope.now,
             run=run,
         )
 
-    @property
-    def _input_name(self) -> str:
-        return self._profile.candles(self._input).name
-
     def prepare(self, transaction: Transaction) -> None:
         """See `Work.prepare`."""
-        prepare(transaction, self._profile)
-        genesis = transaction.genesis.of(self._profile.candles(self._base))
-        self._series = [series.since(genesis.get(series.symbol)) for series in self._series]
+        profile = self._scope.profile
+        prepare(transaction, profile)
+        base = base_of(profile, self._scope.timeframe)
+        genesis = transaction.genesis.of(profile.candles(base))
+        self._scope, self._input = self._scope.since(genesis), self._input.since(genesis)
 
     def bars(self, window: Window) -> pl.DataFrame:
         """See `Work.bars`."""
-        start = min(series.window.start for series in self._series)
-        end = max(series.window.end for series in self._series)
-        bars = self._calendar.bars(self.dataset.timeframe, window)
+        start, end = self._scope.extent.start, self._scope.extent.end
+        bars = self._scope.grid(window)
         # A profile may end before the first bar of its last partition. While it goes on, its end
         # is the present.
         begun = (pl.col("opens_at") < literal(end)) | (pl.col("closes_at") > literal(self._now))
         return bars.filter((pl.col("closes_at") > literal(start)) & begun)
 
-    def size(self, partition: Partition) -> int:
-        """See `Work.size`."""
-        return len(self._series) * int(
-            (partition.window.end - partition.window.start) / self._input.duration
-        )
+    @property
+    def reads(self) -> timedelta:
+        """See `Making.reads`."""
+        return self._input.timeframe.duration
 
     def finish(self) -> None:
         """See `Work.finish`."""
-        count_profile(self._store, self._profile, self._now)
+        count_profile(self._store, self._scope.profile, self._now)
 
     def make(
         self, transaction: Transaction, batch: Sequence[Partition], window: Window, job: Job
@@ -143,21 +112,19 @@ class Derive(Work):
     def _derive(
         self, transaction: Transaction, partitions: Sequence[Partition], window: Window
     ) -> list[PartitionOutcome]:
-        profile, series = self._profile, self._series
         bars = self._bars(window)
         if bars.is_empty():
             return [PartitionOutcome(partition, counts=()) for partition in partitions]
-        symbols = [symbol_series.symbol for symbol_series in series]
         # The `ts` of a day or a week may lie after its first instant; inputs are found by `ts`.
-        inputs = self._calendar.bars_touching(
-            self._input, Window.spanning(bars["opens_at"], bars["closes_at"])
+        inputs = self._scope.calendar.bars_touching(
+            self._input.timeframe, Window.spanning(bars["opens_at"], bars["closes_at"])
         )
         read = Window.spanning(inputs["ts"], inputs["closes_at"])
         # A bar that somebody stored twice is one bar; the validity verdict tells of it.
         candles = transaction.candles.of(
-            profile.candles(self._input), symbols, read, extras=EXTRA_NAMES
+            self._input.dataset, self._symbols, read, extras=EXTRA_NAMES
         ).unique(["symbol", "ts"], keep="last", maintain_order=True)
-        if not self._input.intraday:
+        if not self._input.timeframe.intraday:
             candles = (
                 candles.join(inputs.select("ts", "opens_at"), on="ts")
                 .drop("ts")
@@ -166,18 +133,18 @@ class Derive(Work):
         rows = resample(
             candles,
             bars,
-            quiet_bars_are_flat=profile.prices.real_volume,
+            quiet_bars_are_flat=self._scope.profile.prices.real_volume,
             before=self._closes_before(transaction, candles, read.start),
         )
-        expected = self._expected(bars, inputs, series)
+        expected = self._expected(bars, inputs)
         rows = rows.join(expected, on=["symbol", "ts"]).with_columns(
-            source=pl.lit(self._input_name)
+            source=pl.lit(self._input.dataset.name)
         )
         changed = transaction.candles.replace_derived(self.dataset, expected, rows)
         states = self._states(transaction, expected, inputs, rows).filter(window.holds())
-        counts = self._counts(states)
-        part = partition_key(self._cadence)
-        pending = _by_partition(states.filter("pending").group_by(part, "symbol").agg(pl.len()))
+        counts = counts_of(states, self._cadence)
+        still_pending = states.filter("pending").group_by(self._scope.part(), "symbol")
+        pending = _by_partition(still_pending.agg(pl.len()))
         whole = len(rows) == len(expected) and (rows["bars"] == rows["bars_expected"]).all()
 
         def details(partition: Partition, new: Mapping[str, int]) -> Mapping[str, Any]:
@@ -206,7 +173,7 @@ class Derive(Work):
 
         The version of a partition depends on it.
         """
-        bars = Grid(view, self._profile, self.dataset.timeframe, self._now).bars(window)
+        bars = Grid(view, self._scope).bars(window)
         stored = pl.col("state") == State.STORED
         state = pl.when(stored & pl.col("broken")).then(pl.lit(State.OPEN.value)).otherwise("state")
         return evidence_of(bars.select("symbol", "ts", state=state), self._cadence)
@@ -218,16 +185,10 @@ class Derive(Work):
             ts, opens_at, closes_at; sorted by ts.
         """
         columns = ["ts", "opens_at", "closes_at"]
-        touching = touched(self.dataset.timeframe, self._calendar, window, self._now).select(
-            columns
-        )
-        bars = self._calendar.bars(self.dataset.timeframe, window).select(columns)
-        closed = bars.filter(pl.col("closes_at") <= literal(self._now))
-        return pl.concat([touching, closed]).unique().sort("ts")
+        touching, closed = self._scope.touching(window), self._scope.closed(window)
+        return pl.concat([touching.select(columns), closed.select(columns)]).unique().sort("ts")
 
-    def _expected(
-        self, bars: pl.DataFrame, inputs: pl.DataFrame, series: list[Series]
-    ) -> pl.DataFrame:
+    def _expected(self, bars: pl.DataFrame, inputs: pl.DataFrame) -> pl.DataFrame:
         """The bars that each series must have, and what they are made of if nothing is absent.
 
         Returns:
@@ -235,14 +196,10 @@ class Derive(Work):
             of these input bars.
         """
         frames = []
-        for symbol_series in series:
-            series_inputs = inputs.filter(
-                belongs(
-                    symbol_series.window, derived=self._input in self._profile.timeframes.derive
-                )
-            )
+        for series in self._input.series:
+            series_inputs = inputs.filter(self._input.belonging(series))
             counted = bars.select(
-                pl.lit(symbol_series.symbol).alias("symbol"),
+                pl.lit(series.symbol).alias("symbol"),
                 "ts",
                 first=series_inputs["opens_at"].search_sorted(bars["opens_at"]),
                 after=series_inputs["opens_at"].search_sorted(bars["closes_at"]),
@@ -268,10 +225,10 @@ class Derive(Work):
         """
         firsts = candles.sort("ts").group_by("symbol").first()
         symbols = firsts.filter(FLAT_AND_EMPTY)["symbol"].to_list()
-        if not symbols or not self._profile.prices.real_volume:
+        if not symbols or not self._scope.profile.prices.real_volume:
             return NO_CLOSES
         return view.candles.last_closes(
-            self._profile.candles(self._input),
+            self._input.dataset,
             symbols,
             Window(start - _LOOKS_BACK, start),
         )
@@ -308,14 +265,14 @@ class Derive(Work):
 
     def _missing(self, view: Snapshot, absent: pl.DataFrame, inputs: pl.DataFrame) -> pl.DataFrame:
         """The absent bars that nothing explains: symbol, ts, pending."""
-        name, cadence = self._profile.name, self._profile.partitions.of(self._input)
+        cadence = self._input.cadence
         reach = Window.spanning(absent["first_input"], absent["last_input"])
         first, last = (
             Partition.holding(edge.date(), cadence).window for edge in (reach.start, reach.end)
         )
-        gaps = view.gaps.of(name, self._input, window=Window(first.start, last.end)).filter(
-            pl.col("status").is_in(MISSING)
-        )
+        gaps = view.gaps.of(
+            self.dataset.owner, self._input.timeframe, window=Window(first.start, last.end)
+        ).filter(pl.col("status").is_in(MISSING))
         in_gaps = (
             absent.sort("last_input")
             .join_asof(
@@ -329,10 +286,10 @@ class Derive(Work):
         )
         # A derived input has no ledger of gaps: where any bar of its partition is missing, this one
         # may be as well.
-        judged = view.partitions.counts(Dataset.candles(name, self._input)).select(
+        judged = view.partitions.counts(self._input.dataset).select(
             "symbol",
             part=pl.col("partition").str.to_date(),
-            known=(pl.col("missing") == 0) | (self._input in self._profile.timeframes.fetch),
+            known=(pl.col("missing") == 0) | (not self._input.is_derived),
         )
         days = pl.date_ranges(
             pl.col("first_input").cast(pl.Date), pl.col("last_input").cast(pl.Date)
@@ -340,8 +297,8 @@ class Derive(Work):
         unknown = (
             absent.select("symbol", bar="ts", ts=days)
             .explode("ts")
-            .select("symbol", "bar", partition_key(cadence))
-            .join(inputs.select(partition_key(cadence)), on="part", how="semi")
+            .select("symbol", "bar", self._input.part())
+            .join(inputs.select(self._input.part()), on="part", how="semi")
             .join(judged, on=["symbol", "part"], how="left")
             .filter(~pl.col("known").fill_null(value=False))
         )
@@ -352,22 +309,6 @@ class Derive(Work):
             ]
         )
         return missing.group_by("symbol", "ts").agg(pl.all("pending"))
-
-    def _counts(self, states: pl.DataFrame) -> dict[str, tuple[SymbolCounts, ...]]:
-        table = states.group_by(partition_key(self._cadence), "symbol").agg(
-            pl.len(),
-            *(
-                (pl.col("state") == state).sum().alias(state)
-                for state in (State.STORED, State.NO_TRADE, State.OPEN)
-            ),
-        )
-        counts: dict[str, tuple[SymbolCounts, ...]] = {}
-        for key, symbol, expected, stored, explained, missing in table.sort(
-            "part", "symbol"
-        ).iter_rows():
-            symbol_counts = SymbolCounts(symbol, expected, stored, explained, missing)
-            counts[key.isoformat()] = (*counts.get(key.isoformat(), ()), symbol_counts)
-        return counts
 
     def _failures(
         self, counts: Sequence[SymbolCounts], pending: Mapping[str, int]
@@ -381,7 +322,7 @@ class Derive(Work):
             pending: How many of the missing bars of each symbol have an input that must still be
                 made.
         """
-        if nothing := nothing_yet(counts, self._input_name):
+        if nothing := nothing_yet(counts, self._input.dataset.name):
             return nothing
         due = [
             replace(
@@ -392,8 +333,8 @@ class Derive(Work):
             for symbol_counts in counts
             for later in (pending.get(symbol_counts.symbol, 0),)
         ]
-        why = shortfall(due, limit=self._profile.checks.failed_above)
-        return (f"{why}; {self._input_name} lacks what they are made of",) if why else ()
+        why = shortfall(due, limit=self._scope.profile.checks.failed_above)
+        return (f"{why}; {self._input.dataset.name} lacks what they are made of",) if why else ()
 
 
 def _by_partition(tally: pl.DataFrame) -> dict[str, dict[str, int]]:

@@ -24,20 +24,18 @@ if TYPE_CHECKING:
     from datetime import date
 
     from market_assets.config.universe import Profile
+    from market_assets.expected.scope import Scope
     from market_assets.store import Snapshot
 
 _WEEK = timedelta(days=7)
 
 
-def on_one_footing(
-    view: Snapshot, profile: Profile, timeframe: Timeframe, bars: pl.DataFrame, basis: Basis
-) -> pl.DataFrame:
+def on_one_footing(view: Snapshot, scope: Scope, bars: pl.DataFrame, basis: Basis) -> pl.DataFrame:
     """Bring the prices of some bars on one footing.
 
     Args:
         view: The store, with the profile's actions and raw daily candles.
-        profile: Whose bars.
-        timeframe: Their timeframe.
+        scope: Whose bars.
         bars: What `Grid.bars` gives.
         basis: On which prices.
 
@@ -47,6 +45,7 @@ def on_one_footing(
         nothing can be measured over the night before the bar, because a dividend of it has no close
         to be a share of.
     """
+    profile, timeframe = scope.profile, scope.timeframe
     stored = bars.filter(pl.col("state") == State.STORED)
     actions = _actions_until(view, profile, stored) if basis is not Basis.RAW else None
     if actions is None or actions.is_empty():

@@ -9,18 +9,14 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from market_assets.expected.series import base_of, belongs, calendar_of, series_of
-from market_assets.fill.judge import Judge
-from market_assets.market.datasets import Dataset
-from market_assets.market.partitions import Partition, partition_key
-from market_assets.market.timeframes import TS, Timeframe, Window, literal
+from market_assets.expected.series import base_of
+from market_assets.expected.states import states_of
+from market_assets.market.partitions import Partition
+from market_assets.market.timeframes import TS, Window
 from market_assets.verdicts.evidence import MISSING, State
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-
-    from market_assets.config.universe import Profile
+    from market_assets.expected.scope import Scope
     from market_assets.store import Snapshot
 
 _PRICES = ("open", "high", "low", "close", "volume")
@@ -40,33 +36,18 @@ class Grid:
 
     Args:
         view: The store.
-        profile: The profile.
-        timeframe: A fetched or derived timeframe of it.
-        now: The present, aware: a bar that has not closed yet is none.
-        symbols: Some of its symbols; all by default.
+        scope: What must exist: fetched or derived candles.
 
     Attributes:
-        series: The series, each from its first bar on where that is known.
+        series: The series, each from its first bar on where that is known; sorted by symbol.
     """
 
-    def __init__(
-        self,
-        view: Snapshot,
-        profile: Profile,
-        timeframe: Timeframe,
-        now: datetime,
-        *,
-        symbols: Sequence[str] | None = None,
-    ) -> None:
+    def __init__(self, view: Snapshot, scope: Scope) -> None:
+        base = base_of(scope.profile, scope.timeframe)
         self._view = view
-        self._profile = profile
-        self._timeframe = timeframe
-        self._base = base_of(profile, timeframe)
-        self._now = now
-        self._calendar = calendar_of(profile)
-        self._whole = sorted(series_of(profile, now, symbols), key=lambda series: series.symbol)
-        self._genesis = view.genesis.of(profile.candles(self._base))
-        self.series = [series.since(self._genesis.get(series.symbol)) for series in self._whole]
+        self._scope = scope.since(view.genesis.of(scope.profile.candles(base)))
+        self._base = self._scope.of(base)
+        self.series = sorted(self._scope.series, key=lambda series: series.symbol)
 
     def bars(self, window: Window) -> pl.DataFrame:
         """Every bar whose `ts` lies in a window and that a series must have by now.
@@ -80,12 +61,10 @@ class Grid:
         Raises:
             CalendarError: The window reaches beyond what the calendar knows.
         """
-        derived = self._timeframe is not self._base
-        closed = self._calendar.bars(self._timeframe, window).filter(
-            pl.col("closes_at") <= literal(self._now)
-        )
+        derived = self._scope.is_derived
+        closed = self._scope.closed(window)
         bars = pl.concat(
-            closed.filter(belongs(series.window, derived=derived)).select(
+            closed.filter(self._scope.belonging(series)).select(
                 pl.lit(series.symbol).alias("symbol"),
                 "ts",
                 "opens_at",
@@ -97,34 +76,19 @@ class Grid:
         )
         made_of = ("bars", "bars_expected") if derived else ()
         # A bar that somebody stored twice is one bar; the validity verdict reports it.
-        candles = self._view.candles.of(
-            self._profile.candles(self._timeframe), self._symbols, window
-        ).unique(_KEY, keep="last")
+        candles = self._view.candles.of(self._scope.dataset, self._scope.symbols, window).unique(
+            _KEY, keep="last"
+        )
         bars = bars.join(
             candles.select(*_KEY, *_PRICES, *made_of), on=_KEY, how="left", maintain_order="left"
         )
         placed = self._derived(bars) if derived else self._fetched(bars, window)
         return placed.select(*_KEY, "opens_at", "closes_at", "session", *_PRICES, "state", "broken")
 
-    @property
-    def _symbols(self) -> list[str]:
-        return [series.symbol for series in self.series]
-
     def _fetched(self, bars: pl.DataFrame, window: Window) -> pl.DataFrame:
         if bars["close"].null_count() == 0:
             return bars.with_columns(state=pl.lit(State.STORED.value), broken=pl.lit(value=False))
-        judge = Judge(
-            self._profile,
-            self._timeframe,
-            self._profile.partitions.of(self._timeframe),
-            self._calendar,
-            self._whole,
-            known_genesis=self._genesis,
-            quiet=True,
-            refetch=False,
-            now=self._now,
-        )
-        states = judge.classified(self._view, window)
+        states = states_of(self._view, self._scope, window)
         placed = bars.join(states, on=_KEY, how="left", maintain_order="left")
         return placed.with_columns(broken=pl.col("state").is_in(UNKNOWN))
 
@@ -156,26 +120,27 @@ class Grid:
 
     def _unknown(self, window: Window) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The stretches of the input that a ledger calls unknown, and the never judged ones."""
-        profile, base, cadence = self._profile, self._base, self._profile.partitions.of(self._base)
+        base, symbols = self._base, self._base.symbols
         first, last = (
-            Partition.holding(edge.date(), cadence).window for edge in (window.start, window.end)
+            Partition.holding(edge.date(), base.cadence).window
+            for edge in (window.start, window.end)
         )
         window = Window(first.start, last.end)
-        grid = self._calendar.bars(base, window)
-        gaps = self._view.gaps.of(profile.name, base, symbols=self._symbols, window=window)
+        grid = base.grid(window)
+        gaps = self._view.gaps.of(base.profile.name, base.timeframe, symbols=symbols, window=window)
         absent = (
             gaps.filter(pl.col("status").is_in(UNKNOWN))
             .join(grid.select(first_ts="ts", start_at="opens_at"), on="first_ts")
             .join(grid.select(last_ts="ts", end_at="closes_at"), on="last_ts")
             .select("symbol", "start_at", "end_at", state="status")
         )
-        judged = self._view.partitions.counts(Dataset.labelled(profile.name, base)).select(
+        judged = self._view.partitions.counts(base.dataset).select(
             "symbol", "judged_at", part=pl.col("partition").str.to_date()
         )
         unjudged = (
-            grid.group_by(partition_key(cadence))
+            grid.group_by(base.part())
             .agg(start_at=pl.min("opens_at"), end_at=pl.max("closes_at"))
-            .join(pl.DataFrame({"symbol": self._symbols}), how="cross")
+            .join(pl.DataFrame({"symbol": symbols}), how="cross")
             .join(judged, on=["symbol", "part"], how="left")
             .with_columns(start_at=pl.max_horizontal("start_at", "judged_at"))
             .filter(pl.col("start_at") < pl.col("end_at"))

@@ -13,6 +13,7 @@ import polars as pl
 from market_assets.config.settings import Basis, Kind
 from market_assets.enrich.footing import on_one_footing
 from market_assets.enrich.grid import Grid
+from market_assets.expected.scope import scope_of
 from market_assets.expected.series import calendar_of
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.verdicts.jumps import NO_JUMPS, overnight_jumps
@@ -21,44 +22,36 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from market_assets.config.universe import Profile
+    from market_assets.expected.scope import Scope
     from market_assets.store import Snapshot
 
 _WEEK = timedelta(days=7)
 _SHORTEST = timedelta(hours=1)
 
 
-def jumps_in(
-    view: Snapshot,
-    profile: Profile,
-    timeframe: Timeframe,
-    bars: pl.DataFrame,
-    *,
-    basis: Basis,
-    now: datetime,
-) -> pl.DataFrame:
+def jumps_in(view: Snapshot, scope: Scope, bars: pl.DataFrame, *, basis: Basis) -> pl.DataFrame:
     """The jumps over a night that some bars reach over.
 
     Args:
         view: The store.
-        profile: Whose bars.
-        timeframe: Their timeframe.
+        scope: Whose bars.
         bars: What `on_one_footing` gives.
         basis: On which prices.
-        now: The present instant.
 
     Returns:
         A frame like NO_JUMPS, the `ts` those of the bars.
     """
     if (
-        timeframe is not Timeframe.W1
-        or Timeframe.D1 not in profile.timeframes.kept
+        scope.timeframe is not Timeframe.W1
+        or Timeframe.D1 not in scope.profile.timeframes.kept
         or bars.is_empty()
     ):
         return overnight_jumps(bars)
     # A week opens before the night of its split, and closes after it.
     calendar_days = Window.spanning(bars["ts"], bars["ts"] + _WEEK)
-    days = Grid(view, profile, Timeframe.D1, now).bars(calendar_days)
-    jumps = overnight_jumps(on_one_footing(view, profile, Timeframe.D1, days, basis))
+    daily = scope.of(Timeframe.D1)
+    days = Grid(view, daily).bars(calendar_days)
+    jumps = overnight_jumps(on_one_footing(view, daily, days, basis))
     return jumps.with_columns(pl.col("ts").dt.truncate("1w")).join(
         bars, on=["symbol", "ts"], how="semi"
     )
@@ -101,13 +94,7 @@ def jumps_of(view: Snapshot, profile: Profile, now: datetime) -> pl.DataFrame:
         or not view.candles.has(profile.candles(timeframe))
     ):
         return NO_JUMPS
-    bars = Grid(view, profile, timeframe, now).bars(window)
+    scope = scope_of(profile, timeframe, now)
     basis = profile.basis_of(watched[0])
-    return jumps_in(
-        view,
-        profile,
-        timeframe,
-        on_one_footing(view, profile, timeframe, bars, basis),
-        basis=basis,
-        now=now,
-    )
+    bars = on_one_footing(view, scope, Grid(view, scope).bars(window), basis)
+    return jumps_in(view, scope, bars, basis=basis)

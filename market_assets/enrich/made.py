@@ -10,27 +10,20 @@ from typing import TYPE_CHECKING
 
 from market_assets.enrich.derive import Derive
 from market_assets.enrich.features.featurize import Featurize
-from market_assets.enrich.returns.returns import Returns, markets_cadence
+from market_assets.enrich.returns.returns import Alignment, Returns, markets_cadence
+from market_assets.expected.scope import scope_of
 from market_assets.market.datasets import Dataset, Family
 from market_assets.work.run import BY_HAND
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     from market_assets.config.universe import Profile, Universe
     from market_assets.market.partitions import Cadence
     from market_assets.market.timeframes import Window
     from market_assets.store import Store
-    from market_assets.work.making import Work
+    from market_assets.work.making import Making
     from market_assets.work.run import Run
-
-
-_MAKERS: dict[Family, Callable[..., Work]] = {
-    Family.CANDLES: Derive,
-    Family.FEATURES: Featurize,
-    Family.RETURNS: Returns.of_profile,
-}
 
 
 @dataclass(frozen=True)
@@ -51,15 +44,24 @@ class Made:
         universe: Universe,
         window: Window,
         *,
-        clock: Callable[[], datetime],
+        now: datetime,
         run: Run = BY_HAND,
-    ) -> Work:
-        """The work that makes its partitions that overlap a window."""
-        timeframe, profile = self.dataset.timeframe, universe.profiles.get(self.dataset.owner)
+    ) -> Making:
+        """The work that makes its partitions that overlap a window, as of an instant."""
+        timeframe = self.dataset.timeframe
+        profile = universe.profiles.get(self.dataset.owner)
         if profile is None:
-            return Returns.of_markets(store, universe, timeframe, window, clock=clock, run=run)
-        make = _MAKERS[self.dataset.family]
-        return make(store, profile, timeframe, window, clock=clock, run=run)
+            matrix = Alignment.of_markets(universe, timeframe, now)
+            return Returns(store, matrix, window, run=run)
+
+        scope = scope_of(profile, timeframe, now)
+        match self.dataset.family:
+            case Family.CANDLES:
+                return Derive(store, scope, window, run=run)
+            case Family.FEATURES:
+                return Featurize(store, scope, window, run=run)
+            case Family.RETURNS:
+                return Returns(store, Alignment.of_profile(scope), window, run=run)
 
 
 def made_of_profile(profile: Profile) -> list[Made]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from market_assets.enrich.grid import Grid
-from market_assets.expected.series import calendar_of
+from market_assets.expected.scope import scope_of
 from market_assets.market.datasets import Dataset
-from market_assets.market.partitions import Partition, hull, partition_key, partitions_in
+from market_assets.market.partitions import Partition, hull, partitions_in
 from market_assets.market.timeframes import TS, Window, literal
 from market_assets.verdicts.evidence import EXPLAINED, State
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from market_assets.config.universe import Profile
+    from market_assets.expected.scope import Scope
     from market_assets.market.timeframes import Timeframe
     from market_assets.store import Snapshot
 
@@ -127,10 +128,10 @@ class _Within:
         Returns:
             A frame of _COUNTS.
         """
-        cadence = self.profile.partitions.of(timeframe)
-        parts = partitions_in(calendar_of(self.profile), timeframe, cadence, self.window)
-        grid = Grid(self.view, self.profile, timeframe, self.now, symbols=self.names)
-        judged = self._judged(timeframe, parts)
+        scope = scope_of(self.profile, timeframe, self.now, self.names)
+        parts = partitions_in(scope.calendar, timeframe, scope.cadence, self.window)
+        grid = Grid(self.view, scope)
+        judged = self._judged(scope, parts)
 
         judged_keys = set(judged.select("partition", "symbol").iter_rows())
         unknown = {
@@ -142,11 +143,11 @@ class _Within:
         counts = [judged.select(_COUNTS.names())]
         for piece in _pieces(parts, unknown):
             bars = grid.bars(hull(piece)).filter(self.window.holds())
-            if timeframe in self.profile.timeframes.derive:
+            if scope.is_derived:
                 # A bar that reaches out of the window is made of candles outside the question.
                 start, end = literal(self.window.start), literal(self.window.end)
                 bars = bars.filter(pl.col("opens_at") >= start, pl.col("closes_at") <= end)
-            bars = bars.with_columns(partition_key(cadence).dt.to_string().alias("partition"))
+            bars = bars.with_columns(scope.part().dt.to_string().alias("partition"))
             bars = bars.join(judged, on=["partition", "symbol"], how="anti")
             tally = bars.group_by("symbol").agg(
                 expected=pl.len().cast(pl.Int64),
@@ -156,21 +157,21 @@ class _Within:
             counts.append(tally)
         return pl.concat(counts).group_by("symbol").agg(pl.sum("expected", "stored", "explained"))
 
-    def _judged(self, timeframe: Timeframe, parts: Sequence[Partition]) -> pl.DataFrame:
+    def _judged(self, scope: Scope, parts: Sequence[Partition]) -> pl.DataFrame:
         """The counts of the judged partitions that lie in the window as a whole.
 
         Returns:
             partition and the columns of _COUNTS.
         """
         # Derived weeks and days are few, and those at the edge are made of more than the window.
-        looked_at = timeframe in self.profile.timeframes.derive and not timeframe.intraday
-        kept = self.profile.window(self.now)
+        looked_at = scope.is_derived and not scope.timeframe.intraday
+        kept = scope.window
         whole = [
             part.key
             for part in parts
             if not looked_at and part.window.intersect(kept) == part.window.intersect(self.window)
         ]
-        judged = self.view.partitions.counts(self.profile.candles(timeframe), whole)
+        judged = self.view.partitions.counts(scope.dataset, whole)
         return judged.filter(pl.col("symbol").is_in(self.names)).select(
             "partition", *_COUNTS.names()
         )

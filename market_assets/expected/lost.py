@@ -10,28 +10,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from market_assets.expected.series import calendar_of, living_series, partitions_of
-from market_assets.market.timeframes import Window, literal
+from market_assets.market.timeframes import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection
     from datetime import datetime
 
-    from market_assets.config.universe import Profile
-    from market_assets.expected.series import Series
+    from market_assets.expected.scope import Scope
     from market_assets.market.partitions import Partition
-    from market_assets.market.timeframes import Timeframe
     from market_assets.store import Snapshot
 
 
 def lost_partitions(
-    view: Snapshot,
-    profile: Profile,
-    timeframe: Timeframe,
-    *,
-    filled: Collection[str],
-    now: datetime,
-    since: datetime | None = None,
+    view: Snapshot, scope: Scope, *, filled: Collection[str], since: datetime | None = None
 ) -> dict[str, str]:
     """The partitions that were filled and lack candles that were stored in them.
 
@@ -41,21 +32,15 @@ def lost_partitions(
 
     Args:
         view: The store.
-        profile: A profile.
-        timeframe: A fetched timeframe of it.
+        scope: What must exist: fetched candles.
         filled: The keys of the partitions that were filled, as Dagster remembers them.
-        now: The present instant.
         since: Candles are counted in partitions from this instant on; None counts all of them.
 
     Returns:
         By key, a few words about the loss.
     """
-    shrunk = view.candles.shrunk(
-        profile.candles(timeframe),
-        list(profile.symbols),
-        profile.partitions.of(timeframe).value,
-        since,
-    )
+    dataset = scope.dataset
+    shrunk = view.candles.shrunk(dataset, scope.symbols, scope.cadence.value, since)
     by_partition = shrunk.group_by("partition").agg(
         pl.sum("stored", "there"), pl.col("symbol").sort()
     )
@@ -63,54 +48,35 @@ def lost_partitions(
         key: f"{remainder:,} of {stored:,} candles are left of {', '.join(symbols[:5])}"
         for key, stored, remainder, symbols in by_partition.iter_rows()
     }
-    unknown = set(filled) - view.partitions.keys(profile.candles(timeframe))
+    unknown = set(filled) - view.partitions.keys(dataset)
     if unknown:
-        series = living_series(
-            profile,
-            now,
-            genesis=view.genesis.of(profile.candles(timeframe)),
-            dead=view.gaps.dead_symbols(profile.candles(timeframe)),
-        )
-        due = _with_bars(profile, timeframe, unknown, series, now)
-        losses |= dict.fromkeys(due, "the store knows nothing of it")
+        living = scope.since(view.genesis.of(dataset)).without(view.gaps.dead_symbols(dataset))
+        losses |= dict.fromkeys(_with_bars(living, unknown), "the store knows nothing of it")
     return losses
 
 
-def _with_bars(
-    profile: Profile,
-    timeframe: Timeframe,
-    keys: Collection[str],
-    series: Sequence[Series],
-    now: datetime,
-) -> list[str]:
+def _with_bars(scope: Scope, keys: Collection[str]) -> list[str]:
     """The given partitions in which a bar of some series has closed by now."""
-    if not series:
-        return []
-    bounds = np.array([symbol_series.window.micros for symbol_series in series], dtype=np.int64)
-    partitions = partitions_of(profile, timeframe, series, profile.window(now))
+    windows = [series.window.micros for series in scope.series]
+    bounds = np.array(windows, dtype=np.int64).reshape(-1, 2)
     return [
         partition.key
-        for partition in partitions
-        if partition.key in keys and _has_bar(profile, timeframe, partition, bounds, now)
+        for partition in scope.partitions(scope.window)
+        if partition.key in keys and _has_bar(scope, partition, bounds)
     ]
 
 
-def _has_bar(
-    profile: Profile, timeframe: Timeframe, partition: Partition, bounds: np.ndarray, now: datetime
-) -> bool:
+def _has_bar(scope: Scope, partition: Partition, bounds: np.ndarray) -> bool:
     first, end = partition.window.micros
     whole = (bounds[:, 0] <= first) & (bounds[:, 1] >= end)
     # A series that begins or ends inside may have no bar here, and the newest may not have closed.
-    if whole.any() and partition.window.end <= now:
+    if whole.any() and partition.window.end <= scope.now:
         return True
+
     inside = [
         Window.of_micros(max(int(start), first), min(int(stop), end))
         for start, stop in bounds
         if max(start, first) < min(stop, end)
     ]
-    bars = (
-        calendar_of(profile)
-        .bars(timeframe, partition.window)
-        .filter(pl.col("closes_at") <= literal(now))
-    )
+    bars = scope.closed(partition.window)
     return any(not bars.filter(window.holds()).is_empty() for window in inside)

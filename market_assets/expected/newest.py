@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from market_assets.expected.series import calendar_of, partitions_of, series_of
-from market_assets.market.partitions import Partition, hull, partition_key
+from market_assets.expected.series import calendar_of
+from market_assets.market.partitions import Partition, hull
 from market_assets.market.timeframes import Timeframe, Window, literal
 from market_assets.verdicts.evidence import is_believable
 
 if TYPE_CHECKING:
     from market_assets.config.universe import Profile
+    from market_assets.expected.scope import Scope
     from market_assets.store import Store
 
 NEWEST = 3
@@ -72,34 +73,31 @@ class Standing:
         return complete and (self.reported_at is None or self.reported_at < self.changed_at)
 
 
-def newest_partitions(
-    store: Store, profile: Profile, timeframe: Timeframe, now: datetime
-) -> list[Standing]:
+def newest_partitions(store: Store, scope: Scope) -> list[Standing]:
     """The newest partitions in which a bar has closed, oldest first.
 
     Raises:
         StoreError: The store stayed busy, or cannot be read.
     """
-    calendar, window = calendar_of(profile), profile.window(now)
-    span = max(_LONGEST_CLOSURE, 62 * timeframe.duration)
+    window = scope.window
+    span = max(_LONGEST_CLOSURE, 62 * scope.timeframe.duration)
     recent = window.intersect(Window(window.end - span, window.end))
     if recent is None:
         return []
-    partitions = partitions_of(profile, timeframe, series_of(profile, now), recent)[-NEWEST - 1 :]
+    partitions = scope.partitions(recent)[-NEWEST - 1 :]
     if not partitions:
         return []
 
-    part = partition_key(profile.partitions.of(timeframe)).cast(pl.String)
-    bars = calendar.bars(timeframe, hull(partitions)).with_columns(part)
+    bars = scope.grid(hull(partitions)).with_columns(scope.part().cast(pl.String))
     ends = dict(bars.group_by("part").agg(pl.max("closes_at")).iter_rows())
-    closed = bars.filter(pl.col("closes_at") <= literal(now))
+    closed = bars.filter(pl.col("closes_at") <= literal(scope.now))
     closes = dict(closed.group_by("part").agg(pl.max("closes_at")).iter_rows())
     begun = [partition for partition in partitions if partition.key in closes][-NEWEST:]
     if not begun:
         return []
 
-    with store.reading(f"looking for what {profile.name} {timeframe} lacks") as view:
-        standing = view.partitions.standing(profile.candles(timeframe), begun[0].key)
+    with store.reading(f"looking for what {scope} lacks") as view:
+        standing = view.partitions.standing(scope.dataset, begun[0].key)
     rows = {row["partition"]: row for row in standing.iter_rows(named=True)}
 
     def standing_of(partition: Partition) -> Standing:
@@ -111,7 +109,7 @@ def newest_partitions(
             judged_at=_utc(row.get("judged_at")),
             changed_at=_utc(row.get("changed_at")),
             reported_at=_utc(row.get("reported_at")),
-            again_after=LOOKS_AGAIN * profile.update.every,
+            again_after=LOOKS_AGAIN * scope.profile.update.every,
         )
 
     return [standing_of(partition) for partition in begun]
@@ -131,22 +129,19 @@ def closes_within(profile: Profile, window: Window) -> bool:
     return False
 
 
-def due_of(
-    profile: Profile, timeframe: Timeframe, newest: list[Standing], now: datetime
-) -> list[Partition]:
+def due_of(scope: Scope, newest: list[Standing]) -> list[Partition]:
     """The partitions that an update fills, oldest first.
 
     These are the ones behind, and those of the newest bars that are asked for again.
     """
-    due = [standing.partition for standing in newest if standing.is_behind(now)]
-    if not due or not profile.update.recheck:
+    recheck = scope.profile.update.recheck
+    due = [standing.partition for standing in newest if standing.is_behind(scope.now)]
+    if not due or not recheck:
         return due
 
     partitions = [standing.partition for standing in newest]
-    bars = calendar_of(profile).bars(timeframe, hull(partitions))
-    part = partition_key(profile.partitions.of(timeframe)).cast(pl.String)
-    recent = bars.filter(pl.col("closes_at") <= literal(now)).tail(profile.update.recheck)
-    again = set(recent.select(part).to_series())
+    recent = scope.closed(hull(partitions)).tail(recheck)
+    again = set(recent.select(scope.part().cast(pl.String)).to_series())
     return [partition for partition in partitions if partition in due or partition.key in again]
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from market_assets.expected.series import bars_of
 from market_assets.fill.answers import Answer, Page
 from market_assets.fill.fetch import raise_fault
 from market_assets.market.gaps import plan_requests
@@ -28,12 +27,10 @@ from market_assets.verdicts.agreement import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from market_assets.config.universe import Profile, SourceSymbol
-    from market_assets.expected.series import Series
+    from market_assets.config.universe import SourceSymbol
+    from market_assets.expected.scope import Scope
     from market_assets.fill.fetch import Fetcher
-    from market_assets.market.calendars.sessions import SessionCalendar
     from market_assets.market.partitions import Partition
-    from market_assets.market.timeframes import Timeframe
     from market_assets.sources.contract import Source
     from market_assets.store import Store
     from market_assets.work.outcome import PartitionOutcome
@@ -78,12 +75,8 @@ class Comparer:
         store: Where the candles and the findings are.
         sources: The sources that may be asked, by name.
         fetcher: Asks them.
-        profile: Whose candles are compared.
-        timeframe: Which of them.
-        calendar: The profile's.
-        series: The symbols that the fill asks for, from their start on.
+        scope: What must exist of the symbols that the fill asks for, each from its genesis on.
         refetch: Compare again what was compared before.
-        now: The instant of the judgement.
     """
 
     def __init__(
@@ -92,22 +85,19 @@ class Comparer:
         sources: Mapping[str, Source],
         fetcher: Fetcher,
         *,
-        profile: Profile,
-        timeframe: Timeframe,
-        calendar: SessionCalendar,
-        series: Sequence[Series],
+        scope: Scope,
         refetch: bool,
-        now: datetime,
     ) -> None:
         self._store = store
         self._sources = sources
         self._fetcher = fetcher
-        self._profile = profile
-        self._timeframe = timeframe
-        self._calendar = calendar
-        self._series = {symbol_series.symbol: symbol_series for symbol_series in series}
+        self._scope = scope
+        self._profile = scope.profile
+        self._timeframe = scope.timeframe
+        self._dataset = scope.dataset
+        self._series = {series.symbol: series for series in scope.series}
         self._refetch = refetch
-        self._now = now
+        self._now = scope.now
 
     def judged(self, outcomes: Sequence[PartitionOutcome]) -> list[PartitionOutcome]:
         """The outcomes of a commit, those of compared partitions with one more verdict."""
@@ -125,10 +115,8 @@ class Comparer:
             rows = pl.DataFrame(
                 [row for group in fresh.values() for row in group], schema=FINDING_SCHEMA
             )
-            with self._store.writing(
-                f"comparing {self._profile.name} {self._timeframe}"
-            ) as transaction:
-                transaction.agreement.put(self._profile.candles(self._timeframe), rows)
+            with self._store.writing(f"comparing {self._scope}") as transaction:
+                transaction.agreement.put(self._dataset, rows)
         by_partition: dict[str, list[Finding]] = defaultdict(list)
         for (partition, *_), group in sorted((findings | fresh).items()):
             by_partition[partition] += group
@@ -156,15 +144,13 @@ class Comparer:
         findings: dict[Key, list[Finding]] = defaultdict(list)
         still: dict[Key, list[Finding]] = {}
         questions: list[_Question] = []
-        with self._store.reading(
-            f"looking for what to compare of {profile.name} {timeframe}"
-        ) as view:
+        with self._store.reading(f"looking for what to compare of {self._scope}") as view:
             keys = list(dict.fromkeys(outcome.partition.key for outcome, _ in sampled))
-            for row in view.agreement.of(profile.candles(timeframe), keys).iter_rows(named=True):
+            for row in view.agreement.of(self._dataset, keys).iter_rows(named=True):
                 findings[row["partition"], row["symbol"], row["other"]].append(row)
             for outcome, symbol in sampled:
                 partition = outcome.partition
-                rows = view.candles.of(profile.candles(timeframe), [symbol], partition.window)
+                rows = view.candles.of(self._dataset, [symbol], partition.window)
                 choices = profile.symbols[symbol].choices
                 for rank, other in enumerate(choices):
                     our_rows = _comparable(
@@ -218,9 +204,8 @@ class Comparer:
             source, other.source
         )
         volume = settings.volume if counted else None
-        bars = bars_of(
-            self._calendar, self._timeframe, partition.window, [self._series[symbol]], self._now
-        )["ts"]
+        closed = self._scope.closed(partition.window)
+        bars = closed.filter(self._series[symbol].window.holds())["ts"]
         return _Question(
             partition,
             None if outcome.version is None else datetime.fromisoformat(outcome.version),

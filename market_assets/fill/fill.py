@@ -1,61 +1,50 @@
 """The one operation that brings candles in.
 
-It asks the store what is absent, asks the sources for just that, commits and judges. How sources
-are asked is in `fetch`, how answers are judged in `judge`.
+It asks the store what is absent, asks the sources for just that, commits and judges. Which bars
+are asked for is in `wanted`, how sources are asked in `fetch`, how answers are judged in `judge`.
 """
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import deque
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import UTC, timedelta
+from datetime import UTC
 from queue import Empty
 from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
 
 from market_assets.errors import SourceError
-from market_assets.expected.series import (
-    Series,
-    calendar_of,
-    count_profile,
-    partitions_of,
-    prepare,
-    series_of,
-)
-from market_assets.fill.answers import Answer, Page
+from market_assets.expected.counts import count_profile
 from market_assets.fill.compare import Comparer
 from market_assets.fill.fetch import Fetcher, raise_fault
+from market_assets.fill.heads import Heads
 from market_assets.fill.judge import Judge
 from market_assets.fill.options import USUAL, FillOptions
 from market_assets.fill.recalendar import follow_calendar
-from market_assets.market.gaps import plan_requests
+from market_assets.fill.wanted import marked, pages_of
 from market_assets.market.partitions import Partition, hull
-from market_assets.market.timeframes import Timeframe, Window, literal
-from market_assets.plan.repair import resting
 from market_assets.sources.contract import brief
 from market_assets.sources.transport.horizon import HORIZON_SCHEMA, Horizon
-from market_assets.verdicts.evidence import LEDGER_SCHEMA, State, as_stretches, askable, within
-from market_assets.work.job import Job
 from market_assets.work.run import BY_HAND
+from market_assets.work.work import Work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
     from datetime import datetime
     from queue import SimpleQueue
 
-    from market_assets.config.universe import Profile
-    from market_assets.market.calendars.sessions import SessionCalendar
+    from market_assets.expected.scope import Scope
+    from market_assets.expected.series import Series
+    from market_assets.fill.answers import Answer, Page
+    from market_assets.market.timeframes import Window
     from market_assets.sources.contract import Source
-    from market_assets.store import Snapshot, Store, Transaction
+    from market_assets.store import Store
+    from market_assets.work.job import Job
     from market_assets.work.outcome import PartitionOutcome
     from market_assets.work.run import Run
-
-log = logging.getLogger("market_assets.fill")
 
 _CHUNK_BARS = 250_000
 """Bars of all symbols that are planned at once.
@@ -77,10 +66,6 @@ A reader waits for tenths of a second then.
 """
 
 
-_AROUND = timedelta(days=7)
-"""Longer than any market stays closed: within it after a series' start there is a bar."""
-
-
 @dataclass
 class _Chunk:
     """Some partitions, the pages that they need, and the queue of the answers."""
@@ -90,7 +75,7 @@ class _Chunk:
     answers: SimpleQueue[Answer | BaseException]
 
 
-class Fill:
+class Fill(Work):
     """One fill of a profile's timeframe over a window, to be iterated once.
 
     It yields a PartitionOutcome as soon as that partition is committed, oldest first unless
@@ -100,177 +85,116 @@ class Fill:
     Args:
         store: Where candles and ledgers are kept.
         sources: The sources that the profile names, by name.
-        profile: What to keep.
-        timeframe: A fetched timeframe of the profile.
-        window: Which partitions: all that overlap it, as far as the profile and the present reach.
-        clock: Gives the present instant; asked once, so that one fill has one present.
+        scope: What must exist: candles of a fetched timeframe, of all symbols of the profile.
+        window: Which partitions: all that overlap it, as far as the scope reaches.
         options: How it differs from one that asks for all that is absent.
         run: Who has asked for it.
     """
+
+    kind = "fill"
 
     def __init__(
         self,
         store: Store,
         sources: Mapping[str, Source],
-        profile: Profile,
-        timeframe: Timeframe,
+        scope: Scope,
         window: Window,
-        *,
-        clock: Callable[[], datetime],
         options: FillOptions = USUAL,
+        *,
         run: Run = BY_HAND,
     ) -> None:
-        self._store = store
-        self._profile = profile
-        self._timeframe = timeframe
-        self._dataset = profile.candles(timeframe)
-        self._now = clock()
-        self._series = series_of(profile, self._now)
-        self._asked = [
-            self._served(series, sources)
-            for series in series_of(profile, self._now, options.symbols)
-        ]
-        names = {reference.source for series in self._asked for reference in series.sources}
-        if profile.compares:
+        self._scope = scope
+        self._options = options
+        chosen = scope.only(options.symbols)
+        self._asked = replace(chosen, series=tuple(_served(chosen, sources)))
+
+        names = {reference.source for series in self._asked.series for reference in series.sources}
+        if scope.profile.compares:
             names |= {
                 choice.source
-                for series in self._asked
-                for choice in profile.symbols[series.symbol].compared
+                for symbol in self._asked.symbols
+                for choice in scope.profile.symbols[symbol].compared
             }
         self._sources = {name: sources[name] for name in names}
-        self._calendar: SessionCalendar = calendar_of(profile)
         self._brief_sources()
         self._quiet = any(not source.traits.emits_empty_bars for source in sources.values())
-        self._options = options
         self._fills_left = options.max_fills
-        self._run_by = run
-        self._job: Job | None = None
         self._newest: datetime | None = None
         self._noted: list[Horizon] = []
-        self.partitions = partitions_of(profile, timeframe, self._asked, window)
+
+        partitions = self._asked.partitions(window)
         if options.newest_first:
-            self.partitions.reverse()
-
-    def _brief_sources(self) -> None:
-        """Say to each source which market and which symbols it will be asked about."""
-        for name, source in self._sources.items():
-            choices = [
-                choice
-                for series in self._asked
-                for choice in self._profile.symbols[series.symbol].choices
-            ]
-            brief(
-                source,
-                self._calendar,
-                {choice.symbol for choice in choices if choice.source == name},
-            )
-
-    def _served(self, series: Series, sources: Mapping[str, Source]) -> Series:
-        """A series with those of its sources that have the timeframe."""
-        kind = self._profile.kind.value.lower()
-        served = [
-            reference
-            for reference in series.sources
-            if self._timeframe in sources[reference.source].traits.timeframes_for(kind)
-        ]
-        if not served:
-            names = ", ".join(reference.source for reference in series.sources)
-            raise SourceError(
-                f"{self._profile.name} {series.symbol}: "
-                f"none of its sources ({names}) has {self._timeframe}; "
-                "name one that has, or fetch another timeframe",
-                permanent=True,
-            )
-        return replace(series, sources=tuple(served))
-
-    def __iter__(self) -> Generator[PartitionOutcome]:
-        with closing(self.batches()) as batches:
-            for batch in batches:
-                yield from batch
+            partitions.reverse()
+        super().__init__(
+            store,
+            scope.dataset,
+            partitions,
+            symbols=self._asked.symbols,
+            cadence=scope.cadence,
+            now=scope.now,
+            run=run,
+        )
 
     @property
-    def audit(self) -> Mapping[str, object]:
-        """The fill so far, as its row of `ops.jobs` says it; empty where nothing was due."""
-        return {} if self._job is None else self._job.record
+    def sources(self) -> Mapping[str, Source]:
+        """See `Work.sources`."""
+        return self._sources
 
-    def batches(self) -> Generator[list[PartitionOutcome]]:
-        """The outcomes of each commit together, for a caller with work of its own per commit."""
-        if not self.partitions:
-            return
-        max_time = self._options.max_time
-        # Before the time for asking begins to run.
-        follow_calendar(self._store, self._profile, self._now)
+    def begin(self) -> None:
+        """See `Work.begin`: before the time for asking begins to run."""
+        follow_calendar(self._store, self._scope.profile, self._now)
+
+    def commits(self, job: Job) -> Generator[list[PartitionOutcome]]:
+        """See `Work.commits`."""
+        profile, max_time = self._scope.profile, self._options.max_time
         with (
-            Job(
-                self._store,
-                kind="fill",
-                dataset=self._dataset,
-                symbols=[series.symbol for series in self._asked],
-                partitions=self.partitions,
-                sources=self._sources,
-                run=self._run_by,
-            ) as self._job,
             Fetcher(
                 self._sources,
-                timeframe=self._timeframe,
-                rules=self._profile.prices,
-                jitter=self._profile.checks.jitter,
-                quiet_bars=self._profile.evidence.quiet_bars(self._timeframe),
-                calendar=self._calendar,
+                timeframe=self._scope.timeframe,
+                rules=profile.prices,
+                jitter=profile.checks.jitter,
+                quiet_bars=profile.evidence.quiet_bars(self._scope.timeframe),
+                calendar=self._scope.calendar,
                 now=self._now,
-                kind=self._profile.kind.value.lower(),
+                kind=profile.kind.value.lower(),
                 budget=None if max_time is None else max_time.total_seconds(),
             ) as fetcher,
-            closing(self._run(fetcher, self._job)) as outcomes,
+            closing(self._filled(fetcher, job)) as outcomes,
         ):
             yield from outcomes
 
-    def _run(self, fetcher: Fetcher, job: Job) -> Generator[list[PartitionOutcome]]:
-        genesis = self._find_genesis(fetcher)
-        judge = Judge(
-            self._profile,
-            self._timeframe,
-            self._profile.partitions.of(self._timeframe),
-            self._calendar,
-            self._series,
-            known_genesis=genesis,
-            quiet=self._quiet,
-            refetch=self._options.refetch,
-            now=self._now,
-        )
+    def _brief_sources(self) -> None:
+        """Say to each source which market and which symbols it will be asked about."""
+        symbols = self._scope.profile.symbols
+        choices = [choice for symbol in self._asked.symbols for choice in symbols[symbol].choices]
+        for name, source in self._sources.items():
+            names = {choice.symbol for choice in choices if choice.source == name}
+            brief(source, self._scope.calendar, names)
+
+    def _filled(self, fetcher: Fetcher, job: Job) -> Generator[list[PartitionOutcome]]:
+        options = self._options
+        heads = Heads(self._store, self._scope, self._asked, self._sources, options)
+        reach = min(partition.window.start for partition in self.partitions)
+        genesis = heads.find(fetcher, reach)
+        judge = Judge(self._scope, genesis=genesis, quiet=self._quiet, refetch=options.refetch)
+        asked = self._asked.since(genesis)
         comparer = None
-        if self._profile.compares:
+        if self._scope.profile.compares:
             comparer = Comparer(
-                self._store,
-                self._sources,
-                fetcher,
-                profile=self._profile,
-                timeframe=self._timeframe,
-                calendar=self._calendar,
-                series=[
-                    symbol_series.since(genesis.get(symbol_series.symbol))
-                    for symbol_series in self._asked
-                ],
-                refetch=self._options.refetch,
-                now=self._now,
+                self._store, self._sources, fetcher, scope=asked, refetch=options.refetch
             )
-        dead = self._dead_symbols() if self._options.only_due else frozenset()
-        series = {
-            symbol_series.symbol: symbol_series.since(genesis.get(symbol_series.symbol))
-            for symbol_series in self._asked
-            if symbol_series.symbol not in dead
-        }
+        asked = asked.without(self._dead_symbols() if options.only_due else ())
         waiting = deque(self._chunks())
         planned: deque[_Chunk] = deque()
         counted = False
         while waiting or planned:
             # One chunk is asked for while the one before it is committed.
             while waiting and len(planned) < 2:
-                planned.append(self._plan(fetcher, judge, series, waiting.popleft(), job))
+                planned.append(self._plan(fetcher, judge, asked, waiting.popleft(), job))
             if not counted:
                 # While the first answers are under way: the completeness view is right then,
                 # however the fill ends.
-                count_profile(self._store, self._profile, self._now)
+                count_profile(self._store, self._scope.profile, self._now)
                 counted = True
             for outcomes in self._finish(planned.popleft(), judge, job):
                 yield outcomes if comparer is None else comparer.judged(outcomes)
@@ -295,225 +219,43 @@ class Fill:
             for horizon in learned
         ]
         frame = pl.DataFrame(rows, schema=HORIZON_SCHEMA, orient="row")
-        with self._store.writing(
-            f"noting how far back sources of {self._profile.name} serve"
-        ) as transaction:
-            transaction.horizons.put(self._profile.name, frame)
+        profile = self._scope.profile.name
+        with self._store.writing(f"noting how far back sources of {profile} serve") as transaction:
+            transaction.horizons.put(profile, frame)
 
     def _chunks(self) -> list[list[Partition]]:
         """The partitions in pieces of about _CHUNK_BARS bars."""
         # Of a week: a Sunday evening or half a day alone would be too few bars.
-        most = max(
-            len(self._calendar.bars(self._timeframe, partition.window))
-            for partition in self.partitions[:7]
-        )
-        size = max(1, _CHUNK_BARS // max(1, most * len(self._series)))
+        most = max(len(self._scope.grid(partition.window)) for partition in self.partitions[:7])
+        size = max(1, _CHUNK_BARS // max(1, most * len(self._scope.series)))
         return [self.partitions[at : at + size] for at in range(0, len(self.partitions), size)]
-
-    def _find_genesis(self, fetcher: Fetcher) -> dict[str, datetime]:
-        """The recorded genesis of each symbol.
-
-        The sources are asked where a series begins that seems to begin late.
-        """
-        profile, timeframe = self._profile.name, self._timeframe
-        with self._store.writing(f"preparing {profile} {timeframe}") as transaction:
-            prepare(transaction, self._profile)
-            genesis = transaction.genesis.of(self._dataset)
-            series = (
-                self._asked
-                if self._options.refetch
-                else [
-                    symbol_series
-                    for symbol_series in self._asked
-                    if symbol_series.symbol not in genesis
-                ]
-            )
-            stored = (
-                transaction.candles.first(
-                    self._dataset,
-                    [symbol_series.symbol for symbol_series in series],
-                )
-                if series
-                else {}
-            )
-            looked_for = (
-                series if self._options.refetch else self._headless(transaction, series, stored)
-            )
-        first_bars = fetcher.earliest(looked_for) if looked_for else {}
-        starts = {symbol_series.symbol: symbol_series.window.start for symbol_series in looked_for}
-        changed = {
-            symbol: (ts, source)
-            for symbol, (ts, source) in first_bars.items()
-            # A symbol that was there when its series starts needs a record only to correct one.
-            if ts != genesis.get(symbol, starts[symbol])
-            # Stored bars count more than a search, which looks at few pages; a source that names
-            # its first bar is sure.
-            and (self._sources[source].traits.earliest_probe or ts <= stored.get(symbol, ts))
-        }
-        if changed:
-            with self._store.writing(
-                f"recording the genesis of {', '.join(changed)}"
-            ) as transaction:
-                for symbol, (ts, source) in changed.items():
-                    transaction.genesis.put(self._dataset, symbol, ts, source)
-                    self._forget_before(transaction, symbol, ts)
-                    genesis[symbol] = ts
-        return genesis
-
-    def _headless(
-        self, view: Snapshot, series: Sequence[Series], stored: Mapping[str, datetime]
-    ) -> list[Series]:
-        """The given series whose sources must be asked where they begin.
-
-        These are series without their first bar, as long as nothing says why it is absent and it is
-        due to be asked for. For a symbol that no source has, the question ends once one of its bars
-        was abandoned or explained.
-
-        Args:
-            view: The store.
-            series: Of which no genesis is recorded.
-            stored: The open of the oldest stored bar of each symbol that has one.
-        """
-        profile, timeframe = self._profile, self._timeframe
-        late = [
-            symbol_series
-            for symbol_series in series
-            if not self._has_head(symbol_series, stored.get(symbol_series.symbol))
-        ]
-        if not late:
-            return []
-        ledger = view.gaps.of(
-            profile.name,
-            timeframe,
-            symbols=[symbol_series.symbol for symbol_series in late],
-            who=True,
-        )
-        settled = set(ledger.filter(pl.col("status") != State.OPEN)["symbol"])
-        if not self._options.only_due:
-            settled -= set(askable(ledger)["symbol"])
-        oldest = ledger.unique("symbol", keep="first", maintain_order=True)
-        rests = (
-            set(resting(oldest, profile.evidence, profile.repair, self._now)["symbol"])
-            if self._options.only_due
-            else set()
-        )
-        heads = {gap["symbol"]: gap for gap in oldest.iter_rows(named=True)}
-        reach = min(partition.window.start for partition in self.partitions)
-
-        def is_due(symbol: str) -> bool:
-            first, head = stored.get(symbol), heads.get(symbol)
-            if first is None:
-                return symbol not in settled | rests
-            if head is None or head["first_ts"].replace(tzinfo=UTC) > first:
-                # The head was never asked for.
-                return reach < first
-            if head["status"] == State.OPEN:
-                return symbol not in rests
-            # A bar younger than the last question about a settled head is one of a new listing.
-            asked_at: datetime | None = head["asked_at"]
-            return asked_at is None or asked_at.replace(tzinfo=UTC) < first + timeframe.duration
-
-        return [symbol_series for symbol_series in late if is_due(symbol_series.symbol)]
-
-    def _has_head(self, series: Series, first: datetime | None) -> bool:
-        """Whether no bar of a series is expected before its oldest stored one."""
-        if first is None or first <= series.window.start:
-            return first is not None or series.window.empty
-        week = Window(series.window.start, min(first, series.window.start + _AROUND))
-        return self._calendar.bars(self._timeframe, week).is_empty()
-
-    def _forget_before(self, transaction: Transaction, symbol: str, genesis: datetime) -> None:
-        """Remove what was open or explained before a genesis: nothing is expected there."""
-        before = Window(min(genesis, *(series.window.start for series in self._series)), genesis)
-        transaction.gaps.put(self._dataset, [symbol], before, LEDGER_SCHEMA.to_frame())
-        older = (pl.col("symbol") == symbol) & (pl.col("partition") <= genesis.date().isoformat())
-        counts = transaction.partitions.counts(self._dataset).filter(older)
-        nothing = (pl.lit(0).alias(name) for name in ("expected", "stored", "explained", "missing"))
-        transaction.partitions.put(self._dataset, counts.drop("judged_at").with_columns(*nothing))
 
     def _dead_symbols(self) -> frozenset[str]:
         """The symbols that no source has: asking for each new bar of them would never end."""
-        profile, timeframe = self._profile.name, self._timeframe
-        with self._store.reading(f"looking for dead symbols of {profile} {timeframe}") as view:
-            return frozenset(view.gaps.dead_symbols(self._dataset))
+        with self._store.reading(f"looking for dead symbols of {self._scope}") as view:
+            return frozenset(view.gaps.dead_symbols(self.dataset))
 
     def _plan(
         self,
         fetcher: Fetcher,
         judge: Judge,
-        series: Mapping[str, Series],
+        asked: Scope,
         partitions: list[Partition],
         job: Job,
     ) -> _Chunk:
         """Find what is absent from a chunk, and start to ask for it."""
         window = hull(partitions)
-        with self._store.reading(
-            f"planning {self._profile.name} {self._timeframe} {window}"
-        ) as view:
-            states = self._marked(judge.classified(view, window), view, window)
+        with self._store.reading(f"planning {self._scope} {window}") as view:
+            states = judge.states(view, window)
+            states = marked(view, self._scope, states, window, self._options)
         job.missing_before |= judge.missing(states)
-        grid = self._calendar.bars(self._timeframe, window)
-        is_closed = pl.col("closes_at") <= literal(self._now)
-        closed, unfinished = grid.filter(is_closed)["ts"], grid.filter(~is_closed)["ts"]
-        pages: list[Page] = []
-        for (symbol,), symbol_states in states.partition_by("symbol", as_dict=True).items():
-            symbol_series = series.get(str(symbol))
-            if symbol_series is None:
-                continue
-            wanted = symbol_states["ts"].filter(symbol_states["wanted"])
-            if wanted.is_empty():
-                continue
-            page_size = self._sources[symbol_series.sources[0].source].traits.page_size
-            stretches = plan_requests(
-                wanted, self._timeframe, page_size, newest_first=self._options.newest_first
-            )
-            parts = (_cut(opens, stretches) for opens in (wanted, closed, unfinished))
-            pages += [
-                Page(
-                    symbol_series.symbol,
-                    symbol_series.sources,
-                    stretch,
-                    wanted=own_wanted,
-                    bars=bars.to_frame(),
-                    unfinished=still_open,
-                    apart=symbol_series.apart,
-                )
-                for stretch, own_wanted, bars, still_open in zip(stretches, *parts, strict=True)
-            ]
-        pages.sort(key=lambda page: page.window.start, reverse=self._options.newest_first)
+
+        newest_first = self._options.newest_first
+        pages = pages_of(asked, states, window, sources=self._sources, newest_first=newest_first)
         if self._fills_left is not None:
             pages = pages[: self._fills_left]
             self._fills_left -= len(pages)
         return _Chunk(partitions, pages, fetcher.submit(pages))
-
-    def _marked(self, states: pl.DataFrame, view: Snapshot, window: Window) -> pl.DataFrame:
-        """The states of a window's bars with the mark `wanted`: which of them to ask for."""
-        if self._options.refetch:
-            return states.with_columns(wanted=pl.lit(value=True))
-        wanted = pl.col("state") == State.OPEN
-        if self._options.only_due:
-            profile = self._profile
-            ledger = view.gaps.of(profile.name, self._timeframe, window=window)
-            rests = resting(ledger, profile.evidence, profile.repair, self._now)
-            states = within(states, as_stretches(rests, "due_at"))
-            wanted &= pl.col("due_at").is_null()
-        elif (states["state"] == State.ABANDONED).any():
-            again = askable(
-                view.gaps.of(self._profile.name, self._timeframe, window=window, who=True)
-            )
-            states = within(states, as_stretches(again, again=pl.lit(value=True)))
-            wanted |= pl.col("again").fill_null(value=False) & (pl.col("state") == State.ABANDONED)
-        if recheck := self._options.recheck:
-            newest = self._calendar.bars(self._timeframe, self._since(recheck)).filter(
-                pl.col("closes_at") <= literal(self._now)
-            )
-            recent = newest["ts"].tail(recheck)
-            wanted |= (pl.col("state") != State.HALTED) & pl.col("ts").is_in(recent.implode())
-        return states.with_columns(wanted=wanted)
-
-    def _since(self, bars: int) -> Window:
-        """A stretch up to the present that holds so many bars."""
-        return Window(self._now - bars * self._timeframe.duration * 2 - _AROUND, self._now)
 
     def _finish(self, chunk: _Chunk, judge: Judge, job: Job) -> Iterator[list[PartitionOutcome]]:
         """Commit the partitions of a chunk, each when the pages that touch it are answered."""
@@ -553,9 +295,8 @@ class Fill:
                 answered = [a for a in answered if self._still_needed(a.page.window, left)]
 
     def _bars_in(self, partition: Partition) -> int:
-        return len(self._series) * int(
-            (partition.window.end - partition.window.start) / self._timeframe.duration
-        )
+        length = partition.window.end - partition.window.start
+        return len(self._scope.series) * int(length / self._scope.timeframe.duration)
 
     def _still_needed(self, page: Window, next_partition: Window) -> bool:
         return (
@@ -569,9 +310,7 @@ class Fill:
     ) -> list[PartitionOutcome]:
         window = hull(batch)
         answers = [answer for answer in answered if answer.page.window.intersect(window)]
-        with self._store.writing(
-            f"filling {self._profile.name} {self._timeframe} {window}"
-        ) as transaction:
+        with self._store.writing(f"filling {self._scope} {window}") as transaction:
             outcomes = judge.commit(transaction, batch, answers, newest=self._newest)
             job.count(outcomes, transaction)
         return outcomes
@@ -582,7 +321,25 @@ def _naive(instant: datetime) -> datetime:
     return instant.astimezone(UTC).replace(tzinfo=None)
 
 
-def _cut(opens: pl.Series, windows: Sequence[Window]) -> list[pl.Series]:
-    """The parts of a sorted series of opens that lie in some windows."""
-    edges = np.searchsorted(opens.to_physical().to_numpy(), [window.micros for window in windows])
-    return [opens.slice(int(first), int(after - first)) for first, after in edges]
+def _served(scope: Scope, sources: Mapping[str, Source]) -> Iterator[Series]:
+    """The series of a scope, each with those of its sources that have the timeframe.
+
+    Raises:
+        SourceError: None of them has it.
+    """
+    kind = scope.profile.kind.value.lower()
+    for series in scope.series:
+        served = tuple(
+            reference
+            for reference in series.sources
+            if scope.timeframe in sources[reference.source].traits.timeframes_for(kind)
+        )
+        if not served:
+            names = ", ".join(reference.source for reference in series.sources)
+            raise SourceError(
+                f"{scope.profile.name} {series.symbol}: "
+                f"none of its sources ({names}) has {scope.timeframe}; "
+                "name one that has, or fetch another timeframe",
+                permanent=True,
+            )
+        yield replace(series, sources=served)

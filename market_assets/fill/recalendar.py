@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from market_assets.expected.series import calendar_of, series_of
+from market_assets.expected.scope import scope_of
+from market_assets.expected.series import calendar_of
+from market_assets.fill.faults import note_off_calendar
 from market_assets.fill.judge import Judge
 from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import Partition, hull
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from market_assets.config.universe import Profile
+    from market_assets.expected.scope import Scope
     from market_assets.market.calendars.sessions import SessionCalendar
     from market_assets.store import Snapshot, Store, Transaction
 
@@ -78,7 +81,7 @@ def follow_calendar(store: Store, profile: Profile, now: datetime) -> list[date]
             with store.writing(
                 f"judging {profile.name} {timeframe} by its new calendar"
             ) as transaction:
-                _judge(transaction, profile, timeframe, batch, now)
+                _judge(transaction, scope_of(profile, timeframe, now), batch)
     days = sorted(set(changed["session"]))
     touched_days = days if touched else []
     with store.writing(f"noting the calendar of {profile.name}") as transaction:
@@ -195,33 +198,16 @@ def _neighbours(partitions: Sequence[Partition]) -> Iterator[list[Partition]]:
         yield batch
 
 
-def _judge(
-    transaction: Transaction,
-    profile: Profile,
-    timeframe: Timeframe,
-    batch: list[Partition],
-    now: datetime,
-) -> None:
+def _judge(transaction: Transaction, scope: Scope, batch: list[Partition]) -> None:
     """Judge some neighbouring partitions by the calendar as it is now."""
-    calendar, name, window = calendar_of(profile), profile.name, hull(batch)
-    grid = calendar.bars(timeframe, window)["ts"]
-    outside = _outside(transaction, profile, timeframe, window, grid)
-    transaction.candles.forget(Dataset.candles(name, timeframe), window, grid)
-    judge = Judge(
-        profile,
-        timeframe,
-        profile.partitions.of(timeframe),
-        calendar,
-        series_of(profile, now),
-        known_genesis=transaction.genesis.of(Dataset.candles(name, timeframe)),
-        quiet=True,
-        refetch=False,
-        now=now,
-    )
-    counts_before = transaction.partitions.counts(
-        Dataset.candles(name, timeframe), [partition.key for partition in batch]
-    )
-    judge.note_off_calendar(transaction, outside, batch)
+    window = hull(batch)
+    grid = scope.grid(window)["ts"]
+    outside = _outside(transaction, scope, window, grid)
+    transaction.candles.forget(scope.dataset, window, grid)
+    judge = Judge(scope, genesis=transaction.genesis.of(scope.dataset))
+    keys = [partition.key for partition in batch]
+    counts_before = transaction.partitions.counts(scope.dataset, keys)
+    note_off_calendar(transaction, scope, outside, batch)
     outcomes = judge.commit(transaction, batch, [])
     counted = {
         (outcome.partition.key, counts.symbol) for outcome in outcomes for counts in outcome.counts
@@ -229,25 +215,20 @@ def _judge(
     lost = [
         row for row in counts_before.select("partition", "symbol").iter_rows() if row not in counted
     ]
-    _put_nothing(transaction, name, timeframe, lost)
+    _put_nothing(transaction, scope.dataset, lost)
     for partition in batch:
         if grid.filter(grid.is_between(*_edges(partition.window), closed="left")).is_empty():
             transaction.gaps.put(
-                Dataset.candles(name, timeframe),
-                list(profile.symbols),
-                partition.window,
-                LEDGER_SCHEMA.to_frame(),
+                scope.dataset, scope.symbols, partition.window, LEDGER_SCHEMA.to_frame()
             )
 
 
-def _outside(
-    view: Snapshot, profile: Profile, timeframe: Timeframe, window: Window, grid: pl.Series
-) -> pl.DataFrame:
+def _outside(view: Snapshot, scope: Scope, window: Window, grid: pl.Series) -> pl.DataFrame:
     """The stored candles that the calendar refuses now, in the form of refused rows.
 
     They are evidence against the calendar.
     """
-    candles = view.candles.of(profile.candles(timeframe), list(profile.symbols), window)
+    candles = view.candles.of(scope.dataset, scope.symbols, window)
     values = (pl.format(f"{name[0]}={{}}", name) for name in ("high", "low", "volume"))
     return candles.filter(~pl.col("ts").is_in(grid.implode())).select(
         "symbol",
@@ -262,15 +243,13 @@ def _edges(window: Window) -> tuple[datetime, datetime]:
 
 
 def _put_nothing(
-    transaction: Transaction, name: str, label: str, lost: Sequence[tuple[str, str]]
+    transaction: Transaction, dataset: Dataset, lost: Sequence[tuple[str, str]]
 ) -> None:
     """Record that nothing is expected any more of symbols in judged partitions."""
     counts: dict[str, list[SymbolCounts]] = {}
     for key, symbol in lost:
         counts.setdefault(key, []).append(SymbolCounts(symbol, 0, 0, 0, 0))
-    transaction.partitions.put(
-        Dataset.labelled(name, label), count_frame(counts, {}), changed=list(counts)
-    )
+    transaction.partitions.put(dataset, count_frame(counts, {}), changed=list(counts))
 
 
 def _forget_vanished(
@@ -291,24 +270,18 @@ def _forget_vanished(
         day for day in sorted(days) if calendar.bars_touching(Timeframe.M1, day.window).is_empty()
     ]
     made = [
-        label
+        Dataset.labelled(profile.name, label)
         for label in transaction.partitions.labels(profile.name)
         if label not in profile.timeframes.fetch
     ]
     for day in gone:
-        for label in made:
-            judged = transaction.partitions.counts(Dataset.labelled(profile.name, label), [day.key])
+        for dataset in made:
+            judged = transaction.partitions.counts(dataset, [day.key])
             if judged.is_empty():
                 continue
-            transaction.candles.forget(
-                Dataset.labelled(profile.name, label), day.window, pl.Series(dtype=TS)
-            )
-            _put_nothing(
-                transaction,
-                profile.name,
-                label,
-                list(judged.select("partition", "symbol").iter_rows()),
-            )
+            transaction.candles.forget(dataset, day.window, pl.Series(dtype=TS))
+            rows = list(judged.select("partition", "symbol").iter_rows())
+            _put_nothing(transaction, dataset, rows)
 
 
 def _is_day(partition: Partition) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from market_assets.enrich.made import made_of_markets, made_of_profile
 from market_assets.errors import MarketAssetsError
 from market_assets.expected.newest import due_of, newest_partitions
+from market_assets.expected.scope import scope_of
 from market_assets.fill import Fill, FillOptions
 from market_assets.market.datasets import Dataset, Family
 from market_assets.market.partitions import hull
@@ -26,12 +27,13 @@ if TYPE_CHECKING:
 
     from market_assets.config.universe import Profile, Universe
     from market_assets.expected.newest import Standing
+    from market_assets.expected.scope import Scope
     from market_assets.fill import PartitionOutcome
     from market_assets.market.partitions import Partition
     from market_assets.market.timeframes import Timeframe
     from market_assets.sources.contract import Source
     from market_assets.store import Store
-    from market_assets.work.making import Work
+    from market_assets.work.making import Making
 
     Busy = Callable[[Timeframe, Sequence[str]], Collection[str]]
     """Which of some partitions of a fetched timeframe another run fills right now."""
@@ -95,46 +97,36 @@ def update_profile(
             updated.lines.append(f"{timeframe}: left to the next update")
             continue
         try:
-            _fill(
-                store,
-                sources,
-                profile,
-                timeframe,
-                updated,
-                now=now,
-                busy=busy,
-                run=run,
-                max_time=time_left,
-            )
+            scope = scope_of(profile, timeframe, now)
+            _fill(store, sources, scope, updated, busy=busy, run=run, max_time=time_left)
         except MarketAssetsError as error:
             updated.errors.append(f"{timeframe}: {error}")
 
     newest = [standing for standings in updated.newest.values() for standing in standings]
     if newest:
-        scope = Window(min(standing.partition.window.start for standing in newest), now)
+        window = Window(min(standing.partition.window.start for standing in newest), now)
         left = FOLLOWING.total_seconds() - (time.monotonic() - started)
-        _follow(store, universe, profile, scope, updated, now=now, run=run, seconds=left)
+        _follow(store, universe, profile, window, updated, now=now, run=run, seconds=left)
     return updated
 
 
 def _fill(
     store: Store,
     sources: Mapping[str, Source],
-    profile: Profile,
-    timeframe: Timeframe,
+    scope: Scope,
     updated: Updated,
     *,
-    now: datetime,
     busy: Busy,
     run: Run,
     max_time: timedelta,
 ) -> None:
-    newest = newest_partitions(store, profile, timeframe, now)
+    timeframe = scope.timeframe
+    newest = newest_partitions(store, scope)
     updated.newest[timeframe] = newest
     if not newest:
         updated.lines.append(f"{timeframe}: no bar has closed yet")
         return
-    due = due_of(profile, timeframe, newest, now)
+    due = due_of(scope, newest)
     if not due:
         until = max(standing.closed_at for standing in newest)
         updated.lines.append(f"{timeframe}: nothing has closed since {until:%Y-%m-%d %H:%MZ}")
@@ -146,20 +138,18 @@ def _fill(
     fill = Fill(
         store,
         sources,
-        profile,
-        timeframe,
+        scope,
         hull(due),
-        clock=lambda: now,
-        options=FillOptions(
+        FillOptions(
             newest_first=True,
             only_due=True,
-            recheck=profile.update.recheck,
+            recheck=scope.profile.update.recheck,
             max_time=max_time,
         ),
         run=run,
     )
     updated.outcomes[timeframe] = outcomes = list(fill)
-    updated.newest[timeframe] = newest_partitions(store, profile, timeframe, now)
+    updated.newest[timeframe] = newest_partitions(store, scope)
     _note(updated, timeframe, due, outcomes)
 
 
@@ -180,14 +170,14 @@ def _follow(
     store: Store,
     universe: Universe,
     profile: Profile,
-    scope: Window,
+    window: Window,
     updated: Updated,
     *,
     now: datetime,
     run: Run,
     seconds: float,
 ) -> None:
-    """Make what is made of a profile's candles in a scope and is behind.
+    """Make what is made of a profile's candles in a window and is behind.
 
     The work ends when its time is over.
     """
@@ -197,7 +187,7 @@ def _follow(
         for made in made_of_markets(universe)
         if profile in universe.in_markets(made.dataset.timeframe)
     ]
-    works = [made.work(store, universe, scope, clock=lambda: now, run=run) for made in datasets]
+    works = [made.work(store, universe, window, now=now, run=run) for made in datasets]
     works = [work for work in works if work.partitions]
     with store.reading(f"looking for what is made of {profile.name}") as view:
         behind = {id(work): work.behind(view) for work in works}
@@ -228,6 +218,6 @@ def _follow(
         updated.lines.append(f"{work.dataset.name}: {made:,} bars made")
 
 
-def _make(work: Work, due: list[Partition]) -> int:
+def _make(work: Making, due: list[Partition]) -> int:
     work.partitions = due
     return sum(outcome.new for outcome in work)

@@ -12,16 +12,10 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from market_assets.errors import StoreBusyError
-from market_assets.expected.series import (
-    bars_of,
-    calendar_of,
-    count_profile,
-    partitions_of,
-    series_of,
-)
+from market_assets.expected.counts import count_profile
+from market_assets.expected.scope import scope_of
 from market_assets.fill.recalendar import follow_calendar
 from market_assets.market.partitions import Cadence, Partition
-from market_assets.market.timeframes import Timeframe, Window
 from market_assets.pictures.heatmap import CELL_SCHEMA, Bucket, CellState
 
 if TYPE_CHECKING:
@@ -29,7 +23,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from market_assets.config.universe import Profile
+    from market_assets.expected.scope import Scope
     from market_assets.expected.series import Series
+    from market_assets.market.timeframes import Window
     from market_assets.store import Snapshot, Store
 
 log = logging.getLogger("market_assets.fill")
@@ -67,38 +63,25 @@ def heat_of(view: Snapshot, profile: Profile, now: datetime) -> tuple[pl.DataFra
         The cells (CELL_SCHEMA), and how long the stretches are.
     """
     timeframe = profile.base_timeframe
-    cadence = profile.partitions.of(timeframe)
-    genesis = view.genesis.of(profile.candles(timeframe))
-    series = [
-        symbol_series.since(genesis.get(symbol_series.symbol))
-        for symbol_series in series_of(profile, now)
-    ]
-    whole = Window(
-        min(symbol_series.window.start for symbol_series in series),
-        max(symbol_series.window.end for symbol_series in series),
-    )
+    scope = scope_of(profile, timeframe, now)
+    scope = scope.since(view.genesis.of(scope.dataset))
+    cadence, whole = scope.cadence, scope.extent
     bucket = (
         Bucket.MONTH
         if cadence is Cadence.MONTH
         else Bucket.of(whole.start.date(), whole.end.date())
     )
-    partitions = partitions_of(profile, timeframe, series, whole)
+    partitions = scope.partitions(whole)
     if not partitions:
         return CELL_SCHEMA.to_frame(), bucket
     keys = pl.DataFrame({"partition": [partition.key for partition in partitions]}).with_columns(
         bucket.first_day(pl.col("partition").str.to_date()).alias("bucket")
     )
-    early = view.partitions.judged_early(
-        profile.candles(timeframe), _LENGTHS[cadence] + timeframe.duration
-    )
-    due = (
-        _due(profile, timeframe, partitions, series, now)
-        .join(keys, on="partition")
-        .join(
-            _counted(profile, timeframe, early, series, now), on=["symbol", "partition"], how="left"
-        )
-    )
-    shares = view.partitions.worst_shares(profile.candles(timeframe), due)
+    early = view.partitions.judged_early(scope.dataset, _LENGTHS[cadence] + timeframe.duration)
+    counted = _counted(scope, early)
+    due = _due(scope, partitions).join(keys, on="partition")
+    due = due.join(counted, on=["symbol", "partition"], how="left")
+    shares = view.partitions.worst_shares(scope.dataset, due)
     state = (
         pl.when("never_filled")
         .then(pl.lit(CellState.NEVER_FILLED.value))
@@ -107,13 +90,7 @@ def heat_of(view: Snapshot, profile: Profile, now: datetime) -> tuple[pl.DataFra
     return shares.with_columns(state=state).select(CELL_SCHEMA.names()), bucket
 
 
-def _due(
-    profile: Profile,
-    timeframe: Timeframe,
-    partitions: Sequence[Partition],
-    series: Sequence[Series],
-    now: datetime,
-) -> pl.DataFrame:
+def _due(scope: Scope, partitions: Sequence[Partition]) -> pl.DataFrame:
     """The partitions in which each series must have a closed bar: symbol, partition."""
     keys = pl.Series("partition", [partition.key for partition in partitions])
     starts = pl.Series([partition.window.micros[0] for partition in partitions])
@@ -126,13 +103,12 @@ def _due(
             return inside is not None
         # A series that begins or ends in a partition may have none of its bars.
         if inside not in cut:
-            cut[inside] = not bars_of(
-                calendar_of(profile), timeframe, inside, [symbol_series], now
-            ).is_empty()
+            closed = scope.closed(inside)
+            cut[inside] = not closed.filter(symbol_series.window.holds()).is_empty()
         return cut[inside]
 
     frames = [pl.DataFrame(schema=_DUE_SCHEMA)]
-    for symbol_series in series:
+    for symbol_series in scope.series:
         start, end = symbol_series.window.micros
         first, after = int(ends.search_sorted(start, side="right")), int(starts.search_sorted(end))
         while first < after and not is_due(partitions[first], symbol_series):
@@ -146,23 +122,15 @@ def _due(
     return pl.concat(frames)
 
 
-def _counted(
-    profile: Profile,
-    timeframe: Timeframe,
-    keys: Sequence[str],
-    series: Sequence[Series],
-    now: datetime,
-) -> pl.DataFrame:
+def _counted(scope: Scope, keys: Sequence[str]) -> pl.DataFrame:
     """How many bars some partitions must have by now, whatever they were judged by.
 
     Returns:
         symbol, partition, expected.
     """
-    cadence = profile.partitions.of(timeframe)
     counted = [pl.DataFrame(schema={**_DUE_SCHEMA, "expected": pl.Int64()})]
     for key in keys:
-        window = Partition.of_key(key, cadence).window
-        bars = bars_of(calendar_of(profile), timeframe, window, series, now)
+        bars = scope.bars(Partition.of_key(key, scope.cadence).window)
         counts = bars.group_by("symbol").agg(expected=pl.len().cast(pl.Int64))
         counted.append(counts.select("symbol", pl.lit(key).alias("partition"), "expected"))
     return pl.concat(counted)

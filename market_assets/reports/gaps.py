@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from market_assets.expected.series import calendar_of
+from market_assets.expected.scope import scope_of
 from market_assets.market.gaps import priority
 from market_assets.market.timeframes import TS, Window
 from market_assets.verdicts.evidence import MISSING, State, askable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from market_assets.config.universe import Profile
-    from market_assets.market.timeframes import Timeframe
+    from market_assets.expected.scope import Scope
     from market_assets.store import Snapshot, Store
 
 GAP_SCHEMA = pl.Schema(
@@ -74,7 +74,7 @@ def listed_gaps(
             rows = rows if explained else rows.filter(pl.col("status").is_in(MISSING))
             if rows.is_empty():
                 continue
-            whole = whole_gaps(rows, profile, timeframe)
+            whole = whole_gaps(rows, scope_of(profile, timeframe, now))
             ages = [
                 now - (last.replace(tzinfo=UTC) + timeframe.duration) for last in whole["last_ts"]
             ]
@@ -138,23 +138,20 @@ def bare_profiles(store: Store, profiles: Sequence[Profile]) -> list[str]:
         ]
 
 
-def whole_gaps(
-    rows: pl.DataFrame, profile: Profile, timeframe: Timeframe, *, alike: Sequence[str] = _ALIKE
-) -> pl.DataFrame:
+def whole_gaps(rows: pl.DataFrame, scope: Scope, *, alike: Sequence[str] = _ALIKE) -> pl.DataFrame:
     """Join what the ledger has cut at the partitions of one profile's timeframe.
 
     Args:
         rows: At least one; the columns that `join_neighbours` takes.
-        profile: Whose rows.
-        timeframe: Their timeframe.
+        scope: Whose rows.
         alike: What must be the same for two to be one; an error's words often name the page that
             was asked for.
 
     Returns:
         symbol, status, reason, first_ts, last_ts, attempts, asked_at, first_seen, bars.
     """
-    span = Window.spanning(rows["first_ts"], rows["last_ts"] + timeframe.duration)
-    return join_neighbours(rows, calendar_of(profile).bars(timeframe, span)["ts"], alike)
+    span = Window.spanning(rows["first_ts"], rows["last_ts"] + scope.timeframe.duration)
+    return join_neighbours(rows, scope.grid(span)["ts"], alike)
 
 
 def join_neighbours(

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from market_assets.expected.series import calendar_of, series_of
-from market_assets.fill.judge import Judge
+from market_assets.expected.states import states_of
 from market_assets.market.durations import duration_words
 from market_assets.market.partitions import Partition
 from market_assets.market.timeframes import Timeframe, Window, midnight
@@ -25,7 +24,7 @@ from market_assets.work.refused import refused_words
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from market_assets.config.universe import Profile
+    from market_assets.expected.scope import Scope
     from market_assets.market.calendars.sessions import SessionCalendar
     from market_assets.store import Snapshot
 
@@ -109,33 +108,23 @@ class Story:
         return self.state in MISSING
 
 
-def story_of(
-    view: Snapshot,
-    profile: Profile,
-    timeframe: Timeframe,
-    symbol: str,
-    ts: datetime,
-    *,
-    now: datetime,
-) -> Story:
+def story_of(view: Snapshot, scope: Scope, symbol: str, ts: datetime) -> Story:
     """Tell the story of the bar that holds an instant.
 
     Args:
         view: The store.
-        profile: The symbol's profile.
-        timeframe: A fetched timeframe of it.
+        scope: What must exist: candles of a fetched timeframe.
         symbol: The symbol.
         ts: Any instant of the bar, or what it is stored by.
-        now: The present instant.
 
     Raises:
         UniverseError: The profile has no such symbol.
         CalendarError: The instant lies outside the years that the calendar knows.
         ValueError: The profile does not fetch that timeframe.
     """
-    if timeframe not in profile.timeframes.fetch:
-        raise ValueError(f"profile {profile.name} does not fetch {timeframe}")
-    return _Teller(view, profile, timeframe, symbol, now).tell(ts.astimezone(UTC))
+    if scope.timeframe not in scope.profile.timeframes.fetch:
+        raise ValueError(f"profile {scope.profile.name} does not fetch {scope.timeframe}")
+    return _Teller(view, scope, symbol).tell(ts.astimezone(UTC))
 
 
 @dataclass(frozen=True)
@@ -153,17 +142,16 @@ class _Told:
 class _Teller:
     """Tells the stories of one symbol's bars."""
 
-    def __init__(
-        self, view: Snapshot, profile: Profile, timeframe: Timeframe, symbol: str, now: datetime
-    ) -> None:
+    def __init__(self, view: Snapshot, scope: Scope, symbol: str) -> None:
         self._view = view
-        self._profile = profile
-        self._timeframe = timeframe
-        self._dataset = profile.candles(timeframe)
+        self._scope = scope.only([symbol])
+        self._profile = scope.profile
+        self._timeframe = scope.timeframe
+        self._dataset = scope.dataset
         self._symbol = symbol
-        self._now = now
-        self._calendar = calendar_of(profile)
-        (self._series,) = series_of(profile, now, [symbol])
+        self._now = scope.now
+        self._calendar = scope.calendar
+        (self._series,) = self._scope.series
 
     def tell(self, asked: datetime) -> Story:
         """The story of the bar that holds an instant (aware UTC)."""
@@ -281,7 +269,7 @@ class _Teller:
         )
 
     def _of_absent(self, bar: Bar) -> _Told:
-        partition = Partition.holding(bar.ts.date(), self._profile.partitions.of(self._timeframe))
+        partition = Partition.holding(bar.ts.date(), self._scope.cadence)
         state, row = self._state(bar, partition), self._ledger_row(bar, partition)
         gap = row.row(0, named=True) if len(row) else None
         if gap is None:
@@ -308,22 +296,9 @@ class _Teller:
     def _state(self, bar: Bar, partition: Partition) -> str:
         """The state of an absent bar by the rules of every fill."""
         if not self._view.candles.has(self._dataset):
-            halted = self._calendar.bars(self._timeframe, _at(bar.ts))["halted"].any()
+            halted = self._scope.grid(_at(bar.ts))["halted"].any()
             return State.HALTED if halted else State.OPEN
-        judge = Judge(
-            self._profile,
-            self._timeframe,
-            self._profile.partitions.of(self._timeframe),
-            self._calendar,
-            [self._series],
-            known_genesis={},
-            # Coverage says which sources leave quiet bars out; where none does, this looks at some
-            # bars in vain.
-            quiet=True,
-            refetch=False,
-            now=self._now,
-        )
-        states = judge.classified(self._view, partition.window)
+        states = states_of(self._view, self._scope, partition.window)
         return str(states.filter(pl.col("ts") == bar.ts.replace(tzinfo=None))["state"][0])
 
     def _ledger_row(self, bar: Bar, partition: Partition) -> pl.DataFrame:
@@ -504,7 +479,7 @@ class _Teller:
         ]
 
     def _comparisons(self, bar: Bar) -> list[Event]:
-        key = Partition.holding(bar.ts.date(), self._profile.partitions.of(self._timeframe)).key
+        key = Partition.holding(bar.ts.date(), self._scope.cadence).key
         rows = self._view.agreement.of(self._dataset, [key])
         words = {
             AGREES: "was compared with {other}: both have the same in {compared:,} bars",

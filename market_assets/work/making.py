@@ -5,9 +5,8 @@ Each batch is committed and counted in a job's record at once.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import deque
-from contextlib import closing
 from typing import TYPE_CHECKING, ClassVar
 
 import polars as pl
@@ -15,19 +14,21 @@ import polars as pl
 from market_assets.market.partitions import hull, partition_key
 from market_assets.market.timeframes import TS, literal
 from market_assets.store import OUTDATED
+from market_assets.verdicts.evidence import MISSING, State
+from market_assets.verdicts.verdicts import SymbolCounts
 from market_assets.work.behind import NEVER, Outline, Versions, behind, made_of
-from market_assets.work.job import Job
+from market_assets.work.work import Work
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Collection, Generator, Sequence
+    from datetime import datetime, timedelta
 
     from market_assets.market.datasets import Dataset
     from market_assets.market.partitions import Cadence, Partition
     from market_assets.market.timeframes import Window
     from market_assets.store import Snapshot, Store, Transaction
-    from market_assets.verdicts.verdicts import SymbolCounts
     from market_assets.work.behind import Input
+    from market_assets.work.job import Job
     from market_assets.work.outcome import PartitionOutcome
     from market_assets.work.run import Run
 
@@ -36,7 +37,7 @@ _PIECE = 400
 """How many partitions have their bars looked at together."""
 
 
-class Work(ABC):
+class Making(Work):
     """Makes some partitions, oldest first; to be iterated once.
 
     Args:
@@ -50,11 +51,9 @@ class Work(ABC):
         run: Who has asked for it.
 
     Attributes:
-        kind: What the job is called in `ops.jobs`.
         batch_bars: Bars of all symbols that one transaction reads at most.
     """
 
-    kind: ClassVar[str]
     batch_bars: ClassVar[int] = 200_000
 
     def __init__(
@@ -69,20 +68,10 @@ class Work(ABC):
         now: datetime,
         run: Run,
     ) -> None:
-        self._store = store
+        super().__init__(
+            store, dataset, partitions, symbols=symbols, cadence=cadence, now=now, run=run
+        )
         self.inputs = inputs
-        self._cadence = cadence
-        self._now = now
-        self.dataset = dataset
-        self._symbols = list(symbols)
-        self._run_by = run
-        self._job: Job | None = None
-        self.partitions = partitions
-
-    def __iter__(self) -> Generator[PartitionOutcome]:
-        with closing(self.batches()) as batches:
-            for batch in batches:
-                yield from batch
 
     def is_made_of(self, datasets: Collection[Dataset]) -> bool:
         """Whether one of some datasets is an input."""
@@ -154,31 +143,8 @@ class Work(ABC):
                     )
         return outlines
 
-    @property
-    def audit(self) -> Mapping[str, object]:
-        """The work so far, as its row of `ops.jobs` says it; empty where nothing was due."""
-        return {} if self._job is None else self._job.record
-
-    def batches(self) -> Generator[list[PartitionOutcome]]:
-        """The outcomes of each commit together."""
-        if not self.partitions:
-            return
-        with (
-            Job(
-                self._store,
-                kind=self.kind,
-                dataset=self.dataset,
-                symbols=self._symbols,
-                partitions=self.partitions,
-                sources={},
-                run=self._run_by,
-            ) as self._job,
-            closing(self._run(self._job)) as batches,
-        ):
-            yield from batches
-            self.finish()
-
-    def _run(self, job: Job) -> Generator[list[PartitionOutcome]]:
+    def commits(self, job: Job) -> Generator[list[PartitionOutcome]]:
+        """See `Work.commits`."""
         about = f"{self.dataset.owner} {self.dataset.timeframe}"
         with self._store.writing(f"preparing {about}") as transaction:
             self.prepare(transaction)
@@ -212,9 +178,15 @@ class Work(ABC):
             ts, opens_at, closes_at.
         """
 
-    @abstractmethod
+    @property
+    def reads(self) -> timedelta:
+        """How long the bars are that it reads."""
+        return self.dataset.timeframe.duration
+
     def size(self, partition: Partition) -> int:
         """About how many bars a partition reads."""
+        length = partition.window.end - partition.window.start
+        return len(self._symbols) * int(length / self.reads)
 
     @abstractmethod
     def make(
@@ -226,9 +198,25 @@ class Work(ABC):
             One outcome per partition, in their order.
         """
 
-    @abstractmethod
-    def finish(self) -> None:
-        """Do what is due when all partitions are made."""
+
+def counts_of(states: pl.DataFrame, cadence: Cadence) -> dict[str, tuple[SymbolCounts, ...]]:
+    """What each symbol has, by partition key.
+
+    Args:
+        states: symbol, ts, state of every bar that must exist.
+        cadence: How long partitions are.
+    """
+    table = states.group_by(partition_key(cadence), "symbol").agg(
+        pl.len(),
+        stored=(pl.col("state") == State.STORED).sum(),
+        missing=pl.col("state").is_in(MISSING).sum(),
+    )
+    counts: dict[str, tuple[SymbolCounts, ...]] = {}
+    for key, symbol, expected, stored, missing in table.sort("part", "symbol").iter_rows():
+        explained = expected - stored - missing
+        symbol_counts = SymbolCounts(symbol, expected, stored, explained, missing)
+        counts[key.isoformat()] = (*counts.get(key.isoformat(), ()), symbol_counts)
+    return counts
 
 
 def missing_before(

@@ -6,11 +6,13 @@ Every kind of work ends with it, filling and making alike.
 from __future__ import annotations
 
 from datetime import UTC
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from market_assets.market.partitions import partition_key
+from market_assets.verdicts.evidence import MISSING, State
 from market_assets.work.outcome import PartitionOutcome
 
 if TYPE_CHECKING:
@@ -105,3 +107,31 @@ def count_frame(
         | {"evidence": pl.String},
         orient="row",
     )
+
+
+def evidence_of(states: pl.DataFrame, cadence: Cadence) -> Evidence:
+    """A digest of what is known of the bars of each partition and symbol.
+
+    It differs as soon as something else is known of an absent bar.
+
+    Args:
+        states: symbol, ts, state; sorted by symbol and ts.
+        cadence: How long partitions are.
+
+    Returns:
+        The digests by partition key and symbol; none where all is stored.
+    """
+    # Whether an unexplained bar is still asked for makes no difference to derived datasets.
+    state = (
+        pl.when(pl.col("state").is_in(MISSING)).then(pl.lit(State.OPEN.value)).otherwise("state")
+    )
+    states = states.select("symbol", "ts", partition_key(cadence), state=state)
+    before = pl.col("state").shift().over("part", "symbol").fill_null(State.STORED.value)
+    changes = states.filter(pl.col("state") != before).group_by(
+        "part", "symbol", maintain_order=True
+    )
+    texts = changes.agg(pl.format("{} {}", "ts", "state").str.join("\n"))
+    return {
+        (f"{part}", symbol): sha256(text.encode()).hexdigest()[:16]
+        for part, symbol, text in texts.iter_rows()
+    }

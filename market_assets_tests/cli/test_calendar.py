@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from market_assets.config.load import load_universe
+from market_assets.expected.scope import scope_of
 from market_assets.fill import Fill
 from market_assets.practice.book import Market
 from market_assets.practice.vendor import PracticeVendor
@@ -73,10 +74,8 @@ def india(tmp_path: Path) -> Iterator[Shell]:
                 Fill(
                     shell.store(),
                     {"files": source},
-                    profile,
-                    profile.base_timeframe,
+                    scope_of(profile, profile.base_timeframe, now),
                     window,
-                    clock=lambda now=now: now,
                 )
             )
         yield shell

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from market_assets.config.load import load_universe
+from market_assets.expected.scope import scope_of
 from market_assets.fill import Fill
 from market_assets.practice.book import Market
 from market_assets.practice.vendor import PracticeVendor
@@ -43,10 +44,8 @@ def holed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
             Fill(
                 shell.store(),
                 {"vendor": source},
-                profile,
-                profile.base_timeframe,
+                scope_of(profile, profile.base_timeframe, now),
                 profile.window(now),
-                clock=lambda: now,
             )
         )
         yield shell

@@ -13,7 +13,8 @@ import polars as pl
 import pytest
 
 from market_assets.config.load import load_universe
-from market_assets.enrich.returns.returns import Returns
+from market_assets.enrich.returns.returns import Alignment, Returns
+from market_assets.expected.scope import scope_of
 from market_assets_tests.support.enrich_ground import D1, H1, Market, days
 from market_assets_tests.support.shell import Done, in_a_process, in_this_process
 
@@ -48,7 +49,11 @@ def shell(tmp_path: Path, store, clock) -> Callable[..., Done]:
             "DELETE FROM coins.candles_1h WHERE symbol = 'ETH' AND ts >= '2025-03-05 16:00'"
         )
     list(
-        Returns.of_profile(store, coins.profile, H1, days("2025-03-01", "2025-04-01"), clock=clock)
+        Returns(
+            store,
+            Alignment.of_profile(scope_of(coins.profile, H1, clock())),
+            days("2025-03-01", "2025-04-01"),
+        )
     )
     environment = {
         **os.environ,
@@ -130,7 +135,13 @@ profiles:
             WHERE symbol = 'BBB' AND ts > '2025-03-10'
             """
         )
-    list(Returns.of_profile(store, profile, D1, days("2025-03-01", "2025-04-01"), clock=clock))
+    list(
+        Returns(
+            store,
+            Alignment.of_profile(scope_of(profile, D1, clock())),
+            days("2025-03-01", "2025-04-01"),
+        )
+    )
     environment = {
         **os.environ,
         "MARKET_ASSETS_HOME": str(tmp_path / "home"),

@@ -22,6 +22,7 @@ from market_assets.defs.automation.runs import RangeRun, Runner
 from market_assets.defs.internals.adapter import range_tags
 from market_assets.defs.resources import Clock, Sources, StoreResource
 from market_assets.enrich.derive import Derive
+from market_assets.expected.scope import scope_of
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.store import Store
 from market_assets_tests.support.defs_ground import Follower
@@ -351,10 +352,8 @@ def test_what_was_made_without_a_run_is_reported_by_one(derived: Ground) -> None
     derived.fill("2025-02-05", "2025-02-06")
     work = Derive(
         Store(derived.home, clock=derived.clock.now),
-        derived.profile,
-        Timeframe.H4,
+        scope_of(derived.profile, Timeframe.H4, derived.clock.now()),
         Window.of_days(date(2025, 2, 5), date(2025, 2, 7)),
-        clock=derived.clock.now,
     )
     assert len(list(work)) == 2
     assert not derived.colours("4h")

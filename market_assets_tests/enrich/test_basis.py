@@ -14,8 +14,9 @@ from polars.testing import assert_frame_equal
 
 from market_assets.config.load import load_universe
 from market_assets.enrich.features.featurize import Featurize
-from market_assets.enrich.returns.returns import Returns
+from market_assets.enrich.returns.returns import Alignment, Returns
 from market_assets.errors import UniverseError
+from market_assets.expected.scope import scope_of
 from market_assets.expected.series import calendar_of
 from market_assets.market.datasets import Dataset
 from market_assets.verdicts.verdicts import SymbolCounts
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from market_assets.market.timeframes import Timeframe, Window
     from market_assets.store import Store
-    from market_assets.work.making import Work
+    from market_assets.work.making import Making
     from market_assets.work.outcome import PartitionOutcome
     from market_assets_tests.conftest import Clock
 
@@ -136,10 +137,11 @@ class Share:
             )
 
     def make(
-        self, work: type[Work], timeframe: Timeframe = D1, window: Window = ALL
+        self, work: type[Making], timeframe: Timeframe = D1, window: Window = ALL
     ) -> list[PartitionOutcome]:
-        make: Any = Returns.of_profile if work is Returns else work
-        return list(make(self.store, self.profile, timeframe, window, clock=self.clock))
+        scope = scope_of(self.profile, timeframe, self.clock())
+        made: Any = Alignment.of_profile(scope) if work is Returns else scope
+        return list(work(self.store, made, window))
 
     def returns(self, timeframe: Timeframe = D1, name: str = "us") -> pl.DataFrame:
         with self.store.reading("looking") as view:
@@ -427,13 +429,15 @@ def test_a_split_is_applied_to_hours_although_the_daily_candles_have_ended(share
 
 def test_a_matrix_across_profiles_takes_each_member_on_its_own_basis(share: Share) -> None:
     share.say(SPLIT)
-    list(Returns.of_markets(share.store, share.loaded, D1, ALL, clock=share.clock))
+    list(Returns(share.store, Alignment.of_markets(share.loaded, D1, share.clock()), ALL))
     found = row(share.returns(name="markets"), MONDAY)
     assert found["simple_return"] == pytest.approx(4 * 129.04 / 499.23 - 1)
 
 
 def behind(share: Share) -> list[str]:
-    work = Returns.of_profile(share.store, share.profile, D1, ALL, clock=share.clock)
+    work = Returns(
+        share.store, Alignment.of_profile(scope_of(share.profile, D1, share.clock())), ALL
+    )
     with share.store.reading("looking") as view:
         return [partition.key for partition in work.behind(view)]
 

@@ -486,7 +486,9 @@ def test_a_derivation_that_is_closed_early_keeps_what_it_has_committed(market, m
     crypto.fill(days("2025-03-03", "2025-03-06"))
     derivation = iter(
         Derive(
-            crypto.store, crypto.profile, H1, days("2025-03-03", "2025-03-06"), clock=crypto.clock
+            crypto.store,
+            crypto.scope(H1),
+            days("2025-03-03", "2025-03-06"),
         )
     )
     assert next(derivation).partition.key == "2025-03-03"

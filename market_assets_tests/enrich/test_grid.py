@@ -39,7 +39,7 @@ def _spring(clock):
 
 def bars_of(made: Market, timeframe: Timeframe, window: Window) -> pl.DataFrame:
     with made.store.reading("looking") as view:
-        return Grid(view, made.profile, timeframe, made.clock.now).bars(window)
+        return Grid(view, made.scope(timeframe)).bars(window)
 
 
 def stories(bars: pl.DataFrame) -> dict[tuple[str, bool], int]:

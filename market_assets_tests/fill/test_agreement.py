@@ -304,11 +304,9 @@ class TestDisagreement:
         with ground.store.reading("testing") as view:
             story = story_of(
                 view,
-                ground.profile,
-                Timeframe.M1,
+                ground.scope(Timeframe.M1),
                 "BTC",
                 at("2025-02-27T10:00"),
-                now=ground.clock(),
             )
         (event,) = (event.what for event in story.events if "compared" in event.what)
         assert event.startswith(

@@ -98,11 +98,11 @@ def test_features_go_on_over_a_closed_session(hong_kong: Ground):
     keep(ground, A=hours(*DAYS), B=hours(*DAYS, start=200))
     fill_twice(ground)
     window = ground.profile.window(ground.clock())
-    list(Derive(ground.store, ground.profile, Timeframe.D1, window, clock=ground.clock))
+    list(Derive(ground.store, ground.scope(Timeframe.D1), window))
     for timeframe in (Timeframe.H1, Timeframe.D1):
-        list(Featurize(ground.store, ground.profile, timeframe, window, clock=ground.clock))
+        list(Featurize(ground.store, ground.scope(timeframe), window))
         with ground.store.reading("testing") as view:
-            bars = Grid(view, ground.profile, timeframe, ground.clock()).bars(window)
+            bars = Grid(view, ground.scope(timeframe)).bars(window)
         assert not bars["broken"].any()
         assert with_runs(bars).group_by("symbol").agg(pl.col("run").n_unique())[
             "run"
@@ -211,9 +211,7 @@ def test_a_daily_session_of_a_month_is_closed(hong_kong: Ground):
     fill_twice(ground)
     with ground.store.reading("testing") as view:
         rows = view.gaps.of("kept", Timeframe.D1).select("first_ts", "status").rows()
-        bars = Grid(view, ground.profile, Timeframe.D1, ground.clock()).bars(
-            ground.profile.window(ground.clock())
-        )
+        bars = Grid(view, ground.scope(Timeframe.D1)).bars(ground.profile.window(ground.clock()))
     assert rows == [(at("2023-09-08"), "closed")]
     assert not bars["broken"].any()
 

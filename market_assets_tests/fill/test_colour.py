@@ -12,7 +12,7 @@ import pytest
 
 from market_assets.enrich.derive import Derive
 from market_assets.enrich.features.featurize import Featurize
-from market_assets.enrich.returns.returns import Returns
+from market_assets.enrich.returns.returns import Alignment, Returns
 from market_assets.market.timeframes import Timeframe
 from market_assets.practice.faults import Fault
 from market_assets.verdicts.verdicts import Severity
@@ -35,13 +35,11 @@ REPAIR = {
 
 def made(ground: Ground) -> list[list[PartitionOutcome]]:
     """Everything that is made of the ground's candles: derived ones, features, returns."""
-    common = {"clock": ground.clock}
-    of_profile = (ground.store, ground.profile)
-    window = ground.profile.window(ground.clock())
+    hours = ground.scope(Timeframe.H1)
     return [
-        list(Derive(*of_profile, Timeframe.H4, window, **common)),
-        list(Featurize(*of_profile, Timeframe.H1, window, **common)),
-        list(Returns.of_profile(*of_profile, Timeframe.H1, window, **common)),
+        list(Derive(ground.store, hours.of(Timeframe.H4), hours.window)),
+        list(Featurize(ground.store, hours, hours.window)),
+        list(Returns(ground.store, Alignment.of_profile(hours), hours.window)),
     ]
 
 
@@ -174,10 +172,8 @@ def test_a_day_that_lacks_four_hours_of_minutes_is_red_unless_it_is_a_small_part
     assert not verdict(outcome, "continuity").passed
     (derived,) = Derive(
         ground.store,
-        ground.profile,
-        Timeframe.M5,
+        ground.scope(Timeframe.M5),
         ground.profile.window(ground.clock()),
-        clock=ground.clock,
     )
     assert derived.filled is not red
 

@@ -35,10 +35,7 @@ def derive(ground):
     def derive() -> int:
         window = ground.profile.window(ground.clock())
         return sum(
-            outcome.new
-            for outcome in Derive(
-                ground.store, ground.profile, Timeframe.H1, window, clock=ground.clock
-            )
+            outcome.new for outcome in Derive(ground.store, ground.scope(Timeframe.H1), window)
         )
 
     return derive

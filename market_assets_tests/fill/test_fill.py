@@ -265,6 +265,7 @@ class TestTwoFillsAtOnce:
 import sys
 from datetime import datetime
 from pathlib import Path
+from market_assets.expected.scope import scope_of
 from market_assets.fill import Fill
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.sources.contract import build_source
@@ -276,8 +277,8 @@ universe = load_universe(folder / "universe.yaml", environ={})
 source = build_source("vendor", universe.sources["vendor"], base=folder, kind="crypto")
 store = Store(folder / "home", clock=lambda: now)
 fill = Fill(
-    store, {"vendor": source}, universe.profiles["kept"], Timeframe.M1, Window(start, end),
-    clock=lambda: now
+    store, {"vendor": source}, scope_of(universe.profiles["kept"], Timeframe.M1, now),
+    Window(start, end)
 )
 print(*(outcome.partition.key for outcome in fill if outcome.filled))
 """

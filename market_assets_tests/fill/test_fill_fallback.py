@@ -419,7 +419,10 @@ class TestVenues:
 def _story(ground, ts: str) -> Story:
     with ground.store.reading("testing") as view:
         return story_of(
-            view, ground.profile, ground.profile.base_timeframe, "BTC", at(ts), now=ground.clock()
+            view,
+            ground.scope(),
+            "BTC",
+            at(ts),
         )
 
 

@@ -160,10 +160,8 @@ def test_bars_outside_of_shorter_hours_go_and_their_old_values_stay(spy: Ground)
         list(
             Derive(
                 ground.store,
-                ground.profile,
-                timeframe,
+                ground.scope(timeframe),
                 ground.profile.window(ground.clock()),
-                clock=ground.clock,
             )
         )
     assert ground.rows(timeframe=Timeframe.H4).height == 12

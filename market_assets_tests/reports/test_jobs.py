@@ -16,6 +16,7 @@ import polars as pl
 import pytest
 
 from market_assets.enrich.derive import Derive
+from market_assets.expected.scope import scope_of
 from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import Cadence, Partition
 from market_assets.market.timeframes import TS, Timeframe
@@ -167,10 +168,8 @@ class TestOneJob:
         def derive() -> dict[str, Any]:
             made = Derive(
                 ground.store,
-                ground.profile,
-                Timeframe.H4,
+                scope_of(ground.profile, Timeframe.H4, clock()),
                 ground.profile.window(clock()),
-                clock=clock,
             )
             list(made)
             return ground.job()["detail"]

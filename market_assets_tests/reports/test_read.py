@@ -13,8 +13,9 @@ import pytest
 
 import market_assets
 from market_assets.config.load import load_universe
-from market_assets.enrich.returns.returns import Returns
+from market_assets.enrich.returns.returns import Alignment, Returns
 from market_assets.errors import ReadError
+from market_assets.expected.scope import scope_of
 from market_assets.market.columns import EXTRA_NAMES
 from market_assets.market.timeframes import TS
 from market_assets.store import Store
@@ -58,8 +59,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for timeframe in (M5, D1):
         stocks.derive(timeframe)
     window = days("2025-03-01", "2025-04-01")
-    list(Returns.of_profile(store, stocks.profile, M5, window, clock=clock))
-    list(Returns.of_markets(store, loaded, D1, window, clock=clock))
+    list(Returns(store, Alignment.of_profile(scope_of(stocks.profile, M5, clock())), window))
+    list(Returns(store, Alignment.of_markets(loaded, D1, clock()), window))
     return folder
 
 
@@ -233,8 +234,10 @@ def test_nothing_read_as_of_an_instant_changes_when_more_is_stored(read, univers
             "DELETE FROM stocks.candles_5m WHERE ts >= '2025-03-05 16:00'"
         )
     list(
-        Returns.of_profile(
-            store, universe.profiles["stocks"], M5, days("2025-03-01", "2025-04-01"), clock=clock
+        Returns(
+            store,
+            Alignment.of_profile(scope_of(universe.profiles["stocks"], M5, clock())),
+            days("2025-03-01", "2025-04-01"),
         )
     )
     assert read("stocks", "returns_5m", as_of="2025-03-05T16:00Z").equals(before)

@@ -33,11 +33,9 @@ def told(
     with ground.store.reading("testing") as view:
         return story_of(
             view,
-            ground.profile,
-            timeframe or ground.profile.base_timeframe,
+            ground.scope(timeframe),
             symbol,
             ts,
-            now=ground.clock(),
         )
 
 

@@ -9,7 +9,8 @@ import polars as pl
 
 from market_assets.config.settings import EvidenceSettings, RepairSettings
 from market_assets.enrich.derive import Derive
-from market_assets.expected.series import bars_of, calendar_of, prepare, series_of
+from market_assets.expected.scope import scope_of
+from market_assets.expected.series import prepare
 from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import partition_key
 from market_assets.market.timeframes import Timeframe, Window
@@ -17,6 +18,7 @@ from market_assets.verdicts.evidence import ASKED_SCHEMA, LEDGER_SCHEMA, advance
 
 if TYPE_CHECKING:
     from market_assets.config.universe import Profile
+    from market_assets.expected.scope import Scope
     from market_assets.store import Store
     from market_assets.work.outcome import PartitionOutcome
 
@@ -75,6 +77,10 @@ class Market:
     def __init__(self, store: Store, profile: Profile, clock) -> None:
         self.store, self.profile, self.clock = store, profile, clock
 
+    def scope(self, timeframe: Timeframe) -> Scope:
+        """What must exist of a timeframe by now."""
+        return scope_of(self.profile, timeframe, self.clock())
+
     def fill(
         self,
         window: Window,
@@ -85,9 +91,7 @@ class Market:
         volume: float | None = 1.0,
     ) -> None:
         name, symbols, now = self.profile.name, list(self.profile.symbols), self.clock.now
-        bars = bars_of(
-            calendar_of(self.profile), timeframe, window, series_of(self.profile, now), now
-        )
+        bars = scope_of(self.profile, timeframe, now).bars(window)
         absent, confirmed = (
             pl.any_horizontal(pl.lit(value=False), *(span(one).holds() for one in ones))
             for ones in (without, outages)
@@ -137,10 +141,8 @@ class Market:
         return list(
             Derive(
                 self.store,
-                self.profile,
-                timeframe,
+                self.scope(timeframe),
                 window or days("2000-01-01", "2030-01-01"),
-                clock=self.clock,
             )
         )
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from market_assets.config.load import load_universe
 from market_assets.enrich.features.featurize import Featurize
-from market_assets.enrich.returns.returns import Returns
+from market_assets.enrich.returns.returns import Alignment, Returns
+from market_assets.expected.scope import scope_of
 from market_assets.export import Exported, Lake, Table, tables_of
 from market_assets.market.datasets import Dataset
 from market_assets.store import Store
@@ -53,9 +54,9 @@ class Ground:
         for timeframe in (H4, D1, W1):
             self.coins.derive(timeframe)
         profile = self.coins.profile
-        list(Featurize(self.store, profile, H4, ALL, clock=self.clock))
-        list(Returns.of_profile(self.store, profile, D1, ALL, clock=self.clock))
-        list(Returns.of_markets(self.store, self.universe, D1, ALL, clock=self.clock))
+        list(Featurize(self.store, scope_of(profile, H4, self.clock()), ALL))
+        list(Returns(self.store, Alignment.of_profile(scope_of(profile, D1, self.clock())), ALL))
+        list(Returns(self.store, Alignment.of_markets(self.universe, D1, self.clock()), ALL))
 
     def copy_to(self, folder: Path, clock: Callable[[], datetime]) -> Ground:
         """The same in another folder."""

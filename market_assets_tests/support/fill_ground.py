@@ -15,6 +15,7 @@ import polars as pl
 import yaml
 
 from market_assets.config.load import load_universe
+from market_assets.expected.scope import scope_of
 from market_assets.expected.series import calendar_of
 from market_assets.fill import Fill, FillOptions
 from market_assets.market.datasets import Dataset
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from market_assets.config.universe import Profile
+    from market_assets.expected.scope import Scope
     from market_assets.fill import PartitionOutcome
     from market_assets.market.calendars.sessions import SessionCalendar
     from market_assets.practice.vendor import PracticeVendor
@@ -123,10 +125,8 @@ class Ground:
         return Fill(
             self.store,
             self.sources,
-            self.profile,
-            timeframe or self.profile.base_timeframe,
+            self.scope(timeframe),
             window or self.profile.window(self.clock()),
-            clock=self.clock,
             options=FillOptions(**options),
             run=run,
         )
@@ -141,6 +141,10 @@ class Ground:
     def requests(self) -> int:
         """How much the sources were asked in the latest fill, archives included."""
         return sum(source.usage.requests for source in self.sources.values())
+
+    def scope(self, timeframe: Timeframe | None = None) -> Scope:
+        """What must exist by now of a timeframe, the shortest fetched one by default."""
+        return scope_of(self.profile, timeframe or self.profile.base_timeframe, self.clock())
 
     def calendar(self) -> SessionCalendar:
         return calendar_of(self.profile)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from market_assets.config.universe import Profile
-    from market_assets.work.making import Work
+    from market_assets.work.making import Making
     from market_assets_tests.support.enrich_ground import Market
 
 EVER = days("2000-01-01", "2030-01-01")
@@ -33,10 +33,10 @@ class Universe:
         self.profiles = {profile.name: profile}
 
 
-def works(kept: Market) -> list[Work]:
+def works(kept: Market) -> list[Making]:
     universe = Universe(kept.profile)
     return [
-        made.work(kept.store, universe, EVER, clock=kept.clock)
+        made.work(kept.store, universe, EVER, now=kept.clock())
         for made in made_of_profile(kept.profile)
     ]
 

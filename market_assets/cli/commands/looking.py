@@ -126,7 +126,7 @@ def genesis(
     """List where series begin that begin later than the universe says, or forget it."""
     import polars as pl  # noqa: PLC0415 - a help text needs no polars
 
-    from market_assets.expected.series import count_profile  # noqa: PLC0415
+    from market_assets.expected.counts import count_profile  # noqa: PLC0415
 
     named = profiles_of(universe_here(quiet=as_json), profiles)
     names = symbols_of(named, reset)
@@ -160,13 +160,15 @@ def genesis(
 
 
 def _explain(profiles: list[Profile], name: str, instant: str, *, as_json: bool) -> NoReturn:
-    from market_assets.reports.story import story_of  # noqa: PLC0415 - a help text needs no polars
+    # A help text needs no polars.
+    from market_assets.expected.scope import scope_of  # noqa: PLC0415
+    from market_assets.reports.story import story_of  # noqa: PLC0415
 
     (symbol,) = symbols_of(profiles, name) or [name]
     ts, now = _instant("--explain", instant), present()
     with store_to_read() as store, store.reading(f"explaining {symbol}") as view:
         stories = [
-            story_of(view, profile, timeframe, symbol, ts, now=now)
+            story_of(view, scope_of(profile, timeframe, now), symbol, ts)
             for profile in profiles
             if symbol in profile.symbols
             for timeframe in profile.timeframes.fetch

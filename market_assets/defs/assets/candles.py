@@ -4,26 +4,24 @@ Dagster reads the annotations of a config parameter at run time, so that this mo
 postponed ones.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import closing
-from datetime import datetime, timedelta
+from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 
-from market_assets.config.universe import Profile
 from market_assets.defs.assets.partitions import partitions_of
-from market_assets.defs.events import CHECKS, Reporter, reported_in
+from market_assets.defs.assets.work import reported, window_of, work_asset
+from market_assets.defs.events import CHECKS
 from market_assets.defs.fill_config import FillConfig
-from market_assets.defs.internals.adapter import NO_VALUE
-from market_assets.defs.keys import candles_key, run_of
-from market_assets.defs.pictures import Pictures, candles_drawn
+from market_assets.defs.keys import dataset_key, run_of
+from market_assets.defs.pictures import candles_drawn
 from market_assets.defs.resources import Clock, Sources, StoreResource
 from market_assets.enrich.derive import Derive
+from market_assets.expected.scope import Scope
 from market_assets.fill import Fill
 from market_assets.market.columns import DERIVED, EXTRAS, FETCHED
-from market_assets.market.partitions import Cadence, Partition
-from market_assets.market.timeframes import Timeframe, Window
+from market_assets.market.datasets import Dataset
 
 _FETCHED_PER_RUN = 200
 """Fetched partitions in one run of a backfill.
@@ -56,18 +54,19 @@ _FETCHED_COLUMNS, _DERIVED_COLUMNS = (
 )
 
 
-def fetched_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg.AssetsDefinition:
+def fetched_candles(scope: Scope) -> dg.AssetsDefinition:
     """The asset of a timeframe that sources are asked for, with its checks, partitioned alike."""
-    key = candles_key(profile.name, timeframe)
-    partitions = partitions_of(profile, timeframe, now)
+    profile = scope.profile
+    key = dataset_key(scope.dataset)
+    partitions = partitions_of(scope)
     checks = (
         *CHECKS,
         *(["plausibility"] if profile.checks.plausibility else []),
         *(["agreement"] if profile.compares else []),
     )
 
-    @dg.asset(
-        key=key,
+    @work_asset(
+        scope.dataset,
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=_FETCHED_PER_RUN),
         check_specs=[
@@ -76,14 +75,9 @@ def fetched_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg
             )
             for check in checks
         ],
-        # The events are yielded by hand, partition by partition: see Reporter.
-        dagster_type=NO_VALUE,
-        output_required=False,
-        description=_describe_fetched(profile, timeframe),
-        metadata=_static_metadata(profile, timeframe, _FETCHED_COLUMNS),
+        description=_describe_fetched(scope),
+        metadata=_static_metadata(scope, _FETCHED_COLUMNS),
         kinds={"duckdb", "polars", "candles"},
-        group_name=profile.name,
-        owners=["team:market-data"],
         pool=f"{profile.name}_fill",
     )
     def candles(
@@ -93,118 +87,69 @@ def fetched_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg
         sources: dg.ResourceParam[Sources],
         clock: Clock,
     ) -> Iterator[Any]:
-        keys, run = list(context.partition_keys), run_of(context.run)
         options = config.to_options()
         # A bar that has closed this moment is missing only for a run that a person started.
-        present = clock.now() - (profile.update.settle if options.only_due else timedelta())
-        opened = store.store(clock)
-        fill = Fill(
-            opened,
-            sources.build(profile),
-            profile,
-            timeframe,
-            window_of(keys, profile.partitions.of(timeframe)),
-            clock=lambda: present,
-            options=options,
-            run=run,
-        )
-        drawn = candles_drawn(profile, timeframe, present)
-        pictures = Pictures(
-            opened, fill.partitions, drawn, now=present, trigger=run.trigger, log=context.log
-        )
-        noted = reported_in(opened, profile.candles(timeframe))
-        reporter = Reporter(
-            context, key, checks, due=len(fill.partitions), pictures=pictures, noted=noted
-        )
-        with closing(fill.batches()) as batches:
-            for batch in batches:
-                yield from reporter.report(batch)
-        yield from reporter.close(keys, fill.audit)
+        now = clock.now() - (profile.update.settle if options.only_due else timedelta())
+        opened, present = store.store(clock), scope.at(now)
+        window = window_of(context, scope.cadence)
+        run = run_of(context.run)
+        fill = Fill(opened, sources.build(profile), present, window, options, run=run)
+        yield from reported(context, opened, fill, candles_drawn(present), now=now, checks=checks)
 
     return candles
 
 
-def derived_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg.AssetsDefinition:
+def derived_candles(scope: Scope) -> dg.AssetsDefinition:
     """The asset of a timeframe that is made of a shorter one.
 
     A partition is renewed when the partition that it is made of is renewed.
     """
-    key = candles_key(profile.name, timeframe)
-    source = profile.input_of(timeframe)
+    profile = scope.profile
+    source = profile.candles(profile.input_of(scope.timeframe))
 
-    @dg.asset(
-        key=key,
+    @work_asset(
+        scope.dataset,
         # A profile may begin in the middle of a month, and its first month is made of the days that
         # it has.
         deps=[
             dg.AssetDep(
-                candles_key(profile.name, source),
+                dataset_key(source),
                 partition_mapping=dg.TimeWindowPartitionMapping(
                     allow_nonexistent_upstream_partitions=True
                 ),
             )
         ],
-        partitions_def=partitions_of(profile, timeframe, now),
+        partitions_def=partitions_of(scope),
         # Another policy than the fetched asset's keeps them in runs of their own: a day that cannot
         # be fetched must not keep the other days from being derived.
         backfill_policy=dg.BackfillPolicy.single_run(),
-        dagster_type=NO_VALUE,
-        output_required=False,
-        description=_describe_derived(profile, timeframe, source),
-        metadata=_static_metadata(profile, timeframe, _DERIVED_COLUMNS),
+        description=_describe_derived(scope, source),
+        metadata=_static_metadata(scope, _DERIVED_COLUMNS),
         kinds={"duckdb", "polars", "candles"},
-        group_name=profile.name,
-        owners=["team:market-data"],
     )
     def candles(
         context: dg.AssetExecutionContext, store: StoreResource, clock: Clock
     ) -> Iterator[Any]:
-        keys, run = list(context.partition_keys), run_of(context.run)
-        window = window_of(keys, profile.partitions.of(timeframe))
-        present = clock.now()
-        opened = store.store(clock)
-        derive = Derive(
-            opened,
-            profile,
-            timeframe,
-            window,
-            clock=lambda: present,
-            run=run,
-        )
-        drawn = candles_drawn(profile, timeframe, present)
-        pictures = Pictures(
-            opened, derive.partitions, drawn, now=present, trigger=run.trigger, log=context.log
-        )
-        noted = reported_in(opened, profile.candles(timeframe))
-        reporter = Reporter(
-            context, key, due=len(derive.partitions), pictures=pictures, noted=noted
-        )
-        with closing(derive.batches()) as batches:
-            for batch in batches:
-                yield from reporter.report(batch)
-        yield from reporter.close(keys, derive.audit)
+        now, opened = clock.now(), store.store(clock)
+        present, window = scope.at(now), window_of(context, scope.cadence)
+        derive = Derive(opened, present, window, run=run_of(context.run))
+        yield from reported(context, opened, derive, candles_drawn(present), now=now)
 
     return candles
 
 
-def window_of(keys: Sequence[str], cadence: Cadence) -> Window:
-    """From the start of the oldest of some partitions to the end of the newest."""
-    partitions = [Partition.of_key(key, cadence).window for key in (min(keys), max(keys))]
-    return Window(partitions[0].start, partitions[-1].end)
-
-
-def _static_metadata(
-    profile: Profile, timeframe: Timeframe, columns: list[dg.TableColumn]
-) -> dict[str, Any]:
+def _static_metadata(scope: Scope, columns: list[dg.TableColumn]) -> dict[str, Any]:
+    profile = scope.profile
     return {
         "dagster/column_schema": dg.TableSchema(columns),
-        "dagster/table_name": f"{profile.name}.{profile.candles(timeframe).name}",
+        "dagster/table_name": f"{profile.name}.{scope.dataset.name}",
         "calendar": profile.calendar,
         "symbols": dg.MetadataValue.json(sorted(profile.symbols)),
     }
 
 
-def _describe_fetched(profile: Profile, timeframe: Timeframe) -> str:
+def _describe_fetched(scope: Scope) -> str:
+    profile = scope.profile
     symbols = profile.symbols.values()
     sources = sorted({choice.source for symbol in symbols for choice in symbol.sources})
     apart = "".join(f" {why}." for why in dict.fromkeys(symbol.apart for symbol in symbols) if why)
@@ -215,18 +160,18 @@ def _describe_fetched(profile: Profile, timeframe: Timeframe) -> str:
         else ""
     )
     return (
-        f"{timeframe} candles of {len(profile.symbols)} {profile.kind} symbols "
+        f"{scope.timeframe} candles of {len(profile.symbols)} {profile.kind} symbols "
         f"from {', '.join(sources)}, on the calendar {profile.calendar}.{apart}\n\n"
-        f"A partition is one UTC {profile.partitions.of(timeframe)}. "
+        f"A partition is one UTC {scope.cadence}. "
         "Materializing it asks the sources only for bars that are missing. "
         "It is red when too much of it is missing as a whole; "
         f"its checks say what is absent, of which symbol, and why.{compared}"
     )
 
 
-def _describe_derived(profile: Profile, timeframe: Timeframe, source: Timeframe) -> str:
+def _describe_derived(scope: Scope, source: Dataset) -> str:
     return (
-        f"{timeframe} candles rolled up from {profile.candles(source)}, "
-        f"session by session on the calendar {profile.calendar}.\n\nEach bar says "
+        f"{scope.timeframe} candles rolled up from {source}, "
+        f"session by session on the calendar {scope.profile.calendar}.\n\nEach bar says "
         "of how many bars it is made, and of how many it would be if none were absent."
     )

@@ -7,23 +7,19 @@ postponed ones.
 """
 
 from collections.abc import Iterator
-from contextlib import closing
-from datetime import datetime
 from typing import Any
 
 import dagster as dg
 
-from market_assets.config.universe import Profile
-from market_assets.defs.assets.candles import window_of
 from market_assets.defs.assets.partitions import partitions_of
-from market_assets.defs.events import Reporter, reported_in
-from market_assets.defs.internals.adapter import NO_VALUE
-from market_assets.defs.keys import candles_key, features_key, run_of
-from market_assets.defs.pictures import Pictures, features_drawn
+from market_assets.defs.assets.work import reported, window_of, work_asset
+from market_assets.defs.keys import dataset_key, run_of
+from market_assets.defs.pictures import features_drawn
 from market_assets.defs.resources import Clock, StoreResource
 from market_assets.enrich.features.compute import features_of, reach_of
 from market_assets.enrich.features.featurize import Featurize, partitions_reached
-from market_assets.market.timeframes import Timeframe
+from market_assets.expected.scope import Scope
+from market_assets.market.datasets import Dataset
 
 _KEY_COLUMNS = [
     dg.TableColumn("symbol", "string", "The symbol as the universe calls it"),
@@ -33,29 +29,28 @@ _KEY_COLUMNS = [
 ]
 
 
-def features(profile: Profile, timeframe: Timeframe, now: datetime) -> dg.AssetsDefinition:
+def features(scope: Scope) -> dg.AssetsDefinition:
     """The features of a timeframe's candles."""
-    key = features_key(profile.name, timeframe)
-    made = features_of(profile.features, timeframe)
+    profile = scope.profile
+    dataset = Dataset.features(profile.name, scope.timeframe)
+    made = features_of(profile.features, scope.timeframe)
 
-    @dg.asset(
-        key=key,
+    @work_asset(
+        dataset,
         # A candle that heals changes the features of its own partition and of those that read back
         # to it, and no others.
         deps=[
             dg.AssetDep(
-                candles_key(profile.name, timeframe),
+                dataset_key(scope.dataset),
                 partition_mapping=dg.TimeWindowPartitionMapping(
-                    start_offset=-partitions_reached(profile, timeframe, now),
+                    start_offset=-partitions_reached(scope),
                     allow_nonexistent_upstream_partitions=True,
                 ),
             )
         ],
-        partitions_def=partitions_of(profile, timeframe, now),
+        partitions_def=partitions_of(scope),
         backfill_policy=dg.BackfillPolicy.single_run(),
-        dagster_type=NO_VALUE,
-        output_required=False,
-        description=_describe(profile, timeframe),
+        description=_describe(scope),
         metadata={
             "dagster/column_schema": dg.TableSchema(
                 [
@@ -63,47 +58,30 @@ def features(profile: Profile, timeframe: Timeframe, now: datetime) -> dg.Assets
                     *(dg.TableColumn(feature.name, "double", feature.words) for feature in made),
                 ]
             ),
-            "dagster/table_name": ".".join(key.path),
+            "dagster/table_name": f"{dataset.owner}.{dataset.name}",
             "calendar": profile.calendar,
             "reach_bars": reach_of(made),
             "symbols": dg.MetadataValue.json(sorted(profile.symbols)),
         },
         kinds={"duckdb", "polars"},
-        group_name=profile.name,
-        owners=["team:market-data"],
     )
     def features(
         context: dg.AssetExecutionContext, store: StoreResource, clock: Clock
     ) -> Iterator[Any]:
-        keys, run = list(context.partition_keys), run_of(context.run)
-        present = clock.now()
-        opened = store.store(clock)
-        work = Featurize(
-            opened,
-            profile,
-            timeframe,
-            window_of(keys, profile.partitions.of(timeframe)),
-            clock=lambda: present,
-            run=run,
-        )
-        drawn = features_drawn(profile, timeframe, [feature.name for feature in made], present)
-        pictures = Pictures(
-            opened, work.partitions, drawn, now=present, trigger=run.trigger, log=context.log
-        )
-        noted = reported_in(opened, work.dataset)
-        reporter = Reporter(context, key, due=len(work.partitions), pictures=pictures, noted=noted)
-        with closing(work.batches()) as batches:
-            for batch in batches:
-                yield from reporter.report(batch)
-        yield from reporter.close(keys, work.audit)
+        now, opened = clock.now(), store.store(clock)
+        present, window = scope.at(now), window_of(context, scope.cadence)
+        work = Featurize(opened, present, window, run=run_of(context.run))
+        draw = features_drawn(present, [feature.name for feature in made])
+        yield from reported(context, opened, work, draw, now=now)
 
     return features
 
 
-def _describe(profile: Profile, timeframe: Timeframe) -> str:
-    made = features_of(profile.features, timeframe)
+def _describe(scope: Scope) -> str:
+    made = features_of(scope.profile.features, scope.timeframe)
     return (
-        f"{len(made)} features of each {timeframe} candle of {profile.name}, a column each; "
+        f"{len(made)} features of each {scope.timeframe} candle of {scope.profile.name}, "
+        "a column each; "
         "the universe says which, and over how many bars.\n\n"
         "They look at no later bar. A value that reaches over a gap, "
         "or before the first bar, is null: none is made of less than it takes. "

@@ -7,35 +7,30 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from market_assets.expected.series import calendar_of
 from market_assets.market.partitions import Cadence, Partition, partitions_in
-from market_assets.market.timeframes import Timeframe, Window, midnight
+from market_assets.market.timeframes import Window, midnight
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
 
-    from market_assets.config.universe import Profile
+    from market_assets.expected.scope import Scope
 
 _AHEAD = timedelta(days=400)
 """How far to look for days without trading; the definitions are loaded again long before."""
 
 
-def partitions_of(
-    profile: Profile, timeframe: Timeframe, now: datetime
-) -> dg.TimeWindowPartitionsDefinition:
+def partitions_of(scope: Scope) -> dg.TimeWindowPartitionsDefinition:
     """The partitions of a profile's timeframe: days on which a bar opens, or months.
 
     A profile that has not ended also has the partition that runs now.
 
     Args:
-        profile: The profile.
-        timeframe: One of its timeframes.
-        now: Decides whether the profile has ended.
+        scope: The candles; its instant decides whether the profile has ended.
     """
-    cadence = profile.partitions.of(timeframe)
-    closed = [] if cadence is Cadence.MONTH else _closed_days(profile, timeframe, now)
-    return days_or_months(cadence, profile.start, profile.end, now, without=closed)
+    profile, cadence = scope.profile, scope.cadence
+    closed = [] if cadence is Cadence.MONTH else _closed_days(scope)
+    return days_or_months(cadence, profile.start, profile.end, scope.now, without=closed)
 
 
 def days_or_months(
@@ -65,21 +60,21 @@ def days_or_months(
     )
 
 
-def _closed_days(profile: Profile, timeframe: Timeframe, now: datetime) -> list[str | datetime]:
+def _closed_days(scope: Scope) -> list[str | datetime]:
     """The days that are no partition.
 
     Returns:
         A cron line for the weekdays that never trade, and each other day separately.
     """
-    calendar = calendar_of(profile)
+    profile, calendar = scope.profile, scope.calendar
     # An exchange is known for about a year ahead, and that moves on every day. The first day of a
     # month moves only once per month, and Dagster's cache of the partitions with it.
-    ahead = min(calendar.known.end, now + _AHEAD) - timedelta(days=31)
+    ahead = min(calendar.known.end, scope.now + _AHEAD) - timedelta(days=31)
     horizon = midnight(ahead.date().replace(day=1))
     start, end = midnight(profile.start), None if profile.end is None else midnight(profile.end)
     window = Window(start, max(start, min(horizon, end) if end else horizon))
     trading = {
-        partition.key for partition in partitions_in(calendar, timeframe, Cadence.DAY, window)
+        partition.key for partition in partitions_in(calendar, scope.timeframe, Cadence.DAY, window)
     }
     days = [window.start + timedelta(days=n) for n in range((window.end - window.start).days)]
     closed = [day for day in days if day.date().isoformat() not in trading]

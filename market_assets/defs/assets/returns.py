@@ -7,24 +7,21 @@ postponed ones.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from datetime import datetime
 from typing import Any
 
 import dagster as dg
 
 from market_assets.config.universe import Profile, Universe
-from market_assets.defs.assets.candles import window_of
 from market_assets.defs.assets.partitions import days_or_months, partitions_of
-from market_assets.defs.events import Reporter, reported_in
-from market_assets.defs.internals.adapter import NO_VALUE
-from market_assets.defs.keys import candles_key, returns_key, run_of
-from market_assets.defs.pictures import Pictures, mask_drawn
+from market_assets.defs.assets.work import reported, window_of, work_asset
+from market_assets.defs.keys import dataset_key, run_of
+from market_assets.defs.pictures import mask_drawn
 from market_assets.defs.resources import Clock, StoreResource
-from market_assets.enrich.returns.returns import Returns, markets_cadence, reach_days
+from market_assets.enrich.returns.returns import Alignment, Returns, markets_cadence, reach_days
+from market_assets.expected.scope import Scope
 from market_assets.market.partitions import Cadence
-from market_assets.market.timeframes import Timeframe, Window
-from market_assets.work.run import Run
+from market_assets.market.timeframes import Timeframe
 
 _CHECK = "alignment"
 _COLUMNS = [
@@ -51,30 +48,22 @@ _COLUMNS = [
 ]
 
 
-def profile_returns(profile: Profile, timeframe: Timeframe, now: datetime) -> dg.AssetsDefinition:
+def profile_returns(scope: Scope) -> dg.AssetsDefinition:
     """The aligned returns of a profile's symbols."""
+    profile = scope.profile
 
-    def returns(store: StoreResource, clock: Clock, window: Window, run: Run) -> Returns:
-        return Returns.of_profile(
-            store.store(clock),
-            profile,
-            timeframe,
-            window,
-            clock=clock.now,
-            run=run,
-        )
+    def alignment(now: datetime) -> Alignment:
+        return Alignment.of_profile(scope.at(now))
 
     return _asset(
-        key=returns_key(profile.name, timeframe),
-        partitions=partitions_of(profile, timeframe, now),
-        cadence=profile.partitions.of(timeframe),
+        alignment,
+        partitions=partitions_of(scope),
         members=[profile],
-        timeframe=timeframe,
         # The close before a partition's first return is in the partition before.
         reach=1,
-        make=returns,
+        now=scope.now,
         description=(
-            f"{timeframe} returns of {len(profile.symbols)} symbols "
+            f"{scope.timeframe} returns of {len(profile.symbols)} symbols "
             f"on the grid of the calendar {profile.calendar}, 0.0 where there is none, and why."
         ),
     )
@@ -84,15 +73,8 @@ def markets_returns(universe: Universe, timeframe: Timeframe, now: datetime) -> 
     """The aligned returns of the symbols of several profiles."""
     members, markets = universe.in_markets(timeframe), universe.markets
 
-    def returns(store: StoreResource, clock: Clock, window: Window, run: Run) -> Returns:
-        return Returns.of_markets(
-            store.store(clock),
-            universe,
-            timeframe,
-            window,
-            clock=clock.now,
-            run=run,
-        )
+    def alignment(now: datetime) -> Alignment:
+        return Alignment.of_markets(universe, timeframe, now)
 
     cadence = markets_cadence(timeframe)
     ends = [member.end for member in members if member.end]
@@ -103,13 +85,11 @@ def markets_returns(universe: Universe, timeframe: Timeframe, now: datetime) -> 
         now,
     )
     return _asset(
-        key=returns_key(markets.name, timeframe),
+        alignment,
         partitions=partitions,
-        cadence=cadence,
         members=members,
-        timeframe=timeframe,
         reach=reach_days(members, now) if cadence is Cadence.DAY else 1,
-        make=returns,
+        now=now,
         description=(
             f"{timeframe} returns of the symbols of {', '.join(member.name for member in members)} "
             f"on the {markets.calendar} of their calendars, 0.0 where there is none, and why."
@@ -118,21 +98,22 @@ def markets_returns(universe: Universe, timeframe: Timeframe, now: datetime) -> 
 
 
 def _asset(
+    alignment: Callable[[datetime], Alignment],
     *,
-    key: dg.AssetKey,
     partitions: dg.TimeWindowPartitionsDefinition,
-    cadence: Cadence,
     members: list[Profile],
-    timeframe: Timeframe,
     reach: int,
-    make: Callable[[StoreResource, Clock, Window, Run], Returns],
+    now: datetime,
     description: str,
 ) -> dg.AssetsDefinition:
-    @dg.asset(
-        key=key,
+    dataset, cadence = alignment(now).dataset, alignment(now).cadence
+    key = dataset_key(dataset)
+
+    @work_asset(
+        dataset,
         deps=[
             dg.AssetDep(
-                candles_key(member.name, timeframe),
+                dataset_key(member.candles(dataset.timeframe)),
                 partition_mapping=dg.TimeWindowPartitionMapping(
                     start_offset=-reach, allow_nonexistent_upstream_partitions=True
                 ),
@@ -150,8 +131,6 @@ def _asset(
                 "where its calendar calls for one.",
             )
         ],
-        dagster_type=NO_VALUE,
-        output_required=False,
         description=f"{description}\n\nNeutral values are here alone: no candle is made up.",
         metadata={
             "dagster/column_schema": dg.TableSchema(_COLUMNS),
@@ -161,30 +140,14 @@ def _asset(
             ),
         },
         kinds={"duckdb", "polars"},
-        group_name=key.path[0],
-        owners=["team:market-data"],
     )
     def returns(
         context: dg.AssetExecutionContext, store: StoreResource, clock: Clock
     ) -> Iterator[Any]:
-        keys, run = list(context.partition_keys), run_of(context.run)
-        work = make(store, clock, window_of(keys, cadence), run)
-        drawn = mask_drawn(key.path[0], timeframe)
-        pictures = Pictures(
-            store.store(clock),
-            work.partitions,
-            drawn,
-            now=clock.now(),
-            trigger=run.trigger,
-            log=context.log,
-        )
-        noted = reported_in(store.store(clock), work.dataset)
-        reporter = Reporter(
-            context, key, (_CHECK,), due=len(work.partitions), pictures=pictures, noted=noted
-        )
-        with closing(work.batches()) as batches:
-            for batch in batches:
-                yield from reporter.report(batch)
-        yield from reporter.close(keys, work.audit)
+        present, opened = clock.now(), store.store(clock)
+        window = window_of(context, cadence)
+        work = Returns(opened, alignment(present), window, run=run_of(context.run))
+        draw = mask_drawn(dataset)
+        yield from reported(context, opened, work, draw, now=present, checks=(_CHECK,))
 
     return returns

@@ -41,7 +41,7 @@ from market_assets.market.timeframes import Window, midnight
 from market_assets.plan.repair import Launches, wait_after
 from market_assets.store import Snapshot, Store
 from market_assets.work.behind import Input
-from market_assets.work.making import Work
+from market_assets.work.making import Making
 from market_assets.work.run import Trigger
 
 if TYPE_CHECKING:
@@ -234,13 +234,13 @@ def behind_runs(
     return [run for run, _ in runs_of(behind)]
 
 
-def _work(store: Store, universe: Universe, made: Made, now: datetime) -> Work:
+def _work(store: Store, universe: Universe, made: Made, now: datetime) -> Making:
     start = min(profile.start for profile in universe.profiles.values())
-    return made.work(store, universe, Window(midnight(start), now), clock=lambda: now)
+    return made.work(store, universe, Window(midnight(start), now), now=now)
 
 
 def _behind(
-    view: Snapshot, universe: Universe, made: Made, work: Work, now: datetime, *, patient: bool
+    view: Snapshot, universe: Universe, made: Made, work: Making, now: datetime, *, patient: bool
 ) -> Behind:
     standing = work.standing(view)
     behind = {partition.key for partition in work.behind(view, standing)}
@@ -274,7 +274,7 @@ def _untold(universe: Universe, made: Made, standing: pl.DataFrame, now: datetim
 
 
 def _recent(
-    universe: Universe, made: Made, work: Work, standing: pl.DataFrame, now: datetime
+    universe: Universe, made: Made, work: Making, standing: pl.DataFrame, now: datetime
 ) -> set[str]:
     """The newest partitions, which the updates make: they are left to these for a while."""
     if not any(member.window(now).end == now for member in _members(universe, made)):

@@ -17,17 +17,16 @@ from market_assets.defs.internals.adapter import (
     latest_materializations,
     report_evaluation,
 )
-from market_assets.defs.keys import candles_key
+from market_assets.defs.keys import dataset_key
 from market_assets.market.clock import machine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from market_assets.config.universe import Profile
     from market_assets.expected.newest import Standing
+    from market_assets.expected.scope import Scope
     from market_assets.fill import PartitionOutcome
-    from market_assets.market.timeframes import Timeframe
     from market_assets.store import Store
     from market_assets.verdicts.verdicts import Verdict
 
@@ -37,30 +36,26 @@ _SHOWN = 20
 def observe(
     instance: dg.DagsterInstance,
     store: Store,
-    profile: Profile,
-    timeframe: Timeframe,
-    *,
+    scope: Scope,
     newest: Sequence[Standing],
-    now: datetime,
 ) -> None:
     """Observe the partition of the session that runs; nothing where none does.
 
     Args:
         instance: Where the observation goes.
         store: Where the counts are.
-        profile: Whose candles.
-        timeframe: Their timeframe.
+        scope: Which candles, as of the present.
         newest: How far the newest partitions are.
-        now: The present instant.
     """
+    now, dataset = scope.now, scope.dataset
     running = [standing for standing in newest if standing.ends_at > now and standing.judged_at]
     if not running:
         return
     standing = running[-1]
     key = standing.partition.key
-    with store.reading(f"observing {profile.name} {timeframe}") as view:
-        counts = view.partitions.counts(profile.candles(timeframe), [key])
-        extents = view.candles.extents(profile.candles(timeframe), standing.partition.window)
+    with store.reading(f"observing {scope}") as view:
+        counts = view.partitions.counts(dataset, [key])
+        extents = view.candles.extents(dataset, standing.partition.window)
     last = dict(extents.select("symbol", "last_ts").iter_rows())
     expected, stored, missing = (
         int(counts[name].sum()) for name in ("expected", "stored", "missing")
@@ -88,7 +83,7 @@ def observe(
         metadata["symbols"] = dg.MetadataValue.table(rows)
     instance.report_runless_asset_event(
         dg.AssetObservation(
-            candles_key(profile.name, timeframe),
+            dataset_key(dataset),
             partition=key,
             description=(
                 f"The session runs: {stored:,} of {expected:,} bars are stored, "

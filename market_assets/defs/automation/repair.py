@@ -32,24 +32,20 @@ from market_assets.defs.keys import (
     PROFILE_TAG,
     automatic,
     candles_key,
+    dataset_key,
     trigger_tag,
 )
 from market_assets.defs.resources import PATIENCE, Clock, Sources, StoreResource
 from market_assets.errors import MarketAssetsError
 from market_assets.expected.lost import lost_partitions
 from market_assets.expected.newest import NEWEST
-from market_assets.expected.series import (
-    calendar_of,
-    living_series,
-    series_of,
-    unfinished_partitions,
-)
-from market_assets.expected.series import partitions_of as partitions_with_bars
+from market_assets.expected.scope import Scope, scope_of
+from market_assets.expected.unfinished import unfinished_partitions
 from market_assets.fill import FillOptions
 from market_assets.market.clock import machine
 from market_assets.market.gaps import Priority
-from market_assets.market.partitions import Partition, partition_key
-from market_assets.market.timeframes import Timeframe, Window, literal
+from market_assets.market.partitions import Partition
+from market_assets.market.timeframes import Timeframe, Window
 from market_assets.plan.repair import Launches, Pause, RepairPlan, RepairRun, Trouble, plan_repairs
 from market_assets.sources.contract import Source
 from market_assets.store import Store
@@ -134,7 +130,8 @@ def repair_sensor(profile: Profile, now: datetime) -> dg.SensorDefinition:
         now: The instant as of which the partitions are defined.
     """
     definitions = {
-        timeframe: partitions_of(profile, timeframe, now) for timeframe in profile.timeframes.fetch
+        timeframe: partitions_of(scope_of(profile, timeframe, now))
+        for timeframe in profile.timeframes.fetch
     }
 
     @dg.sensor(
@@ -180,15 +177,13 @@ def repair_sensor(profile: Profile, now: datetime) -> dg.SensorDefinition:
 
 
 def look_at(
-    profile: Profile,
-    timeframe: Timeframe,
+    scope: Scope,
     definition: dg.PartitionsDefinition[str],
     *,
     instance: dg.DagsterInstance,
     store: Store,
     sources: Mapping[str, Source],
     launches: Mapping[str, Launches],
-    now: datetime,
 ) -> Look:
     """Find the partitions in trouble and plan their repair.
 
@@ -197,26 +192,29 @@ def look_at(
     Raises:
         StoreError: The store stayed busy, or cannot be read.
     """
-    key = candles_key(profile.name, timeframe)
-    partitions = _due(profile, timeframe, now)
+    profile, dataset, now = scope.profile, scope.dataset, scope.now
+    key = dataset_key(dataset)
+    partitions = _due(scope)
     states = partition_states(instance, key, definition)
     faulty = {
         partition for check in _CHECKS for partition in check_failures(instance, key, check).failed
     }
-    with store.reading(f"looking for gaps in {profile.name} {timeframe}") as view:
-        ledger = view.gaps.unexplained(profile.candles(timeframe), list(profile.symbols))
-        dead = view.gaps.dead_symbols(profile.candles(timeframe))
-        noted = view.partitions.judged_until(profile.candles(timeframe), list(profile.symbols))
-        genesis = view.genesis.of(profile.candles(timeframe))
-        standing = view.partitions.standing(profile.candles(timeframe))
+    with store.reading(f"looking for gaps in {scope}") as view:
+        ledger = view.gaps.unexplained(dataset, scope.symbols)
+        dead = view.gaps.dead_symbols(dataset)
+        noted = view.partitions.judged_until(dataset, scope.symbols)
+        genesis = view.genesis.of(dataset)
+        standing = view.partitions.standing(dataset)
         # What the store does not know is not there, whatever Dagster remembers.
-        lost = lost_partitions(view, profile, timeframe, filled=states.materialized, now=now)
-    series = living_series(profile, now, genesis=genesis, dead=dead)
+        lost = lost_partitions(view, scope, filled=states.materialized)
     judged = believable(noted, now, "judged_at")
     begun = set(judged["partition"])
     filled = [partition for partition in partitions if partition.key in begun]
     unfinished = unfinished_partitions(
-        profile, timeframe, filled, series=series, judged=judged, until=now - profile.repair.every
+        scope.since(genesis).without(dead),
+        filled,
+        judged=judged,
+        until=now - profile.repair.every,
     )
     # What a dead symbol lacks is asked for by nobody, whatever the ledger says.
     status = (
@@ -225,9 +223,7 @@ def look_at(
         .otherwise("status")
     )
     gaps = ledger.with_columns(
-        partition_key(profile.partitions.of(timeframe), "first_ts")
-        .cast(pl.String)
-        .alias("partition"),
+        scope.part("first_ts").cast(pl.String).alias("partition"),
         status=status,
     )
     gap_keys = set(gaps["partition"])
@@ -250,14 +246,14 @@ def look_at(
             troubled[partition.key] = Trouble.UNTOLD
     keys = [partition.key for partition in partitions]
     forgotten = _partitions_of(forgotten_runs(instance, machine()), key, keys)
-    end = profile.window(now).end
+    end = scope.window.end
     plan = plan_repairs(
         partitions,
         troubled,
         in_flight=in_flight(instance, key, keys) | (states.in_progress - forgotten),
         gaps=gaps,
         launches=launches,
-        timeframe=timeframe,
+        timeframe=scope.timeframe,
         page_sizes={
             name: sources[symbol.sources[0].source].traits.page_size
             for name, symbol in profile.symbols.items()
@@ -287,15 +283,14 @@ def look_everywhere(
     """
     looks = {}
     for timeframe in profile.timeframes.fetch:
+        scope = scope_of(profile, timeframe, now)
         looks[timeframe] = look_at(
-            profile,
-            timeframe,
-            partitions_of(profile, timeframe, now),
+            scope,
+            partitions_of(scope),
             instance=instance,
             store=store,
             sources=sources,
             launches={},
-            now=now,
         )
     return looks
 
@@ -382,14 +377,12 @@ def _tick(
     for timeframe, definition in definitions.items():
         key = candles_key(profile.name, timeframe)
         look = look_at(
-            profile,
-            timeframe,
+            scope_of(profile, timeframe, now),
             definition,
             instance=context.instance,
             store=store,
             sources=sources,
             launches=memory.launches.get(timeframe, {}),
-            now=now,
         )
         launched = look.plan.runs[:room]
         room -= len(launched)
@@ -445,15 +438,14 @@ def describe(look: Look) -> str:
     )
 
 
-def _due(profile: Profile, timeframe: Timeframe, now: datetime) -> list[Partition]:
+def _due(scope: Scope) -> list[Partition]:
     """The partitions in which a bar of some series has closed, oldest first."""
-    window = profile.window(now)
-    calendar = calendar_of(profile)
-    partitions = partitions_with_bars(profile, timeframe, series_of(profile, now), window)
+    window = scope.window
+    partitions = scope.partitions(window)
     while partitions:
-        newest = partitions[-1].window.intersect(Window(window.start, max(window.start, now)))
-        bars = calendar.bars(timeframe, partitions[-1].window) if newest else None
-        if bars is not None and not bars.filter(pl.col("closes_at") <= literal(now)).is_empty():
+        newest = partitions[-1].window
+        begun = newest.intersect(Window(window.start, max(window.start, scope.now)))
+        if begun and not scope.closed(newest).is_empty():
             break
         partitions.pop()
     return partitions

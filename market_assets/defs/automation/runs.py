@@ -33,6 +33,7 @@ from market_assets.defs.keys import (
 )
 from market_assets.enrich.features.featurize import partitions_reached
 from market_assets.enrich.returns.returns import markets_cadence, reach_days
+from market_assets.expected.scope import scope_of
 from market_assets.expected.series import calendar_of
 from market_assets.fill.options import USUAL
 from market_assets.home import HOME_VARIABLE
@@ -128,7 +129,7 @@ def plan_backfill(profile: Profile, window: Window, now: datetime) -> list[Range
         (
             Family.FEATURES,
             timeframes,
-            max(partitions_reached(profile, timeframe, now) for timeframe in timeframes),
+            max(partitions_reached(scope_of(profile, timeframe, now)) for timeframe in timeframes),
         )
         for timeframes in _siblings(frames.features)
     ]

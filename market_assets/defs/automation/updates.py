@@ -33,6 +33,7 @@ from market_assets.defs.resources import PATIENCE, Clock, Sources, StoreResource
 from market_assets.enrich.made import made_of_profile
 from market_assets.errors import MarketAssetsError, StoreBusyError
 from market_assets.expected.newest import Standing, closes_within
+from market_assets.expected.scope import Scope, scope_of
 from market_assets.fill import FillOptions
 from market_assets.live.update import Updated, update_profile
 from market_assets.market.clock import machine
@@ -122,7 +123,7 @@ def update_schedule(universe: Universe, profile: Profile) -> dg.ScheduleDefiniti
         requests = [
             request
             for timeframe, newest in updated.newest.items()
-            for request in _reports(context.instance, profile, timeframe, newest, now)
+            for request in _reports(context.instance, scope_of(profile, timeframe, now), newest)
         ]
         faults = [
             *updated.errors,
@@ -184,7 +185,7 @@ def _observe(
         verdicts.tell(instance, newest, updated.outcomes.get(timeframe, ()), clock.now())
     if _enters(slot, every, _OBSERVED):
         for timeframe, newest in updated.newest.items():
-            observe(instance, store, profile, timeframe, newest=newest, now=clock.now())
+            observe(instance, store, scope_of(profile, timeframe, clock.now()), newest)
     place = (str(store.path), profile.name)
     if place not in _shown or _enters(slot, every, _COUNTED):
         made = completeness_now(store, profile, clock.now())
@@ -202,27 +203,23 @@ def _enters(slot: datetime, every: timedelta, period: timedelta) -> bool:
 
 
 def _reports(
-    instance: dg.DagsterInstance,
-    profile: Profile,
-    timeframe: Timeframe,
-    newest: Sequence[Standing],
-    now: datetime,
+    instance: dg.DagsterInstance, scope: Scope, newest: Sequence[Standing]
 ) -> list[dg.RunRequest]:
     """The run that reports the sessions that are over; none where nothing is new.
 
     It also makes everything that has the same partitions.
     """
-    over = [standing for standing in newest if standing.is_reportable(timeframe, now)]
+    profile, timeframe = scope.profile, scope.timeframe
+    over = [standing for standing in newest if standing.is_reportable(timeframe, scope.now)]
     keys = [standing.partition.key for standing in over]
-    key = candles_key(profile.name, timeframe)
+    key = dataset_key(scope.dataset)
     if not over or in_flight(instance, key, keys):
         return []
 
-    cadence = profile.partitions.of(timeframe)
     along = [
         dataset_key(made.dataset)
         for made in made_of_profile(profile)
-        if made.cadence is cadence and made.dataset.timeframe.intraday == timeframe.intraday
+        if made.cadence is scope.cadence and made.dataset.timeframe.intraday == timeframe.intraday
     ]
     version = max(standing.changed_at for standing in over if standing.changed_at)
     run_key = f"{key.to_user_string()}/{keys[0]}..{keys[-1]}/{version:%Y-%m-%dT%H:%M:%S.%f}"

@@ -14,23 +14,22 @@ from market_assets.config.settings import Basis
 from market_assets.enrich.features.compute import compute, features_of, reach_of
 from market_assets.enrich.footing import on_one_footing
 from market_assets.enrich.grid import Grid, with_runs
-from market_assets.expected.series import calendar_of, partitions_of, prepare, series_of
+from market_assets.expected.series import prepare
 from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import partition_key
 from market_assets.market.timeframes import Window, literal, midnight
-from market_assets.verdicts.evidence import MISSING, State
-from market_assets.verdicts.verdicts import SymbolCounts
+from market_assets.verdicts.evidence import State
 from market_assets.work.behind import Input
-from market_assets.work.making import Work, missing_before, nothing_yet
+from market_assets.work.making import Making, counts_of, missing_before, nothing_yet
 from market_assets.work.publish import publish
 from market_assets.work.run import BY_HAND
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import date, datetime
 
-    from market_assets.config.universe import Profile
     from market_assets.enrich.features.compute import Feature
+    from market_assets.expected.scope import Scope
     from market_assets.market.calendars.sessions import SessionCalendar
     from market_assets.market.partitions import Cadence, Partition
     from market_assets.market.timeframes import Timeframe
@@ -53,7 +52,7 @@ _STRANGE = ~pl.all_horizontal(pl.col("open", "high", "low", "close").is_finite()
 _LONGEST_SESSION = timedelta(days=7)
 
 
-class Featurize(Work):
+class Featurize(Making):
     """One computation of a profile's features over a window, oldest partition first.
 
     To be iterated once. Each stored candle gets a row. A partition reads as many stored bars before
@@ -61,10 +60,8 @@ class Featurize(Work):
 
     Args:
         store: Where candles and ledgers are kept.
-        profile: The profile.
-        timeframe: A fetched or derived timeframe of it.
-        window: Which partitions: all that overlap it, as far as the profile and the present reach.
-        clock: Gives the present instant; asked once.
+        scope: The candles: fetched or derived ones.
+        window: Which partitions: all that overlap it, as far as the scope reaches.
         run: Who has asked for it.
 
     Attributes:
@@ -74,32 +71,19 @@ class Featurize(Work):
     kind = "features"
     batch_bars = 400_000
 
-    def __init__(
-        self,
-        store: Store,
-        profile: Profile,
-        timeframe: Timeframe,
-        window: Window,
-        *,
-        clock: Callable[[], datetime],
-        run: Run = BY_HAND,
-    ) -> None:
-        self._profile = profile
-        now = clock()
-        self._calendar = calendar_of(profile)
-        cadence = profile.partitions.of(timeframe)
-        self.features = features_of(profile.features, timeframe)
-        self._basis = profile.basis_of(profile.features)
-        self._series = series_of(profile, now)
-        reach = partitions_reached(profile, timeframe, now)
+    def __init__(self, store: Store, scope: Scope, window: Window, *, run: Run = BY_HAND) -> None:
+        self._scope = scope
+        settings = scope.profile.features
+        self.features = features_of(settings, scope.timeframe)
+        self._basis = scope.profile.basis_of(settings)
         super().__init__(
             store,
-            Dataset.features(profile.name, timeframe),
-            partitions_of(profile, timeframe, self._series, window),
-            symbols=[series.symbol for series in self._series],
-            inputs=[Input(profile.candles(timeframe), cadence, reach)],
-            cadence=cadence,
-            now=now,
+            Dataset.features(scope.profile.name, scope.timeframe),
+            scope.partitions(window),
+            symbols=scope.symbols,
+            inputs=[Input(scope.dataset, scope.cadence, partitions_reached(scope))],
+            cadence=scope.cadence,
+            now=scope.now,
             run=run,
         )
 
@@ -120,18 +104,12 @@ class Featurize(Work):
 
     def prepare(self, transaction: Transaction) -> None:
         """See `Work.prepare`."""
-        prepare(transaction, self._profile)
+        prepare(transaction, self._scope.profile)
         transaction.features.create(self.dataset, [feature.name for feature in self.features])
 
     def bars(self, window: Window) -> pl.DataFrame:
         """See `Work.bars`."""
-        return self._calendar.bars(self.dataset.timeframe, window)
-
-    def size(self, partition: Partition) -> int:
-        """See `Work.size`."""
-        return len(self._symbols) * int(
-            (partition.window.end - partition.window.start) / self.dataset.timeframe.duration
-        )
+        return self._scope.grid(window)
 
     def make(
         self,
@@ -144,17 +122,13 @@ class Featurize(Work):
         before = transaction.partitions.counts(self.dataset, [partition.key for partition in batch])
         states, changed, strange = [], [], []
         faults: list[str] = []
-        if batch[0].window.start <= self._profile.window(self._now).start:
+        if batch[0].window.start <= self._scope.window.start:
             # The first bar of all, a week perhaps, may have a `ts` before the first partition.
             window = Window(window.start - self.dataset.timeframe.duration, window.end)
         for symbols, start in self._groups(transaction, window):
-            grid = Grid(
-                transaction, self._profile, self.dataset.timeframe, self._now, symbols=symbols
-            )
+            grid = Grid(transaction, self._scope.only(symbols))
             raw = grid.bars(Window(start, window.end)).with_columns(strange=_STRANGE)
-            bars = on_one_footing(
-                transaction, self._profile, self.dataset.timeframe, raw, self._basis
-            )
+            bars = on_one_footing(transaction, self._scope, raw, self._basis)
             rows, new_faults = self._compute(bars, window)
             faults += new_faults
             changed.append(transaction.features.replace(self.dataset, symbols, window, rows))
@@ -164,9 +138,6 @@ class Featurize(Work):
         outcomes = self._outcomes(transaction, batch, pl.concat(states), pl.concat(changed), faults)
         job.missing_before |= missing_before(before, outcomes)
         return self._with_strange(outcomes, pl.concat(strange))
-
-    def finish(self) -> None:
-        """See `Work.finish`."""
 
     def _groups(
         self, transaction: Transaction, window: Window
@@ -178,7 +149,7 @@ class Featurize(Work):
         starts = self._starts(
             transaction,
             window,
-            [series.symbol for series in self._series if series.window.intersect(near)],
+            [series.symbol for series in self._scope.series if series.window.intersect(near)],
         )
         if over := [symbol for symbol in self._symbols if symbol not in starts]:
             yield over, window.start
@@ -205,7 +176,7 @@ class Featurize(Work):
         starts = dict.fromkeys(symbols, first)
         reach = reach_of(self.features)
         short = list(symbols) if reach else []
-        whole = self._profile.window(self._now).start - self.dataset.timeframe.duration
+        whole = self._scope.window.start - self.dataset.timeframe.duration
         # At first twice the time of a market that trades in every bar and never closes.
         span = 2 * reach * self.dataset.timeframe.duration
         while short:
@@ -213,7 +184,7 @@ class Featurize(Work):
             if since >= first:
                 break
             reach_by_symbol = transaction.candles.reach_back(
-                Dataset.candles(self.dataset.owner, self.dataset.timeframe),
+                self._scope.dataset,
                 short,
                 Window(since, first),
                 reach,
@@ -235,12 +206,12 @@ class Featurize(Work):
         """The open of the session that goes on at an instant, or the instant itself."""
         if not self.dataset.timeframe.intraday:
             return instant
-        extent = self._calendar.known
+        extent = self._scope.calendar.known
         around = Window(
             max(extent.start, instant - _LONGEST_SESSION),
             min(extent.end, instant + _LONGEST_SESSION),
         )
-        spans = self._calendar.spans(around)
+        spans = self._scope.calendar.spans(around)
         begun = spans.filter(pl.col("open") < literal(instant)).tail(1)
         session = spans.join(begun, on="session", how="semi")
         if (
@@ -307,8 +278,8 @@ class Featurize(Work):
         changed: pl.DataFrame,
         faults: Sequence[str],
     ) -> list[PartitionOutcome]:
-        counts = self._counts(states)
-        candles = Dataset.candles(self.dataset.owner, self.dataset.timeframe).name
+        counts = counts_of(states, self._cadence)
+        candles = self._scope.dataset.name
 
         def details(partition: Partition, new: Mapping[str, int]) -> Mapping[str, Any]:
             return {
@@ -354,31 +325,15 @@ class Featurize(Work):
             for outcome in outcomes
         ]
 
-    def _counts(self, states: pl.DataFrame) -> dict[str, tuple[SymbolCounts, ...]]:
-        table = states.group_by(partition_key(self._cadence), "symbol").agg(
-            pl.len(),
-            stored=(pl.col("state") == State.STORED).sum(),
-            missing=pl.col("state").is_in(MISSING).sum(),
-        )
-        counts: dict[str, tuple[SymbolCounts, ...]] = {}
-        for key, symbol, expected, stored, missing in table.sort("part", "symbol").iter_rows():
-            symbol_counts = SymbolCounts(
-                symbol, expected, stored, expected - stored - missing, missing
-            )
-            counts[key.isoformat()] = (*counts.get(key.isoformat(), ()), symbol_counts)
-        return counts
 
-
-def partitions_reached(profile: Profile, timeframe: Timeframe, now: datetime) -> int:
+def partitions_reached(scope: Scope) -> int:
     """How many partitions before a partition its features read, at least one.
 
     It holds for a symbol that trades in every bar.
     """
-    reach = reach_of(features_of(profile.features, timeframe))
-    last = max(now, profile.window(now).end).astimezone(UTC).date()
-    return _partitions_of_bars(
-        calendar_of(profile), timeframe, profile.partitions.of(timeframe), reach, last
-    )
+    reach = reach_of(features_of(scope.profile.features, scope.timeframe))
+    last = max(scope.now, scope.window.end).astimezone(UTC).date()
+    return _partitions_of_bars(scope.calendar, scope.timeframe, scope.cadence, reach, last)
 
 
 @lru_cache(maxsize=256)

@@ -5,8 +5,9 @@ They are the returns of one profile, or those of the matrix across profiles.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import polars as pl
 
@@ -15,7 +16,8 @@ from market_assets.enrich.footing import on_one_footing
 from market_assets.enrich.grid import Grid
 from market_assets.enrich.jumps import jumps_in, watches_jumps
 from market_assets.enrich.returns.align import align, common_grid, neutral_shares
-from market_assets.expected.series import belongs, calendar_of, partitions_of, prepare, series_of
+from market_assets.expected.scope import scope_of
+from market_assets.expected.series import belongs, calendar_of, prepare
 from market_assets.market.calendars.sessions import ALWAYS_OPEN, load_calendar
 from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import Cadence, Partition, partition_key, partitions_in
@@ -23,16 +25,17 @@ from market_assets.market.timeframes import TS, Timeframe, Window, literal, to_m
 from market_assets.verdicts.jumps import NO_JUMPS
 from market_assets.verdicts.verdicts import SymbolCounts, alignment
 from market_assets.work.behind import Input
-from market_assets.work.making import Work
+from market_assets.work.making import Making
 from market_assets.work.publish import publish
 from market_assets.work.run import BY_HAND
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from market_assets.config.settings import ReturnSettings
     from market_assets.config.universe import Profile, Universe
+    from market_assets.expected.scope import Scope
     from market_assets.store import Store, Transaction
     from market_assets.work.job import Job
     from market_assets.work.outcome import PartitionOutcome
@@ -42,7 +45,97 @@ _REACH_DAYS = 7
 """How many days before its first return the matrix across profiles looks for a close, at least."""
 
 
-class Returns(Work):
+@dataclass(frozen=True)
+class Alignment:
+    """Which returns are aligned with each other, and how.
+
+    Attributes:
+        dataset: The returns of a profile, or those of the matrix across profiles.
+        members: Whose symbols are aligned: candles of the timeframe.
+        neutral_limit: The share of a symbol's bars that may be neutral.
+        intersection: Only the times that the calendars of all members have.
+        settings: Those of the matrix across profiles; a member's own hold where it has none.
+    """
+
+    dataset: Dataset
+    members: Sequence[Scope]
+    neutral_limit: float
+    intersection: bool = False
+    settings: ReturnSettings | None = None
+
+    @classmethod
+    def of_profile(cls, scope: Scope) -> Self:
+        """The returns of one profile, whose symbols share a calendar."""
+        profile = scope.profile
+        dataset = Dataset.returns(profile.name, scope.timeframe)
+        return cls(dataset, [scope], profile.returns.neutral_limit)
+
+    @classmethod
+    def of_markets(cls, universe: Universe, timeframe: Timeframe, now: datetime) -> Self:
+        """The returns of all profiles in the matrix across profiles.
+
+        A symbol is named `profile.symbol` there.
+        """
+        markets = universe.markets
+        members = universe.in_markets(timeframe)
+        return cls(
+            Dataset.returns(markets.name, timeframe),
+            [scope_of(member, timeframe, now) for member in members],
+            markets.neutral_limit,
+            intersection=markets.calendar == "intersection",
+            settings=markets if markets.basis else None,
+        )
+
+    @property
+    def is_of_profile(self) -> bool:
+        """Whether it is that of one profile, and not the matrix across profiles."""
+        return len(self.members) == 1 and self.members[0].profile.name == self.dataset.owner
+
+    @property
+    def cadence(self) -> Cadence:
+        """How long its partitions are."""
+        if self.is_of_profile:
+            return self.members[0].cadence
+        return markets_cadence(self.dataset.timeframe)
+
+    @property
+    def now(self) -> datetime:
+        """The present instant."""
+        return self.members[0].now
+
+    @property
+    def symbols(self) -> list[str]:
+        """What the symbols of all members are called in it."""
+        return [
+            self.prefix_of(member) + symbol
+            for member in self.members
+            for symbol in member.profile.symbols
+        ]
+
+    def prefix_of(self, member: Scope) -> str:
+        """What comes before the name of a member's symbol."""
+        return "" if self.is_of_profile else f"{member.profile.name}."
+
+    def settings_of(self, member: Scope) -> ReturnSettings:
+        """The settings that hold for a member."""
+        return self.settings or member.profile.returns
+
+    def basis_of(self, member: Scope) -> Basis:
+        """On which prices a member's returns are made."""
+        return member.profile.basis_of(self.settings_of(member))
+
+    def partitions(self) -> list[Partition]:
+        """All partitions that it has by now, oldest first."""
+        start = min(member.window.start for member in self.members)
+        window = Window(start, max(start, self.now))
+        if self.is_of_profile:
+            return self.members[0].partitions(window)
+        return partitions_in(
+            load_calendar(ALWAYS_OPEN), self.dataset.timeframe, self.cadence, window
+        )
+
+
+class Returns(Making):
     """One alignment of returns over a window, oldest partition first.
 
     To be iterated once. The close before a partition's first return is looked for in the partition
@@ -51,157 +144,61 @@ class Returns(Work):
 
     Args:
         store: Where candles and ledgers are kept.
-        name: The profile's name, or that of the matrix across profiles.
-        timeframe: A timeframe that each of the members keeps.
-        members: Whose symbols are aligned.
+        alignment: Which returns.
         window: Which partitions: all that overlap it, as far as a member and the present reach.
-        neutral_limit: The share of a symbol's bars that may be neutral.
-        clock: Gives the present instant; asked once.
-        intersection: Only the times that the calendars of all members have.
-        settings: Those of the matrix across profiles; a member's own hold where it has none.
         run: Who has asked for it.
     """
 
     kind = "returns"
 
     def __init__(
-        self,
-        store: Store,
-        name: str,
-        timeframe: Timeframe,
-        members: Sequence[Profile],
-        window: Window,
-        *,
-        neutral_limit: float,
-        clock: Callable[[], datetime],
-        intersection: bool = False,
-        settings: ReturnSettings | None = None,
-        run: Run = BY_HAND,
+        self, store: Store, alignment: Alignment, window: Window, *, run: Run = BY_HAND
     ) -> None:
-        self._settings = settings
-        self._members = members
-        self._intersection = intersection
-        self._neutral_limit = neutral_limit
-        self._now = now = clock()
-        self._alone = len(members) == 1 and members[0].name == name
-        self._reach_days = reach_days(members, now)
-        self._cadence = (
-            members[0].partitions.of(timeframe) if self._alone else markets_cadence(timeframe)
+        self._alignment = alignment
+        self._members = alignment.members
+        self._reach_days = reach_days(
+            [member.profile for member in alignment.members], alignment.now
         )
-        start = min(member.window(self._now).start for member in members)
-        self._whole = self._partitions(timeframe, Window(start, max(start, self._now)))
+        self._whole = alignment.partitions()
         super().__init__(
             store,
-            Dataset.returns(name, timeframe),
+            alignment.dataset,
             [partition for partition in self._whole if partition.window.intersect(window)],
-            symbols=[self._id(member, symbol) for member in members for symbol in member.symbols],
+            symbols=alignment.symbols,
             inputs=[
-                Input(
-                    member.candles(timeframe),
-                    member.partitions.of(timeframe),
-                    self._reach_of(member),
-                )
-                for member in members
+                Input(member.dataset, member.cadence, self._reach_of(member))
+                for member in alignment.members
             ],
-            cadence=self._cadence,
-            now=now,
+            cadence=alignment.cadence,
+            now=alignment.now,
             run=run,
         )
 
-    @classmethod
-    def of_profile(
-        cls,
-        store: Store,
-        profile: Profile,
-        timeframe: Timeframe,
-        window: Window,
-        *,
-        clock: Callable[[], datetime],
-        run: Run = BY_HAND,
-    ) -> Returns:
-        """The returns of one profile, whose symbols share a calendar."""
-        limit = profile.returns.neutral_limit
-        return cls(
-            store,
-            profile.name,
-            timeframe,
-            [profile],
-            window,
-            neutral_limit=limit,
-            clock=clock,
-            run=run,
-        )
+    @property
+    def _reaches_by_days(self) -> bool:
+        """Whether a close is looked for in some days before a partition, whatever lies there."""
+        return not self._alignment.is_of_profile and self._alignment.cadence is Cadence.DAY
 
-    @classmethod
-    def of_markets(
-        cls,
-        store: Store,
-        universe: Universe,
-        timeframe: Timeframe,
-        window: Window,
-        *,
-        clock: Callable[[], datetime],
-        run: Run = BY_HAND,
-    ) -> Returns:
-        """The returns of all profiles in the matrix across profiles.
-
-        A symbol is named `profile.symbol` there.
-        """
-        markets = universe.markets
-        return cls(
-            store,
-            markets.name,
-            timeframe,
-            universe.in_markets(timeframe),
-            window,
-            neutral_limit=markets.neutral_limit,
-            clock=clock,
-            intersection=markets.calendar == "intersection",
-            settings=markets if markets.basis else None,
-            run=run,
-        )
-
-    def _reach_of(self, member: Profile) -> int:
+    def _reach_of(self, member: Scope) -> int:
         """How far back a partition may look for a member's close before its first return.
 
         It is a number of partitions of the member's candles.
         """
-        days = not self._alone and self._cadence is Cadence.DAY
-        return self._reach_days if days and member.partitions.intraday is Cadence.DAY else 1
-
-    def _partitions(self, timeframe: Timeframe, window: Window) -> list[Partition]:
-        if self._alone:
-            (member,) = self._members
-            return partitions_of(member, timeframe, series_of(member, self._now), window)
-        return partitions_in(load_calendar(ALWAYS_OPEN), timeframe, self._cadence, window)
-
-    def _id(self, member: Profile, symbol: str) -> str:
-        return symbol if self._alone else f"{member.name}.{symbol}"
+        by_days = self._reaches_by_days and member.profile.partitions.intraday is Cadence.DAY
+        return self._reach_days if by_days else 1
 
     def prepare(self, transaction: Transaction) -> None:
         """See `Work.prepare`."""
         for member in self._members:
-            prepare(transaction, member)
+            prepare(transaction, member.profile)
         transaction.returns.create(self.dataset)
 
     def bars(self, window: Window) -> pl.DataFrame:
         """See `Work.bars`."""
         opens = [
-            calendar_of(member)
-            .bars(self.dataset.timeframe, window)
-            .select("ts", "opens_at", "closes_at")
-            for member in self._members
+            member.grid(window).select("ts", "opens_at", "closes_at") for member in self._members
         ]
         return pl.concat(opens).unique()
-
-    def size(self, partition: Partition) -> int:
-        """See `Work.size`."""
-        return len(self._symbols) * int(
-            (partition.window.end - partition.window.start) / self.dataset.timeframe.duration
-        )
-
-    def finish(self) -> None:
-        """See `Work.finish`."""
 
     def make(
         self,
@@ -218,49 +215,36 @@ class Returns(Work):
         bars, series, opens = [], [], []
         jumps = [NO_JUMPS]
         for member in self._members:
-            grid = Grid(transaction, member, self.dataset.timeframe, self._now)
-            name = pl.lit("" if self._alone else f"{member.name}.")
-            basis = self._basis_of(member)
-            whole = on_one_footing(
-                transaction, member, self.dataset.timeframe, grid.bars(read), basis
-            )
-            if watches_jumps(member, (self._settings or member.returns).basis):
-                member_jumps = jumps_in(
-                    transaction, member, self.dataset.timeframe, whole, basis=basis, now=self._now
-                )
-                jumps.append(
-                    member_jumps.filter(window.holds()).with_columns(symbol=name + pl.col("symbol"))
-                )
+            grid = Grid(transaction, member)
+            symbol = pl.lit(self._alignment.prefix_of(member)) + pl.col("symbol")
+            basis = self._alignment.basis_of(member)
+            whole = on_one_footing(transaction, member, grid.bars(read), basis)
+            if watches_jumps(member.profile, self._alignment.settings_of(member).basis):
+                member_jumps = jumps_in(transaction, member, whole, basis=basis)
+                jumps.append(member_jumps.filter(window.holds()).with_columns(symbol=symbol))
+
             member_bars = whole.select("symbol", "ts", "close", "state", "severed")
-            bars.append(member_bars.with_columns(symbol=name + pl.col("symbol")))
-            series.append(
-                _bounds(member_bars, grid, read, self._now).with_columns(
-                    symbol=name + pl.col("symbol")
-                )
-            )
-            called_for = (pl.col("closes_at") <= literal(self._now)) & belongs(
-                member.window(self._now), derived=self.dataset.timeframe in member.timeframes.derive
-            )
-            opens.append(
-                calendar_of(member).bars(self.dataset.timeframe, read).filter(called_for)["ts"]
-            )
-        times = common_grid(opens, intersection=self._intersection).to_frame()
+            bars.append(member_bars.with_columns(symbol=symbol))
+            bounds = _bounds(member_bars, grid, read, self._now)
+            series.append(bounds.with_columns(symbol=symbol))
+            called_for = belongs(member.window, derived=member.is_derived)
+            opens.append(member.closed(read).filter(called_for)["ts"])
+        times = common_grid(opens, intersection=self._alignment.intersection).to_frame()
         returns = align(pl.concat(bars), self._with_reach(times, batch), pl.concat(series)).filter(
             window.holds()
         )
         changed = transaction.returns.replace(self.dataset, window, returns)
         return self._outcomes(transaction, batch, returns, changed, pl.concat(jumps))
 
-    def _basis_of(self, member: Profile) -> Basis:
-        return member.basis_of(self._settings or member.returns)
-
     def recipe(self) -> str:
         """See `Work.recipe`."""
-        return ", ".join(f"{member.name}: {self._basis_of(member)}" for member in self._members)
+        return ", ".join(
+            f"{member.profile.name}: {self._alignment.basis_of(member)}" for member in self._members
+        )
 
     def first_recipe(self) -> str:
         """See `Work.first_recipe`."""
-        return ", ".join(f"{member.name}: {Basis.RAW}" for member in self._members)
+        return ", ".join(f"{member.profile.name}: {Basis.RAW}" for member in self._members)
 
     @property
     def _begin(self) -> datetime:
@@ -269,7 +253,7 @@ class Returns(Work):
 
     def _reach(self, first: Partition) -> datetime:
         """From when on candles are read for a partition."""
-        if not self._alone and self._cadence is Cadence.DAY:
+        if self._reaches_by_days:
             return max(first.window.start - timedelta(days=self._reach_days), self._begin)
         place = self._whole.index(first)
         return self._whole[place - 1].window.start if place > 1 else self._begin
@@ -307,7 +291,7 @@ class Returns(Work):
         def details(partition: Partition, new: Mapping[str, int]) -> Mapping[str, Any]:
             verdict = alignment(
                 shares.get(partition.key, []),
-                limit=self._neutral_limit,
+                limit=self._alignment.neutral_limit,
                 jumps=moved.get(partition.key, []),
             )
             return {"verdicts": (verdict,), "new": sum(new.values())}

@@ -16,6 +16,7 @@ from market_assets.defs.automation.repair import look_at
 from market_assets.defs.events import CHECKS
 from market_assets.defs.internals.adapter import check_failures
 from market_assets.defs.resources import Sources
+from market_assets.expected.scope import scope_of
 from market_assets.market.timeframes import Timeframe
 
 if TYPE_CHECKING:
@@ -99,14 +100,12 @@ def test_it_stays_red_when_the_partition_is_filled_again_and_no_repair_follows(
     assert set(check_failures(ground.instance, ground.key(), "agreement").failed) == {"2025-02-05"}
     sources = sources_of(ground.universe, ground.profile)
     look = look_at(
-        ground.profile,
-        Timeframe.H1,
+        scope_of(ground.profile, Timeframe.H1, ground.clock.now() - timedelta(minutes=1)),
         ground.partitions(),
         instance=ground.instance,
         store=ground.store_resource.store(ground.clock),
         sources=sources,
         launches={},
-        now=ground.clock.now() - timedelta(minutes=1),
     )
     assert (look.troubled, look.plan.runs) == ({}, ())
 

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from market_assets.defs.assets.partitions import partitions_of
+from market_assets.expected.scope import scope_of
 from market_assets.expected.series import calendar_of
 from market_assets.market.partitions import partitions_in
 from market_assets.market.timeframes import Timeframe, Window, midnight
@@ -27,7 +28,7 @@ M1, D1, W1 = Timeframe.M1, Timeframe.D1, Timeframe.W1
 
 def keys_at(now: datetime, profile: Profile, timeframe: Timeframe = M1) -> list[str]:
     """The keys that a profile's partitions have at some instant, as Dagster counts them."""
-    partitions = partitions_of(profile, timeframe, now)
+    partitions = partitions_of(scope_of(profile, timeframe, now))
     with dg.partition_loading_context(effective_dt=now):
         return list(partitions.get_partition_keys())
 
@@ -178,10 +179,10 @@ def test_definitions_know_the_holidays_of_the_months_ahead_and_stay_the_same_fro
     profile: Callable[[str], Profile],
 ) -> None:
     kept = profile(of("EQUITY", "2025-02-24"))
-    partitions = partitions_of(kept, M1, SATURDAY)
+    partitions = partitions_of(scope_of(kept, M1, SATURDAY))
     with dg.partition_loading_context(effective_dt=datetime(2026, 1, 5, tzinfo=UTC)):
         assert {"2025-07-04", "2025-11-27", "2025-12-25", "2026-01-01"}.isdisjoint(
             partitions.get_partition_keys()
         )
     # Other definitions make Dagster count all partitions of the asset again.
-    assert partitions_of(kept, M1, SATURDAY + timedelta(days=1)) == partitions
+    assert partitions_of(scope_of(kept, M1, SATURDAY + timedelta(days=1))) == partitions

@@ -37,6 +37,7 @@ from market_assets.defs.automation.runs import (
 )
 from market_assets.defs.internals.adapter import range_tags
 from market_assets.defs.keys import AUTOMATIC_TAG, automatic
+from market_assets.expected.scope import scope_of
 from market_assets.market.timeframes import Timeframe, Window, midnight
 from market_assets_tests.support.defs_ground import colours
 from market_assets_tests.support.toy import DAYS, KEY, KEYS, fills, run
@@ -126,7 +127,7 @@ def test_every_planned_partition_is_one_that_dagster_has(
     for planned in plan_backfill(kept, kept.window(NOW), NOW):
         for timeframe in planned.timeframes:
             with dg.partition_loading_context(effective_dt=NOW):
-                known = partitions_of(kept, timeframe, NOW).get_partition_keys()
+                known = partitions_of(scope_of(kept, timeframe, NOW)).get_partition_keys()
             assert list(planned.partitions) == [key for key in known if key <= f"{NOW:%Y-%m-%d}"]
     assert Timeframe.W1 in planned.timeframes
 

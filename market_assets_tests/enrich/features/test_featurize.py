@@ -17,7 +17,8 @@ from polars.testing import assert_frame_equal
 from market_assets.enrich.features.compute import Feature, compute, features_of, reach_of
 from market_assets.enrich.features.featurize import Featurize, partitions_reached
 from market_assets.enrich.grid import Grid, with_runs
-from market_assets.expected.series import bars_of, calendar_of, prepare, series_of
+from market_assets.expected.scope import scope_of
+from market_assets.expected.series import prepare
 from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Window
 from market_assets_tests.support.enrich_ground import (
@@ -68,7 +69,7 @@ def walk(market):
     def make(keys: str, window: Window, timeframe: Timeframe = H1, **given: object) -> Market:
         filled = market(f"{keys}\n{SMALL.strip()}", fetch=f"[{timeframe}]", derive="[]", **given)
         profile, now = filled.profile, filled.clock.now
-        bars = bars_of(calendar_of(profile), timeframe, window, series_of(profile, now), now)
+        bars = scope_of(profile, timeframe, now).bars(window)
         rng = np.random.default_rng(7)
         close = 100 + np.cumsum(rng.normal(0, 1, len(bars))) % 37
         opened = np.concatenate((close[:1], close[:-1]))
@@ -103,9 +104,7 @@ def made(
     filled: Market, timeframe: Timeframe, window: Window | None = None, **given: object
 ) -> list[PartitionOutcome]:
     window = window or days("2000-01-01", "2030-01-01")
-    return list(
-        Featurize(filled.store, filled.profile, timeframe, window, clock=filled.clock, **given)
-    )  # type: ignore[arg-type]
+    return list(Featurize(filled.store, filled.scope(timeframe), window, **given))  # type: ignore[arg-type]
 
 
 def stored(filled: Market, timeframe: Timeframe) -> pl.DataFrame:
@@ -118,7 +117,7 @@ def stored(filled: Market, timeframe: Timeframe) -> pl.DataFrame:
 def at_once(filled: Market, timeframe: Timeframe) -> pl.DataFrame:
     """The features of the whole history, computed in one piece."""
     with filled.store.reading("looking") as view:
-        grid = Grid(view, filled.profile, timeframe, filled.clock.now)
+        grid = Grid(view, filled.scope(timeframe))
         bars = grid.bars(Window(min(one.window.start for one in grid.series), filled.clock.now))
     return compute(with_runs(bars), features_of(filled.profile.features, timeframe))
 
@@ -332,9 +331,7 @@ def test_a_price_that_is_no_number_is_named_and_is_a_gap_for_its_symbol_alone(wa
             WHERE symbol = 'ETH' AND ts = '2025-03-05 07:00'
             """
         )
-    work = Featurize(
-        crypto.store, crypto.profile, H1, days("2025-03-04", "2025-03-07"), clock=crypto.clock
-    )
+    work = Featurize(crypto.store, crypto.scope(H1), days("2025-03-04", "2025-03-07"))
     why = (
         "ETH: the candle at 2025-03-05 07:00Z has a price that is no number; delete it, "
         "and backfill its partition"
@@ -357,9 +354,7 @@ def test_a_price_that_is_no_number_is_named_and_is_a_gap_for_its_symbol_alone(wa
 def test_a_feature_that_cannot_be_made_of_one_symbol_is_null_there_and_all_others_are_made(walk):
     crypto = walk("kind: CRYPTO\nstart: 2025-03-03", WEEK, symbols="BTC: {}, ETH: {}")
     crypto.clock.now = WEEK.end
-    work = Featurize(
-        crypto.store, crypto.profile, H1, days("2025-03-05", "2025-03-06"), clock=crypto.clock
-    )
+    work = Featurize(crypto.store, crypto.scope(H1), days("2025-03-05", "2025-03-06"))
 
     def values(candles: object) -> np.ndarray:
         prices = candles.close  # type: ignore[attr-defined]
@@ -410,11 +405,8 @@ def test_without_candles_there_is_nothing_to_make_and_that_is_said(market):
 
 def test_a_partition_depends_on_as_many_before_it_as_hold_what_it_reads(profile):
     def reached(keys: str, timeframe: Timeframe) -> int:
-        return partitions_reached(
-            profile(keys + "\ntimeframes: {fetch: [1m, 1h, 1d]}\nsymbols: {X: {}}"),
-            timeframe,
-            at_now,
-        )
+        kept = profile(keys + "\ntimeframes: {fetch: [1m, 1h, 1d]}\nsymbols: {X: {}}")
+        return partitions_reached(scope_of(kept, timeframe, at_now))
 
     at_now = datetime(2025, 3, 12, tzinfo=UTC)
     crypto, equity = "kind: CRYPTO\nstart: 2010-01-01", "kind: EQUITY\nstart: 2010-01-01"

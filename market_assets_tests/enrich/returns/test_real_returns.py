@@ -12,7 +12,8 @@ from market_assets.config.load import load_universe
 from market_assets.config.sources import sources_of
 from market_assets.enrich.derive import Derive
 from market_assets.enrich.returns.align import neutral_shares, wide
-from market_assets.enrich.returns.returns import Returns
+from market_assets.enrich.returns.returns import Alignment, Returns
+from market_assets.expected.scope import scope_of
 from market_assets.fill import Fill
 from market_assets.market.datasets import Dataset
 from market_assets.store import Store
@@ -58,15 +59,24 @@ def matrix(shared: Path, tmp_path_factory: pytest.TempPathFactory):
         window = profile.window(clock())
         for timeframe in profile.timeframes.fetch:
             list(
-                Fill(store, sources_of(universe, profile), profile, timeframe, window, clock=clock)
+                Fill(
+                    store,
+                    sources_of(universe, profile),
+                    scope_of(profile, timeframe, clock()),
+                    window,
+                )
             )
         for timeframe in profile.timeframes.derive:
-            list(Derive(store, profile, timeframe, window, clock=clock))
+            list(Derive(store, scope_of(profile, timeframe, clock()), window))
 
     def made(calendar: str) -> pl.DataFrame:
         path.write_text(UNIVERSE.format(data=shared / "data", calendar=calendar))
         wanted = load_universe(path, environ={})
-        list(Returns.of_markets(store, wanted, D1, days("2000-01-01", "2030-01-01"), clock=clock))
+        list(
+            Returns(
+                store, Alignment.of_markets(wanted, D1, clock()), days("2000-01-01", "2030-01-01")
+            )
+        )
         with store.reading("looking") as view:
             return view.returns.of(Dataset.returns("markets", D1), WEEKS)
 

@@ -13,7 +13,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from market_assets.config.load import load_universe
-from market_assets.enrich.returns.returns import Returns
+from market_assets.enrich.returns.returns import Alignment, Returns
 from market_assets.expected.series import calendar_of
 from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Timeframe, Window
@@ -36,7 +36,13 @@ def _spring(clock):
 
 
 def make(made: Market, timeframe: Timeframe = H1, window: Window = ALL) -> list[PartitionOutcome]:
-    return list(Returns.of_profile(made.store, made.profile, timeframe, window, clock=made.clock))
+    return list(
+        Returns(
+            made.store,
+            Alignment.of_profile(made.scope(timeframe)),
+            window,
+        )
+    )
 
 
 def stored(store: Store, name: str = "kept", timeframe: Timeframe = H1) -> pl.DataFrame:
@@ -210,7 +216,7 @@ def markets(store: Store, clock, tmp_path: Path):
             own = Market(store, profile, clock)
             own.fill(days("2025-02-20", "2025-03-12"), timeframe=H1)
             own.derive(D1)
-        list(Returns.of_markets(store, universe, timeframe, ALL, clock=clock))
+        list(Returns(store, Alignment.of_markets(universe, timeframe, clock()), ALL))
         return stored(store, "markets", timeframe)
 
     return made
@@ -274,7 +280,7 @@ def test_a_return_is_measured_over_the_longest_closure_that_a_market_of_the_matr
         Market(store, profile, clock).fill(
             days("2020-01-20", "2020-02-08"), timeframe=Timeframe.M30
         )
-    list(Returns.of_markets(store, universe, Timeframe.M30, ALL, clock=clock))
+    list(Returns(store, Alignment.of_markets(universe, Timeframe.M30, clock()), ALL))
 
     with store.reading("looking") as view:
         closes = dict(

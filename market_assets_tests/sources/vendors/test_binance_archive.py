@@ -27,7 +27,8 @@ from pydantic import ValidationError
 from market_assets.config.load import load_universe
 from market_assets.config.sources import source_of
 from market_assets.errors import SourceError
-from market_assets.fill import Fill
+from market_assets.expected.scope import scope_of
+from market_assets.fill import Fill, FillOptions
 from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import TS, Timeframe, Window
 from market_assets.sources.contract import CANDLE_SCHEMA, build_source, venue_of
@@ -443,7 +444,7 @@ class TestFills:
         def fill(**how) -> list[str]:
             vision.log.clear()
             sources = {name: build(vision)}
-            list(Fill(store, sources, kept, Timeframe.M15, JUNE, clock=lambda: NOW, **how))
+            list(Fill(store, sources, scope_of(kept, Timeframe.M15, NOW), JUNE, FillOptions(**how)))
             return vision.log
 
         archive = [f"{MONTH}.CHECKSUM", MONTH]

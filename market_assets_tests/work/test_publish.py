@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from market_assets.fill.judge import evidence_of
 from market_assets.market.partitions import Cadence
 from market_assets.market.timeframes import TS
+from market_assets.work.publish import evidence_of
 
 
 def evidence(*states: str) -> dict[tuple[str, str], str]:

@@ -1,0 +1,67 @@
+"""What the store knows of each bar that must exist: stored, explained, or to be asked for."""
+
+from __future__ import annotations
+
+from datetime import UTC, timedelta
+from typing import TYPE_CHECKING
+
+from market_assets.market.timeframes import Window
+from market_assets.verdicts.evidence import believable, classify
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from market_assets.expected.scope import Scope
+    from market_assets.store import Snapshot
+
+_AROUND = timedelta(days=7)
+"""How far to look for the neighbours of a partition: further than any market stays closed."""
+
+
+def states_of(view: Snapshot, scope: Scope, window: Window, *, quiet: bool = True) -> pl.DataFrame:
+    """The state of each bar of a window.
+
+    Args:
+        view: The store, with the candles' table.
+        scope: What must exist: fetched candles, from their genesis on.
+        window: Which bars.
+        quiet: Whether any source of the series leaves quiet bars out. Coverage says which ones do;
+            where none does, this looks at some bars in vain.
+
+    Returns:
+        symbol, ts, state; sorted by the first two.
+    """
+    rules = scope.profile.evidence
+    # Whether a silence is short enough to be quiet bars shows only with the bars around the window.
+    outer = _padded(scope, window) if quiet else window
+    coverage = view.coverage.of(scope.dataset, scope.symbols, outer)
+    states = classify(
+        scope.bars(outer),
+        view.candles.opens(scope.dataset, scope.symbols, outer),
+        coverage=believable(coverage, scope.now, "answered_at"),
+        ledger=ledger_of(view, scope, window),
+        timeframe=scope.timeframe,
+        rules=rules,
+    )
+    return states.filter(window.holds()) if quiet else states
+
+
+def ledger_of(view: Snapshot, scope: Scope, window: Window) -> pl.DataFrame:
+    """The absences seen before in a window, without those stamped by a clock that was ahead."""
+    gaps = view.gaps.of(
+        scope.profile.name, scope.timeframe, symbols=scope.symbols, window=window, who=True
+    )
+    return believable(gaps, scope.now, "first_seen", "asked_at", "confirmed_at")
+
+
+def _padded(scope: Scope, window: Window) -> Window:
+    """The window and, on both sides, the quiet limit's number of bars."""
+    count = scope.profile.evidence.quiet_bars(scope.timeframe)
+    before = scope.grid(Window(window.start - _AROUND, window.start))["ts"].tail(count)
+    after = scope.grid(Window(window.end, window.end + _AROUND))["ts"].head(count)
+
+    start = window.start if before.is_empty() else before[0].replace(tzinfo=UTC)
+    end = window.end
+    if not after.is_empty():
+        end = after[-1].replace(tzinfo=UTC) + timedelta(microseconds=1)
+    return Window(start, end)

@@ -1,0 +1,110 @@
+"""What every kind of work is: partitions in batches, each batch committed and counted at once.
+
+A fill is one kind, and making partitions out of stored candles (`making`) another.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import closing
+from typing import TYPE_CHECKING, ClassVar
+
+from market_assets.work.job import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping, Sequence
+    from datetime import datetime
+
+    from market_assets.market.datasets import Dataset
+    from market_assets.market.partitions import Cadence, Partition
+    from market_assets.sources.contract import Source
+    from market_assets.store import Store
+    from market_assets.work.outcome import PartitionOutcome
+    from market_assets.work.run import Run
+
+
+class Work(ABC):
+    """Brings some partitions of a dataset up to date; to be iterated once.
+
+    It yields a PartitionOutcome as soon as that partition is committed. Closing the iterator early
+    keeps what was committed.
+
+    Args:
+        store: Where all is kept.
+        dataset: What is filled or made.
+        partitions: The partitions to do, in their order.
+        symbols: Of which symbols.
+        cadence: How long its partitions are.
+        now: The present instant.
+        run: Who has asked for it.
+
+    Attributes:
+        kind: What the job is called in `ops.jobs`.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(
+        self,
+        store: Store,
+        dataset: Dataset,
+        partitions: list[Partition],
+        *,
+        symbols: Sequence[str],
+        cadence: Cadence,
+        now: datetime,
+        run: Run,
+    ) -> None:
+        self._store = store
+        self._symbols = list(symbols)
+        self._cadence = cadence
+        self._now = now
+        self._run = run
+        self._job: Job | None = None
+        self.dataset = dataset
+        self.partitions = partitions
+
+    def __iter__(self) -> Generator[PartitionOutcome]:
+        with closing(self.batches()) as batches:
+            for batch in batches:
+                yield from batch
+
+    @property
+    def audit(self) -> Mapping[str, object]:
+        """The work so far, as its row of `ops.jobs` says it; empty where nothing was due."""
+        return {} if self._job is None else self._job.record
+
+    @property
+    def sources(self) -> Mapping[str, Source]:
+        """The sources that are asked, by name."""
+        return {}
+
+    def batches(self) -> Generator[list[PartitionOutcome]]:
+        """The outcomes of each commit together, for a caller with work of its own per commit."""
+        if not self.partitions:
+            return
+        self.begin()
+        with (
+            Job(
+                self._store,
+                kind=self.kind,
+                dataset=self.dataset,
+                symbols=self._symbols,
+                partitions=self.partitions,
+                sources=self.sources,
+                run=self._run,
+            ) as self._job,
+            closing(self.commits(self._job)) as commits,
+        ):
+            yield from commits
+            self.finish()
+
+    @abstractmethod
+    def commits(self, job: Job) -> Generator[list[PartitionOutcome]]:
+        """Do the work: the outcomes of each commit, which counts them in the job."""
+
+    def begin(self) -> None:  # noqa: B027 - most kinds have nothing to do then
+        """Do what is due before the job is opened."""
+
+    def finish(self) -> None:  # noqa: B027 - most kinds have nothing to do then
+        """Do what is due when all partitions are done."""

@@ -555,7 +555,7 @@ def _stale(
         return []
     # The ledger's rows begin where their partition does, at the earliest.
     around = Window(span.start - _LOOK_BACK, span.end)
-    explanations = view.gaps.of(profile.name, timeframe, symbols=without, window=around).filter(
+    explanations = view.gaps.of(profile.candles(timeframe), symbols=without, window=around).filter(
         pl.col("status").is_in(EXPLAINED), pl.col("last_ts") >= literal(span.start)
     )
     return stale(

@@ -42,16 +42,6 @@ def candles_key(profile: str, timeframe: Timeframe) -> dg.AssetKey:
     return dataset_key(Dataset.candles(profile, timeframe))
 
 
-def features_key(profile: str, timeframe: Timeframe) -> dg.AssetKey:
-    """The asset key of the features of a profile's candles."""
-    return dataset_key(Dataset.features(profile, timeframe))
-
-
-def returns_key(name: str, timeframe: Timeframe) -> dg.AssetKey:
-    """The asset key of the aligned returns of a profile, or across profiles."""
-    return dataset_key(Dataset.returns(name, timeframe))
-
-
 def dataset_key(dataset: Dataset) -> dg.AssetKey:
     """The asset key of a dataset: of candles, features or returns."""
     return dg.AssetKey([dataset.owner, dataset.name])

@@ -19,9 +19,10 @@ from market_assets.market.timeframes import Window, literal
 from market_assets.verdicts.colour import shortfall
 from market_assets.verdicts.evidence import MISSING, State
 from market_assets.work.behind import Input
+from market_assets.work.job import target_of
 from market_assets.work.making import Making, counts_of, missing_before, nothing_yet
 from market_assets.work.outcome import PartitionOutcome
-from market_assets.work.publish import evidence_of, publish
+from market_assets.work.publish import Judged, evidence_of, publish
 from market_assets.work.run import BY_HAND
 
 if TYPE_CHECKING:
@@ -60,16 +61,8 @@ class Derive(Making):
     def __init__(self, store: Store, scope: Scope, window: Window, *, run: Run = BY_HAND) -> None:
         self._scope = scope
         self._input = scope.of(scope.profile.input_of(scope.timeframe))
-        super().__init__(
-            store,
-            scope.dataset,
-            scope.partitions(window),
-            symbols=scope.symbols,
-            inputs=[Input(self._input.dataset, self._input.cadence)],
-            cadence=scope.cadence,
-            now=scope.now,
-            run=run,
-        )
+        target = target_of(scope, scope.dataset, scope.partitions(window))
+        super().__init__(store, target, [Input(self._input.dataset, self._input.cadence)], run)
 
     def prepare(self, transaction: Transaction) -> None:
         """See `Work.prepare`."""
@@ -85,7 +78,7 @@ class Derive(Making):
         bars = self._scope.grid(window)
         # A profile may end before the first bar of its last partition. While it goes on, its end
         # is the present.
-        begun = (pl.col("opens_at") < literal(end)) | (pl.col("closes_at") > literal(self._now))
+        begun = (pl.col("opens_at") < literal(end)) | (pl.col("closes_at") > literal(self.now))
         return bars.filter((pl.col("closes_at") > literal(start)) & begun)
 
     @property
@@ -95,7 +88,7 @@ class Derive(Making):
 
     def finish(self) -> None:
         """See `Work.finish`."""
-        count_profile(self._store, self._scope.profile, self._now)
+        count_profile(self._store, self._scope.profile, self.now)
 
     def make(
         self, transaction: Transaction, batch: Sequence[Partition], window: Window, job: Job
@@ -122,7 +115,7 @@ class Derive(Making):
         read = Window.spanning(inputs["ts"], inputs["closes_at"])
         # A bar that somebody stored twice is one bar; the validity verdict tells of it.
         candles = transaction.candles.of(
-            self._input.dataset, self._symbols, read, extras=EXTRA_NAMES
+            self._input.dataset, self._scope.symbols, read, extras=EXTRA_NAMES
         ).unique(["symbol", "ts"], keep="last", maintain_order=True)
         if not self._input.timeframe.intraday:
             candles = (
@@ -142,7 +135,7 @@ class Derive(Making):
         )
         changed = transaction.candles.replace_derived(self.dataset, expected, rows)
         states = self._states(transaction, expected, inputs, rows).filter(window.holds())
-        counts = counts_of(states, self._cadence)
+        counts = counts_of(states, self.cadence)
         still_pending = states.filter("pending").group_by(self._scope.part(), "symbol")
         pending = _by_partition(still_pending.agg(pl.len()))
         whole = len(rows) == len(expected) and (rows["bars"] == rows["bars_expected"]).all()
@@ -155,18 +148,9 @@ class Derive(Making):
                 "by_symbol": {"new": new},
             }
 
-        return publish(
-            transaction,
-            self.dataset,
-            partitions,
-            cadence=self._cadence,
-            counts=counts,
-            evidence={} if whole else self._evidence(transaction, window),
-            rows=rows,
-            changed=changed,
-            now=self._now,
-            details=details,
-        )
+        evidence = {} if whole else self._evidence(transaction, window)
+        judged = Judged(counts, rows, changed, evidence)
+        return publish(transaction, self, partitions, judged, details)
 
     def _evidence(self, view: Snapshot, window: Window) -> dict[tuple[str, str], str]:
         """What is known of bars that are absent, or made of less than they should be.
@@ -176,7 +160,7 @@ class Derive(Making):
         bars = Grid(view, self._scope).bars(window)
         stored = pl.col("state") == State.STORED
         state = pl.when(stored & pl.col("broken")).then(pl.lit(State.OPEN.value)).otherwise("state")
-        return evidence_of(bars.select("symbol", "ts", state=state), self._cadence)
+        return evidence_of(bars.select("symbol", "ts", state=state), self.cadence)
 
     def _bars(self, window: Window) -> pl.DataFrame:
         """The closed bars that touch a window or have their `ts` in it.
@@ -270,9 +254,8 @@ class Derive(Making):
         first, last = (
             Partition.holding(edge.date(), cadence).window for edge in (reach.start, reach.end)
         )
-        gaps = view.gaps.of(
-            self.dataset.owner, self._input.timeframe, window=Window(first.start, last.end)
-        ).filter(pl.col("status").is_in(MISSING))
+        ledger = view.gaps.of(self._input.dataset, window=Window(first.start, last.end))
+        gaps = ledger.filter(pl.col("status").is_in(MISSING))
         in_gaps = (
             absent.sort("last_input")
             .join_asof(

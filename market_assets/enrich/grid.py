@@ -127,7 +127,7 @@ class Grid:
         )
         window = Window(first.start, last.end)
         grid = base.grid(window)
-        gaps = self._view.gaps.of(base.profile.name, base.timeframe, symbols=symbols, window=window)
+        gaps = self._view.gaps.of(base.dataset, symbols=symbols, window=window)
         absent = (
             gaps.filter(pl.col("status").is_in(UNKNOWN))
             .join(grid.select(first_ts="ts", start_at="opens_at"), on="first_ts")

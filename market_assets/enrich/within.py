@@ -9,7 +9,6 @@ import polars as pl
 
 from market_assets.enrich.grid import Grid
 from market_assets.expected.scope import scope_of
-from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import Partition, hull, partitions_in
 from market_assets.market.timeframes import TS, Window, literal
 from market_assets.verdicts.evidence import EXPLAINED, State
@@ -88,7 +87,7 @@ class _Within:
     def rows(self, timeframe: Timeframe) -> pl.DataFrame:
         """The matrix of one timeframe."""
         view, name = self.view, self.profile.name
-        given_up = view.gaps.of(name, timeframe, window=self.window).filter(
+        given_up = view.gaps.of(self.profile.candles(timeframe), window=self.window).filter(
             pl.col("status") == State.ABANDONED
         )
         abandoned = given_up.group_by("symbol").agg(abandoned=pl.sum("bars"))
@@ -96,7 +95,7 @@ class _Within:
         rows = pl.DataFrame({"symbol": self.names}, schema={"symbol": pl.String})
         for part in (
             self._counted(timeframe),
-            view.candles.extents(Dataset.candles(name, timeframe), self.window),
+            view.candles.extents(self.profile.candles(timeframe), self.window),
             abandoned,
         ):
             rows = rows.join(part, on="symbol", how="left")

@@ -48,9 +48,7 @@ def states_of(view: Snapshot, scope: Scope, window: Window, *, quiet: bool = Tru
 
 def ledger_of(view: Snapshot, scope: Scope, window: Window) -> pl.DataFrame:
     """The absences seen before in a window, without those stamped by a clock that was ahead."""
-    gaps = view.gaps.of(
-        scope.profile.name, scope.timeframe, symbols=scope.symbols, window=window, who=True
-    )
+    gaps = view.gaps.of(scope.dataset, symbols=scope.symbols, window=window, who=True)
     return believable(gaps, scope.now, "first_seen", "asked_at", "confirmed_at")
 
 

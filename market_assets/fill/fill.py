@@ -28,6 +28,7 @@ from market_assets.fill.wanted import marked, pages_of
 from market_assets.market.partitions import Partition, hull
 from market_assets.sources.contract import brief
 from market_assets.sources.transport.horizon import HORIZON_SCHEMA, Horizon
+from market_assets.work.job import target_of
 from market_assets.work.run import BY_HAND
 from market_assets.work.work import Work
 
@@ -125,15 +126,7 @@ class Fill(Work):
         partitions = self._asked.partitions(window)
         if options.newest_first:
             partitions.reverse()
-        super().__init__(
-            store,
-            scope.dataset,
-            partitions,
-            symbols=self._asked.symbols,
-            cadence=scope.cadence,
-            now=scope.now,
-            run=run,
-        )
+        super().__init__(store, target_of(self._asked, scope.dataset, partitions), run)
 
     @property
     def sources(self) -> Mapping[str, Source]:
@@ -142,7 +135,7 @@ class Fill(Work):
 
     def begin(self) -> None:
         """See `Work.begin`: before the time for asking begins to run."""
-        follow_calendar(self._store, self._scope.profile, self._now)
+        follow_calendar(self._store, self._scope.profile, self.now)
 
     def commits(self, job: Job) -> Generator[list[PartitionOutcome]]:
         """See `Work.commits`."""
@@ -155,7 +148,7 @@ class Fill(Work):
                 jitter=profile.checks.jitter,
                 quiet_bars=profile.evidence.quiet_bars(self._scope.timeframe),
                 calendar=self._scope.calendar,
-                now=self._now,
+                now=self.now,
                 kind=profile.kind.value.lower(),
                 budget=None if max_time is None else max_time.total_seconds(),
             ) as fetcher,
@@ -194,7 +187,7 @@ class Fill(Work):
             if not counted:
                 # While the first answers are under way: the completeness view is right then,
                 # however the fill ends.
-                count_profile(self._store, self._scope.profile, self._now)
+                count_profile(self._store, self._scope.profile, self.now)
                 counted = True
             for outcomes in self._finish(planned.popleft(), judge, job):
                 yield outcomes if comparer is None else comparer.judged(outcomes)

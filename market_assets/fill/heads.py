@@ -135,8 +135,7 @@ class Heads:
         if not late:
             return []
         ledger = view.gaps.of(
-            profile.name,
-            timeframe,
+            self._scope.dataset,
             symbols=[symbol_series.symbol for symbol_series in late],
             who=True,
         )
@@ -241,9 +240,7 @@ def open_heads(
         expected = whole.without({*whole.symbols} - {symbol}).bars(older)
         if not expected.is_empty() and (
             not transaction.candles.opens(scope.dataset, [symbol], older).is_empty()
-            or transaction.gaps.of(
-                scope.profile.name, scope.timeframe, symbols=[symbol], window=older
-            ).is_empty()
+            or transaction.gaps.of(scope.dataset, symbols=[symbol], window=older).is_empty()
         ):
             continue
         symbol_states = states.filter(pl.col("symbol") == symbol)

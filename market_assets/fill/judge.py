@@ -31,7 +31,7 @@ from market_assets.verdicts.clean import FAULTS
 from market_assets.verdicts.colour import names_of, shortfall
 from market_assets.verdicts.evidence import EXPLAINED, MISSING, State, repaired
 from market_assets.verdicts.verdicts import Gap, SymbolCounts, Verdict, continuity, plausibility
-from market_assets.work.publish import evidence_of, publish
+from market_assets.work.publish import Judged, evidence_of, publish
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -138,12 +138,8 @@ class Judge:
         coverage = coverage_of(answers, window, self._silent_until(newest))
         transaction.coverage.put(self._dataset, coverage)
 
-        ledger = transaction.gaps.of(
-            self._whole.profile.name,
-            self._whole.timeframe,
-            symbols=self._whole.symbols,
-            window=window,
-        )
+        symbols = self._whole.symbols
+        ledger = transaction.gaps.of(self._dataset, symbols=symbols, window=window)
         mended = self._note_repairs(transaction, merged, ledger)
         rejects = rejects_of(answers)
         outside = note_off_calendar(transaction, self._scope, rejects, partitions)
@@ -192,18 +188,13 @@ class Judge:
         def details(partition: Partition, _: Mapping[str, int]) -> Mapping[str, Any]:
             return self._details(partition, findings, answers)
 
-        return publish(
-            transaction,
-            self._dataset,
-            partitions,
-            cadence=self._scope.cadence,
-            counts=counts,
-            evidence=evidence_of(states, self._scope.cadence),
-            rows=rows,
+        judged = Judged(
+            counts,
+            rows,
             changed=pl.concat([merged.new, merged.revised, merged.filled]),
-            now=self._scope.now,
-            details=details,
+            evidence=evidence_of(states, self._scope.cadence),
         )
+        return publish(transaction, self._scope, partitions, judged, details)
 
     def _expect_since(self, genesis: Mapping[str, datetime]) -> None:
         """Expect nothing of a symbol before its genesis."""

@@ -35,12 +35,12 @@ def marked(
     profile = scope.profile
     wanted = pl.col("state") == State.OPEN
     if options.only_due:
-        ledger = view.gaps.of(profile.name, scope.timeframe, window=window)
+        ledger = view.gaps.of(scope.dataset, window=window)
         rests = resting(ledger, profile.evidence, profile.repair, scope.now)
         states = within(states, as_stretches(rests, "due_at"))
         wanted &= pl.col("due_at").is_null()
     elif (states["state"] == State.ABANDONED).any():
-        again = askable(view.gaps.of(profile.name, scope.timeframe, window=window, who=True))
+        again = askable(view.gaps.of(scope.dataset, window=window, who=True))
         states = within(states, as_stretches(again, again=pl.lit(value=True)))
         wanted |= pl.col("again").fill_null(value=False) & (pl.col("state") == State.ABANDONED)
 

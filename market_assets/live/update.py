@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -89,73 +89,136 @@ def update_profile(
         busy: Which partitions are left alone, because a run fills them.
         run: Who has asked for it.
     """
-    started = time.monotonic()
-    updated = Updated()
+    update = _Update(store, sources, universe, profile, now=now, busy=busy, run=run)
     for timeframe in profile.timeframes.fetch:
-        time_left = FILLING - timedelta(seconds=time.monotonic() - started)
+        update.fill(timeframe)
+    update.follow()
+    return update.updated
+
+
+@dataclass(frozen=True)
+class _Update:
+    """An update under way: what it works with, and what it has done so far.
+
+    Attributes:
+        store: Where all is kept.
+        sources: The sources that the profile names, by name.
+        universe: Which datasets there are.
+        profile: Whose candles.
+        now: The instant up to which bars count.
+        busy: Which partitions are left alone.
+        run: Who has asked for it.
+        began: When it began, by the clock that only goes forward.
+        updated: What it has done.
+    """
+
+    store: Store
+    sources: Mapping[str, Source]
+    universe: Universe
+    profile: Profile
+    _: KW_ONLY
+    now: datetime
+    busy: Busy
+    run: Run
+    began: float = field(default_factory=time.monotonic)
+    updated: Updated = field(default_factory=Updated)
+
+    def fill(self, timeframe: Timeframe) -> None:
+        """Fill what the newest partitions of a timeframe lack, as long as there is time."""
+        time_left = FILLING - timedelta(seconds=time.monotonic() - self.began)
         if time_left <= timedelta():
-            updated.lines.append(f"{timeframe}: left to the next update")
-            continue
+            self.updated.lines.append(f"{timeframe}: left to the next update")
+            return
         try:
-            scope = scope_of(profile, timeframe, now)
-            _fill(store, sources, scope, updated, busy=busy, run=run, max_time=time_left)
+            self._fill(scope_of(self.profile, timeframe, self.now), time_left)
         except MarketAssetsError as error:
-            updated.errors.append(f"{timeframe}: {error}")
+            self.updated.errors.append(f"{timeframe}: {error}")
 
-    newest = [standing for standings in updated.newest.values() for standing in standings]
-    if newest:
-        window = Window(min(standing.partition.window.start for standing in newest), now)
-        left = FOLLOWING.total_seconds() - (time.monotonic() - started)
-        _follow(store, universe, profile, window, updated, now=now, run=run, seconds=left)
-    return updated
+    def _fill(self, scope: Scope, max_time: timedelta) -> None:
+        timeframe, lines = scope.timeframe, self.updated.lines
+        newest = newest_partitions(self.store, scope)
+        self.updated.newest[timeframe] = newest
+        if not newest:
+            lines.append(f"{timeframe}: no bar has closed yet")
+            return
+        due = due_of(scope, newest)
+        if not due:
+            until = max(standing.closed_at for standing in newest)
+            lines.append(f"{timeframe}: nothing has closed since {until:%Y-%m-%d %H:%MZ}")
+            return
+        if under_way := self.busy(timeframe, [partition.key for partition in due]):
+            lines.append(f"{timeframe}: a run for {', '.join(sorted(under_way))} is under way")
+            return
 
-
-def _fill(
-    store: Store,
-    sources: Mapping[str, Source],
-    scope: Scope,
-    updated: Updated,
-    *,
-    busy: Busy,
-    run: Run,
-    max_time: timedelta,
-) -> None:
-    timeframe = scope.timeframe
-    newest = newest_partitions(store, scope)
-    updated.newest[timeframe] = newest
-    if not newest:
-        updated.lines.append(f"{timeframe}: no bar has closed yet")
-        return
-    due = due_of(scope, newest)
-    if not due:
-        until = max(standing.closed_at for standing in newest)
-        updated.lines.append(f"{timeframe}: nothing has closed since {until:%Y-%m-%d %H:%MZ}")
-        return
-    if under_way := busy(timeframe, [partition.key for partition in due]):
-        updated.lines.append(f"{timeframe}: a run for {', '.join(sorted(under_way))} is under way")
-        return
-
-    fill = Fill(
-        store,
-        sources,
-        scope,
-        hull(due),
-        FillOptions(
+        options = FillOptions(
             newest_first=True,
             only_due=True,
             recheck=scope.profile.update.recheck,
             max_time=max_time,
-        ),
-        run=run,
-    )
-    updated.outcomes[timeframe] = outcomes = list(fill)
-    updated.newest[timeframe] = newest_partitions(store, scope)
-    _note(updated, timeframe, due, outcomes)
+        )
+        fill = Fill(self.store, self.sources, scope, hull(due), options, run=self.run)
+        outcomes = list(fill)
+        self.updated.outcomes[timeframe] = outcomes
+        self.updated.newest[timeframe] = newest_partitions(self.store, scope)
+        lines.append(_words(timeframe, due, outcomes))
+
+    def follow(self) -> None:
+        """Make what is made of the newest candles and is behind, as long as there is time."""
+        newest = [standing for standings in self.updated.newest.values() for standing in standings]
+        if not newest:
+            return
+        start = min(standing.partition.window.start for standing in newest)
+        works = self._works(Window(start, self.now))
+        with self.store.reading(f"looking for what is made of {self.profile.name}") as view:
+            behind = {id(work): work.behind(view) for work in works}
+
+        renewed: set[Dataset] = set()
+        for work in works:
+            due = behind[id(work)]
+            if work.is_made_of(renewed):
+                with self.store.reading(f"looking for what {work.dataset} lacks") as view:
+                    due = work.behind(view)
+            if not due:
+                continue
+            if time.monotonic() - self.began > FOLLOWING.total_seconds():
+                self.updated.lines.append(f"{work.dataset.name}: left to the next update")
+                continue
+            if self._make(work, due) and work.dataset.family is Family.CANDLES:
+                renewed.add(work.dataset)
+
+    def _works(self, window: Window) -> list[Making]:
+        """The work that makes what is made of the profile's candles in a window."""
+        datasets = made_of_profile(self.profile) + [
+            made
+            for made in made_of_markets(self.universe)
+            if self.profile in self.universe.in_markets(made.dataset.timeframe)
+        ]
+        works = [
+            made.work(self.store, self.universe, window, now=self.now, run=self.run)
+            for made in datasets
+        ]
+        return [work for work in works if work.partitions]
+
+    def _make(self, work: Making, due: list[Partition]) -> bool:
+        """Make some partitions; whether they could be made."""
+        work.partitions = due
+        name = work.dataset.name
+        try:
+            made = sum(outcome.new for outcome in work)
+        except MarketAssetsError as error:
+            self.updated.errors.append(f"{name}: {error}")
+            return False
+        except Exception as error:
+            # One dataset that cannot be made leaves the others alone; the log has the whole of it.
+            log.exception("%s could not be made", work.dataset)
+            self.updated.errors.append(f"{name}: {type(error).__name__}: {error}")
+            return False
+        self.updated.lines.append(f"{name}: {made:,} bars made")
+        return True
 
 
-def _note(
-    updated: Updated, timeframe: Timeframe, due: list[Partition], outcomes: list[PartitionOutcome]
-) -> None:
+def _words(timeframe: Timeframe, due: list[Partition], outcomes: list[PartitionOutcome]) -> str:
+    """What a fill has done, for a person."""
     new = sum(outcome.new for outcome in outcomes)
     revised = sum(outcome.revised for outcome in outcomes)
     reasons = [reason for outcome in outcomes for reason in outcome.failures]
@@ -163,61 +226,4 @@ def _note(
     words += [f"{revised:,} revised"] if revised else []
     words += [f"not filled: {reasons[0]}"] if reasons else []
     partitions = ", ".join(partition.key for partition in due)
-    updated.lines.append(f"{timeframe} of {partitions}: {', '.join(words)}")
-
-
-def _follow(
-    store: Store,
-    universe: Universe,
-    profile: Profile,
-    window: Window,
-    updated: Updated,
-    *,
-    now: datetime,
-    run: Run,
-    seconds: float,
-) -> None:
-    """Make what is made of a profile's candles in a window and is behind.
-
-    The work ends when its time is over.
-    """
-    deadline = time.monotonic() + seconds
-    datasets = made_of_profile(profile) + [
-        made
-        for made in made_of_markets(universe)
-        if profile in universe.in_markets(made.dataset.timeframe)
-    ]
-    works = [made.work(store, universe, window, now=now, run=run) for made in datasets]
-    works = [work for work in works if work.partitions]
-    with store.reading(f"looking for what is made of {profile.name}") as view:
-        behind = {id(work): work.behind(view) for work in works}
-
-    renewed: set[Dataset] = set()
-    for work in works:
-        due = behind[id(work)]
-        if work.is_made_of(renewed):
-            with store.reading(f"looking for what {work.dataset} lacks") as view:
-                due = work.behind(view)
-        if not due:
-            continue
-        if time.monotonic() > deadline:
-            updated.lines.append(f"{work.dataset.name}: left to the next update")
-            continue
-        try:
-            made = _make(work, due)
-        except MarketAssetsError as error:
-            updated.errors.append(f"{work.dataset.name}: {error}")
-            continue
-        except Exception as error:
-            # One dataset that cannot be made leaves the others alone; the log has the whole of it.
-            log.exception("%s could not be made", work.dataset)
-            updated.errors.append(f"{work.dataset.name}: {type(error).__name__}: {error}")
-            continue
-        if work.dataset.family is Family.CANDLES:
-            renewed.add(work.dataset)
-        updated.lines.append(f"{work.dataset.name}: {made:,} bars made")
-
-
-def _make(work: Making, due: list[Partition]) -> int:
-    work.partitions = due
-    return sum(outcome.new for outcome in work)
+    return f"{timeframe} of {partitions}: {', '.join(words)}"

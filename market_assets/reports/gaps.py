@@ -108,7 +108,10 @@ def askable_bars(
     for profile in profiles:
         for timeframe in profile.timeframes.fetch:
             ledger = view.gaps.of(
-                profile.name, timeframe, symbols=symbols, window=windows[profile.name], who=True
+                profile.candles(timeframe),
+                symbols=symbols,
+                window=windows[profile.name],
+                who=True,
             )
             opened = ledger.filter(pl.col("status") == State.OPEN)
             abandoned = ledger.filter(pl.col("status") == State.ABANDONED)

@@ -12,6 +12,7 @@ from market_assets.config.load import load_universe
 from market_assets.config.universe import Universe
 from market_assets.enrich.returns.align import wide as matrix
 from market_assets.errors import ReadError
+from market_assets.expected.scope import scope_of
 from market_assets.expected.series import base_of, calendar_of
 from market_assets.home import home as home_folder
 from market_assets.market.clock import present
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from market_assets.config.universe import Profile
+    from market_assets.expected.scope import Scope
     from market_assets.store import Snapshot
 
 Bound = str | date | datetime | None
@@ -140,11 +142,9 @@ def read(
             frame = frame.with_columns(quality_of(_opens_in(frame, members[0], timeframe), marks))
     if until is not None:
         frame = pl.concat(
-            _known(
+            _closed(
                 frame.filter(pl.col("symbol").is_in(list(_names(profile, member)))),
-                member,
-                timeframe,
-                until,
+                scope_of(member, timeframe, until),
             )
             for member in members
         )
@@ -302,16 +302,13 @@ def _need_actions(view: Snapshot, profile: str) -> None:
         )
 
 
-def _known(
-    frame: pl.DataFrame, member: Profile, timeframe: Timeframe, until: datetime
-) -> pl.DataFrame:
-    """The rows whose bars had closed at an instant."""
-    early = frame.filter(pl.col("ts") < literal(until))
+def _closed(frame: pl.DataFrame, scope: Scope) -> pl.DataFrame:
+    """The rows whose bars had closed at the instant of a scope."""
+    early = frame.filter(pl.col("ts") < literal(scope.now))
     if early.is_empty():
         return early
     reach = Window.spanning(early["ts"], early["ts"] + timedelta(microseconds=1))
-    bars = calendar_of(member).bars(timeframe, reach)
-    open_still = bars.filter(pl.col("closes_at") > literal(until))["ts"]
+    open_still = scope.grid(reach).filter(pl.col("closes_at") > literal(scope.now))["ts"]
     return early.filter(~pl.col("ts").is_in(open_still.implode()))
 
 

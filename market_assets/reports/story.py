@@ -303,8 +303,7 @@ class _Teller:
 
     def _ledger_row(self, bar: Bar, partition: Partition) -> pl.DataFrame:
         gaps = self._view.gaps.of(
-            self._profile.name,
-            self._timeframe,
+            self._dataset,
             symbols=[self._symbol],
             window=partition.window,
             who=True,

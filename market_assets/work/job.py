@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from market_assets.market.datasets import Dataset
@@ -17,8 +17,10 @@ from market_assets.work.run import BY_HAND
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
-    from market_assets.market.partitions import Partition
+    from market_assets.expected.scope import Scope
+    from market_assets.market.partitions import Cadence, Partition
     from market_assets.sources.contract import Source
     from market_assets.store import Snapshot, Store, Transaction
     from market_assets.work.outcome import PartitionOutcome
@@ -42,6 +44,30 @@ BY_SYMBOL = ("missing_before", *COUNTED, *TALLIED)
 """What a job's record says of a symbol, in bars; a count of 0 is left out."""
 
 
+@dataclass(frozen=True)
+class Target:
+    """What some work brings up to date.
+
+    Attributes:
+        dataset: What is filled or made.
+        partitions: The partitions to do, in their order.
+        symbols: Of which symbols.
+        cadence: How long the partitions are.
+        now: The present instant.
+    """
+
+    dataset: Dataset
+    partitions: list[Partition]
+    symbols: Sequence[str]
+    cadence: Cadence
+    now: datetime
+
+
+def target_of(scope: Scope, dataset: Dataset, partitions: list[Partition]) -> Target:
+    """Some partitions of a scope's candles, or of what is made of them in partitions alike."""
+    return Target(dataset, partitions, scope.symbols, scope.cadence, scope.now)
+
+
 class Job:
     """Counts outcomes and keeps the job's row up to date; a context manager around all the work.
 
@@ -52,9 +78,7 @@ class Job:
     Args:
         store: Where the row is.
         kind: fill, derive, features or returns.
-        dataset: What is filled or made.
-        symbols: The symbols that are filled.
-        partitions: The partitions to do.
+        target: What is brought up to date.
         sources: The sources that are asked; what that costs is counted from here on.
         run: Who has asked for it.
 
@@ -66,25 +90,24 @@ class Job:
     def __init__(
         self,
         store: Store,
-        *,
         kind: str,
-        dataset: Dataset,
-        symbols: Sequence[str],
-        partitions: Sequence[Partition],
+        target: Target,
+        *,
         sources: Mapping[str, Source],
         run: Run = BY_HAND,
     ) -> None:
         self._store = store
         self._id = uuid.uuid4().hex
+        dataset = target.dataset
         self._candles = Dataset.candles(dataset.owner, dataset.timeframe)
-        self._window = hull(partitions)
+        self._window = hull(target.partitions)
         self._row: dict[str, object] = {
             "job_id": self._id,
             "run_id": run.id,
             "kind": kind,
             "profile": dataset.owner,
             "timeframe": str(dataset.timeframe),
-            "symbols": list(symbols),
+            "symbols": list(target.symbols),
             "start_ts": self._window.start.replace(tzinfo=None),
             "end_ts": self._window.end.replace(tzinfo=None),
             "trigger": run.trigger.value,
@@ -92,7 +115,7 @@ class Job:
             "process": os.getpid(),
         }
         self._status = "RUNNING"
-        self._partitions = len(partitions)
+        self._partitions = len(target.partitions)
         self._sources = sources
         self._asked_before = self._usage()
         self._done = 0

@@ -21,14 +21,14 @@ from market_assets.work.work import Work
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Sequence
-    from datetime import datetime, timedelta
+    from datetime import timedelta
 
     from market_assets.market.datasets import Dataset
     from market_assets.market.partitions import Cadence, Partition
     from market_assets.market.timeframes import Window
     from market_assets.store import Snapshot, Store, Transaction
     from market_assets.work.behind import Input
-    from market_assets.work.job import Job
+    from market_assets.work.job import Job, Target
     from market_assets.work.outcome import PartitionOutcome
     from market_assets.work.run import Run
 
@@ -42,12 +42,8 @@ class Making(Work):
 
     Args:
         store: Where all is kept.
-        dataset: What is made.
-        partitions: The partitions to make.
-        symbols: Of which symbols.
+        target: What is made.
         inputs: The candles that it is made of.
-        cadence: How long its partitions are.
-        now: The present instant.
         run: Who has asked for it.
 
     Attributes:
@@ -56,21 +52,8 @@ class Making(Work):
 
     batch_bars: ClassVar[int] = 200_000
 
-    def __init__(
-        self,
-        store: Store,
-        dataset: Dataset,
-        partitions: list[Partition],
-        *,
-        symbols: Sequence[str],
-        inputs: Sequence[Input],
-        cadence: Cadence,
-        now: datetime,
-        run: Run,
-    ) -> None:
-        super().__init__(
-            store, dataset, partitions, symbols=symbols, cadence=cadence, now=now, run=run
-        )
+    def __init__(self, store: Store, target: Target, inputs: Sequence[Input], run: Run) -> None:
+        super().__init__(store, target, run)
         self.inputs = inputs
 
     def is_made_of(self, datasets: Collection[Dataset]) -> bool:
@@ -108,7 +91,7 @@ class Making(Work):
             self._outlines(self.partitions),
             standing,
             self._versions(view),
-            self._now,
+            self.now,
         )
 
     def _is_made_otherwise(self, view: Snapshot) -> bool:
@@ -126,8 +109,8 @@ class Making(Work):
         outlines = {
             partition.key: Outline(*partition.window.micros, NEVER) for partition in partitions
         }
-        part = partition_key(self._cadence).cast(pl.String)
-        closed = pl.col("closes_at").filter(pl.col("closes_at") <= literal(self._now)).max()
+        part = partition_key(self.cadence).cast(pl.String)
+        closed = pl.col("closes_at").filter(pl.col("closes_at") <= literal(self.now)).max()
         # In pieces: ten years of minutes are five million bars.
         for at in range(0, len(partitions), _PIECE):
             bars = self.bars(hull(partitions[at : at + _PIECE]))
@@ -186,7 +169,7 @@ class Making(Work):
     def size(self, partition: Partition) -> int:
         """About how many bars a partition reads."""
         length = partition.window.end - partition.window.start
-        return len(self._symbols) * int(length / self.reads)
+        return len(self._target.symbols) * int(length / self.reads)
 
     @abstractmethod
     def make(

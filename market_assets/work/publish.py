@@ -5,9 +5,10 @@ Every kind of work ends with it, filling and making alike.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
 
@@ -24,49 +25,78 @@ if TYPE_CHECKING:
     from market_assets.store import Transaction
     from market_assets.verdicts.verdicts import SymbolCounts
 
+    Details = Callable[[Partition, Mapping[str, int]], Mapping[str, Any]]
+    """The other fields of a partition's outcome.
+
+    They come from the partition and from how many rows of each symbol have changed in it.
+    """
+
 Evidence = dict[tuple[str, str], str]
 """A digest of what is known of the absent bars, by partition key and symbol."""
 
 
+class Subject(Protocol):
+    """What partitions are judged of: a scope of candles, or a work that makes something of them."""
+
+    @property
+    def dataset(self) -> Dataset:
+        """Whose partitions."""
+
+    @property
+    def cadence(self) -> Cadence:
+        """How long a partition is."""
+
+    @property
+    def now(self) -> datetime:
+        """As of which instant they are judged."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was found of some partitions.
+
+    Attributes:
+        counts: What each symbol has, by partition key.
+        rows: ts of every stored row of the partitions.
+        changed: symbol, ts of the rows that differ from what was there. A bar that ends in these
+            partitions may belong to the one before: that gets a new version too.
+        evidence: What is known of absent bars; None for what is as good as its input.
+    """
+
+    counts: Mapping[str, tuple[SymbolCounts, ...]]
+    rows: pl.DataFrame
+    changed: pl.DataFrame
+    evidence: Evidence | None = None
+
+
 def publish(
     transaction: Transaction,
-    dataset: Dataset,
+    subject: Subject,
     partitions: Sequence[Partition],
-    *,
-    cadence: Cadence,
-    counts: Mapping[str, tuple[SymbolCounts, ...]],
-    evidence: Evidence | None,
-    rows: pl.DataFrame,
-    changed: pl.DataFrame,
-    now: datetime,
-    details: Callable[[Partition, Mapping[str, int]], Mapping[str, Any]],
+    judged: Judged,
+    details: Details,
 ) -> list[PartitionOutcome]:
     """Record what partitions have, and give the outcome of each.
 
     Args:
         transaction: Where it is recorded.
-        dataset: Whose partitions.
+        subject: Whose partitions, and as of when they were judged.
         partitions: Those that were judged.
-        cadence: How long a partition is.
-        counts: What each symbol has, by partition key.
-        evidence: What is known of absent bars; None for what is as good as its input.
-        rows: ts of every stored row of the partitions.
-        changed: symbol, ts of the rows that differ from what was there. A bar that ends in these
-            partitions may belong to the one before: that gets a new version too.
-        now: As of which instant they were judged.
-        details: The other fields of a partition's outcome, from the partition and from how many
-            rows of each symbol have changed in it.
+        judged: What was found of them.
+        details: The other fields of their outcomes.
     """
-    part = partition_key(cadence)
+    dataset, counts = subject.dataset, judged.counts
+    part = partition_key(subject.cadence)
     renewed: dict[str, dict[str, int]] = {}
-    for key, symbol, number in changed.group_by(part, "symbol").agg(pl.len()).iter_rows():
+    for key, symbol, number in judged.changed.group_by(part, "symbol").agg(pl.len()).iter_rows():
         renewed.setdefault(key.isoformat(), {})[symbol] = number
 
-    transaction.partitions.put(dataset, count_frame(counts, evidence), now, changed=renewed)
+    table = count_frame(counts, judged.evidence)
+    transaction.partitions.put(dataset, table, subject.now, changed=renewed)
     transaction.partitions.renew_versions(dataset, sorted(renewed.keys() - counts.keys()))
     versions = transaction.partitions.versions(dataset, list(counts))
 
-    extents = rows.group_by(part).agg(pl.len(), first=pl.min("ts"), last=pl.max("ts"))
+    extents = judged.rows.group_by(part).agg(pl.len(), first=pl.min("ts"), last=pl.max("ts"))
     stored = {key.isoformat(): extent for key, *extent in extents.iter_rows()}
 
     def outcome(partition: Partition) -> PartitionOutcome:

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
-from market_assets.work.job import Job
+from market_assets.work.job import Job, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Generator, Mapping
 
-    from market_assets.market.datasets import Dataset
-    from market_assets.market.partitions import Cadence, Partition
     from market_assets.sources.contract import Source
     from market_assets.store import Store
     from market_assets.work.outcome import PartitionOutcome
@@ -31,38 +29,28 @@ class Work(ABC):
 
     Args:
         store: Where all is kept.
-        dataset: What is filled or made.
-        partitions: The partitions to do, in their order.
-        symbols: Of which symbols.
-        cadence: How long its partitions are.
-        now: The present instant.
+        target: What is brought up to date.
         run: Who has asked for it.
 
     Attributes:
         kind: What the job is called in `ops.jobs`.
+        dataset: What is filled or made.
+        cadence: How long its partitions are.
+        now: The present instant.
+        partitions: The partitions to do, in their order.
     """
 
     kind: ClassVar[str]
 
-    def __init__(
-        self,
-        store: Store,
-        dataset: Dataset,
-        partitions: list[Partition],
-        *,
-        symbols: Sequence[str],
-        cadence: Cadence,
-        now: datetime,
-        run: Run,
-    ) -> None:
+    def __init__(self, store: Store, target: Target, run: Run) -> None:
         self._store = store
-        self._symbols = list(symbols)
-        self._cadence = cadence
-        self._now = now
+        self._target = target
         self._run = run
         self._job: Job | None = None
-        self.dataset = dataset
-        self.partitions = partitions
+        self.dataset = target.dataset
+        self.cadence = target.cadence
+        self.now = target.now
+        self.partitions = target.partitions
 
     def __iter__(self) -> Generator[PartitionOutcome]:
         with closing(self.batches()) as batches:
@@ -87,10 +75,8 @@ class Work(ABC):
         with (
             Job(
                 self._store,
-                kind=self.kind,
-                dataset=self.dataset,
-                symbols=self._symbols,
-                partitions=self.partitions,
+                self.kind,
+                replace(self._target, partitions=self.partitions),
                 sources=self.sources,
                 run=self._run,
             ) as self._job,

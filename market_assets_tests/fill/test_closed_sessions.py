@@ -11,6 +11,7 @@ import pytest
 from market_assets.enrich.derive import Derive
 from market_assets.enrich.features.featurize import Featurize
 from market_assets.enrich.grid import Grid, with_runs
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import TS, Timeframe, midnight
 from market_assets.reports.completeness import matrix_of
 from market_assets.verdicts.evidence import NO_SESSION
@@ -70,7 +71,7 @@ def fill_twice(ground: Ground) -> None:
 
 def states(ground: Ground) -> pl.DataFrame:
     with ground.store.reading("testing") as view:
-        return view.gaps.of("kept", Timeframe.H1).select(
+        return view.gaps.of(Dataset.candles("kept", Timeframe.H1)).select(
             "symbol", "first_ts", "bars", "status", "reason"
         )
 
@@ -210,7 +211,9 @@ def test_a_daily_session_of_a_month_is_closed(hong_kong: Ground):
     )
     fill_twice(ground)
     with ground.store.reading("testing") as view:
-        rows = view.gaps.of("kept", Timeframe.D1).select("first_ts", "status").rows()
+        rows = (
+            view.gaps.of(Dataset.candles("kept", Timeframe.D1)).select("first_ts", "status").rows()
+        )
         bars = Grid(view, ground.scope(Timeframe.D1)).bars(ground.profile.window(ground.clock()))
     assert rows == [(at("2023-09-08"), "closed")]
     assert not bars["broken"].any()

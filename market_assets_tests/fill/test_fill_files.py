@@ -19,6 +19,7 @@ import polars as pl
 import pytest
 
 from market_assets.market.calendars.sessions import load_calendar
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.sources.files.archive import ArchiveSettings, ArchiveSource
 
@@ -520,7 +521,7 @@ def zip_of(members: dict[str, str | bytes], *, spoil: str = "") -> bytes:
 
 def absences(ground: Ground) -> list[tuple[str, int]]:
     with ground.store.reading("testing") as view:
-        gaps = view.gaps.of("kept", Timeframe.M1)
+        gaps = view.gaps.of(Dataset.candles("kept", Timeframe.M1))
     return list(gaps.select("status", "bars").iter_rows())
 
 

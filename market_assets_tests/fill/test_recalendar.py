@@ -95,7 +95,7 @@ def test_a_session_closed_by_the_universe_is_not_missing_any_more_and_nothing_el
     after = versions(ground)
     assert {key for key in after if after[key] != before.get(key)} == {"2025-02-26"}
     with ground.store.reading("testing") as view:
-        assert view.gaps.of("kept", Timeframe.H1).is_empty()
+        assert view.gaps.of(Dataset.candles("kept", Timeframe.H1)).is_empty()
 
     ground.wait(minutes=5)
     assert status(ground)["health"] == "HEALTHY"

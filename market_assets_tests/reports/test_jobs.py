@@ -23,7 +23,7 @@ from market_assets.market.timeframes import TS, Timeframe
 from market_assets.practice.faults import Fault
 from market_assets.reports.jobs import audit, audit_document
 from market_assets.store.process import this_host
-from market_assets.work.job import BY_SYMBOL, Job
+from market_assets.work.job import BY_SYMBOL, Job, Target
 from market_assets.work.run import Run, Trigger
 from market_assets_tests.support.fill_ground import at
 
@@ -199,7 +199,7 @@ DIES = """
 import os, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from market_assets.work.job import Job
+from market_assets.work.job import Job, Target
 from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import Cadence, Partition
 from market_assets.market.timeframes import Timeframe
@@ -207,10 +207,9 @@ from market_assets.store import Store
 
 store = Store(Path(sys.argv[1]), clock=lambda: datetime(2025, 3, 1, tzinfo=UTC))
 days = [Partition.of_key("2025-02-26", Cadence.DAY)]
-with Job(
-    store, kind="fill", dataset=Dataset.candles("kept", Timeframe.H1), symbols=["BTC"],
-    partitions=days, sources={}
-):
+hours = Dataset.candles("kept", Timeframe.H1)
+target = Target(hours, days, ["BTC"], Cadence.DAY, datetime(2025, 3, 1, tzinfo=UTC))
+with Job(store, "fill", target, sources={}):
     os.kill(os.getpid(), 9)
 """
 
@@ -256,14 +255,9 @@ class TestAProcessThatIsGone:
     def test_a_job_that_is_at_work_is_left_alone(self, ground):
         ground.keep("symbols: {BTC: {}}")
         days = [Partition.of_key("2025-02-26", Cadence.DAY)]
-        with Job(
-            ground.store,
-            kind="fill",
-            dataset=Dataset.candles("kept", Timeframe.H1),
-            symbols=["BTC"],
-            partitions=days,
-            sources={},
-        ):
+        hours = Dataset.candles("kept", Timeframe.H1)
+        target = Target(hours, days, ["BTC"], Cadence.DAY, ground.clock())
+        with Job(ground.store, "fill", target, sources={}):
             ground.fill()
             assert document(ground)["summary"]["running"] == 1
         assert self.statuses(ground) == ["SUCCEEDED", "SUCCEEDED"]

@@ -20,8 +20,9 @@ from market_assets.market.partitions import partition_key
 from market_assets.market.timeframes import Window, literal, midnight
 from market_assets.verdicts.evidence import State
 from market_assets.work.behind import Input
+from market_assets.work.job import target_of
 from market_assets.work.making import Making, counts_of, missing_before, nothing_yet
-from market_assets.work.publish import publish
+from market_assets.work.publish import Judged, publish
 from market_assets.work.run import BY_HAND
 
 if TYPE_CHECKING:
@@ -76,16 +77,10 @@ class Featurize(Making):
         settings = scope.profile.features
         self.features = features_of(settings, scope.timeframe)
         self._basis = scope.profile.basis_of(settings)
-        super().__init__(
-            store,
-            Dataset.features(scope.profile.name, scope.timeframe),
-            scope.partitions(window),
-            symbols=scope.symbols,
-            inputs=[Input(scope.dataset, scope.cadence, partitions_reached(scope))],
-            cadence=scope.cadence,
-            now=scope.now,
-            run=run,
-        )
+        features = Dataset.features(scope.profile.name, scope.timeframe)
+        target = target_of(scope, features, scope.partitions(window))
+        inputs = [Input(scope.dataset, scope.cadence, partitions_reached(scope))]
+        super().__init__(store, target, inputs, run)
 
     def recipe(self) -> str:
         """See `Work.recipe`."""
@@ -151,7 +146,7 @@ class Featurize(Making):
             window,
             [series.symbol for series in self._scope.series if series.window.intersect(near)],
         )
-        if over := [symbol for symbol in self._symbols if symbol not in starts]:
+        if over := [symbol for symbol in self._scope.symbols if symbol not in starts]:
             yield over, window.start
         group: list[str] = []
         # A symbol that hardly ever trades reaches back for years: others are not read with it.
@@ -278,7 +273,7 @@ class Featurize(Making):
         changed: pl.DataFrame,
         faults: Sequence[str],
     ) -> list[PartitionOutcome]:
-        counts = counts_of(states, self._cadence)
+        counts = counts_of(states, self.cadence)
         candles = self._scope.dataset.name
 
         def details(partition: Partition, new: Mapping[str, int]) -> Mapping[str, Any]:
@@ -289,18 +284,8 @@ class Featurize(Making):
                 "by_symbol": {"new": new},
             }
 
-        return publish(
-            transaction,
-            self.dataset,
-            batch,
-            cadence=self._cadence,
-            counts=counts,
-            evidence=None,
-            rows=states.filter(pl.col("state") == State.STORED),
-            changed=changed,
-            now=self._now,
-            details=details,
-        )
+        judged = Judged(counts, states.filter(pl.col("state") == State.STORED), changed)
+        return publish(transaction, self, batch, judged, details)
 
     def _with_strange(
         self, outcomes: list[PartitionOutcome], strange: pl.DataFrame
@@ -310,7 +295,7 @@ class Featurize(Making):
             return outcomes
         faults: dict[str, tuple[str, ...]] = {}
         candles = (
-            strange.group_by(partition_key(self._cadence), "symbol")
+            strange.group_by(partition_key(self.cadence), "symbol")
             .agg(pl.min("ts"))
             .sort("part", "symbol")
         )

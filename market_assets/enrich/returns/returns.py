@@ -25,8 +25,9 @@ from market_assets.market.timeframes import TS, Timeframe, Window, literal, to_m
 from market_assets.verdicts.jumps import NO_JUMPS
 from market_assets.verdicts.verdicts import SymbolCounts, alignment
 from market_assets.work.behind import Input
+from market_assets.work.job import Target
 from market_assets.work.making import Making
-from market_assets.work.publish import publish
+from market_assets.work.publish import Judged, publish
 from market_assets.work.run import BY_HAND
 
 if TYPE_CHECKING:
@@ -160,19 +161,18 @@ class Returns(Making):
             [member.profile for member in alignment.members], alignment.now
         )
         self._whole = alignment.partitions()
-        super().__init__(
-            store,
+        target = Target(
             alignment.dataset,
             [partition for partition in self._whole if partition.window.intersect(window)],
-            symbols=alignment.symbols,
-            inputs=[
-                Input(member.dataset, member.cadence, self._reach_of(member))
-                for member in alignment.members
-            ],
-            cadence=alignment.cadence,
-            now=alignment.now,
-            run=run,
+            alignment.symbols,
+            alignment.cadence,
+            alignment.now,
         )
+        inputs = [
+            Input(member.dataset, member.cadence, self._reach_of(member))
+            for member in alignment.members
+        ]
+        super().__init__(store, target, inputs, run)
 
     @property
     def _reaches_by_days(self) -> bool:
@@ -225,7 +225,7 @@ class Returns(Making):
 
             member_bars = whole.select("symbol", "ts", "close", "state", "severed")
             bars.append(member_bars.with_columns(symbol=symbol))
-            bounds = _bounds(member_bars, grid, read, self._now)
+            bounds = _bounds(member_bars, grid, read, self.now)
             series.append(bounds.with_columns(symbol=symbol))
             called_for = belongs(member.window, derived=member.is_derived)
             opens.append(member.closed(read).filter(called_for)["ts"])
@@ -282,7 +282,7 @@ class Returns(Making):
         changed: pl.DataFrame,
         jumps: pl.DataFrame,
     ) -> list[PartitionOutcome]:
-        part = partition_key(self._cadence)
+        part = partition_key(self.cadence)
         shares = {
             str(key): neutral_shares(rows).to_dicts() for (key,), rows in returns.group_by(part)
         }
@@ -296,18 +296,8 @@ class Returns(Making):
             )
             return {"verdicts": (verdict,), "new": sum(new.values())}
 
-        return publish(
-            transaction,
-            self.dataset,
-            batch,
-            cadence=self._cadence,
-            counts={key: _counts(rows) for key, rows in shares.items()},
-            evidence=None,
-            rows=returns,
-            changed=changed,
-            now=self._now,
-            details=details,
-        )
+        counts = {key: _counts(rows) for key, rows in shares.items()}
+        return publish(transaction, self, batch, Judged(counts, returns, changed), details)
 
 
 def reach_days(members: Sequence[Profile], now: datetime) -> int:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from market_assets.market.datasets import Dataset
-    from market_assets.market.timeframes import Timeframe, Window
+    from market_assets.market.timeframes import Window
 
 
 class Gaps(Table):
@@ -20,20 +20,18 @@ class Gaps(Table):
 
     def of(
         self,
-        profile: str | None = None,
-        timeframe: Timeframe | None = None,
+        dataset: Dataset | None = None,
         *,
         symbols: Sequence[str] | None = None,
         window: Window | None = None,
         who: bool = False,
     ) -> pl.DataFrame:
-        """The recorded absences, oldest first.
+        """The recorded absences, oldest first; those of all candles where no dataset is named.
 
         A row never reaches over a partition's border. With `who` it also has the columns of
         WHO_SCHEMA: the sources on whose word it rests.
-
-        With `who` it has WHO_SCHEMA's columns too: whose word they rest on.
         """
+        profile, timeframe = (dataset.owner, dataset.timeframe) if dataset else (None, None)
         start, end = bounds(window) if window else (None, None)
         columns = "*" if who else "COLUMNS(name -> name NOT IN ('witness', 'answered'))"
         return self._db.frame(

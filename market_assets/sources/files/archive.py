@@ -35,6 +35,7 @@ from market_assets.sources.contract import (
 from market_assets.sources.files.columns import PRICES, ColumnReader, name_at, whole
 from market_assets.sources.files.kept import Held, Keep, Part, Span
 from market_assets.sources.files.layouts import EXTRA_COLUMNS
+from market_assets.sources.files.opens import has_fold, opens_of
 from market_assets.sources.files.reach import (
     FileSpan,
     Piece,
@@ -48,14 +49,7 @@ from market_assets.sources.files.reach import (
 )
 from market_assets.sources.files.reading import BROKEN, check_parquet, digest_of, look
 from market_assets.sources.files.settings import ArchiveSettings
-from market_assets.sources.files.stamps import (
-    NO_TIME,
-    WALLS,
-    StampError,
-    has_fold,
-    opens_of,
-    read_stamps,
-)
+from market_assets.sources.files.stamps import NO_TIME, WALLS, StampError, read_stamps
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from market_assets.errors import SourceError
+from market_assets.sources.files.clocks import clock_of
 from market_assets.sources.files.layouts import (
     EXTRA_COLUMNS,
     LAYOUTS,
@@ -21,7 +22,6 @@ from market_assets.sources.files.layouts import (
     plain_name,
 )
 from market_assets.sources.files.reading import BROKEN, damaged_in, texts
-from market_assets.sources.files.stamps import clock_of
 from market_assets.sources.files.tables import (
     BadLine,
     decimal_of,

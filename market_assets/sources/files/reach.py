@@ -21,7 +21,7 @@ from market_assets.market.timeframes import Timeframe, Window, to_micros
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from market_assets.sources.files.stamps import Clock
+    from market_assets.sources.files.clocks import Clock
 
 _HOUR = Timeframe.H1.micros
 _DAY = timedelta(days=1)

@@ -97,8 +97,8 @@ ALWAYS = (date.min, date.max)
 
 
 @dataclass(frozen=True)
-class Trouble:
-    """A condition that somebody must know of.
+class Statement:
+    """What is said of a trouble, when it is found and when it is reported.
 
     Its words and numbers stay the same while nothing happens: they contain no ages.
 
@@ -112,8 +112,6 @@ class Trouble:
         details: The first LINES of these, worst or newest first.
         symbols: The symbols concerned, where it is about symbols: when the universe has none of
             them any more, it ends unsaid.
-        places: Which days of which symbols, all of them, so that its cause can be found; not told.
-        derived: It is about something that is made of candles.
     """
 
     profile: str
@@ -124,13 +122,24 @@ class Trouble:
     count: int
     details: tuple[str, ...] = ()
     symbols: tuple[str, ...] = ()
-    places: frozenset[Place] = frozenset()
-    derived: bool = False
 
     @property
     def key(self) -> Key:
-        """What tells it from others."""
+        """The trouble that it is about."""
         return self.profile, self.kind.value, self.subject
+
+
+@dataclass(frozen=True)
+class Trouble(Statement):
+    """A condition that somebody must know of: what is said of it, and what its cause is found by.
+
+    Attributes:
+        places: Which days of which symbols, all of them; not told.
+        derived: It is about something that is made of candles.
+    """
+
+    places: frozenset[Place] = frozenset()
+    derived: bool = False
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,11 @@ from market_assets.sources.contract import (
     Usage,
     epoch_to_us,
 )
-from market_assets.sources.files.columns import PRICES, ColumnReader, name_at, whole
+from market_assets.sources.files.columns import ColumnReader
+from market_assets.sources.files.headings import name_at
 from market_assets.sources.files.kept import Held, Keep, Part, Span
-from market_assets.sources.files.layouts import EXTRA_COLUMNS
+from market_assets.sources.files.layouts import EXTRA_COLUMNS, PRICES
+from market_assets.sources.files.numbers import whole
 from market_assets.sources.files.opens import has_fold, opens_of
 from market_assets.sources.files.reach import (
     FileSpan,
@@ -489,7 +491,7 @@ class ArchiveSource:
         kind = schema[
             name_at(
                 schema.names(),
-                self._columns.places(file.path, schema.names(), has_header=True)["ts"],
+                self._columns.headings.places(file.path, schema.names(), has_header=True)["ts"],
             )
             or ""
         ]
@@ -513,14 +515,14 @@ class ArchiveSource:
             schema = raw.collect_schema()
         except BROKEN as error:
             raise self._unreadable(file.path, error) from error
-        places = self._columns.places(file.path, schema.names(), has_header=True)
+        places = self._columns.headings.places(file.path, schema.names(), has_header=True)
         names = {column: name_at(schema.names(), place) for column, place in places.items()}
         if "ts" not in names or any(
             name is not None and name not in schema for name in names.values()
         ):
             return None
         ts = names["ts"] or ""
-        whose = self._columns.names_whose(schema.names())
+        whose = self._columns.headings.names_whose(schema.names())
         is_plain = all(
             schema[name or ""] == pl.Float64 for column, name in names.items() if column in PRICES
         )

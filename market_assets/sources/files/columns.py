@@ -12,11 +12,7 @@ import polars as pl
 
 from market_assets.errors import SourceError
 from market_assets.sources.files.headings import Headings, name_at, some
-from market_assets.sources.files.layouts import (
-    EXTRA_COLUMNS,
-    PRICES,
-    ColumnName,
-)
+from market_assets.sources.files.layouts import EXTRA_COLUMNS, PRICES, ColumnName
 from market_assets.sources.files.numbers import decimal_of, grouping_of, numbers_of
 from market_assets.sources.files.prices import price_of, require_plain, volume_of, written_whole
 from market_assets.sources.files.reading import BROKEN, damaged_in, texts

@@ -15,9 +15,7 @@ from market_assets.sources.files.numbers import numbers_of, whole
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from market_assets.sources.files.layouts import (
-        ColumnName,
-    )
+    from market_assets.sources.files.layouts import ColumnName
 
 
 _FIXED = 100_000_000

@@ -177,3 +177,8 @@ class ArchiveSettings(SourceSettings):
     def wall_clock(self) -> Clock:
         """The clock of stamps that do not say theirs."""
         return clock_of(self.clock or self.timezone)
+
+    @property
+    def names_clock(self) -> bool:
+        """Whether the universe says which clock that is."""
+        return bool({"clock", "timezone"} & self.model_fields_set)

@@ -21,19 +21,15 @@ from pydantic_core import PydanticUndefined
 
 from market_assets.config.calendar_changes import CalendarChange
 from market_assets.config.entries import Entries, ProfileEntry, SymbolEntry
+from market_assets.config.kinds import PriceRules
+from market_assets.config.research import FeaturesEntry, MarketsSettings, ReturnSettings
+from market_assets.config.services import AlertSettings, ExportSettings, RetentionSettings
 from market_assets.config.settings import (
     AgreementSettings,
-    AlertSettings,
     CheckSettings,
     EvidenceSettings,
-    ExportSettings,
-    FeaturesEntry,
-    MarketsSettings,
     PartitionSettings,
-    PriceRules,
     RepairSettings,
-    RetentionSettings,
-    ReturnSettings,
     Timeframes,
     UpdateSettings,
 )

@@ -28,7 +28,7 @@ from market_assets.market.timeframes import Timeframe, literal
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from market_assets.config.settings import AlertSettings
+    from market_assets.config.services import AlertSettings
     from market_assets.market.partitions import Cadence
 
 

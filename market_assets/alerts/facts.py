@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from market_assets.alerts.troubles import Trouble
-    from market_assets.config.settings import AlertSettings
+    from market_assets.config.services import AlertSettings
     from market_assets.config.universe import Profile, Universe
     from market_assets.market.calendars.sessions import SessionCalendar
     from market_assets.store import Snapshot

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from market_assets.config.settings import AlertSettings
+    from market_assets.config.services import AlertSettings
     from market_assets.market.timeframes import Timeframe
     from market_assets.verdicts.doubt import Doubt
 

@@ -11,7 +11,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from market_assets.config.declared import Declared, check_limits, check_name, check_sources
-from market_assets.config.settings import AlertSettings, Basis, Kind, Timeframes
+from market_assets.config.kinds import Kind
+from market_assets.config.research import Basis
 from market_assets.config.yaml_file import Document, Place, shown
 from market_assets.errors import CalendarError
 from market_assets.market.timeframes import Timeframe
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from market_assets.config.entries import Entries, ProfileEntry, SymbolEntry
+    from market_assets.config.services import AlertSettings
+    from market_assets.config.settings import Timeframes
     from market_assets.sources.contract import Traits
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from market_assets.alerts.absence import gap_troubles, missing_symbols, sources_down, stale
 from market_assets.alerts.troubles import LINES, Kind, Level, Trouble
-from market_assets.config.settings import AlertSettings
+from market_assets.config.services import AlertSettings
 from market_assets.market.timeframes import TS, Timeframe
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)

@@ -8,7 +8,7 @@ import pytest
 
 from market_assets.alerts.judgement import enrichment, failed_checks, failed_days, failed_partitions
 from market_assets.alerts.troubles import LINES
-from market_assets.config.settings import AlertSettings
+from market_assets.config.services import AlertSettings
 from market_assets.market.timeframes import Timeframe
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)

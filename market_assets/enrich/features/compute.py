@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from market_assets.config.settings import FeatureSettings
+    from market_assets.config.research import FeatureSettings
     from market_assets.market.timeframes import Timeframe
 
     Values = NDArray[np.float64]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from market_assets.config.settings import Basis
+from market_assets.config.research import Basis
 from market_assets.enrich.features.compute import compute, features_of, reach_of
 from market_assets.enrich.footing import on_one_footing
 from market_assets.enrich.grid import Grid, with_runs

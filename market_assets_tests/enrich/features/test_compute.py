@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from market_assets.config.settings import FeatureSettings
+from market_assets.config.research import FeatureSettings
 from market_assets.enrich.features.compute import _FAMILIES, compute, features_of, reach_of
 from market_assets.enrich.features.rolling import rolling_moments, rolling_sum
 from market_assets.market.calendars.sessions import load_calendar

@@ -34,6 +34,7 @@ from market_assets.config.settings import (
     UpdateSettings,
 )
 from market_assets.config.values import Share
+from market_assets.config.yaml_file import keys_of
 from market_assets.market.durations import duration_words
 from market_assets.sources.contract import SourceSettings, source_types
 from market_assets.sources.transport.http import HttpSettings
@@ -136,7 +137,7 @@ def _attributes(docstring: str) -> dict[str, str]:
 
 def _section(title: str, model: Model, where: str = "", *, without: Model | None = None) -> str:
     inherited = without.model_fields if without else {}
-    fields = {name: field for name, field in model.model_fields.items() if name not in inherited}
+    fields = {name: model.model_fields[name] for name in keys_of(model) if name not in inherited}
     lead = where or _summary(model)
     return f"### {title}\n\n{lead}\n\n{_table(model, fields)}\n"
 

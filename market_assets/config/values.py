@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, timedelta
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import (
     AfterValidator,
@@ -32,6 +32,9 @@ class Model(BaseModel):
     """A part of the universe; a key without a value, such as `BTCUSDT:`, is all defaults."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    KEYS: ClassVar[str] = ""
+    """Its keys in the order in which they are listed, where that is not the order of the fields."""
 
     @model_validator(mode="before")
     @classmethod

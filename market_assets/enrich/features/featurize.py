@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from market_assets.config.universe import Profile
-    from market_assets.enrich.features.compute import Feature
+    from market_assets.enrich.features.families import Feature
     from market_assets.market.calendars.sessions import SessionCalendar
     from market_assets.market.partitions import Cadence, Partition
     from market_assets.market.timeframes import Timeframe

@@ -118,7 +118,7 @@ def by_features(folder: Path) -> Iterator[Columns]:
     """This project: `market_assets.enrich.features.compute.compute`."""
     import polars as pl  # noqa: PLC0415 - see above
 
-    from market_assets.config.settings import FeatureSettings  # noqa: PLC0415
+    from market_assets.config.research import FeatureSettings  # noqa: PLC0415
     from market_assets.enrich.features.compute import compute, features_of  # noqa: PLC0415
     from market_assets.market.timeframes import Timeframe  # noqa: PLC0415
 

@@ -21,23 +21,20 @@ from pydantic_core import PydanticUndefined
 
 from market_assets.config.calendar_changes import CalendarChange
 from market_assets.config.entries import Entries, ProfileEntry, SymbolEntry
+from market_assets.config.kinds import PriceRules
+from market_assets.config.research import FeaturesEntry, MarketsSettings, ReturnSettings
+from market_assets.config.services import AlertSettings, ExportSettings, RetentionSettings
 from market_assets.config.settings import (
     AgreementSettings,
-    AlertSettings,
     CheckSettings,
     EvidenceSettings,
-    ExportSettings,
-    FeaturesEntry,
-    MarketsSettings,
     PartitionSettings,
-    PriceRules,
     RepairSettings,
-    RetentionSettings,
-    ReturnSettings,
     Timeframes,
     UpdateSettings,
 )
 from market_assets.config.values import Share
+from market_assets.config.yaml_file import keys_of
 from market_assets.market.durations import duration_words
 from market_assets.sources.contract import SourceSettings, source_types
 from market_assets.sources.transport.http import HttpSettings
@@ -140,7 +137,7 @@ def _attributes(docstring: str) -> dict[str, str]:
 
 def _section(title: str, model: Model, where: str = "", *, without: Model | None = None) -> str:
     inherited = without.model_fields if without else {}
-    fields = {name: field for name, field in model.model_fields.items() if name not in inherited}
+    fields = {name: model.model_fields[name] for name in keys_of(model) if name not in inherited}
     lead = where or _summary(model)
     return f"### {title}\n\n{lead}\n\n{_table(model, fields)}\n"
 

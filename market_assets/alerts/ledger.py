@@ -9,27 +9,28 @@ channel that failed has an alert of its own (Kind.CHANNEL), whose tries say when
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from market_assets.alerts.troubles import Key, Kind, Level, Trouble
+from market_assets.alerts.troubles import Kind, Level, Statement, Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+    from market_assets.alerts.troubles import Key
+
 FIRST_WAIT, LONGEST_WAIT = timedelta(minutes=1), timedelta(hours=1)
 
 
-@dataclass(frozen=True)
-class Alert:
-    """A row of `ops.alerts`; every instant is aware UTC.
+@dataclass(frozen=True, kw_only=True)
+class Alert(Statement):
+    """A row of `ops.alerts`: a trouble as it was seen last, and what was told of it.
+
+    Every instant is aware UTC.
 
     Attributes:
         alert_id: Names this episode.
-        profile: As in Trouble, and so are kind, subject, summary, count, details and symbols: as
-            they were seen last.
-        level: How bad it is now.
         opened_at: When it was first seen.
         told_at: When it was told last; None while it was not.
         told_level: The worst level that was told.
@@ -42,14 +43,6 @@ class Alert:
     """
 
     alert_id: str
-    profile: str
-    kind: Kind
-    subject: str
-    level: Level
-    summary: str
-    count: int
-    details: tuple[str, ...]
-    symbols: tuple[str, ...]
     opened_at: datetime
     told_at: datetime | None = None
     told_level: Level | None = None
@@ -58,11 +51,6 @@ class Alert:
     tries: int = 0
     tried_at: datetime | None = None
     error: str | None = None
-
-    @property
-    def key(self) -> Key:
-        """The trouble that this is an episode of."""
-        return self.profile, self.kind.value, self.subject
 
     @property
     def untold(self) -> bool:
@@ -144,18 +132,7 @@ def reconcile(
 
 def begin(trouble: Trouble, now: datetime) -> Alert:
     """The first row of a new episode."""
-    return Alert(
-        uuid.uuid4().hex,
-        trouble.profile,
-        trouble.kind,
-        trouble.subject,
-        trouble.level,
-        trouble.summary,
-        trouble.count,
-        trouble.details,
-        trouble.symbols,
-        now,
-    )
+    return Alert(alert_id=uuid.uuid4().hex, opened_at=now, **_stated(trouble))
 
 
 def over(alert: Alert, now: datetime) -> Alert:
@@ -164,17 +141,15 @@ def over(alert: Alert, now: datetime) -> Alert:
 
 
 def _seen(alert: Alert, trouble: Trouble) -> Alert:
-    seen = replace(
-        alert,
-        level=trouble.level,
-        summary=trouble.summary,
-        count=trouble.count,
-        details=trouble.details,
-        symbols=trouble.symbols,
-    )
+    seen = replace(alert, **_stated(trouble))
     # Nobody has tried to tell of the error yet, however often the warning was tried.
     worse = alert.level is Level.WARNING and trouble.level is Level.ERROR
     return replace(seen, tries=0, tried_at=None) if worse else seen
+
+
+def _stated(trouble: Trouble) -> dict[str, Any]:
+    """What a trouble says of itself, as an alert has it."""
+    return {field.name: getattr(trouble, field.name) for field in fields(Statement)}
 
 
 def claim(alerts: Iterable[Alert], now: datetime) -> list[Alert]:

@@ -9,7 +9,8 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from market_assets.alerts.troubles import CONSEQUENCES, Kind, Level, many, minute
+from market_assets.alerts.phrases import many, minute
+from market_assets.alerts.troubles import CONSEQUENCES, Kind, Level
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

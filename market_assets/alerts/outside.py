@@ -10,14 +10,16 @@ from __future__ import annotations
 import json
 import logging
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from market_assets.alerts import message
 from market_assets.alerts.channels import channels_of, send
 from market_assets.alerts.ledger import Alert, claim, reconcile, told
-from market_assets.alerts.troubles import Kind, Level, Trouble, store_changed
+from market_assets.alerts.platform import store_changed
+from market_assets.alerts.rows import ALERT_SCHEMA, alert_of
+from market_assets.alerts.troubles import Kind, Level, Trouble
 from market_assets.errors import StoreBusyError
 from market_assets.private import put_private
 from market_assets.store import StoreMark
@@ -259,20 +261,10 @@ def _mark(stored: Mapping[str, Any]) -> StoreMark:
 
 
 def _alert(row: Mapping[str, Any]) -> Alert:
-    values = {name.name: row[name.name] for name in fields(Alert)}
+    values = {name: row[name] for name in ALERT_SCHEMA}
     instants = {
         name: datetime.fromisoformat(value)
         for name, value in values.items()
         if name.endswith("_at") and value is not None
     }
-    return Alert(
-        **{
-            **values,
-            **instants,
-            "kind": Kind(row["kind"]),
-            "level": Level(row["level"]),
-            "told_level": row["told_level"] and Level(row["told_level"]),
-            "details": tuple(row["details"]),
-            "symbols": tuple(row["symbols"]),
-        }
-    )
+    return alert_of({**values, **instants})

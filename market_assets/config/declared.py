@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,8 @@ from pydantic import (
     ValidationError,
 )
 
-from market_assets.config.yaml_file import Document, Place, add_faults, shown
+from market_assets.config.names import check_name
+from market_assets.config.yaml_file import Document, add_faults, shown
 from market_assets.errors import SourceError
 from market_assets.words import hint, listed
 
@@ -141,12 +141,3 @@ def check_limits(url: str | None, document: Document) -> None:
             check_limits_url(url)
         except ValueError as error:
             document.add(("limits",), str(error))
-
-
-def check_name(name: str, place: Place, document: Document) -> None:
-    """Refuse a name that cannot be used: those of symbols and sources are in paths and keys."""
-    if not re.fullmatch(r"[^\s/\\,]+", name) or name in {".", ".."}:
-        advice = "is no usable name: leave out slashes, commas and spaces"
-        if place[0] == "profiles":
-            advice += " (a source may have its own name for it: `sources: [{binance: ...}]`)"
-        document.add(place, advice)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import (
     AfterValidator,
@@ -14,21 +14,15 @@ from pydantic import (
 )
 
 from market_assets.config.calendar_changes import CalendarChange
+from market_assets.config.kinds import PRESETS, Kind, PriceRules
+from market_assets.config.research import FeaturesEntry, MarketsSettings, ReturnSettings
+from market_assets.config.services import AlertSettings, ExportSettings, RetentionSettings
 from market_assets.config.settings import (
-    PRESETS,
     AgreementSettings,
-    AlertSettings,
     CheckSettings,
     EvidenceSettings,
-    ExportSettings,
-    FeaturesEntry,
-    Kind,
-    MarketsSettings,
     PartitionSettings,
-    PriceRules,
     RepairSettings,
-    RetentionSettings,
-    ReturnSettings,
     Timeframes,
     UpdateSettings,
 )
@@ -109,7 +103,29 @@ class SymbolEntry(Model):
     actions: tuple[Choice, ...] = ()
 
 
-class ProfileEntry(Model):
+class Rules(Model):
+    """What the file says for all profiles, and a profile says for itself, key by key.
+
+    `calendar_changes` is not one of these: the file has it by calendar.
+
+    Attributes:
+        repair: When and how hard gaps are repaired.
+        evidence: When an absence is explained.
+        update: How the newest candles are kept.
+        agreement: How sources are compared.
+        features: Which features, over how many bars; a full set by default.
+        returns: What is asked of aligned returns.
+    """
+
+    repair: RepairSettings = RepairSettings()
+    evidence: EvidenceSettings = EvidenceSettings()
+    update: UpdateSettings = UpdateSettings()
+    agreement: AgreementSettings = AgreementSettings()
+    features: FeaturesEntry = FeaturesEntry()
+    returns: ReturnSettings = ReturnSettings()
+
+
+class ProfileEntry(Rules):
     """A group of symbols that share calendar, timeframes and rules.
 
     Its name becomes an asset key prefix, an asset group and a DuckDB schema.
@@ -129,14 +145,13 @@ class ProfileEntry(Model):
         symbols: The symbols by name.
         prices: What a price may be, where the preset of the kind is not right.
         checks: How strictly candles are judged.
-        repair: When and how hard gaps are repaired.
-        evidence: When an absence is explained.
-        update: How the newest candles are kept.
-        agreement: How sources are compared.
         partitions: How long a partition is.
-        features: Which features, over how many bars; a full set by default.
-        returns: What is asked of aligned returns.
         calendar_changes: What is known better of the calendar, by date and with a reason.
+    """
+
+    KEYS: ClassVar = """
+        kind calendar start end timeframes sources mix_venues actions symbols prices checks
+        repair evidence update agreement partitions features returns calendar_changes
     """
 
     kind: Kind | None = None
@@ -152,17 +167,11 @@ class ProfileEntry(Model):
     )
     prices: PriceRules = PriceRules()
     checks: CheckSettings = CheckSettings()
-    repair: RepairSettings = RepairSettings()
-    evidence: EvidenceSettings = EvidenceSettings()
-    update: UpdateSettings = UpdateSettings()
-    agreement: AgreementSettings = AgreementSettings()
     partitions: PartitionSettings = PartitionSettings()
-    features: FeaturesEntry = FeaturesEntry()
-    returns: ReturnSettings = ReturnSettings()
     calendar_changes: tuple[CalendarChange, ...] = ()
 
 
-class Entries(Model):
+class Entries(Rules):
     """The file as it is written, each part valid by itself.
 
     Nothing is inherited yet, and nothing is required.
@@ -171,13 +180,7 @@ class Entries(Model):
         sources: The settings of each source, by a name of your choice; its `type` is that name
             unless it says otherwise.
         profiles: What is kept, by name.
-        repair: When and how hard gaps are repaired.
-        evidence: When an absence is explained.
-        update: How the newest candles are kept.
-        features: Which features, over how many bars; a full set by default.
-        returns: What is asked of aligned returns.
         markets: One matrix of returns across profiles.
-        agreement: How sources are compared.
         alerts: Who is told of troubles, and when.
         export: Switches the lake of Parquet files on; `{}` is all defaults.
         retention: How long bookkeeping is kept.
@@ -189,6 +192,11 @@ class Entries(Model):
             have it.
     """
 
+    KEYS: ClassVar = """
+        sources profiles repair evidence update features returns markets agreement alerts export
+        retention limits calendar_changes
+    """
+
     sources: Annotated[
         dict[str, Annotated[dict[str, object], BeforeValidator(empty_if_none)]],
         BeforeValidator(empty_if_none),
@@ -196,13 +204,7 @@ class Entries(Model):
     profiles: Annotated[dict[str, ProfileEntry], BeforeValidator(empty_if_none)] = Field(
         default_factory=dict
     )
-    repair: RepairSettings = RepairSettings()
-    evidence: EvidenceSettings = EvidenceSettings()
-    update: UpdateSettings = UpdateSettings()
-    features: FeaturesEntry = FeaturesEntry()
-    returns: ReturnSettings = ReturnSettings()
     markets: MarketsSettings = MarketsSettings()
-    agreement: AgreementSettings = AgreementSettings()
     alerts: AlertSettings = AlertSettings()
     export: Annotated[ExportSettings | None, BeforeValidator(empty_if_none)] = None
     retention: RetentionSettings = RetentionSettings()

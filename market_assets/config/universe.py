@@ -15,21 +15,15 @@ from pydantic import (
 )
 
 from market_assets.config.calendar_changes import CalendarChange
+from market_assets.config.kinds import Kind, PriceRules
+from market_assets.config.research import Basis, FeaturesEntry, MarketsSettings, ReturnSettings
+from market_assets.config.services import AlertSettings, ExportSettings, RetentionSettings
 from market_assets.config.settings import (
     AgreementSettings,
-    AlertSettings,
-    Basis,
     CheckSettings,
     EvidenceSettings,
-    ExportSettings,
-    FeaturesEntry,
-    Kind,
-    MarketsSettings,
     PartitionSettings,
-    PriceRules,
     RepairSettings,
-    RetentionSettings,
-    ReturnSettings,
     Timeframes,
     UpdateSettings,
 )

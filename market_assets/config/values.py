@@ -1,4 +1,4 @@
-"""How values of the file are written: days, durations, shares.
+"""How values of the file are written: days, durations, shares, timeframes.
 
 Also what all parts of the file have in common. The settings that use these values stand in
 `settings`.
@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from datetime import date, timedelta
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -19,6 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticKnownError
 
 from market_assets.config.yaml_file import shown
+from market_assets.market.timeframes import Timeframe
 
 
 def empty_if_none(value: object) -> object:
@@ -30,6 +32,9 @@ class Model(BaseModel):
     """A part of the universe; a key without a value, such as `BTCUSDT:`, is all defaults."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    KEYS: ClassVar[str] = ""
+    """Its keys in the order in which they are listed, where that is not the order of the fields."""
 
     @model_validator(mode="before")
     @classmethod
@@ -79,6 +84,30 @@ Duration = Annotated[timedelta, BeforeValidator(_duration)]
 
 
 Share = Annotated[float, BeforeValidator(_share)]
+
+
+def _cadence(every: timedelta) -> timedelta:
+    minutes = every / timedelta(minutes=1)
+    if not (
+        minutes.is_integer() and (60 % minutes == 0 or (minutes % 60 == 0 and 1440 % minutes == 0))
+    ):
+        raise ValueError(
+            "divides neither an hour into whole minutes nor a day into whole hours; "
+            "write 1m, 5m, 15m, 1h or 4h"
+        )
+    return every
+
+
+def _shortest_first(timeframes: tuple[Timeframe, ...]) -> tuple[Timeframe, ...]:
+    return tuple(sorted(timeframes, key=lambda timeframe: timeframe.duration))
+
+
+Interval = Annotated[Duration, AfterValidator(_cadence)]
+"""How often something happens: whole minutes that divide an hour, or whole hours of a day."""
+
+
+TimeframeList = Annotated[tuple[Timeframe, ...], AfterValidator(_shortest_first)]
+"""Timeframes, shortest first, in whatever order they are written."""
 
 
 def text(value: object) -> str:

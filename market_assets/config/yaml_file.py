@@ -340,7 +340,16 @@ def _keys_at(model: type[BaseModel], place: Place) -> list[str]:
         kind = fields[part].annotation if part in fields else inner[-1] if inner else None
         while get_origin(kind) in (Annotated, Union, UnionType):
             kind = next(argument for argument in get_args(kind) if argument is not NoneType)
-    return list(getattr(kind, "model_fields", {}))
+    return keys_of(kind)
+
+
+def keys_of(kind: Any) -> list[str]:  # noqa: ANN401 - any type that a key can have
+    """The keys of a part of the file, in the order in which they are listed.
+
+    Empty where the part has no fixed keys.
+    """
+    fields = getattr(kind, "model_fields", {})
+    return getattr(kind, "KEYS", "").split() or list(fields)
 
 
 def shown(value: object) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 import polars as pl
 
-from market_assets.config.settings import Basis
+from market_assets.config.research import Basis
 from market_assets.enrich.actions.adjust import adjusted_weeks, ex_days, multiplied
 from market_assets.market.timeframes import Timeframe, Window, midnight
 from market_assets.sources.actions import ActionKind

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from market_assets.config.settings import Basis, Kind
+from market_assets.config.kinds import Kind
+from market_assets.config.research import Basis
 from market_assets.enrich.footing import on_one_footing
 from market_assets.enrich.grid import Grid
 from market_assets.expected.scope import scope_of

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from datetime import datetime
 
-    from market_assets.config.settings import PriceRules
+    from market_assets.config.kinds import PriceRules
     from market_assets.config.universe import SourceSymbol
     from market_assets.expected.series import Series
     from market_assets.market.calendars.sessions import SessionCalendar

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from market_assets.config.settings import RetentionSettings
+    from market_assets.config.services import RetentionSettings
 
 STORE, RUNS, EVENTS, TICKS = "market.duckdb", "runs", "events", "ticks"
 LOGS, CACHES, COPIES, LAKE, OTHER, LEFTOVERS = (

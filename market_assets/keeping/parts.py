@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from market_assets.config.settings import RetentionSettings
+    from market_assets.config.services import RetentionSettings
 
 _DAY = timedelta(days=1)
 

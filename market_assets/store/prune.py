@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import duckdb
 
-    from market_assets.config.settings import RetentionSettings
+    from market_assets.config.services import RetentionSettings
 
 _OLD_ROWS = {
     # The last job of each day and status stays as long as any other job. The newest of each kind

@@ -16,7 +16,7 @@ from market_assets.sources.contract import Unread
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from market_assets.config.settings import PriceRules
+    from market_assets.config.kinds import PriceRules
     from market_assets.market.timeframes import Timeframe, Window
 
 _PRICES = ("open", "high", "low", "close")

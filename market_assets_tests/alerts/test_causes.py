@@ -8,24 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from market_assets.alerts.absence import missing_symbols, stale, vanished
 from market_assets.alerts.causes import fold, locate
+from market_assets.alerts.judgement import enrichment, failed_checks, failed_partitions
 from market_assets.alerts.ledger import begin, reconcile, told
 from market_assets.alerts.message import NEXT
-from market_assets.alerts.troubles import (
-    ALWAYS,
-    CONSEQUENCES,
-    Kind,
-    Level,
-    Place,
-    Trouble,
-    enrichment,
-    failed_checks,
-    failed_partitions,
-    missing_symbols,
-    stale,
-    store_changed,
-    vanished,
-)
+from market_assets.alerts.platform import store_changed
+from market_assets.alerts.troubles import ALWAYS, CONSEQUENCES, Kind, Level, Place, Trouble
 from market_assets.market.partitions import Cadence
 from market_assets.market.timeframes import Timeframe
 from market_assets.store import StoreMark

@@ -16,7 +16,7 @@ from market_assets.alerts import channels
 from market_assets.alerts.channels import channels_of, send, try_channels
 from market_assets.alerts.message import Message
 from market_assets.alerts.troubles import Level
-from market_assets.config.settings import AlertSettings
+from market_assets.config.services import AlertSettings
 from market_assets_tests.support.alerts_ground import universe_of
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from market_assets.alerts import Kind, Level, Trouble, Watch, alerts_in
-from market_assets.alerts.troubles import failed_partitions
+from market_assets.alerts.judgement import failed_partitions
 from market_assets.errors import StoreBusyError, StoreError
 from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import TS, Timeframe, Window

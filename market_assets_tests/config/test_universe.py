@@ -16,16 +16,11 @@ from typing import TYPE_CHECKING
 import duckdb
 import pytest
 
-from market_assets.config.checks import RESERVED_NAMES
+from market_assets.config.kinds import Kind, PriceRules
 from market_assets.config.load import load_universe
+from market_assets.config.names import RESERVED_NAMES
 from market_assets.config.places import PACKAGED
-from market_assets.config.settings import (
-    AgreementSettings,
-    Kind,
-    PriceRules,
-    RepairSettings,
-    Severity,
-)
+from market_assets.config.settings import AgreementSettings, RepairSettings, Severity
 from market_assets.config.universe import SourceSymbol, Universe
 from market_assets.errors import UniverseError
 from market_assets.expected.series import calendar_of

@@ -10,8 +10,8 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
+from market_assets.alerts.facts import store_troubles
 from market_assets.alerts.troubles import Level
-from market_assets.alerts.watch import store_troubles
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.practice.faults import Fault
 from market_assets.reports.story import story_of

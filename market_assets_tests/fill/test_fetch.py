@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from market_assets.config.settings import PriceRules
+from market_assets.config.kinds import PriceRules
 from market_assets.config.universe import SourceSymbol
 from market_assets.errors import SourceError
 from market_assets.expected.series import Series

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
+from market_assets.alerts.facts import store_troubles
 from market_assets.alerts.troubles import Kind
-from market_assets.alerts.watch import store_troubles
 from market_assets.market.timeframes import TS, Timeframe, midnight
 from market_assets.reports.doubts import doubts_of
 from market_assets.verdicts.doubt import Sort

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 import pytest
 
-from market_assets.config.settings import RetentionSettings
+from market_assets.config.services import RetentionSettings
 from market_assets.errors import StoreError
 from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Timeframe

@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from market_assets.config.settings import Kind, PriceRules
+from market_assets.config.kinds import Kind, PriceRules
 from market_assets.market.calendars.sessions import load_calendar
 from market_assets.market.timeframes import TS, Timeframe, Window
 from market_assets.sources.contract import CANDLE_SCHEMA, Unread, epoch_to_us

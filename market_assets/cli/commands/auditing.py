@@ -93,7 +93,7 @@ def alerts(
     """
     # A help text needs no polars.
     from market_assets.alerts import Outside, try_channels  # noqa: PLC0415
-    from market_assets.alerts.watch import frame_of  # noqa: PLC0415
+    from market_assets.alerts.rows import frame_of  # noqa: PLC0415
     from market_assets.errors import StoreError  # noqa: PLC0415
     from market_assets.home import home  # noqa: PLC0415
 

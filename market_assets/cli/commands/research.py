@@ -147,7 +147,7 @@ def export(
 
     A damaged or missing file is written again.
     """
-    from market_assets.config.settings import ExportSettings  # noqa: PLC0415
+    from market_assets.config.services import ExportSettings  # noqa: PLC0415
     from market_assets.export import Lake, tables_of  # noqa: PLC0415 - a help text needs no polars
     from market_assets.home import home  # noqa: PLC0415
     from market_assets.market.timeframes import Timeframe  # noqa: PLC0415

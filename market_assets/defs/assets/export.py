@@ -12,7 +12,7 @@ from typing import Self
 
 import dagster as dg
 
-from market_assets.config.settings import ExportSettings
+from market_assets.config.services import ExportSettings
 from market_assets.config.universe import Universe
 from market_assets.defs.keys import BEFORE_REPAIRS, automatic, process_tags
 from market_assets.defs.resources import PATIENCE, Clock, StoreResource

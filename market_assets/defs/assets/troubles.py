@@ -11,7 +11,8 @@ import dagster as dg
 
 from market_assets.alerts import Alert, Outside, alerts_in
 from market_assets.alerts.message import MOST, name, next_step
-from market_assets.alerts.troubles import Level, minute
+from market_assets.alerts.phrases import minute
+from market_assets.alerts.troubles import Level
 from market_assets.config.universe import Universe
 from market_assets.defs.resources import Clock, StoreResource
 

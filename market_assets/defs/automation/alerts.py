@@ -14,14 +14,8 @@ from pathlib import Path
 import dagster as dg
 
 from market_assets.alerts import Key, Kind, Told, Trouble, Watch
-from market_assets.alerts.troubles import (
-    Life,
-    dead,
-    failed_checks,
-    failed_partitions,
-    is_replacing,
-    platform_troubles,
-)
+from market_assets.alerts.judgement import failed_checks, failed_partitions
+from market_assets.alerts.platform import Life, dead, is_replacing, platform_troubles
 from market_assets.config.universe import Universe
 from market_assets.defs.assets.troubles import publish
 from market_assets.defs.internals.adapter import (
@@ -294,7 +288,7 @@ def _look(
 
 def _heal(instance: dg.DagsterInstance, memory: _Memory) -> None:
     """Wake the repair sensors when candles have vanished, and again while they are missing."""
-    lost = memory.watch.lost
+    lost = memory.watch.census.lost
     if not lost:
         memory.woken_at = None
     elif memory.woken_at is None or not timedelta(0) <= memory.now - memory.woken_at < _WAKE_EVERY:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from dagster._core.storage.event_log import SqliteEventLogStorage
     from sqlalchemy.engine import Connection
 
-    from market_assets.config.settings import RetentionSettings
+    from market_assets.config.services import RetentionSettings
 
     Connect = Callable[[], AbstractContextManager[Connection]]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import dagster as dg
 from filelock import FileLock, Timeout
 
-from market_assets.config.settings import RetentionSettings
+from market_assets.config.services import RetentionSettings
 from market_assets.config.universe import Universe
 from market_assets.defs.automation.pruning import compact_databases, databases, prune_dagster
 from market_assets.defs.keys import BEFORE_REPAIRS, automatic, process_tags

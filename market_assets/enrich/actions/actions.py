@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from market_assets.config.settings import Basis
+from market_assets.config.research import Basis
 from market_assets.enrich.actions.adjust import STALE, adjustments
 from market_assets.errors import CalendarError, SourceError, error_words, trace_words
 from market_assets.expected.series import calendar_of, prepare

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from market_assets.config.settings import Basis
+from market_assets.config.research import Basis
 from market_assets.enrich.features.compute import compute, features_of, reach_of
 from market_assets.enrich.footing import on_one_footing
 from market_assets.enrich.grid import Grid, with_runs
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import date, datetime
 
-    from market_assets.enrich.features.compute import Feature
+    from market_assets.enrich.features.families import Feature
     from market_assets.expected.scope import Scope
     from market_assets.market.calendars.sessions import SessionCalendar
     from market_assets.market.partitions import Cadence, Partition

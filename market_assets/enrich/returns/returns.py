@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import polars as pl
 
-from market_assets.config.settings import Basis
+from market_assets.config.research import Basis
 from market_assets.enrich.footing import on_one_footing
 from market_assets.enrich.grid import Grid
 from market_assets.enrich.jumps import jumps_in, watches_jumps
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from market_assets.config.settings import ReturnSettings
+    from market_assets.config.research import ReturnSettings
     from market_assets.config.universe import Profile, Universe
     from market_assets.expected.scope import Scope
     from market_assets.store import Store, Transaction

@@ -28,6 +28,8 @@ ColumnName = Literal[
     "taker_buy_volume",
     "vwap",
 ]
+PRICES: tuple[ColumnName, ...] = ("open", "high", "low", "close")
+
 EXTRA_COLUMNS: tuple[ColumnName, ...] = ("quote_volume", "trades", "taker_buy_volume", "vwap")
 """The columns of `columns.EXTRAS` as a file may have them."""
 

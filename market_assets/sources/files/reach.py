@@ -16,12 +16,14 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import polars as pl
 
-from market_assets.market.timeframes import Timeframe, Window, to_micros
+from market_assets.errors import SourceError
+from market_assets.market.timeframes import Timeframe, Window, from_micros, to_micros
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from market_assets.sources.files.stamps import Clock
+    from market_assets.sources.files.clocks import Clock
+    from market_assets.sources.files.kept import Span
 
 _HOUR = Timeframe.H1.micros
 _DAY = timedelta(days=1)
@@ -115,6 +117,46 @@ def believable_row(timeframe: Timeframe, now: datetime) -> pl.Expr:
     in_time = (opens <= latest) if earliest is None else opens.is_between(earliest, latest)
     numbers = pl.all_horizontal(pl.col(_PRICES).is_finite().fill_null(value=False))
     return in_time.fill_null(value=False) & numbers & pl.any_horizontal(pl.col(_PRICES) != 0)
+
+
+def believable_opens(candles: pl.LazyFrame, timeframe: Timeframe, now: datetime) -> pl.LazyFrame:
+    """The opens of candles: ts in microseconds, and can_be, whether the row can be a bar."""
+    return candles.select(pl.col("ts").to_physical(), can_be=believable_row(timeframe, now))
+
+
+def rows_span(rows: pl.DataFrame, timeframe: Timeframe, about: str) -> Span | None:
+    """What rows reach; None where there are none.
+
+    Args:
+        rows: ts and can_be, as `believable_opens` gives them.
+        timeframe: The length of the bars.
+        about: Which source and file, for the error.
+
+    Raises:
+        SourceError: Their times are none.
+    """
+    stamps = rows["ts"].drop_nulls()
+    if are_odd(stamps, timeframe):
+        first, last = (f"{from_micros(stamp):%Y-%m-%d %H:%M}" for stamp in _ends(stamps))
+        raise SourceError(
+            f"{about}: "
+            f"{len(stamps):,} rows have times from {first} to {last}Z, "
+            f"where there are no {timeframe} bars: they are no counts since 1970. "
+            "Say how they are written under `format`, "
+            'such as "%Y%m%d" or "%Y%m%d %H%M%S"',
+            permanent=True,
+        )
+    believable = span_of(rows.filter("can_be")["ts"])
+    if believable is not None:
+        return *believable, bool(rows["can_be"][-1])
+    # The times of rows that are all refused say where they belong, so that they are read and
+    # counted.
+    return None if stamps.is_empty() else (*_ends(stamps), False)
+
+
+def _ends(stamps: pl.Series) -> tuple[int, int]:
+    column = stamps.to_numpy()
+    return int(column.min()), int(column.max())
 
 
 def are_odd(opens: pl.Series, timeframe: Timeframe) -> bool:

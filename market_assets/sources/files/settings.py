@@ -19,9 +19,10 @@ from pydantic import (
 )
 
 from market_assets.sources.contract import SourceSettings
+from market_assets.sources.files.clocks import Clock, clock_of
 from market_assets.sources.files.layouts import LAYOUTS, ColumnName, LayoutName, layout_named
 from market_assets.sources.files.reading import MOST
-from market_assets.sources.files.stamps import Clock, Stamps, clock_of
+from market_assets.sources.files.stamps import Stamps  # noqa: TC001 - a field has it
 
 _PLACEHOLDERS = frozenset({"profile", "symbol", "timeframe", "minutes", "date"})
 _TEXTS = (
@@ -176,3 +177,8 @@ class ArchiveSettings(SourceSettings):
     def wall_clock(self) -> Clock:
         """The clock of stamps that do not say theirs."""
         return clock_of(self.clock or self.timezone)
+
+    @property
+    def names_clock(self) -> bool:
+        """Whether the universe says which clock that is."""
+        return bool({"clock", "timezone"} & self.model_fields_set)

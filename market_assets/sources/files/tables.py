@@ -2,7 +2,8 @@
 
 Encodings, separators, lines above the header, lines that are broken. A line that cannot be read
 costs itself and is reported with its number; what is no table at all is a `ValueError`. Nothing is
-known here of stamps and candles except that a number is no header.
+known here of stamps and candles except that a number is no header. How the text of a cell becomes
+a number stands in `numbers`.
 """
 
 from __future__ import annotations
@@ -105,13 +106,7 @@ def read_table(
         ValueError: It is no table: empty, a page of HTML, or not in that encoding.
     """
     body, bad = _plain(body, encoding)
-    start = body[:512].lstrip().lower()
-    if not start:
-        raise ValueError("it is empty")
-    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
-        raise ValueError(f"it is a page of HTML or XML and no table: {_excerpt(body)!r}")
-    if start.startswith((b"{", b"[{", b"[[")):
-        raise ValueError(f"it is JSON and no table: {_excerpt(body)!r}")
+    _require_table(body)
     head = [line.decode("utf-8", "replace") for line in islice(_lines(body), _HEAD)]
     sign = separator or _separator(head)
     if sign == " ":
@@ -123,24 +118,44 @@ def read_table(
     place = _place_of_names(head, rows_of_head, is_header)
     names = None if place is None else rows_of_head[place]
     first = _first_row(rows_of_head) if place is None else _after_names(rows_of_head, place)
-    widths = [len(cells) for cells in rows_of_head[first:] if len(cells) >= _FEWEST]
-    width = (
-        len(names) if names is not None else mode(widths) if widths else len(rows_of_head[first])
-    )
-    if (
-        names is not None
-        and widths
-        and min(widths) > width
-        and all(not "".join(cells[width:]) for cells in rows_of_head[first:])
-    ):
+    columns = _columns(names, rows_of_head[first:])
+    rows, numbers, more = _rows(body, first, sign, columns)
+    return Table(rows, names is not None, numbers, bad + more)
+
+
+def _require_table(body: bytes) -> None:
+    """Refuse what is no table by its first bytes."""
+    start = body[:512].lstrip().lower()
+    if not start:
+        raise ValueError("it is empty")
+    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+        raise ValueError(f"it is a page of HTML or XML and no table: {_excerpt(body)!r}")
+    if start.startswith((b"{", b"[{", b"[[")):
+        raise ValueError(f"it is JSON and no table: {_excerpt(body)!r}")
+
+
+def _columns(names: Sequence[str] | None, rows: Sequence[Sequence[str]]) -> list[str]:
+    """The names of the columns, each once: those of the header, or column_1 and so on.
+
+    Args:
+        names: The cells of the header; None where there is none.
+        rows: The first rows.
+
+    Raises:
+        ValueError: The rows have fewer cells than the header has names.
+    """
+    widths = [len(cells) for cells in rows if len(cells) >= _FEWEST]
+    if names is None:
+        width = mode(widths) if widths else len(rows[0])
+        return [f"column_{at + 1}" for at in range(width)]
+    width = len(names)
+    if widths and min(widths) > width and all(not "".join(cells[width:]) for cells in rows):
         # A separator stands behind the last cell of each line, except in the header.
         names = [*names, *[""] * (min(widths) - width)]
         width = len(names)
-    if names is not None and widths and max(widths) < width:
+    if widths and max(widths) < width:
         raise ValueError(f"its lines have {max(widths)} cells, and its header has {width} names")
-    columns = _unique(names) if names is not None else [f"column_{at + 1}" for at in range(width)]
-    rows, numbers, more = _rows(body, first, sign, columns)
-    return Table(rows, names is not None, numbers, bad + more)
+    return _unique(names)
 
 
 def _plain(body: bytes, encoding: str | None) -> tuple[bytes, list[BadLine]]:
@@ -349,100 +364,3 @@ def _parsed(
 
 def _excerpt(line: bytes) -> str:
     return " ".join(line[: _EXCERPT * 2].decode("utf-8", "replace").split())[:_EXCERPT]
-
-
-# Numbers --------------------------------------------------------------------------------------
-
-_GROUPED = r"^[+-]?\d{1,3}(?:(?:[,'\u00a0\u202f ]\d{3})+|(?:,\d{2})+,\d{3})(?:\.\d+)?$"
-_UNIT = r"(?i)(\d)\s?(K|M|B|T|Mio|Mrd)\.?\s*$"
-_UNITS = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12, "mio": 1e6, "mrd": 1e9}
-"""How thousands, millions and more are written behind a number."""
-
-_GROUPED_COMMA = r"^[+-]?\d{1,3}(?:[.'\u00a0\u202f ]\d{3})+,\d+$"
-_COMMA = r"^[+-]?\d*,\d+$"
-_WITH_COMMA = r"^\s*[+-]?(?:\d{1,3}(?:[.'\u00a0\u202f ]\d{3})+|\d*)(?:,\d+)?(?:[eE][+-]?\d+)?\s*$"
-_WITH_POINT = r"^[+-]?(?:\d+|\d{1,3}(?:,\d{2,3})+)\.\d+$|^[+-]?\d{1,3}(?:,\d{3}){2,}$"
-_ONE_GROUP = r"^[+-]?\d{1,3},\d{3}$"
-
-
-def numbers_of(cells: pl.Series, decimal: str | None = None) -> pl.Series:
-    """Read text as numbers: with blanks around, thousands parted, or a comma before the fraction.
-
-    Args:
-        cells: Text, or numbers already.
-        decimal: What stands before a fraction, "." or ","; None to find it where there is no doubt.
-
-    Returns:
-        Float64; null where a cell is no number, or could be two (`1,234` beside no other).
-    """
-    if cells.dtype != pl.String:
-        return cells.cast(pl.Float64, strict=False)
-    quick = cells.cast(pl.Float64, strict=False)
-    left = quick.is_null() & cells.is_not_null()
-    if decimal != "," and not left.any():
-        return quick
-    if cells.str.contains(_UNIT).any():
-        unit = cells.str.extract(_UNIT, 2).str.to_lowercase().str.slice(0, 3)
-        factor = unit.replace_strict(_UNITS, default=1.0, return_dtype=pl.Float64)
-        return (numbers_of(cells.str.replace(_UNIT, "${1}"), decimal) * factor).round(3)
-    if decimal == ",":
-        text = cells.str.strip_chars()
-        bare = text.str.replace_all(r"[.'\u00a0\u202f ]", "").str.replace(",", ".", literal=True)
-        fits = text.str.contains(_WITH_COMMA).fill_null(value=False)
-        return bare.cast(pl.Float64, strict=False).set(~fits, None)
-    odd = (
-        cells.filter(left)
-        .str.strip_chars()
-        .str.replace(r"^([+-]?)[$\u20ac\u00a3\u00a5]\s*", "${1}")
-    )
-    grouped = odd.str.contains(_GROUPED)
-    comma = odd.str.contains(_COMMA) & ~grouped
-    read = odd.cast(pl.Float64, strict=False)
-    points = cells.str.contains(".", literal=True).fill_null(value=False)
-    has_point = bool(
-        (points & quick.is_not_null()).any() or (grouped & odd.str.contains(r"[.]")).any()
-    )
-    several = odd.str.count_matches(r"[,' \u00a0\u202f]") > 1
-    # One group alone may be a fraction: 1,234 is 1234, or 1.234 where a comma stands before a
-    # fraction.
-    sure = grouped & (
-        several | odd.str.contains(r"[.' \u00a0\u202f]") | has_point | (decimal == ".")
-    )
-    without = odd.str.replace_all(r"[,' \u00a0\u202f]", "").cast(pl.Float64, strict=False)
-    read = without.zip_with(sure, read)
-    if decimal is None and comma.any() and not has_point and not sure.any():
-        fraction = odd.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
-        read = fraction.zip_with(comma | (grouped & ~several), read)
-    swapped = odd.str.contains(_GROUPED_COMMA)
-    if decimal is None and swapped.any():
-        pointless = odd.str.replace_all(r"[.' \u00a0\u202f]", "").str.replace(
-            ",", ".", literal=True
-        )
-        read = pointless.cast(pl.Float64, strict=False).zip_with(swapped, read)
-    return quick.scatter(left.arg_true(), read)
-
-
-def decimal_of(columns: Sequence[pl.Series]) -> str | None:
-    """What stands before a fraction in some columns of text, where their cells say it.
-
-    None where they do not.
-    """
-    texts = [cells.drop_nulls().str.strip_chars() for cells in columns if cells.dtype == pl.String]
-    if any(cells.str.contains(_GROUPED_COMMA).any() for cells in texts):
-        return ","
-    comma = any(
-        (cells.str.contains(_COMMA) & ~cells.str.contains(_ONE_GROUP)).any() for cells in texts
-    )
-    point = any(cells.str.contains(_WITH_POINT).any() for cells in texts)
-    if comma and not point:
-        return ","
-    return "." if point and not comma else None
-
-
-def grouping_of(columns: Sequence[pl.Series]) -> str | None:
-    """The decimal sign, where the other sign parts thousands twice in a cell; else None."""
-    texts = [cells.drop_nulls().str.strip_chars() for cells in columns if cells.dtype == pl.String]
-    for sign, decimal in ((",", "."), (r"\.", ",")):
-        if any(cells.str.contains(rf"^\d{{1,3}}(?:{sign}\d{{3}}){{2,}}$").any() for cells in texts):
-            return decimal
-    return None

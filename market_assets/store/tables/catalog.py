@@ -18,7 +18,7 @@ from market_assets.store.schema import (
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from market_assets.config.settings import RetentionSettings
+    from market_assets.config.services import RetentionSettings
     from market_assets.store.prune import Pruned, TableSize
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pytest
 
-from market_assets.alerts.watch import store_troubles
+from market_assets.alerts.facts import store_troubles
 from market_assets.defs.automation.runs import RangeRun, Runner, plan_backfill
 from market_assets.market.datasets import Family
 from market_assets.market.timeframes import Timeframe, Window

@@ -15,7 +15,7 @@ from dagster._daemon.types import DaemonHeartbeat
 
 from market_assets.alerts import alerts_in
 from market_assets.config.load import load_universe
-from market_assets.config.settings import AlertSettings
+from market_assets.config.services import AlertSettings
 from market_assets.defs.automation import alerts as module
 from market_assets.defs.automation.alerts import alert_sensor
 from market_assets.defs.internals.adapter import NO_VALUE, partition_states, range_tags

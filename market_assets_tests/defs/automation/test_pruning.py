@@ -19,7 +19,7 @@ from dagster._core.scheduler.instigation import InstigatorType, TickData, TickSt
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionResolvedStatus
 from dagster._utils.error import SerializableErrorInfo
 
-from market_assets.config.settings import RetentionSettings
+from market_assets.config.services import RetentionSettings
 from market_assets.defs.automation.pruning import prune_dagster
 from market_assets.defs.automation.runs import instance_at
 from market_assets.defs.internals.adapter import check_output, latest_materializations

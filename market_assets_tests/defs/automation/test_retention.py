@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 from filelock import FileLock
 
-from market_assets.config.settings import RetentionSettings
+from market_assets.config.services import RetentionSettings
 from market_assets.defs.automation import pruning, retention
 from market_assets.defs.automation.pruning import compact_databases
 from market_assets.defs.automation.retention import Keeper

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 
-from market_assets.alerts.watch import store_troubles
+from market_assets.alerts.facts import store_troubles
 from market_assets.config.load import load_universe
 from market_assets.config.sources import action_sources_of
 from market_assets.enrich.actions.actions import judge_actions, record_actions, symbols_due

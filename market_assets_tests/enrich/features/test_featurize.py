@@ -14,7 +14,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from market_assets.enrich.features.compute import Feature, compute, features_of, reach_of
+from market_assets.enrich.features.compute import compute, features_of, reach_of
+from market_assets.enrich.features.families import Feature
 from market_assets.enrich.features.featurize import Featurize, partitions_reached
 from market_assets.enrich.grid import Grid, with_runs
 from market_assets.expected.scope import scope_of

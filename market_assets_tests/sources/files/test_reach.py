@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from market_assets.market.timeframes import Timeframe, Window, to_micros
+from market_assets.sources.files.clocks import Clock
 from market_assets.sources.files.reach import (
     FileSpan,
     are_odd,
@@ -20,7 +21,6 @@ from market_assets.sources.files.reach import (
     span_of,
     stretches_of,
 )
-from market_assets.sources.files.stamps import Clock
 
 NEW_YORK = ZoneInfo("America/New_York")
 UTC_CLOCK = Clock()

@@ -1,0 +1,345 @@
+"""What the store says of everything that can be wrong: facts of its tables, made troubles.
+
+It reads and changes nothing. What makes a fact a trouble and how it is worded is in `absence`,
+`judgement` and `platform`; when it is looked for and who is told, in `watch`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from market_assets.alerts.absence import (
+    first_of_each,
+    gap_troubles,
+    missing_symbols,
+    silent_actions,
+    sources_down,
+    stale,
+)
+from market_assets.alerts.judgement import calendar_doubts, disagreements, enrichment, failed_days
+from market_assets.enrich.actions.actions import unheard
+from market_assets.enrich.made import made_of_profile
+from market_assets.expected.scope import scope_of
+from market_assets.expected.series import calendar_of, series_of
+from market_assets.market.datasets import Dataset
+from market_assets.market.partitions import Cadence, Partition
+from market_assets.market.timeframes import Timeframe, Window, literal
+from market_assets.reports.doubts import doubts_of
+from market_assets.reports.gaps import whole_gaps
+from market_assets.verdicts.evidence import EXPLAINED, MISSING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from market_assets.alerts.troubles import Trouble
+    from market_assets.config.services import AlertSettings
+    from market_assets.config.universe import Profile, Universe
+    from market_assets.expected.scope import Scope
+    from market_assets.market.calendars.sessions import SessionCalendar
+    from market_assets.store import Snapshot
+
+
+LOOK_BACK = timedelta(days=31)
+"""How far back the newest session is looked for: further than any exchange was ever closed."""
+
+
+_DAY = timedelta(days=1)
+
+_NOTICEABLE = timedelta(hours=1)
+"""How much of candles a symbol must lack, all of it, to count as missing and not as new."""
+
+
+_SILENCE = timedelta(days=2)
+"""After so long without an answer, a symbol's corporate actions are out of date.
+
+They are asked for every day.
+"""
+
+
+@dataclass(frozen=True)
+class _Ledgers:
+    """What is read once for all profiles.
+
+    Attributes:
+        gaps: The rows of the ledger of absences that are missing.
+        bare: The symbols without a stored bar.
+        fills: The last fill of each of the last days.
+        derivations: The newest job of each dataset that is made of candles.
+        begun: When the first job of each profile began.
+        apart: Where two sources disagree; None where none are compared.
+    """
+
+    gaps: pl.DataFrame
+    bare: pl.DataFrame
+    fills: pl.DataFrame
+    derivations: pl.DataFrame
+    begun: Mapping[str, datetime]
+    apart: pl.DataFrame | None
+
+    @classmethod
+    def of(
+        cls, view: Snapshot, universe: Universe, now: datetime, gaps: pl.DataFrame | None
+    ) -> _Ledgers:
+        is_compared = any(profile.compares for profile in universe.profiles.values())
+        return cls(
+            gaps=view.gaps.with_status(MISSING) if gaps is None else gaps,
+            bare=view.partitions.symbols_without_bars(),
+            fills=view.jobs.last_fills(now - (universe.alerts.failed_days + 10) * _DAY),
+            derivations=view.jobs.last_derivations(),
+            begun=view.jobs.first(),
+            apart=view.agreement.disagreements() if is_compared else None,
+        )
+
+    def is_older(self, profile: Profile, age: timedelta, now: datetime) -> bool:
+        """Whether the first job of a profile began so long ago."""
+        first = self.begun.get(profile.name)
+        return first is not None and now - first >= age
+
+
+def store_troubles(
+    view: Snapshot, universe: Universe, now: datetime, gaps: pl.DataFrame | None = None
+) -> list[Trouble]:
+    """The troubles that the store knows of, of all that the universe still keeps.
+
+    Args:
+        view: The store.
+        universe: What is kept.
+        now: The present instant.
+        gaps: The rows of the ledger of absences that are missing, where they were read already.
+    """
+    troubles = []
+    ledgers = _Ledgers.of(view, universe, now, gaps)
+    for profile in universe.profiles.values():
+        doubted = doubts_of(view, profile)
+        for timeframe in profile.timeframes.fetch:
+            troubles += calendar_doubts(profile.name, timeframe, doubted.get(timeframe, ()))
+            troubles += _of_candles(ledgers, profile, timeframe, universe.alerts, now)
+            # Until this time is over, a new profile lacks its newest session like any other.
+            if ledgers.is_older(profile, universe.alerts.stale_after, now):
+                troubles += _stale(view, profile, timeframe, universe.alerts.stale_after, now)
+        if profile.has_actions and ledgers.is_older(profile, _SILENCE, now):
+            answers = view.actions.answers(profile.name)
+            troubles += silent_actions(profile.name, unheard(answers, profile, now - _SILENCE))
+        troubles += _of_profile(ledgers, profile, now)
+    return troubles
+
+
+def _of_candles(
+    ledgers: _Ledgers,
+    profile: Profile,
+    timeframe: Timeframe,
+    settings: AlertSettings,
+    now: datetime,
+) -> list[Trouble]:
+    """What is wrong with a fetched timeframe: gaps, symbols, sources that disagree, fills."""
+    troubles = []
+    is_concerned = _of(profile, timeframe)
+    rows = ledgers.gaps.filter(is_concerned)
+    if not rows.is_empty():
+        scope = scope_of(profile, timeframe, now)
+        whole = whole_gaps(rows, scope, alike=("symbol", "status"))
+        troubles += gap_troubles(profile.name, timeframe, whole, settings, now)
+
+    bare = ledgers.bare.filter(is_concerned).select("symbol", "expected")
+    expected = dict(bare.iter_rows())
+    empty = [
+        symbol for symbol, bars in expected.items() if bars * timeframe.duration >= _NOTICEABLE
+    ]
+    reasons = {row["symbol"]: row["reason"] for row in first_of_each(rows)}
+    words = {symbol: reasons.get(symbol, "") for symbol in empty}
+    troubles += missing_symbols(profile.name, timeframe, words)
+
+    if ledgers.apart is not None and profile.compares:
+        apart = ledgers.apart.filter(is_concerned)
+        present = apart.join(_pairs(profile), on=["symbol", "other"], how="semi")
+        troubles += disagreements(profile.name, timeframe, present)
+
+    fills = ledgers.fills.filter(_named(profile, timeframe))
+    days = dict(fills.select("day", "status").iter_rows())
+    today = now.astimezone(UTC).date()
+    return troubles + failed_days(profile.name, timeframe, days, settings, today)
+
+
+def _of_profile(ledgers: _Ledgers, profile: Profile, now: datetime) -> list[Trouble]:
+    """What is wrong with a profile as a whole: its sources, and what is made of its candles."""
+    is_concerned = pl.col("profile") == profile.name
+    asked = {choice.source for symbol in profile.symbols.values() for choice in symbol.choices}
+    opened = ledgers.gaps.filter(is_concerned, pl.col("symbol").is_in(list(profile.symbols)))
+    troubles = sources_down(profile.name, opened, asked, len(profile.symbols), now)
+    newest = ledgers.derivations.filter(is_concerned, pl.col("asset").is_in(_made(profile)))
+    for _, asset, status, when, failures, faults in newest.iter_rows():
+        cadence = profile.partitions.of(Dataset.named(profile.name, asset).timeframe)
+        why = json.loads(failures) or json.loads(faults)
+        troubles += enrichment(profile.name, asset, status, when, why, cadence=cadence)
+    return troubles
+
+
+def never_filled(view: Snapshot, scope: Scope) -> list[str]:
+    """The keys of the partitions that must have a bar and were never judged, oldest first.
+
+    Only those that have ended.
+    """
+    dataset = scope.dataset
+    scope = scope.since(view.genesis.of(dataset)).without(view.gaps.dead_symbols(dataset))
+    judged = view.partitions.keys(dataset)
+    return [
+        partition.key
+        for partition in scope.partitions(scope.window)
+        if partition.window.end <= scope.now and partition.key not in judged
+    ]
+
+
+def is_unmade(
+    view: Snapshot, universe: Universe, materialized: Mapping[Dataset, Collection[str]]
+) -> bool:
+    """Whether something is still to be made again of candles that are stored.
+
+    Args:
+        view: The store.
+        universe: What is kept.
+        materialized: The partitions that somebody remembers as filled or made, by dataset.
+    """
+    for profile in universe.profiles.values():
+        unknown = {
+            made: set(materialized.get(made.dataset, ())) - view.partitions.keys(made.dataset)
+            for made in made_of_profile(profile)
+        }
+        if not any(unknown.values()):
+            continue
+        filled = {
+            day
+            for timeframe in profile.timeframes.fetch
+            for day in _filled(view, profile, timeframe)
+        }
+        if any(_days(key, made.cadence) & filled for made, keys in unknown.items() for key in keys):
+            return True
+    return False
+
+
+def _filled(view: Snapshot, profile: Profile, timeframe: Timeframe) -> set[date]:
+    """The days whose partition of a fetched timeframe holds a bar."""
+    standing = view.partitions.standing(Dataset.labelled(profile.name, str(timeframe))).filter(
+        pl.col("stored") > 0
+    )
+    cadence = profile.partitions.of(timeframe)
+    return {day for key in standing["partition"] for day in _days(key, cadence)}
+
+
+def _days(key: str, cadence: Cadence) -> set[date]:
+    """The days of a partition."""
+    window = Partition.of_key(key, cadence).window
+    count = (window.end - window.start).days
+    return {window.start.date() + timedelta(days=place) for place in range(count)}
+
+
+def absences_by_day(gaps: pl.DataFrame) -> dict[tuple[str, date], set[str]]:
+    """By profile and day, the symbols that lack a bar of it.
+
+    Args:
+        gaps: profile, symbol, first_ts, last_ts; a row may reach over a month, where partitions are
+            that long.
+    """
+    days = gaps.select(
+        "profile",
+        "symbol",
+        pl.date_ranges(pl.col("first_ts").dt.date(), pl.col("last_ts").dt.date()).alias("day"),
+    ).explode("day")
+    absences: dict[tuple[str, date], set[str]] = {}
+    for profile, symbol, day in days.unique().iter_rows():
+        absences.setdefault((profile, day), set()).add(symbol)
+    return absences
+
+
+def _pairs(profile: Profile) -> pl.DataFrame:
+    """The symbols of a profile with each of their sources: symbol, other."""
+    pairs = [
+        (symbol.name, choice.source)
+        for symbol in profile.symbols.values()
+        for choice in symbol.choices
+    ]
+    return pl.DataFrame(pairs, schema={"symbol": pl.String, "other": pl.String}, orient="row")
+
+
+def _stale(
+    view: Snapshot, profile: Profile, timeframe: Timeframe, grace: timedelta, now: datetime
+) -> list[Trouble]:
+    """Who has no bar of the newest session that has been over for some time."""
+    latest = now - grace
+    if profile.window(now).end < now:
+        return []
+    session = _newest_session(calendar_of(profile), Window(latest - LOOK_BACK, latest))
+    if session is None:
+        return []
+    day, hours = session
+    bars = calendar_of(profile).bars_touching(timeframe, hours)
+    bars = bars.filter(pl.col("closes_at") <= literal(latest), ~pl.col("halted")).select("ts")
+    if bars.is_empty():
+        return []
+    span = Window.spanning(bars["ts"], bars["ts"] + timedelta(microseconds=1))
+    genesis = view.genesis.of(profile.candles(timeframe))
+    due = {
+        series.symbol: series.since(genesis.get(series.symbol)).window
+        for series in series_of(profile, now)
+    }
+    wanted = {symbol: bars.filter(window.holds()) for symbol, window in due.items()}
+    wanted = {symbol: rows for symbol, rows in wanted.items() if not rows.is_empty()}
+    have = (
+        view.candles.count(profile.candles(timeframe), list(wanted), span)
+        if view.candles.has(profile.candles(timeframe))
+        else {}
+    )
+    without = [symbol for symbol in wanted if symbol not in have]
+    if not without:
+        return []
+    # The ledger's rows begin where their partition does, at the earliest.
+    around = Window(span.start - LOOK_BACK, span.end)
+    explanations = view.gaps.of(profile.candles(timeframe), symbols=without, window=around).filter(
+        pl.col("status").is_in(EXPLAINED), pl.col("last_ts") >= literal(span.start)
+    )
+    return stale(
+        profile.name,
+        timeframe,
+        day,
+        [symbol for symbol in without if not _explained(symbol, wanted[symbol], explanations)],
+    )
+
+
+def _newest_session(calendar: SessionCalendar, window: Window) -> tuple[date, Window] | None:
+    """The last session of a calendar that closed inside a window; None where none did.
+
+    Returns:
+        The session's date, and its hours from its first open to its last close.
+    """
+    spans = calendar.spans(window)
+    sessions = spans.group_by("session").agg(pl.min("open"), pl.max("close"))
+    sessions = sessions.filter(pl.col("close") <= literal(window.end)).sort("session").tail(1)
+    for day, opened, closed in sessions.select("session", "open", "close").iter_rows():
+        return day, Window(opened.replace(tzinfo=UTC), closed.replace(tzinfo=UTC))
+    return None
+
+
+def _explained(symbol: str, bars: pl.DataFrame, explanations: pl.DataFrame) -> bool:
+    """True when every one of some bars lies in a row of the ledger."""
+    rows = explanations.filter(pl.col("symbol") == symbol).select("first_ts", "last_ts").iter_rows()
+    open_ = pl.lit(value=True)
+    for first, last in rows:
+        open_ &= ~pl.col("ts").is_between(first, last)
+    return bars.filter(open_).is_empty()
+
+
+def _made(profile: Profile) -> list[str]:
+    """The names of the datasets that are made of candles."""
+    return [made.dataset.name for made in made_of_profile(profile)]
+
+
+def _named(profile: Profile, timeframe: Timeframe) -> pl.Expr:
+    return (pl.col("profile") == profile.name) & (pl.col("timeframe") == str(timeframe))
+
+
+def _of(profile: Profile, timeframe: Timeframe) -> pl.Expr:
+    return _named(profile, timeframe) & pl.col("symbol").is_in(list(profile.symbols))

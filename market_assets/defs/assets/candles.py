@@ -142,7 +142,13 @@ def fetched_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg
         )
         noted = reported_in(opened, profile.candles(timeframe))
         reporter = Reporter(
-            context, key, checks, due=len(fill.partitions), pictures=pictures, noted=noted
+            context,
+            key,
+            checks,
+            due=len(fill.partitions),
+            pictures=pictures,
+            noted=noted,
+            now=present,
         )
         with closing(fill.batches()) as batches:
             for batch in batches:
@@ -206,7 +212,7 @@ def derived_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg
         )
         noted = reported_in(opened, profile.candles(timeframe))
         reporter = Reporter(
-            context, key, due=len(derive.partitions), pictures=pictures, noted=noted
+            context, key, due=len(derive.partitions), pictures=pictures, noted=noted, now=present
         )
         with closing(derive.batches()) as batches:
             for batch in batches:

@@ -29,7 +29,7 @@ from market_assets.config.load import load_universe
 from market_assets.definitions import build_definitions
 from market_assets.defs.automation.runs import instance_at
 from market_assets.defs.events import CHECKS
-from market_assets.defs.internals.adapter import check_evaluation
+from market_assets.defs.internals.checks import check_evaluation
 from market_assets.defs.keys import candles_key
 from market_assets.defs.resources import Clock, Sources, StoreResource
 from market_assets.expected.counts import count_profile

@@ -16,7 +16,7 @@ import dagster as dg
 
 from market_assets.config.load import load_universe
 from market_assets.defs.automation.runs import instance_at
-from market_assets.defs.internals.adapter import wake_sensors
+from market_assets.defs.internals.beats import wake_sensors
 from market_assets.defs.keys import has_process
 from market_assets.errors import MarketAssetsError
 from market_assets.home import home
@@ -63,9 +63,9 @@ def check() -> dict[str, Any]:
 
 def close() -> dict[str, Any]:
     """End the runs of the processes, once a line on standard input says that these have ended."""
-    # What takes seconds to import is there by then.
-    sys.stdin.readline()
     with instance_at(home()) as instance:
+        # What takes long to import and to open is there by then.
+        sys.stdin.readline()
         return {"ended": len(end_runs(instance))}
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from market_assets.defs.internals.adapter import (
-    asset_output,
+from market_assets.defs.internals.adapter import asset_output, latest_materializations
+from market_assets.defs.internals.checks import (
     check_evaluation,
     check_output,
-    latest_materializations,
+    failures_elsewhere,
 )
 from market_assets.defs.keys import process_tags
 from market_assets.market.clock import machine
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from market_assets.defs.pictures import Pictures
     from market_assets.fill import PartitionOutcome
     from market_assets.market.datasets import Dataset
+    from market_assets.market.partitions import Partition
     from market_assets.store import Store
     from market_assets.verdicts.verdicts import Verdict
 
@@ -53,6 +54,8 @@ class Reporter:
         due: How many partitions will be reported.
         pictures: Draws some of them.
         noted: Is told which partitions Dagster has now been told of, with their versions.
+        now: The instant as of which bars are counted; without it nothing is said of a session that
+            runs.
     """
 
     context: dg.AssetExecutionContext
@@ -61,6 +64,7 @@ class Reporter:
     due: int = 0
     pictures: Pictures | None = None
     noted: Callable[[Mapping[str, datetime | None]], None] | None = None
+    now: datetime | None = None
     failures: dict[str, Sequence[str]] = field(default_factory=dict)
     reported: set[str] = field(default_factory=set)
     new: int = 0
@@ -77,7 +81,8 @@ class Reporter:
         pictures = {} if self.pictures is None else self.pictures.of(outcomes)
         for outcome in outcomes:
             key = outcome.partition.key
-            metadata = materialization_metadata(outcome) | pictures.get(key, {})
+            running = {} if self.now is None else running_metadata(outcome.partition, self.now)
+            metadata = running | materialization_metadata(outcome) | pictures.get(key, {})
             if outcome.filled:
                 yield dg.AssetMaterialization(
                     self.asset_key,
@@ -112,19 +117,31 @@ class Reporter:
             (outcome.partition.key, verdict) for outcome in outcomes for verdict in outcome.verdicts
         ]
         # Failed partitions come last: beside a word about all of them the UI shows the latest one.
-        for key, verdict in sorted(verdicts, key=lambda judged: not judged[1].passed):
+        verdicts.sort(key=lambda judged: not judged[1].passed)
+        last = {verdict.check: place for place, (_, verdict) in enumerate(verdicts)}
+        keys = {key for key, _ in verdicts}
+        for place, (key, verdict) in enumerate(verdicts):
+            elsewhere = ""
+            if verdict.passed and place == last[verdict.check] and self._is_over():
+                elsewhere = failures_elsewhere(
+                    self.context.instance, self.asset_key, verdict.check, keys
+                )
             yield check_evaluation(
                 asset_key=self.asset_key,
                 check=verdict.check,
                 partition=key,
                 passed=verdict.passed,
                 severity=dg.AssetCheckSeverity[verdict.severity.value],
-                description=verdict.summary,
+                description=f"{verdict.summary} {elsewhere}".rstrip(),
                 metadata=verdict_metadata(verdict),
                 materialization=newest.get(key),
                 run_id=self.context.run.run_id,
                 timestamp=machine().timestamp(),
             )
+
+    def _is_over(self) -> bool:
+        """Whether nothing more will be reported."""
+        return len(self.reported) >= self.due
 
     def _tell_progress(self) -> None:
         done = len(self.reported)
@@ -285,6 +302,24 @@ def materialization_metadata(outcome: PartitionOutcome) -> dict[str, Any]:
     if len(outcome.counts) > _WORST:
         metadata["symbols_not_shown"] = len(outcome.counts) - _WORST
     return metadata
+
+
+def running_metadata(partition: Partition, now: datetime) -> dict[str, Any]:
+    """What says of a partition that goes on that its numbers do; empty for one that is over.
+
+    An observation of the same partition has it too, and takes its place on the page.
+
+    Args:
+        partition: Which one.
+        now: The instant as of which its bars are counted, aware UTC.
+    """
+    if partition.window.end <= now:
+        return {}
+    words = (
+        f"The partition runs until {partition.window.end:%Y-%m-%d %H:%M}Z. What is expected, "
+        f"stored and missing is as of {now:%Y-%m-%d %H:%M}Z; later bars are not counted."
+    )
+    return {"still_running": dg.MetadataValue.text(words)}
 
 
 def audit_metadata(audit: Mapping[str, Any]) -> dict[str, Any]:

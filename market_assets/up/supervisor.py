@@ -53,7 +53,7 @@ _TICK = 0.5
 _FILE_LOOK, _NEWS_LOOK = 2.0, 10.0
 """Seconds between two looks: at the processes, at the universe file, at the news."""
 
-_RUNS = 10.0
+_RUNS = 3.0
 """Seconds that the processes and their runs have to end before they are killed."""
 
 _PATIENCE = 10.0

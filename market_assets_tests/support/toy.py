@@ -6,12 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from market_assets.defs.internals.adapter import (
-    check_evaluation,
-    check_output,
-    latest_materializations,
-    range_tags,
-)
+from market_assets.defs.internals.adapter import latest_materializations, range_tags
+from market_assets.defs.internals.checks import check_evaluation, check_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -96,3 +92,10 @@ def fills(*partitions: str, red: tuple[str, ...] = (), then: Exception | None = 
             raise then
 
     return body
+
+
+def verdicts(instance: dg.DagsterInstance) -> dict[str | None, tuple[str, bool]]:
+    infos = instance.event_log_storage.get_asset_check_partition_info([CHECK])
+    return {
+        info.partition_key: (info.latest_execution_status.value, info.is_current) for info in infos
+    }

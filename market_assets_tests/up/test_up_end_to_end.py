@@ -310,7 +310,7 @@ def _a_changed_universe_is_taken_over_and_a_faulty_one_is_not(
 def _a_signal_ends_all_in_seconds(platform: Platform, home: Path) -> None:
     assert len(processes(home)) >= 2
     platform.process.send_signal(signal.SIGTERM)
-    # Ten seconds for the processes, and what a loaded machine takes to import Dagster once more.
+    # Three seconds for the processes, and what a loaded machine takes to import Dagster once more.
     assert platform.process.wait(timeout=60) == 0
     assert processes(home) == {}
     state = read_state(home)

@@ -385,7 +385,7 @@ def _causes(runner: Runner, failed: list[str]) -> dict[str, str]:
     A trace that the run left goes to the log, which the sentence then names.
     """
     # Dagster takes seconds to import.
-    from market_assets.defs.automation.runs import failure_of  # noqa: PLC0415
+    from market_assets.defs.internals.failures import failure_of  # noqa: PLC0415
     from market_assets.home import home  # noqa: PLC0415
 
     causes = {}

@@ -86,6 +86,7 @@ def reported(
         due=len(work.partitions),
         pictures=pictures,
         noted=reported_in(store, work.dataset),
+        now=now,
     )
     with closing(work.batches()) as batches:
         for batch in batches:

@@ -18,18 +18,13 @@ from market_assets.alerts.judgement import failed_checks, failed_partitions
 from market_assets.alerts.platform import Life, dead, is_replacing, platform_troubles
 from market_assets.config.universe import Universe
 from market_assets.defs.assets.troubles import publish
-from market_assets.defs.internals.adapter import (
-    Beat,
+from market_assets.defs.internals.adapter import PartitionStates, news_since, partition_states
+from market_assets.defs.internals.beats import Beat, daemon_beats, tick_beats, wake_sensors
+from market_assets.defs.internals.checks import (
     FailedCheck,
-    PartitionStates,
     check_failures,
-    daemon_beats,
     failed_evaluation,
     failed_evaluations,
-    news_since,
-    partition_states,
-    tick_beats,
-    wake_sensors,
 )
 from market_assets.defs.keys import dataset_key
 from market_assets.defs.resources import PATIENCE, Clock, StoreResource

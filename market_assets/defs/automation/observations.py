@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from market_assets.defs.events import verdict_metadata
-from market_assets.defs.internals.adapter import (
-    RUNLESS,
+from market_assets.defs.events import running_metadata, verdict_metadata
+from market_assets.defs.internals.adapter import RUNLESS, latest_materializations
+from market_assets.defs.internals.checks import (
     check_evaluation,
-    latest_materializations,
+    failures_elsewhere,
     report_evaluation,
 )
 from market_assets.defs.keys import dataset_key
 from market_assets.market.clock import machine
+from market_assets.verdicts.verdicts import share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +75,13 @@ def observe(
         .head(_SHOWN)
         .iter_rows(named=True)
     ]
-    metadata: dict[str, Any] = {"expected": expected, "stored": stored, "missing": missing}
+    metadata: dict[str, Any] = {
+        **running_metadata(standing.partition, now),
+        "expected": expected,
+        "stored": stored,
+        "missing": missing,
+        "completeness": share(expected - missing, expected),
+    }
     if standing.judged_at is not None:
         lag = (now - standing.judged_at).total_seconds()
         metadata["judged_until"] = f"{standing.judged_at:%Y-%m-%d %H:%M:%S}Z"
@@ -150,13 +157,17 @@ class RunningVerdicts:
         )
         for key, check in news:
             verdict = verdicts[key, check]
+            words = f"The session still runs. {verdict.summary}"
+            if verdict.passed:
+                elsewhere = failures_elsewhere(instance, self.asset_key, check, [key])
+                words = f"{words} {elsewhere}".rstrip()
             evaluation = check_evaluation(
                 asset_key=self.asset_key,
                 check=check,
                 partition=key,
                 passed=verdict.passed,
                 severity=dg.AssetCheckSeverity[verdict.severity.value],
-                description=f"The session still runs. {verdict.summary}",
+                description=words,
                 metadata=verdict_metadata(verdict),
                 materialization=materializations.get(key),
                 run_id=RUNLESS,

@@ -4,17 +4,16 @@ Dagster reads the annotations of a sensor's resources at run time, so that this 
 postponed ones.
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
 
 import dagster as dg
 import polars as pl
 
 from market_assets.config.universe import Profile
 from market_assets.defs.assets.partitions import partitions_of
+from market_assets.defs.automation.memory import Memory
 from market_assets.defs.automation.runs import (
     RangeRun,
     fail_orphans,
@@ -22,12 +21,8 @@ from market_assets.defs.automation.runs import (
     unfinished_runs,
 )
 from market_assets.defs.fill_config import run_config_of
-from market_assets.defs.internals.adapter import (
-    check_failures,
-    partition_states,
-    range_of,
-    range_tags,
-)
+from market_assets.defs.internals.adapter import partition_states, range_of, range_tags
+from market_assets.defs.internals.checks import check_failures
 from market_assets.defs.keys import (
     PROFILE_TAG,
     automatic,
@@ -64,60 +59,6 @@ class Look:
     partitions: int
     troubled: Mapping[str, Trouble]
     plan: RepairPlan
-
-
-@dataclass
-class Memory:
-    """What a repair sensor remembers from tick to tick, as its cursor.
-
-    Attributes:
-        sequence: How many runs it has asked for; part of each run key, so that none is ever used
-            twice.
-        launches: By timeframe and partition, for those that are in trouble.
-    """
-
-    sequence: int = 0
-    launches: dict[str, dict[str, Launches]] = field(default_factory=dict)
-
-    @classmethod
-    def load(cls, cursor: str | None, instance: dg.DagsterInstance, sensor: str) -> Self:
-        """Read a cursor; without one the runs that are there say how far the sequence has come."""
-        if not cursor:
-            return cls(
-                sequence=instance.get_runs_count(
-                    dg.RunsFilter(tags={"dagster/sensor_name": sensor})
-                )
-            )
-        kept = json.loads(cursor)
-        launches = {
-            timeframe: {
-                key: Launches(count, datetime.fromisoformat(at))
-                for key, (count, at) in entries.items()
-            }
-            for timeframe, entries in kept["launches"].items()
-        }
-        return cls(kept["sequence"], launches)
-
-    def dump(self) -> str:
-        """The cursor."""
-        launches = {
-            timeframe: {key: [tries.count, tries.at.isoformat()] for key, tries in entries.items()}
-            for timeframe, entries in self.launches.items()
-        }
-        return json.dumps({"sequence": self.sequence, "launches": launches})
-
-    def note(
-        self, timeframe: Timeframe, look: Look, launched: Sequence[RepairRun], now: datetime
-    ) -> None:
-        """Count the launches of what is in trouble, and forget what is not any more."""
-        before = self.launches.get(timeframe, {})
-        kept = {key: tries for key, tries in before.items() if key in look.troubled}
-        # A partition that waits may lie in a run's range; it has had no try of its own.
-        waiting = {key for keys in look.plan.paused.values() for key in keys}
-        for key in (key for run in launched for key in run.partitions):
-            if key in look.troubled and key not in waiting:
-                kept[key] = Launches(kept[key].count + 1 if key in kept else 1, now)
-        self.launches[timeframe] = kept
 
 
 def repair_sensor(profile: Profile, now: datetime) -> dg.SensorDefinition:
@@ -386,7 +327,7 @@ def _tick(
         )
         launched = look.plan.runs[:room]
         room -= len(launched)
-        memory.note(timeframe, look, launched, now)
+        memory.note(timeframe, look.troubled, look.plan, launched, now)
         for run in launched:
             memory.sequence += 1
             requests.append(_request(profile, key, run, memory.sequence))

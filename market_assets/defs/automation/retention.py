@@ -15,7 +15,8 @@ from filelock import FileLock, Timeout
 
 from market_assets.config.services import RetentionSettings
 from market_assets.config.universe import Universe
-from market_assets.defs.automation.pruning import compact_databases, databases, prune_dagster
+from market_assets.defs.automation.databases import compact_databases, databases
+from market_assets.defs.automation.pruning import prune_dagster
 from market_assets.defs.keys import BEFORE_REPAIRS, automatic, process_tags
 from market_assets.defs.resources import PATIENCE, Clock, StoreResource
 from market_assets.errors import StoreError

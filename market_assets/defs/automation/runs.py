@@ -16,12 +16,8 @@ import dagster as dg
 from market_assets.config.places import keep_practice
 from market_assets.defs.assets.completeness import completeness_key
 from market_assets.defs.fill_config import run_config_of
-from market_assets.defs.internals.adapter import (
-    instance_of_terminal,
-    launcher_seen_at,
-    range_tags,
-    was_interrupted,
-)
+from market_assets.defs.internals.adapter import instance_of_terminal, range_tags, was_interrupted
+from market_assets.defs.internals.beats import launcher_seen_at
 from market_assets.defs.internals.event_log import making
 from market_assets.defs.keys import (
     dataset_key,
@@ -302,30 +298,6 @@ class Runner:
         if was_interrupted(result):
             raise KeyboardInterrupt
         return result.success
-
-
-def failure_of(instance: dg.DagsterInstance, run_id: str) -> tuple[str, str]:
-    """Why a run failed.
-
-    Returns:
-        The cause in a line, and its trace; the trace is empty where the run failed on purpose, or
-        left none.
-    """
-    failures = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}
-    events = [entry.dagster_event for entry in instance.all_logs(run_id, of_type=failures)]
-    for event in events:
-        if event is None or not event.is_step_failure:
-            continue
-        data = event.step_failure_data
-        if data.user_failure_data is not None and data.user_failure_data.description:
-            return data.user_failure_data.description, ""
-        if data.error is not None:
-            innermost = data.error
-            while innermost.cause is not None:
-                innermost = innermost.cause
-            return innermost.message.strip().splitlines()[0], data.error.to_string()
-    words = [event.message for event in events if event is not None and event.message]
-    return (words[-1] if words else "it left no word; market-assets up shows its log"), ""
 
 
 @contextmanager

@@ -1,4 +1,6 @@
-"""All that is taken from Dagster's private modules, so that an upgrade has one place to mend.
+"""What is taken from Dagster's private modules, so that an upgrade has one folder to mend.
+
+What concerns checks stands in `checks`, and what concerns daemons and ticks in `beats`.
 
 `market_assets_tests/defs/internals/test_adapter.py` holds a contract test for each behaviour that
 is relied on.
@@ -7,22 +9,18 @@ is relied on.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dagster as dg
 import sqlalchemy as db
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluation,
-    AssetCheckEvaluationTargetMaterializationData,
 )
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 from dagster._core.events import RunFailureReason, StepMaterializationData
 from dagster._core.events.log import EventLogEntry
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.instance.utils import RUNLESS_RUN_ID
-from dagster._core.scheduler.instigation import InstigatorType, SensorInstigatorData, TickStatus
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.event_log.schema import (
@@ -39,21 +37,17 @@ from dagster._core.storage.tags import (
     PARTITION_NAME_TAG,
 )
 from dagster._core.types.dagster_type import Nothing
-from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
 from dagster._serdes import deserialize_value, serialize_value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from dagster import DagsterInstance, ExecuteInProcessResult
-    from dagster._core.scheduler.instigation import InstigatorState
     from sqlalchemy.engine import Connection
     from starlette.applications import Starlette
-
-_HISTORY_PAGE = 500
 
 _DETAILS = (dg.TableMetadataValue, dg.MarkdownMetadataValue, dg.JsonMetadataValue)
 
@@ -118,12 +112,6 @@ def range_of(tags: Mapping[str, str]) -> tuple[str, str] | None:
     return tags[ASSET_PARTITION_RANGE_START_TAG], tags[ASSET_PARTITION_RANGE_END_TAG]
 
 
-def launcher_seen_at(instance: DagsterInstance) -> datetime | None:
-    """When the daemon that starts queued runs was seen last; None where there was none yet."""
-    heartbeat = instance.get_daemon_heartbeats().get(QueuedRunCoordinatorDaemon.daemon_type())
-    return None if heartbeat is None else datetime.fromtimestamp(heartbeat.timestamp, UTC)
-
-
 def latest_materializations(
     instance: DagsterInstance, asset_key: dg.AssetKey, partitions: Sequence[str]
 ) -> Mapping[str, int]:
@@ -131,78 +119,6 @@ def latest_materializations(
     return instance.get_latest_storage_id_by_partition(
         asset_key, dg.DagsterEventType.ASSET_MATERIALIZATION, set(partitions)
     )
-
-
-def check_evaluation(
-    *,
-    asset_key: dg.AssetKey,
-    check: str,
-    partition: str,
-    passed: bool,
-    severity: dg.AssetCheckSeverity,
-    description: str,
-    metadata: Mapping[str, dg.MetadataValue],
-    materialization: int | None,
-    run_id: str,
-    timestamp: float,
-) -> AssetCheckEvaluation:
-    """An evaluation of one partition's check in a run over a range.
-
-    The public AssetCheckResult cannot express it.
-
-    Args:
-        asset_key: The asset that was checked.
-        check: The check's name.
-        partition: The partition that was checked.
-        passed: Whether it passed.
-        severity: How bad it is if not.
-        description: One sentence.
-        metadata: What a person needs to act.
-        materialization: Storage id of the materialization that was checked; without it the
-            evaluation does not count as current.
-        run_id: The run that materialized it.
-        timestamp: When, in seconds since 1970.
-    """
-    target = None
-    if materialization is not None:
-        target = AssetCheckEvaluationTargetMaterializationData(
-            storage_id=materialization, run_id=run_id, timestamp=timestamp
-        )
-    return AssetCheckEvaluation(
-        asset_key=asset_key,
-        check_name=check,
-        passed=passed,
-        partition=partition,
-        severity=severity,
-        description=description,
-        metadata=metadata,
-        target_materialization_data=target,
-    )
-
-
-def report_evaluation(instance: DagsterInstance, evaluation: AssetCheckEvaluation) -> None:
-    """Tell Dagster of an evaluation that no run has made.
-
-    Its table has room for one of them per check and partition, and refuses the next: the new one
-    takes the place.
-    """
-    storage, checks = instance.event_log_storage, AssetCheckExecutionsTable.c
-    if isinstance(storage, SqlEventLogStorage):
-        with storage.index_connection() as connection:
-            connection.execute(
-                db.delete(AssetCheckExecutionsTable).where(
-                    checks.asset_key == evaluation.asset_key.to_string(),
-                    checks.check_name == evaluation.check_name,
-                    checks.partition == evaluation.partition,
-                    checks.run_id == RUNLESS,
-                )
-            )
-    instance.report_runless_asset_event(evaluation)
-
-
-def check_output(asset_key: dg.AssetKey, check: str) -> dg.Output[None]:
-    """The output that a step owes for a check whose evaluations it has yielded itself."""
-    return dg.Output(None, output_name=f"{asset_key.to_python_identifier()}_{check}")
 
 
 def asset_output() -> dg.Output[None]:
@@ -228,118 +144,16 @@ def was_interrupted(result: ExecuteInProcessResult) -> bool:
     )
 
 
-class CheckAnswers(NamedTuple):
-    """What the newest evaluation of one check says of each partition that was asked about.
+def latest_attempt(
+    instance: DagsterInstance, asset_key: dg.AssetKey, partition: str
+) -> dg.DagsterRun | None:
+    """The newest run that was to materialize a partition; None where there was none, or it is gone.
 
-    Attributes:
-        failed: Partition and storage id of the failed evaluation, where it judges the newest
-            materialization.
-        planned: Partitions whose newest evaluation is still to come, or never came because its run
-            ended before.
-        settled: Partitions that passed, or were materialized again without being judged since.
-        newest: The highest storage id seen; 0 if nothing was found.
+    A run that waits or is under way counts.
     """
-
-    failed: Mapping[str, int]
-    planned: AbstractSet[str]
-    settled: AbstractSet[str]
-    newest: int
-
-
-def check_failures(
-    instance: DagsterInstance,
-    asset_key: dg.AssetKey,
-    check: str,
-    after_storage_id: int | None = None,
-) -> CheckAnswers:
-    """Read what a check says of each partition.
-
-    This takes 35 ms for ten years of days, and half of that after a storage id.
-
-    Args:
-        instance: The instance that keeps the evaluations.
-        asset_key: The asset that is checked.
-        check: The check's name.
-        after_storage_id: Only partitions that were judged, planned or materialized after this; None
-            for all of them.
-    """
-    failed, planned, settled, newest = {}, set(), set(), after_storage_id or 0
-    key = dg.AssetCheckKey(asset_key, check)
-    for info in instance.event_log_storage.get_asset_check_partition_info(
-        [key], after_storage_id=after_storage_id
-    ):
-        newest = max(
-            newest, info.latest_check_event_storage_id, info.latest_materialization_storage_id or 0
-        )
-        if info.partition_key is None:
-            continue
-        if info.latest_execution_status is AssetCheckExecutionRecordStatus.PLANNED:
-            planned.add(info.partition_key)
-        elif (
-            info.latest_execution_status is AssetCheckExecutionRecordStatus.FAILED
-            and info.is_current
-        ):
-            failed[info.partition_key] = info.latest_check_event_storage_id
-        else:
-            settled.add(info.partition_key)
-    return CheckAnswers(failed, planned, settled, newest)
-
-
-class FailedCheck(NamedTuple):
-    """What a failed evaluation says: how bad it is (WARN or ERROR), and its sentence."""
-
-    severity: str
-    words: str
-
-
-def failed_evaluations(
-    instance: DagsterInstance, asset_key: dg.AssetKey, check: str, partitions: Collection[str]
-) -> Mapping[str, FailedCheck]:
-    """What the newest failed evaluation of each partition says.
-
-    This takes 0.2 ms for each failed evaluation that was ever stored and is read on the way.
-    """
-    failures: dict[str, FailedCheck] = {}
-    wanted, cursor = set(partitions), None
-    while wanted:
-        page = instance.event_log_storage.get_asset_check_execution_history(
-            dg.AssetCheckKey(asset_key, check),
-            limit=_HISTORY_PAGE,
-            cursor=cursor,
-            status={AssetCheckExecutionRecordStatus.FAILED},
-        )
-        for record in page:
-            evaluation = record.evaluation
-            if record.partition in wanted and record.event is not None and evaluation is not None:
-                wanted.discard(record.partition)
-                failures[record.partition] = FailedCheck(
-                    evaluation.severity.value, evaluation.description or ""
-                )
-        if len(page) < _HISTORY_PAGE:
-            break
-        cursor = page[-1].id
-    return failures
-
-
-def failed_evaluation(
-    instance: DagsterInstance, asset_key: dg.AssetKey, check: str
-) -> FailedCheck | None:
-    """What the newest evaluation of a check without partitions says, if it failed."""
-    history = instance.event_log_storage.get_asset_check_execution_history(
-        dg.AssetCheckKey(asset_key, check), limit=_HISTORY_PAGE
-    )
-    # One that is planned has not been judged, or never will be, because its run ended before.
-    done = (
-        record for record in history if record.status is not AssetCheckExecutionRecordStatus.PLANNED
-    )
-    newest = next(done, None)
-    if (
-        newest is None
-        or newest.status is not AssetCheckExecutionRecordStatus.FAILED
-        or newest.evaluation is None
-    ):
-        return None
-    return FailedCheck(newest.evaluation.severity.value, newest.evaluation.description or "")
+    log = instance.event_log_storage
+    planned = log.get_latest_planned_materialization_info(asset_key, partition)
+    return None if planned is None else instance.get_run_by_id(planned.run_id)
 
 
 class PartitionStates(NamedTuple):
@@ -423,100 +237,6 @@ def news_since(instance: DagsterInstance, ids: frozenset[int]) -> News:
     return News(
         frozenset(key for key in keys if key), runs, frozenset(row[0] for row in rows[-_NEWEST:])
     )
-
-
-class Beat(NamedTuple):
-    """The last sign of life of a sensor, a schedule or a daemon.
-
-    Attributes:
-        seen: When, in seconds since 1970.
-        error: What went wrong then, its first line; empty if nothing did.
-        stopped: Somebody has switched it off.
-    """
-
-    seen: float
-    error: str = ""
-    stopped: bool = False
-
-
-def daemon_beats(instance: DagsterInstance) -> Mapping[str, Beat | None]:
-    """The last heartbeat of each daemon that the instance needs; None where there never was one."""
-    beats = instance.get_daemon_heartbeats()
-    return {
-        name: Beat(
-            beats[name].timestamp,
-            _first_line([error.message for error in beats[name].errors or ()]),
-        )
-        if name in beats
-        else None
-        for name in instance.get_required_daemon_types()
-    }
-
-
-def tick_beats(
-    instance: DagsterInstance,
-    names: Collection[str],
-    memory: dict[str, tuple[object, Beat | None]] | None = None,
-) -> Mapping[str, Beat]:
-    """The last tick of each sensor and schedule, by its name.
-
-    Only those are in it that have ticked or were switched by hand.
-
-    Args:
-        instance: The instance that keeps the ticks.
-        names: Of which sensors and schedules.
-        memory: What this has found before, kept by the caller: the ticks of one that has not moved
-            are not read again.
-    """
-    beats: dict[str, Beat] = {}
-    memory = {} if memory is None else memory
-    for state in instance.all_instigator_state():
-        if state.name in names:
-            mark, beat = memory.get(state.instigator_origin_id, (None, None))
-            # A sensor's data change with each tick, at its begin and at its end; a schedule's
-            # once an hour.
-            moved = (state.instigator_data, state.status)
-            if mark != moved or not isinstance(state.instigator_data, SensorInstigatorData):
-                beat = _last_tick(instance, state)
-                memory[state.instigator_origin_id] = moved, beat
-            # The same name may have been in another code location before.
-            if beat and (state.name not in beats or beat.seen > beats[state.name].seen):
-                beats[state.name] = beat
-    return beats
-
-
-def _last_tick(instance: DagsterInstance, state: InstigatorState) -> Beat | None:
-    ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=2)
-    if not ticks:
-        return None if state.is_running else Beat(0.0, stopped=True)
-    # One that is under way says nothing yet of how it ends: the one before it does.
-    errors = [tick.error for tick in ticks if tick.status is not TickStatus.STARTED]
-    return Beat(
-        ticks[0].end_timestamp or ticks[0].timestamp,
-        _first_line([errors[0].message]) if errors and errors[0] else "",
-        stopped=not state.is_running,
-    )
-
-
-def _first_line(messages: Sequence[str]) -> str:
-    return next((line for message in messages for line in message.splitlines() if line), "")
-
-
-def wake_sensors(instance: DagsterInstance, names: Collection[str] | None = None) -> None:
-    """Forget when sensors ticked last, so that the daemon ticks them at once; cursors stay.
-
-    Args:
-        instance: The instance that keeps the moments.
-        names: Only these sensors; None for all.
-
-    Dagster keeps that moment over a restart: a sensor of an hour's interval would sleep on for the
-    rest of it, and after a clock that was ahead, until that time comes.
-    """
-    for state in instance.all_instigator_state(instigator_type=InstigatorType.SENSOR):
-        data = state.instigator_data
-        if isinstance(data, SensorInstigatorData) and (names is None or state.name in names):
-            rested = data._replace(last_tick_timestamp=None, last_tick_start_timestamp=None)
-            instance.update_instigator_state(state.with_data(rested))
 
 
 def sharded_log(instance: DagsterInstance) -> SqliteEventLogStorage | None:

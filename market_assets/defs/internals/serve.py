@@ -25,6 +25,7 @@ import uvicorn
 
 from market_assets.defs.internals.adapter import start_runs_by, web_app
 from market_assets.defs.internals.guard import Guard, Rules
+from market_assets.defs.internals.reasons import Reasons
 from market_assets.defs.internals.run_forks import RunContext, execute
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def serve_pages(path: str, workspace: str, options: str, listener: str) -> None:
         web_app(instance, Path(workspace), read_only=web.read_only) as app,
     ):
         config = uvicorn.Config(
-            Guard(app, rules),
+            Guard(Reasons(app, instance), rules),
             log_level="warning",
             timeout_graceful_shutdown=_BROWSER,
             server_header=False,

@@ -14,7 +14,7 @@ import pytest
 from market_assets.config.sources import sources_of
 from market_assets.defs.automation.repair import look_at
 from market_assets.defs.events import CHECKS
-from market_assets.defs.internals.adapter import check_failures
+from market_assets.defs.internals.checks import check_failures
 from market_assets.defs.resources import Sources
 from market_assets.expected.scope import scope_of
 from market_assets.market.timeframes import Timeframe

@@ -22,7 +22,8 @@ from dagster._utils.error import SerializableErrorInfo
 from market_assets.config.services import RetentionSettings
 from market_assets.defs.automation.pruning import prune_dagster
 from market_assets.defs.automation.runs import instance_at
-from market_assets.defs.internals.adapter import check_output, latest_materializations
+from market_assets.defs.internals.adapter import latest_materializations
+from market_assets.defs.internals.checks import check_output
 from market_assets.defs.internals.event_log import PooledSqliteEventLogStorage
 from market_assets_tests.support.defs_ground import colours
 from market_assets_tests.support.toy import CHECK, DAYS, KEY, KEYS, evaluation, fills, run
@@ -128,6 +129,23 @@ def _filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def full(tmp_path: Path, _filled: Path) -> Iterator[dg.DagsterInstance]:
     with instance_at(shutil.copytree(_filled, tmp_path / "home")) as instance:
         yield instance
+
+
+def test_the_newest_observation_of_a_partition_stays_until_the_partition_is_filled(
+    full: dg.DagsterInstance,
+) -> None:
+    for key in (KEYS[0], KEYS[5]):
+        for words in ("an older reason", "the reason"):
+            full.report_runless_asset_event(
+                dg.AssetObservation(KEY, partition=key, description=words)
+            )
+    full.report_runless_asset_event(dg.AssetMaterialization(KEY, partition=KEYS[0]))
+    full.report_runless_asset_event(dg.AssetObservation(KEY))
+    prune_dagster(full, RetentionSettings(observations=1), later(400))
+    kept = [record.asset_observation for record in full.fetch_observations(KEY, 99).records]
+    assert [(each.partition, each.description) for each in kept if each and each.partition] == [
+        (KEYS[5], "the reason")
+    ]
 
 
 def test_what_the_ui_shows_is_the_same_after_everything_old_is_gone(

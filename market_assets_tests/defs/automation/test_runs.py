@@ -29,7 +29,6 @@ from market_assets.defs.assets.partitions import partitions_of
 from market_assets.defs.automation.repair import in_flight
 from market_assets.defs.automation.runs import (
     fail_orphans,
-    failure_of,
     instance_at,
     plan_backfill,
     prepare_home,
@@ -263,19 +262,3 @@ def test_a_home_keeps_the_dagster_yaml_that_was_changed_in_it(tmp_path: Path) ->
     with instance_at(tmp_path) as instance:
         assert instance.get_concurrency_config().run_queue_config.max_concurrent_runs == 9
     assert (tmp_path / "dagster.yaml").read_text() == changed
-
-
-def test_why_a_run_failed_is_a_line_and_a_trace_only_where_somebody_slipped(tmp_path: Path) -> None:
-    lost = RuntimeError("the step failed")
-    lost.__cause__ = OSError("No space left on device")
-    with instance_at(tmp_path) as instance:
-        wanted = run(
-            instance, fills(KEYS[0], then=dg.Failure("two partitions could not be filled"))
-        )
-        slipped = run(instance, fills(KEYS[0], then=lost))
-        assert failure_of(instance, wanted) == ("two partitions could not be filled", "")
-        cause, trace = failure_of(instance, slipped)
-        assert cause == "OSError: No space left on device"
-        assert "RuntimeError: the step failed" in trace
-        assert "line " in trace
-        assert failure_of(instance, "no such run")[0].startswith("it left no word")

@@ -390,6 +390,39 @@ def test_once_an_hour_an_observation_says_how_the_running_session_is(
     assert "24 of 26 bars are stored, 2 are missing" in observation.description
     rows = [record.data for record in observation.metadata["symbols"].records]
     assert rows[0] == {"symbol": "ETH", "stored": 11, "missing": 2, "last bar": "12:00Z"}
+    assert observation.metadata["still_running"].text.startswith(
+        "The partition runs until 2025-02-06 00:00Z. What is expected, stored and missing is as of "
+    )
+    assert observation.metadata["completeness"].value == 0.923076
+
+
+def test_a_day_that_runs_is_said_to_run_where_a_person_fills_it_and_no_more_when_it_is_over(
+    ground: Ground, vendor: Vendor
+) -> None:
+    ground.keep(vendor(), LIVE, now="2025-02-05T12:59:30+00:00")
+    running = ground.materializations(ground.fill("2025-02-04", "2025-02-05"))
+    assert "still_running" not in running["2025-02-04"].metadata
+    words = running["2025-02-05"].metadata["still_running"].text
+    assert words == (
+        "The partition runs until 2025-02-06 00:00Z. What is expected, stored and missing is "
+        "as of 2025-02-05 12:59Z; later bars are not counted."
+    )
+
+    ground.move_clock(datetime(2025, 2, 6, 1, tzinfo=UTC))
+    over = ground.materializations(ground.fill("2025-02-05", "2025-02-05"))
+    assert "still_running" not in over["2025-02-05"].metadata
+
+
+def test_a_verdict_that_passes_names_the_other_partitions_in_which_the_check_fails(
+    ground: Ground, vendor: Vendor
+) -> None:
+    hole = {"fault": "hole", "start": "2025-02-04T01:00Z", "end": "2025-02-04T03:00Z"}
+    ground.keep(vendor(hole), LIVE, now="2025-02-05T12:59:30+00:00")
+    ground.fill("2025-02-04", "2025-02-04")
+    run = ground.fill("2025-02-05", "2025-02-05")
+    verdict = ground.evaluations(run)["2025-02-05", "continuity"]
+    assert verdict.passed
+    assert verdict.description.endswith("The check fails in 1 other partition: 2025-02-04.")
 
 
 def test_a_hole_in_the_running_session_fails_its_check_until_it_is_filled(

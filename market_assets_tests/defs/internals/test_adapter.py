@@ -27,22 +27,12 @@ from dagster._core.execution.asset_backfill import (
     execute_asset_backfill_iteration_inner,
 )
 from dagster._core.remote_origin import (
-    InProcessCodeLocationOrigin,
     RegisteredCodeLocationOrigin,
-    RemoteInstigatorOrigin,
     RemoteRepositoryOrigin,
 )
 from dagster._core.remote_representation.external import RemoteRepository
 from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster._core.remote_representation.handle import RepositoryHandle
-from dagster._core.scheduler.instigation import (
-    InstigatorState,
-    InstigatorStatus,
-    InstigatorType,
-    SensorInstigatorData,
-    TickData,
-    TickStatus,
-)
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
     INDEX_SHARD_NAME,
     SqliteEventLogStorage,
@@ -52,47 +42,43 @@ from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS, create_db_
 from dagster._core.storage.tags import HIDDEN_TAG_PREFIX
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.utils import FuturesAwareThreadPoolExecutor
-from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
-from dagster._daemon.sensor import get_elapsed
-from dagster._daemon.types import DaemonHeartbeat
 from dagster._grpc import server
 from dagster._grpc.__generated__ import dagster_api_pb2
 from dagster._grpc.impl import start_run_in_subprocess
 from dagster._grpc.types import ExecuteExternalJobArgs, StartRunResult
 from dagster._serdes import deserialize_value, serialize_value
-from dagster._utils.error import SerializableErrorInfo
 
 from market_assets.defs.automation.runs import prepare_home
 from market_assets.defs.internals.adapter import (
     FINISHED,
     NO_VALUE,
-    RUNLESS,
-    Beat,
-    FailedCheck,
     News,
     asset_output,
-    check_evaluation,
-    check_failures,
-    check_output,
-    daemon_beats,
     database_of,
-    failed_evaluation,
-    failed_evaluations,
     instance_of_terminal,
     latest_materializations,
-    launcher_seen_at,
     news_since,
     partition_states,
     range_tags,
-    report_evaluation,
     sharded_log,
     start_runs_by,
-    tick_beats,
-    wake_sensors,
     web_app,
 )
+from market_assets.defs.internals.checks import (
+    check_failures,
+    check_output,
+)
 from market_assets_tests.support.defs_ground import colours
-from market_assets_tests.support.toy import CHECK, DAYS, KEY, KEYS, evaluation, fills, run, toy
+from market_assets_tests.support.toy import (
+    CHECK,
+    DAYS,
+    KEY,
+    KEYS,
+    fills,
+    run,
+    toy,
+    verdicts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -100,18 +86,10 @@ if TYPE_CHECKING:
 
     from starlette.applications import Starlette
 
-    from market_assets_tests.support.toy import Body
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::dagster.PreviewWarning", "ignore::dagster.BetaWarning"
 )
-
-
-def verdicts(instance: dg.DagsterInstance) -> dict[str | None, tuple[str, bool]]:
-    infos = instance.event_log_storage.get_asset_check_partition_info([CHECK])
-    return {
-        info.partition_key: (info.latest_execution_status.value, info.is_current) for info in infos
-    }
 
 
 @contextmanager
@@ -153,64 +131,6 @@ def test_a_run_of_one_partition_gives_its_key_the_same_way(instance: dg.DagsterI
     assert seen == [KEYS[1]]
 
 
-def test_an_evaluation_is_stored_for_its_partition_and_is_current(
-    instance: dg.DagsterInstance,
-) -> None:
-    run(instance, fills(*KEYS))
-    assert verdicts(instance) == dict.fromkeys(KEYS, ("SUCCEEDED", True))
-    newest = latest_materializations(instance, KEY, KEYS)
-    for info in instance.event_log_storage.get_asset_check_partition_info([CHECK]):
-        assert info.latest_target_materialization_storage_id == newest[str(info.partition_key)]
-
-
-def test_an_evaluation_keeps_its_words_its_severity_and_its_numbers(
-    instance: dg.DagsterInstance,
-) -> None:
-    run_id = run(instance, fills(KEYS[0], red=(KEYS[1],)))
-    entries = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
-    data: Any = entries[1].get_dagster_event().event_specific_data
-    assert (data.partition, data.passed, data.severity.value) == (KEYS[1], False, "WARN")
-    assert data.description == "A sentence."
-    assert data.metadata == {"missing": dg.MetadataValue.int(3)}
-
-
-def test_an_evaluation_without_the_materialization_that_it_is_about_would_not_be_current(
-    instance: dg.DagsterInstance,
-) -> None:
-    def body(context: dg.AssetExecutionContext) -> Iterator[Any]:
-        early = evaluation(context, KEYS[0])
-        yield dg.AssetMaterialization(KEY, partition=KEYS[0])
-        yield early
-        yield check_output(KEY, CHECK.name)
-
-    run(instance, body, KEYS[0], KEYS[0])
-    assert verdicts(instance) == {KEYS[0]: ("SUCCEEDED", False)}
-
-
-def test_a_later_materialization_outdates_a_verdict_until_the_next_one(
-    instance: dg.DagsterInstance,
-) -> None:
-    run(instance, fills(KEYS[0]), KEYS[0], KEYS[0])
-    instance.report_runless_asset_event(dg.AssetMaterialization(KEY, partition=KEYS[0]))
-    assert verdicts(instance)[KEYS[0]] == ("SUCCEEDED", False)
-    run(instance, fills(KEYS[0]), KEYS[0], KEYS[0])
-    assert verdicts(instance)[KEYS[0]] == ("SUCCEEDED", True)
-
-
-def test_a_partition_that_was_not_filled_has_a_verdict_too(instance: dg.DagsterInstance) -> None:
-    run(
-        instance,
-        fills(*KEYS[:2], red=(KEYS[2],), then=dg.Failure("one is not filled")),
-        KEYS[0],
-        KEYS[2],
-    )
-    assert verdicts(instance)[KEYS[2]] == ("FAILED", True)
-    # A day that was green and fails now is judged against the rows that it still has.
-    run(instance, fills(red=(KEYS[0],), then=dg.Failure("not filled again")), KEYS[0], KEYS[0])
-    assert verdicts(instance)[KEYS[0]] == ("FAILED", True)
-    assert colours(instance, KEY, DAYS)[KEYS[0]] == "FAILED"
-
-
 def test_partitions_that_a_failing_step_did_not_yield_are_failed_and_the_others_stay_materialized(
     instance: dg.DagsterInstance,
 ) -> None:
@@ -245,22 +165,6 @@ def test_the_newest_materialization_of_many_partitions_is_found_by_one_query(
     assert len([one for one in seen if "FROM event_logs" in one]) == 1
     assert set(newest) == set(KEYS[:4])
     assert max(newest, key=lambda partition: newest[partition]) == KEYS[0]
-
-
-def test_a_step_owes_an_output_for_each_check_and_we_know_its_name(
-    instance: dg.DagsterInstance,
-) -> None:
-    def silent(context: dg.AssetExecutionContext) -> Iterator[Any]:
-        yield dg.AssetMaterialization(KEY, partition=KEYS[0])
-        yield evaluation(context, KEYS[0])
-
-    names = set(toy(silent).op.output_dict)
-    assert check_output(KEY, CHECK.name).output_name in names
-    failed = instance.get_run_by_id(run(instance, silent, KEYS[0], KEYS[0]))
-    paid = instance.get_run_by_id(run(instance, fills(KEYS[0]), KEYS[0], KEYS[0]))
-    assert failed is not None
-    assert paid is not None
-    assert (failed.status.value, paid.status.value) == ("FAILURE", "SUCCESS")
 
 
 @pytest.mark.parametrize("with_output", [True, False])
@@ -339,14 +243,6 @@ def test_a_listener_hears_of_every_materialization_while_the_run_goes_on(
     )
     assert heard == KEYS
     assert during == [1, 2, 3, 4, 5, 6]
-
-
-def test_the_daemon_that_starts_runs_is_seen_by_its_heartbeat(instance: dg.DagsterInstance) -> None:
-    assert launcher_seen_at(instance) is None
-    at = datetime(2026, 3, 4, 12, tzinfo=UTC)
-    kind = QueuedRunCoordinatorDaemon.daemon_type()
-    instance.add_daemon_heartbeat(DaemonHeartbeat(at.timestamp(), kind, "here", []))
-    assert launcher_seen_at(instance) == at
 
 
 def test_the_sqlite_event_log_opens_every_file_by_the_method_that_ours_replaces(
@@ -438,39 +334,6 @@ def test_tags_with_this_prefix_are_not_shown_in_the_ui() -> None:
     assert HIDDEN_TAG_PREFIX == ".dagster/"
 
 
-def test_a_failed_check_is_found_by_its_partition_until_the_partition_passes(
-    instance: dg.DagsterInstance,
-) -> None:
-    run(
-        instance,
-        fills(*KEYS[:2], red=(KEYS[2],), then=dg.Failure("one is not filled")),
-        KEYS[0],
-        KEYS[2],
-    )
-    first = check_failures(instance, KEY, CHECK.name)
-    assert (set(first.failed), first.planned, first.settled) == ({KEYS[2]}, set(), set(KEYS[:2]))
-    assert check_failures(instance, KEY, CHECK.name, first.newest) == (
-        {},
-        set(),
-        set(),
-        first.newest,
-    )
-    run(instance, fills(KEYS[2]), KEYS[2], KEYS[2])
-    later = check_failures(instance, KEY, CHECK.name, first.newest)
-    assert (later.failed, later.settled) == ({}, {KEYS[2]})
-    assert later.newest > first.newest
-
-
-def test_a_failed_check_is_not_current_once_its_partition_is_materialized_again(
-    instance: dg.DagsterInstance,
-) -> None:
-    run(instance, fills(KEYS[1], red=(KEYS[0],)), KEYS[0], KEYS[1])
-    before = check_failures(instance, KEY, CHECK.name)
-    instance.report_runless_asset_event(dg.AssetMaterialization(KEY, partition=KEYS[0]))
-    assert set(before.failed) == {KEYS[0]}
-    assert check_failures(instance, KEY, CHECK.name, before.newest).settled == {KEYS[0]}
-
-
 @pytest.mark.parametrize("read_before", [True, False])
 def test_a_partition_of_a_running_run_is_planned_and_in_progress_and_of_a_failed_run_planned(
     instance: dg.DagsterInstance, *, read_before: bool
@@ -506,89 +369,6 @@ def test_an_asset_that_was_never_planned_has_no_states(instance: dg.DagsterInsta
     assert check_failures(instance, KEY, CHECK.name) == ({}, set(), set(), 0)
 
 
-def test_the_words_of_a_failed_check_are_those_of_its_newest_failure(
-    instance: dg.DagsterInstance,
-) -> None:
-    def said(words: str) -> Body:
-        def body(context: dg.AssetExecutionContext) -> Iterator[Any]:
-            for partition in context.partition_keys:
-                yield evaluation(context, partition, passed=False, words=words)
-            yield check_output(KEY, CHECK.name)
-
-        return body
-
-    run(instance, said("first"), KEYS[0], KEYS[2])
-    run(instance, said("second"), KEYS[0], KEYS[0])
-    found = failed_evaluations(instance, KEY, CHECK.name, [KEYS[0], KEYS[1], KEYS[5]])
-    assert found == {KEYS[0]: FailedCheck("WARN", "second"), KEYS[1]: FailedCheck("WARN", "first")}
-
-
-def test_a_daemon_is_alive_as_of_its_last_heartbeat_and_says_what_went_wrong(
-    instance: dg.DagsterInstance,
-) -> None:
-    before = daemon_beats(instance)
-    assert {
-        "SENSOR",
-        "SCHEDULER",
-        "BACKFILL",
-        "ASSET",
-        "QUEUED_RUN_COORDINATOR",
-        "MONITORING",
-    } <= set(before)
-    assert set(before.values()) == {None}
-    trouble = SerializableErrorInfo("disk full\nand more", [], "OSError")
-    instance.add_daemon_heartbeat(DaemonHeartbeat(1000.0, "SENSOR", "one", [trouble]))
-    instance.add_daemon_heartbeat(DaemonHeartbeat(2000.0, "SCHEDULER", "one", []))
-    beats = daemon_beats(instance)
-    assert (beats["SENSOR"], beats["SCHEDULER"]) == (Beat(1000.0, "disk full"), Beat(2000.0))
-
-
-def instigator(
-    instance: dg.DagsterInstance, name: str, status: InstigatorStatus
-) -> InstigatorState:
-    location = InProcessCodeLocationOrigin(LoadableTargetOrigin(module_name="here"))
-    origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, "here"), name)
-    state = InstigatorState(origin, InstigatorType.SENSOR, status, SensorInstigatorData())
-    return instance.add_instigator_state(state)
-
-
-def tick(
-    instance: dg.DagsterInstance,
-    state: InstigatorState,
-    at: float,
-    status: TickStatus,
-    error: str = "",
-) -> None:
-    instance.create_tick(
-        TickData(
-            instigator_origin_id=state.instigator_origin_id,
-            instigator_name=state.name,
-            instigator_type=InstigatorType.SENSOR,
-            status=status,
-            timestamp=at,
-            selector_id=state.selector_id,
-            error=SerializableErrorInfo(error, [], "ValueError") if error else None,
-        )
-    )
-
-
-def test_a_sensor_is_alive_as_of_its_last_tick_and_the_last_one_that_ended_says_what_went_wrong(
-    instance: dg.DagsterInstance,
-) -> None:
-    running = instigator(instance, "repair", InstigatorStatus.DECLARED_IN_CODE)
-    stopped = instigator(instance, "stopped", InstigatorStatus.STOPPED)
-    instigator(instance, "fresh", InstigatorStatus.RUNNING)
-    names = ["repair", "stopped", "fresh", "unknown"]
-    assert tick_beats(instance, names) == {"stopped": Beat(0.0, stopped=True)}
-    tick(instance, stopped, 500.0, TickStatus.SKIPPED)
-    tick(instance, running, 1000.0, TickStatus.FAILURE, "ValueError: no\ntrace")
-    tick(instance, running, 2000.0, TickStatus.STARTED)
-    beats = {"repair": Beat(2000.0, "ValueError: no"), "stopped": Beat(500.0, stopped=True)}
-    assert tick_beats(instance, names) == beats
-    tick(instance, running, 3000.0, TickStatus.SKIPPED)
-    assert tick_beats(instance, ["repair"]) == {"repair": Beat(3000.0)}
-
-
 def test_only_assets_with_events_since_the_last_look_are_news(instance: dg.DagsterInstance) -> None:
     other = dg.AssetKey(["platform", "troubles"])
     first = news_since(instance, frozenset())
@@ -605,52 +385,6 @@ def test_only_assets_with_events_since_the_last_look_are_news(instance: dg.Dagst
     assert (third.assets, third.runs) == ({KEY}, False)
     instance.report_runless_asset_event(dg.AssetMaterialization(other))
     assert news_since(instance, third.ids).assets == {other}
-
-
-def test_a_verdict_without_run_and_partition_can_be_written_again_and_the_newest_counts(
-    instance: dg.DagsterInstance,
-) -> None:
-    for passed in (True, False, True, False):
-        instance.report_runless_asset_event(
-            dg.AssetCheckEvaluation(
-                asset_key=KEY, check_name=CHECK.name, passed=passed, description=f"{passed}"
-            )
-        )
-    assert failed_evaluation(instance, KEY, CHECK.name) == FailedCheck("ERROR", "False")
-
-
-def test_ticks_of_a_sensor_that_has_not_moved_are_not_read_again(
-    instance: dg.DagsterInstance,
-) -> None:
-    state = instigator(instance, "repair", InstigatorStatus.RUNNING)
-    tick(instance, state, 1000.0, TickStatus.SKIPPED)
-    memory: dict[str, tuple[object, Beat | None]] = {}
-    assert tick_beats(instance, ["repair"], memory) == {"repair": Beat(1000.0)}
-    tick(instance, state, 2000.0, TickStatus.SKIPPED)
-    assert tick_beats(instance, ["repair"], memory) == {"repair": Beat(1000.0)}
-    # As the daemon does with each tick.
-    moved = state.with_data(SensorInstigatorData(2000.0, None, 30, None, 1999.0))
-    instance.update_instigator_state(moved)
-    assert tick_beats(instance, ["repair"], memory) == {"repair": Beat(2000.0)}
-
-
-def test_a_sensor_that_is_woken_has_no_last_tick_and_keeps_its_cursor(
-    instance: dg.DagsterInstance,
-) -> None:
-    location = RegisteredCodeLocationOrigin("here")
-    origin = RemoteRepositoryOrigin(location, "__repository__").get_instigator_origin("repair_kept")
-    data = SensorInstigatorData(
-        last_tick_timestamp=2e9, last_tick_start_timestamp=2e9, min_interval=3600, cursor="so far"
-    )
-    instance.add_instigator_state(
-        InstigatorState(origin, InstigatorType.SENSOR, InstigatorStatus.DECLARED_IN_CODE, data)
-    )
-    (state,) = instance.all_instigator_state()
-    assert get_elapsed(state) < 0
-    wake_sensors(instance)
-    (state,) = instance.all_instigator_state()
-    assert get_elapsed(state) is None
-    assert state.sensor_instigator_data.cursor == "so far"
 
 
 def test_a_run_of_the_terminal_writes_where_the_terminal_is_and_its_events_where_the_others_are(
@@ -815,32 +549,3 @@ def test_the_sqlite_files_of_an_instance_can_be_asked_and_those_of_another_stora
 def test_a_run_that_ended_succeeded_failed_or_was_cancelled() -> None:
     ended = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
     assert ended == FINISHED
-
-
-def test_an_evaluation_of_no_run_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-        for passed in (True, False, True, False):
-            told = evaluation_of("2025-02-03", passed=passed)
-            report_evaluation(instance, told)
-            report_evaluation(instance, evaluation_of("2025-02-04", passed=True))
-            answers = check_failures(instance, told.asset_key, told.check_name)
-            assert set(answers.failed) == (set() if passed else {"2025-02-03"})
-            assert answers.settled == ({"2025-02-03", "2025-02-04"} if passed else {"2025-02-04"})
-        # What the adapter is there for.
-        with pytest.raises(db.exc.IntegrityError):
-            instance.report_runless_asset_event(told)
-
-
-def evaluation_of(partition: str, *, passed: bool) -> Any:
-    return check_evaluation(
-        asset_key=dg.AssetKey(["kept", "candles_1h"]),
-        check="continuity",
-        partition=partition,
-        passed=passed,
-        severity=dg.AssetCheckSeverity.ERROR,
-        description="One bar is missing.",
-        metadata={},
-        materialization=None,
-        run_id=RUNLESS,
-        timestamp=0.0,
-    )

@@ -44,7 +44,6 @@ from market_assets.sources.vendors.binance_cache import DamagedError, ZipCache
 if TYPE_CHECKING:
     from types import TracebackType
 
-
 _FOLDERS: Mapping[Market, str] = {"spot": "spot", "usdm": "futures/um"}
 _DAY = timedelta(days=1)
 _PAGE = 7 * 1440

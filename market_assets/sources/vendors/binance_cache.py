@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from market_assets.sources.transport.http import HttpClient
 
-
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)

@@ -521,7 +521,7 @@ class TestCache:
             async with build(vision, memory=memory) as source:
                 for name, timeframe, window in months:
                     await source.fetch(name, timeframe, window.start, window.end)
-                return len(source._kept)
+                return len(source._zips._kept)
 
         assert [asyncio.run(kept(memory)) for memory in ("0", "300KB", "1MB")] == [0, 1, 2]
         # Also what was thrown out is not asked for again in the same run.

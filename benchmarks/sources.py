@@ -36,7 +36,7 @@ from market_assets.practice import formats
 from market_assets.practice.book import Book, Market
 from market_assets.practice.simulate import Instrument
 from market_assets.sources.contract import build_source
-from market_assets.sources.vendors.binance_archive import unpack
+from market_assets.sources.vendors.binance_zip import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

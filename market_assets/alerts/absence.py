@@ -31,10 +31,8 @@ if TYPE_CHECKING:
     from market_assets.config.services import AlertSettings
     from market_assets.market.partitions import Cadence
 
-
 _LATELY = timedelta(hours=2)
 """A source that failed longer ago was not asked since, or has answered."""
-
 
 _LASTING = timedelta(minutes=10)
 """A source that fails for less is only slow: the next update asks again."""

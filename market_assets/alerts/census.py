@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from market_assets.market.timeframes import Timeframe
     from market_assets.store import Snapshot
 
-
 _HOUR, _DAY, _FEW_DAYS = timedelta(hours=1), timedelta(days=1), timedelta(days=3)
 
 

@@ -43,16 +43,13 @@ if TYPE_CHECKING:
     from market_assets.market.calendars.sessions import SessionCalendar
     from market_assets.store import Snapshot
 
-
 LOOK_BACK = timedelta(days=31)
 """How far back the newest session is looked for: further than any exchange was ever closed."""
-
 
 _DAY = timedelta(days=1)
 
 _NOTICEABLE = timedelta(hours=1)
 """How much of candles a symbol must lack, all of it, to count as missing and not as new."""
-
 
 _SILENCE = timedelta(days=2)
 """After so long without an answer, a symbol's corporate actions are out of date.

@@ -19,10 +19,8 @@ if TYPE_CHECKING:
     from market_assets.store import StoreMark
     from market_assets.up.state import State
 
-
 _UNREACHABLE = "DagsterUserCodeUnreachableError"
 """What Dagster reports of a sensor or daemon that looks for a code server during its restart."""
-
 
 _LATE = 3
 """How many intervals without a sign of life, and a minute, make a sensor dead."""

@@ -22,7 +22,6 @@ from market_assets.market.timeframes import TS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-
 ALERT_SCHEMA = pl.Schema(
     {
         "alert_id": pl.String(),

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from market_assets.market.timeframes import Timeframe
 
-
 Key = tuple[str, str, str]
 """What tells one trouble from another: profile (empty for what concerns none), kind, subject."""
 

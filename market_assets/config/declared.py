@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from market_assets.config.entries import Entries, ProfileEntry, SymbolEntry
     from market_assets.sources.contract import Traits
 
-
 Choices = tuple[tuple[str, str], ...]
 
 
@@ -135,7 +134,7 @@ def check_limits(url: str | None, document: Document) -> None:
     """Check the address of the server that keeps the limits, where there is one."""
     if url is not None and not document.faulty(("limits",)):
         # Few have one.
-        from market_assets.sources.transport.shared_limit import check_limits_url  # noqa: PLC0415
+        from market_assets.sources.transport.limits_url import check_limits_url  # noqa: PLC0415
 
         try:
             check_limits_url(url)

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from market_assets.config.yaml_file import Document, Place
 
-
 _SQL_WORDS = """
 all analyse analyze and any array as asc asymmetric both case cast check collate column
 constraint create default deferrable desc describe distinct do else end except false fetch for
@@ -23,7 +22,6 @@ offset on only or order pivot pivot_longer pivot_wider placing primary qualify r
 returning select show some summarize symmetric table then to trailing true union unique unpivot
 using variadic when where window with
 """
-
 
 _SCHEMAS = {
     "information_schema",
@@ -36,7 +34,6 @@ _SCHEMAS = {
     "system",
     "temp",
 }
-
 
 RESERVED_NAMES = _SCHEMAS | set(_SQL_WORDS.split())
 """Names that no profile can have.

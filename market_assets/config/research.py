@@ -36,17 +36,13 @@ def _fast_first(windows: tuple[int, int, int]) -> tuple[int, int, int]:
 
 _Bars = Annotated[int, Field(ge=2, le=5000)]
 
-
 _Windows = Annotated[tuple[_Bars, ...], AfterValidator(_unequal)]
 
-
 _Steps = Annotated[tuple[Annotated[int, Field(ge=1, le=5000)], ...], AfterValidator(_unequal)]
-
 
 _Bands = Annotated[
     tuple[tuple[_Bars, Annotated[float, Field(gt=0, le=100)]], ...], AfterValidator(_unequal)
 ]
-
 
 _Crossings = Annotated[
     tuple[Annotated[tuple[_Bars, _Bars, _Bars], AfterValidator(_fast_first)], ...],

@@ -79,9 +79,7 @@ def _share(value: object) -> object:
 
 Day = Annotated[date, BeforeValidator(_day)]
 
-
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
-
 
 Share = Annotated[float, BeforeValidator(_share)]
 
@@ -104,7 +102,6 @@ def _shortest_first(timeframes: tuple[Timeframe, ...]) -> tuple[Timeframe, ...]:
 
 Interval = Annotated[Duration, AfterValidator(_cadence)]
 """How often something happens: whole minutes that divide an hour, or whole hours of a day."""
-
 
 TimeframeList = Annotated[tuple[Timeframe, ...], AfterValidator(_shortest_first)]
 """Timeframes, shortest first, in whatever order they are written."""

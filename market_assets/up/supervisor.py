@@ -1,35 +1,31 @@
 """The supervisor of the platform's processes.
 
-It starts the code server, and the pages with the daemon. It watches both, and ends them.
+It starts the code server, and the pages with the daemon. It watches both, and ends them. What the
+processes print is read in `output`; how one is started stands in `processes`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import ipaddress
 import json
 import os
-import re
-import selectors
 import signal
-import stat
-import tempfile
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from market_assets.config.places import COPY_VARIABLE, UNIVERSE_VARIABLE
+from market_assets.config.places import COPY_VARIABLE
 from market_assets.errors import UpError
-from market_assets.home import HOME_VARIABLE
 from market_assets.up.backoff import LONGEST
 from market_assets.up.changes import changes, orphans
-from market_assets.up.leash import ALIVE_VARIABLE, GRACE, take
-from market_assets.up.log import Log
+from market_assets.up.environment import environment_of
+from market_assets.up.leash import GRACE, take
 from market_assets.up.news import NEWS_FILE, Bulletin, read_news
+from market_assets.up.options import Options, is_loopback
+from market_assets.up.output import Output
 from market_assets.up.preflight import check_home, listen
 from market_assets.up.processes import Errand, Process
+from market_assets.up.socket_path import socket_path
 from market_assets.up.starter import Starter
 from market_assets.up.state import Restart, State, read_state, write_state
 from market_assets.up.universe_file import UniverseFile
@@ -44,10 +40,7 @@ if TYPE_CHECKING:
 LOCATION = "market_assets.definitions"
 """What Dagster calls the code location: the module, as `dagster dev -m` does."""
 
-_LOCK_FILE, _ALIVE_FILE, _SOCKET, _WORKSPACE = "up.lock", "up.alive", "up.sock", "up.workspace.yaml"
-
-_SOCKET_PATH = 100
-"""Letters that the path of a socket may have on every system."""
+_LOCK_FILE, _WORKSPACE = "up.lock", "up.workspace.yaml"
 
 _TICK = 0.5
 _FILE_LOOK, _NEWS_LOOK = 2.0, 10.0
@@ -60,60 +53,6 @@ _PATIENCE = 10.0
 """Seconds that the code server may go on with what it does, before another takes over."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-_MEMORY = {
-    # Each thread that allocates would get an arena of its own, which is never given back.
-    "MALLOC_ARENA_MAX": "2",
-    "MALLOC_TRIM_THRESHOLD_": "131072",
-    # A tick fills, and may wait for a vendor or the store: on a busy machine that takes more than
-    # Dagster's minute.
-    "DAGSTER_SCHEDULE_GRPC_TIMEOUT_SECONDS": "180",
-    "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS": "180",
-    # A process with threads cannot be forked, and these libraries would start some when they are
-    # loaded.
-    "OPENBLAS_NUM_THREADS": "1",
-    "JE_ARROW_MALLOC_CONF": "background_thread:false",
-    "PYTHONWARNINGS": "ignore",
-    # Modules of the working folder are not looked for: a random.py there is none of ours.
-    "PYTHONSAFEPATH": "1",
-    "PYTHONUNBUFFERED": "1",
-}
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a person asks for.
-
-    Attributes:
-        home: The home folder.
-        universe: The universe file.
-        host: The address that the pages listen on.
-        port: Their port.
-        hosts: More names by which they may be asked for.
-        reports: Whether other programs may report over HTTP.
-        read_only: Whether nothing can be changed in the pages.
-    """
-
-    home: Path
-    universe: Path
-    host: str = "127.0.0.1"
-    port: int = 3000
-    hosts: tuple[str, ...] = ()
-    reports: bool = False
-    read_only: bool = False
-
-    @property
-    def url(self) -> str:
-        """Where the pages are, as a browser on this machine asks for them."""
-        host = {
-            "0.0.0.0": "127.0.0.1",  # noqa: S104
-            "::": "[::1]",
-            "": "127.0.0.1",
-        }.get(self.host, self.host)
-        return (
-            f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}"
-            f":{self.port}"
-        )
 
 
 class Supervisor:
@@ -130,11 +69,9 @@ class Supervisor:
     ) -> None:
         self._options = options
         self._home = options.home
-        self._say = say
+        self._output = Output(say, clock)
         self._clock = clock
         self._file = UniverseFile(options.universe, options.home)
-        self._selector = selectors.DefaultSelector()
-        self._lines: dict[int, bytes] = {}
         self._bulletin = Bulletin(clock())
         self._signals = 0
         self._check: Errand | None = None
@@ -205,8 +142,7 @@ class Supervisor:
         stack.callback(os.close, read)
         stack.callback(os.close, write)
         stack.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(write))
-        self._selector.register(read, selectors.EVENT_READ)
-        self._wakeup = read
+        self._output.wake_by(read)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._signals += 1
@@ -220,34 +156,25 @@ class Supervisor:
         """
         self._last = read_state(self._home)
         (self._home / NEWS_FILE).unlink(missing_ok=True)
-        self._log = Log(self._home / "log" / "up.log")
-        stack.callback(self._log.close)
+        stack.callback(self._output.open(self._home / "log" / "up.log").close)
         self._file.changed()
-        self._environment = {
-            **os.environ,
-            **_MEMORY,
-            **_import_path(),
-            HOME_VARIABLE: str(self._home),
-            "DAGSTER_HOME": str(self._home),
-            ALIVE_VARIABLE: str(self._home / _ALIVE_FILE),
-            UNIVERSE_VARIABLE: str(self._options.universe),
-        }
-        self._starter = Starter(self._environment, self._read_from)
+        self._environment = environment_of(self._home, self._options.universe)
+        self._starter = Starter(self._environment, self._output.read_from)
         stack.callback(self._end_starter)
         self._starter.start()
         while not self._starter.is_ready():
-            self._pump(_TICK / 5)
+            self._output.pump(_TICK / 5)
             if self._signals:
                 raise UpError("ended before it was started.")
         candidate = {**self._environment, COPY_VARIABLE: str(self._file.candidate)}
         prepare = Errand("prepare", candidate, self._starter.launch)
         while not prepare.is_done():
-            self._pump(_TICK / 5)
+            self._output.pump(_TICK / 5)
             if self._signals:
                 prepare.kill()
                 raise UpError("ended before it was started.")
         answer, problem, trace = prepare.answer()
-        self._write_lines("preparing", trace.encode())
+        self._output.write_lines("preparing", trace.encode())
         if answer is None:
             self._file.drop()
             raise UpError(problem)
@@ -259,7 +186,7 @@ class Supervisor:
 
     def _begin(self, listener: int) -> None:
         options, home = self._options, self._home
-        path, workspace = str(_socket_path(home)), str(home / _WORKSPACE)
+        path, workspace = str(socket_path(home)), str(home / _WORKSPACE)
         server = {"grpc_server": {"socket": path, "location_name": LOCATION}}
         # JSON is YAML as well.
         Path(workspace).write_text(json.dumps({"load_from": [server]}))
@@ -297,22 +224,24 @@ class Supervisor:
     def _greet(self) -> None:
         options = self._options
         if self._last and self._last.ended_at is None:
-            self._tell(
+            self._output.tell(
                 "the last `up` of this home folder ended without a word: it was killed, "
                 "or the power went."
             )
         if self._ended:
-            self._tell(
+            self._output.tell(
                 f"{_runs(self._ended)} of before had no process any more and now count as failed."
             )
         profiles = list(self._summary["profiles"])
-        self._tell(
+        self._output.tell(
             f"open {self._options.url}/asset-groups first; each profile is a group: "
             f"{', '.join(profiles)}."
         )
-        self._tell(f"what is complete: {self._options.url}/assets/{profiles[0]}/completeness")
+        self._output.tell(
+            f"what is complete: {self._options.url}/assets/{profiles[0]}/completeness"
+        )
         if not options.read_only and not is_loopback(options.host):
-            self._tell(
+            self._output.tell(
                 "other machines can reach these pages and change everything; "
                 "--read-only lets nobody."
             )
@@ -324,10 +253,10 @@ class Supervisor:
         due = {self._look_at_file: 0.0, self._look_at_news: 0.0}
         pauses = {self._look_at_file: _FILE_LOOK, self._look_at_news: _NEWS_LOOK}
         while not self._signals:
-            self._pump(_TICK)
+            self._output.pump(_TICK)
             if why := self._starter.watch(time.monotonic()):
                 self._note_death("fork server", why)
-                self._tell(
+                self._output.tell(
                     f"the fork server has ended ({why}), and all that it has started with it."
                 )
             for process in self._processes:
@@ -347,10 +276,10 @@ class Supervisor:
         for process in self._processes:
             if process.due is not None and process.due <= now:
                 try:
-                    process.start(self._read_from)
+                    process.start(self._output.read_from)
                 except OSError as error:
                     process.due = now + LONGEST
-                    self._tell(
+                    self._output.tell(
                         f"the {process.name} cannot be started: {error.strerror}; "
                         "it is tried again in a minute."
                     )
@@ -358,7 +287,9 @@ class Supervisor:
     def _on_death(self, process: Process, why: str) -> None:
         self._note_death(process.name, why)
         wait = max((process.due or 0.0) - time.monotonic(), 0.0)
-        self._tell(f"the {process.name} has ended ({why}); it is started again in {wait:.0f} s.")
+        self._output.tell(
+            f"the {process.name} has ended ({why}); it is started again in {wait:.0f} s."
+        )
 
     def _note_death(self, name: str, why: str) -> None:
         self._state.note(Restart(name, self._clock(), why))
@@ -367,7 +298,7 @@ class Supervisor:
     def _look_at_news(self) -> None:
         if news := read_news(self._home):
             for line in self._bulletin.lines(news, time.monotonic()):
-                self._tell(line)
+                self._output.tell(line)
 
     def _look_at_file(self) -> None:
         """Begin to check a universe file that has changed."""
@@ -376,7 +307,7 @@ class Supervisor:
                 environment = {**self._environment, COPY_VARIABLE: str(self._file.candidate)}
                 self._check = Errand("check", environment, self._starter.launch)
         except OSError as error:
-            self._tell(
+            self._output.tell(
                 f"{self._options.universe}: its change cannot be looked at: {error.strerror}."
             )
 
@@ -386,7 +317,7 @@ class Supervisor:
             return
         answer, problem, trace = self._check.answer()
         self._check = None
-        self._write_lines("checking", trace.encode())
+        self._output.write_lines("checking", trace.encode())
         try:
             self._file.drop() if answer is None else self._file.keep()
         except OSError as error:
@@ -396,12 +327,12 @@ class Supervisor:
             return
         words = changes(self._summary, answer["summary"])
         if words:
-            self._tell(f"the universe has changed: {'; '.join(words)}.")
+            self._output.tell(f"the universe has changed: {'; '.join(words)}.")
             self._state.taken_over_at = self._clock()
             self._code.replace(time.monotonic() + _PATIENCE)
         else:
             faulty = "has no mistakes any more" if self._state.faults else "has changed"
-            self._tell(f"the universe file {faulty}; what it says is in use already.")
+            self._output.tell(f"the universe file {faulty}; what it says is in use already.")
         self._summary = answer["summary"]
         self._tell_orphans(answer["schemas"])
         self._state.faults, self._state.faulty_since = [], None
@@ -411,7 +342,7 @@ class Supervisor:
         lines = orphans(schemas, self._summary)
         for line in lines:
             if line not in self._orphans:
-                self._tell(f"{line}.")
+                self._output.tell(f"{line}.")
         self._orphans = lines
 
     def _refuse(self, problem: str) -> None:
@@ -419,61 +350,25 @@ class Supervisor:
         self._state.faults = lines[:10] or ["it cannot be read"]
         self._state.faulty_since = self._clock()
         self._write_state()
-        self._tell(
+        self._output.tell(
             "wrong: the changed universe is not taken over, the last good one goes on. "
             f"{' '.join(lines[:4])}"
         )
 
-    # Output.
-
-    def _read_from(self, name: str, file: int) -> None:
-        os.set_blocking(file, False)
-        self._lines[file] = b""
-        self._selector.register(file, selectors.EVENT_READ, name)
-
-    def _pump(self, seconds: float) -> None:
-        """Write to the log what the processes print, and wait a moment for more."""
-        for key, _ in self._selector.select(seconds):
-            file = key.fd
-            try:
-                chunk = os.read(file, 65536)
-            except BlockingIOError:
-                continue
-            if file == self._wakeup:
-                continue
-            if not chunk:
-                self._selector.unregister(file)
-                self._write_lines(key.data, self._lines.pop(file) + b"\n")
-                os.close(file)
-                continue
-            whole, _, rest = (self._lines[file] + chunk).rpartition(b"\n")
-            self._write_lines(key.data, whole)
-            self._lines[file] = rest
-
-    def _write_lines(self, name: str, text: bytes) -> None:
-        for line in text.decode(errors="backslashreplace").splitlines():
-            if line.strip():
-                self._log.write(f"{self._clock():%Y-%m-%d %H:%M:%S} {name}: {_plain(line)}")
-
-    def _tell(self, line: str) -> None:
-        """Say something in the terminal and in the log."""
-        self._log.write(f"{self._clock():%Y-%m-%d %H:%M:%S} up: {line}")
-        self._say(line)
+    # The state file.
 
     def _write_state(self) -> None:
         try:
             write_state(self._home, self._state)
         except OSError as error:
-            self._log.write(
-                f"{self._clock():%Y-%m-%d %H:%M:%S} up: up.json cannot be written: {error.strerror}"
-            )
+            self._output.note(f"up.json cannot be written: {error.strerror}")
 
     # Ending.
 
     def _end(self) -> int:
         """End all processes and their runs; a second signal kills them at once."""
         before = self._signals
-        self._tell("ending ...")
+        self._output.tell("ending ...")
         closing = self._start_closing()
         if self._check is not None:
             self._check.kill()
@@ -483,20 +378,20 @@ class Supervisor:
         if closing is not None:
             closing.go()
             while not closing.is_done() and self._signals == before:
-                self._pump(0.1)
+                self._output.pump(0.1)
             closing.kill()
             answer, _, trace = closing.answer()
-            self._write_lines("closing", trace.encode())
+            self._output.write_lines("closing", trace.encode())
             if answer and answer["ended"]:
-                self._tell(
+                self._output.tell(
                     f"{_runs(answer['ended'])} had not ended and now count as failed; "
                     "what they committed is kept."
                 )
         with suppress(OSError):
-            _socket_path(self._home).unlink()
+            socket_path(self._home).unlink()
         self._state.ended_at = self._clock()
         self._write_state()
-        self._tell("ended.")
+        self._output.tell("ended.")
         # What takes too long is killed too, and nothing is lost by it.
         return 1 if killed and self._signals > before else 0
 
@@ -512,70 +407,20 @@ class Supervisor:
             # Where nobody collects the processes that have ended, a group never becomes empty.
             if time.monotonic() > end + GRACE:
                 break
-            self._pump(0.1)
+            self._output.pump(0.1)
         return killed
 
     def _end_starter(self) -> None:
         self._starter.end()
         end = time.monotonic() + GRACE
         while not self._starter.has_ended() and time.monotonic() < end:
-            self._pump(_TICK / 5)
+            self._output.pump(_TICK / 5)
 
     def _start_closing(self) -> Errand | None:
         # It takes seconds to import what it needs, in which the others end.
         with suppress(OSError):
             return Errand("close", self._environment, self._starter.launch)
         return None
-
-
-def _import_path() -> dict[str, str]:
-    """What the processes need to import this package from where it is imported here."""
-    root = Path(__file__).parents[2]
-    # A source tree that is the working folder: an installed package is found by everybody.
-    if root != Path.cwd():
-        return {}
-    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))}
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _socket_path(home: Path) -> Path:
-    """Where the code server listens: in the home folder, or in one of /tmp.
-
-    The path of a socket must be short, and gRPC takes some letters for something else.
-
-    Raises:
-        UpError: Somebody else has a folder of that name.
-    """
-    path = home / _SOCKET
-    if len(os.fsencode(path)) <= _SOCKET_PATH and re.fullmatch(r"[\w./-]+", str(path), re.ASCII):
-        return path
-    name = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
-    folder = Path(tempfile.gettempdir()) / f"market-assets-{os.getuid()}-{name}"
-    with suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    status = folder.lstat()
-    if (
-        status.st_uid != os.getuid()
-        or stat.S_IMODE(status.st_mode) & 0o077
-        or not stat.S_ISDIR(status.st_mode)
-    ):
-        raise UpError(
-            f"{folder}: this folder is open to others; remove it, "
-            "or set TMPDIR to a folder of yours."
-        )
-    return folder / _SOCKET
-
-
-def _plain(line: str) -> str:
-    """A line without what would move the cursor or the colour of a terminal that shows the log."""
-    return re.sub(r"\x1b\[[0-9;]*m|[\x00-\x08\x0b-\x1f\x7f]", "", line)
 
 
 def _runs(count: int) -> str:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     Flags = NDArray[np.bool_]
     Counts = NDArray[np.int64]
 
-
 Made = TypeVar("Made")
 
 

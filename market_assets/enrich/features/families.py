@@ -22,13 +22,11 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float64]
 
-
 _FADED = 46
 """After so many time constants the weight of a bar is 1e-20.
 
 Nothing is left of it even beside moves a million times smaller.
 """
-
 
 _SETTLED = 30
 """After so many time constants the weight of a bar is 1e-13.
@@ -36,13 +34,11 @@ _SETTLED = 30
 Nothing is left of it beside values of the same size, as prices are.
 """
 
-
 _STILL = 10
 """After so many windows without any move, next to nothing is left of the last moves.
 
 A ratio of what is left says nothing.
 """
-
 
 _SCALE = 2.0**64
 """The factor that keeps small prices away from what TA-Lib takes for 0, below 1e-14.
@@ -312,7 +308,6 @@ def _ema_reach(n: int) -> int:
 
 
 UNITS = {**dict.fromkeys(("atr", "macd", "bb", "sma", "ema", "vwap"), "price"), "obv": "volume"}
-
 
 FAMILIES: dict[str, Callable[..., Iterator[Feature]]] = {
     "simple_return": _simple_return,

@@ -51,7 +51,6 @@ class Clock:
 
 _OFFSET = re.compile(r"(?:UTC|GMT)?\s*([+-])\s*(\d{1,2})(?::?([0-5]\d))?", re.IGNORECASE)
 
-
 _SHIFTED = re.compile(
     r"(.+?)\s*([+-])\s*(\d{1,2})(?::([0-5]\d)|\s*h(?:\s*(\d{1,2})\s*m?)?)?", re.IGNORECASE
 )

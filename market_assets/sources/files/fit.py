@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from market_assets.market.calendars.sessions import SessionCalendar
 
-
 _DAY = Timeframe.D1.micros
 
 _BROKERS = Clock("America/New_York", timedelta(hours=7))
@@ -29,10 +28,8 @@ _BROKERS = Clock("America/New_York", timedelta(hours=7))
 It shows midnight when New York shows 17:00.
 """
 
-
 _FEW_OUTSIDE = 0.005
 """A share of bars in weekends that may be a slip."""
-
 
 _ENOUGH = 5
 """How many dates there must be before they are said to fit another reading better."""

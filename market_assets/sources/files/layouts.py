@@ -279,7 +279,6 @@ LayoutName = Literal[
     "binance",
 ]
 
-
 _ALIASES = {
     "histdatacom": "histdata",
     "metatrader5": "mt5",

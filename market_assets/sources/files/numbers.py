@@ -12,28 +12,20 @@ import polars as pl
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-
 _GROUPED = r"^[+-]?\d{1,3}(?:(?:[,'\u00a0\u202f ]\d{3})+|(?:,\d{2})+,\d{3})(?:\.\d+)?$"
 
-
 _UNIT = r"(?i)(\d)\s?(K|M|B|T|Mio|Mrd)\.?\s*$"
-
 
 _UNITS = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12, "mio": 1e6, "mrd": 1e9}
 """How thousands, millions and more are written behind a number."""
 
-
 _GROUPED_COMMA = r"^[+-]?\d{1,3}(?:[.'\u00a0\u202f ]\d{3})+,\d+$"
-
 
 _COMMA = r"^[+-]?\d*,\d+$"
 
-
 _WITH_COMMA = r"^\s*[+-]?(?:\d{1,3}(?:[.'\u00a0\u202f ]\d{3})+|\d*)(?:,\d+)?(?:[eE][+-]?\d+)?\s*$"
 
-
 _WITH_POINT = r"^[+-]?(?:\d+|\d{1,3}(?:,\d{2,3})+)\.\d+$|^[+-]?\d{1,3}(?:,\d{3}){2,}$"
-
 
 _ONE_GROUP = r"^[+-]?\d{1,3},\d{3}$"
 

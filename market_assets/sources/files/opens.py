@@ -20,7 +20,6 @@ from market_assets.sources.files.stamps import NO_TIME, StampError, Stamps
 if TYPE_CHECKING:
     from market_assets.market.calendars.sessions import SessionCalendar
 
-
 _DAY = Timeframe.D1.micros
 _MINUTE = Timeframe.M1.micros
 _SECOND = 1_000_000

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from market_assets.sources.files.layouts import ColumnName
 
-
 _FIXED = 100_000_000
 """No usual price is so large a whole number and a multiple of a thousand."""
 

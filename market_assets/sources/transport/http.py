@@ -38,8 +38,9 @@ from pydantic import (
 from market_assets.errors import SourceError, printable
 from market_assets.sources.contract import SourceSettings, Usage
 from market_assets.sources.transport.limit import CAREFUL, LONGEST_HOLD, Limit, RateText
+from market_assets.sources.transport.limits_url import LimitsUrl  # noqa: TC001 - a field has it
 from market_assets.sources.transport.refusals import Kind, Page, is_of_a_place, page_in, passes
-from market_assets.sources.transport.shared_limit import LimitsUrl, SharedLimit
+from market_assets.sources.transport.shared_limit import SharedLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

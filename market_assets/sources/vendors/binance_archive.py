@@ -1,58 +1,48 @@
 """Binance's public archives, zips of the candles of a month or a day.
 
-What none of them has comes from its REST API: see `binance`.
+Which of them a window needs is decided here, and what comes from the REST API because none has it.
+How a zip is downloaded and kept is in `binance_cache`, what is in one in `binance_zip`, and the
+REST API in `binance`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
-import zipfile
-import zlib
-from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
-from hashlib import sha256
-from io import BytesIO
-from pathlib import Path, PurePosixPath
-from secrets import token_hex
-from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
+from pathlib import Path  # noqa: TC003 - a field has it
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 import polars as pl
 from pydantic import ByteSize, Field, PositiveFloat, model_validator
 
-from market_assets.errors import SourceError, printable
+from market_assets.errors import SourceError
 from market_assets.home import home
 from market_assets.market.clock import present
 from market_assets.market.gaps import missing, plan_requests
 from market_assets.market.timeframes import TS, Timeframe, Window, midnight
-from market_assets.sources.contract import CANDLE_SCHEMA, SourceSettings, Traits, epoch_to_us
-from market_assets.sources.files.reading import look
+from market_assets.sources.contract import CANDLE_SCHEMA, SourceSettings, Traits
 from market_assets.sources.transport.http import (
     CAREFUL,
     HttpClient,
     HttpSettings,
     RateText,
     WebAddress,
-    excerpt,
     limit_name,
 )
-from market_assets.sources.transport.refusals import page_in
 from market_assets.sources.vendors.binance import (
-    EXTRA_PLACES,
     BinanceSettings,
     BinanceSource,
     Market,
     venue_name,
 )
+from market_assets.sources.vendors.binance_cache import DamagedError, ZipCache
 
 if TYPE_CHECKING:
     from types import TracebackType
-
-T = TypeVar("T")
 
 _FOLDERS: Mapping[Market, str] = {"spot": "spot", "usdm": "futures/um"}
 _DAY = timedelta(days=1)
@@ -67,22 +57,8 @@ _LATE = timedelta(hours=6)
 """So long after its end nobody looks for the archive of a day or a month: it is not there yet."""
 _ABSENT_DAYS = 3
 """After so many days in a row without an archive the rest of a month is not looked for."""
-_MOST_TEXT = 16 * 1024**2
-_MOST_LINES = 2 * 31 * 1440
-_LONGEST_LINE = 1000
-"""What is more than twice as large as any archive is none."""
-_NAMES = {
-    **dict(enumerate(CANDLE_SCHEMA.names())),
-    **{place: name for name, place in EXTRA_PLACES.items()},
-}
-"""What those of a line's twelve cells are that are read."""
-_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
-"""How a member may be packed: the other methods unpack as much at once as they like."""
-_BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError)
-"""What unpacking something that is no zip can raise; RuntimeError is a password."""
 _UNLISTED = re.compile(r": HTTP 400: -112[12]\b")
 """How Binance refuses a symbol that it does not list, or not any more."""
-_SHOWN = 100
 _INSTEAD = "name `binance` behind this source, so that it is asked for these bars"
 _log = logging.getLogger(__name__)
 
@@ -133,10 +109,6 @@ class BinanceArchiveSettings(HttpSettings):
                 "leave its market out"
             )
         return self
-
-
-class _DamagedError(SourceError):
-    """An archive is published, and is none."""
 
 
 class BinanceArchiveSource:
@@ -201,10 +173,7 @@ class BinanceArchiveSource:
         return venue_name(settings.market)
 
     async def __aenter__(self) -> Self:
-        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._digests: dict[str, str | None] = {}
-        self._damaged: dict[str, _DamagedError] = {}
-        self._kept: OrderedDict[str, pl.DataFrame] = OrderedDict()
+        self._zips = ZipCache(self.name, self._http, self._cache, self._memory)
         async with AsyncExitStack() as opened:
             await opened.enter_async_context(self._rest)
             await opened.enter_async_context(self._http)
@@ -217,7 +186,7 @@ class BinanceArchiveSource:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._kept.clear()
+        self._zips.close()
         await self._exit.aclose()
 
     async def fetch(
@@ -290,8 +259,8 @@ class BinanceArchiveSource:
             if span.end > published:
                 return False
             try:
-                candles = await self._candles(self._path(symbol, timeframe, span))
-            except _DamagedError as error:
+                candles = await self._zips.candles(self._path(symbol, timeframe, span))
+            except DamagedError as error:
                 damaged.append((span, error))
                 return False
             if candles is None:
@@ -324,201 +293,6 @@ class BinanceArchiveSource:
         )
         name = f"{symbol}-{timeframe}-{span.start.strftime(date)}.zip"
         return f"data/{self._folder}/{period}/klines/{symbol}/{timeframe}/{name}"
-
-    async def _candles(self, path: str) -> pl.DataFrame | None:
-        """The candles of an archive, None where it is not published.
-
-        Other tasks that need it meanwhile wait.
-        """
-        async with self._locks[path]:
-            if path in self._kept:
-                self._kept.move_to_end(path)
-                return self._kept[path]
-            if path in self._damaged:
-                raise self._damaged[path]
-            try:
-                candles = await self._unpacked(path)
-            except _DamagedError as error:
-                self._damaged[path] = error
-                _log.warning("%s; its bars are looked for in other archives and by REST", error)
-                raise
-            if candles is not None:
-                self._keep(path, candles)
-            return candles
-
-    async def _unpacked(self, path: str) -> pl.DataFrame | None:
-        body = await self._zip(path)
-        if body is None:
-            return None
-        try:
-            return await asyncio.to_thread(unpack, body, f"{PurePosixPath(path).stem}.csv")
-        except SourceError as error:
-            raise _DamagedError(
-                f"source {self.name}: archive {PurePosixPath(path).name}: {error}"
-            ) from error
-
-    def _keep(self, path: str, candles: pl.DataFrame) -> None:
-        self._kept[path] = candles
-        size = sum(frame.estimated_size() for frame in self._kept.values())
-        while size > self._memory:
-            _, oldest = self._kept.popitem(last=False)
-            size -= oldest.estimated_size()
-
-    async def _zip(self, path: str) -> bytes | None:
-        """The bytes of a zip, which have the sha256 that the vendor says.
-
-        None where it is not published.
-        """
-        if path not in self._digests:
-            self._digests[path] = await self._checksum(path)
-        digest = self._digests[path]
-        if digest is None:
-            return None
-        kept = self._cache / path
-        body = await asyncio.to_thread(_read_if, kept, digest)
-        if body is not None:
-            return body
-        for _ in range(2):
-            body = await self._get(path, bytes)
-            if body is not None and sha256(body).hexdigest() == digest:
-                await asyncio.to_thread(self._store, kept, body)
-                return body
-            # It may have been replaced between the two requests.
-            digest = self._digests[path] = None if body is None else await self._checksum(path)
-            if digest is None:
-                return None
-        name = PurePosixPath(path).name
-        raise _DamagedError(
-            f"source {self.name}: archive {name}: its sha256 is not the one in {name}.CHECKSUM, "
-            "and was not when it was downloaded once more"
-        )
-
-    async def _checksum(self, path: str) -> str | None:
-        return await self._get(f"{path}.CHECKSUM", _digest)
-
-    async def _get(self, path: str, parse: Callable[[bytes], T]) -> T | None:
-        """Ask for a file, None where there is none."""
-        about = f"archive {PurePosixPath(path).name}"
-        try:
-            return await self._http.get(path, {}, about=about, parse=parse)
-        except SourceError as error:
-            if f"{about}: HTTP 404" in str(error):
-                return None
-            raise
-
-    def _store(self, path: Path, body: bytes) -> None:
-        """Write a zip as a whole or not at all."""
-        fresh = path.with_name(f".{path.name}.{token_hex(4)}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                fresh.write_bytes(body)
-                fresh.replace(path)
-            finally:
-                fresh.unlink(missing_ok=True)
-        except OSError as error:
-            _log.warning(
-                "source %s: %s cannot be kept and will be downloaded again: %s; "
-                "set `cache` to another folder",
-                self.name,
-                path,
-                error,
-            )
-
-
-def unpack(body: bytes, member: str) -> pl.DataFrame:
-    """Read the candles of an archive.
-
-    Args:
-        body: A zip.
-        member: The file in it that has them; no other is looked at.
-
-    Returns:
-        A frame of CANDLE_SCHEMA, each number the double nearest to its decimal text. A cell that is
-        no number, or no time, is null.
-
-    Raises:
-        SourceError: It is no zip, or damaged; the file is not in it, is too large, or holds no
-            candles.
-    """
-    try:
-        with zipfile.ZipFile(BytesIO(body)) as pack:
-            entry = pack.getinfo(member)
-            if entry.compress_type not in _METHODS or entry.file_size > _MOST_TEXT:
-                raise SourceError(
-                    f"{member} has {entry.file_size:,} bytes, more than candles have, "
-                    "or is packed oddly"
-                )
-            with pack.open(entry) as file:
-                # However much is packed in it, no more is unpacked at once than is asked for.
-                text = file.read(entry.file_size + 1)
-    except KeyError as error:
-        raise SourceError(f"there is no {member} in it") from error
-    except _BROKEN as error:
-        shown = "" if body.startswith(b"PK") else f": {_shown(body)}"
-        raise SourceError(f"it is no zip, or damaged: {error}{shown}") from error
-    return _table(text)
-
-
-def _table(text: bytes) -> pl.DataFrame:
-    """Read the lines of an archive."""
-    if not text.strip():
-        return CANDLE_SCHEMA.to_frame()
-    strange = SourceError(f"its lines are not candles: {_shown(text)}")
-    if not text[:1].isdigit():
-        _, _, text = text.partition(b"\n")  # the names of the columns, in some archives
-    if text.count(b"\n") > _MOST_LINES or len(text.partition(b"\n")[0]) > _LONGEST_LINE:
-        raise strange
-    cells = text.partition(b"\n")[0].count(b",") + 1
-    names = {
-        place: name for place, name in _NAMES.items() if place < max(cells, len(CANDLE_SCHEMA))
-    }
-    try:
-        table = pl.read_csv(
-            text,
-            has_header=False,
-            columns=[*names],
-            schema_overrides={
-                f"column_{place}": pl.Float64() if place else pl.Int64() for place in names
-            },
-            infer_schema=False,
-            ignore_errors=True,
-            truncate_ragged_lines=True,
-            quote_char=None,
-        )
-    except pl.exceptions.PolarsError as error:
-        raise strange from error
-    table.columns = [*names.values()]
-    if table["ts"].null_count() == len(table):
-        raise strange
-    return table.with_columns(epoch_to_us(pl.col("ts")))
-
-
-def _shown(body: bytes) -> str:
-    """The beginning of what came, and what it is where it is a web page."""
-    start = body[:_LONGEST_LINE]
-    page = page_in(start)
-    if page is None:
-        return repr(excerpt(start))
-    written = printable(" ".join(start.decode("utf-8", "replace").split())[:_SHOWN])
-    return f"{written!r}, {printable(str(page))}"
-
-
-def _digest(body: bytes) -> str:
-    """The sha256 in a .CHECKSUM file, in the form of sha256sum."""
-    match = re.match(rb"([0-9a-fA-F]{64})\b", body)
-    if match is None:
-        raise SourceError(f"the answer is no checksum: {_shown(body)}")
-    return match[1].decode().lower()
-
-
-def _read_if(path: Path, digest: str) -> bytes | None:
-    """The bytes of a file, None where they have another sha256 or cannot be read."""
-    try:
-        body = path.read_bytes() if look(path).st_size <= _MOST_TEXT else b""
-    except OSError:
-        return None
-    return body if sha256(body).hexdigest() == digest else None
 
 
 def _absent(archived: pl.DataFrame, timeframe: Timeframe, window: Window) -> pl.Series:

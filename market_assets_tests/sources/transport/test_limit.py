@@ -652,7 +652,8 @@ class TestWithoutItsServer:
         async def say_nothing(_request: bytes, _writer: asyncio.StreamWriter) -> None:
             await asyncio.Event().wait()
 
-        monkeypatch.setattr("market_assets.sources.transport.shared_limit._PATIENCE", patience)
+        for server in ("limit_redis", "limit_postgres"):
+            monkeypatch.setattr(f"market_assets.sources.transport.{server}.PATIENCE", patience)
         port = serve(say_nothing).url.rpartition(":")[2]
         limit = SharedLimit("mine", "5/s", SecretStr(f"{scheme}://127.0.0.1:{port}/0"), "silent")
 

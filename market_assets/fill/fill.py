@@ -32,6 +32,7 @@ from market_assets.fill.compare import Comparer
 from market_assets.fill.fetch import Fetcher, raise_fault
 from market_assets.fill.judge import Judge
 from market_assets.fill.recalendar import follow_calendar
+from market_assets.fill.terms import Terms
 from market_assets.market.gaps import plan_requests
 from market_assets.market.partitions import Partition, hull
 from market_assets.market.timeframes import Timeframe, Window, literal
@@ -231,13 +232,15 @@ class Fill:
             ) as self._job,
             Fetcher(
                 self._sources,
-                timeframe=self._timeframe,
-                rules=self._profile.prices,
-                jitter=self._profile.checks.jitter,
-                quiet_bars=self._profile.evidence.quiet_bars(self._timeframe),
-                calendar=self._calendar,
-                now=self._now,
-                kind=self._profile.kind.value.lower(),
+                Terms(
+                    self._timeframe,
+                    self._calendar,
+                    self._now,
+                    rules=self._profile.prices,
+                    jitter=self._profile.checks.jitter,
+                    quiet_bars=self._profile.evidence.quiet_bars(self._timeframe),
+                    kind=self._profile.kind.value.lower(),
+                ),
                 budget=None if self._max_time is None else self._max_time.total_seconds(),
             ) as fetcher,
             closing(self._run(fetcher, self._job)) as outcomes,

@@ -31,16 +31,16 @@ from market_assets.market.gaps import missing, plan_requests
 from market_assets.market.timeframes import TS, Timeframe, Window, midnight
 from market_assets.sources.contract import CANDLE_SCHEMA, SourceSettings, Traits, epoch_to_us
 from market_assets.sources.files.reading import look
+from market_assets.sources.transport.body import excerpt
 from market_assets.sources.transport.http import (
     CAREFUL,
     HttpClient,
     HttpSettings,
     RateText,
     WebAddress,
-    excerpt,
-    limit_name,
 )
 from market_assets.sources.transport.refusals import page_in
+from market_assets.sources.transport.settings import limit_name
 from market_assets.sources.vendors.binance import (
     EXTRA_PLACES,
     BinanceSettings,

@@ -39,7 +39,9 @@ from market_assets.market.timeframes import Timeframe, Window, literal
 from market_assets.plan.repair import resting
 from market_assets.sources.contract import brief
 from market_assets.sources.transport.horizon import HORIZON_SCHEMA, Horizon
-from market_assets.verdicts.evidence import LEDGER_SCHEMA, State, as_stretches, askable, within
+from market_assets.verdicts.evidence import State
+from market_assets.verdicts.ledger import LEDGER_SCHEMA, askable
+from market_assets.verdicts.stretches import as_stretches, within
 from market_assets.work.job import Job
 
 if TYPE_CHECKING:
@@ -73,7 +75,6 @@ _COMMIT_BARS = 250_000
 
 A reader waits for tenths of a second then.
 """
-
 
 _AROUND = timedelta(days=7)
 """Longer than any market stays closed: within it after a series' start there is a bar."""

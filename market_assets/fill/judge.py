@@ -17,36 +17,17 @@ from market_assets.market.calendars.sessions import ALWAYS_OPEN
 from market_assets.market.partitions import Cadence, Partition, hull, partition_key
 from market_assets.market.timeframes import TS, Timeframe, Window, literal, midnight
 from market_assets.verdicts.clean import CANDLE, FAULTS, Reason, price_faults
+from market_assets.verdicts.closures import AROUND_SCHEMA, unheld_sessions, with_closed_sessions
 from market_assets.verdicts.colour import names_of, shortfall
+from market_assets.verdicts.confirmation import ASKED_SCHEMA, WITNESS_SCHEMA, advance
+from market_assets.verdicts.continuity import Gap, continuity
 from market_assets.verdicts.doubt import off_calendar
-from market_assets.verdicts.evidence import (
-    AROUND_SCHEMA,
-    ASKED_SCHEMA,
-    EXPLAINED,
-    MISSING,
-    WITNESS_SCHEMA,
-    State,
-    advance,
-    believable,
-    classify,
-    repaired,
-    to_ledger,
-    unheld_sessions,
-    with_closed_sessions,
-)
-from market_assets.verdicts.plausibility import RECENT, implausible
-from market_assets.verdicts.verdicts import (
-    SAMPLE,
-    Gap,
-    Head,
-    Reject,
-    SymbolCounts,
-    Verdict,
-    continuity,
-    genesis,
-    plausibility,
-    validity,
-)
+from market_assets.verdicts.evidence import EXPLAINED, MISSING, State, believable, classify
+from market_assets.verdicts.genesis import Head, genesis
+from market_assets.verdicts.ledger import repaired, to_ledger
+from market_assets.verdicts.plausibility import RECENT, implausible, plausibility
+from market_assets.verdicts.validity import Reject, validity
+from market_assets.verdicts.verdicts import SAMPLE, SymbolCounts, Verdict
 from market_assets.work.publish import publish
 from market_assets.work.refused import refused_frame
 

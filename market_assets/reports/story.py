@@ -19,7 +19,8 @@ from market_assets.market.partitions import Partition
 from market_assets.market.timeframes import Timeframe, Window, midnight
 from market_assets.plan.repair import due_at
 from market_assets.verdicts.agreement import AGREES, NOT_COMPARED
-from market_assets.verdicts.evidence import EXPLAINED, MISSING, WHO_SCHEMA, State, askable
+from market_assets.verdicts.evidence import EXPLAINED, MISSING, State
+from market_assets.verdicts.ledger import WHO_SCHEMA, askable
 from market_assets.work.refused import refused_words
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from market_assets.errors import StoreBusyError, StoreError
 from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import TS, Timeframe, Window
 from market_assets.store import Store, published
-from market_assets.verdicts.evidence import LEDGER_SCHEMA
+from market_assets.verdicts.ledger import LEDGER_SCHEMA
 from market_assets_tests.support.alerts_ground import universe_of
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import polars as pl
 import pytest
 
+from market_assets.config.settings import Severity
 from market_assets.errors import SourceError
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.practice.faults import Fault
 from market_assets.sources.contract import SourceSettings, Traits, Usage
-from market_assets.verdicts.verdicts import Severity
 from market_assets_tests.support.fill_ground import (
     asked,
     at,

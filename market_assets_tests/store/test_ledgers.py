@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 from market_assets.errors import StoreError
 from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import TS, Timeframe
-from market_assets.verdicts.evidence import LEDGER_SCHEMA
+from market_assets.verdicts.ledger import LEDGER_SCHEMA
 
 if TYPE_CHECKING:
     from market_assets.store import Store

@@ -13,7 +13,8 @@ from market_assets.expected.series import bars_of, calendar_of, prepare, series_
 from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import partition_key
 from market_assets.market.timeframes import Timeframe, Window
-from market_assets.verdicts.evidence import ASKED_SCHEMA, LEDGER_SCHEMA, advance, to_ledger
+from market_assets.verdicts.confirmation import ASKED_SCHEMA, advance
+from market_assets.verdicts.ledger import LEDGER_SCHEMA, to_ledger
 
 if TYPE_CHECKING:
     from market_assets.config.universe import Profile

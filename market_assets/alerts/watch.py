@@ -390,7 +390,7 @@ def store_troubles(
     """
     troubles = []
     gaps = view.gaps.with_status(MISSING) if gaps is None else gaps
-    bare = view.partitions.symbols_without_bars()
+    bare = view.completeness.symbols_without_bars()
     fills = view.jobs.last_fills(now - (universe.alerts.failed_days + 10) * timedelta(days=1))
     derivations = view.jobs.last_derivations()
     begun = view.jobs.first()

@@ -54,7 +54,7 @@ def matrix_of(store: Store, profiles: Sequence[Profile], now: datetime) -> pl.Da
     except StoreBusyError as error:
         log.warning("What must exist is as it was counted last: %s", error)
     with store.reading("reading the completeness matrix") as view:
-        matrix = view.partitions.completeness()
+        matrix = view.completeness.matrix()
     return matrix.filter(pl.col("profile").is_in([profile.name for profile in profiles]))
 
 
@@ -98,7 +98,7 @@ def heat_of(view: Snapshot, profile: Profile, now: datetime) -> tuple[pl.DataFra
             _counted(profile, timeframe, early, series, now), on=["symbol", "partition"], how="left"
         )
     )
-    shares = view.partitions.worst_shares(profile.candles(timeframe), due)
+    shares = view.completeness.worst_shares(profile.candles(timeframe), due)
     state = (
         pl.when("never_filled")
         .then(pl.lit(CellState.NEVER_FILLED.value))

@@ -483,7 +483,7 @@ class _Teller:
         ]
 
     def _revisions(self, bar: Bar) -> list[Event]:
-        rows = self._view.candles.revisions(self._dataset, self._symbol, bar.ts)
+        rows = self._view.revisions.of(self._dataset, self._symbol, bar.ts)
         return [
             Event(
                 _aware(row["revised_at"]),

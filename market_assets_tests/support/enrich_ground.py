@@ -160,7 +160,7 @@ class Market:
     def matrix(self) -> dict[tuple[str, str], tuple]:
         with self.store.reading("looking") as view:
             rows = (
-                view.partitions.completeness()
+                view.completeness.matrix()
                 .select(
                     "symbol", "timeframe", "expected", "stored", "explained", "missing", "health"
                 )

@@ -130,7 +130,8 @@ class Fallback:
             answer.limits |= {str(horizon)} if window.start < horizon.start else set()
             spans = [part for span in spans if (part := horizon.part_of(span)) is not None]
             window = Window(spans[0].start, window.end)
-        return Delivery(source, turn.reference, window, left_of(spans, lost), rows), spans, lost
+        delivery = Delivery(source.traits, turn.reference, window, left_of(spans, lost), rows)
+        return delivery, spans, lost
 
 
 async def _testify(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from market_assets.config.universe import SourceSymbol
     from market_assets.fill.answers import Answer
     from market_assets.fill.terms import Terms
-    from market_assets.sources.contract import Source
+    from market_assets.sources.contract import Traits
     from market_assets.verdicts.clean import Cleaned
 
 
@@ -32,14 +32,14 @@ class Delivery:
     """The rows that a source gave for a window.
 
     Attributes:
-        source: Who gave them.
+        traits: Those of the source that gave them.
         reference: Its name, and its own name for the symbol.
         window: What it was asked for.
         spans: The parts of the window that the rows are an answer for.
         rows: Any rows.
     """
 
-    source: Source
+    traits: Traits
     reference: SourceSymbol
     window: Window
     spans: Sequence[Window]
@@ -72,7 +72,7 @@ def take(
         unfinished=page.unfinished,
         rules=terms.rules,
         jitter=terms.jitter,
-        open_outside_range=delivery.source.traits.open_outside_range,
+        open_outside_range=delivery.traits.open_outside_range,
     )
 
     candles = cleaned.candles
@@ -110,7 +110,7 @@ def _add_coverage(answer: Answer, delivery: Delivery, cleaned: Cleaned) -> None:
     closed = (
         window.end if page.unfinished.is_empty() else min(window.end, first_of(page.unfinished))
     )
-    omits = not delivery.source.traits.emits_empty_bars
+    omits = not delivery.traits.emits_empty_bars
     for span in delivery.spans:
         end = min(span.end, closed)
         if end > span.start:

@@ -195,7 +195,7 @@ class Search:
         )
         answer = Answer(page)
         rows = await self._fetch(window, self._terms.timeframe)
-        delivery = Delivery(self._source, self._reference, window, (window,), rows)
+        delivery = Delivery(self._source.traits, self._reference, window, (window,), rows)
         take(answer, delivery, self._terms, closed["ts"], fallback=False)
         return first_of(answer.candles[0][1]["ts"]) if answer.candles else None
 

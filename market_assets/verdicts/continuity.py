@@ -53,6 +53,31 @@ def continuity(
         severities: How bad an open gap of each priority is; a symbol that has nothing is an error.
         bar: The timeframe's length, which says when a gap ends.
     """
+    facts = _facts(counts)
+    opened = _newest_first(gaps, "open")
+    ranks = [priority(now - (gap.last + bar)) for gap in opened]
+    worst = sorted((c for c in counts if c.missing), key=lambda c: (-c.missing, c.symbol))
+    empty = [c for c in worst if c.has_nothing]
+    reasons = _reasons(gaps)
+
+    tables: dict[str, list[dict[str, Any]]] = {}
+    if given_up := _newest_first(gaps, "abandoned"):
+        tables["abandoned_gaps"] = _abandoned_rows(given_up)
+    if worst:
+        facts |= {"open_gaps": len(opened), "symbols_with_gaps": len(worst)}
+        facts |= {f"{rank.value.lower()}_gaps": count for rank, count in Counter(ranks).items()}
+        tables["worst_symbols"] = _symbol_rows(worst, reasons)
+        tables["open_gaps"] = _open_rows(opened, ranks)
+    if empty:
+        facts["symbols_with_nothing"] = len(empty)
+
+    severe = bool(empty) or any(severities[rank] is Severity.ERROR for rank in ranks)
+    severity = Severity.ERROR if severe else Severity.WARN
+    sentence = _nothing_of(empty, reasons) + _continuity_sentence(facts, worst, opened)
+    return Verdict("continuity", facts["missing"] == 0, severity, sentence, facts, tables)
+
+
+def _facts(counts: Sequence[SymbolCounts]) -> dict[str, int | float | str]:
     expected, stored = sum(c.expected for c in counts), sum(c.stored for c in counts)
     missing = sum(c.missing for c in counts)
     facts: dict[str, int | float | str] = {
@@ -66,57 +91,55 @@ def continuity(
             facts[f"explained_{kind}"] = explained
     if abandoned := sum(c.abandoned for c in counts):
         facts["abandoned"] = abandoned
-    opened = sorted((g for g in gaps if g.status == "open"), key=lambda g: g.last, reverse=True)
-    ranks = [priority(now - (gap.last + bar)) for gap in opened]
-    worst = sorted((c for c in counts if c.missing), key=lambda c: (-c.missing, c.symbol))
-    empty = [c for c in worst if c.has_nothing]
-    severe = bool(empty) or any(severities[rank] is Severity.ERROR for rank in ranks)
-    severity = Severity.ERROR if severe else Severity.WARN
-    reasons = _reasons(gaps)
-    given_up = sorted(
-        (g for g in gaps if g.status == "abandoned"), key=lambda g: g.last, reverse=True
+    return facts
+
+
+def _newest_first(gaps: Sequence[Gap], status: str) -> list[Gap]:
+    """The gaps of a status."""
+    return sorted(
+        (gap for gap in gaps if gap.status == status), key=lambda gap: gap.last, reverse=True
     )
-    tables: dict[str, list[dict[str, Any]]] = {}
-    if given_up:
-        tables["abandoned_gaps"] = [
-            {
-                "symbol": g.symbol,
-                "first_bar": brief(g.first),
-                "last_bar": brief(g.last),
-                "bars": g.bars,
-                "why": g.reason,
-            }
-            for g in given_up[:SAMPLE]
-        ]
-    if worst:
-        facts |= {"open_gaps": len(opened), "symbols_with_gaps": len(worst)}
-        facts |= {f"{rank.value.lower()}_gaps": count for rank, count in Counter(ranks).items()}
-        tables["worst_symbols"] = [
-            {
-                "symbol": c.symbol,
-                "missing": c.missing,
-                "expected": c.expected,
-                "completeness": share(c.expected - c.missing, c.expected),
-                "why": reasons.get(c.symbol, ""),
-            }
-            for c in worst[:SAMPLE]
-        ]
-        tables["open_gaps"] = [
-            {
-                "symbol": gap.symbol,
-                "first_bar": brief(gap.first),
-                "last_bar": brief(gap.last),
-                "bars": gap.bars,
-                "priority": rank.value,
-                "attempts": gap.attempts,
-                "why": gap.reason,
-            }
-            for gap, rank in list(zip(opened, ranks, strict=True))[:SAMPLE]
-        ]
-    if empty:
-        facts["symbols_with_nothing"] = len(empty)
-    sentence = _nothing_of(empty, reasons) + _continuity_sentence(facts, worst, opened)
-    return Verdict("continuity", missing == 0, severity, sentence, facts, tables)
+
+
+def _abandoned_rows(gaps: Sequence[Gap]) -> list[dict[str, Any]]:
+    return [
+        {
+            "symbol": gap.symbol,
+            "first_bar": brief(gap.first),
+            "last_bar": brief(gap.last),
+            "bars": gap.bars,
+            "why": gap.reason,
+        }
+        for gap in gaps[:SAMPLE]
+    ]
+
+
+def _symbol_rows(worst: Sequence[SymbolCounts], reasons: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [
+        {
+            "symbol": c.symbol,
+            "missing": c.missing,
+            "expected": c.expected,
+            "completeness": share(c.expected - c.missing, c.expected),
+            "why": reasons.get(c.symbol, ""),
+        }
+        for c in worst[:SAMPLE]
+    ]
+
+
+def _open_rows(opened: Sequence[Gap], ranks: Sequence[Priority]) -> list[dict[str, Any]]:
+    return [
+        {
+            "symbol": gap.symbol,
+            "first_bar": brief(gap.first),
+            "last_bar": brief(gap.last),
+            "bars": gap.bars,
+            "priority": rank.value,
+            "attempts": gap.attempts,
+            "why": gap.reason,
+        }
+        for gap, rank in list(zip(opened, ranks, strict=True))[:SAMPLE]
+    ]
 
 
 def _reasons(gaps: Sequence[Gap]) -> dict[str, str]:

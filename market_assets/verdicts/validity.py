@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from market_assets.config.settings import Severity
 from market_assets.market.instants import brief
-from market_assets.verdicts.continuity import _NAMED
 from market_assets.verdicts.verdicts import SAMPLE, Verdict
 from market_assets.words import are, many
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
+
+_NAMED = 3
+"""How many days without a session a sentence names."""
 
 
 @dataclass(frozen=True)
@@ -58,61 +60,79 @@ def validity(
     facts |= {f"rejected: {reason}": count for reason, count in rejects.items()}
     facts |= {f"left out: {reason}": count for reason, count in notes.items()}
     facts |= {f"set to null: {column}": count for column, count in (nulled or {}).items()}
-    tables: dict[str, list[dict[str, Any]]] = {}
-    for name, rows in (("invalid", violations), ("rejected", sample)):
-        if rows:
-            tables[name] = [
-                {
-                    "symbol": r.symbol,
-                    "at": brief(r.at) if r.at else "none",
-                    "reason": r.reason,
-                    "values": r.values,
-                }
-                for r in rows[:SAMPLE]
-            ]
+    tables = {
+        name: _reject_rows(rows)
+        for name, rows in (("invalid", violations), ("rejected", sample))
+        if rows
+    }
     if outside:
-        worst_first = sorted(
-            outside, key=lambda row: (row["side"] != "no_session", -row["traded"], row["symbol"])
-        )
-        tables["outside_sessions"] = [
-            {
-                "symbol": row["symbol"],
-                "day": str(row["day"]),
-                "where": row["side"].replace("_", " "),
-                "first_bar": brief(row["first_ts"]),
-                "last_bar": brief(row["last_ts"]),
-                "bars": row["bars"],
-                "with_trades": row["traded"],
-            }
-            for row in worst_first[:SAMPLE]
-        ]
+        tables["outside_sessions"] = _outside_rows(outside)
+
+    severity = Severity.ERROR if violations else Severity.WARN
+    sentence = _sentence(violations, rejects) + _unheld_days(outside)
+    return Verdict("validity", not violations and not refused, severity, sentence, facts, tables)
+
+
+def _reject_rows(rows: Sequence[Reject]) -> list[dict[str, Any]]:
+    return [
+        {
+            "symbol": row.symbol,
+            "at": brief(row.at) if row.at else "none",
+            "reason": row.reason,
+            "values": row.values,
+        }
+        for row in rows[:SAMPLE]
+    ]
+
+
+def _outside_rows(outside: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    worst_first = sorted(
+        outside, key=lambda row: (row["side"] != "no_session", -row["traded"], row["symbol"])
+    )
+    return [
+        {
+            "symbol": row["symbol"],
+            "day": str(row["day"]),
+            "where": row["side"].replace("_", " "),
+            "first_bar": brief(row["first_ts"]),
+            "last_bar": brief(row["last_ts"]),
+            "bars": row["bars"],
+            "with_trades": row["traded"],
+        }
+        for row in worst_first[:SAMPLE]
+    ]
+
+
+def _sentence(violations: Sequence[Reject], rejects: Mapping[str, int]) -> str:
     if violations:
         first = violations[0]
-        summary = (
+        return (
             f"{many(len(violations), 'stored candle')} {are(len(violations))} impossible, "
             f"the first is {first.symbol} at {facts_at(first)}: "
             f"{first.reason}. Backfill this partition with --refetch to replace them."
         )
-    elif refused:
+    if refused := sum(rejects.values()):
         top = max(rejects, key=lambda reason: rejects[reason])
-        summary = (
+        return (
             f"{many(refused, 'row')} of the source {'was' if refused == 1 else 'were'} refused "
             f"and not stored, most for: {top}. "
             "A bar without a good row counts as missing until a source gives one."
         )
-    else:
-        summary = "Every candle is on the grid, in order, unique and possible."
+    return "Every candle is on the grid, in order, unique and possible."
+
+
+def _unheld_days(outside: Sequence[Mapping[str, Any]]) -> str:
+    """The days with trades on which the calendar has no session, in words."""
     days = sorted(
         {str(row["day"]) for row in outside if row["side"] == "no_session" and row["traded"]}
     )
-    if days:
-        summary += (
-            f" The source has bars with trades on {', '.join(days[:_NAMED])}, "
-            "where the calendar has no session: "
-            "if there was one, write it into calendar_changes of the universe."
-        )
-    severity = Severity.ERROR if violations else Severity.WARN
-    return Verdict("validity", not violations and not refused, severity, summary, facts, tables)
+    if not days:
+        return ""
+    return (
+        f" The source has bars with trades on {', '.join(days[:_NAMED])}, "
+        "where the calendar has no session: "
+        "if there was one, write it into calendar_changes of the universe."
+    )
 
 
 def facts_at(reject: Reject) -> str:

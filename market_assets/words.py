@@ -1,4 +1,4 @@
-"""Names in a message: those that there are, and the one that was probably meant."""
+"""Words of a message: names, the one that was probably meant, and counts."""
 
 from __future__ import annotations
 
@@ -24,3 +24,13 @@ def listed(names: Iterable[str], most: int = 20) -> str:
     items = list(names)
     more = f" and {len(items) - most} more" if len(items) > most else ""
     return ", ".join(items[:most]) + more if items else "none"
+
+
+def many(count: int, noun: str) -> str:
+    """A count with its noun: 1 bar, 2 bars."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def are(count: int) -> str:
+    """The verb after a count."""
+    return "is" if count == 1 else "are"

@@ -85,7 +85,7 @@ class _Ledgers:
         is_compared = any(profile.compares for profile in universe.profiles.values())
         return cls(
             gaps=view.gaps.with_status(MISSING) if gaps is None else gaps,
-            bare=view.partitions.symbols_without_bars(),
+            bare=view.completeness.symbols_without_bars(),
             fills=view.jobs.last_fills(now - (universe.alerts.failed_days + 10) * _DAY),
             derivations=view.jobs.last_derivations(),
             begun=view.jobs.first(),

@@ -16,7 +16,8 @@ from market_assets.home import home
 from market_assets.secrets import secrets_in
 from market_assets.sources.actions import ActionSource, gives_actions
 from market_assets.sources.contract import Source, build_source, source_types
-from market_assets.sources.transport.http import HttpSettings, limit_name
+from market_assets.sources.transport.http import HttpSettings
+from market_assets.sources.transport.settings import limit_name
 
 if TYPE_CHECKING:
     from market_assets.config.universe import Profile, Universe

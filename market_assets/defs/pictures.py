@@ -9,7 +9,9 @@ import dagster as dg
 
 from market_assets.enrich.grid import Grid
 from market_assets.market.datasets import Dataset
-from market_assets.pictures.candles import candle_picture, feature_picture, mask_picture
+from market_assets.pictures.candles import candle_picture
+from market_assets.pictures.features import feature_picture
+from market_assets.pictures.mask import mask_picture
 from market_assets.work.run import Trigger
 
 if TYPE_CHECKING:

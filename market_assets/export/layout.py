@@ -31,6 +31,12 @@ _SQL: dict[pl.DataType | type[pl.DataType], str] = {
     pl.Int32: "INTEGER",
 }
 
+GROUP_ROWS = 65_536
+"""Rows of a row group.
+
+Files are sorted by symbol: a reader of one symbol reads one or two row groups.
+"""
+
 
 class Period(StrEnum):
     """The stretch of time that one file holds.

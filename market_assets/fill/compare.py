@@ -15,14 +15,13 @@ from market_assets.market.gaps import plan_requests
 from market_assets.market.timeframes import literal
 from market_assets.verdicts.agreement import (
     FINDING_SCHEMA,
-    Comparison,
     agreement,
-    compare,
     findings_of,
     is_due,
     is_sampled,
     tolerance_of,
 )
+from market_assets.verdicts.comparison import Comparison, compare
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

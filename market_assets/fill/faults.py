@@ -14,7 +14,8 @@ from market_assets.market.timeframes import Window
 from market_assets.verdicts.clean import CANDLE, FAULTS, Reason, price_faults
 from market_assets.verdicts.doubt import off_calendar
 from market_assets.verdicts.plausibility import RECENT, implausible
-from market_assets.verdicts.verdicts import SAMPLE, Reject, Verdict, validity
+from market_assets.verdicts.validity import Reject, validity
+from market_assets.verdicts.verdicts import SAMPLE, Verdict
 from market_assets.work.refused import refused_frame
 
 if TYPE_CHECKING:

@@ -24,11 +24,12 @@ from market_assets.fill.heads import Heads
 from market_assets.fill.judge import Judge
 from market_assets.fill.options import USUAL, FillOptions
 from market_assets.fill.recalendar import follow_calendar
+from market_assets.fill.terms import terms_of
 from market_assets.fill.wanted import marked, pages_of
 from market_assets.market.partitions import Partition, hull
 from market_assets.sources.contract import brief
 from market_assets.sources.transport.horizon import HORIZON_SCHEMA, Horizon
-from market_assets.work.job import target_of
+from market_assets.work.job import Job, target_of
 from market_assets.work.run import BY_HAND
 from market_assets.work.work import Work
 
@@ -139,17 +140,11 @@ class Fill(Work):
 
     def commits(self, job: Job) -> Generator[list[PartitionOutcome]]:
         """See `Work.commits`."""
-        profile, max_time = self._scope.profile, self._options.max_time
+        max_time = self._options.max_time
         with (
             Fetcher(
                 self._sources,
-                timeframe=self._scope.timeframe,
-                rules=profile.prices,
-                jitter=profile.checks.jitter,
-                quiet_bars=profile.evidence.quiet_bars(self._scope.timeframe),
-                calendar=self._scope.calendar,
-                now=self.now,
-                kind=profile.kind.value.lower(),
+                terms_of(self._scope),
                 budget=None if max_time is None else max_time.total_seconds(),
             ) as fetcher,
             closing(self._filled(fetcher, job)) as outcomes,

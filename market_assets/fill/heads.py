@@ -14,10 +14,12 @@ import polars as pl
 from market_assets.expected.series import prepare
 from market_assets.market.timeframes import TS, Window
 from market_assets.plan.repair import resting
-from market_assets.verdicts.evidence import LEDGER_SCHEMA, MISSING, State, askable
-from market_assets.verdicts.verdicts import Head, Verdict, genesis
+from market_assets.verdicts.evidence import MISSING, State
+from market_assets.verdicts.genesis import Head, genesis
+from market_assets.verdicts.ledger import LEDGER_SCHEMA, askable
 
 if TYPE_CHECKING:
+    from market_assets.verdicts.verdicts import Verdict
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 

@@ -27,10 +27,14 @@ from market_assets.fill.heads import before_genesis, judge_genesis, moved_genesi
 from market_assets.fill.ledger import advance_ledger, coverage_of
 from market_assets.fill.tallies import Tally, by_partition, tallies, tally
 from market_assets.market.partitions import Partition, hull
+from market_assets.market.timeframes import Window
 from market_assets.verdicts.clean import FAULTS
 from market_assets.verdicts.colour import names_of, shortfall
-from market_assets.verdicts.evidence import EXPLAINED, MISSING, State, repaired
-from market_assets.verdicts.verdicts import Gap, SymbolCounts, Verdict, continuity, plausibility
+from market_assets.verdicts.continuity import Gap, continuity
+from market_assets.verdicts.evidence import EXPLAINED, MISSING, State
+from market_assets.verdicts.ledger import repaired
+from market_assets.verdicts.plausibility import plausibility
+from market_assets.verdicts.verdicts import SymbolCounts, Verdict
 from market_assets.work.publish import Judged, evidence_of, publish
 
 if TYPE_CHECKING:

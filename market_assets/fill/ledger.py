@@ -11,16 +11,10 @@ from market_assets.expected.states import ledger_of, states_of
 from market_assets.market.calendars.sessions import ALWAYS_OPEN
 from market_assets.market.timeframes import TS, Window, literal, midnight
 from market_assets.verdicts.clean import FAULTS
-from market_assets.verdicts.evidence import (
-    AROUND_SCHEMA,
-    ASKED_SCHEMA,
-    WITNESS_SCHEMA,
-    State,
-    advance,
-    to_ledger,
-    unheld_sessions,
-    with_closed_sessions,
-)
+from market_assets.verdicts.closures import AROUND_SCHEMA, unheld_sessions, with_closed_sessions
+from market_assets.verdicts.confirmation import ASKED_SCHEMA, WITNESS_SCHEMA, advance
+from market_assets.verdicts.evidence import State
+from market_assets.verdicts.ledger import to_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

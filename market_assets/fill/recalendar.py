@@ -25,7 +25,7 @@ from market_assets.market.partitions import Partition, hull
 from market_assets.market.timeframes import TS, Timeframe, Window
 from market_assets.store.coverage import without
 from market_assets.verdicts.clean import Reason
-from market_assets.verdicts.evidence import LEDGER_SCHEMA
+from market_assets.verdicts.ledger import LEDGER_SCHEMA
 from market_assets.verdicts.verdicts import SymbolCounts
 from market_assets.work.publish import count_frame
 

@@ -12,7 +12,9 @@ from market_assets.fill.answers import Page
 from market_assets.market.gaps import plan_requests
 from market_assets.market.timeframes import Window, literal
 from market_assets.plan.repair import resting
-from market_assets.verdicts.evidence import State, as_stretches, askable, within
+from market_assets.verdicts.evidence import State
+from market_assets.verdicts.ledger import askable
+from market_assets.verdicts.stretches import as_stretches, within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

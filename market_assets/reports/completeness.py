@@ -50,7 +50,7 @@ def matrix_of(store: Store, profiles: Sequence[Profile], now: datetime) -> pl.Da
     except StoreBusyError as error:
         log.warning("What must exist is as it was counted last: %s", error)
     with store.reading("reading the completeness matrix") as view:
-        matrix = view.partitions.completeness()
+        matrix = view.completeness.matrix()
     return matrix.filter(pl.col("profile").is_in([profile.name for profile in profiles]))
 
 
@@ -81,7 +81,7 @@ def heat_of(view: Snapshot, profile: Profile, now: datetime) -> tuple[pl.DataFra
     counted = _counted(scope, early)
     due = _due(scope, partitions).join(keys, on="partition")
     due = due.join(counted, on=["symbol", "partition"], how="left")
-    shares = view.partitions.worst_shares(scope.dataset, due)
+    shares = view.completeness.worst_shares(scope.dataset, due)
     state = (
         pl.when("never_filled")
         .then(pl.lit(CellState.NEVER_FILLED.value))

@@ -10,7 +10,8 @@ import polars as pl
 from market_assets.expected.scope import scope_of
 from market_assets.market.gaps import priority
 from market_assets.market.timeframes import TS, Window
-from market_assets.verdicts.evidence import MISSING, State, askable
+from market_assets.verdicts.evidence import MISSING, State
+from market_assets.verdicts.ledger import askable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -14,27 +14,26 @@ import polars as pl
 
 from market_assets.expected.states import states_of
 from market_assets.market.durations import duration_words
+from market_assets.market.instants import brief
 from market_assets.market.partitions import Partition
 from market_assets.market.timeframes import Timeframe, Window, midnight
 from market_assets.plan.repair import due_at
-from market_assets.verdicts.agreement import AGREES, NOT_COMPARED
-from market_assets.verdicts.evidence import EXPLAINED, MISSING, WHO_SCHEMA, State, askable
-from market_assets.work.refused import refused_words
+from market_assets.reports.bar import Bar, bar_holding, window_at
+from market_assets.reports.events import VALUES, Event, Events, prices_of, times_of
+from market_assets.store.database import aware
+from market_assets.verdicts.evidence import EXPLAINED, MISSING, State
+from market_assets.verdicts.ledger import WHO_SCHEMA, askable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from market_assets.expected.scope import Scope
-    from market_assets.market.calendars.sessions import SessionCalendar
     from market_assets.store import Snapshot
 
 _AROUND = timedelta(days=14)
 """Longer than any market stays closed."""
 
-_JOBS = 5
-"""How many of the newest jobs a story shows; it says how many there were."""
 
-_VALUES = ("open", "high", "low", "close", "volume")
 _NOTHING_COMES = "Nothing is expected there, so that nobody asks for it."
 _SETTLED = (
     "It is not asked for any more. If a source gives it in a backfill --refetch, "
@@ -50,26 +49,6 @@ class Beyond(StrEnum):
     AFTER_END = "after end"
     NOT_CLOSED = "not closed yet"
     BEFORE_GENESIS = "before genesis"
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One bar of the calendar.
-
-    `ts` is what it is stored by: of a day its session's date, of a week its Monday.
-    """
-
-    ts: datetime
-    opens_at: datetime
-    closes_at: datetime
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something that happened, and when."""
-
-    at: datetime
-    what: str
 
 
 @dataclass(frozen=True)
@@ -150,6 +129,7 @@ class _Teller:
         self._dataset = scope.dataset
         self._symbol = symbol
         self._now = scope.now
+        self._events = Events(view, self._scope, symbol)
         self._calendar = scope.calendar
         (self._series,) = self._scope.series
 
@@ -175,7 +155,7 @@ class _Teller:
         outside, known_window = self._outside(asked), self._calendar.known
         if outside and not known_window.start <= asked < known_window.end:
             return None, outside
-        bar = _bar_holding(self._calendar, self._timeframe, asked)
+        bar = bar_holding(self._calendar, self._timeframe, asked)
         if bar is None:
             return None, outside or _Told(Beyond.CLOSED, self._closed(asked))
         if values := self._stored(bar):
@@ -202,15 +182,19 @@ class _Teller:
         if bar.closes_at > self._now:
             return _Told(
                 Beyond.NOT_CLOSED,
-                f"This bar closes at {_utc(bar.closes_at)}, and it is {_utc(self._now)} now.",
+                f"This bar closes at {brief(bar.closes_at)}, and it is {brief(self._now)} now.",
                 f"The first update from {duration_words(self._profile.update.settle)} after its "
                 "close on asks for it.",
             )
         genesis = self._view.genesis.of(self._dataset).get(self._symbol)
         if genesis is None or bar.ts >= genesis:
             return None
-        verdict = f"{self._symbol} has its first bar at {_utc(genesis)}, as a source has named it."
-        return _Told(Beyond.BEFORE_GENESIS, verdict, events=[*self._jobs(bar), *self._namings()])
+        verdict = f"{self._symbol} has its first bar at {brief(genesis)}, as a source has named it."
+        return _Told(
+            Beyond.BEFORE_GENESIS,
+            verdict,
+            events=[*self._events.jobs(bar), *self._events.namings()],
+        )
 
     def _closed(self, asked: datetime) -> str:
         """The sessions around an instant at which the market is closed, in words."""
@@ -225,11 +209,11 @@ class _Teller:
         )
         around = [
             *(
-                f"trading stopped at {_utc(_aware(at))} (session {day})"
+                f"trading stopped at {brief(aware(at))} (session {day})"
                 for day, _, at in before.iter_rows()
             ),
             *(
-                f"it goes on at {_utc(_aware(at))} (session {day})"
+                f"it goes on at {brief(aware(at))} (session {day})"
                 for day, at, _ in after.iter_rows()
             ),
         ]
@@ -243,14 +227,14 @@ class _Teller:
     def _stored(self, bar: Bar) -> Mapping[str, object] | None:
         if not self._view.candles.has(self._dataset):
             return None
-        rows = self._view.candles.of(self._dataset, [self._symbol], _at(bar.ts))
-        return rows.select(*_VALUES, "source").row(0, named=True) if len(rows) else None
+        rows = self._view.candles.of(self._dataset, [self._symbol], window_at(bar.ts))
+        return rows.select(*VALUES, "source").row(0, named=True) if len(rows) else None
 
     def _of_stored(self, bar: Bar, values: Mapping[str, object]) -> _Told:
-        revisions = self._revisions(bar)
-        verdict = f"Stored, from {values['source']}: {_prices(values)}."
+        revisions = self._events.revisions(bar)
+        verdict = f"Stored, from {values['source']}: {prices_of(values)}."
         if revisions:
-            verdict += f" It was revised {_times(len(revisions))}."
+            verdict += f" It was revised {times_of(len(revisions))}."
         if unexpected := self._outside(bar.ts) or self._early(bar):
             verdict += f" Nothing is expected there, though: {unexpected.verdict}"
         return _Told(
@@ -260,11 +244,11 @@ class _Teller:
             "asks for it again.",
             values=values,
             events=[
-                *self._jobs(bar),
-                *self._coverage(bar),
-                *self._repairs(bar),
+                *self._events.jobs(bar),
+                *self._events.coverage(bar),
+                *self._events.repairs(bar),
                 *revisions,
-                *self._comparisons(bar),
+                *self._events.comparisons(bar),
             ],
         )
 
@@ -284,19 +268,19 @@ class _Teller:
                 gap={name: _in_utc(gap[name]) for name in gap if name not in WHO_SCHEMA},
             )
         events = [
-            *self._jobs(bar),
-            *self._namings(),
-            *self._coverage(bar),
-            *self._refused(partition),
-            *self._repairs(bar),
-            *self._revisions(bar),
+            *self._events.jobs(bar),
+            *self._events.namings(),
+            *self._events.coverage(bar),
+            *self._events.refused(partition),
+            *self._events.repairs(bar),
+            *self._events.revisions(bar),
         ]
-        return replace(finding, events=[*events, *(self._of_gap(gap) if gap else [])])
+        return replace(finding, events=[*events, *(self._events.of_gap(gap) if gap else [])])
 
     def _state(self, bar: Bar, partition: Partition) -> str:
         """The state of an absent bar by the rules of every fill."""
         if not self._view.candles.has(self._dataset):
-            halted = self._scope.grid(_at(bar.ts))["halted"].any()
+            halted = self._scope.grid(window_at(bar.ts))["halted"].any()
             return State.HALTED if halted else State.OPEN
         states = states_of(self._view, self._scope, partition.window)
         return str(states.filter(pl.col("ts") == bar.ts.replace(tzinfo=None))["state"][0])
@@ -331,11 +315,11 @@ class _Teller:
         judged = self._view.partitions.counts(self._dataset, [partition.key])
         judged_at = judged.filter(pl.col("symbol") == self._symbol)["judged_at"].max()
         coming = f"The next repair or backfill of partition {partition.key} asks for it."
-        if isinstance(judged_at, datetime) and _aware(judged_at) >= bar.closes_at:
+        if isinstance(judged_at, datetime) and aware(judged_at) >= bar.closes_at:
             # A bar that is absent when a partition is judged gets a row: this one was there.
             verdict = (
                 "Missing: it has gone from the store since the partition was judged at "
-                f"{_utc(_aware(judged_at))}."
+                f"{brief(aware(judged_at))}."
             )
             return _Told(
                 state,
@@ -355,9 +339,8 @@ class _Teller:
         """Why a bar in a row of the ledger is absent."""
         reason = gap["reason"]
         if state == State.OPEN:
-            return (
-                f"Missing, asked for {_times(gap['attempts'] + (gap['failures'] or 0))}: {reason}."
-            )
+            asked = times_of(gap["attempts"] + (gap["failures"] or 0))
+            return f"Missing, asked for {asked}: {reason}."
         if state == State.ABANDONED:
             return f"Missing, and abandoned: {reason}."
         if state == State.CLOSED:
@@ -390,9 +373,9 @@ class _Teller:
             return _SETTLED
         due = row.select(due_at(rules, budget, self._now)).item()
         words = "It is due: the next repair or backfill asks for it."
-        if due is not None and _aware(due) > self._now:
+        if due is not None and aware(due) > self._now:
             words = (
-                f"No repair asks for it before {_utc(_aware(due))}; "
+                f"No repair asks for it before {brief(aware(due))}; "
                 "a backfill by hand asks at once."
             )
         return (
@@ -402,173 +385,6 @@ class _Teller:
             f"({row['attempts'][0]} answers so far)."
         )
 
-    def _namings(self) -> list[Event]:
-        rows = self._view.genesis.namings(self._dataset, self._symbol)
-        return [
-            Event(
-                _aware(named_at),
-                f"{source} named {_utc(_aware(ts))} as the first bar of {self._symbol}",
-            )
-            for ts, source, named_at in rows.iter_rows()
-        ]
-
-    def _coverage(self, bar: Bar) -> list[Event]:
-        rows = self._view.coverage.of(self._dataset, [self._symbol], _at(bar.ts))
-        events = []
-        for row in rows.iter_rows(named=True):
-            stretch = Window(_aware(row["start_ts"]), _aware(row["end_ts"]))
-            omits = (
-                "leaves bars without a trade out"
-                if row["omits_quiet"]
-                else "gives every bar, also those without a trade"
-            )
-            gave = f"{row['bars']:,} bars" if row["bars"] else "not one bar, which proves nothing"
-            if (first := row["answered_from"]) is not None:
-                gave = f"{gave}, in several answers since {_utc(_aware(first))}"
-            events.append(
-                Event(
-                    _aware(row["answered_at"]),
-                    f"{row['source']} answered for {stretch} with {gave}; it {omits}",
-                )
-            )
-        return events
-
-    def _refused(self, partition: Partition) -> list[Event]:
-        """The refused rows of the bar's partition, and what would mend that."""
-        rows = self._view.refused.present()
-        if "partition" not in rows.columns:
-            return []
-        refusals = rows.filter(
-            pl.col("profile") == self._profile.name,
-            pl.col("symbol") == self._symbol,
-            pl.col("timeframe") == self._timeframe,
-            pl.col("partition") == partition.key,
-        )
-        return [
-            Event(
-                _aware(row["refused_at"]),
-                f"in partition {partition.key}: "
-                + refused_words(
-                    {**row, "symbol": [row["symbol"]], "example_symbol": row["symbol"]}
-                ),
-            )
-            for row in refusals.iter_rows(named=True)
-        ]
-
-    def _revisions(self, bar: Bar) -> list[Event]:
-        rows = self._view.candles.revisions(self._dataset, self._symbol, bar.ts)
-        return [
-            Event(
-                _aware(row["revised_at"]),
-                f"revised; until then it was, from {row['source']}: {_prices(row)}",
-            )
-            for row in rows.iter_rows(named=True)
-        ]
-
-    def _repairs(self, bar: Bar) -> list[Event]:
-        rows = self._view.repairs.of(self._dataset, self._symbol, bar.ts)
-        return [
-            Event(
-                _aware(row["repaired_at"]),
-                f"repaired: it had been {row['was']} since {_utc(_aware(row['first_seen']))}, "
-                f"one of {row['bars']:,} bars, "
-                f"and had been asked for {_times(row['attempts'])}",
-            )
-            for row in rows.iter_rows(named=True)
-        ]
-
-    def _comparisons(self, bar: Bar) -> list[Event]:
-        key = Partition.holding(bar.ts.date(), self._scope.cadence).key
-        rows = self._view.agreement.of(self._dataset, [key])
-        words = {
-            AGREES: "was compared with {other}: both have the same in {compared:,} bars",
-            NOT_COMPARED: "was not compared with {other}: {words}",
-        }
-        apart = "was compared with {other}: {words}"
-        return [
-            Event(
-                _aware(row["checked_at"]),
-                f"partition {key} {words.get(row['kind'], apart).format(**row)}",
-            )
-            for row in rows.filter(pl.col("symbol") == self._symbol).iter_rows(named=True)
-        ]
-
-    def _of_gap(self, gap: Mapping[str, Any]) -> list[Event]:
-        first, last = _utc(_aware(gap["first_ts"])), _utc(_aware(gap["last_ts"]))
-        events = [
-            (
-                gap["first_seen"],
-                f"seen to be absent, now one of {gap['bars']:,} bars from {first} to {last}",
-            )
-        ]
-        if gap["confirmed_at"]:
-            needed = self._profile.evidence.confirmations
-            events.append(
-                (
-                    gap["confirmed_at"],
-                    f"answer {gap['confirmations']} of {needed} that there is no such bar",
-                )
-            )
-        if gap["asked_at"]:
-            tries = f"{gap['attempts']} answered, {gap['failures'] or 0} failed"
-            events.append(
-                (gap["asked_at"], f"asked for the last time so far ({tries}): {gap['reason']}")
-            )
-        return [Event(_aware(at), what) for at, what in events]
-
-    def _jobs(self, bar: Bar) -> list[Event]:
-        jobs = self._view.jobs.over(self._dataset, self._symbol, bar.ts)
-        older = (
-            f" (the oldest of the {_JOBS} newest such jobs; there were {len(jobs):,})"
-            if len(jobs) > _JOBS
-            else ""
-        )
-        shown = jobs.head(_JOBS)
-        return [
-            Event(
-                _aware(row["started_at"]),
-                f"a {row['kind']} "
-                f"of {_aware(row['start_ts']):%Y-%m-%d}..{_aware(row['end_ts']):%Y-%m-%d} "
-                f"began: {row['status']}"
-                + (f", run {row['run_id']}" if row["run_id"] else "")
-                + (older if number == len(shown) - 1 else ""),
-            )
-            for number, row in enumerate(shown.iter_rows(named=True))
-        ]
-
-
-def _bar_holding(calendar: SessionCalendar, timeframe: Timeframe, ts: datetime) -> Bar | None:
-    """The bar that is stored by that time, else the one that is open then."""
-    bars = calendar.bars(timeframe, _at(ts))
-    if bars.is_empty():
-        bars = calendar.bars_touching(timeframe, _at(ts))
-    if bars.is_empty():
-        return None
-    return Bar(*(_aware(instant) for instant in bars.select("ts", "opens_at", "closes_at").row(0)))
-
-
-def _at(ts: datetime) -> Window:
-    return Window(ts, ts + timedelta(microseconds=1))
-
-
-def _aware(instant: datetime) -> datetime:
-    """An instant of the store, which is UTC without a zone."""
-    return instant.replace(tzinfo=UTC)
-
 
 def _in_utc(value: object) -> object:
-    return _aware(value) if isinstance(value, datetime) else value
-
-
-def _utc(instant: datetime) -> str:
-    return f"{instant:%Y-%m-%d %H:%M}Z" if instant.second == 0 else f"{instant:%Y-%m-%d %H:%M:%S}Z"
-
-
-def _prices(row: Mapping[str, Any]) -> str:
-    return " ".join(
-        f"{name} {'none' if row[name] is None else format(row[name], '.12g')}" for name in _VALUES
-    )
-
-
-def _times(count: int) -> str:
-    return {0: "not once", 1: "once"}.get(count, f"{count} times")
+    return aware(value) if isinstance(value, datetime) else value

@@ -137,3 +137,8 @@ def bounds(window: Window) -> tuple[datetime, datetime]:
 def naive(instant: datetime) -> datetime:
     """An aware instant as DuckDB's TIMESTAMP holds it: UTC without a zone."""
     return instant.astimezone(UTC).replace(tzinfo=None)
+
+
+def aware(instant: datetime) -> datetime:
+    """An instant of the store, which is UTC without a zone, with its zone."""
+    return instant.replace(tzinfo=UTC)

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from market_assets.market.instants import with_zone
 from market_assets.store.process import birth_of, is_alive, this_host
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Holder:
     birth: str | None = None
 
     def __str__(self) -> str:
-        return f"since {self.since:%Y-%m-%d %H:%M:%S} UTC: {self.command} (PID {self.process})"
+        return f"since {with_zone(self.since)}: {self.command} (PID {self.process})"
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Hindrance:
     holders: tuple[Holder, ...]
 
     def __str__(self) -> str:
-        unknown = f"since {self.since:%Y-%m-%d %H:%M:%S} UTC: unknown"
+        unknown = f"since {with_zone(self.since)}: unknown"
         return "; ".join(map(str, self.holders)) or unknown
 
 

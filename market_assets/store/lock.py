@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from market_assets.errors import StoreBusyError, StoreError
+from market_assets.market.instants import with_zone
 from market_assets.private import private_files
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ class StoreLock:
             # Argv[0] is a word, not a path to open.
             "command": os.path.basename(sys.argv[0]) or "python",  # noqa: PTH119
             "purpose": purpose,
-            "since": f"{self._clock():%Y-%m-%d %H:%M:%S} UTC",
+            "since": with_zone(self._clock()),
         }
         # Without room for a note the work goes on; whether there is room for candles, DuckDB says.
         with suppress(OSError):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from market_assets.errors import StoreBusyError
+from market_assets.market.instants import with_zone
 from market_assets.store.snapshot import Snapshot
 from market_assets.store.store import Store
 
@@ -71,8 +72,7 @@ class LookingStore(Store):
                 raise
             self._copy_until = time.monotonic() + _NEXT_TRY
             self._tell(
-                f"as of {copy.as_of:%Y-%m-%d %H:%M:%S} UTC, because the store is held by "
-                f"{self._lock.holder()}"
+                f"as of {with_zone(copy.as_of)}, because the store is held by {self._lock.holder()}"
             )
             return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from market_assets.store.database import Database
 from market_assets.store.tables.actions import Actions, ActionsWriter
@@ -12,6 +12,7 @@ from market_assets.store.tables.agreement import Agreement, AgreementWriter
 from market_assets.store.tables.alerts import Alerts, AlertsWriter
 from market_assets.store.tables.candles import Candles, CandlesWriter
 from market_assets.store.tables.catalog import Catalog, CatalogWriter
+from market_assets.store.tables.completeness import Completeness
 from market_assets.store.tables.coverage import Coverage, CoverageWriter
 from market_assets.store.tables.features import Features, FeaturesWriter
 from market_assets.store.tables.gaps import Gaps, GapsWriter
@@ -20,14 +21,20 @@ from market_assets.store.tables.horizons import Horizons, HorizonsWriter
 from market_assets.store.tables.jobs import Jobs, JobsWriter
 from market_assets.store.tables.off_calendar import OffCalendar, OffCalendarWriter
 from market_assets.store.tables.partitions import Partitions, PartitionsWriter
+from market_assets.store.tables.recipes import Recipes, RecipesWriter
 from market_assets.store.tables.refused import Refused, RefusedWriter
 from market_assets.store.tables.repairs import Repairs, RepairsWriter
 from market_assets.store.tables.returns import Returns, ReturnsWriter
+from market_assets.store.tables.revisions import Revisions, RevisionsWriter
 from market_assets.store.tables.series import SeriesWriter
 from market_assets.store.tables.sessions import Sessions, SessionsWriter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import duckdb
+
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True)
@@ -45,31 +52,51 @@ class StoreMark:
     committed_at: datetime | None
 
 
+class _Facade(Generic[T_co]):
+    """A table of an open store, whose facade is made when it is first asked for."""
+
+    def __init__(self, kind: Callable[[Database], T_co]) -> None:
+        self._kind = kind
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, view: Snapshot, owner: type) -> T_co:
+        facade = self._kind(view.database)
+        # From now on the attribute is found there.
+        view.__dict__[self._name] = facade
+        return facade
+
+
 class Snapshot:
     """Read access to the store while it is open.
 
     Every time column of its frames is UTC without a zone.
     """
 
+    candles = _Facade(Candles)
+    revisions = _Facade(Revisions)
+    features = _Facade(Features)
+    returns = _Facade(Returns)
+    catalog = _Facade(Catalog)
+    coverage = _Facade(Coverage)
+    gaps = _Facade(Gaps)
+    refused = _Facade(Refused)
+    horizons = _Facade(Horizons)
+    sessions = _Facade(Sessions)
+    off_calendar = _Facade(OffCalendar)
+    partitions = _Facade(Partitions)
+    completeness = _Facade(Completeness)
+    recipes = _Facade(Recipes)
+    genesis = _Facade(Genesis)
+    repairs = _Facade(Repairs)
+    jobs = _Facade(Jobs)
+    agreement = _Facade(Agreement)
+    actions = _Facade(Actions)
+    alerts = _Facade(Alerts)
+
     def __init__(self, connection: duckdb.DuckDBPyConnection, now: datetime | None = None) -> None:
-        self.database = database = Database(connection, now)
-        self.candles = Candles(database)
-        self.features = Features(database)
-        self.returns = Returns(database)
-        self.catalog = Catalog(database)
-        self.coverage = Coverage(database)
-        self.gaps = Gaps(database)
-        self.refused = Refused(database)
-        self.horizons = Horizons(database)
-        self.sessions = Sessions(database)
-        self.off_calendar = OffCalendar(database)
-        self.partitions = Partitions(database)
-        self.genesis = Genesis(database)
-        self.repairs = Repairs(database)
-        self.jobs = Jobs(database)
-        self.agreement = Agreement(database)
-        self.actions = Actions(database)
-        self.alerts = Alerts(database)
+        self.database = Database(connection, now)
 
     def mark(self) -> StoreMark:
         """Which store this is, and how far it has come."""
@@ -86,44 +113,27 @@ class Transaction(Snapshot):
         connection: The open connection, for statements that no table has a method for.
     """
 
-    candles: CandlesWriter
-    features: FeaturesWriter
-    returns: ReturnsWriter
-    catalog: CatalogWriter
-    coverage: CoverageWriter
-    gaps: GapsWriter
-    refused: RefusedWriter
-    horizons: HorizonsWriter
-    sessions: SessionsWriter
-    off_calendar: OffCalendarWriter
-    partitions: PartitionsWriter
-    genesis: GenesisWriter
-    series: SeriesWriter
-    repairs: RepairsWriter
-    jobs: JobsWriter
-    agreement: AgreementWriter
-    actions: ActionsWriter
-    alerts: AlertsWriter
+    candles = _Facade(CandlesWriter)
+    revisions = _Facade(RevisionsWriter)
+    features = _Facade(FeaturesWriter)
+    returns = _Facade(ReturnsWriter)
+    catalog = _Facade(CatalogWriter)
+    coverage = _Facade(CoverageWriter)
+    gaps = _Facade(GapsWriter)
+    refused = _Facade(RefusedWriter)
+    horizons = _Facade(HorizonsWriter)
+    sessions = _Facade(SessionsWriter)
+    off_calendar = _Facade(OffCalendarWriter)
+    partitions = _Facade(PartitionsWriter)
+    recipes = _Facade(RecipesWriter)
+    genesis = _Facade(GenesisWriter)
+    series = _Facade(SeriesWriter)
+    repairs = _Facade(RepairsWriter)
+    jobs = _Facade(JobsWriter)
+    agreement = _Facade(AgreementWriter)
+    actions = _Facade(ActionsWriter)
+    alerts = _Facade(AlertsWriter)
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, now: datetime) -> None:
         super().__init__(connection, now)
         self.connection = connection
-        database = self.database
-        self.candles = CandlesWriter(database)
-        self.features = FeaturesWriter(database)
-        self.returns = ReturnsWriter(database)
-        self.catalog = CatalogWriter(database)
-        self.coverage = CoverageWriter(database)
-        self.gaps = GapsWriter(database)
-        self.refused = RefusedWriter(database)
-        self.horizons = HorizonsWriter(database)
-        self.sessions = SessionsWriter(database)
-        self.off_calendar = OffCalendarWriter(database)
-        self.partitions = PartitionsWriter(database)
-        self.genesis = GenesisWriter(database)
-        self.series = SeriesWriter(database)
-        self.repairs = RepairsWriter(database)
-        self.jobs = JobsWriter(database)
-        self.agreement = AgreementWriter(database)
-        self.actions = ActionsWriter(database)
-        self.alerts = AlertsWriter(database)

@@ -1,6 +1,7 @@
 """The DuckDB store: short transactions behind a lock.
 
-The file is never held open between two of them. What the tables hold is in `tables`.
+The file is never held open between two of them. How it is opened is in `opening`, how it is made
+and upgraded in `upgrade`, what the tables hold in `tables`.
 """
 
 from __future__ import annotations
@@ -8,32 +9,25 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import time
-import uuid
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import duckdb
 
 from market_assets.errors import StoreBusyError, StoreError, first_line
+from market_assets.market.instants import with_zone
 from market_assets.private import OURS_ALONE
 from market_assets.store.compact import remove_draft, worth_compacting, write_compacted
-from market_assets.store.completeness import candle_tables, renew_completeness_view
-from market_assets.store.database import naive
-from market_assets.store.engine import close_file, open_file
+from market_assets.store.engine import close_file
 from market_assets.store.holders import Hindrance, Holders
-from market_assets.store.lock import TELL_AFTER, TELL_AGAIN, StoreLock
+from market_assets.store.lock import StoreLock
+from market_assets.store.opening import Opener
 from market_assets.store.prune import free_bytes
-from market_assets.store.published import Copy, Published, replace_by_copy
-from market_assets.store.schema import (
-    MIGRATIONS,
-    VERSION,
-    add_extras,
-)
+from market_assets.store.published import Copy, Published
 from market_assets.store.signals import HeldBack
 from market_assets.store.snapshot import Snapshot, Transaction
+from market_assets.store.upgrade import Upgrader, log_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,40 +36,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("market_assets.store")
 
-_POLL = 0.02
-READERS_PATIENCE, _COPIED_PER_SECOND = 5.0, 20e6
-"""Seconds for which other programs may read the file before a writer goes on in a copy of it, and
-one more per so many bytes: a program that opens it again and again causes no more writing."""
-
 _BRIEFLY = timedelta(seconds=3)
 """How long a reader who has an older copy waits for a newer one."""
 
 _OPENINGS = 5
 """How often a copy is opened: two newer ones may remove it after its name was read."""
-
-
-@dataclass
-class _Wait:
-    """One wait for programs that have the file open."""
-
-    purpose: str
-    path: Path
-    patience: timedelta
-    start: float = field(default_factory=time.monotonic)
-    look_at: float = 0.0
-    tell_at: float = TELL_AFTER
-    hindrance: Hindrance | None = None
-    failed: bool = False
-
-    @property
-    def seconds(self) -> float:
-        """How long it has lasted."""
-        return time.monotonic() - self.start
-
-    @property
-    def told(self) -> bool:
-        """Whether the log says that there was a wait."""
-        return self.tell_at > TELL_AFTER
 
 
 class Store:
@@ -101,7 +66,6 @@ class Store:
         self.path = home / "market.duckdb"
         self._clock = clock
         self._patience = patience
-        self._verified: int | None = None
         # The first write creates a folder that is not there.
         folder = next(
             candidate for candidate in (home, *home.absolute().parents) if candidate.exists()
@@ -123,6 +87,14 @@ class Store:
         )
         self._published = Published(self.path)
         self._signals = HeldBack()
+        self._opener = Opener(
+            self._holders,
+            self._signals,
+            clock=clock,
+            patience=patience,
+            link=self._published.link,
+        )
+        self._upgrader = Upgrader(self.path, self._opener, clock)
 
     @contextmanager
     def reading(self, purpose: str) -> Iterator[Snapshot]:
@@ -133,17 +105,17 @@ class Store:
         Raises:
             StoreError: The file is no store of ours, is newer than this program, or stayed busy.
         """
-        if not self.path.exists() and not _log_of(self.path).exists():
-            with self._nothing(purpose) as connection:
+        if not self.path.exists() and not log_of(self.path).exists():
+            with self._upgrader.nothing(purpose) as connection:
                 yield Snapshot(connection)
             return
         with self._lock.held(purpose), self._signals:
-            self._prepare(purpose)
-            connection = self._connect(self.path, purpose, read_only=True)
+            self._upgrader.prepare(purpose)
+            connection = self._opener.connect(self.path, purpose, read_only=True)
             try:
                 yield Snapshot(connection)
             except duckdb.Error as error:
-                self._verified = None
+                self._opener.verified = None
                 raise StoreError(
                     f"{purpose}: {self.path} could not be read: {first_line(error)}"
                 ) from error
@@ -212,8 +184,7 @@ class Store:
         try:
             return self.publish(purpose, min(_BRIEFLY, self._patience))
         except StoreBusyError as error:
-            as_of = f"{copy.as_of:%Y-%m-%d %H:%M:%S} UTC"
-            log.warning("%s: as of %s, because %s", purpose, as_of, error)
+            log.warning("%s: as of %s, because %s", purpose, with_zone(copy.as_of), error)
             return copy
 
     def publish(self, purpose: str, patience: timedelta) -> Copy:
@@ -269,10 +240,12 @@ class Store:
         return published.newest()
 
     def _draft(self, purpose: str, patience: timedelta) -> str:
-        self._prepare(purpose)
+        self._upgrader.prepare(purpose)
         # What a killed process has committed lies in its log until somebody opens it to write.
-        unfinished = _log_of(self.path).exists()
-        connection = self._connect(self.path, purpose, read_only=not unfinished, patience=patience)
+        unfinished = log_of(self.path).exists()
+        connection = self._opener.connect(
+            self.path, purpose, read_only=not unfinished, patience=patience
+        )
         try:
             if unfinished:
                 connection.execute("CHECKPOINT")
@@ -292,14 +265,14 @@ class Store:
         """
         self._make_home()
         with self._lock.held(purpose), self._signals:
-            self._prepare(purpose)
-            connection = self._connect(self.path, purpose, read_only=False)
+            self._upgrader.prepare(purpose)
+            connection = self._opener.connect(self.path, purpose, read_only=False)
             try:
                 connection.begin()
                 yield Transaction(connection, self._clock())
                 connection.commit()
             except duckdb.Error as error:
-                self._verified = None
+                self._opener.verified = None
                 raise StoreError(
                     f"{purpose}: {self.path} could not be written: {first_line(error)}. "
                     "Nothing of this step was stored; mend the cause and run it again."
@@ -335,9 +308,9 @@ class Store:
         target = self.path.resolve()
         draft = target.with_name(f"{target.name}.compact")
         with self._lock.held(purpose), self._signals:
-            self._prepare(purpose)
+            self._upgrader.prepare(purpose)
             before = self.path.stat().st_size
-            connection = self._connect(self.path, purpose, read_only=False)
+            connection = self._opener.connect(self.path, purpose, read_only=False)
             try:
                 written = worth_compacting(free_bytes(connection), before) and write_compacted(
                     connection, target, draft
@@ -351,190 +324,12 @@ class Store:
                 close_file(self.path, connection)
 
             # A write-ahead log belongs to the old file: beside the new one it would spoil it.
-            if not written or _log_of(target).exists() or _log_of(draft).exists():
+            if not written or log_of(target).exists() or log_of(draft).exists():
                 remove_draft(draft)
                 return 0
             shutil.copymode(target, draft)
             draft.replace(target)
             return before - self.path.stat().st_size
-
-    def _connect(
-        self, path: Path, purpose: str, *, read_only: bool, patience: timedelta | None = None
-    ) -> duckdb.DuckDBPyConnection:
-        """Connect, and wait while a program that does not know our lock has the file open."""
-        wait = _Wait(purpose, path, self._patience if patience is None else patience)
-        while True:
-            try:
-                connection = open_file(path, read_only=read_only)
-            except duckdb.Error as error:
-                hindrance = self._refused(wait, error)
-                long = not read_only and self._have_read_for_long(wait, hindrance)
-                if long and self._leave_to_readers(wait, hindrance):
-                    # At once: a program that reads again and again may open the copy as well.
-                    continue
-                self._signals.deliver()
-                time.sleep(_POLL)
-            else:
-                if wait.hindrance or not read_only:
-                    self._holders.clear()
-                if wait.told:
-                    log.info("%s: got the store after %.1f s", purpose, wait.seconds)
-                return connection
-
-    def _refused(self, wait: _Wait, error: duckdb.Error) -> Hindrance:
-        """The programs that have the file open, as long as it is worth waiting for them."""
-        if "Could not set lock on file" not in str(error):
-            self._verified = None
-            raise StoreError(
-                f"{wait.path} cannot be opened: {first_line(error)}. Give this user access to it, "
-                "make room on its disk or move it away, or set MARKET_ASSETS_HOME to another "
-                "folder. Nothing was changed."
-            ) from error
-        hindrance, waited = wait.hindrance, wait.seconds
-        if hindrance is None or waited >= wait.look_at:
-            hindrance = wait.hindrance = self._holders.look(str(error))
-            wait.look_at = waited + TELL_AFTER
-        if waited > wait.patience.total_seconds():
-            raise StoreBusyError(
-                f"{wait.purpose}: gave up after {waited:.0f} s, "
-                f"another program has {wait.path} open ({hindrance}). "
-                "Close it there and run this again: what was committed is kept."
-            ) from error
-        if waited > wait.tell_at:
-            words = "%s: waiting, another program has %s open (%s)"
-            log.warning(words, wait.purpose, wait.path, hindrance)
-            wait.tell_at = waited + TELL_AGAIN
-        return hindrance
-
-    def _have_read_for_long(self, wait: _Wait, hindrance: Hindrance) -> bool:
-        """Whether other programs have had the file open for long enough."""
-        since = (self._clock() - hindrance.since).total_seconds()
-        enough = READERS_PATIENCE + wait.path.stat().st_size / _COPIED_PER_SECOND
-        return max(wait.seconds, since) >= enough
-
-    def _leave_to_readers(self, wait: _Wait, hindrance: Hindrance) -> bool:
-        """Leave the file to the programs that read it, as it is now, and go on in a copy of it.
-
-        Nothing is done where one of them may write to it, or where there is no room.
-
-        Returns:
-            Whether the file is now a copy that no program had open a moment ago.
-        """
-        try:
-            replaced = replace_by_copy(wait.path.resolve())
-        except OSError as error:
-            if not wait.failed:
-                log.warning("%s: %s cannot be copied: %s", wait.purpose, wait.path, error.strerror)
-            wait.failed = True
-            return False
-        if replaced:
-            log.warning(
-                "%s: %s is left as it is to those who read it (%s), "
-                "and the store goes on in a copy. "
-                "To read without that, use market_assets.connect() or %s",
-                wait.purpose,
-                wait.path,
-                hindrance,
-                self._published.link,
-            )
-        return replaced
-
-    def _prepare(self, purpose: str) -> None:
-        """Check once per process that the file is ours, and create or upgrade it.
-
-        The check comes before anything in the file is touched.
-        """
-        present = _inode(self.path)
-        if present is not None and self._verified == present:
-            return
-        if present is not None:
-            version = self._version(purpose)
-            if version > VERSION:
-                raise StoreError(
-                    f"{self.path} was written by a newer market_assets (store version {version}, "
-                    f"this one knows {VERSION}). "
-                    "Upgrade market_assets, or set MARKET_ASSETS_HOME to another folder. "
-                    "Nothing was changed."
-                )
-            if version < VERSION:
-                self._migrate(self.path, purpose, version)
-        else:
-            self._make(purpose)
-        # What is left of a copy that a killed process had begun.
-        self.path.resolve().with_name(f"{self.path.name}.new").unlink(missing_ok=True)
-        # Another file may take its place, such as an older copy.
-        self._verified = _inode(self.path)
-
-    def _make(self, purpose: str) -> None:
-        """Create an empty store beside its place and move it there whole.
-
-        A process that dies meanwhile leaves no half-made store.
-        """
-        if (log_ahead := _log_of(self.path)).exists():
-            raise StoreError(
-                f"{log_ahead} holds the last changes of a {self.path.name} that is gone. "
-                "Put that file back beside it, "
-                f"or remove {log_ahead.name} to begin with an empty store."
-            )
-        draft = self.path.with_name(f"{self.path.name}.new")
-        for leftover in (draft, _log_of(draft)):
-            leftover.unlink(missing_ok=True)
-        self._migrate(draft, purpose, 0)
-        draft.replace(self.path)
-
-    def _migrate(self, path: Path, purpose: str, version: int) -> None:
-        connection = self._connect(path, purpose, read_only=False)
-        try:
-            self._upgrade(connection, version)
-        except duckdb.Error as error:
-            raise StoreError(
-                f"{purpose}: {path} could not be brought to store version {VERSION}: "
-                f"{first_line(error)}. Nothing was changed; mend the cause and run it again."
-            ) from error
-        finally:
-            close_file(path, connection)
-
-    def _upgrade(self, connection: duckdb.DuckDBPyConnection, version: int) -> None:
-        connection.begin()
-        for script in MIGRATIONS[version:]:
-            connection.execute(script)
-        for dataset in candle_tables(connection):
-            connection.execute(add_extras(dataset))
-        # Its text is this version's, too.
-        renew_completeness_view(connection)
-        rows = connection.execute(
-            "SELECT store_id, commits, committed_at FROM ops.store"
-        ).fetchall()
-        store_id, commits, committed_at = rows[0] if rows else (None, None, None)
-        connection.execute("DELETE FROM ops.store")
-        connection.execute(
-            "INSERT INTO ops.store VALUES (?, ?, ?, ?, ?)",
-            [
-                VERSION,
-                naive(self._clock()),
-                store_id or uuid.uuid4().hex,
-                commits or 0,
-                committed_at,
-            ],
-        )
-        connection.commit()
-
-    @contextmanager
-    def _nothing(self, purpose: str) -> Iterator[duckdb.DuckDBPyConnection]:
-        """An empty store in memory, with all its tables."""
-        connection = duckdb.connect(":memory:")
-        try:
-            self._upgrade(connection, 0)
-            # It is no store that could be told from another.
-            connection.execute("UPDATE ops.store SET store_id = ''")
-            connection.execute("BEGIN TRANSACTION READ ONLY")
-            yield connection
-        except duckdb.Error as error:
-            raise StoreError(
-                f"{purpose}: an empty store could not be read: {first_line(error)}"
-            ) from error
-        finally:
-            connection.close()
 
     def _make_home(self) -> None:
         try:
@@ -544,38 +339,3 @@ class Store:
                 f"{self.path.parent} cannot be made: {error.strerror}. "
                 "Set MARKET_ASSETS_HOME to a folder of yours."
             ) from error
-
-    def _version(self, purpose: str) -> int:
-        connection = self._connect(self.path, purpose, read_only=True)
-        try:
-            tables = connection.execute(
-                "SELECT schema_name || '.' || table_name FROM duckdb_tables()"
-            ).fetchall()
-            if ("ops.store",) in tables:
-                ((version,),) = connection.execute("SELECT max(version) FROM ops.store").fetchall()
-                return int(version or 0)
-        finally:
-            close_file(self.path, connection)
-        if tables:
-            raise StoreError(
-                f"{self.path} is a DuckDB file of another program "
-                f"(it has {tables[0][0]} and no ops.store). "
-                "Move it away, or set MARKET_ASSETS_HOME to another folder. Nothing was changed."
-            )
-        return 0
-
-
-def _inode(path: Path) -> int | None:
-    """Which file lies at a path; None where there is none."""
-    try:
-        return path.stat().st_ino
-    except FileNotFoundError:
-        return None
-
-
-def _log_of(path: Path) -> Path:
-    """The path of DuckDB's write-ahead log beside a file.
-
-    It exists after a crash; DuckDB replays it when the file is opened next.
-    """
-    return path.with_name(f"{path.name}.wal")

@@ -9,16 +9,23 @@ Only whether a spike comes back is read from the bars after it. The findings cha
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from market_assets.config.settings import Severity
+from market_assets.market.instants import brief
 from market_assets.market.timeframes import TS
+from market_assets.verdicts.verdicts import SAMPLE, Verdict
+from market_assets.words import are, many
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from market_assets.market.timeframes import Timeframe
 
 RECENT = 120
@@ -239,4 +246,51 @@ def _collapses(bars: pl.DataFrame, least: int) -> pl.DataFrame:
     )
     return runs.filter(pl.col("bars") >= least).select(
         "symbol", "first_ts", "last_ts", "bars", what=pl.lit(What.COLLAPSE.value), size="size"
+    )
+
+
+def plausibility(findings: Sequence[Mapping[str, Any]]) -> Verdict:
+    """Judge whether the bars of a partition look like those before them.
+
+    Args:
+        findings: symbol, first_ts, last_ts, bars, what (spike, frozen, volume_collapse), size.
+    """
+    counts = Counter(str(row["what"]) for row in findings)
+    facts: dict[str, int | float | str] = {
+        "implausible": len(findings),
+        **dict(sorted(counts.items())),
+    }
+    if not findings:
+        words = "No bar differs strangely from the symbol's own past."
+        return Verdict(
+            "plausibility", passed=True, severity=Severity.WARN, summary=words, facts=facts
+        )
+    worst = sorted(findings, key=lambda row: (row["what"] != "spike", -row["bars"], row["symbol"]))
+    table = [
+        {
+            "symbol": row["symbol"],
+            "first_bar": brief(row["first_ts"]),
+            "last_bar": brief(row["last_ts"]),
+            "bars": row["bars"],
+            "what": row["what"].replace("_", " "),
+            "size": round(row["size"], 6),
+        }
+        for row in worst[:SAMPLE]
+    ]
+    first = worst[0]
+    summary = (
+        f"{many(len(findings), 'thing')} {are(len(findings))} likely wrong, "
+        f"the first is a {first['what'].replace('_', ' ')} of {first['symbol']} "
+        f"at {brief(first['first_ts'])} ({many(first['bars'], 'bar')}). "
+        "Nothing is changed: compare it with another source, "
+        "and backfill with --refetch where it was corrected."
+    )
+    tables = {"implausible": table}
+    return Verdict(
+        "plausibility",
+        passed=False,
+        severity=Severity.WARN,
+        summary=summary,
+        facts=facts,
+        tables=tables,
     )

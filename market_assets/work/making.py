@@ -96,7 +96,7 @@ class Making(Work):
 
     def _is_made_otherwise(self, view: Snapshot) -> bool:
         """Whether what is there was made by another recipe."""
-        noted = view.partitions.recipe(self.dataset)
+        noted = view.recipes.of(self.dataset)
         return self.recipe() != (self.first_recipe() if noted is None else noted)
 
     def _versions(self, view: Snapshot) -> list[Versions]:
@@ -133,7 +133,7 @@ class Making(Work):
             self.prepare(transaction)
             if self._is_made_otherwise(transaction):
                 transaction.partitions.outdate(self.dataset)
-            transaction.partitions.put_recipe(self.dataset, self.recipe())
+            transaction.recipes.put(self.dataset, self.recipe())
         todo = deque(self.partitions)
         while todo:
             batch = [todo.popleft()]

@@ -280,7 +280,7 @@ def test_where_series_begin_is_listed_and_forgotten(shell: Shell) -> None:
     # A week of hours, where a moment before only six days and a half were expected.
     with shell.store().reading("testing") as view:
         expected = dict(
-            view.partitions.completeness()
+            view.completeness.matrix()
             .filter(timeframe="1h")
             .select("symbol", "expected")
             .iter_rows()

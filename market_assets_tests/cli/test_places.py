@@ -223,7 +223,7 @@ def test_list_shows_the_assets_the_symbols_and_what_no_profile_is_called(
         assert "coins" not in set(view.catalog.holdings()["schema"]) | set(
             view.genesis.all()["profile"]
         )
-        assert not view.partitions.completeness().is_empty()
+        assert not view.completeness.matrix().is_empty()
     assert shell.run("status", "--json").err == ""
 
 

@@ -239,12 +239,13 @@ KILLED_IN = """
 import os, signal, sys
 from datetime import UTC, datetime
 from pathlib import Path
-import market_assets.export.lake as lake
+from market_assets.export import due as to_write, lake
+from market_assets.export.layout import Period, Table
 from market_assets.market.partitions import Cadence
 from market_assets.market.timeframes import Timeframe
 from market_assets.store import Store
 
-lake._BATCH_ROWS = 4000
+to_write.BATCH_ROWS = 4000
 due, sync = int(sys.argv[2]), os.fsync
 def fsync(file):
     global due
@@ -254,7 +255,7 @@ def fsync(file):
     sync(file)
 os.fsync = fsync
 clock = lambda: datetime(2025, 2, 5, 12, tzinfo=UTC)
-minutes = lake.Table("coins", "candles_1m", lake.Period.DAY, Cadence.DAY, Timeframe.M1)
+minutes = Table("coins", "candles_1m", Period.DAY, Cadence.DAY, Timeframe.M1)
 lake.Lake(
     Store(Path(sys.argv[1], "home"), clock=clock), Path(sys.argv[1], "lake"), clock=clock
 ).export(minutes)

@@ -14,7 +14,7 @@ from market_assets.enrich.grid import Grid, with_runs
 from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import TS, Timeframe, midnight
 from market_assets.reports.completeness import matrix_of
-from market_assets.verdicts.evidence import NO_SESSION
+from market_assets.verdicts.closures import NO_SESSION
 
 if TYPE_CHECKING:
     from market_assets_tests.support.fill_ground import Ground

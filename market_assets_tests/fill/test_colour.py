@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from market_assets.config.settings import Severity
 from market_assets.enrich.derive import Derive
 from market_assets.enrich.features.featurize import Featurize
 from market_assets.enrich.returns.returns import Alignment, Returns
 from market_assets.market.timeframes import Timeframe
 from market_assets.practice.faults import Fault
-from market_assets.verdicts.verdicts import Severity
 from market_assets_tests.support.fill_ground import at, counts, verdict
 
 if TYPE_CHECKING:

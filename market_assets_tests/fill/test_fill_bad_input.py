@@ -5,7 +5,6 @@ Nothing of that is stored, the rest is, and each failure has a name.
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from datetime import datetime, timedelta
 from math import inf, nan
@@ -15,11 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import polars as pl
 import pytest
 
+from market_assets.config.settings import Severity
 from market_assets.errors import SourceError
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.practice.faults import Fault
 from market_assets.sources.contract import SourceSettings, Traits, Usage
-from market_assets.verdicts.verdicts import Severity
 from market_assets_tests.support.fill_ground import (
     asked,
     at,
@@ -389,116 +388,6 @@ class TestAnswersThatAreNone:
 def _day(text: str) -> dict[str, datetime]:
     start = at(f"{text}T00:00")
     return {"start": start, "end": start + timedelta(days=1)}
-
-
-class TestSourcesThatAreDown:
-    def test_a_source_that_fails_three_times_in_a_row_is_not_asked_again_in_that_fill(
-        self, ground, vendor
-    ):
-        vendor.set_faults([Fault(fault="error")])
-        ground.add_vendor("vendor", vendor, concurrency=1)
-        ground.keep(MINUTES + "symbols: {BTC: {}, ETH: {}}\nstart: 2025-02-20")
-
-        outcomes = ground.fill()
-
-        # Two for the first bars, and three for pages.
-        assert (len(vendor.log), len(asked(vendor))) == (5, 3)
-        assert not any(outcome.filled for outcome in outcomes)
-        words = outcomes[-1].failures[1]
-        assert (
-            "source vendor: failed 3 times in a row and was not asked again in this fill" in words
-        )
-        assert "HTTP 503" in words
-        vendor.set_faults([])
-        assert all(outcome.filled for outcome in ground.fill())
-
-    def test_a_symbol_that_fails_again_and_again_does_not_take_the_others_along(
-        self, ground, vendor
-    ):
-        vendor.set_faults([Fault(fault="error", symbols=["ODD"])])
-        ground.add_vendor("vendor", vendor, concurrency=1)
-        ground.keep(MINUTES + "symbols: {BTC: {}, ODD: {}}\nstart: 2025-02-20")
-
-        outcomes = ground.fill(newest_first=True)
-
-        assert ground.absent("BTC") == []
-        assert len(asked(vendor, "ODD")) <= 3
-        failures = {failure for outcome in outcomes for failure in outcome.failures}
-        assert any("source vendor: ODD: failed 3 times in a row" in failure for failure in failures)
-        assert all("ODD" in failure and "BTC" not in failure for failure in failures)
-
-    def test_failures_between_answers_do_not_add_up(self, ground, vendor):
-        ground.add_vendor("vendor", vendor, concurrency=1)
-        ground.keep(MINUTES + "symbols: {BTC: {}}\nstart: 2025-02-20")
-        ground.fill(window=Window(at("2025-02-20T00:00"), at("2025-02-21T00:00")))
-        vendor.log.clear()
-        vendor.set_faults([Fault(fault="error", every=2)])
-
-        ground.fill()
-
-        pages = -(-8 * 1440 // 1000)
-        assert len(asked(vendor)) == pages
-        assert len(ground.absent("BTC")) == pages // 2 * 1000 - (pages * 1000 - 8 * 1440) * (
-            pages % 2 == 0
-        )
-
-
-class TestTheTimeBudget:
-    def test_what_was_had_is_kept_and_the_rest_reported_as_not_filled(
-        self, empty_ground, slow_vendor
-    ):
-        ground, vendor = empty_ground, slow_vendor
-        ground.add_vendor("vendor", vendor, timeout=60, total_timeout=60, max_elapsed=60)
-        ground.keep(MINUTES + "symbols: {BTC: {}}")
-        ground.fill(window=Window(at("2025-02-26T00:00"), at("2025-02-27T00:00")))
-        vendor.set_faults(
-            [
-                Fault(
-                    fault="delay",
-                    seconds=60,
-                    start=at("2025-02-28T23:00"),
-                    end=at("2025-03-01T00:00"),
-                )
-            ]
-        )
-
-        outcomes = ground.fill(max_time=timedelta(seconds=2))
-
-        assert [(outcome.filled, outcome.rows) for outcome in outcomes] == [
-            (True, 1440),
-            (True, 1440),
-            (False, 560),
-        ]
-        colour, reason = outcomes[2].failures
-        assert colour == "880 of 1,440 bars are missing (BTC): 61.11 %, and at most 5 % may be"
-        assert reason.startswith("source vendor: BTC 1m 2025-02-28 09:20..2025-03-01 00:00 UTC: ")
-        assert "the time budget of 2 s is spent" in reason
-        assert ground.job()["status"] == "INCOMPLETE"
-        vendor.set_faults([])
-        vendor.log.clear()
-        assert all(outcome.filled for outcome in ground.fill())
-        assert asked(vendor) == [Window(at("2025-02-28T09:20"), at("2025-03-01T00:00"))]
-
-    def test_nothing_is_asked_once_the_time_is_spent(self, ground):
-        ground.keep("symbols: {BTC: {}}")
-
-        outcomes = ground.fill(max_time=timedelta(0))
-
-        assert ground.requests() == 0
-        assert not any(outcome.filled for outcome in outcomes)
-        assert "the time budget of 0 s is spent" in outcomes[0].failures[1]
-
-    def test_the_question_for_the_first_bar_is_a_part_of_it(self, empty_ground, slow_vendor):
-        ground, vendor = empty_ground, slow_vendor
-        vendor.set_faults([Fault(fault="delay", seconds=60)])
-        ground.add_vendor("vendor", vendor, timeout=60, total_timeout=60, max_elapsed=60)
-        ground.keep("symbols: {BTC: {}}")
-        began = time.monotonic()
-
-        outcomes = ground.fill(max_time=timedelta(milliseconds=300))
-
-        assert time.monotonic() - began < 30
-        assert not any(outcome.filled for outcome in outcomes)
 
 
 class Foreign:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from market_assets.verdicts.verdicts import Severity
+from market_assets.config.settings import Severity
 from market_assets_tests.verdicts.test_plausibility import FIRST, changed, market
 
 if TYPE_CHECKING:

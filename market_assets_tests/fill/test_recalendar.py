@@ -175,7 +175,7 @@ def test_bars_outside_of_shorter_hours_go_and_their_old_values_stay(spy: Ground)
     assert ground.rows().height == 35
     assert ground.rows(timeframe=Timeframe.H4).height == 10
     with ground.store.reading("testing") as view:
-        kept = view.candles.revisions(
+        kept = view.revisions.of(
             Dataset.candles("kept", Timeframe.H1), "SPY", datetime(2025, 2, 26, 14, 30, tzinfo=UTC)
         )
     assert kept.height == 1

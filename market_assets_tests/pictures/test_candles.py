@@ -1,10 +1,9 @@
-"""The pictures of a partition, read back from their pixels."""
+"""The picture of candles, read back from its pixels."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import datetime, timedelta
 from io import BytesIO
 from itertools import groupby
 
@@ -14,70 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from market_assets.enrich.returns.align import Neutral
-from market_assets.market.timeframes import TS
-from market_assets.pictures.candles import (
-    DOWN,
-    INCOMPLETE,
-    MARKS,
-    MEASURED,
-    MOST_CANDLES,
-    REASONS,
-    UP,
-    candle_picture,
-    feature_picture,
-    mask_picture,
-)
-from market_assets.pictures.drawing import PAPER
+from market_assets.pictures.candles import MOST_CANDLES, candle_picture
+from market_assets.pictures.colours import DOWN, INCOMPLETE, MARKS, UP
+from market_assets.pictures.features import feature_picture
+from market_assets.pictures.mask import mask_picture
 from market_assets.verdicts.evidence import State
+from market_assets_tests.support.pictures import BUDGET, HEADING, bars, pixels, returns
 
-DAY = datetime.fromisoformat("2025-02-03")
-BUDGET = 15_000
-HEADING = 64
 RAIL = {colour: mark for mark, (colour, _) in MARKS.items()}
-LINE = (33, 102, 172)
-
-
-def bars(
-    *states: str, minutes: int = 1, volume: float | None = 1.0, prices: tuple[float, ...] = ()
-) -> pl.DataFrame:
-    """Consecutive bars from DAY, one state each.
-
-    The stored bars rise and fall by turns, or have the given closes.
-    """
-    rows = []
-    for number, state in enumerate(states):
-        ts = DAY + timedelta(minutes=number * minutes)
-        close = prices[number] if prices else 101.0 if number % 2 else 99.0
-        stored = (100.0, max(100.0, close) + 1, min(100.0, close) - 1, close, volume)
-        own = stored if state in {State.STORED, INCOMPLETE} else (None,) * 5
-        known = State.STORED.value if state == INCOMPLETE else str(state)
-        rows.append(
-            (
-                ts,
-                ts,
-                ts + timedelta(minutes=minutes),
-                *own,
-                known,
-                state in {INCOMPLETE, State.OPEN},
-            )
-        )
-    names = ("open", "high", "low", "close", "volume")
-    schema = {
-        "ts": TS,
-        "opens_at": TS,
-        "closes_at": TS,
-        **dict.fromkeys(names, pl.Float64),
-        "state": pl.String,
-        "broken": pl.Boolean,
-    }
-    return pl.DataFrame(rows, schema=schema, orient="row")
-
-
-def pixels(png: bytes) -> list[list[tuple[int, int, int]]]:
-    image = Image.open(BytesIO(png)).convert("RGB")
-    flat = list(image.get_flattened_data())
-    return [flat[y * image.width : (y + 1) * image.width] for y in range(image.height)]
 
 
 def rail(png: bytes) -> list[tuple[str, int]]:
@@ -187,93 +130,6 @@ def test_a_market_that_was_closed_takes_no_room_and_is_told() -> None:
     assert sum(row.count(dashed) for row in other) > 40 + sum(row.count(dashed) for row in one)
 
 
-def test_a_feature_s_line_has_a_hole_where_it_has_no_value() -> None:
-    frame = bars(*[State.STORED] * 30).with_columns(
-        x=pl.when(pl.int_range(pl.len()).is_between(10, 19))
-        .then(None)
-        .otherwise(pl.int_range(pl.len()).cast(pl.Float64))
-    )
-    rows = pixels(feature_picture(frame, "x", title="kept BTC 1m"))
-    columns = [any(row[x] == LINE for row in rows) for x in range(len(rows[0]))]
-    runs = [(drawn, len(list(run))) for drawn, run in groupby(columns)]
-    assert [drawn for drawn, _ in runs] == [False, True, False, True, False]
-    assert runs[2][1] > runs[1][1]
-
-
-def test_a_feature_without_any_value_is_an_empty_panel() -> None:
-    frame = bars(State.STORED, State.STORED).with_columns(x=pl.lit(None, pl.Float64), y=pl.lit(1.0))
-    empty, full = (pixels(feature_picture(frame, name, title="kept")) for name in ("x", "y"))
-    assert not any(LINE in row for row in empty)
-    assert any(LINE in row for row in full)
-    assert len(pixels(feature_picture(frame, "x", "y", title="kept"))) > len(full)
-
-
-def returns(*reasons: str | None, symbol: str = "BTC", minutes: int = 60) -> pl.DataFrame:
-    rows = [
-        (symbol, DAY + timedelta(minutes=minutes * number), reason)
-        for number, reason in enumerate(reasons)
-    ]
-    return pl.DataFrame(
-        rows, schema={"symbol": pl.String, "ts": TS, "neutral": pl.String}, orient="row"
-    )
-
-
-def cells(png: bytes) -> list[list[tuple[int, int, int]]]:
-    """The colours of a mask row by row, without those of the legend and of letters.
-
-    Neighbours that are alike count as one.
-    """
-    colours = set(REASONS.values())
-    found = []
-    for row in pixels(png)[HEADING:]:
-        runs = [(colour, len(list(run))) for colour, run in groupby(row)]
-        found.append([colour for colour, length in runs if colour in colours and length > 5])
-    return [row for row, _ in groupby(row for row in found if row)][:-1]
-
-
-def test_each_reason_of_the_mask_has_a_colour_of_its_own() -> None:
-    assert set(REASONS) == {"", *Neutral}
-    assert len(set(REASONS.values())) == len(REASONS)
-    assert PAPER not in REASONS.values()
-    reasons = [None, *Neutral]
-    row, *_ = cells(mask_picture(returns(*reasons), title="kept returns_1h"))
-    assert row == [MEASURED, *(REASONS[reason] for reason in Neutral)]
-
-
-def test_the_mask_has_a_row_a_symbol_and_shows_the_weightiest_reason_of_a_cell() -> None:
-    minutes: list[str | None] = [None] * 1440
-    minutes[700], minutes[701] = Neutral.OPEN_GAP, Neutral.NO_TRADE
-    frame = pl.concat(
-        [
-            returns(*minutes, symbol="ETH", minutes=1),
-            returns(*[Neutral.CLOSED_MARKET, None] * 720, symbol="BTC", minutes=1),
-            returns(*[Neutral.CLOSED_MARKET] * 1440, symbol="SPY", minutes=1),
-        ]
-    )
-    png = mask_picture(frame, title="markets returns_1m")
-    assert cells(png) == [
-        [MEASURED],
-        [MEASURED, REASONS[Neutral.OPEN_GAP], MEASURED],
-        [REASONS[Neutral.CLOSED_MARKET]],
-    ]
-
-
-def test_of_very_many_symbols_the_mask_shows_those_that_lack_most_within_the_budget() -> None:
-    reasons = [None, *Neutral]
-    frame = pl.concat(
-        returns(
-            *(reasons[(number * 7 + hour * 3) % len(reasons)] for hour in range(744)),
-            symbol=f"S{number:03}USDT",
-        )
-        for number in range(200)
-    )
-    png = mask_picture(frame, title="kept returns_1h")
-    image = Image.open(BytesIO(png))
-    assert len(png) < BUDGET
-    assert image.width <= 980
-    assert image.height < 1000
-
-
 def test_nothing_at_all_is_a_picture_too() -> None:
     assert pixels(candle_picture(bars(), title="kept"))
     assert pixels(
@@ -312,6 +168,9 @@ def test_whatever_the_prices_are_there_is_a_small_picture_and_always_the_same(
 
 
 def test_who_only_knows_of_the_pictures_does_not_load_what_draws_them() -> None:
-    code = "import sys, market_assets.pictures.candles; print('PIL' in sys.modules)"
+    code = (
+        "import sys; from market_assets.pictures import candles, features, mask; "
+        "print('PIL' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -28,7 +28,7 @@ from market_assets.plan.repair import (
     resting,
     wait_after,
 )
-from market_assets.verdicts.evidence import LEDGER_SCHEMA
+from market_assets.verdicts.ledger import LEDGER_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -264,7 +264,7 @@ def test_a_store_that_an_older_version_has_left_to_readers_is_read_with_nulls(tm
     home = _older_home(tmp_path / "old")
     with duckdb.connect(home / "market.duckdb", read_only=True) as db:
         # A copy of it, as a reader has it.
-        from market_assets.store.store import Snapshot  # noqa: PLC0415
+        from market_assets.store.snapshot import Snapshot  # noqa: PLC0415
 
         view = Snapshot(db)
         rows = view.candles.rows("us-old", "candles_1m", None, minutes.window(0, 5))

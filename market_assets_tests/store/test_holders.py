@@ -16,7 +16,7 @@ import pytest
 
 from market_assets.errors import StoreBusyError
 from market_assets.store import LookingStore, Store
-from market_assets.store import store as module
+from market_assets.store import opening as module
 from market_assets.store.holders import Holders
 from market_assets.store.published import Published
 
@@ -65,7 +65,7 @@ DIES_WHILE_IT_COPIES = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from market_assets.store import Store, published, store as module
+from market_assets.store import Store, opening as module, published
 
 def half(source, target):
     target.write_bytes(source.read_bytes()[:70_000])

@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 from market_assets.errors import StoreError
 from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import TS, Timeframe
-from market_assets.verdicts.evidence import LEDGER_SCHEMA
+from market_assets.verdicts.ledger import LEDGER_SCHEMA
 
 if TYPE_CHECKING:
     from market_assets.store import Store
@@ -90,7 +90,7 @@ def filled(store: Store, minutes):
 
 def matrix(store: Store, *columns: str) -> list[tuple]:
     with store.reading("looking") as view:
-        return view.partitions.completeness().select(columns).rows()
+        return view.completeness.matrix().select(columns).rows()
 
 
 def test_the_matrix_counts_what_is_stored_and_explained(filled):
@@ -184,7 +184,7 @@ def test_a_table_of_somebody_elses_is_left_alone(filled):
 
 def test_before_the_first_fill_the_matrix_is_empty(store):
     with store.reading("looking") as view:
-        assert view.partitions.completeness().is_empty()
+        assert view.completeness.matrix().is_empty()
 
 
 def test_what_is_no_longer_kept_leaves_the_matrix_but_other_profiles_stay(filled):

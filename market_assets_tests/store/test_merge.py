@@ -256,7 +256,7 @@ def test_any_name_of_a_profile_does(profile: str, store: Store, minutes):
             == 1
         )
         assert view.candles.has(Dataset.candles(profile, Timeframe.H1))
-        assert view.partitions.completeness().select("profile", "stored").rows() == [(profile, 1)]
+        assert view.completeness.matrix().select("profile", "stored").rows() == [(profile, 1)]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import polars as pl
 from market_assets.alerts import alerts_in
 from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import TS, Timeframe, Window
-from market_assets.verdicts.evidence import LEDGER_SCHEMA
+from market_assets.verdicts.ledger import LEDGER_SCHEMA
 
 if TYPE_CHECKING:
     from market_assets.alerts import Alert, Told

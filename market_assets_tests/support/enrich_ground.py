@@ -14,7 +14,8 @@ from market_assets.expected.series import prepare
 from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import partition_key
 from market_assets.market.timeframes import Timeframe, Window
-from market_assets.verdicts.evidence import ASKED_SCHEMA, LEDGER_SCHEMA, advance, to_ledger
+from market_assets.verdicts.confirmation import ASKED_SCHEMA, advance
+from market_assets.verdicts.ledger import LEDGER_SCHEMA, to_ledger
 
 if TYPE_CHECKING:
     from market_assets.config.universe import Profile
@@ -161,7 +162,7 @@ class Market:
     def matrix(self) -> dict[tuple[str, str], tuple]:
         with self.store.reading("looking") as view:
             rows = (
-                view.partitions.completeness()
+                view.completeness.matrix()
                 .select(
                     "symbol", "timeframe", "expected", "stored", "explained", "missing", "health"
                 )

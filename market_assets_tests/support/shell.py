@@ -199,9 +199,7 @@ class Shell:
         By then it has planned what it asks for and counted what there must be.
         """
         with self.store().reading("testing") as view:
-            return (
-                not view.partitions.completeness().filter(pl.col("profile") == profile).is_empty()
-            )
+            return not view.completeness.matrix().filter(pl.col("profile") == profile).is_empty()
 
     def asked(self) -> list[dict[str, Any]]:
         """What the vendor was asked for since its log was cleared.

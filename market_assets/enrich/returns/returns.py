@@ -22,8 +22,9 @@ from market_assets.market.calendars.sessions import ALWAYS_OPEN, load_calendar
 from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import Cadence, Partition, partition_key, partitions_in
 from market_assets.market.timeframes import TS, Timeframe, Window, literal, to_micros
+from market_assets.verdicts.alignment import alignment
 from market_assets.verdicts.jumps import NO_JUMPS
-from market_assets.verdicts.verdicts import SymbolCounts, alignment
+from market_assets.verdicts.verdicts import SymbolCounts
 from market_assets.work.behind import Input
 from market_assets.work.job import Target
 from market_assets.work.making import Making

@@ -73,6 +73,10 @@ class Horizon:
         """
         return max(0, (self.learned_at - self.start) // self.timeframe.duration)
 
+    def part_of(self, window: Window) -> Window | None:
+        """The part of a window that the source serves; None where that is nothing."""
+        return window.intersect(Window(min(self.start, window.end), window.end))
+
     def __str__(self) -> str:
         return (
             f"source {self.source} serves {self.symbol} {self.timeframe} "

@@ -8,55 +8,37 @@ the query ever reach a message, and secrets that a vendor echoes are blotted out
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import re
-import zlib
-from base64 import b64encode, urlsafe_b64encode
-from hashlib import sha256
 from operator import itemgetter
-from pathlib import Path  # noqa: TC003 - pydantic reads the annotations of HttpSettings at runtime
 from time import monotonic
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Self, TypeVar
-from urllib.parse import quote, quote_plus
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import httpx
 from httpx_retries import Retry
-from pydantic import (
-    AfterValidator,
-    ByteSize,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    SecretStr,
-    model_validator,
-)
 
 from market_assets.errors import SourceError, printable
-from market_assets.sources.contract import SourceSettings, Usage
+from market_assets.sources.transport.blots import Blots
+from market_assets.sources.transport.body import ERROR_BODY, EXCERPT, Unpacker, excerpt
+from market_assets.sources.transport.failure import FailureError, failure_of
 from market_assets.sources.transport.limit import CAREFUL, LONGEST_HOLD, Limit, RateText
-from market_assets.sources.transport.limits_url import LimitsUrl  # noqa: TC001 - a field has it
 from market_assets.sources.transport.refusals import Kind, Page, is_of_a_place, page_in, passes
+from market_assets.sources.transport.settings import (
+    HeaderSecret,
+    HttpSettings,
+    WebAddress,
+    limit_name,
+)
 from market_assets.sources.transport.shared_limit import SharedLimit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
     from types import TracebackType
 
-__all__ = [
-    "CAREFUL",
-    "FailureError",
-    "HeaderSecret",
-    "HttpClient",
-    "HttpSettings",
-    "RateText",
-    "WebAddress",
-    "excerpt",
-    "limit_name",
-]
+    from market_assets.sources.contract import Usage
+
+__all__ = ["CAREFUL", "HeaderSecret", "HttpClient", "HttpSettings", "RateText", "WebAddress"]
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -70,145 +52,6 @@ _FORBIDDEN = 403
 # Binance's answer to who goes on after a 429; with a Retry-After it is one more kind of "wait".
 _BANNED = 418
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-_EXCERPT = 200
-_TELLING = 4
-"""How many letters of a secret are too many to be shown."""
-
-_WORDS = ("msg", "message", "errorMessage", "error")  # under which vendors say what was wrong
-_ERROR_BODY = 64 * 1024
-_ENCODINGS = frozenset({"gzip", "x-gzip", "deflate"})
-
-
-def _web_address(text: str) -> str:
-    url = httpx.URL(text)
-    if url.scheme not in {"http", "https"} or not url.host:
-        raise ValueError("must be an address like https://api.example.com")
-    if url.userinfo or url.query or url.fragment:
-        raise ValueError(
-            "must hold no user, password or query: "
-            "what shows the vendor who asks goes into `headers`"
-        )
-    return text
-
-
-WebAddress = Annotated[str, AfterValidator(_web_address)]
-"""An http or https address with a host."""
-
-
-def _header_text(secret: SecretStr) -> SecretStr:
-    text = secret.get_secret_value()
-    if not (text.isprintable() and text.isascii()):
-        raise ValueError("must be printable ASCII text on one line")
-    return secret
-
-
-HeaderSecret = Annotated[SecretStr, AfterValidator(_header_text)]
-"""A key, or anything else that can be sent in a header and is shown to nobody."""
-
-
-class HttpSettings(SourceSettings):
-    """The keys of every source that speaks HTTP.
-
-    Attributes:
-        base_url: Where the vendor is; paths are appended to it.
-        timeout: Seconds without a connection, or without a byte, after which a request is given up.
-        total_timeout: Seconds that one request may take, body included: a server that drips is cut
-            here.
-        retries: How often a request is sent again after 408, 425, 429, 5xx, a timeout or a broken
-            connection.
-        backoff: Seconds before the first retry, about; doubled with each one, with jitter.
-        backoff_cap: The longest wait between two attempts, Retry-After aside.
-        max_elapsed: Seconds for one answer over all its attempts; time in the queue of the rate
-            limit does not count.
-        rate: The most requests per second, minute or hour, like "50/s" or "2900/m", in the vendor's
-            weights where a request has one; None is unlimited. A tenth of them may go at once (ten
-            at least).
-        hold: Seconds to leave the vendor alone for after a 429 that does not say how long.
-        limiter_path: A file that makes the rate, and the time for which the vendor wants to be left
-            alone, hold between processes; without it, they hold in this source alone. A source of a
-            universe has one by itself: `source_of`.
-        limiter: The Redis or PostgreSQL server that does so between machines, in place of the file.
-        concurrency: Requests in flight at once.
-        max_body: Bytes that an answer may have, after decompression.
-        headers: Headers sent with every request: where keys go.
-        hidden: What else is shown to nobody, such as a token in `base_url`. In a universe every
-            `${NAME}` of a source is hidden by itself.
-    """
-
-    base_url: WebAddress
-    timeout: PositiveFloat = 10
-    total_timeout: PositiveFloat = 30
-    retries: NonNegativeInt = 5
-    backoff: NonNegativeFloat = 0.5
-    backoff_cap: PositiveFloat = 30
-    max_elapsed: PositiveFloat = 120
-    rate: RateText | None = None
-    hold: NonNegativeFloat = 0
-    limiter_path: Path | None = None
-    limiter: LimitsUrl | None = None
-    concurrency: PositiveInt = 8
-    max_body: ByteSize = ByteSize(32 * 1024**2)
-    headers: dict[str, HeaderSecret] = Field(default_factory=dict)
-    hidden: tuple[SecretStr, ...] = ()
-
-    @model_validator(mode="after")
-    def _one_limiter(self) -> Self:
-        if self.limiter is not None and self.limiter_path is not None:
-            raise ValueError("has both limiter and limiter_path: keep one of them")
-        return self
-
-    def secrets(self) -> set[str]:
-        """Every value that must be shown to nobody.
-
-        These are the headers, what is hidden, and the secret fields of a source's own.
-        """
-        return {secret.get_secret_value() for _, value in self for secret in _secrets_in(value)} - {
-            ""
-        }
-
-    def whose_limit(self) -> str:
-        """Name whose limit these settings are under: host and port, empty without an address."""
-        return httpx.URL(self.base_url).netloc.decode()
-
-
-def _secrets_in(value: object) -> Iterator[SecretStr]:
-    if isinstance(value, SecretStr):
-        yield value
-    elif isinstance(value, dict | tuple):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _secrets_in(part)
-
-
-def _spellings(secret: str) -> set[str]:
-    """The ways in which a vendor may write what it was sent.
-
-    Escaped, encoded, or without the word in front (Bearer).
-    """
-    rest = secret.partition(" ")[2]
-    parts = {secret, rest} if len(rest) > _TELLING else {secret}
-    escaped = {json.dumps(part)[1:-1] for part in parts} | {repr(part)[1:-1] for part in parts}
-    slashes = {text.replace("/", "\\/") for text in escaped}  # some write JSON so
-    addressed = {
-        form for part in parts for form in (quote(part), quote(part, safe=""), quote_plus(part))
-    }
-    packed = {
-        pack(part.encode()).decode().rstrip("=")
-        for part in parts
-        for pack in (b64encode, urlsafe_b64encode)
-    }
-    return parts | escaped | slashes | addressed | packed
-
-
-def limit_name(settings: HttpSettings) -> str:
-    """Name what these settings share a limit with: all of the same vendor and the same keys.
-
-    The name is fit for a file. It has the vendor and, where there are keys, the beginning of their
-    hash; it is empty without a vendor.
-    """
-    vendor = settings.whose_limit()
-    keys = sorted(settings.model_copy(update={"limiter": None}).secrets())
-    digest = sha256(json.dumps(keys).encode()).hexdigest()[:12] if keys else ""
-    return re.sub(r"[^\w.-]+", "_", "-".join(filter(None, (vendor, digest)))) if vendor else ""
 
 
 def _limit(name: str, settings: HttpSettings, base: Path) -> Limit | SharedLimit:
@@ -216,45 +59,6 @@ def _limit(name: str, settings: HttpSettings, base: Path) -> Limit | SharedLimit
         return SharedLimit(name, settings.rate, settings.limiter, limit_name(settings) or name)
     return Limit(
         name, settings.rate, None if settings.limiter_path is None else base / settings.limiter_path
-    )
-
-
-class FailureError(Exception):
-    """One attempt came to nothing.
-
-    Attributes:
-        reason: Why, in words that may be shown.
-        permanent: True when another attempt cannot help.
-        retry_after: Seconds for which the server asks to be left alone, None where it says nothing.
-        is_last: True when another attempt right now cannot help, though one at another time may.
-        of_machine: See `SourceError`.
-    """
-
-    def __init__(
-        self,
-        reason: str,
-        *,
-        permanent: bool = False,
-        retry_after: float | None = None,
-        is_last: bool = False,
-        of_machine: bool = False,
-    ) -> None:
-        self.reason = reason
-        self.permanent = permanent
-        self.retry_after = retry_after
-        self.is_last = is_last or permanent
-        self.of_machine = of_machine
-        super().__init__(reason)
-
-
-def failure_of(error: SourceError, reason: str) -> FailureError:
-    """The failure of one attempt that a source's error reports, in words that may be shown."""
-    return FailureError(
-        reason,
-        permanent=error.permanent,
-        retry_after=error.retry_after,
-        is_last=error.of_machine,
-        of_machine=error.of_machine,
     )
 
 
@@ -292,9 +96,7 @@ class HttpClient:
         self.usage = usage
         self._settings = settings
         self._holds = {**holds, **({429: settings.hold} if settings.hold else {})}
-        spellings = {spelling for secret in settings.secrets() for spelling in _spellings(secret)}
-        # The longest first: one may be part of another.
-        self._secrets = sorted(spellings, key=len, reverse=True)
+        self._blots = Blots(settings.secrets())
         self._limit = _limit(name, settings, base)
         # Why the vendor is left alone, as far as it was said here, and until when.
         self._asked = ("", 0.0)
@@ -472,7 +274,7 @@ class HttpClient:
         status = response.status_code
         if response.is_redirect:
             target = self.blot(response.headers.get("location", "nowhere").partition("?")[0])[
-                :_EXCERPT
+                :EXCERPT
             ]
             return FailureError(
                 f"HTTP {status}, redirected to {target}: redirects are not followed, "
@@ -483,7 +285,7 @@ class HttpClient:
         if waits is None:
             waits = self._holds.get(status)
         try:
-            body = await self._read(response, keep=_ERROR_BODY)
+            body = await self._read(response, keep=ERROR_BODY)
         except FailureError:
             body = b""  # packed in a way that is not read: the status says enough
         page = page_in(body, response.headers, status)
@@ -498,7 +300,7 @@ class HttpClient:
             return FailureError(reason, retry_after=waits)
         if status == _FORBIDDEN and page is not None and page.is_for_the_machine:
             return FailureError(reason, is_last=True, of_machine=True)
-        if status == _FORBIDDEN and not self._secrets:
+        if status == _FORBIDDEN and not self._blots:
             # Who shows no key is refused for where he is, or for how much he has asked.
             return FailureError(reason, is_last=True)
         return FailureError(reason, permanent=True)
@@ -514,7 +316,7 @@ class HttpClient:
             raise FailureError(
                 f"a body of {declared[:20]} bytes is more than max_body ({limit})", permanent=True
             )
-        unpacked = _Unpacker(
+        unpacked = Unpacker(
             response.headers.get("content-encoding", ""), limit if keep is None else keep
         )
         body = bytearray()
@@ -579,83 +381,10 @@ class HttpClient:
 
     def blot(self, text: str) -> str:
         """Make what a vendor said fit to be shown: without the secrets that it may repeat."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-            # What an excerpt has cut in its middle is a part of the secret all the same.
-            for size in range(len(secret) - 1, _TELLING - 1, -1):
-                text = text.replace(f"{secret[:size]}...", "***...")
-        return text
-
-
-class _Unpacker:
-    """Unpacks the chunks of a body: at most one encoding, and little more than a limit.
-
-    Args:
-        encoding: The Content-Encoding header.
-        limit: Bytes of the whole body.
-    """
-
-    def __init__(self, encoding: str, limit: int) -> None:
-        words = [word.strip() for word in encoding.lower().split(",")]
-        packed = [word for word in words if word not in {"", "identity"}]
-        if len(packed) > 1 or not _ENCODINGS.issuperset(packed):
-            shown = excerpt(encoding.encode("utf-8", "replace"))
-            raise FailureError(
-                f"the body is packed as {shown!r}; gzip or deflate is read, one at a time"
-            )
-        self._left = limit + 1
-        self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32) if packed else None
-        # Some say deflate and mean it without the header of zlib.
-        self._may_be_bare = packed == ["deflate"]
-        self._begun = False
-
-    def __call__(self, chunk: bytes) -> bytes:
-        """Give what a chunk holds, as far as the limit allows."""
-        if self._inflate is None or not chunk:
-            return chunk
-        try:
-            data = self._inflate.decompress(chunk, max(1, self._left))
-        except zlib.error as error:
-            if self._begun or not self._may_be_bare:
-                raise FailureError(
-                    f"broken connection: the compressed body is damaged: {error}"
-                ) from None
-            self._begun = True
-            self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-            return self(chunk)
-        self._begun = True
-        self._left -= len(data)
-        return data
-
-    @property
-    def whole(self) -> bool:
-        """Whether the end of what was packed has come."""
-        return self._inflate is None or not self._begun or self._inflate.eof
+        return self._blots.over(text)
 
 
 def _told(page: Page) -> str:
     """What a page is, and what can be done about it, on one line."""
     words = printable(str(page))
     return f"{words}; {page.advice}" if page.advice else words
-
-
-def excerpt(body: bytes) -> str:
-    """Find the vendor's own words in a body, at most 200 characters on one line.
-
-    They are the code and message of an error, else the start of the body. A web page is described
-    as what it is, where that is known.
-    """
-    page = page_in(body)
-    if page is not None and page.kind is not Kind.PAGE:
-        return printable(str(page))
-    text = body[:_ERROR_BODY].decode("utf-8", "replace")
-    try:
-        answer = json.loads(text)
-    except (ValueError, RecursionError):
-        answer = None
-    if isinstance(answer, dict) and (
-        words := next((answer[key] for key in _WORDS if answer.get(key)), None)
-    ):
-        text = f"{answer.get('code', '')} {words}"
-    text = printable(" ".join(text[: 8 * _EXCERPT].split()))
-    return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}..."

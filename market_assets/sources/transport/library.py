@@ -15,13 +15,9 @@ from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
 from pydantic import model_validator
 
 from market_assets.errors import SourceError
-from market_assets.sources.transport.http import (
-    FailureError,
-    HttpClient,
-    HttpSettings,
-    excerpt,
-    failure_of,
-)
+from market_assets.sources.transport.body import excerpt
+from market_assets.sources.transport.failure import FailureError, failure_of
+from market_assets.sources.transport.http import HttpClient, HttpSettings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

@@ -20,7 +20,8 @@ from market_assets.errors import SourceError
 from market_assets.market.columns import extras_in
 from market_assets.market.timeframes import TS, Timeframe, Window, from_micros, to_micros
 from market_assets.sources.contract import CANDLE_SCHEMA, SourceSettings, Traits, Usage, epoch_to_us
-from market_assets.sources.transport.http import HttpClient, HttpSettings, excerpt
+from market_assets.sources.transport.body import excerpt
+from market_assets.sources.transport.http import HttpClient, HttpSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -14,7 +14,7 @@ import polars as pl
 
 from market_assets.errors import SourceError, printable
 from market_assets.sources.contract import CANDLE_SCHEMA, epoch_to_us
-from market_assets.sources.transport.http import excerpt
+from market_assets.sources.transport.body import excerpt
 from market_assets.sources.transport.refusals import page_in
 from market_assets.sources.vendors.binance import EXTRA_PLACES
 

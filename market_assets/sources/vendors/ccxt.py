@@ -20,13 +20,8 @@ from market_assets.errors import SourceError
 from market_assets.market.clock import present
 from market_assets.market.timeframes import Timeframe, Window, from_micros, literal, to_micros
 from market_assets.sources.contract import SourceSettings, Traits
-from market_assets.sources.transport.http import (
-    CAREFUL,
-    HeaderSecret,
-    RateText,
-    WebAddress,
-    excerpt,
-)
+from market_assets.sources.transport.body import excerpt
+from market_assets.sources.transport.http import CAREFUL, HeaderSecret, RateText, WebAddress
 from market_assets.sources.transport.library import LibraryClient, LibrarySettings, words
 from market_assets.sources.transport.refusals import is_of_a_place
 from market_assets.sources.transport.rest import PagedSource, candles, millis

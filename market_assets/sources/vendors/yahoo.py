@@ -27,7 +27,8 @@ from market_assets.market.clock import present
 from market_assets.market.timeframes import TS, Timeframe, Window, from_micros, midnight, to_micros
 from market_assets.sources.actions import tidy
 from market_assets.sources.contract import CANDLE_SCHEMA, SourceSettings, Traits
-from market_assets.sources.transport.http import RateText, WebAddress, excerpt
+from market_assets.sources.transport.body import excerpt
+from market_assets.sources.transport.http import RateText, WebAddress  # noqa: TC001
 from market_assets.sources.transport.keyed import dates_in
 from market_assets.sources.transport.library import LibraryClient, LibrarySettings, words
 from market_assets.sources.transport.refusals import is_of_a_place

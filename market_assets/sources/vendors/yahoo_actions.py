@@ -14,7 +14,7 @@ import polars as pl
 
 from market_assets.errors import SourceError
 from market_assets.sources.actions import ACTION_SCHEMA, ActionKind
-from market_assets.sources.transport.http import excerpt
+from market_assets.sources.transport.body import excerpt
 from market_assets.sources.transport.rest import bounded, refusal
 
 

@@ -1,21 +1,23 @@
-"""The tables of candles, `<profile>.candles_<timeframe>`, and `ops.revisions`.
+"""The tables of candles, `<profile>.candles_<timeframe>`.
 
-`ops.revisions` has the old values of candles that changed.
+How candles are merged is in `market_assets/store/merge.py`; what they were before in
+`ops.revisions`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from market_assets.market.columns import EXTRA_NAMES, EXTRA_SCHEMA, extras_in
+from market_assets.market.columns import EXTRA_NAMES, extras_in
 from market_assets.market.datasets import Family
 from market_assets.market.timeframes import TS, Timeframe
 from market_assets.store.completeness import renew_completeness_view
 from market_assets.store.database import Table, bounds, naive
+from market_assets.store.extras import rows_of
+from market_assets.store.merge import Merge, Merged, with_columns
 from market_assets.store.schema import (
     CANDLE_COLUMNS,
     DERIVED_COLUMNS,
@@ -24,38 +26,18 @@ from market_assets.store.schema import (
     table_of,
 )
 from market_assets.store.tables.catalog import Catalog
+from market_assets.store.tables.revisions import RevisionsWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Sequence
     from datetime import date
 
     from market_assets.market.datasets import Dataset
     from market_assets.market.timeframes import Window
 
 
-@dataclass(frozen=True)
-class Merged:
-    """What a merge did.
-
-    Attributes:
-        new: symbol, ts of the rows that were not there before.
-        revised: symbol, ts of the rows whose values changed; their old values are in ops.revisions.
-        rows: All rows of the window after the merge: the candle columns.
-        filled: symbol, ts of the rows whose values stayed, and that have extra columns now which
-            were null.
-    """
-
-    new: pl.DataFrame
-    revised: pl.DataFrame
-    rows: pl.DataFrame
-    filled: pl.DataFrame
-
-
-_VALUES = ("open", "high", "low", "close", "volume")
-
-
 class Candles(Table):
-    """Reads the tables of candles, and the old values of their rows in `ops.revisions`."""
+    """Reads the tables of candles."""
 
     def has(self, dataset: Dataset) -> bool:
         """True when the series' table exists."""
@@ -81,7 +63,7 @@ class Candles(Table):
             All other columns of the table, and of these the ones that have a value somewhere.
         """
         table = table_of(dataset)
-        return self._columns(table, window, symbols, extras=extras_in(extras), probe=table)
+        return rows_of(self._db, table, window, symbols, extras=extras_in(extras), probe=table)
 
     def reach_back(
         self, dataset: Dataset, symbols: Sequence[str], window: Window, bars: int
@@ -308,27 +290,8 @@ class Candles(Table):
         )
         # Weeks are made of days, some of which lie outside of the window.
         probe = None if dataset.timeframe is Timeframe.W1 else table_of(dataset)
-        return self._columns(
-            source, window, symbols, extras=EXTRA_NAMES, absent=EXTRA_NAMES, probe=probe
-        )
-
-    def revisions(self, dataset: Dataset, symbol: str, ts: datetime) -> pl.DataFrame:
-        """The values of one bar before they changed, oldest first.
-
-        Returns:
-            open, high, low, close, volume, source, revised_at.
-        """
-        return self._db.frame(
-            """
-            SELECT open, high, low, close, volume, source, revised_at
-            FROM ops.revisions
-            WHERE profile = ? AND timeframe = ? AND symbol = ? AND ts = ?
-            ORDER BY revised_at
-            """,
-            dataset.owner,
-            dataset.timeframe,
-            symbol,
-            naive(ts),
+        return rows_of(
+            self._db, source, window, symbols, extras=EXTRA_NAMES, absent=EXTRA_NAMES, probe=probe
         )
 
     def rows(
@@ -347,8 +310,14 @@ class Candles(Table):
         """
         source = f"{identifier(name)}.{identifier(table)}"
         if table.startswith("candles_"):
-            return self._columns(
-                source, window, symbols, extras=EXTRA_NAMES, absent=EXTRA_NAMES, probe=source
+            return rows_of(
+                self._db,
+                source,
+                window,
+                symbols,
+                extras=EXTRA_NAMES,
+                absent=EXTRA_NAMES,
+                probe=source,
             )
         # A feature may be called as an extra column is.
         return self._db.frame(
@@ -360,64 +329,9 @@ class Candles(Table):
             *(*bounds(window), *(2 * [None if symbols is None else list(symbols)])),
         )
 
-    def _columns(
-        self,
-        source: str,
-        window: Window,
-        symbols: Sequence[str] | None,
-        *,
-        extras: Sequence[str],
-        absent: Sequence[str] = (),
-        probe: str | None = None,
-    ) -> pl.DataFrame:
-        """The rows of some or all symbols in a window.
-
-        The rows have all columns of the table, but of the extra ones only those with a value:
-        columns of nulls would take as much memory as columns of prices.
-
-        Args:
-            source: The table, or what gives one.
-            window: Where.
-            symbols: Whose; None for all.
-            extras: The extra columns that are wanted.
-            absent: Those of them that are to be there, of nulls, where they have no value.
-            probe: The table that says which of them have a value; None where that is not to be
-                looked for.
-        """
-        where = "WHERE ts >= $start AND ts < $end"
-        named: dict[str, object] = dict(zip(("start", "end"), bounds(window), strict=True))
-        if symbols is not None:
-            where += " AND list_contains($symbols, symbol)"
-            named["symbols"] = list(symbols)
-        # Tables that an earlier version has left to readers have none.
-        if not extras:
-            quoted_names = ", ".join(f"'{name}'" for name in EXTRA_NAMES)
-            return self._db.frame(
-                f"SELECT COLUMNS(name -> name NOT IN ({quoted_names})) FROM {source} {where}",
-                **named,
-            )
-        result = self._db.execute(f"SELECT * FROM {source} LIMIT 0")
-        columns = [str(name) for name, *_ in result.description or ()]
-        result.fetchall()
-        held = extras_in({*columns} & {*extras})
-        if held and probe:
-            counts = ", ".join(f"count({name})" for name in held)
-            (sizes,) = self._db.execute(f"SELECT {counts} FROM {probe} {where}", named).fetchall()
-            held = [name for name, count in zip(held, sizes, strict=True) if count]
-        wanted = [identifier(name) for name in columns if name not in EXTRA_NAMES or name in held]
-        rows = self._db.frame(f"SELECT {', '.join(wanted)} FROM {source} {where}", **named)
-        if not absent:
-            return rows
-        nulls = [
-            pl.lit(None, EXTRA_SCHEMA[name]).alias(name) for name in absent if name not in held
-        ]
-        return rows.with_columns(nulls).select(
-            *(name for name in rows.columns if name not in EXTRA_NAMES), *absent
-        )
-
 
 class CandlesWriter(Candles):
-    """Reads and writes the tables of candles, and the old values of their rows."""
+    """Reads and writes the tables of candles; the old values of rows that change are kept."""
 
     def create(self, dataset: Dataset, *, derived: bool) -> None:
         """Create a series' table where it does not exist, and add it to the completeness view."""
@@ -449,51 +363,17 @@ class CandlesWriter(Candles):
             incoming: symbol, ts, open, high, low, close, volume, source, any extra columns; unique
                 by symbol and ts.
         """
-        table, key = table_of(dataset), ["symbol", "ts"]
         # Nobody looks for those of which nothing came.
         wanted = EXTRA_NAMES if extras_in(incoming.columns) else ()
         before = self.of(dataset, symbols, window, extras=wanted)
-        extras = extras_in({*incoming.columns, *before.columns})
-        columns = [*CANDLE_COLUMNS, *extras]
-        before, incoming = _with_columns(before, extras), _with_columns(incoming, extras)
-        incoming = incoming.select(columns).sort(key)
-        filled = incoming.clear()
-        if before.is_empty():
-            new, revised = incoming, before
-        else:
-            new = incoming.join(before, on=key, how="anti")
-            matched = before.join(incoming, on=key, how="inner", suffix="_new")
-            differs = _differ(_VALUES)
-            # A bar that somebody stored twice is replaced by the one row that came.
-            doubled = pl.Series(matched.select(key).is_duplicated())
-            if extras:
-                differs, filled = _with_extras(matched, differs | doubled, extras, columns)
-            revised = matched.filter(differs | doubled)
-        if not revised.is_empty():
-            self._keep_revisions(dataset, revised.select(key).unique())
-            # What the new row does not say, the old one of the same values and source still does.
-            changed = incoming.join(revised, on=key, how="semi")
-            if extras:
-                old_extras = revised.filter(
-                    ~_differ(_VALUES), pl.col("source") == pl.col("source_new")
-                ).select(*key, *(pl.col(name).alias(f"{name}_old") for name in extras))
-                changed = (
-                    changed.join(old_extras.unique(key), on=key, how="left", maintain_order="left")
-                    .with_columns(pl.coalesce(name, f"{name}_old") for name in extras)
-                    .select(columns)
-                )
-        else:
-            changed = incoming.clear()
-        gone = pl.concat([revised.select(key), filled.select(key)])
-        self._db.delete_keys(table, gone)
-        self._db.insert(table, pl.concat([new, changed, filled]), columns)
-        kept = before.join(gone, on=key, how="anti") if len(gone) else before
-        return Merged(
-            new=new.select(key),
-            revised=revised.select(key).unique(maintain_order=True),
-            rows=pl.concat([rows.select(CANDLE_COLUMNS) for rows in (kept, new, changed, filled)]),
-            filled=filled.select(key),
-        )
+        merge = Merge.of(before, incoming)
+
+        if not merge.revised.is_empty():
+            RevisionsWriter(self._db).keep(dataset, merge.revised)
+        table = table_of(dataset)
+        self._db.delete_keys(table, merge.gone)
+        self._db.insert(table, merge.written, merge.written.columns)
+        return merge.result
 
     def replace_derived(
         self, dataset: Dataset, bars: pl.DataFrame, rows: pl.DataFrame
@@ -520,7 +400,7 @@ class CandlesWriter(Candles):
         held = {name for name in EXTRA_NAMES if before[name].null_count() < len(before)}
         extras = extras_in(held | {*rows.columns})
         rows = (
-            _with_columns(rows, extras)
+            with_columns(rows, extras)
             .select(*DERIVED_COLUMNS, *extras)
             .with_columns(pl.col("bars", "bars_expected").cast(pl.Int32))
             .sort(key)
@@ -548,61 +428,6 @@ class CandlesWriter(Candles):
         if gone.is_empty():
             return 0
         if dataset.family is Family.CANDLES:
-            self._keep_revisions(dataset, gone.select("symbol", "ts").unique())
+            RevisionsWriter(self._db).keep(dataset, gone.select("symbol", "ts").unique())
         self._db.delete_keys(name, gone.select("symbol", "ts"))
         return len(gone)
-
-    def _keep_revisions(self, dataset: Dataset, keys: pl.DataFrame) -> None:
-        """Keep what the candles of some keys are before they change: symbol, ts; unique."""
-        names = ", ".join((*_VALUES, "source", *EXTRA_NAMES))
-        with self._db.lent("old", keys):
-            self._db.execute(
-                f"""
-                INSERT INTO ops.revisions BY NAME
-                SELECT ? AS profile, symbol, ? AS timeframe, ts, {names}, ? AS revised_at
-                FROM {table_of(dataset)}
-                SEMI JOIN old USING (symbol, ts)
-                """,
-                [dataset.owner, dataset.timeframe, self._db.now],
-            )
-
-
-def _with_columns(rows: pl.DataFrame, extras: Sequence[str]) -> pl.DataFrame:
-    """Rows with some extra columns in their types, of nulls where there are none."""
-    return rows.with_columns(
-        (pl.col(name) if name in rows.columns else pl.lit(None))
-        .cast(EXTRA_SCHEMA[name])
-        .alias(name)
-        for name in extras
-    )
-
-
-def _differ(names: Iterable[str]) -> pl.Expr:
-    """Whether one of some columns of a row is not what came for it (with _new)."""
-    return pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_new")) for name in names)
-
-
-def _with_extras(
-    matched: pl.DataFrame, differs: pl.Expr, extras: Sequence[str], columns: Sequence[str]
-) -> tuple[pl.Expr, pl.DataFrame]:
-    """What extra columns add to a comparison of stored rows with those that came (with _new).
-
-    A volume tells that two sources speak of the same trades; without one, only the same source
-    knows what it counts.
-
-    Returns:
-        Whether a row is revised; and the rows, with some columns, that are not and of which nulls
-        are filled.
-    """
-    same_source = pl.col("source") == pl.col("source_new")
-    other = pl.any_horizontal(pl.col(name) != pl.col(f"{name}_new") for name in extras).fill_null(
-        value=False
-    )
-    revised = differs | (same_source & other)
-    gained = pl.any_horizontal(
-        pl.col(name).is_null() & pl.col(f"{name}_new").is_not_null() for name in extras
-    )
-    filled = matched.filter(~revised, gained, same_source | pl.col("volume").is_not_null())
-    return revised, filled.with_columns(pl.coalesce(name, f"{name}_new") for name in extras).select(
-        columns
-    )

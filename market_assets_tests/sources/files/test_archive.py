@@ -25,7 +25,8 @@ from pydantic import ValidationError
 from market_assets.errors import SourceError
 from market_assets.market.timeframes import TS, Timeframe, Window
 from market_assets.sources.contract import CANDLE_SCHEMA, build_source
-from market_assets.sources.files.archive import ArchiveSettings, ArchiveSource
+from market_assets.sources.files.archive import ArchiveSource
+from market_assets.sources.files.settings import ArchiveSettings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,8 +20,8 @@ from pydantic import ValidationError
 from market_assets.errors import SourceError
 from market_assets.market.timeframes import Timeframe
 from market_assets.sources.contract import CANDLE_SCHEMA
-from market_assets.sources.files.archive import ArchiveSettings
 from market_assets.sources.files.layouts import LAYOUTS, guess_layout
+from market_assets.sources.files.settings import ArchiveSettings
 from market_assets_tests.sources.files.test_archive import archive, fetch
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ import pytest
 from market_assets.errors import SourceError
 from market_assets.market.timeframes import Timeframe
 from market_assets.sources.files.action_files import ActionFilesSettings, ActionFilesSource
-from market_assets.sources.files.archive import ArchiveSettings, ArchiveSource
+from market_assets.sources.files.archive import ArchiveSource
+from market_assets.sources.files.settings import ArchiveSettings
 
 if TYPE_CHECKING:
     from pathlib import Path

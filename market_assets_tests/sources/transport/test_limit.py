@@ -32,8 +32,9 @@ from market_assets.config.load import load_universe
 from market_assets.config.sources import source_of
 from market_assets.errors import SourceError, UniverseError
 from market_assets.sources.contract import Usage
-from market_assets.sources.transport.http import HttpClient, HttpSettings, limit_name
+from market_assets.sources.transport.http import HttpClient
 from market_assets.sources.transport.limit import Hold, Limit, rates_of
+from market_assets.sources.transport.settings import HttpSettings, limit_name
 from market_assets.sources.transport.shared_limit import SharedLimit
 from market_assets.sources.vendors.binance import BinanceSource
 from market_assets_tests.support.servers import PASSWORD, QUOTED, SERVERS

@@ -446,7 +446,7 @@ class TestFills:
         assert fill(refetch=True)[-2:] == archive
         assert stored(store).equals(corrected)
         with store.reading("testing") as view:
-            old = view.candles.revisions(
+            old = view.revisions.of(
                 Dataset.candles("kept", Timeframe.M15), "BTCUSDT", JUNE.end - timedelta(minutes=15)
             )
         assert old["volume"].to_list() == within(bitcoin, JUNE)["volume"].tail(1).to_list()

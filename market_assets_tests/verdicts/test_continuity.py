@@ -1,4 +1,4 @@
-"""What a person reads of a partition: passed or not, and how bad.
+"""What a person reads of the bars of a partition: passed or not, and how bad.
 
 One sentence says what to do next, and tables stay small.
 """
@@ -14,16 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market_assets.config.settings import CheckSettings, Severity
-from market_assets.verdicts.verdicts import (
-    SAMPLE,
-    Gap,
-    Head,
-    Reject,
-    SymbolCounts,
-    continuity,
-    genesis,
-    validity,
-)
+from market_assets.verdicts.continuity import Gap, continuity
+from market_assets.verdicts.verdicts import SAMPLE, SymbolCounts
 
 if TYPE_CHECKING:
     from market_assets.market.gaps import Priority
@@ -67,9 +59,6 @@ def judged(
     return continuity(own, gaps, now=NOW, severities=severities, bar=MINUTE)
 
 
-# Continuity
-
-
 def test_a_full_partition_passes():
     verdict = judged([counts("BTC"), counts("ETH")], [])
     assert (verdict.check, verdict.passed, verdict.tables) == ("continuity", True, {})
@@ -84,14 +73,6 @@ def test_a_single_bar_is_spoken_of_as_one():
     )
     assert judged([counts(stored=1439, missing=1)], [gap(bars=1)]).summary.startswith(
         "1 of 1,440 bars is missing in 1 gap (BTC)"
-    )
-    assert "1 bar at its head is absent" in genesis([head(absent=1)]).summary
-    assert "ETH has 1 bar before" in genesis([head("ETH", genesis=NOW, before_genesis=1)]).summary
-    assert validity([], {"no time": 1}, [], notes={}).summary.startswith(
-        "1 row of the source was refused"
-    )
-    assert validity([reject()], {}, [], notes={}).summary.startswith(
-        "1 stored candle is impossible"
     )
 
 
@@ -272,136 +253,3 @@ def test_completeness_is_the_share_that_is_stored_or_explained(rows):
         assert one.completeness == pytest.approx(
             (one.stored + one.explained) / one.expected if one.expected else 1.0
         )
-
-
-# Genesis
-
-
-def head(symbol: str = "BTC", **changed: object) -> Head:
-    return replace(Head(symbol, datetime(2017, 8, 17, 4, tzinfo=UTC), 0, None, 0), **changed)
-
-
-def test_series_that_begin_where_they_should_pass():
-    verdict = genesis([head(), head("ETH", genesis=datetime(2017, 8, 17, 4, tzinfo=UTC))])
-    assert (verdict.check, verdict.passed, verdict.tables) == ("genesis", True, {})
-    assert verdict.facts == {"symbols": 2, "known_genesis": 1}
-    assert (
-        verdict.summary
-        == "No series has a bar before its genesis, and none lacks its head without a reason."
-    )
-    assert genesis([]).passed
-
-
-def test_a_head_that_is_absent_without_a_genesis_fails():
-    verdict = genesis([head("ETH"), head(absent=1200)])
-    assert (verdict.passed, verdict.severity) == (False, Severity.ERROR)
-    assert verdict.summary == (
-        "BTC should begin at 2017-08-17 04:00Z: "
-        "1,200 bars at its head are absent here and no source has named its genesis. "
-        "Give the symbol a start in the universe, or a source that has those bars."
-    )
-    assert verdict.tables["heads"] == [
-        {
-            "symbol": "BTC",
-            "first_expected": "2017-08-17 04:00Z",
-            "genesis": "not named by any source",
-            "absent_bars": 1200,
-            "bars_before_genesis": 0,
-        }
-    ]
-
-
-def test_bars_before_the_genesis_fail():
-    listed = datetime(2020, 1, 1, tzinfo=UTC)
-    verdict = genesis([head(absent=3), head("ETH", genesis=listed, before_genesis=7)])
-    assert (verdict.passed, verdict.severity) == (False, Severity.ERROR)
-    assert verdict.summary.startswith(
-        "ETH has 7 bars before its genesis 2020-01-01 00:00Z. Backfill with --refetch"
-    )
-    assert [row["symbol"] for row in verdict.tables["heads"]] == ["ETH", "BTC"]
-
-
-def test_a_series_that_is_wrong_at_both_ends_of_its_head_is_listed_once():
-    verdict = genesis([head(absent=3, genesis=datetime(2020, 1, 1, tzinfo=UTC), before_genesis=7)])
-    assert len(verdict.tables["heads"]) == 1
-
-
-def test_many_heads_make_a_small_table():
-    assert (
-        len(genesis([head(str(number), absent=1) for number in range(100)]).tables["heads"])
-        == SAMPLE
-    )
-
-
-# Validity
-
-
-def reject(
-    reason: str = "high below low", at: datetime | None = NOW, symbol: str = "BTC"
-) -> Reject:
-    return Reject(symbol, at, reason, "o=1.0 h=0.5 l=1.0 c=1.0 v=1.0")
-
-
-def test_good_candles_pass():
-    verdict = validity([], {}, [], notes={})
-    assert (verdict.check, verdict.passed, verdict.tables) == ("validity", True, {})
-    assert verdict.summary == "Every candle is on the grid, in order, unique and possible."
-    assert verdict.facts == {"stored_but_invalid": 0, "rejected": 0}
-
-
-def test_refused_rows_warn_and_are_told_by_reason():
-    sample = [reject(), reject("no time", at=None)]
-    verdict = validity(
-        [], {"high below low": 1200, "no time": 1}, sample, notes={"bar not closed yet": 1}
-    )
-    assert (verdict.passed, verdict.severity) == (False, Severity.WARN)
-    assert verdict.summary == (
-        "1,201 rows of the source were refused and not stored, most for: high below low. "
-        "A bar without a good row counts as missing until a source gives one."
-    )
-    assert verdict.facts == {
-        "stored_but_invalid": 0,
-        "rejected": 1201,
-        "rejected: high below low": 1200,
-        "rejected: no time": 1,
-        "left out: bar not closed yet": 1,
-    }
-    assert verdict.tables["rejected"] == [
-        {
-            "symbol": "BTC",
-            "at": "2025-03-05 12:00Z",
-            "reason": "high below low",
-            "values": "o=1.0 h=0.5 l=1.0 c=1.0 v=1.0",
-        },
-        {
-            "symbol": "BTC",
-            "at": "none",
-            "reason": "no time",
-            "values": "o=1.0 h=0.5 l=1.0 c=1.0 v=1.0",
-        },
-    ]
-
-
-def test_rows_that_were_left_out_without_fault_do_not_fail():
-    verdict = validity([], {}, [], notes={"outside the sessions": 587})
-    assert verdict.passed
-    assert verdict.facts["left out: outside the sessions"] == 587
-
-
-def test_stored_candles_that_cannot_be_are_an_error():
-    odd = datetime(2018, 2, 9, 9, 28, 14, tzinfo=UTC)
-    verdict = validity([reject(at=odd), reject()], {"no time": 1}, [], notes={})
-    assert (verdict.passed, verdict.severity) == (False, Severity.ERROR)
-    assert verdict.summary == (
-        "2 stored candles are impossible, the first is BTC at 2018-02-09 09:28:14Z: "
-        "high below low. "
-        "Backfill this partition with --refetch to replace them."
-    )
-    assert verdict.facts["stored_but_invalid"] == 2
-    assert len(verdict.tables["invalid"]) == 2
-
-
-def test_many_bad_rows_make_small_tables():
-    verdict = validity([reject()] * 100, {"no time": 100}, [reject()] * 100, notes={})
-    assert [len(table) for table in verdict.tables.values()] == [SAMPLE, SAMPLE]
-    assert verdict.facts["stored_but_invalid"] == 100

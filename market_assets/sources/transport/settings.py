@@ -1,0 +1,144 @@
+"""What a source that speaks HTTP can be told: its keys of the universe, and whose limit it shares.
+
+Pure. What a key does is in the module that it concerns.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from hashlib import sha256
+from pathlib import Path  # noqa: TC003 - pydantic reads the annotations of HttpSettings at runtime
+from typing import TYPE_CHECKING, Annotated, Self
+
+import httpx
+from pydantic import (
+    AfterValidator,
+    ByteSize,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    model_validator,
+)
+
+from market_assets.sources.contract import SourceSettings
+from market_assets.sources.transport.limit import RateText  # noqa: TC001 - as Path
+from market_assets.sources.transport.limits_url import LimitsUrl  # noqa: TC001 - a field has it
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def _web_address(text: str) -> str:
+    url = httpx.URL(text)
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise ValueError("must be an address like https://api.example.com")
+    if url.userinfo or url.query or url.fragment:
+        raise ValueError(
+            "must hold no user, password or query: "
+            "what shows the vendor who asks goes into `headers`"
+        )
+    return text
+
+
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+"""An http or https address with a host."""
+
+
+def _header_text(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    if not (text.isprintable() and text.isascii()):
+        raise ValueError("must be printable ASCII text on one line")
+    return secret
+
+
+HeaderSecret = Annotated[SecretStr, AfterValidator(_header_text)]
+"""A key, or anything else that can be sent in a header and is shown to nobody."""
+
+
+class HttpSettings(SourceSettings):
+    """The keys of every source that speaks HTTP.
+
+    Attributes:
+        base_url: Where the vendor is; paths are appended to it.
+        timeout: Seconds without a connection, or without a byte, after which a request is given up.
+        total_timeout: Seconds that one request may take, body included: a server that drips is cut
+            here.
+        retries: How often a request is sent again after 408, 425, 429, 5xx, a timeout or a broken
+            connection.
+        backoff: Seconds before the first retry, about; doubled with each one, with jitter.
+        backoff_cap: The longest wait between two attempts, Retry-After aside.
+        max_elapsed: Seconds for one answer over all its attempts; time in the queue of the rate
+            limit does not count.
+        rate: The most requests per second, minute or hour, like "50/s" or "2900/m", in the vendor's
+            weights where a request has one; None is unlimited. A tenth of them may go at once (ten
+            at least).
+        hold: Seconds to leave the vendor alone for after a 429 that does not say how long.
+        limiter_path: A file that makes the rate, and the time for which the vendor wants to be left
+            alone, hold between processes; without it, they hold in this source alone. A source of a
+            universe has one by itself: `source_of`.
+        limiter: The Redis or PostgreSQL server that does so between machines, in place of the file.
+        concurrency: Requests in flight at once.
+        max_body: Bytes that an answer may have, after decompression.
+        headers: Headers sent with every request: where keys go.
+        hidden: What else is shown to nobody, such as a token in `base_url`. In a universe every
+            `${NAME}` of a source is hidden by itself.
+    """
+
+    base_url: WebAddress
+    timeout: PositiveFloat = 10
+    total_timeout: PositiveFloat = 30
+    retries: NonNegativeInt = 5
+    backoff: NonNegativeFloat = 0.5
+    backoff_cap: PositiveFloat = 30
+    max_elapsed: PositiveFloat = 120
+    rate: RateText | None = None
+    hold: NonNegativeFloat = 0
+    limiter_path: Path | None = None
+    limiter: LimitsUrl | None = None
+    concurrency: PositiveInt = 8
+    max_body: ByteSize = ByteSize(32 * 1024**2)
+    headers: dict[str, HeaderSecret] = Field(default_factory=dict)
+    hidden: tuple[SecretStr, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_limiter(self) -> Self:
+        if self.limiter is not None and self.limiter_path is not None:
+            raise ValueError("has both limiter and limiter_path: keep one of them")
+        return self
+
+    def secrets(self) -> set[str]:
+        """Every value that must be shown to nobody.
+
+        These are the headers, what is hidden, and the secret fields of a source's own.
+        """
+        return {secret.get_secret_value() for _, value in self for secret in _secrets_in(value)} - {
+            ""
+        }
+
+    def whose_limit(self) -> str:
+        """Name whose limit these settings are under: host and port, empty without an address."""
+        return httpx.URL(self.base_url).netloc.decode()
+
+
+def _secrets_in(value: object) -> Iterator[SecretStr]:
+    if isinstance(value, SecretStr):
+        yield value
+    elif isinstance(value, dict | tuple):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _secrets_in(part)
+
+
+def limit_name(settings: HttpSettings) -> str:
+    """Name what these settings share a limit with: all of the same vendor and the same keys.
+
+    The name is fit for a file. It has the vendor and, where there are keys, the beginning of their
+    hash; it is empty without a vendor.
+    """
+    vendor = settings.whose_limit()
+    keys = sorted(settings.model_copy(update={"limiter": None}).secrets())
+    digest = sha256(json.dumps(keys).encode()).hexdigest()[:12] if keys else ""
+    return re.sub(r"[^\w.-]+", "_", "-".join(filter(None, (vendor, digest)))) if vendor else ""

@@ -1,0 +1,53 @@
+"""Turns at a source: as many at once as it bears, the lowest rank first."""
+
+from __future__ import annotations
+
+import asyncio
+
+from market_assets.fill.gate import FIRST, Gate
+
+
+async def served(ranks: list[int], *, size: int, cancelled: int | None = None) -> list[int]:
+    """The ranks in the order in which they had their turns; all of them come at once."""
+    gate, order, end = Gate(size), [], asyncio.Event()
+
+    async def ask(rank: int) -> None:
+        async with gate.turn(rank):
+            order.append(rank)
+            await end.wait()
+
+    tasks = {rank: asyncio.create_task(ask(rank)) for rank in ranks}
+    await asyncio.sleep(0)
+    if cancelled is not None:
+        tasks.pop(cancelled).cancel()
+    assert len(order) == size
+
+    end.set()
+    await asyncio.gather(*tasks.values())
+    return order
+
+
+def test_the_lowest_rank_is_next_and_a_question_before_any_page():
+    assert asyncio.run(served([3, 2, 1, FIRST, 0], size=1)) == [3, FIRST, 0, 1, 2]
+
+
+def test_one_that_is_cancelled_while_it_waits_holds_up_nobody():
+    assert asyncio.run(served([5, 4, 3, 2], size=2, cancelled=3)) == [5, 4, 2]
+
+
+def test_a_turn_that_was_granted_and_then_cancelled_is_passed_on():
+    async def run() -> list[str]:
+        gate, order = Gate(1), []
+
+        async def ask(name: str) -> None:
+            async with gate.turn(0):
+                order.append(name)
+
+        async with gate.turn(0):
+            doomed, last = (asyncio.create_task(ask(name)) for name in ("doomed", "last"))
+            await asyncio.sleep(0)
+        doomed.cancel()
+        await asyncio.gather(doomed, last, return_exceptions=True)
+        return order
+
+    assert asyncio.run(run()) == ["last"]

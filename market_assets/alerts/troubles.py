@@ -6,16 +6,18 @@ Where the facts come from is in `watch`, and what a message says of a trouble in
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
 from market_assets.market.datasets import Family
+from market_assets.market.instants import to_minute
 from market_assets.market.partitions import Cadence, Partition
 from market_assets.market.timeframes import Timeframe, literal
 from market_assets.up.backoff import QUIET
+from market_assets.words import many
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -293,12 +295,12 @@ def partition_places(partitions: Iterable[str], cadence: Cadence) -> frozenset[P
 def store_changed(was: StoreMark, present: StoreMark) -> Trouble:
     """The store is another one than it was, or an older copy of it."""
     before = (
-        f"{was.commits:,} commits, the last at {minute(was.committed_at)}"
+        f"{was.commits:,} commits, the last at {to_minute(was.committed_at)}"
         if was.committed_at
         else "no commit"
     )
     after = (
-        f"{present.commits:,} commits, the last at {minute(present.committed_at)}"
+        f"{present.commits:,} commits, the last at {to_minute(present.committed_at)}"
         if present.committed_at
         else "nothing"
     )
@@ -591,7 +593,7 @@ def enrichment(
     reasons = [
         f"{partition}: {why}"[:_WIDTH] for partition, whys in failures.items() for why in whys
     ]
-    lines = (f"it began {minute(when)}", *reasons[: LINES - 1])
+    lines = (f"it began {to_minute(when)}", *reasons[: LINES - 1])
     return [
         Trouble(
             profile,
@@ -678,7 +680,7 @@ def dead(lives: Iterable[Life], now: datetime, awake: datetime) -> list[Trouble]
             continue
         if now - max(life.seen or awake, awake) > _LATE * life.every + timedelta(minutes=1):
             summary = (
-                f"was last heard of at {minute(life.seen)}"
+                f"was last heard of at {to_minute(life.seen)}"
                 if life.seen
                 else "has never been heard of"
             )
@@ -703,7 +705,7 @@ def platform_troubles(state: State, now: datetime) -> list[Trouble]:
         if now - restarts[-1].at >= QUIET:
             continue
         lines = tuple(
-            f"{minute(restart.at)}: {restart.why}"[:_WIDTH]
+            f"{to_minute(restart.at)}: {restart.why}"[:_WIDTH]
             for restart in restarts[: -LINES - 1 : -1]
         )
         summary = f"ended by itself and was started again; the newest reason: {restarts[-1].why}"
@@ -733,20 +735,9 @@ def is_replacing(trouble: Trouble, state: State, now: datetime) -> bool:
     return recent and trouble.kind is Kind.DEAD and _UNREACHABLE in trouble.summary
 
 
-def many(count: int, noun: str) -> str:
-    """A count with its noun."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
 def of_symbols(symbols: Sequence[str]) -> str:
     """Symbols in words: the first few, and how many more."""
     return ", ".join(symbols[:3]) + _more(len(symbols) - 3)
-
-
-def minute(when: datetime) -> str:
-    """An instant (UTC, aware or without a zone) to the minute."""
-    at = when if when.tzinfo is None else when.astimezone(UTC)
-    return f"{at:%Y-%m-%d %H:%M}Z"
 
 
 def _more(count: int) -> str:
@@ -754,7 +745,7 @@ def _more(count: int) -> str:
 
 
 def _span(first: Any, last: Any) -> str:  # noqa: ANN401 - what a frame's row holds
-    return minute(first) if first == last else f"{minute(first)} to {minute(last)}"
+    return to_minute(first) if first == last else f"{to_minute(first)} to {to_minute(last)}"
 
 
 def _symbols(frame: pl.DataFrame) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from market_assets.errors import MarketAssetsError
 from market_assets.expected.newest import due_of, newest_partitions
 from market_assets.fill import Fill
 from market_assets.market.datasets import Dataset, Family
+from market_assets.market.instants import to_minute
 from market_assets.market.partitions import hull
 from market_assets.market.timeframes import Window
 
@@ -134,7 +135,7 @@ def _fill(
     due = due_of(profile, timeframe, newest, now)
     if not due:
         until = max(standing.closed_at for standing in newest)
-        updated.lines.append(f"{timeframe}: nothing has closed since {until:%Y-%m-%d %H:%MZ}")
+        updated.lines.append(f"{timeframe}: nothing has closed since {to_minute(until)}")
         return
     if under_way := busy(timeframe, [partition.key for partition in due]):
         updated.lines.append(f"{timeframe}: a run for {', '.join(sorted(under_way))} is under way")

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from market_assets.config.places import COPY_VARIABLE, UNIVERSE_VARIABLE
 from market_assets.errors import UpError
 from market_assets.home import HOME_VARIABLE
+from market_assets.market.instants import bare_second
 from market_assets.up.backoff import LONGEST
 from market_assets.up.changes import changes, orphans
 from market_assets.up.leash import ALIVE_VARIABLE, GRACE, take
@@ -453,11 +454,11 @@ class Supervisor:
     def _write_lines(self, name: str, text: bytes) -> None:
         for line in text.decode(errors="backslashreplace").splitlines():
             if line.strip():
-                self._log.write(f"{self._clock():%Y-%m-%d %H:%M:%S} {name}: {_plain(line)}")
+                self._log.write(f"{bare_second(self._clock())} {name}: {_plain(line)}")
 
     def _tell(self, line: str) -> None:
         """Say something in the terminal and in the log."""
-        self._log.write(f"{self._clock():%Y-%m-%d %H:%M:%S} up: {line}")
+        self._log.write(f"{bare_second(self._clock())} up: {line}")
         self._say(line)
 
     def _write_state(self) -> None:
@@ -465,7 +466,7 @@ class Supervisor:
             write_state(self._home, self._state)
         except OSError as error:
             self._log.write(
-                f"{self._clock():%Y-%m-%d %H:%M:%S} up: up.json cannot be written: {error.strerror}"
+                f"{bare_second(self._clock())} up: up.json cannot be written: {error.strerror}"
             )
 
     # Ending.

@@ -19,6 +19,7 @@ from market_assets.defs.internals.adapter import (
 )
 from market_assets.defs.keys import candles_key
 from market_assets.market.clock import machine
+from market_assets.market.instants import to_second
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +83,7 @@ def observe(
     metadata: dict[str, Any] = {"expected": expected, "stored": stored, "missing": missing}
     if standing.judged_at is not None:
         lag = (now - standing.judged_at).total_seconds()
-        metadata["judged_until"] = f"{standing.judged_at:%Y-%m-%d %H:%M:%S}Z"
+        metadata["judged_until"] = to_second(standing.judged_at)
         metadata["lag_seconds"] = round(lag, 1)
     if rows:
         metadata["symbols"] = dg.MetadataValue.table(rows)

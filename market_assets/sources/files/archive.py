@@ -22,6 +22,7 @@ import polars as pl
 from market_assets.errors import SourceError
 from market_assets.market.clock import present
 from market_assets.market.columns import extras_in
+from market_assets.market.instants import bare_minute
 from market_assets.market.timeframes import TS, Timeframe, Window, from_micros
 from market_assets.sources.contract import (
     CANDLE_SCHEMA,
@@ -443,7 +444,7 @@ class ArchiveSource:
         """
         stamps = rows["ts"].drop_nulls()
         if are_odd(stamps, timeframe):
-            first, last = (f"{from_micros(stamp):%Y-%m-%d %H:%M}" for stamp in _ends(stamps))
+            first, last = (bare_minute(from_micros(stamp)) for stamp in _ends(stamps))
             raise SourceError(
                 f"source {self.name}: {file.path}: "
                 f"{len(stamps):,} rows have times from {first} to {last}Z, "

@@ -9,8 +9,10 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from market_assets.alerts.phrases import many, minute
+from market_assets.alerts.phrases import many
 from market_assets.alerts.troubles import CONSEQUENCES, Kind, Level
+from market_assets.market.instants import to_minute
+from market_assets.words import many
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -106,7 +108,7 @@ def digest(
     level = _worst(present) if present else None
     title = f"{level or 'over'}: {many(len(present), 'trouble')}, told again"
     message = _message(title, [*present, *ended], level, redact)
-    lost = f"This channel took no message since {minute(since)}. "
+    lost = f"This channel took no message since {to_minute(since)}. "
     now = "What is wrong now:" if present else "Nothing is wrong now."
     return Message(message.title, f"{lost}{now}\n\n{message.body}", level)
 
@@ -149,9 +151,9 @@ def _message(
 
 
 def _paragraph(alert: Alert, *, detailed: bool) -> str:
-    begins = f"{name(alert)}: {alert.summary} (since {minute(alert.opened_at)}"
+    begins = f"{name(alert)}: {alert.summary} (since {to_minute(alert.opened_at)}"
     if alert.over_at is not None:
-        return f"OVER {begins}, over at {minute(alert.over_at)})"
+        return f"OVER {begins}, over at {to_minute(alert.over_at)})"
     lines = [f"{alert.level} {begins})"]
     if detailed:
         lines += [f"  {line}" for line in alert.details]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from market_assets.market.datasets import Family
 from market_assets.market.partitions import Cadence, Partition
+from market_assets.market.timeframes import Timeframe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -26,6 +26,7 @@ from rich.text import Text
 
 from market_assets.errors import MarketAssetsError, UniverseError
 from market_assets.market.clock import present
+from market_assets.market.instants import bare_minute, iso
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -552,14 +553,12 @@ def print_json(answer: pl.DataFrame | dict[str, Any] | list[Any]) -> None:
 
 def plain(value: object) -> object:
     """A time of the store (UTC, with or without its zone) as ISO text with its zone."""
-    return (
-        f"{value.replace(tzinfo=None).isoformat()}Z" if isinstance(value, datetime) else str(value)
-    )
+    return iso(value) if isinstance(value, datetime) else str(value)
 
 
 def minute(ts: datetime | None) -> str:
     """An instant to the minute, or a dash."""
-    return f"{ts:%Y-%m-%d %H:%M}" if ts else "-"
+    return bare_minute(ts) if ts else "-"
 
 
 def number(value: float | None) -> str:

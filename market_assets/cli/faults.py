@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from market_assets.errors import MarketAssetsError, first_line
 from market_assets.market.clock import present
+from market_assets.market.instants import to_second
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,7 +93,7 @@ def _append(text: str, path: Path) -> Path:
     if path.exists() and path.stat().st_size > _LOG_BYTES:
         path.replace(path.with_suffix(".log.1"))
     with path.open("a") as file:
-        file.write(f"{present():%Y-%m-%d %H:%M:%SZ} process {os.getpid()}: {text.rstrip()}\n")
+        file.write(f"{to_second(present())} process {os.getpid()}: {text.rstrip()}\n")
     return path
 
 

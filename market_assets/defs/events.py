@@ -16,6 +16,7 @@ from market_assets.defs.internals.checks import (
 )
 from market_assets.defs.keys import process_tags
 from market_assets.market.clock import machine
+from market_assets.market.instants import to_minute
 from market_assets.verdicts.colour import names_of
 from market_assets.verdicts.verdicts import share
 from market_assets.work.job import BY_SYMBOL
@@ -282,8 +283,8 @@ def materialization_metadata(outcome: PartitionOutcome) -> dict[str, Any]:
     if outcome.rejected:
         metadata["rejected_rows"] = outcome.rejected
     if outcome.first_ts and outcome.last_ts:
-        metadata["first_bar"] = f"{outcome.first_ts:%Y-%m-%d %H:%M}Z"
-        metadata["last_bar"] = f"{outcome.last_ts:%Y-%m-%d %H:%M}Z"
+        metadata["first_bar"] = to_minute(outcome.first_ts)
+        metadata["last_bar"] = to_minute(outcome.last_ts)
     if outcome.sources:
         metadata["new_rows_by_source"] = ", ".join(
             f"{name} {rows:,}" for name, rows in sorted(outcome.sources.items())
@@ -332,7 +333,7 @@ def audit_metadata(audit: Mapping[str, Any]) -> dict[str, Any]:
     """
     detail, sources = audit["detail"], audit["detail"]["requests"]
     metadata: dict[str, Any] = {
-        "window": f"{audit['start_ts']:%Y-%m-%d %H:%M}Z to {audit['end_ts']:%Y-%m-%d %H:%M}Z",
+        "window": f"{to_minute(audit['start_ts'])} to {to_minute(audit['end_ts'])}",
         "trigger": audit["trigger"],
         "status": audit["status"],
         "progress_percent": round(100 * audit["progress"], 1),

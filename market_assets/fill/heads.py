@@ -19,7 +19,6 @@ from market_assets.verdicts.genesis import Head, genesis
 from market_assets.verdicts.ledger import LEDGER_SCHEMA, askable
 
 if TYPE_CHECKING:
-    from market_assets.verdicts.verdicts import Verdict
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from market_assets.market.partitions import Partition
     from market_assets.sources.contract import Source
     from market_assets.store import Merged, Snapshot, Store, Transaction
-    from market_assets.verdicts.verdicts import SymbolCounts
+    from market_assets.verdicts.verdicts import SymbolCounts, Verdict
 
 log = logging.getLogger("market_assets.fill")
 

@@ -15,17 +15,27 @@ if TYPE_CHECKING:
 
 def to_minute(instant: datetime) -> str:
     """An instant to the minute: 2024-05-01 10:00Z."""
-    return f"{_in_utc(instant):%Y-%m-%d %H:%M}Z"
+    return f"{bare_minute(instant)}Z"
 
 
 def to_second(instant: datetime) -> str:
     """An instant to the second: 2024-05-01 10:00:00Z."""
-    return f"{_in_utc(instant):%Y-%m-%d %H:%M:%S}Z"
+    return f"{bare_second(instant)}Z"
 
 
 def brief(instant: datetime) -> str:
     """An instant to the minute, or to the second where it is not on a minute."""
     return to_minute(instant) if instant.second == 0 else to_second(instant)
+
+
+def bare_minute(instant: datetime) -> str:
+    """An instant to the minute, where what stands around says that it is UTC: 2024-05-01 10:00."""
+    return f"{_in_utc(instant):%Y-%m-%d %H:%M}"
+
+
+def bare_second(instant: datetime) -> str:
+    """An instant to the second, as in a list or a log of UTC: 2024-05-01 10:00:00."""
+    return f"{_in_utc(instant):%Y-%m-%d %H:%M:%S}"
 
 
 def clock_time(instant: datetime) -> str:
@@ -35,7 +45,7 @@ def clock_time(instant: datetime) -> str:
 
 def with_zone(instant: datetime) -> str:
     """An instant to the second, with its zone as a word: 2024-05-01 10:00:00 UTC."""
-    return f"{_in_utc(instant):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{bare_second(instant)} UTC"
 
 
 def iso_second(instant: datetime) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from market_assets.market.instants import iso
 from market_assets.market.timeframes import TS, literal
 from market_assets.verdicts.evidence import State
 from market_assets.work.job import BY_SYMBOL, end_lost_jobs
@@ -244,8 +245,4 @@ def _series_of(
 
 
 def _iso(instant: datetime | None) -> str | None:
-    """An instant, aware or as the store has it, UTC without a zone, as text."""
-    if instant is None:
-        return None
-    aware = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
-    return f"{aware.astimezone(UTC).replace(tzinfo=None).isoformat()}Z"
+    return None if instant is None else iso(instant)

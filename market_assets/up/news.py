@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from market_assets.market.instants import bare_second
 from market_assets.private import put_private
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def write_news(home: Path, jobs: Iterable[Mapping[str, Any]], troubles: Mapping[
         {
             "job": job["job_id"],
             "what": f"{job['profile']} {job['timeframe']}",
-            "started": _second(job["started_at"]),
+            "started": bare_second(job["started_at"]),
             "rows": json.loads(job["detail"] or "{}").get("rows", {}).get("new", 0),
         }
         for job in jobs
@@ -99,12 +100,8 @@ class Bulletin:
 
     def _count(self, filled: Sequence[Mapping[str, Any]]) -> None:
         for job in filled:
-            is_new = job["job"] not in self.jobs and job["started"] >= _second(self.since)
+            is_new = job["job"] not in self.jobs and job["started"] >= bare_second(self.since)
             if is_new and job["rows"]:
                 self.rows[job["what"]] = self.rows.get(job["what"], 0) + job["rows"]
         # What is in the file no more does not come again.
         self.jobs = {job["job"] for job in filled}
-
-
-def _second(instant: datetime) -> str:
-    return f"{instant:%Y-%m-%d %H:%M:%S}"

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from market_assets.market.instants import (
+    bare_minute,
+    bare_second,
     brief,
     clock_time,
     iso,
@@ -22,6 +24,8 @@ NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("write", "text"),
     [
+        (bare_minute, "2024-05-01 12:00"),
+        (bare_second, "2024-05-01 12:00:00"),
         (to_minute, "2024-05-01 12:00Z"),
         (to_second, "2024-05-01 12:00:00Z"),
         (brief, "2024-05-01 12:00Z"),

@@ -38,6 +38,7 @@ from market_assets.cli.console import (
     wrong,
 )
 from market_assets.market.clock import present
+from market_assets.market.instants import bare_second
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -298,5 +299,5 @@ def _print_story(story: Story) -> None:
     OUT.print(f"[bold]{escape(heading)}[/]: [{colour}]{story.state}[/]", highlight=False)
     OUT.print(escape(story.verdict), highlight=False)
     for event in story.events:
-        OUT.print(f"  {event.at:%Y-%m-%d %H:%M:%S}  {escape(event.what)}", highlight=False)
+        OUT.print(f"  {bare_second(event.at)}  {escape(event.what)}", highlight=False)
     OUT.print(f"{escape(story.coming)}\n", highlight=False)

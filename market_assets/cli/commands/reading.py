@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from market_assets.cli.console import OUT, AsJson, open_store, print_json
+from market_assets.market.instants import iso_second, with_zone
 
 
 def snapshot(as_json: AsJson = False) -> None:
@@ -16,14 +17,14 @@ def snapshot(as_json: AsJson = False) -> None:
     size = copy.path.stat().st_size
     answer = {
         "path": str(link),
-        "as_of": f"{copy.as_of:%Y-%m-%dT%H:%M:%SZ}",
+        "as_of": iso_second(copy.as_of),
         "bytes": size,
     }
     if as_json:
         print_json(answer)
         return
     OUT.print(
-        f"{link}, as of {copy.as_of:%Y-%m-%d %H:%M:%S} UTC, {size / 1e6:,.1f} MB. "
+        f"{link}, as of {with_zone(copy.as_of)}, {size / 1e6:,.1f} MB. "
         "Open it read-only: you stop nobody.",
         highlight=False,
         soft_wrap=True,

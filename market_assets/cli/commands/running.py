@@ -13,8 +13,9 @@ from market_assets.cli.console import OUT, AsJson
 from market_assets.config.places import keep_practice, universe_path
 from market_assets.home import home
 from market_assets.market.clock import present
+from market_assets.market.instants import clock_time, iso_second
 from market_assets.up.options import Options
-from market_assets.up.supervisor import Supervisor
+from market_assets.up.supervisor import Options, Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,10 +58,9 @@ def up(
     def say(line: str) -> None:
         now = present()
         if as_json:
-            _print_json({"at": f"{now:%Y-%m-%dT%H:%M:%SZ}", "line": line})
+            _print_json({"at": iso_second(now), "line": line})
             return
-        moment = f"{now:%H:%M:%S}Z"
-        _print(f"[dim]{moment}[/] {_coloured(line)}")
+        _print(f"[dim]{clock_time(now)}[/] {_coloured(line)}")
 
     def ready(facts: Mapping[str, str]) -> None:
         if as_json:

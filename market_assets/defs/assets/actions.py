@@ -33,6 +33,7 @@ from market_assets.enrich.actions.actions import (
     symbols_due,
 )
 from market_assets.errors import StoreError
+from market_assets.market.instants import to_minute
 from market_assets.sources.actions import ActionKind
 from market_assets.work.run import Trigger
 
@@ -224,7 +225,7 @@ def _metadata(actions: pl.DataFrame, outcome: ActionsOutcome) -> dict[str, dg.Me
                 "kind": row["kind"],
                 "what": _what(row),
                 "source": row["source"],
-                "recorded": f"{row['recorded_at']:%Y-%m-%d %H:%M}Z",
+                "recorded": to_minute(row["recorded_at"]),
             }
             for row in newest.iter_rows(named=True)
         ),

@@ -8,7 +8,7 @@ postponed ones.
 
 from base64 import b64encode
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
@@ -18,6 +18,8 @@ from market_assets.config.universe import Profile
 from market_assets.defs.keys import candles_key, process_tags
 from market_assets.defs.resources import Clock, StoreResource
 from market_assets.expected.counts import lag_of
+from market_assets.expected.series import lag_of
+from market_assets.market.instants import bare_minute
 from market_assets.pictures.heatmap import heat_map
 from market_assets.reports.completeness import heat_of, matrix_of
 from market_assets.store import Store
@@ -150,7 +152,7 @@ class Completeness:
             list(self.profile.symbols),
             bucket,
             title=f"{self.profile.name} {self.profile.base_timeframe}: completeness by {bucket}",
-            caption=f"As of {self.now.astimezone(UTC):%Y-%m-%d %H:%M} UTC.",
+            caption=f"As of {bare_minute(self.now)} UTC.",
         )
         return completeness_metadata(self.profile, self.matrix, picture)
 
@@ -215,7 +217,7 @@ def _record(row: dict[str, Any]) -> dict[str, str | int | float]:
 
 
 def _utc(ts: datetime | None) -> str:
-    return f"{ts:%Y-%m-%d %H:%M}" if ts else "none"
+    return bare_minute(ts) if ts else "none"
 
 
 def _describe(profile: Profile) -> str:

@@ -11,10 +11,10 @@ import dagster as dg
 
 from market_assets.alerts import Alert, Outside, alerts_in
 from market_assets.alerts.message import MOST, name, next_step
-from market_assets.alerts.phrases import minute
 from market_assets.alerts.troubles import Level
 from market_assets.config.universe import Universe
 from market_assets.defs.resources import Clock, StoreResource
+from market_assets.market.instants import to_minute
 
 KEY = dg.AssetKey(["platform", "troubles"])
 CHECK = "nothing_wrong"
@@ -135,7 +135,7 @@ def _words(alerts: Sequence[Alert]) -> str:
 def _markdown(alert: Alert, redact: Callable[[str], str]) -> str:
     """A trouble as the page shows it."""
     kind = alert.kind.value.replace("_", " ")
-    head = f"**{alert.level} {kind}**: {alert.summary}, since {minute(alert.opened_at)}"
+    head = f"**{alert.level} {kind}**: {alert.summary}, since {to_minute(alert.opened_at)}"
     # Days stand in a row, sentences below one another.
     days = [line for line in alert.details if len(line) <= _A_DAY]
     lines = [", ".join(days)] * bool(days) + [line for line in alert.details if len(line) > _A_DAY]

@@ -36,6 +36,7 @@ from market_assets.enrich.made import Made, made_in
 from market_assets.errors import StoreError
 from market_assets.expected.newest import LOOKS_AGAIN, NEWEST
 from market_assets.market.clock import machine
+from market_assets.market.instants import clock_time
 from market_assets.market.partitions import Cadence, Partition
 from market_assets.market.timeframes import Window, midnight
 from market_assets.plan.repair import Launches, wait_after
@@ -354,7 +355,7 @@ def _requests(
             launched |= {name: before} if before else {}
         elif before and before.at <= now < before.at + wait:
             words.append(
-                f"{name}: tried {before.count} times, again at {before.at + wait:%H:%M:%SZ}"
+                f"{name}: tried {before.count} times, again at {clock_time(before.at + wait)}"
             )
             launched[name] = before
         else:

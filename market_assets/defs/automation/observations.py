@@ -19,6 +19,7 @@ from market_assets.defs.internals.checks import (
 )
 from market_assets.defs.keys import dataset_key
 from market_assets.market.clock import machine
+from market_assets.market.instants import to_second
 from market_assets.verdicts.verdicts import share
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def observe(
     }
     if standing.judged_at is not None:
         lag = (now - standing.judged_at).total_seconds()
-        metadata["judged_until"] = f"{standing.judged_at:%Y-%m-%d %H:%M:%S}Z"
+        metadata["judged_until"] = to_second(standing.judged_at)
         metadata["lag_seconds"] = round(lag, 1)
     if rows:
         metadata["symbols"] = dg.MetadataValue.table(rows)

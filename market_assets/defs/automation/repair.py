@@ -39,6 +39,7 @@ from market_assets.expected.unfinished import unfinished_partitions
 from market_assets.fill import FillOptions
 from market_assets.market.clock import machine
 from market_assets.market.gaps import Priority
+from market_assets.market.instants import to_second
 from market_assets.market.partitions import Partition
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.plan.repair import Launches, Pause, RepairPlan, RepairRun, Trouble, plan_repairs
@@ -367,7 +368,7 @@ def describe(look: Look) -> str:
         parts.append(f"and {len(look.plan.runs) - 5:,} more ranges")
     for pause, keys in look.plan.paused.items():
         until = (
-            f", the first until {look.plan.next_due:%Y-%m-%d %H:%M:%SZ}"
+            f", the first until {to_second(look.plan.next_due)}"
             if pause is Pause.BACKOFF and look.plan.next_due
             else ""
         )

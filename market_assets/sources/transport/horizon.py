@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from market_assets.errors import SourceError
+from market_assets.market.instants import to_minute
 from market_assets.market.timeframes import TS, Window, from_micros, to_micros
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Horizon:
     def __str__(self) -> str:
         return (
             f"source {self.source} serves {self.symbol} {self.timeframe} "
-            f"from about {self.start:%Y-%m-%d %H:%M}Z on "
+            f"from about {to_minute(self.start)} on "
             f"and refuses what is older ({self.words})"
         )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, NonNegativeFloat
 
 from market_assets.market.clock import present
+from market_assets.market.instants import iso_second
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.sources.contract import CONSOLIDATED, SourceSettings, Traits
 from market_assets.sources.transport.http import HeaderSecret, HttpSettings, RateText, WebAddress
@@ -155,17 +156,13 @@ class AlpacaSource(KeyedSource):
         return _BARS, {
             "symbols": symbol,
             "timeframe": _NAMES[timeframe],
-            "start": _rfc3339(first),
-            "end": _rfc3339(last),
+            "start": iso_second(first),
+            "end": iso_second(last),
             "limit": limit,
             "adjustment": "raw",
             "feed": self._feed,
             "sort": "asc",
         }
-
-
-def _rfc3339(instant: datetime) -> str:
-    return f"{instant.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def read_bars(body: bytes) -> Answer:

@@ -18,6 +18,7 @@ from pydantic import AfterValidator, NonNegativeFloat, PositiveInt
 
 from market_assets.errors import SourceError
 from market_assets.market.clock import present
+from market_assets.market.instants import bare_minute
 from market_assets.market.timeframes import Timeframe, Window, from_micros, literal, to_micros
 from market_assets.sources.contract import SourceSettings, Traits
 from market_assets.sources.transport.body import excerpt
@@ -226,7 +227,7 @@ class CcxtSource(PagedSource):
             if earlier.filter(pl.col("ts") < literal(first)).is_empty():
                 raise SourceError(
                     f"{about} {window}: the {len(page)} bars given are the newest there are, "
-                    f"and begin only at {first:%Y-%m-%d %H:%M}: "
+                    f"and begin only at {bare_minute(first)}: "
                     "no evidence that there is nothing before. "
                     "If the exchange gives no more than that, "
                     f"say it: `latest_only: {len(page)}`; "

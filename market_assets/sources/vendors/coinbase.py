@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import quote
 
+from market_assets.market.instants import iso_second
 from market_assets.market.timeframes import Timeframe, from_micros, to_micros
 from market_assets.sources.contract import SourceSettings, Traits
 from market_assets.sources.transport.http import HttpSettings, RateText, WebAddress
@@ -62,8 +63,8 @@ class CoinbaseSource(PagedSource):
         last = from_micros((to_micros(window.end) - 1) // timeframe.micros * timeframe.micros)
         return f"/products/{quote(symbol, safe='')}/candles", {
             "granularity": timeframe.micros // 1_000_000,
-            "start": f"{window.start:%Y-%m-%dT%H:%M:%SZ}",
-            "end": f"{max(last, window.start):%Y-%m-%dT%H:%M:%SZ}",
+            "start": iso_second(window.start),
+            "end": iso_second(max(last, window.start)),
         }
 
     def parse(self, body: bytes) -> pl.DataFrame:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import quote
 
 from pydantic import Field, SecretStr
 
+from market_assets.market.instants import iso_second
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.sources.contract import SourceSettings, Traits
 from market_assets.sources.transport.http import HeaderSecret, HttpSettings, RateText, WebAddress
@@ -107,7 +107,7 @@ class OandaSource(KeyedSource):
         return f"/v3/instruments/{quote(symbol, safe='')}/candles", {
             "price": _PRICES[self._price],
             "granularity": _GRANULARITIES[timeframe],
-            "from": f"{start.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+            "from": iso_second(start),
             "count": count,
             "dailyAlignment": 17,
             "alignmentTimezone": "America/New_York",

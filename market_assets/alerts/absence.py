@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from market_assets.alerts.phrases import and_more, many, minute, of_symbols
+from market_assets.alerts.phrases import and_more, of_symbols
 from market_assets.alerts.troubles import (
     ALWAYS,
     LINES,
@@ -23,7 +23,9 @@ from market_assets.alerts.troubles import (
     partition_places,
     symbols_in,
 )
+from market_assets.market.instants import to_minute
 from market_assets.market.timeframes import Timeframe, literal
+from market_assets.words import many
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -303,4 +305,4 @@ def _gap_lines(gaps: pl.DataFrame) -> tuple[str, ...]:
 
 
 def _span(first: Any, last: Any) -> str:  # noqa: ANN401 - what a frame's row holds
-    return minute(first) if first == last else f"{minute(first)} to {minute(last)}"
+    return to_minute(first) if first == last else f"{to_minute(first)} to {to_minute(last)}"

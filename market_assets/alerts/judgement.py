@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from market_assets.alerts.phrases import many, minute, of_symbols
+from market_assets.alerts.phrases import of_symbols
 from market_assets.alerts.troubles import (
     LINES,
     WIDTH,
@@ -20,7 +20,9 @@ from market_assets.alerts.troubles import (
     partition_places,
     symbols_in,
 )
+from market_assets.market.instants import to_minute
 from market_assets.market.partitions import Cadence
+from market_assets.words import many
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -222,7 +224,7 @@ def enrichment(
     reasons = [
         f"{partition}: {why}"[:WIDTH] for partition, whys in failures.items() for why in whys
     ]
-    lines = (f"it began {minute(when)}", *reasons[: LINES - 1])
+    lines = (f"it began {to_minute(when)}", *reasons[: LINES - 1])
     return [
         Trouble(
             profile,

@@ -9,7 +9,6 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from market_assets.alerts.phrases import many
 from market_assets.alerts.troubles import CONSEQUENCES, Kind, Level
 from market_assets.market.instants import to_minute
 from market_assets.words import many

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from market_assets.alerts.phrases import minute
 from market_assets.alerts.troubles import LINES, WIDTH, Kind, Level, Trouble
+from market_assets.market.instants import to_minute
 from market_assets.up.backoff import QUIET
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def dead(lives: Iterable[Life], now: datetime, awake: datetime) -> list[Trouble]
             continue
         if now - max(life.seen or awake, awake) > _LATE * life.every + timedelta(minutes=1):
             summary = (
-                f"was last heard of at {minute(life.seen)}"
+                f"was last heard of at {to_minute(life.seen)}"
                 if life.seen
                 else "has never been heard of"
             )
@@ -85,7 +85,7 @@ def platform_troubles(state: State, now: datetime) -> list[Trouble]:
         if now - restarts[-1].at >= QUIET:
             continue
         lines = tuple(
-            f"{minute(restart.at)}: {restart.why}"[:WIDTH]
+            f"{to_minute(restart.at)}: {restart.why}"[:WIDTH]
             for restart in restarts[: -LINES - 1 : -1]
         )
         summary = f"ended by itself and was started again; the newest reason: {restarts[-1].why}"
@@ -118,12 +118,12 @@ def is_replacing(trouble: Trouble, state: State, now: datetime) -> bool:
 def store_changed(was: StoreMark, present: StoreMark) -> Trouble:
     """The store is another one than it was, or an older copy of it."""
     before = (
-        f"{was.commits:,} commits, the last at {minute(was.committed_at)}"
+        f"{was.commits:,} commits, the last at {to_minute(was.committed_at)}"
         if was.committed_at
         else "no commit"
     )
     after = (
-        f"{present.commits:,} commits, the last at {minute(present.committed_at)}"
+        f"{present.commits:,} commits, the last at {to_minute(present.committed_at)}"
         if present.committed_at
         else "nothing"
     )

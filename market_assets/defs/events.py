@@ -317,8 +317,8 @@ def running_metadata(partition: Partition, now: datetime) -> dict[str, Any]:
     if partition.window.end <= now:
         return {}
     words = (
-        f"The partition runs until {partition.window.end:%Y-%m-%d %H:%M}Z. What is expected, "
-        f"stored and missing is as of {now:%Y-%m-%d %H:%M}Z; later bars are not counted."
+        f"The partition runs until {to_minute(partition.window.end)}. What is expected, "
+        f"stored and missing is as of {to_minute(now)}; later bars are not counted."
     )
     return {"still_running": dg.MetadataValue.text(words)}
 

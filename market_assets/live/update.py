@@ -17,6 +17,7 @@ from market_assets.expected.newest import due_of, newest_partitions
 from market_assets.expected.scope import scope_of
 from market_assets.fill import Fill, FillOptions
 from market_assets.market.datasets import Dataset, Family
+from market_assets.market.instants import to_minute
 from market_assets.market.partitions import hull
 from market_assets.market.timeframes import Window
 from market_assets.work.run import Run, Trigger
@@ -144,7 +145,7 @@ class _Update:
         due = due_of(scope, newest)
         if not due:
             until = max(standing.closed_at for standing in newest)
-            lines.append(f"{timeframe}: nothing has closed since {until:%Y-%m-%d %H:%MZ}")
+            lines.append(f"{timeframe}: nothing has closed since {to_minute(until)}")
             return
         if under_way := self.busy(timeframe, [partition.key for partition in due]):
             lines.append(f"{timeframe}: a run for {', '.join(sorted(under_way))} is under way")

@@ -10,6 +10,7 @@ import re
 import selectors
 from typing import TYPE_CHECKING
 
+from market_assets.market.instants import bare_second
 from market_assets.up.log import Log
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Output:
         """Write lines of a process to the log."""
         for line in text.decode(errors="backslashreplace").splitlines():
             if line.strip():
-                self._log.write(f"{self._clock():%Y-%m-%d %H:%M:%S} {name}: {_plain(line)}")
+                self._log.write(f"{bare_second(self._clock())} {name}: {_plain(line)}")
 
     def tell(self, line: str) -> None:
         """Say something in the terminal and in the log."""
@@ -80,7 +81,7 @@ class Output:
 
     def note(self, line: str) -> None:
         """Write something about the supervisor itself to the log alone."""
-        self._log.write(f"{self._clock():%Y-%m-%d %H:%M:%S} up: {line}")
+        self._log.write(f"{bare_second(self._clock())} up: {line}")
 
 
 def _plain(line: str) -> str:

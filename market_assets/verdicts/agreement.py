@@ -17,11 +17,13 @@ import polars as pl
 from market_assets.config.settings import Severity
 from market_assets.market.instants import to_minute
 from market_assets.market.timeframes import TS, Timeframe
-from market_assets.verdicts.comparison import Comparison, Kind
+from market_assets.verdicts.pair import Kind
 from market_assets.verdicts.verdicts import SAMPLE, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from market_assets.verdicts.comparison import Comparison
 
 AGREES = "agrees"
 NOT_COMPARED = "not compared"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from market_assets.market.instants import to_second
 from market_assets.market.timeframes import TS
 from market_assets.verdicts.advice import advice_for
 from market_assets.verdicts.clean import FAULTS
@@ -100,7 +101,7 @@ def refused_words(row: Mapping[str, Any]) -> str:
     """
     names = row["symbol"]
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
-    at = f"{row['example_ts']:%Y-%m-%d %H:%M:%S}Z" if row["example_ts"] else "no time"
+    at = to_second(row["example_ts"]) if row["example_ts"] else "no time"
     count = "1 row" if row["rows"] == 1 else f"{row['rows']:,} rows"
     example = example_words(row["example_symbol"], at, row["example"], advice_for(row["reason"]))
     return f"{count} of {row['source'] or 'a source'} ({shown}) refused: {row['reason']}. {example}"

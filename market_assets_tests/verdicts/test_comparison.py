@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from market_assets.market.timeframes import TS, Timeframe
-from market_assets.verdicts.comparison import Comparison, Kind, compare
+from market_assets.verdicts.comparison import Comparison, compare
+from market_assets.verdicts.pair import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ from market_assets.home import home
 from market_assets.market.clock import present
 from market_assets.market.instants import clock_time, iso_second
 from market_assets.up.options import Options
-from market_assets.up.supervisor import Options, Supervisor
+from market_assets.up.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

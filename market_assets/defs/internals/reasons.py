@@ -19,6 +19,7 @@ from starlette.datastructures import MutableHeaders, QueryParams
 from starlette.responses import JSONResponse
 
 from market_assets.defs.internals.failures import reason_of
+from market_assets.market.instants import to_second
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -62,7 +63,7 @@ class Reasons:
         reason = reason_of(self._instance, dg.AssetKey(key), partition)
         if reason is None:
             return JSONResponse(None)
-        at = f"{reason.at:%Y-%m-%d %H:%M:%S}Z"
+        at = to_second(reason.at)
         return JSONResponse({"words": reason.words, "at": at, "run": reason.run_id})
 
 

@@ -16,6 +16,7 @@ from market_assets.enrich.footing import on_one_footing
 from market_assets.enrich.grid import Grid, with_runs
 from market_assets.expected.series import prepare
 from market_assets.market.datasets import Dataset
+from market_assets.market.instants import to_minute
 from market_assets.market.partitions import partition_key
 from market_assets.market.timeframes import Window, literal, midnight
 from market_assets.verdicts.evidence import State
@@ -301,7 +302,7 @@ class Featurize(Making):
         )
         for key, symbol, ts in candles.iter_rows():
             why = (
-                f"{symbol}: the candle at {ts:%Y-%m-%d %H:%M}Z has a price that is no number; "
+                f"{symbol}: the candle at {to_minute(ts)} has a price that is no number; "
                 "delete it, and backfill its partition"
             )
             faults[key.isoformat()] = (*faults.get(key.isoformat(), ()), why)

@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from market_assets.errors import SourceError
+from market_assets.market.instants import bare_minute
 from market_assets.market.timeframes import Timeframe, Window, from_micros, to_micros
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def rows_span(rows: pl.DataFrame, timeframe: Timeframe, about: str) -> Span | No
     """
     stamps = rows["ts"].drop_nulls()
     if are_odd(stamps, timeframe):
-        first, last = (f"{from_micros(stamp):%Y-%m-%d %H:%M}" for stamp in _ends(stamps))
+        first, last = (bare_minute(from_micros(stamp)) for stamp in _ends(stamps))
         raise SourceError(
             f"{about}: "
             f"{len(stamps):,} rows have times from {first} to {last}Z, "

@@ -65,7 +65,7 @@ class Derive(Making):
         super().__init__(store, target, [Input(self._input.dataset, self._input.cadence)], run)
 
     def prepare(self, transaction: Transaction) -> None:
-        """See `Work.prepare`."""
+        """See `Making.prepare`."""
         profile = self._scope.profile
         prepare(transaction, profile)
         base = base_of(profile, self._scope.timeframe)
@@ -73,7 +73,7 @@ class Derive(Making):
         self._scope, self._input = self._scope.since(genesis), self._input.since(genesis)
 
     def bars(self, window: Window) -> pl.DataFrame:
-        """See `Work.bars`."""
+        """See `Making.bars`."""
         start, end = self._scope.extent.start, self._scope.extent.end
         bars = self._scope.grid(window)
         # A profile may end before the first bar of its last partition. While it goes on, its end
@@ -93,7 +93,7 @@ class Derive(Making):
     def make(
         self, transaction: Transaction, batch: Sequence[Partition], window: Window, job: Job
     ) -> list[PartitionOutcome]:
-        """See `Work.make`."""
+        """See `Making.make`."""
         before = transaction.partitions.counts(
             self.dataset,
             [partition.key for partition in batch],

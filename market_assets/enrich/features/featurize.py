@@ -84,11 +84,11 @@ class Featurize(Making):
         super().__init__(store, target, inputs, run)
 
     def recipe(self) -> str:
-        """See `Work.recipe`."""
+        """See `Making.recipe`."""
         return self._recipe_on(self._basis)
 
     def first_recipe(self) -> str:
-        """See `Work.first_recipe`: on raw prices.
+        """See `Making.first_recipe`: on raw prices.
 
         Which features it had is not known; those of now are as good as any.
         """
@@ -99,12 +99,12 @@ class Featurize(Making):
         return f"{basis}: {names}"
 
     def prepare(self, transaction: Transaction) -> None:
-        """See `Work.prepare`."""
+        """See `Making.prepare`."""
         prepare(transaction, self._scope.profile)
         transaction.features.create(self.dataset, [feature.name for feature in self.features])
 
     def bars(self, window: Window) -> pl.DataFrame:
-        """See `Work.bars`."""
+        """See `Making.bars`."""
         return self._scope.grid(window)
 
     def make(
@@ -114,7 +114,7 @@ class Featurize(Making):
         window: Window,
         job: Job,
     ) -> list[PartitionOutcome]:
-        """See `Work.make`."""
+        """See `Making.make`."""
         before = transaction.partitions.counts(self.dataset, [partition.key for partition in batch])
         states, changed, strange = [], [], []
         faults: list[str] = []

@@ -189,13 +189,13 @@ class Returns(Making):
         return self._reach_days if by_days else 1
 
     def prepare(self, transaction: Transaction) -> None:
-        """See `Work.prepare`."""
+        """See `Making.prepare`."""
         for member in self._members:
             prepare(transaction, member.profile)
         transaction.returns.create(self.dataset)
 
     def bars(self, window: Window) -> pl.DataFrame:
-        """See `Work.bars`."""
+        """See `Making.bars`."""
         opens = [
             member.grid(window).select("ts", "opens_at", "closes_at") for member in self._members
         ]
@@ -208,7 +208,7 @@ class Returns(Making):
         window: Window,
         job: Job,  # noqa: ARG002 - of all works
     ) -> list[PartitionOutcome]:
-        """See `Work.make`."""
+        """See `Making.make`."""
         if batch[0] is self._whole[0]:
             # The first bar of all, a week perhaps, may have a `ts` before the first partition.
             window = Window(self._begin, window.end)
@@ -238,13 +238,13 @@ class Returns(Making):
         return self._outcomes(transaction, batch, returns, changed, pl.concat(jumps))
 
     def recipe(self) -> str:
-        """See `Work.recipe`."""
+        """See `Making.recipe`."""
         return ", ".join(
             f"{member.profile.name}: {self._alignment.basis_of(member)}" for member in self._members
         )
 
     def first_recipe(self) -> str:
-        """See `Work.first_recipe`."""
+        """See `Making.first_recipe`."""
         return ", ".join(f"{member.profile.name}: {Basis.RAW}" for member in self._members)
 
     @property

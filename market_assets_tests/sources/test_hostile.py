@@ -21,7 +21,8 @@ from market_assets.sources.vendors.oanda import OandaSource
 from market_assets.sources.vendors.polygon import PolygonSource
 from market_assets_tests.sources.vendors import test_alpaca, test_oanda, test_polygon
 from market_assets_tests.support import wire
-from market_assets_tests.support.keyed_ground import KEY, SECRET, minutes
+from market_assets_tests.support.doubles import KEY, SECRET
+from market_assets_tests.support.keyed_ground import minutes
 from market_assets_tests.support.wire import QUICK, START, Wire, every, formats, tell
 
 if TYPE_CHECKING:

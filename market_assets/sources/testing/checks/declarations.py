@@ -132,8 +132,8 @@ class DeclarationChecks(Checks):
 
     def _model(self) -> SourceSettings:
         address = {"base_url": "http://127.0.0.1:9"}
-        known = self.double.source.Settings.model_fields
-        keys = {name: value for name, value in address.items() if name in known}
+        fields = self.double.source.Settings.model_fields
+        keys = {name: value for name, value in address.items() if name in fields}
         return self.double.source.Settings.model_validate({**self.double.settings, **keys})
 
     def _refused(self, keys: dict[str, object]) -> bool:

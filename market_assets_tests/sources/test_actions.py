@@ -21,8 +21,9 @@ from market_assets.sources.files.action_files import ActionFilesSettings, Action
 from market_assets.sources.vendors.polygon import PolygonSettings, PolygonSource
 from market_assets.sources.vendors.yahoo import YahooSettings, YahooSource
 from market_assets.sources.vendors.yahoo_actions import read_actions
-from market_assets_tests.sources.vendors.test_yahoo import LoopbackSession
-from market_assets_tests.support.keyed_ground import KEY, QUICK, KeyedVendor
+from market_assets_tests.support.doubles import KEY
+from market_assets_tests.support.keyed_ground import QUICK, KeyedVendor
+from market_assets_tests.support.library_doubles import LoopbackSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable

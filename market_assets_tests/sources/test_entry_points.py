@@ -62,7 +62,11 @@ def site(tmp_path_factory) -> Path:
     files = re.findall(
         r"^<!-- file: (\S+) -->\n```\w+\n(.*?)^```$", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL
     )
-    assert [name for name, _ in files] == ["market_assets_bitstamp.py", "pyproject.toml"]
+    assert [name for name, _ in files] == [
+        "market_assets_bitstamp.py",
+        "pyproject.toml",
+        "test_market_assets_bitstamp.py",
+    ]
     files = {f"documented/{name}": text for name, text in files}
     files |= {
         "broken/pyproject.toml": BROKEN,
@@ -138,7 +142,13 @@ def shell(site, tmp_path_factory):
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         return SimpleNamespace(code=done.returncode, out=done.stdout, err=done.stderr)
 
-    yield SimpleNamespace(run=run, home=folder / "home", universe=universe, server=server)
+    yield SimpleNamespace(
+        run=run,
+        environment=environment,
+        home=folder / "home",
+        universe=universe,
+        server=server,
+    )
     server.close()
 
 
@@ -211,6 +221,29 @@ def source(documented, shell, tmp_path):
     """The example's source, which asks the vendor on the loopback."""
     settings = documented.BitstampSettings.model_validate(QUICK | {"base_url": shell.server.url})
     return documented.BitstampSource("mine", settings, base=tmp_path, kind="crypto")
+
+
+def test_the_documented_test_passes_where_the_package_is_installed(shell, site):
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rs"]
+    test = site.parent / "documented" / "test_market_assets_bitstamp.py"
+
+    done = subprocess.run(
+        [*command, test.name],
+        cwd=test.parent,
+        env=shell.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout
+    counts = dict(reversed(pair.split()) for pair in re.findall(r"\d+ \w+", done.stdout)[-2:])
+    assert int(counts["passed"]) > 30
+    assert set(re.findall(r"py:\d+: (.*)", done.stdout)) <= {
+        "it needs no key",
+        "the double's settings hold no secret",
+        "`earliest_probe` is False: the bar is searched for",
+    }
 
 
 def test_the_example_reads_recorded_answers_to_the_last_bit(source, shared):

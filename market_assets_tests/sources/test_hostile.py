@@ -16,13 +16,13 @@ import pytest
 
 from market_assets.errors import SourceError
 from market_assets.sources.vendors.alpaca import AlpacaSource
-from market_assets.sources.vendors.binance import BinanceSource
 from market_assets.sources.vendors.oanda import OandaSource
 from market_assets.sources.vendors.polygon import PolygonSource
 from market_assets_tests.sources.vendors import test_alpaca, test_oanda, test_polygon
 from market_assets_tests.support import wire
-from market_assets_tests.support.keyed_ground import KEY, SECRET, minutes
-from market_assets_tests.support.wire import QUICK, START, Wire, every, formats, tell
+from market_assets_tests.support.doubles import KEY, SECRET, Binance
+from market_assets_tests.support.keyed_ground import minutes
+from market_assets_tests.support.wire import QUICK, START, Wire, every, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -61,7 +61,7 @@ PREY = {
         )
         for name, spoken in {
             **wire.WIRES,
-            "binance": Wire(BinanceSource, "BTCUSDT", formats.BINANCE),
+            "binance": Wire(Binance),
         }.items()
     },
     "polygon": Prey(

@@ -5,22 +5,20 @@ It answers with what a function makes of a request.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from market_assets.market.timeframes import from_micros
+from market_assets.market.timeframes import Timeframe, from_micros
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     import polars as pl
 
-KEY = "kEy-0f-a-Test-4711"
-SECRET = "sEcret-0f-a-Test-1147"  # noqa: S105 - it opens nothing
 QUICK = {
     "rate": None,
     "backoff": 0,
@@ -70,6 +68,37 @@ class KeyedVendor:
             ).encode()
             + body
         )
+
+
+def asker(serve: Any, build: Callable[..., Any], symbol: str) -> Callable[..., Any]:
+    """Make what fetches a number of minutes from a vendor that answers with `respond`.
+
+    It gives the frame, and the vendor.
+    """
+
+    def ask(
+        respond: Callable[[Asked], tuple[int, Any]],
+        *,
+        symbol: str = symbol,
+        timeframe: Timeframe = Timeframe.M1,
+        start: datetime = START,
+        end: datetime | None = None,
+        bars: int = 100,
+        **settings: object,
+    ) -> tuple[pl.DataFrame, KeyedVendor]:
+        vendor = KeyedVendor(respond)
+        url = serve(vendor).url
+
+        async def fetch() -> pl.DataFrame:
+            source = build(url, **settings)
+            async with source:
+                return await source.fetch(
+                    symbol, timeframe, start, end or start + bars * timeframe.duration
+                )
+
+        return asyncio.run(fetch()), vendor
+
+    return ask
 
 
 def opens(frame: pl.DataFrame) -> list[datetime]:

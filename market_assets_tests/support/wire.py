@@ -7,21 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from market_assets.market.timeframes import Timeframe, from_micros
-from market_assets.practice import formats
 from market_assets.sources.contract import CANDLE_SCHEMA
-from market_assets.sources.vendors.binance import BinanceSource
-from market_assets.sources.vendors.bitfinex import BitfinexSource
-from market_assets.sources.vendors.bybit import BybitSource
-from market_assets.sources.vendors.coinbase import CoinbaseSource
-from market_assets.sources.vendors.kraken import KrakenSource
+from market_assets.sources.testing import Question, Request
+from market_assets_tests.support.doubles import BinanceFutures, Bitfinex, Bybit, Coinbase, Kraken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +26,7 @@ if TYPE_CHECKING:
     from market_assets.practice.formats import Format
     from market_assets.sources.contract import Traits
     from market_assets.sources.transport.rest import PagedSource
+    from market_assets_tests.support.doubles import Spoken
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -46,12 +42,29 @@ QUICK = {
 
 @dataclass(frozen=True)
 class Wire:
-    """One vendor: its adapter, a symbol that it has, its format, and the adapter's settings."""
+    """One vendor, by its double for the conformance kit."""
 
-    source: type[PagedSource]
-    symbol: str
-    spoken: Format
-    settings: Mapping[str, object] = field(default_factory=dict)
+    double: type[Spoken]
+
+    @property
+    def source(self) -> type[PagedSource]:
+        """Its adapter."""
+        return self.double.source  # type: ignore[return-value]
+
+    @property
+    def symbol(self) -> str:
+        """A symbol that it has."""
+        return self.double.symbol
+
+    @property
+    def spoken(self) -> Format:
+        """Its format."""
+        return self.double.form
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """The adapter's settings."""
+        return self.double.settings
 
     @property
     def traits(self) -> Traits:
@@ -68,11 +81,11 @@ class Wire:
         return self.spoken.answer("XXBTZUSD", [self.row(ts) for ts in opens])
 
 
-BINANCE_USDM = Wire(BinanceSource, "BTCUSDT", formats.BINANCE_USDM, {"market": "usdm"})
-BYBIT = Wire(BybitSource, "BTCUSDT", formats.BYBIT)
-BITFINEX = Wire(BitfinexSource, "tTESTBTC:TESTUSD", formats.BITFINEX)
-COINBASE = Wire(CoinbaseSource, "BTC-USD", formats.COINBASE)
-KRAKEN = Wire(KrakenSource, "XBTUSD", formats.KRAKEN)
+BINANCE_USDM = Wire(BinanceFutures)
+BYBIT = Wire(Bybit)
+BITFINEX = Wire(Bitfinex)
+COINBASE = Wire(Coinbase)
+KRAKEN = Wire(Kraken)
 WIRES = {
     "binance-usdm": BINANCE_USDM,
     "bybit": BYBIT,
@@ -114,38 +127,30 @@ class Exchange:
         writer.write(head.encode() + body)
 
     def answer(self, target: str) -> tuple[int, Any]:
-        spoken = self.wire.spoken
+        spoken, double = self.wire.spoken, self.wire.double()
         url = urlsplit(target)
-        query = {name: values[0] for name, values in parse_qs(url.query).items()}
+        query = dict(parse_qsl(url.query))
         self.log.append(query)
-        path = (
-            re.escape(spoken.path)
-            .replace(r"\{symbol\}", "(?P<symbol>.+)")
-            .replace(r"\{interval\}", r"(?P<interval>\w+)")
-        )
-        match = re.fullmatch(path, unquote(url.path))
-        assert match, target
-        asked = {
-            what: query[name] for what, name in spoken.names.items() if name in query
-        } | match.groupdict()
-        if asked["symbol"] != self.wire.symbol:
-            status, code, words = spoken.unknown or (200, None, "")
-            return status, [] if code is None else spoken.error(code, words)
-        step = spoken.timeframes[asked["interval"]].micros // 1_000_000
-        start = spoken.read_time(asked["start"]) // 1000 + spoken.after
-        end = spoken.read_time(asked["end"]) / 1000 if "end" in asked else 10**12
-        if spoken is formats.COINBASE and (end - start) / step + 1 > 300:
-            return 400, {"message": "Count of aggregations requested exceeds 300"}
+        request = Request("GET", unquote(url.path), url.path, query, {}, target)
+        question = double.read(request)
+        assert isinstance(question, Question), target
+        assert question.first is not None
+        if question.symbol != self.wire.symbol:
+            reply = double.unknown(question)
+            return reply.status, reply.body
+        step = question.timeframe.micros // 1_000_000
+        start = question.first.timestamp()
+        end = 10**12 if question.last is None else question.last.timestamp()
+        if double.widest is not None and (end - start) // step + 1 > double.widest:
+            return 400, {"message": f"Count of aggregations requested exceeds {double.widest}"}
         bars = [
             ts for ts in self.bars if start - self.wider * step <= ts <= end + self.wider * step
         ]
         bars = self.bars if self.fixed else bars
-        most = min(int(asked.get("limit", spoken.limit[0])), spoken.limit[1], self.cap)
+        most = min(question.limit or self.cap, self.cap)
         if spoken.latest is not None:
             return 200, self.wire.answer(bars[-most:])
-        ascending = spoken.oldest_first is not None and spoken.oldest_first in query.items()
-        newest_first = spoken.newest_first and not ascending
-        return 200, self.wire.answer(bars[-most:][::-1] if newest_first else bars[:most])
+        return 200, self.wire.answer(bars[-most:][::-1] if question.newest else bars[:most])
 
 
 def every(count: int, *, start: datetime = START, step: timedelta = MINUTE) -> list[int]:

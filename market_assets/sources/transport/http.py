@@ -43,10 +43,11 @@ __all__ = ["CAREFUL", "HeaderSecret", "HttpClient", "HttpSettings", "RateText", 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-# httpx writes every URL with its query at INFO, where a key may stand; who wants it can still set
-# the logger's level.
-if logging.getLogger("httpx").level == logging.NOTSET:
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+# httpx writes every URL with its query at INFO, httpcore all headers of an answer at DEBUG, where a
+# key may stand; who wants it can still set the loggers' levels.
+for library in map(logging.getLogger, ("httpx", "httpcore")):
+    if library.level == logging.NOTSET:
+        library.setLevel(logging.WARNING)
 
 _FORBIDDEN = 403
 # Binance's answer to who goes on after a 429; with a Retry-After it is one more kind of "wait".

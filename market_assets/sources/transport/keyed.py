@@ -9,15 +9,17 @@ import re
 from abc import abstractmethod
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
 import polars as pl
+from pydantic import SecretStr
 
 from market_assets.errors import SourceError
 from market_assets.market.clock import present
 from market_assets.market.timeframes import TS, Timeframe, Window, from_micros, midnight, to_micros
 from market_assets.sources.contract import CANDLE_SCHEMA
+from market_assets.sources.transport.http import HttpSettings
 from market_assets.sources.transport.rest import PagedSource
 from market_assets.words import listed
 
@@ -26,9 +28,7 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
-    from pydantic import SecretStr
-
-    from market_assets.sources.transport.http import HttpSettings
+S = TypeVar("S", bound=HttpSettings)
 
 Request = tuple[str, dict[str, str | int]]
 """Path and query."""
@@ -126,7 +126,29 @@ def text_of(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-class KeyedSource(PagedSource):
+@dataclass(frozen=True)
+class Plan:
+    """What a key and its plan are to a vendor.
+
+    Attributes:
+        headers: What shows the vendor who asks.
+        days: How it cuts its daily bars.
+        delay: For how long the plan holds a bar back.
+        history: How far back the plan reaches; None where it holds nothing back.
+    """
+
+    headers: Mapping[str, SecretStr]
+    days: Days
+    delay: timedelta = timedelta()
+    history: timedelta | None = None
+
+
+def bearer(key: SecretStr) -> dict[str, SecretStr]:
+    """The header of a vendor that wants the key as a bearer token."""
+    return {"Authorization": SecretStr(f"Bearer {key.get_secret_value()}")}
+
+
+class KeyedSource(PagedSource, Generic[S]):
     """A source that sends a key with each request, and whose plan may hold back bars.
 
     The plan may hold back the newest bars and the oldest. Where the vendor says that there is more,
@@ -141,10 +163,6 @@ class KeyedSource(PagedSource):
         settings: Its settings; secrets in them are shown nowhere.
         base: The universe file's folder.
         kind: The kind of the profile, in lower case.
-        headers: What shows the vendor who asks.
-        days: How it cuts its daily bars.
-        delay: For how long the plan holds a bar back.
-        history: How far back the plan reaches; None where it holds nothing back.
         clock: Gives the present instant.
     """
 
@@ -153,22 +171,25 @@ class KeyedSource(PagedSource):
     def __init__(
         self,
         name: str,
-        settings: HttpSettings,
+        settings: S,
         *,
         base: Path,
         kind: str,
-        headers: Mapping[str, SecretStr],
-        days: Days,
-        delay: timedelta = timedelta(),
-        history: timedelta | None = None,
         clock: Callable[[], datetime] = present,
     ) -> None:
-        signed = settings.model_copy(update={"headers": {**settings.headers, **headers}})
+        plan = self.plan(settings, kind)
+        signed = settings.model_copy(update={"headers": {**settings.headers, **plan.headers}})
         super().__init__(name, signed, base=base, kind=kind)
-        self._days = days
-        self._delay = delay
-        self._history = history
+        self._settings = settings
+        self._kind = kind
+        self._days = plan.days
+        self._delay = plan.delay
+        self._history = plan.history
         self._clock = clock
+
+    @abstractmethod
+    def plan(self, settings: S, kind: str) -> Plan:
+        """Say what the settings' key and plan are to the vendor, for a kind of profile."""
 
     @abstractmethod
     def read(self, body: bytes) -> Answer:

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import re
+from abc import abstractmethod
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, Self, TypeVar
 
 from pydantic import model_validator
 
 from market_assets.errors import SourceError
+from market_assets.market.clock import present
 from market_assets.sources.transport.body import excerpt
 from market_assets.sources.transport.failure import FailureError, failure_of
 from market_assets.sources.transport.http import HttpClient, HttpSettings
+from market_assets.sources.transport.rest import PagedSource
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+    from datetime import datetime
     from pathlib import Path
 
     from market_assets.sources.contract import Usage
@@ -52,6 +56,9 @@ class LibrarySettings(HttpSettings):
                 f"has headers, which the package {self.library} would not send: leave them out"
             )
         return self
+
+
+S = TypeVar("S", bound=LibrarySettings)
 
 
 class LibraryClient(HttpClient):
@@ -124,6 +131,48 @@ class LibraryClient(HttpClient):
                 f"a body of {len(body)} bytes is more than max_body ({most})", permanent=True
             )
         return body
+
+
+class LibrarySource(PagedSource, Generic[S]):
+    """A source whose requests are sent by a vendor's own client library.
+
+    Args:
+        name: The source's name in the universe.
+        settings: Its settings; secrets in them are shown nowhere.
+        base: The universe file's folder.
+        kind: The kind of the profile, in lower case.
+        clock: Gives the present instant.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: S,
+        *,
+        base: Path,
+        kind: str,
+        clock: Callable[[], datetime] = present,
+    ) -> None:
+        super().__init__(name, settings, base=base, kind=kind)
+        self._http = LibraryClient(
+            name, settings, self.usage, base=base, send=self.send, explain=self.explain
+        )
+        self._settings = settings
+        self._clock = clock
+
+    @abstractmethod
+    async def send(self, path: str, params: Mapping[str, str | int]) -> bytes:
+        """Call the library with what `request` gave; gives the body of the answer."""
+
+    @abstractmethod
+    def explain(self, error: Exception) -> SourceError | None:
+        """Turn what the library raises into what it means, None where it is not its error."""
+
+
+def seconds_in(retry_after: object) -> float | None:
+    """The seconds that a header Retry-After names; None where it names none, or a date."""
+    text = str(retry_after or "").strip()
+    return float(text) if re.fullmatch(r"\d{1,7}(\.\d+)?", text) else None
 
 
 def words(error: object) -> str:

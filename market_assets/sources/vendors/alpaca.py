@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat
 
-from market_assets.market.clock import present
 from market_assets.market.instants import iso_second
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.sources.contract import CONSOLIDATED, SourceSettings, Traits
@@ -16,15 +15,12 @@ from market_assets.sources.transport.keyed import (
     STOCK_DAYS,
     Answer,
     KeyedSource,
+    Plan,
     Request,
     dates_in,
     text_of,
 )
 from market_assets.sources.transport.rest import candles, refusal
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 _BARS = "/v2/stocks/bars"
 _LIMIT = 10_000
@@ -71,7 +67,7 @@ class AlpacaSettings(HttpSettings):
     delay: NonNegativeFloat = 960
 
 
-class AlpacaSource(KeyedSource):
+class AlpacaSource(KeyedSource[AlpacaSettings]):
     """Candles of US stocks since 2016.
 
     A page has 10,000 bars. A minute without a trade is left out; what is traded before and after
@@ -96,26 +92,14 @@ class AlpacaSource(KeyedSource):
         """Name whose prices these are: sip is the consolidated tape. See `Source`."""
         return CONSOLIDATED if settings.feed == "sip" else settings.feed
 
-    def __init__(
-        self,
-        name: str,
-        settings: AlpacaSettings,
-        *,
-        base: Path,
-        kind: str,
-        clock: Callable[[], datetime] = present,
-    ) -> None:
-        super().__init__(
-            name,
-            settings,
-            base=base,
-            kind=kind,
+    # There is one kind.
+    def plan(self, settings: AlpacaSettings, kind: str) -> Plan:  # noqa: ARG002
+        """See `KeyedSource.plan`."""
+        return Plan(
             headers={"APCA-API-KEY-ID": settings.key, "APCA-API-SECRET-KEY": settings.secret},
             days=STOCK_DAYS,
             delay=timedelta(seconds=settings.delay),
-            clock=clock,
         )
-        self._feed = settings.feed
 
     def request(self, symbol: str, timeframe: Timeframe, window: Window) -> Request:
         """See `PagedSource.request`."""
@@ -160,7 +144,7 @@ class AlpacaSource(KeyedSource):
             "end": iso_second(last),
             "limit": limit,
             "adjustment": "raw",
-            "feed": self._feed,
+            "feed": self._settings.feed,
             "sort": "asc",
         }
 

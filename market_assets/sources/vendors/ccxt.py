@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import replace
 from difflib import get_close_matches
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
@@ -22,10 +23,20 @@ from market_assets.market.instants import bare_minute
 from market_assets.market.timeframes import Timeframe, Window, from_micros, literal, to_micros
 from market_assets.sources.contract import SourceSettings, Traits
 from market_assets.sources.transport.body import excerpt
-from market_assets.sources.transport.http import CAREFUL, HeaderSecret, RateText, WebAddress
-from market_assets.sources.transport.library import LibraryClient, LibrarySettings, words
+from market_assets.sources.transport.http import (
+    CAREFUL,
+    HeaderSecret,
+    RateText,
+    WebAddress,
+)
+from market_assets.sources.transport.library import (
+    LibrarySettings,
+    LibrarySource,
+    seconds_in,
+    words,
+)
 from market_assets.sources.transport.refusals import is_of_a_place
-from market_assets.sources.transport.rest import PagedSource, candles, millis
+from market_assets.sources.transport.rest import candles, millis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -96,7 +107,7 @@ class CcxtSettings(LibrarySettings):
         return super().whose_limit() or f"ccxt-{self.exchange}"
 
 
-class CcxtSource(PagedSource):
+class CcxtSource(LibrarySource[CcxtSettings]):
     """Candles of one exchange, by the library's names for its markets or by its own.
 
     The library's names are `BTC/USDT`, and `BTC/USDT:USDT` for a swap. Each request says since when
@@ -125,12 +136,7 @@ class CcxtSource(PagedSource):
         kind: str,
         clock: Callable[[], datetime] = present,
     ) -> None:
-        super().__init__(name, settings, base=base, kind=kind)
-        self._http = LibraryClient(
-            name, settings, self.usage, base=base, send=self._send, explain=self._explain
-        )
-        self._settings = settings
-        self._clock = clock
+        super().__init__(name, settings, base=base, kind=kind, clock=clock)
         self._client: Any = _built(settings)
         self._loading = asyncio.Lock()
         self.traits = self.traits_of(settings)
@@ -254,7 +260,8 @@ class CcxtSource(PagedSource):
         )
 
     # There is one thing to ask.
-    async def _send(self, path: str, params: Mapping[str, str | int]) -> bytes:  # noqa: ARG002
+    async def send(self, path: str, params: Mapping[str, str | int]) -> bytes:  # noqa: ARG002
+        """See `LibrarySource.send`."""
         client = self._client
         # One at a time: the library lets all wait for the same task, and the first that runs out
         # of time would cancel it for all.
@@ -263,14 +270,21 @@ class CcxtSource(PagedSource):
                 await client.load_markets()
         return msgspec.json.encode(await client.fetch_ohlcv(**params))
 
-    def _explain(self, error: Exception) -> SourceError | None:
+    def explain(self, error: Exception) -> SourceError | None:
+        """See `LibrarySource.explain`."""
         import ccxt  # noqa: PLC0415 - an optional package
 
         if not isinstance(error, ccxt.BaseError):
             return None
         text = f"{type(error).__name__}: {words(error)}"
         if isinstance(error, ccxt.RateLimitExceeded | ccxt.DDoSProtection):
-            return SourceError(text, retry_after=self._told_to_wait())
+            waits = self._told_to_wait()
+            hold = self._settings.hold or None
+            return SourceError(text, retry_after=hold if waits is None else waits)
+        if isinstance(error, ccxt.ExchangeNotAvailable) and not is_of_a_place(_FORBIDDEN, text):
+            waits = self._told_to_wait()
+            if waits is not None:
+                return SourceError(text, retry_after=waits)
         if _OF_A_PLACE.search(text) or is_of_a_place(_FORBIDDEN, text):
             return SourceError(text, of_machine=True)
         if isinstance(error, ccxt.BadSymbol):
@@ -287,10 +301,7 @@ class CcxtSource(PagedSource):
             name.lower(): value
             for name, value in (self._client.last_response_headers or {}).items()
         }
-        text = str(headers.get("retry-after", ""))
-        return (
-            float(text) if re.fullmatch(r"\d{1,7}(\.\d+)?", text) else self._settings.hold or None
-        )
+        return seconds_in(headers.get("retry-after"))
 
 
 _FORBIDDEN = 403
@@ -318,13 +329,26 @@ def _built(settings: CcxtSettings) -> Any:  # noqa: ANN401 - a class that is cho
     )
     if settings.base_url:
         client.urls["api"] = _moved(client.urls["api"], settings.base_url)
-    client.on_rest_response = _readable
+    client.on_rest_response = partial(_readable, client)
+    client.parse_ohlcv = partial(_dated, client.parse_ohlcv)
     return client
 
 
+def _dated(parse: Callable[..., list[Any]], row: Any, *market: Any) -> list[Any]:  # noqa: ANN401
+    """Let no row without a time be left out, as the library does: all might be like that."""
+    import ccxt  # noqa: PLC0415 - an optional package
+
+    bar = parse(row, *market)
+    if not bar or bar[0] is None:
+        raise ccxt.BadResponse(
+            f"the answer is not a list of candles: {excerpt(str(row).encode())!r}"
+        )
+    return bar
+
+
 # Reason, URL, method, headers and body of the answer, those of the request.
-def _readable(code: int, *details: Any) -> str:  # noqa: ANN401
-    """Let no page of HTML, and no half of an answer, pass for an answer.
+def _readable(client: Any, code: int, *details: Any) -> str:  # noqa: ANN401
+    """Let no page of HTML, no half of an answer, and nothing without rows pass for an answer.
 
     The library would make an empty one of it.
     """
@@ -333,11 +357,16 @@ def _readable(code: int, *details: Any) -> str:  # noqa: ANN401
     body = str(details[4]).strip()
     if code < httpx.codes.BAD_REQUEST:
         try:
-            json.loads(body)
+            document = json.loads(body)
         except (ValueError, RecursionError) as error:
             raise ccxt.BadResponse(
                 f"the answer is not JSON, or was cut off: {excerpt(body.encode())!r}"
             ) from error
+        # What comes once the markets are known are candles: a list, or an object that has one.
+        if client.markets and (not isinstance(document, list | dict) or document == {}):
+            raise ccxt.BadResponse(
+                f"the answer is not a list of candles: {excerpt(body.encode())!r}"
+            )
     return body
 
 

@@ -25,9 +25,13 @@ from market_assets.sources.transport.http import (  # noqa: TC001
     RateText,
     WebAddress,
 )
-from market_assets.sources.transport.library import LibraryClient, LibrarySettings, words
+from market_assets.sources.transport.library import (
+    LibrarySettings,
+    LibrarySource,
+    seconds_in,
+    words,
+)
 from market_assets.sources.transport.refusals import is_of_a_place, passes
-from market_assets.sources.transport.rest import PagedSource
 from market_assets.words import listed
 
 if TYPE_CHECKING:
@@ -73,7 +77,7 @@ class DatabentoSettings(LibrarySettings):
     stype_in: Literal["raw_symbol", "continuous"] = "raw_symbol"
 
 
-class DatabentoSource(PagedSource):
+class DatabentoSource(LibrarySource[DatabentoSettings]):
     """Minutes of one dataset, as they were traded.
 
     A minute without a trade is left out. Longer bars are made of these: the vendor's hours open at
@@ -95,10 +99,6 @@ class DatabentoSource(PagedSource):
 
     def __init__(self, name: str, settings: DatabentoSettings, *, base: Path, kind: str) -> None:
         super().__init__(name, settings, base=base, kind=kind)
-        self._http = LibraryClient(
-            name, settings, self.usage, base=base, send=self._send, explain=_explain
-        )
-        self._settings = settings
         self._asking = threading.Lock()
         self._reach: Window | SourceError = SourceError("")
         self._reach_until = 0.0
@@ -168,10 +168,15 @@ class DatabentoSource(PagedSource):
         return databento.Historical(self._settings.key.get_secret_value(), self._settings.base_url)
 
     # There is one thing to ask.
-    async def _send(self, path: str, params: Mapping[str, str | int]) -> bytes:  # noqa: ARG002
+    async def send(self, path: str, params: Mapping[str, str | int]) -> bytes:  # noqa: ARG002
+        """See `LibrarySource.send`."""
         store = await self._client().timeseries.get_range_async(**params)
         raw: bytes = store.raw
         return raw
+
+    def explain(self, error: Exception) -> SourceError | None:
+        """See `LibrarySource.explain`."""
+        return _explain(error)
 
     def _range(self) -> Window:
         """Ask for the range of the dataset, in a thread of its own.
@@ -222,12 +227,11 @@ def _explain(error: Exception) -> SourceError | None:
 
     if isinstance(error, databento.BentoHttpError):
         status = error.http_status
-        seconds = str(error.headers.get("Retry-After", ""))
         return SourceError(
             f"HTTP {status}: {words(error.message)}",
             permanent=not passes(status) and not is_of_a_place(status, str(error.message)),
             of_machine=is_of_a_place(status, str(error.message)),
-            retry_after=float(seconds) if seconds.isdecimal() else None,
+            retry_after=seconds_in(error.headers.get("Retry-After")),
         )
     if isinstance(
         error, aiohttp.ClientError | requests.RequestException | databento.BentoError | OSError

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
 from market_assets.market.instants import iso_second
 from market_assets.market.timeframes import Timeframe, Window
@@ -15,14 +15,13 @@ from market_assets.sources.transport.keyed import (
     FOREX_DAYS,
     Answer,
     KeyedSource,
+    Plan,
     Request,
+    bearer,
     dates_in,
     text_of,
 )
 from market_assets.sources.transport.rest import candles, refusal
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _PAGE = 5000
 _PLACES = {"ts": "time", "open": "o", "high": "h", "low": "l", "close": "c", "volume": "volume"}
@@ -55,7 +54,7 @@ class OandaSettings(HttpSettings):
     price: Literal["mid", "bid", "ask"] = "mid"
 
 
-class OandaSource(KeyedSource):
+class OandaSource(KeyedSource[OandaSettings]):
     """Candles of currencies; the volume counts price changes.
 
     A page has 5000 candles. A minute without a price change is left out, and so is here a candle
@@ -85,16 +84,10 @@ class OandaSource(KeyedSource):
         """
         return "oanda" if settings.price == "mid" else f"oanda-{settings.price}"
 
-    def __init__(self, name: str, settings: OandaSettings, *, base: Path, kind: str) -> None:
-        super().__init__(
-            name,
-            settings,
-            base=base,
-            kind=kind,
-            headers={"Authorization": SecretStr(f"Bearer {settings.key.get_secret_value()}")},
-            days=FOREX_DAYS,
-        )
-        self._price = settings.price
+    # There is one kind.
+    def plan(self, settings: OandaSettings, kind: str) -> Plan:  # noqa: ARG002
+        """See `KeyedSource.plan`."""
+        return Plan(headers=bearer(settings.key), days=FOREX_DAYS)
 
     def request(self, symbol: str, timeframe: Timeframe, window: Window) -> Request:
         """See `PagedSource.request`."""
@@ -105,7 +98,7 @@ class OandaSource(KeyedSource):
             start = self._days.first_open(window, timeframe)
             count = -(-(window.end - start) // timeframe.duration)
         return f"/v3/instruments/{quote(symbol, safe='')}/candles", {
-            "price": _PRICES[self._price],
+            "price": _PRICES[self._settings.price],
             "granularity": _GRANULARITIES[timeframe],
             "from": iso_second(start),
             "count": count,
@@ -120,7 +113,7 @@ class OandaSource(KeyedSource):
 
     def read(self, body: bytes) -> Answer:
         """See `KeyedSource.read`."""
-        return read_candles(body, self._price)
+        return read_candles(body, self._settings.price)
 
 
 def read_candles(body: bytes, price: str) -> Answer:

@@ -10,10 +10,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qsl, quote
 
-from pydantic import Field, NonNegativeFloat, PositiveInt, SecretStr
+from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from market_assets.errors import SourceError
-from market_assets.market.clock import present
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.sources.actions import tidy
 from market_assets.sources.contract import CONSOLIDATED, SourceSettings, Traits
@@ -23,7 +22,9 @@ from market_assets.sources.transport.keyed import (
     UTC_DAYS,
     Answer,
     KeyedSource,
+    Plan,
     Request,
+    bearer,
     dates_in,
     text_of,
 )
@@ -31,9 +32,6 @@ from market_assets.sources.transport.rest import candles, millis, refusal
 from market_assets.sources.vendors.polygon_actions import actions_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     import polars as pl
 
 _LIMIT = 50_000
@@ -84,7 +82,7 @@ class PolygonSettings(HttpSettings):
     history_days: PositiveInt | None = 730
 
 
-class PolygonSource(KeyedSource):
+class PolygonSource(KeyedSource[PolygonSettings]):
     """Candles of stocks, crypto and currencies.
 
     An answer is made of at most 50,000 minutes (or days, for 1d). A minute without a trade is left
@@ -115,29 +113,15 @@ class PolygonSource(KeyedSource):
         """
         return CONSOLIDATED if kind == "equity" else "polygon"
 
-    def __init__(
-        self,
-        name: str,
-        settings: PolygonSettings,
-        *,
-        base: Path,
-        kind: str,
-        clock: Callable[[], datetime] = present,
-    ) -> None:
-        super().__init__(
-            name,
-            settings,
-            base=base,
-            kind=kind,
-            headers={"Authorization": SecretStr(f"Bearer {settings.key.get_secret_value()}")},
+    def plan(self, settings: PolygonSettings, kind: str) -> Plan:
+        """See `KeyedSource.plan`."""
+        days = settings.history_days
+        return Plan(
+            headers=bearer(settings.key),
             days=STOCK_DAYS if kind == "equity" else UTC_DAYS,
             delay=timedelta(seconds=settings.delay),
-            history=None
-            if settings.history_days is None
-            else timedelta(days=settings.history_days),
-            clock=clock,
+            history=None if days is None else timedelta(days=days),
         )
-        self._raw = kind == "equity"
 
     def request(self, symbol: str, timeframe: Timeframe, window: Window) -> Request:
         """See `PagedSource.request`."""
@@ -171,7 +155,7 @@ class PolygonSource(KeyedSource):
 
     def read(self, body: bytes) -> Answer:
         """See `KeyedSource.read`."""
-        return read_aggs(body, raw=self._raw, late=self._delay >= _LATE)
+        return read_aggs(body, raw=self._kind == "equity", late=self._delay >= _LATE)
 
     async def actions(self, symbol: str, start: date, end: date) -> pl.DataFrame:
         """Give splits, dividends, changes of the ticker and delistings.

@@ -23,20 +23,24 @@ from pydantic import NonNegativeFloat, PositiveInt  # noqa: TC002
 
 from market_assets.errors import SourceError
 from market_assets.home import home
-from market_assets.market.clock import present
 from market_assets.market.timeframes import TS, Timeframe, Window, from_micros, midnight, to_micros
 from market_assets.sources.actions import tidy
 from market_assets.sources.contract import CANDLE_SCHEMA, SourceSettings, Traits
 from market_assets.sources.transport.body import excerpt
 from market_assets.sources.transport.http import RateText, WebAddress  # noqa: TC001
 from market_assets.sources.transport.keyed import dates_in
-from market_assets.sources.transport.library import LibraryClient, LibrarySettings, words
+from market_assets.sources.transport.library import (
+    LibrarySettings,
+    LibrarySource,
+    seconds_in,
+    words,
+)
 from market_assets.sources.transport.refusals import is_of_a_place
-from market_assets.sources.transport.rest import PagedSource, candles, refusal, seconds
+from market_assets.sources.transport.rest import candles, refusal, seconds
 from market_assets.sources.vendors.yahoo_actions import read_actions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from datetime import date
     from pathlib import Path
 
@@ -94,7 +98,7 @@ class YahooSettings(LibrarySettings):
         return _SITE if host.endswith(f".{_SITE}") else host
 
 
-class YahooSource(PagedSource):
+class YahooSource(LibrarySource[YahooSettings]):
     """Candles as Yahoo shows them: **adjusted for splits, and not for dividends**.
 
     Prices are divided, and volumes multiplied, by every split that came after them; no request
@@ -129,23 +133,6 @@ class YahooSource(PagedSource):
         """
         return "yahoo-split-adjusted" if kind == "equity" else "yahoo"
 
-    def __init__(
-        self,
-        name: str,
-        settings: YahooSettings,
-        *,
-        base: Path,
-        kind: str,
-        clock: Callable[[], datetime] = present,
-    ) -> None:
-        super().__init__(name, settings, base=base, kind=kind)
-        self._http = LibraryClient(
-            name, settings, self.usage, base=base, send=self._send, explain=self._explain
-        )
-        self._settings = settings
-        self._cookies = home() / "yahoo"
-        self._clock = clock
-
     def request(
         self, symbol: str, timeframe: Timeframe, window: Window
     ) -> tuple[str, dict[str, str | int]]:
@@ -177,6 +164,8 @@ class YahooSource(PagedSource):
         The vendor knows no pages, and refuses what is too long for it.
         """
         window = Window(start, end)
+        if window.empty:
+            return CANDLE_SCHEMA.to_frame()
         return (await self.page(symbol, timeframe, window)).filter(window.holds())
 
     async def page(self, symbol: str, timeframe: Timeframe, window: Window) -> pl.DataFrame:
@@ -229,7 +218,12 @@ class YahooSource(PagedSource):
             raise SourceError(f"the answer has bars of {chart.interval!r}, not of {timeframe}")
         return chart
 
-    async def _send(self, path: str, params: Mapping[str, str | int]) -> bytes:
+    @property
+    def _cookies(self) -> Path:
+        return home() / "yahoo"
+
+    async def send(self, path: str, params: Mapping[str, str | int]) -> bytes:
+        """See `LibrarySource.send`."""
         return await asyncio.to_thread(self._ask, path, dict(params))
 
     def _ask(self, path: str, params: dict[str, str | int]) -> bytes:
@@ -243,13 +237,17 @@ class YahooSource(PagedSource):
         if status in {200, 400, 404, 422}:
             return body
         words_said = excerpt(body)
+        waits = seconds_in(answer.headers.get("retry-after"))
+        if waits is None and status == _TOO_MANY:
+            waits = self._settings.hold
         raise SourceError(
             f"HTTP {status}: {words_said}",
-            retry_after=self._settings.hold if status == _TOO_MANY else None,
+            retry_after=waits,
             of_machine=is_of_a_place(status, words_said),
         )
 
-    def _explain(self, error: Exception) -> SourceError | None:
+    def explain(self, error: Exception) -> SourceError | None:
+        """See `LibrarySource.explain`."""
         from yfinance.exceptions import YFRateLimitError  # noqa: PLC0415 - an optional package
 
         if isinstance(error, YFRateLimitError):

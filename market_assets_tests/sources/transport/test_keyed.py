@@ -5,6 +5,7 @@ That is the days of a zone, the grid that a window is asked for on, and how far 
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
@@ -14,7 +15,9 @@ from hypothesis import strategies as st
 
 from market_assets.market.calendars.sessions import load_calendar
 from market_assets.market.timeframes import TS, Timeframe, Window, midnight
+from market_assets.sources.testing import Reply, SourceConformance
 from market_assets.sources.transport.keyed import FOREX_DAYS, STOCK_DAYS, UTC_DAYS, Days, dates_in
+from market_assets_tests.support.doubles import KEY, Alpaca, Oanda, Polygon
 from market_assets_tests.support.keyed_ground import opens
 
 DATES = st.dates(date(1990, 1, 1), date(2035, 12, 31))
@@ -86,3 +89,19 @@ def test_behind_each_bar_of_the_forex_grid_the_next_one_is_asked_for(timeframe):
         assert FOREX_DAYS.first_open(Window(behind, behind), timeframe) == closes.replace(
             tzinfo=UTC
         )
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("vendor", [Alpaca, Oanda, Polygon])
+def test_a_refused_key_is_said_with_the_vendors_words_and_what_to_look_at(vendor, status):
+    suite = SourceConformance()
+    suite.vendor = vendor
+    refusal = Reply(status, vendor().refuse(f"Unknown API Key: {KEY}").body)
+    candles = suite.candles(5)
+    trial = suite.trial(candles, troubles=[lambda _request, _reply: refusal])
+
+    error = trial.fetch(candles[0].ts, candles[4].ts).error()
+
+    assert re.search(rf"HTTP {status}: .*Unknown API Key: .*source's key is right", str(error))
+    assert error.permanent
+    assert KEY not in str(error)

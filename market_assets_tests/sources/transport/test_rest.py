@@ -23,11 +23,8 @@ from market_assets_tests.support.wire import (
     Exchange,
     ask,
     build,
-    candle,
     every,
     opens,
-    rows,
-    tell,
 )
 
 if TYPE_CHECKING:
@@ -63,65 +60,6 @@ def given_by(serve, tmp_path):
 
 
 class TestPages:
-    def test_a_window_within_a_page_is_one_request_for_exactly_these_bars(self, wire, given_by):
-        frame, requests = given_by(Exchange(wire, every(60)), bars=5, start=START + 20 * MINUTE)
-
-        assert frame.select(CANDLE_SCHEMA.names()).schema == CANDLE_SCHEMA
-        assert rows(frame) == [candle(ts) for ts in every(5, start=START + 20 * MINUTE)]
-        assert requests == 1
-
-    def test_a_page_that_is_exactly_full_is_one_request(self, wire, given_by):
-        size = wire.traits.page_size
-
-        frame, requests = given_by(Exchange(wire, every(size)), bars=size)
-
-        assert sorted(opens(frame)) == every(size)
-        assert requests == 1
-
-    def test_the_last_page_ends_with_the_last_bar_there_is(self, wire, given_by):
-        frame, _ = given_by(Exchange(wire, every(30)), bars=10, start=START + 20 * MINUTE)
-
-        assert sorted(opens(frame)) == every(30)[20:]
-
-    def test_the_first_page_begins_with_the_first_bar_there_is(self, wire, given_by):
-        frame, _ = given_by(Exchange(wire, every(30)), bars=25, start=START - 20 * MINUTE)
-
-        assert sorted(opens(frame)) == every(5)
-
-    @pytest.mark.parametrize("cap", [10, 5, 4])
-    def test_one_bar_more_than_pages_hold_is_one_request_more(self, cut, given_by, cap):
-        frame, requests = given_by(
-            Exchange(cut, every(60), cap=cap), bars=2 * cap + 1, start=START + 10 * MINUTE
-        )
-
-        assert rows(frame) == [candle(ts) for ts in every(2 * cap + 1, start=START + 10 * MINUTE)]
-        assert requests == 3
-
-    def test_pages_that_fill_the_window_exactly_need_no_request_more(self, cut, given_by):
-        frame, requests = given_by(Exchange(cut, every(60), cap=10), bars=30)
-
-        assert sorted(opens(frame)) == every(30)
-        assert requests == 3
-
-    def test_nothing_in_the_window_is_an_empty_frame(self, wire, given_by):
-        frame, _ = given_by(Exchange(wire, every(30, start=START + 60 * MINUTE)), bars=30)
-
-        assert frame.equals(CANDLE_SCHEMA.to_frame())
-
-    def test_an_empty_window_asks_nothing(self, wire, given_by):
-        frame, requests = given_by(Exchange(wire, every(30)), bars=0)
-
-        assert frame.equals(CANDLE_SCHEMA.to_frame())
-        assert requests == 0
-
-    def test_a_hole_in_the_middle_costs_no_request(self, wire, given_by):
-        bars = [*every(10), *every(20)[15:]]
-
-        frame, requests = given_by(Exchange(wire, bars), bars=20)
-
-        assert sorted(opens(frame)) == bars
-        assert requests == 1
-
     def test_a_hole_where_pages_end_costs_one_request(self, cut, given_by):
         bars = every(20)[5:15]
 
@@ -129,13 +67,6 @@ class TestPages:
 
         assert sorted(opens(frame)) == bars
         assert requests == 2
-
-    def test_a_hole_longer_than_a_page_hides_nothing_behind_it(self, cut, given_by):
-        bars = [*every(8), *every(60)[50:]]
-
-        frame, _ = given_by(Exchange(cut, bars, cap=4), bars=60)
-
-        assert sorted(opens(frame)) == bars
 
     def test_pages_that_overlap_give_no_bar_twice(self, cut, given_by):
         frame, _ = given_by(
@@ -175,42 +106,6 @@ class TestPages:
 
         assert len(exchange.log) == 100
 
-    def test_every_timeframe_that_it_has_is_had(self, wire, serve, tmp_path):
-        for timeframe in wire.source.traits.timeframes:
-            exchange = Exchange(wire, every(20, step=timeframe.duration))
-            source = build(wire, serve(exchange).url, tmp_path)
-
-            frame = ask(source, wire.symbol, bars=10, timeframe=timeframe)
-
-            assert sorted(opens(frame)) == every(10, step=timeframe.duration)
-
-    def test_a_symbol_that_the_vendor_does_not_have_is_an_error_and_no_absence(
-        self, wire, given_by
-    ):
-        exchange = Exchange(wire, every(30))
-
-        with pytest.raises(SourceError, match="source mine: NOPE 1m") as caught:
-            given_by(exchange, bars=30, symbol="NOPE")
-
-        assert caught.value.permanent
-        assert len(exchange.log) <= 2
-
-    @pytest.mark.parametrize(
-        "body", [b"<html>Maintenance</html>", b"", b'{"retCode":0,"result":{"list":[[', b"\xff"]
-    )
-    def test_what_is_no_json_is_tried_again_and_then_an_error(
-        self, wire, serve, reply, tmp_path, body
-    ):
-        server = serve(reply((200, {}, body)))
-
-        with pytest.raises(
-            SourceError, match="no answer after 3 attempts: the answer is not JSON"
-        ) as caught:
-            ask(build(wire, server.url, tmp_path), wire.symbol, bars=5)
-
-        assert not caught.value.permanent
-        assert len(server.requests) == 3
-
     @pytest.mark.parametrize(
         "body", [b"17", b"null", b"{}", b'["a"]', b'[["1704067200000","1"]]', b'"words"', b"[{}]"]
     )
@@ -219,11 +114,6 @@ class TestPages:
 
         with pytest.raises(SourceError, match="the answer is not a list of candles"):
             ask(build(wire, server.url, tmp_path), wire.symbol, bars=5)
-
-    def test_a_moments_trouble_is_got_over(self, wire, serve, reply, tmp_path):
-        server = serve(reply((200, {}, b"<html>"), (200, {}, tell(wire, *every(5)))))
-
-        assert opens(ask(build(wire, server.url, tmp_path), wire.symbol, bars=5)) == every(5)
 
 
 class TestTraits:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -18,13 +17,13 @@ from market_assets.errors import SourceError, UniverseError
 from market_assets.market.timeframes import Timeframe
 from market_assets.sources.contract import CANDLE_SCHEMA
 from market_assets.sources.vendors.alpaca import AlpacaSettings, AlpacaSource, read_bars
+from market_assets_tests.support.doubles import KEY, SECRET
 from market_assets_tests.support.keyed_ground import (
-    KEY,
     MINUTE,
     QUICK,
-    SECRET,
     START,
     KeyedVendor,
+    asker,
     days,
     minutes,
     opens,
@@ -92,26 +91,7 @@ def build(tmp_path):
 
 @pytest.fixture
 def ask(serve, build):
-    """Fetch a number of minutes from a vendor that answers with `respond`.
-
-    Returns:
-        The frame, and the vendor.
-    """
-
-    def ask(respond, *, timeframe=Timeframe.M1, start=START, end=None, bars=100, **settings):
-        vendor = KeyedVendor(respond)
-        url = serve(vendor).url
-
-        async def fetch():
-            source = build(url, **settings)
-            async with source:
-                return await source.fetch(
-                    "AAPL", timeframe, start, end or start + bars * timeframe.duration
-                )
-
-        return asyncio.run(fetch()), vendor
-
-    return ask
+    return asker(serve, build, "AAPL")
 
 
 class TestParsing:
@@ -254,12 +234,6 @@ class TestPages:
         assert opens(frame) == minutes(START, 100)
         assert len(vendor.log) == 2
 
-    def test_nothing_there_is_an_empty_frame(self, ask):
-        frame, vendor = ask(Alpaca([]))
-
-        assert frame.equals(CANDLE_SCHEMA.to_frame())
-        assert len(vendor.log) == 1
-
     def test_quiet_minutes_at_the_end_are_asked_for_once_more_and_then_believed(self, ask):
         frame, vendor = ask(Alpaca(minutes(START, 60)))
 
@@ -280,20 +254,6 @@ class TestPages:
 
 
 class TestRefusals:
-    @pytest.mark.parametrize("status", [401, 403])
-    def test_a_refused_key_is_permanent_and_shown_nowhere(self, ask, caplog, status):
-        caplog.set_level(logging.DEBUG)
-
-        with pytest.raises(
-            SourceError, match=rf"HTTP {status}: .*forbidden.*source's key is right"
-        ) as caught:
-            ask(lambda _: (status, {"message": f"forbidden. {KEY} {SECRET}"}))
-
-        assert caught.value.permanent
-        for hidden in (KEY, SECRET):
-            assert hidden not in str(caught.value)
-            assert hidden not in caplog.text
-
     def test_bars_that_are_too_young_for_the_plan_are_no_refusal_of_older_ones(self, ask):
         words = "subscription does not permit querying recent SIP data"
 
@@ -311,16 +271,6 @@ class TestRefusals:
             ask(lambda _: (200, {"code": 42210000, "message": "invalid timeframe"}))
 
         assert caught.value.permanent
-
-    def test_too_many_requests_are_tried_again(self, ask):
-        answers = [(429, {"message": "too many requests."})]
-
-        frame, vendor = ask(
-            lambda asked: answers.pop() if answers else Alpaca(minutes(START, 100))(asked)
-        )
-
-        assert frame.height == 100
-        assert len(vendor.log) == 2
 
 
 class TestPlan:

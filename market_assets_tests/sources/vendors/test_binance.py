@@ -167,20 +167,6 @@ class TestFetching:
         assert int(request["startTime"]) == START.timestamp() * 1000
         assert int(request["endTime"]) == (START + 999 * MINUTE).timestamp() * 1000 + 59_999
 
-    @pytest.mark.parametrize("timeframe", list(Timeframe))
-    def test_every_timeframe_is_had(self, vendor, ask, timeframe):
-        frame = ask(vendor.url, timeframe=timeframe, bars=10).frame
-
-        assert opens(frame) == [START + place * timeframe.duration for place in range(10)]
-
-    def test_a_page_shorter_than_the_window_is_gone_on_with(self, vendor, ask):
-        vendor.set_faults([Fault(fault="short", rows=400)])
-
-        answer = ask(vendor.url, bars=1000)
-
-        assert opens(answer.frame) == minutes(START, 1000)
-        assert answer.usage.requests == 3
-
     def test_a_hole_at_the_tail_costs_one_more_request_and_nothing_else(self, vendor, ask):
         vendor.set_faults([Fault(fault="hole", start=START + 60 * MINUTE)])
 
@@ -189,22 +175,10 @@ class TestFetching:
         assert opens(answer.frame) == minutes(START, 60)
         assert answer.usage.requests == 2
 
-    def test_a_hole_in_the_middle_costs_no_request(self, vendor, ask):
-        vendor.set_faults([Fault(fault="hole", start=START + 10 * MINUTE, end=START + 20 * MINUTE)])
-
-        answer = ask(vendor.url, bars=100)
-
-        assert opens(answer.frame) == minutes(START, 10) + minutes(START + 20 * MINUTE, 80)
-        assert answer.usage.requests == 1
-
     def test_an_empty_page_is_an_empty_frame(self, vendor, ask):
         vendor.set_faults([Fault(fault="hole")])
 
         assert ask(vendor.url).frame.equals(CANDLE_SCHEMA.to_frame())
-
-    def test_an_empty_window_asks_nothing(self, vendor, ask):
-        assert ask(vendor.url, bars=0).frame.is_empty()
-        assert not vendor.log
 
     def test_a_page_that_is_the_one_before_is_an_error(self, vendor, build):
         async def two_pages():
@@ -266,17 +240,6 @@ class TestFetching:
 
         assert opens(ask(serve(reply((200, {}, page))).url, start=start, bars=1).frame) == [start]
 
-    @pytest.mark.parametrize("fault", ["html", "truncated"])
-    def test_an_answer_that_is_no_page_is_tried_again_and_then_an_error(self, vendor, ask, fault):
-        vendor.set_faults([Fault(fault=fault)])
-
-        with pytest.raises(
-            SourceError, match="no answer after 3 attempts: the answer is not JSON"
-        ) as caught:
-            ask(vendor.url)
-
-        assert not caught.value.permanent
-
     def test_an_error_in_a_200_body_is_not_an_empty_page(self, vendor, ask):
         vendor.set_faults([Fault(fault="error", status=200, code=-1121, message="Invalid symbol.")])
 
@@ -321,16 +284,6 @@ class TestGenesis:
             1,
         )
         assert asyncio.run(probe("ETHUSDT", Timeframe.D1)) == (datetime(2024, 1, 6, tzinfo=UTC), 1)
-
-    def test_a_symbol_without_a_bar_has_none(self, serve, reply, build):
-        server = serve(reply((200, {}, b"[]")))
-
-        async def probe():
-            source = build(server.url)
-            async with source:
-                return await source.earliest("NEW", Timeframe.M1)
-
-        assert asyncio.run(probe()) is None
 
     def test_it_speaks_for_any_window(self, build):
         assert build("http://127.0.0.1:9").answers_for("BTCUSDT", Timeframe.M1) is None

@@ -23,7 +23,6 @@ from market_assets_tests.support.wire import (
     build,
     every,
     opens,
-    tell,
 )
 
 NOWHERE = "http://127.0.0.1:9"
@@ -50,16 +49,6 @@ def test_the_request_asks_for_the_oldest_first(serve, tmp_path):
         {"sort": "1", "start": str(first), "end": str(first + 599_999), "limit": "10000"}
     ]
     assert opens(frame) == every(10)
-
-
-def test_a_symbol_cannot_lead_to_another_path(serve, reply, tmp_path):
-    server = serve(reply((200, {}, tell(BITFINEX, *every(1)))))
-
-    ask(build(BITFINEX, server.url, tmp_path), "t../../x?limit=1#", bars=1)
-
-    assert server.requests[0].startswith(
-        b"GET /v2/candles/trade:1m:t..%2F..%2Fx%3Flimit%3D1%23/hist?"
-    )
 
 
 class TestGenesis:

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from market_assets.config.load import load_universe
 from market_assets.errors import SourceError, UniverseError
 from market_assets.market.timeframes import Timeframe
-from market_assets.sources.contract import CANDLE_SCHEMA, source_types, venue_of
+from market_assets.sources.contract import source_types, venue_of
 from market_assets.sources.vendors.ccxt import CcxtSettings, CcxtSource, _moved
 from market_assets_tests.support.wire import MINUTE, QUICK, START, candle, every, opens, rows
 
@@ -169,14 +169,6 @@ class TestPages:
 
         assert opens(frame) == every(650)
         assert len(exchange.log) == 3
-
-    def test_a_window_without_a_bar_is_empty(self, serve, build):
-        assert ask(build(serve(Coinbase([])).url)).equals(CANDLE_SCHEMA.to_frame())
-
-    def test_it_can_be_entered_again_in_another_loop(self, serve, build):
-        source = build(serve(Coinbase(every(20))).url)
-
-        assert ask(source).equals(ask(source))
 
 
 class TestAnExchangeThatGivesItsNewestBars:

@@ -18,7 +18,6 @@ from market_assets_tests.support.wire import (
     build,
     every,
     opens,
-    tell,
 )
 
 NOWHERE = "http://127.0.0.1:9"
@@ -97,14 +96,6 @@ def test_rows_before_the_start_show_that_the_page_reaches_it(serve, tmp_path):
 
     assert sorted(opens(frame)) == every(60)[30:]
     assert len(exchange.log) == 1
-
-
-def test_a_symbol_cannot_lead_to_another_path(serve, reply, tmp_path):
-    server = serve(reply((200, {}, tell(COINBASE, *every(1)))))
-
-    ask(build(COINBASE, server.url, tmp_path), "../x?y", bars=1)
-
-    assert server.requests[0].startswith(b"GET /products/..%2Fx%3Fy/candles?")
 
 
 def test_a_refusal_is_told_in_the_vendors_words(serve, reply, tmp_path):

@@ -5,9 +5,7 @@ The tests cover days that begin at 17:00 in New York, and what is not complete.
 
 from __future__ import annotations
 
-import asyncio
 import json
-import logging
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -18,12 +16,12 @@ from market_assets.market.calendars.sessions import load_calendar
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.sources.contract import CANDLE_SCHEMA
 from market_assets.sources.vendors.oanda import OandaSettings, OandaSource, read_candles
+from market_assets_tests.support.doubles import KEY
 from market_assets_tests.support.keyed_ground import (
-    KEY,
     MINUTE,
     QUICK,
     START,
-    KeyedVendor,
+    asker,
     days,
     minutes,
     opens,
@@ -88,26 +86,7 @@ def build(tmp_path):
 
 @pytest.fixture
 def ask(serve, build):
-    """Fetch a number of minutes from a vendor that answers with `respond`.
-
-    Returns:
-        The frame, and the vendor.
-    """
-
-    def ask(respond, *, timeframe=Timeframe.M1, start=START, end=None, bars=100, **settings):
-        vendor = KeyedVendor(respond)
-        url = serve(vendor).url
-
-        async def fetch():
-            source = build(url, **settings)
-            async with source:
-                return await source.fetch(
-                    "EUR_USD", timeframe, start, end or start + bars * timeframe.duration
-                )
-
-        return asyncio.run(fetch()), vendor
-
-    return ask
+    return asker(serve, build, "EUR_USD")
 
 
 class TestParsing:
@@ -203,19 +182,6 @@ class TestPages:
         }
         assert KEY not in asked.line
 
-    @pytest.mark.parametrize(("page", "requests"), [(30, 4), (50, 2), (99, 2), (100, 1), (101, 1)])
-    def test_an_answer_that_is_cut_short_is_gone_on_with(self, ask, page, requests):
-        frame, vendor = ask(Oanda(minutes(START, 300), page=page))
-
-        assert opens(frame) == minutes(START, 100)
-        assert len(vendor.log) == requests
-
-    def test_the_largest_window_is_one_page(self, ask):
-        frame, vendor = ask(Oanda(minutes(START, 6000)), bars=5000)
-
-        assert frame.height == 5000
-        assert len(vendor.log) == 1
-
     def test_a_later_candle_shows_that_quiet_minutes_are_quiet(self, ask):
         quiet = minutes(START, 60) + minutes(START + 500 * MINUTE, 100)
 
@@ -230,9 +196,6 @@ class TestPages:
         assert opens(frame) == minutes(START, 49)
         assert len(vendor.log) == 2
 
-    def test_nothing_there_is_an_empty_frame(self, ask):
-        assert ask(Oanda([]))[0].equals(CANDLE_SCHEMA.to_frame())
-
     def test_an_answer_about_another_instrument_is_no_answer(self, ask):
         with pytest.raises(SourceError, match=r"EUR_USD 1m .*about GBP_USD"):
             ask(Oanda(minutes(START, 100), instrument="GBP_USD"))
@@ -245,24 +208,6 @@ class TestPages:
 
 
 class TestRefusals:
-    @pytest.mark.parametrize("status", [401, 403])
-    def test_a_refused_key_is_permanent_and_shown_nowhere(self, ask, caplog, status):
-        caplog.set_level(logging.DEBUG)
-
-        with pytest.raises(
-            SourceError, match=f"HTTP {status}: .*Insufficient authorization.*source's key is right"
-        ) as caught:
-            ask(
-                lambda _: (
-                    status,
-                    {"errorMessage": f"Insufficient authorization of {KEY} to perform request."},
-                )
-            )
-
-        assert caught.value.permanent
-        assert KEY not in str(caught.value)
-        assert KEY not in caplog.text
-
     def test_an_error_in_a_200_body_is_not_an_empty_page(self, ask):
         with pytest.raises(
             SourceError, match="the answer is an error: Invalid value specified for 'instrument'"
@@ -270,16 +215,6 @@ class TestRefusals:
             ask(lambda _: (200, {"errorMessage": "Invalid value specified for 'instrument'"}))
 
         assert caught.value.permanent
-
-    def test_too_many_requests_are_tried_again(self, ask):
-        answers = [(429, {"errorMessage": "Too many requests"})]
-
-        frame, vendor = ask(
-            lambda asked: answers.pop() if answers else Oanda(minutes(START, 100))(asked)
-        )
-
-        assert frame.height == 100
-        assert len(vendor.log) == 2
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,12 +16,13 @@ from market_assets.errors import SourceError, UniverseError
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.sources.contract import CANDLE_SCHEMA
 from market_assets.sources.vendors.polygon import PolygonSettings, PolygonSource, read_aggs
+from market_assets_tests.support.doubles import KEY
 from market_assets_tests.support.keyed_ground import (
-    KEY,
     MINUTE,
     QUICK,
     START,
     KeyedVendor,
+    asker,
     days,
     minutes,
     opens,
@@ -98,36 +98,7 @@ def build(tmp_path):
 
 @pytest.fixture
 def ask(serve, build):
-    """Fetch a number of minutes from a vendor that answers with `respond`.
-
-    Returns:
-        The frame, and the vendor.
-    """
-
-    def ask(
-        respond,
-        *,
-        symbol="AAPL",
-        timeframe=Timeframe.M1,
-        start=START,
-        end=None,
-        bars=100,
-        kind="equity",
-        **settings,
-    ):
-        vendor = KeyedVendor(respond)
-        url = serve(vendor).url
-
-        async def fetch():
-            source = build(url, kind=kind, **settings)
-            async with source:
-                return await source.fetch(
-                    symbol, timeframe, start, end or start + bars * timeframe.duration
-                )
-
-        return asyncio.run(fetch()), vendor
-
-    return ask
+    return asker(serve, build, "AAPL")
 
 
 class TestParsing:
@@ -443,20 +414,6 @@ class TestPages:
 
 
 class TestRefusals:
-    @pytest.mark.parametrize("status", [401, 403])
-    def test_a_refused_key_is_permanent_and_shown_nowhere(self, ask, caplog, status):
-        caplog.set_level(logging.DEBUG)
-        echo = {"status": "ERROR", "error": f"Unknown API Key: {KEY}"}
-
-        with pytest.raises(
-            SourceError, match=f"HTTP {status}: .*Unknown API Key: .*source's key is right"
-        ) as caught:
-            ask(lambda _: (status, echo))
-
-        assert caught.value.permanent
-        assert KEY not in str(caught.value)
-        assert KEY not in caplog.text
-
     def test_what_the_plan_withholds_is_no_refusal_of_the_symbol(self, ask):
         words = (
             "Your plan doesn't include this data timeframe. "
@@ -479,18 +436,6 @@ class TestRefusals:
 
         assert caught.value.permanent
         assert KEY not in str(caught.value)
-
-    def test_too_many_requests_are_tried_again(self, ask):
-        answers = [
-            (429, {"status": "ERROR", "error": "You've exceeded the maximum requests per minute"})
-        ]
-
-        frame, vendor = ask(
-            lambda asked: answers.pop() if answers else Polygon(minutes(START, 100))(asked)
-        )
-
-        assert frame.height == 100
-        assert len(vendor.log) == 2
 
 
 class TestPlan:

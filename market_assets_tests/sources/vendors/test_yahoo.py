@@ -15,8 +15,6 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
 import yfinance
-from curl_cffi.requests import Session
-from curl_cffi.requests.exceptions import ConnectionError as NoConnectionError
 
 from market_assets.config.load import load_universe
 from market_assets.errors import SourceError, UniverseError
@@ -24,11 +22,11 @@ from market_assets.market.timeframes import Timeframe, Window, midnight
 from market_assets.sources.contract import CANDLE_SCHEMA, source_types, venue_of
 from market_assets.sources.vendors import yahoo
 from market_assets.sources.vendors.yahoo import YahooSettings, YahooSource, read_chart
+from market_assets_tests.support.library_doubles import yahoo_on_loopback
 from market_assets_tests.support.wire import MINUTE, QUICK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     import polars as pl
 
@@ -38,21 +36,9 @@ OPEN = datetime(
 )  # New York's session, two days after the clocks were changed
 
 
-class LoopbackSession(Session):  # type: ignore[type-arg]
-    """A session that reaches this machine alone: the library asks for cookies elsewhere."""
-
-    def request(self, method: Any, url: str, *args: Any, **kwargs: Any) -> Any:
-        if urlsplit(url).hostname != "127.0.0.1":
-            raise NoConnectionError("not from a test")
-        return super().request(method, url, *args, **kwargs)
-
-
 @pytest.fixture(autouse=True)
-def _no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    yfinance.set_tz_cache_location(str(tmp_path))
-    with LoopbackSession() as session:
-        yfinance.Ticker("NONE", session=session)
+def _no_network() -> Iterator[None]:
+    with yahoo_on_loopback():
         yield
 
 

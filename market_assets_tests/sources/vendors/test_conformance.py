@@ -1,0 +1,39 @@
+"""Every source of the package that asks over HTTP passes the conformance kit."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+
+import pytest
+
+from market_assets.sources.contract import ENTRY_POINTS
+from market_assets.sources.testing import SourceConformance
+from market_assets.sources.transport.http import HttpSettings
+from market_assets_tests.support.doubles import DOUBLES
+from market_assets_tests.support.library_doubles import LIBRARY_DOUBLES
+
+VENDORS = {**DOUBLES, **LIBRARY_DOUBLES}
+
+# What the client of Databento makes of aiohttp.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:BasicAuth is deprecated", "ignore:The 'auth' parameter is deprecated"
+)
+
+
+class TestConformance(SourceConformance):
+    """The kit, over each vendor in turn."""
+
+    @pytest.fixture(autouse=True, params=VENDORS)
+    def _vendor(self, request: pytest.FixtureRequest) -> None:
+        self.vendor = VENDORS[request.param]
+
+
+def test_no_source_of_the_package_is_left_out():
+    sources = [
+        point.load()
+        for point in entry_points(group=ENTRY_POINTS)
+        if point.value.startswith("market_assets.")
+    ]
+    over_http = {source for source in sources if issubclass(source.Settings, HttpSettings)}
+
+    assert {double.source for double in VENDORS.values()} == over_http

@@ -53,7 +53,16 @@ def gap_troubles(
         settings: From when on a gap is worth a word.
         now: The present instant.
     """
-    troubles = []
+    return [
+        *_heavy_gaps(profile, timeframe, gaps, settings, now),
+        *_abandoned_gaps(profile, timeframe, gaps),
+    ]
+
+
+def _heavy_gaps(
+    profile: str, timeframe: Timeframe, gaps: pl.DataFrame, settings: AlertSettings, now: datetime
+) -> list[Trouble]:
+    """Open gaps that are long, or open for long."""
     opened = gaps.filter(pl.col("status") == "open").with_columns(
         weight=pl.max_horizontal(
             pl.col("last_ts") - pl.col("first_ts") + timeframe.duration,
@@ -61,46 +70,50 @@ def gap_troubles(
         )
     )
     heavy = opened.filter(pl.col("weight") >= min(settings.gap_warning, settings.gap_error))
-    if not heavy.is_empty():
-        errors = heavy.filter(pl.col("weight") >= settings.gap_error).height
-        bars, symbols = int(heavy["bars"].sum()), symbols_in(heavy)
-        summary = f"{many(heavy.height, 'gap')} in {of_symbols(symbols)}, {bars:,} bars missing"
-        troubles.append(
-            Trouble(
-                profile,
-                Kind.GAP,
-                asset_name(timeframe),
-                Level.ERROR if errors else Level.WARNING,
-                summary,
-                heavy.height,
-                _gap_lines(heavy.sort("weight", "symbol", descending=[True, False])),
-                symbols,
-                _gap_places(heavy),
-            )
+    if heavy.is_empty():
+        return []
+    errors = heavy.filter(pl.col("weight") >= settings.gap_error).height
+    bars, symbols = int(heavy["bars"].sum()), symbols_in(heavy)
+    summary = f"{many(heavy.height, 'gap')} in {of_symbols(symbols)}, {bars:,} bars missing"
+    return [
+        Trouble(
+            profile,
+            Kind.GAP,
+            asset_name(timeframe),
+            Level.ERROR if errors else Level.WARNING,
+            summary,
+            heavy.height,
+            _gap_lines(heavy.sort("weight", "symbol", descending=[True, False])),
+            symbols,
+            _gap_places(heavy),
         )
+    ]
+
+
+def _abandoned_gaps(profile: str, timeframe: Timeframe, gaps: pl.DataFrame) -> list[Trouble]:
+    """Gaps that were given up."""
     given_up = gaps.filter(pl.col("status") == "abandoned")
-    if not given_up.is_empty():
-        bars, symbols = int(given_up["bars"].sum()), symbols_in(given_up)
-        summary = (
-            f"{many(given_up.height, 'gap')} in {of_symbols(symbols)} given up, "
-            f"{bars:,} bars missing for good"
+    if given_up.is_empty():
+        return []
+    bars, symbols = int(given_up["bars"].sum()), symbols_in(given_up)
+    summary = (
+        f"{many(given_up.height, 'gap')} in {of_symbols(symbols)} given up, "
+        f"{bars:,} bars missing for good"
+    )
+    newest = given_up.sort("last_ts", "symbol", descending=[True, False])
+    return [
+        Trouble(
+            profile,
+            Kind.ABANDONED,
+            asset_name(timeframe),
+            Level.WARNING,
+            summary,
+            given_up.height,
+            _gap_lines(newest),
+            symbols,
+            _gap_places(given_up),
         )
-        newest = given_up.sort("last_ts", "symbol", descending=[True, False])
-        lines = _gap_lines(newest)
-        troubles.append(
-            Trouble(
-                profile,
-                Kind.ABANDONED,
-                asset_name(timeframe),
-                Level.WARNING,
-                summary,
-                given_up.height,
-                lines,
-                symbols,
-                _gap_places(given_up),
-            )
-        )
-    return troubles
+    ]
 
 
 def sources_down(

@@ -249,21 +249,14 @@ class ArchiveSource:
                 file = File.at(path)
                 files.append((file, self._span(file, symbol, timeframe)))
             except FileNotFoundError as error:
-                if path.is_symlink():
-                    first = first or unreadable(self.name, path, error)
-                    broken.append(
-                        (
-                            File(path, 0, 0),
-                            (
-                                f"source {self.name}: {path} is a link to nothing: mend it, "
-                                "or remove it"
-                            ),
-                        )
-                    )
-                    continue
-                raise SourceError(
-                    f"source {self.name}: {symbol} {timeframe}: a file has gone meanwhile: {error}"
-                ) from error
+                if not path.is_symlink():
+                    raise SourceError(
+                        f"source {self.name}: {symbol} {timeframe}: "
+                        f"a file has gone meanwhile: {error}"
+                    ) from error
+                first = first or unreadable(self.name, path, error)
+                why = f"source {self.name}: {path} is a link to nothing: mend it, or remove it"
+                broken.append((File(path, 0, 0), why))
             except OSError as error:
                 first = first or unreadable(self.name, path, error)
                 broken.append((File(path, 0, 0), str(unreadable(self.name, path, error))))

@@ -89,9 +89,20 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(scope="session")
+def _empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("empty")
+    with Store(home, clock=Clock()).writing("making an empty store"):
+        return home
+
+
 @pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> Store:
-    """An empty store on disk."""
+def store(tmp_path: Path, clock: Clock, _empty_home: Path) -> Store:
+    """An empty store on disk.
+
+    It is a copy, because to make one takes longer than most of these tests.
+    """
+    shutil.copytree(_empty_home, tmp_path / "home")
     return Store(tmp_path / "home", clock=clock, patience=timedelta(seconds=30))
 
 

@@ -51,8 +51,8 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that wait for real processes, so that the others run while they wait."""
-    items.sort(key=lambda item: "end_to_end" not in item.path.name)
+    """Begin with the journeys: some wait for real processes, and the others run while they wait."""
+    items.sort(key=lambda item: item.path.parent.name != "journeys")
 
 
 @pytest.fixture(scope="session", autouse=True)

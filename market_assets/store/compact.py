@@ -7,6 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from market_assets.errors import StoreError
+from market_assets.store.engine import STORAGE_VERSION
 from market_assets.store.prune import free_bytes
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def write_compacted(connection: duckdb.DuckDBPyConnection, path: Path, draft: Pa
 
     ((source,),) = connection.execute("SELECT current_database()").fetchall()
     target = draft.as_posix().replace("'", "''")
-    connection.execute(f"ATTACH '{target}' AS compacted")
+    connection.execute(f"ATTACH '{target}' AS compacted (STORAGE_VERSION '{STORAGE_VERSION}')")
     try:
         connection.execute(f'COPY FROM DATABASE "{source}" TO compacted')
         if _inventory(connection, source) != _inventory(connection, "compacted"):

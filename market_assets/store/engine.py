@@ -17,6 +17,13 @@ from market_assets.store.signals import forget, watch
 if TYPE_CHECKING:
     from pathlib import Path
 
+STORAGE_VERSION = "v1.2.0"
+"""The form of files that are made here: every DuckDB since 1.2 reads it, 1.5 and 2.0 alike.
+
+A file in the form before it opens four times as slowly (3 ms in place of 0.8), because DuckDB reads
+the statistics of all columns uncompressed.
+"""
+
 _engines: dict[Path, duckdb.DuckDBPyConnection] = {}
 """This process's instances by the file that each opens: with nothing in them while it is closed."""
 
@@ -35,9 +42,16 @@ def open_file(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         duckdb.Error: It cannot be opened, by this process or at all.
     """
     connection = _engine(path).cursor()
-    file, mode = str(path).replace("'", "''"), " (READ_ONLY)" if read_only else ""
+    file = str(path).replace("'", "''")
+    if read_only:
+        options = "(READ_ONLY)"
+    elif path.exists():
+        # A file that is there keeps its form.
+        options = ""
+    else:
+        options = f"(STORAGE_VERSION '{STORAGE_VERSION}')"
     try:
-        connection.execute(f"ATTACH '{file}' AS {_catalog(path)}{mode}")
+        connection.execute(f"ATTACH '{file}' AS {_catalog(path)} {options}")
         connection.execute(f"USE {_catalog(path)}")
     except duckdb.Error:
         connection.close()

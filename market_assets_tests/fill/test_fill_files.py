@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import io
+import json
 import zipfile
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -22,6 +23,7 @@ from market_assets.market.calendars.sessions import load_calendar
 from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.sources.files.archive import ArchiveSettings, ArchiveSource
+from market_assets_tests.support.fill_ground import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -83,37 +85,37 @@ def words(outcomes: Iterable[Any]) -> str:
 
 
 class TestWhoseDay:
-    @pytest.mark.parametrize(
-        ("stamp", "day"),
-        [
-            ("{:%Y-%m-%d} 00:00:00+09:00", date(2024, 3, 8)),
-            ("{:%Y-%m-%d}T00:00:00+01:00", date(2024, 6, 1)),
-            ("{:%Y-%m-%d}T00:00:00-05:00", date(2024, 3, 8)),
-            ("{:%Y-%m-%d} 00:00:00 Asia/Tokyo", date(2024, 3, 8)),
-            ("{:%Y-%m-%d}T00:00:00Z", date(2024, 3, 8)),
-        ],
-    )
+    STAMPS: ClassVar[dict[str, tuple[str, date]]] = {
+        "A": ("{:%Y-%m-%d} 00:00:00+09:00", date(2024, 3, 8)),
+        "B": ("{:%Y-%m-%d}T00:00:00+01:00", date(2024, 6, 1)),
+        "C": ("{:%Y-%m-%d}T00:00:00-05:00", date(2024, 3, 8)),
+        "D": ("{:%Y-%m-%d} 00:00:00 Asia/Tokyo", date(2024, 3, 8)),
+        "E": ("{:%Y-%m-%d}T00:00:00Z", date(2024, 3, 8)),
+    }
+
     @pytest.mark.parametrize("timezone", ["UTC", "America/New_York"])
-    def test_a_day_is_the_date_that_its_stamps_own_zone_names(self, ground, stamp, day, timezone):
-        write(
-            ground,
-            "A.csv",
-            HEAD + "".join(line(stamp.format(day + n * DAY), 10 + n) for n in range(3)),
-        )
+    def test_a_day_is_the_date_that_its_stamps_own_zone_names(self, ground, timezone):
+        symbols = {}
+        for symbol, (stamp, day) in self.STAMPS.items():
+            rows = [line(stamp.format(day + n * DAY), 10 + n) for n in range(3)]
+            write(ground, f"{symbol}.csv", HEAD + "".join(rows))
+            symbols[symbol] = {"start": str(day), "end": str(day + 3 * DAY)}
         keep(
             ground,
             "{symbol}.csv",
             timeframe="1d",
-            start=str(day),
-            end=str(day + 3 * DAY),
+            start="2024-03-08",
+            end="2024-06-04",
+            symbols=json.dumps(symbols),
             timezone=timezone,
         )
 
         ground.fill()
 
-        assert closes(ground) == {
-            datetime.combine(day + n * DAY, datetime.min.time()): 10.0 + n for n in range(3)
-        }
+        for symbol, (_, day) in self.STAMPS.items():
+            assert closes(ground, symbol) == {
+                datetime.combine(day + n * DAY, datetime.min.time()): 10.0 + n for n in range(3)
+            }
 
     def test_so_is_one_of_a_column_with_a_zone(self, ground):
         stamps = pl.Series([datetime(2024, 3, 8), datetime(2024, 3, 9)]).dt.replace_time_zone(
@@ -265,26 +267,37 @@ class TestWhoseClock:
 
         assert closes(ground) == {ts: 100.0 + n for n, ts in enumerate(bars)}
 
-    @pytest.mark.parametrize(
-        ("shown_by", "ahead"),
-        [
-            ("-03:30", -3.5),
-            ("UTC+2", 2),
-            ("+05:30", 5.5),
-            ("GMT-5", -5),
-            ("Tokyo", 9),
-            ("Asia/Kolkata", 5.5),
-        ],
-    )
-    def test_a_fixed_offset_is_a_clock(self, ground, shown_by, ahead):
+    CLOCKS: ClassVar[dict[str, float]] = {
+        "-03:30": -3.5,
+        "UTC+2": 2,
+        "+05:30": 5.5,
+        "GMT-5": -5,
+        "Tokyo": 9,
+        "Asia/Kolkata": 5.5,
+    }
+
+    def test_a_fixed_offset_is_a_clock(self, ground):
+        """Each clock is that of a source with a symbol of its own."""
         first = datetime(2024, 3, 5)
-        rows = [line(first + timedelta(hours=ahead) + n * MINUTE, 10 + n) for n in range(3)]
-        write(ground, "A.csv", HEAD + "".join(rows))
-        keep(ground, "{symbol}.csv", start="2024-03-05", end="2024-03-06", clock=shown_by)
+        symbols = {}
+        for number, (clock, ahead) in enumerate(self.CLOCKS.items()):
+            symbol, source = f"S{number}", f"files{number}"
+            rows = [line(first + timedelta(hours=ahead) + n * MINUTE, 10 + n) for n in range(3)]
+            write(ground, f"{symbol}.csv", HEAD + "".join(rows))
+            ground.add_source(source, type="archive", path="files/{symbol}.csv", clock=clock)
+            symbols[symbol] = {"sources": [source]}
+        keep(
+            ground,
+            "{symbol}.csv",
+            start="2024-03-05",
+            end="2024-03-06",
+            symbols=json.dumps(symbols),
+        )
 
         ground.fill()
 
-        assert closes(ground) == {first + n * MINUTE: 10.0 + n for n in range(3)}
+        for symbol in symbols:
+            assert closes(ground, symbol) == {first + n * MINUTE: 10.0 + n for n in range(3)}
 
     def test_times_of_the_exchange_that_are_read_as_utc_are_refused_with_their_zone(self, ground):
         opens = [datetime(2024, 3, 5, 9, 30) + n * MINUTE for n in range(390)]
@@ -437,22 +450,36 @@ DAYS = [date(2025, 2, 26), date(2025, 2, 27), date(2025, 2, 28)]
 
 
 class TestABadFile:
-    @pytest.mark.parametrize(
-        "content", [b"", b"<!DOCTYPE html><html>404</html>", b"PK\x03\x04", b"a,b\n1,2\n"]
-    )
+    CONTENTS: ClassVar[dict[str, bytes]] = {
+        "A": b"",
+        "B": b"<!DOCTYPE html><html>404</html>",
+        "C": b"PK\x03\x04",
+        "D": b"a,b\n1,2\n",
+    }
+
     @pytest.mark.parametrize("place", [0, 1, 2])
-    def test_it_costs_its_own_day_which_is_red_and_names_it(self, ground, content, place):
+    def test_it_costs_its_own_day_which_is_red_and_names_it(self, ground, place):
         for number, day in enumerate(DAYS):
             text = (HEAD + "".join(line(ts) for ts in minutes(day))).encode()
-            write(ground, f"A-{day}.csv", content if number == place else text)
-        keep(ground, "{symbol}-{date}.csv", start="2025-02-26", end="2025-03-01")
+            for symbol, content in self.CONTENTS.items():
+                write(ground, f"{symbol}-{day}.csv", content if number == place else text)
+        keep(
+            ground,
+            "{symbol}-{date}.csv",
+            start="2025-02-26",
+            end="2025-03-01",
+            symbols=plain(self.CONTENTS),
+        )
 
         outcomes = ground.fill()
 
-        assert ground.rows().height == 2880
         red = [outcome for outcome in outcomes if outcome.failures]
         assert [outcome.partition.key for outcome in red] == [str(DAYS[place])]
-        assert f"A-{DAYS[place]}.csv cannot be read" in words(red) or "has no column" in words(red)
+        for symbol in self.CONTENTS:
+            assert ground.rows(symbol).height == 2880
+            told = " ".join(word for word in (*red[0].failures, *red[0].faults) if symbol in word)
+            file = f"{symbol}-{DAYS[place]}.csv"
+            assert f"{file} cannot be read" in told or (file in told and "has no column" in told)
 
     def test_another_source_gives_what_it_would_have_had(self, ground):
         for day in DAYS:
@@ -529,30 +556,35 @@ class TestABadMemberOfAZip:
     """What cannot be read is no answer, though one answer is enough."""
 
     @pytest.mark.parametrize("place", [0, 1, 2])
-    @pytest.mark.parametrize("name", ["A-{}.csv", "{:%Y%m%d}/minutes.csv"])
-    @pytest.mark.parametrize("harm", ["html", "empty", "spoilt"])
-    def test_its_days_are_open_and_its_name_is_told(self, ground, place, name, harm):
-        members = {
-            name.format(day): HEAD + "".join(line(ts) for ts in minutes(day)) for day in DAYS
-        }
-        bad = name.format(DAYS[place])
-        members[bad] = {"html": "<html>", "empty": "", "spoilt": members[bad]}[harm]
-        write(ground, "A.zip", zip_of(members, spoil=bad if harm == "spoilt" else ""))
+    def test_its_days_are_open_and_its_name_is_told(self, ground, place):
+        """Each harm, and each way to name the members, is in the zip of a symbol of its own."""
+        texts = {day: HEAD + "".join(line(ts) for ts in minutes(day)) for day in DAYS}
+        harmed = {}
+        for name in ("A-{}.csv", "{:%Y%m%d}/minutes.csv"):
+            for harm in ("html", "empty", "spoilt"):
+                symbol, bad = f"S{len(harmed)}", name.format(DAYS[place])
+                members = {name.format(day): text for day, text in texts.items()}
+                members[bad] = {"html": "<html>", "empty": "", "spoilt": members[bad]}[harm]
+                spoilt = bad if harm == "spoilt" else ""
+                write(ground, f"{symbol}.zip", zip_of(members, spoil=spoilt))
+                harmed[symbol] = bad
         keep(
             ground,
             "{symbol}.zip",
             start="2025-02-26",
             end="2025-03-01",
+            symbols=plain(harmed),
             evidence={"confirmations": 1},
         )
 
         outcomes = ground.fill()
 
-        assert ground.rows().height == 2880
-        assert absences(ground) == [("open", 1440)]
+        assert absences(ground) == [("open", 1440)] * len(harmed)
         red = [outcome for outcome in outcomes if outcome.failures]
         assert [outcome.partition.key for outcome in red] == [str(DAYS[place])]
-        assert f"A.zip: {bad} in it cannot be read" in words(red)
+        for symbol, bad in harmed.items():
+            assert ground.rows(symbol).height == 2880
+            assert f"{symbol}.zip: {bad} in it cannot be read" in words(red)
 
     def test_without_a_day_in_its_name_it_is_what_lies_between_the_others(self, ground):
         members = {
@@ -670,38 +702,57 @@ class TestABadLine:
         "half a line": b"2025-02-26 12:0\n",
     }
 
-    @pytest.mark.parametrize("name", BAD)
-    def test_it_costs_itself_and_is_counted(self, ground, name):
+    def write(self, ground: Ground, names: Iterable[str], *, newest_first: bool = False) -> dict:
+        """Write a file per bad line, which stands in it for noon; gives its symbol's name by it."""
         rows = [line(ts).encode() for ts in minutes(DAYS[0]) if ts.hour != 12 or ts.minute]
-        write(ground, "A.csv", HEAD.encode() + b"".join([*rows[:720], self.BAD[name], *rows[720:]]))
-        keep(ground, "{symbol}.csv", start="2025-02-26", end="2025-02-27")
+        symbols = {name: f"S{number}" for number, name in enumerate(names)}
+        for name, symbol in symbols.items():
+            lines = [*rows[:720], self.BAD[name], *rows[720:]]
+            body = b"".join(lines[::-1] if newest_first else lines)
+            write(ground, f"{symbol}.csv", HEAD.encode() + body)
+        return symbols
 
-        outcomes = ground.fill()
-
-        assert ground.rows().height == 1439
-        assert sum(outcome.rejected for outcome in outcomes) == 1
-
-    @pytest.mark.parametrize("quiet", ["present", "omitted"])
-    @pytest.mark.parametrize("newest_first", [False, True])
-    @pytest.mark.parametrize("name", sorted(set(BAD) - {"a header in the middle"}))
-    def test_it_is_no_answer_for_its_bar(self, ground, name, newest_first, quiet):
-        rows = [line(ts).encode() for ts in minutes(DAYS[0]) if ts.hour != 12 or ts.minute]
-        rows = [*rows[:720], self.BAD[name], *rows[720:]]
-        write(ground, "A.csv", HEAD.encode() + b"".join(rows[::-1] if newest_first else rows))
+    def test_it_costs_itself_and_is_counted(self, ground):
+        symbols = self.write(ground, self.BAD)
         keep(
             ground,
             "{symbol}.csv",
             start="2025-02-26",
             end="2025-02-27",
+            symbols=plain(symbols.values()),
+        )
+
+        outcomes = ground.fill()
+
+        for symbol in symbols.values():
+            assert ground.rows(symbol).height == 1439
+        assert sum(outcome.rejected for outcome in outcomes) == len(symbols)
+        refused = ground.table("SELECT symbol, rows FROM ops.refused ORDER BY symbol")
+        assert refused.rows() == [(symbol, 1) for symbol in sorted(symbols.values())]
+
+    @pytest.mark.parametrize("quiet", ["present", "omitted"])
+    @pytest.mark.parametrize("newest_first", [False, True])
+    def test_it_is_no_answer_for_its_bar(self, ground, newest_first, quiet):
+        names = sorted(set(self.BAD) - {"a header in the middle"})
+        symbols = self.write(ground, names, newest_first=newest_first)
+        keep(
+            ground,
+            "{symbol}.csv",
+            start="2025-02-26",
+            end="2025-02-27",
+            symbols=plain(symbols.values()),
             quiet_minutes=quiet,
             evidence={"confirmations": 1},
         )
 
         outcomes = ground.fill()
 
-        assert absences(ground) == [("open", 1)]
-        assert sum(outcome.rejected for outcome in outcomes) == 1
-        assert "A.csv: a row cannot be read: A.csv line" in ground.gaps()["reason"].item()
+        assert absences(ground) == [("open", 1)] * len(symbols)
+        assert sum(outcome.rejected for outcome in outcomes) == len(symbols)
+        told = dict(ground.gaps().select("symbol", "reason").iter_rows())
+        assert set(told) == set(symbols.values())
+        for symbol, reason in told.items():
+            assert f"{symbol}.csv: a row cannot be read: {symbol}.csv line" in reason
 
     def test_a_header_in_the_middle_has_no_bar(self, ground):
         rows = [line(ts) for ts in minutes(DAYS[0]) if ts.hour != 12]

@@ -5,13 +5,19 @@ The tests cover also what each costs.
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
+import yaml
 
 from market_assets.practice.faults import Fault
 from market_assets_tests.support.fill_ground import at, counts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 COUNTRY = "Service unavailable from a restricted location according to 'b. Eligibility'"
@@ -24,30 +30,59 @@ def fill(ground: Any, times: int, **options: object) -> list[Any]:
     return outcomes
 
 
-class TestOfTheMoment:
-    @pytest.mark.parametrize(
-        "status", [408, 425, 500, 507, 520, 521, 522, 523, 524, 525, 526, 527, 529, 530, 599]
+def symbols_of(pairs: Iterable[str]) -> str:
+    """The symbols of a profile, each with its one source: of pairs such as "BTC: vendor"."""
+    sources = dict(pair.split(": ") for pair in pairs)
+    return yaml.safe_dump(
+        {"symbols": {symbol: {"sources": [source]} for symbol, source in sources.items()}}
     )
-    def test_a_passing_one_costs_no_page(self, empty_ground, vendor, status):
+
+
+class TestOfTheMoment:
+    PASSING = (408, 425, 500, 507, 520, 521, 522, 523, 524, 525, 526, 527, 529, 530, 599)
+
+    def test_a_passing_one_costs_no_page(self, empty_ground, vendor):
+        """Each status has a source and a symbol of its own."""
         ground = empty_ground
-        ground.add_vendor("vendor", vendor, retries=2)
-        vendor.set_faults([Fault(fault="error", status=status, times=2)])
-        ground.keep("symbols: {BTC: {}}")
+        for status in self.PASSING:
+            ground.add_vendor(f"vendor_{status}", vendor, retries=2)
+        vendor.set_faults(
+            [
+                Fault(fault="error", status=status, times=2, symbols=[f"S{status}"])
+                for status in self.PASSING
+            ]
+        )
+        ground.keep(symbols_of(f"S{status}: vendor_{status}" for status in self.PASSING))
         ground.fill()
         assert ground.complete()
+        refused = Counter(entry["symbol"] for entry in vendor.log if entry["status"] != 200)
+        assert refused == {f"S{status}": 2 for status in self.PASSING}
 
-    @pytest.mark.parametrize(
-        ("status", "words"),
-        [(522, ""), (408, ""), (451, ""), (403, COUNTRY), (403, "Forbidden"), (530, "")],
-    )
+    REFUSALS: ClassVar[dict[str, tuple[int, str]]] = {
+        "unreachable": (522, ""),
+        "slow": (408, ""),
+        "legal": (451, ""),
+        "country": (403, COUNTRY),
+        "forbidden": (403, "Forbidden"),
+        "frozen": (530, ""),
+    }
+
     @pytest.mark.parametrize("only_due", [False, True])
-    def test_five_of_them_on_a_new_install_abandon_nothing(
-        self, ground, vendor, status, words, only_due
-    ):
-        vendor.set_faults([Fault(fault="error", status=status, message=words)])
-        ground.keep("symbols: {BTC: {}, ETH: {}}")
+    def test_five_of_them_on_a_new_install_abandon_nothing(self, empty_ground, vendor, only_due):
+        """Each refusal has a source and two symbols of its own."""
+        ground = empty_ground
+        faults, symbols = [], []
+        for name, (status, words) in self.REFUSALS.items():
+            ground.add_vendor(name, vendor)
+            own = [f"{name}_{number}" for number in range(2)]
+            faults.append(Fault(fault="error", status=status, message=words, symbols=own))
+            symbols += [f"{symbol}: {name}" for symbol in own]
+        vendor.set_faults(faults)
+        ground.keep(symbols_of(symbols))
         fill(ground, 6, only_due=only_due)
-        assert set(ground.gaps()["status"]) == {"open"}
+        gaps = ground.gaps()
+        assert set(gaps["status"]) == {"open"}
+        assert set(gaps["symbol"]) == set(ground.profile.symbols)
         vendor.set_faults([])
         fill(ground, 1, only_due=only_due)
         assert ground.complete()

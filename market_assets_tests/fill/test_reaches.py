@@ -5,6 +5,7 @@ They are evidence once, however often they are read.
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import polars as pl
 import pytest
 
 from market_assets.market.timeframes import Window
-from market_assets_tests.support.fill_ground import asked, at, candles, counts, every
+from market_assets_tests.support.fill_ground import asked, at, candles, counts, every, plain
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -56,22 +57,38 @@ def reasons(ground: Any) -> dict[str, int]:
 
 
 class TestHowFarFilesReach:
-    @pytest.mark.parametrize(
-        "name", ["{symbol}-{date}.csv", "{date}_{symbol}.csv", "{date}/{symbol}.csv"]
-    )
-    @pytest.mark.parametrize("quiet", ["present", "omitted"])
     def test_a_day_of_which_the_file_is_absent_is_not_spoken_for_by_the_files_around_it(
-        self, empty_ground, name, quiet
+        self, empty_ground
     ):
+        """Each way to name the files, and to treat quiet minutes, is a source with its symbol."""
         ground = empty_ground
-        write_days(ground, [ts for ts in HOURS if ts.day != 27], name, quiet_minutes=quiet)
-        ground.keep("symbols: {BTC: {}}\nevidence: {quiet_limit: 2d}")
+        frames = {day: candles([ts for ts in HOURS if ts.day == day]) for day in (26, 28)}
+        symbols = {}
+        for number, name in enumerate(
+            ["{symbol}-{date}.csv", "{date}_{symbol}.csv", "{date}/{symbol}.csv"]
+        ):
+            for quiet in ("present", "omitted"):
+                symbol, source = f"S{number}{quiet}", f"files{number}_{quiet}"
+                for day, frame in frames.items():
+                    path = (
+                        ground.folder / source / name.format(symbol=symbol, date=f"2025-02-{day}")
+                    )
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    frame.write_csv(path)
+                ground.add_source(
+                    source, type="archive", path=f"{source}/{name}", quiet_minutes=quiet
+                )
+                symbols[symbol] = {"sources": [source]}
+        ground.keep(f"symbols: {json.dumps(symbols)}\nevidence: {{quiet_limit: 2d}}")
 
         outcomes = fill(ground)
 
-        assert [counts(outcome)["BTC"].missing for outcome in outcomes] == [0, 24, 0]
-        assert set(ground.gaps()["status"]) == {"open"}
-        assert reasons(ground) == {"no source reaches this far": 24}
+        gaps = ground.gaps()
+        assert set(gaps["status"]) == {"open"}
+        for symbol in symbols:
+            assert [counts(outcome)[symbol].missing for outcome in outcomes] == [0, 24, 0]
+            told = gaps.filter(symbol=symbol).group_by("reason").agg(pl.sum("bars")).rows()
+            assert told == [("no source reaches this far", 24)]
 
     @pytest.mark.parametrize("name", ["{symbol}-{date}.csv", "{date}/{symbol}.csv"])
     def test_a_quiet_evening_between_two_days_is_spoken_for(self, empty_ground, name):
@@ -91,37 +108,42 @@ class TestHowFarFilesReach:
             (at("2025-02-28T16:00").replace(tzinfo=None), 8),
         ]
 
-    @pytest.mark.parametrize(
-        "odd",
-        [
-            "0,0,0,0,0,0",
-            "1970-01-01 00:00:00,0,0,0,0,0",
-            "2042-06-01 00:00:00,100,102,98,101,10",
-            "1970-01-01 00:00:00,100,102,98,101,10",
-            "1975-06-01 00:00:00",
-            "2042-",
-            "2025-02-28 2",
-            "",
-        ],
+    ODD = (
+        "0,0,0,0,0,0",
+        "1970-01-01 00:00:00,0,0,0,0,0",
+        "2042-06-01 00:00:00,100,102,98,101,10",
+        "1970-01-01 00:00:00,100,102,98,101,10",
+        "1975-06-01 00:00:00",
+        "2042-",
+        "2025-02-28 2",
+        "",
     )
+
     @pytest.mark.parametrize("place", ["first", "last"])
     def test_a_row_whose_time_cannot_be_does_not_make_a_file_reach_further(
-        self, empty_ground, odd, place
+        self, empty_ground, place
     ):
+        """Each odd row stands in the file of a symbol of its own."""
         ground = empty_ground
         header, *rows = candles(HOURS[6:36]).write_csv().splitlines()
-        lines = [header, odd, *rows] if place == "first" else [header, *rows, odd]
-        (ground.folder / "BTC.csv").write_text("\n".join(lines))
+        symbols = [f"S{number}" for number in range(len(self.ODD))]
+        for symbol, odd in zip(symbols, self.ODD, strict=True):
+            lines = [header, odd, *rows] if place == "first" else [header, *rows, odd]
+            (ground.folder / f"{symbol}.csv").write_text("\n".join(lines))
         ground.add_source("files", type="archive", path="{symbol}.csv")
-        ground.keep("symbols: {BTC: {}}")
+        ground.keep(f"symbols: {plain(symbols)}")
 
         outcomes = fill(ground)
 
-        assert set(ground.gaps()["status"]) == {"open"}
-        # A line that cannot be read may cost its file, but it explains nothing either.
-        if not any("cannot be read" in reason for reason in reasons(ground)):
-            assert [counts(outcome)["BTC"].missing for outcome in outcomes] == [6, 12, 24]
-            assert reasons(ground) == {"no source reaches this far": 42}
+        gaps = ground.gaps()
+        assert set(gaps["status"]) == {"open"}
+        assert set(gaps["symbol"]) == set(symbols)
+        for symbol in symbols:
+            told = gaps.filter(symbol=symbol).group_by("reason").agg(pl.sum("bars")).rows()
+            # A line that cannot be read may cost its file, but it explains nothing either.
+            if not any("cannot be read" in reason for reason, _ in told):
+                assert [counts(outcome)[symbol].missing for outcome in outcomes] == [6, 12, 24]
+                assert told == [("no source reaches this far", 42)]
 
     def test_a_source_behind_the_files_is_asked_for_the_day_that_they_lack(
         self, empty_ground, vendor

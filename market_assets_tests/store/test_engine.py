@@ -73,3 +73,35 @@ def test_a_view_that_is_made_here_is_read_under_whatever_name_the_file_is_opened
     moved = path.rename(tmp_path / "another.duckdb")
     with duckdb.connect(moved, read_only=True) as connection:
         assert connection.execute("SELECT n FROM ops.shown").fetchall() == [(3,)]
+
+
+def form(connection: duckdb.DuckDBPyConnection) -> str:
+    ((tags,),) = connection.execute(
+        "SELECT tags FROM duckdb_databases() WHERE database_name = current_database()"
+    ).fetchall()
+    return tags["storage_version"]
+
+
+def test_a_new_file_has_the_form_that_opens_fast_and_a_file_that_is_there_keeps_its_own(
+    path, tmp_path
+):
+    ours = open_file(path, read_only=False)
+    ours.execute("CREATE TABLE ours AS SELECT 2 AS n")
+    assert form(ours) == "v1.2.0+"
+    close_file(path, ours)
+    again = open_file(path, read_only=False)
+    assert form(again) == "v1.2.0+"
+    close_file(path, again)
+
+    older = tmp_path / "older.duckdb"
+    with duckdb.connect() as connection:
+        connection.execute(f"ATTACH '{older}' AS older (STORAGE_VERSION 'v1.0.0')")
+        connection.execute("CREATE TABLE older.theirs AS SELECT 1 AS n")
+        connection.execute("DETACH older")
+    opened = open_file(older, read_only=False)
+    opened.execute("INSERT INTO theirs VALUES (2)")
+    close_file(older, opened)
+    again = open_file(older, read_only=True)
+    assert form(again) == "v1.0.0+"
+    assert again.execute("SELECT n FROM theirs ORDER BY n").fetchall() == [(1,), (2,)]
+    close_file(older, again)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -10,13 +9,13 @@ import pytest
 
 from market_assets.practice.book import Market
 from market_assets.practice.vendor import PracticeVendor
-from market_assets.store import Store
 from market_assets_tests.support.fill_ground import SYMBOLS, Ground
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from market_assets.store import Store
     from market_assets_tests.conftest import Clock
 
 
@@ -75,23 +74,6 @@ def slow_vendor(clock: Clock) -> Iterator[PracticeVendor]:
     """
     with PracticeVendor(Market(kind="crypto"), clock) as vendor:
         yield vendor
-
-
-@pytest.fixture(scope="session")
-def _empty_home(tmp_path_factory: pytest.TempPathFactory, _vendor_clock: _VendorClock) -> Path:
-    home = tmp_path_factory.mktemp("empty")
-    with Store(home, clock=_vendor_clock).writing("making an empty store"):
-        return home
-
-
-@pytest.fixture
-def store(tmp_path: Path, clock: Clock, _empty_home: Path) -> Store:
-    """An empty store on disk.
-
-    It is a copy, because to make one takes longer than most of these tests.
-    """
-    shutil.copytree(_empty_home, tmp_path / "home")
-    return Store(tmp_path / "home", clock=clock)
 
 
 @pytest.fixture

@@ -104,11 +104,14 @@ def test_a_bar_that_closes_after_midnight_is_there_when_it_closes_and_so_is_what
         midnight = now.replace(hour=0)
         return midnight if now.hour else midnight - timedelta(days=1)
 
-    first = datetime(2025, 3, 4, 21, tzinfo=UTC)
+    first = datetime(2025, 3, 5, 21, tzinfo=UTC)
+    kept.clock.now = first
+    kept.fill(days("2025-03-02", "2025-03-06"), timeframe=H1)
+    follow(kept)
     step(
         kept,
         first=first,
-        after=first + timedelta(days=1, hours=6),
+        after=first + timedelta(hours=6),
         pace=timedelta(hours=1),
         timeframe=H1,
         since=since,

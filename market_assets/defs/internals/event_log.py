@@ -27,12 +27,12 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
 )
 from dagster._core.storage.runs import SqliteRunStorage
 from dagster._core.storage.schedules import SqliteScheduleStorage
-from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS, create_db_conn_string
 from filelock import FileLock
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import NullPool, StaticPool
 
 from market_assets.home import home
-from market_assets.private import OURS_ALONE, private_files
+from market_assets.private import OURS_ALONE, private_files, put_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,6 +49,25 @@ _OPEN_RUNS = 16
 
 _PATIENCE = 120
 """Seconds to wait for another process that makes the storages; on a slow disk it takes a few."""
+
+
+_empty_runs: list[bytes] = []
+"""The first file of a run that this process has made, before its first event.
+
+The others are copies of it.
+"""
+
+
+def _is_made(engine: db.Engine) -> bool:
+    """Whether Dagster has made all tables of a file, which it notes in the file at the end.
+
+    Dagster asks alembic, which reads a module per release of Dagster's tables to answer.
+    """
+    try:
+        with engine.connect() as connection:
+            return connection.execute(db.text("SELECT 1 FROM alembic_version")).first() is not None
+    except db.exc.DatabaseError:
+        return False
 
 
 @contextmanager
@@ -77,6 +96,7 @@ class _InHome:
     """
 
     folder: ClassVar[str]
+    file: ClassVar[str]
 
     @classmethod
     def config_type(cls) -> UserConfigSchema:
@@ -91,21 +111,29 @@ class _InHome:
     ) -> Any:  # noqa: ANN401 - each of Dagster's storages names itself
         """Make the storage from its block in dagster.yaml."""
         base = _dagster_home(config_value.get("base_dir"))
+        folder = base / cls.folder
+        address = create_db_conn_string(str(folder), cls.file)
         with making(base):
+            if (folder / f"{cls.file}.db").exists() and _is_made(
+                db.create_engine(address, poolclass=NullPool)
+            ):
+                return cls(address, inst_data)  # type: ignore[call-arg]
             # Dagster's.
-            return cls.from_local(str(base / cls.folder), inst_data)  # type: ignore[attr-defined]
+            return cls.from_local(str(folder), inst_data)  # type: ignore[attr-defined]
 
 
 class HomeRunStorage(_InHome, SqliteRunStorage):
     """Dagster's SqliteRunStorage; the file is `history/runs.db`."""
 
     folder = "history"
+    file = "runs"
 
 
 class HomeScheduleStorage(_InHome, SqliteScheduleStorage):
     """Dagster's SqliteScheduleStorage; the file is `schedules/schedules.db`."""
 
     folder = "schedules"
+    file = "schedules"
 
 
 class PooledSqliteEventLogStorage(SqliteEventLogStorage):
@@ -172,13 +200,31 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
         db.event.listen(engine, "connect", _tune)
         if shard not in self._initialized_dbs:
             with making(self._home):
-                self._initdb(engine)
+                self._make(shard, engine)
             self._initialized_dbs.add(shard)
         self._engines[shard] = engine
         if len(self._engines) > _OPEN_RUNS:
             oldest = next(name for name in self._engines if name != INDEX_SHARD_NAME)
             self._engines.pop(oldest).dispose()
         return engine
+
+    def _make(self, shard: str, engine: db.Engine) -> None:
+        """Make the file of a shard where there is none, or only a part of one."""
+        path = Path(self.path_for_shard(shard))
+        is_run = shard != INDEX_SHARD_NAME
+        if path.exists():
+            if _is_made(engine):
+                return
+        elif is_run and _empty_runs:
+            put_private(path, _empty_runs[0])
+            return
+
+        self._initdb(engine)
+        if is_run and not _empty_runs:
+            # SQLite moves all that it wrote into the file when its last connection is closed.
+            engine.dispose()
+            if not path.with_name(f"{path.name}-wal").exists():
+                _empty_runs.append(path.read_bytes())
 
     def delete_events(self, run_id: str) -> None:
         """Delete a run's events, with its file, which Dagster's own class leaves behind."""

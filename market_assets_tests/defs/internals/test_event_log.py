@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -425,3 +426,49 @@ def test_a_run_in_the_queue_waits_until_a_code_server_is_there_again(tmp_path: P
     assert queue is not None
     waits = queue.max_user_code_failure_retries * queue.user_code_failure_retry_delay
     assert waits >= 300
+
+
+def inside(file: Path) -> tuple[list[Any], list[Any], int]:
+    """The tables and indexes of a file, its stamp, and the size of its pages."""
+    with closing(sqlite3.connect(file)) as connection:
+        made = connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY name")
+        stamp = connection.execute("SELECT version_num FROM alembic_version")
+        ((page,),) = connection.execute("PRAGMA page_size").fetchall()
+        return made.fetchall(), stamp.fetchall(), page
+
+
+def test_the_file_of_a_run_holds_what_dagster_makes_though_it_is_a_copy(
+    tmp_path: Path, storage: PooledSqliteEventLogStorage
+) -> None:
+    with plain(tmp_path / "dagster") as other:
+        other.event_log_storage.store_event(entry("run", 0))
+    tables, stamp, _ = inside(tmp_path / "dagster" / "history" / "runs" / "run.db")
+
+    for run_id in ("first", "second", "third"):
+        storage.store_event(entry(run_id, 0))
+        assert inside(Path(storage.path_for_shard(run_id))) == (tables, stamp, 1024)
+        assert messages(storage, run_id) == ["0"]
+        assert Path(storage.path_for_shard(run_id)).stat().st_mode & 0o077 == 0
+
+    # What a killed process has begun is made whole.
+    begun = Path(storage.path_for_shard("begun"))
+    begun.touch()
+    storage.store_event(entry("begun", 0))
+    assert inside(begun)[:2] == (tables, stamp)
+    assert messages(storage, "begun") == ["0"]
+
+
+def test_a_file_that_is_there_is_opened_without_reading_the_history_of_dagsters_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with instance_at(tmp_path) as instance:
+        instance.event_log_storage.store_event(entry("run", 0))
+    read: list[str] = []
+    monkeypatch.setattr(
+        "alembic.script.ScriptDirectory.from_config", lambda config: read.append(str(config))
+    )
+    with instance_at(tmp_path) as instance:
+        assert messages(instance.event_log_storage, "run") == ["0"]
+        instance.get_runs()
+        instance.all_instigator_state()
+    assert read == []

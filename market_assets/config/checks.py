@@ -14,6 +14,7 @@ from market_assets.config.declared import Declared, check_limits, check_name, ch
 from market_assets.config.settings import AlertSettings, Basis, Kind, Timeframes
 from market_assets.config.yaml_file import Document, Place, shown
 from market_assets.errors import CalendarError
+from market_assets.market.calendars.sessions import load_calendar
 from market_assets.market.timeframes import Timeframe
 from market_assets.notifier import load_apprise
 from market_assets.words import hint, listed
@@ -160,9 +161,6 @@ def _check_calendar(
                     f"says what an entry before says of {entry.date} too; "
                     "keep the one that is right",
                 )
-    # Takes a second.
-    from market_assets.market.calendars.sessions import load_calendar  # noqa: PLC0415
-
     try:
         load_calendar(calendar, tuple(entry.change for entry in changes))
     except CalendarError as error:

@@ -15,10 +15,13 @@ from market_assets.defs.internals.adapter import (
     latest_materializations,
 )
 from market_assets.defs.keys import process_tags
+from market_assets.imports import late_imports
 from market_assets.market.clock import machine
-from market_assets.verdicts.colour import names_of
-from market_assets.verdicts.verdicts import share
-from market_assets.work.job import BY_SYMBOL
+
+with late_imports():
+    from market_assets.verdicts.colour import names_of
+    from market_assets.verdicts.verdicts import share
+    from market_assets.work import job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -333,7 +336,7 @@ def audit_metadata(audit: Mapping[str, Any]) -> dict[str, Any]:
     # The job has them worst first, and leaves out what is 0.
     by_symbol = list(detail["by_symbol"].items())
     metadata["by_symbol"] = _table(
-        {"symbol": symbol, **{name: numbers.get(name, 0) for name in BY_SYMBOL}}
+        {"symbol": symbol, **{name: numbers.get(name, 0) for name in job.BY_SYMBOL}}
         for symbol, numbers in by_symbol[:_WORST]
     )
     if more := len(by_symbol[_WORST:]) + detail["symbols_not_shown"]:

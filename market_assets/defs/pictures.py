@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import dagster as dg
 
 from market_assets.defs.keys import BACKFILL, MANUAL
-from market_assets.enrich.grid import Grid
+from market_assets.imports import late_imports
 from market_assets.market.datasets import Dataset
-from market_assets.pictures.candles import candle_picture, feature_picture, mask_picture
+
+with late_imports():
+    from market_assets.enrich.grid import Grid
+    from market_assets.pictures.candles import candle_picture, feature_picture, mask_picture
 
 if TYPE_CHECKING:
     import logging

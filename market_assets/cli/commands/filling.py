@@ -40,16 +40,35 @@ from market_assets.cli.console import (
 )
 from market_assets.cli.faults import keep_trace
 from market_assets.cli.progress import Progress
+from market_assets.home import home
+from market_assets.imports import late_imports
 from market_assets.market.clock import present
+
+with late_imports():
+    import polars as pl
+
+    from market_assets.config.sources import sources_of
+    from market_assets.definitions import build_definitions
+    from market_assets.defs import keys
+    from market_assets.defs.assets.actions import actions_key
+    from market_assets.defs.automation.follow import behind_runs
+    from market_assets.defs.automation.repair import describe, look_everywhere, reopen, runs_of
+    from market_assets.defs.automation.runs import (
+        Runner,
+        failure_of,
+        instance_at,
+        plan_backfill,
+        plan_markets,
+    )
+    from market_assets.enrich import within
+    from market_assets.market.timeframes import Window, midnight
+    from market_assets.reports.gaps import askable_bars
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import polars as pl
-
     from market_assets.config.universe import Profile, Universe
-    from market_assets.defs.automation.runs import RangeRun, Runner
-    from market_assets.market.timeframes import Window
+    from market_assets.defs.automation.runs import RangeRun
     from market_assets.store import Store
 
 _STOPPED = "Stopped. What was committed is kept, and the same command goes on from there."
@@ -107,17 +126,6 @@ def backfill(
         for words in _bounds(asked, now):
             ERR.print(words, highlight=False, soft_wrap=True)
 
-    # Dagster takes seconds to import.
-    from market_assets.definitions import build_definitions  # noqa: PLC0415
-    from market_assets.defs.automation.runs import (  # noqa: PLC0415
-        Runner,
-        instance_at,
-        plan_backfill,
-        plan_markets,
-    )
-    from market_assets.defs.keys import BACKFILL  # noqa: PLC0415
-    from market_assets.home import home  # noqa: PLC0415
-
     plans = []
     for profile in asked.profiles:
         config = {
@@ -131,7 +139,7 @@ def backfill(
         ERR.print("There is nothing to fill in these days.")
 
     with instance_at(home()) as instance, _stoppable(), Progress(quiet=as_json) as progress:
-        runner = Runner(build_definitions(universe), instance, BACKFILL)
+        runner = Runner(build_definitions(universe), instance, keys.BACKFILL)
         _announce_actions(progress, asked)
         failed = _execute(runner, plans, asked, progress=progress)
         if any(profile.has_actions for profile in asked.profiles):
@@ -161,21 +169,6 @@ def repair(
     universe = universe_here(quiet=as_json)
     now = present()
     asked = _asked(universe, profiles, None, (None, None), now)
-
-    from market_assets.config.sources import sources_of  # noqa: PLC0415
-
-    # Dagster takes seconds to import.
-    from market_assets.definitions import build_definitions  # noqa: PLC0415
-    from market_assets.defs.automation.follow import behind_runs  # noqa: PLC0415
-    from market_assets.defs.automation.repair import (  # noqa: PLC0415
-        describe,
-        look_everywhere,
-        reopen,
-        runs_of,
-    )
-    from market_assets.defs.automation.runs import Runner, instance_at  # noqa: PLC0415
-    from market_assets.defs.keys import REPAIR  # noqa: PLC0415
-    from market_assets.home import home  # noqa: PLC0415
 
     store = open_store()
     with instance_at(home()) as instance, _stoppable():
@@ -213,7 +206,7 @@ def repair(
                 answer = {"troubled": troubled, "repairs": repairs, "found": findings}
                 print_json({**places_of(universe), **answer})
             raise typer.Exit(INCOMPLETE if troubled or behind else 0)
-        runner = Runner(build_definitions(universe), instance, REPAIR)
+        runner = Runner(build_definitions(universe), instance, keys.REPAIR)
         with Progress(quiet=as_json) as progress:
             failed = _execute(runner, plans, asked, progress=progress)
             failed += _follow(runner, store, asked, now, progress=progress)
@@ -226,9 +219,6 @@ def _follow(
     runner: Runner, store: Store, asked: _Asked, now: datetime, *, progress: Progress
 ) -> list[str]:
     """Make all that is behind its candles, and give the ids of the runs that failed."""
-    # Dagster takes seconds to import.
-    from market_assets.defs.automation.follow import behind_runs  # noqa: PLC0415
-
     failed: list[str] = []
     tried: set[RangeRun] = set()
     # What is made of what was made is behind only then: days, weeks, returns.
@@ -286,9 +276,6 @@ def _window(profile: Profile, first: date | None, after: date | None, now: datet
 
     The window is empty where the profile has no part of it.
     """
-    # A help text needs no polars.
-    from market_assets.market.timeframes import Window, midnight  # noqa: PLC0415
-
     kept = profile.window(now)
     start = midnight(first) if first else kept.start
     return Window(start, max(start, midnight(after) if after else kept.end))
@@ -364,9 +351,6 @@ def _record_actions(runner: Runner, asked: _Asked, *, progress: Progress) -> lis
     Returns:
         The ids of the runs that failed.
     """
-    # Dagster takes seconds to import.
-    from market_assets.defs.assets.actions import actions_key  # noqa: PLC0415
-
     failed = []
     for profile in (profile for profile in asked.profiles if profile.has_actions):
         config = {"symbols": [name for name in asked.symbols if name in profile.symbols]}
@@ -384,10 +368,6 @@ def _causes(runner: Runner, failed: list[str]) -> dict[str, str]:
 
     A trace that the run left goes to the log, which the sentence then names.
     """
-    # Dagster takes seconds to import.
-    from market_assets.defs.automation.runs import failure_of  # noqa: PLC0415
-    from market_assets.home import home  # noqa: PLC0415
-
     causes = {}
     for run_id in failed:
         cause, trace = failure_of(runner.instance, run_id)
@@ -449,9 +429,6 @@ def _finish(
 
 def _again(asked: _Asked) -> str:
     """What asks again for what is missing: only what is so."""
-    # A help text needs no polars.
-    from market_assets.reports.gaps import askable_bars  # noqa: PLC0415
-
     with open_store().reading("counting what may be asked for again") as view:
         again, given_up = askable_bars(
             view, asked.profiles, asked.windows, symbols=asked.symbols or None
@@ -473,16 +450,12 @@ def _again(asked: _Asked) -> str:
 
 def _matrix_asked(asked: _Asked, now: datetime) -> pl.DataFrame:
     """The completeness matrix of the days and symbols that were asked for."""
-    import polars as pl  # noqa: PLC0415 - a help text needs no polars
-
-    from market_assets.enrich.within import MATRIX_SCHEMA, matrix_within  # noqa: PLC0415
-
-    frames = [MATRIX_SCHEMA.to_frame()]
+    frames = [within.MATRIX_SCHEMA.to_frame()]
     with open_store().reading("counting what was asked for") as view:
         for profile in asked.profiles:
             names = [name for name in asked.symbols if name in profile.symbols]
             frames.append(
-                matrix_within(view, profile, asked.windows[profile.name], now, symbols=names)
+                within.matrix_within(view, profile, asked.windows[profile.name], now, symbols=names)
             )
     return pl.concat(frames)
 

@@ -19,11 +19,14 @@ from market_assets.defs.internals.adapter import NO_VALUE
 from market_assets.defs.keys import candles_key, trigger_of
 from market_assets.defs.pictures import Pictures, candles_drawn
 from market_assets.defs.resources import Clock, Sources, StoreResource
-from market_assets.enrich.derive import Derive
-from market_assets.fill import Fill
+from market_assets.imports import late_imports
 from market_assets.market.columns import DERIVED, EXTRAS, FETCHED
 from market_assets.market.partitions import Cadence, Partition
 from market_assets.market.timeframes import Timeframe, Window
+
+with late_imports():
+    from market_assets.enrich.derive import Derive
+    from market_assets.fill import Fill
 
 _FETCHED_PER_RUN = 200
 """Fetched partitions in one run of a backfill.

@@ -21,9 +21,12 @@ from market_assets.defs.internals.adapter import NO_VALUE
 from market_assets.defs.keys import candles_key, features_key, trigger_of
 from market_assets.defs.pictures import Pictures, features_drawn
 from market_assets.defs.resources import Clock, StoreResource
-from market_assets.enrich.features.compute import features_of, reach_of
-from market_assets.enrich.features.featurize import Featurize, partitions_reached
+from market_assets.imports import late_imports
 from market_assets.market.timeframes import Timeframe
+
+with late_imports():
+    from market_assets.enrich.features.compute import features_of, reach_of
+    from market_assets.enrich.features.featurize import Featurize, partitions_reached
 
 _KEY_COLUMNS = [
     dg.TableColumn("symbol", "string", "The symbol as the universe calls it"),

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from market_assets.expected.series import calendar_of
+from market_assets.imports import late_imports
 from market_assets.market.partitions import Cadence, Partition, partitions_in
 from market_assets.market.timeframes import Timeframe, Window, midnight
+
+with late_imports():
+    from market_assets.expected.series import calendar_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -21,9 +21,12 @@ from market_assets.defs.internals.adapter import NO_VALUE
 from market_assets.defs.keys import candles_key, returns_key, trigger_of
 from market_assets.defs.pictures import Pictures, mask_drawn
 from market_assets.defs.resources import Clock, StoreResource
-from market_assets.enrich.returns.returns import Returns, markets_cadence, reach_days
+from market_assets.imports import late_imports
 from market_assets.market.partitions import Cadence
 from market_assets.market.timeframes import Timeframe, Window
+
+with late_imports():
+    from market_assets.enrich.returns.returns import Returns, markets_cadence, reach_days
 
 _CHECK = "alignment"
 _COLUMNS = [

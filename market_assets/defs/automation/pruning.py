@@ -27,10 +27,13 @@ import dagster as dg
 import sqlalchemy as db
 
 from market_assets.defs.internals.adapter import FINISHED, database_of, sharded_log, without_details
-from market_assets.defs.internals.event_log import PooledSqliteEventLogStorage
-from market_assets.keeping.parts import Removed
+from market_assets.imports import late_imports
 from market_assets.market.clock import stamped
-from market_assets.store.compact import worth_compacting
+
+with late_imports():
+    from market_assets.defs.internals.event_log import PooledSqliteEventLogStorage
+    from market_assets.keeping.parts import Removed
+    from market_assets.store.compact import worth_compacting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -37,23 +37,33 @@ from market_assets.defs.keys import (
 )
 from market_assets.defs.resources import PATIENCE, Clock, Sources, StoreResource
 from market_assets.errors import MarketAssetsError
-from market_assets.expected.lost import lost_partitions
-from market_assets.expected.newest import NEWEST
-from market_assets.expected.series import (
-    calendar_of,
-    living_series,
-    series_of,
-    unfinished_partitions,
-)
-from market_assets.expected.series import partitions_of as partitions_with_bars
+from market_assets.imports import late_imports
 from market_assets.market.clock import machine
 from market_assets.market.gaps import Priority
 from market_assets.market.partitions import Partition, partition_key
 from market_assets.market.timeframes import Timeframe, Window, literal
-from market_assets.plan.repair import Launches, Pause, RepairPlan, RepairRun, Trouble, plan_repairs
-from market_assets.sources.contract import Source
-from market_assets.store import Store
-from market_assets.verdicts.evidence import State, believable
+
+with late_imports():
+    from market_assets.expected import newest as newest_partitions
+    from market_assets.expected.lost import lost_partitions
+    from market_assets.expected.series import (
+        calendar_of,
+        living_series,
+        series_of,
+        unfinished_partitions,
+    )
+    from market_assets.expected.series import partitions_of as partitions_with_bars
+    from market_assets.plan.repair import (
+        Launches,
+        Pause,
+        RepairPlan,
+        RepairRun,
+        Trouble,
+        plan_repairs,
+    )
+    from market_assets.sources.contract import Source
+    from market_assets.store import Store
+    from market_assets.verdicts.evidence import State, believable
 
 ATTEMPT_TAG = "market_assets/attempt"
 _CHECKS = ("continuity", "genesis")
@@ -232,7 +242,9 @@ def look_at(
     gap_keys = set(gaps["partition"])
     untold = set(standing.filter(pl.col("reported_at") < pl.col("changed_at"))["partition"])
     # The newest ones are reported when their session is over: until then only the store has them.
-    updated = {partition.key for partition in partitions[-NEWEST:]} & set(judged["partition"])
+    updated = {partition.key for partition in partitions[-newest_partitions.NEWEST :]} & set(
+        judged["partition"]
+    )
     troubled = {}
     for partition in partitions:
         if partition.key in lost:

@@ -15,10 +15,10 @@ from filelock import FileLock, Timeout
 
 from market_assets.config.settings import RetentionSettings
 from market_assets.config.universe import Universe
-from market_assets.defs.automation.pruning import compact_databases, databases, prune_dagster
 from market_assets.defs.keys import BEFORE_REPAIRS, automatic, process_tags
 from market_assets.defs.resources import PATIENCE, Clock, StoreResource
 from market_assets.errors import StoreError
+from market_assets.imports import late_imports
 from market_assets.keeping import (
     Advice,
     Part,
@@ -32,7 +32,10 @@ from market_assets.keeping import (
     spread,
 )
 from market_assets.keeping.files import COPIES, EVENTS, LAKE, OTHER, STORE, TICKS
-from market_assets.store import Store
+
+with late_imports():
+    from market_assets.defs.automation.pruning import compact_databases, databases, prune_dagster
+    from market_assets.store import Store
 
 EVERY = timedelta(days=1)
 """How often the schedule ticks."""

@@ -21,7 +21,6 @@ from market_assets.defs.internals.adapter import (
     range_tags,
     was_interrupted,
 )
-from market_assets.defs.internals.event_log import making
 from market_assets.defs.keys import (
     MANUAL,
     TRIGGER_TAG,
@@ -31,16 +30,20 @@ from market_assets.defs.keys import (
     op_config,
     process_tags,
 )
-from market_assets.enrich.features.featurize import partitions_reached
-from market_assets.enrich.returns.returns import markets_cadence, reach_days
-from market_assets.expected.series import calendar_of
 from market_assets.home import HOME_VARIABLE
+from market_assets.imports import late_imports
 from market_assets.market.calendars.sessions import ALWAYS_OPEN, load_calendar
 from market_assets.market.clock import machine
 from market_assets.market.datasets import Dataset, Family
 from market_assets.market.partitions import Partition, partitions_in
 from market_assets.market.timeframes import Window
 from market_assets.private import put_private
+
+with late_imports():
+    from market_assets.defs.internals.event_log import making
+    from market_assets.enrich.features.featurize import partitions_reached
+    from market_assets.enrich.returns.returns import markets_cadence, reach_days
+    from market_assets.expected.series import calendar_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -17,6 +17,7 @@ import polars as pl
 from pydantic import AfterValidator, NonNegativeFloat, PositiveInt
 
 from market_assets.errors import SourceError
+from market_assets.imports import late_imports
 from market_assets.market.clock import present
 from market_assets.market.timeframes import Timeframe, Window, from_micros, literal, to_micros
 from market_assets.sources.contract import SourceSettings, Traits
@@ -30,6 +31,11 @@ from market_assets.sources.transport.http import (
 from market_assets.sources.transport.library import LibraryClient, LibrarySettings, words
 from market_assets.sources.transport.refusals import is_of_a_place
 from market_assets.sources.transport.rest import PagedSource, candles, millis
+
+# An optional package, and slow to import.
+with late_imports():
+    import ccxt
+    from ccxt import async_support
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -268,8 +274,6 @@ class CcxtSource(PagedSource):
         return msgspec.json.encode(await client.fetch_ohlcv(**params))
 
     def _explain(self, error: Exception) -> SourceError | None:
-        import ccxt  # noqa: PLC0415 - an optional package
-
         if not isinstance(error, ccxt.BaseError):
             return None
         text = f"{type(error).__name__}: {words(error)}"
@@ -304,11 +308,9 @@ _OF_A_PLACE = re.compile(r" 451\b")
 
 def _built(settings: CcxtSettings) -> Any:  # noqa: ANN401 - a class that is chosen by name
     """The library's client."""
-    import ccxt.async_support  # noqa: PLC0415 - an optional package, and slow to import
-
     host = httpx.URL(settings.base_url).host
     keys = {"apiKey": settings.key, "secret": settings.secret}
-    client = getattr(ccxt.async_support, settings.exchange)(
+    client = getattr(async_support, settings.exchange)(
         {
             "enableRateLimit": settings.rate is not None,
             "timeout": int(settings.timeout * 1000),
@@ -332,8 +334,6 @@ def _readable(code: int, *details: Any) -> str:  # noqa: ANN401
 
     The library would make an empty one of it.
     """
-    import ccxt  # noqa: PLC0415 - an optional package
-
     body = str(details[4]).strip()
     if code < httpx.codes.BAD_REQUEST:
         try:

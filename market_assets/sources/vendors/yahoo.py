@@ -23,6 +23,7 @@ from pydantic import NonNegativeFloat, PositiveInt  # noqa: TC002
 
 from market_assets.errors import SourceError
 from market_assets.home import home
+from market_assets.imports import late_imports
 from market_assets.market.clock import present
 from market_assets.market.timeframes import TS, Timeframe, Window, from_micros, midnight, to_micros
 from market_assets.sources.actions import tidy
@@ -33,6 +34,12 @@ from market_assets.sources.transport.library import LibraryClient, LibrarySettin
 from market_assets.sources.transport.refusals import is_of_a_place
 from market_assets.sources.transport.rest import PagedSource, candles, refusal, seconds
 from market_assets.sources.vendors.yahoo_actions import read_actions
+
+# An optional package, which imports pandas.
+with late_imports():
+    import yfinance
+    from yfinance.data import YfData
+    from yfinance.exceptions import YFRateLimitError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -249,8 +256,6 @@ class YahooSource(PagedSource):
         )
 
     def _explain(self, error: Exception) -> SourceError | None:
-        from yfinance.exceptions import YFRateLimitError  # noqa: PLC0415 - an optional package
-
         if isinstance(error, YFRateLimitError):
             return SourceError(
                 "HTTP 429: too many requests; lower the source's rate",
@@ -268,9 +273,6 @@ def _library(cookies: Path) -> Any:  # noqa: ANN401 - the library has no types
     Args:
         cookies: The folder of its cookies.
     """
-    import yfinance  # noqa: PLC0415 - optional, and it imports pandas
-    from yfinance.data import YfData  # noqa: PLC0415
-
     # What goes wrong is said by the source's errors.
     logging.getLogger("yfinance").setLevel(logging.CRITICAL)
     yfinance.set_tz_cache_location(str(cookies))

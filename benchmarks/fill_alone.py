@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from market_assets.config.load import load_universe
 from market_assets.expected.scope import scope_of
-from market_assets.fill import Fill
+from market_assets.fill.fill import Fill
 from market_assets.home import home
 from market_assets.sources.contract import build_source
 from market_assets.store import Store

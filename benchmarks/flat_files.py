@@ -24,7 +24,7 @@ from pathlib import Path
 from market_assets.config.load import load_universe
 from market_assets.config.sources import sources_of
 from market_assets.expected.scope import scope_of
-from market_assets.fill import Fill
+from market_assets.fill.fill import Fill
 from market_assets.market.calendars.sessions import load_calendar
 from market_assets.market.clock import present
 from market_assets.market.timeframes import Timeframe, Window

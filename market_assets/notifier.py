@@ -5,6 +5,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from market_assets.imports import late_imports
+
+with late_imports():
+    import apprise
+
 if TYPE_CHECKING:
     from types import ModuleType
 
@@ -14,8 +19,6 @@ def load_apprise() -> ModuleType:
 
     What it logs is in its results, and of a bad URL it holds the URL.
     """
-    import apprise  # noqa: PLC0415
-
     logger = logging.getLogger("apprise")
     logger.propagate = False
     if not logger.handlers:

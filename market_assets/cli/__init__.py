@@ -10,26 +10,16 @@ import copy
 import logging
 import os
 import sys
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, cast
 
 import typer
 from rich.markup import escape
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
-from market_assets.cli.commands import (
-    asking,
-    auditing,
-    filling,
-    forgetting,
-    keeping,
-    listing,
-    looking,
-    reading,
-    research,
-    running,
-)
 from market_assets.cli.console import ERR
 from market_assets.cli.faults import is_expected, keep_trace, sentence_of, trace_of
 from market_assets.config.places import UNIVERSE_VARIABLE
@@ -40,18 +30,84 @@ _EVERYWHERE = {"home": HOME_VARIABLE, "universe": UNIVERSE_VARIABLE}
 """The options that stand before a command or after it, and what else sets the same."""
 
 
+COMMANDS = {
+    "up": "running:up",
+    "backfill": "filling:backfill",
+    "repair": "filling:repair",
+    "status": "looking:status",
+    "gaps": "looking:gaps",
+    "list": "listing:list_assets",
+    "tail": "listing:tail",
+    "jobs": "auditing:jobs",
+    "genesis": "looking:genesis",
+    "alerts": "auditing:alerts",
+    "returns": "research:returns",
+    "export": "research:export",
+    "usage": "keeping:usage",
+    "prune": "keeping:prune",
+    "snapshot": "reading:snapshot",
+    "validate": "listing:validate",
+    "forget": "forgetting:forget",
+    "sources": "asking:sources",
+    "probe": "asking:probe",
+    "inspect": "asking:inspect",
+    "practice-vendor": "asking:practice_vendor",
+}
+"""The commands in the order of the help: module of `commands` and function."""
+
+
+class CommandTable(Mapping[str, TyperCommand]):
+    """The commands by name; the module of each is imported when the command is looked at.
+
+    Args:
+        shared: The options that each command has beside its own.
+    """
+
+    def __init__(self, shared: Sequence[TyperOption]) -> None:
+        self._shared = shared
+        self._commands: dict[str, TyperCommand] = {}
+
+    def __getitem__(self, name: str) -> TyperCommand:
+        if name not in self._commands:
+            self._commands[name] = self._made(name, *COMMANDS[name].split(":"))
+        return self._commands[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+    def _made(self, name: str, module: str, function: str) -> TyperCommand:
+        alone = typer.Typer(add_completion=False)
+        alone.command(name)(
+            getattr(import_module(f"market_assets.cli.commands.{module}"), function)
+        )
+        command = cast("TyperCommand", typer.main.get_command(alone))
+
+        for parameter in self._shared:
+            option = copy.copy(parameter)
+            # It has done its work when its callback was called.
+            option.expose_value = False
+            command.params.append(option)
+        return command
+
+
 class Commands(TyperGroup):
     """The commands, each with the options of all of them."""
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - typer's own
         super().__init__(**options)
-        shared = [parameter for parameter in self.params if parameter.name in _EVERYWHERE]
-        for command in self.commands.values():
-            for parameter in shared:
-                option = copy.copy(parameter)
-                # It has done its work when its callback was called.
-                option.expose_value = False
-                command.params.append(option)
+        shared = [
+            parameter
+            for parameter in self.params
+            if isinstance(parameter, TyperOption) and parameter.name in _EVERYWHERE
+        ]
+        self.commands = CommandTable(shared)  # type: ignore[assignment] # nobody adds one
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401, ARG002 - typer's own
+        """The names of the commands, without a look at what they are."""
+        return list(self.commands)
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer's own
         """Run a command; Ctrl-C ends it with a sentence."""
@@ -111,29 +167,6 @@ def everywhere(
     ] = False,
 ) -> None:
     """Keeps market candles complete, and proves it."""
-
-
-app.command()(running.up)
-app.command()(filling.backfill)
-app.command()(filling.repair)
-app.command()(looking.status)
-app.command()(looking.gaps)
-app.command("list")(listing.list_assets)
-app.command()(listing.tail)
-app.command()(auditing.jobs)
-app.command()(looking.genesis)
-app.command()(auditing.alerts)
-app.command()(research.returns)
-app.command()(research.export)
-app.command()(keeping.usage)
-app.command()(keeping.prune)
-app.command()(reading.snapshot)
-app.command()(listing.validate)
-app.command()(forgetting.forget)
-app.command()(asking.sources)
-app.command()(asking.probe)
-app.command()(asking.inspect)
-app.command("practice-vendor")(asking.practice_vendor)
 
 
 class _Told(logging.Handler):

@@ -25,16 +25,28 @@ from rich.table import Table
 from rich.text import Text
 
 from market_assets.errors import MarketAssetsError, UniverseError
+from market_assets.home import HOME_VARIABLE, home
+from market_assets.imports import late_imports
 from market_assets.market.clock import present
 from market_assets.market.instants import bare_minute, iso
+from market_assets.words import hint, listed
+
+with late_imports():
+    import polars as pl
+
+    from market_assets.config.load import load_universe
+    from market_assets.enrich.jumps import jumps_of
+    from market_assets.market.timeframes import Timeframe
+    from market_assets.reports.completeness import matrix_of
+    from market_assets.store.looking import LookingStore
+    from market_assets.store.store import Store
+    from market_assets.work.refused import refused_rows
+
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    import polars as pl
-
     from market_assets.config.universe import Profile, Universe
-    from market_assets.store import Store
 
 INCOMPLETE = 3
 """Exit code of a command that did its work and found something missing.
@@ -100,9 +112,6 @@ def universe_here(*, quiet: bool) -> Universe:
     Args:
         quiet: Name nothing, as where JSON is asked for.
     """
-    # A help text needs no pydantic.
-    from market_assets.config.load import load_universe  # noqa: PLC0415
-
     universe = load_universe()
     if not quiet:
         places = " ".join(f"{name} {path}" for name, path in places_of(universe).items())
@@ -112,16 +121,11 @@ def universe_here(*, quiet: bool) -> Universe:
 
 def places_of(universe: Universe) -> dict[str, str]:
     """The home folder and the universe's file, as an answer in JSON names them."""
-    from market_assets.home import home  # noqa: PLC0415
-
     return {"home": str(home()), "universe": str(universe.path)}
 
 
 def open_store() -> Store:
     """The store of the home folder, which is made if it is absent; its clock is the machine's."""
-    from market_assets.home import home  # noqa: PLC0415
-    from market_assets.store import Store  # noqa: PLC0415 - DuckDB is not needed for a help text
-
     return Store(home(), clock=present)
 
 
@@ -131,9 +135,6 @@ def has_store() -> bool:
     Raises:
         MarketAssetsError: No home is named, and the folder where the command runs has none.
     """
-    # A help text needs no pydantic.
-    from market_assets.home import HOME_VARIABLE, home  # noqa: PLC0415
-
     folder = home()
     if not os.environ.get(HOME_VARIABLE) and not folder.exists():
         raise MarketAssetsError(
@@ -150,8 +151,6 @@ def need_store() -> None:
     Raises:
         MarketAssetsError: There is none.
     """
-    from market_assets.home import home  # noqa: PLC0415
-
     if not has_store():
         raise MarketAssetsError(f"{home()} holds no store yet: market-assets backfill makes it.")
 
@@ -167,10 +166,6 @@ def store_to_read() -> Iterator[Store]:
     Raises:
         MarketAssetsError: No home is named, and the folder where the command runs has none.
     """
-    from market_assets.home import home  # noqa: PLC0415
-
-    # DuckDB is not needed for a help text.
-    from market_assets.store import LookingStore  # noqa: PLC0415
 
     def tell(words: str) -> None:
         ERR.print(f"[yellow]{escape(words)}[/]", highlight=False, soft_wrap=True)
@@ -218,8 +213,6 @@ def orphans_in(holdings: pl.DataFrame, universe: Universe) -> list[tuple[str, in
         holdings: What `Catalog.holdings` gives.
         universe: What is to be kept.
     """
-    import polars as pl  # noqa: PLC0415 - a help text needs no polars
-
     kept = [*universe.profiles, universe.markets.name]
     candles = pl.col("rows").filter(pl.col("asset").str.starts_with("candles_")).sum()
     orphans = (
@@ -232,9 +225,6 @@ def orphans_in(holdings: pl.DataFrame, universe: Universe) -> list[tuple[str, in
 
 def choices(word: str, names: Sequence[str] | dict[str, Any]) -> str:
     """What there is in place of an unknown word, and which of it was probably meant."""
-    # A help text needs no pydantic.
-    from market_assets.words import hint, listed  # noqa: PLC0415
-
     return f"there are {listed(names)}{hint(word, names).removesuffix('.')}"
 
 
@@ -264,9 +254,6 @@ def matrix_now(profiles: list[Profile]) -> pl.DataFrame:
 
     It has also what was never filled.
     """
-    # A help text needs no polars.
-    from market_assets.reports.completeness import matrix_of  # noqa: PLC0415
-
     with store_to_read() as store:
         return matrix_of(store, profiles, present())
 
@@ -278,8 +265,6 @@ def is_healthy(matrix: pl.DataFrame) -> bool:
 
 def base_rows(matrix: pl.DataFrame) -> pl.DataFrame:
     """The rows of the shortest timeframe of each symbol."""
-    import polars as pl  # noqa: PLC0415 - a help text needs no polars
-
     lengths = {name: length_of(name) for name in matrix["timeframe"].unique()}
     length = pl.col("timeframe").replace_strict(lengths, return_dtype=pl.Duration)
     return matrix.filter(length == length.min().over("profile", "symbol"))
@@ -332,9 +317,6 @@ def refused_now(
 
     The columns are those of `work.refused.refused_rows`.
     """
-    # A help text needs no polars.
-    from market_assets.work.refused import refused_rows  # noqa: PLC0415
-
     if not has_store():
         return []
     with store_to_read() as store, store.reading("reading what was refused") as view:
@@ -360,10 +342,6 @@ def jumps_now(profiles: Iterable[Profile]) -> list[dict[str, Any]]:
     Returns:
         Rows of profile, symbol, session, close_before and open.
     """
-    import polars as pl  # noqa: PLC0415 - a help text needs no polars
-
-    from market_assets.enrich.jumps import jumps_of  # noqa: PLC0415
-
     if not has_store():
         return []
     rows: list[dict[str, Any]] = []
@@ -568,7 +546,4 @@ def number(value: float | None) -> str:
 
 def length_of(timeframe: str) -> timedelta:
     """How long a bar of a timeframe is."""
-    # A help text needs no polars.
-    from market_assets.market.timeframes import Timeframe  # noqa: PLC0415
-
     return Timeframe(timeframe).duration

@@ -12,7 +12,16 @@ from pydantic import (
 from market_assets.config.names import check_name
 from market_assets.config.yaml_file import Document, add_faults, shown
 from market_assets.errors import SourceError
+from market_assets.imports import late_imports
+from market_assets.sources.actions import gives_actions
+from market_assets.sources.contract import KINDS, source_types, traits_of, venue_of
 from market_assets.words import hint, listed
+
+with late_imports():
+    from market_assets.sources.transport.limits_url import check_limits_url
+
+
+# Few universes have a server that keeps the limits.
 
 if TYPE_CHECKING:
     from market_assets.config.entries import Entries, ProfileEntry, SymbolEntry
@@ -83,16 +92,6 @@ class Declared:
 
 def check_sources(entries: Entries, document: Document) -> Declared:
     """Check each source's settings against its type, and say what the types declare."""
-    # Source types bring HTTP clients and other packages' code along, which a reader of `home` has
-    # no use for.
-    from market_assets.sources.actions import gives_actions  # noqa: PLC0415
-    from market_assets.sources.contract import (  # noqa: PLC0415
-        KINDS,
-        source_types,
-        traits_of,
-        venue_of,
-    )
-
     types = source_types()
     installed = list(types)
     declared = Declared()
@@ -134,7 +133,6 @@ def check_limits(url: str | None, document: Document) -> None:
     """Check the address of the server that keeps the limits, where there is one."""
     if url is not None and not document.faulty(("limits",)):
         # Few have one.
-        from market_assets.sources.transport.limits_url import check_limits_url  # noqa: PLC0415
 
         try:
             check_limits_url(url)

@@ -28,6 +28,7 @@ from market_assets.config.settings import (
 )
 from market_assets.config.values import Day, Model, empty_if_none, text
 from market_assets.config.yaml_file import Document, Place, add_faults, nearest
+from market_assets.market.calendars.sessions import calendar_names
 from market_assets.words import hint, listed
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ def _known_calendar(name: str) -> str:
         return name
     # The calendar libraries take a second to import: only a file that goes beyond the presets pays
     # for it.
-    from market_assets.market.calendars.sessions import calendar_names  # noqa: PLC0415
-
     names = calendar_names()
     if name not in names:
         raise ValueError(

@@ -13,6 +13,7 @@ from market_assets.config.names import RESERVED_NAMES, check_name, check_repeats
 from market_assets.config.source_checks import check_actions, check_asked, check_kind
 from market_assets.config.yaml_file import Document, Place, shown
 from market_assets.errors import CalendarError
+from market_assets.market.calendars.sessions import load_calendar
 from market_assets.market.timeframes import Timeframe
 from market_assets.words import listed
 
@@ -88,9 +89,6 @@ def _check_calendar(
                     f"says what an entry before says of {entry.date} too; "
                     "keep the one that is right",
                 )
-    # Takes a second.
-    from market_assets.market.calendars.sessions import load_calendar  # noqa: PLC0415
-
     try:
         load_calendar(calendar, tuple(entry.change for entry in changes))
     except CalendarError as error:

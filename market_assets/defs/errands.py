@@ -20,10 +20,15 @@ from market_assets.defs.internals.beats import wake_sensors
 from market_assets.defs.keys import has_process
 from market_assets.errors import MarketAssetsError
 from market_assets.home import home
+from market_assets.imports import late_imports
 from market_assets.market.clock import present
 from market_assets.store import Store
 from market_assets.up.changes import summary_of
 from market_assets.up.processes import REFUSED
+
+# Building takes a second, for which a start has no use: what loads nearly always builds.
+with late_imports():
+    from market_assets.defs.location import build_definitions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,9 +57,6 @@ def check() -> dict[str, Any]:
     Raises:
         MarketAssetsError: It has mistakes.
     """
-    # Building takes a second, for which a start has no use: what loads nearly always builds.
-    from market_assets.defs.location import build_definitions  # noqa: PLC0415
-
     universe = load_universe()
     build_definitions(universe).resolve_all_job_defs()
     with _store(home()).reading("looking for schemas") as view:

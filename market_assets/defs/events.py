@@ -15,21 +15,25 @@ from market_assets.defs.internals.checks import (
     failures_elsewhere,
 )
 from market_assets.defs.keys import process_tags
+from market_assets.imports import late_imports
 from market_assets.market.clock import machine
 from market_assets.market.instants import to_minute
-from market_assets.verdicts.colour import names_of
-from market_assets.verdicts.verdicts import share
-from market_assets.work.job import BY_SYMBOL
+
+with late_imports():
+    from market_assets.verdicts.colour import names_of
+    from market_assets.verdicts.verdicts import share
+    from market_assets.work import job
+
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from market_assets.defs.pictures import Pictures
-    from market_assets.fill import PartitionOutcome
     from market_assets.market.datasets import Dataset
     from market_assets.market.partitions import Partition
     from market_assets.store import Store
     from market_assets.verdicts.verdicts import Verdict
+    from market_assets.work.outcome import PartitionOutcome
 
 CHECKS = ("continuity", "genesis", "validity")
 """The checks of every fetched candle asset."""
@@ -369,7 +373,7 @@ def audit_metadata(audit: Mapping[str, Any]) -> dict[str, Any]:
     # The job has them worst first, and leaves out what is 0.
     by_symbol = list(detail["by_symbol"].items())
     metadata["by_symbol"] = _table(
-        {"symbol": symbol, **{name: numbers.get(name, 0) for name in BY_SYMBOL}}
+        {"symbol": symbol, **{name: numbers.get(name, 0) for name in job.BY_SYMBOL}}
         for symbol, numbers in by_symbol[:_WORST]
     )
     if more := len(by_symbol[_WORST:]) + detail["symbols_not_shown"]:

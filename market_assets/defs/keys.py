@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from market_assets.imports import late_imports
 from market_assets.market.datasets import Dataset
-from market_assets.store.process import birth_of, is_alive, this_host
 from market_assets.work.run import Run, Trigger
+
+with late_imports():
+    from market_assets.store.process import birth_of, is_alive, this_host
+
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

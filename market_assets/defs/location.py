@@ -25,12 +25,17 @@ from market_assets.defs.automation.repair import repair_sensor
 from market_assets.defs.automation.retention import EVERY as DAILY
 from market_assets.defs.automation.retention import retention_schedule
 from market_assets.defs.automation.updates import update_schedule
+from market_assets.defs.internals.collection import without_collection
 from market_assets.defs.resources import Clock, Sources, StoreResource
-from market_assets.enrich.made import made_in
 from market_assets.expected.scope import scope_of
 from market_assets.home import home
+from market_assets.imports import late_imports
 from market_assets.market.clock import present
 from market_assets.market.timeframes import midnight
+
+with late_imports():
+    from market_assets.enrich.made import made_in
+
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,4 +111,5 @@ def build_definitions(
 @dg.definitions
 def defs() -> dg.Definitions:
     """The definitions of the universe named by `MARKET_ASSETS_UNIVERSE`, or of the packaged one."""
-    return build_definitions(load_universe())
+    with without_collection():
+        return build_definitions(load_universe())

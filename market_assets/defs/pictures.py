@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import dagster as dg
 
-from market_assets.enrich.grid import Grid
+from market_assets.imports import late_imports
 from market_assets.market.datasets import Dataset
-from market_assets.pictures.candles import candle_picture
-from market_assets.pictures.features import feature_picture
-from market_assets.pictures.mask import mask_picture
 from market_assets.work.run import Trigger
+
+with late_imports():
+    from market_assets.enrich.grid import Grid
+    from market_assets.pictures.candles import candle_picture
+    from market_assets.pictures.features import feature_picture
+    from market_assets.pictures.mask import mask_picture
+
 
 if TYPE_CHECKING:
     import logging

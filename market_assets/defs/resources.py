@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from dagster_duckdb import DuckDBResource
 
-from market_assets.config.sources import action_sources_of, sources_of
+from market_assets.imports import late_imports
 from market_assets.market.clock import present
-from market_assets.store import Store
+
+with late_imports():
+    from market_assets.config.sources import action_sources_of, sources_of
+    from market_assets.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

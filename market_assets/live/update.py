@@ -15,7 +15,8 @@ from market_assets.enrich.made import made_of_markets, made_of_profile
 from market_assets.errors import MarketAssetsError
 from market_assets.expected.newest import due_of, newest_partitions
 from market_assets.expected.scope import scope_of
-from market_assets.fill import Fill, FillOptions
+from market_assets.fill.fill import Fill
+from market_assets.fill.options import FillOptions
 from market_assets.market.datasets import Dataset, Family
 from market_assets.market.instants import to_minute
 from market_assets.market.partitions import hull
@@ -29,12 +30,12 @@ if TYPE_CHECKING:
     from market_assets.config.universe import Profile, Universe
     from market_assets.expected.newest import Standing
     from market_assets.expected.scope import Scope
-    from market_assets.fill import PartitionOutcome
     from market_assets.market.partitions import Partition
     from market_assets.market.timeframes import Timeframe
     from market_assets.sources.contract import Source
     from market_assets.store import Store
     from market_assets.work.making import Making
+    from market_assets.work.outcome import PartitionOutcome
 
     Busy = Callable[[Timeframe, Sequence[str]], Collection[str]]
     """Which of some partitions of a fetched timeframe another run fills right now."""

@@ -9,6 +9,13 @@ from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+from market_assets.imports import late_imports
+
+with late_imports():
+    from PIL import Image as images  # noqa: N813 - a module
+    from PIL import ImageDraw as pens  # noqa: N813
+    from PIL import ImageFont as fonts  # noqa: N813
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -41,11 +48,9 @@ _SWATCH, _APART = 21, 16
 @cache
 def font(size: int) -> FreeTypeFont:
     """Pillow's own font, which is the same on every machine."""
-    from PIL import ImageFont  # noqa: PLC0415 - only who draws needs it
-
-    chosen = ImageFont.load_default(size)
+    chosen = fonts.load_default(size)
     # Every wheel of Pillow has FreeType.
-    assert isinstance(chosen, ImageFont.FreeTypeFont)  # noqa: S101
+    assert isinstance(chosen, fonts.FreeTypeFont)  # noqa: S101
     return chosen
 
 
@@ -56,10 +61,8 @@ def length(letters: FreeTypeFont, text: str) -> int:
 
 def sheet(width: int, height: int) -> tuple[Image, ImageDraw]:
     """White paper and a pen for it."""
-    from PIL import Image, ImageDraw  # noqa: PLC0415 - only who draws needs it
-
-    image = Image.new("RGB", (width, height), PAPER)
-    return image, ImageDraw.Draw(image)
+    image = images.new("RGB", (width, height), PAPER)
+    return image, pens.Draw(image)
 
 
 def heading_height(caption: str, width: int) -> int:
@@ -110,8 +113,6 @@ def png(image: Image, colours: Iterable[Colour]) -> bytes:
 
     The palette saves three quarters of the bytes.
     """
-    from PIL import Image as images  # noqa: N813, PLC0415 - only who draws needs it
-
     used = list(dict.fromkeys([*colours, *_GREYS]))
     palette = images.new("P", (1, 1))
     palette.putpalette([level for colour in used for level in colour])

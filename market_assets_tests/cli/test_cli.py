@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -435,20 +436,54 @@ def test_a_file_that_is_no_store_is_left_as_it_is(shell: Shell) -> None:
     assert (shell.home / "market.duckdb").read_text() == "my notes, not a database"
 
 
-def test_help_comes_without_loading_what_only_the_work_needs() -> None:
+@pytest.mark.parametrize(
+    ("arguments", "variables", "words", "modules"),
+    [
+        (["--version"], {}, "market-assets 0.", 0),
+        (["stauts"], {}, "Did you mean 'status'?", 0),
+        (["status", "-h"], {}, "--wide", 1),
+        (["backfill", "--help"], {}, "--from", 1),
+        (["--help"], {}, "practice-vendor", 10),
+        (
+            [],
+            {"_MARKET_ASSETS_COMPLETE": "complete_bash", "COMP_WORDS": "x sta", "COMP_CWORD": "1"},
+            "status",
+            1,
+        ),
+        (
+            [],
+            {
+                "_MARKET_ASSETS_COMPLETE": "complete_bash",
+                "COMP_WORDS": "x status --w",
+                "COMP_CWORD": "2",
+            },
+            "--wide",
+            1,
+        ),
+    ],
+    ids=["version", "did you mean", "status", "backfill", "help", "commands", "options"],
+)
+def test_what_is_no_work_comes_without_loading_what_only_the_work_needs(
+    arguments: list[str], variables: dict[str, str], words: str, modules: int
+) -> None:
     code = (
         "import sys; sys.argv = ['market-assets', *sys.argv[1:]]\n"
         "from market_assets.cli import main\n"
         "try: main()\n"
-        "finally: print(sorted("
-        "{'dagster', 'duckdb', 'httpx', 'pandas', 'polars'} & set(sys.modules)))"
+        "finally: print('\\n', *sorted("
+        "{'dagster', 'duckdb', 'httpx', 'pandas', 'polars'} & set(sys.modules)), "
+        "sum(name.startswith('market_assets.cli.commands.') for name in sys.modules))"
     )
-    for arguments in (["--help"], ["backfill", "--help"]):
-        done = subprocess.run(
-            [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
-        )
-        assert done.stdout.splitlines()[-1] == "[]"
-        assert "--from" in done.stdout or "practice-vendor" in done.stdout
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **variables},
+    )
+    *shown, loaded = done.stdout.splitlines()
+    assert words in "\n".join([*shown, done.stderr])
+    assert loaded.split() == [str(modules)]
 
 
 @pytest.mark.parametrize(("columns", "widest"), [(None, 2000), ("60", 60)])

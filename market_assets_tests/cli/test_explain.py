@@ -9,7 +9,7 @@ import pytest
 
 from market_assets.config.load import load_universe
 from market_assets.expected.scope import scope_of
-from market_assets.fill import Fill
+from market_assets.fill.fill import Fill
 from market_assets.practice.book import Market
 from market_assets.practice.vendor import PracticeVendor
 from market_assets.sources.contract import build_source

@@ -266,7 +266,7 @@ import sys
 from datetime import datetime
 from pathlib import Path
 from market_assets.expected.scope import scope_of
-from market_assets.fill import Fill
+from market_assets.fill.fill import Fill
 from market_assets.market.timeframes import Timeframe, Window
 from market_assets.sources.contract import build_source
 from market_assets.store import Store

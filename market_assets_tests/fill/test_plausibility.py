@@ -11,7 +11,7 @@ from market_assets.config.settings import Severity
 from market_assets_tests.verdicts.test_plausibility import FIRST, changed, market
 
 if TYPE_CHECKING:
-    from market_assets.fill import PartitionOutcome
+    from market_assets.work.outcome import PartitionOutcome
     from market_assets_tests.support.fill_ground import Ground
 
 SPIKE = 15 * 1440 + 600

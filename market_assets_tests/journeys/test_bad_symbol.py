@@ -19,7 +19,7 @@ from market_assets.practice.faults import Fault
 from market_assets_tests.support.fill_ground import at, counts, verdict
 
 if TYPE_CHECKING:
-    from market_assets.fill import PartitionOutcome
+    from market_assets.work.outcome import PartitionOutcome
     from market_assets_tests.support.fill_ground import Ground
 
 KEYS = "timeframes: {fetch: [1h], derive: [4h], features: [1h], returns: [1h]}\n"

@@ -17,7 +17,8 @@ import yaml
 from market_assets.config.load import load_universe
 from market_assets.expected.scope import scope_of
 from market_assets.expected.series import calendar_of
-from market_assets.fill import Fill, FillOptions
+from market_assets.fill.fill import Fill
+from market_assets.fill.options import FillOptions
 from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import TS, Timeframe, Window, from_micros
 from market_assets.practice.simulate import Instrument
@@ -30,12 +31,12 @@ if TYPE_CHECKING:
 
     from market_assets.config.universe import Profile
     from market_assets.expected.scope import Scope
-    from market_assets.fill import PartitionOutcome
     from market_assets.market.calendars.sessions import SessionCalendar
     from market_assets.practice.vendor import PracticeVendor
     from market_assets.sources.contract import Source
     from market_assets.store import Store
     from market_assets.verdicts.verdicts import SymbolCounts, Verdict
+    from market_assets.work.outcome import PartitionOutcome
     from market_assets.work.run import Run
     from market_assets_tests.conftest import Clock
 

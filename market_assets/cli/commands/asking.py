@@ -27,7 +27,30 @@ from market_assets.cli.console import (
     wrong,
 )
 from market_assets.errors import SourceError
+from market_assets.imports import late_imports
 from market_assets.market.clock import present
+
+with late_imports():
+    import asyncio
+
+    import pydantic
+    import yaml
+
+    from market_assets.config.sources import source_of
+    from market_assets.market.calendars.sessions import load_calendar
+    from market_assets.practice.book import Market
+    from market_assets.practice.vendor import serve
+    from market_assets.reports.probe import (
+        kind_for,
+        listed_sources,
+        listed_types,
+        own_name,
+        profile_for,
+    )
+    from market_assets.reports.probe import probe as probe_source
+    from market_assets.sources.contract import brief
+    from market_assets.sources.files.archive import ArchiveSource
+    from market_assets.sources.files.inspect import inspect_file
 
 if TYPE_CHECKING:
     from market_assets.market.calendars.sessions import SessionCalendar
@@ -42,9 +65,6 @@ def sources(wide: Wide = False, as_json: AsJson = False) -> None:
 
     Each is shown with what it has, and whether its key is set.
     """
-    # A help text needs no polars.
-    from market_assets.reports.probe import listed_sources, listed_types  # noqa: PLC0415
-
     listing = {"types": listed_types(), "sources": listed_sources()}
     horizons = _learned_horizons()
     for row in listing["sources"]:
@@ -79,14 +99,6 @@ def probe(
 
     Shows the bars, the first bar that the source has, and what the requests cost.
     """
-    import asyncio  # noqa: PLC0415 - only here
-
-    # A help text needs no polars.
-    from market_assets.config.sources import source_of  # noqa: PLC0415
-    from market_assets.market.calendars.sessions import load_calendar  # noqa: PLC0415 - only here
-    from market_assets.reports.probe import kind_for, own_name, probe, profile_for  # noqa: PLC0415
-    from market_assets.sources.contract import brief  # noqa: PLC0415
-
     universe = universe_here(quiet=as_json)
     if source not in universe.sources:
         raise wrong(f"{source}: no such source; {choices(source, universe.sources)}")
@@ -109,7 +121,7 @@ def probe(
     if meant:
         brief(asked, load_calendar(universe.profiles[meant].calendar), {named})
     try:
-        result = asyncio.run(probe(asked, named, chosen, count=bars, now=present()))
+        result = asyncio.run(probe_source(asked, named, chosen, count=bars, now=present()))
     except SourceError as error:
         if not as_json:
             _guess_instead(
@@ -141,11 +153,6 @@ def inspect(
 
     Prints the settings to paste into a universe, and the file's first bars.
     """
-    from market_assets.market.calendars.sessions import load_calendar  # noqa: PLC0415 - only here
-
-    # A help text needs no polars.
-    from market_assets.sources.files.inspect import inspect_file  # noqa: PLC0415
-
     guess = inspect_file(file, calendar=load_calendar(calendar) if calendar else None)
     if as_json:
         print_json({"file": str(file), **guess.document()})
@@ -163,16 +170,9 @@ def practice_vendor(
     ] = None,
 ) -> None:
     """Serve simulated candles in Binance's format on this machine, for tests and rehearsals."""
-    import yaml  # noqa: PLC0415
-    from pydantic import ValidationError  # noqa: PLC0415
-
-    # A web server that no other command needs.
-    from market_assets.practice.book import Market  # noqa: PLC0415
-    from market_assets.practice.vendor import serve  # noqa: PLC0415
-
     try:
         served = Market.model_validate(yaml.safe_load(market.read_text()) if market else {})
-    except (OSError, yaml.YAMLError, ValidationError) as error:
+    except (OSError, yaml.YAMLError, pydantic.ValidationError) as error:
         raise wrong(f"{market} describes no market: {error}") from error
     serve(served, port=port, announce=lambda url: print(url, flush=True))  # noqa: T201 - the answer
 
@@ -252,9 +252,6 @@ def _guess_instead(
 
     This helps where the file cannot be read as the universe says.
     """
-    from market_assets.sources.files.archive import ArchiveSource  # noqa: PLC0415 - only here
-    from market_assets.sources.files.inspect import inspect_file  # noqa: PLC0415
-
     files = asked.files_of(symbol, timeframe) if isinstance(asked, ArchiveSource) else []
     for file in files[:1]:
         try:

@@ -25,7 +25,18 @@ from market_assets.cli.console import (
     store_to_read,
     universe_here,
 )
+from market_assets.errors import StoreError
+from market_assets.home import home
+from market_assets.imports import late_imports
 from market_assets.market.clock import present
+
+with late_imports():
+    from market_assets.alerts import Outside, troubles, try_channels
+    from market_assets.alerts.rows import frame_of
+    from market_assets.market.timeframes import midnight
+    from market_assets.reports.jobs import audit
+    from market_assets.work.refused import example_words
+
 
 if TYPE_CHECKING:
     import polars as pl
@@ -51,9 +62,6 @@ def jobs(
     JSON is the audit document: timestamp, symbols_processed, gaps_detected, retry_results, summary,
     jobs.
     """
-    from market_assets.market.timeframes import midnight  # noqa: PLC0415
-    from market_assets.reports.jobs import audit  # noqa: PLC0415 - a help text needs no polars
-
     universe = universe_here(quiet=as_json)
     day = day_of("--since", since)
     with store_to_read() as store:
@@ -92,10 +100,6 @@ def alerts(
     Each is shown with whether somebody was told.
     """
     # A help text needs no polars.
-    from market_assets.alerts import Outside, try_channels  # noqa: PLC0415
-    from market_assets.alerts.rows import frame_of  # noqa: PLC0415
-    from market_assets.errors import StoreError  # noqa: PLC0415
-    from market_assets.home import home  # noqa: PLC0415
 
     universe = universe_here(quiet=as_json)
     outside = Outside(home(), universe, present)
@@ -173,9 +177,6 @@ def _print_jobs(document: dict[str, Any], *, wide: bool) -> None:
 
 def _print_refused(job: dict[str, Any]) -> None:
     """Say what rows a job was given that cannot be stored, and why."""
-    # A help text needs no polars.
-    from market_assets.work.refused import example_words  # noqa: PLC0415
-
     for kind in job["detail"]["refused"][:3]:
         example = example_words(
             kind["symbol"], kind["ts"] or "no time", kind["example"] or "", kind["advice"]
@@ -238,14 +239,11 @@ def _print_alerts(rows: pl.DataFrame, universe: Universe, *, wide: bool) -> None
 
 
 def _alert_row(row: dict[str, Any], universe: Universe) -> list[str]:
-    # A help text needs no polars.
-    from market_assets.alerts.troubles import CONSEQUENCES  # noqa: PLC0415
-
     where = " ".join(part for part in (row["profile"], row["kind"], row["subject"]) if part)
     lines = [
         line
         for place, line in enumerate(row["details"])
-        if place < 3 or line.startswith(CONSEQUENCES)
+        if place < 3 or line.startswith(troubles.CONSEQUENCES)
     ]
     words = [f"{where}:", row["summary"], *(f"  {line}" for line in lines)]
     delivery = row["error"] if row["error"] and not row["told_at"] else minute(row["told_at"])

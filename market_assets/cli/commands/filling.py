@@ -40,18 +40,37 @@ from market_assets.cli.console import (
 )
 from market_assets.cli.faults import keep_trace
 from market_assets.cli.progress import Progress
+from market_assets.fill.options import USUAL, FillOptions
+from market_assets.home import home
+from market_assets.imports import late_imports
 from market_assets.market.clock import present
 from market_assets.work.run import Trigger
+
+with late_imports():
+    import polars as pl
+
+    from market_assets.config.sources import sources_of
+    from market_assets.definitions import build_definitions
+    from market_assets.defs.assets.actions import actions_key
+    from market_assets.defs.automation.follow import behind_runs
+    from market_assets.defs.automation.repair import describe, look_everywhere, reopen, runs_of
+    from market_assets.defs.automation.runs import (
+        Runner,
+        instance_at,
+        plan_backfill,
+        plan_markets,
+    )
+    from market_assets.defs.internals.failures import failure_of
+    from market_assets.enrich import within
+    from market_assets.market.timeframes import Window, midnight
+    from market_assets.reports.gaps import askable_bars
+
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import polars as pl
-
     from market_assets.config.universe import Profile, Universe
-    from market_assets.defs.automation.runs import RangeRun, Runner
-    from market_assets.fill import FillOptions
-    from market_assets.market.timeframes import Window
+    from market_assets.defs.automation.runs import RangeRun
     from market_assets.store import Store
 
 _STOPPED = "Stopped. What was committed is kept, and the same command goes on from there."
@@ -110,15 +129,6 @@ def backfill(
             ERR.print(words, highlight=False, soft_wrap=True)
 
     # Dagster takes seconds to import.
-    from market_assets.definitions import build_definitions  # noqa: PLC0415
-    from market_assets.defs.automation.runs import (  # noqa: PLC0415
-        Runner,
-        instance_at,
-        plan_backfill,
-        plan_markets,
-    )
-    from market_assets.fill.options import USUAL, FillOptions  # noqa: PLC0415
-    from market_assets.home import home  # noqa: PLC0415
 
     plans = []
     for profile in asked.profiles:
@@ -162,19 +172,7 @@ def repair(
     now = present()
     asked = _asked(universe, profiles, None, (None, None), now)
 
-    from market_assets.config.sources import sources_of  # noqa: PLC0415
-
     # Dagster takes seconds to import.
-    from market_assets.definitions import build_definitions  # noqa: PLC0415
-    from market_assets.defs.automation.follow import behind_runs  # noqa: PLC0415
-    from market_assets.defs.automation.repair import (  # noqa: PLC0415
-        describe,
-        look_everywhere,
-        reopen,
-        runs_of,
-    )
-    from market_assets.defs.automation.runs import Runner, instance_at  # noqa: PLC0415
-    from market_assets.home import home  # noqa: PLC0415
 
     store = open_store()
     with instance_at(home()) as instance, _stoppable():
@@ -226,8 +224,6 @@ def _follow(
 ) -> list[str]:
     """Make all that is behind its candles, and give the ids of the runs that failed."""
     # Dagster takes seconds to import.
-    from market_assets.defs.automation.follow import behind_runs  # noqa: PLC0415
-    from market_assets.fill.options import USUAL  # noqa: PLC0415
 
     failed: list[str] = []
     tried: set[RangeRun] = set()
@@ -286,9 +282,6 @@ def _window(profile: Profile, first: date | None, after: date | None, now: datet
 
     The window is empty where the profile has no part of it.
     """
-    # A help text needs no polars.
-    from market_assets.market.timeframes import Window, midnight  # noqa: PLC0415
-
     kept = profile.window(now)
     start = midnight(first) if first else kept.start
     return Window(start, max(start, midnight(after) if after else kept.end))
@@ -364,9 +357,6 @@ def _record_actions(runner: Runner, asked: _Asked, *, progress: Progress) -> lis
     Returns:
         The ids of the runs that failed.
     """
-    # Dagster takes seconds to import.
-    from market_assets.defs.assets.actions import actions_key  # noqa: PLC0415
-
     failed = []
     for profile in (profile for profile in asked.profiles if profile.has_actions):
         config = {"symbols": [name for name in asked.symbols if name in profile.symbols]}
@@ -385,8 +375,6 @@ def _causes(runner: Runner, failed: list[str]) -> dict[str, str]:
     A trace that the run left goes to the log, which the sentence then names.
     """
     # Dagster takes seconds to import.
-    from market_assets.defs.internals.failures import failure_of  # noqa: PLC0415
-    from market_assets.home import home  # noqa: PLC0415
 
     causes = {}
     for run_id in failed:
@@ -449,9 +437,6 @@ def _finish(
 
 def _again(asked: _Asked) -> str:
     """What asks again for what is missing: only what is so."""
-    # A help text needs no polars.
-    from market_assets.reports.gaps import askable_bars  # noqa: PLC0415
-
     with open_store().reading("counting what may be asked for again") as view:
         again, given_up = askable_bars(
             view, asked.profiles, asked.windows, symbols=asked.symbols or None
@@ -473,16 +458,12 @@ def _again(asked: _Asked) -> str:
 
 def _matrix_asked(asked: _Asked, now: datetime) -> pl.DataFrame:
     """The completeness matrix of the days and symbols that were asked for."""
-    import polars as pl  # noqa: PLC0415 - a help text needs no polars
-
-    from market_assets.enrich.within import MATRIX_SCHEMA, matrix_within  # noqa: PLC0415
-
-    frames = [MATRIX_SCHEMA.to_frame()]
+    frames = [within.MATRIX_SCHEMA.to_frame()]
     with open_store().reading("counting what was asked for") as view:
         for profile in asked.profiles:
             names = [name for name in asked.symbols if name in profile.symbols]
             frames.append(
-                matrix_within(view, profile, asked.windows[profile.name], now, symbols=names)
+                within.matrix_within(view, profile, asked.windows[profile.name], now, symbols=names)
             )
     return pl.concat(frames)
 

@@ -10,14 +10,18 @@ import typer
 from rich.table import Table
 
 from market_assets.cli.console import OUT, AsJson, add_row, open_store, print_json, universe_here
+from market_assets.home import home
+from market_assets.imports import late_imports
 from market_assets.keeping import size_words
 from market_assets.market.clock import present
 from market_assets.market.durations import duration_words
 
+with late_imports():
+    from market_assets.defs.automation.retention import Keeper
+    from market_assets.defs.automation.runs import instance_at
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from market_assets.defs.automation.retention import Keeper
 
 
 def usage(as_json: AsJson = False) -> None:
@@ -111,11 +115,6 @@ def prune(
 
 @contextmanager
 def _keeper(*, quiet: bool) -> Iterator[Keeper]:
-    # Dagster takes seconds to import.
-    from market_assets.defs.automation.retention import Keeper  # noqa: PLC0415
-    from market_assets.defs.automation.runs import instance_at  # noqa: PLC0415
-    from market_assets.home import home  # noqa: PLC0415
-
     universe, store = universe_here(quiet=quiet), open_store()
     with instance_at(home()) as instance:
         yield Keeper(home(), store, instance, universe, present)

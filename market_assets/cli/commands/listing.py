@@ -38,7 +38,12 @@ from market_assets.cli.console import (
     wrong,
 )
 from market_assets.errors import MarketAssetsError, UniverseError
+from market_assets.imports import late_imports
 from market_assets.market.clock import present
+
+with late_imports():
+    from market_assets.config.load import load_universe
+    from market_assets.market import columns as candle_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -60,9 +65,6 @@ def validate(
     as_json: AsJson = False,
 ) -> None:
     """Check a universe file and say what it holds; nothing is asked for and nothing is written."""
-    # A help text needs no pydantic.
-    from market_assets.config.load import load_universe  # noqa: PLC0415
-
     try:
         universe = load_universe(file)
     except UniverseError as error:
@@ -136,9 +138,6 @@ def tail(
     as_json: AsJson = False,
 ) -> None:
     """Show the newest bars, oldest first; JSON is an object a line."""
-    # A help text needs no polars.
-    from market_assets.market.columns import EXTRA_NAMES  # noqa: PLC0415
-
     universe = universe_here(quiet=as_json)
     chosen = profiles_of(universe, profiles)
     names = symbols_of(chosen, symbols)
@@ -154,7 +153,7 @@ def tail(
             f"--timeframe {timeframe}: nobody keeps it; {choices(timeframe or '', timeframes)}"
         )
     shown = 0
-    more = EXTRA_NAMES if extras else ()
+    more = candle_columns.EXTRA_NAMES if extras else ()
     for bars in _batches(series, lines, more, follow=follow):
         if as_json:
             for bar in bars:

@@ -37,13 +37,24 @@ from market_assets.cli.console import (
     universe_here,
     wrong,
 )
+from market_assets.imports import late_imports
 from market_assets.market.clock import present
 from market_assets.market.instants import bare_second
 
+with late_imports():
+    import polars as pl
+
+    from market_assets.expected.counts import count_profile
+    from market_assets.expected.scope import scope_of
+    from market_assets.reports.doubts import doubts_of
+    from market_assets.reports.gaps import bare_profiles, listed_gaps
+    from market_assets.reports.story import story_of
+    from market_assets.verdicts import evidence
+    from market_assets.verdicts.colour import names_of
+
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import polars as pl
 
     from market_assets.config.universe import Profile, Universe
     from market_assets.reports.story import Story
@@ -91,10 +102,6 @@ def gaps(
 
     Each gap is shown with what is known of it.
     """
-    # A help text needs no polars.
-    from market_assets.reports.gaps import bare_profiles, listed_gaps  # noqa: PLC0415
-    from market_assets.verdicts.evidence import MISSING  # noqa: PLC0415
-
     chosen = profiles_of(universe_here(quiet=as_json), profiles)
     if explain is not None:
         _explain(chosen, *explain, as_json=as_json)
@@ -108,7 +115,7 @@ def gaps(
         _print_gaps(listing, limit, bare, wide=wide)
         print_refused(refused_now(chosen, symbols=names))
     # Where nothing was ever filled, all of it is missing, though no gap was seen.
-    raise typer.Exit(INCOMPLETE if bare or listing["status"].is_in(MISSING).any() else 0)
+    raise typer.Exit(INCOMPLETE if bare or listing["status"].is_in(evidence.MISSING).any() else 0)
 
 
 def genesis(
@@ -125,10 +132,6 @@ def genesis(
     as_json: AsJson = False,
 ) -> None:
     """List where series begin that begin later than the universe says, or forget it."""
-    import polars as pl  # noqa: PLC0415 - a help text needs no polars
-
-    from market_assets.expected.counts import count_profile  # noqa: PLC0415
-
     named = profiles_of(universe_here(quiet=as_json), profiles)
     names = symbols_of(named, reset)
     chosen = [profile for profile in named if not names or set(names) & set(profile.symbols)]
@@ -162,8 +165,6 @@ def genesis(
 
 def _explain(profiles: list[Profile], name: str, instant: str, *, as_json: bool) -> NoReturn:
     # A help text needs no polars.
-    from market_assets.expected.scope import scope_of  # noqa: PLC0415
-    from market_assets.reports.story import story_of  # noqa: PLC0415
 
     (symbol,) = symbols_of(profiles, name) or [name]
     ts, now = _instant("--explain", instant), present()
@@ -192,10 +193,6 @@ def _instant(option: str, text: str) -> datetime:
 
 def _tell_doubts(profiles: Sequence[Profile]) -> None:
     """Say where the bars contradict a calendar, and which of its sessions nobody traded."""
-    # A help text needs no polars.
-    from market_assets.reports.doubts import doubts_of  # noqa: PLC0415
-    from market_assets.verdicts.colour import names_of  # noqa: PLC0415
-
     with store_to_read() as store, store.reading("looking for doubtful calendars") as view:
         findings = [(profile, doubts_of(view, profile)) for profile in profiles]
     for profile, doubted in findings:

@@ -31,7 +31,18 @@ from market_assets.cli.console import (
     wrong,
 )
 from market_assets.cli.progress import Progress
+from market_assets.home import home
+from market_assets.imports import late_imports
 from market_assets.market.clock import present
+
+with late_imports():
+    from market_assets.config.services import ExportSettings
+    from market_assets.enrich.returns.align import neutral_shares
+    from market_assets.export import Lake, tables_of
+    from market_assets.market.datasets import Dataset
+    from market_assets.market.timeframes import Timeframe
+    from market_assets.reports.read import read, returns_timeframe, write_matrix
+
 
 if TYPE_CHECKING:
     import polars as pl
@@ -67,12 +78,6 @@ def returns(
 
     With --wide or --out, also write the returns as a matrix.
     """
-    # A help text needs no polars.
-    from market_assets.enrich.returns.align import neutral_shares  # noqa: PLC0415
-    from market_assets.market.datasets import Dataset  # noqa: PLC0415
-    from market_assets.market.timeframes import Timeframe  # noqa: PLC0415
-    from market_assets.reports.read import read, returns_timeframe, write_matrix  # noqa: PLC0415
-
     universe = universe_here(quiet=as_json)
     frame = returns_timeframe(universe, name, timeframe)
     need_store()
@@ -147,11 +152,6 @@ def export(
 
     A damaged or missing file is written again.
     """
-    from market_assets.config.services import ExportSettings  # noqa: PLC0415
-    from market_assets.export import Lake, tables_of  # noqa: PLC0415 - a help text needs no polars
-    from market_assets.home import home  # noqa: PLC0415
-    from market_assets.market.timeframes import Timeframe  # noqa: PLC0415
-
     universe = universe_here(quiet=as_json)
     settings = universe.export or ExportSettings()
     wanted = [name.strip() for name in timeframes.split(",")] if timeframes else settings.timeframes

@@ -12,10 +12,14 @@ from rich.markup import escape
 from market_assets.cli.console import OUT, AsJson
 from market_assets.config.places import keep_practice, universe_path
 from market_assets.home import home
+from market_assets.imports import late_imports
 from market_assets.market.clock import present
 from market_assets.market.instants import clock_time, iso_second
-from market_assets.up.options import Options
-from market_assets.up.supervisor import Supervisor
+
+with late_imports():
+    from market_assets.up.options import Options
+    from market_assets.up.supervisor import Supervisor
+
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

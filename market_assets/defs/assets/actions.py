@@ -26,16 +26,20 @@ from market_assets.defs.keys import (
     trigger_tag,
 )
 from market_assets.defs.resources import PATIENCE, Clock, Sources, StoreResource
-from market_assets.enrich.actions.actions import (
-    ActionsOutcome,
-    judge_actions,
-    record_actions,
-    symbols_due,
-)
 from market_assets.errors import StoreError
+from market_assets.imports import late_imports
 from market_assets.market.instants import to_minute
-from market_assets.sources.actions import ActionKind
 from market_assets.work.run import Trigger
+
+with late_imports():
+    from market_assets.enrich.actions.actions import (
+        ActionsOutcome,
+        judge_actions,
+        record_actions,
+        symbols_due,
+    )
+    from market_assets.sources.actions import ActionKind
+
 
 ACTIONS_CHECK = "actions_match_prices"
 

@@ -17,11 +17,15 @@ from market_assets.defs.fill_config import FillConfig
 from market_assets.defs.keys import dataset_key, run_of
 from market_assets.defs.pictures import candles_drawn
 from market_assets.defs.resources import Clock, Sources, StoreResource
-from market_assets.enrich.derive import Derive
 from market_assets.expected.scope import Scope
-from market_assets.fill import Fill
+from market_assets.imports import late_imports
 from market_assets.market.columns import DERIVED, EXTRAS, FETCHED
 from market_assets.market.datasets import Dataset
+
+with late_imports():
+    from market_assets.enrich.derive import Derive
+    from market_assets.fill.fill import Fill
+
 
 _FETCHED_PER_RUN = 200
 """Fetched partitions in one run of a backfill.

@@ -17,12 +17,16 @@ import polars as pl
 from market_assets.config.universe import Profile
 from market_assets.defs.keys import candles_key, process_tags
 from market_assets.defs.resources import Clock, StoreResource
-from market_assets.expected.counts import lag_of
+from market_assets.imports import late_imports
 from market_assets.market.instants import bare_minute
-from market_assets.pictures.heatmap import heat_map
-from market_assets.reports.completeness import heat_of, matrix_of
-from market_assets.store import Store
-from market_assets.verdicts.verdicts import share
+
+with late_imports():
+    from market_assets.expected.counts import lag_of
+    from market_assets.pictures.heatmap import heat_map
+    from market_assets.reports.completeness import heat_of, matrix_of
+    from market_assets.store import Store
+    from market_assets.verdicts.verdicts import share
+
 
 _WORST = 50
 _HEALTH = ("MISSING", "DEGRADED", "PENDING", "HEALTHY")

@@ -17,7 +17,10 @@ from market_assets.config.universe import Universe
 from market_assets.defs.keys import BEFORE_REPAIRS, automatic, process_tags
 from market_assets.defs.resources import PATIENCE, Clock, StoreResource
 from market_assets.errors import MarketAssetsError
-from market_assets.export import Exported, Lake, Table, tables_of
+from market_assets.imports import late_imports
+
+with late_imports():
+    from market_assets.export import Exported, Lake, Table, tables_of
 
 _LONG_AGO = timedelta(days=2)
 """After such a pause there may be much to write: a run of its own does it."""

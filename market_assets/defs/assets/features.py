@@ -16,10 +16,14 @@ from market_assets.defs.assets.work import reported, window_of, work_asset
 from market_assets.defs.keys import dataset_key, run_of
 from market_assets.defs.pictures import features_drawn
 from market_assets.defs.resources import Clock, StoreResource
-from market_assets.enrich.features.compute import features_of, reach_of
-from market_assets.enrich.features.featurize import Featurize, partitions_reached
 from market_assets.expected.scope import Scope
+from market_assets.imports import late_imports
 from market_assets.market.datasets import Dataset
+
+with late_imports():
+    from market_assets.enrich.features.compute import features_of, reach_of
+    from market_assets.enrich.features.featurize import Featurize, partitions_reached
+
 
 _KEY_COLUMNS = [
     dg.TableColumn("symbol", "string", "The symbol as the universe calls it"),

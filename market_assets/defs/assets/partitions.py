@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from market_assets.imports import late_imports
 from market_assets.market.partitions import Cadence, Partition, partitions_in
 from market_assets.market.timeframes import Window, midnight
+
+with late_imports():
+    pass
+
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

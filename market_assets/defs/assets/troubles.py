@@ -9,12 +9,16 @@ from hashlib import sha256
 
 import dagster as dg
 
-from market_assets.alerts import Alert, Outside, alerts_in
-from market_assets.alerts.message import MOST, name, next_step
-from market_assets.alerts.troubles import Level
 from market_assets.config.universe import Universe
 from market_assets.defs.resources import Clock, StoreResource
+from market_assets.imports import late_imports
 from market_assets.market.instants import to_minute
+
+with late_imports():
+    from market_assets.alerts import Alert, Outside, alerts_in, message
+    from market_assets.alerts.message import name, next_step
+    from market_assets.alerts.troubles import Level
+
 
 KEY = dg.AssetKey(["platform", "troubles"])
 CHECK = "nothing_wrong"
@@ -92,9 +96,9 @@ def publish(
         "wrong": dg.MetadataValue.int(len(entries)),
         "errors": dg.MetadataValue.int(sum(alert.level is Level.ERROR for alert in ordered)),
     }
-    for place, (where, text) in enumerate(entries[:MOST], 1):
+    for place, (where, text) in enumerate(entries[: message.MOST], 1):
         metadata[f"{place:02}. {where}"] = dg.MetadataValue.md(text)
-    if len(entries) > MOST:
+    if len(entries) > message.MOST:
         metadata["and more"] = dg.MetadataValue.text(
             f"market-assets alerts lists all {len(entries):,}"
         )

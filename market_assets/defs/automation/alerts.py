@@ -13,9 +13,6 @@ from pathlib import Path
 
 import dagster as dg
 
-from market_assets.alerts import Key, Kind, Told, Trouble, Watch
-from market_assets.alerts.judgement import failed_checks, failed_partitions
-from market_assets.alerts.platform import Life, dead, is_replacing, platform_troubles
 from market_assets.config.universe import Universe
 from market_assets.defs.assets.troubles import publish
 from market_assets.defs.internals.adapter import PartitionStates, news_since, partition_states
@@ -29,9 +26,16 @@ from market_assets.defs.internals.checks import (
 from market_assets.defs.keys import dataset_key
 from market_assets.defs.resources import PATIENCE, Clock, StoreResource
 from market_assets.errors import StoreError
+from market_assets.imports import late_imports
 from market_assets.market.partitions import Cadence, Partition
 from market_assets.up.news import write_news
 from market_assets.up.state import State, read_state
+
+with late_imports():
+    from market_assets.alerts import Key, Kind, Told, Trouble, Watch
+    from market_assets.alerts.judgement import failed_checks, failed_partitions
+    from market_assets.alerts.platform import Life, dead, is_replacing, platform_troubles
+
 
 _log = logging.getLogger("market_assets.alerts")
 

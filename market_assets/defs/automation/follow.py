@@ -32,18 +32,22 @@ from market_assets.defs.keys import (
     trigger_tag,
 )
 from market_assets.defs.resources import PATIENCE, Clock, StoreResource
-from market_assets.enrich.made import Made, made_in
 from market_assets.errors import StoreError
-from market_assets.expected.newest import LOOKS_AGAIN, NEWEST
+from market_assets.imports import late_imports
 from market_assets.market.clock import machine
 from market_assets.market.instants import clock_time
 from market_assets.market.partitions import Cadence, Partition
 from market_assets.market.timeframes import Window, midnight
-from market_assets.plan.repair import Launches, wait_after
-from market_assets.store import Snapshot, Store
-from market_assets.work.behind import Input
 from market_assets.work.making import Making
 from market_assets.work.run import Trigger
+
+with late_imports():
+    from market_assets.enrich.made import Made, made_in
+    from market_assets.expected import newest as newest_partitions
+    from market_assets.plan.repair import Launches, wait_after
+    from market_assets.store import Snapshot, Store
+    from market_assets.work.behind import Input
+
 
 if TYPE_CHECKING:
     from market_assets.market.datasets import Family
@@ -258,7 +262,7 @@ def _behind(
 
 def _untold(universe: Universe, made: Made, standing: pl.DataFrame, now: datetime) -> set[str]:
     """The partitions that changed since Dagster was told of them, and whose bars are all there."""
-    again = LOOKS_AGAIN * _every(universe, made)
+    again = newest_partitions.LOOKS_AGAIN * _every(universe, made)
     untold = standing.filter(
         pl.col("changed_at").is_not_null(),
         pl.col("reported_at").is_null() | (pl.col("reported_at") < pl.col("changed_at")),
@@ -282,7 +286,7 @@ def _recent(
         # It has ended, and nobody updates it.
         return set()
     patience = _every(universe, made) + 2 * EVERY
-    newest = work.partitions[-1 if made.cadence is Cadence.MONTH else -NEWEST :]
+    newest = work.partitions[-1 if made.cadence is Cadence.MONTH else -newest_partitions.NEWEST :]
     judged = {
         key: at.replace(tzinfo=UTC)
         for key, at in standing.select("partition", "judged_at").iter_rows()

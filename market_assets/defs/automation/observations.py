@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from market_assets.expected.newest import Standing
     from market_assets.expected.scope import Scope
-    from market_assets.fill import PartitionOutcome
     from market_assets.store import Store
     from market_assets.verdicts.verdicts import Verdict
+    from market_assets.work.outcome import PartitionOutcome
 
 _SHOWN = 20
 

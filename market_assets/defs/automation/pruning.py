@@ -35,9 +35,13 @@ from market_assets.defs.automation.sweeps import (
     Sweep,
 )
 from market_assets.defs.internals.adapter import FINISHED, database_of, sharded_log, without_details
-from market_assets.defs.internals.event_log import PooledSqliteEventLogStorage
-from market_assets.keeping.parts import Removed
+from market_assets.imports import late_imports
 from market_assets.market.clock import stamped
+
+with late_imports():
+    from market_assets.defs.internals.event_log import PooledSqliteEventLogStorage
+    from market_assets.keeping.parts import Removed
+
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

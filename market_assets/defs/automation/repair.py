@@ -32,21 +32,32 @@ from market_assets.defs.keys import (
 )
 from market_assets.defs.resources import PATIENCE, Clock, Sources, StoreResource
 from market_assets.errors import MarketAssetsError
-from market_assets.expected.lost import lost_partitions
-from market_assets.expected.newest import NEWEST
 from market_assets.expected.scope import Scope, scope_of
-from market_assets.expected.unfinished import unfinished_partitions
-from market_assets.fill import FillOptions
+from market_assets.fill.options import FillOptions
+from market_assets.imports import late_imports
 from market_assets.market.clock import machine
 from market_assets.market.gaps import Priority
 from market_assets.market.instants import to_second
 from market_assets.market.partitions import Partition
 from market_assets.market.timeframes import Timeframe, Window
-from market_assets.plan.repair import Launches, Pause, RepairPlan, RepairRun, Trouble, plan_repairs
-from market_assets.sources.contract import Source
-from market_assets.store import Store
-from market_assets.verdicts.evidence import State, believable
 from market_assets.work.run import Trigger
+
+with late_imports():
+    from market_assets.expected import newest as newest_partitions
+    from market_assets.expected.lost import lost_partitions
+    from market_assets.expected.unfinished import unfinished_partitions
+    from market_assets.plan.repair import (
+        Launches,
+        Pause,
+        RepairPlan,
+        RepairRun,
+        Trouble,
+        plan_repairs,
+    )
+    from market_assets.sources.contract import Source
+    from market_assets.store import Store
+    from market_assets.verdicts.evidence import State, believable
+
 
 ATTEMPT_TAG = "market_assets/attempt"
 _CHECKS = ("continuity", "genesis")
@@ -171,7 +182,9 @@ def look_at(
     gap_keys = set(gaps["partition"])
     untold = set(standing.filter(pl.col("reported_at") < pl.col("changed_at"))["partition"])
     # The newest ones are reported when their session is over: until then only the store has them.
-    updated = {partition.key for partition in partitions[-NEWEST:]} & set(judged["partition"])
+    updated = {partition.key for partition in partitions[-newest_partitions.NEWEST :]} & set(
+        judged["partition"]
+    )
     troubled = {}
     for partition in partitions:
         if partition.key in lost:

@@ -15,11 +15,10 @@ from filelock import FileLock, Timeout
 
 from market_assets.config.services import RetentionSettings
 from market_assets.config.universe import Universe
-from market_assets.defs.automation.databases import compact_databases, databases
-from market_assets.defs.automation.pruning import prune_dagster
 from market_assets.defs.keys import BEFORE_REPAIRS, automatic, process_tags
 from market_assets.defs.resources import PATIENCE, Clock, StoreResource
 from market_assets.errors import StoreError
+from market_assets.imports import late_imports
 from market_assets.keeping import (
     Advice,
     Part,
@@ -33,7 +32,12 @@ from market_assets.keeping import (
     spread,
 )
 from market_assets.keeping.files import COPIES, EVENTS, LAKE, OTHER, STORE, TICKS
-from market_assets.store import Store
+
+with late_imports():
+    from market_assets.defs.automation.databases import compact_databases, databases
+    from market_assets.defs.automation.pruning import prune_dagster
+    from market_assets.store import Store
+
 
 EVERY = timedelta(days=1)
 """How often the schedule ticks."""

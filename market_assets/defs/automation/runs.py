@@ -18,7 +18,6 @@ from market_assets.defs.assets.completeness import completeness_key
 from market_assets.defs.fill_config import run_config_of
 from market_assets.defs.internals.adapter import instance_of_terminal, range_tags, was_interrupted
 from market_assets.defs.internals.beats import launcher_seen_at
-from market_assets.defs.internals.event_log import making
 from market_assets.defs.keys import (
     dataset_key,
     is_orphan,
@@ -27,12 +26,10 @@ from market_assets.defs.keys import (
     process_tags,
     trigger_tag,
 )
-from market_assets.enrich.features.featurize import partitions_reached
-from market_assets.enrich.returns.returns import markets_cadence, reach_days
 from market_assets.expected.scope import scope_of
-from market_assets.expected.series import calendar_of
 from market_assets.fill.options import USUAL
 from market_assets.home import HOME_VARIABLE
+from market_assets.imports import late_imports
 from market_assets.market.calendars.sessions import ALWAYS_OPEN, load_calendar
 from market_assets.market.clock import machine
 from market_assets.market.datasets import Dataset, Family
@@ -41,12 +38,19 @@ from market_assets.market.timeframes import Window
 from market_assets.private import put_private
 from market_assets.work.run import Trigger
 
+with late_imports():
+    from market_assets.defs.internals.event_log import making
+    from market_assets.enrich.features.featurize import partitions_reached
+    from market_assets.enrich.returns.returns import markets_cadence, reach_days
+    from market_assets.expected.series import calendar_of
+
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from market_assets.config.universe import Profile, Universe
-    from market_assets.fill import FillOptions
+    from market_assets.fill.options import FillOptions
     from market_assets.market.timeframes import Timeframe
 
 _PARTITIONS_PER_RUN = 400

@@ -30,17 +30,21 @@ from market_assets.defs.keys import (
     trigger_tag,
 )
 from market_assets.defs.resources import PATIENCE, Clock, Sources, StoreResource
-from market_assets.enrich.made import made_of_profile
 from market_assets.errors import MarketAssetsError, StoreBusyError
-from market_assets.expected.newest import Standing, closes_within
 from market_assets.expected.scope import Scope, scope_of
-from market_assets.fill import FillOptions
-from market_assets.live.update import Updated, update_profile
+from market_assets.fill.options import FillOptions
+from market_assets.imports import late_imports
 from market_assets.market.clock import machine
 from market_assets.market.timeframes import Timeframe, Window
-from market_assets.plan.repair import wait_after
-from market_assets.store import Store
 from market_assets.work.run import Trigger
+
+with late_imports():
+    from market_assets.enrich.made import made_of_profile
+    from market_assets.expected.newest import Standing, closes_within
+    from market_assets.live.update import Updated, update_profile
+    from market_assets.plan.repair import wait_after
+    from market_assets.store import Store
+
 
 _LONGEST_WAIT = timedelta(seconds=20)
 """How long a tick waits at most for the bar that has just closed to settle.

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dagster as dg
-import sqlalchemy as db
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluation,
 )
@@ -22,15 +21,6 @@ from dagster._core.events.log import EventLogEntry
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.instance.utils import RUNLESS_RUN_ID
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
-from dagster._core.storage.event_log import SqliteEventLogStorage
-from dagster._core.storage.event_log.schema import (
-    AssetCheckExecutionsTable,
-    SqlEventLogStorageTable,
-)
-from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
-from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
-from dagster._core.storage.runs import SqliteRunStorage
-from dagster._core.storage.schedules import SqliteScheduleStorage
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
@@ -38,6 +28,22 @@ from dagster._core.storage.tags import (
 )
 from dagster._core.types.dagster_type import Nothing
 from dagster._serdes import deserialize_value, serialize_value
+
+from market_assets.imports import late_imports
+
+with late_imports():
+    import sqlalchemy as db
+    from dagster._core.storage.event_log import SqliteEventLogStorage, schema
+    from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+    from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
+    from dagster._core.storage.runs import SqliteRunStorage
+    from dagster._core.storage.schedules import SqliteScheduleStorage
+    from dagster._core.workspace.context import WorkspaceProcessContext
+    from dagster._core.workspace.load_target import WorkspaceFileTarget
+    from dagster._grpc import server
+    from dagster_webserver import version
+    from dagster_webserver.app import create_app_from_workspace_process_context
+
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -216,7 +222,7 @@ def news_since(instance: DagsterInstance, ids: frozenset[int]) -> News:
     storage = instance.event_log_storage
     if not isinstance(storage, SqlEventLogStorage):
         return News(frozenset(), runs=True, ids=frozenset())
-    table, checks = SqlEventLogStorageTable.c, AssetCheckExecutionsTable.c
+    table, checks = schema.SqlEventLogStorageTable.c, schema.AssetCheckExecutionsTable.c
     newest = max(ids, default=0)
     with storage.index_connection() as connection:
         rows = connection.execute(
@@ -261,17 +267,11 @@ def web_app(instance: DagsterInstance, workspace: Path, *, read_only: bool) -> I
         workspace: The workspace file that says where the code server is.
         read_only: Whether nothing can be changed in the pages.
     """
-    # The pages' code takes a second to import, and nobody else needs it.
-    from dagster._core.workspace.context import WorkspaceProcessContext  # noqa: PLC0415
-    from dagster._core.workspace.load_target import WorkspaceFileTarget  # noqa: PLC0415
-    from dagster_webserver.app import create_app_from_workspace_process_context  # noqa: PLC0415
-    from dagster_webserver.version import __version__  # noqa: PLC0415
-
     # The server's own defaults: they matter to a database that is shared.
     instance.optimize_for_webserver(statement_timeout=15_000, pool_recycle=3600, max_overflow=20)
     target = WorkspaceFileTarget(paths=[str(workspace)])
     with WorkspaceProcessContext(
-        instance, workspace_load_target=target, version=__version__, read_only=read_only
+        instance, workspace_load_target=target, version=version.__version__, read_only=read_only
     ) as context:
         yield create_app_from_workspace_process_context(
             context, live_data_poll_rate=_PAGE_POLL_MILLISECONDS
@@ -286,8 +286,6 @@ def start_runs_by(context: object) -> None:
             used, of the event `set` and `is_set`, of the process `start`, `is_alive` and
             `exitcode`; the target is given two values that can be pickled, the queue and the event.
     """
-    # Loaded for the code server alone.
-    from dagster._grpc import server  # noqa: PLC0415
 
     class Server(server.DagsterApiServer):
         def __init__(self, *args: object, **options: object) -> None:

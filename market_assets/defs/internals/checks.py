@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import dagster as dg
-import sqlalchemy as db
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluation,
     AssetCheckEvaluationTargetMaterializationData,
 )
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
-from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
-from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 
 from market_assets.defs.internals.adapter import RUNLESS
+from market_assets.imports import late_imports
+
+with late_imports():
+    import sqlalchemy as db
+    from dagster._core.storage.event_log import schema
+    from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -81,11 +84,11 @@ def report_evaluation(instance: DagsterInstance, evaluation: AssetCheckEvaluatio
     Its table has room for one of them per check and partition, and refuses the next: the new one
     takes the place.
     """
-    storage, checks = instance.event_log_storage, AssetCheckExecutionsTable.c
+    storage, checks = instance.event_log_storage, schema.AssetCheckExecutionsTable.c
     if isinstance(storage, SqlEventLogStorage):
         with storage.index_connection() as connection:
             connection.execute(
-                db.delete(AssetCheckExecutionsTable).where(
+                db.delete(schema.AssetCheckExecutionsTable).where(
                     checks.asset_key == evaluation.asset_key.to_string(),
                     checks.check_name == evaluation.check_name,
                     checks.partition == evaluation.partition,

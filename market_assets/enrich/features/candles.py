@@ -13,6 +13,11 @@ import numpy as np
 import polars as pl
 
 from market_assets.enrich.features.rolling import rolling_moments, rolling_sum
+from market_assets.imports import late_imports
+
+# 20 MB that only computing needs.
+with late_imports():
+    import polars_talib
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,8 +92,6 @@ class Candles:
         """The result of an expression of polars_talib on each run by itself."""
 
         def run_by_run() -> pl.Series:
-            import polars_talib  # noqa: PLC0415 - 20 MB that only computing needs
-
             made = make(polars_talib)
             if len(self._starts) > 1:
                 made = made.over("run")

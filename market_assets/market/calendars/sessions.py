@@ -14,9 +14,13 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from market_assets.errors import CalendarError
+from market_assets.imports import late_imports
 from market_assets.market.calendars.changes import changed, reasons_for
 from market_assets.market.calendars.schedules import always_open
 from market_assets.market.timeframes import TS, Timeframe, Window, literal
+
+with late_imports():
+    from market_assets.market.calendars import libraries
 
 if TYPE_CHECKING:
     from datetime import date, datetime
@@ -259,9 +263,7 @@ def load_calendar(name: str, changes: tuple[Change, ...] = ()) -> SessionCalenda
     if name == ALWAYS_OPEN:
         schedule = always_open()
     else:
-        # 0.6 s that a 24/7 market need not wait.
-        from market_assets.market.calendars import libraries  # noqa: PLC0415
-
+        # Its import takes 0.6 s, which a 24/7 market need not wait.
         if name not in libraries.names():
             raise CalendarError(f"there is no calendar {name!r}; {_closest(name)}")
         schedule = libraries.schedule(name)
@@ -281,8 +283,6 @@ def calendar_names() -> list[str]:
 
     The first call imports both calendar libraries (0.6 s).
     """
-    from market_assets.market.calendars import libraries  # noqa: PLC0415 - not before somebody asks
-
     return sorted(libraries.names())
 
 

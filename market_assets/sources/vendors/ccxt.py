@@ -18,6 +18,7 @@ import polars as pl
 from pydantic import AfterValidator, NonNegativeFloat, PositiveInt
 
 from market_assets.errors import SourceError
+from market_assets.imports import late_imports
 from market_assets.market.clock import present
 from market_assets.market.instants import bare_minute
 from market_assets.market.timeframes import Timeframe, Window, from_micros, literal, to_micros
@@ -37,6 +38,14 @@ from market_assets.sources.transport.library import (
 )
 from market_assets.sources.transport.refusals import is_of_a_place
 from market_assets.sources.transport.rest import candles, millis
+
+# An optional package, and slow to import.
+with late_imports():
+    import ccxt
+    from ccxt import async_support
+
+
+# An optional package, and slow to import.
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -272,8 +281,6 @@ class CcxtSource(LibrarySource[CcxtSettings]):
 
     def explain(self, error: Exception) -> SourceError | None:
         """See `LibrarySource.explain`."""
-        import ccxt  # noqa: PLC0415 - an optional package
-
         if not isinstance(error, ccxt.BaseError):
             return None
         text = f"{type(error).__name__}: {words(error)}"
@@ -311,11 +318,9 @@ _OF_A_PLACE = re.compile(r" 451\b")
 
 def _built(settings: CcxtSettings) -> Any:  # noqa: ANN401 - a class that is chosen by name
     """The library's client."""
-    import ccxt.async_support  # noqa: PLC0415 - an optional package, and slow to import
-
     host = httpx.URL(settings.base_url).host
     keys = {"apiKey": settings.key, "secret": settings.secret}
-    client = getattr(ccxt.async_support, settings.exchange)(
+    client = getattr(async_support, settings.exchange)(
         {
             "enableRateLimit": settings.rate is not None,
             "timeout": int(settings.timeout * 1000),
@@ -336,8 +341,6 @@ def _built(settings: CcxtSettings) -> Any:  # noqa: ANN401 - a class that is cho
 
 def _dated(parse: Callable[..., list[Any]], row: Any, *market: Any) -> list[Any]:  # noqa: ANN401
     """Let no row without a time be left out, as the library does: all might be like that."""
-    import ccxt  # noqa: PLC0415 - an optional package
-
     bar = parse(row, *market)
     if not bar or bar[0] is None:
         raise ccxt.BadResponse(
@@ -352,8 +355,6 @@ def _readable(client: Any, code: int, *details: Any) -> str:  # noqa: ANN401
 
     The library would make an empty one of it.
     """
-    import ccxt  # noqa: PLC0415 - an optional package
-
     body = str(details[4]).strip()
     if code < httpx.codes.BAD_REQUEST:
         try:

@@ -16,6 +16,7 @@ import polars as pl
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
 
 from market_assets.errors import SourceError
+from market_assets.imports import late_imports
 from market_assets.market.timeframes import TS, Timeframe, Window
 from market_assets.sources.contract import CANDLE_SCHEMA, SourceSettings, Traits
 
@@ -33,6 +34,13 @@ from market_assets.sources.transport.library import (
 )
 from market_assets.sources.transport.refusals import is_of_a_place, passes
 from market_assets.words import listed
+
+# An optional package, which imports pandas, and what its client is made of.
+with late_imports():
+    import aiohttp
+    import databento
+    import requests
+    import zstandard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -163,8 +171,6 @@ class DatabentoSource(LibrarySource[DatabentoSettings]):
             return self._reach
 
     def _client(self) -> Any:  # noqa: ANN401 - types of an optional package
-        import databento  # noqa: PLC0415 - optional, and it imports pandas
-
         return databento.Historical(self._settings.key.get_secret_value(), self._settings.base_url)
 
     # There is one thing to ask.
@@ -221,10 +227,6 @@ def _instant(text: str) -> datetime:
 
 
 def _explain(error: Exception) -> SourceError | None:
-    import aiohttp  # noqa: PLC0415 - the client's own
-    import databento  # noqa: PLC0415 - an optional package
-    import requests  # noqa: PLC0415 - the client's own
-
     if isinstance(error, databento.BentoHttpError):
         status = error.http_status
         return SourceError(
@@ -251,10 +253,8 @@ def read_dbn(body: bytes, *, symbol: str | None = None) -> pl.DataFrame:
         SourceError: It is no such answer, or one about another symbol, or it holds several bars for
             one minute.
     """
-    from databento import DBNStore  # noqa: PLC0415 - optional, and it imports pandas
-
     try:
-        store = DBNStore.from_bytes(_whole(body))
+        store = databento.DBNStore.from_bytes(_whole(body))
         rows = store.to_ndarray()
     except Exception as error:  # the library raises what its decoder happens to meet
         raise SourceError(
@@ -305,11 +305,9 @@ def _whole(body: bytes) -> bytes:
     Raises:
         EOFError: It was.
     """
-    from zstandard import ZstdDecompressor  # noqa: PLC0415 - the client's own
-
     parts = []
     while body:
-        frame = ZstdDecompressor().decompressobj()
+        frame = zstandard.ZstdDecompressor().decompressobj()
         parts.append(frame.decompress(body))
         if not frame.eof:
             raise EOFError

@@ -18,17 +18,21 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from market_assets.errors import SourceError
+from market_assets.imports import late_imports
 from market_assets.practice.book import Market
 from market_assets.practice.faults import Fault
 from market_assets.sources.contract import KINDS
 from market_assets.sources.transport.http import HttpClient, HttpSettings, WebAddress
 from market_assets.sources.vendors.binance import BinanceSource
 
+# To read settings no web server is needed.
+with late_imports():
+    from market_assets.practice.vendor import PracticeVendor
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from market_assets.practice.simulate import KindName
-    from market_assets.practice.vendor import PracticeVendor
     from market_assets.sources.contract import SourceSettings
 
 
@@ -117,9 +121,6 @@ def _vendor(market: Market) -> PracticeVendor:
 
     It ends with the process.
     """
-    # To read settings no web server is needed.
-    from market_assets.practice.vendor import PracticeVendor  # noqa: PLC0415
-
     key = (os.getpid(), market.model_dump_json())
     with _starting:
         if key not in _running:

@@ -23,6 +23,7 @@ from pydantic import NonNegativeFloat, PositiveInt  # noqa: TC002
 
 from market_assets.errors import SourceError
 from market_assets.home import home
+from market_assets.imports import late_imports
 from market_assets.market.timeframes import TS, Timeframe, Window, from_micros, midnight, to_micros
 from market_assets.sources.actions import tidy
 from market_assets.sources.contract import CANDLE_SCHEMA, SourceSettings, Traits
@@ -38,6 +39,14 @@ from market_assets.sources.transport.library import (
 from market_assets.sources.transport.refusals import is_of_a_place
 from market_assets.sources.transport.rest import candles, refusal, seconds
 from market_assets.sources.vendors.yahoo_actions import read_actions
+
+with late_imports():
+    import yfinance
+    from yfinance.data import YfData
+    from yfinance.exceptions import YFRateLimitError
+
+
+# An optional package, which imports pandas.
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -248,8 +257,6 @@ class YahooSource(LibrarySource[YahooSettings]):
 
     def explain(self, error: Exception) -> SourceError | None:
         """See `LibrarySource.explain`."""
-        from yfinance.exceptions import YFRateLimitError  # noqa: PLC0415 - an optional package
-
         if isinstance(error, YFRateLimitError):
             return SourceError(
                 "HTTP 429: too many requests; lower the source's rate",
@@ -267,9 +274,6 @@ def _library(cookies: Path) -> Any:  # noqa: ANN401 - the library has no types
     Args:
         cookies: The folder of its cookies.
     """
-    import yfinance  # noqa: PLC0415 - optional, and it imports pandas
-    from yfinance.data import YfData  # noqa: PLC0415
-
     # What goes wrong is said by the source's errors.
     logging.getLogger("yfinance").setLevel(logging.CRITICAL)
     yfinance.set_tz_cache_location(str(cookies))

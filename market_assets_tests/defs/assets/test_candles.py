@@ -21,12 +21,12 @@ from market_assets.config.settings import Severity
 from market_assets.defs.automation.runs import instance_at
 from market_assets.defs.events import CHECKS, materialization_metadata, verdict_metadata
 from market_assets.defs.resources import StoreResource
-from market_assets.fill import PartitionOutcome
 from market_assets.market.partitions import Partition
 from market_assets.market.timeframes import Window
 from market_assets.practice.book import Market
 from market_assets.practice.vendor import PracticeVendor
 from market_assets.verdicts.verdicts import SymbolCounts, Verdict
+from market_assets.work.outcome import PartitionOutcome
 from market_assets_tests.support.defs_ground import Ground
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from market_assets.enrich.derive import Derive
 from market_assets.enrich.returns.align import neutral_shares, wide
 from market_assets.enrich.returns.returns import Alignment, Returns
 from market_assets.expected.scope import scope_of
-from market_assets.fill import Fill
+from market_assets.fill.fill import Fill
 from market_assets.market.datasets import Dataset
 from market_assets.store import Store
 from market_assets_tests.conftest import Clock

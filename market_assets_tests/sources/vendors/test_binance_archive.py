@@ -24,7 +24,8 @@ from market_assets.config.load import load_universe
 from market_assets.config.sources import source_of
 from market_assets.errors import SourceError
 from market_assets.expected.scope import scope_of
-from market_assets.fill import Fill, FillOptions
+from market_assets.fill.fill import Fill
+from market_assets.fill.options import FillOptions
 from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import TS, Timeframe, Window
 from market_assets.sources.contract import CANDLE_SCHEMA, build_source, venue_of

@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from market_assets.config.settings import RetentionSettings
 from market_assets.defs.automation import pruning, retention
-from market_assets.defs.automation.pruning import compact_databases
+from market_assets.defs.automation.databases import compact_databases
 from market_assets.defs.automation.retention import Keeper
 from market_assets.defs.keys import AUTOMATIC_TAG
 from market_assets.errors import StoreError

@@ -70,6 +70,9 @@ class Pictures:
         now: The present instant.
         trigger: How the run came about.
         log: Is told what could not be drawn.
+
+    Attributes:
+        now: The present instant.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class Pictures:
         trigger: str,
         log: logging.Logger,
     ) -> None:
+        self.now = now
         self._log = log
         self._store = store
         self._until = None if trigger in {MANUAL, BACKFILL} else now

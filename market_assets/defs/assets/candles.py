@@ -142,13 +142,7 @@ def fetched_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg
         )
         noted = reported_in(opened, profile.candles(timeframe))
         reporter = Reporter(
-            context,
-            key,
-            checks,
-            due=len(fill.partitions),
-            pictures=pictures,
-            noted=noted,
-            now=present,
+            context, key, checks, due=len(fill.partitions), pictures=pictures, noted=noted
         )
         with closing(fill.batches()) as batches:
             for batch in batches:
@@ -212,7 +206,7 @@ def derived_candles(profile: Profile, timeframe: Timeframe, now: datetime) -> dg
         )
         noted = reported_in(opened, profile.candles(timeframe))
         reporter = Reporter(
-            context, key, due=len(derive.partitions), pictures=pictures, noted=noted, now=present
+            context, key, due=len(derive.partitions), pictures=pictures, noted=noted
         )
         with closing(derive.batches()) as batches:
             for batch in batches:

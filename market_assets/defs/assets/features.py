@@ -92,9 +92,7 @@ def features(profile: Profile, timeframe: Timeframe, now: datetime) -> dg.Assets
             opened, work.partitions, drawn, now=present, trigger=trigger, log=context.log
         )
         noted = reported_in(opened, work.dataset)
-        reporter = Reporter(
-            context, key, due=len(work.partitions), pictures=pictures, noted=noted, now=present
-        )
+        reporter = Reporter(context, key, due=len(work.partitions), pictures=pictures, noted=noted)
         with closing(work.batches()) as batches:
             for batch in batches:
                 yield from reporter.report(batch)

@@ -185,13 +185,7 @@ def _asset(
         )
         noted = reported_in(store.store(clock), work.dataset)
         reporter = Reporter(
-            context,
-            key,
-            (_CHECK,),
-            due=len(work.partitions),
-            pictures=pictures,
-            noted=noted,
-            now=clock.now(),
+            context, key, (_CHECK,), due=len(work.partitions), pictures=pictures, noted=noted
         )
         with closing(work.batches()) as batches:
             for batch in batches:

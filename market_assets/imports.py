@@ -12,7 +12,7 @@ needs:
 
 Type checkers, import-linter and readers see ordinary imports. Python 3.15 has a keyword for the
 same, `lazy from market_assets.fill import Fill` (PEP 810), which takes the place of the block when
-no older Python is supported. See docs/decisions/0029-late-imports.md.
+no older Python is supported. See docs/decisions/0026-late-imports.md.
 """
 
 from __future__ import annotations

@@ -57,10 +57,8 @@ class Reporter:
         asset_key: The asset that is materialized.
         checks: The checks that the step owes; none for derived candles.
         due: How many partitions will be reported.
-        pictures: Draws some of them.
+        pictures: Draws some of them, as of the instant as of which bars are counted.
         noted: Is told which partitions Dagster has now been told of, with their versions.
-        now: The instant as of which bars are counted; without it nothing is said of a session that
-            runs.
     """
 
     context: dg.AssetExecutionContext
@@ -69,7 +67,6 @@ class Reporter:
     due: int = 0
     pictures: Pictures | None = None
     noted: Callable[[Mapping[str, datetime | None]], None] | None = None
-    now: datetime | None = None
     failures: dict[str, Sequence[str]] = field(default_factory=dict)
     reported: set[str] = field(default_factory=set)
     new: int = 0
@@ -86,8 +83,11 @@ class Reporter:
         pictures = {} if self.pictures is None else self.pictures.of(outcomes)
         for outcome in outcomes:
             key = outcome.partition.key
-            running = {} if self.now is None else running_metadata(outcome.partition, self.now)
-            metadata = running | materialization_metadata(outcome) | pictures.get(key, {})
+            metadata = (
+                self._running(outcome.partition)
+                | materialization_metadata(outcome)
+                | pictures.get(key, {})
+            )
             if outcome.filled:
                 yield dg.AssetMaterialization(
                     self.asset_key,
@@ -143,6 +143,10 @@ class Reporter:
                 run_id=self.context.run.run_id,
                 timestamp=machine().timestamp(),
             )
+
+    def _running(self, partition: Partition) -> dict[str, Any]:
+        """What says of a partition that it goes on; the pictures are as of the same instant."""
+        return {} if self.pictures is None else running_metadata(partition, self.pictures.now)
 
     def _is_over(self) -> bool:
         """Whether nothing more will be reported."""

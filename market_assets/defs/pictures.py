@@ -75,6 +75,9 @@ class Pictures:
         now: The present instant.
         trigger: How the run came about.
         log: Is told what could not be drawn.
+
+    Attributes:
+        now: The present instant.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class Pictures:
         trigger: Trigger,
         log: logging.Logger,
     ) -> None:
+        self.now = now
         self._log = log
         self._store = store
         self._until = None if trigger in {Trigger.MANUAL, Trigger.BACKFILL} else now

@@ -86,7 +86,6 @@ def reported(
         due=len(work.partitions),
         pictures=pictures,
         noted=reported_in(store, work.dataset),
-        now=now,
     )
     with closing(work.batches()) as batches:
         for batch in batches:

@@ -116,7 +116,7 @@ class RunningVerdicts:
 
     asset_key: dg.AssetKey
     _newest: dict[tuple[str, str], Verdict] = field(default_factory=dict)
-    _told: dict[tuple[str, str], bool] = field(default_factory=dict)
+    _told: dict[tuple[str, str], tuple[bool, int | None]] = field(default_factory=dict)
 
     def tell(
         self,
@@ -141,21 +141,27 @@ class RunningVerdicts:
             for verdict in outcome.verdicts
             if outcome.partition.key in running
         }
-        reports = {place: passed for place, passed in self._told.items() if place[0] in running}
+        reports = {place: report for place, report in self._told.items() if place[0] in running}
+        # A run that was under way may have materialized the partition since: what was told of it
+        # then counts no more.
+        materializations = (
+            latest_materializations(instance, self.asset_key, sorted({key for key, _ in verdicts}))
+            if verdicts
+            else {}
+        )
+        current = {
+            place: (verdict.passed, materializations.get(place[0]))
+            for place, verdict in verdicts.items()
+        }
         news = [
             place
             for place, verdict in verdicts.items()
             if place in before
             and verdict.passed == before[place].passed
-            and verdict.passed != reports.get(place)
+            and current[place] != reports.get(place)
         ]
         self._newest = verdicts
-        self._told = reports | {place: verdicts[place].passed for place in news}
-        materializations = (
-            latest_materializations(instance, self.asset_key, [key for key, _ in news])
-            if news
-            else {}
-        )
+        self._told = reports | {place: current[place] for place in news}
         for key, check in news:
             verdict = verdicts[key, check]
             words = f"The session still runs. {verdict.summary}"

@@ -413,6 +413,27 @@ def test_a_day_that_runs_is_said_to_run_where_a_person_fills_it_and_no_more_when
     assert "still_running" not in over["2025-02-05"].metadata
 
 
+def test_a_verdict_is_told_again_where_a_run_has_materialized_the_partition_since(
+    ground: Ground, vendor: Vendor
+) -> None:
+    ground.keep(vendor(), LIVE, now="2025-02-05T12:00:30+00:00")
+    for _ in range(2):
+        tick(ground)
+        wait(ground, minutes=60)
+    assert ground.verdicts()["2025-02-05"] == ("SUCCEEDED", "SUCCEEDED", "SUCCEEDED")
+    # As from a run that had planned its verdict before the update told one.
+    ground.instance.report_runless_asset_event(
+        dg.AssetMaterialization(ground.key(), partition="2025-02-05")
+    )
+    check = dg.AssetCheckKey(ground.key(), "continuity")
+    log = ground.instance.event_log_storage
+    (info,) = log.get_asset_check_partition_info([check], partition_keys=["2025-02-05"])
+    assert not info.is_current
+    tick(ground)
+    (info,) = log.get_asset_check_partition_info([check], partition_keys=["2025-02-05"])
+    assert info.is_current
+
+
 def test_a_verdict_that_passes_names_the_other_partitions_in_which_the_check_fails(
     ground: Ground, vendor: Vendor
 ) -> None:

@@ -9,6 +9,7 @@ from market_assets.market.timeframes import Timeframe, from_micros, to_micros
 from market_assets.sources.contract import SourceSettings, Traits
 from market_assets.sources.transport.http import HttpSettings, RateText, WebAddress
 from market_assets.sources.transport.rest import PagedSource, candles
+from market_assets.sources.vendors.coinbase_stream import CoinbaseStream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from market_assets.market.timeframes import Window
+    from market_assets.sources.streaming import StreamFormat
 
 _PLACES = {"ts": 0, "low": 1, "high": 2, "open": 3, "close": 4, "volume": 5}
 
@@ -65,6 +67,10 @@ class CoinbaseSource(PagedSource):
             "start": f"{window.start:%Y-%m-%dT%H:%M:%SZ}",
             "end": f"{max(last, window.start):%Y-%m-%dT%H:%M:%SZ}",
         }
+
+    def stream(self, timeframe: Timeframe) -> StreamFormat:
+        """Give the format of its live candles: see `streaming.Streaming`."""
+        return CoinbaseStream(timeframe)
 
     def parse(self, body: bytes) -> pl.DataFrame:
         """See `PagedSource.parse`."""

@@ -226,10 +226,12 @@ class Fault(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         words: What is wrong.
         fatal: True where going on is no use.
+        unreadable: True where a candle may have been in it.
     """
 
     words: str
     fatal: bool = False
+    unreadable: bool = False
 
 
 Event = Candle | Trade | Beat | Subscribed | Refused | Shutdown | Fault
@@ -416,7 +418,8 @@ def chunks(symbols: Sequence[str], size: int) -> Iterator[Sequence[str]]:
 def _unreadable(frame: str | bytes, error: Exception) -> Fault:
     text = frame if isinstance(frame, str) else frame.decode("utf-8", "replace")
     reason = printable(str(error)[:_EXCERPT]) or type(error).__name__
-    return Fault(f"a frame that cannot be read ({reason}): {_shown(text)}")
+    words = f"a frame that cannot be read ({reason}): {_shown(text)}"
+    return Fault(words, unreadable=bool(text.strip()))
 
 
 def _shown(text: str) -> str:

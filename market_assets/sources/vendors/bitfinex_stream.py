@@ -89,7 +89,8 @@ class BitfinexStream(StreamFormat):
             case [channel, "hb", *_]:
                 yield Beat(self._channels.get(channel))
             case [channel, list(body), *_]:
-                yield from self._bars(self._channels[channel], body)
+                symbol = self._channels.get(channel, f"channel {channel}")
+                yield from self._bars(symbol, body)
             case {"event": "subscribed", "chanId": int(channel), "key": str(key)}:
                 self._channels[channel] = symbol = _symbol(key)
                 yield Subscribed((symbol,))

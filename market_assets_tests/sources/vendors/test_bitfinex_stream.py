@@ -55,10 +55,10 @@ def test_a_heartbeat_is_no_candle(stream):
     assert stream.read('[343351,"hb"]') == [Beat("tBTCUSD")]
 
 
-def test_a_channel_that_nobody_opened_is_a_fault(stream):
+def test_a_candle_of_a_channel_that_nobody_opened_is_no_symbols(stream):
     (event,) = stream.read(UPDATE.replace("343351", "9"))
 
-    assert isinstance(event, Fault)
+    assert event.symbol == "channel 9"
 
 
 def test_the_notices_of_the_documents(stream):

@@ -101,11 +101,13 @@ class Ending(msgspec.Struct, frozen=True):
     Attributes:
         words: The reason.
         is_final: True where another attempt cannot help.
+        is_refusal: True where only the symbols are refused: others may still be served.
         wait: Seconds for which the vendor wants to be left alone.
     """
 
     words: str
     is_final: bool = False
+    is_refusal: bool = False
     wait: float = 0.0
 
 
@@ -310,7 +312,7 @@ class Connection:
             self._silence.end(asked)
         self._listener.refuse(asked, words, permanent=permanent)
         if not self.symbols:
-            return Ending(f"every symbol is refused: {words}", is_final=True)
+            return Ending(f"every symbol is refused: {words}", is_final=True, is_refusal=True)
         self._is_answered()
         return None
 

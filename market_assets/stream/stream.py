@@ -334,10 +334,10 @@ class Stream:
     def _ending(self) -> Ending | None:
         """Why nothing more can come, None where it can."""
         endings = [task.result() for task in self._tasks if task.done()]
-        is_wrong = any(not ending.words.startswith("every symbol") for ending in endings)
-        if endings and (is_wrong or len(endings) == len(self._tasks)):
+        if len(endings) == len(self._tasks) and endings:
             return endings[-1]
-        return None
+        # What is wrong with one connection but its symbols is wrong with all.
+        return next((ending for ending in endings if not ending.is_refusal), None)
 
     def _take(self, candles: Iterable[Candle], now: int) -> None:
         for candle in candles:

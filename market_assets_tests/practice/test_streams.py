@@ -25,7 +25,14 @@ from market_assets.sources.streaming import Streaming, Subscribed
 from market_assets_tests.support.manual_timer import START, ManualTimer
 from market_assets_tests.support.stream_ground import FIRST, FORMATS, SYMBOLS
 
-MARKET = Market(symbols={"BTCUSDT": Instrument(), "ETHUSDT": Instrument(lot=1)}, seed=3)
+MARKET = Market(
+    symbols={
+        "BTCUSDT": Instrument(),
+        "ETHUSDT": Instrument(lot=1),
+        "SOLUSDT": Instrument(lot=0.00000001),
+    },
+    seed=3,
+)
 
 
 @pytest.mark.parametrize("symbol", MARKET.symbols)

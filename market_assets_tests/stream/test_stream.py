@@ -20,7 +20,7 @@ from market_assets.stream.stream import BAR_SCHEMA, NewsKind, Stream, frame_of
 from market_assets_tests.support.manual_timer import START, ManualTimer, until
 from market_assets_tests.support.stream_ground import FORMATS, streaming
 
-EVERY = tuple(FORMATS)
+EVERY = ("binance", "bybit", "bitfinex", "kraken", "coinbase")
 
 
 def at(seconds):
@@ -40,7 +40,7 @@ def run(test):
 # Batches ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", FORMATS)
 @run
 async def test_the_bars_of_a_vendor_are_its_truth_bit_by_bit(name):
     async with streaming(name) as ground:
@@ -250,6 +250,32 @@ async def test_no_fault_makes_a_wrong_bar_or_a_hole_that_is_not_told(name, fault
                 assert bars == ground.true_bars(symbol, bars)
 
 
+@pytest.mark.parametrize("name", ["bitfinex", "kraken"])
+@run
+async def test_a_bar_whose_last_change_cannot_be_read_is_not_passed_on(name):
+    fault = StreamFault(fault="truncated", start=at(120), end=at(121))
+    async with streaming(name, fault) as ground:
+        await ground.connected()
+        await ground.timer.advance(300)
+
+        for symbol in ground.symbols:
+            assert ground.bars(symbol) == ground.true_bars(symbol, [0, 2, 3, 4])
+            assert ground.is_asked(symbol, 1)
+
+
+@pytest.mark.parametrize("name", ["bitfinex", "kraken"])
+@run
+async def test_a_change_after_the_close_that_cannot_be_read_is_asked_for(name):
+    late = StreamFault(fault="late", seconds=5, start=at(120), end=at(121))
+    truncated = StreamFault(fault="truncated", start=at(125), end=at(126))
+    async with streaming(name, late, truncated) as ground:
+        await ground.connected()
+        await ground.timer.advance(300)
+
+        for symbol in ground.symbols:
+            assert ground.is_asked(symbol, 1)
+
+
 @pytest.mark.parametrize("name", ["binance", "bybit"])
 @run
 async def test_a_bar_of_which_nothing_comes_at_all_is_missed(name):
@@ -261,7 +287,7 @@ async def test_a_bar_of_which_nothing_comes_at_all_is_missed(name):
         assert ground.told(NewsKind.SILENT) == []
         for symbol in ground.symbols:
             assert set(ground.bars(symbol)) == {0, 4, 5}
-            assert symbol in ground.doubtful
+            assert all(ground.is_asked(symbol, minute) for minute in (1, 2, 3))
 
 
 @pytest.mark.parametrize("name", EVERY)

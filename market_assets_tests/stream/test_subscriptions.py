@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from market_assets.sources.vendors.binance_stream import BinanceStream, BinanceUsdmStream
@@ -35,7 +36,9 @@ def test_symbols_are_parted_evenly_among_as_few_connections_as_may_be(kind, coun
 
 
 def test_what_is_too_much_for_the_vendor_is_left_over():
-    shares, rest = shares_of(names(450), BitfinexStream.traits)
+    traits = msgspec.structs.replace(BitfinexStream.traits, connections=20)
+
+    shares, rest = shares_of(names(450), traits)
 
     assert [len(share) for share in shares] == [20] * 20
     assert rest == tuple(names(450)[400:])

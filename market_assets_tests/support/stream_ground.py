@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from market_assets.market.timeframes import Timeframe
 from market_assets.practice.book import Market
 from market_assets.practice.simulate import Instrument
@@ -150,7 +152,9 @@ async def streaming(
         vendor.set_faults(faults)
         kind = FORMATS[name]
         if traits:
-            kind = type(kind.__name__, (kind,), {"traits": _changed(kind, traits)})
+            kind = type(
+                kind.__name__, (kind,), {"traits": msgspec.structs.replace(kind.traits, **traits)}
+            )
         async with Stream(
             name,
             lambda: kind(Timeframe.M1, vendor.url(name)),
@@ -168,8 +172,3 @@ async def streaming(
                 collecting.cancel()
                 with suppress(asyncio.CancelledError):
                     await collecting
-
-
-def _changed(kind: type[StreamFormat], traits: dict[str, object]):
-    fields = {name: getattr(kind.traits, name) for name in kind.traits.__struct_fields__}
-    return type(kind.traits)(**fields | traits)

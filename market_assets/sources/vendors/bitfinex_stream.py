@@ -55,7 +55,6 @@ class BitfinexStream(StreamFormat):
         closing=Closing.NEXT,
         emits_empty_bars=False,
         symbols=20,
-        connections=20,
         opening=(20, 60.0),
         messages=5.0,
         holds={429: 60.0},

@@ -54,7 +54,7 @@ class BybitStream(StreamFormat):
         closing=Closing.FLAG,
         emits_empty_bars=True,
         symbols=100,
-        connections=500,
+        connections=1000,
         opening=(500, 300.0),
         messages=10.0,
         ping=20.0,

@@ -46,7 +46,6 @@ class CoinbaseStream(StreamFormat):
         closing=Closing.TRADES,
         emits_empty_bars=False,
         symbols=100,
-        connections=20,
         opening=(8, 1.0),
         messages=8.0,
         idle=30.0,

@@ -50,7 +50,6 @@ class KrakenStream(StreamFormat):
         closing=Closing.NEXT,
         emits_empty_bars=False,
         symbols=200,
-        connections=50,
         opening=(100, 600.0),
         messages=5.0,
         holds={429: 600.0},

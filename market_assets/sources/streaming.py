@@ -46,7 +46,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
@@ -62,6 +62,8 @@ if TYPE_CHECKING:
 
 _EXCERPT = 200
 """Letters of a frame that are shown."""
+
+_LAST_MICROS = to_micros(datetime(9999, 12, 31, tzinfo=UTC))
 
 _NOT_AS_EXPECTED = (
     *(LookupError, TypeError, ValueError, AttributeError, ArithmeticError),
@@ -298,14 +300,14 @@ class StreamFormat(ABC):
         """Say what a frame means.
 
         Nothing is dropped: a frame that cannot be read is a Fault, and what it said before the part
-        that cannot be read stays.
+        that cannot be read stays. A frame that says nothing is a Beat.
         """
         events: list[Event] = []
         try:
             events.extend(self.events(msgspec.json.decode(frame)))
         except _NOT_AS_EXPECTED as error:
             events.append(_unreadable(frame, error))
-        return events
+        return events or [Beat()]
 
 
 @runtime_checkable
@@ -342,17 +344,21 @@ def candle(
         extras: Numbers by the name of an extra column, or None.
 
     Raises:
-        ValueError: A cell is no finite number, or there are not five of them.
+        ValueError: A cell is no finite number, there are not five of them, or the open is not in
+            the years 1970 to 9999.
         TypeError: A cell is neither number nor text.
     """
     if not isinstance(symbol, str) or not isinstance(closed, bool):
         raise TypeError("the symbol is no text, or the mark of a closed bar is no boolean")
+    opened = whole(ts)
+    if not 0 <= opened < _LAST_MICROS:
+        raise ValueError(f"{ts} is no time of a bar")
     counts = {name: number(cell) for name, cell in extras.items() if cell is not None}
     trades = counts.pop("trades", None)
     first, high, low, last, volume = map(number, numbers)
     return Candle(
         symbol,
-        whole(ts),
+        opened,
         first,
         high,
         low,

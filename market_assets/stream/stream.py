@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Self
 
 import polars as pl
 
-from market_assets.errors import SourceError
+from market_assets.errors import SourceError, printable
 from market_assets.market.columns import EXTRA_SCHEMA
 from market_assets.market.timeframes import TS, from_micros, to_micros
 from market_assets.market.timer import PresentTimer
@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 
 _NEWS = 1_000
 """News that wait to be told; the oldest give way. What is counted is in `Health`."""
+
+_WORDS = 500
+"""Letters of a reason that are told."""
 
 BAR_SCHEMA = pl.Schema(
     {
@@ -275,6 +278,7 @@ class Stream:
 
     def refuse(self, symbols: Collection[str], words: str, *, permanent: bool) -> None:
         """See `Listener.refuse`."""
+        words = printable(words[:_WORDS])
         self._meter.refused |= dict.fromkeys(symbols, words)
         self._new.update(symbols)
         self._doubt(symbols, f"the vendor refuses it: {words}")
@@ -372,7 +376,9 @@ class Stream:
     def _tell(self, kind: NewsKind, symbols: Collection[str], words: str) -> None:
         if symbols:
             words = f"{listed(symbols, 5)}: {words}"
-        self._news.append(News(self._timer.now(), kind, tuple(symbols), words))
+        # Some of the words are a vendor's.
+        text = printable(words[:_WORDS])
+        self._news.append(News(self._timer.now(), kind, tuple(symbols), text))
         self._stirred.set()
 
     def _batch(self) -> Batch:

@@ -6,6 +6,8 @@ import json
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from market_assets.errors import SourceError
 from market_assets.market.timeframes import Timeframe
@@ -14,6 +16,7 @@ from market_assets.sources.streaming import (
     Beat,
     Candle,
     Closing,
+    Event,
     Fault,
     Refused,
     StreamFormat,
@@ -25,6 +28,11 @@ from market_assets.sources.streaming import (
     micros_of,
     unknown,
 )
+from market_assets.sources.vendors.binance_stream import BinanceStream
+from market_assets.sources.vendors.bitfinex_stream import BitfinexStream
+from market_assets.sources.vendors.bybit_stream import BybitStream
+from market_assets.sources.vendors.coinbase_stream import CoinbaseStream
+from market_assets.sources.vendors.kraken_stream import KrakenStream
 
 
 class TickerStream(StreamFormat):
@@ -103,6 +111,8 @@ UNKNOWN = {json.dumps(BAR).encode()}
                 {"v": []},
                 {"t": "soon"},
                 {"t": 1.5},
+                {"t": 10**30},
+                {"t": -1},
                 {"x": "true"},
                 {"x": 1},
                 {"symbol": 7},
@@ -118,6 +128,43 @@ def test_a_frame_that_cannot_be_read_is_a_fault_that_shows_it(frame):
     assert event.unreadable == (frame not in {b"", b"null", b"[]", b"17", *UNKNOWN})
     assert event.words.isprintable()
     assert len(event.words) < 500
+
+
+FORMATS = (
+    *(BinanceStream, BybitStream, BitfinexStream, KrakenStream, CoinbaseStream),
+    TickerStream,
+)
+WORDS = (
+    *("stream", "data", "e", "k", "kline", "i", "1m", "x", "t", "s", "o", "topic", "kline.1.A"),
+    *("op", "subscribe", "success", "ret_msg", "event", "subscribed", "error", "info", "chanId"),
+    *("key", "trade:1m:tA", "hb", "code", "msg", "channel", "ohlc", "symbol", "interval", "method"),
+    *("interval_begin", "type", "match", "heartbeat", "trade_id", "time", "product_id", "result"),
+    *("subscriptions", "channels", "name", "id", "params", "2023-10-04T16:25:00Z", "NaN", "A-USD"),
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(WORDS),
+    lambda values: (
+        st.lists(values, max_size=7) | st.dictionaries(st.sampled_from(WORDS), values, max_size=7)
+    ),
+    max_leaves=25,
+)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@given(frame=st.binary(max_size=40) | st.builds(lambda value: json.dumps(value).encode(), VALUES))
+def test_every_frame_says_something_and_none_does_harm(kind, frame):
+    stream = kind(Timeframe.M1)
+    stream.subscribe(["A"])
+
+    events = stream.read(frame)
+
+    assert events
+    assert all(isinstance(event, Event) for event in events)
+    assert stream.read(frame.decode("utf-8", "replace"))
+
+
+def test_a_frame_without_a_bar_is_a_beat():
+    assert BybitStream(Timeframe.M1).read('{"topic": "kline.1.A", "data": []}') == [Beat()]
 
 
 def test_what_stands_before_the_part_that_cannot_be_read_stays():

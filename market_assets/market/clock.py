@@ -3,8 +3,9 @@
 `MARKET_ASSETS_CLOCK` makes it run fast, for tests and measuring only: `ORIGIN@ANCHOR*SPEED`, such
 as `2025-12-01T00:00:00Z@2026-11-30T03:00:00Z*8760`. At the real instant ANCHOR it is ORIGIN, and
 from then on SPEED seconds pass in one. All processes that have the variable share the clock, the
-practice vendor's too. Timers, rate limits and what Dagster stamps stay real. An ORIGIN so far back
-that the clock never passes the real one is best: Dagster defines its partitions by that one.
+practice vendor's too. Timers, rate limits and what Dagster stamps stay real; the waits of a stream
+alone follow the clock (`timer`). An ORIGIN so far back that the clock never passes the real one is
+best: Dagster defines its partitions by that one.
 """
 
 from __future__ import annotations
@@ -76,6 +77,12 @@ def stamped(instant: datetime) -> datetime:
     """
     text = os.environ.get(CLOCK_VARIABLE)
     return fast_clock(text).real(instant) if text else instant
+
+
+def speed() -> float:
+    """How many seconds of `present` pass in one of the machine's."""
+    text = os.environ.get(CLOCK_VARIABLE)
+    return fast_clock(text).speed if text else 1.0
 
 
 @lru_cache(maxsize=1)

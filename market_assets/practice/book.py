@@ -154,9 +154,7 @@ class Book:
 
     def _simulation(self, symbol: str) -> Simulation:
         if symbol not in self._simulations:
-            instrument = self._market.symbols.get(symbol, Instrument())
-            whole = instrument.completed(self._market.kind or "crypto", symbol)
-            self._simulations[symbol] = Simulation(self._market.seed, symbol, whole)
+            self._simulations[symbol] = simulation_of(self._market, symbol)
         return self._simulations[symbol]
 
     def _file(self, symbol: str, timeframe: Timeframe) -> _Rendered:
@@ -172,6 +170,12 @@ class Book:
         while self._kept_bytes > self._market.cache and len(self._kept) > 1:
             _, dropped = self._kept.popitem(last=False)
             self._kept_bytes -= len(dropped.text)
+
+
+def simulation_of(market: Market, symbol: str) -> Simulation:
+    """Give the candles of a market's symbol, as its REST side and its streams have them."""
+    instrument = market.symbols.get(symbol, Instrument())
+    return Simulation(market.seed, symbol, instrument.completed(market.kind or "crypto", symbol))
 
 
 def _render(candles: pl.DataFrame) -> _Rendered:

@@ -24,12 +24,14 @@ from market_assets.sources.transport.rest import (
     millis,
     refusal,
 )
+from market_assets.sources.vendors.binance_stream import BinanceStream, BinanceUsdmStream
 
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
     from market_assets.market.timeframes import Window
+    from market_assets.sources.streaming import StreamFormat
 
 Market = Literal["spot", "usdm"]
 """Spot, or futures and perpetuals that are settled in USDT or USDC."""
@@ -60,6 +62,7 @@ class _Venue:
         rate: What we spend, in the vendor's weights.
         pages: What pages of up to so many rows weigh, the smallest first. The last is the cheapest
             per row; larger ones, which the vendor would give, cost more than they hold.
+        stream: The format of its live candles.
     """
 
     name: str
@@ -67,6 +70,7 @@ class _Venue:
     path: str
     rate: str
     pages: tuple[tuple[int, int], ...]
+    stream: type[BinanceStream]
 
     @property
     def page(self) -> int:
@@ -84,10 +88,20 @@ class _Venue:
 
 _VENUES: Mapping[Market, _Venue] = {
     "spot": _Venue(
-        "binance", "https://data-api.binance.vision", "/api/v3/klines", "5800/m", ((1000, 2),)
+        "binance",
+        "https://data-api.binance.vision",
+        "/api/v3/klines",
+        "5800/m",
+        ((1000, 2),),
+        BinanceStream,
     ),
     "usdm": _Venue(
-        "binance-usdm", "https://fapi.binance.com", "/fapi/v1/klines", "2300/m", ((99, 1), (499, 2))
+        "binance-usdm",
+        "https://fapi.binance.com",
+        "/fapi/v1/klines",
+        "2300/m",
+        ((99, 1), (499, 2)),
+        BinanceUsdmStream,
     ),
 }
 
@@ -211,6 +225,10 @@ class BinanceSource(PagedSource):
     def weight(self, params: Mapping[str, str | int]) -> int:
         """See `PagedSource.weight`."""
         return self._venue.weight(int(params["limit"]))
+
+    def stream(self, timeframe: Timeframe) -> StreamFormat:
+        """Give the format of its live candles: see `streaming.Streaming`."""
+        return self._venue.stream(timeframe)
 
     def parse(self, body: bytes) -> pl.DataFrame:
         """See `PagedSource.parse`."""

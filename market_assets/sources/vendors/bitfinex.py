@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
 from market_assets.errors import SourceError
-from market_assets.market.timeframes import Timeframe
 from market_assets.sources.contract import SourceSettings, Traits
 from market_assets.sources.transport.http import HttpSettings, RateText, WebAddress
 from market_assets.sources.transport.rest import PagedSource, candles, first_open, millis, refusal
+from market_assets.sources.vendors.bitfinex_stream import NAMES, BitfinexStream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,18 +18,11 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from market_assets.market.timeframes import Window
+    from market_assets.market.timeframes import Timeframe, Window
+    from market_assets.sources.streaming import StreamFormat
 
 _PAGE = 10_000
 _PLACES = {"ts": 0, "open": 1, "close": 2, "high": 3, "low": 4, "volume": 5}
-_NAMES = {
-    Timeframe.M1: "1m",
-    Timeframe.M5: "5m",
-    Timeframe.M15: "15m",
-    Timeframe.M30: "30m",
-    Timeframe.H1: "1h",
-    Timeframe.D1: "1D",
-}
 _BLOCK = 60.0
 _WRONG, _TOO_MANY = 10020, 11010
 """Bitfinex's codes for a parameter that it does not accept, and for too many requests.
@@ -62,7 +55,7 @@ class BitfinexSource(PagedSource):
     Settings: ClassVar[type[SourceSettings]] = BitfinexSettings
     holds: ClassVar[Mapping[int, float]] = {429: _BLOCK}
     traits = Traits(
-        timeframes=frozenset(_NAMES),
+        timeframes=frozenset(NAMES),
         page_size=_PAGE,
         emits_empty_bars=False,
         earliest_probe=True,
@@ -114,13 +107,17 @@ class BitfinexSource(PagedSource):
         }
         return _path(symbol, timeframe), {**query}
 
+    def stream(self, timeframe: Timeframe) -> StreamFormat:
+        """Give the format of its live candles: see `streaming.Streaming`."""
+        return BitfinexStream(timeframe)
+
     def parse(self, body: bytes) -> pl.DataFrame:
         """See `PagedSource.parse`."""
         return candles(body, _rows, _PLACES)
 
 
 def _path(symbol: str, timeframe: Timeframe) -> str:
-    return f"/v2/candles/trade:{_NAMES[timeframe]}:{quote(symbol, safe=':')}/hist"
+    return f"/v2/candles/trade:{NAMES[timeframe]}:{quote(symbol, safe=':')}/hist"
 
 
 def _rows(answer: Any) -> Any:  # noqa: ANN401 - JSON

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from market_assets.market.timeframes import Timeframe
 from market_assets.sources.contract import SourceSettings, Traits
 from market_assets.sources.transport.http import HttpSettings, RateText, WebAddress
 from market_assets.sources.transport.rest import PagedSource, candles, millis, refusal
+from market_assets.sources.vendors.bybit_stream import INTERVALS, BybitStream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,19 +15,11 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from market_assets.market.timeframes import Window
+    from market_assets.market.timeframes import Timeframe, Window
+    from market_assets.sources.streaming import StreamFormat
 
 _PAGE = 1000
 _PLACES = {"ts": 0, "open": 1, "high": 2, "low": 3, "close": 4, "volume": 5, "quote_volume": 6}
-_INTERVALS = {
-    Timeframe.M1: "1",
-    Timeframe.M5: "5",
-    Timeframe.M15: "15",
-    Timeframe.M30: "30",
-    Timeframe.H1: "60",
-    Timeframe.H4: "240",
-    Timeframe.D1: "D",
-}
 _BAN = 600.0
 _CURABLE = {10000: None, 10006: 5.0, 10016: None, 10018: _BAN, 10429: 5.0}
 """Bybit's codes that another attempt may cure, and the seconds to wait before it.
@@ -63,7 +55,7 @@ class BybitSource(PagedSource):
     newest_first = True
     holds: ClassVar[Mapping[int, float]] = {403: _BAN}
     traits = Traits(
-        timeframes=frozenset(_INTERVALS),
+        timeframes=frozenset(INTERVALS),
         page_size=_PAGE,
         emits_empty_bars=True,
         earliest_probe=False,
@@ -86,11 +78,16 @@ class BybitSource(PagedSource):
         return "/v5/market/kline", {
             "category": self._category,
             "symbol": symbol,
-            "interval": _INTERVALS[timeframe],
+            "interval": INTERVALS[timeframe],
             "start": millis(window.start),
             "end": millis(window.end) - 1,
             "limit": _PAGE,
         }
+
+    def stream(self, timeframe: Timeframe) -> StreamFormat:
+        """Give the format of its live candles: see `streaming.Streaming`."""
+        address = BybitStream.address if self._category == "spot" else BybitStream.linear
+        return BybitStream(timeframe, address)
 
     def parse(self, body: bytes) -> pl.DataFrame:
         """See `PagedSource.parse`."""

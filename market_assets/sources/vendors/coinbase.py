@@ -10,6 +10,7 @@ from market_assets.market.timeframes import Timeframe, from_micros, to_micros
 from market_assets.sources.contract import SourceSettings, Traits
 from market_assets.sources.transport.http import HttpSettings, RateText, WebAddress
 from market_assets.sources.transport.rest import PagedSource, candles
+from market_assets.sources.vendors.coinbase_stream import CoinbaseStream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from market_assets.market.timeframes import Window
+    from market_assets.sources.streaming import StreamFormat
 
 _PLACES = {"ts": 0, "low": 1, "high": 2, "open": 3, "close": 4, "volume": 5}
 
@@ -66,6 +68,10 @@ class CoinbaseSource(PagedSource):
             "start": iso_second(window.start),
             "end": iso_second(max(last, window.start)),
         }
+
+    def stream(self, timeframe: Timeframe) -> StreamFormat:
+        """Give the format of its live candles: see `streaming.Streaming`."""
+        return CoinbaseStream(timeframe)
 
     def parse(self, body: bytes) -> pl.DataFrame:
         """See `PagedSource.parse`."""

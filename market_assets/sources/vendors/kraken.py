@@ -8,11 +8,13 @@ from market_assets.market.timeframes import Timeframe
 from market_assets.sources.contract import SourceSettings, Traits
 from market_assets.sources.transport.http import HttpSettings, RateText, WebAddress
 from market_assets.sources.transport.rest import PagedSource, candles, refusal, seconds
+from market_assets.sources.vendors.kraken_stream import KrakenStream
 
 if TYPE_CHECKING:
     import polars as pl
 
     from market_assets.market.timeframes import Window
+    from market_assets.sources.streaming import StreamFormat
 
 _LATEST = 720
 _PLACES = {"ts": 0, "open": 1, "high": 2, "low": 3, "close": 4, "volume": 6, "trades": 7, "vwap": 5}
@@ -66,6 +68,10 @@ class KrakenSource(PagedSource):
             "interval": timeframe.micros // 60_000_000,
             "since": seconds(window.start) - 1,  # what opens at that second may be left out
         }
+
+    def stream(self, timeframe: Timeframe) -> StreamFormat:
+        """Give the format of its live candles: see `streaming.Streaming`."""
+        return KrakenStream(timeframe)
 
     def parse(self, body: bytes) -> pl.DataFrame:
         """See `PagedSource.parse`."""

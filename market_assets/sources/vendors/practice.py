@@ -24,16 +24,20 @@ from market_assets.practice.faults import Fault
 from market_assets.sources.contract import KINDS
 from market_assets.sources.transport.http import HttpClient, HttpSettings, WebAddress
 from market_assets.sources.vendors.binance import BinanceSource
+from market_assets.sources.vendors.binance_stream import BinanceStream
 
 # To read settings no web server is needed.
 with late_imports():
+    from market_assets.practice.streams import PracticeStreams
     from market_assets.practice.vendor import PracticeVendor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from market_assets.market.timeframes import Timeframe
     from market_assets.practice.simulate import KindName
     from market_assets.sources.contract import SourceSettings
+    from market_assets.sources.streaming import StreamFormat
 
 
 class PracticeSettings(HttpSettings, Market):
@@ -88,6 +92,20 @@ class PracticeSource(BinanceSource):
         """Count each request once: see `PagedSource.weight`."""
         return 1
 
+    def stream(self, timeframe: Timeframe) -> StreamFormat:
+        """Give the format of its live candles: see `streaming.Streaming`.
+
+        Raises:
+            SourceError: It runs elsewhere, and serves no stream there.
+        """
+        if self._settings.base_url:
+            raise SourceError(
+                f"source {self.name}: the practice vendor at {self._settings.base_url} "
+                "has no stream; leave base_url out, and one is started here",
+                permanent=True,
+            )
+        return BinanceStream(timeframe, _streams(self._market()).url("binance"))
+
     def _market(self) -> Market:
         settings = self._settings
         return Market(
@@ -113,6 +131,7 @@ class PracticeSource(BinanceSource):
 
 
 _running: dict[tuple[int, str], PracticeVendor] = {}
+_streaming: dict[tuple[int, str], PracticeStreams] = {}
 _starting = threading.Lock()
 
 
@@ -127,3 +146,16 @@ def _vendor(market: Market) -> PracticeVendor:
             _running[key] = PracticeVendor(market).start()
             atexit.register(_running[key].stop)
         return _running[key]
+
+
+def _streams(market: Market) -> PracticeStreams:
+    """Start the streams of this market in this process, or give those that run.
+
+    They end with the process.
+    """
+    key = (os.getpid(), market.model_dump_json())
+    with _starting:
+        if key not in _streaming:
+            _streaming[key] = PracticeStreams(market).start()
+            atexit.register(_streaming[key].stop)
+        return _streaming[key]

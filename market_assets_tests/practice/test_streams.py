@@ -1,0 +1,163 @@
+"""The practice vendor's streams: the truth of its REST side, in the words of each vendor."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from decimal import Decimal
+
+import httpx
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect as connect_in_thread
+
+from market_assets.errors import SourceError
+from market_assets.market.timeframes import Timeframe
+from market_assets.practice.book import Market
+from market_assets.practice.simulate import Instrument
+from market_assets.practice.stream_faults import StreamFault
+from market_assets.practice.stream_formats import SPOKEN
+from market_assets.practice.streams import StreamVendor, Truth
+from market_assets.practice.vendor import PracticeVendor
+from market_assets.sources.contract import build_source
+from market_assets.sources.streaming import Streaming, Subscribed
+from market_assets_tests.support.manual_timer import START, ManualTimer
+from market_assets_tests.support.stream_ground import FIRST, FORMATS, SYMBOLS
+
+MARKET = Market(
+    symbols={
+        "BTCUSDT": Instrument(),
+        "ETHUSDT": Instrument(lot=1),
+        "SOLUSDT": Instrument(lot=0.00000001),
+    },
+    seed=3,
+)
+
+
+@pytest.mark.parametrize("symbol", MARKET.symbols)
+def test_the_truth_is_that_of_the_rest_side_bit_by_bit(symbol):
+    with PracticeVendor(MARKET, lambda: START) as vendor:
+        query = f"symbol={symbol}&interval=1m&startTime={FIRST - 500 * 60_000}&limit=500"
+        rows = httpx.get(f"{vendor.url}/api/v3/klines?{query}").json()
+    truth = Truth(MARKET)
+
+    for row in rows[:-1]:
+        bar = truth.final(symbol, Timeframe.M1, row[0])
+        assert [*map(float, row[1:6])] == [*bar[2:7]]
+        assert (float(row[7]), row[8], float(row[9])) == bar[7:]
+        assert bar.ends_at - 1 == row[6]
+
+
+@pytest.mark.parametrize("symbol", MARKET.symbols)
+def test_the_trades_of_a_minute_add_up_to_its_bar(symbol):
+    truth = Truth(MARKET)
+    numbers = []
+    for minute in range(FIRST, FIRST + 300 * 60_000, 60_000):
+        trades = truth.trades(symbol, minute)
+        bar = truth.final(symbol, Timeframe.M1, minute)
+        prices = [trade.price for trade in trades]
+
+        assert (prices[0], max(prices), min(prices), prices[-1]) == bar[2:6]
+        assert float(sum(Decimal(trade.size) for trade in trades)) == bar.volume
+        assert all(Decimal(trade.size) > 0 for trade in trades)
+        assert all(minute <= trade.at < minute + 60_000 for trade in trades)
+        numbers += [trade.number for trade in trades]
+    assert numbers == [*range(numbers[0], numbers[0] + len(numbers))]
+
+
+def test_a_bar_that_stands_open_has_no_more_than_its_beginning():
+    truth = Truth(MARKET)
+
+    bar = truth.standing("BTCUSDT", Timeframe.M1, FIRST, FIRST + 30_000)
+    final = truth.final("BTCUSDT", Timeframe.M1, FIRST)
+
+    assert bar.open == bar.high == bar.low == bar.close == final.open
+    assert bar.volume == pytest.approx(final.volume / 2)
+    assert truth.standing("BTCUSDT", Timeframe.M1, FIRST, FIRST + 60_000) == final
+
+
+def test_longer_bars_are_streamed_too():
+    truth = Truth(MARKET)
+
+    hour = truth.final("BTCUSDT", Timeframe.H1, FIRST)
+    minutes = [truth.final("BTCUSDT", Timeframe.M1, FIRST + n * 60_000) for n in range(60)]
+
+    assert hour.high == max(bar.high for bar in minutes)
+    assert hour.close == minutes[-1].close
+
+
+def test_what_is_kept_in_memory_is_bounded():
+    truth = Truth(MARKET)
+    for hours in range(0, 100, 2):
+        truth.final("BTCUSDT", Timeframe.M1, FIRST + hours * 3_600_000)
+
+    assert len(truth._blocks["BTCUSDT", Timeframe.M1]) <= 4
+
+
+def test_a_symbol_that_is_not_traded_is_not_there():
+    assert not Truth(MARKET).has("NOPE")
+    assert Truth(Market(kind="crypto")).has("ANYTHING")
+
+
+@pytest.mark.parametrize("name", SPOKEN)
+def test_a_subscription_is_answered_as_the_vendor_does(name):
+    symbol = SYMBOLS[name][0]
+
+    async def ask():
+        market = Market(symbols={symbol: Instrument()})
+        async with StreamVendor(market, ManualTimer()) as vendor:
+            stream = FORMATS[name](Timeframe.M1)
+            async with connect(vendor.url(name)) as socket:
+                for message in stream.subscribe([symbol]):
+                    await socket.send(message)
+                while True:
+                    events = stream.read(await socket.recv())
+                    if Subscribed((symbol,)) in events:
+                        return vendor.asked
+
+    (asked,) = asyncio.run(ask())
+    assert asked == json.loads(FORMATS[name](Timeframe.M1).subscribe([symbol])[0])
+
+
+@pytest.mark.parametrize(
+    ("path", "fault", "status"),
+    [
+        ("/nowhere", None, 404),
+        ("/stream", StreamFault(fault="no_connection", status=401), 401),
+        ("/stream", StreamFault(fault="no_connection"), 503),
+    ],
+)
+def test_a_connection_is_refused_with_a_status(path, fault, status):
+    async def ask():
+        async with StreamVendor(MARKET, ManualTimer()) as vendor:
+            vendor.set_faults([fault] if fault else [])
+            address = vendor.url("binance").removesuffix("/stream")
+            async with connect(address + path):
+                pass
+
+    with pytest.raises(InvalidStatus) as refused:
+        asyncio.run(ask())
+    assert refused.value.response.status_code == status
+
+
+def test_the_practice_source_streams_its_own_market(tmp_path):
+    settings = {"symbols": {"BTCUSDT": {}}, "seed": 11}
+    source = build_source("practice", settings, base=tmp_path, kind="crypto")
+
+    assert isinstance(source, Streaming)
+    stream = source.stream(Timeframe.M1)
+    assert stream.address == source.stream(Timeframe.M1).address
+    with connect_in_thread(stream.url(["BTCUSDT"])) as socket:
+        (message,) = stream.subscribe(["BTCUSDT"])
+        socket.send(message)
+        events = stream.read(socket.recv(timeout=20))
+    assert events == [Subscribed(("BTCUSDT",))]
+
+
+def test_a_practice_vendor_elsewhere_has_no_stream(tmp_path):
+    settings = {"base_url": "http://127.0.0.1:9"}
+    source = build_source("practice", settings, base=tmp_path, kind="crypto")
+
+    with pytest.raises(SourceError, match="leave base_url out"):
+        source.stream(Timeframe.M1)

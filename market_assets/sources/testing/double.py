@@ -152,7 +152,11 @@ class VendorDouble(ABC):
 
     @abstractmethod
     def read(self, request: Request) -> Question | Reply:
-        """Understand a request; a Reply answers one that is not about candles."""
+        """Understand a request; a Reply answers one that is not about candles.
+
+        Raises:
+            ValueError: A vendor would not understand it; it is refused with these words.
+        """
 
     @abstractmethod
     def write(self, page: Page) -> Any:  # noqa: ANN401 - JSON

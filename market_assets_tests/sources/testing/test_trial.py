@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -51,3 +53,11 @@ def test_rows_that_are_missing_are_listed_with_how_many_more():
     assert str(caught.value) == (
         "rows are missing: 2024-01-01 00:00:00, 2024-01-01 00:01:00, 2024-01-01 00:02:00 and 2 more"
     )
+
+
+def test_the_kit_is_imported_without_pytest():
+    script = "import sys; sys.modules['pytest'] = None; import market_assets.sources.testing"
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+
+    assert done.returncode == 0, done.stderr

@@ -28,13 +28,13 @@ QUICK: Mapping[str, object] = MappingProxyType(
         "rate": None,
         "backoff": 0,
         "retries": 2,
-        "timeout": 2,
-        "total_timeout": 4,
-        "max_elapsed": 8,
+        "timeout": 60,
+        "total_timeout": 120,
+        "max_elapsed": 240,
         "hold": 0,
     }
 )
-"""Settings with which a source is quick to give up."""
+"""Settings with which a source is quick to give up, and no check depends on a busy machine."""
 
 
 def instant(value: str | float) -> datetime:

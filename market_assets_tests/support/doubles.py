@@ -206,8 +206,6 @@ class Alpaca(VendorDouble):
         if keys != [KEY, SECRET]:
             return Reply(403, {"message": "forbidden."})
         query = request.query
-        if not query.get("page_token", "0").isdecimal():
-            return Reply(400, {"message": "page_token: invalid"})
         timeframe = self.lengths[query["timeframe"]]
         first, last = (instant(query[name]) for name in ("start", "end"))
         if timeframe is Timeframe.D1:

@@ -28,13 +28,13 @@ QUICK: Mapping[str, object] = MappingProxyType(
         "rate": None,
         "backoff": 0,
         "retries": 2,
-        "timeout": 2,
-        "total_timeout": 4,
-        "max_elapsed": 8,
+        "timeout": 60,
+        "total_timeout": 120,
+        "max_elapsed": 240,
         "hold": 0,
     }
 )
-"""Settings with which a source is quick to give up."""
+"""Settings with which a source is quick to give up, and no check depends on a busy machine."""
 
 
 def instant(value: str | float) -> datetime:
@@ -152,7 +152,11 @@ class VendorDouble(ABC):
 
     @abstractmethod
     def read(self, request: Request) -> Question | Reply:
-        """Understand a request; a Reply answers one that is not about candles."""
+        """Understand a request; a Reply answers one that is not about candles.
+
+        Raises:
+            ValueError: A vendor would not understand it; it is refused with these words.
+        """
 
     @abstractmethod
     def write(self, page: Page) -> Any:  # noqa: ANN401 - JSON

@@ -54,7 +54,11 @@ class Exchange:
 
     def __call__(self, request: Request) -> Reply:
         """Answer a request."""
-        question = self.double.read(request)
+        try:
+            question = self.double.read(request)
+        except ValueError as error:
+            # A cursor or a time that is none: a vendor refuses it.
+            question = self.double.refuse(f"{type(error).__name__}: {error}")
         if isinstance(question, Reply):
             return question
         self.requests.append(request)

@@ -108,7 +108,8 @@ class LoopbackServer:
             self.requests.append(request)
             writer.write(_bytes_of(self._reply(request)))
             await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError):
+        # Cancelled by nobody but the end of the context.
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             writer.close()

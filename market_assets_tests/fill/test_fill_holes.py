@@ -5,6 +5,7 @@ They are explained once there is evidence.
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -409,17 +410,22 @@ class TestPatience:
             ground.wait(hours=2)
             ground.fill(only_due=True)
 
-    @pytest.mark.parametrize("status", [401, 403, 400])
-    def test_a_key_that_is_refused_for_a_night_abandons_nothing(self, ground, vendor, status):
-        ground.keep("symbols: {BTC: {}}\nend: 2025-04-01")
+    def test_a_key_that_is_refused_for_a_night_abandons_nothing(self, empty_ground, vendor):
+        """Each status has a source and a symbol of its own."""
+        ground, statuses = empty_ground, (401, 403, 400)
+        for status in statuses:
+            ground.add_vendor(f"vendor_{status}", vendor)
+        symbols = {f"S{status}": {"sources": [f"vendor_{status}"]} for status in statuses}
+        ground.keep(f"symbols: {json.dumps(symbols)}\nend: 2025-04-01")
         ground.fill()
-        vendor.set_faults([Fault(fault="error", status=status)])
+        vendor.set_faults(
+            [Fault(fault="error", status=status, symbols=[f"S{status}"]) for status in statuses]
+        )
         self.every_other_hour(ground, 6)
         # More often than a source may answer without a bar before it is abandoned.
-        assert (
-            ground.table("SELECT max(failures) FROM ops.gaps").item()
-            > ground.profile.repair.max_attempts
-        )
+        failures = ground.table("SELECT symbol, max(failures) FROM ops.gaps GROUP BY symbol").rows()
+        assert {symbol for symbol, _ in failures} == set(symbols)
+        assert all(times > ground.profile.repair.max_attempts for _, times in failures)
         assert set(ground.gaps()["status"]) == {"open"}
         vendor.set_faults([])
         self.every_other_hour(ground, 1)

@@ -1,7 +1,7 @@
 """The terminal: the same operations as in the UI.
 
-Commands show their progress, and have `--json` and exit codes for scripts. What a command does is
-in `commands`; what all of them share is in `console`.
+Commands show their progress, and have `--json` and exit codes for scripts. A command is the module
+of its name in `commands`; what several of them share stands beside this file.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ _EVERYWHERE = {"home": HOME_VARIABLE, "universe": UNIVERSE_VARIABLE}
 """The options that stand before a command or after it, and what else sets the same."""
 
 
-COMMANDS = {
-    "up": "running:up",
-    "backfill": "filling:backfill",
-    "repair": "filling:repair",
-    "status": "looking:status",
-    "gaps": "looking:gaps",
-    "list": "listing:list_assets",
-    "tail": "listing:tail",
-    "jobs": "auditing:jobs",
-    "genesis": "looking:genesis",
-    "alerts": "auditing:alerts",
-    "returns": "research:returns",
-    "export": "research:export",
-    "usage": "keeping:usage",
-    "prune": "keeping:prune",
-    "snapshot": "reading:snapshot",
-    "validate": "listing:validate",
-    "forget": "forgetting:forget",
-    "sources": "asking:sources",
-    "probe": "asking:probe",
-    "inspect": "asking:inspect",
-    "practice-vendor": "asking:practice_vendor",
-}
-"""The commands in the order of the help: module of `commands` and function."""
+COMMANDS = (
+    "up",
+    "backfill",
+    "repair",
+    "status",
+    "gaps",
+    "list",
+    "tail",
+    "jobs",
+    "genesis",
+    "alerts",
+    "returns",
+    "export",
+    "usage",
+    "prune",
+    "snapshot",
+    "validate",
+    "forget",
+    "sources",
+    "probe",
+    "inspect",
+    "practice-vendor",
+)
+"""The commands in the order of the help: each is the module of its name in `commands`."""
 
 
 class CommandTable(Mapping[str, TyperCommand]):
@@ -68,8 +68,10 @@ class CommandTable(Mapping[str, TyperCommand]):
         self._commands: dict[str, TyperCommand] = {}
 
     def __getitem__(self, name: str) -> TyperCommand:
+        if name not in COMMANDS:
+            raise KeyError(name)
         if name not in self._commands:
-            self._commands[name] = self._made(name, *COMMANDS[name].split(":"))
+            self._commands[name] = self._made(name)
         return self._commands[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -78,11 +80,12 @@ class CommandTable(Mapping[str, TyperCommand]):
     def __len__(self) -> int:
         return len(COMMANDS)
 
-    def _made(self, name: str, module: str, function: str) -> TyperCommand:
+    def _made(self, name: str) -> TyperCommand:
+        function = name.replace("-", "_")
+        module = import_module(f"market_assets.cli.commands.{function}")
         alone = typer.Typer(add_completion=False)
-        alone.command(name)(
-            getattr(import_module(f"market_assets.cli.commands.{module}"), function)
-        )
+        # No function can have the name of a built-in one that its module uses.
+        alone.command(name)(getattr(module, "list_assets" if name == "list" else function))
         command = cast("TyperCommand", typer.main.get_command(alone))
 
         for parameter in self._shared:

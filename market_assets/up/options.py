@@ -1,6 +1,6 @@
 """What a person asks of `market-assets up`: where it listens, and what may be done there.
 
-How the options are written in a terminal stands in `market_assets/cli/commands/running.py`.
+How the options are written in a terminal stands in `market_assets/cli/commands/up.py`.
 """
 
 from __future__ import annotations

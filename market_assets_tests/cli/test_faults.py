@@ -140,7 +140,7 @@ def test_a_fault_of_ours_is_called_one_and_its_trace_is_kept(
 ) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    monkeypatch.setattr("market_assets.cli.commands.listing._assets", lambda *_: list(_)[9])
+    monkeypatch.setattr("market_assets.cli.commands.list._assets", lambda *_: list(_)[9])
     done = run("list", "--home", str(home))
     assert done.code == 1
     assert (

@@ -1,1 +1,1 @@
-"""The commands, one file for each group of them."""
+"""The commands: one file for each, with the command's name."""

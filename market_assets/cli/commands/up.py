@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from market_assets.cli.console import OUT, AsJson
+from market_assets.cli.console import OUT
+from market_assets.cli.options import AsJson
 from market_assets.config.places import keep_practice, universe_path
 from market_assets.home import home
 from market_assets.imports import late_imports

@@ -7,18 +7,9 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from market_assets.cli.console import (
-    OUT,
-    AsJson,
-    choices,
-    need_store,
-    open_store,
-    orphans_in,
-    places_of,
-    print_json,
-    universe_here,
-    wrong,
-)
+from market_assets.cli.console import OUT, print_json
+from market_assets.cli.options import AsJson, choices, wrong
+from market_assets.cli.places import need_store, open_store, orphans_in, places_of, universe_here
 
 
 def forget(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from market_assets.cli.console import OUT, AsJson, open_store, print_json
+from market_assets.cli.console import OUT, print_json
+from market_assets.cli.options import AsJson
+from market_assets.cli.places import open_store
 from market_assets.market.instants import iso_second, with_zone
 
 

@@ -1,0 +1,56 @@
+"""Removes old bookkeeping."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from market_assets.cli.console import OUT, print_json
+from market_assets.cli.keeper import keeper_here
+from market_assets.cli.options import AsJson
+from market_assets.cli.tables import add_row
+from market_assets.keeping import size_words
+
+
+def prune(
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only say what would be removed."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove what is older than the universe's retention, and make the files shorter.
+
+    It is safe beside a running `up`, which does the same once a day.
+    """
+    with keeper_here(quiet=as_json) as keeper:
+        removed = keeper.prune(dry_run=dry_run)
+        freed = 0 if dry_run else keeper.compact()
+    if as_json:
+        answer = {
+            "dry_run": dry_run,
+            "removed": [asdict(removal) for removal in removed],
+            "bytes_removed": sum(removal.bytes for removal in removed),
+            "bytes_compacted": freed,
+        }
+        print_json(answer)
+        return
+
+    if not removed:
+        OUT.print("Nothing is old enough to be removed.")
+    else:
+        table = Table("part", "what", "count", "bytes")
+        for column in table.columns[2:]:
+            column.justify = "right"
+        for removal in removed:
+            add_row(
+                table, removal.part, removal.what, f"{removal.count:,}", size_words(removal.bytes)
+            )
+        OUT.print(table)
+    verb = "would be removed" if dry_run else "were removed"
+    OUT.print(f"{size_words(sum(removal.bytes for removal in removed))} {verb}.", highlight=False)
+    if freed:
+        OUT.print(f"The files are {size_words(freed)} shorter.", highlight=False)

@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from market_assets.alerts.absence import backlog, vanished
-from market_assets.alerts.facts import LOOK_BACK, never_filled
+from market_assets.alerts.facts import never_filled
 from market_assets.expected.lost import lost_partitions
 from market_assets.expected.scope import scope_of
+from market_assets.market.calendars.bounds import LONGEST_CLOSURE
 from market_assets.market.partitions import Cadence, Partition
 
 if TYPE_CHECKING:
@@ -98,6 +99,6 @@ class Census:
 
 def _since(lost: Iterable[str], cadence: Cadence, until: datetime) -> datetime:
     """From when on candles are counted: the newest partitions, and all since the oldest loss."""
-    newest = until - (_FEW_DAYS if cadence is Cadence.DAY else LOOK_BACK)
+    newest = until - (_FEW_DAYS if cadence is Cadence.DAY else LONGEST_CLOSURE)
     starts = [Partition.of_key(key, cadence).window.start for key in lost]
     return min([Partition.holding(newest.date(), cadence).window.start, *starts])

@@ -26,6 +26,7 @@ from market_assets.enrich.actions.actions import unheard
 from market_assets.enrich.made import made_of_profile
 from market_assets.expected.scope import scope_of
 from market_assets.expected.series import calendar_of, series_of
+from market_assets.market.calendars.bounds import LONGEST_CLOSURE
 from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import Cadence, Partition
 from market_assets.market.timeframes import Timeframe, Window, literal
@@ -42,9 +43,6 @@ if TYPE_CHECKING:
     from market_assets.expected.scope import Scope
     from market_assets.market.calendars.sessions import SessionCalendar
     from market_assets.store import Snapshot
-
-LOOK_BACK = timedelta(days=31)
-"""How far back the newest session is looked for: further than any exchange was ever closed."""
 
 _DAY = timedelta(days=1)
 
@@ -269,7 +267,7 @@ def _stale(
     latest = now - grace
     if profile.window(now).end < now:
         return []
-    session = _newest_session(calendar_of(profile), Window(latest - LOOK_BACK, latest))
+    session = _newest_session(calendar_of(profile), Window(latest - LONGEST_CLOSURE, latest))
     if session is None:
         return []
     day, hours = session
@@ -294,7 +292,7 @@ def _stale(
     if not without:
         return []
     # The ledger's rows begin where their partition does, at the earliest.
-    around = Window(span.start - LOOK_BACK, span.end)
+    around = Window(span.start - LONGEST_CLOSURE, span.end)
     explanations = view.gaps.of(profile.candles(timeframe), symbols=without, window=around).filter(
         pl.col("status").is_in(EXPLAINED), pl.col("last_ts") >= literal(span.start)
     )

@@ -15,6 +15,7 @@ import polars as pl
 
 from market_assets.config.research import Basis
 from market_assets.enrich.actions.adjust import adjusted_weeks, ex_days, multiplied
+from market_assets.market.columns import OHLCV
 from market_assets.market.timeframes import Timeframe, Window, midnight
 from market_assets.sources.actions import ActionKind
 from market_assets.verdicts.evidence import State
@@ -210,7 +211,7 @@ def _weeks(days: pl.DataFrame) -> pl.DataFrame:
 
 def _replaced(bars: pl.DataFrame, made: pl.DataFrame) -> pl.DataFrame:
     """The bars with the prices of the footed ones in place of their own."""
-    names = ["open", "high", "low", "close", "volume"]
+    names = [*OHLCV]
     factors = ["price_factor", "volume_factor"]
     replacements = made.select(
         "symbol",

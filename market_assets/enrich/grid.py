@@ -11,6 +11,7 @@ import polars as pl
 
 from market_assets.expected.series import base_of
 from market_assets.expected.states import states_of
+from market_assets.market.columns import OHLCV
 from market_assets.market.partitions import Partition
 from market_assets.market.timeframes import TS, Window
 from market_assets.verdicts.evidence import MISSING, State
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from market_assets.expected.scope import Scope
     from market_assets.store import Snapshot
 
-_PRICES = ("open", "high", "low", "close", "volume")
 _KEY = ["symbol", "ts"]
 
 UNKNOWN = (*MISSING, State.OUTAGE)
@@ -80,10 +80,10 @@ class Grid:
             _KEY, keep="last"
         )
         bars = bars.join(
-            candles.select(*_KEY, *_PRICES, *made_of), on=_KEY, how="left", maintain_order="left"
+            candles.select(*_KEY, *OHLCV, *made_of), on=_KEY, how="left", maintain_order="left"
         )
         placed = self._derived(bars) if derived else self._fetched(bars, window)
-        return placed.select(*_KEY, "opens_at", "closes_at", "session", *_PRICES, "state", "broken")
+        return placed.select(*_KEY, "opens_at", "closes_at", "session", *OHLCV, "state", "broken")
 
     def _fetched(self, bars: pl.DataFrame, window: Window) -> pl.DataFrame:
         if bars["close"].null_count() == 0:

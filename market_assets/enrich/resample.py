@@ -5,10 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from market_assets.enrich.quiet import is_quiet
-from market_assets.market.columns import extras_in, only_possible, rolled
-
-_PRICES = ("open", "high", "low", "close")
-
+from market_assets.market.columns import PRICES, extras_in, only_possible, rolled
 
 NO_CLOSES = pl.DataFrame(schema={"symbol": pl.String, "close": pl.Float64})
 """The frame that has no close of any symbol."""
@@ -69,4 +66,4 @@ def resample(
     )
     made = only_possible(made).rename({"bar": "ts"})
     extras = extras_in(made.columns)
-    return made.select("symbol", "ts", *_PRICES, "volume", "bars", *extras).sort("symbol", "ts")
+    return made.select("symbol", "ts", *PRICES, "volume", "bars", *extras).sort("symbol", "ts")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from market_assets.expected.series import calendar_of
+from market_assets.market.calendars.bounds import LONGEST_CLOSURE
 from market_assets.market.partitions import Partition, hull
 from market_assets.market.timeframes import Timeframe, Window, literal
 from market_assets.verdicts.evidence import is_believable
@@ -26,8 +27,6 @@ NEWEST = 3
 
 LOOKS_AGAIN = 10
 """How many updates after a session's close its last bars are asked for again."""
-
-_LONGEST_CLOSURE = timedelta(days=31)
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def newest_partitions(store: Store, scope: Scope) -> list[Standing]:
         StoreError: The store stayed busy, or cannot be read.
     """
     window = scope.window
-    span = max(_LONGEST_CLOSURE, 62 * scope.timeframe.duration)
+    span = max(LONGEST_CLOSURE, 62 * scope.timeframe.duration)
     recent = window.intersect(Window(window.end - span, window.end))
     if recent is None:
         return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING
 
+from market_assets.market.calendars.bounds import CLOSURE
 from market_assets.market.timeframes import Window
 from market_assets.verdicts.evidence import believable, classify
 
@@ -13,9 +14,6 @@ if TYPE_CHECKING:
 
     from market_assets.expected.scope import Scope
     from market_assets.store import Snapshot
-
-_AROUND = timedelta(days=7)
-"""How far to look for the neighbours of a partition: further than any market stays closed."""
 
 
 def states_of(view: Snapshot, scope: Scope, window: Window, *, quiet: bool = True) -> pl.DataFrame:
@@ -55,8 +53,8 @@ def ledger_of(view: Snapshot, scope: Scope, window: Window) -> pl.DataFrame:
 def _padded(scope: Scope, window: Window) -> Window:
     """The window and, on both sides, the quiet limit's number of bars."""
     count = scope.profile.evidence.quiet_bars(scope.timeframe)
-    before = scope.grid(Window(window.start - _AROUND, window.start))["ts"].tail(count)
-    after = scope.grid(Window(window.end, window.end + _AROUND))["ts"].head(count)
+    before = scope.grid(Window(window.start - CLOSURE, window.start))["ts"].tail(count)
+    after = scope.grid(Window(window.end, window.end + CLOSURE))["ts"].head(count)
 
     start = window.start if before.is_empty() else before[0].replace(tzinfo=UTC)
     end = window.end

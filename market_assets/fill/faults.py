@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from market_assets.fill.tallies import by_partition
+from market_assets.market.calendars.bounds import CLOSURE, SESSION_REACH
 from market_assets.market.partitions import Partition, hull
 from market_assets.market.timeframes import Window
 from market_assets.verdicts.clean import CANDLE, FAULTS, Reason, price_faults
@@ -31,12 +32,6 @@ _PAST = timedelta(days=45)
 It holds twenty sessions, with all holidays.
 """
 
-_A_SESSION = timedelta(days=4)
-"""How far from its date a session begins or ends at most."""
-
-_AROUND = timedelta(days=7)
-"""How far to look for a neighbour: further than any market stays closed."""
-
 
 def note_off_calendar(
     transaction: Transaction,
@@ -56,7 +51,7 @@ def note_off_calendar(
     if refused.is_empty():
         return {}
     around = Window.spanning(refused["ts"], refused["ts"])
-    inside = Window(around.start - _AROUND, around.end + _AROUND).intersect(scope.calendar.known)
+    inside = Window(around.start - CLOSURE, around.end + CLOSURE).intersect(scope.calendar.known)
     if inside is None:
         return {}
 
@@ -71,7 +66,7 @@ def note_off_calendar(
 
     keys = sorted(partition.key for partition in partitions)
     near = hull(partitions)
-    near = Window(near.start - _A_SESSION, near.end + _A_SESSION)
+    near = Window(near.start - SESSION_REACH, near.end + SESSION_REACH)
     shown: dict[str, list[dict[str, Any]]] = {}
     # Answers reach over more than is judged at once.
     for row in counted.filter(near.holds("first_ts")).iter_rows(named=True):
@@ -141,7 +136,7 @@ def implausible_bars(
         return {}
     timeframe, extent = scope.timeframe, scope.calendar.known
     past = max(_PAST, 2 * RECENT * timeframe.duration)
-    whole = Window(max(extent.start, window.start - past), min(extent.end, window.end + _AROUND))
+    whole = Window(max(extent.start, window.start - past), min(extent.end, window.end + CLOSURE))
     grid = scope.grid(whole).select("ts", "session", "opens_at")
     began = pl.col("opens_at").min().over("session") if timeframe.intraday else pl.col("ts")
 

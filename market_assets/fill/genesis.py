@@ -5,11 +5,11 @@ The search goes backwards, with few requests.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
+from market_assets.market.calendars.bounds import CLOSURE
 from market_assets.market.timeframes import Timeframe, Window
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from market_assets.market.calendars.sessions import SessionCalendar
 
-_AROUND = timedelta(days=7)
 _AT_LEAST = 4
 
 
@@ -26,7 +25,7 @@ def with_what_was_before(calendar: SessionCalendar, timeframe: Timeframe, window
 
     They distinguish a series that begins in the window from one with a hole there.
     """
-    start = window.start - max(_AROUND, _AT_LEAST * timeframe.duration)
+    start = window.start - max(CLOSURE, _AT_LEAST * timeframe.duration)
     return Window(min(max(start, calendar.known.start), window.start), window.end)
 
 

@@ -6,12 +6,13 @@ How the pages are chosen that a search asks for is in `genesis`.
 from __future__ import annotations
 
 import logging
-from datetime import UTC, timedelta
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from market_assets.expected.series import prepare
+from market_assets.market.calendars.bounds import CLOSURE
 from market_assets.market.timeframes import TS, Window
 from market_assets.plan.repair import resting
 from market_assets.verdicts.evidence import MISSING, State
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     from market_assets.verdicts.verdicts import SymbolCounts, Verdict
 
 log = logging.getLogger("market_assets.fill")
-
-_AROUND = timedelta(days=7)
-"""Longer than any market stays closed: within it after a series' start there is a bar."""
 
 
 class Heads:
@@ -169,7 +167,7 @@ class Heads:
         """Whether no bar of a series is expected before its oldest stored one."""
         if first is None or first <= series.window.start:
             return first is not None or series.window.empty
-        week = Window(series.window.start, min(first, series.window.start + _AROUND))
+        week = Window(series.window.start, min(first, series.window.start + CLOSURE))
         return self._scope.grid(week).is_empty()
 
     def _forget_before(self, transaction: Transaction, symbol: str, ts: datetime) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from market_assets.errors import SourceError
 from market_assets.fill.requests import AnotherWindowError, Question
 from market_assets.fill.standing import TRIPPED_AFTER
 from market_assets.fill.terms import first_of
+from market_assets.market.calendars.bounds import CLOSURE
 from market_assets.market.timeframes import Window
 from market_assets.sources.transport.horizon import PROBED_BARS, Horizon, served_since, words_of
 
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from market_assets.fill.terms import Terms
 
 log = logging.getLogger("market_assets.fill")
-
-_AROUND = timedelta(days=7)
-"""Further than any market stays closed."""
 
 _MARGIN = 10
 """How many bars are left out where a vendor's oldest bar has moved on since it was learned."""
@@ -159,7 +156,7 @@ class Horizons:
         bar = terms.timeframe.duration
         most = min(PROBED_BARS, source.traits.page_size)
 
-        newest = terms.closed_bars(Window(terms.now - _AROUND - most * bar, terms.now))
+        newest = terms.closed_bars(Window(terms.now - CLOSURE - most * bar, terms.now))
         if newest.is_empty() or (last := first_of(newest.tail(1))) <= window.start:
             return None
         older = self._oldest_served.get(question.key)

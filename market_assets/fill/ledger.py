@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from market_assets.expected.states import ledger_of, states_of
+from market_assets.market.calendars.bounds import SESSION_REACH
 from market_assets.market.calendars.sessions import ALWAYS_OPEN
 from market_assets.market.timeframes import TS, Window, literal, midnight
 from market_assets.verdicts.clean import FAULTS
@@ -35,9 +36,6 @@ _COVERAGE_SCHEMA = pl.Schema(
     }
 )
 _TICK = timedelta(microseconds=1)
-
-_A_SESSION = timedelta(days=4)
-"""How far from its date a session begins or ends at most."""
 
 
 def advance_ledger(
@@ -200,7 +198,7 @@ def _closed_bars(
     """
     if scope.profile.calendar == ALWAYS_OPEN:
         return pl.Series(dtype=TS), pl.Series(dtype=TS)
-    wide = Window(window.start - _A_SESSION, window.end + _A_SESSION)
+    wide = Window(window.start - SESSION_REACH, window.end + SESSION_REACH)
     bars = scope.grid(wide.intersect(scope.calendar.known) or window).select("ts", "session")
     sessions = bars.group_by("session").agg(first_ts=pl.min("ts"), last_ts=pl.max("ts"))
     grid = bars.filter(window.holds())
@@ -233,7 +231,7 @@ def _is_untraded(transaction: Transaction, scope: Scope, session: date, first: d
 
     `first` is the open of one of the session's bars.
     """
-    around = Window(midnight(session) - _A_SESSION, midnight(session) + _A_SESSION)
+    around = Window(midnight(session) - SESSION_REACH, midnight(session) + SESSION_REACH)
     bars = scope.grid(around).filter(pl.col("session") == session)
     if (bars["closes_at"] > scope.now.replace(tzinfo=None)).any():
         return False

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from market_assets.fill.answers import Page
+from market_assets.market.calendars.bounds import CLOSURE
 from market_assets.market.gaps import plan_requests
 from market_assets.market.timeframes import Window, literal
 from market_assets.plan.repair import resting
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from market_assets.fill.options import FillOptions
     from market_assets.sources.contract import Source
     from market_assets.store import Snapshot
-
-_AROUND = timedelta(days=7)
-"""Longer than any market stays closed."""
 
 
 def marked(
@@ -48,7 +45,7 @@ def marked(
 
     if options.recheck:
         # A stretch up to the present that holds so many bars.
-        length = options.recheck * scope.timeframe.duration * 2 + _AROUND
+        length = options.recheck * scope.timeframe.duration * 2 + CLOSURE
         newest = scope.closed(Window(scope.now - length, scope.now))
         recent = newest["ts"].tail(options.recheck)
         wanted |= (pl.col("state") != State.HALTED) & pl.col("ts").is_in(recent.implode())

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+PRICES = ("open", "high", "low", "close")
+OHLCV = (*PRICES, "volume")
+"""What every candle has beside its symbol and its time, in the order of every table."""
+
 Roll = Literal["sum", "mean"]
 
 

@@ -51,19 +51,20 @@ _DURATIONS = {
 TS = pl.Datetime("us")
 """The type of every time column: UTC in microseconds, without a zone, as DuckDB's TIMESTAMP."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+"""From when on microseconds are counted."""
 
 
 def to_micros(instant: datetime) -> int:
     """Microseconds since 1970 of an aware instant; a naive one is refused with ValueError."""
     if instant.tzinfo is None:
         raise ValueError(f"{instant} has no time zone; every instant in this package is aware")
-    return (instant - _EPOCH) // timedelta(microseconds=1)
+    return (instant - EPOCH) // timedelta(microseconds=1)
 
 
 def from_micros(micros: int) -> datetime:
     """The aware UTC instant that lies `micros` microseconds after 1970."""
-    return _EPOCH + timedelta(microseconds=micros)
+    return EPOCH + timedelta(microseconds=micros)
 
 
 def literal(instant: datetime) -> pl.Expr:

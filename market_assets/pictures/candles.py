@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from market_assets.market.columns import OHLCV, PRICES
 from market_assets.pictures.axis import WIDEST_CANDLE, Axis
 from market_assets.pictures.chart import Chart, Panel, caption_of, marks_of
 from market_assets.pictures.colours import DOWN, UP, VOLUME
@@ -44,9 +45,7 @@ def candle_picture(bars: pl.DataFrame, *, title: str, caption: str = "") -> byte
         legend=[(UP, "up"), (DOWN, "down")],
     )
     pen, prices = drawing.pen, panels[0]
-    for place, open_, high, low, close in candles.select(
-        "place", "open", "high", "low", "close"
-    ).iter_rows():
+    for place, open_, high, low, close in candles.select("place", *PRICES).iter_rows():
         colour = UP if close >= open_ else DOWN
         left, right = drawing.body(place)
         middle = (left + right) // 2
@@ -66,12 +65,11 @@ def _candles(bars: pl.DataFrame) -> pl.DataFrame:
     Returns:
         place, open, high, low, close, volume (null where none is known).
     """
-    names = ("open", "high", "low", "close")
-    usable = bars.with_columns(finite(name) for name in (*names, "volume")).drop_nulls(names)
+    usable = bars.with_columns(finite(name) for name in OHLCV).drop_nulls(PRICES)
     return usable.group_by("place", maintain_order=True).agg(
         pl.first("open"),
-        pl.max_horizontal(names).max().alias("high"),
-        pl.min_horizontal(names).min().alias("low"),
+        pl.max_horizontal(PRICES).max().alias("high"),
+        pl.min_horizontal(PRICES).min().alias("low"),
         pl.last("close"),
         volume=pl.when(pl.col("volume").count() > 0).then(pl.sum("volume")),
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from market_assets.market.columns import OHLCV
 from market_assets.market.instants import brief
 from market_assets.market.partitions import Partition
 from market_assets.market.timeframes import Window
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 _JOBS = 5
 """How many of the newest jobs a story shows; it says how many there were."""
-
-VALUES = ("open", "high", "low", "close", "volume")
 
 
 @dataclass(frozen=True)
@@ -200,7 +199,7 @@ class Events:
 def prices_of(row: Mapping[str, Any]) -> str:
     """The values of a candle in words."""
     return " ".join(
-        f"{name} {'none' if row[name] is None else format(row[name], '.12g')}" for name in VALUES
+        f"{name} {'none' if row[name] is None else format(row[name], '.12g')}" for name in OHLCV
     )
 
 

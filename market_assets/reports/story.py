@@ -6,20 +6,22 @@ It says also from which source something is known, and since when.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from market_assets.expected.states import states_of
+from market_assets.market.calendars.bounds import CLOSURE
+from market_assets.market.columns import OHLCV
 from market_assets.market.durations import duration_words
 from market_assets.market.instants import brief
 from market_assets.market.partitions import Partition
 from market_assets.market.timeframes import Timeframe, Window, midnight
 from market_assets.plan.repair import due_at
 from market_assets.reports.bar import Bar, bar_holding, window_at
-from market_assets.reports.events import VALUES, Event, Events, prices_of, times_of
+from market_assets.reports.events import Event, Events, prices_of, times_of
 from market_assets.store.database import aware
 from market_assets.verdicts.evidence import EXPLAINED, MISSING, State
 from market_assets.verdicts.ledger import WHO_SCHEMA, askable
@@ -29,9 +31,6 @@ if TYPE_CHECKING:
 
     from market_assets.expected.scope import Scope
     from market_assets.store import Snapshot
-
-_AROUND = timedelta(days=14)
-"""Longer than any market stays closed."""
 
 
 _NOTHING_COMES = "Nothing is expected there, so that nobody asks for it."
@@ -200,7 +199,10 @@ class _Teller:
         """The sessions around an instant at which the market is closed, in words."""
         known_window = self._calendar.known
         spans = self._calendar.spans(
-            Window(max(known_window.start, asked - _AROUND), min(known_window.end, asked + _AROUND))
+            Window(
+                max(known_window.start, asked - 2 * CLOSURE),
+                min(known_window.end, asked + 2 * CLOSURE),
+            )
         )
         instant = asked.replace(tzinfo=None)
         before, after = (
@@ -228,7 +230,7 @@ class _Teller:
         if not self._view.candles.has(self._dataset):
             return None
         rows = self._view.candles.of(self._dataset, [self._symbol], window_at(bar.ts))
-        return rows.select(*VALUES, "source").row(0, named=True) if len(rows) else None
+        return rows.select(*OHLCV, "source").row(0, named=True) if len(rows) else None
 
     def _of_stored(self, bar: Bar, values: Mapping[str, object]) -> _Told:
         revisions = self._events.revisions(bar)

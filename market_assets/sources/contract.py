@@ -18,6 +18,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from market_assets.errors import SourceError
+from market_assets.market.columns import OHLCV
 from market_assets.market.timeframes import TS, to_micros
 
 if TYPE_CHECKING:
@@ -29,9 +30,7 @@ if TYPE_CHECKING:
 
 ENTRY_POINTS = "market_assets.sources"
 
-CANDLE_SCHEMA = pl.Schema(
-    {"ts": TS, **dict.fromkeys(("open", "high", "low", "close", "volume"), pl.Float64())}
-)
+CANDLE_SCHEMA = pl.Schema({"ts": TS, **dict.fromkeys(OHLCV, pl.Float64())})
 """The columns of every frame that a source gives.
 
 Any of `columns.EXTRAS` may follow as numbers, null where a row has none: quote_volume, trades,

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Self
 
 import polars as pl
 
-from market_assets.market.columns import EXTRA_SCHEMA, extras_in
+from market_assets.market.columns import EXTRA_SCHEMA, OHLCV, extras_in
 from market_assets.store.schema import CANDLE_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-VALUES = ("open", "high", "low", "close", "volume")
 _KEY = ["symbol", "ts"]
 
 
@@ -73,7 +72,7 @@ class Merge:
         else:
             new = incoming.join(before, on=_KEY, how="anti")
             matched = before.join(incoming, on=_KEY, how="inner", suffix="_new")
-            differs = _differ(VALUES)
+            differs = _differ(OHLCV)
             # A bar that somebody stored twice is replaced by the one row that came.
             doubled = pl.Series(matched.select(_KEY).is_duplicated())
             if extras:
@@ -110,7 +109,7 @@ def _changed(
     changed = incoming.join(revised, on=_KEY, how="semi")
     if not extras:
         return changed
-    old_extras = revised.filter(~_differ(VALUES), pl.col("source") == pl.col("source_new")).select(
+    old_extras = revised.filter(~_differ(OHLCV), pl.col("source") == pl.col("source_new")).select(
         *_KEY, *(pl.col(name).alias(f"{name}_old") for name in extras)
     )
     return (

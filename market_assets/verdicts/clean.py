@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from market_assets.market.columns import NOTHING_DROPPED, extras_in, sound
+from market_assets.market.columns import NOTHING_DROPPED, OHLCV, PRICES, extras_in, sound
 from market_assets.market.timeframes import TS
 from market_assets.sources.contract import Unread
 
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from market_assets.config.kinds import PriceRules
     from market_assets.market.timeframes import Timeframe, Window
 
-_PRICES = ("open", "high", "low", "close")
-CANDLE = ("ts", *_PRICES, "volume")
+CANDLE = ("ts", *OHLCV)
 
 
 class Reason(StrEnum):
@@ -166,7 +165,7 @@ def price_faults(
         open_outside_range: True where the open, in contrast to the close, may lie outside high and
             low.
     """
-    number = pl.all_horizontal(pl.col(p).is_finite().fill_null(value=False) for p in _PRICES)
+    number = pl.all_horizontal(pl.col(p).is_finite().fill_null(value=False) for p in PRICES)
     volume = pl.col("volume")
     usable = volume.is_finite() & (volume >= 0)
     faults = [
@@ -175,7 +174,7 @@ def price_faults(
         (Reason.BAD_VOLUME, ~usable.fill_null(value=rules.volume_optional)),
     ]
     if rules.positive:
-        faults.insert(1, (Reason.NOT_POSITIVE, pl.any_horizontal(pl.col(p) <= 0 for p in _PRICES)))
+        faults.insert(1, (Reason.NOT_POSITIVE, pl.any_horizontal(pl.col(p) <= 0 for p in PRICES)))
     ranged = ("close",) if open_outside_range else ("open", "close")
     inside = pl.all_horizontal(pl.col(p).is_between("low", "high") for p in ranged)
     return [*faults, (Reason.OUTSIDE_RANGE, ~inside)]

@@ -158,7 +158,7 @@ def _print_bars(
 
     A profile's name is left out where the profile is alone.
     """
-    values = [*_VALUES, *extras]
+    values = [*candle_columns.OHLCV, *extras]
     names = ["ts", "bar", *values]
     common = f"{bars[0]['profile']} " if is_alone else ""
     rows = [
@@ -175,6 +175,3 @@ def _print_bars(
     for row in [names, *rows] if heading else rows:
         add_row(table, *row)
     OUT.print(table)
-
-
-_VALUES = ("open", "high", "low", "close", "volume")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from market_assets.enrich.quiet import is_quiet
-from market_assets.market.columns import EXTRAS, extras_in, rolled
+from market_assets.market.columns import EXTRAS, PRICES, extras_in, rolled
 from market_assets.sources.actions import ActionKind
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 STALE = timedelta(days=14)
 """An action later than this after a symbol's last candle is not applied."""
-
-_PRICES = ("open", "high", "low", "close")
 
 
 def known_by(actions: pl.DataFrame, instant: datetime) -> pl.DataFrame:
@@ -180,7 +178,7 @@ def multiplied(candles: pl.DataFrame) -> pl.DataFrame:
     The factors are those of `with_factors`.
     """
     return candles.with_columns(
-        *(pl.col(name) * pl.col("price_factor") for name in _PRICES),
+        *(pl.col(name) * pl.col("price_factor") for name in PRICES),
         pl.col("volume") * pl.col("volume_factor"),
         *(
             pl.col(extra.name) * pl.col(extra.factor)

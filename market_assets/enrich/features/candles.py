@@ -14,6 +14,7 @@ import polars as pl
 
 from market_assets.enrich.features.rolling import rolling_moments, rolling_sum
 from market_assets.imports import late_imports
+from market_assets.market.columns import OHLCV
 
 # 20 MB that only computing needs.
 with late_imports():
@@ -41,7 +42,7 @@ class Candles:
         self._bars = bars
         self._kept: dict[object, Any] = {}
         self.open, self.high, self.low, self.close, self.volume = (
-            array_of(bars[name]) for name in ("open", "high", "low", "close", "volume")
+            array_of(bars[name]) for name in OHLCV
         )
 
     def keep(self, key: object, make: Callable[[], Made]) -> Made:

@@ -15,6 +15,7 @@ from market_assets.enrich.features.compute import compute, features_of, reach_of
 from market_assets.enrich.footing import on_one_footing
 from market_assets.enrich.grid import Grid, with_runs
 from market_assets.expected.series import prepare
+from market_assets.market.columns import PRICES
 from market_assets.market.datasets import Dataset
 from market_assets.market.instants import to_minute
 from market_assets.market.partitions import partition_key
@@ -46,9 +47,7 @@ _GROUP_BARS = 300_000
 Those that are only read back to are included.
 """
 
-_STRANGE = ~pl.all_horizontal(pl.col("open", "high", "low", "close").is_finite()).fill_null(
-    value=True
-)
+_STRANGE = ~pl.all_horizontal(pl.col(PRICES).is_finite()).fill_null(value=True)
 """Whether some price of a stored bar is no number."""
 
 _LONGEST_SESSION = timedelta(days=7)

@@ -53,7 +53,7 @@ class Headings:
         settings = self._settings
         if settings.layout:
             names = LAYOUTS[settings.layout].all_names
-            wanted = {column: names[column] for column in ("open", "high", "low", "close")}
+            wanted = {column: names[column] for column in PRICES}
             if all(column_of(cells, aliases) is not None for aliases in wanted.values()):
                 return True
         # A wrong name of an extra column is told as that.

@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from market_assets.errors import SourceError
+from market_assets.market.columns import PRICES
 from market_assets.market.instants import bare_minute
 from market_assets.market.timeframes import Timeframe, Window, from_micros, to_micros
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 _HOUR = Timeframe.H1.micros
 _DAY = timedelta(days=1)
-_PRICES = ("open", "high", "low", "close")
 
 _FIRST_INTRADAY = datetime(1980, 1, 1, tzinfo=UTC)
 """Nobody has bars of less than a day from before this.
@@ -116,8 +116,8 @@ def believable_row(timeframe: Timeframe, now: datetime) -> pl.Expr:
     latest = to_micros(now + max(_DAY, timeframe.duration))
     opens = pl.col("ts").to_physical()
     in_time = (opens <= latest) if earliest is None else opens.is_between(earliest, latest)
-    numbers = pl.all_horizontal(pl.col(_PRICES).is_finite().fill_null(value=False))
-    return in_time.fill_null(value=False) & numbers & pl.any_horizontal(pl.col(_PRICES) != 0)
+    numbers = pl.all_horizontal(pl.col(PRICES).is_finite().fill_null(value=False))
+    return in_time.fill_null(value=False) & numbers & pl.any_horizontal(pl.col(PRICES) != 0)
 
 
 def believable_opens(candles: pl.LazyFrame, timeframe: Timeframe, now: datetime) -> pl.LazyFrame:

@@ -16,8 +16,17 @@ import polars as pl
 from pydantic import SecretStr
 
 from market_assets.errors import SourceError
+from market_assets.market.calendars.bounds import CLOSURE
 from market_assets.market.clock import present
-from market_assets.market.timeframes import TS, Timeframe, Window, from_micros, midnight, to_micros
+from market_assets.market.timeframes import (
+    EPOCH,
+    TS,
+    Timeframe,
+    Window,
+    from_micros,
+    midnight,
+    to_micros,
+)
 from market_assets.sources.contract import CANDLE_SCHEMA
 from market_assets.sources.transport.http import HttpSettings
 from market_assets.sources.transport.rest import PagedSource
@@ -36,9 +45,6 @@ Request = tuple[str, dict[str, str | int]]
 _MOST_PAGES = 100
 _LONGEST_CURSOR = 4000  # a URL has no room for more
 _DAY = timedelta(days=1)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LONGEST_CLOSURE = timedelta(days=7)
-"""Longer than any market stays closed."""
 _NEW_YORK = ZoneInfo("America/New_York")
 
 
@@ -103,7 +109,7 @@ def dates_in(window: Window) -> tuple[date, date]:
     The last lies before the first where there is none.
     """
     first, after = (-(-bound // Timeframe.D1.micros) for bound in window.micros)
-    return (_EPOCH + first * _DAY).date(), (_EPOCH + (after - 1) * _DAY).date()
+    return (EPOCH + first * _DAY).date(), (EPOCH + (after - 1) * _DAY).date()
 
 
 @dataclass(frozen=True)
@@ -280,7 +286,7 @@ class KeyedSource(PagedSource, Generic[S]):
             stamps = self._days.dates(stamps)
         oldest = int(stamps.to_physical().to_numpy().min())
         stamp = from_micros(oldest // timeframe.micros * timeframe.micros)
-        return None if self._since is not None and stamp < self._since + _LONGEST_CLOSURE else stamp
+        return None if self._since is not None and stamp < self._since + CLOSURE else stamp
 
     # The protocol's arguments.
     def answers_for(self, symbol: str, timeframe: Timeframe) -> Window | None:  # noqa: ARG002
@@ -293,7 +299,7 @@ class KeyedSource(PagedSource, Generic[S]):
         else:
             # A bar that closes later is unfinished for a vendor who is late.
             end = from_micros(to_micros(latest_instant) // timeframe.micros * timeframe.micros)
-        return Window(min(self._since or _EPOCH, end), end)
+        return Window(min(self._since or EPOCH, end), end)
 
     @property
     def _since(self) -> datetime | None:

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
 
 from market_assets.errors import SourceError
 from market_assets.imports import late_imports
+from market_assets.market.columns import PRICES
 from market_assets.market.timeframes import TS, Timeframe, Window
 from market_assets.sources.contract import CANDLE_SCHEMA, SourceSettings, Traits
 
@@ -290,8 +291,7 @@ def read_dbn(body: bytes, *, symbol: str | None = None) -> pl.DataFrame:
         )
     # numpy divides; polars would multiply by the reciprocal, and miss the nearest double.
     prices = {
-        name: np.where(rows[name] == _NO_PRICE, np.nan, rows[name] / _UNIT)
-        for name in ("open", "high", "low", "close")
+        name: np.where(rows[name] == _NO_PRICE, np.nan, rows[name] / _UNIT) for name in PRICES
     }
     columns = {"ts": opens // 1000, **prices, "volume": rows["volume"]}
     return pl.DataFrame(columns, nan_to_null=True).select(

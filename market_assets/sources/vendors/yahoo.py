@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
@@ -24,7 +24,16 @@ from pydantic import NonNegativeFloat, PositiveInt  # noqa: TC002
 from market_assets.errors import SourceError
 from market_assets.home import home
 from market_assets.imports import late_imports
-from market_assets.market.timeframes import TS, Timeframe, Window, from_micros, midnight, to_micros
+from market_assets.market.columns import OHLCV, PRICES
+from market_assets.market.timeframes import (
+    EPOCH,
+    TS,
+    Timeframe,
+    Window,
+    from_micros,
+    midnight,
+    to_micros,
+)
 from market_assets.sources.actions import tidy
 from market_assets.sources.contract import CANDLE_SCHEMA, SourceSettings, Traits
 from market_assets.sources.transport.body import excerpt
@@ -53,7 +62,6 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
-_PRICES = ("open", "high", "low", "close")
 _PLACES = {"ts": 0, "open": 1, "high": 2, "low": 3, "close": 4, "volume": 5}
 _NAMES = {
     Timeframe.M1: frozenset({"1m"}),
@@ -78,7 +86,6 @@ _WEEK_OF_MINUTES = 7 * 24 * 60
 _NOTHING_THERE = "Data doesn't exist for startDate"
 _TOO_MANY = 429
 _SITE = "finance.yahoo.com"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class YahooSettings(LibrarySettings):
@@ -215,7 +222,7 @@ class YahooSource(LibrarySource[YahooSettings]):
         if reach is not None:
             end = from_micros(to_micros(latest_instant) // timeframe.micros * timeframe.micros)
             return Window(midnight((end - reach).date() + _DAY), end)
-        return None if not self._settings.delay else Window(_EPOCH, midnight(latest_instant.date()))
+        return None if not self._settings.delay else Window(EPOCH, midnight(latest_instant.date()))
 
     def _read(self, symbol: str, timeframe: Timeframe, body: bytes) -> Chart:
         chart = read_chart(body)
@@ -335,10 +342,10 @@ def read_chart(body: bytes) -> Chart:
         meta.update(result["meta"])
         times = result.get("timestamp") or []
         given = result["indicators"]["quote"][0] or {}
-        columns = [given.get(name) or [None] * len(times) for name in (*_PRICES, "volume")]
+        columns = [given.get(name) or [None] * len(times) for name in OHLCV]
         return [*zip(times, *columns, strict=True)]
 
-    frame = candles(body, rows, _PLACES).filter(~pl.all_horizontal(pl.col(_PRICES).is_null()))
+    frame = candles(body, rows, _PLACES).filter(~pl.all_horizontal(pl.col(PRICES).is_null()))
     return Chart(
         frame,
         meta.get("symbol"),

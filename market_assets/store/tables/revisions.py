@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from market_assets.market.columns import EXTRA_NAMES
+from market_assets.market.columns import EXTRA_NAMES, OHLCV
 from market_assets.store.database import Table, naive
-from market_assets.store.merge import VALUES
 from market_assets.store.schema import table_of
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class RevisionsWriter(Revisions):
 
     def keep(self, dataset: Dataset, keys: pl.DataFrame) -> None:
         """Keep what the candles of some keys are before they change: symbol, ts; unique."""
-        names = ", ".join((*VALUES, "source", *EXTRA_NAMES))
+        names = ", ".join((*OHLCV, "source", *EXTRA_NAMES))
         with self._db.lent("old", keys):
             self._db.execute(
                 f"""

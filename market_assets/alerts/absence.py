@@ -19,18 +19,18 @@ from market_assets.alerts.troubles import (
     Level,
     Place,
     Trouble,
-    asset_name,
     partition_places,
     symbols_in,
 )
 from market_assets.market.instants import to_minute
-from market_assets.market.timeframes import Timeframe, literal
+from market_assets.market.timeframes import literal
 from market_assets.words import many
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from market_assets.config.services import AlertSettings
+    from market_assets.market.datasets import Dataset
     from market_assets.market.partitions import Cadence
 
 _LATELY = timedelta(hours=2)
@@ -41,31 +41,30 @@ _LASTING = timedelta(minutes=10)
 
 
 def gap_troubles(
-    profile: str, timeframe: Timeframe, gaps: pl.DataFrame, settings: AlertSettings, now: datetime
+    dataset: Dataset, gaps: pl.DataFrame, settings: AlertSettings, now: datetime
 ) -> list[Trouble]:
     """Open gaps that are long, or open for long, and gaps that were given up.
 
     Args:
-        profile: The profile's name.
-        timeframe: The candles' timeframe.
+        dataset: The candles.
         gaps: symbol, first_ts, last_ts (opens), bars, status, reason, first_seen; whole ones, not
             cut at partitions.
         settings: From when on a gap is worth a word.
         now: The present instant.
     """
     return [
-        *_heavy_gaps(profile, timeframe, gaps, settings, now),
-        *_abandoned_gaps(profile, timeframe, gaps),
+        *_heavy_gaps(dataset, gaps, settings, now),
+        *_abandoned_gaps(dataset, gaps),
     ]
 
 
 def _heavy_gaps(
-    profile: str, timeframe: Timeframe, gaps: pl.DataFrame, settings: AlertSettings, now: datetime
+    dataset: Dataset, gaps: pl.DataFrame, settings: AlertSettings, now: datetime
 ) -> list[Trouble]:
     """Open gaps that are long, or open for long."""
     opened = gaps.filter(pl.col("status") == "open").with_columns(
         weight=pl.max_horizontal(
-            pl.col("last_ts") - pl.col("first_ts") + timeframe.duration,
+            pl.col("last_ts") - pl.col("first_ts") + dataset.timeframe.duration,
             literal(now) - pl.col("first_seen"),
         )
     )
@@ -77,9 +76,9 @@ def _heavy_gaps(
     summary = f"{many(heavy.height, 'gap')} in {of_symbols(symbols)}, {bars:,} bars missing"
     return [
         Trouble(
-            profile,
+            dataset.owner,
             Kind.GAP,
-            asset_name(timeframe),
+            dataset.name,
             Level.ERROR if errors else Level.WARNING,
             summary,
             heavy.height,
@@ -90,7 +89,7 @@ def _heavy_gaps(
     ]
 
 
-def _abandoned_gaps(profile: str, timeframe: Timeframe, gaps: pl.DataFrame) -> list[Trouble]:
+def _abandoned_gaps(dataset: Dataset, gaps: pl.DataFrame) -> list[Trouble]:
     """Gaps that were given up."""
     given_up = gaps.filter(pl.col("status") == "abandoned")
     if given_up.is_empty():
@@ -103,9 +102,9 @@ def _abandoned_gaps(profile: str, timeframe: Timeframe, gaps: pl.DataFrame) -> l
     newest = given_up.sort("last_ts", "symbol", descending=[True, False])
     return [
         Trouble(
-            profile,
+            dataset.owner,
             Kind.ABANDONED,
-            asset_name(timeframe),
+            dataset.name,
             Level.WARNING,
             summary,
             given_up.height,
@@ -169,14 +168,11 @@ def first_of_each(gaps: pl.DataFrame) -> Iterable[dict[str, Any]]:
     )
 
 
-def vanished(
-    profile: str, timeframe: Timeframe, partitions: Mapping[str, str], cadence: Cadence
-) -> list[Trouble]:
+def vanished(dataset: Dataset, partitions: Mapping[str, str], cadence: Cadence) -> list[Trouble]:
     """Partitions that were filled, and of which candles are not there any more.
 
     Args:
-        profile: The profile's name.
-        timeframe: A fetched timeframe.
+        dataset: Fetched candles.
         partitions: What is so, by partition.
         cadence: How long a partition is.
     """
@@ -190,9 +186,9 @@ def vanished(
     places = partition_places(partitions, cadence)
     return [
         Trouble(
-            profile,
+            dataset.owner,
             Kind.VANISHED,
-            asset_name(timeframe),
+            dataset.name,
             Level.ERROR,
             summary,
             len(partitions),
@@ -203,7 +199,7 @@ def vanished(
     ]
 
 
-def backlog(profile: str, timeframe: Timeframe, partitions: Sequence[str]) -> list[Trouble]:
+def backlog(dataset: Dataset, partitions: Sequence[str]) -> list[Trouble]:
     """Partitions that were never filled, and do not become fewer: oldest first."""
     if not partitions:
         return []
@@ -213,9 +209,9 @@ def backlog(profile: str, timeframe: Timeframe, partitions: Sequence[str]) -> li
     lines = (f"from {partitions[0]} to {partitions[-1]}",)
     return [
         Trouble(
-            profile,
+            dataset.owner,
             Kind.BACKLOG,
-            asset_name(timeframe),
+            dataset.name,
             Level.WARNING,
             summary,
             len(partitions),
@@ -224,20 +220,19 @@ def backlog(profile: str, timeframe: Timeframe, partitions: Sequence[str]) -> li
     ]
 
 
-def missing_symbols(profile: str, timeframe: Timeframe, empty: Mapping[str, str]) -> list[Trouble]:
+def missing_symbols(dataset: Dataset, empty: Mapping[str, str]) -> list[Trouble]:
     """Symbols of which not one bar is stored though sources have answered.
 
     Args:
-        profile: The profile's name.
-        timeframe: A fetched timeframe.
+        dataset: Fetched candles.
         empty: These symbols, each with the reason of its oldest gap: what a source said. How many
             bars they lack is not said: it would be other words each minute.
     """
     return [
         Trouble(
-            profile,
+            dataset.owner,
             Kind.MISSING_SYMBOL,
-            f"{symbol} {asset_name(timeframe)}",
+            f"{symbol} {dataset.name}",
             Level.ERROR,
             f"not one bar of {symbol} is stored, and its sources have none or refuse it",
             1,
@@ -270,14 +265,11 @@ def silent_actions(profile: str, symbols: Sequence[str]) -> list[Trouble]:
     ]
 
 
-def stale(
-    profile: str, timeframe: Timeframe, session: date, symbols: Sequence[str]
-) -> list[Trouble]:
+def stale(dataset: Dataset, session: date, symbols: Sequence[str]) -> list[Trouble]:
     """The symbols without a bar of the newest session, though some are expected and not explained.
 
     Args:
-        profile: The profile's name.
-        timeframe: A fetched timeframe.
+        dataset: Fetched candles.
         session: The session's day.
         symbols: Those without a bar.
     """
@@ -291,9 +283,9 @@ def stale(
     lines = (f"without a bar: {', '.join(ordered[:20])}{and_more(len(ordered) - 20)}",)
     return [
         Trouble(
-            profile,
+            dataset.owner,
             Kind.STALE,
-            asset_name(timeframe),
+            dataset.name,
             Level.ERROR,
             summary,
             len(ordered),

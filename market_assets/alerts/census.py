@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from market_assets.alerts.troubles import Trouble
     from market_assets.config.universe import Universe
     from market_assets.market.datasets import Dataset
-    from market_assets.market.timeframes import Timeframe
     from market_assets.store import Snapshot
 
 _HOUR, _DAY, _FEW_DAYS = timedelta(hours=1), timedelta(days=1), timedelta(days=3)
@@ -39,7 +38,7 @@ class Census:
     def __init__(self, universe: Universe, outside: Outside) -> None:
         self._universe = universe
         self._outside = outside
-        self._lost: dict[tuple[str, Timeframe], dict[str, str]] = {}
+        self._lost: dict[Dataset, dict[str, str]] = {}
         self._counted_at: datetime | None = None
         self._standing: list[Trouble] = []
         self._standing_at: datetime | None = None
@@ -47,9 +46,9 @@ class Census:
     @property
     def lost(self) -> Mapping[str, int]:
         """How many partitions of each profile had lost candles at the last count."""
-        counts = {profile: 0 for profile, _ in self._lost}
-        for (profile, _), partitions in self._lost.items():
-            counts[profile] += len(partitions)
+        counts = {dataset.owner: 0 for dataset in self._lost}
+        for dataset, partitions in self._lost.items():
+            counts[dataset.owner] += len(partitions)
         return {profile: count for profile, count in counts.items() if count}
 
     def lost_candles(
@@ -63,13 +62,13 @@ class Census:
         troubles = []
         for profile in self._universe.profiles.values():
             for timeframe in profile.timeframes.fetch:
-                key, cadence = (profile.name, timeframe), profile.partitions.of(timeframe)
-                newest = min(now, profile.window(now).end)
-                since = None if whole else _since(self._lost.get(key, ()), cadence, newest)
-                remembered = materialized.get(profile.candles(timeframe), ())
                 scope = scope_of(profile, timeframe, now)
-                self._lost[key] = lost_partitions(view, scope, filled=remembered, since=since)
-                troubles += vanished(profile.name, timeframe, self._lost[key], cadence)
+                dataset, cadence = scope.dataset, scope.cadence
+                newest = min(now, scope.window.end)
+                since = None if whole else _since(self._lost.get(dataset, ()), cadence, newest)
+                remembered = materialized.get(dataset, ())
+                self._lost[dataset] = lost_partitions(view, scope, filled=remembered, since=since)
+                troubles += vanished(dataset, self._lost[dataset], cadence)
         self._counted_at = now if whole else self._counted_at
         return troubles
 
@@ -80,19 +79,21 @@ class Census:
             return self._standing
         begun = view.jobs.first()
         lists = {
-            (profile.name, timeframe): never_filled(view, scope_of(profile, timeframe, now - _DAY))
+            profile.candles(timeframe): never_filled(view, scope_of(profile, timeframe, now - _DAY))
             for profile in self._universe.profiles.values()
             for timeframe in profile.timeframes.fetch
             if profile.name in begun
         }
-        counts = {f"{name}/{timeframe}": len(keys) for (name, timeframe), keys in lists.items()}
+        # The witness remembers them by these names.
+        names = {dataset: f"{dataset.owner}/{dataset.label}" for dataset in lists}
+        counts = {names[dataset]: len(keys) for dataset, keys in lists.items()}
         standing = self._outside.standing(counts)
         self._standing_at = now
         self._standing = [
             trouble
-            for (name, timeframe), keys in lists.items()
-            if f"{name}/{timeframe}" in standing
-            for trouble in backlog(name, timeframe, keys)
+            for dataset, keys in lists.items()
+            if names[dataset] in standing
+            for trouble in backlog(dataset, keys)
         ]
         return self._standing
 

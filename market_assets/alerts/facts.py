@@ -25,11 +25,10 @@ from market_assets.alerts.judgement import calendar_doubts, disagreements, enric
 from market_assets.enrich.actions.actions import unheard
 from market_assets.enrich.made import made_of_profile
 from market_assets.expected.scope import scope_of
-from market_assets.expected.series import calendar_of, series_of
 from market_assets.market.calendars.bounds import LONGEST_CLOSURE
 from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import Cadence, Partition
-from market_assets.market.timeframes import Timeframe, Window, literal
+from market_assets.market.timeframes import Window, literal
 from market_assets.reports.doubts import doubts_of
 from market_assets.reports.gaps import whole_gaps
 from market_assets.verdicts.evidence import EXPLAINED, MISSING
@@ -112,11 +111,12 @@ def store_troubles(
     for profile in universe.profiles.values():
         doubted = doubts_of(view, profile)
         for timeframe in profile.timeframes.fetch:
-            troubles += calendar_doubts(profile.name, timeframe, doubted.get(timeframe, ()))
-            troubles += _of_candles(ledgers, profile, timeframe, universe.alerts, now)
+            scope = scope_of(profile, timeframe, now)
+            troubles += calendar_doubts(scope.dataset, doubted.get(timeframe, ()))
+            troubles += _of_candles(ledgers, scope, universe.alerts)
             # Until this time is over, a new profile lacks its newest session like any other.
             if ledgers.is_older(profile, universe.alerts.stale_after, now):
-                troubles += _stale(view, profile, timeframe, universe.alerts.stale_after, now)
+                troubles += _stale(view, scope, universe.alerts.stale_after)
         if profile.has_actions and ledgers.is_older(profile, _SILENCE, now):
             answers = view.actions.answers(profile.name)
             troubles += silent_actions(profile.name, unheard(answers, profile, now - _SILENCE))
@@ -124,40 +124,33 @@ def store_troubles(
     return troubles
 
 
-def _of_candles(
-    ledgers: _Ledgers,
-    profile: Profile,
-    timeframe: Timeframe,
-    settings: AlertSettings,
-    now: datetime,
-) -> list[Trouble]:
-    """What is wrong with a fetched timeframe: gaps, symbols, sources that disagree, fills."""
+def _of_candles(ledgers: _Ledgers, scope: Scope, settings: AlertSettings) -> list[Trouble]:
+    """What is wrong with fetched candles: gaps, symbols, sources that disagree, fills."""
+    profile, dataset = scope.profile, scope.dataset
     troubles = []
-    is_concerned = _of(profile, timeframe)
+    is_concerned = _named(dataset) & pl.col("symbol").is_in(list(profile.symbols))
     rows = ledgers.gaps.filter(is_concerned)
     if not rows.is_empty():
-        scope = scope_of(profile, timeframe, now)
         whole = whole_gaps(rows, scope, alike=("symbol", "status"))
-        troubles += gap_troubles(profile.name, timeframe, whole, settings, now)
+        troubles += gap_troubles(dataset, whole, settings, scope.now)
 
     bare = ledgers.bare.filter(is_concerned).select("symbol", "expected")
     expected = dict(bare.iter_rows())
-    empty = [
-        symbol for symbol, bars in expected.items() if bars * timeframe.duration >= _NOTICEABLE
-    ]
+    length = scope.timeframe.duration
+    empty = [symbol for symbol, bars in expected.items() if bars * length >= _NOTICEABLE]
     reasons = {row["symbol"]: row["reason"] for row in first_of_each(rows)}
     words = {symbol: reasons.get(symbol, "") for symbol in empty}
-    troubles += missing_symbols(profile.name, timeframe, words)
+    troubles += missing_symbols(dataset, words)
 
     if ledgers.apart is not None and profile.compares:
         apart = ledgers.apart.filter(is_concerned)
         present = apart.join(_pairs(profile), on=["symbol", "other"], how="semi")
-        troubles += disagreements(profile.name, timeframe, present)
+        troubles += disagreements(dataset, present)
 
-    fills = ledgers.fills.filter(_named(profile, timeframe))
+    fills = ledgers.fills.filter(_named(dataset))
     days = dict(fills.select("day", "status").iter_rows())
-    today = now.astimezone(UTC).date()
-    return troubles + failed_days(profile.name, timeframe, days, settings, today)
+    today = scope.now.astimezone(UTC).date()
+    return troubles + failed_days(dataset, days, settings, today)
 
 
 def _of_profile(ledgers: _Ledgers, profile: Profile, now: datetime) -> list[Trouble]:
@@ -168,9 +161,10 @@ def _of_profile(ledgers: _Ledgers, profile: Profile, now: datetime) -> list[Trou
     troubles = sources_down(profile.name, opened, asked, len(profile.symbols), now)
     newest = ledgers.derivations.filter(is_concerned, pl.col("asset").is_in(_made(profile)))
     for _, asset, status, when, failures, faults in newest.iter_rows():
-        cadence = profile.partitions.of(Dataset.named(profile.name, asset).timeframe)
+        dataset = Dataset.named(profile.name, asset)
+        cadence = profile.partitions.of(dataset.timeframe)
         why = json.loads(failures) or json.loads(faults)
-        troubles += enrichment(profile.name, asset, status, when, why, cadence=cadence)
+        troubles += enrichment(dataset, status, when, why, cadence=cadence)
     return troubles
 
 
@@ -209,19 +203,17 @@ def is_unmade(
         filled = {
             day
             for timeframe in profile.timeframes.fetch
-            for day in _filled(view, profile, timeframe)
+            for day in _filled(view, profile, profile.candles(timeframe))
         }
         if any(_days(key, made.cadence) & filled for made, keys in unknown.items() for key in keys):
             return True
     return False
 
 
-def _filled(view: Snapshot, profile: Profile, timeframe: Timeframe) -> set[date]:
-    """The days whose partition of a fetched timeframe holds a bar."""
-    standing = view.partitions.standing(Dataset.labelled(profile.name, str(timeframe))).filter(
-        pl.col("stored") > 0
-    )
-    cadence = profile.partitions.of(timeframe)
+def _filled(view: Snapshot, profile: Profile, dataset: Dataset) -> set[date]:
+    """The days whose partition of fetched candles holds a bar."""
+    standing = view.partitions.standing(dataset).filter(pl.col("stored") > 0)
+    cadence = profile.partitions.of(dataset.timeframe)
     return {day for key in standing["partition"] for day in _days(key, cadence)}
 
 
@@ -260,48 +252,35 @@ def _pairs(profile: Profile) -> pl.DataFrame:
     return pl.DataFrame(pairs, schema={"symbol": pl.String, "other": pl.String}, orient="row")
 
 
-def _stale(
-    view: Snapshot, profile: Profile, timeframe: Timeframe, grace: timedelta, now: datetime
-) -> list[Trouble]:
+def _stale(view: Snapshot, scope: Scope, grace: timedelta) -> list[Trouble]:
     """Who has no bar of the newest session that has been over for some time."""
-    latest = now - grace
-    if profile.window(now).end < now:
+    dataset, latest = scope.dataset, scope.now - grace
+    if scope.window.end < scope.now:
         return []
-    session = _newest_session(calendar_of(profile), Window(latest - LONGEST_CLOSURE, latest))
+    session = _newest_session(scope.calendar, Window(latest - LONGEST_CLOSURE, latest))
     if session is None:
         return []
     day, hours = session
-    bars = calendar_of(profile).bars_touching(timeframe, hours)
+    bars = scope.calendar.bars_touching(scope.timeframe, hours)
     bars = bars.filter(pl.col("closes_at") <= literal(latest), ~pl.col("halted")).select("ts")
     if bars.is_empty():
         return []
     span = Window.spanning(bars["ts"], bars["ts"] + timedelta(microseconds=1))
-    genesis = view.genesis.of(profile.candles(timeframe))
-    due = {
-        series.symbol: series.since(genesis.get(series.symbol)).window
-        for series in series_of(profile, now)
-    }
+    since = scope.since(view.genesis.of(dataset))
+    due = {series.symbol: series.window for series in since.series}
     wanted = {symbol: bars.filter(window.holds()) for symbol, window in due.items()}
     wanted = {symbol: rows for symbol, rows in wanted.items() if not rows.is_empty()}
-    have = (
-        view.candles.count(profile.candles(timeframe), list(wanted), span)
-        if view.candles.has(profile.candles(timeframe))
-        else {}
-    )
+    have = view.candles.count(dataset, list(wanted), span) if view.candles.has(dataset) else {}
     without = [symbol for symbol in wanted if symbol not in have]
     if not without:
         return []
     # The ledger's rows begin where their partition does, at the earliest.
     around = Window(span.start - LONGEST_CLOSURE, span.end)
-    explanations = view.gaps.of(profile.candles(timeframe), symbols=without, window=around).filter(
+    explanations = view.gaps.of(dataset, symbols=without, window=around).filter(
         pl.col("status").is_in(EXPLAINED), pl.col("last_ts") >= literal(span.start)
     )
-    return stale(
-        profile.name,
-        timeframe,
-        day,
-        [symbol for symbol in without if not _explained(symbol, wanted[symbol], explanations)],
-    )
+    silent = [symbol for symbol in without if not _explained(symbol, wanted[symbol], explanations)]
+    return stale(dataset, day, silent)
 
 
 def _newest_session(calendar: SessionCalendar, window: Window) -> tuple[date, Window] | None:
@@ -332,9 +311,6 @@ def _made(profile: Profile) -> list[str]:
     return [made.dataset.name for made in made_of_profile(profile)]
 
 
-def _named(profile: Profile, timeframe: Timeframe) -> pl.Expr:
-    return (pl.col("profile") == profile.name) & (pl.col("timeframe") == str(timeframe))
-
-
-def _of(profile: Profile, timeframe: Timeframe) -> pl.Expr:
-    return _named(profile, timeframe) & pl.col("symbol").is_in(list(profile.symbols))
+def _named(dataset: Dataset) -> pl.Expr:
+    """Which rows of a ledger are about a dataset."""
+    return (pl.col("profile") == dataset.owner) & (pl.col("timeframe") == dataset.label)

@@ -16,7 +16,6 @@ from market_assets.alerts.troubles import (
     Kind,
     Level,
     Trouble,
-    asset_name,
     partition_places,
     symbols_in,
 )
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from market_assets.config.services import AlertSettings
-    from market_assets.market.timeframes import Timeframe
+    from market_assets.market.datasets import Dataset
     from market_assets.verdicts.doubt import Doubt
 
 
@@ -102,12 +101,11 @@ def failed_checks(
     ]
 
 
-def disagreements(profile: str, timeframe: Timeframe, rows: pl.DataFrame) -> list[Trouble]:
+def disagreements(dataset: Dataset, rows: pl.DataFrame) -> list[Trouble]:
     """Partitions of which two sources do not tell the same.
 
     Args:
-        profile: The profile's name.
-        timeframe: A fetched timeframe.
+        dataset: Fetched candles.
         rows: partition, symbol, source, other, words; newest first.
     """
     if rows.is_empty():
@@ -125,9 +123,9 @@ def disagreements(profile: str, timeframe: Timeframe, rows: pl.DataFrame) -> lis
     )
     return [
         Trouble(
-            profile,
+            dataset.owner,
             Kind.DISAGREEMENT,
-            asset_name(timeframe),
+            dataset.name,
             Level.WARNING,
             summary,
             partitions,
@@ -137,16 +135,16 @@ def disagreements(profile: str, timeframe: Timeframe, rows: pl.DataFrame) -> lis
     ]
 
 
-def calendar_doubts(profile: str, timeframe: Timeframe, doubts: Sequence[Doubt]) -> list[Trouble]:
+def calendar_doubts(dataset: Dataset, doubts: Sequence[Doubt]) -> list[Trouble]:
     """Why a calendar may be wrong: a trouble for each sort of evidence."""
     by_sort: dict[str, list[Doubt]] = {}
     for doubt in doubts:
         by_sort.setdefault(doubt.sort.value, []).append(doubt)
     return [
         Trouble(
-            profile,
+            dataset.owner,
             Kind.CALENDAR,
-            f"{asset_name(timeframe)} {sort}",
+            f"{dataset.name} {sort}",
             Level.WARNING,
             f"the calendar may be wrong: {evidence[0].words}"[:WIDTH],
             len({day for doubt in evidence for day in doubt.days}),
@@ -160,8 +158,7 @@ def calendar_doubts(profile: str, timeframe: Timeframe, doubts: Sequence[Doubt])
 
 
 def failed_days(
-    profile: str,
-    timeframe: Timeframe,
+    dataset: Dataset,
     days: Mapping[date, str],
     settings: AlertSettings,
     today: date,
@@ -169,8 +166,7 @@ def failed_days(
     """A fill whose last job of the day has failed day after day, up to today or yesterday.
 
     Args:
-        profile: The profile's name.
-        timeframe: A fetched timeframe.
+        dataset: Fetched candles.
         days: How the last job of each UTC day ended: SUCCEEDED, INCOMPLETE or FAILED.
         settings: How many days in a row make a trouble.
         today: The present UTC day.
@@ -186,9 +182,9 @@ def failed_days(
     lines = tuple(f"{day}: {days[day]}" for day in failed[:LINES])
     return [
         Trouble(
-            profile,
+            dataset.owner,
             Kind.FAILED_DAYS,
-            asset_name(timeframe),
+            dataset.name,
             Level.ERROR,
             summary,
             settings.failed_days,
@@ -198,8 +194,7 @@ def failed_days(
 
 
 def enrichment(
-    profile: str,
-    asset: str,
+    dataset: Dataset,
     status: str,
     when: datetime,
     failures: Mapping[str, Sequence[str]],
@@ -209,8 +204,7 @@ def enrichment(
     """The newest making of something that is made of candles that did not succeed.
 
     Args:
-        profile: The profile's name.
-        asset: What is made: derived candles, features, returns of a timeframe.
+        dataset: What is made: derived candles, features or returns.
         status: How the newest job that has ended did so.
         when: When that job began (UTC).
         failures: Why, by partition; of one that succeeded what could not be made all the same, such
@@ -227,9 +221,9 @@ def enrichment(
     lines = (f"it began {to_minute(when)}", *reasons[: LINES - 1])
     return [
         Trouble(
-            profile,
+            dataset.owner,
             Kind.ENRICHMENT,
-            asset,
+            dataset.name,
             Level.ERROR,
             f"the newest derivation {what}",
             1,

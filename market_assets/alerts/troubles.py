@@ -1,7 +1,7 @@
 """What a trouble is: its kind, its level, what it is about and what is said of it. Pure.
 
 Which facts make one is in `absence`, `judgement` and `platform`; where the facts come from, in
-`watch`; what follows from what, in `causes`; what a message says of one, in `message`.
+`facts` and `census`; what follows from what, in `causes`; what a message says of one, in `message`.
 """
 
 from __future__ import annotations
@@ -11,16 +11,12 @@ from datetime import date, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from market_assets.market.datasets import Family
 from market_assets.market.partitions import Cadence, Partition
-from market_assets.market.timeframes import Timeframe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import polars as pl
-
-    from market_assets.market.timeframes import Timeframe
 
 Key = tuple[str, str, str]
 """What tells one trouble from another: profile (empty for what concerns none), kind, subject."""
@@ -125,11 +121,6 @@ class Trouble(Statement):
 
     places: frozenset[Place] = frozenset()
     derived: bool = False
-
-
-def asset_name(timeframe: Timeframe) -> str:
-    """The subject of a trouble with a timeframe: its asset's and its table's name."""
-    return Family.CANDLES.name_of(timeframe)
 
 
 def partition_places(partitions: Iterable[str], cadence: Cadence) -> frozenset[Place]:

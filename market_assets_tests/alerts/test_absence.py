@@ -10,10 +10,11 @@ import pytest
 from market_assets.alerts.absence import gap_troubles, missing_symbols, sources_down, stale
 from market_assets.alerts.troubles import LINES, Kind, Level, Trouble
 from market_assets.config.services import AlertSettings
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import TS, Timeframe
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
-M1 = Timeframe.M1
+CANDLES = Dataset.candles("crypto", Timeframe.M1)
 
 
 def gaps(*rows: tuple[str, str, int, str, str]) -> pl.DataFrame:
@@ -38,7 +39,7 @@ def gaps(*rows: tuple[str, str, int, str, str]) -> pl.DataFrame:
 
 
 def of_gaps(*rows: tuple[str, str, int, str, str]) -> list[Trouble]:
-    return gap_troubles("crypto", M1, gaps(*rows), AlertSettings(), NOW)
+    return gap_troubles(CANDLES, gaps(*rows), AlertSettings(), NOW)
 
 
 @pytest.mark.parametrize(
@@ -124,13 +125,13 @@ def test_a_source_that_fails_for_most_symbols_is_down(
 
 def test_each_missing_symbol_is_a_trouble_of_its_own() -> None:
     words = "source binance: HTTP 400: Invalid symbol. (code -1121)"
-    found = missing_symbols("crypto", M1, {"NOPE": words, "GONE": ""})
+    found = missing_symbols(CANDLES, {"NOPE": words, "GONE": ""})
     assert [one.subject for one in found] == ["GONE candles_1m", "NOPE candles_1m"]
     assert {one.level for one in found} == {Level.ERROR}
     assert [one.details for one in found] == [(), (words,)]
 
 
 def test_the_symbols_without_the_newest_session_are_one_trouble() -> None:
-    (found,) = stale("crypto", M1, date(2025, 2, 28), ["ETH", "BTC"])
+    (found,) = stale(CANDLES, date(2025, 2, 28), ["ETH", "BTC"])
     assert found.summary == "BTC, ETH have no bar of the session 2025-02-28, which is over"
-    assert stale("crypto", M1, date(2025, 2, 28), []) == []
+    assert stale(CANDLES, date(2025, 2, 28), []) == []

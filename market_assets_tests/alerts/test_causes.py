@@ -15,6 +15,7 @@ from market_assets.alerts.ledger import begin, reconcile, told
 from market_assets.alerts.message import NEXT
 from market_assets.alerts.platform import store_changed
 from market_assets.alerts.troubles import ALWAYS, CONSEQUENCES, Kind, Level, Place, Trouble
+from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import Cadence
 from market_assets.market.timeframes import Timeframe
 from market_assets.store import StoreMark
@@ -45,12 +46,14 @@ def broken(check: str, *days: str, asset: str = "candles_1m") -> Trouble:
 
 def incomplete(asset: str, *days: str, cadence: Cadence = Cadence.DAY) -> Trouble:
     reasons = {key: ["candles_1m has nothing here yet"] for key in days}
-    (trouble,) = enrichment("forex", asset, "INCOMPLETE", NOW, reasons, cadence=cadence)
+    (trouble,) = enrichment(
+        Dataset.named("forex", asset), "INCOMPLETE", NOW, reasons, cadence=cadence
+    )
     return trouble
 
 
 def late(symbol: str, day: str = LOST, profile: str = "forex") -> Trouble:
-    (trouble,) = stale(profile, M1, date.fromisoformat(day), [symbol])
+    (trouble,) = stale(Dataset.candles(profile, M1), date.fromisoformat(day), [symbol])
     return trouble
 
 
@@ -59,7 +62,7 @@ def dead(name: str, summary: str = "has never been heard of") -> Trouble:
 
 
 def missing(symbol: str) -> Trouble:
-    (trouble,) = missing_symbols("forex", M1, {symbol: ""})
+    (trouble,) = missing_symbols(Dataset.candles("forex", M1), {symbol: ""})
     return trouble
 
 
@@ -72,7 +75,9 @@ def down(*symbols: str, day: str = LOST) -> Trouble:
 
 
 CHANGED = store_changed(StoreMark("a" * 32, 9, NOW), StoreMark("b" * 32, 0, None))
-GONE = vanished("forex", M1, {LOST: "100 of 1,440 candles are left"}, Cadence.DAY)[0]
+GONE = vanished(Dataset.candles("forex", M1), {LOST: "100 of 1,440 candles are left"}, Cadence.DAY)[
+    0
+]
 BACKLOG = Trouble("forex", Kind.BACKLOG, "candles_1m", Level.WARNING, "3 partitions", 3)
 
 
@@ -102,7 +107,13 @@ def test_a_lost_day_is_one_trouble_with_all_that_follows_from_it() -> None:
         ([gap("EURUSD", LOST, LOST), broken("validity", LOST)], 2),
         ([broken("validity", LOST), red("candles_1m", LOST)], 2),
         # A run that broke off may have any reason.
-        ([gap("EURUSD", LOST, LOST), *enrichment("forex", "candles_5m", "FAILED", NOW, {})], 2),
+        (
+            [
+                gap("EURUSD", LOST, LOST),
+                *enrichment(Dataset.named("forex", "candles_5m"), "FAILED", NOW, {}),
+            ],
+            2,
+        ),
         # Without a gap that is long enough the check is the cause, and without one the red day.
         ([broken("continuity", LOST), red("candles_1m", LOST), incomplete("candles_5m", LOST)], 1),
         ([red("candles_1m", LOST), red("candles_5m", LOST), incomplete("candles_5m", LOST)], 1),

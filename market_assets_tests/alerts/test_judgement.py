@@ -9,6 +9,7 @@ import pytest
 from market_assets.alerts.judgement import enrichment, failed_checks, failed_days, failed_partitions
 from market_assets.alerts.troubles import LINES
 from market_assets.config.services import AlertSettings
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Timeframe
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
@@ -52,7 +53,7 @@ def test_only_days_in_a_row_up_to_today_or_yesterday_count(days: str, count: int
     words = {"F": "FAILED", "I": "INCOMPLETE", "S": "SUCCEEDED"}
     first = NOW.date() - timedelta(days=len(days) - 1)
     ended = {first + timedelta(days=n): words[one] for n, one in enumerate(days) if one != "."}
-    found = failed_days("crypto", M1, ended, AlertSettings(), NOW.date())
+    found = failed_days(Dataset.candles("crypto", M1), ended, AlertSettings(), NOW.date())
     assert [one.count for one in found] == ([count] if count else [])
 
 
@@ -62,11 +63,11 @@ def test_only_days_in_a_row_up_to_today_or_yesterday_count(days: str, count: int
 def test_the_newest_derivation_that_did_not_succeed_is_a_trouble(
     status: str, *, troubled: bool
 ) -> None:
-    assert len(enrichment("crypto", "features_1h", status, NOW, {})) == troubled
+    assert len(enrichment(Dataset.named("crypto", "features_1h"), status, NOW, {})) == troubled
 
 
 def test_a_derivation_that_succeeded_without_one_feature_is_a_trouble_that_names_it() -> None:
     faults = {"2025-02-27": ["BTC: rsi_14 could not be made: ValueError('no')"]}
-    (trouble,) = enrichment("crypto", "features_1h", "SUCCEEDED", NOW, faults)
+    (trouble,) = enrichment(Dataset.named("crypto", "features_1h"), "SUCCEEDED", NOW, faults)
     assert trouble.summary == "the newest derivation could not make a part of it"
     assert trouble.details[1] == "2025-02-27: BTC: rsi_14 could not be made: ValueError('no')"

@@ -15,7 +15,7 @@ from market_assets.errors import SourceError
 from market_assets.fill.terms import first_of
 from market_assets.market.gaps import runs
 from market_assets.market.timeframes import Window
-from market_assets.verdicts.clean import Reason, clean
+from market_assets.verdicts.clean import Question, Reason, RowRules, clean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,18 +62,16 @@ def take(
         SourceError: There are bars in it, but none that was asked for.
     """
     page, reference = answer.page, delivery.reference
-    cleaned = clean(
-        delivery.rows,
-        symbol=page.symbol,
-        own_name=reference.symbol,
-        timeframe=terms.timeframe,
-        window=delivery.window,
-        bars=page.bars,
-        unfinished=page.unfinished,
-        rules=terms.rules,
-        jitter=terms.jitter,
-        open_outside_range=delivery.traits.open_outside_range,
+    question = Question(
+        page.symbol,
+        reference.symbol,
+        terms.timeframe,
+        delivery.window,
+        page.bars,
+        page.unfinished,
     )
+    rules = RowRules(terms.rules, terms.jitter, delivery.traits.open_outside_range)
+    cleaned = clean(delivery.rows, question, rules)
 
     candles = cleaned.candles
     if fallback:

@@ -194,20 +194,66 @@ class RepairPlan:
     next_due: datetime | None = None
 
 
-def plan_repairs(
-    partitions: Sequence[Partition],
-    troubled: Mapping[str, Trouble],
-    *,
-    in_flight: Collection[str],
-    gaps: pl.DataFrame,
-    launches: Mapping[str, Launches],
-    timeframe: Timeframe,
-    page_sizes: Mapping[str, int],
-    evidence: EvidenceSettings,
-    budget: RepairSettings,
-    oldest_absent: datetime,
-    now: datetime,
-) -> RepairPlan:
+@dataclass(frozen=True)
+class Situation:
+    """What is so of the partitions of some fetched candles, as of one instant.
+
+    Attributes:
+        partitions: All that are due, oldest first.
+        troubled: Why, by the key of each that is in trouble.
+        in_flight: The keys that an unfinished run is to materialize.
+        gaps: The ledger's open and abandoned rows: partition (its key), symbol, first_ts, last_ts,
+            status, attempts, failures, confirmed_at, asked_at.
+        launches: What was launched before for those in trouble.
+        now: The present instant.
+    """
+
+    partitions: Sequence[Partition]
+    troubled: Mapping[str, Trouble]
+    in_flight: Collection[str]
+    gaps: pl.DataFrame
+    launches: Mapping[str, Launches]
+    now: datetime
+
+
+@dataclass(frozen=True)
+class RepairRules:
+    """What a repair may do.
+
+    Attributes:
+        timeframe: The candles' timeframe.
+        page_sizes: How many bars one request for a symbol may span.
+        evidence: When an absence counts as explained.
+        budget: What may be spent.
+        oldest_absent: Partitions before this that were never filled are left to a backfill; what
+            was there once is filled again whatever its age.
+    """
+
+    timeframe: Timeframe
+    page_sizes: Mapping[str, int]
+    evidence: EvidenceSettings
+    budget: RepairSettings
+    oldest_absent: datetime
+
+
+def troubles_in(
+    partitions: Sequence[Partition], keys: Mapping[Trouble, Collection[str]]
+) -> dict[str, Trouble]:
+    """Why each partition that is in trouble is so, by its key.
+
+    Args:
+        partitions: All that are due.
+        keys: The keys of those that a trouble concerns; of several, the first in this order counts.
+    """
+    troubled: dict[str, Trouble] = {}
+    for partition in partitions:
+        reasons = (trouble for trouble, concerned in keys.items() if partition.key in concerned)
+        if trouble := next(reasons, None):
+            troubled[partition.key] = trouble
+    return troubled
+
+
+def plan_repairs(situation: Situation, rules: RepairRules) -> RepairPlan:
     """Decide which troubled partitions are repaired now.
 
     A partition with open gaps in the ledger is repaired when one of them is due; one with none but
@@ -215,21 +261,13 @@ def plan_repairs(
     filled, and after `max_attempts` runs once a day.
 
     Args:
-        partitions: All that are due, oldest first.
-        troubled: The keys of those in trouble.
-        in_flight: The keys that an unfinished run is to materialize.
-        gaps: The ledger's open and abandoned rows: partition (its key), symbol, first_ts, last_ts,
-            status, attempts, failures, confirmed_at, asked_at.
-        launches: What was launched before for those in trouble.
-        timeframe: Their timeframe.
-        page_sizes: How many bars one request for a symbol may span.
-        evidence: When an absence counts as explained.
-        budget: What may be spent.
-        oldest_absent: Partitions before this that were never filled are left to a backfill; what
-            was there once is filled again whatever its age.
-        now: The present instant.
+        situation: What is so.
+        rules: What may be done.
     """
-    ledger = _Ledger.of(gaps.with_columns(due_at=due_at(evidence, budget, now)), now)
+    partitions, troubled, now = situation.partitions, situation.troubled, situation.now
+    in_flight, launches, budget = situation.in_flight, situation.launches, rules.budget
+    dated = situation.gaps.with_columns(due_at=due_at(rules.evidence, budget, now))
+    ledger = _Ledger.of(dated, now)
     paused: dict[Pause, list[str]] = defaultdict(list)
     due_times: list[datetime] = []
     repaired: set[str] = set()
@@ -240,7 +278,7 @@ def plan_repairs(
             continue
         too_old = (
             troubled[key] in {Trouble.ABSENT, Trouble.UNFINISHED}
-            and partition.window.end <= oldest_absent
+            and partition.window.end <= rules.oldest_absent
         )
         pause, due = _pause_of(
             key, troubled[key], ledger, launches.get(key), budget=budget, now=now
@@ -255,7 +293,7 @@ def plan_repairs(
             paused[pause].append(key)
             due_times += [due] if due else []
     wanted = ledger.gaps.filter(pl.col("partition").is_in(repaired))
-    pages = newest_pages(wanted, timeframe, page_sizes, budget.max_fills)
+    pages = newest_pages(wanted, rules.timeframe, rules.page_sizes, budget.max_fills)
     reached = {
         p.key
         for p in partitions

@@ -70,19 +70,43 @@ class Cleaned:
     dropped: pl.DataFrame = field(default_factory=lambda: NOTHING_DROPPED)
 
 
-def clean(
-    answer: pl.DataFrame,
-    *,
-    symbol: str,
-    own_name: str,
-    timeframe: Timeframe,
-    window: Window,
-    bars: pl.DataFrame,
-    unfinished: pl.Series,
-    rules: PriceRules,
-    jitter: float,
-    open_outside_range: bool = False,
-) -> Cleaned:
+@dataclass(frozen=True)
+class Question:
+    """The bars of a symbol that a source was asked for.
+
+    Attributes:
+        symbol: The symbol as the universe calls it.
+        own_name: The symbol as the source calls it.
+        timeframe: The candles' timeframe.
+        window: What was asked for.
+        bars: ts of every closed bar of the calendar in the window, sorted.
+        unfinished: Opens of the bars of the window that have not closed yet, sorted.
+    """
+
+    symbol: str
+    own_name: str
+    timeframe: Timeframe
+    window: Window
+    bars: pl.DataFrame
+    unfinished: pl.Series
+
+
+@dataclass(frozen=True)
+class RowRules:
+    """What a row must keep to.
+
+    Attributes:
+        prices: What prices and volumes may be.
+        jitter: The share of the timeframe within which a time is moved onto the grid.
+        open_outside_range: Whether the source's open may lie outside high and low.
+    """
+
+    prices: PriceRules
+    jitter: float
+    open_outside_range: bool = False
+
+
+def clean(answer: pl.DataFrame, question: Question, rules: RowRules) -> Cleaned:
     """Keep the candles that belong to the window and the calendar, and reject the other rows.
 
     Each reject has its reason.
@@ -94,21 +118,14 @@ def clean(
     Args:
         answer: ts, open, high, low, close, volume, any extra columns and, where the source says it,
             symbol; in any order.
-        symbol: The symbol as the universe calls it.
-        own_name: The symbol as the source calls it.
-        timeframe: The candles' timeframe.
-        window: What was asked for.
-        bars: ts of every closed bar of the calendar in the window, sorted.
-        unfinished: Opens of the bars of the window that have not closed yet, sorted.
-        rules: What prices and volumes may be.
-        jitter: The share of the timeframe within which a time is moved onto the grid.
-        open_outside_range: True where the source's open may lie outside high and low.
+        question: What it answers.
+        rules: What its rows must keep to.
     """
-    if _flawless(answer, window, bars, rules, open_outside_range=open_outside_range):
+    if _flawless(answer, question, rules):
         columns = [*CANDLE, *extras_in(answer.columns)]
         candles, dropped = sound(answer if answer.columns == columns else answer.select(columns))
         return Cleaned(candles, NO_REJECTS, dropped)
-    rows = _snapped(answer, bars["ts"], unfinished, timeframe, jitter)
+    rows = _snapped(answer, question, rules.jitter)
     rows = rows.with_columns(
         reason=_first_reason(
             [
@@ -116,22 +133,22 @@ def clean(
                 (Reason.NO_TIME, pl.col("given").is_null()),
                 (
                     Reason.OTHER_SYMBOL,
-                    pl.col("symbol").ne_missing(own_name)
+                    pl.col("symbol").ne_missing(question.own_name)
                     if "symbol" in answer.columns
                     else pl.lit(value=False),
                 ),
-                (Reason.OUTSIDE_WINDOW, ~window.holds("ts")),
+                (Reason.OUTSIDE_WINDOW, ~question.window.holds("ts")),
                 (Reason.UNFINISHED, pl.col("open_bar")),
                 (Reason.OFF_GRID, ~pl.col("on_bar") & ~pl.col("aligned")),
                 (Reason.CLOSED_MARKET, ~pl.col("on_bar")),
-                *price_faults(rules, open_outside_range=open_outside_range),
+                *price_faults(rules.prices, open_outside_range=rules.open_outside_range),
             ]
         )
     )
     rows = rows.with_columns(reason=pl.coalesce("reason", _duplicates()))
     good = rows.filter(pl.col("reason").is_null())
     bad = rows.filter(pl.col("reason").is_not_null()).select(
-        symbol=pl.lit(symbol), ts="given", reason="reason", values=_values(answer)
+        symbol=pl.lit(question.symbol), ts="given", reason="reason", values=_values(answer)
     )
     candles, dropped = sound(good.select(*CANDLE, *extras_in(good.columns)).sort("ts"))
     return Cleaned(candles, bad.cast(REJECT_SCHEMA), dropped)
@@ -180,20 +197,14 @@ def price_faults(
     return [*faults, (Reason.OUTSIDE_RANGE, ~inside)]
 
 
-def _flawless(
-    answer: pl.DataFrame,
-    window: Window,
-    bars: pl.DataFrame,
-    rules: PriceRules,
-    *,
-    open_outside_range: bool,
-) -> bool:
+def _flawless(answer: pl.DataFrame, question: Question, rules: RowRules) -> bool:
     """True when every row may be stored as it is.
 
     That holds of nearly every page, so it is tried first. It is numpy, because on a page's thousand
     rows a polars query costs more to plan than to run. A null compares as NaN, so as a fault, and
     every unclear case goes the long way.
     """
+    bars, positive = question.bars, rules.prices.positive
     if (
         not 0 < len(answer) <= len(bars)
         or {"symbol", "refused"} & {*answer.columns}
@@ -201,7 +212,7 @@ def _flawless(
     ):
         return False
     opens, grid = answer["ts"].to_physical().to_numpy(), bars["ts"].to_physical().to_numpy()
-    start, end = window.micros
+    start, end = question.window.micros
     places = np.searchsorted(grid, opens)
     if (
         opens[0] < start
@@ -221,32 +232,26 @@ def _flawless(
         & (volume >= 0)
         & (volume < np.inf)
     )
-    if rules.positive:
+    if positive:
         good &= low > 0
-    if open_outside_range:
-        good &= np.isfinite(first) & ((first > 0) | (not rules.positive))
+    if rules.open_outside_range:
+        good &= np.isfinite(first) & ((first > 0) | (not positive))
     else:
         good &= (low <= first) & (first <= high)
     return bool(good.all())
 
 
-def _snapped(
-    answer: pl.DataFrame,
-    bars: pl.Series,
-    unfinished: pl.Series,
-    timeframe: Timeframe,
-    jitter: float,
-) -> pl.DataFrame:
+def _snapped(answer: pl.DataFrame, question: Question, jitter: float) -> pl.DataFrame:
     """Place each row on the calendar's grid.
 
     Returns:
         The rows with `given` (the time as it came), `ts` (the bar that it means), `on_bar`,
         `open_bar`, `aligned` and `exact`.
     """
-    grid = pl.DataFrame({"bar": pl.concat([bars, unfinished.cast(TS)]).cast(TS)}).with_columns(
-        closed=pl.int_range(pl.len()) < len(bars)
-    )
-    tolerance = round(timeframe.micros * jitter)
+    closed, length = question.bars["ts"], question.timeframe.micros
+    opens = pl.concat([closed, question.unfinished.cast(TS)]).cast(TS)
+    grid = pl.DataFrame({"bar": opens}).with_columns(closed=pl.int_range(pl.len()) < len(closed))
+    tolerance = round(length * jitter)
     placed = (
         answer.with_row_index("row")
         .rename({"ts": "given"})
@@ -256,7 +261,7 @@ def _snapped(
             grid.sort("bar"), left_on="given", right_on="bar", strategy="nearest", coalesce=False
         )
     )
-    phases = (grid["bar"].to_physical() % timeframe.micros).unique()
+    phases = (grid["bar"].to_physical() % length).unique()
     distance = (pl.col("given").to_physical() - pl.col("bar").to_physical()).abs()
     near = (distance <= tolerance).fill_null(value=False)
     return placed.with_columns(
@@ -264,7 +269,7 @@ def _snapped(
         on_bar=near & pl.col("closed"),
         open_bar=near & ~pl.col("closed"),
         # A time that a bar could have, on a day or at an hour without one, is no clock error.
-        aligned=(pl.col("given").to_physical() % timeframe.micros).is_in(phases.implode())
+        aligned=(pl.col("given").to_physical() % length).is_in(phases.implode())
         | phases.is_empty(),
         exact=(distance == 0).fill_null(value=False),
     )

@@ -21,11 +21,14 @@ from market_assets.plan.repair import (
     Launches,
     Pause,
     RepairPlan,
+    RepairRules,
+    Situation,
     Trouble,
     due_at,
     newest_pages,
     plan_repairs,
     resting,
+    troubles_in,
     wait_after,
 )
 from market_assets.verdicts.ledger import LEDGER_SCHEMA
@@ -83,19 +86,22 @@ def plan(
     **budget: object,
 ) -> RepairPlan:
     known = ledger(*gaps)
-    return plan_repairs(
+    situation = Situation(
         DAYS,
         dict.fromkeys(known["partition"] if troubled is None else troubled, trouble),
         in_flight=in_flight,
         gaps=known,
         launches=launches or {},
-        timeframe=M1,
+        now=now,
+    )
+    rules = RepairRules(
+        M1,
         page_sizes=dict.fromkeys("AB", page_size),
         evidence=EVIDENCE,
         budget=RepairSettings(**budget),
         oldest_absent=START + timedelta(days=10),
-        now=now,
     )
+    return plan_repairs(situation, rules)
 
 
 def ranges(planned: RepairPlan) -> list[tuple[str, str]]:
@@ -344,3 +350,11 @@ def test_every_troubled_partition_is_in_one_run_or_has_a_reason(told, silent, fl
 @pytest.mark.parametrize("most", [1, 3])
 def test_nothing_in_trouble_is_no_plan(most):
     assert plan(max_fills=most) == RepairPlan()
+
+
+def test_of_several_troubles_the_first_counts():
+    keys = {
+        Trouble.LOST: {"2025-01-02"},
+        Trouble.FAILED: {"2025-01-01", "2025-01-02", "2030-01-01"},
+    }
+    assert troubles_in(DAYS, keys) == {"2025-01-01": Trouble.FAILED, "2025-01-02": Trouble.LOST}

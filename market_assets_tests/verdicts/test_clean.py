@@ -19,7 +19,16 @@ from market_assets.config.kinds import Kind, PriceRules
 from market_assets.market.calendars.sessions import load_calendar
 from market_assets.market.timeframes import TS, Timeframe, Window
 from market_assets.sources.contract import CANDLE_SCHEMA, Unread, epoch_to_us
-from market_assets.verdicts.clean import CANDLE, FAULTS, REJECT_SCHEMA, Cleaned, Reason, clean
+from market_assets.verdicts.clean import (
+    CANDLE,
+    FAULTS,
+    REJECT_SCHEMA,
+    Cleaned,
+    Question,
+    Reason,
+    RowRules,
+    clean,
+)
 
 at = datetime.fromisoformat  # an instant as frames hold it: UTC, without a zone
 
@@ -56,18 +65,9 @@ def cleaned(
 ) -> Cleaned:
     grid = load_calendar(calendar).bars(timeframe, window)
     closed = pl.col("closes_at") <= pl.lit(until.replace(tzinfo=None)).cast(TS)
-    return clean(
-        answer,
-        symbol="BTCUSDT",
-        own_name="tBTCUSD",
-        timeframe=timeframe,
-        window=window,
-        bars=grid.filter(closed).select("ts"),
-        unfinished=grid.filter(~closed)["ts"],
-        rules=rules or PriceRules(),
-        jitter=0.1,
-        **traits,
-    )
+    bars, unfinished = grid.filter(closed).select("ts"), grid.filter(~closed)["ts"]
+    question = Question("BTCUSDT", "tBTCUSD", timeframe, window, bars, unfinished)
+    return clean(answer, question, RowRules(rules or PriceRules(), 0.1, **traits))
 
 
 def reasons(result: Cleaned) -> list[str]:
@@ -357,17 +357,10 @@ def test_a_bar_outside_the_window_is_rejected_though_the_calendar_has_it():
     )
     for sent in (answer, answer[:2], answer[2:]):
         grid = load_calendar("24/7").bars(Timeframe.M1, DAY)
-        result = clean(
-            sent,
-            symbol="BTCUSDT",
-            own_name="tBTCUSD",
-            timeframe=Timeframe.M1,
-            window=hour,
-            bars=grid.select("ts"),  # those of a longer window than was asked for
-            unfinished=grid["ts"].clear(),
-            rules=PriceRules(),
-            jitter=0.1,
-        )
+        # The bars of a longer window than was asked for.
+        bars, unfinished = grid.select("ts"), grid["ts"].clear()
+        question = Question("BTCUSDT", "tBTCUSD", Timeframe.M1, hour, bars, unfinished)
+        result = clean(sent, question, RowRules(PriceRules(), 0.1))
         assert_frame_equal(result.candles, sent.filter(hour.holds()))
         assert set(reasons(result)) == {Reason.OUTSIDE_WINDOW}
 

@@ -50,9 +50,12 @@ with late_imports():
         Launches,
         Pause,
         RepairPlan,
+        RepairRules,
         RepairRun,
+        Situation,
         Trouble,
         plan_repairs,
+        troubles_in,
     )
     from market_assets.sources.contract import Source
     from market_assets.store import Store
@@ -185,40 +188,38 @@ def look_at(
     updated = {partition.key for partition in partitions[-newest_partitions.NEWEST :]} & set(
         judged["partition"]
     )
-    troubled = {}
-    for partition in partitions:
-        if partition.key in lost:
-            troubled[partition.key] = Trouble.LOST
-        elif partition.key in unfinished:
-            troubled[partition.key] = Trouble.UNFINISHED
-        elif partition.key in states.failed:
-            troubled[partition.key] = Trouble.FAILED
-        elif partition.key in faulty or partition.key in gap_keys:
-            troubled[partition.key] = Trouble.FAULTY
-        elif partition.key not in states.materialized | updated:
-            troubled[partition.key] = Trouble.ABSENT
-        elif partition.key in untold - updated:
-            troubled[partition.key] = Trouble.UNTOLD
     keys = [partition.key for partition in partitions]
+    troubled = troubles_in(
+        partitions,
+        {
+            Trouble.LOST: lost,
+            Trouble.UNFINISHED: unfinished,
+            Trouble.FAILED: states.failed,
+            Trouble.FAULTY: faulty | gap_keys,
+            Trouble.ABSENT: set(keys) - states.materialized - updated,
+            Trouble.UNTOLD: untold - updated,
+        },
+    )
     forgotten = _partitions_of(forgotten_runs(instance, machine()), key, keys)
-    end = scope.window.end
-    plan = plan_repairs(
+    situation = Situation(
         partitions,
         troubled,
         in_flight=in_flight(instance, key, keys) | (states.in_progress - forgotten),
         gaps=gaps,
         launches=launches,
-        timeframe=scope.timeframe,
+        now=now,
+    )
+    rules = RepairRules(
+        scope.timeframe,
         page_sizes={
             name: sources[symbol.sources[0].source].traits.page_size
             for name, symbol in profile.symbols.items()
         },
         evidence=profile.evidence,
         budget=profile.repair,
-        oldest_absent=end - profile.update.first_backfill,
-        now=now,
+        oldest_absent=scope.window.end - profile.update.first_backfill,
     )
-    return Look(len(partitions), troubled, plan)
+    return Look(len(partitions), troubled, plan_repairs(situation, rules))
 
 
 def look_everywhere(

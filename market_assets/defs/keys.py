@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from market_assets.imports import late_imports
-from market_assets.market.datasets import Dataset
 from market_assets.work.run import Run, Trigger
 
 with late_imports():
@@ -18,7 +17,7 @@ with late_imports():
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from market_assets.market.timeframes import Timeframe
+    from market_assets.market.datasets import Dataset
 
 TRIGGER_TAG = "market_assets/trigger"
 """How a run came about: a `Trigger`."""
@@ -39,11 +38,6 @@ _PRIORITY_TAG = "dagster/priority"
 # Tags with this prefix are not shown in the UI.
 _HOST_TAG, _PROCESS_TAG = ".dagster/market_assets_host", ".dagster/market_assets_process"
 _BIRTH_TAG = ".dagster/market_assets_process_birth"
-
-
-def candles_key(profile: str, timeframe: Timeframe) -> dg.AssetKey:
-    """The asset key of a profile's candles."""
-    return dataset_key(Dataset.candles(profile, timeframe))
 
 
 def dataset_key(dataset: Dataset) -> dg.AssetKey:

@@ -13,6 +13,7 @@ from market_assets.config.settings import Severity
 from market_assets.sources.actions import ActionKind
 from market_assets.verdicts.jumps import JUMP
 from market_assets.verdicts.verdicts import SAMPLE, Verdict
+from market_assets.words import many
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -187,11 +188,10 @@ def _sentence(
     if not mixed.is_empty():
         name, currencies = mixed.row(0)
         return (
-            f"Dividends in several currencies: {mixed.height} "
-            f"symbol{'' if mixed.height == 1 else 's'}, the first {name} ({currencies}). "
-            "Nothing is "
-            "converted: those that are not in the currency of the prices give wrong factors. "
-            "Write their amounts in that currency."
+            f"Dividends in several currencies: {many(mixed.height, 'symbol')}, "
+            f"the first {name} ({currencies}). "
+            "Nothing is converted: those that are not in the currency of the prices "
+            "give wrong factors. Write their amounts in that currency."
         )
     return (
         f"The raw prices moved as the splits say, which are {splits}, "

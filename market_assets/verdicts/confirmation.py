@@ -11,7 +11,7 @@ import polars as pl
 
 from market_assets.market.timeframes import TS, literal, midnight
 from market_assets.verdicts.evidence import State
-from market_assets.verdicts.ledger import WHO_SCHEMA, may_be_answered
+from market_assets.verdicts.ledger import STORY, WHO_SCHEMA, may_be_answered
 from market_assets.verdicts.stretches import as_stretches, within
 
 if TYPE_CHECKING:
@@ -122,14 +122,7 @@ def _remembered(states: pl.DataFrame, ledger: pl.DataFrame) -> pl.DataFrame:
     )
     memory = as_stretches(
         ledger.match_to_schema({**ledger.schema, **WHO_SCHEMA}, missing_columns="insert"),
-        "status",
-        "attempts",
-        "failures",
-        "confirmations",
-        "confirmed_at",
-        "first_seen",
-        "asked_at",
-        "reason",
+        *STORY,
         *WHO_SCHEMA,
     )
     absent = within(absent, memory)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from market_assets.market.timeframes import TS
+from market_assets.words import many
 
 if TYPE_CHECKING:
     from datetime import date
@@ -188,10 +189,7 @@ def _session(rows: pl.DataFrame, zone: ZoneInfo | None) -> Doubt:
     days = tuple(rows["day"].unique().sort())
     newest = rows.filter(pl.col("day") == days[-1])
     count = int(rows["traded"].sum())
-    words = (
-        f"{count:,} bar{'' if count == 1 else 's'} with trades on {_named(days)}, "
-        "where the calendar has no session"
-    )
+    words = f"{many(count, 'bar')} with trades on {_named(days)}, where the calendar has no session"
     if zone is not None:
         first, last = (
             _clock(edge, zone) for edge in (newest["first_ts"].min(), newest["last_ts"].max())

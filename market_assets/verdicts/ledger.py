@@ -34,6 +34,18 @@ ever had; `failures`: how often the sources could not speak for them (no connect
 refused, out of their reach).
 """
 
+STORY = (
+    "status",
+    "attempts",
+    "failures",
+    "confirmations",
+    "confirmed_at",
+    "first_seen",
+    "asked_at",
+    "reason",
+)
+"""The columns of LEDGER_SCHEMA that say what is known of an absence."""
+
 WHO_SCHEMA = pl.Schema({"witness": pl.String(), "answered": pl.Boolean()})
 """Columns that may follow those of LEDGER_SCHEMA.
 
@@ -104,18 +116,8 @@ def to_ledger(bars: pl.DataFrame, remembered: pl.DataFrame, partition_of: pl.Exp
     Returns:
         A frame of LEDGER_SCHEMA, and of WHO_SCHEMA where that is remembered.
     """
-    story = [
-        "status",
-        "attempts",
-        "failures",
-        "confirmations",
-        "confirmed_at",
-        "first_seen",
-        "asked_at",
-        "reason",
-    ]
     who = [name for name in WHO_SCHEMA if name in remembered.columns]
-    story += who
+    story = [*STORY, *who]
     schema = {**LEDGER_SCHEMA, **{name: WHO_SCHEMA[name] for name in who}}
     placed = (
         bars.select("symbol", "ts")

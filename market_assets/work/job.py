@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from market_assets.market.datasets import Dataset
+from market_assets.market.instants import iso
 from market_assets.market.partitions import hull
 from market_assets.store.process import birth_of, is_alive, this_host
 from market_assets.verdicts.advice import advice_for
@@ -199,7 +200,7 @@ class Job:
                 "reason": row["reason"],
                 "rows": 0,
                 "symbol": row["symbol"],
-                "ts": row["example_ts"] and f"{row['example_ts'].isoformat()}Z",
+                "ts": row["example_ts"] and iso(row["example_ts"]),
                 "example": row["example"],
                 "advice": advice_for(row["reason"]),
             },

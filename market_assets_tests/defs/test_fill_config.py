@@ -8,11 +8,12 @@ from datetime import timedelta
 import pytest
 
 from market_assets.defs.fill_config import FillConfig, run_config_of
-from market_assets.defs.keys import candles_key
+from market_assets.defs.keys import dataset_key
 from market_assets.fill.options import USUAL, FillOptions
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Timeframe
 
-KEY = candles_key("crypto", Timeframe.M1)
+KEY = dataset_key(Dataset.candles("crypto", Timeframe.M1))
 
 SPECIAL = {
     "symbols": ("BTC", "ETH"),

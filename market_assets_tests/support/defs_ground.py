@@ -16,9 +16,10 @@ from market_assets.config.load import load_universe
 from market_assets.definitions import build_definitions
 from market_assets.defs.automation.runs import RangeRun, Runner
 from market_assets.defs.events import CHECKS
-from market_assets.defs.keys import candles_key
+from market_assets.defs.keys import dataset_key
 from market_assets.defs.resources import Clock, StoreResource
 from market_assets.fill.options import USUAL, FillOptions
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Timeframe
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class Ground:
         return next(one for one in self.definitions.sensors or () if one.name == name)
 
     def key(self, timeframe: str = "1h") -> dg.AssetKey:
-        return candles_key("kept", Timeframe(timeframe))
+        return dataset_key(Dataset.candles("kept", Timeframe(timeframe)))
 
     def partitions(self, timeframe: str = "1h") -> dg.PartitionsDefinition[str]:
         found = self.definitions.resolve_asset_graph().get(self.key(timeframe)).partitions_def

@@ -15,7 +15,7 @@ import dagster as dg
 import polars as pl
 
 from market_assets.config.universe import Profile
-from market_assets.defs.keys import candles_key, process_tags
+from market_assets.defs.keys import dataset_key, process_tags
 from market_assets.defs.resources import Clock, StoreResource
 from market_assets.imports import late_imports
 from market_assets.market.instants import bare_minute
@@ -93,7 +93,7 @@ def completeness_asset(profile: Profile) -> dg.AssetsDefinition:
         key=completeness_key(profile.name),
         deps=[
             dg.AssetDep(
-                candles_key(profile.name, timeframe), partition_mapping=dg.AllPartitionMapping()
+                dataset_key(profile.candles(timeframe)), partition_mapping=dg.AllPartitionMapping()
             )
             for timeframe in timeframes
         ],

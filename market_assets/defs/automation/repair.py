@@ -26,7 +26,6 @@ from market_assets.defs.internals.checks import check_failures
 from market_assets.defs.keys import (
     PROFILE_TAG,
     automatic,
-    candles_key,
     dataset_key,
     trigger_tag,
 )
@@ -93,7 +92,7 @@ def repair_sensor(profile: Profile, now: datetime) -> dg.SensorDefinition:
     @dg.sensor(
         name=f"repair_{profile.name}",
         asset_selection=dg.AssetSelection.assets(
-            *(candles_key(profile.name, timeframe) for timeframe in definitions)
+            *(dataset_key(profile.candles(timeframe)) for timeframe in definitions)
         ),
         minimum_interval_seconds=int(profile.repair.every.total_seconds()),
         default_status=dg.DefaultSensorStatus.RUNNING,
@@ -331,7 +330,7 @@ def _tick(
     requests: list[dg.RunRequest] = []
     lines: list[str] = []
     for timeframe, definition in definitions.items():
-        key = candles_key(profile.name, timeframe)
+        key = dataset_key(profile.candles(timeframe))
         look = look_at(
             scope_of(profile, timeframe, now),
             definition,

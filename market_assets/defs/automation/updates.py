@@ -25,7 +25,6 @@ from market_assets.defs.keys import (
     FIRST_OF_ALL,
     PROFILE_TAG,
     automatic,
-    candles_key,
     dataset_key,
     trigger_tag,
 )
@@ -90,7 +89,7 @@ def update_schedule(universe: Universe, profile: Profile) -> dg.ScheduleDefiniti
         cron_schedule=cron_of(profile.update.every),
         execution_timezone="UTC",
         # Dagster wants assets of one partitioning here; a report names its own.
-        target=dg.AssetSelection.assets(candles_key(profile.name, profile.base_timeframe)),
+        target=dg.AssetSelection.assets(dataset_key(profile.candles(profile.base_timeframe))),
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description=(
             "Fills the bars that have closed, asks again for the newest ones "
@@ -113,7 +112,7 @@ def update_schedule(universe: Universe, profile: Profile) -> dg.ScheduleDefiniti
         kept = store.store(clock, PATIENCE)
 
         def busy(timeframe: Timeframe, keys: Sequence[str]) -> frozenset[str]:
-            return in_flight(context.instance, candles_key(profile.name, timeframe), keys)
+            return in_flight(context.instance, dataset_key(profile.candles(timeframe)), keys)
 
         try:
             with _alone(kept, profile):
@@ -184,7 +183,7 @@ def _observe(
     """
     every = profile.update.every
     for timeframe, newest in updated.newest.items():
-        key = candles_key(profile.name, timeframe)
+        key = dataset_key(profile.candles(timeframe))
         verdicts = _verdicts.setdefault((str(store.path), key), RunningVerdicts(key))
         verdicts.tell(instance, newest, updated.outcomes.get(timeframe, ()), clock.now())
     if _enters(slot, every, _OBSERVED):

@@ -13,6 +13,7 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 
 from market_assets.defs.internals.adapter import RUNLESS
 from market_assets.imports import late_imports
+from market_assets.words import many
 
 with late_imports():
     import sqlalchemy as db
@@ -179,8 +180,7 @@ def failures_elsewhere(
         return ""
     names = ", ".join(failed[-_NAMES:])
     more = f" and {len(failed) - _NAMES:,} more" if len(failed) > _NAMES else ""
-    plural = "partition" if len(failed) == 1 else "partitions"
-    return f"The check fails in {len(failed):,} other {plural}: {names}{more}."
+    return f"The check fails in {many(len(failed), 'other partition')}: {names}{more}."
 
 
 class FailedCheck(NamedTuple):

@@ -18,7 +18,7 @@ from market_assets.config.load import load_universe
 from market_assets.definitions import build_definitions
 from market_assets.defs.assets.actions import actions_key
 from market_assets.defs.automation.runs import Runner, plan_backfill
-from market_assets.defs.keys import AUTOMATIC_TAG, TRIGGER_TAG, candles_key
+from market_assets.defs.keys import AUTOMATIC_TAG, TRIGGER_TAG, dataset_key
 from market_assets.defs.resources import Clock, StoreResource
 from market_assets.expected.series import prepare
 from market_assets.market.datasets import Dataset
@@ -265,7 +265,7 @@ def test_the_schedule_asks_for_those_that_are_due_and_is_on_by_default(us):
 def test_only_profiles_with_actions_have_the_asset(us):
     keys = us.definitions.resolve_asset_graph().get_all_asset_keys()
     assert us.key in keys
-    assert candles_key("us", Timeframe.D1) in keys
+    assert dataset_key(Dataset.candles("us", Timeframe.D1)) in keys
 
     (us.home / "universe.yaml").write_text(UNIVERSE.replace("    actions: [files]\n", ""))
     without = build_definitions(

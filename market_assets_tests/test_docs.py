@@ -16,8 +16,10 @@ from typer.main import get_command
 from market_assets.alerts.troubles import Kind
 from market_assets.cli import app
 from market_assets.config.entries import Entries, ProfileEntry
+from market_assets.market.clock import present
 from market_assets.sources.contract import ENTRY_POINTS
 from market_assets.store.schema import MIGRATIONS
+from market_assets.store.store import Store
 from market_assets.universe_page import page
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -131,6 +133,29 @@ def test_every_table_of_the_store_is_told_of():
 
     assert {name for name in tables if f"`{name}`" not in described} == set()
     assert {name for name in tables if f"`{name}`" not in ARCHITECTURE} == set()
+
+
+def test_every_column_of_the_ledgers_is_told_of(tmp_path):
+    place = {"profile", "symbol", "timeframe", "partition"}
+    described: dict[str, set[str]] = {}
+    section = (DOCS / "tables.md").read_text().partition("## Every column of `ops`")[2]
+    table = ""
+    for name, columns in re.findall(
+        r"^\| (?:`ops\.(\w+)`)? ?\| ([\w, ]+) \|", section, re.MULTILINE
+    ):
+        table = name or table
+        described.setdefault(table, set()).update(columns.split(", "))
+    store = Store(tmp_path, clock=present)
+    with store.reading("looking at its columns") as view:
+        rows = view.database.execute(
+            "SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name = 'ops'"
+        ).fetchall()
+    stored: dict[str, set[str]] = {}
+    for name, column in rows:
+        stored.setdefault(name, set()).update({column} - place)
+
+    described.pop("completeness")  # a view that is made when there are candles
+    assert described == stored
 
 
 def test_every_alert_is_told_of():

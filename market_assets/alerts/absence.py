@@ -169,7 +169,7 @@ def first_of_each(gaps: pl.DataFrame) -> Iterable[dict[str, Any]]:
 
 
 def vanished(dataset: Dataset, partitions: Mapping[str, str], cadence: Cadence) -> list[Trouble]:
-    """Partitions that were filled, and of which candles are not there any more.
+    """Partitions that were filled, and have lost candles since.
 
     Args:
         dataset: Fetched candles.
@@ -221,7 +221,7 @@ def backlog(dataset: Dataset, partitions: Sequence[str]) -> list[Trouble]:
 
 
 def missing_symbols(dataset: Dataset, empty: Mapping[str, str]) -> list[Trouble]:
-    """Symbols of which not one bar is stored though sources have answered.
+    """Symbols without a single stored bar, though sources have answered.
 
     Args:
         dataset: Fetched candles.
@@ -245,7 +245,7 @@ def missing_symbols(dataset: Dataset, empty: Mapping[str, str]) -> list[Trouble]
 
 
 def silent_actions(profile: str, symbols: Sequence[str]) -> list[Trouble]:
-    """The symbols of whose corporate actions no source has told for days."""
+    """The symbols whose corporate actions no source has reported for days."""
     if not symbols:
         return []
     ordered = tuple(sorted(symbols))

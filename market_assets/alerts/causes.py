@@ -125,7 +125,7 @@ def _cause_of(
 def locate(
     troubles: Iterable[Trouble], absent: Mapping[tuple[str, date], Collection[str]]
 ) -> list[Trouble]:
-    """Say of which symbols a failed partition is, where the ledger of absences knows it.
+    """Name the symbols of a failed partition, where the ledger of absences knows them.
 
     Args:
         troubles: What is wrong now.

@@ -102,7 +102,7 @@ def failed_checks(
 
 
 def disagreements(dataset: Dataset, rows: pl.DataFrame) -> list[Trouble]:
-    """Partitions of which two sources do not tell the same.
+    """Partitions on which two sources disagree.
 
     Args:
         dataset: Fetched candles.

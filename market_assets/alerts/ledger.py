@@ -25,7 +25,7 @@ FIRST_WAIT, LONGEST_WAIT = timedelta(minutes=1), timedelta(hours=1)
 
 @dataclass(frozen=True, kw_only=True)
 class Alert(Statement):
-    """A row of `ops.alerts`: a trouble as it was seen last, and what was told of it.
+    """A row of `ops.alerts`: a trouble as it was seen last, and what was reported.
 
     Every instant is aware UTC.
 
@@ -142,7 +142,7 @@ def over(alert: Alert, now: datetime) -> Alert:
 
 def _seen(alert: Alert, trouble: Trouble) -> Alert:
     seen = replace(alert, **_stated(trouble))
-    # Nobody has tried to tell of the error yet, however often the warning was tried.
+    # Nobody has tried to report the error yet, however often the warning was tried.
     worse = alert.level is Level.WARNING and trouble.level is Level.ERROR
     return replace(seen, tries=0, tried_at=None) if worse else seen
 
@@ -169,7 +169,7 @@ def told(alert: Alert, sent: Alert, now: datetime) -> Alert:
         return replace(alert, over_told_at=now, tries=0, tried_at=None, error=None)
     worst = Level.ERROR if Level.ERROR in {alert.told_level, sent.level} else Level.WARNING
     alert = replace(alert, told_at=now, told_level=worst)
-    # A channel's tries count its own failures, not the attempts to tell of them.
+    # A channel's tries count its own failures, not the attempts to report them.
     return (
         alert if alert.kind is Kind.CHANNEL else replace(alert, tries=0, tried_at=None, error=None)
     )

@@ -96,7 +96,7 @@ def _matrix_row(rows: list[dict[str, Any]], order: list[str]) -> list[str | Text
     # Where something must exist, what must not exist yet says nothing.
     rated = [row for row in by_length if row["expected"]] or by_length
     worst = max((_health(row) for row in rated), key=_badness)
-    # Where the shortest candles are fine, the word alone would not say of which ones it speaks.
+    # Where the shortest candles are fine, the word alone would not say which ones it means.
     timeframes = [row["timeframe"] for row in rated if _health(row) == worst]
     where = f" {' '.join(timeframes)}" if worst not in {"HEALTHY", _health(base)} else ""
     notes = [f"{base[name]:,} {name}" for name in ("abandoned", "doubled") if base.get(name)]

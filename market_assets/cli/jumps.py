@@ -1,4 +1,4 @@
-"""Nights that look like a split of which nobody has told, as commands name them."""
+"""Nights that look like an unreported split, as commands name them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def jumps_now(profiles: Iterable[Profile]) -> list[dict[str, Any]]:
-    """The nights that look like a split of which nobody has told.
+    """The nights that look like a split that no source has reported.
 
     Returns:
         Rows of profile, symbol, session, close_before and open.
@@ -51,7 +51,7 @@ def jumps_now(profiles: Iterable[Profile]) -> list[dict[str, Any]]:
 
 
 def print_jumps(rows: list[dict[str, Any]], *, limit: int = 5) -> None:
-    """Name the nights that look like a split of which nobody has told, the newest first."""
+    """Name the nights that look like an unreported split, the newest first."""
     for row in rows[:limit]:
         ERR.print(
             f"[yellow]A split may be missing[/]: {escape(row['profile'])} {escape(row['symbol'])} "

@@ -52,7 +52,11 @@ def profiles_of(universe: Universe, names: list[str] | None) -> list[Profile]:
 
 
 def symbols_of(profiles: list[Profile], given: str | None) -> list[str]:
-    """The symbols of an option, each of which some profile has; empty where none was given."""
+    """The symbols of an option; empty where none was given.
+
+    Raises:
+        typer.BadParameter: No profile has one of them.
+    """
     names = [name.strip() for name in given.split(",") if name.strip()] if given else []
     symbols = sorted({name for profile in profiles for name in profile.symbols})
     if unknown := [name for name in names if name not in symbols]:

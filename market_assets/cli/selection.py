@@ -97,7 +97,7 @@ def _kept(profile: Profile, now: datetime) -> str:
 
 
 def days_left_out(selection: Selection, now: datetime) -> list[str]:
-    """What is kept of the profiles of which days were asked for that are not."""
+    """What each profile keeps, where more days were asked for than that."""
     words = []
     for profile in selection.profiles:
         kept, window = profile.window(now), selection.windows[profile.name]

@@ -57,8 +57,8 @@ class Reporter:
         asset_key: The asset that is materialized.
         checks: The checks that the step owes; none for derived candles.
         due: How many partitions will be reported.
-        pictures: Draws some of them, as of the instant as of which bars are counted.
-        noted: Is told which partitions Dagster has now been told of, with their versions.
+        pictures: Draws some of them, as of the instant up to which bars are counted.
+        noted: Is told which partitions have now been reported to Dagster, with their versions.
     """
 
     context: dg.AssetExecutionContext
@@ -213,7 +213,7 @@ class Reporter:
 
 
 def reported_in(store: Store, dataset: Dataset) -> Callable[[Mapping[str, datetime | None]], None]:
-    """What a Reporter notes of a dataset, kept in the store: which versions Dagster was told of."""
+    """What a Reporter notes of a dataset, kept in the store: which versions were reported."""
 
     def note(versions: Mapping[str, datetime | None]) -> None:
         with store.writing(f"noting what was reported of {dataset}") as transaction:
@@ -320,7 +320,7 @@ def running_metadata(partition: Partition, now: datetime) -> dict[str, Any]:
 
     Args:
         partition: Which one.
-        now: The instant as of which its bars are counted, aware UTC.
+        now: The instant up to which its bars are counted, aware UTC.
     """
     if partition.window.end <= now:
         return {}

@@ -173,7 +173,7 @@ def features_drawn(scope: Scope, columns: Sequence[str]) -> Draw:
 
 
 def mask_drawn(dataset: Dataset) -> Draw:
-    """Draws of which returns a partition says that they are neutral, and why."""
+    """Draws which returns of a partition are neutral, and why."""
 
     def draw(view: Snapshot, outcome: PartitionOutcome) -> Picture | None:
         returns = view.returns.of(dataset, outcome.partition.window)

@@ -113,7 +113,7 @@ class Derive(Making):
             self._input.timeframe, Window.spanning(bars["opens_at"], bars["closes_at"])
         )
         read = Window.spanning(inputs["ts"], inputs["closes_at"])
-        # A bar that somebody stored twice is one bar; the validity verdict tells of it.
+        # A bar that somebody stored twice is one bar; the validity verdict says so.
         candles = transaction.candles.of(
             self._input.dataset, self._scope.symbols, read, extras=EXTRA_NAMES
         ).unique(["symbol", "ts"], keep="last", maintain_order=True)

@@ -59,7 +59,7 @@ def jumps_in(view: Snapshot, scope: Scope, bars: pl.DataFrame, *, basis: Basis) 
 
 
 def watches_jumps(profile: Profile, asked: Basis | None) -> bool:
-    """Whether a jump over night may be a split of which nobody has told.
+    """Whether a jump over night may be a split that no source has reported.
 
     It may not where somebody asks for raw prices, and only shares have splits.
     """

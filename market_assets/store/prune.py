@@ -83,7 +83,7 @@ class TableSize:
         table: Its name.
         rows: How many rows it has.
         bytes: How long the blocks of the file are in which they lie.
-        days: How many rows are of which day (00:00 UTC); empty where that is unknown.
+        days: How many rows each day has (00:00 UTC); empty where that is unknown.
     """
 
     table: str

@@ -12,7 +12,7 @@ from market_assets.verdicts.evidence import State
 JUMP = log(1.45)
 """A move over night that is looked at: to 1.45 times the close, or to 69 % of it.
 
-Without an action it is as likely a split of which nobody has told. Three shares for two move a
+Without an action it is as likely a split that nobody has reported. Three shares for two move a
 price to 67 %, and the night itself adds some.
 """
 

@@ -111,7 +111,7 @@ class Pair:
             bars: In which of our bars.
             worst: As `Disagreement.worst`.
             words: What is so, with its figures.
-            shown: Those of the bars of which the first are its sample.
+            shown: The bars whose first ones are its sample.
         """
         first = from_micros(int(self.ts[bars].min()))
         # Where times are shifted, each bar has another's values.

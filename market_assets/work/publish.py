@@ -1,4 +1,4 @@
-"""What judging partitions came to: recorded in the store, and told of each partition.
+"""What judging partitions came to: recorded in the store, and reported of each partition.
 
 Every kind of work ends with it, filling and making alike.
 """

@@ -355,7 +355,7 @@ def _read_asset(
     states = partition_states(instance, key, partitions)
     # One that runs again is red until it is filled.
     red = memory.red[key] = set(states.failed) | (memory.red.get(key, set()) & states.in_progress)
-    # What is being made again, or waits for its turn, is told of only if it stays red.
+    # What is being made again, or waits for its turn, is reported only if it stays red.
     again = red & states.in_progress if derived else set()
     troubles += failed_partitions(name, asset, red - again, cadence, derived=derived)
     if again:

@@ -160,7 +160,7 @@ class Behind:
         made: The dataset.
         inputs: What it is made of.
         partitions: All that it has, oldest first.
-        due: The keys of those that are behind, or that Dagster was not told of.
+        due: The keys of those that are behind, or were not reported to Dagster.
         held: How many more there are that are still the updates' business.
     """
 
@@ -261,7 +261,7 @@ def _behind(
 
 
 def _untold(universe: Universe, made: Made, standing: pl.DataFrame, now: datetime) -> set[str]:
-    """The partitions that changed since Dagster was told of them, and whose bars are all there."""
+    """The partitions that changed since they were reported, and whose bars are all there."""
     again = newest_partitions.LOOKS_AGAIN * _every(universe, made)
     untold = standing.filter(
         pl.col("changed_at").is_not_null(),

@@ -1,4 +1,4 @@
-"""What Dagster is told of a session that still runs.
+"""What is reported to Dagster about a session that still runs.
 
 That is an observation from time to time and each verdict that has changed, but no materialization.
 """

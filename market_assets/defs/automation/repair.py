@@ -82,7 +82,7 @@ def repair_sensor(profile: Profile, now: datetime) -> dg.SensorDefinition:
 
     Args:
         profile: Whose fetched candles are looked after.
-        now: The instant as of which the partitions are defined.
+        now: The instant up to which there are partitions.
     """
     definitions = {
         timeframe: partitions_of(scope_of(profile, timeframe, now))

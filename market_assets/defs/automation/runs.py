@@ -333,7 +333,7 @@ def prepare_home(home: Path) -> None:
 def unfinished_runs(
     instance: dg.DagsterInstance, now: datetime, tags: Mapping[str, str] | None = None
 ) -> list[dg.DagsterRun]:
-    """The runs that wait or are under way, and of which somebody will hear again.
+    """The runs that wait or are under way, and that somebody will hear of again.
 
     Args:
         instance: The Dagster instance.

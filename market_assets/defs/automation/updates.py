@@ -73,7 +73,7 @@ _shown: dict[tuple[str, str], list[tuple[object, ...]]] = {}
 
 
 _verdicts: dict[tuple[str, dg.AssetKey], RunningVerdicts] = {}
-"""What Dagster was told of the sessions that run, by home and asset."""
+"""What was reported to Dagster about the sessions that run, by home and asset."""
 
 
 def update_schedule(universe: Universe, profile: Profile) -> dg.ScheduleDefinition:

@@ -198,7 +198,7 @@ class News(NamedTuple):
     """What has happened in the event log since somebody looked.
 
     Attributes:
-        assets: The assets of which there is an event.
+        assets: The assets that have an event.
         runs: Some run has begun or ended, or its events cannot be told apart.
         ids: The storage ids of the newest events, which the next look takes for old.
     """

@@ -48,7 +48,7 @@ _ANY_TIME = (
     "opentime", "gmt time", "local time", "utc time", "time (*)", "utc", "unix", "unix timestamp",
     "epoch", "window start", "ts event", "start", "begin", "bar time", "candle begin time",
 )  # fmt: skip
-"""What a column of times may be called, in files of which nobody has said the layout."""
+"""What a column of times may be called, in files whose layout is not named."""
 
 
 @dataclass(frozen=True)

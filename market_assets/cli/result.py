@@ -20,7 +20,7 @@ from market_assets.imports import late_imports
 with late_imports():
     import polars as pl
 
-    from market_assets.enrich import within
+    from market_assets.reports import window_matrix
     from market_assets.reports.gaps import askable_bars
 
 if TYPE_CHECKING:
@@ -105,12 +105,12 @@ def _again(selection: Selection) -> str:
 
 def _matrix_asked(selection: Selection, now: datetime) -> pl.DataFrame:
     """The completeness matrix of the days and symbols that were asked for."""
-    frames = [within.MATRIX_SCHEMA.to_frame()]
+    frames = [window_matrix.MATRIX_SCHEMA.to_frame()]
     with open_store().reading("counting what was asked for") as view:
         for profile in selection.profiles:
             names = [name for name in selection.symbols if name in profile.symbols]
             frames.append(
-                within.matrix_within(
+                window_matrix.matrix_within(
                     view, profile, selection.windows[profile.name], now, symbols=names
                 )
             )

@@ -10,7 +10,6 @@ import time
 from collections import deque
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import UTC
 from queue import Empty
 from typing import TYPE_CHECKING
 
@@ -18,17 +17,18 @@ import polars as pl
 
 from market_assets.errors import SourceError
 from market_assets.expected.counts import count_profile
+from market_assets.fill.calendar_changes import follow_calendar
 from market_assets.fill.compare import Comparer
 from market_assets.fill.fetch import Fetcher, raise_fault
 from market_assets.fill.heads import Heads
 from market_assets.fill.judge import Judge
 from market_assets.fill.options import USUAL, FillOptions
-from market_assets.fill.recalendar import follow_calendar
 from market_assets.fill.terms import terms_of
 from market_assets.fill.wanted import marked, pages_of
 from market_assets.market.partitions import Partition, hull
 from market_assets.sources.contract import brief
 from market_assets.sources.transport.horizon import HORIZON_SCHEMA, Horizon
+from market_assets.store.database import naive
 from market_assets.work.job import Job, target_of
 from market_assets.work.run import BY_HAND
 from market_assets.work.work import Work
@@ -199,10 +199,10 @@ class Fill(Work):
                 horizon.source,
                 horizon.symbol,
                 str(horizon.timeframe),
-                _naive(horizon.start),
+                naive(horizon.start),
                 horizon.bars,
                 horizon.words,
-                _naive(horizon.learned_at),
+                naive(horizon.learned_at),
             )
             for horizon in learned
         ]
@@ -302,11 +302,6 @@ class Fill(Work):
             outcomes = judge.commit(transaction, batch, answers, newest=self._newest)
             job.count(outcomes, transaction)
         return outcomes
-
-
-def _naive(instant: datetime) -> datetime:
-    """An instant as the store holds it: UTC, without a zone."""
-    return instant.astimezone(UTC).replace(tzinfo=None)
 
 
 def _served(scope: Scope, sources: Mapping[str, Source]) -> Iterator[Series]:

@@ -14,7 +14,7 @@ import polars as pl
 from market_assets.errors import StoreBusyError
 from market_assets.expected.counts import count_profile
 from market_assets.expected.scope import scope_of
-from market_assets.fill.recalendar import follow_calendar
+from market_assets.fill.calendar_changes import follow_calendar
 from market_assets.market.partitions import Cadence, Partition
 from market_assets.pictures.heatmap import CELL_SCHEMA, Bucket, CellState
 

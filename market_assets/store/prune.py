@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import polars as pl
 
 from market_assets.market.timeframes import Timeframe
-from market_assets.store.coverage import COVERAGE_COLUMNS, merge_coverage
+from market_assets.store.answers import COVERAGE_COLUMNS, merge_coverage
 from market_assets.store.schema import identifier
 
 if TYPE_CHECKING:

@@ -312,7 +312,7 @@ def add_extras(dataset: Dataset) -> str:
 
 def _describe(table: str, columns: Iterable[Column]) -> str:
     return "".join(
-        f"COMMENT ON COLUMN {table}.{column.name} IS {_literal(column.words)};"
+        f"COMMENT ON COLUMN {table}.{column.name} IS {text_literal(column.words)};"
         for column in columns
     )
 
@@ -350,99 +350,6 @@ def create_feature_table(dataset: Dataset, features: Sequence[str]) -> str:
     )
 
 
-def create_completeness_view(datasets: Iterable[Dataset]) -> str:
-    """DDL of `ops.completeness` over every candle table.
-
-    What is stored is counted in the candle tables themselves, not taken from a ledger, so that a
-    row deleted by hand shows as missing at once, and one that was doubled by hand counts once. What
-    lies outside a series, because its start was moved, counts nowhere.
-
-    Args:
-        datasets: The candles whose table exists.
-    """
-    counts = " UNION ALL ".join(_count_of(dataset) for dataset in datasets)
-    return f"""
-    CREATE OR REPLACE VIEW ops.completeness AS
-    WITH counted AS ({counts}),
-    judged AS (
-        SELECT profile, symbol, timeframe,
-            sum(p.explained)::BIGINT AS explained,
-            sum(p.stored)::BIGINT AS judged_stored,
-            sum(p.missing)::BIGINT AS judged_missing
-        FROM ops.partitions p
-        JOIN ops.series s USING (profile, symbol, timeframe)
-        WHERE s.start_ts IS NULL OR p.partition::DATE >= date_trunc('month', s.start_ts)
-            AND (
-                p.partition::DATE >= s.start_ts::DATE
-                OR p.partition = strftime(date_trunc('month', s.start_ts), '%Y-%m-%d')
-            )
-            AND p.partition::TIMESTAMP < coalesce(s.end_ts, 'infinity'::TIMESTAMP)
-            -- What a clock that was ahead has judged is not expected yet.
-            AND p.partition::TIMESTAMP <= s.counted_until
-        GROUP BY ALL
-    ),
-    matrix AS (
-        SELECT profile, symbol, timeframe, expected,
-            coalesce(stored, 0) AS stored,
-            coalesce(explained, 0) AS explained,
-            greatest(expected - coalesce(stored, 0) - coalesce(explained, 0), 0) AS missing,
-            first_ts,
-            last_ts,
-            coalesce(rows - stored, 0) AS doubled,
-            -- The missing bars of a derived series lie in partitions that were not derived yet.
-            derived
-                AND coalesce(judged_missing, 0) = 0
-                AND coalesce(stored, 0) >= coalesce(judged_stored, 0)
-                AND bool_or(NOT derived AND stored > 0) OVER (PARTITION BY profile, symbol)
-                AS to_derive
-        FROM ops.series
-            LEFT JOIN counted USING (profile, symbol, timeframe)
-            LEFT JOIN judged USING (profile, symbol, timeframe)
-    )
-    SELECT profile, symbol, timeframe, expected, stored, explained, missing,
-        CASE WHEN expected = 0 THEN 1.0 ELSE 1.0 - missing / expected END AS completeness,
-        first_ts,
-        last_ts,
-        CASE
-            WHEN doubled > 0 THEN 'DEGRADED'
-            WHEN expected = 0 OR (missing > 0 AND to_derive) THEN 'PENDING'
-            WHEN stored = 0 THEN 'MISSING'
-            WHEN missing > 0 THEN 'DEGRADED'
-            ELSE 'HEALTHY'
-        END AS health,
-        doubled
-    FROM matrix
-    """
-
-
-def _count_of(dataset: Dataset) -> str:
-    """SQL that counts the rows and the bars of each series of a candle table.
-
-    A set of bits for each 64 bars counts 10 million of them in a quarter of a second; a set of
-    times takes ten times as long.
-    """
-    # Counted from a year before any candle, so that no number is negative.
-    bar = f"((epoch_us(ts) - epoch_us(TIMESTAMP '0001-01-01')) // {dataset.timeframe.micros})"
-    return f"""
-        SELECT profile, symbol, timeframe, sum(rows)::BIGINT AS rows,
-            sum(bit_count(bars))::BIGINT AS stored, min(first_ts) AS first_ts,
-            max(last_ts) AS last_ts
-        FROM (
-            SELECT s.profile, c.symbol, s.timeframe, count(*) AS rows,
-                bit_or(1::UBIGINT << ({bar} & 63)::UBIGINT) AS bars, min(ts) AS first_ts,
-                max(ts) AS last_ts
-            FROM {table_of(dataset)} c
-            JOIN ops.series s ON s.symbol = c.symbol
-              AND s.profile = {_literal(dataset.owner)}
-              AND s.timeframe = {_literal(dataset.timeframe)}
-              AND ts >= coalesce(s.start_ts, ts)
-              AND ts < coalesce(s.end_ts, 'infinity'::TIMESTAMP)
-            GROUP BY s.profile, c.symbol, s.timeframe, {bar} // 64
-        )
-        GROUP BY ALL
-        """
-
-
-def _literal(text: str) -> str:
+def text_literal(text: str) -> str:
     """A text as DuckDB reads it whatever characters it holds."""
     return "'" + text.replace("'", "''") + "'"

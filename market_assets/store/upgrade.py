@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from market_assets.errors import StoreError, first_line
-from market_assets.store.completeness import candle_tables, renew_completeness_view
 from market_assets.store.database import naive
 from market_assets.store.engine import close_file
 from market_assets.store.schema import MIGRATIONS, VERSION, add_extras
+from market_assets.store.tables.completeness import candle_tables, renew_completeness_view
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,7 +10,7 @@ import polars as pl
 from market_assets.cli import completeness, tables
 from market_assets.cli.completeness import is_healthy, print_matrix
 from market_assets.cli.console import Terminal
-from market_assets.enrich.within import MATRIX_SCHEMA
+from market_assets.reports.window_matrix import MATRIX_SCHEMA
 
 if TYPE_CHECKING:
     import pytest

@@ -14,7 +14,6 @@ import polars as pl
 from market_assets.market.columns import EXTRA_NAMES, extras_in
 from market_assets.market.datasets import Family
 from market_assets.market.timeframes import TS, Timeframe
-from market_assets.store.completeness import renew_completeness_view
 from market_assets.store.database import Table, bounds, naive
 from market_assets.store.extras import rows_of
 from market_assets.store.merge import Merge, Merged, with_columns
@@ -26,6 +25,7 @@ from market_assets.store.schema import (
     table_of,
 )
 from market_assets.store.tables.catalog import Catalog
+from market_assets.store.tables.completeness import renew_completeness_view
 from market_assets.store.tables.revisions import RevisionsWriter
 
 if TYPE_CHECKING:

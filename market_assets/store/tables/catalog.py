@@ -8,12 +8,12 @@ import polars as pl
 
 from market_assets.market.datasets import Family
 from market_assets.market.timeframes import TS, Timeframe
-from market_assets.store.completeness import renew_completeness_view
 from market_assets.store.database import Table
 from market_assets.store.prune import free_bytes, prune_ledgers, table_sizes
 from market_assets.store.schema import (
     identifier,
 )
+from market_assets.store.tables.completeness import renew_completeness_view
 
 if TYPE_CHECKING:
     from datetime import datetime

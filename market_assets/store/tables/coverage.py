@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from market_assets.market.timeframes import TS
-from market_assets.store.coverage import COVERAGE_COLUMNS, merge_coverage, without
+from market_assets.store.answers import COVERAGE_COLUMNS, merge_coverage, without
 from market_assets.store.database import Table, bounds
 
 if TYPE_CHECKING:

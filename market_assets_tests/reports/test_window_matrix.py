@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from market_assets.enrich.within import MATRIX_SCHEMA, matrix_within
+from market_assets.reports.window_matrix import MATRIX_SCHEMA, matrix_within
 from market_assets_tests.support.enrich_ground import D1, H1, days
 
 

@@ -23,7 +23,7 @@ from market_assets.fill.judge import Judge
 from market_assets.market.datasets import Dataset
 from market_assets.market.partitions import Partition, hull
 from market_assets.market.timeframes import TS, Timeframe, Window
-from market_assets.store.coverage import without
+from market_assets.store.answers import without
 from market_assets.verdicts.clean import Reason
 from market_assets.verdicts.ledger import LEDGER_SCHEMA
 from market_assets.verdicts.verdicts import SymbolCounts

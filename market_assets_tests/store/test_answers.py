@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market_assets.market.timeframes import TS, Timeframe
-from market_assets.store.coverage import COVERAGE_COLUMNS, merge_coverage, without
+from market_assets.store.answers import COVERAGE_COLUMNS, merge_coverage, without
 
 M1 = Timeframe.M1
 START = datetime(2025, 1, 1)  # noqa: DTZ001 - as the store has it

@@ -40,9 +40,9 @@ os.register_at_fork(
 class LateImport:
     """What stands for a module, a class or a function until it is used.
 
-    The first call, attribute or `isinstance` imports it, and the module that has this name has the
-    value itself from then on. No constant can be imported late: what compares or counts it would
-    get this object.
+    The first call, attribute, loop or `isinstance` imports it, and the module that has this name
+    has the value itself from then on. No constant can be imported late: what compares or counts it
+    would get this object.
 
     Args:
         scope: The global names of the module that imports.
@@ -83,6 +83,10 @@ class LateImport:
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as the value has it
         return getattr(self.load(), name)
+
+    def __iter__(self) -> Iterator[Any]:
+        """The members of an enumeration."""
+        return iter(self.load())
 
     def __instancecheck__(self, value: object) -> bool:
         return isinstance(value, self.load())

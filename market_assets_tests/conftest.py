@@ -100,10 +100,13 @@ def _empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def store(tmp_path: Path, clock: Clock, _empty_home: Path) -> Store:
     """An empty store on disk.
 
-    It is a copy, because to make one takes longer than most of these tests.
+    It is a copy, because to make one takes longer than most of these tests. A home that another
+    fixture has filled stays as it is.
     """
-    shutil.copytree(_empty_home, tmp_path / "home")
-    return Store(tmp_path / "home", clock=clock, patience=timedelta(seconds=30))
+    home = tmp_path / "home"
+    if not home.exists():
+        shutil.copytree(_empty_home, home)
+    return Store(home, clock=clock, patience=timedelta(seconds=30))
 
 
 @pytest.fixture

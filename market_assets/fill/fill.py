@@ -29,7 +29,7 @@ from market_assets.market.partitions import Partition, hull
 from market_assets.sources.contract import brief
 from market_assets.sources.transport.horizon import HORIZON_SCHEMA, Horizon
 from market_assets.store.database import naive
-from market_assets.work.job import Job, target_of
+from market_assets.work.job import target_of
 from market_assets.work.run import BY_HAND
 from market_assets.work.work import Work
 

@@ -109,7 +109,7 @@ def test_a_store_that_is_older_is_brought_up_to_date(store):
 
     An older release began to make it and was cut short.
     """
-    store.path.parent.mkdir()
+    store.path.unlink()
     database(store.path, "SELECT 1")
     with store.reading("looking") as view:
         assert view.jobs.newest(10).is_empty()
@@ -182,7 +182,8 @@ def test_a_file_that_may_only_be_read_can_be_read(store):
 
 def test_a_lock_that_cannot_be_opened_says_so(store):
     lock = store.path.with_name("market.duckdb.lock")
-    lock.mkdir(parents=True)
+    lock.unlink(missing_ok=True)
+    lock.mkdir()
     with (
         pytest.raises(StoreError, match=r"looking: .*market\.duckdb\.lock cannot be opened"),
         store.writing("looking"),

@@ -263,7 +263,7 @@ def test_a_gap_is_read_as_it_was_written(write, read, minutes):
         minutes.window(0, 10),
         gaps(full, bare),
     )
-    found = read("gaps.of", "crypto", M1)
+    found = read("gaps.of", Dataset.candles("crypto", M1))
     assert_frame_equal(
         found.drop("profile", "timeframe"), gaps(full, bare), check_column_order=False
     )
@@ -296,7 +296,7 @@ def test_only_the_gaps_of_the_symbols_and_the_window_are_replaced(write, read, m
         ("equity", "1m", "BTC", 2),
     ]
     write("gaps.put", Dataset.candles("crypto", M1), ["BTC", "ETH"], minutes.window(0, 20), gaps())
-    assert read("gaps.of", "crypto", M1).is_empty()
+    assert read("gaps.of", Dataset.candles("crypto", M1)).is_empty()
 
 
 def test_gaps_are_found_by_profile_timeframe_symbol_and_window(write, read, minutes):
@@ -305,14 +305,14 @@ def test_gaps_are_found_by_profile_timeframe_symbol_and_window(write, read, minu
     )
     write("gaps.put", Dataset.candles("crypto", M1), ["BTC", "ETH"], minutes.window(0, 20), rows)
     assert read("gaps.of").height == 4
-    assert read("gaps.of", "crypto").height == 4
-    assert read("gaps.of", "equity").is_empty()
-    assert read("gaps.of", timeframe=H1).is_empty()
+    assert read("gaps.of", Dataset.candles("crypto", M1)).height == 4
+    assert read("gaps.of", Dataset.candles("equity", M1)).is_empty()
+    assert read("gaps.of", Dataset.candles("crypto", H1)).is_empty()
     assert read("gaps.of", symbols=["ETH"])["symbol"].unique().to_list() == ["ETH"]
     assert read("gaps.of", symbols=[]).is_empty()
-    assert read("gaps.of", "crypto", M1, symbols=["BTC"], window=minutes.window(2, 12))[
-        "first_ts"
-    ].to_list() == [minutes.naive(2)]
+    assert read(
+        "gaps.of", Dataset.candles("crypto", M1), symbols=["BTC"], window=minutes.window(2, 12)
+    )["first_ts"].to_list() == [minutes.naive(2)]
 
 
 # Coverage

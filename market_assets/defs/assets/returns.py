@@ -18,14 +18,18 @@ from market_assets.defs.assets.work import reported, window_of, work_asset
 from market_assets.defs.keys import dataset_key, run_of
 from market_assets.defs.pictures import mask_drawn
 from market_assets.defs.resources import Clock, StoreResource
-from market_assets.enrich.returns.returns import Alignment
 from market_assets.expected.scope import Scope
 from market_assets.imports import late_imports
 from market_assets.market.partitions import Cadence
 from market_assets.market.timeframes import Timeframe
 
 with late_imports():
-    from market_assets.enrich.returns.returns import Returns, markets_cadence, reach_days
+    from market_assets.enrich.returns.returns import (
+        Alignment,
+        Returns,
+        markets_cadence,
+        reach_days,
+    )
 
 
 _CHECK = "alignment"

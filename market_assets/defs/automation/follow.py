@@ -38,7 +38,6 @@ from market_assets.market.clock import machine
 from market_assets.market.instants import clock_time
 from market_assets.market.partitions import Cadence, Partition
 from market_assets.market.timeframes import Window, midnight
-from market_assets.work.making import Making
 from market_assets.work.run import Trigger
 
 with late_imports():
@@ -47,6 +46,7 @@ with late_imports():
     from market_assets.plan.repair import Launches, wait_after
     from market_assets.store import Snapshot, Store
     from market_assets.work.behind import Input
+    from market_assets.work.making import Making
 
 
 if TYPE_CHECKING:

@@ -6,7 +6,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from dagster._core.scheduler.instigation import InstigatorType, SensorInstigatorData, TickStatus
-from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
+
+from market_assets.imports import late_imports
+
+with late_imports():
+    from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -44,7 +44,7 @@ def is_healthy(matrix: pl.DataFrame) -> bool:
 
 def base_rows(matrix: pl.DataFrame) -> pl.DataFrame:
     """The rows of the shortest timeframe of each symbol."""
-    lengths = {name: length_of(name) for name in matrix["timeframe"].unique()}
+    lengths = {name: _length_of(name) for name in matrix["timeframe"].unique()}
     length = pl.col("timeframe").replace_strict(lengths, return_dtype=pl.Duration)
     return matrix.filter(length == length.min().over("profile", "symbol"))
 
@@ -60,7 +60,7 @@ def print_matrix(matrix: pl.DataFrame, *, wide: bool = False, title: str = "") -
     if matrix.is_empty():
         OUT.print("Nothing is kept yet.")
         return
-    order = sorted(matrix["timeframe"].unique(), key=length_of)
+    order = sorted(matrix["timeframe"].unique(), key=_length_of)
     columns = [
         Column("profile"),
         Column("symbol"),
@@ -91,7 +91,7 @@ def print_matrix(matrix: pl.DataFrame, *, wide: bool = False, title: str = "") -
 
 def _matrix_row(rows: list[dict[str, Any]], order: list[str]) -> list[str | Text]:
     """A symbol's row: its shortest timeframe first, then all of them."""
-    by_length = sorted(rows, key=lambda row: length_of(row["timeframe"]))
+    by_length = sorted(rows, key=lambda row: _length_of(row["timeframe"]))
     base = by_length[0]
     # Where something must exist, what must not exist yet says nothing.
     rated = [row for row in by_length if row["expected"]] or by_length
@@ -101,7 +101,7 @@ def _matrix_row(rows: list[dict[str, Any]], order: list[str]) -> list[str | Text
     where = f" {' '.join(timeframes)}" if worst not in {"HEALTHY", _health(base)} else ""
     notes = [f"{base[name]:,} {name}" for name in ("abandoned", "doubled") if base.get(name)]
     note = f" ({', '.join(notes)})" if notes else ""
-    cells = {row["timeframe"]: Text(percent(row), style=colour_of(_health(row))) for row in rows}
+    cells = {row["timeframe"]: Text(_percent(row), style=colour_of(_health(row))) for row in rows}
     return [
         base["profile"],
         base["symbol"],
@@ -129,7 +129,7 @@ def colour_of(health: str) -> str:
     return _COLOURS.get(health, "blue")
 
 
-def percent(row: dict[str, Any]) -> str:
+def _percent(row: dict[str, Any]) -> str:
     """How complete a series is, in per cent without the sign.
 
     The result is a dash where nothing must exist yet.
@@ -140,6 +140,6 @@ def percent(row: dict[str, Any]) -> str:
     return f"{int(row['completeness'] * 10_000) / 100:.2f}" if row["missing"] else "100"
 
 
-def length_of(timeframe: str) -> timedelta:
+def _length_of(timeframe: str) -> timedelta:
     """How long a bar of a timeframe is."""
     return Timeframe(timeframe).duration

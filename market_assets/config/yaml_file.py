@@ -188,7 +188,7 @@ class _Reader:
                 first, again = self._document.marks[inner][0], mark[0]
                 self._document.add(inner, f"is written twice, on line {first} and {again}")
             elif key_node.tag != _STRING:
-                self._document.add(inner, unquoted(key, key_node.tag))
+                self._document.add(inner, _unquoted(key, key_node.tag))
             self._document.marks[inner] = mark
             entries[key] = self.value(child, inner)
         return inherited | entries
@@ -241,7 +241,7 @@ def _mark(node: yaml.Node) -> tuple[int, int]:
     return node.start_mark.line + 1, node.start_mark.column + 1
 
 
-def unquoted(text: str, read_as: str) -> str:
+def _unquoted(text: str, read_as: str) -> str:
     """The advice for a name that YAML took for something else.
 
     Args:
@@ -323,7 +323,7 @@ def _fault_message(fault: ErrorDetails, written: str, keys: Iterable[str]) -> st
         choices = re.findall(r"'([^']*)'", context["expected"])
         return f"{written} is not one of {listed(choices)}{hint(written, choices)}"
     if kind == "string_type" and not isinstance(fault["input"], dict | list):
-        return unquoted(written, type(fault["input"]).__name__)
+        return _unquoted(written, type(fault["input"]).__name__)
     if kind in _FAULTS:
         return _FAULTS[kind].format(written=written, **context)
     message = fault["msg"].removeprefix("Input ")

@@ -94,7 +94,7 @@ class Reporter:
                     partition=key,
                     description=not_whole(outcome),
                     metadata=metadata,
-                    tags=version_tags(outcome.version),
+                    tags=_version_tags(outcome.version),
                 )
             else:
                 self.failures[key] = outcome.failures
@@ -110,7 +110,7 @@ class Reporter:
         if self.noted is not None:
             # By now each event that was yielded is stored.
             self.noted(
-                {outcome.partition.key: version_time(outcome.version) for outcome in outcomes}
+                {outcome.partition.key: _version_time(outcome.version) for outcome in outcomes}
             )
         self._tell_progress()
 
@@ -222,7 +222,7 @@ def reported_in(store: Store, dataset: Dataset) -> Callable[[Mapping[str, dateti
     return note
 
 
-def version_time(version: str | None) -> datetime | None:
+def _version_time(version: str | None) -> datetime | None:
     """The instant that a partition's version names; None where it has none."""
     return None if version is None else datetime.fromisoformat(version)
 
@@ -266,7 +266,7 @@ def _missing_words(outcome: PartitionOutcome) -> list[str]:
     return [f"{missing:,} of {expected:,} bars are missing, as their candles are ({names})."]
 
 
-def version_tags(version: str | None) -> dict[str, str]:
+def _version_tags(version: str | None) -> dict[str, str]:
     """The tags by which Dagster sees whether a materialization has changed anything."""
     return {} if version is None else {"dagster/data_version": version}
 

@@ -68,7 +68,7 @@ def advance_ledger(
     remembered = advance(
         states,
         ledger=ledger_of(transaction, scope, window),
-        asked=asked_of(answers, transaction.coverage.symbols(scope.dataset), newest),
+        asked=_asked_of(answers, transaction.coverage.symbols(scope.dataset), newest),
         refused=rejects.filter(pl.col("reason").is_in(FAULTS)),
         now=scope.now,
         rules=rules,
@@ -131,7 +131,7 @@ def coverage_of(answers: Sequence[Answer], window: Window, silent_until: datetim
     )
 
 
-def asked_of(
+def _asked_of(
     answers: Sequence[Answer], known_symbols: Collection[str], newest: datetime | None
 ) -> pl.DataFrame:
     """What was asked for; where no source reaches, the asking concludes nothing.

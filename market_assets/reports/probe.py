@@ -192,7 +192,7 @@ def listed_sources(environ: Mapping[str, str] = os.environ) -> list[dict[str, An
             {
                 "source": name,
                 "type": str(settings.get("type") or name),
-                "profiles": users_of(universe, name),
+                "profiles": _users_of(universe, name),
                 "keys": keys,
                 "keys_set": all(keys.values()),
                 "venue": venue_of(source_type, source_type.Settings.model_validate(settings), kind),
@@ -211,7 +211,7 @@ def listed_sources(environ: Mapping[str, str] = os.environ) -> list[dict[str, An
     return rows
 
 
-def users_of(universe: Universe, source: str) -> list[str]:
+def _users_of(universe: Universe, source: str) -> list[str]:
     """The profiles with a symbol that the source is asked for, or may be compared with."""
     return [
         profile.name
@@ -230,7 +230,7 @@ def profile_for(universe: Universe, source: str, symbol: str) -> str | None:
     It is the first that asks the source for the symbol, else the first that uses the source; None
     where none does.
     """
-    users = users_of(universe, source)
+    users = _users_of(universe, source)
     named = (name for name in users if symbol in universe.profiles[name].symbols)
     return next(named, next(iter(users), None))
 
@@ -240,7 +240,7 @@ def kind_for(universe: Universe, source: str, profile: str | None = None) -> str
 
     It is a profile's, by default that of the first that uses it.
     """
-    named = profile or next(iter(users_of(universe, source)), None)
+    named = profile or next(iter(_users_of(universe, source)), None)
     return universe.profiles[named].kind.value.lower() if named else "crypto"
 
 

@@ -108,7 +108,7 @@ def _sentence(violations: Sequence[Reject], rejects: Mapping[str, int]) -> str:
         first = violations[0]
         return (
             f"{many(len(violations), 'stored candle')} {are(len(violations))} impossible, "
-            f"the first is {first.symbol} at {facts_at(first)}: "
+            f"the first is {first.symbol} at {_facts_at(first)}: "
             f"{first.reason}. Backfill this partition with --refetch to replace them."
         )
     if refused := sum(rejects.values()):
@@ -135,6 +135,6 @@ def _unheld_days(outside: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def facts_at(reject: Reject) -> str:
+def _facts_at(reject: Reject) -> str:
     """The time of a row in words."""
     return brief(reject.at) if reject.at else "no time"

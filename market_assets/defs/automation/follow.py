@@ -195,7 +195,7 @@ class Behind:
                 first = at + 1
 
 
-def look_for_behind(
+def _look_for_behind(
     store: Store, universe: Universe, datasets: Sequence[Made], now: datetime, *, patient: bool
 ) -> list[Behind]:
     """Find what is behind of some datasets: one read of the store for all.
@@ -235,7 +235,7 @@ def behind_runs(
         for made in made_in(universe)
         if names & {member.name for member in _members(universe, made)}
     ]
-    behind = look_for_behind(store, universe, datasets, now, patient=False)
+    behind = _look_for_behind(store, universe, datasets, now, patient=False)
     return [run for run, _ in runs_of(behind)]
 
 
@@ -322,7 +322,7 @@ def _tick(
             cursor=memory.dump(),
         )
 
-    looks = look_for_behind(store, universe, made_in(universe), now, patient=True)
+    looks = _look_for_behind(store, universe, made_in(universe), now, patient=True)
     under_way = _under_way(instance)
     looks = [behind.without(_filling(under_way, behind.inputs)) for behind in looks]
     due = [behind for behind in looks if behind.due]

@@ -86,7 +86,7 @@ def update_schedule(universe: Universe, profile: Profile) -> dg.ScheduleDefiniti
 
     @dg.schedule(
         name=f"update_{profile.name}",
-        cron_schedule=cron_of(profile.update.every),
+        cron_schedule=_cron_of(profile.update.every),
         execution_timezone="UTC",
         # Dagster wants assets of one partitioning here; a report names its own.
         target=dg.AssetSelection.assets(dataset_key(profile.candles(profile.base_timeframe))),
@@ -255,7 +255,7 @@ def _may_start(instance: dg.DagsterInstance, run_key: str, profile: Profile) -> 
     return machine() >= newest + wait_after(len(records), profile.repair)
 
 
-def cron_of(every: timedelta) -> str:
+def _cron_of(every: timedelta) -> str:
     """The cron line of a setting such as `update.every`.
 
     The setting is whole minutes that divide an hour, or whole hours that divide a day.

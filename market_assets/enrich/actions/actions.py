@@ -275,7 +275,7 @@ def judge_actions(store: Store, profile: Profile, now: datetime) -> tuple[pl.Dat
         .group_by("symbol")
         .agg(pl.max("ex_date"))
     )
-    unmeasured = pl.concat([unmeasured, measured_long_before(actions, days)]).unique(
+    unmeasured = pl.concat([unmeasured, _measured_long_before(actions, days)]).unique(
         "symbol", keep="first"
     )
     sessions = calendar_of(profile).bars(Timeframe.D1, window)["session"]
@@ -285,7 +285,7 @@ def judge_actions(store: Store, profile: Profile, now: datetime) -> tuple[pl.Dat
     )
 
 
-def measured_long_before(actions: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
+def _measured_long_before(actions: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
     """The newest dividend of each symbol whose last close is more than two weeks older.
 
     The share was suspended, and the factor is right; or candles are missing, and it is not.

@@ -141,11 +141,11 @@ def adjust(candles: pl.DataFrame, factors: pl.DataFrame, *, as_of: date) -> pl.D
     Returns:
         The candles' columns, sorted by symbol and ts; prices are null where their factor is.
     """
-    placed = with_factors(candles.filter(pl.col("session") <= as_of), factors).sort("symbol", "ts")
+    placed = _with_factors(candles.filter(pl.col("session") <= as_of), factors).sort("symbol", "ts")
     return multiplied(placed).select(candles.columns)
 
 
-def with_factors(candles: pl.DataFrame, factors: pl.DataFrame) -> pl.DataFrame:
+def _with_factors(candles: pl.DataFrame, factors: pl.DataFrame) -> pl.DataFrame:
     """Give candles the factors by which they are multiplied.
 
     Args:

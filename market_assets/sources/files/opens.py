@@ -57,7 +57,7 @@ def opens_of(
     """
     if not timeframe.intraday:
         return _days_of(stamps, timeframe, clock, meaning, calendar)
-    instants, reasons = instants_of(stamps, clock)
+    instants, reasons = _instants_of(stamps, clock)
     naive = bool(
         (
             stamps["offset"].is_null() & stamps["instant"].is_null() & stamps["wall"].is_not_null()
@@ -82,7 +82,7 @@ def _after_last_second(closes: pl.Series) -> pl.Series:
     return (closes + left).zip_with((left <= _SECOND).fill_null(value=False), closes)
 
 
-def instants_of(stamps: pl.DataFrame, clock: Clock) -> tuple[pl.Series, pl.Series]:
+def _instants_of(stamps: pl.DataFrame, clock: Clock) -> tuple[pl.Series, pl.Series]:
     """The instants of stamps (microseconds since 1970, UTC), null where there is none, and why."""
     wall, offset, counted = stamps["wall"], stamps["offset"], stamps["instant"]
     naive = offset.is_null() & counted.is_null()

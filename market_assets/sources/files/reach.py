@@ -105,7 +105,7 @@ class Piece:
     span: tuple[int, int] | None = None
 
 
-def believable_row(timeframe: Timeframe, now: datetime) -> pl.Expr:
+def _believable_row(timeframe: Timeframe, now: datetime) -> pl.Expr:
     """Whether a row (CANDLE_SCHEMA) can be a bar, so that a file that holds it reaches so far.
 
     It has a time between the first that there can be and the present, and four numbers that are not
@@ -122,7 +122,7 @@ def believable_row(timeframe: Timeframe, now: datetime) -> pl.Expr:
 
 def believable_opens(candles: pl.LazyFrame, timeframe: Timeframe, now: datetime) -> pl.LazyFrame:
     """The opens of candles: ts in microseconds, and can_be, whether the row can be a bar."""
-    return candles.select(pl.col("ts").to_physical(), can_be=believable_row(timeframe, now))
+    return candles.select(pl.col("ts").to_physical(), can_be=_believable_row(timeframe, now))
 
 
 def rows_span(rows: pl.DataFrame, timeframe: Timeframe, about: str) -> Span | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from market_assets.errors import SourceError
 from market_assets.expected.scope import scope_of
 from market_assets.expected.series import prepare
 from market_assets.fill.answers import Answer, Page
@@ -57,13 +58,18 @@ class StreamedFill:
     """Commits the closed bars of a profile's timeframe, each batch in one transaction.
 
     A bar that is stored with other values is a revision, a row that cannot be is refused: both are
-    recorded as a fill does it. No source is asked, and no job is opened.
+    recorded as a fill does it. No source is asked, and no job is opened. It remembers up to where
+    each symbol has come, and is to be used by one thread at a time.
 
     Args:
         store: Where candles and ledgers are kept.
         sources: The sources that the profile names, by name.
         profile: Whose candles.
         timeframe: A fetched timeframe of it.
+
+    Attributes:
+        unusable: Why bars of the last batch could not be read at all, by symbol: they are left to
+            REST.
     """
 
     def __init__(
@@ -78,6 +84,8 @@ class StreamedFill:
         self._profile = profile
         self._timeframe = timeframe
         self._quiet = any(not source.traits.emits_empty_bars for source in sources.values())
+        self._ends: dict[str, datetime] = {}
+        self.unusable: dict[str, str] = {}
 
     def commit(
         self,
@@ -102,7 +110,7 @@ class StreamedFill:
         Raises:
             StoreBusyError: The store was not had in time; nothing was committed.
         """
-        scope, answers = self._answers(batches, now)
+        scope, answers, ends = self._answers(batches, now)
         if not answers:
             return []
         first = min(answer.page.window.start for answer in answers)
@@ -115,12 +123,26 @@ class StreamedFill:
             prepare(transaction, self._profile)
             genesis = transaction.genesis.of(scope.dataset)
             judge = Judge(scope, genesis=genesis, quiet=self._quiet)
-            outcomes = judge.commit(transaction, partitions, answers, newest=newest)
+            outcomes = judge.commit(
+                transaction,
+                partitions,
+                answers,
+                newest=newest,
+                heard_until=_heard_until(scope, now),
+            )
             note(transaction)
+        self._ends = ends
         return outcomes
 
-    def _answers(self, batches: Sequence[Streamed], now: datetime) -> tuple[Scope, list[Answer]]:
-        """What must exist as of the newest bars, and the bars as answers of their sources."""
+    def _answers(
+        self, batches: Sequence[Streamed], now: datetime
+    ) -> tuple[Scope, list[Answer], dict[str, datetime]]:
+        """The bars as answers of their sources.
+
+        Returns:
+            What must exist as of the newest bars; the answers; and up to where each symbol has
+            come.
+        """
         step = self._timeframe.duration
         newest = [
             from_micros(int(batch.bars["ts"].to_physical().max())) + step  # type: ignore[arg-type]
@@ -130,7 +152,8 @@ class StreamedFill:
         scope = scope_of(self._profile, self._timeframe, max([now, *newest]))
         terms = terms_of(scope)
         answers: list[Answer] = []
-        ends: dict[str, datetime] = {}
+        ends = dict(self._ends)
+        self.unusable = {}
         for series, reference, rows in self._rows(scope, batches):
             window = Window(*(from_micros(int(edge)) for edge in _edges(rows, step)))
             grid = scope.grid(window)
@@ -147,11 +170,15 @@ class StreamedFill:
             delivery = Delivery(
                 self._sources[reference.source].traits, reference, window, spans=(), rows=rows
             )
-            with naming(f"the stream of {reference.source}: {reference.symbol} {window}"):
-                take(answer, delivery, terms, _NO_OPENS, fallback=False)
+            try:
+                with naming(f"the stream of {reference.source}: {reference.symbol} {window}"):
+                    take(answer, delivery, terms, _NO_OPENS, fallback=False)
+            except SourceError as error:
+                self.unusable[series.symbol] = str(error)
+                continue
             answers.append(answer)
             ends[series.symbol] = max(window.end, ends.get(series.symbol, window.end))
-        return _expecting(scope, ends, now), answers
+        return _expecting(scope, ends, now), answers, ends
 
     def _rows(
         self, scope: Scope, batches: Sequence[Streamed]
@@ -195,3 +222,15 @@ def _expecting(scope: Scope, ends: Mapping[str, datetime], now: datetime) -> Sco
         return replace(series, window=Window(window.start, max(window.start, end)))
 
     return replace(scope, series=tuple(map(cut, scope.series)))
+
+
+def _heard_until(scope: Scope, now: datetime) -> datetime:
+    """Until when bars of every series are expected."""
+    unfinished = [
+        series.window.end
+        for series in scope.series
+        # What has ended is complete, and what is still to begin has nothing.
+        if scope.profile.symbols[series.symbol].window(scope.now).end == scope.now
+    ]
+    earliest = min(unfinished, default=scope.now)
+    return scope.now if earliest >= scope.now else min(now, scope.now)

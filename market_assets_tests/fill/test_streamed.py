@@ -9,6 +9,8 @@ import polars as pl
 import pytest
 
 from market_assets.errors import StoreBusyError
+from market_assets.expected.newest import newest_partitions
+from market_assets.expected.scope import scope_of
 from market_assets.fill.streamed import Streamed, StreamedFill
 from market_assets.market.timeframes import Timeframe
 from market_assets.stream.stream import BAR_SCHEMA
@@ -245,3 +247,36 @@ class TestWhatCannotBe:
             commit(begun, batch, note=fail)
 
         assert len(begun.rows("BTC")) == 720
+
+
+class TestWhatAnUpdateHasLeftToDo:
+    def behind(self, ground) -> list[str]:
+        now = ground.clock() - timedelta(seconds=10)
+        # An update looks ten seconds after a bar has closed.
+        scope = scope_of(ground.profile, Timeframe.M1, now + timedelta(seconds=10))
+        newest = newest_partitions(ground.store, scope)
+        return [standing.partition.key for standing in newest if standing.is_behind(scope.now)]
+
+    def test_nothing_where_all_bars_came(self, begun):
+        batches = streamed(begun, "BTC", "ETH")
+        lose_newest(begun)
+
+        commit(begun, *batches)
+
+        assert self.behind(begun) == []
+
+    def test_the_day_where_a_symbol_is_late(self, begun):
+        batches = streamed(begun, "BTC", "ETH")
+        lose_newest(begun)
+
+        commit(begun, batches[0], Streamed("vendor", batches[1].bars.head(2)))
+
+        assert self.behind(begun) == ["2025-03-01"]
+
+    def test_the_day_where_a_bar_is_missing(self, begun):
+        batches = streamed(begun, "BTC", "ETH")
+        lose_newest(begun)
+
+        commit(begun, batches[0], Streamed("vendor", batches[1].bars.tail(1)))
+
+        assert self.behind(begun) == ["2025-03-01"]

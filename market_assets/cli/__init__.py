@@ -34,6 +34,7 @@ COMMANDS = {
     "up": "running:up",
     "backfill": "filling:backfill",
     "repair": "filling:repair",
+    "stream": "streaming:stream",
     "status": "looking:status",
     "gaps": "looking:gaps",
     "list": "listing:list_assets",

@@ -21,6 +21,7 @@ import polars as pl
 from market_assets.errors import MarketAssetsError, SourceError, StoreBusyError, error_words
 from market_assets.expected.counts import count_profile
 from market_assets.expected.scope import scope_of
+from market_assets.expected.states import states_of
 from market_assets.fill.fill import Fill
 from market_assets.fill.options import FillOptions
 from market_assets.fill.streamed import StreamedFill
@@ -33,6 +34,7 @@ from market_assets.store.tables.streams import STREAM_SCHEMA
 from market_assets.stream.connection import Limits
 from market_assets.stream.health import Health, Quantiles
 from market_assets.stream.stream import NewsKind, Stream
+from market_assets.verdicts.evidence import State
 from market_assets.words import listed
 from market_assets.work.run import Run, Trigger
 
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from market_assets.config.universe import Profile, Universe
+    from market_assets.expected.scope import Scope
     from market_assets.fill.streamed import Streamed
     from market_assets.live.update import Updated
     from market_assets.market.timeframes import Timeframe
@@ -515,33 +518,37 @@ class Session:
             since=begin,
             max_time=_ASKING,
         )
+        window = Window(begin, settled)
         outcomes: list[PartitionOutcome] = []
         try:
-            fill = Fill(
-                self.store, self.build(), scope, Window(begin, settled), options, run=self.run
-            )
-            for outcome in fill:
+            sources = self.build()
+            for outcome in Fill(self.store, sources, scope, window, options, run=self.run):
                 outcomes.append(outcome)
                 if self.stop.is_set():
                     break
+            lacking = self._lacking(scope.only(sorted(symbols)), window, sources)
         except MarketAssetsError as error:
             return _Asked(symbols, lacking=symbols, words=self.universe.redact(str(error)))
         # A fault of this program costs the catch-up, and no streamed bar.
         except Exception as error:
             log.exception("REST could not be asked for what a stream lacks")
             return _Asked(symbols, lacking=symbols, words=error_words(error))
-        lacking = {
-            counts.symbol
-            for outcome in outcomes
-            for counts in outcome.counts
-            if counts.missing > counts.abandoned
-        }
         return _Asked(
             symbols,
             new=sum(outcome.new for outcome in outcomes),
             revised=sum(outcome.revised for outcome in outcomes),
-            lacking=symbols & lacking,
+            lacking=lacking,
         )
+
+    def _lacking(
+        self, scope: Scope, window: Window, sources: Mapping[str, Source]
+    ) -> frozenset[str]:
+        """The symbols of which bars of a window are still open."""
+        quiet = any(not source.traits.emits_empty_bars for source in sources.values())
+        with self.store.reading(f"looking for what {scope} lacks") as view:
+            series = scope.since(view.genesis.of(scope.dataset))
+            states = states_of(view, series, window, quiet=quiet)
+        return frozenset(states.filter(pl.col("state") == State.OPEN)["symbol"].unique())
 
     def _collect(self) -> None:
         """Take in what REST has given, and release the bars that have waited for it."""

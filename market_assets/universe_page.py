@@ -30,6 +30,7 @@ from market_assets.config.settings import (
     EvidenceSettings,
     PartitionSettings,
     RepairSettings,
+    StreamSettings,
     Timeframes,
     UpdateSettings,
 )
@@ -64,6 +65,7 @@ _PARTS: tuple[tuple[str, Model, str], ...] = (
     ("repair", RepairSettings, f"{_BOTH} {_MACHINE}"),
     ("evidence", EvidenceSettings, _BOTH),
     ("update", UpdateSettings, _BOTH),
+    ("stream", StreamSettings, _PROFILE),
     ("agreement", AgreementSettings, _BOTH),
     ("features", FeaturesEntry, f"{_BOTH} An empty list or `false` leaves a feature out."),
     ("returns", ReturnSettings, _BOTH),

@@ -34,6 +34,7 @@ COMMANDS = (
     "up",
     "backfill",
     "repair",
+    "stream",
     "status",
     "gaps",
     "list",

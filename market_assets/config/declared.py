@@ -15,6 +15,8 @@ from market_assets.errors import SourceError
 from market_assets.imports import late_imports
 from market_assets.sources.actions import gives_actions
 from market_assets.sources.contract import KINDS, source_types, traits_of, venue_of
+from market_assets.sources.streaming import has_stream
+from market_assets.sources.transport.settings import StreamingSettings
 from market_assets.words import hint, listed
 
 with late_imports():
@@ -37,11 +39,14 @@ class Declared:
     Attributes:
         telling: The sources that can be asked for corporate actions.
         traits: Of the sources whose type declares them.
+        streams: The sources that have a stream of candles, each with what keeps it from being used,
+            which is mostly nothing.
         venues: By kind of profile, whose prices a source gives; None where nobody knows.
     """
 
     telling: set[str] = field(default_factory=set)
     traits: dict[str, Traits] = field(default_factory=dict)
+    streams: dict[str, str] = field(default_factory=dict)
     venues: dict[str, dict[str, str | None]] = field(default_factory=dict)
 
     def venues_of(self, profile: ProfileEntry, symbol: SymbolEntry) -> dict[str, str]:
@@ -118,6 +123,10 @@ def check_sources(entries: Entries, document: Document) -> Declared:
             declared.venues[name] = {kind: venue_of(source_type, checked, kind) for kind in KINDS}
             if (traits := traits_of(source_type, checked)) is not None:
                 declared.traits[name] = traits
+            if has_stream(source_type):
+                declared.streams[name] = (
+                    checked.stream_fault() if isinstance(checked, StreamingSettings) else ""
+                )
         except ValidationError as error:
             add_faults(document, place, error.errors(include_url=False), source_type.Settings)
         except SourceError as error:

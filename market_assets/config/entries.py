@@ -23,6 +23,7 @@ from market_assets.config.settings import (
     EvidenceSettings,
     PartitionSettings,
     RepairSettings,
+    StreamSettings,
     Timeframes,
     UpdateSettings,
 )
@@ -145,12 +146,13 @@ class ProfileEntry(Rules):
         prices: What a price may be, where the preset of the kind is not right.
         checks: How strictly candles are judged.
         partitions: How long a partition is.
+        stream: Whether and how its candles are streamed.
         calendar_changes: What is known better of the calendar, by date and with a reason.
     """
 
     KEYS: ClassVar = """
         kind calendar start end timeframes sources mix_venues actions symbols prices checks
-        repair evidence update agreement partitions features returns calendar_changes
+        repair evidence update stream agreement partitions features returns calendar_changes
     """
 
     kind: Kind | None = None
@@ -167,6 +169,7 @@ class ProfileEntry(Rules):
     prices: PriceRules = PriceRules()
     checks: CheckSettings = CheckSettings()
     partitions: PartitionSettings = PartitionSettings()
+    stream: StreamSettings = StreamSettings()
     calendar_changes: tuple[CalendarChange, ...] = ()
 
 

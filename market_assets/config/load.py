@@ -121,6 +121,7 @@ def _resolve_profile(
         repair=_overlay(_overlay(entries.repair, entry.repair), local_repair),
         evidence=_overlay(entries.evidence, entry.evidence),
         update=_overlay(entries.update, entry.update),
+        stream=entry.stream,
         agreement=_overlay(entries.agreement, entry.agreement),
         partitions=entry.partitions,
         features=_overlay(entries.features, entry.features),

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 
 from market_assets.config.kinds import Kind
 from market_assets.config.names import RESERVED_NAMES, check_name, check_repeats
-from market_assets.config.source_checks import check_actions, check_asked, check_kind
+from market_assets.config.source_checks import (
+    check_actions,
+    check_asked,
+    check_kind,
+    check_stream,
+)
 from market_assets.config.yaml_file import Document, Place, shown
 from market_assets.errors import CalendarError
 from market_assets.market.calendars.sessions import load_calendar
@@ -64,6 +69,7 @@ def check_profile(
     check_asked(place, entry, entries, declared, document)
     check_kind(place, entry, declared.traits, document)
     check_actions(place, entry, declared, document)
+    check_stream(place, entry, declared, document)
     _check_calendar(place, entry, entries, document)
 
 

@@ -141,6 +141,33 @@ class UpdateSettings(Model):
     settle: Duration = timedelta(seconds=10)
 
 
+class StreamSettings(Model):
+    """How the candles of a profile's shortest fetched timeframe are streamed.
+
+    A stream only brings bars sooner: what is absent is still asked for over REST, by `update`.
+
+    Attributes:
+        enabled: Whether the profile is streamed while Dagster runs. `market-assets stream` streams
+            it in any case.
+        catch_up: How far back bars are asked for over REST when a stream is connected; what is
+            older is left to a repair.
+        total_timeout: After so long a stream ends by itself, and all that it gave is committed.
+        idle: A connection without any frame for so long is dead; null is what suits the vendor.
+        silent_bars: After so many bars without a candle of a symbol, although the connection
+            lives, REST is asked for it.
+        follow: How soon what is made of candles is made again: longer candles, features, returns.
+        buffer: How many bars wait while the store is busy. Beyond that the oldest are left to REST.
+    """
+
+    enabled: bool = False
+    catch_up: Duration = timedelta(minutes=180)
+    total_timeout: Duration = timedelta(hours=4)
+    idle: Duration | None = None
+    silent_bars: int = Field(default=3, ge=1)
+    follow: Duration = timedelta(seconds=30)
+    buffer: int = Field(default=50_000, ge=1)
+
+
 class AgreementSettings(Model):
     """How many partitions are compared with other sources, and what counts as agreement.
 

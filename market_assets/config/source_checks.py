@@ -71,6 +71,33 @@ def check_asked(
             document.add((*place, "timeframes", "fetch"), advice)
 
 
+def check_stream(
+    place: Place, profile: ProfileEntry, declared: Declared, document: Document
+) -> None:
+    """A profile that is streamed has a source with a stream, at an address that belongs to it."""
+    if not profile.stream.enabled or document.faulty_within((*place, "sources")):
+        return
+    at = (*place, "stream", "enabled")
+    asked = dict.fromkeys(
+        source
+        for symbol in profile.symbols.values()
+        for source, _ in declared.parted(profile, symbol)[0]
+    )
+    streaming = [source for source in asked if source in declared.streams]
+    if asked and not streaming:
+        able = listed(sorted(declared.streams)) if declared.streams else "none of this file"
+        document.add(
+            at,
+            f"{listed(asked)} have no stream; of this file {able} could be named in `sources`, "
+            "or leave stream out",
+        )
+    for source in streaming:
+        if fault := declared.streams[source]:
+            document.add(
+                ("sources", source, "base_url"), f"profile {place[-1]} is streamed: {fault}"
+            )
+
+
 def check_kind(
     place: Place, profile: ProfileEntry, traits: Mapping[str, Traits], document: Document
 ) -> None:

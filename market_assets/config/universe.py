@@ -24,6 +24,7 @@ from market_assets.config.settings import (
     EvidenceSettings,
     PartitionSettings,
     RepairSettings,
+    StreamSettings,
     Timeframes,
     UpdateSettings,
 )
@@ -100,6 +101,7 @@ class Profile(Model):
     repair: RepairSettings
     evidence: EvidenceSettings
     update: UpdateSettings
+    stream: StreamSettings
     agreement: AgreementSettings
     partitions: PartitionSettings
     features: FeaturesEntry

@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticKnownError
 
 from market_assets.config.yaml_file import shown
+from market_assets.market.durations import duration_of
 from market_assets.market.timeframes import Timeframe
 
 
@@ -53,18 +54,14 @@ def _day(value: object) -> date:
     raise ValueError(f"{shown(value)} is no day; write it like 2024-01-31")
 
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
 def _duration(value: object) -> timedelta:
     if isinstance(value, timedelta):
         return value
-    match = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)([smhdw])", value) if isinstance(value, str) else None
-    if match is None:
+    duration = duration_of(value) if isinstance(value, str) else None
+    if duration is None:
         raise ValueError(
             f"{shown(value)} is no duration; write a number and its unit: 90s, 10m, 1h, 365d"
         )
-    duration = timedelta(**{_UNITS[match[2]]: float(match[1])})
     if not duration:
         raise ValueError(f"{shown(value)} is no time at all; write a longer one, such as 1s")
     return duration

@@ -81,6 +81,7 @@ class Answer:
         fresh: Parts of these for which somebody speaks who may say otherwise the next time.
         limits: A sentence for each source that serves no bars as old as some of the page's.
         lost: Parts of a window for which an answer is none, each with the reason.
+        is_stream: The rows are a stream's: nobody was asked, and nothing is said of what is absent.
     """
 
     page: Page
@@ -100,6 +101,7 @@ class Answer:
     fresh: list[Window] = field(default_factory=list)
     limits: set[str] = field(default_factory=set)
     lost: list[tuple[Window, str]] = field(default_factory=list)
+    is_stream: bool = False
 
     def speak(
         self, spans: Sequence[Window], *, omits_quiet: bool, lost: Sequence[tuple[Window, str]] = ()

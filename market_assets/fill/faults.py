@@ -90,6 +90,11 @@ def note_refused(
     symbols = sorted({answer.page.symbol for answer in answers if answer.spoken})
     if symbols:
         transaction.refused.put(scope.dataset, symbols, keys, refused)
+    streamed = {answer.page.symbol for answer in answers if answer.is_stream}
+    # A stream is no answer for the whole partition: what was refused before stays.
+    transaction.refused.add(
+        scope.dataset, refused.filter(pl.col("symbol").is_in(streamed - {*symbols}))
+    )
     return refused
 
 

@@ -7,7 +7,7 @@ with candles in `faults`.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +123,7 @@ class Judge:
         answers: Sequence[Answer],
         *,
         newest: datetime | None = None,
+        heard_until: datetime | None = None,
     ) -> list[PartitionOutcome]:
         """Store what the answers hold of some neighbouring partitions, and judge each of these.
 
@@ -132,6 +133,8 @@ class Judge:
             answers: All answers that touch the partitions; what lies outside of these is not
                 stored.
             newest: The newest bar's open that any answer of this fill has held so far.
+            heard_until: Until when something was heard of every symbol, where nobody was asked. A
+                partition that lacks bars then stays behind, so that an update asks for them.
         """
         window = hull(partitions)
         merged = self._merge(transaction, window, answers)
@@ -169,7 +172,9 @@ class Judge:
         counts = self._counts(states)
         new = rows if len(merged.new) == len(rows) else merged.new.join(rows, on=["symbol", "ts"])
         sources, taken = tallies(self._scope, new, "source", "symbol")
-        violated = violations(self._whole, rows, window, complete=complete)
+        # A stream may have stored a bar already that is not expected before it has settled.
+        settled = self._whole.at(self._whole.now + self._whole.profile.update.settle)
+        violated = violations(settled, rows, window, complete=complete)
         findings = _Findings(
             counts,
             tallies={
@@ -198,7 +203,16 @@ class Judge:
             changed=pl.concat([merged.new, merged.revised, merged.filled]),
             evidence=evidence_of(states, self._scope.cadence),
         )
-        return publish(transaction, self._scope, partitions, judged, details)
+        subject = self._scope
+        if heard_until is not None:
+            subject = replace(subject, now=self._judged_until(states, heard_until))
+        return publish(transaction, subject, partitions, judged, details)
+
+    def _judged_until(self, states: pl.DataFrame, heard_until: datetime) -> datetime:
+        """Until when partitions count as judged that a stream gave bars of."""
+        if (states["state"] != State.OPEN).all():
+            return min(heard_until, self._scope.now)
+        return min(heard_until, self._scope.now - self._scope.timeframe.duration)
 
     def _expect_since(self, genesis: Mapping[str, datetime]) -> None:
         """Expect nothing of a symbol before its genesis."""

@@ -146,7 +146,7 @@ def _asked_of(
     rows = []
     for answer in answers:
         symbol = answer.page.symbol
-        if answer.unasked:
+        if answer.unasked or answer.is_stream:
             continue
         is_known = symbol in known_symbols
         failed = answer.failed or (is_known and bool(answer.errors))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +23,7 @@ class FillOptions:
             that no source has ever had.
         recheck: Ask also for so many of the newest closed bars, whatever is known of them, to find
             late rows and revisions.
+        since: Leave out what opens before this; None for all that is absent.
         max_fills: At most so many requests, of each chunk's pages the newest; None for no limit.
         max_time: After this nothing more is asked; the answers until then are kept.
     """
@@ -32,6 +33,7 @@ class FillOptions:
     refetch: bool = False
     only_due: bool = False
     recheck: int = 0
+    since: datetime | None = None
     max_fills: int | None = None
     max_time: timedelta | None = None
 

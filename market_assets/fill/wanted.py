@@ -49,6 +49,8 @@ def marked(
         newest = scope.closed(Window(scope.now - length, scope.now))
         recent = newest["ts"].tail(options.recheck)
         wanted |= (pl.col("state") != State.HALTED) & pl.col("ts").is_in(recent.implode())
+    if options.since is not None:
+        wanted &= pl.col("ts") >= literal(options.since)
     return states.with_columns(wanted=wanted)
 
 

@@ -98,6 +98,31 @@ def update_profile(
     return update.updated
 
 
+def follow_profile(
+    store: Store,
+    universe: Universe,
+    profile: Profile,
+    *,
+    now: datetime,
+    run: Run = _UPDATE,
+) -> Updated:
+    """Make again what is made of a profile's newest candles and is behind; ask nobody.
+
+    Args:
+        store: Where all is kept.
+        universe: Which datasets there are.
+        profile: Whose candles.
+        now: The instant up to which bars count: the present less `update.settle`.
+        run: Who has asked for it.
+    """
+    update = _Update(store, {}, universe, profile, now=now, busy=lambda *_: (), run=run)
+    for timeframe in profile.timeframes.fetch:
+        scope = scope_of(profile, timeframe, now)
+        update.updated.newest[timeframe] = newest_partitions(store, scope)
+    update.follow()
+    return update.updated
+
+
 @dataclass(frozen=True)
 class _Update:
     """An update under way: what it works with, and what it has done so far.

@@ -1,11 +1,11 @@
-"""Durations in words, as a universe file has them; `config.values` reads them."""
+"""Durations in words, as a universe file and the options of commands have them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from datetime import timedelta
 
-if TYPE_CHECKING:
-    from datetime import timedelta
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def duration_words(length: timedelta) -> str:
@@ -17,3 +17,12 @@ def duration_words(length: timedelta) -> str:
         if seconds % size == 0 or size == 1
     )
     return f"{seconds / size:g}{unit}"
+
+
+def duration_of(text: str) -> timedelta | None:
+    """The length of time that is written as a number and a unit, such as 90s or 1.5h.
+
+    None for any other text.
+    """
+    match = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)([smhdw])", text)
+    return None if match is None else timedelta(**{_UNITS[match[2]]: float(match[1])})

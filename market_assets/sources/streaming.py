@@ -323,6 +323,11 @@ class Streaming(Protocol):
         ...
 
 
+def has_stream(source_type: type) -> bool:
+    """Whether the sources of a type have a stream of candles too."""
+    return callable(getattr(source_type, "stream", None))
+
+
 # What formats are written with -------------------------------------------------------------------
 
 

@@ -262,6 +262,22 @@ MIGRATIONS = (
     ALTER TABLE ops.agreement ADD COLUMN apart TIMESTAMP[];
     ALTER TABLE ops.agreement ADD COLUMN alone TIMESTAMP[];
     """,
+    """
+    CREATE TABLE ops.streams (
+        profile VARCHAR NOT NULL,
+        timeframe VARCHAR NOT NULL,
+        symbol VARCHAR NOT NULL,
+        source VARCHAR NOT NULL,
+        state VARCHAR NOT NULL,
+        words VARCHAR NOT NULL,
+        since TIMESTAMP NOT NULL,
+        connected_at TIMESTAMP,
+        last_bar_at TIMESTAMP,
+        last_frame_at TIMESTAMP,
+        reconnects BIGINT NOT NULL,
+        noted_at TIMESTAMP NOT NULL
+    );
+    """,
 )
 """Version N of the store is what the first N scripts make."""
 

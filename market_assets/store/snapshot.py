@@ -28,6 +28,7 @@ from market_assets.store.tables.returns import Returns, ReturnsWriter
 from market_assets.store.tables.revisions import Revisions, RevisionsWriter
 from market_assets.store.tables.series import SeriesWriter
 from market_assets.store.tables.sessions import Sessions, SessionsWriter
+from market_assets.store.tables.streams import Streams, StreamsWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,6 +95,7 @@ class Snapshot:
     agreement = _Facade(Agreement)
     actions = _Facade(Actions)
     alerts = _Facade(Alerts)
+    streams = _Facade(Streams)
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, now: datetime | None = None) -> None:
         self.database = Database(connection, now)
@@ -133,6 +135,7 @@ class Transaction(Snapshot):
     agreement = _Facade(AgreementWriter)
     actions = _Facade(ActionsWriter)
     alerts = _Facade(AlertsWriter)
+    streams = _Facade(StreamsWriter)
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, now: datetime) -> None:
         super().__init__(connection, now)

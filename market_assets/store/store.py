@@ -254,19 +254,26 @@ class Store:
             close_file(self.path, connection)
 
     @contextmanager
-    def writing(self, purpose: str) -> Iterator[Transaction]:
+    def writing(self, purpose: str, *, patience: timedelta | None = None) -> Iterator[Transaction]:
         """Open the store for one transaction.
 
         An exception inside the block leaves the store as it was.
 
+        Args:
+            purpose: What for, in words.
+            patience: How long to wait for it; by default the store's own.
+
         Raises:
+            StoreBusyError: It stayed busy for longer than that.
             StoreError: The file is no store of ours, is newer than this program, stayed busy, or
                 could not be written.
         """
         self._make_home()
-        with self._lock.held(purpose), self._signals:
+        with self._lock.held(purpose, patience), self._signals:
             self._upgrader.prepare(purpose)
-            connection = self._opener.connect(self.path, purpose, read_only=False)
+            connection = self._opener.connect(
+                self.path, purpose, read_only=False, patience=patience
+            )
             try:
                 connection.begin()
                 yield Transaction(connection, self._clock())

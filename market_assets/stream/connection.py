@@ -302,6 +302,12 @@ class Connection:
         if not asked:
             self._listener.complain(f"a subscription was refused: {words}")
             return None
+        if permanent and asked[1:]:
+            # The vendor does not say which of them it is: each is asked for alone.
+            for symbol in asked:
+                self._unanswered[symbol] = None
+                self._ask([symbol])
+            return None
         for symbol in asked:
             self._unanswered.pop(symbol, None)
             if permanent:

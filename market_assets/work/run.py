@@ -13,6 +13,7 @@ class Trigger(StrEnum):
     BACKFILL = "backfill"
     MANUAL = "manual"
     REPAIR = "repair"
+    STREAM = "stream"
     UPDATE = "update"
 
 

@@ -130,3 +130,51 @@ def test_a_source_of_another_package_is_refused_where_it_cannot_serve_or_not_eve
             "they have 1d (line 8)"
         ),
     ]
+
+
+STREAMED = """
+    sources: {{{sources}}}
+    profiles:
+      live: {{kind: CRYPTO, start: 2024-01-01, sources: [{names}], stream: {{enabled: {enabled}}}, \
+symbols: {{BTCUSDT: {{}}}}}}
+    """
+
+
+def test_a_mirror_is_not_streamed_from_the_vendor_itself(problems: Problems) -> None:
+    mirror = "mirror: {type: binance, base_url: 'https://mirror.example.com'}"
+    (problem,) = problems(STREAMED.format(sources=mirror, names="mirror", enabled="true"))
+    assert problem == (
+        "sources.mirror.base_url: profile live is streamed: base_url is "
+        "https://mirror.example.com, and the vendor's own stream belongs to another address; "
+        "write where its stream is in stream_url, or leave base_url out (line 2)"
+    )
+
+
+def test_a_mirror_is_streamed_from_where_its_stream_is(load: Load) -> None:
+    urls = "base_url: 'https://mirror.example.com', stream_url: 'wss://mirror.example.com/ws'"
+    mirror = f"mirror: {{type: binance, {urls}}}"
+    universe = load(STREAMED.format(sources=mirror, names="mirror", enabled="true"))
+    assert universe.profiles["live"].stream.enabled
+
+
+def test_the_address_of_a_stream_is_one(problems: Problems) -> None:
+    source = "binance: {stream_url: 'https://example.com'}"
+    (problem,) = problems(STREAMED.format(sources=source, names="binance", enabled="false"))
+    assert problem.startswith(
+        "sources.binance.stream_url: must be an address like wss://stream.example.com/ws"
+    )
+
+
+def test_a_mirror_that_is_not_streamed_needs_no_address(load: Load) -> None:
+    mirror = "mirror: {type: binance, base_url: 'https://mirror.example.com'}"
+    universe = load(STREAMED.format(sources=mirror, names="mirror", enabled="false"))
+    assert not universe.profiles["live"].stream.enabled
+
+
+def test_a_profile_without_a_stream_cannot_be_streamed(problems: Problems) -> None:
+    sources = "files: {type: archive, path: 'x/{symbol}.parquet'}, binance: {}"
+    (problem,) = problems(STREAMED.format(sources=sources, names="files", enabled="true"))
+    assert problem == (
+        "profiles.live.stream.enabled: files have no stream; of this file binance could be named "
+        "in `sources`, or leave stream out (line 4)"
+    )

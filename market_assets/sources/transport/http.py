@@ -26,6 +26,7 @@ from market_assets.sources.transport.refusals import Kind, Page, is_of_a_place, 
 from market_assets.sources.transport.settings import (
     HeaderSecret,
     HttpSettings,
+    StreamingSettings,
     WebAddress,
     limit_name,
 )
@@ -38,7 +39,15 @@ if TYPE_CHECKING:
 
     from market_assets.sources.contract import Usage
 
-__all__ = ["CAREFUL", "HeaderSecret", "HttpClient", "HttpSettings", "RateText", "WebAddress"]
+__all__ = [
+    "CAREFUL",
+    "HeaderSecret",
+    "HttpClient",
+    "HttpSettings",
+    "RateText",
+    "StreamingSettings",
+    "WebAddress",
+]
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

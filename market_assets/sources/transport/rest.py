@@ -22,6 +22,7 @@ from market_assets.market.timeframes import TS, Timeframe, Window, from_micros, 
 from market_assets.sources.contract import CANDLE_SCHEMA, SourceSettings, Traits, Usage, epoch_to_us
 from market_assets.sources.transport.body import excerpt
 from market_assets.sources.transport.http import HttpClient, HttpSettings
+from market_assets.sources.transport.settings import StreamingSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -84,6 +85,7 @@ class PagedSource(ABC):
         self.name = name
         self.usage = Usage()
         self.concurrency = settings.concurrency
+        self._keys = settings
         self._http = HttpClient(name, settings, self.usage, base=base, holds=self.holds)
 
     async def __aenter__(self) -> Self:
@@ -97,6 +99,20 @@ class PagedSource(ABC):
         trace: TracebackType | None,
     ) -> None:
         await self._http.__aexit__(kind, error, trace)
+
+    def stream_address(self, usual: str) -> str:
+        """Give the address of its stream, where it has one: see `StreamingSettings`.
+
+        Args:
+            usual: The vendor's own.
+
+        Raises:
+            SourceError: It asks another address over HTTP, and is not told where the stream is.
+        """
+        settings = self._keys
+        if not isinstance(settings, StreamingSettings):
+            return usual
+        return settings.stream_address(self.name, usual)
 
     @abstractmethod
     def request(

@@ -24,6 +24,7 @@ from pydantic import (
     model_validator,
 )
 
+from market_assets.errors import SourceError
 from market_assets.sources.contract import SourceSettings
 from market_assets.sources.transport.limit import RateText  # noqa: TC001 - as Path
 from market_assets.sources.transport.limits_url import LimitsUrl  # noqa: TC001 - a field has it
@@ -43,6 +44,18 @@ def _web_address(text: str) -> str:
         )
     return text
 
+
+def _stream_address(text: str) -> str:
+    url = httpx.URL(text)
+    if url.scheme not in {"ws", "wss"} or not url.host:
+        raise ValueError("must be an address like wss://stream.example.com/ws")
+    if url.userinfo or url.query or url.fragment:
+        raise ValueError("must hold no user, password or query")
+    return text
+
+
+StreamAddress = Annotated[str, AfterValidator(_stream_address)]
+"""A ws or wss address with a host."""
 
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 """An http or https address with a host."""
@@ -122,6 +135,45 @@ class HttpSettings(SourceSettings):
     def whose_limit(self) -> str:
         """Name whose limit these settings are under: host and port, empty without an address."""
         return httpx.URL(self.base_url).netloc.decode()
+
+
+class StreamingSettings(HttpSettings):
+    """The keys of a source that has a stream of live candles beside HTTP.
+
+    Attributes:
+        stream_url: Where its stream is; by default the vendor's own. With another `base_url` it
+            has to be given, or nothing is streamed: candles of two places are not mixed.
+    """
+
+    stream_url: StreamAddress | None = None
+
+    def usual_url(self) -> str:
+        """Give the vendor's own address, to which its own stream belongs."""
+        return str(type(self).model_fields["base_url"].default)
+
+    def stream_fault(self) -> str:
+        """Say why nothing can be streamed with these settings; empty where it can."""
+        is_usual = self.base_url.rstrip("/") == self.usual_url().rstrip("/")
+        if self.stream_url or is_usual:
+            return ""
+        return (
+            f"base_url is {self.base_url}, and the vendor's own stream belongs to another address; "
+            "write where its stream is in stream_url, or leave base_url out"
+        )
+
+    def stream_address(self, name: str, usual: str) -> str:
+        """Give the address of the stream.
+
+        Args:
+            name: The source's name, for messages.
+            usual: The vendor's own address.
+
+        Raises:
+            SourceError: Nothing can be streamed with these settings.
+        """
+        if fault := self.stream_fault():
+            raise SourceError(f"source {name}: {fault}", permanent=True)
+        return self.stream_url or usual
 
 
 def _secrets_in(value: object) -> Iterator[SecretStr]:

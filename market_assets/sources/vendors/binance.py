@@ -15,7 +15,12 @@ from pydantic import model_validator
 
 from market_assets.market.timeframes import TS, Timeframe
 from market_assets.sources.contract import CANDLE_SCHEMA, SourceSettings, Traits, epoch_to_us
-from market_assets.sources.transport.http import HttpSettings, RateText, WebAddress
+from market_assets.sources.transport.http import (
+    HttpSettings,
+    RateText,
+    StreamingSettings,
+    WebAddress,
+)
 from market_assets.sources.transport.rest import (
     PagedSource,
     bounded,
@@ -111,7 +116,7 @@ def venue_name(market: Market) -> str:
     return _VENUES[market].name
 
 
-class BinanceSettings(HttpSettings):
+class BinanceSettings(StreamingSettings):
     """The keys of a `binance` source: those of every HTTP source, and which market it is.
 
     Address and limit follow from the market. The limit is counted in the vendor's weights: the
@@ -134,6 +139,10 @@ class BinanceSettings(HttpSettings):
             return given
         venue = _VENUES["usdm"]
         return {"base_url": venue.base_url, "rate": venue.rate, **given}
+
+    def usual_url(self) -> str:
+        """See `StreamingSettings.usual_url`."""
+        return _VENUES[self.market].base_url
 
     @model_validator(mode="after")
     def _a_page_is_allowed(self) -> Self:
@@ -228,7 +237,8 @@ class BinanceSource(PagedSource):
 
     def stream(self, timeframe: Timeframe) -> StreamFormat:
         """Give the format of its live candles: see `streaming.Streaming`."""
-        return self._venue.stream(timeframe)
+        stream = self._venue.stream
+        return stream(timeframe, self.stream_address(stream.address))
 
     def parse(self, body: bytes) -> pl.DataFrame:
         """See `PagedSource.parse`."""

@@ -7,7 +7,12 @@ from urllib.parse import quote
 
 from market_assets.errors import SourceError
 from market_assets.sources.contract import SourceSettings, Traits
-from market_assets.sources.transport.http import HttpSettings, RateText, WebAddress
+from market_assets.sources.transport.http import (
+    HttpSettings,
+    RateText,
+    StreamingSettings,
+    WebAddress,
+)
 from market_assets.sources.transport.rest import PagedSource, candles, first_open, millis, refusal
 from market_assets.sources.vendors.bitfinex_stream import NAMES, BitfinexStream
 
@@ -31,7 +36,7 @@ All codes but the first may pass.
 """
 
 
-class BitfinexSettings(HttpSettings):
+class BitfinexSettings(StreamingSettings):
     """The keys of a `bitfinex` source: those of every HTTP source.
 
     Bitfinex's address and limit are the defaults. The documents name 30 requests per minute and
@@ -109,7 +114,7 @@ class BitfinexSource(PagedSource):
 
     def stream(self, timeframe: Timeframe) -> StreamFormat:
         """Give the format of its live candles: see `streaming.Streaming`."""
-        return BitfinexStream(timeframe)
+        return BitfinexStream(timeframe, self.stream_address(BitfinexStream.address))
 
     def parse(self, body: bytes) -> pl.DataFrame:
         """See `PagedSource.parse`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from market_assets.sources.contract import SourceSettings, Traits
-from market_assets.sources.transport.http import HttpSettings, RateText, WebAddress
+from market_assets.sources.transport.http import RateText, StreamingSettings, WebAddress
 from market_assets.sources.transport.rest import PagedSource, candles, millis, refusal
 from market_assets.sources.vendors.bybit_stream import INTERVALS, BybitStream
 
@@ -28,7 +28,7 @@ They stand for time-outs, its own faults, and too many requests.
 """
 
 
-class BybitSettings(HttpSettings):
+class BybitSettings(StreamingSettings):
     """The keys of a `bybit` source: those of every HTTP source, and what is traded.
 
     The vendor allows an address 600 requests in 5 seconds and bans it for 10 minutes beyond that;
@@ -87,7 +87,7 @@ class BybitSource(PagedSource):
     def stream(self, timeframe: Timeframe) -> StreamFormat:
         """Give the format of its live candles: see `streaming.Streaming`."""
         address = BybitStream.address if self._category == "spot" else BybitStream.linear
-        return BybitStream(timeframe, address)
+        return BybitStream(timeframe, self.stream_address(address))
 
     def parse(self, body: bytes) -> pl.DataFrame:
         """See `PagedSource.parse`."""

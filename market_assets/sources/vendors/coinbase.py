@@ -8,7 +8,7 @@ from urllib.parse import quote
 from market_assets.market.instants import iso_second
 from market_assets.market.timeframes import Timeframe, from_micros, to_micros
 from market_assets.sources.contract import SourceSettings, Traits
-from market_assets.sources.transport.http import HttpSettings, RateText, WebAddress
+from market_assets.sources.transport.http import RateText, StreamingSettings, WebAddress
 from market_assets.sources.transport.rest import PagedSource, candles
 from market_assets.sources.vendors.coinbase_stream import CoinbaseStream
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _PLACES = {"ts": 0, "low": 1, "high": 2, "open": 3, "close": 4, "volume": 5}
 
 
-class CoinbaseSettings(HttpSettings):
+class CoinbaseSettings(StreamingSettings):
     """The keys of a `coinbase` source: those of every HTTP source.
 
     Coinbase's address and limit are the defaults. The vendor allows an address 10 requests per
@@ -71,7 +71,7 @@ class CoinbaseSource(PagedSource):
 
     def stream(self, timeframe: Timeframe) -> StreamFormat:
         """Give the format of its live candles: see `streaming.Streaming`."""
-        return CoinbaseStream(timeframe)
+        return CoinbaseStream(timeframe, self.stream_address(CoinbaseStream.address))
 
     def parse(self, body: bytes) -> pl.DataFrame:
         """See `PagedSource.parse`."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from market_assets.market.timeframes import Timeframe
 from market_assets.sources.contract import SourceSettings, Traits
-from market_assets.sources.transport.http import HttpSettings, RateText, WebAddress
+from market_assets.sources.transport.http import RateText, StreamingSettings, WebAddress
 from market_assets.sources.transport.rest import PagedSource, candles, refusal, seconds
 from market_assets.sources.vendors.kraken_stream import KrakenStream
 
@@ -28,7 +28,7 @@ _CURABLE = {
 """How the errors begin that another attempt may cure, and the seconds to wait before it."""
 
 
-class KrakenSettings(HttpSettings):
+class KrakenSettings(StreamingSettings):
     """The keys of a `kraken` source: those of every HTTP source.
 
     Kraken's address and limit are the defaults. The vendor allows an address about one public
@@ -71,7 +71,7 @@ class KrakenSource(PagedSource):
 
     def stream(self, timeframe: Timeframe) -> StreamFormat:
         """Give the format of its live candles: see `streaming.Streaming`."""
-        return KrakenStream(timeframe)
+        return KrakenStream(timeframe, self.stream_address(KrakenStream.address))
 
     def parse(self, body: bytes) -> pl.DataFrame:
         """See `PagedSource.parse`."""

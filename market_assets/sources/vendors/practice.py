@@ -22,7 +22,7 @@ from market_assets.imports import late_imports
 from market_assets.practice.book import Market
 from market_assets.practice.faults import Fault
 from market_assets.sources.contract import KINDS
-from market_assets.sources.transport.http import HttpClient, HttpSettings, WebAddress
+from market_assets.sources.transport.http import HttpClient, StreamingSettings, WebAddress
 from market_assets.sources.vendors.binance import BinanceSource
 from market_assets.sources.vendors.binance_stream import BinanceStream
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from market_assets.sources.streaming import StreamFormat
 
 
-class PracticeSettings(HttpSettings, Market):
+class PracticeSettings(StreamingSettings, Market):
     """The keys of a `practice` source: what the vendor trades, and how it is asked.
 
     ```yaml
@@ -96,15 +96,10 @@ class PracticeSource(BinanceSource):
         """Give the format of its live candles: see `streaming.Streaming`.
 
         Raises:
-            SourceError: It runs elsewhere, and serves no stream there.
+            SourceError: It runs elsewhere, and nothing says where its stream is.
         """
-        if self._settings.base_url:
-            raise SourceError(
-                f"source {self.name}: the practice vendor at {self._settings.base_url} "
-                "has no stream; leave base_url out, and one is started here",
-                permanent=True,
-            )
-        return BinanceStream(timeframe, _streams(self._market()).url("binance"))
+        address = self.stream_address("")
+        return BinanceStream(timeframe, address or _streams(self._market()).url("binance"))
 
     def _market(self) -> Market:
         settings = self._settings

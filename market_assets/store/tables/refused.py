@@ -75,6 +75,41 @@ class RefusedWriter(Refused):
             """,
             [dataset.owner, dataset.timeframe, list(symbols), list(partitions)],
         )
+        self._insert(dataset, refused)
+
+    def add(self, dataset: Dataset, refused: pl.DataFrame) -> None:
+        """Record rows that cannot be stored beside those that were recorded before.
+
+        Rows of the same symbol, partition, source and reason are counted together.
+
+        Args:
+            dataset: Which dataset.
+            refused: symbol, partition, source, reason, rows, example_ts, example.
+        """
+        if refused.is_empty():
+            return
+        with self._db.lent("rejects", refused):
+            before = self._db.frame(
+                """
+                DELETE FROM ops.refused o
+                USING rejects r
+                WHERE o.profile = ?
+                  AND o.timeframe = ?
+                  AND o.symbol = r.symbol
+                  AND o.partition = r.partition
+                  AND o.source = r.source
+                  AND o.reason = r.reason
+                RETURNING o.symbol, o.partition, o.source, o.reason, o.rows
+                """,
+                dataset.owner,
+                dataset.timeframe,
+            )
+        key = ["symbol", "partition", "source", "reason"]
+        totals = refused.join(before.rename({"rows": "earlier"}), on=key, how="left")
+        rows = pl.col("rows") + pl.col("earlier").fill_null(0)
+        self._insert(dataset, totals.with_columns(rows).drop("earlier"))
+
+    def _insert(self, dataset: Dataset, refused: pl.DataFrame) -> None:
         if not refused.is_empty():
             with self._db.lent("rejects", refused):
                 self._db.execute(

@@ -1,0 +1,657 @@
+"""A profile that is streamed: bars are stored as they close, and REST is asked for the rest.
+
+A stream proves that a bar is there, and never that one is absent. So whenever a symbol is connected
+anew, its bars wait while REST is asked for what may have been missed, and an answer for what was
+stored before is compared with it. The schedule of updates goes on beside it.
+
+Connections stand in `market_assets/stream`, what becomes of bars in `market_assets/fill/streamed`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import KW_ONLY, dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from market_assets.errors import MarketAssetsError, SourceError, StoreBusyError, error_words
+from market_assets.expected.counts import count_profile
+from market_assets.expected.scope import scope_of
+from market_assets.expected.states import states_of
+from market_assets.fill.fill import Fill
+from market_assets.fill.options import FillOptions
+from market_assets.fill.streamed import StreamedFill
+from market_assets.live.choice import choose
+from market_assets.live.pump import Gathered, Pump, fault_words
+from market_assets.live.update import follow_profile
+from market_assets.market.timeframes import Window, from_micros
+from market_assets.market.timer import PresentTimer
+from market_assets.store.tables.streams import STREAM_SCHEMA
+from market_assets.stream.connection import Limits
+from market_assets.stream.health import Health, Quantiles
+from market_assets.stream.stream import NewsKind, Stream
+from market_assets.verdicts.evidence import State
+from market_assets.words import listed
+from market_assets.work.run import Run, Trigger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from market_assets.config.universe import Profile, Universe
+    from market_assets.expected.scope import Scope
+    from market_assets.fill.streamed import Streamed
+    from market_assets.live.update import Updated
+    from market_assets.market.timeframes import Timeframe
+    from market_assets.market.timer import Timer
+    from market_assets.sources.contract import Source
+    from market_assets.store import Store, Transaction
+    from market_assets.work.outcome import PartitionOutcome
+
+    Build = Callable[[], Mapping[str, Source]]
+    """Builds the sources that the profile names anew, by name."""
+
+log = logging.getLogger("market_assets.live")
+
+_LOOK = 0.5
+"""Real seconds between two looks at what is due, while nothing comes."""
+
+_PATIENCE = timedelta(seconds=3)
+"""How long a commit waits for the store before the bars go back to the buffer."""
+
+_NOTE_EVERY = timedelta(seconds=10)
+"""How often `ops.streams` is written while no bar is stored."""
+
+_OVERLAP = 3
+"""Stored bars before the last one that REST is asked for again, to compare them."""
+
+_ASKING = timedelta(seconds=20)
+"""After so long a catch-up asks for nothing more: the next one goes on."""
+
+_AGAIN = timedelta(seconds=30)
+_AGAIN_CAP = timedelta(minutes=5)
+"""The wait before REST is asked once more for bars that it did not give, and the longest one."""
+
+
+@dataclass(frozen=True)
+class StreamOptions:
+    """How a session differs from what its profile says.
+
+    Attributes:
+        timeframe: Which fetched timeframe; None is the shortest.
+        symbols: Only these; empty is all.
+        total: After so long it ends; None is the profile's `stream.total_timeout`.
+    """
+
+    timeframe: Timeframe | None = None
+    symbols: Sequence[str] = ()
+    total: timedelta | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamReport:
+    """What a session has done since the report before, and how it is.
+
+    Attributes:
+        at: When.
+        timeframe: What is streamed.
+        stored: Bars that were new, in this report.
+        revised: Bars whose values changed, in this report.
+        stored_in_all: Bars that were new, since the session began.
+        revised_in_all: Likewise, of changed values.
+        rejected_in_all: Rows that cannot be, since it began.
+        caught_up: Bars that REST has given, since it began.
+        states: The state of each symbol: connecting, live, silent, refused, lost, ended, or rest.
+        words: Why, by symbol, where there is a reason.
+        last_bar: By symbol, the open of its newest bar that was stored.
+        sources: The source that streams each symbol.
+        lag_p50: Seconds from the end of a bar until it was stored, of half of the bars; None
+            without any.
+        lag_p99: Likewise, of 99 in a hundred.
+        reconnects: Connections that broke and were opened again.
+        left_to_rest: Bars that were dropped because the store was busy.
+        waiting: Bars that wait to be stored.
+        outcomes: What became of the partitions that hold the stored bars.
+        news: What there is to tell, a sentence each.
+        is_last: Whether the session is over.
+    """
+
+    at: datetime
+    timeframe: Timeframe
+    stored: int = 0
+    revised: int = 0
+    stored_in_all: int = 0
+    revised_in_all: int = 0
+    rejected_in_all: int = 0
+    caught_up: int = 0
+    states: Mapping[str, str] = field(default_factory=dict)
+    words: Mapping[str, str] = field(default_factory=dict)
+    last_bar: Mapping[str, datetime] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
+    lag_p50: float | None = None
+    lag_p99: float | None = None
+    reconnects: int = 0
+    left_to_rest: int = 0
+    waiting: int = 0
+    outcomes: Sequence[PartitionOutcome] = ()
+    news: Sequence[str] = ()
+    is_last: bool = False
+
+
+def stream_profile(
+    store: Store,
+    build: Build,
+    universe: Universe,
+    profile: Profile,
+    *,
+    options: StreamOptions | None = None,
+    timer: Timer | None = None,
+    stop: threading.Event | None = None,
+    run: Run | None = None,
+) -> Iterator[StreamReport]:
+    """Stream a profile until its time is over or it is stopped.
+
+    One symbol or source that fails leaves the others alone. Closing the iterator keeps what was
+    stored; setting `stop` stores what waits, too, and ends within seconds.
+
+    Args:
+        store: Where all is kept.
+        build: Builds the sources that the profile names anew.
+        universe: Which datasets there are.
+        profile: Whose candles.
+        options: How it differs from what the profile says.
+        timer: Its time; waits on threads are real.
+        stop: Ends the session once it is set, from any thread or a signal handler.
+        run: Who has asked for it.
+
+    Raises:
+        SourceError: Nothing of the profile can be streamed, or every stream has ended by itself.
+        StoreError: The store cannot be written.
+    """
+    session = Session(
+        store,
+        build,
+        universe,
+        profile,
+        options=options or StreamOptions(),
+        timer=timer or PresentTimer(),
+        stop=stop or threading.Event(),
+        run=run or Run(trigger=Trigger.STREAM),
+    )
+    yield from session.reports()
+
+
+@dataclass
+class _Line:
+    """How one symbol's stream is: see `StreamReport` and `ops.streams`."""
+
+    source: str
+    name: str
+    since: datetime
+    state: str = "connecting"
+    words: str = ""
+    connected_at: datetime | None = None
+    last_bar: datetime | None = None
+
+    def become(self, state: str, at: datetime, words: str = "") -> None:
+        if state != self.state:
+            self.since = at
+        self.state, self.words = state, words
+
+
+@dataclass
+class _Ask:
+    """That REST is to be asked for a symbol.
+
+    Attributes:
+        due_at: Not before this.
+        tries: How often it was asked in vain.
+    """
+
+    due_at: datetime
+    tries: int = 0
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What became of asking REST.
+
+    Attributes:
+        symbols: Of which symbols.
+        new: Bars that were not there before.
+        revised: Bars whose values were others.
+        lacking: The symbols that still lack bars.
+        words: What went wrong; empty where nothing did.
+    """
+
+    symbols: frozenset[str]
+    new: int = 0
+    revised: int = 0
+    lacking: frozenset[str] = frozenset()
+    words: str = ""
+
+
+@dataclass
+class Session:
+    """One session of a profile: see `stream_profile`, whose arguments it has."""
+
+    store: Store
+    build: Build
+    universe: Universe
+    profile: Profile
+    _: KW_ONLY
+    options: StreamOptions
+    timer: Timer
+    stop: threading.Event
+    run: Run
+
+    def __post_init__(self) -> None:
+        self._timeframe = self.options.timeframe or self.profile.base_timeframe
+        self._step = self._timeframe.duration
+        self._settings = self.profile.stream
+        now = self.timer.now()
+        sources = self.build()
+        self._choice = choose(
+            self.profile, self._timeframe, sources, now, tuple(self.options.symbols)
+        )
+        self._fill = StreamedFill(self.store, sources, self.profile, self._timeframe)
+        self._lines = {
+            symbol: _Line(source, name, now)
+            for source, names in self._choice.symbols.items()
+            for name, symbol in names.items()
+        }
+        self._held: set[str] = set()
+        """Symbols whose bars wait until REST was asked."""
+        self._asks: dict[str, _Ask] = {}
+        self._asking: Future[_Asked] | None = None
+        self._tries: dict[str, int] = {}
+        self._following: Future[Updated] | None = None
+        self._followed_at = now
+        self._noted_at = now
+        self._frames: dict[str, tuple[int, datetime | None]] = {}
+        self._health: dict[str, Health] = {}
+        self._ended: dict[str, str] = {}
+        self._lags = Quantiles()
+        self._is_behind = False
+        self._news: list[str] = []
+        self._totals = dict.fromkeys(("new", "revised", "rejected", "caught_up"), 0)
+
+    def reports(self) -> Iterator[StreamReport]:
+        """Stream, and say at each commit, and at least every ten seconds, how it is."""
+        self._begin()
+        with (
+            ThreadPoolExecutor(2, thread_name_prefix="market-assets-live") as pool,
+            Pump(self._streams(), self._settings.buffer) as pump,
+        ):
+            is_stopped = False
+            reported_at = self.timer.now()
+            while not pump.is_over:
+                gathered = pump.gathered(_LOOK)
+                self._hear(gathered)
+                if self.stop.is_set() and not is_stopped:
+                    is_stopped = True
+                    pump.stop()
+                self._collect()
+                if not is_stopped:
+                    self._ask(pool, pump)
+                outcomes = self._commit(pump)
+                self._follow(pool)
+                is_due = self.timer.now() - reported_at >= _NOTE_EVERY
+                if outcomes or self._news or is_due:
+                    reported_at = self.timer.now()
+                    yield self._report(pump, outcomes)
+            yield self._end(pump)
+        if self._ended.keys() >= self._choice.symbols.keys() and not self.stop.is_set():
+            raise SourceError("; ".join(self._ended.values()), permanent=True)
+
+    # What the streams say ------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Learn where the symbols stand, and take over what was noted of their streams."""
+        dataset = self.profile.candles(self._timeframe)
+        now = self.timer.now()
+        since = Window(now - self._settings.catch_up, now)
+        with self.store.reading(f"beginning to stream {dataset}") as view:
+            if view.candles.has(dataset):
+                opens = view.candles.opens(dataset, list(self._lines), since)
+                newest = opens.group_by("symbol").agg(pl.max("ts"))
+                for symbol, ts in newest.iter_rows():
+                    self._lines[symbol].last_bar = ts.replace(tzinfo=UTC)
+        if self._choice.rest:
+            reasons = dict.fromkeys(self._choice.rest.values())
+            names = listed(sorted(self._choice.rest), 5)
+            self._news.append(f"left to REST: {names} ({'; '.join(reasons)})")
+
+    def _streams(self) -> dict[str, Stream]:
+        settings = self._settings
+        limits = Limits(
+            silent_bars=settings.silent_bars,
+            buffer=settings.buffer,
+            idle=None if settings.idle is None else settings.idle.total_seconds(),
+            total=self.options.total or settings.total_timeout,
+        )
+        return {
+            source: Stream(
+                source,
+                self._choice.makers[source],
+                list(names),
+                self._timeframe,
+                timer=self.timer,
+                limits=limits,
+            )
+            for source, names in self._choice.symbols.items()
+        }
+
+    def _hear(self, gathered: Mapping[str, Gathered]) -> None:
+        """Take in what the streams have said beside bars."""
+        now = self.timer.now()
+        settled = now + self.profile.update.settle
+        for source, said in gathered.items():
+            names = self._choice.symbols[source]
+            health = self._health[source] = said.health
+            before, at = self._frames.get(source, (0, None))
+            self._frames[source] = (health.frames, now if health.frames > before else at)
+
+            for name in said.reconnected:
+                symbol = names[name]
+                self._lines[symbol].become("live", now)
+                self._lines[symbol].connected_at = now
+                self._held.add(symbol)
+                self._asks[symbol] = _Ask(now)
+            for name in said.doubtful:
+                # What has closed this moment REST has after a while only.
+                self._asks.setdefault(names[name], _Ask(settled))
+            for news in said.news:
+                if news.kind is NewsKind.LOST:
+                    for name in news.symbols:
+                        self._lines[names[name]].become("lost", news.at, news.words)
+                words = self.universe.redact(news.words)
+                self._news.append(f"{source} {news.kind.value}: {words}")
+            self._judge_lines(source, health, now)
+            if said.fault is not None:
+                self._end_source(source, said.fault, now)
+
+    def _judge_lines(self, source: str, health: Health, now: datetime) -> None:
+        """Say of each symbol of a source whether it is silent or refused."""
+        for name, symbol in self._choice.symbols[source].items():
+            line = self._lines[symbol]
+            if name in health.refused:
+                line.become("refused", now, self.universe.redact(health.refused[name]))
+            elif name in health.silent and line.state == "live":
+                line.become("silent", now, "there are frames, but no candle of it")
+            elif name not in health.silent and line.state == "silent":
+                line.become("live", now)
+
+    def _end_source(self, source: str, fault: Exception, now: datetime) -> None:
+        words = self._ended[source] = self.universe.redact(fault_words(fault))
+        log.warning("%s", words)
+        self._news.append(words)
+        for symbol in self._choice.symbols[source].values():
+            self._lines[symbol].become("ended", now, words)
+            self._asks.setdefault(symbol, _Ask(now))
+
+    # Storing -------------------------------------------------------------------------------------
+
+    def _commit(self, pump: Pump, *, is_last: bool = False) -> list[PartitionOutcome]:
+        """Store the bars that wait for nothing."""
+        held: dict[str, set[str]] = {}
+        for symbol in () if is_last else self._held:
+            line = self._lines[symbol]
+            held.setdefault(line.source, set()).add(line.name)
+        parts = pump.take(held)
+        if not parts:
+            self._note_alone()
+            return []
+
+        now = self.timer.now()
+        try:
+            outcomes = self._fill.commit(
+                parts,
+                now - self.profile.update.settle,
+                patience=_PATIENCE,
+                note=lambda transaction: self._note(transaction, parts),
+            )
+        except StoreBusyError as error:
+            pump.give_back(parts)
+            self._news.append(f"{sum(len(part.bars) for part in parts)} bars wait: {error}")
+            return []
+        except BaseException:
+            pump.give_back(parts)
+            raise
+        for symbol, words in self._fill.unusable.items():
+            self._asks.setdefault(symbol, _Ask(now))
+            self._news.append(words)
+        self._count(parts, self.timer.now())
+        for name in ("new", "revised", "rejected"):
+            self._totals[name] += sum(getattr(outcome, name) for outcome in outcomes)
+        self._is_behind |= any(outcome.new or outcome.revised for outcome in outcomes)
+        return outcomes
+
+    def _count(self, parts: Sequence[Streamed], now: datetime) -> None:
+        """Measure how late bars were stored that have ended while they were streamed."""
+        for part in parts:
+            names = self._choice.symbols[part.source]
+            rows = part.bars.select("symbol", pl.col("ts").to_physical(), "is_revision")
+            for name, ts, is_revision in rows.iter_rows():
+                line = self._lines[names[name]]
+                opened = from_micros(ts)
+                end = opened + self._step
+                if line.last_bar is not None and opened <= line.last_bar:
+                    continue
+                line.last_bar = opened
+                if not is_revision and line.connected_at is not None and end >= line.connected_at:
+                    self._lags.add((now - end).total_seconds())
+
+    def _note_alone(self) -> None:
+        """Write how the streams are, while no bar is stored; a busy store is no fault."""
+        now = self.timer.now()
+        if now - self._noted_at < _NOTE_EVERY:
+            return
+        self._noted_at = now
+        try:
+            purpose = f"noting how streams of {self.profile.name} are"
+            with self.store.writing(purpose, patience=_PATIENCE) as transaction:
+                self._note(transaction)
+        except StoreBusyError as error:
+            log.info("%s", error)
+
+    def _note(self, transaction: Transaction, parts: Sequence[Streamed] = ()) -> None:
+        """Write how the streams are, with the bars that are stored in the same transaction."""
+        now = self._noted_at = self.timer.now()
+        newest: dict[str, datetime] = {}
+        for part in parts:
+            names = self._choice.symbols[part.source]
+            for name, ts in part.bars.group_by("symbol").agg(pl.max("ts")).iter_rows():
+                newest[names[name]] = ts.replace(tzinfo=UTC)
+
+        def row(symbol: str, line: _Line) -> tuple[object, ...]:
+            last_bar = max(filter(None, (line.last_bar, newest.get(symbol))), default=None)
+            _, framed_at = self._frames.get(line.source, (0, None))
+            reconnects = self._health.get(line.source, Health()).reconnects
+            return (
+                *(self.profile.name, str(self._timeframe), symbol, line.source),
+                *(line.state, line.words, _naive(line.since), _naive(line.connected_at)),
+                *(_naive(last_bar), _naive(framed_at), reconnects, _naive(now)),
+            )
+
+        rows = [row(symbol, line) for symbol, line in self._lines.items()]
+        transaction.streams.put(pl.DataFrame(rows, schema=STREAM_SCHEMA, orient="row"))
+
+    # Asking REST ---------------------------------------------------------------------------------
+
+    def _ask(self, pool: ThreadPoolExecutor, pump: Pump) -> None:
+        """Begin to ask REST for the symbols for which that is due, all at once."""
+        now = self.timer.now()
+        due = frozenset(symbol for symbol, ask in self._asks.items() if ask.due_at <= now)
+        if not due or self._asking is not None:
+            return
+        self._tries = {symbol: self._asks.pop(symbol).tries for symbol in due}
+        self._asking = pool.submit(self._catch_up, due, now)
+        self._asking.add_done_callback(lambda _: pump.wake())
+
+        # A bar that closed just before a symbol was served is in no stream, and not settled yet.
+        settle = self.profile.update.settle
+        is_unsettled = now - settle < _floor(now, self._step)
+        for symbol in due & self._held if is_unsettled else ():
+            self._asks[symbol] = _Ask(now + settle)
+
+    def _catch_up(self, symbols: frozenset[str], now: datetime) -> _Asked:
+        """Ask REST for what the last hours lack, and for what was stored last, to compare it."""
+        settled = now - self.profile.update.settle
+        begin = now - self._settings.catch_up
+        most = int(self._settings.catch_up / self._step)
+        recheck = max(
+            most
+            if (last_bar := self._lines[symbol].last_bar) is None
+            else min(most, int((now - last_bar) / self._step) + _OVERLAP)
+            for symbol in symbols
+        )
+        scope = scope_of(self.profile, self._timeframe, settled)
+        options = FillOptions(
+            symbols=sorted(symbols),
+            newest_first=True,
+            only_due=True,
+            recheck=recheck,
+            since=begin,
+            max_time=_ASKING,
+        )
+        window = Window(begin, settled)
+        outcomes: list[PartitionOutcome] = []
+        try:
+            sources = self.build()
+            for outcome in Fill(self.store, sources, scope, window, options, run=self.run):
+                outcomes.append(outcome)
+                if self.stop.is_set():
+                    break
+            lacking = self._lacking(scope.only(sorted(symbols)), window, sources)
+        except MarketAssetsError as error:
+            return _Asked(symbols, lacking=symbols, words=self.universe.redact(str(error)))
+        # A fault of this program costs the catch-up, and no streamed bar.
+        except Exception as error:
+            log.exception("REST could not be asked for what a stream lacks")
+            return _Asked(symbols, lacking=symbols, words=error_words(error))
+        return _Asked(
+            symbols,
+            new=sum(outcome.new for outcome in outcomes),
+            revised=sum(outcome.revised for outcome in outcomes),
+            lacking=lacking,
+        )
+
+    def _lacking(
+        self, scope: Scope, window: Window, sources: Mapping[str, Source]
+    ) -> frozenset[str]:
+        """The symbols of which bars of a window are still open."""
+        quiet = any(not source.traits.emits_empty_bars for source in sources.values())
+        with self.store.reading(f"looking for what {scope} lacks") as view:
+            series = scope.since(view.genesis.of(scope.dataset))
+            states = states_of(view, series, window, quiet=quiet)
+        return frozenset(states.filter(pl.col("state") == State.OPEN)["symbol"].unique())
+
+    def _collect(self) -> None:
+        """Take in what REST has given, and release the bars that have waited for it."""
+        if self._asking is not None and self._asking.done():
+            asked, self._asking = self._asking.result(), None
+            now = self.timer.now()
+            # Those that were served anew once more meanwhile have to wait for the next answer.
+            self._held -= asked.symbols - {
+                symbol for symbol, ask in self._asks.items() if ask.due_at <= now
+            }
+            for symbol in asked.lacking:
+                tries = self._tries.get(symbol, 0)
+                wait = min(_AGAIN * 2**tries, _AGAIN_CAP)
+                self._asks.setdefault(symbol, _Ask(now + wait, tries + 1))
+            self._totals["caught_up"] += asked.new
+            self._totals["revised"] += asked.revised
+            self._is_behind |= bool(asked.new or asked.revised)
+            if asked.new or asked.revised or asked.words:
+                words = f"REST gave {asked.new:,} bars of {listed(sorted(asked.symbols), 5)}"
+                words += f", {asked.revised:,} with other values" if asked.revised else ""
+                self._news.append(asked.words or words)
+
+    # What follows --------------------------------------------------------------------------------
+
+    def _follow(self, pool: ThreadPoolExecutor) -> None:
+        """Have made again what is made of candles, if some have changed and it is time."""
+        now = self.timer.now()
+        if self._following is not None and self._following.done():
+            following, self._following = self._following, None
+            fault = following.exception()
+            if fault is not None:
+                log.warning("what follows from candles could not be made: %s", fault)
+                self._is_behind = True
+            else:
+                self._news += following.result().errors
+        is_due = now - self._followed_at >= self._settings.follow
+        if self._following is None and self._is_behind and is_due and not self.stop.is_set():
+            self._is_behind, self._followed_at = False, now
+            self._following = pool.submit(self._made, now)
+
+    def _made(self, now: datetime) -> Updated:
+        settled = now - self.profile.update.settle
+        count_profile(self.store, self.profile, settled)
+        return follow_profile(self.store, self.universe, self.profile, now=settled)
+
+    # Reports -------------------------------------------------------------------------------------
+
+    def _end(self, pump: Pump) -> StreamReport:
+        """Store what waits, and say for the last time how it is."""
+        self._hear(pump.gathered(0))
+        now = self.timer.now()
+        outcomes: list[PartitionOutcome] = []
+        for _ in range(_LAST_TRIES):
+            outcomes += self._commit(pump, is_last=True)
+            if not pump.waiting:
+                break
+        for line in self._lines.values():
+            if line.state != "ended":
+                line.become("ended", now, "the session is over")
+        self._noted_at = now - 2 * _NOTE_EVERY
+        self._note_alone()
+        return replace(self._report(pump, outcomes), is_last=True)
+
+    def _report(self, pump: Pump, outcomes: Sequence[PartitionOutcome]) -> StreamReport:
+        news, self._news = self._news, []
+        lines = self._lines
+        return StreamReport(
+            at=self.timer.now(),
+            timeframe=self._timeframe,
+            stored=sum(outcome.new for outcome in outcomes),
+            revised=sum(outcome.revised for outcome in outcomes),
+            stored_in_all=self._totals["new"],
+            revised_in_all=self._totals["revised"],
+            rejected_in_all=self._totals["rejected"],
+            caught_up=self._totals["caught_up"],
+            states={symbol: line.state for symbol, line in lines.items()}
+            | dict.fromkeys(self._choice.rest, "rest"),
+            words={symbol: line.words for symbol, line in lines.items() if line.words}
+            | self._choice.rest,
+            last_bar={
+                symbol: line.last_bar for symbol, line in lines.items() if line.last_bar is not None
+            },
+            sources=self._choice.streamed,
+            lag_p50=self._lags.at(0.5),
+            lag_p99=self._lags.at(0.99),
+            reconnects=sum(health.reconnects for health in self._health.values()),
+            left_to_rest=pump.dropped + sum(health.dropped for health in self._health.values()),
+            waiting=pump.waiting,
+            outcomes=tuple(outcomes),
+            news=tuple(news),
+        )
+
+
+_LAST_TRIES = 3
+"""How often the last bars are tried to be stored while the store is busy."""
+
+
+def _floor(instant: datetime, step: timedelta) -> datetime:
+    """The last end of a bar of the day."""
+    begin = instant.replace(hour=0, minute=0, second=0, microsecond=0)
+    return begin + (instant - begin) // step * step
+
+
+def _naive(instant: datetime | None) -> datetime | None:
+    """An instant as the store holds it: UTC, without a zone."""
+    return None if instant is None else instant.astimezone(UTC).replace(tzinfo=None)

@@ -1,0 +1,218 @@
+"""A streamed profile: what is stored, what REST is asked for, and what a fault costs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import datetime, timedelta
+
+import pytest
+
+from market_assets.errors import SourceError
+from market_assets.market.clock import CLOCK_VARIABLE, present
+from market_assets.practice.stream_faults import StreamFault
+from market_assets_tests.support.live_ground import MINUTE, LiveGround, clock_text, live_ground
+
+
+@pytest.fixture
+def live(tmp_path, monkeypatch) -> LiveGround:
+    monkeypatch.setenv(CLOCK_VARIABLE, clock_text())
+    with live_ground(tmp_path, "BTCUSDT", "ETHUSDT") as ground:
+        yield ground
+
+
+def since() -> datetime:
+    """The first minute that a session that begins now asks REST for."""
+    begin = present() - timedelta(minutes=28)
+    return begin.replace(second=0, microsecond=0)
+
+
+def stored(bars: int):
+    return lambda report: report.stored_in_all >= bars
+
+
+class TestWhatIsStored:
+    def test_bars_are_stored_as_they_close_and_rest_gives_what_came_before(self, live):
+        first = since()
+        reports = live.stream(stored(8))
+
+        assert live.wrong() == {}
+        assert live.holes(first) == []
+        last = reports[-1]
+        assert last.is_last
+        assert last.caught_up >= 2 * 28
+        assert last.lag_p99 is not None
+        assert {"live"} == {
+            state for report in reports if report.stored for state in report.states.values()
+        }
+        outcomes = [outcome for report in reports for outcome in report.outcomes]
+        assert outcomes
+        assert all(outcome.partition.key == "2025-03-03" for outcome in outcomes)
+
+    def test_how_the_streams_are_is_kept(self, live):
+        seen = []
+
+        def look(report):
+            if report.stored:
+                seen.extend(live.table("SELECT symbol, state FROM ops.streams").rows())
+            return len(seen) >= 4
+
+        live.stream(look)
+
+        assert set(seen) == {("BTCUSDT", "live"), ("ETHUSDT", "live")}
+        ended = live.table("SELECT state, words, last_bar_at, connected_at FROM ops.streams")
+        assert ended["state"].to_list() == ["ended", "ended"]
+        assert ended.null_count().sum_horizontal().item() == 0
+
+    def test_what_is_made_of_candles_follows(self, live):
+        live.keep(stream={"catch_up": "30m", "follow": "10s"})
+
+        def is_made(report):
+            return report.stored_in_all >= 12
+
+        live.stream(is_made)
+
+        made = live.table("SELECT count(*) AS n FROM live.candles_5m")["n"].item()
+        assert made >= 8
+
+    def test_a_session_goes_on_where_the_one_before_has_ended(self, live):
+        first = since()
+        live.stream(stored(4))
+        live.stream(stored(4))
+
+        assert live.wrong() == {}
+        assert live.holes(first) == []
+
+    def test_a_session_ends_after_its_time(self, live):
+        reports = live.stream(lambda _: False, total=timedelta(minutes=2))
+
+        assert reports[-1].is_last
+
+
+class TestFaults:
+    def test_whatever_the_stream_does_rows_are_the_truth_in_the_end(self, live):
+        now = present()
+        first = since()
+
+        def between(begin: int, end: int) -> dict[str, object]:
+            return {"start": now + begin * MINUTE, "end": now + end * MINUTE}
+
+        live.set_faults(
+            StreamFault(fault="duplicate", every=3),
+            StreamFault(fault="swap", every=4),
+            StreamFault(fault="late", every=5, seconds=20),
+            StreamFault(fault="revision", every=6, seconds=40),
+            StreamFault(fault="drop", **between(4, 5), times=2),
+            StreamFault(fault="mute", symbols={"BTCUSDT"}, **between(7, 13)),
+        )
+
+        reports = live.stream(stored(30), longest=120)
+        # REST is asked for the last of it.
+        live.set_faults()
+        reports += live.stream(stored(4))
+
+        assert live.wrong() == {}
+        assert live.holes(first) == []
+        assert max(report.reconnects for report in reports) >= 1
+
+    def test_a_symbol_that_is_refused_leaves_the_other_alone(self, live):
+        live.set_faults(StreamFault(fault="refuse", symbols={"ETHUSDT"}))
+
+        reports = live.stream(stored(3))
+
+        states = [report.states for report in reports if report.stored][-1]
+        assert states == {"BTCUSDT": "live", "ETHUSDT": "refused"}
+        symbols = {symbol for symbol, _ in live.rows()}
+        assert symbols == {"BTCUSDT", "ETHUSDT"}
+        assert live.wrong() == {}
+
+    def test_bars_wait_while_the_store_is_busy(self, live):
+        first = since()
+        release = threading.Event()
+        holder: list[threading.Thread] = []
+
+        def hold() -> None:
+            with live.store._lock.held("testing"):
+                release.wait(20)
+
+        def look(report):
+            if report.stored and not holder:
+                holder.append(threading.Thread(target=hold))
+                holder[0].start()
+            if report.waiting:
+                release.set()
+            return release.is_set() and report.stored and not report.waiting
+
+        reports = live.stream(look)
+
+        holder[0].join()
+        assert any(report.waiting for report in reports)
+        assert live.wrong() == {}
+        assert live.holes(first) == []
+
+    def test_bars_that_the_buffer_has_no_room_for_are_left_to_rest(self, live):
+        first = since()
+        live.keep(stream={"catch_up": "30m", "buffer": 2})
+        live.set_faults(StreamFault(fault="duplicate"))
+        release = threading.Event()
+        holder: list[threading.Thread] = []
+
+        def hold() -> None:
+            with live.store._lock.held("testing"):
+                release.wait(20)
+
+        def look(report):
+            if report.stored and not holder:
+                holder.append(threading.Thread(target=hold))
+                holder[0].start()
+            if report.left_to_rest >= 2:
+                release.set()
+            return release.is_set() and report.left_to_rest and report.stored_in_all >= 8
+
+        reports = live.stream(look)
+        live.stream(stored(2))
+
+        holder[0].join()
+        assert reports[-1].left_to_rest >= 2
+        assert live.wrong() == {}
+        assert live.holes(first) == []
+
+    def test_a_stop_is_followed_by_an_end_within_seconds_and_loses_nothing(self, live):
+        first = since()
+        stopped = []
+
+        def look(report):
+            if report.stored_in_all >= 4 and not stopped:
+                stopped.append(time.monotonic())
+            return stopped
+
+        live.stream(look)
+
+        assert time.monotonic() - stopped[0] < 10
+        assert live.wrong() == {}
+        assert live.holes(first) == []
+
+
+class TestWhatCannotBeStreamed:
+    def test_a_profile_without_a_stream_names_the_types_that_have_one(self, live):
+        folder = live.path.parent
+        (folder / "x").mkdir()
+        text = live.path.read_text().replace("stream_url:", "# stream_url:")
+        live.path.write_text(text)
+        live.universe = live.universe.model_copy(
+            update={
+                "sources": {
+                    "vendor": {
+                        key: value
+                        for key, value in live.universe.sources["vendor"].items()
+                        if key != "stream_url"
+                    }
+                }
+            }
+        )
+
+        with pytest.raises(SourceError, match="nothing of 1m can be streamed") as caught:
+            live.stream(stored(1))
+
+        assert "stream_url" in str(caught.value)
+        assert "binance, bitfinex, bybit, coinbase, kraken, practice" in str(caught.value)

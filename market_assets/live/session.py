@@ -349,30 +349,30 @@ class Session:
         """Take in what the streams have said beside bars."""
         now = self.timer.now()
         settled = now + self.profile.update.settle
-        for source, said in gathered.items():
+        for source, report in gathered.items():
             names = self._choice.symbols[source]
-            health = self._health[source] = said.health
+            health = self._health[source] = report.health
             before, at = self._frames.get(source, (0, None))
             self._frames[source] = (health.frames, now if health.frames > before else at)
 
-            for name in said.reconnected:
+            for name in report.reconnected:
                 symbol = names[name]
                 self._lines[symbol].become("live", now)
                 self._lines[symbol].connected_at = now
                 self._held.add(symbol)
                 self._asks[symbol] = _Ask(now)
-            for name in said.doubtful:
+            for name in report.doubtful:
                 # What has closed this moment REST has after a while only.
                 self._asks.setdefault(names[name], _Ask(settled))
-            for news in said.news:
+            for news in report.news:
                 if news.kind is NewsKind.LOST:
                     for name in news.symbols:
                         self._lines[names[name]].become("lost", news.at, news.words)
                 words = self.universe.redact(news.words)
                 self._news.append(f"{source} {news.kind.value}: {words}")
             self._judge_lines(source, health, now)
-            if said.fault is not None:
-                self._end_source(source, said.fault, now)
+            if report.fault is not None:
+                self._end_source(source, report.fault, now)
 
     def _judge_lines(self, source: str, health: Health, now: datetime) -> None:
         """Say of each symbol of a source whether it is silent or refused."""

@@ -153,18 +153,27 @@ class StreamedFill:
         terms = terms_of(scope)
         answers: list[Answer] = []
         ends = dict(self._ends)
+        grids: dict[tuple[int, int], tuple[pl.DataFrame, pl.Series]] = {}
         self.unusable = {}
         for series, reference, rows in self._rows(scope, batches):
-            window = Window(*(from_micros(int(edge)) for edge in _edges(rows, step)))
-            grid = scope.grid(window)
-            is_closed = pl.col("closes_at") <= literal(scope.now)
+            window = Window(*(from_micros(edge) for edge in _edges(rows, step)))
+            if window.micros not in grids:
+                grid = scope.grid(window)
+                is_closed = pl.col("closes_at") <= literal(scope.now)
+                bars, unfinished = (
+                    grid.filter(is_closed).select("ts"),
+                    grid.filter(~is_closed)["ts"],
+                )
+                # Most symbols have the same one bar.
+                grids[window.micros] = bars, unfinished
+            bars, unfinished = grids[window.micros]
             page = Page(
                 series.symbol,
                 series.sources,
                 window,
                 wanted=_NO_OPENS,
-                bars=grid.filter(is_closed).select("ts"),
-                unfinished=grid.filter(~is_closed)["ts"],
+                bars=bars,
+                unfinished=unfinished,
             )
             answer = Answer(page, is_stream=True)
             delivery = Delivery(

@@ -35,7 +35,7 @@ from market_assets.stream.connection import Limits
 from market_assets.stream.health import Health, Quantiles
 from market_assets.stream.stream import NewsKind, Stream
 from market_assets.verdicts.evidence import State
-from market_assets.words import listed
+from market_assets.words import listed, many
 from market_assets.work.run import Run, Trigger
 
 if TYPE_CHECKING:
@@ -567,7 +567,7 @@ class Session:
             self._totals["revised"] += asked.revised
             self._is_behind |= bool(asked.new or asked.revised)
             if asked.new or asked.revised or asked.words:
-                words = f"REST gave {asked.new:,} bars of {listed(sorted(asked.symbols), 5)}"
+                words = f"REST gave {many(asked.new, 'bar')} of {listed(sorted(asked.symbols), 5)}"
                 words += f", {asked.revised:,} with other values" if asked.revised else ""
                 self._news.append(asked.words or words)
 

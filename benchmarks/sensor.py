@@ -30,7 +30,7 @@ from market_assets.definitions import build_definitions
 from market_assets.defs.automation.runs import instance_at
 from market_assets.defs.events import CHECKS
 from market_assets.defs.internals.checks import check_evaluation
-from market_assets.defs.keys import candles_key
+from market_assets.defs.keys import dataset_key
 from market_assets.defs.resources import Clock, Sources, StoreResource
 from market_assets.expected.counts import count_profile
 from market_assets.market.datasets import Dataset
@@ -152,7 +152,7 @@ def fill_store(home: Path, universe: Universe, days: list[date], clock: Clock) -
 
 def fill_log(instance: dg.DagsterInstance, days: list[date]) -> None:
     """Materialize and judge every partition in Dagster's log."""
-    key = candles_key("kept", H1)
+    key = dataset_key(Dataset.candles("kept", H1))
     for n, day in enumerate(days):
         partition = day.isoformat()
         instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=partition))

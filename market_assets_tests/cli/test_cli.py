@@ -443,7 +443,7 @@ def test_a_file_that_is_no_store_is_left_as_it_is(shell: Shell) -> None:
         (["stauts"], {}, "Did you mean 'status'?", 0),
         (["status", "-h"], {}, "--wide", 1),
         (["backfill", "--help"], {}, "--from", 1),
-        (["--help"], {}, "practice-vendor", 10),
+        (["--help"], {}, "practice-vendor", 11),
         (
             [],
             {"_MARKET_ASSETS_COMPLETE": "complete_bash", "COMP_WORDS": "x sta", "COMP_CWORD": "1"},

@@ -13,7 +13,7 @@ from market_assets.market.columns import EXTRA_NAMES, EXTRAS, FETCHED
 from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import TS, Timeframe
 from market_assets.store import Store
-from market_assets.store.schema import MIGRATIONS, VERSION
+from market_assets.store.schema import MIGRATIONS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -173,15 +173,19 @@ def test_what_was_derived_with_extras_is_another_without(store, minutes):
         ].to_list() == [None]
 
 
+_WITHOUT = 5
+"""The last version of the store whose candles have no extra columns."""
+
+
 def _older_home(folder: Path) -> Path:
     """A home of the version before extra columns, with a minute of candles and one revision."""
     folder.mkdir()
     with duckdb.connect(folder / "market.duckdb") as db:
-        for script in MIGRATIONS[: VERSION - 1]:
+        for script in MIGRATIONS[:_WITHOUT]:
             db.execute(script)
         db.execute(
             "INSERT INTO ops.store (version, changed_at) VALUES (?, TIMESTAMP '2025-01-01')",
-            [VERSION - 1],
+            [_WITHOUT],
         )
         db.execute('CREATE SCHEMA "us-old"')
         columns = (

@@ -11,7 +11,6 @@ from hashlib import sha256
 from pathlib import Path  # noqa: TC003 - pydantic reads the annotations of HttpSettings at runtime
 from typing import TYPE_CHECKING, Annotated, Self
 
-import httpx
 from pydantic import (
     AfterValidator,
     ByteSize,
@@ -25,9 +24,13 @@ from pydantic import (
 )
 
 from market_assets.errors import SourceError
+from market_assets.imports import late_imports
 from market_assets.sources.contract import SourceSettings
 from market_assets.sources.transport.limit import RateText  # noqa: TC001 - as Path
 from market_assets.sources.transport.limits_url import LimitsUrl  # noqa: TC001 - a field has it
+
+with late_imports():
+    import httpx
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

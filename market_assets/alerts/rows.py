@@ -5,7 +5,7 @@ What an alert is stands in `ledger`; how rows are read and written, in `store/ta
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -18,6 +18,7 @@ from market_assets.alerts.troubles import (
     Level,
 )
 from market_assets.market.timeframes import TS
+from market_assets.store.database import aware, naive
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -74,10 +75,10 @@ def frame_of(alerts: Iterable[Alert]) -> pl.DataFrame:
 
 
 def _aware(value: Any) -> Any:  # noqa: ANN401 - any column's
-    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
+    return aware(value) if isinstance(value, datetime) else value
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any column's
     if isinstance(value, datetime):
-        return value.astimezone(UTC).replace(tzinfo=None)
+        return naive(value)
     return list(value) if isinstance(value, tuple) else value

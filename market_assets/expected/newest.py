@@ -6,7 +6,6 @@ It says what an update must fill, and what can be reported to Dagster.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -15,9 +14,12 @@ from market_assets.expected.series import calendar_of
 from market_assets.market.calendars.bounds import LONGEST_CLOSURE
 from market_assets.market.partitions import Partition, hull
 from market_assets.market.timeframes import Timeframe, Window, literal
+from market_assets.store.database import aware
 from market_assets.verdicts.evidence import is_believable
 
 if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
     from market_assets.config.universe import Profile
     from market_assets.expected.scope import Scope
     from market_assets.store import Store
@@ -103,8 +105,8 @@ def newest_partitions(store: Store, scope: Scope) -> list[Standing]:
         row = rows.get(partition.key, {})
         return Standing(
             partition,
-            closed_at=closes[partition.key].replace(tzinfo=UTC),
-            ends_at=ends[partition.key].replace(tzinfo=UTC),
+            closed_at=aware(closes[partition.key]),
+            ends_at=aware(ends[partition.key]),
             judged_at=_utc(row.get("judged_at")),
             changed_at=_utc(row.get("changed_at")),
             reported_at=_utc(row.get("reported_at")),
@@ -145,4 +147,4 @@ def due_of(scope: Scope, newest: list[Standing]) -> list[Partition]:
 
 
 def _utc(stamp: datetime | None) -> datetime | None:
-    return None if stamp is None else stamp.replace(tzinfo=UTC)
+    return None if stamp is None else aware(stamp)

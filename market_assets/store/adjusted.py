@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from market_assets.market.columns import EXTRAS, Extra
 from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Timeframe
-from market_assets.store.schema import identifier, table_of
+from market_assets.store.schema import identifier, table_of, text_literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -85,10 +85,6 @@ def create_adjusted(profile: str, timeframes: Iterable[Timeframe], zone: str) ->
     return ";".join(made)
 
 
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
-
-
 def _adjustments(profile: str) -> str:
     """SQL of symbol, ex_date, price_factor, volume_factor.
 
@@ -102,7 +98,7 @@ def _adjustments(profile: str) -> str:
         UNION ALL
         SELECT symbol, ex_date, kind, ratio, amount
         FROM ops.action_revisions
-        WHERE profile = {_text(profile)}
+        WHERE profile = {text_literal(profile)}
           AND recorded_at <= known_by::TIMESTAMP
           AND replaced_at > known_by::TIMESTAMP
     ),
@@ -158,7 +154,7 @@ def _adjusted(profile: str, timeframe: Timeframe, zone: str) -> str:
     def begins(day: str) -> str:
         instant = f"({day})::TIMESTAMP"
         return (
-            f"timezone('UTC', timezone({_text(zone)}, {instant}))"
+            f"timezone('UTC', timezone({text_literal(zone)}, {instant}))"
             if timeframe.intraday
             else instant
         )
@@ -171,7 +167,7 @@ def _adjusted(profile: str, timeframe: Timeframe, zone: str) -> str:
         UNION ALL
         SELECT symbol, {begins("as_of::DATE + 1")}, 1.0, 1.0
         FROM ops.action_answers
-        WHERE profile = {_text(profile)}
+        WHERE profile = {text_literal(profile)}
     ),
     stretches AS (
         SELECT *,

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from market_assets.store.database import Table, apart, bounds
+from market_assets.store.database import apart, bounds
 from market_assets.store.schema import (
     create_feature_table,
     identifier,
     table_of,
 )
+from market_assets.store.tables.made import MadeTable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,25 +25,8 @@ _ROUNDING = 1e-9
 """The share of a value below which a difference is rounding."""
 
 
-class Features(Table):
+class Features(MadeTable):
     """Reads the tables of features, `<profile>.features_<timeframe>`."""
-
-    def of(
-        self,
-        dataset: Dataset,
-        window: Window,
-        symbols: Sequence[str] | None = None,
-    ) -> pl.DataFrame:
-        """The stored features in a window, sorted by symbol and ts: all columns of the table."""
-        return self._db.frame(
-            f"""
-            SELECT *
-            FROM {table_of(dataset)}
-            WHERE ts >= ? AND ts < ? AND (? IS NULL OR list_contains(?, symbol))
-            ORDER BY symbol, ts
-            """,
-            *(*bounds(window), *(2 * [None if symbols is None else list(symbols)])),
-        )
 
 
 class FeaturesWriter(Features):

@@ -4,38 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from market_assets.store.database import Table, bounds
+from market_assets.store.database import bounds
 from market_assets.store.schema import create_returns_table, table_of
+from market_assets.store.tables.made import MadeTable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import polars as pl
 
     from market_assets.market.datasets import Dataset
     from market_assets.market.timeframes import Window
 
 
-class Returns(Table):
-    """Reads the tables of aligned returns, `<profile>.returns_<timeframe>`."""
+class Returns(MadeTable):
+    """Reads the tables of aligned returns, `<profile>.returns_<timeframe>`.
 
-    def of(
-        self, dataset: Dataset, window: Window, symbols: Sequence[str] | None = None
-    ) -> pl.DataFrame:
-        """Aligned returns in a window, sorted by symbol and ts.
-
-        Returns:
-            symbol, ts, simple_return, log_return, bars, neutral.
-        """
-        return self._db.frame(
-            f"""
-            SELECT *
-            FROM {table_of(dataset)}
-            WHERE ts >= ? AND ts < ? AND (? IS NULL OR list_contains(?, symbol))
-            ORDER BY symbol, ts
-            """,
-            *(*bounds(window), *(2 * [None if symbols is None else list(symbols)])),
-        )
+    Their columns are symbol, ts, simple_return, log_return, bars, neutral.
+    """
 
 
 class ReturnsWriter(Returns):

@@ -242,8 +242,8 @@ def of_store(home: Path) -> dict[str, Any]:
     scope = scope_of(profile, Timeframe.M1, now)
     work = Featurize(Store(home, clock=lambda: now), scope, scope.window)
     outcomes = list(work)
-    assert all(one.filled for one in outcomes)  # noqa: S101 - see above
-    rows = sum(one.rows for one in outcomes)
+    assert all(outcome.filled for outcome in outcomes)  # noqa: S101 - see above
+    rows = sum(outcome.rows for outcome in outcomes)
     return {"rows": rows, "seconds": time.perf_counter() - began, "partitions": len(outcomes)}
 
 

@@ -26,7 +26,7 @@ from market_assets.fill.options import USUAL, FillOptions
 from market_assets.fill.terms import terms_of
 from market_assets.fill.wanted import marked, pages_of
 from market_assets.market.partitions import Partition, hull
-from market_assets.sources.contract import brief
+from market_assets.sources.contract import brief, omits_quiet
 from market_assets.sources.transport.horizon import HORIZON_SCHEMA, Horizon
 from market_assets.store.database import naive
 from market_assets.work.job import target_of
@@ -119,7 +119,7 @@ class Fill(Work):
             }
         self._sources = {name: sources[name] for name in names}
         self._brief_sources()
-        self._quiet = any(not source.traits.emits_empty_bars for source in sources.values())
+        self._quiet = omits_quiet(sources)
         self._fills_left = options.max_fills
         self._newest: datetime | None = None
         self._noted: list[Horizon] = []

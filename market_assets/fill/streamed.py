@@ -22,6 +22,7 @@ from market_assets.fill.stumble import naming
 from market_assets.fill.terms import terms_of
 from market_assets.market.columns import extras_in
 from market_assets.market.timeframes import TS, Window, from_micros, literal
+from market_assets.sources.contract import omits_quiet
 from market_assets.verdicts.clean import CANDLE
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class StreamedFill:
         self._sources = sources
         self._profile = profile
         self._timeframe = timeframe
-        self._quiet = any(not source.traits.emits_empty_bars for source in sources.values())
+        self._quiet = omits_quiet(sources)
         self._ends: dict[str, datetime] = {}
         self.unusable: dict[str, str] = {}
 

@@ -12,49 +12,46 @@ from __future__ import annotations
 import logging
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import KW_ONLY, dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import KW_ONLY, dataclass, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from market_assets.errors import MarketAssetsError, SourceError, StoreBusyError, error_words
+from market_assets.errors import SourceError, StoreBusyError
 from market_assets.expected.counts import count_profile
-from market_assets.expected.scope import scope_of
-from market_assets.expected.states import states_of
-from market_assets.fill.fill import Fill
-from market_assets.fill.options import FillOptions
 from market_assets.fill.streamed import StreamedFill
+from market_assets.live.catch_up import CatchUp
 from market_assets.live.choice import choose
 from market_assets.live.pump import Gathered, Pump, fault_words
+from market_assets.live.report import StreamReport
 from market_assets.live.update import follow_profile
 from market_assets.market.timeframes import Window, from_micros
 from market_assets.market.timer import PresentTimer
+from market_assets.store.database import aware, naive
 from market_assets.store.tables.streams import STREAM_SCHEMA
 from market_assets.stream.connection import Limits
 from market_assets.stream.health import Health, Quantiles
 from market_assets.stream.stream import NewsKind, Stream
-from market_assets.verdicts.evidence import State
 from market_assets.words import listed, many
 from market_assets.work.run import Run, Trigger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from market_assets.config.universe import Profile, Universe
-    from market_assets.expected.scope import Scope
     from market_assets.fill.streamed import Streamed
+    from market_assets.live.catch_up import Build, CaughtUp
     from market_assets.live.update import Updated
     from market_assets.market.timeframes import Timeframe
     from market_assets.market.timer import Timer
-    from market_assets.sources.contract import Source
     from market_assets.store import Store, Transaction
     from market_assets.work.outcome import PartitionOutcome
 
-    Build = Callable[[], Mapping[str, Source]]
-    """Builds the sources that the profile names anew, by name."""
-
 log = logging.getLogger("market_assets.live")
+
+_LAST_TRIES = 3
+"""How often the last bars are tried to be stored while the store is busy."""
 
 _LOOK = 0.5
 """Real seconds between two looks at what is due, while nothing comes."""
@@ -64,12 +61,6 @@ _PATIENCE = timedelta(seconds=3)
 
 _NOTE_EVERY = timedelta(seconds=10)
 """How often `ops.streams` is written while no bar is stored."""
-
-_OVERLAP = 3
-"""Stored bars before the last one that REST is asked for again, to compare them."""
-
-_ASKING = timedelta(seconds=20)
-"""After so long a catch-up asks for nothing more: the next one goes on."""
 
 _AGAIN = timedelta(seconds=30)
 _AGAIN_CAP = timedelta(minutes=5)
@@ -89,56 +80,6 @@ class StreamOptions:
     timeframe: Timeframe | None = None
     symbols: Sequence[str] = ()
     total: timedelta | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class StreamReport:
-    """What a session has done since the report before, and how it is.
-
-    Attributes:
-        at: When.
-        timeframe: What is streamed.
-        stored: Bars that were new, in this report.
-        revised: Bars whose values changed, in this report.
-        stored_in_all: Bars that were new, since the session began.
-        revised_in_all: Likewise, of changed values.
-        rejected_in_all: Rows that cannot be, since it began.
-        caught_up: Bars that REST has given, since it began.
-        states: The state of each symbol: connecting, live, silent, refused, lost, ended, or rest.
-        words: Why, by symbol, where there is a reason.
-        last_bar: By symbol, the open of its newest bar that was stored.
-        sources: The source that streams each symbol.
-        lag_p50: Seconds from the end of a bar until it was stored, of half of the bars; None
-            without any.
-        lag_p99: Likewise, of 99 in a hundred.
-        reconnects: Connections that broke and were opened again.
-        left_to_rest: Bars that were dropped because the store was busy.
-        waiting: Bars that wait to be stored.
-        outcomes: What became of the partitions that hold the stored bars.
-        news: What there is to tell, a sentence each.
-        is_last: Whether the session is over.
-    """
-
-    at: datetime
-    timeframe: Timeframe
-    stored: int = 0
-    revised: int = 0
-    stored_in_all: int = 0
-    revised_in_all: int = 0
-    rejected_in_all: int = 0
-    caught_up: int = 0
-    states: Mapping[str, str] = field(default_factory=dict)
-    words: Mapping[str, str] = field(default_factory=dict)
-    last_bar: Mapping[str, datetime] = field(default_factory=dict)
-    sources: Mapping[str, str] = field(default_factory=dict)
-    lag_p50: float | None = None
-    lag_p99: float | None = None
-    reconnects: int = 0
-    left_to_rest: int = 0
-    waiting: int = 0
-    outcomes: Sequence[PartitionOutcome] = ()
-    news: Sequence[str] = ()
-    is_last: bool = False
 
 
 def stream_profile(
@@ -215,25 +156,6 @@ class _Ask:
     tries: int = 0
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """What became of asking REST.
-
-    Attributes:
-        symbols: Of which symbols.
-        new: Bars that were not there before.
-        revised: Bars whose values were others.
-        lacking: The symbols that still lack bars.
-        words: What went wrong; empty where nothing did.
-    """
-
-    symbols: frozenset[str]
-    new: int = 0
-    revised: int = 0
-    lacking: frozenset[str] = frozenset()
-    words: str = ""
-
-
 @dataclass
 class Session:
     """One session of a profile: see `stream_profile`, whose arguments it has."""
@@ -263,10 +185,19 @@ class Session:
             for source, names in self._choice.symbols.items()
             for name, symbol in names.items()
         }
+        self._catch_up = CatchUp(
+            self.store,
+            self.build,
+            self.universe,
+            self.profile,
+            self._timeframe,
+            run=self.run,
+            stop=self.stop,
+        )
         self._held: set[str] = set()
         """Symbols whose bars wait until REST was asked."""
         self._asks: dict[str, _Ask] = {}
-        self._asking: Future[_Asked] | None = None
+        self._asking: Future[CaughtUp] | None = None
         self._tries: dict[str, int] = {}
         self._following: Future[Updated] | None = None
         self._followed_at = now
@@ -319,7 +250,7 @@ class Session:
                 opens = view.candles.opens(dataset, list(self._lines), since)
                 newest = opens.group_by("symbol").agg(pl.max("ts"))
                 for symbol, ts in newest.iter_rows():
-                    self._lines[symbol].last_bar = ts.replace(tzinfo=UTC)
+                    self._lines[symbol].last_bar = aware(ts)
         if self._choice.rest:
             reasons = dict.fromkeys(self._choice.rest.values())
             names = listed(sorted(self._choice.rest), 5)
@@ -402,11 +333,12 @@ class Session:
             line = self._lines[symbol]
             held.setdefault(line.source, set()).add(line.name)
         parts = pump.take(held)
+        now = self.timer.now()
         if not parts:
-            self._note_alone()
+            if now - self._noted_at >= _NOTE_EVERY:
+                self._note_alone()
             return []
 
-        now = self.timer.now()
         try:
             outcomes = self._fill.commit(
                 parts,
@@ -446,11 +378,8 @@ class Session:
                     self._lags.add((now - end).total_seconds())
 
     def _note_alone(self) -> None:
-        """Write how the streams are, while no bar is stored; a busy store is no fault."""
-        now = self.timer.now()
-        if now - self._noted_at < _NOTE_EVERY:
-            return
-        self._noted_at = now
+        """Write how the streams are, without a bar; a busy store is no fault."""
+        self._noted_at = self.timer.now()
         try:
             purpose = f"noting how streams of {self.profile.name} are"
             with self.store.writing(purpose, patience=_PATIENCE) as transaction:
@@ -465,7 +394,10 @@ class Session:
         for part in parts:
             names = self._choice.symbols[part.source]
             for name, ts in part.bars.group_by("symbol").agg(pl.max("ts")).iter_rows():
-                newest[names[name]] = ts.replace(tzinfo=UTC)
+                newest[names[name]] = aware(ts)
+
+        def stored(instant: datetime | None) -> datetime | None:
+            return None if instant is None else naive(instant)
 
         def row(symbol: str, line: _Line) -> tuple[object, ...]:
             last_bar = max(filter(None, (line.last_bar, newest.get(symbol))), default=None)
@@ -473,8 +405,8 @@ class Session:
             reconnects = self._health.get(line.source, Health()).reconnects
             return (
                 *(self.profile.name, str(self._timeframe), symbol, line.source),
-                *(line.state, line.words, _naive(line.since), _naive(line.connected_at)),
-                *(_naive(last_bar), _naive(framed_at), reconnects, _naive(now)),
+                *(line.state, line.words, naive(line.since), stored(line.connected_at)),
+                *(stored(last_bar), stored(framed_at), reconnects, naive(now)),
             )
 
         rows = [row(symbol, line) for symbol, line in self._lines.items()]
@@ -489,7 +421,8 @@ class Session:
         if not due or self._asking is not None:
             return
         self._tries = {symbol: self._asks.pop(symbol).tries for symbol in due}
-        self._asking = pool.submit(self._catch_up, due, now)
+        last_bars = {symbol: self._lines[symbol].last_bar for symbol in due}
+        self._asking = pool.submit(self._catch_up.ask, last_bars, now)
         self._asking.add_done_callback(lambda _: pump.wake())
 
         # A bar that closed just before a symbol was served is in no stream, and not settled yet.
@@ -497,58 +430,6 @@ class Session:
         is_unsettled = now - settle < _floor(now, self._step)
         for symbol in due & self._held if is_unsettled else ():
             self._asks[symbol] = _Ask(now + settle)
-
-    def _catch_up(self, symbols: frozenset[str], now: datetime) -> _Asked:
-        """Ask REST for what the last hours lack, and for what was stored last, to compare it."""
-        settled = now - self.profile.update.settle
-        begin = now - self._settings.catch_up
-        most = int(self._settings.catch_up / self._step)
-        recheck = max(
-            most
-            if (last_bar := self._lines[symbol].last_bar) is None
-            else min(most, int((now - last_bar) / self._step) + _OVERLAP)
-            for symbol in symbols
-        )
-        scope = scope_of(self.profile, self._timeframe, settled)
-        options = FillOptions(
-            symbols=sorted(symbols),
-            newest_first=True,
-            only_due=True,
-            recheck=recheck,
-            since=begin,
-            max_time=_ASKING,
-        )
-        window = Window(begin, settled)
-        outcomes: list[PartitionOutcome] = []
-        try:
-            sources = self.build()
-            for outcome in Fill(self.store, sources, scope, window, options, run=self.run):
-                outcomes.append(outcome)
-                if self.stop.is_set():
-                    break
-            lacking = self._lacking(scope.only(sorted(symbols)), window, sources)
-        except MarketAssetsError as error:
-            return _Asked(symbols, lacking=symbols, words=self.universe.redact(str(error)))
-        # A fault of this program costs the catch-up, and no streamed bar.
-        except Exception as error:
-            log.exception("REST could not be asked for what a stream lacks")
-            return _Asked(symbols, lacking=symbols, words=error_words(error))
-        return _Asked(
-            symbols,
-            new=sum(outcome.new for outcome in outcomes),
-            revised=sum(outcome.revised for outcome in outcomes),
-            lacking=lacking,
-        )
-
-    def _lacking(
-        self, scope: Scope, window: Window, sources: Mapping[str, Source]
-    ) -> frozenset[str]:
-        """The symbols of which bars of a window are still open."""
-        quiet = any(not source.traits.emits_empty_bars for source in sources.values())
-        with self.store.reading(f"looking for what {scope} lacks") as view:
-            series = scope.since(view.genesis.of(scope.dataset))
-            states = states_of(view, series, window, quiet=quiet)
-        return frozenset(states.filter(pl.col("state") == State.OPEN)["symbol"].unique())
 
     def _collect(self) -> None:
         """Take in what REST has given, and release the bars that have waited for it."""
@@ -608,7 +489,6 @@ class Session:
         for line in self._lines.values():
             if line.state != "ended":
                 line.become("ended", now, "the session is over")
-        self._noted_at = now - 2 * _NOTE_EVERY
         self._note_alone()
         return replace(self._report(pump, outcomes), is_last=True)
 
@@ -642,16 +522,7 @@ class Session:
         )
 
 
-_LAST_TRIES = 3
-"""How often the last bars are tried to be stored while the store is busy."""
-
-
 def _floor(instant: datetime, step: timedelta) -> datetime:
     """The last end of a bar of the day."""
     begin = instant.replace(hour=0, minute=0, second=0, microsecond=0)
     return begin + (instant - begin) // step * step
-
-
-def _naive(instant: datetime | None) -> datetime | None:
-    """An instant as the store holds it: UTC, without a zone."""
-    return None if instant is None else instant.astimezone(UTC).replace(tzinfo=None)

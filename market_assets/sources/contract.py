@@ -340,6 +340,11 @@ _FIRST_MICROS = to_micros(datetime(1, 1, 1, tzinfo=UTC))
 _LAST_MICROS = to_micros(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
 
 
+def omits_quiet(sources: Mapping[str, Source]) -> bool:
+    """Whether any of some sources leaves bars without a trade out."""
+    return any(not source.traits.emits_empty_bars for source in sources.values())
+
+
 def epoch_to_us(stamps: pl.Expr) -> pl.Expr:
     """Turn counts since 1970 of unknown unit into TS.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import random
 import time
@@ -19,28 +18,11 @@ from market_assets.practice.streams import StreamVendor
 from market_assets.sources.vendors.binance_stream import BinanceStream
 from market_assets.stream.connection import Limits
 from market_assets.stream.stream import NewsKind, Stream
-from market_assets_tests.support.manual_timer import START, ManualTimer, settle, until
-from market_assets_tests.support.stream_ground import SYMBOLS, streaming
-
-EVERY = ("binance", "bybit", "bitfinex", "kraken", "coinbase")
-
+from market_assets_tests.support.manual_timer import ManualTimer, settle, until
+from market_assets_tests.support.stream_ground import EVERY, SYMBOLS, at, run, streaming
 
 LOADED = 5.0
 """Seconds that half a second may last on a loaded machine."""
-
-
-def at(seconds):
-    return START + timedelta(seconds=seconds)
-
-
-def run(test):
-    """Run a test in an event loop of its own."""
-
-    @functools.wraps(test)
-    def wrapper(*args, **kwargs):
-        return asyncio.run(test(*args, **kwargs))
-
-    return wrapper
 
 
 # A connection that breaks -------------------------------------------------------------------------

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import functools
 from datetime import timedelta
 
 import polars as pl
@@ -17,25 +15,8 @@ from market_assets.sources.vendors.binance_stream import BinanceStream
 from market_assets.stream.bars import Bar
 from market_assets.stream.connection import Limits
 from market_assets.stream.stream import BAR_SCHEMA, NewsKind, Stream, frame_of
-from market_assets_tests.support.manual_timer import START, ManualTimer, until
-from market_assets_tests.support.stream_ground import FORMATS, streaming
-
-EVERY = ("binance", "bybit", "bitfinex", "kraken", "coinbase")
-
-
-def at(seconds):
-    return START + timedelta(seconds=seconds)
-
-
-def run(test):
-    """Run a test in an event loop of its own."""
-
-    @functools.wraps(test)
-    def wrapper(*args, **kwargs):
-        return asyncio.run(test(*args, **kwargs))
-
-    return wrapper
-
+from market_assets_tests.support.manual_timer import ManualTimer, until
+from market_assets_tests.support.stream_ground import EVERY, FORMATS, at, run, streaming
 
 # Batches ------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import yaml
 
 from market_assets.config.load import load_universe
 from market_assets.config.sources import sources_of
-from market_assets.live.session import StreamOptions, StreamReport, stream_profile
+from market_assets.live.session import StreamOptions, stream_profile
 from market_assets.market.clock import machine, present
 from market_assets.market.timeframes import Timeframe
 from market_assets.practice.book import Market
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from market_assets.live.report import StreamReport
     from market_assets.practice.stream_faults import StreamFault
 
 SPEED = 30

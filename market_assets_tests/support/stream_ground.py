@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -25,7 +26,7 @@ from market_assets.stream.stream import Batch, NewsKind, Stream
 from market_assets_tests.support.manual_timer import START, ManualTimer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
     from datetime import datetime
 
     from market_assets.practice.stream_faults import StreamFault
@@ -41,6 +42,9 @@ FORMATS: dict[str, type[StreamFormat]] = {
     "kraken": KrakenStream,
     "coinbase": CoinbaseStream,
 }
+EVERY = tuple(name for name in FORMATS if name != "binance-usdm")
+"""The formats that differ in their messages."""
+
 SYMBOLS = {
     **dict.fromkeys(("binance", "binance-usdm", "bybit"), ("BTCUSDT", "ETHUSDT")),
     "bitfinex": ("tBTCUSD", "tETHUSD"),
@@ -51,6 +55,21 @@ FIRST = round(START.timestamp() * 1000)
 """The open of the first minute, in milliseconds."""
 
 QUICK = Limits(gather=0, pulse=10)
+
+
+def at(seconds: float) -> datetime:
+    """The instant so many seconds after the first minute opens."""
+    return START + timedelta(seconds=seconds)
+
+
+def run(test: Callable[..., Coroutine[None, None, None]]) -> Callable[..., None]:
+    """Run a test in an event loop of its own."""
+
+    @functools.wraps(test)
+    def wrapper(*args: object, **kwargs: object) -> None:
+        asyncio.run(test(*args, **kwargs))
+
+    return wrapper
 
 
 @dataclass

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from market_assets.config.universe import Profile
-    from market_assets.live.session import StreamReport
+    from market_assets.live.report import StreamReport
     from market_assets.market.timeframes import Timeframe
 
 _STOPPED = "Stopped. What was streamed is stored, and the same command goes on from there."
@@ -90,7 +90,7 @@ def stream(
             screen.show(report)
             last = report
     if last is not None and not as_json:
-        OUT.print(_summary(last), highlight=False, soft_wrap=True)
+        OUT.print(_counts(last), highlight=False, soft_wrap=True)
     if stop.number == signal.SIGINT:
         raise KeyboardInterrupt(_STOPPED)
     if stop.number is not None:
@@ -237,10 +237,6 @@ class _Drawn(_Screen):
             rest = ", ".join(f"{count} {state}" for state, count in states.items())
             table.add_row("...", "", rest, "", "")
         return table
-
-
-def _summary(report: StreamReport) -> str:
-    return _counts(report)
 
 
 def _counts(report: StreamReport) -> str:

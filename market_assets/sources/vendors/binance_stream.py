@@ -6,6 +6,8 @@ from datetime import timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from msgspec import structs
+
 from market_assets.market.timeframes import Timeframe
 from market_assets.sources.streaming import (
     Beat,
@@ -127,13 +129,6 @@ class BinanceUsdmStream(BinanceStream):
     """
 
     address = "wss://fstream.binance.com/market/stream"
-    traits: ClassVar[StreamTraits] = StreamTraits(
-        timeframes=frozenset(Timeframe),
-        closing=Closing.FLAG,
-        emits_empty_bars=True,
-        symbols=200,
-        opening=(300, 300.0),
-        messages=5.0,
-        life=_DAY,
-        holds={418: 300.0, 429: 60.0},
+    traits: ClassVar[StreamTraits] = structs.replace(
+        BinanceStream.traits, symbols=200, messages=5.0
     )

@@ -64,6 +64,26 @@ class TestWhatIsStored:
         assert ended["state"].to_list() == ["ended", "ended"]
         assert ended.null_count().sum_horizontal().item() == 0
 
+    def test_how_the_streams_were_is_kept_for_the_story_of_a_bar(self, live):
+        now = present()
+        live.set_faults(StreamFault(fault="drop", start=now + 3 * MINUTE, times=1))
+        live.stream(lambda report: report.reconnects and report.stored_in_all >= 6)
+        live.set_faults()
+        live.stream(stored(2))
+
+        states = live.table(
+            "SELECT * FROM ops.stream_states WHERE symbol = 'BTCUSDT' ORDER BY since, ended_at"
+        )
+        lags = live.table("SELECT lag_p50, lag_p99, dropped FROM ops.streams").rows()
+
+        kinds = ["connecting", "live", "lost", "live", "ended", "connecting", "live"]
+        assert states["state"].to_list() == kinds
+        lost = states.row(2, named=True)
+        assert "the connection broke" in lost["words"]
+        # The second session ends the last state of the first; within one none is left out.
+        assert states["since"][1:4].to_list() == states["ended_at"][:3].to_list()
+        assert all(p50 <= p99 and dropped == 0 for p50, p99, dropped in lags)
+
     def test_what_is_made_of_candles_follows(self, live):
         live.keep(stream={"catch_up": "30m", "follow": "10s"})
 

@@ -43,7 +43,7 @@ _TERMINATED = 143
 _NEWS = 5
 """Sentences below the live table."""
 
-_COLOURS = {"live": "green", "refused": "red", "ended": "red", "rest": "dim"}
+_COLOURS = {"live": "green", "refused": "red", "failed": "red", "rest": "dim"}
 """Of a symbol's state; any other is neither good nor bad."""
 
 

@@ -6,7 +6,7 @@ connections, waits and guards stand in `market_assets.stream`, and no vendor has
 A stream proves that a bar is there. That a bar is absent only an answer over REST can say.
 
 A third party adds a stream in about thirty lines: a class like this one, and a method `stream` of
-its source that gives it.
+its source that gives it. `sources.testing.StreamConformance` checks it.
 
 ```python
 class TickerStream(StreamFormat):

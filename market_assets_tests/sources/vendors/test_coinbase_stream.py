@@ -61,7 +61,6 @@ def test_trades_and_heartbeats_are_all_that_is_asked_for(stream):
         "type": "ticker",
         "sequence": 37475248783,
         "product_id": "ETH-USD",
-        "price": "1285.22",
     }
     (event,) = stream.read(json.dumps(ticker))
 

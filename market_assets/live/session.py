@@ -62,6 +62,13 @@ _PATIENCE = timedelta(seconds=3)
 _NOTE_EVERY = timedelta(seconds=10)
 """How often `ops.streams` is written while no bar is stored."""
 
+_STATES = {
+    NewsKind.CONNECTED: StreamState.LIVE,
+    NewsKind.RECONNECTED: StreamState.LIVE,
+    NewsKind.LOST: StreamState.LOST,
+}
+"""What the symbols of such news are from then on."""
+
 _AGAIN = timedelta(seconds=30)
 _AGAIN_CAP = timedelta(minutes=5)
 """The wait before REST is asked once more for bars that it did not give, and the longest one."""
@@ -300,17 +307,18 @@ class Session:
 
             for name in report.reconnected:
                 symbol = names[name]
-                self._lines[symbol].become("live", now)
                 self._lines[symbol].connected_at = now
                 self._held.add(symbol)
                 self._asks[symbol] = _Ask(now)
             for name in report.doubtful:
                 # What has closed this moment REST has after a while only.
                 self._asks.setdefault(names[name], _Ask(settled))
+            # In their order: a connection may break and be there again within one look.
             for news in report.news:
-                if news.kind is NewsKind.LOST:
-                    for name in news.symbols:
-                        self._lines[names[name]].become("lost", news.at, news.words)
+                for name in news.symbols if news.kind in _STATES else ():
+                    state = _STATES[news.kind]
+                    reason = news.words if state is StreamState.LOST else ""
+                    self._lines[names[name]].become(state, news.at, self.universe.redact(reason))
                 words = self.universe.redact(news.words)
                 self._news.append(f"{source} {news.kind.value}: {words}")
             self._judge_lines(source, health, now)

@@ -22,7 +22,7 @@ from market_assets.alerts.absence import (
     stale,
 )
 from market_assets.alerts.judgement import calendar_doubts, disagreements, enrichment, failed_days
-from market_assets.alerts.streams import stream_troubles
+from market_assets.alerts.streams import stream_troubles, unsettled_keys
 from market_assets.enrich.actions.actions import unheard
 from market_assets.enrich.made import made_of_profile
 from market_assets.expected.scope import scope_of
@@ -40,7 +40,7 @@ from market_assets.verdicts.evidence import EXPLAINED, MISSING
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from market_assets.alerts.troubles import Trouble
+    from market_assets.alerts.troubles import Key, Trouble
     from market_assets.config.services import AlertSettings
     from market_assets.config.universe import Profile, Universe
     from market_assets.expected.scope import Scope
@@ -159,6 +159,21 @@ def _of_candles(ledgers: _Ledgers, scope: Scope, settings: AlertSettings) -> lis
     days = dict(fills.select("day", "status").iter_rows())
     today = scope.now.astimezone(UTC).date()
     return troubles + failed_days(dataset, days, settings, today)
+
+
+def unsettled_streams(view: Snapshot, universe: Universe, now: datetime) -> set[Key]:
+    """The troubles of streams of which nothing can be said yet."""
+    streams = judged_streams(view.streams.all(), universe.profiles.values(), now)
+    datasets = [
+        (profile, profile.candles(timeframe))
+        for profile in (universe.profiles.values() if not streams.is_empty() else ())
+        for timeframe in profile.timeframes.fetch
+    ]
+    keys: set[Key] = set()
+    for profile, dataset in datasets:
+        rows = streams.filter(_named(dataset))
+        keys |= unsettled_keys(dataset, rows, now, is_wanted=profile.stream.enabled)
+    return keys
 
 
 def _of_streams(view: Snapshot, streams: pl.DataFrame, scope: Scope) -> list[Trouble]:

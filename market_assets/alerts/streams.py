@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from market_assets.alerts.troubles import Key
     from market_assets.market.datasets import Dataset
 
 PASSING = timedelta(minutes=5)
@@ -64,9 +65,35 @@ def stream_troubles(
     )
     return [
         *_absent(dataset, absent, concerned, now),
-        *_refused(dataset, _in(streams, StreamState.REFUSED), now),
+        *_refused(dataset, _in(lasting, StreamState.REFUSED), now),
         *_dropped(dataset, streams, now),
     ]
+
+
+def unsettled_keys(
+    dataset: Dataset, streams: pl.DataFrame, now: datetime, *, is_wanted: bool
+) -> set[Key]:
+    """The troubles of a stream of which nothing can be said yet: it is only beginning anew.
+
+    A stream that Dagster keeps up ends every few hours: what was wrong before is not over by that.
+
+    Args:
+        dataset: The candles.
+        streams: As `stream_troubles` takes them.
+        now: The present instant.
+        is_wanted: Whether it is begun again once it has ended.
+    """
+    young = streams.filter(pl.col("since") > literal(now - PASSING))
+    beginning = (StreamState.CONNECTING, *((StreamState.ENDED,) if is_wanted else ()))
+    unsettled = {
+        Kind.STREAM: _in(young, *beginning),
+        Kind.STREAM_REFUSED: _in(young, *beginning, StreamState.REFUSED),
+    }
+    return {
+        (dataset.owner, kind.value, dataset.name)
+        for kind, rows in unsettled.items()
+        if not rows.is_empty()
+    }
 
 
 def _in(streams: pl.DataFrame, *states: StreamState) -> pl.DataFrame:

@@ -36,7 +36,7 @@ class Scene:
         self.folder = folder
         self.store = store
         self.clock = clock
-        self._watch = watch
+        self.watch = watch
 
     def note(self, symbol: str, state: str, since: datetime = SINCE, **columns: object) -> None:
         """A session notes how the stream of a symbol is."""
@@ -44,7 +44,7 @@ class Scene:
         note_streams(self.store, row)
 
     def look(self) -> list[Alert]:
-        return [alert for alert in self._watch.look().present if alert.kind in OF_STREAMS]
+        return [alert for alert in self.watch.look().present if alert.kind in OF_STREAMS]
 
     def after(self, minutes: float) -> Scene:
         self.clock.now = SINCE + minutes * MINUTE
@@ -122,6 +122,26 @@ def test_a_profile_that_is_to_be_streamed_is_reminded_of_it(
     ]
 
 
+@pytest.mark.parametrize(("is_wanted", "count"), [(True, 1), (False, 0)])
+def test_what_was_wrong_before_a_stream_began_anew_is_not_over_by_that(
+    scene: Scene, watch: Callable[[Universe], Watch], hook: Webhook, *, is_wanted: bool, count: int
+) -> None:
+    universe = universe_of(scene.folder, hook.url, stream={"enabled": is_wanted})
+    scene.watch = watch(universe)
+    scene.after(6).note("ETH", "refused")
+    assert len(scene.look()) == 1
+
+    seen = []
+    for minutes, state in ((10, "ended"), (11, "connecting"), (12, "refused"), (18, "refused")):
+        since = SINCE + min(minutes, 12) * MINUTE
+        scene.after(minutes).note("ETH", state, since)
+        seen.append(len(scene.look()))
+
+    assert seen[-1] == 1
+    assert seen[0] == count
+    assert len([body for body in hook.bodies if "refuses" in body]) == (1 if is_wanted else 3)
+
+
 @pytest.mark.parametrize("minutes", [1, 10, 60 * 24 * 9])
 def test_a_stream_that_somebody_has_ended_is_none(scene: Scene, minutes: int) -> None:
     busy = {"dropped": 5, "dropped_at": SINCE}
@@ -144,8 +164,12 @@ def test_a_stream_that_has_ended_by_itself_is_told_at_once(scene: Scene) -> None
 
 
 def test_refused_symbols_are_named_until_they_are_served(scene: Scene) -> None:
-    scene.note("BTC", "live")
-    scene.note("ETH", "refused", words="unknown symbol")
+    seen = []
+    for minutes in (1, 4, 6):
+        scene.after(minutes).note("BTC", "live")
+        scene.note("ETH", "refused", words="unknown symbol")
+        seen.append(len(scene.look()))
+    assert seen == [0, 0, 1]
 
     (alert,) = scene.look()
 
@@ -168,7 +192,7 @@ def test_bars_that_a_busy_store_has_left_to_rest_are_told_for_half_an_hour(scene
 def test_what_the_universe_has_no_more_is_none(
     scene: Scene, watch: Callable[[Universe], Watch]
 ) -> None:
-    scene.after(1).note("ETH", "refused")
+    scene.after(6).note("ETH", "refused")
     assert len(scene.look()) == 1
 
     looks = watch(universe_of(scene.folder, symbols={"BTC": {}}))

@@ -113,10 +113,10 @@ class FrameChecks(StreamTrials):
         lengths = sorted(self.traits.timeframes, key=lambda length: length.micros)
         double, stream = self.connected(lengths[0])
         truth = self.candles(1)[0]
-        own = double.candle(self.first, lengths[0], truth, closed=False)
+        shortest = double.candle(self.first, lengths[0], truth, closed=False)
         for timeframe in lengths[1:]:
             frame = double.candle(self.first, timeframe, truth, closed=False)
-            if frame == own:
+            if frame == shortest:
                 raise SkipTest("a frame does not say of which timeframe it is")
             events = self.read(stream, frame)
             verify(

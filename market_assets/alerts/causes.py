@@ -50,8 +50,8 @@ _FOLLOWS: Mapping[Kind, frozenset[Kind]] = {
     Kind.STORE_CHANGED: _FRUIT
     | {Kind.VANISHED, Kind.BACKLOG, Kind.GAP, Kind.ABANDONED, Kind.MISSING_SYMBOL},
     Kind.DEAD: frozenset({Kind.DEAD, Kind.STALE}),
-    Kind.SOURCE_DOWN: _FRUIT | {Kind.GAP},
-    Kind.MISSING_SYMBOL: _FRUIT | {Kind.GAP, Kind.ABANDONED},
+    Kind.SOURCE_DOWN: _FRUIT | {Kind.GAP, Kind.STREAM},
+    Kind.MISSING_SYMBOL: _FRUIT | {Kind.GAP, Kind.ABANDONED, Kind.STREAM, Kind.STREAM_REFUSED},
     Kind.VANISHED: _FRUIT | {Kind.GAP},
     Kind.GAP: _FRUIT,
     Kind.ABANDONED: _FRUIT,

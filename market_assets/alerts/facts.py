@@ -1,7 +1,7 @@
 """What the store says of everything that can be wrong: facts of its tables, made troubles.
 
 It reads and changes nothing. What makes a fact a trouble and how it is worded is in `absence`,
-`judgement` and `platform`; when it is looked for and who is told, in `watch`.
+`judgement`, `streams` and `platform`; when it is looked for and who is told, in `watch`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from market_assets.alerts.absence import (
     stale,
 )
 from market_assets.alerts.judgement import calendar_doubts, disagreements, enrichment, failed_days
+from market_assets.alerts.streams import stream_troubles, unsettled_keys
 from market_assets.enrich.actions.actions import unheard
 from market_assets.enrich.made import made_of_profile
 from market_assets.expected.scope import scope_of
@@ -31,12 +32,15 @@ from market_assets.market.partitions import Cadence, Partition
 from market_assets.market.timeframes import Window, literal
 from market_assets.reports.doubts import doubts_of
 from market_assets.reports.gaps import whole_gaps
+from market_assets.reports.streams import judged_streams
+from market_assets.store.database import aware
+from market_assets.store.tables.streams import StreamState
 from market_assets.verdicts.evidence import EXPLAINED, MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from market_assets.alerts.troubles import Trouble
+    from market_assets.alerts.troubles import Key, Trouble
     from market_assets.config.services import AlertSettings
     from market_assets.config.universe import Profile, Universe
     from market_assets.expected.scope import Scope
@@ -66,6 +70,7 @@ class _Ledgers:
         derivations: The newest job of each dataset that is made of candles.
         begun: When the first job of each profile began.
         apart: Where two sources disagree; None where none are compared.
+        streams: How the streams are that are of interest.
     """
 
     gaps: pl.DataFrame
@@ -74,6 +79,7 @@ class _Ledgers:
     derivations: pl.DataFrame
     begun: Mapping[str, datetime]
     apart: pl.DataFrame | None
+    streams: pl.DataFrame
 
     @classmethod
     def of(
@@ -87,6 +93,7 @@ class _Ledgers:
             derivations=view.jobs.last_derivations(),
             begun=view.jobs.first(),
             apart=view.agreement.disagreements() if is_compared else None,
+            streams=judged_streams(view.streams.all(), universe.profiles.values(), now),
         )
 
     def is_older(self, profile: Profile, age: timedelta, now: datetime) -> bool:
@@ -114,6 +121,7 @@ def store_troubles(
             scope = scope_of(profile, timeframe, now)
             troubles += calendar_doubts(scope.dataset, doubted.get(timeframe, ()))
             troubles += _of_candles(ledgers, scope, universe.alerts)
+            troubles += _of_streams(view, ledgers.streams, scope)
             # Until this time is over, a new profile lacks its newest session like any other.
             if ledgers.is_older(profile, universe.alerts.stale_after, now):
                 troubles += _stale(view, scope, universe.alerts.stale_after)
@@ -151,6 +159,39 @@ def _of_candles(ledgers: _Ledgers, scope: Scope, settings: AlertSettings) -> lis
     days = dict(fills.select("day", "status").iter_rows())
     today = scope.now.astimezone(UTC).date()
     return troubles + failed_days(dataset, days, settings, today)
+
+
+def unsettled_streams(view: Snapshot, universe: Universe, now: datetime) -> set[Key]:
+    """The troubles of streams of which nothing can be said yet."""
+    streams = judged_streams(view.streams.all(), universe.profiles.values(), now)
+    datasets = [
+        (profile, profile.candles(timeframe))
+        for profile in (universe.profiles.values() if not streams.is_empty() else ())
+        for timeframe in profile.timeframes.fetch
+    ]
+    keys: set[Key] = set()
+    for profile, dataset in datasets:
+        rows = streams.filter(_named(dataset))
+        keys |= unsettled_keys(dataset, rows, now, is_wanted=profile.stream.enabled)
+    return keys
+
+
+def _of_streams(view: Snapshot, streams: pl.DataFrame, scope: Scope) -> list[Trouble]:
+    """What is wrong with the stream of fetched candles."""
+    profile, dataset = scope.profile, scope.dataset
+    rows = streams.filter(_named(dataset))
+    if rows.is_empty():
+        return []
+    silent = rows.filter(pl.col("state") == StreamState.SILENT)
+    newest: dict[str, datetime] = {}
+    if not silent.is_empty() and view.candles.has(dataset):
+        since = aware(silent.select(pl.coalesce("last_bar_at", "since")).min().item())
+        opens = view.candles.opens(dataset, silent["symbol"].to_list(), Window(since, scope.now))
+        newest = {
+            symbol: aware(ts)
+            for symbol, ts in opens.group_by("symbol").agg(pl.max("ts")).iter_rows()
+        }
+    return stream_troubles(dataset, rows, newest, profile.stream.silent_bars, scope.now)
 
 
 def _of_profile(ledgers: _Ledgers, profile: Profile, now: datetime) -> list[Trouble]:

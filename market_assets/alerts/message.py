@@ -63,6 +63,12 @@ NEXT = {
     Kind.CALENDAR: "market-assets status lists the days; look at the exchange's notices, "
     "and write what is right into calendar_changes of the universe; checks: {{calendar: "
     "false}} switches this doubt off",
+    Kind.STREAM: "updates over REST go on; market-assets status {profile} shows how the stream is, "
+    "and market-assets stream {profile} starts one",
+    Kind.STREAM_REFUSED: "mend the symbol's name in its sources, "
+    "or name a source first that streams it; updates over REST go on",
+    Kind.STREAM_BUSY: "look for a program that holds the store for long; "
+    "REST is asked for these bars, and stream: buffer says how many may wait",
     Kind.CHANNEL: "mend its URL under alerts: channels: in the universe, or the service behind it; "
     "market-assets alerts --test tries it",
 }

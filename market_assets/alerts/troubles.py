@@ -1,7 +1,8 @@
 """What a trouble is: its kind, its level, what it is about and what is said of it. Pure.
 
-Which facts make one is in `absence`, `judgement` and `platform`; where the facts come from, in
-`facts` and `census`; what follows from what, in `causes`; what a message says of one, in `message`.
+Which facts make one is in `absence`, `judgement`, `streams` and `platform`; where the facts come
+from, in `facts` and `census`; what follows from what, in `causes`; what a message says of one, in
+`message`.
 """
 
 from __future__ import annotations
@@ -60,6 +61,9 @@ class Kind(StrEnum):
     RESTART = "restart"
     UNIVERSE = "universe"
     CALENDAR = "calendar"
+    STREAM = "stream"
+    STREAM_REFUSED = "stream_refused"
+    STREAM_BUSY = "stream_busy"
 
 
 class Place(NamedTuple):

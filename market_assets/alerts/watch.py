@@ -13,7 +13,12 @@ from market_assets.alerts import message
 from market_assets.alerts.causes import Folded, fold, locate
 from market_assets.alerts.census import Census
 from market_assets.alerts.channels import Channel, channels_of, send
-from market_assets.alerts.facts import absences_by_day, is_unmade, store_troubles
+from market_assets.alerts.facts import (
+    absences_by_day,
+    is_unmade,
+    store_troubles,
+    unsettled_streams,
+)
 from market_assets.alerts.ledger import (
     Alert,
     claim,
@@ -148,14 +153,19 @@ class Watch:
                 self.outside.is_changed and is_unmade(view, self._universe, materialized or {})
             )
             troubles += self.outside.compare(view.mark(), whole=whole)
+            unsettled = unsettled_streams(view, self._universe, now)
+
+        def is_held(key: Key) -> bool:
+            return key in unsettled or held(key)
+
         folded = fold(locate(troubles, absences_by_day(gaps)))
-        if self._plan(rows, folded, now, held).alerts == rows:
+        if self._plan(rows, folded, now, is_held).alerts == rows:
             return Told(_present(rows))
         with self._store.writing("keeping the alerts") as transaction:
             # Another watcher may have told it meanwhile: what counts is what the ledger says in
             # this transaction.
             rows = alerts_in(transaction.alerts.of())
-            errand = self._plan(rows, folded, now, held)
+            errand = self._plan(rows, folded, now, is_held)
             transaction.alerts.put(frame_of(alert for alert in errand.alerts if alert not in rows))
         if not errand.letters:
             return Told(_present(errand.alerts))

@@ -26,7 +26,7 @@ class StreamReport:
         revised_in_all: Likewise, of changed values.
         rejected_in_all: Rows that cannot be, since it began.
         caught_up: Bars that REST has given, since it began.
-        states: The state of each symbol: connecting, live, silent, refused, lost, ended, or rest.
+        states: The state of each symbol: see `StreamState`.
         words: Why, by symbol, where there is a reason.
         last_bar: By symbol, the open of its newest bar that was stored.
         sources: The source that streams each symbol.

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,7 @@ from market_assets.live.update import follow_profile
 from market_assets.market.timeframes import Window, from_micros
 from market_assets.market.timer import PresentTimer
 from market_assets.store.database import aware, naive
-from market_assets.store.tables.streams import STREAM_SCHEMA
+from market_assets.store.tables.streams import STATE_SCHEMA, STREAM_SCHEMA, StreamState
 from market_assets.stream.connection import Limits
 from market_assets.stream.health import Health, Quantiles
 from market_assets.stream.stream import NewsKind, Stream
@@ -61,6 +61,13 @@ _PATIENCE = timedelta(seconds=3)
 
 _NOTE_EVERY = timedelta(seconds=10)
 """How often `ops.streams` is written while no bar is stored."""
+
+_STATES = {
+    NewsKind.CONNECTED: StreamState.LIVE,
+    NewsKind.RECONNECTED: StreamState.LIVE,
+    NewsKind.LOST: StreamState.LOST,
+}
+"""What the symbols of such news are from then on."""
 
 _AGAIN = timedelta(seconds=30)
 _AGAIN_CAP = timedelta(minutes=5)
@@ -136,9 +143,13 @@ class _Line:
     words: str = ""
     connected_at: datetime | None = None
     last_bar: datetime | None = None
+    past: list[tuple[str, str, datetime, datetime]] = field(default_factory=list)
+    """States that are over and not written yet, with words, begin and end."""
 
     def become(self, state: str, at: datetime, words: str = "") -> None:
         if state != self.state:
+            if at > self.since:
+                self.past.append((self.state, self.words, naive(self.since), naive(at)))
             self.since = at
         self.state, self.words = state, words
 
@@ -185,6 +196,11 @@ class Session:
             for source, names in self._choice.symbols.items()
             for name, symbol in names.items()
         }
+        self._noted_lines = self._lines | {
+            symbol: _Line("", symbol, now, StreamState.REST, words)
+            for symbol, words in self._choice.rest.items()
+        }
+        """Also the symbols that no source streams."""
         self._catch_up = CatchUp(
             self.store,
             self.build,
@@ -206,6 +222,9 @@ class Session:
         self._health: dict[str, Health] = {}
         self._ended: dict[str, str] = {}
         self._lags = Quantiles()
+        self._dropped = 0
+        self._dropped_at: datetime | None = None
+        self._is_noted = False
         self._is_behind = False
         self._news: list[str] = []
         self._totals = dict.fromkeys(("new", "revised", "rejected", "caught_up"), 0)
@@ -288,17 +307,18 @@ class Session:
 
             for name in report.reconnected:
                 symbol = names[name]
-                self._lines[symbol].become("live", now)
                 self._lines[symbol].connected_at = now
                 self._held.add(symbol)
                 self._asks[symbol] = _Ask(now)
             for name in report.doubtful:
                 # What has closed this moment REST has after a while only.
                 self._asks.setdefault(names[name], _Ask(settled))
+            # In their order: a connection may break and be there again within one look.
             for news in report.news:
-                if news.kind is NewsKind.LOST:
-                    for name in news.symbols:
-                        self._lines[names[name]].become("lost", news.at, news.words)
+                for name in news.symbols if news.kind in _STATES else ():
+                    state = _STATES[news.kind]
+                    reason = news.words if state is StreamState.LOST else ""
+                    self._lines[names[name]].become(state, news.at, self.universe.redact(reason))
                 words = self.universe.redact(news.words)
                 self._news.append(f"{source} {news.kind.value}: {words}")
             self._judge_lines(source, health, now)
@@ -321,7 +341,7 @@ class Session:
         log.warning("%s", words)
         self._news.append(words)
         for symbol in self._choice.symbols[source].values():
-            self._lines[symbol].become("ended", now, words)
+            self._lines[symbol].become(StreamState.FAILED, now, words)
             self._asks.setdefault(symbol, _Ask(now))
 
     # Storing -------------------------------------------------------------------------------------
@@ -334,6 +354,7 @@ class Session:
             held.setdefault(line.source, set()).add(line.name)
         parts = pump.take(held)
         now = self.timer.now()
+        self._count_dropped(pump, now)
         if not parts:
             if now - self._noted_at >= _NOTE_EVERY:
                 self._note_alone()
@@ -353,6 +374,7 @@ class Session:
         except BaseException:
             pump.give_back(parts)
             raise
+        self._forget_past()
         for symbol, words in self._fill.unusable.items():
             self._asks.setdefault(symbol, _Ask(now))
             self._news.append(words)
@@ -361,6 +383,11 @@ class Session:
             self._totals[name] += sum(getattr(outcome, name) for outcome in outcomes)
         self._is_behind |= any(outcome.new or outcome.revised for outcome in outcomes)
         return outcomes
+
+    def _count_dropped(self, pump: Pump, now: datetime) -> None:
+        dropped = pump.dropped + sum(health.dropped for health in self._health.values())
+        if dropped > self._dropped:
+            self._dropped, self._dropped_at = dropped, now
 
     def _count(self, parts: Sequence[Streamed], now: datetime) -> None:
         """Measure how late bars were stored that have ended while they were streamed."""
@@ -384,8 +411,15 @@ class Session:
             purpose = f"noting how streams of {self.profile.name} are"
             with self.store.writing(purpose, patience=_PATIENCE) as transaction:
                 self._note(transaction)
+            self._forget_past()
         except StoreBusyError as error:
             log.info("%s", error)
+
+    def _forget_past(self) -> None:
+        """What was noted of the past is committed."""
+        self._is_noted = True
+        for line in self._noted_lines.values():
+            line.past.clear()
 
     def _note(self, transaction: Transaction, parts: Sequence[Streamed] = ()) -> None:
         """Write how the streams are, with the bars that are stored in the same transaction."""
@@ -407,10 +441,23 @@ class Session:
                 *(self.profile.name, str(self._timeframe), symbol, line.source),
                 *(line.state, line.words, naive(line.since), stored(line.connected_at)),
                 *(stored(last_bar), stored(framed_at), reconnects, naive(now)),
+                *(lag_p50, lag_p99, self._dropped, stored(self._dropped_at)),
             )
 
-        rows = [row(symbol, line) for symbol, line in self._lines.items()]
-        transaction.streams.put(pl.DataFrame(rows, schema=STREAM_SCHEMA, orient="row"))
+        lag_p50, lag_p99 = self._lags.at(0.5), self._lags.at(0.99)
+        if not self._is_noted:
+            dataset = self.profile.candles(self._timeframe)
+            transaction.streams.retire(dataset, self._noted_lines, now)
+        rows = [row(symbol, line) for symbol, line in self._noted_lines.items()]
+        past = [
+            (self.profile.name, str(self._timeframe), symbol, line.source, *state)
+            for symbol, line in self._noted_lines.items()
+            for state in line.past
+        ]
+        transaction.streams.put(
+            pl.DataFrame(rows, schema=STREAM_SCHEMA, orient="row"),
+            pl.DataFrame(past, schema=STATE_SCHEMA, orient="row"),
+        )
 
     # Asking REST ---------------------------------------------------------------------------------
 
@@ -486,9 +533,9 @@ class Session:
             outcomes += self._commit(pump, is_last=True)
             if not pump.waiting:
                 break
-        for line in self._lines.values():
-            if line.state != "ended":
-                line.become("ended", now, "the session is over")
+        for line in self._noted_lines.values():
+            if line.state != StreamState.FAILED:
+                line.become(StreamState.ENDED, now, "the session is over")
         self._note_alone()
         return replace(self._report(pump, outcomes), is_last=True)
 
@@ -515,7 +562,7 @@ class Session:
             lag_p50=self._lags.at(0.5),
             lag_p99=self._lags.at(0.99),
             reconnects=sum(health.reconnects for health in self._health.values()),
-            left_to_rest=pump.dropped + sum(health.dropped for health in self._health.values()),
+            left_to_rest=self._dropped,
             waiting=pump.waiting,
             outcomes=tuple(outcomes),
             news=tuple(news),

@@ -43,6 +43,11 @@ def clock_time(instant: datetime) -> str:
     return f"{_in_utc(instant):%H:%M:%S}Z"
 
 
+def clock_minute(instant: datetime) -> str:
+    """The same to the minute: 10:00Z."""
+    return f"{_in_utc(instant):%H:%M}Z"
+
+
 def with_zone(instant: datetime) -> str:
     """An instant to the second, with its zone as a word: 2024-05-01 10:00:00 UTC."""
     return f"{bare_second(instant)} UTC"

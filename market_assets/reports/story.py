@@ -22,6 +22,7 @@ from market_assets.market.timeframes import Timeframe, Window, midnight
 from market_assets.plan.repair import due_at
 from market_assets.reports.bar import Bar, bar_holding, window_at
 from market_assets.reports.events import Event, Events, prices_of, times_of
+from market_assets.reports.streams import stream_events
 from market_assets.store.database import aware
 from market_assets.verdicts.evidence import EXPLAINED, MISSING, State
 from market_assets.verdicts.ledger import WHO_SCHEMA, askable
@@ -250,6 +251,7 @@ class _Teller:
                 *self._events.coverage(bar),
                 *self._events.repairs(bar),
                 *revisions,
+                *self._streams(bar),
                 *self._events.comparisons(bar),
             ],
         )
@@ -276,8 +278,12 @@ class _Teller:
             *self._events.refused(partition),
             *self._events.repairs(bar),
             *self._events.revisions(bar),
+            *self._streams(bar),
         ]
         return replace(finding, events=[*events, *(self._events.of_gap(gap) if gap else [])])
+
+    def _streams(self, bar: Bar) -> list[Event]:
+        return stream_events(self._view, self._dataset, self._symbol, bar, self._now)
 
     def _state(self, bar: Bar, partition: Partition) -> str:
         """The state of an absent bar by the rules of every fill."""

@@ -6,7 +6,7 @@ connections, waits and guards stand in `market_assets.stream`, and no vendor has
 A stream proves that a bar is there. That a bar is absent only an answer over REST can say.
 
 A third party adds a stream in about thirty lines: a class like this one, and a method `stream` of
-its source that gives it.
+its source that gives it. `sources.testing.StreamConformance` checks it.
 
 ```python
 class TickerStream(StreamFormat):
@@ -33,7 +33,7 @@ class TickerStream(StreamFormat):
             case {"event": "error", "symbol": symbol, "message": words}:
                 yield Refused((symbol,), words, permanent=True)
             case {"symbol": symbol, "t": opened, "o": o, "h": h, "l": low, "c": c, "v": v, "x": x}:
-                yield candle(symbol, opened * 1000, (o, h, low, c, v), closed=x)
+                yield candle(symbol, from_millis(opened), (o, h, low, c, v), closed=x)
             case {"event": "heartbeat"}:
                 yield Beat()
             case _:
@@ -390,6 +390,24 @@ def number(cell: Any) -> float:  # noqa: ANN401 - JSON
     return value
 
 
+def exact(cell: Any) -> Decimal:  # noqa: ANN401 - JSON
+    """Give a finite number that stands in JSON as text, or as a whole number, to its last digit.
+
+    Raises:
+        ValueError: The text is no number, or it is not finite.
+        TypeError: It is neither text nor a whole number.
+    """
+    if isinstance(cell, bool) or not isinstance(cell, int | str):
+        raise TypeError(f"{cell!r} stands where an exact number should")
+    try:
+        value = Decimal(cell)
+    except ArithmeticError:
+        raise ValueError(f"{cell!r} is no number") from None
+    if not value.is_finite():
+        raise ValueError(f"{cell!r} is no finite number")
+    return value
+
+
 def whole(cell: Any) -> int:  # noqa: ANN401 - JSON
     """Give a whole number that stands in JSON as a number or as text.
 
@@ -400,6 +418,16 @@ def whole(cell: Any) -> int:  # noqa: ANN401 - JSON
     if isinstance(cell, bool) or not isinstance(cell, int | str):
         raise TypeError(f"{cell!r} stands where a whole number should")
     return int(cell)
+
+
+def from_millis(cell: Any) -> int:  # noqa: ANN401 - JSON
+    """Microseconds since 1970 of a count of milliseconds, as JSON has it.
+
+    Raises:
+        ValueError: The text is no whole number.
+        TypeError: It is neither a whole number nor text.
+    """
+    return whole(cell) * 1000
 
 
 def micros_of(text: str) -> int:

@@ -47,6 +47,17 @@ _OLD_ROWS = {
     """,
     "revisions": "SELECT rowid FROM ops.revisions WHERE revised_at < $revisions",
     "repairs": "SELECT rowid FROM ops.repairs WHERE repaired_at < $revisions",
+    # A stream that breaks each minute does not fill the store meanwhile.
+    "stream_states": """
+        SELECT rowid FROM (
+            SELECT rowid, ended_at,
+                row_number() OVER (
+                    PARTITION BY profile, timeframe, symbol ORDER BY since DESC
+                ) AS place
+            FROM ops.stream_states
+        )
+        WHERE ended_at < $jobs OR place > 1000
+    """,
 }
 """SQL of the rows of each table of the schema `ops` that are kept no longer."""
 
@@ -58,6 +69,7 @@ _AGES = {
     "revisions": "revised_at",
     "alerts": "opened_at",
     "agreement": "checked_at",
+    "stream_states": "since",
 }
 """The column that says how old a row of a ledger is."""
 

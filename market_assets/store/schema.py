@@ -278,6 +278,22 @@ MIGRATIONS = (
         noted_at TIMESTAMP NOT NULL
     );
     """,
+    """
+    ALTER TABLE ops.streams ADD COLUMN lag_p50 DOUBLE;
+    ALTER TABLE ops.streams ADD COLUMN lag_p99 DOUBLE;
+    ALTER TABLE ops.streams ADD COLUMN dropped BIGINT;
+    ALTER TABLE ops.streams ADD COLUMN dropped_at TIMESTAMP;
+    CREATE TABLE ops.stream_states (
+        profile VARCHAR NOT NULL,
+        timeframe VARCHAR NOT NULL,
+        symbol VARCHAR NOT NULL,
+        source VARCHAR NOT NULL,
+        state VARCHAR NOT NULL,
+        words VARCHAR NOT NULL,
+        since TIMESTAMP NOT NULL,
+        ended_at TIMESTAMP NOT NULL
+    );
+    """,
 )
 """Version N of the store is what the first N scripts make."""
 

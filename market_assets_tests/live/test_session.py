@@ -8,9 +8,15 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from market_assets.config.sources import sources_of
 from market_assets.errors import SourceError
+from market_assets.live.pump import Gathered
+from market_assets.live.session import Session, StreamOptions
 from market_assets.market.clock import CLOCK_VARIABLE, present
+from market_assets.market.timer import PresentTimer
 from market_assets.practice.stream_faults import StreamFault
+from market_assets.stream.stream import News, NewsKind
+from market_assets.work.run import Run, Trigger
 from market_assets_tests.support.live_ground import MINUTE, LiveGround, clock_text, live_ground
 
 
@@ -63,6 +69,54 @@ class TestWhatIsStored:
         ended = live.table("SELECT state, words, last_bar_at, connected_at FROM ops.streams")
         assert ended["state"].to_list() == ["ended", "ended"]
         assert ended.null_count().sum_horizontal().item() == 0
+
+    def test_how_the_streams_were_is_kept_for_the_story_of_a_bar(self, live):
+        now = present()
+        live.set_faults(StreamFault(fault="drop", start=now + 3 * MINUTE, times=1))
+        live.stream(lambda report: report.reconnects and report.stored_in_all >= 6)
+        live.set_faults()
+        live.stream(stored(2))
+
+        states = live.table(
+            "SELECT * FROM ops.stream_states WHERE symbol = 'BTCUSDT' ORDER BY since, ended_at"
+        )
+        lags = live.table("SELECT lag_p50, lag_p99, dropped FROM ops.streams").rows()
+
+        kinds = ["connecting", "live", "lost", "live", "ended", "connecting", "live"]
+        assert states["state"].to_list() == kinds
+        lost = states.row(2, named=True)
+        assert "the connection broke" in lost["words"]
+        # The second session ends the last state of the first; within one none is left out.
+        assert states["since"][1:4].to_list() == states["ended_at"][:3].to_list()
+        assert all(p50 <= p99 and dropped == 0 for p50, p99, dropped in lags)
+
+    @pytest.mark.parametrize(
+        ("kinds", "state"),
+        [
+            ([NewsKind.LOST, NewsKind.RECONNECTED], "live"),
+            ([NewsKind.LOST, NewsKind.RECONNECTED, NewsKind.LOST], "lost"),
+        ],
+    )
+    def test_of_what_came_at_once_the_last_counts(self, live, kinds, state):
+        session = Session(
+            live.store,
+            lambda: sources_of(live.universe, live.profile),
+            live.universe,
+            live.profile,
+            options=StreamOptions(),
+            timer=PresentTimer(),
+            stop=threading.Event(),
+            run=Run(trigger=Trigger.STREAM),
+        )
+        names = ("BTCUSDT", "ETHUSDT")
+        news = [
+            News(present() + place * MINUTE, kind, names, "it broke")
+            for place, kind in enumerate(kinds)
+        ]
+
+        session._hear({"vendor": Gathered(reconnected={*names}, news=news)})
+
+        assert {line.state for line in session._lines.values()} == {state}
 
     def test_what_is_made_of_candles_follows(self, live):
         live.keep(stream={"catch_up": "30m", "follow": "10s"})

@@ -25,6 +25,7 @@ from market_assets.sources.streaming import (
     Subscribed,
     candle,
     encoded,
+    from_millis,
     micros_of,
     unknown,
 )
@@ -61,7 +62,7 @@ class TickerStream(StreamFormat):
             case {"event": "error", "symbol": symbol, "message": words}:
                 yield Refused((symbol,), words, permanent=True)
             case {"symbol": symbol, "t": opened, "o": o, "h": h, "l": low, "c": c, "v": v, "x": x}:
-                yield candle(symbol, opened * 1000, (o, h, low, c, v), closed=x)
+                yield candle(symbol, from_millis(opened), (o, h, low, c, v), closed=x)
             case {"event": "heartbeat"}:
                 yield Beat()
             case _:
@@ -113,6 +114,7 @@ UNKNOWN = {json.dumps(BAR).encode()}
                 {"t": 1.5},
                 {"t": 10**30},
                 {"t": -1},
+                {"t": True},
                 {"x": "true"},
                 {"x": 1},
                 {"symbol": 7},

@@ -13,6 +13,7 @@ from market_assets.cli.jumps import jumps_now, print_jumps
 from market_assets.cli.options import AsJson, ProfileNames, Wide, profiles_of
 from market_assets.cli.places import has_store, orphans_in, store_to_read, universe_here
 from market_assets.cli.refused import print_refused, refused_now
+from market_assets.cli.streams import print_streams, with_streams
 from market_assets.imports import late_imports
 
 with late_imports():
@@ -35,9 +36,10 @@ def status(profiles: ProfileNames = None, wide: Wide = False, as_json: AsJson = 
     chosen = profiles_of(universe, profiles)
     matrix = matrix_now(chosen)
     if as_json:
-        print_json(matrix)
+        print_json(with_streams(matrix, chosen))
     else:
         print_matrix(matrix, wide=wide)
+        print_streams(chosen)
         print_refused(refused_now(chosen))
     if has_store():
         _tell_doubts(profiles_of(universe, profiles))

@@ -22,6 +22,7 @@ from market_assets.cli.places import open_store, universe_here
 from market_assets.imports import late_imports
 from market_assets.market.durations import duration_of
 from market_assets.market.instants import bare_minute, clock_time
+from market_assets.words import many
 
 with late_imports():
     from market_assets.config.sources import sources_of
@@ -43,7 +44,7 @@ _TERMINATED = 143
 _NEWS = 5
 """Sentences below the live table."""
 
-_COLOURS = {"live": "green", "refused": "red", "ended": "red", "rest": "dim"}
+_COLOURS = {"live": "green", "refused": "red", "failed": "red", "rest": "dim"}
 """Of a symbol's state; any other is neither good nor bad."""
 
 
@@ -257,7 +258,7 @@ def _figures(report: StreamReport) -> str:
     words = []
     if report.lag_p50 is not None and report.lag_p99 is not None:
         words.append(f"lag p50 {report.lag_p50:.1f} s, p99 {report.lag_p99:.1f} s")
-    words += [f"{report.reconnects} reconnects"] if report.reconnects else []
+    words += [many(report.reconnects, "reconnect")] if report.reconnects else []
     words += [f"{report.waiting:,} bars wait"] if report.waiting else []
     words += [f"{report.left_to_rest:,} left to REST"] if report.left_to_rest else []
     states = Counter(report.states.values())

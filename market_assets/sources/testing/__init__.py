@@ -18,12 +18,13 @@ class TestBitstamp(SourceConformance):
 
 The kit has the server, which listens on the loopback alone, the true candles, pages, limits and
 troubles. Nothing here imports pytest, and no plugin is needed: a check that does not concern a
-source raises `unittest.SkipTest`, which pytest and unittest report as skipped. Checks of sources
-stand here, checks of streams will stand beside them; tests of one vendor alone do not belong here.
+source raises `unittest.SkipTest`, which pytest and unittest report as skipped. A stream has checks
+of its own, `StreamConformance`, and a double of its own, `StreamDouble`; no connection is opened
+for them. Tests of one vendor alone do not belong here.
 """
 
 from market_assets.sources.testing.candles import Candle, candles_from
-from market_assets.sources.testing.conformance import SourceConformance
+from market_assets.sources.testing.conformance import SourceConformance, StreamConformance
 from market_assets.sources.testing.double import (
     Page,
     Question,
@@ -33,6 +34,7 @@ from market_assets.sources.testing.double import (
 )
 from market_assets.sources.testing.exchange import Exchange
 from market_assets.sources.testing.server import LoopbackServer, Reply, Request
+from market_assets.sources.testing.stream_double import StreamDouble
 from market_assets.sources.testing.trial import Answer, NonconformityError, Trial
 
 __all__ = [
@@ -46,6 +48,8 @@ __all__ = [
     "Reply",
     "Request",
     "SourceConformance",
+    "StreamConformance",
+    "StreamDouble",
     "Trial",
     "VendorDouble",
     "candles_from",

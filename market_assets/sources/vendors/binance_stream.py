@@ -22,6 +22,7 @@ from market_assets.sources.streaming import (
     candle,
     chunks,
     encoded,
+    from_millis,
     unknown,
 )
 
@@ -108,7 +109,7 @@ class BinanceStream(StreamFormat):
                     raise ValueError(f"a candle of {bar['i']}, and {self.timeframe} was asked for")
                 yield candle(
                     bar["s"],
-                    bar["t"] * 1000,
+                    from_millis(bar["t"]),
                     (bar["o"], bar["h"], bar["l"], bar["c"], bar["v"]),
                     closed=bar["x"],
                     quote_volume=bar.get("q"),

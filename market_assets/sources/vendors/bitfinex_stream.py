@@ -17,6 +17,7 @@ from market_assets.sources.streaming import (
     Subscribed,
     candle,
     encoded,
+    from_millis,
     unknown,
 )
 
@@ -119,7 +120,7 @@ class BitfinexStream(StreamFormat):
             return
         for opened, first, last, high, low, volume, *_ in body if _is_many(body) else [body]:
             numbers = (first, high, low, last, volume)
-            yield candle(symbol, opened * 1000, numbers, closed=False)
+            yield candle(symbol, from_millis(opened), numbers, closed=False)
 
 
 def _is_many(body: list[Any]) -> bool:

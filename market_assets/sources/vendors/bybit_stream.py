@@ -16,6 +16,7 @@ from market_assets.sources.streaming import (
     Subscribed,
     candle,
     encoded,
+    from_millis,
     unknown,
 )
 
@@ -87,7 +88,7 @@ class BybitStream(StreamFormat):
                 for bar in bars:
                     yield candle(
                         symbol,
-                        bar["start"] * 1000,
+                        from_millis(bar["start"]),
                         (bar["open"], bar["high"], bar["low"], bar["close"], bar["volume"]),
                         closed=bar["confirm"],
                         quote_volume=bar.get("turnover"),

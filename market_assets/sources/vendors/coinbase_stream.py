@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from market_assets.market.timeframes import Timeframe
@@ -17,6 +16,7 @@ from market_assets.sources.streaming import (
     Subscribed,
     Trade,
     encoded,
+    exact,
     micros_of,
     number,
     unknown,
@@ -69,7 +69,7 @@ class CoinbaseStream(StreamFormat):
                     whole(message["trade_id"]),
                     micros_of(message["time"]),
                     number(message["price"]),
-                    _size(message["size"]),
+                    exact(message["size"]),
                 )
             case {"type": "heartbeat"}:
                 yield Beat(
@@ -111,10 +111,3 @@ def _text(cell: object) -> str:
     if not isinstance(cell, str):
         raise TypeError(f"{cell!r} stands where the name of a product should")
     return cell
-
-
-def _size(cell: object) -> Decimal:
-    size = Decimal(str(cell))
-    if not size.is_finite():
-        raise ValueError(f"{cell!r} is no size of a trade")
-    return size

@@ -1,7 +1,9 @@
 """Frames of Binance's own documents.
 
 https://github.com/binance/binance-spot-api-docs/blob/master/web-socket-streams.md (Kline streams,
-Live Subscribing, Error Messages, Server Shutdown).
+Live Subscribing, Error Messages, Server Shutdown), and of USD-M https://developers.binance.com/docs/
+derivatives/usds-margined-futures/websocket-market-streams/Kline-Candlestick-Streams. Signs of life
+are the pings of the protocol.
 """
 
 from __future__ import annotations
@@ -42,6 +44,28 @@ def stream(request):
 @pytest.mark.parametrize("frame", [KLINE, COMBINED, KLINE.encode()])
 def test_a_candle_of_the_documents(stream, frame):
     assert stream.read(frame) == [BAR]
+
+
+def test_a_candle_of_the_documents_of_usd_m():
+    frame = """{
+      "e": "kline", "E": 1638747660000, "s": "BTCUSDT",
+      "k": {
+        "t": 1638747660000, "T": 1638747719999, "s": "BTCUSDT", "i": "1m", "f": 100, "L": 200,
+        "o": "0.0010", "c": "0.0020", "h": "0.0025", "l": "0.0015", "v": "1000", "n": 100,
+        "x": false, "q": "1.0000", "V": "500", "Q": "0.500", "B": "123456"
+      }
+    }"""
+
+    (event,) = BinanceUsdmStream(Timeframe.M1).read(frame)
+
+    assert (event.symbol, event.ts) == ("BTCUSDT", 1_638_747_660_000_000)
+    assert event.values == BAR.values
+
+
+def test_the_answers_of_the_documents(stream):
+    assert stream.read('{"result": null, "id": 312}') == [Beat()]
+    (listed,) = stream.read('{"result": ["btcusdt@aggTrade"], "id": 3}')
+    assert "unknown kind" in listed.words
 
 
 def test_its_mark_says_that_it_is_closed(stream):

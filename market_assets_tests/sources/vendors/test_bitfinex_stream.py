@@ -86,6 +86,16 @@ def test_a_refusal_by_its_code(stream, code, permanent):
     ]
 
 
+def test_an_error_of_the_documents_that_names_no_key_is_nobodys(stream):
+    error = {"event": "error", "msg": "unknown event", "code": 10000}
+
+    assert stream.read(json.dumps(error)) == [Refused((), "10000 unknown event", permanent=False)]
+
+
+def test_a_pong_of_the_documents_is_a_beat(stream):
+    assert stream.read('{"event":"pong","ts":1511545528111,"cid":1234}') == [Beat()]
+
+
 def test_a_channel_is_ended_by_its_number(stream):
     assert stream.unsubscribe(["tETHUSD"]) == []
     (frame,) = stream.unsubscribe(["tBTCUSD"])

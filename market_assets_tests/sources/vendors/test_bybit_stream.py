@@ -1,7 +1,8 @@
 """Frames of Bybit's own documents.
 
 https://bybit-exchange.github.io/docs/v5/websocket/public/kline and .../docs/v5/ws/connect
-(repository bybit-exchange/docs); the refusal as the server gives it.
+(repository bybit-exchange/docs); the refusal as the server gives it. No notice of a shutdown is
+documented: the connection breaks.
 """
 
 from __future__ import annotations
@@ -98,6 +99,13 @@ def test_a_subscription_that_is_there_already_is_accepted(stream):
     answer = {"success": False, "ret_msg": words, "op": "subscribe"}
 
     assert stream.read(json.dumps(answer)) == [Subscribed(("BTCUSDT",))]
+
+
+def test_an_error_that_answers_no_subscription_is_a_fault(stream):
+    words = "Params Error"
+    answer = {"success": False, "ret_msg": words, "conn_id": "x", "op": "auth"}
+
+    assert stream.read(json.dumps(answer)) == [Fault(words)]
 
 
 def test_a_candle_of_another_timeframe_is_a_fault():

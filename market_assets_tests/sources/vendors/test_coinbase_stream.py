@@ -56,6 +56,17 @@ def test_a_subscription_holds_once_both_channels_have_the_product(stream):
     assert stream.read(json.dumps(answer)) == [Subscribed(("ETH-USD",))]
 
 
+def test_trades_and_heartbeats_are_all_that_is_asked_for(stream):
+    ticker = {
+        "type": "ticker",
+        "sequence": 37475248783,
+        "product_id": "ETH-USD",
+    }
+    (event,) = stream.read(json.dumps(ticker))
+
+    assert "unknown kind" in event.words
+
+
 def test_each_product_is_asked_for_alone(stream):
     asked = [json.loads(frame) for frame in stream.subscribe(["ETH-USD", "ETH-EUR"])]
 

@@ -120,6 +120,28 @@ def test_the_answers_of_the_documents(stream):
     assert isinstance(event, Fault)
 
 
+def test_a_pong_and_an_end_of_the_documents_are_beats(stream):
+    pong = {
+        "method": "pong",
+        "req_id": 101,
+        "time_in": "2023-09-24T14:10:23.799685Z",
+        "time_out": "2023-09-24T14:10:23.799703Z",
+    }
+    end = {
+        "method": "unsubscribe",
+        "result": {"channel": "ohlc", "interval": 5, "symbol": "ALGO/USD"},
+        "success": True,
+    }
+
+    assert stream.read(json.dumps(pong)) == stream.read(json.dumps(end)) == [Beat()]
+
+
+def test_an_error_that_answers_no_subscription_is_a_fault(stream):
+    assert stream.read('{"error": "Malformed request", "success": false}') == [
+        Fault("Malformed request")
+    ]
+
+
 def test_an_unknown_pair_is_refused_for_good(stream):
     stream.subscribe(["NOPEUSD"])
     answer = {

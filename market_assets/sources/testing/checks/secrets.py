@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 from base64 import b64encode
-from contextlib import contextmanager
 from dataclasses import replace
 from itertools import repeat
 from traceback import format_exception
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr, ValidationError
 
 from market_assets.sources.testing.checks.base import Checks
+from market_assets.sources.testing.checks.surroundings import log_lines
 from market_assets.sources.testing.server import LoopbackServer, Reply
 from market_assets.sources.testing.trial import unopened, verify
 
@@ -40,7 +39,7 @@ class SecretChecks(Checks):
     def test_a_secret_that_the_vendor_repeats_is_shown_nowhere(self) -> None:
         """Not in the error, nor in its causes, nor in the log, in any of the spellings."""
         for trouble in self._echoes():
-            with _log() as lines:
+            with log_lines() as lines:
                 error = self._error(trouble)
 
             self._verify_unseen("the error", repr(error), str(error))
@@ -132,23 +131,3 @@ def _secret_line(request: Request) -> str:
     lines = request.text.split("\r\n")[1:]
     dull = ("host:", "accept", "user-agent:", "connection:", "content-")
     return "+".join(line for line in lines if not line.lower().startswith(dull)).replace(" ", "+")
-
-
-@contextmanager
-def _log() -> Iterator[list[str]]:
-    """Collect what is logged meanwhile, at every level."""
-    lines: list[str] = []
-
-    class Collector(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            lines.append(logging.Formatter().format(record))
-
-    root, collector = logging.getLogger(), Collector(logging.NOTSET)
-    level = root.level
-    root.addHandler(collector)
-    root.setLevel(logging.DEBUG)
-    try:
-        yield lines
-    finally:
-        root.removeHandler(collector)
-        root.setLevel(level)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import time
-from contextlib import contextmanager
 from datetime import timedelta, timezone
 from typing import TYPE_CHECKING
 
 from market_assets.sources.testing.checks.base import Checks
+from market_assets.sources.testing.checks.surroundings import zone_of_machine
 from market_assets.sources.testing.trial import NO_ROWS, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from market_assets.sources.contract import Source
     from market_assets.sources.testing.candles import Candle
@@ -57,7 +55,7 @@ class WindowChecks(Checks):
         """No naive time of the vendor is taken for the machine's."""
         candles = self.candles(60)
 
-        with _zone_of_machine("Asia/Kolkata"):
+        with zone_of_machine("Asia/Kolkata"):
             answer = self._slice(candles, 20, 25)
 
         answer.verify_rows(candles[20:25], self.double.extras)
@@ -236,24 +234,3 @@ class WindowChecks(Checks):
             answer.usage.requests == count,
             f"`usage.requests` is {answer.usage.requests} after {count} requests",
         )
-
-
-@contextmanager
-def _zone_of_machine(name: str) -> Iterator[None]:
-    """Set the time zone of this process for a while, where the system can."""
-    before = os.environ.get("TZ")
-    os.environ["TZ"] = name
-    _heed_zone()
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["TZ"]
-        else:
-            os.environ["TZ"] = before
-        _heed_zone()
-
-
-def _heed_zone() -> None:
-    if hasattr(time, "tzset"):
-        time.tzset()

@@ -93,9 +93,9 @@ class StreamObserver:
 
     def _is_due(self, report: StreamReport) -> bool:
         if self._observed_at is None:
-            # The first one says who is live, and not that nobody is yet.
+            # Before the first bar there is little to say.
             has_waited = self._began_at is not None and report.at - self._began_at >= _SOONEST
-            return has_waited or "connecting" not in report.states.values()
+            return has_waited or report.stored_in_all > 0
         past = report.at - self._observed_at
         has_changed = bool(self._news) or report.states != self._states
         return past >= _USUALLY or (past >= _SOONEST and has_changed)

@@ -20,7 +20,7 @@ from market_assets.defs.automation.stream_reports import few_lines
 from market_assets.defs.events import CHECKS
 from market_assets.defs.internals.failures import failure_of
 from market_assets.defs.keys import STREAM_TAG, TRIGGER_TAG, process_tags
-from market_assets.defs.resources import StoreResource
+from market_assets.defs.resources import Clock, Sources, StoreResource
 from market_assets.live.claim import claimed
 from market_assets.market.clock import CLOCK_VARIABLE, machine, present
 from market_assets.practice.stream_faults import StreamFault
@@ -93,6 +93,41 @@ class Streaming:
             (request,) = data.run_requests
             return request
         return str(data.skip_message)
+
+    def update(self, at: datetime) -> list[dg.RunRequest] | str:
+        """The reports that a tick of the updates asks for, or what it did."""
+        schedule = next(
+            one for one in self.definitions.schedules or () if one.name == "update_live"
+        )
+        resources = {
+            "store": StoreResource(database=str(self.live.home / "market.duckdb")),
+            "sources": Sources(self.live.universe),
+            "clock": Clock(fixed=at.isoformat()),
+        }
+        with dg.build_schedule_context(
+            instance=self.instance, scheduled_execution_time=at, resources=resources
+        ) as context:
+            data = schedule.evaluate_tick(context)
+        return list(data.run_requests or ()) or str(data.skip_message)
+
+    def execute(self, request: dg.RunRequest) -> None:
+        """Execute what a tick asks for."""
+        # There are more partitions than when the universe was loaded.
+        self.keep()
+        job = self.definitions.resolve_implicit_global_asset_job_def()
+        job.execute_in_process(
+            instance=self.instance,
+            asset_selection=list(request.asset_selection or ()),
+            run_config=request.run_config,
+            tags=dict(request.tags),
+        )
+
+    def colours(self) -> dict[str, str]:
+        """Each partition of the candles that has a colour in the UI."""
+        keys = ["2025-03-03", "2025-03-04"]
+        partitions = dg.DailyPartitionsDefinition("2025-03-03", end_date="2025-03-05")
+        found = self.instance.get_status_by_partition(KEY, keys, partitions) or {}
+        return {key: status.value for key, status in found.items() if status is not None}
 
     def launched(self, status: dg.DagsterRunStatus, **tags: str) -> dg.DagsterRun:
         """A run of the job in some state, as the daemon leaves it."""
@@ -306,6 +341,40 @@ class TestTheSensor:
         again = datetime.strptime(words[-9:], "%H:%M:%SZ").replace(tzinfo=UTC)
         hour = (again - begin).seconds
         assert 3590 <= hour <= 3700
+
+
+class TestTheDay:
+    def test_its_partition_is_materialized_when_it_is_over_and_updates_have_nothing_to_do(
+        self, streaming, monkeypatch
+    ):
+        monkeypatch.setenv(CLOCK_VARIABLE, clock_text(datetime(2025, 3, 3, 23, 56, tzinfo=UTC)))
+        # What lies before the stream is filled as ever.
+        streaming.update(present())
+        run = streaming.run()
+        end = present()
+        streaming.live.vendor.log.clear()
+
+        during = streaming.update(end)
+
+        newest = end.replace(second=0, microsecond=0)
+        assert run.is_success
+        assert end >= datetime(2025, 3, 4, tzinfo=UTC)
+        assert during == f"1m: nothing has closed since {newest:%Y-%m-%d %H:%M}Z"
+        assert not streaming.live.vendor.log
+        assert streaming.live.holes(datetime(2025, 3, 3, tzinfo=UTC)) == []
+        assert streaming.colours() == {}
+
+        later = datetime(2025, 3, 4, 0, 12, 30, tzinfo=UTC)
+        monkeypatch.setenv(CLOCK_VARIABLE, clock_text(later))
+        (request,) = streaming.update(later)
+        streaming.execute(request)
+
+        assert streaming.colours() == {"2025-03-03": "MATERIALIZED"}
+        verdicts = streaming.instance.event_log_storage.get_asset_check_partition_info(
+            [dg.AssetCheckKey(KEY, "continuity")]
+        )
+        status = {info.partition_key: info.latest_execution_status.value for info in verdicts}
+        assert status["2025-03-03"] == "SUCCEEDED"
 
 
 class TestTheDefinitions:

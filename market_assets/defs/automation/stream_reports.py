@@ -122,6 +122,7 @@ class StreamObserver:
             words += f", lag p50 {report.lag_p50:.1f} s, p99 {report.lag_p99:.1f} s"
             metadata["lag_p50_seconds"] = round(report.lag_p50, 3)
             metadata["lag_p99_seconds"] = round(report.lag_p99, 3)
+        metadata |= _symbols(report)
         metadata |= {
             "from_rest": report.caught_up,
             "revised": report.revised_in_all,
@@ -134,7 +135,6 @@ class StreamObserver:
             metadata["news"] = dg.MetadataValue.md(self._news_text())
         if lines.left_out:
             metadata["log_lines_left_out"] = lines.left_out
-        metadata |= _symbols(report)
         prefix = "The stream is over" if report.is_last else "The stream runs"
         return dg.AssetObservation(self._key, description=f"{prefix}: {words}.", metadata=metadata)
 

@@ -96,6 +96,8 @@ def build_definitions(
     watched = {
         sensor.name: timedelta(seconds=sensor.minimum_interval_seconds or 30) for sensor in sensors
     }
+    # It looks so often that a machine under load may leave out a few.
+    watched |= {f"stream_{name}": timedelta(minutes=1) for name in jobs}
     watched |= {schedule.name: profile.update.every for profile, schedule in schedules}
     daily = [actions_schedule(profile) for profile in running if profile.has_actions]
     watched |= {schedule.name: EVERY for schedule in daily}

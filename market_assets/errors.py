@@ -111,5 +111,9 @@ class StoreBusyError(StoreError):
     """Somebody else has had the store, or its file, for as long as this was willing to wait."""
 
 
+class StreamBusyError(MarketAssetsError):
+    """Another process streams the same candles of this home."""
+
+
 class UpError(MarketAssetsError):
     """The platform cannot be started here: port, address, home folder or another one that runs."""

@@ -147,11 +147,12 @@ class StreamSettings(Model):
     A stream only brings bars sooner: what is absent is still asked for over REST, by `update`.
 
     Attributes:
-        enabled: Whether the profile is streamed while Dagster runs. `market-assets stream` streams
-            it in any case.
+        enabled: Whether Dagster streams the profile, by a run that the sensor `stream_<profile>`
+            keeps alive. `market-assets stream` streams it in any case.
         catch_up: How far back bars are asked for over REST when a stream is connected; what is
             older is left to a repair.
         total_timeout: After so long a stream ends by itself, and all that it gave is committed.
+            In Dagster this is the length of a run, and the next one follows.
         idle: A connection without any frame for so long is dead; null is what suits the vendor.
         silent_bars: After so many bars without a candle of a symbol, although the connection
             lives, REST is asked for it.

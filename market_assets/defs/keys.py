@@ -27,6 +27,9 @@ PROFILE_TAG = "market_assets/profile"
 AUTOMATIC_TAG = "market_assets/automatic"
 """On every run that no person has asked for: one of them at a time goes on, see dagster.yaml."""
 
+STREAM_TAG = "market_assets/stream"
+"""On every run that streams, with its profile: one of each goes on, see dagster.yaml."""
+
 FIRST_OF_ALL, BEFORE_REPAIRS = 10, 9
 """Priorities among the runs that wait.
 
@@ -71,6 +74,14 @@ def automatic(priority: int) -> dict[str, str]:
         priority: Among the runs that wait; the highest goes first.
     """
     return {AUTOMATIC_TAG: "true", _PRIORITY_TAG: str(priority)}
+
+
+def streaming(profile: str) -> dict[str, str]:
+    """The tag of the runs that stream a profile.
+
+    It is none of those that start by themselves, as it would keep these waiting for hours.
+    """
+    return {STREAM_TAG: profile}
 
 
 def process_tags() -> dict[str, str]:

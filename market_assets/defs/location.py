@@ -24,6 +24,7 @@ from market_assets.defs.automation.follow import follow_sensor
 from market_assets.defs.automation.repair import repair_sensor
 from market_assets.defs.automation.retention import EVERY as DAILY
 from market_assets.defs.automation.retention import retention_schedule
+from market_assets.defs.automation.streams import stream_job, stream_sensor
 from market_assets.defs.automation.updates import update_schedule
 from market_assets.defs.internals.collection import without_collection
 from market_assets.defs.resources import Clock, Sources, StoreResource
@@ -87,10 +88,16 @@ def build_definitions(
     running = [
         profile for profile in profiles if profile.end is None or midnight(profile.end) > now
     ]
+    jobs = {
+        profile.name: stream_job(universe, profile) for profile in running if profile.stream.enabled
+    }
+    sensors += [stream_sensor(universe, universe.profiles[name], job) for name, job in jobs.items()]
     schedules = [(profile, update_schedule(universe, profile)) for profile in running]
     watched = {
         sensor.name: timedelta(seconds=sensor.minimum_interval_seconds or 30) for sensor in sensors
     }
+    # It looks so often that a machine under load may leave out a few.
+    watched |= {f"stream_{name}": timedelta(minutes=1) for name in jobs}
     watched |= {schedule.name: profile.update.every for profile, schedule in schedules}
     daily = [actions_schedule(profile) for profile in running if profile.has_actions]
     watched |= {schedule.name: EVERY for schedule in daily}
@@ -103,6 +110,7 @@ def build_definitions(
         # One process per run: a fill has its own concurrency, and one process per step costs
         # seconds each.
         executor=dg.in_process_executor,
+        jobs=list(jobs.values()),
         schedules=[*(schedule for _, schedule in schedules), *daily, retention],
         sensors=[*sensors, alert_sensor(universe, watched)],
     )

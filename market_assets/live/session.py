@@ -23,6 +23,7 @@ from market_assets.expected.counts import count_profile
 from market_assets.fill.streamed import StreamedFill
 from market_assets.live.catch_up import CatchUp
 from market_assets.live.choice import choose
+from market_assets.live.claim import claimed
 from market_assets.live.pump import Gathered, Pump, fault_words
 from market_assets.live.report import StreamReport
 from market_assets.live.update import follow_profile
@@ -117,19 +118,24 @@ def stream_profile(
 
     Raises:
         SourceError: Nothing of the profile can be streamed, or every stream has ended by itself.
+        StreamBusyError: Another session streams the same candles of this home.
         StoreError: The store cannot be written.
     """
-    session = Session(
-        store,
-        build,
-        universe,
-        profile,
-        options=options or StreamOptions(),
-        timer=timer or PresentTimer(),
-        stop=stop or threading.Event(),
-        run=run or Run(trigger=Trigger.STREAM),
-    )
-    yield from session.reports()
+    options, timer = options or StreamOptions(), timer or PresentTimer()
+    run = run or Run(trigger=Trigger.STREAM)
+    dataset = profile.candles(options.timeframe or profile.base_timeframe)
+    with claimed(store.path.parent, dataset, run, timer.now()):
+        session = Session(
+            store,
+            build,
+            universe,
+            profile,
+            options=options,
+            timer=timer,
+            stop=stop or threading.Event(),
+            run=run,
+        )
+        yield from session.reports()
 
 
 @dataclass

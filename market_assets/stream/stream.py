@@ -230,7 +230,7 @@ class Stream:
             is_over = total is not None and self._timer.now() - begun_at >= total
             if ending is not None or self._stopping.is_set() or is_over:
                 break
-            await self._stir(self._stirred, self._limits.pulse)
+            await self._stir(self._stirred, self._pulse(begun_at))
             # A single bar seldom comes alone.
             await self._stir(self._stopping, self._limits.gather)
             self._look()
@@ -320,6 +320,13 @@ class Stream:
         self._tell(NewsKind.LOST, symbols, ending.words)
 
     # Within --------------------------------------------------------------------------------------
+
+    def _pulse(self, begun_at: datetime) -> float:
+        """Seconds until the next batch at the latest: its last one comes when its time is over."""
+        pulse, total = self._limits.pulse, self._limits.total
+        if total is None:
+            return pulse
+        return min(pulse, (total - (self._timer.now() - begun_at)).total_seconds())
 
     async def _stir(self, event: asyncio.Event, seconds: float) -> None:
         """Wait for an event, for so many seconds at most, or until a line or the stream ends."""

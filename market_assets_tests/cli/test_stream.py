@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from market_assets.home import HOME_VARIABLE
-from market_assets.market.clock import CLOCK_VARIABLE
+from market_assets.live.claim import claimed
+from market_assets.market.clock import CLOCK_VARIABLE, present
+from market_assets.work.run import Run, Trigger
 from market_assets_tests.support.live_ground import LiveGround, clock_text, live_ground
 
 if TYPE_CHECKING:
@@ -99,3 +101,15 @@ def test_a_profile_that_cannot_be_streamed_names_what_can(live: LiveGround) -> N
     words = " ".join(done.stderr.split())
     assert "profile live: nothing of 1m can be streamed: source vendor: base_url is http" in words
     assert "the types with a stream are binance, bitfinex, bybit, coinbase, kraken" in words
+
+
+def test_a_profile_that_a_run_streams_is_refused_with_its_name(live: LiveGround) -> None:
+    dataset = live.profile.candles(live.profile.base_timeframe)
+    with claimed(live.home, dataset, Run("3f2a", Trigger.STREAM), present()):
+        done = run(live, "live", "--for", "3m")
+
+    assert done.returncode == 1
+    assert "bars" not in done.stdout
+    assert (
+        f"error live/candles_1m is streamed already, by Dagster's run 3f2a (process {os.getpid()}) "
+    ) in " ".join(done.stderr.split())

@@ -17,6 +17,7 @@ from dagster._serdes import serialize_value
 
 from market_assets.config.load import load_universe
 from market_assets.config.places import PACKAGED
+from market_assets.config.settings import StreamSettings
 from market_assets.definitions import build_definitions
 from market_assets.defs.automation.runs import RangeRun, Runner
 from market_assets.defs.internals.adapter import range_tags
@@ -37,10 +38,10 @@ GOLDEN = Path(__file__).parent / "golden" / "definitions.txt"
 CLOCK = Clock(fixed="2026-01-01T00:00:00+00:00")
 
 
-def packaged() -> dg.Definitions:
+def packaged(**streams: StreamSettings) -> dg.Definitions:
     """The definitions of the packaged universe as it is written, but with an end.
 
-    Without an end there is one more partition per day.
+    Without an end there is one more partition per day. A profile that is streamed has none.
     """
     universe = load_universe(PACKAGED, environ={})
     ends = {"crypto": date(2025, 12, 1)}
@@ -48,6 +49,9 @@ def packaged() -> dg.Definitions:
         name: profile.model_copy(update={"end": ends.get(name, date(2025, 11, 29))})
         for name, profile in universe.profiles.items()
     }
+    for name, settings in streams.items():
+        update = {"stream": settings, "end": CLOCK.now().date() + timedelta(days=1)}
+        profiles[name] = profiles[name].model_copy(update=update)
     return build_definitions(
         universe.model_copy(update={"profiles": profiles}), overrides={"clock": CLOCK}
     )
@@ -131,6 +135,22 @@ def test_the_packaged_universe_makes_these_assets() -> None:
         "python -m market_assets_tests.defs.test_definitions writes the golden file again"
     )
     assert found.splitlines() == GOLDEN.read_text().splitlines(), told
+
+
+def test_a_profile_that_is_streamed_has_one_job_and_one_sensor_more() -> None:
+    def automation(streams: dict[str, StreamSettings]) -> list[str]:
+        lines = described(packaged(**streams)).splitlines()
+        return [line for line in lines if line.startswith(("sensor", "schedule", "jobs"))]
+
+    usual = automation({"crypto": StreamSettings()})
+    streamed = automation({"crypto": StreamSettings(enabled=True)})
+
+    jobs = next(line for line in usual if line.startswith("jobs"))
+    assert [line for line in streamed if line not in usual] == [
+        "sensor stream_crypto: RUNNING, every 15 s",
+        jobs.replace("retention;", "retention, stream_crypto;"),
+    ]
+    assert [line for line in usual if line not in streamed] == [jobs]
 
 
 def test_every_asset_says_what_it_is_and_what_its_columns_mean() -> None:

@@ -1,4 +1,4 @@
-"""A profile is streamed with every fault, and its process is killed again and again.
+"""A profile is streamed with every fault, in a terminal and in Dagster, and killed again and again.
 
 Afterwards what is stored equals the vendor's truth bit by bit, no bar twice, and there is no hole.
 """
@@ -10,20 +10,27 @@ import os
 import signal
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
+from market_assets.defs.automation.runs import instance_at
+from market_assets.defs.internals.adapter import FINISHED
+from market_assets.defs.keys import STREAM_TAG
 from market_assets.home import HOME_VARIABLE
 from market_assets.market.clock import CLOCK_VARIABLE, present
 from market_assets.practice.stream_faults import StreamFault
 from market_assets_tests.support.live_ground import LiveGround, clock_text, live_ground
+from market_assets_tests.support.platform import process_of, running, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from market_assets_tests.support.platform import Platform
+
+START = datetime(2025, 3, 3)  # noqa: DTZ001 - as the store has it
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 FAULTS = (
     StreamFault(fault="duplicate", every=3),
@@ -88,3 +95,65 @@ def test_rows_are_the_truth_after_faults_and_kills(live: LiveGround) -> None:
     assert live.wrong() == {}
     assert live.holes(first) == []
     assert live.table("SELECT * FROM ops.gaps WHERE status <> 'open'").is_empty()
+
+
+def newest_bar(live: LiveGround) -> datetime:
+    """The newest bar that is stored; before all where there is none."""
+    if not (live.home / "market.duckdb").exists():
+        return START
+    (newest,) = live.table("SELECT max(last_bar_at) AS ts FROM ops.streams WHERE state = 'live'")[
+        "ts"
+    ].to_list()
+    return newest or START
+
+
+def streams_on(live: LiveGround, platform: Platform, former: set[str]) -> str:
+    """Wait until a run that was not there before streams, and has stored a bar; its id."""
+
+    def alive() -> str | None:
+        runs = platform.runs_of("stream_live")
+        started = [run for run, status in runs.items() if status == "STARTED"]
+        return started[0] if started and started[0] not in former else None
+
+    run = until(alive, "a run that streams")
+    before = newest_bar(live)
+    until(lambda: newest_bar(live) > before, "a streamed bar")
+    return run
+
+
+def test_dagster_keeps_a_stream_alive_whatever_is_killed(live: LiveGround) -> None:
+    live.keep(stream={"enabled": True}, repair={"every": "10m"})
+    live.set_faults(*FAULTS[:5])
+    environment = {
+        **os.environ,
+        HOME_VARIABLE: str(live.home),
+        "MARKET_ASSETS_UNIVERSE": str(live.path),
+    }
+    environment.pop("DAGSTER_HOME", None)
+    live.home.mkdir()
+    first = present().replace(second=0, microsecond=0) - timedelta(minutes=150)
+
+    with running(live.home, environment) as platform:
+        one = streams_on(live, platform, set())
+        process = platform.run_process("live", STREAM_TAG)
+        assert process is not None
+        os.kill(process, signal.SIGKILL)
+        two = streams_on(live, platform, {one})
+        assert platform.runs_of("stream_live")[one] == "FAILURE"
+
+        # The run goes on without pages and daemon, and with the next ones.
+        pages = process_of(live.home, "pages")
+        assert pages is not None
+        os.kill(pages, signal.SIGKILL)
+        until(lambda: process_of(live.home, "pages") not in {None, pages}, "other pages")
+        until(platform.alive, "pages that answer")
+        live.set_faults()
+        before = newest_bar(live)
+        until(lambda: newest_bar(live) > before + timedelta(minutes=6), "the last revisions")
+        runs = platform.runs_of("stream_live")
+        assert runs == {two: "STARTED", one: "FAILURE"}
+
+    with instance_at(live.home) as instance:
+        assert {run.status for run in instance.get_runs()} <= FINISHED
+    assert live.wrong() == {}
+    assert live.holes(first) == []

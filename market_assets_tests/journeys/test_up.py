@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from market_assets.up.state import read_state
-from market_assets_tests.support.platform import running, until
+from market_assets_tests.support.platform import process_of, processes, running, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,27 +79,6 @@ def environment(home: Path, universe: Path) -> dict[str, str]:
 def platform(home: Path, environment: dict[str, str]) -> Iterator[Platform]:
     with running(home, environment) as platform:
         yield platform
-
-
-def processes(home: Path) -> dict[int, str]:
-    """The processes of the `up` of a home folder without its supervisor, and their names."""
-    mark = f"MARKET_ASSETS_UP_ALIVE={home}".encode()
-    members = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            if (
-                mark in (entry / "environ").read_bytes()
-                and "Z" not in (entry / "stat").read_text().rpartition(")")[2][:3]
-            ):
-                # Their command line is that of the process that they are forks of.
-                members[int(entry.name)] = (entry / "comm").read_text().strip()
-        except OSError:
-            continue
-    return members
-
-
-def process_of(home: Path, what: str) -> int | None:
-    return next((pid for pid, name in processes(home).items() if name == f"serve {what}"), None)
 
 
 def fork_server_of(home: Path) -> int | None:

@@ -103,6 +103,15 @@ async def test_after_its_time_it_ends_with_what_it_has():
 
 
 @run
+async def test_its_time_is_over_when_it_is_and_not_when_something_comes():
+    async with streaming("binance", total=timedelta(seconds=75), pulse=600.0) as ground:
+        await ground.connected()
+        await ground.timer.advance(100)
+
+        assert at(75) <= ground.times[-1] <= at(77)
+
+
+@run
 async def test_bars_that_nobody_fetches_are_bounded_counted_and_left_to_rest():
     async with streaming("binance", buffer=3, gather=250.0) as ground:
         await until(lambda: ground.health.connections)

@@ -33,9 +33,9 @@ ORIGIN = datetime(2025, 3, 3, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
 
-def clock_text() -> str:
-    """A clock that begins at ORIGIN now and runs fast, as `MARKET_ASSETS_CLOCK` has it."""
-    return f"{ORIGIN.isoformat()}@{machine().isoformat()}*{SPEED}"
+def clock_text(origin: datetime = ORIGIN) -> str:
+    """A clock that begins at an instant now and runs fast, as `MARKET_ASSETS_CLOCK` has it."""
+    return f"{origin.isoformat()}@{machine().isoformat()}*{SPEED}"
 
 
 class LiveGround:

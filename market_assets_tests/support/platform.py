@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -19,7 +20,6 @@ import httpx
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
 _PATIENCE = 240.0
 
@@ -150,8 +150,8 @@ class Platform:
         found = self.ask(query, selector=selector)["sensorOrError"]
         return sum(tick["status"] == "SKIPPED" for tick in found["sensorState"]["ticks"])
 
-    def run_process(self, tag: str) -> int | None:
-        """The process of the running run of a backfill, as its log tells it."""
+    def run_process(self, tag: str, key: str = "dagster/backfill") -> int | None:
+        """The process of the running run with a tag, such as a backfill's, as its log tells it."""
         query = """
             query ($filter: RunsFilter!) {
                 runsOrError(filter: $filter) {
@@ -170,7 +170,7 @@ class Platform:
         """
         found = self.ask(
             query,
-            filter={"tags": [{"key": "dagster/backfill", "value": tag}], "statuses": ["STARTED"]},
+            filter={"tags": [{"key": key, "value": tag}], "statuses": ["STARTED"]},
         )
         for run in found["runsOrError"]["results"]:
             for event in run["eventConnection"]["events"]:
@@ -189,10 +189,40 @@ class Platform:
         found = self.ask(query, filter={"tags": [{"key": "dagster/backfill", "value": tag}]})
         return {run["runId"]: run["status"] for run in found["runsOrError"]["results"]}
 
+    def runs_of(self, job: str) -> dict[str, str]:
+        """The runs of a job, newest first, and their statuses."""
+        query = (
+            "query ($filter: RunsFilter!) { runsOrError(filter: $filter) { ... "
+            "on Runs { results { runId status } } } }"
+        )
+        found = self.ask(query, filter={"pipelineName": job})
+        return {run["runId"]: run["status"] for run in found["runsOrError"]["results"]}
+
     def terminate(self, run_id: str) -> str:
         """Have a run end, as the button of its page does."""
         mutation = "mutation ($id: String!) { terminateRun(runId: $id) { __typename } }"
         return self.ask(mutation, id=run_id)["terminateRun"]["__typename"]
+
+
+def processes(home: Path) -> dict[int, str]:
+    """The processes of the `up` of a home folder without its supervisor, and their names."""
+    mark = f"MARKET_ASSETS_UP_ALIVE={home}".encode()
+    members = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if (
+                mark in (entry / "environ").read_bytes()
+                and "Z" not in (entry / "stat").read_text().rpartition(")")[2][:3]
+            ):
+                # Their command line is that of the process that they are forks of.
+                members[int(entry.name)] = (entry / "comm").read_text().strip()
+        except OSError:
+            continue
+    return members
+
+
+def process_of(home: Path, what: str) -> int | None:
+    return next((pid for pid, name in processes(home).items() if name == f"serve {what}"), None)
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
-import threading
 from collections import Counter
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,10 +25,9 @@ from market_assets.words import many
 with late_imports():
     from market_assets.config.sources import sources_of
     from market_assets.live.session import StreamOptions, stream_profile
+    from market_assets.live.stopping import stopping
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import FrameType
     from typing import Self
 
     from market_assets.config.universe import Profile
@@ -79,7 +76,7 @@ def stream(
     )
     screen: _Screen = _Lines(as_json) if as_json or not OUT.is_terminal else _Drawn(profile.name)
     last: StreamReport | None = None
-    with _stopping() as stop, screen:
+    with stopping(_STOPPED) as stop, screen:
         for report in stream_profile(
             open_store(),
             lambda: sources_of(universe, profile),
@@ -125,33 +122,6 @@ def _length_of(text: str | None) -> timedelta | None:
     if not length:
         raise wrong(f"--for {text}: write a number and its unit: 90s, 10m, 1h")
     return length
-
-
-class _Stop:
-    """Which signal has asked for the end, if any."""
-
-    def __init__(self) -> None:
-        self.event = threading.Event()
-        self.number: int | None = None
-
-    def ask(self, number: int, _frame: FrameType | None) -> None:
-        """Ask for the end; a second signal ends at once."""
-        if self.event.is_set():
-            raise KeyboardInterrupt(_STOPPED)
-        self.number = number
-        self.event.set()
-
-
-@contextmanager
-def _stopping() -> Iterator[_Stop]:
-    """Ctrl-C and SIGTERM inside let what was streamed be stored before the end."""
-    stop = _Stop()
-    before = {number: signal.signal(number, stop.ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class _Screen:

@@ -23,8 +23,7 @@ from market_assets.market.instants import to_second
 from market_assets.verdicts.verdicts import share
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
+    from collections.abc import Collection, Sequence
 
     from market_assets.expected.newest import Standing
     from market_assets.expected.scope import Scope
@@ -121,19 +120,16 @@ class RunningVerdicts:
     def tell(
         self,
         instance: dg.DagsterInstance,
-        newest: Sequence[Standing],
+        running: Collection[str],
         outcomes: Sequence[PartitionOutcome],
-        now: datetime,
     ) -> None:
-        """Tell what stands since the update before and Dagster does not know.
+        """Tell what stands since the look before and Dagster does not know.
 
         Args:
             instance: Where the evaluations go.
-            newest: How far the newest partitions are.
-            outcomes: What this update has found in them.
-            now: The present instant.
+            running: The partitions whose sessions run.
+            outcomes: What was found in them since the look before.
         """
-        running = {standing.partition.key for standing in newest if standing.ends_at > now}
         before = {place: verdict for place, verdict in self._newest.items() if place[0] in running}
         verdicts = before | {
             (outcome.partition.key, verdict.check): verdict

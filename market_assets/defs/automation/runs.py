@@ -70,6 +70,7 @@ _EARLIER = frozenset(
         "1bbc12851bced9c37e332729a6076c6ce62a6e464790bfcb5f843c53db9796b5",
         "7b3512209776eb8b03e8daf6af38dd40377caeafa5e9e8b710cada0122b58a34",
         "d32e4f5990d97c9e18a91dc0a409a72a248a8af2730301bd5bf2bf976581a4bc",
+        "e44cfce11acf51ee177778c7ab2c2da065a04e7c4b03b0571d408d66e441e9da",
     }
 )
 """Checksums of the dagster.yaml files of earlier releases.

@@ -185,7 +185,8 @@ def _observe(
     for timeframe, newest in updated.newest.items():
         key = dataset_key(profile.candles(timeframe))
         verdicts = _verdicts.setdefault((str(store.path), key), RunningVerdicts(key))
-        verdicts.tell(instance, newest, updated.outcomes.get(timeframe, ()), clock.now())
+        running = {standing.partition.key for standing in newest if standing.ends_at > clock.now()}
+        verdicts.tell(instance, running, updated.outcomes.get(timeframe, ()))
     if _enters(slot, every, _OBSERVED):
         for timeframe, newest in updated.newest.items():
             observe(instance, store, scope_of(profile, timeframe, clock.now()), newest)

@@ -139,6 +139,16 @@ def asset_output() -> dg.Output[None]:
     return dg.Output(None, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
 
 
+def log_and_forget(context: dg.OpExecutionContext, event: dg.AssetObservation) -> None:
+    """Log an event within a step, as `log_event` does, and do not keep it until the step ends.
+
+    A step of hours would grow by each of them.
+    """
+    context.log_event(event)
+    for _ in context.consume_events():
+        pass
+
+
 def was_interrupted(result: ExecuteInProcessResult) -> bool:
     """True when a run in this process was ended by Ctrl-C.
 

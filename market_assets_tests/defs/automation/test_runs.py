@@ -35,7 +35,7 @@ from market_assets.defs.automation.runs import (
     unfinished_runs,
 )
 from market_assets.defs.internals.adapter import range_tags
-from market_assets.defs.keys import AUTOMATIC_TAG, automatic
+from market_assets.defs.keys import AUTOMATIC_TAG, STREAM_TAG, automatic
 from market_assets.expected.scope import scope_of
 from market_assets.market.timeframes import Timeframe, Window, midnight
 from market_assets_tests.support.defs_ground import colours
@@ -246,7 +246,11 @@ def test_of_the_runs_that_start_by_themselves_one_goes_on_at_a_time(tmp_path: Pa
     prepare_home(tmp_path)
     settings = yaml.safe_load((tmp_path / "dagster.yaml").read_text())
     limits = settings["concurrency"]["runs"]["tag_concurrency_limits"]
-    assert limits == [{"key": AUTOMATIC_TAG, "limit": 1}]
+    assert {"key": AUTOMATIC_TAG, "limit": 1} in limits
+    one_each = {"value": {"applyLimitPerUniqueValue": True}, "limit": 1}
+    assert {"key": STREAM_TAG, **one_each} in limits
+    # Streams go on all the time, and leave room for the others.
+    assert settings["concurrency"]["runs"]["max_concurrent_runs"] >= 100
     assert automatic(3) == {AUTOMATIC_TAG: "true", "dagster/priority": "3"}
 
 
@@ -255,7 +259,7 @@ def test_a_home_keeps_the_dagster_yaml_that_was_changed_in_it(tmp_path: Path) ->
     changed = (
         (tmp_path / "dagster.yaml")
         .read_text()
-        .replace("max_concurrent_runs: 4", "max_concurrent_runs: 9")
+        .replace("max_concurrent_runs: 100", "max_concurrent_runs: 9")
     )
     (tmp_path / "dagster.yaml").write_text(changed)
     prepare_home(tmp_path)

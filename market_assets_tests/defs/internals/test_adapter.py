@@ -57,6 +57,7 @@ from market_assets.defs.internals.adapter import (
     database_of,
     instance_of_terminal,
     latest_materializations,
+    log_and_forget,
     news_since,
     partition_states,
     range_tags,
@@ -216,6 +217,28 @@ def test_an_observation_of_no_partition_is_stored_and_changes_the_state_of_none(
     second = "MISSING" if then is None else "FAILED"
     assert list(colours(instance, KEY, DAYS).values()) == ["MATERIALIZED", second, *["MISSING"] * 4]
     assert verdicts(instance)[KEYS[0]] == ("SUCCEEDED", True)
+
+
+def test_an_event_that_is_forgotten_is_in_the_log_once_and_kept_by_no_step(
+    instance: dg.DagsterInstance,
+) -> None:
+    kept = []
+
+    @dg.op
+    def step(context) -> None:
+        log_and_forget(context, dg.AssetObservation(KEY))
+        kept.extend(context.consume_events())
+
+    @dg.job
+    def job() -> None:
+        step()
+
+    result = job.execute_in_process(instance=instance)
+
+    logs = instance.all_logs(result.run_id, of_type=dg.DagsterEventType.ASSET_OBSERVATION)
+    assert result.success
+    assert [entry.asset_observation.asset_key for entry in logs] == [KEY]
+    assert kept == []
 
 
 def test_a_listener_hears_of_every_materialization_while_the_run_goes_on(

@@ -145,7 +145,7 @@ class Watch:
             lost = self.census.lost_candles(view, now, materialized or {})
             troubles += [*lost, *self.census.backlogs(view, now)]
             whole = not lost and not (
-                self.outside.is_changed and is_unmade(view, self._universe, materialized or {})
+                self.outside.is_changed and is_unmade(view, self._universe, materialized or {}, now)
             )
             troubles += self.outside.compare(view.mark(), whole=whole)
         folded = fold(locate(troubles, absences_by_day(gaps)))

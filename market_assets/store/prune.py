@@ -135,7 +135,7 @@ def _prune(
         f"SELECT (SELECT count(*) FROM ({_OLD_ROWS[table]})), (SELECT count(*) FROM ops.{table})",
         limits,
     ).fetchall()
-    size = round(_bytes_of(connection, f"ops.{table}") * rows / every) if rows else 0
+    size = round(bytes_of(connection, f"ops.{table}") * rows / every) if rows else 0
     if rows and not dry_run:
         connection.execute(f"DELETE FROM ops.{table} WHERE rowid IN ({_OLD_ROWS[table]})", limits)
     return Pruned(table, rows, size)
@@ -158,7 +158,7 @@ def _merge_all(connection: duckdb.DuckDBPyConnection, *, dry_run: bool) -> Prune
     merged = pl.concat(groups)
 
     fewer = len(rows) - len(merged)
-    size = round(_bytes_of(connection, "ops.coverage") * fewer / len(rows))
+    size = round(bytes_of(connection, "ops.coverage") * fewer / len(rows))
     if fewer and not dry_run:
         connection.execute("DELETE FROM ops.coverage")
         connection.register("merged_coverage", merged.to_arrow())
@@ -188,7 +188,7 @@ def _table_size(connection: duckdb.DuckDBPyConnection, table: str) -> TableSize:
             """
         ).fetchall()
         days = {day.replace(tzinfo=UTC): count for day, count in counted}
-    return TableSize(table, rows, _bytes_of(connection, f"ops.{table}"), days)
+    return TableSize(table, rows, bytes_of(connection, f"ops.{table}"), days)
 
 
 def free_bytes(connection: duckdb.DuckDBPyConnection) -> int:
@@ -222,10 +222,10 @@ def _deleted_bytes(connection: duckdb.DuckDBPyConnection, table: str) -> int:
     if not written or written <= rows:
         return 0
     dead = 1 - float(rows) / float(written)
-    return round(_bytes_of(connection, table) * dead)
+    return round(bytes_of(connection, table) * dead)
 
 
-def _bytes_of(connection: duckdb.DuckDBPyConnection, table: str) -> int:
+def bytes_of(connection: duckdb.DuckDBPyConnection, table: str) -> int:
     """How long the blocks are that a table lies in; small ones share a block with others."""
     ((size,),) = connection.execute(
         """

@@ -86,13 +86,22 @@ class Making(Work):
         standing = self.standing(view) if standing is None else standing
         if self._is_made_otherwise(view):
             standing = standing.with_columns(made_of=pl.lit(OUTDATED, TS))
+        fixed = self.fixed(view)
+        partitions = [partition for partition in self.partitions if partition.key not in fixed]
         return behind(
-            self.partitions,
-            self._outlines(self.partitions),
+            partitions,
+            self._outlines(partitions),
             standing,
             self._versions(view),
             self.now,
         )
+
+    def fixed(self, view: Snapshot) -> set[str]:  # noqa: ARG002 - of all works
+        """The keys of its partitions that stay as they were made.
+
+        What they reach back to is kept no longer: made again, they would be another's values.
+        """
+        return set()
 
     def _is_made_otherwise(self, view: Snapshot) -> bool:
         """Whether what is there was made by another recipe."""
@@ -134,7 +143,8 @@ class Making(Work):
             if self._is_made_otherwise(transaction):
                 transaction.partitions.outdate(self.dataset)
             transaction.recipes.put(self.dataset, self.recipe())
-        todo = deque(self.partitions)
+            fixed = self.fixed(transaction)
+        todo = deque(partition for partition in self.partitions if partition.key not in fixed)
         while todo:
             batch = [todo.popleft()]
             size = self.size(batch[0])
@@ -180,6 +190,27 @@ class Making(Work):
         Returns:
             One outcome per partition, in their order.
         """
+
+
+def fixed_by(
+    view: Snapshot,
+    dataset: Dataset,
+    partitions: Sequence[Partition],
+    reach: int,
+    inputs: Collection[Dataset],
+) -> set[str]:
+    """The partitions that were made of what is kept no longer.
+
+    Args:
+        view: The store.
+        dataset: What is made.
+        partitions: All that it has, oldest first: from the floor on.
+        reach: How many partitions before its own a partition reads.
+        inputs: What it is made of, as far as a floor cuts it.
+    """
+    if not any(view.pruned.has(source) for source in inputs):
+        return set()
+    return {partition.key for partition in partitions[:reach]} & view.partitions.keys(dataset)
 
 
 def counts_of(states: pl.DataFrame, cadence: Cadence) -> dict[str, tuple[SymbolCounts, ...]]:

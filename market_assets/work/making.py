@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import deque
+from datetime import timedelta
 from typing import TYPE_CHECKING, ClassVar
 
 import polars as pl
@@ -21,7 +22,6 @@ from market_assets.work.work import Work
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Sequence
-    from datetime import timedelta
 
     from market_assets.market.datasets import Dataset
     from market_assets.market.partitions import Cadence, Partition
@@ -199,7 +199,7 @@ def fixed_by(
     reach: int,
     inputs: Collection[Dataset],
 ) -> set[str]:
-    """The partitions that were made of what is kept no longer.
+    """The partitions that were made to their end, of what is kept no longer.
 
     Args:
         view: The store.
@@ -210,7 +210,10 @@ def fixed_by(
     """
     if not any(view.pruned.has(source) for source in inputs):
         return set()
-    return {partition.key for partition in partitions[:reach]} & view.partitions.keys(dataset)
+    near = partitions[:reach]
+    length = max((part.window.end - part.window.start for part in near), default=timedelta())
+    early = view.partitions.judged_early(dataset, length + dataset.timeframe.duration)
+    return {part.key for part in near} & (view.partitions.keys(dataset) - set(early))
 
 
 def counts_of(states: pl.DataFrame, cadence: Cadence) -> dict[str, tuple[SymbolCounts, ...]]:

@@ -6,6 +6,7 @@ From when on a dataset is kept is not known here: see `market_assets/expected/fl
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
@@ -19,23 +20,27 @@ from market_assets.store.tables.catalog import Catalog
 from market_assets.store.tables.coverage import CoverageWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from market_assets.market.datasets import Dataset
     from market_assets.market.partitions import Cadence
 
 _LONG_AGO = datetime(1800, 1, 1, tzinfo=UTC)
 
+_PARTITIONS = {"partitions": "partition < $key"}
+
 _LEDGERS = {
+    **_PARTITIONS,
     "gaps": "first_ts < $end",
-    "coverage": "end_ts <= $end",
     "refused": "partition < $key",
     "agreement": "partition < $key",
     "off_calendar": "day < $end::DATE",
     "revisions": "ts < $end",
     "repairs": "first_ts < $end",
 }
-"""Which rows of the ledgers of fetched candles speak of the time before an instant alone."""
+"""Which rows of the ledgers of candles speak of the time before an instant."""
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Checksum(NamedTuple):
@@ -55,6 +60,18 @@ class Pruned(Table):
     def keys(self, dataset: Dataset) -> set[str]:
         """The keys of all partitions of a dataset that were ever removed."""
         return {key for (key,) in self._rows("SELECT DISTINCT partition", "TRUE", dataset)}
+
+    def partitions(self, dataset: Dataset) -> pl.DataFrame:
+        """The archived partitions of a dataset: partition, symbol."""
+        return self._db.frame(
+            """
+            SELECT DISTINCT partition, symbol
+            FROM ops.pruned
+            WHERE profile = ? AND timeframe = ? AND archived IS NOT NULL
+            """,
+            dataset.owner,
+            dataset.label,
+        )
 
     def symbols(self, dataset: Dataset) -> set[str]:
         """The symbols of a dataset of which something was removed."""
@@ -131,7 +148,7 @@ class Pruned(Table):
             SELECT partition, sum(rows)::BIGINT AS rows
             FROM (
                 {stored}
-                SELECT partition, 0 AS rows
+                SELECT {first.replace(", ts)", ", partition::DATE)")} AS partition, 0 AS rows
                 FROM ops.partitions
                 WHERE profile = $profile AND timeframe = $label
                   AND partition < strftime($floor::TIMESTAMP, '%Y-%m-%d')
@@ -152,12 +169,21 @@ class Pruned(Table):
         ((rows,),) = self._db.execute(f"SELECT count(*) FROM {table}").fetchall()
         return bytes_of(self._db.connection, table) / rows if rows else 0.0
 
-    def ledger_rows(self, dataset: Dataset, end: datetime) -> dict[str, int]:
-        """How many rows of each ledger speak only of the time of a dataset before an instant."""
+    def ledger_rows(
+        self, dataset: Dataset, end: datetime, gone: Mapping[str, str] = _NOTHING
+    ) -> dict[str, int]:
+        """How many rows of each ledger speak only of the time of a dataset before an instant.
+
+        Args:
+            dataset: Which one.
+            end: The instant.
+            gone: By ledger SQL of the row ids that do not count: see `store.prune.old_rows`.
+        """
         counts = {}
         for ledger, condition in _ledgers_of(dataset).items():
+            left = f"rowid NOT IN ({gone[ledger]})" if ledger in gone else "TRUE"
             ((rows,),) = self._db.execute(
-                f"SELECT count(*) FROM ops.{ledger} WHERE {_OF} AND {condition}",
+                f"SELECT count(*) FROM ops.{ledger} WHERE {_OF} AND {condition} AND {left}",
                 _named(dataset, end, condition),
             ).fetchall()
             counts[ledger] = int(rows)
@@ -236,7 +262,6 @@ class PrunedWriter(Pruned):
         Returns:
             How many rows went.
         """
-        key = window.end.date().isoformat()
         series = {"profile": dataset.owner, "label": dataset.label}
         first = f"strftime(date_trunc('{cadence.value}', ts), '%Y-%m-%d')"
         counted = pl.DataFrame(
@@ -261,30 +286,36 @@ class PrunedWriter(Pruned):
             else archived
         )
         with self._db.lent("counted", counted), self._db.lent("paths", paths):
-            self._db.execute(
+            before = self._db.frame(
                 """
                 DELETE FROM ops.pruned p
                 USING counted c
                 WHERE p.profile = $profile AND p.timeframe = $label
                   AND p.partition = c.partition AND p.symbol = c.symbol
+                RETURNING p.partition, p.symbol, p.rows, p.archived
                 """,
-                series,
+                **series,
             )
-            self._db.execute(
-                """
-                INSERT INTO ops.pruned BY NAME
-                SELECT $profile AS profile, $label AS timeframe, c.*, $retention AS retention,
-                    $now AS pruned_at, p.paths AS archived
-                FROM counted c
-                LEFT JOIN paths p USING (partition)
-                """,
-                {**series, "retention": retention, "now": self._db.now},
-            )
-        self._db.execute(
-            "DELETE FROM ops.partitions WHERE profile = $profile AND timeframe = $label "
-            "AND partition < $key",
-            {**series, "key": key},
-        )
+            with self._db.lent("earlier", before):
+                # A month may go in days, and a partition that was filled again once more.
+                self._db.execute(
+                    """
+                    INSERT INTO ops.pruned BY NAME
+                    SELECT $profile AS profile, $label AS timeframe, c.partition, c.symbol,
+                        c.rows + coalesce(e.rows, 0) AS rows, $retention AS retention,
+                        $now AS pruned_at,
+                        CASE
+                            WHEN p.paths IS NULL THEN e.archived
+                            ELSE list_sort(list_distinct(
+                                list_concat(p.paths, coalesce(e.archived, []))
+                            ))
+                        END AS archived
+                    FROM counted c
+                    LEFT JOIN paths p USING (partition)
+                    LEFT JOIN earlier e USING (partition, symbol)
+                    """,
+                    {**series, "retention": retention, "now": self._db.now},
+                )
         for ledger, condition in _ledgers_of(dataset).items():
             self._db.execute(
                 f"DELETE FROM ops.{ledger} WHERE {_OF} AND {condition}",
@@ -303,13 +334,12 @@ _OF = "profile = $profile AND timeframe = $timeframe"
 
 
 def _ledgers_of(dataset: Dataset) -> dict[str, str]:
-    """The ledgers that have rows of a dataset beside `ops.partitions`, and which rows are old."""
-    return _LEDGERS if dataset.family is Family.CANDLES else {}
+    """The ledgers that have rows of a dataset, and which of these are old."""
+    return _LEDGERS if dataset.family is Family.CANDLES else _PARTITIONS
 
 
 def _named(dataset: Dataset, end: datetime, condition: str) -> dict[str, object]:
     """The parameters of a statement about the rows of a ledger."""
     values: dict[str, object] = {"end": naive(end), "key": end.date().isoformat()}
     used = {name: value for name, value in values.items() if f"${name}" in condition}
-    # Every ledger calls candles by their timeframe alone.
-    return {"profile": dataset.owner, "timeframe": str(dataset.timeframe), **used}
+    return {"profile": dataset.owner, "timeframe": dataset.label, **used}

@@ -203,8 +203,8 @@ def asked_for(
     resources = {"store": resource, "sources": sources, "clock": clock}
     with dg.build_sensor_context(instance=instance, resources=resources) as context:
         result = sensor(context)
-    print(f"repair tick: {len(result.run_requests or ())} runs; {result.skip_reason}")
-    starts = [entry["startTime"] for entry in vendor.log if entry["startTime"] is not None]
+    print(f"repair tick: {result}")
+    starts = [int(entry["startTime"]) for entry in vendor.log if entry["startTime"] is not None]
     oldest = datetime.fromtimestamp(min(starts) / 1000, UTC) if starts else None
     print(f"requests: {len(starts)}, none before {oldest}")
 

@@ -7,6 +7,7 @@ and whoever is killed has lost nothing else: the next prune goes on.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +17,7 @@ import polars as pl
 
 from market_assets.enrich.returns.returns import markets_cadence
 from market_assets.errors import ExportError
+from market_assets.expected.counts import count_profile
 from market_assets.expected.floors import SETTLED, floor_of, kept_for, matrix_floor
 from market_assets.export import Lake, table_of
 from market_assets.keeping import Removed
@@ -33,12 +35,31 @@ if TYPE_CHECKING:
     from market_assets.config.universe import Universe
     from market_assets.market.datasets import Dataset
     from market_assets.market.durations import Age
-    from market_assets.store import Snapshot, Store, Transaction
+    from market_assets.store import Store, Transaction
 
 _BATCH_ROWS = 120_000
-"""Rows of one transaction: others wait for some tenths of a second."""
+"""Rows of one transaction at first; a slow machine gets fewer."""
+
+_BATCH_TIME = 0.5
+"""Seconds that one transaction may hold the store; the next one is half as large after a longer."""
 
 _DAY = timedelta(days=1)
+
+
+class _Pace:
+    """How many rows may be removed at once.
+
+    Attributes:
+        rows: So many.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+
+    def note(self, seconds: float) -> None:
+        """Note for how long the last ones held the store."""
+        if seconds > _BATCH_TIME:
+            self.rows = max(1, self.rows // 2)
 
 
 @dataclass(frozen=True)
@@ -73,18 +94,21 @@ class Expired:
             partitions,
         )
 
-    def windows(self) -> Iterator[tuple[Window, list[str]]]:
+    def windows(self, pace: _Pace) -> Iterator[tuple[Window, list[str]]]:
         """What is removed at once, with the keys of the partitions that this ends; oldest first.
 
-        A partition that is too large goes day by day.
+        A month that is too large goes day by day.
+
+        Args:
+            pace: How many rows may be removed at once, asked again for each window.
         """
         batch: list[str] = []
         rows = 0
         for key, count in self.partitions:
-            if batch and rows + count > _BATCH_ROWS:
+            if batch and rows + count > pace.rows:
                 yield self._window(batch), batch
                 batch, rows = [], 0
-            if count > _BATCH_ROWS and self.cadence is Cadence.MONTH:
+            if count > pace.rows and self.cadence is Cadence.MONTH:
                 yield from self._days(key)
                 continue
             batch.append(key)
@@ -132,18 +156,16 @@ class Expiry:
         Raises:
             StoreError: The store stayed busy, or cannot be read.
         """
-        with self._store.reading("looking for what is below its floor") as view:
-            expired = self._expired(view)
+        expired = self._expired()
+        with self._store.reading("looking for what is known below the floors") as view:
             gone = old_rows(settings, self._clock(), ops_of(self._universe))
             gone = {ledger: sql for ledger, sql in gone.items() if ledger != "jobs"}
             ledgers: Counter[str] = Counter()
             for part in expired:
-                if part.partitions:
-                    ledgers.update(view.pruned.ledger_rows(part.dataset, part.floor, gone))
+                ledgers.update(view.pruned.ledger_rows(part.dataset, part.floor, gone))
         removed = [
             part.removed(sum(rows for _, rows in part.partitions), len(part.partitions))
             for part in expired
-            if part.partitions
         ]
         return [*removed, *_of_ledgers(ledgers)]
 
@@ -158,35 +180,45 @@ class Expiry:
                 removed of what it does not hold.
             StoreError: The store stayed busy.
         """
-        with self._store.reading("looking for what is below its floor") as view:
-            expired = [part for part in self._expired(view) if part.partitions]
         removed: list[Removed] = []
         ledgers: Counter[str] = Counter()
+        pace = _Pace(_BATCH_ROWS)
+        expired = self._expired()
+        for name in {part.dataset.owner for part in expired} & set(self._universe.profiles):
+            # Before anything goes: whoever looks meanwhile does not find it missing.
+            count_profile(self._store, self._universe.profiles[name], self._clock())
         for part in expired:
             rows = partitions = 0
-            for window, keys in part.windows():
+            for window, keys in part.windows(pace):
                 if not go_on():
                     break
-                count, counted = self._remove(part, window)
+                count, counted, spent = self._remove(part, window)
+                pace.note(spent)
                 rows, partitions = rows + count, partitions + len(keys)
                 ledgers.update(counted)
             if partitions or rows:
                 removed.append(part.removed(rows, partitions))
         return [*removed, *_of_ledgers(ledgers)]
 
-    def _remove(self, part: Expired, window: Window) -> tuple[int, dict[str, int]]:
-        """Remove a window; returns how many rows went, and how many of each ledger."""
+    def _remove(self, part: Expired, window: Window) -> tuple[int, dict[str, int], float]:
+        """Remove a window.
+
+        Returns:
+            How many rows went, how many of each ledger, and for how many seconds the store was
+            held.
+        """
         dataset = part.dataset
         paths = self._archive(part, window) if part.archived else None
         purpose = f"removing {dataset} {window}, which is kept no longer"
         with self._store.writing(purpose) as transaction:
+            began = time.monotonic()
             if paths is not None and self._lake is not None:
                 _verify(transaction, dataset, window, self._lake, paths)
             counted = transaction.pruned.ledger_rows(dataset, window.end)
             rows = transaction.pruned.remove(
                 dataset, window, part.cadence, retention=part.retention, archived=paths
             )
-        return rows, counted
+        return rows, counted, time.monotonic() - began
 
     def _archive(self, part: Expired, window: Window) -> pl.DataFrame:
         """Write the rows of a window to the lake: partition, paths of the files that hold it."""
@@ -206,7 +238,7 @@ class Expiry:
             orient="row",
         )
 
-    def _expired(self, view: Snapshot) -> list[Expired]:
+    def _expired(self) -> list[Expired]:
         """What each dataset has below its floor: what is made of candles first."""
         now = self._clock() - SETTLED
         found: list[Expired] = []
@@ -217,7 +249,7 @@ class Expiry:
             archived = any(member.retention.archive_to_lake for member in members)
             if floor is not None:
                 words = "what it is made of is kept no longer"
-                found.append(_found(view, dataset, cadence, floor, words, archived=archived))
+                found.append(self._found(dataset, cadence, floor, words, archived=archived))
         for profile in self._universe.profiles.values():
             for dataset in reversed(profile.datasets):
                 kept, floor = kept_for(profile, dataset), floor_of(profile, dataset, now).kept
@@ -227,29 +259,33 @@ class Expiry:
                 cadence = profile.partitions.of(dataset.timeframe)
                 archived = profile.retention.archive_to_lake
                 words = f"{key}: {age}"
-                found.append(_found(view, dataset, cadence, floor, words, archived=archived))
-        return found
+                found.append(self._found(dataset, cadence, floor, words, archived=archived))
+        return [part for part in found if part.partitions]
+
+    def _found(
+        self,
+        dataset: Dataset,
+        cadence: Cadence,
+        floor: datetime,
+        retention: str,
+        *,
+        archived: bool,
+    ) -> Expired:
+        # Two short reads: others may have the store in between.
+        with self._store.reading(f"looking what {dataset} has below its floor") as view:
+            due = view.pruned.due(dataset, floor, cadence)
+        row_bytes = 0.0
+        if due["rows"].sum():
+            with self._store.reading(f"measuring {dataset}") as view:
+                row_bytes = view.pruned.row_bytes(dataset)
+        partitions = list(due.iter_rows())
+        return Expired(dataset, cadence, floor, retention, archived, partitions, row_bytes)
 
 
 def ops_of(universe: Universe) -> dict[str, Age]:
     """How long it is remembered what happened, by profile that says so."""
     ages = {profile.name: profile.retention.ops for profile in universe.profiles.values()}
     return {name: age for name, age in ages.items() if age is not None}
-
-
-def _found(
-    view: Snapshot,
-    dataset: Dataset,
-    cadence: Cadence,
-    floor: datetime,
-    retention: str,
-    *,
-    archived: bool,
-) -> Expired:
-    due = view.pruned.due(dataset, floor, cadence)
-    row_bytes = view.pruned.row_bytes(dataset) if due["rows"].sum() else 0.0
-    partitions = list(due.iter_rows())
-    return Expired(dataset, cadence, floor, retention, archived, partitions, row_bytes)
 
 
 def _verify(
@@ -271,7 +307,7 @@ def _verify(
             f"{dataset} {window}: what was written to the lake in {lake} cannot be read: {error}. "
             "Nothing of it was removed; the next prune writes it again."
         ) from error
-    held = None if rows is None else transaction.pruned.checksum_of(dataset, rows)
+    held = None if rows is None else transaction.pruned.checksum_of(dataset, rows, window)
     if held != stored:
         raise ExportError(
             f"{dataset} {window}: the lake in {lake} does not hold what the store has "

@@ -20,7 +20,7 @@ from market_assets.errors import ExportError, ReadError
 from market_assets.expected.counts import count_profile
 from market_assets.expected.lost import lost_partitions
 from market_assets.expected.scope import scope_of
-from market_assets.expiry import Expiry
+from market_assets.expiry import Expiry, ops_of
 from market_assets.export import Lake, tables_of
 from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Window
@@ -239,6 +239,36 @@ class TestNothingIsMissed:
         assert home.rows("features_4h")["ts"].min() == datetime(2025, 2, 2)  # noqa: DTZ001
         assert home.due() == []
 
+    def test_the_completeness_view_never_calls_it_missing(self, home):
+        home.keep(KEPT)
+        seen = []
+
+        def looked() -> bool:
+            seen.append(home.ledger("completeness").filter(timeframe="1m")["missing"].to_list())
+            return True
+
+        home.expiry.remove(go_on=looked)
+        # The present day is still to be filled, and five minutes lack.
+        assert {tuple(missing) for missing in seen} == {(6 * 60 + 5, 6 * 60 + 5)}
+
+    def test_it_is_remembered_as_long_as_ops_says_what_happened(self, home):
+        home.keep("retention: {ops: 30d}")
+        with home.store.writing("revising") as transaction:
+            transaction.connection.execute(
+                """
+                INSERT INTO ops.revisions (profile, symbol, timeframe, ts, revised_at)
+                SELECT name, 'BTC', '1m', TIMESTAMP '2025-02-08', at
+                FROM (VALUES ('coins'), ('others')) p(name),
+                    (VALUES (TIMESTAMP '2025-01-01'), (TIMESTAMP '2025-02-01')) t(at)
+                """
+            )
+            ages = ops_of(home.universe)
+            settings = home.universe.retention
+            announced = transaction.catalog.prunable(settings, NOW, ages)
+            assert transaction.catalog.prune(settings, NOW, ages) == announced
+        left = home.ledger("revisions").select("profile", pl.col("revised_at").dt.month())
+        assert left.rows() == [("coins", 2), ("others", 1), ("others", 2)]
+
 
 _KILLED = """
 import sys
@@ -365,6 +395,19 @@ class TestArchive:
             found = read("coins", name, universe=home.universe, home=home.home)
             assert found.equals(before[name].select(found.columns)), name
             assert home.rows(name)["ts"].min() == datetime(2025, 2, 7)  # noqa: DTZ001
+
+    def test_what_was_filled_again_and_removed_again_is_archived_beside_what_it_lacks(
+        self, archiving
+    ):
+        home = archiving
+        before = home.rows("candles_1m")
+        home.expiry.remove()
+        home.keep(ARCHIVED.replace("8d", "10d"))
+        home.coins.fill(days("2025-02-02", "2025-02-04"), without=("2025-02-03 10:00..10:30",))
+        home.keep(ARCHIVED)
+        assert home.expiry.remove()
+        found = read("coins", "candles_1m", universe=home.universe, home=home.home)
+        assert found.equals(before.select(found.columns))
 
     def test_a_lost_manifest_loses_none_of_it(self, archiving):
         home = archiving

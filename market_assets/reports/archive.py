@@ -71,15 +71,17 @@ def with_archived(
     rows = read_archived([lake / path for path in paths], window)
     if rows is None:
         return frame
-    removed = view.pruned.partitions(dataset)
-    part = partition_key(cadence).cast(pl.String).alias("partition")
+    removed = view.pruned.partitions(dataset).with_columns(part=pl.col("partition").str.to_date())
     archived = (
         rows.filter(pl.col("symbol").is_in(list(symbols)))
-        .with_columns(part)
-        .join(removed, on=["partition", "symbol"], how="semi")
-        .join(frame, on=_KEY, how="anti")
-        .drop("partition")
+        .with_columns(partition_key(cadence))
+        .join(removed, on=["part", "symbol"], how="semi")
+        .drop("part")
     )
+    # Mostly the store begins where the lake ends.
+    again = frame.filter(pl.col("ts") <= archived["ts"].max())
+    if not again.is_empty():
+        archived = archived.join(again, on=_KEY, how="anti")
     columns = [name for name in archived.columns if name in frame.columns]
     return pl.concat([frame, archived.select(columns)], how="diagonal_relaxed")
 

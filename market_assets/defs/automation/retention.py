@@ -157,13 +157,25 @@ class Keeper:
         Raises:
             StoreError: The store stayed busy.
         """
-        now = _bytes(self._prune(self._settings, dry_run=True))
+        now = _bytes(self._bookkeeping(self._settings, dry_run=True))
         freed = {}
         for name, _, shorter in halves(self._settings):
-            freed[name] = _bytes(self._prune(shorter, dry_run=True)) - now
+            freed[name] = _bytes(self._bookkeeping(shorter, dry_run=True)) - now
         return advice(freed, self._settings)
 
     def _prune(
+        self,
+        settings: RetentionSettings,
+        *,
+        dry_run: bool,
+        go_on: Callable[[], bool] = lambda: True,
+    ) -> list[Removed]:
+        removed = self._bookkeeping(settings, dry_run=dry_run, go_on=go_on)
+        # Last: a lake that cannot be written costs nothing else.
+        expired = self._expiry.due(settings) if dry_run else self._expiry.remove(go_on=go_on)
+        return [*removed, *expired]
+
+    def _bookkeeping(
         self,
         settings: RetentionSettings,
         *,
@@ -184,9 +196,7 @@ class Keeper:
             removed.append(
                 Removed("ledgers", f"rows of ops.{ledger.table}", ledger.rows, ledger.bytes)
             )
-        # Last: a lake that cannot be written costs nothing else.
-        expired = self._expiry.due(settings) if dry_run else self._expiry.remove(go_on=go_on)
-        return [*removed, *expired]
+        return removed
 
     def _parts_of_store(self, now: datetime) -> list[Part]:
         with self._store.reading("measuring the store") as view:

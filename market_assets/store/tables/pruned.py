@@ -195,10 +195,23 @@ class Pruned(Table):
             table_of(dataset), self._columns(dataset), "WHERE ts >= ? AND ts < ?", *bounds(window)
         )
 
-    def checksum_of(self, dataset: Dataset, rows: pl.DataFrame) -> Checksum:
-        """What rows come to that are as those of a dataset's table; columns in any order."""
+    def checksum_of(self, dataset: Dataset, rows: pl.DataFrame, window: Window) -> Checksum:
+        """What those rows come to that the table of a dataset has in a window too.
+
+        Args:
+            dataset: Which one.
+            rows: The columns of its table, in any order.
+            window: Where.
+        """
+        start, end = bounds(window)
         with self._db.lent("read_back", rows):
-            return self._checksum("read_back", self._columns(dataset), "")
+            return self._checksum(
+                "read_back",
+                self._columns(dataset),
+                f"SEMI JOIN (SELECT symbol, ts FROM {table_of(dataset)} WHERE ts >= ? AND ts < ?) "
+                "USING (symbol, ts)",
+                *(start, end),
+            )
 
     def _checksum(
         self, source: str, columns: Sequence[str], where: str, *parameters: object

@@ -1,13 +1,15 @@
-"""Partitions that retention has removed: green as before, repaired by nobody, asked for by nobody."""
+"""Partitions that retention has removed: green as before, and asked for by nobody."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import dagster as dg
 import pytest
 
 from market_assets.defs.automation.retention import Keeper
+from market_assets.market.timeframes import Timeframe
 from market_assets_tests.defs.automation.test_repair import Daemon, asked, reason
 from market_assets_tests.defs.automation.test_retention import schedule
 
@@ -52,12 +54,17 @@ def stored(ground: Ground, table: str = "candles_1h") -> list[str]:
     return rows["day"].to_list()
 
 
+def genesis(ground: Ground) -> dict[str, datetime]:
+    with ground.store_resource.store(ground.clock).reading("looking") as view:
+        return view.genesis.of(ground.profile.candles(Timeframe.H1))
+
+
 def test_pruned_partitions_stay_green_and_are_repaired_by_nobody(
     ground: Ground, vendor: Vendor
 ) -> None:
     source = vendor()
     daemon = filled(ground, source)
-    green = dict.fromkeys([*GONE, *LEFT], "green")
+    green = dict.fromkeys([*GONE, *LEFT], "MATERIALIZED")
     assert ground.colours() == green
 
     announced = keeper(ground).prune(dry_run=True)
@@ -81,11 +88,32 @@ def test_a_run_over_pruned_partitions_asks_for_nothing_and_leaves_them_green(
     run = ground.fill(*GONE)
     assert run.status is dg.DagsterRunStatus.SUCCESS
     assert ground.run("1d").status is dg.DagsterRunStatus.SUCCESS
-    assert ground.colours() == dict.fromkeys([*GONE, *LEFT], "green")
+    assert ground.colours() == dict.fromkeys([*GONE, *LEFT], "MATERIALIZED")
     assert not asked(source)
     assert stored(ground) == LEFT
     # The month is kept whole as long as a day of it is.
     assert stored(ground, "candles_1d") == [*GONE, *LEFT]
+
+
+def test_a_hole_at_the_floor_is_asked_for_and_nothing_before_it(
+    ground: Ground, vendor: Vendor
+) -> None:
+    hole = {
+        "fault": "hole",
+        "symbols": ["ETH"],
+        "start": "2025-02-07T00:00Z",
+        "end": "2025-02-07T02:00Z",
+    }
+    source = vendor(hole)
+    daemon = filled(ground, source)
+    known = genesis(ground)
+    keeper(ground).prune()
+    daemon.wait(hours=2)
+    daemon.heal()
+    starts = [int(entry["startTime"]) for entry in source.log if entry["startTime"] is not None]
+    assert starts
+    assert min(starts) == datetime(2025, 2, 7, tzinfo=UTC).timestamp() * 1000
+    assert genesis(ground) == known
 
 
 def test_when_retention_is_removed_again_the_time_between_is_filled_again(

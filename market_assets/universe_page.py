@@ -23,7 +23,12 @@ from market_assets.config.calendar_changes import CalendarChange
 from market_assets.config.entries import Entries, ProfileEntry, SymbolEntry
 from market_assets.config.kinds import PriceRules
 from market_assets.config.research import FeaturesEntry, MarketsSettings, ReturnSettings
-from market_assets.config.services import AlertSettings, ExportSettings, RetentionSettings
+from market_assets.config.services import (
+    AlertSettings,
+    ExportSettings,
+    RetentionSettings,
+    TableRetention,
+)
 from market_assets.config.settings import (
     AgreementSettings,
     CheckSettings,
@@ -51,12 +56,23 @@ _NEEDED = "`sources` and `profiles` are needed, the rest has defaults."
 _PROFILE = "Key of a profile."
 _BOTH = "Key at the top of the file for all profiles, and of a profile."
 _TOP = "Key at the top of the file."
+_KEPT = (
+    f"{_TOP} The last three rows are keys of a profile too, which wins: "
+    "see [Retention](retention.md)."
+)
 _MACHINE = "`MARKET_ASSETS_REPAIR_<KEY>` sets a key for one machine, and wins."
 _ITEMS = "A list in a profile, and at the top by calendar; each item has these keys."
 _PRICES = (
     "These are the presets of CRYPTO and EQUITY. FUTURES has `positive: false`; FOREX has "
     "`volume_optional: true` and `real_volume: false`."
 )
+_TABLES = (
+    "| `candles_1m`, `features_1h`, `returns_1d`, ... | | How long a table is kept: `2y`, `90d`, "
+    "`26w` or `forever`. Without its key it is kept as long as what it is made of, and fetched "
+    "candles forever. |"
+)
+"""One row for the keys of all tables."""
+
 _PARTS: tuple[tuple[str, Model, str], ...] = (
     ("timeframes", Timeframes, _PROFILE),
     ("prices", PriceRules, f"{_PROFILE} {_PRICES}"),
@@ -72,7 +88,7 @@ _PARTS: tuple[tuple[str, Model, str], ...] = (
     ("calendar_changes", CalendarChange, _ITEMS),
     ("markets", MarketsSettings, _TOP),
     ("export", ExportSettings, _TOP),
-    ("retention", RetentionSettings, _TOP),
+    ("retention", RetentionSettings, _KEPT),
     ("alerts", AlertSettings, _TOP),
 )
 
@@ -167,6 +183,10 @@ def _table(model: Model, fields: Mapping[str, FieldInfo], common: Model | None =
     inherited = descriptions(common) if common else {}
     rows = ["| key | default | meaning |", "|---|---|---|"]
     for name, field in fields.items():
+        if name in TableRetention.model_fields:
+            if name == next(iter(TableRetention.model_fields)):
+                rows.append(_TABLES)
+            continue
         hint = hints[name]
         default = _written(_default(field), share=Share in (hint, *get_args(hint)))
         meaning = (

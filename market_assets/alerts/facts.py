@@ -25,6 +25,7 @@ from market_assets.alerts.judgement import calendar_doubts, disagreements, enric
 from market_assets.alerts.streams import stream_troubles, unsettled_keys
 from market_assets.enrich.actions.actions import unheard
 from market_assets.enrich.made import made_of_profile
+from market_assets.expected.floors import floor_of
 from market_assets.expected.scope import scope_of
 from market_assets.market.calendars.bounds import LONGEST_CLOSURE
 from market_assets.market.datasets import Dataset
@@ -138,6 +139,8 @@ def _of_candles(ledgers: _Ledgers, scope: Scope, settings: AlertSettings) -> lis
     troubles = []
     is_concerned = _named(dataset) & pl.col("symbol").is_in(list(profile.symbols))
     rows = ledgers.gaps.filter(is_concerned)
+    if scope.floor:
+        rows = rows.filter(pl.col("first_ts") >= literal(scope.window.start))
     if not rows.is_empty():
         whole = whole_gaps(rows, scope, alike=("symbol", "status"))
         troubles += gap_troubles(dataset, whole, settings, scope.now)
@@ -225,13 +228,17 @@ def never_filled(view: Snapshot, scope: Scope) -> list[str]:
 
 
 def is_unmade(
-    view: Snapshot, universe: Universe, materialized: Mapping[Dataset, Collection[str]]
+    view: Snapshot,
+    universe: Universe,
+    materialized: Mapping[Dataset, Collection[str]],
+    now: datetime,
 ) -> bool:
     """Whether something is still to be made again of candles that are stored.
 
     Args:
         view: The store.
         universe: What is kept.
+        now: The present instant: below a floor nothing is made.
         materialized: The partitions that somebody remembers as filled or made, by dataset.
     """
     for profile in universe.profiles.values():
@@ -246,8 +253,11 @@ def is_unmade(
             for timeframe in profile.timeframes.fetch
             for day in _filled(view, profile, profile.candles(timeframe))
         }
-        if any(_days(key, made.cadence) & filled for made, keys in unknown.items() for key in keys):
-            return True
+        for made, keys in unknown.items():
+            start = floor_of(profile, made.dataset, now).start
+            least = "" if start is None else start.date().isoformat()
+            if any(key >= least and _days(key, made.cadence) & filled for key in keys):
+                return True
     return False
 
 

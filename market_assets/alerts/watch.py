@@ -150,7 +150,7 @@ class Watch:
             lost = self.census.lost_candles(view, now, materialized or {})
             troubles += [*lost, *self.census.backlogs(view, now)]
             whole = not lost and not (
-                self.outside.is_changed and is_unmade(view, self._universe, materialized or {})
+                self.outside.is_changed and is_unmade(view, self._universe, materialized or {}, now)
             )
             troubles += self.outside.compare(view.mark(), whole=whole)
             unsettled = unsettled_streams(view, self._universe, now)

@@ -10,6 +10,7 @@ from market_assets.cli.options import days_of, profiles_of, symbols_of, wrong
 from market_assets.imports import late_imports
 
 with late_imports():
+    from market_assets.expected.floors import floor_of, kept_for
     from market_assets.market.timeframes import Window, midnight
 
 
@@ -106,4 +107,20 @@ def days_left_out(selection: Selection, now: datetime) -> list[str]:
             words.append(f"{_kept(profile, now)}.")
         elif window.start < kept.start or is_late:
             words.append(f"{_kept(profile, now)}: the other days are left out.")
+        words += _held_back(profile, window, now)
     return words
+
+
+def _held_back(profile: Profile, window: Window, now: datetime) -> list[str]:
+    """Which candles retention keeps a window from, in a sentence for each key that does it."""
+    starts: dict[str, tuple[str, date]] = {}
+    for timeframe in profile.timeframes.fetch:
+        dataset = profile.candles(timeframe)
+        kept, start = kept_for(profile, dataset), floor_of(profile, dataset, now).start
+        if kept and start and max(window.start, midnight(profile.start)) < start:
+            starts[kept[0]] = (str(kept[1]), start.date())
+    return [
+        f"Retention keeps {key} of {profile.name} for {age}: nothing before {start} is asked for; "
+        f"a longer `retention: {{{key}: ...}}` in the universe, or `forever`, brings it back."
+        for key, (age, start) in starts.items()
+    ]

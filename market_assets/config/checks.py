@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from market_assets.config.declared import Declared, check_limits, check_sources
 from market_assets.config.names import RESERVED_NAMES, check_repeats
 from market_assets.config.profile_checks import check_profile
+from market_assets.config.retention_checks import check_retention
 from market_assets.config.yaml_file import Document, shown
 from market_assets.notifier import load_apprise
 from market_assets.words import hint, listed
@@ -44,6 +45,7 @@ def check_all(entries: Entries, document: Document) -> Declared:
     check_limits(entries.limits, document)
     _check_markets(entries, document)
     _check_export(entries, document)
+    check_retention(entries, document)
     _check_channels(entries.alerts, document)
     kept = {
         entry.calendar or (entry.kind and entry.kind.calendar)

@@ -16,7 +16,12 @@ from pydantic import (
 from market_assets.config.calendar_changes import CalendarChange
 from market_assets.config.kinds import PRESETS, Kind, PriceRules
 from market_assets.config.research import FeaturesEntry, MarketsSettings, ReturnSettings
-from market_assets.config.services import AlertSettings, ExportSettings, RetentionSettings
+from market_assets.config.services import (
+    AlertSettings,
+    ExportSettings,
+    ProfileRetention,
+    RetentionSettings,
+)
 from market_assets.config.settings import (
     AgreementSettings,
     CheckSettings,
@@ -147,12 +152,14 @@ class ProfileEntry(Rules):
         checks: How strictly candles are judged.
         partitions: How long a partition is.
         stream: Whether and how its candles are streamed.
+        retention: How long its candles, and what is made of them, are kept; over that at the top.
         calendar_changes: What is known better of the calendar, by date and with a reason.
     """
 
     KEYS: ClassVar = """
         kind calendar start end timeframes sources mix_venues actions symbols prices checks
-        repair evidence update stream agreement partitions features returns calendar_changes
+        repair evidence update stream agreement partitions features returns retention
+        calendar_changes
     """
 
     kind: Kind | None = None
@@ -170,6 +177,7 @@ class ProfileEntry(Rules):
     checks: CheckSettings = CheckSettings()
     partitions: PartitionSettings = PartitionSettings()
     stream: StreamSettings = StreamSettings()
+    retention: ProfileRetention = ProfileRetention()
     calendar_changes: tuple[CalendarChange, ...] = ()
 
 
@@ -185,7 +193,7 @@ class Entries(Rules):
         markets: One matrix of returns across profiles.
         alerts: Who is told of troubles, and when.
         export: Switches the lake of Parquet files on; `{}` is all defaults.
-        retention: How long bookkeeping is kept.
+        retention: How long bookkeeping is kept, and the data of all profiles.
         limits: A Redis or PostgreSQL server on which all machines that use it keep one limit for
             each vendor's address and key: `redis://user:password@host:6379/0` or
             `postgresql://...`, best as `${LIMITS_URL}`. It needs the extra `redis` or `postgres`.

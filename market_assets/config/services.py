@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import (
     AfterValidator,
@@ -15,7 +15,10 @@ from pydantic import (
     SkipValidation,
 )
 
-from market_assets.config.values import Duration, Interval, Model, TimeframeList
+from market_assets.config.values import Duration, Interval, Kept, Model, TimeframeList
+
+if TYPE_CHECKING:
+    from market_assets.market.durations import Age
 
 
 def _up_to(days: int) -> AfterValidator:
@@ -67,11 +70,74 @@ class ExportSettings(Model):
         return home / Path(self.folder).expanduser()
 
 
-class RetentionSettings(Model):
-    """How long bookkeeping is kept; candles and what is known of them are not part of it.
+class TableRetention(Model):
+    """How long candles, and what is made of them, are kept: a key a table.
+
+    Without its key a table is kept as long as what it is made of, and fetched candles forever.
+    """
+
+    candles_1m: Kept = None
+    candles_5m: Kept = None
+    candles_15m: Kept = None
+    candles_30m: Kept = None
+    candles_1h: Kept = None
+    candles_4h: Kept = None
+    candles_1d: Kept = None
+    candles_1w: Kept = None
+    features_1m: Kept = None
+    features_5m: Kept = None
+    features_15m: Kept = None
+    features_30m: Kept = None
+    features_1h: Kept = None
+    features_4h: Kept = None
+    features_1d: Kept = None
+    features_1w: Kept = None
+    returns_1m: Kept = None
+    returns_5m: Kept = None
+    returns_15m: Kept = None
+    returns_30m: Kept = None
+    returns_1h: Kept = None
+    returns_4h: Kept = None
+    returns_1d: Kept = None
+    returns_1w: Kept = None
+
+    def of(self, table: str) -> Age | None:
+        """How long a table is kept by its own key; None is forever."""
+        age: Age | None = getattr(self, table)
+        return age
+
+
+class ProfileRetention(TableRetention):
+    """How long the data of a profile are kept; forever by default.
+
+    Attributes:
+        ops: How long it is remembered what happened: rows of `ops.jobs`, `ops.alerts`,
+            `ops.revisions` and `ops.repairs` that are older go, whatever other keys say.
+        archive_to_lake: Whether candles, and what is made of them, are written to the lake before
+            they are removed.
+    """
+
+    KEYS: ClassVar = f"{' '.join(TableRetention.model_fields)} ops archive_to_lake"
+
+    ops: Kept = None
+    archive_to_lake: bool = False
+
+    def with_own(self, own: ProfileRetention) -> ProfileRetention:
+        """The retention of a profile: what it says itself, and for the rest what all have."""
+        named = {
+            key: getattr(part, key)
+            for part in (self, own)
+            for key in ProfileRetention.model_fields
+            if key in part.model_fields_set
+        }
+        return ProfileRetention(**named)
+
+
+class RetentionSettings(ProfileRetention):
+    """How long bookkeeping is kept, and for all profiles how long their data are.
 
     What the present state of a partition, a check, an asset or a profile rests on stays, however
-    old it is.
+    old it is. Candles and what is made of them stay unless a key names their table.
 
     Attributes:
         runs: Dagster's runs that did not fail, with their logs and files.
@@ -91,6 +157,11 @@ class RetentionSettings(Model):
             them forever.
         logs: Log files of the home folder.
         caches: Archives that a source has downloaded, and leftovers of what was broken off.
+    """
+
+    KEYS: ClassVar = f"""
+        runs failed_runs ticks busy_ticks evaluations events details observations update_jobs jobs
+        alerts revisions logs caches {ProfileRetention.KEYS}
     """
 
     runs: Duration = timedelta(days=14)

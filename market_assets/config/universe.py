@@ -17,7 +17,12 @@ from pydantic import (
 from market_assets.config.calendar_changes import CalendarChange
 from market_assets.config.kinds import Kind, PriceRules
 from market_assets.config.research import Basis, FeaturesEntry, MarketsSettings, ReturnSettings
-from market_assets.config.services import AlertSettings, ExportSettings, RetentionSettings
+from market_assets.config.services import (
+    AlertSettings,
+    ExportSettings,
+    ProfileRetention,
+    RetentionSettings,
+)
 from market_assets.config.settings import (
     AgreementSettings,
     CheckSettings,
@@ -106,6 +111,7 @@ class Profile(Model):
     partitions: PartitionSettings
     features: FeaturesEntry
     returns: ReturnSettings
+    retention: ProfileRetention = ProfileRetention()
     calendar_changes: tuple[CalendarChange, ...] = ()
 
     @property
@@ -195,7 +201,7 @@ class Universe(Model):
         alerts: Who gets a message about troubles.
         markets: The matrix of returns across profiles.
         export: What is kept as Parquet files besides; None where nothing is.
-        retention: How long bookkeeping is kept.
+        retention: How long bookkeeping is kept; each profile has how long its data are.
         limits: The server that the sources' limits are kept on for all machines that use it;
             neither shown nor dumped. Without one, a file is used by the processes of this one.
         secrets: The `${NAME}` that each filled-in value stands for; neither shown nor dumped.

@@ -15,12 +15,13 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    PlainValidator,
     model_validator,
 )
 from pydantic_core import PydanticKnownError
 
 from market_assets.config.yaml_file import shown
-from market_assets.market.durations import duration_of
+from market_assets.market.durations import Age, age_of, duration_of
 from market_assets.market.timeframes import Timeframe
 
 
@@ -67,6 +68,26 @@ def _duration(value: object) -> timedelta:
     return duration
 
 
+_SHORTEST = 7
+"""Days. Updates, streams and checks still work on what is younger."""
+
+
+def _age(value: object) -> Age:
+    if isinstance(value, Age):
+        return value
+    age = age_of(value) if isinstance(value, str) else None
+    if age is None:
+        raise ValueError(f"{shown(value)} is no age; write 2y, 90d, 26w or forever")
+    if age.days < _SHORTEST:
+        raise ValueError(f"{shown(value)} is less than {_SHORTEST}d, in which bars still change")
+    return age
+
+
+def _kept(value: object) -> Age | None:
+    # What is written without a value is nothing that may lead to a loss.
+    return None if value in {"forever", None} else _age(value)
+
+
 def _share(value: object) -> object:
     match = re.fullmatch(r"(\d{1,6}(?:\.\d+)?) ?%", value) if isinstance(value, str) else None
     if isinstance(value, str) and match is None:
@@ -79,6 +100,9 @@ Day = Annotated[date, BeforeValidator(_day)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 
 Share = Annotated[float, BeforeValidator(_share)]
+
+Kept = Annotated[Age | None, PlainValidator(_kept)]
+"""How long something is kept; None is forever."""
 
 
 def _cadence(every: timedelta) -> timedelta:

@@ -180,13 +180,15 @@ class Derive(Making):
             of these input bars.
         """
         frames = []
-        for series in self._input.series:
+        for series, own in zip(self._input.series, self._scope.series, strict=True):
             series_inputs = inputs.filter(self._input.belonging(series))
-            counted = bars.select(
+            # What is made of bars that are kept no longer stays as it is.
+            makeable = bars.filter(self._scope.belonging(own)) if own.floor else bars
+            counted = makeable.select(
                 pl.lit(series.symbol).alias("symbol"),
                 "ts",
-                first=series_inputs["opens_at"].search_sorted(bars["opens_at"]),
-                after=series_inputs["opens_at"].search_sorted(bars["closes_at"]),
+                first=series_inputs["opens_at"].search_sorted(makeable["opens_at"]),
+                after=series_inputs["opens_at"].search_sorted(makeable["closes_at"]),
             ).filter(pl.col("after") > pl.col("first"))
             frames.append(
                 counted.select(

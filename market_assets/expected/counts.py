@@ -10,6 +10,7 @@ import polars as pl
 from market_assets.expected.scope import scope_of
 from market_assets.expected.series import base_of, prepare
 from market_assets.market.timeframes import TS, Window, from_micros, literal
+from market_assets.store.database import aware
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from market_assets.config.universe import Profile
     from market_assets.expected.scope import Scope
+    from market_assets.expected.series import Series
     from market_assets.market.timeframes import Timeframe
     from market_assets.store import Store
 
@@ -98,6 +100,7 @@ def lag_of(profile: Profile) -> timedelta:
 def _rows(scope: Scope, until: datetime) -> list[tuple[object, ...]]:
     """A row of _SCHEMA for each series, with its bars that have closed until an instant."""
     counts = dict.fromkeys(scope.symbols, 0)
+    firsts: dict[str, datetime] = {}
     start = min(series.window.start for series in scope.series)
     for year in _years(Window(start, max(scope.now, start))):
         if scope.is_derived:
@@ -110,10 +113,20 @@ def _rows(scope: Scope, until: datetime) -> list[tuple[object, ...]]:
             bars = scope.grid(year)
         bars = bars.filter(pl.col("closes_at") <= literal(until))
         for series in scope.series:
-            counts[series.symbol] += bars.filter(scope.belonging(series)).height
+            called_for = bars.filter(scope.belonging(series))
+            counts[series.symbol] += called_for.height
+            if series.floor and not called_for.is_empty():
+                firsts.setdefault(series.symbol, aware(called_for["ts"][0]))
 
     # A derived bar that a series begins or ends in may have a `ts` outside of it.
     reach = scope.timeframe.duration if scope.is_derived else timedelta()
+
+    def first_of(series: Series) -> datetime:
+        # What is kept below the floor of what it is made of is called for by nobody.
+        if series.floor:
+            return firsts.get(series.symbol, series.window.start)
+        return series.window.start - reach
+
     return [
         (
             scope.profile.name,
@@ -122,7 +135,7 @@ def _rows(scope: Scope, until: datetime) -> list[tuple[object, ...]]:
             scope.is_derived,
             counts[series.symbol],
             until.replace(tzinfo=None),
-            (series.window.start - reach).replace(tzinfo=None),
+            first_of(series).replace(tzinfo=None),
             (series.window.end + reach).replace(tzinfo=None),
         )
         for series in scope.series

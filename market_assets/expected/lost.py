@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from market_assets.market.partitions import Partition
     from market_assets.store import Snapshot
 
+_REMOVED = "an earlier retention has removed it, and the one of now keeps it"
+
 
 def lost_partitions(
     view: Snapshot, scope: Scope, *, filled: Collection[str], since: datetime | None = None
@@ -39,8 +41,10 @@ def lost_partitions(
     Returns:
         By key, a few words about the loss.
     """
-    dataset = scope.dataset
+    dataset, kept = scope.dataset, scope.floor.kept
     shrunk = view.candles.shrunk(dataset, scope.symbols, scope.cadence.value, since)
+    if kept is not None:
+        shrunk = shrunk.filter(pl.col("partition") >= kept.date().isoformat())
     by_partition = shrunk.group_by("partition").agg(
         pl.sum("stored", "there"), pl.col("symbol").sort()
     )
@@ -51,7 +55,11 @@ def lost_partitions(
     unknown = set(filled) - view.partitions.keys(dataset)
     if unknown:
         living = scope.since(view.genesis.of(dataset)).without(view.gaps.dead_symbols(dataset))
-        losses |= dict.fromkeys(_with_bars(living, unknown), "the store knows nothing of it")
+        removed = view.pruned.keys(dataset)
+        losses |= {
+            key: _REMOVED if key in removed else "the store knows nothing of it"
+            for key in _with_bars(living, unknown)
+        }
     return losses
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from market_assets.expected.floors import above, floor_of
 from market_assets.expected.series import belongs, calendar_of, series_of
 from market_assets.market.partitions import partition_key, partitions_in
 from market_assets.market.timeframes import TS, Window, literal
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from market_assets.config.universe import Profile
+    from market_assets.expected.floors import Floor
     from market_assets.expected.series import Series
     from market_assets.market.calendars.sessions import SessionCalendar
     from market_assets.market.datasets import Dataset
@@ -73,8 +75,13 @@ class Scope:
 
     @property
     def window(self) -> Window:
-        """What the profile keeps up to the instant."""
-        return self.profile.window(self.now)
+        """What the profile keeps up to the instant, from the floor on."""
+        return above(self.profile.window(self.now), self.floor)
+
+    @property
+    def floor(self) -> Floor:
+        """From when on its candles are kept, and expected."""
+        return floor_of(self.profile, self.dataset, self.now)
 
     @property
     def extent(self) -> Window:
@@ -89,8 +96,10 @@ class Scope:
         return scope_of(self.profile, self.timeframe, now, self.symbols)
 
     def of(self, timeframe: Timeframe) -> Scope:
-        """The same series in another timeframe."""
-        return replace(self, timeframe=timeframe)
+        """The same series in another timeframe, from the floor of that one on."""
+        other = replace(self, timeframe=timeframe)
+        floor = other.floor
+        return replace(other, series=tuple(series.above(floor) for series in self.series))
 
     def only(self, symbols: Sequence[str]) -> Scope:
         """Some of the profile's symbols, each from its start on; all where none is named.
@@ -163,13 +172,13 @@ class Scope:
 
     def belonging(self, series: Series) -> pl.Expr:
         """Whether a bar (ts, opens_at, closes_at) belongs to a series: see `belongs`."""
-        return belongs(series.window, derived=self.is_derived)
+        return belongs(series.window, derived=self.is_derived, floor=series.floor)
 
 
 def scope_of(
     profile: Profile, timeframe: Timeframe, now: datetime, symbols: Sequence[str] = ()
 ) -> Scope:
-    """What must exist of a profile's candles, of all its symbols or of some.
+    """What must exist of a profile's candles, of all its symbols or of some, from their floor on.
 
     Args:
         profile: What is kept.
@@ -180,4 +189,6 @@ def scope_of(
     Raises:
         UniverseError: A symbol is not in the profile.
     """
-    return Scope(profile, timeframe, now, tuple(series_of(profile, now, symbols)))
+    scope = Scope(profile, timeframe, now, tuple(series_of(profile, now, symbols)))
+    floor = scope.floor
+    return replace(scope, series=tuple(series.above(floor) for series in scope.series))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from market_assets.errors import UniverseError
+from market_assets.expected.floors import NO_FLOOR, Floor
 from market_assets.market.calendars.sessions import load_calendar
 from market_assets.market.timeframes import Timeframe, Window, literal
 
@@ -30,18 +31,40 @@ class Series:
             present.
         sources: The sources to ask, in order of preference.
         apart: Why other sources of the symbol are not asked; empty where all are.
+        floor: The floor of its timeframe, which the window does not reach below.
+        begin: Where it would begin without a floor; None where no floor cuts it.
     """
 
     symbol: str
     window: Window
     sources: tuple[SourceSymbol, ...]
     apart: str = ""
+    floor: Floor = NO_FLOOR
+    begin: datetime | None = None
 
     def since(self, genesis: datetime | None) -> Series:
         """The same series from its genesis on, where that is known and later."""
-        if genesis is None or genesis <= self.window.start:
+        if genesis is None:
+            return self
+        if self.begin is not None and genesis > self.begin:
+            begin = min(genesis, self.window.end)
+            return self._cut(begin, self.floor)
+        if genesis <= self.window.start:
             return self
         return replace(self, window=Window(min(genesis, self.window.end), self.window.end))
+
+    def above(self, floor: Floor) -> Series:
+        """The same series from a floor on, in place of the one that it had."""
+        if floor == self.floor:
+            return self
+        return self._cut(self.window.start if self.begin is None else self.begin, floor)
+
+    def _cut(self, begin: datetime, floor: Floor) -> Series:
+        end = self.window.end
+        if floor.start is None or floor.start <= begin:
+            return replace(self, window=Window(min(begin, end), end), floor=floor, begin=None)
+        window = Window(min(floor.start, end), end)
+        return replace(self, window=window, floor=floor, begin=begin)
 
 
 def series_of(
@@ -85,13 +108,19 @@ def base_of(profile: Profile, timeframe: Timeframe) -> Timeframe:
     return timeframe
 
 
-def belongs(window: Window, *, derived: bool) -> pl.Expr:
+def belongs(window: Window, *, derived: bool, floor: Floor = NO_FLOOR) -> pl.Expr:
     """Whether a bar (ts, opens_at, closes_at) belongs to a series.
 
-    A fetched bar does by its `ts`, a derived one if it shares an instant with the window.
+    A fetched bar does by its `ts`, a derived one if it shares an instant with the window. A derived
+    one that is kept no longer, or is made of what is kept no longer, does not.
     """
     if not derived:
         return window.holds()
-    return (pl.col("closes_at") > literal(window.start)) & (
+    inside = (pl.col("closes_at") > literal(window.start)) & (
         pl.col("opens_at") < literal(window.end)
     )
+    if floor.kept is not None:
+        inside &= pl.col("ts") >= literal(floor.kept)
+    if floor.made is not None:
+        inside &= pl.col("opens_at") >= literal(floor.made)
+    return inside

@@ -10,8 +10,9 @@ import io
 import logging
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from hashlib import sha256
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,16 +25,20 @@ from market_assets.export.files import TableFiles, make_folder
 from market_assets.export.layout import (
     GROUP_ROWS,
     Period,
+    Piece,
     Table,
     arranged,
+    pieces_in,
     types_of,
 )
 from market_assets.export.manifest import Entry
+from market_assets.market.datasets import Dataset
+from market_assets.market.partitions import Partition
 from market_assets.market.timeframes import Window
 from market_assets.private import mask_of_the_user
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from market_assets.store import Snapshot, Store
@@ -149,6 +154,89 @@ class Lake:
                 "What was written is whole; the same export goes on from there."
             ) from error
 
+    def archive(self, table: Table, window: Window) -> list[tuple[str, Window]]:
+        """Write the rows of a window that are about to leave the store, in the usual layout.
+
+        From then on no export removes them, or forgets them when it writes their file again.
+
+        Args:
+            table: Which one; no corporate actions.
+            window: Which rows: whole days.
+
+        Returns:
+            The files that hold a row of it, as paths in the lake, each with its stretch of time.
+
+        Raises:
+            ExportError: As `export`, or an older archived file is damaged.
+            StoreError: The store is busy or cannot be read.
+        """
+        try:
+            with self._alone(table):
+                return self._archive(table, TableFiles(self.folder, table, self._mask), window)
+        except OSError as error:
+            raise ExportError(
+                f"{table}: {error.filename or self.folder} cannot be written: {error.strerror}. "
+                "Nothing was removed from the store. Make room there or give this user write "
+                "access; the next prune goes on from there."
+            ) from error
+
+    def _archive(self, table: Table, files: TableFiles, window: Window) -> list[tuple[str, Window]]:
+        with self._store.reading(f"looking what is to be archived of {table}") as view:
+            if not view.catalog.has(table.owner, table.name):
+                return []
+            columns = types_of(arranged(_rows(view, table, NEVER)))
+            due = {target.piece: target for target in due_of(view, table, columns)}
+            noted = _archived(view, table)
+        manifest = files.load()
+        entries = self._with_adopted(files, manifest, noted)
+        files_with_rows = []
+        for piece in pieces_in(table, window):
+            # What was never judged has no version.
+            target = due.get(piece, Due(piece, "", 0))
+            until = min(window.end, piece.window.end)
+            before = entries.get(piece.key)
+            if before and before.file and not files.is_whole(before, verify=True):
+                if before.archived_until is not None:
+                    raise ExportError(_damaged(files.folder, before))
+                before = None
+            if before is None or before.version != target.version or not target.version:
+                self._write(table, files, [target], entries)
+            entry = entries[piece.key]
+            if entry.file:
+                until = max(filter(None, (until, entry.archived_until)))
+                entries[piece.key] = msgspec.structs.replace(
+                    files.keep(entry), archived_until=until
+                )
+                files_with_rows.append((f"{table.owner}/{table.name}/{entry.file}", piece.window))
+        files.save(entries, columns)
+        return files_with_rows
+
+    def _with_adopted(
+        self,
+        files: TableFiles,
+        manifest: Mapping[str, Entry],
+        noted: Mapping[Piece, datetime],
+    ) -> dict[str, Entry]:
+        """What a manifest lists, and the archived files that it has lost."""
+        entries = dict(manifest)
+        for piece, until in noted.items():
+            entry = entries.get(piece.key)
+            if entry is None or entry.file is None:
+                entry = self._adopted(files, piece)
+            if entry is not None and (entry.archived_until or until) <= until:
+                entries[piece.key] = msgspec.structs.replace(entry, archived_until=until)
+        return entries
+
+    def _adopted(self, files: TableFiles, piece: Piece) -> Entry | None:
+        """The entry of a file that is there and in no manifest; None where there is no file."""
+        try:
+            data = (files.folder / piece.path).read_bytes()
+        except FileNotFoundError:
+            log.warning("%s is archived, and gone", files.folder / piece.path)
+            return None
+        rows = pl.read_parquet(io.BytesIO(data), hive_partitioning=False)
+        return files.keep(self._entry(Due(piece, "", 0), rows, data))
+
     def _export(
         self, table: Table, files: TableFiles, *, verify: bool, report: Callable[[int, int], None]
     ) -> Exported | None:
@@ -157,8 +245,9 @@ class Lake:
                 return None
             columns = types_of(arranged(_rows(view, table, NEVER)))
             due = due_of(view, table, columns)
-        manifest = files.load()
-        if not due and any(entry.file for entry in manifest.values()):
+            noted = _archived(view, table)
+        manifest = self._with_adopted(files, files.load(), noted)
+        if not noted and not due and any(entry.file for entry in manifest.values()):
             raise ExportError(
                 f"{files.folder} holds files of {table}, and the store has not one partition "
                 "of it: is MARKET_ASSETS_HOME the home that was exported from? "
@@ -170,9 +259,15 @@ class Lake:
             for key, entry in manifest.items()
             if files.is_whole(entry, verify=verify)
         }
-        entries = {
+        # What is archived stays as it is, damaged too: nobody else has it.
+        archived = {key: entry for key, entry in manifest.items() if entry.archived_until}
+        entries = archived | {
             target.piece.key: whole[target.piece.key] for target in due if target.piece.key in whole
         }
+        lost = archived.keys() - whole.keys()
+        for key in lost:
+            log.error("%s", _damaged(files.folder, archived[key]))
+        due = [target for target in due if target.piece.key not in lost]
         count, done, written = sum(is_stale(target, entries) for target in due), 0, 0
         for batch in batches_of(due, entries):
             written += self._write(table, files, batch, entries)
@@ -213,9 +308,12 @@ class Lake:
             rows = _rows(view, table, window)
 
         written = 0
-        for target, target_rows in zip(batch, split(rows, batch), strict=True):
-            entry, data = self._made(target, arranged(target_rows))
-            before = entries.get(entry.piece)
+        for target, stored in zip(batch, split(rows, batch), strict=True):
+            before = entries.get(target.piece.key)
+            target_rows = _with_archived(files, before, arranged(stored))
+            entry, data = self._made(target, target_rows)
+            if before and before.archived_until:
+                entry = msgspec.structs.replace(entry, archived_until=before.archived_until)
             # The store may have judged again what is as it was, or changed another day of the
             # same file.
             if before and (before.file, before.sha256) == (entry.file, entry.sha256):
@@ -232,12 +330,15 @@ class Lake:
         buffer = io.BytesIO()
         rows.write_parquet(buffer, compression="zstd", statistics=True, row_group_size=GROUP_ROWS)
         data = buffer.getvalue()
+        return self._entry(target, rows, data), data
+
+    def _entry(self, target: Due, rows: pl.DataFrame, data: bytes) -> Entry:
         first, last = (
             rows.select(first=pl.min("ts"), last=pl.max("ts")).row(0)
             if "ts" in rows.columns
             else (None, None)
         )
-        entry = Entry(
+        return Entry(
             piece=target.piece.key,
             version=target.version or "",
             file=target.piece.path,
@@ -248,7 +349,6 @@ class Lake:
             last_ts=last,
             exported_at=self._clock(),
         )
-        return entry, data
 
     @contextmanager
     def _alone(self, table: Table) -> Iterator[None]:
@@ -272,6 +372,47 @@ class Lake:
             yield
         finally:
             lock.release()
+
+
+def _archived(view: Snapshot, table: Table) -> dict[Piece, datetime]:
+    """The pieces of a table that hold archived rows, each with the end of the newest of these."""
+    if table.period is Period.EVER:
+        return {}
+    noted: dict[Piece, datetime] = {}
+    listed = view.pruned.archived(Dataset.labelled(table.owner, table.label))
+    for path, key in listed.items():
+        end = Partition.of_key(key, table.cadence).window.end
+        day = date.fromisoformat(_first_day(path))
+        piece = Piece.holding(day, table.period)
+        noted[piece] = min(end, piece.window.end)
+    return noted
+
+
+def _first_day(path: str) -> str:
+    """The first day of a file of the lake, by its name: 2025, 2025-01 or 2025-01-31."""
+    name = PurePosixPath(path).stem
+    return f"{name}-01-01"[:10] if len(name) == 4 else f"{name}-01"[:10]
+
+
+def _with_archived(files: TableFiles, before: Entry | None, rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of a file with those that are in no store any more, arranged.
+
+    What the store has again counts more.
+    """
+    if before is None or before.file is None or before.archived_until is None:
+        return rows
+    data = (files.folder / before.file).read_bytes()
+    archived = pl.read_parquet(io.BytesIO(data), hive_partitioning=False)
+    archived = archived.filter(pl.col("ts") < before.archived_until)
+    archived = archived.join(rows, on=["symbol", "ts"], how="anti")
+    return pl.concat([rows, archived], how="diagonal_relaxed").sort("symbol", "ts")
+
+
+def _damaged(folder: Path, entry: Entry) -> str:
+    return (
+        f"{folder / str(entry.file)} is missing or damaged, and holds rows that retention has "
+        "removed from the store: bring it back from a copy. It was left as it is."
+    )
 
 
 def _rows(view: Snapshot, table: Table, window: Window) -> pl.DataFrame:

@@ -147,13 +147,13 @@ def tables_of(
     for name in dict.fromkeys(names or owners):
         if name not in universe.profiles:
             tables += [
-                _table(Dataset.returns(name, timeframe), markets_cadence(timeframe))
+                table_of(Dataset.returns(name, timeframe), markets_cadence(timeframe))
                 for timeframe in markets.timeframes
             ]
             continue
         profile = universe.profiles[name]
         tables += [
-            _table(dataset, profile.partitions.of(dataset.timeframe))
+            table_of(dataset, profile.partitions.of(dataset.timeframe))
             for dataset in profile.datasets
         ]
         if profile.has_actions:
@@ -166,7 +166,13 @@ def tables_of(
     ]
 
 
-def _table(dataset: Dataset, cadence: Cadence) -> Table:
+def table_of(dataset: Dataset, cadence: Cadence) -> Table:
+    """A dataset as a table of the lake.
+
+    Args:
+        dataset: Which one.
+        cadence: How long its partitions are.
+    """
     timeframe = dataset.timeframe
     return Table(dataset.owner, dataset.name, Period.of(timeframe), cadence, timeframe)
 
@@ -181,6 +187,16 @@ def pieces_of(table: Table, partition: str) -> list[Piece]:
         Piece.holding(day, table.period)
         for day in (days if table.period is Period.DAY else days[:1])
     ]
+
+
+def pieces_in(table: Table, window: Window) -> list[Piece]:
+    """The pieces of a table that share an instant with a window, oldest first."""
+    pieces = []
+    day = window.start.date()
+    while Window.of_days(day, day + timedelta(days=1)).intersect(window):
+        pieces.append(Piece.holding(day, table.period))
+        day = pieces[-1].window.end.date()
+    return pieces
 
 
 def arranged(rows: pl.DataFrame) -> pl.DataFrame:

@@ -28,6 +28,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         first_ts: Its oldest `ts`.
         last_ts: Its newest one.
         exported_at: When it was written.
+        archived_until: Rows before this are in no store any more: the file alone has them.
     """
 
     piece: str
@@ -40,6 +41,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     first_ts: datetime | None = None
     last_ts: datetime | None = None
     exported_at: datetime | None = None
+    archived_until: datetime | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

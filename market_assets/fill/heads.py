@@ -78,6 +78,13 @@ class Heads:
                 for series in self._asked.series
                 if self._options.refetch or series.symbol not in recorded
             ]
+            # Where a floor cuts a series, its first bar is not its genesis.
+            removed = transaction.pruned.symbols(dataset)
+            candidates = [
+                series
+                for series in candidates
+                if series.begin is None or series.symbol not in removed
+            ]
             symbols = [series.symbol for series in candidates]
             stored = transaction.candles.first(dataset, symbols) if symbols else {}
             looked_for = (

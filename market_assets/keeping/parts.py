@@ -32,12 +32,14 @@ class Removed:
         what: What it was, in the plural.
         count: How many rows or files.
         bytes: How long they were, without the indexes over them.
+        partitions: How many partitions they were; 0 where they are no data.
     """
 
     part: str
     what: str
     count: int
     bytes: int
+    partitions: int = 0
 
 
 @dataclass(frozen=True)

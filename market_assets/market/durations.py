@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -26,3 +27,45 @@ def duration_of(text: str) -> timedelta | None:
     """
     match = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)([smhdw])", text)
     return None if match is None else timedelta(**{_UNITS[match[2]]: float(match[1])})
+
+
+@dataclass(frozen=True)
+class Age:
+    """How old something may become: whole years of the calendar, or a length of time.
+
+    Attributes:
+        years: Whole years; 0 where it is a length.
+        length: The length, where it is no years.
+    """
+
+    years: int = 0
+    length: timedelta = timedelta()
+
+    def __str__(self) -> str:
+        return f"{self.years}y" if self.years else duration_words(self.length)
+
+    @property
+    def days(self) -> float:
+        """About how many days it is."""
+        return self.years * 365.25 + self.length / timedelta(days=1)
+
+    def before(self, instant: datetime) -> datetime:
+        """The instant that lies so long before another one.
+
+        29 February is 28 February in a year that has none.
+        """
+        if not self.years:
+            return instant - self.length
+        year = instant.year - self.years
+        try:
+            return instant.replace(year=year)
+        except ValueError:
+            return instant.replace(year=year, day=28)
+
+
+def age_of(text: str) -> Age | None:
+    """The age that is written as 2y, 90d or 26w; None for any other text."""
+    if match := re.fullmatch(r"([1-9]\d{0,2})y", text):
+        return Age(years=int(match[1]))
+    length = duration_of(text)
+    return Age(length=length) if length else None

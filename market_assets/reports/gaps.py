@@ -9,7 +9,7 @@ import polars as pl
 
 from market_assets.expected.scope import scope_of
 from market_assets.market.gaps import priority
-from market_assets.market.timeframes import TS, Window
+from market_assets.market.timeframes import TS, Window, literal
 from market_assets.verdicts.evidence import MISSING, State
 from market_assets.verdicts.ledger import askable
 
@@ -73,9 +73,12 @@ def listed_gaps(
                 pl.col("profile") == profile.name, pl.col("timeframe") == timeframe
             )
             rows = rows if explained else rows.filter(pl.col("status").is_in(MISSING))
+            scope = scope_of(profile, timeframe, now)
+            if scope.floor:
+                rows = rows.filter(pl.col("first_ts") >= literal(scope.window.start))
             if rows.is_empty():
                 continue
-            whole = whole_gaps(rows, scope_of(profile, timeframe, now))
+            whole = whole_gaps(rows, scope)
             ages = [
                 now - (last.replace(tzinfo=UTC) + timeframe.duration) for last in whole["last_ts"]
             ]

@@ -11,6 +11,7 @@ import polars as pl
 from market_assets.config.load import load_universe
 from market_assets.config.universe import Universe
 from market_assets.enrich.returns.align import wide as matrix
+from market_assets.enrich.returns.returns import markets_cadence
 from market_assets.errors import ReadError
 from market_assets.expected.scope import scope_of
 from market_assets.expected.series import base_of, calendar_of
@@ -18,6 +19,7 @@ from market_assets.home import home as home_folder
 from market_assets.market.clock import present
 from market_assets.market.datasets import Dataset, Family
 from market_assets.market.timeframes import Timeframe, Window, literal, midnight
+from market_assets.reports.archive import with_archived
 from market_assets.store import Store
 from market_assets.verdicts.trust import quality_of
 from market_assets.words import hint, listed
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from market_assets.config.universe import Profile
     from market_assets.expected.scope import Scope
+    from market_assets.market.partitions import Cadence
     from market_assets.store import Snapshot
 
 Bound = str | date | datetime | None
@@ -54,7 +57,7 @@ def read(
     """Read what is committed, from a copy: no program waits for the reader, however long it takes.
 
     While the store is busy for more than some seconds, the last copy is read; the log says as of
-    when.
+    when. What retention has removed and the lake has (`archive_to_lake`) is read from there.
 
     Args:
         profile: The profile's name; for returns also that of the matrix across profiles.
@@ -65,12 +68,14 @@ def read(
         as_of: Only what could be known at this instant (a day: at its first instant, UTC): bars
             that had closed, and with `adjusted` the splits and dividends up to that day. Later
             revisions of a candle are not undone.
-        adjusted: Candles adjusted by the splits and dividends up to `as_of`, or up to today.
+        adjusted: Candles adjusted by the splits and dividends up to `as_of`, or up to today; not
+            for candles that only the lake still has.
         quality: For candles, a column `quality` more: disputed (a comparison with another source
             differs in it), revised (its values were others before), late (it was seen absent and
             filled later), confirmed (another source has the same), or single; of several the first
             that holds. A derived candle has what any of the candles has that it is made of, and is
-            confirmed where all of them are. It is what is known now, whatever `as_of` says.
+            confirmed where all of them are. It is what is known now, whatever `as_of` says, and
+            null for what retention has removed.
         wide: A column to spread over the symbols: one row a `ts`, one column a symbol that is
             wanted, null where the long form has no row. For returns `simple_return`, `log_return`,
             or `neutral` for the mask.
@@ -90,21 +95,9 @@ def read(
     if not isinstance(universe, Universe):
         universe = load_universe(None if universe is None else Path(universe))
     dataset = _parsed(profile, table)
-    family, timeframe = dataset.family, dataset.timeframe
+    timeframe = dataset.timeframe
     candles = Dataset.candles(profile, timeframe)
-    if adjusted and family is not Family.CANDLES:
-        raise ReadError(
-            "adjusted: candles can be adjusted as of any day; "
-            f"{family} are made on adjusted prices where corporate actions are kept, "
-            "each on the footing of its own day: "
-            f"read {table} without it, or {candles.name} with it. "
-            f"{family}.basis in the universe says on which prices"
-        )
-    if quality and family is not Family.CANDLES:
-        raise ReadError(
-            f"quality: candles have one; {family} are made of many of them: "
-            f"read {candles.name} with it, and join it by symbol and ts"
-        )
+    _check_family(dataset, candles, adjusted=adjusted, quality=quality)
     members = _members(universe, dataset)
     members_by_name = {name: member for member in members for name in _names(profile, member)}
     chosen = (
@@ -122,7 +115,8 @@ def read(
     if last < first:
         raise ReadError(f"end: {end} lies before the start, {start}; swap them")
     window = Window(first, last)
-    store = _store(home)
+    folder = _folder(home)
+    store = _store(folder)
     with store.reading_copy(f"reading {profile} {table}") as view:
         if not view.catalog.has(profile, table):
             raise ReadError(
@@ -132,6 +126,7 @@ def read(
         if adjusted:
             day = (until or present()).date()
             _need_actions(view, profile)
+            _need_stored(view, candles, window)
             frame = view.candles.adjusted(candles, wanted, window, day)
         else:
             frame = view.candles.rows(profile, table, wanted, window)
@@ -140,6 +135,17 @@ def read(
                 Dataset.candles(profile, base_of(members[0], timeframe)), wanted, _around(window)
             )
             frame = frame.with_columns(quality_of(_opens_in(frame, members[0], timeframe), marks))
+        if not adjusted:
+            lake = None if universe.export is None else universe.export.folder_in(folder)
+            frame = with_archived(
+                view,
+                frame,
+                dataset,
+                lake=lake,
+                cadence=_cadence_of(universe, dataset),
+                symbols=wanted,
+                window=window,
+            )
     if until is not None:
         frame = pl.concat(
             _closed(
@@ -167,12 +173,15 @@ def connect(home: Path | str | None = None) -> duckdb.DuckDBPyConnection:
         ReadError: There is no store; the message names the path that was looked at.
         StoreError: The store is busy and there is no copy of it yet, or it cannot be read.
     """
-    return _store(home).connect_to_copy("connecting a reader")
+    return _store(_folder(home)).connect_to_copy("connecting a reader")
 
 
-def _store(home: Path | str | None) -> Store:
+def _folder(home: Path | str | None) -> Path:
+    return Path(home or home_folder()).expanduser().absolute()
+
+
+def _store(folder: Path) -> Store:
     """The store of a home folder, which must exist: a read creates nothing in a wrong folder."""
-    folder = Path(home or home_folder()).expanduser().absolute()
     if not (folder / "market.duckdb").exists():
         raise ReadError(
             f"{folder / 'market.duckdb'} does not exist: nothing was stored there yet. "
@@ -294,12 +303,50 @@ def _instant(key: str, bound: str | date | datetime) -> datetime:
     return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
+def _check_family(dataset: Dataset, candles: Dataset, *, adjusted: bool, quality: bool) -> None:
+    """Refuse what only candles have."""
+    family, table = dataset.family, dataset.name
+    if adjusted and family is not Family.CANDLES:
+        raise ReadError(
+            "adjusted: candles can be adjusted as of any day; "
+            f"{family} are made on adjusted prices where corporate actions are kept, "
+            "each on the footing of its own day: "
+            f"read {table} without it, or {candles.name} with it. "
+            f"{family}.basis in the universe says on which prices"
+        )
+    if quality and family is not Family.CANDLES:
+        raise ReadError(
+            f"quality: candles have one; {family} are made of many of them: "
+            f"read {candles.name} with it, and join it by symbol and ts"
+        )
+
+
 def _need_actions(view: Snapshot, profile: str) -> None:
     if not view.catalog.has(profile, "corporate_actions"):
         raise ReadError(
             f"{profile} has no corporate actions to adjust by: "
             "name a source of them under `actions` in the universe, then market-assets backfill"
         )
+
+
+def _need_stored(view: Snapshot, candles: Dataset, window: Window) -> None:
+    """Refuse to adjust what the store has no more: the lake has raw prices."""
+    keys = view.pruned.keys(candles)
+    first, last = window.start.date().replace(day=1).isoformat(), window.end.date().isoformat()
+    inside = sorted(key for key in keys if first <= key < last)
+    if inside and view.pruned.archived(candles, inside[0], last):
+        raise ReadError(
+            f"adjusted: {candles.owner}.{candles.name} of {inside[0]} to {inside[-1]} was removed "
+            "by retention, and the lake has it with raw prices: name a start= after that, "
+            "or read it without adjusted=True"
+        )
+
+
+def _cadence_of(universe: Universe, dataset: Dataset) -> Cadence:
+    """How long the partitions of a dataset are."""
+    profile = universe.profiles.get(dataset.owner)
+    timeframe = dataset.timeframe
+    return profile.partitions.of(timeframe) if profile else markets_cadence(timeframe)
 
 
 def _closed(frame: pl.DataFrame, scope: Scope) -> pl.DataFrame:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from market_assets.expected.floors import kept_for
 from market_assets.expected.states import states_of
 from market_assets.market.calendars.bounds import CLOSURE
 from market_assets.market.columns import OHLCV
@@ -49,6 +50,7 @@ class Beyond(StrEnum):
     AFTER_END = "after end"
     NOT_CLOSED = "not closed yet"
     BEFORE_GENESIS = "before genesis"
+    REMOVED = "removed by retention"
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,32 @@ class _Teller:
                 Beyond.AFTER_END,
                 f"{name} is kept until {symbol.end}: that is its end in the universe.",
             )
-        return None
+        return self._removed(ts)
+
+    def _removed(self, ts: datetime) -> _Told | None:
+        """Why a bar below the floor is not there: retention has removed it, or keeps it out."""
+        floor, kept = self._scope.floor.kept, kept_for(self._profile, self._dataset)
+        if floor is None or kept is None or ts >= floor:
+            return None
+        key, age = kept
+        holding = Partition.holding(ts.date(), self._scope.cadence)
+        removed = self._view.pruned.of(self._dataset, holding.key, self._symbol)
+        if removed.is_empty():
+            return _Told(
+                Beyond.REMOVED,
+                f"{self._symbol} is kept from {floor.date()} on, by retention of {age} "
+                f"({key}): what lies before is not asked for.",
+            )
+        row = removed.row(0, named=True)
+        verdict = f"Removed by retention of {row['retention']} on {row['pruned_at'].date()}"
+        if row["archived"]:
+            verdict += f", archived to {', '.join(row['archived'])} of the lake"
+        return _Told(
+            Beyond.REMOVED,
+            f"{verdict}.",
+            f"Nothing is expected before {floor.date()}. "
+            f"A longer `retention: {{{key}: ...}}` has it asked for again.",
+        )
 
     def _early(self, bar: Bar) -> _Told | None:
         """Why nothing is expected of a bar yet, or was not yet at its time."""

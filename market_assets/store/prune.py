@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
 from market_assets.market.timeframes import Timeframe
 from market_assets.store.answers import COVERAGE_COLUMNS, merge_coverage
-from market_assets.store.schema import identifier
+from market_assets.store.schema import identifier, text_literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from market_assets.config.services import RetentionSettings
+    from market_assets.market.durations import Age
 
 _OLD_ROWS = {
     # The last job of each day and status stays as long as any other job. The newest of each kind
@@ -25,7 +27,7 @@ _OLD_ROWS = {
     # since when the profile is kept.
     "jobs": """
         SELECT rowid FROM (
-            SELECT rowid, status, trigger, started_at,
+            SELECT rowid, status, trigger, started_at, profile,
                 row_number() OVER (
                     PARTITION BY profile, kind, timeframe, status ORDER BY started_at DESC, job_id
                 ) AS newest,
@@ -37,29 +39,36 @@ _OLD_ROWS = {
             FROM ops.jobs
         )
         WHERE status <> 'RUNNING' AND newest > 1 AND place > 1 AND (
-            started_at < $jobs
+            started_at < {jobs}
             OR (trigger = 'update' AND of_day > 1 AND started_at < $update_jobs)
         )
     """,
     "alerts": """
         SELECT rowid FROM ops.alerts
-        WHERE over_at < $alerts AND (told_at IS NULL OR over_told_at IS NOT NULL)
+        WHERE over_at < {alerts} AND (told_at IS NULL OR over_told_at IS NOT NULL)
     """,
-    "revisions": "SELECT rowid FROM ops.revisions WHERE revised_at < $revisions",
-    "repairs": "SELECT rowid FROM ops.repairs WHERE repaired_at < $revisions",
     # A stream that breaks each minute does not fill the store meanwhile.
     "stream_states": """
         SELECT rowid FROM (
-            SELECT rowid, ended_at,
+            SELECT rowid, profile, ended_at,
                 row_number() OVER (
                     PARTITION BY profile, timeframe, symbol ORDER BY since DESC
                 ) AS place
             FROM ops.stream_states
         )
-        WHERE ended_at < $jobs OR place > 1000
+        WHERE ended_at < {jobs} OR place > 1000
     """,
+    "revisions": "SELECT rowid FROM ops.revisions WHERE revised_at < {revisions}",
+    "repairs": "SELECT rowid FROM ops.repairs WHERE repaired_at < {revisions}",
 }
-"""SQL of the rows of each table of the schema `ops` that are kept no longer."""
+"""SQL of the rows of each table of the schema `ops` that are kept no longer.
+
+In braces stands before which instant a row is old: see `_limit`.
+"""
+
+NO_AGES: Mapping[str, Age] = MappingProxyType({})
+
+_NEVER = datetime(1, 1, 2, tzinfo=UTC)
 
 _AGES = {
     "jobs": "started_at",
@@ -108,6 +117,7 @@ def prune_ledgers(
     connection: duckdb.DuckDBPyConnection,
     settings: RetentionSettings,
     now: datetime,
+    ops: Mapping[str, Age] = NO_AGES,
     *,
     dry_run: bool,
 ) -> list[Pruned]:
@@ -117,39 +127,67 @@ def prune_ledgers(
         connection: An open transaction, or a read-only connection for a dry run.
         settings: How long rows are kept.
         now: The present instant, aware.
+        ops: By profile, how long its rows are kept at most, whatever the settings say.
         dry_run: Remove nothing.
 
     Returns:
         What was removed, or would be; tables without such rows are left out.
     """
-    removals = [_prune(connection, table, settings, now, dry_run=dry_run) for table in _OLD_ROWS]
+    early = {"update_jobs": _before(now, settings.update_jobs)}
+    removals = [
+        _prune(
+            connection,
+            table,
+            condition,
+            early if table == "jobs" else {},
+            dry_run=dry_run,
+        )
+        for table, condition in old_rows(settings, now, ops).items()
+    ]
     removals.append(_merge_all(connection, dry_run=dry_run))
     return [removal for removal in removals if removal.rows]
+
+
+def old_rows(settings: RetentionSettings, now: datetime, ops: Mapping[str, Age]) -> dict[str, str]:
+    """SQL of the row ids of each ledger that are kept no longer; see `prune_ledgers`.
+
+    That of `jobs` has the parameter update_jobs.
+    """
+    limits = {
+        name: _limit(getattr(settings, name), ops, now) for name in ("jobs", "alerts", "revisions")
+    }
+    return {table: condition.format(**limits) for table, condition in _OLD_ROWS.items()}
+
+
+def _limit(kept: timedelta | None, ops: Mapping[str, Age], now: datetime) -> str:
+    """SQL of the instant before which a row of a profile is old."""
+    general = _NEVER.replace(tzinfo=None) if kept is None else _before(now, kept)
+    bounds = {
+        profile: max(general, age.before(now).astimezone(UTC).replace(tzinfo=None))
+        for profile, age in ops.items()
+    }
+    cases = " ".join(
+        f"WHEN {text_literal(profile)} THEN TIMESTAMP '{bound}'"
+        for profile, bound in sorted(bounds.items())
+    )
+    general_sql = f"TIMESTAMP '{general}'"
+    return f"CASE profile {cases} ELSE {general_sql} END" if cases else general_sql
 
 
 def _prune(
     connection: duckdb.DuckDBPyConnection,
     table: str,
-    settings: RetentionSettings,
-    now: datetime,
+    old_rows: str,
+    limits: Mapping[str, datetime],
     *,
     dry_run: bool,
 ) -> Pruned:
-    limits = {
-        name: _before(now, limit)
-        for name in ("jobs", "update_jobs", "alerts", "revisions")
-        if f"${name}" in _OLD_ROWS[table] and (limit := getattr(settings, name)) is not None
-    }
-    if not limits:
-        return Pruned(table, 0, 0)
-
     ((rows, every),) = connection.execute(
-        f"SELECT (SELECT count(*) FROM ({_OLD_ROWS[table]})), (SELECT count(*) FROM ops.{table})",
-        limits,
+        f"SELECT (SELECT count(*) FROM ({old_rows})), (SELECT count(*) FROM ops.{table})", limits
     ).fetchall()
-    size = round(_bytes_of(connection, f"ops.{table}") * rows / every) if rows else 0
+    size = round(bytes_of(connection, f"ops.{table}") * rows / every) if rows else 0
     if rows and not dry_run:
-        connection.execute(f"DELETE FROM ops.{table} WHERE rowid IN ({_OLD_ROWS[table]})", limits)
+        connection.execute(f"DELETE FROM ops.{table} WHERE rowid IN ({old_rows})", limits)
     return Pruned(table, rows, size)
 
 
@@ -170,7 +208,7 @@ def _merge_all(connection: duckdb.DuckDBPyConnection, *, dry_run: bool) -> Prune
     merged = pl.concat(groups)
 
     fewer = len(rows) - len(merged)
-    size = round(_bytes_of(connection, "ops.coverage") * fewer / len(rows))
+    size = round(bytes_of(connection, "ops.coverage") * fewer / len(rows))
     if fewer and not dry_run:
         connection.execute("DELETE FROM ops.coverage")
         connection.register("merged_coverage", merged.to_arrow())
@@ -200,7 +238,7 @@ def _table_size(connection: duckdb.DuckDBPyConnection, table: str) -> TableSize:
             """
         ).fetchall()
         days = {day.replace(tzinfo=UTC): count for day, count in counted}
-    return TableSize(table, rows, _bytes_of(connection, f"ops.{table}"), days)
+    return TableSize(table, rows, bytes_of(connection, f"ops.{table}"), days)
 
 
 def free_bytes(connection: duckdb.DuckDBPyConnection) -> int:
@@ -234,10 +272,10 @@ def _deleted_bytes(connection: duckdb.DuckDBPyConnection, table: str) -> int:
     if not written or written <= rows:
         return 0
     dead = 1 - float(rows) / float(written)
-    return round(_bytes_of(connection, table) * dead)
+    return round(bytes_of(connection, table) * dead)
 
 
-def _bytes_of(connection: duckdb.DuckDBPyConnection, table: str) -> int:
+def bytes_of(connection: duckdb.DuckDBPyConnection, table: str) -> int:
     """How long the blocks are that a table lies in; small ones share a block with others."""
     ((size,),) = connection.execute(
         """

@@ -294,6 +294,18 @@ MIGRATIONS = (
         ended_at TIMESTAMP NOT NULL
     );
     """,
+    """
+    CREATE TABLE ops.pruned (
+        profile VARCHAR NOT NULL,
+        timeframe VARCHAR NOT NULL,
+        partition VARCHAR NOT NULL,
+        symbol VARCHAR NOT NULL,
+        rows BIGINT NOT NULL,
+        retention VARCHAR NOT NULL,
+        pruned_at TIMESTAMP NOT NULL,
+        archived VARCHAR[]
+    );
+    """,
 )
 """Version N of the store is what the first N scripts make."""
 

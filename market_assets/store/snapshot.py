@@ -21,6 +21,7 @@ from market_assets.store.tables.horizons import Horizons, HorizonsWriter
 from market_assets.store.tables.jobs import Jobs, JobsWriter
 from market_assets.store.tables.off_calendar import OffCalendar, OffCalendarWriter
 from market_assets.store.tables.partitions import Partitions, PartitionsWriter
+from market_assets.store.tables.pruned import Pruned, PrunedWriter
 from market_assets.store.tables.recipes import Recipes, RecipesWriter
 from market_assets.store.tables.refused import Refused, RefusedWriter
 from market_assets.store.tables.repairs import Repairs, RepairsWriter
@@ -96,6 +97,7 @@ class Snapshot:
     actions = _Facade(Actions)
     alerts = _Facade(Alerts)
     streams = _Facade(Streams)
+    pruned = _Facade(Pruned)
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, now: datetime | None = None) -> None:
         self.database = Database(connection, now)
@@ -136,6 +138,7 @@ class Transaction(Snapshot):
     actions = _Facade(ActionsWriter)
     alerts = _Facade(AlertsWriter)
     streams = _Facade(StreamsWriter)
+    pruned = _Facade(PrunedWriter)
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, now: datetime) -> None:
         super().__init__(connection, now)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import deque
+from datetime import timedelta
 from typing import TYPE_CHECKING, ClassVar
 
 import polars as pl
@@ -21,7 +22,6 @@ from market_assets.work.work import Work
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Sequence
-    from datetime import timedelta
 
     from market_assets.market.datasets import Dataset
     from market_assets.market.partitions import Cadence, Partition
@@ -86,13 +86,22 @@ class Making(Work):
         standing = self.standing(view) if standing is None else standing
         if self._is_made_otherwise(view):
             standing = standing.with_columns(made_of=pl.lit(OUTDATED, TS))
+        fixed = self.fixed(view)
+        partitions = [partition for partition in self.partitions if partition.key not in fixed]
         return behind(
-            self.partitions,
-            self._outlines(self.partitions),
+            partitions,
+            self._outlines(partitions),
             standing,
             self._versions(view),
             self.now,
         )
+
+    def fixed(self, view: Snapshot) -> set[str]:  # noqa: ARG002 - of all works
+        """The keys of its partitions that stay as they were made.
+
+        What they reach back to is kept no longer: made again, they would be another's values.
+        """
+        return set()
 
     def _is_made_otherwise(self, view: Snapshot) -> bool:
         """Whether what is there was made by another recipe."""
@@ -134,7 +143,8 @@ class Making(Work):
             if self._is_made_otherwise(transaction):
                 transaction.partitions.outdate(self.dataset)
             transaction.recipes.put(self.dataset, self.recipe())
-        todo = deque(self.partitions)
+            fixed = self.fixed(transaction)
+        todo = deque(partition for partition in self.partitions if partition.key not in fixed)
         while todo:
             batch = [todo.popleft()]
             size = self.size(batch[0])
@@ -180,6 +190,30 @@ class Making(Work):
         Returns:
             One outcome per partition, in their order.
         """
+
+
+def fixed_by(
+    view: Snapshot,
+    dataset: Dataset,
+    partitions: Sequence[Partition],
+    reach: int,
+    inputs: Collection[Dataset],
+) -> set[str]:
+    """The partitions that were made to their end, of what is kept no longer.
+
+    Args:
+        view: The store.
+        dataset: What is made.
+        partitions: All that it has, oldest first: from the floor on.
+        reach: How many partitions before its own a partition reads.
+        inputs: What it is made of, as far as a floor cuts it.
+    """
+    if not any(view.pruned.has(source) for source in inputs):
+        return set()
+    near = partitions[:reach]
+    length = max((part.window.end - part.window.start for part in near), default=timedelta())
+    early = view.partitions.judged_early(dataset, length + dataset.timeframe.duration)
+    return {part.key for part in near} & (view.partitions.keys(dataset) - set(early))
 
 
 def counts_of(states: pl.DataFrame, cadence: Cadence) -> dict[str, tuple[SymbolCounts, ...]]:

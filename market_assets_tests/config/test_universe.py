@@ -552,8 +552,8 @@ def test_a_file_with_neither_sources_nor_profiles_lacks_both(problems: Problems)
                 "profiles.crypto.calender: is no key here; did you mean calendar? "
                 "The keys are kind, calendar, start, end, timeframes, "
                 "sources, mix_venues, actions, symbols, prices, checks, repair, evidence, "
-                "update, stream, agreement, partitions, features, returns, calendar_changes "
-                "(line 8)"
+                "update, stream, agreement, partitions, features, returns, retention "
+                "and 1 more (line 8)"
             ),
         ),
         (

@@ -1,4 +1,4 @@
-"""Removes old bookkeeping."""
+"""Removes old bookkeeping, and data that are kept no longer."""
 
 from __future__ import annotations
 
@@ -42,12 +42,17 @@ def prune(
     if not removed:
         OUT.print("Nothing is old enough to be removed.")
     else:
-        table = Table("part", "what", "count", "bytes")
+        table = Table("part", "what", "count", "partitions", "bytes")
         for column in table.columns[2:]:
             column.justify = "right"
         for removal in removed:
             add_row(
-                table, removal.part, removal.what, f"{removal.count:,}", size_words(removal.bytes)
+                table,
+                removal.part,
+                removal.what,
+                f"{removal.count:,}",
+                f"{removal.partitions:,}" if removal.partitions else "",
+                size_words(removal.bytes),
             )
         OUT.print(table)
     verb = "would be removed" if dry_run else "were removed"

@@ -17,7 +17,7 @@ from market_assets.config.services import RetentionSettings
 from market_assets.config.universe import Universe
 from market_assets.defs.keys import BEFORE_REPAIRS, automatic, process_tags
 from market_assets.defs.resources import PATIENCE, Clock, StoreResource
-from market_assets.errors import StoreError
+from market_assets.errors import MarketAssetsError, StoreError
 from market_assets.imports import late_imports
 from market_assets.keeping import (
     Advice,
@@ -36,6 +36,7 @@ from market_assets.keeping.files import COPIES, EVENTS, LAKE, OTHER, STORE, TICK
 with late_imports():
     from market_assets.defs.automation.databases import compact_databases, databases
     from market_assets.defs.automation.pruning import prune_dagster
+    from market_assets.expiry import Expiry, ops_of
     from market_assets.store import Store
 
 
@@ -77,6 +78,8 @@ class Keeper:
         self._settings = universe.retention
         self._lake = None if universe.export is None else universe.export.folder_in(home)
         self._clock = clock
+        self._expiry = Expiry(store, universe, home, clock)
+        self._universe = universe
 
     def prune(
         self,
@@ -91,6 +94,7 @@ class Keeper:
             go_on: Asked between batches; where it says no, the rest is left to the next time.
 
         Raises:
+            ExportError: What is to be archived could not be: nothing of it was removed.
             StoreError: The store stayed busy, or another prune of this home is under way.
         """
         if dry_run:
@@ -153,13 +157,25 @@ class Keeper:
         Raises:
             StoreError: The store stayed busy.
         """
-        now = _bytes(self._prune(self._settings, dry_run=True))
+        now = _bytes(self._bookkeeping(self._settings, dry_run=True))
         freed = {}
         for name, _, shorter in halves(self._settings):
-            freed[name] = _bytes(self._prune(shorter, dry_run=True)) - now
+            freed[name] = _bytes(self._bookkeeping(shorter, dry_run=True)) - now
         return advice(freed, self._settings)
 
     def _prune(
+        self,
+        settings: RetentionSettings,
+        *,
+        dry_run: bool,
+        go_on: Callable[[], bool] = lambda: True,
+    ) -> list[Removed]:
+        removed = self._bookkeeping(settings, dry_run=dry_run, go_on=go_on)
+        # Last: a lake that cannot be written costs nothing else.
+        expired = self._expiry.due(settings) if dry_run else self._expiry.remove(go_on=go_on)
+        return [*removed, *expired]
+
+    def _bookkeeping(
         self,
         settings: RetentionSettings,
         *,
@@ -170,11 +186,12 @@ class Keeper:
         removed = prune_dagster(self._instance, settings, now, dry_run=dry_run, go_on=go_on)
         removed += prune_files(self._home, settings, now, dry_run=dry_run)
 
+        ops = ops_of(self._universe)
         with self._store.reading("looking for what is old") as view:
-            ledgers = view.catalog.prunable(settings, now)
+            ledgers = view.catalog.prunable(settings, now, ops)
         if ledgers and not dry_run:
             with self._store.writing("removing what is old") as transaction:
-                ledgers = transaction.catalog.prune(settings, now)
+                ledgers = transaction.catalog.prune(settings, now, ops)
         for ledger in ledgers:
             removed.append(
                 Removed("ledgers", f"rows of ops.{ledger.table}", ledger.rows, ledger.bytes)
@@ -259,7 +276,7 @@ def retention_schedule(universe: Universe) -> dg.ScheduleDefinition:
             removed = keeper.prune(go_on=lambda: time.monotonic() < end)
             if time.monotonic() < end and not keeper.can_compact():
                 return dg.SkipReason(told(removed))
-        except StoreError as error:
+        except MarketAssetsError as error:
             context.log.warning("%s", error)
         return _request(began)
 

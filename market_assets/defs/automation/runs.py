@@ -42,6 +42,7 @@ with late_imports():
     from market_assets.defs.internals.event_log import making
     from market_assets.enrich.features.featurize import partitions_reached
     from market_assets.enrich.returns.returns import markets_cadence, reach_days
+    from market_assets.expected.floors import above, floor_of
     from market_assets.expected.series import calendar_of
 
 
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from market_assets.config.universe import Profile, Universe
+    from market_assets.expected.floors import Floor
     from market_assets.fill.options import FillOptions
     from market_assets.market.timeframes import Timeframe
 
@@ -138,8 +140,9 @@ def plan_backfill(profile: Profile, window: Window, now: datetime) -> list[Range
     runs = []
     for family, timeframes, reach in groups:
         cadence = profile.partitions.of(timeframes[0])
+        kept = above(inside, _lowest(profile, family, timeframes, now))
         keys = [
-            part.key for part in partitions_in(calendar_of(profile), timeframes[0], cadence, inside)
+            part.key for part in partitions_in(calendar_of(profile), timeframes[0], cadence, kept)
         ]
         # What lies behind the window may have been made of less.
         after = Window(inside.end, profile.window(now).end)
@@ -149,6 +152,16 @@ def plan_backfill(profile: Profile, window: Window, now: datetime) -> list[Range
         ]
         runs += _pieces(profile.name, family, timeframes, list(dict.fromkeys(keys)))
     return runs
+
+
+def _lowest(
+    profile: Profile, family: Family, timeframes: Sequence[Timeframe], now: datetime
+) -> Floor:
+    """The lowest of the floors of some datasets of a profile."""
+    floors = [
+        floor_of(profile, Dataset(profile.name, family, timeframe), now) for timeframe in timeframes
+    ]
+    return min(floors, key=lambda floor: 0 if floor.start is None else floor.start.timestamp())
 
 
 def plan_markets(

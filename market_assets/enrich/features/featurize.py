@@ -14,6 +14,7 @@ from market_assets.config.research import Basis
 from market_assets.enrich.features.compute import compute, features_of, reach_of
 from market_assets.enrich.footing import on_one_footing
 from market_assets.enrich.grid import Grid, with_runs
+from market_assets.expected.floors import above, floor_of, kept_in
 from market_assets.expected.series import prepare
 from market_assets.market.columns import PRICES
 from market_assets.market.datasets import Dataset
@@ -23,7 +24,13 @@ from market_assets.market.timeframes import Window, literal, midnight
 from market_assets.verdicts.evidence import State
 from market_assets.work.behind import Input
 from market_assets.work.job import target_of
-from market_assets.work.making import Making, counts_of, missing_before, nothing_yet
+from market_assets.work.making import (
+    Making,
+    counts_of,
+    fixed_by,
+    missing_before,
+    nothing_yet,
+)
 from market_assets.work.publish import Judged, publish
 from market_assets.work.run import BY_HAND
 
@@ -36,7 +43,7 @@ if TYPE_CHECKING:
     from market_assets.market.calendars.sessions import SessionCalendar
     from market_assets.market.partitions import Cadence, Partition
     from market_assets.market.timeframes import Timeframe
-    from market_assets.store import Store, Transaction
+    from market_assets.store import Snapshot, Store, Transaction
     from market_assets.work.job import Job
     from market_assets.work.outcome import PartitionOutcome
     from market_assets.work.run import Run
@@ -78,7 +85,10 @@ class Featurize(Making):
         self.features = features_of(settings, scope.timeframe)
         self._basis = scope.profile.basis_of(settings)
         features = Dataset.features(scope.profile.name, scope.timeframe)
-        target = target_of(scope, features, scope.partitions(window))
+        self._floor = floor_of(scope.profile, features, scope.now)
+        self._whole = kept_in(scope.partitions(scope.window), self._floor)
+        partitions = [part for part in self._whole if part.window.intersect(window)]
+        target = target_of(scope, features, partitions)
         inputs = [Input(scope.dataset, scope.cadence, partitions_reached(scope))]
         super().__init__(store, target, inputs, run)
 
@@ -102,6 +112,13 @@ class Featurize(Making):
         prepare(transaction, self._scope.profile)
         transaction.features.create(self.dataset, [feature.name for feature in self.features])
 
+    def fixed(self, view: Snapshot) -> set[str]:
+        """See `Making.fixed`."""
+        if not self._floor:
+            return set()
+        reach = partitions_reached(self._scope)
+        return fixed_by(view, self.dataset, self._whole, reach, [self._scope.dataset])
+
     def bars(self, window: Window) -> pl.DataFrame:
         """See `Making.bars`."""
         return self._scope.grid(window)
@@ -120,6 +137,7 @@ class Featurize(Making):
         if batch[0].window.start <= self._scope.window.start:
             # The first bar of all, a week perhaps, may have a `ts` before the first partition.
             window = Window(window.start - self.dataset.timeframe.duration, window.end)
+        window = above(window, self._floor)
         for symbols, start in self._groups(transaction, window):
             grid = Grid(transaction, self._scope.only(symbols))
             raw = grid.bars(Window(start, window.end)).with_columns(strange=_STRANGE)

@@ -16,6 +16,7 @@ from market_assets.enrich.footing import on_one_footing
 from market_assets.enrich.grid import Grid
 from market_assets.enrich.jumps import jumps_in, watches_jumps
 from market_assets.enrich.returns.align import align, common_grid, neutral_shares
+from market_assets.expected.floors import NO_FLOOR, Floor, above, floor_of, kept_in, matrix_floor
 from market_assets.expected.scope import scope_of
 from market_assets.expected.series import belongs, calendar_of, prepare
 from market_assets.market.calendars.sessions import ALWAYS_OPEN, load_calendar
@@ -27,7 +28,7 @@ from market_assets.verdicts.jumps import NO_JUMPS
 from market_assets.verdicts.verdicts import SymbolCounts
 from market_assets.work.behind import Input
 from market_assets.work.job import Target
-from market_assets.work.making import Making
+from market_assets.work.making import Making, fixed_by
 from market_assets.work.publish import Judged, publish
 from market_assets.work.run import BY_HAND
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from market_assets.config.research import ReturnSettings
     from market_assets.config.universe import Profile, Universe
     from market_assets.expected.scope import Scope
-    from market_assets.store import Store, Transaction
+    from market_assets.store import Snapshot, Store, Transaction
     from market_assets.work.job import Job
     from market_assets.work.outcome import PartitionOutcome
     from market_assets.work.run import Run
@@ -55,6 +56,7 @@ class Alignment:
         dataset: The returns of a profile, or those of the matrix across profiles.
         members: Whose symbols are aligned: candles of the timeframe.
         neutral_limit: The share of a symbol's bars that may be neutral.
+        floor: From when on they are kept, and made.
         intersection: Only the times that the calendars of all members have.
         settings: Those of the matrix across profiles; a member's own hold where it has none.
     """
@@ -62,6 +64,7 @@ class Alignment:
     dataset: Dataset
     members: Sequence[Scope]
     neutral_limit: float
+    floor: Floor = NO_FLOOR
     intersection: bool = False
     settings: ReturnSettings | None = None
 
@@ -70,7 +73,8 @@ class Alignment:
         """The returns of one profile, whose symbols share a calendar."""
         profile = scope.profile
         dataset = Dataset.returns(profile.name, scope.timeframe)
-        return cls(dataset, [scope], profile.returns.neutral_limit)
+        floor = floor_of(profile, dataset, scope.now)
+        return cls(dataset, [scope], profile.returns.neutral_limit, floor)
 
     @classmethod
     def of_markets(cls, universe: Universe, timeframe: Timeframe, now: datetime) -> Self:
@@ -80,10 +84,12 @@ class Alignment:
         """
         markets = universe.markets
         members = universe.in_markets(timeframe)
+        dataset = Dataset.returns(markets.name, timeframe)
         return cls(
-            Dataset.returns(markets.name, timeframe),
+            dataset,
             [scope_of(member, timeframe, now) for member in members],
             markets.neutral_limit,
+            matrix_floor(universe, dataset, markets_cadence(timeframe), now),
             intersection=markets.calendar == "intersection",
             settings=markets if markets.basis else None,
         )
@@ -129,12 +135,14 @@ class Alignment:
     def partitions(self) -> list[Partition]:
         """All partitions that it has by now, oldest first."""
         start = min(member.window.start for member in self.members)
-        window = Window(start, max(start, self.now))
+        window = above(Window(start, max(start, self.now)), self.floor)
         if self.is_of_profile:
-            return self.members[0].partitions(window)
-        return partitions_in(
-            load_calendar(ALWAYS_OPEN), self.dataset.timeframe, self.cadence, window
-        )
+            partitions = self.members[0].partitions(window)
+        else:
+            partitions = partitions_in(
+                load_calendar(ALWAYS_OPEN), self.dataset.timeframe, self.cadence, window
+            )
+        return kept_in(partitions, self.floor)
 
 
 class Returns(Making):
@@ -212,6 +220,7 @@ class Returns(Making):
         if batch[0] is self._whole[0]:
             # The first bar of all, a week perhaps, may have a `ts` before the first partition.
             window = Window(self._begin, window.end)
+        window = above(window, self._alignment.floor)
         read = Window(self._reach(batch[0]), window.end)
         bars, series, opens = [], [], []
         jumps = [NO_JUMPS]
@@ -236,6 +245,14 @@ class Returns(Making):
         )
         changed = transaction.returns.replace(self.dataset, window, returns)
         return self._outcomes(transaction, batch, returns, changed, pl.concat(jumps))
+
+    def fixed(self, view: Snapshot) -> set[str]:
+        """See `Making.fixed`."""
+        cut = [member for member in self._members if member.floor]
+        if not cut or not self._alignment.floor:
+            return set()
+        reach = max(map(self._reach_of, cut))
+        return fixed_by(view, self.dataset, self._whole, reach, [member.dataset for member in cut])
 
     def recipe(self) -> str:
         """See `Making.recipe`."""

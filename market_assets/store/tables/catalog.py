@@ -9,16 +9,18 @@ import polars as pl
 from market_assets.market.datasets import Family
 from market_assets.market.timeframes import TS, Timeframe
 from market_assets.store.database import Table
-from market_assets.store.prune import free_bytes, prune_ledgers, table_sizes
+from market_assets.store.prune import NO_AGES, free_bytes, prune_ledgers, table_sizes
 from market_assets.store.schema import (
     identifier,
 )
 from market_assets.store.tables.completeness import renew_completeness_view
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from market_assets.config.services import RetentionSettings
+    from market_assets.market.durations import Age
     from market_assets.store.prune import Pruned, TableSize
 
 
@@ -85,9 +87,11 @@ class Catalog(Table):
         """How many bytes of the file hold nothing and are used again."""
         return free_bytes(self._db.connection)
 
-    def prunable(self, settings: RetentionSettings, now: datetime) -> list[Pruned]:
+    def prunable(
+        self, settings: RetentionSettings, now: datetime, ops: Mapping[str, Age] = NO_AGES
+    ) -> list[Pruned]:
         """What `CatalogWriter.prune` would remove."""
-        return prune_ledgers(self._db.connection, settings, now, dry_run=True)
+        return prune_ledgers(self._db.connection, settings, now, ops, dry_run=True)
 
 
 class CatalogWriter(Catalog):
@@ -112,6 +116,14 @@ class CatalogWriter(Catalog):
         renew_completeness_view(self._db.connection, without=name)
         self._db.execute(f"DROP SCHEMA IF EXISTS {identifier(name)} CASCADE")
 
-    def prune(self, settings: RetentionSettings, now: datetime) -> list[Pruned]:
-        """Remove the old rows of the ledgers, and merge what sources have answered for."""
-        return prune_ledgers(self._db.connection, settings, now, dry_run=False)
+    def prune(
+        self, settings: RetentionSettings, now: datetime, ops: Mapping[str, Age] = NO_AGES
+    ) -> list[Pruned]:
+        """Remove the old rows of the ledgers, and merge what sources have answered for.
+
+        Args:
+            settings: How long rows are kept.
+            now: The present instant, aware.
+            ops: By profile, how long its rows are kept at most.
+        """
+        return prune_ledgers(self._db.connection, settings, now, ops, dry_run=False)

@@ -84,10 +84,12 @@ class Completeness(Table):
     def symbols_without_bars(self) -> pl.DataFrame:
         """The symbols without a bar in any judged partition though sources have answered.
 
+        What retention has removed were bars.
+
         Returns:
             profile, symbol, timeframe, expected.
         """
-        return self._db.frame(
+        bare = self._db.frame(
             """
             WITH bare AS (
                 SELECT profile, symbol, timeframe, sum(expected)::BIGINT AS expected
@@ -109,6 +111,18 @@ class Completeness(Table):
             ORDER BY ALL
             """
         )
+        # A copy that an earlier version has left to readers has no such table.
+        if (
+            bare.is_empty()
+            or not self._db.execute(
+                "SELECT 1 FROM duckdb_tables() WHERE schema_name = 'ops' AND table_name = 'pruned'"
+            ).fetchall()
+        ):
+            return bare
+        had = self._db.frame(
+            "SELECT DISTINCT profile, symbol, timeframe FROM ops.pruned WHERE rows > 0"
+        )
+        return bare.join(had, on=["profile", "symbol", "timeframe"], how="anti")
 
 
 def create_completeness_view(datasets: Iterable[Dataset]) -> str:

@@ -256,7 +256,13 @@ def test_the_terminal_tells_and_prunes_within_eighty_columns(
 
     announced = run_command("prune", "--dry-run", "--json").json
     assert announced["removed"] == [
-        {"part": "caches", "what": "downloaded archives", "count": 1, "bytes": 200_000}
+        {
+            "part": "caches",
+            "what": "downloaded archives",
+            "count": 1,
+            "bytes": 200_000,
+            "partitions": 0,
+        }
     ]
     shown = run_command("prune", "--dry-run").out
     assert max(map(len, shown.splitlines())) <= 80

@@ -1,0 +1,145 @@
+"""Partitions that retention has removed: green as before, and asked for by nobody."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import pytest
+
+from market_assets.defs.automation.retention import Keeper
+from market_assets.market.timeframes import Timeframe
+from market_assets_tests.defs.automation.test_repair import Daemon, asked, reason
+from market_assets_tests.defs.automation.test_retention import schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from market_assets.practice.vendor import PracticeVendor
+    from market_assets_tests.support.defs_ground import Ground
+
+    Vendor = Callable[..., PracticeVendor]
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::dagster.PreviewWarning", "ignore::dagster.BetaWarning"
+)
+
+FRAMES = "timeframes: {fetch: [1h], derive: [1d], features: [1h]}"
+KEPT = f"{{{FRAMES}, retention: {{candles_1h: 22d}}}}"
+GONE = ["2025-02-03", "2025-02-04", "2025-02-05", "2025-02-06"]
+LEFT = ["2025-02-07", "2025-02-08", "2025-02-09"]
+
+
+def filled(ground: Ground, source: PracticeVendor) -> Daemon:
+    """A home that was filled without a retention, and keeps three of its days since."""
+    ground.keep(source, f"{{{FRAMES}}}")
+    ground.fill()
+    ground.run("1d")
+    ground.keep(source, KEPT)
+    source.log.clear()
+    return Daemon(ground)
+
+
+def keeper(ground: Ground) -> Keeper:
+    store = ground.store_resource.store(ground.clock)
+    return Keeper(ground.home, store, ground.instance, ground.universe, ground.clock.now)
+
+
+def stored(ground: Ground, table: str = "candles_1h") -> list[str]:
+    with ground.store_resource.store(ground.clock).reading("looking") as view:
+        rows = view.database.frame(
+            f"SELECT DISTINCT strftime(ts, '%Y-%m-%d') AS day FROM kept.{table} ORDER BY day"
+        )
+    return rows["day"].to_list()
+
+
+def genesis(ground: Ground) -> dict[str, datetime]:
+    with ground.store_resource.store(ground.clock).reading("looking") as view:
+        return view.genesis.of(ground.profile.candles(Timeframe.H1))
+
+
+def test_pruned_partitions_stay_green_and_are_repaired_by_nobody(
+    ground: Ground, vendor: Vendor
+) -> None:
+    source = vendor()
+    daemon = filled(ground, source)
+    green = dict.fromkeys([*GONE, *LEFT], "MATERIALIZED")
+    assert ground.colours() == green
+
+    announced = keeper(ground).prune(dry_run=True)
+    assert keeper(ground).prune() == announced
+    assert stored(ground) == LEFT
+    assert keeper(ground).prune() == []
+
+    assert ground.colours() == green
+    assert reason(daemon.tick()) == "1h: all 3 partitions are well"
+    daemon.wait(days=0.4)
+    assert reason(daemon.tick()) == "1h: all 3 partitions are well"
+    assert not asked(source)
+
+
+def test_a_run_over_pruned_partitions_asks_for_nothing_and_leaves_them_green(
+    ground: Ground, vendor: Vendor
+) -> None:
+    source = vendor()
+    filled(ground, source)
+    keeper(ground).prune()
+    run = ground.fill(*GONE)
+    assert run.status is dg.DagsterRunStatus.SUCCESS
+    assert ground.run("1d").status is dg.DagsterRunStatus.SUCCESS
+    assert ground.colours() == dict.fromkeys([*GONE, *LEFT], "MATERIALIZED")
+    assert not asked(source)
+    assert stored(ground) == LEFT
+    # The month is kept whole as long as a day of it is.
+    assert stored(ground, "candles_1d") == [*GONE, *LEFT]
+
+
+def test_a_hole_at_the_floor_is_asked_for_and_nothing_before_it(
+    ground: Ground, vendor: Vendor
+) -> None:
+    hole = {
+        "fault": "hole",
+        "symbols": ["ETH"],
+        "start": "2025-02-07T00:00Z",
+        "end": "2025-02-07T02:00Z",
+    }
+    source = vendor(hole)
+    daemon = filled(ground, source)
+    known = genesis(ground)
+    keeper(ground).prune()
+    daemon.wait(hours=2)
+    daemon.heal()
+    starts = [int(entry["startTime"]) for entry in source.log if entry["startTime"] is not None]
+    assert starts
+    assert min(starts) == datetime(2025, 2, 7, tzinfo=UTC).timestamp() * 1000
+    assert genesis(ground) == known
+
+
+def test_when_retention_is_removed_again_the_time_between_is_filled_again(
+    ground: Ground, vendor: Vendor
+) -> None:
+    source = vendor()
+    daemon = filled(ground, source)
+    keeper(ground).prune()
+    ground.keep(source, f"{{{FRAMES}, retention: {{candles_1h: 24d}}}}")
+    (run,) = daemon.heal()
+    assert run.status is dg.DagsterRunStatus.SUCCESS
+    assert stored(ground) == [*GONE[2:], *LEFT]
+    ground.keep(source, f"{{{FRAMES}}}")
+    daemon.heal()
+    assert stored(ground) == [*GONE, *LEFT]
+    daemon.wait(hours=2)
+    assert reason(daemon.tick()) == "1h: all 7 partitions are well"
+
+
+def test_the_daily_tick_removes_them_and_says_so(ground: Ground, vendor: Vendor) -> None:
+    filled(ground, vendor())
+    with dg.build_schedule_context(
+        instance=ground.instance,
+        scheduled_execution_time=ground.clock.now(),
+        resources={"store": ground.store_resource, "clock": ground.clock},
+    ) as context:
+        result = schedule(ground).evaluate_tick(context)
+    assert "192 rows of kept.candles_1h" in result.skip_message
+    assert stored(ground) == LEFT

@@ -278,19 +278,28 @@ def web_app(instance: DagsterInstance, workspace: Path, *, read_only: bool) -> I
         )
 
 
-def start_runs_by(context: object) -> None:
+def start_runs_by(context: object, make_way: Callable[[], bool] = lambda: False) -> None:
     """Have the code server of this process start its runs by another context of `multiprocessing`.
 
     Args:
         context: Has `Queue()`, `Event()` and `Process(target, args)`. Of the queue `get_nowait` is
             used, of the event `set` and `is_set`, of the process `start`, `is_alive` and
             `exitcode`; the target is given two values that can be pickled, the queue and the event.
+        make_way: Asked twice a second while the server has neither a run nor a request; where it
+            says yes, the server ends.
     """
 
     class Server(server.DagsterApiServer):
         def __init__(self, *args: object, **options: object) -> None:
             super().__init__(*args, **options)  # type: ignore[arg-type]
             self._mp_ctx = context  # type: ignore[assignment]
+
+        def _check_for_orphaned_runs(self) -> None:
+            super()._check_for_orphaned_runs()
+            idle = not self._executions and not self._server_threadpool_executor.num_running_futures
+            if idle and make_way():
+                # What is asked meanwhile is answered before the end.
+                self._server_termination_event.set()
 
     # The command that serves takes it from there.
     server.DagsterApiServer = Server  # type: ignore[misc]

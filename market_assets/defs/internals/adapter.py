@@ -285,20 +285,37 @@ def start_runs_by(context: object, make_way: Callable[[], bool] = lambda: False)
         context: Has `Queue()`, `Event()` and `Process(target, args)`. Of the queue `get_nowait` is
             used, of the event `set` and `is_set`, of the process `start`, `is_alive` and
             `exitcode`; the target is given two values that can be pickled, the queue and the event.
-        make_way: Asked twice a second while the server has neither a run nor a request; where it
-            says yes, the server ends.
+        make_way: Asked twice a second while the server has neither a run nor a tick; where it says
+            yes, the server ends.
     """
 
     class Server(server.DagsterApiServer):
         def __init__(self, *args: object, **options: object) -> None:
             super().__init__(*args, **options)  # type: ignore[arg-type]
             self._mp_ctx = context  # type: ignore[assignment]
+            self._ticks: set[object] = set()
+
+        def _external_schedule_execution(self, request: object) -> str:
+            with self._tick():
+                return super()._external_schedule_execution(request)
+
+        def _external_sensor_execution(self, request: object) -> str:
+            with self._tick():
+                return super()._external_sensor_execution(request)
+
+        @contextmanager
+        def _tick(self) -> Iterator[None]:
+            tick = object()
+            self._ticks.add(tick)
+            try:
+                yield
+            finally:
+                self._ticks.discard(tick)
 
         def _check_for_orphaned_runs(self) -> None:
             super()._check_for_orphaned_runs()
-            idle = not self._executions and not self._server_threadpool_executor.num_running_futures
-            if idle and make_way():
-                # What is asked meanwhile is answered before the end.
+            if not self._executions and not self._ticks and make_way():
+                # What is under way by then is answered before the end.
                 self._server_termination_event.set()
 
     # The command that serves takes it from there.

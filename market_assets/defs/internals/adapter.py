@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dagster import DagsterInstance, ExecuteInProcessResult
+    from dagster._grpc.__generated__ import dagster_api_pb2
     from sqlalchemy.engine import Connection
     from starlette.applications import Starlette
 
@@ -295,11 +296,15 @@ def start_runs_by(context: object, make_way: Callable[[], bool] = lambda: False)
             self._mp_ctx = context  # type: ignore[assignment]
             self._ticks: set[object] = set()
 
-        def _external_schedule_execution(self, request: object) -> str:
+        def _external_schedule_execution(
+            self, request: dagster_api_pb2.ExternalScheduleExecutionRequest
+        ) -> str:
             with self._tick():
                 return super()._external_schedule_execution(request)
 
-        def _external_sensor_execution(self, request: object) -> str:
+        def _external_sensor_execution(
+            self, request: dagster_api_pb2.ExternalSensorExecutionRequest
+        ) -> str:
             with self._tick():
                 return super()._external_sensor_execution(request)
 

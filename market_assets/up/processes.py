@@ -49,6 +49,7 @@ class Process:
         due: When it is to be started; None while it runs.
         stopping: It was told to end, and that it does is no trouble.
         patience: When it is killed if it has not made way by then.
+        made_way: It has made way by itself; who notes that takes it back.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Process:
     due: float | None = None
     stopping: bool = False
     patience: float | None = None
+    made_way: bool = False
     _child: Child | None = None
     _groups: set[int] = field(default_factory=set)
 
@@ -104,7 +106,8 @@ class Process:
                 self._child.kill()
             return None
         self._child = None
-        makes_way = self.stopping or code == MAKES_WAY
+        self.made_way = code == MAKES_WAY
+        makes_way = self.stopping or self.made_way
         self.stopping = False
         self.restarts = [at for at in self.restarts if now - at < QUIET.total_seconds()]
         self.due = now if makes_way else now + wait_before(self.restarts, now)

@@ -106,6 +106,7 @@ def test_a_process_that_ends_is_due_again_and_one_that_makes_way_is_at_once(tmp_
     while worn.due is None:
         assert worn.watch(7.0) is None
     assert worn.due == 7.0
+    assert worn.made_way
     assert worn.restarts == []
 
     (tmp_path / "deaf.py").write_text(

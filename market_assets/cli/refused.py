@@ -40,7 +40,6 @@ def print_refused(rows: list[dict[str, Any]], *, limit: int = 5) -> None:
             f"[yellow]Refused[/] {escape(row['profile'])} {row['timeframe']}: "
             f"{escape(row['words'])}",
             highlight=False,
-            soft_wrap=True,
         )
     if len(rows) > limit:
         OUT.print(f"{len(rows) - limit:,} more kinds of refused rows; --json has them all.")

@@ -27,6 +27,10 @@ REFUSED = 3
 """The exit code of an errand that says on standard error, in words for people, why it cannot be."""
 
 
+MAKES_WAY = 4
+"""The exit code of a process that has worked for long, and lets a fresh one take its place."""
+
+
 @dataclass
 class Process:
     """One process of the platform, which is started again when it ends.
@@ -45,6 +49,7 @@ class Process:
         due: When it is to be started; None while it runs.
         stopping: It was told to end, and that it does is no trouble.
         patience: When it is killed if it has not made way by then.
+        made_way: It has made way by itself; who notes that takes it back.
     """
 
     name: str
@@ -57,6 +62,7 @@ class Process:
     due: float | None = None
     stopping: bool = False
     patience: float | None = None
+    made_way: bool = False
     _child: Child | None = None
     _groups: set[int] = field(default_factory=set)
 
@@ -89,7 +95,10 @@ class Process:
         on_output(self.name, read)
 
     def watch(self, now: float) -> str | None:
-        """How it has ended, in words, if nobody told it to; then it is due again after a while."""
+        """How it has ended, in words, if nobody told it to; then it is due again after a while.
+
+        One that makes way for another, or was told to, is due at once.
+        """
         if self._child is None:
             return None
         if (code := self._child.poll()) is None:
@@ -97,10 +106,12 @@ class Process:
                 self._child.kill()
             return None
         self._child = None
-        was_stopping, self.stopping = self.stopping, False
+        self.made_way = code == MAKES_WAY
+        makes_way = self.stopping or self.made_way
+        self.stopping = False
         self.restarts = [at for at in self.restarts if now - at < QUIET.total_seconds()]
-        self.due = now if was_stopping else now + wait_before(self.restarts, now)
-        if was_stopping:
+        self.due = now if makes_way else now + wait_before(self.restarts, now)
+        if makes_way:
             return None
         self.restarts.append(now)
         return ending(code)

@@ -46,7 +46,8 @@ class State:
         restarts: The last ones, oldest first.
         faults: What is wrong with the universe file as it is now; the last good one is in use.
         faulty_since: When that was seen (UTC).
-        taken_over_at: When a changed universe was taken over last (UTC).
+        taken_over_at: When another code server took over last (UTC), with a changed universe or
+            after a long work.
     """
 
     process: int

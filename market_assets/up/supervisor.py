@@ -262,6 +262,11 @@ class Supervisor:
             for process in self._processes:
                 if why := process.watch(time.monotonic()):
                     self._on_death(process, why)
+                if process.made_way:
+                    # A tick that comes meanwhile reaches nobody: that is no trouble.
+                    process.made_way = False
+                    self._state.taken_over_at = self._clock()
+                    self._write_state()
             self._start_due()
             self._end_check()
             for look, at in due.items():

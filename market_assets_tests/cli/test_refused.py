@@ -66,6 +66,13 @@ class TestRefusedRows:
             assert "v=-1" in text, name
             assert "rows of files" in text, name
 
+    def test_on_a_terminal_of_80_columns_no_line_is_longer(self, odd: Shell) -> None:
+        odd.environment["COLUMNS"] = "80"
+        for command in ("status", "jobs"):
+            lines = odd.process(command).out.splitlines()
+            assert any(line.startswith("Refused") for line in lines), command
+            assert max(map(len, lines)) <= 80, command
+
     def test_json_has_them_too(self, odd: Shell) -> None:
         (row,) = odd.run("backfill", "--json").json["refused"]
         assert (row["source"], row["symbol"], row["partitions"]) == ("files", ["BTC"], 1)

@@ -51,6 +51,37 @@ print(json.dumps(facts), flush=True)
 sys.exit(int(sys.stdin.readline() or 0))
 """
 
+# A fork that uses polars and DuckDB, which were loaded without their threads.
+READER = """
+import json, sys
+loaded = {"polars", "duckdb", "market_assets.defs.location"} <= sys.modules.keys()
+import duckdb, polars as pl
+from market_assets.up.forkserver import threads
+names = [name for name in threads() if name.startswith("polars-ooc")]
+frame = pl.DataFrame({"a": [0, 1, 2]})
+rows = frame.lazy().filter(pl.col("a").map_elements(lambda a: a >= 0, pl.Boolean)).collect().height
+with duckdb.connect(":memory:", config={"threads": 2}) as connection:
+    (total,) = connection.execute("SELECT sum(a)::INT FROM frame").fetchone()
+    (cores,) = connection.execute("SELECT current_setting('threads')").fetchone()
+print(json.dumps({"loaded": loaded, "rows": rows, "sum": total, "threads": names, "of": cores}))
+"""
+
+# What an interpreter does at its end is done; that it frees what is left is not.
+END = """
+import atexit, sys, threading
+class Left:
+    def __del__(self):
+        print("freed")
+left = Left()
+def late():
+    threading.main_thread().join()
+    print("thread")
+print("begun", flush=True)
+atexit.register(print, "exit")
+threading.Thread(target=late).start()
+sys.exit("in words")
+"""
+
 # A fork that asks for another one, which belongs to its group.
 ASKER = """
 import os, socket, sys
@@ -82,6 +113,7 @@ class Ground:
             "MARKET_ASSETS_UP_ALIVE": str(folder / "up.alive"),
             "OPENBLAS_NUM_THREADS": "1",
             "JE_ARROW_MALLOC_CONF": "background_thread:false",
+            "_RJEM_MALLOC_CONF": "background_thread:false",
             "FORK_SERVER": "yes",
         }
         self.outputs: list[IO[bytes]] = []
@@ -241,14 +273,27 @@ def test_where_a_library_has_started_a_thread_processes_are_started_anew(tmp_pat
     ground.end()
 
 
-def test_what_the_platform_loads_before_it_forks_starts_no_thread(tmp_path: Path) -> None:
+def test_what_the_platform_loads_before_it_forks_starts_no_thread_and_works_after(
+    tmp_path: Path,
+) -> None:
     ground = Ground(tmp_path, LOADED)
-    child, out, into = ground.start("fork_worker")
+    (tmp_path / "fork_reader.py").write_text(READER)
+    child, out, into = ground.start("fork_reader")
     with out, into:
         assert isinstance(child, Fork)
-        assert out.readline()
+        # polars may warn before.
+        facts = json.loads(out.read().splitlines()[-1])
+    assert facts == {"loaded": True, "rows": 3, "sum": 3, "threads": ["polars-ooc-clea"], "of": 2}
     assert code_of(child) == 0
     ground.end()
+
+
+def test_a_fork_ends_as_an_interpreter_does_but_lets_go_of_nothing(ground: Ground) -> None:
+    (ground.folder / "fork_end.py").write_text(END)
+    child, out, into = ground.start("fork_end")
+    with out, into:
+        assert out.read() == b"begun\nin words\nthread\nexit\n"
+    assert code_of(child) == 1
 
 
 # A supervisor that starts a fork by a fork, as runs are started.

@@ -17,7 +17,7 @@ from market_assets.up.backoff import wait_before
 from market_assets.up.log import BYTES, FILES, Log
 from market_assets.up.news import SPAN, Bulletin, read_news, write_news
 from market_assets.up.preflight import check_home, check_room, listen
-from market_assets.up.processes import Process, ending
+from market_assets.up.processes import MAKES_WAY, Process, ending
 from market_assets.up.state import Restart, State, read_state, write_state
 from market_assets.up.universe_file import UniverseFile
 
@@ -98,6 +98,16 @@ def test_a_process_that_ends_is_due_again_and_one_that_makes_way_is_at_once(tmp_
     assert why == "ended with exit code 1"
     assert process.due == 6.0
     assert process.has_ended()
+
+    (tmp_path / "worn.py").write_text(f"raise SystemExit({MAKES_WAY})\n")
+    path = os.pathsep.join([*sys.path, str(tmp_path)])
+    worn = Process("code server", ["worn"], {**os.environ, "PYTHONPATH": path})
+    worn.start(lambda _, file: os.close(file))
+    while worn.due is None:
+        assert worn.watch(7.0) is None
+    assert worn.due == 7.0
+    assert worn.made_way
+    assert worn.restarts == []
 
     (tmp_path / "deaf.py").write_text(
         "import signal, threading\n"

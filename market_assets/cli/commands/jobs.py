@@ -100,7 +100,6 @@ def _print_refused(job: dict[str, Any]) -> None:
             f"{kind['rows']:,} rows of {escape(kind['source'])}: {escape(kind['reason'])}. "
             f"{escape(example)}",
             highlight=False,
-            soft_wrap=True,
         )
 
 

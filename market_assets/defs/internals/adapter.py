@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dagster import DagsterInstance, ExecuteInProcessResult
+    from dagster._grpc.__generated__ import dagster_api_pb2
     from sqlalchemy.engine import Connection
     from starlette.applications import Starlette
 
@@ -288,19 +289,49 @@ def web_app(instance: DagsterInstance, workspace: Path, *, read_only: bool) -> I
         )
 
 
-def start_runs_by(context: object) -> None:
+def start_runs_by(context: object, make_way: Callable[[], bool] = lambda: False) -> None:
     """Have the code server of this process start its runs by another context of `multiprocessing`.
 
     Args:
         context: Has `Queue()`, `Event()` and `Process(target, args)`. Of the queue `get_nowait` is
             used, of the event `set` and `is_set`, of the process `start`, `is_alive` and
             `exitcode`; the target is given two values that can be pickled, the queue and the event.
+        make_way: Asked twice a second while the server has neither a run nor a tick; where it says
+            yes, the server ends.
     """
 
     class Server(server.DagsterApiServer):
         def __init__(self, *args: object, **options: object) -> None:
             super().__init__(*args, **options)  # type: ignore[arg-type]
             self._mp_ctx = context  # type: ignore[assignment]
+            self._ticks: set[object] = set()
+
+        def _external_schedule_execution(
+            self, request: dagster_api_pb2.ExternalScheduleExecutionRequest
+        ) -> str:
+            with self._tick():
+                return super()._external_schedule_execution(request)
+
+        def _external_sensor_execution(
+            self, request: dagster_api_pb2.ExternalSensorExecutionRequest
+        ) -> str:
+            with self._tick():
+                return super()._external_sensor_execution(request)
+
+        @contextmanager
+        def _tick(self) -> Iterator[None]:
+            tick = object()
+            self._ticks.add(tick)
+            try:
+                yield
+            finally:
+                self._ticks.discard(tick)
+
+        def _check_for_orphaned_runs(self) -> None:
+            super()._check_for_orphaned_runs()
+            if not self._executions and not self._ticks and make_way():
+                # What is under way by then is answered before the end.
+                self._server_termination_event.set()
 
     # The command that serves takes it from there.
     server.DagsterApiServer = Server  # type: ignore[misc]

@@ -27,6 +27,8 @@ from market_assets.defs.internals.adapter import start_runs_by, web_app
 from market_assets.defs.internals.guard import Guard, Rules
 from market_assets.defs.internals.reasons import Reasons
 from market_assets.defs.internals.run_forks import RunContext, execute
+from market_assets.defs.internals.wear import Wear
+from market_assets.up.processes import MAKES_WAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,15 +58,32 @@ class Web:
 
 
 def serve_code(path: str, module: str) -> None:
-    """Serve the definitions, and launch their runs, until the process is told to end."""
+    """Serve the definitions, and launch their runs, until the process is told to end.
+
+    Raises:
+        SystemExit: With MAKES_WAY, where it has worked for so long that a fork should follow it.
+    """
+    wear, reasons = Wear(), list[str]()
+
+    def make_way() -> bool:
+        if not reasons and (words := wear.words()):
+            reasons.append(words)
+            print(f"another code server takes over, as {words}", file=sys.stderr)  # noqa: T201
+        return bool(reasons)
+
     if context := RunContext.of_environment():
-        start_runs_by(context)
-    _dagster(
-        "dagster", "api", "grpc", "--lazy-load-user-code", "--socket", path,
-        "--module-name", module, "--location-name", module,
-        # Without it the working folder would be looked through for modules.
-        "--empty-working-directory", "--log-level", "warning",
-    )  # fmt: skip
+        start_runs_by(context, make_way)
+    try:
+        _dagster(
+            "dagster", "api", "grpc", "--lazy-load-user-code", "--socket", path,
+            "--module-name", module, "--location-name", module,
+            # Without it the working folder would be looked through for modules.
+            "--empty-working-directory", "--log-level", "warning",
+        )  # fmt: skip
+    except SystemExit:
+        if reasons:
+            sys.exit(MAKES_WAY)
+        raise
 
 
 def serve_pages(path: str, workspace: str, options: str, listener: str) -> None:

@@ -10,6 +10,7 @@ import logging
 import pickle
 import queue
 import threading
+import types
 from collections import Counter
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -529,6 +530,57 @@ def test_the_code_server_starts_runs_by_the_context_that_it_was_given(
     assert isinstance(stop, threading.Event)
     # All of it but these two goes to the process in a file.
     assert pickle.loads(pickle.dumps((process.target, words, job)))[2] == job  # noqa: S301
+
+
+@pytest.mark.parametrize("way", ["free", "a run", "a schedule", "a sensor"])
+def test_the_code_server_makes_way_while_it_has_neither_run_nor_tick(
+    way: str, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "DagsterApiServer", server.DagsterApiServer)
+    asked = threading.Event()
+
+    def make_way() -> bool:
+        asked.set()
+        return True
+
+    start_runs_by(Context(), make_way)
+    over = threading.Event()
+    monkeypatch.setattr(server, "CLEANUP_TICK", 3600.0)
+    served = server.DagsterApiServer(
+        server_termination_event=over,
+        logger=logging.getLogger("test"),
+        server_threadpool_executor=FuturesAwareThreadPoolExecutor(max_workers=1),
+        loadable_target_origin=LoadableTargetOrigin(
+            module_name="market_assets_tests.support.toy_location"
+        ),
+        location_name="toy",
+    )
+    try:
+        if way == "a run":
+            alive = types.SimpleNamespace(is_alive=lambda: True)
+            served._executions["a run"] = (alive, instance.get_ref())  # type: ignore[assignment]
+        look = served._check_for_orphaned_runs
+        if way in {"a schedule", "a sensor"}:
+
+            def evaluate(*_: object) -> None:
+                # What a tick is evaluated with is read first.
+                look()
+                raise ValueError(way)
+
+            monkeypatch.setattr(server, "deserialize_value", evaluate)
+            if way == "a schedule":
+                request = dagster_api_pb2.ExternalScheduleExecutionRequest()
+                served._external_schedule_execution(request)
+            else:
+                request = dagster_api_pb2.ExternalSensorExecutionRequest()
+                served._external_sensor_execution(request)
+            assert not over.is_set()
+            assert not asked.is_set()
+        look()
+        assert over.is_set() is (way != "a run")
+    finally:
+        over.set()
+        served.cleanup()
 
 
 def test_a_run_s_row_can_be_removed_while_its_asset_events_stay(

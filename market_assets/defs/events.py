@@ -20,6 +20,7 @@ from market_assets.market.clock import machine
 from market_assets.market.instants import to_minute
 
 with late_imports():
+    from market_assets.defs.internals.event_log import stored_together
     from market_assets.verdicts.colour import names_of
     from market_assets.verdicts.verdicts import share
     from market_assets.work import job
@@ -80,6 +81,20 @@ class Reporter:
         """Materialize the filled ones, say why the others are not, then give all their verdicts."""
         self.reported |= {outcome.partition.key for outcome in outcomes}
         self.new += sum(outcome.new for outcome in outcomes)
+        with stored_together(self.context.instance):
+            yield from self._facts(outcomes)
+        if self.checks:
+            with stored_together(self.context.instance):
+                yield from self._judge(outcomes)
+        if self.noted is not None:
+            # By now each event that was yielded is stored.
+            self.noted(
+                {outcome.partition.key: _version_time(outcome.version) for outcome in outcomes}
+            )
+        self._tell_progress()
+
+    def _facts(self, outcomes: Sequence[PartitionOutcome]) -> Iterator[Any]:
+        """What is stored of each partition, or why it is not filled."""
         pictures = {} if self.pictures is None else self.pictures.of(outcomes)
         for outcome in outcomes:
             key = outcome.partition.key
@@ -105,14 +120,6 @@ class Reporter:
                     description=not_filled(outcome),
                     metadata=metadata,
                 )
-        if self.checks:
-            yield from self._judge(outcomes)
-        if self.noted is not None:
-            # By now each event that was yielded is stored.
-            self.noted(
-                {outcome.partition.key: _version_time(outcome.version) for outcome in outcomes}
-            )
-        self._tell_progress()
 
     def _judge(self, outcomes: Sequence[PartitionOutcome]) -> Iterator[Any]:
         newest = latest_materializations(

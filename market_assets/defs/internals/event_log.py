@@ -5,22 +5,30 @@ stamp it twice, and Dagster refuses it from then on. A process that makes one th
 in the home.
 
 Dagster's own event log opens and closes a connection for every statement group, some sixteen per
-event, which costs more than all the rest of a partition. dagster.yaml names these classes; a home
-folder written by either can be read by the other.
+event, and stores each event by itself, which costs more than all the rest of a partition.
+dagster.yaml names these classes; a home folder written by either can be read by the other.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 from collections import OrderedDict
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import dagster as dg
 import sqlalchemy as db
+from dagster._core.events import (
+    ASSET_CHECK_EVENTS,
+    ASSET_EVENTS,
+    EVENT_TYPE_TO_PIPELINE_RUN_STATUS,
+)
 from dagster._core.storage.event_log import SqlPollingEventWatcher
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
     INDEX_SHARD_NAME,
     SqliteEventLogStorage,
@@ -31,11 +39,13 @@ from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS, create_db_
 from filelock import FileLock
 from sqlalchemy.pool import NullPool, StaticPool
 
+from market_assets.defs.internals.indexed_event import PUT_EVALUATION, IndexedEvent
 from market_assets.home import home
 from market_assets.private import OURS_ALONE, private_files, put_private
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from dagster._config import UserConfigSchema
     from dagster._serdes import ConfigurableClassData
@@ -49,6 +59,19 @@ _OPEN_RUNS = 16
 
 _PATIENCE = 120
 """Seconds to wait for another process that makes the storages; on a slow disk it takes a few."""
+
+
+_BATCH = "DAGSTER_EVENT_BATCH_SIZE"
+"""Dagster stores the events that announce a run's partitions by so many, where this is set."""
+
+_MOST_GATHERED = 1_000
+"""Events that are stored together at most."""
+
+_KEPT = ASSET_EVENTS | ASSET_CHECK_EVENTS
+"""The types of events that may wait for others."""
+
+_INDEXED = _KEPT | EVENT_TYPE_TO_PIPELINE_RUN_STATUS.keys()
+"""The types of events that the index has, too."""
 
 
 _empty_runs: list[bytes] = []
@@ -136,6 +159,12 @@ class HomeScheduleStorage(_InHome, SqliteScheduleStorage):
     file = "schedules"
 
 
+class _Gathering(threading.local):
+    """The events that a thread keeps to store them together; None where it stores each at once."""
+
+    events: list[dg.EventLogEntry] | None = None
+
+
 class PooledSqliteEventLogStorage(SqliteEventLogStorage):
     """SqliteEventLogStorage that keeps connections open.
 
@@ -152,9 +181,16 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
         self, base_dir: str | None = None, inst_data: ConfigurableClassData | None = None
     ) -> None:
         self._engines: OrderedDict[str, db.Engine] = OrderedDict()
+        self._open: dict[str, db.Connection] = {}
+        self._gathering = _Gathering()
+        self._tables: set[str] = set()
+        self._has_index_columns = False
+        os.environ.setdefault(_BATCH, str(_MOST_GATHERED))
         self._home = _dagster_home(base_dir)
         with making(self._home):
             super().__init__(str(self._home / "history" / "runs"), inst_data)
+        # Dagster's own cannot be had twice by a thread, which a transaction of several events is.
+        self._db_lock = threading.RLock()  # type: ignore[assignment] # it has the same methods
         self._watcher = SqlPollingEventWatcher(self)
 
     @classmethod
@@ -179,12 +215,121 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
         """
         return bool(super().supports_asset_checks)
 
+    def has_table(self, table_name: str) -> bool:
+        """Whether the index has a table; one that is there stays.
+
+        Dagster asks for each event with tags.
+        """
+        if table_name not in self._tables and super().has_table(table_name):
+            self._tables.add(table_name)
+        return table_name in self._tables
+
+    def _has_asset_key_index_cols_on_connection(self, conn: db.Connection) -> bool:
+        if not self._has_index_columns:
+            self._has_index_columns = super()._has_asset_key_index_cols_on_connection(conn)
+        return self._has_index_columns
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """Store the events of this thread at its end, together: see `store_event_batch`.
+
+        Until then nobody sees them, this thread included. It may be entered once at a time.
+
+        Raises:
+            Exception: They could not be stored, as `store_event` does.
+        """
+        self._gathering.events = []
+        try:
+            yield
+        finally:
+            events, self._gathering.events = self._gathering.events, None
+            self.store_event_batch(events)
+
+    def store_event(self, event: dg.EventLogEntry) -> None:
+        """Store an event, or keep it for `gathering`, where this thread is within one.
+
+        What is no event of an asset or a check, as the failure of a step, is stored at once, after
+        all that was kept.
+        """
+        events = self._gathering.events
+        if events is None:
+            super().store_event(event)
+            return
+        is_kept = event.is_dagster_event and event.dagster_event_type in _KEPT
+        if is_kept and len(events) < _MOST_GATHERED:
+            events.append(event)
+            return
+        self._gathering.events = []
+        self.store_event_batch([*events, event])
+
+    def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
+        """Store events in the order given, in one transaction of each file.
+
+        What is stored is what `store_event` stores of each.
+        """
+        for run_id, of_run in groupby(events, key=lambda event: event.run_id):
+            self._store_together(run_id, list(of_run))
+
+    def _store_together(self, run_id: str, events: Sequence[dg.EventLogEntry]) -> None:
+        rows = [self._event_to_row(event) for event in events]
+        insert = SqlEventLogStorageTable.insert()
+        with self.run_connection(run_id) as connection:
+            connection.execute(insert, rows)
+
+        indexed = [
+            (event, row)
+            for event, row in zip(events, rows, strict=True)
+            if event.is_dagster_event and event.dagster_event_type in _INDEXED
+        ]
+        if not indexed:
+            return
+        with self._lasting(INDEX_SHARD_NAME) as connection:
+            connection.execute(insert, [row for _, row in indexed])
+            # Nobody else writes within the transaction: its rows follow one another.
+            last = connection.exec_driver_sql("SELECT last_insert_rowid()").scalar_one()
+            first = last - len(indexed) + 1
+            stored = [IndexedEvent(first + at, *each) for at, each in enumerate(indexed)]
+            self._index(connection, stored)
+
+    def _index(self, connection: db.Connection, stored: Sequence[IndexedEvent]) -> None:
+        """Write what the index has beside the events: tags, the newest of each asset, checks."""
+        of_assets = [each for each in stored if each.kind in ASSET_EVENTS]
+        self._store_asset_event_tags(
+            connection, [each.event for each in of_assets], [each.at for each in of_assets]
+        )
+
+        # The table of assets has the last one of each kind, which would overwrite the others.
+        newest = {(each.row["asset_key"], each.kind): each for each in of_assets}
+        for each in sorted(newest.values(), key=lambda each: each.at):
+            self._store_asset_event(connection, each.event, each.at)
+
+        of_checks = [each for each in stored if each.kind in ASSET_CHECK_EVENTS]
+        evaluations = [each for each in of_checks if each.is_of_partition_and_run]
+        for each in of_checks:
+            if each not in evaluations:
+                self.store_asset_check_event(each.event, each.at)
+        if evaluations:
+            connection.execute(PUT_EVALUATION, [each.evaluation for each in evaluations])
+
     @contextmanager
     def _connect(self, shard: str) -> Iterator[db.Connection]:
         with self._db_lock:
+            if shard in self._open:
+                yield self._open[shard]
+                return
             engine = self._engine(shard)
             with engine.connect() as connection, connection.begin():
                 yield connection
+
+    @contextmanager
+    def _lasting(self, shard: str) -> Iterator[db.Connection]:
+        """A connection that whoever connects within it has, too: one transaction for all."""
+        with self._connect(shard) as connection:
+            self._open[shard] = connection
+            try:
+                yield connection
+            finally:
+                del self._open[shard]
 
     def _engine(self, shard: str) -> db.Engine:
         if shard in self._engines:
@@ -277,6 +422,17 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
         with self._db_lock:
             while self._engines:
                 self._engines.popitem()[1].dispose()
+
+
+def stored_together(instance: dg.DagsterInstance) -> AbstractContextManager[None]:
+    """Store the events of this thread together, where the log of the instance can.
+
+    Nobody sees them before the end, and a process that is killed before has stored none of them.
+    """
+    storage = instance.event_log_storage
+    if not isinstance(storage, PooledSqliteEventLogStorage):
+        return nullcontext()
+    return storage.gathering()
 
 
 def _use_small_pages(connection: Any, _record: object) -> None:  # noqa: ANN401 - sqlite3's

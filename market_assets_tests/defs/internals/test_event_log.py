@@ -25,8 +25,8 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventL
 from dagster._serdes import serialize_value
 
 from market_assets.defs.automation.runs import instance_at, prepare_home
-from market_assets.defs.internals.adapter import latest_materializations
-from market_assets.defs.internals.event_log import PooledSqliteEventLogStorage
+from market_assets.defs.internals.adapter import RUNLESS, latest_materializations
+from market_assets.defs.internals.event_log import PooledSqliteEventLogStorage, stored_together
 from market_assets_tests.support.defs_ground import colours
 from market_assets_tests.support.toy import CHECK, DAYS, KEY, KEYS, fills, run
 
@@ -186,6 +186,101 @@ def test_what_dagsters_own_has_written_ours_reads_and_says_the_same_of(tmp_path:
         run(instance, fills(*KEYS))
     with plain(tmp_path / "home") as other:
         assert set(colours(other, KEY, DAYS).values()) == {"MATERIALIZED"}
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> list[dg.EventLogEntry]:
+    """All events of some runs and of none, in the order in which Dagster has stored them."""
+    with plain(tmp_path_factory.mktemp("history")) as instance:
+        make_history(instance)
+        runs = [run.run_id for run in reversed(instance.get_runs())]
+        return [event for run_id in [*runs, RUNLESS] for event in instance.all_logs(run_id)]
+
+
+TIMES = {"create_timestamp", "migration_completed"}
+"""Columns that say when a row was written."""
+
+
+def tables(storage: SqliteEventLogStorage) -> dict[str, list[tuple[Any, ...]]]:
+    """The rows of the index and of each run, without the times at which they were written."""
+    rows = {}
+    for path in sorted(Path(storage.path_for_shard("index")).parent.glob("*.db")):
+        with closing(sqlite3.connect(path)) as db:
+            names = [
+                name
+                for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            ]
+            for name in names:
+                columns = [row[1] for row in db.execute(f"PRAGMA table_info({name})")]
+                kept = ", ".join(f'"{each}"' for each in columns if each not in TIMES)
+                rows[f"{path.stem} {name}"] = db.execute(f"SELECT {kept} FROM {name}").fetchall()
+    return rows
+
+
+@pytest.mark.parametrize("size", [2, 7, 1_000])
+def test_what_is_stored_together_leaves_the_rows_that_dagster_leaves_of_each_by_itself(
+    tmp_path: Path, history: list[dg.EventLogEntry], size: int
+) -> None:
+    one_by_one = SqliteEventLogStorage(str(tmp_path / "dagsters" / "history" / "runs"))
+    together = PooledSqliteEventLogStorage(str(tmp_path / "ours"))
+    for event in history:
+        one_by_one.store_event(event)
+    for at in range(0, len(history), size):
+        together.store_event_batch(history[at : at + size])
+    ours, theirs = tables(together), tables(one_by_one)
+    together.dispose()
+    assert ours == theirs
+    kinds = {event.dagster_event_type for event in history if event.is_dagster_event}
+    assert {dg.DagsterEventType.ASSET_CHECK_EVALUATION, dg.DagsterEventType.RUN_FAILURE} <= kinds
+    assert len(ours["index asset_check_executions"]) > 5
+
+
+def of_assets(history: list[dg.EventLogEntry]) -> list[dg.EventLogEntry]:
+    return [event for event in history if event.dagster_event and event.dagster_event.asset_key]
+
+
+def test_what_is_gathered_is_seen_at_the_end_and_by_other_threads_never_waited_for(
+    storage: PooledSqliteEventLogStorage, history: list[dg.EventLogEntry]
+) -> None:
+    first, second, *_ = of_assets(history)
+    with storage.gathering():
+        storage.store_event(first)
+        storage.store_event(second)
+        assert storage.get_logs_for_run(first.run_id) == []
+        other = threading.Thread(target=storage.store_event, args=(entry("other", 0),))
+        other.start()
+        other.join()
+        assert messages(storage, "other") == ["0"]
+    assert storage.get_logs_for_run(first.run_id) == [first, second]
+    storage.store_event(entry("later", 1))
+    assert messages(storage, "later") == ["1"]
+
+
+def test_what_is_no_event_of_an_asset_does_not_wait_and_comes_after_what_did(
+    storage: PooledSqliteEventLogStorage, history: list[dg.EventLogEntry]
+) -> None:
+    first, second, *_ = of_assets(history)
+    failure = entry(first.run_id, 4711)
+    with storage.gathering():
+        for event in (first, second, failure):
+            storage.store_event(event)
+        assert storage.get_logs_for_run(first.run_id) == [first, second, failure]
+
+
+def test_a_step_that_breaks_off_has_reported_what_it_had_yielded(
+    instance: dg.DagsterInstance,
+) -> None:
+    def breaks_off(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        with stored_together(context.instance):
+            yield dg.AssetMaterialization(KEY, partition=KEYS[0])
+            yield dg.AssetMaterialization(KEY, partition=KEYS[1])
+            raise dg.Failure("in the middle")
+
+    run_id = run(instance, breaks_off)
+    assert instance.get_materialized_partitions(KEY) == {KEYS[0], KEYS[1]}
+    types = [event.dagster_event_type for event in instance.all_logs(run_id)]
+    last = len(types) - 1 - types[::-1].index(dg.DagsterEventType.ASSET_MATERIALIZATION)
+    assert last < types.index(dg.DagsterEventType.STEP_FAILURE)
 
 
 def test_what_one_writes_the_other_sees_at_once(

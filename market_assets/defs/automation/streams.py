@@ -13,6 +13,7 @@ import dagster as dg
 
 from market_assets.config.universe import Profile, Universe
 from market_assets.defs.automation.runs import fail_orphans, unfinished_runs
+from market_assets.defs.automation.stream_changes import UniverseWatch
 from market_assets.defs.automation.stream_reports import StreamObserver, few_lines
 from market_assets.defs.internals.failures import failure_of
 from market_assets.defs.keys import (
@@ -59,6 +60,7 @@ _ALIVE = {
 }
 """What is said of an unfinished run, by its status."""
 
+_CHANGED = "The universe has changed: this run ends, and the next one streams what it says now."
 _STOPPED = "The stream was ended at once; what it had stored is kept."
 
 
@@ -88,6 +90,7 @@ def stream_job(universe: Universe, profile: Profile) -> dg.JobDefinition:
         instance, run_id = context.instance, context.run_id
         instance.add_run_tags(run_id, process_tags())
         observer = StreamObserver(context, universe, profile)
+        watch = UniverseWatch(universe, profile)
         options = StreamOptions(total=_length(profile, clock.now()))
         try:
             with stopping(_STOPPED) as stop, few_lines(machine) as lines:
@@ -101,6 +104,9 @@ def stream_job(universe: Universe, profile: Profile) -> dg.JobDefinition:
                     run=run_of(context.run),
                 ):
                     observer.hear(report, lines)
+                    if not stop.event.is_set() and watch.has_changed(report.at):
+                        context.log.info(_CHANGED)
+                        stop.event.set()
         except MarketAssetsError as error:
             words = universe.redact(str(error))
             if isinstance(error, SourceError) and error.permanent:

@@ -17,6 +17,7 @@ import pytest
 from dagster._serdes import serialize_value
 
 from market_assets.definitions import build_definitions
+from market_assets.defs.automation.stream_changes import UniverseWatch
 from market_assets.defs.automation.stream_reports import StreamObserver, few_lines
 from market_assets.defs.events import CHECKS
 from market_assets.defs.internals.failures import failure_of
@@ -137,6 +138,9 @@ class Streaming:
         job = self.definitions.resolve_job_def("stream_live")
         return self.instance.create_run_for_job(job, status=status, tags={**job.tags, **tags})
 
+    def messages(self, run: dg.DagsterRun) -> list[str]:
+        return [entry.user_message for entry in self.instance.all_logs(run.run_id)]
+
     def observations(self, run: dg.DagsterRun) -> list[dg.AssetObservation]:
         entries = self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_OBSERVATION)
         found = [entry.asset_observation for entry in entries]
@@ -222,6 +226,39 @@ class TestTheRun:
         assert present() - first < timedelta(hours=1)
         assert streaming.live.wrong() == {}
         assert streaming.live.holes(first) == []
+
+    def test_a_change_of_its_profile_ends_it_and_what_was_streamed_is_stored(self, streaming):
+        streaming.keep(total_timeout="4h")
+        begin = present()
+
+        run = streaming.run(lambda _: streaming.live.keep(symbols={"BTCUSDT": {}}))
+
+        assert run.is_success
+        assert present() - begin < timedelta(hours=1)
+        assert any("The universe has changed" in line for line in streaming.messages(run))
+        assert streaming.live.wrong() == {}
+
+    def test_a_mistake_in_the_universe_or_a_change_of_another_profile_ends_nothing(self, streaming):
+        profile = streaming.live.profile
+        path = streaming.live.path
+        text = path.read_text()
+        watch = UniverseWatch(streaming.live.universe, profile)
+        minutes = iter(range(20))
+
+        def looks() -> list[bool]:
+            return [watch.has_changed(START + next(minutes) * MINUTE) for _ in range(3)]
+
+        before = looks()
+        path.write_text(text.replace("CRYPTO", "CRIPTO"))
+        mistaken = looks()
+        path.write_text(text.replace("  live:", "  other:"))
+        gone = looks()
+        path.write_text(text)
+
+        assert before == [False, False, False]
+        assert mistaken == [False, False, False]
+        assert gone == [False, True, True]
+        assert looks() == [False, False, False]
 
     def test_one_that_a_person_terminates_is_canceled(self, streaming):
         streaming.keep(total_timeout="4h")

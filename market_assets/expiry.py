@@ -241,7 +241,7 @@ class Expiry:
     def _expired(self) -> list[Expired]:
         """What each dataset has below its floor: what is made of candles first."""
         now = self._clock() - SETTLED
-        found: list[Expired] = []
+        expired: list[Expired] = []
         for dataset in self._universe.matrices:
             cadence = markets_cadence(dataset.timeframe)
             floor = matrix_floor(self._universe, dataset, cadence, now).kept
@@ -249,7 +249,7 @@ class Expiry:
             archived = any(member.retention.archive_to_lake for member in members)
             if floor is not None:
                 words = "what it is made of is kept no longer"
-                found.append(self._found(dataset, cadence, floor, words, archived=archived))
+                expired.append(self._found(dataset, cadence, floor, words, archived=archived))
         for profile in self._universe.profiles.values():
             for dataset in reversed(profile.datasets):
                 kept, floor = kept_for(profile, dataset), floor_of(profile, dataset, now).kept
@@ -259,8 +259,8 @@ class Expiry:
                 cadence = profile.partitions.of(dataset.timeframe)
                 archived = profile.retention.archive_to_lake
                 words = f"{key}: {age}"
-                found.append(self._found(dataset, cadence, floor, words, archived=archived))
-        return [part for part in found if part.partitions]
+                expired.append(self._found(dataset, cadence, floor, words, archived=archived))
+        return [part for part in expired if part.partitions]
 
     def _found(
         self,

@@ -257,9 +257,9 @@ class TestNothingIsMissed:
             transaction.connection.execute(
                 """
                 INSERT INTO ops.revisions (profile, symbol, timeframe, ts, revised_at)
-                SELECT name, 'BTC', '1m', TIMESTAMP '2025-02-08', at
+                SELECT name, 'BTC', '1m', TIMESTAMP '2025-02-08', stamp
                 FROM (VALUES ('coins'), ('others')) p(name),
-                    (VALUES (TIMESTAMP '2025-01-01'), (TIMESTAMP '2025-02-01')) t(at)
+                    (VALUES (TIMESTAMP '2025-01-01'), (TIMESTAMP '2025-02-01')) t(stamp)
                 """
             )
             ages = ops_of(home.universe)

@@ -126,7 +126,7 @@ def _resolve_profile(
         partitions=entry.partitions,
         features=_overlay(entries.features, entry.features),
         returns=_overlay(entries.returns, entry.returns),
-        retention=entries.retention.with_own(entry.retention),
+        retention=entries.retention.with_those_of(entry.retention),
         calendar_changes=entries.changes_of(entry),
     )
 

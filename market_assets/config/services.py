@@ -122,11 +122,11 @@ class ProfileRetention(TableRetention):
     ops: Kept = None
     archive_to_lake: bool = False
 
-    def with_own(self, own: ProfileRetention) -> ProfileRetention:
+    def with_those_of(self, profile: ProfileRetention) -> ProfileRetention:
         """The retention of a profile: what it says itself, and for the rest what all have."""
         named = {
             key: getattr(part, key)
-            for part in (self, own)
+            for part in (self, profile)
             for key in ProfileRetention.model_fields
             if key in part.model_fields_set
         }

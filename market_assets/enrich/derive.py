@@ -180,10 +180,10 @@ class Derive(Making):
             of these input bars.
         """
         frames = []
-        for series, own in zip(self._input.series, self._scope.series, strict=True):
+        for series, derived in zip(self._input.series, self._scope.series, strict=True):
             series_inputs = inputs.filter(self._input.belonging(series))
             # What is made of bars that are kept no longer stays as it is.
-            makeable = bars.filter(self._scope.belonging(own)) if own.floor else bars
+            makeable = bars.filter(self._scope.belonging(derived)) if derived.floor else bars
             counted = makeable.select(
                 pl.lit(series.symbol).alias("symbol"),
                 "ts",

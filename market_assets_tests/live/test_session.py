@@ -10,6 +10,7 @@ import pytest
 
 from market_assets.errors import SourceError
 from market_assets.market.clock import CLOCK_VARIABLE, present
+from market_assets.practice.faults import Fault
 from market_assets.practice.stream_faults import StreamFault
 from market_assets_tests.support.live_ground import MINUTE, LiveGround, clock_text, live_ground
 
@@ -87,6 +88,14 @@ class TestWhatIsStored:
         reports = live.stream(lambda _: False, total=timedelta(minutes=2))
 
         assert reports[-1].is_last
+
+    def test_a_session_ends_at_once_though_rest_is_slow(self, live):
+        live.vendor.set_faults([Fault(fault="delay", seconds=60)])
+        began = time.monotonic()
+
+        live.stream(lambda report: "live" in report.states.values())
+
+        assert time.monotonic() - began < 18
 
 
 class TestFaults:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from market_assets.expected.floors import above, floor_of
@@ -160,15 +161,17 @@ class Scope:
         Returns:
             symbol, ts, halted; sorted by the first two.
         """
+        if not self.series:
+            return pl.DataFrame(schema={"symbol": pl.String, "ts": TS, "halted": pl.Boolean})
         closed = self.closed(window).select("ts", "halted")
-        frames = [
-            closed.filter(series.window.holds()).select(
-                pl.lit(series.symbol).alias("symbol"), "ts", "halted"
-            )
-            for series in sorted(self.series, key=lambda series: series.symbol)
-        ]
-        nothing = pl.DataFrame(schema={"symbol": pl.String, "ts": TS, "halted": pl.Boolean})
-        return pl.concat(frames) if frames else nothing
+        series = sorted(self.series, key=lambda series: series.symbol)
+        # Most have one window: what is cut out is shared, and a symbol costs no query.
+        parts = {stretch: closed.filter(stretch.holds()) for stretch in {s.window for s in series}}
+        bars = pl.concat([parts[s.window] for s in series])
+        lengths = [len(parts[s.window]) for s in series]
+        symbols = pl.Series("symbol", [s.symbol for s in series], pl.String)
+        places = np.repeat(np.arange(len(series)), lengths)
+        return bars.insert_column(0, symbols.gather(places))
 
     def belonging(self, series: Series) -> pl.Expr:
         """Whether a bar (ts, opens_at, closes_at) belongs to a series: see `belongs`."""

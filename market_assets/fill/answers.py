@@ -188,6 +188,25 @@ class Answer:
         return [f"{' and '.join(names)} answered without it", *refused]
 
 
+@dataclass(frozen=True)
+class StreamedBars:
+    """Closed bars that streams gave, without a fault: of many symbols at once.
+
+    Attributes:
+        candles: The columns of NO_CANDLES and any extra columns; unique by symbol and ts.
+        dropped: ts, column of the values of extra columns that cannot be, and are null.
+    """
+
+    candles: pl.DataFrame = field(default_factory=lambda: NO_CANDLES)
+    dropped: pl.DataFrame = field(default_factory=lambda: NOTHING_DROPPED)
+
+    @property
+    def newest(self) -> datetime | None:
+        """The open of the newest one; None without one."""
+        opens = self.candles["ts"].to_physical()
+        return None if opens.is_empty() else from_micros(int(opens.to_numpy().max()))
+
+
 class LateError(SourceError):
     """The time budget was spent before an answer came."""
 

@@ -111,7 +111,7 @@ def violations(scope: Scope, rows: pl.DataFrame, window: Window, *, complete: bo
             wrong.
 
     Returns:
-        symbol, ts, reason, values.
+        symbol, ts, reason, values; sorted by these.
     """
     # A source's own rule about the open was applied when the row came in.
     faults = pl.any_horizontal(
@@ -127,7 +127,8 @@ def violations(scope: Scope, rows: pl.DataFrame, window: Window, *, complete: bo
             foreign.with_columns(reason=pl.lit("not a bar of this series")),
         ]
     values = pl.format("o={} h={} l={} c={} v={}", *CANDLE[1:])
-    return pl.concat(wrong).select(*key, "reason", values=values)
+    violated = pl.concat(wrong).select(*key, "reason", values=values)
+    return violated.sort(violated.columns)
 
 
 def implausible_bars(

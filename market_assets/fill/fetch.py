@@ -100,6 +100,10 @@ class Fetcher:
         """
         return self._call(self._first_bars.of(series))
 
+    def hurry(self) -> None:
+        """Ask for nothing more, and wait for nothing: what was had until now is kept."""
+        self._loop.call_soon_threadsafe(self._requests.hurry)
+
     def horizons(self) -> list[Horizon]:
         """What was learned of since when sources serve."""
         return self._horizons.learned()

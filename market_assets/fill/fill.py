@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from market_assets.expected.scope import Scope
     from market_assets.expected.series import Series
     from market_assets.fill.answers import Answer, Page
+    from market_assets.fill.memory import Memory
     from market_assets.market.timeframes import Window
     from market_assets.sources.contract import Source
     from market_assets.store import Store
@@ -91,6 +92,7 @@ class Fill(Work):
         window: Which partitions: all that overlap it, as far as the scope reaches.
         options: How it differs from one that asks for all that is absent.
         run: Who has asked for it.
+        memory: What was judged before, so that what is still so is not judged again.
     """
 
     kind = "fill"
@@ -104,8 +106,12 @@ class Fill(Work):
         options: FillOptions = USUAL,
         *,
         run: Run = BY_HAND,
+        memory: Memory | None = None,
     ) -> None:
         self._scope = scope
+        self._memory = memory
+        self._fetcher: Fetcher | None = None
+        self._is_hurried = False
         self._options = options
         chosen = scope.only(options.symbols)
         self._asked = replace(chosen, series=tuple(_served(chosen, sources)))
@@ -134,6 +140,13 @@ class Fill(Work):
         """See `Work.sources`."""
         return self._sources
 
+    def hurry(self) -> None:
+        """Ask for nothing more, and commit what was had until now; from any thread."""
+        self._is_hurried = True
+        fetcher = self._fetcher
+        if fetcher is not None:
+            fetcher.hurry()
+
     def begin(self) -> None:
         """See `Work.begin`: before the time for asking begins to run."""
         follow_calendar(self._store, self._scope.profile, self.now)
@@ -149,7 +162,13 @@ class Fill(Work):
             ) as fetcher,
             closing(self._filled(fetcher, job)) as outcomes,
         ):
-            yield from outcomes
+            self._fetcher = fetcher
+            try:
+                if self._is_hurried:
+                    fetcher.hurry()
+                yield from outcomes
+            finally:
+                self._fetcher = None
 
     def _brief_sources(self) -> None:
         """Say to each source which market and which symbols it will be asked about."""
@@ -164,7 +183,13 @@ class Fill(Work):
         heads = Heads(self._store, self._scope, self._asked, self._sources, options)
         reach = min(partition.window.start for partition in self.partitions)
         genesis = heads.find(fetcher, reach)
-        judge = Judge(self._scope, genesis=genesis, quiet=self._quiet, refetch=options.refetch)
+        judge = Judge(
+            self._scope,
+            genesis=genesis,
+            quiet=self._quiet,
+            refetch=options.refetch,
+            memory=self._memory,
+        )
         asked = self._asked.since(genesis)
         comparer = None
         if self._scope.profile.compares:

@@ -222,8 +222,24 @@ def before_genesis(rows: pl.DataFrame, recorded: Mapping[str, datetime]) -> pl.D
     return rows.join(firsts, on="symbol").filter(pl.col("ts") < pl.col("genesis")).drop("genesis")
 
 
+def leads_of(states: pl.DataFrame) -> pl.DataFrame:
+    """The bars that are missing at the beginning of some states.
+
+    Args:
+        states: symbol, ts, state; sorted by the first two.
+
+    Returns:
+        symbol, first, last: their opens; a row for each symbol whose first bar is missing.
+    """
+    is_missing = pl.col("state").is_in(MISSING)
+    leading = states.filter((~is_missing).cum_sum().over("symbol") == 0)
+    return leading.group_by("symbol", maintain_order=True).agg(
+        first=pl.first("ts"), last=pl.last("ts")
+    )
+
+
 def open_heads(
-    transaction: Transaction, whole: Scope, scope: Scope, states: pl.DataFrame
+    transaction: Transaction, whole: Scope, scope: Scope, leads: pl.DataFrame
 ) -> dict[str, datetime]:
     """The last bar of each series' open head, where nothing older of the series is stored.
 
@@ -234,25 +250,57 @@ def open_heads(
         transaction: The store.
         whole: The series from their start in the universe on.
         scope: The same from their genesis on.
-        states: symbol, ts, state of what is judged.
+        leads: `leads_of` what is judged.
     """
-    heads: dict[str, datetime] = {}
+    if leads.is_empty():
+        return {}
     windows = {series.symbol: series.window for series in scope.series}
-    firsts = states.group_by("symbol", maintain_order=True).agg(pl.first("state"), pl.first("ts"))
-    absent = firsts.filter(pl.col("state").is_in(MISSING)).select("symbol", "ts")
-    for symbol, ts in absent.iter_rows():
-        first = ts.replace(tzinfo=UTC)
-        older = Window(min(windows[symbol].start, first), first)
-        expected = whole.without({*whole.symbols} - {symbol}).bars(older)
-        if not expected.is_empty() and (
-            not transaction.candles.opens(scope.dataset, [symbol], older).is_empty()
-            or transaction.gaps.of(scope.dataset, symbols=[symbol], window=older).is_empty()
-        ):
+    older: dict[str, Window] = {}
+    for symbol, first in leads.select("symbol", "first").iter_rows():
+        end = first.replace(tzinfo=UTC)
+        older[symbol] = Window(min(windows[symbol].start, end), end)
+
+    begun = {symbol: window for symbol, window in older.items() if not window.empty}
+    # Where nothing is recorded of the bars before, nobody has looked for them yet.
+    judged = transaction.gaps.symbols_in(scope.dataset, begun)
+    stored = _stored_in(transaction, scope, {symbol: begun[symbol] for symbol in judged})
+    candidates = begun.keys() - judged | stored
+    expecting = _expecting(whole, {symbol: begun[symbol] for symbol in candidates})
+    return {
+        symbol: last.replace(tzinfo=UTC)
+        for symbol, last in leads.select("symbol", "last").iter_rows()
+        if symbol not in expecting
+    }
+
+
+def _stored_in(transaction: Transaction, scope: Scope, windows: Mapping[str, Window]) -> set[str]:
+    """The symbols of which a candle is stored in a window of their own."""
+    # Nearly all have one shortly before the end, and the table may be long.
+    near = {
+        symbol: Window(max(window.start, window.end - CLOSURE), window.end)
+        for symbol, window in windows.items()
+    }
+    stored = transaction.candles.symbols_in(scope.dataset, near)
+    far = {symbol: window for symbol, window in windows.items() if symbol not in stored}
+    return stored | transaction.candles.symbols_in(scope.dataset, far)
+
+
+def _expecting(whole: Scope, windows: Mapping[str, Window]) -> set[str]:
+    """The symbols of which a closed bar must exist in a window of their own."""
+    extents = {series.symbol: series.window for series in whole.series}
+    expecting: set[str] = set()
+    empty: dict[Window, bool] = {}
+    for symbol, window in windows.items():
+        inside = window.intersect(extents[symbol])
+        if inside is None:
             continue
-        symbol_states = states.filter(pl.col("symbol") == symbol)
-        head = symbol_states.filter((~pl.col("state").is_in(MISSING)).cum_sum() == 0)
-        heads[symbol] = head["ts"][-1].replace(tzinfo=UTC)
-    return heads
+        if inside not in empty:
+            # No market is closed for longer: years are hardly ever looked at.
+            near = Window(max(inside.start, inside.end - CLOSURE), inside.end)
+            empty[inside] = whole.closed(near).is_empty() and whole.closed(inside).is_empty()
+        if not empty[inside]:
+            expecting.add(symbol)
+    return expecting
 
 
 def judge_genesis(

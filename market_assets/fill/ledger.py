@@ -18,7 +18,7 @@ from market_assets.verdicts.evidence import State
 from market_assets.verdicts.ledger import to_ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import date
 
     from market_assets.expected.scope import Scope
@@ -47,6 +47,7 @@ def advance_ledger(
     *,
     newest: datetime | None,
     quiet: bool,
+    since: Mapping[str, datetime] | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Record in the ledger what answers say of the absent bars of a window.
 
@@ -58,6 +59,8 @@ def advance_ledger(
         rejects: The rows that were refused.
         newest: The newest bar's open that any source has given.
         quiet: Whether any source of the series leaves quiet bars out.
+        since: From where on the ledger of each symbol is written anew; from the window's start on
+            if not given.
 
     Returns:
         The states of all bars (symbol, ts, state), and the ledger's rows.
@@ -83,7 +86,7 @@ def advance_ledger(
     states = states.update(remembered.select(*key, "state"), on=key)
 
     gaps = to_ledger(states, remembered, scope.part())
-    transaction.gaps.put(scope.dataset, scope.symbols, window, gaps)
+    transaction.gaps.put(scope.dataset, scope.symbols, window, gaps, since=since)
     return states, gaps
 
 

@@ -75,6 +75,7 @@ class Requests:
         self._standing = standing
         self._budget = budget
         self._deadline: float | None = None
+        self._waits: set[asyncio.Timeout] = set()
         self._gates: dict[str, Gate] = {}
 
     def open(self, sources: Iterable[Source]) -> None:
@@ -82,6 +83,12 @@ class Requests:
         now = asyncio.get_running_loop().time()
         self._deadline = None if self._budget is None else now + self._budget
         self._gates = {source.name: Gate(source.concurrency) for source in sources}
+
+    def hurry(self) -> None:
+        """End the budget's time now: nothing more is asked, and nothing is waited for."""
+        self._deadline = asyncio.get_running_loop().time()
+        for wait in self._waits:
+            wait.reschedule(self._deadline)
 
     async def fetch(
         self, question: Question, window: Window, *, unless: Callable[[], bool] = bool
@@ -124,8 +131,12 @@ class Requests:
             self._see_whether_to_ask(question)
             try:
                 async with asyncio.timeout_at(self._deadline) as budget:
-                    with naming(f"{question}"):
-                        answer = await request()
+                    self._waits.add(budget)
+                    try:
+                        with naming(f"{question}"):
+                            answer = await request()
+                    finally:
+                        self._waits.discard(budget)
             except TimeoutError as error:
                 if budget.expired():
                     raise LateError(self._late(question)) from error
@@ -147,7 +158,8 @@ class Requests:
             raise UnaskedError(self._late(question))
 
     def _late(self, question: Question) -> str:
+        budget = "" if self._budget is None else f" of {self._budget:g} s"
         return (
-            f"{question}: the time budget of {self._budget:g} s is spent; "
+            f"{question}: the time budget{budget} is spent; "
             "what came before is kept, run it again for the rest"
         )

@@ -12,24 +12,26 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from market_assets.config.universe import SourceSymbol
 from market_assets.errors import SourceError
 from market_assets.expected.scope import scope_of
 from market_assets.expected.series import prepare
-from market_assets.fill.answers import Answer, Page
+from market_assets.fill.answers import Answer, Page, StreamedBars
 from market_assets.fill.intake import Delivery, take
 from market_assets.fill.judge import Judge
+from market_assets.fill.memory import Memory
 from market_assets.fill.stumble import naming
 from market_assets.fill.terms import terms_of
-from market_assets.market.columns import extras_in
+from market_assets.market.columns import extras_in, sound
 from market_assets.market.timeframes import TS, Window, from_micros, literal
 from market_assets.sources.contract import omits_quiet
-from market_assets.verdicts.clean import CANDLE
+from market_assets.verdicts.clean import CANDLE, price_faults
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from market_assets.config.universe import Profile, SourceSymbol
+    from market_assets.config.universe import Profile
     from market_assets.expected.scope import Scope
     from market_assets.expected.series import Series
     from market_assets.market.timeframes import Timeframe
@@ -67,10 +69,13 @@ class StreamedFill:
         sources: The sources that the profile names, by name.
         profile: Whose candles.
         timeframe: A fetched timeframe of it.
+        memory: What was judged before; its own if not given.
 
     Attributes:
         unusable: Why bars of the last batch could not be read at all, by symbol: they are left to
             REST.
+        overtaken: The symbols of which a bar of the last batch was stored with other values since
+            it came: REST has the last word on them.
     """
 
     def __init__(
@@ -79,6 +84,8 @@ class StreamedFill:
         sources: Mapping[str, Source],
         profile: Profile,
         timeframe: Timeframe,
+        *,
+        memory: Memory | None = None,
     ) -> None:
         self._store = store
         self._sources = sources
@@ -86,13 +93,16 @@ class StreamedFill:
         self._timeframe = timeframe
         self._quiet = omits_quiet(sources)
         self._ends: dict[str, datetime] = {}
+        self._memory = Memory() if memory is None else memory
         self.unusable: dict[str, str] = {}
+        self.overtaken: set[str] = set()
 
     def commit(
         self,
         batches: Sequence[Streamed],
         now: datetime,
         *,
+        stale: Sequence[Streamed] = (),
         patience: timedelta | None = None,
         note: Callable[[Transaction], None] = lambda _: None,
     ) -> list[PartitionOutcome]:
@@ -102,6 +112,8 @@ class StreamedFill:
             batches: The bars.
             now: The instant up to which bars are expected (aware): the present less
                 `update.settle`. Of a symbol with a newer bar, up to the end of that bar.
+            stale: More bars, which came before REST was asked for the same symbols: what is stored
+                by now is newer, so that only what is not stored is taken of them.
             patience: How long to wait for the store; by default the store's own.
             note: What else is to be written in the same transaction.
 
@@ -111,39 +123,39 @@ class StreamedFill:
         Raises:
             StoreBusyError: The store was not had in time; nothing was committed.
         """
-        scope, answers, ends = self._answers(batches, now)
-        if not answers:
+        self.overtaken = set()
+        arrived = self._arrived(batches, now)
+        if arrived.window is None and not stale:
             return []
-        first = min(answer.page.window.start for answer in answers)
-        last = max(answer.page.window.end for answer in answers)
-        partitions = scope.partitions(Window(first, last))
-        newest = max((answer.newest for answer in answers if answer.newest), default=None)
 
-        purpose = f"storing streamed bars of {scope}"
+        purpose = f"storing streamed bars of {self._profile.name} {self._timeframe}"
         with self._store.writing(purpose, patience=patience) as transaction:
             prepare(transaction, self._profile)
+            if stale:
+                absent = [self._not_stored(transaction, part, now) for part in stale]
+                arrived = self._arrived([*batches, *absent], now)
+            if arrived.window is None:
+                return []
+            scope, answers, streamed = arrived.scope, arrived.answers, arrived.streamed
+            partitions = scope.partitions(arrived.window)
+            opens = [streamed.newest, *(answer.newest for answer in answers)]
+            newest = max(filter(None, opens), default=None)
             genesis = transaction.genesis.of(scope.dataset)
-            judge = Judge(scope, genesis=genesis, quiet=self._quiet)
+            judge = Judge(scope, genesis=genesis, quiet=self._quiet, memory=self._memory)
             outcomes = judge.commit(
                 transaction,
                 partitions,
                 answers,
                 newest=newest,
                 heard_until=_heard_until(scope, now),
+                streamed=streamed,
             )
             note(transaction)
-        self._ends = ends
+        self._ends = arrived.ends
         return outcomes
 
-    def _answers(
-        self, batches: Sequence[Streamed], now: datetime
-    ) -> tuple[Scope, list[Answer], dict[str, datetime]]:
-        """The bars as answers of their sources.
-
-        Returns:
-            What must exist as of the newest bars; the answers; and up to where each symbol has
-            come.
-        """
+    def _arrived(self, batches: Sequence[Streamed], now: datetime) -> _Arrived:
+        """What some batches hold, as far as the universe keeps it."""
         step = self._timeframe.duration
         newest = [
             from_micros(int(batch.bars["ts"].to_physical().max())) + step  # type: ignore[arg-type]
@@ -151,71 +163,164 @@ class StreamedFill:
             if not batch.bars.is_empty()
         ]
         scope = scope_of(self._profile, self._timeframe, max([now, *newest]))
-        terms = terms_of(scope)
-        answers: list[Answer] = []
         ends = dict(self._ends)
-        grids: dict[tuple[int, int], tuple[pl.DataFrame, pl.Series]] = {}
         self.unusable = {}
-        for series, reference, rows in self._rows(scope, batches):
-            window = Window(*(from_micros(edge) for edge in _edges(rows, step)))
-            if window.micros not in grids:
-                grid = scope.grid(window)
-                is_closed = pl.col("closes_at") <= literal(scope.now)
-                bars, unfinished = (
-                    grid.filter(is_closed).select("ts"),
-                    grid.filter(~is_closed)["ts"],
-                )
-                # Most symbols have the same one bar.
-                grids[window.micros] = bars, unfinished
-            bars, unfinished = grids[window.micros]
+        streamed: list[StreamedBars] = []
+        answers: list[Answer] = []
+        windows: list[Window] = []
+        for batch in batches:
+            rows = _kept(scope, batch)
+            if rows.is_empty():
+                continue
+            extents = _extents(rows, step)
+            is_sound = rows["series"].is_in(
+                self._sound_symbols(scope, batch.source, rows).implode()
+            )
+            sound_rows, doubtful = rows.filter(is_sound), rows.filter(~is_sound)
+            streamed += [_streamed(batch.source, sound_rows)] if len(sound_rows) else []
+            cleaned = self._cleaned(scope, batch.source, doubtful, extents)
+            answers += cleaned
+            used = {*sound_rows["series"], *(answer.page.symbol for answer in cleaned)}
+            for symbol in used:
+                windows.append(extents[symbol])
+                ends[symbol] = max(windows[-1].end, ends.get(symbol, windows[-1].end))
+        hull = None
+        if windows:
+            hull = Window(min(w.start for w in windows), max(w.end for w in windows))
+        bars = StreamedBars(
+            pl.concat([part.candles for part in (StreamedBars(), *streamed)], how="diagonal"),
+            pl.concat([part.dropped for part in (StreamedBars(), *streamed)]),
+        )
+        return _Arrived(_expecting(scope, ends, now), answers, bars, hull, ends)
+
+    def _not_stored(self, transaction: Transaction, part: Streamed, now: datetime) -> Streamed:
+        """The bars that are not stored; those that are stored with other values are overtaken."""
+        scope = scope_of(self._profile, self._timeframe, now)
+        rows = _kept(scope, part)
+        if rows.is_empty():
+            return part
+        window = Window.spanning(rows["ts"], rows["ts"].dt.offset_by("1us"))
+        symbols = rows["series"].unique().to_list()
+        stored = transaction.candles.of(scope.dataset, symbols, window)
+        stored = stored.select(pl.col("symbol").alias("series"), *CANDLE)
+        both = rows.join(stored, on=["series", "ts"], suffix="_stored")
+        differs = pl.any_horizontal(
+            pl.col(name).ne_missing(pl.col(f"{name}_stored")) for name in CANDLE[1:]
+        )
+        self.overtaken |= {*both.filter(differs)["series"]}
+        left = rows.join(stored, on=["series", "ts"], how="anti", maintain_order="left")
+        return Streamed(part.source, left.select(part.bars.columns))
+
+    def _sound_symbols(self, scope: Scope, source: str, rows: pl.DataFrame) -> pl.Series:
+        """The symbols whose rows may all be stored as they are.
+
+        That holds of nearly all, and one look at the rows of all symbols takes no longer than one
+        at those of one.
+        """
+        traits = self._sources[source].traits
+        faults = price_faults(scope.profile.prices, open_outside_range=traits.open_outside_range)
+        closed = scope.closed(Window.spanning(rows["ts"], rows["ts"].dt.offset_by("1us")))
+        fault = pl.any_horizontal(fault for _, fault in faults) | ~pl.col("ts").is_in(
+            closed["ts"].implode()
+        )
+        is_sound = ~fault.fill_null(value=True) & pl.col("volume").is_not_null()
+        return rows.group_by("series").agg(is_sound.all()).filter(pl.nth(1))["series"]
+
+    def _cleaned(
+        self, scope: Scope, source: str, rows: pl.DataFrame, extents: Mapping[str, Window]
+    ) -> list[Answer]:
+        """The rows of symbols that have a fault somewhere, each as an answer of the source."""
+        terms = terms_of(scope)
+        traits = self._sources[source].traits
+        answers: list[Answer] = []
+        sources = {series.symbol: series.sources for series in scope.series}
+        for (symbol, name), part in rows.partition_by("series", "symbol", as_dict=True).items():
+            window = extents[symbol]
+            grid = scope.grid(window)
+            is_closed = pl.col("closes_at") <= literal(scope.now)
             page = Page(
-                series.symbol,
-                series.sources,
+                symbol,
+                sources[symbol],
                 window,
                 wanted=_NO_OPENS,
-                bars=bars,
-                unfinished=unfinished,
+                bars=grid.filter(is_closed).select("ts"),
+                unfinished=grid.filter(~is_closed)["ts"],
             )
             answer = Answer(page, is_stream=True)
-            delivery = Delivery(
-                self._sources[reference.source].traits, reference, window, spans=(), rows=rows
-            )
+            reference = SourceSymbol(source=source, symbol=name)
+            delivery = Delivery(traits, reference, window, spans=(), rows=_candles(part))
             try:
-                with naming(f"the stream of {reference.source}: {reference.symbol} {window}"):
+                with naming(f"the stream of {source}: {name} {window}"):
                     take(answer, delivery, terms, _NO_OPENS, fallback=False)
             except SourceError as error:
-                self.unusable[series.symbol] = str(error)
+                self.unusable[symbol] = str(error)
                 continue
             answers.append(answer)
-            ends[series.symbol] = max(window.end, ends.get(series.symbol, window.end))
-        return _expecting(scope, ends, now), answers, ends
+        return answers
 
-    def _rows(
-        self, scope: Scope, batches: Sequence[Streamed]
-    ) -> Iterator[tuple[Series, SourceSymbol, pl.DataFrame]]:
-        """The rows of each series, as far as the universe keeps them, with where they are from."""
-        for batch in batches:
-            parts = batch.bars.partition_by("symbol", as_dict=True)
-            for series in scope.series:
-                for reference in series.sources:
-                    rows = parts.get((reference.symbol,))
-                    if reference.source != batch.source or rows is None:
-                        continue
-                    rows = rows.filter(series.window.holds())
-                    if not rows.is_empty():
-                        yield series, reference, _candles(rows)
+
+@dataclass(frozen=True)
+class _Arrived:
+    """What has come, read.
+
+    Attributes:
+        scope: What must exist as of the newest bars.
+        answers: The rows of symbols that have a fault somewhere.
+        streamed: The bars of all others.
+        window: From the first bar to the end of the last; None without any.
+        ends: Up to where each symbol has come.
+    """
+
+    scope: Scope
+    answers: list[Answer]
+    streamed: StreamedBars
+    window: Window | None
+    ends: dict[str, datetime]
+
+
+def _kept(scope: Scope, batch: Streamed) -> pl.DataFrame:
+    """The rows of a batch that the universe keeps.
+
+    Returns:
+        The columns of the batch, and `series`: what the universe calls the symbol.
+    """
+    names = [
+        (reference.symbol, series.symbol, *series.window.micros)
+        for series in scope.series
+        for reference in series.sources
+        if reference.source == batch.source
+    ]
+    schema = {"symbol": pl.String, "series": pl.String, "start": pl.Int64, "end": pl.Int64}
+    places = pl.DataFrame(names, schema=schema, orient="row")
+    opens = pl.col("ts").to_physical()
+    return (
+        batch.bars.join(places, on="symbol", how="inner", maintain_order="left")
+        .filter(opens >= pl.col("start"), opens < pl.col("end"))
+        .drop("start", "end")
+    )
+
+
+def _extents(rows: pl.DataFrame, step: timedelta) -> dict[str, Window]:
+    """From the open of the first row of each symbol to the end of its last."""
+    opens = pl.col("ts").to_physical()
+    edges = rows.group_by("series").agg(opens.min().alias("first"), opens.max().alias("last"))
+    return {
+        symbol: Window(from_micros(first), from_micros(last) + step)
+        for symbol, first, last in edges.iter_rows()
+    }
+
+
+def _streamed(source: str, rows: pl.DataFrame) -> StreamedBars:
+    """Rows that may be stored as they are, as candles."""
+    extras = [name for name in extras_in(rows.columns) if rows[name].null_count() < len(rows)]
+    candles, dropped = sound(rows.select(pl.col("series").alias("symbol"), *CANDLE, *extras))
+    return StreamedBars(candles.with_columns(source=pl.lit(source)), dropped)
 
 
 def _candles(rows: pl.DataFrame) -> pl.DataFrame:
     """Rows as a source's answer has them: extra columns that say nothing are left out."""
     extras = [name for name in extras_in(rows.columns) if rows[name].null_count() < len(rows)]
     return rows.select(*CANDLE, *extras)
-
-
-def _edges(rows: pl.DataFrame, step: timedelta) -> tuple[int, int]:
-    """From the open of the first row to the end of the last, in microseconds since 1970."""
-    opens = rows["ts"].to_physical().to_numpy()
-    return int(opens.min()), int(opens.max()) + round(step.total_seconds() * 1_000_000)
 
 
 def _expecting(scope: Scope, ends: Mapping[str, datetime], now: datetime) -> Scope:

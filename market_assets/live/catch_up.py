@@ -6,7 +6,7 @@ When that is due, and which bars wait for it, is in `session`.
 from __future__ import annotations
 
 import logging
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from market_assets.config.universe import Profile, Universe
     from market_assets.expected.scope import Scope
+    from market_assets.fill.memory import Memory
     from market_assets.market.timeframes import Timeframe
     from market_assets.sources.contract import Source
     from market_assets.store import Store
@@ -65,7 +66,7 @@ class CaughtUp:
     words: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass
 class CatchUp:
     """Asks REST for symbols of a profile that is streamed; may be called in any thread.
 
@@ -77,6 +78,7 @@ class CatchUp:
         timeframe: Its timeframe that is streamed.
         run: Who has asked for it.
         stop: Set when what is under way is to end.
+        memory: What was judged before.
     """
 
     store: Store
@@ -87,6 +89,14 @@ class CatchUp:
     _: KW_ONLY
     run: Run
     stop: threading.Event
+    memory: Memory
+    _fill: Fill | None = field(default=None, init=False)
+
+    def hurry(self) -> None:
+        """Have what is under way end with what REST has given until now."""
+        fill = self._fill
+        if fill is not None:
+            fill.hurry()
 
     def ask(self, last_bars: Mapping[str, datetime | None], now: datetime) -> CaughtUp:
         """Ask for what the last hours lack, and for what was stored last, to compare it.
@@ -119,10 +129,13 @@ class CatchUp:
         outcomes: list[PartitionOutcome] = []
         try:
             sources = self.build()
-            for outcome in Fill(self.store, sources, scope, window, options, run=self.run):
-                outcomes.append(outcome)
-                if self.stop.is_set():
-                    break
+            fill = Fill(
+                self.store, sources, scope, window, options, run=self.run, memory=self.memory
+            )
+            self._fill = fill
+            if self.stop.is_set():
+                fill.hurry()
+            outcomes += fill
             lacking = self._lacking(scope.only(sorted(symbols)), window, sources)
         except MarketAssetsError as error:
             return CaughtUp(symbols, lacking=symbols, words=self.universe.redact(str(error)))

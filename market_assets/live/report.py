@@ -33,6 +33,9 @@ class StreamReport:
         lag_p50: Seconds from the end of a bar until it was stored, of half of the bars; None
             without any.
         lag_p99: Likewise, of 99 in a hundred.
+        lags: Seconds from the end of each bar of this report until it was stored; of bars that
+            have ended while they were streamed.
+        delays: Likewise, from when the stream had it.
         reconnects: Connections that broke and were opened again.
         left_to_rest: Bars that were dropped because the store was busy.
         waiting: Bars that wait to be stored.
@@ -55,6 +58,8 @@ class StreamReport:
     sources: Mapping[str, str] = field(default_factory=dict)
     lag_p50: float | None = None
     lag_p99: float | None = None
+    lags: Sequence[float] = ()
+    delays: Sequence[float] = ()
     reconnects: int = 0
     left_to_rest: int = 0
     waiting: int = 0

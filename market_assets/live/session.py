@@ -20,14 +20,15 @@ import polars as pl
 
 from market_assets.errors import SourceError, StoreBusyError
 from market_assets.expected.counts import count_profile
-from market_assets.fill.streamed import StreamedFill
+from market_assets.fill.memory import Memory
+from market_assets.fill.streamed import Streamed, StreamedFill
 from market_assets.live.catch_up import CatchUp
 from market_assets.live.choice import choose
 from market_assets.live.claim import claimed
 from market_assets.live.pump import Gathered, Pump, fault_words
 from market_assets.live.report import StreamReport
 from market_assets.live.update import follow_profile
-from market_assets.market.timeframes import Window, from_micros
+from market_assets.market.timeframes import TS, Window, from_micros
 from market_assets.market.timer import PresentTimer
 from market_assets.store.database import aware, naive
 from market_assets.store.tables.streams import STATE_SCHEMA, STREAM_SCHEMA, StreamState
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from market_assets.config.universe import Profile, Universe
-    from market_assets.fill.streamed import Streamed
     from market_assets.live.catch_up import Build, CaughtUp
     from market_assets.live.update import Updated
     from market_assets.market.timeframes import Timeframe
@@ -196,7 +196,8 @@ class Session:
         self._choice = choose(
             self.profile, self._timeframe, sources, now, tuple(self.options.symbols)
         )
-        self._fill = StreamedFill(self.store, sources, self.profile, self._timeframe)
+        memory = Memory()
+        self._fill = StreamedFill(self.store, sources, self.profile, self._timeframe, memory=memory)
         self._lines = {
             symbol: _Line(source, name, now)
             for source, names in self._choice.symbols.items()
@@ -215,10 +216,15 @@ class Session:
             self._timeframe,
             run=self.run,
             stop=self.stop,
+            memory=memory,
         )
         self._held: set[str] = set()
         """Symbols whose bars wait until REST was asked."""
         self._asks: dict[str, _Ask] = {}
+        self._asked_at = now
+        """When that question was put to REST that is under way, or was answered last."""
+        self._answered: dict[str, datetime] = {}
+        """When REST was asked for a symbol: what came before and waits is older than its answer."""
         self._asking: Future[CaughtUp] | None = None
         self._tries: dict[str, int] = {}
         self._following: Future[Updated] | None = None
@@ -231,6 +237,8 @@ class Session:
         self._dropped = 0
         self._dropped_at: datetime | None = None
         self._is_noted = False
+        self._late: list[tuple[float, float]] = []
+        """Of each bar of the next report, the seconds since its end and since it came."""
         self._is_behind = False
         self._news: list[str] = []
         self._totals = dict.fromkeys(("new", "revised", "rejected", "caught_up"), 0)
@@ -250,6 +258,7 @@ class Session:
                 if self.stop.is_set() and not is_stopped:
                     is_stopped = True
                     pump.stop()
+                    self._catch_up.hurry()
                 self._collect()
                 if not is_stopped:
                     self._ask(pool, pump)
@@ -366,10 +375,12 @@ class Session:
                 self._note_alone()
             return []
 
+        fresh, stale = self._parted(parts)
         try:
             outcomes = self._fill.commit(
-                parts,
+                fresh,
                 now - self.profile.update.settle,
+                stale=stale,
                 patience=_PATIENCE,
                 note=lambda transaction: self._note(transaction, parts),
             )
@@ -384,6 +395,8 @@ class Session:
         for symbol, words in self._fill.unusable.items():
             self._asks.setdefault(symbol, _Ask(now))
             self._news.append(words)
+        for symbol in self._fill.overtaken:
+            self._asks.setdefault(symbol, _Ask(now))
         self._count(parts, self.timer.now())
         for name in ("new", "revised", "rejected"):
             self._totals[name] += sum(getattr(outcome, name) for outcome in outcomes)
@@ -395,12 +408,32 @@ class Session:
         if dropped > self._dropped:
             self._dropped, self._dropped_at = dropped, now
 
+    def _parted(self, parts: Sequence[Streamed]) -> tuple[list[Streamed], list[Streamed]]:
+        """The bars that came after REST was asked for their symbols, and those that came before."""
+        if not self._answered:
+            return [*parts], []
+        fresh: list[Streamed] = []
+        stale: list[Streamed] = []
+        for part in parts:
+            names = self._choice.symbols[part.source]
+            asked = {
+                name: naive(self._answered[symbol])
+                for name, symbol in names.items()
+                if symbol in self._answered
+            }
+            asked_at = pl.col("symbol").replace_strict(asked, default=None, return_dtype=TS)
+            is_stale = (pl.col("received_at") < asked_at).fill_null(value=False)
+            fresh.append(Streamed(part.source, part.bars.filter(~is_stale)))
+            stale.append(Streamed(part.source, part.bars.filter(is_stale)))
+        return _filled(fresh), _filled(stale)
+
     def _count(self, parts: Sequence[Streamed], now: datetime) -> None:
         """Measure how late bars were stored that have ended while they were streamed."""
         for part in parts:
             names = self._choice.symbols[part.source]
-            rows = part.bars.select("symbol", pl.col("ts").to_physical(), "is_revision")
-            for name, ts, is_revision in rows.iter_rows():
+            instants = pl.col("ts", "received_at").to_physical()
+            rows = part.bars.select("symbol", instants, "is_revision")
+            for name, ts, received, is_revision in rows.iter_rows():
                 line = self._lines[names[name]]
                 opened = from_micros(ts)
                 end = opened + self._step
@@ -408,7 +441,9 @@ class Session:
                     continue
                 line.last_bar = opened
                 if not is_revision and line.connected_at is not None and end >= line.connected_at:
-                    self._lags.add((now - end).total_seconds())
+                    lag = (now - end).total_seconds()
+                    self._lags.add(lag)
+                    self._late.append((lag, (now - from_micros(received)).total_seconds()))
 
     def _note_alone(self) -> None:
         """Write how the streams are, without a bar; a busy store is no fault."""
@@ -475,6 +510,7 @@ class Session:
             return
         self._tries = {symbol: self._asks.pop(symbol).tries for symbol in due}
         last_bars = {symbol: self._lines[symbol].last_bar for symbol in due}
+        self._asked_at = now
         self._asking = pool.submit(self._catch_up.ask, last_bars, now)
         self._asking.add_done_callback(lambda _: pump.wake())
 
@@ -489,6 +525,7 @@ class Session:
         if self._asking is not None and self._asking.done():
             asked, self._asking = self._asking.result(), None
             now = self.timer.now()
+            self._answered |= dict.fromkeys(asked.symbols, self._asked_at)
             # Those that were served anew once more meanwhile have to wait for the next answer.
             self._held -= asked.symbols - {
                 symbol for symbol, ask in self._asks.items() if ask.due_at <= now
@@ -526,7 +563,9 @@ class Session:
     def _made(self, now: datetime) -> Updated:
         settled = now - self.profile.update.settle
         count_profile(self.store, self.profile, settled)
-        return follow_profile(self.store, self.universe, self.profile, now=settled)
+        return follow_profile(
+            self.store, self.universe, self.profile, now=settled, is_over=self.stop.is_set
+        )
 
     # Reports -------------------------------------------------------------------------------------
 
@@ -547,6 +586,7 @@ class Session:
 
     def _report(self, pump: Pump, outcomes: Sequence[PartitionOutcome]) -> StreamReport:
         news, self._news = self._news, []
+        late, self._late = self._late, []
         lines = self._lines
         return StreamReport(
             at=self.timer.now(),
@@ -567,12 +607,19 @@ class Session:
             sources=self._choice.streamed,
             lag_p50=self._lags.at(0.5),
             lag_p99=self._lags.at(0.99),
+            lags=tuple(lag for lag, _ in late),
+            delays=tuple(delay for _, delay in late),
             reconnects=sum(health.reconnects for health in self._health.values()),
             left_to_rest=self._dropped,
             waiting=pump.waiting,
             outcomes=tuple(outcomes),
             news=tuple(news),
         )
+
+
+def _filled(parts: Sequence[Streamed]) -> list[Streamed]:
+    """Those that hold a bar."""
+    return [part for part in parts if not part.bars.is_empty()]
 
 
 def _floor(instant: datetime, step: timedelta) -> datetime:

@@ -105,6 +105,7 @@ def follow_profile(
     *,
     now: datetime,
     run: Run = _UPDATE,
+    is_over: Callable[[], bool] = bool,
 ) -> Updated:
     """Make again what is made of a profile's newest candles and is behind; ask nobody.
 
@@ -114,8 +115,11 @@ def follow_profile(
         profile: Whose candles.
         now: The instant up to which bars count: the present less `update.settle`.
         run: Who has asked for it.
+        is_over: Asked after each partition: true where the rest is left to the next time.
     """
-    update = _Update(store, {}, universe, profile, now=now, busy=lambda *_: (), run=run)
+    update = _Update(
+        store, {}, universe, profile, now=now, busy=lambda *_: (), run=run, is_over=is_over
+    )
     for timeframe in profile.timeframes.fetch:
         scope = scope_of(profile, timeframe, now)
         update.updated.newest[timeframe] = newest_partitions(store, scope)
@@ -135,6 +139,7 @@ class _Update:
         now: The instant up to which bars count.
         busy: Which partitions are left alone.
         run: Who has asked for it.
+        is_over: Whether the rest is left to the next time.
         began: When it began, by the clock that only goes forward.
         updated: What it has done.
     """
@@ -147,6 +152,7 @@ class _Update:
     now: datetime
     busy: Busy
     run: Run
+    is_over: Callable[[], bool] = bool
     began: float = field(default_factory=time.monotonic)
     updated: Updated = field(default_factory=Updated)
 
@@ -201,6 +207,8 @@ class _Update:
 
         renewed: set[Dataset] = set()
         for work in works:
+            if self.is_over():
+                return
             due = behind[id(work)]
             if work.is_made_of(renewed):
                 with self.store.reading(f"looking for what {work.dataset} lacks") as view:
@@ -231,7 +239,11 @@ class _Update:
         work.partitions = due
         name = work.dataset.name
         try:
-            made = sum(outcome.new for outcome in work)
+            made = 0
+            for outcome in work:
+                made += outcome.new
+                if self.is_over():
+                    break
         except MarketAssetsError as error:
             self.updated.errors.append(f"{name}: {error}")
             return False

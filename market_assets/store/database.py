@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from market_assets.market.timeframes import TS
 from market_assets.store.schema import (
     CANDLE_COLUMNS,
 )
@@ -132,6 +133,15 @@ def apart(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 def bounds(window: Window) -> tuple[datetime, datetime]:
     """The start and the end of a window as DuckDB has them."""
     return naive(window.start), naive(window.end)
+
+
+def windows_frame(windows: Mapping[str, Window]) -> pl.DataFrame:
+    """Windows by symbol as a frame that statements read: symbol, start_ts, end_ts."""
+    return pl.DataFrame(
+        [(symbol, *bounds(window)) for symbol, window in windows.items()],
+        schema={"symbol": pl.String, "start_ts": TS, "end_ts": TS},
+        orient="row",
+    )
 
 
 def naive(instant: datetime) -> datetime:

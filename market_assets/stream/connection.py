@@ -75,7 +75,8 @@ class Limits:
         close: Real seconds that the end of a connection may take.
         grace: Seconds after its end in which a bar has to be closed.
         buffer: So many closed bars wait for whoever fetches them; then the oldest are dropped.
-        gather: Seconds in which bars are gathered for one batch.
+        gather: Seconds in which bars are gathered for one batch, at most.
+        lull: Seconds without a bar after which a batch is given before that.
         pulse: A batch comes at least every so many seconds, if need be without bars.
         total: After so long the stream ends by itself; None is never.
     """
@@ -91,6 +92,7 @@ class Limits:
     grace: float = 5.0
     buffer: int = 50_000
     gather: float = 1.0
+    lull: float = 0.2
     pulse: float = 10.0
     total: timedelta | None = None
 

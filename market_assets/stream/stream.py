@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
 
 _NEWS = 1_000
 """News that wait to be told; the oldest give way. What is counted is in `Health`."""
+
+_OPENS = 8
+"""So many of the last opens of bars are remembered, to know when all symbols have given a bar."""
 
 _WORDS = 500
 """Letters of a reason that are told."""
@@ -182,6 +186,11 @@ class Stream:
         self._reconnected: set[str] = set()
         self._doubtful: dict[str, str] = {}
         self._news: deque[News] = deque(maxlen=_NEWS)
+        self._kept = 0
+        self._heard: Counter[int] = Counter()
+        """How many symbols have given a bar, by its open."""
+        self._is_whole = asyncio.Event()
+        """Set once every symbol that is served has the same bar."""
         self._stirred = asyncio.Event()
         self._stopping = asyncio.Event()
         if rest:
@@ -224,15 +233,12 @@ class Stream:
                 refused. What came before has been given.
         """
         begun_at = self._timer.now()
-        total = self._limits.total
         while True:
             ending = self._ending()
-            is_over = total is not None and self._timer.now() - begun_at >= total
-            if ending is not None or self._stopping.is_set() or is_over:
+            if ending is not None or self._stopping.is_set() or not self._pulse(begun_at):
                 break
             await self._stir(self._stirred, self._pulse(begun_at))
-            # A single bar seldom comes alone.
-            await self._stir(self._stopping, self._limits.gather)
+            await self._gather()
             self._look()
             yield self._batch()
         self._look()
@@ -321,13 +327,6 @@ class Stream:
 
     # Within --------------------------------------------------------------------------------------
 
-    def _pulse(self, begun_at: datetime) -> float:
-        """Seconds until the next batch at the latest: its last one comes when its time is over."""
-        pulse, total = self._limits.pulse, self._limits.total
-        if total is None:
-            return pulse
-        return min(pulse, (total - (self._timer.now() - begun_at)).total_seconds())
-
     async def _stir(self, event: asyncio.Event, seconds: float) -> None:
         """Wait for an event, for so many seconds at most, or until a line or the stream ends."""
         waits = [
@@ -341,6 +340,26 @@ class Stream:
             for wait in waits:
                 wait.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
+
+    def _pulse(self, begun_at: datetime) -> float:
+        """The seconds until a batch is given even if nothing comes; 0 once the time is over."""
+        total = self._limits.total
+        if total is None:
+            return self._limits.pulse
+        left = (begun_at + total - self._timer.now()) / timedelta(seconds=1)
+        return max(0.0, min(self._limits.pulse, left))
+
+    async def _gather(self) -> None:
+        """Wait until a burst is over: the bars of all symbols close at once."""
+        until = self._timer.now() + timedelta(seconds=self._limits.gather)
+        while self._waiting and not self._is_whole.is_set() and not self._stopping.is_set():
+            kept = self._kept
+            left = (until - self._timer.now()) / timedelta(seconds=1)
+            if left <= 0 or self._ending() is not None:
+                return
+            await self._stir(self._is_whole, min(self._limits.lull, left))
+            if self._kept == kept:
+                return
 
     def _ending(self) -> Ending | None:
         """Why nothing more can come, None where it can."""
@@ -361,7 +380,14 @@ class Stream:
 
     def _keep(self, bar: Bar) -> None:
         self._meter.count(bar)
-        self._waiting[bar.candle.symbol, bar.candle.ts] = bar
+        opened = bar.candle.ts
+        self._kept += 1
+        self._waiting[bar.candle.symbol, opened] = bar
+        self._heard[opened] += not bar.is_revision
+        if self._heard[opened] >= len(self._served):
+            self._is_whole.set()
+        if len(self._heard) > _OPENS:
+            del self._heard[min(self._heard)]
         if len(self._waiting) > self._limits.buffer:
             symbol, _ = oldest = next(iter(self._waiting))
             del self._waiting[oldest]
@@ -397,6 +423,7 @@ class Stream:
             self.health,
         )
         self._waiting.clear()
+        self._is_whole.clear()
         self._reconnected.clear()
         self._doubtful.clear()
         self._news.clear()

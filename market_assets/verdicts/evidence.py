@@ -99,7 +99,7 @@ def classify(
         framed = framed.unique(maintain_order=True)
     if framed["stored"].all():
         return framed.select("symbol", "ts", state=pl.lit(State.STORED.value))
-    framed = within(framed, _quiet_stretches(coverage))
+    framed = within(framed, quiet_stretches(coverage))
     settled = ledger.filter(pl.col("status") != State.OPEN)
     framed = within(framed, as_stretches(settled, "status"))
     # A silence is measured in bars of the calendar, so that a weekend within it does not count.
@@ -119,7 +119,7 @@ def classify(
     return framed.select("symbol", "ts", state=state)
 
 
-def _quiet_stretches(coverage: pl.DataFrame) -> pl.DataFrame:
+def quiet_stretches(coverage: pl.DataFrame) -> pl.DataFrame:
     """The stretches that sources which leave quiet bars out have answered for, united.
 
     An answer without any row proves nothing: some vendors give it for a symbol that they do not

@@ -5,7 +5,7 @@ Every kind of work ends with it, filling and making alike.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Protocol
@@ -61,12 +61,15 @@ class Judged:
         changed: symbol, ts of the rows that differ from what was there. A bar that ends in these
             partitions may belong to the one before: that gets a new version too.
         evidence: What is known of absent bars; None for what is as good as its input.
+        behind: By partition key, how many rows there are beside these, and the first and the last
+            `ts` of them.
     """
 
     counts: Mapping[str, tuple[SymbolCounts, ...]]
     rows: pl.DataFrame
     changed: pl.DataFrame
     evidence: Evidence | None = None
+    behind: Mapping[str, tuple[int, datetime, datetime]] = field(default_factory=dict)
 
 
 def publish(
@@ -98,6 +101,9 @@ def publish(
 
     extents = judged.rows.group_by(part).agg(pl.len(), first=pl.min("ts"), last=pl.max("ts"))
     stored = {key.isoformat(): extent for key, *extent in extents.iter_rows()}
+    for key, (number, first, last) in judged.behind.items():
+        ahead, newer_first, newer_last = stored.get(key, (0, first, last))
+        stored[key] = [number + ahead, min(first, newer_first), max(last, newer_last)]
 
     def outcome(partition: Partition) -> PartitionOutcome:
         number, first, last = stored.get(partition.key, (0, None, None))
@@ -151,6 +157,19 @@ def evidence_of(states: pl.DataFrame, cadence: Cadence) -> Evidence:
     Returns:
         The digests by partition key and symbol; none where all is stored.
     """
+    return digests(state_texts(states, cadence))
+
+
+def state_texts(states: pl.DataFrame, cadence: Cadence) -> pl.DataFrame:
+    """What is known of the bars of each partition and symbol in words: where it changes.
+
+    Args:
+        states: symbol, ts, state; sorted by symbol and ts.
+        cadence: How long partitions are.
+
+    Returns:
+        part, symbol, text; none where all is stored.
+    """
     # Whether an unexplained bar is still asked for makes no difference to derived datasets.
     state = (
         pl.when(pl.col("state").is_in(MISSING)).then(pl.lit(State.OPEN.value)).otherwise("state")
@@ -160,8 +179,12 @@ def evidence_of(states: pl.DataFrame, cadence: Cadence) -> Evidence:
     changes = states.filter(pl.col("state") != before).group_by(
         "part", "symbol", maintain_order=True
     )
-    texts = changes.agg(pl.format("{} {}", "ts", "state").str.join("\n"))
+    return changes.agg(text=pl.format("{} {}", "ts", "state").str.join("\n"))
+
+
+def digests(texts: pl.DataFrame) -> Evidence:
+    """What stands for texts of `state_texts` in `ops.partitions`."""
     return {
         (f"{part}", symbol): sha256(text.encode()).hexdigest()[:16]
-        for part, symbol, text in texts.iter_rows()
+        for part, symbol, text in texts.select("part", "symbol", "text").iter_rows()
     }

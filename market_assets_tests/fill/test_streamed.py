@@ -147,6 +147,33 @@ class TestTheOnePath:
         assert not outcome.filled
 
 
+class TestWhatRestHasAnsweredSince:
+    def test_a_bar_that_came_before_does_not_replace_what_is_stored(self, begun):
+        (batch,) = streamed(begun, "BTC")
+        rows = begun.rows()
+        other = Streamed("vendor", batch.bars.with_columns(volume=pl.col("volume") + 1))
+        fill = StreamedFill(begun.store, begun.sources, begun.profile, Timeframe.M1)
+
+        outcomes = fill.commit([], begun.clock() - timedelta(seconds=10), stale=[other])
+
+        assert outcomes == []
+        assert fill.overtaken == {"BTC"}
+        assert begun.rows().equals(rows)
+        assert begun.table("SELECT * FROM ops.revisions").is_empty()
+
+    def test_a_bar_that_came_before_and_is_not_stored_is_stored(self, begun):
+        (batch,) = streamed(begun, "BTC")
+        rows = begun.rows()
+        begun.lose("ts = '2025-03-01 12:01' AND symbol = 'BTC'")
+        fill = StreamedFill(begun.store, begun.sources, begun.profile, Timeframe.M1)
+
+        (outcome,) = fill.commit([], begun.clock() - timedelta(seconds=10), stale=[batch])
+
+        assert outcome.new == 1
+        assert fill.overtaken == set()
+        assert begun.rows().equals(rows)
+
+
 class TestPresenceAndNeverAbsence:
     def test_no_coverage_is_written(self, begun):
         batches = streamed(begun, "BTC", "ETH")

@@ -14,6 +14,7 @@ from market_assets.live.pump import Gathered
 from market_assets.live.session import Session, StreamOptions
 from market_assets.market.clock import CLOCK_VARIABLE, present
 from market_assets.market.timer import PresentTimer
+from market_assets.practice.faults import Fault
 from market_assets.practice.stream_faults import StreamFault
 from market_assets.stream.stream import News, NewsKind
 from market_assets.work.run import Run, Trigger
@@ -141,6 +142,14 @@ class TestWhatIsStored:
         reports = live.stream(lambda _: False, total=timedelta(minutes=2))
 
         assert reports[-1].is_last
+
+    def test_a_session_ends_at_once_though_rest_is_slow(self, live):
+        live.vendor.set_faults([Fault(fault="delay", seconds=60)])
+        began = time.monotonic()
+
+        live.stream(lambda report: "live" in report.states.values())
+
+        assert time.monotonic() - began < 18
 
 
 class TestFaults:

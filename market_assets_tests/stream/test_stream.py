@@ -77,8 +77,28 @@ async def test_bars_that_come_together_are_one_batch():
 
 
 @run
+async def test_a_burst_is_one_batch_as_soon_as_every_symbol_has_given_its_bar():
+    async with streaming("binance", gather=50.0, lull=50.0) as ground:
+        await ground.connected()
+        await ground.timer.advance(61)
+
+        assert [len(batch.bars) for batch in ground.batches if len(batch.bars)] == [2]
+
+
+@run
+async def test_a_burst_without_a_symbol_is_over_after_a_lull():
+    mute = StreamFault(fault="mute", symbols=frozenset({"ETHUSDT"}), start=at(30))
+    async with streaming("binance", mute, gather=50.0, lull=0.5) as ground:
+        await ground.connected()
+        await ground.timer.advance(61)
+
+        assert [len(batch.bars) for batch in ground.batches if len(batch.bars)] == [1]
+
+
+@run
 async def test_a_stop_gives_what_is_there_and_ends():
-    async with streaming("binance", gather=90.0) as ground:
+    mute = StreamFault(fault="mute", symbols=frozenset({"ETHUSDT"}), start=at(30))
+    async with streaming("binance", mute, gather=90.0, lull=90.0) as ground:
         await until(lambda: ground.health.connections)
         await ground.timer.advance(61)
         before = sum(len(batch.bars) for batch in ground.batches)
@@ -87,7 +107,7 @@ async def test_a_stop_gives_what_is_there_and_ends():
         await until(lambda: len(ground.batches) > collected)
 
         assert before == 0
-        assert sum(len(batch.bars) for batch in ground.batches) == 2
+        assert sum(len(batch.bars) for batch in ground.batches) == 1
 
 
 @run
@@ -103,19 +123,21 @@ async def test_after_its_time_it_ends_with_what_it_has():
 
 
 @run
-async def test_its_time_is_over_when_it_is_and_not_when_something_comes():
-    async with streaming("binance", total=timedelta(seconds=75), pulse=600.0) as ground:
+async def test_its_time_is_over_to_the_second():
+    async with streaming("binance", total=timedelta(seconds=73), pulse=50.0) as ground:
         await ground.connected()
-        await ground.timer.advance(100)
+        await ground.timer.advance(75)
 
-        assert at(75) <= ground.times[-1] <= at(77)
+        assert ground.ended_at is not None
+        assert ground.ended_at <= at(74)
 
 
 @run
 async def test_bars_that_nobody_fetches_are_bounded_counted_and_left_to_rest():
-    async with streaming("binance", buffer=3, gather=250.0) as ground:
+    mute = StreamFault(fault="mute", symbols=frozenset({"ETHUSDT"}), start=at(30))
+    async with streaming("binance", mute, buffer=3, gather=490.0, lull=490.0) as ground:
         await until(lambda: ground.health.connections)
-        await ground.timer.advance(240)
+        await ground.timer.advance(480)
         assert ground.health.dropped == 5
         ground.stream.stop()
         collected = len(ground.batches)
@@ -123,7 +145,6 @@ async def test_bars_that_nobody_fetches_are_bounded_counted_and_left_to_rest():
 
         last = next(batch for batch in ground.batches[collected:] if len(batch.bars))
         assert len(last.bars) == 3
-        assert set(last.doubtful) == {"BTCUSDT", "ETHUSDT"}
         assert "in time" in last.doubtful["BTCUSDT"]
         assert last.health.dropped == 5
 
@@ -146,7 +167,8 @@ async def test_the_gap_is_told_before_the_bars_behind_it():
 @run
 async def test_a_bar_that_is_revised_within_a_batch_comes_once_as_it_is_then():
     fault = StreamFault(fault="revision", seconds=2, times=1, symbols={"BTCUSDT"}, start=at(60))
-    async with streaming("binance", fault, gather=5.0) as ground:
+    mute = StreamFault(fault="mute", symbols=frozenset({"ETHUSDT"}), start=at(30))
+    async with streaming("binance", fault, mute, gather=5.0, lull=5.0) as ground:
         await ground.connected()
         await ground.timer.advance(70)
 

@@ -84,6 +84,7 @@ class Ground:
     batches: list[Batch] = field(default_factory=list)
     times: list[datetime] = field(default_factory=list)
     failure: Exception | None = None
+    ended_at: datetime | None = None
 
     @property
     def health(self):
@@ -139,6 +140,7 @@ class Ground:
                 self.times.append(self.timer.now())
         except Exception as error:  # noqa: BLE001 - a test looks at it
             self.failure = error
+        self.ended_at = self.timer.now()
 
     async def connected(self, times: int = 1) -> None:
         """Let the seconds pass that it takes until all symbols are served."""

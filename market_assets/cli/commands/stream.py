@@ -249,6 +249,8 @@ def _object(report: StreamReport) -> dict[str, object]:
         "caught_up": report.caught_up,
         "lag_p50": report.lag_p50,
         "lag_p99": report.lag_p99,
+        "lags": [round(lag, 3) for lag in report.lags],
+        "delays": [round(delay, 3) for delay in report.delays],
         "reconnects": report.reconnects,
         "left_to_rest": report.left_to_rest,
         "waiting": report.waiting,

@@ -19,6 +19,7 @@ from market_assets.defs.automation.observations import RunningVerdicts
 from market_assets.defs.internals.adapter import log_and_forget
 from market_assets.defs.keys import dataset_key
 from market_assets.market.instants import clock_time, to_minute
+from market_assets.store.tables.streams import StreamState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -150,7 +151,7 @@ def _symbols(report: StreamReport) -> dict[str, Any]:
     last = report.last_bar
 
     def rank(symbol: str) -> tuple[bool, bool, str, str]:
-        is_live = report.states[symbol] == "live"
+        is_live = report.states[symbol] == StreamState.LIVE
         at = f"{last[symbol]:%Y-%m-%d %H:%M}" if symbol in last else ""
         return is_live, bool(at), at, symbol
 
@@ -160,7 +161,8 @@ def _symbols(report: StreamReport) -> dict[str, Any]:
             {
                 "symbol": symbol,
                 "source": report.sources.get(symbol, "none"),
-                "state": report.states[symbol],
+                # Dagster packs no enumeration of ours.
+                "state": str(report.states[symbol]),
                 "last bar": to_minute(last[symbol]) if symbol in last else "none",
                 "words": report.words.get(symbol, ""),
             }

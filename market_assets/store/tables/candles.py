@@ -14,7 +14,7 @@ import polars as pl
 from market_assets.market.columns import EXTRA_NAMES, extras_in
 from market_assets.market.datasets import Family
 from market_assets.market.timeframes import TS, Timeframe
-from market_assets.store.database import Table, bounds, naive
+from market_assets.store.database import Table, bounds, naive, windows_frame
 from market_assets.store.extras import rows_of
 from market_assets.store.merge import Merge, Merged, with_columns
 from market_assets.store.schema import (
@@ -29,7 +29,7 @@ from market_assets.store.tables.completeness import renew_completeness_view
 from market_assets.store.tables.revisions import RevisionsWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import date
 
     from market_assets.market.datasets import Dataset
@@ -130,6 +130,51 @@ class Candles(Table):
             [list(symbols)],
         ).fetchall()
         return {symbol: ts.replace(tzinfo=UTC) for symbol, ts in rows}
+
+    def symbols_in(self, dataset: Dataset, windows: Mapping[str, Window]) -> set[str]:
+        """The symbols of which a candle is stored in a window of their own."""
+        if not windows:
+            return set()
+        with self._db.lent("looked_at", windows_frame(windows)):
+            rows = self._db.execute(
+                f"""
+                SELECT DISTINCT symbol
+                FROM {table_of(dataset)}
+                JOIN looked_at USING (symbol)
+                WHERE ts >= start_ts AND ts < end_ts AND ts < ?
+                """,
+                [max(bounds(window)[1] for window in windows.values())],
+            ).fetchall()
+        return {symbol for (symbol,) in rows}
+
+    def marks(self, dataset: Dataset, stretches: pl.DataFrame) -> pl.DataFrame:
+        """A checksum of the stored candles of each symbol in a stretch of its own.
+
+        Args:
+            dataset: Which dataset.
+            stretches: symbol, begin, end (TS).
+
+        Returns:
+            symbol, held (how many there are), mark (UInt64); a row for each stretch.
+        """
+        with self._db.lent("stretches", stretches):
+            marks = self._db.frame(
+                f"""
+                SELECT symbol, count(*) AS held,
+                    bit_xor(hash(ts, open, high, low, close, volume)) AS mark
+                FROM {table_of(dataset)}
+                JOIN stretches USING (symbol)
+                WHERE ts >= ? AND ts < ? AND ts >= begin AND ts < "end"
+                GROUP BY symbol
+                """,
+                stretches["begin"].min(),
+                stretches["end"].max(),
+            )
+        return (
+            stretches.select("symbol")
+            .join(marks, on="symbol", how="left")
+            .with_columns(pl.col("held", "mark").fill_null(0))
+        )
 
     def newest_open(self, dataset: Dataset, window: Window) -> datetime | None:
         """The open of the newest stored candle of any symbol.

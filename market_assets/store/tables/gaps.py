@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from market_assets.store.database import Table, bounds
+from market_assets.market.timeframes import Window
+from market_assets.store.database import Table, bounds, windows_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     import polars as pl
 
     from market_assets.market.datasets import Dataset
-    from market_assets.market.timeframes import Window
 
 
 class Gaps(Table):
@@ -46,6 +47,22 @@ class Gaps(Table):
             """,
             *(profile, profile, timeframe, timeframe, symbols, symbols, start, start, end),
         )
+
+    def symbols_in(self, dataset: Dataset, windows: Mapping[str, Window]) -> set[str]:
+        """The symbols of which an absence is recorded that begins in a window of their own."""
+        if not windows:
+            return set()
+        with self._db.lent("looked_at", windows_frame(windows)):
+            rows = self._db.execute(
+                """
+                SELECT DISTINCT symbol
+                FROM ops.gaps
+                JOIN looked_at USING (symbol)
+                WHERE profile = ? AND timeframe = ? AND first_ts >= start_ts AND first_ts < end_ts
+                """,
+                [dataset.owner, dataset.timeframe],
+            ).fetchall()
+        return {symbol for (symbol,) in rows}
 
     def unexplained(self, dataset: Dataset, symbols: Sequence[str]) -> pl.DataFrame:
         """The gaps of some symbols that are open or abandoned, with what says when to ask again.
@@ -134,6 +151,8 @@ class GapsWriter(Gaps):
         symbols: Sequence[str],
         window: Window,
         gaps: pl.DataFrame,
+        *,
+        since: Mapping[str, datetime] | None = None,
     ) -> None:
         """Replace the ledger of absences of some symbols in a window.
 
@@ -143,19 +162,25 @@ class GapsWriter(Gaps):
             window: Where they are replaced.
             gaps: symbol, first_ts, last_ts, bars, status, attempts, failures, confirmations,
                 confirmed_at, first_seen, asked_at, reason; witness and answered may follow.
+            since: By symbol, from where in the window on; from its start on if not given.
         """
-        start, end = bounds(window)
-        self._db.execute(
-            """
-            DELETE FROM ops.gaps
-            WHERE profile = ?
-              AND timeframe = ?
-              AND first_ts >= ?
-              AND first_ts < ?
-              AND list_contains(?, symbol)
-            """,
-            [dataset.owner, dataset.timeframe, start, end, list(symbols)],
-        )
+        starts = since or {}
+        replaced = {
+            symbol: Window(starts.get(symbol, window.start), window.end) for symbol in symbols
+        }
+        with self._db.lent("replaced", windows_frame(replaced)):
+            self._db.execute(
+                """
+                DELETE FROM ops.gaps g
+                USING replaced r
+                WHERE g.profile = ?
+                  AND g.timeframe = ?
+                  AND g.symbol = r.symbol
+                  AND g.first_ts >= r.start_ts
+                  AND g.first_ts < r.end_ts
+                """,
+                [dataset.owner, dataset.timeframe],
+            )
         if not gaps.is_empty():
             with self._db.lent("new_gaps", gaps):
                 self._db.execute(

@@ -1,3 +1,5 @@
+"""What the calendar libraries have wrong is right here, each with its reason."""
+
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
@@ -5,39 +7,16 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from market_assets.errors import CalendarError
-from market_assets.market.calendars.changes import (
-    Change,
-    changed,
-    closed,
-    held,
-    shortened,
-    stretch_of,
-    wall,
-)
 from market_assets.market.calendars.corrections import CORRECTIONS
 from market_assets.market.calendars.sessions import load_calendar
 from market_assets.market.timeframes import Timeframe, Window
+from market_assets_tests.support.calendars import day
 
 NEW_YORK = ZoneInfo("America/New_York")
 
+at = datetime.fromisoformat  # an instant as frames hold it: UTC, without a zone
 
-def hours_of(calendar: str, text: str) -> str:
-    """The stretches of one session on its exchange's clock; `<` marks the evening before."""
-    loaded, session = load_calendar(calendar), date.fromisoformat(text)
-    spans = loaded.spans(Window.of_days(session - timedelta(days=2), session + timedelta(days=2)))
-
-    def wall_of(instant: datetime) -> str:
-        local = instant.replace(tzinfo=UTC).astimezone(loaded.zone)
-        return ("<" if local.date() < session else "") + f"{local:%H:%M}"
-
-    own = [
-        f"{wall_of(opens)}-{wall_of(closes)}"
-        for day, opens, closes in spans.iter_rows()
-        if day == session
-    ]
-    return " ".join(own) or "closed"
-
+HALTS = ["2020-03-09 09:34:13", "2020-03-12 09:35:44", "2020-03-16 09:30:01", "2020-03-18 12:56:17"]
 
 EVE = [f"{year}-12-24" for year in (2012, 2013, 2014, 2015, 2018, 2019, 2020, 2024, 2025)]
 LABOR_DAYS = ["2022-09-05", "2023-09-04", "2024-09-02", "2025-09-01"]
@@ -108,6 +87,45 @@ TABLE = [
 ]
 
 
+@pytest.mark.parametrize("timeframe", [Timeframe.M1, Timeframe.M5])
+@pytest.mark.parametrize("text", HALTS)
+def test_bars_inside_a_market_wide_halt_are_allowed_but_not_expected(
+    text: str, timeframe: Timeframe
+):
+    start = at(text).replace(tzinfo=NEW_YORK).astimezone(UTC)
+    end = start + timedelta(minutes=15)
+    for name in ("XNYS", "NASDAQ", "stock"):
+        calendar = load_calendar(name)
+        bars = calendar.bars(timeframe, day(text[:10]))
+        halted = bars.filter("halted")
+        assert halted.height == (14 if timeframe is Timeframe.M1 else 2)
+        assert halted["opens_at"][0].replace(tzinfo=UTC) >= start
+        assert halted["closes_at"][-1].replace(tzinfo=UTC) <= end
+        assert len(calendar.expected(timeframe, day(text[:10]))) == bars.height - halted.height
+
+
+def test_a_halt_of_new_york_is_none_elsewhere():
+    assert not load_calendar("24/7").bars(Timeframe.M1, day("2020-03-09"))["halted"].any()
+    assert not load_calendar("XLON").bars(Timeframe.M1, day("2020-03-09"))["halted"].any()
+
+
+def hours_of(calendar: str, text: str) -> str:
+    """The stretches of one session on its exchange's clock; `<` marks the evening before."""
+    loaded, session = load_calendar(calendar), date.fromisoformat(text)
+    spans = loaded.spans(Window.of_days(session - timedelta(days=2), session + timedelta(days=2)))
+
+    def wall_of(instant: datetime) -> str:
+        local = instant.replace(tzinfo=UTC).astimezone(loaded.zone)
+        return ("<" if local.date() < session else "") + f"{local:%H:%M}"
+
+    own = [
+        f"{wall_of(opens)}-{wall_of(closes)}"
+        for day, opens, closes in spans.iter_rows()
+        if day == session
+    ]
+    return " ".join(own) or "closed"
+
+
 @pytest.mark.parametrize(("calendar", "day", "hours"), TABLE)
 def test_a_day_that_the_libraries_have_wrong_is_right(calendar: str, day: str, hours: str):
     assert hours_of(calendar, day) == hours
@@ -143,81 +161,3 @@ def test_a_corrected_day_says_why():
         "typhoon Kong-rey: the exchange stays closed"
     ]
     assert load_calendar("XTAI").reasons_for(date(2024, 10, 30)) == []
-
-
-# Changes by themselves
-
-
-def changed_hours(day: str, *changes: Change) -> list[str]:
-    zone = ZoneInfo("Asia/Hong_Kong")
-    spans = load_calendar("XHKG").spans(Window.of_days(date(2024, 6, 10), date(2024, 6, 24)))
-    own = changed("XHKG", spans, changes, zone)
-    return [
-        f"{opens.replace(tzinfo=UTC).astimezone(zone):%d %H:%M}"
-        f"-{closes.replace(tzinfo=UTC).astimezone(zone):%H:%M}"
-        for session, opens, closes in own.iter_rows()
-        if session == date.fromisoformat(day)
-    ]
-
-
-def test_a_change_cuts_or_stretches_the_ends_of_a_session():
-    day = date(2024, 6, 18)
-    assert changed_hours("2024-06-18", closed(day, "storm")) == []
-    assert changed_hours("2024-06-18", shortened(day, "storm", opens="13:30")) == ["18 13:30-16:00"]
-    assert changed_hours("2024-06-18", shortened(day, "storm", closes="12:00")) == [
-        "18 09:30-12:00"
-    ]
-    assert changed_hours("2024-06-18", shortened(day, "late", closes="16:10")) == [
-        "18 09:30-12:00",
-        "18 13:00-16:10",
-    ]
-    assert changed_hours("2024-06-18", shortened(day, "early", opens="09:00")) == [
-        "18 09:00-12:00",
-        "18 13:00-16:00",
-    ]
-    both = shortened(day, "storm", opens="10:00", closes="11:00")
-    assert changed_hours("2024-06-18", both) == ["18 10:00-11:00"]
-
-
-def test_a_change_holds_a_session_where_there_is_none_and_speaks_another_zone():
-    saturday = held(date(2024, 6, 15), "test", "18:15-19:15")
-    assert changed_hours("2024-06-15", saturday) == ["15 18:15-19:15"]
-    utc = Change(
-        date(2024, 6, 15),
-        date(2024, 6, 15),
-        "test",
-        hours=(stretch_of("02:00-04:00"),),
-        zone=ZoneInfo("UTC"),
-    )
-    assert changed_hours("2024-06-15", utc) == ["15 10:00-12:00"]
-    evening = held(date(2024, 6, 18), "test", "22:00-16:00")
-    assert changed_hours("2024-06-18", evening) == ["17 22:00-16:00"]
-
-
-def test_of_several_days_only_sessions_get_other_hours():
-    week = Change(
-        date(2024, 6, 14), date(2024, 6, 18), "short week", hours=(stretch_of("09:30-12:00"),)
-    )
-    assert changed_hours("2024-06-15", week) == []
-    assert changed_hours("2024-06-17", week) == ["17 09:30-12:00"]
-    assert changed_hours("2024-06-19", week) == ["19 09:30-12:00", "19 13:00-16:00"]
-
-
-def test_a_later_change_has_the_last_word():
-    day = date(2024, 6, 18)
-    assert changed_hours(
-        "2024-06-18", closed(day, "storm"), held(day, "it was not", "10:00-12:00")
-    ) == ["18 10:00-12:00"]
-
-
-def test_what_cannot_be_is_refused_by_name():
-    with pytest.raises(CalendarError, match=r"'XHKG' has no session on 2024-06-15 .*`hours`"):
-        changed_hours("2024-06-15", shortened(date(2024, 6, 15), "test", opens="10:00"))
-    with pytest.raises(CalendarError, match="begins before the one before it has ended"):
-        changed_hours("2024-06-18", held(date(2024, 6, 18), "test", "15:00-10:00"))
-
-
-@pytest.mark.parametrize("text", ["9.30", "25:00", "09:60", "0930", "", "9:5"])
-def test_a_time_of_day_that_is_none_is_refused(text: str):
-    with pytest.raises(ValueError, match="no time of day"):
-        wall(text)

@@ -1,12 +1,10 @@
-"""The calendars against what markets really did.
-
-The candles are of many vendors, and are read from the folder beside the repository.
-"""
+"""The sessions of currencies, on New York's clock."""
 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
@@ -14,72 +12,56 @@ import pytest
 from market_assets.market.calendars.sessions import load_calendar
 from market_assets.market.gaps import missing, runs
 from market_assets.market.timeframes import Timeframe, Window
+from market_assets_tests.support.calendars import candles, closes_at, day, outside, span
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+
+NEW_YORK = ZoneInfo("America/New_York")
+
 at = datetime.fromisoformat  # an instant as frames hold it: UTC, without a zone
 
 
-def candles(shared: Path, name: str) -> pl.Series:
-    path = shared / "data" / f"{name}.parquet"
-    if not path.is_file():
-        pytest.skip(f"{path.name} is not there")
-    return pl.read_parquet(path)["ts"].unique().sort()
+def test_currencies_trade_from_sunday_to_friday_five_in_new_york_and_a_session_is_a_day():
+    window = Window.of_days(date(2019, 1, 7), date(2026, 1, 5))
+    spans = load_calendar("FOREX").spans(window)
+    for session, opens, closes in spans.iter_rows():
+        opened, closed = (x.replace(tzinfo=UTC).astimezone(NEW_YORK) for x in (opens, closes))
+        assert (opened.hour, closed.hour) == (17, 17)
+        assert (opened.date(), closed.date()) == (session - timedelta(days=1), session)
+        assert session.weekday() < 5
+    assert (spans["close"] - spans["open"]).unique().to_list() == [timedelta(hours=24)]
+    gaps = (spans["open"] - spans["close"].shift()).drop_nulls()
+    weekends = gaps.filter(gaps.is_between(timedelta(hours=47), timedelta(hours=49)))
+    assert sorted(set(weekends)) == [timedelta(hours=47), timedelta(hours=48), timedelta(hours=49)]
 
 
-def outside(calendar: str, timeframe: Timeframe, ts: pl.Series) -> pl.Series:
-    """The candles that open where the calendar allows none."""
-    allowed = load_calendar(calendar).bars(timeframe, span(ts))["ts"]
-    return missing(ts, allowed)
+@pytest.mark.parametrize("name", ["FOREX", "FX", "Forex"])
+def test_no_name_leads_to_the_library_s_currency_session_on_saturday_night(name: str):
+    saturday = day("2025-02-08")
+    assert load_calendar(name).bars(Timeframe.M1, saturday).is_empty()
 
 
-def span(ts: pl.Series) -> Window:
-    return Window(ts[0].replace(tzinfo=UTC), ts[-1].replace(tzinfo=UTC) + timedelta(microseconds=1))
-
-
-def test_the_days_of_new_york_are_those_of_23_years_of_apple(shared: Path):
-    days = candles(shared, "equity/lean__AAPL__1d")
-    assert (days[0], days[-1]) == (at("1998-01-02"), at("2021-03-31"))
-    assert load_calendar("XNYS").expected(Timeframe.D1, span(days)).to_list() == days.to_list()
-
-
-def test_the_hours_of_new_york_are_those_that_a_second_library_has():
-    window = Window.of_days(date(2007, 1, 1), date(2026, 1, 1))
-    assert load_calendar("XNYS").spans(window).equals(load_calendar("stock").spans(window))
-
-
-def test_every_minute_of_new_york_is_in_a_year_of_spy(shared: Path):
-    ts = candles(shared, "equity/admf-spy__SPY__1m")
-    expected = load_calendar("XNYS").expected(Timeframe.M1, span(ts))
-    assert missing(expected, ts).is_empty()
-    per_day = expected.to_frame().group_by(pl.col("ts").dt.date()).len()
-    assert dict(per_day["len"].value_counts().iter_rows()) == {390: 191, 210: 3}
-    assert len(outside("XNYS", Timeframe.M1, ts)) == 587
+@pytest.mark.parametrize("year", range(2010, 2027))
+def test_currencies_have_no_session_on_christmas_and_new_year(year: int):
+    assert closes_at("FOREX", f"{year}-12-25") is None
+    assert closes_at("FOREX", f"{year}-01-01") is None
 
 
 @pytest.mark.parametrize(
-    ("calendar", "name"),
+    ("text", "close"),
     [
-        ("CMEGlobex_FX", "nautilus__6EH4__1m"),
-        ("CMEGlobex_GC", "lean__GCZ3__1m"),
-        ("CME Globex Equity", "lean__ESZ3__1m"),
-        ("CME Globex Equity", "lean__ESH4__1m"),
+        ("2014-12-24", "14:00"),
+        ("2015-12-31", "14:00"),
+        ("2016-12-30", "14:00"),
+        ("2018-12-24", "17:00"),
     ],
 )
-def test_no_future_ever_traded_outside_its_calendar(calendar: str, name: str, shared: Path):
-    assert outside(calendar, Timeframe.M1, candles(shared, f"futures/{name}")).is_empty()
-
-
-def test_the_bounds_of_every_stretch_of_the_e_mini_in_2013_are_minutes_in_which_it_traded(
-    shared: Path,
+def test_currencies_close_early_before_the_holidays_in_the_years_that_were_seen_to(
+    text: str, close: str
 ):
-    ts = candles(shared, "futures/lean__ESZ3__1m")
-    week = Window.of_days(date(2013, 10, 6), date(2013, 10, 12))
-    spans = load_calendar("CME Globex Equity").spans(week)
-    assert spans.height == 10
-    assert spans["open"].is_in(ts.implode()).all()
-    assert spans["close"].dt.offset_by("-1m").is_in(ts.implode()).all()
+    assert closes_at("FOREX", text) == close
 
 
 @pytest.mark.parametrize(

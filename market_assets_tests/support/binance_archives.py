@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import zipfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -13,7 +15,6 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import polars as pl
 
 from market_assets.sources.contract import CANDLE_SCHEMA
-from market_assets_tests.sources.vendors.test_binance_zip import packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +36,15 @@ HEADER = (
     "open_time,open,high,low,close,volume,close_time,quote_volume,count,"
     "taker_buy_volume,taker_buy_quote_volume,ignore\n"
 )
+
+
+def packed(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """A zip of some files."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as pack:
+        for name, text in members.items():
+            pack.writestr(name, text)
+    return buffer.getvalue()
 
 
 def lines(candles: pl.DataFrame, *, unit: str = "us", header: bool = False) -> bytes:

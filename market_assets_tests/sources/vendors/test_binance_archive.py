@@ -30,12 +30,12 @@ from market_assets.sources.vendors.binance_archive import (
     BinanceArchiveSource,
 )
 from market_assets.store import Store
-from market_assets_tests.sources.vendors.test_binance_zip import packed
 from market_assets_tests.support.binance_archives import (
     Vision,
     files_in,
     lines,
     member,
+    packed,
     real,
     run,
     within,

@@ -1,13 +1,10 @@
-"""Holes of every shape are found, and asked for again no wider than they are.
-
-They are explained once there is evidence.
-"""
+"""What answers say of bars that are absent: coverage, and the ledger of gaps."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +21,9 @@ from market_assets_tests.support.fill_ground import (
     at,
     candles,
     counts,
+    covered,
     every,
+    filled_often,
     plain,
     verdict,
 )
@@ -32,18 +31,57 @@ from market_assets_tests.support.fill_ground import (
 if TYPE_CHECKING:
     from market_assets.work.outcome import PartitionOutcome
 
+
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 MINUTES = "timeframes: {fetch: [1m]}\n"
 START = at("2025-02-26T00:00")
 
 
+class TestAbandonedThroughRefusals:
+    def test_a_backfill_by_hand_always_asks_again(self, ground, vendor):
+        vendor.set_faults([Fault(fault="error", status=400, message="Invalid symbol.")])
+        ground.keep("symbols: {BTC: {}}")
+        filled_often(ground, 6)
+        assert set(ground.gaps()["status"]) == {"abandoned"}
+        vendor.log.clear()
+        filled_often(ground, 1, only_due=True)
+        assert list(vendor.log) == []
+        filled_often(ground, 1)
+        assert len(vendor.log) > 0
+        assert set(ground.gaps()["status"]) == {"abandoned"}
+
+        vendor.set_faults([])
+        filled_often(ground, 1)
+
+        assert ground.complete()
+        assert ground.gaps().is_empty()
+
+    def test_an_answer_that_has_not_the_bars_opens_it_for_its_confirmations(self, ground, vendor):
+        vendor.set_faults([Fault(fault="error", status=400, message="Invalid symbol.")])
+        ground.keep("symbols: {BTC: {}}")
+        filled_often(ground, 6)
+        vendor.set_faults(
+            [Fault(fault="hole", start=at("2025-02-27T10:00"), end=at("2025-02-27T14:00"))]
+        )
+        filled_often(ground, 1)
+        assert ground.gaps().select("bars", "status").rows() == [(4, "open")]
+        filled_often(ground, 1)
+        assert ground.gaps().select("bars", "status").rows() == [(4, "outage")]
+
+    def test_what_sources_have_answered_for_is_not_asked_for_again(self, ground, vendor):
+        vendor.set_faults(
+            [Fault(fault="negative", start=at("2025-02-27T10:00"), end=at("2025-02-27T14:00"))]
+        )
+        ground.keep("symbols: {BTC: {}}")
+        filled_often(ground, 6)
+        assert ground.gaps().select("bars", "status").rows() == [(4, "abandoned")]
+        vendor.log.clear()
+        filled_often(ground, 1)
+        assert list(vendor.log) == []
+
+
 def hole(first: datetime, after: datetime, **more) -> Fault:
     return Fault(fault="hole", start=first, end=after, **more)
-
-
-def covered(windows: list[Window], step: timedelta) -> list[datetime]:
-    """The bars that some windows ask for."""
-    return sorted(ts for window in windows for ts in every(step, window.start, window.end))
 
 
 class TestOutages:
@@ -181,88 +219,6 @@ class TestEveryShape:
             assert len(asked(vendor, symbol)) == -(-len(bars) // 1000)
             assert ground.absent(symbol) == []
         assert ground.gaps().is_empty()
-
-
-class TestWhatTheVerdictsSay:
-    @pytest.mark.parametrize("seed", [0, 2])
-    def test_holes_drawn_at_random_are_what_verdicts_ledger_and_view_say_and_what_is_asked_for_next(
-        self, ground, vendor, seed
-    ):
-        # Two sizes of holes; one symbol begins late, and its first bar is there to be named.
-        genesis = datetime(2025, 2, 27, 8, 30, tzinfo=UTC)
-        vendor.set_faults(
-            [
-                Fault(
-                    fault="hole",
-                    every=3 + seed,
-                    bars=1 + 15 * seed,
-                    symbols=["LATE"],
-                    start=genesis + MINUTE,
-                ),
-                Fault(fault="hole", every=3 + seed, bars=1 + 15 * seed, symbols=["BTC"]),
-                Fault(fault="hole", every=9, bars=200 - 60 * seed, symbols=["BTC"]),
-            ]
-        )
-        ground.keep(MINUTES + "symbols: {BTC: {}, LATE: {}}\nstart: 2025-02-27")
-
-        outcomes = ground.fill()
-
-        absent = {
-            "BTC": ground.absent("BTC"),
-            "LATE": [ts for ts in ground.absent("LATE") if ts >= genesis],
-        }
-        assert all(absent.values())
-        ledger = ground.gaps()
-        for symbol, bars in absent.items():
-            for outcome in outcomes:
-                own = counts(outcome)[symbol]
-                inside = [
-                    ts
-                    for ts in bars
-                    if outcome.partition.window.start <= ts < outcome.partition.window.end
-                ]
-                assert own.missing == len(inside)
-                assert own.expected == own.stored + own.missing
-            gaps = ledger.filter(pl.col("symbol") == symbol)
-            stretches = [
-                Window(first.replace(tzinfo=UTC), last.replace(tzinfo=UTC) + MINUTE)
-                for first, last in gaps.select("first_ts", "last_ts").iter_rows()
-            ]
-            assert covered(stretches, MINUTE) == bars
-        for outcome in outcomes:
-            facts = verdict(outcome, "continuity").facts
-            assert facts["stored"] == outcome.rows
-            assert facts["missing"] == sum(own.missing for own in outcome.counts)
-            assert facts["expected"] == facts["stored"] + facts["missing"]
-            assert facts["completeness"] == pytest.approx(
-                1 - facts["missing"] / facts["expected"], abs=1e-6
-            )
-            assert (
-                facts["open_gaps"]
-                == ledger.filter(outcome.partition.window.holds("first_ts")).height
-            )
-            assert verdict(outcome, "validity").passed
-        assert verdict(outcomes[0], "genesis").passed == (absent["BTC"][0] > at("2025-02-27T00:00"))
-        view = ground.table("SELECT symbol, missing, stored FROM ops.completeness ORDER BY symbol")
-        assert view.rows() == [
-            (
-                symbol,
-                len(absent[symbol]),
-                sum(counts(outcome)[symbol].stored for outcome in outcomes),
-            )
-            for symbol in ("BTC", "LATE")
-        ]
-
-        vendor.log.clear()
-        ground.fill()
-
-        for symbol, bars in absent.items():
-            # The vendor's client asks on behind the last row of a page that is short.
-            windows = asked(vendor, symbol)
-            assert set(bars) <= set(covered(windows, MINUTE))
-            assert all(window.end - window.start <= 1000 * MINUTE for window in windows)
-            assert min(windows).start == bars[0]
-            assert max(window.end for window in windows) == bars[-1] + MINUTE
 
 
 class TestQuietMinutes:

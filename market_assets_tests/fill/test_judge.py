@@ -12,7 +12,7 @@ from market_assets.config.settings import Severity
 from market_assets.market.timeframes import Window
 from market_assets.practice.faults import Fault
 from market_assets_tests.support.fill_ground import asked, at, counts, covered, verdict
-from market_assets_tests.verdicts.test_plausibility import FIRST, changed, market
+from market_assets_tests.support.ordinary_market import FIRST, changed, market
 
 if TYPE_CHECKING:
     from market_assets.work.outcome import PartitionOutcome

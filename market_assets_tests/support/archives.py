@@ -301,6 +301,8 @@ SAMPLES: dict[str, tuple[str, str, Timeframe, list[tuple[Any, ...]]]] = {
     ),
 }
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 def candles(count: int = 5, start: datetime = START, step: timedelta = MINUTE) -> pl.DataFrame:
     rows = [
@@ -335,3 +337,7 @@ def fetch(
             return await source.fetch(symbol, timeframe, start, end)
 
     return asyncio.run(within())
+
+
+def micros(at: datetime) -> int:
+    return (at.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)

@@ -15,15 +15,10 @@ from hypothesis import strategies as st
 from market_assets.errors import SourceError
 from market_assets.market.timeframes import TS
 from market_assets.sources.files.clocks import Clock, clock_of, localize
-from market_assets_tests.support.archives import archive, candles, fetch
+from market_assets_tests.support.archives import archive, candles, fetch, micros
 from market_assets_tests.support.file_fills import closes, keep, line, write
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HEAD = "ts,open,high,low,close,volume\n"
-
-
-def micros(at: datetime) -> int:
-    return (at.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,7 @@ import pytest
 from market_assets.errors import SourceError
 from market_assets.market.timeframes import Timeframe
 from market_assets.sources.files.stamps import StampError, read_stamps
-from market_assets_tests.sources.files.test_clocks import micros
-from market_assets_tests.support.archives import archive, candles, fetch
+from market_assets_tests.support.archives import archive, candles, fetch, micros
 from market_assets_tests.support.file_fills import closes, keep, line, words, write
 
 MARCH_11 = datetime(2024, 3, 11)

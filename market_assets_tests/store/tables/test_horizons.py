@@ -27,13 +27,18 @@ def learned(minutes, *rows: tuple[str, str, int]) -> pl.DataFrame:
 
 
 def test_what_was_learned_last_of_a_series_takes_the_place_of_the_rest(write, read, minutes):
-    write("horizons.put", "crypto", learned(minutes, ("a", "BTC", 1), ("b", "BTC", 2)))
+    write(
+        "horizons.put",
+        "crypto",
+        learned(minutes, ("a", "BTC", 1), ("b", "BTC", 2), ("a", "LTC", 4)),
+    )
     write("horizons.put", "crypto", learned(minutes, ("a", "BTC", 5), ("a", "ETH", 3)))
     write("horizons.put", "equity", learned(minutes, ("a", "BTC", 7)))
     found = read("horizons.all").select("profile", "source", "symbol", "start_ts").rows()
     assert found == [
         ("crypto", "a", "BTC", minutes.naive(5)),
         ("crypto", "a", "ETH", minutes.naive(3)),
+        ("crypto", "a", "LTC", minutes.naive(4)),
         ("crypto", "b", "BTC", minutes.naive(2)),
         ("equity", "a", "BTC", minutes.naive(7)),
     ]

@@ -50,10 +50,10 @@ def test_the_latest_answers_take_the_place_of_earlier_ones(write, rows):
 
 
 def test_rows_of_one_reason_are_counted_together(write, rows):
-    write("refused.add", M1, refused(("BTC", DAY, "x", 1)))
+    write("refused.add", M1, refused(("BTC", DAY, "x", 1), ("BTC", DAY, "z", 7)))
     write("refused.add", M1, refused(("BTC", DAY, "x", 2), ("BTC", DAY, "y", 1)))
     write("refused.add", M1, refused())
-    assert rows() == [("BTC", DAY, "x", 3), ("BTC", DAY, "y", 1)]
+    assert rows() == [("BTC", DAY, "x", 3), ("BTC", DAY, "y", 1), ("BTC", DAY, "z", 7)]
 
 
 def test_a_copy_of_an_earlier_version_has_none(store):

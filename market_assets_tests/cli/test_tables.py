@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING
+
+import pytest
 
 from market_assets.cli.console import Terminal
 from market_assets.cli.tables import Column, print_table
+
+if TYPE_CHECKING:
+    from market_assets_tests.support.shell import Shell
 
 COLUMNS = [Column("name"), Column("bars", right=True), Column("why", prose=True), Column("trigger")]
 
@@ -42,3 +48,14 @@ def test_a_name_that_is_wider_than_the_window_is_not_cut() -> None:
     lines = printed(40, [Column("name"), Column("bars")], [["A" * 60, "12"]])
     assert "".join(lines).count("A") == 60
     assert max(map(len, lines)) <= 40
+
+
+@pytest.mark.parametrize(("columns", "widest"), [(None, 2000), ("60", 60)])
+def test_a_table_in_a_pipe_is_whole_unless_somebody_sets_its_width(
+    shell: Shell, columns: str | None, widest: int
+) -> None:
+    shell.environment.pop("COLUMNS", None)
+    shell.environment |= {"COLUMNS": columns} if columns else {}
+    lines = shell.process("sources").out.splitlines()
+    assert max(map(len, lines)) <= widest
+    assert columns or max(map(len, lines)) > 100

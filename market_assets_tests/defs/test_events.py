@@ -15,7 +15,7 @@ from market_assets.defs.automation.runs import instance_at
 from market_assets.defs.events import audit_metadata
 from market_assets.practice.book import Market
 from market_assets.practice.vendor import PracticeVendor
-from market_assets_tests.defs.assets.test_candles import FAULTS, plain
+from market_assets_tests.support.defs_faults import FAULTS, plain
 from market_assets_tests.support.defs_ground import Ground
 
 if TYPE_CHECKING:

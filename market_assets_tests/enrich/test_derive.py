@@ -5,7 +5,6 @@ They say what they are made of.
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -13,14 +12,11 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from market_assets.enrich.derive import Derive
 from market_assets.enrich.resample import resample
 from market_assets.expected.series import calendar_of, prepare
 from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Window
-from market_assets.store import Store
 from market_assets_tests.support.enrich_ground import (
-    CRYPTO_SINCE_JANUARY,
     D1,
     EQUITY,
     FOREX,
@@ -33,6 +29,7 @@ from market_assets_tests.support.enrich_ground import (
     NAMES,
     W1,
     at,
+    counted,
     days,
     priced,
     span,
@@ -41,7 +38,6 @@ from market_assets_tests.support.enrich_ground import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from market_assets.work.outcome import PartitionOutcome
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -49,15 +45,6 @@ pytestmark = pytest.mark.filterwarnings("error")
 @pytest.fixture(autouse=True)
 def _spring(clock):
     clock.now = datetime(2025, 3, 12, tzinfo=UTC)
-
-
-def counted(outcomes: list[PartitionOutcome]) -> list[tuple]:
-    """Partition, symbol, expected, stored, explained, missing."""
-    return [
-        (outcome.partition.key, own.symbol, own.expected, own.stored, own.explained, own.missing)
-        for outcome in outcomes
-        for own in outcome.counts
-    ]
 
 
 # What a derived candle is
@@ -179,41 +166,6 @@ def test_flat_bars_count_as_input_but_only_trades_make_prices(market):
 
 
 # Any order, and again
-
-
-def test_months_derived_in_any_order_give_the_same_bars(market, clock, tmp_path):
-    """Two weeks reach over the end of a month.
-
-    The window is Monday 2025-01-27 to Sunday 2025-02-02, and on to 2025-03-02.
-    """
-    clock.now = datetime(2025, 3, 5, tzinfo=UTC)
-    months = [
-        days("2025-01-20", "2025-02-01"),
-        days("2025-02-01", "2025-03-01"),
-        days("2025-03-01", "2025-03-05"),
-    ]
-    tables = []
-    for number, order in enumerate([months, [months[2], months[0], months[1]]]):
-        crypto = market(CRYPTO_SINCE_JANUARY, fetch="[1h]", derive="[4h, 1d, 1w]")
-        crypto.store = Store(tmp_path / str(number), clock=clock)
-        for month in order:
-            crypto.fill(month, timeframe=H1, outages=("2025-02-11 00:00..2025-02-13 07:00",))
-            for timeframe in (D1, W1):
-                crypto.derive(timeframe, month)
-        tables.append([crypto.candles(timeframe) for timeframe in (D1, W1)] + [crypto.matrix()])
-    first = tables[0]
-    assert first[1].select("ts", "bars", "bars_expected").rows() == [
-        (at("2025-01-20"), 7, 7),
-        (at("2025-01-27"), 7, 7),
-        (at("2025-02-03"), 7, 7),
-        (at("2025-02-10"), 5, 7),
-        (at("2025-02-17"), 7, 7),
-        (at("2025-02-24"), 7, 7),
-    ]
-    for table in tables[1:]:
-        assert_frame_equal(table[0], first[0])
-        assert_frame_equal(table[1], first[1])
-        assert table[2] == first[2]
 
 
 def test_only_what_changed_is_written_again(market):
@@ -455,74 +407,6 @@ def test_a_week_whose_days_are_all_explained_is_explained(market):
     crypto.fill(days("2025-03-03", "2025-03-12"), outages=("2025-03-03 00:00..2025-03-10 00:00",))
     crypto.derive(D1)
     assert counted(crypto.derive(W1)) == [("2025-03-01", "BTC", 1, 0, 1, 0)]
-
-
-# The job
-
-
-def test_a_derivation_is_a_job(market):
-    crypto = market()
-    crypto.fill(days("2025-03-03", "2025-03-05"))
-    crypto.derive(H1, days("2025-03-03", "2025-03-05"))
-    crypto.derive(H1, days("2025-03-05", "2025-03-06"))
-    with crypto.store.reading("looking") as view:
-        jobs = {job["start_ts"]: job for job in view.jobs.newest(10).iter_rows(named=True)}
-    done, empty = jobs[at("2025-03-03")], jobs[at("2025-03-05")]
-    assert (done["kind"], done["status"], done["progress"], done["symbols"]) == (
-        "derive",
-        "SUCCEEDED",
-        1.0,
-        ["BTC"],
-    )
-    assert (done["end_ts"], done["ended_at"]) == (at("2025-03-05"), at("2025-03-12"))
-    assert json.loads(done["detail"])["rows"]["new"] == 48
-    assert empty["status"] == "INCOMPLETE"
-    assert list(json.loads(empty["detail"])["failures"]) == ["2025-03-05"]
-
-
-def test_a_derivation_that_is_closed_early_keeps_what_it_has_committed(market, monkeypatch):
-    monkeypatch.setattr("market_assets.enrich.derive.Derive.batch_bars", 1440)
-    crypto = market()
-    crypto.fill(days("2025-03-03", "2025-03-06"))
-    derivation = iter(
-        Derive(
-            crypto.store,
-            crypto.scope(H1),
-            days("2025-03-03", "2025-03-06"),
-        )
-    )
-    assert next(derivation).partition.key == "2025-03-03"
-    derivation.close()
-    assert len(crypto.made(H1)) == 24
-    with crypto.store.reading("looking") as view:
-        (job,) = view.jobs.newest(10).rows(named=True)
-    assert (job["status"], job["progress"]) == ("CANCELLED", pytest.approx(1 / 3))
-    assert [outcome.new for outcome in crypto.derive(H1, days("2025-03-03", "2025-03-06"))] == [
-        0,
-        24,
-        24,
-    ]
-
-
-@pytest.mark.parametrize("batch_bars", [1, 10_000_000])
-def test_the_size_of_a_batch_changes_nothing(batch_bars: int, market, monkeypatch):
-    monkeypatch.setattr("market_assets.enrich.derive.Derive.batch_bars", batch_bars)
-    futures = market(FUTURES, symbols="ES: {}")
-    futures.fill(days("2025-03-03", "2025-03-06"))
-    outcomes = futures.derive(H4, days("2025-03-03", "2025-03-06"))
-    assert counted(outcomes) == [
-        ("2025-03-03", "ES", 6, 6, 0, 0),
-        ("2025-03-04", "ES", 6, 6, 0, 0),
-        ("2025-03-05", "ES", 6, 6, 0, 0),
-    ]
-    assert [one.rows for one in outcomes] == [6, 6, 6]
-
-
-def test_a_window_before_the_profile_is_no_job(market):
-    crypto = market()
-    assert crypto.derive(H1, days("2020-01-01", "2021-01-01")) == []
-    with crypto.store.reading("looking") as view:
-        assert view.jobs.newest(10).is_empty()
 
 
 # The vendor's own

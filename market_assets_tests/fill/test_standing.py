@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import TYPE_CHECKING, ClassVar
+
+import pytest
+import yaml
+
 from market_assets.market.timeframes import Window
 from market_assets.practice.faults import Fault
-from market_assets_tests.support.fill_ground import (
-    asked,
-    at,
-)
+from market_assets_tests.support.fill_ground import asked, at, counts, filled_often
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 MINUTES = "timeframes: {fetch: [1m]}\n"
+COUNTRY = "Service unavailable from a restricted location according to 'b. Eligibility'"
 
 
 class TestSourcesThatAreDown:
@@ -62,3 +70,79 @@ class TestSourcesThatAreDown:
         assert len(ground.absent("BTC")) == pages // 2 * 1000 - (pages * 1000 - 8 * 1440) * (
             pages % 2 == 0
         )
+
+
+def symbols_of(pairs: Iterable[str]) -> str:
+    """The symbols of a profile, each with its one source: of pairs such as "BTC: vendor"."""
+    sources = dict(pair.split(": ") for pair in pairs)
+    return yaml.safe_dump(
+        {"symbols": {symbol: {"sources": [source]} for symbol, source in sources.items()}}
+    )
+
+
+class TestOfTheMoment:
+    PASSING = (408, 425, 500, 507, 520, 521, 522, 523, 524, 525, 526, 527, 529, 530, 599)
+
+    def test_a_passing_one_costs_no_page(self, empty_ground, vendor):
+        """Each status has a source and a symbol of its own."""
+        ground = empty_ground
+        for status in self.PASSING:
+            ground.add_vendor(f"vendor_{status}", vendor, retries=2)
+        vendor.set_faults(
+            [
+                Fault(fault="error", status=status, times=2, symbols=[f"S{status}"])
+                for status in self.PASSING
+            ]
+        )
+        ground.keep(symbols_of(f"S{status}: vendor_{status}" for status in self.PASSING))
+        ground.fill()
+        assert ground.complete()
+        refused = Counter(entry["symbol"] for entry in vendor.log if entry["status"] != 200)
+        assert refused == {f"S{status}": 2 for status in self.PASSING}
+
+    REFUSALS: ClassVar[dict[str, tuple[int, str]]] = {
+        "unreachable": (522, ""),
+        "slow": (408, ""),
+        "legal": (451, ""),
+        "country": (403, COUNTRY),
+        "forbidden": (403, "Forbidden"),
+        "frozen": (530, ""),
+    }
+
+    @pytest.mark.parametrize("only_due", [False, True])
+    def test_five_of_them_on_a_new_install_abandon_nothing(self, empty_ground, vendor, only_due):
+        """Each refusal has a source and two symbols of its own."""
+        ground = empty_ground
+        faults, symbols = [], []
+        for name, (status, words) in self.REFUSALS.items():
+            ground.add_vendor(name, vendor)
+            own = [f"{name}_{number}" for number in range(2)]
+            faults.append(Fault(fault="error", status=status, message=words, symbols=own))
+            symbols += [f"{symbol}: {name}" for symbol in own]
+        vendor.set_faults(faults)
+        ground.keep(symbols_of(symbols))
+        filled_often(ground, 6, only_due=only_due)
+        gaps = ground.gaps()
+        assert set(gaps["status"]) == {"open"}
+        assert set(gaps["symbol"]) == set(ground.profile.symbols)
+        vendor.set_faults([])
+        filled_often(ground, 1, only_due=only_due)
+        assert ground.complete()
+
+
+class TestOfTheMachine:
+    def test_one_of_the_country_is_not_asked_for_again_for_the_other_symbols(self, ground, vendor):
+        vendor.set_faults([Fault(fault="error", status=451, message=COUNTRY)])
+        ground.keep("symbols: {BTC: {}, ETH: {}, X: {}, Y: {}, Z: {}}")
+        ground.fill()
+        assert len(vendor.log) <= 8, "each request in flight may be refused once"
+        assert any(
+            "refuses whoever asks from this machine" in reason for reason in ground.gaps()["reason"]
+        )
+        assert all("restricted location" in reason for reason in ground.gaps()["reason"])
+
+    def test_one_of_a_symbol_leaves_the_others_alone(self, ground, vendor):
+        vendor.set_faults([Fault(fault="error", status=400, code=-1121, symbols=["X"])])
+        ground.keep("symbols: {X: {}, BTC: {}}")
+        outcomes = ground.fill()
+        assert [counts(outcome)["BTC"].missing for outcome in outcomes] == [0, 0, 0]

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from datetime import date, timedelta
 from io import BytesIO
-from itertools import groupby, pairwise
+from itertools import groupby
 
 import polars as pl
 import pytest
@@ -16,7 +16,6 @@ from PIL import Image
 
 from market_assets.pictures.heatmap import (
     BANDS,
-    CELL_SCHEMA,
     MOST_ROWS,
     NEVER_FILLED,
     NOT_EXPECTED,
@@ -25,14 +24,11 @@ from market_assets.pictures.heatmap import (
     colour_of,
     heat_map,
 )
+from market_assets_tests.support.pictures import cells, day
 
 MONDAY = date(2025, 3, 3)
 GREEN, LIGHT, YELLOW, ORANGE, RED, DARK_RED = (colour for _, colour, _ in BANDS)
 COLOURS = {GREEN, LIGHT, YELLOW, ORANGE, RED, DARK_RED, NEVER_FILLED, NOT_EXPECTED}
-
-
-def cells(*rows: tuple[str, date, float], state: CellState = CellState.JUDGED) -> pl.DataFrame:
-    return pl.DataFrame([(*row, state.value) for row in rows], schema=CELL_SCHEMA, orient="row")
 
 
 def drawn(
@@ -61,10 +57,6 @@ def _stretches(line: list[tuple[int, ...]]) -> list[tuple[tuple[int, ...], int]]
     """The runs of a cell's colour and their lengths; what is shorter is the edge of a letter."""
     runs = [(colour, len(list(pixels))) for colour, pixels in groupby(line)]
     return [(colour, length) for colour, length in runs if colour in COLOURS and length > 5]
-
-
-def day(number: int) -> date:
-    return MONDAY + timedelta(days=number)
 
 
 def test_each_cell_has_the_colour_of_its_share() -> None:
@@ -181,19 +173,6 @@ def test_the_same_cells_in_any_order_make_the_same_bytes() -> None:
         for each in (frame, frame.sample(fraction=1, shuffle=True, seed=3))
     )
     assert one == other
-
-
-def test_title_caption_dates_and_names_are_written() -> None:
-    frame = cells(("BTC", day(0), 1.0))
-    plain = heat_map(frame, ["BTC"], Bucket.DAY, title="kept 1m")
-    others = [
-        heat_map(frame, ["BTC"], Bucket.DAY, title="other 1m"),
-        heat_map(frame, ["BTC"], Bucket.DAY, title="kept 1m", caption="As of today."),
-        heat_map(frame.with_columns(symbol=pl.lit("ETH")), ["ETH"], Bucket.DAY, title="kept 1m"),
-        heat_map(frame.with_columns(bucket=pl.lit(day(1))), ["BTC"], Bucket.DAY, title="kept 1m"),
-        heat_map(frame, ["BTC"], Bucket.WEEK, title="kept 1m"),
-    ]
-    assert all(one != other for one, other in pairwise([plain, *others]))
 
 
 def test_nothing_expected_is_a_picture_without_cells() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from decimal import Decimal
 
 import httpx
@@ -17,13 +16,12 @@ from market_assets.market.timeframes import Timeframe
 from market_assets.practice.book import Market
 from market_assets.practice.simulate import Instrument
 from market_assets.practice.stream_faults import StreamFault
-from market_assets.practice.stream_formats import SPOKEN
 from market_assets.practice.streams import StreamVendor, Truth
 from market_assets.practice.vendor import PracticeVendor
 from market_assets.sources.contract import build_source
 from market_assets.sources.streaming import Streaming, Subscribed
 from market_assets_tests.support.manual_timer import START, ManualTimer
-from market_assets_tests.support.stream_ground import FIRST, FORMATS, SYMBOLS
+from market_assets_tests.support.stream_ground import FIRST
 
 MARKET = Market(
     symbols={
@@ -98,26 +96,6 @@ def test_what_is_kept_in_memory_is_bounded():
 def test_a_symbol_that_is_not_traded_is_not_there():
     assert not Truth(MARKET).has("NOPE")
     assert Truth(Market(kind="crypto")).has("ANYTHING")
-
-
-@pytest.mark.parametrize("name", SPOKEN)
-def test_a_subscription_is_answered_as_the_vendor_does(name):
-    symbol = SYMBOLS[name][0]
-
-    async def ask():
-        market = Market(symbols={symbol: Instrument()})
-        async with StreamVendor(market, ManualTimer()) as vendor:
-            stream = FORMATS[name](Timeframe.M1)
-            async with connect(vendor.url(name)) as socket:
-                for message in stream.subscribe([symbol]):
-                    await socket.send(message)
-                while True:
-                    events = stream.read(await socket.recv())
-                    if Subscribed((symbol,)) in events:
-                        return vendor.asked
-
-    (asked,) = asyncio.run(ask())
-    assert asked == json.loads(FORMATS[name](Timeframe.M1).subscribe([symbol])[0])
 
 
 @pytest.mark.parametrize(

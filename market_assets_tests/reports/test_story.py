@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
@@ -11,36 +10,12 @@ import pytest
 from market_assets.errors import CalendarError, UniverseError
 from market_assets.expected.series import prepare
 from market_assets.market.timeframes import Timeframe, Window
-from market_assets.practice.book import Market
-from market_assets.reports.story import story_of
 from market_assets.work.run import Run
 from market_assets_tests.support.fill_ground import Ground, at, candles, every
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from market_assets.practice.vendor import PracticeVendor
-    from market_assets.reports.story import Story
+from market_assets_tests.support.stories import said, told
 
 HOUR = timedelta(hours=1)
 HOLE = at("2025-02-27T10:00")
-
-
-def told(
-    ground: Ground, symbol: str, ts: datetime | str, timeframe: Timeframe | None = None
-) -> Story:
-    ts = at(ts) if isinstance(ts, str) else ts
-    with ground.store.reading("testing") as view:
-        return story_of(
-            view,
-            ground.scope(timeframe),
-            symbol,
-            ts,
-        )
-
-
-def said(story: Story) -> str:
-    return " | ".join(event.what for event in story.events)
 
 
 @pytest.fixture
@@ -69,34 +44,6 @@ def test_a_stored_bar_is_told_with_its_values_and_who_answered(ground: Ground) -
     assert "a fill of 2025-02-26..2025-03-01 began: SUCCEEDED, run run-1" in said(story)
     assert {event.at for event in story.events} == {ground.clock()}
     assert "--refetch" in story.coming
-
-
-def test_an_instant_with_another_zone_is_the_same_bar(ground: Ground) -> None:
-    ground.keep("symbols: {BTC: {}}")
-    ground.fill()
-    local = at("2025-02-26T10:30").astimezone(tz=None)
-    assert told(ground, "BTC", local) == told(ground, "BTC", "2025-02-26T10:30")
-
-
-def test_a_revised_bar_is_told_with_its_old_values(empty_ground: Ground) -> None:
-    ground = empty_ground
-    opens = every(HOUR, at("2025-02-26"), at("2025-03-01"))
-    ground.add_archive("files", {"BTC": candles(opens)})
-    ground.keep("symbols: {BTC: {}}")
-    ground.fill()
-    ground.add_archive("files", {"BTC": candles(opens).with_columns(volume=7.0)})
-    ground.wait(hours=3)
-    ground.fill(refetch=True)
-    story = told(ground, "BTC", opens[5])
-    assert story.values is not None
-    assert story.values["volume"] == 7.0
-    assert "It was revised once." in story.verdict
-    (revision,) = [event for event in story.events if event.what.startswith("revised")]
-    assert revision.at == ground.clock()
-    assert (
-        revision.what
-        == "revised; until then it was, from files: open 105 high 107 low 103 close 106 volume 10.5"
-    )
 
 
 def test_an_open_bar_says_who_was_asked_and_when_it_is_due_again(holed: Ground) -> None:
@@ -161,19 +108,6 @@ def test_an_abandoned_bar_says_why_and_that_it_is_not_asked_for_any_more(holed: 
         "files answered without it."
     )
     assert "repair --abandoned" in story.coming
-
-
-def test_a_source_that_fails_is_a_failure_and_no_attempt(
-    ground: Ground, vendor: PracticeVendor
-) -> None:
-    vendor.set_faults(Market.model_validate({"faults": [{"fault": "error", "status": 500}]}).faults)
-    ground.keep("symbols: {BTC: {}}")
-    ground.fill()
-    story = told(ground, "BTC", "2025-02-26T10:00")
-    assert story.state == "open"
-    assert story.verdict.startswith("Missing, asked for once: source vendor")
-    assert "5 that leave it in doubt make it abandoned (0 answers so far)" in story.coming
-    assert "(0 answered, 1 failed)" in said(story)
 
 
 def test_a_bar_that_nobody_asked_for_says_who_will(ground: Ground) -> None:
@@ -282,19 +216,6 @@ def test_a_halted_bar_may_be_absent(ground: Ground) -> None:
                 prepare(transaction, ground.profile)
 
 
-def test_a_day_is_found_by_its_date_and_by_any_instant_of_its_session(ground: Ground) -> None:
-    ground.keep(
-        "kind: EQUITY\nstart: 2025-02-24\ntimeframes: {fetch: [1d]}\nsymbols: {SPY: {}}\nend: null"
-    )
-    ground.fill()
-    for ts in ("2025-02-26", "2025-02-26T15:00"):
-        story = told(ground, "SPY", ts)
-        assert story.state == "stored"
-        assert story.bar is not None
-        assert (story.bar.ts, story.bar.opens_at) == (at("2025-02-26"), at("2025-02-26T14:30"))
-    assert told(ground, "SPY", "2025-02-26T03:00").state == "market closed"
-
-
 def test_a_stored_bar_that_is_not_expected_any_more_is_told_as_both(ground: Ground) -> None:
     ground.keep("symbols: {BTC: {}}")
     ground.fill()
@@ -302,24 +223,6 @@ def test_a_stored_bar_that_is_not_expected_any_more_is_told_as_both(ground: Grou
     story = told(ground, "BTC", "2025-02-26T10:00")
     assert story.state == "stored"
     assert "Nothing is expected there, though: BTC is kept from 2025-02-27 on" in story.verdict
-
-
-def test_of_many_jobs_the_newest_are_told(ground: Ground) -> None:
-    ground.keep("symbols: {BTC: {}}")
-    for _ in range(8):
-        ground.wait(minutes=1)
-        ground.fill(window=Window(at("2025-02-26"), at("2025-02-27")))
-    story = told(ground, "BTC", "2025-02-26T10:00")
-    jobs = [event for event in story.events if event.what.startswith("a fill")]
-    assert len(jobs) == 5
-    assert "there were 8" in jobs[0].what
-    assert jobs[-1].at == ground.clock()
-    # A job of another day is none of this bar's business.
-    assert not [
-        event
-        for event in told(ground, "BTC", "2025-02-28T10:00").events
-        if event.what.startswith("a fill")
-    ]
 
 
 def test_what_cannot_be_told_is_refused(ground: Ground) -> None:

@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
 import textwrap
+from collections import Counter
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
 
+from market_assets.errors import StoreError
+from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import TS, Timeframe, Window
+from market_assets.store import Store
+from market_assets_tests.support.store_processes import Releases
+from market_assets_tests.support.store_rows import Kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from market_assets_tests.conftest import Clock
+
 
 SCHEMA = {
     "symbol": pl.String,
     "ts": TS,
     **dict.fromkeys(("open", "high", "low", "close", "volume"), pl.Float64),
 }
+
 START = datetime(2025, 1, 1, tzinfo=UTC)
+
+M1 = Timeframe.M1
+DAY = 1440
+
+NEW_YORK = "America/New_York"
+KEPT = (Timeframe.M1, Timeframe.D1, Timeframe.W1)
 
 
 class Minutes:
@@ -109,3 +128,89 @@ def child() -> Iterator[Callable[..., Child]]:
         each.process.stdout.close()
         if not each.process.stdin.closed:
             each.process.stdin.close()
+
+
+@pytest.fixture
+def days(store: Store, minutes):
+    """How many rows of each symbol and day are stored."""
+
+    def count(*_: object) -> Counter[tuple[str, int]]:
+        with store.reading("counting") as view:
+            rows = view.candles.opens(
+                Dataset.candles("crypto", M1), ["BTC", "ETH"], minutes.window(0, 100 * DAY)
+            ).rows()
+        assert len(set(rows)) == len(rows), "a bar is stored twice"
+        return Counter((symbol, (ts - minutes.naive(0)).days) for symbol, ts in rows)
+
+    return count
+
+
+@pytest.fixture
+def released_on_waiting(caplog):
+    """Gives a process that holds the store until a wait for it is logged; the log is captured."""
+    logger = logging.getLogger("market_assets.store")
+    caplog.set_level(logging.INFO, logger.name)
+    handlers = []
+
+    def arrange(child):
+        handlers.append(Releases(child))
+        logger.addHandler(handlers[-1])
+        return child
+
+    yield arrange
+    for handler in handlers:
+        logger.removeHandler(handler)
+
+
+@pytest.fixture
+def opening(clock):
+    """Opens the store of a folder, to read and to write; both must fail alike.
+
+    Returns:
+        The message.
+    """
+
+    def fail(folder: Path, match: str) -> str:
+        messages = []
+        for way in ("reading", "writing"):
+            fresh = Store(folder, clock=clock, patience=timedelta(minutes=10))
+            with pytest.raises(StoreError, match=match) as raised, getattr(fresh, way)("looking"):
+                pass
+            messages.append(str(raised.value))
+        assert messages[0] == messages[1]
+        return messages[0]
+
+    return fail
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder whose name has a word of DuckDB's lock errors in it."""
+    folder = tmp_path / "clock and lock"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def write(store: Store):
+    """Does one thing in a transaction of its own."""
+
+    def commit(method: str, *arguments: object, **options: object) -> object:
+        with store.writing(method) as transaction:
+            return attrgetter(method)(transaction)(*arguments, **options)
+
+    return commit
+
+
+@pytest.fixture
+def read(store: Store):
+    def look(method: str, *arguments: object, **options: object):
+        with store.reading(method) as view:
+            return attrgetter(method)(view)(*arguments, **options)
+
+    return look
+
+
+@pytest.fixture
+def kept(store: Store, clock: Clock) -> Kept:
+    return Kept(store, clock)

@@ -5,7 +5,7 @@ They are as of any day, and as they were known at any instant.
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -15,88 +15,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from market_assets.enrich.actions.adjust import adjust, adjusted_weeks, adjustments, known_by
+from market_assets.enrich.actions.adjust import adjust, adjusted_weeks, adjustments
 from market_assets.market.columns import EXTRA_NAMES
 from market_assets.market.datasets import Dataset
-from market_assets.market.timeframes import TS, Timeframe, Window
-from market_assets.sources.actions import ACTION_SCHEMA
+from market_assets.market.timeframes import Timeframe
 from market_assets.store.adjusted import create_action_table, create_adjusted
 from market_assets.store.schema import MIGRATIONS, create_candle_table
 from market_assets_tests.support.actions_ground import histories
+from market_assets_tests.support.store_rows import actions, days, flat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from market_assets.store import Store
-    from market_assets_tests.conftest import Clock
-
-NEW_YORK = "America/New_York"
 KEPT = (Timeframe.M1, Timeframe.D1, Timeframe.W1)
-TOLD = pl.Schema({"symbol": pl.String(), **ACTION_SCHEMA, "source": pl.String()})
 at = datetime.fromisoformat  # an instant as frames hold it: UTC, without a zone
 PRICES = ["open", "high", "low", "close", "volume"]
-
-
-def actions(*rows: tuple[str, str, float | str]) -> pl.DataFrame:
-    """Actions: symbol, ex-date, and the ratio of a split or, as text, the amount of a dividend."""
-    made = [
-        (symbol, date.fromisoformat(day), "dividend", None, float(what), "USD", None, "told")
-        if isinstance(what, str)
-        else (symbol, date.fromisoformat(day), "split", what, None, None, None, "told")
-        for symbol, day, what in rows
-    ]
-    return pl.DataFrame(made, schema=TOLD, orient="row")
-
-
-def flat(symbol: str, *bars: tuple[datetime, float]) -> pl.DataFrame:
-    rows = [(symbol, ts, close, close, close, close, 100.0, "raw") for ts, close in bars]
-    columns = {
-        "symbol": pl.String,
-        "ts": TS,
-        **dict.fromkeys(PRICES, pl.Float64),
-        "source": pl.String,
-    }
-    return pl.DataFrame(rows, schema=columns, orient="row")
-
-
-class Kept:
-    """A profile `us` in a store, with the table, views and macros of its corporate actions."""
-
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self.store, self.clock = store, clock
-        with store.writing("making it") as transaction:
-            for timeframe in KEPT:
-                transaction.candles.create(
-                    Dataset.candles("us", timeframe), derived=timeframe is Timeframe.W1
-                )
-            transaction.actions.create("us", KEPT, NEW_YORK)
-
-    def candles(self, timeframe: Timeframe, frame: pl.DataFrame) -> None:
-        window = Window(datetime(1990, 1, 1, tzinfo=UTC), datetime(2040, 1, 1, tzinfo=UTC))
-        with self.store.writing("candles") as transaction:
-            transaction.candles.merge(
-                Dataset.candles("us", timeframe), frame["symbol"].unique().to_list(), window, frame
-            )
-
-    def tell(self, told: pl.DataFrame, *symbols: str, source: str = "told"):
-        names = symbols or tuple(told["symbol"].unique())
-        with self.store.writing("actions") as transaction:
-            return transaction.actions.put("us", dict.fromkeys(names, source), told)
-
-    def sql(self, query: str) -> pl.DataFrame:
-        with duckdb.connect(self.store.path, read_only=True) as db:
-            # Whoever reads may live anywhere.
-            db.execute("SET TimeZone = 'Pacific/Auckland'")
-            return db.sql(query).pl()
-
-
-@pytest.fixture
-def kept(store: Store, clock: Clock) -> Kept:
-    return Kept(store, clock)
-
-
-def days(symbol: str, *closes: tuple[str, float]) -> pl.DataFrame:
-    return flat(symbol, *((at(day), close) for day, close in closes))
 
 
 def test_ten_years_of_days_and_weeks_are_those_of_the_pure_functions(kept, shared):
@@ -266,68 +199,3 @@ def test_symbols_that_no_source_has_told_of_have_no_adjusted_candles(kept):
     assert kept.sql("FROM ops.action_answers").select(
         "profile", "symbol", "source", "actions"
     ).rows() == [("us", "B", "told", 0)]
-
-
-class TestRecord:
-    def test_what_is_said_again_keeps_its_date_of_record(self, kept):
-        first = kept.tell(actions(("A", "2024-07-02", "1"), ("A", "2024-07-02", 2.0)))
-        recorded = kept.clock.now
-        kept.clock.now += timedelta(days=1)
-
-        again = kept.tell(actions(("A", "2024-07-02", "1"), ("A", "2024-07-02", 2.0)))
-
-        assert (first.new, again.new, again.changed, again.withdrawn) == (2, 0, 0, 0)
-        assert kept.sql("FROM us.corporate_actions")["recorded_at"].unique().to_list() == [
-            recorded.replace(tzinfo=None)
-        ]
-        assert kept.sql("FROM ops.action_revisions").is_empty()
-        assert kept.sql("FROM ops.action_answers")["answered_at"][0] == kept.clock.now.replace(
-            tzinfo=None
-        )
-
-    def test_a_corrected_amount_takes_the_place_of_the_old_one_which_stays_known_by_then(
-        self, kept
-    ):
-        kept.candles(Timeframe.D1, days("A", ("2024-07-01", 100.0), ("2024-07-02", 100.0)))
-        kept.tell(actions(("A", "2024-07-02", "1"), ("A", "2024-07-03", "1")))
-        kept.clock.now += timedelta(days=2)
-
-        corrected = kept.tell(actions(("A", "2024-07-02", "2")))
-
-        assert (corrected.new, corrected.changed, corrected.withdrawn) == (0, 1, 1)
-        first, second = (kept.clock.now - timedelta(days=back) for back in (2, 0))
-        for known, close in (
-            (first - timedelta(1), 100.0),
-            (first, 99.0 * 0.99),
-            (second - timedelta(1), 99.0 * 0.99),
-            (second, 98.0),
-            (None, 98.0),
-        ):
-            by = "" if known is None else f", known_by := TIMESTAMP '{known.replace(tzinfo=None)}'"
-            found = kept.sql(f"FROM us.adjusted_1d(DATE '2024-07-05'{by}) ORDER BY ts")["close"][0]
-            assert found == pytest.approx(close)
-            with kept.store.reading("all of it") as view:
-                every = view.actions.of("us")
-            closes = pl.DataFrame(
-                {"symbol": "A", "session": [date(2024, 7, 1), date(2024, 7, 2)], "close": 100.0}
-            )
-            factors = adjustments(
-                known_by(every, known or kept.clock.now), closes, as_of=date(2024, 7, 5)
-            )
-            assert 100.0 * (factors["price_factor"][0] if factors.height else 1.0) == pytest.approx(
-                close
-            )
-
-    def test_other_symbols_and_other_profiles_are_left_alone(self, kept):
-        kept.tell(actions(("A", "2024-07-02", "1"), ("B", "2024-07-02", "1")))
-        with kept.store.writing("another") as transaction:
-            for timeframe in KEPT:
-                transaction.candles.create(Dataset.candles("other", timeframe), derived=False)
-            transaction.actions.create("other", KEPT, NEW_YORK)
-            transaction.actions.put("other", {"A": "told"}, actions(("A", "2024-07-02", "3")))
-
-        kept.tell(actions(), "A")
-
-        assert kept.sql("FROM us.corporate_actions")["symbol"].to_list() == ["B"]
-        assert kept.sql("FROM other.corporate_actions")["amount"].to_list() == [3.0]
-        assert kept.sql("SELECT profile, symbol FROM ops.action_revisions").rows() == [("us", "A")]

@@ -15,23 +15,14 @@ import duckdb
 import pytest
 
 from market_assets.errors import StoreBusyError
-from market_assets.store import LookingStore, Store
+from market_assets.store import Store
 from market_assets.store import opening as module
 from market_assets.store.holders import Holders
-from market_assets.store.published import Published
+from market_assets_tests.support.store_processes import HOLDS_THE_FILE, count_up
 
 if TYPE_CHECKING:
     from market_assets_tests.conftest import Clock
 
-HOLDS_THE_FILE = """
-import sys
-import duckdb
-
-connection = duckdb.connect(sys.argv[1], read_only=sys.argv[2] == "to read")
-print("open", flush=True)
-sys.stdin.readline()
-print(*connection.execute("SELECT floor(max(n)), count(*) FROM numbers").fetchone(), flush=True)
-"""
 
 OPENS_AND_CLOSES = """
 import sys
@@ -97,11 +88,6 @@ def home(store: Store) -> Path:
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Writers leave the file to readers after tenths of a second."""
     monkeypatch.setattr(module, "READERS_PATIENCE", 0.2)
-
-
-def count_up(store: Store) -> None:
-    with store.writing("filling crypto 1m") as transaction:
-        transaction.connection.execute("UPDATE numbers SET n = n + 1")
 
 
 def count(path: Path) -> tuple[int, int]:
@@ -240,29 +226,3 @@ def test_a_note_that_is_old_or_damaged_says_nothing(store, home, clock: Clock):
     assert holders.noted() is None
     holders.clear()
     assert not note.exists()
-
-
-def test_who_only_looks_reads_the_last_copy_while_a_program_has_the_store(
-    home, store, child, clock: Clock
-):
-    told: list[str] = []
-    looking = LookingStore(home, clock=clock, tell=told.append, patience=timedelta(seconds=0.2))
-    store.copy("looking")
-    clock.now += timedelta(minutes=3)
-    count_up(store)
-    with looking.reading("looking") as view:
-        assert view.database.execute("SELECT floor(max(n)) FROM numbers").fetchall() == [(1,)]
-    assert told == []
-    foreign = child(HOLDS_THE_FILE, store.path, "to write")
-    assert foreign.says() == "open"
-    with looking.reading("looking") as view:
-        assert view.database.execute("SELECT floor(max(n)) FROM numbers").fetchall() == [(0,)]
-    (words,) = told
-    assert words.startswith(
-        "as of 2025-03-01 12:00:00 UTC, because the store is held by another program"
-    )
-    program = f"{Path(sys.executable).name} (PID {foreign.process.pid})"
-    assert words.endswith(f"since 2025-03-01 12:03:00 UTC: {program})")
-    Published(store.path).clear()
-    with pytest.raises(StoreBusyError), looking.reading("looking"):
-        pass

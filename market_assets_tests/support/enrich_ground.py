@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from market_assets.store import Store
     from market_assets.work.outcome import PartitionOutcome
 
+
 at = datetime.fromisoformat  # an instant as frames hold it: UTC, without a zone
+
 M1, M5, M15, H1, H4, D1, W1 = (
     Timeframe(name) for name in ("1m", "5m", "15m", "1h", "4h", "1d", "1w")
 )
+
 NAMES = ("open", "high", "low", "close")
 
 CRYPTO_SINCE_JANUARY = "kind: CRYPTO\nstart: 2025-01-20"
@@ -169,3 +172,12 @@ class Market:
                 .rows()
             )
         return {row[:2]: row[2:] for row in rows}
+
+
+def counted(outcomes: list[PartitionOutcome]) -> list[tuple]:
+    """Partition, symbol, expected, stored, explained, missing."""
+    return [
+        (outcome.partition.key, own.symbol, own.expected, own.stored, own.explained, own.missing)
+        for outcome in outcomes
+        for own in outcome.counts
+    ]

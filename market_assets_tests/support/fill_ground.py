@@ -266,3 +266,16 @@ def every(step: timedelta, start: datetime, end: datetime) -> list[datetime]:
 def plain(symbols: Iterable[str]) -> str:
     """Symbols with nothing special about them, as YAML."""
     return json.dumps({symbol: {} for symbol in symbols})
+
+
+def covered(windows: Iterable[Window], step: timedelta) -> list[datetime]:
+    """The bars that some windows ask for."""
+    return sorted(ts for window in windows for ts in every(step, window.start, window.end))
+
+
+def filled_often(ground: Ground, times: int, **options: object) -> list[PartitionOutcome]:
+    """The outcomes of the last of some fills, five hours apart."""
+    for _ in range(times):
+        outcomes = ground.fill(**options)
+        ground.wait(hours=5)
+    return outcomes

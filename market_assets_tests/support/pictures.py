@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from io import BytesIO
+from itertools import groupby
 
 import polars as pl
+from hypothesis import strategies as st
 from PIL import Image
 
 from market_assets.market.timeframes import TS
-from market_assets.pictures.colours import INCOMPLETE
+from market_assets.pictures.colours import INCOMPLETE, MARKS
+from market_assets.pictures.heatmap import CELL_SCHEMA, CellState
 from market_assets.verdicts.evidence import State
 
 DAY = datetime.fromisoformat("2025-02-03")
 BUDGET = 15_000
 HEADING = 64
 LINE = (33, 102, 172)
+
+MONDAY = date(2025, 3, 3)
+
+RAIL = {colour: mark for mark, (colour, _) in MARKS.items()}
+
+number = st.none() | st.floats() | st.sampled_from([0.0, -0.0, 1e-300, 1e300, -37.63, 100.0])
+row = st.tuples(st.sampled_from([*MARKS, State.STORED]), number, number, number, number, number)
 
 
 def bars(
@@ -68,3 +78,17 @@ def returns(*reasons: str | None, symbol: str = "BTC", minutes: int = 60) -> pl.
     return pl.DataFrame(
         rows, schema={"symbol": pl.String, "ts": TS, "neutral": pl.String}, orient="row"
     )
+
+
+def cells(*rows: tuple[str, date, float], state: CellState = CellState.JUDGED) -> pl.DataFrame:
+    return pl.DataFrame([(*row, state.value) for row in rows], schema=CELL_SCHEMA, orient="row")
+
+
+def day(number: int) -> date:
+    return MONDAY + timedelta(days=number)
+
+
+def rail(png: bytes) -> list[tuple[str, int]]:
+    """What the rail below the prices shows from left to right, and how many pixels of each."""
+    row = max(pixels(png)[:-40], key=lambda row: sum(1 for pixel in row if pixel in RAIL))
+    return [(RAIL[colour], len(list(run))) for colour, run in groupby(row) if colour in RAIL]

@@ -70,6 +70,13 @@ FAULTS: list[dict[str, Any]] = [
     },
 ]
 
+HOLE = {
+    "fault": "hole",
+    "symbols": ["BTC"],
+    "start": "2025-02-07T20:00Z",
+    "end": "2025-02-08T03:00Z",
+}
+
 
 @dataclass
 class Done:

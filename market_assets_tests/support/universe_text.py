@@ -14,6 +14,24 @@ if TYPE_CHECKING:
     Problems = Callable[..., list[str]]
 
 
+TWO_VENUES = """
+    sources:
+      binance: {}
+      one: {type: practice, venue: binance}
+      two: {type: practice, venue: elsewhere}
+      files: {type: archive, path: "{symbol}.parquet"}
+    profiles:
+      crypto:
+        kind: CRYPTO
+        start: 2024-01-01
+        sources: [files, one, two]
+        symbols:
+          BTCUSDT: {}
+          ETHUSDT: {mix_venues: true}
+          LTCUSDT: {sources: [two, files, {one: LTC}]}
+"""
+
+
 def universe(
     profile: str = "",
     *,

@@ -23,7 +23,7 @@ from market_assets.defs.resources import Clock, StoreResource
 from market_assets.expected.series import prepare
 from market_assets.market.datasets import Dataset
 from market_assets.market.timeframes import Timeframe
-from market_assets_tests.defs.automation.test_alerts import Bell
+from market_assets_tests.support.alert_bell import Bell
 
 if TYPE_CHECKING:
     from pathlib import Path

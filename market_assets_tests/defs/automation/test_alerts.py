@@ -11,16 +11,12 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pytest
 import yaml
-from dagster._daemon.types import DaemonHeartbeat
 
-from market_assets.alerts import alerts_in
 from market_assets.config.load import load_universe
-from market_assets.config.services import AlertSettings
 from market_assets.defs.automation import alerts as module
-from market_assets.defs.automation.alerts import alert_sensor
 from market_assets.defs.internals.adapter import NO_VALUE, partition_states, range_tags
-from market_assets.defs.resources import Clock, StoreResource
 from market_assets.store import Store
+from market_assets_tests.support.alert_bell import Bell, loud
 from market_assets_tests.support.alerts_ground import Webhook
 from market_assets_tests.support.toy import (
     CHECK,
@@ -34,17 +30,17 @@ from market_assets_tests.support.toy import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from market_assets.alerts import Alert
-    from market_assets.config.universe import Universe
     from market_assets.practice.vendor import PracticeVendor
     from market_assets_tests.support.defs_ground import Ground
+
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::dagster.PreviewWarning", "ignore::dagster.BetaWarning"
 )
+
 MINUTE = timedelta(minutes=1)
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
 
@@ -54,59 +50,6 @@ def hook() -> Iterator[Webhook]:
     server = Webhook()
     yield server
     server.stop()
-
-
-class Bell:
-    """Ticks the sensor at an instant of the test's choice."""
-
-    def __init__(
-        self,
-        universe: Universe,
-        definitions: dg.Definitions,
-        instance: dg.DagsterInstance,
-        home: Path,
-        automations: Mapping[str, timedelta] | None = None,
-    ) -> None:
-        self.universe, self.definitions, self.instance = universe, definitions, instance
-        self.automations = automations or {}
-        self.store = StoreResource(database=str(home / "market.duckdb"))
-        self.now = NOW
-        self.silent: set[str] = set()
-        self.restart()
-
-    def restart(self) -> None:
-        """Begin without what the process remembered."""
-        self.sensor = alert_sensor(self.universe, self.automations)
-
-    def tick(self, after: timedelta = MINUTE) -> str:
-        """Tick some time after the last tick; gives the reason that the UI shows."""
-        self.now += after
-        for name in set(self.instance.get_required_daemon_types()) - self.silent:
-            self.instance.add_daemon_heartbeat(
-                DaemonHeartbeat(self.now.timestamp(), name, "one", [])
-            )
-        with dg.build_sensor_context(
-            instance=self.instance,
-            definitions=self.definitions,
-            resources={"store": self.store, "clock": Clock(fixed=self.now.isoformat())},
-        ) as context:
-            reason: Any = self.sensor(context)
-        assert isinstance(reason, dg.SkipReason)
-        return str(reason.skip_message)
-
-    @property
-    def alerts(self) -> list[Alert]:
-        with Store(self.store.home, clock=lambda: self.now).reading("a test") as view:
-            return alerts_in(view.alerts.of(everything=True))
-
-    def present(self) -> list[tuple[str, str, int]]:
-        return sorted(
-            (one.kind.value, one.subject, one.count) for one in self.alerts if one.over_at is None
-        )
-
-
-def loud(universe: Universe, *channels: str) -> Universe:
-    return universe.model_copy(update={"alerts": AlertSettings(channels=channels)})
 
 
 @pytest.fixture

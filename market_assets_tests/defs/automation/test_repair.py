@@ -5,19 +5,18 @@ What is left alone has a reason.
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import pytest
 
 from market_assets.defs.automation.repair import ATTEMPT_TAG
 from market_assets.defs.keys import AUTOMATIC_TAG, TRIGGER_TAG
-from market_assets.defs.resources import Clock, Sources
+from market_assets.defs.resources import Clock
 from market_assets.market.timeframes import from_micros
-from market_assets.practice.book import Market
 from market_assets.store import Store
+from market_assets_tests.support.repair_daemon import NEW, Daemon, asked, ranges, reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,90 +26,8 @@ if TYPE_CHECKING:
 
     Vendor = Callable[..., PracticeVendor]
 
+
 QUICK = "{repair: {backoff: [1m, 1h], max_attempts: 3, legacy_cutoff: null}}"
-NEW = {
-    "fault": "hole",
-    "symbols": ["ETH"],
-    "start": "2025-02-06T03:00Z",
-    "end": "2025-02-06T05:00Z",
-}
-
-
-class Daemon:
-    """Ticks the repair sensor of a ground.
-
-    It launches what the sensor asks for in this process, as the daemon would.
-    """
-
-    def __init__(self, ground: Ground) -> None:
-        self.ground = ground
-        self.cursor: str | None = None
-        self.launched: list[dg.RunRequest] = []
-
-    def tick(self) -> dg.SensorResult:
-        ground = self.ground
-        resources = {
-            "store": ground.store_resource,
-            "sources": Sources(ground.universe),
-            "clock": ground.clock,
-        }
-        with dg.build_sensor_context(
-            instance=ground.instance, cursor=self.cursor, resources=resources
-        ) as context:
-            result = ground.sensor("repair_kept")(context)
-        assert isinstance(result, dg.SensorResult)
-        self.cursor = result.cursor
-        return result
-
-    def launch(self, result: dg.SensorResult) -> list[dg.DagsterRun]:
-        """Execute the requested runs whose key was not used before."""
-        runs = []
-        job = self.ground.definitions.resolve_implicit_global_asset_job_def()
-        keys = {request.run_key for request in self.launched}
-        for request in result.run_requests or ():
-            if request.run_key in keys:
-                continue
-            self.launched.append(request)
-            done = job.execute_in_process(
-                instance=self.ground.instance,
-                asset_selection=list(request.asset_selection or ()),
-                run_config=request.run_config,
-                tags={**request.tags, "dagster/sensor_name": "repair_kept"},
-                raise_on_error=False,
-            )
-            runs.append(done.dagster_run)
-        return runs
-
-    def heal(self) -> list[dg.DagsterRun]:
-        return self.launch(self.tick())
-
-    def wait(self, **time: float) -> None:
-        later = self.ground.clock.now() + timedelta(**time)
-        self.ground.move_clock(later)
-
-
-@pytest.fixture
-def daemon(ground: Ground) -> Daemon:
-    return Daemon(ground)
-
-
-def ranges(result: dg.SensorResult) -> list[tuple[str, str]]:
-    tags = [request.tags for request in result.run_requests or ()]
-    return [
-        (one["dagster/asset_partition_range_start"], one["dagster/asset_partition_range_end"])
-        for one in tags
-    ]
-
-
-def asked(vendor: PracticeVendor) -> Counter[str]:
-    """How many requests for candles each symbol has cost since the log was cleared."""
-    return Counter(entry["symbol"] for entry in vendor.log if entry["endTime"] is not None)
-
-
-def reason(result: dg.SensorResult) -> str:
-    assert not result.run_requests
-    skip: Any = result.skip_reason
-    return str(getattr(skip, "skip_message", skip))
 
 
 def test_the_first_tick_of_a_new_home_fills_it_and_the_next_finds_all_well(
@@ -279,30 +196,6 @@ def test_failed_partitions_are_repaired_as_ranges_newest_first_once_the_vendor_i
     assert reason(daemon.tick()) == "1h: all 28 partitions are well"
 
 
-def test_two_daemons_ask_for_the_same_run_and_dagster_launches_it_once(
-    ground: Ground, vendor: Vendor, daemon: Daemon
-) -> None:
-    ground.keep(vendor(), QUICK)
-    other = Daemon(ground)
-    ours, theirs = daemon.tick(), other.tick()
-    assert [request.run_key for request in ours.run_requests or ()] == [
-        r.run_key for r in theirs.run_requests or ()
-    ]
-    daemon.launch(ours)
-    assert reason(other.tick()) == "1h: all 7 partitions are well"
-
-
-def test_a_cursor_that_was_reset_does_not_make_a_run_key_that_was_used(
-    ground: Ground, vendor: Vendor, daemon: Daemon
-) -> None:
-    source = vendor(NEW)
-    ground.keep(source, QUICK)
-    daemon.heal()
-    daemon.cursor = None
-    daemon.wait(hours=2)
-    assert len(daemon.heal()) == 1
-
-
 def test_a_run_under_way_holds_its_partitions_back(
     ground: Ground, vendor: Vendor, daemon: Daemon
 ) -> None:
@@ -365,24 +258,6 @@ def test_a_symbol_that_left_the_universe_is_asked_for_no_more_and_its_gaps_troub
         ground.table("SELECT count(*) FROM kept.candles_1h WHERE symbol = 'ETH'").item()
         == 7 * 24 - 2
     )
-
-
-def test_a_clock_that_jumps_ahead_and_back_holds_nothing_up(
-    ground: Ground, vendor: Vendor, daemon: Daemon
-) -> None:
-    source = vendor(NEW)
-    ground.keep(source, QUICK)
-    before = ground.clock.now()
-    daemon.heal()
-    ground.move_clock(before + timedelta(days=3650))
-    source.set_faults(
-        [*Market.model_validate({"faults": [NEW, {"fault": "error", "status": 503}]}).faults]
-    )
-    daemon.heal()
-    source.set_faults([])
-    ground.move_clock(before + timedelta(hours=2))
-    assert len(daemon.heal()) == 1
-    assert reason(daemon.tick()) == "1h: all 7 partitions are well"
 
 
 @pytest.mark.parametrize("seconds", [0, 9])

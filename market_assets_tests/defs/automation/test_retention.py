@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,18 +13,19 @@ from filelock import FileLock
 from market_assets.config.services import RetentionSettings
 from market_assets.defs.automation import pruning, retention
 from market_assets.defs.automation.databases import compact_databases
-from market_assets.defs.automation.retention import Keeper
 from market_assets.defs.keys import AUTOMATIC_TAG
 from market_assets.errors import StoreError
-from market_assets.keeping import Part, Removed, advice, by_age
 from market_assets.store import compact
+from market_assets_tests.support.pruned_homes import keeper
 from market_assets_tests.support.shell import in_this_process
-from market_assets_tests.support.toy import KEY, KEYS, fills, run
+from market_assets_tests.support.toy import KEY, KEYS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from market_assets.keeping import Removed
     from market_assets_tests.support.defs_ground import Ground
+
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::dagster.PreviewWarning", "ignore::dagster.BetaWarning"
@@ -41,22 +41,6 @@ def old_file(home: Path, name: str, days: float = 90, size: int = 1000) -> Path:
     written = (datetime.now(UTC) - timedelta(days=days)).timestamp()
     os.utime(path, (written, written))
     return path
-
-
-@pytest.fixture
-def kept(ground: Ground) -> Ground:
-    """A home with two runs, whose clock is two months ahead of them."""
-    ground.keep(now=(datetime.now(UTC) + LATER).isoformat())
-    for _ in range(2):
-        run(ground.instance, fills(*KEYS))
-    with ground.store_resource.store(ground.clock).writing("making the store"):
-        pass
-    return ground
-
-
-def keeper(ground: Ground) -> Keeper:
-    store = ground.store_resource.store(ground.clock)
-    return Keeper(ground.home, store, ground.instance, ground.universe, ground.clock.now)
 
 
 def schedule(ground: Ground) -> Any:
@@ -164,30 +148,6 @@ def test_logs_of_runs_that_are_gone_go_with_their_age(kept: Ground) -> None:
     assert not old.exists()
 
 
-def test_a_database_that_is_mostly_free_becomes_shorter_while_others_read(
-    kept: Ground, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(compact, "FREE_BYTES", 100_000)
-    monkeypatch.setattr(compact, "FREE_SHARE", 0.1)
-    for number in range(130):
-        event = dg.AssetObservation(KEY, metadata={"n": number, "text": "x" * 6000})
-        kept.instance.report_runless_asset_event(event)
-    keeper(kept).prune()
-    index = kept.home / "history" / "runs" / "index.db"
-    reader = sqlite3.connect(index)
-    cursor = reader.execute("SELECT count(*) FROM event_logs")
-    announced = compact_databases(kept.instance, dry_run=True)
-    assert announced > 100_000
-    freed = compact_databases(kept.instance)
-    assert freed > 0.8 * announced
-    assert cursor.fetchone()[0] > 0
-    reader.close()
-    assert compact_databases(kept.instance) == 0
-    assert len(kept.instance.get_materialized_partitions(KEY)) == len(KEYS)
-    with sqlite3.connect(index) as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-
-
 def test_what_a_home_costs_is_told_by_part_with_what_shorter_settings_would_free(
     kept: Ground,
 ) -> None:
@@ -207,22 +167,6 @@ def test_what_a_home_costs_is_told_by_part_with_what_shorter_settings_would_free
         timedelta(days=15),
     )
     assert shorter.frees == pytest.approx(1_400_000, rel=0.1)
-
-
-def test_growth_is_that_of_the_newest_days() -> None:
-    now = datetime(2025, 6, 30, 12, tzinfo=UTC)
-    sizes = [(now - timedelta(days=day, hours=1), 70.0) for day in range(30)]
-    assert Part("runs", 30, 2100, by_age(sizes, now)).growth == 70
-    assert Part("runs", 1, 70, by_age(sizes[:1], now)).growth == 70
-    assert Part("runs", 1, 70, by_age(sizes[20:21], now)).growth == 0
-    assert Part("candles", 1, 70).growth is None
-
-
-def test_advice_leaves_out_what_frees_next_to_nothing() -> None:
-    settings = RetentionSettings()
-    found = advice({"runs": 200_000, "ticks": 300_000, "jobs": 1000}, settings)
-    assert [each.setting for each in found] == ["retention.ticks", "retention.runs"]
-    assert found[0].shorter == timedelta(hours=12)
 
 
 def test_an_instance_on_another_storage_is_left_alone() -> None:

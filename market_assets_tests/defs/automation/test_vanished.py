@@ -22,10 +22,10 @@ from dagster._core.scheduler.instigation import (
 
 from market_assets.alerts import Outside
 from market_assets.defs.assets.troubles import CHECK, KEY
-from market_assets_tests.defs.automation.test_alerts import Bell, loud
-from market_assets_tests.defs.automation.test_repair import Daemon, asked, ranges, reason
+from market_assets_tests.support.alert_bell import Bell, loud
 from market_assets_tests.support.alerts_ground import Webhook
 from market_assets_tests.support.defs_ground import Follower
+from market_assets_tests.support.repair_daemon import Daemon, asked, ranges, reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 from market_assets.enrich.features.compute import compute
 from market_assets.market.calendars.sessions import load_calendar
 from market_assets.market.timeframes import Timeframe, Window
-from market_assets_tests.enrich.features.test_compute import ALL, SHORT, candles, column
+from market_assets_tests.support.features import ALL, SHORT, candles, column
 
 
 def test_what_reaches_over_a_gap_is_null_and_all_begins_again_behind_it():

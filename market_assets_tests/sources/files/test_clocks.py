@@ -1,6 +1,6 @@
 """What a clock showed: an instant, or refused, never moved."""
 
-# ruff: noqa: FBT001 - parameters of a test
+# ruff: noqa: DTZ001, FBT001 - a frame's times bear no zone
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from market_assets.errors import SourceError
 from market_assets.market.timeframes import TS
 from market_assets.sources.files.clocks import Clock, clock_of, localize
+from market_assets_tests.support.archives import archive, candles, fetch, micros
+from market_assets_tests.support.file_fills import closes, keep, line, write
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def micros(at: datetime) -> int:
-    return (at.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
+HEAD = "ts,open,high,low,close,volume\n"
 
 
 @pytest.mark.parametrize(
@@ -94,3 +93,89 @@ def test_with_most_of_the_minutes_there_none_is_refused(
     found, _ = localize(pl.Series(walls).cast(TS).to_physical(), Clock(zone))
 
     assert found.to_list() == [micros(at) for at in instants]
+
+
+class TestTime:
+    def test_the_hour_that_comes_twice_is_read_twice(self, tmp_path):
+        whole = candles(180, datetime(2024, 11, 3, 5, tzinfo=UTC))
+        local = whole.with_columns(
+            pl.col("ts")
+            .dt.replace_time_zone("UTC")
+            .dt.convert_time_zone("America/New_York")
+            .dt.replace_time_zone(None)
+        )
+        assert local["ts"].n_unique() == 120
+        local.write_parquet(tmp_path / "SPY.parquet")
+
+        assert fetch(archive(tmp_path, "{symbol}.parquet", timezone="America/New_York")).equals(
+            whole
+        )
+
+    def test_an_hour_that_the_zone_does_not_have_is_an_error(self, tmp_path):
+        candles(1, datetime(2024, 3, 10, 2, 30, tzinfo=UTC)).write_parquet(tmp_path / "SPY.parquet")
+
+        with pytest.raises(SourceError, match=r"SPY\.parquet cannot be read: .*non-existent"):
+            fetch(archive(tmp_path, "{symbol}.parquet", timezone="America/New_York"))
+
+
+class TestTheRepeatedHour:
+    WALLS = ("00:30", "01:00", "01:30", "01:00", "01:30", "02:00")
+    INSTANTS = ("04:30", "05:00", "05:30", "06:00", "06:30", "07:00")
+
+    @pytest.mark.parametrize("newest_first", [True, False])
+    def test_it_is_told_by_the_order_of_the_file(self, ground, newest_first):
+        rows = [line(f"2024-11-03 {wall}", 400 + n * 10) for n, wall in enumerate(self.WALLS)]
+        write(ground, "A.csv", HEAD + "".join(rows[::-1] if newest_first else rows))
+        keep(
+            ground,
+            "{symbol}.csv",
+            timeframe="30m",
+            start="2024-11-03",
+            end="2024-11-04",
+            timezone="America/New_York",
+        )
+
+        ground.fill()
+
+        expected = [datetime.fromisoformat(f"2024-11-03 {at}") for at in self.INSTANTS]
+        assert closes(ground) == {ts: 400.0 + n * 10 for n, ts in enumerate(expected)}
+
+    @pytest.mark.parametrize("newest_first", [True, False])
+    def test_also_where_quiet_bars_are_left_out(self, ground, newest_first):
+        walls = ["00:58", "01:10", "01:50", "01:20", "01:55", "02:01"]
+        instants = ["04:58", "05:10", "05:50", "06:20", "06:55", "07:01"]
+        rows = [line(f"2024-11-03 {wall}", 10 + n) for n, wall in enumerate(walls)]
+        write(ground, "A.csv", HEAD + "".join(rows[::-1] if newest_first else rows))
+        keep(
+            ground,
+            "{symbol}.csv",
+            start="2024-11-03",
+            end="2024-11-04",
+            timezone="America/New_York",
+            quiet_minutes="omitted",
+        )
+
+        ground.fill()
+
+        expected = [datetime.fromisoformat(f"2024-11-03 {at}") for at in instants]
+        assert closes(ground) == {ts: 10.0 + n for n, ts in enumerate(expected)}
+
+    def test_where_it_does_not_tell_the_rows_are_refused_and_counted(self, ground):
+        walls = ["00:58", "01:10", "01:50", "02:01"]
+        rows = [line(f"2024-11-03 {wall}", 10 + n) for n, wall in enumerate(walls)]
+        write(ground, "A.csv", HEAD + "".join(rows))
+        keep(
+            ground,
+            "{symbol}.csv",
+            start="2024-11-03",
+            end="2024-11-04",
+            timezone="America/New_York",
+        )
+
+        outcomes = ground.fill()
+
+        assert closes(ground) == {
+            datetime(2024, 11, 3, 4, 58): 10.0,
+            datetime(2024, 11, 3, 7, 1): 13.0,
+        }
+        assert sum(outcome.rejected for outcome in outcomes) == 2

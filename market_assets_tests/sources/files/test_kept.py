@@ -6,14 +6,26 @@ They are kept while they are needed, and are dropped also where nobody closes th
 from __future__ import annotations
 
 import gc
+import gzip
 import warnings
+from datetime import date
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
 
 from market_assets.sources.files.kept import Keep
+from market_assets_tests.support.file_fills import keep, minutes, write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
 
 ROWS = pl.DataFrame({"ts": [1, 2], "close": [10.0, 11.0]})
+HEAD = "ts,open,high,low,close,volume\n"
+
+DAYS = [date(2025, 2, 26), date(2025, 2, 27), date(2025, 2, 28)]
 
 
 def test_what_was_put_is_given_back_from_its_place() -> None:
@@ -36,3 +48,44 @@ def test_what_nobody_closes_leaves_no_file_open(*, used: bool) -> None:
         del keep
         gc.collect()
     assert [str(one.message) for one in told if one.category is ResourceWarning] == []
+
+
+class TestManySymbolsAFile:
+    def test_each_file_is_read_once_whatever_their_number(self, ground, monkeypatch):
+        # To count what it opens.
+        from market_assets.sources.files import columns as archive_columns  # noqa: PLC0415
+
+        symbols = [f"S{n}" for n in range(12)]
+        for day in DAYS:
+            rows = "".join(
+                f"{symbol},{ts},1,2,0.5,{n},1\n"
+                for ts in minutes(day, 30)
+                for n, symbol in enumerate(symbols, 1)
+                if n <= 2
+            ) + "".join(
+                f"{symbol},{ts},1,2,0.5,1.5,1\n"
+                for ts in minutes(day, 30)
+                for symbol in symbols[2:]
+            )
+            write(ground, f"{day}.csv.gz", gzip.compress(("ticker," + HEAD + rows).encode()))
+        opened: list[str] = []
+        texts: Callable[..., Any] = archive_columns.texts
+
+        def counted(path: Path, most: int) -> Any:
+            opened.append(path.name)
+            return texts(path, most)
+
+        monkeypatch.setattr(archive_columns, "texts", counted)
+        keep(
+            ground,
+            "{date}.csv.gz",
+            start="2025-02-26",
+            end="2025-03-01",
+            columns={"symbol": "ticker"},
+            symbols="{" + ", ".join(f"{symbol}: {{}}" for symbol in symbols) + "}",
+        )
+
+        ground.fill()
+
+        assert sorted(opened) == [f"{day}.csv.gz" for day in DAYS]
+        assert ground.rows().height == 12 * 3 * 30

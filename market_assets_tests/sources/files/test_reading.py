@@ -20,9 +20,11 @@ from market_assets.market.timeframes import Timeframe
 from market_assets.sources.files.action_files import ActionFilesSettings, ActionFilesSource
 from market_assets.sources.files.archive import ArchiveSource
 from market_assets.sources.files.settings import ArchiveSettings
+from market_assets_tests.support.archives import archive, fetch
 
 if TYPE_CHECKING:
     from pathlib import Path
+
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 HEAD = b"ts,open,high,low,close,volume\n"
@@ -102,3 +104,35 @@ def test_a_bomb_takes_no_more_memory_than_the_file_that_is_allowed(tmp_path: Pat
     said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     assert "more than" in said
     assert int(said.split()[0]) < 150
+
+
+class TestTrouble:
+    @pytest.mark.parametrize("suffix", ["parquet", "csv", "csv.gz", "zip"])
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"",
+            b"\xff\xfe\x00garbage" * 20,
+            b"PK\x03\x04 not a zip",
+            gzip.compress(b"a,b\n" * 9999)[:-30],
+        ],
+        ids=["empty", "garbage", "not a zip", "cut gzip"],
+    )
+    def test_a_file_that_is_not_what_its_name_says_is_an_error_that_names_it(
+        self, tmp_path, suffix, content
+    ):
+        (tmp_path / f"SPY.{suffix}").write_bytes(content)
+
+        with pytest.raises(
+            SourceError, match=f"SPY.{suffix} (cannot be read|has no column)"
+        ) as caught:
+            fetch(archive(tmp_path, "{symbol}." + suffix))
+
+        assert caught.value.permanent
+
+    def test_a_zip_without_a_csv_is_an_error(self, tmp_path):
+        with zipfile.ZipFile(tmp_path / "SPY.zip", "w") as pack:
+            pack.writestr("readme.txt", "nothing here")
+
+        with pytest.raises(SourceError, match=r"there is no \.csv in it"):
+            fetch(archive(tmp_path, "{symbol}.zip"))

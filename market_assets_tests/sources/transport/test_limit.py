@@ -1,7 +1,4 @@
-"""What a vendor allows, between real processes that share a file or a server.
-
-That is the rate as the vendor counts it, and holds.
-"""
+"""What a vendor allows, between real processes that share a file or a server."""
 
 from __future__ import annotations
 
@@ -9,38 +6,28 @@ import asyncio
 import json
 import logging
 import re
-import socket
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from bisect import bisect_right
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
 from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretStr, ValidationError
-from redis import Redis
 
-from market_assets.config.load import load_universe
-from market_assets.config.sources import source_of
-from market_assets.errors import SourceError, UniverseError
-from market_assets.sources.contract import Usage
-from market_assets.sources.transport.http import HttpClient
+from market_assets.errors import SourceError
 from market_assets.sources.transport.limit import Hold, Limit, rates_of
-from market_assets.sources.transport.settings import HttpSettings, limit_name
-from market_assets.sources.transport.shared_limit import SharedLimit
-from market_assets.sources.vendors.binance import BinanceSource
-from market_assets_tests.support.servers import PASSWORD, QUOTED, SERVERS
+from market_assets_tests.support.limits import Place, client
+from market_assets_tests.support.servers import SERVERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
 
 KEY = "tell-nobody-4711"
 
@@ -103,80 +90,7 @@ class Asker:
         self._process.communicate(timeout=10)
 
 
-@dataclass
-class Place:
-    """Where processes share a limit: a file in a test's folder, or a server.
-
-    Attributes:
-        settings: What says so to a source.
-    """
-
-    settings: dict[str, object]
-
-    @property
-    def url(self) -> str:
-        return str(self.settings.get("limiter", ""))
-
-    def let_go(self, folder: Path, vendor: str) -> list[float]:
-        """When requests to a vendor's URL were let go, in seconds."""
-        port = vendor.rpartition(":")[2]
-        if not self.url:
-            with sqlite3.connect(folder / "limits" / "vendor.sqlite") as counts:
-                found = [
-                    ts / 1000 for (ts,) in counts.execute("SELECT item_timestamp FROM rate_bucket")
-                ]
-            counts.close()
-            return found
-        if self.url.startswith("redis"):
-            with Redis.from_url(self.url) as server:
-                (key,) = server.keys(f"*_{port}-*:sent")
-                return [ms / 1000 for _, ms in server.zrange(key, 0, -1, withscores=True)]
-        with psycopg.connect(self.url) as connection:
-            sent = connection.execute(
-                "SELECT extract(epoch FROM at), weight FROM market_assets_sent WHERE name LIKE %s",
-                (f"%\\_{port}-%",),
-            )
-            return [float(at) for at, weight in sent for _ in range(weight)]
-
-    def written(self, folder: Path) -> bytes:
-        """All that has been written there."""
-        if not self.url:
-            return b"".join(file.read_bytes() for file in (folder / "limits").iterdir())
-        if self.url.startswith("redis"):
-            with Redis.from_url(self.url) as server:
-                return b"".join(key + (server.dump(key) or b"") for key in server.keys("*"))
-        with psycopg.connect(self.url) as connection:
-            tables = [
-                connection.execute(f"TABLE market_assets_{name}").fetchall()
-                for name in ("sent", "holds")
-            ]
-            return repr(tables).encode()
-
-    def cut(self) -> None:
-        """Close the connections that the server has."""
-        if self.url.startswith("redis"):
-            with Redis.from_url(self.url) as server:
-                server.client_kill_filter(_type="normal", skipme=True)
-            return
-        with psycopg.connect(self.url) as connection:
-            ours = "application_name = 'market-assets'"
-            connection.execute(
-                f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {ours}"
-            )
-
-
-@pytest.fixture(scope="module", params=["file"])
-def place(request: pytest.FixtureRequest) -> Iterator[Place]:
-    """Where the processes of a test share a limit: a file, unless the test is for servers too."""
-    if request.param == "file":
-        yield Place({"limiter_path": "limits/vendor.sqlite"})
-        return
-    with SERVERS[request.param]() as url:
-        yield Place({"limiter": url})
-
-
 everywhere = pytest.mark.parametrize("place", ["file", *SERVERS], indirect=True)
-on_servers = pytest.mark.parametrize("place", [*SERVERS], indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -202,11 +116,6 @@ def askers(tmp_path: Path, processes: list[Asker], place: Place) -> Callable[...
         return processes[:count]
 
     return give
-
-
-def client(url: str, folder: Path, **settings: object) -> HttpClient:
-    model = HttpSettings.model_validate({"base_url": url, "backoff": 0, **settings})
-    return HttpClient("mine", model, Usage(), base=folder)
 
 
 def most_within(times: list[float], seconds: float) -> int:
@@ -510,314 +419,3 @@ class TestHoldOfAllProcesses:
             hold.left()
 
         assert time.perf_counter() - began < 0.2
-
-
-def shared(place: Place, key: str, rate: str | None = None) -> SharedLimit:
-    return SharedLimit("mine", rate, SecretStr(place.url), key)
-
-
-def permit(limit: SharedLimit, weight: int = 1, *, within: float = 5) -> float:
-    """Get a permit; gives the seconds that it took."""
-
-    async def permit() -> float:
-        limit.open()
-        return await asyncio.wait_for(limit.permit(weight), within)
-
-    return asyncio.run(permit())
-
-
-@on_servers
-class TestServer:
-    def test_the_longest_hold_counts_and_none_is_for_ever(self, place):
-        mine, other = shared(place, "longest"), shared(place, "longest")
-
-        for seconds, left in ((5, 5), (60, 60), (1, 60), (float("inf"), 7 * 86_400)):
-            other.hold(seconds)
-            permit(mine)
-            assert (
-                left - 2 < mine.held() < left + 0.1
-            )  # what the vendor said is told to others a moment later
-            assert left - 2 < other.held() <= left
-        assert shared(place, "longest").held() == 0
-
-    def test_a_hold_is_for_those_of_one_key(self, place):
-        shared(place, "held").hold(60)
-        mine = shared(place, "free")
-
-        permit(mine)
-
-        assert mine.held() == 0
-
-    def test_nothing_is_counted_while_a_hold_lasts_and_its_end_is_waited_for(self, place):
-        shared(place, "ends").hold(0.4)
-        mine = shared(place, "ends", "1/s")
-
-        assert 0.2 < permit(mine) < 1
-        assert mine.held() == 0
-
-    def test_a_request_that_weighs_more_uses_up_more(self, place):
-        limit = shared(place, "heavy", "6/s")
-
-        assert permit(limit, 3) + permit(limit, 3) < 0.5
-        assert permit(limit, 3) > 0.5
-
-    def test_a_request_that_weighs_more_than_the_rate_allows_is_an_error(self, place):
-        with pytest.raises(SourceError, match="weighs 3, and its rate allows 2") as caught:
-            permit(shared(place, "too heavy", "2/s"), 3)
-
-        assert caught.value.permanent
-
-    def test_a_source_with_a_shorter_period_leaves_the_counts_of_the_others(self, place):
-        minute, second = shared(place, "periods", "2/m"), shared(place, "periods", "9/s")
-        for limit in (minute, minute, second):
-            permit(limit)
-
-        with pytest.raises(TimeoutError):
-            permit(minute, within=0.3)
-
-    def test_a_connection_that_the_server_has_closed_is_made_anew(self, place):
-        limit = shared(place, "cut", "50/s")
-        permit(limit)
-
-        for _ in range(2):
-            place.cut()
-            permit(limit)
-        place.cut()
-        limit.hold(60)
-
-        other = shared(place, "cut")
-        permit(other)
-        assert other.held() > 50
-
-    def test_it_can_be_opened_again_after_it_was_closed(self, place):
-        limit = shared(place, "again", "50/s")
-
-        for _ in range(2):
-            permit(limit)
-            limit.close()
-
-    def test_a_wrong_password_is_an_error_that_does_not_show_it(self, place, caplog):
-        wrong = Place({"limiter": place.url.replace(QUOTED, "wR0ng")})
-        limit = shared(wrong, "wrong", "5/s")
-
-        with pytest.raises(
-            SourceError, match=r"its limit cannot be shared: .*127\.0\.0\.1.*`limits`"
-        ) as caught:
-            permit(limit)
-        limit.hold(5)
-
-        assert "wR0ng" not in str(caught.value) + caplog.text
-        assert "other machines will not know" in caplog.text
-        assert limit.held() > 3
-
-    def test_those_that_begin_at_once_do_so_all(self, place):
-        limits = [shared(place, f"first {count}", "5/s") for count in range(4)]
-        if place.url.startswith("postgres"):
-            with psycopg.connect(place.url) as connection:
-                connection.execute("DROP TABLE IF EXISTS market_assets_sent, market_assets_holds")
-
-        async def begin() -> None:
-            for limit in limits:
-                limit.open()
-            await asyncio.gather(*(limit.permit() for limit in limits))
-
-        asyncio.run(begin())
-
-
-@pytest.mark.parametrize("scheme", ["redis", "postgresql"])
-class TestWithoutItsServer:
-    def test_nothing_is_asked_and_the_error_names_source_and_server_and_no_password(
-        self, serve, reply, tmp_path, scheme
-    ):
-        server = serve(reply((200, {}, b"{}")))
-        with socket.create_server(("127.0.0.1", 0)) as listening:
-            url = f"{scheme}://me:{QUOTED}@127.0.0.1:{listening.getsockname()[1]}/0"
-
-        async def ask() -> None:
-            async with client(server.url, tmp_path, limiter=url) as mine:
-                await mine.get("/", {}, about="a page", parse=bytes)
-
-        place = rf"source mine: its limit cannot be shared: {scheme}://127\.0\.0\.1/0: "
-        with pytest.raises(SourceError, match=place) as caught:
-            asyncio.run(ask())
-
-        assert not caught.value.permanent
-        assert server.requests == []
-        assert not any(secret in str(caught.value) for secret in (PASSWORD, QUOTED))
-
-    def test_a_server_that_says_nothing_is_given_up(self, serve, scheme, monkeypatch):
-        patience = {"redis": 0.2, "postgresql": 2}[
-            scheme
-        ]  # libpq takes whole seconds, and no fewer than two
-
-        async def say_nothing(_request: bytes, _writer: asyncio.StreamWriter) -> None:
-            await asyncio.Event().wait()
-
-        for server in ("limit_redis", "limit_postgres"):
-            monkeypatch.setattr(f"market_assets.sources.transport.{server}.PATIENCE", patience)
-        port = serve(say_nothing).url.rpartition(":")[2]
-        limit = SharedLimit("mine", "5/s", SecretStr(f"{scheme}://127.0.0.1:{port}/0"), "silent")
-
-        with pytest.raises(SourceError, match="its limit cannot be shared"):
-            permit(limit, within=30)
-
-
-class TestWhoSharesALimit:
-    def test_sources_of_one_address_and_one_key_share_it_and_another_key_has_its_own(self):
-        def name(url: str = "https://api.example.com/v3", **keys: str) -> str:
-            return limit_name(HttpSettings.model_validate({"base_url": url, "headers": keys}))
-
-        assert name() == "api.example.com"
-        assert name("https://API.example.com") == name()
-        assert name("http://localhost:8765") == "localhost_8765"
-        assert name(key=KEY) == name("https://api.example.com/v2", key=KEY)
-        assert (
-            len({name(), name(key=KEY), name(key="another"), name("https://example.com", key=KEY)})
-            == 4
-        )
-        assert KEY not in name(key=KEY)
-
-    def test_a_key_in_a_field_of_the_adapters_own_counts_too(self):
-        class Settings(HttpSettings):
-            key: SecretStr
-
-        names = {
-            limit_name(Settings(base_url="http://a.example", key=SecretStr(key)))
-            for key in ("one", "two")
-        }
-
-        assert len(names) == 2
-        assert Settings(base_url="http://a.example", key=SecretStr("one")).secrets() == {"one"}
-
-    def test_the_server_that_a_limit_is_shared_through_makes_no_difference_to_who_shares_it(self):
-        model = HttpSettings(
-            base_url="http://a.example", limiter=SecretStr(f"redis://:{QUOTED}@a.example")
-        )
-
-        assert limit_name(model) == "a.example"
-        assert QUOTED in next(iter(model.secrets()))
-        assert QUOTED not in f"{model!r} {model.model_dump()} {model.model_dump_json()}"
-
-    def test_a_server_for_a_universes_sources_is_written_once(self, tmp_path, monkeypatch):
-        monkeypatch.setenv("MARKET_ASSETS_HOME", str(tmp_path / "home"))
-        path = tmp_path / "universe.yaml"
-        path.write_text("""
-limits: ${LIMITS_URL}
-sources:
-  binance: {}
-  other: {type: binance, limiter: "redis://other.example"}
-  own: {type: binance, limiter_path: counts/mine.sqlite}
-  okx: {type: ccxt, exchange: okx}
-  moved: {type: ccxt, exchange: okx, base_url: "http://a.example"}
-  yahoo: {}
-  practice: {}
-profiles:
-  crypto: {kind: CRYPTO, start: 2025-01-01, timeframes: {fetch: [1m]}, sources: [binance],
-           symbols: {BTC: {}}}
-""")
-        url = f"postgresql://me:{QUOTED}@db.example/limits"
-        universe = load_universe(path, environ={"LIMITS_URL": url})
-
-        limits = {
-            name: source_of(universe, name, kind="crypto")._http._limit for name in universe.sources
-        }
-
-        assert isinstance(limits["binance"], SharedLimit)
-        assert (limits["binance"]._url, limits["binance"]._key) == (url, "data-api.binance.vision")
-        libraries = ("okx", "moved", "yahoo")
-        assert [limits[name]._key for name in libraries] == [
-            "ccxt-okx",
-            "a.example",
-            "finance.yahoo.com",
-        ]
-        assert limits["other"]._url == "redis://other.example"
-        assert limits["own"]._path == tmp_path / "counts" / "mine.sqlite"
-        # Nobody else asks the vendor that a practice source starts for itself.
-        assert limits["practice"]._path == tmp_path / "home" / "limits" / "practice.sqlite"
-        assert QUOTED not in f"{universe!r} {universe.model_dump()}"
-        assert universe.redact(f"asked {url}") == "asked ${LIMITS_URL}"
-
-    @pytest.mark.parametrize(
-        ("url", "said"),
-        [
-            (
-                "http://a.example",
-                "is no address of a server that limits can be kept on: write redis://",
-            ),
-            ("s3cr3t", "is no address of a server"),
-            ("redis://:s3cr3t/x@a.example:6379/0", "cannot be understood: write redis://"),
-            (
-                "postgresql://me:s3cr3t@a.example:5432/x?s3cr3t",
-                "cannot be understood: write redis://",
-            ),
-        ],
-    )
-    def test_what_is_no_such_server_is_refused_when_the_universe_is_loaded(
-        self, tmp_path, url, said
-    ):
-        for text in (
-            f"limits: {url}\nsources: {{binance: {{}}}}",
-            f"sources: {{binance: {{limiter: '{url}'}}}}",
-        ):
-            path = tmp_path / "universe.yaml"
-            path.write_text(text)
-
-            with pytest.raises(UniverseError) as caught:
-                load_universe(path, environ={})
-
-            problem = next(problem for problem in caught.value.problems if "limit" in problem)
-            assert said in problem
-            assert "s3cr3t" not in problem
-
-    @pytest.mark.parametrize(("library", "extra"), [("redis", "redis"), ("psycopg", "postgres")])
-    def test_a_library_that_is_missing_is_named_when_the_universe_is_loaded(
-        self, tmp_path, monkeypatch, library, extra
-    ):
-        for name in [name for name in sys.modules if name.partition(".")[0] == library]:
-            monkeypatch.delitem(sys.modules, name)
-        # What importlib takes for "not there".
-        monkeypatch.setitem(sys.modules, library, None)  # type: ignore[arg-type]
-        path = tmp_path / "universe.yaml"
-        path.write_text(f"limits: {extra}://a.example/0\nsources: {{binance: {{}}}}")
-
-        with pytest.raises(
-            UniverseError, match=rf"limits: needs .* pip install 'market-assets\[{extra}\]'"
-        ):
-            load_universe(path, environ={})
-
-    def test_a_source_has_one_place_for_its_limit(self):
-        with pytest.raises(ValidationError, match="has both limiter and limiter_path"):
-            HttpSettings.model_validate(
-                {"base_url": "http://a.example", "limiter": "redis://b", "limiter_path": "c"}
-            )
-
-    def test_a_universes_sources_keep_it_in_the_home_folder_unless_they_say_where(
-        self, tmp_path, monkeypatch
-    ):
-        monkeypatch.setenv("MARKET_ASSETS_HOME", str(tmp_path / "home"))
-        path = tmp_path / "universe.yaml"
-        path.write_text("""
-sources:
-  binance: {}
-  keyed: {type: binance, headers: {X-Key: "${SOME_KEY}"}}
-  same: {type: binance, headers: {X-Key: "${SOME_KEY}"}, rate: 5/s}
-  own: {type: binance, limiter_path: counts/mine.sqlite}
-  practice: {}
-  archive: {path: "{symbol}.csv"}
-profiles:
-  crypto: {kind: CRYPTO, start: 2025-01-01, timeframes: {fetch: [1m]}, sources: [binance],
-           symbols: {BTC: {}}}
-""")
-        universe = load_universe(path, environ={"SOME_KEY": KEY})
-
-        found = {
-            name: source._http._limit._path
-            for name in universe.sources
-            if isinstance(source := source_of(universe, name, kind="crypto"), BinanceSource)
-        }
-
-        limits = tmp_path / "home" / "limits"
-        assert found["binance"] == limits / "data-api.binance.vision.sqlite"
-        assert found["keyed"] == found["same"] != found["binance"]
-        assert found["own"] == tmp_path / "counts" / "mine.sqlite"
-        assert found["practice"] == limits / "practice.sqlite"

@@ -6,15 +6,10 @@ The tests cover all that can be wrong with them.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import re
 import zipfile
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
-from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 import polars as pl
 import pytest
@@ -35,23 +30,17 @@ from market_assets.sources.vendors.binance_archive import (
     BinanceArchiveSource,
 )
 from market_assets.store import Store
-from market_assets_tests.sources.vendors.test_binance_zip import packed
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-QUICK = {
-    "rate": None,
-    "backoff": 0,
-    "retries": 1,
-    "timeout": 2,
-    "total_timeout": 2,
-    "max_elapsed": 5,
-}
-HEADER = (
-    "open_time,open,high,low,close,volume,close_time,quote_volume,count,"
-    "taker_buy_volume,taker_buy_quote_volume,ignore\n"
+from market_assets_tests.support.binance_archives import (
+    Vision,
+    files_in,
+    lines,
+    member,
+    packed,
+    real,
+    run,
+    within,
 )
+
 NOW = datetime(2025, 8, 18, 18, 15, tzinfo=UTC)
 JUNE = Window(datetime(2025, 6, 1, tzinfo=UTC), datetime(2025, 7, 1, tzinfo=UTC))
 MONTH = "data/spot/monthly/klines/BTCUSDT/15m/BTCUSDT-15m-2025-06.zip"
@@ -66,149 +55,6 @@ def day(text: str) -> Window:
 
 def daily(text: str, timeframe: str = "15m") -> str:
     return f"data/spot/daily/klines/BTCUSDT/{timeframe}/BTCUSDT-{timeframe}-{text}.zip"
-
-
-def lines(candles: pl.DataFrame, *, unit: str = "us", header: bool = False) -> bytes:
-    """The candles as an archive writes them: twelve cells a line, prices with eight places."""
-    cells = [
-        pl.col("ts").dt.epoch(unit),
-        *(pl.col(name) for name in ("open", "high", "low", "close", "volume")),
-        *(
-            pl.lit(text).alias(text)
-            for text in ("1735689659999999", "1.5", "7", "0.5", "0.25", "0")
-        ),
-    ]
-    return (HEADER if header else "").encode() + candles.select(cells).write_csv(
-        include_header=False
-    ).encode()
-
-
-def member(path: str) -> str:
-    return path.rpartition("/")[2].replace(".zip", ".csv")
-
-
-@dataclass
-class Vision:
-    """Binance as it is asked for archives and over REST; an instance is a handler of the server.
-
-    Attributes:
-        files: What it has at which path; a function is called for each request.
-        live: What it gives over REST.
-        refusal: Status and body of every answer over REST, in place of candles.
-        log: The paths asked for, and `rest <first bar> <limit>`.
-    """
-
-    live: pl.DataFrame = field(default_factory=CANDLE_SCHEMA.to_frame)
-    files: dict[str, bytes | Callable[[], bytes]] = field(default_factory=dict)
-    refusal: tuple[int, bytes] | None = None
-    log: list[str] = field(default_factory=list)
-
-    def publish(self, path: str, candles: pl.DataFrame, **form: object) -> None:
-        self.put(path, packed({member(path): lines(candles, **form)}))
-
-    def put(self, path: str, body: bytes) -> None:
-        self.files[path] = body
-        self.files[f"{path}.CHECKSUM"] = (
-            f"{sha256(body).hexdigest()}  {path.rpartition('/')[2]}\n".encode()
-        )
-
-    async def __call__(self, request: bytes, writer: asyncio.StreamWriter) -> None:
-        url = urlsplit(request.split()[1].decode())
-        path = unquote(url.path).lstrip("/")
-        if path in {"api/v3/klines", "fapi/v1/klines"}:
-            status, body = self.klines(dict(parse_qsl(url.query)))
-        else:
-            self.log.append(path)
-            found = self.files.get(path)
-            body = found() if callable(found) else found
-            status = 200 if body is not None else 404
-            body = body if body is not None else b"<Error><Code>NoSuchKey</Code></Error>"
-        writer.write(
-            (
-                f"HTTP/1.1 {status} X\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
-            ).encode()
-            + body
-        )
-
-    def klines(self, query: dict[str, str]) -> tuple[int, bytes]:
-        first, limit = int(query["startTime"]), int(query["limit"])
-        self.log.append(f"rest {datetime.fromtimestamp(first / 1000, UTC):%Y-%m-%d %H:%M} {limit}")
-        if self.refusal is not None:
-            return self.refusal
-        last = int(query.get("endTime", 10**15))
-        rows = self.live.filter(pl.col("ts").dt.epoch("ms").is_between(first, last)).head(limit)
-        cells = [
-            [ts, *map(str, numbers)]
-            for ts, *numbers in rows.with_columns(pl.col("ts").dt.epoch("ms")).rows()
-        ]
-        return 200, json.dumps(cells).encode()
-
-
-@pytest.fixture(scope="module")
-def bitcoin(shared) -> pl.DataFrame:
-    """Quarters of an hour of spot, from May to the 18th of August 2025."""
-    return real(shared, "binance-spot__BTCUSDT__15m")
-
-
-def real(shared, name: str) -> pl.DataFrame:
-    return pl.read_parquet(shared / "data" / "crypto" / f"{name}.parquet").select(
-        CANDLE_SCHEMA.names()
-    )
-
-
-def within(candles: pl.DataFrame, window: Window) -> pl.DataFrame:
-    return candles.filter(window.holds())
-
-
-@pytest.fixture
-def vision(bitcoin) -> Vision:
-    """A vendor that has everything over REST, and the archive of June."""
-    vision = Vision(live=bitcoin)
-    vision.publish(MONTH, within(bitcoin, JUNE))
-    return vision
-
-
-@pytest.fixture
-def build(serve, tmp_path):
-    """Build a source that asks a vendor.
-
-    All sources of a test ask the same server, and keep their zips in the same cache.
-    """
-    urls: dict[int, str] = {}
-
-    def build(vision, *, now=NOW, **more) -> BinanceArchiveSource:
-        if id(vision) not in urls:
-            urls[id(vision)] = serve(vision).url
-        asked = QUICK | {"base_url": urls[id(vision)]}
-        model = BinanceArchiveSettings.model_validate(
-            asked | {"rest": asked, "cache": "zips"} | more
-        )
-        return BinanceArchiveSource("mine", model, base=tmp_path, kind="crypto", clock=lambda: now)
-
-    return build
-
-
-@pytest.fixture
-def ask(build):
-    """Fetch a window of BTCUSDT in a run of its own."""
-
-    def ask(vision, window, *, symbol="BTCUSDT", timeframe=Timeframe.M15, **more) -> pl.DataFrame:
-        return run(build(vision, **more), (symbol, timeframe, window))
-
-    return ask
-
-
-def run(source: BinanceArchiveSource, *questions: tuple[str, Timeframe, Window]) -> pl.DataFrame:
-    """Fetch some windows one after another in one run."""
-
-    async def fetch() -> list[pl.DataFrame]:
-        async with source:
-            return [
-                await source.fetch(name, frame, each.start, each.end)
-                for name, frame, each in questions
-            ]
-
-    return pl.concat(frame.select(CANDLE_SCHEMA.names()) for frame in asyncio.run(fetch()))
 
 
 class TestMonths:
@@ -460,101 +306,6 @@ def stored(store: Store) -> pl.DataFrame:
             .select(CANDLE_SCHEMA.names())
             .sort("ts")
         )
-
-
-class TestCache:
-    def test_the_next_run_asks_for_the_checksum_alone(self, vision, ask, bitcoin, tmp_path):
-        ask(vision, JUNE)
-        vision.log.clear()
-
-        assert ask(vision, JUNE).equals(within(bitcoin, JUNE))
-        assert vision.log == [f"{MONTH}.CHECKSUM"]
-        assert files_in(tmp_path / "zips") == [MONTH]
-
-    def test_an_archive_that_was_replaced_is_read_again(self, vision, ask, bitcoin):
-        ask(vision, JUNE)
-        corrected = within(bitcoin, JUNE).with_columns(pl.col("close") + 1, pl.col("high") + 1)
-        vision.publish(MONTH, corrected)
-
-        assert ask(vision, JUNE).equals(corrected)
-        assert ask(vision, JUNE).equals(corrected)
-        assert vision.log.count(MONTH) == 2
-
-    @pytest.mark.parametrize(
-        "harm",
-        [lambda body: body[:-1], lambda _body: b"", lambda body: body[:99] + b"\0" + body[100:]],
-    )
-    def test_a_damaged_file_is_noticed_and_downloaded_again(
-        self, vision, ask, bitcoin, tmp_path, harm
-    ):
-        ask(vision, JUNE)
-        kept = tmp_path / "zips" / MONTH
-        whole = kept.read_bytes()
-        kept.write_bytes(harm(whole))
-
-        assert ask(vision, JUNE).equals(within(bitcoin, JUNE))
-        assert kept.read_bytes() == whole
-
-    def test_pages_that_need_the_same_month_at_once_download_it_once(self, vision, build, bitcoin):
-        pages = [Window(JUNE.start + n * 5 * DAY, JUNE.start + (n + 1) * 5 * DAY) for n in range(6)]
-
-        async def fetch():
-            async with build(vision) as source:
-                return await asyncio.gather(
-                    *(
-                        source.fetch("BTCUSDT", Timeframe.M15, page.start, page.end)
-                        for page in pages
-                    )
-                )
-
-        assert (
-            pl.concat(asyncio.run(fetch()))
-            .select(CANDLE_SCHEMA.names())
-            .equals(within(bitcoin, JUNE))
-        )
-        assert vision.log == [f"{MONTH}.CHECKSUM", MONTH]
-
-    def test_no_more_than_the_memory_allows_is_kept_unpacked(self, vision, build, bitcoin):
-        july = Window(JUNE.end, datetime(2025, 8, 1, tzinfo=UTC))
-        vision.publish(MONTH.replace("06", "07"), within(bitcoin, july))
-        months = [("BTCUSDT", Timeframe.M15, window) for window in (JUNE, july, JUNE, july)]
-
-        async def kept(memory):
-            async with build(vision, memory=memory) as source:
-                for name, timeframe, window in months:
-                    await source.fetch(name, timeframe, window.start, window.end)
-                return len(source._zips._kept)
-
-        assert [asyncio.run(kept(memory)) for memory in ("0", "300KB", "1MB")] == [0, 1, 2]
-        # Also what was thrown out is not asked for again in the same run.
-        assert sorted(set(vision.log)) == sorted(
-            {entry for entry in vision.log if "2025-06" in entry or "2025-07" in entry}
-        )
-        assert vision.log.count(f"{MONTH}.CHECKSUM") == 3
-        assert vision.log.count(MONTH) == 1
-
-    def test_a_cache_that_cannot_be_written_costs_nothing_but_a_warning(
-        self, vision, ask, bitcoin, tmp_path, caplog
-    ):
-        (tmp_path / "zips").write_text("a file")
-
-        assert ask(vision, JUNE).equals(within(bitcoin, JUNE))
-        assert "set `cache` to another folder" in caplog.text
-
-    def test_by_default_it_is_below_the_home_folder(
-        self, monkeypatch, vision, ask, bitcoin, tmp_path
-    ):
-        monkeypatch.setenv("MARKET_ASSETS_HOME", str(tmp_path / "home"))
-
-        assert ask(vision, JUNE, cache=None).equals(within(bitcoin, JUNE))
-        (kept,) = (tmp_path / "home" / "archives").iterdir()
-        assert files_in(kept) == [MONTH]
-
-
-def files_in(folder) -> list[str]:
-    return [
-        path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()
-    ]
 
 
 class TestTrust:

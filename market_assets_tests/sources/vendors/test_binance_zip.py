@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import struct
-import zipfile
 from datetime import timedelta
 
 import pytest
@@ -14,15 +12,7 @@ from hypothesis import strategies as st
 from market_assets.errors import SourceError
 from market_assets.sources.contract import CANDLE_SCHEMA
 from market_assets.sources.vendors.binance_zip import unpack
-
-
-def packed(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    """A zip of some files."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", method) as pack:
-        for name, text in members.items():
-            pack.writestr(name, text)
-    return buffer.getvalue()
+from market_assets_tests.support.binance_archives import packed
 
 
 class TestUnpacking:

@@ -1,0 +1,84 @@
+"""Processes that share what a vendor allows, and the places where they share it."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import psycopg
+from redis import Redis
+
+from market_assets.sources.contract import Usage
+from market_assets.sources.transport.http import HttpClient
+from market_assets.sources.transport.settings import HttpSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass
+class Place:
+    """Where processes share a limit: a file in a test's folder, or a server.
+
+    Attributes:
+        settings: What says so to a source.
+    """
+
+    settings: dict[str, object]
+
+    @property
+    def url(self) -> str:
+        return str(self.settings.get("limiter", ""))
+
+    def let_go(self, folder: Path, vendor: str) -> list[float]:
+        """When requests to a vendor's URL were let go, in seconds."""
+        port = vendor.rpartition(":")[2]
+        if not self.url:
+            with sqlite3.connect(folder / "limits" / "vendor.sqlite") as counts:
+                found = [
+                    ts / 1000 for (ts,) in counts.execute("SELECT item_timestamp FROM rate_bucket")
+                ]
+            counts.close()
+            return found
+        if self.url.startswith("redis"):
+            with Redis.from_url(self.url) as server:
+                (key,) = server.keys(f"*_{port}-*:sent")
+                return [ms / 1000 for _, ms in server.zrange(key, 0, -1, withscores=True)]
+        with psycopg.connect(self.url) as connection:
+            sent = connection.execute(
+                "SELECT extract(epoch FROM at), weight FROM market_assets_sent WHERE name LIKE %s",
+                (f"%\\_{port}-%",),
+            )
+            return [float(at) for at, weight in sent for _ in range(weight)]
+
+    def written(self, folder: Path) -> bytes:
+        """All that has been written there."""
+        if not self.url:
+            return b"".join(file.read_bytes() for file in (folder / "limits").iterdir())
+        if self.url.startswith("redis"):
+            with Redis.from_url(self.url) as server:
+                return b"".join(key + (server.dump(key) or b"") for key in server.keys("*"))
+        with psycopg.connect(self.url) as connection:
+            tables = [
+                connection.execute(f"TABLE market_assets_{name}").fetchall()
+                for name in ("sent", "holds")
+            ]
+            return repr(tables).encode()
+
+    def cut(self) -> None:
+        """Close the connections that the server has."""
+        if self.url.startswith("redis"):
+            with Redis.from_url(self.url) as server:
+                server.client_kill_filter(_type="normal", skipme=True)
+            return
+        with psycopg.connect(self.url) as connection:
+            ours = "application_name = 'market-assets'"
+            connection.execute(
+                f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {ours}"
+            )
+
+
+def client(url: str, folder: Path, **settings: object) -> HttpClient:
+    model = HttpSettings.model_validate({"base_url": url, "backoff": 0, **settings})
+    return HttpClient("mine", model, Usage(), base=folder)

@@ -103,7 +103,8 @@ def test_a_quarter_of_an_hour_without_a_session_is_a_doubt_and_less_is_none():
 def test_of_days_a_single_bar_is_enough_and_has_no_hours():
     (doubt,) = found(row(1, "no_session", "00:00", "00:00"), timeframe=Timeframe.D1)
     assert doubt.words == "1 bar with trades on 2025-02-01, where the calendar has no session"
-    assert found(row(1, "before", "00:00", "00:00"), timeframe=Timeframe.D1) == []
+    before = [row(day, "before", "00:00", "00:00") for day in (3, 4, 5)]
+    assert found(*before, timeframe=Timeframe.D1) == []
 
 
 @pytest.mark.parametrize("side", ["before", "between", "after"])

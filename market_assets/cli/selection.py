@@ -107,7 +107,7 @@ def days_left_out(selection: Selection, now: datetime) -> list[str]:
             words.append(f"{_kept(profile, now)}.")
         elif window.start < kept.start or is_late:
             words.append(f"{_kept(profile, now)}: the other days are left out.")
-        words += _held_back(profile, window, now)
+        words += [] if selection.whole else _held_back(profile, window, now)
     return words
 
 

@@ -140,16 +140,15 @@ def plan_backfill(profile: Profile, window: Window, now: datetime) -> list[Range
     runs = []
     for family, timeframes, reach in groups:
         cadence = profile.partitions.of(timeframes[0])
-        kept = above(inside, _lowest(profile, family, timeframes, now))
+        floor = _lowest(profile, family, timeframes, now)
+        kept = above(inside, floor)
         keys = [
             part.key for part in partitions_in(calendar_of(profile), timeframes[0], cadence, kept)
         ]
         # What lies behind the window may have been made of less.
-        after = Window(inside.end, profile.window(now).end)
-        keys += [
-            part.key
-            for part in partitions_in(calendar_of(profile), timeframes[0], cadence, after)[:reach]
-        ]
+        after = above(Window(inside.end, profile.window(now).end), floor)
+        behind = partitions_in(calendar_of(profile), timeframes[0], cadence, after)
+        keys += [part.key for part in behind[: 0 if kept.empty else reach]]
         runs += _pieces(profile.name, family, timeframes, list(dict.fromkeys(keys)))
     return runs
 

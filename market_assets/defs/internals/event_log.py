@@ -288,28 +288,28 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
             # Nobody else writes within the transaction: its rows follow one another.
             last = connection.exec_driver_sql("SELECT last_insert_rowid()").scalar_one()
             first = last - len(indexed) + 1
-            stored = [IndexedEvent(first + at, *each) for at, each in enumerate(indexed)]
+            stored = [IndexedEvent(first + at, *pair) for at, pair in enumerate(indexed)]
             self._index(connection, stored)
 
     def _index(self, connection: db.Connection, stored: Sequence[IndexedEvent]) -> None:
         """Write what the index has beside the events: tags, the newest of each asset, checks."""
-        of_assets = [each for each in stored if each.kind in ASSET_EVENTS]
+        of_assets = [entry for entry in stored if entry.kind in ASSET_EVENTS]
         self._store_asset_event_tags(
-            connection, [each.event for each in of_assets], [each.at for each in of_assets]
+            connection, [entry.event for entry in of_assets], [entry.at for entry in of_assets]
         )
 
         # The table of assets has the last one of each kind, which would overwrite the others.
-        newest = {(each.row["asset_key"], each.kind): each for each in of_assets}
-        for each in sorted(newest.values(), key=lambda each: each.at):
-            self._store_asset_event(connection, each.event, each.at)
+        newest = {(entry.row["asset_key"], entry.kind): entry for entry in of_assets}
+        for entry in sorted(newest.values(), key=lambda entry: entry.at):
+            self._store_asset_event(connection, entry.event, entry.at)
 
-        of_checks = [each for each in stored if each.kind in ASSET_CHECK_EVENTS]
-        evaluations = [each for each in of_checks if each.is_of_partition_and_run]
-        for each in of_checks:
-            if each not in evaluations:
-                self.store_asset_check_event(each.event, each.at)
+        of_checks = [entry for entry in stored if entry.kind in ASSET_CHECK_EVENTS]
+        evaluations = [entry for entry in of_checks if entry.is_of_partition_and_run]
+        for entry in of_checks:
+            if not entry.is_of_partition_and_run:
+                self.store_asset_check_event(entry.event, entry.at)
         if evaluations:
-            connection.execute(PUT_EVALUATION, [each.evaluation for each in evaluations])
+            connection.execute(PUT_EVALUATION, [entry.evaluation for entry in evaluations])
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[db.Connection]:

@@ -56,26 +56,26 @@ class IndexedEvent:
         """Whether it is what a check found of a partition in a run."""
         if self.kind is not dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             return False
-        return bool(self.event.run_id and self._found.partition)
+        return bool(self.event.run_id and self._evaluation_data.partition)
 
     @property
-    def _found(self) -> dg.AssetCheckEvaluation:
+    def _evaluation_data(self) -> dg.AssetCheckEvaluation:
         return self.event.get_dagster_event().asset_check_evaluation_data
 
     @property
     def evaluation(self) -> dict[str, Any]:
         """The row of the table of checks, as Dagster's `_update_asset_check_evaluation` has it."""
-        found = self._found
+        data = self._evaluation_data
         status = (
             AssetCheckExecutionRecordStatus.SUCCEEDED
-            if found.passed
+            if data.passed
             else AssetCheckExecutionRecordStatus.FAILED
         )
-        target = found.target_materialization_data
+        target = data.target_materialization_data
         return {
-            "asset_key": found.asset_key.to_string(),
-            "check_name": found.check_name,
-            "partition": found.partition,
+            "asset_key": data.asset_key.to_string(),
+            "check_name": data.check_name,
+            "partition": data.partition,
             "run_id": self.event.run_id,
             "execution_status": status.value,
             "evaluation_event": self.row["event"],

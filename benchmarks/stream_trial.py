@@ -372,6 +372,7 @@ def summed(ground: Ground, streamer: Streamer, real: float) -> dict[str, object]
     """What the reports and the process have shown."""
     lags = [lag / ground.speed for report in ground.reports for lag in report["lags"]]
     delays = [delay / ground.speed for report in ground.reports for delay in report["delays"]]
+    waits = [wait / ground.speed for report in ground.reports for wait in report["waits"]]
     commits = [report for report in ground.reports if report["stored"] or report["revised"]]
     memory = [megabytes for _, megabytes in ground.memory]
     thirds = [memory[len(memory) * part // 6 : len(memory) * (part + 1) // 6] for part in (1, 3, 5)]
@@ -382,6 +383,8 @@ def summed(ground: Ground, streamer: Streamer, real: float) -> dict[str, object]
         "bars on time": len(lags),
         "lag p50, p99, max (s)": [quantile(lags, 0.5), quantile(lags, 0.99), quantile(lags, 1.0)],
         "since received": [quantile(delays, share) for share in (0.5, 0.99, 1.0)],
+        "bars that waited for REST": len(waits),
+        "their lag": [quantile(waits, share) for share in (0.5, 0.99, 1.0)],
         "commits": len(commits),
         "from the stream": sum(report["stored"] for report in ground.reports),
         "from REST": sum(report["caught_up"] for report in last),

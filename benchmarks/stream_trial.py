@@ -313,10 +313,12 @@ def read() -> None:
 # Afterwards ---------------------------------------------------------------------------------------
 
 
-def judged(ground: Ground, first: datetime, last: datetime) -> dict[str, object]:
-    """Compare what is stored of a window with the vendor's truth."""
+def judged(ground: Ground, first: datetime, end: datetime) -> dict[str, object]:
+    """Compare what is stored with the vendor's truth, to the newest bar and at least to an end."""
     os.environ.update(ground.environ)
-    stored = market_assets.read("live", "candles_1m", start=first, end=last)
+    stored = market_assets.read("live", "candles_1m", start=first)
+    newest = stored["ts"].max().replace(tzinfo=UTC)
+    last = max(end.replace(second=0, microsecond=0), newest + MINUTE)
     stored = stored.select("symbol", pl.col("ts").dt.replace_time_zone(None), *OHLCV)
     market = Market(symbols={symbol: Instrument() for symbol in ground.symbols})
     truth = pl.concat(
@@ -436,13 +438,10 @@ def trial(given: argparse.Namespace, folder: Path) -> dict[str, object]:
         stop.set()
         for thread in threads:
             thread.join()
-        # What had closed half a minute before the end is due.
-        newest = max(report["at"] for report in ground.reports if report["stored"])
-        last = datetime.fromisoformat(newest).replace(second=0, microsecond=0) - MINUTE
         figures = summed(ground, streamer, real)
         figures |= {"exit": code, "seconds to the end": round(ended - began_ending, 1)}
         figures |= {"seconds after the faults until whole": round(whole_after, 1)}
-        return figures | {"errors": ground.errors[:5]} | judged(ground, begin, last)
+        return figures | {"errors": ground.errors[:5]} | judged(ground, begin, end)
     finally:
         stop.set()
         for process in ground.processes:

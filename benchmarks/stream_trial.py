@@ -313,10 +313,12 @@ def read() -> None:
 # Afterwards ---------------------------------------------------------------------------------------
 
 
-def judged(ground: Ground, first: datetime, last: datetime) -> dict[str, object]:
-    """Compare what is stored of a window with the vendor's truth."""
+def judged(ground: Ground, first: datetime, end: datetime) -> dict[str, object]:
+    """Compare what is stored with the vendor's truth, to the newest bar and at least to an end."""
     os.environ.update(ground.environ)
-    stored = market_assets.read("live", "candles_1m", start=first, end=last)
+    stored = market_assets.read("live", "candles_1m", start=first)
+    newest = stored["ts"].max().replace(tzinfo=UTC)
+    last = max(end.replace(second=0, microsecond=0), newest + MINUTE)
     stored = stored.select("symbol", pl.col("ts").dt.replace_time_zone(None), *OHLCV)
     market = Market(symbols={symbol: Instrument() for symbol in ground.symbols})
     truth = pl.concat(
@@ -372,6 +374,7 @@ def summed(ground: Ground, streamer: Streamer, real: float) -> dict[str, object]
     """What the reports and the process have shown."""
     lags = [lag / ground.speed for report in ground.reports for lag in report["lags"]]
     delays = [delay / ground.speed for report in ground.reports for delay in report["delays"]]
+    waits = [wait / ground.speed for report in ground.reports for wait in report["waits"]]
     commits = [report for report in ground.reports if report["stored"] or report["revised"]]
     memory = [megabytes for _, megabytes in ground.memory]
     thirds = [memory[len(memory) * part // 6 : len(memory) * (part + 1) // 6] for part in (1, 3, 5)]
@@ -382,6 +385,8 @@ def summed(ground: Ground, streamer: Streamer, real: float) -> dict[str, object]
         "bars on time": len(lags),
         "lag p50, p99, max (s)": [quantile(lags, 0.5), quantile(lags, 0.99), quantile(lags, 1.0)],
         "since received": [quantile(delays, share) for share in (0.5, 0.99, 1.0)],
+        "bars that waited for REST": len(waits),
+        "their lag": [quantile(waits, share) for share in (0.5, 0.99, 1.0)],
         "commits": len(commits),
         "from the stream": sum(report["stored"] for report in ground.reports),
         "from REST": sum(report["caught_up"] for report in last),
@@ -433,13 +438,10 @@ def trial(given: argparse.Namespace, folder: Path) -> dict[str, object]:
         stop.set()
         for thread in threads:
             thread.join()
-        # What had closed half a minute before the end is due.
-        newest = max(report["at"] for report in ground.reports if report["stored"])
-        last = datetime.fromisoformat(newest).replace(second=0, microsecond=0) - MINUTE
         figures = summed(ground, streamer, real)
         figures |= {"exit": code, "seconds to the end": round(ended - began_ending, 1)}
         figures |= {"seconds after the faults until whole": round(whole_after, 1)}
-        return figures | {"errors": ground.errors[:5]} | judged(ground, begin, last)
+        return figures | {"errors": ground.errors[:5]} | judged(ground, begin, end)
     finally:
         stop.set()
         for process in ground.processes:

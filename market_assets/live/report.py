@@ -36,6 +36,8 @@ class StreamReport:
         lags: Seconds from the end of each bar of this report until it was stored; of bars that
             have ended while they were streamed.
         delays: Likewise, from when the stream had it.
+        waits: The lags of bars that have waited until REST was asked after a connection: they are
+            not among the others.
         reconnects: Connections that broke and were opened again.
         left_to_rest: Bars that were dropped because the store was busy.
         waiting: Bars that wait to be stored.
@@ -60,6 +62,7 @@ class StreamReport:
     lag_p99: float | None = None
     lags: Sequence[float] = ()
     delays: Sequence[float] = ()
+    waits: Sequence[float] = ()
     reconnects: int = 0
     left_to_rest: int = 0
     waiting: int = 0

@@ -148,6 +148,7 @@ class _Line:
     state: str = "connecting"
     words: str = ""
     connected_at: datetime | None = None
+    released_at: datetime | None = None
     last_bar: datetime | None = None
     past: list[tuple[str, str, datetime, datetime]] = field(default_factory=list)
     """States that are over and not written yet, with words, begin and end."""
@@ -239,6 +240,8 @@ class Session:
         self._is_noted = False
         self._late: list[tuple[float, float]] = []
         """Of each bar of the next report, the seconds since its end and since it came."""
+        self._waits: list[float] = []
+        """The same since the end of bars that have waited for REST."""
         self._is_behind = False
         self._news: list[str] = []
         self._totals = dict.fromkeys(("new", "revised", "rejected", "caught_up"), 0)
@@ -323,6 +326,7 @@ class Session:
             for name in report.reconnected:
                 symbol = names[name]
                 self._lines[symbol].connected_at = now
+                self._lines[symbol].released_at = None
                 self._held.add(symbol)
                 self._asks[symbol] = _Ask(now)
             for name in report.doubtful:
@@ -443,7 +447,10 @@ class Session:
                 if not is_revision and line.connected_at is not None and end >= line.connected_at:
                     lag = (now - end).total_seconds()
                     self._lags.add(lag)
-                    self._late.append((lag, (now - from_micros(received)).total_seconds()))
+                    if line.released_at is None or end < line.released_at:
+                        self._waits.append(lag)
+                    else:
+                        self._late.append((lag, (now - from_micros(received)).total_seconds()))
 
     def _note_alone(self) -> None:
         """Write how the streams are, without a bar; a busy store is no fault."""
@@ -527,9 +534,12 @@ class Session:
             now = self.timer.now()
             self._answered |= dict.fromkeys(asked.symbols, self._asked_at)
             # Those that were served anew once more meanwhile have to wait for the next answer.
-            self._held -= asked.symbols - {
+            released = (self._held & asked.symbols) - {
                 symbol for symbol, ask in self._asks.items() if ask.due_at <= now
             }
+            self._held -= released
+            for symbol in released:
+                self._lines[symbol].released_at = now
             for symbol in asked.lacking:
                 tries = self._tries.get(symbol, 0)
                 wait = min(_AGAIN * 2**tries, _AGAIN_CAP)
@@ -587,6 +597,7 @@ class Session:
     def _report(self, pump: Pump, outcomes: Sequence[PartitionOutcome]) -> StreamReport:
         news, self._news = self._news, []
         late, self._late = self._late, []
+        waits, self._waits = self._waits, []
         lines = self._lines
         return StreamReport(
             at=self.timer.now(),
@@ -609,6 +620,7 @@ class Session:
             lag_p99=self._lags.at(0.99),
             lags=tuple(lag for lag, _ in late),
             delays=tuple(delay for _, delay in late),
+            waits=tuple(waits),
             reconnects=sum(health.reconnects for health in self._health.values()),
             left_to_rest=self._dropped,
             waiting=pump.waiting,

@@ -180,19 +180,22 @@ REMOVED = st.tuples(st.just("removed"), st.integers(0, 130), st.sampled_from(SYM
 SPOILT = st.tuples(st.just("spoilt"), st.integers(0, 130), st.sampled_from(SYMBOLS))
 DOUBLED = st.tuples(st.just("doubled"), st.integers(0, 130), st.sampled_from(SYMBOLS))
 QUIET = st.tuples(
-    st.just("quiet"), st.integers(-40, 300), st.integers(1, 90), st.sampled_from(SYMBOLS)
+    st.just("quiet"), st.integers(-70, 300), st.integers(1, 90), st.sampled_from(SYMBOLS)
 )
 """REST has answered for some minutes, and leaves quiet bars out."""
 
 SETTLED = st.tuples(st.just("settled"), st.sampled_from(("outage", "abandoned")))
 """What is open is explained, or abandoned, by somebody else."""
 
+EVE = st.tuples(st.just("eve"), st.integers(1, 45), st.sampled_from(SYMBOLS))
+"""A bar so many minutes before the day is stored by somebody else."""
+
 BEGUN = st.tuples(st.just("begun"), st.integers(-30, 60), st.sampled_from(SYMBOLS))
 """A symbol's genesis is recorded."""
 
 RESTART = st.tuples(st.just("restart"))
 STEPS = st.lists(
-    st.one_of(AHEAD, AHEAD, BACK, REMOVED, SPOILT, DOUBLED, QUIET, SETTLED, BEGUN, RESTART),
+    st.one_of(AHEAD, AHEAD, BACK, REMOVED, SPOILT, DOUBLED, QUIET, SETTLED, EVE, BEGUN, RESTART),
     max_size=12,
 )
 
@@ -262,6 +265,16 @@ class Course:
             "WHERE status = 'open'"
         )
 
+    def eve(self, minutes: int, symbol: str) -> None:
+        self.execute(
+            f"""
+            INSERT INTO live.candles_1m BY NAME
+            SELECT * REPLACE ({at(-minutes)} AS ts)
+            FROM live.candles_1m
+            WHERE {self.where(1, symbol)}
+            """
+        )
+
     def begun(self, minute: int, symbol: str) -> None:
         for twin in self.twins:
             with twin.store.writing("beginning") as transaction:
@@ -277,8 +290,17 @@ FILLED = [("ahead", 50, [], set(SYMBOLS)) for _ in range(4)]
 
 
 @given(STEPS)
-@example([*FILLED, ("quiet", 100, 60, "ETH"), ("ahead", 1, [], {"BTC"})])
+@example([*FILLED, ("quiet", 30, 30, "ETH"), ("ahead", 1, [], {"BTC"})])
 @example([*FILLED, ("removed", 120, "ETH"), ("quiet", 60, 60, "ETH"), ("ahead", 1, [], {"BTC"})])
+@example(
+    [
+        *FILLED,
+        ("quiet", -70, 90, "ETH"),
+        ("ahead", 1, [], {"BTC", "ETH"}),
+        ("eve", 1, "ETH"),
+        ("ahead", 1, [], {"BTC"}),
+    ]
+)
 @example([*FILLED, ("begun", 60, "SOL"), ("ahead", 1, [], {"BTC"})])
 @example([("spoilt", 111, "SOL"), ("spoilt", 25, "BTC"), ("ahead", 1, [], {"BTC"})])
 @settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
@@ -288,6 +310,6 @@ def test_whatever_comes_it_is_judged_as_if_all_were_judged(steps):
             [Twin(Path(name, str(place)), is_forgetful=bool(place)) for place in range(2)]
         )
         # The day is long enough for borders from the start.
-        course.ahead(150, [7, 8, 40, 41, 42, 90], SYMBOLS)
+        course.ahead(150, [0, 1, 2, 7, 8, 40, 41, 42, 90], SYMBOLS)
         for kind, *values in steps:
             getattr(course, kind)(*values)

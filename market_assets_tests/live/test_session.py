@@ -52,6 +52,10 @@ class TestWhatIsStored:
         assert {"live"} == {
             state for report in reports if report.stored for state in report.states.values()
         }
+        lags = [lag for report in reports for lag in report.lags]
+        delays = [delay for report in reports for delay in report.delays]
+        assert lags
+        assert all(0 <= delay <= lag for lag, delay in zip(lags, delays, strict=True))
         outcomes = [outcome for report in reports for outcome in report.outcomes]
         assert outcomes
         assert all(outcome.partition.key == "2025-03-03" for outcome in outcomes)

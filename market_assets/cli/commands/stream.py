@@ -251,6 +251,7 @@ def _object(report: StreamReport) -> dict[str, object]:
         "lag_p99": report.lag_p99,
         "lags": [round(lag, 3) for lag in report.lags],
         "delays": [round(delay, 3) for delay in report.delays],
+        "waits": [round(wait, 3) for wait in report.waits],
         "reconnects": report.reconnects,
         "left_to_rest": report.left_to_rest,
         "waiting": report.waiting,

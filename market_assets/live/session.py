@@ -153,6 +153,11 @@ class _Line:
     past: list[tuple[str, str, datetime, datetime]] = field(default_factory=list)
     """States that are over and not written yet, with words, begin and end."""
 
+    @property
+    def is_unserved(self) -> bool:
+        """Whether no stream will bring a candle of it any more."""
+        return self.state in {StreamState.REFUSED, StreamState.FAILED}
+
     def become(self, state: str, at: datetime, words: str = "") -> None:
         if state != self.state:
             if at > self.since:
@@ -349,7 +354,10 @@ class Session:
         for name, symbol in self._choice.symbols[source].items():
             line = self._lines[symbol]
             if name in health.refused:
-                line.become("refused", now, self.universe.redact(health.refused[name]))
+                if line.state != StreamState.REFUSED:
+                    self._asks.setdefault(symbol, _Ask(now))
+                words = self.universe.redact(health.refused[name])
+                line.become(StreamState.REFUSED, now, words)
             elif name in health.silent and line.state == "live":
                 line.become("silent", now, "there are frames, but no candle of it")
             elif name not in health.silent and line.state == "silent":
@@ -544,6 +552,10 @@ class Session:
                 tries = self._tries.get(symbol, 0)
                 wait = min(_AGAIN * 2**tries, _AGAIN_CAP)
                 self._asks.setdefault(symbol, _Ask(now + wait, tries + 1))
+            unserved = {symbol for symbol in asked.symbols if self._lines[symbol].is_unserved}
+            for symbol in unserved:
+                # Nothing but REST brings its bars, also where no schedule of updates runs.
+                self._asks.setdefault(symbol, _Ask(now + self.profile.update.every))
             self._totals["caught_up"] += asked.new
             self._totals["revised"] += asked.revised
             self._is_behind |= bool(asked.new or asked.revised)

@@ -193,6 +193,20 @@ class TestFaults:
         assert symbols == {"BTCUSDT", "ETHUSDT"}
         assert live.wrong() == {}
 
+    def test_rest_is_asked_for_a_symbol_that_is_refused_as_often_as_updates_would(self, live):
+        begin = present()
+        live.set_faults(StreamFault(fault="refuse", symbols={"ETHUSDT"}))
+
+        def has_come(report):
+            is_refused = report.states.get("ETHUSDT") == "refused"
+            if not (is_refused and report.stored_in_all):
+                return False
+            return sum(symbol == "ETHUSDT" and ts >= begin for symbol, ts in live.rows()) >= 3
+
+        live.stream(has_come)
+
+        assert live.wrong() == {}
+
     def test_bars_wait_while_the_store_is_busy(self, live):
         first = since()
         release = threading.Event()

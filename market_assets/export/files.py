@@ -65,6 +65,8 @@ class TableFiles:
         """Whether the file of an entry is as it was written."""
         if entry.file is None:
             return True
+        if not entry.sha256:
+            return False
         try:
             with (self.folder / entry.file).open("rb") as file:
                 same = os.fstat(file.fileno()).st_size == entry.bytes

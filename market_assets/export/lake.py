@@ -198,9 +198,11 @@ class Lake:
             if before and before.file and not files.is_whole(before, verify=True):
                 if before.archived_until is not None:
                     raise ExportError(_damaged(files.folder, before))
-                before = None
-            if before is None or before.version != target.version or not target.version:
-                self._write(table, files, [target], entries)
+                # Who compares it with the list finds it written already.
+                del entries[piece.key]
+            # Also where the store has the same version: a row that was changed by hand has no other
+            # one, and what leaves is what is stored.
+            self._write(table, files, [target], entries)
             entry = entries[piece.key]
             if entry.file:
                 until = max(filter(None, (until, entry.archived_until)))
@@ -221,21 +223,29 @@ class Lake:
         entries = dict(manifest)
         for piece, until in noted.items():
             entry = entries.get(piece.key)
-            if entry is None or entry.file is None:
+            if entry is None or entry.file is None or not entry.sha256:
                 entry = self._adopted(files, piece)
             if entry is not None and (entry.archived_until or until) <= until:
                 entries[piece.key] = msgspec.structs.replace(entry, archived_until=until)
         return entries
 
     def _adopted(self, files: TableFiles, piece: Piece) -> Entry | None:
-        """The entry of a file that is there and in no manifest; None where there is no file."""
+        """The entry of a file that is there and in no manifest; None where there is no file.
+
+        One that cannot be read has no checksum, so that it counts as damaged until it can be read.
+        """
         try:
             data = (files.folder / piece.path).read_bytes()
         except FileNotFoundError:
             log.warning("%s is archived, and gone", files.folder / piece.path)
             return None
-        rows = pl.read_parquet(io.BytesIO(data), hive_partitioning=False)
-        return files.keep(self._entry(Due(piece, "", 0), rows, data))
+        try:
+            rows = pl.read_parquet(io.BytesIO(data), hive_partitioning=False)
+            entry = self._entry(Due(piece, "", 0), rows, data)
+        except pl.exceptions.PolarsError:
+            snapshot = f"{files.folder.name}/{piece.path}"
+            return Entry(piece=piece.key, version="", file=piece.path, snapshot=snapshot)
+        return files.keep(entry)
 
     def _export(
         self, table: Table, files: TableFiles, *, verify: bool, report: Callable[[int, int], None]

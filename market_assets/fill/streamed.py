@@ -69,6 +69,9 @@ class StreamedFill:
         sources: The sources that the profile names, by name.
         profile: Whose candles.
         timeframe: A fetched timeframe of it.
+        names: By source, its own names of the symbols that it streams, each with what the universe
+            calls it: another symbol that the same source may fill has nothing of these bars. All
+            that the universe names if not given.
         memory: What was judged before; its own if not given.
 
     Attributes:
@@ -85,9 +88,11 @@ class StreamedFill:
         profile: Profile,
         timeframe: Timeframe,
         *,
+        names: Mapping[str, Mapping[str, str]] | None = None,
         memory: Memory | None = None,
     ) -> None:
         self._store = store
+        self._names = names
         self._sources = sources
         self._profile = profile
         self._timeframe = timeframe
@@ -169,7 +174,7 @@ class StreamedFill:
         answers: list[Answer] = []
         windows: list[Window] = []
         for batch in batches:
-            rows = _kept(scope, batch)
+            rows = self._kept(scope, batch)
             if rows.is_empty():
                 continue
             extents = _extents(rows, step)
@@ -193,10 +198,33 @@ class StreamedFill:
         )
         return _Arrived(_expecting(scope, ends, now), answers, bars, hull, ends)
 
+    def _kept(self, scope: Scope, batch: Streamed) -> pl.DataFrame:
+        """The rows of a batch that the universe keeps.
+
+        Returns:
+            The columns of the batch, and `series`: what the universe calls the symbol.
+        """
+        streamed = None if self._names is None else self._names.get(batch.source, {})
+        names = [
+            (reference.symbol, series.symbol, *series.window.micros)
+            for series in scope.series
+            for reference in series.sources
+            if reference.source == batch.source
+            and (streamed is None or streamed.get(reference.symbol) == series.symbol)
+        ]
+        schema = {"symbol": pl.String, "series": pl.String, "start": pl.Int64, "end": pl.Int64}
+        places = pl.DataFrame(names, schema=schema, orient="row")
+        opens = pl.col("ts").to_physical()
+        return (
+            batch.bars.join(places, on="symbol", how="inner", maintain_order="left")
+            .filter(opens >= pl.col("start"), opens < pl.col("end"))
+            .drop("start", "end")
+        )
+
     def _not_stored(self, transaction: Transaction, part: Streamed, now: datetime) -> Streamed:
         """The bars that are not stored; those that are stored with other values are overtaken."""
         scope = scope_of(self._profile, self._timeframe, now)
-        rows = _kept(scope, part)
+        rows = self._kept(scope, part)
         if rows.is_empty():
             return part
         window = Window.spanning(rows["ts"], rows["ts"].dt.offset_by("1us"))
@@ -276,28 +304,6 @@ class _Arrived:
     streamed: StreamedBars
     window: Window | None
     ends: dict[str, datetime]
-
-
-def _kept(scope: Scope, batch: Streamed) -> pl.DataFrame:
-    """The rows of a batch that the universe keeps.
-
-    Returns:
-        The columns of the batch, and `series`: what the universe calls the symbol.
-    """
-    names = [
-        (reference.symbol, series.symbol, *series.window.micros)
-        for series in scope.series
-        for reference in series.sources
-        if reference.source == batch.source
-    ]
-    schema = {"symbol": pl.String, "series": pl.String, "start": pl.Int64, "end": pl.Int64}
-    places = pl.DataFrame(names, schema=schema, orient="row")
-    opens = pl.col("ts").to_physical()
-    return (
-        batch.bars.join(places, on="symbol", how="inner", maintain_order="left")
-        .filter(opens >= pl.col("start"), opens < pl.col("end"))
-        .drop("start", "end")
-    )
 
 
 def _extents(rows: pl.DataFrame, step: timedelta) -> dict[str, Window]:

@@ -203,7 +203,14 @@ class Session:
             self.profile, self._timeframe, sources, now, tuple(self.options.symbols)
         )
         memory = Memory()
-        self._fill = StreamedFill(self.store, sources, self.profile, self._timeframe, memory=memory)
+        self._fill = StreamedFill(
+            self.store,
+            sources,
+            self.profile,
+            self._timeframe,
+            names=self._choice.symbols,
+            memory=memory,
+        )
         self._lines = {
             symbol: _Line(source, name, now)
             for source, names in self._choice.symbols.items()

@@ -53,7 +53,7 @@ def with_archived(
         window: Which rows, by their `ts`.
 
     Raises:
-        ReadError: A file is not there.
+        ReadError: A file is not there, or cannot be read.
     """
     since = Partition.holding(window.start.date(), cadence).key
     until = (window.end + _DAY - _TICK).date().isoformat()
@@ -68,9 +68,9 @@ def with_archived(
     if absent:
         raise ReadError(_absent(dataset, absent[0], f"it is not in {lake}"))
 
-    rows = read_archived([lake / path for path in paths], window)
-    if rows is None:
-        return frame
+    rows = pl.concat(
+        [_readable(dataset, lake, path, window) for path in paths], how="diagonal_relaxed"
+    )
     removed = view.pruned.partitions(dataset).with_columns(part=pl.col("partition").str.to_date())
     archived = (
         rows.filter(pl.col("symbol").is_in(list(symbols)))
@@ -94,6 +94,16 @@ def read_archived(paths: Sequence[Path], window: Window) -> pl.DataFrame | None:
     """
     frames = [_rows_of(path, window) for path in paths]
     return pl.concat(frames, how="diagonal_relaxed") if frames else None
+
+
+def _readable(dataset: Dataset, lake: Path, path: str, window: Window) -> pl.DataFrame:
+    try:
+        return _rows_of(lake / path, window)
+    except FileNotFoundError:
+        # A moment ago it was there.
+        raise ReadError(_absent(dataset, path, f"it is not in {lake}")) from None
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise ReadError(_absent(dataset, path, f"it cannot be read in {lake}: {error}")) from error
 
 
 def _rows_of(path: Path, window: Window) -> pl.DataFrame:

@@ -18,6 +18,7 @@ from market_assets.expected.series import base_of, calendar_of
 from market_assets.home import home as home_folder
 from market_assets.market.clock import present
 from market_assets.market.datasets import Dataset, Family
+from market_assets.market.partitions import Partition
 from market_assets.market.timeframes import Timeframe, Window, literal, midnight
 from market_assets.reports.archive import with_archived
 from market_assets.store import Store
@@ -126,7 +127,7 @@ def read(
         if adjusted:
             day = (until or present()).date()
             _need_actions(view, profile)
-            _need_stored(view, candles, window)
+            _need_stored(view, candles, window, _cadence_of(universe, candles))
             frame = view.candles.adjusted(candles, wanted, window, day)
         else:
             frame = view.candles.rows(profile, table, wanted, window)
@@ -329,10 +330,12 @@ def _need_actions(view: Snapshot, profile: str) -> None:
         )
 
 
-def _need_stored(view: Snapshot, candles: Dataset, window: Window) -> None:
+def _need_stored(view: Snapshot, candles: Dataset, window: Window, cadence: Cadence) -> None:
     """Refuse to adjust what the store has no more: the lake has raw prices."""
     keys = view.pruned.keys(candles)
-    first, last = window.start.date().replace(day=1).isoformat(), window.end.date().isoformat()
+    first = Partition.holding(window.start.date(), cadence).key
+    # The end of a window may lie within a day.
+    last = (window.end + timedelta(days=1) - _TICK).date().isoformat()
     inside = sorted(key for key in keys if first <= key < last)
     if inside and view.pruned.archived(candles, inside[0], last):
         raise ReadError(

@@ -60,6 +60,27 @@ class TestWhatIsStored:
         assert outcomes
         assert all(outcome.partition.key == "2025-03-03" for outcome in outcomes)
 
+    def test_a_symbol_that_prefers_another_source_has_nothing_of_another_ones_stream(self, live):
+        live.keep(
+            mix_venues=True,
+            sources=["vendor"],
+            symbols={
+                "BTCUSDT": {},
+                "COPY": {"sources": [{"vendor": "ETHUSDT"}, {"vendor": "BTCUSDT"}]},
+            },
+        )
+        live.stream(stored(6))
+        assert live.table("SELECT DISTINCT symbol FROM live.candles_1m ORDER BY ALL").rows() == [
+            ("BTCUSDT",),
+            ("COPY",),
+        ]
+        wrong = {
+            ts
+            for (symbol, ts), values in live.rows().items()
+            if symbol == "COPY" and values != live.truth("ETHUSDT", ts)
+        }
+        assert wrong == set()
+
     def test_how_the_streams_are_is_kept(self, live):
         seen = []
 

@@ -17,8 +17,10 @@ WITHOUT_TESTS = {
     "cli/keeper": "opens what defs/automation/test_retention looks at through the terminal",
     "defs/assets/troubles": "the page that defs/automation/test_alerts and test_vanished read",
     "defs/assets/work": "what test_candles, test_features and test_returns declare and report by",
+    "defs/internals/indexed_event": "its rows are held to Dagster's own in test_event_log",
     "defs/internals/run_forks": "needs the processes of up/test_forks and journeys/test_up",
     "defs/internals/serve": "needs the processes of journeys/test_up",
+    "defs/internals/threadless": "what it loads in a fork server is used in up/test_forks",
     "live/catch_up": "a step of live/test_session",
     "live/choice": "a step of live/test_session",
     "live/pump": "a step of live/test_session",
@@ -47,13 +49,17 @@ WITHOUT_TESTS = {
 
 WITHOUT_MODULE = {
     "alerts/terminal": "the command `alerts`, over the homes of this folder",
+    "defs/automation/expiry": "what retention has removed: the schedules and sensors together",
     "defs/automation/vanished": "a store that was deleted or replaced: the sensors together",
     "docs": "the documents",
     "export/terminal": "the command `export`, over the homes of this folder",
     "names": "identifiers",
     "sources/entry_points": "sources of other packages, installed as the documents say",
     "sources/hostile": "every source of paged JSON, before servers that mean harm",
+    "sources/stream_example": "the stream of docs/sources.md, used as the page says",
+    "sources/testing/stream_checks": "the checks of streams in checks/, each before its fault",
     "sources/vendors/conformance": "every source that speaks HTTP, by the kit",
+    "sources/vendors/stream_conformance": "every source that has a stream, by the kit",
     "tree": "this tree",
     "up/parts": "the small parts of `up`",
 }

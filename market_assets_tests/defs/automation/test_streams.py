@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import signal
@@ -14,23 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pytest
-from dagster._serdes import serialize_value
 
 from market_assets.definitions import build_definitions
-from market_assets.defs.automation.stream_changes import UniverseWatch
-from market_assets.defs.automation.stream_reports import StreamObserver, few_lines
 from market_assets.defs.events import CHECKS
 from market_assets.defs.internals.failures import failure_of
 from market_assets.defs.keys import STREAM_TAG, TRIGGER_TAG, process_tags
 from market_assets.defs.resources import Clock, Sources, StoreResource
 from market_assets.live.claim import claimed
-from market_assets.live.report import StreamReport
 from market_assets.market.clock import CLOCK_VARIABLE, machine, present
-from market_assets.market.timeframes import Timeframe
 from market_assets.practice.stream_faults import StreamFault
 from market_assets.work.run import Run
 from market_assets_tests.support.live_ground import MINUTE, LiveGround, clock_text, live_ground
-from market_assets_tests.support.manual_timer import START
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,17 +34,6 @@ _WAITS = (
     r"the next run begins at \d\d:\d\d:\d\dZ"
 )
 KEY = dg.AssetKey(["live", "candles_1m"])
-
-
-class _Kept(logging.Handler):
-    """Keeps the lines that it is given."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())
 
 
 class Streaming:
@@ -238,28 +220,6 @@ class TestTheRun:
         assert any("The universe has changed" in line for line in streaming.messages(run))
         assert streaming.live.wrong() == {}
 
-    def test_a_mistake_in_the_universe_or_a_change_of_another_profile_ends_nothing(self, streaming):
-        profile = streaming.live.profile
-        path = streaming.live.path
-        text = path.read_text()
-        watch = UniverseWatch(streaming.live.universe, profile)
-        minutes = iter(range(20))
-
-        def looks() -> list[bool]:
-            return [watch.has_changed(START + next(minutes) * MINUTE) for _ in range(3)]
-
-        before = looks()
-        path.write_text(text.replace("CRYPTO", "CRIPTO"))
-        mistaken = looks()
-        path.write_text(text.replace("  live:", "  other:"))
-        gone = looks()
-        path.write_text(text)
-
-        assert before == [False, False, False]
-        assert mistaken == [False, False, False]
-        assert gone == [False, True, True]
-        assert looks() == [False, False, False]
-
     def test_one_that_a_person_terminates_is_canceled(self, streaming):
         streaming.keep(total_timeout="4h")
 
@@ -286,57 +246,6 @@ class TestTheRun:
         assert words.startswith(
             "live/candles_1m is streamed already, by market-assets stream in a terminal (process "
         )
-
-    def test_an_observation_of_many_symbols_is_bounded(self, streaming):
-        symbols = [f"S{number:03}" for number in range(200)]
-        report = StreamReport(
-            at=START,
-            timeframe=Timeframe.M1,
-            stored_in_all=200,
-            states=dict.fromkeys(symbols, "live") | {"S150": "refused"},
-            words={"S150": "it is unknown"},
-            last_bar=dict.fromkeys(symbols, START),
-            news=["a sentence"] * 50,
-            is_last=True,
-        )
-
-        @dg.op
-        def step(context) -> None:
-            observer = StreamObserver(context, streaming.live.universe, streaming.live.profile)
-            with few_lines(lambda: START) as lines:
-                observer.hear(report, lines)
-
-        @dg.job
-        def job() -> None:
-            step()
-
-        result = job.execute_in_process(instance=streaming.instance)
-
-        (observation,) = streaming.observations(result.dagster_run)
-        rows = [record.data for record in observation.metadata["symbols"].records]
-        assert len(rows) == 20
-        assert (rows[0]["symbol"], rows[0]["words"]) == ("S150", "it is unknown")
-        assert observation.metadata["symbols_not_shown"].value == 180
-        assert len(observation.metadata["last_bars"].value) == 200
-        assert observation.metadata["news"].value.splitlines()[0] == "- `40 more before`"
-        assert len(serialize_value(observation)) < 20_000
-
-    def test_a_logger_is_left_as_it_was(self):
-        logger = logging.getLogger("market_assets.test_streams")
-        handler = _Kept()
-        logger.addHandler(handler)
-        now = START
-
-        with few_lines(lambda: now, logger.name) as lines:
-            for seconds in (0, 1, 59, 60):
-                now = START + timedelta(seconds=seconds)
-                logger.warning("at %d", seconds)
-                logger.info("nothing")
-
-        assert handler.lines == ["at 0", "at 60"]
-        assert lines.left_out == 2
-        assert logger.handlers == [handler]
-        logger.removeHandler(handler)
 
 
 class TestTheSensor:

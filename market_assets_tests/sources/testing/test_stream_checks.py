@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from datetime import datetime, timedelta
@@ -541,19 +540,3 @@ def test_a_fault_is_found_by_its_check(kind, check, words):
 
 def test_no_check_is_left_without_a_fault_that_it_finds():
     assert {f"test_{check}" for _, check, _ in CAUGHT} == {*CHECKS}
-
-
-def test_a_double_of_the_simplest_kind_answers_by_itself():
-    class Simple(Example):
-        answer = StreamDouble.answer
-
-        def refuse(self, message, symbol, words):  # noqa: ARG002
-            return json.dumps({"event": "refused", "symbol": symbol, "words": words, "final": True})
-
-    message = {"op": "subscribe", "args": ["1m:BTC/USD", "1m:ETH/USD"]}
-
-    assert [*Simple().answer(message)] == [*Example().accept(message)]
-    (refusal,) = Simple({"ETH/USD": True}).answer(message)
-    assert ExampleStream(Timeframe.M1).read(refusal) == [
-        Refused(("ETH/USD",), "no candles of ETH/USD for you", permanent=True)
-    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from market_assets.market.timeframes import Window
 from market_assets.reports.read import read
 from market_assets.reports.story import story_of
 from market_assets.store import Store
+from market_assets_tests.conftest import Clock
 from market_assets_tests.support.enrich_ground import D1, H4, M1, W1, Market, days
 
 if TYPE_CHECKING:
@@ -112,12 +114,19 @@ class Home:
             return view.database.frame(f"SELECT * FROM ops.{name} ORDER BY ALL")
 
 
-@pytest.fixture
-def home(tmp_path: Path, clock) -> Home:
-    clock.now = NOW
-    made = Home(tmp_path, clock)
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a home that is filled; each test has a copy."""
+    made = Home(tmp_path_factory.mktemp("filled"), Clock(NOW))
     made.fill()
-    return made
+    return made.folder
+
+
+@pytest.fixture
+def home(tmp_path: Path, clock, filled: Path) -> Home:
+    clock.now = NOW
+    shutil.copytree(filled, tmp_path, dirs_exist_ok=True)
+    return Home(tmp_path, clock)
 
 
 def after(frame: pl.DataFrame, floor: datetime) -> pl.DataFrame:

@@ -315,6 +315,17 @@ class TestStory:
         assert "2025-02-04" in told.coming
         assert self.told(home, "2025-02-04T00:00Z").state == "stored"
 
+    def test_what_a_longer_retention_has_asked_for_again_names_the_one_that_removed_it(self, home):
+        home.keep(KEPT)
+        home.expiry.remove()
+        home.keep("retention: {candles_1m: 10d}")
+        told = self.told(home, "2025-02-03T10:00Z")
+        assert told.state == "open"
+        assert told.verdict == (
+            "Missing: retention of candles_1m: 8d removed this part on 2025-02-12, "
+            "and no source was asked for it since."
+        )
+
     def test_what_was_never_there_is_only_kept_out(self, home):
         home.keep(KEPT)
         told = self.told(home, "2025-01-29T10:02Z")

@@ -368,6 +368,14 @@ class _Teller:
                 f"because partition {partition.key} is older than the first backfill "
                 f"({duration_words(first)}): market-assets backfill asks for it."
             )
+        removed = self._view.pruned.of(self._dataset, partition.key, self._symbol)
+        if not removed.is_empty():
+            row = removed.row(0, named=True)
+            verdict = (
+                f"Missing: retention of {row['retention']} removed this part on "
+                f"{row['pruned_at'].date()}, and no source was asked for it since."
+            )
+            return _Told(state, verdict, coming)
         return _Told(state, "Missing: nobody has asked a source for it yet.", coming)
 
     def _why(self, state: str, gap: Mapping[str, Any]) -> str:

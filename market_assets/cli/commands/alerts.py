@@ -88,13 +88,15 @@ def alerts(
         # The answer.
         print(universe.redact(json.dumps(shown.to_dicts(), default=plain, indent=1)))  # noqa: T201
     else:
-        _print_alerts(shown, universe, wide=wide)
+        _print_alerts(shown, universe, wide=wide, was_looked=outside.was_looked)
     raise typer.Exit(INCOMPLETE if going_on.any() else 0)
 
 
-def _print_alerts(rows: pl.DataFrame, universe: Universe, *, wide: bool) -> None:
+def _print_alerts(rows: pl.DataFrame, universe: Universe, *, wide: bool, was_looked: bool) -> None:
     if rows.is_empty():
-        OUT.print("No trouble.")
+        # Where nobody has looked, nobody knows.
+        if was_looked:
+            OUT.print("No trouble.")
         return
     columns = [
         Column("level"),

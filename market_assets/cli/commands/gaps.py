@@ -92,7 +92,9 @@ def _explain(profiles: list[Profile], name: str, instant: str, *, as_json: bool)
     if as_json:
         print_json([asdict(story) for story in stories])
     else:
-        for story in stories:
+        for place, story in enumerate(stories):
+            if place:
+                OUT.print()
             _print_story(story)
     raise typer.Exit(INCOMPLETE if any(story.missing for story in stories) else 0)
 
@@ -156,4 +158,4 @@ def _print_story(story: Story) -> None:
     OUT.print(escape(story.verdict), highlight=False)
     for event in story.events:
         OUT.print(f"  {bare_second(event.at)}  {escape(event.what)}", highlight=False)
-    OUT.print(f"{escape(story.coming)}\n", highlight=False)
+    OUT.print(escape(story.coming), highlight=False)

@@ -55,7 +55,8 @@ def prune(
                 size_words(removal.bytes),
             )
         OUT.print(table)
-    verb = "would be removed" if dry_run else "were removed"
-    OUT.print(f"{size_words(sum(removal.bytes for removal in removed))} {verb}.", highlight=False)
+        verb = "would be removed" if dry_run else "were removed"
+        size = size_words(sum(removal.bytes for removal in removed))
+        OUT.print(f"{size} {verb}.", highlight=False)
     if freed:
         OUT.print(f"The files are {size_words(freed)} shorter.", highlight=False)

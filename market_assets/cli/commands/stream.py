@@ -10,11 +10,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from market_assets.cli.console import INCOMPLETE, OUT, harmless, plain
+from market_assets.cli.console import ERR, INCOMPLETE, OUT, harmless, plain
 from market_assets.cli.options import AsJson, Symbols, choices, profiles_of, symbols_of, wrong
 from market_assets.cli.places import open_store, universe_here
 from market_assets.imports import late_imports
@@ -165,7 +166,9 @@ class _Drawn(_Screen):
     def __init__(self, title: str) -> None:
         self._title = title
         self._news: list[str] = []
-        self._live = Live(console=OUT, transient=True, auto_refresh=False)
+        # What is logged goes above the table, and only the console that draws it can see to that.
+        self._console = ERR if ERR.is_terminal else OUT
+        self._live = Live(console=self._console, transient=True, auto_refresh=False)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -180,18 +183,18 @@ class _Drawn(_Screen):
         self._news = [*self._news, *(f"{at} {words}" for words in report.news)][-_NEWS:]
         self._live.update(self._drawn(report), refresh=True)
 
-    def _drawn(self, report: StreamReport) -> Table:
+    def _drawn(self, report: StreamReport) -> Group:
         table = Table(
             title=f"{self._title} {report.timeframe} at {clock_time(report.at)}",
             title_justify="left",
-            caption=Text("\n".join([_counts(report), *map(harmless, self._news)])),
-            caption_justify="left",
         )
         for heading in ("symbol", "source", "state", "last bar"):
             table.add_column(heading, no_wrap=True)
         table.add_column("words", overflow="ellipsis", no_wrap=True)
 
-        room = max(OUT.height - len(self._news) - 8, 3)
+        below = Text("\n".join([_counts(report), *map(harmless, self._news)]))
+        lines = len(below.wrap(self._console, self._console.width))
+        room = max(self._console.height - lines - 7, 3)
         # What is not as it should be comes first, so that a short window shows it.
         order = sorted(report.states.items(), key=lambda item: (item[1] == "live", item[0]))
         for symbol, state in order[:room]:
@@ -207,7 +210,7 @@ class _Drawn(_Screen):
             states = Counter(state for _, state in order[room:])
             rest = ", ".join(f"{count} {state}" for state, count in states.items())
             table.add_row("...", "", rest, "", "")
-        return table
+        return Group(table, below)
 
 
 def _counts(report: StreamReport) -> str:

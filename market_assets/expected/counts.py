@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from market_assets.store import Store
 
 _A_RUN = timedelta(minutes=1)
+_TICK = timedelta(microseconds=1)
 
 _SCHEMA = pl.Schema(
     {
@@ -101,6 +102,7 @@ def _rows(scope: Scope, until: datetime) -> list[tuple[object, ...]]:
     """A row of _SCHEMA for each series, with its bars that have closed until an instant."""
     counts = dict.fromkeys(scope.symbols, 0)
     firsts: dict[str, datetime] = {}
+    lasts: dict[str, datetime] = {}
     start = min(series.window.start for series in scope.series)
     for year in _years(Window(start, max(scope.now, start))):
         if scope.is_derived:
@@ -117,8 +119,10 @@ def _rows(scope: Scope, until: datetime) -> list[tuple[object, ...]]:
             counts[series.symbol] += called_for.height
             if series.floor and not called_for.is_empty():
                 firsts.setdefault(series.symbol, aware(called_for["ts"][0]))
+            if not called_for.is_empty():
+                lasts[series.symbol] = aware(called_for["ts"][-1])
 
-    # A derived bar that a series begins or ends in may have a `ts` outside of it.
+    # A derived bar that a series begins in may have a `ts` outside of it.
     reach = scope.timeframe.duration if scope.is_derived else timedelta()
 
     def first_of(series: Series) -> datetime:
@@ -126,6 +130,10 @@ def _rows(scope: Scope, until: datetime) -> list[tuple[object, ...]]:
         if series.floor:
             return firsts.get(series.symbol, series.window.start)
         return series.window.start - reach
+
+    def end_of(series: Series) -> datetime:
+        # A newer bar that is stored already would stand for an older one that is missing.
+        return lasts.get(series.symbol, first_of(series) - _TICK) + _TICK
 
     return [
         (
@@ -136,7 +144,7 @@ def _rows(scope: Scope, until: datetime) -> list[tuple[object, ...]]:
             counts[series.symbol],
             until.replace(tzinfo=None),
             first_of(series).replace(tzinfo=None),
-            (series.window.end + reach).replace(tzinfo=None),
+            end_of(series).replace(tzinfo=None),
         )
         for series in scope.series
     ]

@@ -20,7 +20,8 @@ class SeriesWriter(Table):
 
         Args:
             series: profile, symbol, timeframe, derived, expected, counted_until, start_ts, end_ts:
-                a bar counts whose `ts` lies between the last two.
+                a bar counts whose `ts` lies between the last two. A bar that is stored before it
+                is expected does not: it would hide one that is missing.
         """
         with self._db.lent("series", series):
             self._db.execute("DELETE FROM ops.series WHERE profile IN (SELECT profile FROM series)")

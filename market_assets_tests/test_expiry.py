@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from market_assets.market.timeframes import Window
 from market_assets.reports.read import read
 from market_assets.reports.story import story_of
 from market_assets.store import Store
+from market_assets_tests.conftest import Clock
 from market_assets_tests.support.enrich_ground import D1, H4, M1, W1, Market, days
 
 if TYPE_CHECKING:
@@ -112,12 +114,19 @@ class Home:
             return view.database.frame(f"SELECT * FROM ops.{name} ORDER BY ALL")
 
 
+@pytest.fixture(scope="module")
+def _filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a home that was filled, which each test copies."""
+    folder = tmp_path_factory.mktemp("filled")
+    Home(folder, Clock(NOW)).fill()
+    return folder
+
+
 @pytest.fixture
-def home(tmp_path: Path, clock) -> Home:
+def home(tmp_path: Path, clock: Clock, _filled: Path) -> Home:
     clock.now = NOW
-    made = Home(tmp_path, clock)
-    made.fill()
-    return made
+    shutil.copytree(_filled, tmp_path, dirs_exist_ok=True)
+    return Home(tmp_path, clock)
 
 
 def after(frame: pl.DataFrame, floor: datetime) -> pl.DataFrame:
@@ -185,7 +194,8 @@ class TestRemoval:
         assert not home.rows("returns_4h").equals(before["returns_4h"])
 
     def test_months_of_many_rows_go_in_days(self, home, monkeypatch):
-        monkeypatch.setattr(expiry, "_BATCH_ROWS", 1)
+        # Fewer than the minutes of either month, and more than all that is made of them.
+        monkeypatch.setattr(expiry, "_BATCH_ROWS", 10_000)
         home.keep("retention: {candles_1w: 8d, candles_1m: 8d}", "partitions: {intraday: month}")
         home.clock.now = datetime(2025, 3, 12, tzinfo=UTC)
         announced = home.due()

@@ -93,12 +93,13 @@ class TestWhatAsksAgain:
     def test_the_same_backfill_where_a_symbol_was_refused(
         self, shell: Shell, tmp_path: Path, vendor
     ) -> None:
+        shell.environment["MARKET_ASSETS_REPAIR_MAX_ATTEMPTS"] = "2"
         keep(shell, tmp_path, f"{{type: practice, base_url: '{vendor.url}', retries: 0}}", "short")
         vendor.set_faults(
             Market.model_validate({"faults": [{"fault": "error", "status": 400}]}).faults
         )
         try:
-            for _ in range(6):
+            for _ in range(3):
                 done = shell.run("backfill")
         finally:
             vendor.set_faults([])
@@ -109,11 +110,12 @@ class TestWhatAsksAgain:
     def test_not_the_same_backfill_where_the_rows_that_come_cannot_be_stored(
         self, shell: Shell, tmp_path: Path, vendor
     ) -> None:
+        shell.environment["MARKET_ASSETS_REPAIR_MAX_ATTEMPTS"] = "2"
         keep(shell, tmp_path, f"{{type: practice, base_url: '{vendor.url}', retries: 0}}", "short")
         faults = [{"fault": "negative", "start": "2025-02-26T03:00Z", "end": "2025-02-26T05:00Z"}]
         vendor.set_faults(Market.model_validate({"faults": faults}).faults)
         try:
-            for _ in range(6):
+            for _ in range(3):
                 done = shell.run("backfill")
             vendor.log.clear()
             shell.run("backfill")

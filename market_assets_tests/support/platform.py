@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 _PATIENCE = 240.0
+_PAUSES = (0.2, 1.0)
+"""The first and the longest pause between two looks in seconds: each makes the server work."""
 
 
 class Platform:
@@ -226,13 +228,14 @@ def process_of(home: Path, what: str) -> int | None:
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:
-    """Ask again, a few times a second, until a real process has got that far."""
+    """Ask again, about once a second, until a real process has got that far."""
     end = time.monotonic() + _PATIENCE
-    pause = threading.Event()
+    pause, longest = _PAUSES
     while time.monotonic() < end:
         if found := condition():
             return found
-        pause.wait(0.3)
+        threading.Event().wait(pause)
+        pause = min(1.2 * pause, longest)
     raise AssertionError(f"{what} took longer than {_PATIENCE:.0f} s")
 
 

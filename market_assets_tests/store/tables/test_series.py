@@ -45,7 +45,7 @@ def test_a_bar_that_is_stored_before_it_is_called_for_hides_none_that_is_missing
         timeframes: {fetch: [1m]}
         symbols: {BTC: {}}
     """)
-    counted = count_series(kept, {}, datetime(2025, 3, 1, 0, 10, tzinfo=UTC))
+    counted = count_series(kept, {}, datetime(2025, 3, 1, 0, 10, 30, tzinfo=UTC))
     first = datetime(2025, 3, 1, tzinfo=UTC)
     rows = minutes.candles(
         *(("BTC", minute, 1.0, 1.0) for minute in (0, 1, 2, 3, 5, 6, 7, 8, 9, 10))

@@ -18,8 +18,11 @@ import dagster as dg
 from market_assets.defs.automation.observations import RunningVerdicts
 from market_assets.defs.internals.adapter import log_and_forget
 from market_assets.defs.keys import dataset_key
+from market_assets.imports import late_imports
 from market_assets.market.instants import clock_time, to_minute
-from market_assets.store.tables.streams import StreamState
+
+with late_imports():
+    from market_assets.store.tables.streams import StreamState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

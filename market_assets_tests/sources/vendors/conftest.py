@@ -37,14 +37,14 @@ def vision(bitcoin) -> Vision:
 
 
 @pytest.fixture
-def build(serve, tmp_path):
+def build_archive(serve, tmp_path):
     """Build a source that asks a vendor.
 
     All sources of a test ask the same server, and keep their zips in the same cache.
     """
     urls: dict[int, str] = {}
 
-    def build(vision, *, now=NOW, **more) -> BinanceArchiveSource:
+    def build_archive(vision, *, now=NOW, **more) -> BinanceArchiveSource:
         if id(vision) not in urls:
             urls[id(vision)] = serve(vision).url
         asked = QUICK | {"base_url": urls[id(vision)]}
@@ -53,14 +53,16 @@ def build(serve, tmp_path):
         )
         return BinanceArchiveSource("mine", model, base=tmp_path, kind="crypto", clock=lambda: now)
 
-    return build
+    return build_archive
 
 
 @pytest.fixture
-def ask(build):
+def ask_archive(build_archive):
     """Fetch a window of BTCUSDT in a run of its own."""
 
-    def ask(vision, window, *, symbol="BTCUSDT", timeframe=Timeframe.M15, **more) -> pl.DataFrame:
-        return run(build(vision, **more), (symbol, timeframe, window))
+    def ask_archive(
+        vision, window, *, symbol="BTCUSDT", timeframe=Timeframe.M15, **more
+    ) -> pl.DataFrame:
+        return run(build_archive(vision, **more), (symbol, timeframe, window))
 
-    return ask
+    return ask_archive

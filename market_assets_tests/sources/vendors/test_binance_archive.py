@@ -58,8 +58,8 @@ def daily(text: str, timeframe: str = "15m") -> str:
 
 
 class TestMonths:
-    def test_a_month_is_one_zip_and_nothing_else(self, vision, ask, bitcoin):
-        frame = ask(vision, JUNE)
+    def test_a_month_is_one_zip_and_nothing_else(self, vision, ask_archive, bitcoin):
+        frame = ask_archive(vision, JUNE)
 
         assert frame.schema == CANDLE_SCHEMA
         assert frame.equals(within(bitcoin, JUNE))
@@ -68,54 +68,56 @@ class TestMonths:
     @pytest.mark.parametrize("header", [False, True])
     @pytest.mark.parametrize("unit", ["ms", "us"])
     def test_times_in_either_unit_are_read_with_a_line_of_names_or_without(
-        self, ask, bitcoin, unit, header
+        self, ask_archive, bitcoin, unit, header
     ):
         vision = Vision()
         vision.publish(MONTH, within(bitcoin, JUNE), unit=unit, header=header)
 
-        assert ask(vision, JUNE).equals(within(bitcoin, JUNE))
+        assert ask_archive(vision, JUNE).equals(within(bitcoin, JUNE))
 
-    def test_futures_are_in_a_place_of_their_own(self, ask, shared):
+    def test_futures_are_in_a_place_of_their_own(self, ask_archive, shared):
         coins = real(shared, "binance-usdm__FILUSDT__1m")
         september = Window(datetime(2023, 9, 1, tzinfo=UTC), datetime(2023, 10, 1, tzinfo=UTC))
         path = "data/futures/um/monthly/klines/FILUSDT/1m/FILUSDT-1m-2023-09.zip"
         vision = Vision()
         vision.publish(path, within(coins, september), unit="ms", header=True)
 
-        frame = ask(vision, september, symbol="FILUSDT", timeframe=Timeframe.M1, market="usdm")
+        frame = ask_archive(
+            vision, september, symbol="FILUSDT", timeframe=Timeframe.M1, market="usdm"
+        )
 
         assert frame.equals(within(coins, september))
         assert vision.log == [f"{path}.CHECKSUM", path]
 
     def test_a_page_across_the_end_of_a_month_takes_each_bar_from_one_archive(
-        self, vision, ask, bitcoin
+        self, vision, ask_archive, bitcoin
     ):
         # This archive has a day too many on either side.
         july = Window(datetime(2025, 6, 30, tzinfo=UTC), datetime(2025, 8, 2, tzinfo=UTC))
         vision.publish(MONTH.replace("06", "07"), within(bitcoin, july))
         page = Window(datetime(2025, 6, 20, 3, tzinfo=UTC), datetime(2025, 7, 20, 5, tzinfo=UTC))
 
-        assert ask(vision, page).equals(within(bitcoin, page))
+        assert ask_archive(vision, page).equals(within(bitcoin, page))
         assert len(vision.log) == 4
 
-    def test_a_month_without_a_zip_comes_from_those_of_its_days(self, vision, ask, bitcoin):
+    def test_a_month_without_a_zip_comes_from_those_of_its_days(self, vision, ask_archive, bitcoin):
         del vision.files[f"{MONTH}.CHECKSUM"]
         for date in ("2025-06-09", "2025-06-10"):
             vision.publish(daily(date), within(bitcoin, day(date)))
         page = Window(datetime(2025, 6, 9, 12, tzinfo=UTC), datetime(2025, 6, 11, tzinfo=UTC))
 
-        assert ask(vision, page).equals(within(bitcoin, page))
+        assert ask_archive(vision, page).equals(within(bitcoin, page))
         files = [daily("2025-06-09"), daily("2025-06-10")]
         assert vision.log == [
             f"{MONTH}.CHECKSUM",
             *(name for path in files for name in (f"{path}.CHECKSUM", path)),
         ]
 
-    def test_an_empty_window_asks_nothing(self, vision, ask):
-        assert ask(vision, Window(JUNE.start, JUNE.start)).equals(CANDLE_SCHEMA.to_frame())
+    def test_an_empty_window_asks_nothing(self, vision, ask_archive):
+        assert ask_archive(vision, Window(JUNE.start, JUNE.start)).equals(CANDLE_SCHEMA.to_frame())
         assert not vision.log
 
-    def test_weeks_are_asked_for_by_rest_alone(self, ask, bitcoin):
+    def test_weeks_are_asked_for_by_rest_alone(self, ask_archive, bitcoin):
         monday = datetime(2025, 6, 2, tzinfo=UTC)
         weeks = (
             within(bitcoin, JUNE)
@@ -128,50 +130,56 @@ class TestMonths:
         )
         vision = Vision(live=weeks)
 
-        assert ask(vision, Window(monday, monday + 21 * DAY), timeframe=Timeframe.W1).equals(weeks)
+        assert ask_archive(
+            vision, Window(monday, monday + 21 * DAY), timeframe=Timeframe.W1
+        ).equals(weeks)
         assert vision.log == ["rest 2025-06-02 00:00 1000"]
 
 
 class TestRest:
     def test_the_newest_days_come_by_rest_and_no_archive_of_them_is_looked_for(
-        self, vision, ask, bitcoin
+        self, vision, ask_archive, bitcoin
     ):
         for date in ("2025-08-15", "2025-08-16", "2025-08-17"):
             vision.publish(daily(date), within(bitcoin, day(date)))
         page = Window(datetime(2025, 8, 15, tzinfo=UTC), NOW)
 
-        assert ask(vision, page).equals(within(bitcoin, page))
+        assert ask_archive(vision, page).equals(within(bitcoin, page))
         assert vision.log[-1] == "rest 2025-08-18 00:00 1000"
         assert not [
             entry for entry in vision.log[:-1] if "monthly" in entry or "2025-08-18" in entry
         ]
 
-    def test_a_day_whose_archive_is_not_published_yet_comes_by_rest(self, vision, ask, bitcoin):
+    def test_a_day_whose_archive_is_not_published_yet_comes_by_rest(
+        self, vision, ask_archive, bitcoin
+    ):
         vision.publish(daily("2025-08-16"), within(bitcoin, day("2025-08-16")))
         page = Window(datetime(2025, 8, 16, tzinfo=UTC), datetime(2025, 8, 18, tzinfo=UTC))
 
-        assert ask(vision, page).equals(within(bitcoin, page))
+        assert ask_archive(vision, page).equals(within(bitcoin, page))
         assert vision.log[2:] == [f"{daily('2025-08-17')}.CHECKSUM", "rest 2025-08-17 00:00 1000"]
 
-    def test_in_the_first_hours_after_a_day_its_archive_is_not_looked_for(self, vision, ask):
-        ask(vision, day("2025-08-17"), now=datetime(2025, 8, 18, 5, 59, tzinfo=UTC))
+    def test_in_the_first_hours_after_a_day_its_archive_is_not_looked_for(
+        self, vision, ask_archive
+    ):
+        ask_archive(vision, day("2025-08-17"), now=datetime(2025, 8, 18, 5, 59, tzinfo=UTC))
 
         assert vision.log == ["rest 2025-08-17 00:00 1000"]
 
-    def test_a_day_that_was_left_out_of_a_month_comes_by_rest(self, vision, ask, bitcoin):
+    def test_a_day_that_was_left_out_of_a_month_comes_by_rest(self, vision, ask_archive, bitcoin):
         whole = within(bitcoin, JUNE)
         vision.publish(MONTH, whole.filter(~day("2025-06-09").holds()))
 
-        assert ask(vision, JUNE).sort("ts").equals(whole)
+        assert ask_archive(vision, JUNE).sort("ts").equals(whole)
         assert vision.log[2:] == ["rest 2025-06-09 00:00 1000"]
 
-    def test_what_both_have_not_is_absent(self, ask, shared):
+    def test_what_both_have_not_is_absent(self, ask_archive, shared):
         minutes = real(shared, "binance-spot-2023outage__BTCUSDT__1m")
         outage = day("2023-03-24")
         vision = Vision(live=minutes)
         vision.publish(daily("2023-03-24", "1m"), within(minutes, outage), unit="ms")
 
-        frame = ask(vision, outage, timeframe=Timeframe.M1)
+        frame = ask_archive(vision, outage, timeframe=Timeframe.M1)
 
         assert frame.equals(within(minutes, outage))
         assert 1300 < frame.height < 1440
@@ -179,7 +187,7 @@ class TestRest:
             "rest 2023-03-24 12:40 1000"
         ]
 
-    def test_rest_gives_nothing_that_an_archive_has(self, ask, bitcoin):
+    def test_rest_gives_nothing_that_an_archive_has(self, ask_archive, bitcoin):
         # Its first bar opens off the grid, so that REST is asked for it and gives it again.
         odd = within(bitcoin, JUNE).with_columns(
             pl.when(pl.int_range(pl.len()) == 0)
@@ -190,16 +198,16 @@ class TestRest:
         vision = Vision(live=odd)
         vision.publish(MONTH, odd)
 
-        assert ask(vision, JUNE).equals(odd)
+        assert ask_archive(vision, JUNE).equals(odd)
 
     def test_of_a_symbol_that_is_listed_no_more_the_archives_speak_for_themselves(
-        self, vision, ask, bitcoin
+        self, vision, ask_archive, bitcoin
     ):
         vision.refusal = (400, REFUSED)
         some = within(bitcoin, JUNE).filter(~day("2025-06-09").holds())
         vision.publish(MONTH, some)
 
-        assert ask(vision, JUNE).equals(some)
+        assert ask_archive(vision, JUNE).equals(some)
 
     @pytest.mark.parametrize(
         "refusal",
@@ -210,47 +218,47 @@ class TestRest:
         ],
     )
     def test_a_refusal_of_something_else_than_the_symbol_is_no_absence(
-        self, vision, ask, bitcoin, refusal
+        self, vision, ask_archive, bitcoin, refusal
     ):
         vision.refusal = refusal
         vision.publish(MONTH, within(bitcoin, JUNE).filter(~day("2025-06-09").holds()))
 
         with pytest.raises(SourceError, match=f"HTTP {refusal[0]}"):
-            ask(vision, JUNE)
+            ask_archive(vision, JUNE)
 
-    def test_where_there_is_no_archive_a_refusal_is_one(self, vision, ask):
+    def test_where_there_is_no_archive_a_refusal_is_one(self, vision, ask_archive):
         vision.refusal = (400, REFUSED)
 
         with pytest.raises(
             SourceError, match=r"BTCUSDT 15m 2025-07-01 .*-1121 Invalid symbol"
         ) as caught:
-            ask(vision, Window(JUNE.start, JUNE.end + DAY))
+            ask_archive(vision, Window(JUNE.start, JUNE.end + DAY))
 
         assert caught.value.permanent
 
-    def test_trouble_that_may_pass_is_no_absence(self, vision, ask, bitcoin):
+    def test_trouble_that_may_pass_is_no_absence(self, vision, ask_archive, bitcoin):
         vision.refusal = (503, b"busy")
         vision.publish(MONTH, within(bitcoin, JUNE).head(100))
 
         with pytest.raises(SourceError, match="HTTP 503") as caught:
-            ask(vision, JUNE)
+            ask_archive(vision, JUNE)
 
         assert not caught.value.permanent
 
     def test_after_three_days_without_an_archive_the_rest_of_the_month_is_not_looked_for(
-        self, ask, bitcoin
+        self, ask_archive, bitcoin
     ):
         vision = Vision(live=bitcoin)
 
-        assert ask(vision, JUNE).equals(within(bitcoin, JUNE))
+        assert ask_archive(vision, JUNE).equals(within(bitcoin, JUNE))
         assert vision.log[:4] == [
             f"{path}.CHECKSUM" for path in (MONTH, *(daily(f"2025-06-0{n}") for n in (1, 2, 3)))
         ]
         assert all(entry.startswith("rest") for entry in vision.log[4:])
 
-    def test_what_is_not_there_is_asked_for_once_in_a_run(self, build, bitcoin):
+    def test_what_is_not_there_is_asked_for_once_in_a_run(self, build_archive, bitcoin):
         vision = Vision(live=bitcoin)
-        source = build(vision)
+        source = build_archive(vision)
         question = ("BTCUSDT", Timeframe.M15, day("2025-06-09"))
         run(source, question, question)
 
@@ -263,7 +271,7 @@ class TestRest:
 
 class TestFills:
     def test_a_refetch_finds_what_a_replaced_archive_has_revised(
-        self, vision, build, bitcoin, tmp_path, profile
+        self, vision, build_archive, bitcoin, tmp_path, profile
     ):
         store = Store(tmp_path / "home", clock=lambda: NOW)
         kept = profile(
@@ -277,7 +285,7 @@ class TestFills:
 
         def fill(**how) -> list[str]:
             vision.log.clear()
-            sources = {name: build(vision)}
+            sources = {name: build_archive(vision)}
             list(Fill(store, sources, scope_of(kept, Timeframe.M15, NOW), JUNE, FillOptions(**how)))
             return vision.log
 
@@ -309,14 +317,14 @@ def stored(store: Store) -> pl.DataFrame:
 
 
 class TestTrust:
-    def test_a_download_that_went_wrong_once_is_repeated(self, vision, ask, bitcoin):
+    def test_a_download_that_went_wrong_once_is_repeated(self, vision, ask_archive, bitcoin):
         answers = [b"PK broken", vision.files[MONTH]]
         vision.files[MONTH] = lambda: answers.pop(0)
 
-        assert ask(vision, JUNE).equals(within(bitcoin, JUNE))
+        assert ask_archive(vision, JUNE).equals(within(bitcoin, JUNE))
 
     def test_an_archive_that_is_replaced_between_the_two_requests_is_taken_as_it_is_then(
-        self, vision, ask, bitcoin
+        self, vision, ask_archive, bitcoin
     ):
         new = within(bitcoin, JUNE).with_columns(volume=pl.col("volume") * 2)
 
@@ -326,20 +334,20 @@ class TestTrust:
 
         vision.files[MONTH] = replace_it
 
-        assert ask(vision, JUNE).equals(new)
+        assert ask_archive(vision, JUNE).equals(new)
 
     @pytest.mark.parametrize("body", [b"PK broken", b"<html>Maintenance</html>", b""])
     def test_a_zip_without_its_checksum_costs_itself_and_is_not_kept(
-        self, vision, ask, bitcoin, *, tmp_path, body, caplog
+        self, vision, ask_archive, bitcoin, *, tmp_path, body, caplog
     ):
         vision.files[MONTH] = body
 
-        assert ask(vision, JUNE).equals(within(bitcoin, JUNE))
+        assert ask_archive(vision, JUNE).equals(within(bitcoin, JUNE))
         assert "source mine: archive BTCUSDT-15m-2025-06.zip: its sha256 is not" in caplog.text
         assert vision.log.count(MONTH) == 2
         assert files_in(tmp_path) == []
 
-    def test_its_days_come_from_their_own_archives(self, vision, ask, bitcoin):
+    def test_its_days_come_from_their_own_archives(self, vision, ask_archive, bitcoin):
         vision.files[MONTH] = b"PK broken"
         dates = [f"2025-06-{number:02}" for number in range(1, 31)]
         for date in dates:
@@ -347,11 +355,11 @@ class TestTrust:
         vision.put(daily("2025-06-09"), b"<html>Maintenance</html>")
         vision.put(daily("2025-06-10"), b"")
 
-        assert ask(vision, JUNE).sort("ts").equals(within(bitcoin, JUNE))
+        assert ask_archive(vision, JUNE).sort("ts").equals(within(bitcoin, JUNE))
         asked = [line for line in vision.log if line.startswith("rest")]
         assert asked == ["rest 2025-06-09 00:00 1000"]
 
-    def test_where_nobody_else_has_its_bars_it_is_an_error_that_names_it(self, vision, ask):
+    def test_where_nobody_else_has_its_bars_it_is_an_error_that_names_it(self, vision, ask_archive):
         vision.files[MONTH] = b"PK broken"
         vision.refusal = (400, REFUSED)
 
@@ -359,26 +367,26 @@ class TestTrust:
             SourceError,
             match=r"archive BTCUSDT-15m-2025-06\.zip: its sha256 is not.*Invalid symbol.*; name",
         ) as caught:
-            ask(vision, JUNE)
+            ask_archive(vision, JUNE)
 
         assert not caught.value.permanent
 
     @pytest.mark.parametrize(
         "body", [b"", b"<html>Maintenance</html>", b"0" * 63, b"g" * 64, b"0" * 65]
     )
-    def test_what_is_no_checksum_is_an_error_that_may_pass(self, vision, ask, body):
+    def test_what_is_no_checksum_is_an_error_that_may_pass(self, vision, ask_archive, body):
         vision.files[f"{MONTH}.CHECKSUM"] = body
 
         with pytest.raises(
             SourceError,
             match=r"archive BTCUSDT-15m-2025-06\.zip\.CHECKSUM: no answer after 2 attempts",
         ):
-            ask(vision, JUNE)
+            ask_archive(vision, JUNE)
 
-    def test_a_zip_that_is_gone_is_as_good_as_none(self, vision, ask, bitcoin):
+    def test_a_zip_that_is_gone_is_as_good_as_none(self, vision, ask_archive, bitcoin):
         del vision.files[MONTH]
 
-        assert ask(vision, day("2025-06-09")).equals(within(bitcoin, day("2025-06-09")))
+        assert ask_archive(vision, day("2025-06-09")).equals(within(bitcoin, day("2025-06-09")))
         assert vision.log[-1] == "rest 2025-06-09 00:00 1000"
 
     @pytest.mark.parametrize(
@@ -400,31 +408,31 @@ class TestTrust:
         ],
     )
     def test_a_file_with_the_right_checksum_can_be_no_archive(
-        self, vision, ask, bitcoin, *, spoil, words, caplog
+        self, vision, ask_archive, bitcoin, *, spoil, words, caplog
     ):
         vision.put(MONTH, spoil(lines(within(bitcoin, JUNE).head(5))))
 
         with caplog.at_level(logging.WARNING):
-            assert ask(vision, JUNE).equals(within(bitcoin, JUNE))
+            assert ask_archive(vision, JUNE).equals(within(bitcoin, JUNE))
 
         said = next(line for line in caplog.messages if "BTCUSDT-15m-2025-06.zip: " in line)
         assert re.search(rf"source mine: archive BTCUSDT-15m-2025-06\.zip: .*{words}", said)
         assert len(said) < 600
 
-    def test_no_other_file_of_a_zip_is_read(self, vision, ask, bitcoin):
+    def test_no_other_file_of_a_zip_is_read(self, vision, ask_archive, bitcoin):
         others = {"../../evil.csv": b"\0" * 1000, "BTCUSDT-15m-2025-05.csv": lines(bitcoin.head(3))}
         vision.put(MONTH, packed(others | {member(MONTH): lines(within(bitcoin, JUNE))}))
 
-        assert ask(vision, JUNE).equals(within(bitcoin, JUNE))
+        assert ask_archive(vision, JUNE).equals(within(bitcoin, JUNE))
 
-    def test_an_empty_archive_is_one_without_candles(self, vision, ask, bitcoin):
+    def test_an_empty_archive_is_one_without_candles(self, vision, ask_archive, bitcoin):
         vision.put(MONTH, packed({member(MONTH): b""}))
 
-        assert ask(vision, JUNE).equals(within(bitcoin, JUNE))
+        assert ask_archive(vision, JUNE).equals(within(bitcoin, JUNE))
 
     @pytest.mark.parametrize("harm", ["cut", "drip", "huge", "busy"])
     def test_a_server_in_trouble_is_a_timely_error_and_nothing_half_written(
-        self, build, serve, tmp_path, harm
+        self, build_archive, serve, tmp_path, harm
     ):
         async def answer(request: bytes, writer: asyncio.StreamWriter) -> None:
             if b"CHECKSUM" in request:
@@ -443,7 +451,7 @@ class TestTrust:
                 await asyncio.sleep(0.01)
 
         url = serve(answer).url
-        source = build(Vision(), base_url=url, total_timeout=0.2, max_elapsed=0.5)
+        source = build_archive(Vision(), base_url=url, total_timeout=0.2, max_elapsed=0.5)
 
         with pytest.raises(SourceError, match=r"source mine: archive BTCUSDT-15m-2025-06\.zip"):
             run(source, ("BTCUSDT", Timeframe.M15, JUNE))
@@ -451,34 +459,36 @@ class TestTrust:
         assert files_in(tmp_path) == []
 
     @pytest.mark.parametrize("symbol", ["../../etc", "BTC/USDT", "a b", "BTC?x=1", "", "BTC.USDT"])
-    def test_what_is_no_symbol_reaches_neither_the_vendor_nor_the_disk(self, vision, ask, symbol):
+    def test_what_is_no_symbol_reaches_neither_the_vendor_nor_the_disk(
+        self, vision, ask_archive, symbol
+    ):
         with pytest.raises(SourceError, match="is no symbol of Binance") as caught:
-            ask(vision, JUNE, symbol=symbol)
+            ask_archive(vision, JUNE, symbol=symbol)
 
         assert caught.value.permanent
         assert not vision.log
 
 
 class TestGenesis:
-    def test_the_first_bar_is_rests(self, vision, build, bitcoin):
-        assert first_of(build(vision)) == bitcoin["ts"][0].replace(tzinfo=UTC)
+    def test_the_first_bar_is_rests(self, vision, build_archive, bitcoin):
+        assert first_of(build_archive(vision)) == bitcoin["ts"][0].replace(tzinfo=UTC)
         assert vision.log == ["rest 1970-01-01 00:00 1"]
 
-    def test_where_rest_refuses_there_is_none_to_name(self, vision, build, caplog):
+    def test_where_rest_refuses_there_is_none_to_name(self, vision, build_archive, caplog):
         vision.refusal = (400, REFUSED)
 
         with caplog.at_level(logging.WARNING):
-            assert first_of(build(vision)) is None
+            assert first_of(build_archive(vision)) is None
         assert "-1121 Invalid symbol.; its archives are asked all the same" in caplog.text
 
-    def test_trouble_is_no_answer(self, vision, build):
+    def test_trouble_is_no_answer(self, vision, build_archive):
         vision.refusal = (500, b"")
 
         with pytest.raises(SourceError, match="HTTP 500"):
-            first_of(build(vision))
+            first_of(build_archive(vision))
 
-    def test_it_speaks_for_any_window(self, vision, build):
-        assert build(vision).answers_for("BTCUSDT", Timeframe.M1) is None
+    def test_it_speaks_for_any_window(self, vision, build_archive):
+        assert build_archive(vision).answers_for("BTCUSDT", Timeframe.M1) is None
 
 
 def first_of(source: BinanceArchiveSource) -> datetime | None:
@@ -544,8 +554,8 @@ class TestSettings:
         assert both._rest._http._settings.limiter_path == alone._http._settings.limiter_path
         assert both._rest.concurrency == 3
 
-    def test_what_both_halves_cost_is_counted_together(self, vision, build):
-        source = build(vision)
+    def test_what_both_halves_cost_is_counted_together(self, vision, build_archive):
+        source = build_archive(vision)
         run(
             source,
             ("BTCUSDT", Timeframe.M15, JUNE),

@@ -18,21 +18,21 @@ DAY = timedelta(days=1)
 
 
 class TestCache:
-    def test_the_next_run_asks_for_the_checksum_alone(self, vision, ask, bitcoin, tmp_path):
-        ask(vision, JUNE)
+    def test_the_next_run_asks_for_the_checksum_alone(self, vision, ask_archive, bitcoin, tmp_path):
+        ask_archive(vision, JUNE)
         vision.log.clear()
 
-        assert ask(vision, JUNE).equals(within(bitcoin, JUNE))
+        assert ask_archive(vision, JUNE).equals(within(bitcoin, JUNE))
         assert vision.log == [f"{MONTH}.CHECKSUM"]
         assert files_in(tmp_path / "zips") == [MONTH]
 
-    def test_an_archive_that_was_replaced_is_read_again(self, vision, ask, bitcoin):
-        ask(vision, JUNE)
+    def test_an_archive_that_was_replaced_is_read_again(self, vision, ask_archive, bitcoin):
+        ask_archive(vision, JUNE)
         corrected = within(bitcoin, JUNE).with_columns(pl.col("close") + 1, pl.col("high") + 1)
         vision.publish(MONTH, corrected)
 
-        assert ask(vision, JUNE).equals(corrected)
-        assert ask(vision, JUNE).equals(corrected)
+        assert ask_archive(vision, JUNE).equals(corrected)
+        assert ask_archive(vision, JUNE).equals(corrected)
         assert vision.log.count(MONTH) == 2
 
     @pytest.mark.parametrize(
@@ -40,21 +40,23 @@ class TestCache:
         [lambda body: body[:-1], lambda _body: b"", lambda body: body[:99] + b"\0" + body[100:]],
     )
     def test_a_damaged_file_is_noticed_and_downloaded_again(
-        self, vision, ask, bitcoin, tmp_path, harm
+        self, vision, ask_archive, bitcoin, tmp_path, harm
     ):
-        ask(vision, JUNE)
+        ask_archive(vision, JUNE)
         kept = tmp_path / "zips" / MONTH
         whole = kept.read_bytes()
         kept.write_bytes(harm(whole))
 
-        assert ask(vision, JUNE).equals(within(bitcoin, JUNE))
+        assert ask_archive(vision, JUNE).equals(within(bitcoin, JUNE))
         assert kept.read_bytes() == whole
 
-    def test_pages_that_need_the_same_month_at_once_download_it_once(self, vision, build, bitcoin):
+    def test_pages_that_need_the_same_month_at_once_download_it_once(
+        self, vision, build_archive, bitcoin
+    ):
         pages = [Window(JUNE.start + n * 5 * DAY, JUNE.start + (n + 1) * 5 * DAY) for n in range(6)]
 
         async def fetch():
-            async with build(vision) as source:
+            async with build_archive(vision) as source:
                 return await asyncio.gather(
                     *(
                         source.fetch("BTCUSDT", Timeframe.M15, page.start, page.end)
@@ -69,13 +71,13 @@ class TestCache:
         )
         assert vision.log == [f"{MONTH}.CHECKSUM", MONTH]
 
-    def test_no_more_than_the_memory_allows_is_kept_unpacked(self, vision, build, bitcoin):
+    def test_no_more_than_the_memory_allows_is_kept_unpacked(self, vision, build_archive, bitcoin):
         july = Window(JUNE.end, datetime(2025, 8, 1, tzinfo=UTC))
         vision.publish(MONTH.replace("06", "07"), within(bitcoin, july))
         months = [("BTCUSDT", Timeframe.M15, window) for window in (JUNE, july, JUNE, july)]
 
         async def kept(memory):
-            async with build(vision, memory=memory) as source:
+            async with build_archive(vision, memory=memory) as source:
                 for name, timeframe, window in months:
                     await source.fetch(name, timeframe, window.start, window.end)
                 return len(source._zips._kept)
@@ -89,18 +91,18 @@ class TestCache:
         assert vision.log.count(MONTH) == 1
 
     def test_a_cache_that_cannot_be_written_costs_nothing_but_a_warning(
-        self, vision, ask, bitcoin, tmp_path, caplog
+        self, vision, ask_archive, bitcoin, tmp_path, caplog
     ):
         (tmp_path / "zips").write_text("a file")
 
-        assert ask(vision, JUNE).equals(within(bitcoin, JUNE))
+        assert ask_archive(vision, JUNE).equals(within(bitcoin, JUNE))
         assert "set `cache` to another folder" in caplog.text
 
     def test_by_default_it_is_below_the_home_folder(
-        self, monkeypatch, vision, ask, bitcoin, tmp_path
+        self, monkeypatch, vision, ask_archive, bitcoin, tmp_path
     ):
         monkeypatch.setenv("MARKET_ASSETS_HOME", str(tmp_path / "home"))
 
-        assert ask(vision, JUNE, cache=None).equals(within(bitcoin, JUNE))
+        assert ask_archive(vision, JUNE, cache=None).equals(within(bitcoin, JUNE))
         (kept,) = (tmp_path / "home" / "archives").iterdir()
         assert files_in(kept) == [MONTH]

@@ -19,6 +19,7 @@ from market_assets.fill.fill import Fill
 from market_assets.fill.options import FillOptions
 from market_assets.market.timeframes import Window
 from market_assets.sources.contract import omits_quiet
+from market_assets.store.database import aware
 from market_assets.verdicts.evidence import State
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class CaughtUp:
         new: Bars that were not there before.
         revised: Bars whose values were others.
         lacking: The symbols that still lack bars.
+        newest: By symbol, the open of its newest stored bar (UTC).
         words: What went wrong; empty where nothing did.
     """
 
@@ -63,6 +65,7 @@ class CaughtUp:
     new: int = 0
     revised: int = 0
     lacking: frozenset[str] = frozenset()
+    newest: Mapping[str, datetime] = field(default_factory=dict)
     words: str = ""
 
 
@@ -136,7 +139,7 @@ class CatchUp:
             if self.stop.is_set():
                 fill.hurry()
             outcomes += fill
-            lacking = self._lacking(scope.only(sorted(symbols)), window, sources)
+            states = self._states(scope.only(sorted(symbols)), window, sources)
         except MarketAssetsError as error:
             return CaughtUp(symbols, lacking=symbols, words=self.universe.redact(str(error)))
         # A fault of this program costs the catch-up, and no streamed bar.
@@ -147,15 +150,20 @@ class CatchUp:
             symbols,
             new=sum(outcome.new for outcome in outcomes),
             revised=sum(outcome.revised for outcome in outcomes),
-            lacking=lacking,
+            lacking=frozenset(states.filter(pl.col("state") == State.OPEN)["symbol"].unique()),
+            newest=_newest(states),
         )
 
-    def _lacking(
-        self, scope: Scope, window: Window, sources: Mapping[str, Source]
-    ) -> frozenset[str]:
-        """The symbols of which bars of a window are still open."""
+    def _states(self, scope: Scope, window: Window, sources: Mapping[str, Source]) -> pl.DataFrame:
+        """The state of each bar of a window: symbol, ts, state."""
         quiet = omits_quiet(sources)
         with self.store.reading(f"looking for what {scope} lacks") as view:
             series = scope.since(view.genesis.of(scope.dataset))
-            states = states_of(view, series, window, quiet=quiet)
-        return frozenset(states.filter(pl.col("state") == State.OPEN)["symbol"].unique())
+            return states_of(view, series, window, quiet=quiet)
+
+
+def _newest(states: pl.DataFrame) -> dict[str, datetime]:
+    """By symbol, the open of its newest stored bar (UTC)."""
+    stored = states.filter(pl.col("state") == State.STORED)
+    opens = stored.group_by("symbol").agg(pl.max("ts"))
+    return {symbol: aware(ts) for symbol, ts in opens.iter_rows()}

@@ -548,6 +548,9 @@ class Session:
             asked, self._asking = self._asking.result(), None
             now = self.timer.now()
             self._answered |= dict.fromkeys(asked.symbols, self._asked_at)
+            for symbol, newest in asked.newest.items():
+                line = self._lines[symbol]
+                line.last_bar = max(newest, line.last_bar or newest)
             # Those that were served anew once more meanwhile have to wait for the next answer.
             released = (self._held & asked.symbols) - {
                 symbol for symbol, ask in self._asks.items() if ask.due_at <= now

@@ -52,6 +52,15 @@ class Database:
         """Run a statement."""
         return self.connection.execute(sql, parameters)
 
+    def has(self, schema: str, table: str) -> bool:
+        """Whether there is such a table; a copy that an earlier version has left may lack one."""
+        # Always fetchall: since duckdb 2.0 a result not read to its end blocks its connection.
+        rows = self.execute(
+            "SELECT 1 FROM duckdb_tables() WHERE schema_name = ? AND table_name = ?",
+            [schema, table],
+        ).fetchall()
+        return bool(rows)
+
     def frame(self, sql: str, *parameters: object, **named: object) -> pl.DataFrame:
         """The rows of a query; their times are UTC without a zone."""
         # Not `sql`: with parameters it first makes Python values of the whole result, which is

@@ -11,6 +11,7 @@ import polars as pl
 
 from market_assets.market.timeframes import Timeframe
 from market_assets.store.answers import COVERAGE_COLUMNS, merge_coverage
+from market_assets.store.database import naive
 from market_assets.store.schema import identifier, text_literal
 
 if TYPE_CHECKING:
@@ -161,11 +162,8 @@ def old_rows(settings: RetentionSettings, now: datetime, ops: Mapping[str, Age])
 
 def _limit(kept: timedelta | None, ops: Mapping[str, Age], now: datetime) -> str:
     """SQL of the instant before which a row of a profile is old."""
-    general = _NEVER.replace(tzinfo=None) if kept is None else _before(now, kept)
-    bounds = {
-        profile: max(general, age.before(now).astimezone(UTC).replace(tzinfo=None))
-        for profile, age in ops.items()
-    }
+    general = naive(_NEVER) if kept is None else _before(now, kept)
+    bounds = {profile: max(general, naive(age.before(now))) for profile, age in ops.items()}
     cases = " ".join(
         f"WHEN {text_literal(profile)} THEN TIMESTAMP '{bound}'"
         for profile, bound in sorted(bounds.items())
@@ -290,4 +288,4 @@ def bytes_of(connection: duckdb.DuckDBPyConnection, table: str) -> int:
 
 
 def _before(now: datetime, limit: timedelta) -> datetime:
-    return (now - limit).astimezone(UTC).replace(tzinfo=None)
+    return naive(now - limit)

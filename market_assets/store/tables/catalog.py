@@ -29,12 +29,7 @@ class Catalog(Table):
 
     def has(self, schema: str, table: str) -> bool:
         """True when a profile, or the matrix across profiles, has a table of that name."""
-        # Always fetchall: since duckdb 2.0 a result not read to its end blocks its connection.
-        rows = self._db.execute(
-            "SELECT 1 FROM duckdb_tables() WHERE schema_name = ? AND table_name = ?",
-            [schema, table],
-        ).fetchall()
-        return bool(rows)
+        return self._db.has(schema, table)
 
     def schemas(self) -> list[str]:
         """The schemas that hold tables, in the order of the alphabet."""

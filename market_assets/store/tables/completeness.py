@@ -111,13 +111,7 @@ class Completeness(Table):
             ORDER BY ALL
             """
         )
-        # A copy that an earlier version has left to readers has no such table.
-        if (
-            bare.is_empty()
-            or not self._db.execute(
-                "SELECT 1 FROM duckdb_tables() WHERE schema_name = 'ops' AND table_name = 'pruned'"
-            ).fetchall()
-        ):
+        if bare.is_empty() or not self._db.has("ops", "pruned"):
             return bare
         had = self._db.frame(
             "SELECT DISTINCT profile, symbol, timeframe FROM ops.pruned WHERE rows > 0"

@@ -17,10 +17,7 @@ class Horizons(Table):
             profile, source, symbol, timeframe, start_ts, bars, words, learned_at; an empty frame
             without columns for a copy that an earlier version made.
         """
-        # A copy that an earlier version has left to readers has none.
-        if not self._db.execute(
-            "SELECT 1 FROM duckdb_tables() WHERE table_name = 'horizons'"
-        ).fetchall():
+        if not self._db.has("ops", "horizons"):
             return pl.DataFrame()
         return self._db.frame(
             "SELECT * FROM ops.horizons ORDER BY profile, source, symbol, timeframe"

@@ -16,7 +16,6 @@ from market_assets.market.timeframes import Window
 from market_assets.store.database import Table, bounds, naive
 from market_assets.store.prune import bytes_of
 from market_assets.store.schema import identifier, table_of
-from market_assets.store.tables.catalog import Catalog
 from market_assets.store.tables.coverage import CoverageWriter
 
 if TYPE_CHECKING:
@@ -136,11 +135,10 @@ class Pruned(Table):
         Returns:
             partition, rows; also partitions that were judged and have no row.
         """
-        first = f"strftime(date_trunc('{cadence.value}', ts), '%Y-%m-%d')"
         stored = (
-            f"SELECT {first} AS partition, count(*) AS rows FROM {table_of(dataset)} "
+            f"SELECT {_key('ts', cadence)} AS partition, count(*) AS rows FROM {table_of(dataset)} "
             "WHERE ts < $floor GROUP BY ALL UNION ALL"
-            if Catalog(self._db).has(dataset.owner, dataset.name)
+            if self._db.has(dataset.owner, dataset.name)
             else ""
         )
         return self._db.frame(
@@ -148,7 +146,7 @@ class Pruned(Table):
             SELECT partition, sum(rows)::BIGINT AS rows
             FROM (
                 {stored}
-                SELECT {first.replace(", ts)", ", partition::DATE)")} AS partition, 0 AS rows
+                SELECT {_key("partition::DATE", cadence)} AS partition, 0 AS rows
                 FROM ops.partitions
                 WHERE profile = $profile AND timeframe = $label
                   AND partition < strftime($floor::TIMESTAMP, '%Y-%m-%d')
@@ -163,7 +161,7 @@ class Pruned(Table):
 
     def row_bytes(self, dataset: Dataset) -> float:
         """About how many bytes of the file a row of a dataset takes."""
-        if not Catalog(self._db).has(dataset.owner, dataset.name):
+        if not self._db.has(dataset.owner, dataset.name):
             return 0.0
         table = table_of(dataset)
         ((rows,),) = self._db.execute(f"SELECT count(*) FROM {table}").fetchall()
@@ -245,8 +243,7 @@ class Pruned(Table):
         return rows
 
     def _is_there(self) -> bool:
-        # A copy that an earlier version has left to readers has none.
-        return Catalog(self._db).has("ops", "pruned")
+        return self._db.has("ops", "pruned")
 
 
 class PrunedWriter(Pruned):
@@ -276,14 +273,13 @@ class PrunedWriter(Pruned):
             How many rows went.
         """
         series = {"profile": dataset.owner, "label": dataset.label}
-        first = f"strftime(date_trunc('{cadence.value}', ts), '%Y-%m-%d')"
         counted = pl.DataFrame(
             schema={"partition": pl.String, "symbol": pl.String, "rows": pl.Int64}
         )
-        if Catalog(self._db).has(dataset.owner, dataset.name):
+        if self._db.has(dataset.owner, dataset.name):
             counted = self._db.frame(
                 f"""
-                SELECT {first} AS partition, symbol, count(*) AS rows
+                SELECT {_key("ts", cadence)} AS partition, symbol, count(*) AS rows
                 FROM {table_of(dataset)}
                 WHERE ts >= ? AND ts < ?
                 GROUP BY ALL
@@ -341,6 +337,11 @@ class PrunedWriter(Pruned):
             "UPDATE ops.store SET commits = commits + 1, committed_at = ?", [self._db.now]
         )
         return int(counted["rows"].sum())
+
+
+def _key(instant: str, cadence: Cadence) -> str:
+    """SQL of the key of the partition that holds an instant."""
+    return f"strftime(date_trunc('{cadence.value}', {instant}), '%Y-%m-%d')"
 
 
 _OF = "profile = $profile AND timeframe = $timeframe"

@@ -26,10 +26,7 @@ class Refused(Table):
             profile, symbol, timeframe, partition, source, reason, rows, example_ts, example,
             refused_at.
         """
-        # A copy that an earlier version has left to readers has none.
-        if not self._db.execute(
-            "SELECT 1 FROM duckdb_tables() WHERE table_name = 'refused'"
-        ).fetchall():
+        if not self._db.has("ops", "refused"):
             return pl.DataFrame(schema=dict.fromkeys(("profile", "symbol"), pl.String))
         return self._db.frame(
             """

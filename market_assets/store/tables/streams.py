@@ -106,7 +106,7 @@ class Streams(Table):
 
     def all(self) -> pl.DataFrame:
         """How the stream of each series is, as it was noted last: a frame of STREAM_SCHEMA."""
-        if not self._has("streams"):
+        if not self._db.has("ops", "streams"):
             return STREAM_SCHEMA.to_frame()
         rows = self._db.frame("SELECT * FROM ops.streams ORDER BY profile, timeframe, symbol")
         return pl.concat([STREAM_SCHEMA.to_frame(), rows], how="diagonal")
@@ -118,7 +118,7 @@ class Streams(Table):
             A frame of STATE_SCHEMA, oldest first: what began before the end of the window and ended
             after its start.
         """
-        if not self._has("stream_states"):
+        if not self._db.has("ops", "stream_states"):
             return STATE_SCHEMA.to_frame()
         start, end = bounds(window)
         return self._db.frame(
@@ -130,13 +130,6 @@ class Streams(Table):
             """,
             *(dataset.owner, dataset.label, symbol, end, start),
         )
-
-    def _has(self, table: str) -> bool:
-        """Whether there is such a table: a copy that an earlier version has left may lack it."""
-        rows = self._db.execute(
-            "SELECT 1 FROM duckdb_tables() WHERE schema_name = 'ops' AND table_name = ?", [table]
-        ).fetchall()
-        return bool(rows)
 
 
 class StreamsWriter(Streams):

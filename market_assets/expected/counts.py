@@ -10,7 +10,7 @@ import polars as pl
 from market_assets.expected.scope import scope_of
 from market_assets.expected.series import base_of, prepare
 from market_assets.market.timeframes import TS, Window, from_micros, literal
-from market_assets.store.database import aware
+from market_assets.store.database import aware, naive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -117,9 +117,8 @@ def _rows(scope: Scope, until: datetime) -> list[tuple[object, ...]]:
         for series in scope.series:
             called_for = bars.filter(scope.belonging(series))
             counts[series.symbol] += called_for.height
-            if series.floor and not called_for.is_empty():
-                firsts.setdefault(series.symbol, aware(called_for["ts"][0]))
             if not called_for.is_empty():
+                firsts.setdefault(series.symbol, aware(called_for["ts"][0]))
                 lasts[series.symbol] = aware(called_for["ts"][-1])
 
     # A derived bar that a series begins in may have a `ts` outside of it.
@@ -142,9 +141,9 @@ def _rows(scope: Scope, until: datetime) -> list[tuple[object, ...]]:
             str(scope.timeframe),
             scope.is_derived,
             counts[series.symbol],
-            until.replace(tzinfo=None),
-            first_of(series).replace(tzinfo=None),
-            end_of(series).replace(tzinfo=None),
+            naive(until),
+            naive(first_of(series)),
+            naive(end_of(series)),
         )
         for series in scope.series
     ]

@@ -6,7 +6,6 @@ How the pages are chosen that a search asks for is in `genesis`.
 from __future__ import annotations
 
 import logging
-from datetime import UTC
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -15,6 +14,7 @@ from market_assets.expected.series import prepare
 from market_assets.market.calendars.bounds import CLOSURE
 from market_assets.market.timeframes import TS, Window
 from market_assets.plan.repair import resting
+from market_assets.store.database import aware
 from market_assets.verdicts.evidence import MISSING, State
 from market_assets.verdicts.genesis import Head, genesis
 from market_assets.verdicts.ledger import LEDGER_SCHEMA, askable
@@ -159,14 +159,14 @@ class Heads:
             first, head = stored.get(symbol), heads.get(symbol)
             if first is None:
                 return symbol not in settled | rests
-            if head is None or head["first_ts"].replace(tzinfo=UTC) > first:
+            if head is None or aware(head["first_ts"]) > first:
                 # The head was never asked for.
                 return reach < first
             if head["status"] == State.OPEN:
                 return symbol not in rests
             # A bar younger than the last question about a settled head is one of a new listing.
             asked_at: datetime | None = head["asked_at"]
-            return asked_at is None or asked_at.replace(tzinfo=UTC) < first + timeframe.duration
+            return asked_at is None or aware(asked_at) < first + timeframe.duration
 
         return [symbol_series for symbol_series in late if is_due(symbol_series.symbol)]
 
@@ -257,7 +257,7 @@ def open_heads(
     windows = {series.symbol: series.window for series in scope.series}
     older: dict[str, Window] = {}
     for symbol, first in leads.select("symbol", "first").iter_rows():
-        end = first.replace(tzinfo=UTC)
+        end = aware(first)
         older[symbol] = Window(min(windows[symbol].start, end), end)
 
     begun = {symbol: window for symbol, window in older.items() if not window.empty}
@@ -267,7 +267,7 @@ def open_heads(
     candidates = begun.keys() - judged | stored
     expecting = _expecting(whole, {symbol: begun[symbol] for symbol in candidates})
     return {
-        symbol: last.replace(tzinfo=UTC)
+        symbol: aware(last)
         for symbol, last in leads.select("symbol", "last").iter_rows()
         if symbol not in expecting
     }

@@ -267,13 +267,13 @@ class Judge:
         newest: datetime | None,
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
         """See `advance_ledger`; of what is settled only what lies after its border."""
-        parts = [(self._scope, window)]
-        since = None
+        parts: list[tuple[Scope, Window, Mapping[str, datetime] | None]]
+        parts = [(self._scope, window, None)]
         if settled is not None:
             near = settled.cut(self._scope)
             rest = self._scope.without(settled.symbols)
-            parts = [(near.without(rest.symbols), settled.window), (rest, window)]
             since = {series.symbol: series.window.start for series in near.series}
+            parts = [(near.without(rest.symbols), settled.window, since), (rest, window, None)]
         advances = [
             advance_ledger(
                 transaction,
@@ -283,9 +283,9 @@ class Judge:
                 rejects,
                 newest=newest,
                 quiet=self._quiet,
-                since=since if scope is not self._scope and stretch != window else None,
+                since=since,
             )
-            for scope, stretch in parts
+            for scope, stretch, since in parts
             if scope.series
         ]
         states = pl.concat([part for part, _ in advances])
@@ -358,7 +358,7 @@ class Judge:
         fallen_back = ranks.filter(pl.col("rank") > 0)
         if incoming.join(fallen_back, on=["symbol", "source"], how="semi").is_empty():
             return incoming
-        around = Window.spanning(incoming["ts"], incoming["ts"].dt.offset_by("1us"))
+        around = Window.holding(incoming["ts"])
         stored = transaction.candles.of(self._dataset, self._whole.symbols, around)
         better = (
             stored.select("symbol", "ts", "source")

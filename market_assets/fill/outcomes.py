@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from market_assets.fill.faults import as_rejects, judge_validity
 from market_assets.fill.heads import judge_genesis
+from market_assets.store.database import aware
 from market_assets.verdicts.clean import FAULTS
 from market_assets.verdicts.colour import names_of, shortfall
 from market_assets.verdicts.continuity import Gap, continuity
@@ -213,8 +213,8 @@ def _as_gaps(rows: pl.DataFrame | None) -> list[Gap]:
     return [
         Gap(
             symbol,
-            first.replace(tzinfo=UTC),
-            last.replace(tzinfo=UTC),
+            aware(first),
+            aware(last),
             bars,
             status,
             attempts,

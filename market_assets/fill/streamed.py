@@ -227,7 +227,7 @@ class StreamedFill:
         rows = self._kept(scope, part)
         if rows.is_empty():
             return part
-        window = Window.spanning(rows["ts"], rows["ts"].dt.offset_by("1us"))
+        window = Window.holding(rows["ts"])
         symbols = rows["series"].unique().to_list()
         stored = transaction.candles.of(scope.dataset, symbols, window)
         stored = stored.select(pl.col("symbol").alias("series"), *CANDLE)
@@ -247,7 +247,7 @@ class StreamedFill:
         """
         traits = self._sources[source].traits
         faults = price_faults(scope.profile.prices, open_outside_range=traits.open_outside_range)
-        closed = scope.closed(Window.spanning(rows["ts"], rows["ts"].dt.offset_by("1us")))
+        closed = scope.closed(Window.holding(rows["ts"]))
         fault = pl.any_horizontal(fault for _, fault in faults) | ~pl.col("ts").is_in(
             closed["ts"].implode()
         )
@@ -276,7 +276,9 @@ class StreamedFill:
             )
             answer = Answer(page, is_stream=True)
             reference = SourceSymbol(source=source, symbol=name)
-            delivery = Delivery(traits, reference, window, spans=(), rows=_candles(part))
+            delivery = Delivery(
+                traits, reference, window, spans=(), rows=part.select(_told_columns(part))
+            )
             try:
                 with naming(f"the stream of {source}: {name} {window}"):
                     take(answer, delivery, terms, _NO_OPENS, fallback=False)
@@ -318,15 +320,15 @@ def _extents(rows: pl.DataFrame, step: timedelta) -> dict[str, Window]:
 
 def _streamed(source: str, rows: pl.DataFrame) -> StreamedBars:
     """Rows that may be stored as they are, as candles."""
-    extras = [name for name in extras_in(rows.columns) if rows[name].null_count() < len(rows)]
-    candles, dropped = sound(rows.select(pl.col("series").alias("symbol"), *CANDLE, *extras))
+    named = rows.select(pl.col("series").alias("symbol"), *_told_columns(rows))
+    candles, dropped = sound(named)
     return StreamedBars(candles.with_columns(source=pl.lit(source)), dropped)
 
 
-def _candles(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows as a source's answer has them: extra columns that say nothing are left out."""
+def _told_columns(rows: pl.DataFrame) -> list[str]:
+    """The columns of a source's answer: extra ones that say nothing are left out."""
     extras = [name for name in extras_in(rows.columns) if rows[name].null_count() < len(rows)]
-    return rows.select(*CANDLE, *extras)
+    return [*CANDLE, *extras]
 
 
 def _expecting(scope: Scope, ends: Mapping[str, datetime], now: datetime) -> Scope:

@@ -122,6 +122,18 @@ class Window:
         # Both columns hold integers.
         return cls.of_micros(int(first), int(last))  # type: ignore[arg-type]
 
+    @classmethod
+    def holding(cls, instants: pl.Series) -> Window:
+        """The least window that holds some instants.
+
+        Args:
+            instants: A TS column that is not empty.
+
+        Raises:
+            ValueError: The column is empty.
+        """
+        return cls.spanning(instants, instants.dt.offset_by("1us"))
+
     @property
     def micros(self) -> tuple[int, int]:
         """Both bounds in microseconds since 1970."""

@@ -55,9 +55,7 @@ def with_archived(
     Raises:
         ReadError: A file is not there, or cannot be read.
     """
-    since = Partition.holding(window.start.date(), cadence).key
-    until = (window.end + _DAY - _TICK).date().isoformat()
-    paths = view.pruned.archived(dataset, since, until)
+    paths = view.pruned.archived(dataset, *keys_of(window, cadence))
     if not paths:
         return frame
     if lake is None:
@@ -84,6 +82,13 @@ def with_archived(
         archived = archived.join(again, on=_KEY, how="anti")
     columns = [name for name in archived.columns if name in frame.columns]
     return pl.concat([frame, archived.select(columns)], how="diagonal_relaxed")
+
+
+def keys_of(window: Window, cadence: Cadence) -> tuple[str, str]:
+    """Between which keys the partitions of a window lie: from the first on, before the second."""
+    first = Partition.holding(window.start.date(), cadence).key
+    # The end of a window may lie within a day.
+    return first, (window.end + _DAY - _TICK).date().isoformat()
 
 
 def read_archived(paths: Sequence[Path], window: Window) -> pl.DataFrame | None:

@@ -18,9 +18,8 @@ from market_assets.expected.series import base_of, calendar_of
 from market_assets.home import home as home_folder
 from market_assets.market.clock import present
 from market_assets.market.datasets import Dataset, Family
-from market_assets.market.partitions import Partition
 from market_assets.market.timeframes import Timeframe, Window, literal, midnight
-from market_assets.reports.archive import with_archived
+from market_assets.reports.archive import keys_of, with_archived
 from market_assets.store import Store
 from market_assets.verdicts.trust import quality_of
 from market_assets.words import hint, listed
@@ -332,11 +331,8 @@ def _need_actions(view: Snapshot, profile: str) -> None:
 
 def _need_stored(view: Snapshot, candles: Dataset, window: Window, cadence: Cadence) -> None:
     """Refuse to adjust what the store has no more: the lake has raw prices."""
-    keys = view.pruned.keys(candles)
-    first = Partition.holding(window.start.date(), cadence).key
-    # The end of a window may lie within a day.
-    last = (window.end + timedelta(days=1) - _TICK).date().isoformat()
-    inside = sorted(key for key in keys if first <= key < last)
+    first, last = keys_of(window, cadence)
+    inside = sorted(key for key in view.pruned.keys(candles) if first <= key < last)
     if inside and view.pruned.archived(candles, inside[0], last):
         raise ReadError(
             f"adjusted: {candles.owner}.{candles.name} of {inside[0]} to {inside[-1]} was removed "
@@ -357,7 +353,7 @@ def _closed(frame: pl.DataFrame, scope: Scope) -> pl.DataFrame:
     early = frame.filter(pl.col("ts") < literal(scope.now))
     if early.is_empty():
         return early
-    reach = Window.spanning(early["ts"], early["ts"] + timedelta(microseconds=1))
+    reach = Window.holding(early["ts"])
     open_still = scope.grid(reach).filter(pl.col("closes_at") > literal(scope.now))["ts"]
     return early.filter(~pl.col("ts").is_in(open_still.implode()))
 
@@ -379,7 +375,7 @@ def _opens_in(frame: pl.DataFrame, profile: Profile, timeframe: Timeframe) -> pl
     until = pl.col("ts") + timeframe.duration
     if frame.is_empty() or not base.intraday:
         return frame.select("symbol", since="ts", until=until)
-    reach = Window.spanning(frame["ts"], frame["ts"] + _TICK)
+    reach = Window.holding(frame["ts"])
     bars = calendar_of(profile).bars(timeframe, reach).select("ts", "opens_at", "closes_at")
     return frame.join(bars, on="ts", how="left", maintain_order="left").select(
         "symbol", since=pl.coalesce("opens_at", "ts"), until=pl.coalesce("closes_at", until)
